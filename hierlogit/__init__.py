@@ -1,0 +1,7 @@
+"""Mixed-effects logistic regression: formulas, priors, posteriors and pictures for binary outcomes in clusters."""
+
+import lazy_loader
+
+# The public names stand in __init__.pyi, for type checkers and for this lazy import alike: `import hierlogit` loads
+# none of the heavy libraries.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

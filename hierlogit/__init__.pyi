@@ -1,0 +1,17 @@
+from . import datasets as datasets
+from . import errors as errors
+from . import plots as plots
+from . import priors as priors
+from .engines.nuts import NUTS as NUTS
+from .fit import EngineReport as EngineReport
+from .fit import Fit as Fit
+from .grid import datagrid as datagrid
+from .model import Model as Model
+from .predict import posterior_predictive as posterior_predictive
+from .predict import predictions as predictions
+from .simulation import prior_predictive as prior_predictive
+from .storage import load as load
+from .tables import odds_ratios as odds_ratios
+from .tables import ranef as ranef
+from .tables import summary as summary
+from .variance import variance_components as variance_components

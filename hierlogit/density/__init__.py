@@ -1,0 +1,1 @@
+"""One model in several forms of its log density."""

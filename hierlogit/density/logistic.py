@@ -1,0 +1,48 @@
+"""The binomial log-likelihood with a logit link, stable for any linear predictor."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatArray:
+    """Log probability of `y` successes in `trials` at linear predictor `eta`, with the binomial coefficient.
+
+    Parameters
+    ----------
+    y, trials : ndarray, shape (n,)
+        Successes and trials of each row.
+    eta : ndarray, shape (..., n)
+        Linear predictor on the logit scale.
+
+    Returns
+    -------
+    ndarray, shape (..., n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_likelihood(np.array([1.0]), np.array([1.0]), np.array([800.0]))
+    array([0.])
+    """
+    # log(1 + exp(eta)) without overflow: max(eta, 0) + log1p(exp(-|eta|))
+    softplus = np.abs(eta)
+    np.negative(softplus, out=softplus)
+    np.exp(softplus, out=softplus)
+    np.log1p(softplus, out=softplus)
+    softplus += np.maximum(eta, 0.0)
+    result: FloatArray = y * eta
+    result -= trials * softplus
+    if np.any(trials > 1):
+        result += log_binomial_coefficient(y, trials)
+    return result
+
+
+def log_binomial_coefficient(y: FloatArray, trials: FloatArray) -> FloatArray:
+    """Logarithm of `trials` choose `y`, elementwise."""
+    from scipy.special import gammaln
+
+    return np.asarray(gammaln(trials + 1) - gammaln(y + 1) - gammaln(trials - y + 1))

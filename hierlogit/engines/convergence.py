@@ -1,0 +1,107 @@
+"""Posterior draws -> convergence measures and findings: can these draws be trusted?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ..findings import Finding
+from ..fit import Status
+
+#: Thresholds of Vehtari et al. (2021), Bayesian Analysis 16: 667-718, and of Betancourt (2016), arXiv:1604.00695.
+MAX_RHAT = 1.01
+MIN_ESS_PER_CHAIN = 100
+MIN_BFMI = 0.3
+
+
+def convergence_measures(parameters: xr.Dataset, sample_stats: xr.Dataset) -> dict[str, float]:
+    """Worst R-hat and effective sample sizes over the parameters, divergences, depth limit, lowest E-BFMI.
+
+    Parameters
+    ----------
+    parameters : xarray.Dataset
+        Fixed effects, sds and correlations, dims (chain, draw, ...).
+    sample_stats : xarray.Dataset
+        The sampler's statistics.
+    """
+    import arviz_stats
+
+    measures: dict[str, float] = {}
+    if parameters.sizes["chain"] > 1:
+        measures["max_rhat"] = _extreme(arviz_stats.rhat(parameters), np.nanmax)
+    measures["min_ess_bulk"] = _extreme(arviz_stats.ess(parameters, method="bulk"), np.nanmin)
+    measures["min_ess_tail"] = _extreme(arviz_stats.ess(parameters, method="tail"), np.nanmin)
+    measures["divergences"] = float(sample_stats["diverging"].sum()) if "diverging" in sample_stats else 0.0
+    if "energy" in sample_stats:
+        energy = sample_stats["energy"].transpose("chain", "draw").to_numpy()
+        measures["min_bfmi"] = float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / energy.var(axis=1)))
+    for name in ("reached_max_treedepth", "maxdepth_reached"):
+        if name in sample_stats:
+            measures["at_max_depth"] = float(sample_stats[name].sum())
+    return measures
+
+
+def _extreme(values: xr.Dataset, pick: np.ufunc | object) -> float:
+    # The diagonal of a correlation matrix never varies: its measures are not numbers.
+    numbers = np.concatenate([np.ravel(variable.to_numpy()) for variable in values.data_vars.values()])
+    return float(pick(numbers[np.isfinite(numbers)]))  # type: ignore[operator]
+
+
+def convergence_findings(measures: dict[str, float], chains: int, draws: int, asked: int) -> tuple[Finding, ...]:
+    """What the measures say, with advice."""
+    found = []
+    if draws < asked:
+        found.append(
+            Finding(
+                "interrupted",
+                "warning",
+                f"Sampling was interrupted after {draws:,} of {asked:,} draws per chain.",
+                "What was drawn is kept; fit again with the same seed for all of it.",
+            )
+        )
+    if measures["divergences"]:
+        found.append(
+            Finding(
+                "divergences",
+                "warning",
+                f"{measures['divergences']:.0f} of {chains * draws:,} transitions diverged.",
+                "Raise target_accept (0.95, 0.99), or give the sds a tighter prior.",
+            )
+        )
+    if measures.get("max_rhat", 1.0) > MAX_RHAT:
+        found.append(
+            Finding(
+                "rhat",
+                "warning",
+                f"The largest R-hat is {measures['max_rhat']:.3f}; it should be below {MAX_RHAT}.",
+                "The chains have not mixed: raise tune and draws, or simplify the random terms.",
+            )
+        )
+    lowest = min(measures["min_ess_bulk"], measures["min_ess_tail"])
+    if lowest < MIN_ESS_PER_CHAIN * chains:
+        found.append(
+            Finding(
+                "ess",
+                "warning",
+                f"The smallest effective sample size is {lowest:.0f}; {MIN_ESS_PER_CHAIN * chains} are wanted.",
+                "Raise draws: means and intervals are still noisy.",
+            )
+        )
+    if measures.get("min_bfmi", 1.0) < MIN_BFMI:
+        found.append(
+            Finding(
+                "bfmi",
+                "warning",
+                f"The lowest E-BFMI is {measures['min_bfmi']:.2f}; it should be above {MIN_BFMI}.",
+                "The sampler explores the tails slowly: raise tune, or give the sds a tighter prior.",
+            )
+        )
+    return tuple(found)
+
+
+def status_of(findings: tuple[Finding, ...]) -> Status:
+    """One word for the findings."""
+    codes = {finding.code for finding in findings}
+    if "interrupted" in codes:
+        return "interrupted"
+    return "check" if codes else "converged"

@@ -1,0 +1,166 @@
+"""The No-U-Turn sampler on the joint posterior of all parameters and cluster effects."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import ConvergenceWarning, EngineError
+from ..fit import EngineReport, Fit, assemble, posterior_variables, versions
+from ..model import result_name
+from ..table import listed
+from .convergence import convergence_findings, convergence_measures, status_of
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+#: Samplers that run PyMC's compiled graph, and the packages each needs besides PyMC.
+BACKENDS: dict[str, tuple[str, ...]] = {
+    "nutpie": ("nutpie",),
+    "pymc": (),
+    "numpyro": ("jax", "numpyro"),
+    "blackjax": ("jax", "blackjax"),
+}
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """No-U-Turn sampling (Hoffman and Gelman 2014, Journal of Machine Learning Research 15: 1593-1623).
+
+    Parameters
+    ----------
+    draws : int
+        Draws kept from each chain.
+    tune : int
+        Steps of adaptation before them, not kept.
+    chains : int
+        Independent chains; four or more let R-hat see trouble.
+    cores : int, optional
+        Chains run at the same time; by default as many as the machine has cores.
+    seed : int, optional
+        Repeats the draws exactly. Without one a random seed is taken, and kept in the report.
+    target_accept : float
+        Wanted acceptance rate, between 0 and 1; higher means smaller steps and fewer divergences.
+    backend : {"nutpie", "pymc", "numpyro", "blackjax"}
+        What runs the chains. The last two need ``pip install "hierlogit[jax]"``.
+    progress : bool
+        Whether to show a progress bar.
+    store_u : bool
+        Whether the posterior also keeps the standardised effects ``u_<group>``.
+
+    Raises
+    ------
+    EngineError
+        If an option is out of its range or the backend is unknown.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.NUTS(draws=2000, seed=7).chains
+    4
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int | None = None
+    seed: int | None = None
+    target_accept: float = 0.9
+    backend: str = "nutpie"
+    progress: bool = True
+    store_u: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 4), ("tune", 1), ("chains", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise EngineError(f"NUTS: {name}={value!r} must be a whole number of at least {least}.")
+        if self.cores is not None and (not isinstance(self.cores, int) or self.cores < 1):
+            raise EngineError(f"NUTS: cores={self.cores!r} must be a whole number of at least 1, or None.")
+        if self.seed is not None and (not isinstance(self.seed, int) or not 0 <= self.seed < 2**32):
+            raise EngineError(f"NUTS: seed={self.seed!r} must be a whole number from 0 to 2**32 - 1, or None.")
+        if not 0 < self.target_accept < 1:
+            raise EngineError(f"NUTS: target_accept={self.target_accept!r} must be between 0 and 1; 0.9 is usual.")
+        if self.backend not in BACKENDS:
+            raise EngineError(f"NUTS: backend={self.backend!r} is unknown; choose one of {listed(list(BACKENDS))}.")
+
+    def run(self, model: Model) -> Fit:
+        """Sample the posterior of `model`."""
+        self._require_backend()
+        seed = secrets.randbits(31) if self.seed is None else self.seed
+        started = time.perf_counter()
+        graph = model.to_pymc()
+        built = time.perf_counter()
+        tree = self._sample(graph, seed)
+        sampled = time.perf_counter()
+
+        drawn = tree["posterior"].to_dataset()
+        posterior = self._public(model, drawn)
+        stats = tree["sample_stats"].to_dataset()
+        effects = [name for name in posterior if str(name).startswith(("b_", "u_"))]
+        measures = convergence_measures(posterior.drop_vars(effects), stats)
+        findings = convergence_findings(measures, self.chains, posterior.sizes["draw"], self.draws)
+        report = EngineReport(
+            engine="NUTS",
+            exact=True,
+            status=status_of(findings),
+            findings=findings,
+            settings={name: value for name, value in asdict(self).items() if name != "seed"},
+            seed=seed,
+            measures=measures,
+            seconds=_stages(built - started, sampled - built, drawn.attrs.get("sampling_time")),
+            versions=versions("pymc", "pytensor", "arviz", *BACKENDS[self.backend]),
+        )
+        for finding in findings:
+            warnings.warn(f"{finding.evidence} {finding.remedy}", ConvergenceWarning, stacklevel=3)
+        return Fit(model, assemble(model, posterior, stats), report)
+
+    def _require_backend(self) -> None:
+        from importlib.util import find_spec
+
+        missing = [package for package in BACKENDS[self.backend] if find_spec(package) is None]
+        if missing:
+            raise EngineError(
+                f"NUTS(backend={self.backend!r}) needs {', '.join(missing)}, which is not installed. "
+                'Run pip install "hierlogit[jax]", or choose backend="nutpie".'
+            )
+
+    def _sample(self, graph: Any, seed: int) -> xr.DataTree:
+        import pymc as pm
+
+        tree: xr.DataTree = pm.sample(
+            draws=self.draws,
+            tune=self.tune,
+            chains=self.chains,
+            cores=self.cores,
+            random_seed=seed,
+            model=graph,
+            nuts_sampler=self.backend,
+            nuts={"target_accept": self.target_accept},
+            progressbar=self.progress,
+            quiet=not self.progress,
+            compute_convergence_checks=False,
+        )
+        return tree
+
+    def _public(self, model: Model, drawn: xr.Dataset) -> xr.Dataset:
+        names = posterior_variables(model)
+        if self.store_u:
+            names += [f"u_{result_name(group)}" for group in model.design.groups]
+        kept = drawn[names].load()
+        for name in names:
+            if name.startswith("cor_"):  # exactly 1, so that no measure is taken of rounding errors
+                np.einsum("...ii->...i", kept[name].to_numpy())[...] = 1.0
+        return kept.drop_vars([name for name in kept.coords if name not in kept.dims])
+
+
+def _stages(building: float, whole: float, sampling: float | None) -> dict[str, float]:
+    if sampling is None:
+        return {"build": building, "sample": whole}
+    return {"build": building, "compile": whole - float(sampling), "sample": float(sampling)}

@@ -1,0 +1,122 @@
+"""Exceptions and warnings, one family per stage of the work.
+
+Every message says what was given, where, what is allowed and what to do. All of them derive from
+:class:`HierlogitError`, so one ``except`` clause catches whatever the package raises on bad input.
+"""
+
+from __future__ import annotations
+
+
+class HierlogitError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class FormulaError(HierlogitError, ValueError):
+    """The text of a formula cannot be understood, or names something that is not there.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, without the formula itself.
+    formula : str, optional
+        The whole formula as the user wrote it.
+    span : tuple of int, optional
+        Start and stop of the offending part in `formula`, counted in characters.
+    hint : str, optional
+        What is allowed and what to do; shown under the marked formula.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> print(hl.FormulaError("unknown variable 'x'", formula="y ~ x", span=(4, 5)))
+    unknown variable 'x'
+      y ~ x
+          ^
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        formula: str | None = None,
+        span: tuple[int, int] | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.message = message
+        self.formula = formula
+        self.span = span
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.formula is not None:
+            lines += _marked(self.formula, self.span)
+        if self.hint:
+            lines.append(self.hint)
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments are lost by the default pickling of exceptions, which process pools rely on.
+        return (_rebuild_formula_error, (type(self), self.message, self.formula, self.span, self.hint))
+
+
+def _rebuild_formula_error(
+    cls: type[FormulaError], message: str, formula: str | None, span: tuple[int, int] | None, hint: str | None
+) -> FormulaError:
+    return cls(message, formula=formula, span=span, hint=hint)
+
+
+def _marked(formula: str, span: tuple[int, int] | None) -> list[str]:
+    """The formula indented, with carets under `span`; a formula of several lines keeps them."""
+    if span is None:
+        return [f"  {line}" for line in formula.splitlines()]
+    start, stop = span
+    shown: list[str] = []
+    offset = 0
+    for line in formula.splitlines(keepends=True):
+        body = line.rstrip("\r\n")
+        shown.append(f"  {body}")
+        first, last = max(start - offset, 0), min(stop - offset, len(body))
+        if first < last or (first == last == start - offset == len(body)):
+            # Tabs are repeated under the line so that the carets stay in place.
+            lead = "".join("\t" if character == "\t" else " " for character in body[:first])
+            shown.append(f"  {lead}{'^' * max(last - first, 1)}")
+        offset += len(line)
+    return shown
+
+
+class DesignError(HierlogitError, ValueError):
+    """The data do not fit the formula: wrong types, values out of range, columns that depend on others."""
+
+
+class PriorError(HierlogitError, ValueError):
+    """A prior names no parameter of the model, or is not of a family allowed for it."""
+
+
+class ModelError(HierlogitError, ValueError):
+    """A model cannot be expressed in the form asked for."""
+
+
+class EngineError(HierlogitError, RuntimeError):
+    """An estimation engine is unknown, misconfigured, not installed, or could not finish."""
+
+
+class FitError(HierlogitError, ValueError):
+    """A fit cannot be saved, read back, or does not hold what a verb needs."""
+
+
+class PredictionError(HierlogitError, ValueError):
+    """New data do not match the model that was fitted."""
+
+
+class HierlogitWarning(UserWarning):
+    """Base class of every warning this package gives."""
+
+
+class DataWarning(HierlogitWarning):
+    """Rows or levels were left out of the data, with their number."""
+
+
+class ConvergenceWarning(HierlogitWarning):
+    """The estimates may not be trusted as they stand; the text says why and what to do."""

@@ -1,0 +1,193 @@
+"""Fit = Model + xarray.DataTree in ArviZ's groups + EngineReport: what every engine returns and every verb reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+
+from .density.linear import pointwise_log_likelihood
+from .density.prior import log_prior
+from .findings import Finding
+from .model import Model, result_name
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+Status = Literal["converged", "check", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """How an estimate came about.
+
+    Attributes
+    ----------
+    engine : str
+        Name of the engine: ``"NUTS"``.
+    exact : bool
+        Whether the draws come from the posterior itself (up to Monte-Carlo error) and not from an approximation.
+    status : {"converged", "check", "failed", "interrupted"}
+        ``"check"`` if a finding asks for a look.
+    findings : tuple of Finding
+        What was found, with advice.
+    settings : mapping
+        The engine's options.
+    seed : int or None
+        Repeats the run exactly with the same versions.
+    measures : mapping of str to float
+        Convergence measures: ``max_rhat``, ``min_ess_bulk``, ``divergences``, ...
+    seconds : mapping of str to float
+        Wall time by stage.
+    versions : mapping of str to str
+        Versions of this package and of what did the work.
+    """
+
+    engine: str
+    exact: bool
+    status: Status
+    findings: tuple[Finding, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        measures = ", ".join(f"{name} {value:.4g}" for name, value in self.measures.items())
+        lines = [
+            f"{self.engine} ({'exact' if self.exact else 'approximate'}), {self.status}",
+            f"  settings  {settings}",
+            f"  seed      {self.seed}",
+            f"  measures  {measures}",
+            f"  seconds   {', '.join(f'{name} {value:.1f}' for name, value in self.seconds.items())}",
+        ]
+        return "\n".join(lines + [f"  {finding}" for finding in self.findings])
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """An estimated model.
+
+    Attributes
+    ----------
+    model : Model
+    data : xarray.DataTree
+        Groups as ArviZ has them: ``posterior`` with ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``,
+        ``sample_stats``, ``observed_data``, ``constant_data``, ``log_prior`` and ``log_likelihood``. The last is
+        computed when it is read, and only the part that is read.
+    report : EngineReport
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = model.fit(hl.NUTS(draws=500, seed=1))  # doctest: +SKIP
+    >>> fit.data.posterior["sd_district"].mean()  # doctest: +SKIP
+    """
+
+    model: Model
+    data: xr.DataTree
+    report: EngineReport
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The posterior draws, dims (chain, draw, ...)."""
+        return self.data["posterior"].to_dataset()
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the fit to one netCDF file, from which `hierlogit.load` brings it back.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write; an existing one is replaced once the new one is complete.
+
+        Returns
+        -------
+        pathlib.Path
+        """
+        from .storage import write_fit
+
+        return write_fit(self, Path(path))
+
+    def __repr__(self) -> str:
+        return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.report.findings), repr(self.model)])
+
+    def _facts(self) -> list[str]:
+        sizes = self.data["posterior"].sizes
+        took = sum(self.report.seconds.values())
+        return [
+            f"Fit by {self.report.engine}: {sizes['chain']} chains of {sizes['draw']:,} draws, {self.report.status}, "
+            f"{took:.1f} s",
+            f"  {', '.join(f'{name} {value:.4g}' for name, value in self.report.measures.items())}",
+        ]
+
+    def _repr_html_(self) -> str:
+        findings = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.report.findings)
+        head, measures = self._facts()
+        return (
+            f"<div><strong>{escape(head)}</strong><p>{escape(measures.strip())}</p>"
+            f"{f'<ul>{findings}</ul>' if findings else ''}{self.model._repr_html_()}</div>"
+        )
+
+
+def assemble(model: Model, posterior: xr.Dataset, sample_stats: xr.Dataset | None) -> xr.DataTree:
+    """Put the groups of a fit together from its draws.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+        Draws under the public names, dims (chain, draw, ...).
+    sample_stats : xarray.Dataset or None
+        The sampler's own statistics.
+
+    Returns
+    -------
+    xarray.DataTree
+    """
+    outcome, design = model.design.outcome, model.design
+    rows = {"obs": model.coords["obs"]}
+    constant = {"trials": ("obs", outcome.trials.astype(int)), "offset": ("obs", design.offset)}
+    for group in design.groups:
+        constant[f"{result_name(group)}_of_obs"] = ("obs", group.levels[group.index])
+    groups = {
+        "posterior": posterior,
+        "log_prior": log_prior(model, posterior),
+        "log_likelihood": pointwise_log_likelihood(model, posterior),
+        "observed_data": xr.Dataset({model.outcome_name: ("obs", outcome.y.astype(int))}, coords=rows),
+        "constant_data": xr.Dataset(constant, coords=rows),
+    }
+    if sample_stats is not None:
+        groups["sample_stats"] = sample_stats
+    return xr.DataTree.from_dict(groups)
+
+
+def posterior_variables(model: Model) -> list[str]:
+    """Names of the variables of a posterior group, in the order results show them."""
+    names = ["beta"] if model.design.fixed_effects else []
+    for group in model.design.groups:
+        name = result_name(group)
+        names += [f"sd_{name}"] + ([f"cor_{name}"] if group.correlated else [])
+    return names + [f"b_{result_name(group)}" for group in model.design.groups]
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python, this package and others that are installed."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("hierlogit", "numpy", "xarray", *packages):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+

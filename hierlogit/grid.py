@@ -1,0 +1,62 @@
+"""Rows to predict at: chosen values of some predictors, typical values of the others."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .errors import PredictionError
+from .fit import Fit
+from .model import Model
+from .table import listed
+
+
+def datagrid(fit: Fit | Model, **values: Any) -> pd.DataFrame:
+    """All combinations of the given values, with every other column at its mean or most frequent value.
+
+    Parameters
+    ----------
+    fit : Fit or Model
+    **values : scalar or sequence
+        Values of columns of the training data, grouping factors among them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns a prediction needs. Numbers not given are at their mean, whole-number clusters and text at the most
+        frequent value.
+
+    Raises
+    ------
+    PredictionError
+        If a name is no column the model predicts from.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception"))
+    >>> hl.datagrid(model, urban=["N", "Y"], age=0)[["age", "urban"]].to_dict("list")
+    {'age': [0, 0], 'urban': ['N', 'Y']}
+    """
+    model = fit.model if isinstance(fit, Fit) else fit
+    frame, predictors = model.design.table.frame, model.design.predictors
+    unknown = [name for name in values if name not in predictors]
+    if unknown:
+        raise PredictionError(f"{listed(unknown)} are no columns the model predicts from; it has {listed(predictors)}.")
+    clusters = {column for group in model.design.groups for column in group.columns}
+    given = {name: list(value) if np.ndim(value) else [value] for name, value in values.items()}
+    rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
+    for name in predictors:
+        if name not in rows:
+            rows[name] = typical_value(frame[name], cluster=name in clusters)
+    return rows[list(predictors)]
+
+
+def typical_value(values: pd.Series[Any], *, cluster: bool) -> Any:
+    """The mean of a number; the most frequent value of text, True/False and cluster labels."""
+    if values.dtype.kind in "iuf" and not cluster:
+        return float(values.mean())
+    return values.value_counts(sort=True).index[0]

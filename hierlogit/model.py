@@ -1,0 +1,272 @@
+"""Model = Formula + Design + Priors, immutable: the user's door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .design import Design, GroupBlock, build_design, design_of_rows
+from .formula import Formula, parse
+from .priors import Priors, resolve_priors
+from .table import Missing, TrainingTable
+
+if TYPE_CHECKING:
+    import bambi
+    import pymc
+
+    from .engines import Engine
+    from .fit import Fit
+
+#: Names in results that no grouping factor may take as its dimension.
+RESERVED_DIMS = frozenset({"chain", "draw", "sample", "obs", "fixed_effect", "beta"})
+
+
+class Model:
+    """A mixed-effects logistic regression of a table: ``logit p = offset + X beta + Z b``.
+
+    Parameters
+    ----------
+    formula : str
+        ``outcome ~ fixed part + (effects | grouping factor)``, for example
+        ``"use ~ age + urban + (1 + urban | district)"``. A formula without random terms is plain logistic regression.
+    data : pandas.DataFrame, polars.DataFrame or mapping of columns
+        One row for each observation.
+    priors : mapping of str to Prior or bambi.Prior, optional
+        Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``) or by parameter
+        (``"age"``, ``"sd_district"``); see `hierlogit.priors.resolve_priors`.
+    missing : {"drop", "error"}
+        What to do with rows that miss a value in a used column: drop them, with a warning that counts them, or refuse.
+    namespace : mapping of str to object, optional
+        Functions and values the formula may use besides the columns.
+
+    Attributes
+    ----------
+    formula : Formula
+    design : Design
+    priors : Priors
+
+    Raises
+    ------
+    FormulaError, DesignError, PriorError
+        If the text, the data or the priors cannot be used; the message says where and what to do.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> model.design.n_rows
+    220
+    """
+
+    formula: Formula
+    design: Design
+    priors: Priors
+    namespace: Mapping[str, Any]
+
+    def __init__(
+        self,
+        formula: str,
+        data: Any,
+        *,
+        priors: Mapping[str, Any] | None = None,
+        missing: Missing = "drop",
+        namespace: Mapping[str, Any] | None = None,
+    ) -> None:
+        parsed = parse(formula)
+        design = build_design(parsed, data, missing=missing, namespace=namespace)
+        self._set(parsed, design, resolve_priors(design, priors), namespace)
+
+    def _set(self, formula: Formula, design: Design, priors: Priors, namespace: Mapping[str, Any] | None) -> None:
+        values = {
+            "formula": formula,
+            "design": design,
+            "priors": priors,
+            "namespace": MappingProxyType(dict(namespace or {})),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_parts(
+        cls, formula: str, table: TrainingTable, priors: Priors, namespace: Mapping[str, Any] | None = None
+    ) -> Model:
+        """Model of rows that were cleaned before with priors that were resolved before, as a saved fit holds them."""
+        model = cls.__new__(cls)
+        parsed = parse(formula)
+        model._set(parsed, design_of_rows(parsed, table, namespace), priors, namespace)
+        return model
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Model is immutable: make a new one instead of setting '{name}'.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What formulae learned holds modules and functions that pickle refuses; formula and rows rebuild it.
+        return (Model.from_parts, (self.formula.text, self.design.table, self.priors, dict(self.namespace)))
+
+    def with_priors(self, priors: Mapping[str, Any]) -> Model:
+        """The same formula and rows with other priors; those not named get their defaults again."""
+        model = Model.__new__(Model)
+        model._set(self.formula, self.design, resolve_priors(self.design, priors), self.namespace)
+        return model
+
+    def fit(self, engine: Engine | str = "nuts") -> Fit:
+        """Estimate the model.
+
+        Parameters
+        ----------
+        engine : Engine or str
+            An engine with its options, such as ``hl.NUTS(draws=2000, seed=1)``, or its name: ``"nuts"``.
+
+        Returns
+        -------
+        Fit
+            Posterior draws in ArviZ's groups, with a report of how they came about.
+
+        Raises
+        ------
+        EngineError
+            If there is no such engine.
+        """
+        from .engines import resolve_engine
+
+        return resolve_engine(engine).run(self)
+
+    def to_pymc(self) -> pymc.Model:
+        """Write the model as a PyMC model: non-centred effects, LKJ correlations, named dims and coords.
+
+        ``pm.model_to_graphviz(model.to_pymc())`` draws it.
+        """
+        from .density.graph import build_graph
+
+        return build_graph(self)
+
+    def to_bambi(self) -> bambi.Model:
+        """Write the model as a Bambi model with the same priors, where Bambi can express it.
+
+        Raises
+        ------
+        ModelError
+            If it cannot: Bambi has no correlated random effects, for one.
+        """
+        from .translations.bambi_model import bambi_model
+
+        return bambi_model(self)
+
+    def to_latex(self) -> str:
+        """Write the model as an ``aligned`` block of LaTeX, priors included."""
+        from .translations.latex import latex
+
+        return latex(self)
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        """Labels of every dimension a result can have."""
+        design = self.design
+        coords: dict[str, Any] = {
+            "obs": design.table.rows.to_numpy(),
+            "fixed_effect": list(design.fixed_effects),
+        }
+        for group in design.groups:
+            coords[self.dim(group)] = group.levels
+            coords[self.effect_dim(group)] = list(group.effects)
+            if group.correlated:
+                coords[f"{self.effect_dim(group)}_bis"] = list(group.effects)
+        return coords
+
+    def dim(self, group: GroupBlock) -> str:
+        """Dimension of the clusters of `group`: its name, changed where results use that name for another thing."""
+        name = result_name(group)
+        taken = RESERVED_DIMS.union(
+            f"{prefix}{result_name(other)}{suffix}"
+            for other in self.design.groups
+            for prefix, suffix in (("b_", ""), ("u_", ""), ("sd_", ""), ("cor_", ""), ("", "_effect"))
+        )
+        return f"{name}_level" if name in taken or name == self.outcome_name else name
+
+    def effect_dim(self, group: GroupBlock) -> str:
+        """Dimension of the effects that vary over the clusters of `group`."""
+        return f"{result_name(group)}_effect"
+
+    @property
+    def outcome_name(self) -> str:
+        """Name of the outcome in results."""
+        name = self.design.outcome.name.replace("/", "|")
+        return "outcome" if name in RESERVED_DIMS else name
+
+    def _facts(self) -> list[tuple[str, str]]:
+        design, outcome = self.design, self.design.outcome
+        events, trials = int(outcome.y.sum()), int(outcome.trials.sum())
+        unit = "trials" if outcome.binomial else "rows"
+        facts = [
+            ("formula", " ".join(self.formula.text.split())),
+            ("event", f"{outcome.event}: {events:,} of {trials:,} {unit}"),
+            ("rows", f"{design.n_rows:,}{self._dropped()}"),
+        ]
+        for group in design.groups:
+            sizes = np.bincount(group.index)
+            facts.append(
+                (
+                    "clusters",
+                    f"{group.name}: {len(group.levels):,}, of {sizes.min():,} to {sizes.max():,} rows "
+                    f"(median {np.median(sizes):g}); {_varying(group)}",
+                )
+            )
+        return facts
+
+    def _dropped(self) -> str:
+        table = self.design.table
+        if not table.n_missing:
+            return ""
+        where = ", ".join(f"{name} {count}" for name, count in table.missing_by_column.items())
+        return f" ({table.n_missing:,} more dropped for missing values: {where})"
+
+    def _prior_rows(self) -> list[tuple[str, str]]:
+        centred = self.design.has_intercept and len(self.design.fixed_effects) > 1
+        note = " (at the predictors' means)" if centred else ""
+        return [
+            (f"{label}{note}" if label == "Intercept" else label, text)
+            for label, text in self.priors.table(self.design)
+        ]
+
+    def __repr__(self) -> str:
+        facts, priors = self._facts(), self._prior_rows()
+        width = max((len(label) for label, _ in priors), default=0)
+        lines = ["Mixed-effects logistic regression" if self.design.groups else "Logistic regression"]
+        lines += [f"  {label:<9} {text}" for label, text in facts]
+        lines.append("  priors")
+        lines += [f"    {label:<{width}}  {text}" for label, text in priors]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        title = "Mixed-effects logistic regression" if self.design.groups else "Logistic regression"
+        return (
+            f"<div><strong>{title}</strong>{_html_table(self._facts())}"
+            f"<details open><summary>Priors</summary>{_html_table(self._prior_rows())}</details></div>"
+        )
+
+
+def result_name(group: GroupBlock) -> str:
+    """Name of a grouping factor in results, where a slash would start a group of the tree."""
+    return group.name.replace("/", "|")
+
+
+def _varying(group: GroupBlock) -> str:
+    def braces(members: tuple[int, ...]) -> str:
+        inside = ", ".join(group.effects[i] for i in members)
+        return f"{{{inside}}} correlated" if len(members) > 1 else inside
+
+    return "varying " + ", ".join(braces(members) for members in group.sets)
+
+
+def _html_table(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(
+        f'<tr><th scope="row" style="text-align:left">{escape(label)}</th>'
+        f'<td style="text-align:left">{escape(text)}</td></tr>'
+        for label, text in rows
+    )
+    return f"<table>{cells}</table>"
+

@@ -1,0 +1,49 @@
+"""Parameters + Model -> responses."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from .errors import PredictionError
+from .fit import posterior_variables
+from .model import Model
+
+
+def prior_predictive(model: Model, *, draws: int = 500, seed: int | None = None) -> xr.DataTree:
+    """Parameters drawn from the priors, and outcomes simulated from them for the rows of the model.
+
+    Parameters
+    ----------
+    model : Model
+    draws : int
+        How many draws to take.
+    seed : int, optional
+        Repeats them exactly.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``prior`` (``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>``), ``prior_predictive`` with the outcome,
+        ``observed_data``; dims (chain, draw, ...) with one chain.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> hl.prior_predictive(model, draws=20, seed=1).prior_predictive["y"].shape
+    (1, 20, 220)
+    """
+    if draws < 1:
+        raise PredictionError(f"draws={draws} must be at least 1.")
+    import pymc as pm
+
+    with model.to_pymc():
+        drawn = pm.sample_prior_predictive(draws=draws, random_seed=seed)
+    prior = drawn["prior"].to_dataset()[posterior_variables(model)]
+    return xr.DataTree.from_dict(
+        {
+            "prior": prior.drop_vars([name for name in prior.coords if name not in prior.dims]),
+            "prior_predictive": drawn["prior_predictive"].to_dataset(),
+            "observed_data": drawn["observed_data"].to_dataset(),
+        }
+    )

@@ -1,0 +1,203 @@
+"""One netCDF file <-> Fit.
+
+The file holds the draws, the cleaned training rows, the formula, the resolved priors and the report. Reading it evaluates
+the formula on those rows again, which learns the same encodings; a fingerprint of the design says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from . import priors as families
+from .design import Design
+from .errors import FitError
+from .findings import Finding
+from .fit import EngineReport, Fit, assemble
+from .model import Model
+from .priors import LKJ, Prior, Priors
+from .table import TrainingTable, listed
+
+#: Version of the layout of the file; a reader knows all layouts up to its own.
+LAYOUT = 1
+_STORED_GROUPS = ("posterior", "sample_stats", "prior", "prior_predictive", "posterior_predictive")
+_ROWS_GROUP = "training_rows"
+
+
+def write_fit(fit: Fit, path: Path) -> Path:
+    """Write a fit to one netCDF file; an existing file is replaced when the new one is complete."""
+    tree = {name: fit.data[name].to_dataset() for name in _STORED_GROUPS if name in fit.data.children}
+    tree[_ROWS_GROUP] = _rows_dataset(fit.model.design.table)
+    tree["/"] = xr.Dataset(attrs={"hierlogit": json.dumps(_metadata(fit))})
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise FitError(f"cannot write the fit to {path}: {error}.") from error
+    return path
+
+
+def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit:
+    """Read a fit that `Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    namespace : mapping of str to object, optional
+        The functions and values of your own that the formula uses, which no file can hold.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FitError
+        If the file is missing or none of ours, needs a namespace, or its rows now give another design.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.load("fit.nc")  # doctest: +SKIP
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FitError(f"there is no file {source}.")
+    try:
+        with xr.open_datatree(source, engine="h5netcdf") as opened:
+            tree = opened.load()
+        metadata = json.loads(tree.attrs["hierlogit"])
+    except (OSError, KeyError, ValueError) as error:
+        raise FitError(f"{source} is not a fit saved by hierlogit: {error}.") from error
+    if metadata["layout"] > LAYOUT:
+        made_by = metadata["report"]["versions"].get("hierlogit", "a later version")
+        raise FitError(f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update it.")
+    lacking = sorted(set(metadata["namespace"]) - set(namespace or {}))
+    if lacking:
+        raise FitError(f"the formula of {source} uses {listed(lacking)}; pass load(path, namespace={{...}}) with them.")
+    table = _read_rows(tree[_ROWS_GROUP].to_dataset())
+    model = Model.from_parts(metadata["formula"], table, _read_priors(metadata["priors"]), namespace)
+    _check_fingerprint(model.design, metadata["fingerprint"], source)
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
+    data = assemble(model, tree["posterior"].to_dataset(), stats)
+    for name in _STORED_GROUPS[2:]:
+        if name in tree.children:
+            data[name] = tree[name]
+    return Fit(model, data, _read_report(metadata["report"]))
+
+
+def _metadata(fit: Fit) -> dict[str, Any]:
+    return {
+        "layout": LAYOUT,
+        "formula": fit.model.formula.text,
+        "namespace": list(fit.model.namespace),
+        "priors": _priors_record(fit.model.priors),
+        "fingerprint": _fingerprint(fit.model.design),
+        "report": asdict(fit.report),
+    }
+
+
+def _priors_record(priors: Priors) -> dict[str, Any]:
+    def record(prior: Prior) -> dict[str, Any]:
+        return {"family": type(prior).__name__, **prior.arguments()}
+
+    return {
+        "fixed": {label: record(prior) for label, prior in priors.fixed.items()},
+        "sd": {group: [record(prior) for prior in held] for group, held in priors.sd.items()},
+        "cor": {group: record(prior) for group, prior in priors.cor.items()},
+    }
+
+
+def _read_priors(record: Mapping[str, Any]) -> Priors:
+    def prior(values: Mapping[str, Any]) -> Any:
+        family = getattr(families, values["family"])
+        return family(**{name: value for name, value in values.items() if name != "family"})
+
+    cor: dict[str, LKJ] = {group: prior(values) for group, values in record["cor"].items()}
+    return Priors(
+        {label: prior(values) for label, values in record["fixed"].items()},
+        {group: tuple(prior(values) for values in held) for group, held in record["sd"].items()},
+        cor,
+    )
+
+
+def _read_report(record: dict[str, Any]) -> EngineReport:
+    return EngineReport(**{**record, "findings": tuple(Finding(**finding) for finding in record["findings"])})
+
+
+def _rows_dataset(table: TrainingTable) -> xr.Dataset:
+    # Column names are data, not variable names: they may hold any character.
+    variables: dict[str, Any] = {"row_label": ("row", _storable(table.rows))}
+    columns = []
+    for k, name in enumerate(table.frame.columns):
+        values = table.frame[name]
+        kind, levels = values.dtype.kind, None
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            kind, levels = "category", [_plain(level) for level in values.cat.categories]
+            variables[f"column_{k}"] = ("row", values.cat.codes.to_numpy())
+        else:
+            variables[f"column_{k}"] = ("row", values.to_numpy().astype("int8" if kind == "b" else values.dtype))
+        columns.append({"name": name, "kind": kind, "levels": levels})
+    left_out = {
+        "columns": columns,
+        "n_missing": table.n_missing,
+        "missing_by_column": dict(table.missing_by_column),
+        "unused_levels": {name: list(levels) for name, levels in table.unused_levels.items()},
+    }
+    return xr.Dataset(variables, attrs={"table": json.dumps(left_out)})
+
+
+def _storable(labels: pd.Index[Any]) -> np.ndarray[Any, Any]:
+    return labels.to_numpy() if labels.dtype.kind in "iuf" else np.array([str(label) for label in labels], dtype=object)
+
+
+def _plain(level: Any) -> Any:
+    return level.item() if isinstance(level, np.generic) else level
+
+
+def _read_rows(stored: xr.Dataset) -> TrainingTable:
+    record = json.loads(stored.attrs["table"])
+    frame = {}
+    for k, column in enumerate(record["columns"]):
+        values = stored[f"column_{k}"].to_numpy()
+        if column["kind"] == "category":
+            frame[column["name"]] = pd.Categorical.from_codes(values, categories=column["levels"], ordered=True)
+        else:
+            frame[column["name"]] = values.astype(bool) if column["kind"] == "b" else values
+    return TrainingTable(
+        pd.DataFrame(frame, index=pd.RangeIndex(stored.sizes["row"])),
+        pd.Index(stored["row_label"].to_numpy()),
+        record["n_missing"],
+        record["missing_by_column"],
+        {name: tuple(levels) for name, levels in record["unused_levels"].items()},
+    )
+
+
+def _fingerprint(design: Design) -> dict[str, Any]:
+    matrices = {"fixed": design.X, **{group.name: group.Z for group in design.groups}}
+    labels = {"fixed": design.fixed_effects, **{group.name: group.effects for group in design.groups}}
+    return {
+        name: {"labels": list(labels[name]), "sums": X.sum(0).tolist(), "squares": (X**2).sum(0).tolist()}
+        for name, X in matrices.items()
+    }
+
+
+def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) -> None:
+    for name, found in _fingerprint(design).items():
+        expected = stored[name]
+        same = found["labels"] == expected["labels"] and np.allclose(found["squares"], expected["squares"], rtol=1e-8)
+        if not (same and np.allclose(found["sums"], expected["sums"], rtol=1e-8, atol=1e-6)):
+            raise FitError(
+                f"the rows in {source} give another design ('{name}') with the installed libraries than the one that was "
+                "fitted, so predictions would be wrong. Read it with the versions named in its report, or fit it anew."
+            )

@@ -1,0 +1,243 @@
+"""Any table of a user -> a pandas frame of the columns a formula needs, checked and without missing rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataWarning, DesignError
+
+Missing = Literal["drop", "error"]
+MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
+
+#: How many rows or names an error lists before it says "and N more".
+SHOWN = 8
+
+
+def read_table(data: Any) -> pd.DataFrame:
+    """Turn a table into a pandas frame without touching its values.
+
+    Parameters
+    ----------
+    data : pandas.DataFrame, polars.DataFrame, any eager frame narwhals reads, or mapping of columns
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same columns. A pandas frame is returned as it is; rows of other tables are numbered from 0.
+
+    Raises
+    ------
+    DesignError
+        If `data` is no table, is lazy, has no rows, or names a column twice.
+
+    Examples
+    --------
+    >>> read_table({"y": [0, 1], "g": ["a", "b"]}).shape
+    (2, 2)
+    """
+    frame = data if isinstance(data, pd.DataFrame) else _to_pandas(data)
+    duplicated = list(dict.fromkeys(str(name) for name in frame.columns[frame.columns.duplicated()]))
+    if duplicated:
+        raise DesignError(
+            f"the table has more than one column named {listed(duplicated)}. "
+            "Every column needs a name of its own: rename or drop the duplicates."
+        )
+    if len(frame) == 0:
+        raise DesignError("the table has no rows.")
+    return frame
+
+
+def _to_pandas(data: Any) -> pd.DataFrame:
+    if isinstance(data, Mapping):
+        try:
+            return pd.DataFrame(dict(data))
+        except ValueError as error:
+            raise DesignError(f"the mapping given as data is no table: {error}.") from error
+    import narwhals as nw
+
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError as error:
+        raise DesignError(
+            f"data must be a table: a pandas or polars DataFrame, or a mapping of column names to values; "
+            f"got {type(data).__module__}.{type(data).__qualname__}. Call .collect() first on a lazy frame."
+        ) from error
+    return frame.to_pandas()
+
+
+def listed(items: Sequence[Any]) -> str:
+    """Write items as a list for a message, shortened after `SHOWN`.
+
+    Examples
+    --------
+    >>> listed(["a", "b"])
+    "'a', 'b'"
+    """
+    shown = ", ".join(repr(_plain(item)) for item in items[:SHOWN])
+    return shown if len(items) <= SHOWN else f"{shown} and {len(items) - SHOWN} more"
+
+
+def _plain(item: Any) -> Any:
+    return item.item() if isinstance(item, np.generic) else item
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """The rows and columns a model is fitted to.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Used columns only, complete rows only, numbered from 0. Text is categorical with sorted levels, a
+        categorical keeps the order of its own levels; levels that no row uses are dropped.
+    rows : pandas.Index
+        Labels of those rows in the table that was given; positions where its labels were not unique.
+    n_missing : int
+        How many rows were left out because a used column had no value there.
+    missing_by_column : mapping of str to int
+        Missing values of every used column that has some.
+    unused_levels : mapping of str to tuple of str
+        Levels of a categorical that no remaining row uses.
+    """
+
+    frame: pd.DataFrame
+    rows: pd.Index[Any]
+    n_missing: int
+    missing_by_column: Mapping[str, int]
+    unused_levels: Mapping[str, tuple[str, ...]]
+
+
+def training_table(data: Any, columns: Sequence[str], missing: Missing) -> TrainingTable:
+    """Select, clean and check the columns a formula uses.
+
+    Parameters
+    ----------
+    data : table
+        As for `read_table`.
+    columns : sequence of str
+        Names of the used columns; all of them exist.
+    missing : {"drop", "error"}
+        What to do with rows that miss a value in a used column.
+
+    Raises
+    ------
+    DesignError
+        For infinite values, columns of mixed or unusable types, missing values if `missing` is "error",
+        and when no row is complete.
+    """
+    if missing not in MISSING_CHOICES:
+        raise DesignError(f"missing={missing!r} is not known; choose one of {listed(MISSING_CHOICES)}.")
+    table = read_table(data)
+    labels = table.index if table.index.is_unique and table.index.nlevels == 1 else pd.RangeIndex(len(table))
+    used = pd.DataFrame({name: clean_column(table[name], name) for name in columns}, index=table.index)
+    used.index = pd.RangeIndex(len(used))
+    for name in columns:
+        _refuse_infinite(used[name], name, labels)
+
+    absent = used.isna()
+    incomplete = absent.any(axis=1).to_numpy()
+    by_column = {str(name): int(count) for name, count in absent.sum().items() if count}
+    if incomplete.any():
+        _say_missing(incomplete, by_column, labels, missing)
+    kept = used.loc[~incomplete].reset_index(drop=True)
+    if len(kept) == 0:
+        raise DesignError(f"no row is complete: missing values by column: {by_column}.")
+
+    unused: dict[str, tuple[str, ...]] = {}
+    for name in columns:
+        if isinstance(kept[name].dtype, pd.CategoricalDtype):
+            before = kept[name].cat.categories
+            kept[name] = kept[name].cat.remove_unused_categories()
+            gone = before.difference(kept[name].cat.categories, sort=False)
+            if len(gone):
+                unused[name] = tuple(str(level) for level in gone)
+        elif kept[name].dtype == object:  # True/False with missing values among them, now gone
+            kept[name] = kept[name].astype(bool)
+    return TrainingTable(kept, labels[~incomplete], int(incomplete.sum()), by_column, unused)
+
+
+def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index[Any], missing: Missing) -> None:
+    count, total = int(incomplete.sum()), len(incomplete)
+    where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
+    if missing == "error":
+        raise DesignError(
+            f"{count} of {total} rows have missing values, in {where}; the first are rows "
+            f"{listed(list(labels[incomplete]))}. Fill or drop them, or pass missing='drop'."
+        )
+    warnings.warn(
+        f"{count} of {total} rows were dropped because of missing values in {where}. "
+        "Pass missing='error' to refuse them instead.",
+        DataWarning,
+        stacklevel=6,
+    )
+
+
+def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """One column in one of three forms: floating or integer numbers, bool, or an ordered categorical.
+
+    Text becomes a categorical with sorted levels; an unordered categorical keeps the order of its levels, as
+    R's factors do. Missing values stay missing.
+
+    Raises
+    ------
+    DesignError
+        For dates, nested values and columns that mix text with numbers.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return values.cat.as_ordered()
+    if pd.api.types.is_bool_dtype(dtype):
+        return values if not values.isna().any() else values.astype(object)
+    if pd.api.types.is_complex_dtype(dtype):
+        raise DesignError(f"column '{name}' holds complex numbers; a model needs real ones.")
+    if pd.api.types.is_numeric_dtype(dtype):
+        return _plain_numbers(values)
+    if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+        raise DesignError(
+            f"column '{name}' holds dates or durations ({dtype}). Turn it into a number, such as days since a "
+            "start, or into text if it names clusters."
+        )
+    return _from_objects(values, name)
+
+
+def _plain_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
+    if pd.api.types.is_integer_dtype(values.dtype) and not values.isna().any():
+        return values.astype(np.int64)
+    return values.astype(np.float64)
+
+
+def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    present = values.dropna()
+    kinds = sorted({type(value).__name__ for value in present})
+    if all(isinstance(value, str) for value in present):
+        levels = sorted(set(present))
+        return pd.Series(pd.Categorical(values, categories=levels, ordered=True), index=values.index)
+    if all(isinstance(value, (bool, np.bool_)) for value in present):
+        return values
+    try:
+        numbers = pd.to_numeric(values) if not any(isinstance(value, str) for value in present) else None
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None:
+        raise DesignError(
+            f"column '{name}' mixes values of the types {listed(kinds)}. A column must hold numbers, True/False "
+            "or text throughout: convert it first."
+        )
+    return _plain_numbers(numbers)
+
+
+def _refuse_infinite(values: pd.Series[Any], name: str, labels: pd.Index[Any]) -> None:
+    if values.dtype.kind != "f":
+        return
+    infinite = np.isinf(values.to_numpy())
+    if infinite.any():
+        raise DesignError(
+            f"column '{name}' has {int(infinite.sum())} infinite values, in rows {listed(list(labels[infinite]))}. "
+            "Replace them by finite values, or by missing ones to leave the rows out."
+        )

@@ -1,0 +1,128 @@
+"""Model -> bambi.Model with the same likelihood and priors, where Bambi can express it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import bambi
+import numpy as np
+import pandas as pd
+
+from ..errors import ModelError
+from ..priors import Decov, Prior
+from ..transforms import formula_namespace
+
+if TYPE_CHECKING:
+    from ..design import GroupBlock
+    from ..model import Model
+
+#: Columns that stand for the outcome in Bambi's table.
+_SUCCESSES, _TRIALS = "successes_", "trials_"
+
+
+def bambi_model(model: Model) -> bambi.Model:
+    """Write a model in Bambi.
+
+    Parameters
+    ----------
+    model : hierlogit.Model
+
+    Returns
+    -------
+    bambi.Model
+        On the model's cleaned rows; the outcome is coded 0/1, or as successes and trials.
+
+    Raises
+    ------
+    ModelError
+        If Bambi cannot express it: correlated effects of one grouping factor, or a prior it does not have.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> bambi_model(model).formula.main
+    'y ~ week_gt2 + (1|ID)'
+    """
+    _refuse_what_bambi_lacks(model)
+    data, response, family = _outcome(model)
+    random = [f"({effects}|{group})" for effects, group in _random_terms(model)]
+    formula = f"{response} ~ {' + '.join([_fixed_text(model), *random])}"
+    return bambi.Model(
+        formula,
+        data,
+        family=family,
+        priors=_priors(model),
+        noncentered=True,
+        extra_namespace=formula_namespace(model.namespace),
+    )
+
+
+def _refuse_what_bambi_lacks(model: Model) -> None:
+    for group in model.design.groups:
+        if group.correlated:
+            raise ModelError(
+                f"Bambi has no correlated random effects, and those of '{group.name}' ({', '.join(group.effects)}) are: it "
+                f"would fit another model. Write (... || {group.name}) for independent effects, or use to_pymc()."
+            )
+        if any(isinstance(prior, Decov) for prior in model.priors.sd[group.name]):
+            raise ModelError(f"Bambi has no Decov prior, which sd_{group.name} has. Give it one of another family.")
+
+
+def _outcome(model: Model) -> tuple[pd.DataFrame, str, str]:
+    outcome = model.design.outcome
+    data = model.design.table.frame.copy()
+    if outcome.binomial:
+        data[_SUCCESSES], data[_TRIALS] = outcome.y.astype(int), outcome.trials.astype(int)
+        return data, f"p({_SUCCESSES}, {_TRIALS})", "binomial"
+    data[outcome.name] = outcome.y.astype(int)
+    return data, _quoted(outcome.name), "bernoulli"
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() else f"`{name}`"
+
+
+def _fixed_text(model: Model) -> str:
+    return " ".join(model.formula.fixed.split())
+
+
+def _random_terms(model: Model) -> list[tuple[str, str]]:
+    return [
+        (" ".join(term.effects.split()), ":".join(_quoted(column) for column in term.group))
+        for term in model.formula.random
+    ]
+
+
+def _priors(model: Model) -> dict[str, Any]:
+    design = model.design
+    owners: dict[str, list[Prior]] = {}
+    for label, term in zip(design.fixed_effects, design.fixed_terms, strict=True):
+        owners.setdefault(term, []).append(model.priors.fixed[label])
+    priors: dict[str, Any] = {term: _bambi_prior(term, held) for term, held in owners.items()}
+    for group in design.groups:
+        priors.update(_group_priors(model, group))
+    return priors
+
+
+def _group_priors(model: Model, group: GroupBlock) -> dict[str, Any]:
+    owners: dict[str, list[Prior]] = {}
+    for term, prior in zip(group.terms, model.priors.sd[group.name], strict=True):
+        owners.setdefault(term, []).append(prior)
+    return {
+        f"{'1' if term == 'Intercept' else term}|{group.name}": bambi.Prior(
+            "Normal", mu=0, sigma=_bambi_prior(f"sd of {term}|{group.name}", held)
+        )
+        for term, held in owners.items()
+    }
+
+
+def _bambi_prior(name: str, held: Sequence[Prior]) -> Any:
+    """One Bambi prior for the columns of a term, with an array for an argument in which they differ."""
+    if len({type(prior) for prior in held}) > 1:
+        raise ModelError(f"Bambi takes one family for all columns of '{name}'; give them the same family.")
+    columns = [prior.arguments() for prior in held]
+    arguments = {key: np.array([column[key] for column in columns]) for key in columns[0]}
+    scalars = {key: values[0].item() if len(values) == 1 else values for key, values in arguments.items()}
+    return bambi.Prior(type(held[0]).__name__, **scalars)

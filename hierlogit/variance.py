@@ -1,0 +1,61 @@
+"""How much varies between clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .fit import Fit
+from .intervals import Interval, summarise
+from .model import result_name
+from .tables import chosen_groups, correlated_pairs
+
+
+def variance_components(
+    fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
+    """Standard deviations, variances and correlations of the random effects.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        One grouping factor; all of them if not given.
+    ci_prob : float, optional
+        Probability of the intervals; ArviZ's default (0.89) if not given.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or highest-density.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``group``, ``quantity`` (``sd``, ``variance``, ``cor``) and ``effect`` (for a correlation both,
+        ``Intercept, urban[Y]``); columns ``mean``, ``sd`` and the interval's ends, each over the draws of that very
+        quantity. Sds and variances are on the logit scale.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.variance_components(fit).xs("sd", level="quantity")  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    keys: list[tuple[str, str, str]] = []
+    columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
+    for block in chosen_groups(fit, group):
+        name, dim = result_name(block), fit.model.effect_dim(block)
+        sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(block.effects))
+        for quantity, values in (("sd", sd), ("variance", sd**2)):
+            keys += [(block.name, quantity, effect) for effect in block.effects]
+            columns += list(values.T)
+        if block.correlated:
+            cor = fit.posterior[f"cor_{name}"].transpose("chain", "draw", dim, f"{dim}_bis").to_numpy()
+            for i, j in correlated_pairs(block):
+                keys.append((block.name, "cor", f"{block.effects[i]}, {block.effects[j]}"))
+                columns.append(cor[..., i, j].ravel())
+    index = pd.MultiIndex.from_tuples(keys, names=["group", "quantity", "effect"])
+    return pd.DataFrame(summarise(np.column_stack(columns), interval), index=index)
