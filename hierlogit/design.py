@@ -16,9 +16,10 @@ import pandas as pd
 
 from .encoding import Encoding
 from .errors import DesignError, PredictionError
-from .formula import Formula, RandomTerm, Response, check_names
+from .names import check_names
 from .outcome import Outcome, read_outcome
 from .table import Missing, TrainingTable, clean_column, listed, read_table, training_table
+from .terms import Formula, RandomTerm, Response
 from .transforms import formula_functions, formula_namespace
 
 FloatArray = npt.NDArray[np.float64]
@@ -221,7 +222,9 @@ class Design:
         frame = self._checked_frame(table, [str(name) for name in columns])
         trials: FloatArray = frame.to_numpy(dtype=np.float64).sum(axis=1)
         if np.any((trials < 0) | (trials != np.round(trials))):
-            raise PredictionError(f"the trials in {listed(columns)} of the new data must be whole numbers of at least 0.")
+            raise PredictionError(
+                f"the trials in {listed(columns)} of the new data must be whole numbers of at least 0."
+            )
         return trials
 
     def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
@@ -289,9 +292,10 @@ def build_design(
     ('Intercept', 'x')
     """
     source = read_table(data)
-    names = formula_namespace(namespace)
-    values = tuple(name for name, value in names.items() if not callable(value))
-    check_names(formula, [str(name) for name in source.columns], formula_functions(namespace), values)
+    functions = formula_functions(namespace)
+    # A function can be an argument as well, as in C(t, Sum).
+    values = {*formula_namespace(namespace), *functions}
+    check_names(formula, [str(name) for name in source.columns], functions, values)
     used = [name for name in formula.columns if name in source.columns]
     return design_of_rows(formula, training_table(source, used, missing), namespace)
 
@@ -343,8 +347,11 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
             )
         effects += encoding.labels
         sets += [members] if term.correlated else [(member,) for member in members]
-    Z = np.column_stack([encoding.training(frame)[0] for encoding in encodings])
-    _refuse_dependent(Z, tuple(effects), f"the random effects of '{name}'")
+    columns = [encoding.training(frame)[0] for encoding in encodings]
+    for term, encoding, values in zip(terms, encodings, columns, strict=True):
+        # Only within a term: (1 | g) + (0 + f | g) is a model of its own, though its columns together are dependent.
+        _refuse_dependent(values, encoding.labels, f"the random term {term.text}")
+    Z = np.column_stack(columns)
     levels, index = _levels(frame, terms[0].group)
     sources = tuple(source for encoding in encodings for source in encoding.terms)
     block = GroupBlock(

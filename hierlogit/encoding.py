@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,8 +48,7 @@ class Encoding:
     def __init__(self, expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
         self.expression = expression
         with _evaluating(expression, DesignError):
-            from formulae import design_matrices
-
+            design_matrices = _formulae()
             matrices = design_matrices(expression, frame, na_action="error", extra_namespace=dict(namespace))
         terms = dict(matrices.common.terms) if matrices.common is not None else {}
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
@@ -97,6 +96,31 @@ class Encoding:
         return np.ascontiguousarray(matrix, dtype=np.float64), total
 
 
+def _formulae() -> Callable[..., Any]:
+    """Import formulae's reader, with two defects of its expressions mended.
+
+    In formulae 0.6 a call cannot be compared with another kind of expression, which ``I(log(x)) + I(x)`` needs, and a
+    constant cannot be hashed, which ``(x + z) * poly(a, 2)`` needs.
+    """
+    from formulae import design_matrices
+    from formulae.terms.call_resolver import LazyCall, LazyValue
+
+    if LazyCall.__eq__ is not _same_call:
+        LazyCall.__eq__, LazyValue.__hash__ = _same_call, _hash_of_value
+    return design_matrices  # type: ignore[no-any-return]
+
+
+def _same_call(one: Any, other: object) -> bool:
+    return (
+        isinstance(other, type(one))
+        and (one.callee, one.args, one.kwargs) == (other.callee, other.args, other.kwargs)  # type: ignore[attr-defined]
+    )
+
+
+def _hash_of_value(value: Any) -> int:
+    return hash((value.value, value.lexeme))
+
+
 def _labels(term: Any) -> list[str]:
     labels = term.labels
     return [str(label) for label in (labels if isinstance(labels, (list, tuple)) else [labels])]
@@ -109,7 +133,7 @@ def _as_columns(values: Any, n: int) -> FloatArray:
     return array.reshape(n, -1)
 
 
-class _evaluating(contextlib.AbstractContextManager[None]):  # noqa: N801  reads as a statement
+class _evaluating(contextlib.AbstractContextManager[None]):
     """Turn whatever formulae raises into one of our errors, and keep what it prints off the screen."""
 
     def __init__(self, expression: str, error: type[HierlogitError]) -> None:

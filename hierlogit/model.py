@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .design import Design, GroupBlock, build_design, design_of_rows
-from .formula import Formula, parse
+from .formula import parse
 from .priors import Priors, resolve_priors
 from .table import Missing, TrainingTable
+from .terms import Formula
 
 if TYPE_CHECKING:
     import bambi
@@ -269,4 +270,3 @@ def _html_table(rows: list[tuple[str, str]]) -> str:
         for label, text in rows
     )
     return f"<table>{cells}</table>"
-

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from .errors import DesignError
-from .formula import Response
+from .terms import Response
 from .table import listed
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,6 +65,11 @@ def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
 def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
     name, values = response.column, frame[response.column]
     levels = _levels(values)
+    if len(levels) < 2:
+        raise DesignError(
+            f"the outcome '{name}' is constant: every complete row has {listed(levels)}. "
+            "A logistic regression needs both outcomes."
+        )
     if response.event is not None:
         event = _named_event(response.event, levels, name)
     elif values.dtype == bool:
@@ -78,13 +83,8 @@ def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
             f"the outcome '{name}' has {len(levels)} levels: {listed(levels)}. A logistic regression needs two: "
             f"make a 0/1 column of the event you mean and use that, or give counts as p(successes, trials)."
         )
-    if len(levels) < 2:
-        raise DesignError(
-            f"the outcome '{name}' is constant: every complete row has {listed(levels)}. "
-            "A logistic regression needs both outcomes."
-        )
     y = (values == event).to_numpy(dtype=np.float64)
-    shown = str(event) if not isinstance(event, str) else f"'{event}'"
+    shown = f"'{event}'" if isinstance(event, str) else f"{event:g}" if isinstance(event, float) else str(event)
     return Outcome(name, f"{name} = {shown}", y, np.ones(len(y)), binomial=False)
 
 
@@ -137,7 +137,8 @@ def _binomial(response: Response, frame: pd.DataFrame) -> Outcome:
 def _counts(frame: pd.DataFrame, column: str, role: str) -> FloatArray:
     values = frame[column]
     if values.dtype.kind not in "iuf":
-        raise DesignError(f"the {role} in '{column}' must be whole numbers; the column holds {values.dtype}.")
+        held = "True/False" if values.dtype == bool else "text or categories"
+        raise DesignError(f"the {role} in '{column}' must be whole numbers; the column holds {held}.")
     counts = values.to_numpy(dtype=np.float64)
     _refuse_rows(counts < 0, f"negative {role} in '{column}'", "Counts start at 0.")
     _refuse_rows(counts != np.round(counts), f"fractional {role} in '{column}'", "Give counts, not proportions.")

@@ -177,7 +177,9 @@ def _on_scale(model: Model, eta: FloatArray, kind: str, newdata: Any, rng: np.ra
     return rng.binomial(trials.astype(np.int64), probability).astype(np.float64)
 
 
-def _averaged(frame: pd.DataFrame, values: FloatArray, by: str | Sequence[str] | bool) -> tuple[pd.DataFrame, FloatArray]:
+def _averaged(
+    frame: pd.DataFrame, values: FloatArray, by: str | Sequence[str] | bool
+) -> tuple[pd.DataFrame, FloatArray]:
     """Average over groups of rows within each draw."""
     if by is True:
         return pd.DataFrame(index=pd.RangeIndex(1)), values.mean(axis=1, keepdims=True)
@@ -223,9 +225,7 @@ def posterior_predictive(
     >>> import arviz as az, hierlogit as hl
     >>> az.plot_ppc_dist(hl.posterior_predictive(fit, draws=100, seed=1))  # doctest: +SKIP
     """
-    table = predictions(
-        fit, newdata, kind="outcome", draws=draws, allow_new_levels=allow_new_levels, seed=seed
-    )
+    table = predictions(fit, newdata, kind="outcome", draws=draws, allow_new_levels=allow_new_levels, seed=seed)
     labels = fit.model.coords["obs"] if newdata is None else np.arange(len(table))
     simulated = table.draws.rename(row="obs").assign_coords(obs=labels).astype(np.int64)
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}

@@ -389,7 +389,9 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None) -> Pr
         else:
             family = _of_family(key, prior, SD_FAMILIES)
             if isinstance(family, Decov) and rank == _ONE_PARAMETER:
-                raise PriorError(f"prior of '{key}': Decov is joint over the effects of a term; give it to 'sd_<group>'.")
+                raise PriorError(
+                    f"prior of '{key}': Decov is joint over the effects of a term; give it to 'sd_<group>'."
+                )
             for group, effect in places:
                 held = list(sd[group])
                 held[effect] = family
@@ -470,7 +472,9 @@ def _from_bambi(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Prior
     name = aliases.get(prior.name, prior.name)
     families = {family.__name__: family for family in allowed}
     if name not in families:
-        raise PriorError(f"prior of '{key}': bambi's {prior} is not allowed there. Choose one of {listed(list(families))}.")
+        raise PriorError(
+            f"prior of '{key}': bambi's {prior} is not allowed there. Choose one of {listed(list(families))}."
+        )
     try:
         return families[name](**{argument: _scalar(value) for argument, value in arguments.items()})
     except TypeError as error:

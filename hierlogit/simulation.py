@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
+
 import xarray as xr
 
 from .errors import PredictionError
 from .fit import posterior_variables
 from .model import Model
+
+
+@contextlib.contextmanager
+def quiet(logger: str) -> Iterator[None]:
+    """Keep a library's notes off the screen for a while; its warnings stay."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def prior_predictive(model: Model, *, draws: int = 500, seed: int | None = None) -> xr.DataTree:
@@ -37,8 +53,9 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int | None = None)
         raise PredictionError(f"draws={draws} must be at least 1.")
     import pymc as pm
 
-    with model.to_pymc():
-        drawn = pm.sample_prior_predictive(draws=draws, random_seed=seed)
+    with model.to_pymc(), quiet("pymc"):
+        # Compiling the graph for speed would take longer than the draws do.
+        drawn = pm.sample_prior_predictive(draws=draws, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"})
     prior = drawn["prior"].to_dataset()[posterior_variables(model)]
     return xr.DataTree.from_dict(
         {

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import date, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from .errors import DataWarning, DesignError
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 Missing = Literal["drop", "error"]
 MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
@@ -68,7 +75,21 @@ def _to_pandas(data: Any) -> pd.DataFrame:
             f"data must be a table: a pandas or polars DataFrame, or a mapping of column names to values; "
             f"got {type(data).__module__}.{type(data).__qualname__}. Call .collect() first on a lazy frame."
         ) from error
-    return frame.to_pandas()
+    return pd.DataFrame({name: _to_series(frame[name]) for name in frame.columns})
+
+
+def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
+    """The values as pandas holds them, without pyarrow and with whole numbers kept whole beside missing ones."""
+    import narwhals as nw
+
+    if column.dtype == nw.Enum:
+        return pd.Series(pd.Categorical(column.to_list(), column.cat.get_categories().to_list(), ordered=True))
+    if column.dtype.is_numeric() and not column.dtype.is_decimal() and column.null_count() == 0:
+        return pd.Series(column.to_numpy())
+    if column.dtype.is_integer():
+        return pd.Series(pd.array(column.to_list(), dtype="UInt64" if column.dtype == nw.UInt64 else "Int64"))
+    # The order of polars' categories is the order in which the process met them: they count as text.
+    return pd.Series(column.to_list(), dtype=object)
 
 
 def listed(items: Sequence[Any]) -> str:
@@ -159,6 +180,8 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
                 unused[name] = tuple(str(level) for level in gone)
         elif kept[name].dtype == object:  # True/False with missing values among them, now gone
             kept[name] = kept[name].astype(bool)
+        elif pd.api.types.is_extension_array_dtype(kept[name].dtype):  # the same with whole numbers
+            kept[name] = kept[name].astype(np.int64)
     return TrainingTable(kept, labels[~incomplete], int(incomplete.sum()), by_column, unused)
 
 
@@ -174,62 +197,81 @@ def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index
         f"{count} of {total} rows were dropped because of missing values in {where}. "
         "Pass missing='error' to refuse them instead.",
         DataWarning,
-        stacklevel=6,
+        skip_file_prefixes=(str(Path(__file__).parent),),
     )
 
 
 def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     """One column in one of three forms: floating or integer numbers, bool, or an ordered categorical.
 
+    Missing values stay missing: True/False is of dtype object beside them and whole numbers are ``Int64``.
+
     Text becomes a categorical with sorted levels; an unordered categorical keeps the order of its levels, as
-    R's factors do. Missing values stay missing.
+    R's factors do.
 
     Raises
     ------
     DesignError
-        For dates, nested values and columns that mix text with numbers.
+        For dates, nested values, columns that mix kinds of values, and whole numbers of more than 64 bits.
     """
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return values.cat.as_ordered()
     if pd.api.types.is_bool_dtype(dtype):
-        return values if not values.isna().any() else values.astype(object)
+        return values.astype(object if values.isna().any() else bool)
     if pd.api.types.is_complex_dtype(dtype):
         raise DesignError(f"column '{name}' holds complex numbers; a model needs real ones.")
     if pd.api.types.is_numeric_dtype(dtype):
-        return _plain_numbers(values)
-    if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
-        raise DesignError(
-            f"column '{name}' holds dates or durations ({dtype}). Turn it into a number, such as days since a "
-            "start, or into text if it names clusters."
-        )
+        return _plain_numbers(values, name)
+    if isinstance(dtype, pd.PeriodDtype) or dtype.kind in "mM":
+        raise _no_dates(name, str(dtype))
     return _from_objects(values, name)
 
 
-def _plain_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
-    if pd.api.types.is_integer_dtype(values.dtype) and not values.isna().any():
-        return values.astype(np.int64)
-    return values.astype(np.float64)
+def _no_dates(name: str, kind: str) -> DesignError:
+    return DesignError(
+        f"column '{name}' holds dates or durations ({kind}). Turn it into a number, such as days since a "
+        "start, or into text if it names clusters."
+    )
+
+
+def _plain_numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    if not pd.api.types.is_integer_dtype(values.dtype):
+        return values.astype(np.float64)
+    if (values.dropna() > np.iinfo(np.int64).max).any():
+        raise _too_large(name)
+    # Not by way of floating numbers, which cannot tell large cluster ids apart.
+    return values.astype("Int64" if values.isna().any() else np.int64)
+
+
+def _too_large(name: str) -> DesignError:
+    return DesignError(
+        f"column '{name}' holds whole numbers of more than 64 bits. Turn them into text if they name clusters, "
+        "otherwise into floating numbers."
+    )
 
 
 def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     present = values.dropna()
-    kinds = sorted({type(value).__name__ for value in present})
     if all(isinstance(value, str) for value in present):
         levels = sorted(set(present))
         return pd.Series(pd.Categorical(values, categories=levels, ordered=True), index=values.index)
     if all(isinstance(value, (bool, np.bool_)) for value in present):
         return values
-    try:
-        numbers = pd.to_numeric(values) if not any(isinstance(value, str) for value in present) else None
-    except (TypeError, ValueError):
-        numbers = None
-    if numbers is None:
+    kinds = sorted({type(value).__name__ for value in present})
+    if all(isinstance(value, (date, time, timedelta, np.datetime64, np.timedelta64)) for value in present):
+        raise _no_dates(name, ", ".join(kinds))
+    # Decimal is a number of its own kind.
+    if not all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool) for value in present):
         raise DesignError(
-            f"column '{name}' mixes values of the types {listed(kinds)}. A column must hold numbers, True/False "
+            f"column '{name}' holds values of the types {listed(kinds)}. A column must hold numbers, True/False "
             "or text throughout: convert it first."
         )
-    return _plain_numbers(numbers)
+    if all(isinstance(value, numbers.Integral) for value in present):
+        if any(abs(int(value)) > np.iinfo(np.int64).max for value in present):
+            raise _too_large(name)
+        return _plain_numbers(values.astype("Int64"), name)
+    return values.where(values.notna(), np.nan).astype(np.float64)
 
 
 def _refuse_infinite(values: pd.Series[Any], name: str, labels: pd.Index[Any]) -> None:

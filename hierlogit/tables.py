@@ -48,7 +48,9 @@ def summary(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = Non
     dataset = xr.Dataset({"value": stacked.transpose("chain", "draw", "parameter")})
     draws = dataset["value"].to_numpy().reshape(-1, len(labels))
 
-    table = pd.DataFrame({"component": [component for component, *_ in parts]}, index=pd.Index(labels, name="parameter"))
+    table = pd.DataFrame(
+        {"component": [component for component, *_ in parts]}, index=pd.Index(labels, name="parameter")
+    )
     for name, values in summarise(draws, interval).items():
         table[name] = values
     if dataset.sizes["chain"] > 1:
@@ -146,7 +148,9 @@ def ranef(
         dims = (fit.model.dim(block), fit.model.effect_dim(block))
         effects = fit.posterior[f"b_{result_name(block)}"].transpose("chain", "draw", *dims).to_numpy()
         draws = effects.reshape(-1, len(block.levels) * len(block.effects))
-        index = pd.MultiIndex.from_product([[block.name], block.levels, block.effects], names=["group", "level", "effect"])
+        index = pd.MultiIndex.from_product(
+            [[block.name], block.levels, block.effects], names=["group", "level", "effect"]
+        )
         tables.append(pd.DataFrame(summarise(draws, interval), index=index))
     return pd.concat(tables)
 
@@ -164,5 +168,7 @@ def chosen_groups(fit: Fit, group: str | None) -> list[GroupBlock]:
         raise FitError("the model has no random effects: its formula has no (1 | group) term.")
     chosen = [block for block in groups if group is None or block.name == group]
     if not chosen:
-        raise FitError(f"the model has no grouping factor '{group}'; it has {listed([block.name for block in groups])}.")
+        raise FitError(
+            f"the model has no grouping factor '{group}'; it has {listed([block.name for block in groups])}."
+        )
     return chosen

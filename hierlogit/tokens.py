@@ -30,7 +30,7 @@ _TOKEN = re.compile(
 )
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
-_LOOKALIKES = dict(zip("−–—‘’“”∼˜×∣│", "---''\"\"~~*||", strict=True))  # noqa: RUF001 - what word processors put in
+_LOOKALIKES = dict(zip("−–—‘’“”∼˜×∣│", "---''\"\"~~*||", strict=True))  # what word processors put in
 # formulae recurses a dozen times a level; a formula nested this deep is no formula that anyone wrote.
 _DEEPEST = 25
 
@@ -176,7 +176,7 @@ class Cursor:
         return self.tokens[self.at - 1].text
 
     def level(self, first: int, stop: int) -> list[int]:
-        """The tokens from `first` to `stop` that stand in no brackets of their own; opening brackets count."""
+        """List the tokens from `first` to before `stop` that stand in no brackets there; opening brackets count."""
         found = []
         while first < stop:
             found.append(first)
@@ -184,16 +184,16 @@ class Cursor:
         return found
 
     def span(self, first: int, stop: int) -> Span:
-        """The place of the tokens from `first` to before `stop`."""
+        """Return the place of the tokens from `first` to before `stop`."""
         return (self.tokens[first].start, self.tokens[stop - 1].stop)
 
     def written(self, first: int, stop: int) -> str:
-        """The tokens as written, with blanks and line breaks between them reduced to one space."""
+        """Return the tokens as written, with blanks and line breaks between them reduced to one space."""
         text = self.tokens[first].text
         for at in range(first + 1, stop):
             text += (" " if self.tokens[at].start > self.tokens[at - 1].stop else "") + self.tokens[at].text
         return text
 
     def error(self, message: str, span: Span, hint: str) -> FormulaError:
-        """An error about the part of the formula at `span`."""
+        """Make an error about the part of the formula at `span`."""
         return FormulaError(message, formula=self.text, span=span, hint=hint)

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from .errors import DesignError
+
 
 class ClusterMeans:
     """Mean of a predictor in every cluster, learned from the training rows.
@@ -71,13 +73,28 @@ FORMULAE_FUNCTIONS = (
     "standardize",
 )
 
+# These formulae knows as well; they belong to responses.
+_OTHER_FORMULAE_FUNCTIONS = ("B", "binary", "p", "prop", "proportion")
+
 _NAMESPACE: Mapping[str, Any] = MappingProxyType(
     {"within": Within, "between": Between, "np": np, **{name: getattr(np, name) for name in _MATHEMATICS}}
 )
 
 
 def formula_namespace(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Names a formula can use besides the columns of its table; `extra` adds to them and may replace them."""
+    """Names a formula can use besides the columns of its table; `extra` adds to them.
+
+    Raises
+    ------
+    DesignError
+        If `extra` has a name that formulae keeps for a function of its own, and would never look at.
+    """
+    taken = sorted({*FORMULAE_FUNCTIONS, *_OTHER_FORMULAE_FUNCTIONS}.intersection(extra or {}))
+    if taken:
+        raise DesignError(
+            f"the namespace holds {', '.join(map(repr, taken))}, a name that formulas have for a function of their own. "
+            "Give yours another name."
+        )
     return {**_NAMESPACE, **(extra or {})}
 
 

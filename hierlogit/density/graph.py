@@ -49,7 +49,11 @@ def build_graph(model: Model) -> pm.Model:
         outcome = model.design.outcome
         if outcome.binomial:
             pm.Binomial(
-                model.outcome_name, n=outcome.trials.astype(int), logit_p=eta, observed=outcome.y.astype(int), dims="obs"
+                model.outcome_name,
+                n=outcome.trials.astype(int),
+                logit_p=eta,
+                observed=outcome.y.astype(int),
+                dims="obs",
             )
         else:
             pm.Bernoulli(model.outcome_name, logit_p=eta, observed=outcome.y.astype(int), dims="obs")

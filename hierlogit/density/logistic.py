@@ -26,16 +26,16 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatA
     --------
     >>> import numpy as np
     >>> log_likelihood(np.array([1.0]), np.array([1.0]), np.array([800.0]))
-    array([0.])
+    array([-0.])
     """
-    # log(1 + exp(eta)) without overflow: max(eta, 0) + log1p(exp(-|eta|))
-    softplus = np.abs(eta)
-    np.negative(softplus, out=softplus)
-    np.exp(softplus, out=softplus)
-    np.log1p(softplus, out=softplus)
-    softplus += np.maximum(eta, 0.0)
-    result: FloatArray = y * eta
-    result -= trials * softplus
+    # With c = log1p(exp(-|eta|)), log p = -max(-eta, 0) - c and log(1 - p) = -max(eta, 0) - c: no digits cancel.
+    result = np.abs(eta)
+    np.negative(result, out=result)
+    np.exp(result, out=result)
+    np.log1p(result, out=result)
+    result *= -trials
+    result -= y * np.maximum(-eta, 0.0)
+    result -= (trials - y) * np.maximum(eta, 0.0)
     if np.any(trials > 1):
         result += log_binomial_coefficient(y, trials)
     return result

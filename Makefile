@@ -1,0 +1,74 @@
+# Every target sets up what it needs, once: a second run starts at once.
+#   make demo        a worked example in the terminal
+#   make test        the tests, slow ones left out
+#   make lint        style, types and the rules of who imports whom
+#   make test-slow   only the slow tests
+#   make test-jax    the tests that need JAX, in an environment of their own
+#   make clean       remove the environments and all caches
+# The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
+
+SHELL := /bin/sh
+PYTEST := -m pytest -n 2
+USABLE := import sys, pip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 14))
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# "yes" if the environment $(1) was made for this folder and its Python still runs.
+sound = $(shell [ "$$(cat $(1)/.created 2>/dev/null)" = "$$(pwd -P)" ] && \
+	$(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1 && echo yes)
+
+# Make the environment $(1), unless the user has already put a usable one there.
+define create
+@if [ -e $(1)/.created ] || ! $(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1; then \
+	python=$$(sh tools/find-python.sh) || exit 1; \
+	echo "Making $(1) with $$python"; \
+	rm -rf $(1) && "$$python" -m venv $(1) || exit 1; \
+fi; rm -f $(1)/.installed $(1)/.installed-dev; pwd -P > $(1)/.created
+endef
+
+.PHONY: help demo test test-slow test-jax lint clean FORCE
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: .venv/.installed
+	@.venv/bin/hierlogit demo
+
+test: .venv/.installed-dev
+	.venv/bin/python $(PYTEST)
+
+test-slow: .venv/.installed-dev
+	.venv/bin/python $(PYTEST) -m slow
+
+test-jax: .venv-jax/.installed-dev
+	.venv-jax/bin/python $(PYTEST) -m jax
+
+lint: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+clean:
+	rm -rf .venv .venv-jax build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find hierlogit tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.created: $(if $(call sound,.venv),,FORCE)
+	$(call create,.venv)
+
+.venv-jax/.created: $(if $(call sound,.venv-jax),,FORCE)
+	$(call create,.venv-jax)
+
+.venv/.installed: .venv/.created pyproject.toml constraints.txt
+	@echo "Installing hierlogit into .venv (a few minutes the first time)"
+	@.venv/bin/python $(PIP) -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.created pyproject.toml constraints.txt
+	@echo "Installing hierlogit and what its tests need into .venv (a few minutes the first time)"
+	@.venv/bin/python $(PIP) -e '.[dev]'
+	@touch .venv/.installed $@
+
+.venv-jax/.installed-dev: .venv-jax/.created pyproject.toml constraints.txt
+	@echo "Installing hierlogit, JAX and what the tests need into .venv-jax (a few minutes the first time)"
+	@.venv-jax/bin/python $(PIP) -e '.[dev,jax]'
+	@touch $@

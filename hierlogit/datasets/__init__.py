@@ -1,0 +1,235 @@
+"""Small real tables of clustered binary outcomes, with where they come from.
+
+Each set is a CSV file next to a TOML file of the same name that tells its title, origin, licence and the meaning of its
+columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from textwrap import wrap
+
+import pandas as pd
+
+from ..errors import HierlogitError
+
+# `list` is a function of this module. It stands last, and the builtin is spelled in other ways here.
+__all__ = ["Dataset", "DatasetError", "describe", "list", "load"]
+
+_WIDTH = 100
+
+
+class DatasetError(HierlogitError, ValueError):
+    """There is no data set of this name."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a data set, without its rows.
+
+    Attributes
+    ----------
+    name : str
+        What `load` calls it.
+    title : str
+        One line about what was observed.
+    rows : int
+        Number of rows.
+    clusters : str
+        How many clusters there are, and of what.
+    outcome : str
+        Column of the outcome; for counts the columns of successes and of trials.
+    formula : str
+        A model that suits these data.
+    origin : str
+        Who collected the data and where they were published first.
+    licence : str
+        The R package that distributes them, and its licence.
+    columns : dict of str to str
+        What each column means.
+    levels : dict of str to tuple of str
+        Categories of those columns whose order is not that of the alphabet, the reference first.
+    text : tuple of str
+        Columns that hold text and are read as such, even where it looks like a number.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> print(hl.datasets.describe("cbpp"))
+    cbpp: Contagious bovine pleuropneumonia in Ethiopian herds
+      56 rows, 15 herds, outcome: successes of size
+      model:    prop(successes, size) ~ period + (1 | herd)
+      origin:   Lesnoff, M. et al. (2004), Preventive Veterinary Medicine 64: 27-40
+      licence:  cbpp in the R package lme4 1.1-31, GPL (>= 2)
+      columns:
+        herd        identifier of the herd; the clusters
+        obs         number of the row, for an effect of each single observation (overdispersion)
+        successes   animals of the herd that fell ill with the disease in the period
+        size        animals of the herd at the start of the period
+        period      period of observation, 'p1' to 'p4'
+        period_num  `period` as a number, 1 to 4
+    """
+
+    name: str
+    title: str
+    rows: int
+    clusters: str
+    outcome: str
+    formula: str
+    origin: str
+    licence: str
+    columns: dict[str, str] = field(hash=False)
+    levels: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    text: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        width = max(len(column) for column in self.columns)
+        lines = [
+            f"{self.name}: {self.title}",
+            f"  {self.rows} rows, {self.clusters}, outcome: {self.outcome}",
+            f"  model:    {self.formula}",
+            _hanging("  origin:   ", self.origin),
+            _hanging("  licence:  ", self.licence),
+            "  columns:",
+        ]
+        lines += [_hanging(f"    {column:<{width}}  ", meaning) for column, meaning in self.columns.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Show the same as tables, in notebooks."""
+        facts = {
+            "rows": f"{self.rows}, {self.clusters}",
+            "outcome": self.outcome,
+            "model": self.formula,
+            "origin": self.origin,
+            "licence": self.licence,
+        }
+        facts_rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts.items())
+        column_rows = "".join(
+            f"<tr><td><code>{escape(column)}</code></td><td>{escape(meaning)}</td></tr>"
+            for column, meaning in self.columns.items()
+        )
+        return (
+            f"<p><b>{escape(self.name)}</b>: {escape(self.title)}</p><table>{facts_rows}</table>"
+            f"<table><thead><tr><th>column</th><th>meaning</th></tr></thead><tbody>{column_rows}</tbody></table>"
+        )
+
+
+def describe(name: str) -> Dataset:
+    """Say where a data set comes from and what its columns mean.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set, as `list` gives it.
+
+    Returns
+    -------
+    Dataset
+        Title, origin, licence, meaning of the columns, and a model that suits the data.
+
+    Raises
+    ------
+    DatasetError
+        If there is no set of this name.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> about = hl.datasets.describe("toenail")
+    >>> about.formula
+    'outcome ~ treatment * time + (1 | patientID)'
+    >>> about.columns["visit"]
+    'number of the visit, 1 to 7'
+    """
+    facts = tomllib.loads(_file(name, "toml").read_text(encoding="utf-8"))
+    facts["levels"] = {column: tuple(levels) for column, levels in facts.get("levels", {}).items()}
+    facts["text"] = tuple(facts["text"])
+    return Dataset(name=name, **facts)
+
+
+def load(name: str) -> pd.DataFrame:
+    """Read a data set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set, as `list` gives it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A fresh table, free to be changed. Text columns hold strings, whose sorted order is the order of their levels;
+        where that is not the order meant, they are ordered categoricals with the reference level first.
+
+    Raises
+    ------
+    DatasetError
+        If there is no set of this name.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> women = hl.datasets.load("contraception")
+    >>> women.shape
+    (1934, 8)
+    >>> sorted(women["livch"].unique())
+    ['0', '1', '2', '3+']
+    """
+    about = describe(name)
+    text = dict.fromkeys((*about.text, *about.levels), "str")
+    with _file(name, "csv").open("r", encoding="utf-8") as lines:
+        # No value is missing in any of the sets, and a text such as "NA" would be one.
+        table = pd.read_csv(lines, dtype=text, keep_default_na=False)
+    for column, levels in about.levels.items():
+        table[column] = pd.Categorical(table[column], categories=levels, ordered=True)
+    return table
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    paths = [path.name for path in files(__name__).iterdir()]
+    return tuple(sorted(name.removesuffix(".toml") for name in paths if name.endswith(".toml")))
+
+
+def _file(name: str, suffix: str) -> Traversable:
+    if name not in _names():
+        message = f"no data set is called {name!r}. There are: {', '.join(_names())}."
+        near = difflib.get_close_matches(str(name).lower(), _names(), n=1)
+        raise DatasetError(f"{message} Did you mean {near[0]!r}?" if near else message)
+    return files(__name__).joinpath(f"{name}.{suffix}")
+
+
+def _hanging(lead: str, text: str) -> str:
+    return "\n".join(wrap(text, _WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_on_hyphens=False))
+
+
+def list() -> pd.DataFrame:
+    """List the data sets, one row each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``name``, ``rows``, ``clusters``, ``outcome``, ``title``, ``origin``, ``licence``.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.datasets.list()[["name", "rows", "clusters"]]
+                name  rows                             clusters
+    0       bacteria   220                          50 children
+    1           cbpp    56                             15 herds
+    2  contraception  1934                         60 districts
+    3        guimmun  2159  1595 mothers within 161 communities
+    4        toenail  1908                         294 patients
+    5        verbagg  7584               316 persons x 24 items
+    """
+    shown = ("name", "rows", "clusters", "outcome", "title", "origin", "licence")
+    described = (describe(name) for name in _names())
+    return pd.DataFrame([[getattr(about, key) for key in shown] for about in described], columns=pd.Index(shown))

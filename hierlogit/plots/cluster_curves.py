@@ -1,0 +1,332 @@
+"""Predicted probability against a predictor: a curve for every cluster, and that of a typical cluster over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from ..design import GroupBlock
+from ..errors import PredictionError
+from ..fit import Fit
+from ..grid import datagrid
+from ..intervals import Interval
+from ..model import result_name
+from ..predict import predictions
+from ..table import listed
+from ..tables import chosen_groups
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    SMALL,
+    AxesArray,
+    counted,
+    describe,
+    given_axes,
+    house_style,
+    interval_name,
+    names_of,
+    new_axes,
+    probability_label,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Points along a numeric predictor.
+POINTS = 60
+#: With more clusters than this, quantiles of their curves are drawn and not the curves.
+MAX_LINES = 100
+#: Shares of the clusters in the ribbons drawn then.
+RIBBONS = (0.9, 0.5)
+#: Draws that clusters' curves are averaged over, fewer where ribbons are drawn, and numbers computed at once.
+CLUSTER_DRAWS, CROWD_DRAWS, CHUNK = 400, 200, 4 * 10**6
+#: Levels a predictor may have to be an axis of levels, or to make panels.
+MAX_LEVELS, MAX_PANELS = 30, 12
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Curves of one panel: the typical cluster's with its interval, shape (points,), and all clusters', (J, points)."""
+
+    title: str
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+    clusters: FloatArray
+
+
+def curves(
+    fit: Fit,
+    x: str,
+    *,
+    group: str | None = None,
+    at: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    rug: bool = False,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    axes: Any = None,
+) -> AxesArray:
+    """Draw the predicted probability against a predictor, for every cluster and for a typical one.
+
+    Thin lines are the posterior means of the clusters' own curves, the thick line that of a cluster with effects of 0,
+    with its interval. With more than 100 clusters, ribbons hold the middle 50% and 90% of their curves. The effects of
+    other grouping factors are 0.
+
+    Parameters
+    ----------
+    fit : Fit
+    x : str
+        A predictor: along the axis from its least to its largest value if it is a number, else level by level.
+    group : str, optional
+        The grouping factor whose clusters are drawn; the first of the formula if not given.
+    at : mapping of str to value, optional
+        Values of other predictors; those not given are at their mean or most frequent value, as in `datagrid`.
+    by : str, optional
+        A predictor with few values, for each of which there is a panel.
+    rug : bool
+        Whether ticks along the axis show where the rows are; for a number only.
+    ci_prob, ci_kind
+        Probability and kind of the interval; ArviZ's defaults if not given.
+    axes : matplotlib Axes or array of Axes, optional
+        One for each panel; a new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (panels,)
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor.
+    PredictionError
+        If a column is no predictor of the model, or cannot be used in its place.
+
+    Notes
+    -----
+    Every cluster is drawn over the whole range of `x`, also where it has no rows: `rug` shows where the rows are.
+
+    See Also
+    --------
+    hierlogit.predictions, hierlogit.datagrid : The numbers it draws.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    block = chosen_groups(fit, group)[0]
+    fixed = dict(at or {})
+    _check_columns(fit, block, x, by, fixed)
+    frame = fit.model.design.table.frame
+    numeric = _is_numeric(frame[x])
+    values = np.linspace(frame[x].min(), frame[x].max(), POINTS) if numeric else _levels(frame[x], x, MAX_LEVELS)
+    panels = _levels(frame[by], by, MAX_PANELS) if by is not None else [None]
+    if rug and not numeric:
+        raise PredictionError(f"rug=True needs a numeric predictor; '{x}' has levels.")
+    with house_style():
+        if axes is None:
+            width = 6.4 if len(panels) == 1 else 3.4 * len(panels)
+            drawn = new_axes(len(panels), width=min(width, 13.0), height=4.0, sharey=True)
+        else:
+            drawn = given_axes(axes, len(panels), f"one for each value of '{by}'" if by else "one panel")
+        for k, (ax, level) in enumerate(zip(drawn, panels, strict=True)):
+            grid = datagrid(fit, **{**fixed, x: list(values)}, **({by: level} if by is not None else {}))
+            panel = _compute(fit, block, grid, interval, "" if by is None else f"{by} = {level}")
+            positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
+            _draw_clusters(ax, positions, panel.clusters, numeric)
+            _draw_typical(ax, positions, panel, numeric)
+            if rug:
+                _draw_rug(ax, frame[x] if by is None else frame.loc[frame[by] == level, x])
+            if not numeric:
+                _mark_levels(ax, values)
+            ax.set_xlabel(x)
+            ax.set_ylim(-0.02, 1.02)
+            ax.set_title(panel.title)
+            if k == 0 or axes is not None:
+                ax.set_ylabel(probability_label(fit))
+            _describe(
+                ax,
+                fit,
+                name=block.name,
+                x=x,
+                names=None if numeric else names_of(values),
+                positions=positions,
+                panel=panel,
+                interval=interval,
+            )
+        _legend(drawn, block, interval, _others(fit, grid, x, by), new=axes is None)
+    return drawn
+
+
+def _check_columns(fit: Fit, block: GroupBlock, x: str, by: str | None, at: Mapping[str, Any]) -> None:
+    predictors, clusters = fit.model.design.predictors, set(block.columns)
+    usable = [name for name in predictors if name not in clusters]
+    for role, name in (("x", x), ("by", by), *(("at", name) for name in at)):
+        if name is None or name in usable:
+            continue
+        if name in clusters:
+            raise PredictionError(
+                f"{role}: '{name}' makes the clusters of '{block.name}', which are all drawn; "
+                f"choose one of {listed(usable)}."
+            )
+        raise PredictionError(f"{role}: the model does not predict from '{name}'; choose one of {listed(usable)}.")
+    chosen = [name for name in (x, by, *at) if name is not None]
+    twice = sorted({name for name in chosen if chosen.count(name) > 1})
+    if twice:
+        raise PredictionError(f"{listed(twice)} can stand in one of x, by and at only.")
+    several = [name for name, value in at.items() if np.ndim(value) != 0]
+    if several:
+        raise PredictionError(f"at: give one value for each of {listed(several)}; `by` makes a panel for each value.")
+
+
+def _is_numeric(values: pd.Series[Any]) -> bool:
+    return values.dtype.kind in "iuf" and values.nunique() > 2
+
+
+def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:
+    levels = list(values.cat.categories) if hasattr(values, "cat") else sorted(values.unique().tolist())
+    if len(levels) > most:
+        raise PredictionError(f"'{name}' has {len(levels)} different values; at most {most} can be drawn.")
+    return levels
+
+
+def _compute(fit: Fit, block: GroupBlock, grid: pd.DataFrame, interval: Interval, title: str) -> _Panel:
+    typical = predictions(fit, grid, clusters="typical", ci_prob=interval.prob, ci_kind=interval.kind)
+    low, high = interval.columns
+    return _Panel(
+        title,
+        typical["mean"].to_numpy(),
+        typical[low].to_numpy(),
+        typical[high].to_numpy(),
+        _cluster_means(fit, block, grid),
+    )
+
+
+def _cluster_means(fit: Fit, block: GroupBlock, grid: pd.DataFrame) -> FloatArray:
+    """Posterior mean probability of each cluster at each row of `grid`, shape (J, points)."""
+    alone, frame = _only(fit, block), fit.model.design.table.frame
+    _, first = np.unique(block.index, return_index=True)
+    points, clusters = len(grid), len(block.levels)
+    wanted = CROWD_DRAWS if clusters > MAX_LINES else CLUSTER_DRAWS
+    draws = min(wanted, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"])
+    step = max(1, CHUNK // (draws * points))
+    means = np.empty((clusters, points))
+    for start in range(0, clusters, step):
+        part = first[start : start + step]
+        rows = grid.iloc[np.tile(np.arange(points), len(part))].reset_index(drop=True)
+        for column in block.columns:
+            rows[column] = np.repeat(np.asarray(frame[column].iloc[part]), points)
+        predicted = predictions(alone, rows, allow_new_levels=True, draws=draws)
+        means[start : start + step] = predicted["mean"].to_numpy().reshape(-1, points)
+    return means
+
+
+def _only(fit: Fit, block: GroupBlock) -> Fit:
+    """Set the effects of every other grouping factor to 0, for clusters not seen before too."""
+    posterior = fit.posterior
+    others = [result_name(other) for other in fit.model.design.groups if other.name != block.name]
+    silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
+    return replace(fit, data=xr.DataTree.from_dict({"posterior": posterior.assign(silent)}))
+
+
+def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:
+    if len(clusters) <= MAX_LINES:
+        width = float(np.clip(4 / len(clusters) ** 0.5, 0.5, 1.2))
+        options: dict[str, Any] = {} if numeric else {"marker": "o", "markersize": 2.5, "markeredgewidth": 0}
+        for curve in clusters:
+            ax.plot(positions, curve, color=GREY, linewidth=width, alpha=0.6, zorder=1, **options)
+        return
+    for share, alpha, bar in zip(RIBBONS, (0.25, 0.45), (1.5, 5.0), strict=True):
+        low, high = np.quantile(clusters, [(1 - share) / 2, (1 + share) / 2], axis=0)
+        if numeric:
+            ax.fill_between(positions, low, high, color=GREY, alpha=alpha, linewidth=0, zorder=1)
+        else:
+            ax.vlines(positions, low, high, colors=GREY, alpha=alpha + 0.2, linewidth=bar, zorder=1)
+
+
+def _draw_typical(ax: Axes, positions: FloatArray, panel: _Panel, numeric: bool) -> None:
+    if numeric:
+        ax.fill_between(positions, panel.low, panel.high, color=BLUE, alpha=0.35, linewidth=0, zorder=2)
+        ax.plot(positions, panel.mean, color=BLUE, linewidth=2.4, zorder=3)
+        return
+    beside = positions + (0.12 if len(panel.clusters) > MAX_LINES else 0.0)
+    ax.vlines(beside, panel.low, panel.high, colors=BLUE, linewidth=2.4, zorder=2)
+    ax.plot(beside, panel.mean, color=BLUE, linestyle="none", marker="o", markersize=6, zorder=3)
+
+
+def _draw_rug(ax: Axes, values: pd.Series[Any]) -> None:
+    ax.vlines(np.unique(values.to_numpy()), 0, 0.025, colors=INK, linewidth=0.5, transform=ax.get_xaxis_transform())
+
+
+def _mark_levels(ax: Axes, values: Any) -> None:
+    names = names_of(values)
+    long = sum(len(name) for name in names) > 45
+    ax.set_xticks(np.arange(len(names)), names, rotation=90 if long else 0)
+    ax.set_xlim(-0.5, len(names) - 0.5)
+
+
+def _others(fit: Fit, grid: pd.DataFrame, x: str, by: str | None) -> str:
+    """Values of the predictors that stay the same along the curves."""
+    factors = {column for group in fit.model.design.groups for column in group.columns}
+    shown = [name for name in grid.columns if name not in {x, by, *factors}]
+    return ", ".join(f"{name} {_value(grid[name].iloc[0])}" for name in shown)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def _legend(drawn: AxesArray, block: GroupBlock, interval: Interval, others: str, *, new: bool) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    many = len(block.levels) > MAX_LINES
+    clusters: Any = Patch(color=GREY, alpha=0.45, linewidth=0) if many else Line2D([], [], color=GREY, linewidth=1)
+    shares = " and ".join(f"{share:.0%}" for share in sorted(RIBBONS))
+    handles = [Line2D([], [], color=BLUE, linewidth=2.4), clusters]
+    named = counted(len(block.levels), block.name)
+    labels = [
+        f"typical cluster, {interval_name(interval.prob, interval.kind)}",
+        f"middle {shares} of {named}" if many else named,
+    ]
+    options: dict[str, Any] = {"ncols": 2, "handlelength": 1.6, "alignment": "left", "title_fontsize": SMALL + 1}
+    if others:
+        options["title"] = f"at {others}"
+    if new:
+        drawn[0].figure.legend(handles, labels, loc="outside upper left", **options)
+    else:
+        drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
+
+
+def _describe(
+    ax: Axes,
+    fit: Fit,
+    *,
+    name: str,
+    x: str,
+    names: list[str] | None,
+    positions: FloatArray,
+    panel: _Panel,
+    interval: Interval,
+) -> None:
+    first, last = (f"{positions[0]:.3g}", f"{positions[-1]:.3g}") if names is None else (names[0], names[-1])
+    where = f" ({panel.title})" if panel.title else ""
+    spread = "spread of the " if len(panel.clusters) > MAX_LINES else ""
+    lowest, highest = panel.clusters[:, -1].min(), panel.clusters[:, -1].max()
+    describe(
+        ax,
+        f"{probability_label(fit)} against {x}{where}: {panel.mean[0]:.2f} at {first}, {panel.mean[-1]:.2f} at {last} "
+        f"in a typical cluster, with its {interval_name(interval.prob, interval.kind)}, and the {spread}curves of "
+        f"{counted(len(panel.clusters), name)}, which at {last} lie between {lowest:.2f} and {highest:.2f}.",
+    )

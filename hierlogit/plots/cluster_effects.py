@@ -1,0 +1,164 @@
+"""Caterpillar plot: the effects of every cluster, sorted, with their intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import FitError
+from ..fit import Fit
+from ..intervals import Interval
+from ..table import listed
+from ..tables import chosen_groups, ranef
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    MAX_NAMED,
+    SMALL,
+    AxesArray,
+    counted,
+    describe,
+    given_axes,
+    house_style,
+    interval_name,
+    names_of,
+    new_axes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: With too many clusters to name, so many are named at each end.
+NAMED_AT_ENDS = 5
+
+#: Inches a named cluster takes, and the least and most a picture is high.
+ROW_HEIGHT, LEAST_HEIGHT, CROWD_HEIGHT = 0.14, 2.2, 7.0
+
+
+def caterpillar(
+    fit: Fit,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    sort: bool = True,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    axes: Any = None,
+) -> AxesArray:
+    """Draw the effects of every cluster with their intervals, one panel for each effect.
+
+    Clusters whose interval leaves 0 out are blue, the others grey. Up to 80 clusters are named on the axis; of more,
+    the five lowest and highest are.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        One grouping factor; all of them if not given.
+    effect : str, optional
+        One effect, such as ``"Intercept"`` or ``"urban[Y]"``; all of them if not given.
+    sort : bool
+        Whether each panel is sorted by its effect, the highest on top; otherwise clusters stand in the data's order.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+    axes : matplotlib Axes or array of Axes, optional
+        One for each panel; a new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (panels,)
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor or effect.
+
+    See Also
+    --------
+    hierlogit.ranef : The numbers it draws.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    blocks = chosen_groups(fit, group)
+    panels = [(block.name, name) for block in blocks for name in block.effects if effect in (None, name)]
+    if not panels:
+        known = list(dict.fromkeys(name for block in blocks for name in block.effects))
+        raise FitError(
+            f"no effect '{effect}' varies over {listed([b.name for b in blocks])}; there are {listed(known)}."
+        )
+    table = ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
+    parts = [pd.DataFrame(table.xs((factor, name), level=("group", "effect"))) for factor, name in panels]
+    with house_style():
+        if axes is None:
+            most = max(len(part) for part in parts)
+            drawn = new_axes(len(panels), width=max(4.2, 3.6 * len(panels)), height=_height(most))
+        else:
+            drawn = given_axes(axes, len(panels), "one for each effect")
+        for ax, (factor, name), part in zip(drawn, panels, parts, strict=True):
+            ordered = part.sort_values("mean") if sort else part.iloc[::-1]
+            _panel(ax, ordered, factor=factor, effect=name, interval=interval, sort=sort)
+    return drawn
+
+
+def _height(clusters: int) -> float:
+    return CROWD_HEIGHT if clusters > MAX_NAMED else max(LEAST_HEIGHT, 1.0 + ROW_HEIGHT * clusters)
+
+
+def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: Interval, sort: bool) -> None:
+    low, high = (part[column].to_numpy() for column in interval.columns)
+    mean, names, positions = part["mean"].to_numpy(), names_of(part.index), np.arange(len(part))
+    away = (low > 0) | (high < 0)
+    crowded = len(part) > MAX_NAMED
+    colours = np.where(away, BLUE, GREY)
+    ax.axvline(0, color=INK, linewidth=0.8, zorder=0.5)
+    ax.hlines(
+        positions, low, high, colors=list(colours), linewidth=0.4 if crowded else 1.2, alpha=0.6 if crowded else 1
+    )
+    ax.scatter(mean, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
+    ax.set_ylim(-0.9, len(part) - 0.1)
+    ax.margins(x=0.03)
+    ax.set_title(effect)
+    if crowded:
+        ax.set_yticks([])
+        ax.set_ylabel(counted(len(part), factor) + (", sorted" if sort else ""))
+        if sort:
+            _name_ends(ax, names)
+    else:
+        ax.set_yticks(positions, names, fontsize=SMALL)
+        ax.tick_params(axis="y", length=0)
+        ax.set_ylabel(factor)
+    ax.set_xlabel(
+        f"Deviation on the logit scale\nmean and {interval_name(interval.prob, interval.kind)}; blue: without 0"
+    )
+    describe(
+        ax,
+        f"Effects '{effect}' of the {counted(len(part), factor)}, on the logit scale, with "
+        f"{interval_name(interval.prob, interval.kind)}s: from {mean.min():.2f} ({names[int(mean.argmin())]}) to "
+        f"{mean.max():.2f} ({names[int(mean.argmax())]}); {int(away.sum())} intervals leave 0 out.",
+    )
+
+
+def _name_ends(ax: Axes, names: list[str]) -> None:
+    """Name the lowest and highest clusters beside the axis, each joined to its place."""
+    count, step = len(names), 0.026
+    for k in range(NAMED_AT_ENDS):
+        for position, height in ((k, 0.005 + step * k), (count - 1 - k, 0.995 - step * k)):
+            ax.annotate(
+                names[position],
+                xy=(0, position),
+                xycoords=("axes fraction", "data"),
+                xytext=(-0.05, height),
+                textcoords="axes fraction",
+                ha="right",
+                va="center",
+                fontsize=SMALL,
+                annotation_clip=False,
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 0},
+            )

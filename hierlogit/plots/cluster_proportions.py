@@ -1,0 +1,218 @@
+"""Posterior predictive check by cluster: whether clusters have the events the model expects, and vary as much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..design import GroupBlock
+from ..errors import PredictionError
+from ..fit import Fit
+from ..intervals import Interval
+from ..predict import posterior_predictive
+from ..tables import chosen_groups
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    MAX_NAMED,
+    PALE,
+    SMALL,
+    VERMILLION,
+    AxesArray,
+    counted,
+    describe,
+    given_axes,
+    house_style,
+    interval_name,
+    names_of,
+    new_axes,
+    proportion_label,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+SORTS = ("size", "proportion")
+
+
+def cluster_check(
+    fit: Fit,
+    group: str | None = None,
+    *,
+    draws: int = 200,
+    sort: str = "size",
+    seed: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    axes: Any = None,
+) -> AxesArray:
+    """Compare the observed proportion of events in every cluster with those simulated from the fit.
+
+    The first panel has each cluster's observed proportion on the interval of its simulated ones, in vermillion where it
+    lies outside. The second has the standard deviation of the observed proportions between clusters among those of the
+    simulated data sets: a model that misses differences between clusters gives smaller ones.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        The grouping factor; the first of the formula if not given.
+    draws : int
+        Data sets to simulate, at most as many as the fit has draws.
+    sort : {"size", "proportion"}
+        Whether clusters stand in the order of their trials or of their observed proportion.
+    seed : int, optional
+        Repeats the simulation exactly.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+    axes : array of two matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (2,)
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor.
+    PredictionError
+        If an option is out of its range.
+
+    See Also
+    --------
+    hierlogit.posterior_predictive : The simulated outcomes it draws.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.cluster_check(fit, "district", seed=1)  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    if sort not in SORTS:
+        raise PredictionError(f"sort={sort!r} is not known; choose 'size' or 'proportion'.")
+    if draws < 2:
+        raise PredictionError(f"draws={draws!r} must be at least 2.")
+    block = chosen_groups(fit, group)[0]
+    observed, trials, simulated = _proportions(fit, block, draws, seed)
+    order = np.lexsort((simulated.mean(axis=0), trials if sort == "size" else observed))
+    clusters = len(order)
+    with house_style():
+        if axes is None:
+            wide = 5.0 if clusters > MAX_NAMED else float(np.clip(0.135 * clusters, 3.2, 9.0))
+            drawn = new_axes(2, width=wide + 3.4, height=3.8, width_ratios=[wide, 2.3])
+        else:
+            drawn = given_axes(axes, 2, "the clusters, and the sd between them")
+        names = [names_of(block.levels)[k] for k in order]
+        _clusters(
+            drawn[0],
+            fit,
+            factor=block.name,
+            names=names,
+            observed=observed[order],
+            simulated=simulated[:, order],
+            interval=interval,
+            sort=sort,
+        )
+        _legend(drawn[0], interval, len(simulated), len(names) > MAX_NAMED, new=axes is None)
+        _spread(drawn[1], block.name, observed, simulated)
+    return drawn
+
+
+def _proportions(
+    fit: Fit, block: GroupBlock, draws: int, seed: int | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Observed proportion and trials of each cluster, shape (J,), and simulated proportions, shape (draws, J)."""
+    posterior, outcome, clusters = fit.posterior, fit.model.design.outcome, len(block.levels)
+    available = posterior.sizes["chain"] * posterior.sizes["draw"]
+    tree = posterior_predictive(fit, draws=min(draws, available), seed=seed)
+    values = tree["posterior_predictive"][fit.model.outcome_name].transpose("chain", "draw", "obs").to_numpy()
+    by_draw = values.reshape(-1, values.shape[-1])
+    trials = np.bincount(block.index, weights=outcome.trials, minlength=clusters)
+    observed = np.bincount(block.index, weights=outcome.y, minlength=clusters) / trials
+    simulated = np.stack([np.bincount(block.index, weights=row, minlength=clusters) for row in by_draw]) / trials
+    return observed, trials, simulated
+
+
+def _clusters(
+    ax: Axes,
+    fit: Fit,
+    *,
+    factor: str,
+    names: list[str],
+    observed: FloatArray,
+    simulated: FloatArray,
+    interval: Interval,
+    sort: str,
+) -> None:
+    low, high = interval.ends(simulated)
+    outside = (observed < low) | (observed > high)
+    positions, crowded = np.arange(len(names)), len(names) > MAX_NAMED
+    ax.vlines(positions, low, high, colors=PALE, linewidth=0.6 if crowded else 4, label="simulated")
+    for chosen, colour, label in ((~outside, BLUE, "observed, inside"), (outside, VERMILLION, "observed, outside")):
+        ax.scatter(
+            positions[chosen],
+            observed[chosen],
+            s=2 if crowded else 14,
+            color=colour,
+            marker="o" if colour == BLUE else "D",
+            linewidths=0,
+            zorder=3,
+            label=f"{label} ({int(chosen.sum()):,})",
+        )
+    ax.set_xlim(-0.8, len(names) - 0.2)
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylabel(proportion_label(fit))
+    by = "size" if sort == "size" else "observed proportion"
+    if crowded:
+        ax.set_xticks([])
+        ax.set_xlabel(f"{counted(len(names), factor)}, by {by}")
+    else:
+        long = len(names) > 6 or max(len(name) for name in names) > 10
+        ax.set_xticks(positions, names, fontsize=SMALL, rotation=90 if long else 0)
+        ax.tick_params(axis="x", length=0)
+        ax.set_xlabel(f"{factor}, by {by}")
+    describe(
+        ax,
+        f"{proportion_label(fit)}, observed in {counted(len(names), factor)} against "
+        f"{interval_name(interval.prob, interval.kind)}s of {len(simulated):,} simulated data sets: "
+        f"{int(outside.sum()):,} of {len(names):,} lie outside.",
+    )
+
+
+def _legend(ax: Axes, interval: Interval, draws: int, crowded: bool, *, new: bool) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    options: dict[str, Any] = {
+        "title": f"{interval_name(interval.prob, interval.kind)} of {draws:,} simulated data sets",
+        "title_fontsize": SMALL + 1,
+        "alignment": "left",
+        "handlelength": 1,
+        "columnspacing": 1.2,
+        "markerscale": 3 if crowded else 1,
+    }
+    if new:
+        ax.figure.legend(handles, labels, loc="outside upper left", ncols=3, **options)
+    else:
+        ax.legend(handles, labels, loc="best", **options)
+
+
+def _spread(ax: Axes, factor: str, observed: FloatArray, simulated: FloatArray) -> None:
+    sd, sds = float(observed.std(ddof=1)), simulated.std(axis=1, ddof=1)
+    share = float((sds >= sd).mean())
+    ax.hist(sds, bins=min(20, max(5, len(sds) // 10)), color=PALE, histtype="stepfilled")
+    ax.axvline(sd, color=BLUE, linewidth=1.8)
+    ax.margins(x=0.08)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel(f"Sd of proportions between\nclusters of {factor}")
+    ax.set_title(f"observed {sd:.3f} (line)\nsimulated larger in {share:.0%}", fontsize=SMALL + 1, color=INK)
+    ax.tick_params(axis="x", colors=GREY, labelcolor=INK)
+    describe(
+        ax,
+        f"Standard deviation of the proportions between clusters of {factor}: observed {sd:.3f}, simulated "
+        f"{sds.mean():.3f} on average, as large or larger in {share:.0%} of the simulated data sets.",
+    )

@@ -1,0 +1,196 @@
+"""Forest plot: odds ratios with their intervals on a logarithmic axis, and in figures beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..design import Design
+from ..errors import FitError
+from ..fit import Fit
+from ..intervals import Interval
+from ..table import listed
+from ..tables import odds_ratios
+from .style import BLUE, GREY, INK, MEDIUM, SMALL, describe, given_axes, house_style, interval_name, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SUPERSCRIPTS = {"2": "²", "3": "³", "4": "⁴"}
+
+
+def forest(
+    fit: Fit,
+    effects: Sequence[str] | None = None,
+    *,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the odds ratios of the fixed effects with their intervals, 1 (no difference) marked.
+
+    Parameters
+    ----------
+    fit : Fit
+    effects : list of str, optional
+        Which fixed effects, by label (``"urban[Y]"``) or term (``"urban"``), in the order they are drawn; all of them
+        but the intercept if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    FitError
+        If there is no fixed effect besides the intercept, or not one that is asked for.
+
+    Notes
+    -----
+    An odds ratio belongs to one unit of its predictor, so those of predictors in different units cannot be compared by
+    their distance from 1. Points are medians.
+
+    See Also
+    --------
+    hierlogit.odds_ratios : The numbers it draws.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.forest(fit, ["urban", "livch"])  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    table = odds_ratios(fit, ci_prob=interval.prob, ci_kind=interval.kind)
+    chosen = _chosen(fit.model.design, list(table.index), effects)
+    with house_style():
+        if ax is None:
+            ax = new_axes(1, width=7.0, height=1.3 + 0.3 * len(chosen))[0]
+        else:
+            ax = given_axes(ax, 1, "one forest")[0]
+        _draw(ax, table.loc[chosen], [readable(label, fit.model.design) for label in chosen], interval)
+    design = fit.model.design
+    lines = [f"{label} {_figures(*row)}" for label, row in zip(chosen, _rows(table.loc[chosen], interval), strict=True)]
+    named = interval_name(interval.prob, interval.kind)
+    describe(ax, f"Odds ratios of {design.outcome.event} with {named}s: {'; '.join(lines)}.")
+    return ax
+
+
+def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> list[str]:
+    if wanted is None:
+        return known
+    terms = dict(zip(design.fixed_effects, design.fixed_terms, strict=True))
+    chosen: list[str] = []
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        found = [label for label in known if name in (label, terms[label])]
+        if not found:
+            raise FitError(f"the model has no odds ratio of '{name}'; it has {listed(known)}.")
+        chosen += [label for label in found if label not in chosen]
+    if not chosen:
+        raise FitError("no effects were asked for; leave `effects` out to draw all of them.")
+    return chosen
+
+
+def _rows(table: pd.DataFrame, interval: Interval) -> list[tuple[float, float, float]]:
+    low, high = interval.columns
+    return [(float(m), float(a), float(b)) for m, a, b in zip(table["median"], table[low], table[high], strict=True)]
+
+
+def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    rows = _rows(table, interval)
+    positions = np.arange(len(rows))[::-1]
+    away = [low > 1 or high < 1 for _, low, high in rows]
+    colours = [BLUE if apart else GREY for apart in away]
+    ax.axvline(1, color=INK, linewidth=0.8, zorder=0.5)
+    ax.hlines(positions, [row[1] for row in rows], [row[2] for row in rows], colors=colours, linewidth=1.8)
+    ax.scatter([row[0] for row in rows], positions, s=28, c=colours, linewidths=0, zorder=3)
+    ax.set_xscale("log")
+    least, most = min(1.0, *(row[1] for row in rows)), max(1.0, *(row[2] for row in rows))
+    span = max(most / least, 1.02)
+    ax.set_xlim(least / span**0.06, most * span**0.06)
+    ax.xaxis.set_major_locator(FixedLocator(_ticks(*ax.get_xlim())))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="x", which="minor", length=0)
+    ax.set_yticks(positions, labels, fontsize=MEDIUM)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.set_xlabel("Odds ratio within a cluster, logarithmic axis; blue: interval without 1")
+    beside = ax.get_yaxis_transform()
+    for position, row in zip(positions, rows, strict=True):
+        ax.text(1.02, position, _figures(*row), transform=beside, va="center", fontsize=MEDIUM - 1)
+    ax.annotate(
+        f"median [{interval_name(interval.prob, interval.kind)}]",
+        xy=(1.02, 1),
+        xycoords="axes fraction",
+        xytext=(0, 3),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=SMALL,
+        color=GREY,
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round ratios between two, 1 among them, about four to eight.
+
+    Examples
+    --------
+    >>> _ticks(0.15, 3.0)
+    [0.2, 0.5, 1.0, 2.0]
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    every = -(-len(decades) // 8)
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [float(f"{step}e{k}") for k in decades if k % every == 0 for step in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= 4:
+            return inside
+    return [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+
+
+def _figures(median: float, low: float, high: float) -> str:
+    """Write a ratio and its interval with as many decimals as its width asks for.
+
+    Examples
+    --------
+    >>> _figures(2.1238, 1.633, 2.8045)
+    '2.12 [1.63, 2.80]'
+    >>> _figures(0.995494, 0.9943, 0.996647)
+    '0.9955 [0.9943, 0.9966]'
+    """
+    if high >= 1e4 or low < 1e-3 or not high > low:
+        return f"{median:.3g} [{low:.3g}, {high:.3g}]"
+    decimals = int(np.clip(1 - np.floor(np.log10(high - low)), 2 if low < 10 else 0, 4))
+    return f"{median:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def readable(label: str, design: Design) -> str:
+    """Label of a fixed effect for people: a level with the one it is compared to, powers and products as signs."""
+    match = re.fullmatch(r"(.+?)\[(.+)\]", label)
+    if match and match[1] in design.table.frame.columns and ":" not in label:
+        column, level = match[1], match[2]
+        values = design.table.frame[column]
+        levels = [
+            str(value) for value in (values.cat.categories if hasattr(values, "cat") else sorted(values.unique()))
+        ]
+        coded = [name[len(column) + 1 : -1] for name in design.fixed_effects if name.startswith(f"{column}[")]
+        reference = [name for name in levels if name not in coded]
+        if level in levels and len(reference) == 1:
+            return f"{column}: {level} vs {reference[0]}"
+    power = re.fullmatch(r"I\((\w+) ?\*\* ?([234])\)", label)
+    if power:
+        return f"{power[1]}{_SUPERSCRIPTS[power[2]]}"
+    return re.sub(r":(?![^\[]*\])", " × ", label)

@@ -1,0 +1,137 @@
+"""The parts of a formula, as plain values: the response, the random terms and every use of a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .tokens import Span
+
+Where = Literal["response", "fixed part", "random term", "grouping factor"]
+
+
+@dataclass(frozen=True, slots=True)
+class NameUse:
+    """One place where a formula uses a name: a column, a function, or a variable of the user's program.
+
+    Parameters
+    ----------
+    name : str
+        Without backticks. A dotted function such as ``np.log`` is one name.
+    span : tuple of int
+        Where it stands in the formula, backticks included.
+    where : {'response', 'fixed part', 'random term', 'grouping factor'}
+        The part of the formula it stands in.
+    is_call : bool
+        Whether it is called as a function.
+    in_call : bool
+        Whether it stands among the arguments of a function, or within ``{}``.
+    """
+
+    name: str
+    span: Span
+    where: Where
+    is_call: bool = False
+    in_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The left-hand side of a formula.
+
+    Parameters
+    ----------
+    text : str
+        As written.
+    span : tuple of int
+        Where it stands in the formula.
+    column : str
+        The column of outcomes, or of the number of successes.
+    event : str, optional
+        The level that counts as a success, from ``y['yes']``, as text.
+    trials : str or int, optional
+        The column with the number of trials, or that number, from ``p(successes, trials)``.
+    failures : str, optional
+        The column with the number of failures, from ``cbind(successes, failures)``.
+    """
+
+    text: str
+    span: Span
+    column: str
+    event: str | None = None
+    trials: str | int | None = None
+    failures: str | None = None
+
+    @property
+    def binomial(self) -> bool:
+        """Whether a row counts several trials."""
+        return self.trials is not None or self.failures is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTerm:
+    """One random term ``(effects | group)``; ``(1 | a/b)`` makes two of them, for ``a`` and for ``a:b``.
+
+    Parameters
+    ----------
+    text : str
+        The term as written, with its parentheses; runs of blanks outside quotes count as one.
+    span : tuple of int
+        Where the term stands in the formula.
+    effects : str
+        The left-hand side as written, to be read as a formula of its own: its intercept is implied.
+    effects_span : tuple of int
+        Where the effects stand in the formula.
+    group : tuple of str
+        The columns whose combinations make up the groups.
+    group_span : tuple of int
+        Where the right-hand side stands in the formula.
+    correlated : bool
+        False for ``||``.
+    """
+
+    text: str
+    span: Span
+    effects: str
+    effects_span: Span
+    group: tuple[str, ...]
+    group_span: Span
+    correlated: bool = True
+
+    @property
+    def group_name(self) -> str:
+        """The columns of the group joined by colons, as in ``school:class``."""
+        return ":".join(self.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula taken apart. Made by :func:`parse`; equal formulas have equal texts.
+
+    Parameters
+    ----------
+    text : str
+        The formula as written.
+    response : Response
+        The left-hand side.
+    fixed : str
+        The right-hand side without its random terms, ``1`` when nothing remains.
+    random : tuple of RandomTerm
+        The random terms in the order in which they are written.
+    names : tuple of NameUse
+        Every use of a name, from left to right.
+    """
+
+    text: str
+    response: Response
+    fixed: str
+    random: tuple[RandomTerm, ...]
+    names: tuple[NameUse, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names used as variables rather than functions, each once, in the order of their first use."""
+        return tuple(dict.fromkeys(use.name for use in self.names if not use.is_call))

@@ -1,0 +1,78 @@
+"""What all tests share: a backend that needs no screen, the reference fits, and fits made without sampling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import settings
+
+from hierlogit.fit import EngineReport, Fit, assemble
+from hierlogit.model import Model, result_name
+
+mpl.use("Agg")
+
+# A first call compiles, which no deadline can foresee.
+settings.register_profile("hierlogit", deadline=None)
+settings.load_profile("hierlogit")
+
+HERE = Path(__file__).parent
+
+# A script, not a module with examples to try.
+collect_ignore = ["reference/exact_ml.py"]
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, Any]:
+    """Fits of the data sets by R software and by fine quadrature; tests/reference/README.md says what is in it."""
+    fits: dict[str, Any] = json.loads((HERE / "reference" / "reference.json").read_text(encoding="utf-8"))
+    return fits
+
+
+def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2) -> Fit:
+    """A fit of `model` whose draws come from normal distributions about made-up values."""
+    rng = np.random.default_rng(seed)
+    design, coords = model.design, model.coords
+    shape, dims = (chains, draws), ("chain", "draw")
+    variables: dict[str, Any] = {}
+    if design.fixed_effects:
+        centre = rng.normal(0, 0.6, len(design.fixed_effects)) / design.column_sds
+        noise = rng.normal(0, 0.1, (*shape, len(design.fixed_effects))) / design.column_sds
+        variables["beta"] = ((*dims, "fixed_effect"), centre + noise)
+    for group in design.groups:
+        name, dim, q = result_name(group), model.effect_dim(group), len(group.effects)
+        sd = np.abs(rng.normal(0.7, 0.1, (*shape, q)))
+        variables[f"sd_{name}"] = ((*dims, dim), sd)
+        if group.correlated:
+            cor = np.broadcast_to(np.eye(q), (*shape, q, q)).copy()
+            for members in group.sets:
+                for i in members:
+                    for j in members:
+                        if i != j:
+                            cor[..., i, j] = -0.3
+            variables[f"cor_{name}"] = ((*dims, dim, f"{dim}_bis"), cor)
+        centre = rng.normal(0, 0.7, (len(group.levels), q))
+        variables[f"b_{name}"] = ((*dims, model.dim(group), dim), centre + rng.normal(0, 0.25, (*shape, *centre.shape)))
+    used = {dim for dimensions, _ in variables.values() for dim in dimensions}
+    labels = {name: values for name, values in coords.items() if name in used}
+    posterior = xr.Dataset(variables, coords={"chain": np.arange(chains), "draw": np.arange(draws), **labels})
+    report = EngineReport(
+        "NUTS", True, "converged", seed=seed, measures={"max_rhat": 1.0, "min_ess_bulk": 400.0}, seconds={"sample": 0.1}
+    )
+    return Fit(model, assemble(model, posterior, None), report)
+
+
+@pytest.fixture(scope="session")
+def make_fit() -> Callable[..., Fit]:
+    """Make a fit without sampling, from a formula and rows or from a model."""
+
+    def make(formula: str | Model, data: Any, **options: Any) -> Fit:
+        return synthetic_fit(formula if isinstance(formula, Model) else Model(formula, data), **options)
+
+    return make

@@ -1,0 +1,133 @@
+"""The data sets: their sizes, types and words."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hierlogit import datasets
+from hierlogit.errors import HierlogitError
+
+# name -> rows, clusters by grouping column, outcome, sum of the outcome
+FACTS = [
+    ("bacteria", 220, {"ID": 50}, "y", 177),
+    ("cbpp", 56, {"herd": 15, "obs": 56}, "successes", 99),
+    ("contraception", 1934, {"district": 60}, "use", 759),
+    ("guimmun", 2159, {"mom": 1595, "comm": 161}, "immun", 964),
+    ("toenail", 1908, {"patientID": 294}, "outcome", 408),
+    ("verbagg", 7584, {"id": 316, "item": 24}, "r2", 3611),
+]
+NAMES = [fact[0] for fact in FACTS]
+
+
+@pytest.mark.parametrize(("name", "rows", "clusters", "outcome", "total"), FACTS, ids=NAMES)
+def test_sizes_and_sums(name: str, rows: int, clusters: dict[str, int], outcome: str, total: int) -> None:
+    table = datasets.load(name)
+    assert len(table) == rows == datasets.describe(name).rows
+    assert {group: table[group].nunique() for group in clusters} == clusters
+    assert table[outcome].sum() == total
+    assert not table.isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_words_cover_exactly_the_columns(name: str) -> None:
+    about, table = datasets.describe(name), datasets.load(name)
+    assert set(about.columns) == set(table.columns)
+    assert all(about.columns.values())
+    assert set(about.outcome.split(" of ")) <= set(table.columns)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_stays_text_and_numbers_are_numbers(name: str) -> None:
+    about, table = datasets.describe(name), datasets.load(name)
+    for column in table:
+        if column in about.levels:
+            assert isinstance(table[column].dtype, pd.CategoricalDtype)
+            assert tuple(table[column].cat.categories) == about.levels[column]
+            assert table[column].cat.ordered
+        elif column in about.text:
+            assert all(type(value) is str for value in table[column])
+        else:
+            assert np.issubdtype(table[column].to_numpy().dtype, np.number)
+
+
+def test_levels_that_look_like_numbers() -> None:
+    assert sorted(datasets.load("contraception")["livch"].unique()) == ["0", "1", "2", "3+"]
+    assert sorted(datasets.load("guimmun")["ord"].unique()) == ["01", "23", "46", "7p"]
+
+
+def test_levels_and_tables_are_those_of_the_reference_fits(reference: dict) -> None:
+    for name in NAMES:
+        expected = next(set_ for key, set_ in reference["datasets"].items() if key.lower() == name)
+        table = datasets.load(name)
+        assert len(table) == expected["rows"]
+        assert sorted(table.columns) == sorted(expected["columns"])
+        for column, levels in expected["levels"].items():
+            values = table[column]
+            found = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else sorted(values.unique())
+            assert [*found] == levels, (name, column)
+
+
+def test_counts_are_at_most_their_size() -> None:
+    herds = datasets.load("cbpp")
+    assert (herds["successes"] <= herds["size"]).all()
+    assert herds["size"].sum() == 842
+
+
+def test_no_two_communities_share_a_mother() -> None:
+    children = datasets.load("guimmun")
+    assert (children.groupby("mom")["comm"].nunique() == 1).all()
+
+
+def test_each_load_is_a_table_of_its_own() -> None:
+    first = datasets.load("cbpp")
+    first["size"] = 0
+    assert datasets.load("cbpp")["size"].sum() == 842
+
+
+def test_list_has_one_row_a_set() -> None:
+    table = datasets.list()
+    assert [*table.columns] == ["name", "rows", "clusters", "outcome", "title", "origin", "licence"]
+    assert [*table["name"]] == NAMES
+    assert not (table == "").to_numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("Contraception", "contraception"),
+        ("contraceptoin", "contraception"),
+        ("CBPP", "cbpp"),
+        ("zzz", None),
+        ("", None),
+    ],
+)
+def test_unknown_name(name: str, suggested: str | None) -> None:
+    with pytest.raises(datasets.DatasetError) as caught:
+        datasets.load(name)
+    message = str(caught.value)
+    assert isinstance(caught.value, (HierlogitError, ValueError))
+    assert repr(name) in message
+    assert all(known in message for known in NAMES)
+    assert message.endswith(f"Did you mean {suggested!r}?") is (suggested is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_description_shows_everything(name: str) -> None:
+    about = datasets.describe(name)
+    text, html = str(about), about._repr_html_()
+    squeezed = " ".join(text.split())
+    for words in [about.title, about.formula, about.origin, about.licence, *about.columns]:
+        assert " ".join(words.split()) in squeezed
+    assert all(len(line) <= 100 for line in text.splitlines() if about.formula not in line)
+    assert html.count("<tr>") == 5 + 1 + len(about.columns)
+    assert "(>=" not in html
+
+
+def test_import_is_light() -> None:
+    heavy = "{'pymc', 'pytensor', 'arviz', 'bambi', 'matplotlib', 'numba', 'scipy', 'xarray', 'formulae'}"
+    code = f"import sys, hierlogit.datasets; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

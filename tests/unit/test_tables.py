@@ -1,0 +1,91 @@
+"""Tables against the draws they summarise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import arviz_stats
+import numpy as np
+import pytest
+
+import hierlogit as hl
+from hierlogit.errors import FitError
+
+MakeFit = Callable[..., hl.Fit]
+
+
+@pytest.fixture(scope="module")
+def fit(make_fit: MakeFit) -> hl.Fit:
+    return make_fit("use ~ age + urban + (1 + urban | district) + (0 + age | district)", hl.datasets.load("contraception"))
+
+
+def test_summary_holds_fixed_effects_and_variance_components(fit: hl.Fit) -> None:
+    table = hl.summary(fit, ci_prob=0.9, ci_kind="hdi")
+    assert list(table.index) == [
+        "Intercept",
+        "age",
+        "urban[Y]",
+        "sd_district[Intercept]",
+        "sd_district[urban[Y]]",
+        "sd_district[age]",
+        "cor_district[Intercept, urban[Y]]",
+    ]
+    assert table["component"].tolist() == ["fixed"] * 3 + ["district"] * 4
+    draws = fit.posterior["beta"].sel(fixed_effect="age").values.ravel()
+    row = table.loc["age"]
+    assert row["mean"] == pytest.approx(draws.mean())
+    assert row["sd"] == pytest.approx(draws.std(ddof=1))
+    np.testing.assert_allclose(row[["hdi90_lb", "hdi90_ub"]].astype(float), arviz_stats.hdi(draws, prob=0.9), rtol=0.05)
+    expected = arviz_stats.summary(fit.data, var_names=["beta"], kind="diagnostics", round_to="none").loc["beta[age]"]
+    for column in ("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "mcse_sd"):
+        assert row[column] == pytest.approx(expected[column]), column
+
+
+def test_one_chain_has_no_r_hat(make_fit: MakeFit) -> None:
+    table = hl.summary(make_fit("y ~ week + (1 | ID)", hl.datasets.load("bacteria"), chains=1))
+    assert "r_hat" not in table
+    assert table["ess_bulk"].gt(0).all()
+
+
+def test_odds_ratios_are_of_the_draws(fit: hl.Fit) -> None:
+    table = hl.odds_ratios(fit, ci_prob=0.8)
+    ratios = np.exp(fit.posterior["beta"].sel(fixed_effect="urban[Y]").values.ravel())
+    assert list(table.index) == ["age", "urban[Y]"]
+    assert table.loc["urban[Y]", "mean"] == pytest.approx(ratios.mean())
+    assert table.loc["urban[Y]", "median"] == pytest.approx(np.median(ratios))
+    assert table.loc["urban[Y]", "eti80_ub"] == pytest.approx(np.quantile(ratios, 0.9))
+    assert table.loc["urban[Y]", "p_above_1"] == np.mean(ratios > 1)
+
+
+def test_no_odds_ratios_without_predictors(make_fit: MakeFit) -> None:
+    with pytest.raises(FitError, match="no fixed effect besides the intercept"):
+        hl.odds_ratios(make_fit("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")))
+
+
+def test_ranef_is_labelled_by_cluster(fit: hl.Fit) -> None:
+    table = hl.ranef(fit)
+    draws = fit.posterior["b_district"].sel(district=61, district_effect="urban[Y]").values
+    row = table.loc[("district", 61, "urban[Y]")]
+    assert row["mean"] == pytest.approx(draws.mean())
+    assert row["eti89_lb"] == pytest.approx(np.quantile(draws, 0.055))
+    assert len(table) == 60 * 3
+
+
+def test_variance_components(fit: hl.Fit) -> None:
+    table = hl.variance_components(fit)
+    sd = fit.posterior["sd_district"].sel(district_effect="urban[Y]").values
+    assert table.loc[("district", "variance", "urban[Y]"), "mean"] == pytest.approx((sd**2).mean())
+    assert table.loc[("district", "cor", "Intercept, urban[Y]"), "mean"] == pytest.approx(-0.3)
+    assert len(table.xs("cor", level="quantity")) == 1  # age does not correlate with the others
+
+
+def test_groups_by_name(make_fit: MakeFit) -> None:
+    fit = make_fit("r2 ~ mode + (1 | id) + (1 | item)", hl.datasets.load("verbagg"), draws=20)
+    assert hl.ranef(fit, "item").index.get_level_values("group").unique().tolist() == ["item"]
+    assert len(hl.ranef(fit)) == 316 + 24
+    with pytest.raises(FitError, match="no grouping factor 'items'; it has 'id', 'item'"):
+        hl.variance_components(fit, "items")
+    plain = make_fit("r2 ~ mode", hl.datasets.load("verbagg"), draws=20)
+    with pytest.raises(FitError, match="no random effects"):
+        hl.ranef(plain)
+    assert hl.summary(plain).index.tolist() == ["Intercept", "mode[do]"]
