@@ -5,6 +5,7 @@ The only module that prints. Heavy libraries are imported inside the commands, s
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import textwrap
@@ -36,6 +37,8 @@ DEMO_FORMULA = "use ~ age + I(age**2) + urban + livch + (1 + urban | district)"
 HEAD = 8
 #: Predictions held at once, draws times rows; beyond it fewer draws are used.
 MAX_CELLS = 5 * 10**7
+#: What the name of a compressed table ends in.
+COMPRESSED = {".gz", ".bz2", ".xz", ".zip"}
 #: Exit statuses.
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -83,6 +86,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 
 @app.command()
 def demo(
+    *,
     output: Output = Path("hierlogit-demo"),
     draws: Draws = 1000,
     tune: Tune = 1000,
@@ -103,6 +107,7 @@ def demo(
 
 @app.command()
 def fit(
+    *,
     data: Annotated[Path, typer.Argument(help="Table of rows: .csv, .tsv (also .gz, .bz2, .xz, .zip) or .parquet.")],
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),
@@ -144,9 +149,7 @@ def datasets() -> None:
     with _plain_messages():
         import hierlogit as hl
 
-        _show(
-            hl.datasets.list()[["name", "rows", "clusters", "outcome", "title"]], wraps=("clusters", "outcome", "title")
-        )
+        _show(hl.datasets.list()[["name", "rows", "clusters", "title"]])
         _say("\nLoad one in Python: hierlogit.datasets.load('contraception')", style="dim")
 
 
@@ -162,11 +165,10 @@ def read_rows(path: Path) -> pd.DataFrame:
 
     if not path.is_file():
         raise CommandError(f"there is no file {path}.")
-    kind = next(
-        (suffix for suffix in reversed(path.suffixes) if suffix.lower() not in {".gz", ".bz2", ".xz", ".zip"}), ""
-    )
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
+    kind = suffixes[-1] if suffixes else ""
     try:
-        match kind.lower():
+        match kind:
             case ".csv":
                 return pd.read_csv(path)
             case ".tsv" | ".tab":
@@ -175,7 +177,7 @@ def read_rows(path: Path) -> pd.DataFrame:
                 return pd.read_parquet(path)
     except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
         reason = " ".join(str(error).split())
-        raise CommandError(f"cannot read {path} as {kind.lower()[1:]}: {reason}") from error
+        raise CommandError(f"cannot read {path} as {kind[1:]}: {reason}") from error
     raise CommandError(f"cannot tell what kind of table {path} is. Its name must end in .csv, .tsv or .parquet.")
 
 
@@ -214,7 +216,7 @@ def _planned(model: Model) -> dict[str, str]:
     files = {"fit.nc": "the fit itself; hierlogit.load() reads it", "summary.csv": "all parameters, with convergence"}
     if _has_ratios(model):
         files["odds_ratios.csv"] = "odds ratios of the fixed effects"
-    for group in design.groups[:1]:
+    if design.groups:
         files["variance_components.csv"] = "how much varies between clusters"
         files["cluster_effects.csv"] = "effects of every cluster"
     for group in design.groups:
@@ -246,9 +248,8 @@ def curve_predictor(model: Model) -> str | None:
     design = model.design
     clusters = {column for group in design.groups for column in group.columns}
     words = {word for term in design.fixed_terms for word in re.findall(r"\w+", term)}
-    fixed = [
-        name for name in design.predictors if name not in clusters and (name in words or name in design.fixed_terms)
-    ]
+    words.update(design.fixed_terms)
+    fixed = [name for name in design.predictors if name in words and name not in clusters]
     numeric = [name for name in fixed if design.table.frame[name].dtype.kind in "iuf"]
     return next(iter([*numeric, *fixed]), None)
 
@@ -388,7 +389,7 @@ def _fail(text: str) -> None:
 def _plain_messages() -> Iterator[None]:
     """Turn errors into one message and an exit status, and warnings into one line each."""
 
-    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
         line = Text("warning: ", style="bold yellow")
         line.append(" ".join(str(message).split()), style="default")
         _console(errors=True).print(line, soft_wrap=True)
@@ -433,10 +434,8 @@ def _say_estimates(fitted: Fit, tables: dict[str, pd.DataFrame]) -> None:
         if "odds_ratios.csv" in tables:
             fixed = fixed.assign(odds_ratio=tables["odds_ratios.csv"]["median"].reindex(fixed.index))
         _show(fixed.reset_index())
-        _say(
-            "odds_ratio: median of exp(effect), within a cluster" if design.groups else "odds_ratio: median",
-            style="dim",
-        )
+        where = ", within a cluster" if design.groups else ""
+        _say(f"odds_ratio: median of exp(effect){where}", style="dim")
     for group in design.groups:
         part = summary.loc[summary["component"] == group.name, shown]
         _say(f"\nVariance components: {group.name}, {len(group.levels):,} clusters, logit scale", style="bold")
@@ -458,13 +457,11 @@ def _grid(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _show(frame: pd.DataFrame, wraps: Sequence[str] = ()) -> None:
+def _show(frame: pd.DataFrame) -> None:
     """Print a table: text to the left, numbers rounded and to the right."""
     import pandas as pd
 
-    numeric = {
-        name: name not in wraps and pd.api.types.is_numeric_dtype(frame[name]) for name in map(str, frame.columns)
-    }
+    numeric = {str(name): pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}
     table = _grid(*((name, "right" if number else "left") for name, number in numeric.items()))
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(rounded(name, value)) for name, value in zip(numeric, row, strict=True)))
@@ -481,7 +478,7 @@ def rounded(column: str, value: Any) -> str:
     """
     if not isinstance(value, float):
         return str(value)
-    if value != value:  # NaN, where a column does not apply
+    if math.isnan(value):  # the column does not apply
         return ""
     if column.startswith("ess"):
         return f"{value:,.0f}"

@@ -117,8 +117,10 @@ class _Factor:
     encodings: tuple[Encoding, ...]
 
     def encode(self, frame: pd.DataFrame) -> GroupRows:
-        labels = _cluster_labels(frame, self.block.columns)
-        index = pd.Index(self.block.levels).get_indexer(pd.Index(labels)).astype(np.intp)
+        labels, levels = _cluster_labels(frame, self.block.columns), self.block.levels
+        if labels.dtype != levels.dtype:  # clusters 1 and 2 here, 0.5 and 1 there
+            labels, levels = labels.astype(str).astype(object), levels.astype(str).astype(object)
+        index = pd.Index(levels).get_indexer(pd.Index(labels)).astype(np.intp)
         Z = np.column_stack([encoding.encode(frame)[0] for encoding in self.encodings])
         return GroupRows(labels, index, np.ascontiguousarray(Z))
 
@@ -239,7 +241,7 @@ class Design:
         return pd.DataFrame(checked, index=pd.RangeIndex(len(table)))
 
 
-def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str) -> npt.NDArray[Any]:
+def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str) -> npt.NDArray[Any] | pd.Categorical:
     try:
         cleaned = clean_column(values, name)
     except DesignError as error:
@@ -250,15 +252,35 @@ def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str)
             f"column '{name}' of the new data has {int(absent.sum())} missing values, in rows "
             f"{listed(list(values.index[absent]))}. Fill them or leave these rows out."
         )
-    was_text = isinstance(trained.dtype, pd.CategoricalDtype)
-    is_text = isinstance(cleaned.dtype, pd.CategoricalDtype)
-    if was_text != is_text:
-        kinds = {True: "text or categories", False: "numbers"}
-        raise PredictionError(
-            f"column '{name}' held {kinds[was_text]} when the model was fitted and holds {kinds[is_text]} now. "
-            "Convert it to the same type."
-        )
-    return np.asarray(cleaned, dtype=object) if is_text else cleaned.to_numpy()
+    if isinstance(trained.dtype, pd.CategoricalDtype):
+        return _as_categories(cleaned, trained.cat.categories, name)
+    if isinstance(cleaned.dtype, pd.CategoricalDtype) and not _are_numbers(cleaned.cat.categories):
+        raise _other_type(name, "text or categories", "numbers")
+    numbers = np.asarray(cleaned)
+    if trained.dtype != bool:
+        return numbers.astype(np.int64) if numbers.dtype.kind in "bO" else numbers
+    if not np.isin(numbers, (0, 1)).all():
+        raise _other_type(name, "other values", "True/False")
+    return numbers.astype(bool)
+
+
+def _as_categories(values: pd.Series[Any], levels: pd.Index[Any], name: str) -> pd.Categorical:
+    """Values as a categorical of the levels of training, with levels not seen there at the end."""
+    if not isinstance(values.dtype, pd.CategoricalDtype) and not _are_numbers(levels):
+        raise _other_type(name, "numbers", "text or categories")
+    plain = np.asarray(values, dtype=object)
+    unseen = [value for value in pd.unique(plain) if value not in levels]
+    return pd.Categorical(plain, categories=pd.Index([*levels, *unseen], dtype=object), ordered=True)
+
+
+def _are_numbers(levels: pd.Index[Any]) -> bool:
+    return all(isinstance(level, (int, float, np.number, np.bool_)) for level in levels)
+
+
+def _other_type(name: str, now: str, then: str) -> PredictionError:
+    return PredictionError(
+        f"column '{name}' held {then} when the model was fitted and holds {now} now. Convert it to the same type."
+    )
 
 
 def build_design(
@@ -295,7 +317,7 @@ def build_design(
     functions = formula_functions(namespace)
     # A function can be an argument as well, as in C(t, Sum).
     values = {*formula_namespace(namespace), *functions}
-    check_names(formula, [str(name) for name in source.columns], functions, values)
+    check_names(formula, [name for name in source.columns if isinstance(name, str)], functions, values)
     used = [name for name in formula.columns if name in source.columns]
     return design_of_rows(formula, training_table(source, used, missing), namespace)
 
@@ -337,6 +359,8 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
     sets: list[tuple[int, ...]] = []
     for term, encoding in zip(terms, encodings, strict=True):
         members = tuple(range(len(effects), len(effects) + len(encoding.labels)))
+        if encoding.has_offset:
+            raise DesignError(f"the random term {term.text} has an offset. Offsets belong to the fixed part.")
         if not members:
             raise DesignError(f"the random term {term.text} has no effects. Write (1 | {name}) for a random intercept.")
         twice = sorted(set(encoding.labels).intersection(effects))
@@ -400,18 +424,23 @@ def _cluster_labels(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArra
 def _label_values(values: pd.Series[Any]) -> npt.NDArray[Any]:
     """Whole numbers stay numbers, everything else becomes text: what a file keeps and a person recognises."""
     plain = np.asarray(values)
-    if plain.dtype.kind == "f" and np.all(plain == np.round(plain)):
-        return plain.astype(np.int64)
-    if plain.dtype.kind in "iu":
-        return plain.astype(np.int64)
-    if plain.dtype == object and all(isinstance(value, (int, np.integer)) for value in plain):
-        return plain.astype(np.int64)
-    return np.array([str(value) for value in plain], dtype=object)
+    if plain.dtype.kind == "i":
+        return plain
+    labels = [_label(value) for value in plain]
+    if all(isinstance(label, int) for label in labels):
+        return np.array(labels, dtype=np.int64)
+    return np.array([str(label) for label in labels], dtype=object)
+
+
+def _label(value: Any) -> int | str:
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    whole = is_number and float(value).is_integer() and abs(value) < 2**63
+    return int(value) if whole else str(value)
 
 
 def _column_sds(columns: FloatArray) -> FloatArray:
     sds = columns.std(axis=0, ddof=1) if len(columns) > 1 else np.zeros(columns.shape[1])
-    constant = sds <= 1e-12 * np.abs(columns).max(axis=0, initial=1.0)
+    constant = sds <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)
     return np.where(constant, 1.0, sds)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ import pandas as pd
 from .errors import DesignError, HierlogitError, PredictionError
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Whole numbers above the first are computed with as floating ones, whose powers do not overflow; above the second
+#: they can only be identifiers, which floating numbers would not tell apart.
+_LARGE, _IDENTIFIER = 2**20, 2**53
 
 
 class Encoding:
@@ -38,30 +43,34 @@ class Encoding:
         One label for each column, as Bambi writes them: ``urban[Y]``. Offsets are no columns.
     terms : tuple of str
         For each column the term it comes from: ``urban``.
+    has_offset : bool
+        Whether the expression has an offset.
 
     Raises
     ------
     DesignError
-        If the expression cannot be evaluated on these rows, or gives values that are not finite.
+        If the expression cannot be evaluated on these rows, gives values that are not finite, or has a categorical of
+        one level.
     """
 
     def __init__(self, expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
         self.expression = expression
         with _evaluating(expression, DesignError):
-            design_matrices = _formulae()
-            matrices = design_matrices(expression, frame, na_action="error", extra_namespace=dict(namespace))
-        terms = dict(matrices.common.terms) if matrices.common is not None else {}
+            terms = _learned_terms(expression, _roomy(frame), namespace)
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
         self._columns = {name: term for name, term in terms.items() if term.kind != "offset"}
+        self.has_offset = bool(self._offsets)
+        for name, term in self._columns.items():
+            _check_components(name, term)
         labelled = [(label, name) for name, term in self._columns.items() for label in _labels(term)]
         self.labels: tuple[str, ...] = tuple(label for label, _ in labelled)
         self.terms: tuple[str, ...] = tuple(name for _, name in labelled)
 
     def training(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Columns and offset of the training rows themselves, shapes (n, p) and (n,)."""
-        columns = [term.data for term in self._columns.values()]
-        offsets = [term.data for term in self._offsets.values()]
-        return self._finite(columns, offsets, frame, DesignError)
+        columns = {name: term.data for name, term in self._columns.items()}
+        offsets = {name: term.data for name, term in self._offsets.items()}
+        return self._finite(columns, offsets, len(frame), DesignError)
 
     def encode(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Columns and offset of other rows by what was learned in training, shapes (n, p) and (n,).
@@ -71,19 +80,20 @@ class Encoding:
         PredictionError
             If a categorical has a level that training did not have, or a value is not finite.
         """
+        roomy = _roomy(frame)
         with _evaluating(self.expression, PredictionError):
-            columns = [term.eval_new_data(frame) for term in self._columns.values()]
-            offsets = [term.eval_new_data(frame) for term in self._offsets.values()]
-        return self._finite(columns, offsets, frame, PredictionError)
+            columns = {name: term.eval_new_data(roomy) for name, term in self._columns.items()}
+            offsets = {name: _offset(term, roomy) for name, term in self._offsets.items()}
+        return self._finite(columns, offsets, len(frame), PredictionError)
 
     def _finite(
-        self, columns: list[Any], offsets: list[Any], frame: pd.DataFrame, error: type[HierlogitError]
+        self, columns: Mapping[str, Any], offsets: Mapping[str, Any], n: int, error: type[HierlogitError]
     ) -> tuple[FloatArray, FloatArray]:
-        n = len(frame)
-        matrix = np.column_stack([_as_columns(c, n) for c in columns]) if columns else np.empty((n, 0))
+        parts = [_as_columns(name, values, n, error) for name, values in columns.items()]
+        matrix = np.column_stack(parts) if parts else np.empty((n, 0))
         total = np.zeros(n)
-        for column in offsets:
-            total += _as_columns(column, n)[:, 0]
+        for name, values in offsets.items():
+            total += _as_columns(name, values, n, error)[:, 0]
         for label, values in [*zip(self.labels, matrix.T, strict=True), ("offset()", total)]:
             bad = ~np.isfinite(values)
             if bad.any():
@@ -96,24 +106,42 @@ class Encoding:
         return np.ascontiguousarray(matrix, dtype=np.float64), total
 
 
-def _formulae() -> Callable[..., Any]:
+def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Evaluate the expression's terms on these rows; they come back by name."""
+    from formulae.environment import Environment
+
+    description = _formulae()(expression)
+    for term in description.common_terms:
+        if hasattr(term, "components"):
+            # formulae gives t and t:x of t/x one component between them, and the coding of the last for both.
+            term.components = deepcopy(term.components)
+    # Of an environment of its own making formulae would look names up in the variables of this function.
+    description.eval(frame, Environment([_Shared(namespace)]))
+    terms = {str(term.name): term for term in description.common_terms}
+    if len(terms) < len(description.common_terms):
+        names = [str(term.name) for term in description.common_terms]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise DesignError(f"'{expression}' has several terms of the name {twice[0]!r}. Rename the column.")
+    return terms
+
+
+def _formulae() -> Callable[[str], Any]:
     """Import formulae's reader, with two defects of its expressions mended.
 
     In formulae 0.6 a call cannot be compared with another kind of expression, which ``I(log(x)) + I(x)`` needs, and a
     constant cannot be hashed, which ``(x + z) * poly(a, 2)`` needs.
     """
-    from formulae import design_matrices
+    from formulae.model_description import model_description
     from formulae.terms.call_resolver import LazyCall, LazyValue
 
     if LazyCall.__eq__ is not _same_call:
         LazyCall.__eq__, LazyValue.__hash__ = _same_call, _hash_of_value
-    return design_matrices  # type: ignore[no-any-return]
+    return model_description  # type: ignore[no-any-return]
 
 
 def _same_call(one: Any, other: object) -> bool:
     return (
-        isinstance(other, type(one))
-        and (one.callee, one.args, one.kwargs) == (other.callee, other.args, other.kwargs)  # type: ignore[attr-defined]
+        isinstance(other, type(one)) and (one.callee, one.args, one.kwargs) == (other.callee, other.args, other.kwargs)  # type: ignore[attr-defined]
     )
 
 
@@ -121,15 +149,68 @@ def _hash_of_value(value: Any) -> int:
     return hash((value.value, value.lexeme))
 
 
+class _Shared(dict[str, Any]):
+    """Names for a formula. formulae copies terms with their names, and modules and functions cannot be copied."""
+
+    def __deepcopy__(self, memo: Any) -> _Shared:
+        return self
+
+
+def _roomy(frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn columns of large whole numbers into floating ones."""
+    sizes = {name: np.abs(frame[name].astype(float)).max() for name in frame if frame[name].dtype.kind == "i"}
+    return frame.astype({name: float for name, size in sizes.items() if _LARGE < size <= _IDENTIFIER})
+
+
+def _check_components(name: str, term: Any) -> None:
+    for component in getattr(term, "components", ()):
+        if component.kind == "offset":
+            raise DesignError(f"the offset in '{name}' cannot be part of an interaction. Add it as a term of its own.")
+        if component.kind == "categoric" and len(component.levels) < 2:
+            raise DesignError(
+                f"'{component.name}' has one level only, {component.levels[0]!r}, so it has no effect to estimate. "
+                "Leave it out of the formula, or check the rows' selection."
+            )
+        if component.kind == "categoric" and getattr(getattr(component, "call", None), "callee", None) in (
+            "C",
+            "S",
+            "T",
+        ):
+            _forget_levels(component.call)
+
+
+def _forget_levels(call: Any) -> None:
+    """Let ``C(x)`` read rows that lack some of its levels; it knows them from training, and formulae demands all."""
+    call.args[:] = [_Values(argument) if i == 0 else argument for i, argument in enumerate(call.args[:2])]
+    call.kwargs.pop("levels", None)
+
+
+class _Values:
+    """An argument of a formula's function, handed over as plain values where it is categorical."""
+
+    def __init__(self, argument: Any) -> None:
+        self._argument = argument
+
+    def eval(self, frame: Any, environment: Any) -> npt.NDArray[Any]:
+        return np.asarray(self._argument.eval(frame, environment), dtype=object)
+
+
+def _offset(term: Any, frame: pd.DataFrame) -> Any:
+    learned = term.components[0]._intermediate_data
+    return learned.x if learned.kind == "constant" else term.eval_new_data(frame)
+
+
 def _labels(term: Any) -> list[str]:
     labels = term.labels
     return [str(label) for label in (labels if isinstance(labels, (list, tuple)) else [labels])]
 
 
-def _as_columns(values: Any, n: int) -> FloatArray:
+def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim == 0:
         return np.full((n, 1), float(array))
+    if len(array) != n:
+        raise error(f"'{name}' gives {len(array)} values for {n} rows; a function must return one for each row.")
     return array.reshape(n, -1)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import xarray as xr
 
 from .density.linear import pointwise_log_likelihood
@@ -17,6 +19,8 @@ from .model import Model, result_name
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from .design import GroupBlock
 
 Status = Literal["converged", "check", "failed", "interrupted"]
 
@@ -175,6 +179,43 @@ def posterior_variables(model: Model) -> list[str]:
         name = result_name(group)
         names += [f"sd_{name}"] + ([f"cor_{name}"] if group.correlated else [])
     return names + [f"b_{result_name(group)}" for group in model.design.groups]
+
+
+def correlated_pairs(group: GroupBlock) -> list[tuple[int, int]]:
+    """Positions of the pairs of effects that may correlate."""
+    return [pair for members in group.sets for pair in combinations(members, 2)]
+
+
+def parameter_draws(model: Model, posterior: xr.Dataset) -> xr.DataArray:
+    """Draws of every parameter that is estimated: fixed effects, then sds and correlations by grouping factor.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw, parameter), labelled by ``parameter`` (``sd_district[urban[Y]]``) and ``component`` (``fixed`` or
+        the grouping factor). What is fixed, such as the 1 on the diagonal of a correlation matrix, is left out.
+    """
+    parts = [("fixed", label, posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
+    for group in model.design.groups:
+        name, dim = result_name(group), model.effect_dim(group)
+        for i, effect in enumerate(group.effects):
+            parts.append((group.name, f"sd_{name}[{effect}]", posterior[f"sd_{name}"].isel({dim: i})))
+        for i, j in correlated_pairs(group):
+            values = posterior[f"cor_{name}"].isel({dim: i, f"{dim}_bis": j})
+            parts.append((group.name, f"cor_{name}[{group.effects[i]}, {group.effects[j]}]", values))
+    draws = np.stack([values.transpose("chain", "draw").to_numpy() for *_, values in parts], axis=-1)
+    coords = {
+        "chain": posterior["chain"],
+        "draw": posterior["draw"],
+        "parameter": [label for _, label, _ in parts],
+        "component": ("parameter", [component for component, *_ in parts]),
+    }
+    return xr.DataArray(draws, dims=("chain", "draw", "parameter"), coords=coords)
 
 
 def versions(*packages: str) -> dict[str, str]:

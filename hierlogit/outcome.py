@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from .errors import DesignError
-from .terms import Response
 from .table import listed
+from .terms import Response
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -362,6 +362,7 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None) -> Pr
         By class, ``"Intercept"``, ``"beta"`` (all other fixed effects), ``"sd"``, ``"cor"``; or by parameter: the
         label or the term of a fixed effect (``"urban[Y]"``, ``"livch"``, or ``"beta[urban[Y]]"``), ``"sd_district"``,
         ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The more particular key wins.
+        Where a column has the name of a class or of another parameter, its coefficient is ``"beta[...]"`` only.
 
     Raises
     ------
@@ -465,6 +466,8 @@ def _from_bambi(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Prior
     arguments = dict(prior.args)
     nested = {name: value for name, value in arguments.items() if hasattr(value, "args")}
     if nested and issubclass(allowed[0], ScalePrior) and set(nested) == {"sigma"} and prior.name == "Normal":
+        if np.any(np.asarray(arguments.get("mu", 0)) != 0):
+            raise PriorError(f"prior of '{key}': {prior} has a mean, but random effects are deviations around 0.")
         return _from_bambi(key, nested["sigma"], allowed)
     if nested:
         raise PriorError(f"prior of '{key}': {prior} depends on other priors ({listed(list(nested))}); give numbers.")

@@ -79,7 +79,7 @@ def _to_pandas(data: Any) -> pd.DataFrame:
 
 
 def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
-    """The values as pandas holds them, without pyarrow and with whole numbers kept whole beside missing ones."""
+    """Hand the values to pandas, without pyarrow and with whole numbers kept whole beside missing ones."""
     import narwhals as nw
 
     if column.dtype == nw.Enum:
@@ -212,7 +212,7 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     Raises
     ------
     DesignError
-        For dates, nested values, columns that mix kinds of values, and whole numbers of more than 64 bits.
+        For dates, nested values, columns that mix kinds of values, and whole numbers beyond 2**63.
     """
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -246,7 +246,7 @@ def _plain_numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
 
 def _too_large(name: str) -> DesignError:
     return DesignError(
-        f"column '{name}' holds whole numbers of more than 64 bits. Turn them into text if they name clusters, "
+        f"column '{name}' holds whole numbers beyond 2**63. Turn them into text if they name clusters, "
         "otherwise into floating numbers."
     )
 

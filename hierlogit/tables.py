@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from .design import GroupBlock
 from .errors import FitError
-from .fit import Fit
+from .fit import Fit, parameter_draws
 from .intervals import Interval, summarise
 from .model import result_name
 from .table import listed
@@ -42,15 +39,10 @@ def summary(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = Non
     import arviz_stats
 
     interval = Interval.of(ci_prob, ci_kind)
-    parts = _parameters(fit)
-    labels = [label for _, label, _ in parts]
-    stacked = xr.concat([values for *_, values in parts], dim=pd.Index(labels, name="parameter"), coords="minimal")
-    dataset = xr.Dataset({"value": stacked.transpose("chain", "draw", "parameter")})
-    draws = dataset["value"].to_numpy().reshape(-1, len(labels))
-
-    table = pd.DataFrame(
-        {"component": [component for component, *_ in parts]}, index=pd.Index(labels, name="parameter")
-    )
+    dataset = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
+    draws = dataset["value"].to_numpy().reshape(-1, dataset.sizes["parameter"])
+    index = pd.Index(dataset["parameter"].to_numpy(), name="parameter")
+    table = pd.DataFrame({"component": dataset["component"].to_numpy()}, index=index)
     for name, values in summarise(draws, interval).items():
         table[name] = values
     if dataset.sizes["chain"] > 1:
@@ -60,25 +52,6 @@ def summary(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = Non
     table["mcse_mean"] = arviz_stats.mcse(dataset, method="mean")["value"].to_numpy()
     table["mcse_sd"] = arviz_stats.mcse(dataset, method="sd")["value"].to_numpy()
     return table
-
-
-def _parameters(fit: Fit) -> list[tuple[str, str, xr.DataArray]]:
-    """Component, label and draws of each parameter, without coordinates that differ between them."""
-    posterior, design = fit.posterior, fit.model.design
-    parts = [("fixed", label, posterior["beta"].sel(fixed_effect=label, drop=True)) for label in design.fixed_effects]
-    for group in design.groups:
-        name, dim = result_name(group), fit.model.effect_dim(group)
-        for i, effect in enumerate(group.effects):
-            parts.append((group.name, f"sd_{name}[{effect}]", posterior[f"sd_{name}"].isel({dim: i}, drop=True)))
-        for i, j in correlated_pairs(group):
-            values = posterior[f"cor_{name}"].isel({dim: i, f"{dim}_bis": j}, drop=True)
-            parts.append((group.name, f"cor_{name}[{group.effects[i]}, {group.effects[j]}]", values))
-    return parts
-
-
-def correlated_pairs(group: GroupBlock) -> list[tuple[int, int]]:
-    """Positions of the pairs of effects that may correlate."""
-    return [pair for members in group.sets for pair in combinations(members, 2)]
 
 
 def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:

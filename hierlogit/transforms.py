@@ -92,7 +92,7 @@ def formula_namespace(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     taken = sorted({*FORMULAE_FUNCTIONS, *_OTHER_FORMULAE_FUNCTIONS}.intersection(extra or {}))
     if taken:
         raise DesignError(
-            f"the namespace holds {', '.join(map(repr, taken))}, a name that formulas have for a function of their own. "
+            f"the namespace holds {', '.join(map(repr, taken))}, which formulas have for functions of their own. "
             "Give yours another name."
         )
     return {**_NAMESPACE, **(extra or {})}

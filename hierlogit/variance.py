@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .fit import Fit
+from .fit import Fit, correlated_pairs
 from .intervals import Interval, summarise
 from .model import result_name
-from .tables import chosen_groups, correlated_pairs
+from .tables import chosen_groups
 
 
 def variance_components(

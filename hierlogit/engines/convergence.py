@@ -1,4 +1,4 @@
-"""Posterior draws -> convergence measures and findings: can these draws be trusted?"""
+"""Posterior draws -> convergence measures and findings: whether these draws can be trusted."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
 
 
-def convergence_measures(parameters: xr.Dataset, sample_stats: xr.Dataset) -> dict[str, float]:
+def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> dict[str, float]:
     """Worst R-hat and effective sample sizes over the parameters, divergences, depth limit, lowest E-BFMI.
 
     Parameters
     ----------
-    parameters : xarray.Dataset
-        Fixed effects, sds and correlations, dims (chain, draw, ...).
+    parameters : xarray.DataArray
+        Draws of the estimated parameters, dims (chain, draw, parameter).
     sample_stats : xarray.Dataset
         The sampler's statistics.
     """
     import arviz_stats
 
     measures: dict[str, float] = {}
+    values = parameters.to_dataset(name="value")
     if parameters.sizes["chain"] > 1:
-        measures["max_rhat"] = _extreme(arviz_stats.rhat(parameters), np.nanmax)
-    measures["min_ess_bulk"] = _extreme(arviz_stats.ess(parameters, method="bulk"), np.nanmin)
-    measures["min_ess_tail"] = _extreme(arviz_stats.ess(parameters, method="tail"), np.nanmin)
+        measures["max_rhat"] = float(arviz_stats.rhat(values)["value"].max())
+    measures["min_ess_bulk"] = float(arviz_stats.ess(values, method="bulk")["value"].min())
+    measures["min_ess_tail"] = float(arviz_stats.ess(values, method="tail")["value"].min())
     measures["divergences"] = float(sample_stats["diverging"].sum()) if "diverging" in sample_stats else 0.0
     if "energy" in sample_stats:
         energy = sample_stats["energy"].transpose("chain", "draw").to_numpy()
@@ -39,12 +40,6 @@ def convergence_measures(parameters: xr.Dataset, sample_stats: xr.Dataset) -> di
         if name in sample_stats:
             measures["at_max_depth"] = float(sample_stats[name].sum())
     return measures
-
-
-def _extreme(values: xr.Dataset, pick: np.ufunc | object) -> float:
-    # The diagonal of a correlation matrix never varies: its measures are not numbers.
-    numbers = np.concatenate([np.ravel(variable.to_numpy()) for variable in values.data_vars.values()])
-    return float(pick(numbers[np.isfinite(numbers)]))  # type: ignore[operator]
 
 
 def convergence_findings(measures: dict[str, float], chains: int, draws: int, asked: int) -> tuple[Finding, ...]:

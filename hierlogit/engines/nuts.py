@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import ConvergenceWarning, EngineError
-from ..fit import EngineReport, Fit, assemble, posterior_variables, versions
+from ..fit import EngineReport, Fit, assemble, parameter_draws, posterior_variables, versions
 from ..model import result_name
 from ..table import listed
 from .convergence import convergence_findings, convergence_measures, status_of
@@ -103,8 +103,7 @@ class NUTS:
         drawn = tree["posterior"].to_dataset()
         posterior = self._public(model, drawn)
         stats = tree["sample_stats"].to_dataset()
-        effects = [name for name in posterior if str(name).startswith(("b_", "u_"))]
-        measures = convergence_measures(posterior.drop_vars(effects), stats)
+        measures = convergence_measures(parameter_draws(model, posterior), stats)
         findings = convergence_findings(measures, self.chains, posterior.sizes["draw"], self.draws)
         report = EngineReport(
             engine="NUTS",
@@ -117,8 +116,9 @@ class NUTS:
             seconds=_stages(built - started, sampled - built, drawn.attrs.get("sampling_time")),
             versions=versions("pymc", "pytensor", "arviz", *BACKENDS[self.backend]),
         )
-        for finding in findings:
-            warnings.warn(f"{finding.evidence} {finding.remedy}", ConvergenceWarning, stacklevel=3)
+        if findings:
+            said = " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings)
+            warnings.warn(said, ConvergenceWarning, stacklevel=3)
         return Fit(model, assemble(model, posterior, stats), report)
 
     def _require_backend(self) -> None:

@@ -34,6 +34,7 @@ from .style import (
     names_of,
     new_axes,
     probability_label,
+    set_title,
 )
 
 if TYPE_CHECKING:
@@ -129,8 +130,7 @@ def curves(
     fixed = dict(at or {})
     _check_columns(fit, block, x, by, fixed)
     frame = fit.model.design.table.frame
-    numeric = _is_numeric(frame[x])
-    values = np.linspace(frame[x].min(), frame[x].max(), POINTS) if numeric else _levels(frame[x], x, MAX_LEVELS)
+    values, numeric = _along(fit, x)
     panels = _levels(frame[by], by, MAX_PANELS) if by is not None else [None]
     if rug and not numeric:
         raise PredictionError(f"rug=True needs a numeric predictor; '{x}' has levels.")
@@ -152,7 +152,7 @@ def curves(
                 _mark_levels(ax, values)
             ax.set_xlabel(x)
             ax.set_ylim(-0.02, 1.02)
-            ax.set_title(panel.title)
+            set_title(ax, panel.title)
             if k == 0 or axes is not None:
                 ax.set_ylabel(probability_label(fit))
             _describe(
@@ -190,8 +190,17 @@ def _check_columns(fit: Fit, block: GroupBlock, x: str, by: str | None, at: Mapp
         raise PredictionError(f"at: give one value for each of {listed(several)}; `by` makes a panel for each value.")
 
 
-def _is_numeric(values: pd.Series[Any]) -> bool:
-    return values.dtype.kind in "iuf" and values.nunique() > 2
+def _along(fit: Fit, x: str) -> tuple[Any, bool]:
+    """Values of `x` to predict at, and whether they are points of a continuous axis and not levels."""
+    values = fit.model.design.table.frame[x]
+    if values.dtype.kind not in "iuf" or values.nunique() <= 2:
+        return _levels(values, x, MAX_LEVELS), False
+    points = np.linspace(values.min(), values.max(), POINTS)
+    try:
+        fit.model.design.encode(datagrid(fit, **{x: points}))
+    except PredictionError:  # C(x): numbers that name levels
+        return _levels(values, x, MAX_LEVELS), False
+    return points, True
 
 
 def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:

@@ -26,6 +26,7 @@ from .style import (
     interval_name,
     names_of,
     new_axes,
+    set_title,
 )
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
     ax.scatter(mean, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
     ax.set_ylim(-0.9, len(part) - 0.1)
     ax.margins(x=0.03)
-    ax.set_title(effect)
+    set_title(ax, effect)
     if crowded:
         ax.set_yticks([])
         ax.set_ylabel(counted(len(part), factor) + (", sorted" if sort else ""))

@@ -30,6 +30,7 @@ from .style import (
     names_of,
     new_axes,
     proportion_label,
+    set_title,
 )
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _spread(ax: Axes, factor: str, observed: FloatArray, simulated: FloatArray) 
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(f"Sd of proportions between\nclusters of {factor}")
-    ax.set_title(f"observed {sd:.3f} (line)\nsimulated larger in {share:.0%}", fontsize=SMALL + 1, color=INK)
+    set_title(ax, f"observed {sd:.3f} (line)\nsimulated larger in {share:.0%}", fontsize=SMALL + 1, color=INK)
     ax.tick_params(axis="x", colors=GREY, labelcolor=INK)
     describe(
         ax,

@@ -39,7 +39,6 @@ STYLE: Mapping[str, Any] = MappingProxyType(
     {
         "font.size": MEDIUM,
         "axes.titlesize": LARGE,
-        "axes.titlelocation": "left",
         "axes.labelsize": MEDIUM,
         "axes.labelcolor": INK,
         "axes.edgecolor": GREY,
@@ -98,6 +97,11 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
     if len(array) != panels:
         raise FitError(f"this picture needs {panels} axes ({what}); got {len(array)}.")
     return array
+
+
+def set_title(ax: Axes, text: str, **options: Any) -> None:
+    """Write the title at the left, where `ax.get_title` and `ax.set_title` find it."""
+    ax.set_title(text, x=0.0, ha="left", **options)
 
 
 def describe(ax: Axes, text: str) -> None:

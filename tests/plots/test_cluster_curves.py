@@ -1,0 +1,134 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierlogit as hl
+from hierlogit.plots import cluster_curves
+
+
+def test_a_line_for_each_cluster_and_a_typical_one(clinics):
+    (ax,) = hl.plots.curves(clinics, "dose", at={"arm": "new"})
+    lines = ax.get_lines()
+    assert len(lines) == 30 + 1
+    dose = clinics.model.design.table.frame["dose"]
+    along = np.linspace(dose.min(), dose.max(), cluster_curves.POINTS)
+    np.testing.assert_allclose(lines[-1].get_xdata(), along)
+    typical = hl.predictions(clinics, hl.datagrid(clinics, dose=along, arm="new"), clusters="typical")
+    np.testing.assert_allclose(lines[-1].get_ydata(), typical["mean"])
+    level = clinics.model.design.groups[0].levels[4]
+    own = hl.predictions(clinics, hl.datagrid(clinics, dose=along, arm="new", clinic=level))
+    np.testing.assert_allclose(lines[4].get_ydata(), own["mean"])
+    assert ax.get_xlabel() == "dose"
+    assert ax.get_ylabel() == "Probability that healed = 'yes'"
+    (legend,) = ax.figure.legends
+    assert legend.get_title().get_text() == "at arm new"
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "typical cluster, 89% interval",
+        "30 clusters of clinic",
+    ]
+
+
+def test_levels_of_a_text_predictor(clinics):
+    (ax,) = hl.plots.curves(clinics, "arm")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["control", "new", "old"]
+    typical = hl.predictions(clinics, hl.datagrid(clinics, arm=["control", "new", "old"]), clusters="typical")
+    np.testing.assert_allclose(ax.get_lines()[-1].get_ydata(), typical["mean"])
+    np.testing.assert_allclose(np.asarray(ax.collections[0].get_segments())[:, :, 1], typical[["eti89_lb", "eti89_ub"]])
+
+
+def test_numbers_used_as_levels_are_drawn_as_levels(make_fit):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame(
+        {"y": rng.integers(0, 2, 120), "week": np.tile([0, 2, 4, 11], 30), "new": np.repeat([0, 1, 0], 40)}
+    )
+    rows["g"] = np.repeat(list("abcdef"), 20)
+    fit = make_fit("y ~ C(week) + new + (1 | g)", rows)
+    (ax,) = hl.plots.curves(fit, "week")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "2", "4", "11"]
+    (ax,) = hl.plots.curves(fit, "new")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1"]
+
+
+def test_a_panel_for_each_level(clinics):
+    axes = hl.plots.curves(clinics, "dose", by="arm", rug=True)
+    assert [ax.get_title() for ax in axes] == ["arm = control", "arm = new", "arm = old"]
+    frame = clinics.model.design.table.frame
+    for ax, level in zip(axes, ["control", "new", "old"], strict=True):
+        rug = ax.collections[-1].get_segments()
+        assert len(rug) == frame.loc[frame["arm"] == level, "dose"].nunique()
+
+
+def test_other_factors_have_no_effect(crossed):
+    (ax,) = hl.plots.curves(crossed, "dose", group="reader", at={"arm": "new"})
+    assert len(ax.get_lines()) == 4 + 1
+    draws = crossed.posterior.stack(sample=("chain", "draw"))
+    labels = crossed.model.design.fixed_effects
+    dose = ax.get_lines()[1].get_xdata()[7]
+    row = [1.0 if label == "Intercept" else dose if label == "dose" else float(label == "arm[new]") for label in labels]
+    reader = draws["b_reader"].isel(reader=1).transpose("sample", "reader_effect").to_numpy()
+    eta = draws["beta"].transpose("sample", "fixed_effect").to_numpy() @ row + reader @ [1.0, dose]
+    assert ax.get_lines()[1].get_ydata()[7] == pytest.approx((1 / (1 + np.exp(-eta))).mean())
+
+
+def test_clusters_of_two_columns_nested_in_another_factor(make_fit):
+    rng = np.random.default_rng(4)
+    rows = pd.DataFrame(
+        {"school": np.repeat(["a", "b", "c"], 40), "room": np.tile([1, 2], 60), "x": rng.normal(size=120)}
+    )
+    rows["y"] = rng.integers(0, 2, 120)
+    fit = make_fit("y ~ x + (1 | school/room)", rows)
+    (ax,) = hl.plots.curves(fit, "x", group="school:room")
+    assert len(ax.get_lines()) == 6 + 1
+    (ax,) = hl.plots.curves(fit, "x", group="school")
+    assert len(ax.get_lines()) == 3 + 1
+
+
+def test_counts_out_of_trials(herds):
+    (ax,) = hl.plots.curves(herds, "period")
+    assert ax.get_ylabel() == "Probability per trial: sick of size"
+    assert len(ax.get_lines()) == 15 + 1
+
+
+def test_three_thousand_clusters_become_ribbons(crowd):
+    (ax,) = hl.plots.curves(crowd, "dose")
+    assert len(ax.get_lines()) == 1
+    assert len(ax.collections) == 3
+    assert "middle 50% and 90% of 3,000 clusters of clinic" in ax.figure.legends[0].get_texts()[1].get_text()
+    (ax,) = hl.plots.curves(crowd, "arm")
+    assert len(ax.get_lines()) == 1
+
+
+def test_draws_on_given_axes(clinics):
+    _, ax = plt.subplots()
+    (drawn,) = hl.plots.curves(clinics, "dose", axes=ax)
+    assert drawn is ax
+    assert ax.get_legend() is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": "dosis"}, "x: the model does not predict from 'dosis'; choose one of 'dose', 'arm'"),
+        ({"x": "healed"}, "x: the model does not predict from 'healed'"),
+        ({"x": "clinic"}, "x: 'clinic' makes the clusters of 'clinic'"),
+        ({"x": "dose", "by": "dose"}, "'dose' can stand in one of"),
+        ({"x": "dose", "by": "reader"}, "by: the model does not predict from 'reader'"),
+        ({"x": "arm", "by": "dose"}, "'dose' has .* different values; at most 12"),
+        ({"x": "dose", "at": {"arm": ["new", "old"]}}, "at: give one value"),
+        ({"x": "dose", "at": {"colour": 1}}, "at: the model does not predict from 'colour'"),
+        ({"x": "dose", "at": {"arm": "none"}}, "none"),
+        ({"x": "arm", "rug": True}, "needs a numeric predictor"),
+        ({"x": "dose", "ci_prob": 2}, "ci_prob"),
+    ],
+)
+def test_bad_arguments_are_named(clinics, arguments, message):
+    with pytest.raises(hl.errors.PredictionError, match=message):
+        hl.plots.curves(clinics, **arguments)
+
+
+def test_needs_clusters_and_axes_for_each_panel(clinics, make_fit):
+    with pytest.raises(hl.errors.FitError, match="needs 3 axes \\(one for each value of 'arm'\\); got 1"):
+        hl.plots.curves(clinics, "dose", by="arm", axes=plt.subplots()[1])
+    with pytest.raises(hl.errors.FitError, match="no random effects"):
+        hl.plots.curves(make_fit("healed ~ dose", clinics.model.design.table.frame), "dose")

@@ -1,0 +1,73 @@
+"""What all pictures share."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierlogit as hl
+from hierlogit.fit import Fit
+
+PICTURES: list[Callable[[Fit], object]] = [
+    hl.plots.caterpillar,
+    lambda fit: hl.plots.curves(fit, "dose"),
+    hl.plots.forest,
+    lambda fit: hl.plots.cluster_check(fit, seed=1),
+]
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_picture_says_in_words_what_it_shows(picture, clinics):
+    axes = picture(clinics)
+    text = hl.plots.text_alternative(axes)
+    assert text.endswith(".")
+    assert "clinic" in text or "Odds ratios" in text
+    figure = np.ravel(np.asarray(axes, dtype=object))[0].figure
+    assert hl.plots.text_alternative(figure) == text
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_settings_of_matplotlib_are_left_as_they_were(picture, clinics):
+    before = dict(mpl.rcParams)
+    picture(clinics)
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_nothing_is_cut_off_at_the_edges(picture, clinics):
+    figure = np.ravel(np.asarray(picture(clinics), dtype=object))[0].figure
+    figure.canvas.draw()
+    inside = figure.bbox.padded(1.5)
+    for ax in figure.axes:
+        extent = ax.get_tightbbox()
+        assert inside.containsx(extent.x0), ax.get_title()
+        assert inside.containsx(extent.x1), ax.get_title()
+        assert inside.containsy(extent.y0), ax.get_title()
+        assert inside.containsy(extent.y1), ax.get_title()
+
+
+def test_figures_without_our_pictures_have_no_text():
+    figure, ax = plt.subplots()
+    assert hl.plots.text_alternative(figure) == ""
+    assert hl.plots.text_alternative(ax) == ""
+
+
+def test_dollar_signs_in_labels_are_no_formulas(make_fit):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"y": rng.integers(0, 2, 60), "price": rng.choice(["$5-$10", "$10-$20"], 60)})
+    rows["shop"] = np.tile(["$a$", "b$_", "c"], 20)
+    fit = make_fit("y ~ price + (1 | shop)", rows)
+    for axes in (hl.plots.caterpillar(fit), hl.plots.curves(fit, "price"), hl.plots.forest(fit)):
+        np.ravel(np.asarray(axes, dtype=object))[0].figure.canvas.draw()
+    labels = [label.get_text() for label in hl.plots.caterpillar(fit)[0].get_yticklabels()]
+    assert sorted(labels) == ["$a$", "b$_", "c"]
+
+
+def test_import_does_not_load_matplotlib():
+    code = "import sys, hierlogit as hl; assert 'curves' in dir(hl.plots); assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
