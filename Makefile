@@ -8,7 +8,8 @@
 # The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
 
 SHELL := /bin/sh
-PYTEST := -m pytest -n 2
+# By file, so that tests which share a sampled fit run where it was sampled.
+PYTEST := -m pytest -n 2 --dist loadfile
 USABLE := import sys, pip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 14))
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

@@ -141,7 +141,7 @@ def _formulae() -> Callable[[str], Any]:
 
 def _same_call(one: Any, other: object) -> bool:
     return (
-        isinstance(other, type(one)) and (one.callee, one.args, one.kwargs) == (other.callee, other.args, other.kwargs)  # type: ignore[attr-defined]
+        isinstance(other, type(one)) and (one.callee, one.args, one.kwargs) == (other.callee, other.args, other.kwargs)
     )
 
 

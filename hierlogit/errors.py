@@ -27,8 +27,7 @@ class FormulaError(HierlogitError, ValueError):
 
     Examples
     --------
-    >>> import hierlogit as hl
-    >>> print(hl.FormulaError("unknown variable 'x'", formula="y ~ x", span=(4, 5)))
+    >>> print(FormulaError("unknown variable 'x'", formula="y ~ x", span=(4, 5)))
     unknown variable 'x'
       y ~ x
           ^

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from .errors import PredictionError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
 CI_KINDS = ("eti", "hdi")
@@ -83,6 +86,8 @@ class DrawTable(pd.DataFrame):
     draws : xarray.DataArray
         Dims (chain, draw, row), one row for each row of the table. A part cut out of the table has no draws.
     """
+
+    draws: xr.DataArray
 
     _metadata = ["draws"]  # noqa: RUF012  pandas reads this name
 

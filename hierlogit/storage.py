@@ -141,12 +141,14 @@ def _rows_dataset(table: TrainingTable) -> xr.Dataset:
     columns = []
     for k, name in enumerate(table.frame.columns):
         values = table.frame[name]
-        kind, levels = values.dtype.kind, None
+        kind: str = values.dtype.kind
+        levels = None
         if isinstance(values.dtype, pd.CategoricalDtype):
             kind, levels = "category", [_plain(level) for level in values.cat.categories]
             variables[f"column_{k}"] = ("row", values.cat.codes.to_numpy())
         else:
-            variables[f"column_{k}"] = ("row", values.to_numpy().astype("int8" if kind == "b" else values.dtype))
+            numbers = values.to_numpy()
+            variables[f"column_{k}"] = ("row", numbers.astype(np.int8) if kind == "b" else numbers)
         columns.append({"name": name, "kind": kind, "levels": levels})
     left_out = {
         "columns": columns,
@@ -167,7 +169,7 @@ def _plain(level: Any) -> Any:
 
 def _read_rows(stored: xr.Dataset) -> TrainingTable:
     record = json.loads(stored.attrs["table"])
-    frame = {}
+    frame: dict[str, Any] = {}
     for k, column in enumerate(record["columns"]):
         values = stored[f"column_{k}"].to_numpy()
         if column["kind"] == "category":

@@ -139,7 +139,10 @@ class _PointwiseLogLikelihood(BackendArray):
         self.dtype = np.dtype(np.float64)
 
     def __getitem__(self, key: Any) -> FloatArray:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        values: FloatArray = indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+        return values
 
     def _read(self, key: tuple[Any, ...]) -> FloatArray:
         positions = [np.atleast_1d(np.arange(size)[part]) for part, size in zip(key, self.shape, strict=True)]

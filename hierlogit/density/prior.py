@@ -56,7 +56,8 @@ def _fixed(model: Model, beta: xr.DataArray) -> xr.DataArray:
         xr.apply_ufunc(model.priors.fixed[label].logpdf, shifted.sel(fixed_effect=label))
         for label in design.fixed_effects
     ]
-    return xr.concat(parts, "fixed_effect").transpose("chain", "draw", "fixed_effect")
+    together: xr.DataArray = xr.concat(parts, "fixed_effect").transpose("chain", "draw", "fixed_effect")
+    return together
 
 
 def _correlations(model: Model, name: str, cor: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> xr.DataArray:

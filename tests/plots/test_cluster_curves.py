@@ -46,8 +46,17 @@ def test_numbers_used_as_levels_are_drawn_as_levels(make_fit):
     fit = make_fit("y ~ C(week) + new + (1 | g)", rows)
     (ax,) = hl.plots.curves(fit, "week")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "2", "4", "11"]
-    (ax,) = hl.plots.curves(fit, "new")
+    (ax,) = hl.plots.curves(fit, "new", at={"week": 2})
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1"]
+
+
+def test_a_value_of_another_predictor_that_cannot_be_used_is_named(make_fit):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"y": rng.integers(0, 2, 120), "week": np.tile([0, 2, 4, 11], 30), "x": rng.normal(size=120)})
+    rows["g"] = np.repeat(list("abcdef"), 20)
+    fit = make_fit("y ~ C(week) + x + (1 | g)", rows)
+    with pytest.raises(hl.errors.PredictionError, match="week"):
+        hl.plots.curves(fit, "x", at={"week": 5})
 
 
 def test_a_panel_for_each_level(clinics):
