@@ -198,6 +198,8 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
         style="bold",
     )
     fitted = model.fit(engine)
+    if fitted.report.status == "interrupted":
+        raise KeyboardInterrupt
     _say_report(fitted)
     tables = _tables(fitted, ci_prob)
     _say_estimates(fitted, tables)
@@ -404,7 +406,7 @@ def _plain_messages() -> Iterator[None]:
             _fail(str(error))
             raise typer.Exit(BAD_INPUT) from error
         except KeyboardInterrupt as error:
-            _fail("interrupted; results that were not written yet are lost.")
+            _fail("interrupted; what was not written yet is lost.")
             raise typer.Exit(INTERRUPTED) from error
 
 

@@ -206,6 +206,8 @@ def _labels(term: Any) -> list[str]:
 
 
 def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> FloatArray:
+    if np.iscomplexobj(values):
+        raise error(f"'{name}' gives complex numbers; a model needs real ones.")
     array = np.asarray(values, dtype=np.float64)
     if array.ndim == 0:
         return np.full((n, 1), float(array))

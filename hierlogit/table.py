@@ -82,8 +82,8 @@ def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
     """Hand the values to pandas, without pyarrow and with whole numbers kept whole beside missing ones."""
     import narwhals as nw
 
-    if column.dtype == nw.Enum:
-        return pd.Series(pd.Categorical(column.to_list(), column.cat.get_categories().to_list(), ordered=True))
+    if isinstance(column.dtype, nw.Enum):
+        return pd.Series(pd.Categorical(column.to_list(), list(column.dtype.categories), ordered=True))
     if column.dtype.is_numeric() and not column.dtype.is_decimal() and column.null_count() == 0:
         return pd.Series(column.to_numpy())
     if column.dtype.is_integer():
@@ -240,8 +240,10 @@ def _plain_numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
         return values.astype(np.float64)
     if (values.dropna() > np.iinfo(np.int64).max).any():
         raise _too_large(name)
-    # Not by way of floating numbers, which cannot tell large cluster ids apart.
-    return values.astype("Int64" if values.isna().any() else np.int64)
+    if not values.isna().any():
+        return values.astype(np.int64)
+    # By way of objects, not of floating numbers, which cannot tell large cluster ids apart.
+    return values.astype(object).astype("Int64")
 
 
 def _too_large(name: str) -> DesignError:

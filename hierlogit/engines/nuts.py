@@ -153,10 +153,11 @@ class NUTS:
         names = posterior_variables(model)
         if self.store_u:
             names += [f"u_{result_name(group)}" for group in model.design.groups]
-        kept = drawn[names].load()
+        # Copies, because the JAX samplers return arrays that cannot be written to.
+        kept = drawn[names].map(lambda values: values.copy(data=np.array(values)), keep_attrs=True)
         for name in names:
-            if name.startswith("cor_"):  # exactly 1, so that no measure is taken of rounding errors
-                np.einsum("...ii->...i", kept[name].to_numpy())[...] = 1.0
+            if name.startswith("cor_"):  # exactly 1, without the rounding errors of its Cholesky factor
+                np.einsum("...ii->...i", kept[name].values)[...] = 1.0
         return kept.drop_vars([name for name in kept.coords if name not in kept.dims])
 
 

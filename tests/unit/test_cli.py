@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,18 @@ def test_interruption_has_a_status_of_its_own(rows, tmp_path, monkeypatch):
     result = run("fit", rows, FORMULA, "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert result.stderr.startswith("error: interrupted")
+
+
+def test_a_sampler_that_stops_early_counts_as_interrupted(engines, rows, tmp_path, monkeypatch):
+    fitted = Model.fit
+
+    def stop(model: Model, engine: Any = "nuts") -> hl.Fit:
+        fit = fitted(model, engine)
+        return replace(fit, report=replace(fit.report, status="interrupted"))
+
+    monkeypatch.setattr(Model, "fit", stop)
+    assert run("fit", rows, FORMULA, "-o", tmp_path / "out").exit_code == 130
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_lose_the_rest(engines, rows, tmp_path, monkeypatch):

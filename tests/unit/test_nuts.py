@@ -147,6 +147,8 @@ def test_missing_backend_says_what_to_install(model: hl.Model, monkeypatch: pyte
 
 
 @pytest.mark.jax
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:JAXopt is no longer maintained:DeprecationWarning")
 @pytest.mark.parametrize("backend", ["numpyro", "blackjax"])
 def test_jax_backends(model: hl.Model, fit: hl.Fit, backend: str) -> None:
     other = model.fit(hl.NUTS(draws=1000, seed=1, backend=backend, progress=False))
