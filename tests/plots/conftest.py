@@ -33,11 +33,12 @@ def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2
         variables[f"sd_{name}"] = ((*dims, dim), sd)
         if group.correlated:
             cor = np.broadcast_to(np.eye(q), (*shape, q, q)).copy()
+            shared = rng.uniform(0.1, 0.5, shape)
             for members in group.sets:
                 for i in members:
                     for j in members:
                         if i != j:
-                            cor[..., i, j] = -0.3
+                            cor[..., i, j] = shared
             variables[f"cor_{name}"] = ((*dims, dim, f"{dim}_bis"), cor)
         centre = rng.normal(0, 0.7, (len(group.levels), q))
         variables[f"b_{name}"] = ((*dims, model.dim(group), dim), centre + rng.normal(0, 0.25, (*shape, *centre.shape)))
