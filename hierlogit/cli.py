@@ -92,9 +92,11 @@ def demo(
     tune: Tune = 1000,
     chains: Chains = 4,
     seed: Annotated[int, typer.Option(help="Repeats the run exactly.")] = 1,
-    overwrite: Overwrite = False,
 ) -> None:
-    """Fit a model of contraceptive use in the districts of Bangladesh, and write all tables and pictures of it."""
+    """Fit a model of contraceptive use in the districts of Bangladesh, and write all tables and pictures of it.
+
+    Results of an earlier demonstration in the folder are replaced.
+    """
     with _plain_messages():
         engine = _engine(draws=draws, tune=tune, chains=chains, seed=seed)
         _refuse_file(output)
@@ -102,7 +104,7 @@ def demo(
 
         about = hl.datasets.describe(DEMO_DATA)
         _say(f"{about.title}\n{about.origin}\n", style="dim")
-        _analyse(hl.Model(DEMO_FORMULA, hl.datasets.load(DEMO_DATA)), engine, output, overwrite=overwrite)
+        _analyse(hl.Model(DEMO_FORMULA, hl.datasets.load(DEMO_DATA)), engine, output, overwrite=True)
 
 
 @app.command()
@@ -198,8 +200,6 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
         style="bold",
     )
     fitted = model.fit(engine)
-    if fitted.report.status == "interrupted":
-        raise KeyboardInterrupt
     _say_report(fitted)
     tables = _tables(fitted, ci_prob)
     _say_estimates(fitted, tables)
@@ -210,6 +210,9 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
         if name in written:
             listing.add_row(Text(name), Text(planned[name]))
     _console().print(listing)
+    if fitted.report.status == "interrupted":
+        _fail("sampling was interrupted: these results are of the draws until then.")
+        raise typer.Exit(INTERRUPTED)
 
 
 def _planned(model: Model) -> dict[str, str]:
@@ -406,7 +409,7 @@ def _plain_messages() -> Iterator[None]:
             _fail(str(error))
             raise typer.Exit(BAD_INPUT) from error
         except KeyboardInterrupt as error:
-            _fail("interrupted; what was not written yet is lost.")
+            _fail("interrupted before there were draws to keep.")
             raise typer.Exit(INTERRUPTED) from error
 
 

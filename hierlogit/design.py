@@ -182,6 +182,13 @@ class Design:
         """Standard deviation of each random-effect column of `group`, 1 for the intercept; shape (q,)."""
         return _column_sds(group.Z)
 
+    @property
+    def level_columns(self) -> frozenset[str]:
+        """Columns whose values are labels, not amounts: grouping factors, text, and numbers in ``C(week)``."""
+        encodings = [self._fixed, *(encoding for factor in self._factors for encoding in factor.encodings)]
+        clusters = {column for group in self.groups for column in group.columns}
+        return frozenset(clusters.union(*(encoding.level_columns for encoding in encodings)))
+
     def training_rows(self) -> EncodedRows:
         """The rows of training, without encoding them anew."""
         groups = {block.name: GroupRows(block.levels[block.index], block.index, block.Z) for block in self.groups}

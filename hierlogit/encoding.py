@@ -43,6 +43,8 @@ class Encoding:
         One label for each column, as Bambi writes them: ``urban[Y]``. Offsets are no columns.
     terms : tuple of str
         For each column the term it comes from: ``urban``.
+    level_columns : frozenset of str
+        Columns whose values are read as levels, numbers in ``C(week)`` among them.
     has_offset : bool
         Whether the expression has an offset.
 
@@ -60,6 +62,13 @@ class Encoding:
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
         self._columns = {name: term for name, term in terms.items() if term.kind != "offset"}
         self.has_offset = bool(self._offsets)
+        self.level_columns = frozenset(
+            str(column)
+            for term in self._columns.values()
+            for component in getattr(term, "components", ())
+            if component.kind == "categoric"
+            for column in component.var_names
+        )
         for name, term in self._columns.items():
             _check_components(name, term)
         labelled = [(label, name) for name, term in self._columns.items() for label in _labels(term)]
@@ -140,8 +149,10 @@ def _formulae() -> Callable[[str], Any]:
 
 
 def _same_call(one: Any, other: object) -> bool:
-    return (
-        isinstance(other, type(one)) and (one.callee, one.args, one.kwargs) == (other.callee, other.args, other.kwargs)
+    return isinstance(other, type(one)) and (one.callee, one.args, one.kwargs) == (
+        other.callee,
+        other.args,
+        other.kwargs,
     )
 
 

@@ -46,17 +46,17 @@ def datagrid(fit: Fit | Model, **values: Any) -> pd.DataFrame:
     unknown = [name for name in values if name not in predictors]
     if unknown:
         raise PredictionError(f"{listed(unknown)} are no columns the model predicts from; it has {listed(predictors)}.")
-    clusters = {column for group in model.design.groups for column in group.columns}
+    labels = model.design.level_columns
     given = {name: list(value) if np.ndim(value) else [value] for name, value in values.items()}
     rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
     for name in predictors:
         if name not in rows:
-            rows[name] = typical_value(frame[name], cluster=name in clusters)
+            rows[name] = typical_value(frame[name], label=name in labels)
     return rows[list(predictors)]
 
 
-def typical_value(values: pd.Series[Any], *, cluster: bool) -> Any:
-    """The mean of a number; the most frequent value of text, True/False and cluster labels."""
-    if values.dtype.kind in "iuf" and not cluster:
+def typical_value(values: pd.Series[Any], *, label: bool) -> Any:
+    """The mean of an amount; the most frequent value of text, True/False and numbers that are labels."""
+    if values.dtype.kind in "iuf" and not label:
         return float(values.mean())
     return values.value_counts(sort=True).index[0]

@@ -71,9 +71,16 @@ def _highest_density(draws: FloatArray, prob: float) -> tuple[FloatArray, FloatA
     return np.take_along_axis(ordered, start, 0)[0], np.take_along_axis(ordered, start + inside, 0)[0]
 
 
+#: Numbers sorted at once for interval ends: sorting copies them.
+CHUNK_SIZE = 2**23
+
+
 def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
     """Mean, sd and interval ends over the first axis of `draws`, shape (draws, ...), by column name."""
-    low, high = interval.ends(draws)
+    flat = draws.reshape(len(draws), -1)
+    step = max(1, CHUNK_SIZE // len(draws))
+    parts = [interval.ends(flat[:, start : start + step]) for start in range(0, flat.shape[1], step)]
+    low, high = (np.concatenate(ends).reshape(draws.shape[1:]) for ends in zip(*parts, strict=True))
     names = interval.columns
     return {"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1), names[0]: low, names[1]: high}
 

@@ -25,7 +25,7 @@ CLUSTERS = ("observed", "new", "typical")
 KINDS = ("probability", "linear", "outcome")
 
 #: Predictions held at once, draws times rows; more than this would fill the memory of a small machine.
-MAX_CELLS = 4 * 10**8
+MAX_CELLS = 2 * 10**8
 
 
 def predictions(
@@ -81,17 +81,8 @@ def predictions(
     >>> hl.predictions(fit, hl.datagrid(fit, urban=["N", "Y"]))  # doctest: +SKIP
     >>> hl.predictions(fit, by="district")  # doctest: +SKIP
     """
-    _check_choice("clusters", clusters, CLUSTERS)
-    _check_choice("kind", kind, KINDS)
     interval = Interval.of(ci_prob, ci_kind)
-    frame = fit.model.design.table.frame if newdata is None else read_table(newdata)
-    rows = fit.model.design.training_rows() if newdata is None else fit.model.design.encode(newdata)
-    rng = np.random.default_rng(seed)
-    chosen, chain_shape = _draws(fit, draws, len(rows))
-
-    eta = _linear_predictor(fit.model, chosen, rows, clusters, allow_new_levels, rng)
-    values = _on_scale(fit.model, eta, kind, newdata, rng)
-    described = frame.reset_index(drop=True)
+    described, values, chain_shape = _predicted(fit, newdata, clusters, kind, allow_new_levels, draws, seed)
     if by is not None and by is not False:
         described, values = _averaged(described, values, by)
     summaries = pd.DataFrame(summarise(values, interval), index=described.index)
@@ -100,6 +91,20 @@ def predictions(
         values.reshape(*chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": table.index.to_numpy()}
     )
     return DrawTable.of(table, array)
+
+
+def _predicted(
+    fit: Fit, newdata: Any, clusters: str, kind: str, allow_new_levels: bool, draws: int | None, seed: int | None
+) -> tuple[pd.DataFrame, FloatArray, tuple[int, int]]:
+    """The rows, their predictions by draw and row, and the numbers of chains and draws these stand for."""
+    _check_choice("clusters", clusters, CLUSTERS)
+    _check_choice("kind", kind, KINDS)
+    frame = fit.model.design.table.frame if newdata is None else read_table(newdata)
+    rows = fit.model.design.training_rows() if newdata is None else fit.model.design.encode(newdata)
+    rng = np.random.default_rng(seed)
+    chosen, chain_shape = _draws(fit, draws, len(rows))
+    eta = _linear_predictor(fit.model, chosen, rows, clusters, allow_new_levels, rng)
+    return frame.reset_index(drop=True), _on_scale(fit.model, eta, kind, newdata, rng), chain_shape
 
 
 def _check_choice(name: str, given: str, allowed: Sequence[str]) -> None:
@@ -223,11 +228,14 @@ def posterior_predictive(
     Examples
     --------
     >>> import arviz as az, hierlogit as hl
-    >>> az.plot_ppc_dist(hl.posterior_predictive(fit, draws=100, seed=1))  # doctest: +SKIP
+    >>> az.plot_ppc_pava(hl.posterior_predictive(fit, draws=100, seed=1))  # doctest: +SKIP
     """
-    table = predictions(fit, newdata, kind="outcome", draws=draws, allow_new_levels=allow_new_levels, seed=seed)
-    labels = fit.model.coords["obs"] if newdata is None else np.arange(len(table))
-    simulated = table.draws.rename(row="obs").assign_coords(obs=labels).astype(np.int64)
+    rows, outcomes, chain_shape = _predicted(fit, newdata, "observed", "outcome", allow_new_levels, draws, seed)
+    simulated = xr.DataArray(
+        outcomes.astype(np.int64).reshape(*chain_shape, -1),
+        dims=("chain", "draw", "obs"),
+        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(rows))},
+    )
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}
     if newdata is None:
         groups |= {name: fit.data[name].to_dataset() for name in ("observed_data", "constant_data")}

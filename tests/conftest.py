@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import settings
@@ -74,5 +75,28 @@ def make_fit() -> Callable[..., Fit]:
 
     def make(formula: str | Model, data: Any, **options: Any) -> Fit:
         return synthetic_fit(formula if isinstance(formula, Model) else Model(formula, data), **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def clustered_rows() -> Callable[..., pd.DataFrame]:
+    """Make rows of clinics with a number, a text predictor, and a second factor that crosses the first."""
+
+    def make(clusters: int, size: int, seed: int = 3) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        rows = clusters * size
+        frame = pd.DataFrame(
+            {
+                "clinic": np.repeat([f"clinic {k + 1}" for k in range(clusters)], size),
+                "dose": rng.uniform(0, 10, rows).round(2),
+                "arm": rng.choice(["control", "new", "old"], rows),
+                "reader": rng.choice(["Ann", "Bo", "Cleo", "Dee"], rows),
+            }
+        )
+        effect = np.repeat(rng.normal(0, 0.8, clusters), size)
+        p = 1 / (1 + np.exp(-(effect + 0.2 * (frame["dose"] - 5))))
+        frame["healed"] = np.where(rng.uniform(size=rows) < p, "yes", "no")
+        return frame
 
     return make

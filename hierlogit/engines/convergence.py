@@ -42,16 +42,18 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
     return measures
 
 
-def convergence_findings(measures: dict[str, float], chains: int, draws: int, asked: int) -> tuple[Finding, ...]:
-    """What the measures say, with advice."""
+def convergence_findings(
+    measures: dict[str, float], chains: int, draws: int, asked: tuple[int, int]
+) -> tuple[Finding, ...]:
+    """What the measures of `chains` chains of `draws` draws say, with advice; `asked` is how many were asked for."""
     found = []
-    if draws < asked:
+    if (chains, draws) != asked:
         found.append(
             Finding(
                 "interrupted",
                 "warning",
-                f"Sampling was interrupted after {draws:,} of {asked:,} draws per chain.",
-                "What was drawn is kept; fit again with the same seed for all of it.",
+                f"Sampling was interrupted: {chains} of {asked[0]} chains of {draws:,} of {asked[1]:,} draws are whole.",
+                "They are kept; fit again with the same seed for all of them.",
             )
         )
     if measures["divergences"]:

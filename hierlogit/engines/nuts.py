@@ -29,6 +29,10 @@ BACKENDS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Fewer draws from a chain cannot be diagnosed.
+LEAST_DRAWS = 4
+
+
 @dataclass(frozen=True)
 class NUTS:
     """No-U-Turn sampling (Hoffman and Gelman 2014, Journal of Machine Learning Research 15: 1593-1623).
@@ -77,7 +81,7 @@ class NUTS:
     store_u: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("draws", 4), ("tune", 1), ("chains", 1)):
+        for name, least in (("draws", LEAST_DRAWS), ("tune", 1), ("chains", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise EngineError(f"NUTS: {name}={value!r} must be a whole number of at least {least}.")
@@ -100,11 +104,12 @@ class NUTS:
         tree = self._sample(graph, seed)
         sampled = time.perf_counter()
 
-        drawn = tree["posterior"].to_dataset()
+        drawn, stats = _complete_part(tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset())
         posterior = self._public(model, drawn)
-        stats = tree["sample_stats"].to_dataset()
         measures = convergence_measures(parameter_draws(model, posterior), stats)
-        findings = convergence_findings(measures, self.chains, posterior.sizes["draw"], self.draws)
+        findings = convergence_findings(
+            measures, posterior.sizes["chain"], posterior.sizes["draw"], (self.chains, self.draws)
+        )
         report = EngineReport(
             engine="NUTS",
             exact=True,
@@ -159,6 +164,29 @@ class NUTS:
             if name.startswith("cor_"):  # exactly 1, without the rounding errors of its Cholesky factor
                 np.einsum("...ii->...i", kept[name].values)[...] = 1.0
         return kept.drop_vars([name for name in kept.coords if name not in kept.dims])
+
+
+def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The largest rectangle of chains and draws that an interrupted run has finished; all of them of a whole run.
+
+    An interrupted sampler fills up what it has not drawn with values that are not numbers.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no chain has finished its tuning: then there is nothing to keep.
+    """
+    first = drawn[next(iter(drawn.data_vars))].transpose("chain", "draw", ...).to_numpy()
+    finished = np.isfinite(first).reshape(*first.shape[:2], -1).all(axis=-1)
+    lengths = np.where(finished.all(axis=1), finished.shape[1], np.argmin(finished, axis=1))
+    order = np.argsort(-lengths, kind="stable")
+    cells = lengths[order] * np.arange(1, len(order) + 1)
+    chains = int(np.argmax(cells)) + 1
+    draws = int(lengths[order[chains - 1]])
+    if draws < LEAST_DRAWS:
+        raise KeyboardInterrupt
+    part = {"chain": np.sort(order[:chains]), "draw": slice(0, draws)}
+    return drawn.isel(part), stats.isel(part)
 
 
 def _stages(building: float, whole: float, sampling: float | None) -> dict[str, float]:

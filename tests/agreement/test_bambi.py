@@ -43,7 +43,11 @@ def test_bambi_has_the_same_parameters_and_priors(table: str) -> None:
     model = hl.Model(MODELS[table], hl.datasets.load(table))
     other = model.to_bambi()
     other.build()
-    sds = {f"{'1' if e == 'Intercept' else t}|{g.name}_sigma" for g in model.design.groups for e, t in zip(g.effects, g.terms)}
+    sds = {
+        f"{'1' if e == 'Intercept' else t}|{g.name}_sigma"
+        for g in model.design.groups
+        for e, t in zip(g.effects, g.terms)
+    }
     free = {variable.name for variable in other.backend.model.free_RVs}
     assert sds <= free
     assert set(model.design.fixed_terms) <= free

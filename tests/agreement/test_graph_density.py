@@ -42,7 +42,10 @@ MODELS = {
         "hits_of ~ x + w + (1 + w || g) + (1 | h)",
         {"x": pr.Cauchy(0, 1), "sd_g": pr.Gamma(2, 1), "sd_g[w]": pr.LogNormal(0, 1), "sd_h": pr.HalfStudentT(4, 2)},
     ),
-    "decov": ("y ~ x + (1 + w + f | g) + (1 | h)", {"sd_g": pr.Decov(1.5, 2, 0.7), "sd_h": pr.Decov(), "cor": pr.LKJ(1)}),
+    "decov": (
+        "y ~ x + (1 + w + f | g) + (1 | h)",
+        {"sd_g": pr.Decov(1.5, 2, 0.7), "sd_h": pr.Decov(), "cor": pr.LKJ(1)},
+    ),
     "nested": ("y ~ w + (1 | g/h)", {"sd": pr.Exponential(2)}),
 }
 
@@ -61,7 +64,9 @@ def test_log_densities_differ_by_a_constant(name: str) -> None:
     terms = graph.compile_logp(jacobian=False, sum=True, mode="FAST_COMPILE")
     values = [variable.name for variable in graph.value_vars]
     outputs = graph.compile_fn(
-        graph.replace_rvs_by_values([graph[name] for name in _deterministics(model)]), inputs=graph.value_vars, mode="FAST_COMPILE"
+        graph.replace_rvs_by_values([graph[name] for name in _deterministics(model)]),
+        inputs=graph.value_vars,
+        mode="FAST_COMPILE",
     )
     differences = []
     for _ in range(6):
@@ -130,7 +135,9 @@ def test_binomial_and_collapsed_binary_rows_have_the_same_likelihood() -> None:
     expanded = Model("y ~ x + (1 | g)", single.reset_index(drop=True))
     from scipy.special import gammaln
 
-    constant = np.sum(gammaln(counts["size"] + 1) - gammaln(counts["hits"] + 1) - gammaln(counts["size"] - counts["hits"] + 1))
+    constant = np.sum(
+        gammaln(counts["size"] + 1) - gammaln(counts["hits"] + 1) - gammaln(counts["size"] - counts["hits"] + 1)
+    )
     rng = np.random.default_rng(0)
     for _ in range(5):
         drawn = {"beta": rng.normal(size=2), "sd_g": np.array([0.7]), "b_g": rng.normal(size=(2, 1))}

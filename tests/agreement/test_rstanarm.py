@@ -23,7 +23,8 @@ def _same_priors(reference: dict[str, Any], correlated: bool) -> dict[str, pr.Pr
     slopes = stated["slopes"]
     names = [reference["python_names"][name] for name in slopes["names"]]
     priors: dict[str, pr.Prior] = {
-        name: pr.Normal(mean, scale) for name, mean, scale in zip(names, slopes["location"], slopes["scale"], strict=True)
+        name: pr.Normal(mean, scale)
+        for name, mean, scale in zip(names, slopes["location"], slopes["scale"], strict=True)
     }
     priors["Intercept"] = pr.Normal(stated["intercept"]["location"][0], stated["intercept"]["scale"])
     covariance = stated["covariance"]
@@ -37,9 +38,10 @@ def _our_name(name: str, design: Any) -> str:
     """``sd[district:urbanY]`` in rstanarm's words is ``sd_district[urban[Y]]`` here."""
     quantity, inside = name.removesuffix("]").split("[", 1)
     group, effects = inside.split(":", 1)
-    spelled = {effect.replace("[", "").replace("]", ""): effect for effect in next(
-        block.effects for block in design.groups if block.name == group
-    )} | {"(Intercept)": "Intercept"}
+    spelled = {
+        effect.replace("[", "").replace("]", ""): effect
+        for effect in next(block.effects for block in design.groups if block.name == group)
+    } | {"(Intercept)": "Intercept"}
     labels = ", ".join(spelled[effect] for effect in effects.split(","))
     return f"{'cor' if quantity == 'corr' else quantity}_{group}[{labels}]"
 

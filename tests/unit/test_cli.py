@@ -1,6 +1,5 @@
 """The command: its files, tables and messages. The sampler is replaced by made-up draws, save in one slow test."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -24,36 +23,23 @@ TABLES = {"summary.csv", "odds_ratios.csv", "variance_components.csv", "cluster_
 FORMULA = "healed ~ dose + arm + (1 + dose | clinic)"
 
 
-def plots_conftest() -> Any:
-    path = Path(__file__).parents[1] / "plots" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("plots_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made_up = plots_conftest()
-
-
 @pytest.fixture
-def engines(monkeypatch) -> list[Any]:
+def engines(monkeypatch, make_fit) -> list[Any]:
     """Replace sampling by made-up draws; holds the engines that were asked for."""
     asked: list[Any] = []
 
     def fit(model: Model, engine: Any = "nuts") -> hl.Fit:
         asked.append(engine)
-        return made_up.synthetic_fit(model, draws=60)
+        return make_fit(model, None, draws=60)
 
     monkeypatch.setattr(Model, "fit", fit)
     return asked
 
 
 @pytest.fixture
-def rows(tmp_path) -> Path:
+def rows(tmp_path, clustered_rows) -> Path:
     path = tmp_path / "rows.csv"
-    made_up.clustered_rows(12, 10).to_csv(path, index=False)
+    clustered_rows(12, 10).to_csv(path, index=False)
     return path
 
 
@@ -146,8 +132,8 @@ def test_crossed_factors_have_a_table_of_predictions_each(engines, rows, tmp_pat
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".tsv.xz", ".CSV", ".parquet"])
-def test_tables_are_read_by_what_their_name_ends_in(suffix, tmp_path):
-    rows = made_up.clustered_rows(2, 3)
+def test_tables_are_read_by_what_their_name_ends_in(suffix, tmp_path, clustered_rows):
+    rows = clustered_rows(2, 3)
     path = tmp_path / f"v1.2 rows{suffix}"
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
@@ -257,7 +243,7 @@ def test_interruption_has_a_status_of_its_own(rows, tmp_path, monkeypatch):
     assert result.stderr.startswith("error: interrupted")
 
 
-def test_a_sampler_that_stops_early_counts_as_interrupted(engines, rows, tmp_path, monkeypatch):
+def test_a_sampler_that_stops_early_still_gives_its_results(engines, rows, tmp_path, monkeypatch):
     fitted = Model.fit
 
     def stop(model: Model, engine: Any = "nuts") -> hl.Fit:
@@ -265,8 +251,10 @@ def test_a_sampler_that_stops_early_counts_as_interrupted(engines, rows, tmp_pat
         return replace(fit, report=replace(fit.report, status="interrupted"))
 
     monkeypatch.setattr(Model, "fit", stop)
-    assert run("fit", rows, FORMULA, "-o", tmp_path / "out").exit_code == 130
-    assert not list((tmp_path / "out").iterdir())
+    result = run("fit", rows, FORMULA, "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "these results are of the draws until then" in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PICTURES | TABLES | {"fit.nc"}
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_lose_the_rest(engines, rows, tmp_path, monkeypatch):
@@ -292,8 +280,8 @@ def test_a_picture_that_cannot_be_drawn_does_not_lose_the_rest(engines, rows, tm
         ("healed ~ arm + offset(dose) + (1 | clinic)", "arm"),
     ],
 )
-def test_curves_go_along_the_first_number_of_the_fixed_part(formula, column):
-    assert curve_predictor(Model(formula, made_up.clustered_rows(5, 10))) == column
+def test_curves_go_along_the_first_number_of_the_fixed_part(formula, column, clustered_rows):
+    assert curve_predictor(Model(formula, clustered_rows(5, 10))) == column
 
 
 def test_data_sets_are_listed():

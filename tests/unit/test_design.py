@@ -1,4 +1,4 @@
-"""Formula + table -> Design: against the reference fits, by brute force, for every kind of table, and what is refused."""
+"""Formula + table -> Design: against the reference fits, by brute force, for tables of every kind."""
 
 from typing import Any
 
@@ -171,7 +171,10 @@ def test_a_known_cluster_is_known_whatever_the_other_rows_hold() -> None:
 def test_relabelled_clusters_change_labels_only() -> None:
     frame = table()
     names = {1: "a", 2: "b", 3: "c", 4: "d", 9: "e", 15: "f"}
-    one, other = design("y ~ x + (1 + x | g)", frame), design("y ~ x + (1 + x | g)", frame.assign(g=frame["g"].map(names)))
+    one, other = (
+        design("y ~ x + (1 + x | g)", frame),
+        design("y ~ x + (1 + x | g)", frame.assign(g=frame["g"].map(names))),
+    )
     np.testing.assert_array_equal(one.groups[0].index, other.groups[0].index)
     np.testing.assert_array_equal(one.groups[0].Z, other.groups[0].Z)
     assert [names[level] for level in one.groups[0].levels] == other.groups[0].levels.tolist()
@@ -427,7 +430,9 @@ def test_new_rows_that_do_not_fit_are_refused(change: dict[str, Any], words: lis
 
 
 def test_missing_columns_are_named() -> None:
-    with pytest.raises(PredictionError, match=r"lack the columns 't', 'g'\. The model needs: 'x', 't', 'g'; the data have: 'x'"):
+    with pytest.raises(
+        PredictionError, match=r"lack the columns 't', 'g'\. The model needs: 'x', 't', 'g'; the data have: 'x'"
+    ):
         design("y ~ x + t + (1 | g)").encode({"x": [1.0]})
 
 

@@ -48,12 +48,22 @@ def test_true_and_false_are_not_averaged() -> None:
     assert grid["x"].tolist() == [2.75]
 
 
+def test_numbers_that_are_levels_are_not_averaged() -> None:
+    rows = {"y": [0, 1, 1, 0, 1], "k": [1, 2, 4, 4, 1], "h": [1, 2, 7, 7, 2], "x": [1, 2, 3, 4, 5]}
+    grid = datagrid(hl.Model("y ~ C(k) + x + (0 + x | h)", rows))
+    assert grid["k"].tolist() in ([1], [4])
+    assert grid["h"].tolist() in ([2], [7])
+    assert grid["x"].tolist() == [3]
+
+
 def test_names_that_the_model_does_not_use_are_refused(model: hl.Model) -> None:
-    with pytest.raises(PredictionError, match="'woman', 'use' are no columns .* it has 'age', 'urban', 'livch', 'district'"):
+    with pytest.raises(
+        PredictionError, match="'woman', 'use' are no columns .* it has 'age', 'urban', 'livch', 'district'"
+    ):
         datagrid(model, woman=1, use=1)
 
 
 def test_typical_values() -> None:
-    assert typical_value(pd.Series([1, 2, 9]), cluster=False) == 4
-    assert typical_value(pd.Series([2, 1, 2]), cluster=True) == 2
-    assert typical_value(pd.Series(pd.Categorical(["b", "a", "b"])), cluster=False) == "b"
+    assert typical_value(pd.Series([1, 2, 9]), label=False) == 4
+    assert typical_value(pd.Series([2, 1, 2]), label=True) == 2
+    assert typical_value(pd.Series(pd.Categorical(["b", "a", "b"])), label=False) == "b"

@@ -4,6 +4,7 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from arviz_base import rc_context
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,8 +85,9 @@ def test_summaries() -> None:
 
 
 def test_a_table_of_draws_is_a_frame_with_its_draws() -> None:
-    draws = np.arange(6.0).reshape(2, 3)
-    table = DrawTable.of(pd.DataFrame({"mean": draws.mean(axis=0)}), draws)
+    values = np.arange(6.0).reshape(1, 2, 3)
+    draws = xr.DataArray(values, dims=["chain", "draw", "row"])
+    table = DrawTable.of(pd.DataFrame({"mean": values.mean(axis=(0, 1))}), draws)
     assert isinstance(table, pd.DataFrame)
     assert table.draws is draws
     pd.testing.assert_frame_equal(pd.DataFrame(table), pd.DataFrame({"mean": [1.5, 2.5, 3.5]}))

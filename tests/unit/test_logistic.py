@@ -19,7 +19,9 @@ def test_equals_scipy(values: list[tuple[int, int, float]]) -> None:
     trials = y + failures
     found = log_likelihood(y, trials, eta)
     # log p and log(1 - p) written so that SciPy's own rounding near p = 1 does not enter
-    expected = binom.logpmf(y, trials, 0.5) + trials * np.log(2) - y * np.logaddexp(0, -eta) - failures * np.logaddexp(0, eta)
+    expected = (
+        binom.logpmf(y, trials, 0.5) + trials * np.log(2) - y * np.logaddexp(0, -eta) - failures * np.logaddexp(0, eta)
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-10)
 
 

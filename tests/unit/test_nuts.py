@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 import hierlogit as hl
+from hierlogit.engines.nuts import _complete_part
 from hierlogit.errors import ConvergenceWarning, EngineError
 
 FORMULA = "cbind(successes, size - successes) ~ period + (1 + period_num | herd)"
@@ -114,7 +115,7 @@ def test_arviz_works_on_the_tree_as_it_is(fit: hl.Fit) -> None:
     drawn = az.plot_forest(fit.data, var_names=["beta"], backend="none")
     assert drawn is not None
     replicated = hl.posterior_predictive(fit, draws=20, seed=1)
-    assert az.plot_ppc_dist(replicated, backend="none") is not None
+    assert az.plot_ppc_rootogram(replicated, backend="none") is not None
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,33 @@ def test_jax_backends(model: hl.Model, fit: hl.Fit, backend: str) -> None:
     other = model.fit(hl.NUTS(draws=1000, seed=1, backend=backend, progress=False))
     gap = other.posterior["beta"].mean(("chain", "draw")) - fit.posterior["beta"].mean(("chain", "draw"))
     assert float(abs(gap).max()) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("lengths", "chains", "draws"),
+    [
+        ([50, 50, 50], [0, 1, 2], 50),
+        ([0, 50, 30], [1, 2], 30),
+        ([0, 50, 10], [1], 50),
+        ([3, 9, 9], [1, 2], 9),
+    ],
+)
+def test_an_interrupted_run_keeps_the_largest_whole_part(lengths: list[int], chains: list[int], draws: int) -> None:
+    values = np.random.default_rng(0).normal(size=(3, 50, 2))
+    for chain, length in enumerate(lengths):
+        values[chain, length:] = np.nan
+    drawn = xr.Dataset({"beta": (("chain", "draw", "k"), values)}, coords={"chain": [0, 1, 2], "draw": np.arange(50)})
+    stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((3, 50), dtype=bool))})
+    kept, kept_stats = _complete_part(drawn, stats)
+    assert kept["chain"].values.tolist() == chains
+    assert kept.sizes["draw"] == kept_stats.sizes["draw"] == draws
+    assert np.isfinite(kept["beta"]).all()
+
+
+def test_an_interrupted_run_without_draws_is_an_interruption() -> None:
+    nothing = xr.Dataset({"beta": (("chain", "draw"), np.full((2, 9), np.nan))})
+    with pytest.raises(KeyboardInterrupt):
+        _complete_part(nothing, nothing)
 
 
 @pytest.mark.slow

@@ -16,8 +16,6 @@ def outcome(left: str, **columns: Any) -> Outcome:
     return read_outcome(parse(f"{left} ~ 1").response, training_table(columns, list(columns), "error").frame)
 
 
-
-
 @pytest.mark.parametrize(
     ("left", "y", "event", "expected"),
     [

@@ -70,7 +70,9 @@ def test_likelihood_group_is_that_of_the_predictions(fit: hl.Fit, rows: pd.DataF
     eta = _by_hand(fit, rows)
     expected = -np.logaddexp(0, np.where(rows["y"] == "yes", -eta, eta))
     lazy = fit.data["log_likelihood"]["y"]
-    np.testing.assert_allclose(lazy.isel(obs=[3, 1], draw=slice(2, 9, 3), chain=1).values, expected[1, 2:9:3][:, [3, 1]])
+    np.testing.assert_allclose(
+        lazy.isel(obs=[3, 1], draw=slice(2, 9, 3), chain=1).values, expected[1, 2:9:3][:, [3, 1]]
+    )
     assert float(lazy[1, 4, 7]) == pytest.approx(expected[1, 4, 7])
     np.testing.assert_allclose(lazy.values, expected)
 

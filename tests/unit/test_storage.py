@@ -45,7 +45,9 @@ FORMULA = (
 
 def test_round_trip_of_everything(make_fit: MakeFit, tmp_path: Path) -> None:
     with pytest.warns(DataWarning, match="1 of 80 rows"):
-        model = hl.Model(FORMULA, _rows(), priors={"sd": pr.Decov(2, 1, 0.5), "beta": pr.StudentT(4, 0, 2), "cor": pr.LKJ(5)})
+        model = hl.Model(
+            FORMULA, _rows(), priors={"sd": pr.Decov(2, 1, 0.5), "beta": pr.StudentT(4, 0, 2), "cor": pr.LKJ(5)}
+        )
     fit = make_fit(model, None, draws=20)
     read = hl.load(fit.save(tmp_path / "a fit.nc"))
     assert read.model.formula == fit.model.formula

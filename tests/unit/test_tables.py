@@ -16,7 +16,9 @@ MakeFit = Callable[..., hl.Fit]
 
 @pytest.fixture(scope="module")
 def fit(make_fit: MakeFit) -> hl.Fit:
-    return make_fit("use ~ age + urban + (1 + urban | district) + (0 + age | district)", hl.datasets.load("contraception"))
+    return make_fit(
+        "use ~ age + urban + (1 + urban | district) + (0 + age | district)", hl.datasets.load("contraception")
+    )
 
 
 def test_summary_holds_fixed_effects_and_variance_components(fit: hl.Fit) -> None:
