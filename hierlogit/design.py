@@ -373,8 +373,8 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
         twice = sorted(set(encoding.labels).intersection(effects))
         if twice:
             raise DesignError(
-                f"the effects {listed(twice)} of '{name}' stand in more than one random term, so their variances cannot "
-                "be told apart. Keep each effect in one term: (1 + x | g), or (1 | g) + (0 + x | g)."
+                f"the effects {listed(twice)} of '{name}' stand in more than one random term, so their variances "
+                "cannot be told apart. Keep each effect in one term: (1 + x | g), or (1 | g) + (0 + x | g)."
             )
         effects += encoding.labels
         sets += [members] if term.correlated else [(member,) for member in members]

@@ -68,7 +68,8 @@ def predictions(
     Returns
     -------
     DrawTable
-        The rows' columns with ``mean``, ``sd`` and the interval's ends; ``.draws`` has the draws, dims (chain, draw, row).
+        The rows' columns with ``mean``, ``sd`` and the interval's ends; ``.draws`` has the draws, dims (chain, draw,
+        row).
 
     Raises
     ------
@@ -151,9 +152,9 @@ def _linear_predictor(
 def _refuse_unseen(block: GroupBlock, labels: npt.NDArray[Any]) -> None:
     unseen = list(dict.fromkeys(labels.tolist()))
     raise PredictionError(
-        f"the new data have {len(unseen)} clusters of '{block.name}' that training did not have: {listed(unseen)}. Pass "
-        "allow_new_levels=True to draw their effects from the distribution between clusters, or clusters='typical' to "
-        "leave cluster effects out."
+        f"the new data have {len(unseen)} clusters of '{block.name}' that training did not have: {listed(unseen)}. "
+        "Pass allow_new_levels=True to draw their effects from the distribution between clusters, or "
+        "clusters='typical' to leave cluster effects out."
     )
 
 

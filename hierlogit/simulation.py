@@ -39,8 +39,8 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int | None = None)
     Returns
     -------
     xarray.DataTree
-        Groups ``prior`` (``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>``), ``prior_predictive`` with the outcome,
-        ``observed_data``; dims (chain, draw, ...) with one chain.
+        Groups ``prior`` (``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>``), ``prior_predictive`` with the
+        outcome, ``observed_data``; dims (chain, draw, ...) with one chain.
 
     Examples
     --------

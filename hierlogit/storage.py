@@ -1,7 +1,7 @@
 """One netCDF file <-> Fit.
 
-The file holds the draws, the cleaned training rows, the formula, the resolved priors and the report. Reading it evaluates
-the formula on those rows again, which learns the same encodings; a fingerprint of the design says so.
+The file holds the draws, the cleaned training rows, the formula, the resolved priors and the report. Reading it
+evaluates the formula on those rows again, which learns the same encodings; a fingerprint of the design says so.
 """
 
 from __future__ import annotations
@@ -200,6 +200,6 @@ def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) 
         same = found["labels"] == expected["labels"] and np.allclose(found["squares"], expected["squares"], rtol=1e-8)
         if not (same and np.allclose(found["sums"], expected["sums"], rtol=1e-8, atol=1e-6)):
             raise FitError(
-                f"the rows in {source} give another design ('{name}') with the installed libraries than the one that was "
-                "fitted, so predictions would be wrong. Read it with the versions named in its report, or fit it anew."
+                f"the rows in {source} give another design ('{name}') with the installed libraries than the one that "
+                "was fitted, so predictions would be wrong. Read it with the versions named in its report, or fit anew."
             )

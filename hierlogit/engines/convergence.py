@@ -52,7 +52,7 @@ def convergence_findings(
             Finding(
                 "interrupted",
                 "warning",
-                f"Sampling was interrupted: {chains} of {asked[0]} chains of {draws:,} of {asked[1]:,} draws are whole.",
+                f"Sampling was interrupted: {chains} of {asked[0]} chains have {draws:,} of {asked[1]:,} draws.",
                 "They are kept; fit again with the same seed for all of them.",
             )
         )

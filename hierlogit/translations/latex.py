@@ -26,7 +26,7 @@ _SPECIAL = {
 
 
 def latex(model: Model) -> str:
-    """Write the likelihood, the random effects and the priors as an ``aligned`` block.
+    r"""Write the likelihood, the random effects and the priors as an ``aligned`` block.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def latex(model: Model) -> str:
     --------
     >>> import hierlogit as hl
     >>> print(hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")).to_latex().splitlines()[1])
-    \\text{y}_i &\\sim \\operatorname{Bernoulli}(p_i) \\\\
+    \text{y}_i &\sim \operatorname{Bernoulli}(p_i) \\
     """
     lines = [_likelihood(model), _predictor(model)]
     for t, group in enumerate(model.design.groups, start=1):

@@ -130,7 +130,8 @@ def _reparameterisation(model: Model, drawn: dict[str, np.ndarray], chosen: dict
 def test_binomial_and_collapsed_binary_rows_have_the_same_likelihood() -> None:
     counts = pd.DataFrame({"hits": [2, 0, 3, 1], "size": [4, 2, 5, 3], "x": [0.1, 0.9, -1.0, 0.4], "g": [1, 1, 2, 2]})
     single = counts.loc[counts.index.repeat(counts["size"])].copy()
-    single["y"] = np.concatenate([np.r_[np.ones(h), np.zeros(m - h)] for h, m in zip(counts["hits"], counts["size"])])
+    pairs = zip(counts["hits"], counts["size"], strict=True)
+    single["y"] = np.concatenate([np.r_[np.ones(hits), np.zeros(size - hits)] for hits, size in pairs])
     grouped = Model("p(hits, size) ~ x + (1 | g)", counts)
     expanded = Model("y ~ x + (1 | g)", single.reset_index(drop=True))
     from scipy.special import gammaln
