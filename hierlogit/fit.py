@@ -198,7 +198,8 @@ def parameter_draws(model: Model, posterior: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray
         Dims (chain, draw, parameter), labelled by ``parameter`` (``sd_district[urban[Y]]``) and ``component``
-        (``fixed`` or the grouping factor). What is fixed, such as the 1 on the diagonal of a correlation matrix, is left out.
+        (``fixed`` or the grouping factor). What is fixed, such as the 1 on the diagonal of a correlation matrix, is
+        left out.
     """
     parts = [("fixed", label, posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
     for group in model.design.groups:

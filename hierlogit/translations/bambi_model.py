@@ -64,7 +64,8 @@ def _refuse_what_bambi_lacks(model: Model) -> None:
         if group.correlated:
             raise ModelError(
                 f"Bambi has no correlated random effects, and those of '{group.name}' are "
-                f"({', '.join(group.effects)}): it would fit another model. Write (... || {group.name}) for independent effects, or use to_pymc()."
+                f"({', '.join(group.effects)}): it would fit another model. "
+                f"Write (... || {group.name}) for independent effects, or use to_pymc()."
             )
         if any(isinstance(prior, Decov) for prior in model.priors.sd[group.name]):
             raise ModelError(f"Bambi has no Decov prior, which sd_{group.name} has. Give it one of another family.")

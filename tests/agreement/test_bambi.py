@@ -13,7 +13,7 @@ from hierlogit.errors import ModelError
 MODELS = {
     "cbpp": "p(successes, size) ~ period + (1 | herd)",
     "bacteria": "y ~ trt + week + (1 + week || ID)",
-    "contraception": "use ~ scale(age) + urban + livch + (1 | district) + (0 + urban | district:livch)",
+    "contraception": "use ~ scale(age) + urban + livch + (1 | district) + (0 + urban || district:livch)",
 }
 
 

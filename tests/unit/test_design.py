@@ -149,6 +149,7 @@ def test_columns_of_random_effects() -> None:
         (pd.Categorical(["lo", "hi", "mid"], ["lo", "mid", "hi"]), ["lo", "mid", "hi"]),
         (pd.Categorical([1, 2, 3], [3, 1, 2]), [3, 1, 2]),
         ([True, False, True], ["False", "True"]),
+        (pd.Categorical([True, False, True]), ["False", "True"]),
     ],
 )
 def test_clusters_of_every_kind(ids: Any, levels: list[Any]) -> None:
@@ -311,9 +312,10 @@ def test_dependence_does_not_depend_on_the_units(scale: float) -> None:
 
 def test_a_year_and_its_square_are_no_dependent_columns() -> None:
     frame = table(year=1990 + np.arange(N) % 31)
-    made = design("y ~ year + I(year**2) + (1 + year | g)", frame)
-    assert made.fixed_effects == ("Intercept", "year", "I(year ** 2)")
+    made = design("y ~ year + I(year**2) + I(year**3) + (1 + year + I(year**2) | g)", frame)
+    assert made.fixed_effects == ("Intercept", "year", "I(year ** 2)", "I(year ** 3)")
     np.testing.assert_array_equal(made.X[:, 2], frame["year"] ** 2)
+    assert design("y ~ seconds", frame.assign(seconds=1.7e9 + 60 * frame["year"])).fixed_effects[1] == "seconds"
 
 
 # ---- other refusals ----------------------------------------------------------------------------------------------
