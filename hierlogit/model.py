@@ -180,13 +180,17 @@ class Model:
 
     def dim(self, group: GroupBlock) -> str:
         """Dimension of the clusters of `group`: its name, changed where results use that name for another thing."""
-        name = result_name(group)
-        taken = RESERVED_DIMS.union(
-            f"{prefix}{result_name(other)}{suffix}"
-            for other in self.design.groups
-            for prefix, suffix in (("b_", ""), ("u_", ""), ("sd_", ""), ("cor_", ""), ("", "_effect"))
-        )
-        return f"{name}_level" if name in taken or name == self.outcome_name else name
+        affixes = (("b_", ""), ("u_", ""), ("sd_", ""), ("cor_", ""), ("", "_effect"), ("", "_effect_bis"))
+        names = [result_name(other) for other in self.design.groups]
+        taken = {*RESERVED_DIMS, self.outcome_name, "slope"}
+        taken.update(f"{before}{name}{after}" for name in names for before, after in affixes)
+        dim = result_name(group)
+        if dim not in taken:
+            return dim
+        taken.update(names)
+        while dim in taken:
+            dim += "_level"
+        return dim
 
     def effect_dim(self, group: GroupBlock) -> str:
         """Dimension of the effects that vary over the clusters of `group`."""

@@ -15,8 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import hierlogit as hl
-from hierlogit.cli import app, curve_predictor, read_rows, rounded
+from hierlogit.cli import app, read_rows
+from hierlogit.folder import curve_predictor
 from hierlogit.model import Model
+from hierlogit.terminal import rounded
 
 PICTURES = {"forest.png", "caterpillar.png", "curves.png", "cluster_check.png"}
 TABLES = {"summary.csv", "odds_ratios.csv", "variance_components.csv", "cluster_effects.csv", "predictions.csv"}
