@@ -1,8 +1,4 @@
-"""Formula + table -> Design: the arrays a model is made of, and the encoding of new rows.
-
-Terms on the same grouping factor form one block: ``(1 | g) + (0 + x | g)`` and ``(1 + x || g)`` are the same
-model and the same block, whose effects are partitioned into sets that may correlate within themselves.
-"""
+"""Formula + table -> Design: the arrays a model is made of, and the encoding of new rows."""
 
 from __future__ import annotations
 
@@ -14,77 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from .columns import column_sds, refuse_dependent
 from .encoding import Encoding
 from .errors import DesignError, PredictionError
+from .grouping import Factor, GroupBlock, GroupRows, build_factors
 from .names import check_names
 from .outcome import Outcome, read_outcome
 from .table import Missing, TrainingTable, clean_column, listed, read_table, training_table
-from .terms import Formula, RandomTerm, Response
+from .terms import Formula, Response
 from .transforms import formula_functions, formula_namespace
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
-
-#: A column depends on those before it when what they leave unexplained is below this share of its norm.
-RANK_TOLERANCE = 1e-10
-
-
-@dataclass(frozen=True)
-class GroupBlock:
-    """All random effects of one grouping factor.
-
-    Attributes
-    ----------
-    name : str
-        The factor, ``district``, or ``a:b`` for the combinations of two columns.
-    columns : tuple of str
-        Columns of the table that make the factor.
-    levels : ndarray, shape (J,)
-        Labels of the clusters in the data's own words, in the order of the columns of effects.
-    index : ndarray of int, shape (n,)
-        Position in `levels` of each row's cluster.
-    effects : tuple of str, length q
-        Labels of the effects that vary over clusters: ``Intercept``, ``urban[Y]``.
-    terms : tuple of str, length q
-        The term each effect comes from: ``Intercept``, ``urban``.
-    Z : ndarray, shape (n, q)
-        Their columns.
-    sets : tuple of tuple of int
-        Partition of the effects: those of one set may correlate, those of different sets do not.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    levels: npt.NDArray[Any]
-    index: IntArray
-    effects: tuple[str, ...]
-    terms: tuple[str, ...]
-    Z: FloatArray
-    sets: tuple[tuple[int, ...], ...]
-
-    @property
-    def correlated(self) -> bool:
-        """Whether any two effects of the factor may correlate."""
-        return any(len(members) > 1 for members in self.sets)
-
-
-@dataclass(frozen=True)
-class GroupRows:
-    """The rows of a table as one grouping factor sees them.
-
-    Attributes
-    ----------
-    labels : ndarray, shape (n,)
-        Cluster label of each row.
-    index : ndarray of int, shape (n,)
-        Position of that label among the levels of training, -1 for a cluster never seen.
-    Z : ndarray, shape (n, q)
-        Columns of the random effects.
-    """
-
-    labels: npt.NDArray[Any]
-    index: IntArray
-    Z: FloatArray
 
 
 @dataclass(frozen=True)
@@ -107,22 +43,6 @@ class EncodedRows:
 
     def __len__(self) -> int:
         return len(self.offset)
-
-
-@dataclass(frozen=True)
-class _Factor:
-    """What a grouping factor remembers of training, to place the rows of other tables."""
-
-    block: GroupBlock
-    encodings: tuple[Encoding, ...]
-
-    def encode(self, frame: pd.DataFrame) -> GroupRows:
-        labels, levels = _cluster_labels(frame, self.block.columns), self.block.levels
-        if labels.dtype != levels.dtype:  # clusters 1 and 2 here, 0.5 and 1 there
-            labels, levels = labels.astype(str).astype(object), levels.astype(str).astype(object)
-        index = pd.Index(levels).get_indexer(pd.Index(labels)).astype(np.intp)
-        Z = np.column_stack([encoding.encode(frame)[0] for encoding in self.encodings])
-        return GroupRows(labels, index, np.ascontiguousarray(Z))
 
 
 @dataclass(frozen=True)
@@ -161,7 +81,7 @@ class Design:
     table: TrainingTable
     predictors: tuple[str, ...]
     _fixed: Encoding = field(repr=False)
-    _factors: tuple[_Factor, ...] = field(repr=False)
+    _factors: tuple[Factor, ...] = field(repr=False)
 
     @property
     def n_rows(self) -> int:
@@ -176,11 +96,11 @@ class Design:
     @property
     def column_sds(self) -> FloatArray:
         """Standard deviation of each fixed-effect column, 1 for the intercept; shape (p,)."""
-        return _column_sds(self.X)
+        return column_sds(self.X)
 
     def effect_sds(self, group: GroupBlock) -> FloatArray:
         """Standard deviation of each random-effect column of `group`, 1 for the intercept; shape (q,)."""
-        return _column_sds(group.Z)
+        return column_sds(group.Z)
 
     @property
     def level_columns(self) -> frozenset[str]:
@@ -335,8 +255,8 @@ def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[st
     outcome = read_outcome(formula.response, table.frame)
     fixed = Encoding(formula.fixed, table.frame, names)
     X, offset = fixed.training(table.frame)
-    _refuse_dependent(X, fixed.labels, "the fixed part")
-    factors = _factors(formula.random, table.frame, names)
+    refuse_dependent(X, fixed.labels, "the fixed part")
+    factors = build_factors(formula.random, table.frame, names)
     predicting = {use.name for use in formula.names if use.where != "response"}
     return Design(
         response=formula.response,
@@ -351,125 +271,3 @@ def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[st
         _factors=factors,
         predictors=tuple(name for name in table.frame.columns if name in predicting),
     )
-
-
-def _factors(terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> tuple[_Factor, ...]:
-    by_factor: dict[str, list[RandomTerm]] = {}
-    for term in terms:
-        by_factor.setdefault(term.group_name, []).append(term)
-    return tuple(_factor(name, members, frame, namespace) for name, members in by_factor.items())
-
-
-def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> _Factor:
-    encodings = tuple(Encoding(term.effects, frame, namespace) for term in terms)
-    effects: list[str] = []
-    sets: list[tuple[int, ...]] = []
-    for term, encoding in zip(terms, encodings, strict=True):
-        members = tuple(range(len(effects), len(effects) + len(encoding.labels)))
-        if encoding.has_offset:
-            raise DesignError(f"the random term {term.text} has an offset. Offsets belong to the fixed part.")
-        if not members:
-            raise DesignError(f"the random term {term.text} has no effects. Write (1 | {name}) for a random intercept.")
-        twice = sorted(set(encoding.labels).intersection(effects))
-        if twice:
-            raise DesignError(
-                f"the effects {listed(twice)} of '{name}' stand in more than one random term, so their variances "
-                "cannot be told apart. Keep each effect in one term: (1 + x | g), or (1 | g) + (0 + x | g)."
-            )
-        effects += encoding.labels
-        sets += [members] if term.correlated else [(member,) for member in members]
-    columns = [encoding.training(frame)[0] for encoding in encodings]
-    for term, encoding, values in zip(terms, encodings, columns, strict=True):
-        # Only within a term: (1 | g) + (0 + f | g) is a model of its own, though its columns together are dependent.
-        _refuse_dependent(values, encoding.labels, f"the random term {term.text}")
-    Z = np.column_stack(columns)
-    levels, index = _levels(frame, terms[0].group)
-    sources = tuple(source for encoding in encodings for source in encoding.terms)
-    block = GroupBlock(
-        name, terms[0].group, levels, index, tuple(effects), sources, np.ascontiguousarray(Z), tuple(sets)
-    )
-    return _Factor(block, encodings)
-
-
-def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
-    codes, sizes = [], []
-    for column in columns:
-        code, categories = _codes(frame[column])
-        codes.append(code)
-        sizes.append(len(categories))
-    # Levels of a:b are ordered by a, then by b, in the order each column's own levels have.
-    combined = np.ravel_multi_index(codes, sizes)
-    found, first, index = np.unique(combined, return_index=True, return_inverse=True)
-    name = ":".join(columns)
-    if len(found) < 2:
-        raise DesignError(
-            f"the grouping factor '{name}' has one level only. Random effects need at least two clusters "
-            "(and many more to say how much they vary): leave the term out, or check the rows' selection."
-        )
-    levels = _cluster_labels(frame.iloc[first], columns)
-    if len(pd.Index(levels).unique()) < len(levels):
-        raise DesignError(
-            f"the clusters of '{name}' cannot be labelled apart, because levels of its columns contain ':'. "
-            "Replace the colons in these columns."
-        )
-    return levels, index.astype(np.intp)
-
-
-def _codes(values: pd.Series[Any]) -> tuple[npt.NDArray[Any], Any]:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.codes.to_numpy(), values.cat.categories
-    return pd.factorize(values.to_numpy(), sort=True)
-
-
-def _cluster_labels(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[Any]:
-    if len(columns) == 1:
-        return _label_values(frame[columns[0]])
-    parts = [_label_values(frame[column]).astype(str) for column in columns]
-    return np.array([":".join(together) for together in zip(*parts, strict=True)], dtype=object)
-
-
-def _label_values(values: pd.Series[Any]) -> npt.NDArray[Any]:
-    """Whole numbers stay numbers, everything else becomes text: what a file keeps and a person recognises."""
-    plain = np.asarray(values)
-    if plain.dtype.kind == "i":
-        return plain
-    labels = [_label(value) for value in plain]
-    if all(isinstance(label, int) for label in labels):
-        return np.array(labels, dtype=np.int64)
-    return np.array([str(label) for label in labels], dtype=object)
-
-
-def _label(value: Any) -> int | str:
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    whole = is_number and float(value).is_integer() and abs(value) < 2**63
-    return int(value) if whole else str(value)
-
-
-def _column_sds(columns: FloatArray) -> FloatArray:
-    sds = columns.std(axis=0, ddof=1) if len(columns) > 1 else np.zeros(columns.shape[1])
-    constant = sds <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)
-    return np.where(constant, 1.0, sds)
-
-
-def _refuse_dependent(columns: FloatArray, labels: Sequence[str], where: str) -> None:
-    """Refuse columns that are linear combinations of others, naming both."""
-    norms = np.linalg.norm(columns, axis=0)
-    kept: list[int] = []
-    basis = np.empty_like(columns, order="F")
-    for j, label in enumerate(labels):
-        column = columns[:, j] / (norms[j] or 1.0)
-        before = basis[:, : len(kept)]
-        rest = column - before @ (before.T @ column)
-        rest -= before @ (before.T @ rest)  # twice is enough (Giraud, Langou and Rozloznik 2005)
-        size = float(np.linalg.norm(rest))
-        if size > RANK_TOLERANCE:
-            basis[:, len(kept)] = rest / size
-            kept.append(j)
-            continue
-        share = np.linalg.lstsq(columns[:, kept] / norms[kept], column, rcond=None)[0] if kept else np.empty(0)
-        others = [labels[k] for k, value in zip(kept, share, strict=True) if abs(value) > 1e-7]
-        what = f"a linear combination of {listed(others)}" if others else "zero in every row"
-        raise DesignError(
-            f"in {where}, the column '{label}' is {what}, so its effect cannot be told apart. "
-            "Leave one of these terms out of the formula."
-        )

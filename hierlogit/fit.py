@@ -15,12 +15,12 @@ import xarray as xr
 from .density.linear import pointwise_log_likelihood
 from .density.prior import log_prior
 from .findings import Finding
-from .model import Model, result_name
+from .model import Model
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from .design import GroupBlock
+    from .grouping import GroupBlock
 
 Status = Literal["converged", "check", "failed", "interrupted"]
 
@@ -159,7 +159,7 @@ def assemble(model: Model, posterior: xr.Dataset, sample_stats: xr.Dataset | Non
     rows = {"obs": model.coords["obs"]}
     constant = {"trials": ("obs", outcome.trials.astype(int)), "offset": ("obs", design.offset)}
     for group in design.groups:
-        constant[f"{result_name(group)}_of_obs"] = ("obs", group.levels[group.index])
+        constant[f"{group.result_name}_of_obs"] = ("obs", group.levels[group.index])
     groups = {
         "posterior": posterior,
         "log_prior": log_prior(model, posterior),
@@ -176,9 +176,9 @@ def posterior_variables(model: Model) -> list[str]:
     """Names of the variables of a posterior group, in the order results show them."""
     names = ["beta"] if model.design.fixed_effects else []
     for group in model.design.groups:
-        name = result_name(group)
+        name = group.result_name
         names += [f"sd_{name}"] + ([f"cor_{name}"] if group.correlated else [])
-    return names + [f"b_{result_name(group)}" for group in model.design.groups]
+    return names + [f"b_{group.result_name}" for group in model.design.groups]
 
 
 def correlated_pairs(group: GroupBlock) -> list[tuple[int, int]]:
@@ -203,7 +203,7 @@ def parameter_draws(model: Model, posterior: xr.Dataset) -> xr.DataArray:
     """
     parts = [("fixed", label, posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
     for group in model.design.groups:
-        name, dim = result_name(group), model.effect_dim(group)
+        name, dim = group.result_name, model.effect_dim(group)
         for i, effect in enumerate(group.effects):
             parts.append((group.name, f"sd_{name}[{effect}]", posterior[f"sd_{name}"].isel({dim: i})))
         for i, j in correlated_pairs(group):

@@ -13,8 +13,8 @@ from .terminal import note
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .design import GroupBlock
     from .fit import Fit
+    from .grouping import GroupBlock
     from .model import Model
 
 #: Predictions held at once, draws times rows; beyond it fewer draws are used.
@@ -53,6 +53,7 @@ def _has_ratios(model: Model) -> bool:
 
 
 def predictions_file(model: Model, group: GroupBlock) -> str:
+    """Name of the file with the predictions by `group`."""
     if len(model.design.groups) == 1:
         return "predictions.csv"
     return f"predictions_{re.sub(r'[^0-9A-Za-z_]+', '_', group.name)}.csv"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .design import Design, GroupBlock, build_design, design_of_rows
+from .design import Design, build_design, design_of_rows
 from .formula import parse
-from .priors import Priors, resolve_priors
+from .grouping import GroupBlock
+from .prior_choice import Priors, resolve_priors
 from .table import Missing, TrainingTable
 from .terms import Formula
 
@@ -38,7 +39,7 @@ class Model:
         One row for each observation.
     priors : mapping of str to Prior or bambi.Prior, optional
         Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``) or by parameter
-        (``"age"``, ``"sd_district"``); see `hierlogit.priors.resolve_priors`.
+        (``"age"``, ``"sd_district"``); see `hierlogit.prior_choice.resolve_priors`.
     missing : {"drop", "error"}
         What to do with rows that miss a value in a used column: drop them, with a warning that counts them, or refuse.
     namespace : mapping of str to object, optional
@@ -181,10 +182,10 @@ class Model:
     def dim(self, group: GroupBlock) -> str:
         """Dimension of the clusters of `group`: its name, changed where results use that name for another thing."""
         affixes = (("b_", ""), ("u_", ""), ("sd_", ""), ("cor_", ""), ("", "_effect"), ("", "_effect_bis"))
-        names = [result_name(other) for other in self.design.groups]
+        names = [other.result_name for other in self.design.groups]
         taken = {*RESERVED_DIMS, self.outcome_name, "slope"}
         taken.update(f"{before}{name}{after}" for name in names for before, after in affixes)
-        dim = result_name(group)
+        dim = group.result_name
         if dim not in taken:
             return dim
         taken.update(names)
@@ -194,7 +195,7 @@ class Model:
 
     def effect_dim(self, group: GroupBlock) -> str:
         """Dimension of the effects that vary over the clusters of `group`."""
-        return f"{result_name(group)}_effect"
+        return f"{group.result_name}_effect"
 
     @property
     def outcome_name(self) -> str:
@@ -252,11 +253,6 @@ class Model:
             f"<div><strong>{title}</strong>{_html_table(self._facts())}"
             f"<details open><summary>Priors</summary>{_html_table(self._prior_rows())}</details></div>"
         )
-
-
-def result_name(group: GroupBlock) -> str:
-    """Name of a grouping factor in results, where a slash would start a group of the tree."""
-    return group.name.replace("/", "|")
 
 
 def _varying(group: GroupBlock) -> str:

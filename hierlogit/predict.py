@@ -11,8 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from .density.linear import Draws, add_effects, linear_predictor
-from .design import EncodedRows, GroupBlock, GroupRows
+from .design import EncodedRows
 from .errors import PredictionError
+from .grouping import GroupBlock, GroupRows
 from .intervals import DrawTable, Interval, summarise
 from .model import Model
 from .table import listed, read_table

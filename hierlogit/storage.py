@@ -23,7 +23,8 @@ from .errors import FitError
 from .findings import Finding
 from .fit import EngineReport, Fit, assemble
 from .model import Model
-from .priors import LKJ, Prior, Priors
+from .prior_choice import Priors
+from .priors import LKJ, Prior
 from .table import TrainingTable, listed
 
 #: Version of the layout of the file; a reader knows all layouts up to its own.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .design import GroupBlock
 from .errors import FitError
 from .fit import Fit, parameter_draws
+from .grouping import GroupBlock
 from .intervals import Interval, summarise
-from .model import result_name
 from .table import listed
 
 
@@ -119,7 +118,7 @@ def ranef(
     tables = []
     for block in chosen_groups(fit, group):
         dims = (fit.model.dim(block), fit.model.effect_dim(block))
-        effects = fit.posterior[f"b_{result_name(block)}"].transpose("chain", "draw", *dims).to_numpy()
+        effects = fit.posterior[f"b_{block.result_name}"].transpose("chain", "draw", *dims).to_numpy()
         draws = effects.reshape(-1, len(block.levels) * len(block.effects))
         index = pd.MultiIndex.from_product(
             [[block.name], block.levels, block.effects], names=["group", "level", "effect"]

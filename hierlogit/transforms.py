@@ -36,7 +36,7 @@ class ClusterMeans:
         if self._means is None:
             self._means = own
         known = clusters.map(self._means).astype(float)
-        return known.fillna(clusters.map(own).astype(float)).to_numpy(dtype=float)
+        return np.asarray(known.fillna(clusters.map(own).astype(float)), dtype=np.float64)
 
 
 class Between(ClusterMeans):

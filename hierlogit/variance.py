@@ -7,7 +7,6 @@ import pandas as pd
 
 from .fit import Fit, correlated_pairs
 from .intervals import Interval, summarise
-from .model import result_name
 from .tables import chosen_groups
 
 
@@ -47,7 +46,7 @@ def variance_components(
     keys: list[tuple[str, str, str]] = []
     columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
     for block in chosen_groups(fit, group):
-        name, dim = result_name(block), fit.model.effect_dim(block)
+        name, dim = block.result_name, fit.model.effect_dim(block)
         sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(block.effects))
         for quantity, values in (("sd", sd), ("variance", sd**2)):
             keys += [(block.name, quantity, effect) for effect in block.effects]

@@ -15,7 +15,7 @@ import xarray as xr
 from hypothesis import settings
 
 from hierlogit.fit import EngineReport, Fit, assemble
-from hierlogit.model import Model, result_name
+from hierlogit.model import Model
 
 mpl.use("Agg")
 
@@ -47,7 +47,7 @@ def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2
         noise = rng.normal(0, 0.1, (*shape, len(design.fixed_effects))) / design.column_sds
         variables["beta"] = ((*dims, "fixed_effect"), centre + noise)
     for group in design.groups:
-        name, dim, q = result_name(group), model.effect_dim(group), len(group.effects)
+        name, dim, q = group.result_name, model.effect_dim(group), len(group.effects)
         sd = np.abs(rng.normal(0.7, 0.1, (*shape, q)))
         variables[f"sd_{name}"] = ((*dims, dim), sd)
         if group.correlated:

@@ -13,8 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from ..design import GroupBlock
-from ..model import result_name
+from ..grouping import GroupBlock
 from ..priors import Decov, Prior, ScalePrior
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _fixed_part(model: Model, graph: pm.Model) -> Any:
 
 def _random_effects(model: Model, group: GroupBlock) -> Any:
     """Deviations on the logit scale, shape (levels, effects), from standardised ones."""
-    name, dim, effect_dim = result_name(group), model.dim(group), model.effect_dim(group)
+    name, dim, effect_dim = group.result_name, model.dim(group), model.effect_dim(group)
     sd = _sds(model, group)
     u = pm.Normal(f"u_{name}", 0.0, 1.0, dims=(dim, effect_dim))
     columns, blocks = [], []
@@ -109,7 +108,7 @@ def _random_effects(model: Model, group: GroupBlock) -> Any:
 
 
 def _sds(model: Model, group: GroupBlock) -> Any:
-    name, effect_dim = f"sd_{result_name(group)}", model.effect_dim(group)
+    name, effect_dim = f"sd_{group.result_name}", model.effect_dim(group)
     priors = model.priors.sd[group.name]
     if not any(isinstance(prior, Decov) for prior in priors):
         return _vector(name, priors, effect_dim, pm.modelcontext(None))
@@ -117,7 +116,7 @@ def _sds(model: Model, group: GroupBlock) -> Any:
     for k, members in enumerate(group.sets):
         prior = priors[members[0]]
         if isinstance(prior, Decov):
-            values = _decov(prior, len(members), f"{result_name(group)}_{k}")
+            values = _decov(prior, len(members), f"{group.result_name}_{k}")
         else:
             values = [_variable(f"{name}[{group.effects[i]}]", priors[i]) for i in members]
         for position, i in enumerate(members):

@@ -12,8 +12,9 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from ..design import EncodedRows, GroupBlock
-from ..model import Model, result_name
+from ..design import EncodedRows
+from ..grouping import GroupBlock
+from ..model import Model
 from .logistic import log_likelihood
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Draws:
     def of(cls, model: Model, posterior: xr.Dataset) -> Draws:
         """Draws of a posterior group."""
         groups = model.design.groups
-        effects = {group.name: _flat(posterior[f"b_{result_name(group)}"]) for group in groups}
+        effects = {group.name: _flat(posterior[f"b_{group.result_name}"]) for group in groups}
         roots = {group.name: _roots(group, posterior) for group in groups}
         if "beta" in posterior:
             return cls(_flat(posterior["beta"]), effects, roots)
@@ -78,7 +79,7 @@ def _flat(values: xr.DataArray) -> FloatArray:
 
 
 def _roots(group: GroupBlock, posterior: xr.Dataset) -> FloatArray:
-    name = result_name(group)
+    name = group.result_name
     sd = _flat(posterior[f"sd_{name}"])
     roots = np.zeros((*sd.shape, sd.shape[1]))
     correlations = _flat(posterior[f"cor_{name}"]) if group.correlated else None

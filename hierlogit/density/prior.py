@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ..model import Model, result_name
+from ..model import Model
 from ..priors import Decov
 
 
@@ -30,7 +30,7 @@ def log_prior(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     if design.fixed_effects:
         densities["beta"] = _fixed(model, posterior["beta"])
     for group in design.groups:
-        name, dim = result_name(group), model.effect_dim(group)
+        name, dim = group.result_name, model.effect_dim(group)
         priors, sd = model.priors.sd[group.name], posterior[f"sd_{name}"]
         for k, members in enumerate(group.sets):
             prior, chosen = priors[members[0]], sd.isel({dim: list(members)})

@@ -13,7 +13,6 @@ import xarray as xr
 
 from ..errors import ConvergenceWarning, EngineError
 from ..fit import EngineReport, Fit, assemble, parameter_draws, posterior_variables, versions
-from ..model import result_name
 from ..table import listed
 from .convergence import convergence_findings, convergence_measures, status_of
 
@@ -157,7 +156,7 @@ class NUTS:
     def _public(self, model: Model, drawn: xr.Dataset) -> xr.Dataset:
         names = posterior_variables(model)
         if self.store_u:
-            names += [f"u_{result_name(group)}" for group in model.design.groups]
+            names += [f"u_{group.result_name}" for group in model.design.groups]
         # Copies, because the JAX samplers return arrays that cannot be written to.
         kept = drawn[names].map(lambda values: values.copy(data=np.array(values)), keep_attrs=True)
         for name in names:

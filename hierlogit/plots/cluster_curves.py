@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from ..design import GroupBlock
 from ..errors import PredictionError
 from ..fit import Fit
 from ..grid import datagrid
+from ..grouping import GroupBlock
 from ..intervals import Interval
-from ..model import result_name
 from ..predict import predictions
 from ..table import listed
 from ..tables import chosen_groups
@@ -246,7 +245,7 @@ def _cluster_means(fit: Fit, block: GroupBlock, grid: pd.DataFrame) -> FloatArra
 def _only(fit: Fit, block: GroupBlock) -> Fit:
     """Set the effects of every other grouping factor to 0, for clusters not seen before too."""
     posterior = fit.posterior
-    others = [result_name(other) for other in fit.model.design.groups if other.name != block.name]
+    others = [other.result_name for other in fit.model.design.groups if other.name != block.name]
     silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
     return replace(fit, data=xr.DataTree.from_dict({"posterior": posterior.assign(silent)}))
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..design import GroupBlock
 from ..errors import PredictionError
 from ..fit import Fit
+from ..grouping import GroupBlock
 from ..intervals import Interval
 from ..predict import posterior_predictive
 from ..tables import chosen_groups

@@ -14,7 +14,7 @@ from ..priors import Decov, Prior
 from ..transforms import formula_namespace
 
 if TYPE_CHECKING:
-    from ..design import GroupBlock
+    from ..grouping import GroupBlock
     from ..model import Model
 
 #: Columns that stand for the outcome in Bambi's table.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..priors import Decov, Prior
 
 if TYPE_CHECKING:
-    from ..design import GroupBlock
+    from ..grouping import GroupBlock
     from ..model import Model
 
 _SPECIAL = {

@@ -13,7 +13,7 @@ from hierlogit import priors as pr
 from hierlogit.density.linear import pointwise_log_likelihood
 from hierlogit.density.prior import log_prior
 from hierlogit.fit import posterior_variables
-from hierlogit.model import Model, result_name
+from hierlogit.model import Model
 
 
 def _rows(n: int = 60, seed: int = 3) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def _deterministics(model: Model) -> list[str]:
 def _posterior(model: Model, drawn: dict[str, np.ndarray]) -> xr.Dataset:
     dims = {"beta": ("fixed_effect",)}
     for group in model.design.groups:
-        name, effect = result_name(group), model.effect_dim(group)
+        name, effect = group.result_name, model.effect_dim(group)
         dims |= {
             f"sd_{name}": (effect,),
             f"cor_{name}": (effect, f"{effect}_bis"),
@@ -111,7 +111,7 @@ def _reparameterisation(model: Model, drawn: dict[str, np.ndarray], chosen: dict
     """
     total = 0.0
     for group in model.design.groups:
-        name = result_name(group)
+        name = group.result_name
         for members in group.sets:
             q = len(members)
             if q > 1:

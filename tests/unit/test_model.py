@@ -14,7 +14,8 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import DataWarning, DesignError, EngineError, FormulaError, HierlogitError, PriorError
-from hierlogit.priors import HalfNormal, Normal, default_priors
+from hierlogit.prior_choice import default_priors
+from hierlogit.priors import HalfNormal, Normal
 
 N = 40
 

@@ -16,6 +16,7 @@ import hierlogit as hl
 from hierlogit.design import Design, build_design
 from hierlogit.errors import PriorError
 from hierlogit.formula import parse
+from hierlogit.prior_choice import Priors, default_priors, resolve_priors
 from hierlogit.priors import (
     COEFFICIENT_FAMILIES,
     LKJ,
@@ -32,11 +33,8 @@ from hierlogit.priors import (
     LogNormal,
     Normal,
     Prior,
-    Priors,
     ScalePrior,
     StudentT,
-    default_priors,
-    resolve_priors,
 )
 
 place = st.floats(-10, 10)
