@@ -95,9 +95,13 @@ def _random_effects(model: Model, group: GroupBlock) -> Any:
             columns.append(u[:, one] * sd[one])
             blocks.append(pt.ones((1, 1)))
             continue
-        suffix = "" if sum(len(other) > 1 for other in group.sets) == 1 else f"_{k}"
-        eta = model.priors.cor[group.name].eta
-        cholesky = pm.LKJCorr(f"chol_cor_{name}{suffix}", n=len(members), eta=eta)
+        set_dim, suffix = effect_dim, ""
+        if len(group.sets) > 1:  # the correlations are of some of the effects, which get a dimension of their own
+            set_dim, suffix = f"{effect_dim}_{k}", f"_{k}"
+            labels = [group.effects[i] for i in members]
+            pm.modelcontext(None).add_coords({set_dim: labels, f"{set_dim}_bis": labels})
+        eta, dims = model.priors.cor[group.name].eta, (set_dim, f"{set_dim}_bis")
+        cholesky = pm.LKJCorr(f"chol_cor_{name}{suffix}", n=len(members), eta=eta, dims=dims)
         columns.append(pt.dot(u[:, one], (sd[one, None] * cholesky).T))
         blocks.append(pt.dot(cholesky, cholesky.T))
     if group.correlated:
