@@ -5,23 +5,23 @@ Heavy libraries are imported inside the commands, so that ``hierlogit --help`` i
 
 from __future__ import annotations
 
+import lzma
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from .folder import CommandError, planned_files, prepare, refuse_file, tables_of, write_results
 from .terminal import (
     INTERRUPTED,
-    console,
     fail,
-    grid,
     plain_messages,
     say,
     say_estimates,
+    say_files,
     say_model,
     say_report,
     show_table,
@@ -56,7 +56,7 @@ def _version(asked: bool) -> None:
             number = version("hierlogit")
         except PackageNotFoundError:
             number = "(not installed)"
-        console().print(f"hierlogit {number}")
+        say(f"hierlogit {number}")
         raise typer.Exit
 
 
@@ -169,7 +169,7 @@ def read_rows(path: Path) -> pd.DataFrame:
                 return pd.read_csv(path, sep="\t")
             case ".parquet":
                 return pd.read_parquet(path)
-    except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, ImportError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
         reason = " ".join(str(error).split())
         raise CommandError(f"cannot read {path} as {kind[1:]}: {reason}") from error
     raise CommandError(f"cannot tell what kind of table {path} is. Its name must end in .csv, .tsv or .parquet.")
@@ -198,11 +198,7 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     say_estimates(fitted, tables["summary.csv"], tables.get("odds_ratios.csv"), predictions[0])
     written = write_results(fitted, tables, folder, ci_prob)
     say(f"\nResults in {folder}", style="bold")
-    listing = grid(("file", "left"), ("what it is", "left"))
-    for name in planned:
-        if name in written:
-            listing.add_row(Text(name), Text(planned[name]))
-    console().print(listing)
+    say_files({name: planned[name] for name in planned if name in written})
     if fitted.report.status == "interrupted":
         fail("sampling was interrupted: these results are of the draws until then.")
         raise typer.Exit(INTERRUPTED)

@@ -149,11 +149,12 @@ class Design:
             return np.full(len(table), float(self.response.trials))
         columns = [self.response.trials] if self.response.trials else [self.response.column, self.response.failures]
         frame = self._checked_frame(table, [str(name) for name in columns])
-        trials: FloatArray = frame.to_numpy(dtype=np.float64).sum(axis=1)
-        if np.any((trials < 0) | (trials != np.round(trials))):
+        counts = frame.to_numpy(dtype=np.float64)
+        if np.any((counts < 0) | (counts != np.round(counts))):
             raise PredictionError(
                 f"the trials in {listed(columns)} of the new data must be whole numbers of at least 0."
             )
+        trials: FloatArray = counts.sum(axis=1)
         return trials
 
     def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
@@ -245,6 +246,8 @@ def build_design(
     # A function can be an argument as well, as in C(t, Sum).
     values = {*formula_namespace(namespace), *functions}
     check_names(formula, [name for name in source.columns if isinstance(name, str)], functions, values)
+    if "Intercept" in formula.columns:
+        raise DesignError("'Intercept' is the name of the constant in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
     return design_of_rows(formula, training_table(source, used, missing), namespace)
 
@@ -257,6 +260,8 @@ def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[st
     X, offset = fixed.training(table.frame)
     refuse_dependent(X, fixed.labels, "the fixed part")
     factors = build_factors(formula.random, table.frame, names)
+    if not fixed.labels and not factors:
+        raise DesignError("the formula has nothing to estimate: no intercept, no predictor and no random term.")
     predicting = {use.name for use in formula.names if use.where != "response"}
     return Design(
         response=formula.response,

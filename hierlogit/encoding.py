@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
@@ -20,9 +21,9 @@ from .errors import DesignError, HierlogitError, PredictionError
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Whole numbers above the first are computed with as floating ones, whose powers do not overflow; above the second
-#: they can only be identifiers, which floating numbers would not tell apart.
-_LARGE, _IDENTIFIER = 2**20, 2**53
+#: Whole numbers up to here are computed with as floating ones, whose powers do not overflow; larger ones can only be
+#: identifiers, which floating numbers would not tell apart.
+_IDENTIFIER = 2**53
 
 
 class Encoding:
@@ -168,9 +169,16 @@ class _Shared(dict[str, Any]):
 
 
 def _roomy(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn columns of large whole numbers into floating ones."""
-    sizes = {name: np.abs(frame[name].astype(float)).max() for name in frame if frame[name].dtype.kind == "i"}
-    return frame.astype({name: float for name, size in sizes.items() if _LARGE < size <= _IDENTIFIER})
+    """Turn columns of whole numbers into floating ones, so that arithmetic in a formula does not overflow."""
+    whole = [name for name in frame if frame[name].dtype.kind == "i"]
+    return frame.astype({name: float for name in whole if np.abs(frame[name].astype(float)).max() <= _IDENTIFIER})
+
+
+def _label_whole_numbers(component: Any) -> None:
+    """Label the levels of whole numbers without the point: ``C(week)[2]``."""
+    if all(isinstance(level, float) for level in component.levels):
+        contrasts = component.contrast_matrix
+        contrasts.labels = [re.sub(r"^(-?\d+)\.0$", r"\1", label) for label in contrasts.labels]
 
 
 def _check_components(name: str, term: Any) -> None:
@@ -182,6 +190,8 @@ def _check_components(name: str, term: Any) -> None:
                 f"'{component.name}' has one level only, {component.levels[0]!r}, so it has no effect to estimate. "
                 "Leave it out of the formula, or check the rows' selection."
             )
+        if component.kind == "categoric":
+            _label_whole_numbers(component)
         if component.kind == "categoric" and getattr(getattr(component, "call", None), "callee", None) in (
             "C",
             "S",
@@ -242,5 +252,6 @@ class _evaluating(contextlib.AbstractContextManager[None]):
         self._silence.__exit__(kind, problem, trace)
         if problem is None or isinstance(problem, HierlogitError) or not isinstance(problem, Exception):
             return
-        reason = str(problem) or type(problem).__name__
+        # Whole numbers are computed with as floating ones, and shown as they were given.
+        reason = re.sub(r"(?<=[(, ])(-?\d+)\.0(?=[,)])", r"\1", str(problem)) or type(problem).__name__
         raise self._error(f"cannot evaluate '{self._expression}' on these data: {reason}") from problem

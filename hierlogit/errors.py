@@ -106,7 +106,7 @@ class FitError(HierlogitError, ValueError):
 
 
 class PredictionError(HierlogitError, ValueError):
-    """New data do not match the model that was fitted."""
+    """What is asked of a model or a fit cannot be given: an option is out of range, or new data do not match."""
 
 
 class HierlogitWarning(UserWarning):

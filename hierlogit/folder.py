@@ -53,10 +53,13 @@ def _has_ratios(model: Model) -> bool:
 
 
 def predictions_file(model: Model, group: GroupBlock) -> str:
-    """Name of the file with the predictions by `group`."""
+    """Name of the file with the predictions by `group`, with a number where two factors would share one."""
     if len(model.design.groups) == 1:
         return "predictions.csv"
-    return f"predictions_{re.sub(r'[^0-9A-Za-z_]+', '_', group.name)}.csv"
+    names = [re.sub(r"[^0-9A-Za-z_]+", "_", other.name) for other in model.design.groups]
+    place = [other.name for other in model.design.groups].index(group.name)
+    number = f"_{place + 1}" if names.count(names[place]) > 1 else ""
+    return f"predictions_{names[place]}{number}.csv"
 
 
 def curve_predictor(model: Model) -> str | None:

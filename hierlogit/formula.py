@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .errors import FormulaError
 from .grammar import Summand, TermReader
 from .terms import Formula, RandomTerm, Response
 
@@ -48,6 +49,8 @@ def parse(text: str) -> Formula:
     >>> formula.columns
     ('use', 'age', 'urban', 'region', 'district', 'livch')
     """
+    if not isinstance(text, str):
+        raise FormulaError(f"a formula is text, such as 'y ~ x + (1 | g)'; got {type(text).__name__}.")
     return _FormulaReader(text).formula()
 
 

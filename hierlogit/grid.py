@@ -49,10 +49,28 @@ def datagrid(fit: Fit | Model, **values: Any) -> pd.DataFrame:
     labels = model.design.level_columns
     given = {name: list(value) if np.ndim(value) else [value] for name, value in values.items()}
     rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
+    clusters = [name for name in predictors if any(name in group.columns for group in model.design.groups)]
+    rows = _with_clusters(rows, frame, clusters)
     for name in predictors:
         if name not in rows:
             rows[name] = typical_value(frame[name], label=name in labels)
     return rows[list(predictors)]
+
+
+def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str]) -> pd.DataFrame:
+    """Add the grouping columns not given: the combination of them that is most frequent beside those that are.
+
+    One by one they could name a cluster that does not exist: a mother of another community.
+    """
+    given, open_ = [name for name in clusters if name in rows], [name for name in clusters if name not in rows]
+    if not open_:
+        return rows
+    chosen = []
+    for _, row in rows[given].iterrows():
+        same = (frame[given].astype(object) == row).all(axis=1)
+        beside = frame.loc[same, open_] if same.any() else frame[open_]
+        chosen.append(beside.astype(object).value_counts(sort=True).index[0])
+    return rows.assign(**{name: list(values) for name, values in zip(open_, zip(*chosen, strict=True), strict=True)})
 
 
 def typical_value(values: pd.Series[Any], *, label: bool) -> Any:

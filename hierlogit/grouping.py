@@ -144,14 +144,13 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
 
 
 def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
-    codes, sizes = [], []
+    # Levels of a:b are ordered by a, then by b, in the order each column's own levels have. Counted anew after each
+    # column, so that the product of many columns' levels does not overflow.
+    index = np.zeros(len(frame), dtype=np.int64)
     for column in columns:
         code, categories = _codes(frame[column])
-        codes.append(code)
-        sizes.append(len(categories))
-    # Levels of a:b are ordered by a, then by b, in the order each column's own levels have.
-    combined = np.ravel_multi_index(codes, sizes)
-    found, first, index = np.unique(combined, return_index=True, return_inverse=True)
+        index = np.unique(index * len(categories) + code, return_inverse=True)[1]
+    found, first = np.unique(index, return_index=True)
     name = ":".join(columns)
     if len(found) < 2:
         raise DesignError(

@@ -41,7 +41,7 @@ class Interval:
 
         prob = rcParams["stats.ci_prob"] if ci_prob is None else ci_prob
         kind = rcParams["stats.ci_kind"] if ci_kind is None else ci_kind
-        if not 0 < prob < 1:
+        if not isinstance(prob, (int, float)) or not 0 < prob < 1:
             raise PredictionError(f"ci_prob={prob!r} must be between 0 and 1.")
         if kind not in CI_KINDS:
             raise PredictionError(f"ci_kind={kind!r} is not known; choose 'eti' or 'hdi'.")
@@ -49,7 +49,7 @@ class Interval:
 
     @property
     def columns(self) -> tuple[str, str]:
-        """Names of the two ends, as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
+        """Names of the two ends, for whole percents as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
         percent = f"{100 * self.prob:g}".replace(".", "_")
         return f"{self.kind}{percent}_lb", f"{self.kind}{percent}_ub"
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from .engines import Engine
     from .fit import Fit
 
-#: Names in results that no grouping factor may take as its dimension.
-RESERVED_DIMS = frozenset({"chain", "draw", "sample", "obs", "fixed_effect", "beta"})
+#: Names in results that neither a grouping factor nor an outcome may take.
+RESERVED_NAMES = frozenset(
+    {"chain", "draw", "sample", "obs", "fixed_effect", "slope", "beta", "intercept_at_means", "slopes_scaled"}
+    | {"trials", "offset"}
+)
 
 
 class Model:
@@ -181,14 +184,11 @@ class Model:
 
     def dim(self, group: GroupBlock) -> str:
         """Dimension of the clusters of `group`: its name, changed where results use that name for another thing."""
-        affixes = (("b_", ""), ("u_", ""), ("sd_", ""), ("cor_", ""), ("", "_effect"), ("", "_effect_bis"))
-        names = [other.result_name for other in self.design.groups]
-        taken = {*RESERVED_DIMS, self.outcome_name, "slope"}
-        taken.update(f"{before}{name}{after}" for name in names for before, after in affixes)
+        taken = {*self._taken_names, self.outcome_name}
         dim = group.result_name
         if dim not in taken:
             return dim
-        taken.update(names)
+        taken.update(other.result_name for other in self.design.groups)
         while dim in taken:
             dim += "_level"
         return dim
@@ -199,9 +199,16 @@ class Model:
 
     @property
     def outcome_name(self) -> str:
-        """Name of the outcome in results."""
+        """Name of the outcome in results: its column, unless results use that name for another thing."""
         name = self.design.outcome.name.replace("/", "|")
-        return "outcome" if name in RESERVED_DIMS else name
+        return "outcome" if name in self._taken_names or name == "." else name
+
+    @property
+    def _taken_names(self) -> frozenset[str]:
+        """Names of variables and dimensions of every result but those of clusters and outcome."""
+        around = ("b_{}", "u_{}", "sd_{}", "cor_{}", "chol_cor_{}", "{}_effect", "{}_effect_bis", "{}_of_obs")
+        names = [group.result_name for group in self.design.groups]
+        return RESERVED_NAMES.union(pattern.format(name) for name in names for pattern in around)
 
     def _facts(self) -> list[tuple[str, str]]:
         design, outcome = self.design, self.design.outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,8 +70,9 @@ def predictions(
     Returns
     -------
     DrawTable
-        The rows' columns with ``mean``, ``sd`` and the interval's ends; ``.draws`` has the draws, dims (chain, draw,
-        row).
+        The rows' columns with ``mean``, ``sd`` and the interval's ends, labelled as the rows are in their table; a
+        column of the data with one of these names becomes ``mean_in_data``. With `by` the columns averaged by, and
+        ``rows``, how many each stands for. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
@@ -88,9 +90,11 @@ def predictions(
     if by is not None and by is not False:
         described, values = _averaged(described, values, by)
     summaries = pd.DataFrame(summarise(values, interval), index=described.index)
-    table = pd.concat([described.drop(columns=list(summaries), errors="ignore"), summaries], axis=1)
+    kept = described.rename(columns={name: f"{name}_in_data" for name in summaries})
+    table = pd.concat([kept, summaries], axis=1)
+    labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
     array = xr.DataArray(
-        values.reshape(*chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": table.index.to_numpy()}
+        values.reshape(*chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels.to_numpy()}
     )
     return DrawTable.of(table, array)
 
@@ -106,7 +110,8 @@ def _predicted(
     rng = np.random.default_rng(seed)
     chosen, chain_shape = _draws(fit, draws, len(rows))
     eta = _linear_predictor(fit.model, chosen, rows, clusters, allow_new_levels, rng)
-    return frame.reset_index(drop=True), _on_scale(fit.model, eta, kind, newdata, rng), chain_shape
+    described = frame.set_axis(fit.model.design.table.rows) if newdata is None else frame
+    return described, _on_scale(fit.model, eta, kind, newdata, rng), chain_shape
 
 
 def _check_choice(name: str, given: str, allowed: Sequence[str]) -> None:
@@ -118,8 +123,10 @@ def _draws(fit: Fit, wanted: int | None, rows: int) -> tuple[Draws, tuple[int, i
     posterior = fit.posterior
     chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
     all_draws = Draws.of(fit.model, posterior)
-    if wanted is not None and not 1 <= wanted <= len(all_draws):
-        raise PredictionError(f"draws={wanted} must be from 1 to the {len(all_draws):,} draws of the fit.")
+    if wanted is not None and not (isinstance(wanted, Integral) and 1 <= wanted <= len(all_draws)):
+        raise PredictionError(
+            f"draws={wanted} must be a whole number from 1 to the {len(all_draws):,} draws of the fit."
+        )
     if (wanted or len(all_draws)) * rows > MAX_CELLS:
         raise PredictionError(
             f"{wanted or len(all_draws):,} draws of {rows:,} rows do not fit into memory. "
@@ -194,14 +201,16 @@ def _averaged(
     absent = [name for name in columns if name not in frame.columns]
     if absent:
         raise PredictionError(f"cannot average by {listed(absent)}; the rows have {listed(list(frame.columns))}.")
-    grouped = frame.groupby(columns, observed=True, sort=True)
+    if not columns:
+        raise PredictionError("by=[] names no column; pass by=True to average over all rows.")
+    grouped = frame.groupby(columns, observed=True, sort=True, dropna=False)
     codes = grouped.ngroup().to_numpy()
     counts = np.bincount(codes)
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     means = np.add.reduceat(values[:, order], starts, axis=1) / counts
     described = frame.iloc[order[starts]][columns].reset_index(drop=True)
-    return described.assign(rows=counts), means
+    return described.rename(columns={"rows": "rows_in_data"}).assign(rows=counts), means
 
 
 def posterior_predictive(

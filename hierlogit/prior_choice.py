@@ -102,6 +102,10 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None) -> Pr
     >>> str(resolve_priors(design, {"sd": HalfNormal(2)}).sd["g"][0])
     'HalfNormal(sigma=2)'
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise PriorError(
+            f"priors must be a mapping of names to priors, {{'sd': HalfNormal(1)}}; got {type(given).__name__}."
+        )
     priors = default_priors(design)
     fixed, sd, cor = dict(priors.fixed), dict(priors.sd), dict(priors.cor)
     keys = _keys(design)
@@ -155,6 +159,9 @@ def _keys(design: Design) -> dict[str, _Target]:
 def _group_keys(group: GroupBlock) -> dict[str, _Target]:
     every = tuple((group.name, i) for i in range(len(group.effects)))
     keys: dict[str, _Target] = {f"sd_{group.result_name}": (_SEVERAL, "sd", every)}
+    for term in dict.fromkeys(group.terms):  # as Bambi writes it
+        members = tuple((group.name, i) for i, owner in enumerate(group.terms) if owner == term)
+        keys[f"{'1' if term == 'Intercept' else term}|{group.name}"] = (_SEVERAL, "sd", members)
     for i, effect in enumerate(group.effects):
         one: _Target = (_ONE_PARAMETER, "sd", ((group.name, i),))
         keys[f"sd_{group.result_name}[{effect}]"] = one

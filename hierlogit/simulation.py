@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from numbers import Integral
 
 import xarray as xr
 
@@ -49,8 +50,8 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int | None = None)
     >>> hl.prior_predictive(model, draws=20, seed=1).prior_predictive["y"].shape
     (1, 20, 220)
     """
-    if draws < 1:
-        raise PredictionError(f"draws={draws} must be at least 1.")
+    if not isinstance(draws, Integral) or draws < 1:
+        raise PredictionError(f"draws={draws} must be a whole number of at least 1.")
     import pymc as pm
 
     with model.to_pymc(), quiet("pymc"):

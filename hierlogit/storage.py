@@ -6,6 +6,7 @@ evaluates the formula on those rows again, which learns the same encodings; a fi
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,22 +30,25 @@ from .table import TrainingTable, listed
 
 #: Version of the layout of the file; a reader knows all layouts up to its own.
 LAYOUT = 1
-_STORED_GROUPS = ("posterior", "sample_stats", "prior", "prior_predictive", "posterior_predictive")
+#: Groups that follow from the model and the posterior; all others are kept, those a user has added among them.
+_MADE_ANEW = ("log_likelihood", "log_prior", "observed_data", "constant_data")
 _ROWS_GROUP = "training_rows"
 
 
 def write_fit(fit: Fit, path: Path) -> Path:
     """Write a fit to one netCDF file; an existing file is replaced when the new one is complete."""
-    tree = {name: fit.data[name].to_dataset() for name in _STORED_GROUPS if name in fit.data.children}
+    stored = [name for name in fit.data.children if name not in _MADE_ANEW]
+    tree = {name: fit.data[name].to_dataset() for name in stored}
     tree[_ROWS_GROUP] = _rows_dataset(fit.model.design.table)
     tree["/"] = xr.Dataset(attrs={"hierlogit": json.dumps(_metadata(fit))})
     partial = path.with_name(f"{path.name}.partial")
     try:
         xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
         partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
+    except (OSError, ValueError, TypeError, AttributeError) as error:  # what the file libraries raise
         raise FitError(f"cannot write the fit to {path}: {error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
@@ -91,8 +95,8 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     _check_fingerprint(model.design, metadata["fingerprint"], source)
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
     data = assemble(model, tree["posterior"].to_dataset(), stats)
-    for name in _STORED_GROUPS[2:]:
-        if name in tree.children:
+    for name in tree.children:
+        if name not in (*data.children, _ROWS_GROUP):
             data[name] = tree[name]
     return Fit(model, data, _read_report(metadata["report"]))
 
@@ -101,7 +105,7 @@ def _metadata(fit: Fit) -> dict[str, Any]:
     return {
         "layout": LAYOUT,
         "formula": fit.model.formula.text,
-        "namespace": list(fit.model.namespace),
+        "namespace": sorted({use.name.partition(".")[0] for use in fit.model.formula.names} & set(fit.model.namespace)),
         "priors": _priors_record(fit.model.priors),
         "fingerprint": _fingerprint(fit.model.design),
         "report": asdict(fit.report),
@@ -161,7 +165,12 @@ def _rows_dataset(table: TrainingTable) -> xr.Dataset:
 
 
 def _storable(labels: pd.Index[Any]) -> np.ndarray[Any, Any]:
-    return labels.to_numpy() if labels.dtype.kind in "iuf" else np.array([str(label) for label in labels], dtype=object)
+    """Row labels as a file can hold them: numbers and dates as they are, others as text, or else positions."""
+    values = labels.to_numpy()
+    if values.dtype.kind in "iufM":
+        return values
+    words = np.array([str(label) for label in values], dtype=object)
+    return words if len(set(words)) == len(words) else np.arange(len(words))
 
 
 def _plain(level: Any) -> Any:
@@ -187,20 +196,40 @@ def _read_rows(stored: xr.Dataset) -> TrainingTable:
 
 
 def _fingerprint(design: Design) -> dict[str, Any]:
-    matrices = {"fixed": design.X, **{group.name: group.Z for group in design.groups}}
-    labels = {"fixed": design.fixed_effects, **{group.name: group.effects for group in design.groups}}
+    """What the design is, in a few numbers: sums and squares of columns, labels, and a digest of what is exact."""
+    columns = {"fixed": design.X, "offset": design.offset[:, None]}
+    labels = {"fixed": list(design.fixed_effects), "offset": ["offset"]}
+    exact = [design.outcome.y, design.outcome.trials]
+    for group in design.groups:
+        columns[group.name], labels[group.name] = group.Z, list(group.effects)
+        exact += [group.index.astype(np.int64), np.array([str(level) for level in group.levels], dtype="U")]
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in exact)).hexdigest()
     return {
-        name: {"labels": list(labels[name]), "sums": X.sum(0).tolist(), "squares": (X**2).sum(0).tolist()}
-        for name, X in matrices.items()
+        "digest": digest,
+        "columns": {
+            name: {"labels": labels[name], "sums": X.sum(0).tolist(), "squares": (X**2).sum(0).tolist()}
+            for name, X in columns.items()
+        },
     }
 
 
 def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) -> None:
-    for name, found in _fingerprint(design).items():
-        expected = stored[name]
-        same = found["labels"] == expected["labels"] and np.allclose(found["squares"], expected["squares"], rtol=1e-8)
-        if not (same and np.allclose(found["sums"], expected["sums"], rtol=1e-8, atol=1e-6)):
-            raise FitError(
-                f"the rows in {source} give another design ('{name}') with the installed libraries than the one that "
-                "was fitted, so predictions would be wrong. Read it with the versions named in its report, or fit anew."
-            )
+    found = _fingerprint(design)
+    differ = [name for name, X in found["columns"].items() if not _same_columns(X, stored["columns"].get(name))]
+    if found["digest"] != stored["digest"]:
+        differ.append("outcomes or clusters")
+    if differ:
+        raise FitError(
+            f"the rows in {source} give another design ({listed(differ)}) with what is installed or passed now than "
+            "the one that was fitted, so predictions would be wrong. Read it with the functions and the versions it "
+            "was made with."
+        )
+
+
+def _same_columns(found: Mapping[str, Any], stored: Mapping[str, Any] | None) -> bool:
+    return (
+        stored is not None
+        and found["labels"] == stored["labels"]
+        and np.allclose(found["squares"], stored["squares"], rtol=1e-8)
+        and np.allclose(found["sums"], stored["sums"], rtol=1e-8, atol=1e-6)
+    )

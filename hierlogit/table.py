@@ -216,7 +216,7 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     """
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return values.cat.as_ordered()
+        return _plain_levels(values.cat.as_ordered(), name)
     if pd.api.types.is_bool_dtype(dtype):
         return values.astype(object if values.isna().any() else bool)
     if pd.api.types.is_complex_dtype(dtype):
@@ -226,6 +226,17 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     if isinstance(dtype, pd.PeriodDtype) or dtype.kind in "mM":
         raise _no_dates(name, str(dtype))
     return _from_objects(values, name)
+
+
+def _plain_levels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """Write levels that are neither text nor numbers, as the intervals of ``pandas.cut``, as text in their order."""
+    levels = values.cat.categories
+    if all(isinstance(level, (str, int, float, np.number, np.bool_)) for level in levels):
+        return values
+    words = [str(level) for level in levels]
+    if len(set(words)) < len(words):
+        raise DesignError(f"column '{name}' has levels that read alike as text: {listed(words)}. Rename them.")
+    return values.cat.rename_categories(words)
 
 
 def _no_dates(name: str, kind: str) -> DesignError:

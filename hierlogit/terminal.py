@@ -110,13 +110,20 @@ def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | Non
     for group in design.groups:
         part = summary.loc[summary["component"] == group.name, shown]
         say(f"\nVariance components: {group.name}, {len(group.levels):,} clusters, logit scale", style="bold")
-        name = group.name.replace("/", "|")
-        part.index = part.index.str.replace(rf"^(sd|cor)_{re.escape(name)}\[", r"\1[", regex=True)
+        part.index = part.index.str.replace(rf"^(sd|cor)_{re.escape(group.result_name)}\[", r"\1[", regex=True)
         show_table(part.reset_index())
     if design.groups:
         left = f"first {HEAD} of {len(predicted):,} rows" if len(predicted) > HEAD else f"{len(predicted)} rows"
         say(f"\nPredicted probability of {design.outcome.event} by {design.groups[0].name}, {left}", style="bold")
         show_table(predicted.head(HEAD))
+
+
+def say_files(files: dict[str, str]) -> None:
+    """List files with what each of them is."""
+    table = grid(("file", "left"), ("what it is", "left"))
+    for name, what in files.items():
+        table.add_row(Text(name), Text(what))
+    console().print(table)
 
 
 def grid(*columns: tuple[str, str]) -> Table:

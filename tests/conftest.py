@@ -56,7 +56,7 @@ def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2
                 for i in members:
                     for j in members:
                         if i != j:
-                            cor[..., i, j] = -0.3
+                            cor[..., i, j] = -0.3 / (len(members) - 1)
             variables[f"cor_{name}"] = ((*dims, dim, f"{dim}_bis"), cor)
         centre = rng.normal(0, 0.7, (len(group.levels), q))
         variables[f"b_{name}"] = ((*dims, model.dim(group), dim), centre + rng.normal(0, 0.25, (*shape, *centre.shape)))

@@ -36,7 +36,7 @@ def log_prior(model: Model, posterior: xr.Dataset) -> xr.Dataset:
             prior, chosen = priors[members[0]], sd.isel({dim: list(members)})
             if isinstance(prior, Decov):
                 values = prior.logpdf(chosen.transpose("chain", "draw", dim).to_numpy())
-                densities[f"sd_{name}_{k}"] = xr.DataArray(values, dims=("chain", "draw"))
+                densities[f"sd_{name}[{k}]"] = xr.DataArray(values, dims=("chain", "draw"))
         separate = [i for i, prior in enumerate(priors) if not isinstance(prior, Decov)]
         if separate:
             parts = [xr.apply_ufunc(priors[i].logpdf, sd.isel({dim: i})) for i in separate]

@@ -12,6 +12,8 @@ from ..fit import Status
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
+#: Share of the transitions that may reach the largest tree depth: some do by chance in long chains.
+MAX_DEPTH_SHARE = 0.01
 
 
 def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> dict[str, float]:
@@ -28,10 +30,13 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
 
     measures: dict[str, float] = {}
     values = parameters.to_dataset(name="value")
+    spread = parameters.std(("chain", "draw"), skipna=False).to_numpy()
+    measures["not_moving"] = float(np.sum(~(spread > 0)))
+    # NumPy's extremes, since those of xarray pass over what is not a number.
     if parameters.sizes["chain"] > 1:
-        measures["max_rhat"] = float(arviz_stats.rhat(values)["value"].max())
-    measures["min_ess_bulk"] = float(arviz_stats.ess(values, method="bulk")["value"].min())
-    measures["min_ess_tail"] = float(arviz_stats.ess(values, method="tail")["value"].min())
+        measures["max_rhat"] = float(np.max(arviz_stats.rhat(values)["value"].to_numpy()))
+    measures["min_ess_bulk"] = float(np.min(arviz_stats.ess(values, method="bulk")["value"].to_numpy()))
+    measures["min_ess_tail"] = float(np.min(arviz_stats.ess(values, method="tail")["value"].to_numpy()))
     measures["divergences"] = float(sample_stats["diverging"].sum()) if "diverging" in sample_stats else 0.0
     if "energy" in sample_stats:
         energy = sample_stats["energy"].transpose("chain", "draw").to_numpy()
@@ -54,6 +59,15 @@ def convergence_findings(
                 "warning",
                 f"Sampling was interrupted: {chains} of {asked[0]} chains have {draws:,} of {asked[1]:,} draws.",
                 "They are kept; fit again with the same seed for all of them.",
+            )
+        )
+    if measures["not_moving"]:
+        found.append(
+            Finding(
+                "not_moving",
+                "error",
+                f"{measures['not_moving']:.0f} parameters never change, or are no numbers, in all of the draws.",
+                "These draws are of no use: look at the data for extreme values, and at the priors.",
             )
         )
     if measures["divergences"]:
@@ -84,6 +98,15 @@ def convergence_findings(
                 "Raise draws: means and intervals are still noisy.",
             )
         )
+    if measures.get("at_max_depth", 0.0) > MAX_DEPTH_SHARE * chains * draws:
+        found.append(
+            Finding(
+                "max_depth",
+                "warning",
+                f"{measures['at_max_depth']:.0f} of {chains * draws:,} transitions reached the largest tree depth.",
+                "The sampler walks far for each draw: raise tune, or scale the columns of random slopes.",
+            )
+        )
     if measures.get("min_bfmi", 1.0) < MIN_BFMI:
         found.append(
             Finding(
@@ -99,6 +122,8 @@ def convergence_findings(
 def status_of(findings: tuple[Finding, ...]) -> Status:
     """One word for the findings."""
     codes = {finding.code for finding in findings}
+    if any(finding.severity == "error" for finding in findings):
+        return "failed"
     if "interrupted" in codes:
         return "interrupted"
     return "check" if codes else "converged"

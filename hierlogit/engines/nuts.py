@@ -6,6 +6,7 @@ import secrets
 import time
 import warnings
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,13 +83,14 @@ class NUTS:
     def __post_init__(self) -> None:
         for name, least in (("draws", LEAST_DRAWS), ("tune", 1), ("chains", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not _is_whole(value) or value < least:
                 raise EngineError(f"NUTS: {name}={value!r} must be a whole number of at least {least}.")
-        if self.cores is not None and (not isinstance(self.cores, int) or self.cores < 1):
+            object.__setattr__(self, name, int(value))
+        if self.cores is not None and (not _is_whole(self.cores) or self.cores < 1):
             raise EngineError(f"NUTS: cores={self.cores!r} must be a whole number of at least 1, or None.")
-        if self.seed is not None and (not isinstance(self.seed, int) or not 0 <= self.seed < 2**32):
+        if self.seed is not None and (not _is_whole(self.seed) or not 0 <= self.seed < 2**32):
             raise EngineError(f"NUTS: seed={self.seed!r} must be a whole number from 0 to 2**32 - 1, or None.")
-        if not 0 < self.target_accept < 1:
+        if not isinstance(self.target_accept, Real) or not 0 < self.target_accept < 1:
             raise EngineError(f"NUTS: target_accept={self.target_accept!r} must be between 0 and 1; 0.9 is usual.")
         if self.backend not in BACKENDS:
             raise EngineError(f"NUTS: backend={self.backend!r} is unknown; choose one of {listed(list(BACKENDS))}.")
@@ -165,6 +167,10 @@ class NUTS:
         return kept.drop_vars([name for name in kept.coords if name not in kept.dims])
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """The largest rectangle of chains and draws that an interrupted run has finished; all of them of a whole run.
 
@@ -176,7 +182,7 @@ def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr
         If no chain has finished its tuning: then there is nothing to keep.
     """
     first = drawn[next(iter(drawn.data_vars))].transpose("chain", "draw", ...).to_numpy()
-    finished = np.isfinite(first).reshape(*first.shape[:2], -1).all(axis=-1)
+    finished = ~np.isnan(first).reshape(*first.shape[:2], -1).all(axis=-1)
     lengths = np.where(finished.all(axis=1), finished.shape[1], np.argmin(finished, axis=1))
     order = np.argsort(-lengths, kind="stable")
     cells = lengths[order] * np.arange(1, len(order) + 1)

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ..grouping import GroupBlock
     from ..model import Model
 
-#: Columns that stand for the outcome in Bambi's table.
-_SUCCESSES, _TRIALS = "successes_", "trials_"
-
 
 def bambi_model(model: Model) -> bambi.Model:
     """Write a model in Bambi.
@@ -48,7 +45,7 @@ def bambi_model(model: Model) -> bambi.Model:
     _refuse_what_bambi_lacks(model)
     data, response, family = _outcome(model)
     random = [f"({effects}|{group})" for effects, group in _random_terms(model)]
-    formula = f"{response} ~ {' + '.join([_fixed_text(model), *random])}"
+    formula = f"{response} ~ {' + '.join([model.formula.fixed, *random])}"
     return bambi.Model(
         formula,
         data,
@@ -75,25 +72,25 @@ def _outcome(model: Model) -> tuple[pd.DataFrame, str, str]:
     outcome = model.design.outcome
     data = model.design.table.frame.copy()
     if outcome.binomial:
-        data[_SUCCESSES], data[_TRIALS] = outcome.y.astype(int), outcome.trials.astype(int)
-        return data, f"p({_SUCCESSES}, {_TRIALS})", "binomial"
+        successes, trials = (_unused(name, data) for name in ("successes_", "trials_"))
+        data[successes], data[trials] = outcome.y.astype(int), outcome.trials.astype(int)
+        return data, f"p({successes}, {trials})", "binomial"
     data[outcome.name] = outcome.y.astype(int)
     return data, _quoted(outcome.name), "bernoulli"
+
+
+def _unused(name: str, data: pd.DataFrame) -> str:
+    while name in data:
+        name += "_"
+    return name
 
 
 def _quoted(name: str) -> str:
     return name if name.isidentifier() else f"`{name}`"
 
 
-def _fixed_text(model: Model) -> str:
-    return " ".join(model.formula.fixed.split())
-
-
 def _random_terms(model: Model) -> list[tuple[str, str]]:
-    return [
-        (" ".join(term.effects.split()), ":".join(_quoted(column) for column in term.group))
-        for term in model.formula.random
-    ]
+    return [(term.effects, ":".join(_quoted(column) for column in term.group)) for term in model.formula.random]
 
 
 def _priors(model: Model) -> dict[str, Any]:

@@ -88,18 +88,25 @@ def _times(label: str) -> str:
 def _effects(t: int, group: GroupBlock) -> list[str]:
     """Distribution of the effects of one grouping factor, a line for each set that may correlate."""
     lines = []
-    for members in group.sets:
+    for number, members in enumerate(group.sets, start=1):
         names = [f"b^{{({t})}}_{{{k}j}}" for k in members]
         sds = [f"\\sigma^{{({t})}}_{{{k}}}" for k in members]
         if len(members) == 1:
-            lines.append(f"{names[0]} &\\sim \\operatorname{{Normal}}(0, {sds[0]})")
-            continue
-        vector, scales = ", ".join(names), ", ".join(sds)
-        lines.append(
-            f"({vector})^\\top &\\sim \\operatorname{{Normal}}\\left(0, D R^{{({t})}} D\\right), \\quad "
-            f"D = \\operatorname{{diag}}({scales})"
-        )
+            line = f"{names[0]} &\\sim \\operatorname{{Normal}}(0, {sds[0]})"
+        else:
+            D, R = _matrix("D", t, number, group), _matrix("R", t, number, group)
+            line = (
+                f"({', '.join(names)})^\\top &\\sim \\operatorname{{Normal}}\\left(0, {D} {R} {D}\\right), \\quad "
+                f"{D} = \\operatorname{{diag}}({', '.join(sds)})"
+            )
+        lines.append(f"{line}, \\quad j = 1, \\dots, {len(group.levels)}\\ {text(group.name)}")
     return lines
+
+
+def _matrix(letter: str, t: int, number: int, group: GroupBlock) -> str:
+    """Symbol of a matrix of one set of effects, numbered where the factor has several such sets."""
+    several = sum(len(members) > 1 for members in group.sets) > 1
+    return f"{letter}^{{({t})}}" + (f"_{{{number}}}" if several else "")
 
 
 def _priors(model: Model) -> list[str]:
@@ -117,8 +124,9 @@ def _priors(model: Model) -> list[str]:
             for k in members[:1] if joint else members:
                 left = ", ".join(f"\\sigma^{{({t})}}_{{{m}}}" for m in (members if joint else (k,)))
                 lines.append(f"{left} &\\sim {_distribution(held[k])}")
-        if group.name in priors.cor:
-            lines.append(f"R^{{({t})}} &\\sim {_distribution(priors.cor[group.name])}")
+        for number, members in enumerate(group.sets, start=1):
+            if len(members) > 1:
+                lines.append(f"{_matrix('R', t, number, group)} &\\sim {_distribution(priors.cor[group.name])}")
     return lines
 
 

@@ -173,4 +173,6 @@ def test_graph_has_named_dims_and_the_clusters_own_labels() -> None:
         "chol_cor_h",
         "u_h",
     }
-    assert "district" not in pm.model_to_graphviz(graph).source
+    drawn = pm.model_to_graphviz(graph).source
+    assert "h (4) x h_effect (2)" in drawn
+    assert "dim_" not in drawn

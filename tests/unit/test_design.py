@@ -472,3 +472,30 @@ def test_trials_must_be_counts(bad: list[Any]) -> None:
     made = design("p(s, n) ~ x", table(s=[0, 1] * (N // 2), n=6))
     with pytest.raises(PredictionError, match="'n'"):
         made.encode_trials({"n": bad})
+
+
+def test_the_name_of_the_constant_is_taken() -> None:
+    rows = {"y": [0, 1, 1, 0], "Intercept": [1.0, 2.0, 4.0, 3.0]}
+    with pytest.raises(DesignError, match="rename that column"):
+        hl.Model("y ~ 0 + Intercept", rows)
+
+
+def test_a_formula_without_anything_to_estimate() -> None:
+    with pytest.raises(DesignError, match="nothing to estimate"):
+        hl.Model("y ~ 0 + offset(x)", {"y": [0, 1, 1, 0], "x": [1.0, 2.0, 4.0, 3.0]})
+
+
+def test_powers_of_whole_numbers_do_not_overflow() -> None:
+    size = np.array([50_000, 70_000, 90_000, 100_000])
+    design = hl.Model("y ~ 0 + I(v**4)", {"y": [0, 1, 1, 0], "v": size}).design
+    np.testing.assert_allclose(design.X[:, 0], size.astype(float) ** 4)
+    assert hl.Model("y ~ C(v)", {"y": [0, 1] * 4, "v": np.tile(size, 2)}).design.fixed_effects[1] == "C(v)[70000]"
+
+
+def test_factors_of_many_columns() -> None:
+    rng = np.random.default_rng(0)
+    rows = {name: rng.integers(0, 10**9, 300) for name in "pqrst"}
+    design = hl.Model("y ~ 1 + (1 | p:q:r:s:t)", {"y": [0, 1] * 150, **rows}).design
+    assert len(design.groups[0].levels) == 300
+    order = np.lexsort([rows[name] for name in "tsrqp"])
+    assert design.groups[0].index[order].tolist() == list(range(300))

@@ -67,3 +67,20 @@ def test_typical_values() -> None:
     assert typical_value(pd.Series([1, 2, 9]), label=False) == 4
     assert typical_value(pd.Series([2, 1, 2]), label=True) == 2
     assert typical_value(pd.Series(pd.Categorical(["b", "a", "b"])), label=False) == "b"
+
+
+def test_nested_clusters_exist() -> None:
+    model = hl.Model("immun ~ pcInd81 + (1 | comm/mom)", hl.datasets.load("guimmun"))
+    seen = set(zip(*(model.design.table.frame[name] for name in ("comm", "mom")), strict=True))
+    grid = datagrid(model, pcInd81=[0, 1])
+    assert set(zip(grid["comm"], grid["mom"], strict=True)) <= seen
+    known = model.design.table.frame["comm"].unique()[[5, 50]].tolist()
+    chosen = datagrid(model, comm=known)
+    assert set(zip(chosen["comm"], chosen["mom"], strict=True)) <= seen
+    assert chosen["comm"].tolist() == known
+    assert len(datagrid(model, comm="a new one")) == 1
+
+
+def test_numbers_that_are_labels_are_at_the_most_frequent() -> None:
+    model = hl.Model("y ~ C(week) + hilo + (1 | ID)", hl.datasets.load("bacteria"))
+    assert datagrid(model)["week"].tolist() == [model.design.table.frame["week"].mode()[0]]

@@ -270,3 +270,17 @@ def test_an_outcome_and_a_factor_have_different_names() -> None:
     assert model.outcome_name == "y"
     same = hl.Model("p(s, 9) ~ x + (1 | s)", table())
     assert same.dim(same.design.groups[0]) != same.outcome_name
+
+
+@pytest.mark.parametrize("name", ["sd_g", "slopes_scaled", "b_g", "trials", "g_effect"])
+def test_an_outcome_of_a_taken_name_is_called_outcome(name: str) -> None:
+    rows = {name: [0, 1, 1, 0], "x": [1.0, 2.0, 4.0, 3.0], "g": [1, 1, 2, 2]}
+    model = hl.Model(f"{name} ~ x + (1 | g)", rows)
+    assert model.outcome_name == "outcome"
+    assert "outcome" in model.to_pymc().named_vars
+
+
+@pytest.mark.parametrize("text", [None, 3, b"y ~ x"])
+def test_a_formula_is_text(text: object) -> None:
+    with pytest.raises(hl.errors.FormulaError, match="a formula is text"):
+        hl.Model(text, {"y": [0, 1]})

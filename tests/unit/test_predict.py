@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
-from hierlogit.errors import PredictionError
+from hierlogit.errors import DataWarning, PredictionError
 
 MakeFit = Callable[..., hl.Fit]
 
@@ -199,3 +199,52 @@ def test_posterior_predictive_tree(fit: hl.Fit, rows: pd.DataFrame) -> None:
     assert "posterior_predictive" not in fit.data.children
     new = hl.posterior_predictive(fit, rows.iloc[:3], draws=5, seed=1)
     assert set(new.children) == {"posterior_predictive"}
+
+
+def test_new_room_of_a_known_school_keeps_the_schools_effect(make_fit: MakeFit) -> None:
+    rows = pd.DataFrame({"y": [0, 1] * 6, "school": list("aaabbbcccddd"), "room": [1, 2, 3] * 4})
+    fit = make_fit("y ~ 1 + (1 | school/room)", rows, draws=50)
+    new = pd.DataFrame({"school": ["a", "a", "b"], "room": [9, 9, 9]})
+    with pytest.raises(PredictionError, match="2 clusters of 'school:room'.*'a:9', 'b:9'"):
+        hl.predictions(fit, new)
+    linear = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=1).draws.values
+    post = fit.posterior
+    school = post["beta"].values[..., 0, None] + post["b_school"].sel(school=["a", "a", "b"]).values[..., 0]
+    rooms = linear - school
+    np.testing.assert_allclose(rooms[..., 0], rooms[..., 1])
+    assert not np.any(rooms[..., 0] == rooms[..., 2])
+    assert rooms.std() == pytest.approx(float(post["sd_school:room"].mean()), rel=0.3)
+
+
+def test_equal_labels_of_crossed_factors_are_different_clusters(make_fit: MakeFit, rows: pd.DataFrame) -> None:
+    fit = make_fit("y ~ 1 + (1 | clinic) + (1 | reader)", rows, draws=200)
+    new = pd.DataFrame({"clinic": ["new", "c1"], "reader": ["r1", "new"]})
+    linear = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=1).draws.values
+    post = fit.posterior
+    base = post["beta"].values[..., 0]
+    clinic = linear[..., 0] - base - post["b_reader"].sel(reader="r1").values[..., 0]
+    reader = linear[..., 1] - base - post["b_clinic"].sel(clinic="c1").values[..., 0]
+    assert abs(np.corrcoef(clinic.ravel(), reader.ravel())[0, 1]) < 0.2
+
+
+def test_rows_keep_their_labels(make_fit: MakeFit, rows: pd.DataFrame) -> None:
+    named = rows.set_axis([f"row {k}" for k in range(len(rows))])
+    named.loc["row 0", "x"] = np.nan
+    with pytest.warns(DataWarning):
+        fit = make_fit("y ~ x + (1 | clinic)", named)
+    table = hl.predictions(fit)
+    assert table.index[:2].tolist() == ["row 1", "row 2"] == table.draws["row"].values[:2].tolist()
+    assert hl.predictions(fit, named.iloc[[5, 9]]).index.tolist() == ["row 5", "row 9"]
+    twice = named.iloc[[5, 5]]
+    assert hl.predictions(fit, twice).index.tolist() == ["row 5", "row 5"]
+
+
+def test_columns_of_the_data_are_never_replaced(make_fit: MakeFit, rows: pd.DataFrame) -> None:
+    fit = make_fit("y ~ x + (1 | clinic)", rows)
+    new = rows.iloc[:4].assign(mean="mine", rows=["p", "p", None, "q"])
+    assert hl.predictions(fit, new)["mean_in_data"].tolist() == ["mine"] * 4
+    by = hl.predictions(fit, new, by="rows")
+    assert by["rows"].tolist() == [2, 1, 1]
+    assert by["rows_in_data"].tolist()[:2] == ["p", "q"]
+    with pytest.raises(PredictionError, match="by=True"):
+        hl.predictions(fit, by=[])

@@ -462,3 +462,13 @@ def test_the_table_of_priors_names_every_parameter() -> None:
         "cor_g",
         "sd_h[Intercept]",
     ]
+
+
+def test_bambis_key_of_a_random_term_stands_for_its_columns() -> None:
+    model = hl.Model("use ~ age + (1 + livch || district)", hl.datasets.load("contraception"))
+    held = model.with_priors({"livch|district": HalfNormal(2), "livch[1]|district": HalfNormal(3)}).priors.sd[
+        "district"
+    ]
+    assert [str(prior) for prior in held[1:]] == ["HalfNormal(sigma=3)"] + ["HalfNormal(sigma=2)"] * 2
+    with pytest.raises(PriorError, match="priors must be a mapping"):
+        model.with_priors([HalfNormal(2)])

@@ -118,3 +118,60 @@ def test_log_likelihood_is_not_written(make_fit: MakeFit, tmp_path: Path) -> Non
     fit = make_fit("y ~ week + (1 | ID)", hl.datasets.load("bacteria"), draws=10)
     with xr.open_datatree(fit.save(tmp_path / "fit.nc"), engine="h5netcdf") as tree:
         assert "log_likelihood" not in tree.children
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.date_range("2024-01-01", periods=220, freq="h"),
+        pd.date_range("2024-01-01", periods=220, freq="h", tz="Asia/Dhaka"),
+        pd.period_range("2000-01", periods=220, freq="M"),
+        pd.Index([1, "1", *range(2, 220)], dtype=object),
+        pd.MultiIndex.from_product([range(22), range(10)]),
+        pd.Index([0.5 + k for k in range(220)]),
+    ],
+    ids=["dates", "zoned dates", "months", "mixed", "two levels", "numbers"],
+)
+def test_labels_of_rows_come_back(make_fit: MakeFit, tmp_path: Path, index: pd.Index) -> None:
+    fit = make_fit("y ~ week + (1 | ID)", hl.datasets.load("bacteria").set_axis(index), draws=5)
+    read = hl.load(fit.save(tmp_path / "fit.nc"))
+    labels = read.data["observed_data"]["obs"].to_index()
+    assert labels.is_unique
+    if isinstance(index, pd.DatetimeIndex) and index.tz is None:
+        assert labels.equals(index)
+    if index.dtype.kind == "f":
+        assert labels.tolist() == index.tolist()
+    np.testing.assert_array_equal(read.data["log_likelihood"]["y"].values, fit.data["log_likelihood"]["y"].values)
+
+
+def test_intervals_and_dates_as_categories(make_fit: MakeFit, tmp_path: Path) -> None:
+    rows = hl.datasets.load("bacteria")
+    rows["span"] = pd.cut(rows["week"], [-1, 1, 5, 20])
+    fit = make_fit("y ~ span + (1 | ID)", rows, draws=5)
+    assert fit.model.design.fixed_effects == ("Intercept", "span[(1, 5]]", "span[(5, 20]]")
+    read = hl.load(fit.save(tmp_path / "fit.nc"))
+    np.testing.assert_array_equal(hl.predictions(read, rows.iloc[:9]).draws, hl.predictions(fit).draws[..., :9])
+
+
+def test_an_offset_of_another_scale_is_noticed(make_fit: MakeFit, tmp_path: Path) -> None:
+    rows = hl.datasets.load("bacteria")
+    model = hl.Model("y ~ 1 + offset(shift(week)) + (1 | ID)", rows, namespace={"shift": lambda x: x / 10, "other": 1})
+    path = make_fit(model, None, draws=5).save(tmp_path / "fit.nc")
+    with pytest.raises(FitError, match="'offset'"):
+        hl.load(path, namespace={"shift": lambda x: x})
+    assert hl.load(path, namespace={"shift": lambda x: x / 10}).model.design.offset.max() == pytest.approx(1.1)
+
+
+def test_groups_a_user_has_added_are_kept(make_fit: MakeFit, tmp_path: Path) -> None:
+    fit = make_fit("y ~ week + (1 | ID)", hl.datasets.load("bacteria"), draws=5)
+    fit.data["posterior_predictive"] = hl.posterior_predictive(fit, seed=1)["posterior_predictive"]
+    read = hl.load(fit.save(tmp_path / "fit.nc"))
+    assert read.data["posterior_predictive"]["y"].equals(fit.data["posterior_predictive"]["y"])
+
+
+def test_what_a_file_cannot_hold_is_said(make_fit: MakeFit, tmp_path: Path) -> None:
+    rows = hl.datasets.load("bacteria").replace({"ID": {"X01": "X\0"}})
+    fit = make_fit("y ~ week + (1 | ID)", rows, draws=5)
+    with pytest.raises(FitError, match="cannot write the fit"):
+        fit.save(tmp_path / "fit.nc")
+    assert not list(tmp_path.iterdir())
