@@ -164,7 +164,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     try:
         match kind:
             case ".csv":
-                return pd.read_csv(path)
+                return _with_commas(pd.read_csv(path), path)
             case ".tsv" | ".tab":
                 return pd.read_csv(path, sep="\t")
             case ".parquet":
@@ -173,6 +173,18 @@ def read_rows(path: Path) -> pd.DataFrame:
         reason = " ".join(str(error).split())
         raise CommandError(f"cannot read {path} as {kind[1:]}: {reason}") from error
     raise CommandError(f"cannot tell what kind of table {path} is. Its name must end in .csv, .tsv or .parquet.")
+
+
+def _with_commas(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Refuse a table whose columns are parted by something else: guessing could misread decimal commas."""
+    header = str(rows.columns[0])
+    for name, character in (("semicolons", ";"), ("tabs", "\t")):
+        if len(rows.columns) == 1 and character in header:
+            raise CommandError(
+                f"the columns of {path} are separated by {name}. Save the table with commas between columns and points "
+                "in numbers, or with tabs as .tsv."
+            )
+    return rows
 
 
 def _engine(**options: Any) -> Any:

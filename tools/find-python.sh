@@ -29,7 +29,7 @@ if uv=$(command -v uv 2>/dev/null); then
     done
 fi
 
-home=${HOME:-/root}
+home=${HOME:-/nonexistent}
 for version in 3.13 3.14 3.12; do
     for path in \
         "${PYENV_ROOT:-$home/.pyenv}/versions/$version"*/bin/python \

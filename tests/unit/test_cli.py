@@ -177,6 +177,9 @@ def test_results_are_replaced_only_when_asked(engines, rows, tmp_path):
         (("binary.csv", FORMULA), "cannot read binary.csv"),
         (("not_zipped.csv.gz", FORMULA), "cannot read not_zipped.csv.gz"),
         (("no_rows.csv", FORMULA), "no rows"),
+        (("german.csv", FORMULA), "separated by semicolons"),
+        (("broken.csv.zip", FORMULA), "cannot read broken.csv.zip"),
+        (("broken.csv.xz", FORMULA), "cannot read broken.csv.xz"),
         (("rows.csv",), "Missing argument"),
     ],
 )
@@ -186,6 +189,9 @@ def test_bad_input_gives_one_message_and_status_2(engines, rows, monkeypatch, ar
     Path("binary.csv").write_bytes(bytes(range(128, 256)))
     Path("not_zipped.csv.gz").write_text("healed,dose\n", encoding="utf-8")
     Path("no_rows.csv").write_text("healed,dose,arm,clinic\n", encoding="utf-8")
+    Path("german.csv").write_text("healed;dose;arm;clinic\nyes;1,5;new;1\n", encoding="utf-8")
+    Path("broken.csv.zip").write_bytes(b"PK not a zip file")
+    Path("broken.csv.xz").write_bytes(b"\xfd7zXZ\x00 broken")
     Path("rows.xlsx").touch()
     error = refused(run("fit", *arguments))
     assert message in error
