@@ -20,6 +20,10 @@ sound = $(shell [ "$$(cat $(1)/.created 2>/dev/null)" = "$$(pwd -P)" ] && \
 # Make the environment $(1), unless the user has already put a usable one there.
 define create
 @if [ -e $(1)/.created ] || ! $(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1; then \
+	if [ -e $(1) ] && [ ! -e $(1)/.created ]; then \
+		echo "$(1) was not made here and has no pip or no fitting Python: move it away, or remove it with 'make clean'." >&2; \
+		exit 1; \
+	fi; \
 	python=$$(sh tools/find-python.sh) || exit 1; \
 	echo "Making $(1) with $$python"; \
 	rm -rf $(1) && "$$python" -m venv $(1) || exit 1; \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 import warnings
@@ -144,7 +145,7 @@ class NUTS:
             draws=self.draws,
             tune=self.tune,
             chains=self.chains,
-            cores=self.cores,
+            cores=self.cores or min(self.chains, os.cpu_count() or 1),
             random_seed=seed,
             model=graph,
             nuts_sampler=self.backend,

@@ -67,7 +67,11 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 def house_style() -> Iterator[None]:
     """Draw in the house style, and leave matplotlib's settings as they were."""
     import matplotlib as mpl
+    import matplotlib.pyplot as plt
 
+    # Loads the backend. A notebook's backend changes settings when it is loaded, and inside the context these changes
+    # would be undone: the notebook would show no more pictures.
+    plt.draw_if_interactive()  # type: ignore[no-untyped-call]
     settings: Any = dict(STYLE)
     with mpl.rc_context(settings):
         yield

@@ -1,5 +1,6 @@
 """What all pictures share."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,3 +72,23 @@ def test_dollar_signs_in_labels_are_no_formulas(make_fit):
 def test_import_does_not_load_matplotlib():
     code = "import sys, hierlogit as hl; assert 'curves' in dir(hl.plots); assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_that_a_backend_makes_when_it_is_loaded_stay(tmp_path):
+    # As a notebook's backend does; undone, the notebook would show no more pictures.
+    (tmp_path / "late_backend.py").write_text(
+        "import matplotlib\nfrom matplotlib.backends.backend_agg import *\nmatplotlib.rcParams['figure.dpi'] = 77\n",
+        encoding="utf-8",
+    )
+    code = (
+        "import matplotlib as mpl\nfrom hierlogit.plots.style import house_style, new_axes\n"
+        "with house_style():\n    new_axes(1, width=3, height=2)\nprint(mpl.rcParams['figure.dpi'])"
+    )
+    environment = os.environ | {
+        "MPLBACKEND": "module://late_backend",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert float(printed) == 77
