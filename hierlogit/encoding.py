@@ -185,19 +185,17 @@ def _check_components(name: str, term: Any) -> None:
     for component in getattr(term, "components", ()):
         if component.kind == "offset":
             raise DesignError(f"the offset in '{name}' cannot be part of an interaction. Add it as a term of its own.")
-        if component.kind == "categoric" and len(component.levels) < 2:
+        if component.kind != "categoric":
+            continue
+        if len(component.levels) < 2:
             raise DesignError(
                 f"'{component.name}' has one level only, {component.levels[0]!r}, so it has no effect to estimate. "
                 "Leave it out of the formula, or check the rows' selection."
             )
-        if component.kind == "categoric":
-            _label_whole_numbers(component)
-        if component.kind == "categoric" and getattr(getattr(component, "call", None), "callee", None) in (
-            "C",
-            "S",
-            "T",
-        ):
-            _forget_levels(component.call)
+        _label_whole_numbers(component)
+        call = getattr(component, "call", None)
+        if call is not None and call.callee in ("C", "S", "T"):
+            _forget_levels(call)
 
 
 def _forget_levels(call: Any) -> None:

@@ -129,7 +129,7 @@ def curves(
     fixed = dict(at or {})
     _check_columns(fit, block, x, by, fixed)
     frame = fit.model.design.table.frame
-    values, numeric = _along(fit, x, fixed)
+    values, numeric = _along(fit, x)
     panels = _levels(frame[by], by, MAX_PANELS) if by is not None else [None]
     if rug and not numeric:
         raise PredictionError(f"rug=True needs a numeric predictor; '{x}' has levels.")
@@ -189,19 +189,13 @@ def _check_columns(fit: Fit, block: GroupBlock, x: str, by: str | None, at: Mapp
         raise PredictionError(f"at: give one value for each of {listed(several)}; `by` makes a panel for each value.")
 
 
-def _along(fit: Fit, x: str, at: Mapping[str, Any]) -> tuple[Any, bool]:
+def _along(fit: Fit, x: str) -> tuple[Any, bool]:
     """Values of `x` to predict at, and whether they are points of a continuous axis and not levels."""
-    values = fit.model.design.table.frame[x]
-    if values.dtype.kind not in "iuf" or values.nunique() <= 2:
+    design = fit.model.design
+    values = design.table.frame[x]
+    if x in design.level_columns or values.dtype.kind not in "iuf" or values.nunique() <= 2:
         return _levels(values, x, MAX_LEVELS), False
-    points = np.linspace(values.min(), values.max(), POINTS)
-    try:
-        fit.model.design.encode(datagrid(fit, **{**at, x: points}))
-    except PredictionError:
-        # C(x), numbers that name levels; unless the values of other predictors are at fault, which this says.
-        fit.model.design.encode(datagrid(fit, **{**at, x: values.iloc[0]}))
-        return _levels(values, x, MAX_LEVELS), False
-    return points, True
+    return np.linspace(values.min(), values.max(), POINTS), True
 
 
 def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:
