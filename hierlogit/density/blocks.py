@@ -1,0 +1,534 @@
+"""The structured Cholesky factorisation of ``H = I + A'WA``, compiled: assembly, solution and selected inverse.
+
+``A = Z Lambda`` has a block of columns for every level of every grouping factor. With the levels of the eliminated
+factor first, ``H = [D B; B' C]`` with block-diagonal D, and ``S = C - B' D^-1 B`` is dense within a part of the data:
+
+    log|H| = sum log|D_j| + log|S|
+    (H^-1)_22 = S^-1,  (H^-1)_12 = -D^-1 B S^-1,  (H^-1)_11 = D^-1 + D^-1 B S^-1 B' D^-1
+
+of which only the entries at the blocks of A'WA are computed. Sums over rows are kept as ``Z'WZ`` by block, so that the
+roots L enter once for a block and not once for a row.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from .layout import Layout
+from .rows import SUMS, linearise
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Work(NamedTuple):
+    """Arrays that an evaluation fills; one set for each thread.
+
+    Blocks stand in flat arrays: of a level with itself (``own`` for the eliminated factor, ``rest`` for the others), of
+    a level of the eliminated factor with another (``pair``) and of two others (``cross``).
+    """
+
+    u: FloatArray  # standardised effects
+    b: FloatArray  # effects on the logit scale, L u
+    eta: FloatArray  # (n,)
+    residual: FloatArray  # (n,) y - m p
+    weight: FloatArray  # (n,) m p (1 - p)
+    tilt: FloatArray  # (n,) 1 - 2 p
+    pull: FloatArray  # (n,) derivative of the objective in each row's linear predictor
+    score: FloatArray  # Z' residual, by level
+    slope: FloatArray  # gradient in u of the joint log density
+    step: FloatArray  # H^-1 slope
+    # Z'WZ by block.
+    own: FloatArray
+    pair: FloatArray
+    rest: FloatArray
+    cross: FloatArray
+    # By level: the Cholesky factor of D_j, Z'WZ times the roots of the other factors, and D_j^-1 B.
+    root_own: FloatArray
+    half_pair: FloatArray
+    solved_pair: FloatArray
+    # Blocks of H^-1.
+    inverse_own: FloatArray
+    inverse_pair: FloatArray
+    inverse_rest: FloatArray
+    inverse_cross: FloatArray
+    # The Schur complements, part by part: factorised, or inverted.
+    dense: FloatArray
+    # By part.
+    value: FloatArray  # joint log density
+    logarithm: FloatArray  # log|H|
+    gain: FloatArray  # what the joint log density can still rise by, twice
+
+
+def make_work(layout: Layout) -> Work:
+    """Arrays for evaluations of a layout, with all effects at zero."""
+    n, levels, q = len(layout.y), len(layout.row_start) - 1, int(layout.q[0])
+    columns = levels * q + int(layout.col_start[-1])
+    pairs, rest, cross = int(layout.matrix_at[-1]), int(layout.own_at[-1]), int(layout.cross_at[-1])
+    sizes = [columns, columns, n, n, n, n, n, columns, columns, columns]
+    sizes += [levels * q * q, pairs, rest, cross, levels * q * q, pairs, pairs, levels * q * q, pairs, rest, cross]
+    sizes += [int(layout.dense_at[-1])] + 3 * [len(layout.part_start) - 1]
+    return Work(*(np.zeros(size) for size in sizes))
+
+
+@njit(cache=True, error_model="numpy")
+def first_columns(l: Layout) -> int:
+    """Columns of the eliminated factor, where those of the others start in ``u``."""
+    return (len(l.row_start) - 1) * l.q[0]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _times_root(root: FloatArray, q: int, u: FloatArray, b: FloatArray) -> None:
+    for a in range(q):
+        total = 0.0
+        for c in range(a + 1):
+            total += root[a * q + c] * u[c]
+        b[a] = total
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def scale_effects(l: Layout, roots: FloatArray, parts: IntArray, u: FloatArray, b: FloatArray) -> None:
+    """``b = L u`` for the levels of some parts."""
+    q, base = l.q[0], first_columns(l)
+    for part in parts:
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            _times_root(roots, q, u[j * q : (j + 1) * q], b[j * q : (j + 1) * q])
+        for k in range(l.own_start[part], l.own_start[part + 1]):
+            t, at = l.own_factor[k], base + l.own_col[k]
+            _times_root(roots[l.root_at[t] :], l.q[t], u[at : at + l.q[t]], b[at : at + l.q[t]])
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def add_effects(l: Layout, parts: IntArray, b: FloatArray, eta: FloatArray) -> None:
+    """Add ``Z b`` to `eta` for the rows of some parts."""
+    n, q, base = len(l.y), l.q[0], first_columns(l)
+    for part in parts:
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            start, stop = l.row_start[j], l.row_start[j + 1]
+            segment = eta[start:stop]
+            for a in range(q):
+                own, z = b[j * q + a], l.Z[a * n + start : a * n + stop]
+                for i in range(len(segment)):
+                    segment[i] += z[i] * own
+        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        segment = eta[first:last]
+        for f in range(len(l.q) - 1):
+            column = l.row_col[f * n + first : f * n + last]
+            for a in range(l.q[f + 1]):
+                at, own = (l.z_at[f + 1] + a) * n, b[base + a :]
+                z = l.Z[at + first : at + last]
+                for i in range(len(segment)):
+                    segment[i] += z[i] * own[column[i]]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def joint_log_density(l: Layout, w: Work, roots: FloatArray, eta_fixed: FloatArray, parts: IntArray) -> None:
+    """Log-likelihood of each part's rows minus ``|u|^2 / 2``, with the rows' derivatives in the work arrays."""
+    scale_effects(l, roots, parts, w.u, w.b)
+    for part in parts:
+        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        w.eta[first:last] = eta_fixed[first:last]
+    add_effects(l, parts, w.b, w.eta)
+    for part in parts:
+        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        w.value[part] = linearise(
+            l.y[first:last],
+            l.trials[first:last],
+            w.eta[first:last],
+            w.residual[first:last],
+            w.weight[first:last],
+            w.tilt[first:last],
+        )
+        w.value[part] -= 0.5 * product(l, part, w.u, w.u)
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def product(l: Layout, part: int, x: FloatArray, y: FloatArray) -> float:
+    """Inner product of two vectors of effects over the levels of one part."""
+    total = 0.0
+    q, base = l.q[0], first_columns(l)
+    for c in range(l.part_start[part] * q, l.part_start[part + 1] * q):
+        total += x[c] * y[c]
+    for c in range(base + l.col_start[part], base + l.col_start[part + 1]):
+        total += x[c] * y[c]
+    return total
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def add_scores(l: Layout, parts: IntArray, values: FloatArray, score: FloatArray) -> None:
+    """``score = Z' values`` by level, for the rows and levels of some parts."""
+    n, q, base = len(l.y), l.q[0], first_columns(l)
+    for part in parts:
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            start, stop = l.row_start[j], l.row_start[j + 1]
+            v = values[start:stop]
+            for a in range(q):
+                z = l.Z[a * n + start : a * n + stop]
+                total = 0.0
+                for i in range(len(v)):
+                    total += z[i] * v[i]
+                score[j * q + a] = total
+        score[base + l.col_start[part] : base + l.col_start[part + 1]] = 0.0
+        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        v = values[first:last]
+        for f in range(len(l.q) - 1):
+            column = l.row_col[f * n + first : f * n + last]
+            for a in range(l.q[f + 1]):
+                at, own = (l.z_at[f + 1] + a) * n, score[base + a :]
+                z = l.Z[at + first : at + last]
+                for i in range(len(v)):
+                    own[column[i]] += z[i] * v[i]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _add_products(
+    one: FloatArray, qa: int, other: FloatArray, qb: int, n: int, at: IntArray, weight: FloatArray, blocks: FloatArray
+) -> None:
+    """Add ``w z_a z_b'`` of every row to the block of the row."""
+    for a in range(qa):
+        za = one[a * n : a * n + len(at)]
+        for b in range(qb):
+            zb, own = other[b * n : b * n + len(at)], blocks[a * qb + b :]
+            for i in range(len(at)):
+                own[at[i]] += weight[i] * za[i] * zb[i]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def sum_products(l: Layout, w: Work, parts: IntArray) -> None:
+    """``Z'WZ`` by block for some parts."""
+    _sum_pairs(l, w, parts)
+    n, q, others = len(l.y), l.q[0], len(l.q) - 1
+    for part in parts:
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            start, stop = l.row_start[j], l.row_start[j + 1]
+            weight = w.weight[start:stop]
+            for a in range(q):
+                one = l.Z[a * n + start : a * n + stop]
+                for b in range(a + 1):
+                    other = l.Z[b * n + start : b * n + stop]
+                    total = 0.0
+                    for i in range(len(weight)):
+                        total += weight[i] * one[i] * other[i]
+                    w.own[j * q * q + a * q + b] = total
+                    w.own[j * q * q + b * q + a] = total
+        if others == 0:
+            continue
+        w.rest[l.own_at[l.own_start[part]] : l.own_at[l.own_start[part + 1]]] = 0.0
+        w.cross[l.cross_at[l.cross_start[part]] : l.cross_at[l.cross_start[part + 1]]] = 0.0
+        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        weight = w.weight[first:last]
+        k = 0
+        for f in range(others):
+            z, width = l.Z[l.z_at[f + 1] * n + first :], l.q[f + 1]
+            at = l.row_own[f * n + first : f * n + last]
+            _add_products(z, width, z, width, n, at, weight, w.rest)
+            for g in range(f + 1, others):
+                at = l.row_cross[k * n + first : k * n + last]
+                _add_products(z, width, l.Z[l.z_at[g + 1] * n + first :], l.q[g + 1], n, at, weight, w.cross)
+                k += 1
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _sum_pairs(l: Layout, w: Work, parts: IntArray) -> None:
+    """The share of `sum_products` between levels of the eliminated factor and others."""
+    n, q, others = len(l.y), l.q[0], len(l.q) - 1
+    if others == 0:
+        return
+    for part in parts:
+        w.pair[l.matrix_at[l.part_start[part]] : l.matrix_at[l.part_start[part + 1]]] = 0.0
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            start, stop = l.row_start[j], l.row_start[j + 1]
+            columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
+            weight = w.weight[start:stop]
+            for f in range(others):
+                at = l.row_pair[f * n + start : f * n + stop]
+                for a in range(q):
+                    one = l.Z[a * n + start : a * n + stop]
+                    for b in range(l.q[f + 1]):
+                        z = (l.z_at[f + 1] + b) * n
+                        other, own = l.Z[z + start : z + stop], w.pair[a * columns + b :]
+                        for i in range(len(weight)):
+                            own[at[i]] += weight[i] * one[i] * other[i]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _between_roots(
+    left: FloatArray, q: int, block: FloatArray, right: FloatArray, p: int, scratch: FloatArray, out: FloatArray
+) -> None:
+    """``out = left' block right`` for lower triangular left (q x q) and right (p x p)."""
+    for a in range(q):
+        for b in range(p):
+            total = 0.0
+            for c in range(b, p):
+                total += block[a * p + c] * right[c * p + b]
+            scratch[a * p + b] = total
+    for a in range(q):
+        for b in range(p):
+            total = 0.0
+            for c in range(a, q):
+                total += left[c * q + a] * scratch[c * p + b]
+            out[a * p + b] = total
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def cholesky(A: FloatArray, size: int) -> float:
+    """Replace the lower triangle of a flat square matrix by its Cholesky factor; its log-determinant."""
+    logarithm = 0.0
+    for i in range(size):
+        row = A[i * size : (i + 1) * size]
+        for j in range(i):
+            other = A[j * size : (j + 1) * size]
+            total = row[j]
+            for k in range(j):
+                total -= row[k] * other[k]
+            row[j] = total / other[j]
+        total = row[i]
+        for k in range(i):
+            total -= row[k] * row[k]
+        row[i] = np.sqrt(total)
+        logarithm += np.log(total)
+    return logarithm
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _forward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
+    """Solve ``R y = x`` in place for each of the columns of x."""
+    for a in range(q):
+        for c in range(a):
+            for k in range(columns):
+                x[a * columns + k] -= R[a * q + c] * x[c * columns + k]
+        for k in range(columns):
+            x[a * columns + k] /= R[a * q + a]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _backward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
+    """Solve ``R' y = x`` in place for each of the columns of x."""
+    for a in range(q - 1, -1, -1):
+        for c in range(a + 1, q):
+            for k in range(columns):
+                x[a * columns + k] -= R[c * q + a] * x[c * columns + k]
+        for k in range(columns):
+            x[a * columns + k] /= R[a * q + a]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def eliminate(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
+    """Factorise the blocks D_j of some parts: sum log|D_j| into ``w.logarithm``, Schur complements into ``w.dense``."""
+    q = l.q[0]
+    scratch, block = np.empty(l.q.max() ** 2), np.empty(l.q.max() ** 2)
+    for part in parts:
+        logarithm = 0.0
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            D = w.root_own[j * q * q : (j + 1) * q * q]
+            _between_roots(roots, q, w.own[j * q * q :], roots, q, scratch, D)
+            for a in range(q):
+                D[a * q + a] += 1.0
+            logarithm += cholesky(D, q)
+        w.logarithm[part] = logarithm
+    if len(l.q) == 1:
+        return
+    for part in parts:
+        base, size = l.col_start[part], l.col_start[part + 1] - l.col_start[part]
+        S = w.dense[l.dense_at[part] : l.dense_at[part + 1]]
+        S[:] = 0.0
+        for k in range(l.own_start[part], l.own_start[part + 1]):
+            t, col = l.own_factor[k], l.own_col[k] - base
+            root, width = roots[l.root_at[t] :], l.q[t]
+            _between_roots(root, width, w.rest[l.own_at[k] :], root, width, scratch, block)
+            for a in range(width):
+                for b in range(width):
+                    S[(col + a) * size + col + b] = block[a * width + b]
+                S[(col + a) * size + col + a] += 1.0
+        for k in range(l.cross_start[part], l.cross_start[part + 1]):
+            s, t = l.cross_factors[0, k], l.cross_factors[1, k]
+            left, right = l.cross_cols[0, k] - base, l.cross_cols[1, k] - base
+            one, other = roots[l.root_at[s] :], roots[l.root_at[t] :]
+            _between_roots(one, l.q[s], w.cross[l.cross_at[k] :], other, l.q[t], scratch, block)
+            for a in range(l.q[s]):
+                for b in range(l.q[t]):
+                    S[(right + b) * size + left + a] = block[a * l.q[t] + b]
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
+            R, W = w.root_own[j * q * q : (j + 1) * q * q], w.solved_pair[l.matrix_at[j] : l.matrix_at[j + 1]]
+            half = w.half_pair[l.matrix_at[j] : l.matrix_at[j + 1]]
+            matrix = w.pair[l.matrix_at[j] : l.matrix_at[j + 1]]
+            for p in range(l.pair_start[j], l.pair_start[j + 1]):
+                t, first = l.pair_factor[p], l.pair_first[p]
+                width, root = l.q[t], roots[l.root_at[t] :]
+                for a in range(q):
+                    for b in range(width):
+                        total = 0.0
+                        for c in range(b, width):
+                            total += matrix[a * columns + first + c] * root[c * width + b]
+                        half[a * columns + first + b] = total
+            for a in range(q):
+                for k in range(columns):
+                    W[a * columns + k] = roots[a * q + a] * half[a * columns + k]
+                for c in range(a + 1, q):
+                    for k in range(columns):
+                        W[a * columns + k] += roots[c * q + a] * half[c * columns + k]
+            _forward(R, q, W, columns)
+            _subtract_products(W, l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q], q, base, S, size)
+            _backward(R, q, W, columns)
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _subtract_products(W: FloatArray, cols: IntArray, q: int, base: int, S: FloatArray, size: int) -> None:
+    """Subtract ``W'W`` from the lower triangle of S, at the columns of W."""
+    columns = len(cols)
+    for a in range(q):
+        own = W[a * columns : (a + 1) * columns]
+        for c in range(columns):
+            row, times = S[(cols[c] - base) * size :], own[c]
+            for d in range(c + 1):
+                row[cols[d] - base] -= times * own[d]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def solve_first(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
+    """First part of ``H^-1 x`` in place: eliminate the levels of the first factor from the right-hand side."""
+    q, base = l.q[0], first_columns(l)
+    for part in parts:
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            own = x[j * q : (j + 1) * q]
+            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            for a in range(q):
+                row = w.solved_pair[l.matrix_at[j] + a * len(cols) :]
+                for k in range(len(cols)):
+                    x[base + cols[k]] -= row[k] * own[a]
+            R = w.root_own[j * q * q : (j + 1) * q * q]
+            _forward(R, q, own, 1)
+            _backward(R, q, own, 1)
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def solve_last(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
+    """Last part of ``H^-1 x`` in place, once the other factors' entries hold ``S^-1`` times theirs."""
+    q, base = l.q[0], first_columns(l)
+    for part in parts:
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            own = x[j * q : (j + 1) * q]
+            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            for a in range(q):
+                row = w.solved_pair[l.matrix_at[j] + a * len(cols) :]
+                total = 0.0
+                for k in range(len(cols)):
+                    total += row[k] * x[base + cols[k]]
+                own[a] -= total
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def factorise_dense(l: Layout, w: Work, parts: IntArray) -> None:
+    """Replace the Schur complements of some parts by their Cholesky factors and add log|S| to ``w.logarithm``."""
+    for part in parts:
+        size = l.col_start[part + 1] - l.col_start[part]
+        w.logarithm[part] += cholesky(w.dense[l.dense_at[part] : l.dense_at[part + 1]], size)
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def solve_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
+    """Solve with the Cholesky factors of the Schur complements, in place."""
+    base = first_columns(l)
+    for part in parts:
+        S, size = w.dense[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
+        own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
+        for i in range(size):
+            total = own[i]
+            for k in range(i):
+                total -= S[i * size + k] * own[k]
+            own[i] = total / S[i * size + i]
+        for i in range(size - 1, -1, -1):
+            own[i] /= S[i * size + i]
+            for k in range(i):
+                own[k] -= S[i * size + k] * own[i]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def multiply_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray, scratch: FloatArray) -> None:
+    """Multiply by the inverses of the Schur complements, in place."""
+    base = first_columns(l)
+    for part in parts:
+        S, size = w.dense[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
+        own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
+        for i in range(size):
+            total = 0.0
+            row = S[i * size : (i + 1) * size]
+            for k in range(size):
+                total += row[k] * own[k]
+            scratch[i] = total
+        for i in range(size):
+            own[i] = scratch[i]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def invert_dense(l: Layout, w: Work, parts: IntArray) -> None:
+    """Replace the Cholesky factors of the Schur complements by the inverses, both triangles."""
+    for part in parts:
+        m = l.col_start[part + 1] - l.col_start[part]
+        S = w.dense[l.dense_at[part] : l.dense_at[part + 1]]
+        for j in range(m):
+            S[j * m + j] = 1.0 / S[j * m + j]
+            for i in range(j + 1, m):
+                total = 0.0
+                for k in range(j, i):
+                    total -= S[i * m + k] * S[k * m + j]
+                S[i * m + j] = total / S[i * m + i]
+        for i in range(m):
+            for j in range(i + 1):
+                total = 0.0
+                for k in range(i, m):
+                    total += S[k * m + i] * S[k * m + j]
+                S[j * m + i] = total
+        for i in range(m):
+            for j in range(i):
+                S[i * m + j] = S[j * m + i]
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def select_inverse(l: Layout, w: Work, parts: IntArray) -> None:
+    """Blocks of ``H^-1`` where ``A'WA`` has blocks, from the inverses of the Schur complements in ``w.dense``."""
+    q = l.q[0]
+    for part in parts:
+        base, size = l.col_start[part], l.col_start[part + 1] - l.col_start[part]
+        inverse = w.dense[l.dense_at[part] : l.dense_at[part + 1]]
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            R = w.root_own[j * q * q : (j + 1) * q * q]
+            V = w.inverse_own[j * q * q : (j + 1) * q * q]
+            V[:] = 0.0
+            for a in range(q):
+                V[a * q + a] = 1.0
+            _forward(R, q, V, q)
+            _backward(R, q, V, q)
+            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            G, pairs = w.solved_pair[l.matrix_at[j] :], w.inverse_pair[l.matrix_at[j] :]
+            for c in range(len(cols)):
+                row = inverse[(cols[c] - base) * size :]
+                for a in range(q):
+                    own, total = G[a * len(cols) :], 0.0
+                    for d in range(len(cols)):
+                        total -= own[d] * row[cols[d] - base]
+                    pairs[a * len(cols) + c] = total
+            for a in range(q):
+                for c in range(q):
+                    total = 0.0
+                    for k in range(len(cols)):
+                        total += pairs[a * len(cols) + k] * G[c * len(cols) + k]
+                    V[a * q + c] -= total
+        for k in range(l.own_start[part], l.own_start[part + 1]):
+            width, at, col = l.q[l.own_factor[k]], l.own_at[k], l.own_col[k] - base
+            for a in range(width):
+                for b in range(width):
+                    w.inverse_rest[at + a * width + b] = inverse[(col + a) * size + col + b]
+        for k in range(l.cross_start[part], l.cross_start[part + 1]):
+            left, right = l.q[l.cross_factors[0, k]], l.q[l.cross_factors[1, k]]
+            row, col = l.cross_cols[0, k] - base, l.cross_cols[1, k] - base
+            for a in range(left):
+                for b in range(right):
+                    w.inverse_cross[l.cross_at[k] + a * right + b] = inverse[(row + a) * size + col + b]
+
+
