@@ -1,0 +1,170 @@
+"""Growth of time and memory with rows and clusters, and the time of a whole process.
+
+Every size is fitted in a process of its own, which this file is as well::
+
+    python benchmarks/growth.py ENGINE ROWS CLUSTERS
+
+It simulates a random-slope model, fits it twice and tells the time of the second fit and the peak of memory as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from machine import ONE_THREAD, description, is_installed, peak_memory, python_versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA = "y ~ x1 + x2 + (1 + x1 | g)"
+
+
+def sizes(max_rows: int) -> list[tuple[int, int]]:
+    """Rows and clusters: more rows in clusters of 100, then more clusters of 100,000 rows."""
+    by_rows = [(rows, rows // 100) for rows in (1_000, 10_000, 100_000, 1_000_000)]
+    by_clusters = [(100_000, clusters) for clusters in (10, 100, 1_000, 10_000)]
+    return [size for size in dict.fromkeys(by_rows + by_clusters) if size[0] <= max_rows]
+
+
+def simulate(rows: int, clusters: int) -> pd.DataFrame:
+    """Draw a table of the random-slope model, sorted by cluster, clusters of one size."""
+    import numpy as np
+    import pandas as pd
+
+    random = np.random.default_rng(20240501)
+    cluster = np.repeat(np.arange(clusters), rows // clusters)
+    covariance = np.array([[0.64, 0.12], [0.12, 0.25]])
+    effects = random.multivariate_normal([0.0, 0.0], covariance, size=clusters)
+    x1, x2 = random.normal(size=(2, rows))
+    linear = -0.5 + effects[cluster, 0] + (1.0 + effects[cluster, 1]) * x1 - 0.7 * x2
+    outcome = (random.random(rows) < 1 / (1 + np.exp(-linear))).astype(int)
+    return pd.DataFrame({"y": outcome, "x1": x1, "x2": x2, "g": cluster})
+
+
+def fit_once(engine: str, frame: pd.DataFrame) -> Callable[[], float]:
+    """Return a call that builds and fits the model and returns the log-likelihood."""
+    if engine == "hierlogit":
+        import hierlogit as hl
+
+        def ours() -> float:
+            fit = hl.Model(FORMULA, frame).fit("laplace")
+            assert fit.estimate.standard_errors is not None
+            return float(fit.estimate.log_likelihood)
+
+        return ours
+    import glmm
+
+    return lambda: float(glmm.fit(frame, FORMULA, "binomial").loglik)
+
+
+def measure_size(engine: str, rows: int, clusters: int) -> dict[str, Any]:
+    """Simulate, fit twice and return what it took."""
+    call = fit_once(engine, simulate(rows, clusters))
+    before = peak_memory()
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        log_likelihood = call()
+        seconds.append(time.perf_counter() - start)
+    return {
+        "first_seconds": seconds[0],
+        "seconds": seconds[1],
+        "peak_mib": peak_memory(),
+        "peak_mib_before_fits": before,
+        "log_likelihood": log_likelihood,
+    }
+
+
+def measure_growth(engines: list[str], max_rows: int, timeout: float) -> dict[str, Any]:
+    """Measure every size and engine, and the time of whole processes."""
+    present = [engine for engine in engines if is_installed(engine)]
+    found = []
+    for rows, clusters in sizes(max_rows):
+        for engine in present:
+            told = _run([sys.executable, __file__, engine, str(rows), str(clusters)], timeout)
+            record = told if isinstance(told, dict) else json.loads(told)
+            found.append({"engine": engine, "rows": rows, "clusters": clusters} | record)
+    return {
+        "machine": description(),
+        "versions": python_versions(),
+        "formula": FORMULA,
+        "missing": [engine for engine in engines if engine not in present],
+        "growth": found,
+        "process_seconds": _processes(present, timeout),
+    }
+
+
+def _processes(engines: list[str], timeout: float, repeats: int = 5) -> dict[str, Any]:
+    """Time from the start of Python to its end, for one small fit and for the imports alone; in turns."""
+    from cases import CASES
+
+    case = CASES["contraception_intercept"]
+    codes = {
+        "hierlogit": "import hierlogit as hl; "
+        f"hl.Model({case.formula!r}, hl.datasets.load('contraception')).fit('laplace')",
+        "glmm": f"import glmm, pandas; glmm.fit(pandas.read_csv({str(case.table)!r}), {case.r_formula!r}, 'binomial')",
+        "import pandas, scipy.optimize, scipy.stats": "import pandas, scipy.optimize, scipy.stats",
+    }
+    wanted = [name for name in codes if name in engines or name.startswith("import")]
+    seconds: dict[str, list[float]] = {name: [] for name in wanted}
+    failures: dict[str, str] = {}
+    for _ in range(repeats + 1):  # the first turn fills the caches of the system
+        for name in wanted:
+            if name not in failures:
+                start = time.perf_counter()
+                told = _run([sys.executable, "-c", codes[name]], timeout)
+                seconds[name].append(time.perf_counter() - start)
+                if isinstance(told, dict):
+                    failures[name] = told["failure"]
+    return {
+        name: {"failure": failures[name]}
+        if name in failures
+        else {"median": statistics.median(values[1:]), "min": min(values[1:]), "max": max(values[1:])}
+        for name, values in seconds.items()
+    }
+
+
+def _run(command: list[str], timeout: float) -> str | dict[str, str]:
+    """Return what a process printed, or its failure."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, check=False, env=os.environ | ONE_THREAD
+        )
+    except subprocess.TimeoutExpired:
+        return {"failure": f"ended after {timeout:g} s"}
+    if done.returncode:
+        return {"failure": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]}
+    return done.stdout
+
+
+def table_of_growth(found: dict[str, Any]) -> str:
+    """Return the measurements as text."""
+    heads = ("first s", "second s", "peak MiB", "before")
+    columns = "".join(f"{head:>11}" for head in heads)
+    lines = [f"{'rows':>9}{'clusters':>9}  {'engine':<10}{columns}{'log-lik.':>16}"]
+    keys = ("first_seconds", "seconds", "peak_mib", "peak_mib_before_fits")
+    for one in found["growth"]:
+        start = f"{one['rows']:9d}{one['clusters']:9d}  {one['engine']:<10}"
+        if "failure" in one:
+            lines.append(f"{start}{one['failure']}")
+            continue
+        numbers = "".join(f"{'':>11}" if one[key] is None else f"{one[key]:11.3f}" for key in keys)
+        lines.append(f"{start}{numbers}{one['log_likelihood']:16.4f}")
+    for name, one in found["process_seconds"].items():
+        told = one.get("failure") or f"{one['median']:.3f} s ({one['min']:.3f} to {one['max']:.3f})"
+        lines.append(f"process, {name}: {told}")
+    if found["missing"]:
+        lines.append(f"not installed: {', '.join(found['missing'])}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    os.environ.update(ONE_THREAD)
+    print(json.dumps(measure_size(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))  # noqa: T201

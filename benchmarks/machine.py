@@ -1,0 +1,77 @@
+"""What the measurements were made with: the processor, threads, memory and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+#: Environment of a process that is to compute on one thread; to be set before NumPy is imported.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
+
+_PACKAGES = ("hierlogit", "numpy", "scipy", "pandas", "numba", "formulae", "glmm", "gpboost")
+
+
+def processor() -> str:
+    """Name of the processor."""
+    told = Path("/proc/cpuinfo")
+    if told.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found.group(1)
+    return platform.processor() or platform.machine()
+
+
+def peak_memory() -> float | None:
+    """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
+    # On Linux, getrusage also counts what the parent held when it started this process; /proc does not.
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return int(found.group(1)) / 1024
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def is_installed(engine: str) -> bool:
+    """Is the Python package of this engine there? `gpboost_default` is GPBoost with other options."""
+    return find_spec(engine.partition("_")[0]) is not None
+
+
+def python_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that are measured or used by them."""
+    found = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def description() -> dict[str, Any]:
+    """Return the machine's description as JSON holds it."""
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": 1,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
