@@ -48,6 +48,10 @@ class Prior:
         """Log density at `x`, elementwise."""
         raise NotImplementedError
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise; at an end of the support, from inside."""
+        raise NotImplementedError
+
 
 class CoefficientPrior(Prior):
     """Prior of a coefficient on the logit scale: a location-scale family on the whole line."""
@@ -86,6 +90,10 @@ class Normal(CoefficientPrior):
         z = self._standard(x)
         return -0.5 * z * z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return -self._standard(x) / self.sigma
+
 
 @dataclass(frozen=True)
 class StudentT(CoefficientPrior):
@@ -99,6 +107,11 @@ class StudentT(CoefficientPrior):
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return _student_t_logpdf(self._standard(x), self.nu) - math.log(self.sigma)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        z = self._standard(x)
+        return -(self.nu + 1) * z / (self.nu + z * z) / self.sigma
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,11 @@ class Cauchy(CoefficientPrior):
         """Log density at `x`, elementwise."""
         return -math.log(math.pi * self.beta) - np.log1p(self._standard(x) ** 2)
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        z = self._standard(x)
+        return -2 * z / (1 + z * z) / self.beta
+
 
 @dataclass(frozen=True)
 class Laplace(CoefficientPrior):
@@ -128,6 +146,10 @@ class Laplace(CoefficientPrior):
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return -np.abs(self._standard(x)) - math.log(2 * self.b)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise; 0 at its peak, where there is none."""
+        return -np.sign(self._standard(x)) / self.b
 
 
 class ScalePrior(Prior):
@@ -148,6 +170,10 @@ class HalfNormal(ScalePrior):
         """Log density at `x`, elementwise."""
         return self._log_positive(x, Normal(0.0, self.sigma).logpdf(x) + math.log(2))
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return Normal(0.0, self.sigma).score(x)
+
 
 @dataclass(frozen=True)
 class HalfStudentT(ScalePrior):
@@ -161,6 +187,10 @@ class HalfStudentT(ScalePrior):
         """Log density at `x`, elementwise."""
         return self._log_positive(x, StudentT(self.nu, 0.0, self.sigma).logpdf(x) + math.log(2))
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return StudentT(self.nu, 0.0, self.sigma).score(x)
+
 
 @dataclass(frozen=True)
 class HalfCauchy(ScalePrior):
@@ -173,6 +203,10 @@ class HalfCauchy(ScalePrior):
         """Log density at `x`, elementwise."""
         return self._log_positive(x, Cauchy(0.0, self.beta).logpdf(x) + math.log(2))
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return Cauchy(0.0, self.beta).score(x)
+
 
 @dataclass(frozen=True)
 class Exponential(ScalePrior):
@@ -184,6 +218,10 @@ class Exponential(ScalePrior):
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return self._log_positive(x, math.log(self.lam) - self.lam * np.asarray(x, dtype=float))
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return np.full(np.shape(x), -self.lam)
 
 
 @dataclass(frozen=True)
@@ -202,6 +240,13 @@ class Gamma(ScalePrior):
         inside = xlogy(self.alpha - 1, values) - self.beta * values + self.alpha * math.log(self.beta)
         return self._log_positive(x, inside - gammaln(self.alpha))
 
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        if self.alpha == 1:
+            return np.full(np.shape(x), -self.beta)
+        with np.errstate(divide="ignore"):
+            return (self.alpha - 1) / np.asarray(x, dtype=float) - self.beta
+
 
 @dataclass(frozen=True)
 class LogNormal(ScalePrior):
@@ -218,6 +263,12 @@ class LogNormal(ScalePrior):
             logs = np.log(values)
             inside = Normal(self.mu, self.sigma).logpdf(logs) - logs
         return np.where(values > 0, inside, -np.inf)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        values = np.asarray(x, dtype=float)
+        with np.errstate(divide="ignore"):
+            return -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
 
 
 @dataclass(frozen=True)
@@ -255,6 +306,19 @@ class Decov(ScalePrior):
         # Change of variables (tau, pi) -> sd: d(sd^2) = total^(k-1) d(total) d(pi), and d(total) = 2 k tau d(tau).
         jacobian: FloatArray = k * math.log(2) + np.log(sd).sum(axis=-1) - (k - 1) * np.log(total) - np.log(2 * k * tau)
         return density + dirichlet + jacobian
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the joint log density in each standard deviation, of the shape of `x`."""
+        sd = np.asarray(x, dtype=float)
+        k = sd.shape[-1]
+        total = (sd**2).sum(axis=-1, keepdims=True)
+        tau = np.sqrt(total / k)
+        slope: FloatArray = Gamma(self.shape, 1 / self.scale).score(tau) * sd / (k * tau)
+        if k == 1:
+            return slope
+        c = self.concentration
+        # Of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), what Dirichlet and Jacobian leave.
+        return slope + (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
 
 
 @dataclass(frozen=True)

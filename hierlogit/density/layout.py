@@ -103,7 +103,7 @@ def arrange(design: Design) -> Arrangement:
     Parameters
     ----------
     design : Design
-        With at least one grouping factor.
+        One without random effects gets a single level with a column of zeros, whose effect is zero.
 
     Returns
     -------
@@ -119,20 +119,21 @@ def arrange(design: Design) -> Arrangement:
     groups = design.groups
     columns = [len(group.levels) * len(group.effects) for group in groups]
     factors = tuple(int(k) for k in np.argsort(-np.array(columns), kind="stable"))
-    blocks = [groups[k] for k in factors]
-    index = [np.asarray(block.index, dtype=np.int64) for block in blocks]
-    sizes = [len(block.levels) for block in blocks]
+    index = [np.asarray(groups[k].index, dtype=np.int64) for k in factors]
+    sizes = [len(groups[k].levels) for k in factors]
+    q = np.array([len(groups[k].effects) for k in factors], dtype=np.int64)
+    Z = np.concatenate([groups[k].Z for k in factors], axis=1) if groups else np.zeros((design.n_rows, 1))
+    if not groups:
+        index, sizes, q = [np.zeros(design.n_rows, dtype=np.int64)], [1], np.ones(1, dtype=np.int64)
 
     parts = _parts(index, sizes)
     ranks = [_rank(labels) for labels in parts]
     index = [rank[own] for rank, own in zip(ranks, index, strict=True)]
     parts = [np.sort(labels) for labels in parts]
 
-    Z = np.concatenate([block.Z for block in blocks], axis=1)
     rows = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials).sorted().collapsed()
     R = _triangular(design.X)
 
-    q = np.array([len(block.effects) for block in blocks], dtype=np.int64)
     n_parts = int(parts[0][-1]) + 1
     col_of, col_start, own = _columns(parts, q, n_parts)
     pairs = _Pairs.between(rows.index, sizes, q, col_of)
@@ -171,7 +172,7 @@ def arrange(design: Design) -> Arrangement:
     )
     firsts = [np.arange(sizes[0]) * q[0], *(sizes[0] * q[0] + col for col in col_of)]
     positions: list[IntArray] = [np.empty((0, 0), dtype=np.int64)] * len(groups)
-    for k, rank, first, width in zip(factors, ranks, firsts, q, strict=True):
+    for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
         positions[k] = first[rank][:, None] + np.arange(width)
     coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials).sum()
     return Arrangement(layout, factors, tuple(positions), R, float(coefficients), design.n_rows)

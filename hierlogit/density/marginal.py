@@ -15,6 +15,7 @@ with the entries of u, k and ``V a_i`` that belong to the row's level. Sums over
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -416,6 +417,7 @@ class LaplaceLikelihood:
         self.arrangement = arrangement
         layout = arrangement.layout
         self.work = make_work(layout)
+        self.roots = np.zeros(int(layout.root_at[-1]))
         self._eta = np.empty(len(layout.y))
         sizes = np.diff(layout.col_start)
         self._small = np.flatnonzero(sizes <= LARGE)
@@ -426,6 +428,7 @@ class LaplaceLikelihood:
         layout, work = self.arrangement.layout, self.work
         if not np.all(np.isfinite(work.u)):
             work.u[:] = 0.0
+        self.roots = roots
         fixed_predictor(layout, gamma, self._eta)
         droots = np.zeros(len(roots))
         if len(self._small):
@@ -436,6 +439,38 @@ class LaplaceLikelihood:
         columns_times(layout, work.pull, dgamma)
         value = float(work.value.sum() - 0.5 * work.logarithm.sum()) + self.arrangement.log_coefficients
         return Evaluation(value, dgamma, droots, bool(work.gain.max() <= SETTLED))
+
+
+class Evaluated(Protocol):
+    """A likelihood that has been evaluated, with the factorisation at its point."""
+
+    arrangement: Arrangement
+    work: Work
+    roots: FloatArray
+
+
+def fixed_information(likelihood: Evaluated) -> FloatArray:
+    """Information about the coefficients of the basis at the last evaluation, given the roots, shape (p, p).
+
+    ``X'WX - X'WA H^-1 A'WX``: what the normal equations of the penalised least squares leave when the random effects
+    are eliminated (Bates et al. 2015, Journal of Statistical Software 67, section 5.2).
+    """
+    layout, work = likelihood.arrangement.layout, likelihood.work
+    roots, p = likelihood.roots, layout.X.shape[1]
+    parts = np.arange(len(layout.part_start) - 1)
+    weighted = layout.X * work.weight[:, None]
+    crossed = np.empty((len(work.u), p))
+    solved = np.empty_like(crossed)
+    for k in range(p):
+        add_scores(layout, parts, np.ascontiguousarray(weighted[:, k]), work.slope)
+        _times_roots_transposed(layout, roots, parts, work.slope, work.step)
+        crossed[:, k] = work.step
+        solve_first(layout, work, parts, work.step)
+        multiply_dense(layout, work, parts, work.step, work.slope)
+        solve_last(layout, work, parts, work.step)
+        solved[:, k] = work.step
+    information: FloatArray = weighted.T @ layout.X - crossed.T @ solved
+    return information
 
 
 class _LargePart:

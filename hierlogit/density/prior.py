@@ -1,12 +1,17 @@
-"""Posterior draws -> log prior density of every parameter, for power-scaling checks of the prior."""
+"""Log prior density: of every draw by parameter, for power-scaling checks, and of one point with its gradient."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from ..model import Model
-from ..priors import Decov
+from ..priors import Decov, ScalePrior
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def log_prior(model: Model, posterior: xr.Dataset) -> xr.Dataset:
@@ -67,3 +72,79 @@ def _correlations(model: Model, name: str, cor: np.ndarray[tuple[int, ...], np.d
         if len(members) > 1:
             total += model.priors.cor[name].logpdf(cor[..., members[0] : members[-1] + 1, members[0] : members[-1] + 1])
     return xr.DataArray(total, dims=("chain", "draw"))
+
+
+def point_log_prior(
+    model: Model, beta: FloatArray, roots: Sequence[FloatArray]
+) -> tuple[float, FloatArray, list[FloatArray]]:
+    """Log prior density of one point, over (beta, sd, correlation), and its gradient in beta and the roots.
+
+    Parameters
+    ----------
+    model : Model
+    beta : ndarray, shape (p,)
+        Fixed effects.
+    roots : sequence of ndarray, shape (q, q)
+        Lower triangular roots L of the covariance matrices, by grouping factor.
+
+    Returns
+    -------
+    value : float
+    dbeta : ndarray, shape (p,)
+    droots : list of ndarray, shape (q, q)
+        Zero above the diagonal. At an sd of zero, where there is none, the derivative along the diagonal.
+    """
+    design = model.design
+    means = design.X.mean(axis=0) if design.has_intercept else np.zeros(len(beta))
+    value, dbeta = 0.0, np.zeros(len(beta))
+    for k, label in enumerate(design.fixed_effects):
+        prior = model.priors.fixed[label]
+        if label == "Intercept":  # the prior is that of the intercept at the predictors' means
+            at_means = float(means @ beta)
+            value += float(prior.logpdf(at_means))
+            dbeta += float(prior.score(at_means)) * means
+        else:
+            value += float(prior.logpdf(beta[k]))
+            dbeta[k] += float(prior.score(beta[k]))
+    droots = []
+    for group, root in zip(design.groups, roots, strict=True):
+        droot = np.zeros_like(root)
+        sd = np.sqrt((root**2).sum(axis=1))
+        # The direction in which each sd grows; along the diagonal where it is zero.
+        direction = np.eye(len(sd))
+        np.divide(root, sd[:, None], out=direction, where=sd[:, None] > 0)
+        for members in group.sets:
+            one = slice(members[0], members[-1] + 1)
+            own, dsd = _sds_of_set([model.priors.sd[group.name][i] for i in members], sd[one])
+            value += own
+            droot[one] += dsd[:, None] * direction[one]
+            if len(members) > 1:
+                value += _add_correlation(model, group.name, root[one, one], droot[one, one])
+        droots.append(droot)
+    return value, dbeta, droots
+
+
+def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, FloatArray]:
+    if isinstance(priors[0], Decov):
+        return float(priors[0].logpdf(sd)), priors[0].score(sd)
+    values = [float(prior.logpdf(x)) for prior, x in zip(priors, sd, strict=True)]
+    return sum(values), np.array([float(prior.score(x)) for prior, x in zip(priors, sd, strict=True)])
+
+
+def _add_correlation(model: Model, name: str, root: FloatArray, droot: FloatArray) -> float:
+    """Log density of the correlations of one set; adds its gradient in the root to `droot`."""
+    prior = model.priors.cor[name]
+    sd = np.sqrt((root**2).sum(axis=1))
+    diagonal = np.abs(np.diag(root))
+    if np.any(sd == 0):
+        # No correlation is defined: its density is that of independence, the limit along the diagonal.
+        return float(prior.logpdf(np.eye(len(sd))))
+    power = prior.eta - 1
+    if power:
+        with np.errstate(divide="ignore"):
+            droot[np.diag_indices(len(sd))] += 2 * power / np.diag(root)
+        droot -= 2 * power * root / sd[:, None] ** 2
+    # log det R = 2 sum log(L_ii / sd_i); the constant is the density of independence.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logdet = 2 * np.log(diagonal / sd).sum()
+    return float(prior.logpdf(np.eye(len(sd)))) + (power * float(logdet) if power else 0.0)

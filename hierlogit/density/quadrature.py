@@ -227,6 +227,7 @@ class QuadratureLikelihood:
         self.arrangement = arrangement
         layout = arrangement.layout
         self.work = make_work(layout)
+        self.roots = np.zeros(int(layout.root_at[-1]))
         self.values = np.zeros(len(layout.row_start) - 1)
         self._eta = np.empty(len(layout.y))
         self._levels = np.arange(len(self.values))
@@ -237,6 +238,7 @@ class QuadratureLikelihood:
         layout, work = self.arrangement.layout, self.work
         if not np.all(np.isfinite(work.u)):
             work.u[:] = 0.0
+        self.roots = roots
         fixed_predictor(layout, gamma, self._eta)
         settle(layout, work, roots, self._eta, self._levels)
         droots = np.zeros(len(roots))

@@ -1,0 +1,323 @@
+"""The search for a maximum: start, quasi-Newton steps, boundaries, a last Newton step, and what can be said of the end.
+
+Fixed effects are searched in units of their standard errors, with correlations taken out; roots by their lower triangles,
+whose signs are free: ``L`` and ``L D`` with ``D = diag(+-1)`` are the same model, so that a standard deviation of zero is
+an ordinary point of a smooth function and not an edge.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .problem import Point, Problem
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+#: The quasi-Newton search ends where no parameter, in standard errors, has a larger derivative.
+GRADIENT_TOLERANCE = 2e-4
+#: Step of the finite differences of the gradient, in standard errors.
+DIFFERENCE = 1e-4
+#: A maximum is one if the log-likelihood can rise by no more than this, as its curvature says.
+POSSIBLE_GAIN = 1e-6
+#: An sd this small, in units of one over the sd of its column, is compared with zero.
+SMALL_SD = 0.03
+#: What setting a parameter to its boundary may cost.
+BOUNDARY_LOSS = 1e-7
+MOST_NEWTON_STEPS = 6
+MOST_ROUNDS = 4
+#: Other starts tried where the first one ends badly or at a boundary: factors of the first roots.
+RESTARTS = (0.3, 3.0)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    point : Point
+    free : ndarray of bool
+        Parameters that are not held at a boundary.
+    covariance : ndarray
+        Inverse of the observed information over all parameters, zero where not free.
+    positive : bool
+        Whether the information is positive definite.
+    scale : ndarray, shape (m, f)
+        The directions of the search, about one standard error each.
+    possible_gain : float
+        What the log-likelihood could still rise by, as gradient and curvature say.
+    gradient_norm : float
+        Largest derivative, for a step of one standard error.
+    moves : ndarray, shape (effects, parameters)
+        Derivatives of the modes of the standardised effects in the parameters.
+    modes : ndarray
+        The modes of the standardised effects.
+    """
+
+    point: Point
+    free: npt.NDArray[np.bool_]
+    covariance: FloatArray
+    positive: bool
+    scale: FloatArray
+    possible_gain: float
+    gradient_norm: float
+    moves: FloatArray
+    modes: FloatArray
+
+    @property
+    def converged(self) -> bool:
+        """Whether this is a maximum, up to `POSSIBLE_GAIN`."""
+        return self.positive and self.point.settled and self.possible_gain <= POSSIBLE_GAIN
+
+
+def climb(problem: Problem, start: Point, scale: FloatArray) -> Point:
+    """Quasi-Newton ascent over the free parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : Point
+    scale : ndarray, shape (m, f)
+        A step of one in a direction of the search is a column of this matrix.
+
+    Returns
+    -------
+    Point
+        The highest one found.
+    """
+    from scipy.optimize import minimize
+
+    best = start
+
+    def downhill(delta: FloatArray) -> tuple[float, FloatArray]:
+        nonlocal best
+        if not delta.any():
+            return -start.value, -(scale.T @ start.gradient)
+        point = problem.evaluate(start.psi + scale @ delta)
+        if not np.isfinite(point.value) or not np.all(np.isfinite(point.gradient)):
+            # A wall to turn back from: line searches compare with values, and cannot with one that is no number.
+            return 1e10 + float(delta @ delta), 2 * delta
+        if point.value > best.value:
+            best = point
+        return -point.value, -(scale.T @ point.gradient)
+
+    with warnings.catch_warnings():
+        # The line search's own words on precision; what the end is worth is judged by `settle_peak`.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        minimize(
+            downhill,
+            np.zeros(scale.shape[1]),
+            jac=True,
+            method="BFGS",
+            options={"gtol": GRADIENT_TOLERANCE, "maxiter": 200 + 10 * scale.shape[1]},
+        )
+    return best
+
+
+def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], scale: FloatArray) -> Peak:
+    """Curvature by differences of the gradient, Newton steps with it, and what it says of the end."""
+    m, f = scale.shape
+    point = problem.evaluate(point.psi)
+    modes = problem.modes()
+    slopes, moves = np.empty((f, f)), np.empty((len(modes), f))
+    for k in range(f):
+        there = problem.evaluate(point.psi + DIFFERENCE * scale[:, k])
+        slopes[k] = scale.T @ (there.gradient - point.gradient) / DIFFERENCE
+        moves[:, k] = (problem.modes() - modes) / DIFFERENCE
+    information = -0.5 * (slopes + slopes.T)
+    positive, inverse = _invert(information)
+    gradient = scale.T @ point.gradient
+    gain = 0.5 * float(gradient @ inverse @ gradient)
+    for _ in range(MOST_NEWTON_STEPS):
+        if not positive or gain < 1e-3 * POSSIBLE_GAIN:
+            break
+        nearer = problem.evaluate(point.psi + scale @ (inverse @ gradient))
+        slope = scale.T @ nearer.gradient
+        left = 0.5 * float(slope @ inverse @ slope)
+        if not left < gain:
+            break
+        point, gradient, gain = nearer, slope, left
+    point = problem.evaluate(point.psi)  # so that the work arrays hold this point
+    covariance = scale @ inverse @ scale.T
+    errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) if positive else np.ones(f)
+    back = np.linalg.pinv(scale)
+    return Peak(
+        point=point,
+        free=free,
+        covariance=covariance if positive else np.full((m, m), np.nan),
+        positive=positive,
+        scale=scale,
+        possible_gain=gain if positive else np.inf,
+        gradient_norm=float(np.max(np.abs(gradient * errors), initial=0.0)),
+        moves=moves @ back,
+        modes=problem.modes(),
+    )
+
+
+def _invert(information: FloatArray) -> tuple[bool, FloatArray]:
+    """Whether a symmetric matrix is positive definite, and its inverse; where it is not, that of its positive part."""
+    if not len(information):
+        return True, information
+    if not np.all(np.isfinite(information)):
+        return False, np.eye(len(information))
+    values, vectors = np.linalg.eigh(information)
+    positive = bool(values[0] > 1e-10 * max(values[-1], 0.0))
+    return positive, (vectors / np.where(values > 1e-10 * abs(values[-1]), values, np.inf)) @ vectors.T
+
+
+def maximise(problem: Problem, start: Point, scale: FloatArray) -> Peak:
+    """Climb to a maximum, hold what ends at a boundary there, and try again from elsewhere if the end is no good.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : Point
+    scale : ndarray, shape (m, m)
+        Directions of the search: about one standard error each.
+    """
+    peak = _from(problem, start, scale)
+    if peak.converged and peak.free.all():
+        return peak
+    for factor in RESTARTS:
+        psi = start.psi.copy()
+        psi[problem.p :] *= factor
+        other = _from(problem, problem.evaluate(psi), scale)
+        if (other.converged, other.point.value) > (peak.converged, peak.point.value + POSSIBLE_GAIN):
+            peak = other
+    # So that the work arrays hold the one that is kept.
+    problem.evaluate(peak.point.psi)
+    return peak
+
+
+def _from(problem: Problem, start: Point, scale: FloatArray) -> Peak:
+    free = np.ones(len(start.psi), dtype=bool)
+    point = start
+    for _ in range(MOST_ROUNDS):
+        point = climb(problem, point, scale)
+        point, free = hold_boundaries(problem, point)
+        if not free.all():
+            point = climb(problem, point, restricted(scale, free))
+        peak = settle_peak(problem, point, free, restricted(scale, free))
+        if peak.converged:
+            return peak
+        point = peak.point
+        if peak.positive:
+            scale = _with_covariance(scale, peak)
+    return peak
+
+
+def restricted(scale: FloatArray, free: npt.NDArray[np.bool_]) -> FloatArray:
+    """Directions of the search that leave what is not free as it is: a root of the free part of ``scale scale'``."""
+    made = np.zeros((len(scale), int(free.sum())))
+    if free.any():
+        made[free] = np.linalg.cholesky((scale @ scale.T)[np.ix_(free, free)])
+    return made
+
+
+def _with_covariance(scale: FloatArray, peak: Peak) -> FloatArray:
+    """Directions for another try: by the covariance found where it holds, as before elsewhere."""
+    full = scale @ scale.T
+    full[peak.free, :] = full[:, peak.free] = 0.0
+    full[np.ix_(peak.free, peak.free)] = peak.covariance[np.ix_(peak.free, peak.free)]
+    return np.linalg.cholesky(full)
+
+
+def hold_boundaries(problem: Problem, point: Point) -> tuple[Point, npt.NDArray[np.bool_]]:
+    """Set sds that are hardly above zero, and what makes a covariance matrix nearly singular, to exactly that.
+
+    Returns
+    -------
+    point : Point
+        With roots in their canonical form: no negative diagonal, zeros below a zero on the diagonal.
+    free : ndarray of bool
+        False for what is held.
+    """
+    point = _canonical(problem, point)
+    sds = [problem.model.design.effect_sds(group) for group in problem.model.design.groups]
+    for g, a, b in problem.entries:
+        if a != b:
+            continue
+        roots = problem.roots(point.psi)
+        sd = float(np.sqrt((roots[g][a] ** 2).sum()))
+        if sd * sds[g][a] < SMALL_SD:
+            roots[g][a] = 0.0
+        elif abs(roots[g][a, a]) < SMALL_SD * sd:
+            roots[g][a, a] = 0.0
+        else:
+            continue
+        held = problem.evaluate(_canonical_psi(problem, point.psi, roots))
+        if held.value >= point.value - BOUNDARY_LOSS:
+            point = held
+    return _with_kinks(problem, point)
+
+
+def _with_kinks(problem: Problem, point: Point) -> tuple[Point, npt.NDArray[np.bool_]]:
+    """What is free: not the zeros of the roots, and not coefficients at the peak of a prior that has a kink there."""
+    free = np.ones(len(point.psi), dtype=bool)
+    roots = problem.roots(point.psi)
+    for k, (g, a, b) in enumerate(problem.entries):
+        if roots[g][b, b] == 0.0 or not roots[g][a].any():
+            free[problem.p + k] = False
+    for k, peak, reach in problem.kinks():
+        if abs(point.psi[k] - peak) > reach:
+            continue
+        psi = point.psi.copy()
+        psi[k] = peak
+        held = problem.evaluate(psi)
+        if held.value >= point.value - BOUNDARY_LOSS:
+            point = held
+            free[k] = False
+    return point, free
+
+
+def _canonical(problem: Problem, point: Point) -> Point:
+    psi = _canonical_psi(problem, point.psi, problem.roots(point.psi))
+    return point if np.array_equal(psi, point.psi) else problem.evaluate(psi)
+
+
+def _canonical_psi(problem: Problem, psi: FloatArray, roots: list[FloatArray]) -> FloatArray:
+    made = []
+    for group, root in zip(problem.model.design.groups, roots, strict=True):
+        canonical = np.zeros_like(root)
+        for members in group.sets:
+            one = slice(members[0], members[-1] + 1)
+            canonical[one, one] = canonical_root(root[one, one])
+        made.append(canonical)
+    return problem.with_roots(psi, made)
+
+
+def canonical_root(root: FloatArray) -> FloatArray:
+    """The lower triangular root of ``root root'`` with no negative diagonal and zeros below a zero of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> canonical_root(np.array([[0.0, 0.0], [3.0, -4.0]]))
+    array([[0., 0.],
+           [0., 5.]])
+    """
+    if np.all(np.diag(root) > 0):
+        return root
+    # Householder: root = R Q' with R lower triangular spans the same covariance; zero pivots are pushed to the right.
+    signed = root * np.where(np.diag(root) < 0, -1.0, 1.0)
+    if np.all(np.diag(signed) > 0):
+        return signed
+    return _pivotless_root(signed @ signed.T, np.diag(signed) == 0)
+
+
+def _pivotless_root(sigma: FloatArray, zero: npt.NDArray[np.bool_]) -> FloatArray:
+    """Cholesky factor of a singular matrix, with zero columns where the pivots are known to vanish."""
+    L = np.zeros_like(sigma)
+    for j in range(len(sigma)):
+        left = sigma[j, j] - (L[j, :j] ** 2).sum()
+        if left <= 1e-14 * max(sigma[j, j], 1e-300) or (zero[j] and left <= 1e-10 * sigma[j, j]):
+            continue
+        L[j, j] = np.sqrt(left)
+        for i in range(j + 1, len(sigma)):
+            L[i, j] = (sigma[i, j] - (L[i, :j] * L[j, :j]).sum()) / L[j, j]
+    return L

@@ -1,0 +1,133 @@
+"""Estimate: the point a likelihood engine found, its log-likelihood, its uncertainty, and the modes of the effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .design import Design
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A maximum of the likelihood or of the posterior density.
+
+    Attributes
+    ----------
+    method : str
+        How the random effects were integrated out: ``Laplace``, ``AGQ with 25 nodes``.
+    log_likelihood : float
+        Marginal log-likelihood at the estimates, with the binomial coefficients.
+    beta : ndarray, shape (p,)
+        Fixed effects.
+    roots : mapping of str to ndarray, shape (q, q)
+        By grouping factor, the lower triangular root L of the covariance matrix ``L L'`` of its effects.
+    covariance : ndarray, shape (m, m)
+        Covariance matrix of the fixed effects and the free entries of the roots, from the observed information. Rows and
+        columns of what stands at a boundary are zero; not a number where the information is not positive definite.
+    entries : tuple of (str, int, int), length m - p
+        Grouping factor, row and column of each entry of a root.
+    boundary : tuple of str
+        Names of sds that are zero and of correlations that are 1 or -1.
+    modes : mapping of str to ndarray, shape (J, q)
+        By grouping factor, the conditional modes of the effects on the logit scale.
+    conditional_sds : mapping of str to ndarray, shape (J, q)
+        Standard deviations of the effects about their modes, given the estimates.
+    n_parameters : int
+        Degrees of freedom of the likelihood: fixed effects, sds and correlations, those at a boundary too.
+    n_rows : int
+        Rows of data; what the BIC counts.
+    """
+
+    method: str
+    log_likelihood: float
+    beta: FloatArray
+    roots: Mapping[str, FloatArray]
+    covariance: FloatArray
+    entries: tuple[tuple[str, int, int], ...]
+    boundary: tuple[str, ...]
+    modes: Mapping[str, FloatArray]
+    conditional_sds: Mapping[str, FloatArray]
+    n_parameters: int
+    n_rows: int
+
+    @property
+    def standard_errors(self) -> FloatArray:
+        """Standard errors of the fixed effects, shape (p,)."""
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(np.diag(self.covariance)[: len(self.beta)])
+
+    @property
+    def deviance(self) -> float:
+        """Minus twice the marginal log-likelihood."""
+        return -2 * self.log_likelihood
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion."""
+        return self.deviance + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, with the number of rows as lme4 takes it."""
+        return self.deviance + float(np.log(self.n_rows)) * self.n_parameters
+
+    def sd(self, group: str) -> FloatArray:
+        """Standard deviations of the effects of a grouping factor, shape (q,)."""
+        return np.asarray(np.sqrt((self.roots[group] ** 2).sum(axis=1)))
+
+    def cor(self, group: str) -> FloatArray:
+        """Correlations of the effects of a grouping factor, shape (q, q); 0 where an sd is zero."""
+        root, sd = self.roots[group], self.sd(group)
+        unit = np.divide(root, sd[:, None], out=np.zeros_like(root), where=sd[:, None] > 0)
+        R: FloatArray = unit @ unit.T
+        np.fill_diagonal(R, 1.0)
+        return R
+
+    def spread_covariance(self, design: Design) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
+        """Sds and correlations with their covariance matrix, by the delta method.
+
+        Parameters
+        ----------
+        design : Design
+
+        Returns
+        -------
+        places : list of (str, int, int)
+            Grouping factor and two effects; the same effect twice for an sd.
+        values : ndarray
+        covariance : ndarray
+            Of the values.
+        """
+        places: list[tuple[str, int, int]] = []
+        for group in design.groups:
+            places += [(group.name, i, i) for i in range(len(group.effects))]
+            places += [(group.name, i, j) for members in group.sets for i in members for j in members if i < j]
+        values = np.array([_spread(self.roots[name], i, j).real for name, i, j in places])
+        jacobian = np.zeros((len(places), len(self.entries)))
+        step = 1e-100
+        for column, (name, a, b) in enumerate(self.entries):
+            root = self.roots[name].astype(complex)
+            root[a, b] += 1j * step
+            for row, (group, i, j) in enumerate(places):
+                if group == name:
+                    jacobian[row, column] = _spread(root, i, j).imag / step
+        p = len(self.beta)
+        covariance: FloatArray = jacobian @ self.covariance[p:, p:] @ jacobian.T
+        return places, values, covariance
+
+
+def _spread(root: npt.NDArray[np.generic], i: int, j: int) -> complex:
+    """Sd of an effect, or correlation of two, as an analytic function of the root: for derivatives by complex steps."""
+    first = np.sqrt((root[i] ** 2).sum())
+    if i == j:
+        return complex(first)
+    second = np.sqrt((root[j] ** 2).sum())
+    return complex((root[i] * root[j]).sum() / (first * second)) if first and second else 0j
