@@ -2,7 +2,11 @@ from . import datasets as datasets
 from . import errors as errors
 from . import plots as plots
 from . import priors as priors
+from .engines.agq import AGQ as AGQ
+from .engines.laplace import Laplace as Laplace
+from .engines.maximum_posterior import MAP as MAP
 from .engines.nuts import NUTS as NUTS
+from .estimate import Estimate as Estimate
 from .fit import EngineReport as EngineReport
 from .fit import Fit as Fit
 from .grid import datagrid as datagrid

@@ -23,6 +23,10 @@ class Estimate:
     ----------
     method : str
         How the random effects were integrated out: ``Laplace``, ``AGQ with 25 nodes``.
+    nodes : int
+        Quadrature nodes in each dimension; 1 for Laplace's method.
+    penalised : bool
+        Whether priors were part of what was maximised.
     log_likelihood : float
         Marginal log-likelihood at the estimates, with the binomial coefficients.
     beta : ndarray, shape (p,)
@@ -47,6 +51,8 @@ class Estimate:
     """
 
     method: str
+    nodes: int
+    penalised: bool
     log_likelihood: float
     beta: FloatArray
     roots: Mapping[str, FloatArray]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +15,7 @@ import xarray as xr
 
 from .density.linear import pointwise_log_likelihood
 from .density.prior import log_prior
+from .estimate import Estimate
 from .findings import Finding
 from .model import Model
 
@@ -74,29 +76,69 @@ class EngineReport:
         return "\n".join(lines + [f"  {finding}" for finding in self.findings])
 
 
-@dataclass(frozen=True, repr=False)
 class Fit:
     """An estimated model.
+
+    Parameters
+    ----------
+    model : Model
+    data : xarray.DataTree or callable
+        The groups, or a function that makes them when they are first read.
+    report : EngineReport or callable
+        The report, or a function that makes it when it is first read.
+    estimate : Estimate, optional
+        What a likelihood engine found.
 
     Attributes
     ----------
     model : Model
     data : xarray.DataTree
         Groups as ArviZ has them: ``posterior`` with ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``,
-        ``sample_stats``, ``observed_data``, ``constant_data``, ``log_prior`` and ``log_likelihood``. The last is
-        computed when it is read, and only the part that is read.
+        ``observed_data``, ``constant_data``, ``log_likelihood``; with priors ``log_prior``; of a sampler also
+        ``sample_stats``. The log-likelihood is computed when it is read, and only the part that is read. The draws of a
+        likelihood engine are made when the data are first read.
     report : EngineReport
+    estimate : Estimate or None
+        Maximum, standard errors and conditional modes, of a likelihood engine.
 
     Examples
     --------
     >>> import hierlogit as hl
-    >>> fit = model.fit(hl.NUTS(draws=500, seed=1))  # doctest: +SKIP
-    >>> fit.data.posterior["sd_district"].mean()  # doctest: +SKIP
+    >>> fit = hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception")).fit("laplace")
+    >>> round(fit.estimate.log_likelihood, 2)
+    -1297.49
     """
 
     model: Model
-    data: xr.DataTree
-    report: EngineReport
+    estimate: Estimate | None
+
+    def __init__(
+        self,
+        model: Model,
+        data: xr.DataTree | Callable[[], xr.DataTree],
+        report: EngineReport | Callable[[], EngineReport],
+        estimate: Estimate | None = None,
+    ) -> None:
+        self.__dict__.update(model=model, estimate=estimate, _data=data, _report=report)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Fit is immutable: make a new one instead of setting '{name}'.")
+
+    @cached_property
+    def data(self) -> xr.DataTree:
+        """Groups as ArviZ has them."""
+        data: xr.DataTree | Callable[[], xr.DataTree] = self.__dict__["_data"]
+        return data() if callable(data) else data
+
+    @cached_property
+    def report(self) -> EngineReport:
+        """How the estimate came about."""
+        report: EngineReport | Callable[[], EngineReport] = self.__dict__["_report"]
+        return report() if callable(report) else report
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Draws that were not made yet are made now: what makes them holds compiled code's arrays.
+        return (Fit, (self.model, self.data, self.report, self.estimate))
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -123,8 +165,16 @@ class Fit:
         return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.report.findings), repr(self.model)])
 
     def _facts(self) -> list[str]:
-        sizes = self.data["posterior"].sizes
         took = sum(self.report.seconds.values())
+        if self.estimate is not None:
+            found = self.estimate
+            return [
+                f"Fit by {self.report.engine} ({found.method}): log-likelihood {found.log_likelihood:.4f} with "
+                f"{found.n_parameters} parameters, AIC {found.aic:.2f}, BIC {found.bic:.2f}, {self.report.status}, "
+                f"{took:.3f} s",
+                f"  {', '.join(f'{name} {value:.4g}' for name, value in self.report.measures.items())}",
+            ]
+        sizes = self.data["posterior"].sizes
         return [
             f"Fit by {self.report.engine}: {sizes['chain']} chains of {sizes['draw']:,} draws, {self.report.status}, "
             f"{took:.1f} s",
@@ -140,7 +190,9 @@ class Fit:
         )
 
 
-def assemble(model: Model, posterior: xr.Dataset, sample_stats: xr.Dataset | None) -> xr.DataTree:
+def assemble(
+    model: Model, posterior: xr.Dataset, sample_stats: xr.Dataset | None, *, priors: bool = True
+) -> xr.DataTree:
     """Put the groups of a fit together from its draws.
 
     Parameters
@@ -150,6 +202,8 @@ def assemble(model: Model, posterior: xr.Dataset, sample_stats: xr.Dataset | Non
         Draws under the public names, dims (chain, draw, ...).
     sample_stats : xarray.Dataset or None
         The sampler's own statistics.
+    priors : bool
+        Whether the draws come from a posterior, with a density of the prior.
 
     Returns
     -------
@@ -162,11 +216,12 @@ def assemble(model: Model, posterior: xr.Dataset, sample_stats: xr.Dataset | Non
         constant[f"{group.result_name}_of_obs"] = ("obs", group.levels[group.index])
     groups = {
         "posterior": posterior,
-        "log_prior": log_prior(model, posterior),
         "log_likelihood": pointwise_log_likelihood(model, posterior),
         "observed_data": xr.Dataset({model.outcome_name: ("obs", outcome.y.astype(int))}, coords=rows),
         "constant_data": xr.Dataset(constant, coords=rows),
     }
+    if priors:
+        groups["log_prior"] = log_prior(model, posterior)
     if sample_stats is not None:
         groups["sample_stats"] = sample_stats
     return xr.DataTree.from_dict(groups)

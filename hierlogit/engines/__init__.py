@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from ..model import Model
 
 #: Names of engines and where they live; imported when first used.
-ENGINES = {"nuts": ("hierlogit.engines.nuts", "NUTS")}
+ENGINES = {
+    "nuts": ("hierlogit.engines.nuts", "NUTS"),
+    "laplace": ("hierlogit.engines.laplace", "Laplace"),
+    "agq": ("hierlogit.engines.agq", "AGQ"),
+    "map": ("hierlogit.engines.maximum_posterior", "MAP"),
+}
 
 
 @runtime_checkable

@@ -105,10 +105,8 @@ class Problem:
     def evaluate(self, psi: FloatArray) -> Point:
         """Value and gradient at a vector."""
         self.evaluations += 1
-        flat = np.zeros(self._n_flat)
-        flat[self._flat] = psi[self.p :]
         R = self.likelihood.arrangement.triangular
-        found = self.likelihood.evaluate(R @ psi[: self.p], flat)
+        found = self.likelihood.evaluate(R @ psi[: self.p], self.flat_roots(psi))
         gradient = np.concatenate([R.T @ found.dgamma, found.droots[self._flat]])
         value = found.value
         if self._penalised:
@@ -118,6 +116,12 @@ class Problem:
             gradient[: self.p] += dbeta
             gradient[self.p :] += [droots[g][a, b] for g, a, b in self.entries]
         return Point(psi.copy(), value, found.value, gradient, found.settled)
+
+    def flat_roots(self, psi: FloatArray) -> FloatArray:
+        """Roots as compiled code takes them: one after the other, in the order of the layout's factors."""
+        flat = np.zeros(self._n_flat)
+        flat[self._flat] = psi[self.p :]
+        return flat
 
     def roots(self, psi: FloatArray) -> list[FloatArray]:
         """Root of each grouping factor, shape (q, q)."""

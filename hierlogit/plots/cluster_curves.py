@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -241,7 +241,7 @@ def _only(fit: Fit, block: GroupBlock) -> Fit:
     posterior = fit.posterior
     others = [other.result_name for other in fit.model.design.groups if other.name != block.name]
     silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
-    return replace(fit, data=xr.DataTree.from_dict({"posterior": posterior.assign(silent)}))
+    return Fit(fit.model, xr.DataTree.from_dict({"posterior": posterior.assign(silent)}), fit.report)
 
 
 def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:

@@ -256,7 +256,7 @@ def test_a_sampler_that_stops_early_still_gives_its_results(engines, rows, tmp_p
 
     def stop(model: Model, engine: Any = "nuts") -> hl.Fit:
         fit = fitted(model, engine)
-        return replace(fit, report=replace(fit.report, status="interrupted"))
+        return hl.Fit(fit.model, fit.data, replace(fit.report, status="interrupted"))
 
     monkeypatch.setattr(Model, "fit", stop)
     result = run("fit", rows, FORMULA, "-o", tmp_path / "out")

@@ -1,0 +1,192 @@
+"""What Laplace, quadrature and MAP have in common: arrange, search, judge the end, and put a Fit together."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..density.blocks import effect_variances
+from ..density.layout import Arrangement, arrange
+from ..density.marginal import LaplaceLikelihood
+from ..errors import ConvergenceWarning, EngineError
+from ..estimate import Estimate
+from ..findings import Finding
+from ..fit import EngineReport, Fit, Status, versions
+from .problem import Likelihood, Problem
+from .search import Peak, maximise
+from .search_findings import boundary_names, search_findings
+from .start import starting_point
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..model import Model
+
+FloatArray = npt.NDArray[np.float64]
+
+LEAST_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Approach:
+    """How an engine integrates and what it maximises.
+
+    Attributes
+    ----------
+    engine : str
+        The engine's name.
+    method : str
+        How the random effects are integrated out, in words.
+    nodes : int
+        Quadrature nodes in each dimension; 1 for Laplace's method.
+    penalised : bool
+        Whether priors are part of what is maximised.
+    likelihood : callable
+        Arrangement -> Likelihood.
+    """
+
+    engine: str
+    method: str
+    nodes: int
+    penalised: bool
+    likelihood: Callable[[Arrangement], Likelihood]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finished search.
+
+    Attributes
+    ----------
+    problem : Problem
+    peak : Peak
+    laplace : LaplaceLikelihood
+        Evaluated at the peak, for modes, variances and draws.
+    """
+
+    problem: Problem
+    peak: Peak
+    laplace: LaplaceLikelihood
+
+
+def check_draws(engine: str, draws: object, seed: object) -> None:
+    """Refuse options of draws that cannot be used.
+
+    Raises
+    ------
+    EngineError
+    """
+    if not isinstance(draws, Integral) or isinstance(draws, bool) or draws < LEAST_DRAWS:
+        raise EngineError(f"{engine}: draws={draws!r} must be a whole number of at least {LEAST_DRAWS}.")
+    if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32):
+        raise EngineError(f"{engine}: seed={seed!r} must be a whole number from 0 to 2**32 - 1, or None.")
+
+
+def fit_by_likelihood(model: Model, approach: Approach, draws: int, seed: int | None, settings: Mapping[str, Any]) -> Fit:
+    """Maximise, and return a fit whose draws are made when they are first read.
+
+    Parameters
+    ----------
+    model : Model
+    approach : Approach
+    draws : int
+        Draws from the Gaussian approximation at the maximum.
+    seed : int or None
+    settings : mapping
+        The engine's options, for the report.
+    """
+    started = time.perf_counter()
+    likelihood = approach.likelihood(arrange(model.design))
+    arranged = time.perf_counter()
+    problem = Problem(model, likelihood, penalised=approach.penalised)
+    peak = maximise(problem, *starting_point(problem))
+    found = Found(problem, peak, _laplace_at(problem, peak))
+    searched = time.perf_counter()
+    estimate = _estimate(approach, found)
+    findings = search_findings(found, approach)
+    used = secrets.randbits(31) if seed is None else int(seed)
+    _warn(findings)
+
+    @cache
+    def drawn() -> tuple[xr.DataTree, float]:
+        from .gaussian_draws import draw
+
+        return draw(model, found, draws, used, penalised=approach.penalised)
+
+    def report() -> EngineReport:
+        pareto_k = drawn()[1]
+        return EngineReport(
+            engine=approach.engine,
+            exact=False,
+            status=_status(peak, findings),
+            findings=findings,
+            settings=dict(settings),
+            seed=used,
+            measures={
+                "evaluations": float(problem.evaluations),
+                "gradient_norm": peak.gradient_norm,
+                "possible_gain": peak.possible_gain,
+                "pareto_k": pareto_k,
+            },
+            seconds={"arrange": arranged - started, "search": searched - arranged},
+            versions=versions("scipy", "numba"),
+        )
+
+    return Fit(model, lambda: drawn()[0], report, estimate)
+
+
+def _laplace_at(problem: Problem, peak: Peak) -> LaplaceLikelihood:
+    """Laplace's method at the peak: where something else was maximised, evaluated anew from the modes found."""
+    likelihood = problem.likelihood
+    if isinstance(likelihood, LaplaceLikelihood):
+        return likelihood
+    laplace = LaplaceLikelihood(likelihood.arrangement)
+    laplace.work.u[:] = peak.modes
+    R = likelihood.arrangement.triangular
+    laplace.evaluate(R @ peak.point.psi[: problem.p], likelihood.roots)
+    return laplace
+
+
+def _estimate(approach: Approach, found: Found) -> Estimate:
+    problem, peak = found.problem, found.peak
+    design = problem.model.design
+    arrangement, work = found.laplace.arrangement, found.laplace.work
+    variances = effect_variances(arrangement.layout, work)
+    positions = {group.name: at for group, at in zip(design.groups, arrangement.positions, strict=True)}
+    names = [group.name for group in design.groups]
+    return Estimate(
+        method=approach.method,
+        nodes=approach.nodes,
+        penalised=approach.penalised,
+        log_likelihood=peak.point.log_likelihood,
+        beta=peak.point.psi[: problem.p],
+        roots=dict(zip(names, problem.roots(peak.point.psi), strict=True)),
+        covariance=peak.covariance,
+        entries=tuple((names[g], a, b) for g, a, b in problem.entries),
+        boundary=boundary_names(problem, peak),
+        modes={name: work.b[at] for name, at in positions.items()},
+        conditional_sds={name: np.sqrt(variances[at]) for name, at in positions.items()},
+        n_parameters=len(problem),
+        n_rows=design.n_rows,
+    )
+
+
+def _status(peak: Peak, findings: tuple[Finding, ...]) -> Status:
+    if any(finding.severity == "error" for finding in findings):
+        return "failed"
+    return "check" if any(finding.severity == "warning" for finding in findings) else "converged"
+
+
+def _warn(findings: tuple[Finding, ...]) -> None:
+    said = [f"{finding.evidence} {finding.remedy}" for finding in findings if finding.severity != "note"]
+    if said:
+        warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=5)

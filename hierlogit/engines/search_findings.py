@@ -1,0 +1,164 @@
+"""The end of a search -> findings: what stands at a boundary, what the data do not determine, where Laplace is off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..density.quadrature import QuadratureLikelihood
+from ..findings import Finding
+from ..table import listed
+
+if TYPE_CHECKING:
+    from .likelihood import Approach, Found
+    from .problem import Problem
+    from .search import Peak
+
+FloatArray = npt.NDArray[np.float64]
+
+#: A correlation counts as 1 or -1 from here on.
+NEARLY_ONE = 1 - 1e-6
+#: A standard error above this, on the logit scale for one sd of the column, is looked into.
+WIDE = 8.0
+#: A step along a direction of the fixed effects, in logits for one sd of a column, that should cost log-likelihood.
+FAR = 5.0
+#: What that step costs at least if the data determine the direction.
+COST = 0.1
+#: Laplace's log-likelihood may differ by this from that of quadrature, in all and for a cluster.
+LAPLACE_ERROR, LAPLACE_ERROR_PER_CLUSTER = 1.0, 0.02
+#: Nodes for that comparison, by the number of effects.
+CHECK_NODES = {1: 15, 2: 7, 3: 5}
+
+
+def search_findings(found: Found, approach: Approach) -> tuple[Finding, ...]:
+    """What is to be said of the end of a search, with advice."""
+    problem, peak = found.problem, found.peak
+    findings = _not_a_maximum(peak)
+    findings += _flat_directions(problem, peak, approach)
+    names = boundary_names(problem, peak)
+    if names:
+        findings.append(
+            Finding(
+                "singular",
+                "note",
+                f"The maximum is at a boundary: {'; '.join(names)}.",
+                "The data show no more variation there than chance gives; standard errors are of the other parameters. "
+                "Leave the term out, or use NUTS or MAP, whose priors keep estimates off the boundary.",
+            )
+        )
+    if approach.nodes == 1:
+        findings += _laplace_error(found, approach)
+    # So that the work arrays hold the peak again.
+    problem.evaluate(peak.point.psi)
+    return tuple(findings)
+
+
+def boundary_names(problem: Problem, peak: Peak) -> tuple[str, ...]:
+    """Names of sds that are zero and of correlations that are 1 or -1."""
+    names = []
+    for group, root in zip(problem.model.design.groups, problem.roots(peak.point.psi), strict=True):
+        sd = np.sqrt((root**2).sum(axis=1))
+        name = group.result_name
+        names += [f"sd_{name}[{effect}] = 0" for effect, value in zip(group.effects, sd, strict=True) if value == 0]
+        for members in group.sets:
+            moving = [i for i in members if sd[i] > 0]
+            pairs = [(i, j) for i in moving for j in moving if i < j]
+            ones = [(i, j, root[i] @ root[j] / (sd[i] * sd[j])) for i, j in pairs]
+            ones = [(i, j, r) for i, j, r in ones if abs(r) > NEARLY_ONE]
+            names += [f"cor_{name}[{group.effects[i]}, {group.effects[j]}] = {np.sign(r):.0f}" for i, j, r in ones]
+            if not ones and any(root[i, i] == 0 for i in moving):
+                names.append(f"the covariance matrix of {listed([group.effects[i] for i in moving])} by {name}")
+    return tuple(names)
+
+
+def _not_a_maximum(peak: Peak) -> list[Finding]:
+    if peak.converged:
+        return []
+    if not peak.point.settled:
+        evidence = "The modes of the random effects were not found."
+    elif not peak.positive:
+        evidence = "The log-likelihood does not fall in every direction from where the search ended."
+    else:
+        evidence = f"The log-likelihood could still rise by about {peak.possible_gain:.2g} from where the search ended."
+    far = not peak.positive or peak.possible_gain > 1e-2
+    return [
+        Finding(
+            "not_converged",
+            "error" if far else "warning",
+            evidence,
+            "Look for predictors on extreme scales, separated outcomes, or random terms with hardly any information; "
+            "MAP, whose priors bound the estimates, is the next thing to try.",
+        )
+    ]
+
+
+def _flat_directions(problem: Problem, peak: Peak, approach: Approach) -> list[Finding]:
+    """Fixed effects that can move far at no cost: the outcome is separated, wholly or nearly, by their columns."""
+    if approach.penalised or not problem.p:
+        return []
+    labels, sds = problem.model.design.fixed_effects, problem.model.design.column_sds
+    if peak.positive:
+        errors = np.sqrt(np.diag(peak.covariance)[: problem.p]) * sds
+        suspects = np.flatnonzero(errors > WIDE)
+    else:
+        suspects = np.arange(problem.p)
+    flat = []
+    for k in suspects:
+        direction = _steepest_to(problem, peak, int(k))
+        costs = []
+        for sign in (1.0, -1.0):
+            moved = problem.evaluate(peak.point.psi + sign * FAR / sds[k] * direction)
+            costs.append(peak.point.value - moved.value)
+        if min(costs) < COST:
+            flat.append((labels[k], min(costs)))
+    if not flat:
+        return []
+    named = listed([label for label, _ in flat])
+    return [
+        Finding(
+            "separation",
+            "warning",
+            f"The data do not bound {named}: moving by {FAR:g} logits for one sd of the column changes the "
+            f"log-likelihood by {max(cost for _, cost in flat):.2g}. Some combination of predictors separates the two "
+            "outcomes, so the maximum lies at infinity.",
+            "Use hl.MAP(), whose priors bound the coefficients, or NUTS; or merge levels that have one outcome only.",
+        )
+    ]
+
+
+def _steepest_to(problem: Problem, peak: Peak, k: int) -> FloatArray:
+    """How all parameters move along the ridge when the coefficient k moves by 1."""
+    direction = np.zeros(len(problem))
+    if peak.positive and peak.covariance[k, k] > 0:
+        direction[:] = peak.covariance[:, k] / peak.covariance[k, k]
+    direction[k] = 1.0
+    return direction
+
+
+def _laplace_error(found: Found, approach: Approach) -> list[Finding]:
+    """Compare with quadrature at the same parameters, where one factor with few effects makes it possible."""
+    layout = found.laplace.arrangement.layout
+    groups = found.problem.model.design.groups
+    if len(groups) != 1 or int(layout.q[0]) not in CHECK_NODES:
+        return []
+    nodes = CHECK_NODES[int(layout.q[0])]
+    finer = QuadratureLikelihood(found.laplace.arrangement, nodes)
+    finer.work.u[:] = found.laplace.work.u
+    R = found.laplace.arrangement.triangular
+    value = finer.evaluate(R @ found.peak.point.psi[: found.problem.p], found.laplace.roots).value
+    off = value - found.peak.point.log_likelihood
+    allowed = max(LAPLACE_ERROR, LAPLACE_ERROR_PER_CLUSTER * len(groups[0].levels))
+    if abs(off) < allowed:
+        return []
+    return [
+        Finding(
+            "laplace",
+            "warning",
+            f"Laplace's approximation of the log-likelihood is off by {off:+.1f}: it is "
+            f"{found.peak.point.log_likelihood:.1f}, and {value:.1f} by quadrature with {nodes} nodes at the same "
+            "parameters. Clusters with few rows and large effects cause this, and bias the sds.",
+            f'Use hl.AGQ(nodes=25){" or NUTS" if not approach.penalised else ", hl.MAP(nodes=25) or NUTS"}.',
+        )
+    ]
