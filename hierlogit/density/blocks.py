@@ -553,38 +553,22 @@ def effect_variances(layout: Layout, work: Work) -> FloatArray:
 
 
 @njit(cache=True, error_model="numpy", fastmath=SUMS)
-def spread_effects(l: Layout, w: Work, roots_of_inverse: FloatArray, noise: FloatArray) -> None:
-    """Turn rows of standard normal numbers into draws from ``N(0, H^-1)``, in place.
-
-    `roots_of_inverse` holds Cholesky factors of the inverses of the Schur complements.
-    """
+def spread_effects(l: Layout, w: Work, x: FloatArray) -> None:
+    """Turn standard normal numbers into a draw from ``N(0, H^-1)``, in place; ``w.dense`` holds Cholesky factors."""
     q, base = l.q[0], first_columns(l)
-    for s in range(len(noise)):
-        x = noise[s]
-        for part in range(len(l.part_start) - 1):
-            F, size = roots_of_inverse[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
-            own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
-            for i in range(size - 1, -1, -1):
-                row, total = F[i * size : (i + 1) * size], 0.0
-                for k in range(i + 1):
-                    total += row[k] * own[k]
-                own[i] = total
-            for j in range(l.part_start[part], l.part_start[part + 1]):
-                level = x[j * q : (j + 1) * q]
-                _backward(w.root_own[j * q * q : (j + 1) * q * q], q, level, 1)
-                cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
-                for a in range(q):
-                    row, total = w.solved_pair[l.matrix_at[j] + a * len(cols) :], 0.0
-                    for k in range(len(cols)):
-                        total += row[k] * x[base + cols[k]]
-                    level[a] -= total
-
-
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
-def roots_of_dense(l: Layout, w: Work) -> FloatArray:
-    """Cholesky factors of the matrices in ``w.dense``, the lower triangles of a copy."""
-    made = w.dense.copy()
     for part in range(len(l.part_start) - 1):
-        size = l.col_start[part + 1] - l.col_start[part]
-        cholesky(made[l.dense_at[part] : l.dense_at[part + 1]], size)
-    return made
+        S, size = w.dense[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
+        own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
+        for i in range(size - 1, -1, -1):
+            own[i] /= S[i * size + i]
+            for k in range(i):
+                own[k] -= S[i * size + k] * own[i]
+        for j in range(l.part_start[part], l.part_start[part + 1]):
+            level = x[j * q : (j + 1) * q]
+            _backward(w.root_own[j * q * q : (j + 1) * q * q], q, level, 1)
+            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            for a in range(q):
+                row, total = w.solved_pair[l.matrix_at[j] + a * len(cols) :], 0.0
+                for k in range(len(cols)):
+                    total += row[k] * x[base + cols[k]]
+                level[a] -= total

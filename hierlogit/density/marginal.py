@@ -38,6 +38,7 @@ from .blocks import (
     solve_dense,
     solve_first,
     solve_last,
+    spread_effects,
     sum_products,
 )
 from .layout import Arrangement, Layout
@@ -440,6 +441,15 @@ class LaplaceLikelihood:
         value = float(work.value.sum() - 0.5 * work.logarithm.sum()) + self.arrangement.log_coefficients
         return Evaluation(value, dgamma, droots, bool(work.gain.max() <= SETTLED))
 
+    def factorise(self) -> None:
+        """Leave the Cholesky factors of the last evaluation's H in the work arrays, in place of its inverse."""
+        layout, work = self.arrangement.layout, self.work
+        sum_products(layout, work, self._small)
+        eliminate(layout, work, self.roots, self._small)
+        factorise_dense(layout, work, self._small)
+        for part in self._large:
+            part.factorise(layout, work, self.roots)
+
 
 class Evaluated(Protocol):
     """A likelihood that has been evaluated, with the factorisation at its point."""
@@ -508,7 +518,7 @@ class _LargePart:
         joint_log_density(l, w, roots, eta, part)
         current = False
         if not self._inverted:
-            self._factorise(l, w, roots)
+            self.factorise(l, w, roots)
             current = True
         before = np.inf
         for _ in range(MOST_STEPS):
@@ -517,7 +527,7 @@ class _LargePart:
             gain = w.gain[part[0]] = product(l, part[0], w.slope, w.step)
             done = not gain > ENOUGH
             if not current and (done or gain > self.STALE * before):
-                self._factorise(l, w, roots)
+                self.factorise(l, w, roots)
                 current = True
                 continue
             if done:
@@ -526,7 +536,8 @@ class _LargePart:
             ascend(l, w, roots, eta, part)
             current = False
 
-    def _factorise(self, l: Layout, w: Work, roots: FloatArray) -> None:
+    def factorise(self, l: Layout, w: Work, roots: FloatArray) -> None:
+        """Assemble the Schur complement at the current effects and factorise it."""
         from scipy.linalg.lapack import dpotrf
 
         sum_products(l, w, self._part)
@@ -559,3 +570,55 @@ def _mirror(A: FloatArray) -> None:
     for i in range(len(A)):
         for j in range(i):
             A[j, i] = A[i, j]
+
+
+@njit(cache=True, error_model="numpy")
+def draw_effects(
+    l: Layout,
+    w: Work,
+    gammas: FloatArray,
+    roots: FloatArray,
+    starts: FloatArray,
+    noise: FloatArray,
+    renewed: bool,
+    eta: FloatArray,
+    joint: FloatArray,
+    logarithms: FloatArray,
+) -> None:
+    """Draw effects from the Gaussian at their conditional mode, for each draw of the parameters.
+
+    With `renewed`, mode and H are those of each draw. Without, the mode is one step from `starts` and H the one whose
+    Cholesky factors are in the work arrays: for models in which factorising is dear and parameters are known well.
+
+    Parameters
+    ----------
+    gammas : shape (draws, p)
+    roots : shape (draws, flat roots)
+    starts : shape (draws, effects)
+        Replaced by the draws of the standardised effects.
+    noise : shape (draws, effects)
+        Standard normal numbers, used up.
+    eta : shape (n,)
+        Scratch.
+    joint, logarithms : shape (draws,)
+        Joint log density at the draws and ``log|H|``, written.
+    """
+    parts = np.arange(len(l.part_start) - 1)
+    for s in range(len(gammas)):
+        fixed_predictor(l, gammas[s], eta)
+        w.u[:] = starts[s]
+        if renewed:
+            settle(l, w, roots[s], eta, parts)
+        else:
+            joint_log_density(l, w, roots[s], eta, parts)
+            slope_of(l, w, roots[s], parts)
+            solve_first(l, w, parts, w.step)
+            solve_dense(l, w, parts, w.step)
+            solve_last(l, w, parts, w.step)
+            w.u[:] += w.step
+        logarithms[s] = w.logarithm.sum()
+        spread_effects(l, w, noise[s])
+        w.u[:] += noise[s]
+        joint_log_density(l, w, roots[s], eta, parts)
+        joint[s] = w.value.sum()
+        starts[s] = w.u

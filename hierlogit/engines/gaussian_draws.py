@@ -1,42 +1,65 @@
 """A maximum -> draws: the Gaussian approximation of parameters and effects there, and how far it can be trusted.
 
-Parameters are drawn on the scale on which they are unbounded, the logarithm of the roots' diagonals; the effects given
-them from the Gaussian at their mode, which moves with the parameters. The ratio of the exact joint density to that of
+The diagonals of the roots are drawn on the scale of their logarithms where they are known well, and as they are, up to
+their signs, where they may be zero; the effects given them from the Gaussian at their mode, which moves with them. The ratio of the exact joint density to that of
 the draws has a Pareto shape k-hat, the smaller the better (Vehtari et al. 2024, Journal of Machine Learning Research 25).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..density.blocks import joint_log_density, make_work, roots_of_dense, spread_effects
-from ..density.marginal import fixed_predictor
+from ..density.marginal import draw_effects
 from ..density.prior import point_log_prior
 from ..fit import assemble
 
 if TYPE_CHECKING:
+    from ..density.layout import Layout
     from ..grouping import GroupBlock
     from ..model import Model
     from .likelihood import Found
     from .problem import Problem
+    from .search import Peak
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Rows times draws evaluated for k-hat: bounds its time to about a second.
+#: Rows times draws evaluated for k-hat: bounds its time to a few seconds.
 ROWS_EVALUATED = 5 * 10**7
 LEAST_WEIGHTED = 100
+#: A diagonal entry whose standard error is below this share of it is drawn as a logarithm.
+WELL_KNOWN = 0.4
+#: Operations that factorising anew for every draw may cost; above it the effects' spread is that at the maximum.
+AFFORDABLE = 2 * 10**10
 
 
-def draw(model: Model, found: Found, draws: int, seed: int, *, penalised: bool) -> tuple[xr.DataTree, float]:
-    """Draws in ArviZ's groups, and the Pareto k-hat of their importance weights.
+@dataclass(frozen=True)
+class Sample:
+    """Draws as plain arrays.
+
+    Attributes
+    ----------
+    psi : ndarray, shape (draws, parameters)
+    u : ndarray, shape (draws, effects)
+        Standardised effects, in the order of the layout.
+    log_ratio : ndarray, shape (draws,)
+        Logarithm of the exact joint density over that of the draws, up to a constant.
+    """
+
+    psi: FloatArray
+    u: FloatArray
+    log_ratio: FloatArray
+
+
+def sample(found: Found, draws: int, seed: int, *, penalised: bool) -> Sample:
+    """Draw parameters and effects; the first draws are the same however many there are.
 
     Parameters
     ----------
-    model : Model
     found : Found
         The finished search.
     draws : int
@@ -44,39 +67,94 @@ def draw(model: Model, found: Found, draws: int, seed: int, *, penalised: bool) 
     penalised : bool
         Whether the density approximated has the priors in it.
     """
-    rng = np.random.default_rng(seed)
+    of_parameters, of_effects = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2))
     problem, peak, laplace = found.problem, found.peak, found.laplace
-    layout = laplace.arrangement.layout
+    layout, work, R = laplace.arrangement.layout, laplace.work, laplace.arrangement.triangular
     free = np.flatnonzero(peak.free)
-    logged = _logged(problem, free, peak.point.psi)
+    logged = _logged(problem, peak, free)
     # Derivative of the unbounded parameters in the parameters: 1 / L_ii for those that are logarithms.
     rate = np.where(logged, 1.0 / np.where(logged, peak.point.psi[free], 1.0), 1.0)
     covariance = peak.covariance[np.ix_(free, free)] * np.outer(rate, rate)
     if not np.all(np.isfinite(covariance)):
         covariance = np.zeros_like(covariance)  # no maximum: the report says so, and draws would only pretend
-    noise = rng.standard_normal((draws, len(free)))
+    noise = of_parameters.standard_normal((draws, len(free)))
     steps = noise @ _root(covariance).T
     psi = np.repeat(peak.point.psi[None], draws, axis=0)
     moved = psi[:, free] + steps
     moved[:, logged] = peak.point.psi[free][logged] * np.exp(steps[:, logged])
     psi[:, free] = moved
+    psi = _without_signs(problem, psi)
 
-    effects_noise = rng.standard_normal((draws, len(peak.modes)))
-    shares = (effects_noise**2).sum(axis=1)
-    spread_effects(layout, laplace.work, roots_of_dense(layout, laplace.work), effects_noise)
-    u = peak.modes + steps @ (peak.moves[:, free] / rate).T + effects_noise
+    u = peak.modes + steps @ (peak.moves[:, free] / rate).T
+    effects_noise = of_effects.standard_normal((draws, len(peak.modes)))
+    proposal = -0.5 * ((noise**2).sum(axis=1) + (effects_noise**2).sum(axis=1))
+    joint, logarithms = np.empty(draws), np.empty(draws)
+    flat = np.stack([problem.flat_roots(one) for one in psi])
+    work.u[:] = peak.modes
+    laplace.factorise()
+    draw_effects(
+        layout,
+        work,
+        np.ascontiguousarray(psi[:, : problem.p] @ R.T),
+        flat,
+        u,
+        effects_noise,
+        draws * _operations(layout) < AFFORDABLE,
+        np.empty(len(layout.y)),
+        joint,
+        logarithms,
+    )
+    if penalised:
+        joint += [_log_prior(problem, one, free[logged]) for one in psi]
+    return Sample(psi, u, joint - proposal - 0.5 * logarithms)
 
-    roots = _roots(problem, psi)
-    posterior = _posterior(model, psi[:, : problem.p], roots, u, laplace.arrangement.positions)
-    weighted = min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // max(len(layout.y), 1)))
-    proposal = -0.5 * ((noise**2).sum(axis=1) + shares)[:weighted]
-    target = _joint(found, psi[:weighted], u[:weighted], penalised=penalised, logged=free[logged])
-    tree = assemble(model, posterior, None, priors=penalised)
-    return tree, _pareto_k(target - proposal)
+
+def _operations(layout: Layout) -> float:
+    """Operations of one assembly and factorisation, roughly."""
+    rows = 20.0 * len(layout.y) * float(layout.q.sum()) ** 2
+    pairs = float((np.diff(layout.matrix_at).astype(float) ** 2).sum())
+    dense = float((np.diff(layout.col_start).astype(float) ** 3).sum()) / 3
+    return rows + pairs + dense
 
 
-def _logged(problem: Problem, free: npt.NDArray[np.intp], psi: FloatArray) -> npt.NDArray[np.bool_]:
-    return np.array([k in problem.diagonal and psi[k] > 0 for k in free], dtype=bool)
+def weighted_draws(found: Found, draws: int) -> int:
+    """How many of the draws k-hat is computed of."""
+    return min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // len(found.laplace.arrangement.layout.y)))
+
+
+def pareto_k(drawn: Sample) -> float:
+    """Pareto shape of the importance weights, by Pareto-smoothed importance sampling."""
+    from arviz_stats.base import array_stats
+
+    shape = float(array_stats.psislw(drawn.log_ratio)[1])
+    return shape if np.isfinite(shape) else np.inf
+
+
+def groups_of(model: Model, found: Found, drawn: Sample, *, penalised: bool) -> xr.DataTree:
+    """Draws in ArviZ's groups."""
+    problem = found.problem
+    roots = _roots(problem, drawn.psi)
+    posterior = _posterior(model, drawn.psi[:, : problem.p], roots, drawn.u, found.laplace.arrangement.positions)
+    return assemble(model, posterior, None, priors=penalised)
+
+
+def _logged(problem: Problem, peak: Peak, free: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which of the free parameters are drawn as logarithms."""
+    psi = peak.point.psi
+    with np.errstate(invalid="ignore"):
+        known = np.sqrt(np.diag(peak.covariance)) < WELL_KNOWN * psi
+    return np.array([k in problem.diagonal and known[k] for k in free], dtype=bool)
+
+
+def _without_signs(problem: Problem, psi: FloatArray) -> FloatArray:
+    """Turn the columns of the roots so that no diagonal entry is negative, which leaves the model the same."""
+    turned = psi.copy()
+    for k, (g, a, b) in enumerate(problem.entries):
+        if a == b:
+            negative = psi[:, problem.p + k] < 0
+            column = [problem.p + i for i, (h, _, c) in enumerate(problem.entries) if h == g and c == a]
+            turned[np.ix_(negative, column)] *= -1.0
+    return turned
 
 
 def _root(covariance: FloatArray) -> FloatArray:
@@ -122,26 +200,6 @@ def _correlations(group: GroupBlock, L: FloatArray, sd: FloatArray) -> FloatArra
     return R
 
 
-def _joint(
-    found: Found, psi: FloatArray, u: FloatArray, *, penalised: bool, logged: npt.NDArray[np.intp]
-) -> FloatArray:
-    """Log joint density of data, parameters and standardised effects, on the scale of the draws, up to a constant."""
-    problem, arrangement = found.problem, found.laplace.arrangement
-    layout = arrangement.layout
-    work = make_work(layout)
-    eta = np.empty(len(layout.y))
-    parts = np.arange(len(layout.part_start) - 1)
-    values = np.empty(len(psi))
-    for s in range(len(psi)):
-        fixed_predictor(layout, arrangement.triangular @ psi[s, : problem.p], eta)
-        work.u[:] = u[s]
-        joint_log_density(layout, work, problem.flat_roots(psi[s]), eta, parts)
-        values[s] = work.value.sum()
-        if penalised:
-            values[s] += _log_prior(problem, psi[s], logged)
-    return values
-
-
 def _log_prior(problem: Problem, psi: FloatArray, logged: npt.NDArray[np.intp]) -> float:
     """Log prior density of one draw, turned from (sd, correlation) to the scale of the draws.
 
@@ -159,10 +217,3 @@ def _log_prior(problem: Problem, psi: FloatArray, logged: npt.NDArray[np.intp]) 
                 value += float((np.arange(q, 0, -1) * np.log(diagonal)).sum() - q * np.log(sd).sum())
     return value + float(np.log(psi[logged]).sum())
 
-
-def _pareto_k(log_weights: FloatArray) -> float:
-    from arviz_stats.base import array_stats
-
-    if not np.all(np.isfinite(log_weights)) or np.ptp(log_weights) == 0:
-        return float("nan")
-    return float(array_stats.psislw(log_weights)[1])

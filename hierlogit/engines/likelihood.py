@@ -21,6 +21,7 @@ from ..errors import ConvergenceWarning, EngineError
 from ..estimate import Estimate
 from ..findings import Finding
 from ..fit import EngineReport, Fit, Status, versions
+from .gaussian_draws import Sample, groups_of, pareto_k, sample, weighted_draws
 from .problem import Likelihood, Problem
 from .search import Peak, maximise
 from .search_findings import boundary_names, search_findings
@@ -117,13 +118,13 @@ def fit_by_likelihood(model: Model, approach: Approach, draws: int, seed: int | 
     _warn(findings)
 
     @cache
-    def drawn() -> tuple[xr.DataTree, float]:
-        from .gaussian_draws import draw
+    def drawn(count: int) -> Sample:
+        return sample(found, count, used, penalised=approach.penalised)
 
-        return draw(model, found, draws, used, penalised=approach.penalised)
+    def data() -> xr.DataTree:
+        return groups_of(model, found, drawn(draws), penalised=approach.penalised)
 
     def report() -> EngineReport:
-        pareto_k = drawn()[1]
         return EngineReport(
             engine=approach.engine,
             exact=False,
@@ -135,13 +136,13 @@ def fit_by_likelihood(model: Model, approach: Approach, draws: int, seed: int | 
                 "evaluations": float(problem.evaluations),
                 "gradient_norm": peak.gradient_norm,
                 "possible_gain": peak.possible_gain,
-                "pareto_k": pareto_k,
+                "pareto_k": pareto_k(drawn(weighted_draws(found, draws))),
             },
             seconds={"arrange": arranged - started, "search": searched - arranged},
             versions=versions("scipy", "numba"),
         )
 
-    return Fit(model, lambda: drawn()[0], report, estimate)
+    return Fit(model, data, report, estimate)
 
 
 def _laplace_at(problem: Problem, peak: Peak) -> LaplaceLikelihood:

@@ -11,9 +11,10 @@ from ..density.quadrature import QuadratureLikelihood
 from ..findings import Finding
 from ..table import listed
 
+from .problem import Problem
+
 if TYPE_CHECKING:
     from .likelihood import Approach, Found
-    from .problem import Problem
     from .search import Peak
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,8 +27,8 @@ WIDE = 8.0
 FAR = 5.0
 #: What that step costs at least if the data determine the direction.
 COST = 0.1
-#: Laplace's log-likelihood may differ by this from that of quadrature, in all and for a cluster.
-LAPLACE_ERROR, LAPLACE_ERROR_PER_CLUSTER = 1.0, 0.02
+#: How far quadrature may move an estimate of Laplace's method, in standard errors.
+LAPLACE_ERROR = 0.5
 #: Nodes for that comparison, by the number of effects.
 CHECK_NODES = {1: 15, 2: 7, 3: 5}
 
@@ -146,19 +147,22 @@ def _laplace_error(found: Found, approach: Approach) -> list[Finding]:
     nodes = CHECK_NODES[int(layout.q[0])]
     finer = QuadratureLikelihood(found.laplace.arrangement, nodes)
     finer.work.u[:] = found.laplace.work.u
-    R = found.laplace.arrangement.triangular
-    value = finer.evaluate(R @ found.peak.point.psi[: found.problem.p], found.laplace.roots).value
-    off = value - found.peak.point.log_likelihood
-    allowed = max(LAPLACE_ERROR, LAPLACE_ERROR_PER_CLUSTER * len(groups[0].levels))
-    if abs(off) < allowed:
+    there = Problem(found.problem.model, finer, penalised=approach.penalised).evaluate(found.peak.point.psi)
+    # One Newton step of quadrature from Laplace's maximum, with Laplace's curvature.
+    step = np.nan_to_num(found.peak.covariance) @ there.gradient
+    errors = np.sqrt(np.maximum(np.nan_to_num(np.diag(found.peak.covariance)), 0.0))
+    moves = np.divide(np.abs(step), errors, out=np.zeros_like(step), where=errors > 0)
+    if moves.max(initial=0.0) < LAPLACE_ERROR:
         return []
+    off = there.log_likelihood - found.peak.point.log_likelihood
+    better = "hl.MAP(nodes=25)" if approach.penalised else "hl.AGQ(nodes=25)"
     return [
         Finding(
             "laplace",
             "warning",
-            f"Laplace's approximation of the log-likelihood is off by {off:+.1f}: it is "
-            f"{found.peak.point.log_likelihood:.1f}, and {value:.1f} by quadrature with {nodes} nodes at the same "
-            "parameters. Clusters with few rows and large effects cause this, and bias the sds.",
-            f'Use hl.AGQ(nodes=25){" or NUTS" if not approach.penalised else ", hl.MAP(nodes=25) or NUTS"}.',
+            f"Laplace's approximation is poor here: quadrature with {nodes} nodes moves an estimate by about "
+            f"{moves.max():.1f} standard errors, and the log-likelihood at these parameters by {off:+.1f}. Clusters with "
+            "few rows and large effects cause this.",
+            f"Use {better} or NUTS.",
         )
     ]
