@@ -9,11 +9,11 @@ weights omega, the likelihood of an outer level is a sum over nodes for v of pro
     f_j(u, v) = l_j(u, v) - u^2 / 2,  with its mode u_j(v) and h = -d^2 f_j / d u^2 there
 
 (Rabe-Hesketh, Skrondal and Pickles 2005, Journal of Econometrics 128: 301-323; Pinheiro and Chao 2006, Journal of
-Computational and Graphical Statistics 15: 58-81). Inner nodes are placed anew at each outer node. Outer nodes are placed
-by the mode of all effects together, with ``sd^-2`` its Schur complement; so one node is Laplace's method.
+Computational and Graphical Statistics 15: 58-81). Inner nodes are placed anew at each outer node, and the outer ones
+by the mode of all effects together, with ``sd^-2`` the Schur complement there; so one node is Laplace's method.
 
-The gradient is that of this sum itself, not of the integral: inner nodes and outer nodes move with the parameters, since
-modes and curvatures do, and the derivatives go through all of them.
+The gradient is that of this sum itself, not of the integral: nodes of both levels move with the parameters, since
+modes and curvatures do, and derivatives are taken through all of them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ FloatArray = npt.NDArray[np.float64]
 #: that it leaves is of the order of the square.
 SHORT = 1e-12
 MOST_STEPS = 100
-#: Probabilities kept from the value for the gradient, at most, unless one outer node needs more: 256 KiB.
-KEPT = 32768
+#: Numbers that may be kept of the rows of an inner level, from its value for its gradient, unless one outer node needs
+#: more: 2 MiB.
+KEPT = 262144
 
 
 @njit(cache=True, error_model="numpy", fastmath=SUMS)
@@ -397,7 +398,7 @@ def _move_outer_nodes(
     """Add to the gradient what comes through the places of the outer nodes.
 
     Given the derivatives of each outer level's log-likelihood in the mode of v and in ``sd = S^-1/2``, where
-    ``S = 1 + z'Wz - sum_j B_j^2 / D_j`` in blocks of ``H``, and the mode of all effects solves ``A' residual = u``.
+    ``S = C - sum_j B_j^2 / D_j`` in blocks of ``H``, and the mode of all effects solves ``A' residual = u``.
     """
     n, base = len(l.y), first_columns(l)
     s, g = roots[0], roots[1]
@@ -495,8 +496,8 @@ class NestedQuadratureLikelihood:
 def _check_nested(layout: Layout) -> None:
     """Refuse anything but two nested factors of one effect each.
 
-    The factor with more levels comes first in a layout. A part of rows that share levels then has one level of the other
-    factor if and only if the first is nested in it; where each has one level, either may be called the outer one.
+    The factor with more levels comes first in a layout. A part of rows that share levels has one level of the other
+    factor if and only if the first is nested in it; where it has one level of each, either may be called the outer one.
     """
     widths = [int(width) for width in layout.q]
     allowed = (
