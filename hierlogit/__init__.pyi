@@ -10,9 +10,11 @@ from .estimate import Estimate as Estimate
 from .fit import EngineReport as EngineReport
 from .fit import Fit as Fit
 from .grid import datagrid as datagrid
+from .integration import quadrature_check as quadrature_check
 from .model import Model as Model
 from .predict import posterior_predictive as posterior_predictive
 from .predict import predictions as predictions
+from .side_by_side import agreement as agreement
 from .simulation import prior_predictive as prior_predictive
 from .storage import load as load
 from .tables import odds_ratios as odds_ratios

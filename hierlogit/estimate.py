@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from .design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,8 +37,8 @@ class Estimate:
     roots : mapping of str to ndarray, shape (q, q)
         By grouping factor, the lower triangular root L of the covariance matrix ``L L'`` of its effects.
     covariance : ndarray, shape (m, m)
-        Covariance matrix of the fixed effects and the free entries of the roots, from the observed information. Rows and
-        columns of what stands at a boundary are zero; not a number where the information is not positive definite.
+        Covariance matrix of the fixed effects and the free entries of the roots, from the observed information. Rows
+        and columns of what stands at a boundary are zero; not a number where the information is not positive definite.
     entries : tuple of (str, int, int), length m - p
         Grouping factor, row and column of each entry of a root.
     boundary : tuple of str
@@ -122,12 +125,48 @@ class Estimate:
         for column, (name, a, b) in enumerate(self.entries):
             root = self.roots[name].astype(complex)
             root[a, b] += 1j * step
-            for row, (group, i, j) in enumerate(places):
-                if group == name:
+            for row, (owner, i, j) in enumerate(places):
+                if owner == name:
                     jacobian[row, column] = _spread(root, i, j).imag / step
         p = len(self.beta)
         covariance: FloatArray = jacobian @ self.covariance[p:, p:] @ jacobian.T
         return places, values, covariance
+
+
+def to_dataset(estimate: Estimate) -> xr.Dataset:
+    """Put an estimate into arrays and attributes that a file can hold.
+
+    See Also
+    --------
+    from_dataset : the way back.
+    """
+    import xarray as xr
+
+    variables: dict[str, Any] = {"beta": ("p", estimate.beta), "covariance": (("m", "n"), estimate.covariance)}
+    for k, name in enumerate(estimate.roots):
+        variables[f"root_{k}"] = ((f"effect_{k}", f"effect_{k}_bis"), estimate.roots[name])
+        variables[f"modes_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.modes[name])
+        variables[f"conditional_sds_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.conditional_sds[name])
+    plain = {name: getattr(estimate, name) for name in _PLAIN}
+    return xr.Dataset(variables, attrs={"estimate": json.dumps({**plain, "groups": list(estimate.roots)})})
+
+
+def from_dataset(stored: xr.Dataset) -> Estimate:
+    """Read what `to_dataset` wrote."""
+    record = json.loads(stored.attrs["estimate"])
+    groups = record.pop("groups")
+    record["entries"] = tuple((str(name), int(a), int(b)) for name, a, b in record["entries"])
+    record["boundary"] = tuple(record["boundary"])
+    by_group: dict[str, Any] = {
+        field: {name: stored[f"{variable}_{k}"].to_numpy() for k, name in enumerate(groups)}
+        for field, variable in (("roots", "root"), ("modes", "modes"), ("conditional_sds", "conditional_sds"))
+    }
+    beta, covariance = stored["beta"].to_numpy(), stored["covariance"].to_numpy()
+    return Estimate(beta=beta, covariance=covariance, **by_group, **record)
+
+
+#: Attributes of an estimate that are no arrays.
+_PLAIN = ("method", "nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
 
 
 def _spread(root: npt.NDArray[np.generic], i: int, j: int) -> complex:

@@ -162,7 +162,9 @@ class Fit:
         return write_fit(self, Path(path))
 
     def __repr__(self) -> str:
-        return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.report.findings), repr(self.model)])
+        plain = self.estimate is not None and not self.estimate.penalised
+        model = self.model.without_priors() if plain else repr(self.model)
+        return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.report.findings), model])
 
     def _facts(self) -> list[str]:
         took = sum(self.report.seconds.values())

@@ -50,8 +50,14 @@ class Interval:
     @property
     def columns(self) -> tuple[str, str]:
         """Names of the two ends, for whole percents as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
-        percent = f"{100 * self.prob:g}".replace(".", "_")
-        return f"{self.kind}{percent}_lb", f"{self.kind}{percent}_ub"
+        return end_names(self.kind, self.prob)
+
+    @property
+    def quantile(self) -> float:
+        """Standard normal quantile at the upper end of an equal-tailed interval."""
+        from scipy.special import ndtri
+
+        return float(ndtri(0.5 + self.prob / 2))
 
     def ends(self, draws: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Ends of the interval over the first axis of `draws`."""
@@ -60,6 +66,12 @@ class Interval:
             low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
             return low, high
         return _highest_density(draws, self.prob)
+
+
+def end_names(kind: str, prob: float) -> tuple[str, str]:
+    """Names of the two ends of an interval, as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
+    percent = f"{100 * prob:g}".replace(".", "_")
+    return f"{kind}{percent}_lb", f"{kind}{percent}_ub"
 
 
 def _highest_density(draws: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:

@@ -246,13 +246,16 @@ class Model:
         ]
 
     def __repr__(self) -> str:
-        facts, priors = self._facts(), self._prior_rows()
+        priors = self._prior_rows()
         width = max((len(label) for label, _ in priors), default=0)
-        lines = ["Mixed-effects logistic regression" if self.design.groups else "Logistic regression"]
-        lines += [f"  {label:<9} {text}" for label, text in facts]
-        lines.append("  priors")
-        lines += [f"    {label:<{width}}  {text}" for label, text in priors]
-        return "\n".join(lines)
+        return "\n".join(
+            [self.without_priors(), "  priors", *(f"    {label:<{width}}  {text}" for label, text in priors)]
+        )
+
+    def without_priors(self) -> str:
+        """What the model is, without its priors, which a likelihood does not use."""
+        title = "Mixed-effects logistic regression" if self.design.groups else "Logistic regression"
+        return "\n".join([title, *(f"  {label:<9} {text}" for label, text in self._facts())])
 
     def _repr_html_(self) -> str:
         title = "Mixed-effects logistic regression" if self.design.groups else "Logistic regression"

@@ -268,7 +268,8 @@ class LogNormal(ScalePrior):
         """Derivative of the log density at `x`, elementwise."""
         values = np.asarray(x, dtype=float)
         with np.errstate(divide="ignore"):
-            return -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
+            slope: FloatArray = -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
+        return slope
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,8 @@ class Decov(ScalePrior):
             return slope
         c = self.concentration
         # Of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), what Dirichlet and Jacobian leave.
-        return slope + (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
+        slope += (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
+        return slope
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import xarray as xr
 from . import priors as families
 from .design import Design
 from .errors import FitError
+from .estimate import from_dataset, to_dataset
 from .findings import Finding
 from .fit import EngineReport, Fit, assemble
 from .model import Model
@@ -33,6 +34,7 @@ LAYOUT = 1
 #: Groups that follow from the model and the posterior; all others are kept, those a user has added among them.
 _MADE_ANEW = ("log_likelihood", "log_prior", "observed_data", "constant_data")
 _ROWS_GROUP = "training_rows"
+_ESTIMATE_GROUP = "estimate"
 
 
 def write_fit(fit: Fit, path: Path) -> Path:
@@ -40,6 +42,8 @@ def write_fit(fit: Fit, path: Path) -> Path:
     stored = [name for name in fit.data.children if name not in _MADE_ANEW]
     tree = {name: fit.data[name].to_dataset() for name in stored}
     tree[_ROWS_GROUP] = _rows_dataset(fit.model.design.table)
+    if fit.estimate is not None:
+        tree[_ESTIMATE_GROUP] = to_dataset(fit.estimate)
     tree["/"] = xr.Dataset(attrs={"hierlogit": json.dumps(_metadata(fit))})
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -94,11 +98,12 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     model = Model.from_parts(metadata["formula"], table, _read_priors(metadata["priors"]), namespace)
     _check_fingerprint(model.design, metadata["fingerprint"], source)
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
-    data = assemble(model, tree["posterior"].to_dataset(), stats)
+    estimate = from_dataset(tree[_ESTIMATE_GROUP].to_dataset()) if _ESTIMATE_GROUP in tree.children else None
+    data = assemble(model, tree["posterior"].to_dataset(), stats, priors=estimate is None or estimate.penalised)
     for name in tree.children:
-        if name not in (*data.children, _ROWS_GROUP):
+        if name not in (*data.children, _ROWS_GROUP, _ESTIMATE_GROUP):
             data[name] = tree[name]
-    return Fit(model, data, _read_report(metadata["report"]))
+    return Fit(model, data, _read_report(metadata["report"]), estimate)
 
 
 def _metadata(fit: Fit) -> dict[str, Any]:

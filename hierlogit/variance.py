@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from .estimate import Estimate
 from .fit import Fit, correlated_pairs
+from .grouping import GroupBlock
 from .intervals import Interval, summarise
 from .tables import chosen_groups
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def variance_components(
@@ -30,7 +35,7 @@ def variance_components(
     pandas.DataFrame
         Indexed by ``group``, ``quantity`` (``sd``, ``variance``, ``cor``) and ``effect`` (for a correlation both,
         ``Intercept, urban[Y]``); columns ``mean``, ``sd`` and the interval's ends, each over the draws of that very
-        quantity. Sds and variances are on the logit scale.
+        quantity. Sds and variances are on the logit scale. Of a likelihood engine also ``estimate``, at the maximum.
 
     Raises
     ------
@@ -57,4 +62,12 @@ def variance_components(
                 keys.append((block.name, "cor", f"{block.effects[i]}, {block.effects[j]}"))
                 columns.append(cor[..., i, j].ravel())
     index = pd.MultiIndex.from_tuples(keys, names=["group", "quantity", "effect"])
-    return pd.DataFrame(summarise(np.column_stack(columns), interval), index=index)
+    table = summarise(np.column_stack(columns), interval)
+    if fit.estimate is not None:
+        table = {"estimate": np.concatenate([_at_maximum(fit.estimate, b) for b in chosen_groups(fit, group)]), **table}
+    return pd.DataFrame(table, index=index)
+
+
+def _at_maximum(estimate: Estimate, block: GroupBlock) -> FloatArray:
+    sd, cor = estimate.sd(block.name), estimate.cor(block.name)
+    return np.concatenate([sd, sd**2, [cor[i, j] for i, j in correlated_pairs(block)]])

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from .compiled import exact_kernel, kernel
 from .layout import Layout
-from .rows import SUMS, linearise
+from .rows import linearise
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -75,13 +75,14 @@ def make_work(layout: Layout) -> Work:
     return Work(*(np.zeros(size) for size in sizes))
 
 
-@njit(cache=True, error_model="numpy")
+@exact_kernel
 def first_columns(l: Layout) -> int:
     """Columns of the eliminated factor, where those of the others start in ``u``."""
-    return (len(l.row_start) - 1) * l.q[0]
+    columns: int = (len(l.row_start) - 1) * l.q[0]
+    return columns
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _times_root(root: FloatArray, q: int, u: FloatArray, b: FloatArray) -> None:
     for a in range(q):
         total = 0.0
@@ -90,7 +91,7 @@ def _times_root(root: FloatArray, q: int, u: FloatArray, b: FloatArray) -> None:
         b[a] = total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def scale_effects(l: Layout, roots: FloatArray, parts: IntArray, u: FloatArray, b: FloatArray) -> None:
     """``b = L u`` for the levels of some parts."""
     q, base = l.q[0], first_columns(l)
@@ -102,7 +103,7 @@ def scale_effects(l: Layout, roots: FloatArray, parts: IntArray, u: FloatArray, 
             _times_root(roots[l.root_at[t] :], l.q[t], u[at : at + l.q[t]], b[at : at + l.q[t]])
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def add_effects(l: Layout, parts: IntArray, b: FloatArray, eta: FloatArray) -> None:
     """Add ``Z b`` to `eta` for the rows of some parts."""
     n, q, base = len(l.y), l.q[0], first_columns(l)
@@ -125,7 +126,7 @@ def add_effects(l: Layout, parts: IntArray, b: FloatArray, eta: FloatArray) -> N
                     segment[i] += z[i] * own[column[i]]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def joint_log_density(l: Layout, w: Work, roots: FloatArray, eta_fixed: FloatArray, parts: IntArray) -> None:
     """Log-likelihood of each part's rows minus ``|u|^2 / 2``, with the rows' derivatives in the work arrays."""
     scale_effects(l, roots, parts, w.u, w.b)
@@ -146,7 +147,7 @@ def joint_log_density(l: Layout, w: Work, roots: FloatArray, eta_fixed: FloatArr
         w.value[part] -= 0.5 * product(l, part, w.u, w.u)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def product(l: Layout, part: int, x: FloatArray, y: FloatArray) -> float:
     """Inner product of two vectors of effects over the levels of one part."""
     total = 0.0
@@ -158,7 +159,7 @@ def product(l: Layout, part: int, x: FloatArray, y: FloatArray) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def add_scores(l: Layout, parts: IntArray, values: FloatArray, score: FloatArray) -> None:
     """``score = Z' values`` by level, for the rows and levels of some parts."""
     n, q, base = len(l.y), l.q[0], first_columns(l)
@@ -184,7 +185,7 @@ def add_scores(l: Layout, parts: IntArray, values: FloatArray, score: FloatArray
                     own[column[i]] += z[i] * v[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _add_products(
     one: FloatArray, qa: int, other: FloatArray, qb: int, n: int, at: IntArray, weight: FloatArray, blocks: FloatArray
 ) -> None:
@@ -197,7 +198,7 @@ def _add_products(
                 own[at[i]] += weight[i] * za[i] * zb[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def sum_products(l: Layout, w: Work, parts: IntArray) -> None:
     """``Z'WZ`` by block for some parts."""
     _sum_pairs(l, w, parts)
@@ -232,7 +233,7 @@ def sum_products(l: Layout, w: Work, parts: IntArray) -> None:
                 k += 1
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _sum_pairs(l: Layout, w: Work, parts: IntArray) -> None:
     """The share of `sum_products` between levels of the eliminated factor and others."""
     n, q, others = len(l.y), l.q[0], len(l.q) - 1
@@ -255,7 +256,7 @@ def _sum_pairs(l: Layout, w: Work, parts: IntArray) -> None:
                             own[at[i]] += weight[i] * one[i] * other[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _between_roots(
     left: FloatArray, q: int, block: FloatArray, right: FloatArray, p: int, scratch: FloatArray, out: FloatArray
 ) -> None:
@@ -274,7 +275,7 @@ def _between_roots(
             out[a * p + b] = total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def cholesky(A: FloatArray, size: int) -> float:
     """Replace the lower triangle of a flat square matrix by its Cholesky factor; its log-determinant."""
     logarithm = 0.0
@@ -294,7 +295,7 @@ def cholesky(A: FloatArray, size: int) -> float:
     return logarithm
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _forward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
     """Solve ``R y = x`` in place for each of the columns of x."""
     for a in range(q):
@@ -305,7 +306,7 @@ def _forward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
             x[a * columns + k] /= R[a * q + a]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _backward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
     """Solve ``R' y = x`` in place for each of the columns of x."""
     for a in range(q - 1, -1, -1):
@@ -316,7 +317,7 @@ def _backward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
             x[a * columns + k] /= R[a * q + a]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def eliminate(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
     """Factorise the blocks D_j of some parts: sum log|D_j| into ``w.logarithm``, Schur complements into ``w.dense``."""
     q = l.q[0]
@@ -377,7 +378,7 @@ def eliminate(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
             _backward(R, q, W, columns)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _subtract_products(W: FloatArray, cols: IntArray, q: int, base: int, S: FloatArray, size: int) -> None:
     """Subtract ``W'W`` from the lower triangle of S, at the columns of W."""
     columns = len(cols)
@@ -389,7 +390,7 @@ def _subtract_products(W: FloatArray, cols: IntArray, q: int, base: int, S: Floa
                 row[cols[d] - base] -= times * own[d]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def solve_first(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
     """First part of ``H^-1 x`` in place: eliminate the levels of the first factor from the right-hand side."""
     q, base = l.q[0], first_columns(l)
@@ -406,7 +407,7 @@ def solve_first(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
             _backward(R, q, own, 1)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def solve_last(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
     """Last part of ``H^-1 x`` in place, once the other factors' entries hold ``S^-1`` times theirs."""
     q, base = l.q[0], first_columns(l)
@@ -422,7 +423,7 @@ def solve_last(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
                 own[a] -= total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def factorise_dense(l: Layout, w: Work, parts: IntArray) -> None:
     """Replace the Schur complements of some parts by their Cholesky factors and add log|S| to ``w.logarithm``."""
     for part in parts:
@@ -430,7 +431,7 @@ def factorise_dense(l: Layout, w: Work, parts: IntArray) -> None:
         w.logarithm[part] += cholesky(w.dense[l.dense_at[part] : l.dense_at[part + 1]], size)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def solve_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
     """Solve with the Cholesky factors of the Schur complements, in place."""
     base = first_columns(l)
@@ -448,7 +449,7 @@ def solve_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
                 own[k] -= S[i * size + k] * own[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def multiply_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray, scratch: FloatArray) -> None:
     """Multiply by the inverses of the Schur complements, in place."""
     base = first_columns(l)
@@ -465,7 +466,7 @@ def multiply_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray, scratch: 
             own[i] = scratch[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def invert_dense(l: Layout, w: Work, parts: IntArray) -> None:
     """Replace the Cholesky factors of the Schur complements by the inverses, both triangles."""
     for part in parts:
@@ -489,7 +490,7 @@ def invert_dense(l: Layout, w: Work, parts: IntArray) -> None:
                 S[i * m + j] = S[j * m + i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def select_inverse(l: Layout, w: Work, parts: IntArray) -> None:
     """Blocks of ``H^-1`` where ``A'WA`` has blocks, from the inverses of the Schur complements in ``w.dense``."""
     q = l.q[0]
@@ -532,8 +533,6 @@ def select_inverse(l: Layout, w: Work, parts: IntArray) -> None:
                     w.inverse_cross[l.cross_at[k] + a * right + b] = inverse[(row + a) * size + col + b]
 
 
-
-
 def effect_variances(layout: Layout, work: Work) -> FloatArray:
     """Conditional variances of all effects on the logit scale, in the order of ``u``, after an evaluation.
 
@@ -552,7 +551,7 @@ def effect_variances(layout: Layout, work: Work) -> FloatArray:
     return variances
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def spread_effects(l: Layout, w: Work, x: FloatArray) -> None:
     """Turn standard normal numbers into a draw from ``N(0, H^-1)``, in place; ``w.dense`` holds Cholesky factors."""
     q, base = l.q[0], first_columns(l)

@@ -2,13 +2,14 @@
 
 The columns of all random effects form a sparse matrix whose cross-products have a block for every level of a grouping
 factor and for every two levels that share a row. The factor with the most columns is eliminated first: between its own
-levels there are no blocks. Rows fall into parts that share no level of any factor; a nested design has one part for each
-cluster at the top, a crossed one is a single part.
+levels there are no blocks. Rows fall into parts that share no level of any factor; a nested design has one part for
+each cluster at the top, a crossed one is a single part.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -95,6 +96,14 @@ class Arrangement:
     triangular: FloatArray
     log_coefficients: float
     n_rows: int
+
+    def parts_of(self, group: int) -> IntArray:
+        """Part of the data that each level of one of the design's groups lies in, shape (J,)."""
+        layout, first = self.layout, self.positions[group][:, 0]
+        columns = (len(layout.row_start) - 1) * int(layout.q[0])
+        eliminated = np.searchsorted(layout.part_start, first // layout.q[0], side="right") - 1
+        others = np.searchsorted(layout.col_start, first - columns, side="right") - 1
+        return np.where(first < columns, eliminated, others)
 
 
 def arrange(design: Design) -> Arrangement:
@@ -199,7 +208,7 @@ def _parts(index: list[IntArray], sizes: list[int]) -> list[IntArray]:
     firsts = np.tile(index[0], len(index) - 1)
     graph = coo_array((np.ones(len(ends), dtype=np.int8), (firsts, ends)), shape=(int(starts[-1]), int(starts[-1])))
     labels = connected_components(graph, directed=False)[1].astype(np.int64)
-    return [labels[start:stop] for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    return [labels[start:stop] for start, stop in pairwise(starts)]
 
 
 def _rank(labels: IntArray) -> IntArray:
@@ -254,9 +263,7 @@ class _Rows:
 
     def __getitem__(self, chosen: npt.NDArray[np.intp]) -> _Rows:
         index = [own[chosen] for own in self.index]
-        return _Rows(
-            index, self.X[chosen], self.Z[chosen], self.offset[chosen], self.y[chosen], self.trials[chosen]
-        )
+        return _Rows(index, self.X[chosen], self.Z[chosen], self.offset[chosen], self.y[chosen], self.trials[chosen])
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from .blocks import (
     Work,
@@ -41,8 +40,8 @@ from .blocks import (
     spread_effects,
     sum_products,
 )
+from .compiled import exact_kernel, kernel
 from .layout import Arrangement, Layout
-from .rows import SUMS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -55,7 +54,7 @@ MOST_HALVINGS = 40
 LARGE = 96
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def slope_of(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
     """Gradient in u of the joint log density, ``A' residual - u``, into ``w.slope`` and ``w.step``."""
     add_scores(l, parts, w.residual, w.score)
@@ -70,7 +69,7 @@ def slope_of(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
             w.step[c] = w.slope[c]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _transposed(root: FloatArray, q: int, x: FloatArray, out: FloatArray) -> None:
     for a in range(q):
         total = 0.0
@@ -79,7 +78,7 @@ def _transposed(root: FloatArray, q: int, x: FloatArray, out: FloatArray) -> Non
         out[a] = total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _times_roots_transposed(l: Layout, roots: FloatArray, parts: IntArray, x: FloatArray, out: FloatArray) -> None:
     """``out = L' x`` for the levels of some parts."""
     q, base = l.q[0], first_columns(l)
@@ -91,7 +90,7 @@ def _times_roots_transposed(l: Layout, roots: FloatArray, parts: IntArray, x: Fl
             _transposed(roots[l.root_at[t] :], l.q[t], x[at : at + l.q[t]], out[at : at + l.q[t]])
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def move(l: Layout, part: int, factor: float, x: FloatArray, out: FloatArray) -> None:
     """Add `factor` times x over the levels of one part."""
     q, base = l.q[0], first_columns(l)
@@ -101,7 +100,7 @@ def move(l: Layout, part: int, factor: float, x: FloatArray, out: FloatArray) ->
         out[c] += factor * x[c]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def ascend(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray) -> None:
     """Take the steps of some parts, halved until no joint log density is lower than before."""
     before = w.value.copy()
@@ -120,13 +119,12 @@ def ascend(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArr
         joint_log_density(l, w, roots, eta, worse)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def settle(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray) -> None:
     """Find the modes of some parts by Newton's method, from the effects in ``w.u``.
 
     Afterwards the work arrays hold the factorisation of H at the mode.
     """
-    base = first_columns(l)
     joint_log_density(l, w, roots, eta, parts)
     active = parts
     for _ in range(MOST_STEPS):
@@ -145,7 +143,7 @@ def settle(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArr
         ascend(l, w, roots, eta, active)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _add_curvature(
     M: FloatArray, q: int, p: int, root: FloatArray, V: FloatArray, transposed: bool, droot: FloatArray
 ) -> None:
@@ -163,10 +161,8 @@ def _add_curvature(
                 droot[a * rows + b] -= total * (V[c * p + b] if transposed else V[b * p + c])
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _to_predictor(
-    left: FloatArray, q: int, right: FloatArray, p: int, V: FloatArray, scratch: FloatArray
-) -> None:
+@kernel
+def _to_predictor(left: FloatArray, q: int, right: FloatArray, p: int, V: FloatArray, scratch: FloatArray) -> None:
     """Replace a block V (q x p) by ``left V right'``: covariances of effects on the logit scale."""
     for a in range(q):
         for b in range(p):
@@ -182,9 +178,9 @@ def _to_predictor(
             V[a * p + b] = total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _curvatures(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
-    """Add the direct share of ``log|H|`` to the derivative of the roots; turn the inverse's blocks to the logit scale."""
+    """Add the direct share of ``log|H|`` to the roots' derivative; turn the inverse's blocks to the logit scale."""
     _curvatures_of_pairs(l, w, roots, parts, droots)
     q = l.q[0]
     scratch = np.empty(l.q.max() ** 2)
@@ -207,7 +203,7 @@ def _curvatures(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: 
             _to_predictor(left, l.q[s], right, l.q[t], V, scratch)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _curvatures_of_pairs(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
     """The share of `_curvatures` between levels of the eliminated factor and others."""
     q = l.q[0]
@@ -244,9 +240,17 @@ def _curvatures_of_pairs(l: Layout, w: Work, roots: FloatArray, parts: IntArray,
                             V[row + b] += root[b * width + c] * V[row + c]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _add_variance(
-    one: FloatArray, qa: int, other: FloatArray, qb: int, n: int, at: IntArray, times: float, V: FloatArray, out: FloatArray
+    one: FloatArray,
+    qa: int,
+    other: FloatArray,
+    qb: int,
+    n: int,
+    at: IntArray,
+    times: float,
+    V: FloatArray,
+    out: FloatArray,
 ) -> None:
     for a in range(qa):
         za = one[a * n : a * n + len(at)]
@@ -256,7 +260,7 @@ def _add_variance(
                 out[i] += times * za[i] * zb[i] * own[at[i]]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def predictor_variance(l: Layout, w: Work, parts: IntArray, out: FloatArray) -> None:
     """Conditional variance ``h_i`` of each row's linear predictor, once the inverse's blocks are on the logit scale."""
     n, q, others = len(l.y), l.q[0], len(l.q) - 1
@@ -294,7 +298,7 @@ def predictor_variance(l: Layout, w: Work, parts: IntArray, out: FloatArray) -> 
                 k += 1
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _add_outer(l: Layout, parts: IntArray, score: FloatArray, u: FloatArray, droots: FloatArray) -> None:
     """Add ``sum_j score_j u_j'`` by factor."""
     q, base = l.q[0], first_columns(l)
@@ -311,7 +315,7 @@ def _add_outer(l: Layout, parts: IntArray, score: FloatArray, u: FloatArray, dro
                     droots[l.root_at[t] + a * width + b] += score[at + a] * u[at + b]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def pull_rows(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
     """First half of the gradient: ``t_i`` into ``w.pull``, and ``A't`` into ``w.step``, to be solved by H."""
     _curvatures(l, w, roots, parts, droots)
@@ -325,7 +329,7 @@ def pull_rows(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: Fl
     _times_roots_transposed(l, roots, parts, w.slope, w.step)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def finish_gradient(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
     """Second half of the gradient, with k in ``w.step``: ``c_i`` into ``w.pull`` and the rest of the roots' share."""
     _add_outer(l, parts, w.score, w.step, droots)
@@ -344,10 +348,8 @@ def finish_gradient(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droo
     _add_outer(l, parts, w.slope, w.u, droots)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
-def evaluate_parts(
-    l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray, droots: FloatArray
-) -> None:
+@kernel
+def evaluate_parts(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray, droots: FloatArray) -> None:
     """Laplace approximation of some parts; of its gradient the rows' share is left in ``w.pull``."""
     settle(l, w, roots, eta, parts)
     invert_dense(l, w, parts)
@@ -359,7 +361,7 @@ def evaluate_parts(
     finish_gradient(l, w, roots, parts, droots)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def fixed_predictor(l: Layout, gamma: FloatArray, out: FloatArray) -> None:
     """Offset plus ``X gamma``."""
     for i in range(len(out)):
@@ -369,7 +371,7 @@ def fixed_predictor(l: Layout, gamma: FloatArray, out: FloatArray) -> None:
         out[i] = total
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def columns_times(l: Layout, pull: FloatArray, out: FloatArray) -> None:
     """``X' pull``."""
     out[:] = 0.0
@@ -423,6 +425,11 @@ class LaplaceLikelihood:
         sizes = np.diff(layout.col_start)
         self._small = np.flatnonzero(sizes <= LARGE)
         self._large = [_LargePart(layout, int(part)) for part in np.flatnonzero(sizes > LARGE)]
+
+    @property
+    def values(self) -> FloatArray:
+        """Log-likelihood of each part at the last evaluation, without binomial coefficients."""
+        return self.work.value - 0.5 * self.work.logarithm
 
     def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
         """Log-likelihood and gradient at coefficients of the basis and flat roots."""
@@ -565,14 +572,14 @@ class _LargePart:
         solve_last(l, w, self._part, w.step)
 
 
-@njit(cache=True)
+@exact_kernel
 def _mirror(A: FloatArray) -> None:
     for i in range(len(A)):
         for j in range(i):
             A[j, i] = A[i, j]
 
 
-@njit(cache=True, error_model="numpy")
+@exact_kernel
 def draw_effects(
     l: Layout,
     w: Work,

@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from ..errors import EngineError
 from .blocks import Work, first_columns, make_work
+from .compiled import kernel
 from .layout import Arrangement, Layout
 from .marginal import SETTLED, Evaluation, columns_times, evaluate_parts, fixed_predictor
 from .quadrature import grid
-from .rows import SUMS, exp_of_negative, log1p_of_unit
+from .rows import exp_of_negative, log1p_of_unit
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ MOST_STEPS = 100
 KEPT = 262144
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _find_modes(
     y: FloatArray,
     trials: FloatArray,
@@ -93,7 +93,7 @@ def _find_modes(
     return False
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _at_mode(
     y: float,
     trials: float,
@@ -129,7 +129,7 @@ def _at_mode(
         bends[k] += z * z * z * t
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _place(
     mode: FloatArray,
     spread: FloatArray,
@@ -154,7 +154,7 @@ def _place(
             logs[k * inner + m] = log_weights[m] - 0.5 * u * u - top[k]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _add_row(
     y: float,
     trials: float,
@@ -175,7 +175,7 @@ def _add_row(
         probability[k] = d if x >= 0.0 else e * d
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _share(
     logs: FloatArray, nodes: FloatArray, share: FloatArray, total: FloatArray, first: FloatArray, second: FloatArray
 ) -> None:
@@ -196,7 +196,7 @@ def _share(
         total[k], first[k], second[k] = a, b / a, c / a
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _residuals(
     y: float,
     trials: float,
@@ -222,7 +222,7 @@ def _residuals(
         turn[k] += z * b
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def integrate(
     l: Layout,
     w: Work,
@@ -391,7 +391,7 @@ def integrate(
     return lost
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _move_outer_nodes(
     l: Layout, w: Work, roots: FloatArray, by_mode: FloatArray, by_sd: FloatArray, droots: FloatArray
 ) -> None:

@@ -5,8 +5,8 @@ For each level, with the mode ``u`` and the Cholesky factor ``H = R R'`` of Lapl
     u_k = u + sqrt(2) R^-T v_k
     log L_j = log sum_k omega_k exp(f(u_k) + |v_k|^2) - log|R| - q log(pi) / 2,    f(u) = l(u) - |u|^2 / 2
 
-(Pinheiro and Bates 1995, Journal of Computational and Graphical Statistics 4: 12-35, section 2.4). One node is Laplace's
-method. The gradient is that of this sum itself: nodes move with the parameters, since mode and curvature do.
+(Pinheiro and Bates 1995, Journal of Computational and Graphical Statistics 4: 12-35, section 2.4). One node is
+Laplace's method. The gradient is that of this sum itself: nodes move with the parameters, since mode and curvature do.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from .blocks import Work, make_work
+from .compiled import kernel
 from .layout import Arrangement, Layout
 from .marginal import SETTLED, Evaluation, columns_times, fixed_predictor, settle
-from .rows import SUMS, exp_of_negative, log1p_of_unit
+from .rows import exp_of_negative, log1p_of_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def grid(nodes: int, dimensions: int) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(points), weights
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _add_log_likelihood(y: float, m: float, eta: float, shift: FloatArray, out: FloatArray) -> None:
     """Add one row's log-likelihood at every node."""
     for k in range(len(out)):
@@ -66,7 +66,7 @@ def _add_log_likelihood(y: float, m: float, eta: float, shift: FloatArray, out: 
         out[k] -= m * log1p_of_unit(e) + y * max(-x, 0.0) + (m - y) * max(x, 0.0)
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatArray, out: FloatArray) -> float:
     """One row's residual at every node; their mean under the nodes' shares."""
     mean = 0.0
@@ -79,7 +79,7 @@ def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatAr
     return mean
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _invert_root(R: FloatArray, q: int, out: FloatArray) -> None:
     """Inverse of a flat lower triangular matrix."""
     out[:] = 0.0
@@ -92,7 +92,7 @@ def _invert_root(R: FloatArray, q: int, out: FloatArray) -> None:
             out[i * q + j] = total / R[i * q + i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def _adjoint_of_curvature(R: np.ndarray, inverse: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Derivative of the objective in H, given ``spread``, that in ``C = R^-T``, and ``-log|R|``."""
     q = len(R)
@@ -108,10 +108,11 @@ def _adjoint_of_curvature(R: np.ndarray, inverse: np.ndarray, spread: np.ndarray
         half[a, a] *= 0.5
         for b in range(a + 1, q):
             half[a, b] = 0.0
-    return inverse.T @ (0.5 * (half + half.T)) @ inverse
+    adjoint: FloatArray = inverse.T @ (0.5 * (half + half.T)) @ inverse
+    return adjoint
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def integrate(
     l: Layout,
     w: Work,
@@ -228,7 +229,7 @@ class QuadratureLikelihood:
         layout = arrangement.layout
         self.work = make_work(layout)
         self.roots = np.zeros(int(layout.root_at[-1]))
-        self.values = np.zeros(len(layout.row_start) - 1)
+        self.values: FloatArray = np.zeros(len(layout.row_start) - 1)
         self._eta = np.empty(len(layout.y))
         self._levels = np.arange(len(self.values))
         self._nodes, self._log_weights = grid(nodes, int(layout.q[0]))

@@ -11,11 +11,9 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.extending import intrinsic
 
-#: Floating-point liberties that let sums be reordered; infinities and NaN keep their meaning.
-SUMS = {"reassoc", "nsz", "contract", "arcp"}
+from .compiled import exact_kernel, kernel
 
 LOG2_E = 1.4426950408889634
 #: ln 2 in two parts: the first has so few digits that whole multiples of it are exact.
@@ -27,24 +25,24 @@ ROUNDER = 6755399441055744.0
 LOWEST = -708.0
 
 
-@intrinsic
-def _bits(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def _bits(_typing_context: Any, _value: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
 
     return numba.int64(numba.float64), generate
 
 
-@intrinsic
-def _number(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def _number(_typing_context: Any, _value: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return numba.float64(numba.int64), generate
 
 
-# Without the liberties of SUMS: they would cancel the rounder against itself.
-@njit(cache=True, error_model="numpy")
+# Without the liberties of a kernel: they would cancel the rounder against itself.
+@exact_kernel
 def exp_of_negative(x: float) -> float:
     """``exp(x)`` for x <= 0, to 1.5 units in the last place; 3.3e-308 below x = -708."""
     x = max(x, LOWEST)
@@ -66,10 +64,11 @@ def exp_of_negative(x: float) -> float:
     s = s * r + 0.5
     s = s * r + 1.0
     s = s * r + 1.0
-    return s * _number((_bits(shifted) + 1023) << 52)
+    power: float = _number((_bits(shifted) + 1023) << 52)
+    return s * power
 
 
-@njit(cache=True, error_model="numpy")
+@exact_kernel
 def log1p_of_unit(e: float) -> float:
     """``log(1 + e)`` for 0 <= e <= 1, to a few units in the last place."""
     # log(1 + e) = 2 atanh(e / (2 + e)); above sqrt(2) - 1, half of 1 + e is taken, so that |s| < 0.1716.
@@ -91,7 +90,7 @@ def log1p_of_unit(e: float) -> float:
     return value + 0.6931471805599453 if large else value
 
 
-@njit(cache=True, error_model="numpy", fastmath=SUMS)
+@kernel
 def linearise(
     y: np.ndarray,
     trials: np.ndarray,

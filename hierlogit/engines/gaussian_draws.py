@@ -1,8 +1,9 @@
 """A maximum -> draws: the Gaussian approximation of parameters and effects there, and how far it can be trusted.
 
 The diagonals of the roots are drawn on the scale of their logarithms where they are known well, and as they are, up to
-their signs, where they may be zero; the effects given them from the Gaussian at their mode, which moves with them. The ratio of the exact joint density to that of
-the draws has a Pareto shape k-hat, the smaller the better (Vehtari et al. 2024, Journal of Machine Learning Research 25).
+their signs, where they may be zero; the effects given them from the Gaussian at their mode, which moves with them. The
+ratio of the exact joint density to that of the draws has a Pareto shape k-hat, the smaller the better (Vehtari et al.
+2024, Journal of Machine Learning Research 25).
 """
 
 from __future__ import annotations
@@ -203,8 +204,8 @@ def _correlations(group: GroupBlock, L: FloatArray, sd: FloatArray) -> FloatArra
 def _log_prior(problem: Problem, psi: FloatArray, logged: npt.NDArray[np.intp]) -> float:
     """Log prior density of one draw, turned from (sd, correlation) to the scale of the draws.
 
-    With ``|d Sigma / d L| = 2^q prod L_ii^(q - i + 1)`` and ``|d Sigma / d(sd, R)| = 2^q prod sd_i^q`` for the q effects
-    of a set, i from 1.
+    With ``|d Sigma / d L| = 2^q prod L_ii^(q - i + 1)`` and ``|d Sigma / d(sd, R)| = 2^q prod sd_i^q`` for the q
+    effects of a set, i from 1.
     """
     roots = problem.roots(psi)
     value = point_log_prior(problem.model, psi[: problem.p], roots)[0]
@@ -216,4 +217,3 @@ def _log_prior(problem: Problem, psi: FloatArray, logged: npt.NDArray[np.intp]) 
             if np.all(diagonal > 0):
                 value += float((np.arange(q, 0, -1) * np.log(diagonal)).sum() - q * np.log(sd).sum())
     return value + float(np.log(psi[logged]).sum())
-

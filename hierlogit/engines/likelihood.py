@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,13 +85,17 @@ def check_draws(engine: str, draws: object, seed: object) -> None:
     ------
     EngineError
     """
-    if not isinstance(draws, Integral) or isinstance(draws, bool) or draws < LEAST_DRAWS:
+    if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < LEAST_DRAWS:
         raise EngineError(f"{engine}: draws={draws!r} must be a whole number of at least {LEAST_DRAWS}.")
-    if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32):
+    if seed is not None and (
+        not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32
+    ):
         raise EngineError(f"{engine}: seed={seed!r} must be a whole number from 0 to 2**32 - 1, or None.")
 
 
-def fit_by_likelihood(model: Model, approach: Approach, draws: int, seed: int | None, settings: Mapping[str, Any]) -> Fit:
+def fit_by_likelihood(
+    model: Model, approach: Approach, draws: int, seed: int | None, settings: Mapping[str, Any]
+) -> Fit:
     """Maximise, and return a fit whose draws are made when they are first read.
 
     Parameters
@@ -128,7 +131,7 @@ def fit_by_likelihood(model: Model, approach: Approach, draws: int, seed: int | 
         return EngineReport(
             engine=approach.engine,
             exact=False,
-            status=_status(peak, findings),
+            status=_status(findings),
             findings=findings,
             settings=dict(settings),
             seed=used,
@@ -181,7 +184,7 @@ def _estimate(approach: Approach, found: Found) -> Estimate:
     )
 
 
-def _status(peak: Peak, findings: tuple[Finding, ...]) -> Status:
+def _status(findings: tuple[Finding, ...]) -> Status:
     if any(finding.severity == "error" for finding in findings):
         return "failed"
     return "check" if any(finding.severity == "warning" for finding in findings) else "converged"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .agq import check_nodes, integrator
+from .integrator import check_nodes, integrator
 from .likelihood import Approach, check_draws, fit_by_likelihood
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ class MAP:
     """Maximum of the marginal likelihood times the prior density of fixed effects, sds and correlations.
 
     The random effects are integrated out, by Laplace's method or by quadrature: the joint mode over parameters and
-    effects, whose sds collapse or diverge, is not what this finds. Priors are those of the model. With them estimates stay
-    finite where outcomes are separated, and off the boundary where the prior of an sd vanishes at zero.
+    effects, whose sds collapse or diverge, is not what this finds. Priors are those of the model. With them estimates
+    stay finite where outcomes are separated, and off the boundary where the prior of an sd vanishes at zero.
 
     Parameters
     ----------

@@ -31,6 +31,11 @@ class Likelihood(Protocol):
     work: Work
     roots: FloatArray
 
+    @property
+    def values(self) -> FloatArray:
+        """Log-likelihood of each part of the data at the last evaluation, without binomial coefficients."""
+        ...
+
     def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
         """Value and gradient at coefficients of the basis and flat roots."""
         ...

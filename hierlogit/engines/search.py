@@ -1,8 +1,8 @@
 """The search for a maximum: start, quasi-Newton steps, boundaries, a last Newton step, and what can be said of the end.
 
-Fixed effects are searched in units of their standard errors, with correlations taken out; roots by their lower triangles,
-whose signs are free: ``L`` and ``L D`` with ``D = diag(+-1)`` are the same model, so that a standard deviation of zero is
-an ordinary point of a smooth function and not an edge.
+Fixed effects are searched in units of their standard errors, with correlations taken out; roots by their lower
+triangles, whose signs are free: ``L`` and ``L D`` with ``D = diag(+-1)`` are the same model, so that a standard
+deviation of zero is an ordinary point of a smooth function and not an edge.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def climb(problem: Problem, start: Point, scale: FloatArray) -> Point:
     from scipy.optimize import minimize
 
     best = start
+    if not scale.shape[1]:
+        return start
 
     def downhill(delta: FloatArray) -> tuple[float, FloatArray]:
         nonlocal best

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..density.quadrature import QuadratureLikelihood
+from ..errors import EngineError
 from ..findings import Finding
 from ..table import listed
-
+from .integrator import integrator
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FAR = 5.0
 COST = 0.1
 #: How far quadrature may move an estimate of Laplace's method, in standard errors.
 LAPLACE_ERROR = 0.5
-#: Nodes for that comparison, by the number of effects.
+#: Nodes for that comparison, by the number of effects of the first factor.
 CHECK_NODES = {1: 15, 2: 7, 3: 5}
 
 
@@ -139,13 +139,13 @@ def _steepest_to(problem: Problem, peak: Peak, k: int) -> FloatArray:
 
 
 def _laplace_error(found: Found, approach: Approach) -> list[Finding]:
-    """Compare with quadrature at the same parameters, where one factor with few effects makes it possible."""
-    layout = found.laplace.arrangement.layout
-    groups = found.problem.model.design.groups
-    if len(groups) != 1 or int(layout.q[0]) not in CHECK_NODES:
+    """Compare with quadrature at the same parameters, where the random effects are of a kind that it can do."""
+    arrangement, design = found.laplace.arrangement, found.problem.model.design
+    nodes = CHECK_NODES.get(int(arrangement.layout.q[0]), 0)
+    try:
+        finer = integrator(design, nodes)(arrangement)
+    except EngineError:
         return []
-    nodes = CHECK_NODES[int(layout.q[0])]
-    finer = QuadratureLikelihood(found.laplace.arrangement, nodes)
     finer.work.u[:] = found.laplace.work.u
     there = Problem(found.problem.model, finer, penalised=approach.penalised).evaluate(found.peak.point.psi)
     # One Newton step of quadrature from Laplace's maximum, with Laplace's curvature.
@@ -161,8 +161,8 @@ def _laplace_error(found: Found, approach: Approach) -> list[Finding]:
             "laplace",
             "warning",
             f"Laplace's approximation is poor here: quadrature with {nodes} nodes moves an estimate by about "
-            f"{moves.max():.1f} standard errors, and the log-likelihood at these parameters by {off:+.1f}. Clusters with "
-            "few rows and large effects cause this.",
+            f"{moves.max():.1f} standard errors, and the log-likelihood at these parameters by {off:+.1f}. Clusters "
+            "with few rows and large effects cause this.",
             f"Use {better} or NUTS.",
         )
     ]
