@@ -38,7 +38,7 @@ class Work(NamedTuple):
     residual: FloatArray  # (n,) y - m p
     weight: FloatArray  # (n,) m p (1 - p)
     tilt: FloatArray  # (n,) 1 - 2 p
-    pull: FloatArray  # (n,) derivative of the objective in each row's linear predictor
+    pull: FloatArray  # (n,) log-likelihood; later the derivative of the objective in each row's linear predictor
     score: FloatArray  # Z' residual, by level
     slope: FloatArray  # gradient in u of the joint log density
     step: FloatArray  # H^-1 slope
@@ -130,21 +130,30 @@ def add_effects(l: Layout, parts: IntArray, b: FloatArray, eta: FloatArray) -> N
 def joint_log_density(l: Layout, w: Work, roots: FloatArray, eta_fixed: FloatArray, parts: IntArray) -> None:
     """Log-likelihood of each part's rows minus ``|u|^2 / 2``, with the rows' derivatives in the work arrays."""
     scale_effects(l, roots, parts, w.u, w.b)
-    for part in parts:
-        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        w.eta[first:last] = eta_fixed[first:last]
-    add_effects(l, parts, w.b, w.eta)
-    for part in parts:
-        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        w.value[part] = linearise(
+    k = 0
+    while k < len(parts):  # neighbouring parts at once: their rows are neighbours too
+        stop = k + 1
+        while stop < len(parts) and parts[stop] == parts[stop - 1] + 1:
+            stop += 1
+        first, last = l.row_start[l.part_start[parts[k]]], l.row_start[l.part_start[parts[stop - 1] + 1]]
+        eta = w.eta[first:last]
+        eta[:] = eta_fixed[first:last]
+        add_effects(l, parts[k:stop], w.b, w.eta)
+        linearise(
             l.y[first:last],
             l.trials[first:last],
-            w.eta[first:last],
+            eta,
             w.residual[first:last],
             w.weight[first:last],
             w.tilt[first:last],
+            w.pull[first:last],
         )
-        w.value[part] -= 0.5 * product(l, part, w.u, w.u)
+        k = stop
+    for part in parts:
+        total = 0.0
+        for own in w.pull[l.row_start[l.part_start[part]] : l.row_start[l.part_start[part + 1]]]:
+            total += own
+        w.value[part] = total - 0.5 * product(l, part, w.u, w.u)
 
 
 @kernel

@@ -98,13 +98,13 @@ def linearise(
     residual: np.ndarray,
     weight: np.ndarray,
     tilt: np.ndarray,
-) -> float:
+    log_likelihood: np.ndarray,
+) -> None:
     """Log-likelihood of some rows, without binomial coefficients, and its derivatives in the linear predictor.
 
-    Writes ``residual = y - m p``, ``weight = m p (1 - p)`` and ``tilt = 1 - 2 p``, so that the derivative of the weight
-    is ``weight * tilt``.
+    Writes the log-likelihood, ``residual = y - m p``, ``weight = m p (1 - p)`` and ``tilt = 1 - 2 p``, so that the
+    derivative of the weight is ``weight * tilt``.
     """
-    total = 0.0
     for i in range(len(eta)):
         x = eta[i]
         e = exp_of_negative(-abs(x))
@@ -115,5 +115,5 @@ def linearise(
         weight[i] = trials[i] * (e * d * d)
         tilt[i] = (e - 1.0) * d if above else (1.0 - e) * d
         # y log p + (m - y) log(1 - p), with -log p = max(-x, 0) + log1p(e): no digits cancel.
-        total -= trials[i] * log1p_of_unit(e) + y[i] * max(-x, 0.0) + (trials[i] - y[i]) * max(x, 0.0)
-    return total
+        fall = trials[i] * log1p_of_unit(e) + y[i] * max(-x, 0.0) + (trials[i] - y[i]) * max(x, 0.0)
+        log_likelihood[i] = -fall

@@ -23,10 +23,12 @@ FloatArray = npt.NDArray[np.float64]
 NEARLY_ONE = 1 - 1e-6
 #: A standard error above this, on the logit scale for one sd of the column, is looked into.
 WIDE = 8.0
-#: A step along a direction of the fixed effects, in logits for one sd of a column, that should cost log-likelihood.
+#: Logits to move the linear predictor by, root mean square over the rows: a step that should cost log-likelihood.
 FAR = 5.0
 #: What that step costs at least if the data determine the direction.
 COST = 0.1
+#: An sd of the clusters' linear predictors that leaves hardly any probability between 0 and 1.
+LARGE_SD = 10.0
 #: How far quadrature may move an estimate of Laplace's method, in standard errors.
 LAPLACE_ERROR = 0.5
 #: Nodes for that comparison, by the number of effects of the first factor.
@@ -38,17 +40,8 @@ def search_findings(found: Found, approach: Approach) -> tuple[Finding, ...]:
     problem, peak = found.problem, found.peak
     findings = _not_a_maximum(peak)
     findings += _flat_directions(problem, peak, approach)
-    names = boundary_names(problem, peak)
-    if names:
-        findings.append(
-            Finding(
-                "singular",
-                "note",
-                f"The maximum is at a boundary: {'; '.join(names)}.",
-                "The data show no more variation there than chance gives; standard errors are of the other parameters. "
-                "Leave the term out, or use NUTS or MAP, whose priors keep estimates off the boundary.",
-            )
-        )
+    findings += _large_sds(problem, peak)
+    findings += _boundary(problem, peak, approach)
     if approach.nodes == 1:
         findings += _laplace_error(found, approach)
     # So that the work arrays hold the peak again.
@@ -72,6 +65,25 @@ def boundary_names(problem: Problem, peak: Peak) -> tuple[str, ...]:
             if not ones and any(root[i, i] == 0 for i in moving):
                 names.append(f"the covariance matrix of {listed([group.effects[i] for i in moving])} by {name}")
     return tuple(names)
+
+
+def _boundary(problem: Problem, peak: Peak, approach: Approach) -> list[Finding]:
+    names = boundary_names(problem, peak)
+    if not names:
+        return []
+    if approach.penalised:
+        remedy = "Leave the term out, or give its sd a prior that vanishes at zero, such as Gamma(2, 1)."
+    else:
+        remedy = "Leave the term out, or use NUTS, or MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
+    return [
+        Finding(
+            "singular",
+            "note",
+            f"The maximum is at a boundary: {'; '.join(names)}. The data show no more variation there than chance "
+            "gives; standard errors are of the other parameters.",
+            remedy,
+        )
+    ]
 
 
 def _not_a_maximum(peak: Peak) -> list[Finding]:
@@ -99,43 +111,62 @@ def _flat_directions(problem: Problem, peak: Peak, approach: Approach) -> list[F
     """Fixed effects that can move far at no cost: the outcome is separated, wholly or nearly, by their columns."""
     if approach.penalised or not problem.p:
         return []
-    labels, sds = problem.model.design.fixed_effects, problem.model.design.column_sds
+    design = problem.model.design
+    suspects = np.arange(problem.p)
     if peak.positive:
-        errors = np.sqrt(np.diag(peak.covariance)[: problem.p]) * sds
-        suspects = np.flatnonzero(errors > WIDE)
-    else:
-        suspects = np.arange(problem.p)
-    flat = []
+        suspects = np.flatnonzero(np.sqrt(np.diag(peak.covariance)[: problem.p]) * design.column_sds > WIDE)
+    flat = {}
     for k in suspects:
-        direction = _steepest_to(problem, peak, int(k))
-        costs = []
-        for sign in (1.0, -1.0):
-            moved = problem.evaluate(peak.point.psi + sign * FAR / sds[k] * direction)
-            costs.append(peak.point.value - moved.value)
-        if min(costs) < COST:
-            flat.append((labels[k], min(costs)))
+        direction = _ridge(problem, peak, int(k))
+        moved = design.X @ direction[: problem.p]
+        step = FAR / np.sqrt(np.mean(moved**2)) * direction
+        costs = [peak.point.value - problem.evaluate(peak.point.psi + sign * step).value for sign in (1.0, -1.0)]
+        if min(np.abs(costs)) < COST:
+            flat[design.fixed_effects[k]] = min(np.abs(costs))
     if not flat:
         return []
-    named = listed([label for label, _ in flat])
     return [
         Finding(
             "separation",
             "warning",
-            f"The data do not bound {named}: moving by {FAR:g} logits for one sd of the column changes the "
-            f"log-likelihood by {max(cost for _, cost in flat):.2g}. Some combination of predictors separates the two "
+            f"The data do not bound {listed(list(flat))}: moving the linear predictor by {FAR:g} logits that way "
+            f"changes the log-likelihood by less than {COST:g}. Some combination of predictors separates the two "
             "outcomes, so the maximum lies at infinity.",
             "Use hl.MAP(), whose priors bound the coefficients, or NUTS; or merge levels that have one outcome only.",
         )
     ]
 
 
-def _steepest_to(problem: Problem, peak: Peak, k: int) -> FloatArray:
+def _ridge(problem: Problem, peak: Peak, k: int) -> FloatArray:
     """How all parameters move along the ridge when the coefficient k moves by 1."""
     direction = np.zeros(len(problem))
     if peak.positive and peak.covariance[k, k] > 0:
         direction[:] = peak.covariance[:, k] / peak.covariance[k, k]
     direction[k] = 1.0
     return direction
+
+
+def _large_sds(problem: Problem, peak: Peak) -> list[Finding]:
+    """Standard deviations with which the clusters' probabilities are all but 0 or 1."""
+    named = []
+    for group, root in zip(problem.model.design.groups, problem.roots(peak.point.psi), strict=True):
+        # Of the effects together: with a predictor far from zero, that of an intercept alone says nothing.
+        sd = float(np.sqrt(np.mean(((group.Z @ root) ** 2).sum(axis=1))))
+        if sd > LARGE_SD:
+            named.append(f"'{group.name}' {sd:.3g}")
+    if not named:
+        return []
+    return [
+        Finding(
+            "large_sd",
+            "warning",
+            f"The clusters' linear predictors vary with an sd of {', '.join(named)} logits, so that nearly all of their "
+            "probabilities are almost 0 or 1. It comes from clusters with one outcome only, or in which a predictor "
+            "separates the outcomes.",
+            "Count the clusters that have both outcomes: with few of them the data hardly bound the sd, and NUTS or "
+            "hl.MAP(), with a prior for it, are the safer choice.",
+        )
+    ]
 
 
 def _laplace_error(found: Found, approach: Approach) -> list[Finding]:
