@@ -160,9 +160,9 @@ def _large_sds(problem: Problem, peak: Peak) -> list[Finding]:
         Finding(
             "large_sd",
             "warning",
-            f"The clusters' linear predictors vary with an sd of {', '.join(named)} logits, so that nearly all of their "
-            "probabilities are almost 0 or 1. It comes from clusters with one outcome only, or in which a predictor "
-            "separates the outcomes.",
+            f"The clusters' linear predictors vary with an sd of {', '.join(named)} logits, so that nearly all of "
+            "their probabilities are almost 0 or 1. It comes from clusters with one outcome only, or in which a "
+            "predictor separates the outcomes.",
             "Count the clusters that have both outcomes: with few of them the data hardly bound the sd, and NUTS or "
             "hl.MAP(), with a prior for it, are the safer choice.",
         )
