@@ -41,8 +41,9 @@ def spread(top: float) -> np.ndarray:
 
 
 def linearised(y: np.ndarray, trials: np.ndarray, eta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    residual, weight, tilt = np.full((3, len(eta)), np.nan)
-    return linearise(y, trials, eta, residual, weight, tilt), residual, weight, tilt
+    residual, weight, tilt, log_likelihood = np.full((4, len(eta)), np.nan)
+    linearise(y, trials, eta, residual, weight, tilt, log_likelihood)
+    return float(log_likelihood.sum()), residual, weight, tilt
 
 
 def columns(values: list[tuple[int, int, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,8 +81,9 @@ def test_functions_that_call_the_exponential_leave_it_as_it_is(tmp_path: Path) -
     code = """
         import numpy as np
         from hierlogit.density.rows import exp_of_negative, linearise
-        total = linearise(np.ones(1), np.ones(1), np.array([-0.4]), *np.zeros((3, 1)))
-        print(total, exp_of_negative(-0.4))
+        out = np.zeros((4, 1))
+        linearise(np.ones(1), np.ones(1), np.array([-0.4]), *out)
+        print(out[-1, 0], exp_of_negative(-0.4))
     """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
