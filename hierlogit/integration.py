@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .density.layout import arrange
 from .engines.integrator import MOST_NODES, check_nodes, integrator
 from .engines.problem import Problem
 from .errors import FitError
@@ -59,7 +58,7 @@ def quadrature_check(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     integrate = integrator(design, max(finer, 2))
     outer = min(design.groups, key=lambda group: len(group.levels))
     values = []
-    for likelihood in (integrator(design, fit.estimate.nodes)(arrange(design)), integrate(arrange(design))):
+    for likelihood in (integrator(design, fit.estimate.nodes)(fit.model.arrangement), integrate(fit.model.arrangement)):
         problem = Problem(fit.model, likelihood, penalised=False)
         psi = problem.with_roots(
             np.concatenate([fit.estimate.beta, np.zeros(len(problem.entries))]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import bambi
     import pymc
 
+    from .density.layout import Arrangement
     from .engines import Engine
     from .fit import Fit
 
@@ -166,6 +168,13 @@ class Model:
         from .translations.latex import latex
 
         return latex(self)
+
+    @cached_property
+    def arrangement(self) -> Arrangement:
+        """Rows sorted and indexed for compiled code, once for all fits of this model."""
+        from .density.layout import arrange
+
+        return arrange(self.design)
 
     @property
     def coords(self) -> dict[str, Any]:

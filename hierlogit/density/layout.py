@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     y: FloatArray  # (n,) successes
     trials: FloatArray  # (n,)
     offset: FloatArray  # (n,)
-    X: FloatArray  # (n, p)
+    X: FloatArray  # (n, p), column by column in memory
     Z: FloatArray  # (sum of q times n,) all factors' columns, one after the other
     q: IntArray  # (T,) effects of each factor
     z_at: IntArray  # (T,) first row of Z of each factor
@@ -152,7 +152,7 @@ def arrange(design: Design) -> Arrangement:
         trials=rows.trials,
         offset=rows.offset,
         # Row by row the solution of R' basis = x, so that rows that were collapsed have one basis row.
-        X=np.ascontiguousarray(np.linalg.solve(R.T, rows.X.T).T),
+        X=np.linalg.solve(R.T, rows.X.T).T,
         Z=np.ascontiguousarray(rows.Z.T).ravel(),
         q=q,
         z_at=_starts(q)[:-1],

@@ -364,20 +364,20 @@ def evaluate_parts(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts
 @kernel
 def fixed_predictor(l: Layout, gamma: FloatArray, out: FloatArray) -> None:
     """Offset plus ``X gamma``."""
-    for i in range(len(out)):
-        total = l.offset[i]
-        for k in range(len(gamma)):
-            total += l.X[i, k] * gamma[k]
-        out[i] = total
+    out[:] = l.offset
+    for k in range(len(gamma)):
+        for i in range(len(out)):
+            out[i] += l.X[i, k] * gamma[k]
 
 
 @kernel
 def columns_times(l: Layout, pull: FloatArray, out: FloatArray) -> None:
     """``X' pull``."""
-    out[:] = 0.0
-    for i in range(len(pull)):
-        for k in range(len(out)):
-            out[k] += l.X[i, k] * pull[i]
+    for k in range(len(out)):
+        total = 0.0
+        for i in range(len(pull)):
+            total += l.X[i, k] * pull[i]
+        out[k] = total
 
 
 @dataclass(frozen=True)
@@ -473,21 +473,28 @@ def fixed_information(likelihood: Evaluated) -> FloatArray:
     are eliminated (Bates et al. 2015, Journal of Statistical Software 67, section 5.2).
     """
     layout, work = likelihood.arrangement.layout, likelihood.work
-    roots, p = likelihood.roots, layout.X.shape[1]
-    parts = np.arange(len(layout.part_start) - 1)
+    p = layout.X.shape[1]
     weighted = layout.X * work.weight[:, None]
-    crossed = np.empty((len(work.u), p))
-    solved = np.empty_like(crossed)
-    for k in range(p):
-        add_scores(layout, parts, np.ascontiguousarray(weighted[:, k]), work.slope)
-        _times_roots_transposed(layout, roots, parts, work.slope, work.step)
-        crossed[:, k] = work.step
-        solve_first(layout, work, parts, work.step)
-        multiply_dense(layout, work, parts, work.step, work.slope)
-        solve_last(layout, work, parts, work.step)
-        solved[:, k] = work.step
-    information: FloatArray = weighted.T @ layout.X - crossed.T @ solved
+    crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
+    _cross_with_effects(layout, work, likelihood.roots, np.ascontiguousarray(weighted.T), crossed, solved)
+    information: FloatArray = weighted.T @ layout.X - crossed @ solved.T
     return information
+
+
+@exact_kernel
+def _cross_with_effects(
+    l: Layout, w: Work, roots: FloatArray, weighted: FloatArray, crossed: FloatArray, solved: FloatArray
+) -> None:
+    """``A'`` times each row of `weighted`, and ``H^-1`` times that."""
+    parts = np.arange(len(l.part_start) - 1)
+    for k in range(len(weighted)):
+        add_scores(l, parts, weighted[k], w.slope)
+        _times_roots_transposed(l, roots, parts, w.slope, w.step)
+        crossed[k] = w.step
+        solve_first(l, w, parts, w.step)
+        multiply_dense(l, w, parts, w.step, w.slope)
+        solve_last(l, w, parts, w.step)
+        solved[k] = w.step
 
 
 class _LargePart:

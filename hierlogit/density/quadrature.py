@@ -11,6 +11,7 @@ Laplace's method. The gradient is that of this sum itself: nodes move with the p
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@cache
 def grid(nodes: int, dimensions: int) -> tuple[FloatArray, FloatArray]:
     """Nodes of a product rule and the logarithms of ``omega exp(|v|^2)``.
 

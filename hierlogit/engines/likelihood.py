@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..density.blocks import effect_variances
-from ..density.layout import Arrangement, arrange
+from ..density.layout import Arrangement
 from ..density.marginal import LaplaceLikelihood
 from ..errors import ConvergenceWarning, EngineError
 from ..estimate import Estimate
@@ -109,7 +109,7 @@ def fit_by_likelihood(
         The engine's options, for the report.
     """
     started = time.perf_counter()
-    likelihood = approach.likelihood(arrange(model.design))
+    likelihood = approach.likelihood(model.arrangement)
     arranged = time.perf_counter()
     problem = Problem(model, likelihood, penalised=approach.penalised)
     peak = maximise(problem, *starting_point(problem))

@@ -78,6 +78,8 @@ class Problem:
     ----------
     entries : list of (int, int, int)
         Grouping factor's position, row and column of each free entry of a root; lower triangles of the sets.
+    effect_sds : list of ndarray, shape (q,)
+        Standard deviations of the columns of each factor's effects.
     """
 
     def __init__(self, model: Model, likelihood: Likelihood, *, penalised: bool) -> None:
@@ -97,7 +99,9 @@ class Problem:
         widths = [len(group.effects) for group in design.groups]
         self._flat: IntArray = np.array([starts[g] + a * widths[g] + b for g, a, b in self.entries], dtype=np.intp)
         self._n_flat = int(arrangement.layout.root_at[-1])
+        self.effect_sds = [design.effect_sds(group) for group in design.groups]
         self.evaluations = 0
+        self._last: Point | None = None
 
     def __len__(self) -> int:
         return self.p + len(self.entries)
@@ -108,7 +112,9 @@ class Problem:
         return np.array([self.p + k for k, (_, a, b) in enumerate(self.entries) if a == b], dtype=np.intp)
 
     def evaluate(self, psi: FloatArray) -> Point:
-        """Value and gradient at a vector."""
+        """Value and gradient at a vector; the likelihood's work arrays then hold it."""
+        if self._last is not None and np.array_equal(psi, self._last.psi):
+            return self._last
         self.evaluations += 1
         R = self.likelihood.arrangement.triangular
         found = self.likelihood.evaluate(R @ psi[: self.p], self.flat_roots(psi))
@@ -120,7 +126,8 @@ class Problem:
             value += prior
             gradient[: self.p] += dbeta
             gradient[self.p :] += [droots[g][a, b] for g, a, b in self.entries]
-        return Point(psi.copy(), value, found.value, gradient, found.settled)
+        self._last = Point(psi.copy(), value, found.value, gradient, found.settled)
+        return self._last
 
     def flat_roots(self, psi: FloatArray) -> FloatArray:
         """Roots as compiled code takes them: one after the other, in the order of the layout's factors."""

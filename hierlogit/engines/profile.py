@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..density.layout import arrange
 from .integrator import integrator
 from .problem import Point, Problem
 from .search import climb
@@ -43,10 +42,11 @@ class FixedSd(Problem):
         held = psi.copy()
         held[self._row] = self.sd * along
         point = super().evaluate(held)
-        slope = point.gradient[self._row]
-        point.gradient[self._row] = self.sd / length * (slope - along * (along @ slope))
+        gradient = point.gradient.copy()
+        slope = gradient[self._row]
+        gradient[self._row] = self.sd / length * (slope - along * (along @ slope))
         # The direction is kept apart from the length, which may be zero.
-        return Point(psi.copy(), point.value, point.log_likelihood, point.gradient, point.settled)
+        return Point(psi.copy(), point.value, point.log_likelihood, gradient, point.settled)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Profiler:
 
     def __init__(self, model: Model, estimate: Estimate) -> None:
         self._model = model
-        self._problem = Problem(model, integrator(model.design, estimate.nodes)(arrange(model.design)), penalised=False)
+        self._problem = Problem(model, integrator(model.design, estimate.nodes)(model.arrangement), penalised=False)
         roots = [estimate.roots[group.name] for group in model.design.groups]
         psi = np.concatenate([estimate.beta, np.zeros(len(self._problem.entries))])
         self._psi = self._problem.with_roots(psi, roots)
@@ -99,7 +99,7 @@ class Profiler:
         """Profile of one standard deviation: grouping factor and effect by their positions."""
         p, entries = self._problem.p, self._problem.entries
         row = np.array([p + k for k, (h, a, _) in enumerate(entries) if (h, a) == (g, effect)], dtype=np.intp)
-        unit = float(self._model.design.effect_sds(self._model.design.groups[g])[effect])
+        unit = float(self._problem.effect_sds[g][effect])
         if len(row) == 1:
             return self._of_entry(int(row[0]), least=0.0, guess=FIRST_STEP / unit)
         return self._of_row(row, FIRST_STEP / unit)

@@ -7,7 +7,6 @@ deviation of zero is an ordinary point of a smooth function and not an edge.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,12 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 #: The quasi-Newton search ends where no parameter, in standard errors, has a larger derivative.
-GRADIENT_TOLERANCE = 2e-4
+GRADIENT_TOLERANCE = 3e-4
+#: No parameter moves further at once, in standard errors.
+LONGEST_STEP = 10.0
+#: A promise of less rise of the log-likelihood than this is within the noise of its value.
+LEAST_RISE = 1e-9
+MOST_CLIMBING_STEPS = 500
 #: Step of the finite differences of the gradient, in standard errors.
 DIFFERENCE = 1e-4
 #: A maximum is one if the log-likelihood can rise by no more than this, as its curvature says.
@@ -76,7 +80,11 @@ class Peak:
 
 
 def climb(problem: Problem, start: Point, scale: FloatArray) -> Point:
-    """Quasi-Newton ascent over the free parameters.
+    """Quasi-Newton ascent (BFGS) along the columns of `scale`.
+
+    The columns are about one standard error each, so that the identity is a good first guess of the inverse curvature.
+    A search takes about ten evaluations, on small data of a tenth of a millisecond each: less than the bookkeeping of
+    a general optimiser.
 
     Parameters
     ----------
@@ -90,35 +98,48 @@ def climb(problem: Problem, start: Point, scale: FloatArray) -> Point:
     Point
         The highest one found.
     """
-    from scipy.optimize import minimize
+    point, slope = start, scale.T @ start.gradient
+    inverse = np.eye(scale.shape[1])
+    for _ in range(MOST_CLIMBING_STEPS):
+        if np.max(np.abs(slope), initial=0.0) < GRADIENT_TOLERANCE:
+            break
+        step = inverse @ slope
+        step *= min(1.0, LONGEST_STEP / float(np.abs(step).max()))
+        higher, step = _line_search(problem, point, scale, step, float(slope @ step))
+        if higher is None:
+            break
+        change = slope - scale.T @ higher.gradient
+        _update(inverse, step, change)
+        point, slope = higher, slope - change
+    return point
 
-    best = start
-    if not scale.shape[1]:
-        return start
 
-    def downhill(delta: FloatArray) -> tuple[float, FloatArray]:
-        nonlocal best
-        if not delta.any():
-            return -start.value, -(scale.T @ start.gradient)
-        point = problem.evaluate(start.psi + scale @ delta)
-        if not np.isfinite(point.value) or not np.all(np.isfinite(point.gradient)):
-            # A wall to turn back from: line searches compare with values, and cannot with one that is no number.
-            return 1e10 + float(delta @ delta), 2 * delta
-        if point.value > best.value:
-            best = point
-        return -point.value, -(scale.T @ point.gradient)
+def _line_search(
+    problem: Problem, point: Point, scale: FloatArray, step: FloatArray, rise: float
+) -> tuple[Point | None, FloatArray]:
+    """Shorten a step until the objective rises by a little of what its slope promises; None if it never does."""
+    fraction = 1.0
+    while fraction * rise > LEAST_RISE:
+        there = problem.evaluate(point.psi + scale @ (fraction * step))
+        gain = there.value - point.value
+        if np.isfinite(gain) and np.all(np.isfinite(there.gradient)):
+            if gain >= 1e-4 * fraction * rise:
+                return there, fraction * step
+            # The top of the parabola through both values and the slope.
+            fraction *= float(np.clip(0.5 * fraction * rise / (fraction * rise - gain), 0.1, 0.5))
+        else:
+            fraction *= 0.2
+    return None, step
 
-    with warnings.catch_warnings():
-        # The line search's own words on precision; what the end is worth is judged by `settle_peak`.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        minimize(
-            downhill,
-            np.zeros(scale.shape[1]),
-            jac=True,
-            method="BFGS",
-            options={"gtol": GRADIENT_TOLERANCE, "maxiter": 200 + 10 * scale.shape[1]},
-        )
-    return best
+
+def _update(inverse: FloatArray, step: FloatArray, change: FloatArray) -> None:
+    """BFGS update of the inverse curvature, in place, unless the curvature along the step is not positive."""
+    along = float(step @ change)
+    if along <= 1e-10 * float(step @ step):
+        return
+    turned = inverse @ change
+    inverse += (1.0 + float(change @ turned) / along) / along * np.outer(step, step)
+    inverse -= (np.outer(step, turned) + np.outer(turned, step)) / along
 
 
 def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], scale: FloatArray) -> Peak:
@@ -240,13 +261,12 @@ def hold_boundaries(problem: Problem, point: Point) -> tuple[Point, npt.NDArray[
         False for what is held.
     """
     point = _canonical(problem, point)
-    sds = [problem.model.design.effect_sds(group) for group in problem.model.design.groups]
     for g, a, b in problem.entries:
         if a != b:
             continue
         roots = problem.roots(point.psi)
         sd = float(np.sqrt((roots[g][a] ** 2).sum()))
-        if sd * sds[g][a] < SMALL_SD:
+        if sd * problem.effect_sds[g][a] < SMALL_SD:
             roots[g][a] = 0.0
         elif abs(roots[g][a, a]) < SMALL_SD * sd:
             roots[g][a, a] = 0.0

@@ -16,6 +16,8 @@ EM_STEPS = 2
 #: Precision of a normal prior on the plain regression's standardised coefficients, so that separated data have a start.
 RIDGE = 0.01
 MOST_STEPS = 15
+#: The plain regression is only a start: it ends with a step this short, on the logit scale for one sd of a column.
+NEAR_ENOUGH = 0.05
 
 
 def starting_point(problem: Problem) -> tuple[Point, FloatArray]:
@@ -26,10 +28,9 @@ def starting_point(problem: Problem) -> tuple[Point, FloatArray]:
     point : Point
     scale : ndarray, shape (m, m)
     """
-    design = problem.model.design
     psi = np.zeros(len(problem))
     psi[: problem.p] = plain_regression(problem)
-    roots = [np.diag(FIRST_SD / design.effect_sds(group)) for group in design.groups]
+    roots = [np.diag(FIRST_SD / sds) for sds in problem.effect_sds]
     psi = problem.with_roots(psi, roots)
     point = problem.evaluate(psi)
     for _ in range(EM_STEPS if problem.entries else 0):
@@ -54,7 +55,7 @@ def plain_regression(problem: Problem) -> FloatArray:
         step = np.linalg.solve(information, slope)
         longest = float(np.abs(step).max())
         gamma += step * min(1.0, 4.0 / max(longest, 1e-300))
-        if longest < 1e-3:
+        if longest < NEAR_ENOUGH:
             break
     return np.linalg.solve(arrangement.triangular, gamma)
 
@@ -95,5 +96,5 @@ def _scale(problem: Problem, point: Point) -> FloatArray:
     levels = [len(group.levels) for group in problem.model.design.groups]
     for k, (g, a, _) in enumerate(problem.entries):
         sd = np.sqrt((roots[g][a] ** 2).sum())
-        scale[p + k, p + k] = sd / np.sqrt(levels[g])
+        scale[p + k, p + k] = sd * np.sqrt(2.0 / levels[g])
     return scale

@@ -36,6 +36,13 @@ SEVERAL = [
 few = settings(max_examples=25)
 
 
+def each(structures: list[str], examples: int) -> Callable[[Any], Any]:
+    """Some examples of every structure: `structure` is the test's first argument, `data` draws the rest of a case."""
+    return lambda test: pytest.mark.parametrize("structure", structures)(
+        settings(max_examples=examples)(given(data=st.data())(test))
+    )
+
+
 @dataclass(frozen=True)
 class Case:
     """A design, coefficients of its columns, and roots of its factors."""
@@ -93,12 +100,12 @@ def case(formula: str, seed: int, *shape: Any, spread: float = 1.0, singular: bo
 
 
 @st.composite
-def cases(draw: st.DrawFn, structures: tuple[str, ...] = (*ONE_FACTOR, *SEVERAL)) -> Case:
+def cases(draw: st.DrawFn, *structures: str) -> Case:
     sizes = (draw(st.integers(2, 9)), draw(st.integers(2, 7)), draw(st.integers(2, 4)))
     trials = draw(st.booleans())
     fixed = draw(st.sampled_from(["1", "x + z", "0 + x", "z + offset(o)", "x + offset(o)"]))
     return case(
-        f"{'prop(y, m)' if trials else 'y'} ~ {fixed} + {draw(st.sampled_from(structures))}",
+        f"{'prop(y, m)' if trials else 'y'} ~ {fixed} + {draw(st.sampled_from(structures or (*ONE_FACTOR, *SEVERAL)))}",
         draw(st.integers(0, 10_000)),
         draw(st.integers(20, 60)),
         sizes,
@@ -223,15 +230,15 @@ def check_gradient(likelihood: LaplaceLikelihood | QuadratureLikelihood, example
 # ---- Laplace's method --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50)
-@given(cases(), larges)
-def test_gradient_is_that_of_the_value(example: Case, large: int) -> None:
+@each(ONE_FACTOR + SEVERAL, 12)
+def test_gradient_is_that_of_the_value(structure: str, data: st.DataObject) -> None:
+    example, large = data.draw(cases(structure)), data.draw(larges)
     check_gradient(laplace(example.arrangement, large), example)
 
 
-@settings(max_examples=50)
-@given(cases(), larges)
-def test_value_and_mode_are_those_of_dense_algebra(example: Case, large: int) -> None:
+@each(ONE_FACTOR + SEVERAL, 12)
+def test_value_and_mode_are_those_of_dense_algebra(structure: str, data: st.DataObject) -> None:
+    example, large = data.draw(cases(structure)), data.draw(larges)
     arrangement, reference = example.arrangement, dense(example)
     likelihood = laplace(arrangement, large)
     gamma, roots = arrangement.triangular @ example.beta, flat(arrangement, example.roots)
@@ -247,9 +254,9 @@ def test_value_and_mode_are_those_of_dense_algebra(example: Case, large: int) ->
         assert work.b[positions].ravel() == pytest.approx(b, abs=1e-7)
 
 
-@settings(max_examples=50)
-@given(cases(), larges)
-def test_variances_are_those_of_the_dense_inverse(example: Case, large: int) -> None:
+@each(ONE_FACTOR + SEVERAL, 12)
+def test_variances_are_those_of_the_dense_inverse(structure: str, data: st.DataObject) -> None:
+    example, large = data.draw(cases(structure)), data.draw(larges)
     arrangement, reference = example.arrangement, dense(example)
     likelihood = laplace(arrangement, large)
     layout, work = arrangement.layout, likelihood.work
@@ -329,14 +336,14 @@ def test_an_evaluation_does_not_depend_on_those_before(example: Case, large: int
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 7])
-@settings(max_examples=15)
-@given(example=cases(tuple(ONE_FACTOR)))
-def test_gradient_of_quadrature_is_that_of_the_value(nodes: int, example: Case) -> None:
+@each(ONE_FACTOR, 6)
+def test_gradient_of_quadrature_is_that_of_the_value(nodes: int, structure: str, data: st.DataObject) -> None:
+    example = data.draw(cases(structure))
     check_gradient(QuadratureLikelihood(example.arrangement, nodes), example)
 
 
 @few
-@given(cases(tuple(ONE_FACTOR)))
+@given(cases(*ONE_FACTOR))
 def test_one_node_is_laplaces_method(example: Case) -> None:
     arrangement = example.arrangement
     gamma, roots = arrangement.triangular @ example.beta, flat(arrangement, example.roots)

@@ -108,3 +108,11 @@ def test_examples(root: list[list[float]], expected: list[list[float]]) -> None:
 def test_units_do_not_matter(size: float) -> None:
     root = np.array([[1.0, 0.0, 0.0], [-1.3, 0.0, 0.0], [0.7, 0.4, -0.9]])
     np.testing.assert_allclose(canonical_root(size * root) / size, canonical_root(root), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("own", [1e-1, 1.3e-2, 1e-3, 3e-4])
+def test_what_rounding_leaves_is_no_pivot(own: float) -> None:
+    # The third is a combination of the first two, one of which hardly has a direction of its own.
+    found = canonical_root(np.array([[1.1, 0.0, 0.0], [1.3, own, 0.0], [2.2, 3.0, 0.0]]))
+    assert found[2, 2] == 0.0
+    assert found[1, 1] == pytest.approx(own, rel=1e-6)
