@@ -106,7 +106,7 @@ class Fit:
     >>> import hierlogit as hl
     >>> fit = hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception")).fit("laplace")
     >>> round(fit.estimate.log_likelihood, 2)
-    -1297.49
+    -1265.96
     """
 
     model: Model
