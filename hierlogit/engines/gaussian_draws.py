@@ -75,11 +75,9 @@ def sample(found: Found, draws: int, seed: int, *, penalised: bool) -> Sample:
     logged = _logged(problem, peak, free)
     # Derivative of the unbounded parameters in the parameters: 1 / L_ii for those that are logarithms.
     rate = np.where(logged, 1.0 / np.where(logged, peak.point.psi[free], 1.0), 1.0)
-    covariance = peak.covariance[np.ix_(free, free)] * np.outer(rate, rate)
-    if not np.all(np.isfinite(covariance)):
-        covariance = np.zeros_like(covariance)  # no maximum: the report says so, and draws would only pretend
     noise = of_parameters.standard_normal((draws, len(free)))
-    steps = noise @ _root(covariance).T
+    # Where there is no maximum draws would only pretend: the report says so, and they stay at the estimate.
+    steps = (noise @ peak.root[free].T if peak.positive else np.zeros_like(noise)) * rate
     psi = np.repeat(peak.point.psi[None], draws, axis=0)
     moved = psi[:, free] + steps
     moved[:, logged] = peak.point.psi[free][logged] * np.exp(steps[:, logged])
@@ -156,13 +154,6 @@ def _without_signs(problem: Problem, psi: FloatArray) -> FloatArray:
             column = [problem.p + i for i, (h, _, c) in enumerate(problem.entries) if h == g and c == a]
             turned[np.ix_(negative, column)] *= -1.0
     return turned
-
-
-def _root(covariance: FloatArray) -> FloatArray:
-    """A root of a matrix that may be singular."""
-    values, vectors = np.linalg.eigh(covariance)
-    root: FloatArray = vectors * np.sqrt(np.maximum(values, 0.0))
-    return root
 
 
 def _roots(problem: Problem, psi: FloatArray) -> list[FloatArray]:

@@ -114,9 +114,9 @@ def fit_by_likelihood(
     problem = Problem(model, likelihood, penalised=approach.penalised)
     peak = maximise(problem, *starting_point(problem))
     found = Found(problem, peak, _laplace_at(problem, peak))
-    searched = time.perf_counter()
     estimate = _estimate(approach, found)
     findings = search_findings(found, approach)
+    searched = time.perf_counter()
     used = secrets.randbits(31) if seed is None else int(seed)
     _warn(findings)
 

@@ -203,7 +203,8 @@ def _directions(covariance: FloatArray, free: npt.NDArray[np.bool_], toward: Flo
     conditional = covariance - (np.outer(toward, toward) / variance if variance > 0 else 0.0)
     made = np.zeros((len(covariance), int(free.sum())))
     if free.any():
-        values, vectors = np.linalg.eigh(conditional[np.ix_(free, free)])
-        floor = 1e-8 * max(float(values[-1]), 1e-300)
-        made[free] = vectors * np.sqrt(np.maximum(values, floor))
+        own = conditional[np.ix_(free, free)]
+        lengths = np.sqrt(np.maximum(np.diag(own), 1e-300))
+        values, vectors = np.linalg.eigh(own / np.outer(lengths, lengths))
+        made[free] = lengths[:, None] * vectors * np.sqrt(np.maximum(values, 1e-10))
     return made

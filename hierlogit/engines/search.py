@@ -51,8 +51,8 @@ class Peak:
         Inverse of the observed information over all parameters, zero where not free.
     positive : bool
         Whether the information is positive definite.
-    scale : ndarray, shape (m, f)
-        The directions of the search, about one standard error each.
+    root : ndarray, shape (m, f)
+        A root of the covariance: more exact than the covariance itself where predictors are far from zero.
     possible_gain : float
         What the log-likelihood could still rise by, as gradient and curvature say.
     gradient_norm : float
@@ -67,7 +67,7 @@ class Peak:
     free: npt.NDArray[np.bool_]
     covariance: FloatArray
     positive: bool
-    scale: FloatArray
+    root: FloatArray
     possible_gain: float
     gradient_norm: float
     moves: FloatArray
@@ -153,7 +153,8 @@ def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], sca
         slopes[k] = scale.T @ (there.gradient - point.gradient) / DIFFERENCE
         moves[:, k] = (problem.modes() - modes) / DIFFERENCE
     information = -0.5 * (slopes + slopes.T)
-    positive, inverse = _invert(information)
+    positive, root = _root_of_inverse(information)
+    inverse = root @ root.T
     gradient = scale.T @ point.gradient
     gain = 0.5 * float(gradient @ inverse @ gradient)
     for _ in range(MOST_NEWTON_STEPS):
@@ -174,7 +175,7 @@ def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], sca
         free=free,
         covariance=covariance if positive else np.full((m, m), np.nan),
         positive=positive,
-        scale=scale,
+        root=scale @ root,
         possible_gain=gain if positive else np.inf,
         gradient_norm=float(np.max(np.abs(gradient * errors), initial=0.0)),
         moves=moves @ back,
@@ -182,15 +183,15 @@ def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], sca
     )
 
 
-def _invert(information: FloatArray) -> tuple[bool, FloatArray]:
-    """Whether a symmetric matrix is positive definite, and its inverse; where it is not, that of its positive part."""
+def _root_of_inverse(information: FloatArray) -> tuple[bool, FloatArray]:
+    """Whether a symmetric matrix is positive definite, and a root of its inverse, or of that of its positive part."""
     if not len(information):
         return True, information
     if not np.all(np.isfinite(information)):
         return False, np.eye(len(information))
     values, vectors = np.linalg.eigh(information)
     positive = bool(values[0] > 1e-10 * max(values[-1], 0.0))
-    return positive, (vectors / np.where(values > 1e-10 * abs(values[-1]), values, np.inf)) @ vectors.T
+    return positive, vectors / np.sqrt(np.where(values > 1e-10 * abs(values[-1]), values, np.inf))
 
 
 def maximise(problem: Problem, start: Point, scale: FloatArray) -> Peak:
@@ -230,24 +231,24 @@ def _from(problem: Problem, start: Point, scale: FloatArray) -> Peak:
             return peak
         point = peak.point
         if peak.positive:
-            scale = _with_covariance(scale, peak)
+            scale = _with_root(scale, peak)
     return peak
 
 
 def restricted(scale: FloatArray, free: npt.NDArray[np.bool_]) -> FloatArray:
     """Directions of the search that leave what is not free as it is: a root of the free part of ``scale scale'``."""
+    if free.all():
+        return scale
     made = np.zeros((len(scale), int(free.sum())))
     if free.any():
-        made[free] = np.linalg.cholesky((scale @ scale.T)[np.ix_(free, free)])
+        made[free] = np.linalg.qr(scale[free].T, mode="r").T
     return made
 
 
-def _with_covariance(scale: FloatArray, peak: Peak) -> FloatArray:
-    """Directions for another try: by the covariance found where it holds, as before elsewhere."""
-    full = scale @ scale.T
-    full[peak.free, :] = full[:, peak.free] = 0.0
-    full[np.ix_(peak.free, peak.free)] = peak.covariance[np.ix_(peak.free, peak.free)]
-    return np.linalg.cholesky(full)
+def _with_root(scale: FloatArray, peak: Peak) -> FloatArray:
+    """Directions for another try: by the covariance found where it holds, as long as before elsewhere."""
+    lengths = np.sqrt((scale**2).sum(axis=1))
+    return np.column_stack([peak.root, np.diag(lengths)[:, ~peak.free]])
 
 
 def hold_boundaries(problem: Problem, point: Point) -> tuple[Point, npt.NDArray[np.bool_]]:

@@ -86,12 +86,10 @@ def _scale(problem: Problem, point: Point) -> FloatArray:
     scale = np.zeros((len(problem), len(problem)))
     p = problem.p
     if p:
-        R = problem.likelihood.arrangement.triangular
-        information = R.T @ fixed_information(problem.likelihood) @ R
-        # Of the inverse, a root by the inverse of the Cholesky factor.
-        spread = np.sqrt(np.diag(information))
-        correlation = information / np.outer(spread, spread) + 1e-10 * np.eye(p)
-        scale[:p, :p] = np.linalg.inv(np.linalg.cholesky(correlation)).T / spread[:, None]
+        # In the coefficients of the orthogonal basis, where predictors far from zero do no harm.
+        information = fixed_information(problem.likelihood) + 1e-10 * np.eye(p)
+        root = np.linalg.inv(np.linalg.cholesky(information)).T
+        scale[:p, :p] = np.linalg.solve(problem.likelihood.arrangement.triangular, root)
     roots = problem.roots(point.psi)
     levels = [len(group.levels) for group in problem.model.design.groups]
     for k, (g, a, _) in enumerate(problem.entries):

@@ -353,3 +353,15 @@ def test_a_laplace_fit_does_without_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_predictors_far_from_zero_lose_no_digits() -> None:
+    data = rows().assign(year=lambda frame: 2000 + 5 * frame["x"])
+    far = quietly("y ~ year + I(year**2) + (1 | g)", data, hl.Laplace(seed=1))
+    near = quietly("y ~ x + I(x**2) + (1 | g)", data, hl.Laplace(seed=1))
+    assert far.estimate is not None
+    assert near.estimate is not None
+    assert far.estimate.standard_errors[2] * 25 == pytest.approx(near.estimate.standard_errors[2], rel=1e-5)
+    one, other = hl.predictions(far), hl.predictions(near)
+    np.testing.assert_allclose(one["mean"], other["mean"], atol=1e-6)
+    np.testing.assert_allclose(one["sd"], other["sd"], rtol=1e-4)
