@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,14 +94,14 @@ class Design:
         """Whether the fixed part has an intercept."""
         return "Intercept" in self.fixed_effects
 
-    @property
+    @cached_property
     def column_sds(self) -> FloatArray:
         """Standard deviation of each fixed-effect column, 1 for the intercept; shape (p,)."""
         return column_sds(self.X)
 
     def effect_sds(self, group: GroupBlock) -> FloatArray:
         """Standard deviation of each random-effect column of `group`, 1 for the intercept; shape (q,)."""
-        return column_sds(group.Z)
+        return group.column_sds
 
     @property
     def level_columns(self) -> frozenset[str]:

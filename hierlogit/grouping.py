@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .columns import refuse_dependent
+from .columns import column_sds, refuse_dependent
 from .encoding import Encoding
 from .errors import DesignError
 from .table import listed
@@ -61,6 +62,11 @@ class GroupBlock:
     def result_name(self) -> str:
         """Name of the factor in results, where a slash would start a group of the tree."""
         return self.name.replace("/", "|")
+
+    @cached_property
+    def column_sds(self) -> FloatArray:
+        """Standard deviation of each column of Z, 1 for the intercept; shape (q,)."""
+        return column_sds(self.Z)
 
     @property
     def correlated(self) -> bool:

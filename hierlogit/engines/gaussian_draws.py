@@ -77,14 +77,15 @@ def sample(found: Found, draws: int, seed: int, *, penalised: bool) -> Sample:
     rate = np.where(logged, 1.0 / np.where(logged, peak.point.psi[free], 1.0), 1.0)
     noise = of_parameters.standard_normal((draws, len(free)))
     # Where there is no maximum draws would only pretend: the report says so, and they stay at the estimate.
-    steps = (noise @ peak.root[free].T if peak.positive else np.zeros_like(noise)) * rate
+    spread = noise if peak.positive else np.zeros_like(noise)
+    steps = spread @ peak.root[free].T * rate
     psi = np.repeat(peak.point.psi[None], draws, axis=0)
     moved = psi[:, free] + steps
     moved[:, logged] = peak.point.psi[free][logged] * np.exp(steps[:, logged])
     psi[:, free] = moved
     psi = _without_signs(problem, psi)
 
-    u = peak.modes + steps @ (peak.moves[:, free] / rate).T
+    u = peak.modes + spread @ peak.moves.T
     effects_noise = of_effects.standard_normal((draws, len(peak.modes)))
     proposal = -0.5 * ((noise**2).sum(axis=1) + (effects_noise**2).sum(axis=1))
     joint, logarithms = np.empty(draws), np.empty(draws)

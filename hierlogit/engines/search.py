@@ -57,8 +57,8 @@ class Peak:
         What the log-likelihood could still rise by, as gradient and curvature say.
     gradient_norm : float
         Largest derivative, for a step of one standard error.
-    moves : ndarray, shape (effects, parameters)
-        Derivatives of the modes of the standardised effects in the parameters.
+    moves : ndarray, shape (effects, f)
+        How the modes of the standardised effects move with the parameters, along the columns of the root.
     modes : ndarray
         The modes of the standardised effects.
     """
@@ -169,7 +169,6 @@ def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], sca
     point = problem.evaluate(point.psi)  # so that the work arrays hold this point
     covariance = scale @ inverse @ scale.T
     errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) if positive else np.ones(f)
-    back = np.linalg.pinv(scale)
     return Peak(
         point=point,
         free=free,
@@ -178,7 +177,7 @@ def settle_peak(problem: Problem, point: Point, free: npt.NDArray[np.bool_], sca
         root=scale @ root,
         possible_gain=gain if positive else np.inf,
         gradient_norm=float(np.max(np.abs(gradient * errors), initial=0.0)),
-        moves=moves @ back,
+        moves=moves @ root,
         modes=problem.modes(),
     )
 

@@ -32,7 +32,7 @@ LARGE_SD = 10.0
 #: How far quadrature may move an estimate of Laplace's method, in standard errors.
 LAPLACE_ERROR = 0.5
 #: Nodes for that comparison, by the number of effects of the first factor.
-CHECK_NODES = {1: 9, 2: 5, 3: 4}
+CHECK_NODES = {1: 9, 2: 4, 3: 3}
 
 
 def search_findings(found: Found, approach: Approach) -> tuple[Finding, ...]:
