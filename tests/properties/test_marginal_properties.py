@@ -138,7 +138,7 @@ def lower(arrangement: Arrangement, roots: list[np.ndarray]) -> np.ndarray:
 def evaluated(likelihood: LaplaceLikelihood | QuadratureLikelihood, gamma: np.ndarray, roots: np.ndarray) -> Evaluation:
     """An evaluation with modes to all digits, where one alone stops at 1e-9 or so: one more step from close by."""
     likelihood.evaluate(gamma, roots)
-    likelihood.work.u[:] += 1e-6
+    likelihood.work.u[:] += 1e-8
     found = likelihood.evaluate(gamma, roots)
     assert found.settled
     return found
