@@ -126,7 +126,11 @@ def pareto_k(drawn: Sample) -> float:
     """Pareto shape of the importance weights, by Pareto-smoothed importance sampling."""
     from arviz_stats.base import array_stats
 
-    shape = float(array_stats.psislw(drawn.log_ratio)[1])
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a single draw with nearly all of the weight: the shape is not finite
+        # The function takes what it weighs by the inverse of: log-likelihoods of rows to be left out.
+        shape = float(array_stats.psislw(-drawn.log_ratio)[1])
     return shape if np.isfinite(shape) else np.inf
 
 

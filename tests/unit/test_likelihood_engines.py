@@ -15,6 +15,7 @@ import pytest
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.engines import Engine
+from hierlogit.engines.gaussian_draws import Sample, pareto_k
 from hierlogit.errors import ConvergenceWarning, EngineError
 from hierlogit.fit import Fit
 
@@ -183,6 +184,22 @@ def test_where_a_predictor_has_its_zero_does_not_matter() -> None:
     assert far.estimate.log_likelihood == pytest.approx(near.estimate.log_likelihood, abs=1e-6)
     assert far.estimate.beta[1] * 5 == pytest.approx(near.estimate.beta[1], rel=1e-4)
     assert codes(far) == codes(near)
+
+
+@pytest.mark.parametrize("shape", [0.3, 0.8])
+def test_pareto_k_is_the_shape_of_the_weights(shape: float) -> None:
+    # exp(shape * E) of an exponential E has a Pareto tail of that shape; its inverse has no tail at all.
+    none = np.empty((4000, 0))
+    ratio = shape * np.random.default_rng(1).exponential(size=4000)
+    assert pareto_k(Sample(none, none, ratio)) == pytest.approx(shape, abs=0.12)
+    assert pareto_k(Sample(none, none, -ratio)) < 0
+
+
+def test_weights_of_a_single_draw_are_told_without_a_warning() -> None:
+    # As extreme as numbers get: most of the tail's weights are below the least normal number.
+    ratio = np.concatenate([np.linspace(-2000, -900, 800), np.linspace(-740, -712, 150), np.linspace(-700, 0, 50)])
+    none = np.empty((1000, 0))
+    assert pareto_k(Sample(none, none, ratio)) > 1
 
 
 # ---- what a search finds -----------------------------------------------------------------------------------------
