@@ -126,11 +126,13 @@ def pareto_k(drawn: Sample) -> float:
     """Pareto shape of the importance weights, by Pareto-smoothed importance sampling."""
     from arviz_stats.base import array_stats
 
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # a single draw with nearly all of the weight: the shape is not finite
-        # The function takes what it weighs by the inverse of: log-likelihoods of rows to be left out.
-        shape = float(array_stats.psislw(-drawn.log_ratio)[1])
+    try:
+        # Where nearly all weights are zero beside the largest, the shape overflows; unguarded, that ends in a small one.
+        with np.errstate(over="raise", invalid="raise"):
+            # The function takes the inverse of what it weighs: log-likelihoods of rows to be left out.
+            shape = float(array_stats.psislw(-drawn.log_ratio)[1])
+    except FloatingPointError:
+        return np.inf
     return shape if np.isfinite(shape) else np.inf
 
 
