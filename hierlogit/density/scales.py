@@ -1,0 +1,137 @@
+"""Standard deviations and correlations from unbounded variables, with their prior densities, compiled.
+
+Standard deviations are searched by their logarithms, correlation matrices by canonical partial correlations: entry
+(a, b) of the Cholesky factor of R is ``tanh(z_ab)`` times what columns before b leave of the row's unit length
+(Lewandowski, Kurowicka and Joe 2009, Journal of Multivariate Analysis 100: 1989-2001). Under LKJ(eta) the density of
+z_ab, with its change of variables, is proportional to ``(1 - tanh(z_ab)^2)^(eta + (k - 2 - b) / 2)`` for k effects,
+columns counted from 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .compiled import exact_kernel
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Numbers by which compiled code knows the families of priors.
+NORMAL, STUDENT_T, CAUCHY, LAPLACE = 0, 1, 2, 3
+HALF_NORMAL, HALF_STUDENT_T, HALF_CAUCHY, EXPONENTIAL, GAMMA, LOG_NORMAL, DECOV = 10, 11, 12, 13, 14, 15, 16
+#: A standard deviation with no prior of its own: one of a joint prior that stands with the first of its set.
+JOINED = 20
+
+
+@exact_kernel
+def symmetric_density(family: int, location: float, scale: float, nu: float, x: float) -> tuple[float, float]:
+    """Log density of a location-scale family, up to a constant, and its derivative."""
+    z = (x - location) / scale
+    if family == NORMAL:
+        return -0.5 * z * z, -z / scale
+    if family == STUDENT_T:
+        return -0.5 * (nu + 1.0) * math.log1p(z * z / nu), -(nu + 1.0) * z / (nu + z * z) / scale
+    if family == CAUCHY:
+        return -math.log1p(z * z), -2.0 * z / (1.0 + z * z) / scale
+    return -abs(z), -np.sign(z) / scale
+
+
+@exact_kernel
+def scale_density(family: int, first: float, second: float, sd: float) -> tuple[float, float]:
+    """Log prior density of one standard deviation, up to a constant, and its derivative."""
+    if family == HALF_NORMAL:
+        return symmetric_density(NORMAL, 0.0, first, 0.0, sd)
+    if family == HALF_STUDENT_T:
+        return symmetric_density(STUDENT_T, 0.0, second, first, sd)
+    if family == HALF_CAUCHY:
+        return symmetric_density(CAUCHY, 0.0, first, 0.0, sd)
+    if family == EXPONENTIAL:
+        return -first * sd, -first
+    if family == GAMMA:
+        return (first - 1.0) * math.log(sd) - second * sd, (first - 1.0) / sd - second
+    z = (math.log(sd) - first) / second
+    return -0.5 * z * z - math.log(sd), -(z / second + 1.0) / sd
+
+
+@exact_kernel
+def decov_density(concentration: float, shape: float, scale: float, sd: FloatArray, slope: FloatArray) -> float:
+    """Log density of the standard deviations of one set under decov, up to a constant; its gradient into `slope`."""
+    k = len(sd)
+    total, logs = 0.0, 0.0
+    for a in range(k):
+        total += sd[a] * sd[a]
+        logs += math.log(sd[a])
+    tau = math.sqrt(total / k)
+    joint = k * concentration - 1.0
+    value = (shape - 1.0) * math.log(tau) - tau / scale
+    pull = ((shape - 1.0) / tau - 1.0 / scale) / (k * tau)
+    if k == 1:
+        slope[0] = pull * sd[0]
+        return value
+    # What Dirichlet shares and the change of variables leave, as in `hierlogit.priors.Decov`.
+    value += (2.0 * concentration - 1.0) * logs - joint * math.log(total) - math.log(tau)
+    for a in range(k):
+        slope[a] = pull * sd[a] + (2.0 * concentration - 1.0) / sd[a] - (2.0 * joint + 1.0) * sd[a] / total
+    return value
+
+
+@exact_kernel
+def scale_priors(
+    family: IntArray, arguments: FloatArray, set_size: IntArray, log_sd: FloatArray, sd: FloatArray, slope: FloatArray
+) -> float:
+    """Log prior density of all log standard deviations; writes the sds, and the gradient in their logarithms.
+
+    `arguments` has three numbers for each; `set_size` how many effects the set has that each is in.
+    """
+    value = 0.0
+    for e in range(len(log_sd)):
+        sd[e] = math.exp(log_sd[e])
+    for e in range(len(log_sd)):
+        first, second, third = arguments[3 * e], arguments[3 * e + 1], arguments[3 * e + 2]
+        if family[e] == DECOV:
+            stop = e + set_size[e]
+            value += decov_density(first, second, third, sd[e:stop], slope[e:stop])
+        elif family[e] != JOINED:
+            own, slope[e] = scale_density(family[e], first, second, sd[e])
+            value += own
+    for e in range(len(log_sd)):
+        value += log_sd[e]
+        slope[e] = slope[e] * sd[e] + 1.0
+    return value
+
+
+@exact_kernel
+def cholesky_row(z: FloatArray, power: FloatArray, row: FloatArray, dz: FloatArray) -> float:
+    """One row of the Cholesky factor of a correlation matrix from its ``len(z)`` variables.
+
+    Returns the log prior density of z, whose gradient is written to `dz`.
+    """
+    value, left = 0.0, 1.0
+    for b in range(len(z)):
+        e = math.exp(-2.0 * abs(z[b]))
+        sine = math.copysign((1.0 - e) / (1.0 + e), z[b])
+        row[b] = sine * left
+        left *= 2.0 * math.sqrt(e) / (1.0 + e)
+        value += power[b] * (2.0 * math.log(2.0) - 2.0 * abs(z[b]) - 2.0 * math.log1p(e))
+        dz[b] = -2.0 * power[b] * sine
+    row[len(z)] = left
+    return value
+
+
+@exact_kernel
+def through_cholesky_row(z: FloatArray, row: FloatArray, drow: FloatArray, dz: FloatArray) -> None:
+    """Add to `dz` the derivative that reaches z through the row."""
+    # d row_b / d z_c = -t_c row_b for b > c: sums from the end.
+    after = drow[len(z)] * row[len(z)]
+    left = 1.0
+    for b in range(len(z)):
+        after += drow[b] * row[b]
+    for b in range(len(z)):
+        sine = math.tanh(z[b])
+        after -= drow[b] * row[b]
+        cosine = 1.0 / math.cosh(z[b])
+        dz[b] += drow[b] * cosine * cosine * left - sine * after
+        left *= cosine
