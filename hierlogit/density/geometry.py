@@ -42,12 +42,12 @@ class Geometry:
     centre, width : ndarray, shape (E + K,)
         Of the log sds of all factors, then the correlation variables.
     pulled : ndarray, shape (q_0, n)
-        Columns of the first factor times the weights of the rows.
+        Columns of the first factor times the weights of the rows; with a single factor shape (q_0, 0).
     information : list of ndarray, shape (q_t, q_t, J_t)
         About the effects of each level, given the fixed effects and what comes before it.
     pull : list of ndarray, shape (q_t, J_t)
     coupling : list of ndarray, shape (p, q_t, J_t)
-        Of all factors but the first.
+        How the pull falls with the coefficients of the basis.
     """
 
     gamma0: FloatArray
@@ -71,10 +71,10 @@ def non_centred(model: Model) -> Geometry:
         spread=np.eye(p),
         centre=np.zeros(scales),
         width=np.ones(scales),
-        pulled=np.zeros((shapes[0][0], len(layout.y))),
+        pulled=np.zeros((shapes[0][0], len(layout.y) if len(shapes) > 1 else 0)),
         information=[np.zeros((q, q, J)) for q, J in shapes],
         pull=[np.zeros((q, J)) for q, J in shapes],
-        coupling=[np.zeros((p, q, J)) for q, J in shapes[1:]],
+        coupling=[np.zeros((p, q, J)) for q, J in shapes],
     )
 
 
@@ -106,42 +106,40 @@ def centred_by_information(model: Model, likelihood: LaplaceLikelihood, gamma: F
     levels = [np.repeat(np.arange(J[0]), np.diff(layout.row_start)), *other_levels(arrangement)]
     weight, residual = work.weight, work.residual
     modes = [work.b[at] for at in level_positions(arrangement)]
+    others = np.zeros(n)
+    for own, level, mode in zip(Z[1:], levels[1:], modes[1:], strict=True):
+        others += np.einsum("ai,ia->i", own, mode[level])
 
     information, pull, coupling = [], [], []
-    first = _sums(np.einsum("ai,ci,i->aci", Z[0], Z[0], weight), levels[0], J[0])
-    apart = work.eta - np.einsum("ai,ia->i", Z[0], modes[0][levels[0]])
-    score = _sums(Z[0] * (residual + weight * apart), levels[0], J[0])
-    information.append(first)
-    pull.append(np.einsum("acj,jc->aj", first, modes[0]) + score)
+    weighted = layout.X * weight[:, None]
+    for t in range(len(q)):
+        information.append(_sums(np.einsum("ai,ci,i->aci", Z[t], Z[t], weight), levels[t], J[t]))
+        coupling.append(_sums(np.einsum("ai,ik->kai", Z[t], weighted), levels[t], J[t]))
     if len(q) > 1:
         A0 = _indicator(Z[0], levels[0], J[0])
-        conditional = _conditional_covariance(first, roots[0])
-        weighted = layout.X * weight[:, None]
-        reach = conditional @ (A0.T @ weighted)
+        conditional = _conditional_covariance(information[0], roots[0])
+        reach = conditional @ coupling[0].reshape(len(gamma), -1).T
         for t in range(1, len(q)):
-            At = _indicator(Z[t], levels[t], J[t])
-            cross = (At.T * weight) @ A0  # (q_t J_t, q_0 J_0)
+            cross = (_indicator(Z[t], levels[t], J[t]).T * weight) @ A0  # (q_t J_t, q_0 J_0)
             taken = cross @ conditional
-            width, count = int(q[t]), J[t]
-            own = _sums(np.einsum("ai,ci,i->aci", Z[t], Z[t], weight), levels[t], count)
-            for a in range(width):
-                for c in range(width):
-                    rows, columns = slice(a * count, (a + 1) * count), slice(c * count, (c + 1) * count)
-                    own[a, c] -= np.asarray(taken[rows].multiply(cross[columns]).sum(axis=1)).ravel()
-            coupled = (At.T @ weighted - cross @ reach).reshape(width, count, -1).transpose(2, 0, 1)
-            information.append(own)
-            coupling.append(coupled)
-            score = _sums(Z[t] * residual, levels[t], count)
-            pull.append(
-                np.einsum("acj,jc->aj", own, modes[t]) + score + np.einsum("kaj,k->aj", coupled, gamma)
-            )
+            for a, c in np.ndindex(int(q[t]), int(q[t])):
+                rows, columns = slice(a * J[t], (a + 1) * J[t]), slice(c * J[t], (c + 1) * J[t])
+                information[t][a, c] -= np.asarray(taken[rows].multiply(cross[columns]).sum(axis=1)).ravel()
+            coupling[t] -= (cross @ reach).T.reshape(coupling[t].shape)
+    for t in range(len(q)):
+        score = residual + weight * others if t == 0 else residual
+        pull.append(
+            np.einsum("acj,jc->aj", information[t], modes[t])
+            + _sums(Z[t] * score, levels[t], J[t])
+            + np.einsum("kaj,k->aj", coupling[t], gamma)
+        )
     centre, width = _scales(model, arrangement, roots, information)
     return Geometry(
         gamma0=gamma,
         spread=_fixed_spread(model, likelihood),
         centre=centre,
         width=width,
-        pulled=Z[0] * weight,
+        pulled=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
         information=information,
         pull=pull,
         coupling=coupling,
@@ -188,7 +186,7 @@ def scale_count(model: Model, arrangement: Arrangement) -> int:
 def _sums(values: FloatArray, level: npt.NDArray[np.int64], count: int) -> FloatArray:
     """Sums over the rows of each level, on the last axis."""
     flat = values.reshape(-1, values.shape[-1])
-    total = np.stack([np.bincount(level, weights=one, minlength=count) for one in flat])
+    total = np.array([np.bincount(level, weights=one, minlength=count) for one in flat])
     return total.reshape(*values.shape[:-1], count)
 
 

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import exact_kernel, kernel
+from .compiled import exact_kernel, kernel, part, whole_part
 from .rows import exp_of_negative, log1p_of_unit
-from .scales import cholesky_row, scale_priors, symmetric_density, through_cholesky_row
+from .scales import make_roots, scale_priors, symmetric_density, through_roots, total_square
 from .whitening import gather, spread
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class Joint(NamedTuple):
     offset: FloatArray  # (n,)
     X: FloatArray  # (p n,) columns of the orthogonal basis
     Z: FloatArray  # (E n,)
-    pulled: FloatArray  # (q_0 n,) Z of the first factor times the weights at the fixed point
+    pulled: FloatArray  # (q_0 n,) Z of the first factor times the weights at the fixed point; empty if T is 1
     gamma0: FloatArray  # (p,)
     spread: FloatArray  # (p p,) G
     beta0: FloatArray  # (p,)
@@ -53,7 +53,7 @@ class Joint(NamedTuple):
     power: FloatArray  # (K,)
     information: FloatArray  # (sum of q_t^2 J_t,) factor by factor
     pull: FloatArray  # (sum of q_t J_t,)
-    coupling: FloatArray  # (sum over t > 0 of q_t J_t p,) how pull falls with gamma, coefficient by coefficient
+    coupling: FloatArray  # (sum of q_t J_t p,) how pull falls with gamma, of each factor coefficient by coefficient
     beta_family: IntArray  # (p,)
     sd_family: IntArray  # (E,)
     set_size: IntArray  # (E,)
@@ -70,12 +70,10 @@ class Joint(NamedTuple):
 
 
 @kernel
-def add_rows(
-    y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray
-) -> float:
+def add_rows(y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
     """Log-likelihood of some rows, without binomial coefficients; writes the residuals ``y - m p``."""
     total = 0.0
-    for i in range(len(eta)):
+    for i in range(len(y)):
         x = eta[i]
         e = exp_of_negative(-abs(x))
         d = 1.0 / (1.0 + e)
@@ -86,59 +84,69 @@ def add_rows(
 
 
 @kernel
-def add_column(column: FloatArray, factor: float, eta: FloatArray) -> None:
-    """``eta += factor * column``."""
-    for i in range(len(eta)):
-        eta[i] += factor * column[i]
+def copy(values: FloatArray, out: FloatArray) -> None:
+    """``out = values``: a loop, since a slice is assigned to by a general routine that is many times slower."""
+    for i in range(len(values)):
+        out[i] = values[i]
 
 
 @kernel
-def dot(a: FloatArray, b: FloatArray) -> float:
+def add_column(column: FloatArray, factor: float, out: FloatArray) -> None:
+    """``out += factor * column``."""
+    for i in range(len(column)):
+        out[i] += factor * column[i]
+
+
+@kernel
+def dot(column: FloatArray, values: FloatArray) -> float:
     """Sum of products."""
     total = 0.0
-    for i in range(len(a)):
-        total += a[i] * b[i]
+    for i in range(len(column)):
+        total += column[i] * values[i]
     return total
 
 
 @kernel
 def add_effects(column: FloatArray, level: IntArray, effect: FloatArray, eta: FloatArray) -> None:
     """``eta += column * effect[level]``."""
-    for i in range(len(eta)):
+    for i in range(len(column)):
         eta[i] += column[i] * effect[level[i]]
 
 
 @exact_kernel
 def add_by_level(column: FloatArray, level: IntArray, values: FloatArray, total: FloatArray) -> None:
     """``total[level] += column * values``."""
-    for i in range(len(values)):
+    for i in range(len(column)):
         total[level[i]] += column[i] * values[i]
 
 
 @kernel
-def sum_segments(column: FloatArray, values: FloatArray, starts: IntArray, sign: float, total: FloatArray) -> None:
-    """Add ``sign`` times the sum of ``column * values`` over each segment."""
-    first = starts[0]
-    for j in range(len(starts) - 1):
-        own = 0.0
-        for i in range(starts[j] - first, starts[j + 1] - first):
-            own += column[i] * values[i]
-        total[j] += sign * own
+def sum_segments(
+    columns: FloatArray, n: int, q: int, values: FloatArray, row_start: IntArray, sign: float, total: FloatArray
+) -> None:
+    """Add to ``total[a * m + j]`` the sum of column a times the values over the rows of level j; m levels."""
+    first, m = row_start[0], len(row_start) - 1
+    for a in range(q):
+        for j in range(m):
+            start, count = row_start[j], row_start[j + 1] - row_start[j]
+            total[a * m + j] += sign * dot(part(columns, a * n + start, count), part(values, start - first, count))
 
 
 @kernel
-def add_segments(column: FloatArray, effect: FloatArray, starts: IntArray, sign: float, values: FloatArray) -> None:
-    """``values += sign * column * effect`` of each row's segment."""
-    first = starts[0]
-    for j in range(len(starts) - 1):
-        factor = sign * effect[j]
-        for i in range(starts[j] - first, starts[j + 1] - first):
-            values[i] += factor * column[i]
+def add_segments(
+    columns: FloatArray, n: int, q: int, effects: FloatArray, row_start: IntArray, sign: float, values: FloatArray
+) -> None:
+    """``values += sign * column a * effects[a * m + j]`` over the rows of level j, for all a."""
+    first, m = row_start[0], len(row_start) - 1
+    for a in range(q):
+        for j in range(m):
+            start, count = row_start[j], row_start[j + 1] - row_start[j]
+            add_column(part(columns, a * n + start, count), sign * effects[a * m + j], part(values, start - first, count))
 
 
 @exact_kernel
 def affine(start: FloatArray, matrix: FloatArray, x: FloatArray, out: FloatArray) -> None:
-    """``out = start + matrix x``."""
+    """``out = start + matrix x``, with the first entries of x."""
     p = len(start)
     for k in range(p):
         total = start[k]
@@ -149,7 +157,7 @@ def affine(start: FloatArray, matrix: FloatArray, x: FloatArray, out: FloatArray
 
 @exact_kernel
 def add_transposed(matrix: FloatArray, slope: FloatArray, out: FloatArray) -> None:
-    """``out += matrix' slope``."""
+    """``out += matrix' slope``, to the first entries of `out`."""
     p = len(slope)
     for k in range(p):
         for m in range(p):
@@ -157,75 +165,19 @@ def add_transposed(matrix: FloatArray, slope: FloatArray, out: FloatArray) -> No
 
 
 @exact_kernel
-def fixed_prior(l: Joint, x: FloatArray, form: FloatArray, slope: FloatArray, grad: FloatArray) -> float:
-    """Log prior density of the fixed effects; its gradient is added."""
-    p, value = len(l.gamma0), 0.0
-    affine(l.form0, l.form, x[:p], form)
-    for k in range(p):
-        location, scale, nu = l.beta_arguments[3 * k], l.beta_arguments[3 * k + 1], l.beta_arguments[3 * k + 2]
-        own, slope[k] = symmetric_density(l.beta_family[k], location, scale, nu, form[k])
-        value += own
-    add_transposed(l.form, slope, grad[:p])
-    return value
-
-
-@exact_kernel
-def make_roots(
-    l: Joint, unbounded: FloatArray, sd: FloatArray, rows: FloatArray, roots: FloatArray, slope: FloatArray
+def fixed_prior(
+    family: IntArray, arguments: FloatArray, form0: FloatArray, form: FloatArray, x: FloatArray, grad: FloatArray
 ) -> float:
-    """Roots of the covariances; returns the log prior density of what they are made of, with its gradient in `slope`.
-
-    Row a of a factor's root, of q entries, is its sd times a row of the Cholesky factor of the correlations (`rows`).
-    """
-    effects = len(l.sd_family)
-    value = scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded[:effects], sd, slope[:effects])
-    at = 0
-    for t in range(len(l.q)):
-        for e in range(l.effect_at[t], l.effect_at[t + 1]):
-            begin, stop = l.cor_start[e], l.cor_start[e + 1]
-            first = at + l.set_first[e]
-            row = rows[first : first + stop - begin + 1]
-            z, dz = unbounded[effects + begin : effects + stop], slope[effects + begin : effects + stop]
-            value += cholesky_row(z, l.power[begin:stop], row, dz)
-            for b in range(len(row)):
-                roots[first + b] = sd[e] * row[b]
-            at += l.q[t]
+    """Log prior density of the fixed effects; its gradient is added."""
+    p, value = len(form0), 0.0
+    stated, slope = np.empty(p), np.empty(p)
+    affine(form0, form, x, stated)
+    for k in range(p):
+        location, scale, nu = arguments[3 * k], arguments[3 * k + 1], arguments[3 * k + 2]
+        own, slope[k] = symmetric_density(family[k], location, scale, nu, stated[k])
+        value += own
+    add_transposed(form, slope, grad)
     return value
-
-
-@exact_kernel
-def through_roots(
-    l: Joint, unbounded: FloatArray, sd: FloatArray, rows: FloatArray, droots: FloatArray, slope: FloatArray
-) -> None:
-    """Add to `slope` the derivative that reaches the unbounded variables through the roots."""
-    effects, at = len(l.sd_family), 0
-    for t in range(len(l.q)):
-        for e in range(l.effect_at[t], l.effect_at[t + 1]):
-            begin, stop = l.cor_start[e], l.cor_start[e + 1]
-            first = at + l.set_first[e]
-            row, drow = rows[first : first + stop - begin + 1], droots[first : first + stop - begin + 1]
-            for b in range(len(row)):
-                drow[b] *= sd[e]
-                slope[e] += drow[b] * row[b]
-            z, dz = unbounded[effects + begin : effects + stop], slope[effects + begin : effects + stop]
-            through_cholesky_row(z, row, drow, dz)
-            at += l.q[t]
-
-
-class Effects(NamedTuple):
-    """What `spread` leaves for `gather`, of all factors but the first and of one batch of the first."""
-
-    kappa: FloatArray
-    cholesky: FloatArray
-    inverse: FloatArray
-    product: FloatArray
-    centre: FloatArray
-    u: FloatArray
-    b: FloatArray
-    db: FloatArray
-    slope: FloatArray
-    dcholesky: FloatArray
-    dkappa: FloatArray
 
 
 @exact_kernel
@@ -244,101 +196,102 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
     -------
     float
     """
-    p, effects, T = len(l.gamma0), len(l.sd_family), len(l.q)
+    p, E, T = len(l.gamma0), len(l.sd_family), len(l.q)
     n, scales = len(l.y), len(l.centre)
     first_v = p + scales
-    small = np.empty(3 * p + 2 * scales + effects)
-    gamma, form, dgamma = small[:p], small[p : 2 * p], small[2 * p : 3 * p]
-    unbounded, slope = small[3 * p : 3 * p + scales], small[3 * p + scales : 3 * p + 2 * scales]
-    sd = small[3 * p + 2 * scales :]
-    n_roots = 0
-    for t in range(T):
-        n_roots += l.q[t] * l.q[t]
-    rows, roots, droots = np.zeros(n_roots), np.zeros(n_roots), np.zeros(n_roots)
-    affine(l.gamma0, l.spread, x[:p], gamma)
+    gamma, dgamma, unbounded, slope = np.empty(p), np.zeros(p), np.empty(scales), np.empty(scales)
+    n_roots = total_square(l.q)
+    sd, rows, roots, droots = np.empty(E), np.zeros(n_roots), np.zeros(n_roots), np.zeros(n_roots)
+    affine(l.gamma0, l.spread, x, gamma)
     for k in range(scales):
         unbounded[k] = l.centre[k] + l.width[k] * x[p + k]
-    grad[:p] = 0.0
-    value = fixed_prior(l, x, form, dgamma, grad)
-    value += make_roots(l, unbounded, sd, rows, roots, slope)
-    dgamma[:] = 0.0
+    for k in range(p):
+        grad[k] = 0.0
+    value = fixed_prior(l.beta_family, l.beta_arguments, l.form0, l.form, x, grad)
+    value += scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded, sd, slope)
+    value += make_roots(l.q, l.effect_at, l.set_first, l.cor_start, l.power, unbounded, sd, rows, roots, slope)
 
     # ---- all factors but the first ----
-    columns = l.variable_at[T] - l.variable_at[1]
-    squares = l.information_at[T] - l.information_at[1]
-    kappa, centre, inverse = np.empty(columns), np.empty(columns), np.empty(columns)
+    at_others, squares_at = l.variable_at[1], l.information_at[1]
+    columns, squares = l.variable_at[T] - at_others, l.information_at[T] - squares_at
+    kappa, centre, inverse, db = np.empty(columns), np.empty(columns), np.empty(columns), np.zeros(columns)
     cholesky, product = np.empty(squares), np.empty(squares)
-    db = np.zeros(columns)
     root_at = l.q[0] * l.q[0]
     for t in range(1, T):
         q, J = l.q[t], l.levels[t]
-        at, stop = l.variable_at[t], l.variable_at[t + 1]
-        own, square = slice(at - l.variable_at[1], stop - l.variable_at[1]), l.information_at[t] - l.information_at[1]
-        kappa[own] = l.pull[at:stop]
-        for k in range(p):
-            begin = (at - l.variable_at[1]) * p + k * q * J
-            add_column(l.coupling[begin : begin + q * J], -gamma[k], kappa[own])
+        at, square = l.variable_at[t], l.information_at[t] - squares_at
+        own_kappa = part(kappa, at - at_others, q * J)
+        copy(part(l.pull, at, q * J), own_kappa)
+        for c in range(p):
+            add_column(part(l.coupling, at * p + c * q * J, q * J), -gamma[c], own_kappa)
         value += spread(
             q,
-            roots[root_at : root_at + q * q],
-            l.information[l.information_at[t] : l.information_at[t + 1]],
+            part(roots, root_at, q * q),
+            part(l.information, l.information_at[t], q * q * J),
             J,
             0,
-            kappa[own],
-            x[first_v + at : first_v + stop],
+            part(kappa, at - at_others, q * J),
+            x,
             J,
-            0,
+            first_v + at,
             J,
-            cholesky[square : square + q * q * J],
-            inverse[own],
-            product[square : square + q * q * J],
-            centre[own],
-            u[at:stop],
-            b[at:stop],
+            part(cholesky, square, q * q * J),
+            part(inverse, at - at_others, q * J),
+            part(product, square, q * q * J),
+            part(centre, at - at_others, q * J),
+            part(u, at, q * J),
+            part(b, at, q * J),
         )
         root_at += q * q
 
     # ---- the rows, by batches of levels of the first factor ----
     q, J = l.q[0], l.levels[0]
+    own_root, own_droot = part(roots, 0, q * q), part(droots, 0, q * q)
     most_levels, most_rows = 0, 0
     for k in range(len(l.batch_start) - 1):
         j0, j1 = l.batch_start[k], l.batch_start[k + 1]
         most_levels, most_rows = max(most_levels, j1 - j0), max(most_rows, l.row_start[j1] - l.row_start[j0])
-    of_rows, of_levels = np.empty(2 * most_rows), np.empty((8 * q + 3 * q * q) * most_levels)
+    eta, residual = np.empty(most_rows), np.empty(most_rows)
+    wide = q * most_levels
+    kappa_b, centre_b, inverse_b, u_b, b_b = np.empty(wide), np.empty(wide), np.empty(wide), np.empty(wide), np.empty(wide)
+    db_b, slope_b, dkappa_b = np.empty(wide), np.empty(wide), np.empty(wide)
+    cholesky_b, product_b, dcholesky_b = np.empty(q * wide), np.empty(q * wide), np.empty(q * wide)
     for k in range(len(l.batch_start) - 1):
-        j0, j1 = l.batch_start[k], l.batch_start[k + 1]
-        starts = l.row_start[j0 : j1 + 1]
-        r0, r1, m = starts[0], starts[-1], j1 - j0
-        eta, residual = of_rows[: r1 - r0], of_rows[most_rows : most_rows + r1 - r0]
-        eta[:] = l.offset[r0:r1]
-        for c in range(p):
-            add_column(l.X[c * n + r0 : c * n + r1], gamma[c], eta)
-        for t in range(1, T):
-            for a in range(l.q[t]):
-                column = (l.effect_at[t] + a) * n
-                begin = l.variable_at[t] + a * l.levels[t]
-                level = l.level_of[(t - 1) * n + r0 : (t - 1) * n + r1]
-                add_effects(l.Z[column + r0 : column + r1], level, b[begin : begin + l.levels[t]], eta)
-        kappa_b, centre_b, inverse_b = of_levels[: q * m], of_levels[q * m : 2 * q * m], of_levels[2 * q * m : 3 * q * m]
-        u_b, b_b, db_b = of_levels[3 * q * m : 4 * q * m], of_levels[4 * q * m : 5 * q * m], of_levels[5 * q * m : 6 * q * m]
-        slope_b, dkappa_b = of_levels[6 * q * m : 7 * q * m], of_levels[7 * q * m : 8 * q * m]
-        square = 8 * q * m
-        cholesky_b = of_levels[square : square + q * q * m]
-        product_b = of_levels[square + q * q * m : square + 2 * q * q * m]
-        dcholesky_b = of_levels[square + 2 * q * q * m : square + 3 * q * q * m]
+        j0 = l.batch_start[k]
+        m, r0 = l.batch_start[k + 1] - j0, l.row_start[j0]
+        count, row_start = l.row_start[j0 + m] - r0, whole_part(l.row_start, j0, m + 1)
         for a in range(q):
-            kappa_b[a * m : (a + 1) * m] = l.pull[a * J + j0 : a * J + j1]
-            sum_segments(l.pulled[a * n + r0 : a * n + r1], eta, starts, -1.0, kappa_b[a * m : (a + 1) * m])
+            own_kappa = part(kappa_b, a * m, m)
+            copy(part(l.pull, a * J + j0, m), own_kappa)
+            for c in range(p):
+                add_column(part(l.coupling, (c * q + a) * J + j0, m), -gamma[c], own_kappa)
+        for j in range(q * m):
+            db_b[j] = 0.0
+        if T > 1:
+            # What the other factors' effects take away from this one's pull, before anything else is in eta.
+            for i in range(count):
+                eta[i] = 0.0
+            for t in range(1, T):
+                level = whole_part(l.level_of, (t - 1) * n + r0, count)
+                for a in range(l.q[t]):
+                    column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
+                    add_effects(column, level, part(b, l.variable_at[t] + a * l.levels[t], l.levels[t]), eta)
+            sum_segments(l.pulled, n, q, eta, row_start, -1.0, kappa_b)
+            add_column(part(l.offset, r0, count), 1.0, eta)
+        else:
+            copy(part(l.offset, r0, count), eta)
+        for c in range(p):
+            add_column(part(l.X, c * n + r0, count), gamma[c], eta)
         value += spread(
             q,
-            roots[: q * q],
+            own_root,
             l.information,
             J,
             j0,
             kappa_b,
-            x[first_v:],
+            x,
             J,
-            j0,
+            first_v + j0,
             m,
             cholesky_b,
             inverse_b,
@@ -348,16 +301,14 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             b_b,
         )
         for a in range(q):
-            u[a * J + j0 : a * J + j1] = u_b[a * m : (a + 1) * m]
-            b[a * J + j0 : a * J + j1] = b_b[a * m : (a + 1) * m]
-            add_segments(l.Z[a * n + r0 : a * n + r1], b_b[a * m : (a + 1) * m], starts, 1.0, eta)
-        value += add_rows(l.y[r0:r1], l.trials[r0:r1], eta, residual)
-        db_b[:] = 0.0
-        for a in range(q):
-            sum_segments(l.Z[a * n + r0 : a * n + r1], residual, starts, 1.0, db_b[a * m : (a + 1) * m])
+            copy(part(u_b, a * m, m), part(u, a * J + j0, m))
+            copy(part(b_b, a * m, m), part(b, a * J + j0, m))
+        add_segments(l.Z, n, q, b_b, row_start, 1.0, eta)
+        value += add_rows(part(l.y, r0, count), part(l.trials, r0, count), eta, residual)
+        sum_segments(l.Z, n, q, residual, row_start, 1.0, db_b)
         gather(
             q,
-            roots[: q * q],
+            own_root,
             kappa_b,
             m,
             cholesky_b,
@@ -369,54 +320,54 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             slope_b,
             dcholesky_b,
             dkappa_b,
-            grad[first_v:],
+            grad,
             J,
-            j0,
-            droots[: q * q],
+            first_v + j0,
+            own_droot,
         )
-        for a in range(q):
-            add_segments(l.pulled[a * n + r0 : a * n + r1], dkappa_b[a * m : (a + 1) * m], starts, -1.0, residual)
         for c in range(p):
-            dgamma[c] += dot(l.X[c * n + r0 : c * n + r1], residual)
-        for t in range(1, T):
-            for a in range(l.q[t]):
-                column = (l.effect_at[t] + a) * n
-                begin = l.variable_at[t] - l.variable_at[1] + a * l.levels[t]
-                level = l.level_of[(t - 1) * n + r0 : (t - 1) * n + r1]
-                add_by_level(l.Z[column + r0 : column + r1], level, residual, db[begin : begin + l.levels[t]])
+            dgamma[c] += dot(part(l.X, c * n + r0, count), residual)
+            for a in range(q):
+                dgamma[c] -= dot(part(l.coupling, (c * q + a) * J + j0, m), part(dkappa_b, a * m, m))
+        if T > 1:
+            add_segments(l.pulled, n, q, dkappa_b, row_start, -1.0, residual)
+            for t in range(1, T):
+                level = whole_part(l.level_of, (t - 1) * n + r0, count)
+                for a in range(l.q[t]):
+                    column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
+                    total = part(db, l.variable_at[t] - at_others + a * l.levels[t], l.levels[t])
+                    add_by_level(column, level, residual, total)
 
     # ---- back through all factors but the first ----
-    root_at = l.q[0] * l.q[0]
+    root_at = q * q
     scratch, dkappa, dcholesky = np.empty(columns), np.empty(columns), np.empty(squares)
     for t in range(1, T):
         q, J = l.q[t], l.levels[t]
-        at, stop = l.variable_at[t], l.variable_at[t + 1]
-        own, square = slice(at - l.variable_at[1], stop - l.variable_at[1]), l.information_at[t] - l.information_at[1]
+        at, square = l.variable_at[t], l.information_at[t] - squares_at
         gather(
             q,
-            roots[root_at : root_at + q * q],
-            kappa[own],
+            part(roots, root_at, q * q),
+            part(kappa, at - at_others, q * J),
             J,
-            cholesky[square : square + q * q * J],
-            inverse[own],
-            product[square : square + q * q * J],
-            centre[own],
-            u[at:stop],
-            db[own],
-            scratch[own],
-            dcholesky[square : square + q * q * J],
-            dkappa[own],
-            grad[first_v + at : first_v + stop],
+            part(cholesky, square, q * q * J),
+            part(inverse, at - at_others, q * J),
+            part(product, square, q * q * J),
+            part(centre, at - at_others, q * J),
+            part(u, at, q * J),
+            part(db, at - at_others, q * J),
+            part(scratch, at - at_others, q * J),
+            part(dcholesky, square, q * q * J),
+            part(dkappa, at - at_others, q * J),
+            grad,
             J,
-            0,
-            droots[root_at : root_at + q * q],
+            first_v + at,
+            part(droots, root_at, q * q),
         )
-        for k in range(p):
-            begin = (at - l.variable_at[1]) * p + k * q * J
-            dgamma[k] -= dot(l.coupling[begin : begin + q * J], dkappa[own])
+        for c in range(p):
+            dgamma[c] -= dot(part(l.coupling, at * p + c * q * J, q * J), part(dkappa, at - at_others, q * J))
         root_at += q * q
-    through_roots(l, unbounded, sd, rows, droots, slope)
-    add_transposed(l.spread, dgamma, grad[:p])
+    through_roots(l.q, l.effect_at, l.set_first, l.cor_start, unbounded, sd, rows, droots, slope)
+    add_transposed(l.spread, dgamma, grad)
     for k in range(scales):
         grad[p + k] = l.width[k] * slope[k]
     return value

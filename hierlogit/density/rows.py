@@ -73,7 +73,8 @@ def log1p_of_unit(e: float) -> float:
     """``log(1 + e)`` for 0 <= e <= 1, to a few units in the last place."""
     # log(1 + e) = 2 atanh(e / (2 + e)); above sqrt(2) - 1, half of 1 + e is taken, so that |s| < 0.1716.
     large = e > 0.41421356237309503
-    s = (e - 1.0) / (3.0 + e) if large else e / (2.0 + e)
+    over, under = (e - 1.0, 3.0 + e) if large else (e, 2.0 + e)
+    s = over / under
     z = s * s
     # 2 atanh(s) / s - 2 by its series to z^10: the next term is below 1e-18.
     t = 2.0 / 21.0

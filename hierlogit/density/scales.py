@@ -84,12 +84,13 @@ def scale_priors(
 ) -> float:
     """Log prior density of all log standard deviations; writes the sds, and the gradient in their logarithms.
 
-    `arguments` has three numbers for each; `set_size` how many effects the set has that each is in.
+    The logarithms are the first entries of `log_sd`. `arguments` has three numbers for each; `set_size` how many effects
+    the set has that each is in.
     """
     value = 0.0
-    for e in range(len(log_sd)):
+    for e in range(len(sd)):
         sd[e] = math.exp(log_sd[e])
-    for e in range(len(log_sd)):
+    for e in range(len(sd)):
         first, second, third = arguments[3 * e], arguments[3 * e + 1], arguments[3 * e + 2]
         if family[e] == DECOV:
             stop = e + set_size[e]
@@ -97,41 +98,88 @@ def scale_priors(
         elif family[e] != JOINED:
             own, slope[e] = scale_density(family[e], first, second, sd[e])
             value += own
-    for e in range(len(log_sd)):
+    for e in range(len(sd)):
         value += log_sd[e]
         slope[e] = slope[e] * sd[e] + 1.0
     return value
 
 
 @exact_kernel
-def cholesky_row(z: FloatArray, power: FloatArray, row: FloatArray, dz: FloatArray) -> float:
-    """One row of the Cholesky factor of a correlation matrix from its ``len(z)`` variables.
+def total_square(q: IntArray) -> int:
+    """Entries of all roots together."""
+    total = 0
+    for t in range(len(q)):
+        total += q[t] * q[t]
+    return total
 
-    Returns the log prior density of z, whose gradient is written to `dz`.
+
+@exact_kernel
+def make_roots(
+    q: IntArray,
+    effect_at: IntArray,
+    set_first: IntArray,
+    cor_start: IntArray,
+    power: FloatArray,
+    unbounded: FloatArray,
+    sd: FloatArray,
+    rows: FloatArray,
+    roots: FloatArray,
+    slope: FloatArray,
+) -> float:
+    """Roots of the covariances from sds and correlation variables; returns the log prior density of the latter.
+
+    Row e of the roots, which are lower triangular and zero above, is its sd times a row of the Cholesky factor of the
+    correlations (`rows`): columns from the first effect of its set to its own. The correlation variables stand behind
+    the log sds in `unbounded`, row by row, and the gradient of their density is written to `slope` in their place.
     """
-    value, left = 0.0, 1.0
-    for b in range(len(z)):
-        e = math.exp(-2.0 * abs(z[b]))
-        sine = math.copysign((1.0 - e) / (1.0 + e), z[b])
-        row[b] = sine * left
-        left *= 2.0 * math.sqrt(e) / (1.0 + e)
-        value += power[b] * (2.0 * math.log(2.0) - 2.0 * abs(z[b]) - 2.0 * math.log1p(e))
-        dz[b] = -2.0 * power[b] * sine
-    row[len(z)] = left
+    value, at, E = 0.0, 0, len(sd)
+    for t in range(len(q)):
+        for e in range(effect_at[t], effect_at[t + 1]):
+            first, begin, count = at + set_first[e], cor_start[e], cor_start[e + 1] - cor_start[e]
+            left = 1.0
+            for b in range(count):
+                z = unbounded[E + begin + b]
+                size = math.exp(-2.0 * abs(z))
+                sine = math.copysign((1.0 - size) / (1.0 + size), z)
+                rows[first + b] = sine * left
+                left *= 2.0 * math.exp(-abs(z)) / (1.0 + size)
+                # log(1 - sine^2), whose digits do not cancel
+                value += power[begin + b] * (2.0 * math.log(2.0) - 2.0 * abs(z) - 2.0 * math.log1p(size))
+                slope[E + begin + b] = -2.0 * power[begin + b] * sine
+            rows[first + count] = left
+            for b in range(count + 1):
+                roots[first + b] = sd[e] * rows[first + b]
+            at += q[t]
     return value
 
 
 @exact_kernel
-def through_cholesky_row(z: FloatArray, row: FloatArray, drow: FloatArray, dz: FloatArray) -> None:
-    """Add to `dz` the derivative that reaches z through the row."""
-    # d row_b / d z_c = -t_c row_b for b > c: sums from the end.
-    after = drow[len(z)] * row[len(z)]
-    left = 1.0
-    for b in range(len(z)):
-        after += drow[b] * row[b]
-    for b in range(len(z)):
-        sine = math.tanh(z[b])
-        after -= drow[b] * row[b]
-        cosine = 1.0 / math.cosh(z[b])
-        dz[b] += drow[b] * cosine * cosine * left - sine * after
-        left *= cosine
+def through_roots(
+    q: IntArray,
+    effect_at: IntArray,
+    set_first: IntArray,
+    cor_start: IntArray,
+    unbounded: FloatArray,
+    sd: FloatArray,
+    rows: FloatArray,
+    droots: FloatArray,
+    slope: FloatArray,
+) -> None:
+    """Add to `slope` the derivative that reaches log sds and correlation variables through the roots."""
+    at, E = 0, len(sd)
+    for t in range(len(q)):
+        for e in range(effect_at[t], effect_at[t + 1]):
+            first, begin, count = at + set_first[e], cor_start[e], cor_start[e + 1] - cor_start[e]
+            after = 0.0
+            for b in range(count + 1):
+                after += sd[e] * droots[first + b] * rows[first + b]
+            slope[e] += after
+            # Entry b of the row has the factor tanh(z_b), and those behind it 1 / cosh(z_b).
+            left = 1.0
+            for b in range(count):
+                z, own = unbounded[E + begin + b], sd[e] * droots[first + b]
+                after -= own * rows[first + b]
+                cosine = 1.0 / math.cosh(z)
+                slope[E + begin + b] += own * cosine * cosine * left - math.tanh(z) * after
+                left *= cosine
+            at += q[t]

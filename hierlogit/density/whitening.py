@@ -20,7 +20,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import kernel
+from .compiled import kernel, part
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -62,73 +62,78 @@ def spread(
     """
     for a in range(q):
         for c in range(q):
-            at = (a * q + c) * n
+            to = part(product, (a * q + c) * n, n)
             for j in range(n):
-                product[at + j] = 0.0
+                to[j] = 0.0
             for e in range(c, q):
-                factor, source = root[e * q + c], (a * q + e) * stride + first
+                factor, own = root[e * q + c], part(information, (a * q + e) * stride + first, n)
                 for j in range(n):
-                    product[at + j] += factor * information[source + j]
+                    to[j] += factor * own[j]
     for c in range(q):
+        over = part(inverse, c * n, n)
         for a in range(c, q):
-            at = (a * q + c) * n
+            to = part(cholesky, (a * q + c) * n, n)
             start = 1.0 if a == c else 0.0
             for j in range(n):
-                cholesky[at + j] = start
+                to[j] = start
             for d in range(a, q):
-                factor, source = root[d * q + a], (d * q + c) * n
+                factor, own = root[d * q + a], part(product, (d * q + c) * n, n)
                 for j in range(n):
-                    cholesky[at + j] += factor * product[source + j]
+                    to[j] += factor * own[j]
             for d in range(c):
-                left, right = (a * q + d) * n, (c * q + d) * n
+                left, right = part(cholesky, (a * q + d) * n, n), part(cholesky, (c * q + d) * n, n)
                 for j in range(n):
-                    cholesky[at + j] -= cholesky[left + j] * cholesky[right + j]
+                    to[j] -= left[j] * right[j]
             if a == c:
                 for j in range(n):
-                    cholesky[at + j] = math.sqrt(cholesky[at + j])
-                    inverse[c * n + j] = 1.0 / cholesky[at + j]
+                    to[j] = math.sqrt(to[j])
+                    over[j] = 1.0 / to[j]
             else:
                 for j in range(n):
-                    cholesky[at + j] *= inverse[c * n + j]
+                    to[j] *= over[j]
     # centre = C^-1 L' kappa, and t = centre + v into u.
     for a in range(q):
+        to, over = part(centre, a * n, n), part(inverse, a * n, n)
         for j in range(n):
-            centre[a * n + j] = 0.0
+            to[j] = 0.0
         for c in range(a, q):
-            factor = root[c * q + a]
+            factor, own = root[c * q + a], part(kappa, c * n, n)
             for j in range(n):
-                centre[a * n + j] += factor * kappa[c * n + j]
+                to[j] += factor * own[j]
         for d in range(a):
-            at = (a * q + d) * n
+            left, right = part(cholesky, (a * q + d) * n, n), part(centre, d * n, n)
             for j in range(n):
-                centre[a * n + j] -= cholesky[at + j] * centre[d * n + j]
+                to[j] -= left[j] * right[j]
+        moved, t = part(v, a * v_stride + v_first, n), part(u, a * n, n)
         for j in range(n):
-            centre[a * n + j] *= inverse[a * n + j]
-            u[a * n + j] = centre[a * n + j] + v[a * v_stride + v_first + j]
+            to[j] *= over[j]
+            t[j] = to[j] + moved[j]
     squares = 0.0
     for back in range(q):
         a = q - 1 - back
+        to, over = part(u, a * n, n), part(inverse, a * n, n)
         for c in range(a + 1, q):
-            at = (c * q + a) * n
+            left, right = part(cholesky, (c * q + a) * n, n), part(u, c * n, n)
             for j in range(n):
-                u[a * n + j] -= cholesky[at + j] * u[c * n + j]
+                to[j] -= left[j] * right[j]
         for j in range(n):
-            u[a * n + j] *= inverse[a * n + j]
-            squares += u[a * n + j] * u[a * n + j]
+            to[j] *= over[j]
+            squares += to[j] * to[j]
     for a in range(q):
+        to = part(b, a * n, n)
         for j in range(n):
-            b[a * n + j] = 0.0
+            to[j] = 0.0
         for c in range(a + 1):
-            factor = root[a * q + c]
+            factor, own = root[a * q + c], part(u, c * n, n)
             for j in range(n):
-                b[a * n + j] += factor * u[c * n + j]
+                to[j] += factor * own[j]
     logarithm = 0.0
     for a in range(q):
-        at = (a * q + a) * n
         for begin in range(0, n, TOGETHER):
+            own = part(cholesky, (a * q + a) * n + begin, min(TOGETHER, n - begin))
             together = 1.0
-            for j in range(begin, min(begin + TOGETHER, n)):
-                together *= cholesky[at + j]
+            for j in range(len(own)):
+                together *= own[j]
             logarithm += math.log(together)
     return -0.5 * squares - logarithm
 
@@ -170,68 +175,74 @@ def gather(
     """
     for a in range(q):
         for c in range(a + 1):
-            total = 0.0
-            for j in range(n):
-                total += db[a * n + j] * u[c * n + j]
-            droot[a * q + c] += total
+            droot[a * q + c] += _dot(part(db, a * n, n), part(u, c * n, n))
     # t = C' u: dt = C^-1 du, with du = L' db - u.
     for a in range(q):
+        to, over, own = part(slope, a * n, n), part(inverse, a * n, n), part(u, a * n, n)
         for j in range(n):
-            slope[a * n + j] = -u[a * n + j]
+            to[j] = -own[j]
         for c in range(a, q):
-            factor = root[c * q + a]
+            factor, right = root[c * q + a], part(db, c * n, n)
             for j in range(n):
-                slope[a * n + j] += factor * db[c * n + j]
+                to[j] += factor * right[j]
         for d in range(a):
-            at = (a * q + d) * n
+            left, right = part(cholesky, (a * q + d) * n, n), part(slope, d * n, n)
             for j in range(n):
-                slope[a * n + j] -= cholesky[at + j] * slope[d * n + j]
+                to[j] -= left[j] * right[j]
+        moved = part(dv, a * v_stride + v_first, n)
         for j in range(n):
-            slope[a * n + j] *= inverse[a * n + j]
-            dv[a * v_stride + v_first + j] = slope[a * n + j]
+            to[j] *= over[j]
+            moved[j] = to[j]
     for a in range(q):
+        left = part(u, a * n, n)
         for c in range(a + 1):
-            at = (a * q + c) * n
+            to, right = part(dcholesky, (a * q + c) * n, n), part(slope, c * n, n)
             for j in range(n):
-                dcholesky[at + j] = -u[a * n + j] * slope[c * n + j]
+                to[j] = -left[j] * right[j]
     # C centre = L' kappa = g: dg = C'^-1 dt, in place.
     for back in range(q):
         a = q - 1 - back
+        to, over = part(slope, a * n, n), part(inverse, a * n, n)
         for c in range(a + 1, q):
-            at = (c * q + a) * n
+            left, right = part(cholesky, (c * q + a) * n, n), part(slope, c * n, n)
             for j in range(n):
-                slope[a * n + j] -= cholesky[at + j] * slope[c * n + j]
+                to[j] -= left[j] * right[j]
         for j in range(n):
-            slope[a * n + j] *= inverse[a * n + j]
+            to[j] *= over[j]
     for a in range(q):
+        left = part(slope, a * n, n)
         for c in range(a + 1):
-            at = (a * q + c) * n
+            to, right = part(dcholesky, (a * q + c) * n, n), part(centre, c * n, n)
             for j in range(n):
-                dcholesky[at + j] -= slope[a * n + j] * centre[c * n + j]
-        at = (a * q + a) * n
+                to[j] -= left[j] * right[j]
+        to, over = part(dcholesky, (a * q + a) * n, n), part(inverse, a * n, n)
         for j in range(n):
-            dcholesky[at + j] -= inverse[a * n + j]
+            to[j] -= over[j]
     for c in range(q):
+        to = part(dkappa, c * n, n)
         for j in range(n):
-            dkappa[c * n + j] = 0.0
+            to[j] = 0.0
         for a in range(c + 1):
-            factor, total = root[c * q + a], 0.0
+            factor, own = root[c * q + a], part(slope, a * n, n)
             for j in range(n):
-                dkappa[c * n + j] += factor * slope[a * n + j]
-                total += kappa[c * n + j] * slope[a * n + j]
-            droot[c * q + a] += total
+                to[j] += factor * own[j]
+            droot[c * q + a] += _dot(part(kappa, c * n, n), own)
     _through_cholesky(q, n, cholesky, inverse, dcholesky)
     # A = 1 + L' I L: dL = 2 (I L) dA, with dA symmetric.
     for d in range(q):
         for c in range(d + 1):
-            total = 0.0
             for a in range(q):
-                at = (max(a, c) * q + min(a, c)) * n
-                source = (d * q + a) * n
+                own = part(dcholesky, (max(a, c) * q + min(a, c)) * n, n)
                 factor = 2.0 if a == c else 1.0
-                for j in range(n):
-                    total += factor * product[source + j] * dcholesky[at + j]
-            droot[d * q + c] += total
+                droot[d * q + c] += factor * _dot(part(product, (d * q + a) * n, n), own)
+
+
+@kernel
+def _dot(left: FloatArray, right: FloatArray) -> float:
+    total = 0.0
+    for j in range(len(left)):
+        total += left[j] * right[j]
+    return total
 
 
 @kernel
@@ -243,17 +254,21 @@ def _through_cholesky(q: int, n: int, cholesky: FloatArray, inverse: FloatArray,
     """
     for back in range(q):
         k = q - 1 - back
+        over = part(inverse, k * n, n)
         for c in range(k + 1, q):
             for a in range(c, q):
-                source, left, right = (a * q + c) * n, (c * q + k) * n, (a * q + k) * n
+                left, right = part(cholesky, (c * q + k) * n, n), part(cholesky, (a * q + k) * n, n)
+                dleft, dright = part(slope, (c * q + k) * n, n), part(slope, (a * q + k) * n, n)
+                own = part(slope, (a * q + c) * n, n)
                 for j in range(n):
-                    slope[right + j] -= slope[source + j] * cholesky[left + j]
-                    slope[left + j] -= slope[source + j] * cholesky[right + j]
-        diagonal = (k * q + k) * n
+                    dright[j] -= own[j] * left[j]
+                for j in range(n):
+                    dleft[j] -= own[j] * right[j]
+        diagonal = part(slope, (k * q + k) * n, n)
         for c in range(k + 1, q):
-            at = (c * q + k) * n
+            own, left = part(slope, (c * q + k) * n, n), part(cholesky, (c * q + k) * n, n)
             for j in range(n):
-                slope[at + j] *= inverse[k * n + j]
-                slope[diagonal + j] -= cholesky[at + j] * slope[at + j]
+                own[j] *= over[j]
+                diagonal[j] -= left[j] * own[j]
         for j in range(n):
-            slope[diagonal + j] *= 0.5 * inverse[k * n + j]
+            diagonal[j] *= 0.5 * over[j]
