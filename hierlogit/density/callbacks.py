@@ -24,7 +24,11 @@ WRONG_SIZE = -1
 TABLE = 2 * (33 + 4)
 
 _LOG_DENSITY = types.int64(
-    types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.CPointer(types.double), types.voidptr
+    types.uint64,
+    types.CPointer(types.double),
+    types.CPointer(types.double),
+    types.CPointer(types.double),
+    types.voidptr,
 )
 _EXPAND = types.int64(
     types.uint64, types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.voidptr
@@ -160,7 +164,10 @@ def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
         return WRONG_SIZE
     first = len(l)
     o = Outputs(
-        _whole(addresses, first), _whole(addresses, first + 1), _whole(addresses, first + 2), _whole(addresses, first + 3)
+        _whole(addresses, first),
+        _whole(addresses, first + 1),
+        _whole(addresses, first + 2),
+        _whole(addresses, first + 3),
     )
     expand(l, o, carray(x, (size,)), carray(out, (n_out,)))
     return 0

@@ -141,7 +141,9 @@ def add_segments(
     for a in range(q):
         for j in range(m):
             start, count = row_start[j], row_start[j + 1] - row_start[j]
-            add_column(part(columns, a * n + start, count), sign * effects[a * m + j], part(values, start - first, count))
+            add_column(
+                part(columns, a * n + start, count), sign * effects[a * m + j], part(values, start - first, count)
+            )
 
 
 @exact_kernel
@@ -253,7 +255,13 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
         most_levels, most_rows = max(most_levels, j1 - j0), max(most_rows, l.row_start[j1] - l.row_start[j0])
     eta, residual = np.empty(most_rows), np.empty(most_rows)
     wide = q * most_levels
-    kappa_b, centre_b, inverse_b, u_b, b_b = np.empty(wide), np.empty(wide), np.empty(wide), np.empty(wide), np.empty(wide)
+    kappa_b, centre_b, inverse_b, u_b, b_b = (
+        np.empty(wide),
+        np.empty(wide),
+        np.empty(wide),
+        np.empty(wide),
+        np.empty(wide),
+    )
     db_b, slope_b, dkappa_b = np.empty(wide), np.empty(wide), np.empty(wide)
     cholesky_b, product_b, dcholesky_b = np.empty(q * wide), np.empty(q * wide), np.empty(q * wide)
     for k in range(len(l.batch_start) - 1):

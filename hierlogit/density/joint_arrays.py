@@ -63,10 +63,10 @@ class JointArrays:
         return len(self.arrays.gamma0) + len(self.arrays.centre) + int(self.arrays.variable_at[-1])
 
 
-def supported(model: Model) -> bool:
-    """Whether compiled code knows the families of all of a model's priors."""
+def unknown_families(model: Model) -> list[str]:
+    """Families of a model's priors that compiled code does not know."""
     used = [*model.priors.fixed.values(), *(prior for own in model.priors.sd.values() for prior in own)]
-    return all(type(prior) in FAMILIES for prior in used)
+    return sorted({type(prior).__name__ for prior in used if type(prior) not in FAMILIES})
 
 
 def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:

@@ -84,8 +84,8 @@ def scale_priors(
 ) -> float:
     """Log prior density of all log standard deviations; writes the sds, and the gradient in their logarithms.
 
-    The logarithms are the first entries of `log_sd`. `arguments` has three numbers for each; `set_size` how many effects
-    the set has that each is in.
+    The logarithms are the first entries of `log_sd`. `arguments` has three numbers for each; `set_size` how many
+    effects the set has that each is in.
     """
     value = 0.0
     for e in range(len(sd)):

@@ -127,7 +127,7 @@ def pareto_k(drawn: Sample) -> float:
     from arviz_stats.base import array_stats
 
     try:
-        # Where nearly all weights are zero beside the largest, the shape overflows; unguarded, that ends in a small one.
+        # Where nearly all weights are nothing beside the largest, the shape overflows, and would end as a small one.
         with np.errstate(over="raise", invalid="raise"):
             # The function takes the inverse of what it weighs: log-likelihoods of rows to be left out.
             shape = float(array_stats.psislw(-drawn.log_ratio)[1])

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from ..errors import ConvergenceWarning, EngineError
-from ..fit import EngineReport, Fit, assemble, parameter_draws, posterior_variables, versions
+from ..findings import Finding
+from ..fit import EngineReport, Fit, assemble, parameter_draws, versions
 from ..table import listed
 from .convergence import convergence_findings, convergence_measures, status_of
 
 if TYPE_CHECKING:
     from ..model import Model
 
-#: Samplers that run PyMC's compiled graph, and the packages each needs besides PyMC.
+#: What runs the chains, and the packages each needs. All but the first run PyMC's compiled graph.
 BACKENDS: dict[str, tuple[str, ...]] = {
-    "nutpie": ("nutpie",),
-    "pymc": (),
-    "numpyro": ("jax", "numpyro"),
-    "blackjax": ("jax", "blackjax"),
+    "native": ("nutpie",),
+    "nutpie": ("pymc", "nutpie"),
+    "pymc": ("pymc",),
+    "numpyro": ("pymc", "jax", "numpyro"),
+    "blackjax": ("pymc", "jax", "blackjax"),
 }
-
-
+PARAMETERIZATIONS = ("auto", "noncentered")
+#: Steps of tuning and acceptance rates by default: of the native density, which starts well scaled, and of the graph.
+NATIVE_TUNE, GRAPH_TUNE = 400, 1000
+NATIVE_ACCEPT, GRAPH_ACCEPT = 0.8, 0.9
 #: Fewer draws from a chain cannot be diagnosed.
 LEAST_DRAWS = 4
 
@@ -42,18 +45,24 @@ class NUTS:
     ----------
     draws : int
         Draws kept from each chain.
-    tune : int
-        Steps of adaptation before them, not kept.
+    tune : int, optional
+        Steps of adaptation before them, not kept; by default 400 of the native backend and 1,000 of the others.
     chains : int
         Independent chains; four or more let R-hat see trouble.
     cores : int, optional
         Chains run at the same time; by default as many as the machine has cores.
     seed : int, optional
         Repeats the draws exactly. Without one a random seed is taken, and kept in the report.
-    target_accept : float
-        Wanted acceptance rate, between 0 and 1; higher means smaller steps and fewer divergences.
-    backend : {"nutpie", "pymc", "numpyro", "blackjax"}
-        What runs the chains. The last two need ``pip install "hierlogit[jax]"``.
+    target_accept : float, optional
+        Wanted acceptance rate, between 0 and 1; higher means smaller steps and fewer divergences. By default 0.8 of the
+        native backend and 0.9 of the others.
+    backend : {"native", "nutpie", "pymc", "numpyro", "blackjax"}
+        What runs the chains. "native" samples this package's own compiled density, which needs no compiling for a new
+        model; the others compile the model's PyMC graph first. The last two need ``pip install "hierlogit[jax]"``.
+    parameterization : {"auto", "noncentered"}
+        Of the native backend: "auto" finds the posterior's centre and scale first, and centres each cluster's effects
+        by the information that the data have about it; "noncentered" samples the standardised effects. The posterior is
+        the same, and the other backends always use the second.
     progress : bool
         Whether to show a progress bar.
     store_u : bool
@@ -72,18 +81,21 @@ class NUTS:
     """
 
     draws: int = 1000
-    tune: int = 1000
+    tune: int | None = None
     chains: int = 4
     cores: int | None = None
     seed: int | None = None
-    target_accept: float = 0.9
-    backend: str = "nutpie"
+    target_accept: float | None = None
+    backend: str = "native"
+    parameterization: str = "auto"
     progress: bool = True
     store_u: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("draws", LEAST_DRAWS), ("tune", 1), ("chains", 1)):
             value = getattr(self, name)
+            if name == "tune" and value is None:
+                continue
             if not _is_whole(value) or value < least:
                 raise EngineError(f"NUTS: {name}={value!r} must be a whole number of at least {least}.")
             object.__setattr__(self, name, int(value))
@@ -91,81 +103,91 @@ class NUTS:
             raise EngineError(f"NUTS: cores={self.cores!r} must be a whole number of at least 1, or None.")
         if self.seed is not None and (not _is_whole(self.seed) or not 0 <= self.seed < 2**32):
             raise EngineError(f"NUTS: seed={self.seed!r} must be a whole number from 0 to 2**32 - 1, or None.")
-        if not isinstance(self.target_accept, Real) or not 0 < self.target_accept < 1:
-            raise EngineError(f"NUTS: target_accept={self.target_accept!r} must be between 0 and 1; 0.9 is usual.")
-        if self.backend not in BACKENDS:
-            raise EngineError(f"NUTS: backend={self.backend!r} is unknown; choose one of {listed(list(BACKENDS))}.")
+        wanted = self.target_accept
+        if wanted is not None and (not isinstance(wanted, Real) or not 0 < wanted < 1):
+            raise EngineError(f"NUTS: target_accept={wanted!r} must be between 0 and 1; 0.8 or 0.9 is usual.")
+        for name, known in (("backend", list(BACKENDS)), ("parameterization", list(PARAMETERIZATIONS))):
+            value = getattr(self, name)
+            if value not in known:
+                raise EngineError(f"NUTS: {name}={value!r} is unknown; choose one of {listed(known)}.")
+
+    @property
+    def steps_of_tuning(self) -> int:
+        """Steps of adaptation, the default filled in."""
+        if self.tune is not None:
+            return self.tune
+        return NATIVE_TUNE if self.backend == "native" else GRAPH_TUNE
+
+    @property
+    def acceptance(self) -> float:
+        """Wanted acceptance rate, the default filled in."""
+        if self.target_accept is not None:
+            return self.target_accept
+        return NATIVE_ACCEPT if self.backend == "native" else GRAPH_ACCEPT
+
+    @property
+    def cores_used(self) -> int:
+        """Chains that run at the same time."""
+        return self.cores or min(self.chains, os.cpu_count() or 1)
 
     def run(self, model: Model) -> Fit:
         """Sample the posterior of `model`."""
-        self._require_backend()
+        backend, notes = self._backend_for(model)
+        self._require(backend)
         seed = secrets.randbits(31) if self.seed is None else self.seed
-        started = time.perf_counter()
-        graph = model.to_pymc()
-        built = time.perf_counter()
-        tree = self._sample(graph, seed)
-        sampled = time.perf_counter()
+        if backend == "native":
+            from .native_sampler import sample_native
 
-        drawn, stats = _complete_part(tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset())
-        posterior = self._public(model, drawn)
+            drawn, stats, seconds = sample_native(model, self, seed)
+        else:
+            from .graph_sampler import sample_graph
+
+            drawn, stats, seconds = sample_graph(model, self, backend, seed)
+        posterior, stats = _complete_part(drawn, stats)
         measures = convergence_measures(parameter_draws(model, posterior), stats)
         findings = convergence_findings(
             measures, posterior.sizes["chain"], posterior.sizes["draw"], (self.chains, self.draws)
         )
+        settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         report = EngineReport(
             engine="NUTS",
             exact=True,
             status=status_of(findings),
-            findings=findings,
-            settings={name: value for name, value in asdict(self).items() if name != "seed"},
+            findings=findings + notes,
+            settings=settings | {"tune": self.steps_of_tuning, "target_accept": self.acceptance, "backend": backend},
             seed=seed,
             measures=measures,
-            seconds=_stages(built - started, sampled - built, drawn.attrs.get("sampling_time")),
-            versions=versions("pymc", "pytensor", "arviz", *BACKENDS[self.backend]),
+            seconds=seconds,
+            versions=versions("arviz", "numba", "pytensor", *BACKENDS[backend]),
         )
         if findings:
             said = " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings)
             warnings.warn(said, ConvergenceWarning, stacklevel=3)
         return Fit(model, assemble(model, posterior, stats), report)
 
-    def _require_backend(self) -> None:
+    def _backend_for(self, model: Model) -> tuple[str, tuple[Finding, ...]]:
+        from ..density.joint_arrays import unknown_families
+
+        unknown = unknown_families(model) if self.backend == "native" else []
+        if not unknown:
+            return self.backend, ()
+        note = Finding(
+            "backend",
+            "note",
+            f"The compiled density does not know the prior family {listed(unknown)}.",
+            "PyMC's graph was sampled in its place, which has to be compiled for each model.",
+        )
+        return "nutpie", (note,)
+
+    def _require(self, backend: str) -> None:
         from importlib.util import find_spec
 
-        missing = [package for package in BACKENDS[self.backend] if find_spec(package) is None]
+        missing = [package for package in BACKENDS[backend] if find_spec(package) is None]
         if missing:
             raise EngineError(
-                f"NUTS(backend={self.backend!r}) needs {', '.join(missing)}, which is not installed. "
-                'Run pip install "hierlogit[jax]", or choose backend="nutpie".'
+                f"NUTS(backend={backend!r}) needs {', '.join(missing)}, which is not installed. "
+                'Run pip install "hierlogit[jax]", or choose backend="native".'
             )
-
-    def _sample(self, graph: Any, seed: int) -> xr.DataTree:
-        import pymc as pm
-
-        tree: xr.DataTree = pm.sample(
-            draws=self.draws,
-            tune=self.tune,
-            chains=self.chains,
-            cores=self.cores or min(self.chains, os.cpu_count() or 1),
-            random_seed=seed,
-            model=graph,
-            nuts_sampler=self.backend,
-            nuts={"target_accept": self.target_accept},
-            progressbar=self.progress,
-            quiet=not self.progress,
-            compute_convergence_checks=False,
-        )
-        return tree
-
-    def _public(self, model: Model, drawn: xr.Dataset) -> xr.Dataset:
-        names = posterior_variables(model)
-        if self.store_u:
-            names += [f"u_{group.result_name}" for group in model.design.groups]
-        # Copies, because the JAX samplers return arrays that cannot be written to.
-        kept = drawn[names].map(lambda values: values.copy(data=np.array(values)), keep_attrs=True)
-        for name in names:
-            if name.startswith("cor_"):  # exactly 1, without the rounding errors of its Cholesky factor
-                np.einsum("...ii->...i", kept[name].values)[...] = 1.0
-        return kept.drop_vars([name for name in kept.coords if name not in kept.dims])
 
 
 def _is_whole(value: object) -> bool:
@@ -193,9 +215,3 @@ def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr
         raise KeyboardInterrupt
     part = {"chain": np.sort(order[:chains]), "draw": slice(0, draws)}
     return drawn.isel(part), stats.isel(part)
-
-
-def _stages(building: float, whole: float, sampling: float | None) -> dict[str, float]:
-    if sampling is None:
-        return {"build": building, "sample": whole}
-    return {"build": building, "compile": whole - float(sampling), "sample": float(sampling)}
