@@ -6,6 +6,7 @@ from .engines.agq import AGQ as AGQ
 from .engines.laplace import Laplace as Laplace
 from .engines.maximum_posterior import MAP as MAP
 from .engines.nuts import NUTS as NUTS
+from .engines.stored_run import recover as recover
 from .estimate import Estimate as Estimate
 from .fit import EngineReport as EngineReport
 from .fit import Fit as Fit

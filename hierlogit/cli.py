@@ -71,7 +71,7 @@ def main(
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made if it is not there.")]
 Draws = Annotated[int, typer.Option(help="Draws kept from each chain.")]
-Tune = Annotated[int, typer.Option(help="Steps of adaptation before them, not kept.")]
+Tune = Annotated[int | None, typer.Option(help="Steps of adaptation before them, not kept; the backend's by default.")]
 Chains = Annotated[int, typer.Option(help="Independent chains.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
 
@@ -81,7 +81,7 @@ def demo(
     *,
     output: Output = Path("hierlogit-demo"),
     draws: Draws = 1000,
-    tune: Tune = 1000,
+    tune: Tune = None,
     chains: Chains = 4,
     seed: Annotated[int, typer.Option(help="Repeats the run exactly.")] = 1,
 ) -> None:
@@ -106,12 +106,14 @@ def fit(
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),
     draws: Draws = 1000,
-    tune: Tune = 1000,
+    tune: Tune = None,
     chains: Chains = 4,
     cores: Annotated[int | None, typer.Option(help="Chains run at the same time; by default as many as fit.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeats the run exactly; by default a new one each time.")] = None,
-    target_accept: Annotated[float, typer.Option(help="Wanted acceptance rate, between 0 and 1.")] = 0.9,
-    backend: Annotated[str, typer.Option(help="nutpie, pymc, numpyro or blackjax.")] = "nutpie",
+    target_accept: Annotated[
+        float | None, typer.Option(help="Wanted acceptance rate, between 0 and 1; the backend's by default.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="native, nutpie, pymc, numpyro or blackjax.")] = "native",
     missing: Annotated[str, typer.Option(help="Rows with missing values: drop them, or stop with an error.")] = "drop",
     ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
     overwrite: Overwrite = False,
@@ -198,9 +200,10 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     planned = planned_files(model)
     prepare(folder, list(planned), overwrite=overwrite)
     say_model(model)
+    compiling = "" if engine.backend == "native" else " Compiling the model comes first, and takes about half a minute."
     say(
-        f"\nSampling {engine.chains} chains of {engine.draws:,} draws after {engine.tune:,} steps of tuning. "
-        "On the first run compiling takes about half a minute.",
+        f"\nSampling {engine.chains} chains of {engine.draws:,} draws after {engine.steps_of_tuning:,} steps of tuning."
+        f"{compiling}",
         style="bold",
     )
     fitted = model.fit(engine)

@@ -21,6 +21,7 @@ from nutpie.sample import CompiledModel
 from ..density.callbacks import Outputs, expand, expand_callback, log_density_callback, table_of
 from ..density.joint import evaluate
 from ..density.joint_arrays import JointArrays
+from .native_draws import kept_variables
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -70,24 +71,6 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             order=np.concatenate([none, *self.joint.orders]),
         )
 
-    @cached_property
-    def variables(self) -> dict[str, tuple[Shape, tuple[str, ...]]]:
-        """Shape and dimensions of what is kept, by name, in the order in which it is written."""
-        model = self.model
-        found: dict[str, tuple[Shape, tuple[str, ...]]] = {}
-        if model.design.fixed_effects:
-            found["beta"] = (len(model.design.fixed_effects),), ("fixed_effect",)
-        for group in model.design.groups:
-            name, dim, effect = group.result_name, model.dim(group), model.effect_dim(group)
-            q, levels = len(group.effects), len(group.levels)
-            found[f"sd_{name}"] = (q,), (effect,)
-            if group.correlated:
-                found[f"cor_{name}"] = (q, q), (effect, f"{effect}_bis")
-            found[f"b_{name}"] = (levels, q), (dim, effect)
-            if self.store_u:
-                found[f"u_{name}"] = (levels, q), (dim, effect)
-        return found
-
     @property
     def n_dim(self) -> int:
         """Length of a position."""
@@ -96,12 +79,12 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
     @property
     def n_out(self) -> int:
         """How many numbers are kept of a position."""
-        return sum(int(np.prod(shape)) for shape, _ in self.variables.values())
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Shapes by name."""
-        return {name: shape for name, (shape, _) in self.variables.items()}
+        """Shapes of what is kept, by name, in the order in which it is written."""
+        return {name: shape for name, (shape, _) in kept_variables(self.model, store_u=self.store_u).items()}
 
     @property
     def coords(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import secrets
 import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +68,9 @@ class NUTS:
         Whether to show a progress bar.
     store_u : bool
         Whether the posterior also keeps the standardised effects ``u_<group>``.
+    store : str or path, optional
+        A new folder to which the draws are written while they are made, for long runs: `hierlogit.recover` reads it,
+        also when the process has died. Of the native backend.
 
     Raises
     ------
@@ -90,6 +94,7 @@ class NUTS:
     parameterization: str = "auto"
     progress: bool = True
     store_u: bool = False
+    store: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("draws", LEAST_DRAWS), ("tune", 1), ("chains", 1)):
@@ -110,6 +115,13 @@ class NUTS:
             value = getattr(self, name)
             if value not in known:
                 raise EngineError(f"NUTS: {name}={value!r} is unknown; choose one of {listed(known)}.")
+
+        if self.store is not None:
+            if self.backend != "native":
+                raise EngineError(
+                    f"NUTS: store needs backend='native'; {self.backend!r} cannot write while it samples."
+                )
+            object.__setattr__(self, "store", str(self.store))
 
     @property
     def steps_of_tuning(self) -> int:
@@ -143,27 +155,7 @@ class NUTS:
             from .graph_sampler import sample_graph
 
             drawn, stats, seconds = sample_graph(model, self, backend, seed)
-        posterior, stats = _complete_part(drawn, stats)
-        measures = convergence_measures(parameter_draws(model, posterior), stats)
-        findings = convergence_findings(
-            measures, posterior.sizes["chain"], posterior.sizes["draw"], (self.chains, self.draws)
-        )
-        settings = {name: value for name, value in asdict(self).items() if name != "seed"}
-        report = EngineReport(
-            engine="NUTS",
-            exact=True,
-            status=status_of(findings),
-            findings=findings + notes,
-            settings=settings | {"tune": self.steps_of_tuning, "target_accept": self.acceptance, "backend": backend},
-            seed=seed,
-            measures=measures,
-            seconds=seconds,
-            versions=versions("arviz", "numba", "pytensor", *BACKENDS[backend]),
-        )
-        if findings:
-            said = " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings)
-            warnings.warn(said, ConvergenceWarning, stacklevel=3)
-        return Fit(model, assemble(model, posterior, stats), report)
+        return finished_fit(model, self, backend, notes, seed, drawn, stats, seconds)
 
     def _backend_for(self, model: Model) -> tuple[str, tuple[Finding, ...]]:
         from ..density.joint_arrays import unknown_families
@@ -190,6 +182,40 @@ class NUTS:
             )
 
 
+def finished_fit(
+    model: Model,
+    engine: NUTS,
+    backend: str,
+    notes: tuple[Finding, ...],
+    seed: int,
+    drawn: xr.Dataset,
+    stats: xr.Dataset,
+    seconds: dict[str, float],
+) -> Fit:
+    """Judge what a sampler has drawn, and put the fit together."""
+    posterior, stats = _complete_part(drawn, stats)
+    measures = convergence_measures(parameter_draws(model, posterior), stats)
+    findings = convergence_findings(
+        measures, posterior.sizes["chain"], posterior.sizes["draw"], (engine.chains, engine.draws)
+    )
+    settings = {name: value for name, value in asdict(engine).items() if name != "seed"}
+    report = EngineReport(
+        engine="NUTS",
+        exact=True,
+        status=status_of(findings),
+        findings=findings + notes,
+        settings=settings | {"tune": engine.steps_of_tuning, "target_accept": engine.acceptance, "backend": backend},
+        seed=seed,
+        measures=measures,
+        seconds=seconds,
+        versions=versions("arviz", "numba", "pytensor", *BACKENDS[backend]),
+    )
+    if findings:
+        said = " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings)
+        warnings.warn(said, ConvergenceWarning, stacklevel=4)
+    return Fit(model, assemble(model, posterior, stats), report)
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -204,8 +230,12 @@ def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr
     KeyboardInterrupt
         If no chain has finished its tuning: then there is nothing to keep.
     """
-    first = drawn[next(iter(drawn.data_vars))].transpose("chain", "draw", ...).to_numpy()
-    finished = ~np.isnan(first).reshape(*first.shape[:2], -1).all(axis=-1)
+    finished = np.ones((drawn.sizes["chain"], drawn.sizes["draw"]), dtype=bool)
+    energy = [stats["energy"]] if "energy" in stats else []
+    for variable in [*drawn.data_vars.values(), *energy]:  # a run on disk may have more of one than of another
+        values = variable.transpose("chain", "draw", ...).to_numpy()
+        # One value of a draw says whether it was written.
+        finished &= ~np.isnan(values.reshape(*values.shape[:2], -1)[..., -1])
     lengths = np.where(finished.all(axis=1), finished.shape[1], np.argmin(finished, axis=1))
     order = np.argsort(-lengths, kind="stable")
     cells = lengths[order] * np.arange(1, len(order) + 1)

@@ -71,7 +71,7 @@ def test_report(fit: hl.Fit) -> None:
     assert report.status == "check"
     assert "ess" in {finding.code for finding in report.findings}
     assert {"max_rhat", "min_ess_bulk", "min_ess_tail", "divergences", "min_bfmi"} <= set(report.measures)
-    assert {"pymc", "nutpie", "hierlogit"} <= set(report.versions)
+    assert {"numba", "nutpie", "hierlogit"} <= set(report.versions)
     assert "2 chains of 150 draws" in repr(fit)
     assert "successes of size" in fit._repr_html_()
 
