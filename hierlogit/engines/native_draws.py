@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..fit import posterior_variables
+
 if TYPE_CHECKING:
     from ..model import Model
 
@@ -69,23 +71,35 @@ def from_disk(model: Model, kept: Kept, folder: Path) -> tuple[xr.Dataset, xr.Da
     import zarr
 
     group = zarr.open_group(str(folder), mode="r")
+    written = _written(folder, group["sample_stats/energy"])
 
     def read(path: str) -> Array:
-        return np.asarray(group[path])
+        return np.asarray(group[path][:, :written])
 
     return _labelled(model, kept, lambda name: read(f"posterior/{name}"), lambda name: read(f"sample_stats/{name}"))
+
+
+def _written(folder: Path, energy: Any) -> int:
+    """How many draws of a run on disk have been written, of the chain that got furthest.
+
+    A run that was broken off may have a millionth of the chunks that it was to have, each of which would be looked for.
+    """
+    chunks = [int(one.name) for one in (folder / "sample_stats/energy/c").glob("*/*")]
+    return min((max(chunks, default=-1) + 1) * energy.chunks[1], energy.shape[1])
 
 
 def _labelled(
     model: Model, kept: Mapping[str, Any], draws: Callable[[str], Array], statistics: Callable[[str], Array]
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    variables = {name: (("chain", "draw", *dims), draws(name)) for name, (_, dims) in kept.items()}
+    order = posterior_variables(model)
+    names = order + [name for name in kept if name not in order]
+    variables = {name: (("chain", "draw", *kept[name][1]), draws(name)) for name in names}
     stats = {ours: (("chain", "draw"), statistics(theirs)) for theirs, ours in STATISTICS.items()}
     chains, count = stats["energy"][1].shape
     used = {dim for dims, _ in variables.values() for dim in dims}
     labels = {dim: labels for dim, labels in model.coords.items() if dim in used}
-    order = {"chain": range(chains), "draw": range(count)}
-    return xr.Dataset(variables, coords={**order, **labels}), xr.Dataset(stats, coords=order)
+    counted = {"chain": range(chains), "draw": range(count)}
+    return xr.Dataset(variables, coords={**counted, **labels}), xr.Dataset(stats, coords=counted)
 
 
 def _column(batch: Any, name: str) -> Array:
