@@ -85,7 +85,7 @@ def _written(folder: Path, energy: Any) -> int:
     A run that was broken off may have a millionth of the chunks that it was to have, each of which would be looked for.
     """
     chunks = [int(one.name) for one in (folder / "sample_stats/energy/c").glob("*/*")]
-    return min((max(chunks, default=-1) + 1) * energy.chunks[1], energy.shape[1])
+    return min((max(chunks, default=-1) + 1) * int(energy.chunks[1]), int(energy.shape[1]))
 
 
 def _labelled(
