@@ -2,6 +2,11 @@ from . import datasets as datasets
 from . import errors as errors
 from . import plots as plots
 from . import priors as priors
+from .density_check import check_density as check_density
+from .effects import avg_comparisons as avg_comparisons
+from .effects import avg_slopes as avg_slopes
+from .effects import comparisons as comparisons
+from .effects import slopes as slopes
 from .engines.agq import AGQ as AGQ
 from .engines.laplace import Laplace as Laplace
 from .engines.maximum_posterior import MAP as MAP
@@ -13,6 +18,7 @@ from .fit import Fit as Fit
 from .grid import datagrid as datagrid
 from .integration import quadrature_check as quadrature_check
 from .model import Model as Model
+from .predict import avg_predictions as avg_predictions
 from .predict import posterior_predictive as posterior_predictive
 from .predict import predictions as predictions
 from .side_by_side import agreement as agreement

@@ -118,7 +118,7 @@ def centred_by_information(model: Model, likelihood: LaplaceLikelihood, gamma: F
     if len(q) > 1:
         A0 = _indicator(Z[0], levels[0], J[0])
         conditional = _conditional_covariance(information[0], roots[0])
-        reach = conditional @ coupling[0].reshape(len(gamma), -1).T
+        reach = conditional @ coupling[0].reshape(len(gamma), A0.shape[1]).T
         for t in range(1, len(q)):
             cross = (_indicator(Z[t], levels[t], J[t]).T * weight) @ A0  # (q_t J_t, q_0 J_0)
             taken = cross @ conditional

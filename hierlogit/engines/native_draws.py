@@ -74,7 +74,8 @@ def from_disk(model: Model, kept: Kept, folder: Path) -> tuple[xr.Dataset, xr.Da
     written = _written(folder, group["sample_stats/energy"])
 
     def read(path: str) -> Array:
-        return np.asarray(group[path][:, :written])
+        array: Any = group[path]
+        return np.asarray(array[:, :written])
 
     return _labelled(model, kept, lambda name: read(f"posterior/{name}"), lambda name: read(f"sample_stats/{name}"))
 

@@ -170,7 +170,7 @@ def test_thinned_draws_are_spread_over_all_of_them(fit: hl.Fit) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clusters": "mean"}, "clusters='mean'.*'observed', 'new', 'typical'"),
+        ({"clusters": "mean"}, "clusters='mean'.*'observed', 'new', 'average', 'typical'"),
         ({"kind": "odds"}, "kind='odds'.*'probability'"),
         ({"by": "age"}, "cannot average by 'age'; the rows have 'y', 'x'"),
         ({"draws": 10_000}, "from 1 to the 120 draws"),
