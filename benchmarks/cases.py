@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-_DATASETS = ROOT / "hierlogit" / "datasets"
+DATASETS = ROOT / "hierlogit" / "datasets"
 _REFERENCE = ROOT / "tests" / "reference" / "reference.json"
 
 
@@ -61,16 +61,21 @@ class Case:
         return self.formula.replace("**", "^")
 
     def frame(self) -> pd.DataFrame:
-        """Read the data, with the reference level of `mode` (VerbAgg) as in the original."""
-        frame = pd.read_csv(self.table)
-        if "mode" in frame:
-            frame["mode"] = pd.Categorical(frame["mode"], categories=["want", "do"], ordered=True)
-        return frame
+        """Read the data."""
+        return read_table(self.table)
 
     def maximum(self, correlated: bool = True) -> float:
         """Return the log-likelihood that a fit should reach."""
         known = self.reference if correlated or self.uncorrelated_reference is None else self.uncorrelated_reference
         return known if isinstance(known, float) else _laplace_reference(known)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file, with the reference level of `mode` (VerbAgg) as in the original."""
+    frame = pd.read_csv(path)
+    if "mode" in frame:
+        frame["mode"] = pd.Categorical(frame["mode"], categories=["want", "do"], ordered=True)
+    return frame
 
 
 @cache
@@ -86,7 +91,7 @@ CASES = {
     for case in (
         Case(
             name="contraception_intercept",
-            table=_DATASETS / "contraception.csv",
+            table=DATASETS / "contraception.csv",
             outcome="use",
             fixed=_CONTRACEPTION,
             effects="(1 | district)",
@@ -95,7 +100,7 @@ CASES = {
         ),
         Case(
             name="contraception_slope",
-            table=_DATASETS / "contraception.csv",
+            table=DATASETS / "contraception.csv",
             outcome="use",
             fixed=_CONTRACEPTION,
             effects="(1 + urban | district)",
@@ -106,7 +111,7 @@ CASES = {
         ),
         Case(
             name="verbagg_crossed",
-            table=_DATASETS / "verbagg.csv",
+            table=DATASETS / "verbagg.csv",
             outcome="r2",
             fixed="Anger + Gender + btype + situ + mode",
             effects="(1 | id) + (1 | item)",

@@ -21,7 +21,13 @@ ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 
-_PACKAGES = ("hierlogit", "numpy", "scipy", "pandas", "numba", "formulae", "glmm", "gpboost")
+#: As `ONE_THREAD`, for a sampler that runs chains in threads of its own: nutpie's are Rayon's, which that would limit.
+ONE_THREAD_A_CHAIN = {name: value for name, value in ONE_THREAD.items() if name != "RAYON_NUM_THREADS"}
+
+_PACKAGES = (
+    *("hierlogit", "numpy", "scipy", "pandas", "numba", "formulae", "glmm", "gpboost"),
+    *("nutpie", "pymc", "pytensor", "bambi", "arviz-stats"),
+)
 
 
 def processor() -> str:
