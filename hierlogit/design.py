@@ -16,7 +16,7 @@ from .encoding import Encoding
 from .errors import DesignError, PredictionError
 from .grouping import Factor, GroupBlock, GroupRows, build_factors
 from .names import check_names
-from .outcome import Outcome, read_outcome
+from .outcome import Outcome, code_outcome, read_outcome
 from .table import Missing, TrainingTable, clean_column, listed, read_table, training_table
 from .terms import Formula, Response
 from .transforms import formula_functions, formula_namespace
@@ -44,6 +44,11 @@ class EncodedRows:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def at(self, chosen: npt.NDArray[np.intp]) -> EncodedRows:
+        """Some of the rows."""
+        groups = {name: GroupRows(g.labels[chosen], g.index[chosen], g.Z[chosen]) for name, g in self.groups.items()}
+        return EncodedRows(self.X[chosen], self.offset[chosen], groups)
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,22 @@ class Design:
             )
         trials: FloatArray = counts.sum(axis=1)
         return trials
+
+    def encode_outcome(self, data: Any) -> Outcome:
+        """Code the outcomes of another table as those of training were.
+
+        Raises
+        ------
+        PredictionError
+            If a column of the outcome is missing, or a value is not as in training.
+        """
+        response = self.response
+        columns = [response.column, response.failures, response.trials]
+        frame = self._checked_frame(read_table(data), [name for name in columns if isinstance(name, str)])
+        try:
+            return code_outcome(response, frame, self.table.frame, self.outcome)
+        except DesignError as error:
+            raise PredictionError(str(error)) from error
 
     def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
         trained = self.table.frame

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
-from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_amount
+from .contrasts import SMALL_STEP, chosen_variables, contrasts, is_amount
 from .density.linear import Draws
+from .design import EncodedRows
 from .errors import PredictionError
+from .evaluation import Evaluator
 from .fit import Fit
-from .intervals import DrawTable, Interval, summarise
-from .predict import MAX_CELLS
-from .predicted import Averages, Setting, chosen_draws, row_weights
-from .progress import progress
-from .table import listed, read_table
+from .hypotheses import RowTests
+from .intervals import DrawTable, Interval
+from .predicted import SCALES, Setting, check_choice
+from .table import listed
 
 FloatArray = npt.NDArray[np.float64]
 #: What a comparison can be: of high and low predictions.
@@ -31,8 +30,7 @@ COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "lnoddsratio": lambda high, low: np.log(high) - np.log1p(-high) + np.log1p(-low) - np.log(low),
 }
 #: What no effect is, for the probability of direction.
-_NULL = {"ratio": 1.0, "oddsratio": 1.0}
-HYPOTHESES = ("pairwise", "reference", "sequential")
+NULL = {"ratio": 1.0, "oddsratio": 1.0}
 
 
 def comparisons(
@@ -41,10 +39,11 @@ def comparisons(
     newdata: Any = None,
     *,
     comparison: str | Callable[[FloatArray, FloatArray], FloatArray] = "difference",
-    clusters: str = "observed",
+    clusters: str | Mapping[str, str] = "observed",
     kind: str = "probability",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
+    given: Any = None,
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
@@ -68,7 +67,7 @@ def comparisons(
         Rows at which to compare; the training rows if not given.
     comparison : {"difference", "ratio", "lnratio", "oddsratio", "lnoddsratio"} or callable
         Of the prediction with the high value and with the low one; a callable gets both as arrays (draws, rows).
-    clusters : {"observed", "new", "average", "typical"}
+    clusters : {"observed", "new", "average", "typical"} or dict
         Which cluster effects count, as in `predictions`. New levels have the same effects in both predictions.
     kind : {"probability", "linear"}
         Scale of the predictions.
@@ -83,14 +82,14 @@ def comparisons(
         Whether to add ``p_direction``: the posterior probability that the effect has the sign of its median.
     rope : pair of float, optional
         Adds ``rope``: the posterior share inside these bounds.
-    allow_new_levels, draws, ci_prob, ci_kind, seed
+    given, allow_new_levels, draws, ci_prob, ci_kind, seed
         As of `predictions`.
 
     Returns
     -------
     DrawTable
-        ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the interval's ends. ``.draws``
-        has the draws, dims (chain, draw, row).
+        ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the interval's ends; of a
+        likelihood engine also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
@@ -110,25 +109,34 @@ def comparisons(
     0  urban    Y - N  0.15
     """
     measure = _measure(comparison)
-    frame, setting, chosen, chain_shape = _prepared(fit, newdata, clusters, kind, allow_new_levels, draws, seed)
-    varied = contrasts(fit.model, frame, variables)
-    groups = _groups(frame, by, weights)
-    encode = fit.model.design.encode
-    rows = [(encode(one.low), encode(one.high)) for one in varied]
-    size = len(frame) if groups is None else len(groups.described)
-    _check_size(len(chosen), size * len(varied))
-    values = np.empty((len(chosen), len(varied), size))
-    for part, some in progress(list(chosen.chunks(len(frame))), "Comparing"):
-        own = setting.of_part(part)
-        for k, (low, high) in enumerate(rows):
-            both = [own.predict(some, one) for one in (high, low)]
-            if groups is not None:
-                both = [groups.of(one) for one in both]
-            values[part, k] = _compared(measure, *both)
-    null = _NULL.get(comparison, 0.0) if isinstance(comparison, str) else 0.0
-    described = _described(frame if groups is None else groups.described, varied)
-    return _table(described, values.reshape(len(chosen), -1), chain_shape, hypothesis, direction, rope, null,
-                  Interval.of(ci_prob, ci_kind))  # fmt: skip
+    test = RowTests(hypothesis, direction, rope, NULL.get(comparison, 0.0) if isinstance(comparison, str) else 0.0)
+    interval = Interval.of(ci_prob, ci_kind)
+    check_choice("kind", kind, SCALES)
+    asked = Evaluator.of(
+        fit,
+        newdata,
+        clusters=clusters,
+        scale=kind,
+        by=by,
+        weights=weights,
+        given=given,
+        allow_new_levels=allow_new_levels,
+        draws=draws,
+        seed=seed,
+    )
+    varied = contrasts(fit.model, asked.frame, variables)
+    rows = [(asked.encode(one.low), asked.encode(one.high)) for one in varied]
+
+    def compared(own: Setting, some: Draws) -> FloatArray:
+        found = []
+        for low, high in rows:
+            both = [asked.average(own.predict(some, one)) for one in (high, low)]
+            found.append(_compared(measure, *both))
+        return np.concatenate(found, axis=1)
+
+    values = asked.evaluate(compared, len(varied), rows[0][0], "Comparing")
+    described = _repeated(asked, [(one.variable, one.label) for one in varied], "contrast")
+    return test.table(described, values, interval)
 
 
 def slopes(
@@ -137,10 +145,11 @@ def slopes(
     newdata: Any = None,
     *,
     slope: str = "dydx",
-    clusters: str = "observed",
+    clusters: str | Mapping[str, str] = "observed",
     kind: str = "probability",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
+    given: Any = None,
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
@@ -164,7 +173,7 @@ def slopes(
         Rows at which to take slopes; the training rows if not given.
     slope : {"dydx", "eyex", "eydx", "dyex"}
         The derivative, the elasticity, or one of the two semi-elasticities.
-    clusters, kind, by, weights, hypothesis, direction, rope, allow_new_levels, draws, ci_prob, ci_kind, seed
+    clusters, kind, by, weights, given, hypothesis, direction, rope, allow_new_levels, draws, ci_prob, ci_kind, seed
         As of `comparisons`. Averages are of the rows' slopes.
 
     Returns
@@ -187,33 +196,38 @@ def slopes(
     """
     if slope not in ("dydx", "eyex", "eydx", "dyex"):
         raise PredictionError(f"slope={slope!r} is not known; choose one of 'dydx', 'eyex', 'eydx', 'dyex'.")
-    frame, setting, chosen, chain_shape = _prepared(fit, newdata, clusters, kind, allow_new_levels, draws, seed)
+    test = RowTests(hypothesis, direction, rope, 0.0)
+    interval = Interval.of(ci_prob, ci_kind)
+    check_choice("kind", kind, SCALES)
+    asked = Evaluator.of(
+        fit,
+        newdata,
+        clusters=clusters,
+        scale=kind,
+        by=by,
+        weights=weights,
+        given=given,
+        allow_new_levels=allow_new_levels,
+        draws=draws,
+        seed=seed,
+    )
     names = _amounts(fit, variables)
-    groups = _groups(frame, by, weights)
-    encode = fit.model.design.encode
-    rows = encode(frame)
-    moved = []
-    for name in names:
-        half = SMALL_STEP * float(fit.model.design.table.frame[name].astype(float).std())
-        values = frame[name].astype(float)
-        moved.append(
-            (encode(frame.assign(**{name: values + half})), encode(frame.assign(**{name: values - half})), 2 * half)
-        )
-    size = len(frame) if groups is None else len(groups.described)
-    _check_size(len(chosen), size * len(names))
-    found = np.empty((len(chosen), len(names), size))
-    for part, some in progress(list(chosen.chunks(len(frame))), "Taking slopes"):
-        own = setting.of_part(part)
-        for k, (name, (above, below, gap)) in enumerate(zip(names, moved, strict=True)):
+    rows = asked.rows()
+    moved = [_moved(asked, name) for name in names]
+
+    def changed(own: Setting, some: Draws) -> FloatArray:
+        found = []
+        for name, (above, below, gap) in zip(names, moved, strict=True):
             change = own.slope(some, rows, above, below, gap)
             if slope.startswith("ey"):
                 change /= own.predict(some, rows)
             if slope.endswith("ex"):
-                change *= frame[name].to_numpy(dtype=float)
-            found[part, k] = change if groups is None else groups.of(change)
-    described = _repeated(frame if groups is None else groups.described, [(name, slope) for name in names], "slope")
-    return _table(described, found.reshape(len(chosen), -1), chain_shape, hypothesis, direction, rope, 0.0,
-                  Interval.of(ci_prob, ci_kind))  # fmt: skip
+                change *= asked.frame[name].to_numpy(dtype=float)
+            found.append(asked.average(change))
+        return np.concatenate(found, axis=1)
+
+    values = asked.evaluate(changed, len(names), rows, "Taking slopes")
+    return test.table(_repeated(asked, [(name, slope) for name in names], "slope"), values, interval)
 
 
 def avg_comparisons(
@@ -293,30 +307,12 @@ def _compared(measure: Callable[[FloatArray, FloatArray], FloatArray], high: Flo
     return found
 
 
-def _prepared(
-    fit: Fit, newdata: Any, clusters: str, kind: str, allow_new: bool, draws: int | None, seed: int | None
-) -> tuple[pd.DataFrame, Setting, Draws, tuple[int, int]]:
-    table = fit.model.design.table
-    frame = table.frame.set_axis(table.rows) if newdata is None else read_table(newdata)
-    random = np.random.default_rng(seed)
-    setting = Setting(fit.model, clusters, kind, allow_new, int(random.integers(2**32)))
-    return frame, setting, *chosen_draws(fit, draws)
-
-
-def _groups(frame: pd.DataFrame, by: Any, weights: Any) -> Averages | None:
-    if by is None or by is False:
-        if weights is not None:
-            raise PredictionError("weights count in averages: pass by=True, or the columns to average by.")
-        return None
-    return Averages.by(frame, by, row_weights(frame, weights))
-
-
-def _check_size(draws: int, cells: int) -> None:
-    if draws * cells > MAX_CELLS:
-        raise PredictionError(
-            f"{draws:,} draws of {cells:,} effects do not fit into memory. Pass draws={max(MAX_CELLS // cells, 1):,} "
-            "or fewer, average with by=True, or take parts of the rows."
-        )
+def _moved(asked: Evaluator, name: str) -> tuple[EncodedRows, EncodedRows, float]:
+    """The rows with a little more and a little less of a variable, and how far they are apart."""
+    half = SMALL_STEP * float(asked.setting.model.design.table.frame[name].astype(float).std())
+    values = asked.frame[name].astype(float)
+    above, below = (asked.encode(asked.frame.assign(**{name: values + step})) for step in (half, -half))
+    return above, below, 2 * half
 
 
 def _amounts(fit: Fit, variables: Any) -> list[str]:
@@ -332,80 +328,13 @@ def _amounts(fit: Fit, variables: Any) -> list[str]:
     return names
 
 
-def _described(frame: pd.DataFrame, varied: list[Contrast]) -> pd.DataFrame:
-    return _repeated(frame, [(one.variable, one.label) for one in varied], "contrast")
-
-
-def _repeated(frame: pd.DataFrame, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
+def _repeated(asked: Evaluator, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
     """The rows once for each term, which stands before their columns."""
-    taken = {"term", what, "row"}
-    kept = frame.rename(columns={name: f"{name}_in_data" for name in frame.columns if name in taken})
+    frame = asked.described
+    first = ["term", what] if asked.averages is not None else ["term", what, "row"]
+    kept = frame.rename(columns={name: f"{name}_in_data" for name in frame.columns if name in first})
     parts = []
     for term, label in terms:
-        one = kept.copy()
-        one["term"], one[what], one["row"] = term, label, kept.index
-        parts.append(one)
-    together = pd.concat(parts, ignore_index=True)
-    order = ["term", what, *([] if len(frame.columns) == 0 or "rows" in frame.columns else ["row"]), *kept.columns]
-    return together[order]
-
-
-def _table(
-    described: pd.DataFrame,
-    values: FloatArray,
-    chain_shape: tuple[int, int],
-    hypothesis: Any,
-    direction: bool,
-    rope: tuple[float, float] | None,
-    null: float,
-    interval: Interval,
-) -> DrawTable:
-    if hypothesis is not None:
-        described, values = _tested(described, values, hypothesis)
-        null = 0.0
-    columns = summarise(values, interval)
-    if direction:
-        above = (values > null).mean(axis=0)
-        columns["p_direction"] = np.maximum(above, (values < null).mean(axis=0))
-    if rope is not None:
-        low, high = float(rope[0]), float(rope[1])
-        columns["rope"] = ((values >= low) & (values <= high)).mean(axis=0)
-    kept = described.rename(columns={name: f"{name}_in_data" for name in columns})
-    table = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
-    array = xr.DataArray(
-        values.reshape(*chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": np.arange(len(table))}
-    )
-    return DrawTable.of(table, array)
-
-
-def _tested(described: pd.DataFrame, values: FloatArray, hypothesis: Any) -> tuple[pd.DataFrame, FloatArray]:
-    """Differences between rows, or other weighted sums of them."""
-    count = values.shape[1]
-    names = [_name(row) for row in described.to_dict("records")]
-    if isinstance(hypothesis, str):
-        if hypothesis not in HYPOTHESES:
-            raise PredictionError(
-                f"hypothesis={hypothesis!r} is not known; choose one of {listed(HYPOTHESES)}, or pass weights."
-            )
-        pairs = {
-            "pairwise": list(combinations(range(count), 2)),
-            "reference": [(0, k) for k in range(1, count)],
-            "sequential": list(pairwise(range(count))),
-        }[hypothesis]
-        if not pairs:
-            raise PredictionError(f"hypothesis={hypothesis!r} compares rows of the result, which has only one.")
-        labels = [f"({names[high]}) - ({names[low]})" for low, high in pairs]
-        gaps = np.stack([values[:, high] - values[:, low] for low, high in pairs], axis=1)
-        return pd.DataFrame({"hypothesis": labels}), gaps
-    weights = np.asarray(hypothesis, dtype=np.float64)
-    if weights.ndim not in (1, 2) or len(weights) != count:
-        raise PredictionError(
-            f"hypothesis has shape {weights.shape}; the result has {count} rows: ({count},) or ({count}, k)."
-        )
-    weights = weights.reshape(count, -1)
-    labels = [f"weights {k + 1}" for k in range(weights.shape[1])]
-    return pd.DataFrame({"hypothesis": labels}), values @ weights
-
-
-def _name(row: Mapping[Any, Any]) -> str:
-    return ", ".join(str(value) for name, value in row.items() if name not in ("row", "rows"))
+        part = kept.assign(**{"term": term, what: label})
+        parts.append(part if asked.averages is not None else part.assign(row=kept.index))
+    return pd.concat(parts, ignore_index=True)[[*first, *kept.columns]]

@@ -62,6 +62,33 @@ def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
     return outcome
 
 
+def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame, outcome: Outcome) -> Outcome:
+    """Code the outcome of other rows as that of the training rows was; it may be constant.
+
+    Parameters
+    ----------
+    response : Response
+    frame, trained : pandas.DataFrame
+        The other rows and the training rows, with the columns of the outcome.
+    outcome : Outcome
+        Of the training rows.
+
+    Raises
+    ------
+    DesignError
+        If an outcome is none of the two of training, or counts are negative, fractional or exceed their trials.
+    """
+    if response.binomial:
+        return _binomial(response, frame)
+    values, known = frame[response.column], trained[response.column]
+    event, other = (known[outcome.y == flag].iloc[0] for flag in (1, 0))
+    strange = list(dict.fromkeys(value for value in values if value not in (event, other)))
+    if strange:
+        raise DesignError(f"the outcome '{response.column}' is {listed(strange)}; it must be {listed([other, event])}.")
+    y = (values == event).to_numpy(dtype=np.float64)
+    return Outcome(outcome.name, outcome.event, y, np.ones(len(y)), binomial=False)
+
+
 def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
     name, values = response.column, frame[response.column]
     levels = _levels(values)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
+from .density.linear import Draws
 from .errors import PredictionError
-from .intervals import DrawTable, Interval, summarise
-from .predicted import Averages, Setting, check_choice, chosen_draws, row_weights
-from .progress import progress
-from .table import read_table
+from .evaluation import Evaluated, Evaluator
+from .intervals import DrawTable, Interval
+from .predicted import Setting, check_choice
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -22,18 +22,16 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 KINDS = ("probability", "linear", "outcome")
 
-#: Predictions held at once, draws times rows; more than this would fill the memory of a small machine.
-MAX_CELLS = 2 * 10**8
-
 
 def predictions(
     fit: Fit,
     newdata: Any = None,
     *,
-    clusters: str = "observed",
+    clusters: str | Mapping[str, str] = "observed",
     kind: str = "probability",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
+    given: Any = None,
     allow_new_levels: bool = False,
     draws: int | None = None,
     ci_prob: float | None = None,
@@ -47,17 +45,21 @@ def predictions(
     fit : Fit
     newdata : table, optional
         Rows to predict for; the training rows if not given.
-    clusters : {"observed", "new", "average", "typical"}
+    clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
         Which cluster effects count. ``"observed"``: those of the row's own clusters. ``"new"``: effects of clusters not
         seen before, drawn from their distribution; rows with the same label share a draw, different labels get
         independent ones. ``"average"``: the probability averaged over all clusters there might be, by quadrature.
-        ``"typical"``: none, a cluster with effects of 0.
+        ``"typical"``: none, a cluster with effects of 0. A dict says it for each factor, ``{"id": "average"}`` with
+        ``"observed"`` where it is silent: known items, averaged over persons.
     kind : {"probability", "linear", "outcome"}
         The event's probability, its logit, or simulated successes in the row's trials.
     by : str, list of str, or True, optional
         Columns whose groups of rows are averaged over, within each draw; True averages over all rows.
     weights : str or sequence of float, optional
         With `by`: a column of the rows, or one number for each; by default all rows count alike, whatever their trials.
+    given : table, optional
+        Rows of clusters not seen in training whose outcomes are known by now. These clusters' effects are drawn given
+        these outcomes, one draw for each posterior draw, and count in `newdata` as those of known clusters do.
     allow_new_levels : bool
         With ``clusters="observed"``, whether a cluster not seen in training is treated as ``"new"`` and not refused.
     draws : int, optional
@@ -72,7 +74,8 @@ def predictions(
     DrawTable
         The rows' columns with ``mean``, ``sd`` and the interval's ends, labelled as the rows are in their table; a
         column of the data with one of these names becomes ``mean_in_data``. With `by` the columns averaged by, and
-        ``rows``, how many each stands for. ``.draws`` has the draws, dims (chain, draw, row).
+        ``rows``, how many each stands for. Of a likelihood engine also ``estimate``, at the maximum and the modes of
+        the effects, unless effects or outcomes are drawn at random. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
@@ -86,17 +89,20 @@ def predictions(
     >>> hl.predictions(fit, by="district")  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    described, values, chain_shape = _predicted(
-        fit, newdata, clusters, kind, allow_new_levels, draws, seed, by, weights
+    check_choice("kind", kind, KINDS)
+    asked = Evaluator.of(
+        fit,
+        newdata,
+        clusters=clusters,
+        scale="linear" if kind == "linear" else "probability",
+        by=by,
+        weights=weights,
+        given=given,
+        allow_new_levels=allow_new_levels,
+        draws=draws,
+        seed=seed,
     )
-    summaries = pd.DataFrame(summarise(values, interval), index=described.index)
-    kept = described.rename(columns={name: f"{name}_in_data" for name in summaries})
-    table = pd.concat([kept, summaries], axis=1)
-    labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
-    array = xr.DataArray(
-        values.reshape(*chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels.to_numpy()}
-    )
-    return DrawTable.of(table, array)
+    return _evaluated(asked, kind, newdata).table(asked.described, interval)
 
 
 def avg_predictions(
@@ -128,50 +134,25 @@ def avg_predictions(
     return predictions(fit, newdata, by=by, **options)
 
 
-def _predicted(
-    fit: Fit,
-    newdata: Any,
-    clusters: str,
-    kind: str,
-    allow_new_levels: bool,
-    draws: int | None,
-    seed: int | None,
-    by: str | Sequence[str] | bool | None = None,
-    weights: str | Sequence[float] | None = None,
-) -> tuple[pd.DataFrame, FloatArray, tuple[int, int]]:
-    """What rows there are, their predictions by draw and row, and the numbers of chains and draws these stand for."""
-    check_choice("kind", kind, KINDS)
-    if kind == "outcome" and clusters == "average":
+def _evaluated(asked: Evaluator, kind: str, newdata: Any) -> Evaluated:
+    """Predictions of the rows, or their averages over groups of rows."""
+    rows = asked.rows()
+    if kind != "outcome":
+        return asked.evaluate(lambda own, draws: asked.average(own.predict(draws, rows)), 1, rows, "Predicting")
+    if "average" in asked.setting.treatment.values():
         raise PredictionError(
             "kind='outcome' with clusters='average' has no meaning: an outcome is that of a row in a cluster. Choose "
             "clusters='new' for rows of clusters not seen before."
         )
-    model = fit.model
-    frame = model.design.table.frame.set_axis(model.design.table.rows) if newdata is None else read_table(newdata)
-    rows = model.design.training_rows() if newdata is None else model.design.encode(newdata)
-    random = np.random.default_rng(seed)
-    setting = Setting(
-        model, clusters, "linear" if kind == "linear" else "probability", allow_new_levels, int(random.integers(2**32))
-    )
-    chosen, chain_shape = chosen_draws(fit, draws)
-    groups = None if by is None or by is False else Averages.by(frame, by, row_weights(frame, weights))
-    described = frame if groups is None else groups.described
-    if len(chosen) * len(described) > MAX_CELLS:
-        raise PredictionError(
-            f"{len(chosen):,} draws of {len(described):,} rows do not fit into memory. "
-            f"Pass draws={max(MAX_CELLS // len(described), 1):,} or fewer, or predict for parts of the rows."
-        )
-    trials = None
-    if kind == "outcome":
-        counted = model.design.outcome.trials if newdata is None else model.design.encode_trials(newdata)
-        trials = counted.astype(np.int64)
-    values = np.empty((len(chosen), len(described)))
-    for part, some in progress(list(chosen.chunks(len(rows))), "Predicting"):
-        found = setting.of_part(part).predict(some, rows)
-        if trials is not None:
-            found = random.binomial(trials, found).astype(np.float64)
-        values[part] = found if groups is None else groups.of(found)
-    return described, values, chain_shape
+    design = asked.setting.model.design
+    trials = (design.outcome.trials if newdata is None else design.encode_trials(newdata)).astype(np.int64)
+
+    def simulated(own: Setting, draws: Draws) -> FloatArray:
+        # A generator of its own, or outcomes would repeat the numbers that drew new clusters' effects.
+        random = np.random.default_rng([own.seed, 1])
+        return asked.average(random.binomial(trials, own.predict(draws, rows)).astype(np.float64))
+
+    return replace(asked, point=None).evaluate(simulated, 1, rows, "Simulating")
 
 
 def posterior_predictive(
@@ -202,11 +183,23 @@ def posterior_predictive(
     >>> import arviz as az, hierlogit as hl
     >>> az.plot_ppc_pava(hl.posterior_predictive(fit, draws=100, seed=1))  # doctest: +SKIP
     """
-    rows, outcomes, chain_shape = _predicted(fit, newdata, "observed", "outcome", allow_new_levels, draws, seed)
+    asked = Evaluator.of(
+        fit,
+        newdata,
+        clusters="observed",
+        scale="probability",
+        by=None,
+        weights=None,
+        given=None,
+        allow_new_levels=allow_new_levels,
+        draws=draws,
+        seed=seed,
+    )
+    outcomes = _evaluated(asked, "outcome", newdata).draws
     simulated = xr.DataArray(
-        outcomes.astype(np.int64).reshape(*chain_shape, -1),
+        outcomes.astype(np.int64).reshape(*asked.chain_shape, -1),
         dims=("chain", "draw", "obs"),
-        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(rows))},
+        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(asked.frame))},
     )
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}
     if newdata is None:

@@ -7,6 +7,7 @@ dv`` (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -19,10 +20,12 @@ from .rows import exp_of_negative
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Where the normal density is cut off, and the largest step.
-REACH, LONGEST_STEP = 6.5, 0.9
-#: The step for a standard deviation of one; expit has poles at a distance of pi / s from the real line.
-STEP = 0.95
+#: Where the normal density is cut off: 1e-10 of it lies beyond.
+REACH = 6.5
+#: Minus the logarithm of the error allowed.
+EXPONENT = 22.0
+#: Half of the squared distance from the real line of the poles of expit, times the squared standard deviation.
+HALF_POLE = np.pi**2 / 2
 
 
 @cache
@@ -33,13 +36,16 @@ def _rule(halves: int) -> tuple[FloatArray, FloatArray]:
 
 
 def rule_for(sd: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of a rule that is exact to about 1e-8 for standard deviations up to the largest of `sd`.
+    """Nodes and weights of a rule that is exact to about 1e-9 for standard deviations up to the largest of `sd`.
 
-    The trapezoidal rule, whose error falls as ``exp(-2 pi^2 / (s h))`` with the step h (Trefethen and Weideman 2014,
-    SIAM Review 56: 385-458): with as many nodes it is no worse than Gauss-Hermite quadrature, whose weights leave the
-    range of numbers where an sd asks for hundreds of nodes.
+    The trapezoidal rule (Trefethen and Weideman 2014, SIAM Review 56: 385-458): with as many nodes it is no worse than
+    Gauss-Hermite quadrature, whose weights leave the range of numbers where an sd asks for hundreds of nodes. The
+    poles of expit(m + s v) at a distance d = pi / s from the real line make an error of exp(d^2 / 2 - 2 pi d / h) with
+    the step h; where they are further away than 2 pi / h the normal density itself makes one of exp(-2 pi^2 / h^2).
     """
-    step = min(LONGEST_STEP, STEP / max(float(np.max(sd, initial=0.0)), 1e-300))
+    # The longest step with the first error is longest at this sd, below which the second one takes over.
+    s = max(float(np.max(sd, initial=0.0)), float(np.sqrt(HALF_POLE / EXPONENT)))
+    step = 2 * np.pi**2 / (EXPONENT * s + HALF_POLE / s)
     halves = int(np.ceil(REACH / step / 4)) * 4  # few rules, so that they are kept
     return _rule(halves)
 
@@ -98,13 +104,14 @@ def average_slope(mean: FloatArray, sd: FloatArray, dmean: FloatArray, dsd: Floa
     return out
 
 
-def spread_over_clusters(draws: Draws, rows: EncodedRows) -> FloatArray:
-    """Standard deviation of each row's linear predictor over clusters, ``sqrt(sum_t |L_t' z_t|^2)``, shape (draws, n).
+def spread_over_clusters(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> FloatArray:
+    """Standard deviation of each row's linear predictor over clusters of some grouping factors, shape (draws, n).
 
-    Rows with the same columns are computed once.
+    It is ``sqrt(sum_t |L_t' z_t|^2)``. Rows with the same columns are computed once.
     """
-    variance = np.zeros((len(draws), len(rows.X)))
-    for name, group in rows.groups.items():
+    variance = np.zeros((len(draws), len(rows)))
+    for name in factors:
+        group = rows.groups[name]
         distinct, which = np.unique(group.Z, axis=0, return_inverse=True)
         reach = np.einsum("sab,na->snb", draws.roots[name], distinct)
         variance += np.einsum("snb,snb->sn", reach, reach)[:, which.ravel()]

@@ -18,7 +18,7 @@ from ..model import Model
 from .logistic import log_likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from ..estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,6 +55,12 @@ class Draws:
         count = posterior.sizes["chain"] * posterior.sizes["draw"]
         return cls(np.empty((count, 0)), effects, roots)
 
+    @classmethod
+    def at(cls, estimate: Estimate) -> Draws:
+        """One draw: the maximum that a likelihood engine found, with the modes of the effects."""
+        modes = {name: values[None] for name, values in estimate.modes.items()}
+        return cls(estimate.beta[None], modes, {name: root[None] for name, root in estimate.roots.items()})
+
     def __len__(self) -> int:
         return len(self.beta)
 
@@ -64,6 +70,11 @@ class Draws:
             {name: values[chosen] for name, values in self.effects.items()},
             {name: values[chosen] for name, values in self.roots.items()},
         )
+
+    def extended(self, effects: Mapping[str, FloatArray]) -> Draws:
+        """With the effects of further clusters, shape (draws, clusters, q), behind those of some grouping factors."""
+        longer = {name: np.concatenate([self.effects[name], new], axis=1) for name, new in effects.items()}
+        return Draws(self.beta, {**self.effects, **longer}, self.roots)
 
     def chunks(self, rows: int) -> Iterator[tuple[slice, Draws]]:
         """Parts of the draws so small that a linear predictor of `rows` rows fits the chunk size."""
@@ -148,7 +159,7 @@ class _PointwiseLogLikelihood(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> FloatArray:
         positions = [np.atleast_1d(np.arange(size)[part]) for part, size in zip(key, self.shape, strict=True)]
         chain, draw, row = positions
-        rows = _rows_at(self._model.design.training_rows(), row)
+        rows = self._model.design.training_rows().at(row)
         outcome = self._model.design.outcome
         picked = (chain[:, None] * self.shape[1] + draw).ravel()
         values = np.empty((len(picked), len(row)))
@@ -156,14 +167,6 @@ class _PointwiseLogLikelihood(BackendArray):
             values[part] = log_likelihood(outcome.y[row], outcome.trials[row], linear_predictor(draws, rows))
         scalar = tuple(0 if isinstance(part, (int, np.integer)) else slice(None) for part in key)
         return values.reshape(len(chain), len(draw), len(row))[scalar]
-
-
-def _rows_at(rows: EncodedRows, chosen: Sequence[int] | npt.NDArray[np.intp]) -> EncodedRows:
-    groups = {
-        name: type(group)(group.labels[chosen], group.index[chosen], group.Z[chosen])
-        for name, group in rows.groups.items()
-    }
-    return EncodedRows(rows.X[chosen], rows.offset[chosen], groups)
 
 
 def pointwise_log_likelihood(model: Model, posterior: xr.Dataset) -> xr.Dataset:

@@ -184,7 +184,7 @@ def test_options_out_of_range(fit: hl.Fit, options: dict[str, object], message: 
 
 
 def test_too_many_predictions_say_how_many_fit(fit: hl.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hierlogit.predict.MAX_CELLS", 1200)
+    monkeypatch.setattr("hierlogit.evaluation.MAX_CELLS", 1200)
     with pytest.raises(PredictionError, match="Pass draws=10 or fewer"):
         hl.predictions(fit)
 
