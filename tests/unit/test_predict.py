@@ -248,3 +248,37 @@ def test_columns_of_the_data_are_never_replaced(make_fit: MakeFit, rows: pd.Data
     assert by["rows_in_data"].tolist()[:2] == ["p", "q"]
     with pytest.raises(PredictionError, match="by=True"):
         hl.predictions(fit, by=[])
+
+
+def test_new_clusters_are_drawn_anew_for_every_draw(
+    make_fit: MakeFit, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = make_fit("y ~ 1 + (1 | clinic)", rows, draws=20, chains=1)
+    monkeypatch.setattr("hierlogit.density.linear.CHUNK_SIZE", 5)  # five draws at once
+    new = rows.iloc[[0]].assign(clinic="new")
+    linear = hl.predictions(fit, new, clusters="new", kind="linear", seed=1).draws.values.ravel()
+    post = fit.posterior
+    standard = (linear - post["beta"].values.ravel()) / post["sd_clinic"].values.ravel()
+    assert len(np.unique(standard.round(9))) == 20
+
+
+def test_new_persons_and_new_items_of_a_crossed_fit() -> None:
+    frame = hl.datasets.load("verbagg")
+    fit = hl.Model("r2 ~ btype + situ + (1 | id) + (1 | item)", frame).fit(hl.Laplace(draws=4000, seed=1))
+    known = frame.iloc[[0]]
+    cases = pd.concat([known, known.assign(id=9999), known.assign(item="new"), known.assign(id=9999, item="new")])
+    linear = hl.predictions(fit, cases, allow_new_levels=True, kind="linear", seed=1, draws=4000).draws.values[0]
+    post = fit.posterior
+    person, item = (post[f"sd_{name}"].values.ravel() for name in ("id", "item"))
+    own = {name: post[f"b_{name}"].sel({name: known[name].iloc[0]}).values.ravel() for name in ("id", "item")}
+    fixed = linear[:, 0] - own["id"] - own["item"]
+    expected = [
+        np.var(linear[:, 0]),
+        np.var(fixed + own["item"]) + np.mean(person**2),
+        np.var(fixed + own["id"]) + np.mean(item**2),
+        np.var(fixed) + np.mean(person**2) + np.mean(item**2),
+    ]
+    np.testing.assert_allclose(linear.var(axis=0), expected, rtol=0.08)
+    widths = [hl.predictions(fit, cases.iloc[[k]], allow_new_levels=True, seed=1)["sd"].iloc[0] for k in range(4)]
+    assert widths[0] < min(widths[1:3])
+    assert max(widths[1:3]) < widths[3] * 1.05
