@@ -23,6 +23,7 @@ from .priors import (
     Prior,
     ScalePrior,
 )
+from .scale_priors import implied_odds_ratios
 from .table import listed
 
 #: Scale of the default priors of coefficients: 2.5 on the logit scale for one standard deviation of a predictor.
@@ -49,14 +50,20 @@ class Priors:
     cor: Mapping[str, LKJ]
 
     def table(self, design: Design) -> list[tuple[str, str]]:
-        """Label and text of each prior, for the model's repr."""
+        """Label and text of each prior, for the model's repr; of random intercepts with the odds ratios they imply."""
         rows = [(label, str(prior)) for label, prior in self.fixed.items()]
         for group in design.groups:
             for effect, prior in zip(group.effects, self.sd[group.name], strict=True):
-                rows.append((f"sd_{group.result_name}[{effect}]", str(prior)))
+                rows.append((f"sd_{group.result_name}[{effect}]", _with_meaning(prior, group, effect)))
             if group.name in self.cor:
                 rows.append((f"cor_{group.result_name}", str(self.cor[group.name])))
         return rows
+
+
+def _with_meaning(prior: ScalePrior, group: GroupBlock, effect: str) -> str:
+    """The prior as it is written, and the median odds ratio that it implies where rows differ by this effect alone."""
+    joint = isinstance(prior, Decov) and any(len(one) > 1 and group.effects.index(effect) in one for one in group.sets)
+    return str(prior) if effect != "Intercept" or joint else f"{prior}: {implied_odds_ratios(prior)}"
 
 
 def default_priors(design: Design) -> Priors:

@@ -153,7 +153,14 @@ class Laplace(CoefficientPrior):
 
 
 class ScalePrior(Prior):
-    """Prior of the standard deviation of a random effect: a family on the positive line."""
+    """Prior of the standard deviation of a random effect: a family on the positive line.
+
+    `quantile` returns the value below which the standard deviation is with a probability.
+    """
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        raise NotImplementedError
 
     def _log_positive(self, x: npt.ArrayLike, inside: FloatArray) -> FloatArray:
         return np.where(np.asarray(x) < 0, -np.inf, inside)
@@ -165,6 +172,12 @@ class HalfNormal(ScalePrior):
 
     sigma: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("sigma",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import ndtri
+
+        return self.sigma * float(ndtri((1 + prob) / 2))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -183,6 +196,12 @@ class HalfStudentT(ScalePrior):
     sigma: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("nu", "sigma")
 
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import stdtrit
+
+        return self.sigma * float(stdtrit(self.nu, (1 + prob) / 2))
+
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return self._log_positive(x, StudentT(self.nu, 0.0, self.sigma).logpdf(x) + math.log(2))
@@ -198,6 +217,10 @@ class HalfCauchy(ScalePrior):
 
     beta: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("beta",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        return self.beta * math.tan(math.pi / 2 * prob)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -215,6 +238,10 @@ class Exponential(ScalePrior):
     lam: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("lam",)
 
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        return -math.log1p(-prob) / self.lam
+
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return self._log_positive(x, math.log(self.lam) - self.lam * np.asarray(x, dtype=float))
@@ -231,6 +258,12 @@ class Gamma(ScalePrior):
     alpha: float
     beta: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import gammaincinv
+
+        return float(gammaincinv(self.alpha, prob)) / self.beta
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -255,6 +288,12 @@ class LogNormal(ScalePrior):
     mu: float = 0.0
     sigma: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("sigma",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import ndtri
+
+        return math.exp(self.mu + self.sigma * float(ndtri(prob)))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -289,6 +328,10 @@ class Decov(ScalePrior):
     shape: float = 1.0
     scale: float = 1.0
     positive: ClassVar[tuple[str, ...]] = ("concentration", "shape", "scale")
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation of an effect that is alone is with probability `prob`."""
+        return Gamma(self.shape, 1 / self.scale).quantile(prob)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Joint log density of the standard deviations on the last axis of `x`, shape ``x.shape[:-1]``."""
