@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from .encoding import Encoding
 from .errors import DesignError, PredictionError
 from .grouping import Factor, GroupBlock, GroupRows, build_factors
 from .names import check_names
-from .outcome import Outcome, code_outcome, read_outcome
+from .outcome import Outcome, code_outcome, outcome_columns, read_outcome
 from .table import Missing, TrainingTable, clean_column, listed, read_table, training_table
 from .terms import Formula, Response
 from .transforms import formula_functions, formula_namespace
@@ -162,6 +162,26 @@ class Design:
             )
         trials: FloatArray = counts.sum(axis=1)
         return trials
+
+    def with_outcome(self, y: Any) -> Design:
+        """The same rows with other successes, shape (n,), in the table as well.
+
+        Raises
+        ------
+        DesignError
+            If they are not one for each row, whole, and from 0 to the row's trials.
+        """
+        counts = np.asarray(y, dtype=np.float64)
+        trials = self.outcome.trials
+        if counts.shape != trials.shape:
+            raise DesignError(
+                f"the outcome has shape {counts.shape}; one is needed for each of the {len(trials)} rows."
+            )
+        if not np.all((counts >= 0) & (counts <= trials) & (counts == np.round(counts))):
+            raise DesignError("the outcome must be whole numbers from 0 to the trials of each row.")
+        outcome = replace(self.outcome, y=counts)
+        frame = outcome_columns(self.response, self.table.frame, self.outcome, outcome)
+        return replace(self, outcome=outcome, table=replace(self.table, frame=frame))
 
     def encode_outcome(self, data: Any) -> Outcome:
         """Code the outcomes of another table as those of training were.

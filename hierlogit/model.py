@@ -120,6 +120,39 @@ class Model:
         model._set(self.formula, self.design, resolve_priors(self.design, priors), self.namespace)
         return model
 
+    def with_outcome(self, y: Any) -> Model:
+        """The same rows, formula and priors with other outcomes, as a simulation makes them.
+
+        Parameters
+        ----------
+        y : array_like, shape (n,)
+            Successes of each row, from 0 to its trials.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        DesignError
+            If a number is no count of successes.
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+        >>> turned = model.with_outcome(1 - model.design.outcome.y)
+        >>> model.design.outcome.y.sum() + turned.design.outcome.y.sum()
+        np.float64(220.0)
+        """
+        design = self.design.with_outcome(y)
+        model = Model.__new__(Model)
+        model._set(self.formula, design, self.priors, self.namespace)
+        if "arrangement" in self.__dict__:
+            counted = self.arrangement.with_counts(design.outcome.y, design.outcome.trials)
+            model.__dict__["arrangement"] = counted
+        return model
+
     def fit(self, engine: Engine | str = "nuts") -> Fit:
         """Estimate the model.
 

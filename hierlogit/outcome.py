@@ -89,6 +89,27 @@ def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame,
     return Outcome(outcome.name, outcome.event, y, np.ones(len(y)), binomial=False)
 
 
+def outcome_columns(response: Response, frame: pd.DataFrame, before: Outcome, after: Outcome) -> pd.DataFrame:
+    """A table with other outcomes of its rows.
+
+    Parameters
+    ----------
+    response : Response
+    frame : pandas.DataFrame
+        The rows, with the columns of the outcome.
+    before, after : Outcome
+        What the rows have, and what they get.
+    """
+    if before.binomial:
+        changed = {response.column: after.y.astype(np.int64)}
+        if response.failures is not None:
+            changed[response.failures] = (after.trials - after.y).astype(np.int64)
+        return frame.assign(**changed)
+    values = frame[response.column]
+    event, other = (int(np.flatnonzero(before.y == flag)[0]) for flag in (1, 0))
+    return frame.assign(**{response.column: values.take(np.where(after.y == 1, event, other)).set_axis(frame.index)})
+
+
 def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
     name, values = response.column, frame[response.column]
     levels = _levels(values)

@@ -8,7 +8,7 @@ each cluster at the top, a crossed one is a single part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,6 +88,8 @@ class Arrangement:
         Sum of the logarithms of the binomial coefficients of the rows as the user gave them.
     n_rows : int
         Rows before collapsing.
+    row_of : ndarray of int, shape (n_rows,)
+        Row of the layout that each row of the design went into.
     """
 
     layout: Layout
@@ -96,6 +98,18 @@ class Arrangement:
     triangular: FloatArray
     log_coefficients: float
     n_rows: int
+    row_of: IntArray
+
+    def with_counts(self, y: FloatArray, trials: FloatArray) -> Arrangement:
+        """The same rows with other counts; rows without trials say nothing, as if they were not there.
+
+        Parameters
+        ----------
+        y, trials : ndarray, shape (n_rows,)
+        """
+        collapsed = [np.bincount(self.row_of, counts, len(self.layout.y)) for counts in (y, trials)]
+        layout = self.layout._replace(y=collapsed[0], trials=collapsed[1])
+        return replace(self, layout=layout, log_coefficients=float(log_binomial_coefficient(y, trials).sum()))
 
     def parts_of(self, group: int) -> IntArray:
         """Part of the data that each level of one of the design's groups lies in, shape (J,)."""
@@ -140,7 +154,11 @@ def arrange(design: Design) -> Arrangement:
     index = [rank[own] for rank, own in zip(ranks, index, strict=True)]
     parts = [np.sort(labels) for labels in parts]
 
-    rows = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials).sorted().collapsed()
+    given = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials)
+    order = given.order()
+    rows, groups_of_rows = given[order].collapsed()
+    row_of = np.empty(design.n_rows, dtype=np.int64)
+    row_of[order] = groups_of_rows
     R = _triangular(design.X)
 
     n_parts = int(parts[0][-1]) + 1
@@ -184,7 +202,7 @@ def arrange(design: Design) -> Arrangement:
     for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
         positions[k] = first[rank][:, None] + np.arange(width)
     coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials).sum()
-    return Arrangement(layout, factors, tuple(positions), R, float(coefficients), design.n_rows)
+    return Arrangement(layout, factors, tuple(positions), R, float(coefficients), design.n_rows, row_of)
 
 
 def _triangular(X: FloatArray) -> FloatArray:
@@ -235,21 +253,29 @@ class _Rows:
     y: FloatArray
     trials: FloatArray
 
-    def sorted(self) -> _Rows:
+    def order(self) -> npt.NDArray[np.intp]:
         """By level of the eliminated factor, then of the others, then so that identical rows are neighbours."""
-        return self[np.lexsort([self._hash(), *self.index[:0:-1], self.index[0]])]
+        return np.lexsort([self._hash(), *self.index[:0:-1], self.index[0]])
 
-    def collapsed(self) -> _Rows:
-        """One row of summed counts in place of neighbours that are identical, where that spares enough."""
+    def collapsed(self) -> tuple[_Rows, IntArray]:
+        """One row of summed counts in place of neighbours that are identical, where that spares enough.
+
+        Returns
+        -------
+        rows : _Rows
+        row_of : ndarray of int
+            Where each row went.
+        """
         columns = [*self.index, *self.X.T, *self.Z.T, self.offset]
         same = np.ones(len(self.y) - 1, dtype=bool)
         for column in columns:
             same &= column[1:] == column[:-1]
         if same.sum() < WORTH_COLLAPSING * len(self.y):
-            return self
+            return self, np.arange(len(self.y))
+        row_of = np.concatenate([[0], np.cumsum(~same)])
         first = np.flatnonzero(np.concatenate([[True], ~same]))
         y, trials = np.add.reduceat(self.y, first), np.add.reduceat(self.trials, first)
-        return _Rows(*self[first]._columns(), y, trials)
+        return _Rows(*self[first]._columns(), y, trials), row_of
 
     def _hash(self) -> npt.NDArray[np.uint64]:
         total = np.zeros(len(self.y), dtype=np.uint64)

@@ -113,8 +113,8 @@ def fit_by_likelihood(
     arranged = time.perf_counter()
     problem = Problem(model, likelihood, penalised=approach.penalised)
     peak = maximise(problem, *starting_point(problem))
-    found = Found(problem, peak, _laplace_at(problem, peak))
-    estimate = _estimate(approach, found)
+    found = Found(problem, peak, laplace_at(problem, peak))
+    estimate = estimate_at(approach, found)
     findings = search_findings(found, approach)
     searched = time.perf_counter()
     used = secrets.randbits(31) if seed is None else int(seed)
@@ -148,7 +148,7 @@ def fit_by_likelihood(
     return Fit(model, data, report, estimate)
 
 
-def _laplace_at(problem: Problem, peak: Peak) -> LaplaceLikelihood:
+def laplace_at(problem: Problem, peak: Peak) -> LaplaceLikelihood:
     """Laplace's method at the peak: where something else was maximised, evaluated anew from the modes found."""
     likelihood = problem.likelihood
     if isinstance(likelihood, LaplaceLikelihood):
@@ -160,7 +160,8 @@ def _laplace_at(problem: Problem, peak: Peak) -> LaplaceLikelihood:
     return laplace
 
 
-def _estimate(approach: Approach, found: Found) -> Estimate:
+def estimate_at(approach: Approach, found: Found) -> Estimate:
+    """What a finished search found, in the user's parameters."""
     problem, peak = found.problem, found.peak
     design = problem.model.design
     arrangement, work = found.laplace.arrangement, found.laplace.work

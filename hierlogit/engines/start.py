@@ -36,7 +36,7 @@ def starting_point(problem: Problem) -> tuple[Point, FloatArray]:
     for _ in range(EM_STEPS if problem.entries else 0):
         psi = problem.with_roots(psi, _em_step(problem, point))
         point = problem.evaluate(psi)
-    return point, _scale(problem, point)
+    return point, directions(problem, point)
 
 
 def plain_regression(problem: Problem) -> FloatArray:
@@ -82,7 +82,8 @@ def _em_step(problem: Problem, point: Point) -> list[FloatArray]:
     return made
 
 
-def _scale(problem: Problem, point: Point) -> FloatArray:
+def directions(problem: Problem, point: Point) -> FloatArray:
+    """Directions of about one standard error each at a point that was evaluated last, shape (m, m)."""
     scale = np.zeros((len(problem), len(problem)))
     p = problem.p
     if p:
