@@ -32,6 +32,7 @@ from .scale_priors import prior_from_icc as prior_from_icc
 from .scale_priors import prior_from_mor as prior_from_mor
 from .scale_priors import prior_from_range as prior_from_range
 from .side_by_side import agreement as agreement
+from .studies.bootstrap import bootstrap as bootstrap
 from .simulation import prior_predictive as prior_predictive
 from .storage import load as load
 from .tables import odds_ratios as odds_ratios

@@ -109,6 +109,10 @@ class PredictionError(HierlogitError, ValueError):
     """What is asked of a model or a fit cannot be given: an option is out of range, or new data do not match."""
 
 
+class StudyError(HierlogitError, ValueError):
+    """A study of many fits is asked for in a way that cannot be done."""
+
+
 class HierlogitWarning(UserWarning):
     """Base class of every warning this package gives."""
 

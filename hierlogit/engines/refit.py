@@ -11,13 +11,41 @@ from ..density.layout import Arrangement
 from ..errors import FitError
 from ..estimate import Estimate
 from ..fit import Fit
+from ..model import Model
+from . import Engine
+from .agq import AGQ
 from .integrator import integrator
+from .laplace import Laplace
 from .likelihood import Approach, Found, estimate_at, laplace_at
+from .maximum_posterior import MAP
 from .problem import Point, Problem
 from .search import maximise
 from .start import directions, starting_point
 
 FloatArray = npt.NDArray[np.float64]
+
+
+def maximum_of(fit: Fit) -> Estimate:
+    """The maximum that a likelihood engine found.
+
+    Raises
+    ------
+    FitError
+        If the fit is one by a sampler.
+    """
+    if fit.estimate is None:
+        raise FitError(
+            "this needs a maximum to start from, and the fit is one by a sampler: fit the model with hl.Laplace(), "
+            "hl.AGQ() or hl.MAP()."
+        )
+    return fit.estimate
+
+
+def likelihood_engine(estimate: Estimate, seed: int) -> Engine:
+    """The engine that finds such an estimate."""
+    if estimate.penalised:
+        return MAP(nodes=estimate.nodes, seed=seed)
+    return Laplace(seed=seed) if estimate.nodes == 1 else AGQ(nodes=estimate.nodes, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -34,6 +62,18 @@ class Refit:
     estimate: Estimate
     converged: bool
 
+    def maximum(self) -> Estimate:
+        """The estimate.
+
+        Raises
+        ------
+        FitError
+            If it is no maximum.
+        """
+        if not self.converged:
+            raise FitError("the search did not end at a maximum.")
+        return self.estimate
+
 
 class Refitter:
     """Repeats the search of a fit.
@@ -42,25 +82,29 @@ class Refitter:
 
     Parameters
     ----------
-    fit : Fit
-        Of a likelihood engine.
-
-    Raises
-    ------
-    FitError
-        If the fit has no maximum to start from.
+    model : Model
+    estimate : Estimate
+        What a likelihood engine found for it.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        found = fit.estimate
-        if found is None:
-            raise FitError(
-                "refits are of a likelihood engine, and this fit is one by a sampler: fit the model with hl.Laplace(), "
-                "hl.AGQ() or hl.MAP() first."
-            )
-        self._model, self._estimate = fit.model, found
-        likelihood = integrator(fit.model.design, found.nodes)
-        self._approach = Approach("refit", found.method, found.nodes, found.penalised, likelihood)
+    def __init__(self, model: Model, estimate: Estimate) -> None:
+        self._model, self._estimate = model, estimate
+        likelihood = integrator(model.design, estimate.nodes)
+        self._approach = Approach("refit", estimate.method, estimate.nodes, estimate.penalised, likelihood)
+
+    @classmethod
+    def of(cls, fit: Fit) -> Refitter:
+        """For the search of a fit by a likelihood engine.
+
+        Raises
+        ------
+        FitError
+            If the fit has no maximum to start from.
+        """
+        return cls(fit.model, maximum_of(fit))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Refitter, (self._model, self._estimate))
 
     def with_outcome(self, y: FloatArray) -> Refit:
         """With other successes, shape (n,)."""

@@ -39,7 +39,7 @@ def test_without_a_cluster_is_a_fit_of_the_other_rows(case: str) -> None:
     index = next(block.index for block in fit.model.design.groups if block.name == group)
     # Priors are those of all rows, whose scales a table without some of them would change.
     rest = hl.Model.from_parts(formula, hl.Model(formula, frame[index != 1]).design.table, fit.model.priors).fit(engine)
-    refit = Refitter(fit).without(index == 1)
+    refit = Refitter.of(fit).without(index == 1)
     assert refit.converged
     assert rest.estimate is not None
     _close(refit.estimate, rest.estimate)
@@ -58,7 +58,7 @@ def test_other_outcomes_are_a_fit_of_another_table(case: str) -> None:
     np.testing.assert_array_equal(anew.design.outcome.y, y)
     expected = anew.fit(engine).estimate
     assert expected is not None
-    refit = Refitter(fit).with_outcome(y.astype(float))
+    refit = Refitter.of(fit).with_outcome(y.astype(float))
     assert refit.converged
     _close(refit.estimate, expected)
     direct = other.fit(engine).estimate
@@ -92,7 +92,7 @@ def test_a_fit_at_the_boundary_is_left_behind() -> None:
     assert fit.estimate is not None
     assert fit.estimate.boundary
     y = np.where(np.repeat(np.arange(10), 8) < 5, np.tile([0, 0, 0, 1], 20), np.tile([1, 1, 0, 1], 20)).astype(float)
-    refit = Refitter(fit).with_outcome(y)
+    refit = Refitter.of(fit).with_outcome(y)
     assert refit.converged
     assert refit.estimate.sd("g")[0] > 0.5
 
@@ -100,10 +100,10 @@ def test_a_fit_at_the_boundary_is_left_behind() -> None:
 def test_separated_outcomes_reach_the_top_of_their_likelihood() -> None:
     frame = pd.DataFrame({"y": [0, 1] * 20, "x": np.tile([0, 1, 1, 0], 10), "g": np.repeat(np.arange(5), 8)})
     fit = hl.Model("y ~ x + (1 | g)", frame).fit(hl.Laplace())
-    assert Refitter(fit).with_outcome(frame["x"].to_numpy(float)).estimate.log_likelihood > -1e-4
+    assert Refitter.of(fit).with_outcome(frame["x"].to_numpy(float)).estimate.log_likelihood > -1e-4
 
 
 def test_samplers_have_nothing_to_refit(make_fit: Any) -> None:
     frame = pd.DataFrame({"y": [0, 1] * 20, "g": np.repeat(np.arange(5), 8)})
     with pytest.raises(FitError, match="fit the model with hl.Laplace"):
-        Refitter(make_fit("y ~ 1 + (1 | g)", frame))
+        Refitter.of(make_fit("y ~ 1 + (1 | g)", frame))
