@@ -228,7 +228,7 @@ def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tupl
     for block in design.groups:
         first = np.empty(len(block.levels))
         first[block.index] = column
-        # Columns such as between(x, g) are means, computed for each row anew.
+        # Up to rounding, which can differ between rows of one cluster where a column is computed.
         if np.allclose(column, first[block.index], rtol=1e-9, atol=1e-12 * np.abs(column).max()):
             constant.append(block.name)
     return tuple(constant)

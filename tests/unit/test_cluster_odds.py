@@ -27,7 +27,7 @@ def rows() -> pd.DataFrame:
             "school": school,
             "room": room,
             "rural": np.where(school % 3 == 0, "Y", "N"),
-            "size": rng.normal(300, 50, 12)[school],
+            "size": rng.normal(300, 50, 12)[school] * (1 + 1e-13 * rng.uniform(-1, 1, n)),
             "young": rng.integers(0, 2, 48)[room],
             "x": rng.normal(0, 1, n),
             "y": rng.integers(0, 2, n),

@@ -114,10 +114,11 @@ def test_fits_with_the_same_seed_are_not_paired_in_order() -> None:
     assert full.estimate is not None
     before, after = (fit.estimate.sd("district")[0] ** 2 for fit in (null, full))
     assert table["estimate"].to_list() == pytest.approx([1 - after / before])
-    # In order the draws of the two fits would be nearly the same multiple of each other.
-    before, after = (np.log(fit.posterior["sd_district"].values.ravel()) for fit in (null, full))
-    change = np.log(1 - table.draws.values.ravel()) / 2
-    assert change.var() == pytest.approx(before.var() + after.var(), rel=0.15)
+    # The draws of a fit and of itself are the same in order, and independent in pairs.
+    again = hl.pcv(null, null)
+    assert again["estimate"].to_list() == [0]
+    spread = np.log(null.posterior["sd_district"].values ** 2).var()
+    assert np.log(1 - again.draws.values).var() == pytest.approx(2 * spread, rel=0.15)
 
 
 def test_fits_that_cannot_be_compared(make_fit: MakeFit) -> None:

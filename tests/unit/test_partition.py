@@ -235,15 +235,15 @@ def test_shares_of_probability_are_correlations_of_simulated_outcomes() -> None:
 TRUTH: dict[str, Any] = {"school": [[0.9, 0.0], [0.3, 0.5]], "school_room": [[0.8]]}
 
 
-def test_averaged_over_training_rows_numerators_and_denominators_are_averaged() -> None:
-    rows = nested_rows()
-    fit = at_truth(
-        "y ~ x + (1 + x | school) + (1 | teacher)", rows, [-1.0, 0.4], school=TRUTH["school"], teacher=[[0.8]]
-    )
+@pytest.mark.parametrize(("fixed", "slope"), [("x", 0.4), ("1", 0.0)])  # and a slope that varies, but is 0 on average
+def test_averaged_over_training_rows_numerators_and_denominators_are_averaged(fixed: str, slope: float) -> None:
+    rows, beta = nested_rows(), [-1.0, slope] if slope else [-1.0]
+    roots: dict[str, Any] = {"school": TRUTH["school"], "teacher": [[0.8]]}
+    fit = at_truth(f"y ~ {fixed} + (1 + x | school) + (1 | teacher)", rows, beta, **roots)
     rng = np.random.default_rng(2)
     effects = rng.standard_normal((20_000, 2)) @ np.array(TRUTH["school"]).T
     x = rows["x"].to_numpy()
-    eta = -1 + 0.4 * x + effects[:, :1] + effects[:, 1:] * x + 0.8 * rng.standard_normal((20_000, 1))
+    eta = -1 + slope * x + effects[:, :1] + effects[:, 1:] * x + 0.8 * rng.standard_normal((20_000, 1))
     p = expit(eta)
     whole = (p.mean(0) * (1 - p.mean(0))).mean()
     estimate = hl.vpc(fit).set_index("group")["estimate"]
