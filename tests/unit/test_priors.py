@@ -39,7 +39,7 @@ from hierlogit.priors import (
 
 place = st.floats(-10, 10)
 size = st.floats(0.2, 20)
-anywhere = st.floats(-50, 50)
+anywhere = st.floats(-50, 50, allow_subnormal=False)
 
 FAMILIES: dict[str, tuple[st.SearchStrategy[Prior], Callable[[Any], Any]]] = {
     "Normal": (st.builds(Normal, place, size), lambda p: stats.norm(p.mu, p.sigma)),
