@@ -17,14 +17,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .addressed import by_address
 from .compiled import exact_kernel, kernel
 from .layout import Layout
 from .rows import linearise
+from .vectors import after, copy, fill, view
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+@by_address
 class Work(NamedTuple):
     """Arrays that an evaluation fills; one set for each thread.
 
@@ -82,6 +85,15 @@ def first_columns(l: Layout) -> int:
     return columns
 
 
+@exact_kernel
+def most_entries(l: Layout) -> int:
+    """Entries of the largest block."""
+    widest = 0
+    for width in l.q:
+        widest = max(widest, width)
+    return widest * widest
+
+
 @kernel
 def _times_root(root: FloatArray, q: int, u: FloatArray, b: FloatArray) -> None:
     for a in range(q):
@@ -97,10 +109,10 @@ def scale_effects(l: Layout, roots: FloatArray, parts: IntArray, u: FloatArray, 
     q, base = l.q[0], first_columns(l)
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            _times_root(roots, q, u[j * q : (j + 1) * q], b[j * q : (j + 1) * q])
+            _times_root(roots, q, view(u, j * q, (j + 1) * q), view(b, j * q, (j + 1) * q))
         for k in range(l.own_start[part], l.own_start[part + 1]):
             t, at = l.own_factor[k], base + l.own_col[k]
-            _times_root(roots[l.root_at[t] :], l.q[t], u[at : at + l.q[t]], b[at : at + l.q[t]])
+            _times_root(after(roots, l.root_at[t]), l.q[t], view(u, at, at + l.q[t]), view(b, at, at + l.q[t]))
 
 
 @kernel
@@ -110,18 +122,18 @@ def add_effects(l: Layout, parts: IntArray, b: FloatArray, eta: FloatArray) -> N
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
             start, stop = l.row_start[j], l.row_start[j + 1]
-            segment = eta[start:stop]
+            segment = view(eta, start, stop)
             for a in range(q):
-                own, z = b[j * q + a], l.Z[a * n + start : a * n + stop]
+                own, z = b[j * q + a], view(l.Z, a * n + start, a * n + stop)
                 for i in range(len(segment)):
                     segment[i] += z[i] * own
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        segment = eta[first:last]
+        segment = view(eta, first, last)
         for f in range(len(l.q) - 1):
-            column = l.row_col[f * n + first : f * n + last]
+            column = view(l.row_col, f * n + first, f * n + last)
             for a in range(l.q[f + 1]):
-                at, own = (l.z_at[f + 1] + a) * n, b[base + a :]
-                z = l.Z[at + first : at + last]
+                at, own = (l.z_at[f + 1] + a) * n, after(b, base + a)
+                z = view(l.Z, at + first, at + last)
                 for i in range(len(segment)):
                     segment[i] += z[i] * own[column[i]]
 
@@ -136,22 +148,22 @@ def joint_log_density(l: Layout, w: Work, roots: FloatArray, eta_fixed: FloatArr
         while stop < len(parts) and parts[stop] == parts[stop - 1] + 1:
             stop += 1
         first, last = l.row_start[l.part_start[parts[k]]], l.row_start[l.part_start[parts[stop - 1] + 1]]
-        eta = w.eta[first:last]
-        eta[:] = eta_fixed[first:last]
-        add_effects(l, parts[k:stop], w.b, w.eta)
+        eta = view(w.eta, first, last)
+        copy(view(eta_fixed, first, last), eta)
+        add_effects(l, view(parts, k, stop), w.b, w.eta)
         linearise(
-            l.y[first:last],
-            l.trials[first:last],
+            view(l.y, first, last),
+            view(l.trials, first, last),
             eta,
-            w.residual[first:last],
-            w.weight[first:last],
-            w.tilt[first:last],
-            w.pull[first:last],
+            view(w.residual, first, last),
+            view(w.weight, first, last),
+            view(w.tilt, first, last),
+            view(w.pull, first, last),
         )
         k = stop
     for part in parts:
         total = 0.0
-        for own in w.pull[l.row_start[l.part_start[part]] : l.row_start[l.part_start[part + 1]]]:
+        for own in view(w.pull, l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]):
             total += own
         w.value[part] = total - 0.5 * product(l, part, w.u, w.u)
 
@@ -175,21 +187,21 @@ def add_scores(l: Layout, parts: IntArray, values: FloatArray, score: FloatArray
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
             start, stop = l.row_start[j], l.row_start[j + 1]
-            v = values[start:stop]
+            v = view(values, start, stop)
             for a in range(q):
-                z = l.Z[a * n + start : a * n + stop]
+                z = view(l.Z, a * n + start, a * n + stop)
                 total = 0.0
                 for i in range(len(v)):
                     total += z[i] * v[i]
                 score[j * q + a] = total
-        score[base + l.col_start[part] : base + l.col_start[part + 1]] = 0.0
+        fill(view(score, base + l.col_start[part], base + l.col_start[part + 1]), 0.0)
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        v = values[first:last]
+        v = view(values, first, last)
         for f in range(len(l.q) - 1):
-            column = l.row_col[f * n + first : f * n + last]
+            column = view(l.row_col, f * n + first, f * n + last)
             for a in range(l.q[f + 1]):
-                at, own = (l.z_at[f + 1] + a) * n, score[base + a :]
-                z = l.Z[at + first : at + last]
+                at, own = (l.z_at[f + 1] + a) * n, after(score, base + a)
+                z = view(l.Z, at + first, at + last)
                 for i in range(len(v)):
                     own[column[i]] += z[i] * v[i]
 
@@ -200,9 +212,9 @@ def _add_products(
 ) -> None:
     """Add ``w z_a z_b'`` of every row to the block of the row."""
     for a in range(qa):
-        za = one[a * n : a * n + len(at)]
+        za = view(one, a * n, a * n + len(at))
         for b in range(qb):
-            zb, own = other[b * n : b * n + len(at)], blocks[a * qb + b :]
+            zb, own = view(other, b * n, b * n + len(at)), after(blocks, a * qb + b)
             for i in range(len(at)):
                 own[at[i]] += weight[i] * za[i] * zb[i]
 
@@ -215,11 +227,11 @@ def sum_products(l: Layout, w: Work, parts: IntArray) -> None:
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
             start, stop = l.row_start[j], l.row_start[j + 1]
-            weight = w.weight[start:stop]
+            weight = view(w.weight, start, stop)
             for a in range(q):
-                one = l.Z[a * n + start : a * n + stop]
+                one = view(l.Z, a * n + start, a * n + stop)
                 for b in range(a + 1):
-                    other = l.Z[b * n + start : b * n + stop]
+                    other = view(l.Z, b * n + start, b * n + stop)
                     total = 0.0
                     for i in range(len(weight)):
                         total += weight[i] * one[i] * other[i]
@@ -227,18 +239,18 @@ def sum_products(l: Layout, w: Work, parts: IntArray) -> None:
                     w.own[j * q * q + b * q + a] = total
         if others == 0:
             continue
-        w.rest[l.own_at[l.own_start[part]] : l.own_at[l.own_start[part + 1]]] = 0.0
-        w.cross[l.cross_at[l.cross_start[part]] : l.cross_at[l.cross_start[part + 1]]] = 0.0
+        fill(view(w.rest, l.own_at[l.own_start[part]], l.own_at[l.own_start[part + 1]]), 0.0)
+        fill(view(w.cross, l.cross_at[l.cross_start[part]], l.cross_at[l.cross_start[part + 1]]), 0.0)
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        weight = w.weight[first:last]
+        weight = view(w.weight, first, last)
         k = 0
         for f in range(others):
-            z, width = l.Z[l.z_at[f + 1] * n + first :], l.q[f + 1]
-            at = l.row_own[f * n + first : f * n + last]
+            z, width = after(l.Z, l.z_at[f + 1] * n + first), l.q[f + 1]
+            at = view(l.row_own, f * n + first, f * n + last)
             _add_products(z, width, z, width, n, at, weight, w.rest)
             for g in range(f + 1, others):
-                at = l.row_cross[k * n + first : k * n + last]
-                _add_products(z, width, l.Z[l.z_at[g + 1] * n + first :], l.q[g + 1], n, at, weight, w.cross)
+                at = view(l.row_cross, k * n + first, k * n + last)
+                _add_products(z, width, after(l.Z, l.z_at[g + 1] * n + first), l.q[g + 1], n, at, weight, w.cross)
                 k += 1
 
 
@@ -249,18 +261,18 @@ def _sum_pairs(l: Layout, w: Work, parts: IntArray) -> None:
     if others == 0:
         return
     for part in parts:
-        w.pair[l.matrix_at[l.part_start[part]] : l.matrix_at[l.part_start[part + 1]]] = 0.0
+        fill(view(w.pair, l.matrix_at[l.part_start[part]], l.matrix_at[l.part_start[part + 1]]), 0.0)
         for j in range(l.part_start[part], l.part_start[part + 1]):
             start, stop = l.row_start[j], l.row_start[j + 1]
             columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
-            weight = w.weight[start:stop]
+            weight = view(w.weight, start, stop)
             for f in range(others):
-                at = l.row_pair[f * n + start : f * n + stop]
+                at = view(l.row_pair, f * n + start, f * n + stop)
                 for a in range(q):
-                    one = l.Z[a * n + start : a * n + stop]
+                    one = view(l.Z, a * n + start, a * n + stop)
                     for b in range(l.q[f + 1]):
                         z = (l.z_at[f + 1] + b) * n
-                        other, own = l.Z[z + start : z + stop], w.pair[a * columns + b :]
+                        other, own = view(l.Z, z + start, z + stop), after(w.pair, a * columns + b)
                         for i in range(len(weight)):
                             own[at[i]] += weight[i] * one[i] * other[i]
 
@@ -289,9 +301,9 @@ def cholesky(A: FloatArray, size: int) -> float:
     """Replace the lower triangle of a flat square matrix by its Cholesky factor; its log-determinant."""
     logarithm = 0.0
     for i in range(size):
-        row = A[i * size : (i + 1) * size]
+        row = view(A, i * size, (i + 1) * size)
         for j in range(i):
-            other = A[j * size : (j + 1) * size]
+            other = view(A, j * size, (j + 1) * size)
             total = row[j]
             for k in range(j):
                 total -= row[k] * other[k]
@@ -305,8 +317,9 @@ def cholesky(A: FloatArray, size: int) -> float:
 
 
 @kernel
-def _forward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
-    """Solve ``R y = x`` in place for each of the columns of x."""
+def _forward(R: FloatArray, q: int, x: FloatArray) -> None:
+    """Solve ``R y = x`` in place for each of the columns of x, which has q rows."""
+    columns = len(x) // q
     for a in range(q):
         for c in range(a):
             for k in range(columns):
@@ -316,8 +329,9 @@ def _forward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
 
 
 @kernel
-def _backward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
-    """Solve ``R' y = x`` in place for each of the columns of x."""
+def _backward(R: FloatArray, q: int, x: FloatArray) -> None:
+    """Solve ``R' y = x`` in place for each of the columns of x, which has q rows."""
+    columns = len(x) // q
     for a in range(q - 1, -1, -1):
         for c in range(a + 1, q):
             for k in range(columns):
@@ -330,46 +344,47 @@ def _backward(R: FloatArray, q: int, x: FloatArray, columns: int) -> None:
 def eliminate(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
     """Factorise the blocks D_j of some parts: sum log|D_j| into ``w.logarithm``, Schur complements into ``w.dense``."""
     q = l.q[0]
-    scratch, block = np.empty(l.q.max() ** 2), np.empty(l.q.max() ** 2)
+    scratch, block = np.empty(most_entries(l)), np.empty(most_entries(l))
     for part in parts:
         logarithm = 0.0
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            D = w.root_own[j * q * q : (j + 1) * q * q]
-            _between_roots(roots, q, w.own[j * q * q :], roots, q, scratch, D)
+            D = view(w.root_own, j * q * q, (j + 1) * q * q)
+            _between_roots(roots, q, after(w.own, j * q * q), roots, q, scratch, D)
             for a in range(q):
                 D[a * q + a] += 1.0
             logarithm += cholesky(D, q)
         w.logarithm[part] = logarithm
     if len(l.q) == 1:
         return
+    blocks = len(l.cross_at) - 1
     for part in parts:
         base, size = l.col_start[part], l.col_start[part + 1] - l.col_start[part]
-        S = w.dense[l.dense_at[part] : l.dense_at[part + 1]]
-        S[:] = 0.0
+        S = view(w.dense, l.dense_at[part], l.dense_at[part + 1])
+        fill(S, 0.0)
         for k in range(l.own_start[part], l.own_start[part + 1]):
             t, col = l.own_factor[k], l.own_col[k] - base
-            root, width = roots[l.root_at[t] :], l.q[t]
-            _between_roots(root, width, w.rest[l.own_at[k] :], root, width, scratch, block)
+            root, width = after(roots, l.root_at[t]), l.q[t]
+            _between_roots(root, width, after(w.rest, l.own_at[k]), root, width, scratch, block)
             for a in range(width):
                 for b in range(width):
                     S[(col + a) * size + col + b] = block[a * width + b]
                 S[(col + a) * size + col + a] += 1.0
         for k in range(l.cross_start[part], l.cross_start[part + 1]):
-            s, t = l.cross_factors[0, k], l.cross_factors[1, k]
-            left, right = l.cross_cols[0, k] - base, l.cross_cols[1, k] - base
-            one, other = roots[l.root_at[s] :], roots[l.root_at[t] :]
-            _between_roots(one, l.q[s], w.cross[l.cross_at[k] :], other, l.q[t], scratch, block)
+            s, t = l.cross_factors[k], l.cross_factors[blocks + k]
+            left, right = l.cross_cols[k] - base, l.cross_cols[blocks + k] - base
+            one, other = after(roots, l.root_at[s]), after(roots, l.root_at[t])
+            _between_roots(one, l.q[s], after(w.cross, l.cross_at[k]), other, l.q[t], scratch, block)
             for a in range(l.q[s]):
                 for b in range(l.q[t]):
                     S[(right + b) * size + left + a] = block[a * l.q[t] + b]
         for j in range(l.part_start[part], l.part_start[part + 1]):
             columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
-            R, W = w.root_own[j * q * q : (j + 1) * q * q], w.solved_pair[l.matrix_at[j] : l.matrix_at[j + 1]]
-            half = w.half_pair[l.matrix_at[j] : l.matrix_at[j + 1]]
-            matrix = w.pair[l.matrix_at[j] : l.matrix_at[j + 1]]
+            R, W = view(w.root_own, j * q * q, (j + 1) * q * q), view(w.solved_pair, l.matrix_at[j], l.matrix_at[j + 1])
+            half = view(w.half_pair, l.matrix_at[j], l.matrix_at[j + 1])
+            matrix = view(w.pair, l.matrix_at[j], l.matrix_at[j + 1])
             for p in range(l.pair_start[j], l.pair_start[j + 1]):
                 t, first = l.pair_factor[p], l.pair_first[p]
-                width, root = l.q[t], roots[l.root_at[t] :]
+                width, root = l.q[t], after(roots, l.root_at[t])
                 for a in range(q):
                     for b in range(width):
                         total = 0.0
@@ -382,9 +397,9 @@ def eliminate(l: Layout, w: Work, roots: FloatArray, parts: IntArray) -> None:
                 for c in range(a + 1, q):
                     for k in range(columns):
                         W[a * columns + k] += roots[c * q + a] * half[c * columns + k]
-            _forward(R, q, W, columns)
-            _subtract_products(W, l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q], q, base, S, size)
-            _backward(R, q, W, columns)
+            _forward(R, q, W)
+            _subtract_products(W, view(l.matrix_cols, l.matrix_at[j] // q, l.matrix_at[j + 1] // q), q, base, S, size)
+            _backward(R, q, W)
 
 
 @kernel
@@ -392,9 +407,9 @@ def _subtract_products(W: FloatArray, cols: IntArray, q: int, base: int, S: Floa
     """Subtract ``W'W`` from the lower triangle of S, at the columns of W."""
     columns = len(cols)
     for a in range(q):
-        own = W[a * columns : (a + 1) * columns]
+        own = view(W, a * columns, (a + 1) * columns)
         for c in range(columns):
-            row, times = S[(cols[c] - base) * size :], own[c]
+            row, times = after(S, (cols[c] - base) * size), own[c]
             for d in range(c + 1):
                 row[cols[d] - base] -= times * own[d]
 
@@ -405,15 +420,15 @@ def solve_first(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
     q, base = l.q[0], first_columns(l)
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            own = x[j * q : (j + 1) * q]
-            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            own = view(x, j * q, (j + 1) * q)
+            cols = view(l.matrix_cols, l.matrix_at[j] // q, l.matrix_at[j + 1] // q)
             for a in range(q):
-                row = w.solved_pair[l.matrix_at[j] + a * len(cols) :]
+                row = after(w.solved_pair, l.matrix_at[j] + a * len(cols))
                 for k in range(len(cols)):
                     x[base + cols[k]] -= row[k] * own[a]
-            R = w.root_own[j * q * q : (j + 1) * q * q]
-            _forward(R, q, own, 1)
-            _backward(R, q, own, 1)
+            R = view(w.root_own, j * q * q, (j + 1) * q * q)
+            _forward(R, q, own)
+            _backward(R, q, own)
 
 
 @kernel
@@ -422,10 +437,10 @@ def solve_last(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
     q, base = l.q[0], first_columns(l)
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            own = x[j * q : (j + 1) * q]
-            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            own = view(x, j * q, (j + 1) * q)
+            cols = view(l.matrix_cols, l.matrix_at[j] // q, l.matrix_at[j + 1] // q)
             for a in range(q):
-                row = w.solved_pair[l.matrix_at[j] + a * len(cols) :]
+                row = after(w.solved_pair, l.matrix_at[j] + a * len(cols))
                 total = 0.0
                 for k in range(len(cols)):
                     total += row[k] * x[base + cols[k]]
@@ -437,7 +452,7 @@ def factorise_dense(l: Layout, w: Work, parts: IntArray) -> None:
     """Replace the Schur complements of some parts by their Cholesky factors and add log|S| to ``w.logarithm``."""
     for part in parts:
         size = l.col_start[part + 1] - l.col_start[part]
-        w.logarithm[part] += cholesky(w.dense[l.dense_at[part] : l.dense_at[part + 1]], size)
+        w.logarithm[part] += cholesky(view(w.dense, l.dense_at[part], l.dense_at[part + 1]), size)
 
 
 @kernel
@@ -445,8 +460,8 @@ def solve_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray) -> None:
     """Solve with the Cholesky factors of the Schur complements, in place."""
     base = first_columns(l)
     for part in parts:
-        S, size = w.dense[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
-        own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
+        S, size = view(w.dense, l.dense_at[part], l.dense_at[part + 1]), l.col_start[part + 1] - l.col_start[part]
+        own = view(x, base + l.col_start[part], base + l.col_start[part + 1])
         for i in range(size):
             total = own[i]
             for k in range(i):
@@ -463,11 +478,11 @@ def multiply_dense(l: Layout, w: Work, parts: IntArray, x: FloatArray, scratch: 
     """Multiply by the inverses of the Schur complements, in place."""
     base = first_columns(l)
     for part in parts:
-        S, size = w.dense[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
-        own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
+        S, size = view(w.dense, l.dense_at[part], l.dense_at[part + 1]), l.col_start[part + 1] - l.col_start[part]
+        own = view(x, base + l.col_start[part], base + l.col_start[part + 1])
         for i in range(size):
             total = 0.0
-            row = S[i * size : (i + 1) * size]
+            row = view(S, i * size, (i + 1) * size)
             for k in range(size):
                 total += row[k] * own[k]
             scratch[i] = total
@@ -480,7 +495,7 @@ def invert_dense(l: Layout, w: Work, parts: IntArray) -> None:
     """Replace the Cholesky factors of the Schur complements by the inverses, both triangles."""
     for part in parts:
         m = l.col_start[part + 1] - l.col_start[part]
-        S = w.dense[l.dense_at[part] : l.dense_at[part + 1]]
+        S = view(w.dense, l.dense_at[part], l.dense_at[part + 1])
         for j in range(m):
             S[j * m + j] = 1.0 / S[j * m + j]
             for i in range(j + 1, m):
@@ -502,24 +517,24 @@ def invert_dense(l: Layout, w: Work, parts: IntArray) -> None:
 @kernel
 def select_inverse(l: Layout, w: Work, parts: IntArray) -> None:
     """Blocks of ``H^-1`` where ``A'WA`` has blocks, from the inverses of the Schur complements in ``w.dense``."""
-    q = l.q[0]
+    q, blocks = l.q[0], len(l.cross_at) - 1
     for part in parts:
         base, size = l.col_start[part], l.col_start[part + 1] - l.col_start[part]
-        inverse = w.dense[l.dense_at[part] : l.dense_at[part + 1]]
+        inverse = view(w.dense, l.dense_at[part], l.dense_at[part + 1])
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            R = w.root_own[j * q * q : (j + 1) * q * q]
-            V = w.inverse_own[j * q * q : (j + 1) * q * q]
-            V[:] = 0.0
+            R = view(w.root_own, j * q * q, (j + 1) * q * q)
+            V = view(w.inverse_own, j * q * q, (j + 1) * q * q)
+            fill(V, 0.0)
             for a in range(q):
                 V[a * q + a] = 1.0
-            _forward(R, q, V, q)
-            _backward(R, q, V, q)
-            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
-            G, pairs = w.solved_pair[l.matrix_at[j] :], w.inverse_pair[l.matrix_at[j] :]
+            _forward(R, q, V)
+            _backward(R, q, V)
+            cols = view(l.matrix_cols, l.matrix_at[j] // q, l.matrix_at[j + 1] // q)
+            G, pairs = after(w.solved_pair, l.matrix_at[j]), after(w.inverse_pair, l.matrix_at[j])
             for c in range(len(cols)):
-                row = inverse[(cols[c] - base) * size :]
+                row = after(inverse, (cols[c] - base) * size)
                 for a in range(q):
-                    own, total = G[a * len(cols) :], 0.0
+                    own, total = after(G, a * len(cols)), 0.0
                     for d in range(len(cols)):
                         total -= own[d] * row[cols[d] - base]
                     pairs[a * len(cols) + c] = total
@@ -535,8 +550,8 @@ def select_inverse(l: Layout, w: Work, parts: IntArray) -> None:
                 for b in range(width):
                     w.inverse_rest[at + a * width + b] = inverse[(col + a) * size + col + b]
         for k in range(l.cross_start[part], l.cross_start[part + 1]):
-            left, right = l.q[l.cross_factors[0, k]], l.q[l.cross_factors[1, k]]
-            row, col = l.cross_cols[0, k] - base, l.cross_cols[1, k] - base
+            left, right = l.q[l.cross_factors[k]], l.q[l.cross_factors[blocks + k]]
+            row, col = l.cross_cols[k] - base, l.cross_cols[blocks + k] - base
             for a in range(left):
                 for b in range(right):
                     w.inverse_cross[l.cross_at[k] + a * right + b] = inverse[(row + a) * size + col + b]
@@ -565,18 +580,18 @@ def spread_effects(l: Layout, w: Work, x: FloatArray) -> None:
     """Turn standard normal numbers into a draw from ``N(0, H^-1)``, in place; ``w.dense`` holds Cholesky factors."""
     q, base = l.q[0], first_columns(l)
     for part in range(len(l.part_start) - 1):
-        S, size = w.dense[l.dense_at[part] : l.dense_at[part + 1]], l.col_start[part + 1] - l.col_start[part]
-        own = x[base + l.col_start[part] : base + l.col_start[part + 1]]
+        S, size = view(w.dense, l.dense_at[part], l.dense_at[part + 1]), l.col_start[part + 1] - l.col_start[part]
+        own = view(x, base + l.col_start[part], base + l.col_start[part + 1])
         for i in range(size - 1, -1, -1):
             own[i] /= S[i * size + i]
             for k in range(i):
                 own[k] -= S[i * size + k] * own[i]
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            level = x[j * q : (j + 1) * q]
-            _backward(w.root_own[j * q * q : (j + 1) * q * q], q, level, 1)
-            cols = l.matrix_cols[l.matrix_at[j] // q : l.matrix_at[j + 1] // q]
+            level = view(x, j * q, (j + 1) * q)
+            _backward(view(w.root_own, j * q * q, (j + 1) * q * q), q, level)
+            cols = view(l.matrix_cols, l.matrix_at[j] // q, l.matrix_at[j + 1] // q)
             for a in range(q):
-                row, total = w.solved_pair[l.matrix_at[j] + a * len(cols) :], 0.0
+                row, total = after(w.solved_pair, l.matrix_at[j] + a * len(cols)), 0.0
                 for k in range(len(cols)):
                     total += row[k] * x[base + cols[k]]
                 level[a] -= total

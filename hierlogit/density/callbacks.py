@@ -9,20 +9,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, cfunc, types
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
-from .compiled import exact_kernel, pointer
+from .addressed import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
+from .compiled import c_function, exact_kernel
 from .joint import FloatArray, Joint, affine, evaluate
 from .scales import make_roots, scale_priors, total_square
+from .vectors import copy, part
 
 IntArray = npt.NDArray[np.int64]
 
 #: What the sampler is told: a point that it may not go to, and a density that is not a number.
 DIVERGED = 4
 WRONG_SIZE = -1
-#: Length of the table: an address and a length for each array of `Joint` and of `Outputs`.
-TABLE = 2 * (33 + 4)
+#: Arrays of `Joint`, which stand before those of `Outputs` in the table.
+JOINT_ARRAYS = len(Joint._fields)
 
+#: Where in the table the address of `evaluate_callback` stands, behind all arrays.
+FUNCTION = ENTRY * (JOINT_ARRAYS + 4)
+
+_EVALUATE = types.double(types.voidptr, *4 * [types.CPointer(types.double)])
 _LOG_DENSITY = types.int64(
     types.uint64,
     types.CPointer(types.double),
@@ -35,58 +44,7 @@ _EXPAND = types.int64(
 )
 
 
-@exact_kernel
-def _floats(table: IntArray, k: int) -> FloatArray:
-    found: FloatArray = carray(pointer(table[2 * k]), (table[2 * k + 1],), np.float64)
-    return found
-
-
-@exact_kernel
-def _whole(table: IntArray, k: int) -> IntArray:
-    found: IntArray = carray(pointer(table[2 * k]), (table[2 * k + 1],), np.int64)
-    return found
-
-
-@exact_kernel
-def joint_of(table: IntArray) -> Joint:
-    """The arrays whose addresses stand in a table, in the order of `Joint`."""
-    return Joint(
-        _floats(table, 0),
-        _floats(table, 1),
-        _floats(table, 2),
-        _floats(table, 3),
-        _floats(table, 4),
-        _floats(table, 5),
-        _floats(table, 6),
-        _floats(table, 7),
-        _floats(table, 8),
-        _floats(table, 9),
-        _floats(table, 10),
-        _floats(table, 11),
-        _floats(table, 12),
-        _floats(table, 13),
-        _floats(table, 14),
-        _floats(table, 15),
-        _floats(table, 16),
-        _floats(table, 17),
-        _floats(table, 18),
-        _floats(table, 19),
-        _whole(table, 20),
-        _whole(table, 21),
-        _whole(table, 22),
-        _whole(table, 23),
-        _whole(table, 24),
-        _whole(table, 25),
-        _whole(table, 26),
-        _whole(table, 27),
-        _whole(table, 28),
-        _whole(table, 29),
-        _whole(table, 30),
-        _whole(table, 31),
-        _whole(table, 32),
-    )
-
-
+@by_address
 class Outputs(NamedTuple):
     """Which numbers of a position are kept, and in which order: the user's.
 
@@ -99,15 +57,40 @@ class Outputs(NamedTuple):
     order: IntArray  # (sum of J,) the number that the density gives to each level
 
 
+_joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: Any, u: Any, b: Any) -> Any:
+    """Call `evaluate_callback` by its address; of each vector an array or a pointer is given."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointers = [
+            make_array(kind)(context, builder, one).data if isinstance(kind, types.Array) else one
+            for kind, one in zip(signature.args[1:], arguments[1:], strict=True)
+        ]
+        kind = ir.FunctionType(ir.DoubleType(), [one.type for one in pointers])
+        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), pointers)
+
+    return types.double(address, table, x, grad, u, b), generate
+
+
+@c_function(_EVALUATE)
+def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
+    """`evaluate`, for the other functions here: each that called it by itself would hold another copy of it."""
+    l = _joint_at(table, 0)
+    effects = l.variable_at[-1]
+    size = len(l.gamma0) + len(l.centre) + effects
+    return evaluate(l, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects))
+
+
 @exact_kernel
-def expand(l: Joint, o: Outputs, x: FloatArray, out: FloatArray) -> None:
+def write_kept(l: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray, out: FloatArray) -> None:
     """Write what is kept of a position: beta, then sds, correlations and effects of each group.
 
-    Effects stand level by level; see `output_shapes`.
+    Effects stand level by level; see `output_shapes`. Those of `evaluate` at x are given.
     """
     p, scales = len(l.gamma0), len(l.centre)
-    u, b = np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
-    evaluate(l, x, np.empty(len(x)), u, b)
     affine(l.beta0, l.beta_spread, x, out)
     unbounded = np.empty(scales)
     for k in range(scales):
@@ -120,10 +103,10 @@ def expand(l: Joint, o: Outputs, x: FloatArray, out: FloatArray) -> None:
     for g in range(len(o.factor)):
         t = o.factor[g]
         q, J = l.q[t], l.levels[t]
-        out[at : at + q] = sd[l.effect_at[t] : l.effect_at[t + 1]]
+        copy(part(sd, l.effect_at[t], q), part(out, at, q))
         at += q
         if o.correlated[g]:
-            root_at = total_square(l.q[:t])
+            root_at = total_square(part(l.q, 0, t))
             for a in range(q):
                 for c in range(q):
                     total = 0.0
@@ -140,39 +123,58 @@ def expand(l: Joint, o: Outputs, x: FloatArray, out: FloatArray) -> None:
         first += J
 
 
-@cfunc(_LOG_DENSITY, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@c_function(_LOG_DENSITY)
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
     """Value and gradient; what nutpie asks of a compiled model."""
-    l = joint_of(carray(table, (TABLE,), np.int64))
+    l = _joint_at(table, 0)
     size = len(l.gamma0) + len(l.centre) + l.variable_at[-1]
     if n != size:
         return WRONG_SIZE
     u, b = np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
-    slope = carray(grad, (size,))
-    found = evaluate(l, carray(x, (size,)), slope, u, b)
-    carray(value, (1,))[0] = found
-    return 0 if np.isfinite(found) and np.all(np.isfinite(slope)) else DIVERGED
+    found = _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    array_at(value, 1)[0] = found
+    finite = np.isfinite(found)
+    for slope in array_at(grad, size):
+        finite &= np.isfinite(slope)
+    return 0 if finite else DIVERGED
 
 
-@cfunc(_EXPAND, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@c_function(_EXPAND)
 def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     """What is kept of a position; what nutpie asks of a compiled model."""
-    addresses = carray(table, (TABLE,), np.int64)
-    l = joint_of(addresses)
+    l = _joint_at(table, 0)
     size = len(l.gamma0) + len(l.centre) + l.variable_at[-1]
     if n != size:
         return WRONG_SIZE
-    first = len(l)
-    o = Outputs(
-        _whole(addresses, first),
-        _whole(addresses, first + 1),
-        _whole(addresses, first + 2),
-        _whole(addresses, first + 3),
-    )
-    expand(l, o, carray(x, (size,)), carray(out, (n_out,)))
+    grad, u, b = np.empty(size), np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
+    _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    write_kept(l, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), u, b, array_at(out, n_out))
     return 0
 
 
+CALLBACKS = (evaluate_callback, log_density_callback, expand_callback)
+
+
+def are_compiled() -> bool:
+    """Whether the C functions are on disk, so that nothing of them has to be compiled."""
+    return all(one.is_on_disk() for one in CALLBACKS)
+
+
+def compile_all() -> None:
+    """Compile the C functions, or read them from disk."""
+    for one in CALLBACKS:
+        one.compile()
+
+
 def table_of(arrays: Joint, outputs: Outputs) -> IntArray:
-    """Addresses and lengths of arrays, which must outlive the table."""
-    return np.array([[one.ctypes.data, one.size] for one in (*arrays, *outputs)], dtype=np.int64).ravel()
+    """What the C functions are given: addresses and lengths of arrays, which must outlive it, and of a function."""
+    tables = [table_of_arrays(arrays), table_of_arrays(outputs)]
+    return np.concatenate([*tables, np.array([evaluate_callback.address], dtype=np.int64)])
+
+
+def expand(arrays: Joint, outputs: Outputs, x: FloatArray, out: FloatArray) -> None:
+    """Write what is kept of a position."""
+    effects = int(arrays.variable_at[-1])
+    u, b = np.empty(effects), np.empty(effects)
+    evaluate(arrays, x, np.empty(len(x)), u, b)
+    write_kept(arrays, outputs, x, u, b, out)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from numba import carray, njit, types
+from numba import cfunc, njit
 from numba.core import event
-from numba.extending import intrinsic
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from numba.core.caching import FunctionCache
+from numba.core.registry import cpu_target
 
 #: Floating-point liberties that let sums be reordered, so that they use vector instructions; infinities and NaN keep
 #: their meaning.
@@ -37,7 +33,7 @@ class _Notice(event.Listener):  # type: ignore[misc]
 
         console = Console(stderr=True, highlight=False)
         if console.is_terminal or console.is_jupyter:
-            console.print("Compiling the likelihood for this machine: about a minute, this once.", style="dim")
+            console.print("Compiling the likelihood for this machine: up to half a minute, this once.", style="dim")
 
     def on_end(self, _ended: Any) -> None:
         """Nothing to say."""
@@ -59,29 +55,43 @@ def exact_kernel[F: Callable[..., Any]](function: F) -> F:
     return compiled
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def pointer(_typing_context: Any, _address: Any) -> Any:
-    """An address as a pointer."""
+class CFunction:
+    """A function for callers in another language, compiled when it is first asked for.
 
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(types.int64), generate
-
-
-@exact_kernel
-def part(values: FloatArray, start: int, count: int) -> FloatArray:
-    """``values[start : start + count]`` without a check and without ownership.
-
-    A loop over it becomes vector instructions, which one over ``values[start + i]`` does not, since that index might be
-    negative and then count from the end; and a slice would count one more owner, which costs more than a short loop.
+    Parameters
+    ----------
+    function : callable
+    signature : numba.core.typing.Signature
+        With types of C.
     """
-    found: FloatArray = carray(pointer(values.ctypes.data + 8 * start), (count,), np.float64)
-    return found
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        self._function, self._signature = function, signature
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return cfunc(self._signature, cache=True, error_model="numpy", fastmath=False)(self._function)
+
+    def compile(self) -> None:
+        """Compile it, or read it from disk."""
+        _ = self._compiled
+
+    @property
+    def address(self) -> int:
+        """Where it stands in this process."""
+        return int(self._compiled.address)
+
+    @property
+    def ctypes(self) -> Any:
+        """The same, to be called by ctypes."""
+        return self._compiled.ctypes
+
+    def is_on_disk(self) -> bool:
+        """Whether an earlier process has compiled it."""
+        cache = FunctionCache(self._function)
+        return cache.load_overload(self._signature, cpu_target.target_context) is not None
 
 
-@exact_kernel
-def whole_part(values: IntArray, start: int, count: int) -> IntArray:
-    """As `part`, of whole numbers."""
-    found: IntArray = carray(pointer(values.ctypes.data + 8 * start), (count,), np.int64)
-    return found
+def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
+    """Make a C function, whose operations happen in the order they are written in."""
+    return lambda function: CFunction(function, signature)

@@ -17,15 +17,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import exact_kernel, kernel, part, whole_part
+from .addressed import by_address
+from .compiled import exact_kernel, kernel
 from .rows import exp_of_negative, log1p_of_unit
 from .scales import make_roots, scale_priors, symmetric_density, through_roots, total_square
+from .vectors import add_column, copy, dot, part, view
 from .whitening import gather, spread
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+@by_address
 class Joint(NamedTuple):
     """A model's arrays for the joint density; all of one dimension, floats first.
 
@@ -80,29 +83,6 @@ def add_rows(y: FloatArray, trials: FloatArray, eta: FloatArray, residual: Float
         p = d if x >= 0.0 else e * d
         residual[i] = y[i] - trials[i] * p
         total += y[i] * min(x, 0.0) - (trials[i] - y[i]) * max(x, 0.0) - trials[i] * log1p_of_unit(e)
-    return total
-
-
-@kernel
-def copy(values: FloatArray, out: FloatArray) -> None:
-    """``out = values``: a loop, since a slice is assigned to by a general routine that is many times slower."""
-    for i in range(len(values)):
-        out[i] = values[i]
-
-
-@kernel
-def add_column(column: FloatArray, factor: float, out: FloatArray) -> None:
-    """``out += factor * column``."""
-    for i in range(len(column)):
-        out[i] += factor * column[i]
-
-
-@kernel
-def dot(column: FloatArray, values: FloatArray) -> float:
-    """Sum of products."""
-    total = 0.0
-    for i in range(len(column)):
-        total += column[i] * values[i]
     return total
 
 
@@ -231,7 +211,6 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             part(roots, root_at, q * q),
             part(l.information, l.information_at[t], q * q * J),
             J,
-            0,
             part(kappa, at - at_others, q * J),
             x,
             J,
@@ -267,7 +246,7 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
     for k in range(len(l.batch_start) - 1):
         j0 = l.batch_start[k]
         m, r0 = l.batch_start[k + 1] - j0, l.row_start[j0]
-        count, row_start = l.row_start[j0 + m] - r0, whole_part(l.row_start, j0, m + 1)
+        count, row_start = l.row_start[j0 + m] - r0, part(l.row_start, j0, m + 1)
         for a in range(q):
             own_kappa = part(kappa_b, a * m, m)
             copy(part(l.pull, a * J + j0, m), own_kappa)
@@ -280,7 +259,7 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             for i in range(count):
                 eta[i] = 0.0
             for t in range(1, T):
-                level = whole_part(l.level_of, (t - 1) * n + r0, count)
+                level = part(l.level_of, (t - 1) * n + r0, count)
                 for a in range(l.q[t]):
                     column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
                     add_effects(column, level, part(b, l.variable_at[t] + a * l.levels[t], l.levels[t]), eta)
@@ -293,9 +272,8 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
         value += spread(
             q,
             own_root,
-            l.information,
+            view(l.information, j0, q * q * J),
             J,
-            j0,
             kappa_b,
             x,
             J,
@@ -340,7 +318,7 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
         if T > 1:
             add_segments(l.pulled, n, q, dkappa_b, row_start, -1.0, residual)
             for t in range(1, T):
-                level = whole_part(l.level_of, (t - 1) * n + r0, count)
+                level = part(l.level_of, (t - 1) * n + r0, count)
                 for a in range(l.q[t]):
                     column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
                     total = part(db, l.variable_at[t] - at_others + a * l.levels[t], l.levels[t])

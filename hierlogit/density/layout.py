@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .addressed import by_address
 from .logistic import log_binomial_coefficient
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ IntArray = npt.NDArray[np.int64]
 WORTH_COLLAPSING = 0.1
 
 
+@by_address
 class Layout(NamedTuple):
     """Arrays of a model for compiled code.
 
@@ -65,7 +67,7 @@ class Layout(NamedTuple):
     own_at: IntArray
     # Blocks between levels of two other factors, by part.
     cross_start: IntArray  # (C + 1,)
-    cross_factors: IntArray  # (2, blocks)
+    cross_factors: IntArray  # (2, blocks) the one, then the other
     cross_cols: IntArray  # (2, blocks)
     cross_at: IntArray
 

@@ -30,6 +30,7 @@ from .blocks import (
     invert_dense,
     joint_log_density,
     make_work,
+    most_entries,
     multiply_dense,
     product,
     scale_effects,
@@ -42,6 +43,7 @@ from .blocks import (
 )
 from .compiled import exact_kernel, kernel
 from .layout import Arrangement, Layout
+from .vectors import add_column, after, copy, dot, fill, view
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -84,10 +86,10 @@ def _times_roots_transposed(l: Layout, roots: FloatArray, parts: IntArray, x: Fl
     q, base = l.q[0], first_columns(l)
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            _transposed(roots, q, x[j * q : (j + 1) * q], out[j * q : (j + 1) * q])
+            _transposed(roots, q, view(x, j * q, (j + 1) * q), view(out, j * q, (j + 1) * q))
         for k in range(l.own_start[part], l.own_start[part + 1]):
             t, at = l.own_factor[k], base + l.own_col[k]
-            _transposed(roots[l.root_at[t] :], l.q[t], x[at : at + l.q[t]], out[at : at + l.q[t]])
+            _transposed(after(roots, l.root_at[t]), l.q[t], view(x, at, at + l.q[t]), view(out, at, at + l.q[t]))
 
 
 @kernel
@@ -107,12 +109,17 @@ def ascend(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArr
     for part in parts:
         move(l, part, 1.0, w.step, w.u)
     joint_log_density(l, w, roots, eta, parts)
-    fraction = 1.0
+    fraction, chosen = 1.0, np.empty_like(parts)
     for _ in range(MOST_HALVINGS):
         # Not "lower than": a value that is not a number has to be mended as well.
-        worse = np.array([part for part in parts if not w.value[part] >= before[part] - 1e-12 * abs(before[part])])
-        if len(worse) == 0:
+        count = 0
+        for part in parts:
+            if not w.value[part] >= before[part] - 1e-12 * abs(before[part]):
+                chosen[count] = part
+                count += 1
+        if count == 0:
             return
+        worse = chosen[:count]
         fraction *= 0.5
         for part in worse:
             move(l, part, -fraction, w.step, w.u)
@@ -126,7 +133,7 @@ def settle(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArr
     Afterwards the work arrays hold the factorisation of H at the mode.
     """
     joint_log_density(l, w, roots, eta, parts)
-    active = parts
+    active, kept = parts, np.empty_like(parts)
     for _ in range(MOST_STEPS):
         slope_of(l, w, roots, active)
         sum_products(l, w, active)
@@ -137,9 +144,14 @@ def settle(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArr
         solve_last(l, w, active, w.step)
         for part in active:
             w.gain[part] = product(l, part, w.slope, w.step)
-        active = np.array([part for part in active if w.gain[part] > ENOUGH])
-        if len(active) == 0:
+        count = 0
+        for part in active:
+            if w.gain[part] > ENOUGH:
+                kept[count] = part  # not before its own place in `active`, which may be the same memory
+                count += 1
+        if count == 0:
             return
+        active = kept[:count]
         ascend(l, w, roots, eta, active)
 
 
@@ -182,24 +194,32 @@ def _to_predictor(left: FloatArray, q: int, right: FloatArray, p: int, V: FloatA
 def _curvatures(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
     """Add the direct share of ``log|H|`` to the roots' derivative; turn the inverse's blocks to the logit scale."""
     _curvatures_of_pairs(l, w, roots, parts, droots)
-    q = l.q[0]
-    scratch = np.empty(l.q.max() ** 2)
+    q, blocks = l.q[0], len(l.cross_at) - 1
+    scratch = np.empty(most_entries(l))
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
-            V = w.inverse_own[j * q * q :]
-            _add_curvature(w.own[j * q * q :], q, q, roots, V, False, droots)
+            V = after(w.inverse_own, j * q * q)
+            _add_curvature(after(w.own, j * q * q), q, q, roots, V, False, droots)
             _to_predictor(roots, q, roots, q, V, scratch)
         for k in range(l.own_start[part], l.own_start[part + 1]):
             t, at = l.own_factor[k], l.own_at[k]
-            root, width, droot = roots[l.root_at[t] :], l.q[t], droots[l.root_at[t] :]
-            _add_curvature(w.rest[at:], width, width, root, w.inverse_rest[at:], False, droot)
-            _to_predictor(root, width, root, width, w.inverse_rest[at:], scratch)
+            root, width, droot = after(roots, l.root_at[t]), l.q[t], after(droots, l.root_at[t])
+            _add_curvature(
+                after(w.rest, at),
+                width,
+                width,
+                root,
+                after(w.inverse_rest, at),
+                False,
+                droot,
+            )
+            _to_predictor(root, width, root, width, after(w.inverse_rest, at), scratch)
         for k in range(l.cross_start[part], l.cross_start[part + 1]):
-            s, t, at = l.cross_factors[0, k], l.cross_factors[1, k], l.cross_at[k]
-            left, right = roots[l.root_at[s] :], roots[l.root_at[t] :]
-            M, V = w.cross[at:], w.inverse_cross[at:]
-            _add_curvature(M, l.q[s], l.q[t], right, V, False, droots[l.root_at[s] :])
-            _add_curvature(M, l.q[s], l.q[t], left, V, True, droots[l.root_at[t] :])
+            s, t, at = l.cross_factors[k], l.cross_factors[blocks + k], l.cross_at[k]
+            left, right = after(roots, l.root_at[s]), after(roots, l.root_at[t])
+            M, V = after(w.cross, at), after(w.inverse_cross, at)
+            _add_curvature(M, l.q[s], l.q[t], right, V, False, after(droots, l.root_at[s]))
+            _add_curvature(M, l.q[s], l.q[t], left, V, True, after(droots, l.root_at[t]))
             _to_predictor(left, l.q[s], right, l.q[t], V, scratch)
 
 
@@ -212,8 +232,11 @@ def _curvatures_of_pairs(l: Layout, w: Work, roots: FloatArray, parts: IntArray,
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
             columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
-            M, V = w.pair[l.matrix_at[j] : l.matrix_at[j + 1]], w.inverse_pair[l.matrix_at[j] : l.matrix_at[j + 1]]
-            half = w.half_pair[l.matrix_at[j] : l.matrix_at[j + 1]]
+            M, V = (
+                view(w.pair, l.matrix_at[j], l.matrix_at[j + 1]),
+                view(w.inverse_pair, l.matrix_at[j], l.matrix_at[j + 1]),
+            )
+            half = view(w.half_pair, l.matrix_at[j], l.matrix_at[j + 1])
             for a in range(q):
                 for b in range(q):
                     total = 0.0
@@ -228,7 +251,11 @@ def _curvatures_of_pairs(l: Layout, w: Work, roots: FloatArray, parts: IntArray,
                         V[a * columns + k] += roots[a * q + c] * V[c * columns + k]
             for p in range(l.pair_start[j], l.pair_start[j + 1]):
                 t, first = l.pair_factor[p], l.pair_first[p]
-                root, droot, width = roots[l.root_at[t] :], droots[l.root_at[t] :], l.q[t]
+                root, droot, width = (
+                    after(roots, l.root_at[t]),
+                    after(droots, l.root_at[t]),
+                    l.q[t],
+                )
                 for d in range(q):
                     row = d * columns + first
                     for a in range(width):
@@ -253,9 +280,9 @@ def _add_variance(
     out: FloatArray,
 ) -> None:
     for a in range(qa):
-        za = one[a * n : a * n + len(at)]
+        za = view(one, a * n, a * n + len(at))
         for b in range(qb):
-            zb, own = other[b * n : b * n + len(at)], V[a * qb + b :]
+            zb, own = view(other, b * n, b * n + len(at)), after(V, a * qb + b)
             for i in range(len(at)):
                 out[i] += times * za[i] * zb[i] * own[at[i]]
 
@@ -267,33 +294,39 @@ def predictor_variance(l: Layout, w: Work, parts: IntArray, out: FloatArray) -> 
     for part in parts:
         for j in range(l.part_start[part], l.part_start[part + 1]):
             start, stop = l.row_start[j], l.row_start[j + 1]
-            segment = out[start:stop]
-            segment[:] = 0.0
+            segment = view(out, start, stop)
+            fill(segment, 0.0)
             for a in range(q):
-                one = l.Z[a * n + start : a * n + stop]
+                one = view(l.Z, a * n + start, a * n + stop)
                 for b in range(q):
-                    other, v = l.Z[b * n + start : b * n + stop], w.inverse_own[j * q * q + a * q + b]
+                    other, v = view(l.Z, b * n + start, b * n + stop), w.inverse_own[j * q * q + a * q + b]
                     for i in range(len(segment)):
                         segment[i] += v * one[i] * other[i]
             columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
             for f in range(others):
-                at = l.row_pair[f * n + start : f * n + stop]
+                at = view(l.row_pair, f * n + start, f * n + stop)
                 for a in range(q):
-                    one = l.Z[a * n + start : a * n + stop]
+                    one = view(l.Z, a * n + start, a * n + stop)
                     for b in range(l.q[f + 1]):
                         z = (l.z_at[f + 1] + b) * n
-                        other, own = l.Z[z + start : z + stop], w.inverse_pair[a * columns + b :]
+                        other, own = (
+                            view(l.Z, z + start, z + stop),
+                            after(w.inverse_pair, a * columns + b),
+                        )
                         for i in range(len(segment)):
                             segment[i] += 2.0 * one[i] * other[i] * own[at[i]]
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        segment = out[first:last]
+        segment = view(out, first, last)
         k = 0
         for f in range(others):
-            z, width = l.Z[l.z_at[f + 1] * n + first :], l.q[f + 1]
-            at = l.row_own[f * n + first : f * n + last]
+            z, width = after(l.Z, l.z_at[f + 1] * n + first), l.q[f + 1]
+            at = view(l.row_own, f * n + first, f * n + last)
             _add_variance(z, width, z, width, n, at, 1.0, w.inverse_rest, segment)
             for g in range(f + 1, others):
-                at, right = l.row_cross[k * n + first : k * n + last], l.Z[l.z_at[g + 1] * n + first :]
+                at, right = (
+                    view(l.row_cross, k * n + first, k * n + last),
+                    after(l.Z, l.z_at[g + 1] * n + first),
+                )
                 _add_variance(z, width, right, l.q[g + 1], n, at, 2.0, w.inverse_cross, segment)
                 k += 1
 
@@ -322,7 +355,7 @@ def pull_rows(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: Fl
     predictor_variance(l, w, parts, w.pull)
     for part in parts:
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        pull, weight, tilt = w.pull[first:last], w.weight[first:last], w.tilt[first:last]
+        pull, weight, tilt = view(w.pull, first, last), view(w.weight, first, last), view(w.tilt, first, last)
         for i in range(len(pull)):
             pull[i] *= -0.5 * weight[i] * tilt[i]
     add_scores(l, parts, w.pull, w.slope)
@@ -336,12 +369,12 @@ def finish_gradient(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droo
     scale_effects(l, roots, parts, w.step, w.slope)
     for part in parts:
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        w.eta[first:last] = 0.0
+        fill(view(w.eta, first, last), 0.0)
     add_effects(l, parts, w.slope, w.eta)
     for part in parts:
         first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        pull, residual = w.pull[first:last], w.residual[first:last]
-        weight, shift = w.weight[first:last], w.eta[first:last]
+        pull, residual = view(w.pull, first, last), view(w.residual, first, last)
+        weight, shift = view(w.weight, first, last), view(w.eta, first, last)
         for i in range(len(pull)):
             pull[i] += residual[i] - weight[i] * shift[i]
     add_scores(l, parts, w.pull, w.slope)
@@ -364,20 +397,18 @@ def evaluate_parts(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts
 @kernel
 def fixed_predictor(l: Layout, gamma: FloatArray, out: FloatArray) -> None:
     """Offset plus ``X gamma``."""
-    out[:] = l.offset
+    n = len(out)
+    copy(l.offset, out)
     for k in range(len(gamma)):
-        for i in range(len(out)):
-            out[i] += l.X[i, k] * gamma[k]
+        add_column(view(l.X, k * n, (k + 1) * n), gamma[k], out)
 
 
 @kernel
 def columns_times(l: Layout, pull: FloatArray, out: FloatArray) -> None:
     """``X' pull``."""
+    n = len(pull)
     for k in range(len(out)):
-        total = 0.0
-        for i in range(len(pull)):
-            total += l.X[i, k] * pull[i]
-        out[k] = total
+        out[k] = dot(view(l.X, k * n, (k + 1) * n), pull)
 
 
 @dataclass(frozen=True)
@@ -490,11 +521,11 @@ def _cross_with_effects(
     for k in range(len(weighted)):
         add_scores(l, parts, weighted[k], w.slope)
         _times_roots_transposed(l, roots, parts, w.slope, w.step)
-        crossed[k] = w.step
+        copy(w.step, crossed[k])
         solve_first(l, w, parts, w.step)
         multiply_dense(l, w, parts, w.step, w.slope)
         solve_last(l, w, parts, w.step)
-        solved[k] = w.step
+        copy(w.step, solved[k])
 
 
 class _LargePart:
@@ -620,7 +651,7 @@ def draw_effects(
     parts = np.arange(len(l.part_start) - 1)
     for s in range(len(gammas)):
         fixed_predictor(l, gammas[s], eta)
-        w.u[:] = starts[s]
+        copy(starts[s], w.u)
         if renewed:
             settle(l, w, roots[s], eta, parts)
         else:
@@ -629,10 +660,10 @@ def draw_effects(
             solve_first(l, w, parts, w.step)
             solve_dense(l, w, parts, w.step)
             solve_last(l, w, parts, w.step)
-            w.u[:] += w.step
+            add_column(w.step, 1.0, w.u)
         logarithms[s] = w.logarithm.sum()
         spread_effects(l, w, noise[s])
-        w.u[:] += noise[s]
+        add_column(noise[s], 1.0, w.u)
         joint_log_density(l, w, roots[s], eta, parts)
         joint[s] = w.value.sum()
-        starts[s] = w.u
+        copy(w.u, starts[s])

@@ -28,6 +28,7 @@ from .layout import Arrangement, Layout
 from .marginal import SETTLED, Evaluation, columns_times, evaluate_parts, fixed_predictor
 from .quadrature import grid
 from .rows import exp_of_negative, log1p_of_unit
+from .vectors import view
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,8 +57,8 @@ def _find_modes(
     The slope falls in u and its zero lies between two bounds: steps that would leave them go halfway between.
     """
     size = len(mode)
-    slope, curvature = scratch[:size], scratch[size : 2 * size]
-    low, high = scratch[2 * size : 3 * size], scratch[3 * size : 4 * size]
+    slope, curvature = view(scratch, 0, size), view(scratch, size, 2 * size)
+    low, high = view(scratch, 2 * size, 3 * size), view(scratch, 3 * size, 4 * size)
     lowest = highest = 0.0
     for i in range(len(y)):
         one, other = inner[i] * y[i], inner[i] * (y[i] - trials[i])
@@ -185,7 +186,7 @@ def _share(
         # The integrand is highest at the mode, so that only rounding takes these above the largest weight's.
         share[k] = exp_of_negative(min(logs[k], 0.0))
     for k in range(len(total)):
-        own = share[k * inner : (k + 1) * inner]
+        own = view(share, k * inner, (k + 1) * inner)
         a = b = c = 0.0
         for m in range(inner):
             a += own[m]
@@ -211,7 +212,7 @@ def _residuals(
     """One row's residual, averaged over the inner nodes; its scores, with and without the node as a factor."""
     inner = len(nodes)
     for k in range(len(mean)):
-        p, own = probability[k * inner : (k + 1) * inner], share[k * inner : (k + 1) * inner]
+        p, own = view(probability, k * inner, (k + 1) * inner), view(share, k * inner, (k + 1) * inner)
         a = b = 0.0
         for m in range(inner):
             r = own[m] * (y - trials * p[m])
@@ -284,7 +285,14 @@ def integrate(
             for k in range(size):
                 mode[k] = w.u[j] - follow * (v[k] - w.u[column])
             if not _find_modes(
-                l.y[start:stop], l.trials[start:stop], eta[start:stop], inner[:rows], outer, v, mode, scratch
+                view(l.y, start, stop),
+                view(l.trials, start, stop),
+                view(eta, start, stop),
+                view(inner, 0, rows),
+                outer,
+                v,
+                mode,
+                scratch,
             ):
                 lost += 1
             for k in range(size):
@@ -301,8 +309,8 @@ def integrate(
                     v,
                     mode,
                     top,
-                    weight[i * size : (i + 1) * size],
-                    bend[i * size : (i + 1) * size],
+                    view(weight, i * size, (i + 1) * size),
+                    view(bend, i * size, (i + 1) * size),
                     mode_score,
                     curvature,
                     bends,
@@ -325,20 +333,20 @@ def integrate(
                         outer[i],
                         points,
                         levels,
-                        logs[:pairs],
-                        probability[i * pairs : (i + 1) * pairs],
+                        view(logs, 0, pairs),
+                        view(probability, i * pairs, (i + 1) * pairs),
                     )
-                _share(logs[:pairs], nodes, share, total[few], first[few], second[few])
+                _share(view(logs, 0, pairs), nodes, share, total[few], first[few], second[few])
                 for i in range(rows):
                     at = (start + i - start_of_part) * size
                     _residuals(
                         l.y[start + i],
                         l.trials[start + i],
                         l.Z[start + i],
-                        probability[i * pairs : (i + 1) * pairs],
+                        view(probability, i * pairs, (i + 1) * pairs),
                         share,
                         nodes,
-                        pull[at + one : at + few.stop],
+                        view(pull, at + one, at + few.stop),
                         score[few],
                         turn[few],
                     )
@@ -362,7 +370,11 @@ def integrate(
             for i in range(rows):
                 z, other = l.Z[start + i], l.Z[n + start + i]
                 at = (start + i - start_of_part) * size
-                own, ws, ts = pull[at : at + size], weight[i * size : (i + 1) * size], bend[i * size : (i + 1) * size]
+                own, ws, ts = (
+                    view(pull, at, at + size),
+                    view(weight, i * size, (i + 1) * size),
+                    view(bend, i * size, (i + 1) * size),
+                )
                 for k in range(size):
                     own[k] += s * z * (s * z * by_curvature[k] * ts[k] - kappa[k] * ws[k])
                     by_outer[k] += other * own[k]
@@ -382,7 +394,7 @@ def integrate(
             droots[0] += outer_share[k] * by_inner[k]
             droots[1] += outer_share[k] * by_outer[k] * v[k]
         for i in range(start_of_part, l.row_start[l.part_start[part + 1]]):
-            own = pull[(i - start_of_part) * size : (i - start_of_part + 1) * size]
+            own = view(pull, (i - start_of_part) * size, (i - start_of_part + 1) * size)
             mean = 0.0
             for k in range(size):
                 mean += outer_share[k] * own[k]

@@ -22,6 +22,7 @@ from .compiled import kernel
 from .layout import Arrangement, Layout
 from .marginal import SETTLED, Evaluation, columns_times, fixed_predictor, settle
 from .rows import exp_of_negative, log1p_of_unit
+from .vectors import fill, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatAr
 @kernel
 def _invert_root(R: FloatArray, q: int, out: FloatArray) -> None:
     """Inverse of a flat lower triangular matrix."""
-    out[:] = 0.0
+    fill(out, 0.0)
     for j in range(q):
         out[j * q + j] = 1.0 / R[j * q + j]
         for i in range(j + 1, q):
@@ -132,12 +133,12 @@ def integrate(
     scores, points = np.empty((q, size)), np.empty((q, size))
     for j in range(len(l.row_start) - 1):
         start, stop = l.row_start[j], l.row_start[j + 1]
-        u = w.u[j * q : (j + 1) * q]
-        R = w.root_own[j * q * q : (j + 1) * q * q].copy().reshape(q, q)
+        u = view(w.u, j * q, (j + 1) * q)
+        R = view(w.root_own, j * q * q, (j + 1) * q * q).copy().reshape(q, q)
         for a in range(q):
             for b in range(a + 1, q):
                 R[a, b] = 0.0
-        _invert_root(w.root_own[j * q * q : (j + 1) * q * q], q, inverse_flat)
+        _invert_root(view(w.root_own, j * q * q, (j + 1) * q * q), q, inverse_flat)
         inverse = inverse_flat.reshape(q, q)
         steps = np.sqrt(2.0) * (inverse.T @ nodes)
         shifts = L @ steps
@@ -148,7 +149,7 @@ def integrate(
                 points[a, k] = u[a] + steps[a, k]
                 logs[k] -= 0.5 * points[a, k] * points[a, k]
         for i in range(start, stop):
-            shift[:] = 0.0
+            fill(shift, 0.0)
             for a in range(q):
                 z = l.Z[a * n + i]
                 for k in range(size):
@@ -165,7 +166,7 @@ def integrate(
 
         scores[:, :] = 0.0
         for i in range(start, stop):
-            shift[:] = 0.0
+            fill(shift, 0.0)
             for a in range(q):
                 z = l.Z[a * n + i]
                 for k in range(size):
@@ -208,7 +209,7 @@ def integrate(
             w.pull[i] -= moved
             for a in range(q):
                 curved[a] -= l.Z[a * n + i] * moved
-        own = w.own[j * q * q : (j + 1) * q * q].copy().reshape(q, q)
+        own = view(w.own, j * q * q, (j + 1) * q * q).copy().reshape(q, q)
         direct = 2.0 * (own @ L @ bar)
         for a in range(q):
             for b in range(q):

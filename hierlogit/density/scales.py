@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import exact_kernel
+from .vectors import view
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -42,12 +43,9 @@ def symmetric_density(family: int, location: float, scale: float, nu: float, x: 
 @exact_kernel
 def scale_density(family: int, first: float, second: float, sd: float) -> tuple[float, float]:
     """Log prior density of one standard deviation, up to a constant, and its derivative."""
-    if family == HALF_NORMAL:
-        return symmetric_density(NORMAL, 0.0, first, 0.0, sd)
-    if family == HALF_STUDENT_T:
-        return symmetric_density(STUDENT_T, 0.0, second, first, sd)
-    if family == HALF_CAUCHY:
-        return symmetric_density(CAUCHY, 0.0, first, 0.0, sd)
+    if family <= HALF_CAUCHY:  # the halves of symmetric densities stand in the same order as those
+        scale, nu = (second, first) if family == HALF_STUDENT_T else (first, 0.0)
+        return symmetric_density(family - HALF_NORMAL, 0.0, scale, nu, sd)
     if family == EXPONENTIAL:
         return -first * sd, -first
     if family == GAMMA:
@@ -94,7 +92,7 @@ def scale_priors(
         first, second, third = arguments[3 * e], arguments[3 * e + 1], arguments[3 * e + 2]
         if family[e] == DECOV:
             stop = e + set_size[e]
-            value += decov_density(first, second, third, sd[e:stop], slope[e:stop])
+            value += decov_density(first, second, third, view(sd, e, stop), view(slope, e, stop))
         elif family[e] != JOINED:
             own, slope[e] = scale_density(family[e], first, second, sd[e])
             value += own

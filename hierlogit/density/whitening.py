@@ -20,7 +20,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import kernel, part
+from .compiled import kernel
+from .vectors import dot, part
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,7 +35,6 @@ def spread(
     root: FloatArray,
     information: FloatArray,
     stride: int,
-    first: int,
     kappa: FloatArray,
     v: FloatArray,
     v_stride: int,
@@ -53,7 +53,7 @@ def spread(
     ----------
     root : ndarray, shape (q * q,)
     information : ndarray
-        Entry (a, c) of level j stands at ``(a * q + c) * stride + first + j``.
+        Entry (a, c) of level j stands at ``(a * q + c) * stride + j``.
     kappa : ndarray, shape (q * n,)
     v : ndarray
         Entry a of level j stands at ``a * v_stride + v_first + j``.
@@ -66,7 +66,7 @@ def spread(
             for j in range(n):
                 to[j] = 0.0
             for e in range(c, q):
-                factor, own = root[e * q + c], part(information, (a * q + e) * stride + first, n)
+                factor, own = root[e * q + c], part(information, (a * q + e) * stride, n)
                 for j in range(n):
                     to[j] += factor * own[j]
     for c in range(q):
@@ -175,7 +175,7 @@ def gather(
     """
     for a in range(q):
         for c in range(a + 1):
-            droot[a * q + c] += _dot(part(db, a * n, n), part(u, c * n, n))
+            droot[a * q + c] += dot(part(db, a * n, n), part(u, c * n, n))
     # t = C' u: dt = C^-1 du, with du = L' db - u.
     for a in range(q):
         to, over, own = part(slope, a * n, n), part(inverse, a * n, n), part(u, a * n, n)
@@ -226,7 +226,7 @@ def gather(
             factor, own = root[c * q + a], part(slope, a * n, n)
             for j in range(n):
                 to[j] += factor * own[j]
-            droot[c * q + a] += _dot(part(kappa, c * n, n), own)
+            droot[c * q + a] += dot(part(kappa, c * n, n), own)
     _through_cholesky(q, n, cholesky, inverse, dcholesky)
     # A = 1 + L' I L: dL = 2 (I L) dA, with dA symmetric.
     for d in range(q):
@@ -234,15 +234,7 @@ def gather(
             for a in range(q):
                 own = part(dcholesky, (max(a, c) * q + min(a, c)) * n, n)
                 factor = 2.0 if a == c else 1.0
-                droot[d * q + c] += factor * _dot(part(product, (d * q + a) * n, n), own)
-
-
-@kernel
-def _dot(left: FloatArray, right: FloatArray) -> float:
-    total = 0.0
-    for j in range(len(left)):
-        total += left[j] * right[j]
-    return total
+                droot[d * q + c] += factor * dot(part(product, (d * q + a) * n, n), own)
 
 
 @kernel

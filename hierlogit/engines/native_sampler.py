@@ -21,12 +21,15 @@ def sample_native(model: Model, engine: NUTS, seed: int) -> tuple[xr.Dataset, xr
     """Draws, statistics and seconds by stage; chains that were interrupted end in values that are not numbers."""
     import nutpie
 
+    from ..density.side_process import joint_density_compiled_beside
     from .native_model import NativeModel
     from .stored_run import begin_run
 
     started = time.perf_counter()
     folder = None if engine.store is None else begin_run(Path(engine.store), model, engine, seed)
-    native = NativeModel(model, joint_arrays(model, GEOMETRIES[engine.parameterization](model)), engine.store_u)
+    with joint_density_compiled_beside():
+        geometry = GEOMETRIES[engine.parameterization](model)
+    native = NativeModel(model, joint_arrays(model, geometry), engine.store_u)
     located = time.perf_counter()
     trace = nutpie.sample(
         native,

@@ -1,0 +1,202 @@
+"""Named tuples of arrays that compiled functions take as one address.
+
+Numba takes a tuple of arrays apart at every call, into seven numbers for each array: with fifty arrays the calls cost
+more to compile than all they call, and at each of them more than the work on a small cluster. Here a compiled function
+gets the address of a table with the address and the length of each array, and reads those that it uses.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import from_dtype, types
+from numba.core import cgutils
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    intrinsic,
+    lower_getattr_generic,
+    models,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+from numba.np.arrayobj import make_array, populate_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IntArray = npt.NDArray[np.int64]
+
+#: Numbers that a table holds of each array: its address and its length.
+ENTRY = 2
+
+
+class Addressed(types.Type):  # type: ignore[misc]
+    """What compiled code knows of a named tuple of arrays.
+
+    Parameters
+    ----------
+    name : str
+    fields : tuple of (str, str)
+        Name and dtype of each array.
+    """
+
+    def __init__(self, name: str, fields: tuple[tuple[str, str], ...]) -> None:
+        self.fields = {field: (k, from_dtype(np.dtype(dtype))) for k, (field, dtype) in enumerate(fields)}
+        # Types are the same if their names are, also those of functions read from disk.
+        super().__init__(f"{name}({', '.join(f'{field}: {dtype}' for field, dtype in fields)})")
+
+
+register_model(Addressed)(models.OpaqueModel)
+
+
+class _Table:
+    """What makes a named tuple of arrays one that compiled functions take."""
+
+    @cached_property
+    def table(self) -> IntArray:
+        """Address and length of each array, one after the other.
+
+        Raises
+        ------
+        TypeError
+            If an array is not contiguous or has another dtype than its field: compiled code would misread it.
+        """
+        fields = _dtypes(type(self))
+        for (name, dtype), array in zip(fields, self, strict=True):  # type: ignore[call-overload]
+            if array.dtype != dtype or not array.flags.forc:
+                raise TypeError(f"{type(self).__name__}.{name} must be a contiguous array of {dtype}.")
+        return np.array([[one.ctypes.data, one.size] for one in self], dtype=np.int64).ravel()  # type: ignore[attr-defined]
+
+    @cached_property
+    def address(self) -> int:
+        """Where the table stands."""
+        return int(self.table.ctypes.data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the table: the arrays of a copy have other addresses.
+        return type(self), tuple(self)  # type: ignore[arg-type]
+
+
+def by_address[T](arrays: type[T]) -> type[T]:
+    """A named tuple, whose fields are annotated as arrays, for compiled functions.
+
+    In compiled code each array is one-dimensional, its entries as they stand in memory. It does not own them: whoever
+    calls keeps the named tuple.
+    """
+    names = {"__module__": arrays.__module__, "__qualname__": arrays.__qualname__, "__doc__": arrays.__doc__}
+    made: type[T] = type(arrays.__name__, (_Table, arrays), names)
+    kind = Addressed(made.__name__, tuple(_dtypes(made)))
+    typeof_impl.register(made)(lambda _value, _context: kind)
+    made.compiled_type = kind  # type: ignore[attr-defined]
+    return made
+
+
+def _dtypes(arrays: type) -> list[tuple[str, str]]:
+    """Name of each field with the name of the dtype in its annotation."""
+    hints = get_type_hints(arrays)
+    return [(name, _dtype(hints[name])) for name in arrays._fields]  # type: ignore[attr-defined]
+
+
+def _dtype(hint: Any) -> str:
+    """Name of the dtype in an annotation, however deep NumPy has put it there."""
+    while get_args(hint):
+        hint = get_args(hint)[-1]
+    return str(np.dtype(hint).name)
+
+
+@unbox(Addressed)  # type: ignore[untyped-decorator]
+def _take_address(_kind: Any, value: Any, context: Any) -> Any:
+    api, builder = context.pyapi, context.builder
+    number = api.object_getattr_string(value, "address")
+    found = cgutils.alloca_once_value(builder, ir.Constant(api.voidptr, None))
+    with builder.if_then(cgutils.is_not_null(builder, number)):
+        builder.store(api.long_as_voidptr(number), found)
+        api.decref(number)
+    return NativeValue(builder.load(found), is_error=api.c_api_error())
+
+
+@infer_getattr
+class _Fields(AttributeTemplate):  # type: ignore[misc]
+    key = Addressed
+
+    def generic_resolve(self, kind: Addressed, name: str) -> Any:
+        """Type of a field."""
+        return types.Array(kind.fields[name][1], 1, "C") if name in kind.fields else None
+
+
+@lower_getattr_generic(Addressed)  # type: ignore[untyped-decorator]
+def _read_field(context: Any, builder: Any, kind: Addressed, value: Any, name: str) -> Any:
+    k, dtype = kind.fields[name]
+    table = builder.bitcast(value, ir.IntType(64).as_pointer())
+    address, length = (_read_constant(builder, table, ENTRY * k + i) for i in range(ENTRY))
+    return borrowed_array(context, builder, types.Array(dtype, 1, "C"), address, length)
+
+
+def _read_constant(builder: Any, table: Any, k: int) -> Any:
+    found = builder.load(cgutils.gep_inbounds(builder, table, k))
+    # Nothing that is written while a function runs changes a table: a loop need not read it again.
+    found.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return found
+
+
+def borrowed_array(context: Any, builder: Any, kind: Any, address: Any, length: Any) -> Any:
+    """An array of one dimension that owns nothing, as LLVM's value; the address is a number or a pointer."""
+    array = make_array(kind)(context, builder)
+    pointer = context.get_data_type(kind.dtype).as_pointer()
+    data = builder.inttoptr(address, pointer) if isinstance(address.type, ir.IntType) else address
+    size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    itemsize = context.get_constant(types.intp, size)
+    populate_array(array, data=data, shape=[length], strides=[itemsize], itemsize=itemsize, meminfo=None)
+    return array._getvalue()
+
+
+def at_address[T](arrays: type[T]) -> Callable[[Any, int], T]:
+    """A function for compiled code: the named tuple in a table, behind a number of other arrays."""
+    kind = arrays.compiled_type  # type: ignore[attr-defined]
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def read(_typing_context: Any, _table: Any, _before: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            table, before = arguments
+            place = builder.mul(before, ir.Constant(before.type, ENTRY * 8))
+            return builder.gep(table, [place])
+
+        return kind(types.voidptr, types.intp), generate
+
+    found: Callable[[Any, int], T] = read
+    return found
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def array_at(_typing_context: Any, pointer: Any, _length: Any) -> Any:
+    """A C function's argument as an array."""
+    kind = types.Array(pointer.dtype, 1, "C")
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return borrowed_array(context, builder, kind, *arguments)
+
+    return kind(pointer, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def number_at(_typing_context: Any, _table: Any, _place: Any) -> Any:
+    """A whole number in a table."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        table, place = arguments
+        return builder.load(builder.gep(builder.bitcast(table, ir.IntType(64).as_pointer()), [place]))
+
+    return types.int64(types.voidptr, types.intp), generate
+
+
+def table_of_arrays(arrays: Any) -> IntArray:
+    """The table of a named tuple of arrays."""
+    table: IntArray = arrays.table
+    return table
