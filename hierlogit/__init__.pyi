@@ -3,6 +3,8 @@ from . import errors as errors
 from . import plots as plots
 from . import priors as priors
 from .attenuation import conditional_vs_average as conditional_vs_average
+from .cluster_influence import Influence as Influence
+from .cluster_influence import influence as influence
 from .cluster_odds import ior as ior
 from .cluster_odds import mor as mor
 from .density_check import check_density as check_density

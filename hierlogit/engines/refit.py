@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +11,23 @@ import numpy.typing as npt
 from ..density.layout import Arrangement
 from ..errors import FitError
 from ..estimate import Estimate
-from ..fit import Fit
+from ..fit import EngineReport, Fit
 from ..model import Model
+from ..table import listed
 from . import Engine
 from .agq import AGQ
+from .gaussian_draws import groups_of, sample
 from .integrator import integrator
 from .laplace import Laplace
 from .likelihood import Approach, Found, estimate_at, laplace_at
 from .maximum_posterior import MAP
 from .problem import Point, Problem
 from .search import maximise
+from .search_findings import unbounded_effects
 from .start import directions, starting_point
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,10 +64,13 @@ class Refit:
     estimate : Estimate
     converged : bool
         Whether it is a maximum.
+    unbounded : tuple of str
+        Fixed effects that the outcomes do not bound: the maximum is then no more than where the search stopped.
     """
 
     estimate: Estimate
     converged: bool
+    unbounded: tuple[str, ...] = ()
 
     def maximum(self) -> Estimate:
         """The estimate.
@@ -73,6 +83,18 @@ class Refit:
         if not self.converged:
             raise FitError("the search did not end at a maximum.")
         return self.estimate
+
+    def bounded_maximum(self) -> Estimate:
+        """The estimate.
+
+        Raises
+        ------
+        FitError
+            If it is no maximum, or one at infinity.
+        """
+        if self.unbounded:
+            raise FitError(f"these outcomes do not bound {listed(self.unbounded)}.")
+        return self.maximum()
 
 
 class Refitter:
@@ -112,15 +134,42 @@ class Refitter:
 
     def without(self, rows: npt.NDArray[np.bool_]) -> Refit:
         """Without the rows that are True; shape (n,)."""
+        return self._refit(self._arrangement_without(rows))
+
+    def fit_without(self, rows: npt.NDArray[np.bool_], draws: int, seed: int) -> Fit:
+        """The same as a fit of the whole model, of which these rows say nothing, with draws that are made when read.
+
+        Raises
+        ------
+        FitError
+            If the search does not end at a maximum, or at one at infinity.
+        """
+        found, model, penalised = self._found(self._arrangement_without(rows)), self._model, self._approach.penalised
+        estimate = self._ended(found).bounded_maximum()
+
+        def data() -> xr.DataTree:
+            return groups_of(model, found, sample(found, draws, seed, penalised=penalised), penalised=penalised)
+
+        engine = type(likelihood_engine(estimate, seed)).__name__
+        return Fit(model, data, EngineReport(engine, exact=False, status="converged", seed=seed), estimate)
+
+    def _arrangement_without(self, rows: npt.NDArray[np.bool_]) -> Arrangement:
         outcome = self._model.design.outcome
         kept = ~rows
-        return self._refit(self._model.arrangement.with_counts(outcome.y * kept, outcome.trials * kept))
+        return self._model.arrangement.with_counts(outcome.y * kept, outcome.trials * kept)
 
     def _refit(self, arrangement: Arrangement) -> Refit:
+        return self._ended(self._found(arrangement))
+
+    def _ended(self, found: Found) -> Refit:
+        unbounded = unbounded_effects(found.problem, found.peak, self._approach)
+        found.problem.evaluate(found.peak.point.psi)  # so that the work arrays hold the peak again
+        return Refit(estimate_at(self._approach, found), found.peak.converged, unbounded)
+
+    def _found(self, arrangement: Arrangement) -> Found:
         problem = Problem(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)
         peak = maximise(problem, *self._start(problem))
-        found = Found(problem, peak, laplace_at(problem, peak))
-        return Refit(estimate_at(self._approach, found), peak.converged)
+        return Found(problem, peak, laplace_at(problem, peak))
 
     def _start(self, problem: Problem) -> tuple[Point, FloatArray]:
         found = self._estimate

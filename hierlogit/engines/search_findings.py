@@ -107,29 +107,37 @@ def _not_a_maximum(peak: Peak) -> list[Finding]:
     ]
 
 
-def _flat_directions(problem: Problem, peak: Peak, approach: Approach) -> list[Finding]:
-    """Fixed effects that can move far at no cost: the outcome is separated, wholly or nearly, by their columns."""
+def unbounded_effects(problem: Problem, peak: Peak, approach: Approach) -> tuple[str, ...]:
+    """Fixed effects that can move far at no cost: the outcome is separated, wholly or nearly, by their columns.
+
+    The work arrays then hold another point than the peak.
+    """
     if approach.penalised or not problem.p:
-        return []
+        return ()
     design = problem.model.design
     suspects = np.arange(problem.p)
     if peak.positive:
         suspects = np.flatnonzero(np.sqrt(np.diag(peak.covariance)[: problem.p]) * design.column_sds > WIDE)
-    flat = {}
+    flat = []
     for k in suspects:
         direction = _ridge(problem, peak, int(k))
         moved = design.X @ direction[: problem.p]
         step = FAR / np.sqrt(np.mean(moved**2)) * direction
         costs = [peak.point.value - problem.evaluate(peak.point.psi + sign * step).value for sign in (1.0, -1.0)]
         if min(np.abs(costs)) < COST:
-            flat[design.fixed_effects[k]] = min(np.abs(costs))
+            flat.append(design.fixed_effects[k])
+    return tuple(flat)
+
+
+def _flat_directions(problem: Problem, peak: Peak, approach: Approach) -> list[Finding]:
+    flat = unbounded_effects(problem, peak, approach)
     if not flat:
         return []
     return [
         Finding(
             "separation",
             "warning",
-            f"The data do not bound {listed(list(flat))}: moving the linear predictor by {FAR:g} logits that way "
+            f"The data do not bound {listed(flat)}: moving the linear predictor by {FAR:g} logits that way "
             f"changes the log-likelihood by less than {COST:g}. Some combination of predictors separates the two "
             "outcomes, so the maximum lies at infinity.",
             "Use hl.MAP(), whose priors bound the coefficients, or NUTS; or merge levels that have one outcome only.",

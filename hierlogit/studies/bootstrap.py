@@ -244,8 +244,14 @@ def parameters(model: Model, estimate: Estimate) -> dict[str, float]:
     return found
 
 
-def numbers(found: Any) -> dict[str, float]:
+def numbers(found: Any, what: str = "statistic") -> dict[str, float]:
     """What a statistic returned, as numbers by name.
+
+    Parameters
+    ----------
+    found : number, mapping, Series or array
+    what : str
+        What it is called: the name of a single number.
 
     Raises
     ------
@@ -258,8 +264,8 @@ def numbers(found: Any) -> dict[str, float]:
         values = np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError):
         raise StudyError(
-            f"the statistic returned {type(found).__name__}; it must return a number, an array, or numbers by name."
+            f"the {what} returned {type(found).__name__}; it must return a number, an array, or numbers by name."
         ) from None
     if values.ndim == 0:
-        return {"statistic": float(values)}
+        return {what: float(values)}
     return {str(k): float(value) for k, value in enumerate(values.ravel())}
