@@ -12,6 +12,7 @@ roots L enter once for a block and not once for a row.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -311,8 +312,8 @@ def cholesky(A: FloatArray, size: int) -> float:
         total = row[i]
         for k in range(i):
             total -= row[k] * row[k]
-        row[i] = np.sqrt(total)
-        logarithm += np.log(total)
+        row[i] = math.sqrt(total)
+        logarithm += math.log(total)
     return logarithm
 
 

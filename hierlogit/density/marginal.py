@@ -381,10 +381,16 @@ def finish_gradient(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droo
     _add_outer(l, parts, w.slope, w.u, droots)
 
 
-@kernel
 def evaluate_parts(l: Layout, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray, droots: FloatArray) -> None:
     """Laplace approximation of some parts; of its gradient the rows' share is left in ``w.pull``."""
+    # Two compiled functions: one that called both would hold another copy of each, and take as long to compile.
     settle(l, w, roots, eta, parts)
+    differentiate(l, w, roots, parts, droots)
+
+
+@kernel
+def differentiate(l: Layout, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
+    """The gradient of some parts, whose modes are settled."""
     invert_dense(l, w, parts)
     select_inverse(l, w, parts)
     pull_rows(l, w, roots, parts, droots)

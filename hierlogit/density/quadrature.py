@@ -11,6 +11,7 @@ Laplace's method. The gradient is that of this sum itself: nodes move with the p
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FloatArray = npt.NDArray[np.float64]
+
+SQRT2 = math.sqrt(2.0)
 
 
 @cache
@@ -83,36 +86,61 @@ def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatAr
 
 
 @kernel
-def _invert_root(R: FloatArray, q: int, out: FloatArray) -> None:
-    """Inverse of a flat lower triangular matrix."""
-    fill(out, 0.0)
-    for j in range(q):
-        out[j * q + j] = 1.0 / R[j * q + j]
-        for i in range(j + 1, q):
-            total = 0.0
-            for k in range(j, i):
-                total -= R[i * q + k] * out[k * q + j]
-            out[i * q + j] = total / R[i * q + i]
+def _multiply(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
+    """``out = A B``, by loops: BLAS costs more for a few effects, and seconds to compile the calls."""
+    rows, columns = out.shape
+    for a in range(rows):
+        for k in range(columns):
+            out[a, k] = 0.0
+        for c in range(len(B)):
+            for k in range(columns):
+                out[a, k] += A[a, c] * B[c, k]
 
 
 @kernel
-def _adjoint_of_curvature(R: np.ndarray, inverse: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def _multiply_transposed(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
+    """``out = A' B``."""
+    rows, columns = out.shape
+    for a in range(rows):
+        for k in range(columns):
+            out[a, k] = 0.0
+        for c in range(len(B)):
+            for k in range(columns):
+                out[a, k] += A[c, a] * B[c, k]
+
+
+@kernel
+def _invert_root(R: FloatArray, out: FloatArray) -> None:
+    """Inverse of a lower triangular matrix; `out` is zero above the diagonal."""
+    for j in range(len(R)):
+        out[j, j] = 1.0 / R[j, j]
+        for i in range(j + 1, len(R)):
+            total = 0.0
+            for k in range(j, i):
+                total -= R[i, k] * out[k, j]
+            out[i, j] = total / R[i, i]
+
+
+@kernel
+def _adjoint_of_curvature(
+    R: FloatArray, inverse: FloatArray, spread: FloatArray, half: FloatArray, scratch: FloatArray, out: FloatArray
+) -> None:
     """Derivative of the objective in H, given ``spread``, that in ``C = R^-T``, and ``-log|R|``."""
     q = len(R)
     # d C = -R^-T dR' R^-T, so that the derivative in R is -R^-T spread' R^-T; only its lower triangle counts.
-    bar = -(inverse.T @ spread.T) @ inverse.T
+    _multiply(spread, inverse, scratch)
+    _multiply(inverse, scratch, half)
     for a in range(q):
-        bar[a, a] -= 1.0 / R[a, a]
-        for b in range(a + 1, q):
-            bar[a, b] = 0.0
+        for b in range(q):
+            out[a, b] = -half[b, a] if b <= a else 0.0
+        out[a, a] -= 1.0 / R[a, a]
     # Reverse of the Cholesky factorisation (Murray 2016, arXiv 1602.07527, equation 10).
-    half = R.T @ bar
+    _multiply_transposed(R, out, half)
     for a in range(q):
-        half[a, a] *= 0.5
-        for b in range(a + 1, q):
-            half[a, b] = 0.0
-    adjoint: FloatArray = inverse.T @ (0.5 * (half + half.T)) @ inverse
-    return adjoint
+        for b in range(a + 1):
+            scratch[a, b] = scratch[b, a] = 0.5 * half[a, b]
+    _multiply_transposed(inverse, scratch, half)
+    _multiply(half, inverse, out)
 
 
 @kernel
@@ -127,21 +155,28 @@ def integrate(
 ) -> None:
     """Log-likelihood of every level from its settled mode; the rows' share of the gradient into ``w.pull``."""
     n, q, size = len(l.y), l.q[0], len(log_weights)
-    L = np.ascontiguousarray(roots).reshape(q, q)
-    inverse_flat = np.empty(q * q)
+    # L, R, its inverse, and matrices of the same size
+    root, R, inverse, bar = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q)), np.empty((q, q))
+    spread, half, scratch = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    by_mode, curved, k_mode, kappa = np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1))
+    for a in range(q):
+        for b in range(q):
+            root[a, b] = roots[a * q + b]
     logs, share, residual, shift = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     scores, points = np.empty((q, size)), np.empty((q, size))
+    steps, shifts, slopes = np.empty((q, size)), np.empty((q, size)), np.empty((q, size))
     for j in range(len(l.row_start) - 1):
         start, stop = l.row_start[j], l.row_start[j + 1]
         u = view(w.u, j * q, (j + 1) * q)
-        R = view(w.root_own, j * q * q, (j + 1) * q * q).copy().reshape(q, q)
         for a in range(q):
-            for b in range(a + 1, q):
-                R[a, b] = 0.0
-        _invert_root(view(w.root_own, j * q * q, (j + 1) * q * q), q, inverse_flat)
-        inverse = inverse_flat.reshape(q, q)
-        steps = np.sqrt(2.0) * (inverse.T @ nodes)
-        shifts = L @ steps
+            for b in range(a + 1):
+                R[a, b] = w.root_own[(j * q + a) * q + b]
+        _invert_root(R, inverse)
+        _multiply_transposed(inverse, nodes, steps)
+        for a in range(q):
+            for k in range(size):
+                steps[a, k] *= SQRT2
+        _multiply(root, steps, shifts)
         for k in range(size):
             logs[k] = log_weights[k]
         for a in range(q):
@@ -155,16 +190,20 @@ def integrate(
                 for k in range(size):
                     shift[k] += z * shifts[a, k]
             _add_log_likelihood(l.y[i], l.trials[i], w.eta[i], shift, logs)
-        top = logs.max()
+        top = logs[0]
+        for k in range(1, size):
+            top = max(top, logs[k])
         total = 0.0
         for k in range(size):
-            share[k] = np.exp(logs[k] - top)
+            share[k] = math.exp(logs[k] - top)
             total += share[k]
         for k in range(size):
             share[k] /= total
-        values[j] = top + np.log(total) - 0.5 * w.logarithm[j] - 0.5 * q * np.log(np.pi)
+        values[j] = top + math.log(total) - 0.5 * w.logarithm[j] - 0.5 * q * math.log(math.pi)
 
-        scores[:, :] = 0.0
+        for a in range(q):
+            for k in range(size):
+                scores[a, k] = 0.0
         for i in range(start, stop):
             fill(shift, 0.0)
             for a in range(q):
@@ -177,43 +216,55 @@ def integrate(
                 for k in range(size):
                     scores[a, k] += z * residual[k]
         # Gradient of f at the nodes: how the objective changes with the mode, and with the nodes' spread.
-        slopes = L.T @ scores - points
-        by_mode, spread = np.zeros(q), np.zeros((q, q))
+        _multiply_transposed(root, scores, slopes)
         for a in range(q):
+            by_mode[a, 0] = curved[a, 0] = 0.0
             for k in range(size):
-                by_mode[a] += share[k] * slopes[a, k]
+                slopes[a, k] -= points[a, k]
+                by_mode[a, 0] += share[k] * slopes[a, k]
             for b in range(q):
+                spread[a, b] = 0.0
                 for k in range(size):
-                    spread[a, b] += np.sqrt(2.0) * share[k] * slopes[a, k] * nodes[b, k]
+                    spread[a, b] += SQRT2 * share[k] * slopes[a, k] * nodes[b, k]
                     droots[a * q + b] += share[k] * scores[a, k] * points[b, k]
-        bar = _adjoint_of_curvature(R, inverse, spread)
+        _adjoint_of_curvature(R, inverse, spread, half, scratch, bar)
         # By the curvature: directly, and through the weights of the rows, which move with the mode.
-        spans = L @ bar @ L.T
-        curved = np.zeros(q)
+        _multiply(root, bar, half)
+        for a in range(q):
+            for b in range(q):
+                spread[a, b] = 0.0  # now L bar L'
+                for c in range(q):
+                    spread[a, b] += half[a, c] * root[b, c]
         for i in range(start, stop):
             change = 0.0
             for a in range(q):
                 for b in range(q):
-                    change += l.Z[a * n + i] * spans[a, b] * l.Z[b * n + i]
+                    change += l.Z[a * n + i] * spread[a, b] * l.Z[b * n + i]
             change *= w.weight[i] * w.tilt[i]
             w.pull[i] += change
             for a in range(q):
-                curved[a] += l.Z[a * n + i] * change
-        k_mode = inverse.T @ (inverse @ (by_mode + L.T @ curved))
-        kappa = L @ k_mode
+                curved[a, 0] += l.Z[a * n + i] * change
+        # H^-1 times the slope of the mode, on both scales.
+        _multiply_transposed(root, curved, kappa)
+        for a in range(q):
+            kappa[a, 0] += by_mode[a, 0]
+        _multiply(inverse, kappa, by_mode)
+        _multiply_transposed(inverse, by_mode, k_mode)
+        _multiply(root, k_mode, kappa)
         for i in range(start, stop):
             moved = 0.0
             for a in range(q):
-                moved += l.Z[a * n + i] * kappa[a]
+                moved += l.Z[a * n + i] * kappa[a, 0]
             moved *= w.weight[i]
             w.pull[i] -= moved
             for a in range(q):
-                curved[a] -= l.Z[a * n + i] * moved
-        own = view(w.own, j * q * q, (j + 1) * q * q).copy().reshape(q, q)
-        direct = 2.0 * (own @ L @ bar)
+                curved[a, 0] -= l.Z[a * n + i] * moved
         for a in range(q):
             for b in range(q):
-                droots[a * q + b] += direct[a, b] + curved[a] * u[b] + w.score[j * q + a] * k_mode[b]
+                direct = 0.0
+                for c in range(q):
+                    direct += w.own[(j * q + a) * q + c] * half[c, b]
+                droots[a * q + b] += 2.0 * direct + curved[a, 0] * u[b] + w.score[j * q + a] * k_mode[b, 0]
 
 
 class QuadratureLikelihood:
