@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,34 @@ mpl.use("Agg")
 settings.register_profile("hierlogit", deadline=None)
 settings.load_profile("hierlogit")
 
+# Shells start what runs in the background with interruptions ignored; tests of interruptions would then sample forever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 HERE = Path(__file__).parent
 
 # A script, not a module with examples to try.
 collect_ignore = ["reference/exact_ml.py"]
+
+
+@pytest.fixture
+def interrupted_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ctrl-C two seconds after the sampler has been started, however long it took to get there."""
+    import _thread
+    import threading
+
+    import nutpie
+
+    timer = threading.Timer(2.0, _thread.interrupt_main)
+    sample = nutpie.sample
+
+    def started(*arguments: Any, **options: Any) -> Any:
+        timer.start()
+        return sample(*arguments, **options)
+
+    monkeypatch.setattr(nutpie, "sample", started)
+    yield
+    timer.cancel()
 
 
 @pytest.fixture(scope="session")

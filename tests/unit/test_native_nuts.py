@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
-import threading
 import warnings
 from typing import Any
 
@@ -133,13 +131,11 @@ def test_prior_unknown_to_the_density_takes_the_graph_and_says_so(
     assert "Laplace" in str(found.report.findings[-1])
 
 
+@pytest.mark.usefixtures("interrupted_sampling")
 def test_interrupted_run_keeps_its_draws(rows: pd.DataFrame) -> None:
     model = hl.Model(CROSSED, rows)
-    timer = threading.Timer(2.0, _thread.interrupt_main)
-    timer.start()
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         found = model.fit(hl.NUTS(draws=10_000_000, chains=2, seed=1, progress=False))
-    timer.cancel()
     assert found.report.status == "interrupted"
     assert 0 < found.posterior.sizes["draw"] < 10_000_000
     assert np.isfinite(found.posterior["b_h"]).all()
