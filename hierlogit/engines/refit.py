@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..density.layout import Arrangement
-from ..errors import FitError
+from ..errors import EngineError, FitError
 from ..estimate import Estimate
 from ..fit import EngineReport, Fit
 from ..model import Model
 from ..table import listed
-from . import Engine
+from . import Engine, resolve_engine
 from .agq import AGQ
 from .gaussian_draws import groups_of, sample
 from .integrator import integrator
@@ -53,6 +53,36 @@ def likelihood_engine(estimate: Estimate, seed: int) -> Engine:
     if estimate.penalised:
         return MAP(nodes=estimate.nodes, seed=seed)
     return Laplace(seed=seed) if estimate.nodes == 1 else AGQ(nodes=estimate.nodes, seed=seed)
+
+
+def approach_of(engine: Engine | str, model: Model) -> Approach:
+    """How a likelihood engine integrates and what it maximises.
+
+    Raises
+    ------
+    EngineError
+        If the engine is none of a likelihood, or cannot do the model's random effects.
+    """
+    value = resolve_engine(engine)
+    if not isinstance(value, (Laplace, AGQ, MAP)):
+        raise EngineError(f"this needs hl.Laplace(), hl.AGQ() or hl.MAP(); got {value!r}.")
+    nodes = 1 if isinstance(value, Laplace) else value.nodes
+    method = "Laplace" if nodes == 1 else f"quadrature with {nodes} nodes"
+    return Approach(type(value).__name__, method, nodes, isinstance(value, MAP), integrator(model.design, nodes))
+
+
+def search(model: Model, approach: Approach) -> Refit:
+    """The search of a likelihood engine, without the findings and draws of a fit."""
+    problem = Problem(model, approach.likelihood(model.arrangement), penalised=approach.penalised)
+    peak = maximise(problem, *starting_point(problem))
+    return ended(Found(problem, peak, laplace_at(problem, peak)), approach)
+
+
+def ended(found: Found, approach: Approach) -> Refit:
+    """Where a search ended, with what the outcomes do not bound."""
+    unbounded = unbounded_effects(found.problem, found.peak, approach)
+    found.problem.evaluate(found.peak.point.psi)  # so that the work arrays hold the peak again
+    return Refit(estimate_at(approach, found), found.peak.converged, unbounded)
 
 
 @dataclass(frozen=True)
@@ -145,7 +175,7 @@ class Refitter:
             If the search does not end at a maximum, or at one at infinity.
         """
         found, model, penalised = self._found(self._arrangement_without(rows)), self._model, self._approach.penalised
-        estimate = self._ended(found).bounded_maximum()
+        estimate = ended(found, self._approach).bounded_maximum()
 
         def data() -> xr.DataTree:
             return groups_of(model, found, sample(found, draws, seed, penalised=penalised), penalised=penalised)
@@ -159,12 +189,7 @@ class Refitter:
         return self._model.arrangement.with_counts(outcome.y * kept, outcome.trials * kept)
 
     def _refit(self, arrangement: Arrangement) -> Refit:
-        return self._ended(self._found(arrangement))
-
-    def _ended(self, found: Found) -> Refit:
-        unbounded = unbounded_effects(found.problem, found.peak, self._approach)
-        found.problem.evaluate(found.peak.point.psi)  # so that the work arrays hold the peak again
-        return Refit(estimate_at(self._approach, found), found.peak.converged, unbounded)
+        return ended(self._found(arrangement), self._approach)
 
     def _found(self, arrangement: Arrangement) -> Found:
         problem = Problem(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)

@@ -1,0 +1,403 @@
+"""`power`: what studies of some layouts find, by simulation."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from html import escape
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..engines.profile import Profiler
+from ..engines.refit import approach_of, search
+from ..errors import FitError, StudyError
+from ..estimate import Estimate
+from ..model import Model
+from ..table import listed, read_table
+from .layouts import Layout
+from .outcomes import generator, simulated_outcome
+from .simulate import model_without_outcome
+from .tasks import Done, run_tasks
+from .truth import Truth
+
+if TYPE_CHECKING:
+    from ..engines import Engine
+
+METHODS = ("wald", "lr")
+#: Causes of failures that a printed result names.
+SHOWN = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Power:
+    """What simulated studies found.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row for each cell of the grid and each tested coefficient; `power` says what its columns are.
+    replicates : pandas.DataFrame
+        One row for each study and tested coefficient: the cell, ``replicate``, ``parameter``, ``estimate``, ``se``,
+        ``p_value``, and whether the maximum was ``singular``. Studies without an estimate are not in it.
+    failures : mapping of (int, int) to str
+        What went wrong in studies without an estimate, by number of the cell and of the replicate.
+    grid : tuple of str
+        What differs between cells: columns of the table.
+    alpha : float
+    asked : int
+        Replicates asked for in each cell.
+    seed : int
+        Repeats them exactly, on any number of workers.
+    interrupted : bool
+        Whether some were not run, because of an interruption.
+    """
+
+    table: pd.DataFrame
+    replicates: pd.DataFrame
+    failures: Mapping[tuple[int, int], str]
+    grid: tuple[str, ...]
+    alpha: float
+    asked: int
+    seed: int
+    interrupted: bool
+
+    def _head(self) -> list[str]:
+        cells = len(self.table) // max(self.table["parameter"].nunique(), 1)
+        where = f" in each of {cells:,} cells" if cells > 1 else ""
+        lines = [f"Power at alpha {self.alpha:g}: {self.asked:,} studies{where}; seed {self.seed}"]
+        lines += ["  interrupted before all of them were run"] if self.interrupted else []
+        if self.failures:
+            lines.append(f"  {len(self.failures):,} studies have no estimate and count as not significant:")
+            causes = Counter(self.failures.values()).most_common()
+            lines += [f"    {count:,} times {text}" for text, count in causes[:SHOWN]]
+            lines += [f"    and {len(causes) - SHOWN:,} other causes"] if len(causes) > SHOWN else []
+        return lines
+
+    def _shown(self) -> pd.DataFrame:
+        shown = ["power", "power_mcse", "coverage", "bias", "empirical_se", "model_se", "converged", "singular"]
+        return self.table[[*self.grid, "parameter", "true", *shown]].round(3)
+
+    def __repr__(self) -> str:
+        return "\n".join([*self._head(), self._shown().to_string(index=False)])
+
+    def _repr_html_(self) -> str:
+        head = "<br>".join(escape(line.strip()) for line in self._head())
+        return f"<div><p>{head}</p>{self._shown().to_html(index=False)}</div>"
+
+
+def power(
+    formula: str,
+    layout: Layout | Any,
+    *,
+    beta: Mapping[str, float],
+    sd: Mapping[str, Any] | None = None,
+    cor: Mapping[str, Any] | None = None,
+    test: str | Sequence[str] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    n: int = 500,
+    method: str = "wald",
+    alpha: float = 0.05,
+    engine: Engine | str = "laplace",
+    seed: int | None = None,
+    executor: Executor | None = None,
+) -> Power:
+    """Simulate studies, fit each, and count what they find.
+
+    In each study clusters, predictors and outcomes are drawn anew; of a table in place of a layout, outcomes only.
+
+    Parameters
+    ----------
+    formula, layout, beta, sd, cor
+        As of `simulate`.
+    test : str or list of str, optional
+        Coefficients to test against zero, by label; all but the intercept if not given.
+    grid : mapping of str to sequence, optional
+        What to try in every combination: numbers of clusters by grouping factor, ``size``, or values of a coefficient,
+        ``{"school": [20, 40], "size": [10, 20], "arm[new]": [0.3, 0.5]}``.
+    n : int
+        Studies in each cell of the grid. A power of 0.8 from 500 has a Monte-Carlo standard error of 0.018.
+    method : {"wald", "lr"}
+        Wald's z, or the likelihood ratio of the model and the one without the coefficient, with one degree of freedom.
+    alpha : float
+        Level of the tests; the intervals whose coverage is counted have probability ``1 - alpha``.
+    engine : Engine or str
+        ``hl.Laplace()``, ``hl.AGQ()`` or ``hl.MAP()``.
+    seed : int, optional
+        Repeats the studies exactly, whatever the executor and its number of workers.
+    executor : concurrent.futures.Executor, optional
+        Spreads studies over workers.
+
+    Returns
+    -------
+    Power
+        Its ``table`` has for each cell and coefficient, each with its Monte-Carlo standard error in a column that ends
+        in ``_mcse``: ``power``, the share of studies that reject zero, those without an estimate not among them; and of
+        the studies that have an estimate: ``coverage`` of the truth by Wald intervals, ``bias``, ``empirical_se``, the
+        sd of the estimates, and ``model_se``, the root of the mean squared standard error. Besides, ``converged``, the
+        share of studies that have an estimate, ``singular``, the share whose maximum is at a boundary, such as an sd of
+        zero, and ``studies``, how many were run. Ctrl-C ends early with the studies run by then.
+
+    Raises
+    ------
+    StudyError
+        If an option is out of its range, or a parameter is missing, unknown or impossible.
+    EngineError
+        If the engine is none of a likelihood.
+
+    References
+    ----------
+    Morris, White and Crowther (2019), Statistics in Medicine 38: 2074-2102: the measures and their errors; Green and
+    MacLeod (2016), Methods in Ecology and Evolution 7: 493-498.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> layout = hl.Layout({"school": 20}, size=20, cluster_predictors={"school": {"arm": ["control", "new"]}})
+    >>> found = hl.power(
+    ...     "passed ~ arm + (1 | school)",
+    ...     layout,
+    ...     beta={"Intercept": 0, "arm[new]": 0.8},
+    ...     sd={"school": 0.5},
+    ...     grid={"school": [10, 40]},
+    ...     n=50,
+    ...     seed=1,
+    ... )
+    >>> found.table[["school", "parameter", "power"]]
+       school parameter  power
+    0      10  arm[new]   0.44
+    1      40  arm[new]   0.94
+    """
+    _check_options(n, method, alpha)
+    used = secrets.randbits(31) if seed is None else int(seed)
+    cells = _cells(formula, layout, Truth(beta, sd or {}, cor or {}), grid or {}, used)
+    tested = _tested(cells[0].first, test)
+    for cell in cells:
+        approach = approach_of(engine, cell.first)
+        _tested(cell.first, tested)
+    if approach.penalised and method == "lr":
+        raise StudyError("method='lr' is of a likelihood; hl.MAP() maximises a posterior density. Use 'wald'.")
+    task = Study(tuple(cells), used, tuple(tested), engine, method)
+    done: Done[Found] = Done({}, {})
+
+    def keep(more: Done[Found]) -> None:
+        done.results.update(more.results)
+        done.failures.update(more.failures)
+
+    # Cells take turns, so that an interruption leaves as many studies to each.
+    finished = run_tasks(task, range(n * len(cells)), executor, "Simulating studies", keep)
+    return _gathered(task, done, tuple(grid or {}), alpha, n, interrupted=not finished)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid.
+
+    Attributes
+    ----------
+    chosen : mapping of str to object
+        What the cell is, by the names of the grid.
+    formula : str
+    layout : Layout or DataFrame
+    truth : Truth
+    first : Model
+        Of the rows of its first study.
+    drawn : bool
+        Whether the rows of other studies differ.
+    """
+
+    chosen: Mapping[str, Any]
+    formula: str
+    layout: Layout | Any
+    truth: Truth
+    first: Model
+    drawn: bool
+
+    def study(self, random: np.random.Generator) -> Model:
+        """A study with outcomes."""
+        model = self.first
+        if self.drawn:
+            model = model_without_outcome(self.formula, self.layout.table(random))
+        return model.with_outcome(simulated_outcome(model.design, self.truth.of(model.design), random))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one study found.
+
+    Attributes
+    ----------
+    rows : tuple of (str, float, float, float)
+        Of each tested coefficient its label, estimate, standard error and p-value.
+    singular : bool
+        Whether the maximum is at a boundary.
+    """
+
+    rows: tuple[tuple[str, float, float, float], ...]
+    singular: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study of one cell.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+    seed : int
+    tested : tuple of str
+    engine : Engine or str
+    method : str
+    """
+
+    cells: tuple[Cell, ...]
+    seed: int
+    tested: tuple[str, ...]
+    engine: Engine | str
+    method: str
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Cell and replicate of a number."""
+        replicate, cell = divmod(number, len(self.cells))
+        return cell, replicate
+
+    def __call__(self, number: int) -> Found:
+        """What study `number` finds.
+
+        Raises
+        ------
+        FitError
+            If it has no estimate.
+        """
+        cell, replicate = self.place(number)
+        model = self.cells[cell].study(generator(self.seed, cell, replicate))
+        estimate = search(model, approach_of(self.engine, model)).bounded_maximum()
+        p_value = P_VALUES[self.method]
+        rows = []
+        for label in self.tested:
+            k = model.design.fixed_effects.index(label)
+            value, se = float(estimate.beta[k]), float(estimate.standard_errors[k])
+            rows.append((label, value, se, p_value(model, estimate, k)))
+        return Found(tuple(rows), bool(estimate.boundary))
+
+
+def _wald(_: Model, estimate: Estimate, k: int) -> float:
+    from scipy.special import ndtr
+
+    return float(2 * ndtr(-abs(estimate.beta[k] / estimate.standard_errors[k])))
+
+
+def _likelihood_ratio(model: Model, estimate: Estimate, k: int) -> float:
+    from scipy.special import chdtrc
+
+    profile = Profiler(model, estimate).coefficient(k)
+    without = profile.maximise(0.0, profile.start(0.0)).log_likelihood
+    if not np.isfinite(without):
+        raise FitError("the search without the coefficient found no maximum.")
+    return float(chdtrc(1, max(2 * (estimate.log_likelihood - without), 0.0)))
+
+
+P_VALUES: dict[str, Callable[[Model, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}
+
+
+def _check_options(n: int, method: str, alpha: float) -> None:
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 2:
+        raise StudyError(f"n={n!r} must be a whole number of at least 2.")
+    if method not in METHODS:
+        raise StudyError(f"method={method!r} is not known; choose one of {listed(METHODS)}.")
+    if not isinstance(alpha, float) or not 0 < alpha < 1:
+        raise StudyError(f"alpha={alpha!r} must be between 0 and 1.")
+
+
+def _cells(formula: str, layout: Any, truth: Truth, grid: Mapping[str, Sequence[Any]], seed: int) -> list[Cell]:
+    for name, values in grid.items():
+        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
+            raise StudyError(f"grid['{name}'] is {values!r}; it must be a list of what to try.")
+    made: list[Cell] = []
+    for values in product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        effects = {name: value for name, value in chosen.items() if name in truth.beta}
+        numbers = {name: value for name, value in chosen.items() if name not in effects}
+        if numbers and not isinstance(layout, Layout):
+            raise StudyError(
+                f"a table has its rows already; grid can name coefficients only, not {listed(list(numbers))}."
+            )
+        own = layout.with_numbers(**numbers) if numbers else layout
+        assumed = Truth({**truth.beta, **effects}, truth.sd, truth.cor)
+        random = generator(seed, len(made), 0)
+        first = model_without_outcome(formula, own.table(random) if isinstance(own, Layout) else read_table(own))
+        assumed.of(first.design)
+        made.append(Cell(chosen, formula, own, assumed, first, isinstance(own, Layout) and own.random))
+    return made
+
+
+def _tested(model: Model, test: str | Sequence[str] | None) -> list[str]:
+    known = list(model.design.fixed_effects)
+    if test is None:
+        test = [name for name in known if name != "Intercept"]
+    tested = [test] if isinstance(test, str) else list(test)
+    strange = [name for name in tested if name not in known]
+    if strange or not tested:
+        what = f"test names {listed(strange)}" if strange else "there is nothing to test"
+        raise StudyError(f"{what}; the model's coefficients are {listed(known)}.")
+    return tested
+
+
+def _gathered(
+    task: Study, done: Done[Found], grid: tuple[str, ...], alpha: float, n: int, *, interrupted: bool
+) -> Power:
+    from scipy.special import ndtri
+
+    records = []
+    for number in sorted(done.results):
+        found = done.results[number]
+        records += [(*task.place(number), *row, found.singular) for row in found.rows]
+    columns = ["cell", "replicate", "parameter", "estimate", "se", "p_value", "singular"]
+    studies = pd.DataFrame.from_records(records, columns=columns)
+    failures = {task.place(number): text for number, text in sorted(done.failures.items())}
+    lost = Counter(cell for cell, _ in failures)
+    reach = float(ndtri(1 - alpha / 2))
+    rows = []
+    for k, cell in enumerate(task.cells):
+        for label in task.tested:
+            own = studies[(studies["cell"] == k) & (studies["parameter"] == label)]
+            true = cell.truth.beta[label]
+            measured = _measures(own, true, len(own) + lost[k], alpha, reach)
+            rows.append({**cell.chosen, "parameter": label, "true": true, **measured})
+    chosen = pd.DataFrame([dict(cell.chosen) for cell in task.cells], columns=list(grid))
+    replicates = chosen.loc[studies["cell"]].reset_index(drop=True).join(studies.drop(columns="cell"))
+    return Power(pd.DataFrame(rows), replicates, failures, grid, alpha, n, task.seed, interrupted=interrupted)
+
+
+def _measures(own: pd.DataFrame, true: float, run: int, alpha: float, reach: float) -> dict[str, float]:
+    """Measures of Morris, White and Crowther (2019), table 6, each with its Monte-Carlo standard error."""
+    estimate, se = own["estimate"].to_numpy(), own["se"].to_numpy()
+    found = len(own)
+    nothing = float("nan")
+    power = float((own["p_value"] < alpha).sum()) / run if run else nothing
+    coverage = float((np.abs(estimate - true) <= reach * se).mean()) if found else nothing
+    empirical = float(estimate.std(ddof=1)) if found > 1 else nothing
+    model = float(np.sqrt(np.mean(se**2))) if found else nothing
+    spread = float(np.var(se**2, ddof=1)) if found > 1 else nothing
+    with np.errstate(all="ignore"):
+        return {
+            "power": power,
+            "power_mcse": float(np.sqrt(np.divide(power * (1 - power), run))),
+            "coverage": coverage,
+            "coverage_mcse": float(np.sqrt(np.divide(coverage * (1 - coverage), found))),
+            "bias": float(estimate.mean() - true) if found else nothing,
+            "bias_mcse": float(np.divide(empirical, np.sqrt(found))),
+            "empirical_se": empirical,
+            "empirical_se_mcse": float(np.divide(empirical, np.sqrt(2 * (found - 1)))) if found > 1 else nothing,
+            "model_se": model,
+            "model_se_mcse": float(np.sqrt(np.divide(spread, 4 * found * model**2))),
+            "converged": found / run if run else nothing,
+            "converged_mcse": float(np.sqrt(np.divide(found * (run - found), float(run) ** 3))) if run else nothing,
+            "singular": float(own["singular"].mean()) if found else nothing,
+            "studies": run,
+        }
