@@ -43,9 +43,11 @@ def begin_run(folder: Path, model: Model, engine: NUTS, seed: int) -> Path:
     rows = rows_dataset(model.design.table)
     rows.attrs["hierlogit_run"] = json.dumps(record)
     draws = folder / DRAWS_FOLDER
+    partial = folder / f"{MODEL_FILE}.partial"
     try:
         draws.mkdir(parents=True, exist_ok=True)
-        rows.to_netcdf(folder / MODEL_FILE, engine="h5netcdf")
+        rows.to_netcdf(partial, engine="h5netcdf")
+        partial.replace(folder / MODEL_FILE)  # there whole, or not at all
     except OSError as error:
         raise EngineError(f"NUTS: cannot write to store={str(folder)!r}: {error}.") from error
     return draws
