@@ -7,6 +7,8 @@ from .cluster_influence import Influence as Influence
 from .cluster_influence import influence as influence
 from .cluster_odds import ior as ior
 from .cluster_odds import mor as mor
+from .comparison import compare as compare
+from .completed_likelihood import icl as icl
 from .density_check import check_density as check_density
 from .effects import avg_comparisons as avg_comparisons
 from .effects import avg_slopes as avg_slopes
@@ -24,6 +26,9 @@ from .fit import EngineReport as EngineReport
 from .fit import Fit as Fit
 from .grid import datagrid as datagrid
 from .integration import quadrature_check as quadrature_check
+from .leave_one_out import loo as loo
+from .ratio_test import RatioTest as RatioTest
+from .ratio_test import likelihood_ratio as likelihood_ratio
 from .model import Model as Model
 from .partition import icc as icc
 from .partition import vpc as vpc

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -14,8 +14,8 @@ import pandas as pd
 
 from .engines.refit import likelihood_engine, maximum_of
 from .errors import FitError
-from .fit import Fit
-from .left_out import SearchedAgain, asked_of
+from .fit import Fit, parameter_draws
+from .left_out import Reweighted, SearchedAgain, asked_of, asked_of_draws, trusted_shape, weights_without
 from .model import Model
 from .studies.bootstrap import Statistic
 from .studies.tasks import Done, run_tasks
@@ -25,6 +25,12 @@ from .tables import summary
 FloatArray = npt.NDArray[np.float64]
 #: Clusters that a printed result shows.
 SHOWN = 10
+#: What a status means for the clusters that follow.
+SAID = {
+    "check": "weights of draws cannot be trusted (refit=True samples again) without",
+    "failed": "no estimates without",
+    "interrupted": "interrupted before",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,8 +43,9 @@ class Influence:
         The grouping factor, or the column, that makes the clusters.
     table : pandas.DataFrame
         One row for each cluster, the most influential first: ``rows``; ``cooks_distance``; ``dfbetas``, the largest
-        change of a parameter in standard errors, and ``parameter``, which it is; ``status``: ``"converged"``, or
-        ``"failed"`` where the estimates without the cluster could not be had, or ``"interrupted"``.
+        change of a parameter in standard errors, and ``parameter``, which it is; ``status``: ``"converged"``,
+        ``"check"`` where weights of draws cannot be trusted, ``"failed"`` where the estimates without the cluster could
+        not be had, or ``"interrupted"``; of a sampler's fit also ``pareto_k``, none where it was sampled again.
     changes : pandas.DataFrame
         Estimate without the cluster minus estimate with it, in the order of the table: one column for each parameter,
         and behind them what `influence` was asked for besides.
@@ -47,7 +54,7 @@ class Influence:
     estimate : pandas.Series
         With all clusters.
     se : pandas.Series
-        Standard errors of the parameters, with all clusters.
+        Standard errors of the parameters with all clusters, or their posterior sds.
     failures : mapping of object to str
         What went wrong, by cluster.
     method : str
@@ -65,7 +72,7 @@ class Influence:
 
     def _head(self) -> list[str]:
         lines = [f"Influence of {len(self.table):,} clusters of {self.by}, {self.method}"]
-        for status, said in (("failed", "no estimates without"), ("interrupted", "interrupted before")):
+        for status, said in SAID.items():
             found = self.table.index[self.table["status"] == status]
             lines += [f"  {len(found):,} of them {status}: {said} {listed(list(found))}"] if len(found) else []
         return lines
@@ -88,11 +95,14 @@ def influence(
     by: str | None = None,
     estimand: Statistic | None = None,
     *,
+    refit: bool = True,
     executor: Executor | None = None,
 ) -> Influence:
     """Leave out each cluster in turn, and see what changes.
 
     Of a likelihood engine's fit the search is repeated without the cluster, from the maximum found: milliseconds each.
+    Of a sampler's fit its draws are weighted as if the cluster were not there, by Pareto-smoothed importance sampling.
+    Estimates are posterior means then, and standard errors posterior sds.
 
     Parameters
     ----------
@@ -103,6 +113,10 @@ def influence(
         What else to follow: of a `Fit`, to a number, an array, or numbers by name, such as an average effect. It gets a
         fit with the same rows, whose parameters are estimated without the cluster; the cluster's own effects are then
         those of one of which nothing is known. What needs draws of them takes longest.
+    refit : bool
+        Of a sampler's fit: whether to sample again without those clusters for which the weights of the draws cannot be
+        trusted, because their Pareto k-hat is above ``min(1 - 1 / log10(draws), 0.7)``; if not, their status is
+        ``"check"``.
     executor : concurrent.futures.Executor, optional
         Spreads refits over workers; `estimand` must be picklable then.
 
@@ -128,7 +142,8 @@ def influence(
     References
     ----------
     Cook (1977), Technometrics 19: 15-18; Belsley, Kuh and Welsch (1980), Regression Diagnostics; Demidenko (2013),
-    Mixed Models, section 4.16; Nieuwenhuis, te Grotenhuis and Pelzer (2012), R Journal 4(2): 38-47.
+    Mixed Models, section 4.16; Nieuwenhuis, te Grotenhuis and Pelzer (2012), R Journal 4(2): 38-47; Vehtari, Gelman and
+    Gabry (2017), Statistics and Computing 27: 1413-1432: weights of draws.
 
     Examples
     --------
@@ -143,8 +158,44 @@ def influence(
     5        4            0.18  period[p2]
     """
     clusters = Clusters.of(fit.model, by)
+    if fit.estimate is None:
+        return _by_weights(fit, clusters, estimand, executor, refit=refit)
     task = SearchedAgain.of(fit, clusters.index, estimand)
     estimate = pd.Series(asked_of(fit, estimand))
+    done = _run(task, clusters, executor)
+    p = len(fit.model.design.fixed_effects)
+    scale = Scale(summary(fit, interval="wald")["se"], maximum_of(fit).covariance[:p, :p])
+    engine = type(likelihood_engine(maximum_of(fit), 0)).__name__
+    return _assembled(clusters, estimate, scale, done, f"fitted again by {engine} without each")
+
+
+def _by_weights(
+    fit: Fit, clusters: Clusters, estimand: Statistic | None, executor: Executor | None, *, refit: bool
+) -> Influence:
+    weights, shapes = weights_without(fit, clusters.index, len(clusters.labels))
+    distrusted = frozenset(np.flatnonzero(~(shapes <= trusted_shape(weights.shape[1]))).tolist())
+    again = distrusted if refit else frozenset()
+    task = Reweighted(fit, clusters.index, weights, again, estimand)
+    estimate = pd.Series(asked_of_draws(fit, estimand))
+    done = _run(task, clusters, executor)
+    draws = parameter_draws(fit.model, fit.posterior)
+    values = draws.to_numpy().reshape(-1, draws.sizes["parameter"])
+    p = len(fit.model.design.fixed_effects)
+    scale = Scale(
+        pd.Series(values.std(axis=0, ddof=1), index=draws["parameter"].to_numpy()),
+        np.cov(values[:, :p], rowvar=False).reshape(p, p),
+    )
+    found = _assembled(clusters, estimate, scale, done, "draws weighted as without each")
+    of_label = pd.Series(np.where(np.isin(np.arange(len(shapes)), list(again)), np.nan, shapes), clusters.labels)
+    doubted = found.table.index.isin(clusters.labels[sorted(distrusted - again)])
+    table = found.table.assign(pareto_k=of_label.reindex(found.table.index))
+    table["status"] = table["status"].mask(doubted & (table["status"] == "converged"), "check")
+    return replace(found, table=table)
+
+
+def _run(
+    task: Callable[[int], dict[str, float]], clusters: Clusters, executor: Executor | None
+) -> Done[dict[str, float]]:
     done: Done[dict[str, float]] = Done({}, {})
 
     def keep(more: Done[dict[str, float]]) -> None:
@@ -152,10 +203,7 @@ def influence(
         done.failures.update(more.failures)
 
     run_tasks(task, range(len(clusters.labels)), executor, "Leaving out clusters", keep)
-    p = len(fit.model.design.fixed_effects)
-    scale = Scale(summary(fit, interval="wald")["se"], maximum_of(fit).covariance[:p, :p])
-    engine = type(likelihood_engine(maximum_of(fit), 0)).__name__
-    return _assembled(clusters, estimate, scale, done, f"fitted again by {engine} without each")
+    return done
 
 
 @dataclass(frozen=True)

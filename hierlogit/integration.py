@@ -6,9 +6,20 @@ import numpy as np
 import pandas as pd
 
 from .engines.integrator import MOST_NODES, check_nodes, integrator
-from .engines.problem import Problem
+from .engines.problem import Likelihood, Problem
 from .errors import FitError
+from .estimate import Estimate
 from .fit import Fit
+from .model import Model
+
+
+def likelihood_at(model: Model, estimate: Estimate, nodes: int) -> Likelihood:
+    """The likelihood with that many nodes, evaluated at an estimate."""
+    likelihood = integrator(model.design, nodes)(model.arrangement)
+    problem = Problem(model, likelihood, penalised=False)
+    roots = [estimate.roots[group.name] for group in model.design.groups]
+    problem.evaluate(problem.with_roots(np.concatenate([estimate.beta, np.zeros(len(problem.entries))]), roots))
+    return likelihood
 
 
 def quadrature_check(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
@@ -55,17 +66,10 @@ def quadrature_check(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     check_nodes("quadrature_check", finer)
     design = fit.model.design
     # Refuses what quadrature cannot do, before anything is computed.
-    integrate = integrator(design, max(finer, 2))
+    integrator(design, max(finer, 2))
     outer = min(design.groups, key=lambda group: len(group.levels))
-    values = []
-    for likelihood in (integrator(design, fit.estimate.nodes)(fit.model.arrangement), integrate(fit.model.arrangement)):
-        problem = Problem(fit.model, likelihood, penalised=False)
-        psi = problem.with_roots(
-            np.concatenate([fit.estimate.beta, np.zeros(len(problem.entries))]),
-            [fit.estimate.roots[group.name] for group in design.groups],
-        )
-        problem.evaluate(psi)
-        values.append(likelihood.values[likelihood.arrangement.parts_of(design.groups.index(outer))])
+    parts = fit.model.arrangement.parts_of(design.groups.index(outer))
+    values = [likelihood_at(fit.model, fit.estimate, k).values[parts] for k in (fit.estimate.nodes, max(finer, 2))]
     table = pd.DataFrame(
         {
             "rows": np.bincount(outer.index, minlength=len(outer.levels)),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .design import Design, build_design, design_of_rows
 from .formula import parse
@@ -151,6 +153,19 @@ class Model:
         if "arrangement" in self.__dict__:
             counted = self.arrangement.with_counts(design.outcome.y, design.outcome.trials)
             model.__dict__["arrangement"] = counted
+        return model
+
+    def silenced(self, rows: npt.NDArray[np.bool_]) -> Model:
+        """The same model, to which some rows say nothing, shape (n,), as if they had no trials.
+
+        For engines, which read its `arrangement`: no file can hold it.
+        """
+        outcome = self.design.outcome
+        y, trials = outcome.y * ~rows, outcome.trials * ~rows
+        design = replace(self.design, outcome=replace(outcome, y=y, trials=trials))
+        model = Model.__new__(Model)
+        model._set(self.formula, design, self.priors, self.namespace)
+        model.__dict__["arrangement"] = self.arrangement.with_counts(y, trials)
         return model
 
     def fit(self, engine: Engine | str = "nuts") -> Fit:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ IntArray = npt.NDArray[np.intp]
 DEGREES = 5.0
 #: Proposals for each draw; with a share a of them accepted about (1 - a)^STEPS of the start is left.
 STEPS = 60
+#: Quadrature nodes for each of one, two or three effects.
+NODES = {1: 15, 2: 7, 3: 5}
 NEWTON_STEPS, NEWTON_TOLERANCE = 100, 1e-9
 
 
@@ -87,6 +90,36 @@ def modes_of_effects(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
     for part, some, units, problem in _problems(draws, seen):
         _place(effects, part, some, units, _mode(problem)[0])
     return effects
+
+
+def log_likelihoods(draws: Draws, seen: Seen) -> FloatArray:
+    """Log-likelihood of the outcomes for each draw, the new clusters' effects integrated out; shape (draws,).
+
+    By adaptive quadrature over up to three effects that depend on each other, by Laplace's method over more. Outcomes
+    of rows without a new cluster are not among them.
+    """
+    total = np.zeros(len(draws))
+    for part, _, _, problem in _problems(draws, seen):
+        total[part] += _log_integral(problem)
+    return total
+
+
+def _log_integral(problem: _Problem) -> FloatArray:
+    mode, curvature = _mode(problem)
+    d = mode.shape[1]
+    points, weights = np.polynomial.hermite_e.hermegauss(NODES.get(d, 1))
+    root = np.linalg.cholesky(curvature)
+    # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
+    inverse = np.linalg.inv(root).transpose(0, 2, 1)
+    logs = []
+    for place in product(range(len(points)), repeat=d):
+        v = points[list(place)]
+        logs.append(
+            problem.log_density(mode + inverse @ v) + 0.5 * float(v @ v) + float(np.log(weights[list(place)]).sum())
+        )
+    diagonal = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    integral: FloatArray = np.logaddexp.reduce(logs) - diagonal - 0.5 * d * np.log(2 * np.pi)
+    return integral
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ..model import Model
 from ..table import listed
 from .kept import Kept, identity
 from .outcomes import generator, simulated_outcome
-from .tasks import run_tasks
+from .tasks import replicates, run_tasks, seed_of
 
 KINDS = ("percentile", "basic", "normal")
 #: What a statistic may return.
@@ -163,21 +162,19 @@ def bootstrap(
     [0.2, 0.9]
     """
     maximum = maximum_of(fit)
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-        raise StudyError(f"n={n!r} must be a whole number of at least 1.")
-    used = secrets.randbits(31) if seed is None else int(seed)
+    asked, used = replicates(n), seed_of(seed)
     task: Callable[[int], dict[str, float]]
     if statistic is None:
         task, estimate = OfParameters(fit.model, maximum, used), parameters(fit.model, maximum)
     else:
         task, estimate = OfFit(fit.model, maximum, used, statistic), numbers(statistic(fit))
     kept = Kept.of(store, identity(fit.model, maximum, used, list(estimate)))
-    missing = [number for number in range(n) if number not in kept]
+    missing = [number for number in range(asked) if number not in kept]
     finished = run_tasks(task, missing, executor, "Refitting", kept.add)
-    done = kept.first(n)
+    done = kept.first(asked)
     values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate)).sort_index()
     return Bootstrap(
-        values.rename_axis("replicate"), pd.Series(estimate), done.failures, int(n), used, interrupted=not finished
+        values.rename_axis("replicate"), pd.Series(estimate), done.failures, asked, used, interrupted=not finished
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 import hierlogit as hl
+from hierlogit.density.linear import Draws
 from hierlogit.errors import FitError, StudyError
+from hierlogit.left_out import integrated_log_likelihood
 
 FORMULA = "p(successes, size) ~ period + (1 | herd)"
 
@@ -186,3 +190,103 @@ def test_what_cannot_be_asked_is_said(fit: hl.Fit) -> None:
     months = hl.Model("y ~ x + offset(month) + (1 | g)", _rows().assign(month=1)).fit(hl.Laplace())
     with pytest.raises(FitError, match="'month' has one value only"):
         hl.influence(months, "month")
+
+
+def test_likelihoods_of_clusters_are_integrals(make_fit: Any) -> None:
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame({"a": np.repeat(np.arange(6), 8), "b": np.tile(np.arange(4), 12), "x": random.normal(size=48)})
+    frame["y"] = random.integers(0, 2, 48)
+    fit = make_fit("y ~ x + (1 + x | a) + (1 | b)", frame, draws=3, chains=1)
+    draws = Draws.of(fit.model, fit.posterior)
+    rows = (frame["a"] == 2).to_numpy()
+    found = integrated_log_likelihood(fit.model, draws, rows)
+    own = frame[rows]
+    u = np.linspace(-7, 7, 281)
+    first, second = np.meshgrid(u, u)
+    prior = np.exp(-0.5 * (first**2 + second**2)) / (2 * np.pi) * (u[1] - u[0]) ** 2
+    for s in range(3):
+        L, likelihood = draws.roots["a"][s], np.ones_like(first)
+        for y, x, b in zip(own["y"], own["x"], own["b"], strict=True):
+            # Effects of b have other rows, and are known.
+            eta = draws.beta[s] @ [1, x] + draws.effects["b"][s, b, 0]
+            p = expit(eta + L[0, 0] * first + x * (L[1, 0] * first + L[1, 1] * second))
+            likelihood = likelihood * (p if y else 1 - p)
+        assert found[s] == pytest.approx(np.log((likelihood * prior).sum()), abs=1e-4)
+    # Rows all of whose clusters have others are taken as they are.
+    half = (frame["x"] > 0).to_numpy()
+    pointwise = fit.data["log_likelihood"]["y"].transpose("chain", "draw", "obs").to_numpy()[0]
+    np.testing.assert_allclose(integrated_log_likelihood(fit.model, draws, half), pointwise[:, half].sum(axis=1))
+
+
+def test_what_lies_within_a_cluster_is_left_out_with_it(make_fit: Any) -> None:
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({"a": np.repeat(np.arange(5), 6), "b": np.tile([0, 0, 0, 1, 1, 1], 5)})
+    frame["y"] = random.integers(0, 2, 30)
+    fit = make_fit("y ~ 1 + (1 | a / b)", frame, draws=2, chains=1)
+    draws = Draws.of(fit.model, fit.posterior)
+    found = integrated_log_likelihood(fit.model, draws, (frame["a"] == 3).to_numpy())
+    v = np.linspace(-7, 7, 401)
+    weight = np.exp(-0.5 * v * v) / np.sqrt(2 * np.pi) * (v[1] - v[0])
+    for s in range(2):
+        outer, inner = draws.roots["a"][s, 0, 0], draws.roots["a:b"][s, 0, 0]
+        total = np.ones_like(v)
+        for b in range(2):
+            y = frame.loc[(frame["a"] == 3) & (frame["b"] == b), "y"].to_numpy()[:, None, None]
+            p = expit(draws.beta[s, 0] + outer * v[:, None] + inner * v)
+            total *= np.where(y == 1, p, 1 - p).prod(axis=0) @ weight
+        assert found[s] == pytest.approx(np.log(total @ weight), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def turned() -> hl.Fit:
+    """One large cluster is unlike the others."""
+    frame = _rows(clusters=10, size=30)
+    frame.loc[frame["g"] == "c07", "y"] = 1
+    return hl.Model("y ~ x + (1 | g)", frame).fit(hl.NUTS(draws=500, seed=1, progress=False))
+
+
+def test_weighted_draws_tell_when_they_cannot_be_trusted(turned: hl.Fit) -> None:
+    weighted = hl.influence(turned, refit=False)
+    assert weighted.table["dfbetas"].idxmax() == "c07"
+    assert weighted.table["pareto_k"].idxmax() == "c07"
+    assert weighted.table["status"].value_counts().to_dict() == {"converged": 9, "check": 1}
+    assert "1 of them check: weights of draws cannot be trusted (refit=True samples again) without 'c07'" in repr(
+        weighted
+    )
+    again = hl.influence(turned)
+    assert (again.table["status"] == "converged").all()
+    assert again.table.index[0] == "c07"
+    assert np.isnan(again.table.loc["c07", "pareto_k"])
+    # Without it clusters hardly differ.
+    sd = "sd_g[Intercept]"
+    assert again.changes.loc["c07", sd] < weighted.changes.loc["c07", sd] < 0
+    others = [label for label in weighted.table.index if label != "c07"]
+    pd.testing.assert_frame_equal(again.changes.loc[others], weighted.changes.loc[others])
+    # The model of the other rows alone says the same.
+    frame = turned.model.design.table.frame
+    rest = hl.Model("y ~ x + (1 | g)", frame[frame["g"] != "c07"]).fit(hl.NUTS(draws=500, seed=2, progress=False))
+    alone = hl.summary(rest)["mean"] - again.estimate
+    np.testing.assert_allclose(again.changes.loc["c07"], alone, atol=0.25 * again.se.min())
+
+
+def test_estimands_of_samplers_fits_see_draws_without_the_cluster(turned: hl.Fit) -> None:
+    def asked(fit: hl.Fit) -> dict[str, float]:
+        effects = fit.posterior["b_g"].sel(g="c02").to_numpy()
+        return {"x again": float(fit.posterior["beta"][..., 1].mean()), "spread": float(effects.std())}
+
+    found = hl.influence(turned, estimand=asked, refit=False)
+    gap = found.changes["x again"] - found.changes["x"]
+    # The sd of the mean of resampled draws is about 1 / sqrt(2000) of a posterior sd.
+    assert gap.drop("c07").abs().max() < 0.08 * found.se["x"]
+    # Nothing is known of the cluster that is left out.
+    total = (found.changes["spread"] + found.estimate["spread"]).drop("c07")
+    assert total.idxmax() == "c02"
+    assert total["c02"] > 1.5 * found.estimate["spread"]
+
+
+def test_graphs_are_not_sampled_again(turned: hl.Fit) -> None:
+    report = replace(turned.report, settings={**turned.report.settings, "backend": "pymc"})
+    other = hl.Fit(turned.model, turned.data, report)
+    found = hl.influence(other)
+    assert "only fits by hl.NUTS(backend='native')" in found.failures["c07"]
+    assert found.table.loc["c07", "status"] == "failed"

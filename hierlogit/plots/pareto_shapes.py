@@ -1,0 +1,91 @@
+"""Pareto k-hat of each unit left out: where weights of draws stand for a fit without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import FitError
+from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, describe, given_axes, house_style, new_axes, set_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: With more units than this points are small and pale.
+CROWD = 300
+#: How many of the largest get their name.
+NAMED = 5
+
+
+def khat(found: Any, *, ax: Any = None) -> AxesArray:
+    """Draw the Pareto k-hat of every row or cluster that leave-one-out cross-validation left out.
+
+    Parameters
+    ----------
+    found : arviz_stats.ELPDData
+        What `hierlogit.loo` returned.
+    ax : matplotlib Axes, optional
+        A new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (1,)
+        One point for each unit, with the value beyond which weights cannot be trusted as a line. Units without which
+        the model was sampled again are at 0.
+
+    Raises
+    ------
+    FitError
+        If there is nothing to draw.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.khat(hl.loo(fit, unit="district"))  # doctest: +SKIP
+    """
+    if getattr(found, "pareto_k", None) is None:
+        raise FitError("plots.khat draws what hl.loo returns; this has no Pareto k-hat.")
+    with house_style():
+        drawn = new_axes(1, width=6.4, height=3.2) if ax is None else given_axes(ax, 1, "k-hat of each unit")
+        _draw(drawn[0], found)
+    return drawn
+
+
+def _draw(ax: Axes, found: Any) -> None:
+    shapes = found.pareto_k
+    unit, k = str(shapes.dims[0]), shapes.to_numpy()
+    labels = shapes.coords[unit].to_numpy() if unit in shapes.coords else np.arange(len(k))
+    beyond = k > found.good_k
+    crowded = len(k) > CROWD
+    ax.axhline(found.good_k, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
+    ax.axhline(0, color=GREY, linewidth=0.6, zorder=0.4)
+    ax.scatter(
+        np.arange(len(k)),
+        k,
+        s=5 if crowded else 16,
+        c=list(np.where(beyond, VERMILLION, BLUE)),
+        alpha=0.5 if crowded else 0.9,
+        linewidths=0,
+    )
+    largest = [int(number) for number in np.argsort(-k)[:NAMED]]
+    for number in largest:
+        ax.annotate(
+            str(labels[number]),
+            xy=(number, k[number]),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=SMALL,
+        )
+    ax.set_ylabel("Pareto k-hat")
+    ax.set_xlabel(f"{unit}, in the order of the model")
+    ax.set_xlim(-0.02 * len(k) - 0.5, 1.02 * len(k) - 0.5)
+    set_title(ax, f"{int(beyond.sum()):,} of {len(k):,} beyond {found.good_k:.2g}")
+    told = ", ".join(f"{labels[number]} {k[number]:.2f}" for number in largest)
+    describe(
+        ax,
+        f"Pareto k-hat of {len(k):,} units left out; {int(beyond.sum()):,} exceed {found.good_k:.2g}; "
+        f"the largest: {told}.",
+    )

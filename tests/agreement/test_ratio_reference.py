@@ -1,0 +1,45 @@
+"""Likelihood-ratio tests against parametric bootstraps by glmmTMB and glm."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hierlogit as hl
+from hierlogit.errors import ConvergenceWarning
+
+CASES = ("contraception_urban_slope", "bacteria_intercept", "bacteria_week_slope", "cbpp_intercept")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bootstrap_agrees_with_simulation_by_other_software(name: str, reference: dict[str, Any]) -> None:
+    expected = reference["parametric_bootstrap"][name]
+    data = hl.datasets.load(expected["data"].removesuffix(".csv"))
+    with warnings.catch_warnings():
+        # Laplace's method is poor for two of these, in the other software as here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        smaller, larger = (hl.Model(expected[f"{one}_python"], data).fit("laplace") for one in ("smaller", "larger"))
+    closed = hl.likelihood_ratio(smaller, larger)
+    assert closed.statistic == pytest.approx(expected["observed_lrt"], abs=2e-5)
+    assert closed.parameters == expected["df_difference"]
+    assert closed.p_value == pytest.approx(expected["p_half_mixture"], rel=1e-4)
+    assert closed.naive_p_value == pytest.approx(expected["p_chisq"], rel=1e-4)
+
+    n, other = 300, expected["nsim"]
+    found = hl.likelihood_ratio(smaller, larger, "bootstrap", n=n, seed=1)
+    assert found.failures == 0
+    T = found.simulated
+    assert T is not None
+    # Shares beyond the quantiles of the other simulation, each with the errors of both.
+    for share, quantile in expected["simulated_lrt"]["quantiles"].items():
+        q = float(share.rstrip("%")) / 100
+        error = np.sqrt(q * (1 - q) * (1 / n + 1 / other))
+        if quantile > 0:
+            assert np.mean(quantile >= T) == pytest.approx(q, abs=3.5 * error)
+    none = expected["simulated_lrt"]["share_below_1e_4"]
+    assert np.mean(T < 1e-4) == pytest.approx(none, abs=3.5 * np.sqrt(none * (1 - none) * (1 / n + 1 / other)))
+    p = expected["p_parametric_bootstrap"]
+    assert found.p_value == pytest.approx(p, abs=3.5 * np.sqrt(p * (1 / n + 1 / other)) + 1 / n)

@@ -1,0 +1,90 @@
+"""Fits side by side: criteria of likelihood fits, leave-one-out of samplers' fits, and what may not be compared."""
+
+from __future__ import annotations
+
+import arviz_stats
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierlogit as hl
+from hierlogit.errors import FitError
+
+FORMULAS = {"plain": "y ~ week_gt2 + trt", "one": "y ~ week_gt2 + (1 | ID)", "both": "y ~ week_gt2 + trt + (1 | ID)"}
+
+
+@pytest.fixture(scope="module")
+def maxima() -> dict[str, hl.Fit]:
+    data = hl.datasets.load("bacteria")
+    return {name: hl.Model(text, data).fit("laplace") for name, text in FORMULAS.items()}
+
+
+@pytest.fixture(scope="module")
+def sampled() -> dict[str, hl.Fit]:
+    data = hl.datasets.load("bacteria")
+    engine = hl.NUTS(draws=500, seed=1, progress=False)
+    return {name: hl.Model(FORMULAS[name], data).fit(engine) for name in ("one", "both")}
+
+
+def test_criteria_are_those_of_their_definitions(maxima: dict[str, hl.Fit]) -> None:
+    table = hl.compare(maxima)
+    assert list(table.index) == list(table["aic"].sort_values().index)
+    for name, fit in maxima.items():
+        estimate, row = fit.estimate, table.loc[name]
+        assert estimate is not None
+        d = len(fit.model.design.fixed_effects) + len(fit.model.design.groups)
+        assert row["parameters"] == d
+        assert row["aic"] == pytest.approx(2 * d - 2 * estimate.log_likelihood)
+        assert row["bic"] == pytest.approx(np.log(220) * d - 2 * estimate.log_likelihood)
+    assert table["difference"].iloc[0] == 0
+    expected = np.exp(-0.5 * (table["aic"] - table["aic"].min()))
+    np.testing.assert_allclose(table["weight"], expected / expected.sum())
+    by_bic = hl.compare(maxima, criterion="bic")
+    assert list(by_bic.index) == list(by_bic["bic"].sort_values().index)
+    assert by_bic.attrs == {"criterion": "bic", "rows": 220}
+
+
+def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.Fit]) -> None:
+    """By hand, from the curvature of each cluster at its mode."""
+    fit = maxima["one"]
+    assert fit.estimate is not None
+    design, estimate = fit.model.design, fit.estimate
+    sd, index = estimate.sd("ID")[0], design.groups[0].index
+    b = estimate.modes["ID"][:, 0]
+    p = 1 / (1 + np.exp(-(design.X @ estimate.beta + b[index])))
+    curvature = 1 + sd**2 * np.bincount(index, p * (1 - p))
+    assert hl.icl(fit) == pytest.approx(estimate.bic - np.log(curvature).sum(), abs=1e-4)
+    # Nothing is integrated where there are no random effects.
+    plain = maxima["plain"].estimate
+    assert plain is not None
+    assert hl.icl(maxima["plain"]) == pytest.approx(plain.bic)
+
+
+def test_samplers_fits_are_compared_by_leave_one_out(sampled: dict[str, hl.Fit]) -> None:
+    table = hl.compare(sampled)
+    expected = arviz_stats.compare({name: hl.loo(fit) for name, fit in sampled.items()}, round_to="none")
+    pd.testing.assert_frame_equal(table, expected)
+    by_cluster = hl.compare(sampled, unit="ID")
+    assert by_cluster["weight"].sum() == pytest.approx(1)
+    for name, fit in sampled.items():
+        assert by_cluster.loc[name, "elpd"] == pytest.approx(hl.loo(fit, "ID").elpd)
+    assert not np.isclose(by_cluster.loc["one", "elpd"], table.loc["one", "elpd"])
+
+
+def test_what_cannot_be_compared_is_said(maxima: dict[str, hl.Fit], sampled: dict[str, hl.Fit]) -> None:
+    with pytest.raises(FitError, match="two or more fits by name"):
+        hl.compare({"one": maxima["one"]})
+    with pytest.raises(FitError, match=r"by a sampler \('one'\) and by likelihood engines"):
+        hl.compare({"one": sampled["one"], "both": maxima["both"]})
+    with pytest.raises(FitError, match="unit= is for fits by a sampler"):
+        hl.compare(maxima, unit="ID")
+    with pytest.raises(FitError, match="criterion='aic' is for likelihood fits"):
+        hl.compare(sampled, criterion="aic")
+    rest = hl.Model(FORMULAS["both"], hl.datasets.load("bacteria").iloc[:-2]).fit("laplace")
+    with pytest.raises(FitError, match="fitted to 218 rows and 'one' to 220"):
+        hl.compare({"one": maxima["one"], "rest": rest})
+    finer = hl.Model(FORMULAS["both"], hl.datasets.load("bacteria")).fit(hl.AGQ(nodes=11))
+    with pytest.raises(FitError, match="integrate their random effects differently"):
+        hl.compare({"one": maxima["one"], "finer": finer})
+    # Without random effects there is nothing to integrate.
+    assert len(hl.compare({"plain": maxima["plain"], "finer": finer})) == 2
