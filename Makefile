@@ -3,6 +3,7 @@
 #   make test        the tests, slow ones left out
 #   make lint        style, types and the rules of who imports whom
 #   make test-slow   only the slow tests
+#   make calibration whether draws are calibrated: hundreds of simulated studies, a quarter of an hour
 #   make test-jax    the tests that need JAX, in an environment of their own
 #   make clean       remove the environments and all caches
 # The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
@@ -30,7 +31,7 @@ define create
 fi; rm -f $(1)/.installed $(1)/.installed-dev; pwd -P > $(1)/.created
 endef
 
-.PHONY: help demo test test-slow test-jax lint clean FORCE
+.PHONY: help demo test test-slow calibration test-jax lint clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -43,6 +44,13 @@ test: .venv/.installed-dev
 
 test-slow: .venv/.installed-dev
 	.venv/bin/python $(PYTEST) -m slow
+
+# Fits are small and run one to a core: more threads in each would only be in each other's way.
+calibration: export OMP_NUM_THREADS = 1
+calibration: export OPENBLAS_NUM_THREADS = 1
+calibration: .venv/.installed-dev
+	.venv/bin/python -m pytest -n 2 -m calibration tests/calibration
+	.venv/bin/python -m tests.calibration.report
 
 test-jax: .venv-jax/.installed-dev
 	.venv-jax/bin/python $(PYTEST) -m jax
