@@ -46,6 +46,7 @@ def test_weights_agree_with_samples_without_the_district(fit: hl.Fit) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")  # few draws, sixty times
 def test_weights_agree_with_sixty_samples(fit: hl.Fit) -> None:
     agrees(fit, pd.Index(fit.model.design.groups[0].levels))
 

@@ -13,6 +13,7 @@ from scipy.stats import chi2
 import hierlogit as hl
 from hierlogit.comparability import difference
 from hierlogit.errors import FitError, StudyError
+from hierlogit.ratio_test import chi_squared_tail, mixture_tail
 
 
 def fitted(formula: str, data: Any = None, engine: Any = "laplace") -> hl.Fit:
@@ -148,3 +149,16 @@ def test_a_simulated_study_is_fitted_by_both_models(fits: dict[str, hl.Fit]) -> 
         assert ends[1] is not None
         expected = 2 * (ends[1].log_likelihood - ends[0].log_likelihood)
         assert found.simulated[number] == pytest.approx(max(expected, 0.0), abs=2e-4)
+
+
+@pytest.mark.slow
+def test_the_mixture_holds_its_level_and_the_naive_test_does_not() -> None:
+    layout = hl.Layout({"school": 1000}, size=30, predictors={"x": "normal"})
+    rows = hl.simulate("y ~ x", layout, beta={"Intercept": -0.5, "x": 0.5}, seed=1)
+    smaller, larger = fitted("y ~ x", rows), fitted("y ~ x + (1 | school)", rows)
+    simulated = hl.likelihood_ratio(smaller, larger, "bootstrap", n=2000, seed=3).simulated
+    assert simulated is not None
+    for level in (0.1, 0.05, 0.01):
+        error = np.sqrt(level * (1 - level) / 2000)
+        assert np.mean([mixture_tail(one, 1) < level for one in simulated]) == pytest.approx(level, abs=3 * error)
+        assert np.mean([chi_squared_tail(one, 1) < level for one in simulated]) < level - 2 * error
