@@ -225,7 +225,20 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
         return _plain_numbers(values, name)
     if isinstance(dtype, pd.PeriodDtype) or dtype.kind in "mM":
         raise _no_dates(name, str(dtype))
+    if isinstance(dtype, pd.StringDtype):
+        return _ordered_levels(values)
     return _from_objects(values, name)
+
+
+def _ordered_levels(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Text as levels in the order of the alphabet."""
+    codes, uniques = pd.factorize(values.to_numpy(dtype=np.object_))
+    levels = [str(level) for level in uniques]
+    order = sorted(range(len(levels)), key=levels.__getitem__)
+    rank = np.empty(len(levels) + 1, dtype=np.intp)
+    rank[order], rank[-1] = np.arange(len(levels)), -1  # what is missing has the code -1
+    kept = pd.Categorical.from_codes(rank[codes], categories=pd.Index([levels[k] for k in order]), ordered=True)
+    return pd.Series(kept, index=values.index)
 
 
 def _plain_levels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
@@ -267,8 +280,7 @@ def _too_large(name: str) -> DesignError:
 def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     present = values.dropna()
     if all(isinstance(value, str) for value in present):
-        levels = sorted(set(present))
-        return pd.Series(pd.Categorical(values, categories=levels, ordered=True), index=values.index)
+        return _ordered_levels(values)
     if all(isinstance(value, (bool, np.bool_)) for value in present):
         return values
     kinds = sorted({type(value).__name__ for value in present})
