@@ -44,7 +44,7 @@ fit <- withCallingHandlers(
 )
 spent <- proc.time() - start
 parameters <- setdiff(grep("^(b\\[|mean_PPD|log-posterior)", dimnames(fit$stanfit)$parameters, value = TRUE, invert = TRUE), "")
-draws <- as.array(fit$stanfit, pars = parameters)
+draws <- as.array(fit$stanfit)[, , parameters, drop = FALSE] # `pars =` takes out spaces
 flat <- matrix(draws, ncol = length(parameters), dimnames = list(NULL, parameters))
 write.csv(format(as.data.frame(flat, optional = TRUE), digits = 15), place("draws.csv"), row.names = FALSE)
 

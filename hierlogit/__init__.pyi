@@ -9,6 +9,8 @@ from .cluster_odds import ior as ior
 from .cluster_odds import mor as mor
 from .comparison import compare as compare
 from .completed_likelihood import icl as icl
+from .data_checking import DataReport as DataReport
+from .data_checking import data_report as data_report
 from .density_check import check_density as check_density
 from .effects import avg_comparisons as avg_comparisons
 from .effects import avg_slopes as avg_slopes

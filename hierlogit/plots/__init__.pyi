@@ -2,6 +2,7 @@ from .cluster_curves import curves as curves
 from .cluster_effects import caterpillar as caterpillar
 from .cluster_influence import influence as influence
 from .cluster_proportions import cluster_check as cluster_check
+from .cluster_sizes import data_report as data_report
 from .model_comparison import compare as compare
 from .pareto_shapes import khat as khat
 from .power_curves import power as power

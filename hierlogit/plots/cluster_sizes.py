@@ -1,0 +1,144 @@
+"""Sizes of clusters before a fit: how many trials and events they have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..data_checking import DataReport
+from ..errors import FitError
+from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, counted, describe, given_axes, house_style, set_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Bars that a panel has place for, and inches that a row of panels takes.
+LEAST_BARS, MOST_BARS, ROW_HEIGHT = 8, 40, 2.5
+#: The largest cluster is this many times the median where bars stand by powers; and the line of a reliability is drawn
+#: where it is up to this many times the largest cluster.
+LONG_TAIL, FAR = 30, 3
+
+
+def data_report(report: DataReport, *, axes: Any = None) -> AxesArray:
+    """Draw how many trials and events the clusters of each grouping factor have.
+
+    Parameters
+    ----------
+    report : DataReport
+        What `hierlogit.data_report` returned.
+    axes : array of matplotlib Axes, two for each grouping factor, optional
+        A new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (2 * factors,)
+        For each factor two panels. The first has the trials per cluster, and a line where the reliability of a
+        cluster's intercept is one half: left of it the mean of all clusters counts more than the cluster's own
+        outcomes. The second has the events per cluster, with clusters of one outcome in vermillion.
+
+    Raises
+    ------
+    FitError
+        If the model has no grouping factors.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception"))
+    >>> hl.plots.data_report(hl.data_report(model))  # doctest: +SKIP
+    """
+    factors = list(report.clusters)
+    if not factors:
+        raise FitError("the model has no grouping factors, and so no clusters to draw.")
+    with house_style():
+        if axes is None:
+            drawn = _new_axes(len(factors))
+        else:
+            drawn = given_axes(axes, 2 * len(factors), "trials and events of each grouping factor")
+        for k, name in enumerate(factors):
+            _trials(drawn[2 * k], report, name)
+            _events(drawn[2 * k + 1], report.clusters[name])
+        if axes is None:
+            _legend(drawn)
+    return drawn
+
+
+def _new_axes(factors: int) -> AxesArray:
+    import matplotlib.pyplot as plt
+
+    size = (8.2, 0.5 + ROW_HEIGHT * factors)
+    _, axes = plt.subplots(factors, 2, figsize=size, layout="constrained", squeeze=False)
+    return np.asarray(axes, dtype=object).ravel()
+
+
+def _trials(ax: Axes, report: DataReport, name: str) -> None:
+    trials, row = report.clusters[name]["trials"], report.factors.T[name]
+    share, sd = float(report.totals["share"]), float(row["sd"])
+    half = 1 / (sd**2 * share * (1 - share))
+    seen = bool(half <= FAR * trials.max())
+    _bars(ax, [trials], beside=half if seen else None, color=GREY)
+    ax.set_xlabel(f"Trials per cluster of {name}")
+    set_title(ax, counted(len(trials), name))
+    told = f"{counted(len(trials), name)} have {trials.min():,} to {trials.max():,} trials, median {trials.median():,g}"
+    if np.isfinite(sd):
+        _half_line(ax, half, sd, seen=seen)
+        told += f"; {row['low_reliability']:,.0f} have a reliability below 1/2 if the sd is {sd:.2g}"
+    describe(ax, f"{told}.")
+
+
+def _half_line(ax: Axes, half: float, sd: float, *, seen: bool) -> None:
+    """A line at the size with a reliability of one half, named above the bars on the side where there is room."""
+    ax.set_ylim(0, 1.14 * ax.get_ylim()[1])
+    text, place = f" reliability 1/2 if the sd is {sd:.2g} ", 1.0
+    if seen:
+        ax.axvline(half, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        ax.autoscale_view()  # or it is done later, after the place of the text is computed
+        place = ax.transAxes.inverted().transform(ax.transData.transform((half, 0)))[0]
+    else:
+        text = f"reliability 1/2 at {half:,.0f} trials, if the sd is {sd:.2g}"
+    side = "left" if place < 0.5 else "right"
+    ax.text(place, 0.99, text, transform=ax.transAxes, ha=side, va="top", fontsize=SMALL)
+
+
+def _events(ax: Axes, table: pd.DataFrame) -> None:
+    events, name = table["events"], str(table.index.name)
+    single = (events == 0) | (table["non_events"] == 0)
+    labels = ["both outcomes", "one outcome only"]
+    _bars(ax, [events[~single], events[single]], color=[BLUE, VERMILLION], label=labels)
+    ax.set_xlabel(f"Events per cluster of {name}")
+    set_title(ax, f"{int(single.sum()):,} with one outcome only")
+    describe(
+        ax,
+        f"{counted(len(table), name)} have {events.min():,} to {events.max():,} events, median {events.median():,g}; "
+        f"{int((events == 0).sum()):,} have no event and {int((table['non_events'] == 0).sum()):,} only events.",
+    )
+
+
+def _bars(ax: Axes, parts: list[pd.Series[int]], *, beside: float | None = None, **options: Any) -> None:
+    """Stacked bars of whole numbers, with room for what stands beside them; by powers where a few are far larger."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    values = np.concatenate(parts)
+    most = int(np.clip(2 * np.sqrt(len(values)), LEAST_BARS, MOST_BARS))
+    low, high = float(values.min()), float(values.max())
+    wide = high > LONG_TAIL * max(1.0, float(np.median(values)))
+    if wide:
+        edges = np.unique([low, *np.round(np.geomspace(1, high + 1, most // 2))]) - 0.5
+        edges = edges[edges >= low - 0.5]
+        ax.set_xscale("symlog", linthresh=1.0)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    else:
+        reach = max(high, beside or high) - min(low, beside or low)
+        width = int(reach) // most + 1  # the same number of whole values in each
+        edges = np.arange(low, high + width + 1, width) - 0.5
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.hist(parts, bins=list(edges), stacked=True, rwidth=0.9, **options)
+    ax.set_ylabel("Clusters")
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+
+
+def _legend(drawn: AxesArray) -> None:
+    handles, labels = drawn[1].get_legend_handles_labels()
+    drawn[0].figure.legend(handles, labels, loc="outside upper right", ncols=2, handlelength=1, columnspacing=1.2)
