@@ -156,8 +156,8 @@ CALLBACKS = (evaluate_callback, log_density_callback, expand_callback)
 
 
 def are_compiled() -> bool:
-    """Whether the C functions are on disk, so that nothing of them has to be compiled."""
-    return all(one.is_on_disk() for one in CALLBACKS)
+    """Whether the C functions are here or on disk, so that nothing of them has to be compiled."""
+    return all(one.is_compiled() for one in CALLBACKS)
 
 
 def compile_all() -> None:

@@ -86,8 +86,10 @@ class CFunction:
         """The same, to be called by ctypes."""
         return self._compiled.ctypes
 
-    def is_on_disk(self) -> bool:
-        """Whether an earlier process has compiled it."""
+    def is_compiled(self) -> bool:
+        """Whether this process, or an earlier one, has compiled it."""
+        if "_compiled" in vars(self):
+            return True
         cache = FunctionCache(self._function)
         return cache.load_overload(self._signature, cpu_target.target_context) is not None
 
