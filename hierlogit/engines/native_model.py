@@ -101,16 +101,15 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         return self.as_python_functions()._make_sampler(settings, init_mean, cores, *rest)
 
     def _make_model(self, _init_mean: Any) -> Any:
-        table = table_of(self.joint.arrays, self.outputs)
-        address = table.ctypes.data
-        owner = (self, table)  # kept alive as long as nutpie's model is
+        table, kept = (table_of(arrays, self.outputs) for arrays in (self.joint.arrays, self.joint.of_effects))
+        owner = (self, table, kept)  # kept alive as long as nutpie's model is
         sizes = {f"{name}_{k}": size for name, shape in self.shapes.items() for k, size in enumerate(shape)}
         dims = {name: [f"{name}_{k}" for k in range(len(shape))] for name, shape in self.shapes.items()}
         sizes["unconstrained_parameter"] = self.n_dim
         kinds, shapes = ["float64"] * len(dims), [list(shape) for shape in self.shapes.values()]
         return _lib.PyMcModel(
-            _lib.LogpFunc(log_density_callback.address, address, owner),
-            _lib.ExpandFunc(self.n_dim, self.n_out, expand_callback.address, address, owner),
+            _lib.LogpFunc(log_density_callback.address, table.ctypes.data, owner),
+            _lib.ExpandFunc(self.n_dim, self.n_out, expand_callback.address, kept.ctypes.data, owner),
             _lib.PyVariable.new_variables(list(dims), kinds, shapes, sizes, dims),
             self.n_dim,
             sizes,
@@ -139,7 +138,7 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         def make_expand(_first_seed: int, _second_seed: int, _chain: int) -> Any:
             def expanded(x: FloatArray) -> dict[str, FloatArray]:
                 out = np.empty(self.n_out)
-                expand(arrays, outputs, x, out)
+                expand(self.joint.of_effects, outputs, x, out)
                 ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
                 parts = np.split(out, ends[:-1])
                 return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}

@@ -30,6 +30,7 @@ from hierlogit.density.geometry import LEAST_SD, Geometry, centred_by_informatio
 from hierlogit.density.joint import Joint, evaluate
 from hierlogit.density.joint_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
 from hierlogit.density.marginal import LaplaceLikelihood
+from hierlogit.engines.native_start import around_the_mode
 from hierlogit.model import Model
 
 MODELS: dict[str, tuple[str, dict[str, pr.Prior]]] = {
@@ -489,3 +490,14 @@ def test_threads_do_not_disturb_each_other() -> None:
 def test_codes_are_those_the_sampler_knows() -> None:
     # Zero is success to nutpie, negative numbers end the run, positive ones turn a step back.
     assert callbacks.DIVERGED > 0 > callbacks.WRONG_SIZE
+
+
+def test_effects_without_rows_are_those_with_rows(model: Model) -> None:
+    for geometry in (non_centred(model), around_the_mode(model)):
+        joint = joint_arrays(model, geometry)
+        for x in positions(joint):
+            *_, u, b = evaluated(joint.arrays, x)
+            *_, other_u, other_b = evaluated(joint.of_effects, x)
+            np.testing.assert_array_equal(other_u, u)
+            np.testing.assert_array_equal(other_b, b)
+    assert (len(joint.of_effects.y) == 0) == (len(joint.arrays.q) == 1)
