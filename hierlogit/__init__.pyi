@@ -1,8 +1,12 @@
+__version__: str
+
 from . import datasets as datasets
 from . import errors as errors
 from . import plots as plots
 from . import priors as priors
 from .attenuation import conditional_vs_average as conditional_vs_average
+from .checking import Check as Check
+from .checking import check as check
 from .cluster_influence import Influence as Influence
 from .cluster_influence import influence as influence
 from .cluster_odds import ior as ior
@@ -37,9 +41,12 @@ from .partition import vpc as vpc
 from .predict import avg_predictions as avg_predictions
 from .predict import posterior_predictive as posterior_predictive
 from .predict import predictions as predictions
+from .reliability import calibration as calibration
+from .row_residuals import residuals as residuals
 from .scale_priors import prior_from_icc as prior_from_icc
 from .scale_priors import prior_from_mor as prior_from_mor
 from .scale_priors import prior_from_range as prior_from_range
+from .scoring import scores as scores
 from .side_by_side import agreement as agreement
 from .simulation import prior_predictive as prior_predictive
 from .storage import load as load

@@ -1,0 +1,128 @@
+"""Calibration: how often events happened where they were predicted, by isotonic regression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..fit import Fit
+from ..intervals import Interval
+from ..reliability import calibration as calibration_of
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    SMALL,
+    AxesArray,
+    describe,
+    given_axes,
+    house_style,
+    interval_name,
+    new_axes,
+    probability_label,
+    proportion_label,
+    set_title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Bars of the histogram, and the share of the picture's height that the highest takes.
+BARS, BAR_HEIGHT = 40, 0.14
+
+
+def calibration(
+    fit: Fit,
+    *,
+    clusters: str | Mapping[str, str] = "observed",
+    resamples: int = 500,
+    ci_prob: float | None = None,
+    draws: int | None = None,
+    seed: int | None = None,
+    ax: Any = None,
+) -> AxesArray:
+    """Draw how often the event happened against its predicted probability, and how often each was predicted.
+
+    The curve is the isotonic regression of the outcomes on the probabilities; in the band it would lie if these were
+    right. On the diagonal events happen as often as predicted. Bars at the bottom count the trials.
+
+    Parameters
+    ----------
+    fit : Fit
+    clusters, resamples, ci_prob, draws, seed
+        As for `hierlogit.calibration`.
+    ax : matplotlib Axes, optional
+        A new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (1,)
+
+    Raises
+    ------
+    PredictionError
+        If an option is out of its range.
+
+    See Also
+    --------
+    hierlogit.calibration : The numbers it draws, and what to keep in mind about probabilities that know the outcomes.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.calibration(fit, seed=1)  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, "eti")
+    table = calibration_of(fit, clusters=clusters, resamples=resamples, ci_prob=interval.prob, draws=draws, seed=seed)
+    with house_style():
+        drawn = new_axes(1, width=4.6, height=4.4) if ax is None else given_axes(ax, 1, "the calibration curve")
+        _draw(drawn[0], fit, table, interval)
+    return drawn
+
+
+def _draw(ax: Axes, fit: Fit, table: pd.DataFrame, interval: Interval) -> None:
+    fitted, calibrated = table["fitted"].to_numpy(), table["calibrated"].to_numpy()
+    low, high = (table[name].to_numpy() for name in interval.columns)
+    outside = (calibrated < low) | (calibrated > high)
+    share = float(table["trials"][outside].sum() / table["trials"].sum())
+    band = interval_name(interval.prob, interval.kind)
+    counts, edges = np.histogram(fitted, bins=BARS, range=(0, 1), weights=table["trials"])
+    ax.bar(edges[:-1], BAR_HEIGHT * counts / counts.max(), width=1 / BARS, align="edge", color=PALE, zorder=0.3)
+    ax.fill_between(
+        fitted, low, high, color=BLUE, alpha=0.2, linewidth=0, zorder=1, label=f"{band} if probabilities are right"
+    )
+    ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
+    ax.plot(fitted, calibrated, color=BLUE, linewidth=1.6, zorder=2, label="isotonic regression of outcomes")
+    if len(fitted) <= BARS:
+        ax.scatter(fitted, calibrated, s=12, color=BLUE, linewidths=0, zorder=3)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.set_aspect("equal")
+    ax.set_xlabel(probability_label(fit))
+    ax.set_ylabel(proportion_label(fit))
+    ax.legend(loc="upper left", handlelength=1.4)
+    parts = table.attrs
+    ax.annotate(
+        f"bars: trials, at most {counts.max():,.0f}",
+        xy=(0.98, BAR_HEIGHT + 0.02),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=SMALL,
+        color=GREY,
+    )
+    title = (
+        f"Brier score {parts['brier']:.3f} = miscalibration {parts['miscalibration']:.4f}\n"
+        f"− discrimination {parts['discrimination']:.3f} + uncertainty {parts['uncertainty']:.3f}"
+    )
+    set_title(ax, title, fontsize=SMALL + 1)
+    describe(
+        ax,
+        f"Share of events against predicted probability, by isotonic regression: from {calibrated[0]:.2f} where "
+        f"{fitted[0]:.2f} was predicted to {calibrated[-1]:.2f} where {fitted[-1]:.2f} was; "
+        f"{share:.0%} of the trials lie outside of the {band}. Brier score {parts['brier']:.3f}, of which "
+        f"miscalibration {parts['miscalibration']:.4f}.",
+    )
