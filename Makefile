@@ -4,6 +4,7 @@
 #   make lint        style, types and the rules of who imports whom
 #   make test-slow   only the slow tests
 #   make calibration whether draws are calibrated: hundreds of simulated studies, a quarter of an hour
+#   make docs        the documentation, in docs/_build/html
 #   make test-jax    the tests that need JAX, in an environment of their own
 #   make clean       remove the environments and all caches
 # The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
@@ -28,10 +29,10 @@ define create
 	python=$$(sh tools/find-python.sh) || exit 1; \
 	echo "Making $(1) with $$python"; \
 	rm -rf $(1) && "$$python" -m venv $(1) || exit 1; \
-fi; rm -f $(1)/.installed $(1)/.installed-dev; pwd -P > $(1)/.created
+fi; rm -f $(1)/.installed $(1)/.installed-dev $(1)/.installed-docs; pwd -P > $(1)/.created
 endef
 
-.PHONY: help demo test test-slow calibration test-jax lint clean FORCE
+.PHONY: help demo test test-slow calibration docs test-jax lint clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +53,10 @@ calibration: .venv/.installed-dev
 	.venv/bin/python -m pytest -n 2 -m calibration tests/calibration
 	.venv/bin/python -m tests.calibration.report
 
+docs: .venv/.installed-docs
+	.venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 test-jax: .venv-jax/.installed-dev
 	.venv-jax/bin/python $(PYTEST) -m jax
 
@@ -62,7 +67,7 @@ lint: .venv/.installed-dev
 	.venv/bin/lint-imports
 
 clean:
-	rm -rf .venv .venv-jax build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-jax build dist docs/_build docs/reference/generated .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find hierlogit tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created: $(if $(call sound,.venv),,FORCE)
@@ -79,6 +84,11 @@ clean:
 .venv/.installed-dev: .venv/.created pyproject.toml constraints.txt
 	@echo "Installing hierlogit and what its tests need into .venv (a few minutes the first time)"
 	@.venv/bin/python $(PIP) -e '.[dev]'
+	@touch .venv/.installed $@
+
+.venv/.installed-docs: .venv/.created pyproject.toml constraints.txt
+	@echo "Installing hierlogit and what its documentation needs into .venv (a few minutes the first time)"
+	@.venv/bin/python $(PIP) -e '.[docs]'
 	@touch .venv/.installed $@
 
 .venv-jax/.installed-dev: .venv-jax/.created pyproject.toml constraints.txt

@@ -1,0 +1,50 @@
+"""Sphinx settings of the documentation."""
+
+from importlib.metadata import version as installed_version
+
+project = "hierlogit"
+author = "hierlogit developers"
+project_copyright = "2026, hierlogit developers"
+release = installed_version("hierlogit")
+version = release
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+]
+# The first suffix is that of the pages that autosummary writes.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3
+# Notebooks are executed by `make case-studies` and committed with their outputs.
+nb_execution_mode = "off"
+
+autosummary_generate = True
+# Names that differ in their capitals only would share a file where file systems take them for the same.
+autosummary_filename_map = {
+    f"hierlogit.{name}": f"hierlogit.{name}-class" for name in ("Check", "DataReport", "Influence", "Power")
+}
+autosummary_ignore_module_all = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"hierlogit {release}"
+html_static_path = ["_static"]
+html_theme_options = {
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+    "pygments_light_style": "tango",
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
