@@ -34,7 +34,8 @@ def shape_measures(anchor: Anchor) -> list[Measure]:
     cuts = {name: columns for name, columns in steps.items() if columns.shape[1]}
     added = AddedColumns(anchor, {**curves, **{f"steps of {name}": columns for name, columns in cuts.items()}})
     measures = [_curve(added, name, powers[name][0]) for name in powers if powers[name][1].shape[1]]
-    return measures + [_steps(added, name, columns.shape[1]) for name, columns in cuts.items()]
+    few = {name: design.table.frame[name].nunique() <= MOST_STEPS for name in cuts}
+    return measures + [_steps(added, name, columns.shape[1], few=few[name]) for name, columns in cuts.items()]
 
 
 def numeric_predictors(design: Design) -> list[str]:
@@ -75,7 +76,7 @@ def _curve(added: AddedColumns, name: str, power: int) -> Measure:
     return Measure("curved_predictor", name, f"score test of adding {term}", "upper", statistic, evidence, remedy)
 
 
-def _steps(added: AddedColumns, name: str, count: int) -> Measure:
+def _steps(added: AddedColumns, name: str, count: int, *, few: bool) -> Measure:
     def statistic(fitted: Fitted) -> float:
         return added.statistic(fitted, f"steps of {name}")
 
@@ -85,7 +86,8 @@ def _steps(added: AddedColumns, name: str, count: int) -> Measure:
             f"log-likelihood by about {value / 2:.1f}"
         )
 
-    remedy = f"Look at hl.plots.residuals(fit, by={name!r}), and try bs({name}, df=5) or C({name}) in the formula."
+    write = f"C({name})" if few else f"bs({name}, df=5)"
+    remedy = f"Look at hl.plots.residuals(fit, by={name!r}), and try {write} in the formula."
     what = f"score test of adding {count} steps"
     return Measure("residual_trend", name, what, "upper", statistic, evidence, remedy)
 

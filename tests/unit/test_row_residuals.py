@@ -122,7 +122,7 @@ def test_with_new_clusters_residuals_hold_what_clusters_differ_by() -> None:
     random, design = np.random.default_rng(5), fit.model.design
     index = design.groups[0].index
     found = []
-    for k in range(12):
+    for k in range(8):
         effects = at.sd("g")[0] * random.standard_normal(150)
         y = random.binomial(1, expit(design.X @ at.beta + effects[index]))
         found.append(hl.residuals(with_outcomes(fit, y), clusters="new", seed=k)["residual"].to_numpy())
