@@ -28,7 +28,7 @@ nb_execution_mode = "off"
 autosummary_generate = True
 # Names that differ in their capitals only would share a file where file systems take them for the same.
 autosummary_filename_map = {
-    f"hierlogit.{name}": f"hierlogit.{name}-class" for name in ("Check", "DataReport", "Influence", "Power")
+    f"hierlogit.{name}": f"hierlogit.{name}-class" for name in ("Check", "DataReport", "Influence", "Pooling", "Power")
 }
 autosummary_ignore_module_all = False
 autodoc_typehints = "none"

@@ -28,6 +28,8 @@ from .engines.stored_run import recover as recover
 from .estimate import Estimate as Estimate
 from .explained import pcv as pcv
 from .explained import r2 as r2
+from .explanation import Explanation as Explanation
+from .explanation import explain as explain
 from .fit import EngineReport as EngineReport
 from .fit import Fit as Fit
 from .grid import datagrid as datagrid
@@ -36,6 +38,8 @@ from .leave_one_out import loo as loo
 from .ratio_test import RatioTest as RatioTest
 from .ratio_test import likelihood_ratio as likelihood_ratio
 from .model import Model as Model
+from .partial_pooling import Pooling as Pooling
+from .partial_pooling import pooling as pooling
 from .partition import icc as icc
 from .partition import vpc as vpc
 from .predict import avg_predictions as avg_predictions

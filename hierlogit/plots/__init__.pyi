@@ -2,11 +2,13 @@ from .cluster_curves import curves as curves
 from .cluster_effects import caterpillar as caterpillar
 from .cluster_influence import influence as influence
 from .cluster_proportions import cluster_check as cluster_check
+from .cluster_shrinkage import shrinkage as shrinkage
 from .cluster_sizes import data_report as data_report
 from .effects_normality import effects_qq as effects_qq
 from .model_comparison import compare as compare
 from .pareto_shapes import khat as khat
 from .power_curves import power as power
+from .prior_probabilities import prior_predictive as prior_predictive
 from .ratio_distribution import likelihood_ratio as likelihood_ratio
 from .ratio_forest import forest as forest
 from .reliability_curve import calibration as calibration

@@ -1,4 +1,4 @@
-"""Predicted probability against a predictor: a curve for every cluster, and that of a typical cluster over them."""
+"""Predicted probability against a predictor: of every cluster, a typical one, and the population."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .style import (
     GREY,
     INK,
     SMALL,
+    VERMILLION,
     AxesArray,
     counted,
     describe,
@@ -49,18 +50,31 @@ MAX_LINES = 100
 RIBBONS = (0.9, 0.5)
 #: Draws that clusters' curves are averaged over, fewer where ribbons are drawn, and numbers computed at once.
 CLUSTER_DRAWS, CROWD_DRAWS, CHUNK = 400, 200, 4 * 10**6
+#: How the population's curve is dashed, and how far from the clusters it and the typical cluster's stand at levels.
+DASHES, ASIDE = (0, (3.0, 1.2)), 0.14
 #: Levels a predictor may have to be an axis of levels, or to make panels.
 MAX_LEVELS, MAX_PANELS = 30, 12
 
 
 @dataclass(frozen=True)
-class _Panel:
-    """Curves of one panel: the typical cluster's with its interval, shape (points,), and all clusters', (J, points)."""
+class _Curve:
+    """A curve with its interval, shape (points,) each."""
 
-    title: str
     mean: FloatArray
     low: FloatArray
     high: FloatArray
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Curves of one panel: the typical cluster's, the population's, and all clusters', shape (J, points).
+
+    A model without random effects has the first only, and no clusters.
+    """
+
+    title: str
+    typical: _Curve
+    average: _Curve | None
     clusters: FloatArray
 
 
@@ -76,11 +90,13 @@ def curves(
     ci_kind: str | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Draw the predicted probability against a predictor, for every cluster and for a typical one.
+    """Draw the predicted probability against a predictor: of every cluster, of a typical one, and of the population.
 
-    Thin lines are the posterior means of the clusters' own curves, the thick line that of a cluster with effects of 0,
-    with its interval. With more than 100 clusters, ribbons hold the middle 50% and 90% of their curves. The effects of
-    other grouping factors are 0.
+    Thin lines are the posterior means of the clusters' own curves; with more than 100 clusters, ribbons hold the middle
+    50% and 90% of them. The effects of other grouping factors are 0. The thick line is the conditional curve, that of a
+    typical cluster, whose effects are all 0. The dashed line is the population-averaged curve, the mean over all
+    clusters there might be, of every grouping factor: it is flatter, as the average of steep curves that are shifted
+    against each other is. Both have their intervals. Of a model without random effects there is one curve.
 
     Parameters
     ----------
@@ -96,7 +112,7 @@ def curves(
     rug : bool
         Whether ticks along the axis show where the rows are; for a number only.
     ci_prob, ci_kind
-        Probability and kind of the interval; ArviZ's defaults if not given.
+        Probability and kind of the intervals; ArviZ's defaults if not given.
     axes : matplotlib Axes or array of Axes, optional
         One for each panel; a new figure if not given.
 
@@ -107,7 +123,7 @@ def curves(
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor.
+        If the model has not that grouping factor.
     PredictionError
         If a column is no predictor of the model, or cannot be used in its place.
 
@@ -118,6 +134,7 @@ def curves(
     See Also
     --------
     hierlogit.predictions, hierlogit.datagrid : The numbers it draws.
+    hierlogit.conditional_vs_average : The same two kinds of coefficients.
 
     Examples
     --------
@@ -125,7 +142,7 @@ def curves(
     >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    block = chosen_groups(fit, group)[0]
+    block = chosen_groups(fit, group)[0] if fit.model.design.groups or group is not None else None
     fixed = dict(at or {})
     _check_columns(fit, block, x, by, fixed)
     frame = fit.model.design.table.frame
@@ -144,7 +161,7 @@ def curves(
             panel = _compute(fit, block, grid, interval, "" if by is None else f"{by} = {level}")
             positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
             _draw_clusters(ax, positions, panel.clusters, numeric)
-            _draw_typical(ax, positions, panel, numeric)
+            _draw_curves(ax, positions, panel, numeric)
             if rug:
                 _draw_rug(ax, frame[x] if by is None else frame.loc[frame[by] == level, x])
             if not numeric:
@@ -157,24 +174,24 @@ def curves(
             _describe(
                 ax,
                 fit,
-                name=block.name,
+                name="" if block is None else block.name,
                 x=x,
                 names=None if numeric else names_of(values),
                 positions=positions,
                 panel=panel,
                 interval=interval,
             )
-        _legend(drawn, block, interval, _others(fit, grid, x, by), new=axes is None)
+        _legend(drawn, _entries(fit, block, interval, numeric), _others(fit, grid, x, by), new=axes is None)
     return drawn
 
 
-def _check_columns(fit: Fit, block: GroupBlock, x: str, by: str | None, at: Mapping[str, Any]) -> None:
-    predictors, clusters = fit.model.design.predictors, set(block.columns)
+def _check_columns(fit: Fit, block: GroupBlock | None, x: str, by: str | None, at: Mapping[str, Any]) -> None:
+    predictors, clusters = fit.model.design.predictors, set(() if block is None else block.columns)
     usable = [name for name in predictors if name not in clusters]
     for role, name in (("x", x), ("by", by), *(("at", name) for name in at)):
         if name is None or name in usable:
             continue
-        if name in clusters:
+        if block is not None and name in clusters:
             raise PredictionError(
                 f"{role}: '{name}' makes the clusters of '{block.name}', which are all drawn; "
                 f"choose one of {listed(usable)}."
@@ -205,16 +222,17 @@ def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:
     return levels
 
 
-def _compute(fit: Fit, block: GroupBlock, grid: pd.DataFrame, interval: Interval, title: str) -> _Panel:
-    typical = predictions(fit, grid, clusters="typical", ci_prob=interval.prob, ci_kind=interval.kind)
-    low, high = interval.columns
-    return _Panel(
-        title,
-        typical["mean"].to_numpy(),
-        typical[low].to_numpy(),
-        typical[high].to_numpy(),
-        _cluster_means(fit, block, grid),
-    )
+def _compute(fit: Fit, block: GroupBlock | None, grid: pd.DataFrame, interval: Interval, title: str) -> _Panel:
+    typical = _curve(fit, grid, "typical", interval)
+    if block is None:
+        return _Panel(title, typical, None, np.empty((0, len(grid))))
+    return _Panel(title, typical, _curve(fit, grid, "average", interval), _cluster_means(fit, block, grid))
+
+
+def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _Curve:
+    table = predictions(fit, grid, clusters=clusters, ci_prob=interval.prob, ci_kind=interval.kind)
+    mean, low, high = (table[name].to_numpy() for name in ("mean", *interval.columns))
+    return _Curve(mean, low, high)
 
 
 def _cluster_means(fit: Fit, block: GroupBlock, grid: pd.DataFrame) -> FloatArray:
@@ -245,6 +263,8 @@ def _only(fit: Fit, block: GroupBlock) -> Fit:
 
 
 def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:
+    if not len(clusters):
+        return
     if len(clusters) <= MAX_LINES:
         width = float(np.clip(4 / len(clusters) ** 0.5, 0.5, 1.2))
         options: dict[str, Any] = {} if numeric else {"marker": "o", "markersize": 2.5, "markeredgewidth": 0}
@@ -259,14 +279,27 @@ def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeri
             ax.vlines(positions, low, high, colors=GREY, alpha=alpha + 0.2, linewidth=bar, zorder=1)
 
 
-def _draw_typical(ax: Axes, positions: FloatArray, panel: _Panel, numeric: bool) -> None:
+def _draw_curves(ax: Axes, positions: FloatArray, panel: _Panel, numeric: bool) -> None:
+    """The population's curve below that of a typical cluster; at levels, on either side of the clusters."""
     if numeric:
-        ax.fill_between(positions, panel.low, panel.high, color=BLUE, alpha=0.35, linewidth=0, zorder=2)
-        ax.plot(positions, panel.mean, color=BLUE, linewidth=2.4, zorder=3)
+        if panel.average is not None:
+            _draw_band(ax, positions, panel.average, VERMILLION, linewidth=2.0, linestyle=DASHES)
+        _draw_band(ax, positions, panel.typical, BLUE, linewidth=2.4)
         return
-    beside = positions + (0.12 if len(panel.clusters) > MAX_LINES else 0.0)
-    ax.vlines(beside, panel.low, panel.high, colors=BLUE, linewidth=2.4, zorder=2)
-    ax.plot(beside, panel.mean, color=BLUE, linestyle="none", marker="o", markersize=6, zorder=3)
+    aside = 0.0 if panel.average is None else ASIDE
+    if panel.average is not None:
+        _draw_points(ax, positions + aside, panel.average, VERMILLION, "D", 5.0)
+    _draw_points(ax, positions - aside, panel.typical, BLUE, "o", 6.0)
+
+
+def _draw_band(ax: Axes, positions: FloatArray, curve: _Curve, colour: str, **options: Any) -> None:
+    ax.fill_between(positions, curve.low, curve.high, color=colour, alpha=0.3, linewidth=0, zorder=2)
+    ax.plot(positions, curve.mean, color=colour, zorder=3, **options)
+
+
+def _draw_points(ax: Axes, positions: FloatArray, curve: _Curve, colour: str, marker: str, size: float) -> None:
+    ax.vlines(positions, curve.low, curve.high, colors=colour, linewidth=2.2, zorder=2)
+    ax.plot(positions, curve.mean, color=colour, linestyle="none", marker=marker, markersize=size, zorder=3)
 
 
 def _draw_rug(ax: Axes, values: pd.Series[Any]) -> None:
@@ -291,26 +324,40 @@ def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
-def _legend(drawn: AxesArray, block: GroupBlock, interval: Interval, others: str, *, new: bool) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    many = len(block.levels) > MAX_LINES
-    clusters: Any = Patch(color=GREY, alpha=0.45, linewidth=0) if many else Line2D([], [], color=GREY, linewidth=1)
-    shares = " and ".join(f"{share:.0%}" for share in sorted(RIBBONS))
-    handles = [Line2D([], [], color=BLUE, linewidth=2.4), clusters]
-    named = counted(len(block.levels), block.name)
-    labels = [
-        f"typical cluster, {interval_name(interval.prob, interval.kind)}",
-        f"middle {shares} of {named}" if many else named,
-    ]
-    options: dict[str, Any] = {"ncols": 2, "handlelength": 1.6, "alignment": "left", "title_fontsize": SMALL + 1}
+def _legend(drawn: AxesArray, entries: tuple[list[Any], list[str]], others: str, *, new: bool) -> None:
+    handles, labels = entries
+    options: dict[str, Any] = {"ncols": 2, "handlelength": 2.0, "alignment": "left", "title_fontsize": SMALL + 1}
     if others:
         options["title"] = f"at {others}"
     if new:
         drawn[0].figure.legend(handles, labels, loc="outside upper left", **options)
     else:
         drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
+
+
+def _entries(fit: Fit, block: GroupBlock | None, interval: Interval, numeric: bool) -> tuple[list[Any], list[str]]:
+    """What the legend names: the curves, and the clusters."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    said = interval_name(interval.prob, interval.kind)
+    points: Any = {} if numeric else {"marker": "o", "linestyle": "none"}
+    handles: list[Any] = [Line2D([], [], color=BLUE, linewidth=2.4, **points)]
+    if block is None:
+        return handles, [f"probability, {said}"]
+    many = len(block.levels) > MAX_LINES
+    handles.append(Patch(color=GREY, alpha=0.45, linewidth=0) if many else Line2D([], [], color=GREY, linewidth=1))
+    points = {"linestyle": DASHES} if numeric else {"marker": "D", "linestyle": "none", "markersize": 5}
+    handles.append(Line2D([], [], color=VERMILLION, linewidth=2.0, **points))
+    shares = " and ".join(f"{share:.0%}" for share in sorted(RIBBONS))
+    named = counted(len(block.levels), block.name)
+    factors = " (all factors)" if len(fit.model.design.groups) > 1 else ""
+    labels = [
+        f"conditional (typical cluster), {said}",
+        f"middle {shares} of {named}" if many else named,
+        f"population average{factors}, {said}",
+    ]
+    return handles, labels
 
 
 def _describe(
@@ -324,13 +371,22 @@ def _describe(
     panel: _Panel,
     interval: Interval,
 ) -> None:
-    first, last = (f"{positions[0]:.3g}", f"{positions[-1]:.3g}") if names is None else (names[0], names[-1])
+    ends = (f"{positions[0]:.3g}", f"{positions[-1]:.3g}") if names is None else (names[0], names[-1])
     where = f" ({panel.title})" if panel.title else ""
+    said = f"{probability_label(fit)} against {x}{where}: {_ends(panel.typical, ends)}"
+    interval_said = interval_name(interval.prob, interval.kind)
+    if panel.average is None:
+        describe(ax, f"{said}, with its {interval_said}.")
+        return
     spread = "spread of the " if len(panel.clusters) > MAX_LINES else ""
     lowest, highest = panel.clusters[:, -1].min(), panel.clusters[:, -1].max()
     describe(
         ax,
-        f"{probability_label(fit)} against {x}{where}: {panel.mean[0]:.2f} at {first}, {panel.mean[-1]:.2f} at {last} "
-        f"in a typical cluster, with its {interval_name(interval.prob, interval.kind)}, and the {spread}curves of "
-        f"{counted(len(panel.clusters), name)}, which at {last} lie between {lowest:.2f} and {highest:.2f}.",
+        f"{said} in a typical cluster and {_ends(panel.average, ends)} on average over clusters, with their "
+        f"{interval_said}s, and the {spread}curves of {counted(len(panel.clusters), name)}, which at {ends[1]} lie "
+        f"between {lowest:.2f} and {highest:.2f}.",
     )
+
+
+def _ends(curve: _Curve, ends: tuple[str, str]) -> str:
+    return f"{curve.mean[0]:.2f} at {ends[0]}, {curve.mean[-1]:.2f} at {ends[1]}"

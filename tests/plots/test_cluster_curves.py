@@ -7,15 +7,17 @@ import hierlogit as hl
 from hierlogit.plots import cluster_curves
 
 
-def test_a_line_for_each_cluster_and_a_typical_one(clinics):
+def test_a_line_for_each_cluster_a_typical_one_and_the_population(clinics):
     (ax,) = hl.plots.curves(clinics, "dose", at={"arm": "new"})
     lines = ax.get_lines()
-    assert len(lines) == 30 + 1
+    assert len(lines) == 30 + 2
     dose = clinics.model.design.table.frame["dose"]
     along = np.linspace(dose.min(), dose.max(), cluster_curves.POINTS)
     np.testing.assert_allclose(lines[-1].get_xdata(), along)
     typical = hl.predictions(clinics, hl.datagrid(clinics, dose=along, arm="new"), clusters="typical")
     np.testing.assert_allclose(lines[-1].get_ydata(), typical["mean"])
+    average = hl.predictions(clinics, hl.datagrid(clinics, dose=along, arm="new"), clusters="average")
+    np.testing.assert_allclose(lines[-2].get_ydata(), average["mean"])
     level = clinics.model.design.groups[0].levels[4]
     own = hl.predictions(clinics, hl.datagrid(clinics, dose=along, arm="new", clinic=level))
     np.testing.assert_allclose(lines[4].get_ydata(), own["mean"])
@@ -24,8 +26,9 @@ def test_a_line_for_each_cluster_and_a_typical_one(clinics):
     (legend,) = ax.figure.legends
     assert legend.get_title().get_text() == "at arm new"
     assert [text.get_text() for text in legend.get_texts()] == [
-        "typical cluster, 89% interval",
+        "conditional (typical cluster), 89% interval",
         "30 clusters of clinic",
+        "population average, 89% interval",
     ]
 
 
@@ -34,7 +37,10 @@ def test_levels_of_a_text_predictor(clinics):
     assert [label.get_text() for label in ax.get_xticklabels()] == ["control", "new", "old"]
     typical = hl.predictions(clinics, hl.datagrid(clinics, arm=["control", "new", "old"]), clusters="typical")
     np.testing.assert_allclose(ax.get_lines()[-1].get_ydata(), typical["mean"])
-    np.testing.assert_allclose(np.asarray(ax.collections[0].get_segments())[:, :, 1], typical[["eti89_lb", "eti89_ub"]])
+    average = hl.predictions(clinics, hl.datagrid(clinics, arm=["control", "new", "old"]), clusters="average")
+    np.testing.assert_allclose(ax.get_lines()[-2].get_ydata(), average["mean"])
+    for bars, table in zip(ax.collections, (average, typical), strict=True):
+        np.testing.assert_allclose(np.asarray(bars.get_segments())[:, :, 1], table[["eti89_lb", "eti89_ub"]])
 
 
 def test_numbers_used_as_levels_are_drawn_as_levels(make_fit):
@@ -70,7 +76,7 @@ def test_a_panel_for_each_level(clinics):
 
 def test_other_factors_have_no_effect(crossed):
     (ax,) = hl.plots.curves(crossed, "dose", group="reader", at={"arm": "new"})
-    assert len(ax.get_lines()) == 4 + 1
+    assert len(ax.get_lines()) == 4 + 2
     draws = crossed.posterior.stack(sample=("chain", "draw"))
     labels = crossed.model.design.fixed_effects
     dose = ax.get_lines()[1].get_xdata()[7]
@@ -88,24 +94,24 @@ def test_clusters_of_two_columns_nested_in_another_factor(make_fit):
     rows["y"] = rng.integers(0, 2, 120)
     fit = make_fit("y ~ x + (1 | school/room)", rows)
     (ax,) = hl.plots.curves(fit, "x", group="school:room")
-    assert len(ax.get_lines()) == 6 + 1
+    assert len(ax.get_lines()) == 6 + 2
     (ax,) = hl.plots.curves(fit, "x", group="school")
-    assert len(ax.get_lines()) == 3 + 1
+    assert len(ax.get_lines()) == 3 + 2
 
 
 def test_counts_out_of_trials(herds):
     (ax,) = hl.plots.curves(herds, "period")
     assert ax.get_ylabel() == "Probability per trial: sick of size"
-    assert len(ax.get_lines()) == 15 + 1
+    assert len(ax.get_lines()) == 15 + 2
 
 
 def test_three_thousand_clusters_become_ribbons(crowd):
     (ax,) = hl.plots.curves(crowd, "dose")
-    assert len(ax.get_lines()) == 1
-    assert len(ax.collections) == 3
+    assert len(ax.get_lines()) == 2
+    assert len(ax.collections) == 4
     assert "middle 50% and 90% of 3,000 clusters of clinic" in ax.figure.legends[0].get_texts()[1].get_text()
     (ax,) = hl.plots.curves(crowd, "arm")
-    assert len(ax.get_lines()) == 1
+    assert len(ax.get_lines()) == 2
 
 
 def test_draws_on_given_axes(clinics):
@@ -136,8 +142,27 @@ def test_bad_arguments_are_named(clinics, arguments, message):
         hl.plots.curves(clinics, **arguments)
 
 
-def test_needs_clusters_and_axes_for_each_panel(clinics, make_fit):
+def test_without_clusters_there_is_one_curve(clinics, make_fit):
+    fit = make_fit("healed ~ dose + arm", clinics.model.design.table.frame)
+    (ax,) = hl.plots.curves(fit, "dose", at={"arm": "new"})
+    (line,) = ax.get_lines()
+    expected = hl.predictions(fit, hl.datagrid(fit, dose=line.get_xdata(), arm="new"))
+    np.testing.assert_allclose(line.get_ydata(), expected["mean"])
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["probability, 89% interval"]
+    assert "cluster" not in hl.plots.text_alternative(ax)
+    (ax,) = hl.plots.curves(fit, "arm")
+    assert len(ax.get_lines()) == 1
+
+
+def test_the_population_is_of_all_factors(crossed):
+    axes = hl.plots.curves(crossed, "dose", group="reader", at={"arm": "new"})
+    labels = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
+    assert "population average (all factors), 89% interval" in labels
+    assert "on average over clusters" in hl.plots.text_alternative(axes)
+
+
+def test_needs_axes_for_each_panel_and_a_factor_of_the_model(clinics, make_fit):
     with pytest.raises(hl.errors.FitError, match="needs 3 axes \\(one for each value of 'arm'\\); got 1"):
         hl.plots.curves(clinics, "dose", by="arm", axes=plt.subplots()[1])
     with pytest.raises(hl.errors.FitError, match="no random effects"):
-        hl.plots.curves(make_fit("healed ~ dose", clinics.model.design.table.frame), "dose")
+        hl.plots.curves(make_fit("healed ~ dose", clinics.model.design.table.frame), "dose", group="clinic")

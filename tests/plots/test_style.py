@@ -17,6 +17,8 @@ from hierlogit.fit import Fit
 PICTURES: list[Callable[[Fit], object]] = [
     hl.plots.caterpillar,
     lambda fit: hl.plots.curves(fit, "dose"),
+    hl.plots.shrinkage,
+    lambda fit: hl.plots.prior_predictive(fit, draws=50, seed=1),
     hl.plots.forest,
     lambda fit: hl.plots.cluster_check(fit, seed=1),
 ]

@@ -1,0 +1,198 @@
+"""Raw against estimated probabilities of clusters: how far each has gone towards the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import FitError
+from ..fit import Fit
+from ..model import Model
+from ..partial_pooling import Pooling, pooling
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    MAX_NAMED,
+    VERMILLION,
+    AxesArray,
+    counted,
+    describe,
+    given_axes,
+    house_style,
+    new_axes,
+    probability_label,
+    proportion_label,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Area of the largest cluster's point, the least area of any, and both where clusters are too many to be named.
+LARGEST, SMALLEST = 160.0, 7.0
+LARGEST_IN_CROWD, SMALLEST_IN_CROWD = 40.0, 2.0
+#: Space around the points, as a share of the range they take.
+ROOM = 0.05
+
+
+def shrinkage(found: Pooling | Fit | Model, group: str | None = None, *, axes: Any = None) -> AxesArray:
+    """Draw the raw proportion of events of every cluster against its estimated probability.
+
+    A point on the diagonal would be no pooling, one at the height of the complete-pooling mark no difference between
+    clusters. The line from the diagonal to each point is what partial pooling has changed: long for small points, which
+    are clusters of few trials. Of more than 80 clusters the points alone are drawn.
+
+    Parameters
+    ----------
+    found : Pooling, Fit or Model
+        What `hierlogit.pooling` returned, or what it is to be called with.
+    group : str, optional
+        With a fit or a model: the grouping factor whose clusters are drawn; the first of the formula if not given.
+    axes : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (1,)
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor, or the result is of another one.
+
+    See Also
+    --------
+    hierlogit.pooling : The numbers it draws.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.plots.shrinkage(fit)  # doctest: +SKIP
+    """
+    result = found if isinstance(found, Pooling) else pooling(found, group=group)
+    if group not in (None, result.group):
+        raise FitError(f"group='{group}': what is given is the pooling of '{result.group}'. Leave group out.")
+    with house_style():
+        drawn = new_axes(1, width=5.6, height=5.6) if axes is None else given_axes(axes, 1, "one panel")
+        (ax,) = drawn
+        limits = _limits(result)
+        _references(ax, result, limits)
+        _clusters(ax, result)
+        ax.set_xlim(limits)
+        ax.set_ylim(limits)
+        ax.set_aspect("equal")
+        ax.set_xlabel(f"{proportion_label(result.partial)}, raw")
+        ax.set_ylabel(f"{probability_label(result.partial)}, estimated")
+        _legend(ax, result, new=axes is None)
+        _describe(ax, result)
+    return drawn
+
+
+def _limits(result: Pooling) -> tuple[float, float]:
+    values = result.table[["raw", "complete", "partial"]].to_numpy()
+    low, high = float(values.min()), float(values.max())
+    room = ROOM * (high - low)
+    return low - room, high + room
+
+
+def _references(ax: Axes, result: Pooling, limits: tuple[float, float]) -> None:
+    """The diagonal, and complete pooling: a line where it is one number, else a mark for each cluster."""
+    ax.plot(limits, limits, color=GREY, linewidth=1.0, zorder=0.5)
+    complete, crowded = result.table["complete"], len(result.table) > MAX_NAMED
+    if _one_number(result):
+        ax.axhline(complete.iloc[0], color=VERMILLION, linewidth=1.2, linestyle=(0, (5, 3)), zorder=0.6)
+        return
+    ax.scatter(
+        result.table["raw"],
+        complete,
+        marker="_",
+        s=12 if crowded else 30,
+        color=VERMILLION,
+        linewidths=0.6 if crowded else 1.1,
+        alpha=0.25 if crowded else 1.0,
+        zorder=2.5,
+    )
+
+
+def _one_number(result: Pooling) -> bool:
+    return bool(np.ptp(result.table["complete"]) < 1e-9)
+
+
+def _clusters(ax: Axes, result: Pooling) -> None:
+    table = result.table.sort_values("trials", ascending=False)  # small points on top of large ones
+    crowded = len(table) > MAX_NAMED
+    raw, partial = table["raw"].to_numpy(), table["partial"].to_numpy()
+    if not crowded:
+        ax.vlines(raw, np.minimum(raw, partial), np.maximum(raw, partial), colors=GREY, linewidth=0.7, zorder=1)
+    ax.scatter(
+        raw,
+        partial,
+        s=list(areas(table["trials"].to_numpy(dtype=np.float64), crowded)),
+        color=BLUE,
+        alpha=0.3 if crowded else 0.7,
+        edgecolors="white",
+        linewidths=0.0 if crowded else 0.5,
+        zorder=3,
+    )
+
+
+def areas(trials: FloatArray, crowded: bool) -> FloatArray:
+    """Areas of points in proportion to the clusters' trials, the smallest large enough to be seen."""
+    largest, smallest = (LARGEST_IN_CROWD, SMALLEST_IN_CROWD) if crowded else (LARGEST, SMALLEST)
+    return np.maximum(largest * trials / trials.max(), smallest)
+
+
+def _legend(ax: Axes, result: Pooling, *, new: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    table, crowded = result.table, len(result.table) > MAX_NAMED
+    if _one_number(result):
+        complete: Any = Line2D([], [], color=VERMILLION, linewidth=1.2, linestyle=(0, (5, 3)))
+    else:
+        complete = Line2D([], [], color=VERMILLION, linestyle="none", marker="_", markersize=6)
+    handles = [Line2D([], [], color=GREY, linewidth=1.0), complete]
+    value = f": {table['complete'].iloc[0]:.2f}" if _one_number(result) else ", by cluster"
+    labels = ["no pooling", f"complete pooling{value}"]
+    unit = "trial" if result.partial.model.design.outcome.binomial else "row"
+    sizes = np.unique(np.round(np.quantile(table["trials"], [0, 0.5, 1])))
+    scaled = areas(np.append(sizes, float(table["trials"].max())), crowded)[: len(sizes)]
+    for size, area in zip(sizes, scaled, strict=True):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=BLUE,
+                linestyle="none",
+                marker="o",
+                markersize=float(np.sqrt(area)),
+                alpha=0.7,
+                markeredgewidth=0,
+            )
+        )
+        labels.append(f"{size:,.0f} {unit}{'' if size == 1 else 's'}")
+    options: dict[str, Any] = {"title": counted(len(table), result.group), "alignment": "left", "handlelength": 1.6}
+    if new:
+        ax.figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.2, **options)
+    else:
+        ax.legend(handles, labels, loc="best", **options)
+
+
+def _describe(ax: Axes, result: Pooling) -> None:
+    table = result.table
+    moved = (table["partial"] - table["raw"]).abs()
+    place = int(moved.to_numpy().argmax())
+    farthest, row = table.index[place], table.iloc[place]
+    middle = table["shrinkage"].median()
+    said = f"; in the middle of the clusters that is {middle:.0%} of the way to complete pooling" if middle > 0 else ""
+    describe(
+        ax,
+        f"{proportion_label(result.partial)} in {counted(len(table), result.group)}, from {table['raw'].min():.2f} to "
+        f"{table['raw'].max():.2f}, against the estimated probabilities, from {table['partial'].min():.2f} to "
+        f"{table['partial'].max():.2f}{said}. The farthest moved is {farthest}, with {row['events']:,.0f} events in "
+        f"{row['trials']:,.0f} trials, from {row['raw']:.2f} to {row['partial']:.2f}.",
+    )
+    ax.tick_params(colors=GREY, labelcolor=INK)

@@ -1,0 +1,281 @@
+"""Columns of a design → how they are written with the columns of the table, where that can be read.
+
+What a label says is only a guess: an expression counts if it gives the column's own values. Splines, contrasts other
+than those against a reference level and functions of the user's have none.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..transforms import formula_namespace
+
+FloatArray = npt.NDArray[np.float64]
+
+#: The indicator of a level of a column that the formula reads as levels: ``C(week)[2]``.
+_LEVEL_OF_CALL = re.compile(r"[CT]\((?P<name>[^(),]+)(?:,.*)?\)\[(?P<level>.*)\]", re.DOTALL)
+#: Functions that are NumPy's own.
+_MATHEMATICS = frozenset(
+    name for name, value in formula_namespace().items() if callable(value) and value is getattr(np, name, None)
+)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a product that makes a column.
+
+    Attributes
+    ----------
+    text : str
+        As the label has it: ``age``, ``urban[Y]``, ``I(age ** 2)``.
+    column : str or None
+        The table's column, where it is one as it stands or the indicator of a level of it.
+    level : str or None
+        That level.
+    code : str or None
+        Expression with the table as ``data``; None if it cannot be written.
+    """
+
+    text: str
+    column: str | None
+    level: str | None
+    code: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a column of a design comes from.
+
+    Attributes
+    ----------
+    label : str
+    factors : tuple of Factor
+        Their product is the column.
+    code : str or None
+        Expression with the table as ``data`` that gives the column; None if there is none.
+    """
+
+    label: str
+    factors: tuple[Factor, ...]
+    code: str | None
+
+
+def plain_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows as a file of comma-separated values gives them back: numbers, True/False and text.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `hierlogit.table.training_table` leaves it.
+    """
+    return pd.DataFrame({name: _plain(frame[name]) for name in frame})
+
+
+def _plain(values: pd.Series[Any]) -> npt.NDArray[Any]:
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values.to_numpy()
+    levels = values.cat.categories
+    if all(isinstance(level, (int, float, np.number)) for level in levels):
+        return np.asarray(values)
+    return np.array([str(value) for value in values], dtype=object)
+
+
+def sources(labels: Sequence[str], columns: FloatArray, table: pd.DataFrame) -> tuple[Source, ...]:
+    """How each column of a matrix is written.
+
+    Parameters
+    ----------
+    labels : sequence of str, length p
+    columns : ndarray, shape (n, p)
+    table : pandas.DataFrame
+        As `plain_table` makes it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"x": [1.0, 2.0, 3.0], "f": ["a", "b", "b"]})
+    >>> X = np.array([[1.0, 0, 0], [4.0, 1, 2], [9.0, 1, 3]])
+    >>> [source.code for source in sources(["I(x ** 2)", "f[b]", "x:f[b]"], X, table)]
+    ['data["x"] ** 2', 'data["f"] == "b"', 'data["x"] * (data["f"] == "b")']
+    """
+    return tuple(_source(label, values, table) for label, values in zip(labels, columns.T, strict=True))
+
+
+def _source(label: str, values: FloatArray, table: pd.DataFrame) -> Source:
+    whole = _factor(label, table)
+    parts = (whole,) if whole.code else tuple(_factor(text, table) for text in split_product(label))
+    codes = [part.code for part in parts]
+    if None in codes:
+        return Source(label, parts, None)
+    written = [str(code) for code in codes]
+    code = written[0] if len(written) == 1 else " * ".join(_bracketed(text) for text in written)
+    return Source(label, parts, code if gives(code, values, table) else None)
+
+
+def gives(code: str, values: npt.NDArray[Any], table: pd.DataFrame) -> bool:
+    """Whether an expression gives these values, shape (n,), with the table as ``data``."""
+    try:
+        with np.errstate(all="ignore"):
+            # The text is this module's own: names of columns, numbers, and functions of NumPy.
+            found = eval(code, {"__builtins__": {}, "np": np, "data": table})
+            numbers = np.broadcast_to(np.asarray(found, dtype=np.float64), values.shape)
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        return False
+    size = float(np.abs(values).max(initial=0.0))
+    return bool(np.all(np.abs(numbers - values) <= 1e-12 * size))
+
+
+def split_product(label: str) -> list[str]:
+    """Split an interaction's label at the colons that stand outside of brackets.
+
+    Examples
+    --------
+    >>> split_product("bs(x, df=4)[0]:f[a:b]:w")
+    ['bs(x, df=4)[0]', 'f[a:b]', 'w']
+    """
+    parts, depth = [""], 0
+    for letter in label:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == ":" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _factor(text: str, table: pd.DataFrame) -> Factor:
+    if text in table:
+        return Factor(text, text, None, column_code(text))
+    name, level = _indicated(text, table)
+    if name is None:
+        return Factor(text, None, None, written_call(text, table))
+    value = literal_of(level, table[name])
+    return Factor(text, name, level, None if value is None else f"{column_code(name)} == {value}")
+
+
+def _indicated(text: str, table: pd.DataFrame) -> tuple[str | None, str]:
+    """The column and the level whose indicator a label names."""
+    for name in table.columns:
+        if text.startswith(f"{name}[") and text.endswith("]"):
+            return str(name), text[len(name) + 1 : -1]
+    found = _LEVEL_OF_CALL.fullmatch(text)
+    if found is not None and found["name"].strip() in table:
+        return found["name"].strip(), found["level"]
+    return None, ""
+
+
+def column_code(name: str) -> str:
+    """The table's column in a program."""
+    return f"data[{quoted(name)}]"
+
+
+def quoted(text: str) -> str:
+    """Text as a program writes it, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def literal_of(level: str, values: pd.Series[Any]) -> str | None:
+    """A value of a column as a program writes it, from its text; None if no row has it."""
+    for value in values.unique().tolist():
+        if str(value) == level or (isinstance(value, float) and f"{value:g}" == level):
+            return literal(value)
+    return None
+
+
+def literal(value: Any) -> str:
+    """A value as a program writes it."""
+    if isinstance(value, str):
+        return quoted(value)
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return repr(int(value) if whole else value)
+
+
+def written_call(text: str, table: pd.DataFrame) -> str | None:
+    """A function of the table's columns as NumPy and pandas compute it; None if it is none they know.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"x": [1.0, 2.0], "g": ["a", "b"]})
+    >>> written_call("log(x / 2)", table), written_call("bs(x, df=4)", table)
+    ('np.log(data["x"] / 2)', None)
+    """
+    try:
+        tree = ast.parse(text, mode="eval")
+        writer = _Writer(set(table.columns))
+        body = writer.visit(tree.body)
+    except (SyntaxError, _CannotBeWrittenError):
+        return None
+    code = ast.unparse(body)
+    for name, written in writer.written.items():
+        code = code.replace(name, written)
+    return code
+
+
+class _CannotBeWrittenError(Exception):
+    """A part of an expression that a program without this package has no words for."""
+
+
+class _Writer(ast.NodeTransformer):
+    """Puts the table's columns and NumPy's functions in the places of a formula's names."""
+
+    _plain = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.operator, ast.unaryop, ast.cmpop, ast.Load)
+
+    def __init__(self, columns: set[str]) -> None:
+        self._columns = columns
+        #: What stands for each placeholder of the tree; these are names, so that precedence is the tree's own.
+        self.written: dict[str, str] = {}
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if not isinstance(node, self._plain):
+            raise _CannotBeWrittenError
+        return super().generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id not in self._columns:
+            raise _CannotBeWrittenError
+        return self._placeholder(column_code(node.id))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = ast.unparse(node.func)
+        plain = name.removeprefix("np.")
+        if node.keywords:
+            raise _CannotBeWrittenError
+        if name == "I" and len(node.args) == 1:
+            return self.visit(node.args[0])  # type: ignore[no-any-return]
+        if plain in _MATHEMATICS and len(node.args) == 1:
+            return ast.Call(ast.Name(f"np.{plain}"), [self.visit(node.args[0])], [])
+        if name in _STATEFUL and all(isinstance(one, ast.Name) and one.id in self._columns for one in node.args):
+            names = [column_code(one.id) for one in node.args if isinstance(one, ast.Name)]
+            pattern, arguments = _STATEFUL[name]
+            if len(names) == arguments:
+                return self._placeholder(pattern.format(*names))
+        raise _CannotBeWrittenError
+
+    def _placeholder(self, code: str) -> ast.Name:
+        name = f"__written_{len(self.written)}__"
+        self.written[name] = code
+        return ast.Name(name)
+
+
+#: Functions that learn from the rows they are given, written for these rows; and how many columns they take.
+_STATEFUL: Mapping[str, tuple[str, int]] = {
+    "center": ("({0} - {0}.mean())", 1),
+    "scale": ("(({0} - {0}.mean()) / {0}.std(ddof=0))", 1),
+    "standardize": ("(({0} - {0}.mean()) / {0}.std(ddof=0))", 1),
+    "between": ('{0}.groupby({1}).transform("mean")', 2),
+    "within": ('({0} - {0}.groupby({1}).transform("mean"))', 2),
+}
+
+
+def _bracketed(code: str) -> str:
+    """In round brackets where it is more than a column, a call, or in brackets already."""
+    simple = re.fullmatch(r'data\["(?:[^"\\]|\\.)*"\]', code) or re.fullmatch(r"np\.\w+\([^()]*\)", code)
+    return code if simple else f"({code})"

@@ -1,0 +1,63 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import hierlogit as hl
+from hierlogit.plots import cluster_shrinkage
+
+
+@pytest.fixture(scope="module")
+def districts():
+    return hl.pooling(hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception")))
+
+
+def test_a_point_for_each_cluster_and_how_far_it_was_drawn(districts):
+    (ax,) = hl.plots.shrinkage(districts)
+    moves, points = ax.collections
+    table = districts.table.sort_values("trials", ascending=False)
+    np.testing.assert_allclose(points.get_offsets(), table[["raw", "partial"]])
+    sizes = points.get_sizes()
+    assert sizes[0] == cluster_shrinkage.LARGEST
+    np.testing.assert_allclose(sizes[3] / sizes[0], table["trials"].iloc[3] / table["trials"].iloc[0])
+    ends = np.sort([segment[:, 1] for segment in moves.get_segments()], axis=1)
+    np.testing.assert_allclose(ends, np.sort(table[["raw", "partial"]].to_numpy(), axis=1))
+    diagonal, complete = ax.get_lines()
+    np.testing.assert_allclose(diagonal.get_xdata(), diagonal.get_ydata())
+    np.testing.assert_allclose(complete.get_ydata(), districts.overall)
+    assert ax.get_xlim() == ax.get_ylim()
+    texts = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert texts == ["no pooling", "complete pooling: 0.39", "2 rows", "26 rows", "118 rows"]
+
+
+def test_words_name_the_cluster_that_moved_farthest(districts):
+    axes = hl.plots.shrinkage(districts)
+    assert "The farthest moved is 3, with 2 events in 2 trials, from 1.00 to 0.44." in hl.plots.text_alternative(axes)
+
+
+def test_with_predictors_complete_pooling_has_a_mark_for_each_cluster(clinics):
+    (ax,) = hl.plots.shrinkage(clinics)
+    found = hl.pooling(clinics)
+    marks = ax.collections[0].get_offsets()
+    np.testing.assert_allclose(marks, found.table[["raw", "complete"]])
+    assert ax.figure.legends[0].get_texts()[1].get_text() == "complete pooling, by cluster"
+
+
+def test_three_thousand_clusters_are_points_only(crowd):
+    (ax,) = hl.plots.shrinkage(hl.pooling(crowd, draws=20))
+    marks, points = ax.collections
+    assert len(marks.get_offsets()) == len(points.get_offsets()) == 3000
+    assert points.get_sizes().max() <= cluster_shrinkage.LARGEST_IN_CROWD
+
+
+def test_counts_say_trials(herds):
+    (ax,) = hl.plots.shrinkage(herds)
+    assert ax.figure.legends[0].get_texts()[-1].get_text().endswith("trials")
+
+
+def test_given_axes_and_factors(crossed):
+    _, ax = plt.subplots()
+    (drawn,) = hl.plots.shrinkage(crossed, "reader", axes=ax)
+    assert drawn is ax
+    assert ax.get_legend().get_title().get_text() == "4 clusters of reader"
+    with pytest.raises(hl.errors.FitError, match="is the pooling of 'reader'"):
+        hl.plots.shrinkage(hl.pooling(crossed, group="reader"), "clinic")
