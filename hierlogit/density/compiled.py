@@ -6,9 +6,12 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba import cfunc, njit
 from numba.core import event
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 
 #: Floating-point liberties that let sums be reordered, so that they use vector instructions; infinities and NaN keep
@@ -42,16 +45,55 @@ class _Notice(event.Listener):  # type: ignore[misc]
 event.register("numba:compile", _Notice())
 
 
+class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
+    """Machine code of a function with copies of all it calls, which no other code takes the place of.
+
+    Numba leaves it to the linker whether a function calls its own copy of another or one that is in memory already.
+    The copies were optimised apart, so that with sums in any order their results differ in the last digit: a process
+    that has just compiled would get other draws from a seed than one that reads the same functions from disk.
+    """
+
+    def _finalize_final_module(self) -> None:
+        # Functions that call this one take their copies from the module as it is now.
+        self._shared_module = self._final_module.clone()
+        for function in self._shared_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.external:
+                function.linkage = Linkage.linkonce_odr
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._finalize_final_module()
+
+
+class _Pipeline(Compiler):  # type: ignore[misc]
+    """Numba's compiler, with such libraries."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        if state.library is None:
+            state.library = _SelfContained(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+        return super().define_pipelines()
+
+
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _Pipeline,
+}
+
+
 def kernel[F: Callable[..., Any]](function: F) -> F:
     """Compile a function of arrays and numbers; sums may be taken in any order."""
-    compiled: F = njit(cache=True, error_model="numpy", fastmath=LIBERTIES, no_cfunc_wrapper=True)(function)
+    compiled: F = njit(fastmath=LIBERTIES, **_OPTIONS)(function)
     return compiled
 
 
 def exact_kernel[F: Callable[..., Any]](function: F) -> F:
     """Compile a function whose operations happen in the order they are written in."""
     # Not merely left out: a function that says nothing is compiled with the liberties of whichever calls it first.
-    compiled: F = njit(cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)(function)
+    compiled: F = njit(fastmath=False, **_OPTIONS)(function)
     return compiled
 
 
@@ -70,7 +112,9 @@ class CFunction:
 
     @cached_property
     def _compiled(self) -> Any:
-        return cfunc(self._signature, cache=True, error_model="numpy", fastmath=False)(self._function)
+        return cfunc(self._signature, fastmath=False, cache=True, error_model="numpy", pipeline_class=_Pipeline)(
+            self._function
+        )
 
     def compile(self) -> None:
         """Compile it, or read it from disk."""

@@ -213,3 +213,35 @@ def test_c_functions_are_on_disk_once_they_are_compiled() -> None:
 
     compile_all()
     assert are_compiled()
+
+
+# ---- machine code ------------------------------------------------------------------------------------------------
+
+#: Newton's step of a Laplace approximation: one compiled function called from here and from within another one.
+STEP = """
+import numpy as np
+import hierlogit as hl
+from hierlogit.density.blocks import joint_log_density
+from hierlogit.density.marginal import LaplaceLikelihood, ascend
+
+rng = np.random.default_rng(2)
+rows = {"y": rng.integers(0, 2, 240), "g": np.repeat(np.arange(12), 20)}
+likelihood = LaplaceLikelihood(hl.Model("y ~ 1 + (1 | g)", rows).arrangement)
+layout, work = likelihood.arrangement.layout, likelihood.work
+eta, roots, parts = np.full(240, 0.3), np.array([0.9]), np.array([0])
+joint_log_density(layout, work, roots, eta, parts)
+work.step[:] = rng.normal(size=len(work.step))
+ascend(layout, work, roots, eta, parts)
+print(work.weight.tobytes().hex())
+"""
+
+
+def test_what_has_just_been_compiled_computes_as_what_is_read_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To the last bit: a sampler makes other draws of any difference.
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    command = [sys.executable, "-c", STEP]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert list(tmp_path.rglob("*.nbc"))
+    assert first == second
