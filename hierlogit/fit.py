@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -279,12 +279,20 @@ def parameter_draws(model: Model, posterior: xr.Dataset) -> xr.DataArray:
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python, this package and others that are installed."""
     import platform
-    from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}
     for package in ("hierlogit", "numpy", "xarray", *packages):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        installed = _installed_version(package)
+        if installed is not None:
+            found[package] = installed
     return found
+
+
+@cache
+def _installed_version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

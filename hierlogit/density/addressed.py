@@ -8,7 +8,7 @@ gets the address of a table with the address and the length of each array, and r
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,9 @@ register_model(Addressed)(models.OpaqueModel)
 class _Table:
     """What makes a named tuple of arrays one that compiled functions take."""
 
+    #: Name and dtype of each array.
+    dtypes: ClassVar[tuple[tuple[str, str], ...]]
+
     @cached_property
     def table(self) -> IntArray:
         """Address and length of each array, one after the other.
@@ -68,8 +71,7 @@ class _Table:
         TypeError
             If an array is not contiguous or has another dtype than its field: compiled code would misread it.
         """
-        fields = _dtypes(type(self))
-        for (name, dtype), array in zip(fields, self, strict=True):  # type: ignore[call-overload]
+        for (name, dtype), array in zip(self.dtypes, self, strict=True):  # type: ignore[call-overload]
             if array.dtype != dtype or not array.flags.forc:
                 raise TypeError(f"{type(self).__name__}.{name} must be a contiguous array of {dtype}.")
         return np.array([[one.ctypes.data, one.size] for one in self], dtype=np.int64).ravel()  # type: ignore[attr-defined]
@@ -92,16 +94,17 @@ def by_address[T](arrays: type[T]) -> type[T]:
     """
     names = {"__module__": arrays.__module__, "__qualname__": arrays.__qualname__, "__doc__": arrays.__doc__}
     made: type[T] = type(arrays.__name__, (_Table, arrays), names)
-    kind = Addressed(made.__name__, tuple(_dtypes(made)))
+    made.dtypes = _dtypes(made)  # type: ignore[attr-defined]
+    kind = Addressed(made.__name__, made.dtypes)  # type: ignore[attr-defined]
     typeof_impl.register(made)(lambda _value, _context: kind)
     made.compiled_type = kind  # type: ignore[attr-defined]
     return made
 
 
-def _dtypes(arrays: type) -> list[tuple[str, str]]:
+def _dtypes(arrays: type) -> tuple[tuple[str, str], ...]:
     """Name of each field with the name of the dtype in its annotation."""
     hints = get_type_hints(arrays)
-    return [(name, _dtype(hints[name])) for name in arrays._fields]  # type: ignore[attr-defined]
+    return tuple((name, _dtype(hints[name])) for name in arrays._fields)  # type: ignore[attr-defined]
 
 
 def _dtype(hint: Any) -> str:

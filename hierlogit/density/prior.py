@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..model import Model
-from ..priors import Decov, ScalePrior
+from ..priors import CoefficientPrior, Decov, ScalePrior
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,8 +44,7 @@ def log_prior(model: Model, posterior: xr.Dataset) -> xr.Dataset:
                 densities[f"sd_{name}[{k}]"] = xr.DataArray(values, dims=("chain", "draw"))
         separate = [i for i, prior in enumerate(priors) if not isinstance(prior, Decov)]
         if separate:
-            parts = [xr.apply_ufunc(priors[i].logpdf, sd.isel({dim: i})) for i in separate]
-            densities[f"sd_{name}"] = xr.concat(parts, dim).transpose("chain", "draw", dim)
+            densities[f"sd_{name}"] = _each(sd.isel({dim: separate}), dim, [priors[i] for i in separate])
         if group.name in model.priors.cor:
             densities[f"cor_{name}"] = _correlations(model, group.name, posterior[f"cor_{name}"].to_numpy())
     return xr.Dataset(densities, coords={"chain": posterior["chain"], "draw": posterior["draw"]})
@@ -53,16 +52,19 @@ def log_prior(model: Model, posterior: xr.Dataset) -> xr.Dataset:
 
 def _fixed(model: Model, beta: xr.DataArray) -> xr.DataArray:
     design = model.design
-    shifted = beta.copy()
+    shifted = beta.transpose("chain", "draw", "fixed_effect").copy()
     if design.has_intercept:
-        means = xr.DataArray(design.X.mean(axis=0), dims="fixed_effect", coords={"fixed_effect": beta["fixed_effect"]})
-        shifted.loc[{"fixed_effect": "Intercept"}] = (beta * means).sum("fixed_effect")
-    parts = [
-        xr.apply_ufunc(model.priors.fixed[label].logpdf, shifted.sel(fixed_effect=label))
-        for label in design.fixed_effects
-    ]
-    together: xr.DataArray = xr.concat(parts, "fixed_effect").transpose("chain", "draw", "fixed_effect")
-    return together
+        at = design.fixed_effects.index("Intercept")
+        shifted[..., at] = shifted.to_numpy() @ design.X.mean(axis=0)
+    return _each(shifted, "fixed_effect", [model.priors.fixed[label] for label in design.fixed_effects])
+
+
+def _each(values: xr.DataArray, dim: str, priors: Sequence[CoefficientPrior] | Sequence[ScalePrior]) -> xr.DataArray:
+    """Log density of each column along `dim` under its own prior, dims (chain, draw, `dim`)."""
+    columns = values.transpose("chain", "draw", dim)
+    numbers = columns.to_numpy()
+    densities = [prior.logpdf(numbers[..., k]) for k, prior in enumerate(priors)]
+    return columns.copy(data=np.stack(densities, axis=-1))
 
 
 def _correlations(model: Model, name: str, cor: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> xr.DataArray:
