@@ -5,6 +5,7 @@
 #   make test-slow   only the slow tests
 #   make calibration whether draws are calibrated: hundreds of simulated studies, a quarter of an hour
 #   make docs        the documentation, in docs/_build/html
+#   make case-studies  the notebooks of case_studies/, executed in place
 #   make test-jax    the tests that need JAX, in an environment of their own
 #   make clean       remove the environments and all caches
 # The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
@@ -32,7 +33,7 @@ define create
 fi; rm -f $(1)/.installed $(1)/.installed-dev $(1)/.installed-docs; pwd -P > $(1)/.created
 endef
 
-.PHONY: help demo test test-slow calibration docs test-jax lint clean FORCE
+.PHONY: help demo test test-slow calibration docs case-studies test-jax lint clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -57,6 +58,11 @@ docs: .venv/.installed-docs
 	.venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
+# No network is used, and no configuration of the user's.
+case-studies: export JUPYTER_PLATFORM_DIRS = 1
+case-studies: .venv/.installed-docs
+	.venv/bin/python tools/case_studies.py
+
 test-jax: .venv-jax/.installed-dev
 	.venv-jax/bin/python $(PYTEST) -m jax
 
@@ -67,7 +73,7 @@ lint: .venv/.installed-dev
 	.venv/bin/lint-imports
 
 clean:
-	rm -rf .venv .venv-jax build dist docs/_build docs/reference/generated .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-jax build dist docs/_build docs/reference/generated docs/case_studies/*.ipynb .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find hierlogit tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created: $(if $(call sound,.venv),,FORCE)

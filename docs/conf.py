@@ -1,6 +1,8 @@
 """Sphinx settings of the documentation."""
 
+import shutil
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "hierlogit"
 author = "hierlogit developers"
@@ -24,6 +26,10 @@ myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 # Notebooks are executed by `make case-studies` and committed with their outputs.
 nb_execution_mode = "off"
+
+# Sphinx reads what is below its own folder.
+for notebook in Path(__file__).parents[1].joinpath("case_studies").glob("*.ipynb"):
+    shutil.copy(notebook, Path(__file__).parent / "case_studies")
 
 autosummary_generate = True
 # Names that differ in their capitals only would share a file where file systems take them for the same.
