@@ -235,9 +235,10 @@ class Clusters:
         groups, frame = model.design.groups, model.design.table.frame
         if by is None:
             if len(groups) != 1:
+                names = dict.fromkeys([*(block.name for block in groups), *frame.columns])
                 raise FitError(
                     f"the model has {len(groups)} grouping factors; say whose clusters to leave out, "
-                    f"by= one of {listed([*(block.name for block in groups), *frame.columns])}."
+                    f"by= one of {listed(list(names))}."
                 )
             by = groups[0].name
         for block in groups:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from html import escape
+from typing import Any, Protocol
 
 #: Seconds after which a person wants to know.
 PATIENCE = 2.0
+#: Seconds between two looks of a notebook at the work.
+PAUSE = 0.2
+
+
+class Bar(Protocol):
+    """A bar that is shown."""
+
+    def update(self, done: int) -> None:
+        """Show how many parts are done."""
+
+    def stop(self) -> None:
+        """Take it away."""
 
 
 def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -20,24 +35,104 @@ def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iter
     total : int, optional
         How many there are; their length if not given.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    watched = console.is_terminal or console.is_jupyter
+    make = _watched()
     started = time.perf_counter()
     size = len(parts) if total is None and isinstance(parts, Sized) else total
-    bar: Progress | None = None
+    bar: Bar | None = None
     try:
         for done, part in enumerate(parts):
-            if bar is None and watched and time.perf_counter() - started > PATIENCE:
-                columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-                bar = Progress(*columns, console=console, transient=True)
-                bar.start()
-                task = bar.add_task(what, total=size)
+            if bar is None and make is not None and time.perf_counter() - started > PATIENCE:
+                bar = make(what, size)
             if bar is not None:
-                bar.update(task, completed=done)
+                bar.update(done)
             yield part
     finally:
         if bar is not None:
             bar.stop()
+
+
+def _watched() -> Callable[[str, int | None], Bar] | None:
+    """What makes a bar where there is somebody to see it."""
+    from rich.console import Console
+
+    marimo = sys.modules.get("marimo")
+    if marimo is not None and marimo.running_in_notebook():
+        return MarimoBar
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return JupyterBar
+    return TerminalBar if console.is_terminal else None
+
+
+class TerminalBar:
+    """A bar on a terminal."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(what, total=total)
+
+    def update(self, done: int) -> None:
+        """Show how many parts are done."""
+        self._bar.update(self._task, completed=done)
+
+    def stop(self) -> None:
+        """Take it away."""
+        self._bar.stop()
+
+
+class JupyterBar:
+    """A bar in a Jupyter notebook, which needs no widgets."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        from IPython.display import display
+
+        self._what, self._total, self._shown = what, total, 0.0
+        self._handle: Any = display(self._drawn(0), raw=True, display_id=True)
+
+    def update(self, done: int) -> None:
+        """Show how many parts are done."""
+        now = time.perf_counter()
+        if now - self._shown > PAUSE:
+            self._shown = now
+            self._handle.update(self._drawn(done), raw=True)
+
+    def stop(self) -> None:
+        """Take it away."""
+        self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+    def _drawn(self, done: int) -> dict[str, str]:
+        size = "" if self._total is None else f' max="{self._total}" value="{done}"'
+        of = f"{done:,}" if self._total is None else f"{done:,} of {self._total:,}"
+        html = f"<label>{escape(self._what)} <progress{size}></progress> {of}</label>"
+        return {"text/html": html, "text/plain": f"{self._what}: {of}"}
+
+
+class MarimoBar:
+    """A bar in a marimo notebook."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        import marimo
+
+        self._done = 0
+        self._shown: Any = (
+            marimo.status.spinner(title=what, remove_on_exit=True)
+            if total is None
+            else marimo.status.progress_bar(title=what, total=total, remove_on_exit=True)
+        )
+        self._bar: Any = self._shown.__enter__()
+        self._counts = total is not None
+
+    def update(self, done: int) -> None:
+        """Show how many parts are done."""
+        if self._counts and done > self._done:
+            self._bar.update(increment=done - self._done)
+            self._done = done
+
+    def stop(self) -> None:
+        """Take it away."""
+        self._shown.__exit__(None, None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator
 from numbers import Integral
 
@@ -16,12 +17,14 @@ from .model import Model
 
 @contextlib.contextmanager
 def quiet(logger: str) -> Iterator[None]:
-    """Keep a library's notes off the screen for a while; its warnings stay."""
+    """Keep a library's notes off the screen for a while; its warnings stay, but for one on speed that is not needed."""
     log = logging.getLogger(logger)
     before = log.level
     log.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
+            yield
     finally:
         log.setLevel(before)
 

@@ -1,4 +1,4 @@
-"""The end of a search -> findings: what stands at a boundary, what the data do not determine, where Laplace is off."""
+"""The end of a search -> findings: what stands at a boundary, what the data do not determine, poor integration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..errors import EngineError
 from ..findings import Finding
 from ..table import listed
-from .integrator import integrator
+from .integrator import MOST_NODES, integrator
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ FAR = 5.0
 COST = 0.1
 #: An sd of the clusters' linear predictors that leaves hardly any probability between 0 and 1.
 LARGE_SD = 10.0
-#: How far quadrature may move an estimate of Laplace's method, in standard errors.
-LAPLACE_ERROR = 0.5
-#: Nodes for that comparison, by the number of effects of the first factor.
+#: How far finer quadrature may move an estimate, in standard errors.
+INTEGRATION_ERROR = 0.5
+#: Nodes that Laplace's method is compared with, by the number of effects of the first factor.
 CHECK_NODES = {1: 9, 2: 4, 3: 3}
 
 
@@ -42,8 +42,7 @@ def search_findings(found: Found, approach: Approach) -> tuple[Finding, ...]:
     findings += _flat_directions(problem, peak, approach)
     findings += _large_sds(problem, peak)
     findings += _boundary(problem, peak, approach)
-    if approach.nodes == 1:
-        findings += _laplace_error(found, approach)
+    findings += _integration_error(found, approach)
     # So that the work arrays hold the peak again.
     problem.evaluate(peak.point.psi)
     return tuple(findings)
@@ -177,31 +176,33 @@ def _large_sds(problem: Problem, peak: Peak) -> list[Finding]:
     ]
 
 
-def _laplace_error(found: Found, approach: Approach) -> list[Finding]:
-    """Compare with quadrature at the same parameters, where the random effects are of a kind that it can do."""
+def _integration_error(found: Found, approach: Approach) -> list[Finding]:
+    """Compare with finer quadrature at the same parameters, where the random effects are of a kind that it can do."""
     arrangement, design = found.laplace.arrangement, found.problem.model.design
-    nodes = CHECK_NODES.get(int(arrangement.layout.q[0]), 0)
+    if approach.nodes == 1:
+        nodes = CHECK_NODES.get(int(arrangement.layout.q[0]), 0)
+    else:
+        nodes = min(approach.nodes + approach.nodes // 2 + 1, MOST_NODES)
     try:
         finer = integrator(design, nodes)(arrangement)
     except EngineError:
         return []
     finer.work.u[:] = found.laplace.work.u
     there = Problem(found.problem.model, finer, penalised=approach.penalised).evaluate(found.peak.point.psi)
-    # One Newton step of quadrature from Laplace's maximum, with Laplace's curvature.
+    # One Newton step of the finer rule from the maximum, with the curvature there.
     step = np.nan_to_num(found.peak.covariance) @ there.gradient
     errors = np.sqrt(np.maximum(np.nan_to_num(np.diag(found.peak.covariance)), 0.0))
     moves = np.divide(np.abs(step), errors, out=np.zeros_like(step), where=errors > 0)
-    if moves.max(initial=0.0) < LAPLACE_ERROR:
+    if moves.max(initial=0.0) < INTEGRATION_ERROR:
         return []
     off = there.log_likelihood - found.peak.point.log_likelihood
-    better = "hl.MAP(nodes=25)" if approach.penalised else "hl.AGQ(nodes=25)"
-    return [
-        Finding(
-            "laplace",
-            "warning",
-            f"Laplace's approximation is poor here: quadrature with {nodes} nodes moves an estimate by about "
-            f"{moves.max():.1f} standard errors, and the log-likelihood at these parameters by {off:+.1f}. Clusters "
-            "with few rows and large effects cause this.",
-            f"Use {better} or NUTS.",
-        )
-    ]
+    evidence = (
+        f"quadrature with {nodes} nodes moves an estimate by about {moves.max():.1f} standard errors, and the "
+        f"log-likelihood at these parameters by {off:+.1f}. Clusters with few rows and large effects cause this."
+    )
+    engine = "hl.MAP" if approach.penalised else "hl.AGQ"
+    if approach.nodes == 1:
+        poor = f"Laplace's approximation is poor here: {evidence}"
+        return [Finding("laplace", "warning", poor, f"Use {engine}(nodes=25) or NUTS.")]
+    poor = f"{approach.nodes} quadrature nodes are too few here: {evidence}"
+    return [Finding("quadrature", "warning", poor, f"Use more, {engine}(nodes={nodes}), or NUTS.")]

@@ -173,6 +173,26 @@ def test_where_laplace_is_poor_is_said(name: str, poor: bool) -> None:
     assert fit.report.status == ("check" if poor else "converged")
 
 
+@pytest.mark.parametrize(("name", "nodes", "few"), [("toenail_ri", 5, True), ("toenail_ri", 25, False)])
+def test_too_few_nodes_are_said(name: str, nodes: int, few: bool) -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        fit = _model(name).fit(hl.AGQ(nodes=nodes))
+    assert [finding.code for finding in fit.report.findings] == (["quadrature"] if few else [])
+    assert any("5 quadrature nodes are too few here" in str(warning.message) for warning in heard) is few
+    assert fit.report.status == ("check" if few else "converged")
+    if few:
+        # What is said is so: with the nodes that it names an estimate is elsewhere by the half of an error or more.
+        assert "hl.AGQ(nodes=8)" in fit.report.findings[0].remedy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            finer = _model(name).fit(hl.AGQ(nodes=8))
+        assert fit.estimate is not None
+        assert finer.estimate is not None
+        errors = np.sqrt(np.diag(fit.estimate.covariance))[: len(fit.estimate.beta)]
+        assert (np.abs(finer.estimate.beta - fit.estimate.beta) / errors).max() > 0.25
+
+
 PROFILED = {
     "cbpp_ri": ("p(successes, size) ~ period + (1 | herd)", "cbpp"),
     "contraception_ri10": ("use ~ age10 + I(age10**2) + urban + livch + (1 | district)", "contraception"),

@@ -1,0 +1,123 @@
+"""Progress bars: after a while, where somebody watches, and gone when the work is done."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hierlogit import progress as module
+from hierlogit.progress import JupyterBar, MarimoBar, TerminalBar, progress
+
+
+class Recorded:
+    """A bar that remembers."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self.what, self.total, self.seen, self.stopped = what, total, [], False
+        made.append(self)
+
+    def update(self, done: int) -> None:
+        self.seen.append(done)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+made: list[Recorded] = []
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
+    made.clear()
+    monkeypatch.setattr(module, "_watched", lambda: Recorded)
+    return made
+
+
+def test_quick_work_shows_nothing(watched: list[Recorded]) -> None:
+    assert list(progress(range(5), "working")) == [0, 1, 2, 3, 4]
+    assert watched == []
+
+
+def test_long_work_shows_how_far_it_is(watched: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    assert list(progress(iter("abc"), "working", total=3)) == ["a", "b", "c"]
+    (bar,) = watched
+    assert (bar.what, bar.total, bar.seen, bar.stopped) == ("working", 3, [0, 1, 2], True)
+
+
+def test_a_bar_goes_away_when_work_is_interrupted(watched: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        for part in progress([1, 2, 3], "working"):
+            if part == 2:
+                raise KeyboardInterrupt
+    assert watched[0].stopped
+
+
+def test_nobody_watches_a_pipe() -> None:
+    assert module._watched() is None
+
+
+def test_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert module._watched() is TerminalBar
+    bar = TerminalBar("working", 4)
+    bar.update(3)
+    bar.stop()
+    assert "working" in capsys.readouterr().err
+
+
+def test_a_jupyter_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+
+    def update(content: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        shown.append(content)
+
+    def display(content: dict[str, str], *, raw: bool, display_id: bool) -> Any:
+        assert display_id
+        update(content, raw=raw)
+        return SimpleNamespace(update=update)
+
+    package, inside = ModuleType("IPython"), ModuleType("IPython.display")
+    inside.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", inside)
+    monkeypatch.setattr(module, "PAUSE", -1.0)
+    bar = JupyterBar("a < b", 4)
+    bar.update(3)
+    bar.stop()
+    assert shown[1] == {
+        "text/html": '<label>a &lt; b <progress max="4" value="3"></progress> 3 of 4</label>',
+        "text/plain": "a < b: 3 of 4",
+    }
+    assert shown[-1] == {"text/html": "", "text/plain": ""}
+
+
+def test_a_marimo_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Any] = []
+
+    class Shown:
+        def __init__(self, **options: Any) -> None:
+            steps.append(options)
+
+        def __enter__(self) -> Any:
+            return SimpleNamespace(update=lambda increment: steps.append(increment))
+
+        def __exit__(self, *_: object) -> None:
+            steps.append("gone")
+
+    marimo = ModuleType("marimo")
+    marimo.running_in_notebook = lambda: True  # type: ignore[attr-defined]
+    marimo.status = SimpleNamespace(progress_bar=Shown, spinner=Shown)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "marimo", marimo)
+    assert module._watched() is MarimoBar
+    bar = MarimoBar("working", 5)
+    bar.update(0)
+    bar.update(3)
+    bar.update(4)
+    bar.stop()
+    assert steps == [{"title": "working", "total": 5, "remove_on_exit": True}, 3, 1, "gone"]
