@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Status = Literal["converged", "check", "failed", "interrupted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EngineReport:
     """How an estimate came about.
 
@@ -63,7 +63,7 @@ class EngineReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         measures = ", ".join(f"{name} {value:.4g}" for name, value in self.measures.items())
         lines = [

@@ -117,9 +117,9 @@ class Model:
         return (Model.from_parts, (self.formula.text, self.design.table, self.priors, dict(self.namespace)))
 
     def with_priors(self, priors: Mapping[str, Any]) -> Model:
-        """The same formula and rows with other priors; those not named get their defaults again."""
+        """The same formula and rows with these priors in place of the model's; those not named stay as they are."""
         model = Model.__new__(Model)
-        model._set(self.formula, self.design, resolve_priors(self.design, priors), self.namespace)
+        model._set(self.formula, self.design, resolve_priors(self.design, priors, self.priors), self.namespace)
         return model
 
     def with_outcome(self, y: Any) -> Model:

@@ -82,8 +82,10 @@ def default_priors(design: Design) -> Priors:
     return Priors(fixed, sd, cor)
 
 
-def resolve_priors(design: Design, given: Mapping[str, Any] | None = None) -> Priors:
-    """Put the user's priors in place of the defaults.
+def resolve_priors(
+    design: Design, given: Mapping[str, Any] | None = None, instead_of: Priors | None = None
+) -> Priors:
+    """Put the user's priors in place of the defaults, or of others.
 
     Parameters
     ----------
@@ -93,6 +95,9 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None) -> Pr
         label or the term of a fixed effect (``"urban[Y]"``, ``"livch"``, or ``"beta[urban[Y]]"``), ``"sd_district"``,
         ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The more particular key wins.
         Where a column has the name of a class or of another parameter, its coefficient is ``"beta[...]"`` only.
+
+    instead_of : Priors, optional
+        What stays of the parameters that are not named; the defaults if not given.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None) -> Pr
         raise PriorError(
             f"priors must be a mapping of names to priors, {{'sd': HalfNormal(1)}}; got {type(given).__name__}."
         )
-    priors = default_priors(design)
+    priors = default_priors(design) if instead_of is None else instead_of
     fixed, sd, cor = dict(priors.fixed), dict(priors.sd), dict(priors.cor)
     keys = _keys(design)
     chosen = [(key, _target(key, keys), prior) for key, prior in (given or {}).items()]

@@ -77,8 +77,9 @@ def test_other_priors_make_another_model_of_the_same_design() -> None:
     other = model.with_priors({"sd": HalfNormal(1)})
     assert other.design is model.design
     assert other.priors.sd["g"] == (HalfNormal(1),)
-    assert other.priors.fixed == default_priors(model.design).fixed
+    assert other.priors.fixed == model.priors.fixed  # what is not named stays
     assert model.priors.fixed["x"] == Normal(0, 9)
+    assert model.priors.sd == default_priors(model.design).sd
 
 
 @pytest.mark.parametrize("copied", [lambda model: pickle.loads(pickle.dumps(model)), copy.deepcopy])
