@@ -46,6 +46,7 @@ from .predict import avg_predictions as avg_predictions
 from .predict import posterior_predictive as posterior_predictive
 from .predict import predictions as predictions
 from .reliability import calibration as calibration
+from .reporting.page import report as report
 from .row_residuals import residuals as residuals
 from .scale_priors import prior_from_icc as prior_from_icc
 from .scale_priors import prior_from_mor as prior_from_mor

@@ -40,7 +40,7 @@ COMPRESSED = {".gz", ".bz2", ".xz", ".zip"}
 
 app = typer.Typer(
     name="hierlogit",
-    help="Mixed-effects logistic regression: fit a model to a table and write tables and pictures of it.",
+    help="Mixed-effects logistic regression: fit a model to a table and write tables, pictures and a report of it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # labels such as urban[Y] are no markup
@@ -137,6 +137,47 @@ def fit(
         choice: Any = missing
         model = Model(formula, read_rows(data), missing=choice)
         _analyse(model, engine, output, overwrite=overwrite, ci_prob=ci_prob)
+
+
+@app.command()
+def report(
+    *,
+    fits: Annotated[list[Path], typer.Argument(help="Saved fits, such as hierlogit-fit/fit.nc; several are compared.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="What each fit is called, one for each; by default its folder or file.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of what is simulated for the page; the first fit's by default.")
+    ] = None,
+    ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a report of saved fits as one HTML page: data, model, estimates, pictures, checks."""
+    with plain_messages():
+        names = _names(fits, name)
+        if output.exists() and not overwrite:
+            raise CommandError(f"{output} is there already. Pass --overwrite to replace it, or another --output.")
+        import hierlogit as hl
+
+        held = {label: hl.load(path) for label, path in zip(names, fits, strict=True)}
+        made = hl.report(held if len(held) > 1 else held[names[0]], output, title=title, seed=seed, ci_prob=ci_prob)
+        say(f"Report in {made}", style="bold")
+
+
+def _names(fits: list[Path], given: list[str] | None) -> list[str]:
+    """What fits are called: by the user, or by their files, or by the folders of these where files share a name."""
+    if given:
+        if len(given) != len(fits):
+            raise CommandError(f"{len(given)} names are given for {len(fits)} fits: pass --name once for each.")
+        names = given
+    else:
+        stems = [path.stem for path in fits]
+        names = stems if len(set(stems)) == len(stems) else [str(path.parent) for path in fits]
+    if len(set(names)) < len(names):
+        raise CommandError("two fits have the same name: pass --name once for each, with different names.")
+    return names
 
 
 @app.command()

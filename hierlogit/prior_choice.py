@@ -82,9 +82,7 @@ def default_priors(design: Design) -> Priors:
     return Priors(fixed, sd, cor)
 
 
-def resolve_priors(
-    design: Design, given: Mapping[str, Any] | None = None, instead_of: Priors | None = None
-) -> Priors:
+def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, instead_of: Priors | None = None) -> Priors:
     """Put the user's priors in place of the defaults, or of others.
 
     Parameters

@@ -50,10 +50,14 @@ def test_long_work_shows_how_far_it_is(watched: list[Recorded], monkeypatch: pyt
 
 def test_a_bar_goes_away_when_work_is_interrupted(watched: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", -1.0)
-    with pytest.raises(KeyboardInterrupt):
+
+    def work() -> None:
         for part in progress([1, 2, 3], "working"):
             if part == 2:
                 raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert watched[0].stopped
 
 
@@ -105,7 +109,10 @@ def test_a_marimo_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
             steps.append(options)
 
         def __enter__(self) -> Any:
-            return SimpleNamespace(update=lambda increment: steps.append(increment))
+            return self
+
+        def update(self, *, increment: int) -> None:
+            steps.append(increment)
 
         def __exit__(self, *_: object) -> None:
             steps.append("gone")

@@ -1,0 +1,113 @@
+"""Several fits side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from ...comparison import compare
+from ...fit import Fit
+from ...plots.model_comparison import compare as draw
+from ...ratio_test import likelihood_ratio
+from ...tables import summary
+from ..markup import facts, heading, paragraph, table
+from ..pictures import picture
+from ..rounding import number, probability
+from ..subjects import Request, attempted
+from .estimates import middle
+
+#: What the columns of a comparison are called.
+HEADS = {
+    "log_likelihood": "Log-likelihood",
+    "parameters": "Parameters",
+    "aic": "AIC",
+    "bic": "BIC",
+    "icl": "ICL",
+    "difference": "Difference",
+    "weight": "Weight",
+    "rank": "Rank",
+    "elpd": "Expected log predictive density",
+    "se": "Standard error",
+    "elpd_diff": "Difference",
+    "dse": "Its standard error",
+    "p": "Effective parameters",
+}
+
+
+def content(asked: Request) -> str:
+    """Criteria, tests of nested pairs, and coefficients."""
+    fits = {one.name: one.fit for one in asked.subjects}
+    return "".join(
+        [
+            facts((one.name, f"`{one.formula}`, by {one.fit.report.engine}") for one in asked.subjects),
+            attempted("The comparison", lambda: _criteria(fits)),
+            attempted("Tests of nested models", lambda: _tests(fits)),
+            heading("Estimates", 3),
+            attempted("The estimates", lambda: _estimates(fits)),
+        ]
+    )
+
+
+def _criteria(fits: dict[str, Fit]) -> Iterator[str]:
+    found = compare(fits)
+    sampled = "elpd" in found
+    yield paragraph(
+        "How well each model would predict new rows of the same clusters, by leave-one-out cross-validation; the best "
+        "comes first."
+        if sampled
+        else "Information criteria: less is better; the best comes first."
+    )
+    shown = [name for name in HEADS if name in found]
+    rows = [[str(label), *(number(row[name]) for name in shown)] for label, row in found.iterrows()]
+    yield table(["Model", *(HEADS[name] for name in shown)], rows, "Comparison of the models")
+    yield picture(lambda: draw(found), "The models beside the best one.")
+
+
+def _tests(fits: dict[str, Fit]) -> Iterator[str]:
+    """Pairs of likelihood fits of which one has more parameters; pairs that are not nested are passed over."""
+    rows = []
+    for (first, one), (second, other) in combinations(fits.items(), 2):
+        if one.estimate is None or other.estimate is None or one.estimate.penalised or other.estimate.penalised:
+            continue
+        if one.estimate.n_parameters == other.estimate.n_parameters:
+            continue
+        small, large = sorted([(first, one), (second, other)], key=lambda pair: _size(pair[1]))
+        try:
+            test = likelihood_ratio(small[1], large[1])
+        except (ValueError, RuntimeError):
+            continue
+        rows.append([f"{large[0]} against {small[0]}", number(test.statistic), probability(test.p_value), _naive(test)])
+    if rows:
+        yield table(["Models", "Statistic", "p", "p, naive"], rows, "Likelihood-ratio tests")
+        yield paragraph(
+            "Where a variance is tested, the naive p-value is too large, since a variance cannot be below zero; the "
+            "first one takes that into account.",
+            "note",
+        )
+
+
+def _size(fit: Fit) -> int:
+    return 0 if fit.estimate is None else fit.estimate.n_parameters
+
+
+def _naive(test: Any) -> str:
+    value = getattr(test, "naive_p_value", None)
+    return "–" if value is None else probability(float(value))
+
+
+def _estimates(fits: dict[str, Fit]) -> str:
+    columns: dict[str, pd.Series[str]] = {}
+    order: dict[str, None] = {}
+    for name, fit in fits.items():
+        found = summary(fit, progress=False)
+        spread = "se" if "se" in found else "sd"
+        order |= dict.fromkeys(map(str, found.index))
+        columns[name] = pd.Series(
+            {str(label): f"{number(row[middle(found)])} ({number(row[spread])})" for label, row in found.iterrows()}
+        )
+    rows = [[f"`{label}`", *(str(columns[name].get(label, "")) for name in fits)] for label in order]
+    caption = "Estimates with standard errors, or posterior means with standard deviations"
+    return table(["Parameter", *fits], rows, caption)

@@ -1,0 +1,60 @@
+"""Whether the computation did what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..markup import facts, paragraph
+from ..meanings import finding_list
+from ..rounding import number
+from ..subjects import Request, Subject
+
+#: What each measure of a sampler is, and what it should be.
+OF_SAMPLERS = {
+    "max_rhat": ("Largest R-hat", "1 if chains agree; should be below 1.01"),
+    "min_ess_bulk": ("Smallest effective sample size, of means", "should be above 100 for each chain"),
+    "min_ess_tail": ("Smallest effective sample size, of ends of intervals", "should be above 100 for each chain"),
+    "divergences": ("Divergent transitions", "should be 0"),
+    "min_bfmi": ("Lowest E-BFMI", "should be above 0.3"),
+    "at_max_depth": ("Transitions cut short", "should be few"),
+}
+#: And of a search.
+OF_SEARCHES = {
+    "evaluations": ("Evaluations of the likelihood", ""),
+    "gradient_norm": ("Length of the gradient at the end", "in units of standard errors; should be near 0"),
+    "possible_gain": ("What the log-likelihood could still gain", "should be near 0"),
+}
+
+
+def content(asked: Request) -> str:
+    """Each fit."""
+    return "".join(asked.each(lambda one, _: _of(one)))
+
+
+def _of(one: Subject) -> Iterator[str]:
+    report = one.fit.report
+    yield paragraph(_how(one))
+    known = OF_SAMPLERS if one.sampled else OF_SEARCHES
+    yield facts(
+        (what, number(report.measures[name]) + (f" ({wanted})" if wanted else ""))
+        for name, (what, wanted) in known.items()
+        if name in report.measures
+    )
+    good = "The chains agree, and there are enough draws." if one.sampled else "The search ended at a maximum."
+    yield finding_list(report.findings, good)
+
+
+def _how(one: Subject) -> str:
+    estimate, sizes = one.fit.estimate, one.fit.posterior.sizes
+    if estimate is None:
+        return (
+            f"{sizes['chain']} chains of {sizes['draw']:,} draws each from the posterior, by {one.fit.report.engine}. "
+            "Intervals are of these draws."
+        )
+    what = "posterior density" if estimate.penalised else "likelihood"
+    how = "Laplace's method" if estimate.nodes == 1 else f"quadrature with {estimate.nodes} nodes"
+    of = f", with the clusters' effects integrated out by {how}" if one.design.groups else ""
+    return (
+        f"The maximum of the {what}{of}: a log-likelihood of {number(estimate.log_likelihood)}. Intervals of the table "
+        "below are Wald's; those of everything derived are of draws from the normal approximation at the maximum."
+    )

@@ -1,0 +1,97 @@
+"""Coefficients and odds ratios, with the variation between clusters beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from ...plots.ratio_forest import forest
+from ...tables import odds_ratios, summary
+from ..markup import beside, paragraph, table
+from ..pictures import picture
+from ..rounding import number, probability, span
+from ..subjects import Request, Subject, attempted
+
+
+def content(asked: Request) -> str:
+    """Each fit."""
+    return "".join(asked.each(lambda one, _: _of(one, asked)))
+
+
+def _of(one: Subject, asked: Request) -> Iterator[str]:
+    kind = asked.intervals
+    rows = summary(one.fit, progress=False, **(kind if one.sampled else {"ci_prob": asked.interval.prob}))
+    within = ", for rows of the same cluster" if one.design.groups else ""
+    fixed = rows[rows["component"] == "fixed"]
+    if len(fixed):
+        yield paragraph(
+            f"A coefficient is a difference of the log-odds of {one.event}{within}; its exponential, the odds ratio, "
+            "is what the odds are multiplied by."
+        )
+    parts = [_fixed(one, fixed, odds_ratios(one.fit, **kind))] if len(fixed) else []
+    varying = rows[rows["component"] != "fixed"]
+    if len(varying):
+        parts.append(_varying(one, varying))
+    yield beside(*parts)
+    if len(fixed) > 1 or (len(fixed) == 1 and fixed.index[0] != "Intercept"):
+        yield attempted(
+            "The picture of the odds ratios",
+            lambda: picture(
+                lambda: forest(one.fit, **kind), "Odds ratios of the fixed effects. At 1 there is no difference."
+            ),
+        )
+
+
+def ends(frame: pd.DataFrame) -> tuple[str, str]:
+    """Columns with the two ends of the intervals."""
+    (low,) = [str(name) for name in frame if str(name).endswith("_lb")]
+    return low, f"{low.removesuffix('_lb')}_ub"
+
+
+def middle(frame: pd.DataFrame) -> str:
+    """The column to state: the estimate of a maximum, or the mean of draws."""
+    return "estimate" if "estimate" in frame else "mean"
+
+
+def interval_head(frame: pd.DataFrame) -> str:
+    """How a table calls its intervals."""
+    kind, share = ends(frame)[0].removesuffix("_lb"), ""
+    while kind[-1:].isdigit() or kind[-1:] in ".p":
+        kind, share = kind[:-1], kind[-1] + share
+    return f"{share}% interval"
+
+
+def _fixed(one: Subject, rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
+    low, high = ends(rows)
+    ratio_low, ratio_high = ends(ratios)
+    uncertain = "p_value" if "p_value" in rows else None
+    head = ["Fixed effect", "Coefficient", interval_head(rows), "Odds ratio", interval_head(ratios)]
+    last = "p" if uncertain else "Probability above 0"
+    above = (one.fit.posterior["beta"] > 0).mean(("chain", "draw")).to_series() if not uncertain else None
+    lines = []
+    for label, row in rows.iterrows():
+        ratio: Any = ratios.loc[str(label)] if label in ratios.index else None
+        lines.append(
+            [
+                f"`{label}`",
+                number(row[middle(rows)]),
+                span(row[low], row[high]),
+                "–" if ratio is None else number(ratio["estimate" if "estimate" in ratio else "median"]),
+                "–" if ratio is None else span(ratio[ratio_low], ratio[ratio_high]),
+                probability(row["p_value"] if above is None else above[str(label)]),
+            ]
+        )
+    return table([*head, last], lines, "Fixed effects")
+
+
+def _varying(one: Subject, rows: pd.DataFrame) -> str:
+    low, high = ends(rows)
+    lines = [[f"`{label}`", number(row[middle(rows)]), span(row[low], row[high])] for label, row in rows.iterrows()]
+    groups = " and ".join(f"`{group.name}`" for group in one.design.groups)
+    return table(
+        ["Between clusters", "Estimate", interval_head(rows)],
+        lines,
+        f"How clusters of {groups} vary: standard deviations on the scale of log-odds, and correlations",
+    )

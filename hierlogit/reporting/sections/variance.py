@@ -1,0 +1,68 @@
+"""How much of the variation lies between clusters, and what the model explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...cluster_odds import mor
+from ...explained import r2
+from ...partition import icc, vpc
+from ..markup import paragraph, table
+from ..rounding import number, percent, span
+from ..subjects import Request, Subject, attempted
+from .estimates import ends, interval_head, middle
+
+
+def content(asked: Request) -> str:
+    """Each fit."""
+    return "".join(asked.each(lambda one, _: _of(one, asked)))
+
+
+def _of(one: Subject, asked: Request) -> Iterator[str]:
+    kind = asked.intervals
+    if not one.design.groups:
+        yield paragraph("The model has no clusters between which there could be variance.")
+        return
+    yield attempted("The variance partition", lambda: _between(one, kind))
+    yield attempted("The explained variance", lambda: _explained(one, kind))
+
+
+def _between(one: Subject, kind: dict[str, Any]) -> str:
+    latent, observed, ratios = icc(one.fit, **kind), vpc(one.fit, **kind), mor(one.fit, **kind)
+    rows = []
+    shares = {"Share of the variance, scale of log-odds (ICC)": latent, "Share, scale of probabilities": observed}
+    for name, frame in shares.items():
+        low, high = ends(frame)
+        for _, row in frame.iterrows():
+            label = f"{name}: `{row['group']}`" + ("" if row["kind"] == "share" else f", {row['kind']}")
+            rows.append([label, percent(row[middle(frame)]), f"{percent(row[low])} to {percent(row[high])}"])
+    low, high = ends(ratios)
+    for _, row in ratios.iterrows():
+        rows.append(
+            [
+                f"Median odds ratio: `{row['group']}`",
+                number(row[middle(ratios)]),
+                span(row[low], row[high]),
+            ]
+        )
+    return paragraph(
+        "How alike rows of one cluster are: 0% if clusters do not differ, 100% if nothing else does. The median odds "
+        "ratio compares two rows that are alike but for their clusters, drawn at random: in the middle case the odds "
+        "of one are higher by this factor."
+    ) + table(["Between clusters", "Estimate", interval_head(latent)], rows, "Variance partition")
+
+
+def _explained(one: Subject, kind: dict[str, Any]) -> str:
+    found = r2(one.fit, **kind)
+    low, high = ends(found)
+    meant = {"marginal": "by the fixed effects", "conditional": "by fixed effects and clusters"}
+    rows = [
+        [
+            f"Explained {meant.get(row['quantity'], row['quantity'])}",
+            percent(row[middle(found)]),
+            f"{percent(row[low])} to {percent(row[high])}",
+        ]
+        for _, row in found.iterrows()
+    ]
+    return table(["R² on the scale of log-odds", "Estimate", interval_head(found)], rows, "Explained variance")
