@@ -68,7 +68,7 @@ def facts(pairs: Iterable[tuple[str, str]], kind: str = "facts") -> str:
 
 def scrolled(content: str, label: str) -> str:
     """Let content that is too wide for the screen be moved sideways, with the keyboard too."""
-    return element("div", content, class_="scroll", role="region", tabindex="0", aria_label=label)
+    return element("div", content, class_="scroll", role="group", tabindex="0", aria_label=label)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
@@ -77,9 +77,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> s
     Examples
     --------
     >>> print(table(["who", "n"], [["<Ann>", "3"]], "Counts").replace("><", ">\n<"))
-    <div class="scroll" role="region" tabindex="0" aria-label="Counts">
+    <div class="scroll" role="group" tabindex="0" aria-label="Counts">
     <table>
-    <caption>Counts</caption>
+    <caption>
+    <span>Counts</span>
+    </caption>
     <thead>
     <tr>
     <th scope="col">who</th>
@@ -104,7 +106,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> s
         first = element("th", prose(row[0]), scope="row")
         rest = zip(row[1:], kinds[1:], strict=True)
         lines.append(element("tr", first + "".join(element("td", prose(cell), class_=kind) for cell, kind in rest)))
-    inside = element("caption", prose(caption)) + element("thead", element("tr", top))
+    inside = element("caption", element("span", prose(caption))) + element("thead", element("tr", top))
     return scrolled(element("table", inside + element("tbody", "".join(lines))), caption)
 
 

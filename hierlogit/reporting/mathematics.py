@@ -136,7 +136,7 @@ def _bare(tokens: list[str]) -> str:
     if token in _LETTERS:
         return element("mi", _LETTERS[token])
     if token in _OPERATORS:
-        return element("mo", _OPERATORS[token])
+        return element("mo", _OPERATORS[token], lspace="0.28em", rspace="0.28em")
     if token[0].isdigit():
         return element("mn", token)
     return element("mi", token) if token.isalpha() else _operator(token)
@@ -144,8 +144,9 @@ def _bare(tokens: list[str]) -> str:
 
 def _operator(sign: str) -> str:
     signs = {"-": "−", "\\{": "{", "\\}": "}"}
-    stretchy = {"stretchy": "false"} if sign in "()[]" else {}
-    return element("mo", escape(signs.get(sign, sign)), **stretchy)
+    # A sum that goes on in the next line starts with a sign between two terms.
+    kind = {"stretchy": "false"} if sign in "()[]" else {"form": "infix"} if sign == "+" else {}
+    return element("mo", escape(signs.get(sign, sign)), **kind)
 
 
 def _until_closed(tokens: list[str]) -> Iterator[str]:

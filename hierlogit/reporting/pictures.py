@@ -11,6 +11,8 @@ from .markup import element, prose, scrolled
 
 #: Above this many bytes a drawing of many points is stored as pixels.
 MOST_BYTES = 150_000
+#: Inches above which a picture has several panels, and is moved sideways on a phone rather than squeezed.
+WIDE = 7.0
 #: Pixels per inch of a picture on the screen, the fewest it is squeezed to, and dots per inch of one stored as pixels.
 NATURAL, SQUEEZED, DOTS = 96, 56, 200
 
@@ -46,7 +48,8 @@ def picture(draw: Callable[[], Any], caption: str) -> str:
     image = element(
         "img", src=source, alt=alternative, style=f"width:{width * NATURAL:.0f}px;min-width:{width * SQUEEZED:.0f}px"
     ).removesuffix("</img>")
-    return element("figure", scrolled(image, caption) + element("figcaption", prose(caption)))
+    kind = "wide" if width > WIDE else None
+    return element("figure", scrolled(image, caption) + element("figcaption", prose(caption)), class_=kind)
 
 
 def _source(drawn: Any) -> str:

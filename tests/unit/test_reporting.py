@@ -312,14 +312,16 @@ def test_sliders_show_what_mathematics_says(answers: Any, whole: Page, sd: float
     assert int(re.findall(r"has (\d+)% of the slope", said)[0]) == pytest.approx(100 * slope, abs=0.6)
 
 
-def test_sliders_start_at_the_fit(fits: dict[str, hl.Fit]) -> None:
+@pytest.mark.parametrize("name", ["same", "varying"])
+def test_sliders_start_at_the_fit(fits: dict[str, hl.Fit], name: str) -> None:
     from hierlogit.intervals import Interval
     from hierlogit.reporting.subjects import Request, Subject
 
-    asked = Request((Subject("", fits["same"]),), None, Interval(0.89, "eti"), 1, 50)
-    said = play.content(asked)
+    fit = fits[name]
+    said = play.content(Request((Subject("", fit),), None, Interval(0.89, "eti"), 1, 50))
     found = re.findall(r'<input id="play-(\w+)" type="range"[^>]* value="([\d.]+)"', said)
-    sd = float(fits["same"].posterior["sd_district"].mean())
-    assert [name for name, _ in found] == ["sd", "size"]
-    assert float(found[0][1]) == pytest.approx(sd, abs=play.STEP / 2 + 1e-9)
+    assert [slider for slider, _ in found] == ["sd", "size"]
+    # The latent share of the variance between clusters says how far they are apart, averaged over rows.
+    share = hl.icc(fit)["mean"].iloc[0]
+    assert float(found[0][1]) == pytest.approx(np.sqrt(np.pi**2 / 3 * share / (1 - share)), rel=0.03)
     assert float(found[1][1]) == 26

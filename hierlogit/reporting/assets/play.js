@@ -45,7 +45,6 @@
       `<text x="200" y="296" text-anchor="middle">${below}</text>` +
       `<text transform="translate(12 135) rotate(-90)" text-anchor="middle">${beside}</text>`;
   }
-  const mark = (x, y, words, kind) => `<text class="${kind}" x="${x}" y="${y}">${words}</text>`;
 
   function drawShrinkage(sd, n) {
     const mean = population(level, sd);
@@ -56,8 +55,7 @@
       drawn += `<path class="thin" d="M${across(k / n)} ${down(k / n)}V${down(y)}"/>` +
         `<circle class="first" cx="${across(k / n)}" cy="${down(y)}" r="${n > 40 ? 2 : 4}"/>`;
     }
-    by("shrinkage").innerHTML = drawn + mark(58, 24, "grey: no pooling", "quiet") +
-      mark(58, 40, "orange: all clusters alike", "warm") + mark(58, 56, "blue: partial pooling", "cool");
+    by("shrinkage").innerHTML = drawn;
   }
 
   function drawCurves(sd) {
@@ -66,8 +64,7 @@
     let drawn = frame([-6, -3, 0, 3, 6], "log-odds in a typical cluster", "probability");
     for (const z of [-1.645, -1, -0.5, 0.5, 1, 1.645]) drawn += path(xs, (x) => expit(logit(x) + sd * z), "thin");
     drawn += path(xs, (x) => expit(logit(x)), "line") + path(xs, (x) => population(logit(x), sd), "second");
-    by("curves").innerHTML = drawn + mark(58, 24, "grey: clusters", "quiet") +
-      mark(58, 40, "orange: population average", "warm") + mark(58, 56, "blue: typical cluster", "cool");
+    by("curves").innerHTML = drawn;
   }
 
   function show() {

@@ -68,8 +68,8 @@ def _clusters(one: Subject) -> str:
     ]
     head = ["Factor", "Clusters", f"{unit}, fewest", "Median", "Most", "Never the event", "Always", "Reliability"]
     note = (
-        "Reliability, from 0 to 1, is how far a middling cluster's own rows settle its level; 1 less the reliability "
-        "is how far its estimate is drawn to the mean of all clusters."
+        "Reliability, from 0 to 1, is how far a median cluster's own rows settle its level. The lower it is, the "
+        "more the estimate is drawn to the mean of all clusters."
     )
     return table(head, rows, "Clusters") + paragraph(note, "note")
 

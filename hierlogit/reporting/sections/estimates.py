@@ -38,9 +38,7 @@ def _of(one: Subject, asked: Request) -> Iterator[str]:
     if len(fixed) > 1 or (len(fixed) == 1 and fixed.index[0] != "Intercept"):
         yield attempted(
             "The picture of the odds ratios",
-            lambda: picture(
-                lambda: forest(one.fit, **kind), "Odds ratios of the fixed effects. At 1 there is no difference."
-            ),
+            lambda: picture(lambda: forest(one.fit, **kind), _caption(one)),
         )
 
 
@@ -95,3 +93,10 @@ def _varying(one: Subject, rows: pd.DataFrame) -> str:
         lines,
         f"How clusters of {groups} vary: standard deviations on the scale of log-odds, and correlations",
     )
+
+
+def _caption(one: Subject) -> str:
+    said = "Odds ratios of the fixed effects. At 1 there is no difference."
+    if one.sampled:
+        return said
+    return f"{said} Drawn are medians of draws, which differ from the table's estimates in the last digits."

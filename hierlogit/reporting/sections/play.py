@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 
+from ...density.linear import Draws
 from ..markup import element, paragraph
 from ..rounding import number
 from ..subjects import Request, Subject
 
-#: Ranges of the sliders: sd in steps of a twentieth, size in rows.
-LARGEST_SD, STEP, LARGEST_SIZE = 4.0, 0.05, 100
+#: Ranges of the sliders: sd in steps of a hundredth, size in rows.
+LARGEST_SD, STEP, LARGEST_SIZE = 4.0, 0.01, 100
 
 
 def content(asked: Request) -> str:
@@ -25,14 +26,21 @@ def content(asked: Request) -> str:
     controls = _slider("sd", "Standard deviation between clusters, in log-odds", 0, LARGEST_SD, STEP, sd) + _slider(
         "size", "Rows in a cluster", 1, LARGEST_SIZE, 1, size
     )
-    drawings = _drawing("shrinkage", "Estimated probability of a cluster against its share of events") + _drawing(
-        "curves", "Probability against log-odds in a typical cluster, conditional and population-averaged"
+    drawings = _drawing(
+        "shrinkage",
+        "Estimated probability of a cluster against its share of events",
+        ("no pooling", "all clusters alike", "partial pooling"),
+    ) + _drawing(
+        "curves",
+        "Probability against log-odds in a typical cluster, conditional and population-averaged",
+        ("clusters", "population average", "typical cluster"),
     )
     return "".join(
         [
             paragraph(
                 f"Move the sliders to see what differences between clusters do. They start at the sd of `{group}`, "
-                f"{number(sd)}, and its middling cluster, {size} rows."
+                f"{number(sd)}{_averaged(one)}, and its median cluster, {size} rows.",
+                "screen",
             ),
             element("div", controls, class_="controls"),
             element("div", drawings, class_="beside"),
@@ -43,11 +51,12 @@ def content(asked: Request) -> str:
 
 
 def _start(one: Subject) -> tuple[float, int, float]:
-    """The sd of the first factor's first effect, the size of its middling cluster, and the typical log-odds."""
+    """The sd between clusters of the first factor, averaged over rows, its median cluster's size, the mean log-odds."""
     group = one.design.groups[0]
-    sds = one.fit.posterior[f"sd_{group.result_name}"].mean(("chain", "draw")).to_numpy()
-    sd = float(np.sqrt(np.mean(((group.Z * sds) ** 2).sum(axis=1))))
-    sd = round(min(sd, LARGEST_SD) / STEP) * STEP
+    roots = Draws.of(one.fit.model, one.fit.posterior).roots[group.name]
+    covariance = np.einsum("sab,scb->ac", roots, roots) / len(roots)
+    variance = np.einsum("na,ac,nc->n", group.Z, covariance, group.Z).mean()
+    sd = round(min(float(np.sqrt(variance)), LARGEST_SD) / STEP) * STEP
     trials = np.bincount(group.index, weights=one.design.outcome.trials)
     size = int(np.clip(np.median(trials), 1, LARGEST_SIZE))
     level = 0.0
@@ -55,6 +64,10 @@ def _start(one: Subject) -> tuple[float, int, float]:
         beta = one.fit.posterior["beta"].mean(("chain", "draw")).to_numpy()
         level = float(np.mean(one.design.X @ beta + one.design.offset))
     return round(sd, 2), size, round(level, 3)
+
+
+def _averaged(one: Subject) -> str:
+    return "" if one.design.groups[0].effects == ("Intercept",) else " on average over the rows"
 
 
 def _slider(name: str, label: str, low: float, high: float, step: float, value: float) -> str:
@@ -66,6 +79,8 @@ def _slider(name: str, label: str, low: float, high: float, step: float, value: 
     return element("div", text + slider + element("output", f"{value:g}", id=f"{identity}-value", for_=identity))
 
 
-def _drawing(name: str, label: str) -> str:
+def _drawing(name: str, label: str, lines: tuple[str, str, str]) -> str:
     drawing = element("svg", "", id=f"play-{name}", viewBox="0 0 360 300", role="img", aria_label=label)
-    return element("figure", drawing + element("figcaption", f"{label}."))
+    kinds = zip(("grey", "orange", "blue"), ("quiet", "warm", "cool"), lines, strict=True)
+    key = "; ".join(element("span", f"{colour}: {what}", class_=kind) for colour, kind, what in kinds)
+    return element("figure", drawing + element("figcaption", f"{label}: {key}."))
