@@ -85,7 +85,7 @@ def power(found: Power, x: str | None = None, *, axes: Any = None) -> AxesArray:
             rows = found.table[found.table["parameter"] == name]
             _panel(ax, rows, found, along, others, curves)
             true = rows["true"].unique()
-            set_title(ax, f"{name} = {true[0]:g}" if len(true) == 1 else name)
+            set_title(ax, f"{name} = {true[0]:.3g}" if len(true) == 1 else name)
         drawn[0].set_ylabel("Power")
         if len(curves) > 1:
             drawn[-1].legend(

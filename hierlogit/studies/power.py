@@ -80,7 +80,17 @@ class Power:
         return lines
 
     def _shown(self) -> pd.DataFrame:
-        shown = ["power", "power_mcse", "coverage", "bias", "empirical_se", "model_se", "converged", "singular"]
+        shown = [
+            "power",
+            "power_mcse",
+            "coverage",
+            "bias",
+            "empirical_se",
+            "model_se",
+            "width",
+            "converged",
+            "singular",
+        ]
         return self.table[[*self.grid, "parameter", "true", *shown]].round(3)
 
     def __repr__(self) -> str:
@@ -139,9 +149,10 @@ def power(
         Its ``table`` has for each cell and coefficient, each with its Monte-Carlo standard error in a column that ends
         in ``_mcse``: ``power``, the share of studies that reject zero, those without an estimate not among them; and of
         the studies that have an estimate: ``coverage`` of the truth by Wald intervals, ``bias``, ``empirical_se``, the
-        sd of the estimates, and ``model_se``, the root of the mean squared standard error. Besides, ``converged``, the
-        share of studies that have an estimate, ``singular``, the share whose maximum is at a boundary, such as an sd of
-        zero, and ``studies``, how many were run. Ctrl-C ends early with the studies run by then.
+        sd of the estimates, ``model_se``, the root of the mean squared standard error, and ``width``, the mean width of
+        the intervals, for studies that are planned for precision. Besides, ``converged``, the share of studies that
+        have an estimate, ``singular``, the share whose maximum is at a boundary, such as an sd of zero, and
+        ``studies``, how many were run. Ctrl-C ends early with the studies run by then.
 
     Raises
     ------
@@ -396,6 +407,8 @@ def _measures(own: pd.DataFrame, true: float, run: int, alpha: float, reach: flo
             "empirical_se_mcse": float(np.divide(empirical, np.sqrt(2 * (found - 1)))) if found > 1 else nothing,
             "model_se": model,
             "model_se_mcse": float(np.sqrt(np.divide(spread, 4 * found * model**2))),
+            "width": 2 * reach * float(se.mean()) if found else nothing,
+            "width_mcse": 2 * reach * float(np.divide(se.std(ddof=1), np.sqrt(found))) if found > 1 else nothing,
             "converged": found / run if run else nothing,
             "converged_mcse": float(np.sqrt(np.divide(found * (run - found), float(run) ** 3))) if run else nothing,
             "singular": float(own["singular"].mean()) if found else nothing,

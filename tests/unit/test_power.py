@@ -71,6 +71,9 @@ def test_measures_by_hand(found: hl.Power) -> None:
     assert row["empirical_se"] == pytest.approx(estimate.std())
     assert row["empirical_se_mcse"] == pytest.approx(estimate.std() / np.sqrt(118))
     assert row["model_se"] == pytest.approx(np.sqrt((se**2).mean()))
+    reach = 1.959963984540054
+    assert row["width"] == pytest.approx(2 * reach * se.mean())
+    assert row["width_mcse"] == pytest.approx(2 * reach * se.std() / np.sqrt(60))
     assert row["model_se_mcse"] == pytest.approx(np.sqrt((se**2).var() / (4 * 60 * (se**2).mean())))
     assert row["converged"] == 1
     assert row["singular"] == own["singular"].mean()
