@@ -58,9 +58,9 @@ docs: .venv/.installed-docs
 	.venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-# No network is used, and no configuration of the user's.
+# Jupyter's own warnings are of no use here: kernels are reached on this machine only.
 case-studies: export JUPYTER_PLATFORM_DIRS = 1
-case-studies: .venv/.installed-docs
+case-studies: .venv/.installed-dev
 	.venv/bin/python tools/case_studies.py
 
 test-jax: .venv-jax/.installed-dev
