@@ -44,7 +44,8 @@ def test_ranks_are_uniform(name: str) -> None:
 )
 def test_a_fit_with_another_prior_is_noticed(wrong: dict[str, pr.Prior], quantity: str) -> None:
     name = "random_intercept"
-    assert p_values(STUDIES[name](), ranks_of(name, 200, wrong))[quantity] < 1e-4
+    # Half of the simulations are enough, at the level that the studies themselves are held to.
+    assert p_values(STUDIES[name](), ranks_of(name, SIMULATIONS // 2, wrong))[quantity] < least_p()
 
 
 @pytest.mark.parametrize("name", STUDIES)
