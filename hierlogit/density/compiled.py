@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from llvmlite.binding import Linkage
-from numba import cfunc, njit
+from numba import njit
 from numba.core import event
 from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
+from numba.core.sigutils import normalize_signature
 
 #: Floating-point liberties that let sums be reordered, so that they use vector instructions; infinities and NaN keep
 #: their meaning.
@@ -76,25 +79,57 @@ class _Pipeline(Compiler):  # type: ignore[misc]
         return super().define_pipelines()
 
 
-_OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "error_model": "numpy",
-    "no_cfunc_wrapper": True,
-    "pipeline_class": _Pipeline,
-}
+@cache
+def _stamp() -> tuple[tuple[str, float, int], ...]:
+    """State of all files of this folder."""
+    found = [(path.name, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return tuple((name, state.st_mtime, state.st_size) for name, state in found)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Functions on disk, compiled anew when any file of this folder has changed.
+
+    Numba looks at the file of the function alone, and would go on with copies of functions of other files.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = _stamp()
+
+
+class _Callback(CFunc):
+    """A C function with such files."""
+
+    _pyfunc: Callable[..., Any]
+
+    def enable_caching(self) -> None:
+        self._cache = _Cache(self._pyfunc)
+
+
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": _Pipeline}
+
+
+def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
+    compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
+    compiled._cache = _Cache(function)
+    made: F = compiled
+    return made
 
 
 def kernel[F: Callable[..., Any]](function: F) -> F:
     """Compile a function of arrays and numbers; sums may be taken in any order."""
-    compiled: F = njit(fastmath=LIBERTIES, **_OPTIONS)(function)
-    return compiled
+    return _compiled(function, LIBERTIES)
 
 
 def exact_kernel[F: Callable[..., Any]](function: F) -> F:
     """Compile a function whose operations happen in the order they are written in."""
     # Not merely left out: a function that says nothing is compiled with the liberties of whichever calls it first.
-    compiled: F = njit(fastmath=False, **_OPTIONS)(function)
-    return compiled
+    return _compiled(function, False)
+
+
+def fused_kernel[F: Callable[..., Any]](function: F) -> F:
+    """As `exact_kernel`, but a product and the sum it goes into may be rounded once instead of twice."""
+    return _compiled(function, {"contract"})
 
 
 class CFunction:
@@ -112,9 +147,11 @@ class CFunction:
 
     @cached_property
     def _compiled(self) -> Any:
-        return cfunc(self._signature, fastmath=False, cache=True, error_model="numpy", pipeline_class=_Pipeline)(
-            self._function
-        )
+        options = {"fastmath": False, "error_model": "numpy"}
+        made: Any = _Callback(self._function, normalize_signature(self._signature), {}, options, _Pipeline)
+        made.enable_caching()
+        made.compile()
+        return made
 
     def compile(self) -> None:
         """Compile it, or read it from disk."""
@@ -134,8 +171,8 @@ class CFunction:
         """Whether this process, or an earlier one, has compiled it."""
         if "_compiled" in vars(self):
             return True
-        cache = FunctionCache(self._function)
-        return cache.load_overload(self._signature, cpu_target.target_context) is not None
+        found = _Cache(self._function).load_overload(self._signature, cpu_target.target_context)
+        return found is not None
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +76,7 @@ class JointArrays:
             Z=none,
             row_start=np.zeros(levels, dtype=np.int64),
             batch_start=_whole([0, levels - 1]),
+            single=_whole([1]),
         )
 
     @property
@@ -109,7 +111,7 @@ def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:
     first = [members[0] for group in groups for members in group.sets for _ in members]
     place = [i for group in groups for members in group.sets for i in members]
     widths = np.array([len(group.effects) for group in groups], dtype=np.int64)
-    variables = _starts(layout.q * np.array(counts))
+    variables, batches = _starts(layout.q * np.array(counts)), _batches(layout.row_start)
     arrays = Joint(
         y=layout.y,
         trials=layout.trials,
@@ -140,7 +142,8 @@ def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:
         levels=_whole(counts),
         level_of=np.concatenate([np.empty(0, dtype=np.int64), *other_levels(arrangement)]),
         row_start=layout.row_start,
-        batch_start=_batches(layout.row_start),
+        batch_start=batches,
+        single=_single(layout.trials, layout.row_start[batches]),
         effect_at=_starts(widths) if groups else np.zeros(2, dtype=np.int64),
         variable_at=variables,
         information_at=_starts(layout.q**2 * np.array(counts)),
@@ -163,6 +166,11 @@ def _batches(row_start: IntArray) -> IntArray:
         stop = int(np.searchsorted(row_start, row_start[bounds[-1]] + BATCH, side="right")) - 1
         bounds.append(max(stop, bounds[-1] + 1))
     return _whole(bounds)
+
+
+def _single(trials: FloatArray, starts: IntArray) -> IntArray:
+    """Of each batch, 1 if all of its rows have one trial."""
+    return _whole([int(np.all(trials[start:stop] == 1)) for start, stop in pairwise(starts)])
 
 
 def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from .compiled import exact_kernel, kernel
+from .compiled import fused_kernel, kernel
 
 LOG2_E = 1.4426950408889634
 #: ln 2 in two parts: the first has so few digits that whole multiples of it are exact.
@@ -41,8 +41,8 @@ def _number(_typing_context: Any, _value: Any) -> Any:
     return numba.float64(numba.int64), generate
 
 
-# Without the liberties of a kernel: they would cancel the rounder against itself.
-@exact_kernel
+# Without most liberties of a kernel: they would cancel the rounder against itself.
+@fused_kernel
 def exp_of_negative(x: float) -> float:
     """``exp(x)`` for x <= 0, to 1.5 units in the last place; 3.3e-308 below x = -708."""
     x = max(x, LOWEST)
@@ -68,7 +68,7 @@ def exp_of_negative(x: float) -> float:
     return s * power
 
 
-@exact_kernel
+@fused_kernel
 def log1p_of_unit(e: float) -> float:
     """``log(1 + e)`` for 0 <= e <= 1, to a few units in the last place."""
     # log(1 + e) = 2 atanh(e / (2 + e)); above sqrt(2) - 1, half of 1 + e is taken, so that |s| < 0.1716.

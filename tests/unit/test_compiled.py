@@ -245,3 +245,26 @@ def test_what_has_just_been_compiled_computes_as_what_is_read_from_disk(
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
     assert list(tmp_path.rglob("*.nbc"))
     assert first == second
+
+
+def test_a_change_in_any_file_of_the_folder_has_all_compiled_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hierlogit.density import compiled
+
+    def function(x: float) -> float:
+        return x + 1.0
+
+    state = compiled._stamp()
+    assert {name for name, *_ in state} == {path.name for path in Path(compiled.__file__).parent.glob("*.py")}
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    first = compiled.exact_kernel(function)
+    assert first(1.0) == 2.0
+    assert sum(compiled.exact_kernel(function).stats.cache_hits.values()) == 0
+    again: Any = compiled.exact_kernel(function)
+    again(1.0)
+    assert sum(again.stats.cache_hits.values()) == 1
+    monkeypatch.setattr(compiled, "_stamp", lambda: (*state, ("new.py", 0.0, 0)))
+    changed: Any = compiled.exact_kernel(function)
+    changed(1.0)
+    assert sum(changed.stats.cache_hits.values()) == 0

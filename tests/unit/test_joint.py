@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from hierlogit.density.callbacks import (
     table_of,
 )
 from hierlogit.density.geometry import LEAST_SD, Geometry, centred_by_information, non_centred
-from hierlogit.density.joint import Joint, evaluate
+from hierlogit.density.joint import Joint, add_rows, add_single_rows, evaluate
 from hierlogit.density.joint_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
 from hierlogit.density.marginal import LaplaceLikelihood
 from hierlogit.engines.native_start import around_the_mode
@@ -86,6 +87,39 @@ def evaluated(arrays: Joint, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarr
     return evaluate(arrays, x, gradient, u, b), gradient, u, b
 
 
+# ---- rows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 512, 513, 3000])
+def test_rows_of_one_trial_each(n: int) -> None:
+    rng = np.random.default_rng(n)
+    eta = rng.normal(0, 4, n)
+    eta[: n // 3] = rng.choice([-800.0, -36.5, -0.0, 0.0, 1e-9, 36.5, 800.0], n // 3)
+    y = rng.integers(0, 2, n).astype(float)
+    own, other = np.empty(n), np.empty(n)
+    value, expected = add_single_rows(y, eta, own), add_rows(y, np.ones(n), eta, other)
+    np.testing.assert_allclose(own, other, rtol=1e-14, atol=1e-16)
+    assert value == pytest.approx(expected, rel=1e-13, abs=1e-12)
+
+
+def test_batches_know_whether_their_rows_have_one_trial_each() -> None:
+    rng = np.random.default_rng(4)
+    sizes = np.repeat([1, 3, 1], 1000)
+    # A number of its own for each row: rows that are alike would be taken together.
+    rows = {
+        "g": np.repeat(np.arange(30), 100),
+        "size": sizes,
+        "hits": rng.integers(0, 2, 3000),
+        "x": rng.normal(size=3000),
+    }
+    model = hl.Model("p(hits, size) ~ x + (1 | g)", rows)
+    arrays = joint_arrays(model, non_centred(model)).arrays
+    starts = arrays.row_start[arrays.batch_start]
+    expected = [int((arrays.trials[i:j] == 1).all()) for i, j in pairwise(starts)]
+    assert arrays.single.tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+
+
 # ---- by hand -----------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +157,7 @@ def one_row(factors: int) -> Joint:
         level_of=np.zeros(factors - 1, dtype=np.int64),
         row_start=np.array([0, 1]),
         batch_start=np.array([0, 1]),
+        single=np.array([0]),
         effect_at=np.arange(factors + 1),
         variable_at=np.arange(factors + 1),
         information_at=np.arange(factors + 1),
@@ -369,7 +404,7 @@ def test_table_has_an_address_and_a_length_for_every_array(model: Model) -> None
 def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:
     joint = joint_arrays(model, non_centred(model))
     kinds = "".join(own.dtype.kind for own in joint.arrays)
-    assert kinds == "f" * 20 + "i" * 13
+    assert kinds == "f" * 20 + "i" * 14
     assert {own.dtype.itemsize for own in (*joint.arrays, *outputs_of(model, joint))} == {8}
     assert {own.ndim for own in joint.arrays} == {1}
 
@@ -425,7 +460,8 @@ def test_what_is_kept_is_in_the_users_parameters_and_order(model: Model) -> None
     # The rows' likelihood with these effects is part of the density: what remains are priors, which know no rows.
     y, m = model.design.outcome.y, model.design.outcome.trials
     likelihood = np.sum(y * eta - m * np.logaddexp(0, eta))
-    turned = joint.arrays._replace(y=np.zeros_like(joint.arrays.y), trials=np.zeros_like(joint.arrays.y))
+    none, several = np.zeros_like(joint.arrays.y), np.zeros_like(joint.arrays.single)
+    turned = joint.arrays._replace(y=none, trials=none, single=several)
     assert value - likelihood == pytest.approx(evaluated(turned, x)[0], rel=1e-11, abs=1e-11)
 
 
