@@ -32,7 +32,7 @@ BACKENDS: dict[str, tuple[str, ...]] = {
 }
 PARAMETERIZATIONS = ("auto", "noncentered")
 #: Steps of tuning and acceptance rates by default: of the native density, which starts well scaled, and of the graph.
-NATIVE_TUNE, GRAPH_TUNE = 300, 1000
+NATIVE_TUNE, GRAPH_TUNE = 400, 1000
 NATIVE_ACCEPT, GRAPH_ACCEPT = 0.8, 0.9
 #: Fewer draws from a chain cannot be diagnosed.
 LEAST_DRAWS = 4
@@ -47,7 +47,7 @@ class NUTS:
     draws : int
         Draws kept from each chain.
     tune : int, optional
-        Steps of adaptation before them, not kept; by default 300 of the native backend and 1,000 of the others.
+        Steps of adaptation before them, not kept; by default 400 of the native backend and 1,000 of the others.
     chains : int
         Independent chains; four or more let R-hat see trouble.
     cores : int, optional

@@ -64,7 +64,7 @@ def test_demo_writes_tables_and_pictures_and_lists_them(engines, tmp_path):
     engine = engines[0]
     assert (engine.draws, engine.tune, engine.chains, engine.seed) == (500, None, 2, 7)
     text = result.stdout
-    assert "after 300 steps of tuning" in text
+    assert "after 400 steps of tuning" in text
     assert "the event is use = 1" in text
     assert re.search(r"^urban\[Y\] +-?\d\.\d+ ", text, re.MULTILINE)
     assert re.search(r"^sd\[urban\[Y\]\] ", text, re.MULTILINE)

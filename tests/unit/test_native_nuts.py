@@ -42,7 +42,7 @@ def crossed(rows: pd.DataFrame) -> hl.Fit:
 
 def test_native_is_the_default_and_compiles_no_graph(crossed: hl.Fit) -> None:
     assert crossed.report.settings["backend"] == "native"
-    assert crossed.report.settings["tune"] == 300
+    assert crossed.report.settings["tune"] == 400
     assert crossed.report.settings["target_accept"] == 0.8
     assert crossed.report.status == "converged"
     assert "compile" not in crossed.report.seconds
