@@ -23,7 +23,7 @@ def test_posterior_means_agree_with_bambi(table: str) -> None:
     import arviz_stats
 
     model = hl.Model(MODELS[table], hl.datasets.load(table))
-    ours = hl.summary(model.fit(hl.NUTS(draws=2000, seed=2, target_accept=0.95, progress=False)))
+    ours = hl.summary(model.fit(hl.NUTS(draws=4000, seed=2, target_accept=0.95, progress=False)))
     other = model.to_bambi()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Bambi and PyMC warn of is theirs
