@@ -23,13 +23,12 @@ from .checks.predictor_shape import shape_measures
 from .checks.prior_sensitivity import prior_checks
 from .checks.replicates import Comparison, compare
 from .errors import FitError
+from .findings import SEVERITIES, gravest_first
 
 if TYPE_CHECKING:
     from .findings import Finding
     from .fit import Fit
 
-#: Findings, most severe first.
-ORDER = ("error", "warning", "note")
 #: Simulated data sets with which a tail probability of one in a hundred is known well enough.
 FEWEST_REPLICATES = 50
 #: Where to look beside what an engine's findings say should be done.
@@ -82,9 +81,9 @@ class Check:
 
     def _head(self) -> str:
         made = int((self.table["not_made"] == "").sum())
-        counts = [sum(finding.severity == severity for finding in self.findings) for severity in ORDER]
+        counts = [sum(finding.severity == severity for finding in self.findings) for severity in SEVERITIES]
         counted = [
-            f"{count} {severity}{'' if count == 1 else 's'}" for count, severity in zip(counts, ORDER, strict=True)
+            f"{count} {severity}{'' if count == 1 else 's'}" for count, severity in zip(counts, SEVERITIES, strict=True)
         ]
         found = ", ".join(text for text, count in zip(counted, counts, strict=True) if count) or "nothing found"
         return (
@@ -221,4 +220,4 @@ def _findings(
     own = [k for k in np.flatnonzero(found) if not (judged[k].check == "integration" and "laplace" in said)]
     own.sort(key=lambda k: np.nan_to_num(judged[k].p_value, nan=1.0))
     findings = [*engine, *(judged[k].finding(float(adjusted[k])) for k in own)]
-    return tuple(sorted(findings, key=lambda finding: ORDER.index(finding.severity)))
+    return gravest_first(findings)

@@ -221,7 +221,7 @@ def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tupl
     """Grouping factors whose clusters are not the same where the fixed effect is not."""
     if groups is not None:
         wanted = [groups] if isinstance(groups, str) else list(groups)
-        return tuple(dict.fromkeys(block.name for name in wanted for block in chosen_groups(fit, name)))
+        return tuple(dict.fromkeys(block.name for name in wanted for block in chosen_groups(fit.model, name)))
     design = fit.model.design
     column = design.X[:, design.fixed_effects.index(label)]
     constant = []

@@ -65,7 +65,7 @@ class Question:
         PredictionError
             If the rows do not match the model, or there are not that many draws.
         """
-        chosen_groups(fit, None)
+        chosen_groups(fit.model, None)
         design = fit.model.design
         frame = None if at is None else read_table(at)
         rows = design.training_rows() if frame is None else design.encode(frame)

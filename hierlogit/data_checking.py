@@ -19,6 +19,7 @@ from .data_checks.outcome_level import outcome_findings, totals
 from .data_checks.predictor_levels import Levels, level_findings, level_table
 from .data_checks.random_slopes import effect_table, slope_findings
 from .data_checks.separation import Separation, separation_findings
+from .findings import SEVERITIES, gravest_first
 from .table import listed
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from .findings import Finding
     from .model import Model
 
-#: Findings, most severe first.
-ORDER = ("error", "warning", "note")
 #: Columns of a terminal that a printed report takes.
 WIDTH = 100
 
@@ -87,14 +86,14 @@ class DataReport:
         return "\n".join([self._head(), *facts, *found])
 
     def _head(self) -> str:
-        counts = {severity: sum(one.severity == severity for one in self.findings) for severity in ORDER}
+        counts = {severity: sum(one.severity == severity for one in self.findings) for severity in SEVERITIES}
         counted = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count]
         return f"Data before a fit: {', '.join(counted) or 'nothing found'}"
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         total, outcome = self.totals, self.model.design.outcome
         unit = "trials" if outcome.binomial else "rows"
-        yield "formula", " ".join(self.model.formula.text.split())
+        yield "formula", self.model.formula.line
         yield (
             "event",
             f"{outcome.event}: {total['events']:,.0f} of {total['trials']:,.0f} {unit} ({total['share']:.1%})",
@@ -253,7 +252,7 @@ def data_report(model: Model, *, sd: float | Mapping[str, float] | None = None) 
         found += [*size_findings(clusters[block.name]), *slope_findings(block, effects), *level_findings(design, one)]
         found += shrinkage_findings(clusters[block.name], *sds[block.name]) if block.name in sds else []
     return DataReport(
-        findings=tuple(sorted(found, key=lambda finding: ORDER.index(finding.severity))),
+        findings=gravest_first(found),
         totals=total,
         factors=_factor_table(clusters, sds),
         clusters=clusters,

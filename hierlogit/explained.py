@@ -204,8 +204,8 @@ def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
     same = np.array_equal(one.outcome.y, other.outcome.y) and np.array_equal(one.outcome.trials, other.outcome.trials)
     if not same:
         raise FitError("the fits have different outcomes, so that their variances cannot be compared.")
-    by_name = {block.name: block for block in chosen_groups(fit1, None)}
-    pairs = [(block, by_name[block.name]) for block in chosen_groups(fit0, None) if block.name in by_name]
+    by_name = {block.name: block for block in chosen_groups(fit1.model, None)}
+    pairs = [(block, by_name[block.name]) for block in chosen_groups(fit0.model, None) if block.name in by_name]
     if not pairs:
         names = [listed([block.name for block in design.groups]) for design in (one, other)]
         raise FitError(f"the fits have no grouping factor in common: {names[0]} there, {names[1]} here.")

@@ -137,5 +137,4 @@ def explain(model: Model | Fit) -> Explanation:
     """
     chosen = model.model if isinstance(model, Fit) else model
     program = pymc_program(chosen)
-    formula = " ".join(chosen.formula.text.split())
-    return Explanation(formula, words(chosen), chosen.to_latex(), program.code, program.data)
+    return Explanation(chosen.formula.line, words(chosen), chosen.to_latex(), program.code, program.data)

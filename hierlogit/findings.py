@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["note", "warning", "error"]
+#: The gravest first.
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,8 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity} ({self.code}): {self.evidence} {self.remedy}"
+
+
+def gravest_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings by severity, those of one severity in the order they come in."""
+    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))

@@ -141,6 +141,11 @@ class Fit:
         return (Fit, (self.model, self.data, self.report, self.estimate))
 
     @property
+    def with_priors(self) -> bool:
+        """Whether priors took part: in all but fits by maximum likelihood."""
+        return self.estimate is None or self.estimate.penalised
+
+    @property
     def posterior(self) -> xr.Dataset:
         """The posterior draws, dims (chain, draw, ...)."""
         return self.data["posterior"].to_dataset()

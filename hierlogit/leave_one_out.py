@@ -77,7 +77,7 @@ def loo(fit: Fit, unit: str | None = None, *, refit: bool = True) -> ELPDData:
     if unit is None:
         values, index = fit.data["log_likelihood"].to_dataset()[name], np.arange(fit.model.design.n_rows)
     else:
-        block = chosen_groups(fit, unit)[0]
+        block = chosen_groups(fit.model, unit)[0]
         values, index = _by_cluster(fit, block), block.index
     found = _weighted(fit, values, quiet=refit)
     failing = np.flatnonzero(found.pareto_k.to_numpy() > found.good_k)

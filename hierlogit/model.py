@@ -272,7 +272,7 @@ class Model:
         events, trials = int(outcome.y.sum()), int(outcome.trials.sum())
         unit = "trials" if outcome.binomial else "rows"
         facts = [
-            ("formula", " ".join(self.formula.text.split())),
+            ("formula", self.formula.line),
             ("event", f"{outcome.event}: {events:,} of {trials:,} {unit}"),
             ("rows", f"{design.n_rows:,}{self._dropped()}"),
         ]

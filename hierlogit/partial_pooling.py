@@ -17,7 +17,7 @@ from .intervals import Interval, end_names
 from .model import Model
 from .predict import predictions
 from .prior_choice import Priors
-from .table import listed
+from .tables import chosen_groups
 
 FloatArray = npt.NDArray[np.float64]
 #: Clusters that a printed result shows.
@@ -165,7 +165,7 @@ def pooling(
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
         raise FitError(f"engine={engine!r} is for a model that is not fitted yet: leave it out, or give fit.model.")
-    block = _chosen(model.model if isinstance(model, Fit) else model, group)
+    block = chosen_groups(model.model if isinstance(model, Fit) else model, group)[0]
     fit = model if isinstance(model, Fit) else model.fit("laplace" if engine is None else engine)
     complete = without_random_effects(fit)
     outcome = fit.model.design.outcome
@@ -190,16 +190,6 @@ def pooling(
     return Pooling(block.name, table, float(outcome.y.sum() / outcome.trials.sum()), interval, fit, complete)
 
 
-def _chosen(model: Model, group: str | None) -> GroupBlock:
-    groups = model.design.groups
-    if not groups:
-        raise FitError("the model has no random effects, so nothing is pooled: its formula has no (1 | group) term.")
-    for block in groups:
-        if group is None or block.name == group:
-            return block
-    raise FitError(f"the model has no grouping factor '{group}'; it has {listed([block.name for block in groups])}.")
-
-
 def without_random_effects(fit: Fit) -> Fit | None:
     """The same rows and fixed part without clusters, at the maximum: of the posterior where the fit has priors.
 
@@ -221,8 +211,7 @@ def without_random_effects(fit: Fit) -> Fit | None:
     from .engines.laplace import Laplace
     from .engines.maximum_posterior import MAP
 
-    with_priors = fit.estimate is None or fit.estimate.penalised
-    return plain.fit(MAP(seed=fit.report.seed) if with_priors else Laplace(seed=fit.report.seed))
+    return plain.fit(MAP(seed=fit.report.seed) if fit.with_priors else Laplace(seed=fit.report.seed))
 
 
 def _marginal(fit: Fit, complete: Fit | None) -> FloatArray:

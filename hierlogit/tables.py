@@ -9,6 +9,7 @@ from .errors import FitError
 from .fit import Fit, parameter_draws
 from .grouping import GroupBlock
 from .intervals import Interval, summarise
+from .model import Model
 from .table import listed
 
 
@@ -155,7 +156,7 @@ def ranef(
     """
     interval = Interval.of(ci_prob, ci_kind)
     tables = []
-    for block in chosen_groups(fit, group):
+    for block in chosen_groups(fit.model, group):
         dims = (fit.model.dim(block), fit.model.effect_dim(block))
         effects = fit.posterior[f"b_{block.result_name}"].transpose("chain", "draw", *dims).to_numpy()
         draws = effects.reshape(-1, len(block.levels) * len(block.effects))
@@ -170,7 +171,7 @@ def ranef(
     return pd.concat(tables)
 
 
-def chosen_groups(fit: Fit, group: str | None) -> list[GroupBlock]:
+def chosen_groups(model: Model, group: str | None) -> list[GroupBlock]:
     """The grouping factor of that name, or all of them.
 
     Raises
@@ -178,7 +179,7 @@ def chosen_groups(fit: Fit, group: str | None) -> list[GroupBlock]:
     FitError
         If there is none.
     """
-    groups = fit.model.design.groups
+    groups = model.design.groups
     if not groups:
         raise FitError("the model has no random effects: its formula has no (1 | group) term.")
     chosen = [block for block in groups if group is None or block.name == group]

@@ -132,6 +132,11 @@ class Formula:
         return self.text
 
     @property
+    def line(self) -> str:
+        """The text on one line."""
+        return " ".join(self.text.split())
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names used as variables rather than functions, each once, in the order of their first use."""
         return tuple(dict.fromkeys(use.name for use in self.names if not use.is_call))

@@ -50,7 +50,7 @@ def variance_components(
     interval = Interval.of(ci_prob, ci_kind)
     keys: list[tuple[str, str, str]] = []
     columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-    for block in chosen_groups(fit, group):
+    for block in chosen_groups(fit.model, group):
         name, dim = block.result_name, fit.model.effect_dim(block)
         sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(block.effects))
         for quantity, values in (("sd", sd), ("variance", sd**2)):
@@ -64,7 +64,8 @@ def variance_components(
     index = pd.MultiIndex.from_tuples(keys, names=["group", "quantity", "effect"])
     table = summarise(np.column_stack(columns), interval)
     if fit.estimate is not None:
-        table = {"estimate": np.concatenate([_at_maximum(fit.estimate, b) for b in chosen_groups(fit, group)]), **table}
+        estimate = [_at_maximum(fit.estimate, block) for block in chosen_groups(fit.model, group)]
+        table = {"estimate": np.concatenate(estimate), **table}
     return pd.DataFrame(table, index=index)
 
 

@@ -142,7 +142,7 @@ def curves(
     >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    block = chosen_groups(fit, group)[0] if fit.model.design.groups or group is not None else None
+    block = chosen_groups(fit.model, group)[0] if fit.model.design.groups or group is not None else None
     fixed = dict(at or {})
     _check_columns(fit, block, x, by, fixed)
     frame = fit.model.design.table.frame

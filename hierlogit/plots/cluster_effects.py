@@ -87,7 +87,7 @@ def caterpillar(
     >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    blocks = chosen_groups(fit, group)
+    blocks = chosen_groups(fit.model, group)
     panels = [(block.name, name) for block in blocks for name in block.effects if effect in (None, name)]
     if not panels:
         known = list(dict.fromkeys(name for block in blocks for name in block.effects))

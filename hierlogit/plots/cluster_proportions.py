@@ -98,7 +98,7 @@ def cluster_check(
         raise PredictionError(f"sort={sort!r} is not known; choose 'size' or 'proportion'.")
     if draws < 2:
         raise PredictionError(f"draws={draws!r} must be at least 2.")
-    block = chosen_groups(fit, group)[0]
+    block = chosen_groups(fit.model, group)[0]
     observed, trials, simulated = _proportions(fit, block, draws, seed)
     order = np.lexsort((simulated.mean(axis=0), trials if sort == "size" else observed))
     clusters = len(order)

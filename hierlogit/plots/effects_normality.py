@@ -113,7 +113,7 @@ def effects_qq(
 
 
 def _chosen_effects(fit: Fit, group: str | None, effect: str | None) -> list[tuple[GroupBlock, int]]:
-    blocks = chosen_groups(fit, group)
+    blocks = chosen_groups(fit.model, group)
     panels = [(block, k) for block in blocks for k, name in enumerate(block.effects) if effect in (None, name)]
     if not panels:
         known = list(dict.fromkeys(name for block in blocks for name in block.effects))

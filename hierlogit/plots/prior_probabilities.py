@@ -11,12 +11,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..density.linear import Draws, linear_predictor
-from ..errors import FitError, PredictionError
+from ..errors import PredictionError
 from ..fit import Fit
 from ..grouping import GroupBlock
 from ..model import Model
 from ..simulation import prior_predictive as drawn_from_priors
-from ..table import listed
+from ..tables import chosen_groups
 from .style import (
     BLUE,
     GREY,
@@ -154,7 +154,7 @@ def prior_predictive(
     >>> hl.plots.prior_predictive(model, seed=1)  # doctest: +SKIP
     """
     chosen = model.model if isinstance(model, Fit) else model
-    block = _block(chosen, group)
+    block = chosen_groups(chosen, group)[0] if chosen.design.groups or group is not None else None
     if isinstance(draws, bool) or not draws >= FEWEST_DRAWS:
         raise PredictionError(f"draws={draws!r} must be a whole number of at least {FEWEST_DRAWS}.")
     implied = Implied.of(chosen, block, int(draws), seed)
@@ -173,17 +173,6 @@ def prior_predictive(
             _range_panel(drawn[2], implied.ranges, block)
         drawn[0].set_ylabel("Prior probability")
     return drawn
-
-
-def _block(model: Model, group: str | None) -> GroupBlock | None:
-    groups = model.design.groups
-    if group is None:
-        return groups[0] if groups else None
-    for block in groups:
-        if block.name == group:
-            return block
-    known = f"it has {listed([block.name for block in groups])}" if groups else "it has no random effects"
-    raise FitError(f"the model has no grouping factor '{group}'; {known}.")
 
 
 def _histogram(ax: Axes, values: FloatArray, label: str) -> None:

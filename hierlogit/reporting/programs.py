@@ -56,8 +56,8 @@ def _options(asked: Request, title: str | None) -> list[str]:
 
 def _model(one: Subject) -> list[str]:
     model = one.fit.model
-    formula = one.formula
-    priors = _priors(model) if one.with_priors else []
+    formula = one.fit.model.formula.line
+    priors = _priors(model) if one.fit.with_priors else []
     if not priors:
         return [f"model = hl.Model({formula!r}, rows)", f"fit = model.fit({_engine(one)})"]
     held = [f"    {key!r}: {prior}," for key, prior in priors]

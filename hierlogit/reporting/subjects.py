@@ -13,6 +13,7 @@ from ..data_checking import DataReport, data_report
 from ..errors import HierlogitError
 from ..fit import Fit
 from ..intervals import Interval
+from ..plots.style import interval_name
 from .markup import gap, heading
 
 if TYPE_CHECKING:
@@ -50,19 +51,9 @@ class Subject:
         return f"`{self.design.outcome.event}`"
 
     @property
-    def formula(self) -> str:
-        """On one line."""
-        return " ".join(self.fit.model.formula.text.split())
-
-    @property
     def sampled(self) -> bool:
         """Whether its draws are a sampler's."""
         return self.fit.estimate is None
-
-    @property
-    def with_priors(self) -> bool:
-        """Whether priors took part."""
-        return self.fit.estimate is None or self.fit.estimate.penalised
 
     @cached_property
     def data(self) -> DataReport:
@@ -102,6 +93,11 @@ class Request:
     def intervals(self) -> dict[str, Any]:
         """Which intervals, as arguments of the verbs that make them."""
         return {"ci_prob": self.interval.prob, "ci_kind": self.interval.kind}
+
+    @property
+    def interval_name(self) -> str:
+        """How a table calls the intervals of draws."""
+        return interval_name(self.interval.prob, self.interval.kind)
 
     @cached_property
     def checks(self) -> dict[str, Check | str]:

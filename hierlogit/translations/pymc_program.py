@@ -140,7 +140,7 @@ def _head(model: Model) -> list[str]:
     return [
         f"# {kind}, written out in PyMC:",
         "#",
-        *textwrap.wrap(_one_line(model.formula.text), WIDTH, initial_indent="#     ", subsequent_indent="#         "),
+        *textwrap.wrap(model.formula.line, WIDTH, initial_indent="#     ", subsequent_indent="#         "),
         "#",
         f"# It reads {DATA_FILE} from the folder that it is started in: python program.py",
         "",

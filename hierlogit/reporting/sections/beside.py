@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
 
@@ -42,7 +41,7 @@ def content(asked: Request) -> str:
     fits = {one.name: one.fit for one in asked.subjects}
     return "".join(
         [
-            facts((one.name, f"`{one.formula}`, by {one.fit.report.engine}") for one in asked.subjects),
+            facts((one.name, f"`{one.fit.model.formula.line}`, by {one.fit.report.engine}") for one in asked.subjects),
             attempted("The comparison", lambda: _criteria(fits)),
             attempted("Tests of nested models", lambda: _tests(fits)),
             heading("Estimates", 3),
@@ -68,18 +67,18 @@ def _criteria(fits: dict[str, Fit]) -> Iterator[str]:
 
 def _tests(fits: dict[str, Fit]) -> Iterator[str]:
     """Pairs of likelihood fits of which one has more parameters; pairs that are not nested are passed over."""
+    sizes = {name: fit.estimate.n_parameters for name, fit in fits.items() if fit.estimate and not fit.with_priors}
     rows = []
-    for (first, one), (second, other) in combinations(fits.items(), 2):
-        if one.estimate is None or other.estimate is None or one.estimate.penalised or other.estimate.penalised:
+    for pair in combinations(sizes, 2):
+        small, large = sorted(pair, key=sizes.__getitem__)
+        if sizes[small] == sizes[large]:
             continue
-        if one.estimate.n_parameters == other.estimate.n_parameters:
-            continue
-        small, large = sorted([(first, one), (second, other)], key=lambda pair: _size(pair[1]))
         try:
-            test = likelihood_ratio(small[1], large[1])
+            test = likelihood_ratio(fits[small], fits[large])
         except (ValueError, RuntimeError):
             continue
-        rows.append([f"{large[0]} against {small[0]}", number(test.statistic), probability(test.p_value), _naive(test)])
+        p_values = [probability(test.p_value), probability(test.naive_p_value)]
+        rows.append([f"{large} against {small}", number(test.statistic), *p_values])
     if rows:
         yield table(["Models", "Statistic", "p", "p, naive"], rows, "Likelihood-ratio tests")
         yield paragraph(
@@ -87,15 +86,6 @@ def _tests(fits: dict[str, Fit]) -> Iterator[str]:
             "first one takes that into account.",
             "note",
         )
-
-
-def _size(fit: Fit) -> int:
-    return 0 if fit.estimate is None else fit.estimate.n_parameters
-
-
-def _naive(test: Any) -> str:
-    value = getattr(test, "naive_p_value", None)
-    return "–" if value is None else probability(float(value))
 
 
 def _estimates(fits: dict[str, Fit]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ...plots.ratio_forest import forest
+from ...plots.style import interval_name
 from ...tables import odds_ratios, summary
 from ..markup import beside, paragraph, table
 from ..pictures import picture
@@ -30,10 +31,10 @@ def _of(one: Subject, asked: Request) -> Iterator[str]:
             f"A coefficient is a difference of the log-odds of {one.event}{within}; its exponential, the odds ratio, "
             "is what the odds are multiplied by."
         )
-    parts = [_fixed(one, fixed, odds_ratios(one.fit, **kind))] if len(fixed) else []
+    parts = [_fixed(one, fixed, odds_ratios(one.fit, **kind), asked)] if len(fixed) else []
     varying = rows[rows["component"] != "fixed"]
     if len(varying):
-        parts.append(_varying(one, varying))
+        parts.append(_varying(one, varying, _name_of(one, asked)))
     yield beside(*parts)
     if len(fixed) > 1 or (len(fixed) == 1 and fixed.index[0] != "Intercept"):
         yield attempted(
@@ -53,19 +54,11 @@ def middle(frame: pd.DataFrame) -> str:
     return "estimate" if "estimate" in frame else "mean"
 
 
-def interval_head(frame: pd.DataFrame) -> str:
-    """How a table calls its intervals."""
-    kind, share = ends(frame)[0].removesuffix("_lb"), ""
-    while kind[-1:].isdigit() or kind[-1:] in ".p":
-        kind, share = kind[:-1], kind[-1] + share
-    return f"{share}% interval"
-
-
-def _fixed(one: Subject, rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
+def _fixed(one: Subject, rows: pd.DataFrame, ratios: pd.DataFrame, asked: Request) -> str:
     low, high = ends(rows)
     ratio_low, ratio_high = ends(ratios)
     uncertain = "p_value" if "p_value" in rows else None
-    head = ["Fixed effect", "Coefficient", interval_head(rows), "Odds ratio", interval_head(ratios)]
+    head = ["Fixed effect", "Coefficient", _name_of(one, asked), "Odds ratio", asked.interval_name]
     last = "p" if uncertain else "Probability above 0"
     above = (one.fit.posterior["beta"] > 0).mean(("chain", "draw")).to_series() if not uncertain else None
     lines = []
@@ -84,15 +77,20 @@ def _fixed(one: Subject, rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
     return table([*head, last], lines, "Fixed effects")
 
 
-def _varying(one: Subject, rows: pd.DataFrame) -> str:
+def _varying(one: Subject, rows: pd.DataFrame, interval: str) -> str:
     low, high = ends(rows)
     lines = [[f"`{label}`", number(row[middle(rows)]), span(row[low], row[high])] for label, row in rows.iterrows()]
     groups = " and ".join(f"`{group.name}`" for group in one.design.groups)
     return table(
-        ["Between clusters", "Estimate", interval_head(rows)],
+        ["Between clusters", "Estimate", interval],
         lines,
         f"How clusters of {groups} vary: standard deviations on the scale of log-odds, and correlations",
     )
+
+
+def _name_of(one: Subject, asked: Request) -> str:
+    """How a table of the summary calls its intervals: Wald's, where the fit is no sampler's, are of neither kind."""
+    return asked.interval_name if one.sampled else interval_name(asked.interval.prob, "eti")
 
 
 def _caption(one: Subject) -> str:

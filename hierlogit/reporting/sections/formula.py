@@ -22,14 +22,14 @@ def content(asked: Request) -> str:
 
 
 def _of(one: Subject, asked: Request, level: int) -> Iterator[str]:
-    yield code(one.formula, "Formula")
+    yield code(one.fit.model.formula.line, "Formula")
     *said, _ = words(one.fit.model)
     yield "".join(_paragraph(part) for part in said)
     yield folded(
         "The same as mathematics",
-        attempted("The mathematics", lambda: scrolled(display(one.fit.model, priors=one.with_priors), "Equations")),
+        attempted("The mathematics", lambda: scrolled(display(one.fit.model, priors=one.fit.with_priors), "Equations")),
     )
-    if not one.with_priors:
+    if not one.fit.with_priors:
         yield paragraph("Estimated by maximum likelihood: no priors took part.")
         return
     yield heading("Priors", level)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from ...cluster_variance import mean_variance
 from ...density.linear import Draws
 from ..markup import element, paragraph
 from ..rounding import number
@@ -53,9 +54,7 @@ def content(asked: Request) -> str:
 def _start(one: Subject) -> tuple[float, int, float]:
     """The sd between clusters of the first factor, averaged over rows, its median cluster's size, the mean log-odds."""
     group = one.design.groups[0]
-    roots = Draws.of(one.fit.model, one.fit.posterior).roots[group.name]
-    covariance = np.einsum("sab,scb->ac", roots, roots) / len(roots)
-    variance = np.einsum("na,ac,nc->n", group.Z, covariance, group.Z).mean()
+    variance = mean_variance(Draws.of(one.fit.model, one.fit.posterior), group).mean()
     sd = round(min(float(np.sqrt(variance)), LARGEST_SD) / STEP) * STEP
     trials = np.bincount(group.index, weights=one.design.outcome.trials)
     size = int(np.clip(np.median(trials), 1, LARGEST_SIZE))

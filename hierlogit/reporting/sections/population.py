@@ -9,7 +9,7 @@ from ...effects import avg_comparisons
 from ..markup import paragraph, table
 from ..rounding import number, points, span
 from ..subjects import Request, Subject, attempted
-from .estimates import ends, interval_head, middle
+from .estimates import ends, middle
 
 #: Draws that averages over rows and clusters are made of: more would take long and change no digit that is shown.
 MOST_DRAWS = 1000
@@ -46,7 +46,7 @@ def _effects(one: Subject, asked: Request) -> str:
     return paragraph(
         f"How many percentage points the probability of {one.event} is higher, on average over the rows{over}, if one "
         "predictor changes and the others stay as they are."
-    ) + table(["Predictor", "Change", "Percentage points", interval_head(found)], rows, "Average effects")
+    ) + table(["Predictor", "Change", "Percentage points", asked.interval_name], rows, "Average effects")
 
 
 def _coefficients(one: Subject, asked: Request) -> str:
@@ -69,7 +69,7 @@ def _coefficients(one: Subject, asked: Request) -> str:
         "Coefficients compare rows of one cluster. Between people of any clusters the differences of log-odds are "
         "smaller, the more so the more clusters differ: both are right, and answer different questions."
     ) + table(
-        ["Coefficient", "Within clusters", "In the population", interval_head(found), "Ratio"],
+        ["Coefficient", "Within clusters", "In the population", asked.interval_name, "Ratio"],
         rows,
         "Conditional and population-averaged coefficients",
     )

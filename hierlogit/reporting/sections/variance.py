@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from ...cluster_odds import mor
 from ...explained import r2
@@ -11,7 +10,7 @@ from ...partition import icc, vpc
 from ..markup import paragraph, table
 from ..rounding import number, percent, span
 from ..subjects import Request, Subject, attempted
-from .estimates import ends, interval_head, middle
+from .estimates import ends, middle
 
 
 def content(asked: Request) -> str:
@@ -20,16 +19,15 @@ def content(asked: Request) -> str:
 
 
 def _of(one: Subject, asked: Request) -> Iterator[str]:
-    kind = asked.intervals
     if not one.design.groups:
         yield paragraph("The model has no clusters between which there could be variance.")
         return
-    yield attempted("The variance partition", lambda: _between(one, kind))
-    yield attempted("The explained variance", lambda: _explained(one, kind))
+    yield attempted("The variance partition", lambda: _between(one, asked))
+    yield attempted("The explained variance", lambda: _explained(one, asked))
 
 
-def _between(one: Subject, kind: dict[str, Any]) -> str:
-    latent, observed, ratios = icc(one.fit, **kind), vpc(one.fit, **kind), mor(one.fit, **kind)
+def _between(one: Subject, asked: Request) -> str:
+    latent, observed, ratios = (verb(one.fit, **asked.intervals) for verb in (icc, vpc, mor))
     rows = []
     shares = {"Share of the variance, scale of log-odds (ICC)": latent, "Share, scale of probabilities": observed}
     for name, frame in shares.items():
@@ -50,11 +48,11 @@ def _between(one: Subject, kind: dict[str, Any]) -> str:
         "How alike rows of one cluster are: 0% if clusters do not differ, 100% if nothing else does. The median odds "
         "ratio compares two rows that are alike but for their clusters, drawn at random: in the middle case the odds "
         "of one are higher by this factor."
-    ) + table(["Between clusters", "Estimate", interval_head(latent)], rows, "Variance partition")
+    ) + table(["Between clusters", "Estimate", asked.interval_name], rows, "Variance partition")
 
 
-def _explained(one: Subject, kind: dict[str, Any]) -> str:
-    found = r2(one.fit, **kind)
+def _explained(one: Subject, asked: Request) -> str:
+    found = r2(one.fit, **asked.intervals)
     low, high = ends(found)
     meant = {"marginal": "by the fixed effects", "conditional": "by fixed effects and clusters"}
     rows = [
@@ -65,4 +63,4 @@ def _explained(one: Subject, kind: dict[str, Any]) -> str:
         ]
         for _, row in found.iterrows()
     ]
-    return table(["R² on the scale of log-odds", "Estimate", interval_head(found)], rows, "Explained variance")
+    return table(["R² on the scale of log-odds", "Estimate", asked.interval_name], rows, "Explained variance")
