@@ -44,6 +44,7 @@ LOOK = {
     "singular": "hl.variance_components(fit) shows the sds and correlations.",
     "large_sd": "hl.plots.cluster_check(fit) shows the clusters' proportions.",
     "laplace": "hl.quadrature_check(fit) says in which clusters.",
+    "quadrature": "hl.quadrature_check(fit) says in which clusters.",
 }
 
 
@@ -216,8 +217,9 @@ def _findings(
     """Those of the engine, with where to look, and those of the checks."""
     engine = [replace(one, remedy=f"{one.remedy} {LOOK.get(one.code, '')}".strip()) for one in fit.report.findings]
     said = {one.code for one in engine}
-    # What Laplace's method misses, its own search has said.
-    own = [k for k in np.flatnonzero(found) if not (judged[k].check == "integration" and "laplace" in said)]
+    # What the engine's rule of integration misses, its own search has said.
+    integration = said & {"laplace", "quadrature"}
+    own = [k for k in np.flatnonzero(found) if not (judged[k].check == "integration" and integration)]
     own.sort(key=lambda k: np.nan_to_num(judged[k].p_value, nan=1.0))
     findings = [*engine, *(judged[k].finding(float(adjusted[k])) for k in own)]
     return gravest_first(findings)

@@ -199,6 +199,17 @@ def test_toenails_need_quadrature_and_slopes() -> None:
     assert found.table.set_index("check").loc["integration", "found"]
 
 
+def test_too_few_nodes_are_said_once() -> None:
+    model = hl.Model("outcome ~ treatment * time + (1 | patientID)", hl.datasets.load("toenail"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = hl.check(model.fit(hl.AGQ(nodes=3, seed=1)), replicates=50, seed=1)
+    (said,) = [one for one in found.findings if one.code == "quadrature"]
+    assert said.remedy.endswith("hl.quadrature_check(fit) says in which clusters.")
+    assert found.table.set_index("check").loc["integration", "found"]
+    assert "integration" not in [one.code for one in found.findings]
+
+
 def test_a_sampled_fit_is_checked_at_the_mode_and_with_its_priors() -> None:
     frame = hl.datasets.load("contraception")
     fit = hl.Model("use ~ age + (1 | district)", frame).fit(hl.NUTS(seed=1, progress=False))
