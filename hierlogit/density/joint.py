@@ -12,17 +12,17 @@ predictor, log-likelihood and residual are used while they are in the cache.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .addressed import by_address
-from .compiled import exact_kernel, kernel
-from .rows import exp_of_negative, log1p_of_unit
+from .columns import add_by_level, add_columns, add_effects, add_sorted, dot_columns, sum_sorted
+from .compiled import exact_kernel
+from .residuals import add_rows
 from .scales import make_roots, scale_priors, symmetric_density, through_roots, total_square
-from .vectors import add_column, copy, dot, part, view
+from .vectors import add_column, copy, fill, part, taken, view
 from .whitening import gather, spread
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,97 +65,14 @@ class Joint(NamedTuple):
     cor_start: IntArray  # (E + 1,) correlation variables of each effect's row
     q: IntArray  # (T,)
     levels: IntArray  # (T,)
-    level_of: IntArray  # ((T - 1) n,) level of each row, of the factors but the first
+    level_of: IntArray  # (T n,) level of each row, factor by factor
     row_start: IntArray  # (J_0 + 1,)
     batch_start: IntArray  # levels of the first factor that are taken together
-    single: IntArray  # of each batch, 1 if all of its rows have one trial
+    kind: IntArray  # of each batch, how many trials its rows have at most: see `density.residuals`
+    most: IntArray  # levels and rows of the largest batch
     effect_at: IntArray  # (T + 1,) of each factor, where its effects start among all E
     variable_at: IntArray  # (T + 1,) among the variables of all levels and effects
     information_at: IntArray  # (T + 1,)
-
-
-@kernel
-def add_rows(y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
-    """Log-likelihood of some rows, without binomial coefficients; writes the residuals ``y - m p``."""
-    total = 0.0
-    for i in range(len(y)):
-        x = eta[i]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        p = d if x >= 0.0 else e * d
-        residual[i] = y[i] - trials[i] * p
-        total += y[i] * min(x, 0.0) - (trials[i] - y[i]) * max(x, 0.0) - trials[i] * log1p_of_unit(e)
-    return total
-
-
-#: Rows whose ``1 + exp(-|eta|)`` are multiplied before one logarithm is taken of all: factors of at most 2.
-MULTIPLIED = 512
-
-
-@kernel
-def _add_single_rows(y: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
-    """As `add_rows`, of at most `MULTIPLIED` rows of one trial each."""
-    total, product = 0.0, 1.0
-    for i in range(len(y)):
-        x = eta[i]
-        e = exp_of_negative(-abs(x))
-        factor = 1.0 + e
-        d = 1.0 / factor
-        p = d if x >= 0.0 else e * d
-        residual[i] = y[i] - p
-        total += y[i] * min(x, 0.0) - (1.0 - y[i]) * max(x, 0.0)
-        product *= factor
-    return total - math.log(product)
-
-
-@kernel
-def add_single_rows(y: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
-    """As `add_rows`, of rows of one trial each: a logarithm of products takes a third of the time."""
-    total = 0.0
-    for start in range(0, len(y), MULTIPLIED):
-        count = min(MULTIPLIED, len(y) - start)
-        total += _add_single_rows(part(y, start, count), part(eta, start, count), part(residual, start, count))
-    return total
-
-
-@kernel
-def add_effects(column: FloatArray, level: IntArray, effect: FloatArray, eta: FloatArray) -> None:
-    """``eta += column * effect[level]``."""
-    for i in range(len(column)):
-        eta[i] += column[i] * effect[level[i]]
-
-
-@exact_kernel
-def add_by_level(column: FloatArray, level: IntArray, values: FloatArray, total: FloatArray) -> None:
-    """``total[level] += column * values``."""
-    for i in range(len(column)):
-        total[level[i]] += column[i] * values[i]
-
-
-@kernel
-def sum_segments(
-    columns: FloatArray, n: int, q: int, values: FloatArray, row_start: IntArray, sign: float, total: FloatArray
-) -> None:
-    """Add to ``total[a * m + j]`` the sum of column a times the values over the rows of level j; m levels."""
-    first, m = row_start[0], len(row_start) - 1
-    for a in range(q):
-        for j in range(m):
-            start, count = row_start[j], row_start[j + 1] - row_start[j]
-            total[a * m + j] += sign * dot(part(columns, a * n + start, count), part(values, start - first, count))
-
-
-@kernel
-def add_segments(
-    columns: FloatArray, n: int, q: int, effects: FloatArray, row_start: IntArray, sign: float, values: FloatArray
-) -> None:
-    """``values += sign * column a * effects[a * m + j]`` over the rows of level j, for all a."""
-    first, m = row_start[0], len(row_start) - 1
-    for a in range(q):
-        for j in range(m):
-            start, count = row_start[j], row_start[j + 1] - row_start[j]
-            add_column(
-                part(columns, a * n + start, count), sign * effects[a * m + j], part(values, start - first, count)
-            )
 
 
 @exact_kernel
@@ -180,11 +97,17 @@ def add_transposed(matrix: FloatArray, slope: FloatArray, out: FloatArray) -> No
 
 @exact_kernel
 def fixed_prior(
-    family: IntArray, arguments: FloatArray, form0: FloatArray, form: FloatArray, x: FloatArray, grad: FloatArray
+    family: IntArray,
+    arguments: FloatArray,
+    form0: FloatArray,
+    form: FloatArray,
+    x: FloatArray,
+    grad: FloatArray,
+    stated: FloatArray,
+    slope: FloatArray,
 ) -> float:
-    """Log prior density of the fixed effects; its gradient is added."""
+    """Log prior density of the fixed effects; its gradient is added. The last two, of shape (p,), are scratch."""
     p, value = len(form0), 0.0
-    stated, slope = np.empty(p), np.empty(p)
     affine(form0, form, x, stated)
     for k in range(p):
         location, scale, nu = arguments[3 * k], arguments[3 * k + 1], arguments[3 * k + 2]
@@ -210,34 +133,73 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
     -------
     float
     """
+    # One piece of memory for everything: an array of its own for each would be counted and freed, which takes longer
+    # than most loops over it.
+    scratch = np.empty(scratch_size(l))
+    return evaluate_with(l, x, grad, u, b, scratch)
+
+
+@exact_kernel
+def scratch_size(l: Joint) -> int:
+    """How many numbers `evaluate_with` notes down."""
+    p, E, scales, n_roots, T = len(l.gamma0), len(l.sd_family), len(l.centre), total_square(l.q), len(l.q)
+    columns, squares = l.variable_at[T] - l.variable_at[1], l.information_at[T] - l.information_at[1]
+    wide = l.q[0] * l.most[0]
+    size: int = 4 * p + 2 * scales + E + 3 * n_roots + 6 * columns + 3 * squares + 2 * l.most[1]
+    return size + (8 + 3 * l.q[0]) * wide
+
+
+@exact_kernel
+def evaluate_with(
+    l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray, scratch: FloatArray
+) -> float:
+    """`evaluate`, with the memory that it writes to."""
     p, E, T = len(l.gamma0), len(l.sd_family), len(l.q)
     n, scales = len(l.y), len(l.centre)
-    first_v = p + scales
-    gamma, dgamma, unbounded, slope = np.empty(p), np.zeros(p), np.empty(scales), np.empty(scales)
-    n_roots = total_square(l.q)
-    sd, rows, roots, droots = np.empty(E), np.zeros(n_roots), np.zeros(n_roots), np.zeros(n_roots)
+    first_v, n_roots = p + scales, total_square(l.q)
+    gamma, used = taken(scratch, 0, p)
+    dgamma, used = taken(scratch, used, p)
+    stated, used = taken(scratch, used, p)
+    stated_slope, used = taken(scratch, used, p)
+    unbounded, used = taken(scratch, used, scales)
+    slope, used = taken(scratch, used, scales)
+    sd, used = taken(scratch, used, E)
+    rows, used = taken(scratch, used, n_roots)
+    roots, used = taken(scratch, used, n_roots)
+    droots, used = taken(scratch, used, n_roots)
+    fill(dgamma, 0.0)
+    fill(rows, 0.0)
+    fill(roots, 0.0)
+    fill(droots, 0.0)
     affine(l.gamma0, l.spread, x, gamma)
     for k in range(scales):
         unbounded[k] = l.centre[k] + l.width[k] * x[p + k]
     for k in range(p):
         grad[k] = 0.0
-    value = fixed_prior(l.beta_family, l.beta_arguments, l.form0, l.form, x, grad)
+    value = fixed_prior(l.beta_family, l.beta_arguments, l.form0, l.form, x, grad, stated, stated_slope)
     value += scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded, sd, slope)
     value += make_roots(l.q, l.effect_at, l.set_first, l.cor_start, l.power, unbounded, sd, rows, roots, slope)
 
     # ---- all factors but the first ----
     at_others, squares_at = l.variable_at[1], l.information_at[1]
     columns, squares = l.variable_at[T] - at_others, l.information_at[T] - squares_at
-    kappa, centre, inverse, db = np.empty(columns), np.empty(columns), np.empty(columns), np.zeros(columns)
-    cholesky, product = np.empty(squares), np.empty(squares)
+    kappa, used = taken(scratch, used, columns)
+    centre, used = taken(scratch, used, columns)
+    inverse, used = taken(scratch, used, columns)
+    db, used = taken(scratch, used, columns)
+    db_scratch, used = taken(scratch, used, columns)
+    dkappa, used = taken(scratch, used, columns)
+    cholesky, used = taken(scratch, used, squares)
+    product, used = taken(scratch, used, squares)
+    dcholesky, used = taken(scratch, used, squares)
+    fill(db, 0.0)
     root_at = l.q[0] * l.q[0]
     for t in range(1, T):
         q, J = l.q[t], l.levels[t]
         at, square = l.variable_at[t], l.information_at[t] - squares_at
         own_kappa = part(kappa, at - at_others, q * J)
         copy(part(l.pull, at, q * J), own_kappa)
-        for c in range(p):
-            add_column(part(l.coupling, at * p + c * q * J, q * J), -gamma[c], own_kappa)
+        add_columns(l.coupling, q * J, at * p, gamma, -1.0, own_kappa)
         value += spread(
             q,
             part(roots, root_at, q * q),
@@ -260,21 +222,20 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
     # ---- the rows, by batches of levels of the first factor ----
     q, J = l.q[0], l.levels[0]
     own_root, own_droot = part(roots, 0, q * q), part(droots, 0, q * q)
-    most_levels, most_rows = 0, 0
-    for k in range(len(l.batch_start) - 1):
-        j0, j1 = l.batch_start[k], l.batch_start[k + 1]
-        most_levels, most_rows = max(most_levels, j1 - j0), max(most_rows, l.row_start[j1] - l.row_start[j0])
-    eta, residual = np.empty(most_rows), np.empty(most_rows)
-    wide = q * most_levels
-    kappa_b, centre_b, inverse_b, u_b, b_b = (
-        np.empty(wide),
-        np.empty(wide),
-        np.empty(wide),
-        np.empty(wide),
-        np.empty(wide),
-    )
-    db_b, slope_b, dkappa_b = np.empty(wide), np.empty(wide), np.empty(wide)
-    cholesky_b, product_b, dcholesky_b = np.empty(q * wide), np.empty(q * wide), np.empty(q * wide)
+    wide = q * l.most[0]
+    eta, used = taken(scratch, used, l.most[1])
+    residual, used = taken(scratch, used, l.most[1])
+    kappa_b, used = taken(scratch, used, wide)
+    centre_b, used = taken(scratch, used, wide)
+    inverse_b, used = taken(scratch, used, wide)
+    u_b, used = taken(scratch, used, wide)
+    b_b, used = taken(scratch, used, wide)
+    db_b, used = taken(scratch, used, wide)
+    slope_b, used = taken(scratch, used, wide)
+    dkappa_b, used = taken(scratch, used, wide)
+    cholesky_b, used = taken(scratch, used, q * wide)
+    product_b, used = taken(scratch, used, q * wide)
+    dcholesky_b, used = taken(scratch, used, q * wide)
     for k in range(len(l.batch_start) - 1):
         j0 = l.batch_start[k]
         m, r0 = l.batch_start[k + 1] - j0, l.row_start[j0]
@@ -282,25 +243,23 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
         for a in range(q):
             own_kappa = part(kappa_b, a * m, m)
             copy(part(l.pull, a * J + j0, m), own_kappa)
-            for c in range(p):
-                add_column(part(l.coupling, (c * q + a) * J + j0, m), -gamma[c], own_kappa)
-        for j in range(q * m):
-            db_b[j] = 0.0
+            add_columns(l.coupling, q * J, a * J + j0, gamma, -1.0, own_kappa)
+        fill(part(db_b, 0, q * m), 0.0)
+        own_eta, own_residual = part(eta, 0, count), part(residual, 0, count)
+        own_level = part(l.level_of, r0, count)
         if T > 1:
             # What the other factors' effects take away from this one's pull, before anything else is in eta.
-            for i in range(count):
-                eta[i] = 0.0
+            fill(own_eta, 0.0)
             for t in range(1, T):
-                level = part(l.level_of, (t - 1) * n + r0, count)
+                level = part(l.level_of, t * n + r0, count)
                 for a in range(l.q[t]):
                     column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
-                    add_effects(column, level, part(b, l.variable_at[t] + a * l.levels[t], l.levels[t]), eta)
-            sum_segments(l.pulled, n, q, eta, row_start, -1.0, kappa_b)
-            add_column(part(l.offset, r0, count), 1.0, eta)
+                    add_effects(column, level, part(b, l.variable_at[t] + a * l.levels[t], l.levels[t]), 1.0, own_eta)
+            sum_sorted(l.pulled, n, q, own_level, row_start, own_eta, -1.0, kappa_b)
+            add_column(part(l.offset, r0, count), 1.0, own_eta)
         else:
-            copy(part(l.offset, r0, count), eta)
-        for c in range(p):
-            add_column(part(l.X, c * n + r0, count), gamma[c], eta)
+            copy(part(l.offset, r0, count), own_eta)
+        add_columns(l.X, n, r0, gamma, 1.0, own_eta)
         value += spread(
             q,
             own_root,
@@ -321,12 +280,9 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
         for a in range(q):
             copy(part(u_b, a * m, m), part(u, a * J + j0, m))
             copy(part(b_b, a * m, m), part(b, a * J + j0, m))
-        add_segments(l.Z, n, q, b_b, row_start, 1.0, eta)
-        if l.single[k]:
-            value += add_single_rows(part(l.y, r0, count), eta, residual)
-        else:
-            value += add_rows(part(l.y, r0, count), part(l.trials, r0, count), eta, residual)
-        sum_segments(l.Z, n, q, residual, row_start, 1.0, db_b)
+        add_sorted(l.Z, n, q, own_level, row_start, b_b, 1.0, own_eta)
+        value += add_rows(l.kind[k], part(l.y, r0, count), part(l.trials, r0, count), own_eta, own_residual)
+        sum_sorted(l.Z, n, q, own_level, row_start, own_residual, 1.0, db_b)
         gather(
             q,
             own_root,
@@ -346,22 +302,20 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             first_v + j0,
             own_droot,
         )
-        for c in range(p):
-            dgamma[c] += dot(part(l.X, c * n + r0, count), residual)
-            for a in range(q):
-                dgamma[c] -= dot(part(l.coupling, (c * q + a) * J + j0, m), part(dkappa_b, a * m, m))
+        dot_columns(l.X, n, r0, own_residual, 1.0, dgamma)
+        for a in range(q):
+            dot_columns(l.coupling, q * J, a * J + j0, part(dkappa_b, a * m, m), -1.0, dgamma)
         if T > 1:
-            add_segments(l.pulled, n, q, dkappa_b, row_start, -1.0, residual)
+            add_sorted(l.pulled, n, q, own_level, row_start, dkappa_b, -1.0, own_residual)
             for t in range(1, T):
-                level = part(l.level_of, (t - 1) * n + r0, count)
+                level = part(l.level_of, t * n + r0, count)
                 for a in range(l.q[t]):
                     column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
                     total = part(db, l.variable_at[t] - at_others + a * l.levels[t], l.levels[t])
-                    add_by_level(column, level, residual, total)
+                    add_by_level(column, level, own_residual, 1.0, total)
 
     # ---- back through all factors but the first ----
     root_at = q * q
-    scratch, dkappa, dcholesky = np.empty(columns), np.empty(columns), np.empty(squares)
     for t in range(1, T):
         q, J = l.q[t], l.levels[t]
         at, square = l.variable_at[t], l.information_at[t] - squares_at
@@ -376,7 +330,7 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             part(centre, at - at_others, q * J),
             part(u, at, q * J),
             part(db, at - at_others, q * J),
-            part(scratch, at - at_others, q * J),
+            part(db_scratch, at - at_others, q * J),
             part(dcholesky, square, q * q * J),
             part(dkappa, at - at_others, q * J),
             grad,
@@ -384,8 +338,7 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
             first_v + at,
             part(droots, root_at, q * q),
         )
-        for c in range(p):
-            dgamma[c] -= dot(part(l.coupling, at * p + c * q * J, q * J), part(dkappa, at - at_others, q * J))
+        dot_columns(l.coupling, q * J, at * p, part(dkappa, at - at_others, q * J), -1.0, dgamma)
         root_at += q * q
     through_roots(l.q, l.effect_at, l.set_first, l.cor_start, unbounded, sd, rows, droots, slope)
     add_transposed(l.spread, dgamma, grad)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import priors as pr
-from . import scales
+from . import residuals, scales
 from .geometry import Geometry, level_counts, level_positions, other_levels, prior_forms
 from .joint import Joint
 
@@ -36,7 +36,7 @@ FAMILIES: dict[type[pr.Prior], int] = {
     pr.Decov: scales.DECOV,
 }
 #: Rows taken together, so that what is computed of them stays in the fastest cache.
-BATCH = 768
+BATCH = 2048
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class JointArrays:
             Z=none,
             row_start=np.zeros(levels, dtype=np.int64),
             batch_start=_whole([0, levels - 1]),
-            single=_whole([1]),
+            kind=_whole([residuals.ONE]),
+            most=_whole([levels - 1, 0]),
         )
 
     @property
@@ -140,10 +141,11 @@ def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:
         cor_start=_starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64)),
         q=layout.q,
         levels=_whole(counts),
-        level_of=np.concatenate([np.empty(0, dtype=np.int64), *other_levels(arrangement)]),
+        level_of=np.concatenate([_repeated(layout.row_start), *other_levels(arrangement)]),
         row_start=layout.row_start,
         batch_start=batches,
-        single=_single(layout.trials, layout.row_start[batches]),
+        kind=_kinds(layout.trials, layout.row_start[batches]),
+        most=_whole([int(np.diff(batches).max()), int(np.diff(layout.row_start[batches]).max())]),
         effect_at=_starts(widths) if groups else np.zeros(2, dtype=np.int64),
         variable_at=variables,
         information_at=_starts(layout.q**2 * np.array(counts)),
@@ -159,6 +161,11 @@ def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:
     return JointArrays(arrays, orders, starts, effects_at)
 
 
+def _repeated(row_start: IntArray) -> IntArray:
+    """Level of each row, of the first factor."""
+    return np.repeat(np.arange(len(row_start) - 1), np.diff(row_start))
+
+
 def _batches(row_start: IntArray) -> IntArray:
     """Levels taken together: as many as have up to `BATCH` rows, and one at least."""
     bounds, levels = [0], len(row_start) - 1
@@ -168,9 +175,10 @@ def _batches(row_start: IntArray) -> IntArray:
     return _whole(bounds)
 
 
-def _single(trials: FloatArray, starts: IntArray) -> IntArray:
-    """Of each batch, 1 if all of its rows have one trial."""
-    return _whole([int(np.all(trials[start:stop] == 1)) for start, stop in pairwise(starts)])
+def _kinds(trials: FloatArray, starts: IntArray) -> IntArray:
+    """Of each batch, how many trials its rows have at most."""
+    most = [trials[start:stop].max(initial=0) for start, stop in pairwise(starts)]
+    return np.searchsorted(residuals.MOST_TRIALS, most).astype(np.int64)
 
 
 def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:

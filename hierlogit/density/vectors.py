@@ -76,6 +76,12 @@ def _view(context: Any, builder: Any, signature: Any, own: Any, start: Any, leng
 
 
 @kernel
+def taken(values: FloatArray, start: int, count: int) -> tuple[FloatArray, int]:
+    """``values[start : start + count]``, as `part`, and where it ends."""
+    return part(values, start, count), start + count
+
+
+@kernel
 def fill(values: FloatArray, number: float) -> None:
     """``values[:] = number``."""
     for i in range(len(values)):

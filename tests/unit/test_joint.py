@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, log_expit
 
 import hierlogit as hl
 from hierlogit import priors as pr
-from hierlogit.density import callbacks, scales
+from hierlogit.density import callbacks, residuals, scales
 from hierlogit.density.callbacks import (
     DIVERGED,
     FUNCTION,
@@ -27,8 +28,9 @@ from hierlogit.density.callbacks import (
     log_density_callback,
     table_of,
 )
+from hierlogit.density.columns import SHORT, add_columns, add_sorted, dot_columns, sum_sorted
 from hierlogit.density.geometry import LEAST_SD, Geometry, centred_by_information, non_centred
-from hierlogit.density.joint import Joint, add_rows, add_single_rows, evaluate
+from hierlogit.density.joint import Joint, evaluate, evaluate_with, scratch_size
 from hierlogit.density.joint_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
 from hierlogit.density.marginal import LaplaceLikelihood
 from hierlogit.engines.native_start import around_the_mode
@@ -90,34 +92,91 @@ def evaluated(arrays: Joint, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarr
 # ---- rows --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [0, 1, 7, 512, 513, 3000])
-def test_rows_of_one_trial_each(n: int) -> None:
+# Around the numbers of rows whose probabilities are multiplied before a logarithm is taken.
+@pytest.mark.parametrize("n", [0, 1, 7, 127, 128, 129, 895, 896, 897, 3000])
+@pytest.mark.parametrize(("kind", "most"), [(residuals.ONE, 1), (residuals.FEW, 7), (residuals.MANY, 30)])
+def test_rows_of_every_kind(kind: int, most: int, n: int) -> None:
     rng = np.random.default_rng(n)
     eta = rng.normal(0, 4, n)
-    eta[: n // 3] = rng.choice([-800.0, -36.5, -0.0, 0.0, 1e-9, 36.5, 800.0], n // 3)
-    y = rng.integers(0, 2, n).astype(float)
-    own, other = np.empty(n), np.empty(n)
-    value, expected = add_single_rows(y, eta, own), add_rows(y, np.ones(n), eta, other)
-    np.testing.assert_allclose(own, other, rtol=1e-14, atol=1e-16)
+    eta[: n // 3] = rng.choice([-700.0, -36.5, -0.0, 0.0, 1e-9, 36.5, 700.0], n // 3)
+    trials = rng.integers(0, most + 1, n).astype(float) if kind != residuals.ONE else np.ones(n)
+    y = rng.binomial(trials.astype(int), 0.5).astype(float)
+    residual = np.empty(n)
+    value = residuals.add_rows(kind, y, trials, eta.copy(), residual)
+    np.testing.assert_allclose(residual, y - trials * expit(eta), rtol=1e-13, atol=1e-15 * most)
+    expected = math.fsum(y * log_expit(eta) + (trials - y) * log_expit(-eta))
     assert value == pytest.approx(expected, rel=1e-13, abs=1e-12)
 
 
-def test_batches_know_whether_their_rows_have_one_trial_each() -> None:
+@pytest.mark.parametrize("kind", [residuals.ONE, residuals.FEW])
+def test_products_of_probabilities_do_not_overflow(kind: int) -> None:
+    n, trials = 5000, float(residuals.MOST_TRIALS[kind])
+    # At a half, the largest factor a row can have.
+    value = residuals.add_rows(kind, np.zeros(n), np.full(n, trials), np.zeros(n), np.empty(n))
+    assert value == pytest.approx(-n * trials * math.log(2), rel=1e-13)
+
+
+def test_a_certain_row_costs_nothing() -> None:
+    for kind in (residuals.ONE, residuals.FEW, residuals.MANY):
+        residual = np.empty(2)
+        certain = residuals.add_rows(kind, np.array([1.0, 0.0]), np.ones(2), np.array([800.0, -800.0]), residual)
+        assert certain == pytest.approx(0.0, abs=1e-300)
+        assert residual == pytest.approx([0.0, 0.0], abs=1e-300)
+
+
+@pytest.mark.parametrize("most", [1, 5, 40])
+def test_batches_know_how_many_trials_their_rows_have(most: int) -> None:
     rng = np.random.default_rng(4)
-    sizes = np.repeat([1, 3, 1], 1000)
+    # The rows of the middle levels have up to `most` trials, all others one.
+    sizes = np.where(np.repeat([False, True, False], 3000), rng.integers(1, most + 1, 9000), 1)
     # A number of its own for each row: rows that are alike would be taken together.
     rows = {
-        "g": np.repeat(np.arange(30), 100),
+        "g": np.repeat(np.arange(90), 100),
         "size": sizes,
-        "hits": rng.integers(0, 2, 3000),
-        "x": rng.normal(size=3000),
+        "hits": rng.integers(0, 2, 9000),
+        "x": rng.normal(size=9000),
     }
     model = hl.Model("p(hits, size) ~ x + (1 | g)", rows)
     arrays = joint_arrays(model, non_centred(model)).arrays
     starts = arrays.row_start[arrays.batch_start]
-    expected = [int((arrays.trials[i:j] == 1).all()) for i, j in pairwise(starts)]
-    assert arrays.single.tolist() == expected
-    assert 0 < sum(expected) < len(expected)
+    most_trials = [arrays.trials[i:j].max() for i, j in pairwise(starts)]
+    kinds = {1: residuals.ONE, 5: residuals.FEW, 40: residuals.MANY}
+    assert arrays.kind.tolist() == [residuals.ONE if trials == 1 else kinds[most] for trials in most_trials]
+    assert len(set(arrays.kind.tolist())) == (1 if most == 1 else 2)
+
+
+# ---- columns and levels ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", range(10))
+def test_columns_taken_together(p: int) -> None:
+    rng = np.random.default_rng(p)
+    n, first, count = 41, 5, 30
+    columns, factors, values = rng.normal(size=(p, n)), rng.normal(size=p), rng.normal(size=count)
+    own, added, summed = columns[:, first : first + count], values.copy(), np.ones(p)
+    add_columns(columns.ravel(), n, first, factors, -1.0, added)
+    dot_columns(columns.ravel(), n, first, values, -1.0, summed)
+    np.testing.assert_allclose(added, values - factors @ own, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(summed, 1 - own @ values, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("q", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("size", [2, 3 * SHORT])
+def test_rows_sorted_by_level(q: int, size: int) -> None:
+    rng = np.random.default_rng(q + size)
+    counts = rng.integers(1, 2 * size, 12)  # of all levels, of which some in the middle are taken
+    level, start, m, n = np.repeat(np.arange(12), counts), np.r_[0, np.cumsum(counts)], 7, int(counts.sum())
+    some = slice(start[3], start[10])
+    columns, effects = rng.normal(size=(q, n)), rng.normal(size=(q, m))
+    values = rng.normal(size=start[10] - start[3])
+    added, summed = values.copy(), np.ones((q, m)).ravel()
+    arguments = (columns.ravel(), n, q, level[some], start[3:11])
+    add_sorted(*arguments, effects.ravel(), -1.0, added)
+    sum_sorted(*arguments, values, -1.0, summed)
+    own = columns[:, some]
+    np.testing.assert_allclose(added, values - (own * effects[:, level[some] - 3]).sum(axis=0), rtol=1e-12, atol=1e-14)
+    expected = [[1 - (own[a] * values)[level[some] == j + 3].sum() for j in range(m)] for a in range(q)]
+    np.testing.assert_allclose(summed.reshape(q, m), np.reshape(expected, (q, m)), rtol=1e-12, atol=1e-14)
 
 
 # ---- by hand -----------------------------------------------------------------------------------------------------
@@ -154,10 +213,11 @@ def one_row(factors: int) -> Joint:
         cor_start=np.zeros(factors + 1, dtype=np.int64),
         q=np.ones(factors, dtype=np.int64),
         levels=np.ones(factors, dtype=np.int64),
-        level_of=np.zeros(factors - 1, dtype=np.int64),
+        level_of=np.zeros(factors, dtype=np.int64),
         row_start=np.array([0, 1]),
         batch_start=np.array([0, 1]),
-        single=np.array([0]),
+        kind=np.array([residuals.FEW]),
+        most=np.array([1, 1]),
         effect_at=np.arange(factors + 1),
         variable_at=np.arange(factors + 1),
         information_at=np.arange(factors + 1),
@@ -404,9 +464,23 @@ def test_table_has_an_address_and_a_length_for_every_array(model: Model) -> None
 def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:
     joint = joint_arrays(model, non_centred(model))
     kinds = "".join(own.dtype.kind for own in joint.arrays)
-    assert kinds == "f" * 20 + "i" * 14
+    assert kinds == "f" * 20 + "i" * 15
     assert {own.dtype.itemsize for own in (*joint.arrays, *outputs_of(model, joint))} == {8}
     assert {own.ndim for own in joint.arrays} == {1}
+
+
+def test_scratch_is_all_that_is_noted_down_and_need_not_be_clean(model: Model) -> None:
+    arrays = joint_arrays(model, around_the_mode(model)).arrays
+    size, beyond = scratch_size(arrays), 1e4 + np.arange(50)
+    for x in positions(joint_arrays(model, around_the_mode(model))):
+        expected, slopes, _, _ = evaluated(arrays, x)
+        scratch, effects = np.r_[np.full(size, np.nan), beyond], np.empty(arrays.variable_at[-1])
+        gradient = np.full(len(x), np.nan)
+        assert evaluate_with(arrays, x, gradient, effects, effects.copy(), scratch[:size]) == expected
+        np.testing.assert_array_equal(gradient, slopes)
+        np.testing.assert_array_equal(scratch[size:], beyond)
+        # The last numbers belong to the last array, which is used if there are effects.
+        assert np.isnan(scratch[size - 1]) == (arrays.q[0] == 0)
 
 
 def test_c_function_gives_value_and_gradient(model: Model) -> None:
@@ -460,8 +534,8 @@ def test_what_is_kept_is_in_the_users_parameters_and_order(model: Model) -> None
     # The rows' likelihood with these effects is part of the density: what remains are priors, which know no rows.
     y, m = model.design.outcome.y, model.design.outcome.trials
     likelihood = np.sum(y * eta - m * np.logaddexp(0, eta))
-    none, several = np.zeros_like(joint.arrays.y), np.zeros_like(joint.arrays.single)
-    turned = joint.arrays._replace(y=none, trials=none, single=several)
+    none, any_number = np.zeros_like(joint.arrays.y), np.full_like(joint.arrays.kind, residuals.MANY)
+    turned = joint.arrays._replace(y=none, trials=none, kind=any_number)
     assert value - likelihood == pytest.approx(evaluated(turned, x)[0], rel=1e-11, abs=1e-11)
 
 
