@@ -145,8 +145,9 @@ def scratch_size(l: Joint) -> int:
     p, E, scales, n_roots, T = len(l.gamma0), len(l.sd_family), len(l.centre), total_square(l.q), len(l.q)
     columns, squares = l.variable_at[T] - l.variable_at[1], l.information_at[T] - l.information_at[1]
     wide = l.q[0] * l.most[0]
-    size: int = 4 * p + 2 * scales + E + 3 * n_roots + 6 * columns + 3 * squares + 2 * l.most[1]
-    return size + (8 + 3 * l.q[0]) * wide
+    of_others = 6 * columns + 3 * squares
+    size: int = 4 * p + 2 * scales + E + 3 * n_roots + of_others + (8 + 3 * l.q[0]) * wide + 2 * l.most[1]
+    return size
 
 
 @exact_kernel
