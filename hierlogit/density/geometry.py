@@ -27,6 +27,10 @@ LEAST_SD = 0.1
 MOST_Z = 2.0
 #: Logarithms of sds, and variables of correlations, have no scale above this.
 WIDEST = 1.0
+#: Share of the rows' information at the mode by which effects are centred. Away from the mode rows say less, and less
+#: still where the sds are larger: centred by all of it, effects and their sds move together. Half was best, or as good
+#: as any, on all models tried, from 1,000 clusters of two rows to 40 of 500.
+SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,9 @@ def non_centred(model: Model) -> Geometry:
     )
 
 
-def centred_by_information(model: Model, likelihood: LaplaceLikelihood, gamma: FloatArray) -> Geometry:
+def centred_by_information(
+    model: Model, likelihood: LaplaceLikelihood, gamma: FloatArray, share: float = SHARE
+) -> Geometry:
     """Centres and scales from Laplace's method at a maximum of the marginal posterior, or near one.
 
     Parameters
@@ -88,6 +94,9 @@ def centred_by_information(model: Model, likelihood: LaplaceLikelihood, gamma: F
         Evaluated there.
     gamma : ndarray, shape (p,)
         Coefficients of the basis there.
+    share : float
+        Of the rows' information, by which effects are centred. With all of it they are independent of each other and of
+        the fixed effects where the likelihood was evaluated, to second order.
 
     Returns
     -------
@@ -104,7 +113,7 @@ def centred_by_information(model: Model, likelihood: LaplaceLikelihood, gamma: F
     ]
     Z = [layout.Z[at * n : (at + k) * n].reshape(k, n) for at, k in zip(layout.z_at, q.tolist(), strict=True)]
     levels = [np.repeat(np.arange(J[0]), np.diff(layout.row_start)), *other_levels(arrangement)]
-    weight, residual = work.weight, work.residual
+    weight, residual = share * work.weight, work.residual
     modes = [work.b[at] for at in level_positions(arrangement)]
     others = np.zeros(n)
     for own, level, mode in zip(Z[1:], levels[1:], modes[1:], strict=True):

@@ -29,7 +29,7 @@ from hierlogit.density.callbacks import (
     table_of,
 )
 from hierlogit.density.columns import SHORT, add_columns, add_sorted, dot_columns, sum_sorted
-from hierlogit.density.geometry import LEAST_SD, Geometry, centred_by_information, non_centred
+from hierlogit.density.geometry import LEAST_SD, SHARE, Geometry, centred_by_information, non_centred
 from hierlogit.density.joint import Joint, evaluate, evaluate_with, scratch_size
 from hierlogit.density.joint_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
 from hierlogit.density.marginal import LaplaceLikelihood
@@ -333,7 +333,7 @@ def test_joint_prior_of_sds_is_decov(k: int) -> None:
 # ---- where it is centred -----------------------------------------------------------------------------------------
 
 
-def centred(name: str) -> tuple[Model, LaplaceLikelihood, Geometry]:
+def centred(name: str, share: float = SHARE) -> tuple[Model, LaplaceLikelihood, Geometry]:
     """A model, Laplace's method at some coefficients and roots, and the geometry from there."""
     model = hl.Model(MODELS[name][0], rows())  # whose default priors of coefficients are normal
     arrangement, rng = model.arrangement, np.random.default_rng(4)
@@ -353,15 +353,16 @@ def centred(name: str) -> tuple[Model, LaplaceLikelihood, Geometry]:
     likelihood.evaluate(gamma, flat)
     likelihood.work.u[:] += 1e-8  # once more from close by, for modes to all digits
     assert likelihood.evaluate(gamma, flat).settled
-    return model, likelihood, centred_by_information(model, likelihood, gamma)
+    return model, likelihood, centred_by_information(model, likelihood, gamma, share)
 
 
 WITH_EFFECTS = [name for name in MODELS if name != "no random effects"]
 
 
+@pytest.mark.parametrize("share", [SHARE, 1.0])
 @pytest.mark.parametrize("name", WITH_EFFECTS)
-def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str) -> None:
-    model, likelihood, geometry = centred(name)
+def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str, share: float) -> None:
+    model, likelihood, geometry = centred(name, share)
     joint = joint_arrays(model, geometry)
     first = len(joint.arrays.gamma0) + len(joint.arrays.centre)
     _, gradient, u, b = evaluated(joint.arrays, np.zeros(joint.n_dim))
@@ -391,7 +392,7 @@ def hessian(joint: JointArrays, h: float = 0.002) -> np.ndarray:
 @pytest.mark.parametrize("name", ["slopes", "two sets", "nested"])
 def test_density_is_standard_normal_to_second_order_at_its_centre(name: str) -> None:
     # Where levels of the other factors share no level of the first; else they are not quite independent.
-    model, _, geometry = centred(name)
+    model, _, geometry = centred(name, share=1.0)
     joint = joint_arrays(model, geometry)
     p, scale = len(joint.arrays.gamma0), len(joint.arrays.centre)
     moving = np.r_[:p, p + scale : joint.n_dim]  # all but the sds and correlations
@@ -400,7 +401,7 @@ def test_density_is_standard_normal_to_second_order_at_its_centre(name: str) -> 
 
 @pytest.mark.parametrize("name", ["crossed", "no fixed effects"])
 def test_effects_of_the_first_factor_are_independent_of_the_others_at_the_centre(name: str) -> None:
-    model, _, geometry = centred(name)
+    model, _, geometry = centred(name, share=1.0)
     joint = joint_arrays(model, geometry)
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
     first = p + len(arrays.centre)
