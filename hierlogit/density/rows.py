@@ -6,6 +6,7 @@ mathematical library's own are called row by row.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
@@ -14,6 +15,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from .compiled import fused_kernel, kernel
+from .vectors import part
 
 LOG2_E = 1.4426950408889634
 #: ln 2 in two parts: the first has so few digits that whole multiples of it are exact.
@@ -23,6 +25,7 @@ LN2_LOW = 1.90821492927058770002e-10
 ROUNDER = 6755399441055744.0
 #: exp(-708) is the least power of e that is a normal number.
 LOWEST = -708.0
+LN2 = 0.6931471805599453
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -88,7 +91,33 @@ def log1p_of_unit(e: float) -> float:
     t = t * z + 2.0 / 5.0
     t = t * z + 2.0 / 3.0
     value = 2.0 * s + s * (z * t)
-    return value + 0.6931471805599453 if large else value
+    return value + LN2 if large else value
+
+
+#: Numbers below 2 that are multiplied before a logarithm is taken: the largest number is 2^1024.
+MULTIPLIED = 896
+_FRACTION, _ONE, _NOT_FINITE = (1 << 52) - 1, 1023 << 52, 2047
+
+
+@kernel
+def sum_of_logarithms(values: np.ndarray) -> float:
+    """Sum of the logarithms of numbers of at least 1; NaN if one is infinite or not a number.
+
+    Each is a power of 2 times a number below 2: the former are counted, the latter multiplied.
+    """
+    total, powers, largest = 0.0, 0, 0
+    for start in range(0, len(values), MULTIPLIED):
+        own, product = part(values, start, min(MULTIPLIED, len(values) - start)), 1.0
+        for i in range(len(own)):
+            bits = _bits(own[i])
+            power = (bits >> 52) & _NOT_FINITE  # without the sign, which NaN may have
+            largest = max(largest, power)
+            powers += power - 1023
+            product *= _number((bits & _FRACTION) | _ONE)
+        total += math.log(product)
+    if largest >= _NOT_FINITE:
+        return math.nan
+    return total + powers * LN2
 
 
 @kernel

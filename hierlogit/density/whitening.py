@@ -21,12 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import kernel
+from .rows import sum_of_logarithms
 from .vectors import dot, part
 
 FloatArray = npt.NDArray[np.float64]
-
-#: Levels whose diagonal entries are multiplied before one logarithm is taken of all: 8 of up to 1e38.
-TOGETHER = 8
 
 
 @kernel
@@ -129,12 +127,7 @@ def spread(
                 to[j] += factor * own[j]
     logarithm = 0.0
     for a in range(q):
-        for begin in range(0, n, TOGETHER):
-            own = part(cholesky, (a * q + a) * n + begin, min(TOGETHER, n - begin))
-            together = 1.0
-            for j in range(len(own)):
-                together *= own[j]
-            logarithm += math.log(together)
+        logarithm += sum_of_logarithms(part(cholesky, (a * q + a) * n, n))
     return -0.5 * squares - logarithm
 
 

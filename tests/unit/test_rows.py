@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from hierlogit.density.logistic import log_binomial_coefficient, log_likelihood
-from hierlogit.density.rows import exp_of_negative, linearise, log1p_of_unit
+from hierlogit.density.rows import MULTIPLIED, exp_of_negative, linearise, log1p_of_unit, sum_of_logarithms
 
 LEAST = 3.3075530036384e-308  # exp(-708)
 
@@ -176,3 +177,18 @@ def test_one_linear_predictor_that_is_no_number_spoils_the_sum() -> None:
 
 def test_no_rows() -> None:
     assert linearised(np.empty(0), np.empty(0), np.empty(0))[0] == 0.0
+
+
+@pytest.mark.parametrize("n", [0, 1, 9, MULTIPLIED - 1, MULTIPLIED, MULTIPLIED + 1, 5000])
+def test_sum_of_logarithms(n: int) -> None:
+    rng = np.random.default_rng(n)
+    values = np.concatenate([1.0 + rng.uniform(size=n), 10.0 ** rng.uniform(0, 300, n // 2), [1.0, 1.9999999999999998]])
+    assert sum_of_logarithms(values) == pytest.approx(math.fsum(np.log(values)), rel=1e-14)
+
+
+@pytest.mark.parametrize("strange", [np.nan, -np.nan, np.copysign(np.nan, -1.0), np.inf])
+def test_sum_of_logarithms_is_no_number_where_one_is_not(strange: float) -> None:
+    for place in range(12):
+        values = np.full(12, 3.0)
+        values[place] = strange
+        assert np.isnan(sum_of_logarithms(values))
