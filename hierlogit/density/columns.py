@@ -55,10 +55,9 @@ def add_columns(
     columns: FloatArray, stride: int, first: int, factors: FloatArray, sign: float, out: FloatArray
 ) -> None:
     """``out[i] += sign * factors[c] * columns[c * stride + first + i]``, summed over c."""
-    p, count = len(factors), len(out)
-    for c in range(0, p, TOGETHER):
-        # Where columns are left over, the last one stands in for those that are missing, times zero.
-        last = p - 1
+    last, count = len(factors) - 1, len(out)
+    for c in range(0, len(factors), TOGETHER):
+        # Where fewer are left, the last one stands in for those that are missing, times zero.
         d1, d2, d3 = min(c + 1, last), min(c + 2, last), min(c + 3, last)
         _add_four(
             part(columns, c * stride + first, count),
@@ -76,9 +75,8 @@ def add_columns(
 @kernel
 def dot_columns(columns: FloatArray, stride: int, first: int, values: FloatArray, sign: float, out: FloatArray) -> None:
     """``out[c] += sign * columns[c * stride + first + i] * values[i]``, summed over i."""
-    p, count = len(out), len(values)
-    for c in range(0, p, TOGETHER):
-        last = p - 1
+    last, count = len(out) - 1, len(values)
+    for c in range(0, len(out), TOGETHER):
         d1, d2, d3 = min(c + 1, last), min(c + 2, last), min(c + 3, last)
         s0, s1, s2, s3 = _dot_four(
             part(columns, c * stride + first, count),
@@ -100,6 +98,7 @@ def dot_columns(columns: FloatArray, stride: int, first: int, values: FloatArray
 def add_effects(column: FloatArray, level: IntArray, effect: FloatArray, sign: float, values: FloatArray) -> None:
     """``values += sign * column * effect[level]``."""
     for i in range(len(column)):
+        # Without a sign, since an index that may be negative would be looked at before each use.
         values[i] += sign * column[i] * effect[np.uint64(level[i])]
 
 
