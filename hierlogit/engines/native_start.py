@@ -8,22 +8,32 @@ import numpy as np
 
 from ..density.geometry import Geometry, centred_by_information, non_centred
 from ..density.marginal import LaplaceLikelihood
-from .problem import Problem
+from ..errors import EngineError
+from .integrator import integrator
+from .problem import Point, Problem
 from .search import climb
-from .start import starting_point
+from .start import directions, starting_point
 
 if TYPE_CHECKING:
     from ..model import Model
 
+#: Rows of a level, on average, below which Laplace's method puts sds far too low where factors are nested.
+FEW_ROWS = 3
+#: Quadrature nodes that then find the mode: more move it by less than its standard error.
+NODES = 5
+
 
 def around_the_mode(model: Model) -> Geometry:
-    """Centres, scales and local information from the mode of the marginal posterior by Laplace's method.
+    """Centres, scales and local information from the mode of the marginal posterior.
 
-    Where that mode has no usable curvature, the non-centred form.
+    The mode is that of Laplace's method, or of quadrature where a level of nested factors has few rows. Where it has no
+    usable curvature, the non-centred form.
     """
     likelihood = LaplaceLikelihood(model.arrangement)
     problem = Problem(model, likelihood, penalised=True)
     point = climb(problem, *starting_point(problem))
+    if _is_sparse(model):
+        point = _mode_by_quadrature(model, problem, point)
     # The search may have ended with an evaluation elsewhere: once more at its end, from the modes of the last one.
     gamma = model.arrangement.triangular @ point.psi[: problem.p]
     settled = likelihood.evaluate(gamma, problem.flat_roots(point.psi)).settled
@@ -35,6 +45,22 @@ def around_the_mode(model: Model) -> Geometry:
     if not settled or not all(np.all(np.isfinite(one)) for one in parts):
         return non_centred(model)
     return found
+
+
+def _is_sparse(model: Model) -> bool:
+    groups = model.design.groups
+    return len(groups) == 2 and model.design.n_rows < FEW_ROWS * max(len(group.levels) for group in groups)
+
+
+def _mode_by_quadrature(model: Model, problem: Problem, point: Point) -> Point:
+    """The mode by quadrature from that of Laplace's method, which it is where quadrature cannot be done."""
+    try:
+        likelihood = integrator(model.design, NODES)(model.arrangement)
+    except EngineError:
+        return point
+    scale = directions(problem, problem.evaluate(point.psi))
+    finer = Problem(model, likelihood, penalised=True)
+    return climb(finer, finer.evaluate(point.psi), scale)
 
 
 #: How `NUTS(parameterization=...)` names them.
