@@ -113,8 +113,7 @@ def convergence_findings(
                 "bfmi",
                 "warning",
                 f"The lowest E-BFMI is {measures['min_bfmi']:.2f}; it should be above {MIN_BFMI}.",
-                "The sampler explores the tails slowly: with many clusters of a few rows and large differences between "
-                "them try NUTS(parameterization='noncentered'), else raise tune, or give the sds a tighter prior.",
+                "The sampler explores the tails slowly: raise tune and draws, or give the sds a tighter prior.",
             )
         )
     return tuple(found)

@@ -40,6 +40,7 @@ def agrees(fit: hl.Fit, districts: pd.Index) -> None:
         assert float(found.elpd_i.sel(district=district)) == pytest.approx(value, abs=4 * np.sqrt(2) * error)
 
 
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")  # few draws
 def test_weights_agree_with_samples_without_the_district(fit: hl.Fit) -> None:
     largest = hl.loo(fit, "district").pareto_k.to_series().sort_values(ascending=False)
     agrees(fit, largest.index[:3])
