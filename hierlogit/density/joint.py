@@ -68,7 +68,7 @@ class Joint(NamedTuple):
     level_of: IntArray  # (T n,) level of each row, factor by factor
     row_start: IntArray  # (J_0 + 1,)
     batch_start: IntArray  # levels of the first factor that are taken together
-    kind: IntArray  # of each batch, how many trials its rows have at most: see `density.residuals`
+    kind: IntArray  # of each batch, how many trials its rows have: see `density.residuals`
     most: IntArray  # levels and rows of the largest batch
     effect_at: IntArray  # (T + 1,) of each factor, where its effects start among all E
     variable_at: IntArray  # (T + 1,) among the variables of all levels and effects

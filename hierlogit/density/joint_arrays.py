@@ -176,9 +176,14 @@ def _batches(row_start: IntArray) -> IntArray:
 
 
 def _kinds(trials: FloatArray, starts: IntArray) -> IntArray:
-    """Of each batch, how many trials its rows have at most."""
-    most = [trials[start:stop].max(initial=0) for start, stop in pairwise(starts)]
-    return np.searchsorted(residuals.MOST_TRIALS, most).astype(np.int64)
+    """Of each batch, how many trials its rows have."""
+    return _whole([_kind(trials[start:stop]) for start, stop in pairwise(starts)])
+
+
+def _kind(trials: FloatArray) -> int:
+    if np.all(trials == 1):  # and none has no trials, as rows have that are to say nothing
+        return residuals.ONE
+    return residuals.FEW if trials.max() <= residuals.MOST_OF_FEW else residuals.MANY
 
 
 def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:

@@ -17,10 +17,9 @@ from .vectors import part
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Rows have one trial each; up to seven, whose powers are made of squares; any number.
+#: Rows have one trial each; none to seven, whose powers are made of squares; any number.
 ONE, FEW, MANY = 0, 1, 2
-#: Largest number of trials of each kind but the last.
-MOST_TRIALS = (1, 7)
+MOST_OF_FEW = 7
 #: Rows whose ``(1 + e)^m`` are multiplied before a logarithm is taken: at most 2^896, and the largest number is 2^1024.
 MULTIPLIED = (896, 128)
 
@@ -32,7 +31,7 @@ def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, resi
     Parameters
     ----------
     kind : int
-        How many trials rows have at most: `ONE`, `FEW` or `MANY`.
+        How many trials rows have: `ONE`, `FEW` or `MANY`.
     y, trials : ndarray, shape (n,)
     eta : ndarray, shape (n,)
         Linear predictors; exponentials of their negative absolute values are written.

@@ -110,7 +110,7 @@ def test_rows_of_every_kind(kind: int, most: int, n: int) -> None:
 
 @pytest.mark.parametrize("kind", [residuals.ONE, residuals.FEW])
 def test_products_of_probabilities_do_not_overflow(kind: int) -> None:
-    n, trials = 5000, float(residuals.MOST_TRIALS[kind])
+    n, trials = 5000, 1.0 if kind == residuals.ONE else float(residuals.MOST_OF_FEW)
     # At a half, the largest factor a row can have.
     value = residuals.add_rows(kind, np.zeros(n), np.full(n, trials), np.zeros(n), np.empty(n))
     assert value == pytest.approx(-n * trials * math.log(2), rel=1e-13)
@@ -143,6 +143,21 @@ def test_batches_know_how_many_trials_their_rows_have(most: int) -> None:
     kinds = {1: residuals.ONE, 5: residuals.FEW, 40: residuals.MANY}
     assert arrays.kind.tolist() == [residuals.ONE if trials == 1 else kinds[most] for trials in most_trials]
     assert len(set(arrays.kind.tolist())) == (1 if most == 1 else 2)
+
+
+def test_rows_without_trials_say_nothing() -> None:
+    rng = np.random.default_rng(2)
+    data = {"g": np.repeat(np.arange(12), 20), "y": rng.integers(0, 2, 240), "x": rng.normal(size=240)}
+    model = hl.Model("y ~ x + (1 | g)", data).silenced(data["g"] == 5)
+    joint = joint_arrays(model, non_centred(model))
+    assert joint.arrays.kind.tolist() == [residuals.FEW]
+    x = rng.normal(size=joint.n_dim)
+    value, gradient, _, _ = evaluated(joint.arrays, x)
+    any_number = joint.arrays._replace(kind=np.array([residuals.MANY]))
+    assert value == pytest.approx(evaluated(any_number, x)[0], rel=1e-13)
+    # The effect of the cluster of these rows has its prior alone.
+    own = 3 + joint.orders[0][5]
+    assert gradient[own] == pytest.approx(-x[own], rel=1e-13)
 
 
 # ---- columns and levels ------------------------------------------------------------------------------------------
