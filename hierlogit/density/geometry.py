@@ -28,8 +28,8 @@ MOST_Z = 2.0
 #: Logarithms of sds, and variables of correlations, have no scale above this.
 WIDEST = 1.0
 #: Share of the rows' information at the mode by which effects are centred. Away from the mode rows say less, and less
-#: still where the sds are larger: centred by all of it, effects and their sds move together. Half was best, or as good
-#: as any, on all models tried, from 1,000 clusters of two rows to 40 of 500.
+#: still where the sds are larger: centred by all of it, effects and their sds move together. Half was much better with
+#: clusters of few rows, and elsewhere as good but for a tenth.
 SHARE = 0.5
 
 
