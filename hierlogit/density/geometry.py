@@ -112,7 +112,7 @@ def centred_by_information(
         likelihood.roots[at : at + k * k].reshape(k, k) for at, k in zip(layout.root_at[:-1], q.tolist(), strict=True)
     ]
     Z = [layout.Z[at * n : (at + k) * n].reshape(k, n) for at, k in zip(layout.z_at, q.tolist(), strict=True)]
-    levels = [np.repeat(np.arange(J[0]), np.diff(layout.row_start)), *other_levels(arrangement)]
+    levels = row_levels(arrangement)
     weight, residual = share * work.weight, work.residual
     modes = [work.b[at] for at in level_positions(arrangement)]
     others = np.zeros(n)
@@ -175,11 +175,11 @@ def level_positions(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
     return [first[:, None] + np.arange(int(q)) for first, q in zip(firsts, layout.q, strict=True)]
 
 
-def other_levels(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
-    """Level of each row, of every factor but the first, shape (n,)."""
+def row_levels(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
+    """Level of each row, of every factor, shape (n,)."""
     layout = arrangement.layout
     n = len(layout.y)
-    found = []
+    found = [np.repeat(np.arange(len(layout.row_start) - 1), np.diff(layout.row_start))]
     for t in range(1, len(layout.q)):
         columns = np.sort(layout.own_col[layout.own_factor == t])
         found.append(np.searchsorted(columns, layout.row_col[(t - 1) * n : t * n]).astype(np.int64))

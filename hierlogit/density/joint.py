@@ -175,8 +175,7 @@ def evaluate_with(
     affine(l.gamma0, l.spread, x, gamma)
     for k in range(scales):
         unbounded[k] = l.centre[k] + l.width[k] * x[p + k]
-    for k in range(p):
-        grad[k] = 0.0
+    fill(part(grad, 0, p), 0.0)
     value = fixed_prior(l.beta_family, l.beta_arguments, l.form0, l.form, x, grad, stated, stated_slope)
     value += scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded, sd, slope)
     value += make_roots(l.q, l.effect_at, l.set_first, l.cor_start, l.power, unbounded, sd, rows, roots, slope)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import priors as pr
 from . import residuals, scales
-from .geometry import Geometry, level_counts, level_positions, other_levels, prior_forms
+from .geometry import Geometry, level_counts, level_positions, prior_forms, row_levels
 from .joint import Joint
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:
         cor_start=_starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64)),
         q=layout.q,
         levels=_whole(counts),
-        level_of=np.concatenate([_repeated(layout.row_start), *other_levels(arrangement)]),
+        level_of=np.concatenate(row_levels(arrangement)),
         row_start=layout.row_start,
         batch_start=batches,
         kind=_kinds(layout.trials, layout.row_start[batches]),
@@ -159,11 +159,6 @@ def joint_arrays(model: Model, geometry: Geometry) -> JointArrays:
     starts = tuple(int(variables[back[k]]) for k in range(len(design.groups)))
     effects_at = tuple(int(arrays.effect_at[back[k]]) for k in range(len(design.groups)))
     return JointArrays(arrays, orders, starts, effects_at)
-
-
-def _repeated(row_start: IntArray) -> IntArray:
-    """Level of each row, of the first factor."""
-    return np.repeat(np.arange(len(row_start) - 1), np.diff(row_start))
 
 
 def _batches(row_start: IntArray) -> IntArray:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import kernel
-from .rows import exp_of_negative, log1p_of_unit
+from .rows import MULTIPLIED, exp_of_negative, log1p_of_unit
 from .vectors import part
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,8 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 #: Rows have one trial each; none to seven, whose powers are made of squares; any number.
 ONE, FEW, MANY = 0, 1, 2
 MOST_OF_FEW = 7
-#: Rows whose ``(1 + e)^m`` are multiplied before a logarithm is taken: at most 2^896, and the largest number is 2^1024.
-MULTIPLIED = (896, 128)
+#: Rows of `ONE` and `FEW` whose ``(1 + e)^m`` are multiplied before a logarithm is taken.
+MULTIPLIED_ROWS = (MULTIPLIED, MULTIPLIED // MOST_OF_FEW)
 
 
 @kernel
@@ -45,7 +45,7 @@ def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, resi
     total = _add_linear(y, trials, eta, residual)
     if kind == MANY:
         return total - _weighted_logarithms(trials, eta)
-    step = MULTIPLIED[kind]
+    step = MULTIPLIED_ROWS[kind]
     for start in range(0, len(y), step):
         count = min(step, len(y) - start)
         if kind == ONE:

@@ -486,9 +486,10 @@ def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:
 
 
 def test_scratch_is_all_that_is_noted_down_and_need_not_be_clean(model: Model) -> None:
-    arrays = joint_arrays(model, around_the_mode(model)).arrays
-    size, beyond = scratch_size(arrays), 1e4 + np.arange(50)
-    for x in positions(joint_arrays(model, around_the_mode(model))):
+    joint = joint_arrays(model, around_the_mode(model))
+    arrays, beyond = joint.arrays, 1e4 + np.arange(50)
+    size = scratch_size(arrays)
+    for x in positions(joint):
         expected, slopes, _, _ = evaluated(arrays, x)
         scratch, effects = np.r_[np.full(size, np.nan), beyond], np.empty(arrays.variable_at[-1])
         gradient = np.full(len(x), np.nan)
