@@ -326,8 +326,6 @@ def _drawn_in_r(model: Any, flat: Any) -> dict[str, np.ndarray]:
     """Coefficients, sds and correlations by hierlogit's names, from rstanarm's coefficients and covariances."""
     import numpy as np
 
-    from hierlogit.fit import correlated_pairs
-
     drawn = {label: flat[_name_in_r(label)].to_numpy() for label in model.design.fixed_effects}
     for group in model.design.groups:
         names = [group.name, ":".join(reversed(group.name.split(":")))]  # R writes a / b as b:a and a
@@ -339,7 +337,7 @@ def _drawn_in_r(model: Any, flat: Any) -> dict[str, np.ndarray]:
 
         for i, effect in enumerate(group.effects):
             drawn[f"sd_{group.result_name}[{effect}]"] = np.sqrt(covariance(i, i))
-        for i, j in correlated_pairs(group):
+        for i, j in group.correlated_pairs:
             label = f"cor_{group.result_name}[{group.effects[i]}, {group.effects[j]}]"
             drawn[label] = covariance(i, j) / np.sqrt(covariance(i, i) * covariance(j, j))
     return drawn

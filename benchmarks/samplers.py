@@ -241,7 +241,7 @@ class _Bambi(Sampler):
 
 
 def _parameters(model: Any, posterior: Any) -> tuple[list[str], np.ndarray]:
-    from hierlogit.fit import parameter_draws
+    from hierlogit.fits.posterior import parameter_draws
 
     drawn = parameter_draws(model, posterior)
     return [str(label) for label in drawn["parameter"].to_numpy()], drawn.to_numpy()
@@ -322,7 +322,7 @@ def _direct_microseconds(compiled: Any) -> float | None:
     if hasattr(compiled, "compiled_logp_func"):
         address, data = compiled.compiled_logp_func.address, compiled.user_data
     else:
-        from hierlogit.density.callbacks import log_density_callback, table_of
+        from hierlogit.density.joint.c_callbacks import log_density_callback, table_of
 
         address, data = log_density_callback.address, table_of(compiled.joint.arrays, compiled.outputs)
     pointer = ctypes.c_void_p

@@ -13,7 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .design import Design
+    from .design.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 

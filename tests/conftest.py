@@ -15,7 +15,9 @@ import pytest
 import xarray as xr
 from hypothesis import settings
 
-from hierlogit.fit import EngineReport, Fit, assemble
+from hierlogit.fits.fit import Fit
+from hierlogit.fits.posterior import assemble
+from hierlogit.fits.report import EngineReport
 from hierlogit.model import Model
 
 mpl.use("Agg")

@@ -11,14 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from ..design.grouping import GroupBlock
+from ..effects.datagrid import datagrid
+from ..effects.predictions import predictions
 from ..errors import PredictionError
-from ..fit import Fit
-from ..grid import datagrid
-from ..grouping import GroupBlock
-from ..intervals import Interval
-from ..predict import predictions
-from ..table import listed
-from ..tables import chosen_groups
+from ..fits.fit import Fit
+from ..summaries.intervals import Interval
+from ..validation import quoted_list
 from .style import (
     BLUE,
     GREY,
@@ -142,7 +141,7 @@ def curves(
     >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    block = chosen_groups(fit.model, group)[0] if fit.model.design.groups or group is not None else None
+    block = fit.model.design.chosen_groups(group)[0] if fit.model.design.groups or group is not None else None
     fixed = dict(at or {})
     _check_columns(fit, block, x, by, fixed)
     frame = fit.model.design.table.frame
@@ -194,16 +193,18 @@ def _check_columns(fit: Fit, block: GroupBlock | None, x: str, by: str | None, a
         if block is not None and name in clusters:
             raise PredictionError(
                 f"{role}: '{name}' makes the clusters of '{block.name}', which are all drawn; "
-                f"choose one of {listed(usable)}."
+                f"choose one of {quoted_list(usable)}."
             )
-        raise PredictionError(f"{role}: the model does not predict from '{name}'; choose one of {listed(usable)}.")
+        raise PredictionError(f"{role}: the model does not predict from '{name}'; choose one of {quoted_list(usable)}.")
     chosen = [name for name in (x, by, *at) if name is not None]
     twice = sorted({name for name in chosen if chosen.count(name) > 1})
     if twice:
-        raise PredictionError(f"{listed(twice)} can stand in one of x, by and at only.")
+        raise PredictionError(f"{quoted_list(twice)} can stand in one of x, by and at only.")
     several = [name for name, value in at.items() if np.ndim(value) != 0]
     if several:
-        raise PredictionError(f"at: give one value for each of {listed(several)}; `by` makes a panel for each value.")
+        raise PredictionError(
+            f"at: give one value for each of {quoted_list(several)}; `by` makes a panel for each value."
+        )
 
 
 def _along(fit: Fit, x: str) -> tuple[Any, bool]:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
-from ..fit import Fit
-from ..intervals import Interval
-from ..table import listed
-from ..tables import chosen_groups, ranef
+from ..fits.fit import Fit
+from ..summaries.intervals import Interval
+from ..summaries.tables import ranef
+from ..validation import quoted_list
 from .style import (
     BLUE,
     GREY,
@@ -87,12 +87,12 @@ def caterpillar(
     >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    blocks = chosen_groups(fit.model, group)
+    blocks = fit.model.design.chosen_groups(group)
     panels = [(block.name, name) for block in blocks for name in block.effects if effect in (None, name)]
     if not panels:
         known = list(dict.fromkeys(name for block in blocks for name in block.effects))
         raise FitError(
-            f"no effect '{effect}' varies over {listed([b.name for b in blocks])}; there are {listed(known)}."
+            f"no effect '{effect}' varies over {quoted_list([b.name for b in blocks])}; there are {quoted_list(known)}."
         )
     table = ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
     parts = [pd.DataFrame(table.xs((factor, name), level=("group", "effect"))) for factor, name in panels]

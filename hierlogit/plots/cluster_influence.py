@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..cluster_influence import Influence
+from ..diagnostics.influence import Influence
 from ..errors import FitError
 from .style import (
     BLUE,

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..design.grouping import GroupBlock
+from ..effects.predictions import posterior_predictive
 from ..errors import PredictionError
-from ..fit import Fit
-from ..grouping import GroupBlock
-from ..intervals import Interval
-from ..predict import posterior_predictive
-from ..tables import chosen_groups
+from ..fits.fit import Fit
+from ..summaries.intervals import Interval
 from .style import (
     BLUE,
     GREY,
@@ -95,10 +94,10 @@ def cluster_check(
     """
     interval = Interval.of(ci_prob, ci_kind)
     if sort not in SORTS:
-        raise PredictionError(f"sort={sort!r} is not known; choose 'size' or 'proportion'.")
+        raise PredictionError(f"sort={sort!r} is not allowed; choose 'size' or 'proportion'.")
     if draws < 2:
         raise PredictionError(f"draws={draws!r} must be at least 2.")
-    block = chosen_groups(fit.model, group)[0]
+    block = fit.model.design.chosen_groups(group)[0]
     observed, trials, simulated = _proportions(fit, block, draws, seed)
     order = np.lexsort((simulated.mean(axis=0), trials if sort == "size" else observed))
     clusters = len(order)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FitError
-from ..fit import Fit
-from ..model import Model
-from ..partial_pooling import Pooling, pooling
+from ..fits.fit import Fit
+from ..model_spec import ModelSpec
+from ..variance.partial_pooling import Pooling, pooling
 from .style import (
     BLUE,
     GREY,
@@ -39,7 +39,7 @@ LARGEST_IN_CROWD, SMALLEST_IN_CROWD = 40.0, 2.0
 ROOM = 0.05
 
 
-def shrinkage(found: Pooling | Fit | Model, group: str | None = None, *, axes: Any = None) -> AxesArray:
+def shrinkage(found: Pooling | Fit | ModelSpec, group: str | None = None, *, axes: Any = None) -> AxesArray:
     """Draw the raw proportion of events of every cluster against its estimated probability.
 
     A point on the diagonal would be no pooling, one at the height of the complete-pooling mark no difference between

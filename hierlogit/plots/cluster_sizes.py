@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..data_checking import DataReport
+from ..diagnostics.data.check_data import DataReport
 from ..errors import FitError
 from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, counted, describe, given_axes, house_style, set_title
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks.effect_quantiles import EffectQuantiles, effect_quantiles
+from ..diagnostics.fit.effects_qq import EffectQuantiles, effect_quantiles
 from ..errors import FitError
-from ..fit import Fit
-from ..intervals import Interval
-from ..table import listed
-from ..tables import chosen_groups
+from ..fits.fit import Fit
+from ..summaries.intervals import Interval
+from ..validation import quoted_list
 from .style import (
     BLUE,
     GREY,
@@ -32,7 +31,7 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..grouping import GroupBlock
+    from ..design.grouping import GroupBlock
 
 FEWEST_REPLICATES = 20
 #: With more clusters than this their points are small.
@@ -113,12 +112,12 @@ def effects_qq(
 
 
 def _chosen_effects(fit: Fit, group: str | None, effect: str | None) -> list[tuple[GroupBlock, int]]:
-    blocks = chosen_groups(fit.model, group)
+    blocks = fit.model.design.chosen_groups(group)
     panels = [(block, k) for block in blocks for k, name in enumerate(block.effects) if effect in (None, name)]
     if not panels:
         known = list(dict.fromkeys(name for block in blocks for name in block.effects))
         raise FitError(
-            f"no effect '{effect}' varies over {listed([b.name for b in blocks])}; there are {listed(known)}."
+            f"no effect '{effect}' varies over {quoted_list([b.name for b in blocks])}; there are {quoted_list(known)}."
         )
     return panels
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import FitError
 from ..studies.power import Power
-from ..table import listed
+from ..validation import quoted_list
 from .style import (
     BLUE,
     GREY,
@@ -67,7 +67,7 @@ def power(found: Power, x: str | None = None, *, axes: Any = None) -> AxesArray:
         raise FitError("there is one cell only, and no curve: pass grid= to hl.power.")
     along = found.grid[0] if x is None else x
     if along not in found.grid:
-        raise FitError(f"x={x!r} was not tried; the grid has {listed(list(found.grid))}.")
+        raise FitError(f"x={x!r} was not tried; the grid has {quoted_list(list(found.grid))}.")
     others = [name for name in found.grid if name != along]
     curves = found.table[others].drop_duplicates() if others else pd.DataFrame(index=[0])
     if len(curves) > len(CURVES):

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..density.linear import Draws, linear_predictor
+from ..density.linear_predictor import Draws, linear_predictor
+from ..design.grouping import GroupBlock
+from ..effects.prior_predictive import prior_predictive as drawn_from_priors
 from ..errors import PredictionError
-from ..fit import Fit
-from ..grouping import GroupBlock
-from ..model import Model
-from ..simulation import prior_predictive as drawn_from_priors
-from ..tables import chosen_groups
+from ..fits.fit import Fit
+from ..model_spec import ModelSpec
 from .style import (
     BLUE,
     GREY,
@@ -68,7 +67,7 @@ class Implied:
     ranges: FloatArray | None
 
     @classmethod
-    def of(cls, model: Model, block: GroupBlock | None, draws: int, seed: int | None) -> Implied:
+    def of(cls, model: ModelSpec, block: GroupBlock | None, draws: int, seed: int | None) -> Implied:
         """Draw from the priors."""
         from scipy.special import expit
 
@@ -104,7 +103,7 @@ def _by_cluster(events: FloatArray, index: npt.NDArray[np.intp], trials: FloatAr
 
 
 def prior_predictive(
-    model: Model | Fit,
+    model: ModelSpec | Fit,
     group: str | None = None,
     *,
     draws: int = 1000,
@@ -154,7 +153,7 @@ def prior_predictive(
     >>> hl.plots.prior_predictive(model, seed=1)  # doctest: +SKIP
     """
     chosen = model.model if isinstance(model, Fit) else model
-    block = chosen_groups(chosen, group)[0] if chosen.design.groups or group is not None else None
+    block = chosen.design.chosen_groups(group)[0] if chosen.design.groups or group is not None else None
     if isinstance(draws, bool) or not draws >= FEWEST_DRAWS:
         raise PredictionError(f"draws={draws!r} must be a whole number of at least {FEWEST_DRAWS}.")
     implied = Implied.of(chosen, block, int(draws), seed)

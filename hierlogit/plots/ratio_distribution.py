@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ratio_test import RatioTest, chi_squared_tail, mixture_tail
+from ..model_comparison.likelihood_ratio import RatioTest, chi_squared_tail, mixture_tail
 from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, describe, given_axes, house_style, new_axes, set_title
 
 if TYPE_CHECKING:

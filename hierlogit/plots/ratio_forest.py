@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..design import Design
+from ..design.design import Design
 from ..errors import FitError
-from ..fit import Fit
-from ..intervals import Interval
-from ..table import listed
-from ..tables import odds_ratios
+from ..fits.fit import Fit
+from ..summaries.intervals import Interval
+from ..summaries.tables import odds_ratios
+from ..validation import quoted_list
 from .style import BLUE, GREY, INK, MEDIUM, SMALL, describe, given_axes, house_style, interval_name, new_axes
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> l
     for name in [wanted] if isinstance(wanted, str) else wanted:
         found = [label for label in known if name in (label, terms[label])]
         if not found:
-            raise FitError(f"the model has no odds ratio of '{name}'; it has {listed(known)}.")
+            raise FitError(f"the model has no odds ratio of '{name}'; it has {quoted_list(known)}.")
         chosen += [label for label in found if label not in chosen]
     if not chosen:
         raise FitError("no effects were asked for; leave `effects` out to draw all of them.")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..fit import Fit
-from ..intervals import Interval
-from ..reliability import calibration as calibration_of
+from ..diagnostics.calibration import calibration as calibration_of
+from ..fits.fit import Fit
+from ..summaries.intervals import Interval
 from .style import (
     BLUE,
     GREY,

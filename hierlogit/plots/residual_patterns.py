@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..checks.quantile_band import normal_band, normal_places
-from ..fit import Fit
-from ..row_residuals import residuals as residuals_of
+from ..diagnostics.fit.simultaneous_band import normal_band, normal_places
+from ..diagnostics.residuals import residuals as residuals_of
+from ..fits.fit import Fit
 from .style import (
     BLUE,
     GREY,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..fit import Fit
+    from ..fits.fit import Fit
 
 #: An array of matplotlib axes, shape (panels,).
 AxesArray = npt.NDArray[Any]

@@ -1,1 +1,1 @@
-"""A report of fits on one page, one section to a file; `page` puts them together."""
+"""A report on one page of HTML, one section to a file; `page` puts them together."""

@@ -9,26 +9,19 @@ from os import PathLike
 from pathlib import Path
 
 from ..errors import FitError
-from ..fit import Fit, versions
-from ..intervals import Interval
+from ..fits.fit import Fit
+from ..fits.report import versions
 from ..progress import progress
-from ..table import listed
-from .markup import bullets, element, heading, paragraph, prose
-from .sections import (
-    beside,
-    checks,
-    clusters,
-    convergence,
-    data,
-    estimates,
-    formula,
-    influential,
-    making,
-    play,
-    population,
-    variance,
-)
-from .subjects import Request, Subject, attempted
+from ..summaries.intervals import Interval
+from ..validation import quoted_list
+from .html import bullets, element, heading, paragraph, prose
+from .request import Request, Subject, attempted
+from .sections import checks, clusters, convergence, data, estimates, formula, variance
+from .sections import comparison as beside
+from .sections import effects as population
+from .sections import influence as influential
+from .sections import provenance as making
+from .sections import sliders as play
 
 #: Sections by key, with their headings, in the order of the page.
 SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
@@ -151,7 +144,7 @@ def _chosen(sections: Sequence[str] | None, *, several: bool) -> tuple[str, ...]
         raise FitError(f"sections must be a list: [{sections!r}].")
     for key in sections:
         if key not in known:
-            raise FitError(f"there is no section {key!r}; choose from {listed(known)}.")
+            raise FitError(f"there is no section {key!r}; choose from {quoted_list(known)}.")
     return tuple(dict.fromkeys(sections))
 
 

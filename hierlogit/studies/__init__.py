@@ -1,1 +1,1 @@
-"""Many fits of one question: the bootstrap, and what planning a study needs."""
+"""Repeated fits: parametric bootstrap, simulation, power."""

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engines.refit import Refitter, likelihood_engine, maximum_of
+from ..engines.maximum.refit import Refitter, likelihood_engine, maximum_of
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
-from ..fit import Fit, correlated_pairs
-from ..intervals import Interval, end_names
-from ..model import Model
-from ..table import listed
-from .kept import Kept, identity
-from .outcomes import generator, simulated_outcome
+from ..fits.fit import Fit
+from ..model_spec import ModelSpec
+from ..summaries.intervals import Interval, end_names
+from ..validation import quoted_list
+from .checkpoint import Checkpoint, identity
+from .simulated_outcomes import generator, simulated_outcome
 from .tasks import replicates, run_tasks, seed_of
 
 KINDS = ("percentile", "basic", "normal")
@@ -73,7 +73,7 @@ class Bootstrap:
             ``percentile89_lb``.
         """
         if kind not in KINDS:
-            raise StudyError(f"kind={kind!r} is not known; choose one of {listed(KINDS)}.")
+            raise StudyError(f"kind={kind!r} is not allowed; choose one of {quoted_list(KINDS)}.")
         if len(self.values) < 2:
             raise StudyError(f"{len(self.values)} replicates have a result; a summary needs two or more.")
         interval = Interval.of(ci_prob, "eti")
@@ -168,7 +168,7 @@ def bootstrap(
         task, estimate = OfParameters(fit.model, maximum, used), parameters(fit.model, maximum)
     else:
         task, estimate = OfFit(fit.model, maximum, used, statistic), numbers(statistic(fit))
-    kept = Kept.of(store, identity(fit.model, maximum, used, list(estimate)))
+    kept = Checkpoint.of(store, identity(fit.model, maximum, used, list(estimate)))
     missing = [number for number in range(asked) if number not in kept]
     finished = run_tasks(task, missing, executor, "Refitting", kept.add)
     done = kept.first(asked)
@@ -190,7 +190,7 @@ class OfParameters:
     seed : int
     """
 
-    model: Model
+    model: ModelSpec
     estimate: Estimate
     seed: int
 
@@ -213,7 +213,7 @@ class OfFit:
     statistic : callable
     """
 
-    model: Model
+    model: ModelSpec
     estimate: Estimate
     seed: int
     statistic: Statistic
@@ -223,20 +223,20 @@ class OfFit:
         random = generator(self.seed, number)
         y = simulated_outcome(self.model.design, self.estimate, random)
         engine = likelihood_engine(self.estimate, seed=int(random.integers(2**31)))
-        fit = self.model.with_outcome(y).fit(engine)
+        fit = engine.run(self.model.with_outcome(y))
         if fit.report.status == "failed":
             raise FitError("; ".join(finding.evidence for finding in fit.report.findings))
         return numbers(self.statistic(fit))
 
 
-def parameters(model: Model, estimate: Estimate) -> dict[str, float]:
+def parameters(model: ModelSpec, estimate: Estimate) -> dict[str, float]:
     """Fixed effects, sds and correlations of an estimate, by label."""
     found = dict(zip(model.design.fixed_effects, estimate.beta.tolist(), strict=True))
     for block in model.design.groups:
         sd, cor, name = estimate.sd(block.name), estimate.cor(block.name), block.result_name
         found |= {f"sd_{name}[{effect}]": float(value) for effect, value in zip(block.effects, sd, strict=True)}
         found |= {
-            f"cor_{name}[{block.effects[i]}, {block.effects[j]}]": float(cor[i, j]) for i, j in correlated_pairs(block)
+            f"cor_{name}[{block.effects[i]}, {block.effects[j]}]": float(cor[i, j]) for i, j in block.correlated_pairs
         }
     return found
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import StudyError
-from ..table import listed
+from ..validation import quoted_list
 
 IntArray = npt.NDArray[np.int64]
 #: Distributions by name, with the number of their arguments.
@@ -89,18 +89,20 @@ class Layout:
             parent, factor = _parent(name)
             if parent is not None and parent not in known:
                 raise StudyError(
-                    f"'{name}' is within '{parent}', which must stand before it; there are {listed(known)}."
+                    f"'{name}' is within '{parent}', which must stand before it; there are {quoted_list(known)}."
                 )
             known.append(factor)
         strange = [name for name in self.cluster_predictors if name not in known]
         if strange:
-            raise StudyError(f"cluster_predictors names {listed(strange)}; the grouping factors are {listed(known)}.")
+            raise StudyError(
+                f"cluster_predictors names {quoted_list(strange)}; the grouping factors are {quoted_list(known)}."
+            )
         columns = [*known, *self.predictors, *(name for of in self.cluster_predictors.values() for name in of)]
         if "size" in known:
             raise StudyError("'size' means the rows of a cluster: give the grouping factor another name.")
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
-            raise StudyError(f"the layout has {listed(twice)} more than once.")
+            raise StudyError(f"the layout has {quoted_list(twice)} more than once.")
         self.table(seed=0)  # a mistake in a predictor shows here, not in the middle of a study
 
     @property
@@ -120,7 +122,7 @@ class Layout:
         named = {_parent(name)[1]: name for name in self.clusters}
         strange = [name for name in numbers if name not in named and name != "size"]
         if strange:
-            raise StudyError(f"the layout has no {listed(strange)}; it has {listed([*named, 'size'])}.")
+            raise StudyError(f"the layout has no {quoted_list(strange)}; it has {quoted_list([*named, 'size'])}.")
         clusters = dict(self.clusters) | {named[name]: count for name, count in numbers.items() if name in named}
         return replace(self, clusters=clusters, size=numbers.get("size", self.size))
 
@@ -213,7 +215,7 @@ def _drawn(name: str, spec: Any, random: np.random.Generator, position: IntArray
         return np.full(count, spec)
     raise StudyError(
         f"'{name}' is {spec!r}; it must be a number, a list, probabilities of levels, a function, or one of "
-        f"{listed(list(DISTRIBUTIONS))} with its arguments."
+        f"{quoted_list(list(DISTRIBUTIONS))} with its arguments."
     )
 
 

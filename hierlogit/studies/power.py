@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..engines.profile import Profiler
-from ..engines.refit import approach_of, search
+from ..design.table import read_table
+from ..engines.maximum.profile import Profiler
+from ..engines.maximum.refit import approach_of, search
+from ..engines.registry import resolve_engine
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
-from ..model import Model
-from ..table import listed, read_table
+from ..model_spec import ModelSpec
+from ..validation import quoted_list
 from .layouts import Layout
-from .outcomes import generator, simulated_outcome
+from .parameters import AssumedParameters
 from .simulate import model_without_outcome
+from .simulated_outcomes import generator, simulated_outcome
 from .tasks import Done, run_tasks
-from .truth import Truth
 
 if TYPE_CHECKING:
-    from ..engines import Engine
+    from ..engines.engine import Engine
 
 METHODS = ("wald", "lr")
 #: Causes of failures that a printed result names.
@@ -185,8 +187,9 @@ def power(
     1      40  arm[new]   0.94
     """
     _check_options(n, method, alpha)
+    engine = resolve_engine(engine)
     used = secrets.randbits(31) if seed is None else int(seed)
-    cells = _cells(formula, layout, Truth(beta, sd or {}, cor or {}), grid or {}, used)
+    cells = _cells(formula, layout, AssumedParameters(beta, sd or {}, cor or {}), grid or {}, used)
     tested = _tested(cells[0].first, test)
     for cell in cells:
         approach = approach_of(engine, cell.first)
@@ -194,9 +197,9 @@ def power(
     if approach.penalised and method == "lr":
         raise StudyError("method='lr' is of a likelihood; hl.MAP() maximises a posterior density. Use 'wald'.")
     task = Study(tuple(cells), used, tuple(tested), engine, method)
-    done: Done[Found] = Done({}, {})
+    done: Done[StudyResult] = Done({}, {})
 
-    def keep(more: Done[Found]) -> None:
+    def keep(more: Done[StudyResult]) -> None:
         done.results.update(more.results)
         done.failures.update(more.failures)
 
@@ -215,7 +218,7 @@ class Cell:
         What the cell is, by the names of the grid.
     formula : str
     layout : Layout or DataFrame
-    truth : Truth
+    truth : AssumedParameters
     first : Model
         Of the rows of its first study.
     drawn : bool
@@ -225,11 +228,11 @@ class Cell:
     chosen: Mapping[str, Any]
     formula: str
     layout: Layout | Any
-    truth: Truth
-    first: Model
+    truth: AssumedParameters
+    first: ModelSpec
     drawn: bool
 
-    def study(self, random: np.random.Generator) -> Model:
+    def study(self, random: np.random.Generator) -> ModelSpec:
         """A study with outcomes."""
         model = self.first
         if self.drawn:
@@ -238,7 +241,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Found:
+class StudyResult:
     """What one study found.
 
     Attributes
@@ -262,14 +265,14 @@ class Study:
     cells : tuple of Cell
     seed : int
     tested : tuple of str
-    engine : Engine or str
+    engine : Engine
     method : str
     """
 
     cells: tuple[Cell, ...]
     seed: int
     tested: tuple[str, ...]
-    engine: Engine | str
+    engine: Engine
     method: str
 
     def place(self, number: int) -> tuple[int, int]:
@@ -277,7 +280,7 @@ class Study:
         replicate, cell = divmod(number, len(self.cells))
         return cell, replicate
 
-    def __call__(self, number: int) -> Found:
+    def __call__(self, number: int) -> StudyResult:
         """What study `number` finds.
 
         Raises
@@ -294,16 +297,16 @@ class Study:
             k = model.design.fixed_effects.index(label)
             value, se = float(estimate.beta[k]), float(estimate.standard_errors[k])
             rows.append((label, value, se, p_value(model, estimate, k)))
-        return Found(tuple(rows), bool(estimate.boundary))
+        return StudyResult(tuple(rows), bool(estimate.boundary))
 
 
-def _wald(_: Model, estimate: Estimate, k: int) -> float:
+def _wald(_: ModelSpec, estimate: Estimate, k: int) -> float:
     from scipy.special import ndtr
 
     return float(2 * ndtr(-abs(estimate.beta[k] / estimate.standard_errors[k])))
 
 
-def _likelihood_ratio(model: Model, estimate: Estimate, k: int) -> float:
+def _likelihood_ratio(model: ModelSpec, estimate: Estimate, k: int) -> float:
     from scipy.special import chdtrc
 
     profile = Profiler(model, estimate).coefficient(k)
@@ -313,19 +316,21 @@ def _likelihood_ratio(model: Model, estimate: Estimate, k: int) -> float:
     return float(chdtrc(1, max(2 * (estimate.log_likelihood - without), 0.0)))
 
 
-P_VALUES: dict[str, Callable[[Model, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}
+P_VALUES: dict[str, Callable[[ModelSpec, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}
 
 
 def _check_options(n: int, method: str, alpha: float) -> None:
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 2:
         raise StudyError(f"n={n!r} must be a whole number of at least 2.")
     if method not in METHODS:
-        raise StudyError(f"method={method!r} is not known; choose one of {listed(METHODS)}.")
+        raise StudyError(f"method={method!r} is not allowed; choose one of {quoted_list(METHODS)}.")
     if not isinstance(alpha, float) or not 0 < alpha < 1:
         raise StudyError(f"alpha={alpha!r} must be between 0 and 1.")
 
 
-def _cells(formula: str, layout: Any, truth: Truth, grid: Mapping[str, Sequence[Any]], seed: int) -> list[Cell]:
+def _cells(
+    formula: str, layout: Any, truth: AssumedParameters, grid: Mapping[str, Sequence[Any]], seed: int
+) -> list[Cell]:
     for name, values in grid.items():
         if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
             raise StudyError(f"grid['{name}'] is {values!r}; it must be a list of what to try.")
@@ -336,10 +341,10 @@ def _cells(formula: str, layout: Any, truth: Truth, grid: Mapping[str, Sequence[
         numbers = {name: value for name, value in chosen.items() if name not in effects}
         if numbers and not isinstance(layout, Layout):
             raise StudyError(
-                f"a table has its rows already; grid can name coefficients only, not {listed(list(numbers))}."
+                f"a table has its rows already; grid can name coefficients only, not {quoted_list(list(numbers))}."
             )
         own = layout.with_numbers(**numbers) if numbers else layout
-        assumed = Truth({**truth.beta, **effects}, truth.sd, truth.cor)
+        assumed = AssumedParameters({**truth.beta, **effects}, truth.sd, truth.cor)
         random = generator(seed, len(made), 0)
         first = model_without_outcome(formula, own.table(random) if isinstance(own, Layout) else read_table(own))
         assumed.of(first.design)
@@ -347,20 +352,20 @@ def _cells(formula: str, layout: Any, truth: Truth, grid: Mapping[str, Sequence[
     return made
 
 
-def _tested(model: Model, test: str | Sequence[str] | None) -> list[str]:
+def _tested(model: ModelSpec, test: str | Sequence[str] | None) -> list[str]:
     known = list(model.design.fixed_effects)
     if test is None:
         test = [name for name in known if name != "Intercept"]
     tested = [test] if isinstance(test, str) else list(test)
     strange = [name for name in tested if name not in known]
     if strange or not tested:
-        what = f"test names {listed(strange)}" if strange else "there is nothing to test"
-        raise StudyError(f"{what}; the model's coefficients are {listed(known)}.")
+        what = f"test names {quoted_list(strange)}" if strange else "there is nothing to test"
+        raise StudyError(f"{what}; the model's coefficients are {quoted_list(known)}.")
     return tested
 
 
 def _gathered(
-    task: Study, done: Done[Found], grid: tuple[str, ...], alpha: float, n: int, *, interrupted: bool
+    task: Study, done: Done[StudyResult], grid: tuple[str, ...], alpha: float, n: int, *, interrupted: bool
 ) -> Power:
     from scipy.special import ndtri
 

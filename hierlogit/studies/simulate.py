@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..design.table import read_table
 from ..errors import StudyError
-from ..formula import parse
+from ..formula.parser import parse
+from ..formula.terms import Response
 from ..model import Model
-from ..table import read_table
-from ..terms import Response
 from .layouts import Layout
-from .outcomes import simulated_outcome
-from .truth import Truth
+from .parameters import AssumedParameters
+from .simulated_outcomes import simulated_outcome
 
 
 def simulate(
@@ -68,7 +68,7 @@ def simulate(
     random = np.random.default_rng(seed)
     rows = layout.table(random) if isinstance(layout, Layout) else read_table(layout)
     model = model_without_outcome(formula, rows)
-    y = simulated_outcome(model.design, Truth(beta, sd or {}, cor or {}).of(model.design), random)
+    y = simulated_outcome(model.design, AssumedParameters(beta, sd or {}, cor or {}).of(model.design), random)
     return rows.assign(**{model.formula.response.column: y.astype(np.int64)})
 
 

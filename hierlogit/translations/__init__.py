@@ -1,1 +1,1 @@
-"""One model in the words of others."""
+"""One model in other languages: words, LaTeX, PyMC, Bambi."""

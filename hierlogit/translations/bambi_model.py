@@ -9,16 +9,16 @@ import bambi
 import numpy as np
 import pandas as pd
 
+from ..design.transforms import formula_namespace
 from ..errors import ModelError
-from ..priors import Decov, Prior
-from ..transforms import formula_namespace
+from ..priors.families import Decov, Prior
 
 if TYPE_CHECKING:
-    from ..grouping import GroupBlock
-    from ..model import Model
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
 
 
-def bambi_model(model: Model) -> bambi.Model:
+def bambi_model(model: ModelSpec) -> bambi.Model:
     """Write a model in Bambi.
 
     Parameters
@@ -56,7 +56,7 @@ def bambi_model(model: Model) -> bambi.Model:
     )
 
 
-def _refuse_what_bambi_lacks(model: Model) -> None:
+def _refuse_what_bambi_lacks(model: ModelSpec) -> None:
     for group in model.design.groups:
         if group.correlated:
             raise ModelError(
@@ -68,7 +68,7 @@ def _refuse_what_bambi_lacks(model: Model) -> None:
             raise ModelError(f"Bambi has no Decov prior, which sd_{group.name} has. Give it one of another family.")
 
 
-def _outcome(model: Model) -> tuple[pd.DataFrame, str, str]:
+def _outcome(model: ModelSpec) -> tuple[pd.DataFrame, str, str]:
     outcome = model.design.outcome
     data = model.design.table.frame.copy()
     if outcome.binomial:
@@ -89,11 +89,11 @@ def _quoted(name: str) -> str:
     return name if name.isidentifier() else f"`{name}`"
 
 
-def _random_terms(model: Model) -> list[tuple[str, str]]:
+def _random_terms(model: ModelSpec) -> list[tuple[str, str]]:
     return [(term.effects, ":".join(_quoted(column) for column in term.group)) for term in model.formula.random]
 
 
-def _priors(model: Model) -> dict[str, Any]:
+def _priors(model: ModelSpec) -> dict[str, Any]:
     design = model.design
     owners: dict[str, list[Prior]] = {}
     for label, term in zip(design.fixed_effects, design.fixed_terms, strict=True):
@@ -104,7 +104,7 @@ def _priors(model: Model) -> dict[str, Any]:
     return priors
 
 
-def _group_priors(model: Model, group: GroupBlock) -> dict[str, Any]:
+def _group_priors(model: ModelSpec, group: GroupBlock) -> dict[str, Any]:
     owners: dict[str, list[Prior]] = {}
     for term, prior in zip(group.terms, model.priors.sd[group.name], strict=True):
         owners.setdefault(term, []).append(prior)

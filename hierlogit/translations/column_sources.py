@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..transforms import formula_namespace
+from ..design.transforms import formula_namespace
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def plain_table(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : pandas.DataFrame
-        As `hierlogit.table.training_table` leaves it.
+        As `hierlogit.design.table.training_table` leaves it.
     """
     return pd.DataFrame({name: _plain(frame[name]) for name in frame})
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..priors import Decov, Prior
+from ..priors.families import Decov, Prior
 
 if TYPE_CHECKING:
-    from ..grouping import GroupBlock
-    from ..model import Model
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -25,7 +25,7 @@ _SPECIAL = {
 }
 
 
-def latex(model: Model) -> str:
+def latex(model: ModelSpec) -> str:
     r"""Write the likelihood, the random effects and the priors as an ``aligned`` block.
 
     Parameters
@@ -62,14 +62,14 @@ def text(words: str) -> str:
     return "\\text{" + re.sub(r"[\\{}_%&#$^~]", lambda found: _SPECIAL[found.group()], words) + "}"
 
 
-def _likelihood(model: Model) -> str:
+def _likelihood(model: ModelSpec) -> str:
     name = text(model.design.outcome.name)
     if model.design.outcome.binomial:
         return f"{name}_i &\\sim \\operatorname{{Binomial}}(m_i, p_i)"
     return f"{name}_i &\\sim \\operatorname{{Bernoulli}}(p_i)"
 
 
-def _predictor(model: Model) -> str:
+def _predictor(model: ModelSpec) -> str:
     fixed = ["o_i"] if model.design.offset.any() else []
     for k, label in enumerate(model.design.fixed_effects):
         fixed.append(f"\\beta_{{{k}}}" + _times(label))
@@ -109,7 +109,7 @@ def _matrix(letter: str, t: int, number: int, group: GroupBlock) -> str:
     return f"{letter}^{{({t})}}" + (f"_{{{number}}}" if several else "")
 
 
-def _priors(model: Model) -> list[str]:
+def _priors(model: ModelSpec) -> list[str]:
     priors, design = model.priors, model.design
     lines = []
     for k, label in enumerate(design.fixed_effects):

@@ -1,6 +1,6 @@
 """Model → a PyMC program that needs nothing of this package, with the table that it reads.
 
-The program builds what `hierlogit.density.graph.build_graph` builds, variable by variable and under the same names.
+The program builds what `hierlogit.density.pymc_graph.build_graph` builds, variable by variable, under the same names.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..priors import CoefficientPrior, Decov, Exponential, Prior, ScalePrior
+from ..priors.families import CoefficientPrior, Decov, Exponential, Prior, ScalePrior
 from .column_sources import Source, column_code, gives, literal, plain_table, quoted, sources, written_call
 
 if TYPE_CHECKING:
-    from ..grouping import GroupBlock
-    from ..model import Model
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Program:
     data: pd.DataFrame
 
 
-def pymc_program(model: Model) -> Program:
+def pymc_program(model: ModelSpec) -> Program:
     """Write a model as a program.
 
     Parameters
@@ -123,7 +123,7 @@ class _Table:
         return pd.concat([self.plain, pd.DataFrame(self._prepared, index=self.plain.index)], axis=1)
 
 
-def _named(model: Model) -> list[tuple[str, GroupBlock]]:
+def _named(model: ModelSpec) -> list[tuple[str, GroupBlock]]:
     """Grouping factors, each with what its variables are called in the program."""
     bases: list[str] = []
     for group in model.design.groups:
@@ -135,7 +135,7 @@ def _named(model: Model) -> list[tuple[str, GroupBlock]]:
     return list(zip(bases, model.design.groups, strict=True))
 
 
-def _head(model: Model) -> list[str]:
+def _head(model: ModelSpec) -> list[str]:
     kind = "A mixed-effects logistic regression" if model.design.groups else "A logistic regression"
     return [
         f"# {kind}, written out in PyMC:",
@@ -176,7 +176,7 @@ def _reading(table: _Table) -> list[str]:
     return [*lines, ""]
 
 
-def _outcome(model: Model, table: _Table) -> list[str]:
+def _outcome(model: ModelSpec, table: _Table) -> list[str]:
     response, outcome = model.design.response, model.design.outcome
     if outcome.binomial:
         lines = ["# Successes and trials of each row.", f"y = {column_code(response.column)}.to_numpy()"]
@@ -197,7 +197,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _fixed_columns(model: Model, table: _Table) -> list[str]:
+def _fixed_columns(model: ModelSpec, table: _Table) -> list[str]:
     design = model.design
     slopes = [j for j, label in enumerate(design.fixed_effects) if label != "Intercept"]
     if not slopes:
@@ -221,7 +221,7 @@ def _fixed_columns(model: Model, table: _Table) -> list[str]:
     return [*lines, ""]
 
 
-def _offset(model: Model, table: _Table) -> list[str]:
+def _offset(model: ModelSpec, table: _Table) -> list[str]:
     design = model.design
     if not design.offset.any():
         return []
@@ -292,7 +292,7 @@ def _numbers(base: str, group: GroupBlock, table: _Table) -> list[str]:
     ]
 
 
-def _coords(model: Model, groups: Sequence[tuple[str, GroupBlock]]) -> list[str]:
+def _coords(model: ModelSpec, groups: Sequence[tuple[str, GroupBlock]]) -> list[str]:
     design, coords = model.design, {"obs": "data.index"}
     slopes = [label for label in design.fixed_effects if label != "Intercept"]
     if design.fixed_effects:
@@ -320,7 +320,7 @@ def _correlated_sets(group: GroupBlock) -> list[tuple[tuple[int, ...], str]]:
     return [(members, f"_{k}" if several else "") for k, members in enumerate(group.sets) if len(members) > 1]
 
 
-def _fixed_part(model: Model) -> list[str]:
+def _fixed_part(model: ModelSpec) -> list[str]:
     design, priors = model.design, model.priors.fixed
     slopes = [j for j, label in enumerate(design.fixed_effects) if label != "Intercept"]
     zero = "np.zeros(len(data))"
@@ -345,11 +345,11 @@ def _fixed_part(model: Model) -> list[str]:
     return [*lines, "", "# The log-odds of each row.", f"eta = {_with_offset(model, total)}", ""]
 
 
-def _with_offset(model: Model, total: str) -> str:
+def _with_offset(model: ModelSpec, total: str) -> str:
     return f"offset + {total}" if model.design.offset.any() else total
 
 
-def _coefficients(model: Model, slopes: Sequence[int]) -> list[str]:
+def _coefficients(model: ModelSpec, slopes: Sequence[int]) -> list[str]:
     design = model.design
     if not slopes:
         return ['beta = pm.Deterministic("beta", pt.stack([intercept_at_means]), dims="fixed_effect")']
@@ -397,7 +397,7 @@ def _times_sds(code: str, sds: str) -> str:
     return f"np.array({code}) * {sds}" if code.startswith("[") else f"{code} * {sds}"
 
 
-def _random_effects(model: Model, base: str, group: GroupBlock) -> list[str]:
+def _random_effects(model: ModelSpec, base: str, group: GroupBlock) -> list[str]:
     name, dims = group.result_name, (model.dim(group), model.effect_dim(group))
     what = "what varies" if len(group.effects) > 1 else "the log-odds"
     lines = [f"# Standard deviations of {what}, over clusters of {group.name}."]
@@ -411,7 +411,7 @@ def _random_effects(model: Model, base: str, group: GroupBlock) -> list[str]:
     return [*lines, whole, ""]
 
 
-def _effects(model: Model, base: str, group: GroupBlock) -> list[str]:
+def _effects(model: ModelSpec, base: str, group: GroupBlock) -> list[str]:
     """Deviations on the logit scale from standardised effects, and their correlations."""
     name, dims = group.result_name, (model.dim(group), model.effect_dim(group))
     if not group.correlated:
@@ -456,7 +456,7 @@ def _deterministic(target: str, name: str, code: str, dims: Sequence[str]) -> li
     return _call(target, "pm.Deterministic", [quoted(name), code], {"dims": _dims(dims)})
 
 
-def _sds(model: Model, base: str, group: GroupBlock) -> list[str]:
+def _sds(model: ModelSpec, base: str, group: GroupBlock) -> list[str]:
     name, effect_dim = f"sd_{group.result_name}", model.effect_dim(group)
     priors = model.priors.sd[group.name]
     if not any(isinstance(prior, Decov) for prior in priors):
@@ -494,7 +494,7 @@ def _joint_sds(prior: Decov, k: int, base: str, name: str) -> list[str]:
     return [*lines, *_call(f"shares_{base}", "pm.Dirichlet", [quoted(f"shares_{name}")], {"a": a})]
 
 
-def _likelihood(model: Model) -> list[str]:
+def _likelihood(model: ModelSpec) -> list[str]:
     name, binomial = quoted(model.outcome_name), model.design.outcome.binomial
     arguments = {"n": "trials"} if binomial else {}
     arguments |= {"logit_p": "eta", "observed": "y", "dims": quoted("obs")}
@@ -503,7 +503,7 @@ def _likelihood(model: Model) -> list[str]:
     return ["# The outcomes, given the log-odds.", *call]
 
 
-def _sampling(model: Model) -> list[str]:
+def _sampling(model: ModelSpec) -> list[str]:
     names = ["beta"] if model.design.fixed_effects else []
     for group in model.design.groups:
         names += [f"sd_{group.result_name}"] + ([f"cor_{group.result_name}"] if group.correlated else [])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..priors import Decov
+from ..priors.families import Decov
 from .column_sources import Factor, Source, plain_table, sources
 
 if TYPE_CHECKING:
-    from ..grouping import GroupBlock
-    from ..model import Model
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Paragraph:
         return f"**{self.title}.** {self.sentences}" + (f"\n{points}" if points else "")
 
 
-def words(model: Model) -> tuple[Paragraph, ...]:
+def words(model: ModelSpec) -> tuple[Paragraph, ...]:
     """Say a model in words.
 
     Parameters
@@ -76,7 +76,7 @@ def words(model: Model) -> tuple[Paragraph, ...]:
     return (*parts, _priors(model))
 
 
-def _outcome(model: Model) -> Paragraph:
+def _outcome(model: ModelSpec) -> Paragraph:
     outcome, n = model.design.outcome, model.design.n_rows
     events, trials = f"{outcome.y.sum():,.0f}", f"{outcome.trials.sum():,.0f}"
     if outcome.binomial:
@@ -90,7 +90,7 @@ def _outcome(model: Model) -> Paragraph:
     )
 
 
-def _fixed(model: Model, table: pd.DataFrame) -> Paragraph:
+def _fixed(model: ModelSpec, table: pd.DataFrame) -> Paragraph:
     design = model.design
     held = sources(design.fixed_effects, design.X, table)
     points = tuple((one.label, _meaning(one, held, model, table)) for one in held)
@@ -99,7 +99,7 @@ def _fixed(model: Model, table: pd.DataFrame) -> Paragraph:
     return Paragraph("Fixed effects", f"The log-odds are a sum of these, the same {where}{offset}.", points)
 
 
-def _meaning(one: Source, held: Sequence[Source], model: Model, table: pd.DataFrame) -> str:
+def _meaning(one: Source, held: Sequence[Source], model: ModelSpec, table: pd.DataFrame) -> str:
     """What a coefficient is, given the others."""
     typical = ", in a typical cluster" if model.design.groups else ""
     if one.label == "Intercept":
@@ -194,7 +194,7 @@ def _and(parts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _clusters(model: Model, group: GroupBlock) -> Paragraph:
+def _clusters(model: ModelSpec, group: GroupBlock) -> Paragraph:
     J, name = len(group.levels), group.result_name
     if group.effects == ("Intercept",):
         said = (
@@ -226,7 +226,7 @@ def _together(group: GroupBlock) -> str:
     return f"{normal} Those of {'; those of '.join(sets)} may go together, as {cor} says, and no others."
 
 
-def _priors(model: Model) -> Paragraph:
+def _priors(model: ModelSpec) -> Paragraph:
     design = model.design
     centred = design.has_intercept and len(design.fixed_effects) > 1
     points = tuple(

@@ -10,9 +10,9 @@ import xarray as xr
 
 import hierlogit as hl
 from hierlogit import priors as pr
-from hierlogit.density.linear import pointwise_log_likelihood
-from hierlogit.density.prior import log_prior
-from hierlogit.fit import posterior_variables
+from hierlogit.density.linear_predictor import pointwise_log_likelihood
+from hierlogit.density.log_prior import log_prior
+from hierlogit.fits.posterior import posterior_variables
 from hierlogit.model import Model
 
 

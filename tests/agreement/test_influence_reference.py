@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.left_out import asked_of_draws, sampled_again
+from hierlogit.model_comparison.leave_out import asked_of_draws, sampled_again
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "influence_reference.json"
 

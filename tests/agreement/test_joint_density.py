@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit import density_check
 from hierlogit import priors as pr
-from hierlogit.density import joint_arrays as module
-from hierlogit.density.geometry import Geometry
-from hierlogit.density.joint_arrays import JointArrays, joint_arrays
+from hierlogit.density.joint import model_arrays as module
+from hierlogit.density.joint.geometry import Geometry
+from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
+from hierlogit.diagnostics import density as density_check
 from hierlogit.errors import EngineError
 from hierlogit.model import Model
 

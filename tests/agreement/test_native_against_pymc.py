@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hierlogit as hl
-from hierlogit.fit import parameter_draws
+from hierlogit.fits.posterior import parameter_draws
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import hierlogit as hl
-from hierlogit.engines import Engine
-from hierlogit.engines.profile import Profiler
+from hierlogit.engines.engine import Engine
+from hierlogit.engines.maximum.profile import Profiler
 from hierlogit.errors import ConvergenceWarning
-from hierlogit.fit import Fit
+from hierlogit.fits.fit import Fit
 from hierlogit.model import Model
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "reference.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import ConvergenceWarning
-from hierlogit.intervals import DrawTable
+from hierlogit.summaries.intervals import DrawTable
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "reference.json").read_text(encoding="utf-8"))
 MODELS = list(REFERENCE["models"])

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hierlogit.engines.convergence import MAX_RHAT
+from hierlogit.engines.nuts.convergence import MAX_RHAT
 from hierlogit.plots.style import BLUE, GREY, INK, MEDIUM, VERMILLION, house_style
 
 from .studies import CHAINS, DRAWS, STUDIES, L, Study, labels

@@ -22,7 +22,7 @@ import xarray as xr
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.errors import ConvergenceWarning
-from hierlogit.fit import Fit
+from hierlogit.fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
 

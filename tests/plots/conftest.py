@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hierlogit.fit import Fit
+from hierlogit.fits.fit import Fit
 
 MakeFit = Callable[..., Fit]
 ClusteredRows = Callable[..., pd.DataFrame]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.cluster_influence import Influence
+from hierlogit.diagnostics.influence import Influence
 
 
 @pytest.fixture(scope="module")

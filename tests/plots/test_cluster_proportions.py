@@ -70,7 +70,7 @@ def test_three_thousand_clusters_are_not_named(crowd):
 
 
 def test_bad_arguments_are_named(clinics):
-    with pytest.raises(hl.errors.PredictionError, match="sort='name' is not known"):
+    with pytest.raises(hl.errors.PredictionError, match="sort='name' is not allowed"):
         hl.plots.cluster_check(clinics, sort="name")
     with pytest.raises(hl.errors.PredictionError, match="draws=1 must be"):
         hl.plots.cluster_check(clinics, draws=1)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.data_checking import DataReport, data_report
+from hierlogit.diagnostics.data.check_data import DataReport, data_report
 from hierlogit.plots.cluster_sizes import data_report as draw
 
 Rows = Callable[..., pd.DataFrame]

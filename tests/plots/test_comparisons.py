@@ -7,7 +7,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import FitError
-from hierlogit.ratio_test import chi_squared_tail
+from hierlogit.model_comparison.likelihood_ratio import chi_squared_tail
 
 
 @pytest.fixture(scope="module")

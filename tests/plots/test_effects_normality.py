@@ -6,9 +6,9 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
-from hierlogit.checks.anchor import Anchor
-from hierlogit.checks.cluster_fit import standardised_modes
-from hierlogit.checks.quantile_band import normal_places
+from hierlogit.diagnostics.fit.cluster_outliers import standardised_modes
+from hierlogit.diagnostics.fit.refitted import ReferenceFit
+from hierlogit.diagnostics.fit.simultaneous_band import normal_places
 from hierlogit.plots.style import BLUE, VERMILLION
 
 
@@ -38,7 +38,7 @@ def skewed():
 def test_draws_the_standardised_modes_in_order(women):
     axes = hl.plots.effects_qq(women, seed=1, replicates=40)
     block = women.model.design.groups[0]
-    modes = standardised_modes(Anchor.of(women).observed, block)
+    modes = standardised_modes(ReferenceFit.of(women).observed, block)
     assert [ax.get_title() for ax in axes] == ["Intercept of district", "urban[Y] of district"]
     for k, ax in enumerate(axes):
         np.testing.assert_allclose(points(ax)[:, 0], normal_places(60))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.fit import Fit
+from hierlogit.fits.fit import Fit
 
 PICTURES: list[Callable[[Fit], object]] = [
     hl.plots.caterpillar,

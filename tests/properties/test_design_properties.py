@@ -8,8 +8,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hierlogit.design import Design, build_design
-from hierlogit.formula import parse
+from hierlogit.design.design import Design, build_design
+from hierlogit.formula.parser import parse
 
 N = 60
 

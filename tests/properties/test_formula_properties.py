@@ -12,10 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hierlogit.errors import FormulaError
-from hierlogit.formula import parse
-from hierlogit.names import check_names
-from hierlogit.terms import Formula
-from hierlogit.tokens import tokenize
+from hierlogit.formula.names import check_names
+from hierlogit.formula.parser import parse
+from hierlogit.formula.terms import Formula
+from hierlogit.formula.tokens import tokenize
 
 Words = tuple[str, ...]
 

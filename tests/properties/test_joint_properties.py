@@ -14,16 +14,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hierlogit import priors as pr
-from hierlogit.density.geometry import Geometry, centred_by_information, non_centred
-from hierlogit.density.joint import evaluate
-from hierlogit.density.joint_arrays import JointArrays, joint_arrays
-from hierlogit.density.logistic import log_likelihood
-from hierlogit.density.marginal import LaplaceLikelihood
-from hierlogit.density.prior import point_log_prior
-from hierlogit.design import Design
-from hierlogit.engines.problem import Problem
-from hierlogit.engines.start import starting_point
+from hierlogit.density.joint.geometry import Geometry, centred_by_information, non_centred
+from hierlogit.density.joint.log_density import evaluate
+from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
+from hierlogit.density.log_prior import point_log_prior
+from hierlogit.density.marginal.laplace import LaplaceLikelihood
+from hierlogit.design.design import Design
+from hierlogit.engines.maximum.objective import Objective
+from hierlogit.engines.maximum.starting_values import starting_point
 from hierlogit.model import Model
+from hierlogit.numba_support.binomial import log_likelihood
 
 NONE = ""
 ONE_FACTOR = ["(1 | g)", "(1 + x | g)", "(1 + x || g)", "(1 + x + z | g)", "(1 | g) + (0 + x + z | g)"]
@@ -143,7 +143,7 @@ def settled(model: Model, gamma: np.ndarray, roots: np.ndarray) -> LaplaceLikeli
 
 def near_the_mode(model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of the basis and flat roots after two steps of EM."""
-    problem = Problem(model, LaplaceLikelihood(model.arrangement), penalised=True)
+    problem = Objective(model, LaplaceLikelihood(model.arrangement), penalised=True)
     point, _ = starting_point(problem)
     return model.arrangement.triangular @ point.psi[: problem.p], problem.flat_roots(point.psi)
 
@@ -201,7 +201,7 @@ def at(joint: JointArrays, x: np.ndarray) -> Evaluated:
 
 
 def arranged(model: Model, geometry: Geometry, batch: int) -> JointArrays:
-    with patch("hierlogit.density.joint_arrays.BATCH", batch):
+    with patch("hierlogit.density.joint.model_arrays.BATCH", batch):
         return joint_arrays(model, geometry)
 
 

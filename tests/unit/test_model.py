@@ -14,8 +14,8 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import DataWarning, DesignError, EngineError, FormulaError, HierlogitError, PriorError
-from hierlogit.prior_choice import default_priors
 from hierlogit.priors import HalfNormal, Normal
+from hierlogit.priors.defaults import default_priors
 
 N = 40
 

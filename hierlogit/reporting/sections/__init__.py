@@ -1,1 +1,1 @@
-"""The sections of a report, one per file: each takes the request and gives content."""
+"""Sections of the report."""

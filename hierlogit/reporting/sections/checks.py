@@ -7,11 +7,11 @@ from typing import Any
 
 from ...plots.cluster_proportions import cluster_check
 from ...plots.reliability_curve import calibration
-from ..markup import folded, gap, paragraph, table
-from ..meanings import finding_list
-from ..pictures import picture
-from ..rounding import number, probability
-from ..subjects import Request, Subject, attempted
+from ..finding_texts import finding_list
+from ..formatting import number, probability
+from ..html import folded, gap, paragraph, table
+from ..images import picture
+from ..request import Request, Subject, attempted
 
 
 def content(asked: Request) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 from ...plots.cluster_curves import MAX_LEVELS, curves
 from ...plots.cluster_effects import caterpillar
 from ...plots.cluster_shrinkage import shrinkage
-from ..markup import heading, paragraph
-from ..pictures import picture
-from ..subjects import Request, Subject, attempted
+from ..html import heading, paragraph
+from ..images import picture
+from ..request import Request, Subject, attempted
 
 #: Predictors whose curves are drawn.
 MOST_CURVES = 3

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..markup import facts, paragraph
-from ..meanings import finding_list
-from ..rounding import number
-from ..subjects import Request, Subject
+from ..finding_texts import finding_list
+from ..formatting import number
+from ..html import facts, paragraph
+from ..request import Request, Subject
 
 #: What each measure of a sampler is, and what it should be.
 OF_SAMPLERS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...plots.cluster_sizes import data_report as draw
-from ..markup import facts, paragraph, table
-from ..meanings import finding_list
-from ..pictures import picture
-from ..rounding import number, percent
-from ..subjects import Request, Subject, attempted
+from ..finding_texts import finding_list
+from ..formatting import number, percent
+from ..html import facts, paragraph, table
+from ..images import picture
+from ..request import Request, Subject, attempted
 
 
 def content(asked: Request) -> str:

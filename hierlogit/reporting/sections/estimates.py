@@ -9,11 +9,11 @@ import pandas as pd
 
 from ...plots.ratio_forest import forest
 from ...plots.style import interval_name
-from ...tables import odds_ratios, summary
-from ..markup import beside, paragraph, table
-from ..pictures import picture
-from ..rounding import number, probability, span
-from ..subjects import Request, Subject, attempted
+from ...summaries.tables import odds_ratios, summary
+from ..formatting import number, probability, span
+from ..html import beside, paragraph, table
+from ..images import picture
+from ..request import Request, Subject, attempted
 
 
 def content(asked: Request) -> str:

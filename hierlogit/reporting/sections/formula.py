@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ...plots.prior_probabilities import prior_predictive
 from ...translations.words import words
-from ..markup import bullets, code, element, folded, heading, paragraph, prose, scrolled, table
-from ..mathematics import display
-from ..pictures import picture
-from ..subjects import Request, Subject, attempted
+from ..html import bullets, code, element, folded, heading, paragraph, prose, scrolled, table
+from ..images import picture
+from ..mathml import display
+from ..request import Request, Subject, attempted
 
 if TYPE_CHECKING:
     from ...translations.words import Paragraph

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...cluster_odds import mor
-from ...explained import r2
-from ...partition import icc, vpc
-from ..markup import paragraph, table
-from ..rounding import number, percent, span
-from ..subjects import Request, Subject, attempted
+from ...variance.icc_vpc import icc, vpc
+from ...variance.odds_ratios import mor
+from ...variance.r_squared import r2
+from ..formatting import number, percent, span
+from ..html import paragraph, table
+from ..request import Request, Subject, attempted
 from .estimates import ends, middle
 
 

@@ -1,0 +1,260 @@
+"""The ``hierlogit`` command: arguments -> the public API, tables on the terminal, files in a folder.
+
+Heavy libraries are imported inside the commands, so that ``hierlogit --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import lzma
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import CommandError, planned_files, prepare, refuse_file, tables_of, write_results
+from .terminal import (
+    INTERRUPTED,
+    fail,
+    plain_messages,
+    say,
+    say_estimates,
+    say_files,
+    say_model,
+    say_report,
+    show_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..model import Model
+
+DEMO_DATA = "contraception"
+DEMO_FORMULA = "use ~ age + I(age**2) + urban + livch + (1 + urban | district)"
+
+#: What the name of a compressed table ends in.
+COMPRESSED = {".gz", ".bz2", ".xz", ".zip"}
+
+app = typer.Typer(
+    name="hierlogit",
+    help="Mixed-effects logistic regression: fit a model to a table and write tables, pictures and a report of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # labels such as urban[Y] are no markup
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("hierlogit")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        say(f"hierlogit {number}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Mixed-effects logistic regression: fit a model to a table and write tables and pictures of it."""
+
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made if it is not there.")]
+Draws = Annotated[int, typer.Option(help="Draws kept from each chain.")]
+Tune = Annotated[int | None, typer.Option(help="Steps of adaptation before them, not kept; the backend's by default.")]
+Chains = Annotated[int, typer.Option(help="Independent chains.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
+
+
+@app.command()
+def demo(
+    *,
+    output: Output = Path("hierlogit-demo"),
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    seed: Annotated[int, typer.Option(help="Repeats the run exactly.")] = 1,
+) -> None:
+    """Fit a model of contraceptive use in the districts of Bangladesh, and write all tables and pictures of it.
+
+    Results of an earlier demonstration in the folder are replaced.
+    """
+    with plain_messages():
+        engine = _engine(draws=draws, tune=tune, chains=chains, seed=seed)
+        refuse_file(output)
+        import hierlogit as hl
+
+        about = hl.datasets.describe(DEMO_DATA)
+        say(f"{about.title}\n{about.origin}\n", style="dim")
+        _analyse(hl.Model(DEMO_FORMULA, hl.datasets.load(DEMO_DATA)), engine, output, overwrite=True)
+
+
+@app.command()
+def fit(
+    *,
+    data: Annotated[Path, typer.Argument(help="Table of rows: .csv, .tsv (also .gz, .bz2, .xz, .zip) or .parquet.")],
+    formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
+    output: Output = Path("hierlogit-fit"),
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    cores: Annotated[int | None, typer.Option(help="Chains run at the same time; by default as many as fit.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeats the run exactly; by default a new one each time.")] = None,
+    target_accept: Annotated[
+        float | None, typer.Option(help="Wanted acceptance rate, between 0 and 1; the backend's by default.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="native, nutpie, pymc, numpyro or blackjax.")] = "native",
+    missing: Annotated[str, typer.Option(help="Rows with missing values: drop them, or stop with an error.")] = "drop",
+    ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit a model to a table by the No-U-Turn sampler, and write tables and pictures of it."""
+    with plain_messages():
+        engine = _engine(
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            seed=seed,
+            target_accept=target_accept,
+            backend=backend,
+        )
+        refuse_file(output)
+        from ..model import Model
+        from ..summaries.intervals import Interval
+
+        Interval.of(ci_prob, None)
+        choice: Any = missing
+        model = Model(formula, read_rows(data), missing=choice)
+        _analyse(model, engine, output, overwrite=overwrite, ci_prob=ci_prob)
+
+
+@app.command()
+def report(
+    *,
+    fits: Annotated[list[Path], typer.Argument(help="Saved fits, such as hierlogit-fit/fit.nc; several are compared.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="What each fit is called, one for each; by default its folder or file.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of what is simulated for the page; the first fit's by default.")
+    ] = None,
+    ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a report of saved fits as one HTML page: data, model, estimates, pictures, checks."""
+    with plain_messages():
+        names = _names(fits, name)
+        if output.exists() and not overwrite:
+            raise CommandError(f"{output} is there already. Pass --overwrite to replace it, or another --output.")
+        import hierlogit as hl
+
+        held = {label: hl.load(path) for label, path in zip(names, fits, strict=True)}
+        made = hl.report(held if len(held) > 1 else held[names[0]], output, title=title, seed=seed, ci_prob=ci_prob)
+        say(f"Report in {made}", style="bold")
+
+
+def _names(fits: list[Path], given: list[str] | None) -> list[str]:
+    """What fits are called: by the user, or by their files, or by the folders of these where files share a name."""
+    if given:
+        if len(given) != len(fits):
+            raise CommandError(f"{len(given)} names are given for {len(fits)} fits: pass --name once for each.")
+        names = given
+    else:
+        stems = [path.stem for path in fits]
+        names = stems if len(set(stems)) == len(stems) else [str(path.parent) for path in fits]
+    if len(set(names)) < len(names):
+        raise CommandError("two fits have the same name: pass --name once for each, with different names.")
+    return names
+
+
+@app.command()
+def datasets() -> None:
+    """List the tables that come with the package."""
+    with plain_messages():
+        import hierlogit as hl
+
+        show_table(hl.datasets.list()[["name", "rows", "clusters", "title"]])
+        say("\nLoad one in Python: hierlogit.datasets.load('contraception')", style="dim")
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a table by what its name ends in.
+
+    Raises
+    ------
+    CommandError
+        If there is no such file, or it cannot be read.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise CommandError(f"there is no file {path}.")
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
+    kind = suffixes[-1] if suffixes else ""
+    try:
+        match kind:
+            case ".csv":
+                return _with_commas(pd.read_csv(path), path)
+            case ".tsv" | ".tab":
+                return pd.read_csv(path, sep="\t")
+            case ".parquet":
+                return pd.read_parquet(path)
+    except (OSError, EOFError, ValueError, ImportError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
+        reason = " ".join(str(error).split())
+        raise CommandError(f"cannot read {path} as {kind[1:]}: {reason}") from error
+    raise CommandError(f"cannot tell what kind of table {path} is. Its name must end in .csv, .tsv or .parquet.")
+
+
+def _with_commas(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Refuse a table whose columns are parted by something else: guessing could misread decimal commas."""
+    header = str(rows.columns[0])
+    for name, character in (("semicolons", ";"), ("tabs", "\t")):
+        if len(rows.columns) == 1 and character in header:
+            raise CommandError(
+                f"the columns of {path} are separated by {name}. Save the table with commas between columns and points "
+                "in numbers, or with tabs as .tsv."
+            )
+    return rows
+
+
+def _engine(**options: Any) -> Any:
+    from ..engines.nuts.nuts import NUTS
+
+    return NUTS(**options, progress=sys.stderr.isatty())
+
+
+def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_prob: float | None = None) -> None:
+    """Fit the model, show its tables, and write everything into the folder: the one path of all commands."""
+    planned = planned_files(model)
+    prepare(folder, list(planned), overwrite=overwrite)
+    say_model(model)
+    compiling = "" if engine.backend == "native" else " Compiling the model comes first, and takes about half a minute."
+    tune = engine.options(engine.backend).tune
+    say(
+        f"\nSampling {engine.chains} chains of {engine.draws:,} draws after {tune:,} steps of tuning.{compiling}",
+        style="bold",
+    )
+    fitted = model.fit(engine)
+    say_report(fitted)
+    tables = tables_of(fitted, ci_prob)
+    predictions = [tables[name] for name in planned if name.startswith("predictions")]
+    say_estimates(fitted, tables["summary.csv"], tables.get("odds_ratios.csv"), predictions[0])
+    written = write_results(fitted, tables, folder, ci_prob)
+    say(f"\nResults in {folder}", style="bold")
+    say_files({name: planned[name] for name in planned if name in written})
+    if fitted.report.status == "interrupted":
+        fail("sampling was interrupted: these results are of the draws until then.")
+        raise typer.Exit(INTERRUPTED)

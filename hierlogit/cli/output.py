@@ -1,0 +1,184 @@
+"""Fit -> a folder of results: tables, pictures and the fit itself, and what each of them is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HierlogitError
+from .terminal import note
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..design.grouping import GroupBlock
+    from ..fits.fit import Fit
+    from ..model_spec import ModelSpec
+
+#: Predictions held at once, draws times rows; beyond it fewer draws are used.
+MAX_CELLS = 5 * 10**7
+
+
+class CommandError(HierlogitError):
+    """What was asked for cannot be done: a file is missing, unreadable or in the way."""
+
+
+def planned_files(model: ModelSpec) -> dict[str, str]:
+    """Files that will be written, each with what it is."""
+    design = model.design
+    files = {"fit.nc": "the fit itself; hierlogit.load() reads it", "summary.csv": "all parameters, with convergence"}
+    if _has_ratios(model):
+        files["odds_ratios.csv"] = "odds ratios of the fixed effects"
+    if design.groups:
+        files["variance_components.csv"] = "how much varies between clusters"
+        files["cluster_effects.csv"] = "effects of every cluster"
+    for group in design.groups:
+        files[predictions_file(model, group)] = f"predicted probability by {group.name}"
+    if not design.groups:
+        files["predictions.csv"] = "predicted probability of every row"
+    if _has_ratios(model):
+        files["forest.png"] = "odds ratios with intervals"
+    if design.groups:
+        files["caterpillar.png"] = "effects of every cluster with intervals"
+        if predictor := curve_predictor(model):
+            files["curves.png"] = f"probability against {predictor}, by cluster"
+        files["cluster_check.png"] = "observed proportions of clusters against simulated ones"
+    return files
+
+
+def _has_ratios(model: ModelSpec) -> bool:
+    return any(label != "Intercept" for label in model.design.fixed_effects)
+
+
+def predictions_file(model: ModelSpec, group: GroupBlock) -> str:
+    """Name of the file with the predictions by `group`, with a number where two factors would share one."""
+    if len(model.design.groups) == 1:
+        return "predictions.csv"
+    names = [re.sub(r"[^0-9A-Za-z_]+", "_", other.name) for other in model.design.groups]
+    place = [other.name for other in model.design.groups].index(group.name)
+    number = f"_{place + 1}" if names.count(names[place]) > 1 else ""
+    return f"predictions_{names[place]}{number}.csv"
+
+
+def curve_predictor(model: ModelSpec) -> str | None:
+    """Column the picture of curves has along its axis: the first numeric predictor, else the first other one."""
+    design = model.design
+    clusters = {column for group in design.groups for column in group.columns}
+    words = {word for term in design.fixed_terms for word in re.findall(r"\w+", term)}
+    words.update(design.fixed_terms)
+    fixed = [name for name in design.predictors if name in words and name not in clusters]
+    numeric = [name for name in fixed if design.table.frame[name].dtype.kind in "iuf"]
+    return next(iter([*numeric, *fixed]), None)
+
+
+def refuse_file(folder: Path) -> None:
+    """Refuse a file where a folder is needed."""
+    if folder.exists() and not folder.is_dir():
+        raise CommandError(f"{folder} is a file; choose a folder with --output.")
+
+
+def prepare(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Make the folder, and refuse to replace results in it unless asked to."""
+    there = [name for name in names if (folder / name).exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+        raise CommandError(
+            f"{folder} already has {', '.join(there[:3])}{more}. Pass --overwrite to replace them, "
+            "or another folder with --output."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make the folder {folder}: {error.strerror}.") from error
+
+
+def tables_of(fitted: Fit, ci_prob: float | None) -> dict[str, pd.DataFrame]:
+    """Every table by the name of its file."""
+    import hierlogit as hl
+
+    model = fitted.model
+    tables = {"summary.csv": hl.summary(fitted, ci_prob=ci_prob)}
+    if _has_ratios(model):
+        tables["odds_ratios.csv"] = hl.odds_ratios(fitted, ci_prob=ci_prob)
+    if model.design.groups:
+        tables["variance_components.csv"] = hl.variance_components(fitted, ci_prob=ci_prob)
+        tables["cluster_effects.csv"] = hl.ranef(fitted, ci_prob=ci_prob)
+    draws = _affordable(fitted)
+    for group in model.design.groups:
+        predicted = hl.predictions(fitted, by=list(group.columns), ci_prob=ci_prob, draws=draws)
+        tables[predictions_file(model, group)] = predicted
+    if not model.design.groups:
+        tables["predictions.csv"] = hl.predictions(fitted, ci_prob=ci_prob, draws=draws)
+    return tables
+
+
+def _affordable(fitted: Fit) -> int | None:
+    """Draws whose predictions for all rows fit into memory; None for all."""
+    posterior, rows = fitted.posterior, fitted.model.design.n_rows
+    available = posterior.sizes["chain"] * posterior.sizes["draw"]
+    most = max(MAX_CELLS // rows, 50)
+    if available <= most:
+        return None
+    note(f"predictions use {most:,} of the {available:,} draws, so that they fit into memory.")
+    return most
+
+
+def write_results(fitted: Fit, tables: dict[str, pd.DataFrame], folder: Path, ci_prob: float | None) -> set[str]:
+    """Write fit, tables and pictures; returns the names of those written."""
+    fitted.save(folder / "fit.nc")
+    written = {"fit.nc", *tables}
+    for name, table in tables.items():
+        try:
+            table.to_csv(folder / name, index=not name.startswith("predictions"))
+        except OSError as error:
+            raise CommandError(f"cannot write {folder / name}: {error.strerror}.") from error
+    for name, draw in _pictures(fitted, ci_prob).items():
+        try:
+            _save_picture(draw(), folder / name)
+            written.add(name)
+        except HierlogitError as error:
+            note(f"{name} was not drawn: {error}")
+    return written
+
+
+def _pictures(fitted: Fit, ci_prob: float | None) -> dict[str, Callable[[], Any]]:
+    """Functions that draw, by the name of the file; says which are left out and why."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import hierlogit as hl
+
+    drawers: dict[str, Callable[[], Any]] = {}
+    model, predictor = fitted.model, curve_predictor(fitted.model)
+    if _has_ratios(model):
+        drawers["forest.png"] = lambda: hl.plots.forest(fitted, ci_prob=ci_prob)
+    else:
+        note("no forest.png: the model has no fixed effect besides the intercept.")
+    if not model.design.groups:
+        note("no caterpillar.png, curves.png and cluster_check.png: the model has no random terms.")
+        return drawers
+    drawers["caterpillar.png"] = lambda: hl.plots.caterpillar(fitted, ci_prob=ci_prob)
+    if predictor is None:
+        note("no curves.png: the fixed part has no predictor.")
+    else:
+        drawers["curves.png"] = lambda: hl.plots.curves(fitted, predictor, ci_prob=ci_prob)
+    seed = fitted.report.seed
+    drawers["cluster_check.png"] = lambda: hl.plots.cluster_check(fitted, seed=seed, ci_prob=ci_prob)
+    return drawers
+
+
+def _save_picture(axes: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    import hierlogit as hl
+
+    figure = np.asarray(axes, dtype=object).ravel()[0].figure
+    try:
+        figure.savefig(path, dpi=150, metadata={"Description": hl.plots.text_alternative(figure)})
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}.") from error
+    finally:
+        plt.close(figure)

@@ -1,1 +1,0 @@
-"""Checks of the data before a fit, one family to a file; `hierlogit.data_checking` runs them all."""

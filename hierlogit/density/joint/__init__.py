@@ -1,0 +1,1 @@
+"""The joint log density of all parameters and random effects, compiled for NUTS."""

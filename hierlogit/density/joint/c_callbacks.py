@@ -1,0 +1,180 @@
+"""The joint density as C functions, which a sampler written in another language calls without Python.
+
+A C function cannot be given NumPy arrays: it gets the address of a table with the address and the length of each.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from ...numba_support.compile import c_function, exact_kernel
+from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
+from ...numba_support.vectors import copy, part
+from ..kernels.scale_priors import make_roots, scale_priors, total_square
+from .log_density import FloatArray, Joint, affine, evaluate
+
+IntArray = npt.NDArray[np.int64]
+
+#: What the sampler is told: a point that it may not go to, and a density that is not a number.
+DIVERGED = 4
+WRONG_SIZE = -1
+#: Arrays of `Joint`, which stand before those of `Outputs` in the table.
+JOINT_ARRAYS = len(Joint._fields)
+
+#: Where in the table the address of `evaluate_callback` stands, behind all arrays.
+FUNCTION = ENTRY * (JOINT_ARRAYS + 4)
+
+_EVALUATE = types.double(types.voidptr, *4 * [types.CPointer(types.double)])
+_LOG_DENSITY = types.int64(
+    types.uint64,
+    types.CPointer(types.double),
+    types.CPointer(types.double),
+    types.CPointer(types.double),
+    types.voidptr,
+)
+_EXPAND = types.int64(
+    types.uint64, types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.voidptr
+)
+
+
+@by_address
+class Outputs(NamedTuple):
+    """Which numbers of a position are kept, and in which order: the user's.
+
+    For each of the design's groups, one after the other.
+    """
+
+    factor: IntArray  # which factor of the density it is
+    correlated: IntArray  # 1 if the correlation matrix is kept
+    standardised: IntArray  # 1 if the standardised effects are kept
+    order: IntArray  # (sum of J,) the number that the density gives to each level
+
+
+_joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: Any, u: Any, b: Any) -> Any:
+    """Call `evaluate_callback` by its address; of each vector an array or a pointer is given."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointers = [
+            make_array(kind)(context, builder, one).data if isinstance(kind, types.Array) else one
+            for kind, one in zip(signature.args[1:], arguments[1:], strict=True)
+        ]
+        kind = ir.FunctionType(ir.DoubleType(), [one.type for one in pointers])
+        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), pointers)
+
+    return types.double(address, table, x, grad, u, b), generate
+
+
+@c_function(_EVALUATE)
+def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
+    """`evaluate`, for the other functions here: each that called it by itself would hold another copy of it."""
+    l = _joint_at(table, 0)
+    effects = l.variable_at[-1]
+    size = len(l.gamma0) + len(l.centre) + effects
+    return evaluate(l, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects))
+
+
+@exact_kernel
+def write_kept(l: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray, out: FloatArray) -> None:
+    """Write what is kept of a position: beta, then sds, correlations and effects of each group.
+
+    Effects stand level by level; see `output_shapes`. Those of `evaluate` at x are given.
+    """
+    p, scales = len(l.gamma0), len(l.centre)
+    affine(l.beta0, l.beta_spread, x, out)
+    unbounded = np.empty(scales)
+    for k in range(scales):
+        unbounded[k] = l.centre[k] + l.width[k] * x[p + k]
+    n_roots = total_square(l.q)
+    sd, rows, roots, slope = np.empty(len(l.sd_family)), np.zeros(n_roots), np.zeros(n_roots), np.empty(scales)
+    scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded, sd, slope)
+    make_roots(l.q, l.effect_at, l.set_first, l.cor_start, l.power, unbounded, sd, rows, roots, slope)
+    at, first = p, 0
+    for g in range(len(o.factor)):
+        t = o.factor[g]
+        q, J = l.q[t], l.levels[t]
+        copy(part(sd, l.effect_at[t], q), part(out, at, q))
+        at += q
+        if o.correlated[g]:
+            root_at = total_square(part(l.q, 0, t))
+            for a in range(q):
+                for c in range(q):
+                    total = 0.0
+                    for d in range(q):
+                        total += rows[root_at + a * q + d] * rows[root_at + c * q + d]
+                    out[at + a * q + c] = 1.0 if a == c else total
+            at += q * q
+        for kept in range(1 + o.standardised[g]):
+            source = u if kept else b
+            for j in range(J):
+                for a in range(q):
+                    out[at + j * q + a] = source[l.variable_at[t] + a * J + o.order[first + j]]
+            at += J * q
+        first += J
+
+
+@c_function(_LOG_DENSITY)
+def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
+    """Value and gradient; what nutpie asks of a compiled model."""
+    l = _joint_at(table, 0)
+    size = len(l.gamma0) + len(l.centre) + l.variable_at[-1]
+    if n != size:
+        return WRONG_SIZE
+    u, b = np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
+    found = _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    array_at(value, 1)[0] = found
+    finite = np.isfinite(found)
+    for slope in array_at(grad, size):
+        finite &= np.isfinite(slope)
+    return 0 if finite else DIVERGED
+
+
+@c_function(_EXPAND)
+def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
+    """What is kept of a position; what nutpie asks of a compiled model."""
+    l = _joint_at(table, 0)
+    size = len(l.gamma0) + len(l.centre) + l.variable_at[-1]
+    if n != size:
+        return WRONG_SIZE
+    grad, u, b = np.empty(size), np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
+    _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    write_kept(l, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), u, b, array_at(out, n_out))
+    return 0
+
+
+CALLBACKS = (evaluate_callback, log_density_callback, expand_callback)
+
+
+def are_compiled() -> bool:
+    """Whether the C functions are here or on disk, so that nothing of them has to be compiled."""
+    return all(one.is_compiled() for one in CALLBACKS)
+
+
+def compile_all() -> None:
+    """Compile the C functions, or read them from disk."""
+    for one in CALLBACKS:
+        one.compile()
+
+
+def table_of(arrays: Joint, outputs: Outputs) -> IntArray:
+    """What the C functions are given: addresses and lengths of arrays, which must outlive it, and of a function."""
+    tables = [table_of_arrays(arrays), table_of_arrays(outputs)]
+    return np.concatenate([*tables, np.array([evaluate_callback.address], dtype=np.int64)])
+
+
+def expand(arrays: Joint, outputs: Outputs, x: FloatArray, out: FloatArray) -> None:
+    """Write what is kept of a position."""
+    effects = int(arrays.variable_at[-1])
+    u, b = np.empty(effects), np.empty(effects)
+    evaluate(arrays, x, np.empty(len(x)), u, b)
+    write_kept(arrays, outputs, x, u, b, out)

@@ -1,0 +1,210 @@
+"""Model + geometry -> the arrays of the joint density, and the way back from its results to the model's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ...priors import families as pr
+from ..kernels import binomial_residuals as residuals
+from ..kernels import scale_priors as scales
+from .geometry import Geometry, level_counts, level_positions, prior_forms, row_levels
+from .log_density import Joint
+
+if TYPE_CHECKING:
+    from ...design.grouping import GroupBlock
+    from ...model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+FAMILIES: dict[type[pr.Prior], int] = {
+    pr.Normal: scales.NORMAL,
+    pr.StudentT: scales.STUDENT_T,
+    pr.Cauchy: scales.CAUCHY,
+    pr.Laplace: scales.LAPLACE,
+    pr.HalfNormal: scales.HALF_NORMAL,
+    pr.HalfStudentT: scales.HALF_STUDENT_T,
+    pr.HalfCauchy: scales.HALF_CAUCHY,
+    pr.Exponential: scales.EXPONENTIAL,
+    pr.Gamma: scales.GAMMA,
+    pr.LogNormal: scales.LOG_NORMAL,
+    pr.Decov: scales.DECOV,
+}
+#: Rows taken together, so that what is computed of them stays in the fastest cache.
+BATCH = 2048
+
+
+@dataclass(frozen=True)
+class JointArrays:
+    """The arrays of a model's joint density.
+
+    Attributes
+    ----------
+    arrays : Joint
+    orders : tuple of ndarray of int, shape (J,)
+        For each of the design's groups, the number that the density gives to each level.
+    starts : tuple of int
+        For each of the design's groups, where its factor's variables start among those of all levels and effects.
+    effects_at : tuple of int
+        For each of the design's groups, where its effects start among the sds.
+    """
+
+    arrays: Joint
+    orders: tuple[IntArray, ...]
+    starts: tuple[int, ...]
+    effects_at: tuple[int, ...]
+
+    @cached_property
+    def of_effects(self) -> Joint:
+        """Arrays at which effects are computed as at `arrays`, at less cost: without rows where these play no part.
+
+        Where a level is centred depends on the rows only by way of other factors' effects.
+        """
+        if len(self.arrays.q) > 1:
+            return self.arrays
+        none, levels = np.empty(0), len(self.arrays.row_start)
+        return self.arrays._replace(
+            y=none,
+            trials=none,
+            offset=none,
+            X=none,
+            Z=none,
+            row_start=np.zeros(levels, dtype=np.int64),
+            batch_start=_whole([0, levels - 1]),
+            kind=_whole([residuals.ONE]),
+            most=_whole([levels - 1, 0]),
+        )
+
+    @property
+    def n_dim(self) -> int:
+        """Length of the sampler's position."""
+        return len(self.arrays.gamma0) + len(self.arrays.centre) + int(self.arrays.variable_at[-1])
+
+
+def unknown_families(model: ModelSpec) -> list[str]:
+    """Families of a model's priors that compiled code does not know."""
+    used = [*model.priors.fixed.values(), *(prior for own in model.priors.sd.values() for prior in own)]
+    return sorted({type(prior).__name__ for prior in used if type(prior) not in FAMILIES})
+
+
+def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
+    """Put a model's rows, priors and geometry in the order in which compiled code reads them."""
+    arrangement, design = model.arrangement, model.design
+    layout = arrangement.layout
+    groups = [design.groups[k] for k in arrangement.factors]
+    counts = level_counts(arrangement)
+    inverse = np.linalg.inv(arrangement.triangular)
+    forms = prior_forms(model)
+    beta0, beta_spread = inverse @ geometry.gamma0, inverse @ geometry.spread
+    sd = [_sd_priors(group, model.priors.sd[group.name]) for group in groups]
+    power = [
+        model.priors.cor[group.name].eta + (len(members) - 2 - b) / 2
+        for group in groups
+        for members in group.sets
+        for a in range(1, len(members))
+        for b in range(a)
+    ]
+    first = [members[0] for group in groups for members in group.sets for _ in members]
+    place = [i for group in groups for members in group.sets for i in members]
+    widths = np.array([len(group.effects) for group in groups], dtype=np.int64)
+    variables, batches = _starts(layout.q * np.array(counts)), _batches(layout.row_start)
+    arrays = Joint(
+        y=layout.y,
+        trials=layout.trials,
+        offset=np.ascontiguousarray(layout.offset),
+        X=layout.X.ravel(order="F"),
+        Z=layout.Z,
+        pulled=_flat([geometry.pulled]),
+        gamma0=geometry.gamma0,
+        spread=_flat([geometry.spread]),
+        beta0=beta0,
+        beta_spread=_flat([beta_spread]),
+        form0=forms @ beta0,
+        form=_flat([forms @ beta_spread]),
+        beta_arguments=_flat([np.array(_location_scale(model.priors.fixed[k])) for k in design.fixed_effects]),
+        centre=geometry.centre,
+        width=geometry.width,
+        sd_arguments=_flat([np.array(one) for _, arguments in sd for one in arguments]),
+        power=np.array(power, dtype=float),
+        information=_flat(geometry.information),
+        pull=_flat(geometry.pull),
+        coupling=_flat(geometry.coupling),
+        beta_family=_whole([FAMILIES[type(model.priors.fixed[k])] for k in design.fixed_effects]),
+        sd_family=_whole([family for families, _ in sd for family in families]),
+        set_size=_whole([len(members) for group in groups for members in group.sets for _ in members]),
+        set_first=_whole(first),
+        cor_start=_starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64)),
+        q=layout.q,
+        levels=_whole(counts),
+        level_of=np.concatenate(row_levels(arrangement)),
+        row_start=layout.row_start,
+        batch_start=batches,
+        kind=_kinds(layout.trials, layout.row_start[batches]),
+        most=_whole([int(np.diff(batches).max()), int(np.diff(layout.row_start[batches]).max())]),
+        effect_at=_starts(widths) if groups else np.zeros(2, dtype=np.int64),
+        variable_at=variables,
+        information_at=_starts(layout.q**2 * np.array(counts)),
+    )
+    back = {k: t for t, k in enumerate(arrangement.factors)}
+    positions = level_positions(arrangement)
+    orders = tuple(
+        np.searchsorted(positions[back[k]][:, 0], arrangement.positions[k][:, 0]).astype(np.int64)
+        for k in range(len(design.groups))
+    )
+    starts = tuple(int(variables[back[k]]) for k in range(len(design.groups)))
+    effects_at = tuple(int(arrays.effect_at[back[k]]) for k in range(len(design.groups)))
+    return JointArrays(arrays, orders, starts, effects_at)
+
+
+def _batches(row_start: IntArray) -> IntArray:
+    """Levels taken together: as many as have up to `BATCH` rows, and one at least."""
+    bounds, levels = [0], len(row_start) - 1
+    while bounds[-1] < levels:
+        stop = int(np.searchsorted(row_start, row_start[bounds[-1]] + BATCH, side="right")) - 1
+        bounds.append(max(stop, bounds[-1] + 1))
+    return _whole(bounds)
+
+
+def _kinds(trials: FloatArray, starts: IntArray) -> IntArray:
+    """Of each batch, how many trials its rows have."""
+    return _whole([_kind(trials[start:stop]) for start, stop in pairwise(starts)])
+
+
+def _kind(trials: FloatArray) -> int:
+    if np.all(trials == 1):  # and none has no trials, as rows have that are to say nothing
+        return residuals.ONE
+    return residuals.FEW if trials.max() <= residuals.MOST_OF_FEW else residuals.MANY
+
+
+def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:
+    return getattr(prior, prior.location), getattr(prior, prior.scale), getattr(prior, "nu", 0.0)
+
+
+def _sd_priors(group: GroupBlock, priors: tuple[pr.ScalePrior, ...]) -> tuple[list[int], list[list[float]]]:
+    """Families and three numbers of each effect's prior; a joint prior stands with the first effect of its set."""
+    families, arguments = [], []
+    firsts = {members[0] for members in group.sets}
+    for k, prior in enumerate(priors):
+        joined = isinstance(prior, pr.Decov) and k not in firsts
+        families.append(scales.JOINED if joined else FAMILIES[type(prior)])
+        own = list(prior.arguments().values())
+        arguments.append(own + [0.0] * (3 - len(own)))
+    return families, arguments
+
+
+def _flat(arrays: list[FloatArray]) -> FloatArray:
+    return np.concatenate([np.empty(0), *(np.asarray(one, dtype=float).ravel() for one in arrays)])
+
+
+def _whole(values: list[int]) -> IntArray:
+    return np.array(values, dtype=np.int64)
+
+
+def _starts(lengths: IntArray) -> IntArray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

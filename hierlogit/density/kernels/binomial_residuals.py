@@ -1,0 +1,102 @@
+"""Log-likelihood and residuals of binomial rows, compiled: what an evaluation of the joint density needs of them.
+
+With ``e = exp(-|eta|)`` a row's log-likelihood is ``y eta - m max(eta, 0) - m log(1 + e)``. Logarithms are most of its
+cost, and few are needed: that of a product is the sum of those of its factors.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ...numba_support.compile import kernel
+from ...numba_support.vectors import part
+from .binomial import MULTIPLIED, exp_of_negative, log1p_of_unit
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Rows have one trial each; none to seven, whose powers are made of squares; any number.
+ONE, FEW, MANY = 0, 1, 2
+MOST_OF_FEW = 7
+#: Rows of `ONE` and `FEW` whose ``(1 + e)^m`` are multiplied before a logarithm is taken.
+MULTIPLIED_ROWS = (MULTIPLIED, MULTIPLIED // MOST_OF_FEW)
+
+
+@kernel
+def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
+    """Log-likelihood of some rows, without binomial coefficients.
+
+    Parameters
+    ----------
+    kind : int
+        How many trials rows have: `ONE`, `FEW` or `MANY`.
+    y, trials : ndarray, shape (n,)
+    eta : ndarray, shape (n,)
+        Linear predictors; exponentials of their negative absolute values are written.
+    residual : ndarray, shape (n,)
+        Written: ``y - m p``.
+
+    Returns
+    -------
+    float
+    """
+    total = _add_linear(y, trials, eta, residual)
+    if kind == MANY:
+        return total - _weighted_logarithms(trials, eta)
+    step = MULTIPLIED_ROWS[kind]
+    for start in range(0, len(y), step):
+        count = min(step, len(y) - start)
+        if kind == ONE:
+            product = _product(part(eta, start, count))
+        else:
+            product = _product_of_powers(part(trials, start, count), part(eta, start, count))
+        total -= math.log(product)
+    return total
+
+
+@kernel
+def _add_linear(y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
+    total = 0.0
+    for i in range(len(y)):
+        x = eta[i]
+        e = exp_of_negative(-abs(x))
+        d = 1.0 / (1.0 + e)
+        p = d if x >= 0.0 else e * d
+        residual[i] = y[i] - trials[i] * p
+        total += y[i] * x - trials[i] * max(x, 0.0)
+        eta[i] = e
+    return total
+
+
+@kernel
+def _weighted_logarithms(trials: FloatArray, e: FloatArray) -> float:
+    total = 0.0
+    for i in range(len(e)):
+        total += trials[i] * log1p_of_unit(e[i])
+    return total
+
+
+@kernel
+def _product(e: FloatArray) -> float:
+    product = 1.0
+    for i in range(len(e)):
+        product *= 1.0 + e[i]
+    return product
+
+
+@kernel
+def _product_of_powers(trials: FloatArray, e: FloatArray) -> float:
+    product = 1.0
+    for i in range(len(e)):
+        once = 1.0 + e[i]
+        twice = once * once
+        # Binary digits of the number of trials.
+        fours = trials[i] >= 4.0
+        rest = trials[i] - 4.0 if fours else trials[i]
+        twos = rest >= 2.0
+        rest = rest - 2.0 if twos else rest
+        power = (twice * twice if fours else 1.0) * (twice if twos else 1.0) * (once if rest >= 1.0 else 1.0)
+        product *= power
+    return product

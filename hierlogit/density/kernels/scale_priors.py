@@ -1,0 +1,183 @@
+"""Standard deviations and correlations from unbounded variables, with their prior densities, compiled.
+
+Standard deviations are searched by their logarithms, correlation matrices by canonical partial correlations: entry
+(a, b) of the Cholesky factor of R is ``tanh(z_ab)`` times what columns before b leave of the row's unit length
+(Lewandowski, Kurowicka and Joe 2009, Journal of Multivariate Analysis 100: 1989-2001). Under LKJ(eta) the density of
+z_ab, with its change of variables, is proportional to ``(1 - tanh(z_ab)^2)^(eta + (k - 2 - b) / 2)`` for k effects,
+columns counted from 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ...numba_support.compile import exact_kernel
+from ...numba_support.vectors import view
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Numbers by which compiled code knows the families of priors.
+NORMAL, STUDENT_T, CAUCHY, LAPLACE = 0, 1, 2, 3
+HALF_NORMAL, HALF_STUDENT_T, HALF_CAUCHY, EXPONENTIAL, GAMMA, LOG_NORMAL, DECOV = 10, 11, 12, 13, 14, 15, 16
+#: A standard deviation with no prior of its own: one of a joint prior that stands with the first of its set.
+JOINED = 20
+
+
+@exact_kernel
+def symmetric_density(family: int, location: float, scale: float, nu: float, x: float) -> tuple[float, float]:
+    """Log density of a location-scale family, up to a constant, and its derivative."""
+    z = (x - location) / scale
+    if family == NORMAL:
+        return -0.5 * z * z, -z / scale
+    if family == STUDENT_T:
+        return -0.5 * (nu + 1.0) * math.log1p(z * z / nu), -(nu + 1.0) * z / (nu + z * z) / scale
+    if family == CAUCHY:
+        return -math.log1p(z * z), -2.0 * z / (1.0 + z * z) / scale
+    return -abs(z), -np.sign(z) / scale
+
+
+@exact_kernel
+def scale_density(family: int, first: float, second: float, sd: float) -> tuple[float, float]:
+    """Log prior density of one standard deviation, up to a constant, and its derivative."""
+    if family <= HALF_CAUCHY:  # the halves of symmetric densities stand in the same order as those
+        scale, nu = (second, first) if family == HALF_STUDENT_T else (first, 0.0)
+        return symmetric_density(family - HALF_NORMAL, 0.0, scale, nu, sd)
+    if family == EXPONENTIAL:
+        return -first * sd, -first
+    if family == GAMMA:
+        return (first - 1.0) * math.log(sd) - second * sd, (first - 1.0) / sd - second
+    z = (math.log(sd) - first) / second
+    return -0.5 * z * z - math.log(sd), -(z / second + 1.0) / sd
+
+
+@exact_kernel
+def decov_density(concentration: float, shape: float, scale: float, sd: FloatArray, slope: FloatArray) -> float:
+    """Log density of the standard deviations of one set under decov, up to a constant; its gradient into `slope`."""
+    k = len(sd)
+    total, logs = 0.0, 0.0
+    for a in range(k):
+        total += sd[a] * sd[a]
+        logs += math.log(sd[a])
+    tau = math.sqrt(total / k)
+    joint = k * concentration - 1.0
+    value = (shape - 1.0) * math.log(tau) - tau / scale
+    pull = ((shape - 1.0) / tau - 1.0 / scale) / (k * tau)
+    if k == 1:
+        slope[0] = pull * sd[0]
+        return value
+    # What Dirichlet shares and the change of variables leave, as in `hierlogit.priors.Decov`.
+    value += (2.0 * concentration - 1.0) * logs - joint * math.log(total) - math.log(tau)
+    for a in range(k):
+        slope[a] = pull * sd[a] + (2.0 * concentration - 1.0) / sd[a] - (2.0 * joint + 1.0) * sd[a] / total
+    return value
+
+
+@exact_kernel
+def scale_priors(
+    family: IntArray, arguments: FloatArray, set_size: IntArray, log_sd: FloatArray, sd: FloatArray, slope: FloatArray
+) -> float:
+    """Log prior density of all log standard deviations; writes the sds, and the gradient in their logarithms.
+
+    The logarithms are the first entries of `log_sd`. `arguments` has three numbers for each; `set_size` how many
+    effects the set has that each is in.
+    """
+    value = 0.0
+    for e in range(len(sd)):
+        sd[e] = math.exp(log_sd[e])
+    for e in range(len(sd)):
+        first, second, third = arguments[3 * e], arguments[3 * e + 1], arguments[3 * e + 2]
+        if family[e] == DECOV:
+            stop = e + set_size[e]
+            value += decov_density(first, second, third, view(sd, e, stop), view(slope, e, stop))
+        elif family[e] != JOINED:
+            own, slope[e] = scale_density(family[e], first, second, sd[e])
+            value += own
+    for e in range(len(sd)):
+        value += log_sd[e]
+        slope[e] = slope[e] * sd[e] + 1.0
+    return value
+
+
+@exact_kernel
+def total_square(q: IntArray) -> int:
+    """Entries of all roots together."""
+    total = 0
+    for t in range(len(q)):
+        total += q[t] * q[t]
+    return total
+
+
+@exact_kernel
+def make_roots(
+    q: IntArray,
+    effect_at: IntArray,
+    set_first: IntArray,
+    cor_start: IntArray,
+    power: FloatArray,
+    unbounded: FloatArray,
+    sd: FloatArray,
+    rows: FloatArray,
+    roots: FloatArray,
+    slope: FloatArray,
+) -> float:
+    """Roots of the covariances from sds and correlation variables; returns the log prior density of the latter.
+
+    Row e of the roots, which are lower triangular and zero above, is its sd times a row of the Cholesky factor of the
+    correlations (`rows`): columns from the first effect of its set to its own. The correlation variables stand behind
+    the log sds in `unbounded`, row by row, and the gradient of their density is written to `slope` in their place.
+    """
+    value, at, E = 0.0, 0, len(sd)
+    for t in range(len(q)):
+        for e in range(effect_at[t], effect_at[t + 1]):
+            first, begin, count = at + set_first[e], cor_start[e], cor_start[e + 1] - cor_start[e]
+            left = 1.0
+            for b in range(count):
+                z = unbounded[E + begin + b]
+                size = math.exp(-2.0 * abs(z))
+                sine = math.copysign((1.0 - size) / (1.0 + size), z)
+                rows[first + b] = sine * left
+                left *= 2.0 * math.exp(-abs(z)) / (1.0 + size)
+                # log(1 - sine^2), whose digits do not cancel
+                value += power[begin + b] * (2.0 * math.log(2.0) - 2.0 * abs(z) - 2.0 * math.log1p(size))
+                slope[E + begin + b] = -2.0 * power[begin + b] * sine
+            rows[first + count] = left
+            for b in range(count + 1):
+                roots[first + b] = sd[e] * rows[first + b]
+            at += q[t]
+    return value
+
+
+@exact_kernel
+def through_roots(
+    q: IntArray,
+    effect_at: IntArray,
+    set_first: IntArray,
+    cor_start: IntArray,
+    unbounded: FloatArray,
+    sd: FloatArray,
+    rows: FloatArray,
+    droots: FloatArray,
+    slope: FloatArray,
+) -> None:
+    """Add to `slope` the derivative that reaches log sds and correlation variables through the roots."""
+    at, E = 0, len(sd)
+    for t in range(len(q)):
+        for e in range(effect_at[t], effect_at[t + 1]):
+            first, begin, count = at + set_first[e], cor_start[e], cor_start[e + 1] - cor_start[e]
+            after = 0.0
+            for b in range(count + 1):
+                after += sd[e] * droots[first + b] * rows[first + b]
+            slope[e] += after
+            # Entry b of the row has the factor tanh(z_b), and those behind it 1 / cosh(z_b).
+            left = 1.0
+            for b in range(count):
+                z, own = unbounded[E + begin + b], sd[e] * droots[first + b]
+                after -= own * rows[first + b]
+                cosine = 1.0 / math.cosh(z)
+                slope[E + begin + b] += own * cosine * cosine * left - math.tanh(z) * after
+                left *= cosine
+            at += q[t]

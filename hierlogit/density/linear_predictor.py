@@ -1,0 +1,191 @@
+"""Posterior draws + rows -> linear predictor, and the log-likelihood of every row and draw without storing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from ..design.design import EncodedRows
+from ..design.grouping import GroupBlock
+from ..model_spec import ModelSpec
+from ..numba_support.binomial import log_likelihood
+
+if TYPE_CHECKING:
+    from ..estimate import Estimate
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Numbers computed at once: bounds the memory of a temporary array to 64 MiB.
+CHUNK_SIZE = 2**23
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Posterior draws as plain arrays, chains one after the other.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (draws, p)
+        Fixed effects.
+    effects : mapping of str to ndarray, shape (draws, J, q)
+        Random effects ``b_<group>`` by grouping factor.
+    roots : mapping of str to ndarray, shape (draws, q, q)
+        Lower triangular roots ``L`` of the effects' covariance matrices, ``Sigma = L L'``, by grouping factor.
+    """
+
+    beta: FloatArray
+    effects: Mapping[str, FloatArray]
+    roots: Mapping[str, FloatArray]
+
+    @classmethod
+    def of(cls, model: ModelSpec, posterior: xr.Dataset) -> Draws:
+        """Draws of a posterior group."""
+        groups = model.design.groups
+        effects = {group.name: _flat(posterior[f"b_{group.result_name}"]) for group in groups}
+        roots = {group.name: _roots(group, posterior) for group in groups}
+        if "beta" in posterior:
+            return cls(_flat(posterior["beta"]), effects, roots)
+        count = posterior.sizes["chain"] * posterior.sizes["draw"]
+        return cls(np.empty((count, 0)), effects, roots)
+
+    @classmethod
+    def at(cls, estimate: Estimate) -> Draws:
+        """One draw: the maximum that a likelihood engine found, with the modes of the effects."""
+        modes = {name: values[None] for name, values in estimate.modes.items()}
+        return cls(estimate.beta[None], modes, {name: root[None] for name, root in estimate.roots.items()})
+
+    def __len__(self) -> int:
+        return len(self.beta)
+
+    def __getitem__(self, chosen: slice | npt.NDArray[np.intp]) -> Draws:
+        return Draws(
+            self.beta[chosen],
+            {name: values[chosen] for name, values in self.effects.items()},
+            {name: values[chosen] for name, values in self.roots.items()},
+        )
+
+    def extended(self, effects: Mapping[str, FloatArray]) -> Draws:
+        """With the effects of further clusters, shape (draws, clusters, q), behind those of some grouping factors."""
+        longer = {name: np.concatenate([self.effects[name], new], axis=1) for name, new in effects.items()}
+        return Draws(self.beta, {**self.effects, **longer}, self.roots)
+
+    def chunks(self, rows: int) -> Iterator[tuple[slice, Draws]]:
+        """Parts of the draws so small that a linear predictor of `rows` rows fits the chunk size."""
+        step = max(1, CHUNK_SIZE // max(rows, 1))
+        for start in range(0, len(self), step):
+            part = slice(start, min(start + step, len(self)))
+            yield part, self[part]
+
+
+def _flat(values: xr.DataArray) -> FloatArray:
+    array = values.transpose("chain", "draw", ...).to_numpy()
+    return array.reshape(-1, *array.shape[2:])
+
+
+def _roots(group: GroupBlock, posterior: xr.Dataset) -> FloatArray:
+    name = group.result_name
+    sd = _flat(posterior[f"sd_{name}"])
+    roots = np.zeros((*sd.shape, sd.shape[1]))
+    correlations = _flat(posterior[f"cor_{name}"]) if group.correlated else None
+    for members in group.sets:
+        one = slice(members[0], members[-1] + 1)
+        if correlations is None or len(members) == 1:
+            roots[:, one, one] = sd[:, one, None]
+        else:
+            roots[:, one, one] = sd[:, one, None] * _cholesky(correlations[:, one, one])
+    return roots
+
+
+def _cholesky(R: FloatArray) -> FloatArray:
+    """Lower triangular roots of correlation matrices, also of singular ones, whose draws lie on the boundary."""
+    L = np.zeros_like(R)
+    for i in range(R.shape[-1]):
+        for j in range(i):
+            rest = R[:, i, j] - np.einsum("sk,sk->s", L[:, i, :j], L[:, j, :j])
+            L[:, i, j] = np.divide(rest, L[:, j, j], out=np.zeros_like(rest), where=L[:, j, j] > 0)
+        L[:, i, i] = np.sqrt(np.maximum(R[:, i, i] - np.sum(L[:, i, :i] ** 2, axis=1), 0.0))
+    return L
+
+
+def linear_predictor(draws: Draws, rows: EncodedRows) -> FloatArray:
+    """Linear predictor of each draw and row, shape (draws, n).
+
+    A row of a cluster without effects (index -1) gets none from that factor.
+    """
+    eta = draws.beta @ rows.X.T
+    eta += rows.offset
+    for name, group in rows.groups.items():
+        add_effects(eta, draws.effects[name], group.index, group.Z)
+    return eta
+
+
+def add_effects(eta: FloatArray, effects: FloatArray, index: npt.NDArray[np.intp], Z: FloatArray) -> None:
+    """Add ``z_i' b[index_i]`` to `eta` in place, for the rows whose index is not negative."""
+    known = np.flatnonzero(index >= 0)
+    if not known.size:
+        return
+    everywhere = known.size == len(index)
+    for k in range(Z.shape[1]):
+        share = effects[:, index[known], k]
+        if not np.all(Z[known, k] == 1):
+            share *= Z[known, k]
+        if everywhere:
+            eta += share
+        else:
+            eta[:, known] += share
+
+
+class _PointwiseLogLikelihood(BackendArray):
+    """Log-likelihood by chain, draw and row, computed when it is read and only where it is read."""
+
+    def __init__(self, model: ModelSpec, draws: Draws, chains: int) -> None:
+        self._model, self._draws, self._chains = model, draws, chains
+        self.shape = (chains, len(draws) // chains, model.design.n_rows)
+        self.dtype = np.dtype(np.float64)
+
+    def __getitem__(self, key: Any) -> FloatArray:
+        values: FloatArray = indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+        return values
+
+    def _read(self, key: tuple[Any, ...]) -> FloatArray:
+        positions = [np.atleast_1d(np.arange(size)[part]) for part, size in zip(key, self.shape, strict=True)]
+        chain, draw, row = positions
+        rows = self._model.design.training_rows().at(row)
+        outcome = self._model.design.outcome
+        picked = (chain[:, None] * self.shape[1] + draw).ravel()
+        values = np.empty((len(picked), len(row)))
+        for part, draws in self._draws[picked].chunks(len(row)):
+            values[part] = log_likelihood(outcome.y[row], outcome.trials[row], linear_predictor(draws, rows))
+        scalar = tuple(0 if isinstance(part, (int, np.integer)) else slice(None) for part in key)
+        return values.reshape(len(chain), len(draw), len(row))[scalar]
+
+
+def pointwise_log_likelihood(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
+    """The ``log_likelihood`` group of a fit, computed when it is read.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+        With ``beta`` and ``b_<group>``.
+
+    Returns
+    -------
+    xarray.Dataset
+        One variable named after the outcome, dims (chain, draw, obs). Reading a part of it computes that part only,
+        in chunks of bounded memory.
+    """
+    chains = posterior.sizes["chain"]
+    lazy = indexing.LazilyIndexedArray(_PointwiseLogLikelihood(model, Draws.of(model, posterior), chains))
+    variable = xr.Variable(("chain", "draw", "obs"), lazy)
+    coords = {"chain": posterior["chain"], "draw": posterior["draw"], "obs": model.coords["obs"]}
+    return xr.Dataset({model.outcome_name: variable}, coords=coords)

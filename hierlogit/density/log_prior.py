@@ -1,0 +1,152 @@
+"""Log prior density: of every draw by parameter, for power-scaling checks, and of one point with its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..model_spec import ModelSpec
+from ..priors.families import CoefficientPrior, Decov, ScalePrior
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
+    """The ``log_prior`` group of a fit: densities of fixed effects, sds and correlations.
+
+    The cluster effects are no part of it: their distribution is the model's, not prior knowledge.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+        With ``beta``, ``sd_<group>`` and ``cor_<group>``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``beta`` by fixed effect, that of the intercept at the predictors' means; ``sd_<group>`` by effect, or one
+        value where the prior is joint; ``cor_<group>``.
+    """
+    design, densities = model.design, {}
+    if design.fixed_effects:
+        densities["beta"] = _fixed(model, posterior["beta"])
+    for group in design.groups:
+        name, dim = group.result_name, model.effect_dim(group)
+        priors, sd = model.priors.sd[group.name], posterior[f"sd_{name}"]
+        for k, members in enumerate(group.sets):
+            prior, chosen = priors[members[0]], sd.isel({dim: list(members)})
+            if isinstance(prior, Decov):
+                values = prior.logpdf(chosen.transpose("chain", "draw", dim).to_numpy())
+                densities[f"sd_{name}[{k}]"] = xr.DataArray(values, dims=("chain", "draw"))
+        separate = [i for i, prior in enumerate(priors) if not isinstance(prior, Decov)]
+        if separate:
+            densities[f"sd_{name}"] = _each(sd.isel({dim: separate}), dim, [priors[i] for i in separate])
+        if group.name in model.priors.cor:
+            densities[f"cor_{name}"] = _correlations(model, group.name, posterior[f"cor_{name}"].to_numpy())
+    return xr.Dataset(densities, coords={"chain": posterior["chain"], "draw": posterior["draw"]})
+
+
+def _fixed(model: ModelSpec, beta: xr.DataArray) -> xr.DataArray:
+    design = model.design
+    shifted = beta.transpose("chain", "draw", "fixed_effect").copy()
+    if design.has_intercept:
+        at = design.fixed_effects.index("Intercept")
+        shifted[..., at] = shifted.to_numpy() @ design.X.mean(axis=0)
+    return _each(shifted, "fixed_effect", [model.priors.fixed[label] for label in design.fixed_effects])
+
+
+def _each(values: xr.DataArray, dim: str, priors: Sequence[CoefficientPrior] | Sequence[ScalePrior]) -> xr.DataArray:
+    """Log density of each column along `dim` under its own prior, dims (chain, draw, `dim`)."""
+    columns = values.transpose("chain", "draw", dim)
+    numbers = columns.to_numpy()
+    densities = [prior.logpdf(numbers[..., k]) for k, prior in enumerate(priors)]
+    return columns.copy(data=np.stack(densities, axis=-1))
+
+
+def _correlations(model: ModelSpec, name: str, cor: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> xr.DataArray:
+    group = next(group for group in model.design.groups if group.name == name)
+    total = np.zeros(cor.shape[:2])
+    for members in group.sets:
+        if len(members) > 1:
+            total += model.priors.cor[name].logpdf(cor[..., members[0] : members[-1] + 1, members[0] : members[-1] + 1])
+    return xr.DataArray(total, dims=("chain", "draw"))
+
+
+def point_log_prior(
+    model: ModelSpec, beta: FloatArray, roots: Sequence[FloatArray]
+) -> tuple[float, FloatArray, list[FloatArray]]:
+    """Log prior density of one point, over (beta, sd, correlation), and its gradient in beta and the roots.
+
+    Parameters
+    ----------
+    model : Model
+    beta : ndarray, shape (p,)
+        Fixed effects.
+    roots : sequence of ndarray, shape (q, q)
+        Lower triangular roots L of the covariance matrices, by grouping factor.
+
+    Returns
+    -------
+    value : float
+    dbeta : ndarray, shape (p,)
+    droots : list of ndarray, shape (q, q)
+        Zero above the diagonal. At an sd of zero, where there is none, the derivative along the diagonal.
+    """
+    design = model.design
+    means = design.X.mean(axis=0) if design.has_intercept else np.zeros(len(beta))
+    value, dbeta = 0.0, np.zeros(len(beta))
+    for k, label in enumerate(design.fixed_effects):
+        prior = model.priors.fixed[label]
+        if label == "Intercept":  # the prior is that of the intercept at the predictors' means
+            at_means = float(means @ beta)
+            value += float(prior.logpdf(at_means))
+            dbeta += float(prior.score(at_means)) * means
+        else:
+            value += float(prior.logpdf(beta[k]))
+            dbeta[k] += float(prior.score(beta[k]))
+    droots = []
+    for group, root in zip(design.groups, roots, strict=True):
+        droot = np.zeros_like(root)
+        sd = np.sqrt((root**2).sum(axis=1))
+        # The direction in which each sd grows; along the diagonal where it is zero.
+        direction = np.eye(len(sd))
+        np.divide(root, sd[:, None], out=direction, where=sd[:, None] > 0)
+        for members in group.sets:
+            one = slice(members[0], members[-1] + 1)
+            own, dsd = _sds_of_set([model.priors.sd[group.name][i] for i in members], sd[one])
+            value += own
+            droot[one] += dsd[:, None] * direction[one]
+            if len(members) > 1:
+                value += _add_correlation(model, group.name, root[one, one], droot[one, one])
+        droots.append(droot)
+    return value, dbeta, droots
+
+
+def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, FloatArray]:
+    if isinstance(priors[0], Decov):
+        return float(priors[0].logpdf(sd)), priors[0].score(sd)
+    values = [float(prior.logpdf(x)) for prior, x in zip(priors, sd, strict=True)]
+    return sum(values), np.array([float(prior.score(x)) for prior, x in zip(priors, sd, strict=True)])
+
+
+def _add_correlation(model: ModelSpec, name: str, root: FloatArray, droot: FloatArray) -> float:
+    """Log density of the correlations of one set; adds its gradient in the root to `droot`."""
+    prior = model.priors.cor[name]
+    sd = np.sqrt((root**2).sum(axis=1))
+    diagonal = np.abs(np.diag(root))
+    if np.any(sd == 0):
+        # No correlation is defined: its density is that of independence, the limit along the diagonal.
+        return float(prior.logpdf(np.eye(len(sd))))
+    power = prior.eta - 1
+    if power:
+        with np.errstate(divide="ignore"):
+            droot[np.diag_indices(len(sd))] += 2 * power / np.diag(root)
+        droot -= 2 * power * root / sd[:, None] ** 2
+    # log det R = 2 sum log(L_ii / sd_i); the constant is the density of independence.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logdet = 2 * np.log(diagonal / sd).sum()
+    return float(prior.logpdf(np.eye(len(sd)))) + (power * float(logdet) if power else 0.0)

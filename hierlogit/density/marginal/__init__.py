@@ -1,0 +1,1 @@
+"""The likelihood with the random effects integrated out: Laplace and Gauss-Hermite quadrature."""

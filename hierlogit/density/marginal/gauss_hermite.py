@@ -1,0 +1,304 @@
+"""The marginal likelihood of one grouping factor by adaptive Gauss-Hermite quadrature, and its exact gradient.
+
+For each level, with the mode ``u`` and the Cholesky factor ``H = R R'`` of Laplace's method, nodes v and weights omega,
+
+    u_k = u + sqrt(2) R^-T v_k
+    log L_j = log sum_k omega_k exp(f(u_k) + |v_k|^2) - log|R| - q log(pi) / 2,    f(u) = l(u) - |u|^2 / 2
+
+(Pinheiro and Bates 1995, Journal of Computational and Graphical Statistics 4: 12-35, section 2.4). One node is
+Laplace's method. The gradient is that of this sum itself: nodes move with the parameters, since mode and curvature do.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ...design.arrangement import Arrangement, RowIndex
+from ...numba_support.compile import kernel
+from ...numba_support.vectors import fill, view
+from ..kernels.binomial import exp_of_negative, log1p_of_unit
+from .block_cholesky import Work, make_work
+from .laplace import SETTLED, Evaluation, columns_times, fixed_predictor, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FloatArray = npt.NDArray[np.float64]
+
+SQRT2 = math.sqrt(2.0)
+
+
+@cache
+def grid(nodes: int, dimensions: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes of a product rule and the logarithms of ``omega exp(|v|^2)``.
+
+    Parameters
+    ----------
+    nodes : int
+        In each dimension.
+    dimensions : int
+
+    Returns
+    -------
+    v : ndarray, shape (dimensions, nodes ** dimensions)
+    log_weights : ndarray, shape (nodes ** dimensions,)
+
+    Examples
+    --------
+    >>> grid(1, 2)[0].shape
+    (2, 1)
+    """
+    from scipy.special import roots_hermite
+
+    v, omega = roots_hermite(nodes)
+    axes = np.meshgrid(*[np.arange(nodes)] * dimensions, indexing="ij")
+    places: Sequence[npt.NDArray[np.intp]] = [axis.ravel() for axis in axes]
+    points = np.stack([v[place] for place in places])
+    weights = np.sum([np.log(omega[place]) + v[place] ** 2 for place in places], axis=0)
+    return np.ascontiguousarray(points), weights
+
+
+@kernel
+def _add_log_likelihood(y: float, m: float, eta: float, shift: FloatArray, out: FloatArray) -> None:
+    """Add one row's log-likelihood at every node."""
+    for k in range(len(out)):
+        x = eta + shift[k]
+        e = exp_of_negative(-abs(x))
+        out[k] -= m * log1p_of_unit(e) + y * max(-x, 0.0) + (m - y) * max(x, 0.0)
+
+
+@kernel
+def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatArray, out: FloatArray) -> float:
+    """One row's residual at every node; their mean under the nodes' shares."""
+    mean = 0.0
+    for k in range(len(out)):
+        x = eta + shift[k]
+        e = exp_of_negative(-abs(x))
+        d = 1.0 / (1.0 + e)
+        out[k] = y - m * (d if x >= 0.0 else e * d)
+        mean += share[k] * out[k]
+    return mean
+
+
+@kernel
+def _multiply(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
+    """``out = A B``, by loops: BLAS costs more for a few effects, and seconds to compile the calls."""
+    rows, columns = out.shape
+    for a in range(rows):
+        for k in range(columns):
+            out[a, k] = 0.0
+        for c in range(len(B)):
+            for k in range(columns):
+                out[a, k] += A[a, c] * B[c, k]
+
+
+@kernel
+def _multiply_transposed(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
+    """``out = A' B``."""
+    rows, columns = out.shape
+    for a in range(rows):
+        for k in range(columns):
+            out[a, k] = 0.0
+        for c in range(len(B)):
+            for k in range(columns):
+                out[a, k] += A[c, a] * B[c, k]
+
+
+@kernel
+def _invert_root(R: FloatArray, out: FloatArray) -> None:
+    """Inverse of a lower triangular matrix; `out` is zero above the diagonal."""
+    for j in range(len(R)):
+        out[j, j] = 1.0 / R[j, j]
+        for i in range(j + 1, len(R)):
+            total = 0.0
+            for k in range(j, i):
+                total -= R[i, k] * out[k, j]
+            out[i, j] = total / R[i, i]
+
+
+@kernel
+def _adjoint_of_curvature(
+    R: FloatArray, inverse: FloatArray, spread: FloatArray, half: FloatArray, scratch: FloatArray, out: FloatArray
+) -> None:
+    """Derivative of the objective in H, given ``spread``, that in ``C = R^-T``, and ``-log|R|``."""
+    q = len(R)
+    # d C = -R^-T dR' R^-T, so that the derivative in R is -R^-T spread' R^-T; only its lower triangle counts.
+    _multiply(spread, inverse, scratch)
+    _multiply(inverse, scratch, half)
+    for a in range(q):
+        for b in range(q):
+            out[a, b] = -half[b, a] if b <= a else 0.0
+        out[a, a] -= 1.0 / R[a, a]
+    # Reverse of the Cholesky factorisation (Murray 2016, arXiv 1602.07527, equation 10).
+    _multiply_transposed(R, out, half)
+    for a in range(q):
+        for b in range(a + 1):
+            scratch[a, b] = scratch[b, a] = 0.5 * half[a, b]
+    _multiply_transposed(inverse, scratch, half)
+    _multiply(half, inverse, out)
+
+
+@kernel
+def integrate(
+    l: RowIndex,
+    w: Work,
+    roots: FloatArray,
+    nodes: FloatArray,
+    log_weights: FloatArray,
+    values: FloatArray,
+    droots: FloatArray,
+) -> None:
+    """Log-likelihood of every level from its settled mode; the rows' share of the gradient into ``w.pull``."""
+    n, q, size = len(l.y), l.q[0], len(log_weights)
+    # L, R, its inverse, and matrices of the same size
+    root, R, inverse, bar = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q)), np.empty((q, q))
+    spread, half, scratch = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    by_mode, curved, k_mode, kappa = np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1))
+    for a in range(q):
+        for b in range(q):
+            root[a, b] = roots[a * q + b]
+    logs, share, residual, shift = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    scores, points = np.empty((q, size)), np.empty((q, size))
+    steps, shifts, slopes = np.empty((q, size)), np.empty((q, size)), np.empty((q, size))
+    for j in range(len(l.row_start) - 1):
+        start, stop = l.row_start[j], l.row_start[j + 1]
+        u = view(w.u, j * q, (j + 1) * q)
+        for a in range(q):
+            for b in range(a + 1):
+                R[a, b] = w.root_own[(j * q + a) * q + b]
+        _invert_root(R, inverse)
+        _multiply_transposed(inverse, nodes, steps)
+        for a in range(q):
+            for k in range(size):
+                steps[a, k] *= SQRT2
+        _multiply(root, steps, shifts)
+        for k in range(size):
+            logs[k] = log_weights[k]
+        for a in range(q):
+            for k in range(size):
+                points[a, k] = u[a] + steps[a, k]
+                logs[k] -= 0.5 * points[a, k] * points[a, k]
+        for i in range(start, stop):
+            fill(shift, 0.0)
+            for a in range(q):
+                z = l.Z[a * n + i]
+                for k in range(size):
+                    shift[k] += z * shifts[a, k]
+            _add_log_likelihood(l.y[i], l.trials[i], w.eta[i], shift, logs)
+        top = logs[0]
+        for k in range(1, size):
+            top = max(top, logs[k])
+        total = 0.0
+        for k in range(size):
+            share[k] = math.exp(logs[k] - top)
+            total += share[k]
+        for k in range(size):
+            share[k] /= total
+        values[j] = top + math.log(total) - 0.5 * w.logarithm[j] - 0.5 * q * math.log(math.pi)
+
+        for a in range(q):
+            for k in range(size):
+                scores[a, k] = 0.0
+        for i in range(start, stop):
+            fill(shift, 0.0)
+            for a in range(q):
+                z = l.Z[a * n + i]
+                for k in range(size):
+                    shift[k] += z * shifts[a, k]
+            w.pull[i] = _residuals(l.y[i], l.trials[i], w.eta[i], shift, share, residual)
+            for a in range(q):
+                z = l.Z[a * n + i]
+                for k in range(size):
+                    scores[a, k] += z * residual[k]
+        # Gradient of f at the nodes: how the objective changes with the mode, and with the nodes' spread.
+        _multiply_transposed(root, scores, slopes)
+        for a in range(q):
+            by_mode[a, 0] = curved[a, 0] = 0.0
+            for k in range(size):
+                slopes[a, k] -= points[a, k]
+                by_mode[a, 0] += share[k] * slopes[a, k]
+            for b in range(q):
+                spread[a, b] = 0.0
+                for k in range(size):
+                    spread[a, b] += SQRT2 * share[k] * slopes[a, k] * nodes[b, k]
+                    droots[a * q + b] += share[k] * scores[a, k] * points[b, k]
+        _adjoint_of_curvature(R, inverse, spread, half, scratch, bar)
+        # By the curvature: directly, and through the weights of the rows, which move with the mode.
+        _multiply(root, bar, half)
+        for a in range(q):
+            for b in range(q):
+                spread[a, b] = 0.0  # now L bar L'
+                for c in range(q):
+                    spread[a, b] += half[a, c] * root[b, c]
+        for i in range(start, stop):
+            change = 0.0
+            for a in range(q):
+                for b in range(q):
+                    change += l.Z[a * n + i] * spread[a, b] * l.Z[b * n + i]
+            change *= w.weight[i] * w.tilt[i]
+            w.pull[i] += change
+            for a in range(q):
+                curved[a, 0] += l.Z[a * n + i] * change
+        # H^-1 times the slope of the mode, on both scales.
+        _multiply_transposed(root, curved, kappa)
+        for a in range(q):
+            kappa[a, 0] += by_mode[a, 0]
+        _multiply(inverse, kappa, by_mode)
+        _multiply_transposed(inverse, by_mode, k_mode)
+        _multiply(root, k_mode, kappa)
+        for i in range(start, stop):
+            moved = 0.0
+            for a in range(q):
+                moved += l.Z[a * n + i] * kappa[a, 0]
+            moved *= w.weight[i]
+            w.pull[i] -= moved
+            for a in range(q):
+                curved[a, 0] -= l.Z[a * n + i] * moved
+        for a in range(q):
+            for b in range(q):
+                direct = 0.0
+                for c in range(q):
+                    direct += w.own[(j * q + a) * q + c] * half[c, b]
+                droots[a * q + b] += 2.0 * direct + curved[a, 0] * u[b] + w.score[j * q + a] * k_mode[b, 0]
+
+
+class QuadratureLikelihood:
+    """Marginal log-likelihood by adaptive Gauss-Hermite quadrature, with its gradient.
+
+    Parameters
+    ----------
+    arrangement : Arrangement
+        With one grouping factor.
+    nodes : int
+        In each dimension.
+    """
+
+    def __init__(self, arrangement: Arrangement, nodes: int) -> None:
+        self.arrangement = arrangement
+        layout = arrangement.layout
+        self.work = make_work(layout)
+        self.roots = np.zeros(int(layout.root_at[-1]))
+        self.values: FloatArray = np.zeros(len(layout.row_start) - 1)
+        self._eta = np.empty(len(layout.y))
+        self._levels = np.arange(len(self.values))
+        self._nodes, self._log_weights = grid(nodes, int(layout.q[0]))
+
+    def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
+        """Log-likelihood and gradient at coefficients of the basis and flat roots."""
+        layout, work = self.arrangement.layout, self.work
+        if not np.all(np.isfinite(work.u)):
+            work.u[:] = 0.0
+        self.roots = roots
+        fixed_predictor(layout, gamma, self._eta)
+        settle(layout, work, roots, self._eta, self._levels)
+        droots = np.zeros(len(roots))
+        integrate(layout, work, roots, self._nodes, self._log_weights, self.values, droots)
+        dgamma = np.empty(len(gamma))
+        columns_times(layout, work.pull, dgamma)
+        value = float(self.values.sum()) + self.arrangement.log_coefficients
+        return Evaluation(value, dgamma, droots, bool(work.gain.max() <= SETTLED))

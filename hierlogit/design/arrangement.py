@@ -1,0 +1,392 @@
+"""Design -> the arrays that compiled code works on: rows sorted once, identical rows collapsed, blocks found.
+
+The columns of all random effects form a sparse matrix whose cross-products have a block for every level of a grouping
+factor and for every two levels that share a row. The factor with the most columns is eliminated first: between its own
+levels there are no blocks. Rows fall into parts that share no level of any factor; a nested design has one part for
+each cluster at the top, a crossed one is a single part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..numba_support.binomial import log_binomial_coefficient
+from ..numba_support.struct_by_address import by_address
+
+if TYPE_CHECKING:
+    from .design import Design
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Collapsing identical rows must spare at least this share of them to be worth another copy.
+WORTH_COLLAPSING = 0.1
+
+
+@by_address
+class RowIndex(NamedTuple):
+    """Arrays of a model for compiled code.
+
+    n rows, p fixed effects, T grouping factors (the eliminated one first), F = T - 1 others. Levels are numbered anew,
+    part by part. ``u`` has the effects of the eliminated factor's levels first, then the columns of the others.
+    """
+
+    y: FloatArray  # (n,) successes
+    trials: FloatArray  # (n,)
+    offset: FloatArray  # (n,)
+    X: FloatArray  # (n, p), column by column in memory
+    Z: FloatArray  # (sum of q times n,) all factors' columns, one after the other
+    q: IntArray  # (T,) effects of each factor
+    z_at: IntArray  # (T,) first row of Z of each factor
+    root_at: IntArray  # (T + 1,) first entry of each factor's root in the flat vector of roots
+    row_start: IntArray  # (J + 1,) rows of each level of the eliminated factor
+    part_start: IntArray  # (C + 1,) levels of the eliminated factor in each part
+    col_start: IntArray  # (C + 1,) columns of the other factors in each part
+    dense_at: IntArray  # (C + 1,) where the dense matrix over those columns starts in a flat array
+    # Of each row and other factor: the column of its level, and where its blocks start in the flat arrays of blocks.
+    row_col: IntArray  # (F n,)
+    row_own: IntArray  # (F n,) block of the level with itself
+    row_pair: IntArray  # (F n,) block with the level of the eliminated factor, in its matrix
+    row_cross: IntArray  # (F (F - 1) / 2 n,) blocks between other factors
+    # Each level of the eliminated factor has a matrix with a row for each of its effects and a column for each column
+    # of another factor that shares a row of data with it; the columns of one other level are a pair.
+    pair_start: IntArray  # (J + 1,) pairs of each level
+    pair_factor: IntArray
+    pair_first: IntArray  # first column of a pair in its level's matrix
+    matrix_at: IntArray  # (J + 1,) where the levels' matrices start in a flat array
+    matrix_cols: IntArray  # the columns' places among all those of the other factors, level by level
+    # Levels of the other factors, by part.
+    own_start: IntArray  # (C + 1,)
+    own_factor: IntArray
+    own_col: IntArray
+    own_at: IntArray
+    # Blocks between levels of two other factors, by part.
+    cross_start: IntArray  # (C + 1,)
+    cross_factors: IntArray  # (2, blocks) the one, then the other
+    cross_cols: IntArray  # (2, blocks)
+    cross_at: IntArray
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A layout, and the way back from it to the design.
+
+    Attributes
+    ----------
+    layout : RowIndex
+    factors : tuple of int
+        Position among the design's groups of each factor of the layout.
+    positions : tuple of ndarray of int, shape (J, q)
+        For each of the design's groups, where the effect of a level stands in ``u``.
+    triangular : ndarray, shape (p, p)
+        ``R`` of the decomposition ``X = basis R`` of the fixed effects' columns: ``beta`` is the solution of
+        ``R beta = gamma`` for coefficients ``gamma`` of the basis.
+    log_coefficients : float
+        Sum of the logarithms of the binomial coefficients of the rows as the user gave them.
+    n_rows : int
+        Rows before collapsing.
+    row_of : ndarray of int, shape (n_rows,)
+        Row of the layout that each row of the design went into.
+    """
+
+    layout: RowIndex
+    factors: tuple[int, ...]
+    positions: tuple[IntArray, ...]
+    triangular: FloatArray
+    log_coefficients: float
+    n_rows: int
+    row_of: IntArray
+
+    def with_counts(self, y: FloatArray, trials: FloatArray) -> Arrangement:
+        """The same rows with other counts; rows without trials say nothing, as if they were not there.
+
+        Parameters
+        ----------
+        y, trials : ndarray, shape (n_rows,)
+        """
+        collapsed = [np.bincount(self.row_of, counts, len(self.layout.y)) for counts in (y, trials)]
+        layout = self.layout._replace(y=collapsed[0], trials=collapsed[1])
+        return replace(self, layout=layout, log_coefficients=float(log_binomial_coefficient(y, trials).sum()))
+
+    def parts_of(self, group: int) -> IntArray:
+        """Part of the data that each level of one of the design's groups lies in, shape (J,)."""
+        layout, first = self.layout, self.positions[group][:, 0]
+        columns = (len(layout.row_start) - 1) * int(layout.q[0])
+        eliminated = np.searchsorted(layout.part_start, first // layout.q[0], side="right") - 1
+        others = np.searchsorted(layout.col_start, first - columns, side="right") - 1
+        return np.where(first < columns, eliminated, others)
+
+
+def arrange(design: Design) -> Arrangement:
+    """Sort, collapse and index the rows of a design.
+
+    Parameters
+    ----------
+    design : Design
+        One without random effects gets a single level with a column of zeros, whose effect is zero.
+
+    Returns
+    -------
+    Arrangement
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception"))
+    >>> len(arrange(model.design).layout.y)  # two outcomes of one probability in each of 60 districts
+    60
+    """
+    groups = design.groups
+    columns = [len(group.levels) * len(group.effects) for group in groups]
+    factors = tuple(int(k) for k in np.argsort(-np.array(columns), kind="stable"))
+    index = [np.asarray(groups[k].index, dtype=np.int64) for k in factors]
+    sizes = [len(groups[k].levels) for k in factors]
+    q = np.array([len(groups[k].effects) for k in factors], dtype=np.int64)
+    Z = np.concatenate([groups[k].Z for k in factors], axis=1) if groups else np.zeros((design.n_rows, 1))
+    if not groups:
+        index, sizes, q = [np.zeros(design.n_rows, dtype=np.int64)], [1], np.ones(1, dtype=np.int64)
+
+    parts = _parts(index, sizes)
+    ranks = [_rank(labels) for labels in parts]
+    index = [rank[own] for rank, own in zip(ranks, index, strict=True)]
+    parts = [np.sort(labels) for labels in parts]
+
+    given = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials)
+    order = given.order()
+    rows, groups_of_rows = given[order].collapsed()
+    row_of = np.empty(design.n_rows, dtype=np.int64)
+    row_of[order] = groups_of_rows
+    R = _triangular(design.X)
+
+    n_parts = int(parts[0][-1]) + 1
+    col_of, col_start, own = _columns(parts, q, n_parts)
+    pairs = _Pairs.between(rows.index, sizes, q, col_of)
+    cross = _Cross.between(rows.index, parts, q, col_of, n_parts)
+    layout = RowIndex(
+        y=rows.y,
+        trials=rows.trials,
+        offset=rows.offset,
+        # Row by row the solution of R' basis = x, so that rows that were collapsed have one basis row.
+        X=np.linalg.solve(R.T, rows.X.T).T,
+        Z=np.ascontiguousarray(rows.Z.T).ravel(),
+        q=q,
+        z_at=_starts(q)[:-1],
+        root_at=_starts(q * q),
+        row_start=np.searchsorted(rows.index[0], np.arange(sizes[0] + 1)).astype(np.int64),
+        part_start=np.searchsorted(parts[0], np.arange(n_parts + 1)).astype(np.int64),
+        col_start=col_start,
+        dense_at=_starts(np.diff(col_start) ** 2),
+        row_col=_chained([col[own_index] for col, own_index in zip(col_of, rows.index[1:], strict=True)]),
+        row_own=_chained([at[own_index] for at, own_index in zip(own.at_of, rows.index[1:], strict=True)]),
+        row_pair=pairs.of_row,
+        row_cross=cross.of_row,
+        pair_start=pairs.start,
+        pair_factor=pairs.factor,
+        pair_first=pairs.first,
+        matrix_at=pairs.at,
+        matrix_cols=pairs.cols,
+        own_start=own.start,
+        own_factor=own.factor,
+        own_col=own.col,
+        own_at=own.at,
+        cross_start=cross.start,
+        cross_factors=cross.factors,
+        cross_cols=cross.cols,
+        cross_at=cross.at,
+    )
+    firsts = [np.arange(sizes[0]) * q[0], *(sizes[0] * q[0] + col for col in col_of)]
+    positions: list[IntArray] = [np.empty((0, 0), dtype=np.int64)] * len(groups)
+    for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
+        positions[k] = first[rank][:, None] + np.arange(width)
+    coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials).sum()
+    return Arrangement(layout, factors, tuple(positions), R, float(coefficients), design.n_rows, row_of)
+
+
+def _triangular(X: FloatArray) -> FloatArray:
+    """``R`` of ``X = basis R``, for a basis whose columns are orthogonal and of length sqrt(n)."""
+    if not X.shape[1]:
+        return np.empty((0, 0))
+    R: FloatArray = np.linalg.qr(X, mode="r") / np.sqrt(len(X))
+    # By R's diagonal, so that each basis column has the direction of its own column of X.
+    return R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]
+
+
+def _parts(index: list[IntArray], sizes: list[int]) -> list[IntArray]:
+    """The part each level of each factor belongs to, numbered from 0."""
+    if len(index) == 1:
+        return [np.arange(sizes[0])]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    starts = _starts(np.array(sizes))
+    ends = np.concatenate([starts[t] + own for t, own in enumerate(index) if t])
+    firsts = np.tile(index[0], len(index) - 1)
+    graph = coo_array((np.ones(len(ends), dtype=np.int8), (firsts, ends)), shape=(int(starts[-1]), int(starts[-1])))
+    labels = connected_components(graph, directed=False)[1].astype(np.int64)
+    return [labels[start:stop] for start, stop in pairwise(starts)]
+
+
+def _rank(labels: IntArray) -> IntArray:
+    """New number of each level when levels are put in the order of their labels."""
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[np.argsort(labels, kind="stable")] = np.arange(len(labels))
+    return rank
+
+
+def _starts(lengths: npt.NDArray[Any]) -> IntArray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _chained(arrays: list[IntArray]) -> IntArray:
+    return np.concatenate([np.empty(0, dtype=np.int64), *arrays])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    index: list[IntArray]
+    X: FloatArray
+    Z: FloatArray
+    offset: FloatArray
+    y: FloatArray
+    trials: FloatArray
+
+    def order(self) -> npt.NDArray[np.intp]:
+        """By level of the eliminated factor, then of the others, then so that identical rows are neighbours."""
+        return np.lexsort([self._hash(), *self.index[:0:-1], self.index[0]])
+
+    def collapsed(self) -> tuple[_Rows, IntArray]:
+        """One row of summed counts in place of neighbours that are identical, where that spares enough.
+
+        Returns
+        -------
+        rows : _Rows
+        row_of : ndarray of int
+            Where each row went.
+        """
+        columns = [*self.index, *self.X.T, *self.Z.T, self.offset]
+        same = np.ones(len(self.y) - 1, dtype=bool)
+        for column in columns:
+            same &= column[1:] == column[:-1]
+        if same.sum() < WORTH_COLLAPSING * len(self.y):
+            return self, np.arange(len(self.y))
+        row_of = np.concatenate([[0], np.cumsum(~same)])
+        first = np.flatnonzero(np.concatenate([[True], ~same]))
+        y, trials = np.add.reduceat(self.y, first), np.add.reduceat(self.trials, first)
+        return _Rows(*self[first]._columns(), y, trials), row_of
+
+    def _hash(self) -> npt.NDArray[np.uint64]:
+        total = np.zeros(len(self.y), dtype=np.uint64)
+        for column in (*self.X.T, *self.Z.T, self.offset):
+            total = (total ^ np.ascontiguousarray(column).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            total ^= total >> np.uint64(29)
+        return total
+
+    def _columns(self) -> tuple[list[IntArray], FloatArray, FloatArray, FloatArray]:
+        return self.index, self.X, self.Z, self.offset
+
+    def __getitem__(self, chosen: npt.NDArray[np.intp]) -> _Rows:
+        index = [own[chosen] for own in self.index]
+        return _Rows(index, self.X[chosen], self.Z[chosen], self.offset[chosen], self.y[chosen], self.trials[chosen])
+
+
+@dataclass(frozen=True)
+class _Own:
+    start: IntArray
+    factor: IntArray
+    col: IntArray
+    at: IntArray
+    at_of: list[IntArray]
+
+
+def _columns(parts: list[IntArray], q: IntArray, n_parts: int) -> tuple[list[IntArray], IntArray, _Own]:
+    """Columns of the levels of all factors but the first: part by part, in a part factor by factor."""
+    part = np.concatenate([np.empty(0, dtype=np.int64), *parts[1:]])
+    factor = np.repeat(np.arange(1, len(parts)), [len(labels) for labels in parts[1:]]).astype(np.int64)
+    order = np.lexsort([factor, part])
+    widths = q[factor[order]]
+    col, at = _starts(widths), _starts(widths * widths)
+    start = np.searchsorted(part[order], np.arange(n_parts + 1)).astype(np.int64)
+    back = _rank_of_order(order)
+    splits = np.cumsum([len(labels) for labels in parts[1:]])[:-1]
+    col_of = np.split(col[:-1][back], splits) if len(parts) > 1 else []
+    at_of = np.split(at[:-1][back], splits) if len(parts) > 1 else []
+    own = _Own(start, factor[order], col[:-1], at, at_of)
+    return col_of, col[start], own
+
+
+def _rank_of_order(order: npt.NDArray[np.intp]) -> IntArray:
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    return back
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    start: IntArray
+    factor: IntArray
+    first: IntArray
+    at: IntArray
+    cols: IntArray
+    of_row: IntArray
+
+    @classmethod
+    def between(cls, index: list[IntArray], sizes: list[int], q: IntArray, col_of: list[IntArray]) -> _Pairs:
+        """Levels of the other factors that share a row with each level of the first one, sorted by column."""
+        found = []
+        for t in range(1, len(index)):
+            keys, of_row = np.unique(index[0] * sizes[t] + index[t], return_inverse=True)
+            found.append((keys // sizes[t], np.full(len(keys), t), col_of[t - 1][keys % sizes[t]], of_row))
+        level, factor, col = (_chained([one[k] for one in found]) for k in range(3))
+        order = np.lexsort([col, level])
+        level, factor, col = level[order], factor[order], col[order]
+        start = np.searchsorted(level, np.arange(sizes[0] + 1)).astype(np.int64)
+        ends = _starts(q[factor])
+        first = ends[:-1] - ends[start[level]]
+        at = q[0] * ends[start]
+        widths = q[factor]
+        cols = np.repeat(col - ends[:-1], widths) + np.arange(ends[-1])
+        place = (at[level] + first)[_rank_of_order(order)]
+        begins = _starts(np.array([len(one[0]) for one in found], dtype=np.int64))
+        of_row = [place[begin + one[3]] for begin, one in zip(begins[:-1], found, strict=True)]
+        return cls(start, factor, first, at, cols, _chained(of_row))
+
+
+@dataclass(frozen=True)
+class _Cross:
+    start: IntArray
+    factors: IntArray
+    cols: IntArray
+    at: IntArray
+    of_row: IntArray
+
+    @classmethod
+    def between(
+        cls, index: list[IntArray], parts: list[IntArray], q: IntArray, col_of: list[IntArray], n_parts: int
+    ) -> _Cross:
+        """Levels of two factors, neither of them the first, that share a row."""
+        found = []
+        for s in range(1, len(index)):
+            for t in range(s + 1, len(index)):
+                size = len(parts[t])
+                keys, of_row = np.unique(index[s] * size + index[t], return_inverse=True)
+                first, second = keys // size, keys % size
+                factors = np.stack([np.full(len(keys), s), np.full(len(keys), t)])
+                cols = np.stack([col_of[s - 1][first], col_of[t - 1][second]])
+                found.append((parts[s][first], factors, cols, of_row))
+        none = np.empty((2, 0), dtype=np.int64)
+        part = np.concatenate([none[0], *(one[0] for one in found)])
+        factors = np.concatenate([none, *(one[1] for one in found)], axis=1)
+        cols = np.concatenate([none, *(one[2] for one in found)], axis=1)
+        order = np.argsort(part, kind="stable")
+        at = _starts(q[factors[0, order]] * q[factors[1, order]])
+        place = at[:-1][_rank_of_order(order)]
+        firsts = _starts(np.array([len(one[0]) for one in found], dtype=np.int64))
+        of_row = [place[first + one[3]] for first, one in zip(firsts[:-1], found, strict=True)]
+        start = np.searchsorted(part[order], np.arange(n_parts + 1)).astype(np.int64)
+        factors, cols = np.ascontiguousarray(factors[:, order]), np.ascontiguousarray(cols[:, order])
+        return cls(start, factors, cols, at, _chained(of_row))

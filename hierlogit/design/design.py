@@ -1,0 +1,339 @@
+"""Formula + table -> Design: the arrays a model is made of, and the encoding of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import DesignError, FitError, PredictionError
+from ..formula.names import check_names
+from ..formula.terms import Formula, Response
+from ..validation import quoted_list
+from .encoding import Encoding
+from .grouping import Factor, GroupBlock, GroupRows, build_factors
+from .outcome import Outcome, code_outcome, outcome_columns, read_outcome
+from .rank import column_sds, refuse_dependent
+from .table import Missing, TrainingTable, clean_column, read_table, training_table
+from .transforms import formula_functions, formula_namespace
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows in the form a model computes with.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n, p)
+        Columns of the fixed effects.
+    offset : ndarray, shape (n,)
+        Sum of the offsets on the logit scale.
+    groups : mapping of str to GroupRows
+        By grouping factor.
+    """
+
+    X: FloatArray
+    offset: FloatArray
+    groups: Mapping[str, GroupRows]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def at(self, chosen: npt.NDArray[np.intp]) -> EncodedRows:
+        """Some of the rows."""
+        groups = {name: GroupRows(g.labels[chosen], g.index[chosen], g.Z[chosen]) for name, g in self.groups.items()}
+        return EncodedRows(self.X[chosen], self.offset[chosen], groups)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The data of a model.
+
+    Attributes
+    ----------
+    response : Response
+        The formula's left-hand side.
+    outcome : Outcome
+        Successes ``y`` and ``trials`` of each row, and what the event is.
+    X : ndarray, shape (n, p)
+        Columns of the fixed effects.
+    fixed_effects : tuple of str, length p
+        Their labels, as Bambi writes them.
+    fixed_terms : tuple of str, length p
+        The term each of them comes from.
+    offset : ndarray, shape (n,)
+        Sum of the offsets on the logit scale.
+    groups : tuple of GroupBlock
+        One for each grouping factor.
+    table : TrainingTable
+        The rows the model is fitted to and those left out.
+    predictors : tuple of str
+        Columns of the table that a prediction needs, grouping factors among them.
+    """
+
+    response: Response
+    outcome: Outcome
+    X: FloatArray
+    fixed_effects: tuple[str, ...]
+    fixed_terms: tuple[str, ...]
+    offset: FloatArray
+    groups: tuple[GroupBlock, ...]
+    table: TrainingTable
+    predictors: tuple[str, ...]
+    _fixed: Encoding = field(repr=False)
+    _factors: tuple[Factor, ...] = field(repr=False)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows the model is fitted to."""
+        return len(self.outcome.y)
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the fixed part has an intercept."""
+        return "Intercept" in self.fixed_effects
+
+    @cached_property
+    def column_sds(self) -> FloatArray:
+        """Standard deviation of each fixed-effect column, 1 for the intercept; shape (p,)."""
+        return column_sds(self.X)
+
+    def effect_sds(self, group: GroupBlock) -> FloatArray:
+        """Standard deviation of each random-effect column of `group`, 1 for the intercept; shape (q,)."""
+        return group.column_sds
+
+    def chosen_groups(self, group: str | None) -> list[GroupBlock]:
+        """The grouping factor of that name, or all of them.
+
+        Raises
+        ------
+        FitError
+            If there is none.
+        """
+        if not self.groups:
+            raise FitError("the model has no random effects: its formula has no (1 | group) term.")
+        chosen = [block for block in self.groups if group is None or block.name == group]
+        if not chosen:
+            raise FitError(
+                f"the model has no grouping factor '{group}'; it has "
+                f"{quoted_list([block.name for block in self.groups])}."
+            )
+        return chosen
+
+    @property
+    def level_columns(self) -> frozenset[str]:
+        """Columns whose values are labels, not amounts: grouping factors, text, and numbers in ``C(week)``."""
+        encodings = [self._fixed, *(encoding for factor in self._factors for encoding in factor.encodings)]
+        clusters = {column for group in self.groups for column in group.columns}
+        return frozenset(clusters.union(*(encoding.level_columns for encoding in encodings)))
+
+    def training_rows(self) -> EncodedRows:
+        """The rows of training, without encoding them anew."""
+        groups = {block.name: GroupRows(block.levels[block.index], block.index, block.Z) for block in self.groups}
+        return EncodedRows(self.X, self.offset, groups)
+
+    def encode(self, data: Any) -> EncodedRows:
+        """Encode the rows of another table by what was learned in training.
+
+        Splines keep their knots, `scale` its mean and standard deviation, `between` the means of known clusters.
+
+        Parameters
+        ----------
+        data : table
+            Holds every column of the fixed part and of the random terms; the outcome is not needed.
+
+        Raises
+        ------
+        PredictionError
+            If a column is missing or of another type, a value is missing, or a predictor has a level that training
+            did not have.
+        """
+        frame = self._checked_frame(read_table(data), self.predictors)
+        X, offset = self._fixed.encode(frame)
+        return EncodedRows(X, offset, {factor.block.name: factor.encode(frame) for factor in self._factors})
+
+    def encode_trials(self, data: Any) -> FloatArray:
+        """Trials of each row of another table, shape (n,): 1 for a binary outcome.
+
+        Raises
+        ------
+        PredictionError
+            If the columns that give the trials are missing or hold no counts.
+        """
+        table = read_table(data)
+        if not self.outcome.binomial:
+            return np.ones(len(table))
+        if isinstance(self.response.trials, int):
+            return np.full(len(table), float(self.response.trials))
+        columns = [self.response.trials] if self.response.trials else [self.response.column, self.response.failures]
+        frame = self._checked_frame(table, [str(name) for name in columns])
+        counts = frame.to_numpy(dtype=np.float64)
+        if np.any((counts < 0) | (counts != np.round(counts))):
+            raise PredictionError(
+                f"the trials in {quoted_list(columns)} of the new data must be whole numbers of at least 0."
+            )
+        trials: FloatArray = counts.sum(axis=1)
+        return trials
+
+    def with_outcome(self, y: Any) -> Design:
+        """The same rows with other successes, shape (n,), in the table as well.
+
+        Raises
+        ------
+        DesignError
+            If they are not one for each row, whole, and from 0 to the row's trials.
+        """
+        counts = np.asarray(y, dtype=np.float64)
+        trials = self.outcome.trials
+        if counts.shape != trials.shape:
+            raise DesignError(
+                f"the outcome has shape {counts.shape}; one is needed for each of the {len(trials)} rows."
+            )
+        if not np.all((counts >= 0) & (counts <= trials) & (counts == np.round(counts))):
+            raise DesignError("the outcome must be whole numbers from 0 to the trials of each row.")
+        outcome = replace(self.outcome, y=counts)
+        frame = outcome_columns(self.response, self.table.frame, self.outcome, outcome)
+        return replace(self, outcome=outcome, table=replace(self.table, frame=frame))
+
+    def encode_outcome(self, data: Any) -> Outcome:
+        """Code the outcomes of another table as those of training were.
+
+        Raises
+        ------
+        PredictionError
+            If a column of the outcome is missing, or a value is not as in training.
+        """
+        response = self.response
+        columns = [response.column, response.failures, response.trials]
+        frame = self._checked_frame(read_table(data), [name for name in columns if isinstance(name, str)])
+        try:
+            return code_outcome(response, frame, self.table.frame, self.outcome)
+        except DesignError as error:
+            raise PredictionError(str(error)) from error
+
+    def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
+        trained = self.table.frame
+        absent = [name for name in needed if name not in table.columns]
+        if absent:
+            raise PredictionError(
+                f"the new data lack the columns {quoted_list(absent)}. The model needs: {quoted_list(list(needed))}; "
+                f"the data have: {quoted_list(list(table.columns))}."
+            )
+        checked = {name: _matching_column(table[name], trained[name], name) for name in needed}
+        return pd.DataFrame(checked, index=pd.RangeIndex(len(table)))
+
+
+def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str) -> npt.NDArray[Any] | pd.Categorical:
+    try:
+        cleaned = clean_column(values, name)
+    except DesignError as error:
+        raise PredictionError(str(error)) from error
+    absent = cleaned.isna().to_numpy()
+    if absent.any():
+        raise PredictionError(
+            f"column '{name}' of the new data has {int(absent.sum())} missing values, in rows "
+            f"{quoted_list(list(values.index[absent]))}. Fill them or leave these rows out."
+        )
+    if isinstance(trained.dtype, pd.CategoricalDtype):
+        return _as_categories(cleaned, trained.cat.categories, name)
+    if isinstance(cleaned.dtype, pd.CategoricalDtype) and not _are_numbers(cleaned.cat.categories):
+        raise _other_type(name, "text or categories", "numbers")
+    numbers = np.asarray(cleaned)
+    if trained.dtype != bool:
+        return numbers.astype(np.int64) if numbers.dtype.kind in "bO" else numbers
+    if not np.isin(numbers, (0, 1)).all():
+        raise _other_type(name, "other values", "True/False")
+    return numbers.astype(bool)
+
+
+def _as_categories(values: pd.Series[Any], levels: pd.Index[Any], name: str) -> pd.Categorical:
+    """Values as a categorical of the levels of training, with levels not seen there at the end."""
+    if not isinstance(values.dtype, pd.CategoricalDtype) and not _are_numbers(levels):
+        raise _other_type(name, "numbers", "text or categories")
+    plain = np.asarray(values, dtype=object)
+    unseen = [value for value in pd.unique(plain) if value not in levels]
+    return pd.Categorical(plain, categories=pd.Index([*levels, *unseen], dtype=object), ordered=True)
+
+
+def _are_numbers(levels: pd.Index[Any]) -> bool:
+    return all(isinstance(level, (int, float, np.number, np.bool_)) for level in levels)
+
+
+def _other_type(name: str, now: str, then: str) -> PredictionError:
+    return PredictionError(
+        f"column '{name}' held {then} when the model was fitted and holds {now} now. Convert it to the same type."
+    )
+
+
+def build_design(
+    formula: Formula, data: Any, *, missing: Missing = "drop", namespace: Mapping[str, Any] | None = None
+) -> Design:
+    """Evaluate a formula on a table.
+
+    Parameters
+    ----------
+    formula : Formula
+        As `hierlogit.formula.parser.parse` returns it.
+    data : pandas.DataFrame, polars.DataFrame or mapping of columns
+        One row for each observation.
+    missing : {"drop", "error"}
+        Whether rows with missing values in a used column are dropped, with a warning that counts them, or refused.
+    namespace : mapping of str to object, optional
+        Functions and values the formula may use besides the columns.
+
+    Raises
+    ------
+    FormulaError
+        If the formula names a column or function that does not exist.
+    DesignError
+        If the data cannot be used as the formula says; the message names the column and what to do.
+
+    Examples
+    --------
+    >>> from hierlogit.formula.parser import parse
+    >>> rows = {"y": [0, 1, 1, 0], "x": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
+    >>> build_design(parse("y ~ x + (1 | g)"), rows).fixed_effects
+    ('Intercept', 'x')
+    """
+    source = read_table(data)
+    functions = formula_functions(namespace)
+    # A function can be an argument as well, as in C(t, Sum).
+    values = {*formula_namespace(namespace), *functions}
+    check_names(formula, [name for name in source.columns if isinstance(name, str)], functions, values)
+    if "Intercept" in formula.columns:
+        raise DesignError("'Intercept' is the name of the constant in results: rename that column of the table.")
+    used = [name for name in formula.columns if name in source.columns]
+    return design_of_rows(formula, training_table(source, used, missing), namespace)
+
+
+def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any] | None = None) -> Design:
+    """Evaluate a formula on rows that were selected and cleaned before; as `build_design` otherwise."""
+    names = formula_namespace(namespace)
+    outcome = read_outcome(formula.response, table.frame)
+    fixed = Encoding(formula.fixed, table.frame, names)
+    X, offset = fixed.training(table.frame)
+    refuse_dependent(X, fixed.labels, "the fixed part")
+    factors = build_factors(formula.random, table.frame, names)
+    if not fixed.labels and not factors:
+        raise DesignError("the formula has nothing to estimate: no intercept, no predictor and no random term.")
+    predicting = {use.name for use in formula.names if use.where != "response"}
+    return Design(
+        response=formula.response,
+        outcome=outcome,
+        X=X,
+        fixed_effects=fixed.labels,
+        fixed_terms=fixed.terms,
+        offset=offset,
+        groups=tuple(factor.block for factor in factors),
+        table=table,
+        _fixed=fixed,
+        _factors=factors,
+        predictors=tuple(name for name in table.frame.columns if name in predicting),
+    )

@@ -1,0 +1,208 @@
+"""Random terms + rows -> one block for each grouping factor, and the place of other rows in it.
+
+Terms on the same grouping factor form one block: ``(1 | g) + (0 + x | g)`` and ``(1 + x || g)`` are the same model
+and the same block, whose effects are partitioned into sets that may correlate within themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import DesignError
+from ..formula.terms import RandomTerm
+from ..validation import quoted_list
+from .encoding import Encoding
+from .rank import column_sds, refuse_dependent
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class GroupBlock:
+    """All random effects of one grouping factor.
+
+    Attributes
+    ----------
+    name : str
+        The factor, ``district``, or ``a:b`` for the combinations of two columns.
+    columns : tuple of str
+        Columns of the table that make the factor.
+    levels : ndarray, shape (J,)
+        Labels of the clusters in the data's own words, in the order of the columns of effects.
+    index : ndarray of int, shape (n,)
+        Position in `levels` of each row's cluster.
+    effects : tuple of str, length q
+        Labels of the effects that vary over clusters: ``Intercept``, ``urban[Y]``.
+    terms : tuple of str, length q
+        The term each effect comes from: ``Intercept``, ``urban``.
+    Z : ndarray, shape (n, q)
+        Their columns.
+    sets : tuple of tuple of int
+        Partition of the effects: those of one set may correlate, those of different sets do not.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    levels: npt.NDArray[Any]
+    index: IntArray
+    effects: tuple[str, ...]
+    terms: tuple[str, ...]
+    Z: FloatArray
+    sets: tuple[tuple[int, ...], ...]
+
+    @property
+    def result_name(self) -> str:
+        """Name of the factor in results, where a slash would start a group of the tree."""
+        return self.name.replace("/", "|")
+
+    @cached_property
+    def column_sds(self) -> FloatArray:
+        """Standard deviation of each column of Z, 1 for the intercept; shape (q,)."""
+        return column_sds(self.Z)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether any two effects of the factor may correlate."""
+        return any(len(members) > 1 for members in self.sets)
+
+    @property
+    def correlated_pairs(self) -> list[tuple[int, int]]:
+        """Positions of the pairs of effects that may correlate."""
+        return [pair for members in self.sets for pair in combinations(members, 2)]
+
+
+@dataclass(frozen=True)
+class GroupRows:
+    """The rows of a table as one grouping factor sees them.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n,)
+        Cluster label of each row.
+    index : ndarray of int, shape (n,)
+        Position of that label among the levels of training, -1 for a cluster never seen.
+    Z : ndarray, shape (n, q)
+        Columns of the random effects.
+    """
+
+    labels: npt.NDArray[Any]
+    index: IntArray
+    Z: FloatArray
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a grouping factor remembers of training, to place the rows of other tables."""
+
+    block: GroupBlock
+    encodings: tuple[Encoding, ...]
+
+    def encode(self, frame: pd.DataFrame) -> GroupRows:
+        """Place the rows of another table among the levels of training."""
+        labels, levels = _cluster_labels(frame, self.block.columns), self.block.levels
+        if labels.dtype != levels.dtype:  # clusters 1 and 2 here, 0.5 and 1 there
+            labels, levels = labels.astype(str).astype(object), levels.astype(str).astype(object)
+        index = pd.Index(levels).get_indexer(pd.Index(labels)).astype(np.intp)
+        Z = np.column_stack([encoding.encode(frame)[0] for encoding in self.encodings])
+        return GroupRows(labels, index, np.ascontiguousarray(Z))
+
+
+def build_factors(terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
+    """Gather the terms of each grouping factor and evaluate them on the training rows."""
+    by_factor: dict[str, list[RandomTerm]] = {}
+    for term in terms:
+        by_factor.setdefault(term.group_name, []).append(term)
+    return tuple(_factor(name, members, frame, namespace) for name, members in by_factor.items())
+
+
+def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> Factor:
+    encodings = tuple(Encoding(term.effects, frame, namespace) for term in terms)
+    effects: list[str] = []
+    sets: list[tuple[int, ...]] = []
+    for term, encoding in zip(terms, encodings, strict=True):
+        members = tuple(range(len(effects), len(effects) + len(encoding.labels)))
+        if encoding.has_offset:
+            raise DesignError(f"the random term {term.text} has an offset. Offsets belong to the fixed part.")
+        if not members:
+            raise DesignError(f"the random term {term.text} has no effects. Write (1 | {name}) for a random intercept.")
+        twice = sorted(set(encoding.labels).intersection(effects))
+        if twice:
+            raise DesignError(
+                f"the effects {quoted_list(twice)} of '{name}' stand in more than one random term, so their variances "
+                "cannot be told apart. Keep each effect in one term: (1 + x | g), or (1 | g) + (0 + x | g)."
+            )
+        effects += encoding.labels
+        sets += [members] if term.correlated else [(member,) for member in members]
+    columns = [encoding.training(frame)[0] for encoding in encodings]
+    for term, encoding, values in zip(terms, encodings, columns, strict=True):
+        # Only within a term: (1 | g) + (0 + f | g) is a model of its own, though its columns together are dependent.
+        refuse_dependent(values, encoding.labels, f"the random term {term.text}")
+    Z = np.column_stack(columns)
+    levels, index = _levels(frame, terms[0].group)
+    sources = tuple(source for encoding in encodings for source in encoding.terms)
+    block = GroupBlock(
+        name, terms[0].group, levels, index, tuple(effects), sources, np.ascontiguousarray(Z), tuple(sets)
+    )
+    return Factor(block, encodings)
+
+
+def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
+    # Levels of a:b are ordered by a, then by b, in the order each column's own levels have. Counted anew after each
+    # column, so that the product of many columns' levels does not overflow.
+    index = np.zeros(len(frame), dtype=np.int64)
+    for column in columns:
+        code, categories = _codes(frame[column])
+        index = np.unique(index * len(categories) + code, return_inverse=True)[1]
+    found, first = np.unique(index, return_index=True)
+    name = ":".join(columns)
+    if len(found) < 2:
+        raise DesignError(
+            f"the grouping factor '{name}' has one level only. Random effects need at least two clusters "
+            "(and many more to say how much they vary): leave the term out, or check the rows' selection."
+        )
+    levels = _cluster_labels(frame.iloc[first], columns)
+    if len(pd.Index(levels).unique()) < len(levels):
+        raise DesignError(
+            f"the clusters of '{name}' cannot be labelled apart, because levels of its columns contain ':'. "
+            "Replace the colons in these columns."
+        )
+    return levels, index.astype(np.intp)
+
+
+def _codes(values: pd.Series[Any]) -> tuple[npt.NDArray[Any], Any]:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.codes.to_numpy(), values.cat.categories
+    return pd.factorize(values.to_numpy(), sort=True)
+
+
+def _cluster_labels(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[Any]:
+    if len(columns) == 1:
+        return _label_values(frame[columns[0]])
+    parts = [_label_values(frame[column]).astype(str) for column in columns]
+    return np.array([":".join(together) for together in zip(*parts, strict=True)], dtype=object)
+
+
+def _label_values(values: pd.Series[Any]) -> npt.NDArray[Any]:
+    """Whole numbers stay numbers, everything else becomes text: what a file keeps and a person recognises."""
+    plain = np.asarray(values)
+    if plain.dtype.kind == "i":
+        return plain
+    labels = [_label(value) for value in plain]
+    if all(isinstance(label, int) for label in labels):
+        return np.array(labels, dtype=np.int64)
+    return np.array([str(label) for label in labels], dtype=object)
+
+
+def _label(value: Any) -> int | str:
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    whole = is_number and float(value).is_integer() and abs(value) < 2**63
+    return int(value) if whole else str(value)

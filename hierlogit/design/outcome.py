@@ -1,0 +1,203 @@
+"""The left-hand side of a formula on real rows: how many successes in how many trials, and what a success is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import DesignError
+from ..formula.terms import Response
+from ..validation import quoted_list
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Observed outcomes of every row.
+
+    Attributes
+    ----------
+    name : str
+        Column of the outcome, or of the successes.
+    event : str
+        What a success is, in the data's words: ``use = 1``, ``outcome = 'severe'``, ``incidence of size``.
+    y : ndarray of float, shape (n,)
+        Successes of each row.
+    trials : ndarray of float, shape (n,)
+        Trials of each row; all 1 for a binary outcome.
+    binomial : bool
+        Whether the formula gave trials or failures.
+    """
+
+    name: str
+    event: str
+    y: FloatArray
+    trials: FloatArray
+    binomial: bool
+
+
+def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
+    """Code the outcome of each row.
+
+    The event of a two-level text outcome is its second level, in sorted order or in the order of the
+    categorical, as in R's ``glm``; ``use[N] ~`` names another.
+
+    Raises
+    ------
+    DesignError
+        If the outcome is not binary, is constant, or counts are negative, fractional or exceed their trials.
+    """
+    outcome = _binomial(response, frame) if response.binomial else _binary(response, frame)
+    if outcome.y.sum() == 0 or np.array_equal(outcome.y, outcome.trials):
+        always = "never" if outcome.y.sum() == 0 else "always"
+        raise DesignError(
+            f"the outcome is constant: the event ({outcome.event}) {always} happens in the {len(outcome.y)} complete "
+            "rows. A logistic regression needs both outcomes: check the event's coding and the rows' selection."
+        )
+    return outcome
+
+
+def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame, outcome: Outcome) -> Outcome:
+    """Code the outcome of other rows as that of the training rows was; it may be constant.
+
+    Parameters
+    ----------
+    response : Response
+    frame, trained : pandas.DataFrame
+        The other rows and the training rows, with the columns of the outcome.
+    outcome : Outcome
+        Of the training rows.
+
+    Raises
+    ------
+    DesignError
+        If an outcome is none of the two of training, or counts are negative, fractional or exceed their trials.
+    """
+    if response.binomial:
+        return _binomial(response, frame)
+    values, known = frame[response.column], trained[response.column]
+    event, other = (known[outcome.y == flag].iloc[0] for flag in (1, 0))
+    strange = list(dict.fromkeys(value for value in values if value not in (event, other)))
+    if strange:
+        raise DesignError(
+            f"the outcome '{response.column}' is {quoted_list(strange)}; it must be {quoted_list([other, event])}."
+        )
+    y = (values == event).to_numpy(dtype=np.float64)
+    return Outcome(outcome.name, outcome.event, y, np.ones(len(y)), binomial=False)
+
+
+def outcome_columns(response: Response, frame: pd.DataFrame, before: Outcome, after: Outcome) -> pd.DataFrame:
+    """A table with other outcomes of its rows.
+
+    Parameters
+    ----------
+    response : Response
+    frame : pandas.DataFrame
+        The rows, with the columns of the outcome.
+    before, after : Outcome
+        What the rows have, and what they get.
+    """
+    if before.binomial:
+        changed = {response.column: after.y.astype(np.int64)}
+        if response.failures is not None:
+            changed[response.failures] = (after.trials - after.y).astype(np.int64)
+        return frame.assign(**changed)
+    values = frame[response.column]
+    event, other = (int(np.flatnonzero(before.y == flag)[0]) for flag in (1, 0))
+    return frame.assign(**{response.column: values.take(np.where(after.y == 1, event, other)).set_axis(frame.index)})
+
+
+def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
+    name, values = response.column, frame[response.column]
+    levels = _levels(values)
+    if len(levels) < 2:
+        raise DesignError(
+            f"the outcome '{name}' is constant: every complete row has {quoted_list(levels)}. "
+            "A logistic regression needs both outcomes."
+        )
+    if response.event is not None:
+        event = _named_event(response.event, levels, name)
+    elif values.dtype == bool:
+        event = True
+    elif isinstance(values.dtype, pd.CategoricalDtype):
+        event = levels[-1]
+    else:
+        event = _zero_one_event(levels, name)
+    if len(levels) > 2:
+        raise DesignError(
+            f"the outcome '{name}' has {len(levels)} levels: {quoted_list(levels)}. A logistic regression needs two: "
+            f"make a 0/1 column of the event you mean and use that, or give counts as p(successes, trials)."
+        )
+    y = (values == event).to_numpy(dtype=np.float64)
+    shown = f"'{event}'" if isinstance(event, str) else f"{event:g}" if isinstance(event, float) else str(event)
+    return Outcome(name, f"{name} = {shown}", y, np.ones(len(y)), binomial=False)
+
+
+def _levels(values: pd.Series[Any]) -> list[Any]:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return list(values.cat.categories)
+    return [value.item() for value in np.sort(values.unique())]
+
+
+def _zero_one_event(levels: list[Any], name: str) -> Any:
+    if set(levels) <= {0, 1}:
+        return 1
+    if len(levels) == 2:
+        raise DesignError(
+            f"the outcome '{name}' has the numbers {quoted_list(levels)}, of which none is known to be the event. "
+            f"Name it in the formula, {name}[{levels[1]:g}] ~ ..., or code the column as 0/1."
+        )
+    raise DesignError(
+        f"the outcome '{name}' is not binary: it has {len(levels)} different numbers, {quoted_list(levels)}. Use a "
+        f"0/1, True/False or two-level text column, or counts as p(successes, trials) or cbind(successes, failures)."
+    )
+
+
+def _named_event(wanted: str, levels: list[Any], name: str) -> Any:
+    for level in levels:
+        if str(level) == wanted or (isinstance(level, float) and f"{level:g}" == wanted):
+            return level
+    raise DesignError(
+        f"the outcome '{name}' has no level '{wanted}' to be the event; its levels are {quoted_list(levels)}. "
+        f"Write one of them in {name}[...]."
+    )
+
+
+def _binomial(response: Response, frame: pd.DataFrame) -> Outcome:
+    name = response.column
+    y = _counts(frame, name, "successes")
+    if response.failures is not None:
+        failures = _counts(frame, response.failures, "failures")
+        trials, event = y + failures, f"{name}, against {response.failures}"
+    elif isinstance(response.trials, int):
+        trials, event = np.full(len(y), float(response.trials)), f"{name} of {response.trials}"
+    else:
+        assert response.trials is not None
+        trials, event = _counts(frame, response.trials, "trials"), f"{name} of {response.trials}"
+    _refuse_rows(y > trials, f"more successes ('{name}') than trials", "Check which column is which.")
+    _refuse_rows(trials == 0, "no trials at all", "They carry no information: leave them out.")
+    return Outcome(name, event, y, trials, binomial=True)
+
+
+def _counts(frame: pd.DataFrame, column: str, role: str) -> FloatArray:
+    values = frame[column]
+    if values.dtype.kind not in "iuf":
+        held = "True/False" if values.dtype == bool else "text or categories"
+        raise DesignError(f"the {role} in '{column}' must be whole numbers; the column holds {held}.")
+    counts = values.to_numpy(dtype=np.float64)
+    _refuse_rows(counts < 0, f"negative {role} in '{column}'", "Counts start at 0.")
+    _refuse_rows(counts != np.round(counts), f"fractional {role} in '{column}'", "Give counts, not proportions.")
+    return counts
+
+
+def _refuse_rows(bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
+    if bad.any():
+        rows = quoted_list([int(row) for row in np.flatnonzero(bad)])
+        raise DesignError(
+            f"{int(bad.sum())} of {len(bad)} rows have {what}; counted from 0 among the complete rows: {rows}. {remedy}"
+        )

@@ -1,0 +1,47 @@
+"""Columns of a design: their scales, and whether one depends on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DesignError
+from ..validation import quoted_list
+
+FloatArray = npt.NDArray[np.float64]
+
+#: A column depends on those before it when what they leave unexplained is below this share of its norm.
+RANK_TOLERANCE = 1e-10
+
+
+def column_sds(columns: FloatArray) -> FloatArray:
+    """Standard deviation of each column, 1 where a column does not vary; shape (p,)."""
+    sds = columns.std(axis=0, ddof=1) if len(columns) > 1 else np.zeros(columns.shape[1])
+    constant = sds <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)
+    return np.where(constant, 1.0, sds)
+
+
+def refuse_dependent(columns: FloatArray, labels: Sequence[str], where: str) -> None:
+    """Refuse columns that are linear combinations of others, naming both."""
+    norms = np.linalg.norm(columns, axis=0)
+    kept: list[int] = []
+    basis = np.empty_like(columns, order="F")
+    for j, label in enumerate(labels):
+        column = columns[:, j] / (norms[j] or 1.0)
+        before = basis[:, : len(kept)]
+        rest = column - before @ (before.T @ column)
+        rest -= before @ (before.T @ rest)  # twice is enough (Giraud, Langou and Rozloznik 2005)
+        size = float(np.linalg.norm(rest))
+        if size > RANK_TOLERANCE:
+            basis[:, len(kept)] = rest / size
+            kept.append(j)
+            continue
+        share = np.linalg.lstsq(columns[:, kept] / norms[kept], column, rcond=None)[0] if kept else np.empty(0)
+        others = [labels[k] for k, value in zip(kept, share, strict=True) if abs(value) > 1e-7]
+        what = f"a linear combination of {quoted_list(others)}" if others else "zero in every row"
+        raise DesignError(
+            f"in {where}, the column '{label}' is {what}, so its effect cannot be told apart. "
+            "Leave one of these terms out of the formula."
+        )

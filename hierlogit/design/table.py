@@ -1,0 +1,293 @@
+"""Any table of a user -> a pandas frame of the columns a formula needs, checked and without missing rows."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataWarning, DesignError
+from ..validation import quoted_list
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+Missing = Literal["drop", "error"]
+MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
+
+
+def read_table(data: Any) -> pd.DataFrame:
+    """Turn a table into a pandas frame without touching its values.
+
+    Parameters
+    ----------
+    data : pandas.DataFrame, polars.DataFrame, any eager frame narwhals reads, or mapping of columns
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same columns. A pandas frame is returned as it is; rows of other tables are numbered from 0.
+
+    Raises
+    ------
+    DesignError
+        If `data` is no table, is lazy, has no rows, or names a column twice.
+
+    Examples
+    --------
+    >>> read_table({"y": [0, 1], "g": ["a", "b"]}).shape
+    (2, 2)
+    """
+    frame = data if isinstance(data, pd.DataFrame) else _to_pandas(data)
+    duplicated = list(dict.fromkeys(str(name) for name in frame.columns[frame.columns.duplicated()]))
+    if duplicated:
+        raise DesignError(
+            f"the table has more than one column named {quoted_list(duplicated)}. "
+            "Every column needs a name of its own: rename or drop the duplicates."
+        )
+    if len(frame) == 0:
+        raise DesignError("the table has no rows.")
+    return frame
+
+
+def _to_pandas(data: Any) -> pd.DataFrame:
+    if isinstance(data, Mapping):
+        try:
+            return pd.DataFrame(dict(data))
+        except ValueError as error:
+            raise DesignError(f"the mapping given as data is no table: {error}.") from error
+    import narwhals as nw
+
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError as error:
+        raise DesignError(
+            f"data must be a table: a pandas or polars DataFrame, or a mapping of column names to values; "
+            f"got {type(data).__module__}.{type(data).__qualname__}. Call .collect() first on a lazy frame."
+        ) from error
+    return pd.DataFrame({name: _to_series(frame[name]) for name in frame.columns})
+
+
+def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
+    """Hand the values to pandas, without pyarrow and with whole numbers kept whole beside missing ones."""
+    import narwhals as nw
+
+    if isinstance(column.dtype, nw.Enum):
+        return pd.Series(pd.Categorical(column.to_list(), list(column.dtype.categories), ordered=True))
+    if column.dtype.is_numeric() and not column.dtype.is_decimal() and column.null_count() == 0:
+        return pd.Series(column.to_numpy())
+    if column.dtype.is_integer():
+        return pd.Series(pd.array(column.to_list(), dtype="UInt64" if column.dtype == nw.UInt64 else "Int64"))
+    # The order of polars' categories is the order in which the process met them: they count as text.
+    return pd.Series(column.to_list(), dtype=object)
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """The rows and columns a model is fitted to.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Used columns only, complete rows only, numbered from 0. Text is categorical with sorted levels, a
+        categorical keeps the order of its own levels; levels that no row uses are dropped.
+    rows : pandas.Index
+        Labels of those rows in the table that was given; positions where its labels were not unique.
+    n_missing : int
+        How many rows were left out because a used column had no value there.
+    missing_by_column : mapping of str to int
+        Missing values of every used column that has some.
+    unused_levels : mapping of str to tuple of str
+        Levels of a categorical that no remaining row uses.
+    """
+
+    frame: pd.DataFrame
+    rows: pd.Index[Any]
+    n_missing: int
+    missing_by_column: Mapping[str, int]
+    unused_levels: Mapping[str, tuple[str, ...]]
+
+
+def training_table(data: Any, columns: Sequence[str], missing: Missing) -> TrainingTable:
+    """Select, clean and check the columns a formula uses.
+
+    Parameters
+    ----------
+    data : table
+        As for `read_table`.
+    columns : sequence of str
+        Names of the used columns; all of them exist.
+    missing : {"drop", "error"}
+        What to do with rows that miss a value in a used column.
+
+    Raises
+    ------
+    DesignError
+        For infinite values, columns of mixed or unusable types, missing values if `missing` is "error",
+        and when no row is complete.
+    """
+    if missing not in MISSING_CHOICES:
+        raise DesignError(f"missing={missing!r} is not allowed; choose one of {quoted_list(MISSING_CHOICES)}.")
+    table = read_table(data)
+    labels = table.index if table.index.is_unique and table.index.nlevels == 1 else pd.RangeIndex(len(table))
+    used = pd.DataFrame({name: clean_column(table[name], name) for name in columns}, index=table.index)
+    used.index = pd.RangeIndex(len(used))
+    for name in columns:
+        _refuse_infinite(used[name], name, labels)
+
+    absent = used.isna()
+    incomplete = absent.any(axis=1).to_numpy()
+    by_column = {str(name): int(count) for name, count in absent.sum().items() if count}
+    if incomplete.any():
+        _say_missing(incomplete, by_column, labels, missing)
+    kept = used.loc[~incomplete].reset_index(drop=True)
+    if len(kept) == 0:
+        raise DesignError(f"no row is complete: missing values by column: {by_column}.")
+
+    unused: dict[str, tuple[str, ...]] = {}
+    for name in columns:
+        if isinstance(kept[name].dtype, pd.CategoricalDtype):
+            before = kept[name].cat.categories
+            kept[name] = kept[name].cat.remove_unused_categories()
+            gone = before.difference(kept[name].cat.categories, sort=False)
+            if len(gone):
+                unused[name] = tuple(str(level) for level in gone)
+        elif kept[name].dtype == object:  # True/False with missing values among them, now gone
+            kept[name] = kept[name].astype(bool)
+        elif pd.api.types.is_extension_array_dtype(kept[name].dtype):  # the same with whole numbers
+            kept[name] = kept[name].astype(np.int64)
+    return TrainingTable(kept, labels[~incomplete], int(incomplete.sum()), by_column, unused)
+
+
+def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index[Any], missing: Missing) -> None:
+    count, total = int(incomplete.sum()), len(incomplete)
+    where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
+    if missing == "error":
+        raise DesignError(
+            f"{count} of {total} rows have missing values, in {where}; the first are rows "
+            f"{quoted_list(list(labels[incomplete]))}. Fill or drop them, or pass missing='drop'."
+        )
+    warnings.warn(
+        f"{count} of {total} rows were dropped because of missing values in {where}. "
+        "Pass missing='error' to refuse them instead.",
+        DataWarning,
+        skip_file_prefixes=(str(Path(__file__).parents[1]),),
+    )
+
+
+def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """One column in one of three forms: floating or integer numbers, bool, or an ordered categorical.
+
+    Missing values stay missing: True/False is of dtype object beside them and whole numbers are ``Int64``.
+
+    Text becomes a categorical with sorted levels; an unordered categorical keeps the order of its levels, as
+    R's factors do.
+
+    Raises
+    ------
+    DesignError
+        For dates, nested values, columns that mix kinds of values, and whole numbers beyond 2**63.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _plain_levels(values.cat.as_ordered(), name)
+    if pd.api.types.is_bool_dtype(dtype):
+        return values.astype(object if values.isna().any() else bool)
+    if pd.api.types.is_complex_dtype(dtype):
+        raise DesignError(f"column '{name}' holds complex numbers; a model needs real ones.")
+    if pd.api.types.is_numeric_dtype(dtype):
+        return _plain_numbers(values, name)
+    if isinstance(dtype, pd.PeriodDtype) or dtype.kind in "mM":
+        raise _no_dates(name, str(dtype))
+    if isinstance(dtype, pd.StringDtype):
+        return _ordered_levels(values)
+    return _from_objects(values, name)
+
+
+def _ordered_levels(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Text as levels in the order of the alphabet."""
+    codes, uniques = pd.factorize(values.to_numpy(dtype=np.object_))
+    levels = [str(level) for level in uniques]
+    order = sorted(range(len(levels)), key=levels.__getitem__)
+    rank = np.empty(len(levels) + 1, dtype=np.intp)
+    rank[order], rank[-1] = np.arange(len(levels)), -1  # what is missing has the code -1
+    kept = pd.Categorical.from_codes(rank[codes], categories=pd.Index([levels[k] for k in order]), ordered=True)
+    return pd.Series(kept, index=values.index)
+
+
+def _plain_levels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """Write levels that are neither text nor numbers, as the intervals of ``pandas.cut``, as text in their order."""
+    levels = values.cat.categories
+    if all(isinstance(level, (str, int, float, np.number, np.bool_)) for level in levels):
+        return values
+    words = [str(level) for level in levels]
+    if len(set(words)) < len(words):
+        raise DesignError(f"column '{name}' has levels that read alike as text: {quoted_list(words)}. Rename them.")
+    return values.cat.rename_categories(words)
+
+
+def _no_dates(name: str, kind: str) -> DesignError:
+    return DesignError(
+        f"column '{name}' holds dates or durations ({kind}). Turn it into a number, such as days since a "
+        "start, or into text if it names clusters."
+    )
+
+
+def _plain_numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    if not pd.api.types.is_integer_dtype(values.dtype):
+        return values.astype(np.float64)
+    if (values.dropna() > np.iinfo(np.int64).max).any():
+        raise _too_large(name)
+    if not values.isna().any():
+        return values.astype(np.int64)
+    # By way of objects, not of floating numbers, which cannot tell large cluster ids apart.
+    return values.astype(object).astype("Int64")
+
+
+def _too_large(name: str) -> DesignError:
+    return DesignError(
+        f"column '{name}' holds whole numbers beyond 2**63. Turn them into text if they name clusters, "
+        "otherwise into floating numbers."
+    )
+
+
+def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    present = values.dropna()
+    if all(isinstance(value, str) for value in present):
+        return _ordered_levels(values)
+    if all(isinstance(value, (bool, np.bool_)) for value in present):
+        return values
+    kinds = sorted({type(value).__name__ for value in present})
+    if all(isinstance(value, (date, time, timedelta, np.datetime64, np.timedelta64)) for value in present):
+        raise _no_dates(name, ", ".join(kinds))
+    # Decimal is a number of its own kind.
+    if not all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool) for value in present):
+        raise DesignError(
+            f"column '{name}' holds values of the types {quoted_list(kinds)}. A column must hold numbers, True/False "
+            "or text throughout: convert it first."
+        )
+    if all(isinstance(value, numbers.Integral) for value in present):
+        if any(abs(int(value)) > np.iinfo(np.int64).max for value in present):
+            raise _too_large(name)
+        return _plain_numbers(values.astype("Int64"), name)
+    return values.where(values.notna(), np.nan).astype(np.float64)
+
+
+def _refuse_infinite(values: pd.Series[Any], name: str, labels: pd.Index[Any]) -> None:
+    if values.dtype.kind != "f":
+        return
+    infinite = np.isinf(values.to_numpy())
+    if infinite.any():
+        raise DesignError(
+            f"column '{name}' has {int(infinite.sum())} infinite values, in rows "
+            f"{quoted_list(list(labels[infinite]))}. Replace them by finite values, or by missing ones to leave the "
+            "rows out."
+        )

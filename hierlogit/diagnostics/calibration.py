@@ -1,0 +1,211 @@
+"""Predicted probabilities + outcomes → how far events happen as often as predicted, by isotonic regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..effects.query import Evaluator
+from ..errors import PredictionError
+from ..summaries.intervals import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..fits.fit import Fit
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+#: With fewer resamples than this the ends of a band are mostly luck.
+FEWEST_RESAMPLES = 20
+#: Probabilities at which a band is computed at most: so many times the resamples are held at once.
+MOST_PLACES = 20_000
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Rows gathered by their predicted probability, smallest first.
+
+    Attributes
+    ----------
+    probability : ndarray, shape (k,)
+        Distinct predicted probabilities.
+    trials : ndarray, shape (k,)
+        Trials that had them.
+    member : ndarray of int, shape (n,)
+        Which of them each row has.
+    """
+
+    probability: FloatArray
+    trials: FloatArray
+    member: IntArray
+
+    @classmethod
+    def of(cls, probability: FloatArray, trials: FloatArray) -> Forecasts:
+        """Gather rows, shape (n,)."""
+        distinct, member = np.unique(probability, return_inverse=True)
+        return cls(distinct, np.bincount(member, weights=trials, minlength=len(distinct)), member)
+
+    def recalibrated(self, y: FloatArray) -> FloatArray:
+        """Isotonic regression of the outcomes on the predicted probabilities, by pooling adjacent violators; (k,)."""
+        from scipy.optimize import isotonic_regression
+
+        events = np.bincount(self.member, weights=y, minlength=len(self.probability))
+        found: FloatArray = isotonic_regression(events / self.trials, weights=self.trials).x
+        return found
+
+    def decomposition(self, y: FloatArray) -> dict[str, float]:
+        """The Brier score and its parts: ``brier = miscalibration - discrimination + uncertainty``.
+
+        Miscalibration is what recalibrating the probabilities spares, discrimination what the recalibrated ones spare
+        against one probability for all, uncertainty the Brier score of that.
+        """
+        total = self.trials.sum()
+        rate = np.bincount(self.member, weights=y, minlength=len(self.probability)) / self.trials
+        better, mean = self.recalibrated(y), float(y.sum() / total)
+
+        def score(p: FloatArray | float) -> float:
+            return float((self.trials * (rate * (1 - p) ** 2 + (1 - rate) * p**2)).sum() / total)
+
+        as_is, recalibrated, constant = score(self.probability), score(better), score(mean)
+        return {
+            "brier": as_is,
+            "miscalibration": as_is - recalibrated,
+            "discrimination": constant - recalibrated,
+            "uncertainty": constant,
+        }
+
+
+def calibration(
+    fit: Fit,
+    *,
+    clusters: str | Mapping[str, str] = "observed",
+    resamples: int = 500,
+    ci_prob: float | None = None,
+    draws: int | None = None,
+    seed: int | None = None,
+) -> pd.DataFrame:
+    """Calibration of a fit's probabilities for its own rows: how often the event happened where it was predicted.
+
+    The share of events is estimated by isotonic regression on the predicted probability, so that nothing has to be
+    binned by hand, beside the band it would lie in if the probabilities were right.
+
+    Parameters
+    ----------
+    fit : Fit
+    clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
+        Which cluster effects the predictions have; see `predictions`.
+    resamples : int
+        Outcomes drawn from the predicted probabilities, for the band.
+    ci_prob : float, optional
+        Probability of the band, at each predicted probability; ArviZ's default if not given.
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    seed : int, optional
+        Repeats the band exactly.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each distinct predicted probability: ``fitted``, the posterior mean, of likelihood fits that at the
+        maximum; ``calibrated``, the share of events by isotonic regression; the ends of the band around ``fitted``,
+        such as ``eti89_lb``; ``rows`` and ``trials``. ``table.attrs`` has ``brier``, ``miscalibration``,
+        ``discrimination`` and ``uncertainty``, in which ``brier = miscalibration - discrimination + uncertainty``.
+
+    Raises
+    ------
+    PredictionError
+        If an option is out of its range.
+
+    See Also
+    --------
+    hierlogit.plots.calibration : The picture of it.
+
+    Notes
+    -----
+    With ``clusters="observed"`` the predictions know the outcomes: cluster effects are shrunken towards zero, so that
+    the highest probabilities are a little too low and the lowest too high by construction. `hl.check` compares the
+    miscalibration with that of simulated data whose effects are shrunken as well; the band here does not.
+
+    References
+    ----------
+    Dimitriadis, Gneiting and Jordan (2021), Proceedings of the National Academy of Sciences 118: e2016191118.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+    >>> table = hl.calibration(fit, seed=1)
+    >>> parts = table.attrs
+    >>> round(parts["miscalibration"] - parts["discrimination"] + parts["uncertainty"] - parts["brier"], 12)
+    0.0
+    """
+    if isinstance(resamples, bool) or not isinstance(resamples, (int, np.integer)) or resamples < FEWEST_RESAMPLES:
+        raise PredictionError(f"resamples={resamples!r} must be a whole number of at least {FEWEST_RESAMPLES}.")
+    interval = Interval.of(ci_prob, "eti")
+    outcome = fit.model.design.outcome
+    forecasts = Forecasts.of(fitted_probability(fit, clusters, draws, seed), outcome.trials)
+    low, high = _band(forecasts, outcome.trials, interval, resamples, seed)
+    names = interval.columns
+    table = pd.DataFrame(
+        {
+            "fitted": forecasts.probability,
+            "calibrated": forecasts.recalibrated(outcome.y),
+            names[0]: low,
+            names[1]: high,
+            "rows": np.bincount(forecasts.member),
+            "trials": forecasts.trials,
+        }
+    )
+    table.attrs.update(forecasts.decomposition(outcome.y))
+    return table
+
+
+def _band(
+    forecasts: Forecasts, trials: FloatArray, interval: Interval, resamples: int, seed: int | None
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of the band at each distinct probability, by outcomes drawn from the probabilities."""
+    random, counts = np.random.default_rng(seed), trials.astype(np.int64)
+    probability = forecasts.probability[forecasts.member]
+    # Of very many probabilities some, from the first to the last; between them the band is drawn as a line.
+    at = np.unique(np.linspace(0, len(forecasts.probability) - 1, MOST_PLACES).round().astype(np.intp))
+    curves = np.empty((resamples, len(at)))
+    for curve in curves:
+        curve[:] = forecasts.recalibrated(random.binomial(counts, probability).astype(np.float64))[at]
+    low, high = (np.interp(forecasts.probability, forecasts.probability[at], end) for end in interval.ends(curves))
+    return low, high
+
+
+def fitted_probability(
+    fit: Fit, clusters: str | Mapping[str, str], draws: int | None = None, seed: int | None = None
+) -> FloatArray:
+    """Probability of the event in each training row: its posterior mean, of a likelihood fit that at the maximum."""
+    asked = in_training(fit, clusters, draws, seed)
+    rows = asked.rows()
+    if asked.point is not None and not asked.setting.is_random(rows):
+        at_maximum: FloatArray = asked.setting.predict(asked.point, rows)[0]
+        return at_maximum
+    total: FloatArray = np.zeros(len(rows))
+    for part, some in asked.draws.chunks(len(rows)):
+        total += asked.setting.of_part(part).predict(some, rows).sum(axis=0)
+    return total / len(asked.draws)
+
+
+def in_training(fit: Fit, clusters: str | Mapping[str, str], draws: int | None, seed: int | None) -> Evaluator:
+    """The question of probabilities for the rows of training."""
+    return Evaluator.of(
+        fit,
+        None,
+        clusters=clusters,
+        scale="probability",
+        by=None,
+        weights=None,
+        given=None,
+        allow_new_levels=False,
+        draws=draws,
+        seed=seed,
+    )

@@ -1,0 +1,285 @@
+"""`Model` → `data_report`: what the data can tell of a model's parameters, before it is fitted."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...fits.findings import SEVERITIES, gravest_first
+from ...validation import quoted_list
+from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
+from .collinearity import Collinearity, collinearity_findings
+from .expected_shrinkage import HALF, assumed_sds, reliability, shrinkage_findings
+from .nesting import relation_findings, relation_table, relations
+from .outcome import outcome_findings, totals
+from .random_slopes import effect_table, slope_findings
+from .separation import Separation, separation_findings
+from .within_between import Levels, level_findings, level_table
+
+if TYPE_CHECKING:
+    from ...design.design import Design
+    from ...fits.findings import Finding
+    from ...model_spec import ModelSpec
+
+#: Columns of a terminal that a printed report takes.
+WIDTH = 100
+
+
+@dataclass(frozen=True, repr=False)
+class DataReport:
+    """What `hl.data_report` found.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        Most severe first.
+    totals : pandas.Series
+        ``rows``, ``rows_missing`` (left out for missing values), ``trials``, ``events``, ``non_events``, ``share`` of
+        events, ``coefficients`` (besides the intercept), ``parameters`` (with sds and correlations), the rarer of
+        events and non-events for each of them (``events_per_coefficient``, ``events_per_parameter``),
+        ``separated_rows``, and the ``condition_number`` of the fixed-effect columns, centred and scaled.
+    factors : pandas.DataFrame
+        One row for each grouping factor: ``clusters``; smallest, quartiles and largest of their ``rows``, ``trials``,
+        ``events`` and ``non_events`` (``trials_min``, ``trials_q1``, ``trials_median``, ...); clusters of ``one_row``,
+        of ``one_trial``, with ``no_event``, with ``only_events``; the ``sd`` of intercepts that reliabilities are for,
+        their median, and ``low_reliability``, the clusters below one half.
+    clusters : mapping of str to pandas.DataFrame
+        For each grouping factor one row for each cluster, the smallest first: ``rows``, ``trials``, ``events``,
+        ``non_events``, ``share`` of events, ``reliability`` of its intercept.
+    relations : pandas.DataFrame
+        One row for each two grouping factors: ``factor``, ``other``, ``kind`` (``"nested"``, the first in the second,
+        ``"crossed"``, or ``"same"``), the ``combinations`` of their clusters that have rows, how many are ``possible``,
+        ``shared``, the clusters of the second that meet two or more of the first, and ``said``, all of it in words.
+    columns : pandas.DataFrame
+        One row for each fixed-effect column: ``term``, ``sd``; for each grouping factor in how many of its clusters the
+        column varies (``varies_in_district``; 0 if it belongs to the clusters) and the share of its variance between
+        clusters (``between_district``); ``estimate``, where the maximum of the likelihood lies (``"finite"``,
+        ``"+inf"``, ``"-inf"``, or ``"+-inf"`` if the likelihood reaches its bound both ways); and ``inflation``, the
+        generalised variance inflation factor of its term to the power ``1 / df``, that of one coefficient.
+    effects : pandas.DataFrame
+        One row for each random effect: ``factor``, ``effect``, ``clusters``, ``informed_by`` (clusters in which its
+        column varies) and whether the effect is ``in_fixed_part`` too.
+    separation : {"overlap", "quasi-complete", "complete"}
+        How far the fixed part separates the outcomes.
+    model : Model
+    """
+
+    findings: tuple[Finding, ...]
+    totals: pd.Series[float]
+    factors: pd.DataFrame
+    clusters: Mapping[str, pd.DataFrame]
+    relations: pd.DataFrame
+    columns: pd.DataFrame
+    effects: pd.DataFrame
+    separation: str
+    model: ModelSpec
+
+    def __repr__(self) -> str:
+        facts = [_wrapped(f"  {label:<9} ", text) for label, text in self._facts()]
+        found = [_wrapped("  ", str(finding), "    ") for finding in self.findings]
+        return "\n".join([self._head(), *facts, *found])
+
+    def _head(self) -> str:
+        counts = {severity: sum(one.severity == severity for one in self.findings) for severity in SEVERITIES}
+        counted = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count]
+        return f"Data before a fit: {', '.join(counted) or 'nothing found'}"
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        total, outcome = self.totals, self.model.design.outcome
+        unit = "trials" if outcome.binomial else "rows"
+        yield "formula", self.model.formula.line
+        yield (
+            "event",
+            f"{outcome.event}: {total['events']:,.0f} of {total['trials']:,.0f} {unit} ({total['share']:.1%})",
+        )
+        missing = f", {total['rows_missing']:,.0f} more left out for missing values" if total["rows_missing"] else ""
+        yield "rows", f"{total['rows']:,.0f}{missing}"
+        yield "fixed", _fixed_fact(total, self.separation)
+        for name in self.factors.index:
+            yield str(name), self._factor_fact(str(name))
+
+    def _factor_fact(self, name: str) -> str:
+        row: pd.Series[float] = self.factors.T[name]
+        text = (
+            f"{row['clusters']:,.0f} clusters; trials {_range(row, 'trials')}, events {_range(row, 'events')}; "
+            f"{row['no_event']:,.0f} with no event, {row['only_events']:,.0f} with only events"
+        )
+        if np.isfinite(row["sd"]):
+            text += (
+                f"; reliability of intercepts {row['reliability_median']:.2f} in the middle and below {HALF:g} in "
+                f"{row['low_reliability']:,.0f}, if their sd is {row['sd']:.2g}"
+            )
+        columns = self.columns
+        varies = columns[f"varies_in_{name.replace('/', '|')}"]
+        own = [str(label) for label in columns.index[varies == 0] if label != "Intercept"]
+        text += f"; the same within clusters: {quoted_list(own)}" if own else ""
+        related = self.relations
+        return text + "".join(f"; {said}" for said in related.loc[related["factor"] == name, "said"])
+
+    def _repr_html_(self) -> str:
+        facts = "".join(
+            f'<tr><th scope="row" style="text-align:left">{escape(label)}</th>'
+            f'<td style="text-align:left">{escape(text)}</td></tr>'
+            for label, text in self._facts()
+        )
+        items = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.findings)
+        tables = {
+            "Grouping factors": self.factors.T,
+            "Fixed-effect columns": self.columns,
+            "Random effects": self.effects,
+        }
+        details = "".join(
+            f"<details><summary>{title}</summary>{table.round(3).to_html()}</details>"
+            for title, table in tables.items()
+            if len(table)
+        )
+        return (
+            f"<div><strong>{escape(self._head())}</strong><table>{facts}</table>"
+            f"{f'<ul>{items}</ul>' if items else ''}{details}</div>"
+        )
+
+
+def _wrapped(label: str, text: str, hanging: str | None = None) -> str:
+    indent = " " * len(label) if hanging is None else hanging
+    return textwrap.fill(
+        text, WIDTH, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _range(row: pd.Series[float], name: str) -> str:
+    low, middle, high = (row[f"{name}_{label}"] for label in ("min", "median", "max"))
+    return f"{low:,.0f} each" if low == high else f"{low:,.0f} to {high:,.0f} (median {middle:,g})"
+
+
+def _fixed_fact(total: pd.Series[float], separation: str) -> str:
+    rarer, count = "events" if total["events"] <= total["non_events"] else "non-events", int(total["coefficients"])
+    text = f"{count or 'no'} coefficient{'' if count == 1 else 's'} besides the intercept"
+    text += f", {total['events_per_coefficient']:,.1f} {rarer} for each" if count else ""
+    text += f"; {total['events_per_parameter']:,.1f} {rarer} for each of all {total['parameters']:.0f} parameters"
+    text += f"; condition number {total['condition_number']:,.1f}" if count > 1 else ""
+    return f"{text}; " + ("the outcomes overlap" if separation == "overlap" else f"{separation} separation")
+
+
+def data_report(model: ModelSpec, *, sd: float | Mapping[str, float] | None = None) -> DataReport:
+    """Look at what the data can tell of a model's parameters, before the model is fitted.
+
+    Counts rows, trials and events of every cluster; tells which predictors belong to clusters, and which vary within
+    them and between them; looks for random slopes that cannot be estimated, factors that cannot be told apart,
+    separation, collinearity and few events; and says how far each cluster's intercept will be shrunken.
+
+    Parameters
+    ----------
+    model : Model
+    sd : float or dict of float by grouping factor, optional
+        Standard deviation of random intercepts, on the logit scale, that reliabilities are computed for; the median of
+        its prior if not given.
+
+    Returns
+    -------
+    DataReport
+        ``.findings``, and tables of everything that they rest on.
+
+    Raises
+    ------
+    PriorError
+        If `sd` is not positive, or names no grouping factor with a random intercept.
+
+    Notes
+    -----
+    *Separation* is of the fixed part alone, by linear programs that hold for all rows, and exact but for rounding; what
+    random effects and offsets add does not change it.
+
+    *Reliability* of the intercept of a cluster with m trials is ``sd^2 / (sd^2 + 1 / (m p (1 - p)))``, with p the share
+    of events in all rows: the factor by which the deviation of the cluster's outcomes is expected to be shrunken. It
+    leaves predictors and other factors out of account.
+
+    *Share of variance between* is the intraclass correlation of a column, by analysis of variance. A predictor is said
+    to vary both within and between clusters if the share is 5 % or more and more than chance (F test, 1 %), unless the
+    fixed part has its cluster means already.
+
+    *Events per parameter* is a rule of thumb (Peduzzi and others 1996) with little to support it: the number needed
+    depends on what is to be estimated, on how rare events are and on how strong effects are (van Smeden and others
+    2016, 2019). It marks data in which maximum likelihood should not be trusted unseen.
+
+    References
+    ----------
+    Albert and Anderson (1984), Biometrika 71: 1-10; Konis (2007), thesis, University of Oxford: separation. Belsley,
+    Kuh and Welsch (1980), Regression Diagnostics: condition numbers. Fox and Monette (1992), Journal of the American
+    Statistical Association 87: 178-183: generalised variance inflation. Peduzzi, Concato, Kemper, Holford and Feinstein
+    (1996), Journal of Clinical Epidemiology 49: 1373-1379; van Smeden and others (2016), BMC Medical Research
+    Methodology 16: 163; van Smeden and others (2019), Statistical Methods in Medical Research 28: 2455-2474: events per
+    parameter. Snijders and Bosker (2012), Multilevel Analysis: within and between, and shrinkage.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ trt + week_gt2 + (1 + trt | ID)", hl.datasets.load("bacteria"))
+    >>> report = hl.data_report(model)
+    >>> [(finding.severity, finding.code) for finding in report.findings]
+    [('error', 'slope_not_identified'), ('note', 'few_events'), ('note', 'strong_shrinkage')]
+    >>> print(report.findings[0].evidence)
+    'trt[drug]', 'trt[drug+]' are constant in every one of the 50 clusters of 'ID': within a cluster their slopes cannot
+    be told from the intercept.
+    >>> report.clusters["ID"].head(3).round(2)
+         rows  trials  events  non_events  share  reliability
+    ID
+    X10     2       2       2           0    1.0         0.13
+    Y12     2       2       2           0    1.0         0.13
+    Z06     2       2       1           1    0.5         0.13
+    """
+    design, sds = model.design, assumed_sds(model, sd)
+    separation = Separation.of(design.X, design.outcome.y, design.outcome.trials)
+    collinear = Collinearity.of(design)
+    clusters = _clusters(design, sds)
+    levels = [Levels.of(design, block) for block in design.groups]
+    effects, related = effect_table(design), relations(design.groups)
+    counts = totals(design) | {"separated_rows": separation.rows, "condition_number": collinear.condition}
+    total = pd.Series(counts, dtype=np.float64)
+    columns = level_table(design, levels).assign(estimate=separation.estimates)
+    found = [
+        *outcome_findings(model, total),
+        *separation_findings(design, separation),
+        *collinearity_findings(collinear),
+        *relation_findings(related),
+    ]
+    for block, one in zip(design.groups, levels, strict=True):
+        found += [*size_findings(clusters[block.name]), *slope_findings(block, effects), *level_findings(design, one)]
+        found += shrinkage_findings(clusters[block.name], *sds[block.name]) if block.name in sds else []
+    return DataReport(
+        findings=gravest_first(found),
+        totals=total,
+        factors=_factor_table(clusters, sds),
+        clusters=clusters,
+        relations=relation_table(related),
+        columns=columns.assign(inflation=columns["term"].map(collinear.inflation)),
+        effects=effects,
+        separation=separation.kind,
+        model=model,
+    )
+
+
+def _clusters(design: Design, sds: Mapping[str, tuple[float, str]]) -> dict[str, pd.DataFrame]:
+    """Counts and reliabilities of the clusters of each factor."""
+    share = float(design.outcome.y.sum() / design.outcome.trials.sum())
+    clusters = {}
+    for block in design.groups:
+        table = cluster_table(design, block)
+        trials = table["trials"].to_numpy(dtype=np.float64)
+        known = reliability(trials, share, sds[block.name][0]) if block.name in sds else np.nan
+        clusters[block.name] = smallest_first(table.assign(reliability=known))
+    return clusters
+
+
+def _factor_table(clusters: Mapping[str, pd.DataFrame], sds: Mapping[str, tuple[float, str]]) -> pd.DataFrame:
+    rows = {}
+    for name, table in clusters.items():
+        low = float((table["reliability"] < HALF).sum()) if name in sds else np.nan
+        own = {"sd": sds.get(name, (np.nan, ""))[0], "reliability_median": table["reliability"].median()}
+        rows[name] = size_summary(table) | own | {"low_reliability": low}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("factor")

@@ -1,0 +1,133 @@
+"""Rows, trials and events of every cluster: whether there are enough clusters, with enough in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ...design.design import Design
+from ...design.grouping import GroupBlock
+from ...fits.findings import Finding
+from ...validation import quoted_list
+
+#: With fewer clusters of two trials or more than these, an sd between them is a guess, or known poorly.
+VERY_FEW, FEW = 5, 10
+#: Shares of clusters with one outcome, among those of two trials or more, that get a note and a warning, if they are
+#: this many sds more than small clusters have by chance.
+SOME_ONE_SIDED, MANY_ONE_SIDED, BEYOND_CHANCE = 0.1, 0.5, 3.0
+#: Share of clusters of one trial that gets a note.
+MANY_SINGLE = 0.5
+COUNTS = ("rows", "trials", "events", "non_events")
+QUANTILES = {"min": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "max": 1.0}
+
+
+def cluster_table(design: Design, block: GroupBlock) -> pd.DataFrame:
+    """Count rows, trials, events and non-events of each cluster, in the order of the levels."""
+    outcome, clusters = design.outcome, len(block.levels)
+    rows = np.bincount(block.index, minlength=clusters)
+    trials, events = (
+        np.bincount(block.index, weights=counts, minlength=clusters).astype(np.int64)
+        for counts in (outcome.trials, outcome.y)
+    )
+    index = pd.Index(block.levels, name=block.name)
+    table = pd.DataFrame(dict(zip(COUNTS, (rows, trials, events, trials - events), strict=True)), index=index)
+    return table.assign(share=events / trials)
+
+
+def size_summary(table: pd.DataFrame) -> dict[str, float]:
+    """Summarise the clusters of one factor: how many, their sizes, and how many have one trial or one outcome."""
+    summary: dict[str, float] = {"clusters": len(table)}
+    for name in COUNTS:
+        quantiles = np.quantile(table[name], list(QUANTILES.values()))
+        summary |= {f"{name}_{label}": float(value) for label, value in zip(QUANTILES, quantiles, strict=True)}
+    summary["one_row"] = int((table["rows"] == 1).sum())
+    summary["one_trial"] = int((table["trials"] == 1).sum())
+    summary["no_event"] = int((table["events"] == 0).sum())
+    summary["only_events"] = int((table["non_events"] == 0).sum())
+    return summary
+
+
+def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
+    """Say what the sizes of one factor's clusters mean for its standard deviations."""
+    name, several = str(table.index.name), table[table["trials"] > 1]
+    if not len(several):
+        yield Finding(
+            "one_trial_each",
+            "error",
+            f"Each of the {len(table):,} clusters of '{name}' has one trial only: how much they differ cannot be told "
+            "from the chance that every outcome has.",
+            f"Take '{name}' out of the random terms. Effects of single rows need rows with several trials, "
+            "p(successes, trials).",
+        )
+        return
+    yield from _few(name, len(table), len(several))
+    single = len(table) - len(several)
+    if single >= MANY_SINGLE * len(table):
+        yield Finding(
+            "single_trials",
+            "note",
+            f"{_of(single, len(table))} clusters of '{name}' have one trial only. They say nothing about how much "
+            f"clusters differ: the sd of '{name}' rests on the other {len(several):,}.",
+            "Keep them: they count for the fixed effects. Check the labels if the clusters should be larger.",
+        )
+    yield from _one_sided(name, several)
+
+
+def _few(name: str, clusters: int, several: int) -> Iterator[Finding]:
+    if several >= FEW:
+        return
+    very = several < VERY_FEW
+    smaller = f", {several:,} of them with more than one trial" if several < clusters else ""
+    yield Finding(
+        "few_clusters",
+        "warning" if very else "note",
+        f"'{name}' has {clusters:,} clusters{smaller}: so few say little about how much clusters differ, and maximum "
+        "likelihood tends to find too little.",
+        "Put the clusters into the fixed part if no others are of interest, or use NUTS with a prior of the sd that "
+        "you can defend (hl.prior_from_mor)."
+        if very
+        else "Prefer NUTS with a prior of the sd that you can defend (hl.prior_from_mor), and report the whole "
+        "interval of the sd.",
+    )
+
+
+def _one_sided(name: str, several: pd.DataFrame) -> Iterator[Finding]:
+    never, always = (list(several.index[several[kind] == 0]) for kind in ("events", "non_events"))
+    one_sided, clusters = len(never) + len(always), len(several)
+    expected, sd = _one_sided_by_chance(several)
+    few_mixed = clusters >= FEW > clusters - one_sided
+    if not few_mixed and (one_sided < SOME_ONE_SIDED * clusters or one_sided <= expected + BEYOND_CHANCE * sd):
+        return
+    many = few_mixed or one_sided >= MANY_ONE_SIDED * clusters
+    kinds = ((never, "no event"), (always, "only events"))
+    named = [f"{len(some):,} {what} ({quoted_list(some)})" for some, what in kinds if some]
+    yield Finding(
+        "one_outcome",
+        "warning" if many else "note",
+        f"{_of(one_sided, clusters)} clusters of '{name}' with two trials or more have one outcome only: "
+        f"{', '.join(named)}. If clusters did not differ, about {expected:,.0f} would.",
+        f"Only the other {clusters - one_sided:,} bound the sd of '{name}' from above, and Laplace's approximation may "
+        "be poor: check it with hl.quadrature_check(fit), or use AGQ or NUTS."
+        if many
+        else "Leave none of them out: they count for the sd, and the others say where they may lie. As fixed effects "
+        "these clusters would have infinite estimates.",
+    )
+
+
+def _one_sided_by_chance(several: pd.DataFrame) -> tuple[float, float]:
+    """Mean and sd of the number of clusters with one outcome, if every trial had the same probability."""
+    p = several["events"].sum() / several["trials"].sum()
+    chance = p ** several["trials"] + (1 - p) ** several["trials"]
+    return float(chance.sum()), float(np.sqrt((chance * (1 - chance)).sum()))
+
+
+def _of(some: int, all_: int) -> str:
+    return f"{some:,} of {all_:,} ({some / all_:.0%})"
+
+
+def smallest_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Order clusters by how little they say: by their trials, then by the rarer of their two outcomes."""
+    rarer = np.minimum(table["events"].to_numpy(), table["non_events"].to_numpy())
+    return table.iloc[np.lexsort([rarer, table["trials"].to_numpy()])]

@@ -1,0 +1,126 @@
+"""How grouping factors lie to each other: nested, crossed, or the same clusters under two names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...design.grouping import GroupBlock
+from ...fits.findings import Finding
+from ...validation import quoted_list
+from .cluster_sizes import FEW, VERY_FEW
+
+#: Up to this share of a factor's clusters in several clusters of another, they look like mistakes in the labels.
+STRAYING = 0.05
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How the clusters of one factor lie to those of another.
+
+    Attributes
+    ----------
+    factor, other : str
+        Of nested ones the inner factor comes first.
+    kind : {"nested", "crossed", "same"}
+    combinations : int
+        Pairs of a cluster of one and a cluster of the other that have rows.
+    possible : int
+        Pairs that there could be.
+    shared : int
+        Clusters of `other` that meet two clusters of `factor` or more.
+    strays : tuple
+        Labels of the clusters of `factor` that meet two clusters of `other` or more.
+    several : int
+        Clusters of `factor` of two rows or more.
+    """
+
+    factor: str
+    other: str
+    kind: str
+    combinations: int
+    possible: int
+    shared: int
+    strays: tuple[Any, ...]
+    several: int
+
+    def __str__(self) -> str:
+        if self.kind == "same":
+            return f"the same clusters as {self.other}"
+        if self.kind == "nested":
+            return f"nested in {self.other}, {self.shared:,} of whose clusters hold two or more"
+        if self.combinations == self.possible:
+            return f"crossed with {self.other}, in all {self.possible:,} combinations"
+        return f"crossed with {self.other}, in {self.combinations:,} of {self.possible:,} combinations"
+
+
+def relations(groups: Sequence[GroupBlock]) -> list[Relation]:
+    """Compare every two factors of a design."""
+    return [_relation(one, other) for one, other in combinations(groups, 2)]
+
+
+def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
+    sizes = len(one.levels), len(other.levels)
+    met = np.unique(one.index.astype(np.int64) * sizes[1] + other.index)
+    partners = np.bincount(met // sizes[1], minlength=sizes[0]), np.bincount(met % sizes[1], minlength=sizes[1])
+    if (partners[1] > 1).mean() < (partners[0] > 1).mean():  # the second is the inner one, or nearly
+        return _relation(other, one)
+    kind = "crossed" if partners[0].max() > 1 else "same" if partners[1].max() == 1 else "nested"
+    strays = tuple(one.levels[partners[0] > 1].tolist())
+    several = int((np.bincount(one.index) > 1).sum())
+    shared = int((partners[1] > 1).sum())
+    return Relation(one.name, other.name, kind, len(met), sizes[0] * sizes[1], shared, strays, several)
+
+
+def relation_table(found: Sequence[Relation]) -> pd.DataFrame:
+    """One row for each two factors, with a column ``said`` that tells it in words."""
+    columns = ["factor", "other", "kind", "combinations", "possible", "shared"]
+    table = pd.DataFrame([[getattr(one, name) for name in columns] for one in found], columns=columns)
+    return table.assign(said=[str(one) for one in found])
+
+
+def relation_findings(found: Sequence[Relation]) -> Iterator[Finding]:
+    """Say which factors' standard deviations cannot be told apart, and where labels look mistaken."""
+    for one in found:
+        if one.kind == "same":
+            yield _same(one)
+        elif one.kind == "nested" and one.shared < FEW:
+            yield _hardly_nested(one)
+        elif one.kind == "crossed" and len(one.strays) <= STRAYING * one.several:
+            yield _almost_nested(one)
+
+
+def _same(one: Relation) -> Finding:
+    return Finding(
+        "same_clusters",
+        "error",
+        f"'{one.factor}' and '{one.other}' make the same {one.combinations:,} clusters under two names: their "
+        "variances cannot be told apart.",
+        "Keep one of the two in the random terms.",
+    )
+
+
+def _hardly_nested(one: Relation) -> Finding:
+    return Finding(
+        "hardly_nested",
+        "warning" if one.shared < VERY_FEW else "note",
+        f"Only {one.shared:,} clusters of '{one.other}' hold two or more clusters of '{one.factor}': what varies "
+        "between the clusters of the one is hardly told from what varies between those of the other.",
+        "Keep one of the two in the random terms, or read the sum of their variances only.",
+    )
+
+
+def _almost_nested(one: Relation) -> Finding:
+    return Finding(
+        "almost_nested",
+        "note",
+        f"'{one.factor}' is almost nested in '{one.other}': {len(one.strays):,} of its {one.several:,} clusters with "
+        f"two rows or more lie in several clusters of '{one.other}': {quoted_list(one.strays)}.",
+        f"Check their labels. If a label means different clusters in different clusters of '{one.other}', write "
+        f"(1 | {one.other}:{one.factor}).",
+    )

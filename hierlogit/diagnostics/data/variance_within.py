@@ -1,0 +1,84 @@
+"""How columns vary within the clusters of a grouping factor and between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...design.grouping import GroupBlock
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+#: A column counts as constant in a cluster if its range there is below this share of its largest value.
+CONSTANT = 1e-12
+
+
+def varies_within(columns: FloatArray, block: GroupBlock) -> BoolArray:
+    """Whether each column, shape (n, p), takes more than one value in each cluster; shape (J, p)."""
+    order = np.argsort(block.index, kind="stable")
+    starts = np.searchsorted(block.index[order], np.arange(len(block.levels)))
+    rows = columns[order]
+    width = np.maximum.reduceat(rows, starts, axis=0) - np.minimum.reduceat(rows, starts, axis=0)
+    return np.asarray(width > CONSTANT * np.abs(columns).max(axis=0, initial=0.0))
+
+
+def cluster_means(columns: FloatArray, block: GroupBlock) -> FloatArray:
+    """Mean of each column, shape (n, p), over the rows of each cluster; shape (J, p)."""
+    clusters = len(block.levels)
+    sums = [np.bincount(block.index, weights=column, minlength=clusters) for column in columns.T]
+    means: FloatArray = np.array(sums).reshape(-1, clusters).T / np.bincount(block.index)[:, None]
+    return means
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Variance of columns, parted by analysis of variance with clusters as random groups.
+
+    Attributes
+    ----------
+    between : ndarray, shape (p,)
+        Variance of the clusters' expectations; 0 where the means differ no more than chance makes them.
+    within : ndarray, shape (p,)
+        Variance within clusters; not a number where every cluster is one row.
+    p_value : ndarray, shape (p,)
+        Of the F test that the clusters have the same expectation.
+    """
+
+    between: FloatArray
+    within: FloatArray
+    p_value: FloatArray
+
+    @classmethod
+    def of(cls, columns: FloatArray, block: GroupBlock) -> Parts:
+        """Part the variance of columns, shape (n, p)."""
+        from scipy.special import fdtrc
+
+        sizes, means = np.bincount(block.index), cluster_means(columns, block)
+        n, clusters = len(columns), len(sizes)
+        rest = n - clusters
+        if not rest:
+            nothing = np.full(columns.shape[1], np.nan)
+            return cls(nothing, nothing, nothing)
+        spread = (sizes[:, None] * (means - columns.mean(axis=0)) ** 2).sum(axis=0) / (clusters - 1)
+        within = ((columns - means[block.index]) ** 2).sum(axis=0) / rest
+        typical_size = (n - (sizes**2).sum() / n) / (clusters - 1)
+        ratio = np.divide(spread, within, out=np.full_like(spread, np.inf), where=within > 0)
+        between = np.maximum(spread - within, 0.0) / typical_size
+        return cls(between, within, np.asarray(fdtrc(clusters - 1, rest, ratio)))
+
+    @property
+    def share(self) -> FloatArray:
+        """Share of the variance that is between clusters, shape (p,); the intraclass correlation of a column."""
+        total = self.between + self.within
+        return np.divide(self.between, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
+def spanned(columns: FloatArray, basis: FloatArray) -> bool:
+    """Whether columns are linear combinations of those of a basis, but for rounding."""
+    if not basis.shape[1]:
+        return not np.any(columns)
+    rest = columns - basis @ np.linalg.lstsq(basis, columns, rcond=None)[0]
+    return bool(np.all((rest**2).sum(axis=0) <= 1e-12 * (columns**2).sum(axis=0)))

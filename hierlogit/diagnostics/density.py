@@ -1,0 +1,336 @@
+"""The compiled log density against the PyMC graph of the same model: two codes that must be one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..density.joint.geometry import non_centred
+from ..density.joint.log_density import evaluate
+from ..density.joint.model_arrays import joint_arrays, unknown_families
+from ..errors import EngineError
+from ..priors.families import Decov
+from ..validation import quoted_list
+
+if TYPE_CHECKING:
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+#: Of floats, or of complex numbers where a derivative is taken by a step along the imaginary axis.
+Numbers = npt.NDArray[Any]
+
+#: How far values may differ, of a log density of up to `LARGE_VALUE`; of larger ones in proportion.
+VALUE_TOLERANCE, LARGE_VALUE = 1e-8, 1e4
+GRADIENT_TOLERANCE = 1e-6
+#: Standard deviation of the random points, of coefficients per unit of a linear predictor and of the sds' logarithms.
+SPREAD = 0.5
+#: Complex steps lose no digits, so they may be as short as this.
+STEP = 1e-100
+
+
+@dataclass(frozen=True, repr=False)
+class DensityCheck:
+    """How far the compiled log density of a model is from that of its PyMC graph.
+
+    Attributes
+    ----------
+    points : int
+        How many positions were compared.
+    seed : int
+        That drew them.
+    value_difference : float
+        Largest distance of the difference of the two log densities from its mean: they may differ by a constant.
+    value_tolerance : float
+        How much of that is allowed: 1e-8, or 1e-12 of the log density where that is more.
+    gradient_difference : float
+        Largest difference of two derivatives, relative to the larger one where that is above 1.
+    gradient_tolerance : float
+    where : str
+        Variables with the largest difference of derivatives: ``beta``, ``sd_<group>``, ``cor_<group>``, ``u_<group>``.
+    """
+
+    points: int
+    seed: int
+    value_difference: float
+    value_tolerance: float
+    gradient_difference: float
+    gradient_tolerance: float
+    where: str
+
+    @property
+    def values_agree(self) -> bool:
+        """Whether values differ by a constant, but for rounding."""
+        return self.value_difference <= self.value_tolerance
+
+    @property
+    def gradients_agree(self) -> bool:
+        """Whether gradients are equal, but for rounding."""
+        return self.gradient_difference <= self.gradient_tolerance
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both do."""
+        return self.values_agree and self.gradients_agree
+
+    def __repr__(self) -> str:
+        rows = (
+            ("values", self.value_difference, self.value_tolerance, self.values_agree, ""),
+            ("gradients", self.gradient_difference, self.gradient_tolerance, self.gradients_agree, f" ({self.where})"),
+        )
+        return "\n".join(
+            [
+                f"Compiled log density and PyMC graph at {self.points} random points (seed {self.seed})",
+                *(
+                    f"  {name:<9} {'agree' if agree else 'do NOT agree'}: they differ by up to {difference:.2g}"
+                    f"{'' if agree else where}, {tolerance:.2g} is allowed"
+                    for name, difference, tolerance, agree, where in rows
+                ),
+            ]
+        )
+
+
+def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCheck:
+    """Compare the compiled log density with the PyMC graph of a model, in values and gradients.
+
+    The compiled density is what ``hl.NUTS()`` samples from, the graph, ``model.to_pymc()``, what the model is said to
+    be. The graph is compiled for the purpose, which takes some seconds.
+
+    Parameters
+    ----------
+    model : Model
+    points : int
+        Random positions to compare at, two or more: the log densities may differ by a constant.
+    seed : int
+        Draws them.
+
+    Returns
+    -------
+    DensityCheck
+        The largest differences; ``agrees`` says whether they are no more than rounding.
+
+    Raises
+    ------
+    EngineError
+        If the compiled density does not know a family among the model's priors, or an option is out of its range.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> hl.check_density(model, points=3).agrees
+    True
+    """
+    for name, given, least in (("points", points, 2), ("seed", seed, 0)):
+        if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
+            raise EngineError(f"check_density: {name}={given!r} must be a whole number of at least {least}.")
+    unknown = unknown_families(model)
+    if unknown:
+        raise EngineError(
+            f"check_density: the compiled density does not know the prior family {quoted_list(unknown)}, so there is "
+            "nothing to compare: hl.NUTS() samples the PyMC graph of this model."
+        )
+    positions = _Positions(model)
+    graph = _compiled_graph(model)
+    rng = np.random.default_rng(int(seed))
+    differences, sizes, off = [], [], []
+    for _ in range(int(points)):
+        x = positions.random(rng)
+        value, gradient = positions.compiled(x)
+        expected, slopes = graph(positions.free_variables(x) | positions.effects(x))
+        differences.append(value - expected - float(positions.log_volume(x)))
+        sizes.append(abs(value))
+        pulled = positions.pulled_back(x, slopes)
+        off.append(np.abs(gradient - pulled) / np.maximum(1.0, np.maximum(np.abs(gradient), np.abs(pulled))))
+    worst = np.max(off, axis=0)
+    return DensityCheck(
+        points=int(points),
+        seed=int(seed),
+        value_difference=float(np.max(np.abs(np.array(differences) - np.mean(differences)))),
+        value_tolerance=VALUE_TOLERANCE * max(1.0, float(np.max(sizes)) / LARGE_VALUE),
+        gradient_difference=float(np.max(worst)),
+        gradient_tolerance=GRADIENT_TOLERANCE,
+        where=positions.names[int(np.argmax(worst))],
+    )
+
+
+class _Positions:
+    """Positions of the compiled density in its non-centred form, and what they are to the graph.
+
+    The coefficients of the orthogonal basis, the logarithms of the sds and the variables of the correlations come
+    first, and are the *few*; a standardised effect for every level and effect follows.
+    """
+
+    def __init__(self, model: ModelSpec) -> None:
+        self._design, self._priors = model.design, model.priors
+        self._joint = joint_arrays(model, non_centred(model))
+        arrays = self._joint.arrays
+        self._p, self._n_sds = len(arrays.gamma0), len(arrays.sd_family)
+        self._few = self._p + len(arrays.centre)
+        self.names = self._named()
+
+    def _named(self) -> list[str]:
+        """Name of the variables that each entry of a position belongs to."""
+        names = ["beta"] * self._p + [""] * (self._joint.n_dim - self._p)
+        for g, group in enumerate(self._design.groups):
+            for members in group.sets:
+                for a in members:
+                    names[self._sd_at(g, a)] = f"sd_{group.result_name}"
+                    for k in self._correlations_at(g, a):
+                        names[k] = f"cor_{group.result_name}"
+            for k in self._effects_at(g, group).ravel().tolist():
+                names[k] = f"u_{group.result_name}"
+        return names
+
+    def _sd_at(self, g: int, a: int) -> int:
+        return self._p + self._joint.effects_at[g] + a
+
+    def _correlations_at(self, g: int, a: int) -> range:
+        start, e = self._joint.arrays.cor_start, self._joint.effects_at[g] + a
+        return range(self._p + self._n_sds + int(start[e]), self._p + self._n_sds + int(start[e + 1]))
+
+    def _effects_at(self, g: int, group: GroupBlock) -> npt.NDArray[np.int64]:
+        """Where the effects of a factor stand, shape (levels, effects), in the user's order."""
+        first, count = self._few + self._joint.starts[g], len(group.levels)
+        return first + np.arange(len(group.effects)) * count + self._joint.orders[g][:, None]
+
+    def random(self, rng: np.random.Generator) -> FloatArray:
+        """A position whose linear predictors are not far from zero, however the columns are scaled."""
+        x = rng.standard_normal(self._joint.n_dim)
+        x[: self._few] *= SPREAD
+        for g, group in enumerate(self._design.groups):
+            lengths = np.sqrt(np.mean(group.Z**2, axis=0))
+            for a, length in enumerate(lengths):
+                x[self._sd_at(g, a)] -= np.log(length)
+        if not self._design.groups:  # there is one variable, of a level that is no part of the model
+            x[self._few :] = 0.0
+        return x
+
+    def compiled(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """The compiled log density and its gradient."""
+        gradient, effects = np.empty_like(x), int(self._joint.arrays.variable_at[-1])
+        value = evaluate(self._joint.arrays, x, gradient, np.empty(effects), np.empty(effects))
+        return value, gradient
+
+    def free_variables(self, x: Numbers) -> dict[str, Numbers]:
+        """The graph's free variables, on the scale that its priors are stated on, but for standardised effects.
+
+        A vector that the graph has as several variables, of priors of several families, is here one.
+        """
+        design, found = self._design, {}
+        arrays, p = self._joint.arrays, self._p
+        beta = arrays.beta0 + arrays.beta_spread.reshape(p, p) @ x[:p]
+        if design.has_intercept:
+            found["intercept_at_means"] = design.X.mean(axis=0) @ beta
+        slopes = [j for j, label in enumerate(design.fixed_effects) if label != "Intercept"]
+        found |= _whole_and_parts(
+            "slopes_scaled", [design.fixed_effects[j] for j in slopes], beta[slopes] * design.column_sds[slopes]
+        )
+        for g, group in enumerate(design.groups):
+            name, sd = group.result_name, np.exp(self._log_sds(g, group, x))
+            found |= _whole_and_parts(f"sd_{name}", group.effects, sd)
+            for k, members in enumerate(group.sets):
+                own = sd[list(members)]
+                total = np.sum(own**2)
+                found[f"tau_{name}_{k}"] = np.sqrt(total / len(members))
+                found[f"shares_{name}_{k}"] = own**2 / total
+                suffix = f"_{k}" if len(group.sets) > 1 else ""
+                found[f"chol_cor_{name}{suffix}"] = self._cholesky(g, members, x)
+        return found
+
+    def effects(self, x: FloatArray) -> dict[str, Numbers]:
+        """The graph's standardised effects, which are those of a position in the user's order."""
+        return {f"u_{group.result_name}": x[self._effects_at(g, group)] for g, group in enumerate(self._design.groups)}
+
+    def _log_sds(self, g: int, group: GroupBlock, x: Numbers) -> Numbers:
+        return x[self._sd_at(g, 0) : self._sd_at(g, len(group.effects))]
+
+    def _cholesky(self, g: int, members: Sequence[int], x: Numbers) -> Numbers:
+        """Cholesky factor of the correlation matrix of one set."""
+        found = np.zeros((len(members), len(members)), dtype=x.dtype)
+        for row, a in zip(found, members, strict=True):
+            left = np.ones((), dtype=x.dtype)
+            for b, k in enumerate(self._correlations_at(g, a)):
+                row[b] = left * np.tanh(x[k])
+                left = left / np.cosh(x[k])
+            row[a - members[0]] = left
+        return found
+
+    def log_volume(self, x: Numbers) -> Numbers:
+        """Log of the change of variables from the graph's parameters to a position, up to a constant.
+
+        The compiled density is one of log sds and of the correlations' variables z, the graph's one of sds and of the
+        entries of the Cholesky factor L: row a has ``|dL / dz| = prod_b cosh(z_ab)^-(a + 1 - b)``, rows and columns
+        counted from 0. Under decov the graph has a scale and shares in place of sds.
+        """
+        total = np.zeros((), dtype=x.dtype)
+        for g, group in enumerate(self._design.groups):
+            logs = self._log_sds(g, group, x)
+            total = total + np.sum(logs)
+            for members in group.sets:
+                k, own = len(members), logs[list(members)]
+                for a in members:
+                    for b, at in enumerate(self._correlations_at(g, a)):
+                        total = total - (a - members[0] + 1 - b) * np.log(np.cosh(x[at]))
+                if isinstance(self._priors.sd[group.name][members[0]], Decov):
+                    squares = np.sum(np.exp(2 * own))
+                    # As in `Decov.logpdf`: from scale and shares to sds, tau being the root of squares / k.
+                    total = total + np.sum(own) - (k - 1) * np.log(squares) - 0.5 * np.log(squares)
+        return total
+
+    def pulled_back(self, x: FloatArray, slopes: dict[str, FloatArray]) -> FloatArray:
+        """Gradient of the graph's log density as one of a position, with that of the change of variables.
+
+        Parameters
+        ----------
+        x : ndarray, shape (d,)
+        slopes : dict of str to ndarray
+            Gradient in each of the graph's free variables.
+        """
+        found = np.zeros_like(x)
+        for k in range(self._few):
+            moved = x.astype(complex)
+            moved[k] += 1j * STEP
+            values = self.free_variables(moved)
+            total = self.log_volume(moved) + sum(np.sum(slopes[name] * values[name]) for name in slopes.keys() & values)
+            found[k] = total.imag / STEP
+        for g, group in enumerate(self._design.groups):
+            found[self._effects_at(g, group)] = slopes[f"u_{group.result_name}"]
+        return found
+
+
+def _whole_and_parts(name: str, labels: Sequence[str], values: Numbers) -> dict[str, Numbers]:
+    """A vector under its own name, and its entries under theirs: the graph has the one or the other."""
+    return {name: values} | {f"{name}[{label}]": value for label, value in zip(labels, values, strict=True)}
+
+
+def _compiled_graph(model: ModelSpec) -> Callable[[dict[str, Numbers]], tuple[float, dict[str, FloatArray]]]:
+    """Log density of the graph's free variables, without transformations, and its gradient, both by name."""
+    from pymc.model.transform.conditioning import remove_value_transforms
+    from pytensor.compile.mode import get_mode
+    from pytensor.gradient import grad
+
+    from ..density.pymc_graph import build_graph
+
+    plain = remove_value_transforms(build_graph(model))
+    names = [variable.name for variable in plain.free_RVs]
+    inputs = [plain.rvs_to_values[variable] for variable in plain.free_RVs]
+    total = plain.logp(jacobian=False)
+    function = plain.compile_fn(
+        [total, *grad(total, inputs)],
+        inputs=inputs,
+        # The quickest to compile; stabilised, or the logarithm of 1 - p has few digits where p is near 1.
+        mode=get_mode("FAST_COMPILE").including("stabilize"),
+        point_fn=False,
+    )
+
+    def log_density(values: dict[str, Numbers]) -> tuple[float, dict[str, FloatArray]]:
+        value, *slopes = function(*(values[name] for name in names))
+        return float(value), dict(zip(names, slopes, strict=True))
+
+    return log_density

@@ -1,0 +1,1 @@
+"""Checks of a fit, one family of tests to a file; `check` runs them all."""

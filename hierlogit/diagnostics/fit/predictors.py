@@ -1,0 +1,104 @@
+"""Whether numeric predictors act in the shape that the formula gives them: score tests of curves and of steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from .measures import Measure
+from .score_test import AddedColumns, unexplained
+
+if TYPE_CHECKING:
+    from ...design.design import Design
+    from .refitted import ReferenceFit, RefittedModel
+
+FloatArray = npt.NDArray[np.float64]
+
+HIGHEST_POWER = 4
+#: Steps that a predictor is cut into at most, and rows that each should have.
+MOST_STEPS = 8
+ROWS_OF_STEP = 25
+
+
+def shape_measures(anchor: ReferenceFit) -> list[Measure]:
+    """Two measures of every numeric predictor: the lowest power of it that the model lacks, and steps."""
+    design = anchor.model.design
+    powers, steps = {}, {}
+    for name in numeric_predictors(design):
+        values = design.table.frame[name].to_numpy(dtype=np.float64)
+        powers[name] = _missing_power(values, design.X)
+        steps[name] = unexplained(steps_of(values), design.X)
+    curves = {f"{name}^{power}": columns for name, (power, columns) in powers.items() if columns.shape[1]}
+    cuts = {name: columns for name, columns in steps.items() if columns.shape[1]}
+    added = AddedColumns(anchor, {**curves, **{f"steps of {name}": columns for name, columns in cuts.items()}})
+    measures = [_curve(added, name, powers[name][0]) for name in powers if powers[name][1].shape[1]]
+    few = {name: design.table.frame[name].nunique() <= MOST_STEPS for name in cuts}
+    return measures + [_steps(added, name, columns.shape[1], few=few[name]) for name, columns in cuts.items()]
+
+
+def numeric_predictors(design: Design) -> list[str]:
+    """Columns of numbers among the predictors that are amounts, not labels, and have three values or more."""
+    frame, labels = design.table.frame, design.level_columns
+    return [
+        name
+        for name in design.predictors
+        if name not in labels and frame[name].dtype.kind in "iuf" and frame[name].nunique() > 2
+    ]
+
+
+def _missing_power(values: FloatArray, X: FloatArray) -> tuple[int, FloatArray]:
+    """The lowest power that the model's columns do not have, and its part that is new to them."""
+    scaled = (values - values.mean()) / values.std()
+    for power in range(1, HIGHEST_POWER + 1):
+        columns = unexplained(scaled[:, None] ** power, X)
+        if columns.shape[1]:
+            break
+    return power, columns
+
+
+def _curve(added: AddedColumns, name: str, power: int) -> Measure:
+    key = f"{name}^{power}"
+    term = name if power == 1 else key
+
+    def statistic(fitted: RefittedModel) -> float:
+        return added.statistic(fitted, key)
+
+    def evidence(_: RefittedModel, value: float, __: FloatArray) -> str:
+        return (
+            f"The model misses how the outcome depends on '{name}': adding {term} would raise the log-likelihood by "
+            f"about {value / 2:.1f}"
+        )
+
+    write = name if power == 1 else f"I({name}**{power})"
+    remedy = f"Look at hl.plots.residuals(fit, by={name!r}), and try {write} or bs({name}, df=4) in the formula."
+    return Measure("curved_predictor", name, f"score test of adding {term}", "upper", statistic, evidence, remedy)
+
+
+def _steps(added: AddedColumns, name: str, count: int, *, few: bool) -> Measure:
+    def statistic(fitted: RefittedModel) -> float:
+        return added.statistic(fitted, f"steps of {name}")
+
+    def evidence(_: RefittedModel, value: float, __: FloatArray) -> str:
+        return (
+            f"Residuals are not level over '{name}': {count} coefficients for steps of it would raise the "
+            f"log-likelihood by about {value / 2:.1f}"
+        )
+
+    write = f"C({name})" if few else f"bs({name}, df=5)"
+    remedy = f"Look at hl.plots.residuals(fit, by={name!r}), and try {write} in the formula."
+    what = f"score test of adding {count} steps"
+    return Measure("residual_trend", name, what, "upper", statistic, evidence, remedy)
+
+
+def steps_of(values: FloatArray) -> FloatArray:
+    """Indicators of the predictor's steps, by its values where they are few, else by quantiles; shape (n, steps)."""
+    distinct = np.unique(values)
+    if len(distinct) <= MOST_STEPS:
+        code = np.searchsorted(distinct, values)
+    else:
+        count = max(2, min(MOST_STEPS, len(values) // ROWS_OF_STEP))
+        edges = np.unique(np.quantile(values, np.arange(1, count) / count))
+        code = np.searchsorted(edges, values, side="right")
+    return np.asarray(code[:, None] == np.unique(code), dtype=np.float64)

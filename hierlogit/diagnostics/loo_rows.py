@@ -1,0 +1,137 @@
+"""`Fit` → the probability of each row by a fit that has not seen it: by weights of draws, or by another search."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..density.linear_predictor import Draws, linear_predictor
+from ..engines.maximum.refit import Refitter
+from ..errors import ConvergenceWarning
+from ..fits.posterior import parameter_draws
+from ..model_comparison.leave_out import trusted_shape
+from ..progress import progress
+from ..validation import quoted_list
+
+if TYPE_CHECKING:
+    from ..fits.fit import Fit
+
+FloatArray = npt.NDArray[np.float64]
+#: Numbers held at once when draws are weighted.
+CHUNK_SIZE = 2**22
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Predictions of rows by fits without them.
+
+    Attributes
+    ----------
+    probability : ndarray, shape (n,)
+        Of the event in one trial.
+    log_probability : ndarray, shape (n,)
+        Of what happened in all of the row's trials, one by one; for draws the logarithm of a mean over them.
+    k_hat : ndarray, shape (n,), or None
+        Pareto shapes of the weights; None where a search was repeated.
+    """
+
+    probability: FloatArray
+    log_probability: FloatArray
+    k_hat: FloatArray | None
+
+
+def unseen_rows(fit: Fit) -> Unseen:
+    """Each row predicted without its own outcome, with the effects that its cluster's other rows give it.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the fit without some rows is not known.
+    """
+    return _weighted(fit) if fit.estimate is None else _searched_again(fit)
+
+
+def log_kernel(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
+    """Log-likelihood of trials one by one, without the binomial coefficient."""
+    from scipy.special import xlog1py, xlogy
+
+    found: FloatArray = np.asarray(xlogy(y, p) + xlog1py(trials - y, -p))
+    return found
+
+
+def _weighted(fit: Fit) -> Unseen:
+    """By the draws of a sampler, with Pareto-smoothed importance weights."""
+    from arviz_stats.base import array_stats
+    from scipy.special import expit
+
+    design = fit.model.design
+    rows, y, trials = design.training_rows(), design.outcome.y, design.outcome.trials
+    draws, efficiency = Draws.of(fit.model, fit.posterior), _relative_efficiency(fit)
+    p: FloatArray = np.empty(len(rows))
+    log_p, k_hat = p.copy(), p.copy()
+    step = max(1, CHUNK_SIZE // len(draws))
+    for start in progress(range(0, len(rows), step), "Leaving rows out"):
+        at = np.arange(start, min(start + step, len(rows)))
+        probability = expit(linear_predictor(draws, rows.at(at))).T
+        kernel = log_kernel(probability, y[at, None], trials[at, None])
+        # The function takes log-likelihoods, and weighs by their inverse.
+        log_weights, k_hat[at] = array_stats.psislw(kernel, r_eff=efficiency)
+        weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        p[at] = (weights * probability).sum(axis=1)
+        log_p[at] = np.log((weights * np.exp(kernel)).sum(axis=1))
+    limit = trusted_shape(len(draws))
+    if np.any(k_hat > limit):
+        _warn(_trouble(k_hat, limit))
+    return Unseen(p, log_p, k_hat)
+
+
+def _relative_efficiency(fit: Fit) -> float:
+    """Effective over all draws, the mean over the parameters: what the tails of the weights are smoothed with."""
+    import arviz_stats
+
+    parameters = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
+    effective = arviz_stats.ess(parameters, method="mean")["value"].to_numpy()
+    count = parameters.sizes["chain"] * parameters.sizes["draw"]
+    return float(np.nanmean(effective)) / count
+
+
+def _trouble(k_hat: FloatArray, limit: float) -> str:
+    bad = int(np.sum(k_hat > limit))
+    return (
+        f"The posterior without {bad:,} of {len(k_hat):,} rows is not known from the draws: their Pareto k-hat is "
+        f"over {limit:.2f}, the largest {np.max(k_hat):.2f}, so that the scores with sample='loo' may be too good. "
+        "Such rows stand alone in their cluster, or far from the others; hl.loo(fit) samples again without them."
+    )
+
+
+def _searched_again(fit: Fit) -> Unseen:
+    """By the search of a likelihood engine, repeated without each row."""
+    from scipy.special import expit
+
+    design, refitter = fit.model.design, Refitter.of(fit)
+    rows, outcome = design.training_rows(), design.outcome
+    p, failed = np.empty(len(rows)), []
+    for k in progress(range(len(rows)), "Leaving rows out"):
+        alone = np.zeros(len(rows), dtype=bool)
+        alone[k] = True
+        again = refitter.without(alone)
+        if again.unbounded or not again.converged:
+            failed.append(design.table.rows[k])
+        p[k] = expit(linear_predictor(Draws.at(again.estimate), rows.at(np.array([k])))[0, 0])
+    if failed:
+        _warn(
+            f"Without {len(failed):,} of {len(rows):,} rows there is no maximum: {quoted_list(failed)}. They are "
+            "predicted from where the search ended. hl.MAP(), whose priors bound the estimates, or NUTS can do "
+            "without them."
+        )
+    return Unseen(p, log_kernel(p, outcome.y, outcome.trials), None)
+
+
+def _warn(text: str) -> None:
+    """Warn of the line that asked for scores."""
+    warnings.warn(text, ConvergenceWarning, stacklevel=5)

@@ -1,0 +1,71 @@
+"""How well the random effects were integrated out: the log-likelihood of every cluster with more quadrature nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..engines.maximum.integrator import MOST_NODES, check_nodes, integrator, likelihood_at
+from ..errors import FitError
+from ..fits.fit import Fit
+
+
+def quadrature_check(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
+    """Change of each cluster's log-likelihood when the random effects are integrated with more nodes.
+
+    The parameters stay those of the fit. Large changes say that Laplace's method, or the number of nodes, is too coarse
+    for these clusters: few rows, large effects.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a likelihood engine.
+    nodes : int, optional
+        Nodes to compare with; twice those of the fit and one more, at least 11, if not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by the level of the grouping factor, of nested factors by that of the outer one; columns ``rows``,
+        ``log_likelihood`` as fitted, ``finer`` with more nodes, and ``change``, largest changes first. The binomial
+        coefficients are left out. ``table.attrs`` has ``nodes`` and the sum of the changes as ``total_change``.
+
+    Raises
+    ------
+    FitError
+        If the fit is not by a likelihood engine.
+    EngineError
+        If quadrature cannot do the model's random effects.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("outcome ~ treatment * time + (1 | patientID)", hl.datasets.load("toenail"))
+    >>> table = hl.quadrature_check(model.fit(hl.AGQ(nodes=25)), nodes=50)
+    >>> abs(table.attrs["total_change"]) < 0.1
+    True
+    """
+    if fit.estimate is None:
+        raise FitError(
+            f"quadrature_check is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by {fit.report.engine}, "
+            "which samples the random effects and integrates nothing out."
+        )
+    finer = min(max(2 * fit.estimate.nodes + 1, 11), MOST_NODES) if nodes is None else nodes
+    check_nodes("quadrature_check", finer)
+    design = fit.model.design
+    # Refuses what quadrature cannot do, before anything is computed.
+    integrator(design, max(finer, 2))
+    outer = min(design.groups, key=lambda group: len(group.levels))
+    parts = fit.model.arrangement.parts_of(design.groups.index(outer))
+    values = [likelihood_at(fit.model, fit.estimate, k).values[parts] for k in (fit.estimate.nodes, max(finer, 2))]
+    table = pd.DataFrame(
+        {
+            "rows": np.bincount(outer.index, minlength=len(outer.levels)),
+            "log_likelihood": values[0],
+            "finer": values[1],
+        },
+        index=pd.Index(outer.levels, name=outer.name),
+    )
+    table["change"] = table["finer"] - table["log_likelihood"]
+    table.attrs = {"nodes": finer, "total_change": float(table["change"].sum())}
+    return table.reindex(table["change"].abs().sort_values(ascending=False, kind="stable").index)

@@ -1,0 +1,221 @@
+"""`Fit` → `scores`: how good its probabilities are, for the rows it saw and for rows left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from ..effects.cluster_effects import treatments
+from ..errors import PredictionError
+from ..progress import progress
+from ..summaries.intervals import DrawTable, Interval, summarise
+from .calibration import in_training
+from .loo_rows import Unseen, log_kernel, unseen_rows
+
+if TYPE_CHECKING:
+    from ..design.outcome import Outcome
+    from ..fits.fit import Fit
+
+FloatArray = npt.NDArray[np.float64]
+SCORES = ("brier", "log_score", "auc")
+#: Values that each of them can have.
+RANGES = {"brier": (0.0, 1.0), "log_score": (0.0, np.inf), "auc": (0.0, 1.0)}
+
+
+def scores(
+    fit: Fit,
+    *,
+    clusters: str | Mapping[str, str] = "observed",
+    loo: bool | None = None,
+    draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    seed: int | None = None,
+) -> DrawTable:
+    """Brier score, logarithmic score and area under the ROC curve, in the sample and with rows left out.
+
+    Parameters
+    ----------
+    fit : Fit
+    clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
+        Which cluster effects the probabilities in the sample have; see `predictions`.
+    loo : bool, optional
+        Whether to score each row by a fit that has not seen it, too; by default for fits by NUTS, if `clusters` is
+        ``"observed"``. A likelihood engine's search is repeated without each row, in milliseconds to seconds each.
+    draws : int, optional
+        How many posterior draws to use in the sample, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+    seed : int, optional
+        Repeats new clusters' effects exactly.
+
+    Returns
+    -------
+    DrawTable
+        One row for each score and ``sample``. ``brier``, the mean of (y - p)^2 over trials, and ``log_score``, the mean
+        of -log p of what happened (in nats), are better the smaller; ``auc``, the chance that an event had a higher
+        probability than a non-event, ties counting half, the larger. ``sample`` is ``"training"``: the score of each
+        posterior draw's probabilities, then ``mean``, ``sd`` and the interval's ends over the draws, of likelihood fits
+        also ``estimate``, at the maximum; ``.draws`` has the draws. Or ``"loo"``: the score of the probabilities by
+        fits without the row, with its standard error as ``sd``, and a normal interval. ``table.attrs["pareto_k"]`` has
+        the k-hat of each row, of a sampler's fit.
+
+    Raises
+    ------
+    PredictionError
+        If an option is out of its range, or rows are to be left out with other effects than their clusters' own.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If rows have a Pareto k-hat so large that the posterior without them is not known, or without them there is no
+        maximum.
+
+    Notes
+    -----
+    A row of n trials counts n times, and is left out with all of them; its log score there is that of its trials one by
+    one, without the binomial coefficient. Posteriors without a row are a sampler's draws with weights by
+    Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry 2017), as in `loo`. Leaving a row out keeps the
+    others of its cluster: the score is one for new rows of known clusters. Standard errors treat rows as independent,
+    that of the AUC by DeLong's method, and Obuchowski's where rows have several trials. Interval ends of
+    ``"training"`` are about the parameters, those of ``"loo"`` about the rows.
+
+    References
+    ----------
+    Gneiting and Raftery (2007), Journal of the American Statistical Association 102: 359-378.
+    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44: 837-845.
+    Obuchowski (1997), Biometrics 53: 567-578.
+    Vehtari, Gelman and Gabry (2017), Statistics and Computing 27: 1413-1432.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+    >>> hl.scores(fit)[["score", "sample", "estimate"]].round(3)
+           score    sample  estimate
+    0      brier  training     0.218
+    1  log_score  training     0.626
+    2        auc  training     0.679
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    own_clusters = all(chosen == "observed" for chosen in treatments(fit.model, clusters).values())
+    left_out = fit.estimate is None and own_clusters if loo is None else loo
+    if left_out and not own_clusters:
+        raise PredictionError(
+            f"clusters={clusters!r}: rows are left out one by one, and predicted with the effects of their own "
+            "clusters. Leave clusters= at 'observed', or pass loo=False."
+        )
+    table = _in_sample(fit, clusters, draws, interval, seed)
+    if not left_out:
+        return table
+    unseen = unseen_rows(fit)
+    rows = _left_out(unseen, fit.model.design.outcome, interval)
+    if fit.estimate is not None:
+        rows["estimate"] = rows["mean"]
+    both = DrawTable.of(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws)
+    if unseen.k_hat is not None:
+        both.attrs["pareto_k"] = unseen.k_hat
+    return both
+
+
+def score_values(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
+    """Brier score, log score and AUC of probabilities, shape (draws, n); shape (draws, 3)."""
+    total = trials.sum()
+    brier = _squared_errors(p, y, trials).sum(axis=1) / total
+    return np.column_stack([brier, -log_kernel(p, y, trials).sum(axis=1) / total, [auc(one, y, trials) for one in p]])
+
+
+def _squared_errors(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
+    """Squared errors of each row, summed over its trials."""
+    return y * (1 - p) ** 2 + (trials - y) * p**2
+
+
+def auc(p: FloatArray, y: FloatArray, trials: FloatArray) -> float:
+    """Share of pairs of an event and a non-event in which the event had the higher probability, ties counting half.
+
+    Examples
+    --------
+    >>> auc(np.array([0.2, 0.4, 0.4]), np.array([0.0, 1.0, 0.0]), np.ones(3))
+    0.75
+    """
+    lower, _ = _placements(p, y, trials)
+    return float((y * lower).sum() / y.sum())
+
+
+def _placements(p: FloatArray, y: FloatArray, trials: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """For each row, the share of non-events with a lower probability, and of events with a higher one; ties half."""
+    distinct, member = np.unique(p, return_inverse=True)
+    events = np.bincount(member, weights=y, minlength=len(distinct))
+    others = np.bincount(member, weights=trials - y, minlength=len(distinct))
+    lower = (np.cumsum(others) - others / 2) / others.sum()
+    higher = (events.sum() - np.cumsum(events) + events / 2) / events.sum()
+    return lower[member], higher[member]
+
+
+def auc_error(p: FloatArray, y: FloatArray, trials: FloatArray) -> float:
+    """Standard error of the AUC of independent rows (Obuchowski 1997, Biometrics 53: 567-578).
+
+    Of rows of one trial it is that of DeLong, DeLong and Clarke-Pearson; trials of one row are not independent.
+    """
+    lower, higher = _placements(p, y, trials)
+    area = (y * lower).sum() / y.sum()
+    events, others = y * (lower - area), (trials - y) * (higher - area)
+    with_events, with_others = int((y > 0).sum()), int((y < trials).sum())
+    variance = (
+        _per_row(with_events) * (events**2).sum() / y.sum() ** 2
+        + _per_row(with_others) * (others**2).sum() / (trials - y).sum() ** 2
+        + 2 * _per_row(len(y)) * (events * others).sum() / (y.sum() * (trials - y).sum())
+    )
+    return float(np.sqrt(max(variance, 0.0)))
+
+
+def _per_row(count: int) -> float:
+    """What a sum of squares about an estimated mean is too small by."""
+    return count / (count - 1) if count > 1 else np.nan
+
+
+def _in_sample(
+    fit: Fit, clusters: str | Mapping[str, str], draws: int | None, interval: Interval, seed: int | None
+) -> DrawTable:
+    asked = in_training(fit, clusters, draws, seed)
+    outcome, rows = fit.model.design.outcome, asked.rows()
+    values: FloatArray = np.empty((len(asked.draws), len(SCORES)))
+    for part, some in progress(list(asked.draws.chunks(len(rows))), "Scoring"):
+        p: FloatArray = asked.setting.of_part(part).predict(some, rows)
+        values[part] = score_values(p, outcome.y, outcome.trials)
+    table = pd.DataFrame({"score": SCORES, "sample": "training"})
+    if asked.point is not None and not asked.setting.is_random(rows):
+        table["estimate"] = score_values(asked.setting.predict(asked.point, rows), outcome.y, outcome.trials)[0]
+    for name, column in summarise(values, interval).items():
+        table[name] = column
+    labels = [f"{name} training" for name in SCORES]
+    array = xr.DataArray(values.reshape(*asked.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
+    return DrawTable.of(table, array)
+
+
+def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFrame:
+    """Scores of rows by fits without them, with standard errors and normal intervals."""
+    y, trials, p = outcome.y, outcome.trials, unseen.probability
+    each = {"brier": _squared_errors(p, y, trials), "log_score": -unseen.log_probability}
+    # A mean over trials is a sum over rows of different size; rows are what is independent.
+    total = float(trials.sum())
+    found = {name: (float(values.sum()) / total, _sum_error(values) / total) for name, values in each.items()}
+    found["auc"] = auc(p, y, trials), auc_error(p, y, trials)
+    low, high = interval.columns
+    table = pd.DataFrame(
+        {"score": SCORES, "sample": "loo", "mean": [found[k][0] for k in SCORES], "sd": [found[k][1] for k in SCORES]}
+    )
+    limits = np.array([RANGES[name] for name in SCORES])
+    table[low] = np.clip(table["mean"] - interval.quantile * table["sd"], limits[:, 0], limits[:, 1])
+    table[high] = np.clip(table["mean"] + interval.quantile * table["sd"], limits[:, 0], limits[:, 1])
+    return table
+
+
+def _sum_error(values: FloatArray) -> float:
+    """Standard error of a sum over independent rows."""
+    return float(np.sqrt(len(values)) * values.std(ddof=1))

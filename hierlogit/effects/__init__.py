@@ -1,0 +1,1 @@
+"""Predictions, comparisons and slopes, and which clusters they are for."""

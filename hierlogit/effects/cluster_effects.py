@@ -1,0 +1,202 @@
+"""Rows, and which cluster effects count in them -> probabilities and linear predictors by posterior draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..density.linear_predictor import Draws, add_effects, linear_predictor
+from ..design.design import EncodedRows
+from ..design.grouping import GroupBlock, GroupRows
+from ..errors import PredictionError
+from ..fits.fit import Fit
+from ..model_spec import ModelSpec
+from ..validation import choice, quoted_list
+from .numerics.population_average import average_probability, average_slope, spread_over_clusters
+
+FloatArray = npt.NDArray[np.float64]
+CLUSTERS = ("observed", "new", "average", "typical")
+SCALES = ("probability", "linear")
+
+
+def treatments(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict[str, str]:
+    """Which effects of each grouping factor count: one choice for all, or a mapping, "observed" where it is silent.
+
+    Raises
+    ------
+    PredictionError
+        If a factor or a choice is not known.
+    """
+    names = [block.name for block in model.design.groups]
+    if isinstance(clusters, str):
+        choice("clusters", clusters, CLUSTERS, PredictionError)
+        return dict.fromkeys(names, clusters)
+    if not isinstance(clusters, Mapping):
+        raise PredictionError(f"clusters={clusters!r} must be one of {quoted_list(CLUSTERS)}, or one for each factor.")
+    strange = [name for name in clusters if name not in names]
+    if strange:
+        raise PredictionError(
+            f"clusters names {quoted_list(strange)}; the model's grouping factors are {quoted_list(names)}."
+        )
+    for name, chosen in clusters.items():
+        choice(f"clusters['{name}']", chosen, CLUSTERS, PredictionError)
+    return {name: clusters.get(name, "observed") for name in names}
+
+
+def chosen_draws(fit: Fit, wanted: int | None) -> tuple[Draws, tuple[int, int]]:
+    """All posterior draws, or as many as are wanted, evenly spaced; and the chains and draws they stand for.
+
+    Raises
+    ------
+    PredictionError
+    """
+    posterior = fit.posterior
+    all_draws = Draws.of(fit.model, posterior)
+    if wanted is None:
+        return all_draws, (posterior.sizes["chain"], posterior.sizes["draw"])
+    if not (isinstance(wanted, Integral) and not isinstance(wanted, bool) and 1 <= wanted <= len(all_draws)):
+        raise PredictionError(
+            f"draws={wanted} must be a whole number from 1 to the {len(all_draws):,} draws of the fit."
+        )
+    picked = np.linspace(0, len(all_draws) - 1, int(wanted)).round().astype(np.intp)
+    return all_draws[picked], (1, int(wanted))
+
+
+@dataclass(frozen=True)
+class ClusterTreatment:
+    """Which cluster effects count, and on which scale predictions are.
+
+    Attributes
+    ----------
+    model : Model
+    treatment : mapping of str to str
+        By grouping factor, "observed", "new", "average" or "typical".
+    scale : {"probability", "linear"}
+    allow_new_levels : bool
+        Whether an unseen level of an observed factor is treated as new.
+    seed : int
+        Of the effects of new levels: the same for all rows that are compared with each other.
+    """
+
+    model: ModelSpec
+    treatment: Mapping[str, str]
+    scale: str
+    allow_new_levels: bool
+    seed: int
+
+    def of_part(self, part: slice) -> ClusterTreatment:
+        """The same for a part of the draws, with random numbers of its own."""
+        return replace(self, seed=int(np.random.SeedSequence([self.seed, part.start]).generate_state(1)[0]))
+
+    def is_random(self, rows: EncodedRows) -> bool:
+        """Whether effects of new clusters are drawn for some of the rows."""
+        return any(self._is_new(name, group).any() for name, group in rows.groups.items())
+
+    def predict(self, draws: Draws, rows: EncodedRows) -> FloatArray:
+        """Predictions of each draw and row, shape (draws, n).
+
+        Raises
+        ------
+        PredictionError
+            If a row's cluster is unknown and may not be.
+        """
+        from scipy.special import expit
+
+        eta = self.linear(draws, rows)
+        if self._averaged:
+            averaged = average_probability(eta, self._spread(draws, rows))
+            return averaged if self.scale == "probability" else np.log(averaged) - np.log1p(-averaged)
+        if self.scale == "linear":
+            return eta
+        found: FloatArray = expit(eta, out=eta)
+        return found
+
+    def slope(self, draws: Draws, rows: EncodedRows, above: EncodedRows, below: EncodedRows, gap: float) -> FloatArray:
+        """Derivative of the predictions where rows move from `below` to `above`, a step of `gap`; shape (draws, n).
+
+        The linear predictor's derivative is a difference, without error for terms up to squares; from there on the
+        derivative is exact.
+        """
+        from scipy.special import expit
+
+        change = (self.linear(draws, above) - self.linear(draws, below)) / gap
+        if self._averaged:
+            eta, sd = self.linear(draws, rows), self._spread(draws, rows)
+            high, low = self._spread(draws, above), self._spread(draws, below)
+            # d sd = d(sd^2) / (2 sd); of an sd of zero the derivative is zero from both sides.
+            sd_change = np.divide(high**2 - low**2, 2 * gap * sd, out=np.zeros_like(sd), where=sd > 0)
+            slope = average_slope(eta, sd, change, sd_change)
+            if self.scale == "probability":
+                return slope
+            probability = average_probability(eta, sd)
+            return slope / (probability * (1 - probability))
+        if self.scale == "linear":
+            return change
+        probability = expit(self.linear(draws, rows))
+        return change * probability * (1 - probability)
+
+    def linear(self, draws: Draws, rows: EncodedRows) -> FloatArray:
+        """Linear predictors of each draw and row, shape (draws, n), without the clusters that are averaged over."""
+        eta = linear_predictor(draws, self._placed(rows))
+        random = np.random.default_rng(self.seed)
+        for block in self.model.design.groups:
+            group = rows.groups[block.name]
+            new = self._is_new(block.name, group)
+            if not new.any():
+                continue
+            if self.treatment[block.name] == "observed" and not self.allow_new_levels:
+                _refuse_unseen(block, group.labels[new])
+            _add_new_clusters(eta, draws, block, group, new, random)
+        return eta
+
+    @property
+    def _averaged(self) -> bool:
+        return "average" in self.treatment.values()
+
+    def _spread(self, draws: Draws, rows: EncodedRows) -> FloatArray:
+        return spread_over_clusters(draws, rows, [k for k, chosen in self.treatment.items() if chosen == "average"])
+
+    def _is_new(self, name: str, group: GroupRows) -> npt.NDArray[np.bool_]:
+        if self.treatment[name] == "observed":
+            return group.index < 0
+        return np.full(len(group.index), self.treatment[name] == "new")
+
+    def _placed(self, rows: EncodedRows) -> EncodedRows:
+        """The rows in no cluster of the factors whose own effects do not count."""
+        groups = {
+            name: g if self.treatment[name] == "observed" else GroupRows(g.labels, np.full_like(g.index, -1), g.Z)
+            for name, g in rows.groups.items()
+        }
+        return EncodedRows(rows.X, rows.offset, groups)
+
+
+def _refuse_unseen(block: GroupBlock, labels: npt.NDArray[Any]) -> None:
+    unseen = list(dict.fromkeys(labels.tolist()))
+    raise PredictionError(
+        f"the new data have {len(unseen)} clusters of '{block.name}' that training did not have: "
+        f"{quoted_list(unseen)}. Pass allow_new_levels=True to draw their effects from the distribution between "
+        "clusters, clusters='average' to average over it, or clusters='typical' to leave cluster effects out."
+    )
+
+
+def _add_new_clusters(
+    eta: FloatArray,
+    draws: Draws,
+    block: GroupBlock,
+    group: GroupRows,
+    new: npt.NDArray[np.bool_],
+    random: np.random.Generator,
+) -> None:
+    """Draw effects of clusters not seen before, one for each label and posterior draw, and add them in place."""
+    codes, labels = pd.factorize(group.labels[new])
+    standard = random.standard_normal((len(draws), len(labels), len(block.effects)))
+    effects = np.einsum("sij,slj->sli", draws.roots[block.name], standard)
+    index = np.full(len(group.index), -1, dtype=np.intp)
+    index[new] = codes
+    add_effects(eta, effects, index, group.Z)

@@ -1,0 +1,82 @@
+"""Rows to predict at: chosen values of some predictors, typical values of the others."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import PredictionError
+from ..fits.fit import Fit
+from ..model_spec import ModelSpec
+from ..validation import quoted_list
+
+
+def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
+    """All combinations of the given values, with every other column at its mean or most frequent value.
+
+    Parameters
+    ----------
+    fit : Fit or Model
+    **values : scalar or sequence
+        Values of columns of the training data, grouping factors among them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns a prediction needs. Numbers not given are at their mean, whole-number clusters and text at the most
+        frequent value.
+
+    Raises
+    ------
+    PredictionError
+        If a name is no column the model predicts from.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception"))
+    >>> hl.datagrid(model, urban=["N", "Y"], age=0)[["age", "urban"]].to_dict("list")
+    {'age': [0, 0], 'urban': ['N', 'Y']}
+    """
+    model = fit.model if isinstance(fit, Fit) else fit
+    frame, predictors = model.design.table.frame, model.design.predictors
+    unknown = [name for name in values if name not in predictors]
+    if unknown:
+        raise PredictionError(
+            f"{quoted_list(unknown)} are no columns the model predicts from; it has {quoted_list(predictors)}."
+        )
+    labels = model.design.level_columns
+    given = {name: list(value) if np.ndim(value) else [value] for name, value in values.items()}
+    rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
+    clusters = [name for name in predictors if any(name in group.columns for group in model.design.groups)]
+    rows = _with_clusters(rows, frame, clusters)
+    for name in predictors:
+        if name not in rows:
+            rows[name] = typical_value(frame[name], label=name in labels)
+    return rows[list(predictors)]
+
+
+def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str]) -> pd.DataFrame:
+    """Add the grouping columns not given: the combination of them that is most frequent beside those that are.
+
+    One by one they could name a cluster that does not exist: a mother of another community.
+    """
+    given, open_ = [name for name in clusters if name in rows], [name for name in clusters if name not in rows]
+    if not open_:
+        return rows
+    chosen = []
+    for _, row in rows[given].iterrows():
+        same = (frame[given].astype(object) == row).all(axis=1)
+        beside = frame.loc[same, open_] if same.any() else frame[open_]
+        chosen.append(beside.astype(object).value_counts(sort=True).index[0])
+    return rows.assign(**{name: list(values) for name, values in zip(open_, zip(*chosen, strict=True), strict=True)})
+
+
+def typical_value(values: pd.Series[Any], *, label: bool) -> Any:
+    """The mean of an amount; the most frequent value of text, True/False and numbers that are labels."""
+    if values.dtype.kind in "iuf" and not label:
+        return float(values.mean())
+    return values.value_counts(sort=True).index[0]

@@ -1,0 +1,1 @@
+"""Numerical integration over random effects, for predictions."""

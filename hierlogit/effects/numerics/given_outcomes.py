@@ -1,0 +1,263 @@
+"""Effects of clusters that were not in training, given some of their outcomes: draws from their exact distribution.
+
+Given a posterior draw's coefficients and covariances, the effects ``b = L u`` of new clusters have the density
+``prod_i Bin(y_i | t_i, expit(eta_i + z_i' L u)) phi(u)``. Its mode and curvature (Newton's method) place a t
+distribution, from which an independence sampler proposes. Its tails are heavier than the density's, so that the
+distance to the exact distribution falls by the same factor at each step, wherever it starts (Mengersen and Tweedie
+1996, Annals of Statistics 24: 101-121).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
+from ...design.design import EncodedRows
+from ...numba_support.binomial import log_likelihood
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+#: Degrees of freedom of the proposals.
+DEGREES = 5.0
+#: Proposals for each draw; with a share a of them accepted about (1 - a)^STEPS of the start is left.
+STEPS = 60
+#: Quadrature nodes for each of one, two or three effects.
+NODES = {1: 15, 2: 7, 3: 5}
+NEWTON_STEPS, NEWTON_TOLERANCE = 100, 1e-9
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows of new clusters whose outcomes are known.
+
+    Attributes
+    ----------
+    rows : EncodedRows
+    y, trials : ndarray, shape (n,)
+        Successes and trials.
+    """
+
+    rows: EncodedRows
+    y: FloatArray
+    trials: FloatArray
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One new cluster: its grouping factor, its place among that factor's new clusters, its rows."""
+
+    group: str
+    position: int
+    rows: IntArray
+
+
+def new_labels(rows: EncodedRows) -> dict[str, npt.NDArray[np.generic]]:
+    """Labels of the clusters not in training, by grouping factor, in the order they come in."""
+    return {name: pd.unique(group.labels[group.index < 0]) for name, group in rows.groups.items()}
+
+
+def sampled_effects(draws: Draws, seen: Seen, random: np.random.Generator) -> tuple[dict[str, FloatArray], float, int]:
+    """Draws of the new clusters' effects, one for each posterior draw.
+
+    Returns
+    -------
+    effects : dict of str to ndarray, shape (draws, new clusters, q)
+    acceptance : float
+        Smallest share of proposals that were accepted, over sets of clusters that depend on each other.
+    size : int
+        Number of effects in the largest such set.
+    """
+    effects = _empty(draws, seen)
+    acceptance, size = 1.0, 0
+    for part, some, units, problem in _problems(draws, seen):
+        mode, curvature = _mode(problem)
+        u, accepted = _sample(problem, mode, curvature, random)
+        acceptance, size = min(acceptance, accepted), max(size, u.shape[1])
+        _place(effects, part, some, units, u)
+    return effects, acceptance, size
+
+
+def modes_of_effects(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
+    """Modes of the new clusters' effects, shape (draws, new clusters, q) by grouping factor."""
+    effects = _empty(draws, seen)
+    for part, some, units, problem in _problems(draws, seen):
+        _place(effects, part, some, units, _mode(problem)[0])
+    return effects
+
+
+def log_likelihoods(draws: Draws, seen: Seen) -> FloatArray:
+    """Log-likelihood of the outcomes for each draw, the new clusters' effects integrated out; shape (draws,).
+
+    By adaptive quadrature over up to three effects that depend on each other, by Laplace's method over more. Outcomes
+    of rows without a new cluster are not among them.
+    """
+    total = np.zeros(len(draws))
+    for part, _, _, problem in _problems(draws, seen):
+        total[part] += _log_integral(problem)
+    return total
+
+
+def _log_integral(problem: _Problem) -> FloatArray:
+    mode, curvature = _mode(problem)
+    d = mode.shape[1]
+    points, weights = np.polynomial.hermite_e.hermegauss(NODES.get(d, 1))
+    root = np.linalg.cholesky(curvature)
+    # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
+    inverse = np.linalg.inv(root).transpose(0, 2, 1)
+    logs = []
+    for place in product(range(len(points)), repeat=d):
+        v = points[list(place)]
+        logs.append(
+            problem.log_density(mode + inverse @ v) + 0.5 * float(v @ v) + float(np.log(weights[list(place)]).sum())
+        )
+    diagonal = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    integral: FloatArray = np.logaddexp.reduce(logs) - diagonal - 0.5 * d * np.log(2 * np.pi)
+    return integral
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The density of the standardised effects of a set of clusters, one for each draw.
+
+    Attributes
+    ----------
+    eta : ndarray, shape (draws, n)
+        Linear predictors without these effects.
+    A : ndarray, shape (draws, n, d)
+        What a standardised effect adds.
+    y, trials : ndarray, shape (n,)
+    """
+
+    eta: FloatArray
+    A: FloatArray
+    y: FloatArray
+    trials: FloatArray
+
+    def predictor(self, u: FloatArray) -> FloatArray:
+        return self.eta + (self.A @ u[..., None])[..., 0]
+
+    def log_density(self, u: FloatArray) -> FloatArray:
+        of_rows = log_likelihood(self.y, self.trials, self.predictor(u)).sum(axis=1)
+        values: FloatArray = of_rows - 0.5 * (u**2).sum(axis=1)
+        return values
+
+
+def _empty(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
+    return {
+        name: np.zeros((len(draws), len(labels), seen.rows.groups[name].Z.shape[1]))
+        for name, labels in new_labels(seen.rows).items()
+        if len(labels)
+    }
+
+
+def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Unit], _Problem]]:
+    """Sets of clusters that share rows, and so depend on each other, for parts of the draws that fit the memory."""
+    for units in _dependent_sets(seen.rows):
+        chosen = np.unique(np.concatenate([unit.rows for unit in units]))
+        rows = seen.rows.at(chosen)
+        size = sum(rows.groups[unit.group].Z.shape[1] for unit in units)
+        step = max(1, CHUNK_SIZE // (len(chosen) * (size + 2)))
+        for start in range(0, len(draws), step):
+            part = slice(start, min(start + step, len(draws)))
+            some = draws[part]
+            A = np.zeros((len(some), len(chosen), size))
+            column = 0
+            for unit in units:
+                Z, at = rows.groups[unit.group].Z, np.searchsorted(chosen, unit.rows)
+                A[:, at, column : column + Z.shape[1]] = Z[at] @ some.roots[unit.group]
+                column += Z.shape[1]
+            problem = _Problem(linear_predictor(some, rows), A, seen.y[chosen], seen.trials[chosen])
+            yield part, some, units, problem
+
+
+def _dependent_sets(rows: EncodedRows) -> list[list[Unit]]:
+    """New clusters, in sets that have rows in common."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    units: list[Unit] = []
+    for name, labels in new_labels(rows).items():
+        codes = pd.Index(labels).get_indexer(pd.Index(rows.groups[name].labels))
+        codes[rows.groups[name].index >= 0] = -1
+        units += [Unit(name, k, np.flatnonzero(codes == k)) for k in range(len(labels))]
+    if not units:
+        return []
+    at = np.concatenate([unit.rows for unit in units])
+    of = np.repeat(np.arange(len(units)), [len(unit.rows) for unit in units])
+    shared = coo_array((np.ones(len(at)), (of, at)), shape=(len(units), len(rows))).tocsr()
+    count, belongs = connected_components(shared @ shared.T, directed=False)
+    return [[unit for unit, own in zip(units, belongs, strict=True) if own == k] for k in range(count)]
+
+
+def _place(effects: Mapping[str, FloatArray], part: slice, draws: Draws, units: list[Unit], u: FloatArray) -> None:
+    column = 0
+    for unit in units:
+        root = draws.roots[unit.group]
+        own = u[:, column : column + root.shape[1]]
+        effects[unit.group][part, unit.position] = np.einsum("sij,sj->si", root, own)
+        column += root.shape[1]
+
+
+def _mode(problem: _Problem) -> tuple[FloatArray, FloatArray]:
+    """Modes, shape (draws, d), and the negative second derivatives there, by Newton's method with halved steps."""
+    draws, _, d = problem.A.shape
+    u = np.zeros((draws, d))
+    value = problem.log_density(u)
+    for _ in range(NEWTON_STEPS):
+        gradient, H = _derivatives(problem, u)
+        step = np.linalg.solve(H, gradient[..., None])[..., 0]
+        decrement = np.einsum("sd,sd->s", gradient, step)
+        if np.max(decrement) < NEWTON_TOLERANCE:
+            break
+        length = np.ones(draws)
+        while True:
+            moved = u + length[:, None] * step
+            reached = problem.log_density(moved)
+            short = (reached < value + 1e-4 * length * decrement) & (length * decrement > 1e-12)
+            if not short.any():
+                break
+            length = np.where(short, length / 2, length)
+        u, value = moved, reached
+    return u, _derivatives(problem, u)[1]
+
+
+def _derivatives(problem: _Problem, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+    from scipy.special import expit
+
+    p = expit(problem.predictor(u))
+    transposed = problem.A.transpose(0, 2, 1)
+    gradient = (transposed @ (problem.y - problem.trials * p)[..., None])[..., 0] - u
+    weight = problem.trials * p * (1 - p)
+    H = (transposed * weight[:, None, :]) @ problem.A
+    H += np.eye(u.shape[1])
+    return gradient, H
+
+
+def _sample(
+    problem: _Problem, mode: FloatArray, curvature: FloatArray, random: np.random.Generator
+) -> tuple[FloatArray, float]:
+    draws, d = mode.shape
+    # u = mode + R^-T t has the inverse of the curvature R R' as its scale.
+    inverse = np.linalg.inv(np.linalg.cholesky(curvature)).transpose(0, 2, 1)
+
+    def proposed() -> tuple[FloatArray, FloatArray]:
+        t = random.standard_normal((draws, d)) / np.sqrt(random.chisquare(DEGREES, (draws, 1)) / DEGREES)
+        u = mode + np.einsum("sij,sj->si", inverse, t)
+        log_proposal = -0.5 * (DEGREES + d) * np.log1p((t**2).sum(axis=1) / DEGREES)
+        return u, problem.log_density(u) - log_proposal
+
+    u, weight = proposed()
+    accepted = 0.0
+    for _ in range(STEPS):
+        other, other_weight = proposed()
+        taken = np.log(random.random(draws)) < other_weight - weight
+        u[taken], weight[taken] = other[taken], other_weight[taken]
+        accepted += float(taken.mean())
+    return u, accepted / STEPS

@@ -1,0 +1,119 @@
+"""Probabilities averaged over the clusters of a population: one-dimensional integrals, whatever the random effects.
+
+The linear predictor of a row in a cluster drawn at random is normal, with the fixed part as its mean and
+``s^2 = sum_t z_t' Sigma_t z_t`` as its variance, so that the average probability is ``integral expit(m + s v) phi(v)
+dv`` (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from ...density.kernels.binomial import exp_of_negative
+from ...density.linear_predictor import Draws
+from ...design.design import EncodedRows
+from ...numba_support.compile import kernel
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Where the normal density is cut off: 1e-10 of it lies beyond.
+REACH = 6.5
+#: Minus the logarithm of the error allowed.
+EXPONENT = 22.0
+#: Half of the squared distance from the real line of the poles of expit, times the squared standard deviation.
+HALF_POLE = np.pi**2 / 2
+
+
+@cache
+def _rule(halves: int) -> tuple[FloatArray, FloatArray]:
+    nodes = np.linspace(-REACH, REACH, 2 * halves + 1)
+    weights = np.exp(-0.5 * nodes**2)
+    return nodes, weights / weights.sum()
+
+
+def rule_for(sd: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of a rule that is exact to about 1e-9 for standard deviations up to the largest of `sd`.
+
+    The trapezoidal rule (Trefethen and Weideman 2014, SIAM Review 56: 385-458): with as many nodes it is no worse than
+    Gauss-Hermite quadrature, whose weights leave the range of numbers where an sd asks for hundreds of nodes. The
+    poles of expit(m + s v) at a distance d = pi / s from the real line make an error of exp(d^2 / 2 - 2 pi d / h) with
+    the step h; where they are further away than 2 pi / h the normal density itself makes one of exp(-2 pi^2 / h^2).
+    """
+    # The longest step with the first error is longest at this sd, below which the second one takes over.
+    s = max(float(np.max(sd, initial=0.0)), float(np.sqrt(HALF_POLE / EXPONENT)))
+    step = 2 * np.pi**2 / (EXPONENT * s + HALF_POLE / s)
+    halves = int(np.ceil(REACH / step / 4)) * 4  # few rules, so that they are kept
+    return _rule(halves)
+
+
+@kernel
+def _average(mean: FloatArray, sd: FloatArray, nodes: FloatArray, weights: FloatArray, probability: FloatArray) -> None:
+    for i in range(len(mean)):
+        total, m, s = 0.0, mean[i], sd[i]
+        for k in range(len(nodes)):
+            x = m + s * nodes[k]
+            e = exp_of_negative(-abs(x))
+            d = 1.0 / (1.0 + e)
+            total += weights[k] * (d if x >= 0.0 else e * d)
+        probability[i] = total
+
+
+@kernel
+def _average_slope(
+    mean: FloatArray,
+    sd: FloatArray,
+    dmean: FloatArray,
+    dsd: FloatArray,
+    nodes: FloatArray,
+    weights: FloatArray,
+    slope: FloatArray,
+) -> None:
+    for i in range(len(mean)):
+        total, m, s = 0.0, mean[i], sd[i]
+        for k in range(len(nodes)):
+            e = exp_of_negative(-abs(m + s * nodes[k]))
+            d = 1.0 / (1.0 + e)
+            total += weights[k] * e * d * d * (dmean[i] + dsd[i] * nodes[k])
+        slope[i] = total
+
+
+def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
+    """``E expit(mean + sd V)`` for a standard normal V, elementwise, of the shape of `mean`.
+
+    Examples
+    --------
+    >>> average_probability(np.array([2.0]), np.array([0.0])).round(6)
+    array([0.880797])
+    >>> average_probability(np.array([2.0]), np.array([4.0])).round(6)
+    array([0.676172])
+    """
+    out = np.empty(mean.shape)
+    _average(np.ascontiguousarray(mean).ravel(), np.ascontiguousarray(sd).ravel(), *rule_for(sd), out.ravel())
+    return out
+
+
+def average_slope(mean: FloatArray, sd: FloatArray, dmean: FloatArray, dsd: FloatArray) -> FloatArray:
+    """Derivative of `average_probability` where mean and sd move at the rates `dmean` and `dsd`."""
+    out, nodes, weights = np.empty(mean.shape), *rule_for(sd)
+    m, s, dm, ds = (np.ascontiguousarray(one).ravel() for one in (mean, sd, dmean, dsd))
+    _average_slope(m, s, dm, ds, nodes, weights, out.ravel())
+    return out
+
+
+def spread_over_clusters(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> FloatArray:
+    """Standard deviation of each row's linear predictor over clusters of some grouping factors, shape (draws, n).
+
+    It is ``sqrt(sum_t |L_t' z_t|^2)``. Rows with the same columns are computed once.
+    """
+    variance = np.zeros((len(draws), len(rows)))
+    for name in factors:
+        group = rows.groups[name]
+        distinct, which = np.unique(group.Z, axis=0, return_inverse=True)
+        reach = np.einsum("sab,na->snb", draws.roots[name], distinct)
+        variance += np.einsum("snb,snb->sn", reach, reach)[:, which.ravel()]
+    spread: FloatArray = np.sqrt(variance, out=variance)
+    return spread

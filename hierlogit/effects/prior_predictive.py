@@ -1,0 +1,72 @@
+"""Parameters + Model -> responses."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from numbers import Integral
+
+import xarray as xr
+
+from ..errors import PredictionError
+from ..fits.posterior import posterior_variables
+from ..model_spec import ModelSpec
+
+
+@contextlib.contextmanager
+def quiet(logger: str) -> Iterator[None]:
+    """Keep a library's notes off the screen for a while; its warnings stay, but for one on speed that is not needed."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def prior_predictive(model: ModelSpec, *, draws: int = 500, seed: int | None = None) -> xr.DataTree:
+    """Parameters drawn from the priors, and outcomes simulated from them for the rows of the model.
+
+    Parameters
+    ----------
+    model : Model
+    draws : int
+        How many draws to take.
+    seed : int, optional
+        Repeats them exactly.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``prior`` (``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>``), ``prior_predictive`` with the
+        outcome, ``observed_data``; dims (chain, draw, ...) with one chain.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> hl.prior_predictive(model, draws=20, seed=1).prior_predictive["y"].shape
+    (1, 20, 220)
+    """
+    if not isinstance(draws, Integral) or draws < 1:
+        raise PredictionError(f"draws={draws} must be a whole number of at least 1.")
+    import pymc as pm
+
+    from ..density.pymc_graph import build_graph
+
+    with build_graph(model), quiet("pymc"):
+        # Compiling the graph for speed would take longer than the draws do.
+        drawn = pm.sample_prior_predictive(draws=draws, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"})
+    prior = drawn["prior"].to_dataset()[posterior_variables(model)]
+    return xr.DataTree.from_dict(
+        {
+            "prior": prior.drop_vars([name for name in prior.coords if name not in prior.dims]),
+            "prior_predictive": drawn["prior_predictive"].to_dataset(),
+            "observed_data": drawn["observed_data"].to_dataset(),
+        }
+    )

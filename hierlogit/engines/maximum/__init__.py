@@ -1,0 +1,1 @@
+"""Maximum likelihood and maximum a posteriori: Laplace, adaptive Gauss-Hermite quadrature, MAP."""

@@ -1,0 +1,76 @@
+"""Which quadrature a design's random effects allow, and the likelihood by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...density.marginal.gauss_hermite import QuadratureLikelihood
+from ...density.marginal.laplace import LaplaceLikelihood
+from ...density.marginal.nested_gauss_hermite import NestedQuadratureLikelihood
+from ...design.arrangement import Arrangement
+from ...errors import EngineError
+from ...estimate import Estimate
+from ...model_spec import ModelSpec
+from .objective import Likelihood, Objective
+
+if TYPE_CHECKING:
+    from ...design.design import Design
+
+MOST_NODES = 100
+#: Effects per level that a product rule is offered for.
+MOST_EFFECTS = 3
+
+
+def check_nodes(engine: str, nodes: object) -> None:
+    """Refuse a number of nodes that cannot be used.
+
+    Raises
+    ------
+    EngineError
+    """
+    if not isinstance(nodes, (int, np.integer)) or isinstance(nodes, bool) or not 1 <= nodes <= MOST_NODES:
+        raise EngineError(f"{engine}: nodes={nodes!r} must be a whole number from 1 to {MOST_NODES}.")
+
+
+def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood]:
+    """The likelihood of a design by quadrature with that many nodes; by Laplace's method with one.
+
+    Raises
+    ------
+    EngineError
+        If the random effects are not of a kind that quadrature can do; says what can.
+    """
+    if nodes == 1:
+        return LaplaceLikelihood
+    groups = design.groups
+    effects = [len(group.effects) for group in groups]
+    if len(groups) == 1 and effects[0] <= MOST_EFFECTS:
+        return lambda arrangement: QuadratureLikelihood(arrangement, nodes)
+    if len(groups) == 2 and effects == [1, 1] and _nested(design):
+        return lambda arrangement: NestedQuadratureLikelihood(arrangement, nodes)
+    if not groups:
+        raise EngineError('the model has no random effects to integrate out: use model.fit("laplace").')
+    has = ", ".join(f"{group.name} with {count}" for group, count in zip(groups, effects, strict=True))
+    raise EngineError(
+        f"quadrature with {nodes} nodes is for one grouping factor with up to {MOST_EFFECTS} effects, or for two "
+        f"nested factors with one effect each, (1 | a/b); this model has {has}. hl.Laplace() and hl.NUTS() take any "
+        "random effects."
+    )
+
+
+def _nested(design: Design) -> bool:
+    """Whether each level of one of two factors lies in one level of the other."""
+    first, second = design.groups
+    pairs = len(set(zip(first.index.tolist(), second.index.tolist(), strict=True)))
+    return pairs == max(len(first.levels), len(second.levels))
+
+
+def likelihood_at(model: ModelSpec, estimate: Estimate, nodes: int) -> Likelihood:
+    """The likelihood with that many nodes, evaluated at an estimate."""
+    likelihood = integrator(model.design, nodes)(model.arrangement)
+    problem = Objective(model, likelihood, penalised=False)
+    problem.evaluate(problem.at(estimate))
+    return likelihood

@@ -1,0 +1,59 @@
+"""Maximum likelihood by Laplace's method."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from ...density.marginal.laplace import LaplaceLikelihood
+from .fit_by_likelihood import check_draws, fit_by_likelihood
+from .search_result import Approach
+
+if TYPE_CHECKING:
+    from ...fits.fit import Fit
+    from ...model_spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """Maximum likelihood, with the random effects integrated out by Laplace's method, as lme4's ``glmer`` does.
+
+    Any formula: nested, crossed, several correlated effects. Priors play no part. The approximation is good where
+    clusters have many rows, and poor where they have few and vary much: the report says so where it can be told.
+
+    Parameters
+    ----------
+    draws : int
+        Draws of parameters and effects from the Gaussian approximation at the maximum, for verbs that need draws.
+    seed : int, optional
+        Repeats the draws exactly; the estimates do not depend on it.
+
+    Raises
+    ------
+    EngineError
+        If an option is out of its range.
+
+    References
+    ----------
+    Bates, Maechler, Bolker and Walker (2015), Journal of Statistical Software 67 (1).
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ urban + (1 + urban | district)", hl.datasets.load("contraception"))
+    >>> fit = model.fit(hl.Laplace(seed=1))
+    >>> [round(float(value), 3) for value in fit.estimate.beta]
+    [-0.718, 0.741]
+    """
+
+    draws: int = 1000
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        check_draws("Laplace", self.draws, self.seed)
+
+    def run[M: ModelSpec](self, model: M) -> Fit[M]:
+        """Maximise the likelihood of `model`."""
+        approach = Approach("Laplace", "Laplace", 1, False, LaplaceLikelihood)
+        settings = {name: value for name, value in asdict(self).items() if name != "seed"}
+        return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -1,0 +1,64 @@
+"""The mode of the marginal posterior density."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from .fit_by_likelihood import check_draws, fit_by_likelihood
+from .integrator import check_nodes, integrator
+from .search_result import Approach
+
+if TYPE_CHECKING:
+    from ...fits.fit import Fit
+    from ...model_spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class MAP:
+    """Maximum of the marginal likelihood times the prior density of fixed effects, sds and correlations.
+
+    The random effects are integrated out, by Laplace's method or by quadrature: the joint mode over parameters and
+    effects, whose sds collapse or diverge, is not what this finds. Priors are those of the model. With them estimates
+    stay finite where outcomes are separated, and off the boundary where the prior of an sd vanishes at zero.
+
+    Parameters
+    ----------
+    nodes : int
+        Quadrature nodes in each dimension; 1, Laplace's method, for any random effects.
+    draws : int
+        Draws of parameters and effects from the Gaussian approximation at the mode, for verbs that need draws.
+    seed : int, optional
+        Repeats the draws exactly; the estimates do not depend on it.
+
+    Raises
+    ------
+    EngineError
+        If an option is out of its range, or quadrature is asked for random effects that it cannot do.
+
+    References
+    ----------
+    Chung, Rabe-Hesketh, Dorie, Gelman and Liu (2013), Psychometrika 78: 685-709.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("p(successes, size) ~ period + (1 + period | herd)", hl.datasets.load("cbpp"))
+    >>> model.fit(hl.MAP(seed=1)).estimate.penalised
+    True
+    """
+
+    nodes: int = 1
+    draws: int = 1000
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        check_nodes("MAP", self.nodes)
+        check_draws("MAP", self.draws, self.seed)
+
+    def run[M: ModelSpec](self, model: M) -> Fit[M]:
+        """Maximise the marginal posterior density of `model`."""
+        method = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
+        approach = Approach("MAP", method, self.nodes, True, integrator(model.design, self.nodes))
+        settings = {name: value for name, value in asdict(self).items() if name != "seed"}
+        return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -1,0 +1,171 @@
+"""Model + likelihood -> a function of one vector: the fixed effects, then the free entries of the roots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...density.log_prior import point_log_prior
+from ...density.marginal.block_cholesky import Work
+from ...density.marginal.laplace import Evaluation
+from ...design.arrangement import Arrangement
+from ...priors.families import Laplace
+
+if TYPE_CHECKING:
+    from ...estimate import Estimate
+    from ...model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+#: How near to the kink of a prior a search may stop, on the logit scale for one sd of the column.
+KINK_REACH = 0.05
+
+
+class Likelihood(Protocol):
+    """A marginal log-likelihood: by Laplace's method, by quadrature, or of a model without random effects."""
+
+    arrangement: Arrangement
+    work: Work
+    roots: FloatArray
+
+    @property
+    def values(self) -> FloatArray:
+        """Log-likelihood of each part of the data at the last evaluation, without binomial coefficients."""
+        ...
+
+    def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
+        """Value and gradient at coefficients of the basis and flat roots."""
+        ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """The objective at one vector.
+
+    Attributes
+    ----------
+    psi : ndarray
+    value : float
+        Log-likelihood, plus the log prior density where there is one.
+    log_likelihood : float
+    gradient : ndarray
+        Of the value.
+    settled : bool
+        Whether the modes of the random effects were found.
+    """
+
+    psi: FloatArray
+    value: float
+    log_likelihood: float
+    gradient: FloatArray
+    settled: bool
+
+
+class Objective:
+    """What a search maximises.
+
+    Parameters
+    ----------
+    model : Model
+    likelihood : Likelihood
+    penalised : bool
+        Whether the log prior density is added.
+
+    Attributes
+    ----------
+    entries : list of (int, int, int)
+        Grouping factor's position, row and column of each free entry of a root; lower triangles of the sets.
+    effect_sds : list of ndarray, shape (q,)
+        Standard deviations of the columns of each factor's effects.
+    """
+
+    def __init__(self, model: ModelSpec, likelihood: Likelihood, *, penalised: bool) -> None:
+        self.model, self.likelihood, self._penalised = model, likelihood, penalised
+        design = model.design
+        self.p = len(design.fixed_effects)
+        self.entries = [
+            (g, a, b)
+            for g, group in enumerate(design.groups)
+            for members in group.sets
+            for a in members
+            for b in members
+            if b <= a
+        ]
+        arrangement = likelihood.arrangement
+        starts = dict(zip(arrangement.factors, arrangement.layout.root_at, strict=False))
+        widths = [len(group.effects) for group in design.groups]
+        self._flat: IntArray = np.array([starts[g] + a * widths[g] + b for g, a, b in self.entries], dtype=np.intp)
+        self._n_flat = int(arrangement.layout.root_at[-1])
+        self.effect_sds = [design.effect_sds(group) for group in design.groups]
+        self.evaluations = 0
+        self._last: Point | None = None
+
+    def __len__(self) -> int:
+        return self.p + len(self.entries)
+
+    @property
+    def diagonal(self) -> IntArray:
+        """Positions in the vector of the diagonal entries of roots."""
+        return np.array([self.p + k for k, (_, a, b) in enumerate(self.entries) if a == b], dtype=np.intp)
+
+    def evaluate(self, psi: FloatArray) -> Point:
+        """Value and gradient at a vector; the likelihood's work arrays then hold it."""
+        if self._last is not None and np.array_equal(psi, self._last.psi):
+            return self._last
+        self.evaluations += 1
+        R = self.likelihood.arrangement.triangular
+        found = self.likelihood.evaluate(R @ psi[: self.p], self.flat_roots(psi))
+        gradient = np.concatenate([R.T @ found.dgamma, found.droots[self._flat]])
+        value = found.value
+        if self._penalised:
+            roots = self.roots(psi)
+            prior, dbeta, droots = point_log_prior(self.model, psi[: self.p], roots)
+            value += prior
+            gradient[: self.p] += dbeta
+            gradient[self.p :] += [droots[g][a, b] for g, a, b in self.entries]
+        self._last = Point(psi.copy(), value, found.value, gradient, found.settled)
+        return self._last
+
+    def flat_roots(self, psi: FloatArray) -> FloatArray:
+        """Roots as compiled code takes them: one after the other, in the order of the layout's factors."""
+        flat = np.zeros(self._n_flat)
+        flat[self._flat] = psi[self.p :]
+        return flat
+
+    def roots(self, psi: FloatArray) -> list[FloatArray]:
+        """Root of each grouping factor, shape (q, q)."""
+        made = [np.zeros((len(group.effects),) * 2) for group in self.model.design.groups]
+        for value, (g, a, b) in zip(psi[self.p :], self.entries, strict=True):
+            made[g][a, b] = value
+        return made
+
+    def with_roots(self, psi: FloatArray, roots: list[FloatArray]) -> FloatArray:
+        """The vector with other roots."""
+        changed = psi.copy()
+        changed[self.p :] = [roots[g][a, b] for g, a, b in self.entries]
+        return changed
+
+    def at(self, estimate: Estimate) -> FloatArray:
+        """The vector of an estimate of the same model."""
+        roots = [estimate.roots[group.name] for group in self.model.design.groups]
+        return self.with_roots(np.concatenate([estimate.beta, np.zeros(len(self.entries))]), roots)
+
+    def modes(self) -> FloatArray:
+        """Standardised effects at the last evaluation."""
+        return self.likelihood.work.u.copy()
+
+    def kinks(self) -> list[tuple[int, float, float]]:
+        """Coefficients whose prior has a kink: position, where it is, and how near a search may stop short of it."""
+        if not self._penalised:
+            return []
+        fixed = self.model.priors.fixed
+        found = []
+        for k, label in enumerate(self.model.design.fixed_effects):
+            prior = fixed[label]
+            if isinstance(prior, Laplace) and label != "Intercept":
+                found.append((k, prior.mu, KINK_REACH / float(self.model.design.column_sds[k])))
+        return found

@@ -1,0 +1,99 @@
+"""Where a search starts: the plain logistic regression, roots by two steps of EM, and the scale of every parameter."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ...density.marginal.laplace import fixed_information
+from .objective import Objective, Point
+
+FloatArray = npt.NDArray[np.float64]
+
+#: First sd of an effect, on the logit scale for one sd of its column.
+FIRST_SD = 1.0
+EM_STEPS = 2
+#: Precision of a normal prior on the plain regression's standardised coefficients, so that separated data have a start.
+RIDGE = 0.01
+MOST_STEPS = 15
+#: The plain regression is only a start: it ends with a step this short, on the logit scale for one sd of a column.
+NEAR_ENOUGH = 0.05
+
+
+def starting_point(problem: Objective) -> tuple[Point, FloatArray]:
+    """A point to start from, and directions of about one standard error each.
+
+    Returns
+    -------
+    point : Point
+    scale : ndarray, shape (m, m)
+    """
+    psi = np.zeros(len(problem))
+    psi[: problem.p] = plain_regression(problem)
+    roots = [np.diag(FIRST_SD / sds) for sds in problem.effect_sds]
+    psi = problem.with_roots(psi, roots)
+    point = problem.evaluate(psi)
+    for _ in range(EM_STEPS if problem.entries else 0):
+        psi = problem.with_roots(psi, _em_step(problem, point))
+        point = problem.evaluate(psi)
+    return point, directions(problem, point)
+
+
+def plain_regression(problem: Objective) -> FloatArray:
+    """Coefficients of the logistic regression without random effects, slightly shrunken; shape (p,)."""
+    arrangement = problem.likelihood.arrangement
+    layout, p = arrangement.layout, problem.p
+    if p == 0:
+        return np.empty(0)
+    gamma = np.zeros(p)
+    for _ in range(MOST_STEPS):
+        eta = layout.offset + layout.X @ gamma
+        probability = 0.5 * (1.0 + np.tanh(0.5 * eta))
+        weight = layout.trials * probability * (1.0 - probability)
+        slope = layout.X.T @ (layout.y - layout.trials * probability) - RIDGE * gamma
+        information = (layout.X * weight[:, None]).T @ layout.X + RIDGE * np.eye(p)
+        step = np.linalg.solve(information, slope)
+        longest = float(np.abs(step).max())
+        gamma += step * min(1.0, 4.0 / max(longest, 1e-300))
+        if longest < NEAR_ENOUGH:
+            break
+    return np.linalg.solve(arrangement.triangular, gamma)
+
+
+def _em_step(problem: Objective, point: Point) -> list[FloatArray]:
+    """Roots after one step of the EM algorithm.
+
+    The derivative of a marginal log-likelihood in L is ``L'^-1 (sum_j E[u_j u_j'] - J I)``, so it holds the second
+    moments that EM needs.
+    """
+    roots = problem.roots(point.psi)
+    slopes = problem.roots(point.gradient)
+    made = []
+    for group, root, slope in zip(problem.model.design.groups, roots, slopes, strict=True):
+        lower = np.tril(root.T @ slope) / len(group.levels)
+        moments = np.eye(len(root)) + lower + np.tril(lower, -1).T
+        new = np.zeros_like(root)
+        for members in group.sets:
+            one = slice(members[0], members[-1] + 1)
+            values, vectors = np.linalg.eigh(moments[one, one])
+            kept = (vectors * np.clip(values, 0.05, 20.0)) @ vectors.T
+            new[one, one] = root[one, one] @ np.linalg.cholesky(kept)
+        made.append(new)
+    return made
+
+
+def directions(problem: Objective, point: Point) -> FloatArray:
+    """Directions of about one standard error each at a point that was evaluated last, shape (m, m)."""
+    scale = np.zeros((len(problem), len(problem)))
+    p = problem.p
+    if p:
+        # In the coefficients of the orthogonal basis, where predictors far from zero do no harm.
+        information = fixed_information(problem.likelihood) + 1e-10 * np.eye(p)
+        root = np.linalg.inv(np.linalg.cholesky(information)).T
+        scale[:p, :p] = np.linalg.solve(problem.likelihood.arrangement.triangular, root)
+    roots = problem.roots(point.psi)
+    levels = [len(group.levels) for group in problem.model.design.groups]
+    for k, (g, a, _) in enumerate(problem.entries):
+        sd = np.sqrt((roots[g][a] ** 2).sum())
+        scale[p + k, p + k] = sd * np.sqrt(2.0 / levels[g])
+    return scale

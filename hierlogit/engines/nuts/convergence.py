@@ -1,0 +1,129 @@
+"""Posterior draws -> convergence measures and findings: whether these draws can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ...fits.findings import Finding
+from ...fits.report import Status
+
+#: Thresholds of Vehtari et al. (2021), Bayesian Analysis 16: 667-718, and of Betancourt (2016), arXiv:1604.00695.
+MAX_RHAT = 1.01
+MIN_ESS_PER_CHAIN = 100
+MIN_BFMI = 0.3
+#: Share of the transitions that may reach the largest tree depth: some do by chance in long chains.
+MAX_DEPTH_SHARE = 0.01
+
+
+def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> dict[str, float]:
+    """Worst R-hat and effective sample sizes over the parameters, divergences, depth limit, lowest E-BFMI.
+
+    Parameters
+    ----------
+    parameters : xarray.DataArray
+        Draws of the estimated parameters, dims (chain, draw, parameter).
+    sample_stats : xarray.Dataset
+        The sampler's statistics.
+    """
+    import arviz_stats
+
+    measures: dict[str, float] = {}
+    values = parameters.to_dataset(name="value")
+    spread = parameters.std(("chain", "draw"), skipna=False).to_numpy()
+    measures["not_moving"] = float(np.sum(~(spread > 0)))
+    # NumPy's extremes, since those of xarray pass over what is not a number.
+    if parameters.sizes["chain"] > 1:
+        measures["max_rhat"] = float(np.max(arviz_stats.rhat(values)["value"].to_numpy()))
+    measures["min_ess_bulk"] = float(np.min(arviz_stats.ess(values, method="bulk")["value"].to_numpy()))
+    measures["min_ess_tail"] = float(np.min(arviz_stats.ess(values, method="tail")["value"].to_numpy()))
+    measures["divergences"] = float(sample_stats["diverging"].sum()) if "diverging" in sample_stats else 0.0
+    if "energy" in sample_stats:
+        energy = sample_stats["energy"].transpose("chain", "draw").to_numpy()
+        measures["min_bfmi"] = float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / energy.var(axis=1)))
+    for name in ("reached_max_treedepth", "maxdepth_reached"):
+        if name in sample_stats:
+            measures["at_max_depth"] = float(sample_stats[name].sum())
+    return measures
+
+
+def convergence_findings(
+    measures: dict[str, float], chains: int, draws: int, asked: tuple[int, int]
+) -> tuple[Finding, ...]:
+    """What the measures of `chains` chains of `draws` draws say, with advice; `asked` is how many were asked for."""
+    found = []
+    if (chains, draws) != asked:
+        found.append(
+            Finding(
+                "interrupted",
+                "warning",
+                f"Sampling was interrupted: {chains} of {asked[0]} chains have {draws:,} of {asked[1]:,} draws.",
+                "They are kept; fit again with the same seed for all of them.",
+            )
+        )
+    if measures["not_moving"]:
+        found.append(
+            Finding(
+                "not_moving",
+                "error",
+                f"{measures['not_moving']:.0f} parameters never change, or are no numbers, in all of the draws.",
+                "These draws are of no use: look at the data for extreme values, and at the priors.",
+            )
+        )
+    if measures["divergences"]:
+        found.append(
+            Finding(
+                "divergences",
+                "warning",
+                f"{measures['divergences']:.0f} of {chains * draws:,} transitions diverged.",
+                "Raise target_accept (0.95, 0.99), or give the sds a tighter prior.",
+            )
+        )
+    if measures.get("max_rhat", 1.0) > MAX_RHAT:
+        found.append(
+            Finding(
+                "rhat",
+                "warning",
+                f"The largest R-hat is {measures['max_rhat']:.3f}; it should be below {MAX_RHAT}.",
+                "The chains have not mixed: raise tune and draws, or simplify the random terms.",
+            )
+        )
+    lowest = min(measures["min_ess_bulk"], measures["min_ess_tail"])
+    if lowest < MIN_ESS_PER_CHAIN * chains:
+        found.append(
+            Finding(
+                "ess",
+                "warning",
+                f"The smallest effective sample size is {lowest:.0f}; {MIN_ESS_PER_CHAIN * chains} are wanted.",
+                "Raise draws: means and intervals are still noisy.",
+            )
+        )
+    if measures.get("at_max_depth", 0.0) > MAX_DEPTH_SHARE * chains * draws:
+        found.append(
+            Finding(
+                "max_depth",
+                "warning",
+                f"{measures['at_max_depth']:.0f} of {chains * draws:,} transitions reached the largest tree depth.",
+                "The sampler walks far for each draw: raise tune, or scale the columns of random slopes.",
+            )
+        )
+    if measures.get("min_bfmi", 1.0) < MIN_BFMI:
+        found.append(
+            Finding(
+                "bfmi",
+                "warning",
+                f"The lowest E-BFMI is {measures['min_bfmi']:.2f}; it should be above {MIN_BFMI}.",
+                "The sampler explores the tails slowly: raise tune and draws, or give the sds a tighter prior.",
+            )
+        )
+    return tuple(found)
+
+
+def status_of(findings: tuple[Finding, ...]) -> Status:
+    """One word for the findings."""
+    codes = {finding.code for finding in findings}
+    if any(finding.severity == "error" for finding in findings):
+        return "failed"
+    if "interrupted" in codes:
+        return "interrupted"
+    return "check" if codes else "converged"

@@ -1,0 +1,78 @@
+"""Draws of a sampler turned into convergence findings and a fit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from ...errors import ConvergenceWarning
+from ...fits.findings import Finding
+from ...fits.fit import Fit
+from ...fits.posterior import assemble, parameter_draws
+from ...fits.report import EngineReport, versions
+from .convergence import convergence_findings, convergence_measures, status_of
+from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
+
+if TYPE_CHECKING:
+    from ...model_spec import ModelSpec
+
+
+def finished_fit[M: ModelSpec](
+    model: M,
+    options: SamplerOptions,
+    notes: tuple[Finding, ...],
+    drawn: xr.Dataset,
+    stats: xr.Dataset,
+    seconds: dict[str, float],
+) -> Fit[M]:
+    """Judge what a sampler has drawn, and put the fit together."""
+    posterior, stats = _complete_part(drawn, stats)
+    measures = convergence_measures(parameter_draws(model, posterior), stats)
+    findings = convergence_findings(
+        measures, posterior.sizes["chain"], posterior.sizes["draw"], (options.chains, options.draws)
+    )
+    report = EngineReport(
+        engine="NUTS",
+        exact=True,
+        status=status_of(findings),
+        findings=findings + notes,
+        settings=options.settings(),
+        seed=options.seed,
+        measures=measures,
+        seconds=seconds,
+        versions=versions("arviz", "numba", "pytensor", *BACKENDS[options.backend]),
+    )
+    if findings:
+        said = " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings)
+        warnings.warn(said, ConvergenceWarning, stacklevel=4)
+    return Fit(model, assemble(model, posterior, stats), report)
+
+
+def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The largest rectangle of chains and draws that an interrupted run has finished; all of them of a whole run.
+
+    An interrupted sampler fills up what it has not drawn with values that are not numbers.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no chain has finished its tuning: then there is nothing to keep.
+    """
+    finished = np.ones((drawn.sizes["chain"], drawn.sizes["draw"]), dtype=bool)
+    energy = [stats["energy"]] if "energy" in stats else []
+    for variable in [*drawn.data_vars.values(), *energy]:  # a run on disk may have more of one than of another
+        values = variable.transpose("chain", "draw", ...).to_numpy()
+        # One value of a draw says whether it was written.
+        finished &= ~np.isnan(values.reshape(*values.shape[:2], -1)[..., -1])
+    lengths = np.where(finished.all(axis=1), finished.shape[1], np.argmin(finished, axis=1))
+    order = np.argsort(-lengths, kind="stable")
+    cells = lengths[order] * np.arange(1, len(order) + 1)
+    chains = int(np.argmax(cells)) + 1
+    draws = int(lengths[order[chains - 1]])
+    if draws < LEAST_DRAWS:
+        raise KeyboardInterrupt
+    part = {"chain": np.sort(order[:chains]), "draw": slice(0, draws)}
+    return drawn.isel(part), stats.isel(part)

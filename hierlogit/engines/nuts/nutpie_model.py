@@ -1,0 +1,156 @@
+"""Model -> what nutpie samples from: the compiled joint density, what is kept of each position, and where chains start.
+
+nutpie calls the density as a C function, without Python, as it does for the models it compiles itself. That interface
+is its own affair and may change; where it is not the one known here, its public interface for Python functions serves,
+which costs some tens of microseconds for each evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from nutpie import _lib
+from nutpie.compiled_pyfunc import from_pyfunc
+from nutpie.sample import CompiledModel
+
+from ...density.joint.c_callbacks import Outputs, expand, expand_callback, log_density_callback, table_of
+from ...density.joint.log_density import evaluate
+from ...density.joint.model_arrays import JointArrays
+from .nutpie_draws import kept_variables
+
+if TYPE_CHECKING:
+    from ...model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
+
+#: Releases of nutpie whose interface to C functions is the one used here.
+KNOWN_INTERFACES = ("0.16.",)
+#: Chains start at standard normal variables times this: the posterior is about as wide, and starts should be wider.
+START_SPREAD = 1.5
+
+
+class OutsideError(ValueError):
+    """The density is not a number there: the sampler turns back."""
+
+    is_recoverable = True
+
+
+@dataclass(frozen=True)
+class NativeModel(CompiledModel):  # type: ignore[misc]
+    """A joint density as nutpie takes it.
+
+    Parameters
+    ----------
+    model : Model
+    joint : JointArrays
+    store_u : bool
+        Whether standardised effects are kept.
+    """
+
+    dims: dict[str, tuple[str, ...]] | None = field(default=None, init=False)
+    model: ModelSpec
+    joint: JointArrays
+    store_u: bool
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """What is kept, for compiled code."""
+        groups, arrangement = self.model.design.groups, self.model.arrangement
+        factors = [arrangement.factors.index(k) for k in range(len(groups))]
+        none = np.empty(0, dtype=np.int64)
+        return Outputs(
+            factor=np.array(factors, dtype=np.int64),
+            correlated=np.array([group.correlated for group in groups], dtype=np.int64),
+            standardised=np.full(len(groups), int(self.store_u), dtype=np.int64),
+            order=np.concatenate([none, *self.joint.orders]),
+        )
+
+    @property
+    def n_dim(self) -> int:
+        """Length of a position."""
+        return self.joint.n_dim
+
+    @property
+    def n_out(self) -> int:
+        """How many numbers are kept of a position."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Shapes of what is kept, by name, in the order in which it is written."""
+        return {name: shape for name, (shape, _) in kept_variables(self.model, store_u=self.store_u).items()}
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        """None: labels are put on afterwards."""
+        return {}
+
+    def start(self, seed: int) -> FloatArray:
+        """Where a chain starts."""
+        return START_SPREAD * np.random.default_rng(seed).standard_normal(self.n_dim)
+
+    def _make_sampler(self, settings: Any, init_mean: Any, cores: int, *rest: Any) -> Any:
+        if version("nutpie").startswith(KNOWN_INTERFACES):
+            return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *rest)
+        return self.as_python_functions()._make_sampler(settings, init_mean, cores, *rest)
+
+    def _make_model(self, _init_mean: Any) -> Any:
+        table, kept = (table_of(arrays, self.outputs) for arrays in (self.joint.arrays, self.joint.of_effects))
+        owner = (self, table, kept)  # kept alive as long as nutpie's model is
+        sizes = {f"{name}_{k}": size for name, shape in self.shapes.items() for k, size in enumerate(shape)}
+        dims = {name: [f"{name}_{k}" for k in range(len(shape))] for name, shape in self.shapes.items()}
+        sizes["unconstrained_parameter"] = self.n_dim
+        kinds, shapes = ["float64"] * len(dims), [list(shape) for shape in self.shapes.values()]
+        return _lib.PyMcModel(
+            _lib.LogpFunc(log_density_callback.address, table.ctypes.data, owner),
+            _lib.ExpandFunc(self.n_dim, self.n_out, expand_callback.address, kept.ctypes.data, owner),
+            _lib.PyVariable.new_variables(list(dims), kinds, shapes, sizes, dims),
+            self.n_dim,
+            sizes,
+            {},
+            self.start,
+            None,
+        )
+
+    def as_python_functions(self) -> Any:
+        """The same by nutpie's public interface."""
+        arrays, outputs, shapes = self.joint.arrays, self.outputs, self.shapes
+        effects = int(arrays.variable_at[-1])
+
+        def make_log_density() -> Any:
+            u, b = np.empty(effects), np.empty(effects)
+
+            def log_density(x: FloatArray) -> tuple[float, FloatArray]:
+                slope = np.empty_like(x)
+                value = evaluate(arrays, x, slope, u, b)
+                if not (np.isfinite(value) and np.all(np.isfinite(slope))):
+                    raise OutsideError
+                return value, slope
+
+            return log_density
+
+        def make_expand(_first_seed: int, _second_seed: int, _chain: int) -> Any:
+            def expanded(x: FloatArray) -> dict[str, FloatArray]:
+                out = np.empty(self.n_out)
+                expand(self.joint.of_effects, outputs, x, out)
+                ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+                parts = np.split(out, ends[:-1])
+                return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+
+            return expanded
+
+        return from_pyfunc(
+            self.n_dim,
+            make_log_density,
+            make_expand,
+            [np.dtype(np.float64)] * len(shapes),
+            list(shapes.values()),
+            list(shapes),
+            make_initial_point_fn=self.start,
+        )

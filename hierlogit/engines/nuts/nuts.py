@@ -1,0 +1,165 @@
+"""The No-U-Turn sampler on the joint posterior of all parameters and cluster effects."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from ...errors import EngineError
+from ...fits.findings import Finding
+from ...fits.fit import Fit
+from ...validation import choice, flag, probability, quoted_list, seed_or_new, seed_or_none, shortened, whole_number
+from .finished_fit import finished_fit
+from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
+
+if TYPE_CHECKING:
+    from ...model_spec import ModelSpec
+
+PARAMETERIZATIONS = ("auto", "noncentered")
+#: Steps of tuning and acceptance rates by default: of the native density, which starts well scaled, and of the graph.
+NATIVE_TUNE, GRAPH_TUNE = 400, 1000
+NATIVE_ACCEPT, GRAPH_ACCEPT = 0.8, 0.9
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """No-U-Turn sampling (Hoffman and Gelman 2014, Journal of Machine Learning Research 15: 1593-1623).
+
+    Parameters
+    ----------
+    draws : int
+        Draws kept from each chain.
+    tune : int, optional
+        Steps of adaptation before them, not kept; by default 400 of the native backend and 1,000 of the others.
+    chains : int
+        Independent chains; four or more let R-hat see trouble.
+    cores : int, optional
+        Chains run at the same time; by default as many as the machine has cores.
+    seed : int, optional
+        Repeats the draws exactly. Without one a random seed is taken, and kept in the report.
+    target_accept : float, optional
+        Wanted acceptance rate, between 0 and 1; higher means smaller steps and fewer divergences. By default 0.8 of the
+        native backend and 0.9 of the others.
+    backend : {"native", "nutpie", "pymc", "numpyro", "blackjax"}
+        What runs the chains. "native" samples this package's own compiled density, which needs no compiling for a new
+        model; the others compile the model's PyMC graph first. The last two need ``pip install "hierlogit[jax]"``.
+    parameterization : {"auto", "noncentered"}
+        Of the native backend: "auto" finds the posterior's centre and scale first, and centres each cluster's effects
+        by the information that the data have about it; "noncentered" samples the standardised effects. The posterior is
+        the same, and the other backends always use the second.
+    progress : bool
+        Whether to show a progress bar.
+    store_u : bool
+        Whether the posterior also keeps the standardised effects ``u_<group>``.
+    store : str or path, optional
+        A new folder to which the draws are written while they are made, for long runs: `hierlogit.recover` reads it,
+        also when the process has died. Of the native backend.
+
+    Raises
+    ------
+    EngineError
+        If an option is out of its range or the backend is unknown.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.NUTS(draws=2000, seed=7).chains
+    4
+    """
+
+    draws: int = 1000
+    tune: int | None = None
+    chains: int = 4
+    cores: int | None = None
+    seed: int | None = None
+    target_accept: float | None = None
+    backend: str = "native"
+    parameterization: str = "auto"
+    progress: bool = True
+    store_u: bool = False
+    store: str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        checked: dict[str, object] = {
+            "draws": whole_number("NUTS: draws", self.draws, EngineError, least=LEAST_DRAWS),
+            "chains": whole_number("NUTS: chains", self.chains, EngineError, least=1),
+            "seed": seed_or_none("NUTS: seed", self.seed, EngineError),
+            "backend": choice("NUTS: backend", self.backend, tuple(BACKENDS), EngineError),
+            "parameterization": choice("NUTS: parameterization", self.parameterization, PARAMETERIZATIONS, EngineError),
+            "progress": flag("NUTS: progress", self.progress, EngineError),
+            "store_u": flag("NUTS: store_u", self.store_u, EngineError),
+        }
+        if self.tune is not None:
+            checked["tune"] = whole_number("NUTS: tune", self.tune, EngineError, least=1)
+        if self.cores is not None:
+            checked["cores"] = whole_number("NUTS: cores", self.cores, EngineError, least=1)
+        if self.target_accept is not None:
+            checked["target_accept"] = probability("NUTS: target_accept", self.target_accept, EngineError)
+        if self.store is not None:
+            checked["store"] = self._folder(self.store)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def _folder(self, store: object) -> str:
+        if not isinstance(store, (str, PathLike)):
+            raise EngineError(f"NUTS: store={shortened(store)} must be the path of a new folder, or None.")
+        if self.backend != "native":
+            raise EngineError(f"NUTS: store needs backend='native'; {self.backend!r} cannot write while it samples.")
+        return str(store)
+
+    def options(self, backend: str) -> SamplerOptions:
+        """The options of one run by that back end, defaults and seed filled in."""
+        native = backend == "native"
+        return SamplerOptions(
+            draws=self.draws,
+            tune=self.tune if self.tune is not None else NATIVE_TUNE if native else GRAPH_TUNE,
+            chains=self.chains,
+            cores=self.cores or min(self.chains, os.cpu_count() or 1),
+            seed=seed_or_new(self.seed, EngineError),
+            target_accept=self.target_accept
+            if self.target_accept is not None
+            else (NATIVE_ACCEPT if native else GRAPH_ACCEPT),
+            backend=backend,
+            parameterization=self.parameterization,
+            progress=self.progress,
+            store_u=self.store_u,
+            store=None if self.store is None else str(self.store),
+        )
+
+    def run[M: ModelSpec](self, model: M) -> Fit[M]:
+        """Sample the posterior of `model`."""
+        backend, notes = self._backend_for(model)
+        self._require(backend)
+        options = self.options(backend)
+        if backend == "native":
+            from .nutpie_backend import sample_native as sample
+        else:
+            from .pymc_backend import sample_graph as sample
+        drawn, stats, seconds = sample(model, options)
+        return finished_fit(model, options, notes, drawn, stats, seconds)
+
+    def _backend_for(self, model: ModelSpec) -> tuple[str, tuple[Finding, ...]]:
+        from ...density.joint.model_arrays import unknown_families
+
+        unknown = unknown_families(model) if self.backend == "native" else []
+        if not unknown:
+            return self.backend, ()
+        note = Finding(
+            "backend",
+            "note",
+            f"The compiled density does not know the prior family {quoted_list(unknown)}.",
+            "PyMC's graph was sampled in its place, which has to be compiled for each model.",
+        )
+        return "nutpie", (note,)
+
+    def _require(self, backend: str) -> None:
+        from importlib.util import find_spec
+
+        missing = [package for package in BACKENDS[backend] if find_spec(package) is None]
+        if missing:
+            raise EngineError(
+                f"NUTS(backend={backend!r}) needs {', '.join(missing)}, which is not installed. "
+                'Run pip install "hierlogit[jax]", or choose backend="native".'
+            )

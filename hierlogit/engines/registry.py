@@ -1,0 +1,49 @@
+"""Ways of estimating a model, one per file; each engine is a value that holds its own options."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ..errors import EngineError
+from .engine import Engine
+
+if TYPE_CHECKING:
+    pass
+
+#: Names of engines and where they live; imported when first used.
+ENGINES = {
+    "nuts": ("hierlogit.engines.nuts.nuts", "NUTS"),
+    "laplace": ("hierlogit.engines.maximum.laplace", "Laplace"),
+    "agq": ("hierlogit.engines.maximum.agq", "AGQ"),
+    "map": ("hierlogit.engines.maximum.map", "MAP"),
+}
+
+
+def resolve_engine(engine: Engine | str) -> Engine:
+    """Return the engine itself, or the one of that name with its default options.
+
+    Raises
+    ------
+    EngineError
+        If there is no engine of that name, or a class was given in place of an engine.
+
+    Examples
+    --------
+    >>> resolve_engine("nuts").draws
+    1000
+    """
+    if isinstance(engine, str):
+        if engine.lower() not in ENGINES:
+            near = difflib.get_close_matches(engine.lower(), ENGINES, n=1)
+            meant = f" Did you mean '{near[0]}'?" if near else ""
+            raise EngineError(f"there is no engine '{engine}'; there are: {', '.join(ENGINES)}.{meant}")
+        module, name = ENGINES[engine.lower()]
+        made: Engine = getattr(import_module(module), name)()
+        return made
+    if isinstance(engine, type) or not isinstance(engine, Engine):
+        raise EngineError(
+            f"an engine must be a value such as hl.NUTS(draws=2000) or a name ({', '.join(ENGINES)}); got {engine!r}."
+        )
+    return engine

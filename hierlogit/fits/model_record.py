@@ -1,0 +1,171 @@
+"""Model <-> its text, rows and priors, as files hold them.
+
+Reading evaluates the formula on the rows again, which learns the same encodings; a fingerprint of the design says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..design.design import Design
+from ..design.table import TrainingTable
+from ..errors import FitError
+from ..model_spec import ModelSpec
+from ..priors import families
+from ..priors.defaults import Priors
+from ..priors.families import LKJ, Prior
+from ..validation import plain_value, quoted_list
+
+
+def model_record(model: ModelSpec) -> dict[str, Any]:
+    """What a file says of a model, as JSON can hold it; its rows are `rows_dataset`."""
+    return {
+        "formula": model.formula.text,
+        "namespace": sorted({use.name.partition(".")[0] for use in model.formula.names} & set(model.namespace)),
+        "priors": _priors_record(model.priors),
+        "fingerprint": _fingerprint(model.design),
+    }
+
+
+def read_model[M: ModelSpec](
+    kind: type[M], record: Mapping[str, Any], rows: xr.Dataset, namespace: Mapping[str, Any] | None, source: Path
+) -> M:
+    """The model that a file tells of.
+
+    Raises
+    ------
+    FitError
+        If it needs a namespace, or its rows now give another design.
+    """
+    lacking = sorted(set(record["namespace"]) - set(namespace or {}))
+    if lacking:
+        raise FitError(
+            f"the formula of {source} uses {quoted_list(lacking)}; pass load(path, namespace={{...}}) with them."
+        )
+    model = kind.from_parts(record["formula"], _read_rows(rows), _read_priors(record["priors"]), namespace)
+    _check_fingerprint(model.design, record["fingerprint"], source)
+    return model
+
+
+def _priors_record(priors: Priors) -> dict[str, Any]:
+    def record(prior: Prior) -> dict[str, Any]:
+        return {"family": type(prior).__name__, **prior.arguments()}
+
+    return {
+        "fixed": {label: record(prior) for label, prior in priors.fixed.items()},
+        "sd": {group: [record(prior) for prior in held] for group, held in priors.sd.items()},
+        "cor": {group: record(prior) for group, prior in priors.cor.items()},
+    }
+
+
+def _read_priors(record: Mapping[str, Any]) -> Priors:
+    def prior(values: Mapping[str, Any]) -> Any:
+        family = getattr(families, values["family"])
+        return family(**{name: value for name, value in values.items() if name != "family"})
+
+    cor: dict[str, LKJ] = {group: prior(values) for group, values in record["cor"].items()}
+    return Priors(
+        {label: prior(values) for label, values in record["fixed"].items()},
+        {group: tuple(prior(values) for values in held) for group, held in record["sd"].items()},
+        cor,
+    )
+
+
+def rows_dataset(table: TrainingTable) -> xr.Dataset:
+    """The cleaned rows of a model, and what was left out of them."""
+    # Column names are data, not variable names: they may hold any character.
+    variables: dict[str, Any] = {"row_label": ("row", _storable(table.rows))}
+    columns = []
+    for k, name in enumerate(table.frame.columns):
+        values = table.frame[name]
+        kind: str = values.dtype.kind
+        levels = None
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            kind, levels = "category", [plain_value(level) for level in values.cat.categories]
+            variables[f"column_{k}"] = ("row", values.cat.codes.to_numpy())
+        else:
+            numbers = values.to_numpy()
+            variables[f"column_{k}"] = ("row", numbers.astype(np.int8) if kind == "b" else numbers)
+        columns.append({"name": name, "kind": kind, "levels": levels})
+    left_out = {
+        "columns": columns,
+        "n_missing": table.n_missing,
+        "missing_by_column": dict(table.missing_by_column),
+        "unused_levels": {name: list(levels) for name, levels in table.unused_levels.items()},
+    }
+    return xr.Dataset(variables, attrs={"table": json.dumps(left_out)})
+
+
+def _storable(labels: pd.Index[Any]) -> np.ndarray[Any, Any]:
+    """Row labels as a file can hold them: numbers and dates as they are, others as text, or else positions."""
+    values = labels.to_numpy()
+    if values.dtype.kind in "iufM":
+        return values
+    words = np.array([str(label) for label in values], dtype=object)
+    return words if len(set(words)) == len(words) else np.arange(len(words))
+
+
+def _read_rows(stored: xr.Dataset) -> TrainingTable:
+    record = json.loads(stored.attrs["table"])
+    frame: dict[str, Any] = {}
+    for k, column in enumerate(record["columns"]):
+        values = stored[f"column_{k}"].to_numpy()
+        if column["kind"] == "category":
+            frame[column["name"]] = pd.Categorical.from_codes(values, categories=column["levels"], ordered=True)
+        else:
+            frame[column["name"]] = values.astype(bool) if column["kind"] == "b" else values
+    return TrainingTable(
+        pd.DataFrame(frame, index=pd.RangeIndex(stored.sizes["row"])),
+        pd.Index(stored["row_label"].to_numpy()),
+        record["n_missing"],
+        record["missing_by_column"],
+        {name: tuple(levels) for name, levels in record["unused_levels"].items()},
+    )
+
+
+def _fingerprint(design: Design) -> dict[str, Any]:
+    """What the design is, in a few numbers: sums and squares of columns, labels, and a digest of what is exact."""
+    columns = {"fixed": design.X, "offset": design.offset[:, None]}
+    labels = {"fixed": list(design.fixed_effects), "offset": ["offset"]}
+    exact = [design.outcome.y, design.outcome.trials]
+    for group in design.groups:
+        columns[group.name], labels[group.name] = group.Z, list(group.effects)
+        exact += [group.index.astype(np.int64), np.array([str(level) for level in group.levels], dtype="U")]
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in exact)).hexdigest()
+    return {
+        "digest": digest,
+        "columns": {
+            name: {"labels": labels[name], "sums": X.sum(0).tolist(), "squares": (X**2).sum(0).tolist()}
+            for name, X in columns.items()
+        },
+    }
+
+
+def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) -> None:
+    found = _fingerprint(design)
+    differ = [name for name, X in found["columns"].items() if not _same_columns(X, stored["columns"].get(name))]
+    if found["digest"] != stored["digest"]:
+        differ.append("outcomes or clusters")
+    if differ:
+        raise FitError(
+            f"the rows in {source} give another design ({quoted_list(differ)}) with what is installed or passed now "
+            "than the one that was fitted, so predictions would be wrong. Read it with the functions and the "
+            "versions it was made with."
+        )
+
+
+def _same_columns(found: Mapping[str, Any], stored: Mapping[str, Any] | None) -> bool:
+    return (
+        stored is not None
+        and found["labels"] == stored["labels"]
+        and np.allclose(found["squares"], stored["squares"], rtol=1e-8)
+        and np.allclose(found["sums"], stored["sums"], rtol=1e-8, atol=1e-6)
+    )

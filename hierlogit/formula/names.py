@@ -1,0 +1,96 @@
+"""Every name in a formula stands for a column or a function: which do not, and what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+
+from ..errors import FormulaError
+from .terms import Formula
+
+_LISTED = 20
+# Functions of R and of other packages: the function here that does the same, and how it is written.
+_HABITS = {
+    "factor": ("C", "C(x) makes a column categorical"),
+    "as.factor": ("C", "C(x) makes a column categorical"),
+    "relevel": ("C", "C(x, Treatment('level')) sets the reference level"),
+    "ns": ("bs", "bs(x, df=4) is a spline of x"),
+    "s": ("bs", "bs(x, df=4) is a spline of x"),
+}
+
+
+def check_names(
+    formula: Formula, columns: Sequence[str], functions: Collection[str], variables: Collection[str] = ()
+) -> None:
+    """Check that every name in a formula stands for something.
+
+    Parameters
+    ----------
+    formula : Formula
+        The formula.
+    columns : sequence of str
+        The columns of the data, in their order.
+    functions : collection of str
+        The functions that a formula may call.
+    variables : collection of str
+        Names that the user's program offers besides: modules, functions, and variables used as arguments of functions.
+
+    Raises
+    ------
+    FormulaError
+        At the first name that is unknown. The hint lists what there is and the nearest name.
+
+    Examples
+    --------
+    >>> from hierlogit.formula.parser import parse
+    >>> check_names(parse("use ~ age"), ["use", "age"], ["log"])
+    >>> check_names(parse("use ~ log(agee)"), ["use", "age"], ["log"])
+    Traceback (most recent call last):
+        ...
+    hierlogit.errors.FormulaError: unknown variable 'agee' in the fixed part
+      use ~ log(agee)
+                ^^^^
+    The data has: use, age. Did you mean 'age'?
+    """
+    for use in formula.names:
+        if use.is_call:
+            known = use.name in functions or use.name.partition(".")[0] in variables
+            what, hint = "function", _function_hint
+        else:
+            # Only arguments of functions are looked up outside the data.
+            known = use.name in columns or (use.in_call and use.name in variables)
+            what, hint = "variable", _variable_hint
+        if not known:
+            message = f"unknown {what} '{use.name}' in the {use.where}"
+            raise FormulaError(
+                message, formula=formula.text, span=use.span, hint=hint(use.name, columns, functions, variables)
+            )
+
+
+def _variable_hint(name: str, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
+    if name in functions:
+        return f"'{name}' is a function: write {name}(x)."
+    if name in variables:
+        return f"'{name}' is a variable of your program, not a column: put it into the data first."
+    return f"The data has: {_listed(columns)}.{_nearest(name, columns)}"
+
+
+def _function_hint(name: str, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
+    here, spelling = _HABITS.get(name, ("", ""))
+    if here in functions:
+        return f"{spelling}. The functions are: {_listed(sorted(functions))}."
+    if name in columns:
+        return f"'{name}' is a column of the data; between terms write an operator, such as + or *."
+    return f"The functions are: {_listed(sorted(functions))}.{_nearest(name, [*functions, *variables])}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(str(name) for name in names[:_LISTED])
+    return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    # Compared without regard to case: 'Age' for 'age' is the commonest slip.
+    folded = {str(other).casefold(): str(other) for other in names}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f" Did you mean '{folded[near[0]]}'?" if near else ""

@@ -1,0 +1,216 @@
+"""From the text of a formula to its parts: the response, the fixed part and the random terms.
+
+Everything here is about text. The fixed part and the effects of each random term are handed on as text, for formulae
+to turn into columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import FormulaError
+from .grammar import Summand, TermReader
+from .terms import Formula, RandomTerm, Response
+
+_SUCCESSES_OF_TRIALS = ("p", "prop", "proportion")
+_RESPONSES = (
+    "A response is y, y['yes'] (the level that counts as a success), p(successes, trials) or "
+    "cbind(successes, failures). Anything else is computed in the data first."
+)
+_FACTORS = "A grouping factor is a column, (1 | g), or columns joined as (1 | a:b) or (1 | a/b)."
+
+
+def parse(text: str) -> Formula:
+    """Take the text of a formula apart.
+
+    Parameters
+    ----------
+    text : str
+        A formula such as ``use ~ age + I(age**2) + (1 + urban | district)``. It may run over several lines.
+
+    Returns
+    -------
+    Formula
+
+    Raises
+    ------
+    FormulaError
+        If the text is not a formula. The error marks the place and says what to write instead.
+
+    Examples
+    --------
+    >>> formula = parse("use['Y'] ~ age + (1 + urban || region/district) + livch")
+    >>> formula.response.column, formula.response.event
+    ('use', 'Y')
+    >>> formula.fixed
+    'age + livch'
+    >>> [(term.effects, term.group_name, term.correlated) for term in formula.random]
+    [('1 + urban', 'region', False), ('1 + urban', 'region:district', False)]
+    >>> formula.columns
+    ('use', 'age', 'urban', 'region', 'district', 'livch')
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"a formula is text, such as 'y ~ x + (1 | g)'; got {type(text).__name__}.")
+    return _FormulaReader(text).formula()
+
+
+class _FormulaReader(TermReader):
+    """Reads one formula: the response, then terms, random ones among them."""
+
+    # ---- the whole and the response ----------------------------------------------------------------------------
+
+    def formula(self) -> Formula:
+        tildes = [at for at in range(len(self.tokens)) if self.is_operator(at, "~")]
+        end = len(self.tokens) - 1
+        if not tildes:
+            hint = "Write the response to the left of it and the terms to the right: y ~ x + (1 | g)."
+            raise self.error("the formula has no '~'", (0, len(self.text)), hint)
+        if len(tildes) > 1:
+            raise self.error("the formula has a second '~'", self.tokens[tildes[1]].span, "A formula has one response.")
+        response = self.response(tildes[0])
+        self.at, self.where = tildes[0] + 1, "fixed part"
+        if self.at == end:
+            hint = "Write at least an intercept: y ~ 1, or y ~ 1 + (1 | g)."
+            raise self.error("the formula has nothing after '~'", self.tokens[tildes[0]].span, hint)
+        summands = self.sum(end, numbers=True, random=True)
+        fixed = _joined([summand for summand in summands if summand.kind != "random"])
+        return Formula(self.text, response, fixed, tuple(self.random), tuple(self.names))
+
+    def response(self, stop: int) -> Response:
+        if stop == 0:
+            raise self.error("the formula has no response", self.tokens[stop].span, _RESPONSES)
+        tokens, span = self.tokens[:stop], self.span(0, stop)
+        text = self.written(0, stop)
+        # The kinds of the words tell the forms apart: v for a name, n for a number, s for a string or literal.
+        letters = {"name": "v", "quoted": "v", "number": "n", "string": "s", "literal": "s"}
+        shape = "".join(letters.get(token.kind, token.text) for token in tokens)
+        head = tokens[0].text
+        if shape == "v":
+            return Response(text, span, self.use_name())
+        if shape in ("v[v]", "v[s]", "v[n]"):
+            return Response(text, span, self.use_name(), event=tokens[2].bare)
+        if shape in ("v(v,v)", "v(v,n)") and head in _SUCCESSES_OF_TRIALS:
+            return Response(text, span, self.name_at(2), trials=self.trials(4))
+        if shape == "v(v,v)" and head == "cbind":
+            return Response(text, span, self.name_at(2), failures=self.name_at(4))
+        if shape in ("v(v,v-v)", "v(v,n-v)") and head == "cbind":
+            if tokens[2].bare != tokens[6].bare:
+                hint = f"Write trials minus successes: cbind({tokens[2].text}, {tokens[4].text} - {tokens[2].text})."
+                raise self.error("the failures are not trials minus successes", self.span(4, 7), hint)
+            column, trials, _ = self.name_at(2), self.trials(4), self.name_at(6)
+            return Response(text, span, column, trials=trials)
+        raise self.error("the response is not understood", span, _RESPONSES)
+
+    def name_at(self, at: int) -> str:
+        self.at = at
+        return self.use_name()
+
+    def trials(self, at: int) -> str | int:
+        token = self.tokens[at]
+        if token.kind != "number":
+            return self.name_at(at)
+        if not token.text.isdecimal() or int(token.text) < 1:
+            hint = "Trials are a column of the data or a whole number from 1: p(successes, trials), p(successes, 10)."
+            raise self.error("the number of trials is not a positive whole number", token.span, hint)
+        return int(token.text)
+
+    # ---- random terms ------------------------------------------------------------------------------------------
+
+    def random_term(self, sign: str) -> None:
+        opening, closing = self.at, self.closing[self.at]
+        if sign == "-" or self.is_operator(closing + 1, "*", "/", ":", "**"):
+            raise self.not_a_summand(opening)
+        bar, *more = self.bars(opening)
+        if more:
+            raise self.error("a second bar in a random term", self.tokens[more[0]].span, "A term has one: (1 | g).")
+        if bar == opening + 1 or closing == bar + 1:
+            what = "effects before" if bar == opening + 1 else "grouping factor after"
+            hint = "Effects stand to the left and the grouping factor to the right: (1 | g), (1 + x | g)."
+            raise self.error(f"no {what} the bar", self.tokens[bar].span, hint)
+        self.effects(opening + 1, bar)
+        text, effects = self.written(opening, closing + 1), self.written(opening + 1, bar)
+        self.at = bar + 1
+        for group in self.groups(effects, closing):
+            spans = self.span(opening, closing + 1), self.span(opening + 1, bar), self.span(bar + 1, closing)
+            self.add(RandomTerm(text, spans[0], effects, spans[1], group, spans[2], self.is_operator(bar, "|")))
+        self.at, self.where = closing + 1, "fixed part"
+
+    def effects(self, first: int, bar: int) -> None:
+        self.at, self.where = first, "random term"
+        outer, self.computed = self.computed, {}
+        summands = self.sum(bar, numbers=True, random=False)
+        self.computed, intercept = outer, True
+        for sign, text, kind in summands:
+            if kind == "number":
+                intercept = (sign, text) == ("+", "1")
+        if not intercept and all(summand.kind == "number" for summand in summands):
+            hint = "Write (1 | g) for an intercept by group, (0 + x | g) for a slope without one."
+            raise self.error("the random term has no effects", self.span(first, bar), hint)
+
+    def add(self, term: RandomTerm) -> None:
+        for other in self.random:
+            if set(term.group) == set(other.group) and "".join(term.effects.split()) == "".join(other.effects.split()):
+                message = f"the random term ({term.effects} | {term.group_name}) is in the formula twice"
+                raise self.error(message, term.span, "Their variances could not be told apart; keep one of them.")
+        self.random.append(term)
+
+    def groups(self, effects: str, stop: int) -> list[tuple[str, ...]]:
+        self.where, span = "grouping factor", self.span(self.at, stop)
+        self.check_grouping(effects, stop)
+        groups = self.nested_groups(stop)
+        for group in groups:
+            if len(set(group)) < len(group):
+                raise self.error("a column stands twice in a grouping factor", span, _FACTORS)
+        return groups
+
+    def check_grouping(self, effects: str, stop: int) -> None:
+        """Refuse what people write for crossed factors, and functions, with the right spelling in the hint."""
+        first, level = self.at, self.level(self.at, stop)
+        for operator, also in (("+", False), ("*", True)):
+            places = [at for at in level if self.is_operator(at, operator)]
+            if places and places[0] > first and places[-1] < stop - 1:
+                edges = zip([first, *(at + 1 for at in places)], [*places, stop], strict=True)
+                parts = [self.written(start, end) for start, end in edges]
+                terms = [*parts, ":".join(parts)] if also else parts
+                hint = "Write " + " + ".join(f"({effects} | {part})" for part in terms) + "."
+                raise self.error(f"grouping factors cannot be joined by '{operator}'", self.span(first, stop), hint)
+        for at in level:
+            if self.tokens[at].kind == "name" and self.is_operator(at + 1, "("):
+                span = self.span(at, self.closing[at + 1] + 1)
+                hint = "Put the column into the data first, then write its name: (1 | g)."
+                raise self.error("a grouping factor cannot be computed in the formula", span, hint)
+
+    def nested_groups(self, stop: int) -> list[tuple[str, ...]]:
+        """``a/b`` stands for ``a`` and ``a:b``: what is to the right is nested in everything to the left."""
+        groups = self.crossed_groups(stop)
+        while self.at != stop:
+            if not self.take("/"):
+                raise self.error("the grouping factor is not understood", self.token.span, _FACTORS)
+            outer = tuple(dict.fromkeys(name for group in groups for name in group))
+            groups = groups + [outer + inner for inner in self.crossed_groups(stop)]
+        return groups
+
+    def crossed_groups(self, stop: int) -> list[tuple[str, ...]]:
+        groups = self.group(stop)
+        while self.at != stop and self.take(":"):
+            right = self.group(stop)
+            groups = [one + other for one in groups for other in right]
+        return groups
+
+    def group(self, stop: int) -> list[tuple[str, ...]]:
+        at = self.at
+        if at != stop and self.token.kind in ("name", "quoted"):
+            return [(self.use_name(),)]
+        if at != stop and self.take("(") and self.at < self.closing[at]:
+            groups = self.nested_groups(self.closing[at])
+            self.at = self.closing[at] + 1
+            return groups
+        span = self.tokens[at - 1].span if at == stop else self.tokens[at].span
+        raise self.error("the grouping factor is not understood", span, _FACTORS)
+
+
+def _joined(summands: Sequence[Summand]) -> str:
+    if not summands:
+        return "1"
+    first, *others = summands
+    return first.sign.strip("+") + first.text + "".join(f" {sign} {text}" for sign, text, _ in others)

@@ -1,0 +1,127 @@
+"""How well a fit predicts rows, or whole clusters, that it has not seen."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..density.linear_predictor import Draws
+from ..errors import FitError
+from ..fits.fit import Fit
+from ..progress import progress
+from .leave_out import integrated_log_likelihood, sampled_again
+
+if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDData
+
+    from ..design.grouping import GroupBlock
+
+IntArray = npt.NDArray[np.intp]
+
+
+def loo(fit: Fit, unit: str | None = None, *, refit: bool = True) -> ELPDData:
+    """Leave-one-out cross-validation of a sampler's fit: by row, or by cluster.
+
+    Rows left out one by one are predicted with the effect of their own cluster, known from its other rows; a cluster
+    left out is predicted as one never seen, with its effects integrated out by quadrature. Which of the two a model
+    should be judged by is a question of what it is for. Smoothed importance weights (PSIS) stand for the fits without
+    each unit; where the Pareto k-hat says that they do not, the model is sampled again without that unit.
+
+    Parameters
+    ----------
+    fit : Fit
+        By `hierlogit.NUTS`.
+    unit : str, optional
+        A grouping factor, whose clusters are left out; rows if not given. With it go the clusters nested in it. Effects
+        of other factors are those of the draws where a cluster's rows leave them known.
+    refit : bool
+        Whether the model is sampled again without each unit whose weights fail, whose k-hat is then 0; it takes as long
+        as the fit did, for each of them.
+
+    Returns
+    -------
+    arviz_stats.ELPDData
+        ``elpd``, ``se``, ``p``, and by unit ``elpd_i`` and ``pareto_k``, labelled by cluster or row.
+        ``arviz_stats.compare`` takes it.
+
+    Raises
+    ------
+    FitError
+        If the fit is by a likelihood engine, whose draws are not of a posterior, or has no such grouping factor.
+
+    References
+    ----------
+    Vehtari, Gelman and Gabry (2017), Statistics and Computing 27: 1413-1432.
+    Merkle, Furr and Rabe-Hesketh (2019), Psychometrika 84: 802-829: conditional and marginal likelihoods.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> found = hl.loo(model.fit(hl.NUTS(seed=1, progress=False)), unit="ID")
+    >>> int(found.n_data_points), round(found.elpd)
+    (50, -101)
+    """
+    if fit.estimate is not None:
+        raise FitError(
+            "loo is for fits by hl.NUTS(): the draws of a likelihood engine are not of a posterior. Compare such fits "
+            "by hl.compare(..., criterion='aic'), or see hl.influence for fits without each cluster."
+        )
+    name = fit.model.outcome_name
+    if unit is None:
+        values, index = fit.data["log_likelihood"].to_dataset()[name], np.arange(fit.model.design.n_rows)
+    else:
+        block = fit.model.design.chosen_groups(unit)[0]
+        values, index = _by_cluster(fit, block), block.index
+    found = _weighted(fit, values, quiet=refit)
+    failing = np.flatnonzero(found.pareto_k.to_numpy() > found.good_k)
+    return _with_refits(fit, index, found, values, failing) if refit and len(failing) else found
+
+
+def _weighted(fit: Fit, values: xr.DataArray, *, quiet: bool) -> ELPDData:
+    """Leave-one-out by smoothed weights, of log-likelihoods with dims (chain, draw, unit)."""
+    import arviz_stats
+
+    name = fit.model.outcome_name
+    tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": values.to_dataset(name=name)})
+    with warnings.catch_warnings():
+        if quiet:  # what it warns of is mended
+            warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto distribution", UserWarning)
+        found: ELPDData = arviz_stats.loo(tree, var_name=name, pointwise=True)
+    return found
+
+
+def _by_cluster(fit: Fit, block: GroupBlock) -> xr.DataArray:
+    """Log-likelihood of each cluster and draw with its effects integrated out, dims (chain, draw, cluster)."""
+    draws = Draws.of(fit.model, fit.posterior)
+    values = np.empty((len(draws), len(block.levels)))
+    for number in progress(range(len(block.levels)), "Integrating"):
+        values[:, number] = integrated_log_likelihood(fit.model, draws, block.index == number)
+    sizes, dim = fit.posterior.sizes, fit.model.dim(block)
+    return xr.DataArray(
+        values.reshape(sizes["chain"], sizes["draw"], -1),
+        dims=("chain", "draw", dim),
+        coords={"chain": fit.posterior["chain"], "draw": fit.posterior["draw"], dim: block.levels},
+    )
+
+
+def _with_refits(fit: Fit, index: IntArray, found: ELPDData, values: xr.DataArray, failing: IntArray) -> ELPDData:
+    """With predictions of some units by samples that have not seen them; `index` is the unit of each row."""
+    elpd_i, pareto_k = found.elpd_i.copy(), found.pareto_k.copy()
+    for number in progress(failing.tolist(), "Sampling without a unit"):
+        rows = index == number
+        again = sampled_again(fit, rows)
+        log_p = integrated_log_likelihood(fit.model, Draws.of(fit.model, again.posterior), rows)
+        elpd_i[number] = np.logaddexp.reduce(log_p) - np.log(len(log_p))
+        pareto_k[number] = 0.0
+    flat = values.transpose("chain", "draw", ...).to_numpy().reshape(-1, len(elpd_i))
+    lppd = float((np.logaddexp.reduce(flat, axis=0) - np.log(len(flat))).sum())
+    elpd = float(elpd_i.sum())
+    se = float(np.sqrt(len(elpd_i) * elpd_i.to_numpy().var()))
+    mended: ELPDData = replace(found, elpd=elpd, se=se, p=lppd - elpd, elpd_i=elpd_i, pareto_k=pareto_k, warning=False)
+    return mended

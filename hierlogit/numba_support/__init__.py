@@ -1,0 +1,1 @@
+"""How functions are compiled with Numba and how arrays are passed to them."""

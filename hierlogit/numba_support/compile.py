@@ -1,0 +1,198 @@
+"""How functions are compiled: once on a machine, by Numba, and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from llvmlite.binding import Linkage
+from numba import njit
+from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import cpu_target
+from numba.core.sigutils import normalize_signature
+
+#: Floating-point liberties that let sums be reordered, so that they use vector instructions; infinities and NaN keep
+#: their meaning.
+LIBERTIES = {"reassoc", "nsz", "contract", "arcp"}
+#: Folders and files with compiled functions, or with the tuples of arrays that these take, from the package's folder.
+COMPILED = (
+    "numba_support",
+    "design/arrangement.py",
+    "density/kernels",
+    "density/marginal",
+    "density/joint",
+    "effects/numerics",
+    "variance/shared_clusters.py",
+)
+
+
+class _Notice(event.Listener):  # type: ignore[misc]
+    """Tells a person who waits, once, that the first fit on a machine compiles."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def on_start(self, started: Any) -> None:
+        """Say it when a function of the package is compiled and not merely read from disk."""
+        dispatcher = started.data.get("dispatcher")
+        module = getattr(getattr(dispatcher, "py_func", None), "__module__", None) or ""
+        if self._said or not module.startswith(f"{__package__.partition('.')[0]}."):
+            return
+        self._said = True
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False)
+        if console.is_terminal or console.is_jupyter:
+            console.print("Compiling the likelihood for this machine: up to half a minute, this once.", style="dim")
+
+    def on_end(self, _ended: Any) -> None:
+        """Nothing to say."""
+
+
+event.register("numba:compile", _Notice())
+
+
+class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
+    """Machine code of a function with copies of all it calls, which no other code takes the place of.
+
+    Numba leaves it to the linker whether a function calls its own copy of another or one that is in memory already.
+    The copies were optimised apart, so that with sums in any order their results differ in the last digit: a process
+    that has just compiled would get other draws from a seed than one that reads the same functions from disk.
+    """
+
+    def _finalize_final_module(self) -> None:
+        # Functions that call this one take their copies from the module as it is now.
+        self._shared_module = self._final_module.clone()
+        for function in self._shared_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.external:
+                function.linkage = Linkage.linkonce_odr
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._finalize_final_module()
+
+
+class _Pipeline(Compiler):  # type: ignore[misc]
+    """Numba's compiler, with such libraries."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        if state.library is None:
+            state.library = _SelfContained(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+        return super().define_pipelines()
+
+
+@cache
+def source_files() -> tuple[Path, ...]:
+    """Files whose code ends up in compiled functions: those of `COMPILED`."""
+    package = Path(__file__).parents[1]
+    chosen = [package / name for name in COMPILED]
+    return tuple(sorted(path for one in chosen for path in (one.rglob("*.py") if one.is_dir() else [one])))
+
+
+@cache
+def _stamp() -> tuple[tuple[str, float, int], ...]:
+    """State of all files that are compiled."""
+    found = [(str(path), path.stat()) for path in source_files()]
+    return tuple((name, state.st_mtime, state.st_size) for name, state in found)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Functions on disk, compiled anew when any file of `COMPILED` has changed.
+
+    Numba looks at the file of the function alone, and would go on with copies of functions of other files.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = _stamp()
+
+
+class _Callback(CFunc):
+    """A C function with such files."""
+
+    _pyfunc: Callable[..., Any]
+
+    def enable_caching(self) -> None:
+        self._cache = _Cache(self._pyfunc)
+
+
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": _Pipeline}
+
+
+def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
+    compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
+    compiled._cache = _Cache(function)
+    made: F = compiled
+    return made
+
+
+def kernel[F: Callable[..., Any]](function: F) -> F:
+    """Compile a function of arrays and numbers; sums may be taken in any order."""
+    return _compiled(function, LIBERTIES)
+
+
+def exact_kernel[F: Callable[..., Any]](function: F) -> F:
+    """Compile a function whose operations happen in the order they are written in."""
+    # Not merely left out: a function that says nothing is compiled with the liberties of whichever calls it first.
+    return _compiled(function, False)
+
+
+def fused_kernel[F: Callable[..., Any]](function: F) -> F:
+    """As `exact_kernel`, but a product and the sum it goes into may be rounded once instead of twice."""
+    return _compiled(function, {"contract"})
+
+
+class CFunction:
+    """A function for callers in another language, compiled when it is first asked for.
+
+    Parameters
+    ----------
+    function : callable
+    signature : numba.core.typing.Signature
+        With types of C.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        self._function, self._signature = function, signature
+
+    @cached_property
+    def _compiled(self) -> Any:
+        options = {"fastmath": False, "error_model": "numpy"}
+        made: Any = _Callback(self._function, normalize_signature(self._signature), {}, options, _Pipeline)
+        made.enable_caching()
+        made.compile()
+        return made
+
+    def compile(self) -> None:
+        """Compile it, or read it from disk."""
+        _ = self._compiled
+
+    @property
+    def address(self) -> int:
+        """Where it stands in this process."""
+        return int(self._compiled.address)
+
+    @property
+    def ctypes(self) -> Any:
+        """The same, to be called by ctypes."""
+        return self._compiled.ctypes
+
+    def is_compiled(self) -> bool:
+        """Whether this process, or an earlier one, has compiled it."""
+        if "_compiled" in vars(self):
+            return True
+        found = _Cache(self._function).load_overload(self._signature, cpu_target.target_context)
+        return found is not None
+
+
+def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
+    """Make a C function, whose operations happen in the order they are written in."""
+    return lambda function: CFunction(function, signature)

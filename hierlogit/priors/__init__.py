@@ -1,0 +1,41 @@
+"""Prior families, priors elicited from interpretable quantities, and the default priors of a model."""
+
+from .families import (
+    COEFFICIENT_FAMILIES,
+    LKJ,
+    SD_FAMILIES,
+    Cauchy,
+    CoefficientPrior,
+    Decov,
+    Exponential,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    HalfStudentT,
+    Laplace,
+    LogNormal,
+    Normal,
+    Prior,
+    ScalePrior,
+    StudentT,
+)
+
+__all__ = [
+    "COEFFICIENT_FAMILIES",
+    "LKJ",
+    "SD_FAMILIES",
+    "Cauchy",
+    "CoefficientPrior",
+    "Decov",
+    "Exponential",
+    "Gamma",
+    "HalfCauchy",
+    "HalfNormal",
+    "HalfStudentT",
+    "Laplace",
+    "LogNormal",
+    "Normal",
+    "Prior",
+    "ScalePrior",
+    "StudentT",
+]

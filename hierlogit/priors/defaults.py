@@ -1,0 +1,246 @@
+"""Which prior each parameter of a model has: the defaults scaled to a design, and the user's own in their place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ..design.design import Design
+from ..design.grouping import GroupBlock
+from ..errors import PriorError
+from ..validation import quoted_list
+from .elicitation import implied_odds_ratios
+from .families import (
+    COEFFICIENT_FAMILIES,
+    LKJ,
+    SD_FAMILIES,
+    CoefficientPrior,
+    Decov,
+    Exponential,
+    Normal,
+    Prior,
+    ScalePrior,
+)
+
+#: Scale of the default priors of coefficients: 2.5 on the logit scale for one standard deviation of a predictor.
+COEFFICIENT_SCALE = 2.5
+DEFAULT_ETA = 2.0
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The prior of every parameter of a model.
+
+    Attributes
+    ----------
+    fixed : mapping of str to CoefficientPrior
+        By label of the fixed effect. That of ``Intercept`` is for the intercept at the predictors' means.
+    sd : mapping of str to tuple of ScalePrior
+        By grouping factor, one for each of its effects. A `Decov` stands at each effect it covers.
+    cor : mapping of str to LKJ
+        By grouping factor, for those with correlated effects.
+    """
+
+    fixed: Mapping[str, CoefficientPrior]
+    sd: Mapping[str, tuple[ScalePrior, ...]]
+    cor: Mapping[str, LKJ]
+
+    def table(self, design: Design) -> list[tuple[str, str]]:
+        """Label and text of each prior, for the model's repr; of random intercepts with the odds ratios they imply."""
+        rows = [(label, str(prior)) for label, prior in self.fixed.items()]
+        for group in design.groups:
+            for effect, prior in zip(group.effects, self.sd[group.name], strict=True):
+                rows.append((f"sd_{group.result_name}[{effect}]", _with_meaning(prior, group, effect)))
+            if group.name in self.cor:
+                rows.append((f"cor_{group.result_name}", str(self.cor[group.name])))
+        return rows
+
+
+def _with_meaning(prior: ScalePrior, group: GroupBlock, effect: str) -> str:
+    """The prior as it is written, and the median odds ratio that it implies where rows differ by this effect alone."""
+    joint = isinstance(prior, Decov) and any(len(one) > 1 and group.effects.index(effect) in one for one in group.sets)
+    return str(prior) if effect != "Intercept" or joint else f"{prior}: {implied_odds_ratios(prior)}"
+
+
+def default_priors(design: Design) -> Priors:
+    """Weakly informative priors scaled to the data.
+
+    The intercept at the predictors' means is Normal(0, 2.5), a coefficient Normal(0, 2.5 / sd(x)); the sd of a random
+    effect is exponential with mean 1 / sd(z), 1 for an intercept; correlations are LKJ(2). None of them depends on
+    the mean of a predictor.
+    """
+    fixed = {
+        label: Normal(0.0, COEFFICIENT_SCALE / sd)
+        for label, sd in zip(design.fixed_effects, design.column_sds, strict=True)
+    }
+    sd = {group.name: tuple(Exponential(s) for s in design.effect_sds(group)) for group in design.groups}
+    cor = {group.name: LKJ(DEFAULT_ETA) for group in design.groups if group.correlated}
+    return Priors(fixed, sd, cor)
+
+
+def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, instead_of: Priors | None = None) -> Priors:
+    """Put the user's priors in place of the defaults, or of others.
+
+    Parameters
+    ----------
+    design : Design
+    given : mapping of str to Prior or bambi.Prior, optional
+        By class, ``"Intercept"``, ``"beta"`` (all other fixed effects), ``"sd"``, ``"cor"``; or by parameter: the
+        label or the term of a fixed effect (``"urban[Y]"``, ``"livch"``, or ``"beta[urban[Y]]"``), ``"sd_district"``,
+        ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The more particular key wins.
+        Where a column has the name of a class or of another parameter, its coefficient is ``"beta[...]"`` only.
+
+    instead_of : Priors, optional
+        What stays of the parameters that are not named; the defaults if not given.
+
+    Raises
+    ------
+    PriorError
+        If a key names nothing in the model or a prior is not of a family allowed there; the message lists them.
+
+    Examples
+    --------
+    >>> from hierlogit.formula.parser import parse
+    >>> from hierlogit.design.design import build_design
+    >>> rows = {"y": [0, 1, 1, 0], "x": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
+    >>> from hierlogit.priors import HalfNormal
+    >>> design = build_design(parse("y ~ x + (1 | g)"), rows)
+    >>> str(resolve_priors(design, {"sd": HalfNormal(2)}).sd["g"][0])
+    'HalfNormal(sigma=2)'
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise PriorError(
+            f"priors must be a mapping of names to priors, {{'sd': HalfNormal(1)}}; got {type(given).__name__}."
+        )
+    priors = default_priors(design) if instead_of is None else instead_of
+    fixed, sd, cor = dict(priors.fixed), dict(priors.sd), dict(priors.cor)
+    keys = _keys(design)
+    chosen = [(key, _target(key, keys), prior) for key, prior in (given or {}).items()]
+    for key, (rank, kind, places), prior in sorted(chosen, key=lambda item: -item[1][0]):
+        if kind == "fixed":
+            fixed.update(dict.fromkeys(places, _of_family(key, prior, COEFFICIENT_FAMILIES)))
+        elif kind == "cor":
+            cor.update(dict.fromkeys(places, _of_family(key, prior, (LKJ,))))
+        else:
+            family = _of_family(key, prior, SD_FAMILIES)
+            if isinstance(family, Decov) and rank == _ONE_PARAMETER:
+                raise PriorError(
+                    f"prior of '{key}': Decov is joint over the effects of a term; give it to 'sd_<group>'."
+                )
+            for group, effect in places:
+                held = list(sd[group])
+                held[effect] = family
+                sd[group] = tuple(held)
+    _refuse_split_decov(design, sd)
+    return Priors(fixed, sd, cor)
+
+
+_CLASS, _SEVERAL, _ONE_PARAMETER = 2, 1, 0
+_Target = tuple[int, str, tuple[Any, ...]]
+
+
+def _keys(design: Design) -> dict[str, _Target]:
+    """Every key a user may give a prior by, with how particular it is and what it stands for."""
+    labels = design.fixed_effects
+    slopes = tuple(label for label in labels if label != "Intercept")
+    keys: dict[str, _Target] = {}
+    for term in dict.fromkeys(design.fixed_terms):
+        members = tuple(label for label, owner in zip(labels, design.fixed_terms, strict=True) if owner == term)
+        keys[term] = (_SEVERAL, "fixed", members)
+        keys[f"beta[{term}]"] = keys[term]
+    for label in labels:
+        keys[label] = keys[f"beta[{label}]"] = (_ONE_PARAMETER, "fixed", (label,))
+    for group in design.groups:
+        keys.update(_group_keys(group))
+    everywhere = tuple((group.name, i) for group in design.groups for i in range(len(group.effects)))
+    classes: dict[str, tuple[str, tuple[Any, ...]]] = {
+        "beta": ("fixed", slopes),
+        "sd": ("sd", everywhere),
+        "cor": ("cor", tuple(group.name for group in design.groups if group.correlated)),
+    }
+    keys.update({name: (_CLASS, kind, places) for name, (kind, places) in classes.items() if places})
+    return keys
+
+
+def _group_keys(group: GroupBlock) -> dict[str, _Target]:
+    every = tuple((group.name, i) for i in range(len(group.effects)))
+    keys: dict[str, _Target] = {f"sd_{group.result_name}": (_SEVERAL, "sd", every)}
+    for term in dict.fromkeys(group.terms):  # as Bambi writes it
+        members = tuple((group.name, i) for i, owner in enumerate(group.terms) if owner == term)
+        keys[f"{'1' if term == 'Intercept' else term}|{group.name}"] = (_SEVERAL, "sd", members)
+    for i, effect in enumerate(group.effects):
+        one: _Target = (_ONE_PARAMETER, "sd", ((group.name, i),))
+        keys[f"sd_{group.result_name}[{effect}]"] = one
+        keys[f"{'1' if effect == 'Intercept' else effect}|{group.name}"] = one
+    if group.correlated:
+        keys[f"cor_{group.result_name}"] = (_ONE_PARAMETER, "cor", (group.name,))
+    return keys
+
+
+def _target(key: str, keys: Mapping[str, _Target]) -> _Target:
+    if key in keys:
+        return keys[key]
+    near = difflib.get_close_matches(str(key), keys, n=1)
+    meant = f" Did you mean '{near[0]}'?" if near else ""
+    shown = [name for name in keys if not name.startswith("beta[") and "|" not in name]
+    raise PriorError(f"there is no parameter '{key}' to give a prior to. The model has: {', '.join(shown)}.{meant}")
+
+
+def _of_family(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Any:
+    if type(prior).__module__.split(".")[0] == "bambi":
+        prior = _from_bambi(key, prior, allowed)
+    if not isinstance(prior, allowed):
+        names = [family.__name__ for family in allowed]
+        raise PriorError(
+            f"prior of '{key}': got {prior}, which is no family allowed there. Choose one of "
+            f"{quoted_list(names)} from hierlogit.priors."
+        )
+    return prior
+
+
+def _from_bambi(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Prior:
+    """A bambi.Prior by its name and arguments; that of a random effect holds the sd's prior as its sigma."""
+    arguments = dict(prior.args)
+    nested = {name: value for name, value in arguments.items() if hasattr(value, "args")}
+    if nested and issubclass(allowed[0], ScalePrior) and set(nested) == {"sigma"} and prior.name == "Normal":
+        if np.any(np.asarray(arguments.get("mu", 0)) != 0):
+            raise PriorError(f"prior of '{key}': {prior} has a mean, but random effects are deviations around 0.")
+        return _from_bambi(key, nested["sigma"], allowed)
+    if nested:
+        raise PriorError(
+            f"prior of '{key}': {prior} depends on other priors ({quoted_list(list(nested))}); give numbers."
+        )
+    aliases = {"Lognormal": "LogNormal"}
+    name = aliases.get(prior.name, prior.name)
+    families = {family.__name__: family for family in allowed}
+    if name not in families:
+        raise PriorError(
+            f"prior of '{key}': bambi's {prior} is not allowed there. Choose one of {quoted_list(list(families))}."
+        )
+    try:
+        return families[name](**{argument: _scalar(value) for argument, value in arguments.items()})
+    except TypeError as error:
+        known = [item.name for item in fields(families[name])]
+        raise PriorError(
+            f"prior of '{key}': bambi's {prior} has other arguments than {name} takes here: {quoted_list(known)}."
+        ) from error
+
+
+def _scalar(value: Any) -> Any:
+    array = np.asarray(value)
+    return array.item() if array.size == 1 else value
+
+
+def _refuse_split_decov(design: Design, sd: Mapping[str, tuple[ScalePrior, ...]]) -> None:
+    for group in design.groups:
+        for members in group.sets:
+            held = {sd[group.name][i] for i in members}
+            if len(held) > 1 and any(isinstance(prior, Decov) for prior in held):
+                raise PriorError(
+                    f"'sd_{group.result_name}' has a Decov prior, which is joint over its correlated effects; "
+                    "none of them can have another prior beside it."
+                )

@@ -1,0 +1,216 @@
+"""Priors of standard deviations, stated on scales people know: median odds ratios, intraclass correlations, ranges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+from ..errors import PriorError
+from .families import Exponential, Gamma, HalfCauchy, HalfNormal, HalfStudentT, LogNormal, ScalePrior
+
+#: Logarithm of the median odds ratio for a standard deviation of 1: ``sqrt(2) Phi^-1(3/4)``.
+LOG_ODDS_RATIO_PER_SD = 0.9538725524089398
+
+#: By name, families with a given scale and shape, and the shape they have if none is given.
+FAMILIES: dict[str, tuple[Callable[[float, float], ScalePrior], float | None]] = {
+    "exponential": (lambda scale, _: Exponential(1 / scale), None),
+    "halfnormal": (lambda scale, _: HalfNormal(scale), None),
+    "halfcauchy": (lambda scale, _: HalfCauchy(scale), None),
+    "halfstudentt": (lambda scale, nu: HalfStudentT(nu, scale), 3.0),
+    "gamma": (lambda scale, alpha: Gamma(alpha, 1 / scale), 2.0),
+    "lognormal": (lambda scale, sigma: LogNormal(math.log(scale), sigma), 0.5),
+}
+
+
+def prior_from_mor(
+    mor: float, prob: float = 0.05, *, family: str = "exponential", shape: float | None = None
+) -> ScalePrior:
+    """Prior of the sd of random intercepts under which the median odds ratio is above `mor` with probability `prob`.
+
+    The median odds ratio of a standard deviation s is ``exp(sqrt(2) Phi^-1(3/4) s)``; see `hierlogit.mor`.
+
+    Parameters
+    ----------
+    mor : float
+        A median odds ratio that is hard to believe; above 1.
+    prob : float
+        Probability left to what is above it.
+    family : {"exponential", "halfnormal", "halfstudentt", "halfcauchy", "gamma", "lognormal"}
+        Family of the prior; its scale is solved for.
+    shape : float, optional
+        Degrees of freedom of the half-t (3 if not given), shape of the gamma (2), sigma of the lognormal (0.5).
+
+    Returns
+    -------
+    ScalePrior
+        For ``Model(..., priors={"sd": prior})``, or ``"sd_<group>"``.
+
+    Raises
+    ------
+    PriorError
+        If `mor` or `prob` is out of range, or the family is not known.
+
+    References
+    ----------
+    Larsen and Merlo (2005), American Journal of Epidemiology 161: 81-88, for the median odds ratio.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> print(hl.prior_from_mor(5, prob=0.05))
+    Exponential(lam=1.775)
+    >>> print(hl.prior_from_mor(5, prob=0.05, family="halfnormal"))
+    HalfNormal(sigma=0.8609)
+    """
+    if not _is_number(mor) or not 1 < mor < math.inf:
+        raise PriorError(f"mor={mor!r} must be above 1: the median odds ratio is 1 where clusters do not differ.")
+    return _with_tail(math.log(mor) / LOG_ODDS_RATIO_PER_SD, prob, family, shape)
+
+
+def prior_from_icc(
+    icc: float, prob: float = 0.05, *, family: str = "exponential", shape: float | None = None
+) -> ScalePrior:
+    """Prior of the sd of random intercepts under which the latent intraclass correlation is above `icc`.
+
+    With one grouping factor the correlation is ``s^2 / (s^2 + pi^2 / 3)``; see `hierlogit.icc`.
+
+    Parameters
+    ----------
+    icc : float
+        An intraclass correlation that is hard to believe; between 0 and 1.
+    prob, family, shape
+        As of `prior_from_mor`.
+
+    Returns
+    -------
+    ScalePrior
+
+    Raises
+    ------
+    PriorError
+        If `icc` or `prob` is out of range, or the family is not known.
+
+    References
+    ----------
+    Goldstein, Browne and Rasbash (2002), Understanding Statistics 1: 223-231, for the intraclass correlation.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> print(hl.prior_from_icc(0.3, prob=0.05))
+    Exponential(lam=2.523)
+    """
+    if not _is_number(icc) or not 0 < icc < 1:
+        raise PriorError(f"icc={icc!r} must be between 0 and 1.")
+    return _with_tail(math.pi / math.sqrt(3) * math.sqrt(icc / (1 - icc)), prob, family, shape)
+
+
+def prior_from_range(
+    low: float,
+    high: float,
+    *,
+    at: float | None = None,
+    share: float = 0.95,
+    prob: float = 0.05,
+    family: str = "exponential",
+    shape: float | None = None,
+) -> ScalePrior:
+    """Prior of the sd of random intercepts under which most clusters have probabilities between two bounds.
+
+    With a standard deviation s the share of clusters whose probability is between `low` and `high` is
+    ``Phi((logit(high) - logit(at)) / s) - Phi((logit(low) - logit(at)) / s)``. With probability `prob`, s is so large
+    that it is less than `share`.
+
+    Parameters
+    ----------
+    low, high : float
+        Probabilities of the event.
+    at : float, optional
+        Probability in a typical cluster, between them; if not given, in the middle between them on the logit scale.
+    share : float
+        Share of the clusters that should be between the bounds.
+    prob, family, shape
+        As of `prior_from_mor`: the probability left to wider spreads.
+
+    Returns
+    -------
+    ScalePrior
+
+    Raises
+    ------
+    PriorError
+        If the probabilities are not in order or out of range, or the family is not known.
+
+    Examples
+    --------
+    Typically 20 %, and hardly a cluster below 5 % or above 50 %:
+
+    >>> import hierlogit as hl
+    >>> print(hl.prior_from_range(0.05, 0.5, at=0.2))
+    Exponential(lam=4.015)
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    for name, value in (("low", low), ("high", high), ("share", share)):
+        if not _is_number(value) or not 0 < value < 1:
+            raise PriorError(f"{name}={value!r} must be between 0 and 1.")
+    if not low < high:
+        raise PriorError(f"low={low!r} must be below high={high!r}.")
+    if at is not None and (not _is_number(at) or not low < at < high):
+        raise PriorError(
+            f"at={at!r} must be between low={low!r} and high={high!r}: half of all clusters are above a typical one, "
+            "and half below."
+        )
+    below, above = _logit(low), _logit(high)
+    middle = (below + above) / 2 if at is None else _logit(at)
+
+    def excess(log_sd: float) -> float:
+        sd = math.exp(log_sd)
+        return float(ndtr((above - middle) / sd) - ndtr((below - middle) / sd)) - share
+
+    nearest = math.log(min(above - middle, middle - below))
+    limit = math.exp(brentq(excess, nearest - 10, math.log(above - below) + 40, xtol=1e-12, rtol=1e-12))
+    return _with_tail(limit, prob, family, shape)
+
+
+def implied_odds_ratios(prior: ScalePrior) -> str:
+    """The median odds ratios that a prior of random intercepts implies, in words for a table of priors.
+
+    Examples
+    --------
+    >>> implied_odds_ratios(Exponential(1))
+    'MOR 1.9 (95 % below 17)'
+    """
+    middle, high = (math.exp(min(LOG_ODDS_RATIO_PER_SD * prior.quantile(q), 700.0)) for q in (0.5, 0.95))
+    return f"MOR {_brief(middle)} (95 % below {_brief(high)})"
+
+
+def _brief(value: float) -> str:
+    if value < 10:
+        return f"{value:.1f}"
+    return f"{value:,.0f}" if value < 1e5 else f"{value:.0e}"
+
+
+def _with_tail(limit: float, prob: float, family: str, shape: float | None) -> ScalePrior:
+    """The member of a family, scaled so that it leaves `prob` to values above `limit`."""
+    if not _is_number(prob) or not 0 < prob < 1:
+        raise PriorError(f"prob={prob!r} must be between 0 and 1.")
+    name = str(family).lower().replace("_", "").replace("-", "")
+    if name not in FAMILIES:
+        raise PriorError(f"family={family!r} is not allowed; choose one of {', '.join(map(repr, FAMILIES))}.")
+    make, usual = FAMILIES[name]
+    if usual is None and shape is not None:
+        raise PriorError(f"shape={shape!r}: the family {name!r} has none; it has a scale only, which is solved for.")
+    form = 1.0 if usual is None else usual if shape is None else shape
+    return make(limit / make(1.0, form).quantile(1 - prob), form)
+
+
+def _logit(p: float) -> float:
+    return math.log(p) - math.log1p(-p)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

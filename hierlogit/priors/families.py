@@ -1,0 +1,410 @@
+"""Prior families.
+
+Every family is a value with its density; nothing here needs PyMC. Arguments have the names PyMC and Bambi use.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import PriorError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A distribution with fixed arguments.
+
+    `logpdf` returns the log density at an array of values, of the same shape.
+    """
+
+    #: Arguments that must be positive; all of them must be finite.
+    positive: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for argument, value in self.arguments().items():
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+                raise PriorError(f"{type(self).__name__}: {argument}={value!r} must be a number.")
+            if not np.isfinite(value) or (argument in self.positive and value <= 0):
+                allowed = "positive and finite" if argument in self.positive else "finite"
+                raise PriorError(f"{type(self).__name__}: {argument}={value:g} must be {allowed}.")
+            object.__setattr__(self, argument, float(value))
+
+    def arguments(self) -> dict[str, float]:
+        """Names and values of the arguments, in order."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={value:.4g}" for name, value in self.arguments().items())
+        return f"{type(self).__name__}({inside})"
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        raise NotImplementedError
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise; at an end of the support, from inside."""
+        raise NotImplementedError
+
+
+class CoefficientPrior(Prior):
+    """Prior of a coefficient on the logit scale: a location-scale family on the whole line."""
+
+    location: ClassVar[str] = "mu"
+    scale: ClassVar[str] = "sigma"
+
+    def rescaled(self, factor: float) -> Self:
+        """Prior of `factor` times the coefficient."""
+        return replace(
+            self,
+            **{self.location: getattr(self, self.location) * factor, self.scale: getattr(self, self.scale) * factor},
+        )
+
+    def _standard(self, x: npt.ArrayLike) -> FloatArray:
+        location, scale = float(getattr(self, self.location)), float(getattr(self, self.scale))
+        return (np.asarray(x, dtype=float) - location) / scale
+
+
+@dataclass(frozen=True)
+class Normal(CoefficientPrior):
+    """Normal with mean `mu` and standard deviation `sigma`.
+
+    Examples
+    --------
+    >>> round(float(Normal(0, 2.5).logpdf(0)), 4)
+    -1.8352
+    """
+
+    mu: float = 0.0
+    sigma: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("sigma",)
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        z = self._standard(x)
+        return -0.5 * z * z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return -self._standard(x) / self.sigma
+
+
+@dataclass(frozen=True)
+class StudentT(CoefficientPrior):
+    """Student's t with `nu` degrees of freedom, location `mu` and scale `sigma`."""
+
+    nu: float
+    mu: float = 0.0
+    sigma: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("nu", "sigma")
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return _student_t_logpdf(self._standard(x), self.nu) - math.log(self.sigma)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        z = self._standard(x)
+        return -(self.nu + 1) * z / (self.nu + z * z) / self.sigma
+
+
+@dataclass(frozen=True)
+class Cauchy(CoefficientPrior):
+    """Cauchy with location `alpha` and scale `beta`."""
+
+    alpha: float = 0.0
+    beta: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("beta",)
+    location: ClassVar[str] = "alpha"
+    scale: ClassVar[str] = "beta"
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return -math.log(math.pi * self.beta) - np.log1p(self._standard(x) ** 2)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        z = self._standard(x)
+        return -2 * z / (1 + z * z) / self.beta
+
+
+@dataclass(frozen=True)
+class Laplace(CoefficientPrior):
+    """Laplace (double exponential) with location `mu` and scale `b`."""
+
+    mu: float = 0.0
+    b: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("b",)
+    scale: ClassVar[str] = "b"
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return -np.abs(self._standard(x)) - math.log(2 * self.b)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise; 0 at its peak, where there is none."""
+        return -np.sign(self._standard(x)) / self.b
+
+
+class ScalePrior(Prior):
+    """Prior of the standard deviation of a random effect: a family on the positive line.
+
+    `quantile` returns the value below which the standard deviation is with a probability.
+    """
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        raise NotImplementedError
+
+    def _log_positive(self, x: npt.ArrayLike, inside: FloatArray) -> FloatArray:
+        return np.where(np.asarray(x) < 0, -np.inf, inside)
+
+
+@dataclass(frozen=True)
+class HalfNormal(ScalePrior):
+    """Absolute value of a normal with mean 0 and standard deviation `sigma`."""
+
+    sigma: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("sigma",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import ndtri
+
+        return self.sigma * float(ndtri((1 + prob) / 2))
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return self._log_positive(x, Normal(0.0, self.sigma).logpdf(x) + math.log(2))
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return Normal(0.0, self.sigma).score(x)
+
+
+@dataclass(frozen=True)
+class HalfStudentT(ScalePrior):
+    """Absolute value of a Student's t with `nu` degrees of freedom and scale `sigma`."""
+
+    nu: float
+    sigma: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("nu", "sigma")
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import stdtrit
+
+        return self.sigma * float(stdtrit(self.nu, (1 + prob) / 2))
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return self._log_positive(x, StudentT(self.nu, 0.0, self.sigma).logpdf(x) + math.log(2))
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return StudentT(self.nu, 0.0, self.sigma).score(x)
+
+
+@dataclass(frozen=True)
+class HalfCauchy(ScalePrior):
+    """Absolute value of a Cauchy with scale `beta`."""
+
+    beta: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("beta",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        return self.beta * math.tan(math.pi / 2 * prob)
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return self._log_positive(x, Cauchy(0.0, self.beta).logpdf(x) + math.log(2))
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return Cauchy(0.0, self.beta).score(x)
+
+
+@dataclass(frozen=True)
+class Exponential(ScalePrior):
+    """Exponential with rate `lam`; its mean is ``1 / lam``."""
+
+    lam: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("lam",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        return -math.log1p(-prob) / self.lam
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        return self._log_positive(x, math.log(self.lam) - self.lam * np.asarray(x, dtype=float))
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        return np.full(np.shape(x), -self.lam)
+
+
+@dataclass(frozen=True)
+class Gamma(ScalePrior):
+    """Gamma with shape `alpha` and rate `beta`; its mean is ``alpha / beta``."""
+
+    alpha: float
+    beta: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import gammaincinv
+
+        return float(gammaincinv(self.alpha, prob)) / self.beta
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        from scipy.special import gammaln, xlogy
+
+        values = np.maximum(np.asarray(x, dtype=float), 0.0)
+        inside = xlogy(self.alpha - 1, values) - self.beta * values + self.alpha * math.log(self.beta)
+        return self._log_positive(x, inside - gammaln(self.alpha))
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        if self.alpha == 1:
+            return np.full(np.shape(x), -self.beta)
+        with np.errstate(divide="ignore"):
+            return (self.alpha - 1) / np.asarray(x, dtype=float) - self.beta
+
+
+@dataclass(frozen=True)
+class LogNormal(ScalePrior):
+    """Exponential of a normal with mean `mu` and standard deviation `sigma`."""
+
+    mu: float = 0.0
+    sigma: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("sigma",)
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation is with probability `prob`."""
+        from scipy.special import ndtri
+
+        return math.exp(self.mu + self.sigma * float(ndtri(prob)))
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density at `x`, elementwise."""
+        values = np.asarray(x, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(values)
+            inside = Normal(self.mu, self.sigma).logpdf(logs) - logs
+        return np.where(values > 0, inside, -np.inf)
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the log density at `x`, elementwise."""
+        values = np.asarray(x, dtype=float)
+        with np.errstate(divide="ignore"):
+            slope: FloatArray = -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
+        return slope
+
+
+@dataclass(frozen=True)
+class Decov(ScalePrior):
+    """Joint prior of the standard deviations of one random term, as in rstanarm's ``decov``.
+
+    With k effects that may correlate, ``sd_i = tau * sqrt(k * pi_i)`` with ``tau ~ Gamma(shape, rate=1/scale)`` and
+    ``pi ~ Dirichlet(concentration)``. A single effect has ``sd ~ Gamma(shape, rate=1/scale)``. The correlation matrix
+    keeps a prior of its own, which in rstanarm is ``LKJ(regularization)`` with regularization 1.
+
+    References
+    ----------
+    Goodrich, Gabry, Ali and Brilleman, rstanarm, "Priors for covariance matrices" (help page ``priors``).
+    """
+
+    concentration: float = 1.0
+    shape: float = 1.0
+    scale: float = 1.0
+    positive: ClassVar[tuple[str, ...]] = ("concentration", "shape", "scale")
+
+    def quantile(self, prob: float) -> float:
+        """Value below which the standard deviation of an effect that is alone is with probability `prob`."""
+        return Gamma(self.shape, 1 / self.scale).quantile(prob)
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Joint log density of the standard deviations on the last axis of `x`, shape ``x.shape[:-1]``."""
+        from scipy.special import gammaln, xlogy
+
+        sd = np.asarray(x, dtype=float)
+        k = sd.shape[-1]
+        total = (sd**2).sum(axis=-1)
+        tau = np.sqrt(total / k)
+        density: FloatArray = Gamma(self.shape, 1 / self.scale).logpdf(tau)
+        if k == 1:
+            return density
+        shares = sd**2 / total[..., None]
+        dirichlet: FloatArray = xlogy(self.concentration - 1, shares).sum(axis=-1)
+        dirichlet += gammaln(k * self.concentration) - k * gammaln(self.concentration)
+        # Change of variables (tau, pi) -> sd: d(sd^2) = total^(k-1) d(total) d(pi), and d(total) = 2 k tau d(tau).
+        jacobian: FloatArray = k * math.log(2) + np.log(sd).sum(axis=-1) - (k - 1) * np.log(total) - np.log(2 * k * tau)
+        return density + dirichlet + jacobian
+
+    def score(self, x: npt.ArrayLike) -> FloatArray:
+        """Derivative of the joint log density in each standard deviation, of the shape of `x`."""
+        sd = np.asarray(x, dtype=float)
+        k = sd.shape[-1]
+        total = (sd**2).sum(axis=-1, keepdims=True)
+        tau = np.sqrt(total / k)
+        slope: FloatArray = Gamma(self.shape, 1 / self.scale).score(tau) * sd / (k * tau)
+        if k == 1:
+            return slope
+        c = self.concentration
+        # Of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), what Dirichlet and Jacobian leave.
+        slope += (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
+        return slope
+
+
+@dataclass(frozen=True)
+class LKJ(Prior):
+    """LKJ prior of a correlation matrix: density proportional to ``det(R) ** (eta - 1)``.
+
+    References
+    ----------
+    Lewandowski, Kurowicka and Joe (2009), Journal of Multivariate Analysis 100: 1989-2001, equation 16.
+    """
+
+    eta: float = 2.0
+    positive: ClassVar[tuple[str, ...]] = ("eta",)
+
+    def logpdf(self, x: npt.ArrayLike) -> FloatArray:
+        """Log density of correlation matrices, shape (..., q, q), with its constant; shape ``x.shape[:-2]``."""
+        from scipy.special import betaln
+
+        R = np.asarray(x, dtype=float)
+        q = R.shape[-1]
+        i = np.arange(1, q)
+        half = self.eta + (q - i - 1) / 2
+        constant = np.sum((2 * self.eta - 2 + q - i) * (q - i) * np.log(2) + (q - i) * betaln(half, half))
+        logdet = np.linalg.slogdet(R)[1]
+        return np.asarray((self.eta - 1) * logdet - constant)
+
+
+def _student_t_logpdf(z: FloatArray, nu: float) -> FloatArray:
+    from scipy.special import gammaln
+
+    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * math.log(nu * math.pi)
+    return constant - (nu + 1) / 2 * np.log1p(z * z / nu)
+
+
+COEFFICIENT_FAMILIES: tuple[type[CoefficientPrior], ...] = (Normal, StudentT, Cauchy, Laplace)
+SD_FAMILIES: tuple[type[ScalePrior], ...] = (
+    HalfNormal,
+    HalfStudentT,
+    HalfCauchy,
+    Exponential,
+    Gamma,
+    LogNormal,
+    Decov,
+)

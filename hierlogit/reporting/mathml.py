@@ -1,0 +1,165 @@
+"""LaTeX of a model -> MathML, which browsers set without help from the network.
+
+Reads what `translations.latex` writes, and no more of LaTeX than that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..translations.latex import latex
+from .html import element
+
+if TYPE_CHECKING:
+    from ..model_spec import ModelSpec
+
+#: Terms of a sum on one line.
+TERMS = 4
+
+_TOKEN = re.compile(
+    r"\\text\{(?P<text>(?:[^\\{}]|\\textbackslash\{\}|\\text\w+\{\}|\\.)*)\}|\\(?:[A-Za-z]+|.)|\d+(?:\.\d+)?(?:e[+-]?\d+)?|[^\s]"
+)
+_LETTERS = {"\\beta": "β", "\\sigma": "σ", "\\top": "⊤"}
+_OPERATORS = {"\\sim": "∼", "\\dots": "…", "\\sum": "∑"}
+_SPACES = {"\\,": "0.17em", "\\ ": "0.3em", "\\quad": "1em"}
+_IGNORED = ("\\textstyle", "\\left", "\\right")
+_ESCAPED = {"\\textbackslash{}": "\\", "\\textasciicircum{}": "^", "\\textasciitilde{}": "~"}
+#: What the left side of a prior's line starts with.
+_OF_PRIORS = ("\\beta", "\\sigma", "R^")
+
+
+def display(model: ModelSpec, *, priors: bool) -> str:
+    """Write a model as displayed mathematics.
+
+    Parameters
+    ----------
+    model : Model
+    priors : bool
+        Whether priors are part of it.
+
+    Returns
+    -------
+    str
+        A ``math`` element, one row of a table for each line.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> made = display(hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")), priors=False)
+    >>> made.count("<mtr>"), "Bernoulli" in made
+    (4, True)
+    """
+    lines = [line.strip() for line in latex(model).splitlines()[1:-1]]
+    lines = [line.removesuffix("\\\\").strip() for line in lines]
+    shown = [line for line in lines if priors or not line.startswith(_OF_PRIORS)]
+    rows = "".join(row for line in shown for row in _rows(line))
+    return element("math", element("mtable", rows), display="block")
+
+
+def _rows(line: str) -> Iterator[str]:
+    """A line as one row, or as several where its right side is a long sum."""
+    left, _, right = line.partition("&")
+    start = _row(_items(_tokens(left)))
+    parts = _sums(_items(_tokens(right)))
+    yield _table_row(start, _row(parts[0]))
+    for part in parts[1:]:
+        yield _table_row("", '<mspace width="2em"></mspace>' + _row(part))
+
+
+def _table_row(left: str, right: str) -> str:
+    return element("mtr", element("mtd", left) + element("mtd", right))
+
+
+def _sums(items: list[str]) -> list[list[str]]:
+    """Part a sum into lines of a few terms."""
+    parts: list[list[str]] = [[]]
+    terms = 0
+    for item in items:
+        if item == _operator("+") and len(parts[-1]) > 1:
+            terms += 1
+            if terms % TERMS == 0:
+                parts.append([])
+        parts[-1].append(item)
+    return parts
+
+
+def _tokens(source: str) -> list[str]:
+    return [found.group() for found in _TOKEN.finditer(source)]
+
+
+def _items(tokens: list[str]) -> list[str]:
+    """The MathML of tokens, one item for each thing that stands on the line; takes them from the list."""
+    items: list[str] = []
+    while tokens and tokens[0] != "}":
+        item = _item(tokens)
+        if item:
+            items.append(item)
+    return items
+
+
+def _item(tokens: list[str]) -> str:
+    """The next thing with what hangs on it."""
+    base = _bare(tokens)
+    under = over = ""
+    while tokens and tokens[0] in ("_", "^"):
+        if tokens.pop(0) == "_":
+            under = _bare(tokens)
+        else:
+            over = _bare(tokens)
+    if under and over:
+        return element("msubsup", (base or "<mi></mi>") + under + over)
+    if under or over:
+        return element("msub" if under else "msup", (base or "<mi></mi>") + (under or over))
+    return base
+
+
+def _bare(tokens: list[str]) -> str:
+    token = tokens.pop(0)
+    if token == "{":
+        inside = _row(_items(tokens))
+        tokens.pop(0)
+        return inside
+    if token.startswith("\\text{"):
+        return element("mtext", escape(_unescaped(token[6:-1])))
+    if token == "\\operatorname":
+        name = "".join(_until_closed(tokens))
+        return element("mi", escape(name), mathvariant="normal")
+    if token == "\\bar":
+        return element("mover", _bare(tokens) + element("mo", "¯"), accent="true")
+    if token in _IGNORED:
+        return ""
+    if token in _SPACES:
+        return element("mspace", width=_SPACES[token])
+    if token in _LETTERS:
+        return element("mi", _LETTERS[token])
+    if token in _OPERATORS:
+        return element("mo", _OPERATORS[token], lspace="0.28em", rspace="0.28em")
+    if token[0].isdigit():
+        return element("mn", token)
+    return element("mi", token) if token.isalpha() else _operator(token)
+
+
+def _operator(sign: str) -> str:
+    signs = {"-": "−", "\\{": "{", "\\}": "}"}
+    # A sum that goes on in the next line starts with a sign between two terms.
+    kind = {"stretchy": "false"} if sign in "()[]" else {"form": "infix"} if sign == "+" else {}
+    return element("mo", escape(signs.get(sign, sign)), **kind)
+
+
+def _until_closed(tokens: list[str]) -> Iterator[str]:
+    """What stands in the braces that come next."""
+    tokens.pop(0)
+    while (token := tokens.pop(0)) != "}":
+        yield token
+
+
+def _row(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else element("mrow", "".join(items))
+
+
+def _unescaped(words: str) -> str:
+    """What LaTeX's text mode would print."""
+    return re.sub(r"\\text\w+\{\}|\\.", lambda found: _ESCAPED.get(found.group(), found.group()[1:]), words)

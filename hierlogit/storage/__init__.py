@@ -1,0 +1,1 @@
+"""Reading saved fits and runs that were stored on disk."""

@@ -1,0 +1,70 @@
+"""Reading a fit from the file that `Fit.save` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ..errors import FitError
+from ..estimate import from_dataset
+from ..fits.findings import Finding
+from ..fits.fit import Fit
+from ..fits.model_record import read_model
+from ..fits.netcdf import ESTIMATE_GROUP, LAYOUT, ROWS_GROUP
+from ..fits.posterior import assemble
+from ..fits.report import EngineReport
+from ..model import Model
+
+
+def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
+    """Read a fit that `Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    namespace : mapping of str to object, optional
+        The functions and values of your own that the formula uses, which no file can hold.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FitError
+        If the file is missing or none of ours, needs a namespace, or its rows now give another design.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.load("fit.nc")  # doctest: +SKIP
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FitError(f"there is no file {source}.")
+    try:
+        with xr.open_datatree(source, engine="h5netcdf") as opened:
+            tree = opened.load()
+        metadata = json.loads(tree.attrs["hierlogit"])
+    except (OSError, KeyError, ValueError) as error:
+        raise FitError(f"{source} is not a fit saved by hierlogit: {error}.") from error
+    if metadata["layout"] > LAYOUT:
+        made_by = metadata["report"]["versions"].get("hierlogit", "a later version")
+        raise FitError(f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update it.")
+    model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
+    estimate = from_dataset(tree[ESTIMATE_GROUP].to_dataset()) if ESTIMATE_GROUP in tree.children else None
+    data = assemble(model, tree["posterior"].to_dataset(), stats, priors=estimate is None or estimate.penalised)
+    for name in tree.children:
+        if name not in (*data.children, ROWS_GROUP, ESTIMATE_GROUP):
+            data[name] = tree[name]
+    return Fit(model, data, _read_report(metadata["report"]), estimate)
+
+
+def _read_report(record: dict[str, Any]) -> EngineReport:
+    return EngineReport(**{**record, "findings": tuple(Finding(**finding) for finding in record["findings"])})

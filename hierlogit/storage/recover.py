@@ -1,0 +1,73 @@
+"""A run of the sampler that is written to disk while it goes on, and read back, whole or broken off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ..engines.nuts.finished_fit import finished_fit
+from ..engines.nuts.nutpie_draws import from_disk, kept_variables
+from ..engines.nuts.options import SamplerOptions
+from ..engines.nuts.run_folder import DRAWS_FOLDER, LAYOUT, MODEL_FILE
+from ..errors import FitError
+from ..fits.fit import Fit
+from ..fits.model_record import read_model
+from ..model import Model
+
+
+def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
+    """Read a run of `NUTS(store=folder)` back, also one whose process has died.
+
+    Parameters
+    ----------
+    folder : str or path
+        As it was given to `NUTS`. Nothing in it is changed.
+    namespace : mapping of str to object, optional
+        The functions and values of your own that the formula uses, which no file can hold.
+
+    Returns
+    -------
+    Fit
+        With the largest part of the chains and draws that is complete; of a run that was broken off the report's status
+        is ``"interrupted"``.
+
+    Raises
+    ------
+    FitError
+        If the folder is none of ours, no chain has got as far as its draws, or the rows now give another design.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception"))
+    >>> folder = tempfile.mkdtemp()
+    >>> fit = model.fit(hl.NUTS(draws=500, seed=1, progress=False, store=folder))
+    >>> bool((hl.recover(folder).posterior["beta"] == fit.posterior["beta"]).all())
+    True
+    """
+    source = Path(folder)
+    if not (source / MODEL_FILE).exists():
+        raise FitError(f"{source} does not hold a run of the sampler: there is no {MODEL_FILE} in it.")
+    try:
+        rows = xr.load_dataset(source / MODEL_FILE, engine="h5netcdf")
+        record = json.loads(rows.attrs["hierlogit_run"])
+    except (OSError, KeyError, ValueError) as error:
+        raise FitError(f"{source / MODEL_FILE} cannot be read: {error}.") from error
+    if record["layout"] > LAYOUT:
+        raise FitError(f"{source} was written by a later version of hierlogit, whose folders this one cannot read.")
+    model = read_model(Model, record, rows, namespace, source)
+    options = SamplerOptions(**record["options"])
+    try:
+        drawn, stats = from_disk(model, kept_variables(model, store_u=options.store_u), source / DRAWS_FOLDER)
+    except (OSError, KeyError, ValueError) as error:
+        raise FitError(f"no draws can be read from {source / DRAWS_FOLDER}: {error}.") from error
+    try:
+        return finished_fit(model, options, (), drawn, stats, {})
+    except KeyboardInterrupt:
+        raise FitError(f"the run in {source} ended before any chain had got through its tuning.") from None

@@ -1,0 +1,44 @@
+"""Likelihood ratios in studies simulated from the smaller of two models: what the statistic is where it is true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..engines.maximum.refit import Refitter
+from ..errors import FitError
+from ..estimate import Estimate
+from ..model_spec import ModelSpec
+from .simulated_outcomes import generator, simulated_outcome
+
+#: How far below the smaller model's maximum the larger one's may end, from searches that stop a little short of it.
+SHORT = 1e-4
+
+
+@dataclass(frozen=True)
+class OfRatio:
+    """Twice the difference of the log-likelihoods of two nested models in one replicate.
+
+    Attributes
+    ----------
+    model0, model1 : Model
+        Of the same rows; the first one is part of the second one.
+    estimate0, estimate1 : Estimate
+        Studies are simulated from the first one.
+    seed : int
+    """
+
+    model0: ModelSpec
+    estimate0: Estimate
+    model1: ModelSpec
+    estimate1: Estimate
+    seed: int
+
+    def __call__(self, number: int) -> dict[str, float]:
+        """The statistic of replicate `number`."""
+        y = simulated_outcome(self.model0.design, self.estimate0, generator(self.seed, number))
+        smaller = Refitter(self.model0, self.estimate0).with_outcome(y).maximum()
+        larger = Refitter(self.model1, self.estimate1).with_outcome(y).maximum()
+        statistic = 2 * (larger.log_likelihood - smaller.log_likelihood)
+        if statistic < -SHORT:
+            raise FitError("the larger model's search ended below the smaller model's maximum.")
+        return {"statistic": max(statistic, 0.0)}

@@ -1,0 +1,1 @@
+"""Tables of a fit: parameters, odds ratios, cluster effects, variance components, intervals."""

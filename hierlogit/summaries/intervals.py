@@ -1,0 +1,122 @@
+"""Draws -> mean, sd and interval in ArviZ's words; intervals are always taken of draws, never of summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import PredictionError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FloatArray = npt.NDArray[np.float64]
+CI_KINDS = ("eti", "hdi")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Which interval to report.
+
+    Attributes
+    ----------
+    prob : float
+        Its probability.
+    kind : {"eti", "hdi"}
+        Equal-tailed or highest-density.
+    """
+
+    prob: float
+    kind: str
+
+    @classmethod
+    def of(cls, ci_prob: float | None, ci_kind: str | None) -> Interval:
+        """Take what is given and ArviZ's defaults (``arviz.rcParams``) for the rest."""
+        from arviz_base import rcParams
+
+        prob = rcParams["stats.ci_prob"] if ci_prob is None else ci_prob
+        kind = rcParams["stats.ci_kind"] if ci_kind is None else ci_kind
+        if not isinstance(prob, (int, float)) or not 0 < prob < 1:
+            raise PredictionError(f"ci_prob={prob!r} must be between 0 and 1.")
+        if kind not in CI_KINDS:
+            raise PredictionError(f"ci_kind={kind!r} is not allowed; choose 'eti' or 'hdi'.")
+        return cls(float(prob), kind)
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Names of the two ends, for whole percents as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
+        return end_names(self.kind, self.prob)
+
+    @property
+    def quantile(self) -> float:
+        """Standard normal quantile at the upper end of an equal-tailed interval."""
+        from scipy.special import ndtri
+
+        return float(ndtri(0.5 + self.prob / 2))
+
+    def ends(self, draws: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Ends of the interval over the first axis of `draws`."""
+        if self.kind == "eti":
+            tail = (1 - self.prob) / 2
+            low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+            return low, high
+        return _highest_density(draws, self.prob)
+
+
+def end_names(kind: str, prob: float) -> tuple[str, str]:
+    """Names of the two ends of an interval, as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
+    percent = f"{100 * prob:g}".replace(".", "_")
+    return f"{kind}{percent}_lb", f"{kind}{percent}_ub"
+
+
+def _highest_density(draws: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:
+    """Narrowest interval that holds the share `prob` of the draws, for each column."""
+    ordered = np.sort(draws, axis=0)
+    inside = int(np.floor(prob * len(ordered)))
+    widths = ordered[inside:] - ordered[: len(ordered) - inside]
+    start = np.argmin(widths, axis=0)[None]
+    return np.take_along_axis(ordered, start, 0)[0], np.take_along_axis(ordered, start + inside, 0)[0]
+
+
+#: Numbers sorted at once for interval ends: sorting copies them.
+CHUNK_SIZE = 2**23
+
+
+def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
+    """Mean, sd and interval ends over the first axis of `draws`, shape (draws, ...), by column name."""
+    flat = draws.reshape(len(draws), -1)
+    step = max(1, CHUNK_SIZE // len(draws))
+    parts = [interval.ends(flat[:, start : start + step]) for start in range(0, flat.shape[1], step)]
+    low, high = (np.concatenate(ends).reshape(draws.shape[1:]) for ends in zip(*parts, strict=True))
+    names = interval.columns
+    return {"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1), names[0]: low, names[1]: high}
+
+
+class DrawTable(pd.DataFrame):
+    """A table of summaries that still has the draws it summarises.
+
+    Attributes
+    ----------
+    draws : xarray.DataArray
+        Dims (chain, draw, row), one row for each row of the table. A part cut out of the table has no draws.
+    """
+
+    draws: xr.DataArray
+
+    _metadata = ["draws"]  # noqa: RUF012  pandas reads this name
+
+    @property
+    def _constructor(self) -> Callable[..., pd.DataFrame]:
+        return pd.DataFrame
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, draws: Any) -> DrawTable:
+        """Attach draws to a table of their summaries."""
+        made = cls(table)
+        object.__setattr__(made, "draws", draws)
+        return made

@@ -1,0 +1,169 @@
+"""Tables of a fit: parameters with their convergence, odds ratios, cluster effects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..errors import FitError
+from ..fits.fit import Fit
+from ..fits.posterior import parameter_draws
+from .intervals import Interval, summarise
+
+
+def summary(
+    fit: Fit,
+    *,
+    interval: str | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Fixed effects and variance components together, with their uncertainty.
+
+    Parameters
+    ----------
+    fit : Fit
+    interval : {"draws", "wald", "profile"}, optional
+        What intervals come from. ``"draws"``: the posterior draws. ``"wald"``: estimate and standard error, for sds on
+        the scale of their logarithms, for correlations on Fisher's z. ``"profile"``: the profile likelihood, for fixed
+        effects and sds of a fit by Laplace or AGQ. By default draws, and Wald for a likelihood engine.
+    ci_prob : float, optional
+        Probability of the intervals; ArviZ's default (0.89) if not given.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or highest-density intervals of draws; ArviZ's default if not given.
+    progress : bool
+        Whether profiling shows a progress bar on a terminal.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each parameter: fixed effects, then for every grouping factor ``sd_<group>[effect]`` and
+        ``cor_<group>[effect, effect]``, all on the logit scale, with the column ``component`` (``fixed`` or the
+        grouping factor). Of draws: ``mean``, ``sd``, the interval's ends and, of a sampler, ``r_hat``, ``ess_bulk``,
+        ``ess_tail``, ``mcse_mean``, ``mcse_sd``. Else ``estimate``, ``se``, the interval's ends, and of fixed effects
+        without priors ``z`` and ``p_value``.
+
+    Raises
+    ------
+    FitError
+        If the fit does not have what the interval needs.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"))
+    >>> table = hl.summary(model.fit("laplace"), interval="profile", ci_prob=0.95)
+    >>> table.loc["sd_herd[Intercept]", ["profile95_lb", "profile95_ub"]].round(2).tolist()
+    [0.35, 1.1]
+    """
+    chosen = interval or ("draws" if fit.estimate is None else "wald")
+    if chosen == "draws":
+        return _summary_of_draws(fit, Interval.of(ci_prob, ci_kind))
+    from .wald_profile import summary_of_estimate
+
+    return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, progress=progress)
+
+
+def _summary_of_draws(fit: Fit, interval: Interval) -> pd.DataFrame:
+    dataset = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
+    draws = dataset["value"].to_numpy().reshape(-1, dataset.sizes["parameter"])
+    index = pd.Index(dataset["parameter"].to_numpy(), name="parameter")
+    table = pd.DataFrame({"component": dataset["component"].to_numpy()}, index=index)
+    for name, values in summarise(draws, interval).items():
+        table[name] = values
+    if fit.estimate is not None:  # independent draws: there is no chain to converge
+        return table
+    import arviz_stats
+
+    if dataset.sizes["chain"] > 1:
+        table["r_hat"] = arviz_stats.rhat(dataset)["value"].to_numpy()
+    table["ess_bulk"] = arviz_stats.ess(dataset, method="bulk")["value"].to_numpy()
+    table["ess_tail"] = arviz_stats.ess(dataset, method="tail")["value"].to_numpy()
+    table["mcse_mean"] = arviz_stats.mcse(dataset, method="mean")["value"].to_numpy()
+    table["mcse_sd"] = arviz_stats.mcse(dataset, method="sd")["value"].to_numpy()
+    return table
+
+
+def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Odds ratios ``exp(beta)`` within a cluster, for one unit of each predictor.
+
+    They are conditional on the cluster: they compare rows of the same cluster, or of clusters with equal effects. The
+    intercept is left out, being no ratio.
+
+    Parameters
+    ----------
+    fit : Fit
+    ci_prob, ci_kind
+        As for `summary`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each fixed effect: ``median``, ``mean``, ``sd``, the interval's ends, all of the ratio's draws, and
+        ``p_above_1``, the posterior probability that the effect raises the odds. Of a likelihood engine also
+        ``estimate``, the ratio at the maximum.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.odds_ratios(fit).loc["urban[Y]"]  # doctest: +SKIP
+    """
+    labels = [label for label in fit.model.design.fixed_effects if label != "Intercept"]
+    if not labels:
+        raise FitError("the model has no fixed effect besides the intercept, so there are no odds ratios.")
+    beta = fit.posterior["beta"].sel(fixed_effect=labels).transpose("chain", "draw", "fixed_effect")
+    ratios = np.exp(beta.to_numpy().reshape(-1, len(labels)))
+    columns = {"median": np.median(ratios, axis=0), **summarise(ratios, Interval.of(ci_prob, ci_kind))}
+    columns["p_above_1"] = (ratios > 1).mean(axis=0)
+    if fit.estimate is not None:
+        at = [fit.model.design.fixed_effects.index(label) for label in labels]
+        columns = {"estimate": np.exp(fit.estimate.beta[at]), **columns}
+    return pd.DataFrame(columns, index=pd.Index(labels, name="fixed_effect"))
+
+
+def ranef(
+    fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
+    """Effects of the clusters: deviations from the fixed part on the logit scale.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        One grouping factor; all of them if not given.
+    ci_prob, ci_kind
+        As for `summary`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``group``, ``level`` and ``effect``; columns ``mean``, ``sd`` and the interval's ends. Of a
+        likelihood engine also ``mode`` and ``conditional_sd``, the effect's mode given the estimates and its spread
+        about it, which the other columns widen by the uncertainty of the estimates.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.ranef(fit, "district").xs("Intercept", level="effect")  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    tables = []
+    for block in fit.model.design.chosen_groups(group):
+        dims = (fit.model.dim(block), fit.model.effect_dim(block))
+        effects = fit.posterior[f"b_{block.result_name}"].transpose("chain", "draw", *dims).to_numpy()
+        draws = effects.reshape(-1, len(block.levels) * len(block.effects))
+        index = pd.MultiIndex.from_product(
+            [[block.name], block.levels, block.effects], names=["group", "level", "effect"]
+        )
+        columns = summarise(draws, interval)
+        if fit.estimate is not None:
+            modes, sds = fit.estimate.modes[block.name], fit.estimate.conditional_sds[block.name]
+            columns = {"mode": modes.ravel(), "conditional_sd": sds.ravel(), **columns}
+        tables.append(pd.DataFrame(columns, index=index))
+    return pd.concat(tables)

@@ -1,0 +1,73 @@
+"""How much varies between clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..design.grouping import GroupBlock
+from ..estimate import Estimate
+from ..fits.fit import Fit
+from .intervals import Interval, summarise
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def variance_components(
+    fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
+    """Standard deviations, variances and correlations of the random effects.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        One grouping factor; all of them if not given.
+    ci_prob : float, optional
+        Probability of the intervals; ArviZ's default (0.89) if not given.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or highest-density.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``group``, ``quantity`` (``sd``, ``variance``, ``cor``) and ``effect`` (for a correlation both,
+        ``Intercept, urban[Y]``); columns ``mean``, ``sd`` and the interval's ends, each over the draws of that very
+        quantity. Sds and variances are on the logit scale. Of a likelihood engine also ``estimate``, at the maximum.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or not that grouping factor.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> hl.variance_components(fit).xs("sd", level="quantity")  # doctest: +SKIP
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    keys: list[tuple[str, str, str]] = []
+    columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
+    for block in fit.model.design.chosen_groups(group):
+        name, dim = block.result_name, fit.model.effect_dim(block)
+        sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(block.effects))
+        for quantity, values in (("sd", sd), ("variance", sd**2)):
+            keys += [(block.name, quantity, effect) for effect in block.effects]
+            columns += list(values.T)
+        if block.correlated:
+            cor = fit.posterior[f"cor_{name}"].transpose("chain", "draw", dim, f"{dim}_bis").to_numpy()
+            for i, j in block.correlated_pairs:
+                keys.append((block.name, "cor", f"{block.effects[i]}, {block.effects[j]}"))
+                columns.append(cor[..., i, j].ravel())
+    index = pd.MultiIndex.from_tuples(keys, names=["group", "quantity", "effect"])
+    table = summarise(np.column_stack(columns), interval)
+    if fit.estimate is not None:
+        estimate = [_at_maximum(fit.estimate, block) for block in fit.model.design.chosen_groups(group)]
+        table = {"estimate": np.concatenate(estimate), **table}
+    return pd.DataFrame(table, index=index)
+
+
+def _at_maximum(estimate: Estimate, block: GroupBlock) -> FloatArray:
+    sd, cor = estimate.sd(block.name), estimate.cor(block.name)
+    return np.concatenate([sd, sd**2, [cor[i, j] for i, j in block.correlated_pairs]])

@@ -1,0 +1,121 @@
+"""Estimates of a likelihood engine with standard errors and intervals, Wald's or of the profile likelihood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import FitError
+from ..fits.fit import Fit
+from .intervals import Interval, end_names
+
+if TYPE_CHECKING:
+    from ..estimate import Estimate
+
+FloatArray = npt.NDArray[np.float64]
+INTERVALS = ("draws", "wald", "profile")
+
+
+def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> pd.DataFrame:
+    """Table of the estimates of a likelihood engine.
+
+    Parameters
+    ----------
+    fit : Fit
+    kind : {"wald", "profile"}
+    prob : float
+    progress : bool
+        Whether profiling shows a progress bar.
+
+    Raises
+    ------
+    FitError
+        If the fit has no estimate, or one that has no profile.
+    """
+    if kind not in INTERVALS:
+        raise FitError(f"interval={kind!r} is not allowed; choose 'draws', 'wald' or 'profile'.")
+    if fit.estimate is None:
+        raise FitError(
+            f"interval='{kind}' is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
+            f"{fit.report.engine}, whose intervals come from its draws."
+        )
+    if kind == "profile" and fit.estimate.penalised:
+        raise FitError("interval='profile' is of a likelihood; this fit maximised a posterior density. Use 'wald'.")
+    table, values, errors = _estimates(fit, fit.estimate)
+    ends = (
+        _profile(fit, fit.estimate, prob, progress=progress)
+        if kind == "profile"
+        else _wald(table, values, errors, prob)
+    )
+    for name, column in zip(end_names(kind, prob), ends, strict=True):
+        table[name] = column
+    if not fit.estimate.penalised:
+        _add_tests(table)
+    return table
+
+
+def _estimates(fit: Fit, estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
+    design = fit.model.design
+    places, spread, covariance = estimate.spread_covariance(design)
+    by_name = {group.name: group for group in design.groups}
+    labels, components = list(design.fixed_effects), ["fixed"] * len(design.fixed_effects)
+    for name, i, j in places:
+        group = by_name[name]
+        what = group.effects[i] if i == j else f"{group.effects[i]}, {group.effects[j]}"
+        labels.append(f"{'sd' if i == j else 'cor'}_{group.result_name}[{what}]")
+        components.append(name)
+    values = np.concatenate([estimate.beta, spread])
+    with np.errstate(invalid="ignore"):
+        errors = np.concatenate([estimate.standard_errors, np.sqrt(np.diag(covariance))])
+    errors = np.where(errors > 0, errors, np.nan)  # what is held at a boundary has none
+    index = pd.Index(labels, name="parameter")
+    return pd.DataFrame({"component": components, "estimate": values, "se": errors}, index=index), values, errors
+
+
+def _wald(table: pd.DataFrame, values: FloatArray, errors: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:
+    reach = Interval(prob, "eti").quantile * errors
+    low, high = values - reach, values + reach
+    is_sd, is_cor = (table.index.str.startswith(what) & (table["component"] != "fixed") for what in ("sd_", "cor_"))
+    with np.errstate(all="ignore"):
+        factor = np.exp(reach / values)
+        z, width = np.arctanh(values), reach / (1 - values**2)
+        low = np.select([is_sd, is_cor], [values / factor, np.tanh(z - width)], low)
+        high = np.select([is_sd, is_cor], [values * factor, np.tanh(z + width)], high)
+    return low, high
+
+
+def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tuple[FloatArray, FloatArray]:
+    """Ends for fixed effects and sds, in the order of the table; none for correlations."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from ..engines.maximum.profile import Profiler
+
+    design = fit.model.design
+    profiler = Profiler(fit.model, estimate)
+    profiles = [profiler.coefficient(k) for k in range(len(design.fixed_effects))]
+    places = estimate.spread_covariance(design)[0]
+    positions = {group.name: g for g, group in enumerate(design.groups)}
+    spread = [profiler.sd(positions[name], i) if i == j else None for name, i, j in places]
+    console = Console(stderr=True)
+    steps = track(
+        [*profiles, *spread],
+        description="Profiling",
+        console=console,
+        transient=True,
+        disable=not (progress and console.is_terminal),
+    )
+    ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
+    low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
+    return low, high
+
+
+def _add_tests(table: pd.DataFrame) -> None:
+    from scipy.special import ndtr
+
+    z = np.where(table["component"] == "fixed", table["estimate"] / table["se"], np.nan)
+    table["z"] = z
+    table["p_value"] = 2 * ndtr(-np.abs(z))

@@ -1,0 +1,1 @@
+"""Variance within and between clusters: ICC, VPC, MOR, R-squared, attenuation, partial pooling."""

@@ -1,0 +1,160 @@
+"""Coefficients within clusters and coefficients of the population."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..density.linear_predictor import Draws
+from ..effects.numerics.population_average import average_probability
+from ..errors import FitError
+from ..fits.fit import Fit
+from ..summaries.intervals import DrawTable, Interval
+from .by_factor import Question, mean_variance, spread, total
+from .row_averages import distinct_rows
+
+FloatArray = npt.NDArray[np.float64]
+
+#: The normal distribution function of ``ATTENUATION * x`` is about the logistic one of x.
+ATTENUATION = 16 * np.sqrt(3) / (15 * np.pi)
+QUANTITIES = ("conditional", "average", "attenuation", "approximate average", "approximate attenuation")
+#: Newton's steps: how many there may be, how far each may move a linear predictor, and when they end.
+MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
+
+
+def conditional_vs_average(
+    fit: Fit, *, draws: int | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+) -> DrawTable:
+    """Coefficients given the cluster beside those of the population, which are nearer to zero.
+
+    A coefficient of this model compares rows of the same cluster, or of clusters with equal effects. A logistic
+    regression that ignores clusters, or one by generalised estimating equations, compares rows of the population: its
+    probabilities are averaged over clusters. Both are right, and they differ, although no predictor was left out: the
+    average of many steep logistic curves that are shifted against each other is a flatter curve. How much flatter
+    depends on the variance between clusters: about ``1 / sqrt(1 + 0.346 sigma^2)``, for all coefficients alike.
+
+    Parameters
+    ----------
+    fit : Fit
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        Five rows for each fixed effect, ``term`` and ``quantity``:
+
+        - ``conditional``: the coefficient of the model, given the cluster.
+        - ``average``: that of the population, by the logistic regression of the same form that is nearest to the
+          averaged probabilities of the training rows: what maximum likelihood without random effects would find in
+          infinitely many clusters that are all observed at these rows. Solved for each draw.
+        - ``attenuation``: the ratio of the two. Of a coefficient that may be zero it is a ratio of small numbers.
+        - ``approximate average`` and ``approximate attenuation``: by ``1 / sqrt(1 + c^2 sigma^2)`` with
+          ``c = 16 sqrt(3) / (15 pi)`` and ``sigma^2`` the mean over the training rows of ``sum_t z'Sigma_t z``.
+
+        Then ``mean``, ``sd``, the interval's ends, and of a likelihood engine ``estimate``, at the maximum. ``.draws``
+        has the draws.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or no fixed ones.
+
+    Notes
+    -----
+    With random slopes the variance depends on the predictors, so that averaging does more than shrink: an effect of the
+    population can have another sign. `average` has that right, within its form; the approximation has not.
+
+    References
+    ----------
+    Zeger, Liang and Albert (1988), Biometrics 44: 1049-1060, section 3.
+    Neuhaus, Kalbfleisch and Hauck (1991), International Statistical Review 59: 25-35.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("outcome ~ time + (1 | patientID)", hl.datasets.load("toenail")).fit(hl.AGQ(nodes=50, seed=1))
+    >>> hl.conditional_vs_average(fit).query("term == 'time'")[["quantity", "estimate"]].round(3)
+                      quantity  estimate
+    5              conditional    -0.451
+    6                  average    -0.185
+    7              attenuation     0.410
+    8      approximate average    -0.176
+    9  approximate attenuation     0.390
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    asked = Question.of(fit, None, draws)
+    if not asked.design.fixed_effects:
+        raise FitError("the model has no fixed effects, so there is no coefficient to compare.")
+    rows, weights = distinct_rows(asked.rows, asked.design.outcome.trials)
+
+    def both(some: Draws) -> FloatArray:
+        variance = total({block.name: mean_variance(some, block) for block in asked.design.groups})
+        factor = 1 / np.sqrt(1 + ATTENUATION**2 * variance)[:, None]
+        beta = some.beta
+        sd = np.sqrt(total(spread(some, rows)))
+        probability = average_probability(beta @ rows.X.T + rows.offset, sd)
+        average = nearest_coefficients(probability, rows.X, rows.offset, weights, factor * beta)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = (beta, average, average / beta, factor * beta, np.broadcast_to(factor, beta.shape))
+        return np.stack(parts, axis=2).reshape(len(some), -1)
+
+    labels = asked.design.fixed_effects
+    described = {"term": np.repeat(labels, len(QUANTITIES)), "quantity": list(QUANTITIES) * len(labels)}
+    values = asked.evaluate(both, 4 * len(weights), "Averaging")
+    return values.table(pd.DataFrame(described), interval)
+
+
+def nearest_coefficients(
+    probability: FloatArray, X: FloatArray, offset: FloatArray, weights: FloatArray, start: FloatArray
+) -> FloatArray:
+    """Coefficients of the logistic regression with these expected outcomes, by Newton's method, for all draws at once.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (draws, n)
+    X : ndarray, shape (n, p)
+    offset, weights : ndarray, shape (n,)
+    start : ndarray, shape (draws, p)
+
+    Returns
+    -------
+    ndarray, shape (draws, p)
+
+    Raises
+    ------
+    FitError
+        If there is no maximum within reach.
+
+    Examples
+    --------
+    >>> X = np.column_stack([np.ones(4), [0.0, 1.0, 2.0, 3.0]])
+    >>> p = 1 / (1 + np.exp(-X @ [-1.0, 0.5]))
+    >>> nearest_coefficients(p[None], X, np.zeros(4), np.ones(4), np.zeros((1, 2))).round(6)
+    array([[-1. ,  0.5]])
+    """
+    from scipy.special import expit
+
+    # Columns that are orthogonal lose no digits, whatever the units of the predictors.
+    _, R = np.linalg.qr(X * np.sqrt(weights)[:, None])
+    U = np.linalg.solve(R.T, X.T).T
+    products = (U[:, :, None] * U[:, None, :]).reshape(len(U), -1) * weights[:, None]
+    found = start @ R.T
+    for _ in range(MOST_STEPS):
+        fitted = expit(found @ U.T + offset)
+        slope = ((probability - fitted) * weights) @ U
+        fitted *= 1 - fitted
+        information = (fitted @ products).reshape(*found.shape, -1)
+        step = np.linalg.solve(information, slope[..., None])[..., 0]
+        longest = np.abs(step @ U.T).max(axis=1)
+        found += step * np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))[:, None]
+        if longest.max() < ACCURACY:
+            coefficients: FloatArray = np.linalg.solve(R, found.T).T
+            return coefficients
+    raise FitError(
+        "no logistic regression comes near the averaged probabilities of some draws: look at hl.summary(fit) for "
+        "coefficients or sds that run away."
+    )

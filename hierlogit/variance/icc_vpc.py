@@ -1,0 +1,205 @@
+"""How much of the variance lies between clusters: on the latent scale and on that of probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..density.linear_predictor import Draws
+from ..effects.numerics.population_average import average_probability
+from ..errors import PredictionError
+from ..fits.fit import Fit
+from ..summaries.intervals import DrawTable, Interval
+from ..validation import choice
+from .by_factor import LOGISTIC_VARIANCE, Question, average_moments, fixed_part, fixed_variance, sharings, total
+from .row_averages import distinct_rows
+from .shared_clusters import shared_covariance
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def icc(
+    fit: Fit,
+    at: Any = None,
+    *,
+    adjusted: bool = True,
+    draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> DrawTable:
+    """Intraclass correlations on the latent scale: the share of the variance that lies between clusters.
+
+    An outcome is taken as the sign of a latent one, the linear predictor plus a standard logistic deviate with variance
+    ``pi^2 / 3``. Of grouping factor t the share is ``z'Sigma_t z / (sum_t z'Sigma_t z + pi^2 / 3)``: the correlation of
+    the latent outcomes of two rows in the same cluster, of that factor only, given the predictors. It does not depend
+    on the predictors unless slopes vary.
+
+    Parameters
+    ----------
+    fit : Fit
+    at : table, optional
+        Rows at which to compute it, one result for each: with random slopes the variance between clusters depends on
+        the predictors. If not given, each ``z'Sigma_t z`` is averaged over the training rows (Johnson 2014).
+    adjusted : bool
+        Whether the variance of the fixed part is left out, which is how two rows with the same predictors are alike. If
+        not, it joins the denominator, as in the ``ICC_unadjusted`` (or conditional ICC) of R's performance package.
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        ``group`` and ``kind``; with `at` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the interval's
+        ends, and of a likelihood engine ``estimate``, at the maximum. The kinds:
+
+        - ``share``: of one factor; of ``all`` factors together, where there are several.
+        - ``same cluster``: of a factor nested in others, the correlation of two rows in the same cluster, who then
+          share the clusters around it too: the sum of its share and theirs.
+
+        A factor of which every row is a cluster of its own (overdispersion of counts) has a share, but none in ``all``,
+        since no two rows have it in common. ``.draws`` has the draws, dims (chain, draw, row).
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects.
+    PredictionError
+        If an option is out of range, or the rows do not match the model.
+
+    See Also
+    --------
+    vpc : the same on the scale of probabilities.
+
+    References
+    ----------
+    Goldstein, Browne and Rasbash (2002), Understanding Statistics 1: 223-231, method D.
+    Johnson (2014), Methods in Ecology and Evolution 5: 944-946, equation 10.
+    Nakagawa, Johnson and Schielzeth (2017), Journal of the Royal Society Interface 14: 20170213.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("immun ~ kid2p + (1 | comm/mom)", hl.datasets.load("guimmun"))
+    >>> fit = model.fit(hl.AGQ(nodes=15, seed=1))
+    >>> hl.icc(fit)[["group", "kind", "estimate"]].round(2)
+          group          kind  estimate
+    0      comm         share      0.16
+    1  comm:mom         share      0.51
+    2  comm:mom  same cluster      0.67
+    3       all         share      0.67
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    if at is not None and not adjusted:
+        raise PredictionError("adjusted=False counts the variance of the fixed part over the training rows: leave at=.")
+    asked = Question.of(fit, at, draws)
+    shared = sharings(asked.design)
+
+    def correlations(some: Draws) -> FloatArray:
+        variances = asked.variances(some)
+        whole = total(variances) + LOGISTIC_VARIANCE
+        if not adjusted:
+            whole += fixed_variance(some, asked.design.X)[:, None]
+        return np.concatenate([total(variances, one.factors) / whole for one in shared], axis=1)
+
+    values = asked.evaluate(correlations, len(asked.rows) if at is not None else 1)
+    described = asked.described({"group": [one.group for one in shared], "kind": [one.kind for one in shared]})
+    return values.table(described, interval)
+
+
+def vpc(
+    fit: Fit,
+    at: Any = None,
+    *,
+    scale: str = "probability",
+    draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> DrawTable:
+    """Variance partition coefficients: the share of the variance of outcomes that lies between clusters.
+
+    On the scale of probabilities it is ``Var(p) / (Var(p) + E[p (1 - p)])`` over clusters, at given predictors: the
+    variance of the probability over that of an outcome 0 or 1. It is also the correlation of two such outcomes in the
+    same clusters, and less than on the latent scale, the more so the rarer the event. Of one factor t among several,
+    ``Var(p)`` is ``Var(E[p | u_t])``, the variance of the probability averaged over the other factors: the
+    correlation of two outcomes that have only that cluster in common. These shares need not sum to that of all factors.
+
+    Parameters
+    ----------
+    fit : Fit
+    at : table, optional
+        Rows at which to compute it, one result for each. If not given, numerator and denominator are both averaged over
+        the training rows: the share of what the predictors leave unexplained.
+    scale : {"probability", "latent"}
+        ``"latent"`` gives `icc`.
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        As of `icc`.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects.
+    PredictionError
+        If an option is out of range, or the rows do not match the model.
+
+    Notes
+    -----
+    Goldstein, Browne and Rasbash simulate cluster effects (method B); here the integrals are done by quadrature, to
+    about eight digits. The effects that count are normal with variance ``z'Sigma z``, so that one dimension is enough
+    for the factors that are shared and one for the others.
+
+    References
+    ----------
+    Goldstein, Browne and Rasbash (2002), Understanding Statistics 1: 223-231.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+    >>> hl.vpc(fit, hl.datagrid(fit, urban=["N", "Y"]))[["group", "kind", "urban", "estimate"]].round(3)
+          group   kind urban  estimate
+    0  district  share     N     0.039
+    1  district  share     Y     0.043
+    >>> hl.vpc(fit, scale="latent")["estimate"].round(3).to_list()
+    [0.054]
+    """
+    choice("scale", scale, ("probability", "latent"), PredictionError)
+    if scale == "latent":
+        return icc(fit, at, draws=draws, ci_prob=ci_prob, ci_kind=ci_kind)
+    interval = Interval.of(ci_prob, ci_kind)
+    asked = Question.of(fit, at, draws)
+    shared = sharings(asked.design)
+    rows, share = distinct_rows(asked.rows)
+
+    def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
+        """Variance of an outcome, and its covariance with that of a row that shares clusters, for each sharing."""
+        average = average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))
+        found = [average * (1 - average)]
+        for one in shared:
+            own = total(variances, one.factors)
+            # Not the sum of all less the own: that would not be exactly zero where nothing is left.
+            others = total(variances, tuple(name for name in variances if name not in one.factors))
+            sds = (np.broadcast_to(np.sqrt(values), eta.shape) for values in (own, others))
+            found.append(shared_covariance(eta, *sds))
+        return found
+
+    def correlations(some: Draws) -> FloatArray:
+        if at is None:
+            whole, *parts = average_moments(some, rows, share, moments)[..., None]
+        else:
+            whole, *parts = moments(asked.variances(some), fixed_part(some, asked.rows))
+        return np.concatenate([part / whole for part in parts], axis=1)
+
+    values = asked.evaluate(correlations, len(asked.rows), "Integrating")
+    described = asked.described({"group": [one.group for one in shared], "kind": [one.kind for one in shared]})
+    return values.table(described, interval)

@@ -1,0 +1,235 @@
+"""Differences between clusters as odds ratios: the median odds ratio and interval odds ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..density.linear_predictor import Draws
+from ..design.design import Design
+from ..errors import FitError, PredictionError
+from ..fits.fit import Fit
+from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
+from ..summaries.intervals import DrawTable, Interval
+from ..validation import quoted_list
+from .by_factor import Question, total
+
+FloatArray = npt.NDArray[np.float64]
+QUANTITIES = ("odds ratio", "lower", "upper", "opposed")
+
+
+def mor(
+    fit: Fit,
+    at: Any = None,
+    *,
+    draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> DrawTable:
+    """Median odds ratios: how much clusters differ, on the scale of odds ratios.
+
+    Take two rows with the same predictors from two clusters drawn at random, and the odds of the one with the higher
+    odds over those of the other. The median of this ratio is ``exp(sqrt(2 z'Sigma z) Phi^-1(3/4))``: 1 where clusters
+    do not differ, and to be read beside the odds ratios of predictors.
+
+    Parameters
+    ----------
+    fit : Fit
+    at : table, optional
+        Rows at which to compute it, one result for each: with random slopes it depends on the predictors. If not given,
+        ``z'Sigma z`` is averaged over the training rows.
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        One row for each grouping factor, ``group``; with `at` also ``row`` and the columns of the rows; ``mean``,
+        ``sd`` and the interval's ends, and of a likelihood engine ``estimate``, at the maximum. Of nested factors it is
+        that of rows in different inner clusters of the same outer one. ``.draws`` has the draws.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects.
+    PredictionError
+        If the rows do not match the model.
+
+    References
+    ----------
+    Larsen, Petersen, Budtz-Jørgensen and Endahl (2000), Biometrics 56: 909-914.
+    Larsen and Merlo (2005), American Journal of Epidemiology 161: 81-88.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+    >>> hl.mor(fit)[["group", "estimate"]].round(2)
+          group  estimate
+    0  district      1.51
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    asked = Question.of(fit, at, draws)
+
+    def ratios(some: Draws) -> FloatArray:
+        variances = asked.variances(some)
+        return np.exp(LOG_ODDS_RATIO_PER_SD * np.sqrt(np.concatenate(list(variances.values()), axis=1)))
+
+    values = asked.evaluate(ratios, len(asked.rows) if at is not None else 1)
+    return values.table(asked.described({"group": [block.name for block in asked.design.groups]}), interval)
+
+
+def ior(
+    fit: Fit,
+    variables: str | Sequence[str] | Mapping[str, float] | None = None,
+    *,
+    prob: float = 0.8,
+    groups: str | Sequence[str] | None = None,
+    draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> DrawTable:
+    """Interval odds ratios of what predicts clusters, and how often they point the other way.
+
+    The odds ratio ``exp(beta)`` of a predictor that is constant within clusters compares clusters with equal effects.
+    Two rows that differ in it are in two clusters, whose effects differ too: their odds ratios have a distribution,
+    ``exp(beta + d)`` with ``d ~ N(0, 2 sigma^2)``, of which ``exp(beta -+ sqrt(2 sigma^2) z)`` holds the middle.
+
+    Parameters
+    ----------
+    fit : Fit
+    variables : str, list of str, or dict, optional
+        Fixed effects, by their label (``"rural[Y]"``) or the name of their term. A dict gives the difference to
+        compare, ``{"pcInd81": 0.5}``; else it is one unit. If not given, all that are constant within the clusters of
+        a factor.
+    prob : float
+        Share of the odds ratios inside the interval.
+    groups : str or list of str, optional
+        Grouping factors whose clusters differ in the comparison. If not given, those that the fixed effect is constant
+        within: of a characteristic of mothers in communities the mothers, of one of communities both.
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the posterior intervals, of each quantity; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        Four rows for each fixed effect: ``term``, ``groups`` (those that differ) and ``quantity``: ``odds ratio``,
+        which is also the median; ``lower`` and ``upper`` ends of the interval; ``opposed``, the share of odds ratios on
+        the other side of 1 (proportion of opposed odds ratios, POOR), from 0 to 0.5. Then ``mean``, ``sd``, interval's
+        ends, and of a likelihood engine ``estimate``, at the maximum. ``.draws`` has the draws.
+
+        With random slopes sigma^2 is ``z'Sigma z`` averaged over the training rows.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects, or no fixed effect that is constant within clusters.
+    PredictionError
+        If a variable or option is not known, or a variable varies within all clusters and `groups` is not given.
+
+    References
+    ----------
+    Larsen and Merlo (2005), American Journal of Epidemiology 161: 81-88.
+    Merlo, Wagner, Ghith and Leckie (2016), PLoS ONE 11: e0153778, for the share that is opposed.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("immun ~ kid2p + rural + pcInd81 + (1 | comm)", hl.datasets.load("guimmun"))
+    >>> hl.ior(model.fit(hl.Laplace(seed=1)), "rural")[["term", "quantity", "estimate"]].round(2)
+           term    quantity  estimate
+    0  rural[Y]  odds ratio      0.53
+    1  rural[Y]       lower      0.17
+    2  rural[Y]       upper      1.73
+    3  rural[Y]     opposed      0.25
+    """
+    from scipy.special import ndtr, ndtri
+
+    interval = Interval.of(ci_prob, ci_kind)
+    if not isinstance(prob, (int, float)) or not 0 < prob < 1:
+        raise PredictionError(f"prob={prob!r} must be between 0 and 1.")
+    asked = Question.of(fit, None, draws)
+    steps = _steps(asked.design, variables)
+    differing = {label: _differing(fit, label, groups) for label in steps}
+    if variables is None:
+        steps = {label: step for label, step in steps.items() if differing[label]}
+        if not steps:
+            raise FitError("no fixed effect of the model is constant within clusters: see odds_ratios for the others.")
+    within = [label for label in steps if not differing[label]]
+    if within:
+        raise PredictionError(
+            f"{quoted_list(within)} varies within the clusters of every grouping factor. Its odds ratio within a "
+            "cluster is in odds_ratios(fit); for rows of different clusters say which differ, groups="
+            f"{asked.design.groups[0].name!r}."
+        )
+    reach = float(ndtri(0.5 + prob / 2))
+
+    def quantities(some: Draws) -> FloatArray:
+        variances, found = asked.variances(some), []
+        for label, step in steps.items():
+            log_ratio = step * some.beta[:, asked.design.fixed_effects.index(label)]
+            sd = np.sqrt(2 * total(variances, differing[label])[:, 0])
+            away = np.divide(np.abs(log_ratio), sd, out=np.full_like(sd, np.inf), where=sd > 0)
+            ends = (np.exp(log_ratio - reach * sd), np.exp(log_ratio + reach * sd))
+            found += [np.exp(log_ratio), *ends, ndtr(-away)]
+        return np.column_stack(found)
+
+    described = {
+        "term": np.repeat(list(steps), len(QUANTITIES)),
+        "groups": np.repeat([", ".join(differing[label]) for label in steps], len(QUANTITIES)),
+        "quantity": list(QUANTITIES) * len(steps),
+    }
+    return asked.evaluate(quantities).table(pd.DataFrame(described), interval)
+
+
+def _steps(design: Design, variables: Any) -> dict[str, float]:
+    """The fixed effects asked for and the difference that each is compared over."""
+    labels = [label for label in design.fixed_effects if label != "Intercept"]
+    terms: dict[str, list[str]] = {}
+    for label, term in zip(design.fixed_effects, design.fixed_terms, strict=True):
+        terms.setdefault(term, []).append(label)
+    if variables is None:
+        return dict.fromkeys(labels, 1.0)
+    asked = {variables: 1.0} if isinstance(variables, str) else variables
+    given = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(asked, 1.0)
+    strange = [name for name in given if name not in labels and (name not in terms or name == "Intercept")]
+    if strange or not given:
+        raise PredictionError(
+            f"{quoted_list(strange) or 'nothing'} is no fixed effect; the model has {quoted_list(labels)}."
+        )
+    steps: dict[str, float] = {}
+    for name, step in given.items():
+        if (
+            isinstance(step, bool)
+            or not isinstance(step, (int, float, np.number))
+            or not np.isfinite(step)
+            or step == 0
+        ):
+            raise PredictionError(f"the difference {step!r} of '{name}' must be a number other than 0.")
+        steps.update(dict.fromkeys([name] if name in labels else terms[name], float(step)))
+    return steps
+
+
+def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Grouping factors whose clusters are not the same where the fixed effect is not."""
+    if groups is not None:
+        wanted = [groups] if isinstance(groups, str) else list(groups)
+        return tuple(dict.fromkeys(block.name for name in wanted for block in fit.model.design.chosen_groups(name)))
+    design = fit.model.design
+    column = design.X[:, design.fixed_effects.index(label)]
+    constant = []
+    for block in design.groups:
+        first = np.empty(len(block.levels))
+        first[block.index] = column
+        # Up to rounding, which can differ between rows of one cluster where a column is computed.
+        if np.allclose(column, first[block.index], rtol=1e-9, atol=1e-12 * np.abs(column).max()):
+            constant.append(block.name)
+    return tuple(constant)

@@ -1,0 +1,205 @@
+"""How much of the variance a model explains: R2, and the change in variance from one model to another."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..density.linear_predictor import Draws
+from ..design.grouping import GroupBlock
+from ..effects.numerics.population_average import average_probability
+from ..effects.query import Evaluated
+from ..errors import FitError, PredictionError
+from ..fits.fit import Fit
+from ..summaries.intervals import DrawTable, Interval
+from ..validation import choice, quoted_list
+from .by_factor import LOGISTIC_VARIANCE, Question, average_moments, between_rows, fixed_variance, mean_variance, total
+from .row_averages import distinct_rows
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def r2(
+    fit: Fit,
+    *,
+    method: str = "theoretical",
+    draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> DrawTable:
+    """Marginal and conditional R2: the share of the latent variance that a model explains.
+
+    The marginal R2 is ``V_f / (V_f + V_r + V_e)``, the conditional one ``(V_f + V_r) / (V_f + V_r + V_e)``, with the
+    variance of the fixed part over the training rows, ``V_f = var(X beta)``, that of the random effects, ``V_r``, the
+    sum of ``z'Sigma z`` averaged over the rows, and that of an observation, ``V_e``. The first is what the predictors
+    explain, the second what they and the clusters explain.
+
+    Parameters
+    ----------
+    fit : Fit
+    method : {"theoretical", "delta"}
+        What ``V_e`` is. ``"theoretical"``: ``pi^2 / 3``, of the logistic distribution. ``"delta"``:
+        ``1 / (p (1 - p))``, the variance of an outcome carried to the logit scale, with p the probability averaged over
+        rows and clusters.
+    draws : int, optional
+        How many posterior draws to use, evenly spaced; all if not given.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        Rows ``marginal`` and ``conditional`` (``quantity``); ``mean``, ``sd``, the interval's ends, and of a likelihood
+        engine ``estimate``, at the maximum. ``.draws`` has the draws.
+
+    Raises
+    ------
+    FitError
+        If the model has no random effects.
+    PredictionError
+        If an option is not known.
+
+    Notes
+    -----
+    A factor of which every row is a cluster (overdispersion of counts) counts in the denominators only. All rows count
+    alike, whatever their trials, and offsets are no part of ``V_f``. Nakagawa, Johnson and Schielzeth approximate p
+    by the intercept of a model without predictors; here it is the model's own average, by quadrature.
+
+    References
+    ----------
+    Nakagawa and Schielzeth (2013), Methods in Ecology and Evolution 4: 133-142, equations 29 and 30.
+    Johnson (2014), Methods in Ecology and Evolution 5: 944-946, for random slopes.
+    Nakagawa, Johnson and Schielzeth (2017), Journal of the Royal Society Interface 14: 20170213, for the delta method.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("y ~ trt + week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit(hl.Laplace(seed=1))
+    >>> hl.r2(fit)[["quantity", "estimate"]].round(3)
+          quantity  estimate
+    0     marginal     0.165
+    1  conditional     0.432
+    """
+    choice("method", method, ("theoretical", "delta"), PredictionError)
+    interval = Interval.of(ci_prob, ci_kind)
+    asked = Question.of(fit, None, draws)
+    single = between_rows(asked.design)
+    rows, share = distinct_rows(asked.rows)
+
+    def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
+        return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
+
+    def shares(some: Draws) -> FloatArray:
+        residual: FloatArray | float = LOGISTIC_VARIANCE
+        if method == "delta":
+            (p,) = average_moments(some, rows, share, averaged)
+            residual = 1 / (p * (1 - p))
+        variances = {block.name: mean_variance(some, block) for block in asked.design.groups}
+        fixed = fixed_variance(some, asked.design.X)
+        random = total(variances, tuple(name for name in variances if name not in single))
+        whole = fixed + total(variances) + residual
+        return np.column_stack([fixed / whole, (fixed + random) / whole])
+
+    values = asked.evaluate(shares, len(asked.rows))
+    return values.table(pd.DataFrame({"quantity": ["marginal", "conditional"]}), interval)
+
+
+def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> DrawTable:
+    """Proportional change in variance: how much of the variance between clusters a second model takes away.
+
+    ``(V_0 - V_1) / V_0`` for each grouping factor of both models, with V its variance; with random slopes ``z'Sigma z``
+    averaged over the training rows.
+
+    Parameters
+    ----------
+    fit0, fit1 : Fit
+        Of the smaller and of the larger model, to the same rows.
+    ci_prob, ci_kind
+        Probability and kind of the intervals; ArviZ's defaults if not given.
+
+    Returns
+    -------
+    DrawTable
+        One row for each grouping factor, ``group``; ``mean``, ``sd``, the interval's ends, and of likelihood engines
+        ``estimate``, at the maxima. ``.draws`` has the draws: each of one posterior with one of the other, paired at
+        random. The two variances are thus taken as independent; they come from the same data, so that the interval is
+        rather too wide.
+
+    Raises
+    ------
+    FitError
+        If the fits are of different rows or outcomes, have no grouping factor in common, or the first has a variance
+        of zero.
+
+    Notes
+    -----
+    The change can be negative. The variance of an observation given everything is pi^2 / 3 whatever the model, so that
+    a predictor which explains differences within clusters makes all effects larger, and the variance between
+    clusters with them. Where V_0 is small against its uncertainty the mean of the draws says little: read the interval.
+
+    References
+    ----------
+    Merlo, Yang, Chaix, Lynch and Råstam (2005), Journal of Epidemiology and Community Health 59: 729-736.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> rows = hl.datasets.load("guimmun")
+    >>> fits = [hl.Model(f"immun ~ {x} + (1 | comm)", rows).fit(hl.Laplace(seed=1)) for x in ("1", "rural + pcInd81")]
+    >>> hl.pcv(*fits)[["group", "estimate"]].round(2)
+      group  estimate
+    0  comm      0.31
+    """
+    interval = Interval.of(ci_prob, ci_kind)
+    questions = Question.of(fit0), Question.of(fit1)
+    pairs = _common_groups(fit0, fit1)
+    zero = [before.name for before, _ in pairs if not mean_variance(questions[0].draws, before).any()]
+    if zero:
+        raise FitError(f"the variance of {quoted_list(zero)} is zero in the first fit: there is nothing to take away.")
+    count = min(len(asked.draws) for asked in questions)
+    # Fits with the same seed made their draws from the same random numbers: in order they would not be independent.
+    random = np.random.default_rng(1)
+    first, second = (asked.draws[random.permutation(len(asked.draws))[:count]] for asked in questions)
+    points = [asked.point for asked in questions]
+    estimate = _change(points[0], points[1], pairs)[0] if points[0] is not None and points[1] is not None else None
+    values = Evaluated(_change(first, second, pairs), estimate, (1, count))
+    return values.table(pd.DataFrame({"group": [before.name for before, _ in pairs]}), interval)
+
+
+def _change(before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]]) -> FloatArray:
+    changes = []
+    for one, other in pairs:
+        variance = mean_variance(before, one)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a single draw may be zero
+            changes.append(1 - mean_variance(after, other) / variance)
+    return np.column_stack(changes)
+
+
+def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
+    """Grouping factors of both fits.
+
+    Raises
+    ------
+    FitError
+        If there are none, or the fits are not of the same rows.
+    """
+    one, other = fit0.model.design, fit1.model.design
+    counts = f"{one.n_rows:,} and {other.n_rows:,} rows"
+    if one.n_rows != other.n_rows or not one.table.rows.equals(other.table.rows):
+        raise FitError(
+            f"the fits are of different rows ({counts}), so that their variances cannot be compared. Rows with missing "
+            "values in a predictor of one model are left out there: drop them before both fits."
+        )
+    same = np.array_equal(one.outcome.y, other.outcome.y) and np.array_equal(one.outcome.trials, other.outcome.trials)
+    if not same:
+        raise FitError("the fits have different outcomes, so that their variances cannot be compared.")
+    by_name = {block.name: block for block in fit1.model.design.chosen_groups(None)}
+    pairs = [(block, by_name[block.name]) for block in fit0.model.design.chosen_groups(None) if block.name in by_name]
+    if not pairs:
+        names = [quoted_list([block.name for block in design.groups]) for design in (one, other)]
+        raise FitError(f"the fits have no grouping factor in common: {names[0]} there, {names[1]} here.")
+    for before, after in pairs:
+        if not np.array_equal(before.index, after.index):
+            raise FitError(f"the rows are in different clusters of '{before.name}' in the two fits.")
+    return pairs

@@ -1,0 +1,260 @@
+"""Columns of an expression: learned once, the same map on any rows, and errors that name the term."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hierlogit.design.encoding import Encoding
+from hierlogit.design.table import training_table
+from hierlogit.design.transforms import formula_namespace
+from hierlogit.errors import DesignError, PredictionError
+
+N = 40
+_RNG = np.random.default_rng(20)
+COLUMNS: dict[str, Any] = {
+    "x": _RNG.normal(size=N),
+    "z": _RNG.uniform(0.5, 3, size=N),
+    "k": np.tile([0, 1, 2, 3], N // 4),
+    "b": np.tile([True, False, False, True, True], N // 5),
+    "t": np.tile(["a", "b", "c", "a", "c"], N // 5),
+    "u": pd.Categorical(np.tile(["mid", "lo", "hi", "lo"], N // 4), ["lo", "mid", "hi"]),
+    "g": np.repeat([10, 20, 30, 40], N // 4),
+}
+FRAME = training_table(COLUMNS, list(COLUMNS), "error").frame
+
+
+def encoding(expression: str, frame: pd.DataFrame = FRAME, /, **names: Any) -> Encoding:
+    return Encoding(expression, frame, formula_namespace(names))
+
+
+def square(x: Any) -> Any:
+    return x**2
+
+
+# ---- labels ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "labels", "terms"),
+    [
+        ("x + t", ["Intercept", "x", "t[b]", "t[c]"], ["Intercept", "x", "t", "t"]),
+        ("0 + t", ["t[a]", "t[b]", "t[c]"], ["t"] * 3),
+        ("u", ["Intercept", "u[mid]", "u[hi]"], ["Intercept", "u", "u"]),
+        ("C(k)", ["Intercept", "C(k)[1]", "C(k)[2]", "C(k)[3]"], ["Intercept"] + ["C(k)"] * 3),
+        ("S(t)", ["Intercept", "S(t)[a]", "S(t)[b]"], ["Intercept", "S(t)", "S(t)"]),
+        ("T(t, 'b')", ["Intercept", "T(t, 'b')[a]", "T(t, 'b')[c]"], ["Intercept"] + ["T(t, 'b')"] * 2),
+        ("b", ["Intercept", "b"], ["Intercept", "b"]),
+        ("b:t", ["Intercept", "b:t[a]", "b:t[b]", "b:t[c]"], ["Intercept"] + ["b:t"] * 3),
+        ("poly(x, 2)", ["Intercept", "poly(x, 2)[0]", "poly(x, 2)[1]"], ["Intercept"] + ["poly(x, 2)"] * 2),
+        ("x + offset(z)", ["Intercept", "x"], ["Intercept", "x"]),
+        ("0 + offset(z)", [], []),
+        ("t / x", ["Intercept", "t[b]", "t[c]", "t[a]:x", "t[b]:x", "t[c]:x"], ["Intercept", "t", "t"] + ["t:x"] * 3),
+    ],
+)
+def test_labels_and_terms(expression: str, labels: list[str], terms: list[str]) -> None:
+    made = encoding(expression)
+    assert made.labels == tuple(labels)
+    assert made.terms == tuple(terms)
+    columns, _ = made.training(FRAME)
+    assert columns.shape == (N, len(labels))
+    assert columns.dtype == np.float64
+
+
+# ---- the columns against arithmetic ------------------------------------------------------------------------------
+
+
+def test_columns_are_what_their_labels_say() -> None:
+    x, t = FRAME["x"].to_numpy(), np.asarray(FRAME["t"])
+    made = encoding("x + t + x:t + I(x**2) + scale(x):b + C(k, Treatment(2))")
+    columns = dict(zip(made.labels, made.training(FRAME)[0].T, strict=True))
+    np.testing.assert_allclose(columns["Intercept"], 1)
+    np.testing.assert_allclose(columns["x"], x)
+    np.testing.assert_allclose(columns["t[c]"], t == "c")
+    np.testing.assert_allclose(columns["x:t[b]"], x * (t == "b"))
+    np.testing.assert_allclose(columns["I(x ** 2)"], x**2)
+    np.testing.assert_allclose(columns["scale(x):b"], (x - x.mean()) / x.std() * FRAME["b"])
+    np.testing.assert_allclose(columns["C(k, Treatment(2))[3]"], FRAME["k"] == 3)
+
+
+def test_sum_contrasts() -> None:
+    columns, _ = encoding("S(t)").training(FRAME)
+    rows = {level: columns[FRAME["t"] == level][0] for level in "abc"}
+    np.testing.assert_allclose(rows["a"], [1, 1, 0])
+    np.testing.assert_allclose(rows["b"], [1, 0, 1])
+    np.testing.assert_allclose(rows["c"], [1, -1, -1])
+
+
+def test_orthogonal_polynomials() -> None:
+    columns = encoding("0 + poly(x, 3)").training(FRAME)[0]
+    np.testing.assert_allclose(columns.T @ columns, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(columns.sum(axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("expression", "names", "expected"),
+    [
+        ("x + offset(log(z))", {}, np.log(COLUMNS["z"])),
+        ("x + offset(z) + offset(k)", {}, COLUMNS["z"] + COLUMNS["k"]),
+        ("x + offset(2)", {}, np.full(N, 2.0)),
+        ("x + offset(-2)", {}, np.full(N, -2.0)),
+        ("x + offset(shift)", {"shift": 1.5}, np.full(N, 1.5)),
+        ("x", {}, np.zeros(N)),
+    ],
+)
+def test_offsets_are_summed_and_known_for_new_rows(expression: str, names: dict[str, Any], expected: Any) -> None:
+    made = encoding(expression, **names)
+    assert made.has_offset == ("offset" in expression)
+    np.testing.assert_allclose(made.training(FRAME)[1], expected)
+    np.testing.assert_allclose(made.encode(FRAME.iloc[3:5])[1], expected[3:5])
+
+
+def test_powers_of_large_whole_numbers_do_not_overflow() -> None:
+    income = pd.DataFrame({"m": np.array([5, 4, 7]) * 10**9})
+    made = encoding("m + I(m**2)", income)
+    np.testing.assert_allclose(made.training(income)[0][:, 2], np.array([25, 16, 49]) * 1e18)
+    np.testing.assert_allclose(made.encode(income.iloc[:1])[0][:, 2], 25e18)
+
+
+def test_whole_numbers_keep_plain_labels() -> None:
+    assert encoding("C(m)", pd.DataFrame({"m": [1990, 1991]})).labels[1] == "C(m)[1991]"
+
+
+# ---- learned once ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("0 + scale(x)", lambda v: (v - COLUMNS["x"].mean()) / COLUMNS["x"].std()),
+        ("0 + standardize(x)", lambda v: (v - COLUMNS["x"].mean()) / COLUMNS["x"].std()),
+        ("0 + center(x)", lambda v: v - COLUMNS["x"].mean()),
+    ],
+)
+def test_new_rows_are_scaled_by_the_training_rows(expression: str, expected: Any) -> None:
+    new = pd.DataFrame({"x": [100.0, 101.0]})
+    np.testing.assert_allclose(encoding(expression).encode(new)[0][:, 0], expected(new["x"].to_numpy()))
+
+
+def test_splines_keep_their_knots() -> None:
+    made = encoding("0 + bs(x, df=5)")
+    inside = np.linspace(np.quantile(FRAME["x"], 0.2), np.quantile(FRAME["x"], 0.8), 7)
+    alone = np.vstack([made.encode(pd.DataFrame({"x": [value]}))[0] for value in inside])
+    np.testing.assert_allclose(made.encode(pd.DataFrame({"x": inside}))[0], alone)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["C(t)", "C(t, levels=order)", "C(t, None, order)", "S(t, levels=order)", "T(t, 'b', order)", "C(u)", "S(u)", "u"],
+)
+def test_rows_that_lack_some_levels_can_be_encoded(expression: str) -> None:
+    made = encoding(expression, order=["c", "a", "b"])
+    whole = made.training(FRAME)[0]
+    for row in range(5):
+        np.testing.assert_array_equal(made.encode(FRAME.iloc[[row]])[0], whole[[row]])
+
+
+def test_a_comparison_goes_by_the_order_of_the_levels() -> None:
+    made = encoding("0 + I(w >= 'mid')", FRAME.assign(w=FRAME["u"]))
+    expected = np.isin(np.asarray(FRAME["u"]), ["mid", "hi"])
+    np.testing.assert_array_equal(made.training(FRAME)[0][:, 0], expected)
+
+
+@pytest.mark.parametrize("expression", ["t / x", "t / (x + z)", "x + t:(x + z)", "C(k) / t", "(x + t + u)**2 - t:u"])
+def test_terms_that_share_a_column_code_it_apart(expression: str) -> None:
+    made = encoding(expression)
+    whole, _ = made.training(FRAME)
+    assert whole.shape[1] == len(made.labels) == np.linalg.matrix_rank(whole)
+    np.testing.assert_allclose(made.encode(FRAME)[0], whole)
+
+
+# ---- names -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["frame", "self", "expression", "namespace", "pd", "square"])
+def test_a_users_function_may_have_any_name(name: str) -> None:
+    columns, _ = encoding(f"0 + {name}(x)", **{name: square}).training(FRAME)
+    np.testing.assert_allclose(columns[:, 0], FRAME["x"] ** 2)
+
+
+def test_formulas_do_not_see_the_variables_of_this_package() -> None:
+    with pytest.raises(DesignError, match="frame"):
+        encoding("I(frame)")
+
+
+def test_interactions_of_calls_alone() -> None:
+    made = encoding("S(t):C(k)")
+    np.testing.assert_allclose(made.encode(FRAME)[0], made.training(FRAME)[0])
+
+
+def test_what_a_function_prints_stays_off_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DesignError):
+        encoding("log(t)")
+    assert capsys.readouterr().out == ""
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------
+
+
+def broken(x: Any) -> Any:
+    raise RuntimeError("no luck today")
+
+
+@pytest.mark.parametrize(
+    ("expression", "names", "words"),
+    [
+        ("x + f(x)", {"f": broken}, ["cannot evaluate 'x + f(x)'", "no luck today"]),
+        ("x + f(x)", {"f": lambda x: x[:3]}, ["'f(x)' gives 3 values for 40 rows"]),
+        ("0 + f(x)", {"f": lambda x: x[:3]}, ["'f(x)' gives 3 values for 40 rows"]),
+        ("f(x)", {"f": lambda x: np.asarray(x) + 1j}, ["'f(x)' gives complex numbers"]),
+        ("f(x)", {"f": lambda x: x * np.nan}, ["'f(x)' is not finite in 40 of 40 rows"]),
+        ("I(1 / k)", {}, ["'I(1 / k)' is not finite in 10 of 40 rows", "[0, 4, 8, 12, 16]", "division by 0"]),
+        ("log(k)", {}, ["'log(k)' is not finite", "logarithm of 0"]),
+        ("x + offset(log(k))", {}, ["'offset()' is not finite"]),
+        ("scale(t)", {}, ["cannot evaluate 'scale(t)'"]),
+        ("x + offset(t)", {}, ["offset() can only be used with numeric"]),
+        ("offset(x):z", {}, ["'offset(x):z'", "interaction", "a term of its own"]),
+        ("x + one", {}, ["'one' has one level only, 'same'", "Leave it out"]),
+        ("0 + one", {}, ["'one' has one level only"]),
+        ("x + C(one)", {}, ["'C(one)' has one level only"]),
+        ("one:z", {}, ["'one' has one level only"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_training_errors_name_the_term(expression: str, names: dict[str, Any], words: list[str]) -> None:
+    frame = FRAME.assign(one=pd.Categorical(["same"] * N, ordered=True))
+    with pytest.raises(DesignError) as caught:
+        encoding(expression, frame, **names).training(frame)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_column_of_the_name_intercept_does_not_vanish() -> None:
+    with pytest.raises(DesignError, match="several terms of the name 'Intercept'"):
+        encoding("Intercept + x", FRAME.assign(Intercept=FRAME["z"]))
+
+
+def test_interrupts_are_not_swallowed() -> None:
+    def interrupt(x: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encoding("f(x)", f=interrupt)
+
+
+@pytest.mark.parametrize(
+    ("expression", "new", "words"),
+    [
+        ("t", {"t": ["a", "q"]}, ["levels (q)", "'t'"]),
+        ("C(k)", {"k": [0, 9]}, ["levels (9)", "'C(k)'"]),
+        ("x:t", {"x": [0.0], "t": ["q"]}, ["levels (q)", "'t'"]),
+        ("log(z)", {"z": [1.0, 0.0]}, ["'log(z)' is not finite in 1 of 2 rows"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_prediction_errors_name_the_term(expression: str, new: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(PredictionError) as caught:
+        encoding(expression).encode(pd.DataFrame(new))
+    for word in words:
+        assert word in str(caught.value)

@@ -1,0 +1,119 @@
+"""Probabilities averaged over clusters: against adaptive integration, brute force and theory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.special import expit
+
+import hierlogit as hl
+from hierlogit.density.linear_predictor import Draws
+from hierlogit.effects.numerics.population_average import average_probability, average_slope, spread_over_clusters
+
+MakeFit = Callable[..., hl.Fit]
+
+
+def _integral(m: float, s: float) -> float:
+    value, _ = quad(
+        lambda v: expit(m + s * v) * np.exp(-0.5 * v * v) / np.sqrt(2 * np.pi),
+        -12,
+        12,
+        points=[np.clip(-m / s, -12, 12)] if s > 0 else None,
+        epsabs=1e-13,
+        limit=500,
+    )
+    return float(value)
+
+
+@given(st.floats(-15, 15), st.floats(0, 25))
+def test_probability_is_the_integral(m: float, s: float) -> None:
+    found = average_probability(np.array([[m]]), np.array([[s]]))[0, 0]
+    assert found == pytest.approx(_integral(m, s), abs=2e-9)
+
+
+@given(st.floats(-8, 8), st.floats(0.05, 12), st.floats(-2, 2), st.floats(-2, 2))
+def test_slope_is_the_derivative(m: float, s: float, dm: float, ds: float) -> None:
+    h = 1e-5 * max(1.0, s)
+    high, low = (_integral(m + side * h * dm, s + side * h * ds) for side in (1, -1))
+    found = average_slope(*(np.array([value]) for value in (m, s, dm, ds)))[0]
+    assert found == pytest.approx((high - low) / (2 * h), abs=2e-7)
+
+
+def test_wide_and_narrow_clusters_in_one_call_do_not_disturb_each_other() -> None:
+    m, s = np.array([0.3, 0.3, -4.0]), np.array([0.0, 30.0, 1e-9])
+    found = average_probability(m, s)
+    np.testing.assert_allclose(found, [_integral(a, b) for a, b in zip(m, s, strict=True)], atol=2e-9)
+
+
+def test_average_is_that_of_a_million_clusters(make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]) -> None:
+    # Slopes, two sets of effects, and a crossed factor: one integral, against every effect drawn for itself.
+    rows = clustered_rows(8, 6)
+    fit = make_fit("healed ~ dose + arm + (1 + dose | clinic) + (0 + arm | reader)", rows, draws=1, chains=2)
+    new = rows.iloc[[0, 7, 20]]
+    averaged = hl.predictions(fit, new, clusters="average").draws.values[:, 0]
+    rng = np.random.default_rng(1)
+    draws, encoded = Draws.of(fit.model, fit.posterior), fit.model.design.encode(new)
+    for k in range(2):
+        eta = encoded.X @ draws.beta[k] + encoded.offset + np.zeros((10**6, 3))
+        for name, group in encoded.groups.items():
+            effects = rng.standard_normal((10**6, group.Z.shape[1])) @ draws.roots[name][k].T
+            eta += effects @ group.Z.T
+        simulated = expit(eta)
+        se = simulated.std(axis=0) / 1000
+        assert np.all(np.abs(simulated.mean(axis=0) - averaged[k]) < 4 * se)
+
+
+def test_spread_counts_chosen_factors_only(make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]) -> None:
+    fit = make_fit("healed ~ dose + (1 + dose | clinic) + (1 | reader)", clustered_rows(5, 6), draws=3)
+    draws, rows = Draws.of(fit.model, fit.posterior), fit.model.design.training_rows()
+    sd = fit.posterior["sd_clinic"].values.reshape(-1, 2)
+    cor = fit.posterior["cor_clinic"].values.reshape(-1, 2, 2)
+    z = rows.groups["clinic"].Z
+    clinic = np.sqrt(np.einsum("na,sa,sab,sb,nb->sn", z, sd, cor, sd, z))
+    reader = fit.posterior["sd_reader"].values.reshape(-1, 1)
+    np.testing.assert_allclose(spread_over_clusters(draws, rows, ["clinic"]), clinic)
+    np.testing.assert_allclose(spread_over_clusters(draws, rows, ["reader", "clinic"]), np.hypot(clinic, reader))
+    assert np.all(spread_over_clusters(draws, rows, []) == 0)
+
+
+def test_a_factor_may_be_averaged_over_and_another_observed(
+    make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]
+) -> None:
+    rows = clustered_rows(5, 6)
+    fit = make_fit("healed ~ dose + (1 | clinic) + (1 | reader)", rows, draws=4)
+    found = hl.predictions(fit, clusters={"clinic": "average"}).draws.values.reshape(-1, len(rows))
+    draws = Draws.of(fit.model, fit.posterior)
+    design = fit.model.design
+    block = next(one for one in design.groups if one.name == "reader")
+    eta = draws.beta @ design.X.T + draws.effects["reader"][:, block.index, 0]
+    sd = np.broadcast_to(draws.roots["clinic"][:, :, 0], eta.shape)
+    expected = [[_integral(a, b) for a, b in zip(*pair, strict=True)] for pair in zip(eta, sd, strict=True)]
+    np.testing.assert_allclose(found, expected, atol=2e-9)
+
+
+def test_averaging_shrinks_towards_a_half(make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]) -> None:
+    fit = make_fit("healed ~ dose + (1 | clinic)", clustered_rows(6, 8), draws=20)
+    typical = hl.predictions(fit, clusters="typical").draws.values
+    average = hl.predictions(fit, clusters="average").draws.values
+    assert np.all(np.abs(average - 0.5) < np.abs(typical - 0.5))
+    # The linear predictor of the average is the logit of the averaged probability, not the average of logits.
+    logit = hl.predictions(fit, clusters="average", kind="linear").draws.values
+    np.testing.assert_allclose(expit(logit), average, atol=1e-12)
+
+
+def test_new_clusters_have_the_average_as_their_mean_and_more_spread(
+    make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]
+) -> None:
+    rows = clustered_rows(6, 8)
+    fit = make_fit("healed ~ dose + (1 + dose | clinic)", rows, draws=20_000, chains=1)
+    at = rows.iloc[[0, 10]].assign(clinic=["p", "q"])
+    new = hl.predictions(fit, at, clusters="new", seed=1).draws.values.reshape(-1, 2)
+    average = hl.predictions(fit, at, clusters="average").draws.values.reshape(-1, 2)
+    assert np.all(np.abs(new.mean(0) - average.mean(0)) < 4 * new.std(0) / np.sqrt(20_000))
+    assert np.all(new.std(0) > 2 * average.std(0))

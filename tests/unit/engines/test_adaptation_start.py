@@ -1,0 +1,57 @@
+"""Where the sampler starts and by what it is scaled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import hierlogit as hl
+from hierlogit.engines.nuts.adaptation_start import FEW_ROWS, NODES, around_the_mode
+
+# Laplace's method is poor here, and few draws are enough.
+pytestmark = pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")
+
+
+def nested(rows: int, sds: tuple[float, float], seed: int = 3) -> pd.DataFrame:
+    """Rows of 8 children in each of 20 towns, `rows` of each."""
+    rng = np.random.default_rng(seed)
+    child = np.repeat(np.arange(160), rows)
+    town, x = child // 8, rng.normal(size=len(child))
+    eta = 0.3 + 0.5 * x + sds[0] * rng.normal(size=20)[town] + sds[1] * rng.normal(size=160)[child]
+    return pd.DataFrame({"y": rng.binomial(1, expit(eta)), "x": x, "town": town, "child": child})
+
+
+def centres(model: hl.Model) -> np.ndarray:
+    """Sds at the centre, in the order of the design's groups."""
+    order = list(model.arrangement.factors)
+    return np.exp(around_the_mode(model).centre)[[order.index(k) for k in range(len(order))]]
+
+
+def sds(fit: hl.Fit) -> list[float]:
+    assert fit.estimate is not None
+    return [float(root[0, 0]) for root in fit.estimate.roots.values()]
+
+
+@pytest.mark.parametrize("rows", [FEW_ROWS - 1, FEW_ROWS])
+def test_mode_is_found_by_quadrature_where_nested_levels_have_few_rows(rows: int) -> None:
+    model = hl.Model("y ~ x + (1 | town/child)", nested(rows, (0.8, 2.0)))
+    finer, laplace = sds(model.fit(hl.MAP(nodes=NODES))), sds(model.fit(hl.MAP()))
+    assert finer[1] > 1.1 * laplace[1]
+    assert centres(model) == pytest.approx(finer if rows < FEW_ROWS else laplace, rel=1e-3)
+
+
+def test_mode_is_that_of_laplace_where_quadrature_cannot_be_done() -> None:
+    data = nested(2, (0.8, 2.0))
+    data["child"] = np.random.default_rng(1).permutation(data["child"])  # crossed with towns
+    model = hl.Model("y ~ x + (1 | town) + (1 | child)", data)
+    found = np.maximum(sds(model.fit(hl.MAP())), 0.1)  # centres have a least sd
+    assert centres(model) == pytest.approx(found, rel=1e-3)
+
+
+def test_few_rows_that_do_not_differ_by_cluster() -> None:
+    model = hl.Model("y ~ x + (1 | town/child)", nested(2, (0.0, 0.0)))
+    assert np.isfinite(around_the_mode(model).centre).all()
+    fit = model.fit(hl.NUTS(draws=50, tune=100, chains=2, seed=1, progress=False))
+    assert fit.data["posterior"].sizes["draw"] == 50

@@ -1,0 +1,384 @@
+"""Laplace, AGQ and MAP as a user meets them: results, options, findings, draws, and what they refuse."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierlogit as hl
+from hierlogit import priors as pr
+from hierlogit.engines.engine import Engine
+from hierlogit.engines.maximum.gaussian_draws import Sample, pareto_k
+from hierlogit.errors import ConvergenceWarning, EngineError
+from hierlogit.fits.fit import Fit
+
+SLOPE = "use ~ age + urban + (1 + urban | district)"
+
+
+@pytest.fixture(scope="module")
+def slope() -> Fit:
+    return hl.Model(SLOPE, hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+
+
+def rows(seed: int = 1, clusters: int = 40, size: int = 10) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    n = clusters * size
+    g, x = np.repeat(np.arange(clusters), size), rng.normal(size=n)
+    eta = 0.5 * x + rng.normal(0, 0.8, clusters)[g]
+    arm = rng.choice(["a", "b", "c"], n)
+    return pd.DataFrame({"y": (rng.uniform(size=n) < 1 / (1 + np.exp(-eta))) * 1, "x": x, "g": g, "arm": arm})
+
+
+def quietly(formula: str, data: Any, engine: Engine | str = "laplace", **options: Any) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return hl.Model(formula, data, **options).fit(engine)
+
+
+def codes(fit: Fit) -> set[str]:
+    return {finding.code for finding in fit.report.findings}
+
+
+# ---- what comes back ---------------------------------------------------------------------------------------------
+
+
+def test_criteria_follow_from_the_log_likelihood(slope: Fit) -> None:
+    found = slope.estimate
+    assert found is not None
+    assert found.n_parameters == 6
+    assert found.deviance == -2 * found.log_likelihood
+    assert found.aic == pytest.approx(found.deviance + 12)
+    assert found.bic == pytest.approx(found.deviance + 6 * np.log(1934))
+
+
+def test_report_says_how_the_search_went(slope: Fit) -> None:
+    report = slope.report
+    assert (report.engine, report.exact, report.status, report.seed) == ("Laplace", False, "converged", 1)
+    assert report.measures["evaluations"] > 5
+    assert report.measures["gradient_norm"] < 1e-3
+    assert report.measures["possible_gain"] < 1e-6
+    assert report.measures["pareto_k"] < 1
+    assert set(report.seconds) == {"arrange", "search"}
+    assert "log-likelihood" in repr(slope)
+    assert "priors" not in repr(slope)
+
+
+def test_names_of_engines_are_known() -> None:
+    model = hl.Model("y ~ x + (1 | g)", rows())
+    for name, engine in (("laplace", "Laplace"), ("agq", "AGQ"), ("map", "MAP")):
+        assert model.fit(name).report.engine == engine
+
+
+def test_draws_have_the_dims_of_a_posterior_and_follow_the_estimates(slope: Fit) -> None:
+    found = slope.estimate
+    assert found is not None
+    posterior = slope.posterior
+    assert posterior.sizes["chain"] == 1
+    assert posterior.sizes["draw"] == 1000
+    assert set(posterior.data_vars) == {"beta", "sd_district", "cor_district", "b_district"}
+    assert "log_prior" not in slope.data.children
+    beta = posterior["beta"].to_numpy()[0]
+    errors = found.standard_errors
+    assert np.all(np.abs(beta.mean(axis=0) - found.beta) < 4 * errors / np.sqrt(1000))
+    np.testing.assert_allclose(beta.std(axis=0), errors, rtol=0.1)
+    effects = posterior["b_district"].to_numpy()[0]
+    off = np.abs(effects.mean(axis=0) - found.modes["district"]) / effects.std(axis=0)
+    assert np.median(off) < 0.1
+    # Conditional spread widened by that of the estimates.
+    assert np.all(effects.std(axis=0) > 0.9 * found.conditional_sds["district"])
+
+
+def test_the_same_seed_repeats_the_draws_and_another_does_not(slope: Fit) -> None:
+    again, other = slope.model.fit(hl.Laplace(seed=1)), slope.model.fit(hl.Laplace(seed=2))
+    assert again.posterior.equals(slope.posterior)
+    assert not other.posterior.equals(slope.posterior)
+    assert again.estimate is not None
+    assert slope.estimate is not None
+    np.testing.assert_array_equal(again.estimate.beta, slope.estimate.beta)
+
+
+def test_verbs_take_a_likelihood_fit(slope: Fit) -> None:
+    assert hl.odds_ratios(slope)["estimate"].between(0.5, 3).all()
+    effects = hl.ranef(slope)
+    assert list(effects.columns[:2]) == ["mode", "conditional_sd"]
+    components = hl.variance_components(slope)
+    sd = components.loc[("district", "sd", "Intercept"), "estimate"]
+    assert components.loc[("district", "variance", "Intercept"), "estimate"] == pytest.approx(sd**2)
+    predicted = hl.predictions(slope, by="district")
+    assert predicted["mean"].between(0, 1).all()
+
+
+def test_fits_survive_files_and_pickle(slope: Fit, tmp_path: Any) -> None:
+    for back in (hl.load(slope.save(tmp_path / "fit.nc")), pickle.loads(pickle.dumps(slope))):
+        assert back.estimate is not None
+        assert slope.estimate is not None
+        assert back.report == slope.report
+        assert back.posterior.equals(slope.posterior)
+        assert "log_prior" not in back.data.children
+        pd.testing.assert_frame_equal(hl.summary(back), hl.summary(slope))
+        assert back.estimate.entries == slope.estimate.entries
+        np.testing.assert_array_equal(back.estimate.modes["district"], slope.estimate.modes["district"])
+
+
+def test_fits_are_immutable(slope: Fit) -> None:
+    with pytest.raises(AttributeError, match="immutable"):
+        slope.estimate = None
+
+
+def test_plain_logistic_regression_needs_no_approximation() -> None:
+    data = rows()
+    fit = quietly("y ~ x", data)
+    assert fit.estimate is not None
+    beta = np.zeros(2)
+    X, y = np.column_stack([np.ones(len(data)), data["x"]]), data["y"].to_numpy()
+    for _ in range(20):
+        p = 1 / (1 + np.exp(-X @ beta))
+        information = (X * (p * (1 - p))[:, None]).T @ X
+        beta += np.linalg.solve(information, X.T @ (y - p))
+    np.testing.assert_allclose(fit.estimate.beta, beta, atol=1e-7)
+    np.testing.assert_allclose(fit.estimate.standard_errors, np.sqrt(np.diag(np.linalg.inv(information))), rtol=1e-4)
+    assert hl.summary(fit, interval="profile").shape == (2, 7)
+
+
+def test_order_of_rows_and_names_of_clusters_do_not_matter() -> None:
+    data = rows().assign(h=lambda frame: frame["arm"] + (frame.index % 5).astype(str))
+    shuffled = data.sample(frac=1, random_state=3)
+    shuffled["g"] = "c" + ((shuffled["g"] * 7) % 40).astype(str)
+    one, other = (quietly("y ~ x + (1 + x | g) + (1 | h)", frame).estimate for frame in (data, shuffled))
+    assert one is not None
+    assert other is not None
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-9)
+    np.testing.assert_allclose(one.beta, other.beta, atol=1e-6)
+    np.testing.assert_allclose(one.standard_errors, other.standard_errors, rtol=1e-4)
+
+
+def test_identical_rows_and_their_counts_are_one_model() -> None:
+    data = rows().assign(x=lambda frame: frame["x"].round(0))
+    counts = data.groupby(["g", "x"], as_index=False).agg(events=("y", "sum"), size=("y", "size"))
+    binary, counted = (
+        quietly("y ~ x + (1 | g)", data).estimate,
+        quietly("p(events, size) ~ x + (1 | g)", counts).estimate,
+    )
+    assert binary is not None
+    assert counted is not None
+    np.testing.assert_allclose(binary.beta, counted.beta, atol=1e-7)
+    from scipy.special import gammaln
+
+    constant = (gammaln(counts["size"] + 1) - gammaln(counts["events"] + 1)).sum()
+    constant -= gammaln(counts["size"] - counts["events"] + 1).sum()
+    assert counted.log_likelihood == pytest.approx(binary.log_likelihood + constant, abs=1e-8)
+
+
+def test_where_a_predictor_has_its_zero_does_not_matter() -> None:
+    data = rows().assign(year=lambda frame: 2000 + 5 * frame["x"])
+    far, near = quietly("y ~ year + (1 + year | g)", data), quietly("y ~ x + (1 + x | g)", data)
+    assert far.estimate is not None
+    assert near.estimate is not None
+    assert far.estimate.log_likelihood == pytest.approx(near.estimate.log_likelihood, abs=1e-6)
+    assert far.estimate.beta[1] * 5 == pytest.approx(near.estimate.beta[1], rel=1e-4)
+    assert codes(far) == codes(near)
+
+
+@pytest.mark.parametrize("shape", [0.3, 0.8])
+def test_pareto_k_is_the_shape_of_the_weights(shape: float) -> None:
+    # exp(shape * E) of an exponential E has a Pareto tail of that shape; its inverse has no tail at all.
+    none = np.empty((4000, 0))
+    ratio = shape * np.random.default_rng(1).exponential(size=4000)
+    assert pareto_k(Sample(none, none, ratio)) == pytest.approx(shape, abs=0.12)
+    assert pareto_k(Sample(none, none, -ratio)) < 0
+
+
+def test_weights_of_a_single_draw_have_infinite_k() -> None:
+    # As extreme as numbers get: most of the tail's weights are below the least normal number.
+    ratio = np.concatenate([np.linspace(-2000, -900, 800), np.linspace(-740, -712, 150), np.linspace(-700, 0, 50)])
+    none = np.empty((1000, 0))
+    assert pareto_k(Sample(none, none, ratio)) == np.inf
+
+
+# ---- what a search finds -----------------------------------------------------------------------------------------
+
+
+def test_a_zero_variance_is_named_and_no_warning() -> None:
+    data = rows()
+    data["y"] = np.tile([0, 1], len(data) // 2)  # every cluster has as many events
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = hl.Model("y ~ x + (1 | g)", data).fit("laplace")
+    assert fit.estimate is not None
+    assert fit.estimate.boundary == ("sd_g[Intercept] = 0",)
+    assert fit.estimate.n_parameters == 3
+    assert fit.report.status == "converged"
+    assert codes(fit) == {"singular"}
+    plain = quietly("y ~ x", data).estimate
+    assert plain is not None
+    assert fit.estimate.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(fit.estimate.standard_errors, plain.standard_errors, rtol=1e-4)
+    table = hl.summary(fit, interval="profile", ci_prob=0.95)
+    assert table.loc["sd_g[Intercept]", "profile95_lb"] == 0
+    assert 0.05 < table.loc["sd_g[Intercept]", "profile95_ub"] < 1
+    assert (fit.posterior["sd_g"] == 0).all()
+
+
+def test_separation_is_named_and_map_bounds_it() -> None:
+    data = rows()
+    data.loc[data["arm"] == "c", "y"] = 1
+    with pytest.warns(ConvergenceWarning, match=r"do not bound 'arm\[c\]'"):
+        fit = hl.Model("y ~ x + arm + (1 | g)", data).fit("laplace")
+    assert codes(fit) == {"separation"}
+    assert fit.report.status == "check"
+    bounded = quietly("y ~ x + arm + (1 | g)", data, "map")
+    assert codes(bounded) == set()
+    assert bounded.estimate is not None
+    assert abs(bounded.estimate.beta[-1]) < 8
+
+
+def test_clusters_of_one_outcome_are_said() -> None:
+    data = rows().assign(y=lambda frame: frame["g"] % 2)
+    fit = quietly("y ~ x + (1 | g)", data)
+    assert "large_sd" in codes(fit)
+    assert fit.report.status == "failed"
+
+
+def test_predictors_on_extreme_scales_raise_no_false_alarm() -> None:
+    data = rows().assign(year=lambda frame: 2000 + 5 * frame["x"])
+    fit = quietly("y ~ year + I(year**2) + (1 | g)", data)
+    assert codes(fit) == set()
+    assert fit.report.status == "converged"
+
+
+def test_restarts_find_the_maximum_from_a_bad_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hierlogit.engines.maximum import starting_values as start
+
+    expected = quietly(SLOPE, hl.datasets.load("contraception")).estimate
+    monkeypatch.setattr(start, "FIRST_SD", 1e-3)
+    monkeypatch.setattr(start, "EM_STEPS", 0)
+    found = quietly(SLOPE, hl.datasets.load("contraception")).estimate
+    assert expected is not None
+    assert found is not None
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, abs=1e-6)
+
+
+# ---- MAP ---------------------------------------------------------------------------------------------------------
+
+SD_PRIORS = [
+    pr.HalfNormal(1),
+    pr.HalfStudentT(3, 1),
+    pr.HalfCauchy(1),
+    pr.Exponential(3),
+    pr.Gamma(2, 1),
+    pr.LogNormal(0, 1),
+    pr.Decov(),
+]
+COEFFICIENT_PRIORS = [pr.Normal(0, 0.5), pr.StudentT(3, 0, 0.5), pr.Cauchy(0, 0.5), pr.Laplace(0, 0.15)]
+CBPP = "p(successes, size) ~ period_num + (1 + period_num | herd)"
+
+
+@pytest.mark.parametrize(
+    "priors",
+    [{"sd": prior} for prior in SD_PRIORS]
+    + [{"beta": prior} for prior in COEFFICIENT_PRIORS]
+    + [{"cor": pr.LKJ(1)}, {"cor": pr.LKJ(10), "sd": pr.Exponential(20)}],
+    ids=str,
+)
+def test_map_is_a_maximum_of_the_posterior_density(priors: dict[str, pr.Prior]) -> None:
+    from hierlogit.density.marginal.laplace import LaplaceLikelihood
+    from hierlogit.design.arrangement import arrange
+    from hierlogit.engines.maximum.objective import Objective
+
+    model = hl.Model(CBPP, hl.datasets.load("cbpp"), priors=priors)
+    fit = quietly(CBPP, hl.datasets.load("cbpp"), "map", priors=priors)
+    assert fit.estimate is not None
+    assert fit.report.status == "converged"
+    problem = Objective(model, LaplaceLikelihood(arrange(model.design)), penalised=True)
+    psi = np.concatenate([fit.estimate.beta, np.zeros(len(problem.entries))])
+    psi = problem.with_roots(psi, [fit.estimate.roots["herd"]])
+    top = problem.evaluate(psi).value
+    rng = np.random.default_rng(4)
+    for size in np.repeat([1e-3, 1e-2, 1e-1, 0.5], 40):
+        assert problem.evaluate(psi + size * rng.normal(size=len(psi))).value < top
+    assert "log_prior" in fit.data.children
+
+
+def test_map_with_flat_priors_is_maximum_likelihood() -> None:
+    flat = {"beta": pr.Normal(0, 1e4), "Intercept": pr.Normal(0, 1e4), "sd": pr.HalfNormal(1e4)}
+    likelihood = quietly("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).estimate
+    posterior = quietly(
+        "p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"), "map", priors=flat
+    ).estimate
+    assert likelihood is not None
+    assert posterior is not None
+    np.testing.assert_allclose(posterior.beta, likelihood.beta, atol=1e-4)
+    np.testing.assert_allclose(posterior.sd("herd"), likelihood.sd("herd"), rtol=1e-4)
+    assert posterior.penalised
+
+
+def test_a_lasso_prior_sets_coefficients_to_exactly_zero() -> None:
+    fit = quietly(CBPP, hl.datasets.load("cbpp"), "map", priors={"beta": pr.Laplace(0, 0.02)})
+    assert fit.estimate is not None
+    assert fit.estimate.beta[1] == 0
+    assert fit.report.status == "converged"
+
+
+# ---- options and refusals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: hl.AGQ(nodes=0), "nodes=0 must be a whole number from 1 to 100"),
+        (lambda: hl.AGQ(nodes=101), "nodes=101"),
+        (lambda: hl.MAP(nodes=2.5), "nodes=2.5"),
+        (lambda: hl.Laplace(draws=10), "draws=10 must be a whole number of at least 100"),
+        (lambda: hl.Laplace(seed=-1), "seed=-1"),
+    ],
+)
+def test_options_out_of_range_are_refused(make: Any, words: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        make()
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("y ~ x + (1 | g) + (1 | arm)", "one grouping factor with up to 3 effects, or for two nested factors"),
+        ("y ~ x + (1 + x + I(x**2) + I(x**3) | g)", "this model has g with 4"),
+        ("y ~ x", "no random effects to integrate out"),
+    ],
+)
+def test_quadrature_says_what_it_can_do(formula: str, words: str) -> None:
+    for engine in (hl.AGQ(), hl.MAP(nodes=5)):
+        with pytest.raises(EngineError) as caught:
+            hl.Model(formula, rows()).fit(engine)
+        assert words in str(caught.value)
+
+
+def test_a_laplace_fit_does_without_the_heavy_libraries() -> None:
+    heavy = ("pymc", "pytensor", "arviz", "arviz_plots", "matplotlib", "bambi", "nutpie")
+    code = (
+        "import sys, hierlogit as hl; "
+        "fit = hl.Model('y ~ week + (1 | ID)', hl.datasets.load('bacteria')).fit('laplace'); "
+        "assert fit.estimate.log_likelihood < 0; hl.summary(fit, ci_prob=0.9, interval='wald'); "
+        f"print(*[name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_predictors_far_from_zero_lose_no_digits() -> None:
+    data = rows().assign(year=lambda frame: 2000 + 5 * frame["x"])
+    far = quietly("y ~ year + I(year**2) + (1 | g)", data, hl.Laplace(seed=1))
+    near = quietly("y ~ x + I(x**2) + (1 | g)", data, hl.Laplace(seed=1))
+    assert far.estimate is not None
+    assert near.estimate is not None
+    assert far.estimate.standard_errors[2] * 25 == pytest.approx(near.estimate.standard_errors[2], rel=1e-5)
+    one, other = hl.predictions(far), hl.predictions(near)
+    np.testing.assert_allclose(one["mean"], other["mean"], atol=1e-6)
+    np.testing.assert_allclose(one["sd"], other["sd"], rtol=1e-4)

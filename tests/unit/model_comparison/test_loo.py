@@ -1,0 +1,114 @@
+"""Leave-one-out by row and by cluster: against integrals, ArviZ, and samples that have not seen the cluster."""
+
+from __future__ import annotations
+
+import arviz_stats
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import hierlogit as hl
+from hierlogit.density.linear_predictor import Draws
+from hierlogit.errors import FitError
+from hierlogit.model_comparison.leave_out import integrated_log_likelihood, sampled_again
+
+
+@pytest.fixture(scope="module")
+def fit() -> hl.Fit:
+    model = hl.Model("use ~ age + I(age**2) + urban + (1 + urban | district)", hl.datasets.load("contraception"))
+    return model.fit(hl.NUTS(draws=1000, seed=1, progress=False))
+
+
+def exact(fit: hl.Fit, district: object) -> tuple[float, float]:
+    """Log of the mean probability of a district's outcomes in a sample without it, and its Monte-Carlo error."""
+    block = fit.model.design.groups[0]
+    rows = block.levels[block.index] == district
+    again = sampled_again(fit, rows)
+    log_p = integrated_log_likelihood(fit.model, Draws.of(fit.model, again.posterior), rows)
+    p = np.exp(log_p - log_p.max())
+    return float(np.log(p.mean()) + log_p.max()), float(p.std() / p.mean() / np.sqrt(len(p) / 4))
+
+
+def agrees(fit: hl.Fit, districts: pd.Index) -> None:
+    found = hl.loo(fit, "district")
+    assert found.n_data_points == 60
+    assert (found.pareto_k < 0.7).all()
+    for district in districts:
+        value, error = exact(fit, district)
+        # Draws are taken to be worth a quarter of their number, in both samples.
+        assert float(found.elpd_i.sel(district=district)) == pytest.approx(value, abs=4 * np.sqrt(2) * error)
+
+
+def test_weights_agree_with_samples_without_the_district(fit: hl.Fit) -> None:
+    largest = hl.loo(fit, "district").pareto_k.to_series().sort_values(ascending=False)
+    agrees(fit, largest.index[:3])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")  # few draws, sixty times
+def test_weights_agree_with_sixty_samples(fit: hl.Fit) -> None:
+    agrees(fit, pd.Index(fit.model.design.groups[0].levels))
+
+
+def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.Fit) -> None:
+    """One district's contribution, from integrals on a fine grid and plain importance weights."""
+    district = "5"
+    block = fit.model.design.groups[0]
+    rows = np.flatnonzero(block.levels[block.index].astype(str) == district)
+    draws, design = Draws.of(fit.model, fit.posterior), fit.model.design
+    v = np.linspace(-6, 6, 61)
+    first, second = np.meshgrid(v, v)
+    weight = np.exp(-0.5 * (first**2 + second**2)) / (2 * np.pi) * (v[1] - v[0]) ** 2
+    values = []
+    for s in range(0, len(draws), 100):
+        L, eta = draws.roots["district"][s], design.X[rows] @ draws.beta[s]
+        A = block.Z[rows] @ L
+        p = expit(eta[:, None, None] + A[:, 0, None, None] * first + A[:, 1, None, None] * second)
+        values.append(np.log((np.where(design.outcome.y[rows, None, None] == 1, p, 1 - p).prod(axis=0) * weight).sum()))
+    found = integrated_log_likelihood(fit.model, draws, block.levels[block.index].astype(str) == district)
+    np.testing.assert_allclose(found[::100], values, atol=1e-4)
+
+
+def test_rows_are_left_out_as_arviz_does(fit: hl.Fit) -> None:
+    found, expected = hl.loo(fit), arviz_stats.loo(fit.data, pointwise=True)
+    assert found.elpd == expected.elpd
+    assert found.n_data_points == 1934
+
+
+def test_arviz_compares_clusters(fit: hl.Fit) -> None:
+    other = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(
+        hl.NUTS(draws=500, seed=2, progress=False)
+    )
+    found = arviz_stats.compare({"full": hl.loo(fit, "district"), "small": hl.loo(other, "district")})
+    assert list(found.index) == ["full", "small"]
+
+
+def test_clusters_whose_weights_fail_are_sampled_without() -> None:
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({"g": np.repeat([f"c{k:02d}" for k in range(12)], 30)})
+    frame["y"] = (random.random(len(frame)) < 0.4).astype(int)
+    frame.loc[frame["g"] == "c07", "y"] = 1
+    frame = frame[(frame["g"] == "c07") | (frame.index % 3 == 0)]
+    fit = hl.Model("y ~ 1 + (1 | g)", frame).fit(hl.NUTS(draws=1000, seed=1, progress=False))
+    with pytest.warns(UserWarning, match="shape parameter of Pareto distribution"):
+        weighted = hl.loo(fit, "g", refit=False)
+    mended = hl.loo(fit, "g")
+    assert weighted.warning
+    assert not mended.warning
+    assert float(weighted.pareto_k.sel(g="c07")) > 0.7
+    assert float(mended.pareto_k.sel(g="c07")) == 0
+    value, error = exact(fit, "c07")
+    assert float(mended.elpd_i.sel(g="c07")) == pytest.approx(value, abs=1e-12)
+    assert float(weighted.elpd_i.sel(g="c07")) > value + error  # too good, by weights that fail
+    rest = [f"c{k:02d}" for k in range(12) if k != 7]
+    np.testing.assert_array_equal(weighted.elpd_i.sel(g=rest), mended.elpd_i.sel(g=rest))
+    assert mended.elpd == pytest.approx(float(mended.elpd_i.sum()))
+    assert mended.se == pytest.approx(np.sqrt(12 * mended.elpd_i.to_numpy().var()))
+    assert mended.elpd + mended.p == pytest.approx(weighted.elpd + weighted.p)
+
+
+def test_what_has_no_posterior_is_refused() -> None:
+    fit = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit("laplace")
+    with pytest.raises(FitError, match="loo is for fits by hl.NUTS"):
+        hl.loo(fit)

@@ -1,0 +1,269 @@
+"""Named tuples taken by address, views in compiled code, and the process that compiles beside this one."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hierlogit.density.joint import background_compile as side_process
+from hierlogit.numba_support.compile import kernel
+from hierlogit.numba_support.struct_by_address import by_address
+from hierlogit.numba_support.vectors import after, part, view
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@by_address
+class Pair(NamedTuple):
+    numbers: FloatArray
+    places: IntArray
+
+
+@kernel
+def picked(pair: Pair, factor: float) -> float:
+    total = 0.0
+    for place in pair.places:
+        total += factor * pair.numbers[place]
+    return total
+
+
+@kernel
+def written(pair: Pair) -> None:
+    for i in range(len(pair.numbers)):
+        pair.numbers[i] = i
+
+
+def pair() -> Pair:
+    return Pair(np.array([1.0, 2.0, 4.0]), np.array([0, 2, 2]))
+
+
+# ---- by address --------------------------------------------------------------------------------------------------
+
+
+def test_compiled_functions_read_and_write_the_arrays() -> None:
+    given = pair()
+    assert picked(given, 2.0) == 18.0
+    written(given)
+    assert given.numbers.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_other_arrays_need_no_other_compilation() -> None:
+    picked(pair(), 1.0)
+    compiled = len(picked.signatures)
+    assert picked(Pair(np.arange(5.0), np.empty(0, dtype=np.int64)), 1.0) == 0.0
+    assert picked(pair()._replace(numbers=np.array([3.0, 0.0, 5.0])), 1.0) == 13.0
+    assert len(picked.signatures) == compiled
+
+
+def test_arrays_of_two_dimensions_are_read_as_they_stand_in_memory() -> None:
+    columns = np.asfortranarray([[1.0, 3.0], [2.0, 4.0]])
+    assert picked(Pair(columns, np.array([2])), 1.0) == 3.0
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_has_an_address_of_its_own(again: Any) -> None:
+    given = pair()
+    assert picked(given, 1.0) == 9.0
+    found = again(given)
+    assert type(found) is Pair
+    assert found.address != given.address
+    assert picked(found, 1.0) == 9.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("numbers", np.arange(6.0)[::2]),
+        ("numbers", np.arange(3)),
+        ("places", np.array([0.0])),
+        ("places", np.array([0], dtype=np.int32)),
+    ],
+)
+def test_arrays_that_would_be_misread_are_refused(field: str, value: np.ndarray) -> None:
+    with pytest.raises(TypeError, match=f"Pair.{field} must be a contiguous array"):
+        picked(pair()._replace(**{field: value}), 1.0)
+
+
+# ---- views -------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def turned(values: FloatArray, start: int, stop: int) -> tuple[int, int, int]:
+    one, other, last = view(values, start, stop), part(values, start, stop - start), after(values, start)
+    for i in range(len(one)):
+        one[i] += 1.0
+        other[i] *= 2.0
+        last[i] -= 3.0
+    return len(one), len(other), len(last)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 5), (2, 4), (3, 3), (5, 5)])
+def test_views_are_slices(start: int, stop: int) -> None:
+    values, expected = np.arange(5.0), np.arange(5.0)
+    expected[start:stop] = (expected[start:stop] + 1) * 2 - 3
+    assert turned(values, start, stop) == (stop - start, stop - start, 5 - start)
+    np.testing.assert_array_equal(values, expected)
+
+
+# ---- the process beside ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Processes that were started, as on a machine where nothing is compiled."""
+    found: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        found.append(real(*args, **options))
+        return found[-1]
+
+    monkeypatch.setattr(side_process, "are_compiled", lambda: False)
+    monkeypatch.setattr(side_process.subprocess, "Popen", start)
+    return found
+
+
+def test_nothing_is_started_where_all_is_compiled(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_process, "are_compiled", lambda: True)
+    with side_process.joint_density_compiled_beside():
+        pass
+    assert not started
+
+
+def test_the_process_has_this_ones_search_path_and_is_waited_for(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    program = f"import sys, json, time; time.sleep(0.3); open({str(said)!r}, 'w').write(sys.argv[1])"
+    monkeypatch.setattr(side_process, "PROGRAM", program)
+    monkeypatch.setattr(sys, "path", [*sys.path, "a place of its own"])
+    with side_process.joint_density_compiled_beside():
+        assert started[0].poll() is None
+    assert "a place of its own" in said.read_text()
+    assert started[0].returncode == 0
+
+
+@pytest.mark.parametrize("program", ["raise SystemExit(3)", "import no_such_module_at_all"])
+def test_a_process_that_fails_is_no_failure(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(side_process, "PROGRAM", program)
+    with side_process.joint_density_compiled_beside():
+        pass
+    assert started[0].returncode != 0
+
+
+def test_a_process_that_does_not_end_is_ended(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_process, "PROGRAM", "import time; time.sleep(600)")
+    monkeypatch.setattr(side_process, "PATIENCE", 0.1)
+    before = time.monotonic()
+    with side_process.joint_density_compiled_beside():
+        pass
+    assert time.monotonic() - before < 60
+    assert started[0].returncode is not None
+
+
+def test_the_process_ends_when_the_body_is_interrupted(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_process, "PROGRAM", "import time; time.sleep(600)")
+    with pytest.raises(KeyboardInterrupt), side_process.joint_density_compiled_beside():
+        raise KeyboardInterrupt
+    assert started[0].returncode is not None
+
+
+@pytest.mark.parametrize("executable", ["", None, "/opt/statistics/bin/frozen-program"])
+def test_a_program_that_is_no_interpreter_is_not_started_again(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, executable: str | None
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    with side_process.joint_density_compiled_beside():
+        pass
+    assert not started
+
+
+def test_a_system_that_starts_no_processes_is_no_failure(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_args: Any, **_options: Any) -> subprocess.Popen[bytes]:
+        raise OSError
+
+    monkeypatch.setattr(side_process.subprocess, "Popen", refused)
+    with side_process.joint_density_compiled_beside():
+        pass
+    assert not started
+
+
+def test_c_functions_are_on_disk_once_they_are_compiled() -> None:
+    from hierlogit.density.joint.c_callbacks import are_compiled, compile_all
+
+    compile_all()
+    assert are_compiled()
+
+
+# ---- machine code ------------------------------------------------------------------------------------------------
+
+#: Newton's step of a Laplace approximation: one compiled function called from here and from within another one.
+STEP = """
+import numpy as np
+import hierlogit as hl
+from hierlogit.density.marginal.block_cholesky import joint_log_density
+from hierlogit.density.marginal.laplace import LaplaceLikelihood, ascend
+
+rng = np.random.default_rng(2)
+rows = {"y": rng.integers(0, 2, 240), "g": np.repeat(np.arange(12), 20)}
+likelihood = LaplaceLikelihood(hl.Model("y ~ 1 + (1 | g)", rows).arrangement)
+layout, work = likelihood.arrangement.layout, likelihood.work
+eta, roots, parts = np.full(240, 0.3), np.array([0.9]), np.array([0])
+joint_log_density(layout, work, roots, eta, parts)
+work.step[:] = rng.normal(size=len(work.step))
+ascend(layout, work, roots, eta, parts)
+print(work.weight.tobytes().hex())
+"""
+
+
+def test_what_has_just_been_compiled_computes_as_what_is_read_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To the last bit: a sampler makes other draws of any difference.
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    command = [sys.executable, "-c", STEP]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert list(tmp_path.rglob("*.nbc"))
+    assert first == second
+
+
+def test_a_change_in_any_compiled_file_has_all_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hierlogit.numba_support import compile as compiled
+
+    def function(x: float) -> float:
+        return x + 1.0
+
+    state = compiled._stamp()
+    package = Path(compiled.__file__).parents[1]
+    assert {name for name, *_ in state} >= {str(path) for path in package.joinpath("density", "joint").glob("*.py")}
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    first = compiled.exact_kernel(function)
+    assert first(1.0) == 2.0
+    assert sum(compiled.exact_kernel(function).stats.cache_hits.values()) == 0
+    again: Any = compiled.exact_kernel(function)
+    again(1.0)
+    assert sum(again.stats.cache_hits.values()) == 1
+    monkeypatch.setattr(compiled, "_stamp", lambda: (*state, ("new.py", 0.0, 0)))
+    changed: Any = compiled.exact_kernel(function)
+    changed(1.0)
+    assert sum(changed.stats.cache_hits.values()) == 0

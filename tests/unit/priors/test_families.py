@@ -1,0 +1,474 @@
+"""Prior families against SciPy and against integration; defaults; whose prior ends up where."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import bambi as bmb
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+import hierlogit as hl
+from hierlogit.design.design import Design, build_design
+from hierlogit.errors import PriorError
+from hierlogit.formula.parser import parse
+from hierlogit.priors import (
+    COEFFICIENT_FAMILIES,
+    LKJ,
+    SD_FAMILIES,
+    Cauchy,
+    CoefficientPrior,
+    Decov,
+    Exponential,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    HalfStudentT,
+    Laplace,
+    LogNormal,
+    Normal,
+    Prior,
+    ScalePrior,
+    StudentT,
+)
+from hierlogit.priors.defaults import Priors, default_priors, resolve_priors
+
+place = st.floats(-10, 10)
+size = st.floats(0.2, 20)
+anywhere = st.floats(-50, 50, allow_subnormal=False)
+
+FAMILIES: dict[str, tuple[st.SearchStrategy[Prior], Callable[[Any], Any]]] = {
+    "Normal": (st.builds(Normal, place, size), lambda p: stats.norm(p.mu, p.sigma)),
+    "StudentT": (st.builds(StudentT, size, place, size), lambda p: stats.t(p.nu, p.mu, p.sigma)),
+    "Cauchy": (st.builds(Cauchy, place, size), lambda p: stats.cauchy(p.alpha, p.beta)),
+    "Laplace": (st.builds(Laplace, place, size), lambda p: stats.laplace(p.mu, p.b)),
+    "HalfNormal": (st.builds(HalfNormal, size), lambda p: stats.halfnorm(scale=p.sigma)),
+    "HalfCauchy": (st.builds(HalfCauchy, size), lambda p: stats.halfcauchy(scale=p.beta)),
+    "Exponential": (st.builds(Exponential, size), lambda p: stats.expon(scale=1 / p.lam)),
+    "Gamma": (st.builds(Gamma, size, size), lambda p: stats.gamma(p.alpha, scale=1 / p.beta)),
+    "LogNormal": (st.builds(LogNormal, place, size), lambda p: stats.lognorm(p.sigma, scale=np.exp(p.mu))),
+}
+
+
+# ---- densities ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@given(data=st.data())
+def test_densities_are_those_of_scipy(family: str, data: st.DataObject) -> None:
+    strategy, twin = FAMILIES[family]
+    prior = data.draw(strategy)
+    x = np.array([data.draw(anywhere), data.draw(size), -1.0])
+    np.testing.assert_allclose(prior.logpdf(x), twin(prior).logpdf(x), rtol=1e-9, atol=1e-9)
+    assert prior.logpdf(x.reshape(3, 1)).shape == (3, 1)
+
+
+@given(size, size, st.floats(0, 50))
+def test_the_half_t_is_a_folded_t(nu: float, sigma: float, x: float) -> None:
+    np.testing.assert_allclose(
+        HalfStudentT(nu, sigma).logpdf(x), stats.t(nu, 0, sigma).logpdf(x) + np.log(2), rtol=1e-9
+    )
+    assert HalfStudentT(nu, sigma).logpdf(-x - 1e-9) == -np.inf
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        Normal(1, 2),
+        StudentT(3, 1, 2),
+        Cauchy(1, 2),
+        Laplace(1, 2),
+        HalfNormal(2),
+        HalfStudentT(3, 2),
+        HalfCauchy(2),
+        Exponential(0.7),
+        Gamma(2, 0.5),
+        Gamma(0.7, 1),
+        LogNormal(0.3, 0.8),
+    ],
+    ids=str,
+)
+def test_densities_integrate_to_one(prior: Prior) -> None:
+    def density(x: float) -> float:
+        return float(np.exp(prior.logpdf(x)))
+
+    parts: list[tuple[float, float]] = [(0, 1), (1, 30), (30, np.inf)]
+    if isinstance(prior, CoefficientPrior):
+        parts += [(-b, -a) for a, b in parts]
+    assert sum(integrate.quad(density, *part)[0] for part in parts) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_density_at_zero() -> None:
+    assert Exponential(2).logpdf(0) == pytest.approx(np.log(2))
+    assert Gamma(1, 3).logpdf(0) == pytest.approx(np.log(3))
+    assert Gamma(2, 3).logpdf(0) == -np.inf
+    assert LogNormal(0, 1).logpdf([0, -1]).tolist() == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("prior", [Normal(1, 2), StudentT(4, -1, 2), Cauchy(1, 2), Laplace(1, 2)], ids=str)
+@given(factor=st.floats(0.01, 100), x=anywhere)
+def test_rescaled_is_the_prior_of_a_multiple(prior: CoefficientPrior, factor: float, x: float) -> None:
+    changed = prior.rescaled(factor)
+    assert type(changed) is type(prior)
+    np.testing.assert_allclose(changed.logpdf(factor * x), prior.logpdf(x) - np.log(factor), rtol=1e-9, atol=1e-9)
+
+
+# ---- LKJ and decov -----------------------------------------------------------------------------------------------
+
+
+def correlations(*entries: Any) -> Any:
+    """Matrices with these entries above the diagonal: (1, 2) for two effects, (1, 2), (1, 3), (2, 3) for three."""
+    q = {1: 2, 3: 3}[len(entries)]
+    shape = np.broadcast(*entries).shape
+    R = np.zeros((*shape, q, q)) + np.eye(q)
+    for (i, j), value in zip([(0, 1)] if q == 2 else [(0, 1), (0, 2), (1, 2)], entries, strict=True):
+        R[..., i, j] = R[..., j, i] = value
+    return R
+
+
+@pytest.mark.parametrize("eta", [0.8, 1, 2, 5.5])
+def test_lkj_integrates_to_one_for_two_effects(eta: float) -> None:
+    total, _ = integrate.quad(lambda r: float(np.exp(LKJ(eta).logpdf(correlations(r)))), -1, 1)
+    assert total == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("eta", [1, 2, 5.5])
+def test_lkj_integrates_to_one_for_three_effects(eta: float) -> None:
+    # Canonical partial correlations cover the cube: r23 = r12 r13 + c sqrt((1 - r12^2)(1 - r13^2)).
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    r12, r13, c = np.meshgrid(nodes, nodes, nodes, indexing="ij")
+    root = np.sqrt((1 - r12**2) * (1 - r13**2))
+    density = np.exp(LKJ(eta).logpdf(correlations(r12, r13, r12 * r13 + c * root))) * root
+    total = np.einsum("i,j,k,ijk", weights, weights, weights, density)
+    assert total == pytest.approx(1, abs=2e-4)
+
+
+def test_lkj_1_is_uniform() -> None:
+    np.testing.assert_allclose(LKJ(1).logpdf(correlations(np.array([-0.9, 0, 0.5]))), -np.log(2))
+
+
+@pytest.mark.parametrize(("concentration", "shape", "scale"), [(1, 1, 1), (2, 1.5, 0.7), (3, 2, 2)])
+def test_decov_integrates_to_one_for_two_effects(concentration: float, shape: float, scale: float) -> None:
+    prior = Decov(concentration, shape, scale)
+    # In polar coordinates; the density in the radius is smooth and falls off exponentially.
+    total, _ = integrate.dblquad(
+        lambda radius, angle: radius * float(np.exp(prior.logpdf([radius * np.cos(angle), radius * np.sin(angle)]))),
+        0,
+        np.pi / 2,
+        0,
+        60 * scale,
+    )
+    assert total == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_decov_is_the_distribution_it_describes(k: int) -> None:
+    prior, rng, n = Decov(2, 1.5, 0.7), np.random.default_rng(5), 400_000
+    tau = rng.gamma(prior.shape, prior.scale, n)
+    sd = tau[:, None] * np.sqrt(k * rng.dirichlet(np.full(k, prior.concentration), n))
+    # Any density q that is positive where p is has E_p[q / p] = 1, which the right p alone fulfils for every q.
+    for twin in (stats.gamma(3, scale=0.4), stats.gamma(4, scale=0.3)):
+        ratio = np.exp(twin.logpdf(sd).sum(axis=1) - prior.logpdf(sd))
+        assert ratio.mean() == pytest.approx(1, abs=5 * ratio.std() / np.sqrt(n))
+        assert ratio.std() / np.sqrt(n) < 0.01
+
+
+@given(size, size, st.floats(0.01, 10))
+def test_decov_of_one_effect_is_a_gamma(shape: float, scale: float, x: float) -> None:
+    np.testing.assert_allclose(Decov(2, shape, scale).logpdf([x]), Gamma(shape, 1 / scale).logpdf(x))
+
+
+def test_default_decov_of_one_effect_is_exponential() -> None:
+    np.testing.assert_allclose(Decov().logpdf([[0.3], [2.0]]), Exponential(1).logpdf([0.3, 2.0]))
+
+
+# ---- arguments ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Normal(0, 0), "Normal: sigma=0 must be positive"),
+        (lambda: Normal(0, -1), "sigma=-1 must be positive"),
+        (lambda: Normal(np.nan, 1), "mu=nan must be finite"),
+        (lambda: Normal(0, np.inf), "sigma=inf must be positive and finite"),
+        (lambda: Normal("a", 1), "mu='a' must be a number"),  # type: ignore[arg-type]
+        (lambda: Normal(True, 1), "mu=True must be a number"),
+        (lambda: StudentT(0), "nu=0 must be positive"),
+        (lambda: LKJ(0), "LKJ: eta=0 must be positive"),
+        (lambda: Decov(scale=-1), "Decov: scale=-1"),
+    ],
+)
+def test_arguments_are_checked(make: Callable[[], Prior], words: str) -> None:
+    with pytest.raises(PriorError, match=re.escape(words)):
+        make()
+
+
+def test_priors_are_values() -> None:
+    assert Normal(0, 2) == Normal(np.float32(0), np.int64(2))  # type: ignore[arg-type]
+    assert hash(Normal(0, 2)) == hash(Normal(0.0, 2.0))
+    assert str(Normal(0, 2.5)) == "Normal(mu=0, sigma=2.5)"
+    assert str(Exponential(0.123456)) == "Exponential(lam=0.1235)"
+
+
+# ---- defaults ----------------------------------------------------------------------------------------------------
+
+
+def table() -> pd.DataFrame:
+    rng, n = np.random.default_rng(11), 60
+    return pd.DataFrame(
+        {
+            "y": rng.integers(0, 2, n),
+            "x": rng.normal(2, 3, n),
+            "z": rng.normal(-1, 0.2, n),
+            "t": rng.choice(["a", "b", "c"], n),
+            "g": np.arange(n) % 6,
+            "h": np.arange(n) % 5,
+        }
+    )
+
+
+def design(formula: str = "y ~ x + t + (1 + x | g) + (0 + z | h)", **columns: Any) -> Design:
+    return build_design(parse(formula), table().assign(**columns))
+
+
+def test_default_priors() -> None:
+    frame, priors = table(), default_priors(design())
+    is_b, is_c = (frame["t"] == "b").std(), (frame["t"] == "c").std()
+    sds = {"Intercept": 1, "x": frame["x"].std(), "t[b]": is_b, "t[c]": is_c}
+    assert list(priors.fixed) == list(sds)
+    for label, prior in priors.fixed.items():
+        assert isinstance(prior, Normal)
+        assert prior.mu == 0
+        assert prior.sigma == pytest.approx(2.5 / sds[label])
+    (intercept, slope), (alone,) = priors.sd["g"], priors.sd["h"]
+    assert isinstance(slope, Exponential)
+    assert isinstance(alone, Exponential)
+    assert intercept == Exponential(1)
+    # The mean of an exponential is 1 / lam: a standard deviation of z carries an effect of about 1.
+    assert slope.lam == pytest.approx(frame["x"].std())
+    assert alone.lam == pytest.approx(frame["z"].std())
+    assert priors.cor == {"g": LKJ(2)}
+
+
+@given(shift=st.sampled_from([-2000.0, 2000.0, 1e5]))
+def test_default_priors_do_not_depend_on_the_means_of_predictors(shift: float) -> None:
+    one = default_priors(design("y ~ x + (1 + x | g)"))
+    other = default_priors(design("y ~ x + (1 + x | g)", x=table()["x"] + shift))
+    for label, prior in one.fixed.items():
+        np.testing.assert_allclose(list(prior.arguments().values()), list(other.fixed[label].arguments().values()))
+    assert [prior.arguments()["lam"] for prior in one.sd["g"]] == pytest.approx(
+        [prior.arguments()["lam"] for prior in other.sd["g"]]
+    )
+
+
+@given(scale=st.floats(1e-6, 1e6))
+def test_default_priors_follow_the_units_of_predictors(scale: float) -> None:
+    one = default_priors(design("y ~ x + (1 + x | g)"))
+    other = default_priors(design("y ~ x + (1 + x | g)", x=table()["x"] * scale))
+    assert other.fixed["x"].arguments()["sigma"] == pytest.approx(one.fixed["x"].arguments()["sigma"] / scale)
+    assert other.sd["g"][1].arguments()["lam"] == pytest.approx(one.sd["g"][1].arguments()["lam"] * scale)
+
+
+def test_models_without_intercept_or_groups() -> None:
+    priors = default_priors(design("y ~ 0 + t"))
+    assert set(priors.fixed) == {"t[a]", "t[b]", "t[c]"}
+    assert (priors.sd, priors.cor) == ({}, {})
+    assert default_priors(design("y ~ x + (1 + x || g)")).cor == {}
+
+
+# ---- the user's priors -------------------------------------------------------------------------------------------
+
+
+def resolved(given_priors: dict[Any, Any], formula: str = "y ~ x + t + (1 + x | g) + (0 + z | h)") -> Priors:
+    return resolve_priors(design(formula), given_priors)
+
+
+A, B, C, D = Normal(0, 1), StudentT(3, 0, 1), Cauchy(0, 1), Laplace(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("priors", "expected"),
+    [
+        ({"beta": A}, {"x": A, "t[b]": A, "t[c]": A}),
+        ({"Intercept": A}, {"Intercept": A}),
+        ({"t": A}, {"t[b]": A, "t[c]": A}),
+        ({"beta[t]": A}, {"t[b]": A, "t[c]": A}),
+        ({"t[b]": A}, {"t[b]": A}),
+        ({"beta[t[b]]": A}, {"t[b]": A}),
+        ({"beta": A, "t": B, "t[c]": C, "Intercept": D}, {"Intercept": D, "x": A, "t[b]": B, "t[c]": C}),
+        ({"t[c]": C, "t": B, "beta": A}, {"x": A, "t[b]": B, "t[c]": C}),
+    ],
+)
+def test_the_more_particular_key_wins_for_coefficients(priors: Any, expected: dict[str, Prior]) -> None:
+    found = resolved(priors)
+    assert found.fixed == {**default_priors(design()).fixed, **expected}
+    assert found.sd == default_priors(design()).sd
+
+
+E, F, G = HalfNormal(1), HalfCauchy(2), Gamma(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("priors", "expected"),
+    [
+        ({"sd": E}, {"g": (E, E), "h": (E,)}),
+        ({"sd_g": E}, {"g": (E, E)}),
+        ({"sd_g[x]": E}, {"g": (None, E)}),
+        ({"1|g": E}, {"g": (E, None)}),
+        ({"x|g": E, "z|h": F}, {"g": (None, E), "h": (F,)}),
+        ({"sd_g[x]": G, "sd_g": F, "sd": E}, {"g": (F, G), "h": (E,)}),
+        ({"sd": E, "sd_g": Decov()}, {"g": (Decov(), Decov()), "h": (E,)}),
+    ],
+)
+def test_the_more_particular_key_wins_for_sds(priors: Any, expected: dict[str, Any]) -> None:
+    found, default = resolved(priors), default_priors(design())
+    for group, held in default.sd.items():
+        wanted = expected.get(group, (None,) * len(held))
+        assert found.sd[group] == tuple(new or old for new, old in zip(wanted, held, strict=True))
+    assert found.fixed == default.fixed
+
+
+def test_the_more_particular_key_wins_for_correlations() -> None:
+    formula = "y ~ x + (1 + x | g) + (1 + z | h)"
+    assert resolved({"cor": LKJ(1)}, formula).cor == {"g": LKJ(1), "h": LKJ(1)}
+    assert resolved({"cor_h": LKJ(5), "cor": LKJ(1)}, formula).cor == {"g": LKJ(1), "h": LKJ(5)}
+
+
+def test_a_column_of_the_name_of_a_class_is_reached_by_its_full_name() -> None:
+    found = resolve_priors(design("y ~ sd + x + (1 | g)", sd=table()["z"]), {"sd": E, "beta[sd]": A})
+    assert found.fixed["sd"] == A
+    assert found.sd["g"] == (E,)
+
+
+@pytest.mark.parametrize(
+    ("priors", "words"),
+    [
+        ({"xx": A}, ["no parameter 'xx'", "The model has: Intercept, x, t, t[b]", "cor_g", "Did you mean 'x'?"]),
+        ({"sd_gg": E}, ["no parameter 'sd_gg'", "Did you mean 'sd_g'?"]),
+        ({"cor_h": LKJ(1)}, ["no parameter 'cor_h'", "Did you mean 'cor_g'?"]),
+        ({3: A}, ["no parameter '3'"]),
+        ({"beta": E}, ["prior of 'beta': got HalfNormal(sigma=1)", "'Normal', 'StudentT', 'Cauchy', 'Laplace'"]),
+        ({"x": LKJ(1)}, ["prior of 'x': got LKJ(eta=1)"]),
+        ({"sd": A}, ["prior of 'sd': got Normal(mu=0, sigma=1)", "'HalfNormal'", "'Decov'"]),
+        ({"cor": A}, ["prior of 'cor'", "'LKJ'"]),
+        ({"x": 3}, ["prior of 'x': got 3"]),
+        ({"x": None}, ["prior of 'x': got None"]),
+        ({"x": Normal}, ["prior of 'x': got", "Normal"]),
+        ({"sd_g[x]": Decov()}, ["Decov is joint", "sd_<group>"]),
+        ({"sd_g": Decov(), "sd_g[x]": E}, ["'sd_g' has a Decov prior", "none of them can have another"]),
+    ],
+)
+def test_priors_in_the_wrong_place_are_refused(priors: Any, words: list[str]) -> None:
+    with pytest.raises(PriorError) as caught:
+        resolved(priors)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_independent_effects_may_have_decov_beside_others() -> None:
+    found = resolved({"sd_g": Decov(), "sd_g[x]": E}, "y ~ x + (1 + x || g)")
+    assert found.sd["g"] == (Decov(), E)
+
+
+def test_every_family_has_its_place() -> None:
+    assert {family.__name__ for family in COEFFICIENT_FAMILIES} == {"Normal", "StudentT", "Cauchy", "Laplace"}
+    assert all(issubclass(family, ScalePrior) for family in SD_FAMILIES)
+    for prior in (
+        HalfNormal(2),
+        HalfStudentT(3, 2),
+        HalfCauchy(2),
+        Exponential(2),
+        Gamma(2, 1),
+        LogNormal(0, 1),
+        Decov(),
+    ):
+        assert resolved({"sd_h": prior}).sd["h"] == (prior,)
+
+
+# ---- bambi -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "prior", "expected"),
+    [
+        ("x", bmb.Prior("Normal", mu=0, sigma=3), Normal(0, 3)),
+        ("x", bmb.Prior("Normal", mu=np.array([1.0]), sigma=np.array(3.0)), Normal(1, 3)),
+        ("x", bmb.Prior("StudentT", nu=4, mu=0, sigma=1), StudentT(4, 0, 1)),
+        ("x", bmb.Prior("Cauchy", alpha=1, beta=2), Cauchy(1, 2)),
+        ("x", bmb.Prior("Laplace", mu=1, b=2), Laplace(1, 2)),
+    ],
+)
+def test_bambis_priors_of_coefficients(key: str, prior: Any, expected: Prior) -> None:
+    assert resolved({key: prior}).fixed[key] == expected
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        (bmb.Prior("HalfNormal", sigma=2), HalfNormal(2)),
+        (bmb.Prior("HalfStudentT", nu=3, sigma=2), HalfStudentT(3, 2)),
+        (bmb.Prior("HalfCauchy", beta=2), HalfCauchy(2)),
+        (bmb.Prior("Exponential", lam=2), Exponential(2)),
+        (bmb.Prior("Gamma", alpha=2, beta=3), Gamma(2, 3)),
+        (bmb.Prior("LogNormal", mu=0, sigma=1), LogNormal(0, 1)),
+        (bmb.Prior("Lognormal", mu=0, sigma=1), LogNormal(0, 1)),
+    ],
+)
+def test_bambis_priors_of_sds_flat_and_nested(prior: Any, expected: Prior) -> None:
+    for given_prior in (prior, bmb.Prior("Normal", mu=0, sigma=prior)):
+        assert resolved({"1|g": given_prior}).sd["g"][0] == expected
+        assert resolved({"sd": given_prior}).sd["h"] == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("key", "prior", "words"),
+    [
+        ("x", bmb.Prior("Flat"), ["not allowed there", "'Normal'"]),
+        ("x", bmb.Prior("Normal", mu=0, sigma=bmb.Prior("HalfNormal", sigma=1)), ["depends on other priors ('sigma')"]),
+        ("x", bmb.Prior("Normal", mu=0, sigma=np.array([1.0, 2.0])), ["must be a number"]),
+        ("x", bmb.Prior("Normal", mu=0, sigma=-1), ["sigma=-1 must be positive"]),
+        ("1|g", bmb.Prior("Weibull", alpha=1, beta=1), ["Weibull", "not allowed there"]),
+        ("1|g", bmb.Prior("Gamma", mu=1, sigma=1), ["other arguments", "'alpha', 'beta'"]),
+        ("1|g", bmb.Prior("Exponential", scale=1), ["other arguments", "'lam'"]),
+        ("1|g", bmb.Prior("Normal", mu=0, sigma=2), ["not allowed there"]),
+        ("1|g", bmb.Prior("StudentT", nu=3, mu=0, sigma=bmb.Prior("HalfNormal", sigma=1)), ["depends on other"]),
+        ("1|g", bmb.Prior("Normal", mu=1, sigma=bmb.Prior("HalfNormal", sigma=1)), ["has a mean", "around 0"]),
+        (
+            "1|g",
+            bmb.Prior("Normal", mu=bmb.Prior("Normal", mu=0, sigma=1), sigma=bmb.Prior("HalfNormal", sigma=1)),
+            ["depends on other priors ('mu', 'sigma')"],
+        ),
+    ],
+)
+def test_bambis_priors_that_have_no_counterpart(key: str, prior: Any, words: list[str]) -> None:
+    with pytest.raises(PriorError) as caught:
+        resolved({key: prior})
+    for word in [f"'{key}'" if "must be" not in words[0] else "", *words]:
+        assert word in str(caught.value)
+
+
+def test_the_table_of_priors_names_every_parameter() -> None:
+    model = hl.Model("y ~ x + (1 + x | g) + (1 | h)", table())
+    assert [label for label, _ in model.priors.table(model.design)] == [
+        "Intercept",
+        "x",
+        "sd_g[Intercept]",
+        "sd_g[x]",
+        "cor_g",
+        "sd_h[Intercept]",
+    ]
+
+
+def test_bambis_key_of_a_random_term_stands_for_its_columns() -> None:
+    model = hl.Model("use ~ age + (1 + livch || district)", hl.datasets.load("contraception"))
+    held = model.with_priors({"livch|district": HalfNormal(2), "livch[1]|district": HalfNormal(3)}).priors.sd[
+        "district"
+    ]
+    assert [str(prior) for prior in held[1:]] == ["HalfNormal(sigma=3)"] + ["HalfNormal(sigma=2)"] * 2
+    with pytest.raises(PriorError, match="priors must be a mapping"):
+        model.with_priors([HalfNormal(2)])

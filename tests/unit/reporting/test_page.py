@@ -1,0 +1,327 @@
+"""The report: everything is on one page, the page is sound, and nothing that fails takes the rest with it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from typer.testing import CliRunner
+
+import hierlogit as hl
+from hierlogit.cli.app import app
+from hierlogit.reporting import page
+from hierlogit.reporting.finding_texts import MEANINGS
+from hierlogit.reporting.request import attempted
+from hierlogit.reporting.sections import sliders as play
+
+ROOT = Path(__file__).parents[3]
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EMPTY = {"meta", "img", "input", "br"}
+
+
+class Page(HTMLParser):
+    """A page: its elements in order, and whether every one is closed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(self.text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in EMPTY:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    def attributes(self, tag: str, name: str) -> list[str]:
+        return [str(found[name]) for element, found in self.elements if element == tag and name in found]
+
+    @property
+    def gaps(self) -> list[str]:
+        """Lines that say why something is not there."""
+        return [words for words in self.words if "not shown, since" in words or "not made, since" in words]
+
+    @property
+    def prose(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def contraception() -> pd.DataFrame:
+    return hl.datasets.load("contraception")
+
+
+@pytest.fixture(scope="module")
+def fits(contraception: pd.DataFrame) -> dict[str, hl.Fit]:
+    formulas = {"same": "use ~ age + urban + (1 | district)", "varying": "use ~ age + urban + (1 + urban | district)"}
+    return {name: hl.Model(formula, contraception).fit(hl.Laplace(seed=1)) for name, formula in formulas.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(fits: dict[str, hl.Fit], tmp_path_factory: pytest.TempPathFactory) -> Page:
+    path = tmp_path_factory.mktemp("page") / "one.html"
+    assert hl.report(fits["varying"], path, replicates=50) == path
+    assert path.stat().st_size < 3e6
+    assert [other.name for other in path.parent.iterdir()] == ["one.html"]
+    return Page(path)
+
+
+def test_every_section_is_there_and_linked(whole: Page) -> None:
+    expected = [key for key in page.SECTIONS if key != "comparison"] + ["making"]
+    assert whole.attributes("section", "id") == expected
+    assert whole.attributes("a", "href") == [f"#{key}" for key in expected]
+    assert whole.gaps == []
+
+
+def test_the_page_needs_nothing_else(whole: Page) -> None:
+    sources = whole.attributes("img", "src") + whole.attributes("a", "href")
+    assert all(source.startswith(("data:image/", "#")) for source in sources)
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in whole.elements}
+    assert "src" not in {name for tag, found in whole.elements if tag == "script" for name in found}
+    assert re.findall(r"url\(|@import|fetch\(|XMLHttpRequest", whole.text) == []
+
+
+def test_headings_go_down_one_by_one(whole: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in whole.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_pictures_have_words_and_ids_are_unique(whole: Page) -> None:
+    words = whole.attributes("img", "alt")
+    assert len(words) == sum(tag == "img" for tag, _ in whole.elements) >= 8
+    assert all(len(text) > 40 and text.endswith(".") for text in words)
+    ids = [str(found["id"]) for _, found in whole.elements if "id" in found]
+    assert len(set(ids)) == len(ids)
+    assert whole.attributes("html", "lang") == ["en"]
+
+
+def test_numbers_are_those_of_the_verbs(whole: Page, fits: dict[str, hl.Fit]) -> None:
+    fit = fits["varying"]
+    ratio = hl.odds_ratios(fit).loc["urban[Y]", "estimate"]
+    assert f"urban[Y] {hl.summary(fit).loc['urban[Y]', 'estimate']:.3f}" in whole.prose
+    assert f" {ratio:.2f} " in whole.prose
+    assert f"{100 * hl.icc(fit)['estimate'].iloc[0]:.1f}%" in whole.prose
+    assert f"{hl.mor(fit)['estimate'].iloc[0]:.2f}" in whole.prose
+    effect = hl.avg_comparisons(fit, "urban", clusters="average")["estimate"].iloc[0]
+    assert f"Y - N +{100 * effect:.1f}" in whole.prose
+    assert "759 of 1,934 rows (39.2%)" in whole.prose
+
+
+def test_the_program_makes_the_same_page(
+    fits: dict[str, hl.Fit], contraception: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hl.report(fits["varying"], "page.html", sections=["estimates", "effects"], title="Use & town")
+    first = Page(Path("page.html"))
+    start = first.text.index("import hierlogit as hl")
+    program = first.text[start : first.text.index("</code>", start)]
+    from html import unescape
+
+    contraception.to_csv("rows.csv", index=False)
+    Path("page.html").unlink()
+    exec(compile(unescape(program), "program", "exec"), {})
+    again = Page(Path("page.html"))
+    # But for the seconds that it took.
+    took = re.compile(r"<dt>Seconds</dt><dd>.*?</dd>")
+    assert took.sub("", again.text) == took.sub("", first.text)
+
+
+def test_several_fits_are_compared(fits: dict[str, hl.Fit], tmp_path: Path) -> None:
+    path = hl.report(fits, tmp_path / "both.html", sections=["data", "comparison", "estimates"])
+    found = Page(path)
+    assert "2 models compared: same, varying." in found.prose
+    assert found.gaps == []
+    test = hl.likelihood_ratio(fits["same"], fits["varying"])
+    assert f"varying against same {test.statistic:.1f}" in found.prose
+    assert found.prose.count("How large the clusters are") == 1
+    order = [tag for tag, _ in found.elements if tag in ("h2", "h3", "h4")]
+    assert order.count("h3") >= 2
+
+
+def test_labels_are_no_markup(tmp_path: Path, make_fit: Any) -> None:
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"y": rng.choice(["<no>", "a & b"], 80), "x<1": rng.normal(size=80)})
+    rows["g"] = np.repeat(["<script>alert(1)</script>", '"quoted"', "plain", "`code`"], 20)
+    fit = make_fit("y ~ `x<1` + (1 | g)", rows)
+    path = hl.report(fit, tmp_path / "odd.html", sections=["data", "model", "estimates", "clusters", "influence"])
+    found = Page(path)
+    assert "alert(1)" not in "".join(re.findall(r"<script.*?</script>", found.text, re.DOTALL))
+    assert found.gaps == []
+
+
+@pytest.mark.parametrize(
+    ("formula", "data", "engine", "gaps"),
+    [
+        ("p(successes, size) ~ period + (1 | herd)", "cbpp", hl.MAP(seed=1), []),
+        ("use ~ age + urban", "contraception", hl.Laplace(seed=1), []),
+        ("y ~ 0 + (1 | ID)", "bacteria", hl.MAP(seed=1), ["The picture of influence"]),
+        ("y ~ week_gt2 + (1 | ID) + (1 | week)", "bacteria", hl.MAP(seed=1), []),
+    ],
+)
+def test_other_models(formula: str, data: str, engine: Any, gaps: list[str], tmp_path: Path) -> None:
+    fit = hl.Model(formula, hl.datasets.load(data)).fit(engine)
+    chosen = [key for key in page.SECTIONS if key not in ("comparison", "checks")]
+    found = Page(hl.report(fit, tmp_path / "other.html", sections=chosen))
+    assert [gap.split(":")[0] for gap in found.gaps] == gaps
+
+
+def test_a_sampled_fit(tmp_path: Path, make_fit: Any, clustered_rows: Any) -> None:
+    fit = make_fit("healed ~ dose + arm + (1 + dose | clinic)", clustered_rows(12, 15))
+    chosen = ["model", "convergence", "estimates", "effects", "variance", "clusters", "influence", "play"]
+    found = Page(hl.report(fit, tmp_path / "sampled.html", sections=chosen, ci_prob=0.5))
+    assert found.gaps == []
+    assert "Probability above 0" in found.prose
+    assert "50% interval" in found.prose
+    assert "Largest R-hat" in found.prose
+
+
+def test_what_fails_is_said_and_the_rest_stays(
+    tmp_path: Path, fits: dict[str, hl.Fit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise hl.errors.FitError("no <such> thing.")
+
+    monkeypatch.setattr("hierlogit.reporting.sections.variance.icc", broken)
+    found = Page(hl.report(fits["same"], tmp_path / "gap.html", sections=["variance"]))
+    assert "The variance partition: not shown, since no <such> thing." in found.prose
+    assert "Explained by the fixed effects" in found.prose
+
+
+def test_an_interruption_is_no_gap() -> None:
+    def stopped() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attempted("This", stopped)
+
+
+def test_errors(tmp_path: Path, fits: dict[str, hl.Fit]) -> None:
+    with pytest.raises(hl.errors.FitError, match="there is no section 'plots'; choose from 'data', 'model'"):
+        hl.report(fits["same"], tmp_path / "x.html", sections=["plots"])
+    with pytest.raises(hl.errors.FitError, match="there is no section 'comparison'"):
+        hl.report(fits["same"], tmp_path / "x.html", sections=["comparison"])
+    with pytest.raises(hl.errors.FitError, match=r"sections must be a list: \['data'\]"):
+        hl.report(fits["same"], tmp_path / "x.html", sections="data")
+    with pytest.raises(hl.errors.FitError, match="needs a fit, or several by name"):
+        hl.report({}, tmp_path / "x.html")
+    with pytest.raises(hl.errors.FitError, match="given as 'a' is no fit but of type Model"):
+        hl.report({"a": fits["same"].model}, tmp_path / "x.html")  # type: ignore[dict-item]
+    with pytest.raises(hl.errors.FitError, match="cannot write the report"):
+        hl.report(fits["same"], tmp_path / "none" / "x.html", sections=["estimates"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_finding_has_a_meaning() -> None:
+    said = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "hierlogit").rglob("*.py"))
+    codes = set(re.findall(r'Finding\(\s*"([a-z_]+)"', said))
+    assert len(codes) > 15
+    assert codes - set(MEANINGS) == set()
+
+
+def test_the_command_writes_a_page(tmp_path: Path, fits: dict[str, hl.Fit], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, fit in fits.items():
+        fit.save(Path(f"{name}.nc"))
+    monkeypatch.setattr(page, "SECTIONS", {key: page.SECTIONS[key] for key in ("comparison", "estimates")})
+    run = CliRunner().invoke
+    made = run(app, ["report", "same.nc", "varying.nc", "--title", "Two models"])
+    assert made.exit_code == 0, made.output
+    assert "Report in report.html" in made.output
+    assert "2 models compared: same, varying." in Page(Path("report.html")).prose
+    again = run(app, ["report", "same.nc"])
+    assert again.exit_code == 2
+    assert "report.html is there already. Pass --overwrite" in again.output
+    assert run(app, ["report", "same.nc", "--overwrite"]).exit_code == 0
+    assert (
+        "1 names are given for 2 fits" in run(app, ["report", "same.nc", "varying.nc", "-o", "b", "--name", "a"]).output
+    )
+    assert "there is no file none.nc" in run(app, ["report", "none.nc", "-o", "c"]).output
+
+
+# ---- the script ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def answers(whole: Page, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the script says after its sliders were moved."""
+    if BROWSER is None:
+        pytest.skip("there is no browser here")
+    folder = tmp_path_factory.mktemp("browser")
+
+    def moved(sd: float, size: int) -> str:
+        step = (
+            f"for (const [name, value] of [['sd', {sd}], ['size', {size}]]) {{"
+            "const slider = document.getElementById('play-' + name); slider.value = value;"
+            "slider.dispatchEvent(new Event('input')); }"
+        )
+        path = folder / "moved.html"
+        path.write_text(whole.text.replace("</body>", f"<script>{step}</script></body>"), encoding="utf-8")
+        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--dump-dom"]
+        done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, check=True, timeout=60)
+        found = re.search(r'<p id="play-words"[^>]*>(.*?)</p>', done.stdout, re.DOTALL)
+        assert found is not None
+        assert len(re.findall(r'<circle class="first" cx="[\d.]+"', done.stdout)) == size + 1
+        return " ".join(found.group(1).split())
+
+    return moved
+
+
+@pytest.mark.parametrize(("sd", "size"), [(0.0, 5), (0.7, 26), (2.5, 3)])
+def test_sliders_show_what_mathematics_says(answers: Any, whole: Page, sd: float, size: int) -> None:
+    said = answers(sd, size)
+    start = json.loads(re.findall(r'<script type="application/json" id="play-start">(.*?)</script>', whole.text)[0])
+    z, weight = np.polynomial.hermite_e.hermegauss(200)
+    weight = weight / weight.sum()
+    p = expit(start["level"] + sd * z)
+
+    def estimate(k: int) -> float:
+        likelihood = weight * p**k * (1 - p) ** (size - k)
+        return float((likelihood * p).sum() / likelihood.sum())
+
+    slope = float((weight * expit(sd * z) * expit(-sd * z)).sum() / 0.25)
+    share = sd**2 / (sd**2 + np.pi**2 / 3)
+    ratio = np.exp(np.sqrt(2) * 0.6744897501960817 * sd)
+    assert f"With an sd of {sd:.2f}, the share of the variance between clusters is {100 * share:.1f}%" in said
+    assert f"the median odds ratio {ratio:.2f}" in said
+    numbers = [float(found) for found in re.findall(r"estimated at ([\d.]+), one with it in all at ([\d.]+);", said)[0]]
+    np.testing.assert_allclose(numbers, [estimate(0), estimate(size)], atol=1.1e-3)
+    mean = float(re.findall(r"the mean of all clusters is ([\d.]+)\.", said)[0])
+    assert mean == pytest.approx(float((weight * p).sum()), abs=1.1e-3)
+    assert int(re.findall(r"has (\d+)% of the slope", said)[0]) == pytest.approx(100 * slope, abs=0.6)
+
+
+@pytest.mark.parametrize("name", ["same", "varying"])
+def test_sliders_start_at_the_fit(fits: dict[str, hl.Fit], name: str) -> None:
+    from hierlogit.reporting.request import Request, Subject
+    from hierlogit.summaries.intervals import Interval
+
+    fit = fits[name]
+    said = play.content(Request((Subject("", fit),), None, Interval(0.89, "eti"), 1, 50))
+    found = re.findall(r'<input id="play-(\w+)" type="range"[^>]* value="([\d.]+)"', said)
+    assert [slider for slider, _ in found] == ["sd", "size"]
+    # The latent share of the variance between clusters says how far they are apart, averaged over rows.
+    share = hl.icc(fit)["mean"].iloc[0]
+    assert float(found[0][1]) == pytest.approx(np.sqrt(np.pi**2 / 3 * share / (1 - share)), rel=0.03)
+    assert float(found[1][1]) == 26

@@ -1,0 +1,210 @@
+"""Studies simulated from a fit: against simulation by hand, over workers, interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import distributed
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import hierlogit as hl
+from hierlogit.errors import FitError, StudyError
+from hierlogit.studies.simulated_outcomes import generator, simulated_outcome
+
+
+@pytest.fixture(scope="module")
+def fit() -> hl.Fit:
+    return hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit(hl.Laplace(seed=1))
+
+
+def odds_of_last_period(fit: hl.Fit) -> float:
+    assert fit.estimate is not None
+    return float(np.exp(fit.estimate.beta[-1]))
+
+
+def test_outcomes_have_the_moments_of_the_model(fit: hl.Fit) -> None:
+    estimate, design = fit.estimate, fit.model.design
+    assert estimate is not None
+    random = np.random.default_rng(1)
+    drawn = np.array([simulated_outcome(design, estimate, random) for _ in range(4000)])
+    # Mean and variance of a binomial with a normal effect, by a fine sum over the effect.
+    v = np.linspace(-8, 8, 2001)
+    weight = np.exp(-0.5 * v * v)
+    weight /= weight.sum()
+    p = expit((design.X @ estimate.beta)[:, None] + estimate.sd("herd")[0] * v)
+    trials = design.outcome.trials
+    mean = trials * (p @ weight)
+    variance = trials * ((p * (1 - p)) @ weight) + trials**2 * ((p**2) @ weight - (p @ weight) ** 2)
+    assert np.all(np.abs(drawn.mean(axis=0) - mean) < 4.5 * np.sqrt(variance / 4000))
+    np.testing.assert_allclose(drawn.var(axis=0), variance, rtol=0.25)
+    # Rows of a herd share its effect.
+    index = design.groups[0].index
+    residual = (drawn - mean) / np.sqrt(variance)
+    pairs = [(i, j) for i in range(10) for j in range(i) if index[i] == index[j]]
+    assert np.mean([np.mean(residual[:, i] * residual[:, j]) for i, j in pairs]) > 0.1
+
+
+def test_replicates_are_fits_of_simulated_tables(fit: hl.Fit) -> None:
+    found = hl.bootstrap(fit, n=5, seed=4)
+    assert fit.estimate is not None
+    for number in (0, 3):
+        y = simulated_outcome(fit.model.design, fit.estimate, generator(4, number))
+        anew = hl.Model("p(successes, size) ~ period + (1 | herd)", fit.model.with_outcome(y).design.table.frame)
+        estimate = anew.fit("laplace").estimate
+        assert estimate is not None
+        np.testing.assert_allclose(found.values.iloc[number, :4], estimate.beta, atol=2e-3)
+        assert found.values.iloc[number, 4] == pytest.approx(estimate.sd("herd")[0], abs=2e-3)
+    assert list(found.estimate.index) == list(found.values.columns)
+    assert list(found.values.columns)[-1] == "sd_herd[Intercept]"
+
+
+def test_workers_make_no_difference(fit: hl.Fit) -> None:
+    alone = hl.bootstrap(fit, n=40, seed=7).values
+    with ThreadPoolExecutor(1) as threads:
+        pd.testing.assert_frame_equal(hl.bootstrap(fit, n=40, seed=7, executor=threads).values, alone)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        spread = hl.bootstrap(fit, odds_of_last_period, n=40, seed=7, executor=processes)
+    np.testing.assert_allclose(spread.values["statistic"], np.exp(alone["period[p4]"]), atol=2e-3)
+    assert not hl.bootstrap(fit, n=40, seed=8).values.equals(alone)
+
+
+def test_a_dask_cluster_is_an_executor(fit: hl.Fit) -> None:
+    alone = hl.bootstrap(fit, n=12, seed=7).values
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pd.testing.assert_frame_equal(hl.bootstrap(fit, n=12, seed=7, executor=client.get_executor()).values, alone)
+
+
+def test_summaries_by_hand(fit: hl.Fit) -> None:
+    found = hl.bootstrap(fit, n=60, seed=2)
+    values, name = found.values["period[p2]"], "period[p2]"
+    percentile = found.summary(ci_prob=0.9).loc[name]
+    assert percentile["estimate"] == pytest.approx(fit.estimate.beta[1])  # type: ignore[union-attr]
+    assert percentile["bias"] == pytest.approx(values.mean() - percentile["estimate"])
+    assert percentile["se"] == pytest.approx(values.std())
+    low, high = np.quantile(values, [0.05, 0.95])
+    assert percentile[["percentile90_lb", "percentile90_ub"]].tolist() == pytest.approx([low, high])
+    basic = found.summary(0.9, "basic").loc[name]
+    centre = 2 * percentile["estimate"]
+    assert basic[["basic90_lb", "basic90_ub"]].tolist() == pytest.approx([centre - high, centre - low])
+    normal = found.summary(0.9, "normal").loc[name]
+    middle = percentile["estimate"] - percentile["bias"]
+    reach = 1.6448536 * percentile["se"]
+    assert normal[["normal90_lb", "normal90_ub"]].tolist() == pytest.approx([middle - reach, middle + reach])
+    with pytest.raises(StudyError, match="kind='bca'.*'percentile', 'basic', 'normal'"):
+        found.summary(kind="bca")
+
+
+def test_standard_errors_agree_with_the_information(fit: hl.Fit) -> None:
+    found = hl.bootstrap(fit, n=400, seed=3).summary()
+    se = fit.estimate.standard_errors  # type: ignore[union-attr]
+    np.testing.assert_allclose(found["se"].to_numpy()[:4], se, rtol=0.2)
+
+
+def test_failures_are_counted_and_kept_apart(fit: hl.Fit) -> None:
+    calls = iter(range(1000))
+
+    def sometimes(fit: hl.Fit) -> dict[str, float]:
+        if next(calls) % 3 == 2:
+            raise KeyError("gone")
+        return {"first": 1.0, "second": 2.0}
+
+    found = hl.bootstrap(fit, sometimes, n=9, seed=1)
+    assert len(found.values) == 6
+    assert len(found.failures) == 3
+    assert set(found.failures.values()) == {"KeyError: 'gone'"}
+    assert "6 of 9 replicates, 3 failed; seed 1" in repr(found)
+    assert "6 of 9 replicates" in found._repr_html_()
+    assert not found.interrupted
+
+
+def test_interrupted_work_is_kept_and_taken_up_again(fit: hl.Fit, tmp_path: Path) -> None:
+    whole = hl.bootstrap(fit, _first, n=40, seed=5)
+    made = iter(range(1000))
+
+    def interrupted(fit: hl.Fit) -> float:
+        if next(made) == 11:
+            raise KeyboardInterrupt
+        return _first(fit)
+
+    store = tmp_path / "study.json"
+    part = hl.bootstrap(fit, interrupted, n=40, seed=5, store=store)
+    assert part.interrupted
+    # Parts are of two replicates here; the interrupted one is lost, what came before it is not.
+    assert len(part.values) == 10
+    assert "30 not run: interrupted" in repr(part)
+    rest = hl.bootstrap(fit, _first, n=40, seed=5, store=store)
+    assert not rest.interrupted
+    pd.testing.assert_frame_equal(rest.values, whole.values)
+    record = json.loads(store.read_text())
+    assert len(record["results"]) == 40
+    # More replicates need only the new ones; fewer are the first ones.
+    assert len(hl.bootstrap(fit, _first, n=50, seed=5, store=store).values) == 50
+    pd.testing.assert_frame_equal(hl.bootstrap(fit, _never, n=40, seed=5, store=store).values, whole.values)
+
+
+def _first(fit: hl.Fit) -> float:
+    assert fit.estimate is not None
+    return float(fit.estimate.beta[0])
+
+
+_asked = threading.local()
+
+
+def _never(fit: hl.Fit) -> float:
+    # The statistic of the fit itself is always asked for; that of a replicate is in the file.
+    if getattr(_asked, "once", False):
+        raise AssertionError
+    _asked.once = True
+    return _first(fit)
+
+
+def test_a_file_of_another_study_is_refused(fit: hl.Fit, tmp_path: Path) -> None:
+    store = tmp_path / "study.json"
+    hl.bootstrap(fit, n=2, seed=5, store=store)
+    with pytest.raises(StudyError, match="holds another study: its seed differ"):
+        hl.bootstrap(fit, n=2, seed=6, store=store)
+    other = hl.Model("p(successes, size) ~ 1 + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
+    with pytest.raises(StudyError, match="formula and data and estimates and names"):
+        hl.bootstrap(other, n=2, seed=5, store=store)
+    store.write_text("{}")
+    with pytest.raises(StudyError, match="holds no study"):
+        hl.bootstrap(fit, n=2, seed=5, store=store)
+
+
+class _Stubborn(Executor):
+    """Runs nothing, and is interrupted while one waits."""
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_of_an_executor_ends_early(fit: hl.Fit) -> None:
+    found = hl.bootstrap(fit, n=10, seed=1, executor=_Stubborn())
+    assert found.interrupted
+    assert len(found.values) == 0
+    assert "0 of 10 replicates" in repr(found)
+    with pytest.raises(StudyError, match="0 replicates have a result"):
+        found.summary()
+
+
+def test_what_cannot_be_asked_is_said(fit: hl.Fit, make_fit: Any) -> None:
+    with pytest.raises(StudyError, match="n=0 must be"):
+        hl.bootstrap(fit, n=0)
+    with pytest.raises(StudyError, match="the statistic returned str"):
+        hl.bootstrap(fit, lambda _: "much", n=2)
+    with pytest.raises(FitError, match="a sampler"):
+        hl.bootstrap(make_fit("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")), n=2)
+    calls = iter([{"a": 1.0}, {"b": 1.0}])
+    with pytest.raises(StudyError, match="the same parts each time"):
+        hl.bootstrap(fit, lambda _: next(calls), n=1)

@@ -1,0 +1,189 @@
+"""Summaries of likelihood fits: Wald and profile intervals, quadrature checks, engines side by side."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import ndtri
+
+import hierlogit as hl
+from hierlogit.engines.maximum.profile import Profiler
+from hierlogit.errors import ConvergenceWarning, EngineError, FitError
+from hierlogit.fits.fit import Fit
+
+
+@pytest.fixture(scope="module")
+def fits() -> dict[str, Fit]:
+    made = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        slope = hl.Model("use ~ urban + (1 + urban | district)", hl.datasets.load("contraception"))
+        made["slope"] = slope.fit(hl.Laplace(seed=1))
+        made["map"] = slope.fit(hl.MAP(seed=1))
+        toenail = hl.Model("outcome ~ treatment * time + (1 | patientID)", hl.datasets.load("toenail"))
+        made["toenail"] = toenail.fit(hl.Laplace(seed=1))
+        made["toenail25"] = toenail.fit(hl.AGQ(nodes=25, seed=1))
+        nested = hl.Model("immun ~ kid2p + (1 | comm/mom)", hl.datasets.load("guimmun"))
+        made["nested"] = nested.fit(hl.Laplace(seed=1))
+    return made
+
+
+def test_wald_table_has_estimates_errors_and_tests(fits: dict[str, Fit]) -> None:
+    fit = fits["slope"]
+    assert fit.estimate is not None
+    table = hl.summary(fit, ci_prob=0.95)
+    columns = ["component", "estimate", "se", "wald95_lb", "wald95_ub", "z", "p_value"]
+    assert list(table.columns) == columns
+    urban = table.loc["urban[Y]"]
+    assert urban["estimate"] == fit.estimate.beta[1]
+    assert urban["wald95_ub"] - urban["estimate"] == pytest.approx(1.959964 * urban["se"])
+    assert urban["z"] == pytest.approx(urban["estimate"] / urban["se"])
+    sd = table.loc["sd_district[Intercept]"]
+    assert np.log(sd["wald95_ub"] / sd["estimate"]) == pytest.approx(np.log(sd["estimate"] / sd["wald95_lb"]))
+    cor = table.loc["cor_district[Intercept, urban[Y]]"]
+    assert -1 < cor["wald95_lb"] < cor["estimate"] < cor["wald95_ub"] < 1
+    assert np.isnan(sd["p_value"])
+
+
+def test_errors_of_sds_and_correlations_are_those_of_the_delta_method(fits: dict[str, Fit]) -> None:
+    fit = fits["slope"]
+    assert fit.estimate is not None
+    _, values, covariance = fit.estimate.spread_covariance(fit.model.design)
+    root, p = fit.estimate.roots["district"], len(fit.estimate.beta)
+    rng = np.random.default_rng(0)
+    shrink = 1e-3  # so that the function is linear over the draws
+    steps = rng.multivariate_normal(np.zeros(3), fit.estimate.covariance[p:, p:], 20000) * shrink
+    drawn = []
+    for step in steps:
+        L = root + np.array([[step[0], 0], [step[1], step[2]]])
+        sigma = L @ L.T
+        sds = np.sqrt(np.diag(sigma))
+        drawn.append([*sds, sigma[0, 1] / sds.prod()])
+    np.testing.assert_allclose(np.cov(np.array(drawn).T) / shrink**2, covariance, rtol=0.05, atol=2e-4)
+    assert values[0] == pytest.approx(fit.estimate.sd("district")[0])
+
+
+def _golden_profile(fit: Fit) -> Callable[[float], float]:
+    """Profile log-likelihood of the sd of a two-parameter model by a plain search over the other one."""
+    from hierlogit.density.marginal.laplace import LaplaceLikelihood
+    from hierlogit.design.arrangement import arrange
+    from hierlogit.engines.maximum.objective import Objective
+
+    problem = Objective(fit.model, LaplaceLikelihood(arrange(fit.model.design)), penalised=False)
+
+    def profile(sd: float) -> float:
+        best = minimize_scalar(
+            lambda beta: -problem.evaluate(np.array([beta, sd])).value, bounds=(-4, 0), options={"xatol": 1e-10}
+        )
+        return -float(best.fun)
+
+    return profile
+
+
+def test_profile_ends_are_where_the_likelihood_has_fallen_far_enough() -> None:
+    fit = hl.Model("p(successes, size) ~ 1 + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
+    assert fit.estimate is not None
+    table = hl.summary(fit, interval="profile", ci_prob=0.9)
+    profile = _golden_profile(fit)
+    drop = float(ndtri(0.95)) ** 2 / 2
+    sd = float(fit.estimate.sd("herd")[0])
+    for bracket, column in (((0.05, sd), "profile90_lb"), ((sd, 3.0), "profile90_ub")):
+        end = brentq(lambda s: profile(s) - fit.estimate.log_likelihood + drop, *bracket)  # type: ignore[union-attr]
+        assert table.loc["sd_herd[Intercept]", column] == pytest.approx(end, abs=2e-4)
+
+
+def test_profile_of_an_sd_whose_row_has_a_covariance(fits: dict[str, Fit]) -> None:
+    fit = fits["slope"]
+    assert fit.estimate is not None
+    profiler = Profiler(fit.model, fit.estimate)
+    profile = profiler.sd(0, 1)
+    assert profile.estimate == pytest.approx(fit.estimate.sd("district")[1])
+    low, high = profiler.ends(profile, 0.95)
+    for end in (low, high):
+        point = profile.maximise(end, profile.start(end))
+        assert 2 * (fit.estimate.log_likelihood - point.log_likelihood) == pytest.approx(3.8415, abs=2e-3)
+
+
+def test_intervals_that_do_not_apply_are_refused(fits: dict[str, Fit], make_fit: Callable[..., Fit]) -> None:
+    sampled = make_fit("use ~ urban + (1 | district)", hl.datasets.load("contraception"))
+    with pytest.raises(FitError, match=r"for fits by hl.Laplace\(\)"):
+        hl.summary(sampled, interval="profile")
+    with pytest.raises(FitError, match="posterior density"):
+        hl.summary(fits["map"], interval="profile")
+    with pytest.raises(FitError, match="choose 'draws', 'wald' or 'profile'"):
+        hl.summary(fits["slope"], interval="exact")
+    assert "z" not in hl.summary(fits["map"])
+    assert "mean" in hl.summary(fits["slope"], interval="draws")
+
+
+def test_quadrature_check_sums_to_the_change_of_the_log_likelihood(fits: dict[str, Fit]) -> None:
+    coarse, fine = fits["toenail"], fits["toenail25"]
+    table = hl.quadrature_check(coarse, nodes=25)
+    assert len(table) == 294
+    assert table["rows"].sum() == coarse.model.design.n_rows
+    assert table.attrs["nodes"] == 25
+    assert table.attrs["total_change"] == pytest.approx(table["change"].sum())
+    assert coarse.estimate is not None
+    assert table["log_likelihood"].sum() == pytest.approx(coarse.estimate.log_likelihood, abs=1e-6)
+    assert table["change"].abs().is_monotonic_decreasing
+    assert abs(hl.quadrature_check(fine, nodes=51).attrs["total_change"]) < 0.05
+    assert hl.quadrature_check(fine).attrs["nodes"] == 51
+
+
+def test_quadrature_check_by_the_outer_level_of_nested_factors(fits: dict[str, Fit]) -> None:
+    table = hl.quadrature_check(fits["nested"], nodes=15)
+    assert table.index.name == "comm"
+    assert len(table) == 161
+    assert table.attrs["total_change"] > 10
+    data = hl.datasets.load("guimmun")
+    assert (table["rows"].sort_index() == data.groupby("comm").size()).all()
+
+
+def test_quadrature_check_refuses_what_it_cannot_do(fits: dict[str, Fit], make_fit: Callable[..., Fit]) -> None:
+    sampled = make_fit("use ~ urban + (1 | district)", hl.datasets.load("contraception"))
+    with pytest.raises(FitError, match="integrates nothing out"):
+        hl.quadrature_check(sampled)
+    with pytest.raises(EngineError, match="nodes=0"):
+        hl.quadrature_check(fits["toenail"], nodes=0)
+    crossed = hl.Model("r2 ~ 1 + (1 | id) + (1 | item)", hl.datasets.load("verbagg")).fit("laplace")
+    with pytest.raises(EngineError, match="one grouping factor"):
+        hl.quadrature_check(crossed)
+
+
+def test_engines_side_by_side_mark_what_differs(fits: dict[str, Fit], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fits["toenail"].model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        table = hl.agreement(model, {"Laplace": hl.Laplace(), "AGQ": hl.AGQ(nodes=25)})
+    assert list(table.columns) == [
+        ("Laplace", "estimate"),
+        ("Laplace", "error"),
+        ("Laplace", "differs"),
+        ("AGQ", "estimate"),
+        ("AGQ", "error"),
+    ]
+    assert bool(table.loc["Intercept", ("Laplace", "differs")])
+    assert not bool(table.loc["time", ("Laplace", "differs")])
+    assert fits["toenail25"].estimate is not None
+    assert table.loc["log_likelihood", ("AGQ", "estimate")] == pytest.approx(fits["toenail25"].estimate.log_likelihood)
+    with pytest.raises(FitError, match="two or more"):
+        hl.agreement(model, {"Laplace": hl.Laplace()})
+
+
+def test_agreement_takes_every_engine_that_can_do_the_model(
+    monkeypatch: pytest.MonkeyPatch, make_fit: Callable[..., Fit]
+) -> None:
+    def run(engine: Any, model: Any) -> Fit:
+        return make_fit(model, None)
+
+    monkeypatch.setattr(hl.NUTS, "run", run)
+    one = hl.agreement(hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")))
+    assert list(one.columns.levels[0]) == sorted(["Laplace", "AGQ", "MAP", "NUTS"])
+    crossed = hl.agreement(hl.Model("r2 ~ 1 + (1 | id) + (1 | item)", hl.datasets.load("verbagg")))
+    assert list(dict.fromkeys(crossed.columns.get_level_values(0))) == ["Laplace", "MAP", "NUTS"]
+    assert np.isnan(crossed.loc["log_likelihood", ("NUTS", "estimate")])
