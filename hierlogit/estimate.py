@@ -24,8 +24,6 @@ class Estimate:
 
     Attributes
     ----------
-    method : str
-        How the random effects were integrated out: ``Laplace``, ``AGQ with 25 nodes``.
     nodes : int
         Quadrature nodes in each dimension; 1 for Laplace's method.
     penalised : bool
@@ -53,7 +51,6 @@ class Estimate:
         Rows of data; what the BIC counts.
     """
 
-    method: str
     nodes: int
     penalised: bool
     log_likelihood: float
@@ -66,6 +63,11 @@ class Estimate:
     conditional_sds: Mapping[str, FloatArray]
     n_parameters: int
     n_rows: int
+
+    @property
+    def method(self) -> str:
+        """How the random effects were integrated out: ``"Laplace"``, ``"quadrature with 25 nodes"``."""
+        return "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
 
     @property
     def standard_errors(self) -> FloatArray:
@@ -166,7 +168,7 @@ def from_dataset(stored: xr.Dataset) -> Estimate:
 
 
 #: Attributes of an estimate that are no arrays.
-_PLAIN = ("method", "nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
+_PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
 
 
 def _spread(root: npt.NDArray[np.generic], i: int, j: int) -> complex:

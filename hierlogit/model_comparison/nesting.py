@@ -70,12 +70,12 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
             )
         found[name] = fit.estimate
     # Without random effects nothing is integrated, so that every method gives the same.
-    methods = {name: found[name].method for name, fit in fits.items() if fit.model.design.groups}
-    if len(set(methods.values())) > 1:
-        told = ", ".join(f"'{name}' by {method}" for name, method in methods.items())
+    integrated = {name: found[name] for name, fit in fits.items() if fit.model.design.groups}
+    if len({estimate.nodes for estimate in integrated.values()}) > 1:
+        methods = ", ".join(f"'{name}' by {estimate.method}" for name, estimate in integrated.items())
         raise FitError(
-            f"the fits integrate their random effects differently ({told}), and the difference is not one of models. "
-            "Fit all of them with the same engine and number of nodes."
+            f"the fits integrate out their random effects differently ({methods}), so their log-likelihoods do not "
+            "compare the models alone. Fit all of them with the same engine and number of nodes."
         )
     return found
 

@@ -16,9 +16,9 @@ from ...density.marginal.block_cholesky import effect_variances
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...errors import ConvergenceWarning, EngineError
 from ...estimate import Estimate
+from ...fits.diagnostics import Diagnostics, Status, versions
 from ...fits.findings import Finding
 from ...fits.fit import Fit
-from ...fits.report import EngineReport, Status, versions
 from .convergence import boundary_names, search_findings
 from .gaussian_draws import Sample, groups_of, pareto_k, sample, weighted_draws
 from .objective import Objective
@@ -85,8 +85,8 @@ def fit_by_likelihood[M: ModelSpec](
     def data() -> xr.DataTree:
         return groups_of(model, found, drawn(draws), penalised=approach.penalised)
 
-    def report() -> EngineReport:
-        return EngineReport(
+    def diagnostics() -> Diagnostics:
+        return Diagnostics(
             engine=approach.engine,
             exact=False,
             status=_status(findings),
@@ -103,7 +103,7 @@ def fit_by_likelihood[M: ModelSpec](
             versions=versions("scipy", "numba"),
         )
 
-    return Fit(model, data, report, estimate)
+    return Fit(model, data, diagnostics, estimate)
 
 
 def laplace_at(problem: Objective, peak: Optimum) -> LaplaceLikelihood:
@@ -127,7 +127,6 @@ def estimate_at(approach: Approach, found: SearchResult) -> Estimate:
     positions = {group.name: at for group, at in zip(design.groups, arrangement.positions, strict=True)}
     names = [group.name for group in design.groups]
     return Estimate(
-        method=approach.method,
         nodes=approach.nodes,
         penalised=approach.penalised,
         log_likelihood=peak.point.log_likelihood,

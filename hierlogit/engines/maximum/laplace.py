@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ...density.marginal.laplace import LaplaceLikelihood
 from .fit_by_likelihood import check_draws, fit_by_likelihood
 from .search_result import Approach
 
@@ -54,6 +53,6 @@ class Laplace:
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the likelihood of `model`."""
-        approach = Approach("Laplace", "Laplace", 1, False, LaplaceLikelihood)
+        approach = Approach.of("Laplace", model.design, nodes=1, penalised=False)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from .fit_by_likelihood import check_draws, fit_by_likelihood
-from .integrator import check_nodes, integrator
+from .integrator import check_nodes
 from .search_result import Approach
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class MAP:
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the marginal posterior density of `model`."""
-        method = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
-        approach = Approach("MAP", method, self.nodes, True, integrator(model.design, self.nodes))
+        approach = Approach.of("MAP", model.design, self.nodes, penalised=True)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ...design.arrangement import Arrangement
 from ...errors import EngineError, FitError
 from ...estimate import Estimate
+from ...fits.diagnostics import Diagnostics
 from ...fits.fit import Fit
-from ...fits.report import EngineReport
 from ...model_spec import ModelSpec
 from ...validation import quoted_list
 from ..engine import Engine
@@ -20,7 +20,6 @@ from .agq import AGQ
 from .convergence import unbounded_effects
 from .fit_by_likelihood import estimate_at, laplace_at
 from .gaussian_draws import groups_of, sample
-from .integrator import integrator
 from .laplace import Laplace
 from .map import MAP
 from .objective import Objective, Point
@@ -68,8 +67,7 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
     if not isinstance(engine, (Laplace, AGQ, MAP)):
         raise EngineError(f"this needs hl.Laplace(), hl.AGQ() or hl.MAP(); got {engine!r}.")
     nodes = 1 if isinstance(engine, Laplace) else engine.nodes
-    method = "Laplace" if nodes == 1 else f"quadrature with {nodes} nodes"
-    return Approach(type(engine).__name__, method, nodes, isinstance(engine, MAP), integrator(model.design, nodes))
+    return Approach.of(type(engine).__name__, model.design, nodes, penalised=isinstance(engine, MAP))
 
 
 def search(model: ModelSpec, approach: Approach) -> Refit:
@@ -142,8 +140,7 @@ class Refitter:
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
         self._model, self._estimate = model, estimate
-        likelihood = integrator(model.design, estimate.nodes)
-        self._approach = Approach("refit", estimate.method, estimate.nodes, estimate.penalised, likelihood)
+        self._approach = Approach.of("refit", model.design, estimate.nodes, penalised=estimate.penalised)
 
     @classmethod
     def of(cls, fit: Fit) -> Refitter:
@@ -182,7 +179,7 @@ class Refitter:
             return groups_of(model, found, sample(found, draws, seed, penalised=penalised), penalised=penalised)
 
         engine = type(likelihood_engine(estimate, seed)).__name__
-        return Fit(model, data, EngineReport(engine, exact=False, status="converged", seed=seed), estimate)
+        return Fit(model, data, Diagnostics(engine, exact=False, status="converged", seed=seed), estimate)
 
     def _arrangement_without(self, rows: npt.NDArray[np.bool_]) -> Arrangement:
         outcome = self._model.design.outcome

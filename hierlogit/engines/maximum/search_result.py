@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...design.arrangement import Arrangement
+from .integrator import integrator
 from .objective import Likelihood, Objective
 from .optimizer import Optimum
 
 if TYPE_CHECKING:
-    pass
+    from ...design.design import Design
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,6 @@ class Approach:
     ----------
     engine : str
         The engine's name.
-    method : str
-        How the random effects are integrated out, in words.
     nodes : int
         Quadrature nodes in each dimension; 1 for Laplace's method.
     penalised : bool
@@ -34,10 +33,20 @@ class Approach:
     """
 
     engine: str
-    method: str
     nodes: int
     penalised: bool
     likelihood: Callable[[Arrangement], Likelihood]
+
+    @classmethod
+    def of(cls, engine: str, design: Design, nodes: int, *, penalised: bool) -> Approach:
+        """The approach of an engine to a design, with the likelihood that the number of nodes stands for.
+
+        Raises
+        ------
+        EngineError
+            If quadrature with more than one node cannot integrate out the design's random effects.
+        """
+        return cls(engine, nodes, penalised, integrator(design, nodes))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def content(asked: Request) -> str:
 
 
 def _of(one: Subject) -> Iterator[str]:
-    report = one.fit.report
+    report = one.fit.diagnostics
     yield paragraph(_how(one))
     known = OF_SAMPLERS if one.sampled else OF_SEARCHES
     yield facts(
@@ -48,12 +48,11 @@ def _how(one: Subject) -> str:
     estimate, sizes = one.fit.estimate, one.fit.posterior.sizes
     if estimate is None:
         return (
-            f"{sizes['chain']} chains of {sizes['draw']:,} draws each from the posterior, by {one.fit.report.engine}. "
+            f"{sizes['chain']} chains of {sizes['draw']:,} draws each from the posterior, by {one.fit.diagnostics.engine}. "
             "Intervals are of these draws."
         )
     what = "posterior density" if estimate.penalised else "likelihood"
-    how = "Laplace's method" if estimate.nodes == 1 else f"quadrature with {estimate.nodes} nodes"
-    of = f", with the clusters' effects integrated out by {how}" if one.design.groups else ""
+    of = f", with the clusters' effects integrated out ({estimate.method})" if one.design.groups else ""
     return (
         f"The maximum of the {what}{of}: a log-likelihood of {number(estimate.log_likelihood)}. Intervals of the table "
         "below are Wald's; those of everything derived are of draws from the normal approximation at the maximum."

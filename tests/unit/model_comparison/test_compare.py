@@ -14,19 +14,19 @@ FORMULAS = {"plain": "y ~ week_gt2 + trt", "one": "y ~ week_gt2 + (1 | ID)", "bo
 
 
 @pytest.fixture(scope="module")
-def maxima() -> dict[str, hl.Fit]:
+def maxima() -> dict[str, hl.results.Fit]:
     data = hl.datasets.load("bacteria")
     return {name: hl.Model(text, data).fit("laplace") for name, text in FORMULAS.items()}
 
 
 @pytest.fixture(scope="module")
-def sampled() -> dict[str, hl.Fit]:
+def sampled() -> dict[str, hl.results.Fit]:
     data = hl.datasets.load("bacteria")
     engine = hl.NUTS(draws=800, seed=1, progress=False)
     return {name: hl.Model(FORMULAS[name], data).fit(engine) for name in ("one", "both")}
 
 
-def test_criteria_are_those_of_their_definitions(maxima: dict[str, hl.Fit]) -> None:
+def test_criteria_are_those_of_their_definitions(maxima: dict[str, hl.results.Fit]) -> None:
     table = hl.compare(maxima)
     assert list(table.index) == list(table["aic"].sort_values().index)
     for name, fit in maxima.items():
@@ -44,7 +44,7 @@ def test_criteria_are_those_of_their_definitions(maxima: dict[str, hl.Fit]) -> N
     assert by_bic.attrs == {"criterion": "bic", "rows": 220}
 
 
-def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.Fit]) -> None:
+def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.results.Fit]) -> None:
     """By hand, from the curvature of each cluster at its mode."""
     fit = maxima["one"]
     assert fit.estimate is not None
@@ -60,31 +60,41 @@ def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.Fit]) -> Non
     assert hl.icl(maxima["plain"]) == pytest.approx(plain.bic)
 
 
-def test_samplers_fits_are_compared_by_leave_one_out(sampled: dict[str, hl.Fit]) -> None:
+def test_samplers_fits_are_compared_by_leave_one_out(sampled: dict[str, hl.results.Fit]) -> None:
     table = hl.compare(sampled)
     expected = arviz_stats.compare({name: hl.loo(fit) for name, fit in sampled.items()}, round_to="none")
     pd.testing.assert_frame_equal(table, expected)
-    by_cluster = hl.compare(sampled, unit="ID")
+    by_cluster = hl.compare(sampled, group="ID")
     assert by_cluster["weight"].sum() == pytest.approx(1)
     for name, fit in sampled.items():
         assert by_cluster.loc[name, "elpd"] == pytest.approx(hl.loo(fit, "ID").elpd)
     assert not np.isclose(by_cluster.loc["one", "elpd"], table.loc["one", "elpd"])
 
 
-def test_what_cannot_be_compared_is_said(maxima: dict[str, hl.Fit], sampled: dict[str, hl.Fit]) -> None:
+def test_what_cannot_be_compared_is_said(maxima: dict[str, hl.results.Fit], sampled: dict[str, hl.results.Fit]) -> None:
     with pytest.raises(FitError, match="two or more fits by name"):
         hl.compare({"one": maxima["one"]})
     with pytest.raises(FitError, match=r"by a sampler \('one'\) and by likelihood engines"):
         hl.compare({"one": sampled["one"], "both": maxima["both"]})
     with pytest.raises(FitError, match="unit= is for fits by a sampler"):
-        hl.compare(maxima, unit="ID")
+        hl.compare(maxima, group="ID")
     with pytest.raises(FitError, match="criterion='aic' is for likelihood fits"):
         hl.compare(sampled, criterion="aic")
     rest = hl.Model(FORMULAS["both"], hl.datasets.load("bacteria").iloc[:-2]).fit("laplace")
     with pytest.raises(FitError, match="fitted to 218 rows and 'one' to 220"):
         hl.compare({"one": maxima["one"], "rest": rest})
     finer = hl.Model(FORMULAS["both"], hl.datasets.load("bacteria")).fit(hl.AGQ(nodes=11))
-    with pytest.raises(FitError, match="integrate their random effects differently"):
+    with pytest.raises(FitError, match="integrate out their random effects differently"):
         hl.compare({"one": maxima["one"], "finer": finer})
     # Without random effects there is nothing to integrate.
     assert len(hl.compare({"plain": maxima["plain"], "finer": finer})) == 2
+
+
+def test_quadrature_with_one_node_is_laplaces_method(maxima: dict[str, hl.results.Fit]) -> None:
+    one_node = hl.Model(FORMULAS["both"], hl.datasets.load("bacteria")).fit(hl.AGQ(nodes=1))
+    assert "(Laplace)" in repr(one_node)
+    table = hl.compare({"one": maxima["one"], "both": one_node})
+    assert table.loc["both", "log_likelihood"] == hl.compare(maxima).loc["both", "log_likelihood"]
+    test = hl.likelihood_ratio(maxima["one"], one_node)
+    assert test.p_value == hl.likelihood_ratio(maxima["one"], maxima["both"]).p_value
+    assert hl.icl(one_node) == hl.icl(maxima["both"])
