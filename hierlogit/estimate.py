@@ -120,7 +120,7 @@ class Estimate:
         places: list[tuple[str, int, int]] = []
         for group in design.groups:
             places += [(group.name, i, i) for i in range(len(group.effects))]
-            places += [(group.name, i, j) for members in group.sets for i in members for j in members if i < j]
+            places += [(group.name, i, j) for i, j in group.correlated_pairs]
         values = np.array([_spread(self.roots[name], i, j).real for name, i, j in places])
         jacobian = np.zeros((len(places), len(self.entries)))
         step = 1e-100

@@ -94,8 +94,7 @@ def _roots(group: GroupBlock, posterior: xr.Dataset) -> FloatArray:
     sd = _flat(posterior[f"sd_{name}"])
     roots = np.zeros((*sd.shape, sd.shape[1]))
     correlations = _flat(posterior[f"cor_{name}"]) if group.correlated else None
-    for members in group.sets:
-        one = slice(members[0], members[-1] + 1)
+    for members, one in zip(group.sets, group.set_slices, strict=True):
         if correlations is None or len(members) == 1:
             roots[:, one, one] = sd[:, one, None]
         else:

@@ -37,10 +37,10 @@ def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
     for group in design.groups:
         name, dim = group.result_name, model.effect_dim(group)
         priors, sd = model.priors.sd[group.name], posterior[f"sd_{name}"]
-        for k, members in enumerate(group.sets):
-            prior, chosen = priors[members[0]], sd.isel({dim: list(members)})
+        for k, one in enumerate(group.set_slices):
+            prior = priors[one.start]
             if isinstance(prior, Decov):
-                values = prior.logpdf(chosen.transpose("chain", "draw", dim).to_numpy())
+                values = prior.logpdf(sd.isel({dim: one}).transpose("chain", "draw", dim).to_numpy())
                 densities[f"sd_{name}[{k}]"] = xr.DataArray(values, dims=("chain", "draw"))
         separate = [i for i, prior in enumerate(priors) if not isinstance(prior, Decov)]
         if separate:
@@ -70,9 +70,9 @@ def _each(values: xr.DataArray, dim: str, priors: Sequence[CoefficientPrior] | S
 def _correlations(model: ModelSpec, name: str, cor: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> xr.DataArray:
     group = next(group for group in model.design.groups if group.name == name)
     total = np.zeros(cor.shape[:2])
-    for members in group.sets:
+    for members, one in zip(group.sets, group.set_slices, strict=True):
         if len(members) > 1:
-            total += model.priors.cor[name].logpdf(cor[..., members[0] : members[-1] + 1, members[0] : members[-1] + 1])
+            total += model.priors.cor[name].logpdf(cor[..., one, one])
     return xr.DataArray(total, dims=("chain", "draw"))
 
 
@@ -115,9 +115,8 @@ def point_log_prior(
         # The direction in which each sd grows; along the diagonal where it is zero.
         direction = np.eye(len(sd))
         np.divide(root, sd[:, None], out=direction, where=sd[:, None] > 0)
-        for members in group.sets:
-            one = slice(members[0], members[-1] + 1)
-            own, dsd = _sds_of_set([model.priors.sd[group.name][i] for i in members], sd[one])
+        for members, one in zip(group.sets, group.set_slices, strict=True):
+            own, dsd = _sds_of_set(model.priors.sd[group.name][one], sd[one])
             value += own
             droot[one] += dsd[:, None] * direction[one]
             if len(members) > 1:

@@ -105,10 +105,6 @@ class Design:
         """Standard deviation of each fixed-effect column, 1 for the intercept; shape (p,)."""
         return column_sds(self.X)
 
-    def effect_sds(self, group: GroupBlock) -> FloatArray:
-        """Standard deviation of each random-effect column of `group`, 1 for the intercept; shape (q,)."""
-        return group.column_sds
-
     def chosen_groups(self, group: str | None) -> list[GroupBlock]:
         """The grouping factor of that name, or all of them.
 

@@ -47,7 +47,8 @@ class GroupBlock:
     Z : ndarray, shape (n, q)
         Their columns.
     sets : tuple of tuple of int
-        Partition of the effects: those of one set may correlate, those of different sets do not.
+        Partition of the effects: those of one set may correlate, those of different sets do not. The effects of a set
+        are neighbours, and the sets stand in their order.
     """
 
     name: str
@@ -68,6 +69,20 @@ class GroupBlock:
     def column_sds(self) -> FloatArray:
         """Standard deviation of each column of Z, 1 for the intercept; shape (q,)."""
         return column_sds(self.Z)
+
+    @cached_property
+    def set_slices(self) -> tuple[slice, ...]:
+        """Where the effects of each set stand.
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> rows = hl.datasets.load("contraception")
+        >>> (group,) = hl.Model("use ~ age + (1 | district) + (0 + livch | district)", rows).design.groups
+        >>> group.set_slices
+        (slice(0, 1, None), slice(1, 5, None))
+        """
+        return tuple(slice(members[0], members[-1] + 1) for members in self.sets)
 
     @property
     def correlated(self) -> bool:

@@ -77,7 +77,7 @@ def default_priors(design: Design) -> Priors:
         label: Normal(0.0, COEFFICIENT_SCALE / sd)
         for label, sd in zip(design.fixed_effects, design.column_sds, strict=True)
     }
-    sd = {group.name: tuple(Exponential(s) for s in design.effect_sds(group)) for group in design.groups}
+    sd = {group.name: tuple(Exponential(s) for s in group.column_sds) for group in design.groups}
     cor = {group.name: LKJ(DEFAULT_ETA) for group in design.groups if group.correlated}
     return Priors(fixed, sd, cor)
 

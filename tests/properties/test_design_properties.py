@@ -103,6 +103,6 @@ def test_designs_are_sound(formula: str, seed: int) -> None:
     assert np.linalg.matrix_rank(design.X / np.linalg.norm(design.X, axis=0)) == p
     for block in design.groups:
         assert block.Z.shape == (N, len(block.effects)) == (N, len(block.terms))
-        assert sorted(index for members in block.sets for index in members) == list(range(len(block.effects)))
+        assert [index for members in block.sets for index in members] == list(range(len(block.effects)))
         assert np.unique(block.index).tolist() == list(range(len(block.levels)))
         assert len(set(block.levels.tolist())) == len(block.levels)

@@ -189,7 +189,7 @@ def row_levels(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
 def scale_count(model: ModelSpec, arrangement: Arrangement) -> int:
     """Number of sds and correlation variables."""
     groups = [model.design.groups[k] for k in arrangement.factors]
-    return sum(len(group.effects) + sum(len(m) * (len(m) - 1) // 2 for m in group.sets) for group in groups)
+    return sum(len(group.effects) + len(group.correlated_pairs) for group in groups)
 
 
 def _sums(values: FloatArray, level: npt.NDArray[np.int64], count: int) -> FloatArray:
@@ -255,22 +255,21 @@ def _scales(
     log_sd, sd_width, z, z_width = [], [], [], []
     for k, root, own in zip(arrangement.factors, roots, information, strict=False):
         group = model.design.groups[k]
-        least = LEAST_SD / model.design.effect_sds(group)
+        least = LEAST_SD / group.column_sds
         sd = np.sqrt((root**2).sum(axis=1))
         held = np.maximum(sd, least)
         share = np.stack([held[a] ** 2 * own[a, a] / (1 + held[a] ** 2 * own[a, a]) for a in range(len(held))])
         log_sd += np.log(held).tolist()
         sd_width += (1 / np.sqrt(np.maximum(2 * (share**2).sum(axis=1), WIDEST**-2))).tolist()
-        for members in group.sets:
-            one = slice(members[0], members[-1] + 1)
+        for one in group.set_slices:
             safe = np.where(sd[one, None] > least[one, None] / 10, root[one, one], np.diag(least[one]))
             unit = safe / np.sqrt((safe**2).sum(axis=1))[:, None]
-            for a in range(1, len(members)):
+            for a in range(1, len(unit)):
                 left = 1.0
                 for b in range(a):
                     partial = float(np.clip(unit[a, b] / max(left, 1e-12), -1, 1))
                     z.append(float(np.clip(np.arctanh(np.clip(partial, -0.999999, 0.999999)), -MOST_Z, MOST_Z)))
-                    both = float((share[members[a]] * share[members[b]]).sum())
+                    both = float((share[one][a] * share[one][b]).sum())
                     z_width.append(1 / np.sqrt(max(both, WIDEST**-2)))
                     left *= np.sqrt(max(1 - partial**2, 0.0))
     return np.array(log_sd + z), np.array(sd_width + z_width)

@@ -110,8 +110,10 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         for a in range(1, len(members))
         for b in range(a)
     ]
-    first = [members[0] for group in groups for members in group.sets for _ in members]
-    place = [i for group in groups for members in group.sets for i in members]
+    # The set that each effect belongs to, where that set starts, and where the effect stands.
+    sets = [one for group in groups for one in group.set_slices for _ in range(one.start, one.stop)]
+    first = [one.start for one in sets]
+    place = [i for group in groups for i in range(len(group.effects))]
     widths = np.array([len(group.effects) for group in groups], dtype=np.int64)
     variables, batches = _starts(layout.q * np.array(counts)), _batches(layout.row_start)
     arrays = Joint(
@@ -137,7 +139,7 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         coupling=_flat(geometry.coupling),
         beta_family=_whole([FAMILIES[type(model.priors.fixed[k])] for k in design.fixed_effects]),
         sd_family=_whole([family for families, _ in sd for family in families]),
-        set_size=_whole([len(members) for group in groups for members in group.sets for _ in members]),
+        set_size=_whole([one.stop - one.start for one in sets]),
         set_first=_whole(first),
         cor_start=_starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64)),
         q=layout.q,
@@ -189,7 +191,7 @@ def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:
 def _sd_priors(group: GroupBlock, priors: tuple[pr.ScalePrior, ...]) -> tuple[list[int], list[list[float]]]:
     """Families and three numbers of each effect's prior; a joint prior stands with the first effect of its set."""
     families, arguments = [], []
-    firsts = {members[0] for members in group.sets}
+    firsts = {one.start for one in group.set_slices}
     for k, prior in enumerate(priors):
         joined = isinstance(prior, pr.Decov) and k not in firsts
         families.append(scales.JOINED if joined else FAMILIES[type(prior)])

@@ -23,7 +23,7 @@ FAR = 2.0
 def parameter_counts(design: Design) -> tuple[int, int]:
     """Count the coefficients other than the intercept, and all parameters, with sds and correlations."""
     coefficients = len(design.fixed_effects) - design.has_intercept
-    spread = sum(len(members) * (len(members) + 1) // 2 for group in design.groups for members in group.sets)
+    spread = sum(len(group.effects) + len(group.correlated_pairs) for group in design.groups)
     return coefficients, len(design.fixed_effects) + spread
 
 

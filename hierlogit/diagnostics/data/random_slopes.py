@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -97,9 +96,12 @@ def _in_few(block: GroupBlock, effect: str, names: list[object]) -> Finding:
 
 def _uncorrelated(block: GroupBlock, informed: npt.NDArray[np.bool_]) -> Iterator[Finding]:
     """Correlations of effects that no cluster tells of together."""
-    pairs = [pair for members in block.sets for pair in combinations(members, 2)]
     counts = informed.sum(axis=0)
-    apart = [(i, j) for i, j in pairs if counts[i] and counts[j] and not np.any(informed[:, i] & informed[:, j])]
+    apart = [
+        (i, j)
+        for i, j in block.correlated_pairs
+        if counts[i] and counts[j] and not np.any(informed[:, i] & informed[:, j])
+    ]
     if apart:
         named = "; ".join(f"'{block.effects[i]}' and '{block.effects[j]}'" for i, j in apart)
         yield Finding(

@@ -212,10 +212,10 @@ def _log_prior(problem: Objective, psi: FloatArray, logged: npt.NDArray[np.intp]
     roots = problem.roots(psi)
     value = point_log_prior(problem.model, psi[: problem.p], roots)[0]
     for group, root in zip(problem.model.design.groups, roots, strict=True):
-        for members in group.sets:
-            q = len(members)
-            diagonal = np.diag(root)[list(members)]
-            sd = np.sqrt((root[list(members)] ** 2).sum(axis=1))
+        for one in group.set_slices:
+            diagonal = np.diag(root)[one]
+            q = len(diagonal)
+            sd = np.sqrt((root[one] ** 2).sum(axis=1))
             if np.all(diagonal > 0):
                 value += float((np.arange(q, 0, -1) * np.log(diagonal)).sum() - q * np.log(sd).sum())
     return value + float(np.log(psi[logged]).sum())

@@ -100,7 +100,7 @@ class Objective:
         widths = [len(group.effects) for group in design.groups]
         self._flat: IntArray = np.array([starts[g] + a * widths[g] + b for g, a, b in self.entries], dtype=np.intp)
         self._n_flat = int(arrangement.layout.root_at[-1])
-        self.effect_sds = [design.effect_sds(group) for group in design.groups]
+        self.effect_sds = [group.column_sds for group in design.groups]
         self.evaluations = 0
         self._last: Point | None = None
 

@@ -306,8 +306,7 @@ def _canonical_psi(problem: Objective, psi: FloatArray, roots: list[FloatArray])
     made = []
     for group, root in zip(problem.model.design.groups, roots, strict=True):
         canonical = np.zeros_like(root)
-        for members in group.sets:
-            one = slice(members[0], members[-1] + 1)
+        for one in group.set_slices:
             canonical[one, one] = canonical_root(root[one, one])
         made.append(canonical)
     return problem.with_roots(psi, made)

@@ -73,8 +73,7 @@ def _em_step(problem: Objective, point: Point) -> list[FloatArray]:
         lower = np.tril(root.T @ slope) / len(group.levels)
         moments = np.eye(len(root)) + lower + np.tril(lower, -1).T
         new = np.zeros_like(root)
-        for members in group.sets:
-            one = slice(members[0], members[-1] + 1)
+        for one in group.set_slices:
             values, vectors = np.linalg.eigh(moments[one, one])
             kept = (vectors * np.clip(values, 0.05, 20.0)) @ vectors.T
             new[one, one] = root[one, one] @ np.linalg.cholesky(kept)

@@ -363,7 +363,7 @@ def centred(name: str, share: float = SHARE) -> tuple[Model, LaplaceLikelihood, 
             for a in members:
                 root[a, [b for b in range(len(root)) if b not in members]] = 0.0
         # Nothing at a bound, where centres are moved inside.
-        assert (np.sqrt((root**2).sum(axis=1)) > LEAST_SD / model.design.effect_sds(group)).all()
+        assert (np.sqrt((root**2).sum(axis=1)) > LEAST_SD / group.column_sds).all()
         roots.append(root.ravel())
     gamma, flat = rng.normal(0, 0.5, len(model.design.fixed_effects)), np.concatenate([*roots])
     likelihood = LaplaceLikelihood(arrangement)

@@ -124,6 +124,7 @@ def test_effects_and_which_of_them_correlate(term: str, effects: list[str], sets
     (block,) = design(f"y ~ x + {term}").groups
     assert block.effects == tuple(effects)
     assert block.sets == tuple(sets)
+    assert [list(range(len(effects))[one]) for one in block.set_slices] == [list(members) for members in sets]
     assert block.correlated == any(len(members) > 1 for members in sets)
     assert block.Z.shape == (N, len(effects))
 
@@ -335,7 +336,7 @@ def test_standard_deviations_of_columns() -> None:
     frame = table(tiny=table()["z"] * 1e-14)
     made = design("y ~ x + tiny + (1 + tiny | g)", frame)
     np.testing.assert_allclose(made.column_sds, [1, frame["x"].std(), frame["tiny"].std()])
-    np.testing.assert_allclose(made.effect_sds(made.groups[0]), [1, frame["tiny"].std()])
+    np.testing.assert_allclose(made.groups[0].column_sds, [1, frame["tiny"].std()])
     shifted = design("y ~ x + (1 + x | g)", frame.assign(x=frame["x"] + 2000))
     np.testing.assert_allclose(shifted.column_sds, [1, frame["x"].std()])
 
