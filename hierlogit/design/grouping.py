@@ -94,6 +94,23 @@ class GroupBlock:
         """Positions of the pairs of effects that may correlate."""
         return [pair for members in self.sets for pair in combinations(members, 2)]
 
+    def overlaps(self, other: GroupBlock) -> IntArray:
+        """How many clusters of another factor each cluster shares rows with, shape (J,)."""
+        pairs = np.unique(self.index.astype(np.int64) * len(other.levels) + other.index)
+        return np.bincount(pairs // len(other.levels), minlength=len(self.levels))
+
+    def nested_in(self, other: GroupBlock) -> bool:
+        """Whether each cluster lies in one cluster of another factor.
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> outer, inner = hl.Model("immun ~ 1 + (1 | comm/mom)", hl.datasets.load("guimmun")).design.groups
+        >>> inner.nested_in(outer), outer.nested_in(inner)
+        (True, False)
+        """
+        return bool(self.overlaps(other).max() == 1)
+
 
 @dataclass(frozen=True)
 class GroupRows:

@@ -65,16 +65,15 @@ def relations(groups: Sequence[GroupBlock]) -> list[Relation]:
 
 
 def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
-    sizes = len(one.levels), len(other.levels)
-    met = np.unique(one.index.astype(np.int64) * sizes[1] + other.index)
-    partners = np.bincount(met // sizes[1], minlength=sizes[0]), np.bincount(met % sizes[1], minlength=sizes[1])
-    if (partners[1] > 1).mean() < (partners[0] > 1).mean():  # the second is the inner one, or nearly
+    of_one, of_other = one.overlaps(other), other.overlaps(one)
+    if (of_other > 1).mean() < (of_one > 1).mean():  # the second is the inner one, or nearly
         return _relation(other, one)
-    kind = "crossed" if partners[0].max() > 1 else "same" if partners[1].max() == 1 else "nested"
-    strays = tuple(one.levels[partners[0] > 1].tolist())
+    inner, outer = one.nested_in(other), other.nested_in(one)
+    kind = "crossed" if not inner else "same" if outer else "nested"
+    strays = tuple(one.levels[of_one > 1].tolist())
     several = int((np.bincount(one.index) > 1).sum())
-    shared = int((partners[1] > 1).sum())
-    return Relation(one.name, other.name, kind, len(met), sizes[0] * sizes[1], shared, strays, several)
+    shared, possible = int((of_other > 1).sum()), len(one.levels) * len(other.levels)
+    return Relation(one.name, other.name, kind, int(of_one.sum()), possible, shared, strays, several)
 
 
 def relation_table(found: Sequence[Relation]) -> pd.DataFrame:

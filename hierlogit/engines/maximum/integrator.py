@@ -47,9 +47,10 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
         return LaplaceLikelihood
     groups = design.groups
     effects = [len(group.effects) for group in groups]
+    nested = len(groups) == 2 and (groups[0].nested_in(groups[1]) or groups[1].nested_in(groups[0]))
     if len(groups) == 1 and effects[0] <= MOST_EFFECTS:
         return lambda arrangement: QuadratureLikelihood(arrangement, nodes)
-    if len(groups) == 2 and effects == [1, 1] and _nested(design):
+    if effects == [1, 1] and nested:
         return lambda arrangement: NestedQuadratureLikelihood(arrangement, nodes)
     if not groups:
         raise EngineError('the model has no random effects to integrate out: use model.fit("laplace").')
@@ -59,13 +60,6 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
         f"nested factors with one effect each, (1 | a/b); this model has {has}. hl.Laplace() and hl.NUTS() take any "
         "random effects."
     )
-
-
-def _nested(design: Design) -> bool:
-    """Whether each level of one of two factors lies in one level of the other."""
-    first, second = design.groups
-    pairs = len(set(zip(first.index.tolist(), second.index.tolist(), strict=True)))
-    return pairs == max(len(first.levels), len(second.levels))
 
 
 def likelihood_at(model: ModelSpec, estimate: Estimate, nodes: int) -> Likelihood:

@@ -129,6 +129,25 @@ def test_effects_and_which_of_them_correlate(term: str, effects: list[str], sets
     assert block.Z.shape == (N, len(effects))
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner", "nested"),
+    [
+        ([0, 0, 1, 1, 2, 2], [0, 1, 2, 3, 4, 4], (False, True)),  # inner in outer
+        ([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], (False, False)),  # crossed
+        ([0, 0, 1, 1, 2, 2], [9, 9, 5, 5, 7, 7], (True, True)),  # the same clusters
+        ([0, 0, 0, 1, 1, 1], [0, 1, 2, 2, 3, 4], (False, False)),  # but for one cluster
+    ],
+)
+def test_which_factor_is_nested_in_which(outer: list[int], inner: list[int], nested: tuple[bool, bool]) -> None:
+    first, second = (np.repeat(values, N // 6) for values in (outer, inner))
+    one, other = design("y ~ 1 + (1 | first) + (1 | second)", table(first=first, second=second)).groups
+    assert (one.nested_in(other), other.nested_in(one)) == nested
+    pairs = set(zip(one.index.tolist(), other.index.tolist(), strict=True))
+    for of, to, place in ((one, other, 0), (other, one, 1)):
+        expected = [sum(pair[place] == level for pair in pairs) for level in range(len(of.levels))]
+        assert of.overlaps(to).tolist() == expected
+
+
 def test_columns_of_random_effects() -> None:
     frame = table()
     (block,) = design("y ~ 1 + (1 + x + t | g)", frame).groups
