@@ -16,12 +16,12 @@ from ..engines.maximum.refit import likelihood_engine, maximum_of
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
+from ..fits.psis import khat_threshold
 from ..model_comparison.leave_out import (
     Reweighted,
     SearchedAgain,
     asked_of,
     asked_of_draws,
-    trusted_shape,
     weights_without,
 )
 from ..model_spec import ModelSpec
@@ -100,7 +100,7 @@ class Influence:
 
 def influence(
     fit: Fit,
-    by: str | None = None,
+    group: str | None = None,
     estimand: Statistic | None = None,
     *,
     refit: bool = True,
@@ -115,7 +115,7 @@ def influence(
     Parameters
     ----------
     fit : Fit
-    by : str, optional
+    group : str, optional
         A grouping factor, or a column of the table that the formula uses; the grouping factor if there is only one.
     estimand : callable, optional
         What else to follow: of a `Fit`, to a number, an array, or numbers by name, such as an average effect. It gets a
@@ -165,7 +165,7 @@ def influence(
     1        4            0.34  period[p3]
     5        4            0.18  period[p2]
     """
-    clusters = Clusters.of(fit.model, by)
+    clusters = Clusters.of(fit.model, group)
     if fit.estimate is None:
         return _by_weights(fit, clusters, estimand, executor, refit=refit)
     task = SearchedAgain.of(fit, clusters.index, estimand)
@@ -181,7 +181,7 @@ def _by_weights(
     fit: Fit, clusters: Clusters, estimand: Statistic | None, executor: Executor | None, *, refit: bool
 ) -> Influence:
     weights, shapes = weights_without(fit, clusters.index, len(clusters.labels))
-    distrusted = frozenset(np.flatnonzero(~(shapes <= trusted_shape(weights.shape[1]))).tolist())
+    distrusted = frozenset(np.flatnonzero(~(shapes <= khat_threshold(weights.shape[1]))).tolist())
     again = distrusted if refit else frozenset()
     task = Reweighted(fit, clusters.index, weights, again, estimand)
     estimate = pd.Series(asked_of_draws(fit, estimand))

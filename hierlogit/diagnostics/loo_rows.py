@@ -13,7 +13,7 @@ from ..density.linear_predictor import Draws, linear_predictor
 from ..engines.maximum.refit import Refitter
 from ..errors import ConvergenceWarning
 from ..fits.posterior import parameter_draws
-from ..model_comparison.leave_out import trusted_shape
+from ..fits.psis import khat_threshold, psis, relative_efficiency
 from ..progress import progress
 from ..validation import quoted_list
 
@@ -65,12 +65,12 @@ def log_kernel(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
 
 def _weighted(fit: Fit) -> Unseen:
     """By the draws of a sampler, with Pareto-smoothed importance weights."""
-    from arviz_stats.base import array_stats
     from scipy.special import expit
 
     design = fit.model.design
     rows, y, trials = design.training_rows(), design.outcome.y, design.outcome.trials
-    draws, efficiency = Draws.of(fit.model, fit.posterior), _relative_efficiency(fit)
+    draws = Draws.of(fit.model, fit.posterior)
+    efficiency = relative_efficiency(parameter_draws(fit.model, fit.posterior).to_dataset(name="value"))
     p: FloatArray = np.empty(len(rows))
     log_p, k_hat = p.copy(), p.copy()
     step = max(1, CHUNK_SIZE // len(draws))
@@ -78,26 +78,14 @@ def _weighted(fit: Fit) -> Unseen:
         at = np.arange(start, min(start + step, len(rows)))
         probability = expit(linear_predictor(draws, rows.at(at))).T
         kernel = log_kernel(probability, y[at, None], trials[at, None])
-        # The function takes log-likelihoods, and weighs by their inverse.
-        log_weights, k_hat[at] = array_stats.psislw(kernel, r_eff=efficiency)
-        weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
+        log_weights, k_hat[at] = psis(-kernel, efficiency)
+        weights = np.exp(log_weights)
         p[at] = (weights * probability).sum(axis=1)
         log_p[at] = np.log((weights * np.exp(kernel)).sum(axis=1))
-    limit = trusted_shape(len(draws))
+    limit = khat_threshold(len(draws))
     if np.any(k_hat > limit):
         _warn(_trouble(k_hat, limit))
     return Unseen(p, log_p, k_hat)
-
-
-def _relative_efficiency(fit: Fit) -> float:
-    """Effective over all draws, the mean over the parameters: what the tails of the weights are smoothed with."""
-    import arviz_stats
-
-    parameters = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
-    effective = arviz_stats.ess(parameters, method="mean")["value"].to_numpy()
-    count = parameters.sizes["chain"] * parameters.sizes["draw"]
-    return float(np.nanmean(effective)) / count
 
 
 def _trouble(k_hat: FloatArray, limit: float) -> str:

@@ -21,6 +21,7 @@ from ..engines.nuts.nuts import NUTS
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..fits.posterior import assemble, parameter_draws
+from ..fits.psis import psis
 from ..numba_support.binomial import log_likelihood
 from ..progress import progress
 from ..studies.bootstrap import numbers, parameters
@@ -65,7 +66,7 @@ class SearchedAgain:
         if estimand is None:  # the report, which weighs draws, is not needed
             return cls(fit.model, maximum_of(fit), index, None, 0, 0)
         draws = fit.data["posterior"].sizes["draw"]
-        return cls(fit.model, maximum_of(fit), index, estimand, draws, int(fit.report.seed or 0))
+        return cls(fit.model, maximum_of(fit), index, estimand, draws, int(fit.diagnostics.seed or 0))
 
     def __call__(self, number: int) -> dict[str, float]:
         """What is found without cluster `number`.
@@ -141,21 +142,11 @@ def weights_without(fit: Fit, index: IntArray, count: int) -> tuple[FloatArray, 
     shapes : ndarray, shape (clusters,)
         Pareto k-hat, infinite where nearly all weight is one draw's.
     """
-    from arviz_stats.base import array_stats
-
     draws = Draws.of(fit.model, fit.posterior)
     weights, shapes = np.empty((count, len(draws))), np.empty(count)
     for number in progress(range(count), "Weighing draws"):
-        values = integrated_log_likelihood(fit.model, draws, index == number)
-        try:
-            # Where nearly all weights are nothing beside the largest the shape overflows, and would end as a small one.
-            with np.errstate(over="raise", invalid="raise"):
-                logs, shape = array_stats.psislw(values)
-        except FloatingPointError:
-            logs, shape = values.min() - values, np.inf
-        weights[number] = np.exp(logs - logs.max())
-        weights[number] /= weights[number].sum()
-        shapes[number] = shape if np.isfinite(shape) else np.inf
+        log_weights, shapes[number] = psis(-integrated_log_likelihood(fit.model, draws, index == number))
+        weights[number] = np.exp(log_weights)
     return weights, shapes
 
 
@@ -178,18 +169,13 @@ def integrated_log_likelihood(model: ModelSpec, draws: Draws, rows: npt.NDArray[
     return known + log_likelihoods(draws, Seen(left, y, trials))
 
 
-def trusted_shape(draws: int) -> float:
-    """Pareto k-hat up to which weights of so many draws can be trusted (Vehtari et al. 2024, JMLR 25(72))."""
-    return min(1 - 1 / float(np.log10(draws)), 0.7)
-
-
 def resampled(fit: Fit, rows: npt.NDArray[np.bool_], weights: FloatArray) -> Fit:
     """A fit whose draws stand for those of the posterior without some rows.
 
     Draws are repeated as often as their weights say. Effects of clusters that have no other rows are drawn from their
     distribution between clusters.
     """
-    random = np.random.default_rng(fit.report.seed)
+    random = np.random.default_rng(fit.diagnostics.seed)
     total = np.cumsum(weights)
     places = (np.arange(len(weights)) + random.uniform()) / len(weights)
     chosen = np.minimum(np.searchsorted(total / total[-1], places), len(weights) - 1)
@@ -207,8 +193,8 @@ def resampled(fit: Fit, rows: npt.NDArray[np.bool_], weights: FloatArray) -> Fit
         gone = np.bincount(block.index[~rows], minlength=len(block.levels)) == 0
         noise = random.standard_normal((len(chosen), int(gone.sum()), len(block.effects)))
         effects = values[f"b_{block.result_name}"][1].reshape(len(chosen), len(block.levels), -1)
-        effects[:, gone] = np.einsum("sij,skj->ski", draws.roots[block.name], noise)
-    return Fit(fit.model, assemble(fit.model, posterior.assign(values), None), replace(fit.report, findings=()))
+        effects[:, gone] = np.einsum("sij,skj->ski", draws.cholesky[block.name], noise)
+    return Fit(fit.model, assemble(fit.model, posterior.assign(values), None), replace(fit.diagnostics, findings=()))
 
 
 def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
@@ -219,15 +205,15 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     FitError
         If the fit is not by this package's sampler, or the chains do not converge.
     """
-    settings = dict(fit.report.settings)
+    settings = dict(fit.diagnostics.settings)
     if settings.get("backend") != "native":
         raise FitError("only fits by hl.NUTS(backend='native') can be sampled again without some rows.")
-    engine = NUTS(**{**settings, "seed": fit.report.seed, "store": None, "progress": False})
+    engine = NUTS(**{**settings, "seed": fit.diagnostics.seed, "store": None, "progress": False})
     again = engine.run(fit.model.silenced(rows))
-    if again.report.status == "failed":
-        raise FitError("; ".join(finding.evidence for finding in again.report.findings))
+    if again.diagnostics.status == "failed":
+        raise FitError("; ".join(finding.evidence for finding in again.diagnostics.findings))
     stats = again.data["sample_stats"].to_dataset()
-    return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.report)
+    return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.diagnostics)
 
 
 def asked_of_draws(fit: Fit, estimand: Statistic | None) -> dict[str, float]:

@@ -13,6 +13,7 @@ import xarray as xr
 from ..density.linear_predictor import Draws
 from ..errors import FitError
 from ..fits.fit import Fit
+from ..fits.psis import psis, relative_efficiency
 from ..progress import progress
 from .leave_out import integrated_log_likelihood, sampled_again
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.intp]
 
 
-def loo(fit: Fit, unit: str | None = None, *, refit: bool = True) -> ELPDData:
+def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     """Leave-one-out cross-validation of a sampler's fit: by row, or by cluster.
 
     Rows left out one by one are predicted with the effect of their own cluster, known from its other rows; a cluster
@@ -36,7 +37,7 @@ def loo(fit: Fit, unit: str | None = None, *, refit: bool = True) -> ELPDData:
     ----------
     fit : Fit
         By `hierlogit.NUTS`.
-    unit : str, optional
+    group : str, optional
         A grouping factor, whose clusters are left out; rows if not given. With it go the clusters nested in it. Effects
         of other factors are those of the draws where a cluster's rows leave them known.
     refit : bool
@@ -63,7 +64,7 @@ def loo(fit: Fit, unit: str | None = None, *, refit: bool = True) -> ELPDData:
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
-    >>> found = hl.loo(model.fit(hl.NUTS(seed=1, progress=False)), unit="ID")
+    >>> found = hl.loo(model.fit(hl.NUTS(seed=1, progress=False)), group="ID")
     >>> int(found.n_data_points), round(found.elpd)
     (50, -101)
     """
@@ -73,10 +74,10 @@ def loo(fit: Fit, unit: str | None = None, *, refit: bool = True) -> ELPDData:
             "by hl.compare(..., criterion='aic'), or see hl.influence for fits without each cluster."
         )
     name = fit.model.outcome_name
-    if unit is None:
+    if group is None:
         values, index = fit.data["log_likelihood"].to_dataset()[name], np.arange(fit.model.design.n_rows)
     else:
-        block = fit.model.design.chosen_groups(unit)[0]
+        block = fit.model.design.chosen_groups(group)[0]
         values, index = _by_cluster(fit, block), block.index
     found = _weighted(fit, values, quiet=refit)
     failing = np.flatnonzero(found.pareto_k.to_numpy() > found.good_k)
@@ -88,11 +89,20 @@ def _weighted(fit: Fit, values: xr.DataArray, *, quiet: bool) -> ELPDData:
     import arviz_stats
 
     name = fit.model.outcome_name
-    tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": values.to_dataset(name=name)})
+    by_unit = values.transpose(..., "chain", "draw").compute()
+    log_ratios = -by_unit.to_numpy().reshape(len(by_unit), -1)
+    log_weights, k_hat = psis(log_ratios, relative_efficiency(fit.posterior))
+    tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": by_unit.to_dataset(name=name)})
     with warnings.catch_warnings():
         if quiet:  # what it warns of is mended
             warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto distribution", UserWarning)
-        found: ELPDData = arviz_stats.loo(tree, var_name=name, pointwise=True)
+        found: ELPDData = arviz_stats.loo(
+            tree,
+            var_name=name,
+            pointwise=True,
+            log_weights=by_unit.copy(data=log_weights.reshape(by_unit.shape)),
+            pareto_k=by_unit.isel(chain=0, draw=0, drop=True).copy(data=k_hat),
+        )
     return found
 
 

@@ -19,8 +19,9 @@ from ...estimate import Estimate
 from ...fits.diagnostics import Diagnostics, Status, versions
 from ...fits.findings import Finding
 from ...fits.fit import Fit
+from ...fits.psis import psis
 from .convergence import boundary_names, search_findings
-from .gaussian_draws import Sample, groups_of, pareto_k, sample, weighted_draws
+from .gaussian_draws import Sample, groups_of, sample, weighted_draws
 from .objective import Objective
 from .optimizer import Optimum, maximise
 from .search_result import Approach, SearchResult
@@ -97,7 +98,7 @@ def fit_by_likelihood[M: ModelSpec](
                 "evaluations": float(problem.evaluations),
                 "gradient_norm": peak.gradient_norm,
                 "possible_gain": peak.possible_gain,
-                "pareto_k": pareto_k(drawn(weighted_draws(found, draws))),
+                "pareto_k": float(psis(drawn(weighted_draws(found, draws)).log_ratio)[1]),
             },
             seconds={"arrange": arranged - started, "search": searched - arranged},
             versions=versions("scipy", "numba"),
@@ -114,7 +115,7 @@ def laplace_at(problem: Objective, peak: Optimum) -> LaplaceLikelihood:
     laplace = LaplaceLikelihood(likelihood.arrangement)
     laplace.work.u[:] = peak.modes
     R = likelihood.arrangement.triangular
-    laplace.evaluate(R @ peak.point.psi[: problem.p], likelihood.roots)
+    laplace.evaluate(R @ peak.point.psi[: problem.p], likelihood.cholesky)
     return laplace
 
 
@@ -123,7 +124,7 @@ def estimate_at(approach: Approach, found: SearchResult) -> Estimate:
     problem, peak = found.problem, found.peak
     design = problem.model.design
     arrangement, work = found.laplace.arrangement, found.laplace.work
-    variances = effect_variances(arrangement.layout, work)
+    variances = effect_variances(arrangement.row_index, work)
     positions = {group.name: at for group, at in zip(design.groups, arrangement.positions, strict=True)}
     names = [group.name for group in design.groups]
     return Estimate(
@@ -131,7 +132,7 @@ def estimate_at(approach: Approach, found: SearchResult) -> Estimate:
         penalised=approach.penalised,
         log_likelihood=peak.point.log_likelihood,
         beta=peak.point.psi[: problem.p],
-        roots=dict(zip(names, problem.roots(peak.point.psi), strict=True)),
+        cholesky=dict(zip(names, problem.cholesky(peak.point.psi), strict=True)),
         covariance=peak.covariance,
         entries=tuple((names[g], a, b) for g, a, b in problem.entries),
         boundary=boundary_names(problem, peak),

@@ -70,7 +70,7 @@ def sample(found: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sa
     """
     of_parameters, of_effects = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2))
     problem, peak, laplace = found.problem, found.peak, found.laplace
-    layout, work, R = laplace.arrangement.layout, laplace.work, laplace.arrangement.triangular
+    row_index, work, R = laplace.arrangement.row_index, laplace.work, laplace.arrangement.triangular
     free = np.flatnonzero(peak.free)
     logged = _logged(problem, peak, free)
     # Derivative of the unbounded parameters in the parameters: 1 / L_ii for those that are logarithms.
@@ -89,18 +89,18 @@ def sample(found: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sa
     effects_noise = of_effects.standard_normal((draws, len(peak.modes)))
     proposal = -0.5 * ((noise**2).sum(axis=1) + (effects_noise**2).sum(axis=1))
     joint, logarithms = np.empty(draws), np.empty(draws)
-    flat = np.stack([problem.flat_roots(one) for one in psi])
+    flat = np.stack([problem.flat_cholesky(one) for one in psi])
     work.u[:] = peak.modes
     laplace.factorise()
     draw_effects(
-        layout,
+        row_index,
         work,
         np.ascontiguousarray(psi[:, : problem.p] @ R.T),
         flat,
         u,
         effects_noise,
-        draws * _operations(layout) < AFFORDABLE,
-        np.empty(len(layout.y)),
+        draws * _operations(row_index) < AFFORDABLE,
+        np.empty(len(row_index.y)),
         joint,
         logarithms,
     )
@@ -109,38 +109,24 @@ def sample(found: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sa
     return Sample(psi, u, joint - proposal - 0.5 * logarithms)
 
 
-def _operations(layout: RowIndex) -> float:
+def _operations(row_index: RowIndex) -> float:
     """Operations of one assembly and factorisation, roughly."""
-    rows = 20.0 * len(layout.y) * float(layout.q.sum()) ** 2
-    pairs = float((np.diff(layout.matrix_at).astype(float) ** 2).sum())
-    dense = float((np.diff(layout.col_start).astype(float) ** 3).sum()) / 3
+    rows = 20.0 * len(row_index.y) * float(row_index.q.sum()) ** 2
+    pairs = float((np.diff(row_index.matrix_at).astype(float) ** 2).sum())
+    dense = float((np.diff(row_index.col_start).astype(float) ** 3).sum()) / 3
     return rows + pairs + dense
 
 
 def weighted_draws(found: SearchResult, draws: int) -> int:
     """How many of the draws k-hat is computed of."""
-    return min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // len(found.laplace.arrangement.layout.y)))
-
-
-def pareto_k(drawn: Sample) -> float:
-    """Pareto shape of the importance weights, by Pareto-smoothed importance sampling."""
-    from arviz_stats.base import array_stats
-
-    try:
-        # Where nearly all weights are nothing beside the largest, the shape overflows, and would end as a small one.
-        with np.errstate(over="raise", invalid="raise"):
-            # The function takes the inverse of what it weighs: log-likelihoods of rows to be left out.
-            shape = float(array_stats.psislw(-drawn.log_ratio)[1])
-    except FloatingPointError:
-        return np.inf
-    return shape if np.isfinite(shape) else np.inf
+    return min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // len(found.laplace.arrangement.row_index.y)))
 
 
 def groups_of(model: ModelSpec, found: SearchResult, drawn: Sample, *, penalised: bool) -> xr.DataTree:
     """Draws in ArviZ's groups."""
     problem = found.problem
-    roots = _roots(problem, drawn.psi)
-    posterior = _posterior(model, drawn.psi[:, : problem.p], roots, drawn.u, found.laplace.arrangement.positions)
+    cholesky = _cholesky_draws(problem, drawn.psi)
+    posterior = _posterior(model, drawn.psi[:, : problem.p], cholesky, drawn.u, found.laplace.arrangement.positions)
     return assemble(model, posterior, None, priors=penalised)
 
 
@@ -163,7 +149,7 @@ def _without_signs(problem: Objective, psi: FloatArray) -> FloatArray:
     return turned
 
 
-def _roots(problem: Objective, psi: FloatArray) -> list[FloatArray]:
+def _cholesky_draws(problem: Objective, psi: FloatArray) -> list[FloatArray]:
     made = [np.zeros((len(psi), len(group.effects), len(group.effects))) for group in problem.model.design.groups]
     for k, (g, a, b) in enumerate(problem.entries):
         made[g][:, a, b] = psi[:, problem.p + k]
@@ -173,7 +159,7 @@ def _roots(problem: Objective, psi: FloatArray) -> list[FloatArray]:
 def _posterior(
     model: ModelSpec,
     beta: FloatArray,
-    roots: list[FloatArray],
+    cholesky: list[FloatArray],
     u: FloatArray,
     positions: tuple[npt.NDArray[np.int64], ...],
 ) -> xr.Dataset:
@@ -182,7 +168,7 @@ def _posterior(
     if beta.shape[1]:
         variables["beta"] = ((*dims, "fixed_effect"), beta[None])
     effects = {}
-    for group, L, at in zip(model.design.groups, roots, positions, strict=True):
+    for group, L, at in zip(model.design.groups, cholesky, positions, strict=True):
         name, dim = group.result_name, model.effect_dim(group)
         sd = np.sqrt((L**2).sum(axis=2))
         variables[f"sd_{name}"] = ((*dims, dim), sd[None])
@@ -209,9 +195,9 @@ def _log_prior(problem: Objective, psi: FloatArray, logged: npt.NDArray[np.intp]
     With ``|d Sigma / d L| = 2^q prod L_ii^(q - i + 1)`` and ``|d Sigma / d(sd, R)| = 2^q prod sd_i^q`` for the q
     effects of a set, i from 1.
     """
-    roots = problem.roots(psi)
-    value = point_log_prior(problem.model, psi[: problem.p], roots)[0]
-    for group, root in zip(problem.model.design.groups, roots, strict=True):
+    cholesky = problem.cholesky(psi)
+    value = point_log_prior(problem.model, psi[: problem.p], cholesky)[0]
+    for group, root in zip(problem.model.design.groups, cholesky, strict=True):
         for one in group.set_slices:
             diagonal = np.diag(root)[one]
             q = len(diagonal)

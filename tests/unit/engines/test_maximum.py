@@ -15,7 +15,6 @@ import pytest
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.engines.engine import Engine
-from hierlogit.engines.maximum.gaussian_draws import Sample, pareto_k
 from hierlogit.errors import ConvergenceWarning, EngineError
 from hierlogit.fits.fit import Fit
 
@@ -43,7 +42,7 @@ def quietly(formula: str, data: Any, engine: Engine | str = "laplace", **options
 
 
 def codes(fit: Fit) -> set[str]:
-    return {finding.code for finding in fit.report.findings}
+    return {finding.code for finding in fit.diagnostics.findings}
 
 
 # ---- what comes back ---------------------------------------------------------------------------------------------
@@ -59,7 +58,7 @@ def test_criteria_follow_from_the_log_likelihood(slope: Fit) -> None:
 
 
 def test_report_says_how_the_search_went(slope: Fit) -> None:
-    report = slope.report
+    report = slope.diagnostics
     assert (report.engine, report.exact, report.status, report.seed) == ("Laplace", False, "converged", 1)
     assert report.measures["evaluations"] > 5
     assert report.measures["gradient_norm"] < 1e-3
@@ -73,7 +72,7 @@ def test_report_says_how_the_search_went(slope: Fit) -> None:
 def test_names_of_engines_are_known() -> None:
     model = hl.Model("y ~ x + (1 | g)", rows())
     for name, engine in (("laplace", "Laplace"), ("agq", "AGQ"), ("map", "MAP")):
-        assert model.fit(name).report.engine == engine
+        assert model.fit(name).diagnostics.engine == engine
 
 
 def test_draws_have_the_dims_of_a_posterior_and_follow_the_estimates(slope: Fit) -> None:
@@ -119,7 +118,7 @@ def test_fits_survive_files_and_pickle(slope: Fit, tmp_path: Any) -> None:
     for back in (hl.load(slope.save(tmp_path / "fit.nc")), pickle.loads(pickle.dumps(slope))):
         assert back.estimate is not None
         assert slope.estimate is not None
-        assert back.report == slope.report
+        assert back.diagnostics == slope.diagnostics
         assert back.posterior.equals(slope.posterior)
         assert "log_prior" not in back.data.children
         pd.testing.assert_frame_equal(hl.summary(back), hl.summary(slope))
@@ -186,22 +185,6 @@ def test_where_a_predictor_has_its_zero_does_not_matter() -> None:
     assert codes(far) == codes(near)
 
 
-@pytest.mark.parametrize("shape", [0.3, 0.8])
-def test_pareto_k_is_the_shape_of_the_weights(shape: float) -> None:
-    # exp(shape * E) of an exponential E has a Pareto tail of that shape; its inverse has no tail at all.
-    none = np.empty((4000, 0))
-    ratio = shape * np.random.default_rng(1).exponential(size=4000)
-    assert pareto_k(Sample(none, none, ratio)) == pytest.approx(shape, abs=0.12)
-    assert pareto_k(Sample(none, none, -ratio)) < 0
-
-
-def test_weights_of_a_single_draw_have_infinite_k() -> None:
-    # As extreme as numbers get: most of the tail's weights are below the least normal number.
-    ratio = np.concatenate([np.linspace(-2000, -900, 800), np.linspace(-740, -712, 150), np.linspace(-700, 0, 50)])
-    none = np.empty((1000, 0))
-    assert pareto_k(Sample(none, none, ratio)) == np.inf
-
-
 # ---- what a search finds -----------------------------------------------------------------------------------------
 
 
@@ -214,7 +197,7 @@ def test_a_zero_variance_is_named_and_no_warning() -> None:
     assert fit.estimate is not None
     assert fit.estimate.boundary == ("sd_g[Intercept] = 0",)
     assert fit.estimate.n_parameters == 3
-    assert fit.report.status == "converged"
+    assert fit.diagnostics.status == "converged"
     assert codes(fit) == {"singular"}
     plain = quietly("y ~ x", data).estimate
     assert plain is not None
@@ -232,7 +215,7 @@ def test_separation_is_named_and_map_bounds_it() -> None:
     with pytest.warns(ConvergenceWarning, match=r"do not bound 'arm\[c\]'"):
         fit = hl.Model("y ~ x + arm + (1 | g)", data).fit("laplace")
     assert codes(fit) == {"separation"}
-    assert fit.report.status == "check"
+    assert fit.diagnostics.status == "check"
     bounded = quietly("y ~ x + arm + (1 | g)", data, "map")
     assert codes(bounded) == set()
     assert bounded.estimate is not None
@@ -243,14 +226,14 @@ def test_clusters_of_one_outcome_are_said() -> None:
     data = rows().assign(y=lambda frame: frame["g"] % 2)
     fit = quietly("y ~ x + (1 | g)", data)
     assert "large_sd" in codes(fit)
-    assert fit.report.status == "failed"
+    assert fit.diagnostics.status == "failed"
 
 
 def test_predictors_on_extreme_scales_raise_no_false_alarm() -> None:
     data = rows().assign(year=lambda frame: 2000 + 5 * frame["x"])
     fit = quietly("y ~ year + I(year**2) + (1 | g)", data)
     assert codes(fit) == set()
-    assert fit.report.status == "converged"
+    assert fit.diagnostics.status == "converged"
 
 
 def test_restarts_find_the_maximum_from_a_bad_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,10 +278,10 @@ def test_map_is_a_maximum_of_the_posterior_density(priors: dict[str, pr.Prior]) 
     model = hl.Model(CBPP, hl.datasets.load("cbpp"), priors=priors)
     fit = quietly(CBPP, hl.datasets.load("cbpp"), "map", priors=priors)
     assert fit.estimate is not None
-    assert fit.report.status == "converged"
+    assert fit.diagnostics.status == "converged"
     problem = Objective(model, LaplaceLikelihood(arrange(model.design)), penalised=True)
     psi = np.concatenate([fit.estimate.beta, np.zeros(len(problem.entries))])
-    psi = problem.with_roots(psi, [fit.estimate.roots["herd"]])
+    psi = problem.with_cholesky(psi, [fit.estimate.cholesky["herd"]])
     top = problem.evaluate(psi).value
     rng = np.random.default_rng(4)
     for size in np.repeat([1e-3, 1e-2, 1e-1, 0.5], 40):
@@ -323,7 +306,7 @@ def test_a_lasso_prior_sets_coefficients_to_exactly_zero() -> None:
     fit = quietly(CBPP, hl.datasets.load("cbpp"), "map", priors={"beta": pr.Laplace(0, 0.02)})
     assert fit.estimate is not None
     assert fit.estimate.beta[1] == 0
-    assert fit.report.status == "converged"
+    assert fit.diagnostics.status == "converged"
 
 
 # ---- options and refusals ----------------------------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""Pareto-smoothed importance sampling: draws of one distribution weighted as draws of another."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatArray]:
+    """Log importance weights with a smoothed upper tail, and the Pareto shape k-hat of that tail.
+
+    Parameters
+    ----------
+    log_ratios : ndarray, shape (..., draws)
+        Logarithm of the density that is wanted over the density of the draws, up to a constant.
+    r_eff : float
+        Effective over actual number of draws; see `relative_efficiency`.
+
+    Returns
+    -------
+    log_weights : ndarray, shape (..., draws)
+        The weights sum to one.
+    k_hat : ndarray, shape (...)
+        Compare with `khat_threshold`. Infinite where nearly all weight is on one draw; 0 where all weights are equal.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao and Gabry (2024), Journal of Machine Learning Research 25(72).
+
+    Examples
+    --------
+    >>> log_ratios = 0.3 * np.random.default_rng(1).exponential(size=4000)
+    >>> log_weights, k_hat = psis(log_ratios)
+    >>> round(float(np.exp(log_weights).sum()), 12), round(float(k_hat), 1)
+    (1.0, 0.3)
+    """
+    log_weights, k_hat = np.empty_like(log_ratios), np.empty(log_ratios.shape[:-1])
+    for at in np.ndindex(k_hat.shape):
+        log_weights[at], k_hat[at] = _psis_of_one(log_ratios[at], r_eff)
+    return log_weights, k_hat
+
+
+def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, float]:
+    from arviz_stats.base import array_stats
+    from scipy.special import logsumexp
+
+    unsmoothed: FloatArray = log_ratios - logsumexp(log_ratios)
+    if np.ptp(log_ratios) == 0:  # there is no tail to fit a distribution to
+        return unsmoothed, 0.0
+    try:
+        # If nearly all weights are negligible beside the largest, the shape overflows and comes back as a small number.
+        with np.errstate(over="raise", invalid="raise"):
+            # ArviZ weights by the inverse of what it is given: the likelihood of what is left out.
+            smoothed, shape = array_stats.psislw(-log_ratios, r_eff=r_eff)
+    except FloatingPointError:
+        return unsmoothed, np.inf
+    return smoothed, float(shape) if np.isfinite(shape) else np.inf
+
+
+def khat_threshold(draws: int) -> float:
+    """Pareto k-hat up to which importance weights of that many draws are reliable: ``min(1 - 1 / log10(draws), 0.7)``.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao and Gabry (2024), Journal of Machine Learning Research 25(72).
+
+    Examples
+    --------
+    >>> round(khat_threshold(1000), 3), khat_threshold(4000)
+    (0.667, 0.7)
+    """
+    return min(1 - 1 / float(np.log10(draws)), 0.7)
+
+
+def relative_efficiency(draws: xr.Dataset) -> float:
+    """Effective over actual number of draws, averaged over all variables, dims (chain, draw, ...)."""
+    import arviz_stats
+
+    effective = arviz_stats.ess(draws, method="mean")
+    values = np.concatenate([effective[name].to_numpy().ravel() for name in effective.data_vars])
+    return float(np.nanmean(values)) / (draws.sizes["chain"] * draws.sizes["draw"])
