@@ -12,10 +12,10 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from ..binomial import log_likelihood
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
 from ..model_spec import ModelSpec
-from ..numba_support.binomial import log_likelihood
 
 if TYPE_CHECKING:
     from ..estimate import Estimate

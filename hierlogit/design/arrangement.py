@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..numba_support.binomial import log_binomial_coefficient
+from ..binomial import log_binomial_coefficient
 from ..numba_support.struct_by_address import by_address
 
 if TYPE_CHECKING:

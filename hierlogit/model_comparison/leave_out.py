@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..binomial import log_likelihood
 from ..density.linear_predictor import Draws, linear_predictor
 from ..design.design import EncodedRows
 from ..effects.numerics.given_outcomes import Seen, log_likelihoods
@@ -22,7 +23,6 @@ from ..errors import FitError
 from ..fits.fit import Fit
 from ..fits.posterior import assemble, parameter_draws
 from ..fits.psis import psis
-from ..numba_support.binomial import log_likelihood
 from ..progress import progress
 from ..studies.bootstrap import numbers, parameters
 

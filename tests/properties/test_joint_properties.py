@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hierlogit import priors as pr
+from hierlogit.binomial import log_likelihood
 from hierlogit.density.joint.geometry import Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate
 from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
@@ -23,7 +24,6 @@ from hierlogit.design.design import Design
 from hierlogit.engines.maximum.objective import Objective
 from hierlogit.engines.maximum.starting_values import starting_point
 from hierlogit.model import Model
-from hierlogit.numba_support.binomial import log_likelihood
 
 NONE = ""
 ONE_FACTOR = ["(1 | g)", "(1 + x | g)", "(1 + x || g)", "(1 + x + z | g)", "(1 | g) + (0 + x + z | g)"]

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hierlogit as hl
+from hierlogit.binomial import log_likelihood
 from hierlogit.density.marginal.block_cholesky import effect_variances, scale_effects
 from hierlogit.density.marginal.gauss_hermite import QuadratureLikelihood
 from hierlogit.density.marginal.laplace import Evaluation, LaplaceLikelihood, fixed_information
 from hierlogit.design.arrangement import Arrangement, arrange
 from hierlogit.design.design import Design
-from hierlogit.numba_support.binomial import log_likelihood
 
 ONE_FACTOR = ["(1 | g)", "(1 + x | g)", "(1 + x || g)", "(1 + x + z | g)"]
 SEVERAL = [

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ...binomial import log_likelihood
 from ...density.linear_predictor import Draws, linear_predictor
 from ...fits.posterior import parameter_draws
-from ...numba_support.binomial import log_likelihood
 from ...validation import quoted_list
 from .measures import CheckResult
 

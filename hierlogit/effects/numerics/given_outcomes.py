@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...binomial import log_likelihood
 from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
 from ...design.design import EncodedRows
-from ...numba_support.binomial import log_likelihood
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]

@@ -12,11 +12,11 @@ from scipy import integrate
 from scipy.special import expit, gamma
 
 import hierlogit as hl
+from hierlogit.binomial import log_binomial_coefficient, log_likelihood
 from hierlogit.density.marginal.gauss_hermite import QuadratureLikelihood, grid
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.design.arrangement import Arrangement, arrange
 from hierlogit.design.design import Design
-from hierlogit.numba_support.binomial import log_binomial_coefficient, log_likelihood
 
 BETA = np.array([-0.4, 0.7])
 

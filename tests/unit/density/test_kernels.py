@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from hierlogit.binomial import log_binomial_coefficient, log_likelihood
 from hierlogit.density.kernels.binomial import MULTIPLIED, exp_of_negative, linearise, log1p_of_unit, sum_of_logarithms
-from hierlogit.numba_support.binomial import log_binomial_coefficient, log_likelihood
 
 LEAST = 3.3075530036384e-308  # exp(-708)
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
+from hierlogit.binomial import log_binomial_coefficient, log_likelihood
 from hierlogit.density.marginal.block_cholesky import add_effects, joint_log_density, make_work, scale_effects
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.design import arrangement as layout_module
 from hierlogit.design.arrangement import Arrangement, RowIndex, arrange
 from hierlogit.design.design import Design
-from hierlogit.numba_support.binomial import log_binomial_coefficient, log_likelihood
 
 FORMULAS = [
     "y ~ x + (1 | g)",

@@ -10,10 +10,10 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
+from hierlogit.binomial import log_likelihood
 from hierlogit.density.linear_predictor import Draws
 from hierlogit.effects.numerics.given_outcomes import Seen, modes_of_effects, sampled_effects
 from hierlogit.errors import PredictionError
-from hierlogit.numba_support.binomial import log_likelihood
 
 MakeFit = Callable[..., hl.Fit]
 MakeRows = Callable[..., pd.DataFrame]

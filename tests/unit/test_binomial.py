@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import binom
 
-from hierlogit.numba_support.binomial import log_likelihood
+from hierlogit.binomial import log_likelihood
 
 rows = st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(-25, 25))
 

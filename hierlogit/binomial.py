@@ -1,4 +1,4 @@
-"""The binomial log-likelihood with a logit link, stable for any linear predictor."""
+"""The binomial distribution of outcomes: log-likelihood with a logit link, stable for any linear predictor."""
 
 from __future__ import annotations
 
