@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...engines.maximum.convergence import INTEGRATION_ERROR, largest_move
 from ...engines.maximum.integrator import MOST_NODES, integrator
 from ...engines.maximum.objective import Objective
 from ...errors import EngineError
@@ -14,8 +15,6 @@ from .measures import CheckResult
 if TYPE_CHECKING:
     from .refitted import ReferenceFit
 
-#: How far more nodes may move an estimate, in standard errors.
-MOST_MOVED = 0.5
 #: Quadrature points per cluster that the comparison may take.
 AFFORDABLE = 5000
 FEWEST_NODES = 11
@@ -39,9 +38,7 @@ def integration_check(anchor: ReferenceFit) -> CheckResult:
     except EngineError:
         return _not_made("quadrature cannot do these random effects.")
     there = Objective(anchor.model, finer, penalised=estimate.penalised).evaluate(anchor.point)
-    step = estimate.covariance @ there.gradient
-    errors = np.sqrt(np.diag(estimate.covariance))
-    moved = float(np.max(np.divide(np.abs(step), errors, out=np.zeros_like(step), where=errors > 0), initial=0.0))
+    moved = largest_move(estimate.covariance, there.gradient)
     engine = "hl.MAP" if estimate.penalised else "hl.AGQ"
     return CheckResult(
         check="integration",
@@ -50,13 +47,13 @@ def integration_check(anchor: ReferenceFit) -> CheckResult:
         value=moved,
         expected=np.nan,
         p_value=np.nan,
-        beyond=moved >= MOST_MOVED,
+        beyond=moved >= INTEGRATION_ERROR,
         severity="warning",
         evidence=(
             f"The random effects are integrated out too coarsely: {nodes} quadrature nodes move an estimate by about "
             f"{moved:.1f} standard errors"
         ),
-        remedy=f"Use {engine}(nodes={max(25, nodes)}) or NUTS; hl.quadrature_check(fit) says in which clusters.",
+        remedy=f"Use {engine}(nodes={max(25, nodes)}) or NUTS; hl.check_quadrature(fit) says in which clusters.",
     )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.marginal.block_cholesky import effect_variances
-from ...density.marginal.laplace import LaplaceLikelihood
 from ...engines.maximum.integrator import integrator
 from ...engines.maximum.map import MAP
 from ...engines.maximum.objective import Likelihood, Objective
@@ -40,7 +39,7 @@ class RefittedModel:
         Successes, the design's own or other ones.
     psi : ndarray
         Fixed effects, then the entries of the roots.
-    flat_roots : ndarray
+    flat_cholesky : ndarray
         The roots as compiled code takes them.
     standardised_modes : ndarray
         Modes of the standardised effects, in the order of the layout.
@@ -55,7 +54,7 @@ class RefittedModel:
     design: Design
     y: FloatArray
     psi: FloatArray
-    flat_roots: FloatArray
+    flat_cholesky: FloatArray
     standardised_modes: FloatArray
     eta: FloatArray
     sds: Mapping[str, FloatArray]
@@ -124,8 +123,7 @@ class ReferenceFit:
     def point(self) -> FloatArray:
         """The maximum as one vector: fixed effects, then the entries of the roots."""
         problem = self.problem(self.model.arrangement)
-        roots = [self.estimate.roots[group.name] for group in self.model.design.groups]
-        return problem.with_roots(np.concatenate([self.estimate.beta, np.zeros(len(problem.entries))]), roots)
+        return problem.at(self.estimate)
 
     def likelihood(self, arrangement: Arrangement) -> Likelihood:
         """The random effects integrated out as in the fit."""
@@ -145,18 +143,14 @@ class ReferenceFit:
         problem = self.problem(arrangement)
         psi = climb(problem, problem.evaluate(self.point), self._scale).psi
         problem.evaluate(psi)  # so that the work arrays hold the maximum
-        standardised, flat = problem.modes(), problem.flat_roots(psi)
-        laplace = problem.likelihood
-        if not isinstance(laplace, LaplaceLikelihood):
-            laplace = LaplaceLikelihood(arrangement)
-            laplace.work.u[:] = standardised
-            laplace.evaluate(arrangement.triangular @ psi[: problem.p], flat)
-        variances = effect_variances(arrangement.layout, laplace.work)
+        standardised, flat = problem.modes(), problem.flat_cholesky(psi)
+        laplace = problem.laplace_at(psi, standardised)
+        variances = effect_variances(arrangement.row_index, laplace.work)
         eta = design.X @ psi[: problem.p] + design.offset
         sds, modes, spread = {}, {}, {}
-        for block, at, root in zip(design.groups, arrangement.positions, problem.roots(psi), strict=True):
+        for block, at, L in zip(design.groups, arrangement.positions, problem.cholesky(psi), strict=True):
             name = block.name
-            sds[name], modes[name] = np.sqrt((root**2).sum(axis=1)), laplace.work.b[at].copy()
+            sds[name], modes[name] = np.sqrt((L**2).sum(axis=1)), laplace.work.b[at].copy()
             spread[name] = variances[at]
             eta += np.einsum("nq,nq->n", block.Z, modes[name][block.index])
         return RefittedModel(design, y, psi, flat, standardised, eta, sds, modes, spread)

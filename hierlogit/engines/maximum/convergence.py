@@ -29,7 +29,7 @@ FAR = 5.0
 COST = 0.1
 #: An sd of the clusters' linear predictors that leaves hardly any probability between 0 and 1.
 LARGE_SD = 10.0
-#: How far finer quadrature may move an estimate, in standard errors.
+#: How far finer quadrature may move an estimate, in standard errors, before that is a finding.
 INTEGRATION_ERROR = 0.5
 #: Nodes that Laplace's method is compared with, by the number of effects of the first factor.
 CHECK_NODES = {1: 9, 2: 4, 3: 3}
@@ -51,17 +51,17 @@ def search_findings(found: SearchResult, approach: Approach) -> tuple[Finding, .
 def boundary_names(problem: Objective, peak: Optimum) -> tuple[str, ...]:
     """Names of sds that are zero and of correlations that are 1 or -1."""
     names = []
-    for group, root in zip(problem.model.design.groups, problem.roots(peak.point.psi), strict=True):
-        sd = np.sqrt((root**2).sum(axis=1))
+    for group, L in zip(problem.model.design.groups, problem.cholesky(peak.point.psi), strict=True):
+        sd = np.sqrt((L**2).sum(axis=1))
         name = group.result_name
         names += [f"sd_{name}[{effect}] = 0" for effect, value in zip(group.effects, sd, strict=True) if value == 0]
         for members in group.sets:
             moving = [i for i in members if sd[i] > 0]
             pairs = [(i, j) for i in moving for j in moving if i < j]
-            ones = [(i, j, root[i] @ root[j] / (sd[i] * sd[j])) for i, j in pairs]
+            ones = [(i, j, L[i] @ L[j] / (sd[i] * sd[j])) for i, j in pairs]
             ones = [(i, j, r) for i, j, r in ones if abs(r) > NEARLY_ONE]
             names += [f"cor_{name}[{group.effects[i]}, {group.effects[j]}] = {np.sign(r):.0f}" for i, j, r in ones]
-            if not ones and any(root[i, i] == 0 for i in moving):
+            if not ones and any(L[i, i] == 0 for i in moving):
                 names.append(f"the covariance matrix of {quoted_list([group.effects[i] for i in moving])} by {name}")
     return tuple(names)
 
@@ -88,7 +88,7 @@ def _boundary(problem: Objective, peak: Optimum, approach: Approach) -> list[Fin
 def _not_a_maximum(peak: Optimum) -> list[Finding]:
     if peak.converged:
         return []
-    if not peak.point.settled:
+    if not peak.point.converged:
         evidence = "The modes of the random effects were not found."
     elif not peak.positive:
         evidence = "The log-likelihood does not fall in every direction from where the search ended."
@@ -156,9 +156,9 @@ def _ridge(problem: Objective, peak: Optimum, k: int) -> FloatArray:
 def _large_sds(problem: Objective, peak: Optimum) -> list[Finding]:
     """Standard deviations with which the clusters' probabilities are all but 0 or 1."""
     named = []
-    for group, root in zip(problem.model.design.groups, problem.roots(peak.point.psi), strict=True):
+    for group, L in zip(problem.model.design.groups, problem.cholesky(peak.point.psi), strict=True):
         # Of the effects together: with a predictor far from zero, that of an intercept alone says nothing.
-        sd = float(np.sqrt(np.mean(((group.Z @ root) ** 2).sum(axis=1))))
+        sd = float(np.sqrt(np.mean(((group.Z @ L) ** 2).sum(axis=1))))
         if sd > LARGE_SD:
             named.append(f"'{group.name}' {sd:.3g}")
     if not named:
@@ -180,7 +180,7 @@ def _integration_error(found: SearchResult, approach: Approach) -> list[Finding]
     """Compare with finer quadrature at the same parameters, where the random effects are of a kind that it can do."""
     arrangement, design = found.laplace.arrangement, found.problem.model.design
     if approach.nodes == 1:
-        nodes = CHECK_NODES.get(int(arrangement.layout.q[0]), 0)
+        nodes = CHECK_NODES.get(int(arrangement.row_index.q[0]), 0)
     else:
         nodes = min(approach.nodes + approach.nodes // 2 + 1, MOST_NODES)
     try:
@@ -189,15 +189,12 @@ def _integration_error(found: SearchResult, approach: Approach) -> list[Finding]
         return []
     finer.work.u[:] = found.laplace.work.u
     there = Objective(found.problem.model, finer, penalised=approach.penalised).evaluate(found.peak.point.psi)
-    # One Newton step of the finer rule from the maximum, with the curvature there.
-    step = np.nan_to_num(found.peak.covariance) @ there.gradient
-    errors = np.sqrt(np.maximum(np.nan_to_num(np.diag(found.peak.covariance)), 0.0))
-    moves = np.divide(np.abs(step), errors, out=np.zeros_like(step), where=errors > 0)
-    if moves.max(initial=0.0) < INTEGRATION_ERROR:
+    move = largest_move(found.peak.covariance, there.gradient)
+    if move < INTEGRATION_ERROR:
         return []
     off = there.log_likelihood - found.peak.point.log_likelihood
     evidence = (
-        f"quadrature with {nodes} nodes moves an estimate by about {moves.max():.1f} standard errors, and the "
+        f"quadrature with {nodes} nodes moves an estimate by about {move:.1f} standard errors, and the "
         f"log-likelihood at these parameters by {off:+.1f}. Clusters with few rows and large effects cause this."
     )
     engine = "hl.MAP" if approach.penalised else "hl.AGQ"
@@ -206,3 +203,19 @@ def _integration_error(found: SearchResult, approach: Approach) -> list[Finding]
         return [Finding("laplace", "warning", poor, f"Use {engine}(nodes=25) or NUTS.")]
     poor = f"{approach.nodes} quadrature nodes are too few here: {evidence}"
     return [Finding("quadrature", "warning", poor, f"Use more, {engine}(nodes={nodes}), or NUTS.")]
+
+
+def largest_move(covariance: FloatArray, gradient: FloatArray) -> float:
+    """Largest move of a parameter in one Newton step, in standard errors.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (m, m)
+        Of the estimates, from the curvature at the maximum; zero or not a number where a parameter does not move.
+    gradient : ndarray, shape (m,)
+        Of the finer log-likelihood at that maximum.
+    """
+    covariance = np.nan_to_num(covariance)
+    step, errors = covariance @ gradient, np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    moves: FloatArray = np.divide(np.abs(step), errors, out=np.zeros_like(step), where=errors > 0)
+    return float(moves.max(initial=0.0))

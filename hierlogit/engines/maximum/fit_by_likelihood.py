@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.marginal.block_cholesky import effect_variances
-from ...density.marginal.laplace import LaplaceLikelihood
 from ...errors import ConvergenceWarning, EngineError
 from ...estimate import Estimate
 from ...fits.diagnostics import Diagnostics, Status, versions
@@ -23,7 +22,7 @@ from ...fits.psis import psis
 from .convergence import boundary_names, search_findings
 from .gaussian_draws import Sample, groups_of, sample, weighted_draws
 from .objective import Objective
-from .optimizer import Optimum, maximise
+from .optimizer import maximise
 from .search_result import Approach, SearchResult
 from .starting_values import starting_point
 
@@ -72,7 +71,7 @@ def fit_by_likelihood[M: ModelSpec](
     arranged = time.perf_counter()
     problem = Objective(model, likelihood, penalised=approach.penalised)
     peak = maximise(problem, *starting_point(problem))
-    found = SearchResult(problem, peak, laplace_at(problem, peak))
+    found = SearchResult(problem, peak, problem.laplace_at(peak.point.psi, peak.modes))
     estimate = estimate_at(approach, found)
     findings = search_findings(found, approach)
     searched = time.perf_counter()
@@ -105,18 +104,6 @@ def fit_by_likelihood[M: ModelSpec](
         )
 
     return Fit(model, data, diagnostics, estimate)
-
-
-def laplace_at(problem: Objective, peak: Optimum) -> LaplaceLikelihood:
-    """Laplace's method at the peak: where something else was maximised, evaluated anew from the modes found."""
-    likelihood = problem.likelihood
-    if isinstance(likelihood, LaplaceLikelihood):
-        return likelihood
-    laplace = LaplaceLikelihood(likelihood.arrangement)
-    laplace.work.u[:] = peak.modes
-    R = likelihood.arrangement.triangular
-    laplace.evaluate(R @ peak.point.psi[: problem.p], likelihood.cholesky)
-    return laplace
 
 
 def estimate_at(approach: Approach, found: SearchResult) -> Estimate:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...density.log_prior import point_log_prior
 from ...density.marginal.block_cholesky import Work
-from ...density.marginal.laplace import Evaluation
+from ...density.marginal.laplace import Evaluation, LaplaceLikelihood
 from ...design.arrangement import Arrangement
 from ...priors.families import Laplace
 
@@ -30,14 +30,14 @@ class Likelihood(Protocol):
 
     arrangement: Arrangement
     work: Work
-    roots: FloatArray
+    cholesky: FloatArray
 
     @property
     def values(self) -> FloatArray:
         """Log-likelihood of each part of the data at the last evaluation, without binomial coefficients."""
         ...
 
-    def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
+    def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Value and gradient at coefficients of the basis and flat roots."""
         ...
 
@@ -54,7 +54,7 @@ class Point:
     log_likelihood : float
     gradient : ndarray
         Of the value.
-    settled : bool
+    converged : bool
         Whether the modes of the random effects were found.
     """
 
@@ -62,7 +62,7 @@ class Point:
     value: float
     log_likelihood: float
     gradient: FloatArray
-    settled: bool
+    converged: bool
 
 
 class Objective:
@@ -96,10 +96,10 @@ class Objective:
             if b <= a
         ]
         arrangement = likelihood.arrangement
-        starts = dict(zip(arrangement.factors, arrangement.layout.root_at, strict=False))
+        starts = dict(zip(arrangement.factors, arrangement.row_index.cholesky_at, strict=False))
         widths = [len(group.effects) for group in design.groups]
         self._flat: IntArray = np.array([starts[g] + a * widths[g] + b for g, a, b in self.entries], dtype=np.intp)
-        self._n_flat = int(arrangement.layout.root_at[-1])
+        self._n_flat = int(arrangement.row_index.cholesky_at[-1])
         self.effect_sds = [group.column_sds for group in design.groups]
         self.evaluations = 0
         self._last: Point | None = None
@@ -118,45 +118,62 @@ class Objective:
             return self._last
         self.evaluations += 1
         R = self.likelihood.arrangement.triangular
-        found = self.likelihood.evaluate(R @ psi[: self.p], self.flat_roots(psi))
-        gradient = np.concatenate([R.T @ found.dgamma, found.droots[self._flat]])
+        found = self.likelihood.evaluate(R @ psi[: self.p], self.flat_cholesky(psi))
+        gradient = np.concatenate([R.T @ found.dgamma, found.dcholesky[self._flat]])
         value = found.value
         if self._penalised:
-            roots = self.roots(psi)
-            prior, dbeta, droots = point_log_prior(self.model, psi[: self.p], roots)
+            cholesky = self.cholesky(psi)
+            prior, dbeta, dcholesky = point_log_prior(self.model, psi[: self.p], cholesky)
             value += prior
             gradient[: self.p] += dbeta
-            gradient[self.p :] += [droots[g][a, b] for g, a, b in self.entries]
-        self._last = Point(psi.copy(), value, found.value, gradient, found.settled)
+            gradient[self.p :] += [dcholesky[g][a, b] for g, a, b in self.entries]
+        self._last = Point(psi.copy(), value, found.value, gradient, found.converged)
         return self._last
 
-    def flat_roots(self, psi: FloatArray) -> FloatArray:
+    def flat_cholesky(self, psi: FloatArray) -> FloatArray:
         """Roots as compiled code takes them: one after the other, in the order of the layout's factors."""
         flat = np.zeros(self._n_flat)
         flat[self._flat] = psi[self.p :]
         return flat
 
-    def roots(self, psi: FloatArray) -> list[FloatArray]:
+    def cholesky(self, psi: FloatArray) -> list[FloatArray]:
         """Root of each grouping factor, shape (q, q)."""
         made = [np.zeros((len(group.effects),) * 2) for group in self.model.design.groups]
         for value, (g, a, b) in zip(psi[self.p :], self.entries, strict=True):
             made[g][a, b] = value
         return made
 
-    def with_roots(self, psi: FloatArray, roots: list[FloatArray]) -> FloatArray:
+    def with_cholesky(self, psi: FloatArray, cholesky: list[FloatArray]) -> FloatArray:
         """The vector with other roots."""
         changed = psi.copy()
-        changed[self.p :] = [roots[g][a, b] for g, a, b in self.entries]
+        changed[self.p :] = [cholesky[g][a, b] for g, a, b in self.entries]
         return changed
 
     def at(self, estimate: Estimate) -> FloatArray:
         """The vector of an estimate of the same model."""
-        roots = [estimate.roots[group.name] for group in self.model.design.groups]
-        return self.with_roots(np.concatenate([estimate.beta, np.zeros(len(self.entries))]), roots)
+        cholesky = [estimate.cholesky[group.name] for group in self.model.design.groups]
+        return self.with_cholesky(np.concatenate([estimate.beta, np.zeros(len(self.entries))]), cholesky)
 
     def modes(self) -> FloatArray:
         """Standardised effects at the last evaluation."""
         return self.likelihood.work.u.copy()
+
+    def laplace_at(self, psi: FloatArray, modes: FloatArray) -> LaplaceLikelihood:
+        """Laplace's method evaluated at a vector, for modes, their variances and draws.
+
+        Parameters
+        ----------
+        psi : ndarray
+            The vector that was evaluated last.
+        modes : ndarray
+            Standardised effects to start from, where something else than Laplace's method was maximised.
+        """
+        if isinstance(self.likelihood, LaplaceLikelihood):
+            return self.likelihood
+        laplace = LaplaceLikelihood(self.likelihood.arrangement)
+        laplace.work.u[:] = modes
+        laplace.evaluate(self.likelihood.arrangement.triangular @ psi[: self.p], self.flat_cholesky(psi))
+        return laplace
 
     def kinks(self) -> list[tuple[int, float, float]]:
         """Coefficients whose prior has a kink: position, where it is, and how near a search may stop short of it."""

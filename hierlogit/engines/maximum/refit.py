@@ -18,7 +18,7 @@ from ...validation import quoted_list
 from ..engine import Engine
 from .agq import AGQ
 from .convergence import unbounded_effects
-from .fit_by_likelihood import estimate_at, laplace_at
+from .fit_by_likelihood import estimate_at
 from .gaussian_draws import groups_of, sample
 from .laplace import Laplace
 from .map import MAP
@@ -74,7 +74,7 @@ def search(model: ModelSpec, approach: Approach) -> Refit:
     """The search of a likelihood engine, without the findings and draws of a fit."""
     problem = Objective(model, approach.likelihood(model.arrangement), penalised=approach.penalised)
     peak = maximise(problem, *starting_point(problem))
-    return ended(SearchResult(problem, peak, laplace_at(problem, peak)), approach)
+    return ended(SearchResult(problem, peak, problem.laplace_at(peak.point.psi, peak.modes)), approach)
 
 
 def ended(found: SearchResult, approach: Approach) -> Refit:
@@ -192,7 +192,7 @@ class Refitter:
     def _found(self, arrangement: Arrangement) -> SearchResult:
         problem = Objective(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)
         peak = maximise(problem, *self._start(problem))
-        return SearchResult(problem, peak, laplace_at(problem, peak))
+        return SearchResult(problem, peak, problem.laplace_at(peak.point.psi, peak.modes))
 
     def _start(self, problem: Objective) -> tuple[Point, FloatArray]:
         if self._estimate.boundary:
