@@ -1,4 +1,4 @@
-"""The binomial distribution of outcomes: log-likelihood with a logit link, stable for any linear predictor."""
+"""The binomial distribution of outcomes: log-likelihood by linear predictor, and simulated successes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,28 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatA
     if np.any(trials > 1):
         result += log_binomial_coefficient(y, trials)
     return result
+
+
+def simulated_successes(probability: FloatArray, trials: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Successes drawn for rows with given probabilities.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (..., n)
+    trials : ndarray, shape (n,)
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (..., n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> simulated_successes(np.array([0.0, 1.0]), np.array([5.0, 7.0]), np.random.default_rng(1))
+    array([0., 7.])
+    """
+    return random.binomial(trials.astype(np.int64), probability).astype(np.float64)
 
 
 def log_binomial_coefficient(y: FloatArray, trials: FloatArray) -> FloatArray:

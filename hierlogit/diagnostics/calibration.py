@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..binomial import simulated_successes
 from ..effects.query import Evaluator
 from ..errors import PredictionError
 from ..summaries.intervals import Interval
@@ -169,13 +170,13 @@ def _band(
     forecasts: Forecasts, trials: FloatArray, interval: Interval, resamples: int, seed: int | None
 ) -> tuple[FloatArray, FloatArray]:
     """Ends of the band at each distinct probability, by outcomes drawn from the probabilities."""
-    random, counts = np.random.default_rng(seed), trials.astype(np.int64)
+    random = np.random.default_rng(seed)
     probability = forecasts.probability[forecasts.member]
     # Of very many probabilities some, from the first to the last; between them the band is drawn as a line.
     at = np.unique(np.linspace(0, len(forecasts.probability) - 1, MOST_PLACES).round().astype(np.intp))
     curves = np.empty((resamples, len(at)))
     for curve in curves:
-        curve[:] = forecasts.recalibrated(random.binomial(counts, probability).astype(np.float64))[at]
+        curve[:] = forecasts.recalibrated(simulated_successes(probability, trials, random))[at]
     low, high = (np.interp(forecasts.probability, forecasts.probability[at], end) for end in interval.ends(curves))
     return low, high
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..binomial import simulated_successes
 from ..density.linear_predictor import Draws, add_effects, linear_predictor
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
@@ -116,6 +117,15 @@ class ClusterTreatment:
             return eta
         found: FloatArray = expit(eta, out=eta)
         return found
+
+    def simulate(self, draws: Draws, rows: EncodedRows, trials: FloatArray) -> FloatArray:
+        """Successes drawn from the predicted probabilities of each draw and row, shape (draws, n).
+
+        The predictions must be on the response scale, and the effects of no grouping factor averaged over.
+        """
+        # A generator of its own, or outcomes would repeat the numbers that drew the effects of new clusters.
+        random = np.random.default_rng([self.seed, 1])
+        return simulated_successes(self.predict(draws, rows), trials, random)
 
     def slope(self, draws: Draws, rows: EncodedRows, above: EncodedRows, below: EncodedRows, gap: float) -> FloatArray:
         """Derivative of the predictions where rows move from `below` to `above`, a step of `gap`; shape (draws, n).

@@ -146,12 +146,10 @@ def _evaluated(asked: Evaluator, kind: str, newdata: Any) -> Evaluated:
             "clusters='new' for rows of clusters not seen before."
         )
     design = asked.setting.model.design
-    trials = (design.outcome.trials if newdata is None else design.encode_trials(newdata)).astype(np.int64)
+    trials = design.outcome.trials if newdata is None else design.encode_trials(newdata)
 
     def simulated(own: ClusterTreatment, draws: Draws) -> FloatArray:
-        # A generator of its own, or outcomes would repeat the numbers that drew new clusters' effects.
-        random = np.random.default_rng([own.seed, 1])
-        return asked.average(random.binomial(trials, own.predict(draws, rows)).astype(np.float64))
+        return asked.average(own.simulate(draws, rows, trials))
 
     return replace(asked, point=None).evaluate(simulated, 1, rows, "Simulating")
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..binomial import simulated_successes
 from ..design.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ def simulated_outcome(design: Design, parameters: Parameters, random: np.random.
     for block in design.groups:
         effects = random.standard_normal((len(block.levels), len(block.effects))) @ parameters.roots[block.name].T
         eta += np.einsum("nq,nq->n", block.Z, effects[block.index])
-    return random.binomial(design.outcome.trials.astype(np.int64), expit(eta)).astype(np.float64)
+    return simulated_successes(expit(eta), design.outcome.trials, random)
 
 
 def generator(seed: int, *number: int) -> np.random.Generator:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import binom
 
-from hierlogit.binomial import log_likelihood
+from hierlogit.binomial import log_likelihood, simulated_successes
 
 rows = st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(-25, 25))
 
@@ -35,3 +35,16 @@ def test_draws_by_rows() -> None:
     eta = np.random.default_rng(0).normal(size=(5, 3))
     y = np.array([1.0, 0.0, 1.0])
     np.testing.assert_allclose(log_likelihood(y, np.ones(3), eta), np.log(np.where(y == 1, expit(eta), expit(-eta))))
+
+
+def test_simulated_successes_follow_the_binomial_distribution() -> None:
+    trials, probability = np.array([1.0, 5.0, 0.0]), np.array([0.7, 0.2, 0.5])
+    found = simulated_successes(np.tile(probability, (20_000, 1)), trials, np.random.default_rng(1))
+    assert found.shape == (20_000, 3)
+    for column, m, p in zip(found.T, trials, probability, strict=True):
+        counts = np.arange(m + 1)
+        expected = binom.pmf(counts, m, p)
+        shares = (column[:, None] == counts).mean(axis=0)
+        np.testing.assert_array_less(
+            np.abs(shares - expected), 4.5 * np.sqrt(expected * (1 - expected) / 20_000) + 1e-9
+        )

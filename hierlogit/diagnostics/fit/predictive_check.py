@@ -37,13 +37,11 @@ ENOUGH = 0.8
 def simulated_outcomes(fit: Fit, count: int, seed: int) -> Iterator[FloatArray]:
     """Successes of each row, shape (n,), from evenly spaced draws of the fit, in clusters with new effects."""
     design = fit.model.design
-    draws, rows, trials = chosen_draws(fit, count)[0], design.training_rows(), design.outcome.trials.astype(np.int64)
+    draws, rows = chosen_draws(fit, count)[0], design.training_rows()
     setting = ClusterTreatment(fit.model, treatments(fit.model, "new"), "probability", False, seed)
     for k in range(count):
         own = setting.of_part(slice(k, k + 1))
-        # A generator of its own, or outcomes would repeat the numbers that drew the clusters' effects.
-        random = np.random.default_rng([own.seed, 1])
-        yield random.binomial(trials, own.predict(draws[k : k + 1], rows)[0]).astype(np.float64)
+        yield own.simulate(draws[k : k + 1], rows, design.outcome.trials)[0]
 
 
 def simulated_fits(fit: Fit, anchor: ReferenceFit, count: int, seed: int) -> Iterator[RefittedModel]:
