@@ -32,13 +32,14 @@ class Estimate:
         Marginal log-likelihood at the estimates, with the binomial coefficients.
     beta : ndarray, shape (p,)
         Fixed effects.
-    roots : mapping of str to ndarray, shape (q, q)
-        By grouping factor, the lower triangular root L of the covariance matrix ``L L'`` of its effects.
+    cholesky : mapping of str to ndarray, shape (q, q)
+        By grouping factor, the lower triangular Cholesky factor L of the covariance matrix ``L L'`` of its effects.
     covariance : ndarray, shape (m, m)
-        Covariance matrix of the fixed effects and the free entries of the roots, from the observed information. Rows
-        and columns of what stands at a boundary are zero; not a number where the information is not positive definite.
+        Covariance matrix of the fixed effects and the free entries of the Cholesky factors, from the observed
+        information. Rows and columns of parameters at a boundary are zero; all entries are NaN where the information
+        is not positive definite.
     entries : tuple of (str, int, int), length m - p
-        Grouping factor, row and column of each entry of a root.
+        Grouping factor, row and column of each entry of a Cholesky factor.
     boundary : tuple of str
         Names of sds that are zero and of correlations that are 1 or -1.
     modes : mapping of str to ndarray, shape (J, q)
@@ -55,7 +56,7 @@ class Estimate:
     penalised: bool
     log_likelihood: float
     beta: FloatArray
-    roots: Mapping[str, FloatArray]
+    cholesky: Mapping[str, FloatArray]
     covariance: FloatArray
     entries: tuple[tuple[str, int, int], ...]
     boundary: tuple[str, ...]
@@ -92,12 +93,12 @@ class Estimate:
 
     def sd(self, group: str) -> FloatArray:
         """Standard deviations of the effects of a grouping factor, shape (q,)."""
-        return np.asarray(np.sqrt((self.roots[group] ** 2).sum(axis=1)))
+        return np.asarray(np.sqrt((self.cholesky[group] ** 2).sum(axis=1)))
 
     def cor(self, group: str) -> FloatArray:
         """Correlations of the effects of a grouping factor, shape (q, q); 0 where an sd is zero."""
-        root, sd = self.roots[group], self.sd(group)
-        unit = np.divide(root, sd[:, None], out=np.zeros_like(root), where=sd[:, None] > 0)
+        L, sd = self.cholesky[group], self.sd(group)
+        unit = np.divide(L, sd[:, None], out=np.zeros_like(L), where=sd[:, None] > 0)
         R: FloatArray = unit @ unit.T
         np.fill_diagonal(R, 1.0)
         return R
@@ -121,15 +122,15 @@ class Estimate:
         for group in design.groups:
             places += [(group.name, i, i) for i in range(len(group.effects))]
             places += [(group.name, i, j) for i, j in group.correlated_pairs]
-        values = np.array([_spread(self.roots[name], i, j).real for name, i, j in places])
+        values = np.array([_spread(self.cholesky[name], i, j).real for name, i, j in places])
         jacobian = np.zeros((len(places), len(self.entries)))
         step = 1e-100
         for column, (name, a, b) in enumerate(self.entries):
-            root = self.roots[name].astype(complex)
-            root[a, b] += 1j * step
+            L = self.cholesky[name].astype(complex)
+            L[a, b] += 1j * step
             for row, (owner, i, j) in enumerate(places):
                 if owner == name:
-                    jacobian[row, column] = _spread(root, i, j).imag / step
+                    jacobian[row, column] = _spread(L, i, j).imag / step
         p = len(self.beta)
         covariance: FloatArray = jacobian @ self.covariance[p:, p:] @ jacobian.T
         return places, values, covariance
@@ -145,12 +146,12 @@ def to_dataset(estimate: Estimate) -> xr.Dataset:
     import xarray as xr
 
     variables: dict[str, Any] = {"beta": ("p", estimate.beta), "covariance": (("m", "n"), estimate.covariance)}
-    for k, name in enumerate(estimate.roots):
-        variables[f"root_{k}"] = ((f"effect_{k}", f"effect_{k}_bis"), estimate.roots[name])
+    for k, name in enumerate(estimate.cholesky):
+        variables[f"cholesky_{k}"] = ((f"effect_{k}", f"effect_{k}_bis"), estimate.cholesky[name])
         variables[f"modes_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.modes[name])
         variables[f"conditional_sds_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.conditional_sds[name])
     plain = {name: getattr(estimate, name) for name in _PLAIN}
-    return xr.Dataset(variables, attrs={"estimate": json.dumps({**plain, "groups": list(estimate.roots)})})
+    return xr.Dataset(variables, attrs={"estimate": json.dumps({**plain, "groups": list(estimate.cholesky)})})
 
 
 def from_dataset(stored: xr.Dataset) -> Estimate:
@@ -160,8 +161,8 @@ def from_dataset(stored: xr.Dataset) -> Estimate:
     record["entries"] = tuple((str(name), int(a), int(b)) for name, a, b in record["entries"])
     record["boundary"] = tuple(record["boundary"])
     by_group: dict[str, Any] = {
-        field: {name: stored[f"{variable}_{k}"].to_numpy() for k, name in enumerate(groups)}
-        for field, variable in (("roots", "root"), ("modes", "modes"), ("conditional_sds", "conditional_sds"))
+        field: {name: stored[f"{field}_{k}"].to_numpy() for k, name in enumerate(groups)}
+        for field in ("cholesky", "modes", "conditional_sds")
     }
     beta, covariance = stored["beta"].to_numpy(), stored["covariance"].to_numpy()
     return Estimate(beta=beta, covariance=covariance, **by_group, **record)
@@ -171,10 +172,10 @@ def from_dataset(stored: xr.Dataset) -> Estimate:
 _PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
 
 
-def _spread(root: npt.NDArray[np.generic], i: int, j: int) -> complex:
-    """Sd of an effect, or correlation of two, as an analytic function of the root: for derivatives by complex steps."""
-    first = np.sqrt((root[i] ** 2).sum())
+def _spread(L: npt.NDArray[np.generic], i: int, j: int) -> complex:
+    """Sd of an effect, or correlation of two, as an analytic function of L: for derivatives by complex steps."""
+    first = np.sqrt((L[i] ** 2).sum())
     if i == j:
         return complex(first)
-    second = np.sqrt((root[j] ** 2).sum())
-    return complex((root[i] * root[j]).sum() / (first * second)) if first and second else 0j
+    second = np.sqrt((L[j] ** 2).sum())
+    return complex((L[i] * L[j]).sum() / (first * second)) if first and second else 0j

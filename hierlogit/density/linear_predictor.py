@@ -36,30 +36,30 @@ class Draws:
         Fixed effects.
     effects : mapping of str to ndarray, shape (draws, J, q)
         Random effects ``b_<group>`` by grouping factor.
-    roots : mapping of str to ndarray, shape (draws, q, q)
+    cholesky : mapping of str to ndarray, shape (draws, q, q)
         Lower triangular roots ``L`` of the effects' covariance matrices, ``Sigma = L L'``, by grouping factor.
     """
 
     beta: FloatArray
     effects: Mapping[str, FloatArray]
-    roots: Mapping[str, FloatArray]
+    cholesky: Mapping[str, FloatArray]
 
     @classmethod
     def of(cls, model: ModelSpec, posterior: xr.Dataset) -> Draws:
         """Draws of a posterior group."""
         groups = model.design.groups
         effects = {group.name: _flat(posterior[f"b_{group.result_name}"]) for group in groups}
-        roots = {group.name: _roots(group, posterior) for group in groups}
+        cholesky = {group.name: _covariance_cholesky(group, posterior) for group in groups}
         if "beta" in posterior:
-            return cls(_flat(posterior["beta"]), effects, roots)
+            return cls(_flat(posterior["beta"]), effects, cholesky)
         count = posterior.sizes["chain"] * posterior.sizes["draw"]
-        return cls(np.empty((count, 0)), effects, roots)
+        return cls(np.empty((count, 0)), effects, cholesky)
 
     @classmethod
     def at(cls, estimate: Estimate) -> Draws:
         """One draw: the maximum that a likelihood engine found, with the modes of the effects."""
         modes = {name: values[None] for name, values in estimate.modes.items()}
-        return cls(estimate.beta[None], modes, {name: root[None] for name, root in estimate.roots.items()})
+        return cls(estimate.beta[None], modes, {name: L[None] for name, L in estimate.cholesky.items()})
 
     def __len__(self) -> int:
         return len(self.beta)
@@ -68,13 +68,13 @@ class Draws:
         return Draws(
             self.beta[chosen],
             {name: values[chosen] for name, values in self.effects.items()},
-            {name: values[chosen] for name, values in self.roots.items()},
+            {name: values[chosen] for name, values in self.cholesky.items()},
         )
 
     def extended(self, effects: Mapping[str, FloatArray]) -> Draws:
         """With the effects of further clusters, shape (draws, clusters, q), behind those of some grouping factors."""
         longer = {name: np.concatenate([self.effects[name], new], axis=1) for name, new in effects.items()}
-        return Draws(self.beta, {**self.effects, **longer}, self.roots)
+        return Draws(self.beta, {**self.effects, **longer}, self.cholesky)
 
     def chunks(self, rows: int) -> Iterator[tuple[slice, Draws]]:
         """Parts of the draws so small that a linear predictor of `rows` rows fits the chunk size."""
@@ -89,20 +89,20 @@ def _flat(values: xr.DataArray) -> FloatArray:
     return array.reshape(-1, *array.shape[2:])
 
 
-def _roots(group: GroupBlock, posterior: xr.Dataset) -> FloatArray:
+def _covariance_cholesky(group: GroupBlock, posterior: xr.Dataset) -> FloatArray:
     name = group.result_name
     sd = _flat(posterior[f"sd_{name}"])
-    roots = np.zeros((*sd.shape, sd.shape[1]))
+    cholesky = np.zeros((*sd.shape, sd.shape[1]))
     correlations = _flat(posterior[f"cor_{name}"]) if group.correlated else None
     for members, one in zip(group.sets, group.set_slices, strict=True):
         if correlations is None or len(members) == 1:
-            roots[:, one, one] = sd[:, one, None]
+            cholesky[:, one, one] = sd[:, one, None]
         else:
-            roots[:, one, one] = sd[:, one, None] * _cholesky(correlations[:, one, one])
-    return roots
+            cholesky[:, one, one] = sd[:, one, None] * _correlation_cholesky(correlations[:, one, one])
+    return cholesky
 
 
-def _cholesky(R: FloatArray) -> FloatArray:
+def _correlation_cholesky(R: FloatArray) -> FloatArray:
     """Lower triangular roots of correlation matrices, also of singular ones, whose draws lie on the boundary."""
     L = np.zeros_like(R)
     for i in range(R.shape[-1]):

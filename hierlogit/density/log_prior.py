@@ -77,7 +77,7 @@ def _correlations(model: ModelSpec, name: str, cor: np.ndarray[tuple[int, ...], 
 
 
 def point_log_prior(
-    model: ModelSpec, beta: FloatArray, roots: Sequence[FloatArray]
+    model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArray]
 ) -> tuple[float, FloatArray, list[FloatArray]]:
     """Log prior density of one point, over (beta, sd, correlation), and its gradient in beta and the roots.
 
@@ -86,14 +86,14 @@ def point_log_prior(
     model : Model
     beta : ndarray, shape (p,)
         Fixed effects.
-    roots : sequence of ndarray, shape (q, q)
+    cholesky : sequence of ndarray, shape (q, q)
         Lower triangular roots L of the covariance matrices, by grouping factor.
 
     Returns
     -------
     value : float
     dbeta : ndarray, shape (p,)
-    droots : list of ndarray, shape (q, q)
+    dcholesky : list of ndarray, shape (q, q)
         Zero above the diagonal. At an sd of zero, where there is none, the derivative along the diagonal.
     """
     design = model.design
@@ -108,21 +108,21 @@ def point_log_prior(
         else:
             value += float(prior.logpdf(beta[k]))
             dbeta[k] += float(prior.score(beta[k]))
-    droots = []
-    for group, root in zip(design.groups, roots, strict=True):
-        droot = np.zeros_like(root)
-        sd = np.sqrt((root**2).sum(axis=1))
+    dcholesky = []
+    for group, L in zip(design.groups, cholesky, strict=True):
+        dL = np.zeros_like(L)
+        sd = np.sqrt((L**2).sum(axis=1))
         # The direction in which each sd grows; along the diagonal where it is zero.
         direction = np.eye(len(sd))
-        np.divide(root, sd[:, None], out=direction, where=sd[:, None] > 0)
+        np.divide(L, sd[:, None], out=direction, where=sd[:, None] > 0)
         for members, one in zip(group.sets, group.set_slices, strict=True):
             own, dsd = _sds_of_set(model.priors.sd[group.name][one], sd[one])
             value += own
-            droot[one] += dsd[:, None] * direction[one]
+            dL[one] += dsd[:, None] * direction[one]
             if len(members) > 1:
-                value += _add_correlation(model, group.name, root[one, one], droot[one, one])
-        droots.append(droot)
-    return value, dbeta, droots
+                value += _add_correlation(model, group.name, L[one, one], dL[one, one])
+        dcholesky.append(dL)
+    return value, dbeta, dcholesky
 
 
 def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, FloatArray]:
@@ -132,19 +132,19 @@ def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, Fl
     return sum(values), np.array([float(prior.score(x)) for prior, x in zip(priors, sd, strict=True)])
 
 
-def _add_correlation(model: ModelSpec, name: str, root: FloatArray, droot: FloatArray) -> float:
-    """Log density of the correlations of one set; adds its gradient in the root to `droot`."""
+def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray) -> float:
+    """Log density of the correlations of one set; adds its gradient in the root to `dL`."""
     prior = model.priors.cor[name]
-    sd = np.sqrt((root**2).sum(axis=1))
-    diagonal = np.abs(np.diag(root))
+    sd = np.sqrt((L**2).sum(axis=1))
+    diagonal = np.abs(np.diag(L))
     if np.any(sd == 0):
         # No correlation is defined: its density is that of independence, the limit along the diagonal.
         return float(prior.logpdf(np.eye(len(sd))))
     power = prior.eta - 1
     if power:
         with np.errstate(divide="ignore"):
-            droot[np.diag_indices(len(sd))] += 2 * power / np.diag(root)
-        droot -= 2 * power * root / sd[:, None] ** 2
+            dL[np.diag_indices(len(sd))] += 2 * power / np.diag(L)
+        dL -= 2 * power * L / sd[:, None] ** 2
     # log det R = 2 sum log(L_ii / sd_i); the constant is the density of independence.
     with np.errstate(divide="ignore", invalid="ignore"):
         logdet = 2 * np.log(diagonal / sd).sum()

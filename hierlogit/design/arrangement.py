@@ -43,14 +43,14 @@ class RowIndex(NamedTuple):
     Z: FloatArray  # (sum of q times n,) all factors' columns, one after the other
     q: IntArray  # (T,) effects of each factor
     z_at: IntArray  # (T,) first row of Z of each factor
-    root_at: IntArray  # (T + 1,) first entry of each factor's root in the flat vector of roots
+    cholesky_at: IntArray  # (T + 1,) first entry of each factor's L in the flat vector of Cholesky factors
     row_start: IntArray  # (J + 1,) rows of each level of the eliminated factor
     part_start: IntArray  # (C + 1,) levels of the eliminated factor in each part
     col_start: IntArray  # (C + 1,) columns of the other factors in each part
-    dense_at: IntArray  # (C + 1,) where the dense matrix over those columns starts in a flat array
+    schur_at: IntArray  # (C + 1,) where the dense matrix over those columns starts in a flat array
     # Of each row and other factor: the column of its level, and where its blocks start in the flat arrays of blocks.
     row_col: IntArray  # (F n,)
-    row_own: IntArray  # (F n,) block of the level with itself
+    row_other: IntArray  # (F n,) block of the level with itself
     row_pair: IntArray  # (F n,) block with the level of the eliminated factor, in its matrix
     row_cross: IntArray  # (F (F - 1) / 2 n,) blocks between other factors
     # Each level of the eliminated factor has a matrix with a row for each of its effects and a column for each column
@@ -61,10 +61,10 @@ class RowIndex(NamedTuple):
     matrix_at: IntArray  # (J + 1,) where the levels' matrices start in a flat array
     matrix_cols: IntArray  # the columns' places among all those of the other factors, level by level
     # Levels of the other factors, by part.
-    own_start: IntArray  # (C + 1,)
-    own_factor: IntArray
-    own_col: IntArray
-    own_at: IntArray
+    other_start: IntArray  # (C + 1,)
+    other_factor: IntArray
+    other_col: IntArray
+    other_at: IntArray
     # Blocks between levels of two other factors, by part.
     cross_start: IntArray  # (C + 1,)
     cross_factors: IntArray  # (2, blocks) the one, then the other
@@ -74,13 +74,13 @@ class RowIndex(NamedTuple):
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A layout, and the way back from it to the design.
+    """A row index, and the way back from it to the design.
 
     Attributes
     ----------
-    layout : RowIndex
+    row_index : RowIndex
     factors : tuple of int
-        Position among the design's groups of each factor of the layout.
+        Position among the design's groups of each factor of the row index.
     positions : tuple of ndarray of int, shape (J, q)
         For each of the design's groups, where the effect of a level stands in ``u``.
     triangular : ndarray, shape (p, p)
@@ -91,10 +91,10 @@ class Arrangement:
     n_rows : int
         Rows before collapsing.
     row_of : ndarray of int, shape (n_rows,)
-        Row of the layout that each row of the design went into.
+        Row of the row index that each row of the design went into.
     """
 
-    layout: RowIndex
+    row_index: RowIndex
     factors: tuple[int, ...]
     positions: tuple[IntArray, ...]
     triangular: FloatArray
@@ -109,16 +109,16 @@ class Arrangement:
         ----------
         y, trials : ndarray, shape (n_rows,)
         """
-        collapsed = [np.bincount(self.row_of, counts, len(self.layout.y)) for counts in (y, trials)]
-        layout = self.layout._replace(y=collapsed[0], trials=collapsed[1])
-        return replace(self, layout=layout, log_coefficients=float(log_binomial_coefficient(y, trials).sum()))
+        collapsed = [np.bincount(self.row_of, counts, len(self.row_index.y)) for counts in (y, trials)]
+        row_index = self.row_index._replace(y=collapsed[0], trials=collapsed[1])
+        return replace(self, row_index=row_index, log_coefficients=float(log_binomial_coefficient(y, trials).sum()))
 
     def parts_of(self, group: int) -> IntArray:
         """Part of the data that each level of one of the design's groups lies in, shape (J,)."""
-        layout, first = self.layout, self.positions[group][:, 0]
-        columns = (len(layout.row_start) - 1) * int(layout.q[0])
-        eliminated = np.searchsorted(layout.part_start, first // layout.q[0], side="right") - 1
-        others = np.searchsorted(layout.col_start, first - columns, side="right") - 1
+        row_index, first = self.row_index, self.positions[group][:, 0]
+        columns = (len(row_index.row_start) - 1) * int(row_index.q[0])
+        eliminated = np.searchsorted(row_index.part_start, first // row_index.q[0], side="right") - 1
+        others = np.searchsorted(row_index.col_start, first - columns, side="right") - 1
         return np.where(first < columns, eliminated, others)
 
 
@@ -138,7 +138,7 @@ def arrange(design: Design) -> Arrangement:
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception"))
-    >>> len(arrange(model.design).layout.y)  # two outcomes of one probability in each of 60 districts
+    >>> len(arrange(model.design).row_index.y)  # two outcomes of one probability in each of 60 districts
     60
     """
     groups = design.groups
@@ -167,7 +167,7 @@ def arrange(design: Design) -> Arrangement:
     col_of, col_start, own = _columns(parts, q, n_parts)
     pairs = _Pairs.between(rows.index, sizes, q, col_of)
     cross = _Cross.between(rows.index, parts, q, col_of, n_parts)
-    layout = RowIndex(
+    row_index = RowIndex(
         y=rows.y,
         trials=rows.trials,
         offset=rows.offset,
@@ -176,13 +176,13 @@ def arrange(design: Design) -> Arrangement:
         Z=np.ascontiguousarray(rows.Z.T).ravel(),
         q=q,
         z_at=_starts(q)[:-1],
-        root_at=_starts(q * q),
+        cholesky_at=_starts(q * q),
         row_start=np.searchsorted(rows.index[0], np.arange(sizes[0] + 1)).astype(np.int64),
         part_start=np.searchsorted(parts[0], np.arange(n_parts + 1)).astype(np.int64),
         col_start=col_start,
-        dense_at=_starts(np.diff(col_start) ** 2),
+        schur_at=_starts(np.diff(col_start) ** 2),
         row_col=_chained([col[own_index] for col, own_index in zip(col_of, rows.index[1:], strict=True)]),
-        row_own=_chained([at[own_index] for at, own_index in zip(own.at_of, rows.index[1:], strict=True)]),
+        row_other=_chained([at[own_index] for at, own_index in zip(own.at_of, rows.index[1:], strict=True)]),
         row_pair=pairs.of_row,
         row_cross=cross.of_row,
         pair_start=pairs.start,
@@ -190,10 +190,10 @@ def arrange(design: Design) -> Arrangement:
         pair_first=pairs.first,
         matrix_at=pairs.at,
         matrix_cols=pairs.cols,
-        own_start=own.start,
-        own_factor=own.factor,
-        own_col=own.col,
-        own_at=own.at,
+        other_start=own.start,
+        other_factor=own.factor,
+        other_col=own.col,
+        other_at=own.at,
         cross_start=cross.start,
         cross_factors=cross.factors,
         cross_cols=cross.cols,
@@ -204,7 +204,7 @@ def arrange(design: Design) -> Arrangement:
     for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
         positions[k] = first[rank][:, None] + np.arange(width)
     coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials).sum()
-    return Arrangement(layout, factors, tuple(positions), R, float(coefficients), design.n_rows, row_of)
+    return Arrangement(row_index, factors, tuple(positions), R, float(coefficients), design.n_rows, row_of)
 
 
 def _triangular(X: FloatArray) -> FloatArray:

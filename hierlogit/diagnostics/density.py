@@ -224,7 +224,7 @@ class _Positions:
         """
         design, found = self._design, {}
         arrays, p = self._joint.arrays, self._p
-        beta = arrays.beta0 + arrays.beta_spread.reshape(p, p) @ x[:p]
+        beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
         if design.has_intercept:
             found["intercept_at_means"] = design.X.mean(axis=0) @ beta
         slopes = [j for j, label in enumerate(design.fixed_effects) if label != "Intercept"]

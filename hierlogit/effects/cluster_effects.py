@@ -19,7 +19,7 @@ from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..validation import choice, quoted_list
-from .numerics.population_average import average_probability, average_slope, spread_over_clusters
+from .numerics.population_average import average_probability, average_slope, predictor_sd
 
 FloatArray = npt.NDArray[np.float64]
 CLUSTERS = ("observed", "new", "average", "typical")
@@ -170,7 +170,7 @@ class ClusterTreatment:
         return "average" in self.treatment.values()
 
     def _spread(self, draws: Draws, rows: EncodedRows) -> FloatArray:
-        return spread_over_clusters(draws, rows, [k for k, chosen in self.treatment.items() if chosen == "average"])
+        return predictor_sd(draws, rows, [k for k, chosen in self.treatment.items() if chosen == "average"])
 
     def _is_new(self, name: str, group: GroupRows) -> npt.NDArray[np.bool_]:
         if self.treatment[name] == "observed":
@@ -206,7 +206,7 @@ def _add_new_clusters(
     """Draw effects of clusters not seen before, one for each label and posterior draw, and add them in place."""
     codes, labels = pd.factorize(group.labels[new])
     standard = random.standard_normal((len(draws), len(labels), len(block.effects)))
-    effects = np.einsum("sij,slj->sli", draws.roots[block.name], standard)
+    effects = np.einsum("sij,slj->sli", draws.cholesky[block.name], standard)
     index = np.full(len(group.index), -1, dtype=np.intp)
     index[new] = codes
     add_effects(eta, effects, index, group.Z)

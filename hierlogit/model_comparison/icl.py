@@ -45,4 +45,4 @@ def icl(fit: Fit) -> float:
     estimate = maxima({"the fit": fit})["the fit"]
     likelihood = likelihood_at(fit.model, estimate, nodes=1)
     assert isinstance(likelihood, LaplaceLikelihood)
-    return estimate.bic - float(likelihood.work.logarithm.sum())
+    return estimate.bic - float(likelihood.work.log_det.sum())

@@ -34,7 +34,7 @@ def view(_typing_context: Any, values: Any, start: Any, stop: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def part(_typing_context: Any, values: Any, start: Any, count: Any) -> Any:
+def window(_typing_context: Any, values: Any, start: Any, count: Any) -> Any:
     """As `view`, of ``values[start : start + count]``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -76,9 +76,9 @@ def _view(context: Any, builder: Any, signature: Any, own: Any, start: Any, leng
 
 
 @kernel
-def taken(values: FloatArray, start: int, count: int) -> tuple[FloatArray, int]:
-    """``values[start : start + count]``, as `part`, and where it ends."""
-    return part(values, start, count), start + count
+def allocate(values: FloatArray, start: int, count: int) -> tuple[FloatArray, int]:
+    """``values[start : start + count]``, as `window`, and where it ends."""
+    return window(values, start, count), start + count
 
 
 @kernel

@@ -109,7 +109,7 @@ def identity(model: ModelSpec, estimate: Estimate, seed: int, names: Sequence[st
     """What tells one study from another."""
     digest = hashlib.sha256(model.design.outcome.y.tobytes())
     digest.update(model.design.X.tobytes())
-    for values in (estimate.beta, *estimate.roots.values()):
+    for values in (estimate.beta, *estimate.cholesky.values()):
         # Searches repeat to the last digits only on one machine.
         digest.update(values.round(6).tobytes())
     return {

@@ -25,12 +25,12 @@ class Population:
     ----------
     beta : ndarray, shape (p,)
         Fixed effects.
-    roots : mapping of str to ndarray, shape (q, q)
-        By grouping factor, the lower triangular root of the covariance matrix of its effects.
+    cholesky : mapping of str to ndarray, shape (q, q)
+        By grouping factor, the Cholesky factor of the covariance matrix of its effects.
     """
 
     beta: FloatArray
-    roots: Mapping[str, FloatArray]
+    cholesky: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class AssumedParameters:
                 raise StudyError(
                     f"{what} names {quoted_list(strange)}; the model's grouping factors are {quoted_list(names)}."
                 )
-        return Population(beta, {block.name: self._root(block) for block in design.groups})
+        return Population(beta, {block.name: self._cholesky(block) for block in design.groups})
 
-    def _root(self, block: GroupBlock) -> FloatArray:
+    def _cholesky(self, block: GroupBlock) -> FloatArray:
         given = self.sd.get(block.name, {})
         if not isinstance(given, Mapping):
             if len(block.effects) > 1:
@@ -83,10 +83,10 @@ class AssumedParameters:
         if np.any(sd < 0):
             raise StudyError(f"the sds of '{block.name}' are {sd.tolist()}; none can be negative.")
         try:
-            root: FloatArray = sd[:, None] * np.linalg.cholesky(self._correlations(block))
+            L: FloatArray = sd[:, None] * np.linalg.cholesky(self._correlations(block))
         except np.linalg.LinAlgError:
             raise StudyError(f"the correlations of '{block.name}' cannot all be true at once.") from None
-        return root
+        return L
 
     def _correlations(self, block: GroupBlock) -> FloatArray:
         given, pairs = self.cor.get(block.name, {}), block.correlated_pairs

@@ -23,8 +23,8 @@ class Parameters(Protocol):
         ...
 
     @property
-    def roots(self) -> Mapping[str, FloatArray]:
-        """By grouping factor, the root of the covariance matrix of its effects, shape (q, q)."""
+    def cholesky(self) -> Mapping[str, FloatArray]:
+        """By grouping factor, the Cholesky factor of the covariance matrix of its effects, shape (q, q)."""
         ...
 
 
@@ -41,7 +41,7 @@ def simulated_outcome(design: Design, parameters: Parameters, random: np.random.
 
     eta = design.X @ parameters.beta + design.offset
     for block in design.groups:
-        effects = random.standard_normal((len(block.levels), len(block.effects))) @ parameters.roots[block.name].T
+        effects = random.standard_normal((len(block.levels), len(block.effects))) @ parameters.cholesky[block.name].T
         eta += np.einsum("nq,nq->n", block.Z, effects[block.index])
     return simulated_successes(expit(eta), design.outcome.trials, random)
 

@@ -16,7 +16,7 @@ from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock
 from ..design.table import read_table
 from ..effects.cluster_effects import chosen_draws
-from ..effects.numerics.population_average import spread_over_clusters
+from ..effects.numerics.population_average import predictor_sd
 from ..effects.query import Evaluated
 from ..fits.fit import Fit
 from ..progress import progress
@@ -97,7 +97,7 @@ class Question:
 
 def spread(draws: Draws, rows: EncodedRows) -> dict[str, FloatArray]:
     """``z'Sigma z`` of some rows by grouping factor, shape (draws, rows)."""
-    return {name: spread_over_clusters(draws, rows, [name]) ** 2 for name in rows.groups}
+    return {name: predictor_sd(draws, rows, [name]) ** 2 for name in rows.groups}
 
 
 def average_moments(
@@ -132,8 +132,8 @@ def fixed_part(draws: Draws, rows: EncodedRows) -> FloatArray:
 def mean_variance(draws: Draws, block: GroupBlock) -> FloatArray:
     """Mean of ``z'Sigma z`` over the training rows (Johnson 2014), shape (draws,)."""
     products = block.Z.T @ block.Z / len(block.Z)
-    root = draws.roots[block.name]
-    found: FloatArray = np.einsum("sai,ab,sbi->s", root, products, root, optimize=True)
+    L = draws.cholesky[block.name]
+    found: FloatArray = np.einsum("sai,ab,sbi->s", L, products, L, optimize=True)
     return found
 
 

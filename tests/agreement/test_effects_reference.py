@@ -39,7 +39,7 @@ def fit(own: hl.Fit, by_hand: dict[str, Any]) -> hl.Fit:
     estimate = replace(
         own.estimate,
         beta=np.array(by_hand["beta"]),
-        roots={"district": np.array(by_hand["root"])},
+        cholesky={"district": np.array(by_hand["root"])},
         modes={"district": np.array(by_hand["modes"])},
     )
     return hl.Fit(own.model, own.data, own.report, estimate)

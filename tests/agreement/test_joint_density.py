@@ -105,7 +105,7 @@ def _levels_swapped(joint: JointArrays) -> JointArrays:
 
 CHANGES: dict[str, tuple[Change, str]] = {
     "another prior of an sd": (_changed(sd_arguments=1.001), "sd_g"),
-    "another LKJ prior": (_changed(power=1.001), "cor_g"),
+    "another LKJ prior": (_changed(cor_power=1.001), "cor_g"),
     "another prior of a coefficient": (_changed(beta_arguments=1.01), "beta"),
     "other offsets": (_changed(offset=1.001), ""),
     "another outcome": (_changed(y=1.001), ""),

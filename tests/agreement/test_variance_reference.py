@@ -34,8 +34,8 @@ def _fit(name: str) -> hl.Fit:
     if name not in SLOPES_LEFT_OUT:
         return fit
     assert fit.estimate is not None
-    roots = {group: root * np.array([[1.0], [0.0]]) for group, root in fit.estimate.roots.items()}
-    return hl.Fit(model, fit.data, fit.report, replace(fit.estimate, roots=roots))
+    cholesky = {group: L * np.array([[1.0], [0.0]]) for group, L in fit.estimate.cholesky.items()}
+    return hl.Fit(model, fit.data, fit.report, replace(fit.estimate, cholesky=cholesky))
 
 
 def _everything(table: DrawTable) -> float:

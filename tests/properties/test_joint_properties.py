@@ -132,25 +132,25 @@ def cases(draw: st.DrawFn, structure: str, tiny: bool = False) -> Case:
 # ---- geometries --------------------------------------------------------------------------------------------------
 
 
-def settled(model: Model, gamma: np.ndarray, roots: np.ndarray) -> LaplaceLikelihood:
+def converged(model: Model, gamma: np.ndarray, cholesky: np.ndarray) -> LaplaceLikelihood:
     """Laplace's method with modes to all digits, where one evaluation stops at 1e-9 or so: once more from close by."""
     likelihood = LaplaceLikelihood(model.arrangement)
-    likelihood.evaluate(gamma, roots)
+    likelihood.evaluate(gamma, cholesky)
     likelihood.work.u[:] += 1e-8
-    assert likelihood.evaluate(gamma, roots).settled
+    assert likelihood.evaluate(gamma, cholesky).converged
     return likelihood
 
 
 def near_the_mode(model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of the basis and flat roots after two steps of EM."""
+    """Coefficients of the basis and flat Cholesky factors after two steps of EM."""
     problem = Objective(model, LaplaceLikelihood(model.arrangement), penalised=True)
     point, _ = starting_point(problem)
-    return model.arrangement.triangular @ point.psi[: problem.p], problem.flat_roots(point.psi)
+    return model.arrangement.triangular @ point.psi[: problem.p], problem.flat_cholesky(point.psi)
 
 
 def by_information(model: Model) -> Geometry:
-    gamma, roots = near_the_mode(model)
-    return centred_by_information(model, settled(model, gamma, roots), gamma)
+    gamma, cholesky = near_the_mode(model)
+    return centred_by_information(model, converged(model, gamma, cholesky), gamma)
 
 
 def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
@@ -165,13 +165,13 @@ def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
         information.append(np.einsum("abj,cbj->acj", half, half))
     return Geometry(
         gamma0=numbers(plain.gamma0, 0.3),
-        spread=plain.spread + numbers(plain.spread, 0.2),
+        gamma_scale=plain.gamma_scale + numbers(plain.gamma_scale, 0.2),
         centre=numbers(plain.centre, 0.3),
         width=np.exp(numbers(plain.width, 0.3)),
-        pulled=numbers(plain.pulled, 0.5),
+        weighted_Z=numbers(plain.weighted_Z, 0.5),
         information=information,
-        pull=[numbers(one) for one in plain.pull],
-        coupling=[numbers(one, 0.5) for one in plain.coupling],
+        score=[numbers(one) for one in plain.score],
+        cross_information=[numbers(one, 0.5) for one in plain.cross_information],
     )
 
 
@@ -219,7 +219,7 @@ def position(joint: JointArrays, rng: np.random.Generator) -> np.ndarray:
 def user_parameters(joint: JointArrays, x: np.ndarray) -> np.ndarray:
     """(beta, log sds, variables of correlations, u) at a position."""
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
-    beta = arrays.beta0 + arrays.beta_spread.reshape(p, p) @ x[:p]
+    beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
     return np.concatenate([beta, arrays.centre + arrays.width * x[p : few(joint)], at(joint, x).u])
 
 
@@ -261,8 +261,8 @@ def slopes_of(function: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarra
 def away_from_kinks(model: Model, joint: JointArrays, x: np.ndarray) -> bool:
     """Whether differences cross no point where the prior of a coefficient has no derivative."""
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
-    form = arrays.form.reshape(p, p)
-    stated, reach = arrays.form0 + form @ x[:p], 4 * H * np.abs(form).max(axis=1, initial=0.0)
+    form = arrays.centred_scale.reshape(p, p)
+    stated, reach = arrays.centred0 + form @ x[:p], 4 * H * np.abs(form).max(axis=1, initial=0.0)
     priors = [model.priors.fixed[label] for label in model.design.fixed_effects]
     return not any(
         isinstance(prior, pr.Laplace) and abs(value - prior.mu) <= span
@@ -278,7 +278,7 @@ def by_the_book(model: Model, joint: JointArrays, x: np.ndarray) -> float:
     design, arrays, p = model.design, joint.arrays, len(joint.arrays.gamma0)
     E, v = len(arrays.sd_family), x[few(joint) :]
     beta = np.linalg.solve(model.arrangement.triangular, x[:p])
-    eta, roots, total, at_z = design.offset + design.X @ beta, [], 0.0, {}
+    eta, cholesky, total, at_z = design.offset + design.X @ beta, [], 0.0, {}
     for k in model.arrangement.factors:  # the variables of the correlations stand factor by factor, row by row
         for members in design.groups[k].sets:
             for a in members:
@@ -298,13 +298,13 @@ def by_the_book(model: Model, joint: JointArrays, x: np.ndarray) -> float:
                     # |dR / dz|: the density of z under LKJ(1), which is uniform over correlation matrices.
                     total += 0.5 * (len(members) - (b - members[0])) * np.log1p(-(np.tanh(z) ** 2))
                 rows[a, a] = left
-        roots.append(np.exp(log_sd)[:, None] * rows)
+        cholesky.append(np.exp(log_sd)[:, None] * rows)
         u = v[places]
-        eta = eta + np.sum(group.Z * (u @ roots[-1].T)[group.index], axis=1)
+        eta = eta + np.sum(group.Z * (u @ cholesky[-1].T)[group.index], axis=1)
         total -= 0.5 * np.sum(u**2)
     if not design.groups:
         total -= 0.5 * np.sum(v**2)
-    prior = point_log_prior(model, beta, roots)[0]
+    prior = point_log_prior(model, beta, cholesky)[0]
     return float(log_likelihood(design.outcome.y, design.outcome.trials, eta).sum() + prior + total)
 
 
@@ -364,7 +364,7 @@ def test_order_of_rows_and_names_of_clusters_do_not_matter(kind: str, structure:
     for one in (model, other):
         geometry = non_centred(one)
         if kind == "by information":
-            geometry = centred_by_information(one, settled(one, *place), place[0])
+            geometry = centred_by_information(one, converged(one, *place), place[0])
         joints.append(arranged(one, geometry, 7))
     joint, again = joints
     x = position(joint, rng)

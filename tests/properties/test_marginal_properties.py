@@ -45,14 +45,14 @@ def each(structures: list[str], examples: int) -> Callable[[Any], Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """A design, coefficients of its columns, and roots of its factors."""
+    """A design, coefficients of its columns, and Cholesky factors of its grouping factors."""
 
     how: str
     formula: str = field(repr=False)
     frame: pd.DataFrame = field(repr=False)
     design: Design = field(repr=False)
     beta: np.ndarray = field(repr=False)
-    roots: list[np.ndarray] = field(repr=False)
+    cholesky: list[np.ndarray] = field(repr=False)
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
         printer.text(self.how)  # what Hypothesis shows of a case that fails
@@ -84,19 +84,19 @@ def case(formula: str, seed: int, *shape: Any, spread: float = 1.0, singular: bo
     rng = np.random.default_rng(seed)
     frame = table(rng, *shape)
     design = hl.Model(formula, frame).design
-    roots = []
+    cholesky = []
     for group in design.groups:
         q = len(group.effects)
-        root = np.tril(rng.normal(0, 0.5, (q, q))) + np.diag(rng.choice([-0.8, 0.8, 1.0], q))
-        root *= spread
+        L = np.tril(rng.normal(0, 0.5, (q, q))) + np.diag(rng.choice([-0.8, 0.8, 1.0], q))
+        L *= spread
         if singular:
-            root[-1, -1] = 0.0
+            L[-1, -1] = 0.0
         for members in group.sets:
             for a in members:
-                root[a, [b for b in range(q) if b not in members]] = 0.0
-        roots.append(root)
+                L[a, [b for b in range(q) if b not in members]] = 0.0
+        cholesky.append(L)
     how = f"case({formula!r}, {seed}, {', '.join(map(repr, shape))}, spread={spread}, singular={singular})"
-    return Case(how, formula, frame, design, rng.normal(0, 0.5, design.X.shape[1]), roots)
+    return Case(how, formula, frame, design, rng.normal(0, 0.5, design.X.shape[1]), cholesky)
 
 
 @st.composite
@@ -126,21 +126,23 @@ def laplace(arrangement: Arrangement, large: int) -> LaplaceLikelihood:
         return LaplaceLikelihood(arrangement)
 
 
-def flat(arrangement: Arrangement, roots: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([roots[k].ravel() for k in arrangement.factors])
+def flat(arrangement: Arrangement, cholesky: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([cholesky[k].ravel() for k in arrangement.factors])
 
 
-def lower(arrangement: Arrangement, roots: list[np.ndarray]) -> np.ndarray:
-    """Which of the flat entries of the roots stand in a lower triangle."""
-    return np.concatenate([np.tri(len(roots[k]), dtype=bool).ravel() for k in arrangement.factors])
+def lower(arrangement: Arrangement, cholesky: list[np.ndarray]) -> np.ndarray:
+    """Which of the flat entries of the Cholesky factors stand in a lower triangle."""
+    return np.concatenate([np.tri(len(cholesky[k]), dtype=bool).ravel() for k in arrangement.factors])
 
 
-def evaluated(likelihood: LaplaceLikelihood | QuadratureLikelihood, gamma: np.ndarray, roots: np.ndarray) -> Evaluation:
+def evaluated(
+    likelihood: LaplaceLikelihood | QuadratureLikelihood, gamma: np.ndarray, cholesky: np.ndarray
+) -> Evaluation:
     """An evaluation with modes to all digits, where one alone stops at 1e-9 or so: one more step from close by."""
-    likelihood.evaluate(gamma, roots)
+    likelihood.evaluate(gamma, cholesky)
     likelihood.work.u[:] += 1e-8
-    found = likelihood.evaluate(gamma, roots)
-    assert found.settled
+    found = likelihood.evaluate(gamma, cholesky)
+    assert found.converged
     return found
 
 
@@ -164,10 +166,10 @@ def dense(example: Case) -> Dense:
     design = example.design
     y, trials = design.outcome.y, design.outcome.trials
     blocks, columns, first = [], 0, []
-    for group, root in zip(design.groups, example.roots, strict=True):
+    for group, L in zip(design.groups, example.cholesky, strict=True):
         own = np.zeros((design.n_rows, len(group.levels), len(group.effects)))
         own[np.arange(design.n_rows), group.index] = group.Z
-        blocks.append((own.reshape(design.n_rows, -1), np.kron(np.eye(len(group.levels)), root)))
+        blocks.append((own.reshape(design.n_rows, -1), np.kron(np.eye(len(group.levels)), L)))
         first.append(columns)
         columns += own.shape[1] * own.shape[2]
     Z = np.concatenate([Z for Z, _ in blocks], axis=1)
@@ -206,7 +208,7 @@ def levels_of(example: Case, reference: Dense) -> list[np.ndarray]:
 # ---- differences -------------------------------------------------------------------------------------------------
 
 
-def slope_of(value: Callable[[np.ndarray], float], at: np.ndarray, h: float = 0.004) -> np.ndarray:
+def gradient_of(value: Callable[[np.ndarray], float], at: np.ndarray, h: float = 0.004) -> np.ndarray:
     """Gradient by central differences of the eighth order."""
     found = np.zeros(len(at))
     for k, step in enumerate(h * np.eye(len(at))):
@@ -217,19 +219,19 @@ def slope_of(value: Callable[[np.ndarray], float], at: np.ndarray, h: float = 0.
 
 def check_gradient(likelihood: LaplaceLikelihood | QuadratureLikelihood, example: Case) -> None:
     arrangement = likelihood.arrangement
-    roots, free = flat(arrangement, example.roots), lower(arrangement, example.roots)
+    cholesky, free = flat(arrangement, example.cholesky), lower(arrangement, example.cholesky)
     gamma = arrangement.triangular @ example.beta
     p = len(gamma)
 
     def value(psi: np.ndarray) -> float:
-        moved = roots.copy()
+        moved = cholesky.copy()
         moved[free] = psi[p:]
         return evaluated(likelihood, psi[:p], moved).value
 
-    expected = slope_of(value, np.concatenate([gamma, roots[free]]))
-    found = likelihood.evaluate(gamma, roots)
-    assert found.settled
-    gradient = np.concatenate([found.dgamma, found.droots[free]])
+    expected = gradient_of(value, np.concatenate([gamma, cholesky[free]]))
+    found = likelihood.evaluate(gamma, cholesky)
+    assert found.converged
+    gradient = np.concatenate([found.dgamma, found.dcholesky[free]])
     assert gradient == pytest.approx(expected, rel=1e-6, abs=1e-6 * max(1.0, np.abs(expected).max()))
 
 
@@ -247,15 +249,15 @@ def test_value_and_mode_are_those_of_dense_algebra(structure: str, data: st.Data
     example, large = data.draw(cases(structure)), data.draw(larges)
     arrangement, reference = example.arrangement, dense(example)
     likelihood = laplace(arrangement, large)
-    gamma, roots = arrangement.triangular @ example.beta, flat(arrangement, example.roots)
-    found, work, layout = evaluated(likelihood, gamma, roots), likelihood.work, arrangement.layout
-    parts = np.arange(len(layout.part_start) - 1)
+    gamma, cholesky = arrangement.triangular @ example.beta, flat(arrangement, example.cholesky)
+    found, work, row_index = evaluated(likelihood, gamma, cholesky), likelihood.work, arrangement.row_index
+    parts = np.arange(len(row_index.part_start) - 1)
     assert found.value == pytest.approx(reference.value, rel=1e-11, abs=1e-11)
-    assert work.logarithm.sum() == pytest.approx(np.linalg.slogdet(reference.H)[1], rel=1e-10, abs=1e-10)
+    assert work.log_det.sum() == pytest.approx(np.linalg.slogdet(reference.H)[1], rel=1e-10, abs=1e-10)
     for positions, places in zip(arrangement.positions, levels_of(example, reference), strict=True):
         assert work.u[positions] == pytest.approx(reference.u[places], abs=1e-9)
         b = reference.lambdas[np.ix_(places.ravel(), places.ravel())] @ reference.u[places.ravel()]
-        scale_effects(layout, roots, parts, work.u, work.b)
+        scale_effects(row_index, cholesky, parts, work.u, work.b)
         assert work.b[positions].ravel() == pytest.approx(b, abs=1e-9)
 
 
@@ -264,20 +266,20 @@ def test_variances_are_those_of_the_dense_inverse(structure: str, data: st.DataO
     example, large = data.draw(cases(structure)), data.draw(larges)
     arrangement, reference = example.arrangement, dense(example)
     likelihood = laplace(arrangement, large)
-    layout, work = arrangement.layout, likelihood.work
-    evaluated(likelihood, arrangement.triangular @ example.beta, flat(arrangement, example.roots))
+    row_index, work = arrangement.row_index, likelihood.work
+    evaluated(likelihood, arrangement.triangular @ example.beta, flat(arrangement, example.cholesky))
     covariance = reference.lambdas @ np.linalg.inv(reference.H) @ reference.lambdas.T
-    all_variances = effect_variances(layout, work)
-    base = (len(layout.row_start) - 1) * int(layout.q[0])
-    starts = {int(base + col): int(at) for col, at in zip(layout.own_col, layout.own_at[:-1], strict=True)}
+    all_variances = effect_variances(row_index, work)
+    base = (len(row_index.row_start) - 1) * int(row_index.q[0])
+    starts = {int(base + col): int(at) for col, at in zip(row_index.other_col, row_index.other_at[:-1], strict=True)}
     for k, places in enumerate(levels_of(example, reference)):
         q = places.shape[1]
         for place, position in zip(places, arrangement.positions[k], strict=True):
             if k == arrangement.factors[0]:
-                block = work.inverse_own[position[0] * q : position[0] * q + q * q]
+                block = work.inverse_first[position[0] * q : position[0] * q + q * q]
             else:
                 at = starts[int(position[0])]
-                block = work.inverse_rest[at : at + q * q]
+                block = work.inverse_other[at : at + q * q]
             expected = covariance[np.ix_(place, place)]
             assert block.reshape(q, q) == pytest.approx(expected, rel=1e-9, abs=1e-9)
             assert all_variances[position] == pytest.approx(np.diag(expected), rel=1e-9, abs=1e-9)
@@ -292,7 +294,7 @@ def test_information_is_the_dense_formula(example: Case, large: int, quadrature:
         likelihood = QuadratureLikelihood(arrangement, 3)
     else:
         likelihood = laplace(arrangement, large)
-    evaluated(likelihood, arrangement.triangular @ example.beta, flat(arrangement, example.roots))
+    evaluated(likelihood, arrangement.triangular @ example.beta, flat(arrangement, example.cholesky))
     basis = example.design.X @ np.linalg.inv(arrangement.triangular)
     weighted = basis * reference.weight[:, None]
     crossed = reference.A.T @ weighted
@@ -312,9 +314,9 @@ def test_order_of_rows_and_names_of_clusters_do_not_matter(example: Case, seed: 
     results = []
     for one in (example, other):
         arrangement = one.arrangement
-        roots = flat(arrangement, one.roots)
-        found = evaluated(LaplaceLikelihood(arrangement), arrangement.triangular @ one.beta, roots)
-        by_factor = np.split(found.droots, arrangement.layout.root_at[1:-1])
+        cholesky = flat(arrangement, one.cholesky)
+        found = evaluated(LaplaceLikelihood(arrangement), arrangement.triangular @ one.beta, cholesky)
+        by_factor = np.split(found.dcholesky, arrangement.row_index.cholesky_at[1:-1])
         ordered = [by_factor[arrangement.factors.index(k)] for k in range(len(by_factor))]
         results.append((found.value, np.concatenate([arrangement.triangular.T @ found.dgamma, *ordered])))
     (value, gradient), (again, slopes) = results
@@ -326,15 +328,15 @@ def test_order_of_rows_and_names_of_clusters_do_not_matter(example: Case, seed: 
 @given(cases(), larges, st.floats(-3, 3))
 def test_an_evaluation_does_not_depend_on_those_before(example: Case, large: int, factor: float) -> None:
     arrangement = example.arrangement
-    gamma, roots = arrangement.triangular @ example.beta, flat(arrangement, example.roots)
+    gamma, cholesky = arrangement.triangular @ example.beta, flat(arrangement, example.cholesky)
     fresh, used = laplace(arrangement, large), laplace(arrangement, large)
     for near in (factor, 1.001, 1.0 + 1e-5):
-        used.evaluate(gamma - near, roots * near)
-    one, other = fresh.evaluate(gamma, roots), used.evaluate(gamma, roots)
+        used.evaluate(gamma - near, cholesky * near)
+    one, other = fresh.evaluate(gamma, cholesky), used.evaluate(gamma, cholesky)
     assert other.value == pytest.approx(one.value, abs=1e-7)
-    scale = max(1.0, np.abs(one.droots).max())
+    scale = max(1.0, np.abs(one.dcholesky).max())
     assert other.dgamma == pytest.approx(one.dgamma, abs=1e-6 * scale)
-    assert other.droots == pytest.approx(one.droots, abs=1e-6 * scale)
+    assert other.dcholesky == pytest.approx(one.dcholesky, abs=1e-6 * scale)
 
 
 # ---- quadrature --------------------------------------------------------------------------------------------------
@@ -351,11 +353,11 @@ def test_gradient_of_quadrature_is_that_of_the_value(nodes: int, structure: str,
 @given(cases(*ONE_FACTOR))
 def test_one_node_is_laplaces_method(example: Case) -> None:
     arrangement = example.arrangement
-    gamma, roots = arrangement.triangular @ example.beta, flat(arrangement, example.roots)
-    free = lower(arrangement, example.roots)
-    one = evaluated(QuadratureLikelihood(arrangement, 1), gamma, roots)
-    other = evaluated(LaplaceLikelihood(arrangement), gamma, roots)
+    gamma, cholesky = arrangement.triangular @ example.beta, flat(arrangement, example.cholesky)
+    free = lower(arrangement, example.cholesky)
+    one = evaluated(QuadratureLikelihood(arrangement, 1), gamma, cholesky)
+    other = evaluated(LaplaceLikelihood(arrangement), gamma, cholesky)
     assert one.value == pytest.approx(other.value, rel=1e-12, abs=1e-12)
-    scale = max(1.0, np.abs(other.droots[free]).max())
+    scale = max(1.0, np.abs(other.dcholesky[free]).max())
     assert one.dgamma == pytest.approx(other.dgamma, abs=1e-10 * scale)
-    assert one.droots[free] == pytest.approx(other.droots[free], abs=1e-10 * scale)
+    assert one.dcholesky[free] == pytest.approx(other.dcholesky[free], abs=1e-10 * scale)

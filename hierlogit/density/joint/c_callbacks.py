@@ -16,8 +16,8 @@ from numba.np.arrayobj import make_array
 
 from ...numba_support.compile import c_function, exact_kernel
 from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
-from ...numba_support.vectors import copy, part
-from ..kernels.scale_priors import make_roots, scale_priors, total_square
+from ...numba_support.vectors import copy, window
+from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
 from .log_density import FloatArray, Joint, affine, evaluate
 
 IntArray = npt.NDArray[np.int64]
@@ -78,47 +78,63 @@ def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad:
 @c_function(_EVALUATE)
 def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
     """`evaluate`, for the other functions here: each that called it by itself would hold another copy of it."""
-    l = _joint_at(table, 0)
-    effects = l.variable_at[-1]
-    size = len(l.gamma0) + len(l.centre) + effects
-    return evaluate(l, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects))
+    joint = _joint_at(table, 0)
+    effects = joint.variable_at[-1]
+    size = len(joint.gamma0) + len(joint.centre) + effects
+    return evaluate(joint, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects))
 
 
 @exact_kernel
-def write_kept(l: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray, out: FloatArray) -> None:
+def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray, out: FloatArray) -> None:
     """Write what is kept of a position: beta, then sds, correlations and effects of each group.
 
     Effects stand level by level; see `output_shapes`. Those of `evaluate` at x are given.
     """
-    p, scales = len(l.gamma0), len(l.centre)
-    affine(l.beta0, l.beta_spread, x, out)
+    p, scales = len(joint.gamma0), len(joint.centre)
+    affine(joint.beta0, joint.beta_scale, x, out)
     unbounded = np.empty(scales)
     for k in range(scales):
-        unbounded[k] = l.centre[k] + l.width[k] * x[p + k]
-    n_roots = total_square(l.q)
-    sd, rows, roots, slope = np.empty(len(l.sd_family)), np.zeros(n_roots), np.zeros(n_roots), np.empty(scales)
-    scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded, sd, slope)
-    make_roots(l.q, l.effect_at, l.set_first, l.cor_start, l.power, unbounded, sd, rows, roots, slope)
+        unbounded[k] = joint.centre[k] + joint.width[k] * x[p + k]
+    n_cholesky = total_square(joint.q)
+    sd, cor_cholesky, cholesky, gradient = (
+        np.empty(len(joint.sd_family)),
+        np.zeros(n_cholesky),
+        np.zeros(n_cholesky),
+        np.empty(scales),
+    )
+    scale_priors(joint.sd_family, joint.sd_arguments, joint.set_size, unbounded, sd, gradient)
+    cholesky_forward(
+        joint.q,
+        joint.effect_at,
+        joint.set_first,
+        joint.cor_start,
+        joint.cor_power,
+        unbounded,
+        sd,
+        cor_cholesky,
+        cholesky,
+        gradient,
+    )
     at, first = p, 0
     for g in range(len(o.factor)):
         t = o.factor[g]
-        q, J = l.q[t], l.levels[t]
-        copy(part(sd, l.effect_at[t], q), part(out, at, q))
+        q, J = joint.q[t], joint.levels[t]
+        copy(window(sd, joint.effect_at[t], q), window(out, at, q))
         at += q
         if o.correlated[g]:
-            root_at = total_square(part(l.q, 0, t))
+            cholesky_at = total_square(window(joint.q, 0, t))
             for a in range(q):
                 for c in range(q):
                     total = 0.0
                     for d in range(q):
-                        total += rows[root_at + a * q + d] * rows[root_at + c * q + d]
+                        total += cor_cholesky[cholesky_at + a * q + d] * cor_cholesky[cholesky_at + c * q + d]
                     out[at + a * q + c] = 1.0 if a == c else total
             at += q * q
         for kept in range(1 + o.standardised[g]):
             source = u if kept else b
             for j in range(J):
                 for a in range(q):
-                    out[at + j * q + a] = source[l.variable_at[t] + a * J + o.order[first + j]]
+                    out[at + j * q + a] = source[joint.variable_at[t] + a * J + o.order[first + j]]
             at += J * q
         first += J
 
@@ -126,29 +142,29 @@ def write_kept(l: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray
 @c_function(_LOG_DENSITY)
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
     """Value and gradient; what nutpie asks of a compiled model."""
-    l = _joint_at(table, 0)
-    size = len(l.gamma0) + len(l.centre) + l.variable_at[-1]
+    joint = _joint_at(table, 0)
+    size = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
     if n != size:
         return WRONG_SIZE
-    u, b = np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
+    u, b = np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
     found = _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
     array_at(value, 1)[0] = found
     finite = np.isfinite(found)
-    for slope in array_at(grad, size):
-        finite &= np.isfinite(slope)
+    for gradient in array_at(grad, size):
+        finite &= np.isfinite(gradient)
     return 0 if finite else DIVERGED
 
 
 @c_function(_EXPAND)
 def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     """What is kept of a position; what nutpie asks of a compiled model."""
-    l = _joint_at(table, 0)
-    size = len(l.gamma0) + len(l.centre) + l.variable_at[-1]
+    joint = _joint_at(table, 0)
+    size = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
     if n != size:
         return WRONG_SIZE
-    grad, u, b = np.empty(size), np.empty(l.variable_at[-1]), np.empty(l.variable_at[-1])
+    grad, u, b = np.empty(size), np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
     _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    write_kept(l, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), u, b, array_at(out, n_out))
+    write_kept(joint, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), u, b, array_at(out, n_out))
     return 0
 
 

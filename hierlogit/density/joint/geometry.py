@@ -41,44 +41,44 @@ class Geometry:
     ----------
     gamma0 : ndarray, shape (p,)
         Coefficients of the basis at the centre.
-    spread : ndarray, shape (p, p)
+    gamma_scale : ndarray, shape (p, p)
         A root of their covariance.
     centre, width : ndarray, shape (E + K,)
         Of the log sds of all factors, then the correlation variables.
-    pulled : ndarray, shape (q_0, n)
+    weighted_Z : ndarray, shape (q_0, n)
         Columns of the first factor times the weights of the rows; with a single factor shape (q_0, 0).
     information : list of ndarray, shape (q_t, q_t, J_t)
         About the effects of each level, given the fixed effects and what comes before it.
-    pull : list of ndarray, shape (q_t, J_t)
-    coupling : list of ndarray, shape (p, q_t, J_t)
+    score : list of ndarray, shape (q_t, J_t)
+    cross_information : list of ndarray, shape (p, q_t, J_t)
         How the pull falls with the coefficients of the basis.
     """
 
     gamma0: FloatArray
-    spread: FloatArray
+    gamma_scale: FloatArray
     centre: FloatArray
     width: FloatArray
-    pulled: FloatArray
+    weighted_Z: FloatArray
     information: list[FloatArray]
-    pull: list[FloatArray]
-    coupling: list[FloatArray]
+    score: list[FloatArray]
+    cross_information: list[FloatArray]
 
 
 def non_centred(model: ModelSpec) -> Geometry:
     """The non-centred form: standardised effects, fixed effects in the orthogonal basis, everything centred at zero."""
     arrangement = model.arrangement
-    layout, p = arrangement.layout, len(model.design.fixed_effects)
-    shapes = [(int(q), J) for q, J in zip(layout.q, level_counts(arrangement), strict=True)]
+    row_index, p = arrangement.row_index, len(model.design.fixed_effects)
+    shapes = [(int(q), J) for q, J in zip(row_index.q, level_counts(arrangement), strict=True)]
     scales = scale_count(model, arrangement)
     return Geometry(
         gamma0=np.zeros(p),
-        spread=np.eye(p),
+        gamma_scale=np.eye(p),
         centre=np.zeros(scales),
         width=np.ones(scales),
-        pulled=np.zeros((shapes[0][0], len(layout.y) if len(shapes) > 1 else 0)),
+        weighted_Z=np.zeros((shapes[0][0], len(row_index.y) if len(shapes) > 1 else 0)),
         information=[np.zeros((q, q, J)) for q, J in shapes],
-        pull=[np.zeros((q, J)) for q, J in shapes],
-        coupling=[np.zeros((p, q, J)) for q, J in shapes],
+        score=[np.zeros((q, J)) for q, J in shapes],
+        cross_information=[np.zeros((p, q, J)) for q, J in shapes],
     )
 
 
@@ -105,13 +105,14 @@ def centred_by_information(
         effects as well, those of the other factors with the first factor's integrated out.
     """
     arrangement = likelihood.arrangement
-    layout, work = arrangement.layout, likelihood.work
-    n = len(layout.y)
-    q, J = layout.q, level_counts(arrangement)
-    roots = [
-        likelihood.roots[at : at + k * k].reshape(k, k) for at, k in zip(layout.root_at[:-1], q.tolist(), strict=True)
+    row_index, work = arrangement.row_index, likelihood.work
+    n = len(row_index.y)
+    q, J = row_index.q, level_counts(arrangement)
+    cholesky = [
+        likelihood.cholesky[at : at + k * k].reshape(k, k)
+        for at, k in zip(row_index.cholesky_at[:-1], q.tolist(), strict=True)
     ]
-    Z = [layout.Z[at * n : (at + k) * n].reshape(k, n) for at, k in zip(layout.z_at, q.tolist(), strict=True)]
+    Z = [row_index.Z[at * n : (at + k) * n].reshape(k, n) for at, k in zip(row_index.z_at, q.tolist(), strict=True)]
     levels = row_levels(arrangement)
     weight, residual = share * work.weight, work.residual
     modes = [work.b[at] for at in level_positions(arrangement)]
@@ -119,47 +120,47 @@ def centred_by_information(
     for own, level, mode in zip(Z[1:], levels[1:], modes[1:], strict=True):
         others += np.einsum("ai,ia->i", own, mode[level])
 
-    information, pull, coupling = [], [], []
-    weighted = layout.X * weight[:, None]
+    information, scores, cross_information = [], [], []
+    weighted = row_index.X * weight[:, None]
     for t in range(len(q)):
         information.append(_sums(np.einsum("ai,ci,i->aci", Z[t], Z[t], weight), levels[t], J[t]))
-        coupling.append(_sums(np.einsum("ai,ik->kai", Z[t], weighted), levels[t], J[t]))
+        cross_information.append(_sums(np.einsum("ai,ik->kai", Z[t], weighted), levels[t], J[t]))
     if len(q) > 1:
         A0 = _indicator(Z[0], levels[0], J[0])
-        conditional = _conditional_covariance(information[0], roots[0])
-        reach = conditional @ coupling[0].reshape(len(gamma), A0.shape[1]).T
+        conditional = _conditional_covariance(information[0], cholesky[0])
+        reach = conditional @ cross_information[0].reshape(len(gamma), A0.shape[1]).T
         for t in range(1, len(q)):
             cross = (_indicator(Z[t], levels[t], J[t]).T * weight) @ A0  # (q_t J_t, q_0 J_0)
-            taken = cross @ conditional
+            eliminated = cross @ conditional
             for a, c in np.ndindex(int(q[t]), int(q[t])):
                 rows, columns = slice(a * J[t], (a + 1) * J[t]), slice(c * J[t], (c + 1) * J[t])
-                information[t][a, c] -= np.asarray(taken[rows].multiply(cross[columns]).sum(axis=1)).ravel()
-            coupling[t] -= (cross @ reach).T.reshape(coupling[t].shape)
+                information[t][a, c] -= np.asarray(eliminated[rows].multiply(cross[columns]).sum(axis=1)).ravel()
+            cross_information[t] -= (cross @ reach).T.reshape(cross_information[t].shape)
     for t in range(len(q)):
         score = residual + weight * others if t == 0 else residual
-        pull.append(
+        scores.append(
             np.einsum("acj,jc->aj", information[t], modes[t])
             + _sums(Z[t] * score, levels[t], J[t])
-            + np.einsum("kaj,k->aj", coupling[t], gamma)
+            + np.einsum("kaj,k->aj", cross_information[t], gamma)
         )
-    centre, width = _scales(model, arrangement, roots, information)
+    centre, width = _scales(model, arrangement, cholesky, information)
     return Geometry(
         gamma0=gamma,
-        spread=_fixed_spread(model, likelihood),
+        gamma_scale=_gamma_scale(model, likelihood),
         centre=centre,
         width=width,
-        pulled=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
+        weighted_Z=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
         information=information,
-        pull=pull,
-        coupling=coupling,
+        score=scores,
+        cross_information=cross_information,
     )
 
 
 def level_counts(arrangement: Arrangement) -> list[int]:
     """Levels of each of an arrangement's factors."""
-    layout = arrangement.layout
-    counts = [int((layout.own_factor == t).sum()) for t in range(1, len(layout.q))]
-    return [len(layout.row_start) - 1, *counts]
+    row_index = arrangement.row_index
+    counts = [int((row_index.other_factor == t).sum()) for t in range(1, len(row_index.q))]
+    return [len(row_index.row_start) - 1, *counts]
 
 
 def level_positions(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
@@ -167,22 +168,22 @@ def level_positions(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
 
     Levels of the first factor are numbered as its rows are sorted, those of the others in the order of their columns.
     """
-    layout = arrangement.layout
-    firsts = [np.arange(len(layout.row_start) - 1) * layout.q[0]]
-    columns = (len(layout.row_start) - 1) * int(layout.q[0])
-    for t in range(1, len(layout.q)):
-        firsts.append(columns + np.sort(layout.own_col[layout.own_factor == t]))
-    return [first[:, None] + np.arange(int(q)) for first, q in zip(firsts, layout.q, strict=True)]
+    row_index = arrangement.row_index
+    firsts = [np.arange(len(row_index.row_start) - 1) * row_index.q[0]]
+    columns = (len(row_index.row_start) - 1) * int(row_index.q[0])
+    for t in range(1, len(row_index.q)):
+        firsts.append(columns + np.sort(row_index.other_col[row_index.other_factor == t]))
+    return [first[:, None] + np.arange(int(q)) for first, q in zip(firsts, row_index.q, strict=True)]
 
 
 def row_levels(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
     """Level of each row, of every factor, shape (n,)."""
-    layout = arrangement.layout
-    n = len(layout.y)
-    found = [np.repeat(np.arange(len(layout.row_start) - 1), np.diff(layout.row_start))]
-    for t in range(1, len(layout.q)):
-        columns = np.sort(layout.own_col[layout.own_factor == t])
-        found.append(np.searchsorted(columns, layout.row_col[(t - 1) * n : t * n]).astype(np.int64))
+    row_index = arrangement.row_index
+    n = len(row_index.y)
+    found = [np.repeat(np.arange(len(row_index.row_start) - 1), np.diff(row_index.row_start))]
+    for t in range(1, len(row_index.q)):
+        columns = np.sort(row_index.other_col[row_index.other_factor == t])
+        found.append(np.searchsorted(columns, row_index.row_col[(t - 1) * n : t * n]).astype(np.int64))
     return found
 
 
@@ -208,44 +209,44 @@ def _indicator(Z: FloatArray, level: npt.NDArray[np.int64], count: int) -> csr_a
     return csr_array((Z.T.ravel(), columns, np.arange(n + 1) * q), shape=(n, q * count))
 
 
-def _conditional_covariance(information: FloatArray, root: FloatArray) -> csr_array:
+def _conditional_covariance(information: FloatArray, L: FloatArray) -> csr_array:
     """``L (1 + L' I L)^-1 L'`` of every level as a sparse matrix, effect by effect."""
     from scipy.sparse import csr_array
 
     q, _, count = information.shape
-    H = np.eye(q) + np.einsum("ba,bcj,cd->jad", root, information, root)
-    blocks = root @ np.linalg.solve(H, np.broadcast_to(root.T, (count, q, q)))
+    H = np.eye(q) + np.einsum("ba,bcj,cd->jad", L, information, L)
+    blocks = L @ np.linalg.solve(H, np.broadcast_to(L.T, (count, q, q)))
     a, c, j = np.meshgrid(np.arange(q), np.arange(q), np.arange(count), indexing="ij")
     values = blocks.transpose(1, 2, 0)
     return csr_array((values.ravel(), ((a * count + j).ravel(), (c * count + j).ravel())), shape=(q * count,) * 2)
 
 
-def _fixed_spread(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
+def _gamma_scale(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
     """A root of the covariance of the basis' coefficients, of data and prior together."""
     design, R = model.design, likelihood.arrangement.triangular
     p = len(design.fixed_effects)
     if not p:
         return np.empty((0, 0))
-    forms = prior_forms(model) @ np.linalg.inv(R)
+    centring = centring_matrix(model) @ np.linalg.inv(R)
     scales = [
         float(getattr(model.priors.fixed[label], model.priors.fixed[label].scale)) for label in design.fixed_effects
     ]
-    information = fixed_information(likelihood) + (forms / np.square(scales)[:, None]).T @ forms
-    spread: FloatArray = np.linalg.inv(np.linalg.cholesky(information)).T
-    return spread
+    information = fixed_information(likelihood) + (centring / np.square(scales)[:, None]).T @ centring
+    gamma_scale: FloatArray = np.linalg.inv(np.linalg.cholesky(information)).T
+    return gamma_scale
 
 
-def prior_forms(model: ModelSpec) -> FloatArray:
+def centring_matrix(model: ModelSpec) -> FloatArray:
     """What the priors of the fixed effects are stated of, as rows times beta; shape (p, p)."""
     design = model.design
-    forms = np.eye(len(design.fixed_effects))
+    centring = np.eye(len(design.fixed_effects))
     if design.has_intercept:
-        forms[design.fixed_effects.index("Intercept")] = design.X.mean(axis=0)
-    return forms
+        centring[design.fixed_effects.index("Intercept")] = design.X.mean(axis=0)
+    return centring
 
 
 def _scales(
-    model: ModelSpec, arrangement: Arrangement, roots: list[FloatArray], information: list[FloatArray]
+    model: ModelSpec, arrangement: Arrangement, cholesky: list[FloatArray], information: list[FloatArray]
 ) -> tuple[FloatArray, FloatArray]:
     """Centres and widths of log sds and correlation variables.
 
@@ -253,16 +254,16 @@ def _scales(
     the logarithm of the sd is ``2 sum r_j^2`` in the normal case.
     """
     log_sd, sd_width, z, z_width = [], [], [], []
-    for k, root, own in zip(arrangement.factors, roots, information, strict=False):
+    for k, L, own in zip(arrangement.factors, cholesky, information, strict=False):
         group = model.design.groups[k]
         least = LEAST_SD / group.column_sds
-        sd = np.sqrt((root**2).sum(axis=1))
+        sd = np.sqrt((L**2).sum(axis=1))
         held = np.maximum(sd, least)
         share = np.stack([held[a] ** 2 * own[a, a] / (1 + held[a] ** 2 * own[a, a]) for a in range(len(held))])
         log_sd += np.log(held).tolist()
         sd_width += (1 / np.sqrt(np.maximum(2 * (share**2).sum(axis=1), WIDEST**-2))).tolist()
         for one in group.set_slices:
-            safe = np.where(sd[one, None] > least[one, None] / 10, root[one, one], np.diag(least[one]))
+            safe = np.where(sd[one, None] > least[one, None] / 10, L[one, one], np.diag(least[one]))
             unit = safe / np.sqrt((safe**2).sum(axis=1))[:, None]
             for a in range(1, len(unit)):
                 left = 1.0

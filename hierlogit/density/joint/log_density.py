@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from ...numba_support.compile import exact_kernel
 from ...numba_support.struct_by_address import by_address
-from ...numba_support.vectors import add_column, copy, fill, part, taken, view
+from ...numba_support.vectors import add_column, allocate, copy, fill, view, window
 from ..kernels.binomial_residuals import add_rows
 from ..kernels.design_products import add_by_level, add_columns, add_effects, add_sorted, dot_columns, sum_sorted
-from ..kernels.scale_priors import make_roots, scale_priors, symmetric_density, through_roots, total_square
-from .partial_centring import gather, spread
+from ..kernels.scale_priors import cholesky_backward, cholesky_forward, scale_priors, symmetric_density, total_square
+from .partial_centring import backward, forward
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -43,21 +43,23 @@ class Joint(NamedTuple):
     offset: FloatArray  # (n,)
     X: FloatArray  # (p n,) columns of the orthogonal basis
     Z: FloatArray  # (E n,)
-    pulled: FloatArray  # (q_0 n,) Z of the first factor times the weights at the fixed point; empty if T is 1
+    weighted_Z: FloatArray  # (q_0 n,) Z of the first factor times the weights at the fixed point; empty if T is 1
     gamma0: FloatArray  # (p,)
-    spread: FloatArray  # (p p,) G
+    gamma_scale: FloatArray  # (p p,) G
     beta0: FloatArray  # (p,)
-    beta_spread: FloatArray  # (p p,) beta = beta0 + beta_spread x_fixed
-    form0: FloatArray  # (p,) what priors are stated of: the coefficients, the intercept at the predictors' means
-    form: FloatArray  # (p p,)
+    beta_scale: FloatArray  # (p p,) beta = beta0 + beta_spread x_fixed
+    centred0: FloatArray  # (p,) what priors are stated of: the coefficients, the intercept at the predictors' means
+    centred_scale: FloatArray  # (p p,)
     beta_arguments: FloatArray  # (3 p,) location, scale, degrees of freedom
     centre: FloatArray  # (E + K,)
     width: FloatArray  # (E + K,)
     sd_arguments: FloatArray  # (3 E,)
-    power: FloatArray  # (K,)
+    cor_power: FloatArray  # (K,)
     information: FloatArray  # (sum of q_t^2 J_t,) factor by factor
-    pull: FloatArray  # (sum of q_t J_t,)
-    coupling: FloatArray  # (sum of q_t J_t p,) how pull falls with gamma, of each factor coefficient by coefficient
+    score: FloatArray  # (sum of q_t J_t,)
+    cross_information: (
+        FloatArray  # (sum of q_t J_t p,) how pull falls with gamma, of each factor coefficient by coefficient
+    )
     beta_family: IntArray  # (p,)
     sd_family: IntArray  # (E,)
     set_size: IntArray  # (E,)
@@ -99,31 +101,31 @@ def add_transposed(matrix: FloatArray, slope: FloatArray, out: FloatArray) -> No
 def fixed_prior(
     family: IntArray,
     arguments: FloatArray,
-    form0: FloatArray,
-    form: FloatArray,
+    centred0: FloatArray,
+    centred_scale: FloatArray,
     x: FloatArray,
     grad: FloatArray,
-    stated: FloatArray,
+    centred: FloatArray,
     slope: FloatArray,
 ) -> float:
     """Log prior density of the fixed effects; its gradient is added. The last two, of shape (p,), are scratch."""
-    p, value = len(form0), 0.0
-    affine(form0, form, x, stated)
+    p, value = len(centred0), 0.0
+    affine(centred0, centred_scale, x, centred)
     for k in range(p):
         location, scale, nu = arguments[3 * k], arguments[3 * k + 1], arguments[3 * k + 2]
-        own, slope[k] = symmetric_density(family[k], location, scale, nu, stated[k])
+        own, slope[k] = symmetric_density(family[k], location, scale, nu, centred[k])
         value += own
-    add_transposed(form, slope, grad)
+    add_transposed(centred_scale, slope, grad)
     return value
 
 
 @exact_kernel
-def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray) -> float:
+def evaluate(joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray) -> float:
     """Log density at x up to a constant.
 
     Parameters
     ----------
-    l : Joint
+    joint : Joint
     x, grad : ndarray, shape (d,)
         The gradient is written.
     u, b : ndarray, shape (sum of q_t J_t,)
@@ -135,213 +137,240 @@ def evaluate(l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatA
     """
     # One piece of memory for everything: an array of its own for each would be counted and freed, which takes longer
     # than most loops over it.
-    scratch = np.empty(scratch_size(l))
-    return evaluate_with(l, x, grad, u, b, scratch)
+    scratch = np.empty(scratch_size(joint))
+    return evaluate_with(joint, x, grad, u, b, scratch)
 
 
 @exact_kernel
-def scratch_size(l: Joint) -> int:
+def scratch_size(joint: Joint) -> int:
     """How many numbers `evaluate_with` notes down."""
-    p, E, scales, n_roots, T = len(l.gamma0), len(l.sd_family), len(l.centre), total_square(l.q), len(l.q)
-    columns, squares = l.variable_at[T] - l.variable_at[1], l.information_at[T] - l.information_at[1]
-    wide = l.q[0] * l.most[0]
+    p, E, scales, n_cholesky, T = (
+        len(joint.gamma0),
+        len(joint.sd_family),
+        len(joint.centre),
+        total_square(joint.q),
+        len(joint.q),
+    )
+    columns, squares = joint.variable_at[T] - joint.variable_at[1], joint.information_at[T] - joint.information_at[1]
+    wide = joint.q[0] * joint.most[0]
     of_others = 6 * columns + 3 * squares
-    size: int = 4 * p + 2 * scales + E + 3 * n_roots + of_others + (8 + 3 * l.q[0]) * wide + 2 * l.most[1]
+    size: int = 4 * p + 2 * scales + E + 3 * n_cholesky + of_others + (8 + 3 * joint.q[0]) * wide + 2 * joint.most[1]
     return size
 
 
 @exact_kernel
 def evaluate_with(
-    l: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray, scratch: FloatArray
+    joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray, scratch: FloatArray
 ) -> float:
     """`evaluate`, with the memory that it writes to."""
-    p, E, T = len(l.gamma0), len(l.sd_family), len(l.q)
-    n, scales = len(l.y), len(l.centre)
-    first_v, n_roots = p + scales, total_square(l.q)
-    gamma, used = taken(scratch, 0, p)
-    dgamma, used = taken(scratch, used, p)
-    stated, used = taken(scratch, used, p)
-    stated_slope, used = taken(scratch, used, p)
-    unbounded, used = taken(scratch, used, scales)
-    slope, used = taken(scratch, used, scales)
-    sd, used = taken(scratch, used, E)
-    rows, used = taken(scratch, used, n_roots)
-    roots, used = taken(scratch, used, n_roots)
-    droots, used = taken(scratch, used, n_roots)
+    p, E, T = len(joint.gamma0), len(joint.sd_family), len(joint.q)
+    n, scales = len(joint.y), len(joint.centre)
+    first_v, n_cholesky = p + scales, total_square(joint.q)
+    gamma, used = allocate(scratch, 0, p)
+    dgamma, used = allocate(scratch, used, p)
+    centred, used = allocate(scratch, used, p)
+    dcentred, used = allocate(scratch, used, p)
+    unbounded, used = allocate(scratch, used, scales)
+    slope, used = allocate(scratch, used, scales)
+    sd, used = allocate(scratch, used, E)
+    rows, used = allocate(scratch, used, n_cholesky)
+    cholesky, used = allocate(scratch, used, n_cholesky)
+    dcholesky, used = allocate(scratch, used, n_cholesky)
     fill(dgamma, 0.0)
     fill(rows, 0.0)
-    fill(roots, 0.0)
-    fill(droots, 0.0)
-    affine(l.gamma0, l.spread, x, gamma)
+    fill(cholesky, 0.0)
+    fill(dcholesky, 0.0)
+    affine(joint.gamma0, joint.gamma_scale, x, gamma)
     for k in range(scales):
-        unbounded[k] = l.centre[k] + l.width[k] * x[p + k]
-    fill(part(grad, 0, p), 0.0)
-    value = fixed_prior(l.beta_family, l.beta_arguments, l.form0, l.form, x, grad, stated, stated_slope)
-    value += scale_priors(l.sd_family, l.sd_arguments, l.set_size, unbounded, sd, slope)
-    value += make_roots(l.q, l.effect_at, l.set_first, l.cor_start, l.power, unbounded, sd, rows, roots, slope)
+        unbounded[k] = joint.centre[k] + joint.width[k] * x[p + k]
+    fill(window(grad, 0, p), 0.0)
+    value = fixed_prior(
+        joint.beta_family, joint.beta_arguments, joint.centred0, joint.centred_scale, x, grad, centred, dcentred
+    )
+    value += scale_priors(joint.sd_family, joint.sd_arguments, joint.set_size, unbounded, sd, slope)
+    value += cholesky_forward(
+        joint.q,
+        joint.effect_at,
+        joint.set_first,
+        joint.cor_start,
+        joint.cor_power,
+        unbounded,
+        sd,
+        rows,
+        cholesky,
+        slope,
+    )
 
     # ---- all factors but the first ----
-    at_others, squares_at = l.variable_at[1], l.information_at[1]
-    columns, squares = l.variable_at[T] - at_others, l.information_at[T] - squares_at
-    kappa, used = taken(scratch, used, columns)
-    centre, used = taken(scratch, used, columns)
-    inverse, used = taken(scratch, used, columns)
-    db, used = taken(scratch, used, columns)
-    db_scratch, used = taken(scratch, used, columns)
-    dkappa, used = taken(scratch, used, columns)
-    cholesky, used = taken(scratch, used, squares)
-    product, used = taken(scratch, used, squares)
-    dcholesky, used = taken(scratch, used, squares)
+    at_others, squares_at = joint.variable_at[1], joint.information_at[1]
+    columns, squares = joint.variable_at[T] - at_others, joint.information_at[T] - squares_at
+    kappa, used = allocate(scratch, used, columns)
+    centre, used = allocate(scratch, used, columns)
+    inverse, used = allocate(scratch, used, columns)
+    db, used = allocate(scratch, used, columns)
+    db_scratch, used = allocate(scratch, used, columns)
+    dkappa, used = allocate(scratch, used, columns)
+    C, used = allocate(scratch, used, squares)
+    IL, used = allocate(scratch, used, squares)
+    dC, used = allocate(scratch, used, squares)
     fill(db, 0.0)
-    root_at = l.q[0] * l.q[0]
+    cholesky_at = joint.q[0] * joint.q[0]
     for t in range(1, T):
-        q, J = l.q[t], l.levels[t]
-        at, square = l.variable_at[t], l.information_at[t] - squares_at
-        own_kappa = part(kappa, at - at_others, q * J)
-        copy(part(l.pull, at, q * J), own_kappa)
-        add_columns(l.coupling, q * J, at * p, gamma, -1.0, own_kappa)
-        value += spread(
+        q, J = joint.q[t], joint.levels[t]
+        at, square = joint.variable_at[t], joint.information_at[t] - squares_at
+        kappa_t = window(kappa, at - at_others, q * J)
+        copy(window(joint.score, at, q * J), kappa_t)
+        add_columns(joint.cross_information, q * J, at * p, gamma, -1.0, kappa_t)
+        value += forward(
             q,
-            part(roots, root_at, q * q),
-            part(l.information, l.information_at[t], q * q * J),
+            window(cholesky, cholesky_at, q * q),
+            window(joint.information, joint.information_at[t], q * q * J),
             J,
-            part(kappa, at - at_others, q * J),
+            window(kappa, at - at_others, q * J),
             x,
             J,
             first_v + at,
             J,
-            part(cholesky, square, q * q * J),
-            part(inverse, at - at_others, q * J),
-            part(product, square, q * q * J),
-            part(centre, at - at_others, q * J),
-            part(u, at, q * J),
-            part(b, at, q * J),
+            window(C, square, q * q * J),
+            window(inverse, at - at_others, q * J),
+            window(IL, square, q * q * J),
+            window(centre, at - at_others, q * J),
+            window(u, at, q * J),
+            window(b, at, q * J),
         )
-        root_at += q * q
+        cholesky_at += q * q
 
     # ---- the rows, by batches of levels of the first factor ----
-    q, J = l.q[0], l.levels[0]
-    own_root, own_droot = part(roots, 0, q * q), part(droots, 0, q * q)
-    wide = q * l.most[0]
-    eta, used = taken(scratch, used, l.most[1])
-    residual, used = taken(scratch, used, l.most[1])
-    kappa_b, used = taken(scratch, used, wide)
-    centre_b, used = taken(scratch, used, wide)
-    inverse_b, used = taken(scratch, used, wide)
-    u_b, used = taken(scratch, used, wide)
-    b_b, used = taken(scratch, used, wide)
-    db_b, used = taken(scratch, used, wide)
-    slope_b, used = taken(scratch, used, wide)
-    dkappa_b, used = taken(scratch, used, wide)
-    cholesky_b, used = taken(scratch, used, q * wide)
-    product_b, used = taken(scratch, used, q * wide)
-    dcholesky_b, used = taken(scratch, used, q * wide)
-    for k in range(len(l.batch_start) - 1):
-        j0 = l.batch_start[k]
-        m, r0 = l.batch_start[k + 1] - j0, l.row_start[j0]
-        count, row_start = l.row_start[j0 + m] - r0, part(l.row_start, j0, m + 1)
+    q, J = joint.q[0], joint.levels[0]
+    L, dL = window(cholesky, 0, q * q), window(dcholesky, 0, q * q)
+    wide = q * joint.most[0]
+    eta, used = allocate(scratch, used, joint.most[1])
+    residual, used = allocate(scratch, used, joint.most[1])
+    kappa_b, used = allocate(scratch, used, wide)
+    centre_b, used = allocate(scratch, used, wide)
+    inverse_b, used = allocate(scratch, used, wide)
+    u_b, used = allocate(scratch, used, wide)
+    b_b, used = allocate(scratch, used, wide)
+    db_b, used = allocate(scratch, used, wide)
+    slope_b, used = allocate(scratch, used, wide)
+    dkappa_b, used = allocate(scratch, used, wide)
+    C_b, used = allocate(scratch, used, q * wide)
+    IL_b, used = allocate(scratch, used, q * wide)
+    dC_b, used = allocate(scratch, used, q * wide)
+    for k in range(len(joint.batch_start) - 1):
+        j0 = joint.batch_start[k]
+        m, r0 = joint.batch_start[k + 1] - j0, joint.row_start[j0]
+        count, row_start = joint.row_start[j0 + m] - r0, window(joint.row_start, j0, m + 1)
         for a in range(q):
-            own_kappa = part(kappa_b, a * m, m)
-            copy(part(l.pull, a * J + j0, m), own_kappa)
-            add_columns(l.coupling, q * J, a * J + j0, gamma, -1.0, own_kappa)
-        fill(part(db_b, 0, q * m), 0.0)
-        own_eta, own_residual = part(eta, 0, count), part(residual, 0, count)
-        own_level = part(l.level_of, r0, count)
+            kappa_t = window(kappa_b, a * m, m)
+            copy(window(joint.score, a * J + j0, m), kappa_t)
+            add_columns(joint.cross_information, q * J, a * J + j0, gamma, -1.0, kappa_t)
+        fill(window(db_b, 0, q * m), 0.0)
+        own_eta, own_residual = window(eta, 0, count), window(residual, 0, count)
+        own_level = window(joint.level_of, r0, count)
         if T > 1:
             # What the other factors' effects take away from this one's pull, before anything else is in eta.
             fill(own_eta, 0.0)
             for t in range(1, T):
-                level = part(l.level_of, t * n + r0, count)
-                for a in range(l.q[t]):
-                    column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
-                    add_effects(column, level, part(b, l.variable_at[t] + a * l.levels[t], l.levels[t]), 1.0, own_eta)
-            sum_sorted(l.pulled, n, q, own_level, row_start, own_eta, -1.0, kappa_b)
-            add_column(part(l.offset, r0, count), 1.0, own_eta)
+                level = window(joint.level_of, t * n + r0, count)
+                for a in range(joint.q[t]):
+                    column = window(joint.Z, (joint.effect_at[t] + a) * n + r0, count)
+                    add_effects(
+                        column,
+                        level,
+                        window(b, joint.variable_at[t] + a * joint.levels[t], joint.levels[t]),
+                        1.0,
+                        own_eta,
+                    )
+            sum_sorted(joint.weighted_Z, n, q, own_level, row_start, own_eta, -1.0, kappa_b)
+            add_column(window(joint.offset, r0, count), 1.0, own_eta)
         else:
-            copy(part(l.offset, r0, count), own_eta)
-        add_columns(l.X, n, r0, gamma, 1.0, own_eta)
-        value += spread(
+            copy(window(joint.offset, r0, count), own_eta)
+        add_columns(joint.X, n, r0, gamma, 1.0, own_eta)
+        value += forward(
             q,
-            own_root,
-            view(l.information, j0, q * q * J),
+            L,
+            view(joint.information, j0, q * q * J),
             J,
             kappa_b,
             x,
             J,
             first_v + j0,
             m,
-            cholesky_b,
+            C_b,
             inverse_b,
-            product_b,
+            IL_b,
             centre_b,
             u_b,
             b_b,
         )
         for a in range(q):
-            copy(part(u_b, a * m, m), part(u, a * J + j0, m))
-            copy(part(b_b, a * m, m), part(b, a * J + j0, m))
-        add_sorted(l.Z, n, q, own_level, row_start, b_b, 1.0, own_eta)
-        value += add_rows(l.kind[k], part(l.y, r0, count), part(l.trials, r0, count), own_eta, own_residual)
-        sum_sorted(l.Z, n, q, own_level, row_start, own_residual, 1.0, db_b)
-        gather(
+            copy(window(u_b, a * m, m), window(u, a * J + j0, m))
+            copy(window(b_b, a * m, m), window(b, a * J + j0, m))
+        add_sorted(joint.Z, n, q, own_level, row_start, b_b, 1.0, own_eta)
+        value += add_rows(
+            joint.kind[k], window(joint.y, r0, count), window(joint.trials, r0, count), own_eta, own_residual
+        )
+        sum_sorted(joint.Z, n, q, own_level, row_start, own_residual, 1.0, db_b)
+        backward(
             q,
-            own_root,
+            L,
             kappa_b,
             m,
-            cholesky_b,
+            C_b,
             inverse_b,
-            product_b,
+            IL_b,
             centre_b,
             u_b,
             db_b,
             slope_b,
-            dcholesky_b,
+            dC_b,
             dkappa_b,
             grad,
             J,
             first_v + j0,
-            own_droot,
+            dL,
         )
-        dot_columns(l.X, n, r0, own_residual, 1.0, dgamma)
+        dot_columns(joint.X, n, r0, own_residual, 1.0, dgamma)
         for a in range(q):
-            dot_columns(l.coupling, q * J, a * J + j0, part(dkappa_b, a * m, m), -1.0, dgamma)
+            dot_columns(joint.cross_information, q * J, a * J + j0, window(dkappa_b, a * m, m), -1.0, dgamma)
         if T > 1:
-            add_sorted(l.pulled, n, q, own_level, row_start, dkappa_b, -1.0, own_residual)
+            add_sorted(joint.weighted_Z, n, q, own_level, row_start, dkappa_b, -1.0, own_residual)
             for t in range(1, T):
-                level = part(l.level_of, t * n + r0, count)
-                for a in range(l.q[t]):
-                    column = part(l.Z, (l.effect_at[t] + a) * n + r0, count)
-                    total = part(db, l.variable_at[t] - at_others + a * l.levels[t], l.levels[t])
+                level = window(joint.level_of, t * n + r0, count)
+                for a in range(joint.q[t]):
+                    column = window(joint.Z, (joint.effect_at[t] + a) * n + r0, count)
+                    total = window(db, joint.variable_at[t] - at_others + a * joint.levels[t], joint.levels[t])
                     add_by_level(column, level, own_residual, 1.0, total)
 
     # ---- back through all factors but the first ----
-    root_at = q * q
+    cholesky_at = q * q
     for t in range(1, T):
-        q, J = l.q[t], l.levels[t]
-        at, square = l.variable_at[t], l.information_at[t] - squares_at
-        gather(
+        q, J = joint.q[t], joint.levels[t]
+        at, square = joint.variable_at[t], joint.information_at[t] - squares_at
+        backward(
             q,
-            part(roots, root_at, q * q),
-            part(kappa, at - at_others, q * J),
+            window(cholesky, cholesky_at, q * q),
+            window(kappa, at - at_others, q * J),
             J,
-            part(cholesky, square, q * q * J),
-            part(inverse, at - at_others, q * J),
-            part(product, square, q * q * J),
-            part(centre, at - at_others, q * J),
-            part(u, at, q * J),
-            part(db, at - at_others, q * J),
-            part(db_scratch, at - at_others, q * J),
-            part(dcholesky, square, q * q * J),
-            part(dkappa, at - at_others, q * J),
+            window(C, square, q * q * J),
+            window(inverse, at - at_others, q * J),
+            window(IL, square, q * q * J),
+            window(centre, at - at_others, q * J),
+            window(u, at, q * J),
+            window(db, at - at_others, q * J),
+            window(db_scratch, at - at_others, q * J),
+            window(dC, square, q * q * J),
+            window(dkappa, at - at_others, q * J),
             grad,
             J,
             first_v + at,
-            part(droots, root_at, q * q),
+            window(dcholesky, cholesky_at, q * q),
         )
-        dot_columns(l.coupling, q * J, at * p, part(dkappa, at - at_others, q * J), -1.0, dgamma)
-        root_at += q * q
-    through_roots(l.q, l.effect_at, l.set_first, l.cor_start, unbounded, sd, rows, droots, slope)
-    add_transposed(l.spread, dgamma, grad)
+        dot_columns(joint.cross_information, q * J, at * p, window(dkappa, at - at_others, q * J), -1.0, dgamma)
+        cholesky_at += q * q
+    cholesky_backward(joint.q, joint.effect_at, joint.set_first, joint.cor_start, unbounded, sd, rows, dcholesky, slope)
+    add_transposed(joint.gamma_scale, dgamma, grad)
     for k in range(scales):
-        grad[p + k] = l.width[k] * slope[k]
+        grad[p + k] = joint.width[k] * slope[k]
     return value

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...priors import families as pr
 from ..kernels import binomial_residuals as residuals
 from ..kernels import scale_priors as scales
-from .geometry import Geometry, level_counts, level_positions, prior_forms, row_levels
+from .geometry import Geometry, centring_matrix, level_counts, level_positions, row_levels
 from .log_density import Joint
 
 if TYPE_CHECKING:
@@ -96,14 +96,14 @@ def unknown_families(model: ModelSpec) -> list[str]:
 def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
     """Put a model's rows, priors and geometry in the order in which compiled code reads them."""
     arrangement, design = model.arrangement, model.design
-    layout = arrangement.layout
+    row_index = arrangement.row_index
     groups = [design.groups[k] for k in arrangement.factors]
     counts = level_counts(arrangement)
     inverse = np.linalg.inv(arrangement.triangular)
-    forms = prior_forms(model)
-    beta0, beta_spread = inverse @ geometry.gamma0, inverse @ geometry.spread
+    centring = centring_matrix(model)
+    beta0, beta_scale = inverse @ geometry.gamma0, inverse @ geometry.gamma_scale
     sd = [_sd_priors(group, model.priors.sd[group.name]) for group in groups]
-    power = [
+    cor_power = [
         model.priors.cor[group.name].eta + (len(members) - 2 - b) / 2
         for group in groups
         for members in group.sets
@@ -115,43 +115,43 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
     first = [one.start for one in sets]
     place = [i for group in groups for i in range(len(group.effects))]
     widths = np.array([len(group.effects) for group in groups], dtype=np.int64)
-    variables, batches = _starts(layout.q * np.array(counts)), _batches(layout.row_start)
+    variables, batches = _starts(row_index.q * np.array(counts)), _batches(row_index.row_start)
     arrays = Joint(
-        y=layout.y,
-        trials=layout.trials,
-        offset=np.ascontiguousarray(layout.offset),
-        X=layout.X.ravel(order="F"),
-        Z=layout.Z,
-        pulled=_flat([geometry.pulled]),
+        y=row_index.y,
+        trials=row_index.trials,
+        offset=np.ascontiguousarray(row_index.offset),
+        X=row_index.X.ravel(order="F"),
+        Z=row_index.Z,
+        weighted_Z=_flat([geometry.weighted_Z]),
         gamma0=geometry.gamma0,
-        spread=_flat([geometry.spread]),
+        gamma_scale=_flat([geometry.gamma_scale]),
         beta0=beta0,
-        beta_spread=_flat([beta_spread]),
-        form0=forms @ beta0,
-        form=_flat([forms @ beta_spread]),
+        beta_scale=_flat([beta_scale]),
+        centred0=centring @ beta0,
+        centred_scale=_flat([centring @ beta_scale]),
         beta_arguments=_flat([np.array(_location_scale(model.priors.fixed[k])) for k in design.fixed_effects]),
         centre=geometry.centre,
         width=geometry.width,
         sd_arguments=_flat([np.array(one) for _, arguments in sd for one in arguments]),
-        power=np.array(power, dtype=float),
+        cor_power=np.array(cor_power, dtype=float),
         information=_flat(geometry.information),
-        pull=_flat(geometry.pull),
-        coupling=_flat(geometry.coupling),
+        score=_flat(geometry.score),
+        cross_information=_flat(geometry.cross_information),
         beta_family=_whole([FAMILIES[type(model.priors.fixed[k])] for k in design.fixed_effects]),
         sd_family=_whole([family for families, _ in sd for family in families]),
         set_size=_whole([one.stop - one.start for one in sets]),
         set_first=_whole(first),
         cor_start=_starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64)),
-        q=layout.q,
+        q=row_index.q,
         levels=_whole(counts),
         level_of=np.concatenate(row_levels(arrangement)),
-        row_start=layout.row_start,
+        row_start=row_index.row_start,
         batch_start=batches,
-        kind=_kinds(layout.trials, layout.row_start[batches]),
-        most=_whole([int(np.diff(batches).max()), int(np.diff(layout.row_start[batches]).max())]),
+        kind=_kinds(row_index.trials, row_index.row_start[batches]),
+        most=_whole([int(np.diff(batches).max()), int(np.diff(row_index.row_start[batches]).max())]),
         effect_at=_starts(widths) if groups else np.zeros(2, dtype=np.int64),
         variable_at=variables,
-        information_at=_starts(layout.q**2 * np.array(counts)),
+        information_at=_starts(row_index.q**2 * np.array(counts)),
     )
     back = {k: t for t, k in enumerate(arrangement.factors)}
     positions = level_positions(arrangement)

@@ -21,16 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import dot, part
+from ...numba_support.vectors import dot, window
 from ..kernels.binomial import sum_of_logarithms
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @kernel
-def spread(
+def forward(
     q: int,
-    root: FloatArray,
+    L: FloatArray,
     information: FloatArray,
     stride: int,
     kappa: FloatArray,
@@ -38,9 +38,9 @@ def spread(
     v_stride: int,
     v_first: int,
     n: int,
-    cholesky: FloatArray,
+    C: FloatArray,
     inverse: FloatArray,
-    product: FloatArray,
+    IL: FloatArray,
     centre: FloatArray,
     u: FloatArray,
     b: FloatArray,
@@ -49,37 +49,37 @@ def spread(
 
     Parameters
     ----------
-    root : ndarray, shape (q * q,)
+    L : ndarray, shape (q * q,)
     information : ndarray
         Entry (a, c) of level j stands at ``(a * q + c) * stride + j``.
     kappa : ndarray, shape (q * n,)
     v : ndarray
         Entry a of level j stands at ``a * v_stride + v_first + j``.
-    cholesky, inverse, product, centre, u, b : ndarray
+    C, inverse, IL, centre, u, b : ndarray
         Written: C (q q n), one over its diagonal (q n), ``I L`` (q q n), ``C^-1 L' kappa`` (q n), u (q n), b (q n).
     """
     for a in range(q):
         for c in range(q):
-            to = part(product, (a * q + c) * n, n)
+            to = window(IL, (a * q + c) * n, n)
             for j in range(n):
                 to[j] = 0.0
             for e in range(c, q):
-                factor, own = root[e * q + c], part(information, (a * q + e) * stride, n)
+                factor, own = L[e * q + c], window(information, (a * q + e) * stride, n)
                 for j in range(n):
                     to[j] += factor * own[j]
     for c in range(q):
-        over = part(inverse, c * n, n)
+        over = window(inverse, c * n, n)
         for a in range(c, q):
-            to = part(cholesky, (a * q + c) * n, n)
+            to = window(C, (a * q + c) * n, n)
             start = 1.0 if a == c else 0.0
             for j in range(n):
                 to[j] = start
             for d in range(a, q):
-                factor, own = root[d * q + a], part(product, (d * q + c) * n, n)
+                factor, own = L[d * q + a], window(IL, (d * q + c) * n, n)
                 for j in range(n):
                     to[j] += factor * own[j]
             for d in range(c):
-                left, right = part(cholesky, (a * q + d) * n, n), part(cholesky, (c * q + d) * n, n)
+                left, right = window(C, (a * q + d) * n, n), window(C, (c * q + d) * n, n)
                 for j in range(n):
                     to[j] -= left[j] * right[j]
             if a == c:
@@ -91,147 +91,147 @@ def spread(
                     to[j] *= over[j]
     # centre = C^-1 L' kappa, and t = centre + v into u.
     for a in range(q):
-        to, over = part(centre, a * n, n), part(inverse, a * n, n)
+        to, over = window(centre, a * n, n), window(inverse, a * n, n)
         for j in range(n):
             to[j] = 0.0
         for c in range(a, q):
-            factor, own = root[c * q + a], part(kappa, c * n, n)
+            factor, own = L[c * q + a], window(kappa, c * n, n)
             for j in range(n):
                 to[j] += factor * own[j]
         for d in range(a):
-            left, right = part(cholesky, (a * q + d) * n, n), part(centre, d * n, n)
+            left, right = window(C, (a * q + d) * n, n), window(centre, d * n, n)
             for j in range(n):
                 to[j] -= left[j] * right[j]
-        moved, t = part(v, a * v_stride + v_first, n), part(u, a * n, n)
+        moved, t = window(v, a * v_stride + v_first, n), window(u, a * n, n)
         for j in range(n):
             to[j] *= over[j]
             t[j] = to[j] + moved[j]
     squares = 0.0
     for back in range(q):
         a = q - 1 - back
-        to, over = part(u, a * n, n), part(inverse, a * n, n)
+        to, over = window(u, a * n, n), window(inverse, a * n, n)
         for c in range(a + 1, q):
-            left, right = part(cholesky, (c * q + a) * n, n), part(u, c * n, n)
+            left, right = window(C, (c * q + a) * n, n), window(u, c * n, n)
             for j in range(n):
                 to[j] -= left[j] * right[j]
         for j in range(n):
             to[j] *= over[j]
             squares += to[j] * to[j]
     for a in range(q):
-        to = part(b, a * n, n)
+        to = window(b, a * n, n)
         for j in range(n):
             to[j] = 0.0
         for c in range(a + 1):
-            factor, own = root[a * q + c], part(u, c * n, n)
+            factor, own = L[a * q + c], window(u, c * n, n)
             for j in range(n):
                 to[j] += factor * own[j]
     logarithm = 0.0
     for a in range(q):
-        logarithm += sum_of_logarithms(part(cholesky, (a * q + a) * n, n))
+        logarithm += sum_of_logarithms(window(C, (a * q + a) * n, n))
     return -0.5 * squares - logarithm
 
 
 @kernel
-def gather(
+def backward(
     q: int,
-    root: FloatArray,
+    L: FloatArray,
     kappa: FloatArray,
     n: int,
-    cholesky: FloatArray,
+    C: FloatArray,
     inverse: FloatArray,
-    product: FloatArray,
+    IL: FloatArray,
     centre: FloatArray,
     u: FloatArray,
     db: FloatArray,
     slope: FloatArray,
-    dcholesky: FloatArray,
+    dC: FloatArray,
     dkappa: FloatArray,
     dv: FloatArray,
     v_stride: int,
     v_first: int,
-    droot: FloatArray,
+    dL: FloatArray,
 ) -> None:
-    """The gradient through `spread`: from ``db`` to v, kappa and the root.
+    """The gradient through `forward`: from ``db`` to v, kappa and the root.
 
     Parameters
     ----------
     db : ndarray, shape (q * n,)
         Derivative of the log-likelihood in b.
-    slope, dcholesky : ndarray, shapes (q * n,), (q * q * n,)
+    slope, dC : ndarray, shapes (q * n,), (q * q * n,)
         Scratch.
     dkappa : ndarray, shape (q * n,)
         Written.
     dv : ndarray
-        Written where `spread` read v.
-    droot : ndarray, shape (q * q,)
+        Written where `forward` read v.
+    dL : ndarray, shape (q * q,)
         Added to, in the lower triangle.
     """
     for a in range(q):
         for c in range(a + 1):
-            droot[a * q + c] += dot(part(db, a * n, n), part(u, c * n, n))
+            dL[a * q + c] += dot(window(db, a * n, n), window(u, c * n, n))
     # t = C' u: dt = C^-1 du, with du = L' db - u.
     for a in range(q):
-        to, over, own = part(slope, a * n, n), part(inverse, a * n, n), part(u, a * n, n)
+        to, over, own = window(slope, a * n, n), window(inverse, a * n, n), window(u, a * n, n)
         for j in range(n):
             to[j] = -own[j]
         for c in range(a, q):
-            factor, right = root[c * q + a], part(db, c * n, n)
+            factor, right = L[c * q + a], window(db, c * n, n)
             for j in range(n):
                 to[j] += factor * right[j]
         for d in range(a):
-            left, right = part(cholesky, (a * q + d) * n, n), part(slope, d * n, n)
+            left, right = window(C, (a * q + d) * n, n), window(slope, d * n, n)
             for j in range(n):
                 to[j] -= left[j] * right[j]
-        moved = part(dv, a * v_stride + v_first, n)
+        moved = window(dv, a * v_stride + v_first, n)
         for j in range(n):
             to[j] *= over[j]
             moved[j] = to[j]
     for a in range(q):
-        left = part(u, a * n, n)
+        left = window(u, a * n, n)
         for c in range(a + 1):
-            to, right = part(dcholesky, (a * q + c) * n, n), part(slope, c * n, n)
+            to, right = window(dC, (a * q + c) * n, n), window(slope, c * n, n)
             for j in range(n):
                 to[j] = -left[j] * right[j]
     # C centre = L' kappa = g: dg = C'^-1 dt, in place.
     for back in range(q):
         a = q - 1 - back
-        to, over = part(slope, a * n, n), part(inverse, a * n, n)
+        to, over = window(slope, a * n, n), window(inverse, a * n, n)
         for c in range(a + 1, q):
-            left, right = part(cholesky, (c * q + a) * n, n), part(slope, c * n, n)
+            left, right = window(C, (c * q + a) * n, n), window(slope, c * n, n)
             for j in range(n):
                 to[j] -= left[j] * right[j]
         for j in range(n):
             to[j] *= over[j]
     for a in range(q):
-        left = part(slope, a * n, n)
+        left = window(slope, a * n, n)
         for c in range(a + 1):
-            to, right = part(dcholesky, (a * q + c) * n, n), part(centre, c * n, n)
+            to, right = window(dC, (a * q + c) * n, n), window(centre, c * n, n)
             for j in range(n):
                 to[j] -= left[j] * right[j]
-        to, over = part(dcholesky, (a * q + a) * n, n), part(inverse, a * n, n)
+        to, over = window(dC, (a * q + a) * n, n), window(inverse, a * n, n)
         for j in range(n):
             to[j] -= over[j]
     for c in range(q):
-        to = part(dkappa, c * n, n)
+        to = window(dkappa, c * n, n)
         for j in range(n):
             to[j] = 0.0
         for a in range(c + 1):
-            factor, own = root[c * q + a], part(slope, a * n, n)
+            factor, own = L[c * q + a], window(slope, a * n, n)
             for j in range(n):
                 to[j] += factor * own[j]
-            droot[c * q + a] += dot(part(kappa, c * n, n), own)
-    _through_cholesky(q, n, cholesky, inverse, dcholesky)
+            dL[c * q + a] += dot(window(kappa, c * n, n), own)
+    _cholesky_backward(q, n, C, inverse, dC)
     # A = 1 + L' I L: dL = 2 (I L) dA, with dA symmetric.
     for d in range(q):
         for c in range(d + 1):
             for a in range(q):
-                own = part(dcholesky, (max(a, c) * q + min(a, c)) * n, n)
+                own = window(dC, (max(a, c) * q + min(a, c)) * n, n)
                 factor = 2.0 if a == c else 1.0
-                droot[d * q + c] += factor * dot(part(product, (d * q + a) * n, n), own)
+                dL[d * q + c] += factor * dot(window(IL, (d * q + a) * n, n), own)
 
 
 @kernel
-def _through_cholesky(q: int, n: int, cholesky: FloatArray, inverse: FloatArray, slope: FloatArray) -> None:
+def _cholesky_backward(q: int, n: int, C: FloatArray, inverse: FloatArray, slope: FloatArray) -> None:
     """Turn a derivative in C into one in the lower triangle of ``A = C C'``, in place.
 
     Reverse-mode differentiation of the factorisation (Smith 1995, Journal of Computational and Graphical Statistics 4:
@@ -239,19 +239,19 @@ def _through_cholesky(q: int, n: int, cholesky: FloatArray, inverse: FloatArray,
     """
     for back in range(q):
         k = q - 1 - back
-        over = part(inverse, k * n, n)
+        over = window(inverse, k * n, n)
         for c in range(k + 1, q):
             for a in range(c, q):
-                left, right = part(cholesky, (c * q + k) * n, n), part(cholesky, (a * q + k) * n, n)
-                dleft, dright = part(slope, (c * q + k) * n, n), part(slope, (a * q + k) * n, n)
-                own = part(slope, (a * q + c) * n, n)
+                left, right = window(C, (c * q + k) * n, n), window(C, (a * q + k) * n, n)
+                dleft, dright = window(slope, (c * q + k) * n, n), window(slope, (a * q + k) * n, n)
+                own = window(slope, (a * q + c) * n, n)
                 for j in range(n):
                     dright[j] -= own[j] * left[j]
                 for j in range(n):
                     dleft[j] -= own[j] * right[j]
-        diagonal = part(slope, (k * q + k) * n, n)
+        diagonal = window(slope, (k * q + k) * n, n)
         for c in range(k + 1, q):
-            own, left = part(slope, (c * q + k) * n, n), part(cholesky, (c * q + k) * n, n)
+            own, left = window(slope, (c * q + k) * n, n), window(C, (c * q + k) * n, n)
             for j in range(n):
                 own[j] *= over[j]
                 diagonal[j] -= left[j] * own[j]

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from ...numba_support.compile import fused_kernel, kernel
-from ...numba_support.vectors import part
+from ...numba_support.vectors import window
 
 LOG2_E = 1.4426950408889634
 #: ln 2 in two parts: the first has so few digits that whole multiples of it are exact.
@@ -107,7 +107,7 @@ def sum_of_logarithms(values: np.ndarray) -> float:
     """
     total, powers, largest = 0.0, 0, 0
     for start in range(0, len(values), MULTIPLIED):
-        own, product = part(values, start, min(MULTIPLIED, len(values) - start)), 1.0
+        own, product = window(values, start, min(MULTIPLIED, len(values) - start)), 1.0
         for i in range(len(own)):
             bits = _bits(own[i])
             power = (bits >> 52) & _NOT_FINITE  # without the sign, which NaN may have
@@ -127,13 +127,13 @@ def linearise(
     eta: np.ndarray,
     residual: np.ndarray,
     weight: np.ndarray,
-    tilt: np.ndarray,
+    one_minus_2p: np.ndarray,
     log_likelihood: np.ndarray,
 ) -> None:
     """Log-likelihood of some rows, without binomial coefficients, and its derivatives in the linear predictor.
 
-    Writes the log-likelihood, ``residual = y - m p``, ``weight = m p (1 - p)`` and ``tilt = 1 - 2 p``, so that the
-    derivative of the weight is ``weight * tilt``.
+    Writes the log-likelihood, its first derivative ``residual = y - m p``, minus its second, ``weight = m p (1 - p)``,
+    and ``1 - 2 p``; minus its third derivative is ``weight * one_minus_2p``.
     """
     for i in range(len(eta)):
         x = eta[i]
@@ -143,7 +143,7 @@ def linearise(
         p = d if above else e * d
         residual[i] = y[i] - trials[i] * p
         weight[i] = trials[i] * (e * d * d)
-        tilt[i] = (e - 1.0) * d if above else (1.0 - e) * d
+        one_minus_2p[i] = (e - 1.0) * d if above else (1.0 - e) * d
         # y log p + (m - y) log(1 - p), with -log p = max(-x, 0) + log1p(e): no digits cancel.
         fall = trials[i] * log1p_of_unit(e) + y[i] * max(-x, 0.0) + (trials[i] - y[i]) * max(x, 0.0)
         log_likelihood[i] = -fall

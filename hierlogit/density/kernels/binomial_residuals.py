@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import part
+from ...numba_support.vectors import window
 from .binomial import MULTIPLIED, exp_of_negative, log1p_of_unit
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,9 +49,9 @@ def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, resi
     for start in range(0, len(y), step):
         count = min(step, len(y) - start)
         if kind == ONE:
-            product = _product(part(eta, start, count))
+            product = _product(window(eta, start, count))
         else:
-            product = _product_of_powers(part(trials, start, count), part(eta, start, count))
+            product = _product_of_powers(window(trials, start, count), window(eta, start, count))
         total -= math.log(product)
     return total
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...numba_support.compile import exact_kernel, kernel
-from ...numba_support.vectors import part
+from ...numba_support.vectors import window
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -60,10 +60,10 @@ def add_columns(
         # Where fewer are left, the last one stands in for those that are missing, times zero.
         d1, d2, d3 = min(c + 1, last), min(c + 2, last), min(c + 3, last)
         _add_four(
-            part(columns, c * stride + first, count),
-            part(columns, d1 * stride + first, count),
-            part(columns, d2 * stride + first, count),
-            part(columns, d3 * stride + first, count),
+            window(columns, c * stride + first, count),
+            window(columns, d1 * stride + first, count),
+            window(columns, d2 * stride + first, count),
+            window(columns, d3 * stride + first, count),
             sign * factors[c],
             sign * factors[d1] if d1 == c + 1 else 0.0,
             sign * factors[d2] if d2 == c + 2 else 0.0,
@@ -79,10 +79,10 @@ def dot_columns(columns: FloatArray, stride: int, first: int, values: FloatArray
     for c in range(0, len(out), TOGETHER):
         d1, d2, d3 = min(c + 1, last), min(c + 2, last), min(c + 3, last)
         s0, s1, s2, s3 = _dot_four(
-            part(columns, c * stride + first, count),
-            part(columns, d1 * stride + first, count),
-            part(columns, d2 * stride + first, count),
-            part(columns, d3 * stride + first, count),
+            window(columns, c * stride + first, count),
+            window(columns, d1 * stride + first, count),
+            window(columns, d2 * stride + first, count),
+            window(columns, d3 * stride + first, count),
             values,
         )
         out[c] += sign * s0
@@ -138,14 +138,16 @@ def add_sorted(
     first, m, count = row_start[0], len(row_start) - 1, len(values)
     if count < SHORT * m:
         for a in range(q):
-            add_effects(part(columns, a * n + first, count), level, part(effects, a * m - level[0], m), sign, values)
+            add_effects(
+                window(columns, a * n + first, count), level, window(effects, a * m - level[0], m), sign, values
+            )
         return
     for a in range(0, q - 1, 2):
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
-            left, right = part(columns, a * n + start, length), part(columns, (a + 1) * n + start, length)
+            left, right = window(columns, a * n + start, length), window(columns, (a + 1) * n + start, length)
             own, f0, f1 = (
-                part(values, start - first, length),
+                window(values, start - first, length),
                 sign * effects[a * m + j],
                 sign * effects[(a + 1) * m + j],
             )
@@ -154,7 +156,7 @@ def add_sorted(
     if q % 2:
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
-            column, own = part(columns, (q - 1) * n + start, length), part(values, start - first, length)
+            column, own = window(columns, (q - 1) * n + start, length), window(values, start - first, length)
             factor = sign * effects[(q - 1) * m + j]
             for i in range(length):
                 own[i] += factor * column[i]
@@ -178,13 +180,13 @@ def sum_sorted(
     first, m, count = row_start[0], len(row_start) - 1, len(values)
     if count < SHORT * m:
         for a in range(q):
-            add_by_level(part(columns, a * n + first, count), level, values, sign, part(total, a * m - level[0], m))
+            add_by_level(window(columns, a * n + first, count), level, values, sign, window(total, a * m - level[0], m))
         return
     for a in range(0, q - 1, 2):
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
-            left, right = part(columns, a * n + start, length), part(columns, (a + 1) * n + start, length)
-            own, s0, s1 = part(values, start - first, length), 0.0, 0.0
+            left, right = window(columns, a * n + start, length), window(columns, (a + 1) * n + start, length)
+            own, s0, s1 = window(values, start - first, length), 0.0, 0.0
             for i in range(length):
                 s0 += left[i] * own[i]
                 s1 += right[i] * own[i]
@@ -193,7 +195,7 @@ def sum_sorted(
     if q % 2:
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
-            column, own, s0 = part(columns, (q - 1) * n + start, length), part(values, start - first, length), 0.0
+            column, own, s0 = window(columns, (q - 1) * n + start, length), window(values, start - first, length), 0.0
             for i in range(length):
                 s0 += column[i] * own[i]
             total[(q - 1) * m + j] += sign * s0

@@ -1,6 +1,6 @@
 """Standard deviations and correlations from unbounded variables, with their prior densities, compiled.
 
-Standard deviations are searched by their logarithms, correlation matrices by canonical partial correlations: entry
+Standard deviations are parametrised by their logarithms, correlation matrices by canonical partial correlations: entry
 (a, b) of the Cholesky factor of R is ``tanh(z_ab)`` times what columns before b leave of the row's unit length
 (Lewandowski, Kurowicka and Joe 2009, Journal of Multivariate Analysis 100: 1989-2001). Under LKJ(eta) the density of
 z_ab, with its change of variables, is proportional to ``(1 - tanh(z_ab)^2)^(eta + (k - 2 - b) / 2)`` for k effects,
@@ -55,8 +55,8 @@ def scale_density(family: int, first: float, second: float, sd: float) -> tuple[
 
 
 @exact_kernel
-def decov_density(concentration: float, shape: float, scale: float, sd: FloatArray, slope: FloatArray) -> float:
-    """Log density of the standard deviations of one set under decov, up to a constant; its gradient into `slope`."""
+def decov_density(concentration: float, shape: float, scale: float, sd: FloatArray, gradient: FloatArray) -> float:
+    """Log density of the standard deviations of one set under decov, up to a constant; its gradient into `gradient`."""
     k = len(sd)
     total, logs = 0.0, 0.0
     for a in range(k):
@@ -65,20 +65,25 @@ def decov_density(concentration: float, shape: float, scale: float, sd: FloatArr
     tau = math.sqrt(total / k)
     joint = k * concentration - 1.0
     value = (shape - 1.0) * math.log(tau) - tau / scale
-    pull = ((shape - 1.0) / tau - 1.0 / scale) / (k * tau)
+    per_sd = ((shape - 1.0) / tau - 1.0 / scale) / (k * tau)
     if k == 1:
-        slope[0] = pull * sd[0]
+        gradient[0] = per_sd * sd[0]
         return value
     # What Dirichlet shares and the change of variables leave, as in `hierlogit.priors.Decov`.
     value += (2.0 * concentration - 1.0) * logs - joint * math.log(total) - math.log(tau)
     for a in range(k):
-        slope[a] = pull * sd[a] + (2.0 * concentration - 1.0) / sd[a] - (2.0 * joint + 1.0) * sd[a] / total
+        gradient[a] = per_sd * sd[a] + (2.0 * concentration - 1.0) / sd[a] - (2.0 * joint + 1.0) * sd[a] / total
     return value
 
 
 @exact_kernel
 def scale_priors(
-    family: IntArray, arguments: FloatArray, set_size: IntArray, log_sd: FloatArray, sd: FloatArray, slope: FloatArray
+    family: IntArray,
+    arguments: FloatArray,
+    set_size: IntArray,
+    log_sd: FloatArray,
+    sd: FloatArray,
+    gradient: FloatArray,
 ) -> float:
     """Log prior density of all log standard deviations; writes the sds, and the gradient in their logarithms.
 
@@ -92,19 +97,19 @@ def scale_priors(
         first, second, third = arguments[3 * e], arguments[3 * e + 1], arguments[3 * e + 2]
         if family[e] == DECOV:
             stop = e + set_size[e]
-            value += decov_density(first, second, third, view(sd, e, stop), view(slope, e, stop))
+            value += decov_density(first, second, third, view(sd, e, stop), view(gradient, e, stop))
         elif family[e] != JOINED:
-            own, slope[e] = scale_density(family[e], first, second, sd[e])
+            own, gradient[e] = scale_density(family[e], first, second, sd[e])
             value += own
     for e in range(len(sd)):
         value += log_sd[e]
-        slope[e] = slope[e] * sd[e] + 1.0
+        gradient[e] = gradient[e] * sd[e] + 1.0
     return value
 
 
 @exact_kernel
 def total_square(q: IntArray) -> int:
-    """Entries of all roots together."""
+    """Entries of the Cholesky factors of all grouping factors together."""
     total = 0
     for t in range(len(q)):
         total += q[t] * q[t]
@@ -112,23 +117,24 @@ def total_square(q: IntArray) -> int:
 
 
 @exact_kernel
-def make_roots(
+def cholesky_forward(
     q: IntArray,
     effect_at: IntArray,
     set_first: IntArray,
     cor_start: IntArray,
-    power: FloatArray,
+    cor_power: FloatArray,
     unbounded: FloatArray,
     sd: FloatArray,
-    rows: FloatArray,
-    roots: FloatArray,
-    slope: FloatArray,
+    cor_cholesky: FloatArray,
+    cholesky: FloatArray,
+    gradient: FloatArray,
 ) -> float:
-    """Roots of the covariances from sds and correlation variables; returns the log prior density of the latter.
+    """Cholesky factors L of the covariance matrices, and the log prior density of the correlations.
 
-    Row e of the roots, which are lower triangular and zero above, is its sd times a row of the Cholesky factor of the
-    correlations (`rows`): columns from the first effect of its set to its own. The correlation variables stand behind
-    the log sds in `unbounded`, row by row, and the gradient of their density is written to `slope` in their place.
+    L is lower triangular and zero above. Row e is the sd of effect e times row e of the Cholesky factor of the
+    correlation matrix (`cor_cholesky`), whose columns run from the first effect of its set to its own. The correlation
+    variables stand behind the log sds in `unbounded`, row by row; the gradient of their density is written to the same
+    places of `gradient`.
     """
     value, at, E = 0.0, 0, len(sd)
     for t in range(len(q)):
@@ -139,45 +145,45 @@ def make_roots(
                 z = unbounded[E + begin + b]
                 size = math.exp(-2.0 * abs(z))
                 sine = math.copysign((1.0 - size) / (1.0 + size), z)
-                rows[first + b] = sine * left
+                cor_cholesky[first + b] = sine * left
                 left *= 2.0 * math.exp(-abs(z)) / (1.0 + size)
                 # log(1 - sine^2), whose digits do not cancel
-                value += power[begin + b] * (2.0 * math.log(2.0) - 2.0 * abs(z) - 2.0 * math.log1p(size))
-                slope[E + begin + b] = -2.0 * power[begin + b] * sine
-            rows[first + count] = left
+                value += cor_power[begin + b] * (2.0 * math.log(2.0) - 2.0 * abs(z) - 2.0 * math.log1p(size))
+                gradient[E + begin + b] = -2.0 * cor_power[begin + b] * sine
+            cor_cholesky[first + count] = left
             for b in range(count + 1):
-                roots[first + b] = sd[e] * rows[first + b]
+                cholesky[first + b] = sd[e] * cor_cholesky[first + b]
             at += q[t]
     return value
 
 
 @exact_kernel
-def through_roots(
+def cholesky_backward(
     q: IntArray,
     effect_at: IntArray,
     set_first: IntArray,
     cor_start: IntArray,
     unbounded: FloatArray,
     sd: FloatArray,
-    rows: FloatArray,
-    droots: FloatArray,
-    slope: FloatArray,
+    cor_cholesky: FloatArray,
+    dcholesky: FloatArray,
+    gradient: FloatArray,
 ) -> None:
-    """Add to `slope` the derivative that reaches log sds and correlation variables through the roots."""
+    """Add to `gradient` the derivative that reaches log sds and correlation variables through the Cholesky factors."""
     at, E = 0, len(sd)
     for t in range(len(q)):
         for e in range(effect_at[t], effect_at[t + 1]):
             first, begin, count = at + set_first[e], cor_start[e], cor_start[e + 1] - cor_start[e]
             after = 0.0
             for b in range(count + 1):
-                after += sd[e] * droots[first + b] * rows[first + b]
-            slope[e] += after
+                after += sd[e] * dcholesky[first + b] * cor_cholesky[first + b]
+            gradient[e] += after
             # Entry b of the row has the factor tanh(z_b), and those behind it 1 / cosh(z_b).
             left = 1.0
             for b in range(count):
-                z, own = unbounded[E + begin + b], sd[e] * droots[first + b]
-                after -= own * rows[first + b]
+                z, own = unbounded[E + begin + b], sd[e] * dcholesky[first + b]
+                after -= own * cor_cholesky[first + b]
                 cosine = 1.0 / math.cosh(z)
-                slope[E + begin + b] += own * cosine * cosine * left - math.tanh(z) * after
+                gradient[E + begin + b] += own * cosine * cosine * left - math.tanh(z) * after
                 left *= cosine
             at += q[t]

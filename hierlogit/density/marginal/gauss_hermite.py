@@ -23,7 +23,7 @@ from ...numba_support.compile import kernel
 from ...numba_support.vectors import fill, view
 from ..kernels.binomial import exp_of_negative, log1p_of_unit
 from .block_cholesky import Work, make_work
-from .laplace import SETTLED, Evaluation, columns_times, fixed_predictor, settle
+from .laplace import MODE_TOLERANCE, Evaluation, columns_times, find_modes, fixed_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def _multiply_transposed(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
-def _invert_root(R: FloatArray, out: FloatArray) -> None:
+def _invert_lower(R: FloatArray, out: FloatArray) -> None:
     """Inverse of a lower triangular matrix; `out` is zero above the diagonal."""
     for j in range(len(R)):
         out[j, j] = 1.0 / R[j, j]
@@ -145,38 +145,38 @@ def _adjoint_of_curvature(
 
 @kernel
 def integrate(
-    l: RowIndex,
+    r: RowIndex,
     w: Work,
-    roots: FloatArray,
+    cholesky: FloatArray,
     nodes: FloatArray,
     log_weights: FloatArray,
     values: FloatArray,
-    droots: FloatArray,
+    dcholesky: FloatArray,
 ) -> None:
-    """Log-likelihood of every level from its settled mode; the rows' share of the gradient into ``w.pull``."""
-    n, q, size = len(l.y), l.q[0], len(log_weights)
+    """Log-likelihood of every level from its settled mode; the rows' share of the gradient into ``w.deta``."""
+    n, q, size = len(r.y), r.q[0], len(log_weights)
     # L, R, its inverse, and matrices of the same size
-    root, R, inverse, bar = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q)), np.empty((q, q))
+    L, R, inverse, bar = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q)), np.empty((q, q))
     spread, half, scratch = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
     by_mode, curved, k_mode, kappa = np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1))
     for a in range(q):
         for b in range(q):
-            root[a, b] = roots[a * q + b]
+            L[a, b] = cholesky[a * q + b]
     logs, share, residual, shift = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     scores, points = np.empty((q, size)), np.empty((q, size))
     steps, shifts, slopes = np.empty((q, size)), np.empty((q, size)), np.empty((q, size))
-    for j in range(len(l.row_start) - 1):
-        start, stop = l.row_start[j], l.row_start[j + 1]
+    for j in range(len(r.row_start) - 1):
+        start, stop = r.row_start[j], r.row_start[j + 1]
         u = view(w.u, j * q, (j + 1) * q)
         for a in range(q):
             for b in range(a + 1):
-                R[a, b] = w.root_own[(j * q + a) * q + b]
-        _invert_root(R, inverse)
+                R[a, b] = w.cholesky_first[(j * q + a) * q + b]
+        _invert_lower(R, inverse)
         _multiply_transposed(inverse, nodes, steps)
         for a in range(q):
             for k in range(size):
                 steps[a, k] *= SQRT2
-        _multiply(root, steps, shifts)
+        _multiply(L, steps, shifts)
         for k in range(size):
             logs[k] = log_weights[k]
         for a in range(q):
@@ -186,10 +186,10 @@ def integrate(
         for i in range(start, stop):
             fill(shift, 0.0)
             for a in range(q):
-                z = l.Z[a * n + i]
+                z = r.Z[a * n + i]
                 for k in range(size):
                     shift[k] += z * shifts[a, k]
-            _add_log_likelihood(l.y[i], l.trials[i], w.eta[i], shift, logs)
+            _add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
         top = logs[0]
         for k in range(1, size):
             top = max(top, logs[k])
@@ -199,7 +199,7 @@ def integrate(
             total += share[k]
         for k in range(size):
             share[k] /= total
-        values[j] = top + math.log(total) - 0.5 * w.logarithm[j] - 0.5 * q * math.log(math.pi)
+        values[j] = top + math.log(total) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
 
         for a in range(q):
             for k in range(size):
@@ -207,16 +207,16 @@ def integrate(
         for i in range(start, stop):
             fill(shift, 0.0)
             for a in range(q):
-                z = l.Z[a * n + i]
+                z = r.Z[a * n + i]
                 for k in range(size):
                     shift[k] += z * shifts[a, k]
-            w.pull[i] = _residuals(l.y[i], l.trials[i], w.eta[i], shift, share, residual)
+            w.deta[i] = _residuals(r.y[i], r.trials[i], w.eta[i], shift, share, residual)
             for a in range(q):
-                z = l.Z[a * n + i]
+                z = r.Z[a * n + i]
                 for k in range(size):
                     scores[a, k] += z * residual[k]
         # Gradient of f at the nodes: how the objective changes with the mode, and with the nodes' spread.
-        _multiply_transposed(root, scores, slopes)
+        _multiply_transposed(L, scores, slopes)
         for a in range(q):
             by_mode[a, 0] = curved[a, 0] = 0.0
             for k in range(size):
@@ -226,45 +226,45 @@ def integrate(
                 spread[a, b] = 0.0
                 for k in range(size):
                     spread[a, b] += SQRT2 * share[k] * slopes[a, k] * nodes[b, k]
-                    droots[a * q + b] += share[k] * scores[a, k] * points[b, k]
+                    dcholesky[a * q + b] += share[k] * scores[a, k] * points[b, k]
         _adjoint_of_curvature(R, inverse, spread, half, scratch, bar)
         # By the curvature: directly, and through the weights of the rows, which move with the mode.
-        _multiply(root, bar, half)
+        _multiply(L, bar, half)
         for a in range(q):
             for b in range(q):
                 spread[a, b] = 0.0  # now L bar L'
                 for c in range(q):
-                    spread[a, b] += half[a, c] * root[b, c]
+                    spread[a, b] += half[a, c] * L[b, c]
         for i in range(start, stop):
             change = 0.0
             for a in range(q):
                 for b in range(q):
-                    change += l.Z[a * n + i] * spread[a, b] * l.Z[b * n + i]
-            change *= w.weight[i] * w.tilt[i]
-            w.pull[i] += change
+                    change += r.Z[a * n + i] * spread[a, b] * r.Z[b * n + i]
+            change *= w.weight[i] * w.one_minus_2p[i]
+            w.deta[i] += change
             for a in range(q):
-                curved[a, 0] += l.Z[a * n + i] * change
+                curved[a, 0] += r.Z[a * n + i] * change
         # H^-1 times the slope of the mode, on both scales.
-        _multiply_transposed(root, curved, kappa)
+        _multiply_transposed(L, curved, kappa)
         for a in range(q):
             kappa[a, 0] += by_mode[a, 0]
         _multiply(inverse, kappa, by_mode)
         _multiply_transposed(inverse, by_mode, k_mode)
-        _multiply(root, k_mode, kappa)
+        _multiply(L, k_mode, kappa)
         for i in range(start, stop):
             moved = 0.0
             for a in range(q):
-                moved += l.Z[a * n + i] * kappa[a, 0]
+                moved += r.Z[a * n + i] * kappa[a, 0]
             moved *= w.weight[i]
-            w.pull[i] -= moved
+            w.deta[i] -= moved
             for a in range(q):
-                curved[a, 0] -= l.Z[a * n + i] * moved
+                curved[a, 0] -= r.Z[a * n + i] * moved
         for a in range(q):
             for b in range(q):
                 direct = 0.0
                 for c in range(q):
-                    direct += w.own[(j * q + a) * q + c] * half[c, b]
-                droots[a * q + b] += 2.0 * direct + curved[a, 0] * u[b] + w.score[j * q + a] * k_mode[b, 0]
+                    direct += w.products_first[(j * q + a) * q + c] * half[c, b]
+                dcholesky[a * q + b] += 2.0 * direct + curved[a, 0] * u[b] + w.score[j * q + a] * k_mode[b, 0]
 
 
 class QuadratureLikelihood:
@@ -280,25 +280,25 @@ class QuadratureLikelihood:
 
     def __init__(self, arrangement: Arrangement, nodes: int) -> None:
         self.arrangement = arrangement
-        layout = arrangement.layout
-        self.work = make_work(layout)
-        self.roots = np.zeros(int(layout.root_at[-1]))
-        self.values: FloatArray = np.zeros(len(layout.row_start) - 1)
-        self._eta = np.empty(len(layout.y))
+        row_index = arrangement.row_index
+        self.work = make_work(row_index)
+        self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
+        self.values: FloatArray = np.zeros(len(row_index.row_start) - 1)
+        self._eta = np.empty(len(row_index.y))
         self._levels = np.arange(len(self.values))
-        self._nodes, self._log_weights = grid(nodes, int(layout.q[0]))
+        self._nodes, self._log_weights = grid(nodes, int(row_index.q[0]))
 
-    def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
+    def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Log-likelihood and gradient at coefficients of the basis and flat roots."""
-        layout, work = self.arrangement.layout, self.work
+        row_index, work = self.arrangement.row_index, self.work
         if not np.all(np.isfinite(work.u)):
             work.u[:] = 0.0
-        self.roots = roots
-        fixed_predictor(layout, gamma, self._eta)
-        settle(layout, work, roots, self._eta, self._levels)
-        droots = np.zeros(len(roots))
-        integrate(layout, work, roots, self._nodes, self._log_weights, self.values, droots)
+        self.cholesky = cholesky
+        fixed_predictor(row_index, gamma, self._eta)
+        find_modes(row_index, work, cholesky, self._eta, self._levels)
+        dcholesky = np.zeros(len(cholesky))
+        integrate(row_index, work, cholesky, self._nodes, self._log_weights, self.values, dcholesky)
         dgamma = np.empty(len(gamma))
-        columns_times(layout, work.pull, dgamma)
+        columns_times(row_index, work.deta, dgamma)
         value = float(self.values.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, droots, bool(work.gain.max() <= SETTLED))
+        return Evaluation(value, dgamma, dcholesky, bool(work.decrement.max() <= MODE_TOLERANCE))

@@ -27,13 +27,14 @@ from .block_cholesky import (
     Work,
     add_effects,
     add_scores,
+    correlate_noise,
     eliminate,
     factorise_dense,
     first_columns,
     invert_dense,
     joint_log_density,
+    largest_block,
     make_work,
-    most_entries,
     multiply_dense,
     product,
     scale_effects,
@@ -41,7 +42,6 @@ from .block_cholesky import (
     solve_dense,
     solve_first,
     solve_last,
-    spread_effects,
     sum_products,
 )
 
@@ -57,64 +57,68 @@ LARGE = 96
 
 
 @kernel
-def slope_of(l: RowIndex, w: Work, roots: FloatArray, parts: IntArray) -> None:
-    """Gradient in u of the joint log density, ``A' residual - u``, into ``w.slope`` and ``w.step``."""
-    add_scores(l, parts, w.residual, w.score)
-    _times_roots_transposed(l, roots, parts, w.score, w.slope)
-    q, base = l.q[0], first_columns(l)
+def mode_gradient(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray) -> None:
+    """Gradient in u of the joint log density, ``A' residual - u``, into ``w.gradient`` and ``w.step``."""
+    add_scores(r, parts, w.residual, w.score)
+    times_cholesky_transposed(r, cholesky, parts, w.score, w.gradient)
+    q, base = r.q[0], first_columns(r)
     for part in parts:
-        for c in range(l.part_start[part] * q, l.part_start[part + 1] * q):
-            w.slope[c] -= w.u[c]
-            w.step[c] = w.slope[c]
-        for c in range(base + l.col_start[part], base + l.col_start[part + 1]):
-            w.slope[c] -= w.u[c]
-            w.step[c] = w.slope[c]
+        for c in range(r.part_start[part] * q, r.part_start[part + 1] * q):
+            w.gradient[c] -= w.u[c]
+            w.step[c] = w.gradient[c]
+        for c in range(base + r.col_start[part], base + r.col_start[part + 1]):
+            w.gradient[c] -= w.u[c]
+            w.step[c] = w.gradient[c]
 
 
 @kernel
-def _transposed(root: FloatArray, q: int, x: FloatArray, out: FloatArray) -> None:
+def _lower_transposed_times(L: FloatArray, q: int, x: FloatArray, out: FloatArray) -> None:
     for a in range(q):
         total = 0.0
         for c in range(a, q):
-            total += root[c * q + a] * x[c]
+            total += L[c * q + a] * x[c]
         out[a] = total
 
 
 @kernel
-def _times_roots_transposed(l: RowIndex, roots: FloatArray, parts: IntArray, x: FloatArray, out: FloatArray) -> None:
+def times_cholesky_transposed(
+    r: RowIndex, cholesky: FloatArray, parts: IntArray, x: FloatArray, out: FloatArray
+) -> None:
     """``out = L' x`` for the levels of some parts."""
-    q, base = l.q[0], first_columns(l)
+    q, base = r.q[0], first_columns(r)
     for part in parts:
-        for j in range(l.part_start[part], l.part_start[part + 1]):
-            _transposed(roots, q, view(x, j * q, (j + 1) * q), view(out, j * q, (j + 1) * q))
-        for k in range(l.own_start[part], l.own_start[part + 1]):
-            t, at = l.own_factor[k], base + l.own_col[k]
-            _transposed(after(roots, l.root_at[t]), l.q[t], view(x, at, at + l.q[t]), view(out, at, at + l.q[t]))
+        for j in range(r.part_start[part], r.part_start[part + 1]):
+            _lower_transposed_times(cholesky, q, view(x, j * q, (j + 1) * q), view(out, j * q, (j + 1) * q))
+        for k in range(r.other_start[part], r.other_start[part + 1]):
+            t, at = r.other_factor[k], base + r.other_col[k]
+            _lower_transposed_times(
+                after(cholesky, r.cholesky_at[t]), r.q[t], view(x, at, at + r.q[t]), view(out, at, at + r.q[t])
+            )
 
 
 @kernel
-def move(l: RowIndex, part: int, factor: float, x: FloatArray, out: FloatArray) -> None:
+def move(r: RowIndex, part: int, factor: float, x: FloatArray, out: FloatArray) -> None:
     """Add `factor` times x over the levels of one part."""
-    q, base = l.q[0], first_columns(l)
-    for c in range(l.part_start[part] * q, l.part_start[part + 1] * q):
+    q, base = r.q[0], first_columns(r)
+    for c in range(r.part_start[part] * q, r.part_start[part + 1] * q):
         out[c] += factor * x[c]
-    for c in range(base + l.col_start[part], base + l.col_start[part + 1]):
+    for c in range(base + r.col_start[part], base + r.col_start[part + 1]):
         out[c] += factor * x[c]
 
 
 @kernel
-def ascend(l: RowIndex, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray) -> None:
+def ascend(r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, parts: IntArray) -> None:
     """Take the steps of some parts, halved until no joint log density is lower than before."""
-    before = w.value.copy()
+    before = w.log_joint.copy()
     for part in parts:
-        move(l, part, 1.0, w.step, w.u)
-    joint_log_density(l, w, roots, eta, parts)
+        move(r, part, 1.0, w.step, w.u)
+    joint_log_density(r, w, cholesky, eta, parts)
     fraction, chosen = 1.0, np.empty_like(parts)
     for _ in range(MOST_HALVINGS):
         # Not "lower than": a value that is not a number has to be mended as well.
         count = 0
         for part in parts:
-            if not w.value[part] >= before[part] - 1e-12 * abs(before[part]):
+            if not w.log_joint[part] >= before[part] - 1e-12 * abs(before[part]):
                 chosen[count] = part
                 count += 1
         if count == 0:
@@ -122,44 +126,44 @@ def ascend(l: RowIndex, w: Work, roots: FloatArray, eta: FloatArray, parts: IntA
         worse = chosen[:count]
         fraction *= 0.5
         for part in worse:
-            move(l, part, -fraction, w.step, w.u)
-        joint_log_density(l, w, roots, eta, worse)
+            move(r, part, -fraction, w.step, w.u)
+        joint_log_density(r, w, cholesky, eta, worse)
 
 
 @kernel
-def settle(l: RowIndex, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray) -> None:
+def find_modes(r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, parts: IntArray) -> None:
     """Find the modes of some parts by Newton's method, from the effects in ``w.u``.
 
     Afterwards the work arrays hold the factorisation of H at the mode.
     """
-    joint_log_density(l, w, roots, eta, parts)
+    joint_log_density(r, w, cholesky, eta, parts)
     active, kept = parts, np.empty_like(parts)
     for _ in range(MOST_STEPS):
-        slope_of(l, w, roots, active)
-        sum_products(l, w, active)
-        eliminate(l, w, roots, active)
-        factorise_dense(l, w, active)
-        solve_first(l, w, active, w.step)
-        solve_dense(l, w, active, w.step)
-        solve_last(l, w, active, w.step)
+        mode_gradient(r, w, cholesky, active)
+        sum_products(r, w, active)
+        eliminate(r, w, cholesky, active)
+        factorise_dense(r, w, active)
+        solve_first(r, w, active, w.step)
+        solve_dense(r, w, active, w.step)
+        solve_last(r, w, active, w.step)
         for part in active:
-            w.gain[part] = product(l, part, w.slope, w.step)
+            w.decrement[part] = product(r, part, w.gradient, w.step)
         count = 0
         for part in active:
-            if w.gain[part] > ENOUGH:
+            if w.decrement[part] > ENOUGH:
                 kept[count] = part  # not before its own place in `active`, which may be the same memory
                 count += 1
         if count == 0:
             return
         active = kept[:count]
-        ascend(l, w, roots, eta, active)
+        ascend(r, w, cholesky, eta, active)
 
 
 @kernel
 def _add_curvature(
-    M: FloatArray, q: int, p: int, root: FloatArray, V: FloatArray, transposed: bool, droot: FloatArray
+    M: FloatArray, q: int, p: int, L: FloatArray, V: FloatArray, transposed: bool, droot: FloatArray
 ) -> None:
-    """Subtract ``M root V'`` from the derivative of a root; of the transposed blocks where `transposed`.
+    """Subtract ``M L V'`` from the derivative of a root; of the transposed blocks where `transposed`.
 
     M and V are q x p blocks of ``Z'WZ`` and ``H^-1``. The result is q x q, or p x p for the transposed.
     """
@@ -168,7 +172,7 @@ def _add_curvature(
         for c in range(inner):
             total = 0.0  # (M root)[a, c]
             for d in range(c, inner):
-                total += (M[d * p + a] if transposed else M[a * p + d]) * root[d * inner + c]
+                total += (M[d * p + a] if transposed else M[a * p + d]) * L[d * inner + c]
             for b in range(rows):
                 droot[a * rows + b] -= total * (V[c * p + b] if transposed else V[b * p + c])
 
@@ -191,70 +195,70 @@ def _to_predictor(left: FloatArray, q: int, right: FloatArray, p: int, V: FloatA
 
 
 @kernel
-def _curvatures(l: RowIndex, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
+def _curvatures(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
     """Add the direct share of ``log|H|`` to the roots' derivative; turn the inverse's blocks to the logit scale."""
-    _curvatures_of_pairs(l, w, roots, parts, droots)
-    q, blocks = l.q[0], len(l.cross_at) - 1
-    scratch = np.empty(most_entries(l))
+    _curvatures_of_pairs(r, w, cholesky, parts, dcholesky)
+    q, blocks = r.q[0], len(r.cross_at) - 1
+    scratch = np.empty(largest_block(r))
     for part in parts:
-        for j in range(l.part_start[part], l.part_start[part + 1]):
-            V = after(w.inverse_own, j * q * q)
-            _add_curvature(after(w.own, j * q * q), q, q, roots, V, False, droots)
-            _to_predictor(roots, q, roots, q, V, scratch)
-        for k in range(l.own_start[part], l.own_start[part + 1]):
-            t, at = l.own_factor[k], l.own_at[k]
-            root, width, droot = after(roots, l.root_at[t]), l.q[t], after(droots, l.root_at[t])
+        for j in range(r.part_start[part], r.part_start[part + 1]):
+            V = after(w.inverse_first, j * q * q)
+            _add_curvature(after(w.products_first, j * q * q), q, q, cholesky, V, False, dcholesky)
+            _to_predictor(cholesky, q, cholesky, q, V, scratch)
+        for k in range(r.other_start[part], r.other_start[part + 1]):
+            t, at = r.other_factor[k], r.other_at[k]
+            L, width, droot = after(cholesky, r.cholesky_at[t]), r.q[t], after(dcholesky, r.cholesky_at[t])
             _add_curvature(
-                after(w.rest, at),
+                after(w.products_other, at),
                 width,
                 width,
-                root,
-                after(w.inverse_rest, at),
+                L,
+                after(w.inverse_other, at),
                 False,
                 droot,
             )
-            _to_predictor(root, width, root, width, after(w.inverse_rest, at), scratch)
-        for k in range(l.cross_start[part], l.cross_start[part + 1]):
-            s, t, at = l.cross_factors[k], l.cross_factors[blocks + k], l.cross_at[k]
-            left, right = after(roots, l.root_at[s]), after(roots, l.root_at[t])
-            M, V = after(w.cross, at), after(w.inverse_cross, at)
-            _add_curvature(M, l.q[s], l.q[t], right, V, False, after(droots, l.root_at[s]))
-            _add_curvature(M, l.q[s], l.q[t], left, V, True, after(droots, l.root_at[t]))
-            _to_predictor(left, l.q[s], right, l.q[t], V, scratch)
+            _to_predictor(L, width, L, width, after(w.inverse_other, at), scratch)
+        for k in range(r.cross_start[part], r.cross_start[part + 1]):
+            s, t, at = r.cross_factors[k], r.cross_factors[blocks + k], r.cross_at[k]
+            left, right = after(cholesky, r.cholesky_at[s]), after(cholesky, r.cholesky_at[t])
+            M, V = after(w.products_cross, at), after(w.inverse_cross, at)
+            _add_curvature(M, r.q[s], r.q[t], right, V, False, after(dcholesky, r.cholesky_at[s]))
+            _add_curvature(M, r.q[s], r.q[t], left, V, True, after(dcholesky, r.cholesky_at[t]))
+            _to_predictor(left, r.q[s], right, r.q[t], V, scratch)
 
 
 @kernel
-def _curvatures_of_pairs(l: RowIndex, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
+def _curvatures_of_pairs(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
     """The share of `_curvatures` between levels of the eliminated factor and others."""
-    q = l.q[0]
-    if len(l.q) == 1:
+    q = r.q[0]
+    if len(r.q) == 1:
         return
     for part in parts:
-        for j in range(l.part_start[part], l.part_start[part + 1]):
-            columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
+        for j in range(r.part_start[part], r.part_start[part + 1]):
+            columns = (r.matrix_at[j + 1] - r.matrix_at[j]) // q
             M, V = (
-                view(w.pair, l.matrix_at[j], l.matrix_at[j + 1]),
-                view(w.inverse_pair, l.matrix_at[j], l.matrix_at[j + 1]),
+                view(w.products_pair, r.matrix_at[j], r.matrix_at[j + 1]),
+                view(w.inverse_pair, r.matrix_at[j], r.matrix_at[j + 1]),
             )
-            half = view(w.half_pair, l.matrix_at[j], l.matrix_at[j + 1])
+            half = view(w.scaled_pair, r.matrix_at[j], r.matrix_at[j + 1])
             for a in range(q):
                 for b in range(q):
                     total = 0.0
                     for k in range(columns):
                         total += half[a * columns + k] * V[b * columns + k]
-                    droots[a * q + b] -= total
+                    dcholesky[a * q + b] -= total
             for a in range(q - 1, -1, -1):  # L V in place of V
                 for k in range(columns):
-                    V[a * columns + k] *= roots[a * q + a]
+                    V[a * columns + k] *= cholesky[a * q + a]
                 for c in range(a):
                     for k in range(columns):
-                        V[a * columns + k] += roots[a * q + c] * V[c * columns + k]
-            for p in range(l.pair_start[j], l.pair_start[j + 1]):
-                t, first = l.pair_factor[p], l.pair_first[p]
-                root, droot, width = (
-                    after(roots, l.root_at[t]),
-                    after(droots, l.root_at[t]),
-                    l.q[t],
+                        V[a * columns + k] += cholesky[a * q + c] * V[c * columns + k]
+            for p in range(r.pair_start[j], r.pair_start[j + 1]):
+                t, first = r.pair_factor[p], r.pair_first[p]
+                L, droot, width = (
+                    after(cholesky, r.cholesky_at[t]),
+                    after(dcholesky, r.cholesky_at[t]),
+                    r.q[t],
                 )
                 for d in range(q):
                     row = d * columns + first
@@ -262,9 +266,9 @@ def _curvatures_of_pairs(l: RowIndex, w: Work, roots: FloatArray, parts: IntArra
                         for b in range(width):
                             droot[a * width + b] -= M[row + a] * V[row + b]
                     for b in range(width - 1, -1, -1):  # times the other root, transposed
-                        V[row + b] *= root[b * width + b]
+                        V[row + b] *= L[b * width + b]
                         for c in range(b):
-                            V[row + b] += root[b * width + c] * V[row + c]
+                            V[row + b] += L[b * width + c] * V[row + c]
 
 
 @kernel
@@ -288,135 +292,139 @@ def _add_variance(
 
 
 @kernel
-def predictor_variance(l: RowIndex, w: Work, parts: IntArray, out: FloatArray) -> None:
+def predictor_variance(r: RowIndex, w: Work, parts: IntArray, out: FloatArray) -> None:
     """Conditional variance ``h_i`` of each row's linear predictor, once the inverse's blocks are on the logit scale."""
-    n, q, others = len(l.y), l.q[0], len(l.q) - 1
+    n, q, others = len(r.y), r.q[0], len(r.q) - 1
     for part in parts:
-        for j in range(l.part_start[part], l.part_start[part + 1]):
-            start, stop = l.row_start[j], l.row_start[j + 1]
+        for j in range(r.part_start[part], r.part_start[part + 1]):
+            start, stop = r.row_start[j], r.row_start[j + 1]
             segment = view(out, start, stop)
             fill(segment, 0.0)
             for a in range(q):
-                one = view(l.Z, a * n + start, a * n + stop)
+                one = view(r.Z, a * n + start, a * n + stop)
                 for b in range(q):
-                    other, v = view(l.Z, b * n + start, b * n + stop), w.inverse_own[j * q * q + a * q + b]
+                    other, v = view(r.Z, b * n + start, b * n + stop), w.inverse_first[j * q * q + a * q + b]
                     for i in range(len(segment)):
                         segment[i] += v * one[i] * other[i]
-            columns = (l.matrix_at[j + 1] - l.matrix_at[j]) // q
+            columns = (r.matrix_at[j + 1] - r.matrix_at[j]) // q
             for f in range(others):
-                at = view(l.row_pair, f * n + start, f * n + stop)
+                at = view(r.row_pair, f * n + start, f * n + stop)
                 for a in range(q):
-                    one = view(l.Z, a * n + start, a * n + stop)
-                    for b in range(l.q[f + 1]):
-                        z = (l.z_at[f + 1] + b) * n
+                    one = view(r.Z, a * n + start, a * n + stop)
+                    for b in range(r.q[f + 1]):
+                        z = (r.z_at[f + 1] + b) * n
                         other, own = (
-                            view(l.Z, z + start, z + stop),
+                            view(r.Z, z + start, z + stop),
                             after(w.inverse_pair, a * columns + b),
                         )
                         for i in range(len(segment)):
                             segment[i] += 2.0 * one[i] * other[i] * own[at[i]]
-        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
         segment = view(out, first, last)
         k = 0
         for f in range(others):
-            z, width = after(l.Z, l.z_at[f + 1] * n + first), l.q[f + 1]
-            at = view(l.row_own, f * n + first, f * n + last)
-            _add_variance(z, width, z, width, n, at, 1.0, w.inverse_rest, segment)
+            z, width = after(r.Z, r.z_at[f + 1] * n + first), r.q[f + 1]
+            at = view(r.row_other, f * n + first, f * n + last)
+            _add_variance(z, width, z, width, n, at, 1.0, w.inverse_other, segment)
             for g in range(f + 1, others):
                 at, right = (
-                    view(l.row_cross, k * n + first, k * n + last),
-                    after(l.Z, l.z_at[g + 1] * n + first),
+                    view(r.row_cross, k * n + first, k * n + last),
+                    after(r.Z, r.z_at[g + 1] * n + first),
                 )
-                _add_variance(z, width, right, l.q[g + 1], n, at, 2.0, w.inverse_cross, segment)
+                _add_variance(z, width, right, r.q[g + 1], n, at, 2.0, w.inverse_cross, segment)
                 k += 1
 
 
 @kernel
-def _add_outer(l: RowIndex, parts: IntArray, score: FloatArray, u: FloatArray, droots: FloatArray) -> None:
+def _add_outer(r: RowIndex, parts: IntArray, score: FloatArray, u: FloatArray, dcholesky: FloatArray) -> None:
     """Add ``sum_j score_j u_j'`` by factor."""
-    q, base = l.q[0], first_columns(l)
+    q, base = r.q[0], first_columns(r)
     for part in parts:
-        for j in range(l.part_start[part], l.part_start[part + 1]):
+        for j in range(r.part_start[part], r.part_start[part + 1]):
             for a in range(q):
                 for b in range(q):
-                    droots[a * q + b] += score[j * q + a] * u[j * q + b]
-        for k in range(l.own_start[part], l.own_start[part + 1]):
-            t, at = l.own_factor[k], base + l.own_col[k]
-            width = l.q[t]
+                    dcholesky[a * q + b] += score[j * q + a] * u[j * q + b]
+        for k in range(r.other_start[part], r.other_start[part + 1]):
+            t, at = r.other_factor[k], base + r.other_col[k]
+            width = r.q[t]
             for a in range(width):
                 for b in range(width):
-                    droots[l.root_at[t] + a * width + b] += score[at + a] * u[at + b]
+                    dcholesky[r.cholesky_at[t] + a * width + b] += score[at + a] * u[at + b]
 
 
 @kernel
-def pull_rows(l: RowIndex, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
-    """First half of the gradient: ``t_i`` into ``w.pull``, and ``A't`` into ``w.step``, to be solved by H."""
-    _curvatures(l, w, roots, parts, droots)
-    predictor_variance(l, w, parts, w.pull)
+def start_gradient(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
+    """First half of the gradient: ``t_i`` into ``w.deta``, and ``A't`` into ``w.step``, to be solved by H."""
+    _curvatures(r, w, cholesky, parts, dcholesky)
+    predictor_variance(r, w, parts, w.deta)
     for part in parts:
-        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        pull, weight, tilt = view(w.pull, first, last), view(w.weight, first, last), view(w.tilt, first, last)
-        for i in range(len(pull)):
-            pull[i] *= -0.5 * weight[i] * tilt[i]
-    add_scores(l, parts, w.pull, w.slope)
-    _times_roots_transposed(l, roots, parts, w.slope, w.step)
+        first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
+        deta, weight, one_minus_2p = (
+            view(w.deta, first, last),
+            view(w.weight, first, last),
+            view(w.one_minus_2p, first, last),
+        )
+        for i in range(len(deta)):
+            deta[i] *= -0.5 * weight[i] * one_minus_2p[i]
+    add_scores(r, parts, w.deta, w.gradient)
+    times_cholesky_transposed(r, cholesky, parts, w.gradient, w.step)
 
 
 @kernel
-def finish_gradient(l: RowIndex, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
-    """Second half of the gradient, with k in ``w.step``: ``c_i`` into ``w.pull`` and the rest of the roots' share."""
-    _add_outer(l, parts, w.score, w.step, droots)
-    scale_effects(l, roots, parts, w.step, w.slope)
+def finish_gradient(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
+    """Second half of the gradient, with k in ``w.step``: ``c_i`` into ``w.deta`` and the rest of the roots' share."""
+    _add_outer(r, parts, w.score, w.step, dcholesky)
+    scale_effects(r, cholesky, parts, w.step, w.gradient)
     for part in parts:
-        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
+        first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
         fill(view(w.eta, first, last), 0.0)
-    add_effects(l, parts, w.slope, w.eta)
+    add_effects(r, parts, w.gradient, w.eta)
     for part in parts:
-        first, last = l.row_start[l.part_start[part]], l.row_start[l.part_start[part + 1]]
-        pull, residual = view(w.pull, first, last), view(w.residual, first, last)
+        first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
+        deta, residual = view(w.deta, first, last), view(w.residual, first, last)
         weight, shift = view(w.weight, first, last), view(w.eta, first, last)
-        for i in range(len(pull)):
-            pull[i] += residual[i] - weight[i] * shift[i]
-    add_scores(l, parts, w.pull, w.slope)
-    _add_outer(l, parts, w.slope, w.u, droots)
+        for i in range(len(deta)):
+            deta[i] += residual[i] - weight[i] * shift[i]
+    add_scores(r, parts, w.deta, w.gradient)
+    _add_outer(r, parts, w.gradient, w.u, dcholesky)
 
 
 def evaluate_parts(
-    l: RowIndex, w: Work, roots: FloatArray, eta: FloatArray, parts: IntArray, droots: FloatArray
+    r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, parts: IntArray, dcholesky: FloatArray
 ) -> None:
-    """Laplace approximation of some parts; of its gradient the rows' share is left in ``w.pull``."""
+    """Laplace approximation of some parts; of its gradient the rows' share is left in ``w.deta``."""
     # Two compiled functions: one that called both would hold another copy of each, and take as long to compile.
-    settle(l, w, roots, eta, parts)
-    differentiate(l, w, roots, parts, droots)
+    find_modes(r, w, cholesky, eta, parts)
+    differentiate(r, w, cholesky, parts, dcholesky)
 
 
 @kernel
-def differentiate(l: RowIndex, w: Work, roots: FloatArray, parts: IntArray, droots: FloatArray) -> None:
+def differentiate(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
     """The gradient of some parts, whose modes are settled."""
-    invert_dense(l, w, parts)
-    select_inverse(l, w, parts)
-    pull_rows(l, w, roots, parts, droots)
-    solve_first(l, w, parts, w.step)
-    multiply_dense(l, w, parts, w.step, w.slope)
-    solve_last(l, w, parts, w.step)
-    finish_gradient(l, w, roots, parts, droots)
+    invert_dense(r, w, parts)
+    select_inverse(r, w, parts)
+    start_gradient(r, w, cholesky, parts, dcholesky)
+    solve_first(r, w, parts, w.step)
+    multiply_dense(r, w, parts, w.step, w.gradient)
+    solve_last(r, w, parts, w.step)
+    finish_gradient(r, w, cholesky, parts, dcholesky)
 
 
 @kernel
-def fixed_predictor(l: RowIndex, gamma: FloatArray, out: FloatArray) -> None:
+def fixed_predictor(r: RowIndex, gamma: FloatArray, out: FloatArray) -> None:
     """Offset plus ``X gamma``."""
     n = len(out)
-    copy(l.offset, out)
+    copy(r.offset, out)
     for k in range(len(gamma)):
-        add_column(view(l.X, k * n, (k + 1) * n), gamma[k], out)
+        add_column(view(r.X, k * n, (k + 1) * n), gamma[k], out)
 
 
 @kernel
-def columns_times(l: RowIndex, pull: FloatArray, out: FloatArray) -> None:
-    """``X' pull``."""
-    n = len(pull)
+def columns_times(r: RowIndex, deta: FloatArray, out: FloatArray) -> None:
+    """``X' deta``."""
+    n = len(deta)
     for k in range(len(out)):
-        out[k] = dot(view(l.X, k * n, (k + 1) * n), pull)
+        out[k] = dot(view(r.X, k * n, (k + 1) * n), deta)
 
 
 @dataclass(frozen=True)
@@ -429,20 +437,20 @@ class Evaluation:
         Log-likelihood, with the binomial coefficients.
     dgamma : ndarray, shape (p,)
         Gradient in the coefficients of the basis of the fixed effects.
-    droots : ndarray
+    dcholesky : ndarray
         Gradient in the flat roots: the whole square matrices, of which the lower triangles count.
-    settled : bool
+    converged : bool
         Whether the mode of the random effects was found.
     """
 
     value: float
     dgamma: FloatArray
-    droots: FloatArray
-    settled: bool
+    dcholesky: FloatArray
+    converged: bool
 
 
 #: What Newton's steps for the mode may leave undone and still count as settled, in units of log-likelihood.
-SETTLED = 1e-9
+MODE_TOLERANCE = 1e-9
 
 
 class LaplaceLikelihood:
@@ -457,44 +465,44 @@ class LaplaceLikelihood:
 
     def __init__(self, arrangement: Arrangement) -> None:
         self.arrangement = arrangement
-        layout = arrangement.layout
-        self.work = make_work(layout)
-        self.roots = np.zeros(int(layout.root_at[-1]))
-        self._eta = np.empty(len(layout.y))
-        sizes = np.diff(layout.col_start)
+        row_index = arrangement.row_index
+        self.work = make_work(row_index)
+        self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
+        self._eta = np.empty(len(row_index.y))
+        sizes = np.diff(row_index.col_start)
         self._small = np.flatnonzero(sizes <= LARGE)
-        self._large = [_LargePart(layout, int(part)) for part in np.flatnonzero(sizes > LARGE)]
+        self._large = [_LargePart(row_index, int(part)) for part in np.flatnonzero(sizes > LARGE)]
 
     @property
     def values(self) -> FloatArray:
         """Log-likelihood of each part at the last evaluation, without binomial coefficients."""
-        return self.work.value - 0.5 * self.work.logarithm
+        return self.work.log_joint - 0.5 * self.work.log_det
 
-    def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
+    def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Log-likelihood and gradient at coefficients of the basis and flat roots."""
-        layout, work = self.arrangement.layout, self.work
+        row_index, work = self.arrangement.row_index, self.work
         if not np.all(np.isfinite(work.u)):
             work.u[:] = 0.0
-        self.roots = roots
-        fixed_predictor(layout, gamma, self._eta)
-        droots = np.zeros(len(roots))
+        self.cholesky = cholesky
+        fixed_predictor(row_index, gamma, self._eta)
+        dcholesky = np.zeros(len(cholesky))
         if len(self._small):
-            evaluate_parts(layout, work, roots, self._eta, self._small, droots)
+            evaluate_parts(row_index, work, cholesky, self._eta, self._small, dcholesky)
         for part in self._large:
-            part.evaluate(layout, work, roots, self._eta, droots)
+            part.evaluate(row_index, work, cholesky, self._eta, dcholesky)
         dgamma = np.empty(len(gamma))
-        columns_times(layout, work.pull, dgamma)
-        value = float(work.value.sum() - 0.5 * work.logarithm.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, droots, bool(work.gain.max() <= SETTLED))
+        columns_times(row_index, work.deta, dgamma)
+        value = float(work.log_joint.sum() - 0.5 * work.log_det.sum()) + self.arrangement.log_coefficients
+        return Evaluation(value, dgamma, dcholesky, bool(work.decrement.max() <= MODE_TOLERANCE))
 
     def factorise(self) -> None:
         """Leave the Cholesky factors of the last evaluation's H in the work arrays, in place of its inverse."""
-        layout, work = self.arrangement.layout, self.work
-        sum_products(layout, work, self._small)
-        eliminate(layout, work, self.roots, self._small)
-        factorise_dense(layout, work, self._small)
+        row_index, work = self.arrangement.row_index, self.work
+        sum_products(row_index, work, self._small)
+        eliminate(row_index, work, self.cholesky, self._small)
+        factorise_dense(row_index, work, self._small)
         for part in self._large:
-            part.factorise(layout, work, self.roots)
+            part.factorise(row_index, work, self.cholesky)
 
 
 class Evaluated(Protocol):
@@ -502,7 +510,7 @@ class Evaluated(Protocol):
 
     arrangement: Arrangement
     work: Work
-    roots: FloatArray
+    cholesky: FloatArray
 
 
 def fixed_information(likelihood: Evaluated) -> FloatArray:
@@ -511,28 +519,28 @@ def fixed_information(likelihood: Evaluated) -> FloatArray:
     ``X'WX - X'WA H^-1 A'WX``: what the normal equations of the penalised least squares leave when the random effects
     are eliminated (Bates et al. 2015, Journal of Statistical Software 67, section 5.2).
     """
-    layout, work = likelihood.arrangement.layout, likelihood.work
-    p = layout.X.shape[1]
-    weighted = layout.X * work.weight[:, None]
+    row_index, work = likelihood.arrangement.row_index, likelihood.work
+    p = row_index.X.shape[1]
+    weighted = row_index.X * work.weight[:, None]
     crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
-    _cross_with_effects(layout, work, likelihood.roots, np.ascontiguousarray(weighted.T), crossed, solved)
-    information: FloatArray = weighted.T @ layout.X - crossed @ solved.T
+    _cross_with_effects(row_index, work, likelihood.cholesky, np.ascontiguousarray(weighted.T), crossed, solved)
+    information: FloatArray = weighted.T @ row_index.X - crossed @ solved.T
     return information
 
 
 @exact_kernel
 def _cross_with_effects(
-    l: RowIndex, w: Work, roots: FloatArray, weighted: FloatArray, crossed: FloatArray, solved: FloatArray
+    r: RowIndex, w: Work, cholesky: FloatArray, weighted: FloatArray, crossed: FloatArray, solved: FloatArray
 ) -> None:
     """``A'`` times each row of `weighted`, and ``H^-1`` times that."""
-    parts = np.arange(len(l.part_start) - 1)
+    parts = np.arange(len(r.part_start) - 1)
     for k in range(len(weighted)):
-        add_scores(l, parts, weighted[k], w.slope)
-        _times_roots_transposed(l, roots, parts, w.slope, w.step)
+        add_scores(r, parts, weighted[k], w.gradient)
+        times_cholesky_transposed(r, cholesky, parts, w.gradient, w.step)
         copy(w.step, crossed[k])
-        solve_first(l, w, parts, w.step)
-        multiply_dense(l, w, parts, w.step, w.slope)
-        solve_last(l, w, parts, w.step)
+        solve_first(r, w, parts, w.step)
+        multiply_dense(r, w, parts, w.step, w.gradient)
+        solve_last(r, w, parts, w.step)
         copy(w.step, solved[k])
 
 
@@ -546,59 +554,59 @@ class _LargePart:
     #: A step with an old factorisation that leaves more than this share of the gain asks for a new one.
     STALE = 0.2
 
-    def __init__(self, layout: RowIndex, part: int) -> None:
+    def __init__(self, row_index: RowIndex, part: int) -> None:
         self._part = np.array([part])
-        self._size = int(layout.col_start[part + 1] - layout.col_start[part])
-        first = int(first_columns(layout) + layout.col_start[part])
+        self._size = int(row_index.col_start[part + 1] - row_index.col_start[part])
+        first = int(first_columns(row_index) + row_index.col_start[part])
         self._columns = slice(first, first + self._size)
-        self._dense = slice(int(layout.dense_at[part]), int(layout.dense_at[part + 1]))
+        self._dense = slice(int(row_index.schur_at[part]), int(row_index.schur_at[part + 1]))
         self._inverted = False
 
-    def evaluate(self, l: RowIndex, w: Work, roots: FloatArray, eta: FloatArray, droots: FloatArray) -> None:
+    def evaluate(self, r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, dcholesky: FloatArray) -> None:
         """As `evaluate_parts`, for one part."""
-        self._settle(l, w, roots, eta)
+        self._settle(r, w, cholesky, eta)
         self._invert(w)
-        select_inverse(l, w, self._part)
-        pull_rows(l, w, roots, self._part, droots)
-        self._solve(l, w)
-        finish_gradient(l, w, roots, self._part, droots)
+        select_inverse(r, w, self._part)
+        start_gradient(r, w, cholesky, self._part, dcholesky)
+        self._solve(r, w)
+        finish_gradient(r, w, cholesky, self._part, dcholesky)
 
     def _matrix(self, w: Work) -> FloatArray:
-        return w.dense[self._dense].reshape(self._size, self._size)
+        return w.schur[self._dense].reshape(self._size, self._size)
 
-    def _settle(self, l: RowIndex, w: Work, roots: FloatArray, eta: FloatArray) -> None:
+    def _settle(self, r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray) -> None:
         part = self._part
-        joint_log_density(l, w, roots, eta, part)
+        joint_log_density(r, w, cholesky, eta, part)
         current = False
         if not self._inverted:
-            self.factorise(l, w, roots)
+            self.factorise(r, w, cholesky)
             current = True
         before = np.inf
         for _ in range(MOST_STEPS):
-            slope_of(l, w, roots, part)
-            self._solve(l, w)
-            gain = w.gain[part[0]] = product(l, part[0], w.slope, w.step)
+            mode_gradient(r, w, cholesky, part)
+            self._solve(r, w)
+            gain = w.decrement[part[0]] = product(r, part[0], w.gradient, w.step)
             done = not gain > ENOUGH
             if not current and (done or gain > self.STALE * before):
-                self.factorise(l, w, roots)
+                self.factorise(r, w, cholesky)
                 current = True
                 continue
             if done:
                 return
             before = gain
-            ascend(l, w, roots, eta, part)
+            ascend(r, w, cholesky, eta, part)
             current = False
 
-    def factorise(self, l: RowIndex, w: Work, roots: FloatArray) -> None:
+    def factorise(self, r: RowIndex, w: Work, cholesky: FloatArray) -> None:
         """Assemble the Schur complement at the current effects and factorise it."""
         from scipy.linalg.lapack import dpotrf
 
-        sum_products(l, w, self._part)
-        eliminate(l, w, roots, self._part)
+        sum_products(r, w, self._part)
+        eliminate(r, w, cholesky, self._part)
         # The lower triangle in C order is the upper one in Fortran's.
         matrix = self._matrix(w)
         dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)
-        w.logarithm[self._part] += 2.0 * np.log(np.diag(matrix)).sum()
+        w.log_det[self._part] += 2.0 * np.log(np.diag(matrix)).sum()
         self._inverted = False
 
     def _invert(self, w: Work) -> None:
@@ -609,13 +617,13 @@ class _LargePart:
         _mirror(matrix)
         self._inverted = True
 
-    def _solve(self, l: RowIndex, w: Work) -> None:
+    def _solve(self, r: RowIndex, w: Work) -> None:
         from scipy.linalg.lapack import dpotrs
 
-        solve_first(l, w, self._part, w.step)
+        solve_first(r, w, self._part, w.step)
         own, matrix = w.step[self._columns], self._matrix(w)
         own[:] = matrix @ own if self._inverted else dpotrs(matrix.T, own, lower=0)[0]
-        solve_last(l, w, self._part, w.step)
+        solve_last(r, w, self._part, w.step)
 
 
 @exact_kernel
@@ -627,10 +635,10 @@ def _mirror(A: FloatArray) -> None:
 
 @exact_kernel
 def draw_effects(
-    l: RowIndex,
+    r: RowIndex,
     w: Work,
     gammas: FloatArray,
-    roots: FloatArray,
+    cholesky: FloatArray,
     starts: FloatArray,
     noise: FloatArray,
     renewed: bool,
@@ -646,7 +654,7 @@ def draw_effects(
     Parameters
     ----------
     gammas : shape (draws, p)
-    roots : shape (draws, flat roots)
+    cholesky : shape (draws, flat roots)
     starts : shape (draws, effects)
         Replaced by the draws of the standardised effects.
     noise : shape (draws, effects)
@@ -656,22 +664,22 @@ def draw_effects(
     joint, logarithms : shape (draws,)
         Joint log density at the draws and ``log|H|``, written.
     """
-    parts = np.arange(len(l.part_start) - 1)
+    parts = np.arange(len(r.part_start) - 1)
     for s in range(len(gammas)):
-        fixed_predictor(l, gammas[s], eta)
+        fixed_predictor(r, gammas[s], eta)
         copy(starts[s], w.u)
         if renewed:
-            settle(l, w, roots[s], eta, parts)
+            find_modes(r, w, cholesky[s], eta, parts)
         else:
-            joint_log_density(l, w, roots[s], eta, parts)
-            slope_of(l, w, roots[s], parts)
-            solve_first(l, w, parts, w.step)
-            solve_dense(l, w, parts, w.step)
-            solve_last(l, w, parts, w.step)
+            joint_log_density(r, w, cholesky[s], eta, parts)
+            mode_gradient(r, w, cholesky[s], parts)
+            solve_first(r, w, parts, w.step)
+            solve_dense(r, w, parts, w.step)
+            solve_last(r, w, parts, w.step)
             add_column(w.step, 1.0, w.u)
-        logarithms[s] = w.logarithm.sum()
-        spread_effects(l, w, noise[s])
+        logarithms[s] = w.log_det.sum()
+        correlate_noise(r, w, noise[s])
         add_column(noise[s], 1.0, w.u)
-        joint_log_density(l, w, roots[s], eta, parts)
-        joint[s] = w.value.sum()
+        joint_log_density(r, w, cholesky[s], eta, parts)
+        joint[s] = w.log_joint.sum()
         copy(w.u, starts[s])

@@ -28,7 +28,7 @@ from ...numba_support.vectors import view
 from ..kernels.binomial import exp_of_negative, log1p_of_unit
 from .block_cholesky import Work, first_columns, make_work
 from .gauss_hermite import grid
-from .laplace import SETTLED, Evaluation, columns_times, evaluate_parts, fixed_predictor
+from .laplace import MODE_TOLERANCE, Evaluation, columns_times, evaluate_parts, fixed_predictor
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def _at_mode(
     trials: float,
     eta: float,
     z: float,
-    root: float,
+    L: float,
     outer: float,
     v: FloatArray,
     mode: FloatArray,
@@ -116,7 +116,7 @@ def _at_mode(
     The second and third derivatives in the linear predictor, with the opposite sign, go into `weight` and `bend`.
     """
     for k in range(len(mode)):
-        x = eta + outer * v[k] + z * root * mode[k]
+        x = eta + outer * v[k] + z * L * mode[k]
         e = exp_of_negative(-abs(x))
         d = 1.0 / (1.0 + e)
         above = x >= 0.0
@@ -225,26 +225,26 @@ def _residuals(
 
 @kernel
 def integrate(
-    l: RowIndex,
+    r: RowIndex,
     w: Work,
-    roots: FloatArray,
+    cholesky: FloatArray,
     eta: FloatArray,
     nodes: FloatArray,
     log_weights: FloatArray,
     values: FloatArray,
-    droots: FloatArray,
+    dcholesky: FloatArray,
 ) -> int:
     """Log-likelihood of every outer level, from modes found by Laplace's method; how many inner modes were not found.
 
-    The rows' share of the gradient goes into ``w.pull``.
+    The rows' share of the gradient goes into ``w.deta``.
     """
-    n, size, base = len(l.y), len(nodes), first_columns(l)
-    s, g = roots[0], roots[1]
+    n, size, base = len(r.y), len(nodes), first_columns(r)
+    s, g = cholesky[0], cholesky[1]
     most_rows, most_part = 0, 0
-    for j in range(len(l.row_start) - 1):
-        most_rows = max(most_rows, l.row_start[j + 1] - l.row_start[j])
-    for part in range(len(l.part_start) - 1):
-        most_part = max(most_part, l.row_start[l.part_start[part + 1]] - l.row_start[l.part_start[part]])
+    for j in range(len(r.row_start) - 1):
+        most_rows = max(most_rows, r.row_start[j + 1] - r.row_start[j])
+    for part in range(len(r.part_start) - 1):
+        most_part = max(most_part, r.row_start[r.part_start[part + 1]] - r.row_start[r.part_start[part]])
     largest = log_weights.max()
     inner_weights = log_weights - largest
     constant = largest - 0.5 * np.log(np.pi)
@@ -258,7 +258,7 @@ def integrate(
     score, turn, by_curvature, kappa = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     scratch = np.empty(4 * size)
     # By row and outer node.
-    weight, bend, pull = np.empty(most_rows * size), np.empty(most_rows * size), np.empty(most_part * size)
+    weight, bend, deta = np.empty(most_rows * size), np.empty(most_rows * size), np.empty(most_part * size)
     # By pair of nodes.
     points, levels = np.empty(size * size), np.empty(size * size)
     logs, share = np.empty(size * size), np.empty(size * size)
@@ -266,27 +266,27 @@ def integrate(
     inner, outer = np.empty(most_rows), np.empty(most_rows)
     by_mode, by_sd = np.empty(len(values)), np.empty(len(values))
     lost = 0
-    for part in range(len(l.part_start) - 1):
-        column = base + l.col_start[part]
-        start_of_part = l.row_start[l.part_start[part]]
-        variance = w.dense[l.dense_at[part]]
+    for part in range(len(r.part_start) - 1):
+        column = base + r.col_start[part]
+        start_of_part = r.row_start[r.part_start[part]]
+        variance = w.schur[r.schur_at[part]]
         sd = np.sqrt(variance)
         for k in range(size):
             v[k] = w.u[column] + np.sqrt(2.0) * sd * nodes[k]
             outer_logs[k] = log_weights[k] - 0.5 * v[k] * v[k] + np.log(sd) - 0.5 * np.log(np.pi)
             by_inner[k] = by_outer[k] = 0.0
-        for j in range(l.part_start[part], l.part_start[part + 1]):
-            start, stop = l.row_start[j], l.row_start[j + 1]
+        for j in range(r.part_start[part], r.part_start[part + 1]):
+            start, stop = r.row_start[j], r.row_start[j + 1]
             rows = stop - start
             for i in range(rows):
-                inner[i] = s * l.Z[start + i]
-                outer[i] = g * l.Z[n + start + i]
-            follow = w.solved_pair[l.matrix_at[j]]
+                inner[i] = s * r.Z[start + i]
+                outer[i] = g * r.Z[n + start + i]
+            follow = w.solved_pair[r.matrix_at[j]]
             for k in range(size):
                 mode[k] = w.u[j] - follow * (v[k] - w.u[column])
             if not _find_modes(
-                view(l.y, start, stop),
-                view(l.trials, start, stop),
+                view(r.y, start, stop),
+                view(r.trials, start, stop),
                 view(eta, start, stop),
                 view(inner, 0, rows),
                 outer,
@@ -300,10 +300,10 @@ def integrate(
                 mode_score[k] = curvature[k] = bends[k] = score[k] = turn[k] = 0.0
             for i in range(rows):
                 _at_mode(
-                    l.y[start + i],
-                    l.trials[start + i],
+                    r.y[start + i],
+                    r.trials[start + i],
                     eta[start + i],
-                    l.Z[start + i],
+                    r.Z[start + i],
                     s,
                     outer[i],
                     v,
@@ -326,8 +326,8 @@ def integrate(
                 _place(mode[few], spread[few], top[few], v[few], nodes, inner_weights, points, levels, logs)
                 for i in range(rows):
                     _add_row(
-                        l.y[start + i],
-                        l.trials[start + i],
+                        r.y[start + i],
+                        r.trials[start + i],
                         eta[start + i],
                         inner[i],
                         outer[i],
@@ -340,13 +340,13 @@ def integrate(
                 for i in range(rows):
                     at = (start + i - start_of_part) * size
                     _residuals(
-                        l.y[start + i],
-                        l.trials[start + i],
-                        l.Z[start + i],
+                        r.y[start + i],
+                        r.trials[start + i],
+                        r.Z[start + i],
                         view(probability, i * pairs, (i + 1) * pairs),
                         share,
                         nodes,
-                        view(pull, at + one, at + few.stop),
+                        view(deta, at + one, at + few.stop),
                         score[few],
                         turn[few],
                     )
@@ -368,10 +368,10 @@ def integrate(
                     + mode[k] * curved
                 )
             for i in range(rows):
-                z, other = l.Z[start + i], l.Z[n + start + i]
+                z, other = r.Z[start + i], r.Z[n + start + i]
                 at = (start + i - start_of_part) * size
                 own, ws, ts = (
-                    view(pull, at, at + size),
+                    view(deta, at, at + size),
                     view(weight, i * size, (i + 1) * size),
                     view(bend, i * size, (i + 1) * size),
                 )
@@ -391,61 +391,61 @@ def integrate(
             slope = outer_share[k] * (g * by_outer[k] - v[k])
             by_mode[part] += slope
             by_sd[part] += np.sqrt(2.0) * nodes[k] * slope
-            droots[0] += outer_share[k] * by_inner[k]
-            droots[1] += outer_share[k] * by_outer[k] * v[k]
-        for i in range(start_of_part, l.row_start[l.part_start[part + 1]]):
-            own = view(pull, (i - start_of_part) * size, (i - start_of_part + 1) * size)
+            dcholesky[0] += outer_share[k] * by_inner[k]
+            dcholesky[1] += outer_share[k] * by_outer[k] * v[k]
+        for i in range(start_of_part, r.row_start[r.part_start[part + 1]]):
+            own = view(deta, (i - start_of_part) * size, (i - start_of_part + 1) * size)
             mean = 0.0
             for k in range(size):
                 mean += outer_share[k] * own[k]
-            w.pull[i] = mean
-    _move_outer_nodes(l, w, roots, by_mode, by_sd, droots)
+            w.deta[i] = mean
+    _move_outer_nodes(r, w, cholesky, by_mode, by_sd, dcholesky)
     return lost
 
 
 @kernel
 def _move_outer_nodes(
-    l: RowIndex, w: Work, roots: FloatArray, by_mode: FloatArray, by_sd: FloatArray, droots: FloatArray
+    r: RowIndex, w: Work, cholesky: FloatArray, by_mode: FloatArray, by_sd: FloatArray, dcholesky: FloatArray
 ) -> None:
     """Add to the gradient what comes through the places of the outer nodes.
 
     Given the derivatives of each outer level's log-likelihood in the mode of v and in ``sd = S^-1/2``, where
     ``S = C - sum_j B_j^2 / D_j`` in blocks of ``H``, and the mode of all effects solves ``A' residual = u``.
     """
-    n, base = len(l.y), first_columns(l)
-    s, g = roots[0], roots[1]
-    for part in range(len(l.part_start) - 1):
-        column = base + l.col_start[part]
-        levels = range(l.part_start[part], l.part_start[part + 1])
-        variance = w.dense[l.dense_at[part]]
+    n, base = len(r.y), first_columns(r)
+    s, g = cholesky[0], cholesky[1]
+    for part in range(len(r.part_start) - 1):
+        column = base + r.col_start[part]
+        levels = range(r.part_start[part], r.part_start[part + 1])
+        variance = w.schur[r.schur_at[part]]
         by_schur = -0.5 * variance * np.sqrt(variance) * by_sd[part]
         solved = by_mode[part]
-        droots[1] += by_schur * 2.0 * g * w.rest[l.own_at[l.own_start[part]]]
+        dcholesky[1] += by_schur * 2.0 * g * w.products_other[r.other_at[r.other_start[part]]]
         for j in levels:
-            follow, pair = w.solved_pair[l.matrix_at[j]], w.pair[l.matrix_at[j]]
-            droots[0] += by_schur * 2.0 * follow * (follow * s * w.own[j] - g * pair)
-            droots[1] -= by_schur * 2.0 * follow * s * pair
-            for i in range(l.row_start[j], l.row_start[j + 1]):
-                along = g * l.Z[n + i] - follow * s * l.Z[i]
-                solved += along * (by_schur * along * along * w.weight[i] * w.tilt[i])
+            follow, pair = w.solved_pair[r.matrix_at[j]], w.products_pair[r.matrix_at[j]]
+            dcholesky[0] += by_schur * 2.0 * follow * (follow * s * w.products_first[j] - g * pair)
+            dcholesky[1] -= by_schur * 2.0 * follow * s * pair
+            for i in range(r.row_start[j], r.row_start[j + 1]):
+                along = g * r.Z[n + i] - follow * s * r.Z[i]
+                solved += along * (by_schur * along * along * w.weight[i] * w.one_minus_2p[i])
         outer_step = variance * solved
-        droots[1] += outer_step * w.score[column]
+        dcholesky[1] += outer_step * w.score[column]
         for j in levels:
-            follow, right = w.solved_pair[l.matrix_at[j]], 0.0
-            for i in range(l.row_start[j], l.row_start[j + 1]):
-                along = g * l.Z[n + i] - follow * s * l.Z[i]
-                right += s * l.Z[i] * (by_schur * along * along * w.weight[i] * w.tilt[i])
-            inner_step = right / (w.root_own[j] * w.root_own[j]) - follow * outer_step
-            droots[0] += inner_step * w.score[j]
-            for i in range(l.row_start[j], l.row_start[j + 1]):
-                z, other = l.Z[i], l.Z[n + i]
+            follow, right = w.solved_pair[r.matrix_at[j]], 0.0
+            for i in range(r.row_start[j], r.row_start[j + 1]):
+                along = g * r.Z[n + i] - follow * s * r.Z[i]
+                right += s * r.Z[i] * (by_schur * along * along * w.weight[i] * w.one_minus_2p[i])
+            inner_step = right / (w.cholesky_first[j] * w.cholesky_first[j]) - follow * outer_step
+            dcholesky[0] += inner_step * w.score[j]
+            for i in range(r.row_start[j], r.row_start[j + 1]):
+                z, other = r.Z[i], r.Z[n + i]
                 along = g * other - follow * s * z
                 change = w.weight[i] * (
-                    by_schur * along * along * w.tilt[i] - s * z * inner_step - g * other * outer_step
+                    by_schur * along * along * w.one_minus_2p[i] - s * z * inner_step - g * other * outer_step
                 )
-                w.pull[i] += change
-                droots[0] += z * w.u[j] * change
-                droots[1] += other * w.u[column] * change
+                w.deta[i] += change
+                dcholesky[0] += z * w.u[j] * change
+                dcholesky[1] += other * w.u[column] * change
 
 
 class NestedQuadratureLikelihood:
@@ -465,7 +465,7 @@ class NestedQuadratureLikelihood:
     arrangement : Arrangement
     work : Work
         At the mode of all effects together, as Laplace's method leaves it, but for the rows' share of the gradient.
-    roots : ndarray
+    cholesky : ndarray
         Flat roots of the last evaluation.
     values : ndarray
         Log-likelihood of each outer level, without binomial coefficients.
@@ -477,41 +477,41 @@ class NestedQuadratureLikelihood:
     """
 
     def __init__(self, arrangement: Arrangement, nodes: int) -> None:
-        layout = arrangement.layout
-        _check_nested(layout)
+        row_index = arrangement.row_index
+        _check_nested(row_index)
         self.arrangement = arrangement
-        self.work = make_work(layout)
-        self.roots = np.zeros(int(layout.root_at[-1]))
-        self.values = np.zeros(len(layout.part_start) - 1)
-        self._eta = np.empty(len(layout.y))
+        self.work = make_work(row_index)
+        self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
+        self.values = np.zeros(len(row_index.part_start) - 1)
+        self._eta = np.empty(len(row_index.y))
         self._parts = np.arange(len(self.values))
         points, self._log_weights = grid(nodes, 1)
         self._nodes = np.ascontiguousarray(points[0])
 
-    def evaluate(self, gamma: FloatArray, roots: FloatArray) -> Evaluation:
+    def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Log-likelihood and gradient at coefficients of the basis and flat roots."""
-        layout, work = self.arrangement.layout, self.work
+        row_index, work = self.arrangement.row_index, self.work
         if not np.all(np.isfinite(work.u)):
             work.u[:] = 0.0
-        self.roots = roots
-        fixed_predictor(layout, gamma, self._eta)
-        droots = np.zeros(len(roots))
-        evaluate_parts(layout, work, roots, self._eta, self._parts, droots)
-        droots[:] = 0.0
-        lost = integrate(layout, work, roots, self._eta, self._nodes, self._log_weights, self.values, droots)
+        self.cholesky = cholesky
+        fixed_predictor(row_index, gamma, self._eta)
+        dcholesky = np.zeros(len(cholesky))
+        evaluate_parts(row_index, work, cholesky, self._eta, self._parts, dcholesky)
+        dcholesky[:] = 0.0
+        lost = integrate(row_index, work, cholesky, self._eta, self._nodes, self._log_weights, self.values, dcholesky)
         dgamma = np.empty(len(gamma))
-        columns_times(layout, work.pull, dgamma)
+        columns_times(row_index, work.deta, dgamma)
         value = float(self.values.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, droots, lost == 0 and bool(work.gain.max() <= SETTLED))
+        return Evaluation(value, dgamma, dcholesky, lost == 0 and bool(work.decrement.max() <= MODE_TOLERANCE))
 
 
-def _check_nested(layout: RowIndex) -> None:
+def _check_nested(row_index: RowIndex) -> None:
     """Refuse anything but two nested factors of one effect each.
 
     The factor with more levels comes first in a layout. A part of rows that share levels has one level of the other
     factor if and only if the first is nested in it; where it has one level of each, either may be called the outer one.
     """
-    widths = [int(width) for width in layout.q]
+    widths = [int(width) for width in row_index.q]
     allowed = (
         "Quadrature of two levels needs two grouping factors with one effect each, one nested in the other: (1 | a/b)."
     )
@@ -520,5 +520,5 @@ def _check_nested(layout: RowIndex) -> None:
         raise EngineError(f"{allowed} The number of grouping factors here is {len(widths)}. {remedy}")
     if widths != [1, 1]:
         raise EngineError(f"{allowed} Here they have {max(widths)} and {min(widths)}. {remedy}")
-    if np.diff(layout.col_start).max() != 1:
+    if np.diff(row_index.col_start).max() != 1:
         raise EngineError(f"{allowed} Here levels of each share rows with several of the other. {remedy}")

@@ -38,11 +38,11 @@ class RefittedModel:
     y : ndarray, shape (n,)
         Successes, the design's own or other ones.
     psi : ndarray
-        Fixed effects, then the entries of the roots.
+        Fixed effects, then the entries of the Cholesky factors.
     flat_cholesky : ndarray
-        The roots as compiled code takes them.
+        The Cholesky factors as compiled code takes them.
     standardised_modes : ndarray
-        Modes of the standardised effects, in the order of the layout.
+        Modes of the standardised effects, in the order of the arrangement.
     eta : ndarray, shape (n,)
         Linear predictor with the modes of the cluster effects.
     sds : mapping of str to ndarray, shape (q,)
@@ -121,7 +121,7 @@ class ReferenceFit:
 
     @cached_property
     def point(self) -> FloatArray:
-        """The maximum as one vector: fixed effects, then the entries of the roots."""
+        """The maximum as one vector: fixed effects, then the entries of the Cholesky factors."""
         problem = self.problem(self.model.arrangement)
         return problem.at(self.estimate)
 

@@ -61,7 +61,7 @@ class AddedColumns:
         likelihood = self._anchor.likelihood(arrangement)
         likelihood.work.u[:] = fitted.standardised_modes
         R, p = arrangement.triangular, len(design.fixed_effects)
-        found = likelihood.evaluate(R @ np.concatenate([fitted.psi[:p], np.zeros(k)]), fitted.flat_roots)
+        found = likelihood.evaluate(R @ np.concatenate([fitted.psi[:p], np.zeros(k)]), fitted.flat_cholesky)
         score = (R.T @ found.dgamma)[p:]
         information = R.T @ fixed_information(likelihood) @ R
         own, cross, rest = information[p:, p:], information[p:, :p], information[:p, :p]

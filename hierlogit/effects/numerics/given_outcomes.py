@@ -171,7 +171,7 @@ def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Uni
             column = 0
             for unit in units:
                 Z, at = rows.groups[unit.group].Z, np.searchsorted(chosen, unit.rows)
-                A[:, at, column : column + Z.shape[1]] = Z[at] @ some.roots[unit.group]
+                A[:, at, column : column + Z.shape[1]] = Z[at] @ some.cholesky[unit.group]
                 column += Z.shape[1]
             problem = _Problem(linear_predictor(some, rows), A, seen.y[chosen], seen.trials[chosen])
             yield part, some, units, problem
@@ -199,7 +199,7 @@ def _dependent_sets(rows: EncodedRows) -> list[list[Unit]]:
 def _place(effects: Mapping[str, FloatArray], part: slice, draws: Draws, units: list[Unit], u: FloatArray) -> None:
     column = 0
     for unit in units:
-        root = draws.roots[unit.group]
+        root = draws.cholesky[unit.group]
         own = u[:, column : column + root.shape[1]]
         effects[unit.group][part, unit.position] = np.einsum("sij,sj->si", root, own)
         column += root.shape[1]

@@ -104,7 +104,7 @@ def average_slope(mean: FloatArray, sd: FloatArray, dmean: FloatArray, dsd: Floa
     return out
 
 
-def spread_over_clusters(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> FloatArray:
+def predictor_sd(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> FloatArray:
     """Standard deviation of each row's linear predictor over clusters of some grouping factors, shape (draws, n).
 
     It is ``sqrt(sum_t |L_t' z_t|^2)``. Rows with the same columns are computed once.
@@ -113,7 +113,7 @@ def spread_over_clusters(draws: Draws, rows: EncodedRows, factors: Iterable[str]
     for name in factors:
         group = rows.groups[name]
         distinct, which = np.unique(group.Z, axis=0, return_inverse=True)
-        reach = np.einsum("sab,na->snb", draws.roots[name], distinct)
+        reach = np.einsum("sab,na->snb", draws.cholesky[name], distinct)
         variance += np.einsum("snb,snb->sn", reach, reach)[:, which.ravel()]
     spread: FloatArray = np.sqrt(variance, out=variance)
     return spread

@@ -1,9 +1,9 @@
 """A maximum -> draws: the Gaussian approximation of parameters and effects there, and how far it can be trusted.
 
-The diagonals of the roots are drawn on the scale of their logarithms where they are known well, and as they are, up to
-their signs, where they may be zero; the effects given them from the Gaussian at their mode, which moves with them. The
-ratio of the exact joint density to that of the draws has a Pareto shape k-hat, the smaller the better (Vehtari et al.
-2024, Journal of Machine Learning Research 25).
+The diagonals of the Cholesky factors are drawn on the scale of their logarithms where they are known well, and as they
+are, up to their signs, where they may be zero; the effects given them from the Gaussian at their mode, which moves with
+them. The ratio of the exact joint density to that of the draws has a Pareto shape k-hat, the smaller the better
+(Vehtari et al. 2024, Journal of Machine Learning Research 25).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sample:
     ----------
     psi : ndarray, shape (draws, parameters)
     u : ndarray, shape (draws, effects)
-        Standardised effects, in the order of the layout.
+        Standardised effects, in the order of the arrangement.
     log_ratio : ndarray, shape (draws,)
         Logarithm of the exact joint density over that of the draws, up to a constant.
     """
@@ -139,7 +139,7 @@ def _logged(problem: Objective, peak: Optimum, free: npt.NDArray[np.intp]) -> np
 
 
 def _without_signs(problem: Objective, psi: FloatArray) -> FloatArray:
-    """Turn the columns of the roots so that no diagonal entry is negative, which leaves the model the same."""
+    """Flip the columns of the Cholesky factors with a negative diagonal entry, which leaves the model the same."""
     turned = psi.copy()
     for k, (g, a, b) in enumerate(problem.entries):
         if a == b:
@@ -197,11 +197,11 @@ def _log_prior(problem: Objective, psi: FloatArray, logged: npt.NDArray[np.intp]
     """
     cholesky = problem.cholesky(psi)
     value = point_log_prior(problem.model, psi[: problem.p], cholesky)[0]
-    for group, root in zip(problem.model.design.groups, cholesky, strict=True):
+    for group, L in zip(problem.model.design.groups, cholesky, strict=True):
         for one in group.set_slices:
-            diagonal = np.diag(root)[one]
+            diagonal = np.diag(L)[one]
             q = len(diagonal)
-            sd = np.sqrt((root[one] ** 2).sum(axis=1))
+            sd = np.sqrt((L[one] ** 2).sum(axis=1))
             if np.all(diagonal > 0):
                 value += float((np.arange(q, 0, -1) * np.log(diagonal)).sum() - q * np.log(sd).sum())
     return value + float(np.log(psi[logged]).sum())

@@ -1,4 +1,4 @@
-"""Model + likelihood -> a function of one vector: the fixed effects, then the free entries of the roots."""
+"""Model + likelihood -> a function of one vector: the fixed effects, then the free entries of the Cholesky factors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Likelihood(Protocol):
         ...
 
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
-        """Value and gradient at coefficients of the basis and flat roots."""
+        """Value and gradient at coefficients of the basis and flat Cholesky factors."""
         ...
 
 
@@ -78,7 +78,7 @@ class Objective:
     Attributes
     ----------
     entries : list of (int, int, int)
-        Grouping factor's position, row and column of each free entry of a root; lower triangles of the sets.
+        Grouping factor's position, row and column of each free entry of a Cholesky factor; lower triangles of the sets.
     effect_sds : list of ndarray, shape (q,)
         Standard deviations of the columns of each factor's effects.
     """
@@ -109,7 +109,7 @@ class Objective:
 
     @property
     def diagonal(self) -> IntArray:
-        """Positions in the vector of the diagonal entries of roots."""
+        """Positions in the vector of the diagonal entries of Cholesky factors."""
         return np.array([self.p + k for k, (_, a, b) in enumerate(self.entries) if a == b], dtype=np.intp)
 
     def evaluate(self, psi: FloatArray) -> Point:
@@ -131,20 +131,20 @@ class Objective:
         return self._last
 
     def flat_cholesky(self, psi: FloatArray) -> FloatArray:
-        """Roots as compiled code takes them: one after the other, in the order of the layout's factors."""
+        """Cholesky factors as compiled code takes them: flat, in the order of the arrangement's factors."""
         flat = np.zeros(self._n_flat)
         flat[self._flat] = psi[self.p :]
         return flat
 
     def cholesky(self, psi: FloatArray) -> list[FloatArray]:
-        """Root of each grouping factor, shape (q, q)."""
+        """Cholesky factor of each grouping factor's covariance matrix, shape (q, q)."""
         made = [np.zeros((len(group.effects),) * 2) for group in self.model.design.groups]
         for value, (g, a, b) in zip(psi[self.p :], self.entries, strict=True):
             made[g][a, b] = value
         return made
 
     def with_cholesky(self, psi: FloatArray, cholesky: list[FloatArray]) -> FloatArray:
-        """The vector with other roots."""
+        """The vector with other Cholesky factors."""
         changed = psi.copy()
         changed[self.p :] = [cholesky[g][a, b] for g, a, b in self.entries]
         return changed

@@ -1,7 +1,7 @@
 """The search for a maximum: start, quasi-Newton steps, boundaries, a last Newton step, and what can be said of the end.
 
-Fixed effects are searched in units of their standard errors, with correlations taken out; roots by their lower
-triangles, whose signs are free: ``L`` and ``L D`` with ``D = diag(+-1)`` are the same model, so that a standard
+Fixed effects are searched in units of their standard errors, with correlations taken out; Cholesky factors by their
+lower triangles, whose signs are free: ``L`` and ``L D`` with ``D = diag(+-1)`` are the same model, so that a standard
 deviation of zero is an ordinary point of a smooth function and not an edge.
 """
 
@@ -34,7 +34,7 @@ SMALL_SD = 0.03
 BOUNDARY_LOSS = 1e-7
 MOST_NEWTON_STEPS = 6
 MOST_ROUNDS = 4
-#: Other starts tried where the first one ends badly or at a boundary: factors of the first roots.
+#: Other starts tried where the first one ends badly or at a boundary: multiples of the first Cholesky factors.
 RESTARTS = (0.3, 3.0)
 
 
@@ -76,7 +76,7 @@ class Optimum:
     @property
     def converged(self) -> bool:
         """Whether this is a maximum, up to `POSSIBLE_GAIN`."""
-        return self.positive and self.point.settled and self.possible_gain <= POSSIBLE_GAIN
+        return self.positive and self.point.converged and self.possible_gain <= POSSIBLE_GAIN
 
 
 def climb(problem: Objective, start: Point, scale: FloatArray) -> Point:
@@ -256,7 +256,7 @@ def hold_boundaries(problem: Objective, point: Point) -> tuple[Point, npt.NDArra
     Returns
     -------
     point : Point
-        With roots in their canonical form: no negative diagonal, zeros below a zero on the diagonal.
+        With Cholesky factors in their canonical form: no negative diagonal, zeros below a zero on the diagonal.
     free : ndarray of bool
         False for what is held.
     """
@@ -264,26 +264,26 @@ def hold_boundaries(problem: Objective, point: Point) -> tuple[Point, npt.NDArra
     for g, a, b in problem.entries:
         if a != b:
             continue
-        roots = problem.roots(point.psi)
-        sd = float(np.sqrt((roots[g][a] ** 2).sum()))
+        cholesky = problem.cholesky(point.psi)
+        sd = float(np.sqrt((cholesky[g][a] ** 2).sum()))
         if sd * problem.effect_sds[g][a] < SMALL_SD:
-            roots[g][a] = 0.0
-        elif abs(roots[g][a, a]) < SMALL_SD * sd:
-            roots[g][a, a] = 0.0
+            cholesky[g][a] = 0.0
+        elif abs(cholesky[g][a, a]) < SMALL_SD * sd:
+            cholesky[g][a, a] = 0.0
         else:
             continue
-        held = problem.evaluate(_canonical_psi(problem, point.psi, roots))
+        held = problem.evaluate(_canonical_psi(problem, point.psi, cholesky))
         if held.value >= point.value - BOUNDARY_LOSS:
             point = held
     return _with_kinks(problem, point)
 
 
 def _with_kinks(problem: Objective, point: Point) -> tuple[Point, npt.NDArray[np.bool_]]:
-    """What is free: not the zeros of the roots, and not coefficients at the peak of a prior that has a kink there."""
+    """What is free: not the zeros of the Cholesky factors, nor coefficients at the kink of a prior."""
     free = np.ones(len(point.psi), dtype=bool)
-    roots = problem.roots(point.psi)
+    cholesky = problem.cholesky(point.psi)
     for k, (g, a, b) in enumerate(problem.entries):
-        if roots[g][b, b] == 0.0 or not roots[g][a].any():
+        if cholesky[g][b, b] == 0.0 or not cholesky[g][a].any():
             free[problem.p + k] = False
     for k, peak, reach in problem.kinks():
         if abs(point.psi[k] - peak) > reach:
@@ -298,22 +298,22 @@ def _with_kinks(problem: Objective, point: Point) -> tuple[Point, npt.NDArray[np
 
 
 def _canonical(problem: Objective, point: Point) -> Point:
-    psi = _canonical_psi(problem, point.psi, problem.roots(point.psi))
+    psi = _canonical_psi(problem, point.psi, problem.cholesky(point.psi))
     return point if np.array_equal(psi, point.psi) else problem.evaluate(psi)
 
 
-def _canonical_psi(problem: Objective, psi: FloatArray, roots: list[FloatArray]) -> FloatArray:
+def _canonical_psi(problem: Objective, psi: FloatArray, cholesky: list[FloatArray]) -> FloatArray:
     made = []
-    for group, root in zip(problem.model.design.groups, roots, strict=True):
-        canonical = np.zeros_like(root)
+    for group, L in zip(problem.model.design.groups, cholesky, strict=True):
+        canonical = np.zeros_like(L)
         for one in group.set_slices:
-            canonical[one, one] = canonical_root(root[one, one])
+            canonical[one, one] = canonical_cholesky(L[one, one])
         made.append(canonical)
-    return problem.with_roots(psi, made)
+    return problem.with_cholesky(psi, made)
 
 
-def canonical_root(root: FloatArray) -> FloatArray:
-    """The lower triangular root of ``root root'`` with no negative diagonal and zeros below a zero of it.
+def canonical_cholesky(L: FloatArray) -> FloatArray:
+    """The lower triangular factor of ``L L'`` with no negative diagonal and zeros below a zero of it.
 
     Examples
     --------
@@ -322,10 +322,10 @@ def canonical_root(root: FloatArray) -> FloatArray:
     array([[0., 0.],
            [0., 5.]])
     """
-    if np.all(np.diag(root) > 0):
-        return root
-    # Householder: root = R Q' with R lower triangular spans the same covariance; zero pivots are pushed to the right.
-    signed = root * np.where(np.diag(root) < 0, -1.0, 1.0)
+    if np.all(np.diag(L) > 0):
+        return L
+    # Householder: L = R Q' with R lower triangular spans the same covariance; zero pivots are pushed to the right.
+    signed = L * np.where(np.diag(L) < 0, -1.0, 1.0)
     if np.all(np.diag(signed) > 0):
         return signed
     return _pivotless_root(signed @ signed.T, np.diag(signed) == 0)

@@ -28,7 +28,7 @@ FIRST_STEP = 0.2
 
 
 class FixedSd(Objective):
-    """A problem in which one sd is held: its row of the root keeps its direction and is given that length."""
+    """A problem with one sd held: its row of the Cholesky factor keeps its direction and is given that length."""
 
     def __init__(self, problem: Objective, row: IntArray) -> None:
         self.__dict__.update(problem.__dict__)
@@ -46,7 +46,7 @@ class FixedSd(Objective):
         slope = gradient[self._row]
         gradient[self._row] = self.sd / length * (slope - along * (along @ slope))
         # The direction is kept apart from the length, which may be zero.
-        return Point(psi.copy(), point.value, point.log_likelihood, gradient, point.settled)
+        return Point(psi.copy(), point.value, point.log_likelihood, gradient, point.converged)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a search starts: the plain logistic regression, roots by two steps of EM, and the scale of every parameter."""
+"""Where a search starts: plain logistic regression, two EM steps for the Cholesky factors, and parameter scales."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def starting_point(problem: Objective) -> tuple[Point, FloatArray]:
     """
     psi = np.zeros(len(problem))
     psi[: problem.p] = plain_regression(problem)
-    roots = [np.diag(FIRST_SD / sds) for sds in problem.effect_sds]
-    psi = problem.with_roots(psi, roots)
+    cholesky = [np.diag(FIRST_SD / sds) for sds in problem.effect_sds]
+    psi = problem.with_cholesky(psi, cholesky)
     point = problem.evaluate(psi)
     for _ in range(EM_STEPS if problem.entries else 0):
-        psi = problem.with_roots(psi, _em_step(problem, point))
+        psi = problem.with_cholesky(psi, _em_step(problem, point))
         point = problem.evaluate(psi)
     return point, directions(problem, point)
 
@@ -42,16 +42,16 @@ def starting_point(problem: Objective) -> tuple[Point, FloatArray]:
 def plain_regression(problem: Objective) -> FloatArray:
     """Coefficients of the logistic regression without random effects, slightly shrunken; shape (p,)."""
     arrangement = problem.likelihood.arrangement
-    layout, p = arrangement.layout, problem.p
+    row_index, p = arrangement.row_index, problem.p
     if p == 0:
         return np.empty(0)
     gamma = np.zeros(p)
     for _ in range(MOST_STEPS):
-        eta = layout.offset + layout.X @ gamma
+        eta = row_index.offset + row_index.X @ gamma
         probability = 0.5 * (1.0 + np.tanh(0.5 * eta))
-        weight = layout.trials * probability * (1.0 - probability)
-        slope = layout.X.T @ (layout.y - layout.trials * probability) - RIDGE * gamma
-        information = (layout.X * weight[:, None]).T @ layout.X + RIDGE * np.eye(p)
+        weight = row_index.trials * probability * (1.0 - probability)
+        slope = row_index.X.T @ (row_index.y - row_index.trials * probability) - RIDGE * gamma
+        information = (row_index.X * weight[:, None]).T @ row_index.X + RIDGE * np.eye(p)
         step = np.linalg.solve(information, slope)
         longest = float(np.abs(step).max())
         gamma += step * min(1.0, 4.0 / max(longest, 1e-300))
@@ -61,22 +61,22 @@ def plain_regression(problem: Objective) -> FloatArray:
 
 
 def _em_step(problem: Objective, point: Point) -> list[FloatArray]:
-    """Roots after one step of the EM algorithm.
+    """Cholesky factors after one step of the EM algorithm.
 
     The derivative of a marginal log-likelihood in L is ``L'^-1 (sum_j E[u_j u_j'] - J I)``, so it holds the second
     moments that EM needs.
     """
-    roots = problem.roots(point.psi)
-    slopes = problem.roots(point.gradient)
+    cholesky = problem.cholesky(point.psi)
+    slopes = problem.cholesky(point.gradient)
     made = []
-    for group, root, slope in zip(problem.model.design.groups, roots, slopes, strict=True):
-        lower = np.tril(root.T @ slope) / len(group.levels)
-        moments = np.eye(len(root)) + lower + np.tril(lower, -1).T
-        new = np.zeros_like(root)
+    for group, L, slope in zip(problem.model.design.groups, cholesky, slopes, strict=True):
+        lower = np.tril(L.T @ slope) / len(group.levels)
+        moments = np.eye(len(L)) + lower + np.tril(lower, -1).T
+        new = np.zeros_like(L)
         for one in group.set_slices:
             values, vectors = np.linalg.eigh(moments[one, one])
             kept = (vectors * np.clip(values, 0.05, 20.0)) @ vectors.T
-            new[one, one] = root[one, one] @ np.linalg.cholesky(kept)
+            new[one, one] = L[one, one] @ np.linalg.cholesky(kept)
         made.append(new)
     return made
 
@@ -90,9 +90,9 @@ def directions(problem: Objective, point: Point) -> FloatArray:
         information = fixed_information(problem.likelihood) + 1e-10 * np.eye(p)
         root = np.linalg.inv(np.linalg.cholesky(information)).T
         scale[:p, :p] = np.linalg.solve(problem.likelihood.arrangement.triangular, root)
-    roots = problem.roots(point.psi)
+    cholesky = problem.cholesky(point.psi)
     levels = [len(group.levels) for group in problem.model.design.groups]
     for k, (g, a, _) in enumerate(problem.entries):
-        sd = np.sqrt((roots[g][a] ** 2).sum())
+        sd = np.sqrt((cholesky[g][a] ** 2).sum())
         scale[p + k, p + k] = sd * np.sqrt(2.0 / levels[g])
     return scale

@@ -36,13 +36,13 @@ def around_the_mode(model: ModelSpec) -> Geometry:
         point = _mode_by_quadrature(model, problem, point)
     # The search may have ended with an evaluation elsewhere: once more at its end, from the modes of the last one.
     gamma = model.arrangement.triangular @ point.psi[: problem.p]
-    settled = likelihood.evaluate(gamma, problem.flat_roots(point.psi)).settled
+    converged = likelihood.evaluate(gamma, problem.flat_cholesky(point.psi)).converged
     try:
         found = centred_by_information(model, likelihood, gamma)
     except np.linalg.LinAlgError:
         return non_centred(model)
-    parts = [found.spread, found.centre, found.width, *found.information, *found.pull, *found.coupling]
-    if not settled or not all(np.all(np.isfinite(one)) for one in parts):
+    parts = [found.gamma_scale, found.centre, found.width, *found.information, *found.score, *found.cross_information]
+    if not converged or not all(np.all(np.isfinite(one)) for one in parts):
         return non_centred(model)
     return found
 

@@ -39,17 +39,17 @@ def designed(random: str, data: pd.DataFrame) -> tuple[Design, Arrangement]:
     return design, arrange(design)
 
 
-def evaluated(arrangement: Arrangement, root: np.ndarray, nodes: int) -> float:
-    found = QuadratureLikelihood(arrangement, nodes).evaluate(arrangement.triangular @ BETA, root.ravel())
-    assert found.settled
+def evaluated(arrangement: Arrangement, L: np.ndarray, nodes: int) -> float:
+    found = QuadratureLikelihood(arrangement, nodes).evaluate(arrangement.triangular @ BETA, L.ravel())
+    assert found.converged
     return found.value
 
 
-def laplace(arrangement: Arrangement, root: np.ndarray) -> float:
-    return LaplaceLikelihood(arrangement).evaluate(arrangement.triangular @ BETA, root.ravel()).value
+def laplace(arrangement: Arrangement, L: np.ndarray) -> float:
+    return LaplaceLikelihood(arrangement).evaluate(arrangement.triangular @ BETA, L.ravel()).value
 
 
-def integrands(design: Design, root: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
+def integrands(design: Design, L: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
     """Log joint density of each cluster's outcomes and its standardised effects, of shape (q, ...)."""
     (group,) = design.groups
     y, trials = design.outcome.y, design.outcome.trials
@@ -59,7 +59,7 @@ def integrands(design: Design, root: np.ndarray) -> list[Callable[[np.ndarray], 
         own = group.index == level
 
         def joint(u: np.ndarray) -> np.ndarray:
-            eta = fixed[own] + np.einsum("na,ab,b...->...n", group.Z[own], root, u)
+            eta = fixed[own] + np.einsum("na,ab,b...->...n", group.Z[own], L, u)
             normal = -0.5 * (u**2).sum(axis=0) - 0.5 * len(u) * np.log(2 * np.pi)
             return log_likelihood(y[own], trials[own], eta).sum(axis=-1) + normal
 
@@ -85,17 +85,17 @@ def integral(joint: Callable[[np.ndarray], np.ndarray]) -> float:
     return top + float(np.log(value))
 
 
-def by_quad(design: Design, root: np.ndarray) -> float:
+def by_quad(design: Design, L: np.ndarray) -> float:
     """Log-likelihood of a model of one effect."""
-    return sum(integral(joint) for joint in integrands(design, root))
+    return sum(integral(joint) for joint in integrands(design, L))
 
 
-def by_trapezoid(design: Design, root: np.ndarray, h: float = 0.08, reach: float = 8.0) -> float:
+def by_trapezoid(design: Design, L: np.ndarray, h: float = 0.08, reach: float = 8.0) -> float:
     """Log-likelihood by the trapezoid rule on a grid, which is exact to rounding for smooth integrands like these."""
     axis = np.arange(-reach, reach + h / 2, h)
-    q = len(root)
+    q = len(L)
     u = np.stack(np.meshgrid(*[axis] * q, indexing="ij"))
-    return sum(float(np.logaddexp.reduce(joint(u), axis=None)) + q * np.log(h) for joint in integrands(design, root))
+    return sum(float(np.logaddexp.reduce(joint(u), axis=None)) + q * np.log(h) for joint in integrands(design, L))
 
 
 # ---- the rule ----------------------------------------------------------------------------------------------------
@@ -136,15 +136,15 @@ def test_a_product_rule_integrates_products_of_polynomials(nodes: int, dimension
 )
 def test_one_effect_against_adaptive_integration(random: str, sd: float, trials: int) -> None:
     design, arrangement = designed(random, rows(5, 6, trials))
-    root = np.array([[sd]])
-    assert evaluated(arrangement, root, 35) == pytest.approx(by_quad(design, root), abs=1e-8)
+    L = np.array([[sd]])
+    assert evaluated(arrangement, L, 35) == pytest.approx(by_quad(design, L), abs=1e-8)
 
 
 @pytest.mark.parametrize("trials", [1, 5])
-@pytest.mark.parametrize("root", [[[0.9, 0.0], [-0.3, 0.5]], [[1.2, 0.0], [0.8, -0.7]], [[0.8, 0.0], [0.5, 0.0]]])
-def test_two_effects_against_a_fine_grid(root: list[list[float]], trials: int) -> None:
+@pytest.mark.parametrize("L", [[[0.9, 0.0], [-0.3, 0.5]], [[1.2, 0.0], [0.8, -0.7]], [[0.8, 0.0], [0.5, 0.0]]])
+def test_two_effects_against_a_fine_grid(L: list[list[float]], trials: int) -> None:
     design, arrangement = designed("(1 + x | g)", rows(4, 7, trials))
-    L = np.array(root)
+    L = np.array(L)
     assert evaluated(arrangement, L, 31) == pytest.approx(by_trapezoid(design, L), abs=1e-8)
 
 
@@ -156,9 +156,9 @@ def test_three_effects_against_a_grid() -> None:
 
 def test_more_nodes_are_nearer() -> None:
     design, arrangement = designed("(1 | g)", rows(12, 3))
-    root = np.array([[2.0]])
-    exact = by_quad(design, root)
-    errors = [abs(evaluated(arrangement, root, nodes) - exact) for nodes in (1, 3, 7, 15, 31)]
+    L = np.array([[2.0]])
+    exact = by_quad(design, L)
+    errors = [abs(evaluated(arrangement, L, nodes) - exact) for nodes in (1, 3, 7, 15, 31)]
     assert np.all(np.diff(np.log(errors)) < -0.7)
 
 
@@ -201,26 +201,26 @@ def second_order(design: Design, arrangement: Arrangement, sd: float) -> float:
 @pytest.mark.parametrize("random", ["(1 | g)", "(0 + x | g)"])
 def test_laplace_is_near_where_clusters_are_large(random: str) -> None:
     design, arrangement = designed(random, rows(5, 80, 5))
-    root = np.array([[1.1]])
-    error = by_quad(design, root) - laplace(arrangement, root)
+    L = np.array([[1.1]])
+    error = by_quad(design, L) - laplace(arrangement, L)
     assert 0 < abs(error) < 2e-2
     assert error == pytest.approx(second_order(design, arrangement, 1.1), rel=0.05)
 
 
 def test_laplace_is_off_where_clusters_are_sparse() -> None:
     design, arrangement = designed("(1 | g)", rows(40, 2))
-    root = np.array([[2.5]])
-    exact = by_quad(design, root)
-    assert abs(laplace(arrangement, root) - exact) > 0.5
-    assert abs(evaluated(arrangement, root, 25) - exact) < 1e-3
+    L = np.array([[2.5]])
+    exact = by_quad(design, L)
+    assert abs(laplace(arrangement, L) - exact) > 0.5
+    assert abs(evaluated(arrangement, L, 25) - exact) < 1e-3
 
 
 def test_without_spread_no_method_is_needed() -> None:
     design, arrangement = designed("(1 + x | g)", rows(5, 6, 4))
-    root = np.zeros((2, 2))
+    L = np.zeros((2, 2))
     exact = log_likelihood(design.outcome.y, design.outcome.trials, design.X @ BETA).sum()
-    assert laplace(arrangement, root) == pytest.approx(exact, rel=1e-13)
-    assert evaluated(arrangement, root, 5) == pytest.approx(exact, rel=1e-13)
+    assert laplace(arrangement, L) == pytest.approx(exact, rel=1e-13)
+    assert evaluated(arrangement, L, 5) == pytest.approx(exact, rel=1e-13)
 
 
 @pytest.mark.parametrize("sd", [30.0, 1e3, 1e-9])

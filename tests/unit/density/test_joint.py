@@ -208,21 +208,21 @@ def one_row(factors: int) -> Joint:
         offset=np.array([0.15]),
         X=np.array([1.1]),
         Z=np.array([0.9, -1.3][:factors]),
-        pulled=np.array([0.35] * several),
+        weighted_Z=np.array([0.35] * several),
         gamma0=np.array([0.2]),
-        spread=np.array([0.7]),
+        gamma_scale=np.array([0.7]),
         beta0=np.array([0.4]),
-        beta_spread=np.array([1.4]),
-        form0=np.array([0.25]),
-        form=np.array([0.6]),
+        beta_scale=np.array([1.4]),
+        centred0=np.array([0.25]),
+        centred_scale=np.array([0.6]),
         beta_arguments=np.array([0.5, 1.7, 0.0]),
         centre=np.array([-0.3, 0.1][:factors]),
         width=np.array([0.8, 1.2][:factors]),
         sd_arguments=np.array([1.6, 0.0, 0.0, 0.65, 0.0, 0.0][: 3 * factors]),
-        power=np.empty(0),
+        cor_power=np.empty(0),
         information=np.array([2.1, 1.9][:factors]),
-        pull=np.array([0.45, -0.55][:factors]),
-        coupling=np.array([0.75, 0.85][:factors]),
+        score=np.array([0.45, -0.55][:factors]),
+        cross_information=np.array([0.75, 0.85][:factors]),
         beta_family=np.array([scales.NORMAL]),
         sd_family=np.array([scales.HALF_NORMAL, scales.EXPONENTIAL][:factors]),
         set_size=np.ones(factors, dtype=np.int64),
@@ -351,25 +351,25 @@ def test_joint_prior_of_sds_is_decov(k: int) -> None:
 
 
 def centred(name: str, share: float = SHARE) -> tuple[Model, LaplaceLikelihood, Geometry]:
-    """A model, Laplace's method at some coefficients and roots, and the geometry from there."""
+    """A model, Laplace's method at some coefficients and Cholesky factors, and the geometry from there."""
     model = hl.Model(MODELS[name][0], rows())  # whose default priors of coefficients are normal
     arrangement, rng = model.arrangement, np.random.default_rng(4)
-    roots = []
+    cholesky = []
     for k in arrangement.factors:
         group = model.design.groups[k]
-        root = np.tril(rng.normal(0, 0.3, (len(group.effects),) * 2), -1)
-        np.fill_diagonal(root, rng.uniform(0.5, 1.0, len(root)))
+        L = np.tril(rng.normal(0, 0.3, (len(group.effects),) * 2), -1)
+        np.fill_diagonal(L, rng.uniform(0.5, 1.0, len(L)))
         for members in group.sets:
             for a in members:
-                root[a, [b for b in range(len(root)) if b not in members]] = 0.0
+                L[a, [b for b in range(len(L)) if b not in members]] = 0.0
         # Nothing at a bound, where centres are moved inside.
-        assert (np.sqrt((root**2).sum(axis=1)) > LEAST_SD / group.column_sds).all()
-        roots.append(root.ravel())
-    gamma, flat = rng.normal(0, 0.5, len(model.design.fixed_effects)), np.concatenate([*roots])
+        assert (np.sqrt((L**2).sum(axis=1)) > LEAST_SD / group.column_sds).all()
+        cholesky.append(L.ravel())
+    gamma, flat = rng.normal(0, 0.5, len(model.design.fixed_effects)), np.concatenate([*cholesky])
     likelihood = LaplaceLikelihood(arrangement)
     likelihood.evaluate(gamma, flat)
     likelihood.work.u[:] += 1e-8  # once more from close by, for modes to all digits
-    assert likelihood.evaluate(gamma, flat).settled
+    assert likelihood.evaluate(gamma, flat).converged
     return model, likelihood, centred_by_information(model, likelihood, gamma, share)
 
 
@@ -383,13 +383,13 @@ def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str, share: flo
     joint = joint_arrays(model, geometry)
     first = len(joint.arrays.gamma0) + len(joint.arrays.centre)
     _, gradient, u, b = evaluated(joint.arrays, np.zeros(joint.n_dim))
-    by_factor = dict(zip(model.arrangement.factors, model.arrangement.layout.root_at, strict=False))
+    by_factor = dict(zip(model.arrangement.factors, model.arrangement.row_index.cholesky_at, strict=False))
     for k, (group, order, start) in enumerate(zip(model.design.groups, joint.orders, joint.starts, strict=True)):
         q, places = len(group.effects), start + np.arange(len(group.effects)) * len(group.levels) + order[:, None]
         modes = likelihood.work.u[model.arrangement.positions[k]]
-        root = likelihood.roots[by_factor[k] : by_factor[k] + q * q].reshape(q, q)
+        L = likelihood.cholesky[by_factor[k] : by_factor[k] + q * q].reshape(q, q)
         assert u[places] == pytest.approx(modes, abs=1e-9)
-        assert b[places] == pytest.approx(modes @ root.T, abs=1e-9)
+        assert b[places] == pytest.approx(modes @ L.T, abs=1e-9)
     # and at a mode of the effects the density does not change with them
     assert gradient[first:] == pytest.approx(np.zeros(joint.n_dim - first), abs=1e-8)
 

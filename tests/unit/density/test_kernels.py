@@ -42,9 +42,9 @@ def spread(top: float) -> np.ndarray:
 
 
 def linearised(y: np.ndarray, trials: np.ndarray, eta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    residual, weight, tilt, log_likelihood = np.full((4, len(eta)), np.nan)
-    linearise(y, trials, eta, residual, weight, tilt, log_likelihood)
-    return float(log_likelihood.sum()), residual, weight, tilt
+    residual, weight, one_minus_2p, log_likelihood = np.full((4, len(eta)), np.nan)
+    linearise(y, trials, eta, residual, weight, one_minus_2p, log_likelihood)
+    return float(log_likelihood.sum()), residual, weight, one_minus_2p
 
 
 def columns(values: list[tuple[int, int, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,18 +128,18 @@ def test_sum_of_single_trials_keeps_its_digits(values: list[tuple[bool, float]])
 @given(st.lists(rows, min_size=1, max_size=12))
 def test_derivatives_are_the_closed_forms(values: list[tuple[int, int, float]]) -> None:
     y, trials, eta = columns(values)
-    _, residual, weight, tilt = linearised(y, trials, eta)
+    _, residual, weight, one_minus_2p = linearised(y, trials, eta)
     p, q = expit(eta), expit(-eta)
     # y - m p = y (1 - p) - (m - y) p: the second has digits left where the first cancels.
     np.testing.assert_allclose(residual, y * q - (trials - y) * p, rtol=1e-14, atol=1e-14)
     np.testing.assert_allclose(weight, trials * p * q, rtol=1e-14, atol=1e-300)
-    np.testing.assert_allclose(tilt, -np.tanh(0.5 * eta), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(one_minus_2p, -np.tanh(0.5 * eta), rtol=1e-13, atol=1e-15)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.floats(-30, 30)), min_size=1, max_size=6))
 def test_each_derivative_is_the_slope_of_the_one_before(values: list[tuple[int, int, float]]) -> None:
     y, trials, eta = columns(values)
-    _, residual, weight, tilt = linearised(y, trials, eta)
+    _, residual, weight, one_minus_2p = linearised(y, trials, eta)
 
     def at(which: int, shift: float) -> np.ndarray:
         if which:
@@ -152,7 +152,7 @@ def test_each_derivative_is_the_slope_of_the_one_before(values: list[tuple[int, 
 
     np.testing.assert_allclose(residual, slope(0), atol=2e-9)
     np.testing.assert_allclose(weight, -slope(1), atol=2e-9)
-    np.testing.assert_allclose(weight * tilt, slope(2), atol=2e-9)
+    np.testing.assert_allclose(weight * one_minus_2p, slope(2), atol=2e-9)
 
 
 @pytest.mark.parametrize("trials", [1.0, 2.0, 1000.0])

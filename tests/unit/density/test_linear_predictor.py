@@ -1,4 +1,4 @@
-"""The lazy log-likelihood under every kind of reading, and roots of covariances."""
+"""The lazy log-likelihood under every kind of reading, and Cholesky factors of covariances."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 import xarray as xr
 
 import hierlogit as hl
-from hierlogit.density.linear_predictor import Draws, _cholesky
+from hierlogit.density.linear_predictor import Draws, _correlation_cholesky
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
 @pytest.fixture(scope="module")
-def fit(make_fit: MakeFit) -> hl.Fit:
+def fit(make_fit: MakeFit) -> hl.results.Fit:
     return make_fit("y ~ week + (1 + week | ID)", hl.datasets.load("bacteria"), draws=12)
 
 
@@ -33,42 +33,42 @@ def fit(make_fit: MakeFit) -> hl.Fit:
         (slice(None), np.arange(12) % 2 == 0, slice(100, 103)),
     ],
 )
-def test_any_part_is_read_as_from_an_array(fit: hl.Fit, key: tuple) -> None:
+def test_any_part_is_read_as_from_an_array(fit: hl.results.Fit, key: tuple) -> None:
     whole = fit.data["log_likelihood"]["y"].load()
     lazy = fit_again(fit).data["log_likelihood"]["y"]
     xr.testing.assert_allclose(lazy[key].load(), whole[key])
 
 
-def test_points_are_read_as_from_an_array(fit: hl.Fit) -> None:
+def test_points_are_read_as_from_an_array(fit: hl.results.Fit) -> None:
     points = {name: xr.DataArray([1, 0, 1], dims="point") for name in ("chain", "draw", "obs")}
     whole = fit.data["log_likelihood"]["y"].load()
     xr.testing.assert_allclose(fit_again(fit).data["log_likelihood"]["y"].isel(points).load(), whole.isel(points))
 
 
-def fit_again(fit: hl.Fit) -> hl.Fit:
+def fit_again(fit: hl.results.Fit) -> hl.results.Fit:
     from hierlogit.fits.posterior import assemble
 
-    return hl.Fit(fit.model, assemble(fit.model, fit.posterior, None), fit.report)
+    return hl.results.Fit(fit.model, assemble(fit.model, fit.posterior, None), fit.diagnostics)
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda fit: pickle.loads(pickle.dumps(fit))])
-def test_a_fit_can_be_copied_and_sent(fit: hl.Fit, again: Callable[[hl.Fit], hl.Fit]) -> None:
+def test_a_fit_can_be_copied_and_sent(fit: hl.results.Fit, again: Callable[[hl.results.Fit], hl.results.Fit]) -> None:
     other = again(fit_again(fit))
     xr.testing.assert_allclose(other.data["log_likelihood"]["y"].load(), fit.data["log_likelihood"]["y"].load())
     np.testing.assert_array_equal(hl.predictions(other).draws, hl.predictions(fit).draws)
 
 
-def test_roots_give_back_the_covariance(fit: hl.Fit) -> None:
+def test_roots_give_back_the_covariance(fit: hl.results.Fit) -> None:
     draws = Draws.of(fit.model, fit.posterior)
     sd, cor = fit.posterior["sd_ID"].values.reshape(-1, 2), fit.posterior["cor_ID"].values.reshape(-1, 2, 2)
-    root = draws.roots["ID"]
-    np.testing.assert_allclose(root @ root.transpose(0, 2, 1), sd[:, :, None] * cor * sd[:, None, :], atol=1e-12)
+    L = draws.cholesky["ID"]
+    np.testing.assert_allclose(L @ L.transpose(0, 2, 1), sd[:, :, None] * cor * sd[:, None, :], atol=1e-12)
 
 
 def test_roots_of_singular_correlations() -> None:
     perfect = np.ones((1, 3, 3))
     mixed = np.array([[[1.0, -1.0, 0.5], [-1.0, 1.0, -0.5], [0.5, -0.5, 1.0]]])
     for R in (perfect, mixed):
-        L = _cholesky(R)
+        L = _correlation_cholesky(R)
         np.testing.assert_allclose(L @ L.transpose(0, 2, 1), R, atol=1e-12)
         assert np.all(np.triu(L[0], 1) == 0)

@@ -130,10 +130,10 @@ ONE = {"g": [[0.8]]}
 TWO = {"g": [[0.8, 0.0], [-0.5, 0.6]]}
 THREE = {"g": [[0.8, 0.0, 0.0], [-0.5, 0.6, 0.0], [0.3, 0.4, 1.1]]}
 
-#: Formula, priors, roots by grouping factor.
+#: Formula, priors, Cholesky factors by grouping factor.
 MODELS: dict[str, tuple[str, dict[str, Prior], Random]] = {
     "one effect": ("y ~ x + (1 | g)", {}, ONE),
-    "one effect of negative root": ("y ~ x + (1 | g)", {"sd": Gamma(2, 1.5)}, {"g": [[-0.8]]}),
+    "one effect, L negative": ("y ~ x + (1 | g)", {"sd": Gamma(2, 1.5)}, {"g": [[-0.8]]}),
     "no fixed effects": ("y ~ 0 + (1 | g)", {}, ONE),
     "no intercept": ("y ~ 0 + x + z + (1 | g)", {"x": Normal(0.5, 1)}, ONE),
     "no random effects": ("y ~ x * z", {"Intercept": StudentT(4, 1, 2), "x:z": Cauchy(0, 0.4)}, {}),
@@ -164,7 +164,7 @@ MODELS: dict[str, tuple[str, dict[str, Prior], Random]] = {
 
 
 def model_of(name: str) -> tuple[hl.Model, np.ndarray, list[np.ndarray]]:
-    formula, priors, roots = MODELS[name]
+    formula, priors, cholesky = MODELS[name]
     rng, n = np.random.default_rng(7), 60
     data = pd.DataFrame(
         {
@@ -177,15 +177,15 @@ def model_of(name: str) -> tuple[hl.Model, np.ndarray, list[np.ndarray]]:
     )
     model = hl.Model(formula, data, priors=priors)
     beta = np.array([0.4, -0.7, 0.3, 1.1])[: len(model.design.fixed_effects)]
-    return model, beta, [np.array(roots[group.name]) for group in model.design.groups]
+    return model, beta, [np.array(cholesky[group.name]) for group in model.design.groups]
 
 
-def one_draw(model: hl.Model, beta: np.ndarray, roots: list[np.ndarray]) -> xr.Dataset:
+def one_draw(model: hl.Model, beta: np.ndarray, cholesky: list[np.ndarray]) -> xr.Dataset:
     variables: dict[str, Any] = {}
     if len(beta):
         variables["beta"] = (("chain", "draw", "fixed_effect"), beta[None, None])
-    for group, root in zip(model.design.groups, roots, strict=True):
-        dim, sigma = model.effect_dim(group), root @ root.T
+    for group, L in zip(model.design.groups, cholesky, strict=True):
+        dim, sigma = model.effect_dim(group), L @ L.T
         sd = np.sqrt(np.diag(sigma))
         variables[f"sd_{group.result_name}"] = (("chain", "draw", dim), sd[None, None])
         if group.correlated:
@@ -198,53 +198,53 @@ def one_draw(model: hl.Model, beta: np.ndarray, roots: list[np.ndarray]) -> xr.D
 
 @pytest.mark.parametrize("name", MODELS)
 def test_value_is_the_sum_of_the_groups(name: str) -> None:
-    model, beta, roots = model_of(name)
-    densities = log_prior(model, one_draw(model, beta, roots))
+    model, beta, cholesky = model_of(name)
+    densities = log_prior(model, one_draw(model, beta, cholesky))
     expected = sum(float(values.sum()) for values in densities.data_vars.values())
-    assert point_log_prior(model, beta, roots)[0] == pytest.approx(expected, rel=1e-12)
+    assert point_log_prior(model, beta, cholesky)[0] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradient_is_that_of_the_value(name: str) -> None:
-    model, beta, roots = model_of(name)
-    _, dbeta, droots = point_log_prior(model, beta, roots)
+    model, beta, cholesky = model_of(name)
+    _, dbeta, dcholesky = point_log_prior(model, beta, cholesky)
     assert dbeta.shape == beta.shape
-    expected = gradient(lambda value: point_log_prior(model, value, roots)[0], beta)
+    expected = gradient(lambda value: point_log_prior(model, value, cholesky)[0], beta)
     np.testing.assert_allclose(dbeta, expected, rtol=1e-8, atol=1e-9)
-    for k, (group, root, droot) in enumerate(zip(model.design.groups, roots, droots, strict=True)):
+    for k, (group, L, dL) in enumerate(zip(model.design.groups, cholesky, dcholesky, strict=True)):
 
         def value(moved: np.ndarray, k: int = k) -> float:
-            return point_log_prior(model, beta, [*roots[:k], moved, *roots[k + 1 :]])[0]
+            return point_log_prior(model, beta, [*cholesky[:k], moved, *cholesky[k + 1 :]])[0]
 
-        expected = gradient(value, root)
-        inside = np.zeros(root.shape, dtype=bool)  # what is free: lower triangles of the sets
+        expected = gradient(value, L)
+        inside = np.zeros(L.shape, dtype=bool)  # what is free: lower triangles of the sets
         for members in group.sets:
             inside[np.ix_(members, members)] = True
-        free = inside & np.tri(len(root), dtype=bool)
-        np.testing.assert_allclose(droot[free], expected[free], rtol=1e-7, atol=1e-8)
-        np.testing.assert_array_equal(droot[~np.tri(len(root), dtype=bool)], 0.0)
+        free = inside & np.tri(len(L), dtype=bool)
+        np.testing.assert_allclose(dL[free], expected[free], rtol=1e-7, atol=1e-8)
+        np.testing.assert_array_equal(dL[~np.tri(len(L), dtype=bool)], 0.0)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_signs_of_the_columns_of_a_root_do_not_matter(name: str) -> None:
-    model, beta, roots = model_of(name)
-    signs = [np.where(np.arange(len(root)) % 2, 1.0, -1.0) for root in roots]
-    value, dbeta, droots = point_log_prior(model, beta, roots)
-    turned = [root * sign for root, sign in zip(roots, signs, strict=True)]
-    again, dbeta_again, droots_again = point_log_prior(model, beta, turned)
+    model, beta, cholesky = model_of(name)
+    signs = [np.where(np.arange(len(L)) % 2, 1.0, -1.0) for L in cholesky]
+    value, dbeta, dcholesky = point_log_prior(model, beta, cholesky)
+    turned = [L * sign for L, sign in zip(cholesky, signs, strict=True)]
+    again, dbeta_again, dcholesky_again = point_log_prior(model, beta, turned)
     assert again == pytest.approx(value, rel=1e-14)
     np.testing.assert_allclose(dbeta_again, dbeta)
-    for droot, other, sign in zip(droots, droots_again, signs, strict=True):
-        np.testing.assert_allclose(other, droot * sign, atol=1e-13)
+    for dL, other, sign in zip(dcholesky, dcholesky_again, signs, strict=True):
+        np.testing.assert_allclose(other, dL * sign, atol=1e-13)
 
 
 def test_the_intercepts_prior_is_at_the_predictors_means() -> None:
-    model, beta, roots = model_of("one effect")
+    model, beta, cholesky = model_of("one effect")
     model = model.with_priors({"Intercept": Normal(3, 1e-3), "sd": Exponential(1)})
     centred = 3 - beta[1] * model.design.X[:, 1].mean()
-    assert point_log_prior(model, np.array([centred, beta[1]]), roots)[1][0] == pytest.approx(0, abs=1e-6)
-    higher = point_log_prior(model, np.array([centred, beta[1]]), roots)[0]
-    assert higher > point_log_prior(model, np.array([3.0, beta[1]]), roots)[0] + 100
+    assert point_log_prior(model, np.array([centred, beta[1]]), cholesky)[1][0] == pytest.approx(0, abs=1e-6)
+    higher = point_log_prior(model, np.array([centred, beta[1]]), cholesky)[0]
+    assert higher > point_log_prior(model, np.array([3.0, beta[1]]), cholesky)[0] + 100
 
 
 # ---- at boundaries -----------------------------------------------------------------------------------------------
@@ -253,21 +253,21 @@ def test_the_intercepts_prior_is_at_the_predictors_means() -> None:
 def test_at_an_sd_of_zero_the_slope_is_that_from_inside() -> None:
     model, beta, _ = model_of("one effect")
     model = model.with_priors({"sd": Exponential(0.7)})
-    value, _, (droot,) = point_log_prior(model, beta, [np.zeros((1, 1))])
+    value, _, (dL,) = point_log_prior(model, beta, [np.zeros((1, 1))])
     near = point_log_prior(model, beta, [np.full((1, 1), 1e-6)])[0]
     assert near == pytest.approx(value, abs=1e-5)
-    assert droot[0, 0] == pytest.approx(-0.7)
+    assert dL[0, 0] == pytest.approx(-0.7)
 
 
 def test_an_effect_without_spread_has_the_density_of_independence() -> None:
     model, beta, _ = model_of("correlated")
-    value, _, (droot,) = point_log_prior(model, beta, [np.array([[0.8, 0.0], [0.0, 0.0]])])
+    value, _, (dL,) = point_log_prior(model, beta, [np.array([[0.8, 0.0], [0.0, 0.0]])])
     # The limit along the diagonal, where the correlation is zero.
     near = point_log_prior(model, beta, [np.array([[0.8, 0.0], [0.0, 1e-9]])])[0]
     assert np.isfinite(value)
     assert near == pytest.approx(value, abs=1e-7)
-    assert np.all(np.isfinite(droot))
-    assert droot[1, 0] == 0.0
+    assert np.all(np.isfinite(dL))
+    assert dL[1, 0] == 0.0
 
 
 @pytest.mark.parametrize(("eta", "expected"), [(2.0, -np.inf), (0.5, np.inf)])

@@ -1,4 +1,4 @@
-"""The canonical root of a covariance matrix: the same matrix, and one form for all its roots."""
+"""The canonical Cholesky factor of a covariance matrix: the same matrix, one form for all its factors."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hierlogit.engines.maximum.optimizer import canonical_root
+from hierlogit.engines.maximum.optimizer import canonical_cholesky
 
 #: Either exactly zero or of a size that does not vanish beside the others.
 numbers = st.sampled_from([0.0, 0.0, 1.0, -2.0]) | st.floats(0.05, 5) | st.floats(-5, -0.05)
 
 
 @st.composite
-def roots(draw: st.DrawFn, singular: bool = False) -> np.ndarray:
+def cholesky(draw: st.DrawFn, singular: bool = False) -> np.ndarray:
     q = draw(st.integers(1, 4))
-    root = np.zeros((q, q))
+    L = np.zeros((q, q))
     for a in range(q):
         for b in range(a + 1):
-            root[a, b] = draw(numbers)
+            L[a, b] = draw(numbers)
     if singular:
         k = draw(st.integers(0, q - 1))
-        root[k, k] = 0.0
-    return root
+        L[k, k] = 0.0
+    return L
 
 
-def check(root: np.ndarray, found: np.ndarray) -> None:
-    sigma = root @ root.T
+def check(L: np.ndarray, found: np.ndarray) -> None:
+    sigma = L @ L.T
     np.testing.assert_allclose(found @ found.T, sigma, rtol=1e-10, atol=1e-10 * max(1.0, sigma.max()))
     np.testing.assert_array_equal(found, np.tril(found))
     assert np.all(np.diag(found) >= 0)
@@ -35,42 +35,42 @@ def check(root: np.ndarray, found: np.ndarray) -> None:
         np.testing.assert_array_equal(found[j:, j], 0.0)
 
 
-@given(roots())
-def test_the_matrix_is_kept(root: np.ndarray) -> None:
-    check(root, canonical_root(root))
+@given(cholesky())
+def test_the_matrix_is_kept(L: np.ndarray) -> None:
+    check(L, canonical_cholesky(L))
 
 
-@given(roots(singular=True))
-def test_singular_matrices_are_kept(root: np.ndarray) -> None:
-    found = canonical_root(root)
-    check(root, found)
+@given(cholesky(singular=True))
+def test_singular_matrices_are_kept(L: np.ndarray) -> None:
+    found = canonical_cholesky(L)
+    check(L, found)
     # As many pivots as the matrix has dimensions, where those are told apart from rounding.
-    sizes = np.linalg.svd(root, compute_uv=False) / max(np.abs(root).max(), 1e-300)
+    sizes = np.linalg.svd(L, compute_uv=False) / max(np.abs(L).max(), 1e-300)
     if not np.any((sizes > 1e-12) & (sizes < 1e-3)):
         assert np.count_nonzero(np.diag(found)) == np.count_nonzero(sizes >= 1e-3)
 
 
-@given(roots(), st.lists(st.sampled_from([-1.0, 1.0]), min_size=4, max_size=4))
-def test_signs_of_columns_do_not_matter(root: np.ndarray, signs: list[float]) -> None:
-    one, other = canonical_root(root), canonical_root(root * np.array(signs[: len(root)]))
+@given(cholesky(), st.lists(st.sampled_from([-1.0, 1.0]), min_size=4, max_size=4))
+def test_signs_of_columns_do_not_matter(L: np.ndarray, signs: list[float]) -> None:
+    one, other = canonical_cholesky(L), canonical_cholesky(L * np.array(signs[: len(L)]))
     np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9)
 
 
-@given(roots())
-def test_a_canonical_root_stays_as_it_is(root: np.ndarray) -> None:
-    once = canonical_root(root)
-    np.testing.assert_allclose(canonical_root(once), once, rtol=1e-7, atol=1e-7)
+@given(cholesky())
+def test_a_canonical_root_stays_as_it_is(L: np.ndarray) -> None:
+    once = canonical_cholesky(L)
+    np.testing.assert_allclose(canonical_cholesky(once), once, rtol=1e-7, atol=1e-7)
 
 
-@given(roots())
-def test_the_argument_is_not_changed(root: np.ndarray) -> None:
-    copy = root.copy()
-    canonical_root(root)
-    np.testing.assert_array_equal(root, copy)
+@given(cholesky())
+def test_the_argument_is_not_changed(L: np.ndarray) -> None:
+    copy = L.copy()
+    canonical_cholesky(L)
+    np.testing.assert_array_equal(L, copy)
 
 
 @pytest.mark.parametrize(
-    ("root", "expected"),
+    ("L", "expected"),
     [
         ([[2.0]], [[2.0]]),
         ([[-2.0]], [[2.0]]),
@@ -98,21 +98,21 @@ def test_the_argument_is_not_changed(root: np.ndarray) -> None:
         ),
     ],
 )
-def test_examples(root: list[list[float]], expected: list[list[float]]) -> None:
-    found = canonical_root(np.array(root))
-    check(np.array(root), found)
+def test_examples(L: list[list[float]], expected: list[list[float]]) -> None:
+    found = canonical_cholesky(np.array(L))
+    check(np.array(L), found)
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("size", [1e-8, 1e-3, 1.0, 1e6])
 def test_units_do_not_matter(size: float) -> None:
-    root = np.array([[1.0, 0.0, 0.0], [-1.3, 0.0, 0.0], [0.7, 0.4, -0.9]])
-    np.testing.assert_allclose(canonical_root(size * root) / size, canonical_root(root), rtol=1e-9, atol=1e-9)
+    L = np.array([[1.0, 0.0, 0.0], [-1.3, 0.0, 0.0], [0.7, 0.4, -0.9]])
+    np.testing.assert_allclose(canonical_cholesky(size * L) / size, canonical_cholesky(L), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("own", [1e-1, 1.3e-2, 1e-3, 3e-4])
 def test_what_rounding_leaves_is_no_pivot(own: float) -> None:
     # The third is a combination of the first two, one of which hardly has a direction of its own.
-    found = canonical_root(np.array([[1.1, 0.0, 0.0], [1.3, own, 0.0], [2.2, 3.0, 0.0]]))
+    found = canonical_cholesky(np.array([[1.1, 0.0, 0.0], [1.3, own, 0.0], [2.2, 3.0, 0.0]]))
     assert found[2, 2] == 0.0
     assert found[1, 1] == pytest.approx(own, rel=1e-6)

@@ -57,22 +57,22 @@ def designed(formula: str, data: Any) -> Design:
     return hl.Model(formula, data).design
 
 
-def level_rows(layout: RowIndex) -> list[slice]:
+def level_rows(row_index: RowIndex) -> list[slice]:
     """Rows of each level of the eliminated factor."""
-    return [slice(start, stop) for start, stop in pairwise(layout.row_start)]
+    return [slice(start, stop) for start, stop in pairwise(row_index.row_start)]
 
 
 def level_ranks(arrangement: Arrangement, t: int) -> np.ndarray:
-    """Rank of each row's level among those of the layout's factor `t`, in the order of ``u``."""
-    layout, n = arrangement.layout, len(arrangement.layout.y)
+    """Rank of each row's level among those of the arrangement's factor `t`, in the order of ``u``."""
+    row_index, n = arrangement.row_index, len(arrangement.row_index.y)
     if t == 0:
-        return np.repeat(np.arange(len(layout.row_start) - 1), np.diff(layout.row_start))
-    columns = layout.row_col[(t - 1) * n : t * n]
+        return np.repeat(np.arange(len(row_index.row_start) - 1), np.diff(row_index.row_start))
+    columns = row_index.row_col[(t - 1) * n : t * n]
     return np.searchsorted(np.unique(columns), columns)
 
 
 def user_predictor(design: Design, arrangement: Arrangement, beta: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Linear predictor of the user's rows from effects in the layout's order."""
+    """Linear predictor of the user's rows from effects in the arrangement's order."""
     eta = design.offset + design.X @ beta
     for group, positions in zip(design.groups, arrangement.positions, strict=True):
         eta = eta + (group.Z * b[positions][group.index]).sum(axis=1)
@@ -80,11 +80,11 @@ def user_predictor(design: Design, arrangement: Arrangement, beta: np.ndarray, b
 
 
 def random_point(arrangement: Arrangement, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients, flat roots and standardised effects."""
-    layout, rng = arrangement.layout, np.random.default_rng(seed)
-    roots = np.concatenate([np.tril(rng.normal(0, 0.6, (q, q)) + 0.5 * np.eye(q)).ravel() for q in layout.q])
-    columns = (len(layout.row_start) - 1) * int(layout.q[0]) + int(layout.col_start[-1])
-    return rng.normal(0, 0.7, layout.X.shape[1]), roots, rng.normal(size=columns)
+    """Coefficients, flat Cholesky factors and standardised effects."""
+    row_index, rng = arrangement.row_index, np.random.default_rng(seed)
+    cholesky = np.concatenate([np.tril(rng.normal(0, 0.6, (q, q)) + 0.5 * np.eye(q)).ravel() for q in row_index.q])
+    columns = (len(row_index.row_start) - 1) * int(row_index.q[0]) + int(row_index.col_start[-1])
+    return rng.normal(0, 0.7, row_index.X.shape[1]), cholesky, rng.normal(size=columns)
 
 
 @pytest.fixture
@@ -105,21 +105,21 @@ def uncollapsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Design], Arrangeme
 def test_sums_are_kept(formula: str, coarse: bool) -> None:
     design = designed(formula, table(coarse=coarse))
     arrangement = arrange(design)
-    layout, y, trials = arrangement.layout, design.outcome.y, design.outcome.trials
+    row_index, y, trials = arrangement.row_index, design.outcome.y, design.outcome.trials
     assert arrangement.n_rows == design.n_rows == N
-    assert len(layout.y) < N if coarse else len(layout.y) == N
-    assert layout.y.sum() == y.sum()
-    assert layout.trials.sum() == trials.sum()
-    assert np.all((layout.y >= 0) & (layout.y <= layout.trials))
+    assert len(row_index.y) < N if coarse else len(row_index.y) == N
+    assert row_index.y.sum() == y.sum()
+    assert row_index.trials.sum() == trials.sum()
+    assert np.all((row_index.y >= 0) & (row_index.y <= row_index.trials))
     assert arrangement.log_coefficients == pytest.approx(log_binomial_coefficient(y, trials).sum())
     # By level of every factor, with the columns of its effects.
-    Z = layout.Z.reshape(-1, len(layout.y))
+    Z = row_index.Z.reshape(-1, len(row_index.y))
     for k, group in enumerate(design.groups):
         t = arrangement.factors.index(k)
         levels = np.argsort(arrangement.positions[k][:, 0])[level_ranks(arrangement, t)]
         for a in range(len(group.effects)):
-            own = Z[layout.z_at[t] + a]
-            for counts, users in ((layout.y, y), (layout.trials, trials)):
+            own = Z[row_index.z_at[t] + a]
+            for counts, users in ((row_index.y, y), (row_index.trials, trials)):
                 found, expected = np.bincount(levels, counts * own), np.bincount(group.index, users * group.Z[:, a])
                 np.testing.assert_allclose(found, expected, atol=1e-11)
 
@@ -128,15 +128,15 @@ def test_sums_are_kept(formula: str, coarse: bool) -> None:
 def test_rows_stand_by_level(formula: str) -> None:
     design = designed(formula, table())
     arrangement = arrange(design)
-    layout = arrangement.layout
+    row_index = arrangement.row_index
     levels = len(design.groups[arrangement.factors[0]].levels) if design.groups else 1
-    assert layout.row_start[0] == 0
-    assert layout.row_start[-1] == len(layout.y)
-    assert np.all(np.diff(layout.row_start) > 0)
-    assert len(layout.row_start) - 1 == levels
-    if len(layout.q) > 1:  # within a level of it, by the first of the others
-        columns = layout.row_col[: len(layout.y)]
-        for rows in level_rows(layout):
+    assert row_index.row_start[0] == 0
+    assert row_index.row_start[-1] == len(row_index.y)
+    assert np.all(np.diff(row_index.row_start) > 0)
+    assert len(row_index.row_start) - 1 == levels
+    if len(row_index.q) > 1:  # within a level of it, by the first of the others
+        columns = row_index.row_col[: len(row_index.y)]
+        for rows in level_rows(row_index):
             assert np.all(np.diff(columns[rows]) >= 0)
 
 
@@ -148,7 +148,7 @@ def test_the_factor_with_the_most_columns_is_eliminated(formula: str) -> None:
     assert columns == sorted(columns, reverse=True)
     assert sorted(arrangement.factors) == list(range(len(design.groups)))
     if design.groups:
-        assert arrangement.layout.q.tolist() == [len(design.groups[k].effects) for k in arrangement.factors]
+        assert arrangement.row_index.q.tolist() == [len(design.groups[k].effects) for k in arrangement.factors]
     together = np.concatenate([np.empty(0, dtype=int), *(places.ravel() for places in arrangement.positions)])
     assert sorted(together) == list(range(len(together)))  # every effect has a place of its own
     assert len(together) == sum(columns)
@@ -159,51 +159,51 @@ def test_the_factor_with_the_most_columns_is_eliminated(formula: str) -> None:
 def test_positions_lead_back_to_the_users_levels(formula: str, coarse: bool) -> None:
     design = designed(formula, table(coarse=coarse))
     arrangement = arrange(design)
-    layout, work = arrangement.layout, make_work(arrangement.layout)
-    beta, roots, u = random_point(arrangement)
-    parts = np.arange(len(layout.part_start) - 1)
+    row_index, work = arrangement.row_index, make_work(arrangement.row_index)
+    beta, cholesky, u = random_point(arrangement)
+    parts = np.arange(len(row_index.part_start) - 1)
     work.u[:] = u
-    fixed = layout.offset + layout.X @ (arrangement.triangular @ beta)
-    joint_log_density(layout, work, roots, fixed, parts)
+    fixed = row_index.offset + row_index.X @ (arrangement.triangular @ beta)
+    joint_log_density(row_index, work, cholesky, fixed, parts)
     # As the user would do it: b = L u by level.
     b = np.zeros(len(u))
     for k, t in enumerate(np.argsort(arrangement.factors)):
-        q = int(layout.q[t])
-        root = roots[layout.root_at[t] : layout.root_at[t + 1]].reshape(q, q)
-        b[arrangement.positions[k]] = u[arrangement.positions[k]] @ root.T
+        q = int(row_index.q[t])
+        L = cholesky[row_index.cholesky_at[t] : row_index.cholesky_at[t + 1]].reshape(q, q)
+        b[arrangement.positions[k]] = u[arrangement.positions[k]] @ L.T
     if design.groups:
         assert work.b == pytest.approx(b, abs=1e-13)
     expected = user_predictor(design, arrangement, beta, b)
-    # Rows that were collapsed have one predictor; each layout row stands for as many trials as the user's have.
+    # Rows that were collapsed have one predictor; each row stands for as many trials as the user's have.
     y, trials = design.outcome.y, design.outcome.trials
     for power in range(4):
-        for counts, users in ((layout.trials, trials), (layout.y, y)):
+        for counts, users in ((row_index.trials, trials), (row_index.y, y)):
             assert counts @ work.eta**power == pytest.approx(users @ expected**power, rel=1e-11, abs=1e-11)
-    assert len(np.unique(expected.round(9))) <= len(layout.y)
+    assert len(np.unique(expected.round(9))) <= len(row_index.y)
     plain = log_likelihood(y, trials, expected).sum() - arrangement.log_coefficients
-    assert work.value.sum() + 0.5 * u @ u == pytest.approx(plain, rel=1e-12)
+    assert work.log_joint.sum() + 0.5 * u @ u == pytest.approx(plain, rel=1e-12)
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_predictors_row_by_row(formula: str) -> None:
-    # A column that tells all rows apart: rows of the layout are found again by it.
+    # A column that tells all rows apart: rows of the arrangement are found again by it.
     data = table(coarse=False)
     data["x"] = np.random.default_rng(2).permutation(np.linspace(-1.5, 1.7, len(data)))
     design = designed(formula.replace("y ~ z", "y ~ x + z").replace("m) ~ z", "m) ~ x + z"), data)
     arrangement = arrange(design)
-    layout, work = arrangement.layout, make_work(arrangement.layout)
-    beta, roots, u = random_point(arrangement)
-    parts = np.arange(len(layout.part_start) - 1)
-    columns = layout.X @ arrangement.triangular
+    row_index, work = arrangement.row_index, make_work(arrangement.row_index)
+    beta, cholesky, u = random_point(arrangement)
+    parts = np.arange(len(row_index.part_start) - 1)
+    columns = row_index.X @ arrangement.triangular
     place = design.fixed_effects.index("x")
     order, users = np.argsort(columns[:, place]), np.argsort(design.X[:, place])
     np.testing.assert_allclose(columns[order], design.X[users], atol=1e-12)
-    np.testing.assert_array_equal(layout.y[order], design.outcome.y[users])
-    np.testing.assert_array_equal(layout.trials[order], design.outcome.trials[users])
-    np.testing.assert_array_equal(layout.offset[order], design.offset[users])
-    scale_effects(layout, roots, parts, u, work.b)
-    eta = columns @ beta + layout.offset
-    add_effects(layout, parts, work.b, eta)
+    np.testing.assert_array_equal(row_index.y[order], design.outcome.y[users])
+    np.testing.assert_array_equal(row_index.trials[order], design.outcome.trials[users])
+    np.testing.assert_array_equal(row_index.offset[order], design.offset[users])
+    scale_effects(row_index, cholesky, parts, u, work.b)
+    eta = columns @ beta + row_index.offset
+    add_effects(row_index, parts, work.b, eta)
     if design.groups:
         expected = user_predictor(design, arrangement, beta, work.b)
         np.testing.assert_allclose(eta[order], expected[users], atol=1e-12)
@@ -215,21 +215,23 @@ def test_the_basis_has_orthogonal_columns(formula: str) -> None:
     data["x"] += 2000  # a year, not centred
     design = designed(formula, data)
     arrangement = arrange(design)
-    X, R, n = arrangement.layout.X, arrangement.triangular, design.n_rows
+    X, R, n = arrangement.row_index.X, arrangement.triangular, design.n_rows
     p = design.X.shape[1]
     np.testing.assert_allclose(X.T @ X, n * np.eye(p), atol=1e-7 * n)
     np.testing.assert_array_equal(R, np.triu(R))
     assert np.all(np.diag(R) > 0)
-    np.testing.assert_allclose(R.T @ X.T @ arrangement.layout.y, design.X.T @ design.outcome.y, rtol=1e-10, atol=1e-8)
+    np.testing.assert_allclose(
+        R.T @ X.T @ arrangement.row_index.y, design.X.T @ design.outcome.y, rtol=1e-10, atol=1e-8
+    )
     np.testing.assert_allclose(R.T @ X.T @ X @ R, design.X.T @ design.X, rtol=1e-9)
 
 
 def test_without_fixed_effects() -> None:
     arrangement = arrange(designed("y ~ 0 + (1 | g)", table()))
-    assert arrangement.layout.X.shape == (len(arrangement.layout.y), 0)
+    assert arrangement.row_index.X.shape == (len(arrangement.row_index.y), 0)
     assert arrangement.triangular.shape == (0, 0)
-    assert len(arrangement.layout.y) == 9
-    assert LaplaceLikelihood(arrangement).evaluate(np.empty(0), np.array([0.8])).settled
+    assert len(arrangement.row_index.y) == 9
+    assert LaplaceLikelihood(arrangement).evaluate(np.empty(0), np.array([0.8])).converged
 
 
 # ---- collapsing --------------------------------------------------------------------------------------------------
@@ -245,10 +247,10 @@ def test_collapses_where_a_tenth_of_the_rows_is_spared(spared: int, left: int) -
     x[twins], g[twins] = x[:spared], g[:spared]
     y = np.arange(100) % 2
     data = pd.DataFrame({"y": y, "x": x, "g": g}).sample(frac=1, random_state=5)
-    layout = arrange(designed("y ~ x + (1 | g)", data)).layout
-    assert len(layout.y) == left
-    assert sorted(layout.trials, reverse=True) == [2.0] * (100 - left) + [1.0] * (2 * left - 100)
-    assert layout.y.sum() == y.sum()
+    row_index = arrange(designed("y ~ x + (1 | g)", data)).row_index
+    assert len(row_index.y) == left
+    assert sorted(row_index.trials, reverse=True) == [2.0] * (100 - left) + [1.0] * (2 * left - 100)
+    assert row_index.y.sum() == y.sum()
 
 
 @pytest.mark.parametrize("column", ["x", "z", "o", "g", "h"])
@@ -260,9 +262,9 @@ def test_rows_that_differ_in_one_column_are_kept_apart(column: str) -> None:
     data["h"] = np.repeat([0, 1, 1, 0, 0, 1], 4)
     data["y"] = np.tile([0, 1, 1, 0], 6)
     formula = "y ~ x + offset(o) + (1 + z | g) + (1 | h)"
-    assert len(arrange(designed(formula, data)).layout.y) == 6
+    assert len(arrange(designed(formula, data)).row_index.y) == 6
     data.loc[1, column] += 1
-    found = arrange(designed(formula, data)).layout
+    found = arrange(designed(formula, data)).row_index
     assert len(found.y) == 7
     assert sorted(found.trials) == [1, 3, 4, 4, 4, 4, 4]
 
@@ -271,16 +273,16 @@ def test_rows_that_differ_in_one_column_are_kept_apart(column: str) -> None:
 def test_collapsing_leaves_the_likelihood_as_it_is(formula: str, uncollapsed: Callable[[Design], Arrangement]) -> None:
     design = designed(formula, table())
     collapsed, plain = arrange(design), uncollapsed(design)
-    assert len(collapsed.layout.y) <= 0.9 * N
-    assert len(plain.layout.y) == N
+    assert len(collapsed.row_index.y) <= 0.9 * N
+    assert len(plain.row_index.y) == N
     assert plain.log_coefficients == collapsed.log_coefficients
     np.testing.assert_array_equal(plain.triangular, collapsed.triangular)
-    beta, roots, _ = random_point(collapsed)
-    one = LaplaceLikelihood(collapsed).evaluate(collapsed.triangular @ beta, roots)
-    other = LaplaceLikelihood(plain).evaluate(plain.triangular @ beta, roots)
+    beta, cholesky, _ = random_point(collapsed)
+    one = LaplaceLikelihood(collapsed).evaluate(collapsed.triangular @ beta, cholesky)
+    other = LaplaceLikelihood(plain).evaluate(plain.triangular @ beta, cholesky)
     assert one.value == pytest.approx(other.value, rel=1e-11)
     np.testing.assert_allclose(one.dgamma, other.dgamma, rtol=1e-8, atol=1e-8)
-    np.testing.assert_allclose(one.droots, other.droots, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(one.dcholesky, other.dcholesky, rtol=1e-8, atol=1e-8)
 
 
 # ---- parts -------------------------------------------------------------------------------------------------------
@@ -288,19 +290,19 @@ def test_collapsing_leaves_the_likelihood_as_it_is(formula: str, uncollapsed: Ca
 
 def part_of(arrangement: Arrangement, group: int) -> np.ndarray:
     """The part of each level of a group, from where its first effect stands in ``u``."""
-    layout, first = arrangement.layout, arrangement.positions[group][:, 0]
+    row_index, first = arrangement.row_index, arrangement.positions[group][:, 0]
     if arrangement.factors[0] == group:
-        return np.searchsorted(layout.part_start, first // layout.q[0], side="right") - 1
-    base = (len(layout.row_start) - 1) * int(layout.q[0])
-    return np.searchsorted(layout.col_start, first - base, side="right") - 1
+        return np.searchsorted(row_index.part_start, first // row_index.q[0], side="right") - 1
+    base = (len(row_index.row_start) - 1) * int(row_index.q[0])
+    return np.searchsorted(row_index.col_start, first - base, side="right") - 1
 
 
 def test_a_nested_design_has_a_part_for_each_cluster_at_the_top() -> None:
     design = designed("y ~ x + (1 + x | g/h/k)", table())
     arrangement = arrange(design)
-    layout = arrangement.layout
-    assert len(layout.part_start) - 1 == 9
-    assert np.all(np.diff(layout.part_start) > 0)
+    row_index = arrangement.row_index
+    assert len(row_index.part_start) - 1 == 9
+    assert np.all(np.diff(row_index.part_start) > 0)
     top = next(k for k, group in enumerate(design.groups) if group.name == "g")
     assert sorted(part_of(arrangement, top)) == list(range(9))
     of_row = part_of(arrangement, top)[design.groups[top].index]
@@ -309,16 +311,16 @@ def test_a_nested_design_has_a_part_for_each_cluster_at_the_top() -> None:
 
 
 def test_a_crossed_design_is_one_part() -> None:
-    layout = arrange(designed("y ~ x + (1 | g) + (1 + x | h)", table())).layout
-    assert layout.part_start.tolist() == [0, 9]
-    assert layout.col_start.tolist() == [0, 8]
-    assert layout.dense_at.tolist() == [0, 64]
+    row_index = arrange(designed("y ~ x + (1 | g) + (1 + x | h)", table())).row_index
+    assert row_index.part_start.tolist() == [0, 9]
+    assert row_index.col_start.tolist() == [0, 8]
+    assert row_index.schur_at.tolist() == [0, 64]
 
 
 def test_one_factor_has_a_part_for_each_level() -> None:
-    layout = arrange(designed("y ~ x + (1 + x | g)", table())).layout
-    assert layout.part_start.tolist() == list(range(10))
-    assert layout.col_start.tolist() == [0] * 10
+    row_index = arrange(designed("y ~ x + (1 + x | g)", table())).row_index
+    assert row_index.part_start.tolist() == list(range(10))
+    assert row_index.col_start.tolist() == [0] * 10
 
 
 def test_parts_are_connected_components() -> None:
@@ -328,15 +330,17 @@ def test_parts_are_connected_components() -> None:
     data = pd.DataFrame({"y": [0, 1] * 6, "x": np.arange(12.0), "pupil": pupils, "school": schools})
     design = designed("y ~ x + (1 | pupil) + (1 | school)", data)
     arrangement = arrange(design)
-    layout = arrangement.layout
-    assert len(layout.part_start) - 1 == 2
+    row_index = arrangement.row_index
+    assert len(row_index.part_start) - 1 == 2
     pupil = dict(zip(design.groups[0].levels, part_of(arrangement, 0), strict=True))
     school = dict(zip(design.groups[1].levels, part_of(arrangement, 1), strict=True))
     assert pupil["a"] == pupil["c"] == pupil["e"] == school["r"] == school["s"]
     assert pupil["b"] == pupil["d"] == pupil["f"] == school["t"]
     assert pupil["a"] != pupil["b"]
     # Rows of a part stand together.
-    one, other = (set(layout.row_col[start:stop]) for start, stop in pairwise(layout.row_start[layout.part_start]))
+    one, other = (
+        set(row_index.row_col[start:stop]) for start, stop in pairwise(row_index.row_start[row_index.part_start])
+    )
     assert one.isdisjoint(other)
 
 
@@ -347,23 +351,23 @@ def test_parts_are_connected_components() -> None:
 def test_a_design_without_random_effects(formula: str) -> None:
     design = designed(formula, table(coarse=False))
     arrangement = arrange(design)
-    layout = arrangement.layout
+    row_index = arrangement.row_index
     assert arrangement.factors == ()
     assert arrangement.positions == ()
-    assert layout.q.tolist() == [1]
-    assert layout.row_start.tolist() == [0, N]
-    assert layout.part_start.tolist() == [0, 1]
-    np.testing.assert_array_equal(layout.Z, 0.0)
+    assert row_index.q.tolist() == [1]
+    assert row_index.row_start.tolist() == [0, N]
+    assert row_index.part_start.tolist() == [0, 1]
+    np.testing.assert_array_equal(row_index.Z, 0.0)
     likelihood = LaplaceLikelihood(arrangement)
     beta = np.array([0.4, -0.7, 0.2])[: design.X.shape[1]]
     found = likelihood.evaluate(arrangement.triangular @ beta, np.zeros(1))
     eta = design.offset + design.X @ beta
     y, trials = design.outcome.y, design.outcome.trials
-    assert found.settled
+    assert found.converged
     assert found.value == pytest.approx(log_likelihood(y, trials, eta).sum(), rel=1e-13)
     slope = design.X.T @ (y - trials / (1 + np.exp(-eta)))
     assert arrangement.triangular.T @ found.dgamma == pytest.approx(slope, rel=1e-10)
-    np.testing.assert_array_equal(found.droots, 0.0)
+    np.testing.assert_array_equal(found.dcholesky, 0.0)
     np.testing.assert_array_equal(likelihood.work.u, 0.0)
 
 
@@ -382,56 +386,56 @@ CROSSED = pd.DataFrame(
 
 
 def test_blocks_of_one_effect_each() -> None:
-    layout = arrange(designed("y ~ x + (1 | g) + (1 | h) + (1 | k)", CROSSED)).layout
-    assert layout.q.tolist() == [1, 1, 1]
-    assert layout.root_at.tolist() == [0, 1, 2, 3]
-    assert layout.z_at.tolist() == [0, 1, 2]
-    assert layout.row_start.tolist() == [0, 2, 4, 6]  # a: rows with p and q; b: twice p; c: twice q
-    assert layout.part_start.tolist() == [0, 3]
+    row_index = arrange(designed("y ~ x + (1 | g) + (1 | h) + (1 | k)", CROSSED)).row_index
+    assert row_index.q.tolist() == [1, 1, 1]
+    assert row_index.cholesky_at.tolist() == [0, 1, 2, 3]
+    assert row_index.z_at.tolist() == [0, 1, 2]
+    assert row_index.row_start.tolist() == [0, 2, 4, 6]  # a: rows with p and q; b: twice p; c: twice q
+    assert row_index.part_start.tolist() == [0, 3]
     # Columns of the others: p, q, s, t.
-    assert layout.col_start.tolist() == [0, 4]
-    assert layout.row_col.reshape(2, 6).tolist() == [[0, 1, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]]
-    assert layout.own_factor.tolist() == [1, 1, 2, 2]
-    assert layout.own_col.tolist() == [0, 1, 2, 3]
-    assert layout.own_at.tolist() == [0, 1, 2, 3, 4]
-    assert layout.row_own.reshape(2, 6).tolist() == [[0, 1, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]]
+    assert row_index.col_start.tolist() == [0, 4]
+    assert row_index.row_col.reshape(2, 6).tolist() == [[0, 1, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]]
+    assert row_index.other_factor.tolist() == [1, 1, 2, 2]
+    assert row_index.other_col.tolist() == [0, 1, 2, 3]
+    assert row_index.other_at.tolist() == [0, 1, 2, 3, 4]
+    assert row_index.row_other.reshape(2, 6).tolist() == [[0, 1, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]]
     # Pairs: a with p, q, s; b with p, s; c with q, t.
-    assert layout.pair_start.tolist() == [0, 3, 5, 7]
-    assert layout.pair_factor.tolist() == [1, 1, 2, 1, 2, 1, 2]
-    assert layout.pair_first.tolist() == [0, 1, 2, 0, 1, 0, 1]
-    assert layout.matrix_at.tolist() == [0, 3, 5, 7]
-    assert layout.matrix_cols.tolist() == [0, 1, 2, 0, 2, 1, 3]
-    assert layout.row_pair.reshape(2, 6).tolist() == [[0, 1, 3, 3, 5, 5], [2, 2, 4, 4, 6, 6]]
+    assert row_index.pair_start.tolist() == [0, 3, 5, 7]
+    assert row_index.pair_factor.tolist() == [1, 1, 2, 1, 2, 1, 2]
+    assert row_index.pair_first.tolist() == [0, 1, 2, 0, 1, 0, 1]
+    assert row_index.matrix_at.tolist() == [0, 3, 5, 7]
+    assert row_index.matrix_cols.tolist() == [0, 1, 2, 0, 2, 1, 3]
+    assert row_index.row_pair.reshape(2, 6).tolist() == [[0, 1, 3, 3, 5, 5], [2, 2, 4, 4, 6, 6]]
     # Between h and k: p-s, q-s, q-t.
-    assert layout.cross_start.tolist() == [0, 3]
-    assert layout.cross_factors.tolist() == [[1, 1, 1], [2, 2, 2]]
-    assert layout.cross_cols.tolist() == [[0, 1, 1], [2, 2, 3]]
-    assert layout.cross_at.tolist() == [0, 1, 2, 3]
-    assert layout.row_cross.tolist() == [0, 1, 0, 0, 2, 2]
+    assert row_index.cross_start.tolist() == [0, 3]
+    assert row_index.cross_factors.tolist() == [[1, 1, 1], [2, 2, 2]]
+    assert row_index.cross_cols.tolist() == [[0, 1, 1], [2, 2, 3]]
+    assert row_index.cross_at.tolist() == [0, 1, 2, 3]
+    assert row_index.row_cross.tolist() == [0, 1, 0, 0, 2, 2]
 
 
 def test_blocks_of_several_effects() -> None:
     # g has 6 columns, h has 4, k has 2; h's effects come in columns 0-1 (p) and 2-3 (q), k's in 4 (s) and 5 (t).
-    layout = arrange(designed("y ~ x + (1 + x | g) + (1 + x | h) + (1 | k)", CROSSED)).layout
-    assert layout.q.tolist() == [2, 2, 1]
-    assert layout.root_at.tolist() == [0, 4, 8, 9]
-    assert layout.z_at.tolist() == [0, 2, 4]
-    assert layout.col_start.tolist() == [0, 6]
-    assert layout.dense_at.tolist() == [0, 36]
-    assert layout.own_col.tolist() == [0, 2, 4, 5]
-    assert layout.own_at.tolist() == [0, 4, 8, 9, 10]
+    row_index = arrange(designed("y ~ x + (1 + x | g) + (1 + x | h) + (1 | k)", CROSSED)).row_index
+    assert row_index.q.tolist() == [2, 2, 1]
+    assert row_index.cholesky_at.tolist() == [0, 4, 8, 9]
+    assert row_index.z_at.tolist() == [0, 2, 4]
+    assert row_index.col_start.tolist() == [0, 6]
+    assert row_index.schur_at.tolist() == [0, 36]
+    assert row_index.other_col.tolist() == [0, 2, 4, 5]
+    assert row_index.other_at.tolist() == [0, 4, 8, 9, 10]
     # a's matrix is 2 x 5 (p, p, q, q, s), b's and c's are 2 x 3.
-    assert layout.matrix_at.tolist() == [0, 10, 16, 22]
-    assert layout.pair_first.tolist() == [0, 2, 4, 0, 2, 0, 2]
-    assert layout.matrix_cols.tolist() == [0, 1, 2, 3, 4, 0, 1, 4, 2, 3, 5]
-    assert layout.row_pair.reshape(2, 6).tolist() == [[0, 2, 10, 10, 16, 16], [4, 4, 12, 12, 18, 18]]
-    assert layout.cross_at.tolist() == [0, 2, 4, 6]
-    assert layout.row_cross.tolist() == [0, 2, 0, 0, 4, 4]
+    assert row_index.matrix_at.tolist() == [0, 10, 16, 22]
+    assert row_index.pair_first.tolist() == [0, 2, 4, 0, 2, 0, 2]
+    assert row_index.matrix_cols.tolist() == [0, 1, 2, 3, 4, 0, 1, 4, 2, 3, 5]
+    assert row_index.row_pair.reshape(2, 6).tolist() == [[0, 2, 10, 10, 16, 16], [4, 4, 12, 12, 18, 18]]
+    assert row_index.cross_at.tolist() == [0, 2, 4, 6]
+    assert row_index.row_cross.tolist() == [0, 2, 0, 0, 4, 4]
     # Columns of Z stand one after the other: g's intercept and x, h's, k's.
-    Z = layout.Z.reshape(5, 6)
+    Z = row_index.Z.reshape(5, 6)
     np.testing.assert_array_equal(Z[[0, 2, 4]], 1.0)
     np.testing.assert_array_equal(Z[1], Z[3])
-    assert [sorted(Z[1, rows]) for rows in level_rows(layout)] == [[-1.0, 0.25], [-0.75, 2.0], [0.5, 3.0]]
+    assert [sorted(Z[1, rows]) for rows in level_rows(row_index)] == [[-1.0, 0.25], [-0.75, 2.0], [0.5, 3.0]]
     assert Z[1, 0] == 0.25  # a with p comes before a with q
 
 

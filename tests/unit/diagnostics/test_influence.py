@@ -205,7 +205,7 @@ def test_likelihoods_of_clusters_are_integrals(make_fit: Any) -> None:
     first, second = np.meshgrid(u, u)
     prior = np.exp(-0.5 * (first**2 + second**2)) / (2 * np.pi) * (u[1] - u[0]) ** 2
     for s in range(3):
-        L, likelihood = draws.roots["a"][s], np.ones_like(first)
+        L, likelihood = draws.cholesky["a"][s], np.ones_like(first)
         for y, x, b in zip(own["y"], own["x"], own["b"], strict=True):
             # Effects of b have other rows, and are known.
             eta = draws.beta[s] @ [1, x] + draws.effects["b"][s, b, 0]
@@ -228,7 +228,7 @@ def test_what_lies_within_a_cluster_is_left_out_with_it(make_fit: Any) -> None:
     v = np.linspace(-7, 7, 401)
     weight = np.exp(-0.5 * v * v) / np.sqrt(2 * np.pi) * (v[1] - v[0])
     for s in range(2):
-        outer, inner = draws.roots["a"][s, 0, 0], draws.roots["a:b"][s, 0, 0]
+        outer, inner = draws.cholesky["a"][s, 0, 0], draws.cholesky["a:b"][s, 0, 0]
         total = np.ones_like(v)
         for b in range(2):
             y = frame.loc[(frame["a"] == 3) & (frame["b"] == b), "y"].to_numpy()[:, None, None]

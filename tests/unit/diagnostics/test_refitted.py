@@ -57,7 +57,7 @@ def test_other_outcomes_end_where_a_search_of_their_own_does(fit: Fit) -> None:
         found, again = anchor.fitted_to(y), Refitter.of(fit).with_outcome(y).estimate
         errors = fit.estimate.standard_errors
         np.testing.assert_allclose(found.psi[: len(errors)] / errors, again.beta / errors, atol=3e-3)
-        for name in again.roots:
+        for name in again.cholesky:
             np.testing.assert_allclose(found.sds[name], again.sd(name), atol=0.01)
             np.testing.assert_allclose(found.modes[name], again.modes[name], atol=0.01)
 

@@ -84,7 +84,7 @@ def with_known_parameters(fit: Fit) -> Fit:
     assert fit.estimate is not None
     at, sizes = fit.estimate, {"chain": 1, "draw": 1000}
     posterior = fit.posterior.isel(chain=[0], draw=np.zeros(1000, dtype=int)).assign_coords(draw=np.arange(1000))
-    values = {"beta": at.beta} | {f"sd_{name}": at.sd(name) for name in at.roots}
+    values = {"beta": at.beta} | {f"sd_{name}": at.sd(name) for name in at.cholesky}
     fixed = {
         name: (variable.dims, np.broadcast_to(values.get(name, variable.to_numpy()[0, 0]), variable.shape).copy())
         for name, variable in posterior.data_vars.items()

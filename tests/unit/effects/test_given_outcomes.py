@@ -41,7 +41,7 @@ def _moments(fit: hl.Fit, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarra
     draws, group = Draws.of(fit.model, fit.posterior), seen.rows.groups["clinic"]
     axis = np.linspace(-8, 8, 801)
     u = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    b = u @ draws.roots["clinic"][0].T
+    b = u @ draws.cholesky["clinic"][0].T
     eta = (seen.rows.X @ draws.beta[0] + seen.rows.offset) + b @ group.Z.T
     log_weight = log_likelihood(seen.y, seen.trials, eta).sum(axis=1) - 0.5 * (u**2).sum(axis=1)
     weight = np.exp(log_weight - log_weight.max())
@@ -74,7 +74,7 @@ def test_dependent_factors_are_drawn_together(make_fit: MakeFit, clustered_rows:
     clinic, reader = effects["clinic"][:, 0, 0], effects["reader"][:, 0, 0]
     assert size == 2
     draws = Draws.of(fit.model, fit.posterior)
-    s, t = float(draws.roots["clinic"][0, 0, 0]), float(draws.roots["reader"][0, 0, 0])
+    s, t = float(draws.cholesky["clinic"][0, 0, 0]), float(draws.cholesky["reader"][0, 0, 0])
     axis = np.linspace(-8, 8, 801)
     a, b = (grid.ravel() for grid in np.meshgrid(s * axis, t * axis))
     eta = seen.rows.X @ draws.beta[0] + (a + b)[:, None]
@@ -104,7 +104,7 @@ def test_predictions_are_those_of_the_exact_distribution(one_draw: hl.Fit, clust
         axis = np.linspace(-8, 8, 801)
         u = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         known = Draws.of(one_draw.model, one_draw.posterior)
-        b = u @ known.roots["clinic"][0].T
+        b = u @ known.cholesky["clinic"][0].T
         eta = seen.rows.X @ known.beta[0] + b @ seen.rows.groups["clinic"].Z.T
         log_weight = log_likelihood(seen.y, seen.trials, eta).sum(axis=1) - 0.5 * (u**2).sum(axis=1)
         weight = np.exp(log_weight - log_weight.max())

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws
-from hierlogit.effects.numerics.population_average import average_probability, average_slope, spread_over_clusters
+from hierlogit.effects.numerics.population_average import average_probability, average_slope, predictor_sd
 
 MakeFit = Callable[..., hl.Fit]
 
@@ -62,7 +62,7 @@ def test_average_is_that_of_a_million_clusters(make_fit: MakeFit, clustered_rows
     for k in range(2):
         eta = encoded.X @ draws.beta[k] + encoded.offset + np.zeros((10**6, 3))
         for name, group in encoded.groups.items():
-            effects = rng.standard_normal((10**6, group.Z.shape[1])) @ draws.roots[name][k].T
+            effects = rng.standard_normal((10**6, group.Z.shape[1])) @ draws.cholesky[name][k].T
             eta += effects @ group.Z.T
         simulated = expit(eta)
         se = simulated.std(axis=0) / 1000
@@ -77,9 +77,9 @@ def test_spread_counts_chosen_factors_only(make_fit: MakeFit, clustered_rows: Ca
     z = rows.groups["clinic"].Z
     clinic = np.sqrt(np.einsum("na,sa,sab,sb,nb->sn", z, sd, cor, sd, z))
     reader = fit.posterior["sd_reader"].values.reshape(-1, 1)
-    np.testing.assert_allclose(spread_over_clusters(draws, rows, ["clinic"]), clinic)
-    np.testing.assert_allclose(spread_over_clusters(draws, rows, ["reader", "clinic"]), np.hypot(clinic, reader))
-    assert np.all(spread_over_clusters(draws, rows, []) == 0)
+    np.testing.assert_allclose(predictor_sd(draws, rows, ["clinic"]), clinic)
+    np.testing.assert_allclose(predictor_sd(draws, rows, ["reader", "clinic"]), np.hypot(clinic, reader))
+    assert np.all(predictor_sd(draws, rows, []) == 0)
 
 
 def test_a_factor_may_be_averaged_over_and_another_observed(
@@ -92,7 +92,7 @@ def test_a_factor_may_be_averaged_over_and_another_observed(
     design = fit.model.design
     block = next(one for one in design.groups if one.name == "reader")
     eta = draws.beta @ design.X.T + draws.effects["reader"][:, block.index, 0]
-    sd = np.broadcast_to(draws.roots["clinic"][:, :, 0], eta.shape)
+    sd = np.broadcast_to(draws.cholesky["clinic"][:, :, 0], eta.shape)
     expected = [[_integral(a, b) for a, b in zip(*pair, strict=True)] for pair in zip(eta, sd, strict=True)]
     np.testing.assert_allclose(found, expected, atol=2e-9)
 

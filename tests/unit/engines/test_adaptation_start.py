@@ -31,7 +31,7 @@ def centres(model: hl.Model) -> np.ndarray:
 
 def sds(fit: hl.Fit) -> list[float]:
     assert fit.estimate is not None
-    return [float(root[0, 0]) for root in fit.estimate.roots.values()]
+    return [float(L[0, 0]) for L in fit.estimate.cholesky.values()]
 
 
 @pytest.mark.parametrize("rows", [FEW_ROWS - 1, FEW_ROWS])

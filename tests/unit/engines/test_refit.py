@@ -27,8 +27,8 @@ CASES: dict[str, tuple[str, str, str, Any]] = {
 def _close(found: Estimate, expected: Estimate) -> None:
     assert found.log_likelihood == pytest.approx(expected.log_likelihood, abs=2e-6)
     np.testing.assert_allclose(found.beta, expected.beta, atol=3e-3 * expected.standard_errors.max())
-    for name, root in expected.roots.items():
-        np.testing.assert_allclose(found.roots[name] @ found.roots[name].T, root @ root.T, atol=3e-3)
+    for name, L in expected.cholesky.items():
+        np.testing.assert_allclose(found.cholesky[name] @ found.cholesky[name].T, L @ L.T, atol=3e-3)
 
 
 @pytest.mark.parametrize("case", CASES)

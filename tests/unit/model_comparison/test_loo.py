@@ -62,7 +62,7 @@ def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.Fit) -
     weight = np.exp(-0.5 * (first**2 + second**2)) / (2 * np.pi) * (v[1] - v[0]) ** 2
     values = []
     for s in range(0, len(draws), 100):
-        L, eta = draws.roots["district"][s], design.X[rows] @ draws.beta[s]
+        L, eta = draws.cholesky["district"][s], design.X[rows] @ draws.beta[s]
         A = block.Z[rows] @ L
         p = expit(eta[:, None, None] + A[:, 0, None, None] * first + A[:, 1, None, None] * second)
         values.append(np.log((np.where(design.outcome.y[rows, None, None] == 1, p, 1 - p).prod(axis=0) * weight).sum()))

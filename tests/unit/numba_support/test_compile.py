@@ -17,7 +17,7 @@ import pytest
 from hierlogit.density.joint import background_compile as side_process
 from hierlogit.numba_support.compile import kernel
 from hierlogit.numba_support.struct_by_address import by_address
-from hierlogit.numba_support.vectors import after, part, view
+from hierlogit.numba_support.vectors import after, view, window
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -99,7 +99,7 @@ def test_arrays_that_would_be_misread_are_refused(field: str, value: np.ndarray)
 
 @kernel
 def turned(values: FloatArray, start: int, stop: int) -> tuple[int, int, int]:
-    one, other, last = view(values, start, stop), part(values, start, stop - start), after(values, start)
+    one, other, last = view(values, start, stop), window(values, start, stop - start), after(values, start)
     for i in range(len(one)):
         one[i] += 1.0
         other[i] *= 2.0
@@ -227,11 +227,11 @@ from hierlogit.density.marginal.laplace import LaplaceLikelihood, ascend
 rng = np.random.default_rng(2)
 rows = {"y": rng.integers(0, 2, 240), "g": np.repeat(np.arange(12), 20)}
 likelihood = LaplaceLikelihood(hl.Model("y ~ 1 + (1 | g)", rows).arrangement)
-layout, work = likelihood.arrangement.layout, likelihood.work
-eta, roots, parts = np.full(240, 0.3), np.array([0.9]), np.array([0])
-joint_log_density(layout, work, roots, eta, parts)
+row_index, work = likelihood.arrangement.row_index, likelihood.work
+eta, cholesky, parts = np.full(240, 0.3), np.array([0.9]), np.array([0])
+joint_log_density(row_index, work, cholesky, eta, parts)
 work.step[:] = rng.normal(size=len(work.step))
-ascend(layout, work, roots, eta, parts)
+ascend(row_index, work, cholesky, eta, parts)
 print(work.weight.tobytes().hex())
 """
 

@@ -54,13 +54,13 @@ def test_errors_of_sds_and_correlations_are_those_of_the_delta_method(fits: dict
     fit = fits["slope"]
     assert fit.estimate is not None
     _, values, covariance = fit.estimate.spread_covariance(fit.model.design)
-    root, p = fit.estimate.roots["district"], len(fit.estimate.beta)
+    L, p = fit.estimate.cholesky["district"], len(fit.estimate.beta)
     rng = np.random.default_rng(0)
     shrink = 1e-3  # so that the function is linear over the draws
     steps = rng.multivariate_normal(np.zeros(3), fit.estimate.covariance[p:, p:], 20000) * shrink
     drawn = []
     for step in steps:
-        L = root + np.array([[step[0], 0], [step[1], step[2]]])
+        L = L + np.array([[step[0], 0], [step[1], step[2]]])
         sigma = L @ L.T
         sds = np.sqrt(np.diag(sigma))
         drawn.append([*sds, sigma[0, 1] / sds.prod()])

@@ -20,11 +20,11 @@ from hierlogit.variance.attenuation import nearest_coefficients
 MakeFit = Callable[..., hl.Fit]
 
 
-def at_truth(formula: str, data: pd.DataFrame, beta: list[float], root: Any) -> hl.Fit:
+def at_truth(formula: str, data: pd.DataFrame, beta: list[float], L: Any) -> hl.Fit:
     fit = hl.Model(formula, data).fit(hl.Laplace(draws=100, seed=1))
     assert fit.estimate is not None
-    (name,) = fit.estimate.roots
-    exact = replace(fit.estimate, beta=np.array(beta), roots={name: np.atleast_2d(root)})
+    (name,) = fit.estimate.cholesky
+    exact = replace(fit.estimate, beta=np.array(beta), cholesky={name: np.atleast_2d(L)})
     return hl.Fit(fit.model, fit.data, fit.report, exact)
 
 
@@ -42,13 +42,13 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_average_coefficients_are_those_of_a_simulated_population(case: str) -> None:
     """One row from each of a million clusters, and a logistic regression that knows no clusters."""
-    term, root = CASES[case]
+    term, L = CASES[case]
     beta, rng, repeats = [-1.0, 0.8, 0.5], np.random.default_rng(3), 125_000
     cells = GRID.drop_duplicates()
     rows = GRID.assign(y=rng.integers(0, 2, len(GRID)), g=np.arange(len(GRID)) // 4)
-    found = estimates(at_truth(f"y ~ x + arm + {term}", rows, beta, root))
-    Z = np.column_stack([np.ones(len(cells)), cells["x"]])[:, : len(root)]
-    effects = rng.standard_normal((len(cells), repeats, len(root))) @ np.array(root).T
+    found = estimates(at_truth(f"y ~ x + arm + {term}", rows, beta, L))
+    Z = np.column_stack([np.ones(len(cells)), cells["x"]])[:, : len(L)]
+    effects = rng.standard_normal((len(cells), repeats, len(L))) @ np.array(L).T
     eta = beta[0] + beta[1] * cells["x"] + beta[2] * (cells["arm"] == "b")
     p = expit(eta.to_numpy()[:, None] + np.einsum("crk,ck->cr", effects, Z))
     counts = cells.assign(events=(rng.uniform(size=p.shape) < p).sum(axis=1), n=repeats)

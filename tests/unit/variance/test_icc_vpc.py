@@ -23,12 +23,12 @@ MakeFit = Callable[..., hl.Fit]
 RESIDUAL = np.pi**2 / 3
 
 
-def at_truth(formula: str, data: Any, beta: list[float], **roots: Any) -> hl.Fit:
+def at_truth(formula: str, data: Any, beta: list[float], **cholesky: Any) -> hl.Fit:
     """A fit whose `estimate` is what we say it is."""
     fit = hl.Model(formula, data).fit(hl.Laplace(draws=100, seed=1))
     assert fit.estimate is not None
-    named = {name: np.atleast_2d(roots[name.replace(":", "_")]) for name in fit.estimate.roots}
-    return hl.Fit(fit.model, fit.data, fit.report, replace(fit.estimate, beta=np.array(beta), roots=named))
+    named = {name: np.atleast_2d(cholesky[name.replace(":", "_")]) for name in fit.estimate.cholesky}
+    return hl.Fit(fit.model, fit.data, fit.report, replace(fit.estimate, beta=np.array(beta), cholesky=named))
 
 
 def nested_rows(schools: int = 8, classes: int = 3, pupils: int = 5) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def test_estimates_are_at_the_maximum(engine: Any) -> None:
     fit = hl.Model("use ~ urban + (1 + urban | district)", hl.datasets.load("contraception")).fit(engine)
     assert fit.estimate is not None
     table = hl.icc(fit, hl.datagrid(fit, urban=["N", "Y"]))
-    cover = np.array([[1.0, 0.0], [1.0, 1.0]]) @ fit.estimate.roots["district"]
+    cover = np.array([[1.0, 0.0], [1.0, 1.0]]) @ fit.estimate.cholesky["district"]
     variance = (cover**2).sum(axis=1)
     np.testing.assert_allclose(table["estimate"], variance / (variance + RESIDUAL), rtol=1e-12)
     assert table.draws.dims == ("chain", "draw", "row")
@@ -238,8 +238,8 @@ TRUTH: dict[str, Any] = {"school": [[0.9, 0.0], [0.3, 0.5]], "school_room": [[0.
 @pytest.mark.parametrize(("fixed", "slope"), [("x", 0.4), ("1", 0.0)])  # and a slope that varies, but is 0 on average
 def test_averaged_over_training_rows_numerators_and_denominators_are_averaged(fixed: str, slope: float) -> None:
     rows, beta = nested_rows(), [-1.0, slope] if slope else [-1.0]
-    roots: dict[str, Any] = {"school": TRUTH["school"], "teacher": [[0.8]]}
-    fit = at_truth(f"y ~ {fixed} + (1 + x | school) + (1 | teacher)", rows, beta, **roots)
+    cholesky: dict[str, Any] = {"school": TRUTH["school"], "teacher": [[0.8]]}
+    fit = at_truth(f"y ~ {fixed} + (1 + x | school) + (1 | teacher)", rows, beta, **cholesky)
     rng = np.random.default_rng(2)
     effects = rng.standard_normal((20_000, 2)) @ np.array(TRUTH["school"]).T
     x = rows["x"].to_numpy()

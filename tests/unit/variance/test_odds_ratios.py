@@ -35,20 +35,20 @@ def rows() -> pd.DataFrame:
     )
 
 
-def at_truth(formula: str, beta: list[float], **roots: Any) -> hl.Fit:
+def at_truth(formula: str, beta: list[float], **cholesky: Any) -> hl.Fit:
     fit = hl.Model(formula, rows()).fit(hl.Laplace(draws=100, seed=1))
     assert fit.estimate is not None
-    named = {name: np.atleast_2d(roots[name.replace(":", "_")]) for name in fit.estimate.roots}
-    return hl.Fit(fit.model, fit.data, fit.report, replace(fit.estimate, beta=np.array(beta), roots=named))
+    named = {name: np.atleast_2d(cholesky[name.replace(":", "_")]) for name in fit.estimate.cholesky}
+    return hl.Fit(fit.model, fit.data, fit.report, replace(fit.estimate, beta=np.array(beta), cholesky=named))
 
 
 def test_the_median_odds_ratio_is_the_median_over_pairs_of_clusters() -> None:
-    root = np.array([[0.9, 0.0], [0.3, 0.5]])
-    fit = at_truth("y ~ x + (1 + x | school)", [0.2, 1.0], school=root)
+    L = np.array([[0.9, 0.0], [0.3, 0.5]])
+    fit = at_truth("y ~ x + (1 + x | school)", [0.2, 1.0], school=L)
     rng = np.random.default_rng(1)
     table = hl.mor(fit, hl.datagrid(fit, x=[0.0, 2.0]))
     for x, estimate in zip(table["x"], table["estimate"], strict=True):
-        logits = 0.2 + x + rng.standard_normal((PAIRS, 2, 2)) @ root.T @ np.array([1, x])
+        logits = 0.2 + x + rng.standard_normal((PAIRS, 2, 2)) @ L.T @ np.array([1, x])
         ratio = np.exp(np.abs(logits[:, 0] - logits[:, 1]))
         # A median's standard error is 1 / (2 f sqrt(n)): half a percent is four of them.
         assert estimate == pytest.approx(np.median(ratio), rel=5e-3)
