@@ -7,6 +7,9 @@
 #   make docs        the documentation, in docs/_build/html
 #   make case-studies  the notebooks of case_studies/, executed in place
 #   make test-jax    the tests that need JAX, in an environment of their own
+#   make test-lowest the tests with the lowest versions that pyproject.toml allows, in an environment of their own
+#   make wheel       the wheel and the source archive, in dist/
+#   make wheel-check the same, and a fit from the wheel in an empty environment
 #   make clean       remove the environments and all caches
 # The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
 
@@ -14,26 +17,27 @@ SHELL := /bin/sh
 # By file, so that tests which share a sampled fit run where it was sampled.
 PYTEST := -m pytest -n 2 --dist loadfile
 USABLE := import sys, pip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 14))
-PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP := $(PIP_INSTALL) -c constraints.txt
 
 # "yes" if the environment $(1) was made for this folder and its Python still runs.
 sound = $(shell [ "$$(cat $(1)/.created 2>/dev/null)" = "$$(pwd -P)" ] && \
 	$(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1 && echo yes)
 
-# Make the environment $(1), unless the user has already put a usable one there.
+# Make the environment $(1), unless the user has already put a usable one there; $(2) names the versions of Python to choose from.
 define create
 @if [ -e $(1)/.created ] || ! $(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1; then \
 	if [ -e $(1) ] && [ ! -e $(1)/.created ]; then \
 		echo "$(1) was not made here and has no pip or no fitting Python: move it away, or remove it with 'make clean'." >&2; \
 		exit 1; \
 	fi; \
-	python=$$(sh tools/find-python.sh) || exit 1; \
+	python=$$(sh tools/find-python.sh $(2)) || exit 1; \
 	echo "Making $(1) with $$python"; \
 	rm -rf $(1) && "$$python" -m venv $(1) || exit 1; \
 fi; rm -f $(1)/.installed $(1)/.installed-dev $(1)/.installed-docs; pwd -P > $(1)/.created
 endef
 
-.PHONY: help demo test test-slow calibration docs case-studies test-jax lint clean FORCE
+.PHONY: help demo test test-slow calibration docs case-studies test-jax test-lowest lint wheel wheel-check clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -66,14 +70,31 @@ case-studies: .venv/.installed-dev
 test-jax: .venv-jax/.installed-dev
 	.venv-jax/bin/python $(PYTEST) -m jax
 
+# Old releases meet new ones here, which they call in ways deprecated since: that is no fault of this package.
+test-lowest: .venv-lowest/.installed-dev
+	.venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
+
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+# The wheel is built from the source archive, so that both are known to be complete.
+wheel: .venv/.installed-dev
+	rm -rf dist
+	.venv/bin/python -m build
+	.venv/bin/python -m twine check --strict dist/*
+
+# From a folder outside the checkout, where Python finds nothing but what is installed.
+wheel-check: wheel
+	rm -rf .venv-wheel
+	.venv/bin/python -m venv .venv-wheel
+	.venv-wheel/bin/python $(PIP) dist/*.whl
+	cd "$$(mktemp -d)" && "$(CURDIR)/.venv-wheel/bin/python" "$(CURDIR)/tools/wheel_check.py"
+
 clean:
-	rm -rf .venv .venv-jax build dist docs/_build docs/reference/generated docs/case_studies/*.ipynb .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-jax .venv-lowest .venv-wheel build dist docs/_build docs/reference/generated docs/case_studies/*.ipynb .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find hierlogit tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created: $(if $(call sound,.venv),,FORCE)
@@ -81,6 +102,10 @@ clean:
 
 .venv-jax/.created: $(if $(call sound,.venv-jax),,FORCE)
 	$(call create,.venv-jax)
+
+# The lowest versions have no wheels for later Pythons.
+.venv-lowest/.created: $(if $(call sound,.venv-lowest),,FORCE)
+	$(call create,.venv-lowest,3.12)
 
 .venv/.installed: .venv/.created pyproject.toml constraints.txt
 	@echo "Installing hierlogit into .venv (a few minutes the first time)"
@@ -100,4 +125,10 @@ clean:
 .venv-jax/.installed-dev: .venv-jax/.created pyproject.toml constraints.txt
 	@echo "Installing hierlogit, JAX and what the tests need into .venv-jax (a few minutes the first time)"
 	@.venv-jax/bin/python $(PIP) -e '.[dev,jax]'
+	@touch $@
+
+.venv-lowest/.installed-dev: .venv-lowest/.created pyproject.toml tools/lowest_bounds.py
+	@echo "Installing hierlogit and what its tests need, at their lowest versions, into .venv-lowest (a few minutes the first time)"
+	@.venv-lowest/bin/python tools/lowest_bounds.py > .venv-lowest/lowest.txt
+	@.venv-lowest/bin/python $(PIP_INSTALL) -c .venv-lowest/lowest.txt -e '.[dev]'
 	@touch $@
