@@ -188,12 +188,14 @@ class _Hierlogit(Sampler):
     def read(self, found: Any) -> tuple[list[str], np.ndarray, dict[str, Any]]:
         labels, values = _parameters(found.model, found.posterior)
         told = {
-            "sampling_seconds": found.report.seconds["sample"],
-            "stages": dict(found.report.seconds),
+            "sampling_seconds": found.diagnostics.seconds["sample"],
+            "stages": dict(found.diagnostics.seconds),
             "divergences": int(found.data["sample_stats"]["diverging"].sum()),
         }
-        if found.report.settings["backend"] != ("nutpie" if self.request.engine == "hierlogit_nutpie" else "native"):
-            raise RuntimeError(f"sampled by another backend: {found.report.settings['backend']}")
+        if found.diagnostics.settings["backend"] != (
+            "nutpie" if self.request.engine == "hierlogit_nutpie" else "native"
+        ):
+            raise RuntimeError(f"sampled by another backend: {found.diagnostics.settings['backend']}")
         return labels, values, told
 
 

@@ -32,10 +32,6 @@ for notebook in Path(__file__).parents[1].joinpath("case_studies").glob("*.ipynb
     shutil.copy(notebook, Path(__file__).parent / "case_studies")
 
 autosummary_generate = True
-# Names that differ in their capitals only would share a file where file systems take them for the same.
-autosummary_filename_map = {
-    f"hierlogit.{name}": f"hierlogit.{name}-class" for name in ("Check", "DataReport", "Influence", "Pooling", "Power")
-}
 autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

@@ -1,11 +1,13 @@
-from .diagnostics.data.check_data import DataReport as DataReport
+from .diagnostics.data.check_data import DataCheck as DataCheck
+from .diagnostics.density import DensityCheck as DensityCheck
 from .diagnostics.fit.check import Check as Check
 from .diagnostics.influence import Influence as Influence
 from .estimate import Estimate as Estimate
+from .fits.diagnostics import Diagnostics as Diagnostics
 from .fits.findings import Finding as Finding
 from .fits.fit import Fit as Fit
-from .fits.report import EngineReport as EngineReport
 from .model_comparison.likelihood_ratio import RatioTest as RatioTest
+from .studies.bootstrap import Bootstrap as Bootstrap
 from .studies.power import Power as Power
 from .summaries.intervals import DrawTable as DrawTable
 from .translations.explanation import Explanation as Explanation

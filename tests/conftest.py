@@ -15,9 +15,9 @@ import pytest
 import xarray as xr
 from hypothesis import settings
 
+from hierlogit.fits.diagnostics import Diagnostics
 from hierlogit.fits.fit import Fit
 from hierlogit.fits.posterior import assemble
-from hierlogit.fits.report import EngineReport
 from hierlogit.model import Model
 
 mpl.use("Agg")
@@ -90,7 +90,7 @@ def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2
     used = {dim for dimensions, _ in variables.values() for dim in dimensions}
     labels = {name: values for name, values in coords.items() if name in used}
     posterior = xr.Dataset(variables, coords={"chain": np.arange(chains), "draw": np.arange(draws), **labels})
-    report = EngineReport(
+    report = Diagnostics(
         "NUTS", True, "converged", seed=seed, measures={"max_rhat": 1.0, "min_ess_bulk": 400.0}, seconds={"sample": 0.1}
     )
     return Fit(model, assemble(model, posterior, None), report)

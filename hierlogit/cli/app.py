@@ -255,6 +255,6 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     written = write_results(fitted, tables, folder, ci_prob)
     say(f"\nResults in {folder}", style="bold")
     say_files({name: planned[name] for name in planned if name in written})
-    if fitted.report.status == "interrupted":
+    if fitted.diagnostics.status == "interrupted":
         fail("sampling was interrupted: these results are of the draws until then.")
         raise typer.Exit(INTERRUPTED)

@@ -107,10 +107,10 @@ def tables_of(fitted: Fit, ci_prob: float | None) -> dict[str, pd.DataFrame]:
         tables["cluster_effects.csv"] = hl.ranef(fitted, ci_prob=ci_prob)
     draws = _affordable(fitted)
     for group in model.design.groups:
-        predicted = hl.predictions(fitted, by=list(group.columns), ci_prob=ci_prob, draws=draws)
+        predicted = hl.predictions(fitted, by=list(group.columns), ci_prob=ci_prob, num_draws=draws)
         tables[predictions_file(model, group)] = predicted
     if not model.design.groups:
-        tables["predictions.csv"] = hl.predictions(fitted, ci_prob=ci_prob, draws=draws)
+        tables["predictions.csv"] = hl.predictions(fitted, ci_prob=ci_prob, num_draws=draws)
     return tables
 
 
@@ -164,7 +164,7 @@ def _pictures(fitted: Fit, ci_prob: float | None) -> dict[str, Callable[[], Any]
         note("no curves.png: the fixed part has no predictor.")
     else:
         drawers["curves.png"] = lambda: hl.plots.curves(fitted, predictor, ci_prob=ci_prob)
-    seed = fitted.report.seed
+    seed = fitted.diagnostics.seed
     drawers["cluster_check.png"] = lambda: hl.plots.cluster_check(fitted, seed=seed, ci_prob=ci_prob)
     return drawers
 

@@ -87,7 +87,7 @@ def say_model(model: ModelSpec) -> None:
 
 def say_report(fitted: Fit) -> None:
     """Show how the estimate came about."""
-    report = fitted.report
+    report = fitted.diagnostics
     measures = ", ".join(f"{name} {value:.4g}" for name, value in report.measures.items())
     seconds = sum(report.seconds.values())
     say(f"\n{report.engine}: {report.status} in {seconds:.0f} s, seed {report.seed}", style="bold")

@@ -6,17 +6,17 @@ Fixed effects are sampled for centred predictors in units of their standard devi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from ..design.grouping import GroupBlock
-from ..priors.families import Decov, Prior, ScalePrior
+from .variables import FixedVariables, GroupVariables, StatedPrior, Variable, model_variables
 
 if TYPE_CHECKING:
+    from ..design.design import Design
+    from ..design.grouping import GroupBlock
     from ..model_spec import ModelSpec
 
 
@@ -40,100 +40,51 @@ def build_graph(model: ModelSpec) -> pm.Model:
     >>> sorted(variable.name for variable in graph.free_RVs)
     ['intercept_at_means', 'sd_ID', 'u_ID']
     """
-    with pm.Model(coords=model.coords) as graph:
-        eta = _fixed_part(model, graph)
-        for group in model.design.groups:
-            effects = _random_effects(model, group)
-            eta = eta + _contribution(group, effects)
-        outcome = model.design.outcome
-        if outcome.binomial:
-            pm.Binomial(
-                model.outcome_name,
-                n=outcome.trials.astype(int),
-                logit_p=eta,
-                observed=outcome.y.astype(int),
-                dims="obs",
-            )
-        else:
-            pm.Bernoulli(model.outcome_name, logit_p=eta, observed=outcome.y.astype(int), dims="obs")
+    variables, outcome = model_variables(model), model.design.outcome
+    with pm.Model(coords=variables.coords) as graph:
+        eta = _fixed_part(model.design, variables.fixed)
+        for of_group in variables.groups:
+            eta = eta + _contribution(of_group.group, _random_effects(of_group))
+        _random_variable(variables.outcome, logit_p=eta, observed=outcome.y.astype(int))
     return graph
 
 
-def _fixed_part(model: ModelSpec, graph: pm.Model) -> Any:
-    design = model.design
-    labels, X = design.fixed_effects, design.X
-    if not labels:
+def _fixed_part(design: Design, fixed: FixedVariables | None) -> Any:
+    if fixed is None:
         return pt.as_tensor_variable(design.offset)
+    labels, X = design.fixed_effects, design.X
     slopes = [j for j, label in enumerate(labels) if label != "Intercept"]
     scales = design.column_sds[slopes]
     means = X[:, slopes].mean(axis=0) if design.has_intercept else np.zeros(len(slopes))
     eta, parts = design.offset, {}
-    if slopes:
-        graph.add_coord("slope", [labels[j] for j in slopes])
-        priors = [model.priors.fixed[labels[j]].rescaled(scale) for j, scale in zip(slopes, scales, strict=True)]
-        scaled = _vector("slopes_scaled", priors, "slope", graph)
+    if fixed.slopes is not None:
+        scaled = _vector(fixed.slopes)
         eta = eta + pt.dot((X[:, slopes] - means) / scales, scaled)
         beta = scaled / scales
         parts = {j: beta[k] for k, j in enumerate(slopes)}
-    if design.has_intercept:
-        at_means = _variable("intercept_at_means", model.priors.fixed["Intercept"])
+    if fixed.intercept is not None:
+        at_means = _random_variable(fixed.intercept)
         eta = eta + at_means
         parts[labels.index("Intercept")] = at_means - (pt.dot(means, beta) if slopes else 0.0)
-    pm.Deterministic("beta", pt.stack([parts[j] for j in range(len(labels))]), dims="fixed_effect")
+    _deterministic(fixed.beta, pt.stack([parts[j] for j in range(len(labels))]))
     return eta
 
 
-def _random_effects(model: ModelSpec, group: GroupBlock) -> Any:
+def _random_effects(of_group: GroupVariables) -> Any:
     """Deviations on the logit scale, shape (levels, effects), from standardised ones."""
-    name, dim, effect_dim = group.result_name, model.dim(group), model.effect_dim(group)
-    sd = _sds(model, group)
-    u = pm.Normal(f"u_{name}", 0.0, 1.0, dims=(dim, effect_dim))
+    sd, u = _vector(of_group.sd), _random_variable(of_group.u)
     columns, blocks = [], []
-    for k, members in enumerate(group.sets):
-        one = slice(members[0], members[-1] + 1)  # the effects of a set are neighbours
-        if len(members) == 1:
+    for one, correlated in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
+        if correlated is None:
             columns.append(u[:, one] * sd[one])
             blocks.append(pt.ones((1, 1)))
             continue
-        set_dim, suffix = effect_dim, ""
-        if len(group.sets) > 1:  # the correlations are of some of the effects, which get a dimension of their own
-            set_dim, suffix = f"{effect_dim}_{k}", f"_{k}"
-            labels = [group.effects[i] for i in members]
-            pm.modelcontext(None).add_coords({set_dim: labels, f"{set_dim}_bis": labels})
-        eta, dims = model.priors.cor[group.name].eta, (set_dim, f"{set_dim}_bis")
-        cholesky = pm.LKJCorr(f"chol_cor_{name}{suffix}", n=len(members), eta=eta, dims=dims)
+        cholesky = _random_variable(correlated)
         columns.append(pt.dot(u[:, one], (sd[one, None] * cholesky).T))
         blocks.append(pt.dot(cholesky, cholesky.T))
-    if group.correlated:
-        cor = blocks[0] if len(blocks) == 1 else pt.linalg.block_diag(*blocks)
-        pm.Deterministic(f"cor_{name}", cor, dims=(effect_dim, f"{effect_dim}_bis"))
-    effects = columns[0] if len(columns) == 1 else pt.concatenate(columns, axis=1)
-    return pm.Deterministic(f"b_{name}", effects, dims=(dim, effect_dim))
-
-
-def _sds(model: ModelSpec, group: GroupBlock) -> Any:
-    name, effect_dim = f"sd_{group.result_name}", model.effect_dim(group)
-    priors = model.priors.sd[group.name]
-    if not any(isinstance(prior, Decov) for prior in priors):
-        return _vector(name, priors, effect_dim, pm.modelcontext(None))
-    parts: list[Any] = [None] * len(priors)
-    for k, members in enumerate(group.sets):
-        prior = priors[members[0]]
-        if isinstance(prior, Decov):
-            values = _decov(prior, len(members), f"{group.result_name}_{k}")
-        else:
-            values = [_variable(f"{name}[{group.effects[i]}]", priors[i]) for i in members]
-        for position, i in enumerate(members):
-            parts[i] = values[position]
-    return pm.Deterministic(name, pt.stack(parts), dims=effect_dim)
-
-
-def _decov(prior: Decov, k: int, name: str) -> Any:
-    tau = pm.Gamma(f"tau_{name}", alpha=prior.shape, beta=1 / prior.scale)
-    if k == 1:
-        return [tau]
-    shares = pm.Dirichlet(f"shares_{name}", a=np.full(k, prior.concentration))
-    return tau * pt.sqrt(k * shares)
+    if of_group.cor is not None:
+        _deterministic(of_group.cor, blocks[0] if len(blocks) == 1 else pt.linalg.block_diag(*blocks))
+    return _deterministic(of_group.b, columns[0] if len(columns) == 1 else pt.concatenate(columns, axis=1))
 
 
 def _contribution(group: GroupBlock, effects: Any) -> Any:
@@ -144,20 +95,26 @@ def _contribution(group: GroupBlock, effects: Any) -> Any:
     return total
 
 
-def _variable(name: str, prior: Prior) -> Any:
-    return _family(prior)(name, **prior.arguments())
+def _vector(variable: Variable) -> Any:
+    """A variable of its own, or one put together from those of its entries."""
+    if variable.free:
+        return _random_variable(variable)
+    # Parts stand in the order of the entries, since the effects of a set are neighbours.
+    return _deterministic(variable, pt.stack([entry for stated in variable.priors for entry in _entries(stated)]))
 
 
-def _vector(name: str, priors: Sequence[Prior] | Sequence[ScalePrior], dim: str, graph: pm.Model) -> Any:
-    """One variable for parameters of one family; of several families, one for each, put together in order."""
-    if len({type(prior) for prior in priors}) == 1:
-        arguments = {key: np.array([prior.arguments()[key] for prior in priors]) for key in priors[0].arguments()}
-        return _family(priors[0])(name, **arguments, dims=dim)
-    labels = graph.coords[dim]
-    parts = [_variable(f"{name}[{label}]", prior) for label, prior in zip(labels, priors, strict=True)]
-    return pm.Deterministic(name, pt.stack(parts), dims=dim)
+def _entries(stated: StatedPrior) -> list[Any]:
+    first, *shares = [_random_variable(part) for part in stated.parts]
+    if not shares:
+        return [first]
+    entries = first * pt.sqrt(len(stated.members) * shares[0])
+    return [entries[k] for k in range(len(stated.members))]
 
 
-def _family(prior: Prior) -> Any:
-    # The families carry PyMC's own names.
-    return getattr(pm, type(prior).__name__)
+def _random_variable(variable: Variable, **arguments: Any) -> Any:
+    dims = {"dims": variable.dims} if variable.dims else {}
+    return getattr(pm, variable.family)(variable.name, **variable.arguments, **arguments, **dims)
+
+
+def _deterministic(variable: Variable, value: Any) -> Any:
+    return pm.Deterministic(variable.name, value, dims=variable.dims)

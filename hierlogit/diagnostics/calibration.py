@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..binomial import simulated_successes
-from ..effects.query import Evaluator
+from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..summaries.intervals import Interval
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
-#: With fewer resamples than this the ends of a band are mostly luck.
-FEWEST_RESAMPLES = 20
-#: Probabilities at which a band is computed at most: so many times the resamples are held at once.
+#: With fewer replicates than this the ends of a band are mostly luck.
+FEWEST_REPLICATES = 20
+#: Probabilities at which a band is computed at most: this many times the replicates are held at once.
 MOST_PLACES = 20_000
 
 
@@ -85,9 +85,9 @@ def calibration(
     fit: Fit,
     *,
     clusters: str | Mapping[str, str] = "observed",
-    resamples: int = 500,
+    replicates: int = 500,
     ci_prob: float | None = None,
-    draws: int | None = None,
+    num_draws: int | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Calibration of a fit's probabilities for its own rows: how often the event happened where it was predicted.
@@ -100,11 +100,11 @@ def calibration(
     fit : Fit
     clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
         Which cluster effects the predictions have; see `predictions`.
-    resamples : int
+    replicates : int
         Outcomes drawn from the predicted probabilities, for the band.
     ci_prob : float, optional
         Probability of the band, at each predicted probability; ArviZ's default if not given.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     seed : int, optional
         Repeats the band exactly.
@@ -145,12 +145,12 @@ def calibration(
     >>> round(parts["miscalibration"] - parts["discrimination"] + parts["uncertainty"] - parts["brier"], 12)
     0.0
     """
-    if isinstance(resamples, bool) or not isinstance(resamples, (int, np.integer)) or resamples < FEWEST_RESAMPLES:
-        raise PredictionError(f"resamples={resamples!r} must be a whole number of at least {FEWEST_RESAMPLES}.")
+    if isinstance(replicates, bool) or not isinstance(replicates, (int, np.integer)) or replicates < FEWEST_REPLICATES:
+        raise PredictionError(f"replicates={replicates!r} must be a whole number of at least {FEWEST_REPLICATES}.")
     interval = Interval.of(ci_prob, "eti")
     outcome = fit.model.design.outcome
-    forecasts = Forecasts.of(fitted_probability(fit, clusters, draws, seed), outcome.trials)
-    low, high = _band(forecasts, outcome.trials, interval, resamples, seed)
+    forecasts = Forecasts.of(fitted_probability(fit, clusters, num_draws, seed), outcome.trials)
+    low, high = _band(forecasts, outcome.trials, interval, replicates, seed)
     names = interval.columns
     table = pd.DataFrame(
         {
@@ -167,14 +167,14 @@ def calibration(
 
 
 def _band(
-    forecasts: Forecasts, trials: FloatArray, interval: Interval, resamples: int, seed: int | None
+    forecasts: Forecasts, trials: FloatArray, interval: Interval, replicates: int, seed: int | None
 ) -> tuple[FloatArray, FloatArray]:
     """Ends of the band at each distinct probability, by outcomes drawn from the probabilities."""
     random = np.random.default_rng(seed)
     probability = forecasts.probability[forecasts.member]
     # Of very many probabilities some, from the first to the last; between them the band is drawn as a line.
     at = np.unique(np.linspace(0, len(forecasts.probability) - 1, MOST_PLACES).round().astype(np.intp))
-    curves = np.empty((resamples, len(at)))
+    curves = np.empty((replicates, len(at)))
     for curve in curves:
         curve[:] = forecasts.recalibrated(simulated_successes(probability, trials, random))[at]
     low, high = (np.interp(forecasts.probability, forecasts.probability[at], end) for end in interval.ends(curves))
@@ -182,31 +182,15 @@ def _band(
 
 
 def fitted_probability(
-    fit: Fit, clusters: str | Mapping[str, str], draws: int | None = None, seed: int | None = None
+    fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None = None, seed: int | None = None
 ) -> FloatArray:
     """Probability of the event in each training row: its posterior mean, of a likelihood fit that at the maximum."""
-    asked = in_training(fit, clusters, draws, seed)
-    rows = asked.rows()
-    if asked.point is not None and not asked.setting.is_random(rows):
-        at_maximum: FloatArray = asked.setting.predict(asked.point, rows)[0]
+    query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
+    rows = query.rows
+    if query.point is not None and not query.treatment.is_random(rows):
+        at_maximum: FloatArray = query.treatment.predict(query.point, rows)[0]
         return at_maximum
     total: FloatArray = np.zeros(len(rows))
-    for part, some in asked.draws.chunks(len(rows)):
-        total += asked.setting.of_part(part).predict(some, rows).sum(axis=0)
-    return total / len(asked.draws)
-
-
-def in_training(fit: Fit, clusters: str | Mapping[str, str], draws: int | None, seed: int | None) -> Evaluator:
-    """The question of probabilities for the rows of training."""
-    return Evaluator.of(
-        fit,
-        None,
-        clusters=clusters,
-        scale="probability",
-        by=None,
-        weights=None,
-        given=None,
-        allow_new_levels=False,
-        draws=draws,
-        seed=seed,
-    )
+    for part, draws in query.draws.chunks(len(rows)):
+        total += query.treatment.of_part(part).predict(draws, rows).sum(axis=0)
+    return total / len(query.draws)

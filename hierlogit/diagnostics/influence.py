@@ -47,7 +47,7 @@ class Influence:
 
     Attributes
     ----------
-    by : str
+    group : str
         The grouping factor, or the column, that makes the clusters.
     table : pandas.DataFrame
         One row for each cluster, the most influential first: ``rows``; ``cooks_distance``; ``dfbetas``, the largest
@@ -69,7 +69,7 @@ class Influence:
         How the estimates without a cluster were had.
     """
 
-    by: str
+    group: str
     table: pd.DataFrame
     changes: pd.DataFrame
     dfbetas: pd.DataFrame
@@ -79,7 +79,7 @@ class Influence:
     method: str
 
     def _head(self) -> list[str]:
-        lines = [f"Influence of {len(self.table):,} clusters of {self.by}, {self.method}"]
+        lines = [f"Influence of {len(self.table):,} clusters of {self.group}, {self.method}"]
         for status, said in SAID.items():
             found = self.table.index[self.table["status"] == status]
             lines += [f"  {len(found):,} of them {status}: {said} {quoted_list(list(found))}"] if len(found) else []
@@ -220,19 +220,19 @@ class Clusters:
 
     Attributes
     ----------
-    by : str
+    group : str
     labels : pandas.Index
         In the order of their numbers.
     index : ndarray of int, shape (n,)
         Number of each row's cluster.
     """
 
-    by: str
+    group: str
     labels: pd.Index[Any]
     index: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, model: ModelSpec, by: str | None) -> Clusters:
+    def of(cls, model: ModelSpec, group: str | None) -> Clusters:
         """The levels of a grouping factor, or the values of a column.
 
         Raises
@@ -241,24 +241,24 @@ class Clusters:
             If there is none of this name, or its values are all the same.
         """
         groups, frame = model.design.groups, model.design.table.frame
-        if by is None:
+        if group is None:
             if len(groups) != 1:
                 names = dict.fromkeys([*(block.name for block in groups), *frame.columns])
                 raise FitError(
                     f"the model has {len(groups)} grouping factors; say whose clusters to leave out, "
-                    f"by= one of {quoted_list(list(names))}."
+                    f"group= one of {quoted_list(list(names))}."
                 )
-            by = groups[0].name
+            group = groups[0].name
         for block in groups:
-            if block.name == by:
-                return cls(by, pd.Index(block.levels, name=by), block.index)
-        if by not in frame.columns:
+            if block.name == group:
+                return cls(group, pd.Index(block.levels, name=group), block.index)
+        if group not in frame.columns:
             known = list(dict.fromkeys([*(block.name for block in groups), *frame.columns]))
-            raise FitError(f"there are no clusters of '{by}'; the model's table has {quoted_list(known)}.")
-        index, values = pd.factorize(frame[by], sort=True)
+            raise FitError(f"there are no clusters of '{group}'; the model's table has {quoted_list(known)}.")
+        index, values = pd.factorize(frame[group], sort=True)
         if len(values) < 2:
-            raise FitError(f"'{by}' has one value only: without its rows there are none.")
-        return cls(by, pd.Index(np.asarray(values), name=by), index)
+            raise FitError(f"'{group}' has one value only: without its rows there are none.")
+        return cls(group, pd.Index(np.asarray(values), name=group), index)
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ def _assembled(
     order = table.sort_values(["cooks_distance", "dfbetas"], ascending=False, kind="stable").index
     table, changes, dfbetas = (one.loc[order].set_axis(labels[order]) for one in (table, changes, dfbetas))
     failures = {labels[number]: text for number, text in sorted(done.failures.items())}
-    return Influence(clusters.by, table, changes, dfbetas, estimate, scale.se, failures, method)
+    return Influence(clusters.group, table, changes, dfbetas, estimate, scale.se, failures, method)
 
 
 def _status(number: int, done: Done[dict[str, float]]) -> str:

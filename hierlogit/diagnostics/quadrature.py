@@ -10,7 +10,7 @@ from ..errors import FitError
 from ..fits.fit import Fit
 
 
-def quadrature_check(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
+def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     """Change of each cluster's log-likelihood when the random effects are integrated with more nodes.
 
     The parameters stay those of the fit. Large changes say that Laplace's method, or the number of nodes, is too coarse
@@ -41,17 +41,17 @@ def quadrature_check(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("outcome ~ treatment * time + (1 | patientID)", hl.datasets.load("toenail"))
-    >>> table = hl.quadrature_check(model.fit(hl.AGQ(nodes=25)), nodes=50)
+    >>> table = hl.check_quadrature(model.fit(hl.AGQ(nodes=25)), nodes=50)
     >>> abs(table.attrs["total_change"]) < 0.1
     True
     """
     if fit.estimate is None:
         raise FitError(
-            f"quadrature_check is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by {fit.report.engine}, "
-            "which samples the random effects and integrates nothing out."
+            "check_quadrature is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
+            f"{fit.diagnostics.engine}, which samples the random effects and integrates nothing out."
         )
     finer = min(max(2 * fit.estimate.nodes + 1, 11), MOST_NODES) if nodes is None else nodes
-    check_nodes("quadrature_check", finer)
+    check_nodes("check_quadrature", finer)
     design = fit.model.design
     # Refuses what quadrature cannot do, before anything is computed.
     integrator(design, max(finer, 2))

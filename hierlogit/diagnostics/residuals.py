@@ -10,17 +10,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..density.linear_predictor import Draws
-from ..effects.cluster_effects import treatments
+from ..effects.cluster_effects import cluster_choices
+from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..validation import choice, quoted_list
-from .calibration import fitted_probability, in_training
+from .calibration import fitted_probability
 
 if TYPE_CHECKING:
     from ..design.outcome import Outcome
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
-KINDS = ("quantile", "binned", "pearson", "deviance")
+TYPES = ("quantile", "binned", "pearson", "deviance")
 #: Columns of a table of bins; a column of the rows of such a name gets another one.
 OWN_COLUMNS = ("lower", "upper", "rows", "trials", "residual", "bound_lb", "bound_ub", "outside")
 #: Probabilities, and uniform numbers of quantile residuals, stay this far from 0 and 1, where residuals are infinite.
@@ -29,12 +30,12 @@ EDGE = 1e-12
 
 def residuals(
     fit: Fit,
-    kind: str = "quantile",
+    type: str = "quantile",
     *,
     clusters: str | Mapping[str, str] = "observed",
     by: str | None = None,
     bins: int | None = None,
-    draws: int | None = None,
+    num_draws: int | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Residuals of the rows a model was fitted to, or of bins of them.
@@ -42,7 +43,7 @@ def residuals(
     Parameters
     ----------
     fit : Fit
-    kind : {"quantile", "binned", "pearson", "deviance"}
+    type : {"quantile", "binned", "pearson", "deviance"}
         ``"quantile"``: randomised quantile residuals. With F the predictive distribution of the row's successes y,
         ``u`` is drawn uniformly between F(y - 1) and F(y), and the residual is its standard normal quantile: normal if
         the model is right, for one trial as for many. ``"pearson"``: (y - n p) / sqrt(n p (1 - p)), for n trials of
@@ -58,7 +59,7 @@ def residuals(
         Of binned residuals: a column of the rows to bin by; numbers in bins of equal size, levels each for itself.
     bins : int, optional
         Of binned residuals: the square root of the number of rows if not given, 10 for fewer than 100 rows.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     seed : int, optional
         Repeats quantile residuals, and new clusters' effects, exactly.
@@ -103,20 +104,20 @@ def residuals(
     >>> binned["outside"].to_numpy()[[0, 1, -2, -1]]
     array([ True,  True,  True,  True])
     """
-    choice("kind", kind, KINDS, PredictionError)
-    treatments(fit.model, clusters)
-    if kind != "binned" and (by is not None or bins is not None):
-        raise PredictionError(f"by= and bins= go with kind='binned', not with kind={kind!r}.")
+    choice("type", type, TYPES, PredictionError)
+    cluster_choices(fit.model, clusters)
+    if type != "binned" and (by is not None or bins is not None):
+        raise PredictionError(f"by= and bins= go with type='binned', not with type={type!r}.")
     outcome, labels = fit.model.design.outcome, fit.model.design.table.rows
-    fitted = fitted_probability(fit, clusters, draws, seed)
-    if kind == "binned":
+    fitted = fitted_probability(fit, clusters, num_draws, seed)
+    if type == "binned":
         return _binned(fit, fitted, by, bins)
     table = pd.DataFrame({"observed": outcome.y / outcome.trials, "trials": outcome.trials, "fitted": fitted}, labels)
-    if kind == "quantile":
-        table["uniform"] = _uniform(fit, clusters, draws, seed)
+    if type == "quantile":
+        table["uniform"] = _uniform(fit, clusters, num_draws, seed)
         table["residual"] = _normal_quantile(table["uniform"].to_numpy())
     else:
-        table["residual"] = (_pearson if kind == "pearson" else _deviance)(outcome, fitted)
+        table["residual"] = (_pearson if type == "pearson" else _deviance)(outcome, fitted)
     return table
 
 
@@ -135,18 +136,18 @@ def _deviance(outcome: Outcome, p: FloatArray) -> FloatArray:
     return found
 
 
-def _uniform(fit: Fit, clusters: str | Mapping[str, str], draws: int | None, seed: int | None) -> FloatArray:
+def _uniform(fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, seed: int | None) -> FloatArray:
     """Randomised probability integral transform of each row's successes, shape (n,)."""
     from scipy.special import bdtr
 
-    asked = in_training(fit, clusters, draws, seed)
-    outcome, rows = asked.setting.model.design.outcome, asked.rows()
+    query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
+    outcome, rows = query.model.design.outcome, query.rows
     y, trials = outcome.y, outcome.trials.astype(np.int64)  # the function warns of numbers of trials that may be parts
-    at_maximum = asked.point is not None and not asked.setting.is_random(rows)
-    used: Draws = asked.point if at_maximum and asked.point is not None else asked.draws
+    at_maximum = query.point is not None and not query.treatment.is_random(rows)
+    used: Draws = query.point if at_maximum and query.point is not None else query.draws
     below, upto = np.zeros(len(rows)), np.zeros(len(rows))
     for part, some in used.chunks(len(rows)):
-        p = asked.setting.of_part(part).predict(some, rows)
+        p = query.treatment.of_part(part).predict(some, rows)
         upto += bdtr(y, trials, p).sum(axis=0)
         # No successes have nothing below them; the function is given a count it can take.
         below += np.where(y > 0, bdtr(np.maximum(y - 1, 0), trials, p), 0.0).sum(axis=0)

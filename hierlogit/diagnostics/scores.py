@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from ..effects.cluster_effects import treatments
+from ..effects.cluster_effects import cluster_choices
+from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
-from .calibration import in_training
 from .loo_rows import Unseen, log_kernel, unseen_rows
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def scores(
     *,
     clusters: str | Mapping[str, str] = "observed",
     loo: bool | None = None,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
@@ -47,7 +47,7 @@ def scores(
     loo : bool, optional
         Whether to score each row by a fit that has not seen it, too; by default for fits by NUTS, if `clusters` is
         ``"observed"``. A likelihood engine's search is repeated without each row, in milliseconds to seconds each.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use in the sample, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -103,14 +103,14 @@ def scores(
     2        auc  training     0.679
     """
     interval = Interval.of(ci_prob, ci_kind)
-    own_clusters = all(chosen == "observed" for chosen in treatments(fit.model, clusters).values())
+    own_clusters = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
     left_out = fit.estimate is None and own_clusters if loo is None else loo
     if left_out and not own_clusters:
         raise PredictionError(
             f"clusters={clusters!r}: rows are left out one by one, and predicted with the effects of their own "
             "clusters. Leave clusters= at 'observed', or pass loo=False."
         )
-    table = _in_sample(fit, clusters, draws, interval, seed)
+    table = _in_sample(fit, clusters, num_draws, interval, seed)
     if not left_out:
         return table
     unseen = unseen_rows(fit)
@@ -180,21 +180,21 @@ def _per_row(count: int) -> float:
 
 
 def _in_sample(
-    fit: Fit, clusters: str | Mapping[str, str], draws: int | None, interval: Interval, seed: int | None
+    fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, interval: Interval, seed: int | None
 ) -> DrawTable:
-    asked = in_training(fit, clusters, draws, seed)
-    outcome, rows = fit.model.design.outcome, asked.rows()
-    values: FloatArray = np.empty((len(asked.draws), len(SCORES)))
-    for part, some in progress(list(asked.draws.chunks(len(rows))), "Scoring"):
-        p: FloatArray = asked.setting.of_part(part).predict(some, rows)
+    query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
+    outcome, rows = fit.model.design.outcome, query.rows
+    values: FloatArray = np.empty((len(query.draws), len(SCORES)))
+    for part, some in progress(list(query.draws.chunks(len(rows))), "Scoring"):
+        p: FloatArray = query.treatment.of_part(part).predict(some, rows)
         values[part] = score_values(p, outcome.y, outcome.trials)
     table = pd.DataFrame({"score": SCORES, "sample": "training"})
-    if asked.point is not None and not asked.setting.is_random(rows):
-        table["estimate"] = score_values(asked.setting.predict(asked.point, rows), outcome.y, outcome.trials)[0]
+    if query.point is not None and not query.treatment.is_random(rows):
+        table["estimate"] = score_values(query.treatment.predict(query.point, rows), outcome.y, outcome.trials)[0]
     for name, column in summarise(values, interval).items():
         table[name] = column
     labels = [f"{name} training" for name in SCORES]
-    array = xr.DataArray(values.reshape(*asked.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
+    array = xr.DataArray(values.reshape(*query.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
     return DrawTable.of(table, array)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,57 +15,42 @@ from ..density.linear_predictor import Draws, add_effects, linear_predictor
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
 from ..errors import PredictionError
-from ..fits.fit import Fit
 from ..model_spec import ModelSpec
-from ..validation import choice, quoted_list
+from ..validation import choice, quoted_list, shortened
 from .numerics.population_average import average_probability, average_slope, predictor_sd
 
 FloatArray = npt.NDArray[np.float64]
 CLUSTERS = ("observed", "new", "average", "typical")
-SCALES = ("probability", "linear")
+SCALES = ("response", "link")
 
 
-def treatments(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict[str, str]:
-    """Which effects of each grouping factor count: one choice for all, or a mapping, "observed" where it is silent.
+def cluster_choices(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict[str, str]:
+    """Which effects of each grouping factor count: one choice for all, or a mapping with ``"observed"`` as default.
 
     Raises
     ------
     PredictionError
-        If a factor or a choice is not known.
+        If a factor or a choice is not allowed.
     """
-    names = [block.name for block in model.design.groups]
+    names = [group.name for group in model.design.groups]
     if isinstance(clusters, str):
         choice("clusters", clusters, CLUSTERS, PredictionError)
         return dict.fromkeys(names, clusters)
     if not isinstance(clusters, Mapping):
-        raise PredictionError(f"clusters={clusters!r} must be one of {quoted_list(CLUSTERS)}, or one for each factor.")
-    strange = [name for name in clusters if name not in names]
-    if strange:
         raise PredictionError(
-            f"clusters names {quoted_list(strange)}; the model's grouping factors are {quoted_list(names)}."
+            f"clusters={shortened(clusters)} must be one of {quoted_list(CLUSTERS)}, or a mapping of grouping factors "
+            "to these."
+        )
+    unknown = [name for name in clusters if name not in names]
+    if unknown:
+        raise PredictionError(
+            f"clusters= names {quoted_list(unknown)}; the grouping factors of the model are {quoted_list(names)}."
+            if names
+            else f"clusters= names {quoted_list(unknown)}, but the model has no grouping factors."
         )
     for name, chosen in clusters.items():
         choice(f"clusters['{name}']", chosen, CLUSTERS, PredictionError)
     return {name: clusters.get(name, "observed") for name in names}
-
-
-def chosen_draws(fit: Fit, wanted: int | None) -> tuple[Draws, tuple[int, int]]:
-    """All posterior draws, or as many as are wanted, evenly spaced; and the chains and draws they stand for.
-
-    Raises
-    ------
-    PredictionError
-    """
-    posterior = fit.posterior
-    all_draws = Draws.of(fit.model, posterior)
-    if wanted is None:
-        return all_draws, (posterior.sizes["chain"], posterior.sizes["draw"])
-    if not (isinstance(wanted, Integral) and not isinstance(wanted, bool) and 1 <= wanted <= len(all_draws)):
-        raise PredictionError(
-            f"draws={wanted} must be a whole number from 1 to the {len(all_draws):,} draws of the fit."
-        )
-    picked = np.linspace(0, len(all_draws) - 1, int(wanted)).round().astype(np.intp)
-    return all_draws[picked], (1, int(wanted))
 
 
 @dataclass(frozen=True)
@@ -76,9 +60,9 @@ class ClusterTreatment:
     Attributes
     ----------
     model : Model
-    treatment : mapping of str to str
+    clusters : mapping of str to str
         By grouping factor, "observed", "new", "average" or "typical".
-    scale : {"probability", "linear"}
+    scale : {"response", "link"}
     allow_new_levels : bool
         Whether an unseen level of an observed factor is treated as new.
     seed : int
@@ -86,7 +70,7 @@ class ClusterTreatment:
     """
 
     model: ModelSpec
-    treatment: Mapping[str, str]
+    clusters: Mapping[str, str]
     scale: str
     allow_new_levels: bool
     seed: int
@@ -112,8 +96,8 @@ class ClusterTreatment:
         eta = self.linear(draws, rows)
         if self._averaged:
             averaged = average_probability(eta, self._spread(draws, rows))
-            return averaged if self.scale == "probability" else np.log(averaged) - np.log1p(-averaged)
-        if self.scale == "linear":
+            return averaged if self.scale == "response" else np.log(averaged) - np.log1p(-averaged)
+        if self.scale == "link":
             return eta
         found: FloatArray = expit(eta, out=eta)
         return found
@@ -142,11 +126,11 @@ class ClusterTreatment:
             # d sd = d(sd^2) / (2 sd); of an sd of zero the derivative is zero from both sides.
             sd_change = np.divide(high**2 - low**2, 2 * gap * sd, out=np.zeros_like(sd), where=sd > 0)
             slope = average_slope(eta, sd, change, sd_change)
-            if self.scale == "probability":
+            if self.scale == "response":
                 return slope
             probability = average_probability(eta, sd)
             return slope / (probability * (1 - probability))
-        if self.scale == "linear":
+        if self.scale == "link":
             return change
         probability = expit(self.linear(draws, rows))
         return change * probability * (1 - probability)
@@ -160,27 +144,27 @@ class ClusterTreatment:
             new = self._is_new(block.name, group)
             if not new.any():
                 continue
-            if self.treatment[block.name] == "observed" and not self.allow_new_levels:
+            if self.clusters[block.name] == "observed" and not self.allow_new_levels:
                 _refuse_unseen(block, group.labels[new])
             _add_new_clusters(eta, draws, block, group, new, random)
         return eta
 
     @property
     def _averaged(self) -> bool:
-        return "average" in self.treatment.values()
+        return "average" in self.clusters.values()
 
     def _spread(self, draws: Draws, rows: EncodedRows) -> FloatArray:
-        return predictor_sd(draws, rows, [k for k, chosen in self.treatment.items() if chosen == "average"])
+        return predictor_sd(draws, rows, [k for k, chosen in self.clusters.items() if chosen == "average"])
 
     def _is_new(self, name: str, group: GroupRows) -> npt.NDArray[np.bool_]:
-        if self.treatment[name] == "observed":
+        if self.clusters[name] == "observed":
             return group.index < 0
-        return np.full(len(group.index), self.treatment[name] == "new")
+        return np.full(len(group.index), self.clusters[name] == "new")
 
     def _placed(self, rows: EncodedRows) -> EncodedRows:
         """The rows in no cluster of the factors whose own effects do not count."""
         groups = {
-            name: g if self.treatment[name] == "observed" else GroupRows(g.labels, np.full_like(g.index, -1), g.Z)
+            name: g if self.clusters[name] == "observed" else GroupRows(g.labels, np.full_like(g.index, -1), g.Z)
             for name, g in rows.groups.items()
         }
         return EncodedRows(rows.X, rows.offset, groups)

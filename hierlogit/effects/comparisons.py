@@ -18,7 +18,7 @@ from ..validation import choice, quoted_list
 from .cluster_effects import SCALES, ClusterTreatment
 from .contrasts import SMALL_STEP, chosen_variables, contrasts, is_amount
 from .hypothesis import RowTests
-from .query import Evaluator
+from .query import PredictionQuery
 
 FloatArray = npt.NDArray[np.float64]
 #: What a comparison can be: of high and low predictions.
@@ -29,18 +29,20 @@ COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "oddsratio": lambda high, low: high / (1 - high) * (1 - low) / low,
     "lnoddsratio": lambda high, low: np.log(high) - np.log1p(-high) + np.log1p(-low) - np.log(low),
 }
-#: What no effect is, for the probability of direction.
+#: dy/dx, the elasticity, and the two semi-elasticities.
+SLOPES = ("dydx", "eyex", "eydx", "dyex")
+#: The value of no effect, for the probability of direction.
 NULL = {"ratio": 1.0, "oddsratio": 1.0}
 
 
 def comparisons(
     fit: Fit,
     variables: Any = None,
-    newdata: Any = None,
     *,
+    newdata: Any = None,
     comparison: str | Callable[[FloatArray, FloatArray], FloatArray] = "difference",
     clusters: str | Mapping[str, str] = "observed",
-    kind: str = "probability",
+    scale: str = "response",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
     given: Any = None,
@@ -48,57 +50,60 @@ def comparisons(
     direction: bool = False,
     rope: tuple[float, float] | None = None,
     allow_new_levels: bool = False,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
 ) -> DrawTable:
-    """How predictions differ between two values of a variable, row by row or averaged.
+    """Comparisons of predictions at two values of a variable, row by row or averaged.
 
     Parameters
     ----------
     fit : Fit
     variables : str, list of str, or dict, optional
-        What is varied; every predictor but the grouping factors if not given. A dict says how: of a numeric variable a
-        step (1 if not given), two values ``(low, high)``, ``"sd"`` or ``"2sd"`` (around the row's value), ``"iqr"`` or
-        ``"minmax"`` (of the training data); of a categorical one ``"reference"`` (the default), ``"pairwise"``,
-        ``"sequential"``, or two levels ``(low, high)``.
+        Variables to vary; every predictor except the grouping factors if not given. A dict chooses the contrast. For a
+        numeric variable: a step (1 by default), two values ``(low, high)``, ``"sd"`` or ``"2sd"`` (around the row's
+        value), ``"iqr"`` or ``"minmax"`` (of the training data). For a categorical variable: ``"reference"`` (the
+        default), ``"pairwise"``, ``"sequential"``, or two levels ``(low, high)``.
     newdata : table, optional
         Rows at which to compare; the training rows if not given.
     comparison : {"difference", "ratio", "lnratio", "oddsratio", "lnoddsratio"} or callable
-        Of the prediction with the high value and with the low one; a callable gets both as arrays (draws, rows).
+        Function of the prediction with the high value and the prediction with the low value. A callable takes both as
+        arrays (draws, rows) and returns an array of that shape.
     clusters : {"observed", "new", "average", "typical"} or dict
-        Which cluster effects count, as in `predictions`. New levels have the same effects in both predictions.
-    kind : {"probability", "linear"}
-        Scale of the predictions.
+        Which cluster effects count, as for `predictions`. New clusters have the same effects in both predictions.
+    scale : {"response", "link"}
+        Whether probabilities or their logits are compared.
     by : str, list of str, or True, optional
         Columns whose groups of rows are averaged over, within each draw; True averages over all rows. Predictions are
-        averaged first and compared then, so that a ratio is one of averages.
+        averaged before they are compared, so that a ratio is a ratio of averages.
     weights : str or sequence of float, optional
-        Of the rows in the averages: a column, or one number for each.
+        Weights of the rows in the averages: a column, or one number for each row.
     hypothesis : {"pairwise", "reference", "sequential"} or array, optional
-        Differences between rows of the result in its place; an array holds weights, shape (rows,) or (rows, new rows).
+        Differences between rows of the result, which replace them; an array holds weights, shape (rows,) or
+        (rows, differences).
     direction : bool
-        Whether to add ``p_direction``: the posterior probability that the effect has the sign of its median.
+        Whether to add ``p_direction``, the posterior probability that the effect has the sign of its median.
     rope : pair of float, optional
-        Adds ``rope``: the posterior share inside these bounds.
-    given, allow_new_levels, draws, ci_prob, ci_kind, seed
-        As of `predictions`.
+        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it.
+    given, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `predictions`.
 
     Returns
     -------
     DrawTable
-        ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the interval's ends; of a
-        likelihood engine also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row).
+        ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the ends of the interval; for
+        likelihood fits also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
     PredictionError
-        If an option, a variable or a contrast is unknown, or the rows hold a cluster that training did not have.
+        If an option, a variable or a contrast is not allowed, or the rows have a cluster that is not in the training
+        data.
 
     References
     ----------
-    Arel-Bundock, Greifer and Heiss (2024), Journal of Statistical Software 111(9): the words, and what they mean.
+    Arel-Bundock, Greifer and Heiss (2024), Journal of Statistical Software 111(9), for the terms.
 
     Examples
     --------
@@ -111,42 +116,42 @@ def comparisons(
     measure = _measure(comparison)
     test = RowTests(hypothesis, direction, rope, NULL.get(comparison, 0.0) if isinstance(comparison, str) else 0.0)
     interval = Interval.of(ci_prob, ci_kind)
-    choice("kind", kind, SCALES, PredictionError)
-    asked = Evaluator.of(
+    choice("scale", scale, SCALES, PredictionError)
+    query = PredictionQuery.for_predictions(
         fit,
         newdata,
         clusters=clusters,
-        scale=kind,
+        scale=scale,
         by=by,
         weights=weights,
         given=given,
         allow_new_levels=allow_new_levels,
-        draws=draws,
+        num_draws=num_draws,
         seed=seed,
     )
-    varied = contrasts(fit.model, asked.frame, variables)
-    rows = [(asked.encode(one.low), asked.encode(one.high)) for one in varied]
+    varied = contrasts(fit.model, query.frame, variables)
+    rows = [(query.encode(contrast.low), query.encode(contrast.high)) for contrast in varied]
 
-    def compared(own: ClusterTreatment, some: Draws) -> FloatArray:
-        found = []
-        for low, high in rows:
-            both = [asked.average(own.predict(some, one)) for one in (high, low)]
-            found.append(_compared(measure, *both))
-        return np.concatenate(found, axis=1)
+    def compared(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
+        parts = []
+        for pair in rows:
+            low, high = (query.average(treatment.predict(draws, side)) for side in pair)
+            parts.append(_compared(measure, high, low))
+        return np.concatenate(parts, axis=1)
 
-    values = asked.evaluate(compared, len(varied), rows[0][0], "Comparing")
-    described = _repeated(asked, [(one.variable, one.label) for one in varied], "contrast")
+    values = query.predicted(compared, len(varied), rows[0][0], "Comparing")
+    described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
     return test.table(described, values, interval)
 
 
 def slopes(
     fit: Fit,
     variables: str | Sequence[str] | None = None,
-    newdata: Any = None,
     *,
+    newdata: Any = None,
     slope: str = "dydx",
     clusters: str | Mapping[str, str] = "observed",
-    kind: str = "probability",
+    scale: str = "response",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
     given: Any = None,
@@ -154,15 +159,15 @@ def slopes(
     direction: bool = False,
     rope: tuple[float, float] | None = None,
     allow_new_levels: bool = False,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
 ) -> DrawTable:
-    """How fast predictions change with a numeric variable, at each row or averaged.
+    """Slopes of predictions in a numeric variable, at each row or averaged.
 
-    The linear predictor's derivative is taken by a central difference on the rows encoded anew, so that polynomials,
-    splines and interactions count; that of the probability follows from it exactly.
+    The derivative of the linear predictor is a central difference between rows that are encoded anew, so that
+    polynomials, splines and interactions count; the derivative of the probability follows from it exactly.
 
     Parameters
     ----------
@@ -173,18 +178,18 @@ def slopes(
         Rows at which to take slopes; the training rows if not given.
     slope : {"dydx", "eyex", "eydx", "dyex"}
         The derivative, the elasticity, or one of the two semi-elasticities.
-    clusters, kind, by, weights, given, hypothesis, direction, rope, allow_new_levels, draws, ci_prob, ci_kind, seed
-        As of `comparisons`. Averages are of the rows' slopes.
+    clusters, scale, by, weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `comparisons`. Averages are averages of the slopes of rows.
 
     Returns
     -------
     DrawTable
-        As of `comparisons`, with ``slope`` in place of ``contrast``.
+        As for `comparisons`, with ``slope`` in place of ``contrast``.
 
     Raises
     ------
     PredictionError
-        If a variable is not numeric, or an option is unknown.
+        If a variable is not numeric, or an option is not allowed.
 
     Examples
     --------
@@ -194,57 +199,81 @@ def slopes(
       term slope    mean
     0  age  dydx  0.0019
     """
-    if slope not in ("dydx", "eyex", "eydx", "dyex"):
-        raise PredictionError(f"slope={slope!r} is not allowed; choose one of 'dydx', 'eyex', 'eydx', 'dyex'.")
+    choice("slope", slope, SLOPES, PredictionError)
     test = RowTests(hypothesis, direction, rope, 0.0)
     interval = Interval.of(ci_prob, ci_kind)
-    choice("kind", kind, SCALES, PredictionError)
-    asked = Evaluator.of(
+    choice("scale", scale, SCALES, PredictionError)
+    query = PredictionQuery.for_predictions(
         fit,
         newdata,
         clusters=clusters,
-        scale=kind,
+        scale=scale,
         by=by,
         weights=weights,
         given=given,
         allow_new_levels=allow_new_levels,
-        draws=draws,
+        num_draws=num_draws,
         seed=seed,
     )
     names = _amounts(fit, variables)
-    rows = asked.rows()
-    moved = [_moved(asked, name) for name in names]
+    rows = query.rows
+    moved = [_moved(query, name) for name in names]
 
-    def changed(own: ClusterTreatment, some: Draws) -> FloatArray:
-        found = []
+    def changed(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
+        parts = []
         for name, (above, below, gap) in zip(names, moved, strict=True):
-            change = own.slope(some, rows, above, below, gap)
+            change = treatment.slope(draws, rows, above, below, gap)
             if slope.startswith("ey"):
-                change /= own.predict(some, rows)
+                change /= treatment.predict(draws, rows)
             if slope.endswith("ex"):
-                change *= asked.frame[name].to_numpy(dtype=float)
-            found.append(asked.average(change))
-        return np.concatenate(found, axis=1)
+                change *= query.frame[name].to_numpy(dtype=float)
+            parts.append(query.average(change))
+        return np.concatenate(parts, axis=1)
 
-    values = asked.evaluate(changed, len(names), rows, "Taking slopes")
-    return test.table(_repeated(asked, [(name, slope) for name in names], "slope"), values, interval)
+    values = query.predicted(changed, len(names), rows, "Taking slopes")
+    return test.table(_repeated(query, [(name, slope) for name in names], "slope"), values, interval)
 
 
 def avg_comparisons(
-    fit: Fit, variables: Any = None, newdata: Any = None, *, by: str | Sequence[str] | bool = True, **options: Any
+    fit: Fit,
+    variables: Any = None,
+    *,
+    newdata: Any = None,
+    comparison: str | Callable[[FloatArray, FloatArray], FloatArray] = "difference",
+    clusters: str | Mapping[str, str] = "observed",
+    scale: str = "response",
+    by: str | Sequence[str] | bool = True,
+    weights: str | Sequence[float] | None = None,
+    given: Any = None,
+    hypothesis: str | Any = None,
+    direction: bool = False,
+    rope: tuple[float, float] | None = None,
+    allow_new_levels: bool = False,
+    num_draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    seed: int | None = None,
 ) -> DrawTable:
-    """`comparisons` of predictions averaged over rows, within each draw: over all of them, or by groups.
+    """Comparisons of predictions averaged over rows, within each draw: over all rows, or by groups.
 
     Parameters
     ----------
-    fit, variables, newdata, by
-        As of `comparisons`.
-    **options
-        As of `comparisons`.
+    fit, variables, newdata, comparison, clusters, scale
+        As for `comparisons`.
+    by : str, list of str, or True
+        Columns whose groups of rows are averaged over; True averages over all rows.
+    weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `comparisons`.
 
     Returns
     -------
     DrawTable
+        As for `comparisons` with `by`.
+
+    Raises
+    ------
+    PredictionError
+        As for `comparisons`.
 
     Examples
     --------
@@ -253,29 +282,67 @@ def avg_comparisons(
     >>> hl.avg_comparisons(fit, "urban", comparison="oddsratio", clusters="average")["mean"].round(1).to_list()
     [1.9]
     """
-    return comparisons(fit, variables, newdata, by=by, **options)
+    return comparisons(
+        fit,
+        variables,
+        newdata=newdata,
+        comparison=comparison,
+        clusters=clusters,
+        scale=scale,
+        by=by,
+        weights=weights,
+        given=given,
+        hypothesis=hypothesis,
+        direction=direction,
+        rope=rope,
+        allow_new_levels=allow_new_levels,
+        num_draws=num_draws,
+        ci_prob=ci_prob,
+        ci_kind=ci_kind,
+        seed=seed,
+    )
 
 
 def avg_slopes(
     fit: Fit,
     variables: str | Sequence[str] | None = None,
-    newdata: Any = None,
     *,
+    newdata: Any = None,
+    slope: str = "dydx",
+    clusters: str | Mapping[str, str] = "observed",
+    scale: str = "response",
     by: str | Sequence[str] | bool = True,
-    **options: Any,
+    weights: str | Sequence[float] | None = None,
+    given: Any = None,
+    hypothesis: str | Any = None,
+    direction: bool = False,
+    rope: tuple[float, float] | None = None,
+    allow_new_levels: bool = False,
+    num_draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    seed: int | None = None,
 ) -> DrawTable:
-    """`slopes` averaged over rows, within each draw: over all of them, or by groups.
+    """Slopes averaged over rows, within each draw: over all rows, or by groups.
 
     Parameters
     ----------
-    fit, variables, newdata, by
-        As of `slopes`.
-    **options
-        As of `slopes`.
+    fit, variables, newdata, slope, clusters, scale
+        As for `slopes`.
+    by : str, list of str, or True
+        Columns whose groups of rows are averaged over; True averages over all rows.
+    weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `slopes`.
 
     Returns
     -------
     DrawTable
+        As for `slopes` with `by`.
+
+    Raises
+    ------
+    PredictionError
+        As for `slopes`.
 
     Examples
     --------
@@ -284,7 +351,25 @@ def avg_slopes(
     >>> hl.avg_slopes(fit, "age")["mean"].round(4).to_list()
     [0.0019]
     """
-    return slopes(fit, variables, newdata, by=by, **options)
+    return slopes(
+        fit,
+        variables,
+        newdata=newdata,
+        slope=slope,
+        clusters=clusters,
+        scale=scale,
+        by=by,
+        weights=weights,
+        given=given,
+        hypothesis=hypothesis,
+        direction=direction,
+        rope=rope,
+        allow_new_levels=allow_new_levels,
+        num_draws=num_draws,
+        ci_prob=ci_prob,
+        ci_kind=ci_kind,
+        seed=seed,
+    )
 
 
 def _measure(comparison: Any) -> Callable[[FloatArray, FloatArray], FloatArray]:
@@ -307,11 +392,11 @@ def _compared(measure: Callable[[FloatArray, FloatArray], FloatArray], high: Flo
     return found
 
 
-def _moved(asked: Evaluator, name: str) -> tuple[EncodedRows, EncodedRows, float]:
+def _moved(query: PredictionQuery, name: str) -> tuple[EncodedRows, EncodedRows, float]:
     """The rows with a little more and a little less of a variable, and how far they are apart."""
-    half = SMALL_STEP * float(asked.setting.model.design.table.frame[name].astype(float).std())
-    values = asked.frame[name].astype(float)
-    above, below = (asked.encode(asked.frame.assign(**{name: values + step})) for step in (half, -half))
+    half = SMALL_STEP * float(query.model.design.table.frame[name].astype(float).std())
+    values = query.frame[name].astype(float)
+    above, below = (query.encode(query.frame.assign(**{name: values + step})) for step in (half, -half))
     return above, below, 2 * half
 
 
@@ -328,13 +413,13 @@ def _amounts(fit: Fit, variables: Any) -> list[str]:
     return names
 
 
-def _repeated(asked: Evaluator, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
+def _repeated(query: PredictionQuery, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
     """The rows once for each term, which stands before their columns."""
-    frame = asked.described
-    first = ["term", what] if asked.averages is not None else ["term", what, "row"]
+    frame = query.described
+    first = ["term", what] if query.averages is not None else ["term", what, "row"]
     kept = frame.rename(columns={name: f"{name}_in_data" for name in frame.columns if name in first})
     parts = []
     for term, label in terms:
         part = kept.assign(**{"term": term, what: label})
-        parts.append(part if asked.averages is not None else part.assign(row=kept.index))
+        parts.append(part if query.averages is not None else part.assign(row=kept.index))
     return pd.concat(parts, ignore_index=True)[[*first, *kept.columns]]

@@ -14,14 +14,14 @@ from ..density.linear_predictor import Draws
 from ..errors import PredictionError
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice
-from .cluster_effects import ClusterTreatment
-from .query import Evaluated, Evaluator
+from .cluster_effects import SCALES, ClusterTreatment
+from .query import Evaluated, PredictionQuery
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
-KINDS = ("probability", "linear", "outcome")
+KINDS = ("expected", "outcome")
 
 
 def predictions(
@@ -29,17 +29,18 @@ def predictions(
     newdata: Any = None,
     *,
     clusters: str | Mapping[str, str] = "observed",
-    kind: str = "probability",
+    scale: str = "response",
+    kind: str = "expected",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
     given: Any = None,
     allow_new_levels: bool = False,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
 ) -> DrawTable:
-    """Predicted probabilities, linear predictors or outcomes, row by row or averaged over rows.
+    """Predicted probabilities, log-odds or simulated outcomes, row by row or averaged over rows.
 
     Parameters
     ----------
@@ -48,82 +49,113 @@ def predictions(
         Rows to predict for; the training rows if not given.
     clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
         Which cluster effects count. ``"observed"``: those of the row's own clusters. ``"new"``: effects of clusters not
-        seen before, drawn from their distribution; rows with the same label share a draw, different labels get
-        independent ones. ``"average"``: the probability averaged over all clusters there might be, by quadrature.
-        ``"typical"``: none, a cluster with effects of 0. A dict says it for each factor, ``{"id": "average"}`` with
-        ``"observed"`` where it is silent: known items, averaged over persons.
-    kind : {"probability", "linear", "outcome"}
-        The event's probability, its logit, or simulated successes in the row's trials.
+        in the training data, drawn from their distribution; rows with the same label share a draw, different labels get
+        independent ones. ``"average"``: the probability averaged over the distribution of clusters, by quadrature.
+        ``"typical"``: effects of zero. A dict chooses for each factor, with ``"observed"`` as default:
+        ``{"id": "average"}`` predicts for known items, averaged over persons.
+    scale : {"response", "link"}
+        Probabilities, or their logits.
+    kind : {"expected", "outcome"}
+        The expected value, or successes simulated with the row's trials (on the response scale only).
     by : str, list of str, or True, optional
         Columns whose groups of rows are averaged over, within each draw; True averages over all rows.
     weights : str or sequence of float, optional
-        With `by`: a column of the rows, or one number for each; by default all rows count alike, whatever their trials.
+        With `by`: a column of the rows, or one number for each row; by default all rows have the same weight, whatever
+        their trials.
     given : table, optional
-        Rows of clusters not seen in training whose outcomes are known by now. These clusters' effects are drawn given
-        these outcomes, one draw for each posterior draw, and count in `newdata` as those of known clusters do.
+        Rows of clusters not in the training data whose outcomes are known. The effects of these clusters are drawn
+        given their outcomes, one draw for each posterior draw, and count in `newdata` as those of training clusters do.
     allow_new_levels : bool
-        With ``clusters="observed"``, whether a cluster not seen in training is treated as ``"new"`` and not refused.
-    draws : int, optional
+        With ``clusters="observed"``, whether a cluster not in the training data is treated as ``"new"``, not refused.
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     seed : int, optional
-        Repeats new clusters' effects and simulated outcomes exactly.
+        Makes the effects of new clusters and simulated outcomes reproducible.
 
     Returns
     -------
     DrawTable
-        The rows' columns with ``mean``, ``sd`` and the interval's ends, labelled as the rows are in their table; a
+        The rows' columns with ``mean``, ``sd`` and the ends of the interval, labelled as the rows are in their table; a
         column of the data with one of these names becomes ``mean_in_data``. With `by` the columns averaged by, and
-        ``rows``, how many each stands for. Of a likelihood engine also ``estimate``, at the maximum and the modes of
-        the effects, unless effects or outcomes are drawn at random. ``.draws`` has the draws, dims (chain, draw, row).
+        ``rows``, the number of rows in each average. For likelihood fits also ``estimate``, at the maximum and the
+        conditional modes, unless effects or outcomes are drawn at random. ``.draws`` has the draws, dims (chain, draw,
+        row).
 
     Raises
     ------
     PredictionError
-        If an option is unknown, or the rows hold a cluster or level that training did not have; it is named.
+        If an option is not allowed, or the rows have a cluster or level that is not in the training data; it is named.
 
     Examples
     --------
     >>> import hierlogit as hl
-    >>> hl.predictions(fit, hl.datagrid(fit, urban=["N", "Y"]))  # doctest: +SKIP
-    >>> hl.predictions(fit, by="district")  # doctest: +SKIP
+    >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+    >>> rows = hl.datagrid(fit, urban=["N", "Y"])
+    >>> hl.predictions(fit, rows, clusters="typical")[["urban", "estimate"]].round(2)
+      urban  estimate
+    0     N      0.33
+    1     Y      0.48
     """
     interval = Interval.of(ci_prob, ci_kind)
+    choice("scale", scale, SCALES, PredictionError)
     choice("kind", kind, KINDS, PredictionError)
-    asked = Evaluator.of(
+    query = PredictionQuery.for_predictions(
         fit,
         newdata,
         clusters=clusters,
-        scale="linear" if kind == "linear" else "probability",
+        scale=scale,
         by=by,
         weights=weights,
         given=given,
         allow_new_levels=allow_new_levels,
-        draws=draws,
+        num_draws=num_draws,
         seed=seed,
     )
-    return _evaluated(asked, kind, newdata).table(asked.described, interval)
+    if kind == "outcome" and scale == "link":
+        raise PredictionError("kind='outcome' simulates successes, which have no link scale: leave scale= out.")
+    values = _simulated(query, newdata) if kind == "outcome" else _expected(query)
+    return values.table(query.described, interval)
 
 
 def avg_predictions(
-    fit: Fit, newdata: Any = None, *, by: str | Sequence[str] | bool = True, **options: Any
+    fit: Fit,
+    newdata: Any = None,
+    *,
+    clusters: str | Mapping[str, str] = "observed",
+    scale: str = "response",
+    kind: str = "expected",
+    by: str | Sequence[str] | bool = True,
+    weights: str | Sequence[float] | None = None,
+    given: Any = None,
+    allow_new_levels: bool = False,
+    num_draws: int | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    seed: int | None = None,
 ) -> DrawTable:
-    """`predictions` averaged over rows, within each draw: over all of them, or by groups.
+    """Predictions averaged over rows, within each draw: over all rows, or by groups.
 
     Parameters
     ----------
     fit : Fit
     newdata : table, optional
         Rows to predict for; the training rows if not given.
+    clusters, scale, kind, weights, given, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `predictions`.
     by : str, list of str, or True
         Columns whose groups of rows are averaged over; True averages over all rows.
-    **options
-        As of `predictions`.
 
     Returns
     -------
     DrawTable
+        As for `predictions` with `by`.
+
+    Raises
+    ------
+    PredictionError
+        As for `predictions`.
 
     Examples
     --------
@@ -132,30 +164,56 @@ def avg_predictions(
     >>> hl.avg_predictions(fit, clusters="average")["mean"].round(2).to_list()
     [0.38]
     """
-    return predictions(fit, newdata, by=by, **options)
+    return predictions(
+        fit,
+        newdata,
+        clusters=clusters,
+        scale=scale,
+        kind=kind,
+        by=by,
+        weights=weights,
+        given=given,
+        allow_new_levels=allow_new_levels,
+        num_draws=num_draws,
+        ci_prob=ci_prob,
+        ci_kind=ci_kind,
+        seed=seed,
+    )
 
 
-def _evaluated(asked: Evaluator, kind: str, newdata: Any) -> Evaluated:
+def _expected(query: PredictionQuery) -> Evaluated:
     """Predictions of the rows, or their averages over groups of rows."""
-    rows = asked.rows()
-    if kind != "outcome":
-        return asked.evaluate(lambda own, draws: asked.average(own.predict(draws, rows)), 1, rows, "Predicting")
-    if "average" in asked.setting.treatment.values():
+    rows = query.rows
+
+    def predicted(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
+        return query.average(treatment.predict(draws, rows))
+
+    return query.predicted(predicted, 1, rows, "Predicting")
+
+
+def _simulated(query: PredictionQuery, newdata: Any) -> Evaluated:
+    """Outcomes simulated for the rows, or their averages over groups of rows."""
+    if "average" in query.treatment.clusters.values():
         raise PredictionError(
-            "kind='outcome' with clusters='average' has no meaning: an outcome is that of a row in a cluster. Choose "
-            "clusters='new' for rows of clusters not seen before."
+            "kind='outcome' needs a cluster for each row, and clusters='average' averages over clusters. Use "
+            "clusters='new' for rows of clusters that are not in the training data."
         )
-    design = asked.setting.model.design
+    design, rows = query.design, query.rows
     trials = design.outcome.trials if newdata is None else design.encode_trials(newdata)
 
-    def simulated(own: ClusterTreatment, draws: Draws) -> FloatArray:
-        return asked.average(own.simulate(draws, rows, trials))
+    def simulated(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
+        return query.average(treatment.simulate(draws, rows, trials))
 
-    return replace(asked, point=None).evaluate(simulated, 1, rows, "Simulating")
+    return replace(query, point=None).predicted(simulated, 1, rows, "Simulating")
 
 
 def posterior_predictive(
-    fit: Fit, newdata: Any = None, *, draws: int | None = None, allow_new_levels: bool = False, seed: int | None = None
+    fit: Fit,
+    newdata: Any = None,
+    *,
+    num_draws: int | None = None,
+    allow_new_levels: bool = False,
+    seed: int | None = None,
 ) -> xr.DataTree:
     """Outcomes simulated from the fit, for predictive checks with ArviZ.
 
@@ -164,7 +222,7 @@ def posterior_predictive(
     fit : Fit
     newdata : table, optional
         Rows to simulate; the training rows if not given.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     allow_new_levels : bool
         Whether clusters not seen in training get effects drawn from their distribution and are not refused.
@@ -180,25 +238,16 @@ def posterior_predictive(
     Examples
     --------
     >>> import arviz as az, hierlogit as hl
-    >>> az.plot_ppc_pava(hl.posterior_predictive(fit, draws=100, seed=1))  # doctest: +SKIP
+    >>> az.plot_ppc_pava(hl.posterior_predictive(fit, num_draws=100, seed=1))  # doctest: +SKIP
     """
-    asked = Evaluator.of(
-        fit,
-        newdata,
-        clusters="observed",
-        scale="probability",
-        by=None,
-        weights=None,
-        given=None,
-        allow_new_levels=allow_new_levels,
-        draws=draws,
-        seed=seed,
+    query = PredictionQuery.for_predictions(
+        fit, newdata, allow_new_levels=allow_new_levels, num_draws=num_draws, seed=seed
     )
-    outcomes = _evaluated(asked, "outcome", newdata).draws
+    outcomes = _simulated(query, newdata).draws
     simulated = xr.DataArray(
-        outcomes.astype(np.int64).reshape(*asked.chain_shape, -1),
+        outcomes.astype(np.int64).reshape(*query.chain_shape, -1),
         dims=("chain", "draw", "obs"),
-        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(asked.frame))},
+        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(query.frame))},
     )
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}
     if newdata is None:

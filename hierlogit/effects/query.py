@@ -1,9 +1,10 @@
-"""Something computed for rows and draws, part by part: the draws, what they are at the maximum, and their table."""
+"""One question to a fit: its rows, posterior draws, point estimate, chunks of draws and bound of memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,37 +13,38 @@ import pandas as pd
 import xarray as xr
 
 from ..density.linear_predictor import Draws
-from ..design.design import EncodedRows
-from ..design.grouping import GroupRows
+from ..design.design import Design, EncodedRows
+from ..design.grouping import GroupBlock, GroupRows
 from ..design.table import read_table
 from ..errors import PredictionError
 from ..fits.fit import Fit
+from ..model_spec import ModelSpec
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
-from ..validation import quoted_list
+from ..validation import flag, quoted_list, seed_or_new, whole_number
 from .averaging_by import Averages, row_weights
-from .cluster_effects import ClusterTreatment, chosen_draws, treatments
+from .cluster_effects import ClusterTreatment, cluster_choices
 from .numerics.given_outcomes import Seen, modes_of_effects, new_labels, sampled_effects
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Values held at once, draws times rows; more than this would fill the memory of a small machine.
 MAX_CELLS = 2 * 10**8
-#: Below this share of accepted proposals draws of new clusters' effects would not be what they are said to be.
+#: With a smaller share of accepted proposals, draws of new clusters' effects are not trusted.
 FEWEST_ACCEPTED = 0.15
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Values of rows.
+    """Values by posterior draw, and at the maximum.
 
     Attributes
     ----------
-    draws : ndarray, shape (draws, rows)
-    estimate : ndarray, shape (rows,), or None
-        Their values at the maximum, of a likelihood engine.
+    draws : ndarray, shape (draws, values)
+    estimate : ndarray, shape (values,), or None
+        The values at the maximum of a likelihood fit.
     chain_shape : tuple of int
-        Chains, and draws of each.
+        Number of chains, and of draws in each.
     """
 
     draws: FloatArray
@@ -50,18 +52,18 @@ class Evaluated:
     chain_shape: tuple[int, int]
 
     def mapped(self, function: Callable[[FloatArray], FloatArray]) -> Evaluated:
-        """The same function of each draw and of the estimate; it is given an array (draws, rows)."""
+        """The same function of each draw and of the estimate; it is given an array (draws, values)."""
         estimate = None if self.estimate is None else function(self.estimate[None])[0]
         return replace(self, draws=function(self.draws), estimate=estimate)
 
     def table(
         self, described: pd.DataFrame, interval: Interval, extra: Mapping[str, FloatArray] | None = None
     ) -> DrawTable:
-        """Summaries beside what the rows are; a column of the rows with one of their names is renamed."""
+        """Summaries beside the columns that describe the values; a column with a summary's name is renamed."""
         first = {} if self.estimate is None else {"estimate": self.estimate}
         columns = {**first, **summarise(self.draws, interval), **(extra or {})}
-        kept = described.rename(columns={name: f"{name}_in_data" for name in columns})
-        table = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+        described = described.rename(columns={name: f"{name}_in_data" for name in columns})
+        table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
         labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
         array = xr.DataArray(
             self.draws.reshape(*self.chain_shape, -1),
@@ -72,72 +74,159 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Evaluator:
-    """The rows, draws and setting of one question to a fit.
+class Query:
+    """Rows, posterior draws and point estimate that a verb computes with.
 
     Attributes
     ----------
+    model : ModelSpec
     frame : pandas.DataFrame
         The rows, with their labels.
     of_training : bool
-        Whether they are those of training.
-    setting : ClusterTreatment
+        Whether they are the training rows.
     draws : Draws
     chain_shape : tuple of int
+        Number of chains, and of draws in each.
     point : Draws or None
-        The maximum of a likelihood engine, as one draw.
-    averages : Averages or None
-        Groups of rows to average over.
-    new_levels : mapping of str to ndarray
-        Labels of new clusters whose effects stand behind those of training in `draws`, by grouping factor.
+        The maximum of a likelihood fit, as one draw.
     """
 
+    model: ModelSpec
     frame: pd.DataFrame
     of_training: bool
-    setting: ClusterTreatment
     draws: Draws
     chain_shape: tuple[int, int]
     point: Draws | None
-    averages: Averages | None
-    new_levels: Mapping[str, npt.NDArray[Any]]
 
     @classmethod
-    def of(
-        cls,
-        fit: Fit,
-        newdata: Any,
-        *,
-        clusters: str | Mapping[str, str],
-        scale: str,
-        by: str | Sequence[str] | bool | None,
-        weights: str | Sequence[float] | None,
-        given: Any,
-        allow_new_levels: bool,
-        draws: int | None,
-        seed: int | None,
-    ) -> Evaluator:
-        """Check the question's options.
+    def of(cls, fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Query:
+        """Read the rows and choose the draws.
 
         Raises
         ------
         PredictionError
-            If one is unknown or out of its range.
+            If the rows cannot be read, or the fit has fewer draws.
         """
         table = fit.model.design.table
         frame = table.frame.set_axis(table.rows) if newdata is None else read_table(newdata)
+        draws, chain_shape = _chosen_draws(fit, num_draws)
+        point = None if fit.estimate is None else Draws.at(fit.estimate)
+        return cls(fit.model, frame, newdata is None, draws, chain_shape, point)
+
+    @property
+    def design(self) -> Design:
+        """The design of the model."""
+        return self.model.design
+
+    @cached_property
+    def rows(self) -> EncodedRows:
+        """The rows in the form a model computes with."""
+        return self.design.training_rows() if self.of_training else self.encode(self.frame)
+
+    def encode(self, frame: pd.DataFrame) -> EncodedRows:
+        """Other rows in the form a model computes with."""
+        return self.design.encode(frame)
+
+    def evaluate(
+        self, compute: Callable[[Draws], FloatArray], size: int, rows: int = 1, what: str = "Computing"
+    ) -> Evaluated:
+        """Compute something for all draws and at the maximum.
+
+        Parameters
+        ----------
+        compute : callable
+            Function of some draws that returns an array (draws, size).
+        size : int
+            Values of each draw.
+        rows : int
+            Rows that each draw is computed for at once, which bounds the draws in a chunk.
+        what : str
+            Shown by the progress bar.
+
+        Raises
+        ------
+        PredictionError
+            If the values do not fit into memory.
+        """
+        values = self._room_for(size)
+        for part, draws in self.chunks(rows, what):
+            values[part] = compute(draws)
+        return Evaluated(values, None if self.point is None else compute(self.point)[0], self.chain_shape)
+
+    def chunks(self, rows: int, what: str) -> Iterator[tuple[slice, Draws]]:
+        """Slices of the draws with the draws in them, under a progress bar."""
+        return progress(list(self.draws.chunks(rows)), what)
+
+    def _room_for(self, size: int) -> FloatArray:
+        if len(self.draws) * size > MAX_CELLS:
+            raise PredictionError(
+                f"{len(self.draws):,} draws of {size:,} values do not fit into memory. Pass "
+                f"num_draws={max(MAX_CELLS // size, 1):,} or fewer, average with by=True, or predict for fewer rows."
+            )
+        return np.empty((len(self.draws), size))
+
+
+@dataclass(frozen=True)
+class PredictionQuery(Query):
+    """A query about predictions: which cluster effects count in them, and which rows are averaged over.
+
+    Attributes
+    ----------
+    treatment : ClusterTreatment
+    averages : Averages or None
+        Groups of rows to average over.
+    new_levels : mapping of str to ndarray
+        By grouping factor, labels of new clusters whose effects follow those of the training clusters in `draws`.
+    """
+
+    treatment: ClusterTreatment
+    averages: Averages | None
+    new_levels: Mapping[str, npt.NDArray[Any]]
+
+    @classmethod
+    def for_predictions(
+        cls,
+        fit: Fit,
+        newdata: Any = None,
+        *,
+        clusters: str | Mapping[str, str] = "observed",
+        scale: str = "response",
+        by: str | Sequence[str] | bool | None = None,
+        weights: str | Sequence[float] | None = None,
+        given: Any = None,
+        allow_new_levels: bool = False,
+        num_draws: int | None = None,
+        seed: int | None = None,
+    ) -> PredictionQuery:
+        """Check the options that all verbs of predictions share, which have the same names there.
+
+        Raises
+        ------
+        PredictionError
+            If an option is not allowed.
+        """
+        query = Query.of(fit, newdata, num_draws)
+        allow_new_levels = flag("allow_new_levels", allow_new_levels, PredictionError)
         if by is None or by is False:
             if weights is not None:
-                raise PredictionError("weights count in averages: pass by=True, or the columns to average by.")
+                raise PredictionError("weights= counts in averages only: pass by=True, or columns to average by.")
             averages = None
         else:
-            averages = Averages.by(frame, by, row_weights(frame, weights))
-        random = np.random.default_rng(seed)
-        setting = ClusterTreatment(
-            fit.model, treatments(fit.model, clusters), scale, allow_new_levels, int(random.integers(2**32))
+            averages = Averages.by(query.frame, by, row_weights(query.frame, weights))
+        random = np.random.default_rng(seed_or_new(seed, PredictionError))
+        choices = cluster_choices(fit.model, clusters)
+        treatment = ClusterTreatment(fit.model, choices, scale, allow_new_levels, int(random.integers(2**32)))
+        asked = cls(
+            query.model,
+            query.frame,
+            query.of_training,
+            query.draws,
+            query.chain_shape,
+            query.point,
+            treatment,
+            averages,
+            {},
         )
-        chosen, chain_shape = chosen_draws(fit, draws)
-        point = None if fit.estimate is None else Draws.at(fit.estimate)
-        asked = cls(frame, newdata is None, setting, chosen, chain_shape, point, averages, {})
         return asked if given is None else asked._given(given, random)
 
     @property
@@ -147,85 +236,86 @@ class Evaluator:
 
     def encode(self, frame: pd.DataFrame) -> EncodedRows:
         """Rows in the form a model computes with; clusters of `new_levels` are known."""
-        return _with_levels(self.setting.model.design.encode(frame), self.new_levels, self.setting.model.design.groups)
-
-    def rows(self) -> EncodedRows:
-        """The question's own rows."""
-        design = self.setting.model.design
-        return design.training_rows() if self.of_training else self.encode(self.frame)
+        return _with_levels(self.design.encode(frame), self.new_levels, self.design.groups)
 
     def average(self, values: FloatArray) -> FloatArray:
         """Averages of values (draws, rows) over the groups of rows, if there are any."""
         return values if self.averages is None else self.averages.of(values)
 
-    def evaluate(
+    def predicted(
         self, compute: Callable[[ClusterTreatment, Draws], FloatArray], per_row: int, rows: EncodedRows, what: str
     ) -> Evaluated:
-        """Compute something for all draws.
+        """Compute something from predictions for all draws, and at the maximum unless effects are drawn at random.
 
         Parameters
         ----------
         compute : callable
-            Of some of the draws, and the setting for them, to an array (draws, values).
+            Function of the treatment of clusters and some draws that returns an array (draws, values).
         per_row : int
             Values for each row or group of rows.
         rows : EncodedRows
             One set of the rows that are computed with.
         what : str
-            What is done, for a progress bar.
+            Shown by the progress bar.
 
         Raises
         ------
         PredictionError
-            If there are more values than memory.
+            If the values do not fit into memory.
         """
-        size = len(self.described) * per_row
-        if len(self.draws) * size > MAX_CELLS:
-            raise PredictionError(
-                f"{len(self.draws):,} draws of {size:,} values do not fit into memory. Pass "
-                f"draws={max(MAX_CELLS // size, 1):,} or fewer, average with by=True, or take parts of the rows."
-            )
-        values = np.empty((len(self.draws), size))
-        for part, some in progress(list(self.draws.chunks(len(rows))), what):
-            values[part] = compute(self.setting.of_part(part), some)
-        known = self.point is not None and not self.setting.is_random(rows)
-        estimate = compute(self.setting, self.point)[0] if known and self.point is not None else None
+        values = self._room_for(len(self.described) * per_row)
+        for part, draws in self.chunks(len(rows), what):
+            values[part] = compute(self.treatment.of_part(part), draws)
+        at_maximum = self.point is not None and not self.treatment.is_random(rows)
+        estimate = compute(self.treatment, self.point)[0] if at_maximum and self.point is not None else None
         return Evaluated(values, estimate, self.chain_shape)
 
-    def _given(self, given: Any, random: np.random.Generator) -> Evaluator:
+    def _given(self, given: Any, random: np.random.Generator) -> PredictionQuery:
         """With the effects of the new clusters in some rows, given their outcomes."""
-        model = self.setting.model
-        rows, outcome = model.design.encode(given), model.design.encode_outcome(given)
-        unused = [name for name, chosen in self.setting.treatment.items() if chosen != "observed"]
+        rows, outcome = self.design.encode(given), self.design.encode_outcome(given)
+        unused = [name for name, choice in self.treatment.clusters.items() if choice != "observed"]
         if unused:
             raise PredictionError(
-                "given= tells outcomes of new clusters, whose own effects then count: leave clusters= at 'observed' "
+                "given= holds outcomes of new clusters, whose own effects then count: leave clusters= at 'observed' "
                 f"for {quoted_list(unused)}."
             )
-        labels = {name: found for name, found in new_labels(rows).items() if len(found)}
+        labels = {name: new for name, new in new_labels(rows).items() if len(new)}
         if not labels:
             raise PredictionError(
-                "given= has no cluster that training did not have; the outcomes of clusters that it had are in the fit "
-                "already."
+                "every cluster in given= was in the training data, whose outcomes the fit has used already. given= is "
+                "for outcomes of new clusters."
             )
         seen = Seen(rows, outcome.y, outcome.trials)
         effects, accepted, size = sampled_effects(self.draws, seen, random)
         if accepted < FEWEST_ACCEPTED:
             raise PredictionError(
-                f"given= has new clusters of crossed or nested factors with {size} effects that depend on each other: "
-                "too many to draw together. Give fewer new clusters at once, or fit the model to these rows as well."
+                f"the new clusters in given= have {size} effects of crossed or nested factors that depend on each "
+                "other: too many to draw together. Give fewer new clusters at once, or fit the model to these rows too."
             )
         point = None if self.point is None else self.point.extended(modes_of_effects(self.point, seen))
         return replace(self, draws=self.draws.extended(effects), point=point, new_levels=labels)
 
 
-def _with_levels(rows: EncodedRows, new_levels: Mapping[str, npt.NDArray[Any]], blocks: Sequence[Any]) -> EncodedRows:
+def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:
+    """All posterior draws, or `num_draws` of them, evenly spaced; with the number of chains and of draws in each."""
+    posterior = fit.posterior
+    draws = Draws.of(fit.model, posterior)
+    if num_draws is None:
+        return draws, (posterior.sizes["chain"], posterior.sizes["draw"])
+    count = whole_number("num_draws", num_draws, PredictionError, least=1, most=len(draws))
+    picked = np.linspace(0, len(draws) - 1, count).round().astype(np.intp)
+    return draws[picked], (1, count)
+
+
+def _with_levels(
+    rows: EncodedRows, new_levels: Mapping[str, npt.NDArray[Any]], factors: Sequence[GroupBlock]
+) -> EncodedRows:
     groups = dict(rows.groups)
-    for block in blocks:
-        if block.name not in new_levels:
+    for factor in factors:
+        if factor.name not in new_levels:
             continue
-        own = groups[block.name]
-        at = pd.Index(new_levels[block.name]).get_indexer(pd.Index(own.labels))
-        index = np.where((own.index < 0) & (at >= 0), at + len(block.levels), own.index)
-        groups[block.name] = GroupRows(own.labels, index.astype(np.intp), own.Z)
+        group = groups[factor.name]
+        at = pd.Index(new_levels[factor.name]).get_indexer(pd.Index(group.labels))
+        index = np.where((group.index < 0) & (at >= 0), at + len(factor.levels), group.index)
+        groups[factor.name] = GroupRows(group.labels, index.astype(np.intp), group.Z)
     return EncodedRows(rows.X, rows.offset, groups)

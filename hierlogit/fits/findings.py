@@ -1,14 +1,357 @@
-"""What a check found, in words a person can act on."""
+"""Findings, in words a person can act on, and the registry of their codes: severities, meaning and where to look."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
+from types import MappingProxyType
 from typing import Literal
 
 Severity = Literal["note", "warning", "error"]
+Topic = Literal["sampling", "maximum", "model", "data"]
+Status = Literal["converged", "check", "failed", "interrupted"]
 #: The gravest first.
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class FindingKind:
+    """What all findings of one code have in common.
+
+    Attributes
+    ----------
+    topic : {"sampling", "maximum", "model", "data"}
+        What the finding is about.
+    severities : tuple of {"note", "warning", "error"}
+        Those that it can have.
+    meaning : str
+        For a reader who has not met the code before.
+    look : str
+        Where to look: a sentence that begins with a call.
+    """
+
+    topic: Topic
+    severities: tuple[Severity, ...]
+    meaning: str
+    look: str
+
+
+#: Every finding by its code, in the order of the documentation.
+FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
+    {
+        # ---- sampling ----------------------------------------------------------------------------------------------
+        "constant_draws": FindingKind(
+            "sampling",
+            ("error",),
+            "The sampler got stuck: some parameters have the same value in all draws, so the draws carry no "
+            "information about them.",
+            "hl.summary(fit) shows the sd of every parameter.",
+        ),
+        "divergences": FindingKind(
+            "sampling",
+            ("warning",),
+            "The sampler could not follow the posterior in some region, so the estimates may miss part of it.",
+            "hl.summary(fit) shows which sds are close to zero.",
+        ),
+        "high_rhat": FindingKind(
+            "sampling",
+            ("warning",),
+            "The chains disagree, so their draws may not represent the posterior yet.",
+            "hl.summary(fit) shows the R-hat of every parameter.",
+        ),
+        "low_ess": FindingKind(
+            "sampling",
+            ("warning",),
+            "The draws are autocorrelated: they are worth fewer independent draws than stable estimates need.",
+            "hl.summary(fit) shows the effective sample sizes of every parameter.",
+        ),
+        "max_treedepth": FindingKind(
+            "sampling",
+            ("warning",),
+            "Many transitions ran to the longest path allowed: sampling is slow, and the shape of the posterior is "
+            "difficult.",
+            "hl.summary(fit) shows the effective sample sizes of every parameter.",
+        ),
+        "low_bfmi": FindingKind(
+            "sampling",
+            ("warning",),
+            "The sampler moves slowly between the centre and the tails of the posterior, so the tails may be explored "
+            "poorly.",
+            "hl.summary(fit) shows which sds are close to zero.",
+        ),
+        "interrupted": FindingKind(
+            "sampling",
+            ("warning",),
+            "Sampling stopped early: there are fewer draws than requested, so averages and intervals are less precise.",
+            "hl.summary(fit) shows the Monte Carlo standard error of every parameter.",
+        ),
+        "backend_changed": FindingKind(
+            "sampling",
+            ("note",),
+            "Another sampler was used than the one requested, which does not support a prior of this model; the "
+            "posterior is the same.",
+            "fit.diagnostics shows the settings that were used.",
+        ),
+        # ---- maximum likelihood and MAP ----------------------------------------------------------------------------
+        "not_converged": FindingKind(
+            "maximum",
+            ("error", "warning"),
+            "The search did not end at the maximum: these are not the best-fitting values.",
+            "hl.summary(fit) shows which standard errors are missing or large.",
+        ),
+        "singular_fit": FindingKind(
+            "maximum",
+            ("note",),
+            "A standard deviation is estimated as zero, or a correlation as 1 or -1: the data do not support all of "
+            "the random effects.",
+            "hl.variance_components(fit) shows the sds and correlations.",
+        ),
+        "separation": FindingKind(
+            "maximum",
+            ("warning",),
+            "Some combination of predictors predicts the outcome perfectly, so its maximum-likelihood estimate is "
+            "infinite.",
+            "hl.check_data(model).columns shows which coefficients have infinite estimates.",
+        ),
+        "large_sd": FindingKind(
+            "maximum",
+            ("warning",),
+            "The clusters differ so much that the probability is almost 0 or 1 in nearly all of them.",
+            "hl.plots.cluster_check(fit) shows the clusters' proportions.",
+        ),
+        "laplace_inaccurate": FindingKind(
+            "maximum",
+            ("warning",),
+            "Laplace's approximation of the likelihood is not accurate enough for these data: quadrature gives other "
+            "estimates.",
+            "hl.check_quadrature(fit) shows in which clusters.",
+        ),
+        "too_few_nodes": FindingKind(
+            "maximum",
+            ("warning",),
+            "The quadrature is not accurate enough for these data: more nodes give other estimates.",
+            "hl.check_quadrature(fit) shows in which clusters.",
+        ),
+        # ---- the fitted model --------------------------------------------------------------------------------------
+        "miscalibration": FindingKind(
+            "model",
+            ("warning",),
+            "Events happen more or less often than the fitted probabilities say.",
+            "hl.plots.calibration(fit) shows at which probabilities.",
+        ),
+        "link_misfit": FindingKind(
+            "model",
+            ("warning",),
+            "The model is systematically off at very low and very high probabilities: a curve or an interaction may be "
+            "missing, or the link may not be the logit.",
+            "hl.plots.residuals(fit) shows the residuals against the fitted probability.",
+        ),
+        "nonlinear_effect": FindingKind(
+            "model",
+            ("warning",),
+            "The effect of a predictor is not linear on the logit scale, or has another shape than in the formula.",
+            "hl.plots.residuals(fit, by='x') shows the residuals against the predictor.",
+        ),
+        "residual_trend": FindingKind(
+            "model",
+            ("warning",),
+            "Along a predictor, the fitted probabilities are too high in some places and too low in others.",
+            "hl.plots.residuals(fit, by='x') shows the residuals against the predictor.",
+        ),
+        "cluster_spread": FindingKind(
+            "model",
+            ("warning",),
+            "The clusters differ more, or less, than clusters simulated from the model.",
+            "hl.plots.cluster_check(fit) compares the clusters with simulated ones.",
+        ),
+        "lowest_cluster": FindingKind(
+            "model",
+            ("warning",),
+            "The lowest proportion of events in a cluster is unlike the lowest one in simulated data.",
+            "hl.plots.cluster_check(fit) compares the clusters with simulated ones.",
+        ),
+        "highest_cluster": FindingKind(
+            "model",
+            ("warning",),
+            "The highest proportion of events in a cluster is unlike the highest one in simulated data.",
+            "hl.plots.cluster_check(fit) compares the clusters with simulated ones.",
+        ),
+        "outlying_cluster": FindingKind(
+            "model",
+            ("warning",),
+            "One cluster is further from the others than the model makes plausible.",
+            "hl.plots.cluster_check(fit) compares the clusters with simulated ones.",
+        ),
+        "reversed_slopes": FindingKind(
+            "model",
+            ("warning",),
+            "In one cluster the outcome depends on the predictors differently than in the others: its coding may be "
+            "reversed.",
+            "hl.influence(fit) shows how much the estimates depend on each cluster.",
+        ),
+        "heterogeneous_slopes": FindingKind(
+            "model",
+            ("warning",),
+            "The effects of the predictors differ between clusters more than the model allows for.",
+            "hl.plots.curves(fit, 'x') shows the curve of each cluster.",
+        ),
+        "skewed_effects": FindingKind(
+            "model",
+            ("warning",),
+            "The cluster effects are skewed, whereas the model assumes a normal distribution.",
+            "hl.plots.effects_qq(fit) compares the cluster effects with a normal distribution.",
+        ),
+        "nonnormal_tails": FindingKind(
+            "model",
+            ("warning",),
+            "The cluster effects have longer or shorter tails than the normal distribution that the model assumes.",
+            "hl.plots.effects_qq(fit) compares the cluster effects with a normal distribution.",
+        ),
+        "integration_error": FindingKind(
+            "model",
+            ("warning",),
+            "The random effects are not integrated out accurately enough: more quadrature nodes would change the "
+            "estimates.",
+            "hl.check_quadrature(fit) shows in which clusters.",
+        ),
+        "prior_data_conflict": FindingKind(
+            "model",
+            ("warning",),
+            "The priors and the data point to different values.",
+            "hl.summary(fit) shows the posterior to compare with the priors of fit.model.",
+        ),
+        "prior_sensitivity": FindingKind(
+            "model",
+            ("note",),
+            "Part of the result comes from the priors: other reasonable priors would change it.",
+            "hl.summary(fit) shows what changes with other priors.",
+        ),
+        # ---- the data, before a fit --------------------------------------------------------------------------------
+        "identical_factors": FindingKind(
+            "data",
+            ("error",),
+            "Two grouping factors divide the rows into the same clusters, so their variances cannot be separated.",
+            "hl.check_data(model).relations shows how the grouping factors are related.",
+        ),
+        "weakly_nested": FindingKind(
+            "data",
+            ("warning", "note"),
+            "Nearly all clusters of one grouping factor contain a single cluster of another, so their variances can "
+            "hardly be separated.",
+            "hl.check_data(model).relations shows how the grouping factors are related.",
+        ),
+        "almost_nested": FindingKind(
+            "data",
+            ("note",),
+            "A few clusters of one grouping factor lie in several clusters of another, which may be a mistake in their "
+            "labels.",
+            "hl.check_data(model).relations shows how the grouping factors are related.",
+        ),
+        "slope_not_identified": FindingKind(
+            "data",
+            ("error",),
+            "A predictor does not vary within any cluster, so the variance of its slope cannot be estimated.",
+            "hl.check_data(model).effects shows how many clusters are informative about each random effect.",
+        ),
+        "slope_in_few_clusters": FindingKind(
+            "data",
+            ("warning",),
+            "A predictor varies within a few clusters only, on which the variance of its slope rests.",
+            "hl.check_data(model).effects shows how many clusters are informative about each random effect.",
+        ),
+        "correlation_not_identified": FindingKind(
+            "data",
+            ("warning",),
+            "No cluster is informative about both of two random effects, so their correlation cannot be estimated.",
+            "hl.check_data(model).effects shows how many clusters are informative about each random effect.",
+        ),
+        "missing_fixed_effect": FindingKind(
+            "data",
+            ("note",),
+            "An effect varies between clusters but has no fixed effect, so that its mean is taken to be zero.",
+            "hl.check_data(model).effects shows which random effects have a fixed effect.",
+        ),
+        "intercept_not_identified": FindingKind(
+            "data",
+            ("error",),
+            "The predictors already account for all differences between clusters, so the variance of the random "
+            "intercepts cannot be estimated.",
+            "hl.check_data(model).columns shows in how many clusters each column varies.",
+        ),
+        "few_clusters_for_predictors": FindingKind(
+            "data",
+            ("note",),
+            "How precisely effects of cluster-level predictors are known depends on the number of clusters, which is "
+            "small.",
+            "hl.check_data(model).columns shows in how many clusters each column varies.",
+        ),
+        "within_and_between": FindingKind(
+            "data",
+            ("note",),
+            "A predictor varies both within and between clusters: its effects at the two levels may differ, and one "
+            "coefficient mixes them.",
+            "hl.check_data(model).columns shows the share of each column's variance that is between clusters.",
+        ),
+        "collinearity": FindingKind(
+            "data",
+            ("warning", "note"),
+            "Some predictors are nearly linear combinations of others, so their separate effects are hard to tell "
+            "apart.",
+            "hl.check_data(model).columns shows the variance inflation of each column.",
+        ),
+        "only_singleton_clusters": FindingKind(
+            "data",
+            ("error",),
+            "Every cluster has a single trial, so that differences between clusters cannot be separated from chance.",
+            "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
+        ),
+        "singleton_clusters": FindingKind(
+            "data",
+            ("note",),
+            "Clusters with a single trial carry no information about the differences between clusters.",
+            "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
+        ),
+        "few_clusters": FindingKind(
+            "data",
+            ("warning", "note"),
+            "With few clusters, the standard deviation between them is known only roughly.",
+            "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
+        ),
+        "one_outcome_clusters": FindingKind(
+            "data",
+            ("warning", "note"),
+            "In some clusters the event always or never happens, so the data do not limit how extreme these clusters "
+            "are.",
+            "hl.plots.check_data(hl.check_data(model)) shows the clusters without events or without non-events.",
+        ),
+        "strong_shrinkage": FindingKind(
+            "data",
+            ("note",),
+            "Most clusters have too few observations to be judged one by one: their estimates lie close to the overall "
+            "mean.",
+            "hl.check_data(model).clusters shows the reliability of each cluster.",
+        ),
+        "few_events": FindingKind(
+            "data",
+            ("warning", "note"),
+            "There are few events for the number of parameters to be estimated.",
+            "hl.check_data(model).totals shows the events per parameter.",
+        ),
+        "rare_outcome": FindingKind(
+            "data",
+            ("note",),
+            "Events, or non-events, are rare: precision depends on their number and not on the number of rows.",
+            "hl.check_data(model).totals shows the numbers of events and non-events.",
+        ),
+        "missing_values": FindingKind(
+            "data",
+            ("warning", "note"),
+            "Rows with missing values were left out, which biases the results if these rows differ from the others.",
+            "hl.check_data(model).totals shows how many rows were left out.",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +368,19 @@ class Finding:
         What was seen, with numbers and names.
     remedy : str
         What to do.
+
+    Raises
+    ------
+    ValueError
+        If the code is not registered, or does not have this severity.
+
+    Examples
+    --------
+    >>> finding = Finding("divergences", "warning", "3 of 4,000 transitions diverged.", "Raise target_accept.")
+    >>> finding.meaning
+    'The sampler could not follow the posterior in some region, so the estimates may miss part of it.'
+    >>> print(finding.advice)
+    Raise target_accept. hl.summary(fit) shows which sds are close to zero.
     """
 
     code: str
@@ -32,10 +388,76 @@ class Finding:
     evidence: str
     remedy: str
 
+    def __post_init__(self) -> None:
+        if self.code not in FINDING_KINDS:
+            raise ValueError(f"there is no finding {self.code!r}; the codes are {', '.join(FINDING_KINDS)}.")
+        if self.severity not in self.kind.severities:
+            raise ValueError(
+                f"a finding {self.code!r} has the severity {' or '.join(self.kind.severities)}, not {self.severity!r}."
+            )
+
+    @property
+    def kind(self) -> FindingKind:
+        """What all findings of this code have in common."""
+        return FINDING_KINDS[self.code]
+
+    @property
+    def meaning(self) -> str:
+        """What a finding of this code means, for a reader who has not met it before."""
+        return self.kind.meaning
+
+    @property
+    def advice(self) -> str:
+        """The remedy, and where to look if the remedy does not name it."""
+        call = self.kind.look.partition("(")[0]
+        return self.remedy if call in self.remedy else f"{self.remedy} {self.kind.look}"
+
     def __str__(self) -> str:
-        return f"{self.severity} ({self.code}): {self.evidence} {self.remedy}"
+        return f"{self.severity} ({self.code}): {self.evidence} {self.advice}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<p><strong>{self.severity}</strong> <code>{self.code}</code>: {escape(self.meaning)}<br>"
+            f"{escape(self.evidence)}<br>{escape(self.advice)}</p>"
+        )
 
 
-def gravest_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings by severity, those of one severity in the order they come in."""
-    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def count_by_severity(findings: Iterable[Finding]) -> str:
+    """Count findings in words.
+
+    Examples
+    --------
+    >>> count_by_severity([Finding("singular_fit", "note", "The sd is zero.", "Leave the term out.")])
+    '1 note'
+    >>> count_by_severity([])
+    'nothing found'
+    """
+    of_each = [finding.severity for finding in findings]
+    counts = {severity: of_each.count(severity) for severity in SEVERITIES}
+    return ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n) or "nothing found"
+
+
+def status_of(findings: Iterable[Finding]) -> Status:
+    """The status of a fit with these findings: an error fails it, a warning asks for a look, a note does neither.
+
+    Examples
+    --------
+    >>> status_of([Finding("singular_fit", "note", "The sd is zero.", "Leave the term out.")])
+    'converged'
+    """
+    found = [(finding.severity, finding.code) for finding in findings]
+    if any(severity == "error" for severity, _ in found):
+        return "failed"
+    if any(code == "interrupted" for _, code in found):
+        return "interrupted"
+    return "check" if any(severity == "warning" for severity, _ in found) else "converged"
+
+
+def warning_text(findings: Iterable[Finding]) -> str:
+    """Evidence and remedies of the findings that are more than notes; empty if there are none."""
+    return " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings if finding.severity != "note")

@@ -1,4 +1,4 @@
-"""Fit = Model + xarray.DataTree in ArviZ's groups + EngineReport: what every engine returns and every verb reads."""
+"""Fit = Model + xarray.DataTree in ArviZ's groups + Diagnostics: what every engine returns and every verb reads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing_extensions import TypeVar
 
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
+from .diagnostics import Diagnostics
 from .netcdf import write_fit
-from .report import EngineReport
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,8 +32,8 @@ class Fit(Generic[M_co]):
     model : Model
     data : xarray.DataTree or callable
         The groups, or a function that makes them when they are first read.
-    report : EngineReport or callable
-        The report, or a function that makes it when it is first read.
+    diagnostics : Diagnostics or callable
+        How the estimate came about, or a function that computes it when it is first read.
     estimate : Estimate, optional
         What a likelihood engine found.
 
@@ -45,7 +45,7 @@ class Fit(Generic[M_co]):
         ``observed_data``, ``constant_data``, ``log_likelihood``; with priors ``log_prior``; of a sampler also
         ``sample_stats``. The log-likelihood is computed when it is read, and only the part that is read. The draws of a
         likelihood engine are made when the data are first read.
-    report : EngineReport
+    diagnostics : Diagnostics
     estimate : Estimate or None
         Maximum, standard errors and conditional modes, of a likelihood engine.
 
@@ -64,10 +64,10 @@ class Fit(Generic[M_co]):
         self,
         model: M_co,
         data: xr.DataTree | Callable[[], xr.DataTree],
-        report: EngineReport | Callable[[], EngineReport],
+        diagnostics: Diagnostics | Callable[[], Diagnostics],
         estimate: Estimate | None = None,
     ) -> None:
-        self.__dict__.update(model=model, estimate=estimate, _data=data, _report=report)
+        self.__dict__.update(model=model, estimate=estimate, _data=data, _diagnostics=diagnostics)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Fit is immutable: make a new one instead of setting '{name}'.")
@@ -79,14 +79,14 @@ class Fit(Generic[M_co]):
         return data() if callable(data) else data
 
     @cached_property
-    def report(self) -> EngineReport:
+    def diagnostics(self) -> Diagnostics:
         """How the estimate came about."""
-        report: EngineReport | Callable[[], EngineReport] = self.__dict__["_report"]
-        return report() if callable(report) else report
+        diagnostics: Diagnostics | Callable[[], Diagnostics] = self.__dict__["_diagnostics"]
+        return diagnostics() if callable(diagnostics) else diagnostics
 
     def __reduce__(self) -> tuple[object, ...]:
         # Draws that were not made yet are made now: what makes them holds compiled code's arrays.
-        return (Fit, (self.model, self.data, self.report, self.estimate))
+        return (Fit, (self.model, self.data, self.diagnostics, self.estimate))
 
     @property
     def with_priors(self) -> bool:
@@ -110,32 +110,32 @@ class Fit(Generic[M_co]):
         -------
         pathlib.Path
         """
-        return write_fit(Path(path), self.model, self.data, self.report, self.estimate)
+        return write_fit(Path(path), self.model, self.data, self.diagnostics, self.estimate)
 
     def __repr__(self) -> str:
         plain = self.estimate is not None and not self.estimate.penalised
         model = self.model.without_priors() if plain else repr(self.model)
-        return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.report.findings), model])
+        return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.diagnostics.findings), model])
 
     def _facts(self) -> list[str]:
-        took = sum(self.report.seconds.values())
+        took = sum(self.diagnostics.seconds.values())
         if self.estimate is not None:
             found = self.estimate
             return [
-                f"Fit by {self.report.engine} ({found.method}): log-likelihood {found.log_likelihood:.4f} with "
-                f"{found.n_parameters} parameters, AIC {found.aic:.2f}, BIC {found.bic:.2f}, {self.report.status}, "
-                f"{took:.3f} s",
-                f"  {', '.join(f'{name} {value:.4g}' for name, value in self.report.measures.items())}",
+                f"Fit by {self.diagnostics.engine} ({found.method}): log-likelihood {found.log_likelihood:.4f} with "
+                f"{found.n_parameters} parameters, AIC {found.aic:.2f}, BIC {found.bic:.2f}, "
+                f"{self.diagnostics.status}, {took:.3f} s",
+                f"  {', '.join(f'{name} {value:.4g}' for name, value in self.diagnostics.measures.items())}",
             ]
         sizes = self.data["posterior"].sizes
         return [
-            f"Fit by {self.report.engine}: {sizes['chain']} chains of {sizes['draw']:,} draws, {self.report.status}, "
-            f"{took:.1f} s",
-            f"  {', '.join(f'{name} {value:.4g}' for name, value in self.report.measures.items())}",
+            f"Fit by {self.diagnostics.engine}: {sizes['chain']} chains of {sizes['draw']:,} draws, "
+            f"{self.diagnostics.status}, {took:.1f} s",
+            f"  {', '.join(f'{name} {value:.4g}' for name, value in self.diagnostics.measures.items())}",
         ]
 
     def _repr_html_(self) -> str:
-        findings = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.report.findings)
+        findings = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.diagnostics.findings)
         head, measures = self._facts()
         return (
             f"<div><strong>{escape(head)}</strong><p>{escape(measures.strip())}</p>"

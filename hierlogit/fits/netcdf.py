@@ -1,6 +1,6 @@
 """The parts of a fit written to one netCDF file; `hierlogit.storage.load` reads it.
 
-The file holds the draws, the report, the estimate and, as `model_record` writes it, the model.
+The file holds the draws, the diagnostics, the estimate and, as `model_record` writes it, the model.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import xarray as xr
 from ..errors import FitError
 from ..estimate import Estimate, to_dataset
 from ..model_spec import ModelSpec
+from .diagnostics import Diagnostics
 from .model_record import model_record, rows_dataset
-from .report import EngineReport
 
 #: Version of the layout of the file; a reader knows all layouts up to its own.
 LAYOUT = 1
@@ -26,14 +26,16 @@ ROWS_GROUP = "training_rows"
 ESTIMATE_GROUP = "estimate"
 
 
-def write_fit(path: Path, model: ModelSpec, data: xr.DataTree, report: EngineReport, estimate: Estimate | None) -> Path:
+def write_fit(
+    path: Path, model: ModelSpec, data: xr.DataTree, diagnostics: Diagnostics, estimate: Estimate | None
+) -> Path:
     """Write a fit to one netCDF file; an existing file is replaced when the new one is complete."""
     stored = [name for name in data.children if name not in _MADE_ANEW]
     tree = {name: data[name].to_dataset() for name in stored}
     tree[ROWS_GROUP] = rows_dataset(model.design.table)
     if estimate is not None:
         tree[ESTIMATE_GROUP] = to_dataset(estimate)
-    tree["/"] = xr.Dataset(attrs={"hierlogit": json.dumps(_metadata(model, report))})
+    tree["/"] = xr.Dataset(attrs={"hierlogit": json.dumps(_metadata(model, diagnostics))})
     partial = path.with_name(f"{path.name}.partial")
     try:
         xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
@@ -45,5 +47,5 @@ def write_fit(path: Path, model: ModelSpec, data: xr.DataTree, report: EngineRep
     return path
 
 
-def _metadata(model: ModelSpec, report: EngineReport) -> dict[str, Any]:
-    return {"layout": LAYOUT, **model_record(model), "report": asdict(report)}
+def _metadata(model: ModelSpec, diagnostics: Diagnostics) -> dict[str, Any]:
+    return {"layout": LAYOUT, **model_record(model), "diagnostics": asdict(diagnostics)}

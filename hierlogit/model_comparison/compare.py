@@ -20,7 +20,7 @@ CRITERIA = ("aic", "bic", "icl")
 
 
 def compare(
-    fits: Mapping[str, Fit], *, criterion: str | None = None, unit: str | None = None, method: str = "stacking"
+    fits: Mapping[str, Fit], *, criterion: str | None = None, group: str | None = None, method: str = "stacking"
 ) -> pd.DataFrame:
     """Compare models fitted to the same rows.
 
@@ -30,7 +30,7 @@ def compare(
         By name; all of them by likelihood engines, or all by a sampler.
     criterion : {"aic", "bic", "icl"}, optional
         Of likelihood fits, what they are sorted by; ``"aic"`` if not given.
-    unit : str, optional
+    group : str, optional
         Of samplers' fits, what is left out: a row if not given, or a cluster of this grouping factor; see `loo`.
     method : {"stacking", "BB-pseudo-BMA", "pseudo-BMA"}
         Of samplers' fits, how weights are found; see ``arviz_stats.compare``.
@@ -71,8 +71,8 @@ def compare(
     refuse_other_rows(fits)
     sampled = [name for name, fit in fits.items() if fit.estimate is None]
     if not sampled:
-        if unit is not None:
-            raise FitError("unit= is for fits by a sampler; these are by a likelihood engine: pass criterion=.")
+        if group is not None:
+            raise FitError("group= is for NUTS fits; these are by a likelihood engine: pass criterion= instead.")
         return _by_criterion(fits, criterion or "aic")
     if len(sampled) < len(fits):
         raise FitError(
@@ -83,7 +83,7 @@ def compare(
         raise FitError(f"criterion={criterion!r} is for likelihood fits; these are by a sampler and compared by loo.")
     import arviz_stats
 
-    found: dict[str, Any] = {name: loo(fit, unit=unit) for name, fit in fits.items()}
+    found: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
     table: pd.DataFrame = arviz_stats.compare(found, method=method, round_to="none")
     return table
 

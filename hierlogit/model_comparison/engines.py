@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..model_spec import ModelSpec
 
 
-def agreement(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> pd.DataFrame:
+def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> pd.DataFrame:
     """Fit a model by Laplace's method, quadrature, MAP and NUTS, and compare.
 
     Parameters
@@ -52,13 +52,15 @@ def agreement(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> 
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"))
-    >>> table = hl.agreement(model, {"Laplace": hl.Laplace(), "AGQ": hl.AGQ(nodes=25)})
+    >>> table = hl.compare_engines(model, {"Laplace": hl.Laplace(), "AGQ": hl.AGQ(nodes=25)})
     >>> bool(table["Laplace", "differs"].any())
     False
     """
     chosen = _default_engines(model) if engines is None else dict(engines)
     if len(chosen) < 2:
-        raise FitError("agreement compares engines: give two or more, {'Laplace': hl.Laplace(), 'NUTS': hl.NUTS()}.")
+        raise FitError(
+            "compare_engines compares engines: give two or more, {'Laplace': hl.Laplace(), 'NUTS': hl.NUTS()}."
+        )
     columns: dict[tuple[str, str], pd.Series[float]] = {}
     for name, engine in chosen.items():
         estimates, errors = _estimates(resolve_engine(engine).run(model))

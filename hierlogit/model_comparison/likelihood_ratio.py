@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import FitError
+from ..errors import FitError, StudyError
 from ..fits.fit import Fit
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.simulated_ratio import SHORT, OfRatio
-from ..studies.tasks import replicates, run_tasks, seed_of
-from ..validation import quoted_list
+from ..studies.tasks import run_tasks
+from ..validation import choice, quoted_list, seed_or_new, whole_number
 from .nesting import Difference, difference, maxima, refuse_other_rows
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def likelihood_ratio(
     fit1: Fit,
     method: str = "chibar",
     *,
-    n: int = 1000,
+    replicates: int = 1000,
     seed: int | None = None,
     executor: Executor | None = None,
     store: str | PathLike[str] | None = None,
@@ -113,8 +113,8 @@ def likelihood_ratio(
     method : {"chibar", "bootstrap"}
         ``"chibar"``: chi-squared with d degrees of freedom for d parameters; with one variance among them the mixture
         of half chi-squared with d - 1 and half with d (Stram and Lee 1994, cases 5 to 7). ``"bootstrap"``: the
-        statistic in `n` studies simulated from the smaller model, for any number of variances and for small studies.
-    n : int
+        statistic in `replicates` studies simulated from the smaller model, for any number of variances and for small studies.
+    replicates : int
         Replicates of the bootstrap.
     seed, executor, store
         Of the bootstrap, as of `bootstrap`.
@@ -146,8 +146,7 @@ def likelihood_ratio(
     >>> round(test.statistic, 2), round(test.p_value, 5), round(test.naive_p_value, 5)
     (16.32, 0.00017, 0.00029)
     """
-    if method not in METHODS:
-        raise FitError(f"method={method!r} is not allowed; choose one of {quoted_list(METHODS)}.")
+    choice("method", method, METHODS, FitError)
     fits = {"fit0": fit0, "fit1": fit1}
     refuse_other_rows(fits)
     found = maxima(fits)
@@ -158,14 +157,14 @@ def likelihood_ratio(
     if statistic < -SHORT:
         raise FitError(
             f"the larger model's log-likelihood is below the smaller one's by {-statistic / 2:.4g}: its search did not "
-            "end at the maximum. See fit1.report.findings."
+            "end at the maximum. See fit1.diagnostics.findings."
         )
     statistic = max(statistic, 0.0)
     naive = chi_squared_tail(statistic, gap.parameters)
     if method == "chibar":
         p_value, reference = _chibar(statistic, gap, found["fit0"])
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances)
-    asked, used = replicates(n), seed_of(seed)
+    asked, used = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     study = identity(fit0.model, found["fit0"], used, ["statistic"]) | {"larger": fit1.model.formula.text}
     kept = Checkpoint.of(store, study)
     task = OfRatio(fit0.model, found["fit0"], fit1.model, found["fit1"], used)

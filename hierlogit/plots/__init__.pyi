@@ -3,7 +3,7 @@ from .cluster_effects import caterpillar as caterpillar
 from .cluster_influence import influence as influence
 from .cluster_proportions import cluster_check as cluster_check
 from .cluster_shrinkage import shrinkage as shrinkage
-from .cluster_sizes import data_report as data_report
+from .cluster_sizes import check_data as check_data
 from .effects_normality import effects_qq as effects_qq
 from .model_comparison import compare as compare
 from .pareto_shapes import khat as khat

@@ -250,7 +250,7 @@ def _cluster_means(fit: Fit, block: GroupBlock, grid: pd.DataFrame) -> FloatArra
         rows = grid.iloc[np.tile(np.arange(points), len(part))].reset_index(drop=True)
         for column in block.columns:
             rows[column] = np.repeat(np.asarray(frame[column].iloc[part]), points)
-        predicted = predictions(alone, rows, allow_new_levels=True, draws=draws)
+        predicted = predictions(alone, rows, allow_new_levels=True, num_draws=draws)
         means[start : start + step] = predicted["mean"].to_numpy().reshape(-1, points)
     return means
 
@@ -260,7 +260,7 @@ def _only(fit: Fit, block: GroupBlock) -> Fit:
     posterior = fit.posterior
     others = [other.result_name for other in fit.model.design.groups if other.name != block.name]
     silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
-    return Fit(fit.model, xr.DataTree.from_dict({"posterior": posterior.assign(silent)}), fit.report)
+    return Fit(fit.model, xr.DataTree.from_dict({"posterior": posterior.assign(silent)}), fit.diagnostics)
 
 
 def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:

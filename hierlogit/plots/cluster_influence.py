@@ -93,7 +93,7 @@ def _distances(ax: Axes, found: Influence, table: pd.DataFrame, rest: int) -> No
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.8, len(table) - 0.2)
     ax.set_xlim(0, 1.05 * max(float(distance.max()), limit))
-    ax.set_ylabel(found.by)
+    ax.set_ylabel(found.group)
     set_title(ax, "Cook's distance")
     missing = int(found.table["cooks_distance"].isna().sum())
     unseen = [f"{rest:,} more are smaller"] if rest else []
@@ -102,7 +102,7 @@ def _distances(ax: Axes, found: Influence, table: pd.DataFrame, rest: int) -> No
     largest = ", ".join(f"{name} {value:.2g}" for name, value in zip(names[:5], distance[:5], strict=True))
     describe(
         ax,
-        f"Cook's distances of the clusters of {found.by} from the fixed effects; the largest are {largest}; "
+        f"Cook's distances of the clusters of {found.group} from the fixed effects; the largest are {largest}; "
         f"{int((found.table['cooks_distance'] > limit).sum())} of {clusters:,} exceed 4 / {clusters:,}.",
     )
 

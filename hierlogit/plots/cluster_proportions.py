@@ -43,7 +43,7 @@ def cluster_check(
     fit: Fit,
     group: str | None = None,
     *,
-    draws: int = 200,
+    num_draws: int = 200,
     sort: str = "size",
     seed: int | None = None,
     ci_prob: float | None = None,
@@ -61,7 +61,7 @@ def cluster_check(
     fit : Fit
     group : str, optional
         The grouping factor; the first of the formula if not given.
-    draws : int
+    num_draws : int
         Data sets to simulate, at most as many as the fit has draws.
     sort : {"size", "proportion"}
         Whether clusters stand in the order of their trials or of their observed proportion.
@@ -95,10 +95,10 @@ def cluster_check(
     interval = Interval.of(ci_prob, ci_kind)
     if sort not in SORTS:
         raise PredictionError(f"sort={sort!r} is not allowed; choose 'size' or 'proportion'.")
-    if draws < 2:
-        raise PredictionError(f"draws={draws!r} must be at least 2.")
+    if num_draws < 2:
+        raise PredictionError(f"num_draws={num_draws!r} must be at least 2.")
     block = fit.model.design.chosen_groups(group)[0]
-    observed, trials, simulated = _proportions(fit, block, draws, seed)
+    observed, trials, simulated = _proportions(fit, block, num_draws, seed)
     order = np.lexsort((simulated.mean(axis=0), trials if sort == "size" else observed))
     clusters = len(order)
     with house_style():
@@ -129,7 +129,7 @@ def _proportions(
     """Observed proportion and trials of each cluster, shape (J,), and simulated proportions, shape (draws, J)."""
     posterior, outcome, clusters = fit.posterior, fit.model.design.outcome, len(block.levels)
     available = posterior.sizes["chain"] * posterior.sizes["draw"]
-    tree = posterior_predictive(fit, draws=min(draws, available), seed=seed)
+    tree = posterior_predictive(fit, num_draws=min(draws, available), seed=seed)
     values = tree["posterior_predictive"][fit.model.outcome_name].transpose("chain", "draw", "obs").to_numpy()
     by_draw = values.reshape(-1, values.shape[-1])
     trials = np.bincount(block.index, weights=outcome.trials, minlength=clusters)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..diagnostics.data.check_data import DataReport
+from ..diagnostics.data.check_data import DataCheck
 from ..errors import FitError
 from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, counted, describe, given_axes, house_style, set_title
 
@@ -21,13 +21,13 @@ LEAST_BARS, MOST_BARS, ROW_HEIGHT = 8, 40, 2.5
 LONG_TAIL, FAR = 30, 3
 
 
-def data_report(report: DataReport, *, axes: Any = None) -> AxesArray:
+def check_data(report: DataCheck, *, axes: Any = None) -> AxesArray:
     """Draw how many trials and events the clusters of each grouping factor have.
 
     Parameters
     ----------
-    report : DataReport
-        What `hierlogit.data_report` returned.
+    report : DataCheck
+        What `hierlogit.check_data` returned.
     axes : array of matplotlib Axes, two for each grouping factor, optional
         A new figure if not given.
 
@@ -47,7 +47,7 @@ def data_report(report: DataReport, *, axes: Any = None) -> AxesArray:
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception"))
-    >>> hl.plots.data_report(hl.data_report(model))  # doctest: +SKIP
+    >>> hl.plots.check_data(hl.check_data(model))  # doctest: +SKIP
     """
     factors = list(report.clusters)
     if not factors:
@@ -73,7 +73,7 @@ def _new_axes(factors: int) -> AxesArray:
     return np.asarray(axes, dtype=object).ravel()
 
 
-def _trials(ax: Axes, report: DataReport, name: str) -> None:
+def _trials(ax: Axes, report: DataCheck, name: str) -> None:
     trials, row = report.clusters[name]["trials"], report.factors.T[name]
     share, sd = float(report.totals["share"]), float(row["sd"])
     half = 1 / (sd**2 * share * (1 - share))

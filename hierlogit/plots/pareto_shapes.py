@@ -42,7 +42,7 @@ def khat(found: Any, *, ax: Any = None) -> AxesArray:
     Examples
     --------
     >>> import hierlogit as hl
-    >>> hl.plots.khat(hl.loo(fit, unit="district"))  # doctest: +SKIP
+    >>> hl.plots.khat(hl.loo(fit, group="district"))  # doctest: +SKIP
     """
     if getattr(found, "pareto_k", None) is None:
         raise FitError("plots.khat draws what hl.loo returns; this has no Pareto k-hat.")

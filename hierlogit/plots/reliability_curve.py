@@ -39,9 +39,9 @@ def calibration(
     fit: Fit,
     *,
     clusters: str | Mapping[str, str] = "observed",
-    resamples: int = 500,
+    replicates: int = 500,
     ci_prob: float | None = None,
-    draws: int | None = None,
+    num_draws: int | None = None,
     seed: int | None = None,
     ax: Any = None,
 ) -> AxesArray:
@@ -53,7 +53,7 @@ def calibration(
     Parameters
     ----------
     fit : Fit
-    clusters, resamples, ci_prob, draws, seed
+    clusters, replicates, ci_prob, num_draws, seed
         As for `hierlogit.calibration`.
     ax : matplotlib Axes, optional
         A new figure if not given.
@@ -77,7 +77,9 @@ def calibration(
     >>> hl.plots.calibration(fit, seed=1)  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, "eti")
-    table = calibration_of(fit, clusters=clusters, resamples=resamples, ci_prob=interval.prob, draws=draws, seed=seed)
+    table = calibration_of(
+        fit, clusters=clusters, replicates=replicates, ci_prob=interval.prob, num_draws=num_draws, seed=seed
+    )
     with house_style():
         drawn = new_axes(1, width=4.6, height=4.4) if ax is None else given_axes(ax, 1, "the calibration curve")
         _draw(drawn[0], fit, table, interval)

@@ -49,7 +49,7 @@ def residuals(
     *,
     clusters: str | Mapping[str, str] = "observed",
     bins: int | None = None,
-    draws: int | None = None,
+    num_draws: int | None = None,
     seed: int | None = None,
     axes: Any = None,
 ) -> AxesArray:
@@ -60,7 +60,7 @@ def residuals(
     fit : Fit
     by : str, optional
         A column of the rows to bin by; the fitted probability if not given.
-    clusters, bins, draws, seed
+    clusters, bins, num_draws, seed
         As for `hierlogit.residuals`.
     axes : array of two matplotlib Axes, optional
         A new figure if not given.
@@ -86,7 +86,7 @@ def residuals(
     >>> import hierlogit as hl
     >>> hl.plots.residuals(fit, by="age", seed=1)  # doctest: +SKIP
     """
-    options: dict[str, Any] = {"clusters": clusters, "draws": draws, "seed": seed}
+    options: dict[str, Any] = {"clusters": clusters, "num_draws": num_draws, "seed": seed}
     binned = residuals_of(fit, "binned", by=by, bins=bins, **options)
     quantile = residuals_of(fit, "quantile", **options)
     with house_style():

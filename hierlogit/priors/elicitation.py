@@ -111,7 +111,7 @@ def prior_from_range(
     low: float,
     high: float,
     *,
-    at: float | None = None,
+    typical: float | None = None,
     share: float = 0.95,
     prob: float = 0.05,
     family: str = "exponential",
@@ -120,14 +120,14 @@ def prior_from_range(
     """Prior of the sd of random intercepts under which most clusters have probabilities between two bounds.
 
     With a standard deviation s the share of clusters whose probability is between `low` and `high` is
-    ``Phi((logit(high) - logit(at)) / s) - Phi((logit(low) - logit(at)) / s)``. With probability `prob`, s is so large
+    ``Phi((logit(high) - logit(typical)) / s) - Phi((logit(low) - logit(typical)) / s)``. With probability `prob`, s is so large
     that it is less than `share`.
 
     Parameters
     ----------
     low, high : float
         Probabilities of the event.
-    at : float, optional
+    typical : float, optional
         Probability in a typical cluster, between them; if not given, in the middle between them on the logit scale.
     share : float
         Share of the clusters that should be between the bounds.
@@ -148,7 +148,7 @@ def prior_from_range(
     Typically 20 %, and hardly a cluster below 5 % or above 50 %:
 
     >>> import hierlogit as hl
-    >>> print(hl.prior_from_range(0.05, 0.5, at=0.2))
+    >>> print(hl.prior_from_range(0.05, 0.5, typical=0.2))
     Exponential(lam=4.015)
     """
     from scipy.optimize import brentq
@@ -159,13 +159,13 @@ def prior_from_range(
             raise PriorError(f"{name}={value!r} must be between 0 and 1.")
     if not low < high:
         raise PriorError(f"low={low!r} must be below high={high!r}.")
-    if at is not None and (not _is_number(at) or not low < at < high):
+    if typical is not None and (not _is_number(typical) or not low < typical < high):
         raise PriorError(
-            f"at={at!r} must be between low={low!r} and high={high!r}: half of all clusters are above a typical one, "
-            "and half below."
+            f"typical={typical!r} must be between low={low!r} and high={high!r}: half of all clusters are above a "
+            "typical one, and half below."
         )
     below, above = _logit(low), _logit(high)
-    middle = (below + above) / 2 if at is None else _logit(at)
+    middle = (below + above) / 2 if typical is None else _logit(typical)
 
     def excess(log_sd: float) -> float:
         sd = math.exp(log_sd)

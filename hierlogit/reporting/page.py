@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 
 from ..errors import FitError
+from ..fits.diagnostics import versions
 from ..fits.fit import Fit
-from ..fits.report import versions
 from ..progress import progress
 from ..summaries.intervals import Interval
 from ..validation import quoted_list
@@ -101,7 +101,7 @@ def report(
     subjects = _subjects(fits)
     place = Path(path)
     chosen = _chosen(sections, several=len(subjects) > 1)
-    used = subjects[0].fit.report.seed if seed is None else seed
+    used = subjects[0].fit.diagnostics.seed if seed is None else seed
     asked = Request(
         subjects,
         None if sections is None else chosen,
@@ -165,7 +165,7 @@ def _page(asked: Request, title: str, keys: Sequence[str], content: str) -> str:
         f"{len(asked.subjects)} models compared: {', '.join(one.name for one in asked.subjects)}."
         if asked.several
         else f"A {'mixed-effects ' if asked.subjects[0].design.groups else ''}logistic regression, fitted by "
-        f"{asked.subjects[0].fit.report.engine}."
+        f"{asked.subjects[0].fit.diagnostics.engine}."
     )
     assets = files(__package__).joinpath("assets")
     style = assets.joinpath("style.css").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..diagnostics.data.check_data import DataReport, data_report
+from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
 from ..errors import HierlogitError
 from ..fits.fit import Fit
@@ -56,9 +56,9 @@ class Subject:
         return self.fit.estimate is None
 
     @cached_property
-    def data(self) -> DataReport:
+    def data(self) -> DataCheck:
         """What the data can tell of its model."""
-        return data_report(self.fit.model)
+        return check_data(self.fit.model)
 
 
 @dataclass(frozen=True)

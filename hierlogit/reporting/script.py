@@ -92,7 +92,7 @@ def _engine(one: Subject) -> str:
     """The engine with those of its options that are not its defaults."""
     from ..engines.registry import resolve_engine
 
-    report = one.fit.report
+    report = one.fit.diagnostics
     default: Any = resolve_engine(report.engine)
     usual = {item.name: item.default for item in fields(default)}
     shown = [

@@ -12,12 +12,12 @@ import xarray as xr
 
 from ..errors import FitError
 from ..estimate import from_dataset
+from ..fits.diagnostics import Diagnostics
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..fits.model_record import read_model
 from ..fits.netcdf import ESTIMATE_GROUP, LAYOUT, ROWS_GROUP
 from ..fits.posterior import assemble
-from ..fits.report import EngineReport
 from ..model import Model
 
 
@@ -54,7 +54,7 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     except (OSError, KeyError, ValueError) as error:
         raise FitError(f"{source} is not a fit saved by hierlogit: {error}.") from error
     if metadata["layout"] > LAYOUT:
-        made_by = metadata["report"]["versions"].get("hierlogit", "a later version")
+        made_by = metadata["diagnostics"]["versions"].get("hierlogit", "a later version")
         raise FitError(f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update it.")
     model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
@@ -63,8 +63,8 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     for name in tree.children:
         if name not in (*data.children, ROWS_GROUP, ESTIMATE_GROUP):
             data[name] = tree[name]
-    return Fit(model, data, _read_report(metadata["report"]), estimate)
+    return Fit(model, data, _read_diagnostics(metadata["diagnostics"]), estimate)
 
 
-def _read_report(record: dict[str, Any]) -> EngineReport:
-    return EngineReport(**{**record, "findings": tuple(Finding(**finding) for finding in record["findings"])})
+def _read_diagnostics(record: dict[str, Any]) -> Diagnostics:
+    return Diagnostics(**{**record, "findings": tuple(Finding(**finding) for finding in record["findings"])})

@@ -18,12 +18,12 @@ from ..estimate import Estimate
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..summaries.intervals import Interval, end_names
-from ..validation import quoted_list
+from ..validation import choice, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import replicates, run_tasks, seed_of
+from .tasks import run_tasks
 
-KINDS = ("percentile", "basic", "normal")
+INTERVALS = ("percentile", "basic", "normal")
 #: What a statistic may return.
 Statistic = Callable[[Fit], Any]
 
@@ -55,14 +55,14 @@ class Bootstrap:
     seed: int
     interrupted: bool
 
-    def summary(self, ci_prob: float | None = None, kind: str = "percentile") -> pd.DataFrame:
+    def summary(self, ci_prob: float | None = None, interval: str = "percentile") -> pd.DataFrame:
         """Estimate, bias, standard error and interval of each part of the statistic.
 
         Parameters
         ----------
         ci_prob : float, optional
             Probability of the intervals; ArviZ's default (0.89) if not given.
-        kind : {"percentile", "basic", "normal"}
+        interval : {"percentile", "basic", "normal"}
             Quantiles of the replicates; these turned about the estimate; or estimate minus bias with normal quantiles
             (Davison and Hinkley 1997, Bootstrap Methods and their Application, chapter 5).
 
@@ -72,23 +72,22 @@ class Bootstrap:
             ``estimate``, ``bias`` (mean of the replicates minus the estimate), ``se`` (their sd), and the ends, such as
             ``percentile89_lb``.
         """
-        if kind not in KINDS:
-            raise StudyError(f"kind={kind!r} is not allowed; choose one of {quoted_list(KINDS)}.")
+        choice("interval", interval, INTERVALS, StudyError)
         if len(self.values) < 2:
             raise StudyError(f"{len(self.values)} replicates have a result; a summary needs two or more.")
-        interval = Interval.of(ci_prob, "eti")
+        level = Interval.of(ci_prob, "eti")
         table = pd.DataFrame({"estimate": self.estimate})
         table["bias"] = self.values.mean() - self.estimate
         table["se"] = self.values.std()
-        tail = (1 - interval.prob) / 2
+        tail = (1 - level.prob) / 2
         quantiles = self.values.quantile([tail, 1 - tail])
         low, high = quantiles.iloc[0], quantiles.iloc[1]
-        if kind == "basic":
+        if interval == "basic":
             low, high = 2 * self.estimate - high, 2 * self.estimate - low
-        elif kind == "normal":
-            middle, reach = self.estimate - table["bias"], interval.quantile * table["se"]
+        elif interval == "normal":
+            middle, reach = self.estimate - table["bias"], level.quantile * table["se"]
             low, high = middle - reach, middle + reach
-        for name, end in zip(end_names(kind, interval.prob), (low, high), strict=True):
+        for name, end in zip(end_names(interval, level.prob), (low, high), strict=True):
             table[name] = end
         return table
 
@@ -110,7 +109,7 @@ class Bootstrap:
 def bootstrap(
     fit: Fit,
     statistic: Statistic | None = None,
-    n: int = 1000,
+    replicates: int = 1000,
     *,
     seed: int | None = None,
     executor: Executor | None = None,
@@ -127,7 +126,7 @@ def bootstrap(
     statistic : callable, optional
         Of a `Fit`, to a number, a mapping or Series of numbers, or an array. Fixed effects, sds and correlations if not
         given, which is fastest. With workers in other processes it must be picklable: a function of a module.
-    n : int
+    replicates : int
         Replicates.
     seed : int, optional
         Repeats them exactly, whatever the executor and its number of workers.
@@ -157,12 +156,12 @@ def bootstrap(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
-    >>> found = hl.bootstrap(fit, n=200, seed=1)
+    >>> found = hl.bootstrap(fit, replicates=200, seed=1)
     >>> found.summary(ci_prob=0.95).loc["sd_herd[Intercept]", ["percentile95_lb", "percentile95_ub"]].round(1).to_list()
     [0.2, 0.9]
     """
     maximum = maximum_of(fit)
-    asked, used = replicates(n), seed_of(seed)
+    asked, used = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     task: Callable[[int], dict[str, float]]
     if statistic is None:
         task, estimate = OfParameters(fit.model, maximum, used), parameters(fit.model, maximum)
@@ -224,8 +223,8 @@ class OfFit:
         y = simulated_outcome(self.model.design, self.estimate, random)
         engine = likelihood_engine(self.estimate, seed=int(random.integers(2**31)))
         fit = engine.run(self.model.with_outcome(y))
-        if fit.report.status == "failed":
-            raise FitError("; ".join(finding.evidence for finding in fit.report.findings))
+        if fit.diagnostics.status == "failed":
+            raise FitError("; ".join(finding.evidence for finding in fit.diagnostics.findings))
         return numbers(self.statistic(fit))
 
 

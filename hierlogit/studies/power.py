@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -21,7 +20,7 @@ from ..engines.registry import resolve_engine
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
-from ..validation import quoted_list
+from ..validation import choice, probability, quoted_list, seed_or_new, whole_number
 from .layouts import Layout
 from .parameters import AssumedParameters
 from .simulate import model_without_outcome
@@ -112,7 +111,7 @@ def power(
     cor: Mapping[str, Any] | None = None,
     test: str | Sequence[str] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
-    n: int = 500,
+    replicates: int = 500,
     method: str = "wald",
     alpha: float = 0.05,
     engine: Engine | str = "laplace",
@@ -132,7 +131,7 @@ def power(
     grid : mapping of str to sequence, optional
         What to try in every combination: numbers of clusters by grouping factor, ``size``, or values of a coefficient,
         ``{"school": [20, 40], "size": [10, 20], "arm[new]": [0.3, 0.5]}``.
-    n : int
+    replicates : int
         Studies in each cell of the grid. A power of 0.8 from 500 has a Monte-Carlo standard error of 0.018.
     method : {"wald", "lr"}
         Wald's z, or the likelihood ratio of the model and the one without the coefficient, with one degree of freedom.
@@ -178,7 +177,7 @@ def power(
     ...     beta={"Intercept": 0, "arm[new]": 0.8},
     ...     sd={"school": 0.5},
     ...     grid={"school": [10, 40]},
-    ...     n=50,
+    ...     replicates=50,
     ...     seed=1,
     ... )
     >>> found.table[["school", "parameter", "power"]]
@@ -186,9 +185,11 @@ def power(
     0      10  arm[new]   0.44
     1      40  arm[new]   0.94
     """
-    _check_options(n, method, alpha)
+    replicates = whole_number("replicates", replicates, StudyError, least=2)
+    choice("method", method, METHODS, StudyError)
+    alpha = probability("alpha", alpha, StudyError)
     engine = resolve_engine(engine)
-    used = secrets.randbits(31) if seed is None else int(seed)
+    used = seed_or_new(seed, StudyError)
     cells = _cells(formula, layout, AssumedParameters(beta, sd or {}, cor or {}), grid or {}, used)
     tested = _tested(cells[0].first, test)
     for cell in cells:
@@ -204,8 +205,8 @@ def power(
         done.failures.update(more.failures)
 
     # Cells take turns, so that an interruption leaves as many studies to each.
-    finished = run_tasks(task, range(n * len(cells)), executor, "Simulating studies", keep)
-    return _gathered(task, done, tuple(grid or {}), alpha, n, interrupted=not finished)
+    finished = run_tasks(task, range(replicates * len(cells)), executor, "Simulating studies", keep)
+    return _gathered(task, done, tuple(grid or {}), alpha, replicates, interrupted=not finished)
 
 
 @dataclass(frozen=True)
@@ -317,15 +318,6 @@ def _likelihood_ratio(model: ModelSpec, estimate: Estimate, k: int) -> float:
 
 
 P_VALUES: dict[str, Callable[[ModelSpec, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}
-
-
-def _check_options(n: int, method: str, alpha: float) -> None:
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 2:
-        raise StudyError(f"n={n!r} must be a whole number of at least 2.")
-    if method not in METHODS:
-        raise StudyError(f"method={method!r} is not allowed; choose one of {quoted_list(METHODS)}.")
-    if not isinstance(alpha, float) or not 0 < alpha < 1:
-        raise StudyError(f"alpha={alpha!r} must be between 0 and 1.")
 
 
 def _cells(

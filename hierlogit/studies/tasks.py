@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 
-import numpy as np
-
-from ..errors import ConvergenceWarning, StudyError
+from ..errors import ConvergenceWarning
 from ..progress import progress
 
 #: Parts that tasks are sent in: enough for workers to share them evenly, few enough that carrying the data is cheap.
 PARTS = 32
-
-
-def replicates(n: object) -> int:
-    """How many tasks are asked for.
-
-    Raises
-    ------
-    StudyError
-        If it is no whole number of at least 1.
-    """
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-        raise StudyError(f"n={n!r} must be a whole number of at least 1.")
-    return int(n)
-
-
-def seed_of(seed: object) -> int:
-    """The seed itself, or a new one.
-
-    Raises
-    ------
-    StudyError
-        If it is no whole number from 0.
-    """
-    if seed is None:
-        return secrets.randbits(31)
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise StudyError(f"seed={seed!r} must be a whole number of at least 0, or None.")
-    return int(seed)
 
 
 @dataclass(frozen=True)

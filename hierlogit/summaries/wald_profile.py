@@ -40,7 +40,7 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
     if fit.estimate is None:
         raise FitError(
             f"interval='{kind}' is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
-            f"{fit.report.engine}, whose intervals come from its draws."
+            f"{fit.diagnostics.engine}, whose intervals come from its draws."
         )
     if kind == "profile" and fit.estimate.penalised:
         raise FitError("interval='profile' is of a likelihood; this fit maximised a posterior density. Use 'wald'.")

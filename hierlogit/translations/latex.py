@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..priors.families import Decov, Prior
+from ..density.variables import GroupVariables, ModelVariables, model_variables
+from ..priors.families import Prior
 
 if TYPE_CHECKING:
-    from ..design.grouping import GroupBlock
     from ..model_spec import ModelSpec
 
 _SPECIAL = {
@@ -43,10 +43,11 @@ def latex(model: ModelSpec) -> str:
     >>> print(hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")).to_latex().splitlines()[1])
     \text{y}_i &\sim \operatorname{Bernoulli}(p_i) \\
     """
-    lines = [_likelihood(model), _predictor(model)]
-    for t, group in enumerate(model.design.groups, start=1):
-        lines += _effects(t, group)
-    lines += _priors(model)
+    variables = model_variables(model)
+    lines = [_likelihood(model, variables), _predictor(model)]
+    for t, of_group in enumerate(variables.groups, start=1):
+        lines += _effects(t, of_group)
+    lines += _priors(variables)
     body = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
@@ -62,11 +63,10 @@ def text(words: str) -> str:
     return "\\text{" + re.sub(r"[\\{}_%&#$^~]", lambda found: _SPECIAL[found.group()], words) + "}"
 
 
-def _likelihood(model: ModelSpec) -> str:
+def _likelihood(model: ModelSpec, variables: ModelVariables) -> str:
     name = text(model.design.outcome.name)
-    if model.design.outcome.binomial:
-        return f"{name}_i &\\sim \\operatorname{{Binomial}}(m_i, p_i)"
-    return f"{name}_i &\\sim \\operatorname{{Bernoulli}}(p_i)"
+    arguments = "m_i, p_i" if model.design.outcome.binomial else "p_i"
+    return f"{name}_i &\\sim \\operatorname{{{variables.outcome.family}}}({arguments})"
 
 
 def _predictor(model: ModelSpec) -> str:
@@ -85,16 +85,16 @@ def _times(label: str) -> str:
     return "" if label == "Intercept" else f"\\,{text(label)}_i"
 
 
-def _effects(t: int, group: GroupBlock) -> list[str]:
+def _effects(t: int, of_group: GroupVariables) -> list[str]:
     """Distribution of the effects of one grouping factor, a line for each set that may correlate."""
-    lines = []
-    for number, members in enumerate(group.sets, start=1):
+    lines, group = [], of_group.group
+    for number, (members, cholesky) in enumerate(zip(group.sets, of_group.cholesky, strict=True), start=1):
         names = [f"b^{{({t})}}_{{{k}j}}" for k in members]
-        sds = [f"\\sigma^{{({t})}}_{{{k}}}" for k in members]
-        if len(members) == 1:
+        sds = [_sd(t, k) for k in members]
+        if cholesky is None:
             line = f"{names[0]} &\\sim \\operatorname{{Normal}}(0, {sds[0]})"
         else:
-            D, R = _matrix("D", t, number, group), _matrix("R", t, number, group)
+            D, R = _matrix("D", t, number, of_group), _matrix("R", t, number, of_group)
             line = (
                 f"({', '.join(names)})^\\top &\\sim \\operatorname{{Normal}}\\left(0, {D} {R} {D}\\right), \\quad "
                 f"{D} = \\operatorname{{diag}}({', '.join(sds)})"
@@ -103,30 +103,31 @@ def _effects(t: int, group: GroupBlock) -> list[str]:
     return lines
 
 
-def _matrix(letter: str, t: int, number: int, group: GroupBlock) -> str:
+def _sd(t: int, k: int) -> str:
+    return f"\\sigma^{{({t})}}_{{{k}}}"
+
+
+def _matrix(letter: str, t: int, number: int, of_group: GroupVariables) -> str:
     """Symbol of a matrix of one set of effects, numbered where the factor has several such sets."""
-    several = sum(len(members) > 1 for members in group.sets) > 1
+    several = sum(cholesky is not None for cholesky in of_group.cholesky) > 1
     return f"{letter}^{{({t})}}" + (f"_{{{number}}}" if several else "")
 
 
-def _priors(model: ModelSpec) -> list[str]:
-    priors, design = model.priors, model.design
-    lines = []
-    for k, label in enumerate(design.fixed_effects):
+def _priors(variables: ModelVariables) -> list[str]:
+    lines, fixed = [], variables.fixed
+    for stated in fixed.priors if fixed else ():
+        (k,) = stated.members
         left = f"\\beta_{{{k}}}"
-        if label == "Intercept" and len(design.fixed_effects) > 1:
+        if fixed and fixed.intercept and fixed.slopes and stated in fixed.intercept.priors:
             left = "\\beta_0 + \\textstyle\\sum_k \\beta_k \\bar{x}_k"
-        lines.append(f"{left} &\\sim {_distribution(priors.fixed[label])}")
-    for t, group in enumerate(design.groups, start=1):
-        held = priors.sd[group.name]
-        for members in group.sets:
-            joint = isinstance(held[members[0]], Decov)
-            for k in members[:1] if joint else members:
-                left = ", ".join(f"\\sigma^{{({t})}}_{{{m}}}" for m in (members if joint else (k,)))
-                lines.append(f"{left} &\\sim {_distribution(held[k])}")
-        for number, members in enumerate(group.sets, start=1):
-            if len(members) > 1:
-                lines.append(f"{_matrix('R', t, number, group)} &\\sim {_distribution(priors.cor[group.name])}")
+        lines.append(f"{left} &\\sim {_distribution(stated.prior)}")
+    for t, of_group in enumerate(variables.groups, start=1):
+        for stated in of_group.sd.priors:
+            left = ", ".join(_sd(t, k) for k in stated.members)
+            lines.append(f"{left} &\\sim {_distribution(stated.prior)}")
+        for number, cholesky in enumerate(of_group.cholesky, start=1):
+            for stated in cholesky.priors if cholesky else ():
+                lines.append(f"{_matrix('R', t, number, of_group)} &\\sim {_distribution(stated.prior)}")
     return lines
 
 

@@ -1,6 +1,6 @@
 """Model → a PyMC program that needs nothing of this package, with the table that it reads.
 
-The program builds what `hierlogit.density.pymc_graph.build_graph` builds, variable by variable, under the same names.
+It is written from `hierlogit.density.variables`, as `hierlogit.density.pymc_graph.build_graph` is built from them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..priors.families import CoefficientPrior, Decov, Exponential, Prior, ScalePrior
+from ..density.variables import FixedVariables, GroupVariables, ModelVariables, Variable, model_variables
+from ..priors.families import CoefficientPrior, Decov, Exponential, Prior
 from .column_sources import Source, column_code, gives, literal, plain_table, quoted, sources, written_call
 
 if TYPE_CHECKING:
@@ -70,18 +71,19 @@ def pymc_program(model: ModelSpec) -> Program:
     ['    sd_ID = pm.Exponential("sd_ID", lam=1.0, dims="ID_effect")']
     """
     table = _Table(plain_table(model.design.table.frame))
-    groups = _named(model)
+    variables = model_variables(model)
+    groups = _named(variables)
     before = [
         *_outcome(model, table),
         *_fixed_columns(model, table),
         *_offset(model, table),
-        *(line for base, group in groups for line in _clusters(base, group, table)),
-        *_coords(model, groups),
+        *(line for base, of_group in groups for line in _clusters(base, of_group.group, table)),
+        *_coords(variables, groups),
     ]
     graph = [
-        *_fixed_part(model),
-        *(line for base, group in groups for line in _random_effects(model, base, group)),
-        *_likelihood(model),
+        *_fixed_part(model, variables.fixed),
+        *(line for base, of_group in groups for line in _random_effects(base, of_group)),
+        *_likelihood(variables.outcome),
     ]
     lines = [
         *_head(model),
@@ -89,7 +91,7 @@ def pymc_program(model: ModelSpec) -> Program:
         *before,
         "with pm.Model(coords=coords) as model:",
         *(f"    {line}" if line else "" for line in graph),
-        *_sampling(model),
+        *_sampling(variables),
     ]
     return Program("\n".join(lines) + "\n", table.whole)
 
@@ -123,16 +125,16 @@ class _Table:
         return pd.concat([self.plain, pd.DataFrame(self._prepared, index=self.plain.index)], axis=1)
 
 
-def _named(model: ModelSpec) -> list[tuple[str, GroupBlock]]:
-    """Grouping factors, each with what its variables are called in the program."""
+def _named(variables: ModelVariables) -> list[tuple[str, GroupVariables]]:
+    """Variables of each grouping factor, with what they are called in the program."""
     bases: list[str] = []
-    for group in model.design.groups:
-        base = re.sub(r"\W+", "_", group.name).strip("_") or "cluster"
+    for of_group in variables.groups:
+        base = re.sub(r"\W+", "_", of_group.group.name).strip("_") or "cluster"
         base = f"g_{base}" if base[0].isdigit() or keyword.iskeyword(base) else base
         while base in bases:
             base += "_"
         bases.append(base)
-    return list(zip(bases, model.design.groups, strict=True))
+    return list(zip(bases, variables.groups, strict=True))
 
 
 def _head(model: ModelSpec) -> list[str]:
@@ -292,55 +294,43 @@ def _numbers(base: str, group: GroupBlock, table: _Table) -> list[str]:
     ]
 
 
-def _coords(model: ModelSpec, groups: Sequence[tuple[str, GroupBlock]]) -> list[str]:
-    design, coords = model.design, {"obs": "data.index"}
-    slopes = [label for label in design.fixed_effects if label != "Intercept"]
-    if design.fixed_effects:
-        beside = '["Intercept", *columns]' if slopes else '["Intercept"]'
-        coords["fixed_effect"] = beside if design.has_intercept else "list(columns)"
-    if slopes:
-        coords["slope"] = "list(columns)"
-    for base, group in groups:
-        effect_dim = model.effect_dim(group)
-        effects = '["Intercept"]' if group.effects == ("Intercept",) else f"list(columns_{base})"
-        coords |= {model.dim(group): f"{base}_labels", effect_dim: effects}
-        if group.correlated:
-            coords[f"{effect_dim}_bis"] = effects
-        for members, suffix in _correlated_sets(group):
-            if suffix:
-                some = f"{effects}[{members[0]}:{members[-1] + 1}]"
-                coords |= {f"{effect_dim}{suffix}": some, f"{effect_dim}{suffix}_bis": some}
+def _coords(variables: ModelVariables, groups: Sequence[tuple[str, GroupVariables]]) -> list[str]:
+    fixed = variables.fixed
+    coords = dict.fromkeys(variables.outcome.dims, "data.index")
+    if fixed is not None:
+        beside = '["Intercept", *columns]' if fixed.slopes else '["Intercept"]'
+        coords |= dict.fromkeys(fixed.beta.dims, beside if fixed.intercept else "list(columns)")
+        coords |= dict.fromkeys(fixed.slopes.dims if fixed.slopes else (), "list(columns)")
+    for base, of_group in groups:
+        effects = '["Intercept"]' if of_group.group.effects == ("Intercept",) else f"list(columns_{base})"
+        levels, *of_effects = dict.fromkeys([*of_group.b.dims, *(of_group.cor.dims if of_group.cor else ())])
+        coords |= {levels: f"{base}_labels", **dict.fromkeys(of_effects, effects)}
+        for one, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
+            own = [dim for dim in (cholesky.dims if cholesky else ()) if dim not in coords]
+            coords |= dict.fromkeys(own, f"{effects}[{one.start}:{one.stop}]")
     entries = [f"    {quoted(name)}: {code}," for name, code in coords.items()]
     return [_section("Model"), "", "# Labels of every dimension.", "coords = {", *entries, "}", ""]
 
 
-def _correlated_sets(group: GroupBlock) -> list[tuple[tuple[int, ...], str]]:
-    """Sets of effects that may correlate, each with what tells its variables from those of other sets."""
-    several = len(group.sets) > 1
-    return [(members, f"_{k}" if several else "") for k, members in enumerate(group.sets) if len(members) > 1]
-
-
-def _fixed_part(model: ModelSpec) -> list[str]:
-    design, priors = model.design, model.priors.fixed
-    slopes = [j for j, label in enumerate(design.fixed_effects) if label != "Intercept"]
+def _fixed_part(model: ModelSpec, fixed: FixedVariables | None) -> list[str]:
+    design = model.design
     zero = "np.zeros(len(data))"
-    if not design.fixed_effects:
+    if fixed is None:
         return ["# The log-odds of each row: what its clusters add.", f"eta = {_with_offset(model, zero)}", ""]
     lines, parts = [], []
-    if design.has_intercept:
-        what = " where all columns are at their means" if slopes else ""
+    if fixed.intercept is not None:
+        what = " where all columns are at their means" if fixed.slopes else ""
         lines += [f"# Log-odds{' in a typical cluster' if design.groups else ''}{what}."]
-        lines += _variable("intercept_at_means", "intercept_at_means", priors["Intercept"])
+        lines += _random_variable("intercept_at_means", fixed.intercept)
         parts.append("intercept_at_means")
-    if slopes:
+    if fixed.slopes is not None:
         lines += ["# Change of the log-odds for one standard deviation of each column."]
-        held = [priors[design.fixed_effects[j]] for j in slopes]
-        lines += _slopes([design.fixed_effects[j] for j in slopes], held, design.column_sds[slopes])
+        lines += _slopes(fixed.slopes)
         centred = "(X - means) / sds" if design.has_intercept else "X / sds"
         parts.append(f"pt.dot({centred}, slopes_scaled)")
-    lines += ["", "# The coefficients of the columns as they are in the data.", *_coefficients(model, slopes)]
+    lines += ["", "# The coefficients of the columns as they are in the data.", *_coefficients(model, fixed)]
     total = " + ".join(parts)
-    if not slopes:
+    if fixed.slopes is None:
         total += f" + {zero}"
     return [*lines, "", "# The log-odds of each row.", f"eta = {_with_offset(model, total)}", ""]
 
@@ -349,164 +339,121 @@ def _with_offset(model: ModelSpec, total: str) -> str:
     return f"offset + {total}" if model.design.offset.any() else total
 
 
-def _coefficients(model: ModelSpec, slopes: Sequence[int]) -> list[str]:
-    design = model.design
-    if not slopes:
-        return ['beta = pm.Deterministic("beta", pt.stack([intercept_at_means]), dims="fixed_effect")']
+def _coefficients(model: ModelSpec, fixed: FixedVariables) -> list[str]:
+    if fixed.slopes is None:
+        return _deterministic("beta", fixed.beta, "pt.stack([intercept_at_means])")
     lines = ["slopes = slopes_scaled / sds"]
-    if not design.has_intercept:
-        return [*lines, 'beta = pm.Deterministic("beta", slopes, dims="fixed_effect")']
-    at = design.fixed_effects.index("Intercept")
+    if fixed.intercept is None:
+        return [*lines, *_deterministic("beta", fixed.beta, "slopes")]
+    at = model.design.fixed_effects.index("Intercept")
     pieces = [f"slopes[:{at}]"] if at else []
     pieces += ["[intercept]", f"slopes[{at}:]" if at else "slopes"]
     return [
         *lines,
         "intercept = intercept_at_means - pt.dot(means, slopes)",
-        f'beta = pm.Deterministic("beta", pt.concatenate([{", ".join(pieces)}]), dims="fixed_effect")',
+        *_deterministic("beta", fixed.beta, f"pt.concatenate([{', '.join(pieces)}])"),
     ]
 
 
-def _slopes(labels: Sequence[str], priors: Sequence[CoefficientPrior], sds: FloatArray) -> list[str]:
+def _slopes(slopes: Variable) -> list[str]:
     """Priors of the scaled slopes: one number where they agree, else those of the coefficients times the sds."""
-    scaled = [prior.rescaled(float(sd)) for prior, sd in zip(priors, sds, strict=True)]
-    families = {type(prior) for prior in priors}
-    if len(families) == 1 and all(_one(values, FEW_DIGITS) is not None for values in _arguments(scaled).values()):
-        return _vector("slopes_scaled", "slopes_scaled", labels, scaled, "slope")
+    if slopes.free and all(_one(values, FEW_DIGITS) is not None for values in slopes.arguments.values()):
+        return _random_variable("slopes_scaled", slopes)
     lines = ["# The priors are those of the coefficients as they are in the data, for scaled columns: times sds."]
-    if len(families) > 1:
-        parts = []
-        for k, (label, prior) in enumerate(zip(labels, priors, strict=True)):
-            arguments = {
-                name: _times_sds(number(value), f"sds[{k}]") if name in (prior.location, prior.scale) else number(value)
-                for name, value in prior.arguments().items()
-            }
-            parts.append(_called(type(prior), f"slopes_scaled[{label}]", arguments))
-        return [*lines, *_stacked("slopes_scaled", "slopes_scaled", parts, "slope")]
-    arguments = {
-        name: _times_sds(_listed(values), "sds") if name in (priors[0].location, priors[0].scale) else _listed(values)
-        for name, values in _arguments(priors).items()
-    }
-    call = [quoted("slopes_scaled")]
-    return [*lines, *_call("slopes_scaled", _family(priors[0]), call, {**arguments, "dims": quoted("slope")})]
+    priors = [stated.prior for stated in slopes.priors]
+    if slopes.free:
+        arguments = {
+            name: _times_sds(_listed([prior.arguments()[name] for prior in priors]), "sds", priors[0], name)
+            for name in slopes.arguments
+        }
+        return [*lines, *_random_variable("slopes_scaled", slopes, arguments)]
+    entries = []
+    for k, (prior, part) in enumerate(zip(priors, slopes.parts, strict=True)):
+        arguments = {
+            name: _times_sds(number(value), f"sds[{k}]", prior, name) for name, value in prior.arguments().items()
+        }
+        entries.append(_entry(part, arguments))
+    return [*lines, *_stacked("slopes_scaled", slopes, entries)]
 
 
-def _times_sds(code: str, sds: str) -> str:
-    """A number times the sds, or a list of numbers."""
-    if code in ("0.0", "-0.0"):
+def _times_sds(code: str, sds: str, prior: Prior, argument: str) -> str:
+    """A number or a list of numbers, times the sds if it is the location or the scale of a coefficient's prior."""
+    moved = isinstance(prior, CoefficientPrior) and argument in (prior.location, prior.scale)
+    if not moved or code in ("0.0", "-0.0"):
         return code
     return f"np.array({code}) * {sds}" if code.startswith("[") else f"{code} * {sds}"
 
 
-def _random_effects(model: ModelSpec, base: str, group: GroupBlock) -> list[str]:
-    name, dims = group.result_name, (model.dim(group), model.effect_dim(group))
+def _random_effects(base: str, of_group: GroupVariables) -> list[str]:
+    group = of_group.group
     what = "what varies" if len(group.effects) > 1 else "the log-odds"
     lines = [f"# Standard deviations of {what}, over clusters of {group.name}."]
-    lines += _sds(model, base, group)
+    lines += _sds(base, of_group)
     lines += ['# Effects of the clusters, standardised ("non-centred", which samples better), and as they are.']
-    lines += _call(f"u_{base}", "pm.Normal", [quoted(f"u_{name}")], {"mu": "0.0", "sigma": "1.0", "dims": _dims(dims)})
-    lines += _effects(model, base, group)
+    lines += _random_variable(f"u_{base}", of_group.u)
+    lines += _effects(base, of_group)
     whole = f"eta = eta + b_{base}[{base}_index, 0]"
     if group.effects != ("Intercept",):
         whole = f"eta = eta + (Z_{base} * b_{base}[{base}_index]).sum(axis=1)"
     return [*lines, whole, ""]
 
 
-def _effects(model: ModelSpec, base: str, group: GroupBlock) -> list[str]:
+def _effects(base: str, of_group: GroupVariables) -> list[str]:
     """Deviations on the logit scale from standardised effects, and their correlations."""
-    name, dims = group.result_name, (model.dim(group), model.effect_dim(group))
-    if not group.correlated:
-        return _deterministic(f"b_{base}", f"b_{name}", f"u_{base} * sd_{base}", dims)
-    lines, columns, blocks = [], [], []
-    for members, suffix in _correlated_sets(group):
-        some = f"{dims[1]}{suffix}"
-        lines += _call(
-            f"chol_{base}{suffix}",
-            "pm.LKJCorr",
-            [quoted(f"chol_cor_{name}{suffix}")],
-            {
-                "n": str(len(members)),
-                "eta": number(model.priors.cor[group.name].eta),
-                "dims": _dims((some, f"{some}_bis")),
-            },
-        )
-    for k, members in enumerate(group.sets):
-        suffix = f"_{k}" if len(group.sets) > 1 else ""
-        one = f"{members[0]}:{members[-1] + 1}"
-        u, sd = (f"u_{base}[:, {one}]", f"sd_{base}[{one}]") if suffix else (f"u_{base}", f"sd_{base}")
-        if len(members) == 1:
+    if of_group.cor is None:
+        return _deterministic(f"b_{base}", of_group.b, f"u_{base} * sd_{base}")
+    lines, columns, blocks = ["# Their correlations, by the Cholesky factor of the correlation matrix."], [], []
+    for k, (one, cholesky) in enumerate(zip(of_group.group.set_slices, of_group.cholesky, strict=True)):
+        u, sd, chol = f"u_{base}", f"sd_{base}", f"chol_{base}"
+        if len(of_group.cholesky) > 1:
+            u, sd, chol = f"{u}[:, {one.start}:{one.stop}]", f"{sd}[{one.start}:{one.stop}]", f"{chol}_{k}"
+        if cholesky is None:
             columns.append(f"{u} * {sd}")
             blocks.append("pt.ones((1, 1))")
-        else:
-            columns.append(f"pt.dot({u}, ({sd}[:, None] * chol_{base}{suffix}).T)")
-            blocks.append(f"pt.dot(chol_{base}{suffix}, chol_{base}{suffix}.T)")
-    lines.insert(0, "# Their correlations, by the Cholesky factor of the correlation matrix.")
-    cor = blocks[0] if len(blocks) == 1 else f"pt.linalg.block_diag({', '.join(blocks)})"
+            continue
+        lines += _random_variable(chol, cholesky)
+        columns.append(f"pt.dot({u}, ({sd}[:, None] * {chol}).T)")
+        blocks.append(f"pt.dot({chol}, {chol}.T)")
     effects = columns[0]
     if len(columns) > 1:
         lines += [f"parts_{base} = [", *(f"    {column}," for column in columns), "]"]
         effects = f"pt.concatenate(parts_{base}, axis=1)"
-    return [
-        *lines,
-        *_deterministic("", f"cor_{name}", cor, (dims[1], f"{dims[1]}_bis")),
-        *_deterministic(f"b_{base}", f"b_{name}", effects, dims),
-    ]
+    cor = blocks[0] if len(blocks) == 1 else f"pt.linalg.block_diag({', '.join(blocks)})"
+    return [*lines, *_deterministic("", of_group.cor, cor), *_deterministic(f"b_{base}", of_group.b, effects)]
 
 
-def _deterministic(target: str, name: str, code: str, dims: Sequence[str]) -> list[str]:
-    return _call(target, "pm.Deterministic", [quoted(name), code], {"dims": _dims(dims)})
-
-
-def _sds(model: ModelSpec, base: str, group: GroupBlock) -> list[str]:
-    name, effect_dim = f"sd_{group.result_name}", model.effect_dim(group)
-    priors = model.priors.sd[group.name]
-    if not any(isinstance(prior, Decov) for prior in priors):
-        lines = _vector(f"sd_{base}", name, group.effects, priors, effect_dim)
-        rates = [prior.lam for prior in priors if isinstance(prior, Exponential)]
-        if len(rates) == len(priors) > 1 and np.allclose(rates, group.column_sds, rtol=1e-12):
-            lines.insert(
-                0, "# The rates are the columns' standard deviations (1 for an intercept): one sd counts alike."
-            )
+def _sds(base: str, of_group: GroupVariables) -> list[str]:
+    group, sd = of_group.group, of_group.sd
+    if sd.free:
+        lines = _random_variable(f"sd_{base}", sd)
+        scaled = sd.family == Exponential.__name__ and np.allclose(sd.arguments["lam"], group.column_sds, rtol=1e-12)
+        if scaled and len(group.effects) > 1:
+            comment = "# The rates are the columns' standard deviations (1 for an intercept): one sd counts alike."
+            return [comment, *lines]
         return lines
-    lines, entries = [], [""] * len(priors)
-    for k, members in enumerate(group.sets):
-        prior = priors[members[0]]
-        if not isinstance(prior, Decov):
-            for i in members:
-                entries[i] = _called(type(priors[i]), f"{name}[{group.effects[i]}]", _numbers_of(priors[i]))
+    lines, entries = [], []
+    for stated in sd.priors:
+        if not isinstance(stated.prior, Decov):
+            entries += [_entry(part) for part in stated.parts]
             continue
-        lines += _joint_sds(prior, len(members), f"{base}_{k}", f"{group.result_name}_{k}")
-        for position, i in enumerate(members):
-            entries[i] = f"tau_{base}_{k}" + (
-                f" * pt.sqrt({len(members)} * shares_{base}_{k}[{position}])" if len(members) > 1 else ""
-            )
-    return [*lines, *_stacked(f"sd_{base}", name, entries, effect_dim)]
+        name = f"{base}_{group.sets.index(stated.members)}"
+        scale, *shares = stated.parts
+        lines += ["# A common size, and shares of the variance."] if shares else []
+        lines += _random_variable(f"tau_{name}", scale)
+        lines += [line for one in shares for line in _random_variable(f"shares_{name}", one)]
+        q = len(stated.members)
+        entries += [f"tau_{name} * pt.sqrt({q} * shares_{name}[{k}])" for k in range(q)] if shares else [f"tau_{name}"]
+    return [*lines, *_stacked(f"sd_{base}", sd, entries)]
 
 
-def _joint_sds(prior: Decov, k: int, base: str, name: str) -> list[str]:
-    arguments = {"alpha": number(prior.shape), "beta": number(1 / prior.scale)}
-    lines = [
-        "# A common size, and shares of the variance.",
-        *_call(f"tau_{base}", "pm.Gamma", [quoted(f"tau_{name}")], arguments),
-    ]
-    if k == 1:
-        return lines[1:]
-    a = f"np.full({k}, {number(prior.concentration)})"
-    return [*lines, *_call(f"shares_{base}", "pm.Dirichlet", [quoted(f"shares_{name}")], {"a": a})]
+def _likelihood(outcome: Variable) -> list[str]:
+    arguments = {**dict.fromkeys(outcome.arguments, "trials"), "logit_p": "eta", "observed": "y"}
+    return ["# The outcomes, given the log-odds.", *_random_variable("", outcome, arguments)]
 
 
-def _likelihood(model: ModelSpec) -> list[str]:
-    name, binomial = quoted(model.outcome_name), model.design.outcome.binomial
-    arguments = {"n": "trials"} if binomial else {}
-    arguments |= {"logit_p": "eta", "observed": "y", "dims": quoted("obs")}
-    kind = "pm.Binomial" if binomial else "pm.Bernoulli"
-    call = _call("", kind, [name], arguments)
-    return ["# The outcomes, given the log-odds.", *call]
-
-
-def _sampling(model: ModelSpec) -> list[str]:
-    names = ["beta"] if model.design.fixed_effects else []
-    for group in model.design.groups:
-        names += [f"sd_{group.result_name}"] + ([f"cor_{group.result_name}"] if group.correlated else [])
+def _sampling(variables: ModelVariables) -> list[str]:
+    names = [variables.fixed.beta.name] if variables.fixed else []
+    names += [one.name for of_group in variables.groups for one in (of_group.sd, of_group.cor) if one is not None]
     listed = ", ".join(quoted(name) for name in names)
     return [
         "",
@@ -519,37 +466,49 @@ def _sampling(model: ModelSpec) -> list[str]:
     ]
 
 
-def _vector(target: str, name: str, labels: Sequence[str], priors: Sequence[Prior], dim: str) -> list[str]:
-    """A variable with an entry for each label; of several families, one variable for each, put together."""
-    if len({type(prior) for prior in priors}) > 1:
-        pairs = zip(labels, priors, strict=True)
-        parts = [_called(type(prior), f"{name}[{label}]", _numbers_of(prior)) for label, prior in pairs]
-        return _stacked(target, name, parts, dim)
-    arguments = {key: _listed(values) for key, values in _arguments(priors).items()}
-    return _call(target, _family(priors[0]), [quoted(name)], {**arguments, "dims": quoted(dim)})
-
-
-def _stacked(target: str, name: str, entries: Iterable[str], dim: str) -> list[str]:
+def _stacked(target: str, variable: Variable, entries: Iterable[str]) -> list[str]:
+    """A vector put together from its entries."""
     return [
         f"{target} = pm.Deterministic(",
-        f"    {quoted(name)},",
+        f"    {quoted(variable.name)},",
         "    pt.stack(",
         "        [",
         *(f"            {entry}," for entry in entries),
         "        ]",
         "    ),",
-        f"    dims={quoted(dim)},",
+        f"    dims={_dims(variable.dims)},",
         ")",
     ]
 
 
-def _variable(target: str, name: str, prior: Prior) -> list[str]:
-    return _call(target, _family(prior), [quoted(name)], _numbers_of(prior))
+def _deterministic(target: str, variable: Variable, code: str) -> list[str]:
+    return _call(target, "pm.Deterministic", [quoted(variable.name), code], {"dims": _dims(variable.dims)})
 
 
-def _called(family: type[Prior], name: str, arguments: Mapping[str, str]) -> str:
-    inside = ", ".join(f"{key}={value}" for key, value in arguments.items())
-    return f"pm.{family.__name__}({quoted(name)}, {inside})"
+def _random_variable(target: str, variable: Variable, arguments: Mapping[str, str] | None = None) -> list[str]:
+    """A variable with a distribution; `arguments` as code, if they are not written as the numbers that they are."""
+    given = dict(_arguments(variable) if arguments is None else arguments)
+    if variable.dims:
+        given["dims"] = _dims(variable.dims)
+    return _call(target, f"pm.{variable.family}", [quoted(variable.name)], given)
+
+
+def _entry(variable: Variable, arguments: Mapping[str, str] | None = None) -> str:
+    """A variable of one number within a list."""
+    inside = ", ".join(f"{key}={value}" for key, value in (arguments or _arguments(variable)).items())
+    return f"pm.{variable.family}({quoted(variable.name)}, {inside})"
+
+
+def _arguments(variable: Variable) -> dict[str, str]:
+    """The arguments of a variable; one number for equal entries, where the dimensions say how many there are."""
+    made = {}
+    for key, value in variable.arguments.items():
+        if np.ndim(value):
+            listed = _listed(value)
+            made[key] = listed if variable.dims else f"np.full({len(value)}, {listed})"
+        else:
+            made[key] = str(value) if isinstance(value, int) else number(value)
+    return made
 
 
 def _call(target: str, function: str, first: Sequence[str], arguments: Mapping[str, str]) -> list[str]:
@@ -560,19 +519,6 @@ def _call(target: str, function: str, first: Sequence[str], arguments: Mapping[s
     if len(whole) <= WIDTH - 4:
         return [whole]
     return [start, *(f"    {one}," for one in given), ")"]
-
-
-def _family(prior: Prior) -> str:
-    # The families carry PyMC's own names.
-    return f"pm.{type(prior).__name__}"
-
-
-def _arguments(priors: Sequence[Prior] | Sequence[ScalePrior]) -> dict[str, list[float]]:
-    return {key: [prior.arguments()[key] for prior in priors] for key in priors[0].arguments()}
-
-
-def _numbers_of(prior: Prior) -> dict[str, str]:
-    return {key: number(value) for key, value in prior.arguments().items()}
 
 
 def _one(values: Sequence[float], digits: int = DIGITS) -> float | None:
@@ -603,4 +549,5 @@ def number(value: float) -> str:
 
 
 def _dims(dims: Sequence[str]) -> str:
-    return f"({', '.join(quoted(dim) for dim in dims)})"
+    listed = ", ".join(quoted(dim) for dim in dims)
+    return f"({listed})" if len(dims) > 1 else listed

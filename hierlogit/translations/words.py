@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..density.variables import GroupVariables, ModelVariables, model_variables
 from ..priors.families import Decov
 from .column_sources import Factor, Source, plain_table, sources
 
 if TYPE_CHECKING:
-    from ..design.grouping import GroupBlock
     from ..model_spec import ModelSpec
 
 
@@ -68,12 +68,12 @@ def words(model: ModelSpec) -> tuple[Paragraph, ...]:
     Clusters of ID
     Priors
     """
-    table = plain_table(model.design.table.frame)
+    table, variables = plain_table(model.design.table.frame), model_variables(model)
     parts = [_outcome(model)]
     if model.design.fixed_effects:
         parts.append(_fixed(model, table))
-    parts += [_clusters(model, group) for group in model.design.groups]
-    return (*parts, _priors(model))
+    parts += [_clusters(model, of_group) for of_group in variables.groups]
+    return (*parts, _priors(model, variables))
 
 
 def _outcome(model: ModelSpec) -> Paragraph:
@@ -194,46 +194,49 @@ def _and(parts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _clusters(model: ModelSpec, group: GroupBlock) -> Paragraph:
-    J, name = len(group.levels), group.result_name
+def _clusters(model: ModelSpec, of_group: GroupVariables) -> Paragraph:
+    group, sd = of_group.group, of_group.sd.name
+    title, J = f"Clusters of {group.name}", len(group.levels)
     if group.effects == ("Intercept",):
         said = (
             f"Each of {J:,} clusters has its own deviation, which is added to the log-odds of all its rows. Deviations "
-            f"are normal with mean 0. Their standard deviation `sd_{name}[Intercept]` is estimated: 0 would mean that "
+            f"are normal with mean 0. Their standard deviation `{sd}[Intercept]` is estimated: 0 would mean that "
             "clusters do not differ."
         )
-        return Paragraph(f"Clusters of {group.name}", said)
+        return Paragraph(title, said)
     known = {"Intercept", *model.design.fixed_effects}
-    points = tuple((effect, _deviation(effect, name, with_mean=effect in known)) for effect in group.effects)
-    return Paragraph(f"Clusters of {group.name}", f"Each of {J:,} clusters has its own {_together(group)}", points)
+    points = tuple((effect, _deviation(effect, sd, with_mean=effect in known)) for effect in group.effects)
+    return Paragraph(title, f"Each of {J:,} clusters has its own {_together(of_group)}", points)
 
 
-def _deviation(effect: str, name: str, *, with_mean: bool) -> str:
+def _deviation(effect: str, sd: str, *, with_mean: bool) -> str:
     what = "of the log-odds of all its rows" if effect == "Intercept" else "of the coefficient of this column"
     mean = "" if with_mean else ", which is 0 on average, since the fixed effects have no such column"
-    return f"deviation {what}{mean}; its standard deviation is `sd_{name}[{effect}]`"
+    return f"deviation {what}{mean}; its standard deviation is `{sd}[{effect}]`"
 
 
-def _together(group: GroupBlock) -> str:
+def _together(of_group: GroupVariables) -> str:
+    group = of_group.group
     if len(group.effects) == 1:
         return "deviation; deviations are normal with mean 0."
-    sets = [_and([f"`{group.effects[i]}`" for i in members]) for members in group.sets if len(members) > 1]
-    normal, cor = "deviations, which are normal with mean 0.", f"`cor_{group.result_name}`"
-    if not sets:
+    normal = "deviations, which are normal with mean 0."
+    if of_group.cor is None:
         return f"{normal} They do not go together."
+    cor = f"`{of_group.cor.name}`"
     if len(group.sets) == 1:
         return f"{normal} They may go together, as {cor} says."
+    sets = [_and([f"`{group.effects[i]}`" for i in members]) for members in group.sets if len(members) > 1]
     return f"{normal} Those of {'; those of '.join(sets)} may go together, as {cor} says, and no others."
 
 
-def _priors(model: ModelSpec) -> Paragraph:
-    design = model.design
-    centred = design.has_intercept and len(design.fixed_effects) > 1
+def _priors(model: ModelSpec, variables: ModelVariables) -> Paragraph:
+    fixed = variables.fixed
+    centred = fixed is not None and fixed.intercept is not None and fixed.slopes is not None
     points = tuple(
         (label, f"{prior}, where all columns are at their means" if centred and label == "Intercept" else prior)
-        for label, prior in model.priors.table(design)
+        for label, prior in model.priors.table(model.design)
     )
     said = "These are assumed before the data are seen. NUTS and MAP use them; Laplace and AGQ do not."
-    if any(isinstance(prior, Decov) for held in model.priors.sd.values() for prior in held):
+    if any(isinstance(stated.prior, Decov) for of_group in variables.groups for stated in of_group.sd.priors):
         said += " Decov is a Gamma prior of the sds' common size, with a Dirichlet prior of their shares."
     return Paragraph("Priors", said, points)

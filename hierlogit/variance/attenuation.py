@@ -11,7 +11,7 @@ from ..effects.numerics.population_average import average_probability
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
-from .by_factor import Question, mean_variance, spread, total
+from .by_factor import mean_variance, query_of, spread, total
 from .row_averages import distinct_rows
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
 
 
 def conditional_vs_average(
-    fit: Fit, *, draws: int | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fit, *, num_draws: int | None = None, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> DrawTable:
     """Coefficients given the cluster beside those of the population, which are nearer to zero.
 
@@ -37,7 +37,7 @@ def conditional_vs_average(
     Parameters
     ----------
     fit : Fit
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -86,13 +86,13 @@ def conditional_vs_average(
     9  approximate attenuation     0.390
     """
     interval = Interval.of(ci_prob, ci_kind)
-    asked = Question.of(fit, None, draws)
-    if not asked.design.fixed_effects:
+    query = query_of(fit, None, num_draws)
+    if not query.design.fixed_effects:
         raise FitError("the model has no fixed effects, so there is no coefficient to compare.")
-    rows, weights = distinct_rows(asked.rows, asked.design.outcome.trials)
+    rows, weights = distinct_rows(query.rows, query.design.outcome.trials)
 
     def both(some: Draws) -> FloatArray:
-        variance = total({block.name: mean_variance(some, block) for block in asked.design.groups})
+        variance = total({block.name: mean_variance(some, block) for block in query.design.groups})
         factor = 1 / np.sqrt(1 + ATTENUATION**2 * variance)[:, None]
         beta = some.beta
         sd = np.sqrt(total(spread(some, rows)))
@@ -102,9 +102,9 @@ def conditional_vs_average(
             parts = (beta, average, average / beta, factor * beta, np.broadcast_to(factor, beta.shape))
         return np.stack(parts, axis=2).reshape(len(some), -1)
 
-    labels = asked.design.fixed_effects
+    labels = query.design.fixed_effects
     described = {"term": np.repeat(labels, len(QUANTITIES)), "quantity": list(QUANTITIES) * len(labels)}
-    values = asked.evaluate(both, 4 * len(weights), "Averaging")
+    values = query.evaluate(both, len(QUANTITIES) * len(labels), 4 * len(weights), "Averaging")
     return values.table(pd.DataFrame(described), interval)
 
 

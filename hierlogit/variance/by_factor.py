@@ -14,12 +14,9 @@ import pandas as pd
 from ..density.linear_predictor import Draws
 from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock
-from ..design.table import read_table
-from ..effects.cluster_effects import chosen_draws
 from ..effects.numerics.population_average import predictor_sd
-from ..effects.query import Evaluated
+from ..effects.query import Query
 from ..fits.fit import Fit
-from ..progress import progress
 from .row_averages import average_over_rows, varying_alike
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,69 +27,44 @@ LOGISTIC_VARIANCE = np.pi**2 / 3
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Question:
-    """Something asked of every draw of a fit with random effects.
+def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Query:
+    """A query to a fit whose model has random effects; without `newdata` it is about the training rows together.
 
-    Attributes
-    ----------
-    design : Design
-    draws : Draws
-    chain_shape : tuple of int
-    point : Draws or None
-        The maximum of a likelihood engine, as one draw.
-    frame : pandas.DataFrame or None
-        The rows it is asked about; None for the training rows together.
-    rows : EncodedRows
+    Raises
+    ------
+    FitError
+        If the model has no random effects.
+    PredictionError
+        If the rows do not match the model, or the fit has fewer draws.
     """
+    fit.model.design.chosen_groups(None)
+    query = Query.of(fit, newdata, num_draws)
+    _ = query.rows  # so that rows which do not match the model are refused before anything is computed
+    return query
 
-    design: Design
-    draws: Draws
-    chain_shape: tuple[int, int]
-    point: Draws | None
-    frame: pd.DataFrame | None
-    rows: EncodedRows
 
-    @classmethod
-    def of(cls, fit: Fit, at: Any = None, draws: int | None = None) -> Question:
-        """Check what is asked.
+def result_rows(query: Query) -> int:
+    """How many rows each result stands for: those of `newdata`, or one for the training rows together."""
+    return 1 if query.of_training else len(query.rows)
 
-        Raises
-        ------
-        FitError
-            If the model has no random effects.
-        PredictionError
-            If the rows do not match the model, or there are not that many draws.
-        """
-        fit.model.design.chosen_groups(None)
-        design = fit.model.design
-        frame = None if at is None else read_table(at)
-        rows = design.training_rows() if frame is None else design.encode(frame)
-        chosen, chain_shape = chosen_draws(fit, draws)
-        return cls(design, chosen, chain_shape, None if fit.estimate is None else Draws.at(fit.estimate), frame, rows)
 
-    def evaluate(self, compute: Callable[[Draws], FloatArray], rows: int = 1, what: str = "Computing") -> Evaluated:
-        """Compute something, shape (draws, values), for all draws, in parts that fit `rows` rows each."""
-        parts = list(self.draws.chunks(rows))
-        values = np.concatenate([compute(some) for _, some in progress(parts, what)])
-        return Evaluated(values, None if self.point is None else compute(self.point)[0], self.chain_shape)
+def cluster_variances(query: Query, draws: Draws) -> dict[str, FloatArray]:
+    """``z'Sigma z`` by grouping factor, shape (draws, rows); averaged over the training rows (draws, 1)."""
+    if query.of_training:
+        return {group.name: mean_variance(draws, group)[:, None] for group in query.design.groups}
+    return spread(draws, query.rows)
 
-    def variances(self, draws: Draws) -> dict[str, FloatArray]:
-        """``z'Sigma z`` by grouping factor, shape (draws, rows); averaged over the training rows (draws, 1)."""
-        if self.frame is None:
-            return {block.name: mean_variance(draws, block)[:, None] for block in self.design.groups}
-        return spread(draws, self.rows)
 
-    def described(self, columns: dict[str, list[str]]) -> pd.DataFrame:
-        """Labels of the results, repeated for each row that was asked about, with the row's columns behind them."""
-        labels = pd.DataFrame(columns)
-        if self.frame is None:
-            return labels
-        count, first = len(self.frame), [*columns, "row"]
-        rows = self.frame.rename(columns={name: f"{name}_in_data" for name in self.frame.columns if name in first})
-        repeated = labels.loc[labels.index.repeat(count)].reset_index(drop=True)
-        again = pd.concat([rows.reset_index(drop=True)] * len(labels), ignore_index=True)
-        return pd.concat([repeated.assign(row=np.tile(self.frame.index.to_numpy(), len(labels))), again], axis=1)
+def described_rows(query: Query, columns: dict[str, list[str]]) -> pd.DataFrame:
+    """Labels of the results, repeated for each row of `newdata`, followed by the columns of the row."""
+    labels = pd.DataFrame(columns)
+    if query.of_training:
+        return labels
+    count, first = len(query.frame), [*columns, "row"]
+    rows = query.frame.rename(columns={name: f"{name}_in_data" for name in query.frame.columns if name in first})
+    repeated = labels.loc[labels.index.repeat(count)].reset_index(drop=True)
+    again = pd.concat([rows.reset_index(drop=True)] * len(labels), ignore_index=True)
+    return pd.concat([repeated.assign(row=np.tile(query.frame.index.to_numpy(), len(labels))), again], axis=1)
 
 
 def spread(draws: Draws, rows: EncodedRows) -> dict[str, FloatArray]:
@@ -150,21 +122,6 @@ def between_rows(design: Design) -> tuple[str, ...]:
     return tuple(block.name for block in design.groups if len(block.levels) == design.n_rows)
 
 
-def nested_in(block: GroupBlock, other: GroupBlock) -> bool:
-    """Whether each cluster of a factor lies in one cluster of another factor.
-
-    Examples
-    --------
-    >>> import hierlogit as hl
-    >>> design = hl.Model("immun ~ 1 + (1 | comm/mom)", hl.datasets.load("guimmun")).design
-    >>> outer, inner = design.groups
-    >>> nested_in(inner, outer), nested_in(outer, inner)
-    (True, False)
-    """
-    pairs = block.index.astype(np.int64) * len(other.levels) + other.index
-    return len(np.unique(pairs)) == len(block.levels)
-
-
 @dataclass(frozen=True)
 class Sharing:
     """Two rows that share clusters.
@@ -187,7 +144,7 @@ def sharings(design: Design) -> list[Sharing]:
     single, found = between_rows(design), []
     for block in design.groups:
         found.append(Sharing(block.name, "share", (block.name,)))
-        around = [other.name for other in design.groups if other is not block and nested_in(block, other)]
+        around = [other.name for other in design.groups if other is not block and block.nested_in(other)]
         if around and block.name not in single:
             found.append(Sharing(block.name, "same cluster", (block.name, *around)))
     if len(design.groups) > 1:

@@ -13,7 +13,18 @@ from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice
-from .by_factor import LOGISTIC_VARIANCE, Question, average_moments, fixed_part, fixed_variance, sharings, total
+from .by_factor import (
+    LOGISTIC_VARIANCE,
+    average_moments,
+    cluster_variances,
+    described_rows,
+    fixed_part,
+    fixed_variance,
+    query_of,
+    result_rows,
+    sharings,
+    total,
+)
 from .row_averages import distinct_rows
 from .shared_clusters import shared_covariance
 
@@ -22,10 +33,10 @@ FloatArray = npt.NDArray[np.float64]
 
 def icc(
     fit: Fit,
-    at: Any = None,
+    newdata: Any = None,
     *,
     adjusted: bool = True,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
@@ -39,13 +50,13 @@ def icc(
     Parameters
     ----------
     fit : Fit
-    at : table, optional
+    newdata : table, optional
         Rows at which to compute it, one result for each: with random slopes the variance between clusters depends on
         the predictors. If not given, each ``z'Sigma_t z`` is averaged over the training rows (Johnson 2014).
     adjusted : bool
         Whether the variance of the fixed part is left out, which is how two rows with the same predictors are alike. If
         not, it joins the denominator, as in the ``ICC_unadjusted`` (or conditional ICC) of R's performance package.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -53,7 +64,7 @@ def icc(
     Returns
     -------
     DrawTable
-        ``group`` and ``kind``; with `at` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the interval's
+        ``group`` and ``kind``; with `newdata` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the interval's
         ends, and of a likelihood engine ``estimate``, at the maximum. The kinds:
 
         - ``share``: of one factor; of ``all`` factors together, where there are several.
@@ -93,29 +104,31 @@ def icc(
     3       all         share      0.67
     """
     interval = Interval.of(ci_prob, ci_kind)
-    if at is not None and not adjusted:
-        raise PredictionError("adjusted=False counts the variance of the fixed part over the training rows: leave at=.")
-    asked = Question.of(fit, at, draws)
-    shared = sharings(asked.design)
+    if newdata is not None and not adjusted:
+        raise PredictionError(
+            "adjusted=False adds the variance of the fixed part over the training rows, so it does not go with newdata=."
+        )
+    query = query_of(fit, newdata, num_draws)
+    shared = sharings(query.design)
 
-    def correlations(some: Draws) -> FloatArray:
-        variances = asked.variances(some)
+    def correlations(draws: Draws) -> FloatArray:
+        variances = cluster_variances(query, draws)
         whole = total(variances) + LOGISTIC_VARIANCE
         if not adjusted:
-            whole += fixed_variance(some, asked.design.X)[:, None]
-        return np.concatenate([total(variances, one.factors) / whole for one in shared], axis=1)
+            whole += fixed_variance(draws, query.design.X)[:, None]
+        return np.concatenate([total(variances, sharing.factors) / whole for sharing in shared], axis=1)
 
-    values = asked.evaluate(correlations, len(asked.rows) if at is not None else 1)
-    described = asked.described({"group": [one.group for one in shared], "kind": [one.kind for one in shared]})
-    return values.table(described, interval)
+    values = query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
+    labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
+    return values.table(described_rows(query, labels), interval)
 
 
 def vpc(
     fit: Fit,
-    at: Any = None,
+    newdata: Any = None,
     *,
     scale: str = "probability",
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
@@ -130,12 +143,12 @@ def vpc(
     Parameters
     ----------
     fit : Fit
-    at : table, optional
+    newdata : table, optional
         Rows at which to compute it, one result for each. If not given, numerator and denominator are both averaged over
         the training rows: the share of what the predictors leave unexplained.
     scale : {"probability", "latent"}
         ``"latent"`` gives `icc`.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -175,31 +188,31 @@ def vpc(
     """
     choice("scale", scale, ("probability", "latent"), PredictionError)
     if scale == "latent":
-        return icc(fit, at, draws=draws, ci_prob=ci_prob, ci_kind=ci_kind)
+        return icc(fit, newdata, num_draws=num_draws, ci_prob=ci_prob, ci_kind=ci_kind)
     interval = Interval.of(ci_prob, ci_kind)
-    asked = Question.of(fit, at, draws)
-    shared = sharings(asked.design)
-    rows, share = distinct_rows(asked.rows)
+    query = query_of(fit, newdata, num_draws)
+    shared = sharings(query.design)
+    rows, share = distinct_rows(query.rows)
 
     def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         """Variance of an outcome, and its covariance with that of a row that shares clusters, for each sharing."""
         average = average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))
         found = [average * (1 - average)]
-        for one in shared:
-            own = total(variances, one.factors)
-            # Not the sum of all less the own: that would not be exactly zero where nothing is left.
-            others = total(variances, tuple(name for name in variances if name not in one.factors))
-            sds = (np.broadcast_to(np.sqrt(values), eta.shape) for values in (own, others))
+        for sharing in shared:
+            within = total(variances, sharing.factors)
+            # Not the difference of the two sums: that would not be exactly zero where nothing is left.
+            others = total(variances, tuple(name for name in variances if name not in sharing.factors))
+            sds = (np.broadcast_to(np.sqrt(values), eta.shape) for values in (within, others))
             found.append(shared_covariance(eta, *sds))
         return found
 
-    def correlations(some: Draws) -> FloatArray:
-        if at is None:
-            whole, *parts = average_moments(some, rows, share, moments)[..., None]
+    def correlations(draws: Draws) -> FloatArray:
+        if newdata is None:
+            whole, *parts = average_moments(draws, rows, share, moments)[..., None]
         else:
-            whole, *parts = moments(asked.variances(some), fixed_part(some, asked.rows))
+            whole, *parts = moments(cluster_variances(query, draws), fixed_part(draws, query.rows))
         return np.concatenate([part / whole for part in parts], axis=1)
 
-    values = asked.evaluate(correlations, len(asked.rows), "Integrating")
-    described = asked.described({"group": [one.group for one in shared], "kind": [one.kind for one in shared]})
-    return values.table(described, interval)
+    values = query.evaluate(correlations, len(shared) * result_rows(query), len(query.rows), "Integrating")
+    labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
+    return values.table(described_rows(query, labels), interval)

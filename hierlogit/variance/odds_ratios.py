@@ -15,8 +15,8 @@ from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
 from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import quoted_list
-from .by_factor import Question, total
+from ..validation import probability, quoted_list
+from .by_factor import cluster_variances, described_rows, query_of, result_rows, total
 
 FloatArray = npt.NDArray[np.float64]
 QUANTITIES = ("odds ratio", "lower", "upper", "opposed")
@@ -24,9 +24,9 @@ QUANTITIES = ("odds ratio", "lower", "upper", "opposed")
 
 def mor(
     fit: Fit,
-    at: Any = None,
+    newdata: Any = None,
     *,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
@@ -39,10 +39,10 @@ def mor(
     Parameters
     ----------
     fit : Fit
-    at : table, optional
+    newdata : table, optional
         Rows at which to compute it, one result for each: with random slopes it depends on the predictors. If not given,
         ``z'Sigma z`` is averaged over the training rows.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -50,7 +50,7 @@ def mor(
     Returns
     -------
     DrawTable
-        One row for each grouping factor, ``group``; with `at` also ``row`` and the columns of the rows; ``mean``,
+        One row for each grouping factor, ``group``; with `newdata` also ``row`` and the columns of the rows; ``mean``,
         ``sd`` and the interval's ends, and of a likelihood engine ``estimate``, at the maximum. Of nested factors it is
         that of rows in different inner clusters of the same outer one. ``.draws`` has the draws.
 
@@ -75,14 +75,14 @@ def mor(
     0  district      1.51
     """
     interval = Interval.of(ci_prob, ci_kind)
-    asked = Question.of(fit, at, draws)
+    query = query_of(fit, newdata, num_draws)
 
     def ratios(some: Draws) -> FloatArray:
-        variances = asked.variances(some)
+        variances = cluster_variances(query, some)
         return np.exp(LOG_ODDS_RATIO_PER_SD * np.sqrt(np.concatenate(list(variances.values()), axis=1)))
 
-    values = asked.evaluate(ratios, len(asked.rows) if at is not None else 1)
-    return values.table(asked.described({"group": [block.name for block in asked.design.groups]}), interval)
+    values = query.evaluate(ratios, len(query.design.groups) * result_rows(query), result_rows(query))
+    return values.table(described_rows(query, {"group": [block.name for block in query.design.groups]}), interval)
 
 
 def ior(
@@ -90,8 +90,8 @@ def ior(
     variables: str | Sequence[str] | Mapping[str, float] | None = None,
     *,
     prob: float = 0.8,
-    groups: str | Sequence[str] | None = None,
-    draws: int | None = None,
+    group: str | Sequence[str] | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
@@ -110,10 +110,10 @@ def ior(
         a factor.
     prob : float
         Share of the odds ratios inside the interval.
-    groups : str or list of str, optional
+    group : str or list of str, optional
         Grouping factors whose clusters differ in the comparison. If not given, those that the fixed effect is constant
         within: of a characteristic of mothers in communities the mothers, of one of communities both.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the posterior intervals, of each quantity; ArviZ's defaults if not given.
@@ -133,7 +133,7 @@ def ior(
     FitError
         If the model has no random effects, or no fixed effect that is constant within clusters.
     PredictionError
-        If a variable or option is not known, or a variable varies within all clusters and `groups` is not given.
+        If a variable or option is not known, or a variable varies within all clusters and `group` is not given.
 
     References
     ----------
@@ -154,11 +154,10 @@ def ior(
     from scipy.special import ndtr, ndtri
 
     interval = Interval.of(ci_prob, ci_kind)
-    if not isinstance(prob, (int, float)) or not 0 < prob < 1:
-        raise PredictionError(f"prob={prob!r} must be between 0 and 1.")
-    asked = Question.of(fit, None, draws)
-    steps = _steps(asked.design, variables)
-    differing = {label: _differing(fit, label, groups) for label in steps}
+    prob = probability("prob", prob, PredictionError)
+    query = query_of(fit, None, num_draws)
+    steps = _steps(query.design, variables)
+    differing = {label: _differing(fit, label, group) for label in steps}
     if variables is None:
         steps = {label: step for label, step in steps.items() if differing[label]}
         if not steps:
@@ -167,15 +166,15 @@ def ior(
     if within:
         raise PredictionError(
             f"{quoted_list(within)} varies within the clusters of every grouping factor. Its odds ratio within a "
-            "cluster is in odds_ratios(fit); for rows of different clusters say which differ, groups="
-            f"{asked.design.groups[0].name!r}."
+            "cluster is in odds_ratios(fit); to compare rows of different clusters, name the factor, group="
+            f"{query.design.groups[0].name!r}."
         )
     reach = float(ndtri(0.5 + prob / 2))
 
     def quantities(some: Draws) -> FloatArray:
-        variances, found = asked.variances(some), []
+        variances, found = cluster_variances(query, some), []
         for label, step in steps.items():
-            log_ratio = step * some.beta[:, asked.design.fixed_effects.index(label)]
+            log_ratio = step * some.beta[:, query.design.fixed_effects.index(label)]
             sd = np.sqrt(2 * total(variances, differing[label])[:, 0])
             away = np.divide(np.abs(log_ratio), sd, out=np.full_like(sd, np.inf), where=sd > 0)
             ends = (np.exp(log_ratio - reach * sd), np.exp(log_ratio + reach * sd))
@@ -187,19 +186,19 @@ def ior(
         "groups": np.repeat([", ".join(differing[label]) for label in steps], len(QUANTITIES)),
         "quantity": list(QUANTITIES) * len(steps),
     }
-    return asked.evaluate(quantities).table(pd.DataFrame(described), interval)
+    return query.evaluate(quantities, 4 * len(steps)).table(pd.DataFrame(described), interval)
 
 
 def _steps(design: Design, variables: Any) -> dict[str, float]:
-    """The fixed effects asked for and the difference that each is compared over."""
+    """The fixed effects query for and the difference that each is compared over."""
     labels = [label for label in design.fixed_effects if label != "Intercept"]
     terms: dict[str, list[str]] = {}
     for label, term in zip(design.fixed_effects, design.fixed_terms, strict=True):
         terms.setdefault(term, []).append(label)
     if variables is None:
         return dict.fromkeys(labels, 1.0)
-    asked = {variables: 1.0} if isinstance(variables, str) else variables
-    given = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(asked, 1.0)
+    query = {variables: 1.0} if isinstance(variables, str) else variables
+    given = dict(query) if isinstance(query, Mapping) else dict.fromkeys(query, 1.0)
     strange = [name for name in given if name not in labels and (name not in terms or name == "Intercept")]
     if strange or not given:
         raise PredictionError(

@@ -60,7 +60,8 @@ class Pooling:
         moved = table["shrinkage"].median()
         unit = "trials" if outcome.binomial else "rows"
         lines = [
-            f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by {self.partial.report.engine}",
+            f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by "
+            f"{self.partial.diagnostics.engine}",
             f"  all together  {self.overall:.3f} ({outcome.y.sum():,.0f} of {outcome.trials.sum():,.0f} {unit})",
             f"  raw           {_spread(table['raw'])}",
             f"  complete      {_spread(table['complete'])}",
@@ -96,7 +97,7 @@ def pooling(
     engine: Engine | str | None = None,
     *,
     group: str | None = None,
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Pooling:
@@ -114,7 +115,7 @@ def pooling(
         What fits the model, ``"laplace"`` if not given; not with a fit.
     group : str, optional
         The grouping factor whose clusters are told; the first of the formula if not given.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws the intervals of partial pooling are of, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -172,7 +173,7 @@ def pooling(
     trials = _total(block, outcome.trials)
     raw = _total(block, outcome.y) / trials
     pooled = _total(block, outcome.trials * _marginal(fit, complete)) / trials
-    partial = _partial(fit, block, draws, interval)
+    partial = _partial(fit, block, num_draws, interval)
     low, high = wilson(raw, trials, interval.quantile)
     table = pd.DataFrame(
         {
@@ -211,7 +212,7 @@ def without_random_effects(fit: Fit) -> Fit | None:
     from ..engines.maximum.laplace import Laplace
     from ..engines.maximum.map import MAP
 
-    engine = MAP(seed=fit.report.seed) if fit.with_priors else Laplace(seed=fit.report.seed)
+    engine = MAP(seed=fit.diagnostics.seed) if fit.with_priors else Laplace(seed=fit.diagnostics.seed)
     return engine.run(plain)
 
 
@@ -234,7 +235,7 @@ def _partial(fit: Fit, block: GroupBlock, draws: int | None, interval: Interval)
         fit,
         by=columns,
         weights=fit.model.design.outcome.trials.tolist(),
-        draws=draws,
+        num_draws=draws,
         ci_prob=interval.prob,
         ci_kind=interval.kind,
     )

@@ -14,7 +14,15 @@ from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice, quoted_list
-from .by_factor import LOGISTIC_VARIANCE, Question, average_moments, between_rows, fixed_variance, mean_variance, total
+from .by_factor import (
+    LOGISTIC_VARIANCE,
+    average_moments,
+    between_rows,
+    fixed_variance,
+    mean_variance,
+    query_of,
+    total,
+)
 from .row_averages import distinct_rows
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,7 +32,7 @@ def r2(
     fit: Fit,
     *,
     method: str = "theoretical",
-    draws: int | None = None,
+    num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
@@ -42,7 +50,7 @@ def r2(
         What ``V_e`` is. ``"theoretical"``: ``pi^2 / 3``, of the logistic distribution. ``"delta"``:
         ``1 / (p (1 - p))``, the variance of an outcome carried to the logit scale, with p the probability averaged over
         rows and clusters.
-    draws : int, optional
+    num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
@@ -83,9 +91,9 @@ def r2(
     """
     choice("method", method, ("theoretical", "delta"), PredictionError)
     interval = Interval.of(ci_prob, ci_kind)
-    asked = Question.of(fit, None, draws)
-    single = between_rows(asked.design)
-    rows, share = distinct_rows(asked.rows)
+    query = query_of(fit, None, num_draws)
+    single = between_rows(query.design)
+    rows, share = distinct_rows(query.rows)
 
     def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
@@ -95,13 +103,13 @@ def r2(
         if method == "delta":
             (p,) = average_moments(some, rows, share, averaged)
             residual = 1 / (p * (1 - p))
-        variances = {block.name: mean_variance(some, block) for block in asked.design.groups}
-        fixed = fixed_variance(some, asked.design.X)
+        variances = {block.name: mean_variance(some, block) for block in query.design.groups}
+        fixed = fixed_variance(some, query.design.X)
         random = total(variances, tuple(name for name in variances if name not in single))
         whole = fixed + total(variances) + residual
         return np.column_stack([fixed / whole, (fixed + random) / whole])
 
-    values = asked.evaluate(shares, len(asked.rows))
+    values = query.evaluate(shares, 2, len(query.rows))
     return values.table(pd.DataFrame({"quantity": ["marginal", "conditional"]}), interval)
 
 
@@ -152,16 +160,16 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     0  comm      0.31
     """
     interval = Interval.of(ci_prob, ci_kind)
-    questions = Question.of(fit0), Question.of(fit1)
+    queries = query_of(fit0), query_of(fit1)
     pairs = _common_groups(fit0, fit1)
-    zero = [before.name for before, _ in pairs if not mean_variance(questions[0].draws, before).any()]
+    zero = [before.name for before, _ in pairs if not mean_variance(queries[0].draws, before).any()]
     if zero:
         raise FitError(f"the variance of {quoted_list(zero)} is zero in the first fit: there is nothing to take away.")
-    count = min(len(asked.draws) for asked in questions)
+    count = min(len(query.draws) for query in queries)
     # Fits with the same seed made their draws from the same random numbers: in order they would not be independent.
     random = np.random.default_rng(1)
-    first, second = (asked.draws[random.permutation(len(asked.draws))[:count]] for asked in questions)
-    points = [asked.point for asked in questions]
+    first, second = (query.draws[random.permutation(len(query.draws))[:count]] for query in queries)
+    points = [query.point for query in queries]
     estimate = _change(points[0], points[1], pairs)[0] if points[0] is not None and points[1] is not None else None
     values = Evaluated(_change(first, second, pairs), estimate, (1, count))
     return values.table(pd.DataFrame({"group": [before.name for before, _ in pairs]}), interval)

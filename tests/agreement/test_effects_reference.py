@@ -24,7 +24,7 @@ def by_hand() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def own() -> hl.Fit:
+def own() -> hl.results.Fit:
     model = hl.Model(
         "use ~ age + I(age**2) + urban + livch + (1 + urban | district)", hl.datasets.load("contraception")
     )
@@ -32,7 +32,7 @@ def own() -> hl.Fit:
 
 
 @pytest.fixture(scope="module")
-def fit(own: hl.Fit, by_hand: dict[str, Any]) -> hl.Fit:
+def fit(own: hl.results.Fit, by_hand: dict[str, Any]) -> hl.results.Fit:
     """Our fit, at R's estimates."""
     assert own.estimate is not None
     assert own.model.design.groups[0].levels.tolist() == by_hand["districts"]
@@ -42,11 +42,11 @@ def fit(own: hl.Fit, by_hand: dict[str, Any]) -> hl.Fit:
         cholesky={"district": np.array(by_hand["root"])},
         modes={"district": np.array(by_hand["modes"])},
     )
-    return hl.Fit(own.model, own.data, own.report, estimate)
+    return hl.results.Fit(own.model, own.data, own.diagnostics, estimate)
 
 
 @pytest.mark.parametrize("clusters", CLUSTERS)
-def test_predictions(fit: hl.Fit, by_hand: dict[str, Any], clusters: str) -> None:
+def test_predictions(fit: hl.results.Fit, by_hand: dict[str, Any], clusters: str) -> None:
     expected = by_hand["effects"][clusters]
     rows = hl.predictions(fit, clusters=clusters)["estimate"].to_numpy()
     np.testing.assert_allclose(rows[[0, 499, 1933]], expected["prediction_of_rows"], atol=TOLERANCE)
@@ -58,7 +58,7 @@ def test_predictions(fit: hl.Fit, by_hand: dict[str, Any], clusters: str) -> Non
 
 
 @pytest.mark.parametrize("clusters", CLUSTERS)
-def test_comparisons(fit: hl.Fit, by_hand: dict[str, Any], clusters: str) -> None:
+def test_comparisons(fit: hl.results.Fit, by_hand: dict[str, Any], clusters: str) -> None:
     expected = by_hand["effects"][clusters]
     for comparison in ("difference", "ratio", "odds_ratio"):
         table = hl.avg_comparisons(fit, "urban", comparison=comparison.replace("_", ""), clusters=clusters)
@@ -74,7 +74,7 @@ def test_comparisons(fit: hl.Fit, by_hand: dict[str, Any], clusters: str) -> Non
 
 
 @pytest.mark.parametrize("clusters", CLUSTERS)
-def test_slopes(fit: hl.Fit, by_hand: dict[str, Any], clusters: str) -> None:
+def test_slopes(fit: hl.results.Fit, by_hand: dict[str, Any], clusters: str) -> None:
     expected = by_hand["effects"][clusters]
     np.testing.assert_allclose(
         hl.avg_slopes(fit, "age", clusters=clusters)["estimate"], expected["age_slope"], atol=TOLERANCE
@@ -89,7 +89,7 @@ def test_slopes(fit: hl.Fit, by_hand: dict[str, Any], clusters: str) -> None:
 
 
 @pytest.mark.parametrize("clusters", CLUSTERS)
-def test_our_own_maximum_says_the_same(own: hl.Fit, by_hand: dict[str, Any], clusters: str) -> None:
+def test_our_own_maximum_says_the_same(own: hl.results.Fit, by_hand: dict[str, Any], clusters: str) -> None:
     # lme4's search stops a little short of the maximum.
     expected = by_hand["effects"][clusters]
     assert hl.avg_predictions(own, clusters=clusters)["estimate"][0] == pytest.approx(expected["prediction"], abs=1e-4)

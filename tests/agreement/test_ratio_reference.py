@@ -29,7 +29,7 @@ def test_bootstrap_agrees_with_simulation_by_other_software(name: str, reference
     assert closed.naive_p_value == pytest.approx(expected["p_chisq"], rel=1e-4)
 
     n, other = 300, expected["nsim"]
-    found = hl.likelihood_ratio(smaller, larger, "bootstrap", n=n, seed=1)
+    found = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=n, seed=1)
     assert found.failures == 0
     T = found.simulated
     assert T is not None

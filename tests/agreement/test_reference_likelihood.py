@@ -82,8 +82,8 @@ def test_laplace_meets_lme4_and_glmmtmb(name: str) -> None:
         np.testing.assert_allclose(fit.estimate.sd(group)[at], term["sd"], rtol=1e-3, atol=1e-5)
         if len(at) > 1:
             np.testing.assert_allclose(fit.estimate.cor(group)[np.ix_(at, at)], term["corr"], atol=1e-3)
-    assert {finding.code for finding in fit.report.findings} <= {"singular", "laplace", "large_sd"}
-    named = [finding.evidence for finding in fit.report.findings if finding.code == "singular"]
+    assert {finding.code for finding in fit.diagnostics.findings} <= {"singular_fit", "laplace_inaccurate", "large_sd"}
+    named = [finding.evidence for finding in fit.diagnostics.findings if finding.code == "singular_fit"]
     assert [SINGULAR[name] in text for text in named] == ([True] if name in SINGULAR else [])
 
 
@@ -168,9 +168,9 @@ def test_where_laplace_is_poor_is_said(name: str, poor: bool) -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         fit = model.fit(hl.Laplace())
-    assert ("laplace" in {finding.code for finding in fit.report.findings}) is poor
+    assert ("laplace_inaccurate" in {finding.code for finding in fit.diagnostics.findings}) is poor
     assert any("Laplace's approximation is poor" in str(warning.message) for warning in heard) is poor
-    assert fit.report.status == ("check" if poor else "converged")
+    assert fit.diagnostics.status == ("check" if poor else "converged")
 
 
 @pytest.mark.parametrize(("name", "nodes", "few"), [("toenail_ri", 5, True), ("toenail_ri", 25, False)])
@@ -178,12 +178,12 @@ def test_too_few_nodes_are_said(name: str, nodes: int, few: bool) -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         fit = _model(name).fit(hl.AGQ(nodes=nodes))
-    assert [finding.code for finding in fit.report.findings] == (["quadrature"] if few else [])
+    assert [finding.code for finding in fit.diagnostics.findings] == (["too_few_nodes"] if few else [])
     assert any("5 quadrature nodes are too few here" in str(warning.message) for warning in heard) is few
-    assert fit.report.status == ("check" if few else "converged")
+    assert fit.diagnostics.status == ("check" if few else "converged")
     if few:
         # What is said is so: with the nodes that it names an estimate is elsewhere by the half of an error or more.
-        assert "hl.AGQ(nodes=8)" in fit.report.findings[0].remedy
+        assert "hl.AGQ(nodes=8)" in fit.diagnostics.findings[0].remedy
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             finer = _model(name).fit(hl.AGQ(nodes=8))

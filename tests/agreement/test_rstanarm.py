@@ -49,7 +49,7 @@ def test_posterior_means_agree(name: str, reference: dict[str, Any]) -> None:
     model = hl.Model(formula, hl.datasets.load(MODELS[name]))
     model = model.with_priors(_same_priors(expected, any(group.correlated for group in model.design.groups)))
     fit = model.fit(hl.NUTS(seed=1, progress=False))
-    assert fit.report.status == "converged", fit.report
+    assert fit.diagnostics.status == "converged", fit.diagnostics
     found = hl.summary(fit)
 
     theirs = {ours: expected["posterior"][r] for r, ours in expected["python_names"].items()}

@@ -24,18 +24,18 @@ SLOPES_LEFT_OUT = {"contraception_slope_uncorr", "contraception_age_uncorr", "to
 SINGULAR = {"cbpp_slope_uncorr", "bacteria_slope"}
 
 
-def _fit(name: str) -> hl.Fit:
+def _fit(name: str) -> hl.results.Fit:
     entry = REFERENCE["models"][name]
     model = hl.Model(entry["python_formula"], hl.datasets.load(entry["data"].removesuffix(".csv")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = model.fit(hl.Laplace(draws=100, seed=1))
-        assert fit.report is not None  # the draws, whose quality is not in question here
+        assert fit.diagnostics is not None  # the draws, whose quality is not in question here
     if name not in SLOPES_LEFT_OUT:
         return fit
     assert fit.estimate is not None
     cholesky = {group: L * np.array([[1.0], [0.0]]) for group, L in fit.estimate.cholesky.items()}
-    return hl.Fit(model, fit.data, fit.report, replace(fit.estimate, cholesky=cholesky))
+    return hl.results.Fit(model, fit.data, fit.diagnostics, replace(fit.estimate, cholesky=cholesky))
 
 
 def _everything(table: DrawTable) -> float:

@@ -292,7 +292,7 @@ def simulated(
             break
     step = DRAWS * longer * CHAINS // L
     ranks = {label: int((values[:, step - 1 :: step] < true[label]).sum()) for label, values in drawn.items()}
-    measures = fit.report.measures
+    measures = fit.diagnostics.measures
     return {
         **ranks,
         "divergences": int(measures["divergences"]),

@@ -11,7 +11,7 @@ def observed_points(ax):
 
 @pytest.mark.parametrize("sort", ["size", "proportion"])
 def test_observed_proportions_are_those_of_the_data(clinics, sort):
-    ax, _ = hl.plots.cluster_check(clinics, draws=50, seed=3, sort=sort)
+    ax, _ = hl.plots.cluster_check(clinics, num_draws=50, seed=3, sort=sort)
     labels = [label.get_text() for label in ax.get_xticklabels()]
     frame = clinics.model.design.table.frame
     share = (frame["healed"] == "yes").groupby(frame["clinic"], observed=True).mean()
@@ -23,8 +23,8 @@ def test_observed_proportions_are_those_of_the_data(clinics, sort):
 
 
 def test_intervals_are_those_of_simulated_outcomes(herds):
-    ax, spread = hl.plots.cluster_check(herds, draws=60, seed=3, ci_prob=0.5)
-    simulated = hl.posterior_predictive(herds, draws=60, seed=3)["posterior_predictive"]["sick"].to_numpy()[0]
+    ax, spread = hl.plots.cluster_check(herds, num_draws=60, seed=3, ci_prob=0.5)
+    simulated = hl.posterior_predictive(herds, num_draws=60, seed=3)["posterior_predictive"]["sick"].to_numpy()[0]
     frame = herds.model.design.table.frame
     herd = frame["herd"].to_numpy()
     trials = frame.groupby("herd")["size"].sum()
@@ -72,8 +72,8 @@ def test_three_thousand_clusters_are_not_named(crowd):
 def test_bad_arguments_are_named(clinics):
     with pytest.raises(hl.errors.PredictionError, match="sort='name' is not allowed"):
         hl.plots.cluster_check(clinics, sort="name")
-    with pytest.raises(hl.errors.PredictionError, match="draws=1 must be"):
-        hl.plots.cluster_check(clinics, draws=1)
+    with pytest.raises(hl.errors.PredictionError, match="num_draws=1 must be"):
+        hl.plots.cluster_check(clinics, num_draws=1)
     with pytest.raises(hl.errors.FitError, match="no grouping factor 'ward'"):
         hl.plots.cluster_check(clinics, "ward")
     with pytest.raises(hl.errors.FitError, match="needs 2 axes"):

@@ -43,7 +43,7 @@ def test_with_predictors_complete_pooling_has_a_mark_for_each_cluster(clinics):
 
 
 def test_three_thousand_clusters_are_points_only(crowd):
-    (ax,) = hl.plots.shrinkage(hl.pooling(crowd, draws=20))
+    (ax,) = hl.plots.shrinkage(hl.pooling(crowd, num_draws=20))
     marks, points = ax.collections
     assert len(marks.get_offsets()) == len(points.get_offsets()) == 3000
     assert points.get_sizes().max() <= cluster_shrinkage.LARGEST_IN_CROWD

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.diagnostics.data.check_data import DataReport, data_report
-from hierlogit.plots.cluster_sizes import data_report as draw
+from hierlogit.diagnostics.data.check_data import DataCheck, check_data
+from hierlogit.plots.cluster_sizes import check_data as draw
 
 Rows = Callable[..., pd.DataFrame]
 
 
-def _report(formula: str, frame: pd.DataFrame, **options: Any) -> DataReport:
-    return data_report(hl.Model(formula, frame), **options)
+def _report(formula: str, frame: pd.DataFrame, **options: Any) -> DataCheck:
+    return check_data(hl.Model(formula, frame), **options)
 
 
 def _heights(ax: Any) -> dict[float, float]:

@@ -60,7 +60,7 @@ def test_densities_are_drawn_with_their_errors():
 
 
 def test_the_statistic_stands_beside_its_distributions(fits):
-    found = hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", n=60, seed=1)
+    found = hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", replicates=60, seed=1)
     ax = hl.plots.likelihood_ratio(found)[0]
     lines = {line.get_label(): line for line in ax.get_lines()}
     steps = lines["simulated studies"]
@@ -79,7 +79,7 @@ def test_what_has_no_mixture_is_drawn_without(fits):
     fixed = hl.likelihood_ratio(hl.Model("y ~ 1", hl.datasets.load("bacteria")).fit("laplace"), fits["plain"])
     labels = [line.get_label() for line in hl.plots.likelihood_ratio(fixed)[0].get_lines()]
     assert labels[0] == "χ²(1)"
-    several = hl.likelihood_ratio(fits["plain"], fits["two"], "bootstrap", n=9, seed=1)
+    several = hl.likelihood_ratio(fits["plain"], fits["two"], "bootstrap", replicates=9, seed=1)
     labels = [line.get_label() for line in hl.plots.likelihood_ratio(several)[0].get_lines()]
     assert labels[:2] == ["simulated studies", "naive χ²(3)"]
 

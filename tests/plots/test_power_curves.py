@@ -9,7 +9,7 @@ import hierlogit as hl
 def found():
     layout = hl.Layout({"g": 8}, size=5, predictors={"x": [-1, 0, 1, 2, 0], "z": [0, 1, 0, 1, 1]})
     truth = {"beta": {"Intercept": 0, "x": 0.5, "z": 0.5}, "sd": {"g": 0.4}}
-    return hl.power("y ~ x + z + (1 | g)", layout, **truth, grid={"g": [6, 12], "size": [5, 10]}, n=10, seed=1)
+    return hl.power("y ~ x + z + (1 | g)", layout, **truth, grid={"g": [6, 12], "size": [5, 10]}, replicates=10, seed=1)
 
 
 def _curves(ax):
@@ -42,7 +42,7 @@ def test_other_names_on_the_axis_and_words(found):
 def test_one_name_makes_one_curve():
     rows = hl.Layout({"g": 8}, size=5, predictors={"x": [-1, 0, 1, 2, 0]}).table()
     truth = {"beta": {"Intercept": 0, "x": 0.5}, "sd": {"g": 0.4}}
-    found = hl.power("y ~ x + (1 | g)", rows, **truth, grid={"x": [0.1, 0.5, 1.0]}, n=6, seed=1)
+    found = hl.power("y ~ x + (1 | g)", rows, **truth, grid={"x": [0.1, 0.5, 1.0]}, replicates=6, seed=1)
     ax = hl.plots.power(found)[0]
     assert len(_curves(ax)) == 1
     assert ax.get_legend() is None
@@ -61,6 +61,6 @@ def test_what_cannot_be_drawn_is_said(found):
     with pytest.raises(hl.errors.FitError, match="x='h' was not tried; the grid has 'g', 'size'"):
         hl.plots.power(found, "h")
     layout = hl.Layout({"g": 8}, size=5, predictors={"x": [-1, 0, 1, 2, 0]})
-    one = hl.power("y ~ x + (1 | g)", layout, beta={"Intercept": 0, "x": 0.5}, sd={"g": 0.4}, n=2, seed=1)
+    one = hl.power("y ~ x + (1 | g)", layout, beta={"Intercept": 0, "x": 0.5}, sd={"g": 0.4}, replicates=2, seed=1)
     with pytest.raises(hl.errors.FitError, match="one cell only"):
         hl.plots.power(one)

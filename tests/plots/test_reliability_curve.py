@@ -59,5 +59,5 @@ def test_works_on_given_axes_and_refuses_what_is_wrong(herds):
     assert hl.plots.calibration(herds, seed=1, ax=ax)[0] is ax
     with pytest.raises(hl.errors.FitError, match="needs 1 axes"):
         hl.plots.calibration(herds, ax=plt.subplots(1, 2)[1])
-    with pytest.raises(hl.errors.PredictionError, match="resamples=1"):
-        hl.plots.calibration(herds, resamples=1)
+    with pytest.raises(hl.errors.PredictionError, match="replicates=1"):
+        hl.plots.calibration(herds, replicates=1)

@@ -63,9 +63,9 @@ def test_residuals_that_are_not_normal_leave_the_band(make_fit):
 
 
 def test_many_rows_are_thinned_between_the_ends(crowd):
-    ax = hl.plots.residuals(crowd, seed=1, draws=20)[1]
+    ax = hl.plots.residuals(crowd, seed=1, num_draws=20)[1]
     assert len(points(ax)) == 2000
-    expected = np.sort(hl.residuals(crowd, seed=1, draws=20)["residual"])
+    expected = np.sort(hl.residuals(crowd, seed=1, num_draws=20)["residual"])
     np.testing.assert_allclose(points(ax)[:200, 1], expected[:200])
     np.testing.assert_allclose(points(ax)[-200:, 1], expected[-200:])
 

@@ -11,7 +11,11 @@ DOCS = ROOT / "docs"
 PACKAGE = ROOT / "hierlogit"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 #: Modules whose public names the reference lists one by one, by the heading they stand under.
-LISTED = {"hierlogit": PACKAGE, "hierlogit.plots": PACKAGE / "plots"}
+LISTED = {
+    "hierlogit": PACKAGE / "__init__.pyi",
+    "hierlogit.plots": PACKAGE / "plots" / "__init__.pyi",
+    "hierlogit.results": PACKAGE / "results.pyi",
+}
 
 
 def listed_names() -> dict[str, set[str]]:
@@ -23,9 +27,9 @@ def listed_names() -> dict[str, set[str]]:
     return found
 
 
-def public_functions(package: Path) -> set[str]:
-    """What `__init__.pyi` takes from modules, without the modules that it makes public."""
-    tree = ast.parse((package / "__init__.pyi").read_text(encoding="utf-8"))
+def public_functions(stub: Path) -> set[str]:
+    """What a stub takes from modules, without the modules that it makes public."""
+    tree = ast.parse(stub.read_text(encoding="utf-8"))
     return {
         alias.asname or alias.name
         for node in tree.body

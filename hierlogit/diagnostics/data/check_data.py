@@ -1,4 +1,4 @@
-"""`Model` → `data_report`: what the data can tell of a model's parameters, before it is fitted."""
+"""`Model` → `check_data`: what the data can tell of a model's parameters, before it is fitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...fits.findings import SEVERITIES, gravest_first
+from ...fits.findings import count_by_severity, gravest_first
 from ...validation import quoted_list
 from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
 from .collinearity import Collinearity, collinearity_findings
@@ -32,8 +32,8 @@ WIDTH = 100
 
 
 @dataclass(frozen=True, repr=False)
-class DataReport:
-    """What `hl.data_report` found.
+class DataCheck:
+    """What `hl.check_data` found.
 
     Attributes
     ----------
@@ -86,9 +86,7 @@ class DataReport:
         return "\n".join([self._head(), *facts, *found])
 
     def _head(self) -> str:
-        counts = {severity: sum(one.severity == severity for one in self.findings) for severity in SEVERITIES}
-        counted = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count]
-        return f"Data before a fit: {', '.join(counted) or 'nothing found'}"
+        return f"Data before a fit: {count_by_severity(self.findings)}"
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         total, outcome = self.totals, self.model.design.outcome
@@ -166,7 +164,7 @@ def _fixed_fact(total: pd.Series[float], separation: str) -> str:
     return f"{text}; " + ("the outcomes overlap" if separation == "overlap" else f"{separation} separation")
 
 
-def data_report(model: ModelSpec, *, sd: float | Mapping[str, float] | None = None) -> DataReport:
+def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = None) -> DataCheck:
     """Look at what the data can tell of a model's parameters, before the model is fitted.
 
     Counts rows, trials and events of every cluster; tells which predictors belong to clusters, and which vary within
@@ -182,7 +180,7 @@ def data_report(model: ModelSpec, *, sd: float | Mapping[str, float] | None = No
 
     Returns
     -------
-    DataReport
+    DataCheck
         ``.findings``, and tables of everything that they rest on.
 
     Raises
@@ -220,7 +218,7 @@ def data_report(model: ModelSpec, *, sd: float | Mapping[str, float] | None = No
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("y ~ trt + week_gt2 + (1 + trt | ID)", hl.datasets.load("bacteria"))
-    >>> report = hl.data_report(model)
+    >>> report = hl.check_data(model)
     >>> [(finding.severity, finding.code) for finding in report.findings]
     [('error', 'slope_not_identified'), ('note', 'few_events'), ('note', 'strong_shrinkage')]
     >>> print(report.findings[0].evidence)
@@ -251,7 +249,7 @@ def data_report(model: ModelSpec, *, sd: float | Mapping[str, float] | None = No
     for block, one in zip(design.groups, levels, strict=True):
         found += [*size_findings(clusters[block.name]), *slope_findings(block, effects), *level_findings(design, one)]
         found += shrinkage_findings(clusters[block.name], *sds[block.name]) if block.name in sds else []
-    return DataReport(
+    return DataCheck(
         findings=gravest_first(found),
         totals=total,
         factors=_factor_table(clusters, sds),

@@ -54,7 +54,7 @@ def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
     name, several = str(table.index.name), table[table["trials"] > 1]
     if not len(several):
         yield Finding(
-            "one_trial_each",
+            "only_singleton_clusters",
             "error",
             f"Each of the {len(table):,} clusters of '{name}' has one trial only: how much they differ cannot be told "
             "from the chance that every outcome has.",
@@ -66,7 +66,7 @@ def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
     single = len(table) - len(several)
     if single >= MANY_SINGLE * len(table):
         yield Finding(
-            "single_trials",
+            "singleton_clusters",
             "note",
             f"{_of(single, len(table))} clusters of '{name}' have one trial only. They say nothing about how much "
             f"clusters differ: the sd of '{name}' rests on the other {len(several):,}.",
@@ -104,12 +104,12 @@ def _one_sided(name: str, several: pd.DataFrame) -> Iterator[Finding]:
     kinds = ((never, "no event"), (always, "only events"))
     named = [f"{len(some):,} {what} ({quoted_list(some)})" for some, what in kinds if some]
     yield Finding(
-        "one_outcome",
+        "one_outcome_clusters",
         "warning" if many else "note",
         f"{_of(one_sided, clusters)} clusters of '{name}' with two trials or more have one outcome only: "
         f"{', '.join(named)}. If clusters did not differ, about {expected:,.0f} would.",
         f"Only the other {clusters - one_sided:,} bound the sd of '{name}' from above, and Laplace's approximation may "
-        "be poor: check it with hl.quadrature_check(fit), or use AGQ or NUTS."
+        "be poor: check it with hl.check_quadrature(fit), or use AGQ or NUTS."
         if many
         else "Leave none of them out: they count for the sd, and the others say where they may lie. As fixed effects "
         "these clusters would have infinite estimates.",

@@ -137,7 +137,7 @@ def collinearity_findings(found: Collinearity) -> Iterator[Finding]:
     if found.weakest:
         evidence += f", above all {quoted_list(found.weakest)}"
     yield Finding(
-        "collinear",
+        "collinearity",
         "warning" if between else "note",
         f"{evidence}{f'; variance inflation {inflated}' if inflated else ''}.",
         "The coefficients' own intervals are wide; what they say together is not touched. Leave out, or join, what "

@@ -79,6 +79,6 @@ def shrinkage_findings(table: pd.DataFrame, sd: float, source: str) -> Iterator[
         f"If the sd of '{name}' is {sd:.2g} ({source}), the intercepts of {low:,} of its {len(table):,} clusters have "
         f"a reliability below {HALF:g} (median {table['reliability'].median():.2f}): the mean of all clusters counts "
         "more in them than their own outcomes.",
-        "Read and rank no single clusters; fixed effects and the sd rest on all of them. hl.data_report(model, sd=...) "
+        "Read and rank no single clusters; fixed effects and the sd rest on all of them. hl.check_data(model, sd=...) "
         "shows it for another sd.",
     )

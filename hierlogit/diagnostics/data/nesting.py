@@ -96,7 +96,7 @@ def relation_findings(found: Sequence[Relation]) -> Iterator[Finding]:
 
 def _same(one: Relation) -> Finding:
     return Finding(
-        "same_clusters",
+        "identical_factors",
         "error",
         f"'{one.factor}' and '{one.other}' make the same {one.combinations:,} clusters under two names: their "
         "variances cannot be told apart.",
@@ -106,7 +106,7 @@ def _same(one: Relation) -> Finding:
 
 def _hardly_nested(one: Relation) -> Finding:
     return Finding(
-        "hardly_nested",
+        "weakly_nested",
         "warning" if one.shared < VERY_FEW else "note",
         f"Only {one.shared:,} clusters of '{one.other}' hold two or more clusters of '{one.factor}': what varies "
         "between the clusters of the one is hardly told from what varies between those of the other.",

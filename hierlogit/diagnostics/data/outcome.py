@@ -102,7 +102,7 @@ def _missing(design: Design) -> Iterator[Finding]:
     share = table.n_missing / (table.n_missing + design.n_rows)
     where = ", ".join(f"'{name}' {count:,}" for name, count in table.missing_by_column.items())
     yield Finding(
-        "missing_rows",
+        "missing_values",
         "warning" if share >= MANY_MISSING else "note",
         f"{table.n_missing:,} of {table.n_missing + design.n_rows:,} rows ({share:.1%}) were left out because of "
         f"missing values: {where}.",

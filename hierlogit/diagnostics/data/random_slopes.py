@@ -61,7 +61,7 @@ def slope_findings(block: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding
     absent = list(effects.loc[(effects["factor"] == block.name) & ~effects["in_fixed_part"], "effect"])
     if absent:
         yield Finding(
-            "effect_without_mean",
+            "missing_fixed_effect",
             "note",
             f"{quoted_list(absent)} {'varies' if len(absent) == 1 else 'vary'} over the clusters of '{block.name}' but "
             f"{'is' if len(absent) == 1 else 'are'} not in the fixed part: the clusters' effects then have a mean of "

@@ -82,7 +82,7 @@ def _few_degrees(design: Design, levels: Levels) -> Iterator[Finding]:
         return
     if degrees <= 0 and "Intercept" in block.effects:
         yield Finding(
-            "clusters_in_fixed_part",
+            "intercept_not_identified",
             "error",
             f"{quoted_list(names)} and the intercept tell all {clusters:,} clusters of '{block.name}' apart: nothing "
             "is left that random intercepts could explain.",

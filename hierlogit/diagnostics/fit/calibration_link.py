@@ -30,7 +30,7 @@ def _calibration() -> Measure:
         )
 
     remedy = "Look at hl.plots.calibration(fit) for where, then at hl.plots.residuals(fit, by=...) for which predictor."
-    return Measure("calibration", "", "miscalibration of the Brier score", "upper", miscalibration, evidence, remedy)
+    return Measure("miscalibration", "", "miscalibration of the Brier score", "upper", miscalibration, evidence, remedy)
 
 
 def _link() -> Measure:
@@ -48,7 +48,7 @@ def _link() -> Measure:
         "first thing to try; what stays is a link that is not symmetric, as the complementary log-log."
     )
     statistic = "residuals on the squared linear predictor, standardised"
-    return Measure("link", "", statistic, "both", bend, evidence, remedy)
+    return Measure("link_misfit", "", statistic, "both", bend, evidence, remedy)
 
 
 def bend(fitted: RefittedModel) -> float:

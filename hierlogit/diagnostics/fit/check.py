@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...errors import FitError
-from ...fits.findings import SEVERITIES, gravest_first
+from ...fits.findings import count_by_severity, gravest_first
 from .calibration_link import row_measures
 from .cluster_outliers import cluster_measures
 from .cluster_slopes import relation_measures
@@ -31,21 +31,6 @@ if TYPE_CHECKING:
 
 #: Simulated data sets with which a tail probability of one in a hundred is known well enough.
 FEWEST_REPLICATES = 50
-#: Where to look beside what an engine's findings say should be done.
-LOOK = {
-    "not_moving": "hl.summary(fit) has the sd of every parameter.",
-    "divergences": "hl.summary(fit) shows which sds are close to zero.",
-    "rhat": "hl.summary(fit) has the R-hat of every parameter.",
-    "ess": "hl.summary(fit) has the effective sample sizes of every parameter.",
-    "max_depth": "hl.summary(fit) has the effective sample sizes of every parameter.",
-    "bfmi": "hl.summary(fit) shows which sds are close to zero.",
-    "not_converged": "hl.summary(fit) shows which standard errors are missing or large.",
-    "separation": "hl.summary(fit) shows the large standard errors.",
-    "singular": "hl.variance_components(fit) shows the sds and correlations.",
-    "large_sd": "hl.plots.cluster_check(fit) shows the clusters' proportions.",
-    "laplace": "hl.quadrature_check(fit) says in which clusters.",
-    "quadrature": "hl.quadrature_check(fit) says in which clusters.",
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +49,7 @@ class Check:
         Of the fit.
     replicates : int
         Simulated data sets.
-    level : float
+    alpha : float
         Chance of any finding that rests on a p-value, if the model is right.
     seed : int
         Repeats the result exactly.
@@ -74,7 +59,7 @@ class Check:
     table: pd.DataFrame
     engine: str
     replicates: int
-    level: float
+    alpha: float
     seed: int
 
     def __repr__(self) -> str:
@@ -82,14 +67,9 @@ class Check:
 
     def _head(self) -> str:
         made = int((self.table["not_made"] == "").sum())
-        counts = [sum(finding.severity == severity for finding in self.findings) for severity in SEVERITIES]
-        counted = [
-            f"{count} {severity}{'' if count == 1 else 's'}" for count, severity in zip(counts, SEVERITIES, strict=True)
-        ]
-        found = ", ".join(text for text, count in zip(counted, counts, strict=True) if count) or "nothing found"
         return (
-            f"{made} checks of a fit by {self.engine}, with {self.replicates} simulated data sets: {found} "
-            f"(level {self.level:g} for all together)"
+            f"{made} checks of a fit by {self.engine}, with {self.replicates} simulated data sets: "
+            f"{count_by_severity(self.findings)} (alpha {self.alpha:g} for all together)"
         )
 
     def _repr_html_(self) -> str:
@@ -100,7 +80,7 @@ class Check:
         )
 
 
-def check(fit: Fit, *, replicates: int = 200, level: float = 0.05, seed: int | None = None) -> Check:
+def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | None = None) -> Check:
     """Look for what is wrong with a fitted model.
 
     Parameters
@@ -109,7 +89,7 @@ def check(fit: Fit, *, replicates: int = 200, level: float = 0.05, seed: int | N
         By any engine.
     replicates : int
         Data sets to simulate from the fit; at most as many as it has draws.
-    level : float
+    alpha : float
         Chance of one or more findings about a model that is right, over all checks with a p-value.
     seed : int, optional
         Repeats the result exactly.
@@ -126,18 +106,18 @@ def check(fit: Fit, *, replicates: int = 200, level: float = 0.05, seed: int | N
 
     Notes
     -----
-    To the findings of the engine, about convergence, come those about the model, by these names:
+    The findings of the engine, about convergence, come with those about the model, by these names:
 
-    - ``calibration``: whether events happen as often as predicted, by isotonic regression; ``link``: residuals on the
-      square of the linear predictor.
-    - ``curved_predictor``, ``residual_trend``: score tests of the lowest power of each numeric predictor that the model
+    - ``miscalibration``: whether events happen as often as predicted, by isotonic regression.
+    - ``link_misfit``: residuals on the square of the linear predictor.
+    - ``nonlinear_effect``, ``residual_trend``: score tests of the lowest power of each numeric predictor that the model
       lacks, and of steps of it.
-    - ``cluster_spread``, ``lowest_cluster``, ``highest_cluster``: sd and extremes of the clusters' proportions;
-      ``outlying_cluster``: the largest standardised effect; ``turned_cluster``, ``uneven_relations``: whether outcomes
-      depend on the predictors alike in all clusters.
-    - ``skewed_effects``, ``tails_of_effects``: score tests of normal effects of the clusters.
-    - ``integration``: whether more quadrature nodes would move an estimate, of a likelihood fit; by a threshold.
-    - ``prior_conflict``, ``prior_sensitivity``: power-scaling of the priors, of a fit that has them; by thresholds.
+    - ``cluster_spread``, ``lowest_cluster``, ``highest_cluster``: sd and extremes of the clusters' proportions.
+    - ``outlying_cluster``: the largest standardised effect.
+    - ``reversed_slopes``, ``heterogeneous_slopes``: whether outcomes depend on the predictors alike in all clusters.
+    - ``skewed_effects``, ``nonnormal_tails``: score tests of normality of the cluster effects.
+    - ``integration_error``: for likelihood fits, whether more quadrature nodes would move an estimate; by a threshold.
+    - ``prior_data_conflict``, ``prior_sensitivity``: for fits with priors, power-scaling; by thresholds.
 
     The others have p-values. Outcomes are simulated from draws of the fit in new clusters of the same sizes, and each
     set of them is fitted anew, by the method of the fit; after a sampler, the mode of the marginal posterior by
@@ -163,16 +143,16 @@ def check(fit: Fit, *, replicates: int = 200, level: float = 0.05, seed: int | N
     >>> fit = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     >>> found = hl.check(fit, seed=1)
     >>> [finding.code for finding in found.findings]  # the curve of age is missing
-    ['curved_predictor', 'residual_trend', 'uneven_relations', 'link']
+    ['nonlinear_effect', 'residual_trend', 'heterogeneous_slopes', 'link_misfit']
     """
     if isinstance(replicates, bool) or not isinstance(replicates, (int, np.integer)) or replicates < FEWEST_REPLICATES:
         raise FitError(f"replicates={replicates!r} must be a whole number of at least {FEWEST_REPLICATES}.")
-    if not 0 < level < 1:
-        raise FitError(f"level={level!r} must be between 0 and 1.")
-    if level * (replicates + 1) <= 1:
+    if not 0 < alpha < 1:
+        raise FitError(f"alpha={alpha!r} must be between 0 and 1.")
+    if alpha * (replicates + 1) <= 1:
         raise FitError(
-            f"level={level!r} is less than {replicates} simulated data sets can tell from zero: pass replicates= of "
-            f"{int(np.ceil(1 / level))} or more."
+            f"alpha={alpha!r} is less than {replicates} simulated data sets can tell from zero: pass replicates= of "
+            f"{int(np.ceil(1 / alpha))} or more."
         )
     used = secrets.randbits(31) if seed is None else int(seed)
     anchor = ReferenceFit.of(fit)
@@ -182,9 +162,11 @@ def check(fit: Fit, *, replicates: int = 200, level: float = 0.05, seed: int | N
     adjusted[: len(compared.judged)] = adjusted_for_number(
         np.array([one.p_value for one in compared.judged]), compared.p_values
     )
-    found = np.array([one.beyond for one in judged]) | (adjusted < level)
+    found = np.array([one.beyond for one in judged]) | (adjusted < alpha)
     findings = _findings(fit, judged, adjusted, found)
-    return Check(findings, as_table(judged, adjusted, found), fit.report.engine, len(compared.p_values), level, used)
+    return Check(
+        findings, as_table(judged, adjusted, found), fit.diagnostics.engine, len(compared.p_values), alpha, used
+    )
 
 
 def _compared(fit: Fit, anchor: ReferenceFit, replicates: int, seed: int) -> Comparison:
@@ -214,12 +196,12 @@ def _others(fit: Fit, anchor: ReferenceFit) -> Iterator[CheckResult]:
 def _findings(
     fit: Fit, judged: list[CheckResult], adjusted: npt.NDArray[np.float64], found: npt.NDArray[np.bool_]
 ) -> tuple[Finding, ...]:
-    """Those of the engine, with where to look, and those of the checks."""
-    engine = [replace(one, remedy=f"{one.remedy} {LOOK.get(one.code, '')}".strip()) for one in fit.report.findings]
+    """Those of the engine, and those of the checks."""
+    engine = fit.diagnostics.findings
     said = {one.code for one in engine}
     # What the engine's rule of integration misses, its own search has said.
-    integration = said & {"laplace", "quadrature"}
-    own = [k for k in np.flatnonzero(found) if not (judged[k].check == "integration" and integration)]
+    integration = said & {"laplace_inaccurate", "too_few_nodes"}
+    own = [k for k in np.flatnonzero(found) if not (judged[k].check == "integration_error" and integration)]
     own.sort(key=lambda k: np.nan_to_num(judged[k].p_value, nan=1.0))
     findings = [*engine, *(judged[k].finding(float(adjusted[k])) for k in own)]
     return gravest_first(findings)

@@ -35,7 +35,7 @@ def _spread(block: GroupBlock) -> Measure:
             f"{value:.3g}, of simulated clusters {simulated.mean():.3g}"
         )
 
-    remedy = f"{_look(block)}, and at hl.quadrature_check(fit) if the fit is by Laplace's method."
+    remedy = f"{_look(block)}, and at hl.check_quadrature(fit) if the fit is by Laplace's method."
     return Measure("cluster_spread", block.name, "sd of the clusters' proportions", "both", spread, evidence, remedy)
 
 

@@ -47,7 +47,7 @@ def _turned(block: GroupBlock) -> Measure:
 
     remedy = f"Check the coding of its outcomes and predictors; hl.influence(fit, {name!r}) says what depends on it."
     statistic = "largest standardised relation within a cluster"
-    return Measure("turned_cluster", name, statistic, "upper", turned, evidence, remedy)
+    return Measure("reversed_slopes", name, statistic, "upper", turned, evidence, remedy)
 
 
 def _uneven(block: GroupBlock) -> Measure:
@@ -67,7 +67,7 @@ def _uneven(block: GroupBlock) -> Measure:
         f"hl.plots.curves(fit, 'x', group={name!r})."
     )
     statistic = "mean square of the relations within clusters"
-    return Measure("uneven_relations", name, statistic, "upper", uneven, evidence, remedy)
+    return Measure("heterogeneous_slopes", name, statistic, "upper", uneven, evidence, remedy)
 
 
 def relations(fitted: RefittedModel, block: GroupBlock) -> FloatArray:

@@ -51,7 +51,7 @@ def _tails(block: GroupBlock, k: int) -> Measure:
         )
 
     about, statistic = f"{block.name}[{block.effects[k]}]", "score for kurtosis, per cluster"
-    return Measure("tails_of_effects", about, statistic, "both", tails, evidence, _remedy(block))
+    return Measure("nonnormal_tails", about, statistic, "both", tails, evidence, _remedy(block))
 
 
 def _remedy(block: GroupBlock) -> str:

@@ -78,7 +78,7 @@ def effect_quantiles(
     """
     anchor = ReferenceFit.of(fit)
     if not anchor.usable:
-        raise FitError("the fit did not end at a maximum, so there is nothing to simulate from: see fit.report.")
+        raise FitError("the fit did not end at a maximum, so there is nothing to simulate from: see fit.diagnostics.")
     simulated = [
         [np.sort(standardised_modes(fitted, block)[:, k]) for block, k in panels]
         for fitted in simulated_fits(fit, anchor, replicates, seed)

@@ -41,14 +41,13 @@ def integration_check(anchor: ReferenceFit) -> CheckResult:
     moved = largest_move(estimate.covariance, there.gradient)
     engine = "hl.MAP" if estimate.penalised else "hl.AGQ"
     return CheckResult(
-        check="integration",
+        check="integration_error",
         about="",
         statistic=STATISTIC,
         value=moved,
         expected=np.nan,
         p_value=np.nan,
         beyond=moved >= INTEGRATION_ERROR,
-        severity="warning",
         evidence=(
             f"The random effects are integrated out too coarsely: {nodes} quadrature nodes move an estimate by about "
             f"{moved:.1f} standard errors"
@@ -58,4 +57,4 @@ def integration_check(anchor: ReferenceFit) -> CheckResult:
 
 
 def _not_made(why: str) -> CheckResult:
-    return CheckResult.not_made("integration", "", STATISTIC, why)
+    return CheckResult.not_made("integration_error", "", STATISTIC, why)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...fits.findings import Finding, Severity
+from ...fits.findings import FINDING_KINDS, Finding, Severity
 
 if TYPE_CHECKING:
     from .refitted import RefittedModel
@@ -65,8 +65,6 @@ class CheckResult:
         Not a number for a check that has a threshold instead.
     beyond : bool
         Whether such a check is beyond its threshold.
-    severity : {"note", "warning", "error"}
-        Of the finding, if it is one.
     evidence, remedy : str
         Of the finding; of a check that could not be made, the evidence says why not.
     """
@@ -78,14 +76,19 @@ class CheckResult:
     expected: float
     p_value: float
     beyond: bool
-    severity: Severity
     evidence: str
     remedy: str
 
     @classmethod
     def not_made(cls, check: str, about: str, statistic: str, why: str) -> CheckResult:
         """A check that the fit does not allow, and why."""
-        return cls(check, about, statistic, np.nan, np.nan, np.nan, False, "note", why, "")
+        return cls(check, about, statistic, np.nan, np.nan, np.nan, False, why, "")
+
+    @property
+    def severity(self) -> Severity:
+        """Severity of the finding, if it is one."""
+        (severity,) = FINDING_KINDS[self.check].severities
+        return severity
 
     def finding(self, adjusted: float) -> Finding:
         """The finding, with the probability of the evidence where there is one."""

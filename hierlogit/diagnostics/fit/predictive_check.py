@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...effects.cluster_effects import ClusterTreatment, chosen_draws, treatments
+from ...effects.cluster_effects import ClusterTreatment, cluster_choices
+from ...effects.query import Query
 from ...progress import progress
 from .measures import CheckResult, Measure, Tail
 
@@ -37,8 +38,8 @@ ENOUGH = 0.8
 def simulated_outcomes(fit: Fit, count: int, seed: int) -> Iterator[FloatArray]:
     """Successes of each row, shape (n,), from evenly spaced draws of the fit, in clusters with new effects."""
     design = fit.model.design
-    draws, rows = chosen_draws(fit, count)[0], design.training_rows()
-    setting = ClusterTreatment(fit.model, treatments(fit.model, "new"), "probability", False, seed)
+    draws, rows = Query.of(fit, None, count).draws, design.training_rows()
+    setting = ClusterTreatment(fit.model, cluster_choices(fit.model, "new"), "response", False, seed)
     for k in range(count):
         own = setting.of_part(slice(k, k + 1))
         yield own.simulate(draws[k : k + 1], rows, design.outcome.trials)[0]
@@ -109,7 +110,6 @@ def _judged(anchor: ReferenceFit, measure: Measure, value: float, simulated: Flo
         expected=float(simulated.mean()),
         p_value=tail_probability(value, simulated, measure.tail),
         beyond=False,
-        severity="warning",
         evidence=measure.evidence(anchor.observed, value, simulated),
         remedy=measure.remedy,
     )

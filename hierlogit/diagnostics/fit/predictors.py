@@ -73,7 +73,7 @@ def _curve(added: AddedColumns, name: str, power: int) -> Measure:
 
     write = name if power == 1 else f"I({name}**{power})"
     remedy = f"Look at hl.plots.residuals(fit, by={name!r}), and try {write} or bs({name}, df=4) in the formula."
-    return Measure("curved_predictor", name, f"score test of adding {term}", "upper", statistic, evidence, remedy)
+    return Measure("nonlinear_effect", name, f"score test of adding {term}", "upper", statistic, evidence, remedy)
 
 
 def _steps(added: AddedColumns, name: str, count: int, *, few: bool) -> Measure:

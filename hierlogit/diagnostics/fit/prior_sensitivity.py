@@ -16,7 +16,6 @@ from ...validation import quoted_list
 from .measures import CheckResult
 
 if TYPE_CHECKING:
-    from ...fits.findings import Severity
     from ...fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,7 +25,7 @@ SENSITIVE = 0.05
 #: Sensitivity of a normal posterior that moves by one standard deviation when a prior counts twice.
 OF_ONE_SD = 0.2
 STATISTIC = {
-    "prior_conflict": "largest sensitivity to the prior, where the likelihood tells as well",
+    "prior_data_conflict": "largest sensitivity to the prior, where the likelihood tells as well",
     "prior_sensitivity": "largest sensitivity to the prior, without those in conflict",
 }
 
@@ -53,10 +52,9 @@ def prior_checks(fit: Fit) -> list[CheckResult]:
 def _conflict(found: Sensitivities, told: npt.NDArray[np.bool_]) -> CheckResult:
     values = np.where(told, found.to_prior, 0.0)
     return _judged(
-        "prior_conflict",
+        "prior_data_conflict",
         values,
         OF_ONE_SD,
-        "warning",
         f"Prior and data pull apart for {_largest_first(found.names, values, OF_ONE_SD)}",
         "Compare hl.summary(fit) with the model's priors, and widen those that rule out what the data say.",
     )
@@ -69,7 +67,6 @@ def _sensitivity(found: Sensitivities, conflict: npt.NDArray[np.bool_], told: np
         "prior_sensitivity",
         values,
         SENSITIVE,
-        "note",
         f"The priors matter for {_largest_first(found.names, values, SENSITIVE)}"
         + (f", and the data say next to nothing of {untold}" if untold else ""),
         "Say which priors were used beside these results, and fit again with others, fit.model.with_priors({...}); "
@@ -81,9 +78,7 @@ def _largest_first(names: list[str], values: FloatArray, least: float) -> str:
     return quoted_list([names[k] for k in np.argsort(-values, kind="stable") if values[k] >= least])
 
 
-def _judged(
-    check: str, values: FloatArray, least: float, severity: Severity, evidence: str, remedy: str
-) -> CheckResult:
+def _judged(check: str, values: FloatArray, least: float, evidence: str, remedy: str) -> CheckResult:
     largest = float(values.max(initial=0.0))
     return CheckResult(
         check=check,
@@ -93,7 +88,6 @@ def _judged(
         expected=np.nan,
         p_value=np.nan,
         beyond=largest >= least,
-        severity=severity,
         evidence=(
             f"{evidence}: power-scaling sensitivity up to {largest:.2f}. If the priors counted twice, estimates would "
             f"move by up to about {largest / OF_ONE_SD:.1f} posterior sds"

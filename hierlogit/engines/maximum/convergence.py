@@ -76,7 +76,7 @@ def _boundary(problem: Objective, peak: Optimum, approach: Approach) -> list[Fin
         remedy = "Leave the term out, or use NUTS, or MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
     return [
         Finding(
-            "singular",
+            "singular_fit",
             "note",
             f"The maximum is at a boundary: {'; '.join(names)}. The data show no more variation there than chance "
             "gives; standard errors are of the other parameters.",
@@ -200,9 +200,9 @@ def _integration_error(found: SearchResult, approach: Approach) -> list[Finding]
     engine = "hl.MAP" if approach.penalised else "hl.AGQ"
     if approach.nodes == 1:
         poor = f"Laplace's approximation is poor here: {evidence}"
-        return [Finding("laplace", "warning", poor, f"Use {engine}(nodes=25) or NUTS.")]
+        return [Finding("laplace_inaccurate", "warning", poor, f"Use {engine}(nodes=25) or NUTS.")]
     poor = f"{approach.nodes} quadrature nodes are too few here: {evidence}"
-    return [Finding("quadrature", "warning", poor, f"Use more, {engine}(nodes={nodes}), or NUTS.")]
+    return [Finding("too_few_nodes", "warning", poor, f"Use more, {engine}(nodes={nodes}), or NUTS.")]
 
 
 def largest_move(covariance: FloatArray, gradient: FloatArray) -> float:

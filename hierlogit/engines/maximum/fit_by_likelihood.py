@@ -15,8 +15,8 @@ import numpy.typing as npt
 from ...density.marginal.block_cholesky import effect_variances
 from ...errors import ConvergenceWarning, EngineError
 from ...estimate import Estimate
-from ...fits.diagnostics import Diagnostics, Status, versions
-from ...fits.findings import Finding
+from ...fits.diagnostics import Diagnostics, versions
+from ...fits.findings import status_of, warning_text
 from ...fits.fit import Fit
 from ...fits.psis import psis
 from .convergence import boundary_names, search_findings
@@ -76,7 +76,8 @@ def fit_by_likelihood[M: ModelSpec](
     findings = search_findings(found, approach)
     searched = time.perf_counter()
     used = secrets.randbits(31) if seed is None else int(seed)
-    _warn(findings)
+    if text := warning_text(findings):
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
     @cache
     def drawn(count: int) -> Sample:
@@ -89,7 +90,7 @@ def fit_by_likelihood[M: ModelSpec](
         return Diagnostics(
             engine=approach.engine,
             exact=False,
-            status=_status(findings),
+            status=status_of(findings),
             findings=findings,
             settings=dict(settings),
             seed=used,
@@ -128,15 +129,3 @@ def estimate_at(approach: Approach, found: SearchResult) -> Estimate:
         n_parameters=len(problem),
         n_rows=design.n_rows,
     )
-
-
-def _status(findings: tuple[Finding, ...]) -> Status:
-    if any(finding.severity == "error" for finding in findings):
-        return "failed"
-    return "check" if any(finding.severity == "warning" for finding in findings) else "converged"
-
-
-def _warn(findings: tuple[Finding, ...]) -> None:
-    said = [f"{finding.evidence} {finding.remedy}" for finding in findings if finding.severity != "note"]
-    if said:
-        warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=5)

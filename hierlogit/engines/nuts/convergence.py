@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 
 from ...fits.findings import Finding
-from ...fits.report import Status
 
 #: Thresholds of Vehtari et al. (2021), Bayesian Analysis 16: 667-718, and of Betancourt (2016), arXiv:1604.00695.
 MAX_RHAT = 1.01
@@ -31,7 +30,7 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
     measures: dict[str, float] = {}
     values = parameters.to_dataset(name="value")
     spread = parameters.std(("chain", "draw"), skipna=False).to_numpy()
-    measures["not_moving"] = float(np.sum(~(spread > 0)))
+    measures["constant_parameters"] = float(np.sum(~(spread > 0)))
     # NumPy's extremes, since those of xarray pass over what is not a number.
     if parameters.sizes["chain"] > 1:
         measures["max_rhat"] = float(np.max(arviz_stats.rhat(values)["value"].to_numpy()))
@@ -43,7 +42,7 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
         measures["min_bfmi"] = float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / energy.var(axis=1)))
     for name in ("reached_max_treedepth", "maxdepth_reached"):
         if name in sample_stats:
-            measures["at_max_depth"] = float(sample_stats[name].sum())
+            measures["at_max_treedepth"] = float(sample_stats[name].sum())
     return measures
 
 
@@ -61,13 +60,13 @@ def convergence_findings(
                 "They are kept; fit again with the same seed for all of them.",
             )
         )
-    if measures["not_moving"]:
+    if measures["constant_parameters"]:
         found.append(
             Finding(
-                "not_moving",
+                "constant_draws",
                 "error",
-                f"{measures['not_moving']:.0f} parameters never change, or are no numbers, in all of the draws.",
-                "These draws are of no use: look at the data for extreme values, and at the priors.",
+                f"{measures['constant_parameters']:.0f} parameters are constant or not finite in all draws.",
+                "Do not use these draws: look for extreme values in the data, and at the priors.",
             )
         )
     if measures["divergences"]:
@@ -82,7 +81,7 @@ def convergence_findings(
     if measures.get("max_rhat", 1.0) > MAX_RHAT:
         found.append(
             Finding(
-                "rhat",
+                "high_rhat",
                 "warning",
                 f"The largest R-hat is {measures['max_rhat']:.3f}; it should be below {MAX_RHAT}.",
                 "The chains have not mixed: raise tune and draws, or simplify the random terms.",
@@ -92,38 +91,28 @@ def convergence_findings(
     if lowest < MIN_ESS_PER_CHAIN * chains:
         found.append(
             Finding(
-                "ess",
+                "low_ess",
                 "warning",
                 f"The smallest effective sample size is {lowest:.0f}; {MIN_ESS_PER_CHAIN * chains} are wanted.",
                 "Raise draws: means and intervals are still noisy.",
             )
         )
-    if measures.get("at_max_depth", 0.0) > MAX_DEPTH_SHARE * chains * draws:
+    if measures.get("at_max_treedepth", 0.0) > MAX_DEPTH_SHARE * chains * draws:
         found.append(
             Finding(
-                "max_depth",
+                "max_treedepth",
                 "warning",
-                f"{measures['at_max_depth']:.0f} of {chains * draws:,} transitions reached the largest tree depth.",
+                f"{measures['at_max_treedepth']:.0f} of {chains * draws:,} transitions reached the largest tree depth.",
                 "The sampler walks far for each draw: raise tune, or scale the columns of random slopes.",
             )
         )
     if measures.get("min_bfmi", 1.0) < MIN_BFMI:
         found.append(
             Finding(
-                "bfmi",
+                "low_bfmi",
                 "warning",
                 f"The lowest E-BFMI is {measures['min_bfmi']:.2f}; it should be above {MIN_BFMI}.",
                 "The sampler explores the tails slowly: raise tune and draws, or give the sds a tighter prior.",
             )
         )
     return tuple(found)
-
-
-def status_of(findings: tuple[Finding, ...]) -> Status:
-    """One word for the findings."""
-    codes = {finding.code for finding in findings}
-    if any(finding.severity == "error" for finding in findings):
-        return "failed"
-    if "interrupted" in codes:
-        return "interrupted"
-    return "check" if codes else "converged"

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from ...errors import ConvergenceWarning
-from ...fits.findings import Finding
+from ...fits.diagnostics import Diagnostics, versions
+from ...fits.findings import Finding, status_of, warning_text
 from ...fits.fit import Fit
 from ...fits.posterior import assemble, parameter_draws
-from ...fits.report import EngineReport, versions
-from .convergence import convergence_findings, convergence_measures, status_of
+from .convergence import convergence_findings, convergence_measures
 from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def finished_fit[M: ModelSpec](
     findings = convergence_findings(
         measures, posterior.sizes["chain"], posterior.sizes["draw"], (options.chains, options.draws)
     )
-    report = EngineReport(
+    diagnostics = Diagnostics(
         engine="NUTS",
         exact=True,
         status=status_of(findings),
@@ -45,10 +45,9 @@ def finished_fit[M: ModelSpec](
         seconds=seconds,
         versions=versions("arviz", "numba", "pytensor", *BACKENDS[options.backend]),
     )
-    if findings:
-        said = " ".join(f"{finding.evidence} {finding.remedy}" for finding in findings)
-        warnings.warn(said, ConvergenceWarning, stacklevel=4)
-    return Fit(model, assemble(model, posterior, stats), report)
+    if text := warning_text(findings):
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    return Fit(model, assemble(model, posterior, stats), diagnostics)
 
 
 def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:

@@ -147,7 +147,7 @@ class NUTS:
         if not unknown:
             return self.backend, ()
         note = Finding(
-            "backend",
+            "backend_changed",
             "note",
             f"The compiled density does not know the prior family {quoted_list(unknown)}.",
             "PyMC's graph was sampled in its place, which has to be compiled for each model.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...plots.cluster_proportions import cluster_check
 from ...plots.reliability_curve import calibration
-from ..finding_texts import finding_list
+from ..finding_list import finding_list
 from ..formatting import number, probability
 from ..html import folded, gap, paragraph, table
 from ..images import picture
@@ -27,7 +27,7 @@ def _of(one: Subject, asked: Request) -> Iterator[str]:
     else:
         yield paragraph(
             f"{found.replicates} data sets were simulated from the fit, and each check compares the real data with "
-            f"them. If the model is right, all checks together find something in {found.level:.0%} of studies."
+            f"them. If the model is right, all checks together find something in {found.alpha:.0%} of studies."
         )
         yield finding_list(found.findings, "None of the checks found anything that speaks against the model.")
         yield folded("All checks", attempted("The table of checks", lambda: _table(found)))

@@ -41,7 +41,9 @@ def content(asked: Request) -> str:
     fits = {one.name: one.fit for one in asked.subjects}
     return "".join(
         [
-            facts((one.name, f"`{one.fit.model.formula.line}`, by {one.fit.report.engine}") for one in asked.subjects),
+            facts(
+                (one.name, f"`{one.fit.model.formula.line}`, by {one.fit.diagnostics.engine}") for one in asked.subjects
+            ),
             attempted("The comparison", lambda: _criteria(fits)),
             attempted("Tests of nested models", lambda: _tests(fits)),
             heading("Estimates", 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..finding_texts import finding_list
+from ..finding_list import finding_list
 from ..formatting import number
 from ..html import facts, paragraph
 from ..request import Request, Subject
@@ -16,7 +16,7 @@ OF_SAMPLERS = {
     "min_ess_tail": ("Smallest effective sample size, of ends of intervals", "should be above 100 for each chain"),
     "divergences": ("Divergent transitions", "should be 0"),
     "min_bfmi": ("Lowest E-BFMI", "should be above 0.3"),
-    "at_max_depth": ("Transitions cut short", "should be few"),
+    "at_max_treedepth": ("Transitions cut short", "should be few"),
 }
 #: And of a search.
 OF_SEARCHES = {
@@ -48,8 +48,8 @@ def _how(one: Subject) -> str:
     estimate, sizes = one.fit.estimate, one.fit.posterior.sizes
     if estimate is None:
         return (
-            f"{sizes['chain']} chains of {sizes['draw']:,} draws each from the posterior, by {one.fit.diagnostics.engine}. "
-            "Intervals are of these draws."
+            f"{sizes['chain']} chains of {sizes['draw']:,} draws each from the posterior, by "
+            f"{one.fit.diagnostics.engine}. Intervals are of these draws."
         )
     what = "posterior density" if estimate.penalised else "likelihood"
     of = f", with the clusters' effects integrated out ({estimate.method})" if one.design.groups else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...plots.cluster_sizes import data_report as draw
-from ..finding_texts import finding_list
+from ...plots.cluster_sizes import check_data as draw
+from ..finding_list import finding_list
 from ..formatting import number, percent
 from ..html import facts, paragraph, table
 from ..images import picture

@@ -31,7 +31,7 @@ def _of(one: Subject, asked: Request) -> Iterator[str]:
 
 def _effects(one: Subject, asked: Request) -> str:
     clusters = "average" if one.design.groups else "observed"
-    found = avg_comparisons(one.fit, clusters=clusters, draws=_draws(one), **asked.intervals)
+    found = avg_comparisons(one.fit, clusters=clusters, num_draws=_draws(one), **asked.intervals)
     low, high = ends(found)
     rows = [
         [
@@ -50,7 +50,7 @@ def _effects(one: Subject, asked: Request) -> str:
 
 
 def _coefficients(one: Subject, asked: Request) -> str:
-    found = conditional_vs_average(one.fit, draws=_draws(one), **asked.intervals)
+    found = conditional_vs_average(one.fit, num_draws=_draws(one), **asked.intervals)
     chosen, (low, high) = middle(found), ends(found)
     rows = []
     for term, part in found.groupby("term", sort=False):

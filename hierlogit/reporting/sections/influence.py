@@ -35,7 +35,7 @@ def _influence(one: Subject, group: str) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HierlogitWarning)
         # Weights of the draws that fail are named in the table: sampling again could take long.
-        found = influence(one.fit, by=group, refit=False)
+        found = influence(one.fit, group=group, refit=False)
     yield paragraph(
         f"What happens to the estimates when one of {len(found.table):,} clusters of `{group}` is left out. Cook's "
         "distance sums up all parameters; DFBETAS is the move of the one that moves most, in standard errors."

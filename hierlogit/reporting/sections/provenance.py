@@ -19,7 +19,7 @@ def content(asked: Request, title: str | None, path: str) -> str:
 
 
 def _of(one: Subject) -> Iterator[str]:
-    report = one.fit.report
+    report = one.fit.diagnostics
     settings = ", ".join(f"{name}={value}" for name, value in report.settings.items() if value is not None)
     pairs = [
         ("Engine", f"{report.engine} ({settings})" if settings else report.engine),

@@ -30,7 +30,7 @@ def engines(monkeypatch, make_fit) -> list[Any]:
     """Replace sampling by made-up draws; holds the engines that were asked for."""
     asked: list[Any] = []
 
-    def fit(model: Model, engine: Any = "nuts") -> hl.Fit:
+    def fit(model: Model, engine: Any = "nuts") -> hl.results.Fit:
         asked.append(engine)
         return make_fit(model, None, draws=60)
 
@@ -219,7 +219,7 @@ def test_warnings_are_one_line_each(engines, rows, tmp_path, monkeypatch):
     frame.to_csv(rows, index=False)
     fitted = Model.fit
 
-    def warn(model: Model, engine: Any = "nuts") -> hl.Fit:
+    def warn(model: Model, engine: Any = "nuts") -> hl.results.Fit:
         warnings.warn("3 transitions diverged.\nRaise target_accept.", hl.errors.ConvergenceWarning, stacklevel=2)
         warnings.warn("a library is old", DeprecationWarning, stacklevel=2)
         return fitted(model, engine)
@@ -242,7 +242,7 @@ def test_missing_values_can_be_refused(rows, tmp_path):
 
 
 def test_interruption_has_a_status_of_its_own(rows, tmp_path, monkeypatch):
-    def interrupt(model: Model, engine: Any = "nuts") -> hl.Fit:
+    def interrupt(model: Model, engine: Any = "nuts") -> hl.results.Fit:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Model, "fit", interrupt)
@@ -254,9 +254,9 @@ def test_interruption_has_a_status_of_its_own(rows, tmp_path, monkeypatch):
 def test_a_sampler_that_stops_early_still_gives_its_results(engines, rows, tmp_path, monkeypatch):
     fitted = Model.fit
 
-    def stop(model: Model, engine: Any = "nuts") -> hl.Fit:
+    def stop(model: Model, engine: Any = "nuts") -> hl.results.Fit:
         fit = fitted(model, engine)
-        return hl.Fit(fit.model, fit.data, replace(fit.report, status="interrupted"))
+        return hl.results.Fit(fit.model, fit.data, replace(fit.diagnostics, status="interrupted"))
 
     monkeypatch.setattr(Model, "fit", stop)
     result = run("fit", rows, FORMULA, "-o", tmp_path / "out")
@@ -336,4 +336,4 @@ def test_a_real_run(rows, tmp_path):
     out = tmp_path / "out"
     result = run("fit", rows, FORMULA, "-o", out, "--draws", 100, "--tune", 200, "--chains", 2, "--seed", 1)
     assert result.exit_code == 0, result.output
-    assert hl.load(out / "fit.nc").report.seed == 1
+    assert hl.load(out / "fit.nc").diagnostics.seed == 1

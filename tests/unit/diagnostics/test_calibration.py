@@ -83,7 +83,7 @@ def test_bands_hold_what_they_say() -> None:
     """Curves of outcomes drawn from the probabilities lie in the band as often as it says, at each probability."""
     model = hl.Model("use ~ age + urban", hl.datasets.load("contraception"))
     fit = model.fit(hl.Laplace(seed=1))
-    table = hl.calibration(fit, seed=1, resamples=400, ci_prob=0.8)
+    table = hl.calibration(fit, seed=1, replicates=400, ci_prob=0.8)
     p, random = fitted_probability(fit, "observed"), np.random.default_rng(3)
     forecasts = Forecasts.of(p, np.ones(len(p)))
     curves = np.array([forecasts.recalibrated(random.binomial(1, p).astype(float)) for _ in range(400)])
@@ -116,8 +116,8 @@ def test_probabilities_of_draws_and_of_other_clusters(fit: Fit, make_fit, cluste
 
 
 def test_what_cannot_be_is_refused(fit: Fit) -> None:
-    with pytest.raises(PredictionError, match="resamples=5 must be"):
-        hl.calibration(fit, resamples=5)
+    with pytest.raises(PredictionError, match="replicates=5 must be"):
+        hl.calibration(fit, replicates=5)
     with pytest.raises(PredictionError, match="ci_prob=2"):
         hl.calibration(fit, ci_prob=2)
     with pytest.raises(PredictionError, match="clusters='none'"):

@@ -14,9 +14,9 @@ from scipy.stats import binom
 
 import hierlogit as hl
 from hierlogit.errors import ConvergenceWarning, FitError
+from hierlogit.fits.diagnostics import Diagnostics
 from hierlogit.fits.findings import Finding
 from hierlogit.fits.fit import Fit
-from hierlogit.fits.report import EngineReport
 
 Effect = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -44,7 +44,7 @@ def codes(rows: pd.DataFrame, formula: str = "y ~ x + (1 | clinic)", seed: int =
 # Sizes at which the defect is found in more than nine of ten studies.
 def test_a_complementary_log_log_link_is_found() -> None:
     rows = study(60, 60, lambda x, u: 1 - np.exp(-np.exp(-0.5 + x + 0.6 * u)), seed=1)
-    assert "link" in codes(rows)
+    assert "link_misfit" in codes(rows)
 
 
 def test_a_missing_square_is_found_first() -> None:
@@ -53,7 +53,7 @@ def test_a_missing_square_is_found_first() -> None:
 
     rows = study(60, 30, probability, seed=2)
     found = hl.check(hl.Model("y ~ x + (1 | clinic)", rows).fit(hl.Laplace(seed=1)), replicates=60, seed=1)
-    assert found.findings[0].code == "curved_predictor"
+    assert found.findings[0].code == "nonlinear_effect"
     assert "adding x^2 would raise the log-likelihood" in found.findings[0].evidence
     assert "I(x**2)" in found.findings[0].remedy
     assert codes(rows, "y ~ x + I(x**2) + (1 | clinic)") == []
@@ -85,7 +85,7 @@ def test_a_cluster_whose_outcomes_are_turned_is_found_by_name() -> None:
     turned = rows["clinic"] == "c007"
     rows.loc[turned, "y"] = 1 - rows.loc[turned, "y"]
     found = hl.check(hl.Model("y ~ x + (1 | clinic)", rows).fit(hl.Laplace(seed=1)), replicates=60, seed=1)
-    one = next(one for one in found.findings if one.code == "turned_cluster")
+    one = next(one for one in found.findings if one.code == "reversed_slopes")
     assert "In cluster 'c007' of 'clinic'" in one.evidence
     assert "weaker than in the others, or reversed" in one.evidence
 
@@ -104,7 +104,7 @@ def test_slopes_that_differ_between_clusters_are_found() -> None:
     slopes = 0.7 + 0.7 * random.normal(size=50)
     x, g = random.normal(size=1500), np.repeat(np.arange(50), 30)
     rows = pd.DataFrame({"clinic": g, "x": x, "y": random.binomial(1, expit(slopes[g] * x))})
-    assert codes(rows)[0] == "uneven_relations"
+    assert codes(rows)[0] == "heterogeneous_slopes"
     assert codes(rows, "y ~ x + (1 + x | clinic)") == []
 
 
@@ -123,7 +123,7 @@ def test_clusters_that_a_prior_denies_differ_more_than_the_model_makes_them() ->
     assert f"is 0, in cluster '{shares.idxmin()}'" in told["lowest_cluster"]
     assert f"{shares.max():.3g}, in cluster '{shares.idxmax()}'" in told["highest_cluster"]
     told = {one.code: one.evidence for one in held.findings}
-    assert "'sd_clinic[Intercept]'" in told["prior_conflict"]
+    assert "'sd_clinic[Intercept]'" in told["prior_data_conflict"]
 
 
 def test_a_right_model_is_left_alone() -> None:
@@ -133,7 +133,7 @@ def test_a_right_model_is_left_alone() -> None:
     assert found.findings == ()
     assert found.replicates == 100
     assert str(found) == (
-        "13 checks of a fit by Laplace, with 100 simulated data sets: nothing found (level 0.05 for all together)"
+        "13 checks of a fit by Laplace, with 100 simulated data sets: nothing found (alpha 0.05 for all together)"
     )
 
 
@@ -150,7 +150,7 @@ def test_the_level_is_the_chance_of_a_finding() -> None:
     fit = hl.Model("y ~ x + (1 | clinic)", rows).fit(hl.Laplace(seed=1))
     table = hl.check(fit, replicates=60, seed=1).table
     smallest = table["adjusted_p"].min()
-    below, above = (hl.check(fit, replicates=60, seed=1, level=level) for level in (smallest, smallest + 1e-6))
+    below, above = (hl.check(fit, replicates=60, seed=1, alpha=level) for level in (smallest, smallest + 1e-6))
     assert below.findings == ()
     assert len(above.findings) >= 1
     made = table[table["not_made"] == ""]
@@ -192,12 +192,12 @@ def test_toenails_need_quadrature_and_slopes() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = hl.check(model.fit(hl.Laplace(seed=1)), replicates=60, seed=1)
-    assert found.findings[0].code == "laplace"
-    assert found.findings[0].remedy.endswith("hl.quadrature_check(fit) says in which clusters.")
-    assert "uneven_relations" in [one.code for one in found.findings]
+    assert found.findings[0].code == "laplace_inaccurate"
+    assert found.findings[0].advice.endswith("hl.check_quadrature(fit) shows in which clusters.")
+    assert "heterogeneous_slopes" in [one.code for one in found.findings]
     # Said once, though two checks see it.
-    assert "integration" not in [one.code for one in found.findings]
-    assert found.table.set_index("check").loc["integration", "found"]
+    assert "integration_error" not in [one.code for one in found.findings]
+    assert found.table.set_index("check").loc["integration_error", "found"]
 
 
 def test_too_few_nodes_are_said_once() -> None:
@@ -205,40 +205,40 @@ def test_too_few_nodes_are_said_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = hl.check(model.fit(hl.AGQ(nodes=3, seed=1)), replicates=50, seed=1)
-    (said,) = [one for one in found.findings if one.code == "quadrature"]
-    assert said.remedy.endswith("hl.quadrature_check(fit) says in which clusters.")
-    assert found.table.set_index("check").loc["integration", "found"]
-    assert "integration" not in [one.code for one in found.findings]
+    (said,) = [one for one in found.findings if one.code == "too_few_nodes"]
+    assert said.advice.endswith("hl.check_quadrature(fit) shows in which clusters.")
+    assert found.table.set_index("check").loc["integration_error", "found"]
+    assert "integration_error" not in [one.code for one in found.findings]
 
 
 def test_a_sampled_fit_is_checked_at_the_mode_and_with_its_priors() -> None:
     frame = hl.datasets.load("contraception")
     fit = hl.Model("use ~ age + (1 | district)", frame).fit(hl.NUTS(seed=1, progress=False))
     found = hl.check(fit, replicates=60, seed=1)
-    assert [one.code for one in found.findings] == ["curved_predictor", "residual_trend"]
+    assert [one.code for one in found.findings] == ["nonlinear_effect", "residual_trend"]
     table = found.table.set_index("check")
-    assert "integration" not in table.index
-    assert table.loc["prior_conflict", "value"] < 0.05
+    assert "integration_error" not in table.index
+    assert table.loc["prior_data_conflict", "value"] < 0.05
     by_map = hl.check(hl.Model("use ~ age + (1 | district)", frame).fit(hl.MAP(seed=1)), replicates=50, seed=1).table
     np.testing.assert_allclose(
-        table.loc["curved_predictor", "value"], by_map.set_index("check").loc["curved_predictor", "value"], rtol=1e-3
+        table.loc["nonlinear_effect", "value"], by_map.set_index("check").loc["nonlinear_effect", "value"], rtol=1e-3
     )
 
 
 def test_findings_stand_by_severity_and_say_where_to_look(make_fit, clustered_rows) -> None:
     fit = make_fit("healed ~ dose + (1 | clinic)", clustered_rows(20, 10))
     engine = (
-        Finding("ess", "note", "Small.", "Raise draws."),
-        Finding("rhat", "warning", "The largest R-hat is 2.", "Raise tune."),
-        Finding("not_moving", "error", "Stuck.", "Look at the data."),
+        Finding("singular_fit", "note", "The sd is zero.", "Leave it out."),
+        Finding("high_rhat", "warning", "The largest R-hat is 2.", "Raise tune."),
+        Finding("constant_draws", "error", "Stuck.", "Look at the data."),
         Finding("interrupted", "warning", "Interrupted.", "Fit again."),
     )
-    troubled = Fit(fit.model, fit.data, EngineReport("NUTS", True, "failed", engine), None)
-    found = hl.check(troubled, seed=1, replicates=50, level=0.9)
+    troubled = Fit(fit.model, fit.data, Diagnostics("NUTS", True, "failed", engine), None)
+    found = hl.check(troubled, seed=1, replicates=50, alpha=0.9)
     severities = [one.severity for one in found.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
-    assert [one.code for one in found.findings][:3] == ["not_moving", "rhat", "interrupted"]
-    assert found.findings[1].remedy == "Raise tune. hl.summary(fit) has the R-hat of every parameter."
+    assert [one.code for one in found.findings][:3] == ["constant_draws", "high_rhat", "interrupted"]
+    assert found.findings[1].advice == "Raise tune. hl.summary(fit) shows the R-hat of every parameter."
     own = [one for one in found.findings if one.code not in {two.code for two in engine}]
     assert own
     p = [float(re.findall(r"p = ([\d.e-]+)", one.evidence)[0]) for one in own if "(p = " in one.evidence]
@@ -247,14 +247,13 @@ def test_findings_stand_by_severity_and_say_where_to_look(make_fit, clustered_ro
         assert "hl." in one.remedy
         assert hasattr(hl, re.findall(r"hl\.(\w+)", one.remedy)[0])
     assert "1 error, " in str(found)
-    assert "<li>error (not_moving)" in found._repr_html_()
+    assert "<li>error (constant_draws)" in found._repr_html_()
     assert "<table" in found._repr_html_()
 
 
 def test_every_check_names_a_verb_or_a_picture() -> None:
     """Of the measures there are, whatever they find."""
     from hierlogit.diagnostics.fit.calibration_link import row_measures
-    from hierlogit.diagnostics.fit.check import LOOK
     from hierlogit.diagnostics.fit.cluster_outliers import cluster_measures
     from hierlogit.diagnostics.fit.cluster_slopes import relation_measures
     from hierlogit.diagnostics.fit.effects_normality import effect_measures
@@ -270,8 +269,7 @@ def test_every_check_names_a_verb_or_a_picture() -> None:
         *relation_measures(design),
         *effect_measures(design),
     ]
-    remedies = [one.remedy for one in measures] + list(LOOK.values())
-    for remedy in remedies:
+    for remedy in [one.remedy for one in measures]:
         names = re.findall(r"hl\.(plots\.)?(\w+)\(", remedy)
         assert names, remedy
         for plot, name in names:
@@ -281,10 +279,10 @@ def test_every_check_names_a_verb_or_a_picture() -> None:
 @pytest.mark.parametrize(
     ("formula", "unmade"),
     [
-        ("y ~ x + z", {"integration"}),
+        ("y ~ x + z", {"integration_error"}),
         ("y ~ 1 + (1 | g)", set()),
         ("y ~ 0 + (1 + x || g)", set()),
-        ("y ~ x + z + (1 | g) + (1 | h)", {"integration"}),
+        ("y ~ x + z + (1 | g) + (1 | h)", {"integration_error"}),
         ("y ~ x + offset(z) + (0 + x | g)", set()),
         ("p(s, 3) ~ x + (1 | g/h)", set()),
     ],
@@ -300,13 +298,13 @@ def test_models_of_every_kind_are_checked(formula: str, unmade: set[str], engine
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = hl.Model(formula, rows).fit(engine)
     table = hl.check(fit, replicates=50, seed=1).table
-    without_priors = {"prior_conflict", "prior_sensitivity"} if engine == "laplace" else set()
+    without_priors = {"prior_data_conflict", "prior_sensitivity"} if engine == "laplace" else set()
     assert set(table["check"][table["not_made"] != ""]) == unmade | without_priors
     assert table["p_value"].dropna().between(0, 1).all()
     checks = set(table["check"])
     assert ("cluster_spread" in checks) == ("|" in formula)
-    assert ("curved_predictor" in checks) == ("x" in formula)
-    assert ("turned_cluster" in checks) == ("x" in formula and "|" in formula)
+    assert ("nonlinear_effect" in checks) == ("x" in formula)
+    assert ("reversed_slopes" in checks) == ("x" in formula and "|" in formula)
     assert ("skewed_effects" in checks) == ("|" in formula)
 
 
@@ -318,7 +316,7 @@ def test_separated_outcomes_and_searches_without_an_end() -> None:
         fit = hl.Model("y ~ x + (1 | g)", rows).fit(hl.Laplace(seed=1))
     found = hl.check(fit, replicates=50, seed=1)
     assert "separation" in [one.code for one in found.findings]
-    nowhere = Fit(fit.model, fit.data, fit.report, _without_curvature(fit))
+    nowhere = Fit(fit.model, fit.data, fit.diagnostics, _without_curvature(fit))
     unmade = hl.check(nowhere, replicates=50, seed=1)
     assert set(unmade.table["not_made"]) <= {
         "the fit did not end at a maximum.",
@@ -328,7 +326,7 @@ def test_separated_outcomes_and_searches_without_an_end() -> None:
     assert str(unmade).startswith("0 checks")
 
 
-def _without_curvature(fit: Fit) -> hl.Estimate:
+def _without_curvature(fit: Fit) -> hl.results.Estimate:
     from dataclasses import replace
 
     assert fit.estimate is not None
@@ -342,8 +340,8 @@ def test_what_cannot_be_is_refused(make_fit, clustered_rows) -> None:
     with pytest.raises(FitError, match="replicates=True"):
         hl.check(fit, replicates=True)
     with pytest.raises(
-        FitError, match="level=0.002 is less than 200 simulated data sets can tell .* replicates= of 500"
+        FitError, match="alpha=0.002 is less than 200 simulated data sets can tell .* replicates= of 500"
     ):
-        hl.check(fit, level=0.002)
-    with pytest.raises(FitError, match="level=1 must be between 0 and 1"):
-        hl.check(fit, level=1)
+        hl.check(fit, alpha=0.002)
+    with pytest.raises(FitError, match="alpha=1 must be between 0 and 1"):
+        hl.check(fit, alpha=1)

@@ -12,7 +12,7 @@ from scipy.special import expit
 from scipy.stats import binom, f_oneway
 
 import hierlogit as hl
-from hierlogit.diagnostics.data.check_data import WIDTH, DataReport, data_report
+from hierlogit.diagnostics.data.check_data import WIDTH, DataCheck, check_data
 from hierlogit.diagnostics.data.cluster_sizes import cluster_table, size_findings
 from hierlogit.diagnostics.data.collinearity import Collinearity
 from hierlogit.diagnostics.data.expected_shrinkage import reliability
@@ -22,15 +22,15 @@ from hierlogit.errors import DataWarning, PriorError
 from hierlogit.fits.findings import Finding
 
 
-def _report(formula: str, frame: pd.DataFrame, **options: Any) -> DataReport:
-    return data_report(hl.Model(formula, frame), **options)
+def _report(formula: str, frame: pd.DataFrame, **options: Any) -> DataCheck:
+    return check_data(hl.Model(formula, frame), **options)
 
 
-def _codes(report: DataReport) -> list[str]:
+def _codes(report: DataCheck) -> list[str]:
     return [finding.code for finding in report.findings]
 
 
-def _finding(report: DataReport, code: str) -> Finding:
+def _finding(report: DataCheck, code: str) -> Finding:
     (found,) = (finding for finding in report.findings if finding.code == code)
     return found
 
@@ -52,11 +52,17 @@ def rows() -> pd.DataFrame:
 
 CLEAN = {
     "contraception": ["within_and_between"],
-    "toenail": ["one_outcome", "strong_shrinkage"],
+    "toenail": ["one_outcome_clusters", "strong_shrinkage"],
     "bacteria": ["few_events", "strong_shrinkage"],
     "cbpp": [],
     "verbagg": [],
-    "guimmun": ["one_outcome", "within_and_between", "single_trials", "within_and_between", "strong_shrinkage"],
+    "guimmun": [
+        "one_outcome_clusters",
+        "within_and_between",
+        "singleton_clusters",
+        "within_and_between",
+        "strong_shrinkage",
+    ],
 }
 
 
@@ -92,7 +98,7 @@ def test_printed_report_counts_and_wraps() -> None:
 
 def test_result_knows_its_model_and_cannot_be_changed(rows: pd.DataFrame) -> None:
     model = hl.Model("y ~ x + (1 | town)", rows)
-    report = data_report(model)
+    report = check_data(model)
     assert report.model is model
     with pytest.raises(AttributeError):
         report.separation = "complete"  # type: ignore[misc]
@@ -113,7 +119,7 @@ def test_models_without_random_or_without_fixed_effects(rows: pd.DataFrame) -> N
     assert len(plain.factors) == len(plain.clusters) == len(plain.effects) == len(plain.relations) == 0
     bare = _report("y ~ 0 + (1 | town)", rows)
     assert len(bare.columns) == 0
-    assert _codes(bare) == ["effect_without_mean"]
+    assert _codes(bare) == ["missing_fixed_effect"]
     assert "no coefficients besides the intercept; " in repr(bare)
     assert "Data before a fit" in bare._repr_html_()
 
@@ -160,14 +166,14 @@ def test_enough_clusters_count_only_with_two_trials(rows: pd.DataFrame) -> None:
     cut = rows[(rows["town"] < 6) | ~rows["town"].duplicated()]
     found = _report("y ~ 1 + (1 | town)", cut)
     assert "'town' has 40 clusters, 6 of them with more than one trial" in _finding(found, "few_clusters").evidence
-    assert "34 of 40 (85%) clusters of 'town' have one trial only" in _finding(found, "single_trials").evidence
+    assert "34 of 40 (85%) clusters of 'town' have one trial only" in _finding(found, "singleton_clusters").evidence
 
 
 def test_effects_of_single_outcomes_cannot_be_told(rows: pd.DataFrame) -> None:
     report = _report("y ~ x + (1 | row)", rows.assign(row=np.arange(1000)))
-    assert report.findings[0].code == "one_trial_each"
+    assert report.findings[0].code == "only_singleton_clusters"
     assert report.findings[0].severity == "error"
-    assert "one_trial_each" not in _codes(
+    assert "only_singleton_clusters" not in _codes(
         _report("p(hits, 5) ~ x + (1 | row)", rows.assign(row=np.arange(1000), hits=np.arange(1000) % 6))
     )
 
@@ -176,13 +182,13 @@ def test_clusters_with_one_outcome_are_set_against_chance(rows: pd.DataFrame) ->
     frame = rows.assign(y=np.arange(1000) % 2)
     frame.loc[frame["town"].isin([3, 5, 8]), "y"] = 0
     frame.loc[frame["town"].isin([1, 30]), "y"] = 1
-    found = _finding(_report("y ~ x + (1 | town)", frame), "one_outcome")
+    found = _finding(_report("y ~ x + (1 | town)", frame), "one_outcome_clusters")
     assert found.severity == "note"
     assert "5 of 40 (12%) clusters of 'town'" in found.evidence
     assert "3 no event (3, 5, 8), 2 only events (1, 30)" in found.evidence
     assert "about 0 would" in found.evidence
     frame.loc[frame["town"] >= 20, "y"] = 0
-    assert _finding(_report("y ~ x + (1 | town)", frame), "one_outcome").severity == "warning"
+    assert _finding(_report("y ~ x + (1 | town)", frame), "one_outcome_clusters").severity == "warning"
 
 
 def test_small_clusters_with_one_outcome_are_no_news() -> None:
@@ -194,7 +200,7 @@ def test_small_clusters_with_one_outcome_are_no_news() -> None:
     # If the two outcomes of a pair always agree, that is more than chance, and nothing is left for the sd.
     pairs["y"] = np.repeat(random.integers(0, 2, 200), 2)
     pairs.loc[[0, 1], "y"] = [0, 1]
-    found = _finding(_report("y ~ 1 + (1 | g)", pairs), "one_outcome")
+    found = _finding(_report("y ~ 1 + (1 | g)", pairs), "one_outcome_clusters")
     p = pairs["y"].mean()
     assert f"about {200 * binom.pmf([0, 2], 2, p).sum():.0f} would" in found.evidence
     assert "Only the other 1 bound the sd of 'g'" in found.remedy
@@ -203,7 +209,7 @@ def test_small_clusters_with_one_outcome_are_no_news() -> None:
 def test_few_clusters_with_both_outcomes_are_few_however_they_came_about() -> None:
     frame = pd.DataFrame({"g": np.repeat(np.arange(50), 4), "y": 0})
     frame.loc[frame.index[::25], "y"] = 1  # eight events in eight clusters: no more than chance
-    assert _finding(_report("y ~ 1 + (1 | g)", frame), "one_outcome").severity == "warning"
+    assert _finding(_report("y ~ 1 + (1 | g)", frame), "one_outcome_clusters").severity == "warning"
 
 
 # ---- factors beside each other --------------------------------------------------------------------------------------
@@ -224,7 +230,7 @@ def test_relations_of_factors(rows: pd.DataFrame) -> None:
     assert found["town", "region"].shared == 20
     assert found["town", "item"].combinations == found["town", "item"].possible == 1000
     report = _report("y ~ 1 + (1 | town) + (1 | same)", frame)
-    assert report.findings[0].code == "same_clusters"
+    assert report.findings[0].code == "identical_factors"
     assert "'town' and 'same' make the same 40 clusters" in report.findings[0].evidence
     assert "the same clusters as same" in repr(report)
 
@@ -237,7 +243,7 @@ def test_nested_factors_that_hardly_differ(rows: pd.DataFrame, shared: int, seve
     if severity is None:
         assert report.findings == ()
     else:
-        found = _finding(report, "hardly_nested")
+        found = _finding(report, "weakly_nested")
         assert found.severity == severity
         assert f"Only {shared} clusters of 'region' hold two or more clusters of 'region:town'" in found.evidence
 
@@ -390,7 +396,7 @@ def test_predictors_of_few_clusters(rows: pd.DataFrame) -> None:
 
 def test_fixed_effects_that_leave_nothing_to_random_ones(rows: pd.DataFrame) -> None:
     report = _report("y ~ x + C(town) + (1 | town)", rows[rows["town"] < 12])
-    assert report.findings[0].code == "clusters_in_fixed_part"
+    assert report.findings[0].code == "intercept_not_identified"
     assert "tell all 12 clusters of 'town' apart" in report.findings[0].evidence
 
 
@@ -433,14 +439,14 @@ def test_effects_of_some_clusters_only_are_a_model_of_their_own(rows: pd.DataFra
 
 
 def test_effects_without_a_mean(rows: pd.DataFrame) -> None:
-    found = _finding(_report("y ~ arm + (1 + x | town)", rows), "effect_without_mean")
+    found = _finding(_report("y ~ arm + (1 + x | town)", rows), "missing_fixed_effect")
     assert found.evidence.startswith("'x' varies over the clusters of 'town' but is not in the fixed part")
     for formula in (
         "y ~ x + (1 + x | town)",
         "y ~ arm + (0 + arm | town)",
         "y ~ within(x, town) + x + (1 + within(x, town) | town)",
     ):
-        assert "effect_without_mean" not in _codes(_report(formula, rows))
+        assert "missing_fixed_effect" not in _codes(_report(formula, rows))
 
 
 # ---- collinearity ---------------------------------------------------------------------------------------------------
@@ -479,14 +485,14 @@ def test_inflation_is_that_of_textbooks(correlated: pd.DataFrame) -> None:
 
 
 def test_near_dependencies_are_named(correlated: pd.DataFrame) -> None:
-    assert "collinear" not in _codes(_report("y ~ a + b + c + k", correlated))
+    assert "collinearity" not in _codes(_report("y ~ a + b + c + k", correlated))
     near = correlated.assign(c=correlated["a"] + correlated["b"] + 0.05 * correlated["c"])
-    found = _finding(_report("y ~ a + b + c + year", near), "collinear")
+    found = _finding(_report("y ~ a + b + c + year", near), "collinearity")
     assert found.severity == "warning"
     assert "above all 'a', 'b', 'c'; variance inflation 'a' " in found.evidence
     assert "year" not in found.evidence
     # The columns together are not so near to each other, but two coefficients suffer.
-    pair = _finding(_report("y ~ a + c", correlated.assign(c=correlated["a"] + 0.25 * correlated["b"])), "collinear")
+    pair = _finding(_report("y ~ a + c", correlated.assign(c=correlated["a"] + 0.25 * correlated["b"])), "collinearity")
     assert pair.severity == "warning"
     assert "condition number 8" in pair.evidence
     assert "variance inflation 'a' 1" in pair.evidence
@@ -495,14 +501,14 @@ def test_near_dependencies_are_named(correlated: pd.DataFrame) -> None:
 def test_powers_and_products_of_one_predictor_are_a_note(correlated: pd.DataFrame) -> None:
     # Centring and scaling take away what large years do to the intercept, not what they do to their own square.
     assert _report("y ~ year", correlated).findings == ()
-    found = _finding(_report("y ~ year + I(year**2) + a", correlated), "collinear")
+    found = _finding(_report("y ~ year + I(year**2) + a", correlated), "collinearity")
     assert found.severity == "note"
     assert "'year', 'I(year ** 2)'" in found.evidence
-    products = _finding(_report("y ~ year * a", correlated), "collinear")
+    products = _finding(_report("y ~ year * a", correlated), "collinearity")
     assert products.severity == "note"
     assert "'a', 'year:a'" in products.evidence
     split = _report("y ~ within(a, g) + between(a, g) + b + (1 | g)", correlated)
-    assert "collinear" not in _codes(split)
+    assert "collinearity" not in _codes(split)
 
 
 def test_a_column_that_depends_on_others_is_refused_before() -> None:
@@ -549,7 +555,7 @@ def test_very_rare_events_lie_far_out_in_the_prior_of_the_intercept(rows: pd.Dat
     logit = np.log(999 / (1e7 - 999))
     assert f"{-logit / 2.5:.1f} sds from the mean of the intercept's prior, Normal(mu=0, sigma=2.5)" in found.evidence
     moved = hl.Model("p(hits, size) ~ x + (1 | town)", counts, priors={"Intercept": hl.priors.Normal(-9, 2)})
-    assert "prior" not in _finding(data_report(moved), "rare_outcome").evidence
+    assert "prior" not in _finding(check_data(moved), "rare_outcome").evidence
 
 
 @pytest.mark.parametrize(("count", "severity"), [(3, "note"), (150, "warning")])
@@ -559,7 +565,7 @@ def test_rows_left_out_are_counted(rows: pd.DataFrame, count: int, severity: str
     frame.loc[frame.index[0], "y"] = np.nan
     with pytest.warns(DataWarning):
         report = _report("y ~ x + (1 | town)", frame)
-    found = _finding(report, "missing_rows")
+    found = _finding(report, "missing_values")
     assert found.severity == severity
     assert f"{count} of 1,000 rows ({count / 1000:.1%})" in found.evidence
     assert f"'x' {count}" in found.evidence
@@ -599,7 +605,7 @@ def test_reliability_is_the_shrinkage_of_a_cluster(trials: int, p: float, sd: fl
 def test_reliabilities_use_the_prior_or_what_is_given(rows: pd.DataFrame) -> None:
     model = hl.Model("y ~ x + (1 | region) + (1 | town)", rows, priors={"sd_town": hl.priors.HalfNormal(0.3)})
     p = rows["y"].mean()
-    default = data_report(model)
+    default = check_data(model)
     median = {"region": np.log(2), "town": 0.3 * 0.6744897501960817}
     for name, trials in (("region", 50), ("town", 25)):
         expected = median[name] ** 2 / (median[name] ** 2 + 1 / (trials * p * (1 - p)))
@@ -609,10 +615,10 @@ def test_reliabilities_use_the_prior_or_what_is_given(rows: pd.DataFrame) -> Non
     found = _finding(default, "strong_shrinkage")
     assert "If the sd of 'town' is 0.2 (the median of its prior), the intercepts of 40 of its 40" in found.evidence
     assert default.factors["low_reliability"].tolist() == [0, 40]
-    one = data_report(model, sd={"town": 1})
+    one = check_data(model, sd={"town": 1})
     assert one.factors["sd"].tolist() == pytest.approx([np.log(2), 1.0])
     assert "strong_shrinkage" not in _codes(one)
-    both = data_report(model, sd=0.1)
+    both = check_data(model, sd=0.1)
     assert [finding.code for finding in both.findings].count("strong_shrinkage") == 2
     assert "is 0.1 (as given)" in both.findings[-1].evidence
 

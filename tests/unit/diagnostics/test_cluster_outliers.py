@@ -116,7 +116,7 @@ def test_relations_are_negative_where_outcomes_are_turned() -> None:
 
 
 def test_relations_are_measured_where_predictors_vary_within_clusters(fit: Fit) -> None:
-    assert [one.check for one in relation_measures(fit.model.design)] == ["turned_cluster", "uneven_relations"]
+    assert [one.check for one in relation_measures(fit.model.design)] == ["reversed_slopes", "heterogeneous_slopes"]
     random = np.random.default_rng(7)
     frame = pd.DataFrame({"g": np.repeat(np.arange(10), 5), "z": np.repeat(random.normal(size=10), 5)})
     frame["y"] = random.integers(0, 2, 50)

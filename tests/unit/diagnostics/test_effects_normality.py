@@ -64,9 +64,9 @@ def test_measures_are_in_units_of_the_sd() -> None:
     measures = effect_measures(design)
     assert [(m.check, m.about) for m in measures] == [
         ("skewed_effects", "g[Intercept]"),
-        ("tails_of_effects", "g[Intercept]"),
+        ("nonnormal_tails", "g[Intercept]"),
         ("skewed_effects", "g[x]"),
-        ("tails_of_effects", "g[x]"),
+        ("nonnormal_tails", "g[x]"),
     ]
     assert measures[0].of(one) == pytest.approx(third_moment(modes[:, 0] / 2, np.full(4, 0.1)))
     assert measures[1].of(one) == pytest.approx(fourth_moment(modes[:, 0] / 2, np.full(4, 0.1)))

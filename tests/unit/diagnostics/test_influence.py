@@ -20,12 +20,12 @@ FORMULA = "p(successes, size) ~ period + (1 | herd)"
 
 
 @pytest.fixture(scope="module")
-def fit() -> hl.Fit:
+def fit() -> hl.results.Fit:
     return hl.Model(FORMULA, hl.datasets.load("cbpp")).fit(hl.Laplace(seed=1))
 
 
 @pytest.fixture(scope="module")
-def found(fit: hl.Fit) -> hl.Influence:
+def found(fit: hl.results.Fit) -> hl.results.Influence:
     return hl.influence(fit)
 
 
@@ -37,7 +37,7 @@ def _rows(clusters: int = 12, size: int = 25, seed: int = 2) -> pd.DataFrame:
     return pd.DataFrame({"g": g, "x": x, "y": (random.uniform(size=len(x)) < 1 / (1 + np.exp(-eta))).astype(int)})
 
 
-def test_measures_by_hand(fit: hl.Fit, found: hl.Influence) -> None:
+def test_measures_by_hand(fit: hl.results.Fit, found: hl.results.Influence) -> None:
     frame = hl.datasets.load("cbpp")
     assert fit.estimate is not None
     beta, se, V = fit.estimate.beta, fit.estimate.standard_errors, fit.estimate.covariance[:4, :4]
@@ -57,9 +57,9 @@ def test_measures_by_hand(fit: hl.Fit, found: hl.Influence) -> None:
     np.testing.assert_allclose(found.se, hl.summary(fit, interval="wald")["se"])
 
 
-def test_result_is_sorted_and_shown(found: hl.Influence) -> None:
+def test_result_is_sorted_and_shown(found: hl.results.Influence) -> None:
     assert found.table["cooks_distance"].is_monotonic_decreasing
-    assert found.by == "herd"
+    assert found.group == "herd"
     for one in (found.changes, found.dfbetas):
         assert one.index.equals(found.table.index)
     assert (found.table["status"] == "converged").all()
@@ -136,8 +136,8 @@ def test_a_correlation_without_sds_is_none() -> None:
     assert found.changes.loc[gone, "cor_g[Intercept, x]"].isna().all()
 
 
-def test_whatever_else_is_asked(fit: hl.Fit, found: hl.Influence) -> None:
-    def odds(one: hl.Fit) -> dict[str, float]:
+def test_whatever_else_is_asked(fit: hl.results.Fit, found: hl.results.Influence) -> None:
+    def odds(one: hl.results.Fit) -> dict[str, float]:
         assert one.estimate is not None
         return {"odds": float(np.exp(one.estimate.beta[0])), "mean": float(one.posterior["beta"][..., 0].mean())}
 
@@ -151,8 +151,8 @@ def test_whatever_else_is_asked(fit: hl.Fit, found: hl.Influence) -> None:
     np.testing.assert_allclose(number.changes["estimand"], number.changes["period[p2]"])
 
 
-def test_a_fit_without_a_cluster_predicts_it_as_a_new_one(fit: hl.Fit) -> None:
-    seen: list[hl.Fit] = []
+def test_a_fit_without_a_cluster_predicts_it_as_a_new_one(fit: hl.results.Fit) -> None:
+    seen: list[hl.results.Fit] = []
     hl.influence(fit, estimand=lambda one: float(len(seen.append(one) or seen)))  # type: ignore[func-returns-value]
     first = seen[1]
     assert first.estimate is not None
@@ -161,7 +161,7 @@ def test_a_fit_without_a_cluster_predicts_it_as_a_new_one(fit: hl.Fit) -> None:
     assert len(hl.predictions(first)) == 56
 
 
-def test_workers_make_no_difference(fit: hl.Fit, found: hl.Influence) -> None:
+def test_workers_make_no_difference(fit: hl.results.Fit, found: hl.results.Influence) -> None:
     with ThreadPoolExecutor(1) as threads:
         pd.testing.assert_frame_equal(hl.influence(fit, executor=threads).changes, found.changes)
 
@@ -171,13 +171,13 @@ class _Stubborn(Executor):
         raise KeyboardInterrupt
 
 
-def test_interrupted_work_is_marked(fit: hl.Fit) -> None:
+def test_interrupted_work_is_marked(fit: hl.results.Fit) -> None:
     found = hl.influence(fit, executor=_Stubborn())
     assert set(found.table["status"]) == {"interrupted"}
     assert "15 of them interrupted" in repr(found)
 
 
-def test_what_cannot_be_asked_is_said(fit: hl.Fit) -> None:
+def test_what_cannot_be_asked_is_said(fit: hl.results.Fit) -> None:
     with pytest.raises(FitError, match="there are no clusters of 'farm'; the model's table has 'herd'"):
         hl.influence(fit, "farm")
     with pytest.raises(FitError, match="names of parameters, .'Intercept'"):
@@ -238,14 +238,14 @@ def test_what_lies_within_a_cluster_is_left_out_with_it(make_fit: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def turned() -> hl.Fit:
+def turned() -> hl.results.Fit:
     """One large cluster is unlike the others."""
     frame = _rows(clusters=10, size=30)
     frame.loc[frame["g"] == "c07", "y"] = 1
     return hl.Model("y ~ x + (1 | g)", frame).fit(hl.NUTS(draws=500, seed=1, progress=False))
 
 
-def test_weighted_draws_tell_when_they_cannot_be_trusted(turned: hl.Fit) -> None:
+def test_weighted_draws_tell_when_they_cannot_be_trusted(turned: hl.results.Fit) -> None:
     weighted = hl.influence(turned, refit=False)
     assert weighted.table["dfbetas"].idxmax() == "c07"
     assert weighted.table["pareto_k"].idxmax() == "c07"
@@ -269,8 +269,8 @@ def test_weighted_draws_tell_when_they_cannot_be_trusted(turned: hl.Fit) -> None
     np.testing.assert_allclose(again.changes.loc["c07"], alone, atol=0.25 * again.se.min())
 
 
-def test_estimands_of_samplers_fits_see_draws_without_the_cluster(turned: hl.Fit) -> None:
-    def asked(fit: hl.Fit) -> dict[str, float]:
+def test_estimands_of_samplers_fits_see_draws_without_the_cluster(turned: hl.results.Fit) -> None:
+    def asked(fit: hl.results.Fit) -> dict[str, float]:
         effects = fit.posterior["b_g"].sel(g="c02").to_numpy()
         return {"x again": float(fit.posterior["beta"][..., 1].mean()), "spread": float(effects.std())}
 
@@ -284,9 +284,9 @@ def test_estimands_of_samplers_fits_see_draws_without_the_cluster(turned: hl.Fit
     assert total["c02"] > 1.5 * found.estimate["spread"]
 
 
-def test_graphs_are_not_sampled_again(turned: hl.Fit) -> None:
-    report = replace(turned.report, settings={**turned.report.settings, "backend": "pymc"})
-    other = hl.Fit(turned.model, turned.data, report)
+def test_graphs_are_not_sampled_again(turned: hl.results.Fit) -> None:
+    report = replace(turned.diagnostics, settings={**turned.diagnostics.settings, "backend": "pymc"})
+    other = hl.results.Fit(turned.model, turned.data, report)
     found = hl.influence(other)
     assert "only fits by hl.NUTS(backend='native')" in found.failures["c07"]
     assert found.table.loc["c07", "status"] == "failed"

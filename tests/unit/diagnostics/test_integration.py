@@ -49,7 +49,7 @@ def test_laplace_on_sparse_clusters_is_found_and_more_nodes_mend_it() -> None:
         assert found.severity == "warning"
         assert "Use hl.AGQ(nodes=" in found.remedy
     penalised = integration_check(ReferenceFit.of(quietly(formula, "toenail", hl.MAP(seed=1))))
-    assert "Use hl.MAP(nodes=25) or NUTS; hl.quadrature_check(fit)" in penalised.remedy
+    assert "Use hl.MAP(nodes=25) or NUTS; hl.check_quadrature(fit)" in penalised.remedy
 
 
 def test_what_cannot_be_checked_says_why() -> None:

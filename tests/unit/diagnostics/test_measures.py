@@ -50,15 +50,13 @@ def test_the_chance_of_any_false_alarm_is_the_level(correlation: float) -> None:
 
 
 def test_findings_say_how_likely_their_evidence_is() -> None:
-    one = CheckResult("link", "", "bend", 3.0, 0.1, 0.0123, False, "warning", "The link bends", "Look there.")
+    one = CheckResult("link_misfit", "", "bend", 3.0, 0.1, 0.0123, False, "The link bends", "Look there.")
     assert one.finding(0.04).evidence == "The link bends (p = 0.012, adjusted for all checks 0.04)."
-    tiny = CheckResult("link", "", "bend", 9.0, 0.1, 1e-30, False, "warning", "The link bends", "Look there.")
+    tiny = CheckResult("link_misfit", "", "bend", 9.0, 0.1, 1e-30, False, "The link bends", "Look there.")
     assert "(p < 0.0001, adjusted for all checks 0.005)" in tiny.finding(0.005).evidence
-    threshold = CheckResult(
-        "integration", "", "move", 1.0, np.nan, np.nan, True, "warning", "Too coarse", "More nodes."
-    )
+    threshold = CheckResult("integration_error", "", "move", 1.0, np.nan, np.nan, True, "Too coarse", "More nodes.")
     assert threshold.finding(np.nan).evidence == "Too coarse."
-    unmade = CheckResult.not_made("prior_conflict", "", "sensitivity", "no priors.")
+    unmade = CheckResult.not_made("prior_data_conflict", "", "sensitivity", "no priors.")
     table = as_table([one, unmade], np.array([0.04, np.nan]), np.array([True, False]))
     assert table["not_made"].tolist() == ["", "no priors."]
     assert table["found"].tolist() == [True, False]

@@ -90,11 +90,11 @@ def with_known_parameters(fit: Fit) -> Fit:
         for name, variable in posterior.data_vars.items()
     }
     assert posterior.sizes["draw"] == sizes["draw"]
-    return Fit(fit.model, assemble(fit.model, posterior.assign(fixed), None, priors=False), fit.report, at)
+    return Fit(fit.model, assemble(fit.model, posterior.assign(fixed), None, priors=False), fit.diagnostics, at)
 
 
 def with_outcomes(fit: Fit, y: np.ndarray) -> Fit:
-    return Fit(fit.model.with_outcome(y), fit.data, fit.report, fit.estimate)
+    return Fit(fit.model.with_outcome(y), fit.data, fit.diagnostics, fit.estimate)
 
 
 @pytest.mark.parametrize("name", ["herds", "women"])
@@ -150,7 +150,7 @@ def test_fitted_probabilities_of_draws_are_their_means(make_fit, clustered_rows)
     low, high = binom.cdf(y - 1, 1, p).mean(axis=0), binom.cdf(y, 1, p).mean(axis=0)
     assert (table["uniform"] >= low).all()
     assert (table["uniform"] <= high).all()
-    some = hl.residuals(fit, "pearson", draws=7)["fitted"]
+    some = hl.residuals(fit, "pearson", num_draws=7)["fitted"]
     at = np.linspace(0, len(draws) - 1, 7).round().astype(int)
     np.testing.assert_allclose(some, p[at].mean(axis=0))
 
@@ -209,9 +209,9 @@ def test_few_rows_make_few_bins_and_names_do_not_clash() -> None:
 
 
 def test_what_is_not_known_is_refused(herds: Fit) -> None:
-    with pytest.raises(PredictionError, match="kind='raw' is not allowed"):
+    with pytest.raises(PredictionError, match="type='raw' is not allowed"):
         hl.residuals(herds, "raw")
-    with pytest.raises(PredictionError, match="go with kind='binned'"):
+    with pytest.raises(PredictionError, match="go with type='binned'"):
         hl.residuals(herds, "pearson", by="period")
     with pytest.raises(PredictionError, match="by='ward' is no column of the model"):
         hl.residuals(herds, "binned", by="ward")

@@ -98,8 +98,8 @@ def test_predictors_that_are_amounts_and_their_missing_powers() -> None:
     said = {
         (one.check, one.about): one.statistic for one in shape_measures(ReferenceFit.of(model.fit(hl.Laplace(seed=1))))
     }
-    assert said[("curved_predictor", "dose")] == "score test of adding dose^3"
-    assert said[("curved_predictor", "age")] == "score test of adding age^4"
+    assert said[("nonlinear_effect", "dose")] == "score test of adding dose^3"
+    assert said[("nonlinear_effect", "age")] == "score test of adding age^4"
     assert said[("residual_trend", "dose")] == "score test of adding 7 steps"  # eight, less the intercept
 
 

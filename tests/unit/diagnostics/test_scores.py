@@ -211,5 +211,5 @@ def test_what_cannot_be_is_refused(herds: Fit) -> None:
         hl.scores(herds, clusters="typical", loo=True)
     with pytest.raises(PredictionError, match="clusters='none' is not allowed"):
         hl.scores(herds, clusters="none")
-    with pytest.raises(PredictionError, match="draws=0"):
-        hl.scores(herds, draws=0)
+    with pytest.raises(PredictionError, match="num_draws=0"):
+        hl.scores(herds, num_draws=0)

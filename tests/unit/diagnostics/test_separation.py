@@ -220,7 +220,7 @@ def test_the_finding_names_columns_and_where_they_go() -> None:
     # The search of a likelihood engine runs into the same wall.
     with pytest.warns(hl.errors.ConvergenceWarning, match="do not bound"):
         fit = model.fit("laplace")
-    after = {finding.code: finding for finding in fit.report.findings}
+    after = {finding.code: finding for finding in fit.diagnostics.findings}
     assert "'arm[c]'" in after["separation"].evidence
 
 

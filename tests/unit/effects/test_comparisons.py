@@ -13,7 +13,7 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.errors import PredictionError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 MakeRows = Callable[..., pd.DataFrame]
 
 
@@ -23,20 +23,20 @@ def rows(clustered_rows: MakeRows) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def fit(make_fit: MakeFit, rows: pd.DataFrame) -> hl.Fit:
+def fit(make_fit: MakeFit, rows: pd.DataFrame) -> hl.results.Fit:
     return make_fit("healed ~ dose * arm + I(dose**2) + (1 + dose | clinic) + (1 | reader)", rows, draws=40)
 
 
-def _p(fit: hl.Fit, rows: pd.DataFrame, **options: object) -> np.ndarray:
+def _p(fit: hl.results.Fit, rows: pd.DataFrame, **options: object) -> np.ndarray:
     return hl.predictions(fit, rows, **options).draws.values
 
 
 @pytest.mark.parametrize("clusters", ["observed", "average", "typical", "new"])
-@pytest.mark.parametrize("kind", ["probability", "linear"])
-def test_difference_of_two_predictions(fit: hl.Fit, rows: pd.DataFrame, clusters: str, kind: str) -> None:
-    table = hl.comparisons(fit, {"dose": 2}, clusters=clusters, kind=kind, seed=5)
+@pytest.mark.parametrize("scale", ["response", "link"])
+def test_difference_of_two_predictions(fit: hl.results.Fit, rows: pd.DataFrame, clusters: str, scale: str) -> None:
+    table = hl.comparisons(fit, {"dose": 2}, clusters=clusters, scale=scale, seed=5)
     high, low = (
-        _p(fit, rows.assign(dose=rows["dose"] + step), clusters=clusters, kind=kind, seed=5) for step in (2, 0)
+        _p(fit, rows.assign(dose=rows["dose"] + step), clusters=clusters, scale=scale, seed=5) for step in (2, 0)
     )
     np.testing.assert_allclose(table.draws.values, high - low, atol=1e-12)
     assert table["term"].unique().tolist() == ["dose"]
@@ -55,7 +55,7 @@ def test_difference_of_two_predictions(fit: hl.Fit, rows: pd.DataFrame, clusters
     ],
 )
 def test_averages_come_before_comparisons(
-    fit: hl.Fit, rows: pd.DataFrame, comparison: object, by_hand: Callable[..., np.ndarray]
+    fit: hl.results.Fit, rows: pd.DataFrame, comparison: object, by_hand: Callable[..., np.ndarray]
 ) -> None:
     table = hl.avg_comparisons(fit, {"arm": ("control", "new")}, comparison=comparison, by="reader")
     high, low = (_p(fit, rows.assign(arm=arm)) for arm in ("new", "control"))
@@ -67,7 +67,7 @@ def test_averages_come_before_comparisons(
     assert table["reader"].tolist() == sorted(rows["reader"].unique())
 
 
-def test_contrasts_of_levels(fit: hl.Fit) -> None:
+def test_contrasts_of_levels(fit: hl.results.Fit) -> None:
     def labels(asked: object) -> list[str]:
         return hl.avg_comparisons(fit, {"arm": asked})["contrast"].tolist()
 
@@ -91,7 +91,7 @@ def test_contrasts_of_levels(fit: hl.Fit) -> None:
     ],
 )
 def test_steps_of_amounts(
-    fit: hl.Fit,
+    fit: hl.results.Fit,
     rows: pd.DataFrame,
     asked: object,
     low: Callable[..., object],
@@ -104,14 +104,14 @@ def test_steps_of_amounts(
     assert label is None or table["contrast"][0] == label
 
 
-def test_every_predictor_by_default_but_no_grouping_factor(fit: hl.Fit) -> None:
+def test_every_predictor_by_default_but_no_grouping_factor(fit: hl.results.Fit) -> None:
     table = hl.avg_comparisons(fit)
     assert table["term"].tolist() == ["dose", "arm", "arm"]
     assert hl.avg_slopes(fit)["term"].tolist() == ["dose"]
 
 
-def test_effects_within_clusters_differ_by_cluster(fit: hl.Fit, rows: pd.DataFrame) -> None:
-    table = hl.avg_slopes(fit, "dose", by="clinic", kind="linear").set_index("clinic")
+def test_effects_within_clusters_differ_by_cluster(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
+    table = hl.avg_slopes(fit, "dose", by="clinic", scale="link").set_index("clinic")
     post = fit.posterior
     for clinic, own in rows.groupby("clinic"):
         slope = post["b_clinic"].sel(clinic=clinic, clinic_effect="dose") + post["beta"].sel(fixed_effect="dose")
@@ -122,12 +122,12 @@ def test_effects_within_clusters_differ_by_cluster(fit: hl.Fit, rows: pd.DataFra
 
 
 @pytest.mark.parametrize("clusters", ["observed", "average", "typical", "new"])
-@pytest.mark.parametrize("kind", ["probability", "linear"])
-def test_slopes_are_derivatives(fit: hl.Fit, rows: pd.DataFrame, clusters: str, kind: str) -> None:
-    found = hl.slopes(fit, "dose", clusters=clusters, kind=kind, seed=2).draws.values
+@pytest.mark.parametrize("scale", ["response", "link"])
+def test_slopes_are_derivatives(fit: hl.results.Fit, rows: pd.DataFrame, clusters: str, scale: str) -> None:
+    found = hl.slopes(fit, "dose", clusters=clusters, scale=scale, seed=2).draws.values
     h = 1e-3
     up, down = (
-        _p(fit, rows.assign(dose=rows["dose"] + side * h), clusters=clusters, kind=kind, seed=2) for side in (1, -1)
+        _p(fit, rows.assign(dose=rows["dose"] + side * h), clusters=clusters, scale=scale, seed=2) for side in (1, -1)
     )
     np.testing.assert_allclose(found, (up - down) / (2 * h), atol=2e-6)
 
@@ -135,20 +135,20 @@ def test_slopes_are_derivatives(fit: hl.Fit, rows: pd.DataFrame, clusters: str, 
 def test_slopes_of_splines_and_scaled_columns(make_fit: MakeFit, rows: pd.DataFrame) -> None:
     fit = make_fit("healed ~ bs(dose, df=5) + arm + (1 + scale(dose) | clinic)", rows, draws=5)
     inside = rows[(rows["dose"] > 1) & (rows["dose"] < 9)]
-    found = hl.slopes(fit, "dose", inside).draws.values
+    found = hl.slopes(fit, "dose", newdata=inside).draws.values
     h = 1e-4
     up, down = (_p(fit, inside.assign(dose=inside["dose"] + side * h)) for side in (1, -1))
     np.testing.assert_allclose(found, (up - down) / (2 * h), atol=1e-5)
 
 
-def test_elasticities(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_elasticities(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     dydx = hl.slopes(fit, "dose").draws.values
     p, dose = _p(fit, rows), rows["dose"].to_numpy()
     for slope, expected in (("eyex", dydx * dose / p), ("eydx", dydx / p), ("dyex", dydx * dose)):
         np.testing.assert_allclose(hl.slopes(fit, "dose", slope=slope).draws.values, expected, rtol=1e-12)
 
 
-def test_weights_count_rows(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_weights_count_rows(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     weights = np.arange(len(rows), dtype=float)
     expected = (_p(fit, rows) * weights).sum(-1) / weights.sum()
     np.testing.assert_allclose(hl.avg_predictions(fit, weights=weights).draws.values[..., 0], expected)
@@ -159,7 +159,7 @@ def test_weights_count_rows(fit: hl.Fit, rows: pd.DataFrame) -> None:
     np.testing.assert_allclose(hl.avg_slopes(fit, "dose", weights=weights).draws.values[..., 0], expected)
 
 
-def test_hypotheses_are_differences_within_draws(fit: hl.Fit) -> None:
+def test_hypotheses_are_differences_within_draws(fit: hl.results.Fit) -> None:
     arms = hl.avg_predictions(fit, by="arm").draws.values
     by_arm = hl.avg_comparisons(fit, {"dose": 1}, by="arm").draws.values
     pairs = hl.avg_comparisons(fit, {"dose": 1}, by="arm", hypothesis="pairwise")
@@ -176,7 +176,7 @@ def test_hypotheses_are_differences_within_draws(fit: hl.Fit) -> None:
     assert arms.shape[-1] == 3
 
 
-def test_direction_and_practical_equivalence(fit: hl.Fit) -> None:
+def test_direction_and_practical_equivalence(fit: hl.results.Fit) -> None:
     table = hl.avg_comparisons(fit, "arm", direction=True, rope=(-0.05, 0.05))
     draws = table.draws.values.reshape(-1, 2)
     np.testing.assert_allclose(table["p_direction"], np.maximum((draws > 0).mean(0), (draws < 0).mean(0)))
@@ -195,7 +195,7 @@ def test_estimates_are_those_of_the_maximum(rows: pd.DataFrame) -> None:
     table = hl.predictions(fit)
     np.testing.assert_allclose(table["estimate"], expit(eta))
     new, old = (design.encode(rows.assign(arm=arm)).X @ estimate.beta for arm in ("new", "old"))
-    compared = hl.avg_comparisons(fit, {"arm": ("new", "old")}, kind="linear", hypothesis=[2.0])
+    compared = hl.avg_comparisons(fit, {"arm": ("new", "old")}, scale="link", hypothesis=[2.0])
     np.testing.assert_allclose(compared["estimate"], 2 * (old - new).mean())
     # Where effects or outcomes are drawn at random there is no point to report.
     for options in ({"clusters": "new"}, {"kind": "outcome"}):
@@ -203,23 +203,25 @@ def test_estimates_are_those_of_the_maximum(rows: pd.DataFrame) -> None:
     assert "estimate" in hl.predictions(fit, clusters="average")
 
 
-def test_tables_of_other_kinds(fit: hl.Fit, rows: pd.DataFrame) -> None:
-    expected = hl.comparisons(fit, "dose", rows.iloc[:7]).draws.values
-    found = hl.comparisons(fit, "dose", polars.DataFrame(rows.iloc[:7]))
+def test_tables_of_other_kinds(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
+    expected = hl.comparisons(fit, "dose", newdata=rows.iloc[:7]).draws.values
+    found = hl.comparisons(fit, "dose", newdata=polars.DataFrame(rows.iloc[:7]))
     np.testing.assert_array_equal(found.draws.values, expected)
-    slopes = hl.slopes(fit, "dose", rows.iloc[:7].to_dict("list")).draws.values
-    np.testing.assert_array_equal(slopes, hl.slopes(fit, "dose", rows.iloc[:7]).draws.values)
+    slopes = hl.slopes(fit, "dose", newdata=rows.iloc[:7].to_dict("list")).draws.values
+    np.testing.assert_array_equal(slopes, hl.slopes(fit, "dose", newdata=rows.iloc[:7]).draws.values)
 
 
-def test_rows_keep_what_they_are(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_rows_keep_what_they_are(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     at = rows.iloc[[4, 2]].set_axis(["a", "b"]).assign(term="mine", mean=1.0)
-    table = hl.comparisons(fit, "dose", at)
+    table = hl.comparisons(fit, "dose", newdata=at)
     assert table["row"].tolist() == ["a", "b"]
     assert table["term_in_data"].tolist() == ["mine", "mine"]
     assert table["mean_in_data"].tolist() == [1.0, 1.0]
 
 
-def test_chunks_do_not_change_anything(fit: hl.Fit, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_anything(
+    fit: hl.results.Fit, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = hl.comparisons(fit, "dose", clusters="average").draws.values
     monkeypatch.setattr("hierlogit.density.linear_predictor.CHUNK_SIZE", 7 * len(rows))
     np.testing.assert_allclose(hl.comparisons(fit, "dose", clusters="average").draws.values, whole, atol=2e-9)
@@ -236,7 +238,7 @@ def test_chunks_do_not_change_anything(fit: hl.Fit, rows: pd.DataFrame, monkeypa
         ("comparisons", ({"dose": [1, 2, 3]},), {}, "must be a step, two values"),
         ("comparisons", ("dose",), {"comparison": "odds"}, "comparison='odds' is not allowed"),
         ("comparisons", ("dose",), {"comparison": lambda *_: 1.0}, "returned shape"),
-        ("comparisons", ("dose",), {"kind": "outcome"}, "kind='outcome'.*'probability', 'linear'"),
+        ("comparisons", ("dose",), {"scale": "outcome"}, "scale='outcome'.*'response', 'link'"),
         ("comparisons", ("dose",), {"weights": [1.0]}, "pass by=True"),
         ("comparisons", ("dose",), {"by": True, "weights": [1.0]}, "one is needed for each of the 60 rows"),
         ("comparisons", ("dose",), {"by": True, "weights": "none"}, "'none' is no column"),
@@ -250,7 +252,7 @@ def test_chunks_do_not_change_anything(fit: hl.Fit, rows: pd.DataFrame, monkeypa
             "comparisons",
             ("dose",),
             {"clusters": {"nurse": "new"}},
-            "'nurse'; the model's grouping factors are 'clinic'",
+            "'nurse'; the grouping factors of the model are 'clinic'",
         ),
         ("comparisons", ("dose",), {"clusters": {"clinic": "old"}}, r"clusters\['clinic'\]='old'"),
         ("slopes", ("arm",), {}, "'arm' has no slope: its values are labels"),
@@ -259,7 +261,7 @@ def test_chunks_do_not_change_anything(fit: hl.Fit, rows: pd.DataFrame, monkeypa
     ],
 )
 def test_what_is_asked_wrongly_is_said(
-    fit: hl.Fit, verb: str, arguments: tuple[object, ...], options: dict[str, object], message: str
+    fit: hl.results.Fit, verb: str, arguments: tuple[object, ...], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(PredictionError, match=message):
         getattr(hl, verb)(fit, *arguments, **options)

@@ -15,28 +15,28 @@ from hierlogit.density.linear_predictor import Draws
 from hierlogit.effects.numerics.given_outcomes import Seen, modes_of_effects, sampled_effects
 from hierlogit.errors import PredictionError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 MakeRows = Callable[..., pd.DataFrame]
 COUNT = 40_000
 
 
 @pytest.fixture(scope="module")
-def one_draw(make_fit: MakeFit, clustered_rows: MakeRows) -> hl.Fit:
+def one_draw(make_fit: MakeFit, clustered_rows: MakeRows) -> hl.results.Fit:
     """A fit with an intercept and a slope of each clinic, and a single draw."""
     return make_fit("healed ~ dose + (1 + dose | clinic)", clustered_rows(6, 8), draws=1, chains=1)
 
 
-def _many(fit: hl.Fit) -> Draws:
+def _many(fit: hl.results.Fit) -> Draws:
     """One draw, many times over."""
     return Draws.of(fit.model, fit.posterior)[np.zeros(COUNT, dtype=np.intp)]
 
 
-def _seen(fit: hl.Fit, rows: pd.DataFrame) -> Seen:
+def _seen(fit: hl.results.Fit, rows: pd.DataFrame) -> Seen:
     outcome = fit.model.design.encode_outcome(rows)
     return Seen(fit.model.design.encode(rows), outcome.y, outcome.trials)
 
 
-def _moments(fit: hl.Fit, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _moments(fit: hl.results.Fit, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and sd of both effects of the only new clinic, and the mode, on a grid."""
     draws, group = Draws.of(fit.model, fit.posterior), seen.rows.groups["clinic"]
     axis = np.linspace(-8, 8, 801)
@@ -51,7 +51,9 @@ def _moments(fit: hl.Fit, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("outcomes", [["yes"], ["no"] * 6, ["yes", "no", "yes", "yes", "no", "yes", "yes", "yes"]])
-def test_effects_have_their_exact_moments(one_draw: hl.Fit, clustered_rows: MakeRows, outcomes: list[str]) -> None:
+def test_effects_have_their_exact_moments(
+    one_draw: hl.results.Fit, clustered_rows: MakeRows, outcomes: list[str]
+) -> None:
     rows = clustered_rows(6, 8).iloc[: len(outcomes)].assign(clinic="new", healed=outcomes)
     seen = _seen(one_draw, rows)
     effects, accepted, size = sampled_effects(_many(one_draw), seen, np.random.default_rng(1))
@@ -88,12 +90,12 @@ def test_dependent_factors_are_drawn_together(make_fit: MakeFit, clustered_rows:
     assert np.cov(clinic, reader)[0, 1] / (s * t) == pytest.approx(expected, abs=0.02)
 
 
-def test_predictions_are_those_of_the_exact_distribution(one_draw: hl.Fit, clustered_rows: MakeRows) -> None:
+def test_predictions_are_those_of_the_exact_distribution(one_draw: hl.results.Fit, clustered_rows: MakeRows) -> None:
     rows = clustered_rows(6, 8).iloc[:5].assign(clinic=["p", "p", "p", "q", "q"], healed=["yes"] * 3 + ["no"] * 2)
     posterior = one_draw.posterior.isel(draw=np.zeros(COUNT, dtype=int)).assign_coords(draw=np.arange(COUNT))
     from hierlogit.fits.posterior import assemble
 
-    fit = hl.Fit(one_draw.model, assemble(one_draw.model, posterior, None), one_draw.report)
+    fit = hl.results.Fit(one_draw.model, assemble(one_draw.model, posterior, None), one_draw.diagnostics)
     at = pd.DataFrame({"dose": [2.0, 2.0, 2.0], "clinic": ["p", "q", rows["clinic"].iloc[0]]})
     found = hl.predictions(fit, at, given=rows, seed=1)
     draws = found.draws.values.reshape(-1, 3)
@@ -145,7 +147,7 @@ def test_comparisons_know_the_new_clusters_too(make_fit: MakeFit, clustered_rows
     fit = make_fit("healed ~ dose + (1 + dose | clinic)", rows, draws=50)
     new = rows.iloc[:4].assign(clinic="new")
     both = hl.predictions(fit, pd.concat([new, new.assign(dose=new["dose"] + 1)]), given=new, seed=3).draws.values
-    compared = hl.comparisons(fit, "dose", new, given=new, seed=3).draws.values
+    compared = hl.comparisons(fit, "dose", newdata=new, given=new, seed=3).draws.values
     np.testing.assert_allclose(compared, both[..., 4:] - both[..., :4])
 
 
@@ -153,7 +155,7 @@ def test_what_cannot_be_given_is_said(make_fit: MakeFit, clustered_rows: MakeRow
     rows = clustered_rows(6, 8)
     fit = make_fit("healed ~ dose + (1 | clinic)", rows, draws=5)
     new = rows.iloc[:4].assign(clinic="new")
-    with pytest.raises(PredictionError, match="has no cluster that training did not have"):
+    with pytest.raises(PredictionError, match="every cluster in given= was in the training data"):
         hl.predictions(fit, new, given=rows)
     with pytest.raises(PredictionError, match="leave clusters= at 'observed' for 'clinic'"):
         hl.predictions(fit, new, given=new, clusters="average")

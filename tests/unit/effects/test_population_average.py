@@ -16,7 +16,7 @@ import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws
 from hierlogit.effects.numerics.population_average import average_probability, average_slope, predictor_sd
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
 def _integral(m: float, s: float) -> float:
@@ -103,7 +103,7 @@ def test_averaging_shrinks_towards_a_half(make_fit: MakeFit, clustered_rows: Cal
     average = hl.predictions(fit, clusters="average").draws.values
     assert np.all(np.abs(average - 0.5) < np.abs(typical - 0.5))
     # The linear predictor of the average is the logit of the averaged probability, not the average of logits.
-    logit = hl.predictions(fit, clusters="average", kind="linear").draws.values
+    logit = hl.predictions(fit, clusters="average", scale="link").draws.values
     np.testing.assert_allclose(expit(logit), average, atol=1e-12)
 
 

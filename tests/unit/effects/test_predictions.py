@@ -12,7 +12,7 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.errors import DataWarning, PredictionError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def rows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def fit(make_fit: MakeFit, rows: pd.DataFrame) -> hl.Fit:
+def fit(make_fit: MakeFit, rows: pd.DataFrame) -> hl.results.Fit:
     return make_fit("y ~ x * arm + offset(z) + (1 + x | clinic) + (0 + arm | clinic) + (1 | reader)", rows, draws=60)
 
 
-def _by_hand(fit: hl.Fit, rows: pd.DataFrame) -> np.ndarray:
+def _by_hand(fit: hl.results.Fit, rows: pd.DataFrame) -> np.ndarray:
     """Linear predictor row by row from the labelled draws alone, shape (chain, draw, n)."""
     post = fit.posterior
     total = []
@@ -50,9 +50,9 @@ def _by_hand(fit: hl.Fit, rows: pd.DataFrame) -> np.ndarray:
     return np.stack(total, axis=-1)
 
 
-def test_training_rows_by_hand(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_training_rows_by_hand(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     expected = _by_hand(fit, rows)
-    linear = hl.predictions(fit, kind="linear")
+    linear = hl.predictions(fit, scale="link")
     np.testing.assert_allclose(linear.draws.values, expected, atol=1e-12)
     probability = hl.predictions(fit, ci_prob=0.9)
     np.testing.assert_allclose(probability["mean"], expit(expected).mean((0, 1)))
@@ -61,12 +61,12 @@ def test_training_rows_by_hand(fit: hl.Fit, rows: pd.DataFrame) -> None:
     assert list(probability.columns[:2]) == ["y", "x"]
 
 
-def test_new_rows_are_encoded_as_training_rows_were(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_new_rows_are_encoded_as_training_rows_were(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     some = rows.drop(columns="y").iloc[[5, 80, 7]]
-    np.testing.assert_allclose(hl.predictions(fit, some, kind="linear").draws.values, _by_hand(fit, some), atol=1e-12)
+    np.testing.assert_allclose(hl.predictions(fit, some, scale="link").draws.values, _by_hand(fit, some), atol=1e-12)
 
 
-def test_likelihood_group_is_that_of_the_predictions(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_likelihood_group_is_that_of_the_predictions(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     eta = _by_hand(fit, rows)
     expected = -np.logaddexp(0, np.where(rows["y"] == "yes", -eta, eta))
     lazy = fit.data["log_likelihood"]["y"]
@@ -77,7 +77,7 @@ def test_likelihood_group_is_that_of_the_predictions(fit: hl.Fit, rows: pd.DataF
     np.testing.assert_allclose(lazy.values, expected)
 
 
-def test_chunks_do_not_change_the_likelihood(fit: hl.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_likelihood(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit.data["log_likelihood"]["y"].values
     monkeypatch.setattr("hierlogit.density.linear_predictor.CHUNK_SIZE", 7 * fit.model.design.n_rows)
     from hierlogit.density.linear_predictor import pointwise_log_likelihood
@@ -85,30 +85,30 @@ def test_chunks_do_not_change_the_likelihood(fit: hl.Fit, monkeypatch: pytest.Mo
     np.testing.assert_allclose(pointwise_log_likelihood(fit.model, fit.posterior)["y"].values, whole, rtol=1e-12)
 
 
-def test_unseen_cluster_is_refused_by_name(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_unseen_cluster_is_refused_by_name(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     new = rows.iloc[:3].assign(clinic=["c1", "elsewhere", "nowhere"])
     with pytest.raises(PredictionError, match="2 clusters of 'clinic'.*'elsewhere', 'nowhere'.*allow_new_levels=True"):
         hl.predictions(fit, new)
 
 
-def test_new_clusters_are_independent_and_each_is_one_cluster(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_new_clusters_are_independent_and_each_is_one_cluster(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     new = pd.concat([rows.iloc[[0]]] * 4, ignore_index=True).assign(clinic=["n1", "n2", "n1", "c1"])
-    draws = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=1).draws.values
+    draws = hl.predictions(fit, new, allow_new_levels=True, scale="link", seed=1).draws.values
     flat = draws.reshape(-1, 4)
     np.testing.assert_array_equal(flat[:, 0], flat[:, 2])  # one draw for a level, in all its rows
     assert not np.any(flat[:, 0] == flat[:, 1])  # two new clusters never share a draw
     known = rows.iloc[[0]].assign(clinic="c1")
-    np.testing.assert_allclose(flat[:, 3], hl.predictions(fit, known, kind="linear").draws.values.ravel())
-    again = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=1).draws.values
+    np.testing.assert_allclose(flat[:, 3], hl.predictions(fit, known, scale="link").draws.values.ravel())
+    again = hl.predictions(fit, new, allow_new_levels=True, scale="link", seed=1).draws.values
     np.testing.assert_array_equal(again, draws)
-    other = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=2).draws.values
+    other = hl.predictions(fit, new, allow_new_levels=True, scale="link", seed=2).draws.values
     assert not np.any(other[..., 0] == draws[..., 0])
 
 
 def test_new_clusters_have_the_fitted_covariance(make_fit: MakeFit, rows: pd.DataFrame) -> None:
     fit = make_fit("y ~ x + (1 + x | clinic)", rows, draws=4)
     grid = pd.DataFrame({"x": np.tile([0.0, 1.0], 30_000), "clinic": np.repeat([f"new {k}" for k in range(30_000)], 2)})
-    linear = hl.predictions(fit, grid, clusters="new", kind="linear", seed=3).draws.values.reshape(-1, 30_000, 2)
+    linear = hl.predictions(fit, grid, clusters="new", scale="link", seed=3).draws.values.reshape(-1, 30_000, 2)
     sd = fit.posterior["sd_clinic"].values.reshape(-1, 2)
     cor = fit.posterior["cor_clinic"].values.reshape(-1, 2, 2)
     for draw in range(len(linear)):
@@ -117,14 +117,14 @@ def test_new_clusters_have_the_fitted_covariance(make_fit: MakeFit, rows: pd.Dat
         np.testing.assert_allclose(np.cov(effects.T), expected, atol=5 * np.max(expected) / np.sqrt(30_000))
 
 
-def test_typical_cluster_has_no_effects(fit: hl.Fit, rows: pd.DataFrame) -> None:
-    typical = hl.predictions(fit, rows.assign(clinic="unheard of"), clusters="typical", kind="linear").draws
+def test_typical_cluster_has_no_effects(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
+    typical = hl.predictions(fit, rows.assign(clinic="unheard of"), clusters="typical", scale="link").draws
     design = fit.model.design
     beta = fit.posterior["beta"].values
     np.testing.assert_allclose(typical.values, beta @ design.X.T + design.offset, atol=1e-12)
 
 
-def test_averages_are_averages_of_draws(fit: hl.Fit, rows: pd.DataFrame) -> None:
+def test_averages_are_averages_of_draws(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
     each = hl.predictions(fit).draws.values
     by = hl.predictions(fit, by=["arm", "reader"])
     for position, (arm, reader) in enumerate(zip(by["arm"], by["reader"], strict=True)):
@@ -162,8 +162,8 @@ def test_a_model_without_random_terms(make_fit: MakeFit, rows: pd.DataFrame) -> 
     np.testing.assert_allclose(hl.predictions(fit, {"x": [1.0, 4.0]}).draws.values, expected)
 
 
-def test_thinned_draws_are_spread_over_all_of_them(fit: hl.Fit) -> None:
-    thin, every = hl.predictions(fit, draws=5).draws.values, hl.predictions(fit).draws.values.reshape(120, -1)
+def test_thinned_draws_are_spread_over_all_of_them(fit: hl.results.Fit) -> None:
+    thin, every = hl.predictions(fit, num_draws=5).draws.values, hl.predictions(fit).draws.values.reshape(120, -1)
     np.testing.assert_array_equal(thin[0], every[[0, 30, 60, 89, 119]])
 
 
@@ -171,33 +171,33 @@ def test_thinned_draws_are_spread_over_all_of_them(fit: hl.Fit) -> None:
     ("options", "message"),
     [
         ({"clusters": "mean"}, "clusters='mean'.*'observed', 'new', 'average', 'typical'"),
-        ({"kind": "odds"}, "kind='odds'.*'probability'"),
+        ({"kind": "odds"}, "kind='odds'.*'expected'"),
         ({"by": "age"}, "cannot average by 'age'; the rows have 'y', 'x'"),
-        ({"draws": 10_000}, "from 1 to the 120 draws"),
+        ({"num_draws": 10_000}, "from 1 to the 120 draws"),
         ({"ci_prob": 89}, "ci_prob=89 must be between 0 and 1"),
         ({"ci_kind": "wald"}, "'eti' or 'hdi'"),
     ],
 )
-def test_options_out_of_range(fit: hl.Fit, options: dict[str, object], message: str) -> None:
+def test_options_out_of_range(fit: hl.results.Fit, options: dict[str, object], message: str) -> None:
     with pytest.raises(PredictionError, match=message):
         hl.predictions(fit, **options)
 
 
-def test_too_many_predictions_say_how_many_fit(fit: hl.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_predictions_say_how_many_fit(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hierlogit.effects.query.MAX_CELLS", 1200)
-    with pytest.raises(PredictionError, match="Pass draws=10 or fewer"):
+    with pytest.raises(PredictionError, match="Pass num_draws=10 or fewer"):
         hl.predictions(fit)
 
 
-def test_posterior_predictive_tree(fit: hl.Fit, rows: pd.DataFrame) -> None:
-    tree = hl.posterior_predictive(fit, draws=30, seed=4)
+def test_posterior_predictive_tree(fit: hl.results.Fit, rows: pd.DataFrame) -> None:
+    tree = hl.posterior_predictive(fit, num_draws=30, seed=4)
     assert tree["posterior_predictive"]["y"].dims == ("chain", "draw", "obs")
     assert set(np.unique(tree["posterior_predictive"]["y"])) == {0, 1}
     np.testing.assert_array_equal(tree["observed_data"]["y"], rows["y"] == "yes")
-    again = hl.posterior_predictive(fit, draws=30, seed=4)
+    again = hl.posterior_predictive(fit, num_draws=30, seed=4)
     assert tree["posterior_predictive"].to_dataset().identical(again["posterior_predictive"].to_dataset())
     assert "posterior_predictive" not in fit.data.children
-    new = hl.posterior_predictive(fit, rows.iloc[:3], draws=5, seed=1)
+    new = hl.posterior_predictive(fit, rows.iloc[:3], num_draws=5, seed=1)
     assert set(new.children) == {"posterior_predictive"}
 
 
@@ -207,7 +207,7 @@ def test_new_room_of_a_known_school_keeps_the_schools_effect(make_fit: MakeFit) 
     new = pd.DataFrame({"school": ["a", "a", "b"], "room": [9, 9, 9]})
     with pytest.raises(PredictionError, match="2 clusters of 'school:room'.*'a:9', 'b:9'"):
         hl.predictions(fit, new)
-    linear = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=1).draws.values
+    linear = hl.predictions(fit, new, allow_new_levels=True, scale="link", seed=1).draws.values
     post = fit.posterior
     school = post["beta"].values[..., 0, None] + post["b_school"].sel(school=["a", "a", "b"]).values[..., 0]
     rooms = linear - school
@@ -219,7 +219,7 @@ def test_new_room_of_a_known_school_keeps_the_schools_effect(make_fit: MakeFit) 
 def test_equal_labels_of_crossed_factors_are_different_clusters(make_fit: MakeFit, rows: pd.DataFrame) -> None:
     fit = make_fit("y ~ 1 + (1 | clinic) + (1 | reader)", rows, draws=200)
     new = pd.DataFrame({"clinic": ["new", "c1"], "reader": ["r1", "new"]})
-    linear = hl.predictions(fit, new, allow_new_levels=True, kind="linear", seed=1).draws.values
+    linear = hl.predictions(fit, new, allow_new_levels=True, scale="link", seed=1).draws.values
     post = fit.posterior
     base = post["beta"].values[..., 0]
     clinic = linear[..., 0] - base - post["b_reader"].sel(reader="r1").values[..., 0]
@@ -256,7 +256,7 @@ def test_new_clusters_are_drawn_anew_for_every_draw(
     fit = make_fit("y ~ 1 + (1 | clinic)", rows, draws=20, chains=1)
     monkeypatch.setattr("hierlogit.density.linear_predictor.CHUNK_SIZE", 5)  # five draws at once
     new = rows.iloc[[0]].assign(clinic="new")
-    linear = hl.predictions(fit, new, clusters="new", kind="linear", seed=1).draws.values.ravel()
+    linear = hl.predictions(fit, new, clusters="new", scale="link", seed=1).draws.values.ravel()
     post = fit.posterior
     standard = (linear - post["beta"].values.ravel()) / post["sd_clinic"].values.ravel()
     assert len(np.unique(standard.round(9))) == 20
@@ -267,7 +267,7 @@ def test_new_persons_and_new_items_of_a_crossed_fit() -> None:
     fit = hl.Model("r2 ~ btype + situ + (1 | id) + (1 | item)", frame).fit(hl.Laplace(draws=4000, seed=1))
     known = frame.iloc[[0]]
     cases = pd.concat([known, known.assign(id=9999), known.assign(item="new"), known.assign(id=9999, item="new")])
-    linear = hl.predictions(fit, cases, allow_new_levels=True, kind="linear", seed=1, draws=4000).draws.values[0]
+    linear = hl.predictions(fit, cases, allow_new_levels=True, scale="link", seed=1, num_draws=4000).draws.values[0]
     post = fit.posterior
     person, item = (post[f"sd_{name}"].values.ravel() for name in ("id", "item"))
     own = {name: post[f"b_{name}"].sel({name: known[name].iloc[0]}).values.ravel() for name in ("id", "item")}

@@ -29,7 +29,7 @@ def centres(model: hl.Model) -> np.ndarray:
     return np.exp(around_the_mode(model).centre)[[order.index(k) for k in range(len(order))]]
 
 
-def sds(fit: hl.Fit) -> list[float]:
+def sds(fit: hl.results.Fit) -> list[float]:
     assert fit.estimate is not None
     return [float(L[0, 0]) for L in fit.estimate.cholesky.values()]
 

@@ -198,7 +198,7 @@ def test_a_zero_variance_is_named_and_no_warning() -> None:
     assert fit.estimate.boundary == ("sd_g[Intercept] = 0",)
     assert fit.estimate.n_parameters == 3
     assert fit.diagnostics.status == "converged"
-    assert codes(fit) == {"singular"}
+    assert codes(fit) == {"singular_fit"}
     plain = quietly("y ~ x", data).estimate
     assert plain is not None
     assert fit.estimate.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-8)

@@ -29,29 +29,29 @@ def rows() -> pd.DataFrame:
     return frame.sample(frac=1, random_state=1)
 
 
-def fit(formula: str, data: Any, priors: Any = None, **options: Any) -> hl.Fit:
+def fit(formula: str, data: Any, priors: Any = None, **options: Any) -> hl.results.Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few draws on purpose
         return hl.Model(formula, data, priors=priors).fit(hl.NUTS(**({"seed": 3, "progress": False} | options)))
 
 
 @pytest.fixture(scope="module")
-def crossed(rows: pd.DataFrame) -> hl.Fit:
+def crossed(rows: pd.DataFrame) -> hl.results.Fit:
     return fit(CROSSED, rows, store_u=True)
 
 
-def test_native_is_the_default_and_compiles_no_graph(crossed: hl.Fit) -> None:
-    assert crossed.report.settings["backend"] == "native"
-    assert crossed.report.settings["tune"] == 400
-    assert crossed.report.settings["target_accept"] == 0.8
-    assert crossed.report.status == "converged"
-    assert "compile" not in crossed.report.seconds
+def test_native_is_the_default_and_compiles_no_graph(crossed: hl.results.Fit) -> None:
+    assert crossed.diagnostics.settings["backend"] == "native"
+    assert crossed.diagnostics.settings["tune"] == 400
+    assert crossed.diagnostics.settings["target_accept"] == 0.8
+    assert crossed.diagnostics.status == "converged"
+    assert "compile" not in crossed.diagnostics.seconds
     assert set(crossed.data["sample_stats"].data_vars) == {
         "diverging", "energy", "tree_depth", "reached_max_treedepth", "n_steps", "step_size", "acceptance_rate",
     }  # fmt: skip
 
 
-def test_effects_are_the_standardised_ones_times_their_root_in_the_users_order(crossed: hl.Fit) -> None:
+def test_effects_are_the_standardised_ones_times_their_root_in_the_users_order(crossed: hl.results.Fit) -> None:
     posterior = crossed.posterior
     for group in crossed.model.design.groups:
         name = group.result_name
@@ -69,7 +69,7 @@ def test_levels_are_labelled_as_in_the_data() -> None:
     assert (effects.sel(g=["a", "c"]) < -0.5).all()
 
 
-def test_geometries_sample_one_posterior(rows: pd.DataFrame, crossed: hl.Fit) -> None:
+def test_geometries_sample_one_posterior(rows: pd.DataFrame, crossed: hl.results.Fit) -> None:
     other = fit(CROSSED, rows, parameterization="noncentered", draws=1500)
     one, two = (hl.summary(found) for found in (crossed, other))
     scale = one["sd"].to_numpy()
@@ -116,7 +116,7 @@ def test_separated_data_are_held_by_the_prior() -> None:
     data = pd.DataFrame({"x": np.linspace(-1, 1, 60), "g": np.tile(np.arange(6), 10)})
     data["y"] = (data["x"] > 0).astype(int)
     found = fit("y ~ x + (1 | g)", data)
-    assert found.report.status == "converged"
+    assert found.diagnostics.status == "converged"
     assert 2 < float(found.posterior["beta"].sel(fixed_effect="x").mean()) < 40
 
 
@@ -125,10 +125,10 @@ def test_prior_unknown_to_the_density_takes_the_graph_and_says_so(
 ) -> None:
     monkeypatch.delitem(joint_arrays.FAMILIES, pr.Laplace)
     found = fit("y ~ x + (1 | g)", rows, priors={"x": pr.Laplace(0, 1)}, draws=50, tune=50, chains=1)
-    assert found.report.settings["backend"] == "nutpie"
-    assert "compile" in found.report.seconds
-    assert [finding.code for finding in found.report.findings if finding.severity == "note"] == ["backend"]
-    assert "Laplace" in str(found.report.findings[-1])
+    assert found.diagnostics.settings["backend"] == "nutpie"
+    assert "compile" in found.diagnostics.seconds
+    assert [finding.code for finding in found.diagnostics.findings if finding.severity == "note"] == ["backend"]
+    assert "Laplace" in str(found.diagnostics.findings[-1])
 
 
 @pytest.mark.usefixtures("interrupted_sampling")
@@ -136,7 +136,7 @@ def test_interrupted_run_keeps_its_draws(rows: pd.DataFrame) -> None:
     model = hl.Model(CROSSED, rows)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         found = model.fit(hl.NUTS(draws=10_000_000, chains=2, seed=1, progress=False))
-    assert found.report.status == "interrupted"
+    assert found.diagnostics.status == "interrupted"
     assert 0 < found.posterior.sizes["draw"] < 10_000_000
     assert np.isfinite(found.posterior["b_h"]).all()
 

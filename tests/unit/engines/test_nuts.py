@@ -22,18 +22,18 @@ def model() -> hl.Model:
     return hl.Model(FORMULA, hl.datasets.load("cbpp"))
 
 
-def _fit(model: hl.Model, **settings: object) -> hl.Fit:
+def _fit(model: hl.Model, **settings: object) -> hl.results.Fit:
     # Few draws on purpose: that they do not suffice is said, and is tested below.
     with pytest.warns(ConvergenceWarning, match="effective sample size"):
         return model.fit(hl.NUTS(**(SETTINGS | settings)))
 
 
 @pytest.fixture(scope="module")
-def fit(model: hl.Model) -> hl.Fit:
+def fit(model: hl.Model) -> hl.results.Fit:
     return _fit(model, store_u=True)
 
 
-def test_groups_and_labels(fit: hl.Fit) -> None:
+def test_groups_and_labels(fit: hl.results.Fit) -> None:
     assert set(fit.data.children) == {
         "posterior",
         "sample_stats",
@@ -54,7 +54,7 @@ def test_groups_and_labels(fit: hl.Fit) -> None:
         assert not [dim for dim in dataset.dims if "_dim_" in str(dim)]
 
 
-def test_effects_are_the_standardised_ones_times_their_root(fit: hl.Fit) -> None:
+def test_effects_are_the_standardised_ones_times_their_root(fit: hl.results.Fit) -> None:
     posterior = fit.posterior
     cor = posterior["cor_herd"].values
     np.testing.assert_array_equal(cor[..., [0, 1], [0, 1]], 1)
@@ -63,27 +63,27 @@ def test_effects_are_the_standardised_ones_times_their_root(fit: hl.Fit) -> None
     np.testing.assert_allclose(posterior["b_herd"].values, expected, atol=1e-10)
 
 
-def test_report(fit: hl.Fit) -> None:
-    report = fit.report
+def test_report(fit: hl.results.Fit) -> None:
+    report = fit.diagnostics
     assert report.engine == "NUTS"
     assert report.exact
     assert report.seed == 4
     assert report.status == "check"
-    assert "ess" in {finding.code for finding in report.findings}
+    assert "low_ess" in {finding.code for finding in report.findings}
     assert {"max_rhat", "min_ess_bulk", "min_ess_tail", "divergences", "min_bfmi"} <= set(report.measures)
     assert {"numba", "nutpie", "hierlogit"} <= set(report.versions)
     assert "2 chains of 150 draws" in repr(fit)
     assert "successes of size" in fit._repr_html_()
 
 
-def test_same_seed_same_draws(model: hl.Model, fit: hl.Fit) -> None:
+def test_same_seed_same_draws(model: hl.Model, fit: hl.results.Fit) -> None:
     again, other = _fit(model), _fit(model, seed=5)
     xr.testing.assert_identical(again.posterior["beta"].drop_attrs(), fit.posterior["beta"].drop_attrs())
     xr.testing.assert_identical(again.posterior["b_herd"].drop_attrs(), fit.posterior["b_herd"].drop_attrs())
     assert not np.array_equal(other.posterior["beta"], fit.posterior["beta"])
 
 
-def test_pymc_backend_repeats_itself_whatever_the_cores(model: hl.Model, fit: hl.Fit) -> None:
+def test_pymc_backend_repeats_itself_whatever_the_cores(model: hl.Model, fit: hl.results.Fit) -> None:
     one, two = _fit(model, backend="pymc", cores=1), _fit(model, backend="pymc", cores=2)
     np.testing.assert_array_equal(one.posterior["beta"], two.posterior["beta"])
     # and it samples the same posterior: rough, since both are short
@@ -91,11 +91,11 @@ def test_pymc_backend_repeats_itself_whatever_the_cores(model: hl.Model, fit: hl
     assert float(abs(gap).max()) < 0.3
 
 
-def test_saved_and_read_back(fit: hl.Fit, tmp_path: Path) -> None:
+def test_saved_and_read_back(fit: hl.results.Fit, tmp_path: Path) -> None:
     path = fit.save(tmp_path / "fit.nc")
     assert [item.name for item in tmp_path.iterdir()] == ["fit.nc"]
     read = hl.load(path)
-    assert read.report == fit.report
+    assert read.diagnostics == fit.diagnostics
     assert repr(read.model) == repr(fit.model)
     xr.testing.assert_equal(read.posterior, fit.posterior)
     xr.testing.assert_equal(read.data["sample_stats"].to_dataset(), fit.data["sample_stats"].to_dataset())
@@ -107,14 +107,14 @@ def test_saved_and_read_back(fit: hl.Fit, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
-def test_arviz_works_on_the_tree_as_it_is(fit: hl.Fit) -> None:
+def test_arviz_works_on_the_tree_as_it_is(fit: hl.results.Fit) -> None:
     table = az.summary(fit.data, var_names=["beta", "sd_herd"])
     assert "beta[period[p2]]" in table.index
     assert az.loo(fit.data).n_data_points == 56
     assert "beta[period[p2]]" in az.psense_summary(fit.data, var_names=["beta"]).index
     drawn = az.plot_forest(fit.data, var_names=["beta"], backend="none")
     assert drawn is not None
-    replicated = hl.posterior_predictive(fit, draws=20, seed=1)
+    replicated = hl.posterior_predictive(fit, num_draws=20, seed=1)
     assert az.plot_ppc_rootogram(replicated, backend="none") is not None
 
 
@@ -151,7 +151,7 @@ def test_missing_backend_says_what_to_install(model: hl.Model, monkeypatch: pyte
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:JAXopt is no longer maintained:DeprecationWarning")
 @pytest.mark.parametrize("backend", ["numpyro", "blackjax"])
-def test_jax_backends(model: hl.Model, fit: hl.Fit, backend: str) -> None:
+def test_jax_backends(model: hl.Model, fit: hl.results.Fit, backend: str) -> None:
     other = model.fit(hl.NUTS(draws=1000, seed=1, backend=backend, progress=False))
     gap = other.posterior["beta"].mean(("chain", "draw")) - fit.posterior["beta"].mean(("chain", "draw"))
     assert float(abs(gap).max()) < 0.3
@@ -194,5 +194,5 @@ def test_interrupted_run_keeps_its_draws(model: hl.Model) -> None:
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         fit = model.fit(hl.NUTS(draws=1_000_000, tune=300, chains=2, seed=1, progress=False, backend="nutpie"))
     timer.cancel()
-    assert fit.report.status == "interrupted"
+    assert fit.diagnostics.status == "interrupted"
     assert 0 < fit.posterior.sizes["draw"] < 1_000_000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hierlogit.engines.nuts.convergence import convergence_findings, convergence_measures, status_of
+from hierlogit.engines.nuts.convergence import convergence_findings, convergence_measures
+from hierlogit.fits.findings import status_of
 
 CHAINS, DRAWS = 4, 500
 
@@ -36,19 +37,19 @@ def test_good_draws_are_converged() -> None:
 
 def test_chains_at_different_places() -> None:
     codes, status = _said(_parameters(a=_noise(1), b=_noise(2) + np.arange(CHAINS)[:, None]), _stats())
-    assert {"rhat", "ess"} <= codes
+    assert {"high_rhat", "low_ess"} <= codes
     assert status == "check"
 
 
 def test_slow_chains_have_few_effective_draws() -> None:
     walk = np.cumsum(_noise(3), axis=1)
-    assert "ess" in _said(_parameters(a=_noise(1), b=walk), _stats())[0]
+    assert "low_ess" in _said(_parameters(a=_noise(1), b=walk), _stats())[0]
 
 
 @pytest.mark.parametrize("stuck", [np.ones((CHAINS, DRAWS)), np.full((CHAINS, DRAWS), np.nan)])
 def test_a_parameter_that_never_moves_is_an_error(stuck: np.ndarray) -> None:
     codes, status = _said(_parameters(a=_noise(1), b=stuck), _stats())
-    assert "not_moving" in codes
+    assert "constant_draws" in codes
     assert status == "failed"
 
 
@@ -59,8 +60,8 @@ def test_transitions() -> None:
     slow = np.cumsum(_noise(4), axis=1)
     parameters = _parameters(a=_noise(1))
     assert _said(parameters, _stats(diverging=diverging))[0] == {"divergences"}
-    assert _said(parameters, _stats(maxdepth_reached=deep))[0] == {"max_depth"}
-    assert _said(parameters, _stats(energy=slow))[0] == {"bfmi"}
+    assert _said(parameters, _stats(maxdepth_reached=deep))[0] == {"max_treedepth"}
+    assert _said(parameters, _stats(energy=slow))[0] == {"low_bfmi"}
 
 
 def test_fewer_draws_than_asked_for() -> None:

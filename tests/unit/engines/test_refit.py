@@ -66,7 +66,7 @@ def test_other_outcomes_are_a_fit_of_another_table(case: str) -> None:
     _close(direct, expected)
 
 
-def fit_probability(fit: hl.Fit) -> np.ndarray:
+def fit_probability(fit: hl.results.Fit) -> np.ndarray:
     return hl.predictions(fit)["estimate"].to_numpy()
 
 

@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_said(maxima: dict[str, hl.results.Fit], samp
         hl.compare({"one": maxima["one"]})
     with pytest.raises(FitError, match=r"by a sampler \('one'\) and by likelihood engines"):
         hl.compare({"one": sampled["one"], "both": maxima["both"]})
-    with pytest.raises(FitError, match="unit= is for fits by a sampler"):
+    with pytest.raises(FitError, match="group= is for NUTS fits"):
         hl.compare(maxima, group="ID")
     with pytest.raises(FitError, match="criterion='aic' is for likelihood fits"):
         hl.compare(sampled, criterion="aic")

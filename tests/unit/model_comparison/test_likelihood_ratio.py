@@ -16,12 +16,12 @@ from hierlogit.model_comparison.likelihood_ratio import chi_squared_tail, mixtur
 from hierlogit.model_comparison.nesting import difference
 
 
-def fitted(formula: str, data: Any = None, engine: Any = "laplace") -> hl.Fit:
+def fitted(formula: str, data: Any = None, engine: Any = "laplace") -> hl.results.Fit:
     return hl.Model(formula, hl.datasets.load("contraception") if data is None else data).fit(engine)
 
 
 @pytest.fixture(scope="module")
-def fits() -> dict[str, hl.Fit]:
+def fits() -> dict[str, hl.results.Fit]:
     formulas = {
         "plain": "use ~ urban",
         "age": "use ~ age + urban",
@@ -45,7 +45,7 @@ def fits() -> dict[str, hl.Fit]:
     ],
 )
 def test_the_reference_is_a_mixture_where_a_variance_is_tested(
-    fits: dict[str, hl.Fit], smaller: str, larger: str, degrees: tuple[int, int]
+    fits: dict[str, hl.results.Fit], smaller: str, larger: str, degrees: tuple[int, int]
 ) -> None:
     found = hl.likelihood_ratio(fits[smaller], fits[larger])
     ends = [one.estimate.log_likelihood for one in (fits[smaller], fits[larger]) if one.estimate is not None]
@@ -65,8 +65,8 @@ def test_no_evidence_has_a_probability_of_one() -> None:
     assert found.p_value == 1
 
 
-def test_what_is_not_nested_is_refused(fits: dict[str, hl.Fit]) -> None:
-    def refused(smaller: hl.Fit | str, larger: hl.Fit | str, match: str) -> None:
+def test_what_is_not_nested_is_refused(fits: dict[str, hl.results.Fit]) -> None:
+    def refused(smaller: hl.results.Fit | str, larger: hl.results.Fit | str, match: str) -> None:
         both = [fits[one] if isinstance(one, str) else one for one in (smaller, larger)]
         with pytest.raises(FitError, match=match):
             hl.likelihood_ratio(*both)
@@ -90,13 +90,13 @@ def test_what_is_not_nested_is_refused(fits: dict[str, hl.Fit]) -> None:
         hl.likelihood_ratio(fits["one"], fits["two"], "exact")
 
 
-def test_the_same_columns_in_other_words_are_nested(fits: dict[str, hl.Fit]) -> None:
+def test_the_same_columns_in_other_words_are_nested(fits: dict[str, hl.results.Fit]) -> None:
     # 0 + urban spans what 1 + urban does; age / 10 and age say the same.
     assert difference(fitted("use ~ 0 + urban").model.design, fits["age"].model.design).fixed == 1
     assert difference(fits["age"].model.design, fitted("use ~ I(age / 10) + urban + livch").model.design).fixed == 3
 
 
-def test_rows_in_another_order_are_refused(fits: dict[str, hl.Fit]) -> None:
+def test_rows_in_another_order_are_refused(fits: dict[str, hl.results.Fit]) -> None:
     turned = hl.datasets.load("contraception").iloc[::-1]
     with pytest.raises(FitError, match="different outcomes, or to rows in another order"):
         hl.likelihood_ratio(fits["plain"], fitted("use ~ age + urban", turned))
@@ -107,37 +107,43 @@ def test_a_smaller_fit_at_a_boundary_needs_the_bootstrap() -> None:
     smaller, larger = fitted("y ~ 1 + (1 | g)", frame), fitted("y ~ 1 + (1 + x | g)", frame)
     with pytest.raises(FitError, match="at a boundary itself"):
         hl.likelihood_ratio(smaller, larger)
-    found = hl.likelihood_ratio(smaller, larger, "bootstrap", n=19, seed=1)
+    found = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=19, seed=1)
     assert found.simulated is not None
     assert len(found.simulated) == 19
 
 
-def test_bootstrap_counts_what_is_as_large(fits: dict[str, hl.Fit], tmp_path: Path) -> None:
-    found = hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", n=40, seed=1, store=tmp_path / "ratio.json")
+def test_bootstrap_counts_what_is_as_large(fits: dict[str, hl.results.Fit], tmp_path: Path) -> None:
+    found = hl.likelihood_ratio(
+        fits["plain"], fits["one"], "bootstrap", replicates=40, seed=1, store=tmp_path / "ratio.json"
+    )
     assert found.simulated is not None
     assert found.p_value == (1 + np.sum(found.simulated >= found.statistic)) / 41
     assert found.p_value == 1 / 41
     assert np.all(found.simulated >= 0)
     # The same seed gives the same studies; a file with more of them goes on from those it has.
-    more = hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", n=50, seed=1, store=tmp_path / "ratio.json")
+    more = hl.likelihood_ratio(
+        fits["plain"], fits["one"], "bootstrap", replicates=50, seed=1, store=tmp_path / "ratio.json"
+    )
     assert more.simulated is not None
     np.testing.assert_array_equal(more.simulated[:40], found.simulated)
-    again = hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", n=50, seed=1)
+    again = hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", replicates=50, seed=1)
     assert again.simulated is not None
     np.testing.assert_array_equal(again.simulated, more.simulated)
     # Another test does not go on from this file.
     with pytest.raises(StudyError, match="another study"):
-        hl.likelihood_ratio(fits["plain"], fits["two"], "bootstrap", n=50, seed=1, store=tmp_path / "ratio.json")
-    with pytest.raises(StudyError, match="n=0"):
-        hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", n=0)
+        hl.likelihood_ratio(
+            fits["plain"], fits["two"], "bootstrap", replicates=50, seed=1, store=tmp_path / "ratio.json"
+        )
+    with pytest.raises(StudyError, match="replicates=0"):
+        hl.likelihood_ratio(fits["plain"], fits["one"], "bootstrap", replicates=0)
 
 
-def test_a_simulated_study_is_fitted_by_both_models(fits: dict[str, hl.Fit]) -> None:
+def test_a_simulated_study_is_fitted_by_both_models(fits: dict[str, hl.results.Fit]) -> None:
     """The bootstrap's warm refits end where fits of the simulated tables do."""
     from hierlogit.studies.simulated_outcomes import generator, simulated_outcome
 
     smaller, larger = fits["one"], fits["two"]
-    found = hl.likelihood_ratio(smaller, larger, "bootstrap", n=3, seed=7)
+    found = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=3, seed=7)
     assert smaller.estimate is not None
     assert found.simulated is not None
     data = hl.datasets.load("contraception")
@@ -156,7 +162,7 @@ def test_the_mixture_holds_its_level_and_the_naive_test_does_not() -> None:
     layout = hl.Layout({"school": 1000}, size=30, predictors={"x": "normal"})
     rows = hl.simulate("y ~ x", layout, beta={"Intercept": -0.5, "x": 0.5}, seed=1)
     smaller, larger = fitted("y ~ x", rows), fitted("y ~ x + (1 | school)", rows)
-    simulated = hl.likelihood_ratio(smaller, larger, "bootstrap", n=2000, seed=3).simulated
+    simulated = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=2000, seed=3).simulated
     assert simulated is not None
     for level in (0.1, 0.05, 0.01):
         error = np.sqrt(level * (1 - level) / 2000)

@@ -15,12 +15,12 @@ from hierlogit.model_comparison.leave_out import integrated_log_likelihood, samp
 
 
 @pytest.fixture(scope="module")
-def fit() -> hl.Fit:
+def fit() -> hl.results.Fit:
     model = hl.Model("use ~ age + I(age**2) + urban + (1 + urban | district)", hl.datasets.load("contraception"))
     return model.fit(hl.NUTS(draws=1000, seed=1, progress=False))
 
 
-def exact(fit: hl.Fit, district: object) -> tuple[float, float]:
+def exact(fit: hl.results.Fit, district: object) -> tuple[float, float]:
     """Log of the mean probability of a district's outcomes in a sample without it, and its Monte-Carlo error."""
     block = fit.model.design.groups[0]
     rows = block.levels[block.index] == district
@@ -30,7 +30,7 @@ def exact(fit: hl.Fit, district: object) -> tuple[float, float]:
     return float(np.log(p.mean()) + log_p.max()), float(p.std() / p.mean() / np.sqrt(len(p) / 4))
 
 
-def agrees(fit: hl.Fit, districts: pd.Index) -> None:
+def agrees(fit: hl.results.Fit, districts: pd.Index) -> None:
     found = hl.loo(fit, "district")
     assert found.n_data_points == 60
     assert (found.pareto_k < 0.7).all()
@@ -40,18 +40,18 @@ def agrees(fit: hl.Fit, districts: pd.Index) -> None:
         assert float(found.elpd_i.sel(district=district)) == pytest.approx(value, abs=4 * np.sqrt(2) * error)
 
 
-def test_weights_agree_with_samples_without_the_district(fit: hl.Fit) -> None:
+def test_weights_agree_with_samples_without_the_district(fit: hl.results.Fit) -> None:
     largest = hl.loo(fit, "district").pareto_k.to_series().sort_values(ascending=False)
     agrees(fit, largest.index[:3])
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")  # few draws, sixty times
-def test_weights_agree_with_sixty_samples(fit: hl.Fit) -> None:
+def test_weights_agree_with_sixty_samples(fit: hl.results.Fit) -> None:
     agrees(fit, pd.Index(fit.model.design.groups[0].levels))
 
 
-def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.Fit) -> None:
+def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.results.Fit) -> None:
     """One district's contribution, from integrals on a fine grid and plain importance weights."""
     district = "5"
     block = fit.model.design.groups[0]
@@ -70,13 +70,13 @@ def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.Fit) -
     np.testing.assert_allclose(found[::100], values, atol=1e-4)
 
 
-def test_rows_are_left_out_as_arviz_does(fit: hl.Fit) -> None:
+def test_rows_are_left_out_as_arviz_does(fit: hl.results.Fit) -> None:
     found, expected = hl.loo(fit), arviz_stats.loo(fit.data, pointwise=True)
     assert found.elpd == expected.elpd
     assert found.n_data_points == 1934
 
 
-def test_arviz_compares_clusters(fit: hl.Fit) -> None:
+def test_arviz_compares_clusters(fit: hl.results.Fit) -> None:
     other = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(
         hl.NUTS(draws=500, seed=2, progress=False)
     )

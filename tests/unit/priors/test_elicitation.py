@@ -88,7 +88,7 @@ def test_the_range_holds_its_share_of_clusters(
 ) -> None:
     high = low + width
     at = None if place is None else low + place * width
-    prior = hl.prior_from_range(low, high, at=at, share=share, prob=prob)
+    prior = hl.prior_from_range(low, high, typical=at, share=share, prob=prob)
     assert isinstance(prior, Exponential)
     sd = -np.log(prob) / prior.lam  # exceeded with probability prob
     logit = stats.logistic.ppf
@@ -98,7 +98,7 @@ def test_the_range_holds_its_share_of_clusters(
 
 
 def test_a_simulated_prior_says_what_was_asked_for() -> None:
-    prior = hl.prior_from_range(0.05, 0.5, at=0.2, prob=0.1, family="halfnormal")
+    prior = hl.prior_from_range(0.05, 0.5, typical=0.2, prob=0.1, family="halfnormal")
     rng = np.random.default_rng(1)
     sd = np.abs(rng.normal(0, prior.arguments()["sigma"], 4000))
     p = 1 / (1 + np.exp(-(np.log(0.2 / 0.8) + sd[:, None] * rng.standard_normal((4000, 2000)))))
@@ -127,7 +127,7 @@ def test_shapes_can_be_chosen() -> None:
         (lambda: hl.prior_from_range(0.5, 0.1), "low=0.5 must be below high=0.1"),
         (lambda: hl.prior_from_range(0, 0.1), "low=0 must be between 0 and 1"),
         (lambda: hl.prior_from_range(0.1, 0.5, share=95), "share=95 must be between 0 and 1"),
-        (lambda: hl.prior_from_range(0.1, 0.5, at=0.6), "at=0.6 must be between low=0.1 and high=0.5"),
+        (lambda: hl.prior_from_range(0.1, 0.5, typical=0.6), "at=0.6 must be between low=0.1 and high=0.5"),
         (lambda: hl.prior_from_mor(5, family="uniform"), "'uniform' is not known; choose one of 'exponential', 'half"),
         (lambda: hl.prior_from_mor(5, shape=2), "shape=2: the family 'exponential' has none"),
         (lambda: hl.prior_from_mor(5, family="gamma", shape=-1), "Gamma: alpha=-1 must be positive"),

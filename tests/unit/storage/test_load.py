@@ -15,7 +15,7 @@ import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.errors import DataWarning, FitError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
 def _rows() -> pd.DataFrame:
@@ -56,7 +56,7 @@ def test_round_trip_of_everything(make_fit: MakeFit, tmp_path: Path) -> None:
     assert "1 more dropped for missing values: x/y 1" in repr(read.model)
     np.testing.assert_array_equal(read.model.design.X, fit.model.design.X)
     assert read.model.design.table.rows.tolist() == fit.model.design.table.rows.tolist()
-    assert read.report == fit.report
+    assert read.diagnostics == fit.diagnostics
     for name in fit.data.children:
         xr.testing.assert_equal(read.data[name].to_dataset().load(), fit.data[name].to_dataset().load())
     new = _rows().iloc[10:13].drop(columns="out come")

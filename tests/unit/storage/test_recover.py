@@ -39,8 +39,8 @@ def test_run_on_disk_has_the_draws_of_one_in_memory(model: hl.Model, tmp_path: P
         xr.testing.assert_identical(found.posterior, memory.posterior)
         xr.testing.assert_identical(found.data["sample_stats"].to_dataset(), memory.data["sample_stats"].to_dataset())
     assert repr(read.model) == repr(model)
-    assert read.report.measures == memory.report.measures
-    assert read.report.seed == 9
+    assert read.diagnostics.measures == memory.diagnostics.measures
+    assert read.diagnostics.seed == 9
 
 
 def _killed(folder: Path, when: str) -> None:
@@ -61,7 +61,7 @@ def test_killed_process_leaves_its_draws(model: hl.Model, tmp_path: Path) -> Non
     _killed(folder, "draws/posterior/beta/c/1/*/*")
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         read = hl.recover(folder)
-    assert read.report.status == "interrupted"
+    assert read.diagnostics.status == "interrupted"
     assert read.posterior.sizes["draw"] >= 4
     assert all(np.isfinite(values).all() for values in read.posterior.data_vars.values())
     np.testing.assert_allclose(read.posterior["b_herd"].mean(), 0, atol=1)
@@ -94,5 +94,5 @@ def test_other_folders_are_none_of_ours(tmp_path: Path) -> None:
 def test_interrupt_of_a_run_on_disk_keeps_its_draws(model: hl.Model, tmp_path: Path) -> None:
     found = model.fit(hl.NUTS(draws=10_000_000, chains=2, seed=1, progress=False, store=tmp_path / "run"))
     read = hl.recover(tmp_path / "run")
-    assert found.report.status == read.report.status == "interrupted"
+    assert found.diagnostics.status == read.diagnostics.status == "interrupted"
     assert found.posterior.sizes["draw"] == read.posterior.sizes["draw"] > 100

@@ -21,16 +21,16 @@ from hierlogit.studies.simulated_outcomes import generator, simulated_outcome
 
 
 @pytest.fixture(scope="module")
-def fit() -> hl.Fit:
+def fit() -> hl.results.Fit:
     return hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit(hl.Laplace(seed=1))
 
 
-def odds_of_last_period(fit: hl.Fit) -> float:
+def odds_of_last_period(fit: hl.results.Fit) -> float:
     assert fit.estimate is not None
     return float(np.exp(fit.estimate.beta[-1]))
 
 
-def test_outcomes_have_the_moments_of_the_model(fit: hl.Fit) -> None:
+def test_outcomes_have_the_moments_of_the_model(fit: hl.results.Fit) -> None:
     estimate, design = fit.estimate, fit.model.design
     assert estimate is not None
     random = np.random.default_rng(1)
@@ -52,8 +52,8 @@ def test_outcomes_have_the_moments_of_the_model(fit: hl.Fit) -> None:
     assert np.mean([np.mean(residual[:, i] * residual[:, j]) for i, j in pairs]) > 0.1
 
 
-def test_replicates_are_fits_of_simulated_tables(fit: hl.Fit) -> None:
-    found = hl.bootstrap(fit, n=5, seed=4)
+def test_replicates_are_fits_of_simulated_tables(fit: hl.results.Fit) -> None:
+    found = hl.bootstrap(fit, replicates=5, seed=4)
     assert fit.estimate is not None
     for number in (0, 3):
         y = simulated_outcome(fit.model.design, fit.estimate, generator(4, number))
@@ -66,27 +66,29 @@ def test_replicates_are_fits_of_simulated_tables(fit: hl.Fit) -> None:
     assert list(found.values.columns)[-1] == "sd_herd[Intercept]"
 
 
-def test_workers_make_no_difference(fit: hl.Fit) -> None:
-    alone = hl.bootstrap(fit, n=40, seed=7).values
+def test_workers_make_no_difference(fit: hl.results.Fit) -> None:
+    alone = hl.bootstrap(fit, replicates=40, seed=7).values
     with ThreadPoolExecutor(1) as threads:
-        pd.testing.assert_frame_equal(hl.bootstrap(fit, n=40, seed=7, executor=threads).values, alone)
+        pd.testing.assert_frame_equal(hl.bootstrap(fit, replicates=40, seed=7, executor=threads).values, alone)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        spread = hl.bootstrap(fit, odds_of_last_period, n=40, seed=7, executor=processes)
+        spread = hl.bootstrap(fit, odds_of_last_period, replicates=40, seed=7, executor=processes)
     np.testing.assert_allclose(spread.values["statistic"], np.exp(alone["period[p4]"]), atol=2e-3)
-    assert not hl.bootstrap(fit, n=40, seed=8).values.equals(alone)
+    assert not hl.bootstrap(fit, replicates=40, seed=8).values.equals(alone)
 
 
-def test_a_dask_cluster_is_an_executor(fit: hl.Fit) -> None:
-    alone = hl.bootstrap(fit, n=12, seed=7).values
+def test_a_dask_cluster_is_an_executor(fit: hl.results.Fit) -> None:
+    alone = hl.bootstrap(fit, replicates=12, seed=7).values
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-        pd.testing.assert_frame_equal(hl.bootstrap(fit, n=12, seed=7, executor=client.get_executor()).values, alone)
+        pd.testing.assert_frame_equal(
+            hl.bootstrap(fit, replicates=12, seed=7, executor=client.get_executor()).values, alone
+        )
 
 
-def test_summaries_by_hand(fit: hl.Fit) -> None:
-    found = hl.bootstrap(fit, n=60, seed=2)
+def test_summaries_by_hand(fit: hl.results.Fit) -> None:
+    found = hl.bootstrap(fit, replicates=60, seed=2)
     values, name = found.values["period[p2]"], "period[p2]"
     percentile = found.summary(ci_prob=0.9).loc[name]
     assert percentile["estimate"] == pytest.approx(fit.estimate.beta[1])  # type: ignore[union-attr]
@@ -101,25 +103,25 @@ def test_summaries_by_hand(fit: hl.Fit) -> None:
     middle = percentile["estimate"] - percentile["bias"]
     reach = 1.6448536 * percentile["se"]
     assert normal[["normal90_lb", "normal90_ub"]].tolist() == pytest.approx([middle - reach, middle + reach])
-    with pytest.raises(StudyError, match="kind='bca'.*'percentile', 'basic', 'normal'"):
-        found.summary(kind="bca")
+    with pytest.raises(StudyError, match="interval='bca'.*'percentile', 'basic', 'normal'"):
+        found.summary(interval="bca")
 
 
-def test_standard_errors_agree_with_the_information(fit: hl.Fit) -> None:
-    found = hl.bootstrap(fit, n=400, seed=3).summary()
+def test_standard_errors_agree_with_the_information(fit: hl.results.Fit) -> None:
+    found = hl.bootstrap(fit, replicates=400, seed=3).summary()
     se = fit.estimate.standard_errors  # type: ignore[union-attr]
     np.testing.assert_allclose(found["se"].to_numpy()[:4], se, rtol=0.2)
 
 
-def test_failures_are_counted_and_kept_apart(fit: hl.Fit) -> None:
+def test_failures_are_counted_and_kept_apart(fit: hl.results.Fit) -> None:
     calls = iter(range(1000))
 
-    def sometimes(fit: hl.Fit) -> dict[str, float]:
+    def sometimes(fit: hl.results.Fit) -> dict[str, float]:
         if next(calls) % 3 == 2:
             raise KeyError("gone")
         return {"first": 1.0, "second": 2.0}
 
-    found = hl.bootstrap(fit, sometimes, n=9, seed=1)
+    found = hl.bootstrap(fit, sometimes, replicates=9, seed=1)
     assert len(found.values) == 6
     assert len(found.failures) == 3
     assert set(found.failures.values()) == {"KeyError: 'gone'"}
@@ -128,32 +130,32 @@ def test_failures_are_counted_and_kept_apart(fit: hl.Fit) -> None:
     assert not found.interrupted
 
 
-def test_interrupted_work_is_kept_and_taken_up_again(fit: hl.Fit, tmp_path: Path) -> None:
-    whole = hl.bootstrap(fit, _first, n=40, seed=5)
+def test_interrupted_work_is_kept_and_taken_up_again(fit: hl.results.Fit, tmp_path: Path) -> None:
+    whole = hl.bootstrap(fit, _first, replicates=40, seed=5)
     made = iter(range(1000))
 
-    def interrupted(fit: hl.Fit) -> float:
+    def interrupted(fit: hl.results.Fit) -> float:
         if next(made) == 11:
             raise KeyboardInterrupt
         return _first(fit)
 
     store = tmp_path / "study.json"
-    part = hl.bootstrap(fit, interrupted, n=40, seed=5, store=store)
+    part = hl.bootstrap(fit, interrupted, replicates=40, seed=5, store=store)
     assert part.interrupted
     # Parts are of two replicates here; the interrupted one is lost, what came before it is not.
     assert len(part.values) == 10
     assert "30 not run: interrupted" in repr(part)
-    rest = hl.bootstrap(fit, _first, n=40, seed=5, store=store)
+    rest = hl.bootstrap(fit, _first, replicates=40, seed=5, store=store)
     assert not rest.interrupted
     pd.testing.assert_frame_equal(rest.values, whole.values)
     record = json.loads(store.read_text())
     assert len(record["results"]) == 40
     # More replicates need only the new ones; fewer are the first ones.
-    assert len(hl.bootstrap(fit, _first, n=50, seed=5, store=store).values) == 50
-    pd.testing.assert_frame_equal(hl.bootstrap(fit, _never, n=40, seed=5, store=store).values, whole.values)
+    assert len(hl.bootstrap(fit, _first, replicates=50, seed=5, store=store).values) == 50
+    pd.testing.assert_frame_equal(hl.bootstrap(fit, _never, replicates=40, seed=5, store=store).values, whole.values)
 
 
-def _first(fit: hl.Fit) -> float:
+def _first(fit: hl.results.Fit) -> float:
     assert fit.estimate is not None
     return float(fit.estimate.beta[0])
 
@@ -161,7 +163,7 @@ def _first(fit: hl.Fit) -> float:
 _asked = threading.local()
 
 
-def _never(fit: hl.Fit) -> float:
+def _never(fit: hl.results.Fit) -> float:
     # The statistic of the fit itself is always asked for; that of a replicate is in the file.
     if getattr(_asked, "once", False):
         raise AssertionError
@@ -169,17 +171,17 @@ def _never(fit: hl.Fit) -> float:
     return _first(fit)
 
 
-def test_a_file_of_another_study_is_refused(fit: hl.Fit, tmp_path: Path) -> None:
+def test_a_file_of_another_study_is_refused(fit: hl.results.Fit, tmp_path: Path) -> None:
     store = tmp_path / "study.json"
-    hl.bootstrap(fit, n=2, seed=5, store=store)
+    hl.bootstrap(fit, replicates=2, seed=5, store=store)
     with pytest.raises(StudyError, match="holds another study: its seed differ"):
-        hl.bootstrap(fit, n=2, seed=6, store=store)
+        hl.bootstrap(fit, replicates=2, seed=6, store=store)
     other = hl.Model("p(successes, size) ~ 1 + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
     with pytest.raises(StudyError, match="formula and data and estimates and names"):
-        hl.bootstrap(other, n=2, seed=5, store=store)
+        hl.bootstrap(other, replicates=2, seed=5, store=store)
     store.write_text("{}")
     with pytest.raises(StudyError, match="holds no study"):
-        hl.bootstrap(fit, n=2, seed=5, store=store)
+        hl.bootstrap(fit, replicates=2, seed=5, store=store)
 
 
 class _Stubborn(Executor):
@@ -189,8 +191,8 @@ class _Stubborn(Executor):
         raise KeyboardInterrupt
 
 
-def test_an_interruption_of_an_executor_ends_early(fit: hl.Fit) -> None:
-    found = hl.bootstrap(fit, n=10, seed=1, executor=_Stubborn())
+def test_an_interruption_of_an_executor_ends_early(fit: hl.results.Fit) -> None:
+    found = hl.bootstrap(fit, replicates=10, seed=1, executor=_Stubborn())
     assert found.interrupted
     assert len(found.values) == 0
     assert "0 of 10 replicates" in repr(found)
@@ -198,13 +200,13 @@ def test_an_interruption_of_an_executor_ends_early(fit: hl.Fit) -> None:
         found.summary()
 
 
-def test_what_cannot_be_asked_is_said(fit: hl.Fit, make_fit: Any) -> None:
-    with pytest.raises(StudyError, match="n=0 must be"):
-        hl.bootstrap(fit, n=0)
+def test_what_cannot_be_asked_is_said(fit: hl.results.Fit, make_fit: Any) -> None:
+    with pytest.raises(StudyError, match="replicates=0 must be"):
+        hl.bootstrap(fit, replicates=0)
     with pytest.raises(StudyError, match="the statistic returned str"):
-        hl.bootstrap(fit, lambda _: "much", n=2)
+        hl.bootstrap(fit, lambda _: "much", replicates=2)
     with pytest.raises(FitError, match="a sampler"):
-        hl.bootstrap(make_fit("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")), n=2)
+        hl.bootstrap(make_fit("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")), replicates=2)
     calls = iter([{"a": 1.0}, {"b": 1.0}])
     with pytest.raises(StudyError, match="the same parts each time"):
-        hl.bootstrap(fit, lambda _: next(calls), n=1)
+        hl.bootstrap(fit, lambda _: next(calls), replicates=1)

@@ -21,11 +21,11 @@ LAYOUT = hl.Layout({"g": 16}, size=12, predictors={"x": "normal"}, cluster_predi
 
 
 @pytest.fixture(scope="module")
-def found() -> hl.Power:
-    return hl.power(FORMULA, LAYOUT, **TRUTH, grid={"g": [12, 30]}, n=60, seed=3)
+def found() -> hl.results.Power:
+    return hl.power(FORMULA, LAYOUT, **TRUTH, grid={"g": [12, 30]}, replicates=60, seed=3)
 
 
-def test_studies_are_fits_of_simulated_tables(found: hl.Power) -> None:
+def test_studies_are_fits_of_simulated_tables(found: hl.results.Power) -> None:
     for cell, clusters in enumerate((12, 30)):
         random = generator(3, cell, 7)
         rows = LAYOUT.with_numbers(g=clusters).table(random)
@@ -40,7 +40,7 @@ def test_studies_are_fits_of_simulated_tables(found: hl.Power) -> None:
 
 
 def test_power_is_that_of_a_loop_by_hand() -> None:
-    table = hl.power(FORMULA, LAYOUT, **TRUTH, n=300, seed=1).table.set_index("parameter")
+    table = hl.power(FORMULA, LAYOUT, **TRUTH, replicates=300, seed=1).table.set_index("parameter")
     random, count = np.random.default_rng(5), 300
     rejected = np.zeros(2)
     g, arm = np.repeat(np.arange(16), 12), np.repeat(np.arange(16) % 2, 12)
@@ -57,7 +57,7 @@ def test_power_is_that_of_a_loop_by_hand() -> None:
         assert abs(table.loc[label, "power"] - share) < 4 * error
 
 
-def test_measures_by_hand(found: hl.Power) -> None:
+def test_measures_by_hand(found: hl.results.Power) -> None:
     own = found.replicates[(found.replicates["g"] == 30) & (found.replicates["parameter"] == "x")]
     row = found.table[(found.table["g"] == 30) & (found.table["parameter"] == "x")].iloc[0]
     estimate, se = own["estimate"], own["se"]
@@ -85,7 +85,7 @@ def test_level_and_coverage_are_nominal_without_an_effect() -> None:
     layout = hl.Layout({"g": 40}, size=10, predictors={"x": "normal"})
     none = {"beta": {"Intercept": 0.5, "x": 0.0}, "sd": {"g": 0.7}}
     for method in ("wald", "lr"):
-        row = hl.power("y ~ x + (1 | g)", layout, **none, n=400, seed=2, method=method).table.iloc[0]
+        row = hl.power("y ~ x + (1 | g)", layout, **none, replicates=400, seed=2, method=method).table.iloc[0]
         assert abs(row["power"] - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / 400)
         assert abs(row["coverage"] - 0.95) < 3.5 * np.sqrt(0.05 * 0.95 / 400)
         assert abs(row["bias"]) < 3.5 * row["bias_mcse"]
@@ -94,7 +94,7 @@ def test_level_and_coverage_are_nominal_without_an_effect() -> None:
 
 def test_more_clusters_and_larger_effects_are_found_more_often() -> None:
     table = hl.power(
-        FORMULA, LAYOUT, **TRUTH, test="arm[new]", grid={"g": [8, 40], "arm[new]": [0.2, 1.2]}, n=80, seed=1
+        FORMULA, LAYOUT, **TRUTH, test="arm[new]", grid={"g": [8, 40], "arm[new]": [0.2, 1.2]}, replicates=80, seed=1
     ).table.set_index(["g", "arm[new]"])
     assert table["true"].tolist() == [0.2, 1.2, 0.2, 1.2]
     assert table["power"][40, 1.2] > table["power"][8, 1.2] + 0.2
@@ -102,7 +102,7 @@ def test_more_clusters_and_larger_effects_are_found_more_often() -> None:
 
 
 def test_likelihood_ratios_are_of_two_models() -> None:
-    found = hl.power(FORMULA, LAYOUT, **TRUTH, test="x", n=3, seed=3, method="lr")
+    found = hl.power(FORMULA, LAYOUT, **TRUTH, test="x", replicates=3, seed=3, method="lr")
     for number in range(3):
         random = generator(3, 0, number)
         rows = LAYOUT.table(random)
@@ -117,7 +117,7 @@ def test_likelihood_ratios_are_of_two_models() -> None:
 
 
 def test_workers_make_no_difference() -> None:
-    options: dict[str, Any] = {**TRUTH, "grid": {"g": [8, 12]}, "n": 12, "seed": 4}
+    options: dict[str, Any] = {**TRUTH, "grid": {"g": [8, 12]}, "replicates": 12, "seed": 4}
     alone = hl.power(FORMULA, LAYOUT, **options)
     with ThreadPoolExecutor(1) as threads:
         pd.testing.assert_frame_equal(hl.power(FORMULA, LAYOUT, **options, executor=threads).table, alone.table)
@@ -125,7 +125,7 @@ def test_workers_make_no_difference() -> None:
         spread = hl.power(FORMULA, LAYOUT, **options, executor=processes)
     pd.testing.assert_frame_equal(spread.replicates, alone.replicates)
     # The first studies are the same however many there are.
-    fewer = hl.power(FORMULA, LAYOUT, **(options | {"n": 5})).replicates
+    fewer = hl.power(FORMULA, LAYOUT, **(options | {"replicates": 5})).replicates
     pd.testing.assert_frame_equal(
         fewer.sort_values(["g", "replicate", "parameter"], ignore_index=True),
         alone.replicates.query("replicate < 5").sort_values(["g", "replicate", "parameter"], ignore_index=True),
@@ -134,15 +134,15 @@ def test_workers_make_no_difference() -> None:
 
 def test_rows_of_a_table_stay_as_they_are() -> None:
     rows = LAYOUT.table(seed=1)
-    found = hl.power(FORMULA, rows, **TRUTH, grid={"x": [0.0, 1.0]}, test="x", n=20, seed=1)
+    found = hl.power(FORMULA, rows, **TRUTH, grid={"x": [0.0, 1.0]}, test="x", replicates=20, seed=1)
     assert found.table["power"].iloc[1] > 0.8
     with pytest.raises(StudyError, match="a table has its rows already; grid can name coefficients only, not 'g'"):
-        hl.power(FORMULA, rows, **TRUTH, grid={"g": [8]}, n=20)
+        hl.power(FORMULA, rows, **TRUTH, grid={"g": [8]}, replicates=20)
 
 
 def test_studies_without_an_estimate_are_counted() -> None:
     layout = hl.Layout({"g": 6}, size=2, predictors={"x": [0, 1]})
-    found = hl.power("y ~ x + (1 | g)", layout, beta={"Intercept": -2, "x": 4}, sd={"g": 0.5}, n=60, seed=1)
+    found = hl.power("y ~ x + (1 | g)", layout, beta={"Intercept": -2, "x": 4}, sd={"g": 0.5}, replicates=60, seed=1)
     row = found.table.iloc[0]
     assert 0 < len(found.failures) < 60
     assert row["converged"] == pytest.approx(1 - len(found.failures) / 60)
@@ -170,7 +170,7 @@ class _Halfway(Executor):
 
 
 def test_interrupted_work_is_kept_and_marked() -> None:
-    options: dict[str, Any] = {**TRUTH, "grid": {"g": [8, 12]}, "n": 32, "seed": 4}
+    options: dict[str, Any] = {**TRUTH, "grid": {"g": [8, 12]}, "replicates": 32, "seed": 4}
     part = hl.power(FORMULA, LAYOUT, **options, executor=_Halfway())
     assert part.interrupted
     assert "interrupted" in repr(part)
@@ -187,7 +187,7 @@ def test_nothing_at_all_is_shown_as_nothing() -> None:
         def submit(self, *_: Any, **__: Any) -> Future[Any]:
             raise KeyboardInterrupt
 
-    found = hl.power(FORMULA, LAYOUT, **TRUTH, n=4, executor=Stubborn())
+    found = hl.power(FORMULA, LAYOUT, **TRUTH, replicates=4, executor=Stubborn())
     assert found.table["power"].isna().all()
     assert found.table["studies"].eq(0).all()
 
@@ -195,7 +195,7 @@ def test_nothing_at_all_is_shown_as_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 1}, "n=1 must be"),
+        ({"replicates": 1}, "replicates=1 must be"),
         ({"method": "score"}, "method='score'.*'wald', 'lr'"),
         ({"alpha": 5}, "alpha=5 must be"),
         ({"test": "y"}, "test names 'y'; the model's coefficients are 'Intercept', 'arm"),
@@ -209,14 +209,15 @@ def test_nothing_at_all_is_shown_as_nothing() -> None:
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyError, match=message):
-        hl.power(FORMULA, LAYOUT, **(TRUTH | {"n": 4} | options))
+        hl.power(FORMULA, LAYOUT, **(TRUTH | {"replicates": 4} | options))
 
 
 def test_engines() -> None:
     with pytest.raises(EngineError, match="needs hl.Laplace"):
-        hl.power(FORMULA, LAYOUT, **TRUTH, engine="nuts", n=4)
+        hl.power(FORMULA, LAYOUT, **TRUTH, engine="nuts", replicates=4)
     exact, close = (
-        hl.power(FORMULA, LAYOUT, **TRUTH, engine=one, n=4, seed=1).replicates for one in (hl.AGQ(nodes=9), "laplace")
+        hl.power(FORMULA, LAYOUT, **TRUTH, engine=one, replicates=4, seed=1).replicates
+        for one in (hl.AGQ(nodes=9), "laplace")
     )
     gap = np.abs(exact["estimate"] - close["estimate"]) / close["se"]
     assert gap.max() < 0.2

@@ -11,17 +11,17 @@ import pytest
 import hierlogit as hl
 from hierlogit.errors import FitError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
 @pytest.fixture(scope="module")
-def fit(make_fit: MakeFit) -> hl.Fit:
+def fit(make_fit: MakeFit) -> hl.results.Fit:
     return make_fit(
         "use ~ age + urban + (1 + urban | district) + (0 + age | district)", hl.datasets.load("contraception")
     )
 
 
-def test_summary_holds_fixed_effects_and_variance_components(fit: hl.Fit) -> None:
+def test_summary_holds_fixed_effects_and_variance_components(fit: hl.results.Fit) -> None:
     table = hl.summary(fit, ci_prob=0.9, ci_kind="hdi")
     assert list(table.index) == [
         "Intercept",
@@ -49,7 +49,7 @@ def test_one_chain_has_no_r_hat(make_fit: MakeFit) -> None:
     assert table["ess_bulk"].gt(0).all()
 
 
-def test_odds_ratios_are_of_the_draws(fit: hl.Fit) -> None:
+def test_odds_ratios_are_of_the_draws(fit: hl.results.Fit) -> None:
     table = hl.odds_ratios(fit, ci_prob=0.8)
     ratios = np.exp(fit.posterior["beta"].sel(fixed_effect="urban[Y]").values.ravel())
     assert list(table.index) == ["age", "urban[Y]"]
@@ -64,7 +64,7 @@ def test_no_odds_ratios_without_predictors(make_fit: MakeFit) -> None:
         hl.odds_ratios(make_fit("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")))
 
 
-def test_ranef_is_labelled_by_cluster(fit: hl.Fit) -> None:
+def test_ranef_is_labelled_by_cluster(fit: hl.results.Fit) -> None:
     table = hl.ranef(fit)
     draws = fit.posterior["b_district"].sel(district=61, district_effect="urban[Y]").values
     row = table.loc[("district", 61, "urban[Y]")]
@@ -73,7 +73,7 @@ def test_ranef_is_labelled_by_cluster(fit: hl.Fit) -> None:
     assert len(table) == 60 * 3
 
 
-def test_variance_components(fit: hl.Fit) -> None:
+def test_variance_components(fit: hl.results.Fit) -> None:
     table = hl.variance_components(fit)
     sd = fit.posterior["sd_district"].sel(district_effect="urban[Y]").values
     assert table.loc[("district", "variance", "urban[Y]"), "mean"] == pytest.approx((sd**2).mean())

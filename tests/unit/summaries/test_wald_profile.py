@@ -123,7 +123,7 @@ def test_intervals_that_do_not_apply_are_refused(fits: dict[str, Fit], make_fit:
 
 def test_quadrature_check_sums_to_the_change_of_the_log_likelihood(fits: dict[str, Fit]) -> None:
     coarse, fine = fits["toenail"], fits["toenail25"]
-    table = hl.quadrature_check(coarse, nodes=25)
+    table = hl.check_quadrature(coarse, nodes=25)
     assert len(table) == 294
     assert table["rows"].sum() == coarse.model.design.n_rows
     assert table.attrs["nodes"] == 25
@@ -131,12 +131,12 @@ def test_quadrature_check_sums_to_the_change_of_the_log_likelihood(fits: dict[st
     assert coarse.estimate is not None
     assert table["log_likelihood"].sum() == pytest.approx(coarse.estimate.log_likelihood, abs=1e-6)
     assert table["change"].abs().is_monotonic_decreasing
-    assert abs(hl.quadrature_check(fine, nodes=51).attrs["total_change"]) < 0.05
-    assert hl.quadrature_check(fine).attrs["nodes"] == 51
+    assert abs(hl.check_quadrature(fine, nodes=51).attrs["total_change"]) < 0.05
+    assert hl.check_quadrature(fine).attrs["nodes"] == 51
 
 
 def test_quadrature_check_by_the_outer_level_of_nested_factors(fits: dict[str, Fit]) -> None:
-    table = hl.quadrature_check(fits["nested"], nodes=15)
+    table = hl.check_quadrature(fits["nested"], nodes=15)
     assert table.index.name == "comm"
     assert len(table) == 161
     assert table.attrs["total_change"] > 10
@@ -147,19 +147,19 @@ def test_quadrature_check_by_the_outer_level_of_nested_factors(fits: dict[str, F
 def test_quadrature_check_refuses_what_it_cannot_do(fits: dict[str, Fit], make_fit: Callable[..., Fit]) -> None:
     sampled = make_fit("use ~ urban + (1 | district)", hl.datasets.load("contraception"))
     with pytest.raises(FitError, match="integrates nothing out"):
-        hl.quadrature_check(sampled)
+        hl.check_quadrature(sampled)
     with pytest.raises(EngineError, match="nodes=0"):
-        hl.quadrature_check(fits["toenail"], nodes=0)
+        hl.check_quadrature(fits["toenail"], nodes=0)
     crossed = hl.Model("r2 ~ 1 + (1 | id) + (1 | item)", hl.datasets.load("verbagg")).fit("laplace")
     with pytest.raises(EngineError, match="one grouping factor"):
-        hl.quadrature_check(crossed)
+        hl.check_quadrature(crossed)
 
 
 def test_engines_side_by_side_mark_what_differs(fits: dict[str, Fit], monkeypatch: pytest.MonkeyPatch) -> None:
     model = fits["toenail"].model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        table = hl.agreement(model, {"Laplace": hl.Laplace(), "AGQ": hl.AGQ(nodes=25)})
+        table = hl.compare_engines(model, {"Laplace": hl.Laplace(), "AGQ": hl.AGQ(nodes=25)})
     assert list(table.columns) == [
         ("Laplace", "estimate"),
         ("Laplace", "error"),
@@ -172,7 +172,7 @@ def test_engines_side_by_side_mark_what_differs(fits: dict[str, Fit], monkeypatc
     assert fits["toenail25"].estimate is not None
     assert table.loc["log_likelihood", ("AGQ", "estimate")] == pytest.approx(fits["toenail25"].estimate.log_likelihood)
     with pytest.raises(FitError, match="two or more"):
-        hl.agreement(model, {"Laplace": hl.Laplace()})
+        hl.compare_engines(model, {"Laplace": hl.Laplace()})
 
 
 def test_agreement_takes_every_engine_that_can_do_the_model(
@@ -182,8 +182,8 @@ def test_agreement_takes_every_engine_that_can_do_the_model(
         return make_fit(model, None)
 
     monkeypatch.setattr(hl.NUTS, "run", run)
-    one = hl.agreement(hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")))
+    one = hl.compare_engines(hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")))
     assert list(one.columns.levels[0]) == sorted(["Laplace", "AGQ", "MAP", "NUTS"])
-    crossed = hl.agreement(hl.Model("r2 ~ 1 + (1 | id) + (1 | item)", hl.datasets.load("verbagg")))
+    crossed = hl.compare_engines(hl.Model("r2 ~ 1 + (1 | id) + (1 | item)", hl.datasets.load("verbagg")))
     assert list(dict.fromkeys(crossed.columns.get_level_values(0))) == ["Laplace", "MAP", "NUTS"]
     assert np.isnan(crossed.loc["log_likelihood", ("NUTS", "estimate")])

@@ -17,18 +17,18 @@ import hierlogit as hl
 from hierlogit.errors import FitError
 from hierlogit.variance.attenuation import nearest_coefficients
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
-def at_truth(formula: str, data: pd.DataFrame, beta: list[float], L: Any) -> hl.Fit:
+def at_truth(formula: str, data: pd.DataFrame, beta: list[float], L: Any) -> hl.results.Fit:
     fit = hl.Model(formula, data).fit(hl.Laplace(draws=100, seed=1))
     assert fit.estimate is not None
     (name,) = fit.estimate.cholesky
     exact = replace(fit.estimate, beta=np.array(beta), cholesky={name: np.atleast_2d(L)})
-    return hl.Fit(fit.model, fit.data, fit.report, exact)
+    return hl.results.Fit(fit.model, fit.data, fit.diagnostics, exact)
 
 
-def estimates(fit: hl.Fit) -> pd.DataFrame:
+def estimates(fit: hl.results.Fit) -> pd.DataFrame:
     return hl.conditional_vs_average(fit).pivot(index="term", columns="quantity", values="estimate")
 
 

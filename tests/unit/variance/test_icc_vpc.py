@@ -19,16 +19,18 @@ from hierlogit.errors import FitError, PredictionError
 from hierlogit.variance.row_averages import average_over_rows
 from hierlogit.variance.shared_clusters import shared_covariance
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 RESIDUAL = np.pi**2 / 3
 
 
-def at_truth(formula: str, data: Any, beta: list[float], **cholesky: Any) -> hl.Fit:
+def at_truth(formula: str, data: Any, beta: list[float], **cholesky: Any) -> hl.results.Fit:
     """A fit whose `estimate` is what we say it is."""
     fit = hl.Model(formula, data).fit(hl.Laplace(draws=100, seed=1))
     assert fit.estimate is not None
     named = {name: np.atleast_2d(cholesky[name.replace(":", "_")]) for name in fit.estimate.cholesky}
-    return hl.Fit(fit.model, fit.data, fit.report, replace(fit.estimate, beta=np.array(beta), cholesky=named))
+    return hl.results.Fit(
+        fit.model, fit.data, fit.diagnostics, replace(fit.estimate, beta=np.array(beta), cholesky=named)
+    )
 
 
 def nested_rows(schools: int = 8, classes: int = 3, pupils: int = 5) -> pd.DataFrame:
@@ -49,18 +51,18 @@ def nested_rows(schools: int = 8, classes: int = 3, pupils: int = 5) -> pd.DataF
 
 
 @pytest.fixture(scope="module")
-def crossed(make_fit: MakeFit) -> hl.Fit:
+def crossed(make_fit: MakeFit) -> hl.results.Fit:
     return make_fit("y ~ x + (1 + x | school) + (1 | teacher)", nested_rows())
 
 
-def _variance(fit: hl.Fit, x: np.ndarray) -> np.ndarray:
+def _variance(fit: hl.results.Fit, x: np.ndarray) -> np.ndarray:
     """``z'Sigma z`` of schools from the labelled draws alone, shape (chain, draw, rows)."""
     sd, cor = fit.posterior["sd_school"].values, fit.posterior["cor_school"].values[..., 0, 1]
     first, second = sd[..., 0, None], sd[..., 1, None]
     return first**2 + x**2 * second**2 + 2 * x * cor[..., None] * first * second
 
 
-def test_latent_shares_by_hand_at_rows(crossed: hl.Fit) -> None:
+def test_latent_shares_by_hand_at_rows(crossed: hl.results.Fit) -> None:
     grid = hl.datagrid(crossed, x=[-1.0, 0.0, 4.0])
     table = hl.icc(crossed, grid)
     assert list(table.columns[:6]) == ["group", "kind", "row", "x", "school", "teacher"]
@@ -75,7 +77,7 @@ def test_latent_shares_by_hand_at_rows(crossed: hl.Fit) -> None:
     np.testing.assert_allclose(table["eti89_ub"], np.quantile(expected, 0.945, axis=(0, 1)))
 
 
-def test_without_rows_variances_are_averaged_over_training(crossed: hl.Fit) -> None:
+def test_without_rows_variances_are_averaged_over_training(crossed: hl.results.Fit) -> None:
     school = _variance(crossed, nested_rows()["x"].to_numpy()).mean(-1)
     teacher = crossed.posterior["sd_teacher"].values[..., 0] ** 2
     draws = hl.icc(crossed).draws.values
@@ -284,9 +286,9 @@ def test_models_without_random_effects_have_nothing_to_part(make_fit: MakeFit) -
         hl.pcv(plain, plain)
 
 
-def test_options_out_of_range(crossed: hl.Fit) -> None:
+def test_options_out_of_range(crossed: hl.results.Fit) -> None:
     grid = hl.datagrid(crossed)
-    with pytest.raises(PredictionError, match="leave at="):
+    with pytest.raises(PredictionError, match="does not go with newdata="):
         hl.icc(crossed, grid, adjusted=False)
     with pytest.raises(PredictionError, match="scale='odds' is not allowed; choose one of 'probability', 'latent'"):
         hl.vpc(crossed, scale="odds")
@@ -294,7 +296,7 @@ def test_options_out_of_range(crossed: hl.Fit) -> None:
         hl.icc(crossed, grid.drop(columns="x"))
     with pytest.raises(PredictionError, match="ci_prob=89"):
         hl.vpc(crossed, ci_prob=89)
-    assert hl.icc(crossed, draws=7).draws.sizes["draw"] == 7
+    assert hl.icc(crossed, num_draws=7).draws.sizes["draw"] == 7
 
 
 def test_columns_of_the_rows_may_have_our_names(make_fit: MakeFit) -> None:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 import hierlogit as hl
 from hierlogit.errors import FitError, PredictionError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 PAIRS = 10**6
 
 
@@ -35,11 +35,13 @@ def rows() -> pd.DataFrame:
     )
 
 
-def at_truth(formula: str, beta: list[float], **cholesky: Any) -> hl.Fit:
+def at_truth(formula: str, beta: list[float], **cholesky: Any) -> hl.results.Fit:
     fit = hl.Model(formula, rows()).fit(hl.Laplace(draws=100, seed=1))
     assert fit.estimate is not None
     named = {name: np.atleast_2d(cholesky[name.replace(":", "_")]) for name in fit.estimate.cholesky}
-    return hl.Fit(fit.model, fit.data, fit.report, replace(fit.estimate, beta=np.array(beta), cholesky=named))
+    return hl.results.Fit(
+        fit.model, fit.data, fit.diagnostics, replace(fit.estimate, beta=np.array(beta), cholesky=named)
+    )
 
 
 def test_the_median_odds_ratio_is_the_median_over_pairs_of_clusters() -> None:
@@ -105,7 +107,7 @@ def test_which_clusters_differ_is_found_in_the_data(make_fit: MakeFit) -> None:
     young = hl.ior(fit, "young").draws.values
     np.testing.assert_allclose(young[..., 1], np.exp(beta - norm.ppf(0.9) * sd))
     np.testing.assert_allclose(young[..., 3], norm.cdf(-np.abs(beta) / sd))
-    chosen = hl.ior(fit, ["x", "rural"], groups="room")
+    chosen = hl.ior(fit, ["x", "rural"], group="room")
     assert chosen["term"].unique().tolist() == ["x", "rural[Y]"]
     assert set(chosen["groups"]) == {"room"}
 
@@ -113,13 +115,13 @@ def test_which_clusters_differ_is_found_in_the_data(make_fit: MakeFit) -> None:
 @pytest.mark.parametrize(
     ("variables", "options", "message"),
     [
-        ("x", {}, "'x' varies within the clusters of every grouping factor.*groups='school'"),
+        ("x", {}, "'x' varies within the clusters of every grouping factor.*group='school'"),
         ("sise", {}, "'sise' is no fixed effect; the model has 'rural\\[Y\\]', 'x'"),
         ("Intercept", {}, "'Intercept' is no fixed effect"),
         ([], {}, "nothing is no fixed effect"),
         ({"rural": 0}, {}, "difference 0 of 'rural' must be a number other than 0"),
         ({"rural": "Y"}, {}, "difference 'Y'"),
-        ("rural", {"prob": 80}, "prob=80 must be between 0 and 1"),
+        ("rural", {"prob": 80}, "prob=80 must be a number between 0 and 1"),
     ],
 )
 def test_what_is_no_comparison_is_refused(
@@ -134,4 +136,4 @@ def test_a_model_without_predictors_of_clusters(make_fit: MakeFit) -> None:
     with pytest.raises(FitError, match="no fixed effect of the model is constant within clusters"):
         hl.ior(make_fit("y ~ x + (1 | school)", rows(), draws=5))
     with pytest.raises(FitError, match="no grouping factor 'rooms'"):
-        hl.ior(make_fit("y ~ x + (1 | school)", rows(), draws=5), groups="rooms")
+        hl.ior(make_fit("y ~ x + (1 | school)", rows(), draws=5), group="rooms")

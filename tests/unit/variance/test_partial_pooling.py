@@ -70,7 +70,7 @@ def test_priors_go_with_a_fit_that_has_them() -> None:
     )
     held, free = hl.pooling(model, "map"), hl.pooling(model)
     assert held.complete is not None
-    assert held.complete.report.engine == "MAP"
+    assert held.complete.diagnostics.engine == "MAP"
     assert abs(held.complete.estimate.beta[1]) < 0.05 < abs(free.complete.estimate.beta[1])  # type: ignore[union-attr]
 
 

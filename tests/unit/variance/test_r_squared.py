@@ -12,7 +12,7 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.errors import FitError, PredictionError
 
-MakeFit = Callable[..., hl.Fit]
+MakeFit = Callable[..., hl.results.Fit]
 
 
 def rows() -> pd.DataFrame:
@@ -29,18 +29,18 @@ def rows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def fit(make_fit: MakeFit) -> hl.Fit:
+def fit(make_fit: MakeFit) -> hl.results.Fit:
     return make_fit("y ~ x + offset(z) + (1 + x || clinic) + (1 | reader)", rows(), draws=30)
 
 
-def _parts(fit: hl.Fit) -> tuple[np.ndarray, np.ndarray]:
+def _parts(fit: hl.results.Fit) -> tuple[np.ndarray, np.ndarray]:
     x = rows()["x"].to_numpy()
     sd = fit.posterior["sd_clinic"].values
     clinic = sd[..., 0, None] ** 2 + x**2 * sd[..., 1, None] ** 2
     return clinic + fit.posterior["sd_reader"].values ** 2, fit.posterior["beta"].values @ np.stack([np.ones(300), x])
 
 
-def test_r2_by_hand(fit: hl.Fit) -> None:
+def test_r2_by_hand(fit: hl.results.Fit) -> None:
     random, eta = _parts(fit)
     fixed, between = eta.var(-1, ddof=1), random.mean(-1)
     whole = fixed + between + np.pi**2 / 3
@@ -50,7 +50,7 @@ def test_r2_by_hand(fit: hl.Fit) -> None:
     np.testing.assert_allclose(table.draws.values[..., 1], (fixed + between) / whole, rtol=1e-12)
 
 
-def test_the_delta_method_takes_the_averaged_probability(fit: hl.Fit) -> None:
+def test_the_delta_method_takes_the_averaged_probability(fit: hl.results.Fit) -> None:
     random, eta = _parts(fit)
     v = np.random.default_rng(3).standard_normal(4000)
     eta += rows()["z"].to_numpy()
@@ -82,7 +82,7 @@ def test_units_of_predictors_do_not_count() -> None:
     np.testing.assert_allclose(one["estimate"], other["estimate"], rtol=1e-5)
 
 
-def test_unknown_method(fit: hl.Fit) -> None:
+def test_unknown_method(fit: hl.results.Fit) -> None:
     with pytest.raises(PredictionError, match="method='tjur' is not allowed; choose one of 'theoretical', 'delta'"):
         hl.r2(fit, method="tjur")
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from .findings import Finding
-
-if TYPE_CHECKING:
-    pass
-
-Status = Literal["converged", "check", "failed", "interrupted"]
+from .findings import Finding, Status
 
 
 @dataclass(frozen=True, repr=False)
-class EngineReport:
+class Diagnostics:
     """How an estimate came about.
 
     Attributes
