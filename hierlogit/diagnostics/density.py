@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..density.joint.geometry import non_centred
 from ..density.joint.log_density import evaluate
 from ..density.joint.model_arrays import joint_arrays, unknown_families
+from ..density.variables import Variable, model_variables
 from ..errors import EngineError
 from ..priors.families import Decov
 from ..validation import quoted_list
@@ -167,7 +168,7 @@ class _Positions:
     """
 
     def __init__(self, model: ModelSpec) -> None:
-        self._design, self._priors = model.design, model.priors
+        self._design, self._variables = model.design, model_variables(model)
         self._joint = joint_arrays(model, non_centred(model))
         arrays = self._joint.arrays
         self._p, self._n_sds = len(arrays.gamma0), len(arrays.sd_family)
@@ -176,15 +177,17 @@ class _Positions:
 
     def _named(self) -> list[str]:
         """Name of the variables that each entry of a position belongs to."""
-        names = ["beta"] * self._p + [""] * (self._joint.n_dim - self._p)
-        for g, group in enumerate(self._design.groups):
-            for members in group.sets:
-                for a in members:
-                    names[self._sd_at(g, a)] = f"sd_{group.result_name}"
+        fixed, names = self._variables.fixed, [""] * self._joint.n_dim
+        if fixed is not None:
+            names[: self._p] = [fixed.beta.name] * self._p
+        for g, of_group in enumerate(self._variables.groups):
+            for a in range(len(of_group.group.effects)):
+                names[self._sd_at(g, a)] = of_group.sd.name
+                if of_group.cor is not None:
                     for k in self._correlations_at(g, a):
-                        names[k] = f"cor_{group.result_name}"
-            for k in self._effects_at(g, group).ravel().tolist():
-                names[k] = f"u_{group.result_name}"
+                        names[k] = of_group.cor.name
+            for k in self._effects_at(g, of_group.group).ravel().tolist():
+                names[k] = of_group.u.name
         return names
 
     def _sd_at(self, g: int, a: int) -> int:
@@ -218,47 +221,40 @@ class _Positions:
         return value, gradient
 
     def free_variables(self, x: Numbers) -> dict[str, Numbers]:
-        """The graph's free variables, on the scale that its priors are stated on, but for standardised effects.
-
-        A vector that the graph has as several variables, of priors of several families, is here one.
-        """
-        design, found = self._design, {}
+        """The graph's free variables, on the scale that its priors are stated on, but for standardised effects."""
+        fixed, found = self._variables.fixed, {}
         arrays, p = self._joint.arrays, self._p
         beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
-        if design.has_intercept:
-            found["intercept_at_means"] = design.X.mean(axis=0) @ beta
-        slopes = [j for j, label in enumerate(design.fixed_effects) if label != "Intercept"]
-        found |= _whole_and_parts(
-            "slopes_scaled", [design.fixed_effects[j] for j in slopes], beta[slopes] * design.column_sds[slopes]
-        )
-        for g, group in enumerate(design.groups):
-            name, sd = group.result_name, np.exp(self._log_sds(g, group, x))
-            found |= _whole_and_parts(f"sd_{name}", group.effects, sd)
-            for k, members in enumerate(group.sets):
-                own = sd[list(members)]
-                total = np.sum(own**2)
-                found[f"tau_{name}_{k}"] = np.sqrt(total / len(members))
-                found[f"shares_{name}_{k}"] = own**2 / total
-                suffix = f"_{k}" if len(group.sets) > 1 else ""
-                found[f"chol_cor_{name}{suffix}"] = self._cholesky(g, members, x)
+        if fixed is not None and fixed.intercept is not None:
+            found[fixed.intercept.name] = self._design.X.mean(axis=0) @ beta
+        if fixed is not None and fixed.slopes is not None:
+            columns = [j for stated in fixed.slopes.priors for j in stated.members]
+            found |= _by_name(fixed.slopes, beta[columns] * self._design.column_sds[columns])
+        for g, of_group in enumerate(self._variables.groups):
+            found |= _by_name(of_group.sd, np.exp(self._log_sds(g, of_group.group, x)))
+            for one, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
+                if cholesky is not None:
+                    found[cholesky.name] = self._cholesky(g, one, x)
         return found
 
     def effects(self, x: FloatArray) -> dict[str, Numbers]:
         """The graph's standardised effects, which are those of a position in the user's order."""
-        return {f"u_{group.result_name}": x[self._effects_at(g, group)] for g, group in enumerate(self._design.groups)}
+        groups = enumerate(self._variables.groups)
+        return {of_group.u.name: x[self._effects_at(g, of_group.group)] for g, of_group in groups}
 
     def _log_sds(self, g: int, group: GroupBlock, x: Numbers) -> Numbers:
         return x[self._sd_at(g, 0) : self._sd_at(g, len(group.effects))]
 
-    def _cholesky(self, g: int, members: Sequence[int], x: Numbers) -> Numbers:
+    def _cholesky(self, g: int, effects: slice, x: Numbers) -> Numbers:
         """Cholesky factor of the correlation matrix of one set."""
-        found = np.zeros((len(members), len(members)), dtype=x.dtype)
-        for row, a in zip(found, members, strict=True):
+        q = effects.stop - effects.start
+        found = np.zeros((q, q), dtype=x.dtype)
+        for a, row in enumerate(found):
             left = np.ones((), dtype=x.dtype)
-            for b, k in enumerate(self._correlations_at(g, a)):
+            for b, k in enumerate(self._correlations_at(g, effects.start + a)):
                 row[b] = left * np.tanh(x[k])
                 left = left / np.cosh(x[k])
-            row[a - members[0]] = left
+            row[a] = left
         return found
 
     def log_volume(self, x: Numbers) -> Numbers:
@@ -269,15 +265,16 @@ class _Positions:
         counted from 0. Under decov the graph has a scale and shares in place of sds.
         """
         total = np.zeros((), dtype=x.dtype)
-        for g, group in enumerate(self._design.groups):
-            logs = self._log_sds(g, group, x)
+        for g, of_group in enumerate(self._variables.groups):
+            logs = self._log_sds(g, of_group.group, x)
             total = total + np.sum(logs)
-            for members in group.sets:
-                k, own = len(members), logs[list(members)]
-                for a in members:
+            for one in of_group.group.set_slices:
+                for a in range(one.start, one.stop):
                     for b, at in enumerate(self._correlations_at(g, a)):
-                        total = total - (a - members[0] + 1 - b) * np.log(np.cosh(x[at]))
-                if isinstance(self._priors.sd[group.name][members[0]], Decov):
+                        total = total - (a - one.start + 1 - b) * np.log(np.cosh(x[at]))
+            for stated in of_group.sd.priors:
+                if isinstance(stated.prior, Decov):
+                    k, own = len(stated.members), logs[list(stated.members)]
                     squares = np.sum(np.exp(2 * own))
                     # As in `Decov.logpdf`: from scale and shares to sds, tau being the root of squares / k.
                     total = total + np.sum(own) - (k - 1) * np.log(squares) - 0.5 * np.log(squares)
@@ -297,16 +294,29 @@ class _Positions:
             moved = x.astype(complex)
             moved[k] += 1j * STEP
             values = self.free_variables(moved)
-            total = self.log_volume(moved) + sum(np.sum(slopes[name] * values[name]) for name in slopes.keys() & values)
+            total = self.log_volume(moved) + sum(np.sum(slopes[name] * value) for name, value in values.items())
             found[k] = total.imag / STEP
-        for g, group in enumerate(self._design.groups):
-            found[self._effects_at(g, group)] = slopes[f"u_{group.result_name}"]
+        for g, of_group in enumerate(self._variables.groups):
+            found[self._effects_at(g, of_group.group)] = slopes[of_group.u.name]
         return found
 
 
-def _whole_and_parts(name: str, labels: Sequence[str], values: Numbers) -> dict[str, Numbers]:
-    """A vector under its own name, and its entries under theirs: the graph has the one or the other."""
-    return {name: values} | {f"{name}[{label}]": value for label, value in zip(labels, values, strict=True)}
+def _by_name(vector: Variable, values: Numbers) -> dict[str, Numbers]:
+    """Values of the free variable that a vector is, or of those that it is put together from."""
+    if vector.free:
+        return {vector.name: values}
+    found, first = {}, 0
+    for stated in vector.priors:
+        own = values[first : first + len(stated.members)]
+        first += len(own)
+        if isinstance(stated.prior, Decov):
+            (scale, *shares), total = stated.parts, np.sum(own**2)
+            found[scale.name] = np.sqrt(total / len(own))
+            found |= {one.name: own**2 / total for one in shares}
+        else:
+            (number,) = stated.parts
+            found[number.name] = own[0]
+    return found
 
 
 def _compiled_graph(model: ModelSpec) -> Callable[[dict[str, Numbers]], tuple[float, dict[str, FloatArray]]]:

@@ -178,8 +178,10 @@ def slopes(
         Rows at which to take slopes; the training rows if not given.
     slope : {"dydx", "eyex", "eydx", "dyex"}
         The derivative, the elasticity, or one of the two semi-elasticities.
-    clusters, scale, by, weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    clusters, scale, by, weights, given, hypothesis, direction, rope
         As for `comparisons`. Averages are averages of the slopes of rows.
+    allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `predictions`.
 
     Returns
     -------

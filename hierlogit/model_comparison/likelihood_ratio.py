@@ -113,7 +113,8 @@ def likelihood_ratio(
     method : {"chibar", "bootstrap"}
         ``"chibar"``: chi-squared with d degrees of freedom for d parameters; with one variance among them the mixture
         of half chi-squared with d - 1 and half with d (Stram and Lee 1994, cases 5 to 7). ``"bootstrap"``: the
-        statistic in `replicates` studies simulated from the smaller model, for any number of variances and for small studies.
+        statistic in `replicates` data sets simulated from the smaller model, for any number of variances and for small
+        data sets.
     replicates : int
         Replicates of the bootstrap.
     seed, executor, store

@@ -120,8 +120,8 @@ def prior_from_range(
     """Prior of the sd of random intercepts under which most clusters have probabilities between two bounds.
 
     With a standard deviation s the share of clusters whose probability is between `low` and `high` is
-    ``Phi((logit(high) - logit(typical)) / s) - Phi((logit(low) - logit(typical)) / s)``. With probability `prob`, s is so large
-    that it is less than `share`.
+    ``Phi((logit(high) - logit(typical)) / s) - Phi((logit(low) - logit(typical)) / s)``. With probability `prob`, s is
+    so large that this share is below `share`.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..density.variables import GroupVariables, ModelVariables, model_variables
+from ..density.variables import FixedVariables, GroupVariables, ModelVariables, model_variables
 from ..priors.families import Prior
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def text(words: str) -> str:
 
 def _likelihood(model: ModelSpec, variables: ModelVariables) -> str:
     name = text(model.design.outcome.name)
-    arguments = "m_i, p_i" if model.design.outcome.binomial else "p_i"
+    arguments = "m_i, p_i" if "n" in variables.outcome.arguments else "p_i"
     return f"{name}_i &\\sim \\operatorname{{{variables.outcome.family}}}({arguments})"
 
 
@@ -114,13 +114,7 @@ def _matrix(letter: str, t: int, number: int, of_group: GroupVariables) -> str:
 
 
 def _priors(variables: ModelVariables) -> list[str]:
-    lines, fixed = [], variables.fixed
-    for stated in fixed.priors if fixed else ():
-        (k,) = stated.members
-        left = f"\\beta_{{{k}}}"
-        if fixed and fixed.intercept and fixed.slopes and stated in fixed.intercept.priors:
-            left = "\\beta_0 + \\textstyle\\sum_k \\beta_k \\bar{x}_k"
-        lines.append(f"{left} &\\sim {_distribution(stated.prior)}")
+    lines = _fixed_priors(variables.fixed) if variables.fixed else []
     for t, of_group in enumerate(variables.groups, start=1):
         for stated in of_group.sd.priors:
             left = ", ".join(_sd(t, k) for k in stated.members)
@@ -129,6 +123,13 @@ def _priors(variables: ModelVariables) -> list[str]:
             for stated in cholesky.priors if cholesky else ():
                 lines.append(f"{_matrix('R', t, number, of_group)} &\\sim {_distribution(stated.prior)}")
     return lines
+
+
+def _fixed_priors(fixed: FixedVariables) -> list[str]:
+    symbols = {stated: f"\\beta_{{{stated.members[0]}}}" for stated in fixed.priors}
+    if fixed.intercept and fixed.slopes:  # it is the prior of the log-odds at the predictors' means
+        symbols |= dict.fromkeys(fixed.intercept.priors, "\\beta_0 + \\textstyle\\sum_k \\beta_k \\bar{x}_k")
+    return [f"{symbol} &\\sim {_distribution(stated.prior)}" for stated, symbol in symbols.items()]
 
 
 def _distribution(prior: Prior) -> str:

@@ -64,8 +64,8 @@ def icc(
     Returns
     -------
     DrawTable
-        ``group`` and ``kind``; with `newdata` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the interval's
-        ends, and of a likelihood engine ``estimate``, at the maximum. The kinds:
+        ``group`` and ``kind``; with `newdata` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the ends of
+        the interval, and for likelihood fits ``estimate``, at the maximum. The kinds:
 
         - ``share``: of one factor; of ``all`` factors together, where there are several.
         - ``same cluster``: of a factor nested in others, the correlation of two rows in the same cluster, who then
@@ -106,7 +106,7 @@ def icc(
     interval = Interval.of(ci_prob, ci_kind)
     if newdata is not None and not adjusted:
         raise PredictionError(
-            "adjusted=False adds the variance of the fixed part over the training rows, so it does not go with newdata=."
+            "adjusted=False adds the variance of the fixed part over the training rows: it does not go with newdata=."
         )
     query = query_of(fit, newdata, num_draws)
     shared = sharings(query.design)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..density.kernels.binomial import exp_of_negative
+from ..density.kernels.binomial import expit
 from ..effects.numerics.population_average import rule_for
 from ..numba_support.compile import kernel
 
@@ -16,10 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 def _average(mean: float, sd: float, nodes: FloatArray, weights: FloatArray) -> float:
     total = 0.0
     for k in range(len(nodes)):
-        x = mean + sd * nodes[k]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        total += weights[k] * (d if x >= 0.0 else e * d)
+        total += weights[k] * expit(mean + sd * nodes[k])
     return total
 
 

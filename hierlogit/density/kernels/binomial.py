@@ -1,7 +1,8 @@
-"""The binomial log-likelihood of rows and its first three derivatives in the linear predictor, compiled.
+"""The logistic function and the binomial log-likelihood with its first three derivatives, compiled.
 
-An exponential and a logarithm that the compiler can turn into vector instructions are most of the speed here: the
-mathematical library's own are called row by row.
+`logistic` is the one place where compiled code evaluates the logistic function. The exponential and the logarithm below
+it are polynomials that the compiler turns into vector instructions, which it cannot do with the calls of a mathematical
+library; they account for most of the speed.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from ...numba_support.compile import fused_kernel, kernel
 from ...numba_support.vectors import window
 
 LOG2_E = 1.4426950408889634
-#: ln 2 in two parts: the first has so few digits that whole multiples of it are exact.
+#: ln 2 as a sum of two numbers: the first has so few digits that its multiples by whole numbers are exact.
 LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
-#: Adding this number rounds to a whole one, which then stands in the lowest bits.
+#: Adding this number rounds to a whole number, which then stands in the lowest bits (1.5 * 2^52).
 ROUNDER = 6755399441055744.0
-#: exp(-708) is the least power of e that is a normal number.
+#: The exponential is evaluated down to here: exp(-708) is the smallest power of e that is a normal number.
 LOWEST = -708.0
 LN2 = 0.6931471805599453
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _bits(_typing_context: Any, _value: Any) -> Any:
+    """The 64 bits of a float as a whole number."""
+
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
 
@@ -37,22 +40,27 @@ def _bits(_typing_context: Any, _value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _number(_typing_context: Any, _value: Any) -> Any:
+def _float(_typing_context: Any, _value: Any) -> Any:
+    """The float with these 64 bits."""
+
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return numba.float64(numba.int64), generate
 
 
-# Without most liberties of a kernel: they would cancel the rounder against itself.
+# Not a `kernel`: if sums could be reordered, adding and subtracting the rounder would cancel.
 @fused_kernel
 def exp_of_negative(x: float) -> float:
-    """``exp(x)`` for x <= 0, to 1.5 units in the last place; 3.3e-308 below x = -708."""
+    """``exp(x)`` for x <= 0, to 1.5 units in the last place; 3.3e-308 below x = -708.
+
+    With ``x = k ln 2 + r`` for a whole number k, ``exp(x) = 2^k exp(r)``: k goes into the exponent's bits.
+    """
     x = max(x, LOWEST)
     shifted = x * LOG2_E + ROUNDER
     whole = shifted - ROUNDER
     r = (x - whole * LN2_HIGH) - whole * LN2_LOW
-    # Taylor's series to r^13: |r| <= ln(2)/2, so the next term is below 5e-18.
+    # Taylor series to r^13: |r| <= ln(2)/2, so the next term is below 5e-18.
     s = 1.0 / 6227020800.0
     s = s * r + 1.0 / 479001600.0
     s = s * r + 1.0 / 39916800.0
@@ -67,7 +75,7 @@ def exp_of_negative(x: float) -> float:
     s = s * r + 0.5
     s = s * r + 1.0
     s = s * r + 1.0
-    power: float = _number((_bits(shifted) + 1023) << 52)
+    power: float = _float((_bits(shifted) + 1023) << 52)
     return s * power
 
 
@@ -94,30 +102,68 @@ def log1p_of_unit(e: float) -> float:
     return value + LN2 if large else value
 
 
-#: Numbers below 2 that are multiplied before a logarithm is taken: the largest number is 2^1024.
+#: How many numbers below 2 are multiplied before the logarithm is taken: their product stays below 2^1024.
 MULTIPLIED = 896
 _FRACTION, _ONE, _NOT_FINITE = (1 << 52) - 1, 1023 << 52, 2047
 
 
 @kernel
 def sum_of_logarithms(values: np.ndarray) -> float:
-    """Sum of the logarithms of numbers of at least 1; NaN if one is infinite or not a number.
+    """Sum of the logarithms of numbers of at least 1; NaN if one is infinite or NaN.
 
-    Each is a power of 2 times a number below 2: the former are counted, the latter multiplied.
+    Each number is a power of 2 times a number below 2: the exponents are added and the other factors multiplied, with
+    one logarithm for many of them.
     """
-    total, powers, largest = 0.0, 0, 0
+    total, exponents, largest = 0.0, 0, 0
     for start in range(0, len(values), MULTIPLIED):
-        own, product = window(values, start, min(MULTIPLIED, len(values) - start)), 1.0
-        for i in range(len(own)):
-            bits = _bits(own[i])
-            power = (bits >> 52) & _NOT_FINITE  # without the sign, which NaN may have
-            largest = max(largest, power)
-            powers += power - 1023
-            product *= _number((bits & _FRACTION) | _ONE)
+        some, product = window(values, start, min(MULTIPLIED, len(values) - start)), 1.0
+        for i in range(len(some)):
+            bits = _bits(some[i])
+            exponent = (bits >> 52) & _NOT_FINITE  # without the sign bit, which NaN may have
+            largest = max(largest, exponent)
+            exponents += exponent - 1023
+            product *= _float((bits & _FRACTION) | _ONE)
         total += math.log(product)
     if largest >= _NOT_FINITE:
         return math.nan
-    return total + powers * LN2
+    return total + exponents * LN2
+
+
+@kernel
+def logistic(x: float) -> tuple[float, float, float]:
+    """``e = exp(-|x|)``, ``d = 1 / (1 + e)`` and the probability ``p = expit(x)``.
+
+    p is d for x >= 0 and ``e d`` below. From these numbers everything about a row follows without loss of digits in
+    either tail: the variance, ``1 - 2 p`` and the log-likelihood.
+    """
+    e = exp_of_negative(-abs(x))
+    d = 1.0 / (1.0 + e)
+    return e, d, (d if x >= 0.0 else e * d)
+
+
+@kernel
+def expit(x: float) -> float:
+    """``1 / (1 + exp(-x))``."""
+    return logistic(x)[2]
+
+
+@kernel
+def bernoulli_variance(e: float, d: float) -> float:
+    """``p (1 - p)``, the derivative of `expit`, from what `logistic` returns."""
+    return e * d * d
+
+
+@kernel
+def one_minus_two_p(x: float, e: float, d: float) -> float:
+    """``1 - 2 p``, the relative derivative of ``p (1 - p)`` in x, from what `logistic` returns."""
+    return (e - 1.0) * d if x >= 0.0 else (1.0 - e) * d
+
+
+@kernel
+def row_log_likelihood(y: float, trials: float, x: float, e: float) -> float:
+    """``y log p + (m - y) log(1 - p)`` of a row with linear predictor x and ``e = exp(-|x|)``."""
+    # -log p = max(-x, 0) + log1p(e) and -log(1 - p) = max(x, 0) + log1p(e): no digits cancel.
+    return -(trials * log1p_of_unit(e) + y * max(-x, 0.0) + (trials - y) * max(x, 0.0))
 
 
 @kernel
@@ -137,13 +183,8 @@ def linearise(
     """
     for i in range(len(eta)):
         x = eta[i]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        above = x >= 0.0
-        p = d if above else e * d
+        e, d, p = logistic(x)
         residual[i] = y[i] - trials[i] * p
-        weight[i] = trials[i] * (e * d * d)
-        one_minus_2p[i] = (e - 1.0) * d if above else (1.0 - e) * d
-        # y log p + (m - y) log(1 - p), with -log p = max(-x, 0) + log1p(e): no digits cancel.
-        fall = trials[i] * log1p_of_unit(e) + y[i] * max(-x, 0.0) + (trials[i] - y[i]) * max(x, 0.0)
-        log_likelihood[i] = -fall
+        weight[i] = trials[i] * bernoulli_variance(e, d)
+        one_minus_2p[i] = one_minus_two_p(x, e, d)
+        log_likelihood[i] = row_log_likelihood(y[i], trials[i], x, e)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import window
-from .binomial import MULTIPLIED, exp_of_negative, log1p_of_unit
+from .binomial import MULTIPLIED, log1p_of_unit, logistic
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,9 +61,7 @@ def _add_linear(y: FloatArray, trials: FloatArray, eta: FloatArray, residual: Fl
     total = 0.0
     for i in range(len(y)):
         x = eta[i]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        p = d if x >= 0.0 else e * d
+        e, _, p = logistic(x)
         residual[i] = y[i] - trials[i] * p
         total += y[i] * x - trials[i] * max(x, 0.0)
         eta[i] = e

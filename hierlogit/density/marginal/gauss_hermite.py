@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ...design.arrangement import Arrangement, RowIndex
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import fill, view
-from ..kernels.binomial import exp_of_negative, log1p_of_unit
+from ..kernels.binomial import expit, logistic, row_log_likelihood
 from .block_cholesky import Work, make_work
 from .laplace import MODE_TOLERANCE, Evaluation, columns_times, find_modes, fixed_predictor
 
@@ -68,8 +68,8 @@ def _add_log_likelihood(y: float, m: float, eta: float, shift: FloatArray, out: 
     """Add one row's log-likelihood at every node."""
     for k in range(len(out)):
         x = eta + shift[k]
-        e = exp_of_negative(-abs(x))
-        out[k] -= m * log1p_of_unit(e) + y * max(-x, 0.0) + (m - y) * max(x, 0.0)
+        e, _, _ = logistic(x)
+        out[k] += row_log_likelihood(y, m, x, e)
 
 
 @kernel
@@ -77,10 +77,7 @@ def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatAr
     """One row's residual at every node; their mean under the nodes' shares."""
     mean = 0.0
     for k in range(len(out)):
-        x = eta + shift[k]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        out[k] = y - m * (d if x >= 0.0 else e * d)
+        out[k] = y - m * expit(eta + shift[k])
         mean += share[k] * out[k]
     return mean
 

@@ -25,7 +25,7 @@ from ...design.arrangement import Arrangement, RowIndex
 from ...errors import EngineError
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import view
-from ..kernels.binomial import exp_of_negative, log1p_of_unit
+from ..kernels.binomial import bernoulli_variance, exp_of_negative, logistic, one_minus_two_p, row_log_likelihood
 from .block_cholesky import Work, first_columns, make_work
 from .gauss_hermite import grid
 from .laplace import MODE_TOLERANCE, Evaluation, columns_times, evaluate_parts, fixed_predictor
@@ -74,11 +74,9 @@ def _find_modes(
         for i in range(len(y)):
             for k in range(size):
                 x = eta[i] + outer[i] * v[k] + inner[i] * mode[k]
-                e = exp_of_negative(-abs(x))
-                d = 1.0 / (1.0 + e)
-                p = d if x >= 0.0 else e * d
+                e, d, p = logistic(x)
                 slope[k] += inner[i] * (y[i] - trials[i] * p)
-                curvature[k] += inner[i] * inner[i] * trials[i] * (e * d * d)
+                curvature[k] += inner[i] * inner[i] * trials[i] * bernoulli_variance(e, d)
         left = 0.0
         for k in range(size):
             low[k] = mode[k] if slope[k] > 0.0 else low[k]
@@ -117,15 +115,13 @@ def _at_mode(
     """
     for k in range(len(mode)):
         x = eta + outer * v[k] + z * L * mode[k]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        above = x >= 0.0
-        top[k] -= trials * log1p_of_unit(e) + y * max(-x, 0.0) + (trials - y) * max(x, 0.0)
-        w = trials * (e * d * d)
-        t = w * ((e - 1.0) * d if above else (1.0 - e) * d)
+        e, d, p = logistic(x)
+        top[k] += row_log_likelihood(y, trials, x, e)
+        w = trials * bernoulli_variance(e, d)
+        t = w * one_minus_two_p(x, e, d)
         weight[k] = w
         bend[k] = t
-        score[k] += z * (y - trials * (d if above else e * d))
+        score[k] += z * (y - trials * p)
         curvature[k] += z * z * w
         bends[k] += z * z * z * t
 
@@ -170,10 +166,9 @@ def _add_row(
     """Add one row's log-likelihood at every pair of nodes, and keep its probabilities."""
     for k in range(len(logs)):
         x = eta + outer * levels[k] + inner * points[k]
-        e = exp_of_negative(-abs(x))
-        d = 1.0 / (1.0 + e)
-        logs[k] -= trials * log1p_of_unit(e) + y * max(-x, 0.0) + (trials - y) * max(x, 0.0)
-        probability[k] = d if x >= 0.0 else e * d
+        e, _, p = logistic(x)
+        logs[k] += row_log_likelihood(y, trials, x, e)
+        probability[k] = p
 
 
 @kernel

@@ -89,7 +89,7 @@ def relation_findings(found: Sequence[Relation]) -> Iterator[Finding]:
         if one.kind == "same":
             yield _same(one)
         elif one.kind == "nested" and one.shared < FEW:
-            yield _hardly_nested(one)
+            yield _weakly_nested(one)
         elif one.kind == "crossed" and len(one.strays) <= STRAYING * one.several:
             yield _almost_nested(one)
 
@@ -104,7 +104,7 @@ def _same(one: Relation) -> Finding:
     )
 
 
-def _hardly_nested(one: Relation) -> Finding:
+def _weakly_nested(one: Relation) -> Finding:
     return Finding(
         "weakly_nested",
         "warning" if one.shared < VERY_FEW else "note",

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from ...density.kernels.binomial import exp_of_negative
+from ...density.kernels.binomial import bernoulli_variance, expit, logistic
 from ...density.linear_predictor import Draws
 from ...design.design import EncodedRows
 from ...numba_support.compile import kernel
@@ -55,10 +55,7 @@ def _average(mean: FloatArray, sd: FloatArray, nodes: FloatArray, weights: Float
     for i in range(len(mean)):
         total, m, s = 0.0, mean[i], sd[i]
         for k in range(len(nodes)):
-            x = m + s * nodes[k]
-            e = exp_of_negative(-abs(x))
-            d = 1.0 / (1.0 + e)
-            total += weights[k] * (d if x >= 0.0 else e * d)
+            total += weights[k] * expit(m + s * nodes[k])
         probability[i] = total
 
 
@@ -75,9 +72,8 @@ def _average_slope(
     for i in range(len(mean)):
         total, m, s = 0.0, mean[i], sd[i]
         for k in range(len(nodes)):
-            e = exp_of_negative(-abs(m + s * nodes[k]))
-            d = 1.0 / (1.0 + e)
-            total += weights[k] * e * d * d * (dmean[i] + dsd[i] * nodes[k])
+            e, d, _ = logistic(m + s * nodes[k])
+            total += weights[k] * bernoulli_variance(e, d) * (dmean[i] + dsd[i] * nodes[k])
         slope[i] = total
 
 
