@@ -1,18 +1,23 @@
-"""Checks of options that every public function shares, and quoted lists of words for messages.
+"""Checks of options that every public function shares, and words for messages: lists, numbers, singular and plural.
 
 Each check returns the value in Python's own type, or raises the error class of the caller with the option's name, what
-was given and what is allowed.
+was given and what is allowed. What a check refuses must end there, never in an error of another library: it looks at
+the type before it compares, converts or prints a value.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
+import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import HierlogitError
 
@@ -20,25 +25,123 @@ from .errors import HierlogitError
 SHOWN = 8
 #: Seeds are below this: what NumPy, nutpie and PyMC all take.
 SEED_BOUND = 2**32
+#: The largest number of draws, replicates, clusters or steps that an option takes.
+LARGEST_COUNT = 10_000_000
 
 type ErrorClass = type[HierlogitError]
+FloatArray = npt.NDArray[np.float64]
+
+
+# ---- words for messages -----------------------------------------------------------------------------------------
 
 
 def quoted_list(items: Sequence[Any]) -> str:
-    """Items in quotation marks, separated by commas and shortened after `SHOWN`.
+    """Items in quotation marks, separated by commas and shortened after `SHOWN`; ``none`` for no items.
 
     Examples
     --------
     >>> quoted_list(["a", "b"])
     "'a', 'b'"
     """
-    shown = ", ".join(repr(plain_value(item)) for item in items[:SHOWN])
-    return shown if len(items) <= SHOWN else f"{shown} and {len(items) - SHOWN} more"
+    shown = ", ".join(shortened(item) for item in items[:SHOWN])
+    return (shown or "none") if len(items) <= SHOWN else f"{shown} and {len(items) - SHOWN:,} more"
+
+
+def one_of(items: Sequence[Any]) -> str:
+    """What can be chosen, as the end of a sentence.
+
+    Examples
+    --------
+    >>> one_of(["a", "b"])
+    "choose one of 'a', 'b'"
+    >>> one_of(["a"])
+    "the only choice is 'a'"
+    """
+    if not items:
+        return "there is none to choose from"
+    return f"the only choice is {quoted_list(items)}" if len(items) == 1 else f"choose one of {quoted_list(items)}"
+
+
+def number_of(count: int, one: str, several: str = "") -> str:
+    """A number with its noun in the singular or plural.
+
+    Examples
+    --------
+    >>> number_of(1, "node"), number_of(2000, "row")
+    ('1 node', '2,000 rows')
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def agree(items: Sized | int, one: str, several: str) -> str:
+    """The word that agrees in number with the items, or with their number.
+
+    Examples
+    --------
+    >>> agree(["a"], "is", "are"), agree(2, "is", "are")
+    ('is', 'are')
+    """
+    return one if (items if isinstance(items, int) else len(items)) == 1 else several
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The known name that was probably meant, as a question after a space; nothing if none is near.
+
+    Examples
+    --------
+    >>> nearest("agee", ["age", "urban"])
+    " Did you mean 'age'?"
+    """
+    # Compared without regard to case: 'Age' for 'age' is the commonest slip.
+    folded = {str(other).casefold(): str(other) for other in known}
+    near = difflib.get_close_matches(name[:100].casefold(), folded, n=1) if isinstance(name, str) else []
+    return f" Did you mean '{folded[near[0]]}'?" if near else ""
+
+
+def unknown_names(
+    option: str, unknown: Sequence[Any], known: Sequence[str], what: str, where: str = "the model"
+) -> str:
+    """The message that names are not known, with those that are.
+
+    Examples
+    --------
+    >>> unknown_names("x", ["agee"], ["age", "urban"], "predictor")
+    "x: there is no predictor 'agee' in the model; choose one of 'age', 'urban'. Did you mean 'age'?"
+    """
+    meant = nearest(unknown[0], known) if len(unknown) == 1 and len(known) > 1 else ""
+    noun = agree(unknown, f"is no {what}", f"are no {what}s")
+    return f"{option}: there {noun} {quoted_list(unknown)} in {where}; {one_of(known)}.{meant}"
+
+
+def shortened(value: object, longest: int = 80) -> str:
+    """The value as a message shows it: its `repr`, cut where it is long."""
+    try:
+        shown = repr(plain_value(value))
+    except Exception:  # a __repr__ that fails must not hide the option's own error
+        shown = f"<{type(value).__name__}>"
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def kind_of(value: object) -> str:
+    """The type of a value, in a few words.
+
+    Examples
+    --------
+    >>> kind_of("a"), kind_of(None), kind_of(int)
+    ('str', 'None', 'the class int')
+    """
+    if value is None:
+        return "None"
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def plain_value(item: Any) -> Any:
     """A NumPy scalar as Python's own number, text or boolean; anything else as it is."""
     return item.item() if isinstance(item, np.generic) else item
+
+
+# ---- single values ----------------------------------------------------------------------------------------------
 
 
 def choice[T](name: str, value: object, allowed: Sequence[T], error: ErrorClass) -> T:
@@ -50,14 +153,15 @@ def choice[T](name: str, value: object, allowed: Sequence[T], error: ErrorClass)
     >>> choice("unit", "row", ("row", "cluster"), FitError)
     'row'
     """
+    plain = plain_value(value)
     for option in allowed:
         # Not `in`, which raises or broadcasts for arrays and tables; and 1 is not True.
-        if type(value) is type(option) and value == option:
+        if type(plain) is type(option) and plain == option:
             return option
-    raise error(f"{name}={shortened(value)} is not allowed; choose one of {quoted_list(allowed)}.")
+    raise error(f"{name}={shortened(value)} is not allowed; {one_of(allowed)}.")
 
 
-def whole_number(name: str, value: object, error: ErrorClass, *, least: int, most: int | None = None) -> int:
+def whole_number(name: str, value: object, error: ErrorClass, *, least: int, most: int = LARGEST_COUNT) -> int:
     """A whole number within bounds; booleans and floats are refused.
 
     Examples
@@ -69,10 +173,9 @@ def whole_number(name: str, value: object, error: ErrorClass, *, least: int, mos
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         number = int(value)
-        if least <= number and (most is None or number <= most):
+        if least <= number <= most:
             return number
-    allowed = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
-    raise error(f"{name}={shortened(value)} must be a whole number {allowed}.")
+    raise error(f"{name}={shortened(value)} must be a whole number from {least:,} to {most:,}.")
 
 
 def real_number(
@@ -86,14 +189,20 @@ def real_number(
     >>> real_number("reliability", 0.9, FitError, above=0, below=1)
     0.9
     """
-    if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number) and (above is None or number > above) and (below is None or number < below):
-            return number
+    number = _as_float(value)
+    if math.isfinite(number) and (above is None or number > above) and (below is None or number < below):
+        return number
     raise error(f"{name}={shortened(value)} must be {_bounds(above, below)}.")
+
+
+def _as_float(value: object) -> float:
+    """The value as a float; not a number, or infinite, where it is none that a float can hold."""
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _bounds(above: float | None, below: float | None) -> str:
@@ -145,11 +254,153 @@ def seed_or_new(value: object, error: ErrorClass) -> int:
     return secrets.randbits(31) if seed is None else seed
 
 
-def shortened(value: object, longest: int = 80) -> str:
-    """The value as a message shows it: its `repr`, cut where it is long."""
+def path(name: str, value: object, error: ErrorClass) -> Path:
+    """The path of a file or folder, of a text or another kind of path.
+
+    Examples
+    --------
+    >>> from hierlogit.errors import FitError
+    >>> path("path", "fits/first.nc", FitError).name
+    'first.nc'
+    """
+    if isinstance(value, (str, os.PathLike)):
+        try:
+            place = Path(value)  # type: ignore[arg-type]  # a path of bytes is refused by Path
+            if "\0" not in str(place) and os.fsencode(place) and str(value):
+                place.exists()  # refuses names that are too long
+                return place
+        except (TypeError, ValueError, OSError):
+            pass
+    raise error(f"{name}={shortened(value)} must be the path of a file or folder.")
+
+
+# ---- several values ---------------------------------------------------------------------------------------------
+
+
+def listed(value: object) -> list[Any] | None:
+    """The items of a list, tuple, set, array or column of one dimension; None for anything else, texts included."""
+    if isinstance(value, (str, bytes, Mapping)):
+        return None
+    if isinstance(value, (Sequence, Set)):
+        return list(value) if len(value) <= LARGEST_COUNT else None
+    for method in ("tolist", "to_list"):
+        convert = getattr(value, method, None)
+        if callable(convert) and not isinstance(value, type):
+            items = convert()
+            return items if isinstance(items, list) else None
+    return None
+
+
+def names(
+    option: str, value: object, known: Sequence[str], error: ErrorClass, what: str, where: str = "the model"
+) -> list[str]:
+    """One or several names out of those that are known; each stays in the list once.
+
+    Examples
+    --------
+    >>> from hierlogit.errors import FitError
+    >>> names("effects", "age", ["age", "urban"], FitError, "predictor")
+    ['age']
+    """
+    given = [value] if isinstance(value, str) else listed(value)
+    if given is None or not all(isinstance(item, str) for item in given):
+        raise error(f"{option}={shortened(value)} must be the name of a {what}, or a list of names; {one_of(known)}.")
+    if not given:
+        raise error(f"{option} is an empty list: name a {what}, or leave {option} out; {one_of(known)}.")
+    unknown = [str(item) for item in given if item not in known]
+    if unknown:
+        raise error(unknown_names(option, unknown, known, what, where))
+    return list(dict.fromkeys(str(item) for item in given))
+
+
+def mapping(name: str, value: object, error: ErrorClass, what: str) -> dict[str, Any]:
+    """A mapping whose keys are texts.
+
+    Examples
+    --------
+    >>> from hierlogit.errors import StudyError
+    >>> mapping("beta", {"age": 0.3}, StudyError, "coefficients by label, {'age': 0.3}")
+    {'age': 0.3}
+    """
+    if not isinstance(value, Mapping):
+        raise error(f"{name} must be {what}; got {kind_of(value)}.")
+    strange = [key for key in value if not isinstance(key, str)]
+    if strange:
+        raise error(
+            f"{name} must be {what}; {quoted_list(strange)} {agree(strange, 'is not a name', 'are not names')}."
+        )
+    return dict(value)
+
+
+def number_array(name: str, value: object, error: ErrorClass, what: str) -> FloatArray:
+    """Finite numbers of any shape; texts, booleans and complex numbers are refused.
+
+    Examples
+    --------
+    >>> from hierlogit.errors import PredictionError
+    >>> number_array("weights", [1, 2.5], PredictionError, "numbers")
+    array([1. , 2.5])
+    """
     try:
-        shown = repr(plain_value(value))
-    except Exception:  # a __repr__ that fails must not hide the option's own error
-        shown = f"<{type(value).__name__}>"
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # lists of unequal length
+        raise error(f"{name}={shortened(value)} must be {what}.") from None
+    if array.dtype.kind == "O":  # Python's own large integers and fractions
+        items = [_as_float(item) if isinstance(item, Real) else None for item in array.ravel().tolist()]
+        array = np.array(items, dtype=object if None in items else np.float64).reshape(array.shape)
+    if array.dtype.kind not in "iuf":
+        raise error(f"{name}={shortened(value)} must be {what}.")
+    found = array.astype(np.float64)
+    if not np.all(np.isfinite(found)):
+        raise error(f"{name}={shortened(value)} must be {what}, all of them finite.")
+    return found
+
+
+# ---- objects ----------------------------------------------------------------------------------------------------
+
+
+def instance[T](name: str, value: object, kind: type[T], error: ErrorClass, what: str, remedy: str) -> T:
+    """An object of a class; `what` says which, with its article, and `remedy` how to make one.
+
+    Examples
+    --------
+    >>> from hierlogit.errors import FitError
+    >>> instance("rows", [1], list, FitError, "a list", "Make one.")
+    [1]
+    """
+    if isinstance(value, kind):
+        return value
+    raise error(f"{name} is not {what} (got {kind_of(value)}). {remedy}")
+
+
+def function_or_none(name: str, value: object, error: ErrorClass, what: str) -> Callable[..., Any] | None:
+    """A function, or None."""
+    if value is None or callable(value):
+        return value
+    raise error(f"{name}={shortened(value)} must be {what}, or None.")
+
+
+# ---- memory -----------------------------------------------------------------------------------------------------
+
+
+def refuse_beyond_memory(name: str, count: int, each: int, error: ErrorClass) -> None:
+    """Refuse a count of results, of `each` numbers apiece, that this machine's memory cannot hold."""
+    room, needed = _memory(), 8 * count * each
+    if needed <= room:
+        return
+    raise error(
+        f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {_gigabytes(needed)} in all, and this "
+        f"machine has {_gigabytes(room)} of memory. Pass {name}={max(room // (8 * each), 1):,} or fewer."
+    )
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine; 64 GB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # on Windows
+        return 64 * 10**9
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.3g} GB"

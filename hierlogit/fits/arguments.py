@@ -1,0 +1,50 @@
+"""Arguments that are a fit or a model, checked with the same words in every public function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import FitError, ModelError
+from ..model_spec import ModelSpec
+from ..validation import instance, kind_of
+from .fit import Fit
+
+MAKE_A_MODEL = "Make one first: model = hl.Model(formula, data)."
+MAKE_A_FIT = "Fit a model first: fit = hl.Model(formula, data).fit()."
+
+
+def require_fit(value: object, name: str = "fit") -> None:
+    """Refuse what is not a fit; of a model, say that it has to be fitted first.
+
+    Raises
+    ------
+    FitError
+    """
+    remedy = f"Fit the model first: {name} = model.fit()." if isinstance(value, ModelSpec) else MAKE_A_FIT
+    instance(name, value, Fit, FitError, "a Fit", remedy)
+
+
+def require_model(value: object, name: str = "model") -> None:
+    """Refuse what is not a model; of a fit, say where its model is.
+
+    Raises
+    ------
+    ModelError
+    """
+    remedy = "Pass fit.model." if isinstance(value, Fit) else MAKE_A_MODEL
+    instance(name, value, ModelSpec, ModelError, "a Model", remedy)
+
+
+def model_of(value: Any, name: str = "model") -> ModelSpec:
+    """The model of a fit, or the model itself.
+
+    Raises
+    ------
+    ModelError
+        If it is neither.
+    """
+    if isinstance(value, Fit):
+        return value.model
+    if isinstance(value, ModelSpec):
+        return value
+    raise ModelError(f"{name} is neither a Model nor a Fit (got {kind_of(value)}). {MAKE_A_MODEL}")
