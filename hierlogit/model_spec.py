@@ -184,10 +184,15 @@ class ModelSpec:
 
     @property
     def _taken_names(self) -> frozenset[str]:
-        """Names of variables and dimensions of every result but those of clusters and outcome."""
-        around = ("b_{}", "u_{}", "sd_{}", "cor_{}", "chol_cor_{}", "{}_effect", "{}_effect_bis", "{}_of_obs")
-        names = [group.result_name for group in self.design.groups]
-        return RESERVED_NAMES.union(pattern.format(name) for name in names for pattern in around)
+        """Names of variables and dimensions of results and of the PyMC graph, but those of clusters and outcome."""
+        of_group = ("b_{}", "u_{}", "sd_{}", "cor_{}", "chol_cor_{}", "{}_effect", "{}_effect_bis", "{}_of_obs")
+        of_set = ("chol_cor_{}_{}", "{}_effect_{}", "{}_effect_{}_bis", "tau_{}_{}", "shares_{}_{}")
+        names = {f"slopes_scaled[{label}]" for label in self.design.fixed_effects}
+        for group in self.design.groups:
+            names.update(pattern.format(group.result_name) for pattern in of_group)
+            names.update(pattern.format(group.result_name, k) for pattern in of_set for k in range(len(group.sets)))
+            names.update(f"sd_{group.result_name}[{effect}]" for effect in group.effects)
+        return RESERVED_NAMES.union(names)
 
     def _facts(self) -> list[tuple[str, str]]:
         design, outcome = self.design, self.design.outcome

@@ -266,6 +266,14 @@ def test_an_outcome_named_like_a_dimension() -> None:
     assert hl.Model("`a/b` ~ x", table().rename(columns={"y": "a/b"})).outcome_name == "a|b"
 
 
+def test_a_factor_named_like_a_dimension_of_some_effects() -> None:
+    frame = table().rename(columns={"h": "g_effect_1_bis"})
+    model = hl.Model("y ~ x + (1 | g_effect_1_bis) + (1 | g) + (0 + x + w | g)", frame.assign(w=frame["x"] ** 2))
+    coords = model.to_pymc().coords
+    assert list(coords["g_effect_1_bis"]) == ["x", "w"]
+    assert len(coords[model.dim(model.design.groups[0])]) == len(model.design.groups[0].levels)
+
+
 def test_an_outcome_and_a_factor_have_different_names() -> None:
     model = hl.Model("y ~ x + (1 | g)", table())
     assert model.outcome_name == "y"
@@ -273,10 +281,10 @@ def test_an_outcome_and_a_factor_have_different_names() -> None:
     assert same.dim(same.design.groups[0]) != same.outcome_name
 
 
-@pytest.mark.parametrize("name", ["sd_g", "slopes_scaled", "b_g", "trials", "g_effect"])
+@pytest.mark.parametrize("name", ["sd_g", "slopes_scaled", "b_g", "trials", "g_effect", "tau_g_0", "sd_g[Intercept]"])
 def test_an_outcome_of_a_taken_name_is_called_outcome(name: str) -> None:
     rows = {name: [0, 1, 1, 0], "x": [1.0, 2.0, 4.0, 3.0], "g": [1, 1, 2, 2]}
-    model = hl.Model(f"{name} ~ x + (1 | g)", rows)
+    model = hl.Model(f"`{name}` ~ x + (1 | g)", rows, priors={"sd_g": hl.priors.Decov()})
     assert model.outcome_name == "outcome"
     assert "outcome" in model.to_pymc().named_vars
 
