@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from types import MappingProxyType
 
+from ..display import element
 from ..fits.findings import Finding, Severity
-from .html import element, paragraph, prose
+from .html import paragraph, prose
 
 #: How severe a finding is, in words.
 SEVERITY_TEXTS: Mapping[Severity, str] = MappingProxyType(

@@ -6,27 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ..display import element
+
 #: Cells of a column with a word in them stand to the left, numbers to the right.
 _WORD = re.compile(r"[^\W\d_]{3,}")
-
-
-def element(name: str, content: str = "", **attributes: str | bool | None) -> str:
-    """Make an element around content; attributes are escaped, those that are None or False left out.
-
-    An underscore at the end of an attribute's name is dropped, others become hyphens.
-
-    Examples
-    --------
-    >>> element("a", "back", href="#top", class_="small", aria_label='to "top"')
-    '<a href="#top" class="small" aria-label="to &quot;top&quot;">back</a>'
-    """
-    shown = []
-    for key, value in attributes.items():
-        if value is None or value is False:
-            continue
-        attribute = key.rstrip("_").replace("_", "-")
-        shown.append(attribute if value is True else f'{attribute}="{escape(str(value))}"')
-    return f"<{' '.join([name, *shown])}>{content}</{name}>"
 
 
 def prose(words: str) -> str:

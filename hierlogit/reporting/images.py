@@ -7,7 +7,8 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from .html import element, prose, scrolled
+from ..display import element
+from .html import prose, scrolled
 
 #: Above this many bytes a drawing of many points is stored as pixels.
 MOST_BYTES = 150_000

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..display import element
 from ..translations.latex import latex
-from .html import element
 
 if TYPE_CHECKING:
     from ..model_spec import ModelSpec

@@ -8,13 +8,14 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
+from ..display import element
 from ..errors import FitError
 from ..fits.diagnostics import versions
 from ..fits.fit import Fit
 from ..progress import progress
 from ..summaries.intervals import Interval
 from ..validation import quoted_list
-from .html import bullets, element, heading, paragraph, prose
+from .html import bullets, heading, paragraph, prose
 from .request import Request, Subject, attempted
 from .sections import checks, clusters, convergence, data, estimates, formula, variance
 from .sections import comparison as beside

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...formatting import number, probability
 from ...plots.cluster_proportions import cluster_check
 from ...plots.reliability_curve import calibration
 from ..finding_list import finding_list
-from ..formatting import number, probability
 from ..html import folded, gap, paragraph, table
 from ..images import picture
 from ..request import Request, Subject, attempted

@@ -8,11 +8,11 @@ from itertools import combinations
 import pandas as pd
 
 from ...fits.fit import Fit
+from ...formatting import number, probability
 from ...model_comparison.compare import compare
 from ...model_comparison.likelihood_ratio import likelihood_ratio
 from ...plots.model_comparison import compare as draw
 from ...summaries.tables import summary
-from ..formatting import number, probability
 from ..html import facts, heading, paragraph, table
 from ..images import picture
 from ..request import Request, attempted

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...engines.nuts.convergence import MAX_RHAT, MIN_BFMI, MIN_ESS_PER_CHAIN
+from ...formatting import number
 from ..finding_list import finding_list
-from ..formatting import number
 from ..html import facts, paragraph
 from ..request import Request, Subject
 
+_ENOUGH = f"should be at least {MIN_ESS_PER_CHAIN} for each chain"
 #: What each measure of a sampler is, and what it should be.
 OF_SAMPLERS = {
-    "max_rhat": ("Largest R-hat", "1 if chains agree; should be below 1.01"),
-    "min_ess_bulk": ("Smallest effective sample size, of means", "should be above 100 for each chain"),
-    "min_ess_tail": ("Smallest effective sample size, of ends of intervals", "should be above 100 for each chain"),
+    "max_rhat": ("Largest R-hat", f"1 if chains agree; should be below {MAX_RHAT}"),
+    "min_ess_bulk": ("Smallest effective sample size, of means", _ENOUGH),
+    "min_ess_tail": ("Smallest effective sample size, of ends of intervals", _ENOUGH),
     "divergences": ("Divergent transitions", "should be 0"),
-    "min_bfmi": ("Lowest E-BFMI", "should be above 0.3"),
+    "min_bfmi": ("Lowest E-BFMI", f"should be above {MIN_BFMI}"),
     "at_max_treedepth": ("Transitions cut short", "should be few"),
 }
 #: And of a search.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...formatting import number, percent
 from ...plots.cluster_sizes import check_data as draw
 from ..finding_list import finding_list
-from ..formatting import number, percent
 from ..html import facts, paragraph, table
 from ..images import picture
 from ..request import Request, Subject, attempted

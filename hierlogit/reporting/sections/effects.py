@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...effects.comparisons import avg_comparisons
+from ...formatting import number, points, span
 from ...variance.attenuation import conditional_vs_average
-from ..formatting import number, points, span
 from ..html import paragraph, table
 from ..request import Request, Subject, attempted
 from .estimates import ends, middle

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from ...formatting import number, probability, span
 from ...plots.ratio_forest import forest
 from ...plots.style import interval_name
 from ...summaries.tables import odds_ratios, summary
-from ..formatting import number, probability, span
 from ..html import beside, paragraph, table
 from ..images import picture
 from ..request import Request, Subject, attempted

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ...display import element
 from ...plots.prior_probabilities import prior_predictive
 from ...translations.words import words
-from ..html import bullets, code, element, folded, heading, paragraph, prose, scrolled, table
+from ..html import bullets, code, folded, heading, paragraph, prose, scrolled, table
 from ..images import picture
 from ..mathml import display
 from ..request import Request, Subject, attempted

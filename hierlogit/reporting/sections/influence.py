@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from ...diagnostics.influence import influence
 from ...errors import HierlogitWarning
+from ...formatting import number
 from ...plots.cluster_influence import influence as draw
-from ..formatting import number
 from ..html import paragraph, table
 from ..images import picture
 from ..request import Request, Subject, attempted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..formatting import number
+from ...formatting import number
 from ..html import code, facts, paragraph
 from ..request import Request, Subject
 from ..script import program

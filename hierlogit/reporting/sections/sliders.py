@@ -7,9 +7,10 @@ import json
 import numpy as np
 
 from ...density.linear_predictor import Draws
+from ...display import element
+from ...formatting import number
 from ...variance.by_factor import mean_variance
-from ..formatting import number
-from ..html import element, paragraph
+from ..html import paragraph
 from ..request import Request, Subject
 
 #: Ranges of the sliders: sd in steps of a hundredth, size in rows.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...formatting import number, percent, span
 from ...variance.icc_vpc import icc, vpc
 from ...variance.odds_ratios import mor
 from ...variance.r_squared import r2
-from ..formatting import number, percent, span
 from ..html import paragraph, table
 from ..request import Request, Subject, attempted
 from .estimates import ends, middle

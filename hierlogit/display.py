@@ -1,0 +1,476 @@
+"""What an object looks like to a person: one description of it, shown as text on terminals and as HTML in notebooks.
+
+A result describes itself by a `View`: a title and parts. The text takes one screen, 40 lines of 100 characters; the
+HTML shows as much, and holds some of what is left behind a fold.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from html import escape
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .formatting import cell, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Size of a screen in characters.
+WIDTH, HEIGHT = 100, 40
+#: Rows of a table that is shown whole; of a longer one, those that are shown.
+MOST, HEAD = 30, 10
+#: Rows, facts or sentences behind a fold.
+FOLDED = 100
+#: Characters of a name or of a cell, and lines of a fact or a sentence.
+LONGEST, LINES = 40, 6
+#: Columns that labels of facts take at least, so that those of most objects stand below each other.
+LABEL = 9
+_LEFT, _RIGHT = "text-align:left", "text-align:right; font-variant-numeric:tabular-nums"
+
+
+class Part(Protocol):
+    """A part of a view."""
+
+    def lines(self, limit: int) -> list[str]:
+        """As text, in no more than `limit` lines."""
+        ...
+
+    def html(self, limit: int) -> str:
+        """As HTML; what does not go into `limit` lines of text stands behind a fold."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """A description of an object.
+
+    Attributes
+    ----------
+    title : str
+        Empty if the parts say it all.
+    parts : tuple of Part
+
+    Examples
+    --------
+    >>> print(View("Fit by Laplace", (Facts((("rows", "1,934"), ("clusters", "60 districts"))),)).text())
+    Fit by Laplace
+      rows      1,934
+      clusters  60 districts
+    """
+
+    title: str
+    parts: tuple[Part, ...] = ()
+
+    def text(self) -> str:
+        """One screen of text."""
+        lines = _wrapped(self.title, "", "    ") if self.title else []
+        for part, limit in zip(self.parts, self._limits(HEIGHT - len(lines)), strict=True):
+            lines += part.lines(limit)
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        """A block of HTML that needs nothing else."""
+        title = element("p", element("strong", escape(self.title))) if self.title else ""
+        used = len(_wrapped(self.title, "", "    ")) if self.title else 0
+        parts = zip(self.parts, self._limits(HEIGHT - used), strict=True)
+        return element("div", title + "".join(part.html(limit) for part, limit in parts))
+
+    def _limits(self, room: int) -> list[int]:
+        return _shares([len(part.lines(HEIGHT)) for part in self.parts], room)
+
+
+def _shares(wanted: Sequence[int], room: int) -> list[int]:
+    """Lines of each part: all that it wants, or the largest bound of all parts with which they fit."""
+    bound = next((bound for bound in range(room, 0, -1) if sum(min(n, bound) for n in wanted) <= room), 1)
+    return [min(n, bound) for n in wanted]
+
+
+class Shown:
+    """An object that is shown by its view."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self._view().text()
+
+    def _repr_html_(self) -> str:
+        return self._view().html()
+
+
+class ShownAsCall:
+    """A dataclass that is shown as a call: its class with the fields that differ from their defaults."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={_shortened(value)}" for name, value in self._given().items()]
+        return "\n".join(_wrapped(f"{type(self).__name__}({', '.join(shown)})", "", "    "))
+
+    def _repr_html_(self) -> str:
+        rows = [(name, _shortened(value)) for name, value in self._values().items()]
+        return element("div", element("code", escape(repr(self))) + _folded("All fields", _rows_html(rows)))
+
+    def _values(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.repr}  # type: ignore[arg-type]
+
+    def _given(self) -> dict[str, Any]:
+        defaults = {item.name: item.default for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in self._values().items() if not _same(value, defaults[name])}
+
+
+def _same(value: object, default: object) -> bool:
+    return default is not MISSING and type(value) is type(default) and value == default
+
+
+def _shortened(value: object) -> str:
+    """A value of a field: arrays by their shape, collections of long values by their number."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"<{' × '.join(f'{size:,}' for size in shape)} values>"
+    if isinstance(value, Mapping):
+        return _cut("{" + ", ".join(f"{key!r}: {_shortened(item)}" for key, item in _first(value.items())) + "}", WIDTH)
+    if isinstance(value, tuple):
+        inside = ", ".join(_shortened(item) for item in _first(value))
+        return _cut(f"({inside},)" if len(value) == 1 else f"({inside})", WIDTH)
+    if callable(value):
+        return f"<function {getattr(value, '__name__', type(value).__name__)}>"
+    return _cut(repr(value), WIDTH)
+
+
+def _first(items: Iterable[Any]) -> list[Any]:
+    return [item for item, _ in zip(items, range(FOLDED), strict=False)]
+
+
+# ---- parts ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Labels with what is to be said of each.
+
+    Attributes
+    ----------
+    pairs : tuple of (str, str)
+    heading : str
+        A line above them.
+    where : str
+        Where those can be found that there is no room for.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    heading: str = ""
+    where: str = ""
+
+    def lines(self, limit: int) -> list[str]:
+        """A line for each, or some where it is long."""
+        indent = "    " if self.heading else "  "
+        head = [f"  {self.heading}"] if self.heading and self.pairs else []
+        blocks = self._blocks(indent)
+        shown = _fitting(blocks, limit - len(head))
+        rest = [f"{indent}{_more(len(blocks) - shown, self.where)}"] if shown < len(blocks) else []
+        return [*head, *(line for block in blocks[:shown] for line in block), *rest]
+
+    def html(self, limit: int) -> str:
+        """A table with a row for each."""
+        if not self.pairs:
+            return ""
+        shown = _fitting(self._blocks("  "), limit)
+        head = element("p", escape(self.heading)) if self.heading else ""
+        rest = self.pairs[shown : shown + FOLDED]
+        title = _more(len(self.pairs) - shown, self.where)
+        return head + _rows_html(self.pairs[:shown]) + (_folded(title, _rows_html(rest)) if rest else "")
+
+    def _blocks(self, indent: str) -> list[list[str]]:
+        labels = [_cut(label) for label, _ in self.pairs]
+        width = max(map(len, labels), default=0) + 2 if self.heading else max([LABEL, *map(len, labels)]) + 1
+        width = max(width, LABEL + 1)
+        return [
+            _wrapped(text, f"{indent}{label:<{width}}", " " * (len(indent) + width))
+            for label, (_, text) in zip(labels, self.pairs, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences, or paragraphs of them, such as findings.
+
+    Attributes
+    ----------
+    items : tuple of str
+    where : str
+        Where those can be found that there is no room for.
+    """
+
+    items: tuple[str, ...]
+    where: str = ""
+
+    def lines(self, limit: int) -> list[str]:
+        """Each on as many lines as it needs."""
+        blocks = [_wrapped(item, "  ", "    ") for item in self.items]
+        shown = _fitting(blocks, limit)
+        rest = [f"  {_more(len(blocks) - shown, self.where)}"] if shown < len(blocks) else []
+        return [*(line for block in blocks[:shown] for line in block), *rest]
+
+    def html(self, limit: int) -> str:
+        """A list."""
+        if not self.items:
+            return ""
+        shown = _fitting([_wrapped(item, "  ", "    ") for item in self.items], limit)
+        rest = self.items[shown : shown + FOLDED]
+        title = _more(len(self.items) - shown, self.where)
+        return _list_html(self.items[:shown]) + (_folded(title, _list_html(rest)) if rest else "")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name : str
+    cells : tuple of str
+    number : bool
+        Whether the cells are numbers, which stand below each other by their decimal points.
+    label : bool
+        Whether the cells are labels of the rows.
+    spare : bool
+        Whether the column is left out first where there is no room for all of them.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    number: bool = True
+    label: bool = False
+    spare: bool = False
+
+    @property
+    def aligned(self) -> list[str]:
+        """The cells as plain text of equal width, with the name first."""
+        cells = [plain(_cut(text)) for text in self.cells]
+        if self.number:
+            tails = [len(text) - at if (at := text.find(".")) >= 0 and text[:1] not in "<>" else 0 for text in cells]
+            longest = max(tails, default=0)
+            cells = [
+                text if not text[-1:].isdigit() or text[:1] in "<>" else text + " " * (longest - tail)
+                for text, tail in zip(cells, tails, strict=True)
+            ]
+        cells = [_cut(self.name), *cells]
+        width = max(map(len, cells))
+        return [f"{text:>{width}}" if self.number else f"{text:<{width}}" for text in cells]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some rows of a table.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        Cells of the rows that are shown, and of those behind a fold.
+    rows : int
+        How many there are.
+    where : str
+        Where all of them can be found.
+    most, head : int
+        Rows of a table that is shown whole, and those that are shown of a longer one.
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+    where: str = ""
+    most: int = MOST
+    head: int = HEAD
+
+    @classmethod
+    def of(
+        cls, frame: pd.DataFrame, where: str = "", *, data: Sequence[str] = (), most: int = MOST, head: int = HEAD
+    ) -> Table:
+        """A data frame with numbers as a person reads them.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+        where : str
+            Where all of it can be found.
+        data : sequence of str
+            Columns with values of the user's data, which are shown as they are, and left out first.
+        most, head : int
+        """
+        shown = frame.iloc[: max(most, head) + FOLDED]
+        columns = []
+        for k, name in enumerate(shown.index.names):
+            labels = tuple(_datum(value) for value in shown.index.get_level_values(k))
+            columns.append(Column("" if name is None else str(name), labels, number=False, label=True))
+        for name in shown.columns:
+            values = shown[name]
+            own = name in data
+            cells = tuple(_datum(value) if own else cell(str(name), value) for value in values.tolist())
+            columns.append(Column(str(name), cells, values.dtype.kind in "iuf", spare=own))
+        return cls(tuple(columns), len(frame), where, most, head)
+
+    def lines(self, limit: int) -> list[str]:
+        """The head of the table and its first rows."""
+        if not self.columns:
+            return []
+        shown, hidden = self._fitting(limit)
+        columns, missing = self._chosen()
+        table = [Column(c.name, c.cells[:shown], c.number).aligned for c in columns]
+        lines = [f"  {'  '.join(row).rstrip()}" for row in zip(*table, strict=True)]
+        remark = self._remark(hidden, missing)
+        return lines + (_wrapped(remark, "  ", "    ", lines=1) if remark else [])
+
+    def html(self, limit: int) -> str:
+        """The same as HTML, and more rows behind a fold."""
+        if not self.columns:
+            return ""
+        shown, hidden = self._fitting(limit)
+        columns, missing = self._chosen()
+        remark = self._remark(hidden, missing)
+        rest = _table_html(columns, shown, len(columns[0].cells)) if hidden else ""
+        after = (_folded(remark, rest) if rest else element("p", escape(remark))) if remark else ""
+        return _table_html(columns, 0, shown) + after
+
+    def _fitting(self, limit: int) -> tuple[int, int]:
+        """How many rows are shown, and how many are not."""
+        shown = self.rows if self.rows <= self.most else self.head
+        remark = shown < self.rows or bool(self._chosen()[1])
+        if shown > limit - 1 - remark:
+            shown = max(limit - 2, 0)
+        return shown, self.rows - shown
+
+    def _chosen(self) -> tuple[list[Column], list[Column]]:
+        """Columns that there is room for, and the others."""
+        left, missing = list(self.columns), list[Column]()
+        widths = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) + 2 for c in left}
+        while sum(widths[id(column)] for column in left) > WIDTH and len(left) > 1:
+            spare = [column for column in left if column.spare] or [column for column in left[1:] if not column.label]
+            out = (spare or left)[-1]
+            left.remove(out)
+            missing.insert(0, out)
+        return left, missing
+
+    def _remark(self, hidden: int, missing: Sequence[Column]) -> str:
+        more = _more(hidden, self.where) if hidden else ""
+        columns = f"columns not shown: {', '.join(column.name for column in missing)}" if missing else ""
+        return "; ".join(filter(None, (more, columns)))
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A part that HTML holds behind a fold, and that text does without.
+
+    Attributes
+    ----------
+    title : str
+    part : Part
+    """
+
+    title: str
+    part: Part
+
+    def lines(self, limit: int) -> list[str]:  # noqa: ARG002  text has no folds
+        """Nothing."""
+        return []
+
+    def html(self, limit: int) -> str:  # noqa: ARG002  a fold takes one line, whatever is behind it
+        """A fold."""
+        inside = self.part.html(HEIGHT)
+        return _folded(self.title, inside) if inside else ""
+
+
+def _datum(value: object) -> str:
+    """A value of the user's own data, as it is."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _fitting(blocks: Sequence[Sequence[str]], limit: int) -> int:
+    """How many blocks of lines fit; a line is kept for the remark that some are left out."""
+    if sum(map(len, blocks)) <= limit:
+        return len(blocks)
+    used = 1
+    for shown, block in enumerate(blocks):
+        used += len(block)
+        if used > limit:
+            return shown
+    return len(blocks)
+
+
+def _more(count: int, where: str) -> str:
+    return f"… and {count:,} more{f' in {where}' if where else ''}"
+
+
+def _cut(text: str, longest: int = LONGEST) -> str:
+    """The text on one line, and no longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _wrapped(text: str, first: str, following: str, lines: int = LINES) -> list[str]:
+    return textwrap.wrap(
+        plain(text),
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=following,
+        break_on_hyphens=False,
+        max_lines=lines,
+        placeholder=" …",
+    ) or [first.rstrip()]
+
+
+# ---- HTML -------------------------------------------------------------------------------------------------------
+
+
+def element(name: str, content: str = "", **attributes: str | bool | None) -> str:
+    """Make an element around content; attributes are escaped, those that are None or False left out.
+
+    An underscore at the end of an attribute's name is dropped, others become hyphens.
+
+    Examples
+    --------
+    >>> element("a", "back", href="#top", class_="small", aria_label='to "top"')
+    '<a href="#top" class="small" aria-label="to &quot;top&quot;">back</a>'
+    """
+    shown = []
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        attribute = key.rstrip("_").replace("_", "-")
+        shown.append(attribute if value is True else f'{attribute}="{escape(str(value))}"')
+    return f"<{' '.join([name, *shown])}>{content}</{name}>"
+
+
+def _folded(title: str, content: str) -> str:
+    return element("details", element("summary", escape(title)) + content)
+
+
+def _list_html(items: Iterable[str]) -> str:
+    return element("ul", "".join(element("li", escape(item)) for item in items))
+
+
+def _rows_html(pairs: Iterable[tuple[str, str]]) -> str:
+    rows = (
+        element("th", escape(label), scope="row", style=_LEFT) + element("td", escape(text), style=_LEFT)
+        for label, text in pairs
+    )
+    return element("table", element("tbody", "".join(element("tr", row) for row in rows)))
+
+
+def _table_html(columns: Sequence[Column], start: int, stop: int) -> str:
+    sides = [_RIGHT if column.number else _LEFT for column in columns]
+    names = zip(columns, sides, strict=True)
+    head = "".join(element("th", escape(column.name), scope="col", style=side) for column, side in names)
+    rows = []
+    for k in range(start, min(stop, len(columns[0].cells))):
+        cells = (
+            element("th", escape(_cut(column.cells[k])), scope="row", style=side)
+            if column.label
+            else element("td", escape(_cut(column.cells[k])), style=side)
+            for column, side in zip(columns, sides, strict=True)
+        )
+        rows.append(element("tr", "".join(cells)))
+    return element("table", element("thead", element("tr", head)) + element("tbody", "".join(rows)))

@@ -1,0 +1,147 @@
+"""Numbers -> text a person reads: three or four significant digits, in sentences, tables and on terminals."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+#: Significant digits of a number in a sentence; in a table, those of 1 and above have one more.
+DIGITS = 3
+#: Numbers so large or small that they need a power of ten.
+LARGE, SMALL = 1e6, 1e-5
+#: Where there is no number.
+MISSING = "–"
+#: Typographic characters that not every terminal and every encoding has, with what stands for them there.
+PLAIN = str.maketrans({"−": "-", MISSING: "-", "∞": "inf"})
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits; whole numbers and thousands in full.
+
+    Examples
+    --------
+    >>> number(2.12034), number(-0.004559), number(1934), number(-1265.96), number(0.0), number(float("nan"))
+    ('2.12', '−0.00456', '1,934', '−1,266', '0', '–')
+    >>> number(3.2e-9), number(float("inf"))
+    ('3.2e−9', '∞')
+    """
+    return _significant(float(value), DIGITS)
+
+
+def _significant(value: float, digits: int) -> str:
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    size = abs(value)
+    if size == 0 or (value == round(value) and size < LARGE):
+        text = f"{value:,.0f}" if size else "0"
+    elif size >= LARGE or size < SMALL:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    else:
+        decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+        text = f"{value:,.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def cell(column: str, value: object) -> str:
+    """Write one cell of a table of results.
+
+    Parameters
+    ----------
+    column : str
+        Name of its column: probabilities begin with ``p_``, effective sample sizes with ``ess``.
+    value : object
+
+    Examples
+    --------
+    >>> cell("mean", -1.07272), cell("sd", 0.18734), cell("mean", -0.004493), cell("width", 25.0312)
+    ('−1.073', '0.187', '−0.00449', '25.03')
+    >>> cell("ess_bulk", 2651.13), cell("rows", 1934), cell("p_value", 1e-8), cell("se", float("nan")), cell("arm", "a")
+    ('2,651', '1,934', '< 0.001', '–', 'a')
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return f"{int(value):,}".replace("-", "−")
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return str(value)
+    size = float(value)
+    if column.startswith("p_") or column == "adjusted_p":
+        return probability(size)
+    if column.startswith("ess") and math.isfinite(size):
+        return f"{size:,.0f}"
+    return _significant(size, DIGITS + (abs(size) >= 1))
+
+
+def criterion(value: float) -> str:
+    """Write a log-likelihood or an information criterion, whose differences are what counts: with two decimals.
+
+    Examples
+    --------
+    >>> criterion(-1180.30514)
+    '−1,180.31'
+    """
+    return f"{value:,.2f}".replace("-", "−") if math.isfinite(value) else number(value)
+
+
+def plain(text: str) -> str:
+    """The text with characters in place of typographic ones that terminals and files in any encoding have.
+
+    Examples
+    --------
+    >>> plain(number(-1.5)), plain(number(float("inf"))), plain(number(float("nan")))
+    ('-1.50', 'inf', '-')
+    """
+    return text.translate(PLAIN)
+
+
+def span(low: float, high: float) -> str:
+    """Write an interval.
+
+    Examples
+    --------
+    >>> span(-0.2, 1.025)
+    '−0.200 to 1.02'
+    """
+    return f"{number(low)} to {number(high)}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Write a share as a percentage.
+
+    Examples
+    --------
+    >>> percent(0.39245), percent(float("nan"))
+    ('39.2%', '–')
+    """
+    return MISSING if math.isnan(share) else f"{100 * share:.{decimals}f}%".replace("-", "−")
+
+
+def points(difference: float, *, signed: bool = True) -> str:
+    """Write a difference of probabilities in percentage points.
+
+    Examples
+    --------
+    >>> points(0.15633), points(-0.0004)
+    ('+15.6', '−0.04')
+    """
+    if math.isnan(difference):
+        return MISSING
+    value = 100 * difference
+    decimals = 1 if abs(value) >= 0.1 or value == 0 else 2
+    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """Write a p-value or a posterior probability, which is never 0 or 1.
+
+    Examples
+    --------
+    >>> probability(0.0312), probability(0.00002), probability(0.99999)
+    ('0.031', '< 0.001', '> 0.999')
+    """
+    if math.isnan(value):
+        return MISSING
+    if value < 0.001:
+        return "< 0.001"
+    return "> 0.999" if value > 0.999 else f"{value:.3f}"
