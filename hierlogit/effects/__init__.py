@@ -1,1 +1,1 @@
-"""Predictions, comparisons and slopes, and which clusters they are for."""
+"""Predictions, comparisons and slopes, for observed, new, average or typical clusters."""

@@ -1,4 +1,4 @@
-"""Groups of rows, and averages of what is computed for rows over them."""
+"""Averages over groups of rows, for ``by=`` and ``weights=``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Averages:
     Attributes
     ----------
     described : pandas.DataFrame
-        The groups' values, and how many rows each has.
+        Values of the columns that define each group, and ``rows``, its number of rows.
     order, starts : ndarray of int
-        Rows group by group, and where each group starts in them.
+        Row numbers sorted by group, and where each group starts among them.
     share : ndarray, shape (n,)
-        Weights of the rows, in that order; they sum to one in each group.
+        Weights of the rows in that order, which sum to one in each group.
     """
 
     described: pd.DataFrame
@@ -36,12 +36,12 @@ class Averages:
 
     @classmethod
     def by(cls, frame: pd.DataFrame, by: str | Sequence[str] | bool, weights: FloatArray | None = None) -> Averages:
-        """Groups of rows with the same values in some columns; True takes all rows together.
+        """Groups of rows with the same values in the columns `by`; one group of all rows if `by` is True.
 
         Raises
         ------
         PredictionError
-            If a column is not there.
+            If a column does not exist.
         """
         weights = np.ones(len(frame)) if weights is None else weights
         if by is True:
@@ -74,17 +74,17 @@ class Averages:
 
     def of(self, values: FloatArray) -> FloatArray:
         """Averages over the rows of each group, shape (draws, groups)."""
-        found: FloatArray = np.add.reduceat(values[:, self.order] * self.share, self.starts, axis=1)
-        return found
+        averages: FloatArray = np.add.reduceat(values[:, self.order] * self.share, self.starts, axis=1)
+        return averages
 
 
 def row_weights(frame: pd.DataFrame, weights: str | Sequence[float] | None) -> FloatArray | None:
-    """Weights of rows, from a column or as they are given.
+    """Weights of the rows, taken from a column or given as numbers.
 
     Raises
     ------
     PredictionError
-        If there is no such column, their number is wrong, or one is negative or no number.
+        If the column does not exist, the number of weights is wrong, or a weight is negative or not a number.
     """
     if weights is None:
         return None
@@ -94,11 +94,11 @@ def row_weights(frame: pd.DataFrame, weights: str | Sequence[float] | None) -> F
         )
     given = frame[weights] if isinstance(weights, str) else weights
     try:
-        found = np.asarray(given, dtype=np.float64)
+        values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
         raise PredictionError(f"weights={weights!r} must be numbers, one for each row.") from None
-    if found.shape != (len(frame),):
-        raise PredictionError(f"weights have shape {found.shape}; one is needed for each of the {len(frame)} rows.")
-    if not np.all(np.isfinite(found)) or np.any(found < 0):
+    if values.shape != (len(frame),):
+        raise PredictionError(f"weights have shape {values.shape}; one is needed for each of the {len(frame)} rows.")
+    if not np.all(np.isfinite(values)) or np.any(values < 0):
         raise PredictionError("weights must be finite and not negative.")
-    return found
+    return values

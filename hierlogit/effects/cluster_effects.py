@@ -1,4 +1,4 @@
-"""Rows, and which cluster effects count in them -> probabilities and linear predictors by posterior draw."""
+"""Probabilities and linear predictors of rows by posterior draw, for a choice of cluster effects (``clusters=``)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCALES = ("response", "link")
 
 
 def cluster_choices(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict[str, str]:
-    """Which effects of each grouping factor count: one choice for all, or a mapping with ``"observed"`` as default.
+    """The choice for each grouping factor, from one choice for all or a mapping with ``"observed"`` as default.
 
     Raises
     ------
@@ -61,12 +61,12 @@ class ClusterTreatment:
     ----------
     model : Model
     clusters : mapping of str to str
-        By grouping factor, "observed", "new", "average" or "typical".
+        The choice for each grouping factor: "observed", "new", "average" or "typical".
     scale : {"response", "link"}
     allow_new_levels : bool
-        Whether an unseen level of an observed factor is treated as new.
+        Whether a level that is not in the training data is treated as new where the choice is "observed".
     seed : int
-        Of the effects of new levels: the same for all rows that are compared with each other.
+        Seed for the effects of new levels, so that all rows that are compared have the same effects.
     """
 
     model: ModelSpec
@@ -76,7 +76,7 @@ class ClusterTreatment:
     seed: int
 
     def of_part(self, part: slice) -> ClusterTreatment:
-        """The same for a part of the draws, with random numbers of its own."""
+        """The treatment for a part of the draws, with a seed derived from where the part starts."""
         return replace(self, seed=int(np.random.SeedSequence([self.seed, part.start]).generate_state(1)[0]))
 
     def is_random(self, rows: EncodedRows) -> bool:
@@ -89,7 +89,7 @@ class ClusterTreatment:
         Raises
         ------
         PredictionError
-            If a row's cluster is unknown and may not be.
+            If a row's cluster is not in the training data and new levels are not allowed.
         """
         from scipy.special import expit
 
@@ -99,23 +99,23 @@ class ClusterTreatment:
             return averaged if self.scale == "response" else np.log(averaged) - np.log1p(-averaged)
         if self.scale == "link":
             return eta
-        found: FloatArray = expit(eta, out=eta)
-        return found
+        probability: FloatArray = expit(eta, out=eta)
+        return probability
 
     def simulate(self, draws: Draws, rows: EncodedRows, trials: FloatArray) -> FloatArray:
         """Successes drawn from the predicted probabilities of each draw and row, shape (draws, n).
 
-        The predictions must be on the response scale, and the effects of no grouping factor averaged over.
+        The predictions must be on the response scale, and no grouping factor may be averaged over.
         """
-        # A generator of its own, or outcomes would repeat the numbers that drew the effects of new clusters.
+        # A separate generator: with the seed alone, outcomes would reuse the numbers behind the new clusters' effects.
         random = np.random.default_rng([self.seed, 1])
         return simulated_successes(self.predict(draws, rows), trials, random)
 
     def slope(self, draws: Draws, rows: EncodedRows, above: EncodedRows, below: EncodedRows, gap: float) -> FloatArray:
-        """Derivative of the predictions where rows move from `below` to `above`, a step of `gap`; shape (draws, n).
+        """Derivative of the predictions at `rows`, for a step of `gap` from `below` to `above`; shape (draws, n).
 
-        The linear predictor's derivative is a difference, without error for terms up to squares; from there on the
-        derivative is exact.
+        The derivative of the linear predictor is a central difference, exact for terms up to squares. The derivative of
+        the probability follows from it exactly.
         """
         from scipy.special import expit
 
@@ -123,7 +123,7 @@ class ClusterTreatment:
         if self._averaged:
             eta, sd = self.linear(draws, rows), self._spread(draws, rows)
             high, low = self._spread(draws, above), self._spread(draws, below)
-            # d sd = d(sd^2) / (2 sd); of an sd of zero the derivative is zero from both sides.
+            # d sd = d(sd^2) / (2 sd); where the sd is zero, its central difference is zero too.
             sd_change = np.divide(high**2 - low**2, 2 * gap * sd, out=np.zeros_like(sd), where=sd > 0)
             slope = average_slope(eta, sd, change, sd_change)
             if self.scale == "response":
@@ -136,7 +136,7 @@ class ClusterTreatment:
         return change * probability * (1 - probability)
 
     def linear(self, draws: Draws, rows: EncodedRows) -> FloatArray:
-        """Linear predictors of each draw and row, shape (draws, n), without the clusters that are averaged over."""
+        """Linear predictors of each draw and row, shape (draws, n), without the effects that are averaged over."""
         eta = linear_predictor(draws, self._placed(rows))
         random = np.random.default_rng(self.seed)
         for block in self.model.design.groups:
@@ -162,7 +162,7 @@ class ClusterTreatment:
         return np.full(len(group.index), self.clusters[name] == "new")
 
     def _placed(self, rows: EncodedRows) -> EncodedRows:
-        """The rows in no cluster of the factors whose own effects do not count."""
+        """The rows, with no cluster for the factors whose observed effects do not count."""
         groups = {
             name: g if self.clusters[name] == "observed" else GroupRows(g.labels, np.full_like(g.index, -1), g.Z)
             for name, g in rows.groups.items()
@@ -187,7 +187,7 @@ def _add_new_clusters(
     new: npt.NDArray[np.bool_],
     random: np.random.Generator,
 ) -> None:
-    """Draw effects of clusters not seen before, one for each label and posterior draw, and add them in place."""
+    """Draw effects of new clusters, one for each label and posterior draw, and add them to `eta` in place."""
     codes, labels = pd.factorize(group.labels[new])
     standard = random.standard_normal((len(draws), len(labels), len(block.effects)))
     effects = np.einsum("sij,slj->sli", draws.cholesky[block.name], standard)

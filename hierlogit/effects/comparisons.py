@@ -1,4 +1,4 @@
-"""Effects on the scale people ask about: comparisons of predictions, and their slopes, per posterior draw."""
+"""Comparisons and slopes of predictions on the response or link scale, per posterior draw and then summarised."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice, quoted_list
 from .cluster_effects import SCALES, ClusterTreatment
-from .contrasts import SMALL_STEP, chosen_variables, contrasts, is_amount
+from .contrasts import SMALL_STEP, chosen_variables, contrasts, is_numeric
 from .hypothesis import RowTests
 from .query import PredictionQuery
 
 FloatArray = npt.NDArray[np.float64]
-#: What a comparison can be: of high and low predictions.
+#: Comparisons by name, as functions of the predictions with the high and with the low value.
 COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "difference": lambda high, low: high - low,
     "ratio": lambda high, low: high / low,
@@ -31,7 +31,7 @@ COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
 }
 #: dy/dx, the elasticity, and the two semi-elasticities.
 SLOPES = ("dydx", "eyex", "eydx", "dyex")
-#: The value of no effect, for the probability of direction.
+#: Value of a comparison if there is no effect, for the probability of direction; zero where it is not listed.
 NULL = {"ratio": 1.0, "oddsratio": 1.0}
 
 
@@ -217,7 +217,7 @@ def slopes(
         num_draws=num_draws,
         seed=seed,
     )
-    names = _amounts(fit, variables)
+    names = _numeric_variables(fit, variables)
     rows = query.rows
     moved = [_moved(query, name) for name in names]
 
@@ -386,25 +386,25 @@ def _measure(comparison: Any) -> Callable[[FloatArray, FloatArray], FloatArray]:
 
 
 def _compared(measure: Callable[[FloatArray, FloatArray], FloatArray], high: FloatArray, low: FloatArray) -> FloatArray:
-    found = np.asarray(measure(high, low), dtype=np.float64)
-    if found.shape != high.shape:
+    values = np.asarray(measure(high, low), dtype=np.float64)
+    if values.shape != high.shape:
         raise PredictionError(
-            f"the comparison returned shape {found.shape}; it must return {high.shape}, as it was given."
+            f"the comparison returned shape {values.shape}; it must return {high.shape}, as it was given."
         )
-    return found
+    return values
 
 
 def _moved(query: PredictionQuery, name: str) -> tuple[EncodedRows, EncodedRows, float]:
-    """The rows with a little more and a little less of a variable, and how far they are apart."""
+    """The rows with a variable slightly higher and slightly lower, and the distance between the two values."""
     half = SMALL_STEP * float(query.model.design.table.frame[name].astype(float).std())
     values = query.frame[name].astype(float)
     above, below = (query.encode(query.frame.assign(**{name: values + step})) for step in (half, -half))
     return above, below, 2 * half
 
 
-def _amounts(fit: Fit, variables: Any) -> list[str]:
+def _numeric_variables(fit: Fit, variables: Any) -> list[str]:
     names = list(chosen_variables(fit.model, variables))
-    labels = [name for name in names if not is_amount(fit.model, name)]
+    labels = [name for name in names if not is_numeric(fit.model, name)]
     if variables is None:
         names = [name for name in names if name not in labels]
     if (variables is not None and labels) or not names:
@@ -416,12 +416,12 @@ def _amounts(fit: Fit, variables: Any) -> list[str]:
 
 
 def _repeated(query: PredictionQuery, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
-    """The rows once for each term, which stands before their columns."""
+    """The rows repeated for each term and label, which become the first columns."""
     frame = query.described
     first = ["term", what] if query.averages is not None else ["term", what, "row"]
-    kept = frame.rename(columns={name: f"{name}_in_data" for name in frame.columns if name in first})
+    described = frame.rename(columns={name: f"{name}_in_data" for name in frame.columns if name in first})
     parts = []
     for term, label in terms:
-        part = kept.assign(**{"term": term, what: label})
-        parts.append(part if query.averages is not None else part.assign(row=kept.index))
-    return pd.concat(parts, ignore_index=True)[[*first, *kept.columns]]
+        part = described.assign(**{"term": term, what: label})
+        parts.append(part if query.averages is not None else part.assign(row=described.index))
+    return pd.concat(parts, ignore_index=True)[[*first, *described.columns]]

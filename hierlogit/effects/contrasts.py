@@ -1,4 +1,4 @@
-"""What a comparison compares: for each variable, the pairs of values that its rows are given."""
+"""The contrasts of a comparison: for each variable, the pairs of values that are set in the rows."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ LEVEL_CONTRASTS = ("reference", "pairwise", "sequential")
 NAMED_STEPS = ("sd", "2sd", "iqr", "minmax")
 #: Half of the step of a central difference, in standard deviations of the variable.
 SMALL_STEP = 1e-4
-#: Derived steps are said with this many digits.
+#: Format of the numbers in labels.
 DIGITS = ".4g"
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """One variable at two values.
+    """The rows with one variable at a low and at a high value.
 
     Attributes
     ----------
     variable : str
     label : str
-        ``"Y - N"``, ``"+1"``.
+        Such as ``"Y - N"`` or ``"+1"``.
     low, high : pandas.DataFrame
-        The rows with the one value and with the other.
+        The rows with the low value and with the high value.
     """
 
     variable: str
@@ -44,101 +44,101 @@ class Contrast:
 
 
 def predictors_of(model: ModelSpec) -> list[str]:
-    """Columns whose effect can be asked for: all that the model predicts from, but for its grouping factors."""
+    """Variables that can be varied: all columns that the model predicts from, except its grouping factors."""
     clusters = {column for group in model.design.groups for column in group.columns}
     return [name for name in model.design.predictors if name not in clusters]
 
 
 def chosen_variables(model: ModelSpec, variables: Any) -> dict[str, Any]:
-    """The variables asked for, each with its contrast, or None where the default is meant.
+    """The variables to vary, each with its contrast, or None for the default contrast.
 
     Raises
     ------
     PredictionError
-        If one is no predictor of the model.
+        If a variable is not a predictor of the model.
     """
     known = predictors_of(model)
     if variables is None:
-        asked: dict[str, Any] = dict.fromkeys(known)
+        chosen: dict[str, Any] = dict.fromkeys(known)
     elif isinstance(variables, str):
-        asked = {variables: None}
+        chosen = {variables: None}
     elif isinstance(variables, Mapping):
-        asked = dict(variables)
+        chosen = dict(variables)
     else:
-        asked = dict.fromkeys(variables)
-    strange = [name for name in asked if name not in known]
-    if strange or not asked:
+        chosen = dict.fromkeys(variables)
+    unknown = [name for name in chosen if name not in known]
+    if unknown or not chosen:
         raise PredictionError(
-            f"{quoted_list(strange) or 'nothing'} cannot be varied; the model predicts from {quoted_list(known)}."
+            f"{quoted_list(unknown) or 'nothing'} cannot be varied; the model predicts from {quoted_list(known)}."
         )
-    return asked
+    return chosen
 
 
-def is_amount(model: ModelSpec, name: str) -> bool:
-    """Whether a column holds amounts, not labels."""
+def is_numeric(model: ModelSpec, name: str) -> bool:
+    """Whether a column holds numbers that are amounts, not labels of levels."""
     values = model.design.table.frame[name]
     return values.dtype.kind in "iuf" and name not in model.design.level_columns
 
 
 def contrasts(model: ModelSpec, frame: pd.DataFrame, variables: Any) -> list[Contrast]:
-    """The contrasts asked for, on the rows of a table.
+    """The contrasts of all variables, on the rows of a table.
 
     Raises
     ------
     PredictionError
         If a contrast does not fit its variable.
     """
-    found: list[Contrast] = []
-    for name, asked in chosen_variables(model, variables).items():
-        if is_amount(model, name):
-            label, low, high = _of_amount(model, frame, name, 1 if asked is None else asked)
-            found.append(Contrast(name, label, frame.assign(**{name: low}), frame.assign(**{name: high})))
+    pairs: list[Contrast] = []
+    for name, contrast in chosen_variables(model, variables).items():
+        if is_numeric(model, name):
+            label, low, high = _numeric_contrast(model, frame, name, 1 if contrast is None else contrast)
+            pairs.append(Contrast(name, label, frame.assign(**{name: low}), frame.assign(**{name: high})))
         else:
-            for low, high in _of_levels(model, name, "reference" if asked is None else asked):
-                made = [frame.assign(**{name: _column(model, name, value, frame)}) for value in (low, high)]
-                found.append(Contrast(name, f"{high} - {low}", *made))
-    return found
+            for low, high in _level_contrasts(model, name, "reference" if contrast is None else contrast):
+                frames = [frame.assign(**{name: _column(model, name, value, frame)}) for value in (low, high)]
+                pairs.append(Contrast(name, f"{high} - {low}", *frames))
+    return pairs
 
 
-def _of_amount(model: ModelSpec, frame: pd.DataFrame, name: str, asked: Any) -> tuple[str, Any, Any]:
+def _numeric_contrast(model: ModelSpec, frame: pd.DataFrame, name: str, contrast: Any) -> tuple[str, Any, Any]:
     values, trained = frame[name].astype(float), model.design.table.frame[name].astype(float)
-    if isinstance(asked, str):
-        if asked not in NAMED_STEPS:
+    if isinstance(contrast, str):
+        if contrast not in NAMED_STEPS:
             raise PredictionError(
-                f"the contrast {asked!r} of '{name}' is not known; choose one of {quoted_list(NAMED_STEPS)}."
+                f"the contrast {contrast!r} of '{name}' is not known; choose one of {quoted_list(NAMED_STEPS)}."
             )
-        if asked == "iqr":
+        if contrast == "iqr":
             low, high = trained.quantile([0.25, 0.75])
             return f"{high:{DIGITS}} - {low:{DIGITS}}", low, high
-        if asked == "minmax":
+        if contrast == "minmax":
             return f"{trained.max():{DIGITS}} - {trained.min():{DIGITS}}", trained.min(), trained.max()
-        half = trained.std() * (0.5 if asked == "sd" else 1.0)
-        return f"{asked} around", values - half, values + half
-    if isinstance(asked, Sequence) and len(asked) == 2:
-        low, high = float(asked[0]), float(asked[1])
+        half = trained.std() * (0.5 if contrast == "sd" else 1.0)
+        return f"{contrast} around", values - half, values + half
+    if isinstance(contrast, Sequence) and len(contrast) == 2:
+        low, high = float(contrast[0]), float(contrast[1])
         return f"{high:{DIGITS}} - {low:{DIGITS}}", low, high
     try:
-        step = float(asked)
+        step = float(contrast)
     except (TypeError, ValueError):
         raise PredictionError(
-            f"the contrast {asked!r} of '{name}' must be a step, two values, or one of {quoted_list(NAMED_STEPS)}."
+            f"the contrast {contrast!r} of '{name}' must be a step, two values, or one of {quoted_list(NAMED_STEPS)}."
         ) from None
     if not np.isfinite(step) or step == 0:
-        raise PredictionError(f"the step {asked!r} of '{name}' must be finite and not zero.")
+        raise PredictionError(f"the step {contrast!r} of '{name}' must be finite and not zero.")
     return f"{step:+{DIGITS}}", values, values + step
 
 
-def _of_levels(model: ModelSpec, name: str, asked: Any) -> list[tuple[Any, Any]]:
+def _level_contrasts(model: ModelSpec, name: str, contrast: Any) -> list[tuple[Any, Any]]:
     levels = _levels(model, name)
-    if isinstance(asked, str) and asked in LEVEL_CONTRASTS:
-        if asked == "reference":
+    if isinstance(contrast, str) and contrast in LEVEL_CONTRASTS:
+        if contrast == "reference":
             return [(levels[0], level) for level in levels[1:]]
-        return list(pairwise(levels)) if asked == "sequential" else list(combinations(levels, 2))
-    pair = list(asked) if isinstance(asked, Sequence) and not isinstance(asked, str) else []
+        return list(pairwise(levels)) if contrast == "sequential" else list(combinations(levels, 2))
+    pair = list(contrast) if isinstance(contrast, Sequence) and not isinstance(contrast, str) else []
     if len(pair) != 2 or any(level not in levels for level in pair):
         raise PredictionError(
-            f"the contrast {asked!r} of '{name}' must be one of {quoted_list(LEVEL_CONTRASTS)}, or two of its levels "
-            f"(low, high): {quoted_list([str(level) for level in levels])}."
+            f"the contrast {contrast!r} of '{name}' must be one of {quoted_list(LEVEL_CONTRASTS)}, or two of its "
+            f"levels (low, high): {quoted_list([str(level) for level in levels])}."
         )
     return [(pair[0], pair[1])]
 

@@ -1,4 +1,4 @@
-"""Rows to predict at: chosen values of some predictors, typical values of the others."""
+"""Grids of rows to predict for: chosen values of some predictors, typical values of the others."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ..validation import quoted_list
 
 
 def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
-    """All combinations of the given values, with every other column at its mean or most frequent value.
+    """A table with all combinations of the given values, and the other columns at their mean or most frequent value.
 
     Parameters
     ----------
     fit : Fit or Model
     **values : scalar or sequence
-        Values of columns of the training data, grouping factors among them.
+        Values of columns of the training data, including grouping factors.
 
     Returns
     -------
     pandas.DataFrame
-        The columns a prediction needs. Numbers not given are at their mean, whole-number clusters and text at the most
-        frequent value.
+        The columns that predictions need. Numeric columns not given are at their mean; text, factors and numbered
+        clusters at their most frequent value.
 
     Raises
     ------
     PredictionError
-        If a name is no column the model predicts from.
+        If a name is not a column that the model predicts from.
 
     Examples
     --------
@@ -60,9 +60,9 @@ def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
 
 
 def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str]) -> pd.DataFrame:
-    """Add the grouping columns not given: the combination of them that is most frequent beside those that are.
+    """The rows with the grouping columns not given: their most frequent combination, given the others.
 
-    One by one they could name a cluster that does not exist: a mother of another community.
+    Chosen one by one, they could name a cluster that does not exist, such as a mother from another community.
     """
     given, open_ = [name for name in clusters if name in rows], [name for name in clusters if name not in rows]
     if not open_:
@@ -70,13 +70,13 @@ def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str])
     chosen = []
     for _, row in rows[given].iterrows():
         same = (frame[given].astype(object) == row).all(axis=1)
-        beside = frame.loc[same, open_] if same.any() else frame[open_]
-        chosen.append(beside.astype(object).value_counts(sort=True).index[0])
+        candidates = frame.loc[same, open_] if same.any() else frame[open_]
+        chosen.append(candidates.astype(object).value_counts(sort=True).index[0])
     return rows.assign(**{name: list(values) for name, values in zip(open_, zip(*chosen, strict=True), strict=True)})
 
 
 def typical_value(values: pd.Series[Any], *, label: bool) -> Any:
-    """The mean of an amount; the most frequent value of text, True/False and numbers that are labels."""
+    """The mean of a numeric column; the most frequent value of text, True/False and numbers that are labels."""
     if values.dtype.kind in "iuf" and not label:
         return float(values.mean())
     return values.value_counts(sort=True).index[0]

@@ -1,4 +1,4 @@
-"""What is asked of a table besides its summaries: differences of rows, directions, practical equivalence."""
+"""Differences between rows of a result, probabilities of direction and practical equivalence."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ HYPOTHESES = ("pairwise", "reference", "sequential")
 
 @dataclass(frozen=True)
 class RowTests:
-    """Questions to the rows of a table.
+    """Options that test or compare the rows of a result.
 
     Attributes
     ----------
     hypothesis : {"pairwise", "reference", "sequential"}, array of float or None
-        Differences of rows that take their place; an array has weights, shape (rows,) or (rows, new rows).
+        Differences between rows, which replace them; an array holds weights, shape (rows,) or (rows, differences).
     direction : bool
-        Whether the probability of direction is added.
+        Whether to add the probability of direction.
     rope : pair of float or None
-        Bounds of the region of practical equivalence, whose share is added.
+        Bounds of a region of practical equivalence, to add the posterior probability inside it.
     null : float
-        What no effect is.
+        The value if there is no effect.
     """
 
     hypothesis: Any
@@ -51,12 +51,12 @@ class RowTests:
             _bounds(self.rope)
 
     def table(self, described: pd.DataFrame, values: Evaluated, interval: Interval) -> DrawTable:
-        """Summaries of the rows, or of their differences, with what was asked for.
+        """Summaries of the rows or of their differences, with the probabilities added.
 
         Raises
         ------
         PredictionError
-            If there is but one row to compare, or weights are not as many as the rows.
+            If there is only one row, or the number of weights differs from the number of rows.
         """
         null = self.null
         if self.hypothesis is not None:
@@ -92,7 +92,7 @@ class RowTests:
         }[self.hypothesis]
         if not pairs:
             raise PredictionError(f"hypothesis={self.hypothesis!r} compares rows of the result, which has only one.")
-        names = [_name(row, _telling(described)) for row in described.to_dict("records")]
+        names = [_name(row, _identifying_columns(described)) for row in described.to_dict("records")]
         weights = np.zeros((count, len(pairs)))
         for k, (low, high) in enumerate(pairs):
             weights[low, k], weights[high, k] = -1.0, 1.0
@@ -109,10 +109,10 @@ def _bounds(rope: Any) -> tuple[float, float]:
     return low, high
 
 
-def _telling(described: pd.DataFrame) -> list[Any]:
-    """Columns that tell the rows apart."""
-    telling = [name for name in described.columns if name != "rows" and described[name].nunique(dropna=False) > 1]
-    return telling or list(described.columns)
+def _identifying_columns(described: pd.DataFrame) -> list[Any]:
+    """Columns whose values differ between the rows; all columns if there are none."""
+    varying = [name for name in described.columns if name != "rows" and described[name].nunique(dropna=False) > 1]
+    return varying or list(described.columns)
 
 
 def _name(row: Mapping[Any, Any], columns: list[Any]) -> str:

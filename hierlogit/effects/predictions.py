@@ -66,7 +66,8 @@ def predictions(
         Rows of clusters not in the training data whose outcomes are known. The effects of these clusters are drawn
         given their outcomes, one draw for each posterior draw, and count in `newdata` as those of training clusters do.
     allow_new_levels : bool
-        With ``clusters="observed"``, whether a cluster not in the training data is treated as ``"new"``, not refused.
+        With ``clusters="observed"``, whether a cluster not in the training data is treated as ``"new"``; otherwise it
+        is an error.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
@@ -96,7 +97,7 @@ def predictions(
     >>> hl.predictions(fit, rows, clusters="typical")[["urban", "estimate"]].round(2)
       urban  estimate
     0     N      0.33
-    1     Y      0.48
+    1     Y      0.49
     """
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
@@ -225,15 +226,20 @@ def posterior_predictive(
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     allow_new_levels : bool
-        Whether clusters not seen in training get effects drawn from their distribution and are not refused.
+        Whether a cluster not in the training data gets effects drawn from their distribution; otherwise it is an error.
     seed : int, optional
-        Repeats the outcomes exactly.
+        Makes the outcomes reproducible.
 
     Returns
     -------
     xarray.DataTree
         Groups ``posterior_predictive`` with the outcome, dims (chain, draw, obs), and for the training rows
         ``observed_data`` and ``constant_data``. The fit itself is not changed.
+
+    Raises
+    ------
+    PredictionError
+        If an option is not allowed, or the rows have a cluster or level that is not in the training data.
 
     Examples
     --------

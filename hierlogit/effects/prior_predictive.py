@@ -1,4 +1,4 @@
-"""Parameters + Model -> responses."""
+"""Parameters drawn from the priors of a model, and outcomes simulated from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numbers import Integral
 import xarray as xr
 
 from ..errors import PredictionError
-from ..fits.posterior import posterior_variables
+from ..fits.posterior import posterior_layout
 from ..model_spec import ModelSpec
 
 
 @contextlib.contextmanager
 def quiet(logger: str) -> Iterator[None]:
-    """Keep a library's notes off the screen for a while; its warnings stay, but for one on speed that is not needed."""
+    """Silence a library's log messages below warnings, and PyTensor's warning about BLAS, within a ``with`` block."""
     log = logging.getLogger(logger)
     before = log.level
     log.setLevel(logging.WARNING)
@@ -36,15 +36,20 @@ def prior_predictive(model: ModelSpec, *, draws: int = 500, seed: int | None = N
     ----------
     model : Model
     draws : int
-        How many draws to take.
+        How many draws to make.
     seed : int, optional
-        Repeats them exactly.
+        Makes the draws reproducible.
 
     Returns
     -------
     xarray.DataTree
         Groups ``prior`` (``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>``), ``prior_predictive`` with the
-        outcome, ``observed_data``; dims (chain, draw, ...) with one chain.
+        outcome, and ``observed_data``; dims (chain, draw, ...) with one chain.
+
+    Raises
+    ------
+    PredictionError
+        If `draws` is not a whole number of at least 1.
 
     Examples
     --------
@@ -60,9 +65,9 @@ def prior_predictive(model: ModelSpec, *, draws: int = 500, seed: int | None = N
     from ..density.pymc_graph import build_graph
 
     with build_graph(model), quiet("pymc"):
-        # Compiling the graph for speed would take longer than the draws do.
+        # Optimising the compiled graph would take longer than the draws themselves.
         drawn = pm.sample_prior_predictive(draws=draws, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"})
-    prior = drawn["prior"].to_dataset()[posterior_variables(model)]
+    prior = drawn["prior"].to_dataset()[list(posterior_layout(model))]
     return xr.DataTree.from_dict(
         {
             "prior": prior.drop_vars([name for name in prior.coords if name not in prior.dims]),

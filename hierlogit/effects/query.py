@@ -1,4 +1,4 @@
-"""One question to a fit: its rows, posterior draws, point estimate, chunks of draws and bound of memory."""
+"""The rows, posterior draws and point estimate that a function of a fit computes with, in chunks that fit in memory."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from .numerics.given_outcomes import Seen, modes_of_effects, new_labels, sampled
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Values held at once, draws times rows; more than this would fill the memory of a small machine.
+#: Most values held at once (draws times rows); more would fill the memory of a small machine.
 MAX_CELLS = 2 * 10**8
-#: With a smaller share of accepted proposals, draws of new clusters' effects are not trusted.
+#: With a smaller share of accepted proposals, draws of new clusters' effects are too inaccurate.
 FEWEST_ACCEPTED = 0.15
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Values by posterior draw, and at the maximum.
+    """Values for each posterior draw, and at the maximum.
 
     Attributes
     ----------
     draws : ndarray, shape (draws, values)
     estimate : ndarray, shape (values,), or None
-        The values at the maximum of a likelihood fit.
+        For likelihood fits, the values at the maximum.
     chain_shape : tuple of int
         Number of chains, and of draws in each.
     """
@@ -52,14 +52,14 @@ class Evaluated:
     chain_shape: tuple[int, int]
 
     def mapped(self, function: Callable[[FloatArray], FloatArray]) -> Evaluated:
-        """The same function of each draw and of the estimate; it is given an array (draws, values)."""
+        """A function applied to the draws and to the estimate; it takes an array (draws, values)."""
         estimate = None if self.estimate is None else function(self.estimate[None])[0]
         return replace(self, draws=function(self.draws), estimate=estimate)
 
     def table(
         self, described: pd.DataFrame, interval: Interval, extra: Mapping[str, FloatArray] | None = None
     ) -> DrawTable:
-        """Summaries beside the columns that describe the values; a column with a summary's name is renamed."""
+        """The columns that describe the values with their summaries; a column with a summary's name is renamed."""
         first = {} if self.estimate is None else {"estimate": self.estimate}
         columns = {**first, **summarise(self.draws, interval), **(extra or {})}
         described = described.rename(columns={name: f"{name}_in_data" for name in columns})
@@ -75,7 +75,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Query:
-    """Rows, posterior draws and point estimate that a verb computes with.
+    """Rows, posterior draws and point estimate that a function of a fit computes with.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Query:
     chain_shape : tuple of int
         Number of chains, and of draws in each.
     point : Draws or None
-        The maximum of a likelihood fit, as one draw.
+        For likelihood fits, the maximum as a single draw.
     """
 
     model: ModelSpec
@@ -100,7 +100,7 @@ class Query:
 
     @classmethod
     def of(cls, fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Query:
-        """Read the rows and choose the draws.
+        """The query for these rows and this number of draws.
 
         Raises
         ------
@@ -120,28 +120,28 @@ class Query:
 
     @cached_property
     def rows(self) -> EncodedRows:
-        """The rows in the form a model computes with."""
+        """The rows encoded for the model."""
         return self.design.training_rows() if self.of_training else self.encode(self.frame)
 
     def encode(self, frame: pd.DataFrame) -> EncodedRows:
-        """Other rows in the form a model computes with."""
+        """Other rows encoded for the model."""
         return self.design.encode(frame)
 
     def evaluate(
         self, compute: Callable[[Draws], FloatArray], size: int, rows: int = 1, what: str = "Computing"
     ) -> Evaluated:
-        """Compute something for all draws and at the maximum.
+        """The values of a function for all draws and at the maximum.
 
         Parameters
         ----------
         compute : callable
-            Function of some draws that returns an array (draws, size).
+            Function of draws that returns an array (draws, size).
         size : int
-            Values of each draw.
+            Number of values for each draw.
         rows : int
-            Rows that each draw is computed for at once, which bounds the draws in a chunk.
+            Number of rows that are computed at once for each draw, which limits the draws in a chunk.
         what : str
-            Shown by the progress bar.
+            Text of the progress bar.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Query:
         return Evaluated(values, None if self.point is None else compute(self.point)[0], self.chain_shape)
 
     def chunks(self, rows: int, what: str) -> Iterator[tuple[slice, Draws]]:
-        """Slices of the draws with the draws in them, under a progress bar."""
+        """Chunks of the draws, each with its slice, under a progress bar."""
         return progress(list(self.draws.chunks(rows)), what)
 
     def _room_for(self, size: int) -> FloatArray:
@@ -168,7 +168,7 @@ class Query:
 
 @dataclass(frozen=True)
 class PredictionQuery(Query):
-    """A query about predictions: which cluster effects count in them, and which rows are averaged over.
+    """A query for predictions, with the treatment of cluster effects and the rows to average over.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class PredictionQuery(Query):
     averages : Averages or None
         Groups of rows to average over.
     new_levels : mapping of str to ndarray
-        By grouping factor, labels of new clusters whose effects follow those of the training clusters in `draws`.
+        By grouping factor, labels of new clusters whose effects stand after those of the training clusters in `draws`.
     """
 
     treatment: ClusterTreatment
@@ -198,7 +198,7 @@ class PredictionQuery(Query):
         num_draws: int | None = None,
         seed: int | None = None,
     ) -> PredictionQuery:
-        """Check the options that all verbs of predictions share, which have the same names there.
+        """The query for the options that `predictions`, `comparisons` and `slopes` share.
 
         Raises
         ------
@@ -216,7 +216,7 @@ class PredictionQuery(Query):
         random = np.random.default_rng(seed_or_new(seed, PredictionError))
         choices = cluster_choices(fit.model, clusters)
         treatment = ClusterTreatment(fit.model, choices, scale, allow_new_levels, int(random.integers(2**32)))
-        asked = cls(
+        prepared = cls(
             query.model,
             query.frame,
             query.of_training,
@@ -227,7 +227,7 @@ class PredictionQuery(Query):
             averages,
             {},
         )
-        return asked if given is None else asked._given(given, random)
+        return prepared if given is None else prepared._given(given, random)
 
     @property
     def described(self) -> pd.DataFrame:
@@ -235,28 +235,28 @@ class PredictionQuery(Query):
         return self.frame if self.averages is None else self.averages.described
 
     def encode(self, frame: pd.DataFrame) -> EncodedRows:
-        """Rows in the form a model computes with; clusters of `new_levels` are known."""
+        """Rows encoded for the model, with the clusters of `new_levels` among the known ones."""
         return _with_levels(self.design.encode(frame), self.new_levels, self.design.groups)
 
     def average(self, values: FloatArray) -> FloatArray:
-        """Averages of values (draws, rows) over the groups of rows, if there are any."""
+        """Averages of the values over the groups of rows, shape (draws, groups); the values as given without `by`."""
         return values if self.averages is None else self.averages.of(values)
 
     def predicted(
         self, compute: Callable[[ClusterTreatment, Draws], FloatArray], per_row: int, rows: EncodedRows, what: str
     ) -> Evaluated:
-        """Compute something from predictions for all draws, and at the maximum unless effects are drawn at random.
+        """A function of predictions for all draws, and at the maximum unless effects are drawn at random.
 
         Parameters
         ----------
         compute : callable
-            Function of the treatment of clusters and some draws that returns an array (draws, values).
+            Function of the cluster treatment and draws that returns an array (draws, values).
         per_row : int
-            Values for each row or group of rows.
+            Number of values for each row or group of rows.
         rows : EncodedRows
-            One set of the rows that are computed with.
+            One of the sets of rows that are computed with.
         what : str
-            Shown by the progress bar.
+            Text of the progress bar.
 
         Raises
         ------
@@ -271,7 +271,7 @@ class PredictionQuery(Query):
         return Evaluated(values, estimate, self.chain_shape)
 
     def _given(self, given: Any, random: np.random.Generator) -> PredictionQuery:
-        """With the effects of the new clusters in some rows, given their outcomes."""
+        """The query with effects of new clusters drawn given their outcomes in the rows `given`."""
         rows, outcome = self.design.encode(given), self.design.encode_outcome(given)
         unused = [name for name, choice in self.treatment.clusters.items() if choice != "observed"]
         if unused:
@@ -297,7 +297,7 @@ class PredictionQuery(Query):
 
 
 def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:
-    """All posterior draws, or `num_draws` of them, evenly spaced; with the number of chains and of draws in each."""
+    """The posterior draws, all or `num_draws` evenly spaced, with the number of chains and of draws in each."""
     posterior = fit.posterior
     draws = Draws.of(fit.model, posterior)
     if num_draws is None:

@@ -1,10 +1,10 @@
-"""Effects of clusters that were not in training, given some of their outcomes: draws from their exact distribution.
+"""Draws of the effects of new clusters from their exact distribution, given some of their outcomes.
 
-Given a posterior draw's coefficients and covariances, the effects ``b = L u`` of new clusters have the density
-``prod_i Bin(y_i | t_i, expit(eta_i + z_i' L u)) phi(u)``. Its mode and curvature (Newton's method) place a t
-distribution, from which an independence sampler proposes. Its tails are heavier than the density's, so that the
-distance to the exact distribution falls by the same factor at each step, wherever it starts (Mengersen and Tweedie
-1996, Annals of Statistics 24: 101-121).
+Given the coefficients and covariances of a posterior draw, the effects ``b = L u`` of new clusters have the density
+``prod_i Bin(y_i | t_i, expit(eta_i + z_i' L u)) phi(u)``. An independence sampler proposes from a t distribution with
+the mode and curvature of this density, found by Newton's method. The proposal has heavier tails than the density, so
+that the sampler is uniformly ergodic: from any start, the distance to the exact distribution falls by the same factor
+at each step (Mengersen and Tweedie 1996, Annals of Statistics 24: 101-121).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ...design.design import EncodedRows
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
-#: Degrees of freedom of the proposals.
+#: Degrees of freedom of the proposal.
 DEGREES = 5.0
-#: Proposals for each draw; with a share a of them accepted about (1 - a)^STEPS of the start is left.
+#: Proposals for each draw; with an acceptance rate a, about (1 - a)^STEPS of the start's influence remains.
 STEPS = 60
-#: Quadrature nodes for each of one, two or three effects.
+#: Quadrature nodes per dimension, for one, two or three effects.
 NODES = {1: 15, 2: 7, 3: 5}
 NEWTON_STEPS, NEWTON_TOLERANCE = 100, 1e-9
 
@@ -51,7 +51,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Unit:
-    """One new cluster: its grouping factor, its place among that factor's new clusters, its rows."""
+    """A new cluster: its grouping factor, its position among the new clusters of that factor, and its rows."""
 
     group: str
     position: int
@@ -59,7 +59,7 @@ class Unit:
 
 
 def new_labels(rows: EncodedRows) -> dict[str, npt.NDArray[np.generic]]:
-    """Labels of the clusters not in training, by grouping factor, in the order they come in."""
+    """Labels of the clusters that are not in the training data, by grouping factor, in order of appearance."""
     return {name: pd.unique(group.labels[group.index < 0]) for name, group in rows.groups.items()}
 
 
@@ -70,33 +70,33 @@ def sampled_effects(draws: Draws, seen: Seen, random: np.random.Generator) -> tu
     -------
     effects : dict of str to ndarray, shape (draws, new clusters, q)
     acceptance : float
-        Smallest share of proposals that were accepted, over sets of clusters that depend on each other.
+        Smallest acceptance rate over the sets of clusters that depend on each other.
     size : int
         Number of effects in the largest such set.
     """
     effects = _empty(draws, seen)
     acceptance, size = 1.0, 0
-    for part, some, units, problem in _problems(draws, seen):
+    for part, part_draws, units, problem in _problems(draws, seen):
         mode, curvature = _mode(problem)
         u, accepted = _sample(problem, mode, curvature, random)
         acceptance, size = min(acceptance, accepted), max(size, u.shape[1])
-        _place(effects, part, some, units, u)
+        _place(effects, part, part_draws, units, u)
     return effects, acceptance, size
 
 
 def modes_of_effects(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
     """Modes of the new clusters' effects, shape (draws, new clusters, q) by grouping factor."""
     effects = _empty(draws, seen)
-    for part, some, units, problem in _problems(draws, seen):
-        _place(effects, part, some, units, _mode(problem)[0])
+    for part, part_draws, units, problem in _problems(draws, seen):
+        _place(effects, part, part_draws, units, _mode(problem)[0])
     return effects
 
 
 def log_likelihoods(draws: Draws, seen: Seen) -> FloatArray:
     """Log-likelihood of the outcomes for each draw, the new clusters' effects integrated out; shape (draws,).
 
-    By adaptive quadrature over up to three effects that depend on each other, by Laplace's method over more. Outcomes
-    of rows without a new cluster are not among them.
+    The integral is by adaptive quadrature over up to three effects that depend on each other, and by Laplace's method
+    over more. Rows without a new cluster do not contribute.
     """
     total = np.zeros(len(draws))
     for part, _, _, problem in _problems(draws, seen):
@@ -124,14 +124,14 @@ def _log_integral(problem: _Problem) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Problem:
-    """The density of the standardised effects of a set of clusters, one for each draw.
+    """Densities of the standardised effects of a set of clusters, one for each draw.
 
     Attributes
     ----------
     eta : ndarray, shape (draws, n)
         Linear predictors without these effects.
     A : ndarray, shape (draws, n, d)
-        What a standardised effect adds.
+        Coefficients of the standardised effects in the linear predictors.
     y, trials : ndarray, shape (n,)
     """
 
@@ -158,7 +158,7 @@ def _empty(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
 
 
 def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Unit], _Problem]]:
-    """Sets of clusters that share rows, and so depend on each other, for parts of the draws that fit the memory."""
+    """Sets of clusters that share rows, and so depend on each other, for parts of the draws that fit in memory."""
     for units in _dependent_sets(seen.rows):
         chosen = np.unique(np.concatenate([unit.rows for unit in units]))
         rows = seen.rows.at(chosen)
@@ -166,19 +166,19 @@ def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Uni
         step = max(1, CHUNK_SIZE // (len(chosen) * (size + 2)))
         for start in range(0, len(draws), step):
             part = slice(start, min(start + step, len(draws)))
-            some = draws[part]
-            A = np.zeros((len(some), len(chosen), size))
+            part_draws = draws[part]
+            A = np.zeros((len(part_draws), len(chosen), size))
             column = 0
             for unit in units:
                 Z, at = rows.groups[unit.group].Z, np.searchsorted(chosen, unit.rows)
-                A[:, at, column : column + Z.shape[1]] = Z[at] @ some.cholesky[unit.group]
+                A[:, at, column : column + Z.shape[1]] = Z[at] @ part_draws.cholesky[unit.group]
                 column += Z.shape[1]
-            problem = _Problem(linear_predictor(some, rows), A, seen.y[chosen], seen.trials[chosen])
-            yield part, some, units, problem
+            problem = _Problem(linear_predictor(part_draws, rows), A, seen.y[chosen], seen.trials[chosen])
+            yield part, part_draws, units, problem
 
 
 def _dependent_sets(rows: EncodedRows) -> list[list[Unit]]:
-    """New clusters, in sets that have rows in common."""
+    """New clusters in sets that share rows."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -189,24 +189,25 @@ def _dependent_sets(rows: EncodedRows) -> list[list[Unit]]:
         units += [Unit(name, k, np.flatnonzero(codes == k)) for k in range(len(labels))]
     if not units:
         return []
-    at = np.concatenate([unit.rows for unit in units])
-    of = np.repeat(np.arange(len(units)), [len(unit.rows) for unit in units])
-    shared = coo_array((np.ones(len(at)), (of, at)), shape=(len(units), len(rows))).tocsr()
-    count, belongs = connected_components(shared @ shared.T, directed=False)
-    return [[unit for unit, own in zip(units, belongs, strict=True) if own == k] for k in range(count)]
+    row_index = np.concatenate([unit.rows for unit in units])
+    unit_index = np.repeat(np.arange(len(units)), [len(unit.rows) for unit in units])
+    entries = (np.ones(len(row_index)), (unit_index, row_index))
+    membership = coo_array(entries, shape=(len(units), len(rows))).tocsr()
+    count, components = connected_components(membership @ membership.T, directed=False)
+    return [[unit for unit, component in zip(units, components, strict=True) if component == k] for k in range(count)]
 
 
 def _place(effects: Mapping[str, FloatArray], part: slice, draws: Draws, units: list[Unit], u: FloatArray) -> None:
     column = 0
     for unit in units:
-        root = draws.cholesky[unit.group]
-        own = u[:, column : column + root.shape[1]]
-        effects[unit.group][part, unit.position] = np.einsum("sij,sj->si", root, own)
-        column += root.shape[1]
+        cholesky = draws.cholesky[unit.group]
+        standardised = u[:, column : column + cholesky.shape[1]]
+        effects[unit.group][part, unit.position] = np.einsum("sij,sj->si", cholesky, standardised)
+        column += cholesky.shape[1]
 
 
 def _mode(problem: _Problem) -> tuple[FloatArray, FloatArray]:
-    """Modes, shape (draws, d), and the negative second derivatives there, by Newton's method with halved steps."""
+    """Modes, shape (draws, d), and negative Hessians there, by Newton's method with step halving."""
     draws, _, d = problem.A.shape
     u = np.zeros((draws, d))
     value = problem.log_density(u)
@@ -257,7 +258,7 @@ def _sample(
     accepted = 0.0
     for _ in range(STEPS):
         other, other_weight = proposed()
-        taken = np.log(random.random(draws)) < other_weight - weight
-        u[taken], weight[taken] = other[taken], other_weight[taken]
-        accepted += float(taken.mean())
+        accept = np.log(random.random(draws)) < other_weight - weight
+        u[accept], weight[accept] = other[accept], other_weight[accept]
+        accepted += float(accept.mean())
     return u, accepted / STEPS

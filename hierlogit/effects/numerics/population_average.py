@@ -1,8 +1,8 @@
-"""Probabilities averaged over the clusters of a population: one-dimensional integrals, whatever the random effects.
+"""Probabilities averaged over the population of clusters, as one-dimensional integrals.
 
-The linear predictor of a row in a cluster drawn at random is normal, with the fixed part as its mean and
-``s^2 = sum_t z_t' Sigma_t z_t`` as its variance, so that the average probability is ``integral expit(m + s v) phi(v)
-dv`` (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060).
+The linear predictor of a row in a randomly drawn cluster is normal, with the fixed part ``m`` as its mean and
+``s^2 = sum_t z_t' Sigma_t z_t`` as its variance. Whatever the number of random effects, the average probability is
+``integral expit(m + s v) phi(v) dv`` (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ...numba_support.compile import kernel
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Where the normal density is cut off: 1e-10 of it lies beyond.
+#: Where the normal distribution is truncated: a probability of 1e-10 lies outside.
 REACH = 6.5
-#: Minus the logarithm of the error allowed.
+#: Minus the logarithm of the allowed error.
 EXPONENT = 22.0
 #: Half of the squared distance from the real line of the poles of expit, times the squared standard deviation.
 HALF_POLE = np.pi**2 / 2
@@ -36,17 +36,18 @@ def _rule(halves: int) -> tuple[FloatArray, FloatArray]:
 
 
 def rule_for(sd: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of a rule that is exact to about 1e-9 for standard deviations up to the largest of `sd`.
+    """Nodes and weights of a rule that is exact to about 1e-9 for standard deviations up to the largest in `sd`.
 
-    The trapezoidal rule (Trefethen and Weideman 2014, SIAM Review 56: 385-458): with as many nodes it is no worse than
-    Gauss-Hermite quadrature, whose weights leave the range of numbers where an sd asks for hundreds of nodes. The
-    poles of expit(m + s v) at a distance d = pi / s from the real line make an error of exp(d^2 / 2 - 2 pi d / h) with
-    the step h; where they are further away than 2 pi / h the normal density itself makes one of exp(-2 pi^2 / h^2).
+    It is the trapezoidal rule (Trefethen and Weideman 2014, SIAM Review 56: 385-458). With the same number of nodes it
+    is as accurate as Gauss-Hermite quadrature, whose weights underflow where a large sd needs hundreds of nodes. With a
+    step h, the poles of expit(m + s v) at a distance d = pi / s from the real line cause an error of
+    exp(d^2 / 2 - 2 pi d / h); where d is larger than 2 pi / h, the normal density itself causes one of
+    exp(-2 pi^2 / h^2).
     """
-    # The longest step with the first error is longest at this sd, below which the second one takes over.
+    # The step that bounds the first error is longest at this sd; below it, the second error dominates.
     s = max(float(np.max(sd, initial=0.0)), float(np.sqrt(HALF_POLE / EXPONENT)))
     step = 2 * np.pi**2 / (EXPONENT * s + HALF_POLE / s)
-    halves = int(np.ceil(REACH / step / 4)) * 4  # few rules, so that they are kept
+    halves = int(np.ceil(REACH / step / 4)) * 4  # rounded up to few different rules, which are cached
     return _rule(halves)
 
 
@@ -78,7 +79,7 @@ def _average_slope(
 
 
 def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
-    """``E expit(mean + sd V)`` for a standard normal V, elementwise, of the shape of `mean`.
+    """``E expit(mean + sd V)`` for a standard normal V, elementwise, in the shape of `mean`.
 
     Examples
     --------
@@ -93,17 +94,17 @@ def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
 
 
 def average_slope(mean: FloatArray, sd: FloatArray, dmean: FloatArray, dsd: FloatArray) -> FloatArray:
-    """Derivative of `average_probability` where mean and sd move at the rates `dmean` and `dsd`."""
+    """Derivative of `average_probability` where the mean and sd have the derivatives `dmean` and `dsd`."""
     out, nodes, weights = np.empty(mean.shape), *rule_for(sd)
-    m, s, dm, ds = (np.ascontiguousarray(one).ravel() for one in (mean, sd, dmean, dsd))
+    m, s, dm, ds = (np.ascontiguousarray(array).ravel() for array in (mean, sd, dmean, dsd))
     _average_slope(m, s, dm, ds, nodes, weights, out.ravel())
     return out
 
 
 def predictor_sd(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> FloatArray:
-    """Standard deviation of each row's linear predictor over clusters of some grouping factors, shape (draws, n).
+    """Standard deviation of each row's linear predictor over the clusters of `factors`, shape (draws, n).
 
-    It is ``sqrt(sum_t |L_t' z_t|^2)``. Rows with the same columns are computed once.
+    It is ``sqrt(sum_t |L_t' z_t|^2)``, computed once for rows with the same random-effects columns.
     """
     variance = np.zeros((len(draws), len(rows)))
     for name in factors:
