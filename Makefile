@@ -1,9 +1,9 @@
-# Every target sets up what it needs, once: a second run starts at once.
+# Every target sets up what it needs. This is done once, so that later runs start immediately.
 #   make demo        a worked example in the terminal
-#   make test        the tests, slow ones left out
-#   make lint        style, types and the rules of who imports whom
+#   make test        the tests, without the slow ones
+#   make lint        style, types and the rules for imports between modules
 #   make test-slow   only the slow tests
-#   make calibration whether draws are calibrated: hundreds of simulated studies, a quarter of an hour
+#   make calibration simulation-based calibration of NUTS: hundreds of fits
 #   make docs        the documentation, in docs/_build/html
 #   make case-studies  the notebooks of case_studies/, executed in place
 #   make test-jax    the tests that need JAX, in an environment of their own
@@ -11,10 +11,10 @@
 #   make wheel       the wheel and the source archive, in dist/
 #   make wheel-check the same, and a fit from the wheel in an empty environment
 #   make clean       remove the environments and all caches
-# The Python to build with is found by tools/find-python.sh; name another one as in `make test PYTHON=/path/to/python`.
+# tools/find-python.sh finds the Python to use. To use another one: `make test PYTHON=/path/to/python`.
 
 SHELL := /bin/sh
-# By file, so that tests which share a sampled fit run where it was sampled.
+# Distributed by file, so that tests that share a sampled fit run in the same process.
 PYTEST := -m pytest -n 2 --dist loadfile
 USABLE := import sys, pip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 14))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -24,7 +24,7 @@ PIP := $(PIP_INSTALL) -c constraints.txt
 sound = $(shell [ "$$(cat $(1)/.created 2>/dev/null)" = "$$(pwd -P)" ] && \
 	$(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1 && echo yes)
 
-# Make the environment $(1), unless the user has already put a usable one there; $(2) names the versions of Python to choose from.
+# Make the environment $(1), unless a usable one is already there; $(2) lists the versions of Python to choose from.
 define create
 @if [ -e $(1)/.created ] || ! $(1)/bin/python -c '$(USABLE)' >/dev/null 2>&1; then \
 	if [ -e $(1) ] && [ ! -e $(1)/.created ]; then \
@@ -51,7 +51,7 @@ test: .venv/.installed-dev
 test-slow: .venv/.installed-dev
 	.venv/bin/python $(PYTEST) -m slow
 
-# Fits are small and run one to a core: more threads in each would only be in each other's way.
+# The fits are small and one runs on each core, so that more threads would only slow them down.
 calibration: export OMP_NUM_THREADS = 1
 calibration: export OPENBLAS_NUM_THREADS = 1
 calibration: .venv/.installed-dev
@@ -62,7 +62,7 @@ docs: .venv/.installed-docs
 	.venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-# Jupyter's own warnings are of no use here: kernels are reached on this machine only.
+# Avoids a warning of Jupyter about the paths of its configuration files.
 case-studies: export JUPYTER_PLATFORM_DIRS = 1
 case-studies: .venv/.installed-dev
 	.venv/bin/python tools/case_studies.py
@@ -70,7 +70,7 @@ case-studies: .venv/.installed-dev
 test-jax: .venv-jax/.installed-dev
 	.venv-jax/bin/python $(PYTEST) -m jax
 
-# Old releases meet new ones here, which they call in ways deprecated since: that is no fault of this package.
+# Old releases call newer ones in ways that are deprecated by now, which is not a fault of this package.
 test-lowest: .venv-lowest/.installed-dev
 	.venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
@@ -80,13 +80,13 @@ lint: .venv/.installed-dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-# The wheel is built from the source archive, so that both are known to be complete.
+# The wheel is built from the source archive, which tests that both are complete.
 wheel: .venv/.installed-dev
 	rm -rf dist
 	.venv/bin/python -m build
 	.venv/bin/python -m twine check --strict dist/*
 
-# From a folder outside the checkout, where Python finds nothing but what is installed.
+# Run in a folder outside the checkout, where Python finds only what is installed.
 wheel-check: wheel
 	rm -rf .venv-wheel
 	.venv/bin/python -m venv .venv-wheel

@@ -1,7 +1,7 @@
 """Write the table of modules in docs/architecture.md: first lines of their docstrings, in the order of the layers.
 
-`python tools/architecture.py` rewrites the part of the page between its two markers; a test compares it with what
-`page` returns.
+`python tools/architecture.py` rewrites the part of the page between its two markers. A test compares the page with
+the result of `page`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def first_line(path: Path) -> str:
 
 
 def layers() -> dict[str, list[str]]:
-    """Names in the layers of each container of the import rules, those at the bottom first."""
+    """Names in the layers of each container of the import rules, from the bottom up."""
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     found: dict[str, list[str]] = {}
     for rule in rules:
@@ -35,7 +35,7 @@ def layers() -> dict[str, list[str]]:
 
 
 def table() -> str:
-    """Folders with their charters, and below each its modules."""
+    """Folders with their descriptions, each followed by its modules."""
     order = layers()
     lines = ["| module | what it does |", "| --- | --- |"]
     for name in order[""]:
@@ -61,7 +61,7 @@ def _folder(folder: Path, order: dict[str, list[str]]) -> list[str]:
 
 
 def page(text: str) -> str:
-    """The page with its table as the modules have it now."""
+    """The page with an up-to-date table."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

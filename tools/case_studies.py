@@ -1,6 +1,6 @@
 """Execute the case studies in place, each from a clean state: ``python tools/case_studies.py [name ...]``.
 
-Fails where a notebook raises, writes to the error stream or grows larger than it may; says how long each took.
+Fails if a notebook raises, writes to the error stream or exceeds the allowed size; prints how long each took.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "case_studies"
-#: Seconds after which a cell hangs, bytes that a notebook may have, and notebooks executed at the same time.
+#: Seconds that a cell may take, bytes that a notebook may have, and notebooks executed in parallel.
 PATIENCE, LARGEST, WORKERS = 600, 1_500_000, 2
 
 
 def execute(path: Path) -> tuple[float, list[str]]:
-    """Execute a notebook and write it with its outputs; returns the seconds it took and what is wrong with it."""
+    """Execute a notebook and write it with its outputs; returns the seconds it took and the problems found."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
@@ -31,7 +31,7 @@ def execute(path: Path) -> tuple[float, list[str]]:
     except (CellExecutionError, CellTimeoutError) as error:
         return time.perf_counter() - started, [str(error)]
     seconds = time.perf_counter() - started
-    # The version of the kernel says nothing about the study, and would change with every machine.
+    # The version of the kernel differs between machines and is irrelevant to the study.
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(notebook, path)
     size = path.stat().st_size
@@ -44,7 +44,7 @@ def execute(path: Path) -> tuple[float, list[str]]:
 
 
 def main(names: list[str]) -> int:
-    """Execute the notebooks whose names begin so, or all; returns an exit status."""
+    """Execute the notebooks whose file names begin with one of `names`, or all; returns an exit status."""
     chosen = [path for path in sorted(FOLDER.glob("*.ipynb")) if not names or path.name.startswith(tuple(names))]
     failed = not chosen
     with ProcessPoolExecutor(WORKERS) as pool:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints the path of a Python that can make this project's environment: CPython 3.12, 3.13 or 3.14, with venv; of one of
-# the versions given as arguments, if there are any.
-# Looked for in this order: $PYTHON, the active environment, the PATH, uv, pyenv, uv's and conda's own folders.
-# Each candidate is run, because a name on the PATH may be a shim of pyenv that leads nowhere.
+# Prints the path of a Python that can create this project's environment: CPython 3.12, 3.13 or 3.14 with venv, or one of
+# the versions given as arguments.
+# Searched in this order: $PYTHON, the active environment, the PATH, uv, pyenv, uv's and conda's own folders.
+# Each candidate is run, because a name on the PATH may be a shim of pyenv without a Python behind it.
 
 [ $# -gt 0 ] || set -- 3.13 3.14 3.12
 versions=$*

@@ -1,7 +1,7 @@
 """Count circles of imports in the package, between modules and between folders, type-only imports included.
 
-`python tools/import_circles.py` lists each circle and exits with their number; imports inside functions and under
-``if TYPE_CHECKING`` count as all others, and so do those of stubs, but for the stubs that make the public namespaces.
+`python tools/import_circles.py` lists each circle and exits with their number. Imports inside functions and under
+``if TYPE_CHECKING`` are included. Stubs are not read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PACKAGE = "hierlogit"
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """File of each module of the package, by its dotted name; a folder's name stands for its `__init__.py`."""
+    """File of each module of the package, by its dotted name; the name of a folder means its `__init__.py`."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -40,13 +40,13 @@ def imported(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
 
 
 def imports(package: Path) -> dict[str, set[str]]:
-    """What each module imports from the package, itself left out."""
+    """The modules of the package that each module imports, without itself."""
     known = modules(package)
     return {name: set(imported(name, path, known)) - {name} for name, path in known.items()}
 
 
 def between_rooms(graph: Mapping[str, set[str]], package: str = PACKAGE) -> dict[str, set[str]]:
-    """The same between the folders and single files directly under the package."""
+    """The same graph between the folders and files directly under the package."""
 
     def room(name: str) -> str:
         return ".".join(name.split(".")[:2])

@@ -1,6 +1,6 @@
 """Print the lower bounds of pyproject.toml as constraints for pip: ``python tools/lowest_bounds.py``.
 
-What is required only by other packages is not among them, and gets the latest release that suits.
+Packages that are required only by other packages are not listed, and pip installs their latest compatible release.
 """
 
 from __future__ import annotations

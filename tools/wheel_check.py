@@ -1,7 +1,7 @@
-"""Fit from an installed wheel; to be run by the Python of an environment that has nothing else.
+"""Fit a model from an installed wheel; run by the Python of an environment that contains nothing else.
 
-Fails where the package is taken from anywhere but that environment, a file is missing from the wheel, or the fit or the
-command does not work.
+Fails if the package is imported from outside of that environment, if a file is missing from the wheel, or if the fit
+or the command does not work.
 """
 
 from __future__ import annotations
