@@ -143,9 +143,9 @@ def converged(model: Model, gamma: np.ndarray, cholesky: np.ndarray) -> LaplaceL
 
 def near_the_mode(model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of the basis and flat Cholesky factors after two steps of EM."""
-    problem = Objective(model, LaplaceLikelihood(model.arrangement), penalised=True)
-    point, _ = starting_point(problem)
-    return model.arrangement.triangular @ point.psi[: problem.p], problem.flat_cholesky(point.psi)
+    objective = Objective(model, LaplaceLikelihood(model.arrangement), penalised=True)
+    point, _ = starting_point(objective)
+    return model.arrangement.triangular @ point.psi[: objective.p], objective.flat_cholesky(point.psi)
 
 
 def by_information(model: Model) -> Geometry:

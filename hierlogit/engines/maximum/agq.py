@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .fit_by_likelihood import check_draws, fit_by_likelihood
-from .integrator import check_nodes
+from ...fits.arguments import require_model
+from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class AGQ:
     """Maximum likelihood, with the random effects integrated out by adaptive Gauss-Hermite quadrature.
 
-    Exact up to the number of nodes, where Laplace's method is an approximation: for clusters of few rows. For one
-    grouping factor with up to three effects, and for two nested factors with one effect each, ``(1 | a/b)``.
+    More accurate than Laplace's method for clusters with few rows, and as accurate as desired with enough nodes. For
+    one grouping factor with up to three effects, or two nested factors with one effect each, ``(1 | a/b)``.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class AGQ:
     Raises
     ------
     EngineError
-        If an option is out of its range, or the model's random effects are not of a kind that quadrature can do.
+        If an option is out of range, or quadrature cannot integrate out the model's random effects.
 
     References
     ----------
@@ -53,11 +53,11 @@ class AGQ:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        check_nodes("AGQ", self.nodes)
-        check_draws("AGQ", self.draws, self.seed)
+        check_options(self)
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the likelihood of `model`."""
+        require_model(model)
         approach = Approach.of("AGQ", model.design, self.nodes, penalised=False)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

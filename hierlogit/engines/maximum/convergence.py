@@ -1,4 +1,4 @@
-"""The end of a search -> findings: what stands at a boundary, what the data do not determine, poor integration."""
+"""The end of a search -> findings: no convergence, singular fits, infinite estimates, inaccurate integration."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: A correlation counts as 1 or -1 from here on.
+#: A correlation further from zero than this counts as 1 or -1.
 NEARLY_ONE = 1 - 1e-6
-#: A standard error above this, on the logit scale for one sd of the column, is looked into.
-WIDE = 8.0
-#: Logits to move the linear predictor by, root mean square over the rows: a step that should cost log-likelihood.
-FAR = 5.0
-#: What that step costs at least if the data determine the direction.
-COST = 0.1
-#: An sd of the clusters' linear predictors that leaves hardly any probability between 0 and 1.
+#: An estimate may be infinite if its standard error, on the logit scale for one sd of the column, is above this.
+LARGE_ERROR = 8.0
+#: How far the linear predictor is then moved: root mean square over the rows, in logits.
+LONG_STEP = 5.0
+#: If the estimate is finite, that step lowers the log-likelihood by at least this much.
+LEAST_COST = 0.1
+#: With a larger sd of the clusters' linear predictors, hardly any probability lies between 0 and 1.
 LARGE_SD = 10.0
 #: How far finer quadrature may move an estimate, in standard errors, before that is a finding.
 INTEGRATION_ERROR = 0.5
@@ -35,39 +35,38 @@ INTEGRATION_ERROR = 0.5
 CHECK_NODES = {1: 9, 2: 4, 3: 3}
 
 
-def search_findings(found: SearchResult, approach: Approach) -> tuple[Finding, ...]:
-    """What is to be said of the end of a search, with advice."""
-    problem, peak = found.problem, found.peak
-    findings = _not_a_maximum(peak)
-    findings += _flat_directions(problem, peak, approach)
-    findings += _large_sds(problem, peak)
-    findings += _boundary(problem, peak, approach)
-    findings += _integration_error(found, approach)
-    # So that the work arrays hold the peak again.
-    problem.evaluate(peak.point.psi)
+def search_findings(result: SearchResult, approach: Approach) -> tuple[Finding, ...]:
+    """The findings about the end of a search, with advice."""
+    objective, optimum = result.objective, result.optimum
+    findings = _not_converged(optimum)
+    findings += _separation(objective, optimum, approach)
+    findings += _large_sds(objective, optimum)
+    findings += _singular_fit(objective, optimum, approach)
+    findings += _integration_error(result, approach)
+    objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
     return tuple(findings)
 
 
-def boundary_names(problem: Objective, peak: Optimum) -> tuple[str, ...]:
+def boundary_names(objective: Objective, optimum: Optimum) -> tuple[str, ...]:
     """Names of sds that are zero and of correlations that are 1 or -1."""
     names = []
-    for group, L in zip(problem.model.design.groups, problem.cholesky(peak.point.psi), strict=True):
+    for group, L in zip(objective.model.design.groups, objective.cholesky(optimum.point.psi), strict=True):
         sd = np.sqrt((L**2).sum(axis=1))
         name = group.result_name
         names += [f"sd_{name}[{effect}] = 0" for effect, value in zip(group.effects, sd, strict=True) if value == 0]
         for members in group.sets:
-            moving = [i for i in members if sd[i] > 0]
-            pairs = [(i, j) for i in moving for j in moving if i < j]
+            varying = [i for i in members if sd[i] > 0]
+            pairs = [(i, j) for i in varying for j in varying if i < j]
             ones = [(i, j, L[i] @ L[j] / (sd[i] * sd[j])) for i, j in pairs]
             ones = [(i, j, r) for i, j, r in ones if abs(r) > NEARLY_ONE]
             names += [f"cor_{name}[{group.effects[i]}, {group.effects[j]}] = {np.sign(r):.0f}" for i, j, r in ones]
-            if not ones and any(L[i, i] == 0 for i in moving):
-                names.append(f"the covariance matrix of {quoted_list([group.effects[i] for i in moving])} by {name}")
+            if not ones and any(L[i, i] == 0 for i in varying):
+                names.append(f"the covariance matrix of {quoted_list([group.effects[i] for i in varying])} by {name}")
     return tuple(names)
 
 
-def _boundary(problem: Objective, peak: Optimum, approach: Approach) -> list[Finding]:
-    names = boundary_names(problem, peak)
+def _singular_fit(objective: Objective, optimum: Optimum, approach: Approach) -> list[Finding]:
+    names = boundary_names(objective, optimum)
     if not names:
         return []
     if approach.penalised:
@@ -78,107 +77,109 @@ def _boundary(problem: Objective, peak: Optimum, approach: Approach) -> list[Fin
         Finding(
             "singular_fit",
             "note",
-            f"The maximum is at a boundary: {'; '.join(names)}. The data show no more variation there than chance "
-            "gives; standard errors are of the other parameters.",
+            f"The fit is singular: {'; '.join(names)}. The data show no more variation there than expected by chance; "
+            "only the other parameters have standard errors.",
             remedy,
         )
     ]
 
 
-def _not_a_maximum(peak: Optimum) -> list[Finding]:
-    if peak.converged:
+def _not_converged(optimum: Optimum) -> list[Finding]:
+    if optimum.converged:
         return []
-    if not peak.point.converged:
-        evidence = "The modes of the random effects were not found."
-    elif not peak.positive:
+    if not optimum.point.converged:
+        evidence = "The modes of the random effects were not result."
+    elif not optimum.positive_definite:
         evidence = "The log-likelihood does not fall in every direction from where the search ended."
     else:
-        evidence = f"The log-likelihood could still rise by about {peak.possible_gain:.2g} from where the search ended."
-    far = not peak.positive or peak.possible_gain > 1e-2
+        gain = f"{optimum.possible_gain:.2g}"
+        evidence = f"The log-likelihood could still rise by about {gain} from where the search ended."
+    far = not optimum.positive_definite or optimum.possible_gain > 1e-2
     return [
         Finding(
             "not_converged",
             "error" if far else "warning",
             evidence,
-            "Look for predictors on extreme scales, separated outcomes, or random terms with hardly any information; "
-            "MAP, whose priors bound the estimates, is the next thing to try.",
+            "Look for predictors on extreme scales, separation, or random terms about which the data hold hardly any "
+            "information. Then try hl.MAP(), whose priors keep the estimates finite.",
         )
     ]
 
 
-def unbounded_effects(problem: Objective, peak: Optimum, approach: Approach) -> tuple[str, ...]:
-    """Fixed effects that can move far at no cost: the outcome is separated, wholly or nearly, by their columns.
+def unbounded_effects(objective: Objective, optimum: Optimum, approach: Approach) -> tuple[str, ...]:
+    """Fixed effects with infinite estimates: moving them far does not lower the log-likelihood, because of separation.
 
-    The work arrays then hold another point than the peak.
+    The work arrays hold another point than the optimum afterwards.
     """
-    if approach.penalised or not problem.p:
+    if approach.penalised or not objective.p:
         return ()
-    design = problem.model.design
-    suspects = np.arange(problem.p)
-    if peak.positive:
-        suspects = np.flatnonzero(np.sqrt(np.diag(peak.covariance)[: problem.p]) * design.column_sds > WIDE)
-    flat = []
-    for k in suspects:
-        direction = _ridge(problem, peak, int(k))
-        moved = design.X @ direction[: problem.p]
-        step = FAR / np.sqrt(np.mean(moved**2)) * direction
-        costs = [peak.point.value - problem.evaluate(peak.point.psi + sign * step).value for sign in (1.0, -1.0)]
-        if min(np.abs(costs)) < COST:
-            flat.append(design.fixed_effects[k])
-    return tuple(flat)
+    design = objective.model.design
+    candidates = np.arange(objective.p)
+    if optimum.positive_definite:
+        errors = np.sqrt(np.diag(optimum.covariance)[: objective.p])
+        candidates = np.flatnonzero(errors * design.column_sds > LARGE_ERROR)
+    unbounded = []
+    for k in candidates:
+        direction = _along_ridge(objective, optimum, int(k))
+        change = design.X @ direction[: objective.p]
+        step = LONG_STEP / np.sqrt(np.mean(change**2)) * direction
+        values = [objective.evaluate(optimum.point.psi + sign * step).value for sign in (1.0, -1.0)]
+        if min(abs(optimum.point.value - value) for value in values) < LEAST_COST:
+            unbounded.append(design.fixed_effects[k])
+    return tuple(unbounded)
 
 
-def _flat_directions(problem: Objective, peak: Optimum, approach: Approach) -> list[Finding]:
-    flat = unbounded_effects(problem, peak, approach)
-    if not flat:
+def _separation(objective: Objective, optimum: Optimum, approach: Approach) -> list[Finding]:
+    unbounded = unbounded_effects(objective, optimum, approach)
+    if not unbounded:
         return []
     return [
         Finding(
             "separation",
             "warning",
-            f"The data do not bound {quoted_list(flat)}: moving the linear predictor by {FAR:g} logits that way "
-            f"changes the log-likelihood by less than {COST:g}. Some combination of predictors separates the two "
-            "outcomes, so the maximum lies at infinity.",
-            "Use hl.MAP(), whose priors bound the coefficients, or NUTS; or merge levels that have one outcome only.",
+            f"The estimates of {quoted_list(unbounded)} are infinite: moving the linear predictor by {LONG_STEP:g} "
+            f"logits in their direction changes the log-likelihood by less than {LEAST_COST:g}, because some "
+            "combination of predictors separates the two outcomes.",
+            "Use hl.MAP() or NUTS, whose priors keep the coefficients finite, or merge levels with a single outcome.",
         )
     ]
 
 
-def _ridge(problem: Objective, peak: Optimum, k: int) -> FloatArray:
-    """How all parameters move along the ridge when the coefficient k moves by 1."""
-    direction = np.zeros(len(problem))
-    if peak.positive and peak.covariance[k, k] > 0:
-        direction[:] = peak.covariance[:, k] / peak.covariance[k, k]
+def _along_ridge(objective: Objective, optimum: Optimum, k: int) -> FloatArray:
+    """The direction in which the other parameters follow when coefficient k moves by 1."""
+    direction = np.zeros(len(objective))
+    if optimum.positive_definite and optimum.covariance[k, k] > 0:
+        direction[:] = optimum.covariance[:, k] / optimum.covariance[k, k]
     direction[k] = 1.0
     return direction
 
 
-def _large_sds(problem: Objective, peak: Optimum) -> list[Finding]:
-    """Standard deviations with which the clusters' probabilities are all but 0 or 1."""
-    named = []
-    for group, L in zip(problem.model.design.groups, problem.cholesky(peak.point.psi), strict=True):
-        # Of the effects together: with a predictor far from zero, that of an intercept alone says nothing.
+def _large_sds(objective: Objective, optimum: Optimum) -> list[Finding]:
+    """Standard deviations so large that the clusters' probabilities are almost 0 or 1."""
+    large = []
+    for group, L in zip(objective.model.design.groups, objective.cholesky(optimum.point.psi), strict=True):
+        # Of all effects together: where a predictor is far from zero, the sd of the intercepts alone means nothing.
         sd = float(np.sqrt(np.mean(((group.Z @ L) ** 2).sum(axis=1))))
         if sd > LARGE_SD:
-            named.append(f"'{group.name}' {sd:.3g}")
-    if not named:
+            large.append(f"'{group.name}' {sd:.3g}")
+    if not large:
         return []
     return [
         Finding(
             "large_sd",
             "warning",
-            f"The clusters' linear predictors vary with an sd of {', '.join(named)} logits, so that nearly all of "
-            "their probabilities are almost 0 or 1. It comes from clusters with one outcome only, or in which a "
+            f"The clusters' linear predictors vary with an sd of {', '.join(large)} logits, so that nearly all of "
+            "their probabilities are almost 0 or 1. The cause is clusters with a single outcome, or in which a "
             "predictor separates the outcomes.",
-            "Count the clusters that have both outcomes: with few of them the data hardly bound the sd, and NUTS or "
-            "hl.MAP(), with a prior for it, are the safer choice.",
+            "Count the clusters that have both outcomes: if they are few, the data hardly limit the sd, and NUTS or "
+            "hl.MAP(), which have a prior for it, are the safer choice.",
         )
     ]
 
 
-def _integration_error(found: SearchResult, approach: Approach) -> list[Finding]:
-    """Compare with finer quadrature at the same parameters, where the random effects are of a kind that it can do."""
-    arrangement, design = found.laplace.arrangement, found.problem.model.design
+def _integration_error(result: SearchResult, approach: Approach) -> list[Finding]:
+    """Compare with finer quadrature at the same parameters, if quadrature can integrate out these random effects."""
+    arrangement, design = result.laplace.arrangement, result.objective.model.design
     if approach.nodes == 1:
         nodes = CHECK_NODES.get(int(arrangement.row_index.q[0]), 0)
     else:
@@ -187,22 +188,22 @@ def _integration_error(found: SearchResult, approach: Approach) -> list[Finding]
         finer = integrator(design, nodes)(arrangement)
     except EngineError:
         return []
-    finer.work.u[:] = found.laplace.work.u
-    there = Objective(found.problem.model, finer, penalised=approach.penalised).evaluate(found.peak.point.psi)
-    move = largest_move(found.peak.covariance, there.gradient)
+    finer.work.u[:] = result.laplace.work.u
+    refined = Objective(result.objective.model, finer, penalised=approach.penalised).evaluate(result.optimum.point.psi)
+    move = largest_move(result.optimum.covariance, refined.gradient)
     if move < INTEGRATION_ERROR:
         return []
-    off = there.log_likelihood - found.peak.point.log_likelihood
+    change = refined.log_likelihood - result.optimum.point.log_likelihood
     evidence = (
         f"quadrature with {nodes} nodes moves an estimate by about {move:.1f} standard errors, and the "
-        f"log-likelihood at these parameters by {off:+.1f}. Clusters with few rows and large effects cause this."
+        f"log-likelihood at these parameters by {change:+.1f}. Clusters with few rows and large effects cause this."
     )
     engine = "hl.MAP" if approach.penalised else "hl.AGQ"
     if approach.nodes == 1:
-        poor = f"Laplace's approximation is poor here: {evidence}"
-        return [Finding("laplace_inaccurate", "warning", poor, f"Use {engine}(nodes=25) or NUTS.")]
-    poor = f"{approach.nodes} quadrature nodes are too few here: {evidence}"
-    return [Finding("too_few_nodes", "warning", poor, f"Use more, {engine}(nodes={nodes}), or NUTS.")]
+        evidence = f"Laplace's approximation is poor here: {evidence}"
+        return [Finding("laplace_inaccurate", "warning", evidence, f"Use {engine}(nodes=25) or NUTS.")]
+    evidence = f"{approach.nodes} quadrature nodes are too few here: {evidence}"
+    return [Finding("too_few_nodes", "warning", evidence, f"Use more, {engine}(nodes={nodes}), or NUTS.")]
 
 
 def largest_move(covariance: FloatArray, gradient: FloatArray) -> float:
@@ -211,9 +212,9 @@ def largest_move(covariance: FloatArray, gradient: FloatArray) -> float:
     Parameters
     ----------
     covariance : ndarray, shape (m, m)
-        Of the estimates, from the curvature at the maximum; zero or not a number where a parameter does not move.
+        Covariance of the estimates; zero or not a number for parameters that are held.
     gradient : ndarray, shape (m,)
-        Of the finer log-likelihood at that maximum.
+        Gradient, at the estimates, of a log-likelihood with more quadrature nodes.
     """
     covariance = np.nan_to_num(covariance)
     step, errors = covariance @ gradient, np.sqrt(np.maximum(np.diag(covariance), 0.0))

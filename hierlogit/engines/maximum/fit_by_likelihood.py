@@ -1,4 +1,4 @@
-"""What Laplace, quadrature and MAP have in common: arrange, search, judge the end, and put a Fit together."""
+"""Maximise, diagnose and assemble a Fit: what Laplace, AGQ and MAP have in common."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...density.marginal.block_cholesky import effect_variances
+from ...density.marginal.selected_inverse import effect_variances
 from ...errors import ConvergenceWarning, EngineError
 from ...estimate import Estimate
 from ...fits.diagnostics import Diagnostics, versions
 from ...fits.findings import status_of, warning_text
 from ...fits.fit import Fit
+from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
+from ...validation import refuse_beyond_memory, seed_or_none, whole_number
 from .convergence import boundary_names, search_findings
-from .gaussian_draws import Sample, groups_of, sample, weighted_draws
+from .gaussian_draws import Sample, sample, to_datatree, weighted_draws
+from .integrator import MOST_NODES
 from .objective import Objective
-from .optimizer import maximise
 from .search_result import Approach, SearchResult
 from .starting_values import starting_point
 
@@ -36,25 +38,28 @@ FloatArray = npt.NDArray[np.float64]
 LEAST_DRAWS = 100
 
 
-def check_draws(engine: str, draws: object, seed: object) -> None:
-    """Refuse options of draws that cannot be used.
+def check_options(engine: Any) -> None:
+    """Check the options of a likelihood engine, and keep them in Python's own types.
 
     Raises
     ------
     EngineError
     """
-    if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < LEAST_DRAWS:
-        raise EngineError(f"{engine}: draws={draws!r} must be a whole number of at least {LEAST_DRAWS}.")
-    if seed is not None and (
-        not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32
-    ):
-        raise EngineError(f"{engine}: seed={seed!r} must be a whole number from 0 to 2**32 - 1, or None.")
+    name = type(engine).__name__
+    checked = {
+        "draws": whole_number(f"{name}: draws", engine.draws, EngineError, least=LEAST_DRAWS),
+        "seed": seed_or_none(f"{name}: seed", engine.seed, EngineError),
+    }
+    if hasattr(engine, "nodes"):
+        checked["nodes"] = whole_number(f"{name}: nodes", engine.nodes, EngineError, least=1, most=MOST_NODES)
+    for option, value in checked.items():
+        object.__setattr__(engine, option, value)
 
 
 def fit_by_likelihood[M: ModelSpec](
     model: M, approach: Approach, draws: int, seed: int | None, settings: Mapping[str, Any]
 ) -> Fit[M]:
-    """Maximise, and return a fit whose draws are made when they are first read.
+    """A fit at the maximum, whose draws are made when they are first read.
 
     Parameters
     ----------
@@ -64,27 +69,27 @@ def fit_by_likelihood[M: ModelSpec](
         Draws from the Gaussian approximation at the maximum.
     seed : int or None
     settings : mapping
-        The engine's options, for the report.
+        The engine's options, for the diagnostics.
     """
+    refuse_beyond_memory(f"{approach.engine}: draws", draws, values_per_draw(model), EngineError)
     started = time.perf_counter()
     likelihood = approach.likelihood(model.arrangement)
     arranged = time.perf_counter()
-    problem = Objective(model, likelihood, penalised=approach.penalised)
-    peak = maximise(problem, *starting_point(problem))
-    found = SearchResult(problem, peak, problem.laplace_at(peak.point.psi, peak.modes))
-    estimate = estimate_at(approach, found)
-    findings = search_findings(found, approach)
+    objective = Objective(model, likelihood, penalised=approach.penalised)
+    result = SearchResult.of(objective, *starting_point(objective))
+    estimate = estimate_of(approach, result)
+    findings = search_findings(result, approach)
     searched = time.perf_counter()
-    used = secrets.randbits(31) if seed is None else int(seed)
+    seed_used = secrets.randbits(31) if seed is None else int(seed)
     if text := warning_text(findings):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
     @cache
-    def drawn(count: int) -> Sample:
-        return sample(found, count, used, penalised=approach.penalised)
+    def sample_of(count: int) -> Sample:
+        return sample(result, count, seed_used, penalised=approach.penalised)
 
     def data() -> xr.DataTree:
-        return groups_of(model, found, drawn(draws), penalised=approach.penalised)
+        return to_datatree(model, result, sample_of(draws), penalised=approach.penalised)
 
     def diagnostics() -> Diagnostics:
         return Diagnostics(
@@ -93,12 +98,12 @@ def fit_by_likelihood[M: ModelSpec](
             status=status_of(findings),
             findings=findings,
             settings=dict(settings),
-            seed=used,
+            seed=seed_used,
             measures={
-                "evaluations": float(problem.evaluations),
-                "gradient_norm": peak.gradient_norm,
-                "possible_gain": peak.possible_gain,
-                "pareto_k": float(psis(drawn(weighted_draws(found, draws)).log_ratio)[1]),
+                "evaluations": float(objective.evaluations),
+                "gradient_norm": result.optimum.gradient_norm,
+                "possible_gain": result.optimum.possible_gain,
+                "pareto_k": float(psis(sample_of(weighted_draws(result, draws)).log_ratio)[1]),
             },
             seconds={"arrange": arranged - started, "search": searched - arranged},
             versions=versions("scipy", "numba"),
@@ -107,25 +112,27 @@ def fit_by_likelihood[M: ModelSpec](
     return Fit(model, data, diagnostics, estimate)
 
 
-def estimate_at(approach: Approach, found: SearchResult) -> Estimate:
-    """What a finished search found, in the user's parameters."""
-    problem, peak = found.problem, found.peak
-    design = problem.model.design
-    arrangement, work = found.laplace.arrangement, found.laplace.work
+def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
+    """The result of a search in the user's parameters."""
+    objective, optimum = result.objective, result.optimum
+    design = objective.model.design
+    arrangement, work = result.laplace.arrangement, result.laplace.work
     variances = effect_variances(arrangement.row_index, work)
     positions = {group.name: at for group, at in zip(design.groups, arrangement.positions, strict=True)}
     names = [group.name for group in design.groups]
     return Estimate(
         nodes=approach.nodes,
         penalised=approach.penalised,
-        log_likelihood=peak.point.log_likelihood,
-        beta=peak.point.psi[: problem.p],
-        cholesky=dict(zip(names, problem.cholesky(peak.point.psi), strict=True)),
-        covariance=peak.covariance,
-        entries=tuple((names[g], a, b) for g, a, b in problem.entries),
-        boundary=boundary_names(problem, peak),
+        log_likelihood=optimum.point.log_likelihood,
+        fixed_effects=design.fixed_effects,
+        effects={group.name: group.effects for group in design.groups},
+        beta=optimum.point.psi[: objective.p],
+        cholesky=dict(zip(names, objective.cholesky(optimum.point.psi), strict=True)),
+        covariance=optimum.covariance,
+        entries=tuple((names[g], a, b) for g, a, b in objective.entries),
+        boundary=boundary_names(objective, optimum),
         modes={name: work.b[at] for name, at in positions.items()},
         conditional_sds={name: np.sqrt(variances[at]) for name, at in positions.items()},
-        n_parameters=len(problem),
+        n_parameters=len(objective),
         n_rows=design.n_rows,
     )

@@ -1,9 +1,9 @@
-"""A maximum -> draws: the Gaussian approximation of parameters and effects there, and how far it can be trusted.
+"""A maximum -> draws from the Gaussian approximation of parameters and effects there, with importance ratios.
 
-The diagonals of the Cholesky factors are drawn on the scale of their logarithms where they are known well, and as they
-are, up to their signs, where they may be zero; the effects given them from the Gaussian at their mode, which moves with
-them. The ratio of the exact joint density to that of the draws has a Pareto shape k-hat, the smaller the better
-(Vehtari et al. 2024, Journal of Machine Learning Research 25).
+The diagonals of the Cholesky factors are drawn as logarithms where they are well known, and on their own scale, up to
+their signs, where they may be zero. The effects given them are drawn from the Gaussian at their mode, which depends on
+the parameters. The Pareto shape k-hat of the ratios of the exact joint density to that of the draws shows how good the
+approximation is: the smaller, the better (Vehtari et al. 2024, Journal of Machine Learning Research 25).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from ...density.log_prior import point_log_prior
-from ...density.marginal.laplace import draw_effects
-from ...fits.posterior import assemble
+from ...density.marginal.effect_draws import draw_effects
+from ...density.variables import model_variables
+from ...fits.posterior import assemble, posterior_dataset, posterior_layout
 
 if TYPE_CHECKING:
     from ...design.arrangement import RowIndex
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Rows times draws evaluated for k-hat: bounds its time to a few seconds.
+#: Rows times draws evaluated for k-hat, which limits its time to a few seconds.
 ROWS_EVALUATED = 5 * 10**7
 LEAST_WEIGHTED = 100
-#: A diagonal entry whose standard error is below this share of it is drawn as a logarithm.
+#: A diagonal entry is drawn as a logarithm if its standard error is below this fraction of it.
 WELL_KNOWN = 0.4
-#: Operations that factorising anew for every draw may cost; above it the effects' spread is that at the maximum.
+#: Operations that a factorisation for every draw may cost; above this, effects have their covariance at the maximum.
 AFFORDABLE = 2 * 10**10
 
 
@@ -56,46 +57,45 @@ class Sample:
     log_ratio: FloatArray
 
 
-def sample(found: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sample:
-    """Draw parameters and effects; the first draws are the same however many there are.
+def sample(result: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sample:
+    """Draws of parameters and effects; the first ones are the same however many there are.
 
     Parameters
     ----------
-    found : SearchResult
-        The finished search.
+    result : SearchResult
     draws : int
     seed : int
     penalised : bool
-        Whether the density approximated has the priors in it.
+        Whether the approximated density includes the priors.
     """
-    of_parameters, of_effects = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2))
-    problem, peak, laplace = found.problem, found.peak, found.laplace
+    for_parameters, for_effects = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2))
+    objective, optimum, laplace = result.objective, result.optimum, result.laplace
     row_index, work, R = laplace.arrangement.row_index, laplace.work, laplace.arrangement.triangular
-    free = np.flatnonzero(peak.free)
-    logged = _logged(problem, peak, free)
-    # Derivative of the unbounded parameters in the parameters: 1 / L_ii for those that are logarithms.
-    rate = np.where(logged, 1.0 / np.where(logged, peak.point.psi[free], 1.0), 1.0)
-    noise = of_parameters.standard_normal((draws, len(free)))
-    # Where there is no maximum draws would only pretend: the report says so, and they stay at the estimate.
-    spread = noise if peak.positive else np.zeros_like(noise)
-    steps = spread @ peak.root[free].T * rate
-    psi = np.repeat(peak.point.psi[None], draws, axis=0)
-    moved = psi[:, free] + steps
-    moved[:, logged] = peak.point.psi[free][logged] * np.exp(steps[:, logged])
-    psi[:, free] = moved
-    psi = _without_signs(problem, psi)
+    free = np.flatnonzero(optimum.free)
+    logged = _drawn_as_logarithms(objective, optimum, free)
+    # Derivative of what is drawn with respect to the parameters: 1 / L_ii for those drawn as logarithms.
+    jacobian = np.where(logged, 1.0 / np.where(logged, optimum.point.psi[free], 1.0), 1.0)
+    noise = for_parameters.standard_normal((draws, len(free)))
+    # Without a maximum there is no covariance to draw from: all draws are at the estimate, and a finding reports it.
+    steps_in_sds = noise if optimum.positive_definite else np.zeros_like(noise)
+    steps = steps_in_sds @ optimum.covariance_factor[free].T * jacobian
+    psi = np.repeat(optimum.point.psi[None], draws, axis=0)
+    drawn = psi[:, free] + steps
+    drawn[:, logged] = optimum.point.psi[free][logged] * np.exp(steps[:, logged])
+    psi[:, free] = drawn
+    psi = _with_positive_diagonals(objective, psi)
 
-    u = peak.modes + spread @ peak.moves.T
-    effects_noise = of_effects.standard_normal((draws, len(peak.modes)))
+    u = optimum.modes + steps_in_sds @ optimum.mode_derivatives.T
+    effects_noise = for_effects.standard_normal((draws, len(optimum.modes)))
     proposal = -0.5 * ((noise**2).sum(axis=1) + (effects_noise**2).sum(axis=1))
     joint, logarithms = np.empty(draws), np.empty(draws)
-    flat = np.stack([problem.flat_cholesky(one) for one in psi])
-    work.u[:] = peak.modes
+    flat = np.stack([objective.flat_cholesky(one) for one in psi])
+    work.u[:] = optimum.modes
     laplace.factorise()
     draw_effects(
         row_index,
         work,
-        np.ascontiguousarray(psi[:, : problem.p] @ R.T),
+        np.ascontiguousarray(psi[:, : objective.p] @ R.T),
         flat,
         u,
         effects_noise,
@@ -105,55 +105,56 @@ def sample(found: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sa
         logarithms,
     )
     if penalised:
-        joint += [_log_prior(problem, one, free[logged]) for one in psi]
+        joint += [_log_prior(objective, one, free[logged]) for one in psi]
     return Sample(psi, u, joint - proposal - 0.5 * logarithms)
 
 
 def _operations(row_index: RowIndex) -> float:
-    """Operations of one assembly and factorisation, roughly."""
+    """Approximate number of operations of one assembly and factorisation."""
     rows = 20.0 * len(row_index.y) * float(row_index.q.sum()) ** 2
     pairs = float((np.diff(row_index.matrix_at).astype(float) ** 2).sum())
     dense = float((np.diff(row_index.col_start).astype(float) ** 3).sum()) / 3
     return rows + pairs + dense
 
 
-def weighted_draws(found: SearchResult, draws: int) -> int:
-    """How many of the draws k-hat is computed of."""
-    return min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // len(found.laplace.arrangement.row_index.y)))
+def weighted_draws(result: SearchResult, draws: int) -> int:
+    """How many of the draws k-hat is computed from."""
+    return min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // len(result.laplace.arrangement.row_index.y)))
 
 
-def groups_of(model: ModelSpec, found: SearchResult, drawn: Sample, *, penalised: bool) -> xr.DataTree:
-    """Draws in ArviZ's groups."""
-    problem = found.problem
-    cholesky = _cholesky_draws(problem, drawn.psi)
-    posterior = _posterior(model, drawn.psi[:, : problem.p], cholesky, drawn.u, found.laplace.arrangement.positions)
+def to_datatree(model: ModelSpec, result: SearchResult, draws: Sample, *, penalised: bool) -> xr.DataTree:
+    """The draws in ArviZ's groups."""
+    objective = result.objective
+    cholesky = _cholesky_draws(objective, draws.psi)
+    posterior = _posterior(model, draws.psi[:, : objective.p], cholesky, draws.u, result.laplace.arrangement.positions)
     return assemble(model, posterior, None, priors=penalised)
 
 
-def _logged(problem: Objective, peak: Optimum, free: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+def _drawn_as_logarithms(objective: Objective, optimum: Optimum, free: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Which of the free parameters are drawn as logarithms."""
-    psi = peak.point.psi
+    psi = optimum.point.psi
     with np.errstate(invalid="ignore"):
-        known = np.sqrt(np.diag(peak.covariance)) < WELL_KNOWN * psi
-    return np.array([k in problem.diagonal and known[k] for k in free], dtype=bool)
+        well_known = np.sqrt(np.diag(optimum.covariance)) < WELL_KNOWN * psi
+    return np.array([k in objective.diagonal and well_known[k] for k in free], dtype=bool)
 
 
-def _without_signs(problem: Objective, psi: FloatArray) -> FloatArray:
+def _with_positive_diagonals(objective: Objective, psi: FloatArray) -> FloatArray:
     """Flip the columns of the Cholesky factors with a negative diagonal entry, which leaves the model the same."""
-    turned = psi.copy()
-    for k, (g, a, b) in enumerate(problem.entries):
+    flipped = psi.copy()
+    for k, (g, a, b) in enumerate(objective.entries):
         if a == b:
-            negative = psi[:, problem.p + k] < 0
-            column = [problem.p + i for i, (h, _, c) in enumerate(problem.entries) if h == g and c == a]
-            turned[np.ix_(negative, column)] *= -1.0
-    return turned
+            negative = psi[:, objective.p + k] < 0
+            column = [objective.p + i for i, (h, _, c) in enumerate(objective.entries) if h == g and c == a]
+            flipped[np.ix_(negative, column)] *= -1.0
+    return flipped
 
 
-def _cholesky_draws(problem: Objective, psi: FloatArray) -> list[FloatArray]:
-    made = [np.zeros((len(psi), len(group.effects), len(group.effects))) for group in problem.model.design.groups]
-    for k, (g, a, b) in enumerate(problem.entries):
-        made[g][:, a, b] = psi[:, problem.p + k]
-    return made
+def _cholesky_draws(objective: Objective, psi: FloatArray) -> list[FloatArray]:
+    """Cholesky factors of each grouping factor, shape (draws, q, q)."""
+    cholesky = [np.zeros((len(psi), len(group.effects), len(group.effects))) for group in objective.model.design.groups]
+    for k, (g, a, b) in enumerate(objective.entries):
+        cholesky[g][:, a, b] = psi[:, objective.p + k]
+    return cholesky
 
 
 def _posterior(
@@ -163,22 +164,15 @@ def _posterior(
     u: FloatArray,
     positions: tuple[npt.NDArray[np.int64], ...],
 ) -> xr.Dataset:
-    variables: dict[str, tuple[tuple[str, ...], FloatArray]] = {}
-    dims = ("chain", "draw")
-    if beta.shape[1]:
-        variables["beta"] = ((*dims, "fixed_effect"), beta[None])
-    effects = {}
-    for group, L, at in zip(model.design.groups, cholesky, positions, strict=True):
-        name, dim = group.result_name, model.effect_dim(group)
+    variables = model_variables(model)
+    draws = {variables.fixed.beta.name: beta} if variables.fixed else {}
+    for of_group, L, at in zip(variables.groups, cholesky, positions, strict=True):
         sd = np.sqrt((L**2).sum(axis=2))
-        variables[f"sd_{name}"] = ((*dims, dim), sd[None])
-        if group.correlated:
-            variables[f"cor_{name}"] = ((*dims, dim, f"{dim}_bis"), _correlations(group, L, sd)[None])
-        effects[f"b_{name}"] = ((*dims, model.dim(group), dim), np.einsum("sjc,sac->sja", u[:, at], L)[None])
-    variables |= effects
-    used = {dim for names, _ in variables.values() for dim in names}
-    coords = {dim: labels for dim, labels in model.coords.items() if dim in used}
-    return xr.Dataset(variables, coords={"chain": [0], "draw": np.arange(len(beta)), **coords})
+        draws[of_group.sd.name] = sd
+        if of_group.cor is not None:
+            draws[of_group.cor.name] = _correlations(of_group.group, L, sd)
+        draws[of_group.b.name] = np.einsum("sjc,sac->sja", u[:, at], L)
+    return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
 
 
 def _correlations(group: GroupBlock, L: FloatArray, sd: FloatArray) -> FloatArray:
@@ -189,19 +183,19 @@ def _correlations(group: GroupBlock, L: FloatArray, sd: FloatArray) -> FloatArra
     return R
 
 
-def _log_prior(problem: Objective, psi: FloatArray, logged: npt.NDArray[np.intp]) -> float:
-    """Log prior density of one draw, turned from (sd, correlation) to the scale of the draws.
+def _log_prior(objective: Objective, psi: FloatArray, logged: npt.NDArray[np.intp]) -> float:
+    """Log prior density of one draw, transformed from sds and correlations to the scale of the draws.
 
     With ``|d Sigma / d L| = 2^q prod L_ii^(q - i + 1)`` and ``|d Sigma / d(sd, R)| = 2^q prod sd_i^q`` for the q
     effects of a set, i from 1.
     """
-    cholesky = problem.cholesky(psi)
-    value = point_log_prior(problem.model, psi[: problem.p], cholesky)[0]
-    for group, L in zip(problem.model.design.groups, cholesky, strict=True):
-        for one in group.set_slices:
-            diagonal = np.diag(L)[one]
+    cholesky = objective.cholesky(psi)
+    value = point_log_prior(objective.model, psi[: objective.p], cholesky)[0]
+    for group, L in zip(objective.model.design.groups, cholesky, strict=True):
+        for of_set in group.set_slices:
+            diagonal = np.diag(L)[of_set]
             q = len(diagonal)
-            sd = np.sqrt((L[one] ** 2).sum(axis=1))
+            sd = np.sqrt((L[of_set] ** 2).sum(axis=1))
             if np.all(diagonal > 0):
                 value += float((np.arange(q, 0, -1) * np.log(diagonal)).sum() - q * np.log(sd).sum())
     return value + float(np.log(psi[logged]).sum())

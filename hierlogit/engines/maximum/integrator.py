@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...density.marginal.gauss_hermite import QuadratureLikelihood
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...density.marginal.nested_gauss_hermite import NestedQuadratureLikelihood
@@ -14,6 +12,7 @@ from ...design.arrangement import Arrangement
 from ...errors import EngineError
 from ...estimate import Estimate
 from ...model_spec import ModelSpec
+from ...validation import number_of
 from .objective import Likelihood, Objective
 
 if TYPE_CHECKING:
@@ -24,24 +23,13 @@ MOST_NODES = 100
 MOST_EFFECTS = 3
 
 
-def check_nodes(engine: str, nodes: object) -> None:
-    """Refuse a number of nodes that cannot be used.
-
-    Raises
-    ------
-    EngineError
-    """
-    if not isinstance(nodes, (int, np.integer)) or isinstance(nodes, bool) or not 1 <= nodes <= MOST_NODES:
-        raise EngineError(f"{engine}: nodes={nodes!r} must be a whole number from 1 to {MOST_NODES}.")
-
-
 def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood]:
-    """The likelihood of a design by quadrature with that many nodes; by Laplace's method with one.
+    """The likelihood of a design by quadrature with that many nodes, or by Laplace's method with one node.
 
     Raises
     ------
     EngineError
-        If the random effects are not of a kind that quadrature can do; says what can.
+        If quadrature cannot integrate out the design's random effects; the message names the engines that can.
     """
     if nodes == 1:
         return LaplaceLikelihood
@@ -54,17 +42,18 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
         return lambda arrangement: NestedQuadratureLikelihood(arrangement, nodes)
     if not groups:
         raise EngineError('the model has no random effects to integrate out: use model.fit("laplace").')
-    has = ", ".join(f"{group.name} with {count}" for group, count in zip(groups, effects, strict=True))
+    has = ", ".join(
+        f"'{group.name}' with {number_of(count, 'effect')}" for group, count in zip(groups, effects, strict=True)
+    )
     raise EngineError(
-        f"quadrature with {nodes} nodes is for one grouping factor with up to {MOST_EFFECTS} effects, or for two "
-        f"nested factors with one effect each, (1 | a/b); this model has {has}. hl.Laplace() and hl.NUTS() take any "
-        "random effects."
+        f"quadrature needs one grouping factor with up to {MOST_EFFECTS} effects, or two nested factors with one "
+        f"effect each, (1 | a/b); this model has {has}. hl.Laplace() and hl.NUTS() take any random effects."
     )
 
 
 def likelihood_at(model: ModelSpec, estimate: Estimate, nodes: int) -> Likelihood:
     """The likelihood with that many nodes, evaluated at an estimate."""
     likelihood = integrator(model.design, nodes)(model.arrangement)
-    problem = Objective(model, likelihood, penalised=False)
-    problem.evaluate(problem.at(estimate))
+    objective = Objective(model, likelihood, penalised=False)
+    objective.evaluate(objective.at(estimate))
     return likelihood

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .fit_by_likelihood import check_draws, fit_by_likelihood
+from ...fits.arguments import require_model
+from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class Laplace:
     """Maximum likelihood, with the random effects integrated out by Laplace's method, as lme4's ``glmer`` does.
 
-    Any formula: nested, crossed, several correlated effects. Priors play no part. The approximation is good where
-    clusters have many rows, and poor where they have few and vary much: the report says so where it can be told.
+    For any formula: nested and crossed factors, several correlated effects. Priors are ignored. The approximation is
+    good where clusters have many rows, and poor where they have few and differ much, which a finding then reports.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Laplace:
     Raises
     ------
     EngineError
-        If an option is out of its range.
+        If an option is out of range.
 
     References
     ----------
@@ -49,10 +50,11 @@ class Laplace:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        check_draws("Laplace", self.draws, self.seed)
+        check_options(self)
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the likelihood of `model`."""
+        require_model(model)
         approach = Approach.of("Laplace", model.design, nodes=1, penalised=False)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

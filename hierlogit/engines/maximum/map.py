@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .fit_by_likelihood import check_draws, fit_by_likelihood
-from .integrator import check_nodes
+from ...fits.arguments import require_model
+from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class MAP:
     """Maximum of the marginal likelihood times the prior density of fixed effects, sds and correlations.
 
-    The random effects are integrated out, by Laplace's method or by quadrature: the joint mode over parameters and
-    effects, whose sds collapse or diverge, is not what this finds. Priors are those of the model. With them estimates
-    stay finite where outcomes are separated, and off the boundary where the prior of an sd vanishes at zero.
+    The random effects are integrated out, by Laplace's method or by quadrature: this is not the joint mode of
+    parameters and effects, whose sds collapse or diverge. Priors are those of the model. They keep estimates finite
+    despite separation, and away from the boundary if the prior of an sd vanishes at zero.
 
     Parameters
     ----------
     nodes : int
-        Quadrature nodes in each dimension; 1, Laplace's method, for any random effects.
+        Quadrature nodes in each dimension; 1 is Laplace's method, for any random effects.
     draws : int
         Draws of parameters and effects from the Gaussian approximation at the mode, for verbs that need draws.
     seed : int, optional
@@ -34,7 +34,7 @@ class MAP:
     Raises
     ------
     EngineError
-        If an option is out of its range, or quadrature is asked for random effects that it cannot do.
+        If an option is out of range, or quadrature cannot integrate out the model's random effects.
 
     References
     ----------
@@ -53,11 +53,11 @@ class MAP:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        check_nodes("MAP", self.nodes)
-        check_draws("MAP", self.draws, self.seed)
+        check_options(self)
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the marginal posterior density of `model`."""
+        require_model(model)
         approach = Approach.of("MAP", model.design, self.nodes, penalised=True)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

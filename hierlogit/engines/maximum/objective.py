@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.log_prior import point_log_prior
-from ...density.marginal.block_cholesky import Work
-from ...density.marginal.laplace import Evaluation, LaplaceLikelihood
+from ...density.marginal.evaluation import Evaluation
+from ...density.marginal.laplace import LaplaceLikelihood
+from ...density.marginal.work import Work
 from ...design.arrangement import Arrangement
 from ...priors.families import Laplace
 
@@ -34,11 +35,11 @@ class Likelihood(Protocol):
 
     @property
     def values(self) -> FloatArray:
-        """Log-likelihood of each part of the data at the last evaluation, without binomial coefficients."""
+        """Log-likelihood of each independent part of the data at the last evaluation, without binomial coefficients."""
         ...
 
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
-        """Value and gradient at coefficients of the basis and flat Cholesky factors."""
+        """Value and gradient at coefficients of the orthogonal basis and flattened Cholesky factors."""
         ...
 
 
@@ -78,7 +79,8 @@ class Objective:
     Attributes
     ----------
     entries : list of (int, int, int)
-        Grouping factor's position, row and column of each free entry of a Cholesky factor; lower triangles of the sets.
+        Position of the grouping factor, row and column of each free entry of the Cholesky factors: the lower triangles
+        of the sets.
     effect_sds : list of ndarray, shape (q,)
         Standard deviations of the columns of each factor's effects.
     """
@@ -118,30 +120,30 @@ class Objective:
             return self._last
         self.evaluations += 1
         R = self.likelihood.arrangement.triangular
-        found = self.likelihood.evaluate(R @ psi[: self.p], self.flat_cholesky(psi))
-        gradient = np.concatenate([R.T @ found.dgamma, found.dcholesky[self._flat]])
-        value = found.value
+        evaluation = self.likelihood.evaluate(R @ psi[: self.p], self.flat_cholesky(psi))
+        gradient = np.concatenate([R.T @ evaluation.dgamma, evaluation.dcholesky[self._flat]])
+        value = evaluation.value
         if self._penalised:
             cholesky = self.cholesky(psi)
             prior, dbeta, dcholesky = point_log_prior(self.model, psi[: self.p], cholesky)
             value += prior
             gradient[: self.p] += dbeta
             gradient[self.p :] += [dcholesky[g][a, b] for g, a, b in self.entries]
-        self._last = Point(psi.copy(), value, found.value, gradient, found.converged)
+        self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
         return self._last
 
     def flat_cholesky(self, psi: FloatArray) -> FloatArray:
-        """Cholesky factors as compiled code takes them: flat, in the order of the arrangement's factors."""
+        """Cholesky factors flattened for compiled code, in the order of the arrangement's grouping factors."""
         flat = np.zeros(self._n_flat)
         flat[self._flat] = psi[self.p :]
         return flat
 
     def cholesky(self, psi: FloatArray) -> list[FloatArray]:
         """Cholesky factor of each grouping factor's covariance matrix, shape (q, q)."""
-        made = [np.zeros((len(group.effects),) * 2) for group in self.model.design.groups]
+        cholesky = [np.zeros((len(group.effects),) * 2) for group in self.model.design.groups]
         for value, (g, a, b) in zip(psi[self.p :], self.entries, strict=True):
-            made[g][a, b] = value
-        return made
+            cholesky[g][a, b] = value
+        return cholesky
 
     def with_cholesky(self, psi: FloatArray, cholesky: list[FloatArray]) -> FloatArray:
         """The vector with other Cholesky factors."""
@@ -166,7 +168,7 @@ class Objective:
         psi : ndarray
             The vector that was evaluated last.
         modes : ndarray
-            Standardised effects to start from, where something else than Laplace's method was maximised.
+            Standardised effects to start from, if the objective is not Laplace's approximation itself.
         """
         if isinstance(self.likelihood, LaplaceLikelihood):
             return self.likelihood
@@ -176,13 +178,13 @@ class Objective:
         return laplace
 
     def kinks(self) -> list[tuple[int, float, float]]:
-        """Coefficients whose prior has a kink: position, where it is, and how near a search may stop short of it."""
+        """Coefficients whose prior has a kink: position, the kink, and how far from it a search may stop."""
         if not self._penalised:
             return []
         fixed = self.model.priors.fixed
-        found = []
+        kinks = []
         for k, label in enumerate(self.model.design.fixed_effects):
             prior = fixed[label]
             if isinstance(prior, Laplace) and label != "Intercept":
-                found.append((k, prior.mu, KINK_REACH / float(self.model.design.column_sds[k])))
-        return found
+                kinks.append((k, prior.mu, KINK_REACH / float(self.model.design.column_sds[k])))
+        return kinks

@@ -1,4 +1,4 @@
-"""The search of a likelihood fit again, on other outcomes or without some rows: milliseconds each."""
+"""The search of a likelihood fit repeated, on other outcomes or without some rows, in milliseconds each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from ...validation import quoted_list
 from ..engine import Engine
 from .agq import AGQ
 from .convergence import unbounded_effects
-from .fit_by_likelihood import estimate_at
-from .gaussian_draws import groups_of, sample
+from .fit_by_likelihood import estimate_of
+from .gaussian_draws import sample, to_datatree
 from .laplace import Laplace
 from .map import MAP
 from .objective import Objective, Point
-from .optimizer import maximise
 from .search_result import Approach, SearchResult
 from .starting_values import directions, starting_point
 
@@ -34,23 +33,23 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def maximum_of(fit: Fit) -> Estimate:
-    """The maximum that a likelihood engine found.
+    """The estimate of a fit by a likelihood engine.
 
     Raises
     ------
     FitError
-        If the fit is one by a sampler.
+        If the fit is by a sampler.
     """
     if fit.estimate is None:
         raise FitError(
-            "this needs a maximum to start from, and the fit is one by a sampler: fit the model with hl.Laplace(), "
+            "this needs a maximum to start from, and the fit is by a sampler: fit the model with hl.Laplace(), "
             "hl.AGQ() or hl.MAP()."
         )
     return fit.estimate
 
 
 def likelihood_engine(estimate: Estimate, seed: int) -> Engine:
-    """The engine that finds such an estimate."""
+    """The engine that finds this kind of estimate."""
     if estimate.penalised:
         return MAP(nodes=estimate.nodes, seed=seed)
     return Laplace(seed=seed) if estimate.nodes == 1 else AGQ(nodes=estimate.nodes, seed=seed)
@@ -62,7 +61,7 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
     Raises
     ------
     EngineError
-        If the engine is none of a likelihood, or cannot do the model's random effects.
+        If the engine is not a likelihood engine, or cannot integrate out the model's random effects.
     """
     if not isinstance(engine, (Laplace, AGQ, MAP)):
         raise EngineError(f"this needs hl.Laplace(), hl.AGQ() or hl.MAP(); got {engine!r}.")
@@ -72,16 +71,8 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
 
 def search(model: ModelSpec, approach: Approach) -> Refit:
     """The search of a likelihood engine, without the findings and draws of a fit."""
-    problem = Objective(model, approach.likelihood(model.arrangement), penalised=approach.penalised)
-    peak = maximise(problem, *starting_point(problem))
-    return ended(SearchResult(problem, peak, problem.laplace_at(peak.point.psi, peak.modes)), approach)
-
-
-def ended(found: SearchResult, approach: Approach) -> Refit:
-    """Where a search ended, with what the outcomes do not bound."""
-    unbounded = unbounded_effects(found.problem, found.peak, approach)
-    found.problem.evaluate(found.peak.point.psi)  # so that the work arrays hold the peak again
-    return Refit(estimate_at(approach, found), found.peak.converged, unbounded)
+    objective = Objective(model, approach.likelihood(model.arrangement), penalised=approach.penalised)
+    return Refit.of(SearchResult.of(objective, *starting_point(objective)), approach)
 
 
 @dataclass(frozen=True)
@@ -94,12 +85,19 @@ class Refit:
     converged : bool
         Whether it is a maximum.
     unbounded : tuple of str
-        Fixed effects that the outcomes do not bound: the maximum is then no more than where the search stopped.
+        Fixed effects whose estimates are infinite: the estimate is then merely where the search stopped.
     """
 
     estimate: Estimate
     converged: bool
     unbounded: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, result: SearchResult, approach: Approach) -> Refit:
+        """The end of a search."""
+        unbounded = unbounded_effects(result.objective, result.optimum, approach)
+        result.objective.evaluate(result.optimum.point.psi)  # so that the work arrays hold the optimum again
+        return cls(estimate_of(approach, result), result.optimum.converged, unbounded)
 
     def maximum(self) -> Estimate:
         """The estimate.
@@ -107,7 +105,7 @@ class Refit:
         Raises
         ------
         FitError
-            If it is no maximum.
+            If it is not a maximum.
         """
         if not self.converged:
             raise FitError("the search did not end at a maximum.")
@@ -119,23 +117,22 @@ class Refit:
         Raises
         ------
         FitError
-            If it is no maximum, or one at infinity.
+            If it is not a maximum, or an estimate is infinite.
         """
         if self.unbounded:
-            raise FitError(f"these outcomes do not bound {quoted_list(self.unbounded)}.")
+            raise FitError(f"with these outcomes the estimates of {quoted_list(self.unbounded)} are infinite.")
         return self.maximum()
 
 
 class Refitter:
     """Repeats the search of a fit.
 
-    It starts where the fit ended, unless that is at a boundary, which is a place with no slope.
+    It starts where the fit ended, unless that is at a boundary, where the gradient is zero.
 
     Parameters
     ----------
     model : Model
     estimate : Estimate
-        What a likelihood engine found for it.
     """
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
@@ -144,7 +141,7 @@ class Refitter:
 
     @classmethod
     def of(cls, fit: Fit) -> Refitter:
-        """For the search of a fit by a likelihood engine.
+        """A refitter for a fit by a likelihood engine.
 
         Raises
         ------
@@ -157,26 +154,26 @@ class Refitter:
         return (Refitter, (self._model, self._estimate))
 
     def with_outcome(self, y: FloatArray) -> Refit:
-        """With other successes, shape (n,)."""
+        """Refit to other numbers of successes, shape (n,)."""
         return self._refit(self._model.arrangement.with_counts(y, self._model.design.outcome.trials))
 
     def without(self, rows: npt.NDArray[np.bool_]) -> Refit:
-        """Without the rows that are True; shape (n,)."""
+        """Refit without the rows that are True; shape (n,)."""
         return self._refit(self._arrangement_without(rows))
 
     def fit_without(self, rows: npt.NDArray[np.bool_], draws: int, seed: int) -> Fit:
-        """The same as a fit of the whole model, of which these rows say nothing, with draws that are made when read.
+        """The refit as a fit of the whole model, in which these rows have no trials; its draws are made when read.
 
         Raises
         ------
         FitError
-            If the search does not end at a maximum, or at one at infinity.
+            If the search does not end at a maximum, or an estimate is infinite.
         """
-        found, model, penalised = self._found(self._arrangement_without(rows)), self._model, self._approach.penalised
-        estimate = ended(found, self._approach).bounded_maximum()
+        result, model, penalised = self._search(self._arrangement_without(rows)), self._model, self._approach.penalised
+        estimate = Refit.of(result, self._approach).bounded_maximum()
 
         def data() -> xr.DataTree:
-            return groups_of(model, found, sample(found, draws, seed, penalised=penalised), penalised=penalised)
+            return to_datatree(model, result, sample(result, draws, seed, penalised=penalised), penalised=penalised)
 
         engine = type(likelihood_engine(estimate, seed)).__name__
         return Fit(model, data, Diagnostics(engine, exact=False, status="converged", seed=seed), estimate)
@@ -187,15 +184,14 @@ class Refitter:
         return self._model.arrangement.with_counts(outcome.y * kept, outcome.trials * kept)
 
     def _refit(self, arrangement: Arrangement) -> Refit:
-        return ended(self._found(arrangement), self._approach)
+        return Refit.of(self._search(arrangement), self._approach)
 
-    def _found(self, arrangement: Arrangement) -> SearchResult:
-        problem = Objective(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)
-        peak = maximise(problem, *self._start(problem))
-        return SearchResult(problem, peak, problem.laplace_at(peak.point.psi, peak.modes))
+    def _search(self, arrangement: Arrangement) -> SearchResult:
+        objective = Objective(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)
+        return SearchResult.of(objective, *self._start(objective))
 
-    def _start(self, problem: Objective) -> tuple[Point, FloatArray]:
+    def _start(self, objective: Objective) -> tuple[Point, FloatArray]:
         if self._estimate.boundary:
-            return starting_point(problem)
-        point = problem.evaluate(problem.at(self._estimate))
-        return point, directions(problem, point)
+            return starting_point(objective)
+        point = objective.evaluate(objective.at(self._estimate))
+        return point, directions(objective, point)

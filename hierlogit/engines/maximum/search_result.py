@@ -6,14 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...design.arrangement import Arrangement
 from .integrator import integrator
-from .objective import Likelihood, Objective
-from .optimizer import Optimum
+from .objective import Likelihood, Objective, Point
+from .optimizer import Optimum, maximise
 
 if TYPE_CHECKING:
     from ...design.design import Design
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,18 @@ class SearchResult:
 
     Attributes
     ----------
-    problem : Objective
-    peak : Optimum
+    objective : Objective
+    optimum : Optimum
     laplace : LaplaceLikelihood
-        Evaluated at the peak, for modes, variances and draws.
+        Laplace's method at the optimum, for modes, variances and draws.
     """
 
-    problem: Objective
-    peak: Optimum
+    objective: Objective
+    optimum: Optimum
     laplace: LaplaceLikelihood
+
+    @classmethod
+    def of(cls, objective: Objective, start: Point, scale: FloatArray) -> SearchResult:
+        """Maximise an objective; the arguments are those of `maximise`."""
+        optimum = maximise(objective, start, scale)
+        return cls(objective, optimum, objective.laplace_at(optimum.point.psi, optimum.modes))

@@ -1,4 +1,4 @@
-"""Model -> the geometry that its posterior is sampled in."""
+"""Model -> the geometry in which its posterior is sampled."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ from ..maximum.starting_values import directions, starting_point
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
-#: Rows of a level, on average, below which Laplace's method puts sds far too low where factors are nested.
+#: Where factors are nested and levels have fewer rows than this, on average, Laplace's method underestimates the sds.
 FEW_ROWS = 3
-#: Quadrature nodes that then find the mode: more move it by less than its standard error.
+#: Quadrature nodes that are then used to find the mode: more move it by less than its standard error.
 NODES = 5
 
 
 def around_the_mode(model: ModelSpec) -> Geometry:
     """Centres, scales and local information from the mode of the marginal posterior.
 
-    The mode is that of Laplace's method, or of quadrature where a level of nested factors has few rows. Where it has no
-    usable curvature, the non-centred form.
+    The mode is that of Laplace's method, or of quadrature where levels of nested factors have few rows. If its
+    curvature is not usable, the geometry is the non-centred one.
     """
     likelihood = LaplaceLikelihood(model.arrangement)
-    problem = Objective(model, likelihood, penalised=True)
-    point = climb(problem, *starting_point(problem))
+    objective = Objective(model, likelihood, penalised=True)
+    point = climb(objective, *starting_point(objective))
     if _is_sparse(model):
-        point = _mode_by_quadrature(model, problem, point)
-    # The search may have ended with an evaluation elsewhere: once more at its end, from the modes of the last one.
-    gamma = model.arrangement.triangular @ point.psi[: problem.p]
-    converged = likelihood.evaluate(gamma, problem.flat_cholesky(point.psi)).converged
+        point = _mode_by_quadrature(model, objective, point)
+    # The last evaluation of the search may have been at another point.
+    gamma = model.arrangement.triangular @ point.psi[: objective.p]
+    converged = likelihood.evaluate(gamma, objective.flat_cholesky(point.psi)).converged
     try:
-        found = centred_by_information(model, likelihood, gamma)
+        geometry = centred_by_information(model, likelihood, gamma)
     except np.linalg.LinAlgError:
         return non_centred(model)
-    parts = [found.gamma_scale, found.centre, found.width, *found.information, *found.score, *found.cross_information]
-    if not converged or not all(np.all(np.isfinite(one)) for one in parts):
+    scales = [geometry.gamma_scale, geometry.centre, geometry.width]
+    arrays = [*scales, *geometry.information, *geometry.score, *geometry.cross_information]
+    if not converged or not all(np.all(np.isfinite(array)) for array in arrays):
         return non_centred(model)
-    return found
+    return geometry
 
 
 def _is_sparse(model: ModelSpec) -> bool:
@@ -52,16 +53,16 @@ def _is_sparse(model: ModelSpec) -> bool:
     return len(groups) == 2 and model.design.n_rows < FEW_ROWS * max(len(group.levels) for group in groups)
 
 
-def _mode_by_quadrature(model: ModelSpec, problem: Objective, point: Point) -> Point:
-    """The mode by quadrature from that of Laplace's method, which it is where quadrature cannot be done."""
+def _mode_by_quadrature(model: ModelSpec, objective: Objective, point: Point) -> Point:
+    """The mode by quadrature, or that of Laplace's method if quadrature cannot integrate out the random effects."""
     try:
         likelihood = integrator(model.design, NODES)(model.arrangement)
     except EngineError:
         return point
-    scale = directions(problem, problem.evaluate(point.psi))
+    scale = directions(objective, objective.evaluate(point.psi))
     finer = Objective(model, likelihood, penalised=True)
     return climb(finer, finer.evaluate(point.psi), scale)
 
 
-#: How `NUTS(parameterization=...)` names them.
+#: By the values of `NUTS(parameterization=...)`.
 GEOMETRIES = {"auto": around_the_mode, "noncentered": non_centred}

@@ -1,4 +1,4 @@
-"""Posterior draws -> convergence measures and findings: whether these draws can be trusted."""
+"""Posterior draws -> convergence measures and findings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...fits.findings import Finding
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
-#: Share of the transitions that may reach the largest tree depth: some do by chance in long chains.
+#: Fraction of the transitions that may reach the maximum tree depth: in long chains some do by chance.
 MAX_DEPTH_SHARE = 0.01
 
 
@@ -29,9 +29,9 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
 
     measures: dict[str, float] = {}
     values = parameters.to_dataset(name="value")
-    spread = parameters.std(("chain", "draw"), skipna=False).to_numpy()
-    measures["constant_parameters"] = float(np.sum(~(spread > 0)))
-    # NumPy's extremes, since those of xarray pass over what is not a number.
+    sds = parameters.std(("chain", "draw"), skipna=False).to_numpy()
+    measures["constant_parameters"] = float(np.sum(~(sds > 0)))
+    # NumPy's minimum and maximum, since those of xarray skip values that are not numbers.
     if parameters.sizes["chain"] > 1:
         measures["max_rhat"] = float(np.max(arviz_stats.rhat(values)["value"].to_numpy()))
     measures["min_ess_bulk"] = float(np.min(arviz_stats.ess(values, method="bulk")["value"].to_numpy()))
@@ -47,21 +47,32 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
 
 
 def convergence_findings(
-    measures: dict[str, float], chains: int, draws: int, asked: tuple[int, int]
+    measures: dict[str, float], chains: int, draws: int, requested: tuple[int, int]
 ) -> tuple[Finding, ...]:
-    """What the measures of `chains` chains of `draws` draws say, with advice; `asked` is how many were asked for."""
-    found = []
-    if (chains, draws) != asked:
-        found.append(
+    """The findings about `chains` chains of `draws` draws each, with advice.
+
+    Parameters
+    ----------
+    measures : dict of str to float
+        From `convergence_measures`.
+    chains, draws : int
+        Complete chains, and draws of each.
+    requested : (int, int)
+        Chains and draws that were requested; there are fewer after an interruption.
+    """
+    findings = []
+    if (chains, draws) != requested:
+        findings.append(
             Finding(
                 "interrupted",
                 "warning",
-                f"Sampling was interrupted: {chains} of {asked[0]} chains have {draws:,} of {asked[1]:,} draws.",
-                "They are kept; fit again with the same seed for all of them.",
+                f"Sampling was interrupted: {chains} of {requested[0]} chains have {draws:,} of {requested[1]:,} "
+                "draws.",
+                "These draws are kept; to get all of them, fit again with the same seed.",
             )
         )
     if measures["constant_parameters"]:
-        found.append(
+        findings.append(
             Finding(
                 "constant_draws",
                 "error",
@@ -70,7 +81,7 @@ def convergence_findings(
             )
         )
     if measures["divergences"]:
-        found.append(
+        findings.append(
             Finding(
                 "divergences",
                 "warning",
@@ -79,7 +90,7 @@ def convergence_findings(
             )
         )
     if measures.get("max_rhat", 1.0) > MAX_RHAT:
-        found.append(
+        findings.append(
             Finding(
                 "high_rhat",
                 "warning",
@@ -89,25 +100,26 @@ def convergence_findings(
         )
     lowest = min(measures["min_ess_bulk"], measures["min_ess_tail"])
     if lowest < MIN_ESS_PER_CHAIN * chains:
-        found.append(
+        findings.append(
             Finding(
                 "low_ess",
                 "warning",
-                f"The smallest effective sample size is {lowest:.0f}; {MIN_ESS_PER_CHAIN * chains} are wanted.",
-                "Raise draws: means and intervals are still noisy.",
+                f"The smallest effective sample size is {lowest:.0f}; it should be at least "
+                f"{MIN_ESS_PER_CHAIN * chains}.",
+                "Raise draws: means and intervals are still imprecise.",
             )
         )
     if measures.get("at_max_treedepth", 0.0) > MAX_DEPTH_SHARE * chains * draws:
-        found.append(
+        findings.append(
             Finding(
                 "max_treedepth",
                 "warning",
-                f"{measures['at_max_treedepth']:.0f} of {chains * draws:,} transitions reached the largest tree depth.",
-                "The sampler walks far for each draw: raise tune, or scale the columns of random slopes.",
+                f"{measures['at_max_treedepth']:.0f} of {chains * draws:,} transitions reached the maximum depth.",
+                "Raise tune, or scale the columns of random slopes: each draw needs a long trajectory.",
             )
         )
     if measures.get("min_bfmi", 1.0) < MIN_BFMI:
-        found.append(
+        findings.append(
             Finding(
                 "low_bfmi",
                 "warning",
@@ -115,4 +127,4 @@ def convergence_findings(
                 "The sampler explores the tails slowly: raise tune and draws, or give the sds a tighter prior.",
             )
         )
-    return tuple(found)
+    return tuple(findings)

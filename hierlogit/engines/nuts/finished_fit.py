@@ -1,4 +1,4 @@
-"""Draws of a sampler turned into convergence findings and a fit."""
+"""Draws of a sampler -> convergence findings and a fit."""
 
 from __future__ import annotations
 
@@ -24,12 +24,24 @@ def finished_fit[M: ModelSpec](
     model: M,
     options: SamplerOptions,
     notes: tuple[Finding, ...],
-    drawn: xr.Dataset,
+    draws: xr.Dataset,
     stats: xr.Dataset,
     seconds: dict[str, float],
 ) -> Fit[M]:
-    """Judge what a sampler has drawn, and put the fit together."""
-    posterior, stats = _complete_part(drawn, stats)
+    """The fit of a sampler's draws, with its diagnostics.
+
+    Parameters
+    ----------
+    model : Model
+    options : SamplerOptions
+    notes : tuple of Finding
+        Findings that are not about the draws.
+    draws, stats : xarray.Dataset
+        What the sampler returned, dims (chain, draw, ...).
+    seconds : dict of str to float
+        Wall time by stage.
+    """
+    posterior, stats = _complete_part(draws, stats)
     measures = convergence_measures(parameter_draws(model, posterior), stats)
     findings = convergence_findings(
         measures, posterior.sizes["chain"], posterior.sizes["draw"], (options.chains, options.draws)
@@ -50,28 +62,28 @@ def finished_fit[M: ModelSpec](
     return Fit(model, assemble(model, posterior, stats), diagnostics)
 
 
-def _complete_part(drawn: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """The largest rectangle of chains and draws that an interrupted run has finished; all of them of a whole run.
+def _complete_part(draws: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The largest number of chains and draws that an interrupted run has completed; everything if it was not.
 
-    An interrupted sampler fills up what it has not drawn with values that are not numbers.
+    Draws that an interrupted sampler has not made are not numbers.
 
     Raises
     ------
     KeyboardInterrupt
-        If no chain has finished its tuning: then there is nothing to keep.
+        If no chain has finished its tuning, so that there is nothing to keep.
     """
-    finished = np.ones((drawn.sizes["chain"], drawn.sizes["draw"]), dtype=bool)
+    finished = np.ones((draws.sizes["chain"], draws.sizes["draw"]), dtype=bool)
     energy = [stats["energy"]] if "energy" in stats else []
-    for variable in [*drawn.data_vars.values(), *energy]:  # a run on disk may have more of one than of another
+    for variable in [*draws.data_vars.values(), *energy]:  # a run on disk may have more of one than of another
         values = variable.transpose("chain", "draw", ...).to_numpy()
-        # One value of a draw says whether it was written.
+        # A draw is written as a whole: its last value is a number if the others are.
         finished &= ~np.isnan(values.reshape(*values.shape[:2], -1)[..., -1])
     lengths = np.where(finished.all(axis=1), finished.shape[1], np.argmin(finished, axis=1))
     order = np.argsort(-lengths, kind="stable")
     cells = lengths[order] * np.arange(1, len(order) + 1)
     chains = int(np.argmax(cells)) + 1
-    draws = int(lengths[order[chains - 1]])
-    if draws < LEAST_DRAWS:
+    length = int(lengths[order[chains - 1]])
+    if length < LEAST_DRAWS:
         raise KeyboardInterrupt
-    part = {"chain": np.sort(order[:chains]), "draw": slice(0, draws)}
-    return drawn.isel(part), stats.isel(part)
+    part = {"chain": np.sort(order[:chains]), "draw": slice(0, length)}
+    return draws.isel(part), stats.isel(part)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...density.joint.model_arrays import joint_arrays
+from ...fits.posterior import posterior_layout
 from .adaptation_start import GEOMETRIES
-from .nutpie_draws import from_disk, from_memory, kept_variables
+from .nutpie_draws import from_disk, from_memory
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,6 +44,6 @@ def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset
         return_raw_trace=True,
         zarr_store=None if folder is None else nutpie.zarr_store.LocalStore(str(folder)),
     )
-    kept = kept_variables(model, store_u=options.store_u)
-    drawn, stats = from_memory(model, kept, trace) if folder is None else from_disk(model, kept, folder)
+    layout = posterior_layout(model, store_u=options.store_u)
+    drawn, stats = from_memory(model, layout, trace) if folder is None else from_disk(model, layout, folder)
     return drawn, stats, {"locate": located - started, "sample": time.perf_counter() - located}

@@ -1,8 +1,8 @@
-"""Model -> what nutpie samples from: the compiled joint density, what is kept of each position, and where chains start.
+"""Model -> nutpie's model: the compiled joint density, the variables kept of each draw, and starting points.
 
-nutpie calls the density as a C function, without Python, as it does for the models it compiles itself. That interface
-is its own affair and may change; where it is not the one known here, its public interface for Python functions serves,
-which costs some tens of microseconds for each evaluation.
+nutpie calls the density as a C function, without Python, as it does with the models it compiles itself. That interface
+is private and may change. With releases whose interface is not known here, nutpie's public interface for Python
+functions is used, which costs some tens of microseconds for each evaluation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nutpie.sample import CompiledModel
 from ...density.joint.c_callbacks import Outputs, expand, expand_callback, log_density_callback, table_of
 from ...density.joint.log_density import evaluate
 from ...density.joint.model_arrays import JointArrays
-from .nutpie_draws import kept_variables
+from ...fits.posterior import posterior_layout
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Shape = tuple[int, ...]
 
-#: Releases of nutpie whose interface to C functions is the one used here.
+#: Releases of nutpie that have the interface to C functions used here.
 KNOWN_INTERFACES = ("0.16.",)
-#: Chains start at standard normal variables times this: the posterior is about as wide, and starts should be wider.
+#: Chains start at standard normal variables times this, wider than the posterior, whose sds are about 1.
 START_SPREAD = 1.5
 
 
 class OutsideError(ValueError):
-    """The density is not a number there: the sampler turns back."""
+    """The density is not finite at this position; the sampler rejects it and goes on."""
 
     is_recoverable = True
 
@@ -60,7 +60,7 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
 
     @cached_property
     def outputs(self) -> Outputs:
-        """What is kept, for compiled code."""
+        """The variables that are kept, for compiled code."""
         groups, arrangement = self.model.design.groups, self.model.arrangement
         factors = [arrangement.factors.index(k) for k in range(len(groups))]
         none = np.empty(0, dtype=np.int64)
@@ -78,17 +78,17 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
 
     @property
     def n_out(self) -> int:
-        """How many numbers are kept of a position."""
+        """How many numbers are kept of each draw."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Shapes of what is kept, by name, in the order in which it is written."""
-        return {name: shape for name, (shape, _) in kept_variables(self.model, store_u=self.store_u).items()}
+        """Shapes of the variables that are kept, by name, in the order in which they are written."""
+        return {name: one.shape for name, one in posterior_layout(self.model, store_u=self.store_u).items()}
 
     @property
     def coords(self) -> dict[str, Any]:
-        """None: labels are put on afterwards."""
+        """Empty: labels are added later."""
         return {}
 
     def start(self, seed: int) -> FloatArray:
@@ -119,7 +119,7 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         )
 
     def as_python_functions(self) -> Any:
-        """The same by nutpie's public interface."""
+        """The same model by nutpie's public interface."""
         arrays, outputs, shapes = self.joint.arrays, self.outputs, self.shapes
         effects = int(arrays.variable_at[-1])
 
@@ -127,11 +127,11 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             u, b = np.empty(effects), np.empty(effects)
 
             def log_density(x: FloatArray) -> tuple[float, FloatArray]:
-                slope = np.empty_like(x)
-                value = evaluate(arrays, x, slope, u, b)
-                if not (np.isfinite(value) and np.all(np.isfinite(slope))):
+                gradient = np.empty_like(x)
+                value = evaluate(arrays, x, gradient, u, b)
+                if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
                     raise OutsideError
-                return value, slope
+                return value, gradient
 
             return log_density
 

@@ -8,9 +8,22 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from ...errors import EngineError
+from ...fits.arguments import require_model
 from ...fits.findings import Finding
 from ...fits.fit import Fit
-from ...validation import choice, flag, probability, quoted_list, seed_or_new, seed_or_none, shortened, whole_number
+from ...fits.posterior import values_per_draw
+from ...validation import (
+    agree,
+    choice,
+    flag,
+    path,
+    probability,
+    quoted_list,
+    refuse_beyond_memory,
+    seed_or_new,
+    seed_or_none,
+    whole_number,
+)
 from .finished_fit import finished_fit
 from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
 
@@ -18,9 +31,10 @@ if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 PARAMETERIZATIONS = ("auto", "noncentered")
-#: Steps of tuning and acceptance rates by default: of the native density, which starts well scaled, and of the graph.
+#: Default tuning steps and acceptance rates: for the native density, which starts well scaled, and for the PyMC graph.
 NATIVE_TUNE, GRAPH_TUNE = 400, 1000
 NATIVE_ACCEPT, GRAPH_ACCEPT = 0.8, 0.9
+MOST_CHAINS = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,30 +46,30 @@ class NUTS:
     draws : int
         Draws kept from each chain.
     tune : int, optional
-        Steps of adaptation before them, not kept; by default 400 of the native backend and 1,000 of the others.
+        Steps of adaptation before them, not kept; by default 400 with the native backend and 1,000 with the others.
     chains : int
-        Independent chains; four or more let R-hat see trouble.
+        Independent chains; R-hat needs four or more to be reliable.
     cores : int, optional
         Chains run at the same time; by default as many as the machine has cores.
     seed : int, optional
-        Repeats the draws exactly. Without one a random seed is taken, and kept in the report.
+        Repeats the draws exactly. If not given, a random seed is drawn and kept in the fit's diagnostics.
     target_accept : float, optional
-        Wanted acceptance rate, between 0 and 1; higher means smaller steps and fewer divergences. By default 0.8 of the
-        native backend and 0.9 of the others.
+        Target acceptance rate, between 0 and 1; higher means smaller steps and fewer divergences. By default 0.8 with
+        the native backend and 0.9 with the others.
     backend : {"native", "nutpie", "pymc", "numpyro", "blackjax"}
         What runs the chains. "native" samples this package's own compiled density, which needs no compiling for a new
         model; the others compile the model's PyMC graph first. The last two need ``pip install "hierlogit[jax]"``.
     parameterization : {"auto", "noncentered"}
-        Of the native backend: "auto" finds the posterior's centre and scale first, and centres each cluster's effects
-        by the information that the data have about it; "noncentered" samples the standardised effects. The posterior is
-        the same, and the other backends always use the second.
+        Native backend only. "auto" first finds the centre and scale of the posterior, and centres each cluster's
+        effects by the information in its data; "noncentered" samples standardised effects, as the other backends always
+        do. The posterior is the same.
     progress : bool
         Whether to show a progress bar.
     store_u : bool
         Whether the posterior also keeps the standardised effects ``u_<group>``.
     store : str or path, optional
-        A new folder to which the draws are written while they are made, for long runs: `hierlogit.recover` reads it,
-        also when the process has died. Of the native backend.
+        Native backend only. A new folder to which the draws are written while they are made, for long runs;
+        `hierlogit.recover` reads it, even if the process has died.
 
     Raises
     ------
@@ -84,7 +98,7 @@ class NUTS:
     def __post_init__(self) -> None:
         checked: dict[str, object] = {
             "draws": whole_number("NUTS: draws", self.draws, EngineError, least=LEAST_DRAWS),
-            "chains": whole_number("NUTS: chains", self.chains, EngineError, least=1),
+            "chains": whole_number("NUTS: chains", self.chains, EngineError, least=1, most=MOST_CHAINS),
             "seed": seed_or_none("NUTS: seed", self.seed, EngineError),
             "backend": choice("NUTS: backend", self.backend, tuple(BACKENDS), EngineError),
             "parameterization": choice("NUTS: parameterization", self.parameterization, PARAMETERIZATIONS, EngineError),
@@ -94,7 +108,7 @@ class NUTS:
         if self.tune is not None:
             checked["tune"] = whole_number("NUTS: tune", self.tune, EngineError, least=1)
         if self.cores is not None:
-            checked["cores"] = whole_number("NUTS: cores", self.cores, EngineError, least=1)
+            checked["cores"] = whole_number("NUTS: cores", self.cores, EngineError, least=1, most=MOST_CHAINS)
         if self.target_accept is not None:
             checked["target_accept"] = probability("NUTS: target_accept", self.target_accept, EngineError)
         if self.store is not None:
@@ -103,11 +117,10 @@ class NUTS:
             object.__setattr__(self, name, value)
 
     def _folder(self, store: object) -> str:
-        if not isinstance(store, (str, PathLike)):
-            raise EngineError(f"NUTS: store={shortened(store)} must be the path of a new folder, or None.")
+        folder = path("NUTS: store", store, EngineError)
         if self.backend != "native":
             raise EngineError(f"NUTS: store needs backend='native'; {self.backend!r} cannot write while it samples.")
-        return str(store)
+        return str(folder)
 
     def options(self, backend: str) -> SamplerOptions:
         """The options of one run by that back end, defaults and seed filled in."""
@@ -130,6 +143,8 @@ class NUTS:
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Sample the posterior of `model`."""
+        require_model(model)
+        refuse_beyond_memory("NUTS: draws", self.draws, self.chains * values_per_draw(model), EngineError)
         backend, notes = self._backend_for(model)
         self._require(backend)
         options = self.options(backend)
@@ -137,8 +152,8 @@ class NUTS:
             from .nutpie_backend import sample_native as sample
         else:
             from .pymc_backend import sample_graph as sample
-        drawn, stats, seconds = sample(model, options)
-        return finished_fit(model, options, notes, drawn, stats, seconds)
+        draws, stats, seconds = sample(model, options)
+        return finished_fit(model, options, notes, draws, stats, seconds)
 
     def _backend_for(self, model: ModelSpec) -> tuple[str, tuple[Finding, ...]]:
         from ...density.joint.model_arrays import unknown_families
@@ -149,8 +164,8 @@ class NUTS:
         note = Finding(
             "backend_changed",
             "note",
-            f"The compiled density does not know the prior family {quoted_list(unknown)}.",
-            "PyMC's graph was sampled in its place, which has to be compiled for each model.",
+            f"The compiled density does not support the prior family {quoted_list(unknown)}.",
+            "PyMC's graph was sampled instead, which has to be compiled for each model.",
         )
         return "nutpie", (note,)
 
@@ -160,6 +175,7 @@ class NUTS:
         missing = [package for package in BACKENDS[backend] if find_spec(package) is None]
         if missing:
             raise EngineError(
-                f"NUTS(backend={backend!r}) needs {', '.join(missing)}, which is not installed. "
+                f"NUTS(backend={backend!r}) needs {', '.join(missing)}, which {agree(missing, 'is', 'are')} not "
+                "installed. "
                 'Run pip install "hierlogit[jax]", or choose backend="native".'
             )

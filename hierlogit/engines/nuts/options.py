@@ -19,7 +19,7 @@ LEAST_DRAWS = 4
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """What a back end is told; the options of `hierlogit.NUTS` have the same names.
+    """Options of one run; those of `hierlogit.NUTS` have the same names.
 
     Attributes
     ----------

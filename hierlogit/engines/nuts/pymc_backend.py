@@ -1,4 +1,4 @@
-"""The PyMC graph of a model sampled by one of PyMC's samplers."""
+"""The PyMC graph of a model, sampled by one of PyMC's samplers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ...fits.posterior import posterior_variables
+from ...density.variables import model_variables
+from ...fits.posterior import posterior_layout
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
@@ -37,23 +38,21 @@ def sample_graph(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset,
         quiet=not options.progress,
         compute_convergence_checks=False,
     )
-    whole = time.perf_counter() - built
-    drawn = tree["posterior"].to_dataset()
-    sampling: Any = drawn.attrs.get("sampling_time")
+    elapsed = time.perf_counter() - built
+    draws = tree["posterior"].to_dataset()
+    sampling: Any = draws.attrs.get("sampling_time")
     seconds = {"build": built - started}
     seconds |= (
-        {"sample": whole} if sampling is None else {"compile": whole - float(sampling), "sample": float(sampling)}
+        {"sample": elapsed} if sampling is None else {"compile": elapsed - float(sampling), "sample": float(sampling)}
     )
-    return _public(model, drawn, store_u=options.store_u), tree["sample_stats"].to_dataset(), seconds
+    return _public(model, draws, store_u=options.store_u), tree["sample_stats"].to_dataset(), seconds
 
 
-def _public(model: ModelSpec, drawn: xr.Dataset, *, store_u: bool) -> xr.Dataset:
-    names = posterior_variables(model)
-    if store_u:
-        names += [f"u_{group.result_name}" for group in model.design.groups]
+def _public(model: ModelSpec, draws: xr.Dataset, *, store_u: bool) -> xr.Dataset:
+    names = list(posterior_layout(model, store_u=store_u))
     # Copies, because the JAX samplers return arrays that cannot be written to.
-    kept = drawn[names].map(lambda values: values.copy(data=np.array(values)), keep_attrs=True)
-    for name in names:
-        if name.startswith("cor_"):  # exactly 1, without the rounding errors of its Cholesky factor
-            np.einsum("...ii->...i", kept[name].values)[...] = 1.0
+    kept = draws[names].map(lambda values: values.copy(data=np.array(values)), keep_attrs=True)
+    for of_group in model_variables(model).groups:
+        if of_group.cor is not None:  # exactly 1, without the rounding errors of its Cholesky factor
+            np.einsum("...ii->...i", kept[of_group.cor.name].values)[...] = 1.0
     return kept.drop_vars([name for name in kept.coords if name not in kept.dims])

@@ -1,4 +1,4 @@
-"""The folder of a run that is written to disk while it is sampled."""
+"""The folder of a run whose draws are written to disk while it is sampled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def begin_run(folder: Path, model: ModelSpec, options: SamplerOptions) -> Path:
     Raises
     ------
     EngineError
-        If there is something in the folder already, or it cannot be written to.
+        If the folder is not empty, or cannot be written to.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise EngineError(

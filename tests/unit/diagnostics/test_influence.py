@@ -109,7 +109,7 @@ def test_rows_without_which_there_is_no_estimate_are_named() -> None:
     model = hl.Model("use ~ urban + livch + (1 | district)", hl.datasets.load("contraception"))
     found = hl.influence(model.fit(hl.Laplace()), "livch")
     assert set(found.table["status"]) == {"failed"}
-    assert found.failures["2"] == "FitError: these outcomes do not bound 'livch[2]'."
+    assert found.failures["2"] == "FitError: with these outcomes the estimates of 'livch[2]' are infinite."
     assert found.changes.isna().all(axis=None)
     assert "4 of them failed: no estimates without '0', '1', '2', '3+'" in repr(found)
     # Priors know what the data do not.

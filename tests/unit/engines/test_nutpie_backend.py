@@ -127,7 +127,7 @@ def test_prior_unknown_to_the_density_takes_the_graph_and_says_so(
     found = fit("y ~ x + (1 | g)", rows, priors={"x": pr.Laplace(0, 1)}, draws=50, tune=50, chains=1)
     assert found.diagnostics.settings["backend"] == "nutpie"
     assert "compile" in found.diagnostics.seconds
-    assert [finding.code for finding in found.diagnostics.findings if finding.severity == "note"] == ["backend"]
+    assert [finding.code for finding in found.diagnostics.findings if finding.severity == "note"] == ["backend_changed"]
     assert "Laplace" in str(found.diagnostics.findings[-1])
 
 

@@ -53,15 +53,15 @@ def test_wald_table_has_estimates_errors_and_tests(fits: dict[str, Fit]) -> None
 def test_errors_of_sds_and_correlations_are_those_of_the_delta_method(fits: dict[str, Fit]) -> None:
     fit = fits["slope"]
     assert fit.estimate is not None
-    _, values, covariance = fit.estimate.spread_covariance(fit.model.design)
+    _, values, covariance = fit.estimate.spread_covariance()
     L, p = fit.estimate.cholesky["district"], len(fit.estimate.beta)
     rng = np.random.default_rng(0)
     shrink = 1e-3  # so that the function is linear over the draws
     steps = rng.multivariate_normal(np.zeros(3), fit.estimate.covariance[p:, p:], 20000) * shrink
     drawn = []
     for step in steps:
-        L = L + np.array([[step[0], 0], [step[1], step[2]]])
-        sigma = L @ L.T
+        moved = L + np.array([[step[0], 0], [step[1], step[2]]])
+        sigma = moved @ moved.T
         sds = np.sqrt(np.diag(sigma))
         drawn.append([*sds, sigma[0, 1] / sds.prod()])
     np.testing.assert_allclose(np.cov(np.array(drawn).T) / shrink**2, covariance, rtol=0.05, atol=2e-4)
@@ -74,11 +74,11 @@ def _golden_profile(fit: Fit) -> Callable[[float], float]:
     from hierlogit.design.arrangement import arrange
     from hierlogit.engines.maximum.objective import Objective
 
-    problem = Objective(fit.model, LaplaceLikelihood(arrange(fit.model.design)), penalised=False)
+    objective = Objective(fit.model, LaplaceLikelihood(arrange(fit.model.design)), penalised=False)
 
     def profile(sd: float) -> float:
         best = minimize_scalar(
-            lambda beta: -problem.evaluate(np.array([beta, sd])).value, bounds=(-4, 0), options={"xatol": 1e-10}
+            lambda beta: -objective.evaluate(np.array([beta, sd])).value, bounds=(-4, 0), options={"xatol": 1e-10}
         )
         return -float(best.fun)
 
