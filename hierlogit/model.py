@@ -70,6 +70,13 @@ class Model(ModelSpec):
         ------
         EngineError
             If there is no such engine.
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+        >>> model.fit("laplace").estimate.beta.round(2)
+        array([ 2.96, -1.61])
         """
         return resolve_engine(engine).run(self)
 
@@ -77,6 +84,17 @@ class Model(ModelSpec):
         """Write the model as a PyMC model: non-centred effects, LKJ correlations, named dims and coords.
 
         ``pm.model_to_graphviz(model.to_pymc())`` draws it.
+
+        Returns
+        -------
+        pymc.Model
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+        >>> list(model.to_pymc().named_vars)
+        ['slopes_scaled', 'intercept_at_means', 'beta', 'sd_ID', 'u_ID', 'b_ID', 'y']
         """
         from .density.pymc_graph import build_graph
 
@@ -85,15 +103,38 @@ class Model(ModelSpec):
     def to_bambi(self) -> bambi.Model:
         """Write the model as a Bambi model with the same priors, where Bambi can express it.
 
+        Returns
+        -------
+        bambi.Model
+
         Raises
         ------
         ModelError
             If it cannot: Bambi has no correlated random effects, for one.
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+        >>> model.to_bambi().formula
+        Formula('y ~ week_gt2 + (1|ID)')
         """
         from .translations.bambi_model import bambi_model
 
         return bambi_model(self)
 
     def to_latex(self) -> str:
-        """Write the model as an ``aligned`` block of LaTeX, priors included."""
+        r"""Write the model as an ``aligned`` block of LaTeX, priors included.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
+        >>> print(model.to_latex().splitlines()[1])
+        \text{y}_i &\sim \operatorname{Bernoulli}(p_i) \\
+        """
         return latex(self)

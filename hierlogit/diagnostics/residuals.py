@@ -77,15 +77,15 @@ def residuals(
     PredictionError
         If an option is unknown, or goes with another kind.
 
+    See Also
+    --------
+    hierlogit.plots.residuals : The picture of binned and quantile residuals.
+
     Notes
     -----
     ``fitted`` is the posterior mean probability, of a likelihood fit that at the maximum with the modes of the effects;
     quantile residuals average F over the draws where there is no maximum, or new clusters. Conditional residuals of
     rows whose cluster has few of them are too small, since the cluster's effect has seen them.
-
-    See Also
-    --------
-    hierlogit.plots.residuals : The picture of binned and quantile residuals.
 
     References
     ----------

@@ -79,6 +79,8 @@ def comparisons(
         averaged before they are compared, so that a ratio is a ratio of averages.
     weights : str or sequence of float, optional
         Weights of the rows in the averages: a column, or one number for each row.
+    given : table, optional
+        Rows of new clusters whose outcomes are known, as for `predictions`.
     hypothesis : {"pairwise", "reference", "sequential"} or array, optional
         Differences between rows of the result, which replace them; an array holds weights, shape (rows,) or
         (rows, differences).
@@ -86,7 +88,7 @@ def comparisons(
         Whether to add ``p_direction``, the posterior probability that the effect has the sign of its median.
     rope : pair of float, optional
         Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it.
-    given, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `predictions`.
 
     Returns

@@ -143,10 +143,12 @@ def avg_predictions(
     fit : Fit
     newdata : table, optional
         Rows to predict for; the training rows if not given.
-    clusters, scale, kind, weights, given, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    clusters, scale, kind
         As for `predictions`.
     by : str, list of str, or True
         Columns whose groups of rows are averaged over; True averages over all rows.
+    weights, given, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+        As for `predictions`.
 
     Returns
     -------

@@ -109,6 +109,16 @@ class Fit(Generic[M_co]):
         Returns
         -------
         pathlib.Path
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import hierlogit as hl
+        >>> fit = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit("laplace")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = hl.load(fit.save(f"{folder}/bacteria.nc"))
+        >>> bool((again.estimate.beta == fit.estimate.beta).all())
+        True
         """
         return write_fit(Path(path), self.model, self.data, self.diagnostics, self.estimate)
 

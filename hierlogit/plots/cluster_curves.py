@@ -126,14 +126,14 @@ def curves(
     PredictionError
         If a column is no predictor of the model, or cannot be used in its place.
 
-    Notes
-    -----
-    Every cluster is drawn over the whole range of `x`, also where it has no rows: `rug` shows where the rows are.
-
     See Also
     --------
     hierlogit.predictions, hierlogit.datagrid : The numbers it draws.
     hierlogit.conditional_vs_average : The same two kinds of coefficients.
+
+    Notes
+    -----
+    Every cluster is drawn over the whole range of `x`, also where it has no rows: `rug` shows where the rows are.
 
     Examples
     --------

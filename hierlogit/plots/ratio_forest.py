@@ -53,14 +53,14 @@ def forest(
     FitError
         If there is no fixed effect besides the intercept, or not one that is asked for.
 
+    See Also
+    --------
+    hierlogit.odds_ratios : The numbers it draws.
+
     Notes
     -----
     An odds ratio belongs to one unit of its predictor, so those of predictors in different units cannot be compared by
     their distance from 1. Points are medians.
-
-    See Also
-    --------
-    hierlogit.odds_ratios : The numbers it draws.
 
     Examples
     --------
