@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +10,16 @@ import xarray as xr
 
 from ..density.linear_predictor import pointwise_log_likelihood
 from ..density.log_prior import log_prior
+from ..density.variables import model_variables
 from ..model_spec import ModelSpec
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
+    from typing import Any
+
+    import numpy.typing as npt
+
+    from ..density.variables import Variable
 
 
 def assemble(
@@ -52,13 +59,59 @@ def assemble(
     return xr.DataTree.from_dict(groups)
 
 
-def posterior_variables(model: ModelSpec) -> list[str]:
-    """Names of the variables of a posterior group, in the order results show them."""
-    names = ["beta"] if model.design.fixed_effects else []
-    for group in model.design.groups:
-        name = group.result_name
-        names += [f"sd_{name}"] + ([f"cor_{name}"] if group.correlated else [])
-    return names + [f"b_{group.result_name}" for group in model.design.groups]
+def posterior_layout(model: ModelSpec, *, store_u: bool = False) -> dict[str, Variable]:
+    """Variables of a posterior by name, with their dimensions and shapes, in the order of results.
+
+    Samplers write the numbers of a draw in this order, too.
+
+    Parameters
+    ----------
+    model : Model
+    store_u : bool
+        Whether standardised effects are kept.
+
+    Returns
+    -------
+    dict of str to Variable
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ age + (1 + urban | district)", hl.datasets.load("contraception"))
+    >>> {name: variable.shape for name, variable in posterior_layout(model).items()}
+    {'beta': (2,), 'sd_district': (2,), 'cor_district': (2, 2), 'b_district': (60, 2)}
+    """
+    variables = model_variables(model)
+    found = [variables.fixed.beta] if variables.fixed else []
+    found += [one for of_group in variables.groups for one in (of_group.sd, of_group.cor) if one is not None]
+    found += [of_group.b for of_group in variables.groups]
+    found += [of_group.u for of_group in variables.groups if store_u]
+    return {one.name: one for one in found}
+
+
+def posterior_dataset(
+    model: ModelSpec, layout: Mapping[str, Variable], draws: Mapping[str, npt.NDArray[Any]]
+) -> xr.Dataset:
+    """Draws with dimensions and labels.
+
+    Parameters
+    ----------
+    model : Model
+    layout : mapping of str to Variable
+        The variables, from `posterior_layout`.
+    draws : mapping of str to ndarray, shape (chains, draws, ...)
+        Their values by name.
+    """
+    variables = {name: (("chain", "draw", *one.dims), draws[name]) for name, one in layout.items()}
+    chains, count = next(iter(draws.values())).shape[:2]
+    used = {dim for one in layout.values() for dim in one.dims}
+    labels = {dim: labels for dim, labels in model.coords.items() if dim in used}
+    return xr.Dataset(variables, coords={"chain": range(chains), "draw": range(count), **labels})
+
+
+def values_per_draw(model: ModelSpec) -> int:
+    """How many numbers one draw of the posterior holds, those of the random effects included."""
+    return max(sum(math.prod(one.shape) for one in posterior_layout(model).values()), 1)
 
 
 def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:

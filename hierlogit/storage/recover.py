@@ -11,12 +11,13 @@ from typing import Any
 import xarray as xr
 
 from ..engines.nuts.finished_fit import finished_fit
-from ..engines.nuts.nutpie_draws import from_disk, kept_variables
+from ..engines.nuts.nutpie_draws import from_disk
 from ..engines.nuts.options import SamplerOptions
 from ..engines.nuts.run_folder import DRAWS_FOLDER, LAYOUT, MODEL_FILE
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..fits.model_record import read_model
+from ..fits.posterior import posterior_layout
 from ..model import Model
 
 
@@ -64,7 +65,7 @@ def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None 
     model = read_model(Model, record, rows, namespace, source)
     options = SamplerOptions(**record["options"])
     try:
-        drawn, stats = from_disk(model, kept_variables(model, store_u=options.store_u), source / DRAWS_FOLDER)
+        drawn, stats = from_disk(model, posterior_layout(model, store_u=options.store_u), source / DRAWS_FOLDER)
     except (OSError, KeyError, ValueError) as error:
         raise FitError(f"no draws can be read from {source / DRAWS_FOLDER}: {error}.") from error
     try:

@@ -12,7 +12,7 @@ import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.density.linear_predictor import pointwise_log_likelihood
 from hierlogit.density.log_prior import log_prior
-from hierlogit.fits.posterior import posterior_variables
+from hierlogit.fits.posterior import posterior_dataset, posterior_layout
 from hierlogit.model import Model
 
 
@@ -80,22 +80,11 @@ def test_log_densities_differ_by_a_constant(name: str) -> None:
 
 
 def _deterministics(model: Model) -> list[str]:
-    return posterior_variables(model)
+    return list(posterior_layout(model))
 
 
 def _posterior(model: Model, drawn: dict[str, np.ndarray]) -> xr.Dataset:
-    dims = {"beta": ("fixed_effect",)}
-    for group in model.design.groups:
-        name, effect = group.result_name, model.effect_dim(group)
-        dims |= {
-            f"sd_{name}": (effect,),
-            f"cor_{name}": (effect, f"{effect}_bis"),
-            f"b_{name}": (model.dim(group), effect),
-        }
-    variables = {name: (("chain", "draw", *dims[name]), value[None, None]) for name, value in drawn.items()}
-    used = {dim for names, _ in variables.values() for dim in names}
-    coords = {name: labels for name, labels in model.coords.items() if name in used}
-    return xr.Dataset(variables, coords={"chain": [0], "draw": [0], **coords})
+    return posterior_dataset(model, posterior_layout(model), {name: value[None, None] for name, value in drawn.items()})
 
 
 def _own_log_density(model: Model, drawn: dict[str, np.ndarray]) -> float:

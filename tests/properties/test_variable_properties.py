@@ -20,7 +20,7 @@ from hierlogit import priors as pr
 from hierlogit.density.joint.model_arrays import unknown_families
 from hierlogit.density.variables import Variable, model_variables
 from hierlogit.diagnostics.density import _Positions
-from hierlogit.fits.posterior import posterior_variables
+from hierlogit.fits.posterior import posterior_layout
 from hierlogit.model import Model
 from hierlogit.translations.pymc_program import DATA_FILE, pymc_program
 from hierlogit.translations.words import words
@@ -160,7 +160,7 @@ def test_a_position_of_the_compiled_density_gives_every_free_variable_a_value(ca
     values = positions.free_variables(x) | positions.effects(x)
     free = [one for one in model_variables(case.model) if one.free]
     assert {name: np.shape(value) for name, value in values.items()} == {one.name: one.shape for one in free}
-    known = {*posterior_variables(case.model), *(one.name for one in free)}
+    known = {*posterior_layout(case.model), *(one.name for one in free)}
     assert {name for name in positions.names if name} <= known
 
 

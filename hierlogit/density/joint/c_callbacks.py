@@ -86,9 +86,10 @@ def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
 
 @exact_kernel
 def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray, out: FloatArray) -> None:
-    """Write what is kept of a position: beta, then sds, correlations and effects of each group.
+    """Write what is kept of a position, in the order of `hierlogit.fits.posterior.posterior_layout`.
 
-    Effects stand level by level; see `output_shapes`. Those of `evaluate` at x are given.
+    That is beta, sds and correlations of each group, effects of each group, and their standardised effects. Effects
+    stand level by level. Those of `evaluate` at x are given.
     """
     p, scales = len(joint.gamma0), len(joint.centre)
     affine(joint.beta0, joint.beta_scale, x, out)
@@ -115,10 +116,10 @@ def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatA
         cholesky,
         gradient,
     )
-    at, first = p, 0
+    at = p
     for g in range(len(o.factor)):
         t = o.factor[g]
-        q, J = joint.q[t], joint.levels[t]
+        q = joint.q[t]
         copy(window(sd, joint.effect_at[t], q), window(out, at, q))
         at += q
         if o.correlated[g]:
@@ -130,13 +131,17 @@ def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatA
                         total += cor_cholesky[cholesky_at + a * q + d] * cor_cholesky[cholesky_at + c * q + d]
                     out[at + a * q + c] = 1.0 if a == c else total
             at += q * q
-        for kept in range(1 + o.standardised[g]):
-            source = u if kept else b
-            for j in range(J):
-                for a in range(q):
-                    out[at + j * q + a] = source[joint.variable_at[t] + a * J + o.order[first + j]]
-            at += J * q
-        first += J
+    for standardised in range(2):
+        source, first = u if standardised else b, 0
+        for g in range(len(o.factor)):
+            t = o.factor[g]
+            q, J = joint.q[t], joint.levels[t]
+            if o.standardised[g] or not standardised:
+                for j in range(J):
+                    for a in range(q):
+                        out[at + j * q + a] = source[joint.variable_at[t] + a * J + o.order[first + j]]
+                at += J * q
+            first += J
 
 
 @c_function(_LOG_DENSITY)

@@ -36,6 +36,7 @@ from hierlogit.density.kernels import scale_priors as scales
 from hierlogit.density.kernels.design_products import SHORT, add_columns, add_sorted, dot_columns, sum_sorted
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.engines.nuts.adaptation_start import around_the_mode
+from hierlogit.fits.posterior import posterior_layout
 from hierlogit.model import Model
 
 MODELS: dict[str, tuple[str, dict[str, pr.Prior]]] = {
@@ -531,25 +532,26 @@ def test_what_is_kept_is_in_the_users_parameters_and_order(model: Model) -> None
     x, p = positions(joint, 1)[0], len(joint.arrays.gamma0)
     _, out = call_expand(joint, outputs_of(model, joint), x, output_size(model, standardised=True))
     value, _, _, _ = evaluated(joint.arrays, x)
-    beta, at = out[:p], p
+    beta = out[:p]
+    ends = np.cumsum([int(np.prod(one.shape)) for one in posterior_layout(model, store_u=True).values()])
+    kept = dict(zip(posterior_layout(model, store_u=True), np.split(out, ends[:-1]), strict=True))
+    assert ends[-1] == len(out)
     assert model.arrangement.triangular @ beta == pytest.approx(x[:p], abs=1e-12)
     eta, logs = model.design.offset + model.design.X @ beta, 0.0
     for k, group in enumerate(model.design.groups):
-        q, J = len(group.effects), len(group.levels)
-        sd, at = out[at : at + q], at + q
+        name, q, J = group.result_name, len(group.effects), len(group.levels)
+        sd = kept[f"sd_{name}"]
         first = p + joint.effects_at[k]
         assert np.log(sd) == pytest.approx(x[first : first + q], abs=1e-12)
         cor = np.eye(q)
         if group.correlated:
-            cor, at = out[at : at + q * q].reshape(q, q), at + q * q
+            cor = kept[f"cor_{name}"].reshape(q, q)
             np.testing.assert_array_equal(np.diag(cor), 1.0)
             np.testing.assert_array_equal(cor, cor.T)
-        b, u = out[at : at + q * J].reshape(J, q), out[at + q * J : at + 2 * q * J].reshape(J, q)
-        at += 2 * q * J
+        b, u = kept[f"b_{name}"].reshape(J, q), kept[f"u_{name}"].reshape(J, q)
         assert b == pytest.approx(u @ (sd[:, None] * np.linalg.cholesky(cor)).T, abs=1e-12)
         eta = eta + np.sum(group.Z * b[group.index], axis=1)
         logs -= 0.5 * np.sum(u**2)
-    assert at == len(out)
     # The rows' likelihood with these effects is part of the density: what remains are priors, which know no rows.
     y, m = model.design.outcome.y, model.design.outcome.trials
     likelihood = np.sum(y * eta - m * np.logaddexp(0, eta))
