@@ -123,6 +123,17 @@ def shortened(value: object, longest: int = 80) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
+def reason_of(error: Exception) -> str:
+    """What another library's error says, on one line and without a full stop at the end.
+
+    Examples
+    --------
+    >>> reason_of(ValueError("All arrays must be of the same length."))
+    'All arrays must be of the same length'
+    """
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 def kind_of(value: object) -> str:
     """The type of a value, in a few words.
 
@@ -265,7 +276,7 @@ def path(name: str, value: object, error: ErrorClass) -> Path:
     """
     if isinstance(value, (str, os.PathLike)):
         try:
-            place = Path(value)  # type: ignore[arg-type]  # a path of bytes is refused by Path
+            place = Path(value)  # refuses a path of bytes
             if "\0" not in str(place) and os.fsencode(place) and str(value):
                 place.exists()  # refuses names that are too long
                 return place

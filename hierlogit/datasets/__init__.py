@@ -6,7 +6,6 @@ columns.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +17,7 @@ from textwrap import wrap
 import pandas as pd
 
 from ..errors import HierlogitError
+from ..validation import nearest, one_of, shortened
 
 # `list` is a function of this module. It stands last, and the builtin is spelled in other ways here.
 __all__ = ["Dataset", "DatasetError", "describe", "list", "load"]
@@ -199,10 +199,8 @@ def _names() -> tuple[str, ...]:
 
 
 def _file(name: str, suffix: str) -> Traversable:
-    if name not in _names():
-        message = f"no data set is called {name!r}. There are: {', '.join(_names())}."
-        near = difflib.get_close_matches(str(name).lower(), _names(), n=1)
-        raise DatasetError(f"{message} Did you mean {near[0]!r}?" if near else message)
+    if not isinstance(name, str) or name not in _names():
+        raise DatasetError(f"there is no data set {shortened(name)}; {one_of(_names())}.{nearest(name, _names())}")
     return files(__name__).joinpath(f"{name}.{suffix}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError, FitError, PredictionError
 from ..formula.names import check_names
 from ..formula.terms import Formula, Response
-from ..validation import quoted_list
+from ..validation import agree, number_array, number_of, quoted_list, text, unknown_names
 from .encoding import Encoding
 from .grouping import Factor, GroupBlock, GroupRows, build_factors
 from .outcome import Outcome, code_outcome, outcome_columns, read_outcome
@@ -25,8 +26,8 @@ from .transforms import formula_functions, formula_namespace
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class EncodedRows:
+@dataclass(frozen=True, repr=False)
+class EncodedRows(ShownAsCall):
     """Rows in the form a model computes with.
 
     Attributes
@@ -52,8 +53,8 @@ class EncodedRows:
         return EncodedRows(self.X[chosen], self.offset[chosen], groups)
 
 
-@dataclass(frozen=True)
-class Design:
+@dataclass(frozen=True, repr=False)
+class Design(Shown):
     """The data of a model.
 
     Attributes
@@ -87,8 +88,8 @@ class Design:
     groups: tuple[GroupBlock, ...]
     table: TrainingTable
     predictors: tuple[str, ...]
-    _fixed: Encoding = field(repr=False)
-    _factors: tuple[Factor, ...] = field(repr=False)
+    _fixed: Encoding
+    _factors: tuple[Factor, ...]
 
     @property
     def n_rows(self) -> int:
@@ -99,6 +100,17 @@ class Design:
     def has_intercept(self) -> bool:
         """Whether the fixed part has an intercept."""
         return "Intercept" in self.fixed_effects
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Event, rows and clusters, as the views of the design, its model and its fits show them."""
+        clusters = [("clusters", f"{group.name}: {group.sizes}; varying {group.varying}") for group in self.groups]
+        return (("event", self.outcome.counted), ("rows", self.table.counted), *clusters)
+
+    def _view(self) -> View:
+        columns = ", ".join(self.fixed_effects) or "none"
+        offset = (("offset", "of the linear predictor, differs between rows"),) if np.any(self.offset) else ()
+        facts = (*self.facts(), ("fixed", f"{len(self.fixed_effects):,} columns: {columns}"), *offset)
+        return View("Design of a model", (Facts(facts),))
 
     @cached_property
     def column_sds(self) -> FloatArray:
@@ -115,13 +127,13 @@ class Design:
         """
         if not self.groups:
             raise FitError("the model has no random effects: its formula has no (1 | group) term.")
-        chosen = [block for block in self.groups if group is None or block.name == group]
-        if not chosen:
-            raise FitError(
-                f"the model has no grouping factor '{group}'; it has "
-                f"{quoted_list([block.name for block in self.groups])}."
-            )
-        return chosen
+        if group is None:
+            return list(self.groups)
+        known = [block.name for block in self.groups]
+        chosen = text("group", group, FitError)
+        if chosen not in known:
+            raise FitError(unknown_names("group", [chosen], known, "grouping factor"))
+        return [self.groups[known.index(chosen)]]
 
     @property
     def level_columns(self) -> frozenset[str]:
@@ -173,7 +185,7 @@ class Design:
         counts = frame.to_numpy(dtype=np.float64)
         if np.any((counts < 0) | (counts != np.round(counts))):
             raise PredictionError(
-                f"the trials in {quoted_list(columns)} of the new data must be whole numbers of at least 0."
+                f"the numbers of trials in {quoted_list(columns)} of the new data must be whole numbers from 0."
             )
         trials: FloatArray = counts.sum(axis=1)
         return trials
@@ -186,14 +198,14 @@ class Design:
         DesignError
             If they are not one for each row, whole, and from 0 to the row's trials.
         """
-        counts = np.asarray(y, dtype=np.float64)
+        counts = number_array("y", y, DesignError, "whole numbers, one for each row")
         trials = self.outcome.trials
         if counts.shape != trials.shape:
             raise DesignError(
-                f"the outcome has shape {counts.shape}; one is needed for each of the {len(trials)} rows."
+                f"the outcome has shape {counts.shape}; it needs one number for each of the {len(trials):,} rows."
             )
         if not np.all((counts >= 0) & (counts <= trials) & (counts == np.round(counts))):
-            raise DesignError("the outcome must be whole numbers from 0 to the trials of each row.")
+            raise DesignError("the outcome must be whole numbers from 0 to the number of trials of each row.")
         outcome = replace(self.outcome, y=counts)
         frame = outcome_columns(self.response, self.table.frame, self.outcome, outcome)
         return replace(self, outcome=outcome, table=replace(self.table, frame=frame))
@@ -219,8 +231,8 @@ class Design:
         absent = [name for name in needed if name not in table.columns]
         if absent:
             raise PredictionError(
-                f"the new data lack the columns {quoted_list(absent)}. The model needs: {quoted_list(list(needed))}; "
-                f"the data have: {quoted_list(list(table.columns))}."
+                f"the new data lack the {agree(absent, 'column', 'columns')} {quoted_list(absent)}. The model needs: "
+                f"{quoted_list(list(needed))}; the data have: {quoted_list(list(table.columns))}."
             )
         checked = {name: _matching_column(table[name], trained[name], name) for name in needed}
         return pd.DataFrame(checked, index=pd.RangeIndex(len(table)))
@@ -234,8 +246,9 @@ def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str)
     absent = cleaned.isna().to_numpy()
     if absent.any():
         raise PredictionError(
-            f"column '{name}' of the new data has {int(absent.sum())} missing values, in rows "
-            f"{quoted_list(list(values.index[absent]))}. Fill them or leave these rows out."
+            f"column '{name}' of the new data has {number_of(int(absent.sum()), 'missing value')}, in "
+            f"{agree(int(absent.sum()), 'row', 'rows')} {quoted_list(list(values.index[absent]))}. Fill missing values "
+            "or leave their rows out."
         )
     if isinstance(trained.dtype, pd.CategoricalDtype):
         return _as_categories(cleaned, trained.cat.categories, name)
@@ -304,7 +317,7 @@ def build_design(
     values = {*formula_namespace(namespace), *functions}
     check_names(formula, [name for name in source.columns if isinstance(name, str)], functions, values)
     if "Intercept" in formula.columns:
-        raise DesignError("'Intercept' is the name of the constant in results: rename that column of the table.")
+        raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
     return design_of_rows(formula, training_table(source, used, missing), namespace)
 

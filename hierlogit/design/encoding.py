@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import call_text
 from ..errors import DesignError, HierlogitError, PredictionError
+from ..validation import number_of, quoted_list, reason_of, shortened
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -76,6 +78,9 @@ class Encoding:
         self.labels: tuple[str, ...] = tuple(label for label, _ in labelled)
         self.terms: tuple[str, ...] = tuple(name for _, name in labelled)
 
+    def __repr__(self) -> str:
+        return call_text("Encoding", {"expression": self.expression})
+
     def training(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Columns and offset of the training rows themselves, shapes (n, p) and (n,)."""
         columns = {name: term.data for name, term in self._columns.items()}
@@ -107,11 +112,11 @@ class Encoding:
         for label, values in [*zip(self.labels, matrix.T, strict=True), ("offset()", total)]:
             bad = ~np.isfinite(values)
             if bad.any():
-                rows = [int(row) for row in np.flatnonzero(bad)[:5]]
+                rows = np.flatnonzero(bad).tolist()
                 raise error(
-                    f"'{label}' is not finite in {int(bad.sum())} of {n} rows (the first, counted from 0 after rows "
-                    f"with missing values left: {rows}). Check the values that go into it: a logarithm of 0 or less, "
-                    "a division by 0, or a column without variation that is scaled."
+                    f"'{label}' is not finite in {int(bad.sum()):,} of {number_of(n, 'row')}; counted from 0 among the "
+                    f"complete rows: {quoted_list(rows)}. Check the values that go into it: a logarithm of 0 or less, "
+                    "a division by 0, or a scaled column that does not vary."
                 )
         return np.ascontiguousarray(matrix, dtype=np.float64), total
 
@@ -131,7 +136,7 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
     if len(terms) < len(description.common_terms):
         names = [str(term.name) for term in description.common_terms]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise DesignError(f"'{expression}' has several terms of the name {twice[0]!r}. Rename the column.")
+        raise DesignError(f"'{expression}' has several terms named {twice[0]!r}. Rename the column.")
     return terms
 
 
@@ -184,12 +189,13 @@ def _label_whole_numbers(component: Any) -> None:
 def _check_components(name: str, term: Any) -> None:
     for component in getattr(term, "components", ()):
         if component.kind == "offset":
-            raise DesignError(f"the offset in '{name}' cannot be part of an interaction. Add it as a term of its own.")
+            raise DesignError(f"the offset in '{name}' cannot be part of an interaction. Add it as a separate term.")
         if component.kind != "categoric":
             continue
         if len(component.levels) < 2:
             raise DesignError(
-                f"'{component.name}' has one level only, {component.levels[0]!r}, so it has no effect to estimate. "
+                f"'{component.name}' has only one level, {shortened(component.levels[0])}, so it has no effect to "
+                "estimate. "
                 "Leave it out of the formula, or check the rows' selection."
             )
         _label_whole_numbers(component)
@@ -226,12 +232,18 @@ def _labels(term: Any) -> list[str]:
 
 def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> FloatArray:
     if np.iscomplexobj(values):
-        raise error(f"'{name}' gives complex numbers; a model needs real ones.")
-    array = np.asarray(values, dtype=np.float64)
+        raise error(f"'{name}' gives complex numbers. A model needs real ones.")
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise error(f"'{name}' gives values that are not numbers: {shortened(values)}.") from None
     if array.ndim == 0:
         return np.full((n, 1), float(array))
     if len(array) != n:
-        raise error(f"'{name}' gives {len(array)} values for {n} rows; a function must return one for each row.")
+        raise error(
+            f"'{name}' gives {number_of(len(array), 'value')} for {number_of(n, 'row')}; a function must return one "
+            "for each row."
+        )
     return array.reshape(n, -1)
 
 
@@ -251,5 +263,5 @@ class _evaluating(contextlib.AbstractContextManager[None]):
         if problem is None or isinstance(problem, HierlogitError) or not isinstance(problem, Exception):
             return
         # Whole numbers are computed with as floating ones, and shown as they were given.
-        reason = re.sub(r"(?<=[(, ])(-?\d+)\.0(?=[,)])", r"\1", str(problem)) or type(problem).__name__
-        raise self._error(f"cannot evaluate '{self._expression}' on these data: {reason}") from problem
+        reason = re.sub(r"(?<=[(, ])(-?\d+)\.0(?=[,)])", r"\1", reason_of(problem))
+        raise self._error(f"cannot evaluate '{self._expression}' on these data: {reason}.") from problem

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
-from ..validation import quoted_list
+from ..validation import agree, number_of, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, repr=False)
+class Outcome(Shown):
     """Observed outcomes of every row.
 
     Attributes
@@ -40,6 +41,15 @@ class Outcome:
     trials: FloatArray
     binomial: bool
 
+    @property
+    def counted(self) -> str:
+        """What the event is and how often it was seen, in words: ``use = 1: 759 of 1,934 rows``."""
+        unit = "trials" if self.binomial else "rows"
+        return f"{self.event}: {self.y.sum():,.0f} of {self.trials.sum():,.0f} {unit}"
+
+    def _view(self) -> View:
+        return View(f"Outcome {self.name}", (Facts((("event", self.counted), ("rows", f"{len(self.y):,}"))),))
+
 
 def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
     """Code the outcome of each row.
@@ -56,8 +66,9 @@ def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
     if outcome.y.sum() == 0 or np.array_equal(outcome.y, outcome.trials):
         always = "never" if outcome.y.sum() == 0 else "always"
         raise DesignError(
-            f"the outcome is constant: the event ({outcome.event}) {always} happens in the {len(outcome.y)} complete "
-            "rows. A logistic regression needs both outcomes: check the event's coding and the rows' selection."
+            f"the outcome is constant: the event ({outcome.event}) {always} happens in the {len(outcome.y):,} complete "
+            "rows. A logistic regression needs both outcomes: check how the event is coded, and which rows were "
+            "selected."
         )
     return outcome
 
@@ -85,7 +96,8 @@ def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame,
     strange = list(dict.fromkeys(value for value in values if value not in (event, other)))
     if strange:
         raise DesignError(
-            f"the outcome '{response.column}' is {quoted_list(strange)}; it must be {quoted_list([other, event])}."
+            f"the outcome '{response.column}' has {agree(strange, 'the value', 'the values')} {quoted_list(strange)}; "
+            f"it must be one of {quoted_list([other, event])}."
         )
     y = (values == event).to_numpy(dtype=np.float64)
     return Outcome(outcome.name, outcome.event, y, np.ones(len(y)), binomial=False)
@@ -117,8 +129,8 @@ def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
     levels = _levels(values)
     if len(levels) < 2:
         raise DesignError(
-            f"the outcome '{name}' is constant: every complete row has {quoted_list(levels)}. "
-            "A logistic regression needs both outcomes."
+            f"the outcome '{name}' is constant: every complete row has {quoted_list(levels)}. A logistic regression "
+            "needs both outcomes."
         )
     if response.event is not None:
         event = _named_event(response.event, levels, name)
@@ -149,8 +161,8 @@ def _zero_one_event(levels: list[Any], name: str) -> Any:
         return 1
     if len(levels) == 2:
         raise DesignError(
-            f"the outcome '{name}' has the numbers {quoted_list(levels)}, of which none is known to be the event. "
-            f"Name it in the formula, {name}[{levels[1]:g}] ~ ..., or code the column as 0/1."
+            f"the outcome '{name}' has the numbers {quoted_list(levels)}, and it is not known which of them is the "
+            f"event. Name it in the formula, {name}[{levels[1]:g}] ~ ..., or code the column as 0/1."
         )
     raise DesignError(
         f"the outcome '{name}' is not binary: it has {len(levels)} different numbers, {quoted_list(levels)}. Use a "
@@ -180,7 +192,7 @@ def _binomial(response: Response, frame: pd.DataFrame) -> Outcome:
         assert response.trials is not None
         trials, event = _counts(frame, response.trials, "trials"), f"{name} of {response.trials}"
     _refuse_rows(y > trials, f"more successes ('{name}') than trials", "Check which column is which.")
-    _refuse_rows(trials == 0, "no trials at all", "They carry no information: leave them out.")
+    _refuse_rows(trials == 0, "no trials at all", "Rows without trials carry no information: leave them out.")
     return Outcome(name, event, y, trials, binomial=True)
 
 
@@ -197,7 +209,8 @@ def _counts(frame: pd.DataFrame, column: str, role: str) -> FloatArray:
 
 def _refuse_rows(bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
     if bad.any():
-        rows = quoted_list([int(row) for row in np.flatnonzero(bad)])
+        rows = np.flatnonzero(bad).tolist()
         raise DesignError(
-            f"{int(bad.sum())} of {len(bad)} rows have {what}; counted from 0 among the complete rows: {rows}. {remedy}"
+            f"{len(rows):,} of {number_of(len(bad), 'row')} {agree(rows, 'has', 'have')} {what}; counted from 0 among "
+            f"the complete rows: {quoted_list(rows)}. {remedy}"
         )

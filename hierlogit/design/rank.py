@@ -42,6 +42,6 @@ def refuse_dependent(columns: FloatArray, labels: Sequence[str], where: str) -> 
         others = [labels[k] for k, value in zip(kept, share, strict=True) if abs(value) > 1e-7]
         what = f"a linear combination of {quoted_list(others)}" if others else "zero in every row"
         raise DesignError(
-            f"in {where}, the column '{label}' is {what}, so its effect cannot be told apart. "
-            "Leave one of these terms out of the formula."
+            f"in {where}, the column '{label}' is {what}, so its effect is not identified. Leave "
+            f"{'one of these terms' if others else 'it'} out of the formula."
         )

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..display import Facts, Shown, View
 from ..errors import DataWarning, DesignError
-from ..validation import quoted_list
+from ..validation import agree, choice, kind_of, number_of, quoted_list, reason_of
 
 if TYPE_CHECKING:
     import narwhals as nw
 
 Missing = Literal["drop", "error"]
 MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
+#: Levels of a column that a table shows.
+_LEVELS_SHOWN = 8
 
 
 def read_table(data: Any) -> pd.DataFrame:
@@ -47,6 +50,8 @@ def read_table(data: Any) -> pd.DataFrame:
     (2, 2)
     """
     frame = data if isinstance(data, pd.DataFrame) else _to_pandas(data)
+    if frame.columns.nlevels > 1:
+        raise DesignError("the table has column names of several levels. Give each column one name.")
     duplicated = list(dict.fromkeys(str(name) for name in frame.columns[frame.columns.duplicated()]))
     if duplicated:
         raise DesignError(
@@ -62,16 +67,16 @@ def _to_pandas(data: Any) -> pd.DataFrame:
     if isinstance(data, Mapping):
         try:
             return pd.DataFrame(dict(data))
-        except ValueError as error:
-            raise DesignError(f"the mapping given as data is no table: {error}.") from error
+        except (TypeError, ValueError, AttributeError) as error:  # what pandas raises
+            raise DesignError(f"the mapping given as data cannot be read as a table: {reason_of(error)}.") from error
     import narwhals as nw
 
     try:
         frame = nw.from_native(data, eager_only=True)
     except TypeError as error:
         raise DesignError(
-            f"data must be a table: a pandas or polars DataFrame, or a mapping of column names to values; "
-            f"got {type(data).__module__}.{type(data).__qualname__}. Call .collect() first on a lazy frame."
+            "data must be a table: a pandas or polars DataFrame, or a mapping of column names to values; "
+            f"got {kind_of(data)}. Call .collect() first on a lazy frame."
         ) from error
     return pd.DataFrame({name: _to_series(frame[name]) for name in frame.columns})
 
@@ -90,8 +95,8 @@ def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
     return pd.Series(column.to_list(), dtype=object)
 
 
-@dataclass(frozen=True)
-class TrainingTable:
+@dataclass(frozen=True, repr=False)
+class TrainingTable(Shown):
     """The rows and columns a model is fitted to.
 
     Attributes
@@ -115,6 +120,30 @@ class TrainingTable:
     missing_by_column: Mapping[str, int]
     unused_levels: Mapping[str, tuple[str, ...]]
 
+    @property
+    def counted(self) -> str:
+        """How many rows there are, and how many were dropped for which columns, in words."""
+        if not self.n_missing:
+            return f"{len(self.frame):,}"
+        where = ", ".join(f"{name} {count:,}" for name, count in self.missing_by_column.items())
+        return f"{len(self.frame):,} ({self.n_missing:,} more dropped for missing values: {where})"
+
+    def _view(self) -> View:
+        columns = tuple((str(name), _values_of(self.frame[name])) for name in self.frame.columns)
+        rows = Facts((("rows", self.counted),))
+        return View("Rows and columns that the model is fitted to", (rows, Facts(columns, "columns", ".frame")))
+
+
+def _values_of(column: pd.Series[Any]) -> str:
+    """What values a column has, in words."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        levels = [str(level) for level in column.cat.categories[:_LEVELS_SHOWN]]
+        rest = len(column.cat.categories) - len(levels)
+        return f"{', '.join(levels)}{f' and {rest:,} more levels' if rest else ''}"
+    if column.dtype == bool:
+        return "False, True"
+    return f"{column.min():.6g} to {column.max():.6g}"
+
 
 def training_table(data: Any, columns: Sequence[str], missing: Missing) -> TrainingTable:
     """Select, clean and check the columns a formula uses.
@@ -134,8 +163,7 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
         For infinite values, columns of mixed or unusable types, missing values if `missing` is "error",
         and when no row is complete.
     """
-    if missing not in MISSING_CHOICES:
-        raise DesignError(f"missing={missing!r} is not allowed; choose one of {quoted_list(MISSING_CHOICES)}.")
+    choice("missing", missing, MISSING_CHOICES, DesignError)
     table = read_table(data)
     labels = table.index if table.index.is_unique and table.index.nlevels == 1 else pd.RangeIndex(len(table))
     used = pd.DataFrame({name: clean_column(table[name], name) for name in columns}, index=table.index)
@@ -150,7 +178,10 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
         _say_missing(incomplete, by_column, labels, missing)
     kept = used.loc[~incomplete].reset_index(drop=True)
     if len(kept) == 0:
-        raise DesignError(f"no row is complete: missing values by column: {by_column}.")
+        where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
+        raise DesignError(
+            f"every row has a missing value, in {where}. Fill them, or leave a column out of the formula."
+        )
 
     unused: dict[str, tuple[str, ...]] = {}
     for name in columns:
@@ -172,11 +203,13 @@ def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index
     where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
     if missing == "error":
         raise DesignError(
-            f"{count} of {total} rows have missing values, in {where}; the first are rows "
-            f"{quoted_list(list(labels[incomplete]))}. Fill or drop them, or pass missing='drop'."
+            f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} missing values, in {where}: "
+            f"{agree(count, 'row', 'rows')} {quoted_list(list(labels[incomplete]))}. Fill or drop them, or pass "
+            "missing='drop'."
         )
     warnings.warn(
-        f"{count} of {total} rows were dropped because of missing values in {where}. "
+        f"{count:,} of {number_of(total, 'row')} {agree(count, 'was', 'were')} dropped because of missing values in "
+        f"{where}. "
         "Pass missing='error' to refuse them instead.",
         DataWarning,
         skip_file_prefixes=(str(Path(__file__).parents[1]),),
@@ -202,7 +235,7 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     if pd.api.types.is_bool_dtype(dtype):
         return values.astype(object if values.isna().any() else bool)
     if pd.api.types.is_complex_dtype(dtype):
-        raise DesignError(f"column '{name}' holds complex numbers; a model needs real ones.")
+        raise DesignError(f"column '{name}' holds complex numbers. Turn it into real ones.")
     if pd.api.types.is_numeric_dtype(dtype):
         return _plain_numbers(values, name)
     if isinstance(dtype, pd.PeriodDtype) or dtype.kind in "mM":
@@ -230,7 +263,9 @@ def _plain_levels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
         return values
     words = [str(level) for level in levels]
     if len(set(words)) < len(words):
-        raise DesignError(f"column '{name}' has levels that read alike as text: {quoted_list(words)}. Rename them.")
+        raise DesignError(
+            f"column '{name}' has different levels that are the same as text: {quoted_list(words)}. Rename them."
+        )
     return values.cat.rename_categories(words)
 
 
@@ -271,8 +306,8 @@ def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     # Decimal is a number of its own kind.
     if not all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool) for value in present):
         raise DesignError(
-            f"column '{name}' holds values of the types {quoted_list(kinds)}. A column must hold numbers, True/False "
-            "or text throughout: convert it first."
+            f"column '{name}' holds values of the {agree(kinds, 'type', 'types')} {quoted_list(kinds)}. A column must "
+            "hold numbers, True/False or text throughout: convert it first."
         )
     if all(isinstance(value, numbers.Integral) for value in present):
         if any(abs(int(value)) > np.iinfo(np.int64).max for value in present):
@@ -287,7 +322,7 @@ def _refuse_infinite(values: pd.Series[Any], name: str, labels: pd.Index[Any]) -
     infinite = np.isinf(values.to_numpy())
     if infinite.any():
         raise DesignError(
-            f"column '{name}' has {int(infinite.sum())} infinite values, in rows "
-            f"{quoted_list(list(labels[infinite]))}. Replace them by finite values, or by missing ones to leave the "
-            "rows out."
+            f"column '{name}' has {number_of(int(infinite.sum()), 'infinite value')}, in "
+            f"{agree(int(infinite.sum()), 'row', 'rows')} {quoted_list(list(labels[infinite]))}. Replace infinite "
+            "values by finite ones, or by missing ones to leave the rows out."
         )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DesignError
+from ..validation import agree, mapping, quoted_list
 
 
 class ClusterMeans:
@@ -89,13 +90,14 @@ def formula_namespace(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     DesignError
         If `extra` has a name that formulae keeps for a function of its own, and would never look at.
     """
-    taken = sorted({*FORMULAE_FUNCTIONS, *_OTHER_FORMULAE_FUNCTIONS}.intersection(extra or {}))
+    given = {} if extra is None else mapping("namespace", extra, DesignError, "names with their values, {'f': f}")
+    taken = sorted({*FORMULAE_FUNCTIONS, *_OTHER_FORMULAE_FUNCTIONS}.intersection(given))
     if taken:
         raise DesignError(
-            f"the namespace holds {', '.join(map(repr, taken))}, which formulas have for functions of their own. "
-            "Give yours another name."
+            f"the namespace holds {quoted_list(taken)}, but formulas have built-in functions of "
+            f"{agree(taken, 'this name', 'these names')}. Give yours another name."
         )
-    return {**_NAMESPACE, **(extra or {})}
+    return {**_NAMESPACE, **given}
 
 
 def formula_functions(extra: Mapping[str, Any] | None = None) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ def model_of(value: Any, name: str = "model") -> ModelSpec:
         If it is neither.
     """
     if isinstance(value, Fit):
-        return value.model
+        model: ModelSpec = value.model
+        return model
     if isinstance(value, ModelSpec):
         return value
     raise ModelError(f"{name} is neither a Model nor a Fit (got {kind_of(value)}). {MAKE_A_MODEL}")

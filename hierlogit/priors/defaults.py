@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from ..design.design import Design
 from ..design.grouping import GroupBlock
 from ..errors import PriorError
-from ..validation import quoted_list
+from ..validation import mapping, nearest, one_of, quoted_list, shortened
 from .elicitation import implied_odds_ratios
 from .families import (
     COEFFICIENT_FAMILIES,
@@ -112,10 +111,8 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
     >>> str(resolve_priors(design, {"sd": HalfNormal(2)}).sd["g"][0])
     'HalfNormal(sigma=2)'
     """
-    if given is not None and not isinstance(given, Mapping):
-        raise PriorError(
-            f"priors must be a mapping of names to priors, {{'sd': HalfNormal(1)}}; got {type(given).__name__}."
-        )
+    if given is not None:
+        given = mapping("priors", given, PriorError, "a mapping of names to priors, {'sd': HalfNormal(1)}")
     priors = default_priors(design) if instead_of is None else instead_of
     fixed, sd, cor = dict(priors.fixed), dict(priors.sd), dict(priors.cor)
     keys = _keys(design)
@@ -129,7 +126,7 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
             family = _of_family(key, prior, SD_FAMILIES)
             if isinstance(family, Decov) and rank == _ONE_PARAMETER:
                 raise PriorError(
-                    f"prior of '{key}': Decov is joint over the effects of a term; give it to 'sd_<group>'."
+                    f"prior of '{key}': Decov is a joint prior of all effects of a term; give it to 'sd_<group>'."
                 )
             for group, effect in places:
                 held = list(sd[group])
@@ -184,20 +181,21 @@ def _group_keys(group: GroupBlock) -> dict[str, _Target]:
 def _target(key: str, keys: Mapping[str, _Target]) -> _Target:
     if key in keys:
         return keys[key]
-    near = difflib.get_close_matches(str(key), keys, n=1)
-    meant = f" Did you mean '{near[0]}'?" if near else ""
     shown = [name for name in keys if not name.startswith("beta[") and "|" not in name]
-    raise PriorError(f"there is no parameter '{key}' to give a prior to. The model has: {', '.join(shown)}.{meant}")
+    raise PriorError(
+        f"priors: the model has no parameter {shortened(key)}. Its parameters are: {', '.join(shown)}."
+        f"{nearest(key, keys)}"
+    )
 
 
 def _of_family(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Any:
     if type(prior).__module__.split(".")[0] == "bambi":
         prior = _from_bambi(key, prior, allowed)
     if not isinstance(prior, allowed):
-        names = [family.__name__ for family in allowed]
+        shown = str(prior) if isinstance(prior, Prior) else shortened(prior)
         raise PriorError(
-            f"prior of '{key}': got {prior}, which is no family allowed there. Choose one of "
-            f"{quoted_list(names)} from hierlogit.priors."
+            f"prior of '{key}': {shown} is not allowed for this parameter; "
+            f"{one_of([family.__name__ for family in allowed])} from hierlogit.priors."
         )
     return prior
 
@@ -219,14 +217,14 @@ def _from_bambi(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Prior
     families = {family.__name__: family for family in allowed}
     if name not in families:
         raise PriorError(
-            f"prior of '{key}': bambi's {prior} is not allowed there. Choose one of {quoted_list(list(families))}."
+            f"prior of '{key}': Bambi's {prior} is not allowed for this parameter; {one_of(list(families))}."
         )
     try:
         return families[name](**{argument: _scalar(value) for argument, value in arguments.items()})
     except TypeError as error:
         known = [item.name for item in fields(families[name])]
         raise PriorError(
-            f"prior of '{key}': bambi's {prior} has other arguments than {name} takes here: {quoted_list(known)}."
+            f"prior of '{key}': Bambi's {prior} has other arguments than {name} has here: {quoted_list(known)}."
         ) from error
 
 
@@ -241,6 +239,6 @@ def _refuse_split_decov(design: Design, sd: Mapping[str, tuple[ScalePrior, ...]]
             held = {sd[group.name][i] for i in members}
             if len(held) > 1 and any(isinstance(prior, Decov) for prior in held):
                 raise PriorError(
-                    f"'sd_{group.result_name}' has a Decov prior, which is joint over its correlated effects; "
-                    "none of them can have another prior beside it."
+                    f"'sd_{group.result_name}' has a Decov prior, which is joint over the correlated effects: give no "
+                    "other prior to one of them."
                 )

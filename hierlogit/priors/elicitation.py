@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
-from typing import Any
 
 from ..errors import PriorError
+from ..validation import one_of, probability, real_number, shortened, text
 from .families import Exponential, Gamma, HalfCauchy, HalfNormal, HalfStudentT, LogNormal, ScalePrior
 
 #: Logarithm of the median odds ratio for a standard deviation of 1: ``sqrt(2) Phi^-1(3/4)``.
@@ -64,8 +63,8 @@ def prior_from_mor(
     >>> print(hl.prior_from_mor(5, prob=0.05, family="halfnormal"))
     HalfNormal(sigma=0.8609)
     """
-    if not _is_number(mor) or not 1 < mor < math.inf:
-        raise PriorError(f"mor={mor!r} must be above 1: the median odds ratio is 1 where clusters do not differ.")
+    # The median odds ratio is 1 where clusters do not differ.
+    mor = real_number("mor", mor, PriorError, above=1)
     return _with_tail(math.log(mor) / LOG_ODDS_RATIO_PER_SD, prob, family, shape)
 
 
@@ -102,8 +101,7 @@ def prior_from_icc(
     >>> print(hl.prior_from_icc(0.3, prob=0.05))
     Exponential(lam=2.523)
     """
-    if not _is_number(icc) or not 0 < icc < 1:
-        raise PriorError(f"icc={icc!r} must be between 0 and 1.")
+    icc = probability("icc", icc, PriorError)
     return _with_tail(math.pi / math.sqrt(3) * math.sqrt(icc / (1 - icc)), prob, family, shape)
 
 
@@ -154,16 +152,13 @@ def prior_from_range(
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
-    for name, value in (("low", low), ("high", high), ("share", share)):
-        if not _is_number(value) or not 0 < value < 1:
-            raise PriorError(f"{name}={value!r} must be between 0 and 1.")
+    low, high, share = (
+        probability(name, value, PriorError) for name, value in (("low", low), ("high", high), ("share", share))
+    )
     if not low < high:
-        raise PriorError(f"low={low!r} must be below high={high!r}.")
-    if typical is not None and (not _is_number(typical) or not low < typical < high):
-        raise PriorError(
-            f"typical={typical!r} must be between low={low!r} and high={high!r}: half of all clusters are above a "
-            "typical one, and half below."
-        )
+        raise PriorError(f"low={low:g} must be below high={high:g}.")
+    if typical is not None:
+        typical = real_number("typical", typical, PriorError, above=low, below=high)
     below, above = _logit(low), _logit(high)
     middle = (below + above) / 2 if typical is None else _logit(typical)
 
@@ -196,21 +191,22 @@ def _brief(value: float) -> str:
 
 def _with_tail(limit: float, prob: float, family: str, shape: float | None) -> ScalePrior:
     """The member of a family, scaled so that it leaves `prob` to values above `limit`."""
-    if not _is_number(prob) or not 0 < prob < 1:
-        raise PriorError(f"prob={prob!r} must be between 0 and 1.")
-    name = str(family).lower().replace("_", "").replace("-", "")
+    prob = probability("prob", prob, PriorError)
+    name = text("family", family, PriorError).lower().replace("_", "").replace("-", "")
     if name not in FAMILIES:
-        raise PriorError(f"family={family!r} is not allowed; choose one of {', '.join(map(repr, FAMILIES))}.")
+        raise PriorError(f"family={shortened(family)} is not allowed; {one_of(list(FAMILIES))}.")
     make, usual = FAMILIES[name]
     if usual is None and shape is not None:
-        raise PriorError(f"shape={shape!r}: the family {name!r} has none; it has a scale only, which is solved for.")
-    form = 1.0 if usual is None else usual if shape is None else shape
-    return make(limit / make(1.0, form).quantile(1 - prob), form)
+        raise PriorError(f"shape={shortened(shape)}: the family '{name}' has only a scale. Leave shape out.")
+    form = 1.0 if usual is None else usual if shape is None else real_number("shape", shape, PriorError, above=0)
+    try:
+        return make(limit / make(1.0, form).quantile(1 - prob), form)
+    except (ArithmeticError, ValueError):  # a scale of 0 or infinity, or one that overflows
+        raise PriorError(
+            f"no prior of the family '{name}' leaves the probability {prob:g} to values above {limit:.3g}: choose "
+            "less extreme values, or another family."
+        ) from None
 
 
 def _logit(p: float) -> float:
     return math.log(p) - math.log1p(-p)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PriorError
+from ..validation import real_number
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,12 +30,9 @@ class Prior:
 
     def __post_init__(self) -> None:
         for argument, value in self.arguments().items():
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                raise PriorError(f"{type(self).__name__}: {argument}={value!r} must be a number.")
-            if not np.isfinite(value) or (argument in self.positive and value <= 0):
-                allowed = "positive and finite" if argument in self.positive else "finite"
-                raise PriorError(f"{type(self).__name__}: {argument}={value:g} must be {allowed}.")
-            object.__setattr__(self, argument, float(value))
+            above = 0 if argument in self.positive else None
+            number = real_number(f"{type(self).__name__}: {argument}", value, PriorError, above=above)
+            object.__setattr__(self, argument, number)
 
     def arguments(self) -> dict[str, float]:
         """Names and values of the arguments, in order."""

@@ -203,7 +203,7 @@ def test_relabelled_clusters_change_labels_only() -> None:
 
 def test_combinations_that_read_the_same_are_refused() -> None:
     rows = {"y": [0, 1, 1], "a": ["u:v", "u", "w"], "b": ["w", "v:w", "z"]}
-    refused("y ~ 1 + (1 | a:b)", rows, "cannot be labelled apart", "Replace the colons")
+    refused("y ~ 1 + (1 | a:b)", rows, "two clusters of 'a:b' have the same label", "Replace the colons")
 
 
 # ---- tables of every kind ----------------------------------------------------------------------------------------
@@ -343,8 +343,8 @@ def test_a_year_and_its_square_are_no_dependent_columns() -> None:
 
 def test_what_random_terms_cannot_be() -> None:
     frame = table(one="same")
-    refused("y ~ x + (1 | one)", frame, "the grouping factor 'one' has one level only", "at least two clusters")
-    refused("y ~ x + (1 | g) + (1 + x | g)", frame, "the effects 'Intercept' of 'g'", "more than one random term")
+    refused("y ~ x + (1 | one)", frame, "the grouping factor 'one' has only one level", "at least two clusters")
+    refused("y ~ x + (1 | g) + (1 + x | g)", frame, "the effect 'Intercept' of 'g'", "more than one random term")
     refused("y ~ x + (1 + offset(z) | g)", frame, "(1 + offset(z) | g) has an offset", "fixed part")
 
 

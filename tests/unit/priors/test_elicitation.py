@@ -119,18 +119,22 @@ def test_shapes_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: hl.prior_from_mor(1), "mor=1 must be above 1"),
-        (lambda: hl.prior_from_mor(np.inf), "mor=inf must be above 1"),
-        (lambda: hl.prior_from_mor("5"), "mor='5' must be above 1"),  # type: ignore[arg-type]
-        (lambda: hl.prior_from_mor(5, 5), "prob=5 must be between 0 and 1"),
-        (lambda: hl.prior_from_icc(30), "icc=30 must be between 0 and 1"),
+        (lambda: hl.prior_from_mor(1), "mor=1 must be a finite number above 1"),
+        (lambda: hl.prior_from_mor(np.inf), "mor=inf must be a finite number above 1"),
+        (lambda: hl.prior_from_mor("5"), "mor='5' must be a finite number above 1"),  # type: ignore[arg-type]
+        (lambda: hl.prior_from_mor(5, 5), "prob=5 must be a number between 0 and 1"),
+        (lambda: hl.prior_from_icc(30), "icc=30 must be a number between 0 and 1"),
         (lambda: hl.prior_from_range(0.5, 0.1), "low=0.5 must be below high=0.1"),
-        (lambda: hl.prior_from_range(0, 0.1), "low=0 must be between 0 and 1"),
-        (lambda: hl.prior_from_range(0.1, 0.5, share=95), "share=95 must be between 0 and 1"),
-        (lambda: hl.prior_from_range(0.1, 0.5, typical=0.6), "at=0.6 must be between low=0.1 and high=0.5"),
-        (lambda: hl.prior_from_mor(5, family="uniform"), "'uniform' is not known; choose one of 'exponential', 'half"),
-        (lambda: hl.prior_from_mor(5, shape=2), "shape=2: the family 'exponential' has none"),
-        (lambda: hl.prior_from_mor(5, family="gamma", shape=-1), "Gamma: alpha=-1 must be positive"),
+        (lambda: hl.prior_from_range(0, 0.1), "low=0 must be a number between 0 and 1"),
+        (lambda: hl.prior_from_range(0.1, 0.5, share=95), "share=95 must be a number between 0 and 1"),
+        (lambda: hl.prior_from_range(0.1, 0.5, typical=0.6), "typical=0.6 must be a number between 0.1 and 0.5"),
+        (
+            lambda: hl.prior_from_mor(5, family="uniform"),
+            "family='uniform' is not allowed; choose one of 'exponential', 'half",
+        ),
+        (lambda: hl.prior_from_mor(5, shape=2), "shape=2: the family 'exponential' has only a scale"),
+        (lambda: hl.prior_from_mor(5, family="gamma", shape=-1), "shape=-1 must be a finite number above 0"),
+        (lambda: hl.prior_from_mor(5, 1e-20), "no prior of the family 'exponential' leaves the probability 1e-20"),
     ],
 )
 def test_impossible_requests(make: Any, message: str) -> None:

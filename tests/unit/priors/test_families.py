@@ -192,14 +192,14 @@ def test_default_decov_of_one_effect_is_exponential() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Normal(0, 0), "Normal: sigma=0 must be positive"),
-        (lambda: Normal(0, -1), "sigma=-1 must be positive"),
-        (lambda: Normal(np.nan, 1), "mu=nan must be finite"),
-        (lambda: Normal(0, np.inf), "sigma=inf must be positive and finite"),
-        (lambda: Normal("a", 1), "mu='a' must be a number"),  # type: ignore[arg-type]
-        (lambda: Normal(True, 1), "mu=True must be a number"),
-        (lambda: StudentT(0), "nu=0 must be positive"),
-        (lambda: LKJ(0), "LKJ: eta=0 must be positive"),
+        (lambda: Normal(0, 0), "Normal: sigma=0 must be a finite number above 0"),
+        (lambda: Normal(0, -1), "sigma=-1 must be a finite number above 0"),
+        (lambda: Normal(np.nan, 1), "mu=nan must be a finite number"),
+        (lambda: Normal(0, np.inf), "sigma=inf must be a finite number above 0"),
+        (lambda: Normal("a", 1), "mu='a' must be a finite number"),  # type: ignore[arg-type]
+        (lambda: Normal(True, 1), "mu=True must be a finite number"),
+        (lambda: StudentT(0), "nu=0 must be a finite number above 0"),
+        (lambda: LKJ(0), "LKJ: eta=0 must be a finite number above 0"),
         (lambda: Decov(scale=-1), "Decov: scale=-1"),
     ],
 )
@@ -348,19 +348,22 @@ def test_a_column_of_the_name_of_a_class_is_reached_by_its_full_name() -> None:
 @pytest.mark.parametrize(
     ("priors", "words"),
     [
-        ({"xx": A}, ["no parameter 'xx'", "The model has: Intercept, x, t, t[b]", "cor_g", "Did you mean 'x'?"]),
+        ({"xx": A}, ["no parameter 'xx'", "Its parameters are: Intercept, x, t, t[b]", "cor_g", "Did you mean 'x'?"]),
         ({"sd_gg": E}, ["no parameter 'sd_gg'", "Did you mean 'sd_g'?"]),
         ({"cor_h": LKJ(1)}, ["no parameter 'cor_h'", "Did you mean 'cor_g'?"]),
-        ({3: A}, ["no parameter '3'"]),
-        ({"beta": E}, ["prior of 'beta': got HalfNormal(sigma=1)", "'Normal', 'StudentT', 'Cauchy', 'Laplace'"]),
-        ({"x": LKJ(1)}, ["prior of 'x': got LKJ(eta=1)"]),
-        ({"sd": A}, ["prior of 'sd': got Normal(mu=0, sigma=1)", "'HalfNormal'", "'Decov'"]),
-        ({"cor": A}, ["prior of 'cor'", "'LKJ'"]),
-        ({"x": 3}, ["prior of 'x': got 3"]),
-        ({"x": None}, ["prior of 'x': got None"]),
-        ({"x": Normal}, ["prior of 'x': got", "Normal"]),
-        ({"sd_g[x]": Decov()}, ["Decov is joint", "sd_<group>"]),
-        ({"sd_g": Decov(), "sd_g[x]": E}, ["'sd_g' has a Decov prior", "none of them can have another"]),
+        ({3: A}, ["priors must be a mapping of names to priors", "3 is not a name"]),
+        (
+            {"beta": E},
+            ["prior of 'beta': HalfNormal(sigma=1) is not allowed", "'Normal', 'StudentT', 'Cauchy', 'Laplace'"],
+        ),
+        ({"x": LKJ(1)}, ["prior of 'x': LKJ(eta=1) is not allowed"]),
+        ({"sd": A}, ["prior of 'sd': Normal(mu=0, sigma=1) is not allowed", "'HalfNormal'", "'Decov'"]),
+        ({"cor": A}, ["prior of 'cor'", "the only choice is 'LKJ'"]),
+        ({"x": 3}, ["prior of 'x': 3 is not allowed"]),
+        ({"x": None}, ["prior of 'x': None is not allowed"]),
+        ({"x": Normal}, ["prior of 'x': <class", "Normal"]),
+        ({"sd_g[x]": Decov()}, ["Decov is a joint prior", "sd_<group>"]),
+        ({"sd_g": Decov(), "sd_g[x]": E}, ["'sd_g' has a Decov prior", "give no other prior to one of them"]),
     ],
 )
 def test_priors_in_the_wrong_place_are_refused(priors: Any, words: list[str]) -> None:
@@ -428,14 +431,14 @@ def test_bambis_priors_of_sds_flat_and_nested(prior: Any, expected: Prior) -> No
 @pytest.mark.parametrize(
     ("key", "prior", "words"),
     [
-        ("x", bmb.Prior("Flat"), ["not allowed there", "'Normal'"]),
+        ("x", bmb.Prior("Flat"), ["not allowed for this parameter", "'Normal'"]),
         ("x", bmb.Prior("Normal", mu=0, sigma=bmb.Prior("HalfNormal", sigma=1)), ["depends on other priors ('sigma')"]),
-        ("x", bmb.Prior("Normal", mu=0, sigma=np.array([1.0, 2.0])), ["must be a number"]),
-        ("x", bmb.Prior("Normal", mu=0, sigma=-1), ["sigma=-1 must be positive"]),
-        ("1|g", bmb.Prior("Weibull", alpha=1, beta=1), ["Weibull", "not allowed there"]),
+        ("x", bmb.Prior("Normal", mu=0, sigma=np.array([1.0, 2.0])), ["must be a finite number"]),
+        ("x", bmb.Prior("Normal", mu=0, sigma=-1), ["sigma=-1.0 must be a finite number above 0"]),
+        ("1|g", bmb.Prior("Weibull", alpha=1, beta=1), ["Weibull", "not allowed for this parameter"]),
         ("1|g", bmb.Prior("Gamma", mu=1, sigma=1), ["other arguments", "'alpha', 'beta'"]),
         ("1|g", bmb.Prior("Exponential", scale=1), ["other arguments", "'lam'"]),
-        ("1|g", bmb.Prior("Normal", mu=0, sigma=2), ["not allowed there"]),
+        ("1|g", bmb.Prior("Normal", mu=0, sigma=2), ["not allowed for this parameter"]),
         ("1|g", bmb.Prior("StudentT", nu=3, mu=0, sigma=bmb.Prior("HalfNormal", sigma=1)), ["depends on other"]),
         ("1|g", bmb.Prior("Normal", mu=1, sigma=bmb.Prior("HalfNormal", sigma=1)), ["has a mean", "around 0"]),
         (
