@@ -1,4 +1,4 @@
-"""The models of the benchmark: four binomial models with logit link, from small to large."""
+"""The models of the likelihood benchmark: four logistic models, from small to large."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _REFERENCE = ROOT / "tests" / "reference" / "reference.json"
 
 @dataclass(frozen=True)
 class Case:
-    """One model and its data.
+    """A model and its data.
 
     Attributes
     ----------
     name : str
-        What the command line and the results call it.
+        Name on the command line and in the results.
     table : Path
         The data, a CSV file.
     outcome : str
@@ -29,7 +29,7 @@ class Case:
     fixed : str
         Right-hand side of the fixed effects, in formulae's notation.
     effects : str
-        The varying effects, in lme4's notation, which formulae shares.
+        The random terms, in lme4's notation, which formulae shares.
     groups : tuple of str
         Grouping columns.
     reference : str or float
@@ -37,7 +37,7 @@ class Case:
     slope : str, optional
         Column with levels N and Y whose effect varies over the (only) group.
     uncorrelated_reference : str, optional
-        The same as `reference` for the model without a correlation of intercept and slope.
+        The same as `reference`, for the model without the correlation of intercept and slope.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def formula(self) -> str:
-        """The model as formulae and hierlogit read it."""
+        """The formula in the notation of formulae and hierlogit."""
         return f"{self.outcome} ~ {self.fixed} + {self.effects}"
 
     @property
     def r_formula(self) -> str:
-        """The model as R and glmm read it."""
+        """The formula in the notation of R and glmm."""
         return self.formula.replace("**", "^")
 
     def frame(self) -> pd.DataFrame:
@@ -65,13 +65,13 @@ class Case:
         return read_table(self.table)
 
     def maximum(self, correlated: bool = True) -> float:
-        """Return the log-likelihood that a fit should reach."""
+        """Return the maximum of the log-likelihood."""
         known = self.reference if correlated or self.uncorrelated_reference is None else self.uncorrelated_reference
         return known if isinstance(known, float) else _laplace_reference(known)
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file, with the reference level of `mode` (VerbAgg) as in the original."""
+    """Read a CSV file, with the original reference level of `mode` (VerbAgg)."""
     frame = pd.read_csv(path)
     if "mode" in frame:
         frame["mode"] = pd.Categorical(frame["mode"], categories=["want", "do"], ordered=True)

@@ -1,4 +1,4 @@
-"""Draw the tables of docs/benchmarks.md: ``python benchmarks/figure.py`` writes docs/images/benchmarks.png."""
+"""Plot the tables of docs/benchmarks.md: ``python benchmarks/figure.py`` writes docs/images/benchmarks.png."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
-#: First words of a table's line, what the picture calls it, and the column of the time, by panel.
+#: For each panel, the column of the time, and the labels in the figure by the first words of the table's rows.
 PANELS = {
     "Maximum likelihood, milliseconds": (
         2,
@@ -32,7 +32,7 @@ BLUE, GREY = "#0072b2", "#b0b0b0"
 
 
 def times(text: str, column: int, names: dict[str, str]) -> dict[str, float]:
-    """Times of the lines that begin so, each the first number of its column."""
+    """Times by label, each the first number in `column` of the row that begins with a key of `names`."""
     found = {}
     for start, name in names.items():
         line = next(line for line in text.splitlines() if re.match(rf"\| {re.escape(start)}[^|]* \|", line))
@@ -43,7 +43,7 @@ def times(text: str, column: int, names: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Draw both panels."""
+    """Plot both panels."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,10 +1,10 @@
 """Growth of time and memory with rows and clusters, and the time of a whole process.
 
-Every size is fitted in a process of its own, which this file is as well::
+Every size is fitted in a process of its own, which runs this file::
 
     python benchmarks/growth.py ENGINE ROWS CLUSTERS
 
-It simulates a random-slope model, fits it twice and tells the time of the second fit and the peak of memory as JSON.
+It simulates a random-slope model, fits it twice, and prints the time of the second fit and the peak memory as JSON.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FORMULA = "y ~ x1 + x2 + (1 + x1 | g)"
 
 
 def sizes(max_rows: int) -> list[tuple[int, int]]:
-    """Rows and clusters: more rows in clusters of 100, then more clusters of 100,000 rows."""
+    """Numbers of rows and clusters: more rows in clusters of 100, then more clusters for 100,000 rows."""
     by_rows = [(rows, rows // 100) for rows in (1_000, 10_000, 100_000, 1_000_000)]
     by_clusters = [(100_000, clusters) for clusters in (10, 100, 1_000, 10_000)]
     return [size for size in dict.fromkeys(by_rows + by_clusters) if size[0] <= max_rows]
 
 
 def simulate(rows: int, clusters: int) -> pd.DataFrame:
-    """Draw a table of the random-slope model, sorted by cluster, clusters of one size."""
+    """Simulate data from the random-slope model, sorted by cluster, with clusters of equal size."""
     import numpy as np
     import pandas as pd
 
@@ -49,7 +49,7 @@ def simulate(rows: int, clusters: int) -> pd.DataFrame:
 
 
 def fit_once(engine: str, frame: pd.DataFrame) -> Callable[[], float]:
-    """Return a call that builds and fits the model and returns the log-likelihood."""
+    """Return a function that builds and fits the model and returns the log-likelihood."""
     if engine == "hierlogit":
         import hierlogit as hl
 
@@ -65,7 +65,7 @@ def fit_once(engine: str, frame: pd.DataFrame) -> Callable[[], float]:
 
 
 def measure_size(engine: str, rows: int, clusters: int) -> dict[str, Any]:
-    """Simulate, fit twice and return what it took."""
+    """Simulate, fit twice, and return the time and memory."""
     call = fit_once(engine, simulate(rows, clusters))
     before = peak_memory()
     seconds = []
@@ -102,7 +102,7 @@ def measure_growth(engines: list[str], max_rows: int, timeout: float) -> dict[st
 
 
 def _processes(engines: list[str], timeout: float, repeats: int = 5) -> dict[str, Any]:
-    """Time from the start of Python to its end, for one small fit and for the imports alone; in turns."""
+    """Time whole Python processes, in turns: one small fit, and the imports alone."""
     from cases import CASES
 
     case = CASES["contraception_intercept"]
@@ -115,7 +115,7 @@ def _processes(engines: list[str], timeout: float, repeats: int = 5) -> dict[str
     wanted = [name for name in codes if name in engines or name.startswith("import")]
     seconds: dict[str, list[float]] = {name: [] for name in wanted}
     failures: dict[str, str] = {}
-    for _ in range(repeats + 1):  # the first turn fills the caches of the system
+    for _ in range(repeats + 1):  # the first round fills the caches of the system
         for name in wanted:
             if name not in failures:
                 start = time.perf_counter()
@@ -132,7 +132,7 @@ def _processes(engines: list[str], timeout: float, repeats: int = 5) -> dict[str
 
 
 def _run(command: list[str], timeout: float) -> str | dict[str, str]:
-    """Return what a process printed, or its failure."""
+    """Return the output of a process, or why it failed."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, check=False, env=os.environ | ONE_THREAD

@@ -1,17 +1,18 @@
-"""Speed of the likelihood engine beside its peers, on one thread.
+"""Speed of the Laplace engine compared with other packages, on one thread.
 
-Run it in an environment that holds the package, from any folder::
+Run it in an environment with the package, from any folder::
 
     python benchmarks/likelihood.py
     python benchmarks/likelihood.py --models verbagg_crossed --repeats 20
     python benchmarks/likelihood.py --growth
 
-The peers are glmm and GPBoost (``pip install glmm gpboost``) and R's lme4 and glmmTMB (``Rscript`` on the path); those
-that are not installed are left out and named. The fits take turns after a first call of each. A timed call includes the
-standard errors of the fixed effects; what else it includes stands in `peers.INCLUDED` and in the JSON file.
+The other packages are glmm and GPBoost (``pip install glmm gpboost``), and lme4 and glmmTMB in R (``Rscript`` on the
+path). Those that are not installed are left out, and their names are printed. The fits take turns after a first call of
+each. A timed call includes the standard errors of the fixed effects; `peers.INCLUDED` and the JSON file list what else
+it includes.
 
-With ``--growth`` the growth of time and memory with rows and clusters is measured instead, and the time of a whole
-process (see `growth`).
+``--growth`` measures the growth of time and memory with the numbers of rows and clusters instead, and the time of a
+whole process (see `growth`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ OURS = ("hierlogit", "hierlogit_model")
 def main() -> None:
     """Measure, write the JSON file and print the table."""
     asked = _arguments()
-    os.environ.update(ONE_THREAD)  # before NumPy is imported, which the other modules do
+    os.environ.update(ONE_THREAD)  # must be set before NumPy is imported by the other modules
     if asked.growth:
         from growth import measure_growth, table_of_growth
 
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def measure_models(asked: argparse.Namespace) -> dict[str, Any]:
-    """Fit every model with every engine that is there."""
+    """Fit every model with every engine that is installed."""
     from cases import CASES
     from measure import as_record, take_turns
     from peers import INCLUDED, PYTHON_ENGINES, UNCORRELATED, python_fit
@@ -97,7 +98,7 @@ def _known(asked: list[str] | None, known: list[str], what: str) -> list[str]:
 
 
 def _with_ratios(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Add how many times longer than ours each peer took, by the medians."""
+    """Add the ratio of each median time to that of hierlogit."""
     for ours in OURS:
         if "wall" in records.get(ours, {}):
             for record in records.values():
@@ -107,7 +108,7 @@ def _with_ratios(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def table_of_models(found: dict[str, Any]) -> str:
-    """Return the measurements as text, one line for each model and engine."""
+    """Return the measurements as text, with one line for each model and engine."""
     lines = [
         f"{'model':<24}{'engine':<17}{'median ms':>10}{'min':>9}{'max':>9}{'CPU ms':>9}{'calls':>6}"
         f"{'x ours':>8}{'x model':>8}{'log-lik.':>13}{'below max':>11}"
@@ -142,7 +143,7 @@ def _remark(record: dict[str, Any]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Speed of the likelihood engine beside its peers.")
+    parser = argparse.ArgumentParser(description="Speed of the Laplace engine compared with other packages.")
     parser.add_argument("--models", nargs="+", help="models to fit (default: all)")
     parser.add_argument("--engines", nargs="+", help="engines to measure (default: all that are installed)")
     parser.add_argument("--repeats", type=int, default=10, help="calls of each engine after its first one")

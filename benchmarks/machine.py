@@ -1,4 +1,4 @@
-"""What the measurements were made with: the processor, threads, memory and versions."""
+"""Description of the machine: processor, threads, memory and versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-#: Environment of a process that is to compute on one thread; to be set before NumPy is imported.
+#: Environment variables of a process with one thread; they must be set before NumPy is imported.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -21,7 +21,7 @@ ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 
-#: As `ONE_THREAD`, for a sampler that runs chains in threads of its own: nutpie's are Rayon's, which that would limit.
+#: The same for a sampler that runs its chains in threads: nutpie uses Rayon, which `ONE_THREAD` would limit.
 ONE_THREAD_A_CHAIN = {name: value for name, value in ONE_THREAD.items() if name != "RAYON_NUM_THREADS"}
 
 _PACKAGES = (
@@ -41,8 +41,8 @@ def processor() -> str:
 
 
 def peak_memory() -> float | None:
-    """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
-    # On Linux, getrusage also counts what the parent held when it started this process; /proc does not.
+    """Largest resident memory of this process so far, in MiB; None if the system does not provide it."""
+    # On Linux, getrusage includes the memory of the parent at the start of this process, and /proc does not.
     status = Path("/proc/self/status")
     if status.exists():
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.MULTILINE)
@@ -57,12 +57,12 @@ def peak_memory() -> float | None:
 
 
 def is_installed(engine: str) -> bool:
-    """Is the Python package of this engine there? `gpboost_default` is GPBoost with other options."""
+    """Whether the Python package of this engine is installed; `gpboost_default` is GPBoost with other options."""
     return find_spec(engine.partition("_")[0]) is not None
 
 
 def python_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that are measured or used by them."""
+    """Versions of Python, of the packages that are measured, and of the packages that these use."""
     found = {"Python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -73,7 +73,7 @@ def python_versions() -> dict[str, str]:
 
 
 def description() -> dict[str, Any]:
-    """Return the machine's description as JSON holds it."""
+    """Return the description for the JSON file."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),

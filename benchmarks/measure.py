@@ -1,4 +1,4 @@
-"""Timing of several engines in turn: A B C, A B C, and so on, after a first call of each."""
+"""Timing of several engines in turns (A B C, A B C, ...), after a first call of each."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one fit gave.
+    """Result of one fit.
 
     Attributes
     ----------
     log_likelihood : float
-        The maximum that was reached.
+        Log-likelihood at the end of the search.
     standard_errors : tuple of float
-        Those of the fixed effects.
+        Standard errors of the fixed effects.
     seconds : tuple of float, optional
-        Wall and CPU time, from an engine that measures these itself in a process of its own.
+        Wall and CPU time, from an engine that runs in a process of its own and measures them itself.
     notes : tuple of str
-        What the engine said about the fit.
+        Warnings and messages of the engine.
     """
 
     log_likelihood: float
@@ -52,7 +52,7 @@ class Timings:
     failure: str | None = None
 
     def call(self, first: bool = False) -> None:
-        """Fit once and keep the time; a failure ends the engine's part."""
+        """Fit once and record the time; the engine is not called again after a failure."""
         gc.collect()
         printed = io.StringIO()
         try:
@@ -61,7 +61,7 @@ class Timings:
                 wall, cpu = time.perf_counter(), time.process_time()
                 outcome = self.fit()
                 spent = (time.perf_counter() - wall, time.process_time() - cpu)
-        except Exception as error:  # one engine's failure must not end the others' measurement
+        except Exception as error:  # a failure of one engine must not end the measurement of the others
             self.failure = f"{type(error).__name__}: {error}"
             return
         notes = [str(one.message) for one in caught] + printed.getvalue().splitlines()
@@ -76,24 +76,24 @@ class Timings:
             self.cpu.append(seconds[1])
 
     def keep_first(self) -> None:
-        """Let the first call be the only one."""
+        """Use the first call as the only measurement."""
         if self.outcome is not None and self.outcome.seconds is not None:
             self.wall.append(self.outcome.seconds[0])
             self.cpu.append(self.outcome.seconds[1])
 
 
 def take_turns(fits: dict[str, Fit], repeats: int, patience: float) -> dict[str, Timings]:
-    """Time fits of one model by several engines, which take turns.
+    """Time fits of one model by several engines in turns.
 
     Parameters
     ----------
     fits : dict of str to callable
-        What to time, by engine.
+        Function to time, by engine.
     repeats : int
         Calls of each engine after its first one.
     patience : float
-        An engine is not called again once its calls have taken this many seconds together. If its first call alone
-        took longer, that call counts.
+        An engine is not called again once its calls have taken this many seconds in total. If its first call alone
+        took longer, that call is the measurement.
 
     Returns
     -------
@@ -113,12 +113,12 @@ def take_turns(fits: dict[str, Fit], repeats: int, patience: float) -> dict[str,
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Smallest, middle and largest of the values."""
+    """Minimum, median and maximum of the values."""
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
 def as_record(timing: Timings, maximum: float) -> dict[str, Any]:
-    """Return the measurements of one engine as JSON holds them."""
+    """Return the measurements of one engine for the JSON file."""
     if timing.failure is not None or timing.outcome is None:
         return {"failure": timing.failure}
     return {

@@ -1,19 +1,21 @@
-"""Speed of the sampler beside its peers: Bambi, PyMC and rstanarm.
+"""Speed of the sampler compared with Bambi, PyMC and rstanarm.
 
-Run it in an environment that holds the package, from any folder::
+Run it in an environment with the package, from any folder::
 
     python benchmarks/nuts.py
     python benchmarks/nuts.py --models toenail --engines hierlogit pymc --draws 200
     python benchmarks/nuts.py --cold
 
-Each fit has a process of its own, in which a fit with few draws comes first; then the whole fit is timed, from formula
-and data frame to draws and convergence measures. What it includes stands in `samplers.INCLUDED` and in the JSON file.
-Engines take turns. rstanarm is used where ``Rscript`` has it; what is not installed is left out and named.
+Each fit runs in a process of its own, in which a fit with few draws comes first. Then the whole fit is timed, from
+formula and data frame to draws and convergence diagnostics; `samplers.INCLUDED` and the JSON file list the details.
+Engines take turns. rstanarm is measured if ``Rscript`` finds it. Engines that are not installed are left out, and their
+names are printed.
 
-Priors are the same for all engines. Bambi has no correlated effects and rstanarm another prior of their sds: where
-these matter, the same model is also sampled by hierlogit, and ratios and agreement are those to that fit.
+All engines have the same priors, with two exceptions: Bambi has no correlated effects, and rstanarm has another prior
+for the sds of correlated effects. In these cases hierlogit also samples the variant that the other engine has, and
+ratios and agreement refer to that fit.
 
-With ``--cold`` the first fits ever on a machine are measured instead, when nothing has been compiled yet.
+``--cold`` measures the first fits on a machine instead, when nothing has been compiled yet.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ if TYPE_CHECKING:
 
 OURS = "hierlogit"
 ENGINES = ("hierlogit", "hierlogit_nutpie", "pymc", "pymc_own", "bambi_nutpie", "bambi", "rstanarm")
-#: Steps of tuning that rstanarm makes by default, half of 2,000 iterations.
+#: Default number of adaptation steps of rstanarm, half of 2,000 iterations.
 RSTANARM_TUNE = 1000
-#: Above this R-hat chains have gone to different places, and effective sizes mean little.
+#: Above this R-hat the chains disagree, and effective sample sizes mean little.
 NOT_CONVERGED = 1.1
 
 _HERE = Path(__file__).resolve().parent
@@ -54,7 +56,7 @@ _RSTANARM = _HERE / "rstanarm_fit.R"
 def main() -> None:
     """Measure, write the JSON file and print the table."""
     asked = _arguments()
-    os.environ.update(ONE_THREAD_A_CHAIN)  # before NumPy is imported, which the other modules do
+    os.environ.update(ONE_THREAD_A_CHAIN)  # must be set before NumPy is imported by the other modules
     out = asked.out or Path("build") / ("nuts_cold.json" if asked.cold else "nuts.json")
     out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -72,7 +74,7 @@ def main() -> None:
 
 
 def measure_models(asked: argparse.Namespace, write: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Sample every model by every engine that is there; `write` is handed what has been found after each fit."""
+    """Sample every model by every installed engine; `write` receives the results so far after each fit."""
     from posterior_cases import POSTERIOR_CASES
     from samplers import INCLUDED
 
@@ -102,7 +104,7 @@ def measure_models(asked: argparse.Namespace, write: Callable[[dict[str, Any]], 
 
 
 def _rows(engines: list[str], case: PosteriorCase) -> list[tuple[str, str]]:
-    """Engines with the variant of the model that each samples, ours with all of these."""
+    """Engines with the variant of the model that each samples; hierlogit samples all of these variants."""
     from posterior_cases import DECOV, PLAIN, UNCORRELATED
 
     own = {"bambi": UNCORRELATED, "bambi_nutpie": UNCORRELATED, "rstanarm": DECOV} if case.correlated else {}
@@ -140,7 +142,7 @@ class Runs:
         self.failure: str | None = None
 
     def run(self, asked: argparse.Namespace, repeat: int) -> None:
-        """Fit once more in a process of its own; a failure ends the engine's part."""
+        """Fit once more in a process of its own; the engine is not called again after a failure."""
         import numpy as np
         from samplers import Request
 
@@ -175,7 +177,7 @@ class Runs:
         print(what, file=sys.stderr, flush=True)  # noqa: T201
 
     def as_record(self) -> dict[str, Any]:
-        """Return medians over the runs, and the runs, as JSON holds them."""
+        """Return the runs and their medians for the JSON file."""
         if not self.records:
             return {"failure": self.failure}
         names = [name for name, value in self.records[0].items() if isinstance(value, int | float | None)]
@@ -192,7 +194,7 @@ class Runs:
 
 
 def posterior_quality(values: np.ndarray) -> dict[str, Any]:
-    """Return effective sizes and R-hat of draws, dims (chain, draw, parameter), at the worst of the parameters."""
+    """Return the worst effective sample sizes and R-hat over parameters, of draws (chain, draw, parameter)."""
     import arviz_stats
 
     drawn = _dataset(values)
@@ -211,9 +213,9 @@ def _dataset(values: np.ndarray) -> xr.Dataset:
 
 
 def _with_efficiency(record: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
-    """Add what time and effective sizes say together.
+    """Add effective sample sizes per second, and the time for 1,000 effective draws.
 
-    For 1,000 effective draws the sampling is scaled; what does not grow with draws (model, compiling) is counted once.
+    For the latter, the sampling time is scaled; the time that does not grow with draws (model, compiling) counts once.
     """
     worst = min(quality["min_ess_bulk"], quality["min_ess_tail"])
     sampling = record["sampling_seconds"]
@@ -230,7 +232,7 @@ def _with_efficiency(record: dict[str, Any], quality: dict[str, Any]) -> dict[st
 
 
 def _with_comparisons(rows: dict[str, Runs]) -> dict[str, Any]:
-    """Add ratios to ours and the largest differences from our posterior, each of the same variant of the model."""
+    """Add ratios to hierlogit and the largest differences from its posterior, for the same variant of the model."""
     records = {name: runs.as_record() for name, runs in rows.items() if runs.records or runs.failure}
     for name, runs in rows.items():
         ours_name = _row_name(OURS, runs.variant)
@@ -244,7 +246,7 @@ def _with_comparisons(rows: dict[str, Runs]) -> dict[str, Any]:
 
 
 def _agreement(ours: Runs, theirs: Runs) -> dict[str, Any]:
-    """Largest differences of posterior means and sds, in Monte-Carlo standard errors of the difference; all runs."""
+    """Largest differences of posterior means and sds over all runs, in Monte Carlo standard errors."""
     import arviz_stats
     import numpy as np
 
@@ -276,7 +278,7 @@ def _fit_in_python(request: Request, _case: PosteriorCase, timeout: float) -> di
 
 
 def _fit_in_r(request: Request, case: PosteriorCase, timeout: float) -> dict[str, Any]:
-    """Fit with rstanarm; its draws are saved under the names that hierlogit gives the parameters."""
+    """Fit with rstanarm; the draws are saved under hierlogit's parameter names."""
     import numpy as np
     import pandas as pd
     from watched import run_watched
@@ -316,7 +318,7 @@ def _fit_in_r(request: Request, case: PosteriorCase, timeout: float) -> dict[str
 
 
 def _name_in_r(label: str) -> str:
-    """`I(age ** 2)` and `livch[1]` as R calls them: `I(age^2)`, `livch1`."""
+    """The R name of a coefficient: `I(age^2)` for `I(age ** 2)`, `livch1` for `livch[1]`."""
     if label == "Intercept":
         return "(Intercept)"
     return label.replace("[", "").replace("]", "").replace(" ** ", "^").replace("**", "^")
@@ -358,7 +360,7 @@ def _largest(*values: float | None) -> float | None:
 
 
 def table_of_models(found: dict[str, Any]) -> str:
-    """Return the measurements as text, one line for each model and engine."""
+    """Return the measurements as text, with one line for each model and engine."""
     heads = (
         *(("whole s", 9), ("sampl. s", 9), ("CPU s", 8), ("first s", 8), ("MiB", 7), ("evals", 9), ("us", 8)),
         *(("us dir.", 8), ("bulk", 7), ("tail", 7), ("R-hat", 7), ("div.", 5), ("ESS/s", 8), ("s/1000", 9)),
@@ -388,12 +390,12 @@ def table_of_models(found: dict[str, Any]) -> str:
             lines.append(f"{start}{text}{_remark(record, agreement)}")
     lines += [
         "",
-        "whole: formula and table to draws and convergence measures; a short fit came first in the process (first)",
-        "MiB: peak of all processes of the fit; evals: gradients, with tuning where it is told (rstanarm: without)",
-        "us: chain time of one evaluation while sampling; dir.: called alone; bulk, tail: worst of all parameters",
+        "whole: formula and data to draws and convergence diagnostics; a short fit came first in the process (first)",
+        "MiB: peak memory of all processes; evals: gradients, including adaptation if known (rstanarm: without)",
+        "us: chain time of one evaluation while sampling; dir.: called alone; bulk, tail: worst over all parameters",
         "s/1000: for 1,000 effective draws of the worst parameter, sampling scaled, the rest of the fit counted once",
-        "x ours: that divided by the same of hierlogit for the same variant of the model",
-        "z: largest difference of a posterior mean or sd from hierlogit's, in standard errors; chance gives about 3",
+        "x ours: ratio of s/1000 to that of hierlogit for the same variant of the model",
+        "z: largest difference of a posterior mean or sd from hierlogit's, in standard errors; about 3 by chance",
     ]
     if found["missing"]:
         lines.append(f"not installed: {', '.join(found['missing'])}")
@@ -428,7 +430,7 @@ print(json.dumps({{"imports": imported - start, "fit": time.perf_counter() - imp
 
 
 def measure_cold(timeout: float) -> dict[str, Any]:
-    """Time first fits with empty caches of compiled code, and the same in a second process."""
+    """Time first fits without any compiled code on disk, and the same fits in a second process."""
     from posterior_cases import POSTERIOR_CASES
     from watched import run_watched
 
@@ -477,11 +479,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="models to sample (default: all)")
     parser.add_argument("--engines", nargs="+", help="engines to measure (default: all that are installed)")
     parser.add_argument("--draws", type=int, default=1000, help="draws of each chain")
-    parser.add_argument("--tune", type=int, help="steps of tuning (default: each engine's own)")
+    parser.add_argument("--tune", type=int, help="adaptation steps (default: that of each engine)")
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--cores", type=int, default=2, help="chains that run at the same time")
-    parser.add_argument("--seed", type=int, default=20240501, help="seed of the first fit; each repeat adds one")
-    parser.add_argument("--repeats", type=int, default=1, help="fits of each engine, of which medians are taken")
+    parser.add_argument("--seed", type=int, default=20240501, help="seed of the first fit; each repeat adds 1")
+    parser.add_argument("--repeats", type=int, default=1, help="fits of each engine; medians are reported")
     parser.add_argument(
         "--patience", type=float, default=600.0, help="an engine whose fits took this many seconds is not repeated"
     )

@@ -1,6 +1,7 @@
-"""Fits in this process: hierlogit and its peers in Python. Each maker returns a call that fits and takes the errors.
+"""Fits in this process: hierlogit and other Python packages. Each maker returns a function that fits the model.
 
-What a call includes differs a little and is told by `INCLUDED`. None of them reads the data.
+The timed functions compute the standard errors and do not read the data. They differ in what else they include, which
+`INCLUDED` lists.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import pandas as pd
 from cases import Case
 from measure import Fit, Outcome
 
-#: What a timed call includes besides the fit and the standard errors.
+#: What a timed call includes in addition to the fit and the standard errors.
 INCLUDED = {
-    "hierlogit": "nothing: the model is ready",
+    "hierlogit": "nothing: the model has been built before",
     "hierlogit_model": "the model from formula and data frame",
     "glmm": "the model from formula and data frame",
     "glmm_native": "the model from formula and converted columns: the compiled part of glmm's call",
@@ -25,7 +26,7 @@ INCLUDED = {
     "glmmTMB": "the model from formula and data frame; default options",
 }
 
-#: Engines that have no correlated effects and so fit another model where the case has a slope.
+#: Engines without correlated effects, which fit another model if the case has a random slope.
 UNCORRELATED = ("gpboost", "gpboost_default")
 
 
@@ -58,7 +59,7 @@ def _glmm(case: Case, frame: pd.DataFrame) -> Fit:
 
 
 def _glmm_native(case: Case, frame: pd.DataFrame) -> Fit:
-    """Call glmm's compiled part alone, with the arguments that its own call gives it."""
+    """Call only the compiled part of glmm, with the arguments that glmm passes to it."""
     import glmm
 
     native = glmm._native.fit
@@ -127,10 +128,10 @@ PYTHON_ENGINES = tuple(_MAKERS)
 
 
 def python_fit(engine: str, case: Case, frame: pd.DataFrame) -> Fit:
-    """Return the call that fits `case` with `engine`; a maker's failure becomes that of the call."""
+    """Return the function that fits `case` with `engine`; if making it fails, the function raises that error."""
     try:
         return _MAKERS[engine](case, frame)
-    except Exception as error:  # told with the results, where the other engines' numbers stand
+    except Exception as error:  # reported with the results of the other engines
         failure = error
 
     def fail() -> Outcome:

@@ -1,4 +1,4 @@
-"""The models of the sampler's benchmark, and the variants of them that not every engine can do without."""
+"""The models of the sampling benchmark, and the variants for engines that do not support them as they are."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from growth import FORMULA, simulate
 if TYPE_CHECKING:
     import hierlogit as hl
 
-#: A model as it is; without correlations, for engines that have none; with rstanarm's prior of correlated effects.
+#: The model as it is; without correlations, for engines that have none; with rstanarm's prior for correlated effects.
 PLAIN, UNCORRELATED, DECOV = "", "no correlation", "decov prior"
 VARIANTS = (PLAIN, UNCORRELATED, DECOV)
 
 
 @dataclass(frozen=True)
 class PosteriorCase:
-    """One model and its data.
+    """A model and its data.
 
     Attributes
     ----------
     name : str
-        What the command line and the results call it.
+        Name on the command line and in the results.
     formula : str
-        The model as hierlogit reads it.
+        Formula in hierlogit's notation.
     table : Path, optional
         The data, a CSV file; without one they are simulated.
     simulated : tuple of int
@@ -41,16 +41,16 @@ class PosteriorCase:
 
     @property
     def correlated(self) -> bool:
-        """Has it effects that may correlate?"""
+        """Whether the model has correlated random effects."""
         return "(1 +" in self.formula
 
     def formula_of(self, variant: str) -> str:
-        """The formula of a variant, as hierlogit reads it."""
+        """The formula of a variant in hierlogit's notation."""
         return self.formula.replace(" | ", " || ") if variant == UNCORRELATED else self.formula
 
     @property
     def r_formula(self) -> str:
-        """The model as R reads it."""
+        """The formula in R's notation."""
         return self.formula.replace("**", "^")
 
     def frame(self) -> pd.DataFrame:
@@ -69,7 +69,7 @@ class PosteriorCase:
 POSTERIOR_CASES = {
     case.name: case
     for case in (
-        # Age in decades: in years Bambi's samplers start so far out on the square that their chains do not converge.
+        # Age in decades: with years, Bambi's chains start far from the mode of the squared term and do not converge.
         PosteriorCase(
             "contraception_slope",
             "use ~ I(age * 0.1) + I(age**2 * 0.01) + urban + livch + (1 + urban | district)",

@@ -1,8 +1,8 @@
-# Fits models on request: reads one command a line, tab-separated, and answers with one line.
-#   versions              -> R's and the packages' versions, name=version; a package that is missing is left out
-#   load PATH             -> "ok"; the table for what follows
+# Fits models on request: reads one tab-separated command per line, and answers with one line.
+#   versions              -> versions of R and of the installed packages, name=version
+#   load PATH             -> "ok"; reads the data for the following fits
 #   fit ENGINE FORMULA    -> "ok", wall, CPU, log-likelihood, standard errors (comma-separated), messages
-# A failure is answered by "error" and its message.
+# After a failure the answer is "error" and its message.
 
 packages <- c("lme4", "glmmTMB")
 installed <- packages[vapply(packages, requireNamespace, logical(1), quietly = TRUE)]

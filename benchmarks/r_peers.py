@@ -1,4 +1,4 @@
-"""Fits by R packages: one R process that stays alive between calls and measures each fit itself."""
+"""Fits by R packages, in one R process that stays alive between calls and times each fit itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RProcess:
     Parameters
     ----------
     patience : float
-        Seconds after which a fit is ended, and R with it. A new process starts for the next fit.
+        Seconds after which a fit is stopped, together with R. The next fit starts a new process.
     """
 
     def __init__(self, patience: float) -> None:
@@ -40,19 +40,19 @@ class RProcess:
         self._folder.cleanup()
 
     def versions(self) -> dict[str, str]:
-        """Return versions of R and of the packages that are installed; nothing if there is no R."""
+        """Return the versions of R and of the installed packages; empty if there is no R."""
         if shutil.which("Rscript") is None:
             return {}
         return dict(word.split("=", 1) for word in self._ask("versions"))
 
     def give(self, frame: pd.DataFrame) -> None:
-        """Hand the data of the following fits to R."""
+        """Pass the data of the following fits to R."""
         frame.to_csv(self._table, index=False)
         if self._process is not None:
             self._load()
 
     def fit(self, engine: str, case: Case) -> Fit:
-        """Return the call that fits `case` with the R package `engine`."""
+        """Return the function that fits `case` with the R package `engine`."""
 
         def call() -> Outcome:
             _, wall, cpu, log_likelihood, errors, *said = self._ask("fit", engine, case.r_formula)

@@ -1,8 +1,9 @@
 # Fits one model with rstanarm: Rscript rstanarm_fit.R FOLDER
-# FOLDER holds table.csv, priors.csv (name, scale: prior sds of the coefficients but the intercept) and request.csv
-# (formula, draws, tune, chains, cores, seed). It gets draws.csv (a column for each parameter; chains one after the
-# other) and told.csv (name, value): what the fit took.
-# A first fit with few draws loads the libraries. `versions` in place of FOLDER prints versions, if rstanarm is there.
+# FOLDER contains table.csv, priors.csv (name, scale: prior sds of the coefficients except the intercept) and
+# request.csv (formula, draws, tune, chains, cores, seed). The script writes draws.csv (a column for each parameter, the
+# chains one after the other) and told.csv (name, value: times, memory and statistics of the fit) to it.
+# A first fit with few draws loads the libraries. With `versions` in place of FOLDER it prints versions, if rstanarm is
+# installed.
 
 folder <- commandArgs(trailingOnly = TRUE)[1]
 if (folder == "versions") {

@@ -1,9 +1,10 @@
-"""Fits by samplers in Python, each in a process of its own, which this file is as well::
+"""Fits by samplers in Python, each in a process of its own, which runs this file::
 
     python benchmarks/samplers.py REQUEST
 
-REQUEST is a `Request` as JSON. The process fits once with few draws, which imports and compiles what is kept between
-fits, then as it was asked to, and prints what the second fit took as one line of JSON. The draws go to a file.
+REQUEST is a `Request` as JSON. The process fits once with few draws, which imports and compiles whatever is reused by
+later fits. Then it fits with the requested options, prints the time and memory of that fit as one line of JSON, and
+writes the draws to a file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from posterior_cases import PosteriorCase
 
-#: What a timed fit includes besides sampling.
+#: What a timed fit includes in addition to sampling.
 INCLUDED = {
     "hierlogit": "model from formula and data frame, start at the mode, convergence measures of all parameters",
     "hierlogit_nutpie": "model from formula and data frame, compiling its graph, convergence measures",
@@ -42,18 +43,18 @@ INCLUDED = {
 
 @dataclass(frozen=True)
 class Request:
-    """What one process is to do.
+    """Task of one process.
 
     Attributes
     ----------
     engine, model, variant : str
     draws : int
-        Draws of each chain.
+        Draws per chain.
     tune : int or None
-        Steps of tuning; None for the engine's own default.
+        Adaptation steps; None for the engine's default.
     chains, cores, seed : int
     draws_file : str
-        Where the draws of the parameters go, an ``npz`` file with `values` (chain, draw, parameter) and `labels`.
+        File for the draws of the parameters, an ``npz`` file with `values` (chain, draw, parameter) and `labels`.
     """
 
     engine: str
@@ -67,21 +68,21 @@ class Request:
     draws_file: str
 
     def options(self, cores: str, seed: str) -> dict[str, Any]:
-        """Options of a sampler that calls those two so."""
+        """Options of a sampler that uses these names for the numbers of cores and the seed."""
         given = {"draws": self.draws, "chains": self.chains, cores: self.cores, seed: self.seed}
         return given if self.tune is None else given | {"tune": self.tune}
 
 
 @dataclass
 class Steps:
-    """What a sampler did besides its draws.
+    """Statistics of a sampler.
 
     Attributes
     ----------
     tuning, draws : int
-        Evaluations of the density and its gradient, all chains together.
+        Evaluations of the density and its gradient, summed over chains.
     seconds : float
-        Time of steps, summed over chains, where it is told.
+        Time of the steps, summed over chains, if it is available.
     compiled : Any
         nutpie's model.
     """
@@ -93,11 +94,11 @@ class Steps:
 
     @property
     def total(self) -> int:
-        """All evaluations."""
+        """Total number of evaluations."""
         return self.tuning + self.draws
 
     def add(self, trace: Any, draw: Any) -> None:
-        """Take a draw of PyMC's own sampler, which names the arguments."""
+        """Callback of PyMC's own sampler, which fixes the argument names."""
         del trace
         told = draw.stats[0]
         self.seconds += float(told["perf_counter_diff"])
@@ -109,7 +110,7 @@ class Steps:
 
 @dataclass
 class _Trace:
-    """nutpie's trace, which can be taken only once."""
+    """nutpie's trace, which can be read only once."""
 
     trace: Any
     batches: Any = field(init=False)
@@ -126,7 +127,7 @@ class _Trace:
 
 @contextlib.contextmanager
 def _nutpie_steps() -> Iterator[Steps]:
-    """Count the evaluations of what nutpie samples, which it tells only in part of its results."""
+    """Count the evaluations of nutpie, which are in only some of its results."""
     import nutpie
 
     steps = Steps()
@@ -156,7 +157,7 @@ def _numbers(column: Any) -> np.ndarray:
 
 
 class Sampler(ABC):
-    """One engine and one model.
+    """An engine and a model.
 
     Parameters
     ----------
@@ -170,11 +171,11 @@ class Sampler(ABC):
 
     @abstractmethod
     def fit(self, request: Request, steps: Steps) -> Any:
-        """What is timed: model, sampling, convergence."""
+        """The part that is timed: model, sampling, convergence diagnostics."""
 
     @abstractmethod
     def read(self, found: Any) -> tuple[list[str], np.ndarray, dict[str, Any]]:
-        """Labels and draws of the parameters, and what else the engine tells."""
+        """Labels and draws of the parameters, and the other results of the engine."""
 
 
 class _Hierlogit(Sampler):
@@ -269,7 +270,7 @@ PYTHON_SAMPLERS = tuple(_SAMPLERS)
 
 
 def measure(request: Request) -> dict[str, Any]:
-    """Fit twice, first with few draws, and tell what the second fit took."""
+    """Fit twice, first with few draws, and return the time and memory of the second fit."""
     import numpy as np
     from posterior_cases import POSTERIOR_CASES
 
@@ -312,13 +313,13 @@ def _own_steps() -> Iterator[Steps]:
 
 
 def _cpu_seconds() -> float:
-    """CPU time of this process and of those that it started and that have ended."""
+    """CPU time of this process and of its child processes that have ended."""
     told = os.times()
     return told.user + told.system + told.children_user + told.children_system
 
 
 def _direct_microseconds(compiled: Any) -> float | None:
-    """Median time of an evaluation of value and gradient, called as nutpie calls it, on one core."""
+    """Median time of an evaluation of the density and its gradient on one core, called as nutpie does."""
     import numpy as np
 
     if hasattr(compiled, "compiled_logp_func"):

@@ -1,4 +1,4 @@
-"""A command run to its end, with the memory and CPU time of all processes that it starts."""
+"""Running a command, with the memory and CPU time of all processes that it starts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _INTERVAL = 0.2
 
 @dataclass
 class Watched:
-    """What a command did.
+    """Result of a command.
 
     Attributes
     ----------
     output : str
-        What it printed.
+        Standard output.
     failure : str or None
-        Why it has no result.
+        Why it failed; None if it did not.
     seconds : float
-        From its start to its end.
+        Wall time.
     peak_mib : float or None
-        Largest memory of all its processes together, shared pages counted once, looked at five times a second; None
-        where the system does not tell.
+        Peak memory of all its processes together, with shared pages counted once, sampled five times a second; None
+        if the system does not provide it.
     workers_cpu : float
-        CPU seconds of the processes that it started, as last seen.
+        CPU seconds of the processes that it started, at the last sample.
     """
 
     output: str = ""
@@ -42,14 +42,14 @@ class Watched:
     _cpu: dict[int, float] = field(default_factory=dict)
 
     def look(self, leader: int) -> None:
-        """Take note of memory and CPU time of the session of processes that `leader` began."""
+        """Record the memory and CPU time of the session of processes that `leader` started."""
         held = 0.0
         for process in _session(leader):
             try:
                 if int(process.name) != leader:
                     self._cpu[int(process.name)] = _cpu_seconds(process)
                 held += _memory(process)
-            except OSError:  # it has ended since
+            except OSError:  # the process has ended
                 continue
         if held:
             self.peak_mib = max(self.peak_mib or 0.0, held)
@@ -57,15 +57,15 @@ class Watched:
 
 
 def run_watched(command: list[str], timeout: float, environment: dict[str, str]) -> Watched:
-    """Run a command in a session of its own.
+    """Run a command in its own session.
 
     Parameters
     ----------
     command : list of str
     timeout : float
-        Seconds after which it is ended, with all that it started.
+        Seconds after which it is stopped, with all processes that it started.
     environment : dict of str to str
-        Variables besides those of this process.
+        Environment variables in addition to those of this process.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def run_watched(command: list[str], timeout: float, environment: dict[str, str])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of a process and of what it started."""
+    """Stop a process and all processes that it started, if they are still running."""
     left = [int(one.name) for one in _session(process.pid)] or [process.pid]
     if process.poll() is not None:
         left = [pid for pid in left if pid != process.pid]
@@ -132,7 +132,7 @@ def _session(leader: int) -> list[Path]:
 
 
 def _status_words(process: Path) -> list[str]:
-    """Words of `stat` after the name of the program, which may hold spaces: state, parent, group, session, ..."""
+    """Fields of `stat` after the program name, which may contain spaces: state, parent, group, session, ..."""
     return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
 
 
