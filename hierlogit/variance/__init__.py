@@ -1,1 +1,1 @@
-"""Variance within and between clusters: ICC, VPC, MOR, R-squared, attenuation, partial pooling."""
+"""Variance within and between clusters: ICC, VPC, MOR, IOR, R2, attenuation and partial pooling."""

@@ -1,4 +1,4 @@
-"""Coefficients within clusters and coefficients of the population."""
+"""Conditional (cluster-specific) coefficients beside population-averaged ones."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from .row_averages import distinct_rows
 
 FloatArray = npt.NDArray[np.float64]
 
-#: The normal distribution function of ``ATTENUATION * x`` is about the logistic one of x.
+#: The standard normal distribution function at ``ATTENUATION * x`` approximates the logistic one at x.
 ATTENUATION = 16 * np.sqrt(3) / (15 * np.pi)
 QUANTITIES = ("conditional", "average", "attenuation", "approximate average", "approximate attenuation")
-#: Newton's steps: how many there may be, how far each may move a linear predictor, and when they end.
+#: Newton's method: the largest number of steps, the largest change of a linear predictor in a step, and the tolerance.
 MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
 
 
 def conditional_vs_average(
     fit: Fit, *, num_draws: int | None = None, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> DrawTable:
-    """Coefficients given the cluster beside those of the population, which are nearer to zero.
+    """Coefficients conditional on the cluster, beside the population-averaged ones, which are closer to zero.
 
     A coefficient of this model compares rows of the same cluster, or of clusters with equal effects. A logistic
-    regression that ignores clusters, or one by generalised estimating equations, compares rows of the population: its
-    probabilities are averaged over clusters. Both are right, and they differ, although no predictor was left out: the
-    average of many steep logistic curves that are shifted against each other is a flatter curve. How much flatter
-    depends on the variance between clusters: about ``1 / sqrt(1 + 0.346 sigma^2)``, for all coefficients alike.
+    regression that ignores clusters, or generalised estimating equations, compare rows of the whole population: their
+    probabilities are averages over clusters. Both are correct answers to different questions. They differ even if no
+    predictor is left out, because the average of many steep logistic curves with different intercepts is a flatter
+    curve. With random intercepts of variance ``sigma^2``, all coefficients are attenuated by the same factor, about
+    ``1 / sqrt(1 + 0.346 sigma^2)``.
 
     Parameters
     ----------
@@ -48,25 +49,27 @@ def conditional_vs_average(
         Five rows for each fixed effect, ``term`` and ``quantity``:
 
         - ``conditional``: the coefficient of the model, given the cluster.
-        - ``average``: that of the population, by the logistic regression of the same form that is nearest to the
-          averaged probabilities of the training rows: what maximum likelihood without random effects would find in
-          infinitely many clusters that are all observed at these rows. Solved for each draw.
-        - ``attenuation``: the ratio of the two. Of a coefficient that may be zero it is a ratio of small numbers.
-        - ``approximate average`` and ``approximate attenuation``: by ``1 / sqrt(1 + c^2 sigma^2)`` with
+        - ``average``: the population-averaged coefficient. It belongs to the logistic regression with the same
+          predictors that is closest to the averaged probabilities of the training rows: the one that maximum likelihood
+          without random effects would estimate from infinitely many clusters, all observed at these rows. It is solved
+          for each draw.
+        - ``attenuation``: the ratio of the two; unstable where the coefficient may be zero.
+        - ``approximate average`` and ``approximate attenuation``: by the factor ``1 / sqrt(1 + c^2 sigma^2)`` with
           ``c = 16 sqrt(3) / (15 pi)`` and ``sigma^2`` the mean over the training rows of ``sum_t z'Sigma_t z``.
 
-        Then ``mean``, ``sd``, the interval's ends, and of a likelihood engine ``estimate``, at the maximum. ``.draws``
-        has the draws.
+        ``mean``, ``sd`` and the ends of the interval; for likelihood fits also ``estimate``, at the maximum. ``.draws``
+        has the draws, dims (chain, draw, row).
 
     Raises
     ------
     FitError
-        If the model has no random effects, or no fixed ones.
+        If the model has no random effects, or no fixed effects.
 
     Notes
     -----
-    With random slopes the variance depends on the predictors, so that averaging does more than shrink: an effect of the
-    population can have another sign. `average` has that right, within its form; the approximation has not.
+    With random slopes the variance depends on the predictors, and averaging does more than shrink: the
+    population-averaged coefficient can even have the opposite sign. ``average`` takes this into account, within a
+    logistic regression of the same form; the approximation does not.
 
     References
     ----------
@@ -91,16 +94,16 @@ def conditional_vs_average(
         raise FitError("the model has no fixed effects, so there is no coefficient to compare.")
     rows, weights = distinct_rows(query.rows, query.design.outcome.trials)
 
-    def both(some: Draws) -> FloatArray:
-        variance = total({block.name: mean_variance(some, block) for block in query.design.groups})
+    def both(draws: Draws) -> FloatArray:
+        variance = total({block.name: mean_variance(draws, block) for block in query.design.groups})
         factor = 1 / np.sqrt(1 + ATTENUATION**2 * variance)[:, None]
-        beta = some.beta
-        sd = np.sqrt(total(spread(some, rows)))
+        beta = draws.beta
+        sd = np.sqrt(total(spread(draws, rows)))
         probability = average_probability(beta @ rows.X.T + rows.offset, sd)
         average = nearest_coefficients(probability, rows.X, rows.offset, weights, factor * beta)
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = (beta, average, average / beta, factor * beta, np.broadcast_to(factor, beta.shape))
-        return np.stack(parts, axis=2).reshape(len(some), -1)
+        return np.stack(parts, axis=2).reshape(len(draws), -1)
 
     labels = query.design.fixed_effects
     described = {"term": np.repeat(labels, len(QUANTITIES)), "quantity": list(QUANTITIES) * len(labels)}
@@ -111,11 +114,12 @@ def conditional_vs_average(
 def nearest_coefficients(
     probability: FloatArray, X: FloatArray, offset: FloatArray, weights: FloatArray, start: FloatArray
 ) -> FloatArray:
-    """Coefficients of the logistic regression with these expected outcomes, by Newton's method, for all draws at once.
+    """Coefficients of the logistic regression closest to given probabilities, by Newton's method for all draws at once.
 
     Parameters
     ----------
     probability : ndarray, shape (draws, n)
+        Expected outcomes.
     X : ndarray, shape (n, p)
     offset, weights : ndarray, shape (n,)
     start : ndarray, shape (draws, p)
@@ -127,7 +131,7 @@ def nearest_coefficients(
     Raises
     ------
     FitError
-        If there is no maximum within reach.
+        If Newton's method does not converge.
 
     Examples
     --------
@@ -138,21 +142,21 @@ def nearest_coefficients(
     """
     from scipy.special import expit
 
-    # Columns that are orthogonal lose no digits, whatever the units of the predictors.
+    # Orthogonal columns keep full precision, whatever the units of the predictors.
     _, R = np.linalg.qr(X * np.sqrt(weights)[:, None])
     U = np.linalg.solve(R.T, X.T).T
     products = (U[:, :, None] * U[:, None, :]).reshape(len(U), -1) * weights[:, None]
-    found = start @ R.T
+    transformed = start @ R.T
     for _ in range(MOST_STEPS):
-        fitted = expit(found @ U.T + offset)
-        slope = ((probability - fitted) * weights) @ U
+        fitted = expit(transformed @ U.T + offset)
+        gradient = ((probability - fitted) * weights) @ U
         fitted *= 1 - fitted
-        information = (fitted @ products).reshape(*found.shape, -1)
-        step = np.linalg.solve(information, slope[..., None])[..., 0]
+        information = (fitted @ products).reshape(*transformed.shape, -1)
+        step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step @ U.T).max(axis=1)
-        found += step * np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))[:, None]
+        transformed += step * np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))[:, None]
         if longest.max() < ACCURACY:
-            coefficients: FloatArray = np.linalg.solve(R, found.T).T
+            coefficients: FloatArray = np.linalg.solve(R, transformed.T).T
             return coefficients
     raise FitError(
         "no logistic regression comes near the averaged probabilities of some draws: look at hl.summary(fit) for "

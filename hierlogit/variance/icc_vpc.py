@@ -1,4 +1,4 @@
-"""How much of the variance lies between clusters: on the latent scale and on that of probabilities."""
+"""Intraclass correlations on the latent scale, and variance partition coefficients on the response scale."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def icc(
 ) -> DrawTable:
     """Intraclass correlations on the latent scale: the share of the variance that lies between clusters.
 
-    An outcome is taken as the sign of a latent one, the linear predictor plus a standard logistic deviate with variance
-    ``pi^2 / 3``. Of grouping factor t the share is ``z'Sigma_t z / (sum_t z'Sigma_t z + pi^2 / 3)``: the correlation of
-    the latent outcomes of two rows in the same cluster, of that factor only, given the predictors. It does not depend
-    on the predictors unless slopes vary.
+    The event occurs when a latent outcome is positive: the linear predictor plus a standard logistic error with
+    variance ``pi^2 / 3``. The share of grouping factor t is ``z'Sigma_t z / (sum_t z'Sigma_t z + pi^2 / 3)``. It is the
+    correlation, given the predictors, of the latent outcomes of two rows that have only the cluster of that factor in
+    common. It depends on the predictors only if slopes vary.
 
     Parameters
     ----------
     fit : Fit
     newdata : table, optional
-        Rows at which to compute it, one result for each: with random slopes the variance between clusters depends on
-        the predictors. If not given, each ``z'Sigma_t z`` is averaged over the training rows (Johnson 2014).
+        Rows at which to compute it, one result for each, since with random slopes the variance between clusters depends
+        on the predictors. If not given, each ``z'Sigma_t z`` is averaged over the training rows (Johnson 2014).
     adjusted : bool
-        Whether the variance of the fixed part is left out, which is how two rows with the same predictors are alike. If
-        not, it joins the denominator, as in the ``ICC_unadjusted`` (or conditional ICC) of R's performance package.
+        Whether to leave out the variance of the fixed part, for the correlation of rows with the same predictors. If
+        not, the denominator includes it, as in ``ICC_unadjusted`` (the conditional ICC) of R's performance package.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
@@ -64,15 +64,15 @@ def icc(
     Returns
     -------
     DrawTable
-        ``group`` and ``kind``; with `newdata` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the ends of
-        the interval, and for likelihood fits ``estimate``, at the maximum. The kinds:
+        ``group`` and ``kind``; with `newdata` also ``row`` and the columns of the rows; ``mean``, ``sd`` and the ends
+        of the interval; for likelihood fits also ``estimate``, at the maximum. The kinds are:
 
-        - ``share``: of one factor; of ``all`` factors together, where there are several.
-        - ``same cluster``: of a factor nested in others, the correlation of two rows in the same cluster, who then
-          share the clusters around it too: the sum of its share and theirs.
+        - ``share``: the share of one factor or, with several, of ``all`` factors together.
+        - ``same cluster``: for a factor nested in others, the correlation of two rows in the same cluster. They also
+          share the clusters that contain it, so that it is the sum of the shares of these factors.
 
-        A factor of which every row is a cluster of its own (overdispersion of counts) has a share, but none in ``all``,
-        since no two rows have it in common. ``.draws`` has the draws, dims (chain, draw, row).
+        An observation-level factor (one cluster for each row, for overdispersion of counts) has a share, but does not
+        contribute to ``all``, since no two rows have it in common. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
@@ -83,7 +83,7 @@ def icc(
 
     See Also
     --------
-    vpc : the same on the scale of probabilities.
+    vpc : The same on the response scale.
 
     References
     ----------
@@ -127,27 +127,27 @@ def vpc(
     fit: Fit,
     newdata: Any = None,
     *,
-    scale: str = "probability",
+    scale: str = "response",
     num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
     """Variance partition coefficients: the share of the variance of outcomes that lies between clusters.
 
-    On the scale of probabilities it is ``Var(p) / (Var(p) + E[p (1 - p)])`` over clusters, at given predictors: the
-    variance of the probability over that of an outcome 0 or 1. It is also the correlation of two such outcomes in the
-    same clusters, and less than on the latent scale, the more so the rarer the event. Of one factor t among several,
-    ``Var(p)`` is ``Var(E[p | u_t])``, the variance of the probability averaged over the other factors: the
+    On the response scale it is ``Var(p) / (Var(p) + E[p (1 - p)])`` over clusters, at given predictors: the variance of
+    the probability divided by the variance of a binary outcome. It is also the correlation of two binary outcomes in
+    the same clusters. It is smaller than on the latent scale, especially for rare events. For one factor t of several,
+    ``Var(p)`` is ``Var(E[p | u_t])``, the variance of the probability averaged over the other factors, which gives the
     correlation of two outcomes that have only that cluster in common. These shares need not sum to that of all factors.
 
     Parameters
     ----------
     fit : Fit
     newdata : table, optional
-        Rows at which to compute it, one result for each. If not given, numerator and denominator are both averaged over
-        the training rows: the share of what the predictors leave unexplained.
-    scale : {"probability", "latent"}
-        ``"latent"`` gives `icc`.
+        Rows at which to compute it, one result for each. If not given, numerator and denominator are averaged over the
+        training rows: the share of the variance that the predictors leave unexplained.
+    scale : {"response", "latent"}
+        Whether the variance is that of binary outcomes, or of the latent outcomes as in `icc`.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
@@ -156,7 +156,7 @@ def vpc(
     Returns
     -------
     DrawTable
-        As of `icc`.
+        As for `icc`.
 
     Raises
     ------
@@ -167,9 +167,9 @@ def vpc(
 
     Notes
     -----
-    Goldstein, Browne and Rasbash simulate cluster effects (method B); here the integrals are done by quadrature, to
-    about eight digits. The effects that count are normal with variance ``z'Sigma z``, so that one dimension is enough
-    for the factors that are shared and one for the others.
+    Goldstein, Browne and Rasbash simulate cluster effects (method B). Here the integrals are computed by quadrature, to
+    about eight digits. The effects enter only through ``z'u``, which is normal with variance ``z'Sigma z``, so that one
+    dimension is enough for the shared factors and one for the others.
 
     References
     ----------
@@ -186,7 +186,7 @@ def vpc(
     >>> hl.vpc(fit, scale="latent")["estimate"].round(3).to_list()
     [0.054]
     """
-    choice("scale", scale, ("probability", "latent"), PredictionError)
+    choice("scale", scale, ("response", "latent"), PredictionError)
     if scale == "latent":
         return icc(fit, newdata, num_draws=num_draws, ci_prob=ci_prob, ci_kind=ci_kind)
     interval = Interval.of(ci_prob, ci_kind)
@@ -195,16 +195,16 @@ def vpc(
     rows, share = distinct_rows(query.rows)
 
     def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
-        """Variance of an outcome, and its covariance with that of a row that shares clusters, for each sharing."""
+        """Variance of an outcome, and its covariance with the outcome of a row that shares clusters, for each way."""
         average = average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))
-        found = [average * (1 - average)]
+        parts = [average * (1 - average)]
         for sharing in shared:
             within = total(variances, sharing.factors)
-            # Not the difference of the two sums: that would not be exactly zero where nothing is left.
+            # A sum, not the total minus `within`, which would not be exactly zero where there are no other factors.
             others = total(variances, tuple(name for name in variances if name not in sharing.factors))
             sds = (np.broadcast_to(np.sqrt(values), eta.shape) for values in (within, others))
-            found.append(shared_covariance(eta, *sds))
-        return found
+            parts.append(shared_covariance(eta, *sds))
+        return parts
 
     def correlations(draws: Draws) -> FloatArray:
         if newdata is None:

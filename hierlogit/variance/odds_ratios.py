@@ -1,4 +1,4 @@
-"""Differences between clusters as odds ratios: the median odds ratio and interval odds ratios."""
+"""Differences between clusters as odds ratios: median odds ratios and interval odds ratios."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def mor(
 ) -> DrawTable:
     """Median odds ratios: how much clusters differ, on the scale of odds ratios.
 
-    Take two rows with the same predictors from two clusters drawn at random, and the odds of the one with the higher
-    odds over those of the other. The median of this ratio is ``exp(sqrt(2 z'Sigma z) Phi^-1(3/4))``: 1 where clusters
-    do not differ, and to be read beside the odds ratios of predictors.
+    Take two rows with the same predictors from two randomly drawn clusters, and divide the higher odds by the lower.
+    The median of this ratio is ``exp(sqrt(2 z'Sigma z) Phi^-1(3/4))``. It is 1 if clusters do not differ, and can be
+    compared with the odds ratios of predictors.
 
     Parameters
     ----------
     fit : Fit
     newdata : table, optional
-        Rows at which to compute it, one result for each: with random slopes it depends on the predictors. If not given,
-        ``z'Sigma z`` is averaged over the training rows.
+        Rows at which to compute it, one result for each, since with random slopes it depends on the predictors. If not
+        given, ``z'Sigma z`` is averaged over the training rows.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
@@ -50,9 +50,10 @@ def mor(
     Returns
     -------
     DrawTable
-        One row for each grouping factor, ``group``; with `newdata` also ``row`` and the columns of the rows; ``mean``,
-        ``sd`` and the interval's ends, and of a likelihood engine ``estimate``, at the maximum. Of nested factors it is
-        that of rows in different inner clusters of the same outer one. ``.draws`` has the draws.
+        One row for each grouping factor: ``group``; with `newdata` also ``row`` and the columns of the rows; ``mean``,
+        ``sd`` and the ends of the interval; for likelihood fits also ``estimate``, at the maximum. For a factor nested
+        in another, it compares different inner clusters of the same outer cluster. ``.draws`` has the draws, dims
+        (chain, draw, row).
 
     Raises
     ------
@@ -77,8 +78,8 @@ def mor(
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, newdata, num_draws)
 
-    def ratios(some: Draws) -> FloatArray:
-        variances = cluster_variances(query, some)
+    def ratios(draws: Draws) -> FloatArray:
+        variances = cluster_variances(query, draws)
         return np.exp(LOG_ODDS_RATIO_PER_SD * np.sqrt(np.concatenate(list(variances.values()), axis=1)))
 
     values = query.evaluate(ratios, len(query.design.groups) * result_rows(query), result_rows(query))
@@ -95,38 +96,41 @@ def ior(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> DrawTable:
-    """Interval odds ratios of what predicts clusters, and how often they point the other way.
+    """Interval odds ratios of cluster-level predictors, with the proportion of opposed odds ratios.
 
     The odds ratio ``exp(beta)`` of a predictor that is constant within clusters compares clusters with equal effects.
-    Two rows that differ in it are in two clusters, whose effects differ too: their odds ratios have a distribution,
-    ``exp(beta + d)`` with ``d ~ N(0, 2 sigma^2)``, of which ``exp(beta -+ sqrt(2 sigma^2) z)`` holds the middle.
+    But two rows that differ in it are in different clusters, whose effects differ too. Their odds ratios have the
+    distribution of ``exp(beta + d)`` with ``d ~ N(0, 2 sigma^2)``; the interval ``exp(beta -+ sqrt(2 sigma^2) z)``
+    contains the central share `prob` of them.
 
     Parameters
     ----------
     fit : Fit
     variables : str, list of str, or dict, optional
-        Fixed effects, by their label (``"rural[Y]"``) or the name of their term. A dict gives the difference to
-        compare, ``{"pcInd81": 0.5}``; else it is one unit. If not given, all that are constant within the clusters of
-        a factor.
+        Fixed effects, by label (``"rural[Y]"``) or name of the term. A dict gives the difference to compare,
+        ``{"pcInd81": 0.5}``; otherwise it is one unit. If not given, all fixed effects that are constant within the
+        clusters of a factor.
     prob : float
         Share of the odds ratios inside the interval.
     group : str or list of str, optional
-        Grouping factors whose clusters differ in the comparison. If not given, those that the fixed effect is constant
-        within: of a characteristic of mothers in communities the mothers, of one of communities both.
+        Grouping factors whose clusters differ between the two rows. If not given, the factors within whose clusters the
+        fixed effect is constant. With mothers nested in communities: the mothers for a characteristic of mothers, both
+        for a characteristic of communities.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
-        Probability and kind of the posterior intervals, of each quantity; ArviZ's defaults if not given.
+        Probability and kind of the posterior intervals of each quantity; ArviZ's defaults if not given.
 
     Returns
     -------
     DrawTable
-        Four rows for each fixed effect: ``term``, ``groups`` (those that differ) and ``quantity``: ``odds ratio``,
-        which is also the median; ``lower`` and ``upper`` ends of the interval; ``opposed``, the share of odds ratios on
-        the other side of 1 (proportion of opposed odds ratios, POOR), from 0 to 0.5. Then ``mean``, ``sd``, interval's
-        ends, and of a likelihood engine ``estimate``, at the maximum. ``.draws`` has the draws.
+        Four rows for each fixed effect: ``term``, ``groups`` (the factors that differ) and ``quantity``. The quantities
+        are the ``odds ratio``, which is also the median; the ends of the interval, ``lower`` and ``upper``; and
+        ``opposed``, the share of odds ratios on the other side of 1 (the proportion of opposed odds ratios, POOR), from
+        0 to 0.5. ``mean``, ``sd`` and the ends of the posterior interval; for likelihood fits also ``estimate``, at the
+        maximum. ``.draws`` has the draws, dims (chain, draw, row).
 
-        With random slopes sigma^2 is ``z'Sigma z`` averaged over the training rows.
+        With random slopes, ``sigma^2`` is ``z'Sigma z`` averaged over the training rows.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def ior(
     References
     ----------
     Larsen and Merlo (2005), American Journal of Epidemiology 161: 81-88.
-    Merlo, Wagner, Ghith and Leckie (2016), PLoS ONE 11: e0153778, for the share that is opposed.
+    Merlo, Wagner, Ghith and Leckie (2016), PLoS ONE 11: e0153778, for the proportion of opposed odds ratios.
 
     Examples
     --------
@@ -171,15 +175,15 @@ def ior(
         )
     reach = float(ndtri(0.5 + prob / 2))
 
-    def quantities(some: Draws) -> FloatArray:
-        variances, found = cluster_variances(query, some), []
+    def quantities(draws: Draws) -> FloatArray:
+        variances, columns = cluster_variances(query, draws), []
         for label, step in steps.items():
-            log_ratio = step * some.beta[:, query.design.fixed_effects.index(label)]
+            log_ratio = step * draws.beta[:, query.design.fixed_effects.index(label)]
             sd = np.sqrt(2 * total(variances, differing[label])[:, 0])
             away = np.divide(np.abs(log_ratio), sd, out=np.full_like(sd, np.inf), where=sd > 0)
             ends = (np.exp(log_ratio - reach * sd), np.exp(log_ratio + reach * sd))
-            found += [np.exp(log_ratio), *ends, ndtr(-away)]
-        return np.column_stack(found)
+            columns += [np.exp(log_ratio), *ends, ndtr(-away)]
+        return np.column_stack(columns)
 
     described = {
         "term": np.repeat(list(steps), len(QUANTITIES)),
@@ -190,19 +194,19 @@ def ior(
 
 
 def _steps(design: Design, variables: Any) -> dict[str, float]:
-    """The fixed effects query for and the difference that each is compared over."""
+    """The chosen fixed effects, each with the difference to compare."""
     labels = [label for label in design.fixed_effects if label != "Intercept"]
     terms: dict[str, list[str]] = {}
     for label, term in zip(design.fixed_effects, design.fixed_terms, strict=True):
         terms.setdefault(term, []).append(label)
     if variables is None:
         return dict.fromkeys(labels, 1.0)
-    query = {variables: 1.0} if isinstance(variables, str) else variables
-    given = dict(query) if isinstance(query, Mapping) else dict.fromkeys(query, 1.0)
-    strange = [name for name in given if name not in labels and (name not in terms or name == "Intercept")]
-    if strange or not given:
+    chosen = {variables: 1.0} if isinstance(variables, str) else variables
+    given = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen, 1.0)
+    unknown = [name for name in given if name not in labels and (name not in terms or name == "Intercept")]
+    if unknown or not given:
         raise PredictionError(
-            f"{quoted_list(strange) or 'nothing'} is no fixed effect; the model has {quoted_list(labels)}."
+            f"{quoted_list(unknown) or 'nothing'} is no fixed effect; the model has {quoted_list(labels)}."
         )
     steps: dict[str, float] = {}
     for name, step in given.items():
@@ -218,7 +222,7 @@ def _steps(design: Design, variables: Any) -> dict[str, float]:
 
 
 def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Grouping factors whose clusters are not the same where the fixed effect is not."""
+    """The grouping factors that are chosen, or within whose clusters the fixed effect is constant."""
     if groups is not None:
         wanted = [groups] if isinstance(groups, str) else list(groups)
         return tuple(dict.fromkeys(block.name for name in wanted for block in fit.model.design.chosen_groups(name)))
@@ -228,7 +232,7 @@ def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tupl
     for block in design.groups:
         first = np.empty(len(block.levels))
         first[block.index] = column
-        # Up to rounding, which can differ between rows of one cluster where a column is computed.
+        # Equal up to rounding, which can differ between the rows of a cluster in computed columns.
         if np.allclose(column, first[block.index], rtol=1e-9, atol=1e-12 * np.abs(column).max()):
             constant.append(block.name)
     return tuple(constant)

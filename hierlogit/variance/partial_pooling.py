@@ -1,4 +1,4 @@
-"""`Model` → `pooling`: the probability of each cluster by itself, with all others as one, and in between."""
+"""The probability of the event in each cluster by no, complete and partial pooling."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from ..priors.defaults import Priors
 from ..summaries.intervals import Interval, end_names
 
 FloatArray = npt.NDArray[np.float64]
-#: Clusters that a printed result shows.
+#: Number of clusters in a printed result.
 SHOWN = 10
-#: The way from the raw proportion to complete pooling is measured where it is at least this many events long.
-SHORTEST_WAY = 0.5
+#: Shrinkage is computed where raw proportion and complete pooling differ by at least this many events.
+SMALLEST_DIFFERENCE = 0.5
 
 
 @dataclass(frozen=True, repr=False)
 class Pooling:
-    """What `hl.pooling` found.
+    """Result of `hl.pooling`: each cluster's probability by no, complete and partial pooling.
 
     Attributes
     ----------
     group : str
         The grouping factor.
     table : pandas.DataFrame
-        One row for each cluster: ``rows``, ``trials``, ``events``; ``raw``, the share of events, with the ends of its
-        Wilson interval (``wilson89_lb``, ``wilson89_ub``); ``complete``; ``partial`` with the ends of its interval;
-        and ``shrinkage``, how far the estimate has gone from ``raw`` (0) to ``complete`` (1).
+        One row for each cluster: ``rows``, ``trials``, ``events``; ``raw``, the proportion of events, with the ends of
+        its Wilson interval (``wilson89_lb``, ``wilson89_ub``); ``complete``; ``partial`` with the ends of its interval;
+        and ``shrinkage``, where the estimate lies between ``raw`` (0) and ``complete`` (1).
     overall : float
-        Share of events in all rows.
+        Proportion of events in all rows.
     interval : Interval
-        Which interval the table has.
+        Probability and kind of the intervals.
     partial : Fit
-        The model.
+        The fit of the model.
     complete : Fit or None
-        The model without its random effects, at its maximum; None if nothing is left of it to estimate.
+        The fit of the model without random effects, at its maximum; None if it has no coefficients.
     """
 
     group: str
@@ -103,20 +103,21 @@ def pooling(
 ) -> Pooling:
     """The probability of the event in each cluster by no, complete and partial pooling.
 
-    *No pooling* is the share of events in the cluster, which looks at no other cluster. *Complete pooling* is the model
-    without its random effects, to which a row's cluster is nothing. *Partial pooling* is the model itself: a cluster
-    with many trials keeps what it has shown, one with few comes near to what the others say of such rows.
+    *No pooling* is the proportion of events in the cluster, without regard to other clusters. *Complete pooling* is the
+    model without random effects, which ignores clusters. *Partial pooling* is the model itself: the estimate of a
+    cluster with many trials stays near its own proportion, that of a cluster with few is drawn towards what the other
+    clusters suggest for such rows.
 
     Parameters
     ----------
     model : Model or Fit
-        What to fit, or a fit of it.
+        The model to fit, or a fit.
     engine : Engine or str, optional
-        What fits the model, ``"laplace"`` if not given; not with a fit.
+        Fits the model, ``"laplace"`` if not given; not allowed with a fit.
     group : str, optional
-        The grouping factor whose clusters are told; the first of the formula if not given.
+        The grouping factor whose clusters are described; the first in the formula if not given.
     num_draws : int, optional
-        How many posterior draws the intervals of partial pooling are of, evenly spaced; all if not given.
+        How many posterior draws to use for the intervals of partial pooling, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
 
@@ -128,25 +129,26 @@ def pooling(
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor, or an engine is given with a fit.
+        If the model has no random effects or no such grouping factor, or an engine is given with a fit.
 
     Notes
     -----
-    All three are averages over the cluster's own rows, which count by their trials: with predictors, ``partial`` is the
-    average of the rows' probabilities with the effects of all their clusters, and ``complete`` that of the
-    probabilities without them. ``raw`` is such an average too: a logistic regression with a coefficient for every
-    cluster in place of random effects has the cluster's share of events as the average of its fitted probabilities,
-    whatever the predictors. Of a model without predictors ``complete`` is one number, the share of events in all rows
-    or, with priors, near it.
+    All three are averages over the cluster's own rows, weighted by their trials. With predictors, ``partial`` averages
+    the rows' probabilities with the effects of all their clusters, and ``complete`` their probabilities from the model
+    without random effects. ``raw`` is such an average as well: in a logistic regression with a coefficient for every
+    cluster in place of random effects, the fitted probabilities of a cluster average to its proportion of events,
+    whatever the predictors. Without predictors ``complete`` is one number, the proportion of events in all rows or,
+    with priors, close to it.
 
-    ``complete`` is by maximum likelihood; where the model is fitted with its priors (NUTS and MAP), it is at the mode
-    under the same priors. ``partial`` is the posterior mean by a sampler and the value at the maximum by a likelihood
-    engine. Its interval is of posterior draws; that of ``raw`` is Wilson's, which is defined for shares of 0 and 1.
+    ``complete`` is estimated by maximum likelihood or, if the model is fitted with its priors (NUTS and MAP), at the
+    posterior mode under the same priors. ``partial`` is the posterior mean for sampled fits and the value at the
+    maximum for likelihood fits. Its interval comes from posterior draws; that of ``raw`` is Wilson's, which is also
+    defined for proportions of 0 and 1.
 
-    ``shrinkage`` is ``(raw - partial) / (raw - complete)``. It is not a number where raw and complete differ by less
-    than half an event. It can leave the range from 0 to 1: estimates are drawn to what is expected in a typical
-    cluster, which is not quite the average of all rows, and a slope or the clusters of another factor may pull the
-    other way.
+    ``shrinkage`` is ``(raw - partial) / (raw - complete)``, NaN where raw and complete differ by less than half an
+    event. It can lie outside the range from 0 to 1: estimates are drawn towards what is expected in a typical cluster,
+    which differs from the average of all rows, and a slope or the effects of another factor may move them the opposite
+    way.
 
     References
     ----------
@@ -156,8 +158,8 @@ def pooling(
     Examples
     --------
     >>> import hierlogit as hl
-    >>> found = hl.pooling(hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception")))
-    >>> found.table.loc[[3, 14], ["events", "trials", "raw", "complete", "partial", "shrinkage"]].round(2)
+    >>> pooled = hl.pooling(hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception")))
+    >>> pooled.table.loc[[3, 14], ["events", "trials", "raw", "complete", "partial", "shrinkage"]].round(2)
               events  trials   raw  complete  partial  shrinkage
     district
     3              2       2  1.00      0.39     0.44       0.93
@@ -187,12 +189,12 @@ def pooling(
         },
         index=pd.Index(block.levels, name=block.name),
     )
-    table["shrinkage"] = share_of_way(table)
+    table["shrinkage"] = shrinkage(table)
     return Pooling(block.name, table, float(outcome.y.sum() / outcome.trials.sum()), interval, fit, complete)
 
 
 def without_random_effects(fit: Fit) -> Fit | None:
-    """The same rows and fixed part without clusters, at the maximum: of the posterior where the fit has priors.
+    """The fit without random effects to the same rows: the posterior mode if the fit has priors, else the maximum.
 
     Parameters
     ----------
@@ -201,7 +203,7 @@ def without_random_effects(fit: Fit) -> Fit | None:
     Returns
     -------
     Fit or None
-        None if the fixed part has no columns.
+        None if the model has no fixed effects.
     """
     model = fit.model
     if not model.design.fixed_effects:
@@ -217,7 +219,7 @@ def without_random_effects(fit: Fit) -> Fit | None:
 
 
 def _marginal(fit: Fit, complete: Fit | None) -> FloatArray:
-    """Probability of each row without clusters, shape (n,)."""
+    """Probability of each row from the fit without random effects, shape (n,)."""
     from scipy.special import expit
 
     design = fit.model.design
@@ -239,12 +241,12 @@ def _partial(fit: Fit, block: GroupBlock, draws: int | None, interval: Interval)
         ci_prob=interval.prob,
         ci_kind=interval.kind,
     )
-    # Averages stand in the order of the columns' values; where each cluster's first row is among them.
+    # The averages are in the order of the columns' values; look up that of each cluster by its first row.
     places = frame.groupby(columns, observed=True, sort=True).ngroup().to_numpy()
     first = np.unique(block.index, return_index=True)[1]
     chosen = "mean" if fit.estimate is None else "estimate"
-    kept = pd.DataFrame(table)[[chosen, *interval.columns]].iloc[places[first]]
-    return kept.rename(columns={chosen: "partial"})
+    averages = pd.DataFrame(table)[[chosen, *interval.columns]].iloc[places[first]]
+    return averages.rename(columns={chosen: "partial"})
 
 
 def _total(block: GroupBlock, values: FloatArray) -> FloatArray:
@@ -252,15 +254,15 @@ def _total(block: GroupBlock, values: FloatArray) -> FloatArray:
 
 
 def wilson(share: FloatArray, trials: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:
-    """Ends of Wilson's interval of a probability, of the shape of `share`.
+    """Lower and upper ends of Wilson's interval for a probability, in the shape of `share`.
 
     Parameters
     ----------
     share : ndarray
-        Observed shares of events.
+        Observed proportions of events.
     trials : ndarray
     quantile : float
-        Standard normal quantile at the interval's upper end.
+        Standard normal quantile at the upper end of the interval.
 
     Examples
     --------
@@ -271,14 +273,14 @@ def wilson(share: FloatArray, trials: FloatArray, quantile: float) -> tuple[Floa
     z2 = quantile**2
     middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = quantile / (1 + z2 / trials) * np.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    # At shares of 0 and 1 an end is exactly there, which rounding may miss.
+    # At proportions of 0 and 1 one end is exactly 0 or 1, which rounding could exceed.
     return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 
-def share_of_way(table: pd.DataFrame) -> FloatArray:
-    """How far each estimate has gone from the raw proportion to complete pooling; nan where there is hardly a way."""
-    way = (table["raw"] - table["complete"]).to_numpy()
-    gone = (table["raw"] - table["partial"]).to_numpy()
-    long = np.abs(way) * table["trials"].to_numpy() >= SHORTEST_WAY
-    share: FloatArray = np.divide(gone, way, out=np.full(len(way), np.nan), where=long)
+def shrinkage(table: pd.DataFrame) -> FloatArray:
+    """``(raw - partial) / (raw - complete)`` of each cluster; NaN where raw and complete differ too little."""
+    difference = (table["raw"] - table["complete"]).to_numpy()
+    moved = (table["raw"] - table["partial"]).to_numpy()
+    large = np.abs(difference) * table["trials"].to_numpy() >= SMALLEST_DIFFERENCE
+    share: FloatArray = np.divide(moved, difference, out=np.full(len(difference), np.nan), where=large)
     return share

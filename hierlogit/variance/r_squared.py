@@ -1,4 +1,4 @@
-"""How much of the variance a model explains: R2, and the change in variance from one model to another."""
+"""Variance explained: marginal and conditional R2, and the proportional change in variance between two models."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def r2(
 ) -> DrawTable:
     """Marginal and conditional R2: the share of the latent variance that a model explains.
 
-    The marginal R2 is ``V_f / (V_f + V_r + V_e)``, the conditional one ``(V_f + V_r) / (V_f + V_r + V_e)``, with the
-    variance of the fixed part over the training rows, ``V_f = var(X beta)``, that of the random effects, ``V_r``, the
-    sum of ``z'Sigma z`` averaged over the rows, and that of an observation, ``V_e``. The first is what the predictors
-    explain, the second what they and the clusters explain.
+    The marginal R2, ``V_f / (V_f + V_r + V_e)``, is the share that the predictors explain; the conditional R2,
+    ``(V_f + V_r) / (V_f + V_r + V_e)``, the share that predictors and clusters explain together. ``V_f = var(X beta)``
+    is the variance of the fixed part over the training rows, ``V_r`` the variance of the random effects (the sum of
+    ``z'Sigma z`` averaged over the rows), and ``V_e`` the variance of an observation.
 
     Parameters
     ----------
     fit : Fit
     method : {"theoretical", "delta"}
-        What ``V_e`` is. ``"theoretical"``: ``pi^2 / 3``, of the logistic distribution. ``"delta"``:
-        ``1 / (p (1 - p))``, the variance of an outcome carried to the logit scale, with p the probability averaged over
-        rows and clusters.
+        Which ``V_e`` to use. ``"theoretical"``: ``pi^2 / 3``, the variance of the logistic distribution. ``"delta"``:
+        ``1 / (p (1 - p))``, the variance of an outcome on the logit scale by the delta method, with p the probability
+        averaged over rows and clusters.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     ci_prob, ci_kind
@@ -58,21 +58,22 @@ def r2(
     Returns
     -------
     DrawTable
-        Rows ``marginal`` and ``conditional`` (``quantity``); ``mean``, ``sd``, the interval's ends, and of a likelihood
-        engine ``estimate``, at the maximum. ``.draws`` has the draws.
+        Two rows, with ``quantity`` ``marginal`` and ``conditional``; ``mean``, ``sd`` and the ends of the interval; for
+        likelihood fits also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
     FitError
         If the model has no random effects.
     PredictionError
-        If an option is not known.
+        If an option is not allowed.
 
     Notes
     -----
-    A factor of which every row is a cluster (overdispersion of counts) counts in the denominators only. All rows count
-    alike, whatever their trials, and offsets are no part of ``V_f``. Nakagawa, Johnson and Schielzeth approximate p
-    by the intercept of a model without predictors; here it is the model's own average, by quadrature.
+    An observation-level factor (one cluster for each row, for overdispersion of counts) enters the denominators only.
+    All rows have the same weight, whatever their trials, and offsets are not part of ``V_f``. Nakagawa, Johnson and
+    Schielzeth approximate p by the intercept of a model without predictors; here it is the average probability of the
+    model itself, by quadrature.
 
     References
     ----------
@@ -98,13 +99,13 @@ def r2(
     def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
 
-    def shares(some: Draws) -> FloatArray:
+    def shares(draws: Draws) -> FloatArray:
         residual: FloatArray | float = LOGISTIC_VARIANCE
         if method == "delta":
-            (p,) = average_moments(some, rows, share, averaged)
+            (p,) = average_moments(draws, rows, share, averaged)
             residual = 1 / (p * (1 - p))
-        variances = {block.name: mean_variance(some, block) for block in query.design.groups}
-        fixed = fixed_variance(some, query.design.X)
+        variances = {block.name: mean_variance(draws, block) for block in query.design.groups}
+        fixed = fixed_variance(draws, query.design.X)
         random = total(variances, tuple(name for name in variances if name not in single))
         whole = fixed + total(variances) + residual
         return np.column_stack([fixed / whole, (fixed + random) / whole])
@@ -114,37 +115,38 @@ def r2(
 
 
 def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> DrawTable:
-    """Proportional change in variance: how much of the variance between clusters a second model takes away.
+    """Proportional change in variance: the share of the variance between clusters that a second model explains.
 
-    ``(V_0 - V_1) / V_0`` for each grouping factor of both models, with V its variance; with random slopes ``z'Sigma z``
-    averaged over the training rows.
+    It is ``(V_0 - V_1) / V_0`` for each grouping factor that both models have, where V is the variance of its effects
+    (with random slopes, ``z'Sigma z`` averaged over the training rows).
 
     Parameters
     ----------
     fit0, fit1 : Fit
-        Of the smaller and of the larger model, to the same rows.
+        Fits of the smaller and of the larger model to the same rows.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
 
     Returns
     -------
     DrawTable
-        One row for each grouping factor, ``group``; ``mean``, ``sd``, the interval's ends, and of likelihood engines
-        ``estimate``, at the maxima. ``.draws`` has the draws: each of one posterior with one of the other, paired at
-        random. The two variances are thus taken as independent; they come from the same data, so that the interval is
-        rather too wide.
+        One row for each grouping factor: ``group``, ``mean``, ``sd`` and the ends of the interval; for likelihood fits
+        also ``estimate``, at the maxima. ``.draws`` has the draws, dims (chain, draw, row): draws of the two posteriors
+        are paired at random, which treats the two variances as independent. Since they come from the same data, the
+        interval tends to be too wide.
 
     Raises
     ------
     FitError
-        If the fits are of different rows or outcomes, have no grouping factor in common, or the first has a variance
-        of zero.
+        If the fits have different rows or outcomes or no grouping factor in common, or a variance of the first fit is
+        zero.
 
     Notes
     -----
-    The change can be negative. The variance of an observation given everything is pi^2 / 3 whatever the model, so that
-    a predictor which explains differences within clusters makes all effects larger, and the variance between
-    clusters with them. Where V_0 is small against its uncertainty the mean of the draws says little: read the interval.
+    The change can be negative. The residual variance on the latent scale is pi^2 / 3 in every model, so that a
+    predictor that explains differences within clusters makes all coefficients larger, and with them the variance
+    between clusters. Where V_0 is small relative to its uncertainty, the mean of the draws is unstable: read the
+    interval.
 
     References
     ----------
@@ -166,7 +168,7 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     if zero:
         raise FitError(f"the variance of {quoted_list(zero)} is zero in the first fit: there is nothing to take away.")
     count = min(len(query.draws) for query in queries)
-    # Fits with the same seed made their draws from the same random numbers: in order they would not be independent.
+    # Fits with the same seed used the same random numbers: paired in order, their draws would not be independent.
     random = np.random.default_rng(1)
     first, second = (query.draws[random.permutation(len(query.draws))[:count]] for query in queries)
     points = [query.point for query in queries]
@@ -177,35 +179,35 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
 
 def _change(before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]]) -> FloatArray:
     changes = []
-    for one, other in pairs:
-        variance = mean_variance(before, one)
+    for first, second in pairs:
+        variance = mean_variance(before, first)
         with np.errstate(divide="ignore", invalid="ignore"):  # a single draw may be zero
-            changes.append(1 - mean_variance(after, other) / variance)
+            changes.append(1 - mean_variance(after, second) / variance)
     return np.column_stack(changes)
 
 
 def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
-    """Grouping factors of both fits.
+    """Grouping factors that both fits have.
 
     Raises
     ------
     FitError
-        If there are none, or the fits are not of the same rows.
+        If there are none, or the fits have different rows, outcomes or clusters.
     """
-    one, other = fit0.model.design, fit1.model.design
-    counts = f"{one.n_rows:,} and {other.n_rows:,} rows"
-    if one.n_rows != other.n_rows or not one.table.rows.equals(other.table.rows):
+    first, second = fit0.model.design, fit1.model.design
+    counts = f"{first.n_rows:,} and {second.n_rows:,} rows"
+    if first.n_rows != second.n_rows or not first.table.rows.equals(second.table.rows):
         raise FitError(
             f"the fits are of different rows ({counts}), so that their variances cannot be compared. Rows with missing "
             "values in a predictor of one model are left out there: drop them before both fits."
         )
-    same = np.array_equal(one.outcome.y, other.outcome.y) and np.array_equal(one.outcome.trials, other.outcome.trials)
-    if not same:
+    pairs_of_arrays = (first.outcome.y, second.outcome.y), (first.outcome.trials, second.outcome.trials)
+    if not all(np.array_equal(*arrays) for arrays in pairs_of_arrays):
         raise FitError("the fits have different outcomes, so that their variances cannot be compared.")
     by_name = {block.name: block for block in fit1.model.design.chosen_groups(None)}
     pairs = [(block, by_name[block.name]) for block in fit0.model.design.chosen_groups(None) if block.name in by_name]
     if not pairs:
-        names = [quoted_list([block.name for block in design.groups]) for design in (one, other)]
+        names = [quoted_list([block.name for block in design.groups]) for design in (first, second)]
         raise FitError(f"the fits have no grouping factor in common: {names[0]} there, {names[1]} here.")
     for before, after in pairs:
         if not np.array_equal(before.index, after.index):

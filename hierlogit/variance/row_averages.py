@@ -1,4 +1,4 @@
-"""Averages over many rows of smooth functions of the linear predictor, from few values of the function."""
+"""Averages of smooth functions of the linear predictor over many rows, from few evaluations of the function."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..design.design import EncodedRows
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Natural logarithm of the accuracy asked for.
+#: Minus the natural logarithm of the relative error.
 DIGITS = 21.0
 
 
 def average_over_rows(
     function: Callable[[FloatArray], list[FloatArray]], eta: FloatArray, share: FloatArray
 ) -> list[FloatArray]:
-    """``sum_i share_i f(eta_i)`` for each draw, of functions as smooth as the logistic one.
+    """``sum_i share_i f(eta_i)`` for each draw, for functions as smooth as the logistic one.
 
-    Their poles lie at a distance of pi or more from the real line, so that Chebyshev polynomials between the smallest
-    and the largest linear predictor of a draw converge geometrically (Trefethen 2013, Approximation Theory and
-    Approximation Practice, theorem 8.2): some 30 values of the function do for any number of rows.
+    The poles of these functions are at least pi from the real line, so that Chebyshev interpolation between the
+    smallest and the largest linear predictor of a draw converges geometrically (Trefethen 2013, Approximation Theory
+    and Approximation Practice, theorem 8.2). Some 30 evaluations are enough for any number of rows.
 
     Parameters
     ----------
     function : callable
-        Of linear predictors, shape (draws, k), to values of the same shape, one array for each function.
+        Takes linear predictors, shape (draws, k); returns one array of the same shape for each function.
     eta : ndarray, shape (draws, n)
     share : ndarray, shape (n,)
 
@@ -68,9 +68,9 @@ def _chebyshev_moments(x: FloatArray, share: FloatArray, count: int) -> FloatArr
 
 
 def distinct_rows(rows: EncodedRows, weights: FloatArray | None = None) -> tuple[EncodedRows, FloatArray]:
-    """Rows that differ in their predictors, and the share of all rows, or of their weights, that each stands for.
+    """Rows with distinct predictors, and the share of all rows (or of their weights) that each stands for.
 
-    In which clusters rows are does not count.
+    The clusters of the rows do not matter.
     """
     columns = np.column_stack([rows.X, rows.offset, *(group.Z for group in rows.groups.values())])
     _, first, inverse = np.unique(columns, axis=0, return_index=True, return_inverse=True)
@@ -79,7 +79,7 @@ def distinct_rows(rows: EncodedRows, weights: FloatArray | None = None) -> tuple
 
 
 def varying_alike(rows: EncodedRows) -> list[npt.NDArray[np.intp]]:
-    """Positions of rows that vary alike over clusters, having the same columns of the random effects."""
+    """Positions of rows with the same variance over clusters, in groups with the same random-effects columns."""
     Z = np.column_stack([group.Z for group in rows.groups.values()])
     alike = np.unique(Z, axis=0, return_inverse=True)[1].ravel()
     return np.split(np.argsort(alike, kind="stable"), np.cumsum(np.bincount(alike))[:-1])

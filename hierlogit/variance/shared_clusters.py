@@ -1,4 +1,4 @@
-"""How much the probabilities of two rows vary together because they share clusters: integrals over normal effects."""
+"""Covariance of the outcomes of two rows that share clusters, by integrals over normal effects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _covariance(
         nodes, weights = (inner_nodes, inner_weights) if other[i] > 0.0 else (alone, whole)
         centre = _average(mean[i], other[i], nodes, weights)
         first, second = 0.0, 0.0
-        # Deviations from the middle, so that little is lost where the probability hardly varies.
+        # Deviations from the centre keep precision where the probability hardly varies.
         for k in range(len(outer_nodes)):
             away = _average(mean[i] + shared[i] * outer_nodes[k], other[i], nodes, weights) - centre
             first += outer_weights[k] * away
@@ -47,14 +47,14 @@ def _covariance(
 def shared_covariance(mean: FloatArray, shared: FloatArray, other: FloatArray) -> FloatArray:
     """Variance of ``E[expit(mean + shared U + other V) | U]`` for standard normal U and V, elementwise.
 
-    It is the covariance of the outcomes of two rows that have the effects U in common and each its own V.
+    It is the covariance of the outcomes of two rows that share the effects U and have separate effects V.
 
     Parameters
     ----------
     mean : ndarray
-        Linear predictor without the effects.
-    shared, other : ndarray of the same shape
-        Standard deviations of the effects in common and of the others.
+        Linear predictors without the effects.
+    shared, other : ndarray
+        Standard deviations of the shared and of the other effects, in the shape of `mean`.
 
     Examples
     --------
@@ -65,6 +65,6 @@ def shared_covariance(mean: FloatArray, shared: FloatArray, other: FloatArray) -
     array([0.0154])
     """
     out = np.empty(mean.shape)
-    m, s, o = (np.ascontiguousarray(one).ravel() for one in (mean, shared, other))
+    m, s, o = (np.ascontiguousarray(array).ravel() for array in (mean, shared, other))
     _covariance(m, s, o, *rule_for(s), *rule_for(o), out.ravel())
     return out

@@ -257,6 +257,7 @@ def test_one_row_for_all_is_that_row(make_fit: MakeFit) -> None:
     at = hl.datagrid(fit)
     np.testing.assert_allclose(hl.vpc(fit).draws.values, hl.vpc(fit, at).draws.values, rtol=1e-10)
     np.testing.assert_array_equal(hl.vpc(fit, scale="latent").draws.values, hl.icc(fit).draws.values)
+    np.testing.assert_array_equal(hl.vpc(fit, scale="response").draws.values, hl.vpc(fit).draws.values)
 
 
 def test_random_intercepts_and_many_rows_take_the_short_way(make_fit: MakeFit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +291,7 @@ def test_options_out_of_range(crossed: hl.results.Fit) -> None:
     grid = hl.datagrid(crossed)
     with pytest.raises(PredictionError, match="does not go with newdata="):
         hl.icc(crossed, grid, adjusted=False)
-    with pytest.raises(PredictionError, match="scale='odds' is not allowed; choose one of 'probability', 'latent'"):
+    with pytest.raises(PredictionError, match="scale='odds' is not allowed; choose one of 'response', 'latent'"):
         hl.vpc(crossed, scale="odds")
     with pytest.raises(PredictionError, match="lack the columns 'x'"):
         hl.icc(crossed, grid.drop(columns="x"))
