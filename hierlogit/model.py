@@ -1,4 +1,4 @@
-"""Model: what a user makes of a formula and a table, and fits, simulates or translates."""
+"""The class `Model`: a formula and a table, with methods that fit the model or translate it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Model(ModelSpec):
     Parameters
     ----------
     formula : str
-        ``outcome ~ fixed part + (effects | grouping factor)``, for example
+        ``outcome ~ fixed effects + (effects | grouping factor)``, for example
         ``"use ~ age + urban + (1 + urban | district)"``. A formula without random terms is plain logistic regression.
     data : pandas.DataFrame, polars.DataFrame or mapping of columns
         One row for each observation.
@@ -30,9 +30,10 @@ class Model(ModelSpec):
         Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``) or by parameter
         (``"age"``, ``"sd_district"``); see `hierlogit.priors.defaults.resolve_priors`.
     missing : {"drop", "error"}
-        What to do with rows that miss a value in a used column: drop them, with a warning that counts them, or refuse.
+        What to do with rows that have missing values in columns of the formula: drop them, with a warning that gives
+        their number, or raise an error.
     namespace : mapping of str to object, optional
-        Functions and values the formula may use besides the columns.
+        Functions and values that the formula can use besides the columns.
 
     Attributes
     ----------
@@ -59,17 +60,18 @@ class Model(ModelSpec):
         Parameters
         ----------
         engine : Engine or str
-            An engine with its options, such as ``hl.NUTS(draws=2000, seed=1)``, or its name: ``"nuts"``.
+            An engine with its options, such as ``hl.NUTS(draws=2000, seed=1)``, or its name: ``"nuts"``, ``"laplace"``,
+            ``"agq"`` or ``"map"``.
 
         Returns
         -------
         Fit
-            Posterior draws in ArviZ's groups, with a report of how they came about.
+            Posterior draws in ArviZ's groups, diagnostics and, for likelihood fits, the estimate.
 
         Raises
         ------
         EngineError
-            If there is no such engine.
+            If there is no such engine, or it cannot fit this model.
 
         Examples
         --------
@@ -81,9 +83,9 @@ class Model(ModelSpec):
         return resolve_engine(engine).run(self)
 
     def to_pymc(self) -> pymc.Model:
-        """Write the model as a PyMC model: non-centred effects, LKJ correlations, named dims and coords.
+        """Translate the model to a PyMC model, with non-centred effects, LKJ correlations, named dims and coords.
 
-        ``pm.model_to_graphviz(model.to_pymc())`` draws it.
+        ``pm.model_to_graphviz(model.to_pymc())`` draws the graph.
 
         Returns
         -------
@@ -101,7 +103,7 @@ class Model(ModelSpec):
         return build_graph(self)
 
     def to_bambi(self) -> bambi.Model:
-        """Write the model as a Bambi model with the same priors, where Bambi can express it.
+        """Translate the model to a Bambi model with the same priors, if Bambi can express it.
 
         Returns
         -------
@@ -110,7 +112,7 @@ class Model(ModelSpec):
         Raises
         ------
         ModelError
-            If it cannot: Bambi has no correlated random effects, for one.
+            If Bambi cannot express the model; for example, it has no correlated random effects.
 
         Examples
         --------
@@ -124,7 +126,7 @@ class Model(ModelSpec):
         return bambi_model(self)
 
     def to_latex(self) -> str:
-        r"""Write the model as an ``aligned`` block of LaTeX, priors included.
+        r"""Translate the model to an ``aligned`` block of LaTeX, with its priors.
 
         Returns
         -------

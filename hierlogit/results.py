@@ -1,4 +1,4 @@
-"""Classes of what verbs and fits return, for annotations and ``isinstance``: nobody needs to construct them."""
+"""Classes of results, for annotations and ``isinstance``."""
 
 import lazy_loader
 

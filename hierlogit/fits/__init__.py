@@ -1,1 +1,1 @@
-"""A fit: model, draws, diagnostics and estimate, and the file that holds them."""
+"""Fits: model, draws, diagnostics and estimate, and the file that stores them."""

@@ -1,4 +1,4 @@
-"""Arguments that are a fit or a model, checked with the same words in every public function."""
+"""Checks of arguments that must be a fit or a model, shared by all public functions."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ MAKE_A_FIT = "Fit a model first: fit = hl.Model(formula, data).fit()."
 
 
 def require_fit(value: object, name: str = "fit") -> None:
-    """Refuse what is not a fit; of a model, say that it has to be fitted first.
+    """Check that a value is a fit.
 
     Raises
     ------
     FitError
+        If it is not. If it is a model, the message says that it has to be fitted first.
     """
     remedy = f"Fit the model first: {name} = model.fit()." if isinstance(value, ModelSpec) else MAKE_A_FIT
     instance(name, value, Fit, FitError, "a Fit", remedy)
 
 
 def require_model(value: object, name: str = "model") -> None:
-    """Refuse what is not a model; of a fit, say where its model is.
+    """Check that a value is a model.
 
     Raises
     ------
     ModelError
+        If it is not. If it is a fit, the message says where its model is.
     """
     remedy = "Pass fit.model." if isinstance(value, Fit) else MAKE_A_MODEL
     instance(name, value, ModelSpec, ModelError, "a Model", remedy)

@@ -1,4 +1,4 @@
-"""Findings, in words a person can act on, and the registry of their codes: severities, meaning and where to look."""
+"""Findings with evidence and advice, and the registry of their codes: severities, meaning and where to look."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from typing import Literal
 Severity = Literal["note", "warning", "error"]
 Topic = Literal["sampling", "maximum", "model", "data"]
 Status = Literal["converged", "check", "failed", "interrupted"]
-#: The gravest first.
+#: The most severe first.
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
 class FindingKind:
-    """What all findings of one code have in common.
+    """What all findings with the same code have in common.
 
     Attributes
     ----------
     topic : {"sampling", "maximum", "model", "data"}
-        What the finding is about.
     severities : tuple of {"note", "warning", "error"}
-        Those that it can have.
+        Severities that a finding with this code can have.
     meaning : str
-        For a reader who has not met the code before.
+        Explanation for readers who have not seen the code before.
     look : str
         Where to look: a sentence that begins with a call.
     """
@@ -356,16 +355,16 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found, with its evidence and what to do about it.
+    """A problem with the data, the computation or the model, with its evidence and a remedy.
 
     Attributes
     ----------
     code : str
-        Short name, the same in every report: ``"divergences"``.
+        Identifier of the problem, such as ``"divergences"``.
     severity : {"note", "warning", "error"}
-        With an error the results should not be used, with a warning they need a look.
+        With an error, the results should not be used; with a warning, they should be checked.
     evidence : str
-        What was seen, with numbers and names.
+        What was observed, with numbers and names.
     remedy : str
         What to do.
 
@@ -398,17 +397,17 @@ class Finding:
 
     @property
     def kind(self) -> FindingKind:
-        """What all findings of this code have in common."""
+        """What all findings with this code have in common."""
         return FINDING_KINDS[self.code]
 
     @property
     def meaning(self) -> str:
-        """What a finding of this code means, for a reader who has not met it before."""
+        """Explanation of the code, for readers who have not seen it before."""
         return self.kind.meaning
 
     @property
     def advice(self) -> str:
-        """The remedy, and where to look if the remedy does not name it."""
+        """The remedy, followed by where to look unless the remedy already says so."""
         call = self.kind.look.partition("(")[0]
         return self.remedy if call in self.remedy else f"{self.remedy} {self.kind.look}"
 
@@ -423,12 +422,12 @@ class Finding:
 
 
 def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings by severity, those of one severity in the order they come in."""
+    """The findings sorted by severity, the most severe first; the order is otherwise kept."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def count_by_severity(findings: Iterable[Finding]) -> str:
-    """Count findings in words.
+    """The numbers of findings by severity, as text.
 
     Examples
     --------
@@ -443,19 +442,19 @@ def count_by_severity(findings: Iterable[Finding]) -> str:
 
 
 def status_of(findings: Iterable[Finding]) -> Status:
-    """The status of a fit with these findings: an error fails it, a warning asks for a look, a note does neither.
+    """The status of a fit with these findings: ``"failed"`` with an error, ``"check"`` with a warning.
 
     Examples
     --------
     >>> status_of([Finding("singular_fit", "note", "The sd is zero.", "Leave the term out.")])
     'converged'
     """
-    found = [(finding.severity, finding.code) for finding in findings]
-    if any(severity == "error" for severity, _ in found):
+    severities_and_codes = [(finding.severity, finding.code) for finding in findings]
+    if any(severity == "error" for severity, _ in severities_and_codes):
         return "failed"
-    if any(code == "interrupted" for _, code in found):
+    if any(code == "interrupted" for _, code in severities_and_codes):
         return "interrupted"
-    return "check" if any(severity == "warning" for severity, _ in found) else "converged"
+    return "check" if any(severity == "warning" for severity, _ in severities_and_codes) else "converged"
 
 
 def warning_text(findings: Iterable[Finding]) -> str:

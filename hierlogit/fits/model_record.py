@@ -1,6 +1,7 @@
-"""Model <-> its text, rows and priors, as files hold them.
+"""A model as formula, rows and priors that can be written to files and read from them.
 
-Reading evaluates the formula on the rows again, which learns the same encodings; a fingerprint of the design says so.
+Reading evaluates the formula on the rows again, which learns the same encodings. A fingerprint of the design, stored in
+the file, confirms it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..validation import plain_value, quoted_list
 
 
 def model_record(model: ModelSpec) -> dict[str, Any]:
-    """What a file says of a model, as JSON can hold it; its rows are `rows_dataset`."""
+    """Formula, names of the namespace, priors and fingerprint of a model, for JSON; its rows are in `rows_dataset`."""
     return {
         "formula": model.formula.text,
         "namespace": sorted({use.name.partition(".")[0] for use in model.formula.names} & set(model.namespace)),
@@ -38,12 +39,25 @@ def model_record(model: ModelSpec) -> dict[str, Any]:
 def read_model[M: ModelSpec](
     kind: type[M], record: Mapping[str, Any], rows: xr.Dataset, namespace: Mapping[str, Any] | None, source: Path
 ) -> M:
-    """The model that a file tells of.
+    """The model stored in a file.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the model.
+    record : mapping
+        From `model_record`.
+    rows : xarray.Dataset
+        From `rows_dataset`.
+    namespace : mapping of str to object or None
+        The user's functions and values that the formula uses.
+    source : path
+        The file, for error messages.
 
     Raises
     ------
     FitError
-        If it needs a namespace, or its rows now give another design.
+        If a name of the namespace is missing, or the rows now give a different design.
     """
     lacking = sorted(set(record["namespace"]) - set(namespace or {}))
     if lacking:
@@ -61,7 +75,7 @@ def _priors_record(priors: Priors) -> dict[str, Any]:
 
     return {
         "fixed": {label: record(prior) for label, prior in priors.fixed.items()},
-        "sd": {group: [record(prior) for prior in held] for group, held in priors.sd.items()},
+        "sd": {group: [record(prior) for prior in of_group] for group, of_group in priors.sd.items()},
         "cor": {group: record(prior) for group, prior in priors.cor.items()},
     }
 
@@ -74,14 +88,14 @@ def _read_priors(record: Mapping[str, Any]) -> Priors:
     cor: dict[str, LKJ] = {group: prior(values) for group, values in record["cor"].items()}
     return Priors(
         {label: prior(values) for label, values in record["fixed"].items()},
-        {group: tuple(prior(values) for values in held) for group, held in record["sd"].items()},
+        {group: tuple(prior(values) for values in of_group) for group, of_group in record["sd"].items()},
         cor,
     )
 
 
 def rows_dataset(table: TrainingTable) -> xr.Dataset:
-    """The cleaned rows of a model, and what was left out of them."""
-    # Column names are data, not variable names: they may hold any character.
+    """The cleaned rows of a model, with the numbers of missing values and the unused levels."""
+    # Column names are stored as data, not as names of variables, since they can contain any character.
     variables: dict[str, Any] = {"row_label": ("row", _storable(table.rows))}
     columns = []
     for k, name in enumerate(table.frame.columns):
@@ -105,7 +119,7 @@ def rows_dataset(table: TrainingTable) -> xr.Dataset:
 
 
 def _storable(labels: pd.Index[Any]) -> np.ndarray[Any, Any]:
-    """Row labels as a file can hold them: numbers and dates as they are, others as text, or else positions."""
+    """Row labels that can be written: numbers and dates as they are, others as text or, if not unique, as positions."""
     values = labels.to_numpy()
     if values.dtype.kind in "iufM":
         return values
@@ -132,7 +146,7 @@ def _read_rows(stored: xr.Dataset) -> TrainingTable:
 
 
 def _fingerprint(design: Design) -> dict[str, Any]:
-    """What the design is, in a few numbers: sums and squares of columns, labels, and a digest of what is exact."""
+    """Labels, sums and sums of squares of the columns of a design, and a digest of its outcomes and clusters."""
     columns = {"fixed": design.X, "offset": design.offset[:, None]}
     labels = {"fixed": list(design.fixed_effects), "offset": ["offset"]}
     exact = [design.outcome.y, design.outcome.trials]
@@ -150,9 +164,9 @@ def _fingerprint(design: Design) -> dict[str, Any]:
 
 
 def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) -> None:
-    found = _fingerprint(design)
-    differ = [name for name, X in found["columns"].items() if not _same_columns(X, stored["columns"].get(name))]
-    if found["digest"] != stored["digest"]:
+    current = _fingerprint(design)
+    differ = [name for name, X in current["columns"].items() if not _same_columns(X, stored["columns"].get(name))]
+    if current["digest"] != stored["digest"]:
         differ.append("outcomes or clusters")
     if differ:
         raise FitError(
@@ -162,10 +176,10 @@ def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) 
         )
 
 
-def _same_columns(found: Mapping[str, Any], stored: Mapping[str, Any] | None) -> bool:
+def _same_columns(current: Mapping[str, Any], stored: Mapping[str, Any] | None) -> bool:
     return (
         stored is not None
-        and found["labels"] == stored["labels"]
-        and np.allclose(found["squares"], stored["squares"], rtol=1e-8)
-        and np.allclose(found["sums"], stored["sums"], rtol=1e-8, atol=1e-6)
+        and current["labels"] == stored["labels"]
+        and np.allclose(current["squares"], stored["squares"], rtol=1e-8)
+        and np.allclose(current["sums"], stored["sums"], rtol=1e-8, atol=1e-6)
     )

@@ -1,6 +1,6 @@
-"""The parts of a fit written to one netCDF file; `hierlogit.storage.load` reads it.
+"""Writing a fit to a netCDF file, which `hierlogit.storage.load` reads.
 
-The file holds the draws, the diagnostics, the estimate and, as `model_record` writes it, the model.
+The file contains the draws, the diagnostics, the estimate and the model (see `model_record`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..model_spec import ModelSpec
 from .diagnostics import Diagnostics
 from .model_record import model_record, rows_dataset
 
-#: Version of the layout of the file; a reader knows all layouts up to its own.
+#: Version of the file layout; a reader can read all layouts up to its own version.
 LAYOUT = 1
-#: Groups that follow from the model and the posterior; all others are kept, those a user has added among them.
+#: Groups that are computed from the model and the posterior on reading. All others are stored, including the user's.
 _MADE_ANEW = ("log_likelihood", "log_prior", "observed_data", "constant_data")
 ROWS_GROUP = "training_rows"
 ESTIMATE_GROUP = "estimate"
@@ -40,7 +40,7 @@ def write_fit(
     try:
         xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
         partial.replace(path)
-    except (OSError, ValueError, TypeError, AttributeError) as error:  # what the file libraries raise
+    except (OSError, ValueError, TypeError, AttributeError) as error:  # raised by the file libraries
         raise FitError(f"cannot write the fit to {path}: {error}.") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Posterior draws of a model put into groups as ArviZ has them, and taken out by parameter."""
+"""Posterior draws assembled in ArviZ's groups, and extracted by parameter."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 def assemble(
     model: ModelSpec, posterior: xr.Dataset, sample_stats: xr.Dataset | None, *, priors: bool = True
 ) -> xr.DataTree:
-    """Put the groups of a fit together from its draws.
+    """The groups of a fit, assembled from its draws.
 
     Parameters
     ----------
     model : Model
     posterior : xarray.Dataset
-        Draws under the public names, dims (chain, draw, ...).
+        Draws with the names of results, dims (chain, draw, ...).
     sample_stats : xarray.Dataset or None
-        The sampler's own statistics.
+        Statistics of the sampler.
     priors : bool
-        Whether the draws come from a posterior, with a density of the prior.
+        Whether the fit used the priors, so that there is a group ``log_prior``.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def posterior_layout(model: ModelSpec, *, store_u: bool = False) -> dict[str, Va
     ----------
     model : Model
     store_u : bool
-        Whether standardised effects are kept.
+        Whether the standardised effects are included.
 
     Returns
     -------
@@ -82,17 +82,17 @@ def posterior_layout(model: ModelSpec, *, store_u: bool = False) -> dict[str, Va
     {'beta': (2,), 'sd_district': (2,), 'cor_district': (2, 2), 'b_district': (60, 2)}
     """
     variables = model_variables(model)
-    found = [variables.fixed.beta] if variables.fixed else []
-    found += [one for of_group in variables.groups for one in (of_group.sd, of_group.cor) if one is not None]
-    found += [of_group.b for of_group in variables.groups]
-    found += [of_group.u for of_group in variables.groups if store_u]
-    return {one.name: one for one in found}
+    stored = [variables.fixed.beta] if variables.fixed else []
+    stored += [item for of_group in variables.groups for item in (of_group.sd, of_group.cor) if item is not None]
+    stored += [of_group.b for of_group in variables.groups]
+    stored += [of_group.u for of_group in variables.groups if store_u]
+    return {variable.name: variable for variable in stored}
 
 
 def posterior_dataset(
     model: ModelSpec, layout: Mapping[str, Variable], draws: Mapping[str, npt.NDArray[Any]]
 ) -> xr.Dataset:
-    """Draws with dimensions and labels.
+    """The draws as a dataset with dimensions and labels.
 
     Parameters
     ----------
@@ -100,22 +100,22 @@ def posterior_dataset(
     layout : mapping of str to Variable
         The variables, from `posterior_layout`.
     draws : mapping of str to ndarray, shape (chains, draws, ...)
-        Their values by name.
+        Values of the draws by name.
     """
-    variables = {name: (("chain", "draw", *one.dims), draws[name]) for name, one in layout.items()}
+    variables = {name: (("chain", "draw", *variable.dims), draws[name]) for name, variable in layout.items()}
     chains, count = next(iter(draws.values())).shape[:2]
-    used = {dim for one in layout.values() for dim in one.dims}
+    used = {dim for variable in layout.values() for dim in variable.dims}
     labels = {dim: labels for dim, labels in model.coords.items() if dim in used}
     return xr.Dataset(variables, coords={"chain": range(chains), "draw": range(count), **labels})
 
 
 def values_per_draw(model: ModelSpec) -> int:
-    """How many numbers one draw of the posterior holds, those of the random effects included."""
-    return max(sum(math.prod(one.shape) for one in posterior_layout(model).values()), 1)
+    """How many numbers a posterior draw consists of, including the random effects."""
+    return max(sum(math.prod(variable.shape) for variable in posterior_layout(model).values()), 1)
 
 
 def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
-    """Draws of every parameter that is estimated: fixed effects, then sds and correlations by grouping factor.
+    """Draws of all estimated parameters: fixed effects, then sds and correlations by grouping factor.
 
     Parameters
     ----------
@@ -126,8 +126,7 @@ def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray
         Dims (chain, draw, parameter), labelled by ``parameter`` (``sd_district[urban[Y]]``) and ``component``
-        (``fixed`` or the grouping factor). What is fixed, such as the 1 on the diagonal of a correlation matrix, is
-        left out.
+        (``fixed`` or the grouping factor). Constants, such as the diagonal of a correlation matrix, are left out.
     """
     parts = [("fixed", label, posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
     for group in model.design.groups:

@@ -1,4 +1,4 @@
-"""Pareto-smoothed importance sampling: draws of one distribution weighted as draws of another."""
+"""Pareto-smoothed importance sampling: weights that turn draws of one distribution into draws of another."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatA
     Parameters
     ----------
     log_ratios : ndarray, shape (..., draws)
-        Logarithm of the density that is wanted over the density of the draws, up to a constant.
+        Logarithm of the target density divided by the density of the draws, up to a constant.
     r_eff : float
-        Effective over actual number of draws; see `relative_efficiency`.
+        Effective divided by actual number of draws; see `relative_efficiency`.
 
     Returns
     -------
     log_weights : ndarray, shape (..., draws)
         The weights sum to one.
     k_hat : ndarray, shape (...)
-        Compare with `khat_threshold`. Infinite where nearly all weight is on one draw; 0 where all weights are equal.
+        To be compared with `khat_threshold`. Infinite if nearly all weight is on one draw; 0 if all weights are equal.
 
     References
     ----------
@@ -38,8 +38,8 @@ def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatA
     (1.0, 0.3)
     """
     log_weights, k_hat = np.empty_like(log_ratios), np.empty(log_ratios.shape[:-1])
-    for at in np.ndindex(k_hat.shape):
-        log_weights[at], k_hat[at] = _psis_of_one(log_ratios[at], r_eff)
+    for index in np.ndindex(k_hat.shape):
+        log_weights[index], k_hat[index] = _psis_of_one(log_ratios[index], r_eff)
     return log_weights, k_hat
 
 
@@ -48,12 +48,12 @@ def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, floa
     from scipy.special import logsumexp
 
     unsmoothed: FloatArray = log_ratios - logsumexp(log_ratios)
-    if np.ptp(log_ratios) == 0:  # there is no tail to fit a distribution to
+    if np.ptp(log_ratios) == 0:  # equal ratios have no tail to which a distribution could be fitted
         return unsmoothed, 0.0
     try:
-        # If nearly all weights are negligible beside the largest, the shape overflows and comes back as a small number.
+        # If nearly all weights are negligible relative to the largest, the shape overflows to a small number.
         with np.errstate(over="raise", invalid="raise"):
-            # ArviZ weights by the inverse of what it is given: the likelihood of what is left out.
+            # ArviZ expects the log-likelihood of the rows left out, whose inverse gives the weights: the sign changes.
             smoothed, shape = array_stats.psislw(-log_ratios, r_eff=r_eff)
     except FloatingPointError:
         return unsmoothed, np.inf
@@ -61,7 +61,7 @@ def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, floa
 
 
 def khat_threshold(draws: int) -> float:
-    """Pareto k-hat up to which importance weights of that many draws are reliable: ``min(1 - 1 / log10(draws), 0.7)``.
+    """Largest Pareto k-hat at which importance weights are reliable, ``min(1 - 1 / log10(draws), 0.7)``.
 
     References
     ----------
@@ -76,7 +76,7 @@ def khat_threshold(draws: int) -> float:
 
 
 def relative_efficiency(draws: xr.Dataset) -> float:
-    """Effective over actual number of draws, averaged over all variables, dims (chain, draw, ...)."""
+    """Effective divided by actual number of draws, averaged over all variables; dims (chain, draw, ...)."""
     import arviz_stats
 
     effective = arviz_stats.ess(draws, method="mean")

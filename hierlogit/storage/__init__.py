@@ -1,1 +1,1 @@
-"""Reading saved fits and runs that were stored on disk."""
+"""Reading saved fits and stored runs of the sampler."""

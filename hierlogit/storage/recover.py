@@ -1,4 +1,4 @@
-"""A run of the sampler that is written to disk while it goes on, and read back, whole or broken off."""
+"""Reading a run of the sampler that was written to disk while it ran, complete or interrupted."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from ..model import Model
 
 
 def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
-    """Read a run of `NUTS(store=folder)` back, also one whose process has died.
+    """The fit from a run of ``NUTS(store=folder)``, even if its process was killed.
 
     Parameters
     ----------
     folder : str or path
-        As it was given to `NUTS`. Nothing in it is changed.
+        The folder that was given to `NUTS`. Nothing in it is changed.
     namespace : mapping of str to object, optional
-        The functions and values of your own that the formula uses, which no file can hold.
+        Your own functions and values that the formula uses, since they cannot be stored in a file.
 
     Returns
     -------
     Fit
-        With the largest part of the chains and draws that is complete; of a run that was broken off the report's status
-        is ``"interrupted"``.
+        With the largest complete set of chains and draws. If the run was interrupted, ``fit.diagnostics.status`` is
+        ``"interrupted"``.
 
     Raises
     ------
     FitError
-        If the folder is none of ours, no chain has got as far as its draws, or the rows now give another design.
+        If the folder does not contain a run of the sampler, no chain has finished its tuning, a name of the namespace
+        is missing, or the rows now give a different design.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Tables of a fit: parameters, odds ratios, cluster effects, variance components, intervals."""
+"""Tables of a fit: parameters, odds ratios, cluster effects and variance components, with intervals."""

@@ -1,4 +1,4 @@
-"""Draws -> mean, sd and interval in ArviZ's words; intervals are always taken of draws, never of summaries."""
+"""Means, sds and intervals of draws, with ArviZ's defaults and column names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ CI_KINDS = ("eti", "hdi")
 
 @dataclass(frozen=True)
 class Interval:
-    """Which interval to report.
+    """Probability and kind of an interval.
 
     Attributes
     ----------
     prob : float
-        Its probability.
     kind : {"eti", "hdi"}
         Equal-tailed or highest-density.
     """
@@ -36,7 +35,7 @@ class Interval:
 
     @classmethod
     def of(cls, ci_prob: float | None, ci_kind: str | None) -> Interval:
-        """Take what is given and ArviZ's defaults (``arviz.rcParams``) for the rest."""
+        """The interval of the given options, with ArviZ's defaults (``arviz.rcParams``) for those not given."""
         from arviz_base import rcParams
 
         prob = rcParams["stats.ci_prob"] if ci_prob is None else ci_prob
@@ -49,7 +48,7 @@ class Interval:
 
     @property
     def columns(self) -> tuple[str, str]:
-        """Names of the two ends, for whole percents as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
+        """Names of the two ends, as in ArviZ: ``eti89_lb`` and ``eti89_ub``."""
         return end_names(self.kind, self.prob)
 
     @property
@@ -60,7 +59,7 @@ class Interval:
         return float(ndtri(0.5 + self.prob / 2))
 
     def ends(self, draws: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Ends of the interval over the first axis of `draws`."""
+        """Lower and upper ends of the interval over the first axis of `draws`."""
         if self.kind == "eti":
             tail = (1 - self.prob) / 2
             low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
@@ -69,13 +68,13 @@ class Interval:
 
 
 def end_names(kind: str, prob: float) -> tuple[str, str]:
-    """Names of the two ends of an interval, as ArviZ writes them: ``eti89_lb`` and ``eti89_ub``."""
+    """Names of the two ends of an interval, as in ArviZ: ``eti89_lb`` and ``eti89_ub``."""
     percent = f"{100 * prob:g}".replace(".", "_")
     return f"{kind}{percent}_lb", f"{kind}{percent}_ub"
 
 
 def _highest_density(draws: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:
-    """Narrowest interval that holds the share `prob` of the draws, for each column."""
+    """Ends of the narrowest interval that contains the share `prob` of the draws, for each column."""
     ordered = np.sort(draws, axis=0)
     inside = int(np.floor(prob * len(ordered)))
     widths = ordered[inside:] - ordered[: len(ordered) - inside]
@@ -83,7 +82,7 @@ def _highest_density(draws: FloatArray, prob: float) -> tuple[FloatArray, FloatA
     return np.take_along_axis(ordered, start, 0)[0], np.take_along_axis(ordered, start + inside, 0)[0]
 
 
-#: Numbers sorted at once for interval ends: sorting copies them.
+#: How many numbers are sorted at once for interval ends; sorting copies them.
 CHUNK_SIZE = 2**23
 
 
@@ -98,12 +97,13 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
 
 
 class DrawTable(pd.DataFrame):
-    """A table of summaries that still has the draws it summarises.
+    """A table of summaries together with the draws that it summarises.
 
     Attributes
     ----------
     draws : xarray.DataArray
-        Dims (chain, draw, row), one row for each row of the table. A part cut out of the table has no draws.
+        Dims (chain, draw, row), one row for each row of the table. A subset of the table is a plain data frame, without
+        draws.
     """
 
     draws: xr.DataArray
@@ -116,7 +116,7 @@ class DrawTable(pd.DataFrame):
 
     @classmethod
     def of(cls, table: pd.DataFrame, draws: Any) -> DrawTable:
-        """Attach draws to a table of their summaries."""
-        made = cls(table)
-        object.__setattr__(made, "draws", draws)
-        return made
+        """A table of summaries with draws attached."""
+        result = cls(table)
+        object.__setattr__(result, "draws", draws)
+        return result

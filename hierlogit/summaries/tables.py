@@ -1,4 +1,4 @@
-"""Tables of a fit: parameters with their convergence, odds ratios, cluster effects."""
+"""Tables of parameters with their convergence, of odds ratios, and of cluster effects."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def summary(
     ci_kind: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Fixed effects and variance components together, with their uncertainty.
+    """Fixed effects and variance components in one table, with intervals and convergence measures.
 
     Parameters
     ----------
     fit : Fit
     interval : {"draws", "wald", "profile"}, optional
-        What intervals come from. ``"draws"``: the posterior draws. ``"wald"``: estimate and standard error, for sds on
-        the scale of their logarithms, for correlations on Fisher's z. ``"profile"``: the profile likelihood, for fixed
-        effects and sds of a fit by Laplace or AGQ. By default draws, and Wald for a likelihood engine.
+        Basis of the intervals. ``"draws"``: posterior draws. ``"wald"``: estimate and standard error, on the log scale
+        for sds and on the scale of Fisher's z for correlations. ``"profile"``: the profile likelihood, for the fixed
+        effects and sds of fits by Laplace or AGQ. If not given, draws for sampled fits and Wald for likelihood fits.
     ci_prob : float, optional
         Probability of the intervals; ArviZ's default (0.89) if not given.
     ci_kind : {"eti", "hdi"}, optional
@@ -38,16 +38,17 @@ def summary(
     Returns
     -------
     pandas.DataFrame
-        One row for each parameter: fixed effects, then for every grouping factor ``sd_<group>[effect]`` and
-        ``cor_<group>[effect, effect]``, all on the logit scale, with the column ``component`` (``fixed`` or the
-        grouping factor). Of draws: ``mean``, ``sd``, the interval's ends and, of a sampler, ``r_hat``, ``ess_bulk``,
-        ``ess_tail``, ``mcse_mean``, ``mcse_sd``. Else ``estimate``, ``se``, the interval's ends, and of fixed effects
-        without priors ``z`` and ``p_value``.
+        One row for each parameter: fixed effects, then for each grouping factor ``sd_<group>[effect]`` and
+        ``cor_<group>[effect, effect]``, all on the logit scale. The column ``component`` is ``fixed`` or the grouping
+        factor. With intervals from draws, the other columns are ``mean``, ``sd``, the ends of the interval and, for
+        sampled fits, ``r_hat``, ``ess_bulk``, ``ess_tail``, ``mcse_mean`` and ``mcse_sd``. With Wald and profile
+        intervals, they are ``estimate``, ``se`` and the ends of the interval, for fits without priors also ``z`` and
+        ``p_value`` of the fixed effects.
 
     Raises
     ------
     FitError
-        If the fit does not have what the interval needs.
+        If the interval is not available for this fit.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> pd.DataFrame:
     table = pd.DataFrame({"component": dataset["component"].to_numpy()}, index=index)
     for name, values in summarise(draws, interval).items():
         table[name] = values
-    if fit.estimate is not None:  # independent draws: there is no chain to converge
+    if fit.estimate is not None:  # independent draws: there are no chains that could fail to converge
         return table
     import arviz_stats
 
@@ -86,10 +87,10 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> pd.DataFrame:
 
 
 def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
-    """Odds ratios ``exp(beta)`` within a cluster, for one unit of each predictor.
+    """Odds ratios ``exp(beta)`` of the fixed effects, with intervals.
 
-    They are conditional on the cluster: they compare rows of the same cluster, or of clusters with equal effects. The
-    intercept is left out, being no ratio.
+    They are conditional on the cluster: they compare rows of the same cluster, or of clusters with equal effects, that
+    differ by one unit of the predictor. The intercept is left out, since it is not a ratio.
 
     Parameters
     ----------
@@ -100,9 +101,14 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     Returns
     -------
     pandas.DataFrame
-        One row for each fixed effect: ``median``, ``mean``, ``sd``, the interval's ends, all of the ratio's draws, and
-        ``p_above_1``, the posterior probability that the effect raises the odds. Of a likelihood engine also
+        One row for each fixed effect: ``median``, ``mean``, ``sd`` and the ends of the interval, all from the draws of
+        the ratio, and ``p_above_1``, the posterior probability that the ratio is above 1. For likelihood fits also
         ``estimate``, the ratio at the maximum.
+
+    Raises
+    ------
+    FitError
+        If the model has no fixed effects besides the intercept.
 
     Examples
     --------
@@ -117,15 +123,15 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     columns = {"median": np.median(ratios, axis=0), **summarise(ratios, Interval.of(ci_prob, ci_kind))}
     columns["p_above_1"] = (ratios > 1).mean(axis=0)
     if fit.estimate is not None:
-        at = [fit.model.design.fixed_effects.index(label) for label in labels]
-        columns = {"estimate": np.exp(fit.estimate.beta[at]), **columns}
+        positions = [fit.model.design.fixed_effects.index(label) for label in labels]
+        columns = {"estimate": np.exp(fit.estimate.beta[positions]), **columns}
     return pd.DataFrame(columns, index=pd.Index(labels, name="fixed_effect"))
 
 
 def ranef(
     fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> pd.DataFrame:
-    """Effects of the clusters: deviations from the fixed part on the logit scale.
+    """Random effects of each cluster, as deviations from the fixed effects on the logit scale.
 
     Parameters
     ----------
@@ -138,14 +144,14 @@ def ranef(
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``group``, ``level`` and ``effect``; columns ``mean``, ``sd`` and the interval's ends. Of a
-        likelihood engine also ``mode`` and ``conditional_sd``, the effect's mode given the estimates and its spread
-        about it, which the other columns widen by the uncertainty of the estimates.
+        Indexed by ``group``, ``level`` and ``effect``; columns ``mean``, ``sd`` and the ends of the interval. For
+        likelihood fits also ``mode`` and ``conditional_sd``, the conditional mode and standard deviation of the effect
+        given the estimates; the other columns include the uncertainty of the estimates.
 
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor.
+        If the model has no random effects, or no such grouping factor.
 
     Examples
     --------

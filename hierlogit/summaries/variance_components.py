@@ -1,4 +1,4 @@
-"""How much varies between clusters."""
+"""Table of the standard deviations, variances and correlations of the random effects."""
 
 from __future__ import annotations
 
@@ -17,29 +17,27 @@ FloatArray = npt.NDArray[np.float64]
 def variance_components(
     fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> pd.DataFrame:
-    """Standard deviations, variances and correlations of the random effects.
+    """Standard deviations, variances and correlations of the random effects, with intervals.
 
     Parameters
     ----------
     fit : Fit
     group : str, optional
         One grouping factor; all of them if not given.
-    ci_prob : float, optional
-        Probability of the intervals; ArviZ's default (0.89) if not given.
-    ci_kind : {"eti", "hdi"}, optional
-        Equal-tailed or highest-density.
+    ci_prob, ci_kind
+        As for `summary`.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``group``, ``quantity`` (``sd``, ``variance``, ``cor``) and ``effect`` (for a correlation both,
-        ``Intercept, urban[Y]``); columns ``mean``, ``sd`` and the interval's ends, each over the draws of that very
-        quantity. Sds and variances are on the logit scale. Of a likelihood engine also ``estimate``, at the maximum.
+        Indexed by ``group``, ``quantity`` (``sd``, ``variance``, ``cor``) and ``effect`` (for a correlation both
+        effects, ``Intercept, urban[Y]``); columns ``mean``, ``sd`` and the ends of the interval, from the draws of each
+        quantity. Sds and variances are on the logit scale. For likelihood fits also ``estimate``, at the maximum.
 
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor.
+        If the model has no random effects, or no such grouping factor.
 
     Examples
     --------
