@@ -68,7 +68,7 @@ class View:
         lines = _wrapped(self.title, "", "    ") if self.title else []
         for part, limit in zip(self.parts, self._limits(HEIGHT - len(lines)), strict=True):
             lines += part.lines(limit)
-        return "\n".join(lines)
+        return "\n".join(lines).lstrip("\n")
 
     def html(self) -> str:
         """A block of HTML that needs nothing else."""
@@ -108,12 +108,10 @@ class ShownAsCall:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        shown = [f"{name}={_shortened(value)}" for name, value in self._given().items()]
-        return "\n".join(_wrapped(f"{type(self).__name__}({', '.join(shown)})", "", "    "))
+        return call_text(type(self).__name__, self._given())
 
     def _repr_html_(self) -> str:
-        rows = [(name, _shortened(value)) for name, value in self._values().items()]
-        return element("div", element("code", escape(repr(self))) + _folded("All fields", _rows_html(rows)))
+        return call_html(repr(self), self._values())
 
     def _values(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self) if item.repr}  # type: ignore[arg-type]
@@ -121,6 +119,24 @@ class ShownAsCall:
     def _given(self) -> dict[str, Any]:
         defaults = {item.name: item.default for item in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in self._values().items() if not _same(value, defaults[name])}
+
+
+def call_text(name: str, values: Mapping[str, object]) -> str:
+    """A call with arguments by keyword, arrays by their shape.
+
+    Examples
+    --------
+    >>> call_text("NUTS", {"draws": 2000, "backend": "native"})
+    "NUTS(draws=2000, backend='native')"
+    """
+    shown = [f"{key}={_shortened(value)}" for key, value in values.items()]
+    return "\n".join(_wrapped(f"{name}({', '.join(shown)})", "", "    "))
+
+
+def call_html(text: str, values: Mapping[str, object]) -> str:
+    """A call as HTML, with all arguments behind a fold."""
+    rows = [(name, _shortened(value)) for name, value in values.items()]
+    return element("div", element("code", escape(text)) + _folded("All fields", _rows_html(rows)))
 
 
 def _same(value: object, default: object) -> bool:
@@ -314,13 +330,13 @@ class Table:
         return cls(tuple(columns), len(frame), where, most, head)
 
     def lines(self, limit: int) -> list[str]:
-        """The head of the table and its first rows."""
+        """The head of the table and its first rows, below an empty line."""
         if not self.columns:
             return []
         shown, hidden = self._fitting(limit)
         columns, missing = self._chosen()
         table = [Column(c.name, c.cells[:shown], c.number).aligned for c in columns]
-        lines = [f"  {'  '.join(row).rstrip()}" for row in zip(*table, strict=True)]
+        lines = ["", *(f"  {'  '.join(row).rstrip()}" for row in zip(*table, strict=True))]
         remark = self._remark(hidden, missing)
         return lines + (_wrapped(remark, "  ", "    ", lines=1) if remark else [])
 
@@ -339,8 +355,8 @@ class Table:
         """How many rows are shown, and how many are not."""
         shown = self.rows if self.rows <= self.most else self.head
         remark = shown < self.rows or bool(self._chosen()[1])
-        if shown > limit - 1 - remark:
-            shown = max(limit - 2, 0)
+        if shown > limit - 2 - remark:  # an empty line and the head stand above the rows
+            shown = max(limit - 3, 0)
         return shown, self.rows - shown
 
     def _chosen(self) -> tuple[list[Column], list[Column]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .display import MOST, Column, Facts, Part, Shown, Table, View
+from .formatting import cell, criterion
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown):
     """A maximum of the likelihood or of the posterior density.
 
     Attributes
@@ -30,6 +33,10 @@ class Estimate:
         Whether priors were part of what was maximised.
     log_likelihood : float
         Marginal log-likelihood at the estimates, with the binomial coefficients.
+    fixed_effects : tuple of str, length p
+        Labels of the fixed effects.
+    effects : mapping of str to tuple of str, length q
+        By grouping factor, labels of the effects that vary over its clusters.
     beta : ndarray, shape (p,)
         Fixed effects.
     cholesky : mapping of str to ndarray, shape (q, q)
@@ -55,6 +62,8 @@ class Estimate:
     nodes: int
     penalised: bool
     log_likelihood: float
+    fixed_effects: tuple[str, ...]
+    effects: Mapping[str, tuple[str, ...]]
     beta: FloatArray
     cholesky: Mapping[str, FloatArray]
     covariance: FloatArray
@@ -75,6 +84,20 @@ class Estimate:
         """Standard errors of the fixed effects, shape (p,)."""
         with np.errstate(invalid="ignore"):
             return np.sqrt(np.diag(self.covariance)[: len(self.beta)])
+
+    @property
+    def z_values(self) -> FloatArray:
+        """Fixed effects divided by their standard errors, shape (p,); NaN where there is no standard error."""
+        errors = self.standard_errors
+        return np.divide(self.beta, errors, out=np.full_like(errors, np.nan), where=errors > 0)
+
+    @property
+    def p_values(self) -> FloatArray:
+        """Wald's two-sided p-values of the tests that a fixed effect is zero, shape (p,)."""
+        from scipy.special import ndtr
+
+        p: FloatArray = 2 * ndtr(-np.abs(self.z_values))
+        return p
 
     @property
     def deviance(self) -> float:
@@ -103,25 +126,22 @@ class Estimate:
         np.fill_diagonal(R, 1.0)
         return R
 
-    def spread_covariance(self, design: Design) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
+    def spread_covariance(self) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
         """Sds and correlations with their covariance matrix, by the delta method.
-
-        Parameters
-        ----------
-        design : Design
 
         Returns
         -------
         places : list of (str, int, int)
-            Grouping factor and two effects; the same effect twice for an sd.
+            By grouping factor, the sds, then the correlations: the factor and two effects, the same twice for an sd.
         values : ndarray
         covariance : ndarray
             Of the values.
         """
         places: list[tuple[str, int, int]] = []
-        for group in design.groups:
-            places += [(group.name, i, i) for i in range(len(group.effects))]
-            places += [(group.name, i, j) for i, j in group.correlated_pairs]
+        for name, L in self.cholesky.items():
+            places += [(name, i, i) for i in range(len(L))]
+            # The lower triangle of a set of correlated effects is free, and nothing between two sets.
+            places += [(name, i, j) for i, j in sorted((b, a) for of, a, b in self.entries if of == name and a != b)]
         values = np.array([_spread(self.cholesky[name], i, j).real for name, i, j in places])
         jacobian = np.zeros((len(places), len(self.entries)))
         step = 1e-100
@@ -134,6 +154,49 @@ class Estimate:
         p = len(self.beta)
         covariance: FloatArray = jacobian @ self.covariance[p:, p:] @ jacobian.T
         return places, values, covariance
+
+    def spread_label(self, group: str, i: int, j: int) -> str:
+        """Label of an sd or a correlation, as results have it: ``sd_district[Intercept]``."""
+        effects, name = self.effects[group], group.replace("/", "|")
+        return f"sd_{name}[{effects[i]}]" if i == j else f"cor_{name}[{effects[i]}, {effects[j]}]"
+
+    def _view(self) -> View:
+        what = "Posterior mode" if self.penalised else "Maximum likelihood"
+        title = f"{what}, random effects integrated out by {self.method}" if self.cholesky else what
+        return View(title, (Facts(self.facts()), *self.tables()))
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Log-likelihood and its size, for a view of the estimate or of its fit."""
+        fit = (
+            f"{criterion(self.log_likelihood)}; AIC {criterion(self.aic)}, BIC {criterion(self.bic)}, with "
+            f"{self.n_parameters} parameters and {self.n_rows:,} rows"
+        )
+        boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
+        return (("log-likelihood", fit), *boundary)
+
+    def tables(self) -> tuple[Part, ...]:
+        """Fixed effects, and sds and correlations, with their standard errors, for a view."""
+        return tuple(self._tables())
+
+    def _tables(self) -> Iterator[Table]:
+        if self.fixed_effects:
+            columns = {"estimate": self.beta, "se": self.standard_errors}
+            if not self.penalised:
+                columns |= {"z": self.z_values, "p_value": self.p_values}
+            yield _table("fixed effect (logit scale)", self.fixed_effects, columns)
+        places, values, covariance = self.spread_covariance()
+        if places:
+            labels = [self.spread_label(*place) for place in places]
+            with np.errstate(invalid="ignore"):
+                errors = np.sqrt(np.diag(covariance))
+            columns = {"estimate": values, "se": np.where(errors > 0, errors, np.nan)}
+            yield _table("sd or correlation (logit scale)", labels, columns)
+
+
+def _table(name: str, labels: Sequence[str], columns: Mapping[str, FloatArray]) -> Table:
+    shown = [Column(name, tuple(labels), number=False, label=True)]
+    shown += [Column(key, tuple(cell(key, float(v)) for v in values)) for key, values in columns.items()]
+    return Table(tuple(shown), len(labels), "hl.summary(fit)", head=MOST)
 
 
 def to_dataset(estimate: Estimate) -> xr.Dataset:
@@ -154,8 +217,8 @@ def to_dataset(estimate: Estimate) -> xr.Dataset:
     return xr.Dataset(variables, attrs={"estimate": json.dumps({**plain, "groups": list(estimate.cholesky)})})
 
 
-def from_dataset(stored: xr.Dataset) -> Estimate:
-    """Read what `to_dataset` wrote."""
+def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
+    """Read what `to_dataset` wrote; labels are those of the model's design."""
     record = json.loads(stored.attrs["estimate"])
     groups = record.pop("groups")
     record["entries"] = tuple((str(name), int(a), int(b)) for name, a, b in record["entries"])
@@ -165,7 +228,10 @@ def from_dataset(stored: xr.Dataset) -> Estimate:
         for field in ("cholesky", "modes", "conditional_sds")
     }
     beta, covariance = stored["beta"].to_numpy(), stored["covariance"].to_numpy()
-    return Estimate(beta=beta, covariance=covariance, **by_group, **record)
+    effects = {group.name: group.effects for group in design.groups}
+    return Estimate(
+        fixed_effects=design.fixed_effects, effects=effects, beta=beta, covariance=covariance, **by_group, **record
+    )
 
 
 #: Attributes of an estimate that are no arrays.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..binomial import log_binomial_coefficient
+from ..display import ShownAsCall, call_html, call_text
 from ..numba_support.struct_by_address import by_address
 
 if TYPE_CHECKING:
@@ -71,9 +72,15 @@ class RowIndex(NamedTuple):
     cross_cols: IntArray  # (2, blocks)
     cross_at: IntArray
 
+    def __repr__(self) -> str:
+        return call_text("RowIndex", self._asdict())
 
-@dataclass(frozen=True)
-class Arrangement:
+    def _repr_html_(self) -> str:
+        return call_html(repr(self), self._asdict())
+
+
+@dataclass(frozen=True, repr=False)
+class Arrangement(ShownAsCall):
     """A row index, and the way back from it to the design.
 
     Attributes

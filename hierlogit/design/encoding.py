@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..display import call_text
 from ..errors import DesignError, HierlogitError, PredictionError
-from ..validation import number_of, quoted_list, reason_of, shortened
+from ..validation import LARGEST_NUMBER, number_of, quoted_list, reason_of, shortened
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -110,13 +110,14 @@ class Encoding:
         for name, values in offsets.items():
             total += _as_columns(name, values, n, error)[:, 0]
         for label, values in [*zip(self.labels, matrix.T, strict=True), ("offset()", total)]:
-            bad = ~np.isfinite(values)
+            bad = ~(np.abs(values) <= LARGEST_NUMBER)
             if bad.any():
                 rows = np.flatnonzero(bad).tolist()
+                what = f"beyond {LARGEST_NUMBER:g}" if np.isfinite(values).all() else "not finite"
                 raise error(
-                    f"'{label}' is not finite in {int(bad.sum()):,} of {number_of(n, 'row')}; counted from 0 among the "
-                    f"complete rows: {quoted_list(rows)}. Check the values that go into it: a logarithm of 0 or less, "
-                    "a division by 0, or a scaled column that does not vary."
+                    f"'{label}' is {what} in {len(rows):,} of {number_of(n, 'row')}; counted from 0 among the complete "
+                    f"rows: {quoted_list(rows)}. Check the values that go into it: a logarithm of 0 or less, a "
+                    "division by 0, or a scaled column that does not vary."
                 )
         return np.ascontiguousarray(matrix, dtype=np.float64), total
 

@@ -16,18 +16,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError
 from ..formula.terms import RandomTerm
-from ..validation import quoted_list
+from ..validation import agree, quoted_list
 from .encoding import Encoding
 from .rank import column_sds, refuse_dependent
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+#: Labels of clusters that a factor shows.
+_LEVELS_SHOWN = 8
 
 
-@dataclass(frozen=True)
-class GroupBlock:
+@dataclass(frozen=True, repr=False)
+class GroupBlock(Shown):
     """All random effects of one grouping factor.
 
     Attributes
@@ -94,6 +97,32 @@ class GroupBlock:
         """Positions of the pairs of effects that may correlate."""
         return [pair for members in self.sets for pair in combinations(members, 2)]
 
+    @property
+    def sizes(self) -> str:
+        """Number of clusters and of their rows, in words.
+
+        Examples
+        --------
+        >>> import hierlogit as hl
+        >>> hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")).design.groups[0].sizes
+        '50, of 2 to 5 rows (median 5)'
+        """
+        rows = np.bincount(self.index)
+        return f"{len(self.levels):,}, of {rows.min():,} to {rows.max():,} rows (median {np.median(rows):,g})"
+
+    @property
+    def varying(self) -> str:
+        """The effects that vary over the clusters, in words: ``{Intercept, urban[Y]} correlated``."""
+        inside = [", ".join(self.effects[i] for i in members) for members in self.sets]
+        correlated = [len(members) > 1 for members in self.sets]
+        return ", ".join(f"{{{one}}} correlated" if many else one for one, many in zip(inside, correlated, strict=True))
+
+    def _view(self) -> View:
+        labels = ", ".join(str(level) for level in self.levels[:_LEVELS_SHOWN])
+        rest = f" and {len(self.levels) - _LEVELS_SHOWN:,} more" if len(self.levels) > _LEVELS_SHOWN else ""
+        facts = (("clusters", self.sizes), ("varying", self.varying), ("levels", f"{labels}{rest}"))
+        return View(f"Grouping factor {self.name}", (Facts(facts),))
+
     def overlaps(self, other: GroupBlock) -> IntArray:
         """How many clusters of another factor each cluster shares rows with, shape (J,)."""
         pairs = np.unique(self.index.astype(np.int64) * len(other.levels) + other.index)
@@ -112,8 +141,8 @@ class GroupBlock:
         return bool(self.overlaps(other).max() == 1)
 
 
-@dataclass(frozen=True)
-class GroupRows:
+@dataclass(frozen=True, repr=False)
+class GroupRows(ShownAsCall):
     """The rows of a table as one grouping factor sees them.
 
     Attributes
@@ -131,8 +160,8 @@ class GroupRows:
     Z: FloatArray
 
 
-@dataclass(frozen=True)
-class Factor:
+@dataclass(frozen=True, repr=False)
+class Factor(ShownAsCall):
     """What a grouping factor remembers of training, to place the rows of other tables."""
 
     block: GroupBlock
@@ -169,8 +198,9 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
         twice = sorted(set(encoding.labels).intersection(effects))
         if twice:
             raise DesignError(
-                f"the effects {quoted_list(twice)} of '{name}' stand in more than one random term, so their variances "
-                "cannot be told apart. Keep each effect in one term: (1 + x | g), or (1 | g) + (0 + x | g)."
+                f"the {agree(twice, 'effect', 'effects')} {quoted_list(twice)} of '{name}' "
+                f"{agree(twice, 'is', 'are')} in more than one random term, so the variances are not identified. Keep "
+                "each effect in one term: (1 + x | g), or (1 | g) + (0 + x | g)."
             )
         effects += encoding.labels
         sets += [members] if term.correlated else [(member,) for member in members]
@@ -198,14 +228,14 @@ def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[
     name = ":".join(columns)
     if len(found) < 2:
         raise DesignError(
-            f"the grouping factor '{name}' has one level only. Random effects need at least two clusters "
-            "(and many more to say how much they vary): leave the term out, or check the rows' selection."
+            f"the grouping factor '{name}' has only one level. Random effects need at least two clusters, and many "
+            "more to estimate their variance: leave the term out, or check which rows were selected."
         )
     levels = _cluster_labels(frame.iloc[first], columns)
     if len(pd.Index(levels).unique()) < len(levels):
         raise DesignError(
-            f"the clusters of '{name}' cannot be labelled apart, because levels of its columns contain ':'. "
-            "Replace the colons in these columns."
+            f"two clusters of '{name}' have the same label, because levels of its columns contain ':'. Replace the "
+            "colons in these columns."
         )
     return levels, index.astype(np.intp)
 

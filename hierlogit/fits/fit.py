@@ -1,53 +1,55 @@
-"""Fit = Model + xarray.DataTree in ArviZ's groups + Diagnostics: what every engine returns and every verb reads."""
+"""The class `Fit`, which engines return: model, draws in ArviZ's groups, diagnostics and estimate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
 
 import xarray as xr
 from typing_extensions import TypeVar
 
+from ..display import MOST, Column, Facts, Folded, Part, Sentences, Shown, Table, View
 from ..estimate import Estimate
+from ..formatting import cell, number
 from ..model_spec import ModelSpec
 from .diagnostics import Diagnostics
 from .netcdf import write_fit
+from .posterior import parameter_draws
 
 if TYPE_CHECKING:
     from os import PathLike
 
 
-#: The class of a fit's model: `hierlogit.Model` in what users see, `ModelSpec` where nothing but the values counts.
+#: The class of a fit's model: `hierlogit.Model` for users, `ModelSpec` in code that needs only its values.
 M_co = TypeVar("M_co", bound=ModelSpec, default=ModelSpec, covariant=True)
 
 
-class Fit(Generic[M_co]):
-    """An estimated model.
+class Fit(Shown, Generic[M_co]):
+    """A fitted model: its draws, diagnostics and, for likelihood fits, its estimate.
 
     Parameters
     ----------
     model : Model
     data : xarray.DataTree or callable
         The groups, or a function that makes them when they are first read.
-    diagnostics : Diagnostics or callable
-        How the estimate came about, or a function that computes it when it is first read.
+    diagnostics : Diagnostics
+        How the fit was computed.
     estimate : Estimate, optional
-        What a likelihood engine found.
+        For likelihood fits, the maximum.
 
     Attributes
     ----------
     model : Model
     data : xarray.DataTree
-        Groups as ArviZ has them: ``posterior`` with ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``,
-        ``observed_data``, ``constant_data``, ``log_likelihood``; with priors ``log_prior``; of a sampler also
-        ``sample_stats``. The log-likelihood is computed when it is read, and only the part that is read. The draws of a
-        likelihood engine are made when the data are first read.
+        Groups with ArviZ's names: ``posterior`` with ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``,
+        ``observed_data``, ``constant_data``, ``log_likelihood``; for fits with priors also ``log_prior``, for sampled
+        fits also ``sample_stats``. The log-likelihood is computed when it is read, and only the part that is read. For
+        likelihood fits, the draws are made when the data are first read.
     diagnostics : Diagnostics
     estimate : Estimate or None
-        Maximum, standard errors and conditional modes, of a likelihood engine.
+        For likelihood fits, the maximum with its standard errors and the conditional modes.
 
     Examples
     --------
@@ -58,39 +60,34 @@ class Fit(Generic[M_co]):
     """
 
     model: M_co
+    diagnostics: Diagnostics
     estimate: Estimate | None
 
     def __init__(
         self,
         model: M_co,
         data: xr.DataTree | Callable[[], xr.DataTree],
-        diagnostics: Diagnostics | Callable[[], Diagnostics],
+        diagnostics: Diagnostics,
         estimate: Estimate | None = None,
     ) -> None:
-        self.__dict__.update(model=model, estimate=estimate, _data=data, _diagnostics=diagnostics)
+        self.__dict__.update(model=model, estimate=estimate, diagnostics=diagnostics, _data=data)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Fit is immutable: make a new one instead of setting '{name}'.")
 
     @cached_property
     def data(self) -> xr.DataTree:
-        """Groups as ArviZ has them."""
+        """The groups of draws and data, with ArviZ's names."""
         data: xr.DataTree | Callable[[], xr.DataTree] = self.__dict__["_data"]
         return data() if callable(data) else data
 
-    @cached_property
-    def diagnostics(self) -> Diagnostics:
-        """How the estimate came about."""
-        diagnostics: Diagnostics | Callable[[], Diagnostics] = self.__dict__["_diagnostics"]
-        return diagnostics() if callable(diagnostics) else diagnostics
-
     def __reduce__(self) -> tuple[object, ...]:
-        # Draws that were not made yet are made now: what makes them holds compiled code's arrays.
+        # Draws not made yet are made now, since the function that makes them holds arrays of compiled code.
         return (Fit, (self.model, self.data, self.diagnostics, self.estimate))
 
     @property
     def with_priors(self) -> bool:
-        """Whether priors took part: in all but fits by maximum likelihood."""
+        """Whether the fit used the priors, as all engines do except those for maximum likelihood."""
         return self.estimate is None or self.estimate.penalised
 
     @property
@@ -99,7 +96,7 @@ class Fit(Generic[M_co]):
         return self.data["posterior"].to_dataset()
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the fit to one netCDF file, from which `hierlogit.load` brings it back.
+        """Write the fit to a netCDF file, which `hierlogit.load` reads.
 
         Parameters
         ----------
@@ -109,6 +106,11 @@ class Fit(Generic[M_co]):
         Returns
         -------
         pathlib.Path
+
+        Raises
+        ------
+        FitError
+            If the file cannot be written.
 
         Examples
         --------
@@ -122,32 +124,35 @@ class Fit(Generic[M_co]):
         """
         return write_fit(Path(path), self.model, self.data, self.diagnostics, self.estimate)
 
-    def __repr__(self) -> str:
-        plain = self.estimate is not None and not self.estimate.penalised
-        model = self.model.without_priors() if plain else repr(self.model)
-        return "\n".join([*self._facts(), *(f"  {finding}" for finding in self.diagnostics.findings), model])
-
-    def _facts(self) -> list[str]:
-        took = sum(self.diagnostics.seconds.values())
+    def _view(self) -> View:
+        facts = [*self.model.facts()]
+        tables: tuple[Part, ...]
         if self.estimate is not None:
-            found = self.estimate
-            return [
-                f"Fit by {self.diagnostics.engine} ({found.method}): log-likelihood {found.log_likelihood:.4f} with "
-                f"{found.n_parameters} parameters, AIC {found.aic:.2f}, BIC {found.bic:.2f}, "
-                f"{self.diagnostics.status}, {took:.3f} s",
-                f"  {', '.join(f'{name} {value:.4g}' for name, value in self.diagnostics.measures.items())}",
-            ]
-        sizes = self.data["posterior"].sizes
-        return [
-            f"Fit by {self.diagnostics.engine}: {sizes['chain']} chains of {sizes['draw']:,} draws, "
-            f"{self.diagnostics.status}, {took:.1f} s",
-            f"  {', '.join(f'{name} {value:.4g}' for name, value in self.diagnostics.measures.items())}",
-        ]
+            facts += self.estimate.facts()
+            tables = self.estimate.tables()
+        else:
+            tables = (_table_of_draws(self.model, self.posterior),)
+        if self.diagnostics.measures:
+            facts.append(("measures", self.diagnostics.measured()))
+        findings = Sentences(tuple(map(str, self.diagnostics.findings)), ".diagnostics.findings")
+        priors = Folded("Priors", Facts(self.model.stated_priors() if self.with_priors else (), where=".model.priors"))
+        return View(self._title(), (Facts(tuple(facts)), findings, *tables, priors))
 
-    def _repr_html_(self) -> str:
-        findings = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.diagnostics.findings)
-        head, measures = self._facts()
-        return (
-            f"<div><strong>{escape(head)}</strong><p>{escape(measures.strip())}</p>"
-            f"{f'<ul>{findings}</ul>' if findings else ''}{self.model._repr_html_()}</div>"
-        )
+    def _title(self) -> str:
+        engine, estimate = self.diagnostics.engine, self.estimate
+        if estimate is None:
+            sizes = self.data["posterior"].sizes
+            engine += f": {sizes['chain']} chains of {sizes['draw']:,} draws, "
+        else:
+            engine += ": " if engine == estimate.method else f" ({estimate.method}): "
+        return f"Fit by {engine}{self.diagnostics.status}, {number(sum(self.diagnostics.seconds.values()))} s"
+
+
+def _table_of_draws(model: ModelSpec, posterior: xr.Dataset) -> Table:
+    """Posterior means and sds of the parameters."""
+    draws = parameter_draws(model, posterior)
+    values = draws.to_numpy().reshape(-1, draws.sizes["parameter"])
+    labels = Column("parameter (logit scale)", tuple(map(str, draws["parameter"].values)), number=False, label=True)
+    summaries = {"mean": values.mean(axis=0), "sd": values.std(axis=0, ddof=1)}
+    columns = (Column(name, tuple(cell(name, float(one)) for one in many)) for name, many in summaries.items())
+    return Table((labels, *columns), values.shape[1], "hl.summary(fit)", head=MOST)

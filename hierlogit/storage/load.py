@@ -1,4 +1,4 @@
-"""Reading a fit from the file that `Fit.save` wrote."""
+"""Reading a fit from a file written by `Fit.save`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..model import Model
 
 
 def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
-    """Read a fit that `Fit.save` wrote.
+    """The fit stored in a file by `Fit.save`.
 
     Parameters
     ----------
     path : str or path
     namespace : mapping of str to object, optional
-        The functions and values of your own that the formula uses, which no file can hold.
+        Your own functions and values that the formula uses, since they cannot be stored in a file.
 
     Returns
     -------
@@ -37,7 +37,8 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     Raises
     ------
     FitError
-        If the file is missing or none of ours, needs a namespace, or its rows now give another design.
+        If the file does not exist or was not written by `Fit.save`, a name of the namespace is missing, or the rows now
+        give a different design.
 
     Examples
     --------
@@ -58,7 +59,9 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
         raise FitError(f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update it.")
     model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
-    estimate = from_dataset(tree[ESTIMATE_GROUP].to_dataset()) if ESTIMATE_GROUP in tree.children else None
+    estimate = (
+        from_dataset(tree[ESTIMATE_GROUP].to_dataset(), model.design) if ESTIMATE_GROUP in tree.children else None
+    )
     data = assemble(model, tree["posterior"].to_dataset(), stats, priors=estimate is None or estimate.penalised)
     for name in tree.children:
         if name not in (*data.children, ROWS_GROUP, ESTIMATE_GROUP):

@@ -1,4 +1,4 @@
-"""Estimates of a likelihood engine with standard errors and intervals, Wald's or of the profile likelihood."""
+"""Table of the estimates of a likelihood fit, with standard errors and Wald or profile-likelihood intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERVALS = ("draws", "wald", "profile")
 
 
 def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> pd.DataFrame:
-    """Table of the estimates of a likelihood engine.
+    """Table of the estimates of a likelihood fit.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
     Raises
     ------
     FitError
-        If the fit has no estimate, or one that has no profile.
+        If the fit has no estimate, or is a posterior mode, which has no profile likelihood.
     """
     if kind not in INTERVALS:
         raise FitError(f"interval={kind!r} is not allowed; choose 'draws', 'wald' or 'profile'.")
@@ -44,7 +44,7 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
         )
     if kind == "profile" and fit.estimate.penalised:
         raise FitError("interval='profile' is of a likelihood; this fit maximised a posterior density. Use 'wald'.")
-    table, values, errors = _estimates(fit, fit.estimate)
+    table, values, errors = _estimates(fit.estimate)
     ends = (
         _profile(fit, fit.estimate, prob, progress=progress)
         if kind == "profile"
@@ -53,20 +53,16 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
     for name, column in zip(end_names(kind, prob), ends, strict=True):
         table[name] = column
     if not fit.estimate.penalised:
-        _add_tests(table)
+        fixed = len(fit.estimate.fixed_effects)
+        for name, tests in (("z", fit.estimate.z_values), ("p_value", fit.estimate.p_values)):
+            table[name] = np.concatenate([tests, np.full(len(table) - fixed, np.nan)])
     return table
 
 
-def _estimates(fit: Fit, estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
-    design = fit.model.design
-    places, spread, covariance = estimate.spread_covariance(design)
-    by_name = {group.name: group for group in design.groups}
-    labels, components = list(design.fixed_effects), ["fixed"] * len(design.fixed_effects)
-    for name, i, j in places:
-        group = by_name[name]
-        what = group.effects[i] if i == j else f"{group.effects[i]}, {group.effects[j]}"
-        labels.append(f"{'sd' if i == j else 'cor'}_{group.result_name}[{what}]")
-        components.append(name)
+def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
+    places, spread, covariance = estimate.spread_covariance()
+    labels = [*estimate.fixed_effects, *(estimate.spread_label(*place) for place in places)]
+    components = ["fixed"] * len(estimate.fixed_effects) + [name for name, *_ in places]
     values = np.concatenate([estimate.beta, spread])
     with np.errstate(invalid="ignore"):
         errors = np.concatenate([estimate.standard_errors, np.sqrt(np.diag(covariance))])
@@ -88,7 +84,7 @@ def _wald(table: pd.DataFrame, values: FloatArray, errors: FloatArray, prob: flo
 
 
 def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tuple[FloatArray, FloatArray]:
-    """Ends for fixed effects and sds, in the order of the table; none for correlations."""
+    """Ends of the intervals of fixed effects and sds, in the order of the table; NaN for correlations."""
     from rich.console import Console
     from rich.progress import track
 
@@ -97,7 +93,7 @@ def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tu
     design = fit.model.design
     profiler = Profiler(fit.model, estimate)
     profiles = [profiler.coefficient(k) for k in range(len(design.fixed_effects))]
-    places = estimate.spread_covariance(design)[0]
+    places = estimate.spread_covariance()[0]
     positions = {group.name: g for g, group in enumerate(design.groups)}
     spread = [profiler.sd(positions[name], i) if i == j else None for name, i, j in places]
     console = Console(stderr=True)
@@ -111,11 +107,3 @@ def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tu
     ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
     low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
     return low, high
-
-
-def _add_tests(table: pd.DataFrame) -> None:
-    from scipy.special import ndtr
-
-    z = np.where(table["component"] == "fixed", table["estimate"] / table["se"], np.nan)
-    table["z"] = z
-    table["p_value"] = 2 * ndtr(-np.abs(z))

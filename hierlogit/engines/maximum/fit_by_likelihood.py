@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ...density.marginal.selected_inverse import effect_variances
 from ...errors import ConvergenceWarning, EngineError
 from ...estimate import Estimate
-from ...fits.diagnostics import Diagnostics, versions
+from ...fits.diagnostics import DeferredMeasures, Diagnostics, versions
 from ...fits.findings import status_of, warning_text
 from ...fits.fit import Fit
 from ...fits.posterior import values_per_draw
@@ -91,24 +91,25 @@ def fit_by_likelihood[M: ModelSpec](
     def data() -> xr.DataTree:
         return to_datatree(model, result, sample_of(draws), penalised=approach.penalised)
 
-    def diagnostics() -> Diagnostics:
-        return Diagnostics(
-            engine=approach.engine,
-            exact=False,
-            status=status_of(findings),
-            findings=findings,
-            settings=dict(settings),
-            seed=seed_used,
-            measures={
-                "evaluations": float(objective.evaluations),
-                "gradient_norm": result.optimum.gradient_norm,
-                "possible_gain": result.optimum.possible_gain,
-                "pareto_k": float(psis(sample_of(weighted_draws(result, draws)).log_ratio)[1]),
-            },
-            seconds={"arrange": arranged - started, "search": searched - arranged},
-            versions=versions("scipy", "numba"),
-        )
+    def pareto_k() -> float:
+        return float(psis(sample_of(weighted_draws(result, draws)).log_ratio)[1])
 
+    search = {
+        "evaluations": float(objective.evaluations),
+        "gradient_norm": result.optimum.gradient_norm,
+        "possible_gain": result.optimum.possible_gain,
+    }
+    diagnostics = Diagnostics(
+        engine=approach.engine,
+        exact=False,
+        status=status_of(findings),
+        findings=findings,
+        settings=dict(settings),
+        seed=seed_used,
+        measures=DeferredMeasures(search, {"pareto_k": pareto_k}),
+        seconds={"arrange": arranged - started, "search": searched - arranged},
+        versions=versions("scipy", "numba"),
+    )
     return Fit(model, data, diagnostics, estimate)
 
 
