@@ -1,4 +1,4 @@
-"""Estimate: the point a likelihood engine found, its log-likelihood, its uncertainty, and the modes of the effects."""
+"""The class `Estimate`: the maximum found by a likelihood engine, with its uncertainty and the conditional modes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class Estimate(Shown):
-    """A maximum of the likelihood or of the posterior density.
+    """The maximum of the likelihood or of the posterior density, with its uncertainty and the conditional modes.
 
     Attributes
     ----------
     nodes : int
         Quadrature nodes in each dimension; 1 for Laplace's method.
     penalised : bool
-        Whether priors were part of what was maximised.
+        Whether the posterior density was maximised (MAP), not the likelihood.
     log_likelihood : float
         Marginal log-likelihood at the estimates, with the binomial coefficients.
     fixed_effects : tuple of str, length p
@@ -52,11 +52,11 @@ class Estimate(Shown):
     modes : mapping of str to ndarray, shape (J, q)
         By grouping factor, the conditional modes of the effects on the logit scale.
     conditional_sds : mapping of str to ndarray, shape (J, q)
-        Standard deviations of the effects about their modes, given the estimates.
+        By grouping factor, the conditional standard deviations of the effects, given the estimates.
     n_parameters : int
-        Degrees of freedom of the likelihood: fixed effects, sds and correlations, those at a boundary too.
+        Number of parameters: fixed effects, sds and correlations, including those at a boundary.
     n_rows : int
-        Rows of data; what the BIC counts.
+        Number of rows, as used by the BIC.
     """
 
     nodes: int
@@ -76,7 +76,7 @@ class Estimate(Shown):
 
     @property
     def method(self) -> str:
-        """How the random effects were integrated out: ``"Laplace"``, ``"quadrature with 25 nodes"``."""
+        """How the random effects were integrated out, such as ``"Laplace"`` or ``"quadrature with 25 nodes"``."""
         return "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
 
     @property
@@ -106,12 +106,12 @@ class Estimate(Shown):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion."""
+        """Akaike's information criterion."""
         return self.deviance + 2 * self.n_parameters
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, with the number of rows as lme4 takes it."""
+        """Schwarz's (Bayesian) information criterion, with the number of rows as in lme4."""
         return self.deviance + float(np.log(self.n_rows)) * self.n_parameters
 
     def sd(self, group: str) -> FloatArray:
@@ -135,7 +135,7 @@ class Estimate(Shown):
             By grouping factor, the sds, then the correlations: the factor and two effects, the same twice for an sd.
         values : ndarray
         covariance : ndarray
-            Of the values.
+            Covariance matrix of the values.
         """
         places: list[tuple[str, int, int]] = []
         for name, L in self.cholesky.items():
@@ -200,11 +200,11 @@ def _table(name: str, labels: Sequence[str], columns: Mapping[str, FloatArray]) 
 
 
 def to_dataset(estimate: Estimate) -> xr.Dataset:
-    """Put an estimate into arrays and attributes that a file can hold.
+    """The estimate as arrays and attributes that can be written to a file.
 
     See Also
     --------
-    from_dataset : the way back.
+    from_dataset : The inverse.
     """
     import xarray as xr
 
@@ -218,7 +218,7 @@ def to_dataset(estimate: Estimate) -> xr.Dataset:
 
 
 def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
-    """Read what `to_dataset` wrote; labels are those of the model's design."""
+    """The estimate from the dataset that `to_dataset` made, with the labels of the model's design."""
     record = json.loads(stored.attrs["estimate"])
     groups = record.pop("groups")
     record["entries"] = tuple((str(name), int(a), int(b)) for name, a, b in record["entries"])
@@ -234,12 +234,12 @@ def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
     )
 
 
-#: Attributes of an estimate that are no arrays.
+#: Attributes of an estimate that are not arrays.
 _PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
 
 
 def _spread(L: npt.NDArray[np.generic], i: int, j: int) -> complex:
-    """Sd of an effect, or correlation of two, as an analytic function of L: for derivatives by complex steps."""
+    """Sd of an effect or correlation of two, as an analytic function of L, for complex-step derivatives."""
     first = np.sqrt((L[i] ** 2).sum())
     if i == j:
         return complex(first)

@@ -1,4 +1,4 @@
-"""Which prior each parameter of a model has: the defaults scaled to a design, and the user's own in their place."""
+"""The prior of each parameter of a model: defaults scaled to the data, or the user's own."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from .families import (
     ScalePrior,
 )
 
-#: Scale of the default priors of coefficients: 2.5 on the logit scale for one standard deviation of a predictor.
+#: Scale of the default priors of coefficients, on the logit scale, for one standard deviation of a predictor.
 COEFFICIENT_SCALE = 2.5
 DEFAULT_ETA = 2.0
 
 
 @dataclass(frozen=True)
 class Priors:
-    """The prior of every parameter of a model.
+    """The priors of all parameters of a model.
 
     Attributes
     ----------
     fixed : mapping of str to CoefficientPrior
-        By label of the fixed effect. That of ``Intercept`` is for the intercept at the predictors' means.
+        By label of the fixed effect. The prior of ``Intercept`` is for the intercept at the predictors' means.
     sd : mapping of str to tuple of ScalePrior
-        By grouping factor, one for each of its effects. A `Decov` stands at each effect it covers.
+        By grouping factor, one prior for each of its effects. A `Decov` is repeated for each effect it covers.
     cor : mapping of str to LKJ
-        By grouping factor, for those with correlated effects.
+        By grouping factor, for factors with correlated effects.
     """
 
     fixed: Mapping[str, CoefficientPrior]
@@ -49,7 +49,7 @@ class Priors:
     cor: Mapping[str, LKJ]
 
     def table(self, design: Design) -> list[tuple[str, str]]:
-        """Label and text of each prior, for the model's repr; of random intercepts with the odds ratios they imply."""
+        """Label and text of each prior; those of random intercepts with the median odds ratios that they imply."""
         rows = [(label, str(prior)) for label, prior in self.fixed.items()]
         for group in design.groups:
             for effect, prior in zip(group.effects, self.sd[group.name], strict=True):
@@ -60,17 +60,18 @@ class Priors:
 
 
 def _with_meaning(prior: ScalePrior, group: GroupBlock, effect: str) -> str:
-    """The prior as it is written, and the median odds ratio that it implies where rows differ by this effect alone."""
-    joint = isinstance(prior, Decov) and any(len(one) > 1 and group.effects.index(effect) in one for one in group.sets)
+    """Text of the prior and, if it is the prior of random intercepts alone, the median odds ratio that it implies."""
+    position = group.effects.index(effect)
+    joint = isinstance(prior, Decov) and any(len(members) > 1 and position in members for members in group.sets)
     return str(prior) if effect != "Intercept" or joint else f"{prior}: {implied_odds_ratios(prior)}"
 
 
 def default_priors(design: Design) -> Priors:
-    """Weakly informative priors scaled to the data.
+    """Weakly informative priors, scaled to the data.
 
-    The intercept at the predictors' means is Normal(0, 2.5), a coefficient Normal(0, 2.5 / sd(x)); the sd of a random
-    effect is exponential with mean 1 / sd(z), 1 for an intercept; correlations are LKJ(2). None of them depends on
-    the mean of a predictor.
+    The prior of the intercept at the predictors' means is Normal(0, 2.5), that of a coefficient Normal(0, 2.5 / sd(x)).
+    The sd of a random effect is exponential with mean 1 / sd(z), or 1 for an intercept. Correlations have an LKJ(2)
+    prior. None of these depends on the mean of a predictor.
     """
     fixed = {
         label: Normal(0.0, COEFFICIENT_SCALE / sd)
@@ -82,7 +83,7 @@ def default_priors(design: Design) -> Priors:
 
 
 def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, instead_of: Priors | None = None) -> Priors:
-    """Put the user's priors in place of the defaults, or of others.
+    """The priors of a model, with the user's own in place of the defaults or of other priors.
 
     Parameters
     ----------
@@ -90,16 +91,21 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
     given : mapping of str to Prior or bambi.Prior, optional
         By class, ``"Intercept"``, ``"beta"`` (all other fixed effects), ``"sd"``, ``"cor"``; or by parameter: the
         label or the term of a fixed effect (``"urban[Y]"``, ``"livch"``, or ``"beta[urban[Y]]"``), ``"sd_district"``,
-        ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The more particular key wins.
-        Where a column has the name of a class or of another parameter, its coefficient is ``"beta[...]"`` only.
+        ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The most specific key wins. If a
+        column has the same name as a class or another parameter, only ``"beta[...]"`` refers to its coefficient.
 
     instead_of : Priors, optional
-        What stays of the parameters that are not named; the defaults if not given.
+        Priors of the parameters that are not named; the defaults if not given.
+
+    Returns
+    -------
+    Priors
 
     Raises
     ------
     PriorError
-        If a key names nothing in the model or a prior is not of a family allowed there; the message lists them.
+        If the model has no parameter of that name, or a prior is not of a family allowed for it; the message lists
+        what is allowed.
 
     Examples
     --------
@@ -129,9 +135,9 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
                     f"prior of '{key}': Decov is a joint prior of all effects of a term; give it to 'sd_<group>'."
                 )
             for group, effect in places:
-                held = list(sd[group])
-                held[effect] = family
-                sd[group] = tuple(held)
+                of_group = list(sd[group])
+                of_group[effect] = family
+                sd[group] = tuple(of_group)
     _refuse_split_decov(design, sd)
     return Priors(fixed, sd, cor)
 
@@ -141,7 +147,7 @@ _Target = tuple[int, str, tuple[Any, ...]]
 
 
 def _keys(design: Design) -> dict[str, _Target]:
-    """Every key a user may give a prior by, with how particular it is and what it stands for."""
+    """All keys under which a user can give a prior, with how specific each is and which parameters it covers."""
     labels = design.fixed_effects
     slopes = tuple(label for label in labels if label != "Intercept")
     keys: dict[str, _Target] = {}
@@ -170,9 +176,9 @@ def _group_keys(group: GroupBlock) -> dict[str, _Target]:
         members = tuple((group.name, i) for i, owner in enumerate(group.terms) if owner == term)
         keys[f"{'1' if term == 'Intercept' else term}|{group.name}"] = (_SEVERAL, "sd", members)
     for i, effect in enumerate(group.effects):
-        one: _Target = (_ONE_PARAMETER, "sd", ((group.name, i),))
-        keys[f"sd_{group.result_name}[{effect}]"] = one
-        keys[f"{'1' if effect == 'Intercept' else effect}|{group.name}"] = one
+        target: _Target = (_ONE_PARAMETER, "sd", ((group.name, i),))
+        keys[f"sd_{group.result_name}[{effect}]"] = target
+        keys[f"{'1' if effect == 'Intercept' else effect}|{group.name}"] = target
     if group.correlated:
         keys[f"cor_{group.result_name}"] = (_ONE_PARAMETER, "cor", (group.name,))
     return keys
@@ -201,7 +207,7 @@ def _of_family(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Any:
 
 
 def _from_bambi(key: str, prior: Any, allowed: tuple[type[Prior], ...]) -> Prior:
-    """A bambi.Prior by its name and arguments; that of a random effect holds the sd's prior as its sigma."""
+    """The prior equal to a bambi.Prior; for a random effect, the bambi.Prior has the prior of the sd as its sigma."""
     arguments = dict(prior.args)
     nested = {name: value for name, value in arguments.items() if hasattr(value, "args")}
     if nested and issubclass(allowed[0], ScalePrior) and set(nested) == {"sigma"} and prior.name == "Normal":
@@ -236,8 +242,8 @@ def _scalar(value: Any) -> Any:
 def _refuse_split_decov(design: Design, sd: Mapping[str, tuple[ScalePrior, ...]]) -> None:
     for group in design.groups:
         for members in group.sets:
-            held = {sd[group.name][i] for i in members}
-            if len(held) > 1 and any(isinstance(prior, Decov) for prior in held):
+            different = {sd[group.name][i] for i in members}
+            if len(different) > 1 and any(isinstance(prior, Decov) for prior in different):
                 raise PriorError(
                     f"'sd_{group.result_name}' has a Decov prior, which is joint over the correlated effects: give no "
                     "other prior to one of them."

@@ -1,4 +1,4 @@
-"""Priors of standard deviations, stated on scales people know: median odds ratios, intraclass correlations, ranges."""
+"""Priors of standard deviations, elicited as median odds ratios, intraclass correlations or ranges of probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .families import Exponential, Gamma, HalfCauchy, HalfNormal, HalfStudentT, 
 #: Logarithm of the median odds ratio for a standard deviation of 1: ``sqrt(2) Phi^-1(3/4)``.
 LOG_ODDS_RATIO_PER_SD = 0.9538725524089398
 
-#: By name, families with a given scale and shape, and the shape they have if none is given.
+#: Families by name: a function of scale and shape, and the default shape, None if the family has only a scale.
 FAMILIES: dict[str, tuple[Callable[[float, float], ScalePrior], float | None]] = {
     "exponential": (lambda scale, _: Exponential(1 / scale), None),
     "halfnormal": (lambda scale, _: HalfNormal(scale), None),
@@ -26,30 +26,30 @@ FAMILIES: dict[str, tuple[Callable[[float, float], ScalePrior], float | None]] =
 def prior_from_mor(
     mor: float, prob: float = 0.05, *, family: str = "exponential", shape: float | None = None
 ) -> ScalePrior:
-    """Prior of the sd of random intercepts under which the median odds ratio is above `mor` with probability `prob`.
+    """Prior of the sd of random intercepts under which the median odds ratio exceeds `mor` with probability `prob`.
 
-    The median odds ratio of a standard deviation s is ``exp(sqrt(2) Phi^-1(3/4) s)``; see `hierlogit.mor`.
+    For a standard deviation s, the median odds ratio is ``exp(sqrt(2) Phi^-1(3/4) s)``; see `hierlogit.mor`.
 
     Parameters
     ----------
     mor : float
-        A median odds ratio that is hard to believe; above 1.
+        An implausibly large median odds ratio; above 1.
     prob : float
-        Probability left to what is above it.
+        Prior probability of larger values.
     family : {"exponential", "halfnormal", "halfstudentt", "halfcauchy", "gamma", "lognormal"}
-        Family of the prior; its scale is solved for.
+        Family of the prior; its scale follows from `mor` and `prob`.
     shape : float, optional
         Degrees of freedom of the half-t (3 if not given), shape of the gamma (2), sigma of the lognormal (0.5).
 
     Returns
     -------
     ScalePrior
-        For ``Model(..., priors={"sd": prior})``, or ``"sd_<group>"``.
+        To be passed as ``Model(..., priors={"sd": prior})``, or with the key ``"sd_<group>"``.
 
     Raises
     ------
     PriorError
-        If `mor` or `prob` is out of range, or the family is not known.
+        If `mor` or `prob` is out of range, the family is not known, or no prior of the family fulfils the condition.
 
     References
     ----------
@@ -63,7 +63,7 @@ def prior_from_mor(
     >>> print(hl.prior_from_mor(5, prob=0.05, family="halfnormal"))
     HalfNormal(sigma=0.8609)
     """
-    # The median odds ratio is 1 where clusters do not differ.
+    # The median odds ratio is 1 if clusters do not differ.
     mor = real_number("mor", mor, PriorError, above=1)
     return _with_tail(math.log(mor) / LOG_ODDS_RATIO_PER_SD, prob, family, shape)
 
@@ -71,16 +71,17 @@ def prior_from_mor(
 def prior_from_icc(
     icc: float, prob: float = 0.05, *, family: str = "exponential", shape: float | None = None
 ) -> ScalePrior:
-    """Prior of the sd of random intercepts under which the latent intraclass correlation is above `icc`.
+    """Prior of the sd of random intercepts under which the latent ICC exceeds `icc` with probability `prob`.
 
-    With one grouping factor the correlation is ``s^2 / (s^2 + pi^2 / 3)``; see `hierlogit.icc`.
+    For one grouping factor with standard deviation s, the intraclass correlation on the latent scale is
+    ``s^2 / (s^2 + pi^2 / 3)``; see `hierlogit.icc`.
 
     Parameters
     ----------
     icc : float
-        An intraclass correlation that is hard to believe; between 0 and 1.
+        An implausibly large intraclass correlation; between 0 and 1.
     prob, family, shape
-        As of `prior_from_mor`.
+        As for `prior_from_mor`.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def prior_from_icc(
     Raises
     ------
     PriorError
-        If `icc` or `prob` is out of range, or the family is not known.
+        If `icc` or `prob` is out of range, the family is not known, or no prior of the family fulfils the condition.
 
     References
     ----------
@@ -115,22 +116,24 @@ def prior_from_range(
     family: str = "exponential",
     shape: float | None = None,
 ) -> ScalePrior:
-    """Prior of the sd of random intercepts under which most clusters have probabilities between two bounds.
+    """Prior of the sd of random intercepts under which the probabilities of most clusters lie between two bounds.
 
-    With a standard deviation s the share of clusters whose probability is between `low` and `high` is
-    ``Phi((logit(high) - logit(typical)) / s) - Phi((logit(low) - logit(typical)) / s)``. With probability `prob`, s is
-    so large that this share is below `share`.
+    For a standard deviation s, the share of clusters whose probability is between `low` and `high` is
+    ``Phi((logit(high) - logit(typical)) / s) - Phi((logit(low) - logit(typical)) / s)``. Under the prior, this share is
+    smaller than `share` with probability `prob`.
 
     Parameters
     ----------
     low, high : float
         Probabilities of the event.
     typical : float, optional
-        Probability in a typical cluster, between them; if not given, in the middle between them on the logit scale.
+        Probability in a typical cluster, between `low` and `high`; their midpoint on the logit scale if not given.
     share : float
-        Share of the clusters that should be between the bounds.
-    prob, family, shape
-        As of `prior_from_mor`: the probability left to wider spreads.
+        Share of the clusters that should lie between the bounds.
+    prob : float
+        Prior probability that a smaller share lies between them.
+    family, shape
+        As for `prior_from_mor`.
 
     Returns
     -------
@@ -139,11 +142,12 @@ def prior_from_range(
     Raises
     ------
     PriorError
-        If the probabilities are not in order or out of range, or the family is not known.
+        If the probabilities are not in order or out of range, the family is not known, or no prior of the family
+        fulfils the condition.
 
     Examples
     --------
-    Typically 20 %, and hardly a cluster below 5 % or above 50 %:
+    The probability is typically 20%, and rarely below 5% or above 50%:
 
     >>> import hierlogit as hl
     >>> print(hl.prior_from_range(0.05, 0.5, typical=0.2))
@@ -172,7 +176,7 @@ def prior_from_range(
 
 
 def implied_odds_ratios(prior: ScalePrior) -> str:
-    """The median odds ratios that a prior of random intercepts implies, in words for a table of priors.
+    """Text with the median of the median odds ratio that a prior of random intercepts implies, and its 95% bound.
 
     Examples
     --------
@@ -190,7 +194,7 @@ def _brief(value: float) -> str:
 
 
 def _with_tail(limit: float, prob: float, family: str, shape: float | None) -> ScalePrior:
-    """The member of a family, scaled so that it leaves `prob` to values above `limit`."""
+    """The prior of a family whose scale gives probability `prob` to values above `limit`."""
     prob = probability("prob", prob, PriorError)
     name = text("family", family, PriorError).lower().replace("_", "").replace("-", "")
     if name not in FAMILIES:

@@ -1,6 +1,6 @@
-"""Prior families.
+"""Prior families with their log densities and scores.
 
-Every family is a value with its density; nothing here needs PyMC. Arguments have the names PyMC and Bambi use.
+Arguments have the same names as in PyMC and Bambi, but nothing here needs PyMC.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Prior:
         raise NotImplementedError
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
-        """Derivative of the log density at `x`, elementwise; at an end of the support, from inside."""
+        """Derivative of the log density at `x`, elementwise; one-sided at the ends of the support."""
         raise NotImplementedError
 
 
@@ -58,7 +58,7 @@ class CoefficientPrior(Prior):
     scale: ClassVar[str] = "sigma"
 
     def rescaled(self, factor: float) -> Self:
-        """Prior of `factor` times the coefficient."""
+        """The prior that `factor` times the coefficient has."""
         return replace(
             self,
             **{self.location: getattr(self, self.location) * factor, self.scale: getattr(self, self.scale) * factor},
@@ -146,18 +146,15 @@ class Laplace(CoefficientPrior):
         return -np.abs(self._standard(x)) - math.log(2 * self.b)
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
-        """Derivative of the log density at `x`, elementwise; 0 at its peak, where there is none."""
+        """Derivative of the log density at `x`, elementwise; 0 at the location, where it is not defined."""
         return -np.sign(self._standard(x)) / self.b
 
 
 class ScalePrior(Prior):
-    """Prior of the standard deviation of a random effect: a family on the positive line.
-
-    `quantile` returns the value below which the standard deviation is with a probability.
-    """
+    """Prior of the standard deviation of a random effect: a family on the positive half-line."""
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         raise NotImplementedError
 
     def _log_positive(self, x: npt.ArrayLike, inside: FloatArray) -> FloatArray:
@@ -172,7 +169,7 @@ class HalfNormal(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("sigma",)
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import ndtri
 
         return self.sigma * float(ndtri((1 + prob) / 2))
@@ -195,7 +192,7 @@ class HalfStudentT(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("nu", "sigma")
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import stdtrit
 
         return self.sigma * float(stdtrit(self.nu, (1 + prob) / 2))
@@ -217,7 +214,7 @@ class HalfCauchy(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("beta",)
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         return self.beta * math.tan(math.pi / 2 * prob)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
@@ -237,7 +234,7 @@ class Exponential(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("lam",)
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         return -math.log1p(-prob) / self.lam
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
@@ -258,7 +255,7 @@ class Gamma(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import gammaincinv
 
         return float(gammaincinv(self.alpha, prob)) / self.beta
@@ -288,7 +285,7 @@ class LogNormal(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("sigma",)
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation is with probability `prob`."""
+        """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import ndtri
 
         return math.exp(self.mu + self.sigma * float(ndtri(prob)))
@@ -313,9 +310,9 @@ class LogNormal(ScalePrior):
 class Decov(ScalePrior):
     """Joint prior of the standard deviations of one random term, as in rstanarm's ``decov``.
 
-    With k effects that may correlate, ``sd_i = tau * sqrt(k * pi_i)`` with ``tau ~ Gamma(shape, rate=1/scale)`` and
-    ``pi ~ Dirichlet(concentration)``. A single effect has ``sd ~ Gamma(shape, rate=1/scale)``. The correlation matrix
-    keeps a prior of its own, which in rstanarm is ``LKJ(regularization)`` with regularization 1.
+    For k effects that may be correlated, ``sd_i = tau * sqrt(k * pi_i)`` with ``tau ~ Gamma(shape, rate=1/scale)`` and
+    ``pi ~ Dirichlet(concentration)``. For a single effect, ``sd ~ Gamma(shape, rate=1/scale)``. The correlation matrix
+    has a separate prior, which in rstanarm is ``LKJ(regularization)`` with regularization 1.
 
     References
     ----------
@@ -328,11 +325,11 @@ class Decov(ScalePrior):
     positive: ClassVar[tuple[str, ...]] = ("concentration", "shape", "scale")
 
     def quantile(self, prob: float) -> float:
-        """Value below which the standard deviation of an effect that is alone is with probability `prob`."""
+        """Quantile at probability `prob` of the standard deviation of a single effect."""
         return Gamma(self.shape, 1 / self.scale).quantile(prob)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
-        """Joint log density of the standard deviations on the last axis of `x`, shape ``x.shape[:-1]``."""
+        """Joint log density of the standard deviations along the last axis of `x`, shape ``x.shape[:-1]``."""
         from scipy.special import gammaln, xlogy
 
         sd = np.asarray(x, dtype=float)
@@ -345,12 +342,12 @@ class Decov(ScalePrior):
         shares = sd**2 / total[..., None]
         dirichlet: FloatArray = xlogy(self.concentration - 1, shares).sum(axis=-1)
         dirichlet += gammaln(k * self.concentration) - k * gammaln(self.concentration)
-        # Change of variables (tau, pi) -> sd: d(sd^2) = total^(k-1) d(total) d(pi), and d(total) = 2 k tau d(tau).
+        # Change of variables from (tau, pi) to sd: d(sd^2) = total^(k-1) d(total) d(pi), d(total) = 2 k tau d(tau).
         jacobian: FloatArray = k * math.log(2) + np.log(sd).sum(axis=-1) - (k - 1) * np.log(total) - np.log(2 * k * tau)
         return density + dirichlet + jacobian
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
-        """Derivative of the joint log density in each standard deviation, of the shape of `x`."""
+        """Derivative of the joint log density in each standard deviation, in the shape of `x`."""
         sd = np.asarray(x, dtype=float)
         k = sd.shape[-1]
         total = (sd**2).sum(axis=-1, keepdims=True)
@@ -359,14 +356,14 @@ class Decov(ScalePrior):
         if k == 1:
             return slope
         c = self.concentration
-        # Of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), what Dirichlet and Jacobian leave.
+        # Derivative of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), from the Dirichlet and the Jacobian.
         slope += (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
         return slope
 
 
 @dataclass(frozen=True)
 class LKJ(Prior):
-    """LKJ prior of a correlation matrix: density proportional to ``det(R) ** (eta - 1)``.
+    """LKJ prior of a correlation matrix R, with density proportional to ``det(R) ** (eta - 1)``.
 
     References
     ----------
@@ -377,7 +374,7 @@ class LKJ(Prior):
     positive: ClassVar[tuple[str, ...]] = ("eta",)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
-        """Log density of correlation matrices, shape (..., q, q), with its constant; shape ``x.shape[:-2]``."""
+        """Normalised log density of correlation matrices `x`, shape (..., q, q); shape ``x.shape[:-2]``."""
         from scipy.special import betaln
 
         R = np.asarray(x, dtype=float)

@@ -1,1 +1,1 @@
-"""Repeated fits: parametric bootstrap, simulation, power."""
+"""Simulated studies: parametric bootstrap, data simulation and power."""

@@ -1,4 +1,4 @@
-"""The parametric bootstrap: what a statistic would have been in other studies like this one."""
+"""The parametric bootstrap: the distribution of a statistic over data simulated from a fit."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from .simulated_outcomes import generator, simulated_outcome
 from .tasks import run_tasks
 
 INTERVALS = ("percentile", "basic", "normal")
-#: What a statistic may return.
+#: A function of a fit that returns a number, a mapping or Series of numbers, or an array.
 Statistic = Callable[[Fit], Any]
 
 
 @dataclass(frozen=True, repr=False)
 class Bootstrap:
-    """A statistic in studies simulated from a fit.
+    """Values of a statistic in data sets simulated from a fit.
 
     Attributes
     ----------
     values : pandas.DataFrame
-        One row for each replicate that has a result, by its number; one column for each part of the statistic.
+        One row for each replicate with a result, by its number; one column for each component of the statistic.
     estimate : pandas.Series
         The statistic of the fit itself.
     failures : mapping of int to str
-        What went wrong, by number of replicate.
+        Error messages of the replicates without a result, by number.
     asked : int
-        How many replicates were asked for.
+        Number of replicates requested.
     seed : int
-        Repeats them exactly, on any number of workers.
+        Makes the replicates reproducible, with any number of workers.
     interrupted : bool
-        Whether some were not run, because of an interruption.
+        Whether an interruption came before all replicates had run.
     """
 
     values: pd.DataFrame
@@ -56,21 +56,26 @@ class Bootstrap:
     interrupted: bool
 
     def summary(self, ci_prob: float | None = None, interval: str = "percentile") -> pd.DataFrame:
-        """Estimate, bias, standard error and interval of each part of the statistic.
+        """Estimate, bias, standard error and interval of each component of the statistic.
 
         Parameters
         ----------
         ci_prob : float, optional
             Probability of the intervals; ArviZ's default (0.89) if not given.
         interval : {"percentile", "basic", "normal"}
-            Quantiles of the replicates; these turned about the estimate; or estimate minus bias with normal quantiles
-            (Davison and Hinkley 1997, Bootstrap Methods and their Application, chapter 5).
+            Quantiles of the replicates; the same reflected about the estimate; or the estimate minus the bias, with
+            normal quantiles (Davison and Hinkley 1997, Bootstrap Methods and their Application, chapter 5).
 
         Returns
         -------
         pandas.DataFrame
-            ``estimate``, ``bias`` (mean of the replicates minus the estimate), ``se`` (their sd), and the ends, such as
-            ``percentile89_lb``.
+            ``estimate``, ``bias`` (mean of the replicates minus the estimate), ``se`` (their sd), and the ends of the
+            interval, such as ``percentile89_lb``.
+
+        Raises
+        ------
+        StudyError
+            If an option is not allowed, or fewer than two replicates have a result.
         """
         choice("interval", interval, INTERVALS, StudyError)
         if len(self.values) < 2:
@@ -115,38 +120,39 @@ def bootstrap(
     executor: Executor | None = None,
     store: str | os.PathLike[str] | None = None,
 ) -> Bootstrap:
-    """Simulate studies from a fit, fit each, and see how a statistic varies.
+    """A statistic in data sets simulated from a fit, each with the model fitted again (parametric bootstrap).
 
-    Effects of the clusters are drawn anew in each study, as lme4's ``bootMer`` does by default.
+    Cluster effects are drawn anew in each replicate, as in lme4's ``bootMer`` by default.
 
     Parameters
     ----------
     fit : Fit
-        Of a likelihood engine.
+        A likelihood fit.
     statistic : callable, optional
-        Of a `Fit`, to a number, a mapping or Series of numbers, or an array. Fixed effects, sds and correlations if not
-        given, which is fastest. With workers in other processes it must be picklable: a function of a module.
+        A function of a `Fit` that returns a number, a mapping or Series of numbers, or an array. If not given, the
+        statistic consists of the fixed effects, sds and correlations, which is fastest. For workers in other processes
+        it must be picklable, such as a function defined in a module.
     replicates : int
-        Replicates.
+        How many data sets to simulate.
     seed : int, optional
-        Repeats them exactly, whatever the executor and its number of workers.
+        Makes the replicates reproducible, whatever the executor and its number of workers.
     executor : concurrent.futures.Executor, optional
-        Spreads replicates over workers: a ``ProcessPoolExecutor``, or ``client.get_executor()`` of a Dask cluster.
+        Distributes replicates over workers: a ``ProcessPoolExecutor``, or ``client.get_executor()`` of a Dask cluster.
     store : path, optional
-        A file that replicates are written to as they are made. If it is there already, they are read and only the
-        missing ones are made: the same call goes on where an interrupted one ended.
+        A file to which replicates are written as they finish. If it exists, its replicates are read and only the
+        missing ones are run, so that the same call resumes an interrupted one.
 
     Returns
     -------
     Bootstrap
-        Ctrl-C ends early with what was done by then.
+        If interrupted by Ctrl-C, with the replicates finished so far.
 
     Raises
     ------
     FitError
-        If the fit is by a sampler.
+        If the fit is not a likelihood fit.
     StudyError
-        If an option is out of its range, or `store` holds another study.
+        If an option is not allowed, or `store` belongs to another study.
 
     References
     ----------
@@ -156,36 +162,41 @@ def bootstrap(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
-    >>> found = hl.bootstrap(fit, replicates=200, seed=1)
-    >>> found.summary(ci_prob=0.95).loc["sd_herd[Intercept]", ["percentile95_lb", "percentile95_ub"]].round(1).to_list()
+    >>> boot = hl.bootstrap(fit, replicates=200, seed=1)
+    >>> boot.summary(ci_prob=0.95).loc["sd_herd[Intercept]", ["percentile95_lb", "percentile95_ub"]].round(1).to_list()
     [0.2, 0.9]
     """
     maximum = maximum_of(fit)
-    asked, used = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
+    requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     task: Callable[[int], dict[str, float]]
     if statistic is None:
-        task, estimate = OfParameters(fit.model, maximum, used), parameters(fit.model, maximum)
+        task, estimate = OfParameters(fit.model, maximum, used_seed), parameters(fit.model, maximum)
     else:
-        task, estimate = OfFit(fit.model, maximum, used, statistic), numbers(statistic(fit))
-    kept = Checkpoint.of(store, identity(fit.model, maximum, used, list(estimate)))
-    missing = [number for number in range(asked) if number not in kept]
-    finished = run_tasks(task, missing, executor, "Refitting", kept.add)
-    done = kept.first(asked)
+        task, estimate = OfFit(fit.model, maximum, used_seed, statistic), numbers(statistic(fit))
+    checkpoint = Checkpoint.of(store, identity(fit.model, maximum, used_seed, list(estimate)))
+    missing = [number for number in range(requested) if number not in checkpoint]
+    finished = run_tasks(task, missing, executor, "Refitting", checkpoint.add)
+    done = checkpoint.first(requested)
     values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate)).sort_index()
     return Bootstrap(
-        values.rename_axis("replicate"), pd.Series(estimate), done.failures, asked, used, interrupted=not finished
+        values.rename_axis("replicate"),
+        pd.Series(estimate),
+        done.failures,
+        requested,
+        used_seed,
+        interrupted=not finished,
     )
 
 
 @dataclass(frozen=True)
 class OfParameters:
-    """The parameters of one replicate.
+    """Task that estimates the parameters in one replicate.
 
     Attributes
     ----------
     model : Model
     estimate : Estimate
-        That studies are simulated from.
+        The parameters to simulate from.
     seed : int
     """
 
@@ -201,13 +212,13 @@ class OfParameters:
 
 @dataclass(frozen=True)
 class OfFit:
-    """A statistic of the fit of one replicate.
+    """Task that fits the model to one replicate and computes a statistic of the fit.
 
     Attributes
     ----------
     model : Model
     estimate : Estimate
-        That studies are simulated from.
+        The parameters to simulate from.
     seed : int
     statistic : callable
     """
@@ -230,38 +241,38 @@ class OfFit:
 
 def parameters(model: ModelSpec, estimate: Estimate) -> dict[str, float]:
     """Fixed effects, sds and correlations of an estimate, by label."""
-    found = dict(zip(model.design.fixed_effects, estimate.beta.tolist(), strict=True))
-    for block in model.design.groups:
-        sd, cor, name = estimate.sd(block.name), estimate.cor(block.name), block.result_name
-        found |= {f"sd_{name}[{effect}]": float(value) for effect, value in zip(block.effects, sd, strict=True)}
-        found |= {
-            f"cor_{name}[{block.effects[i]}, {block.effects[j]}]": float(cor[i, j]) for i, j in block.correlated_pairs
+    by_label = dict(zip(model.design.fixed_effects, estimate.beta.tolist(), strict=True))
+    for group in model.design.groups:
+        sd, cor, name = estimate.sd(group.name), estimate.cor(group.name), group.result_name
+        by_label |= {f"sd_{name}[{effect}]": float(value) for effect, value in zip(group.effects, sd, strict=True)}
+        by_label |= {
+            f"cor_{name}[{group.effects[i]}, {group.effects[j]}]": float(cor[i, j]) for i, j in group.correlated_pairs
         }
-    return found
+    return by_label
 
 
-def numbers(found: Any, what: str = "statistic") -> dict[str, float]:
-    """What a statistic returned, as numbers by name.
+def numbers(value: Any, what: str = "statistic") -> dict[str, float]:
+    """The value of a statistic as numbers by name.
 
     Parameters
     ----------
-    found : number, mapping, Series or array
+    value : number, mapping, Series or array
     what : str
-        What it is called: the name of a single number.
+        What the statistic is called; the name of a single number.
 
     Raises
     ------
     StudyError
-        If it is none of what a statistic may return.
+        If the value has another type, or is not numeric.
     """
     try:
-        if isinstance(found, (Mapping, pd.Series)):
-            return {str(name): float(value) for name, value in found.items()}
-        values = np.asarray(found, dtype=np.float64)
+        if isinstance(value, (Mapping, pd.Series)):
+            return {str(name): float(number) for name, number in value.items()}
+        values = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise StudyError(
-            f"the {what} returned {type(found).__name__}; it must return a number, an array, or numbers by name."
+            f"the {what} returned {type(value).__name__}; it must return a number, an array, or numbers by name."
         ) from None
     if values.ndim == 0:
         return {what: float(values)}
-    return {str(k): float(value) for k, value in enumerate(values.ravel())}
+    return {str(k): float(number) for k, number in enumerate(values.ravel())}

@@ -1,4 +1,4 @@
-"""Results of a study as they come in: in memory, and in a file where one is asked for."""
+"""Results of a study as they become available, in memory and optionally in a file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from .tasks import Done
 
-#: What a file calls itself.
+#: Format of a file, stored in it.
 FORMAT = "hierlogit study 1"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What has been done.
+    """Finished tasks of a study.
 
     Attributes
     ----------
     path : Path or None
-        The file that holds it as well.
+        The file to which they are written as well.
     study : mapping
-        What the study is, as JSON can hold it: a file of another one is refused.
+        Description of the study, for JSON; a file with another description is refused.
     done : Done
     """
 
@@ -38,12 +38,12 @@ class Checkpoint:
 
     @classmethod
     def of(cls, store: str | os.PathLike[str] | None, study: Mapping[str, Any]) -> Checkpoint:
-        """Nothing yet, or what the file has already.
+        """A checkpoint with the results in the file, or an empty one if there is no file.
 
         Raises
         ------
         StudyError
-            If the file holds another study, or none.
+            If the file belongs to another study, or was not written by hierlogit.
         """
         if store is None:
             return cls(None, study, Done({}, {}))
@@ -70,12 +70,12 @@ class Checkpoint:
         return number in self.done.results or number in self.done.failures
 
     def add(self, more: Done[dict[str, float]]) -> None:
-        """Keep what has been done, in the file too.
+        """Add results, in memory and in the file.
 
         Raises
         ------
         StudyError
-            If a result has other parts than the fit's own.
+            If a result has other components than the statistic of the fit itself.
         """
         for number, values in more.results.items():
             if list(values) != self.study["names"]:
@@ -92,13 +92,13 @@ class Checkpoint:
                 "results": self.done.results,
                 "failures": self.done.failures,
             }
-            # Whole at any moment: written beside the old file, then put in its place.
-            beside = self.path.with_name(f"{self.path.name}.part")
-            beside.write_text(json.dumps(record), encoding="utf-8")
-            beside.replace(self.path)
+            # The file is complete at any moment: a new one is written, and then replaces the old one.
+            partial = self.path.with_name(f"{self.path.name}.part")
+            partial.write_text(json.dumps(record), encoding="utf-8")
+            partial.replace(self.path)
 
     def first(self, n: int) -> Done[list[float]]:
-        """The first `n` tasks: a file may have more."""
+        """Results of the first `n` tasks, since a file can have more."""
         return Done(
             {number: values for number, values in self.done.results.items() if number < n},
             {number: text for number, text in self.done.failures.items() if number < n},
@@ -106,11 +106,11 @@ class Checkpoint:
 
 
 def identity(model: ModelSpec, estimate: Estimate, seed: int, names: Sequence[str]) -> dict[str, Any]:
-    """What tells one study from another."""
+    """Formula, digest of data and estimates, seed and names, which identify a study."""
     digest = hashlib.sha256(model.design.outcome.y.tobytes())
     digest.update(model.design.X.tobytes())
     for values in (estimate.beta, *estimate.cholesky.values()):
-        # Searches repeat to the last digits only on one machine.
+        # The last digits of an estimate can differ between machines.
         digest.update(values.round(6).tobytes())
     return {
         "formula": model.formula.text,

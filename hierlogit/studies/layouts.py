@@ -1,4 +1,4 @@
-"""`Layout`: the rows of a study to be, with its clusters and predictors, but without outcomes."""
+"""The class `Layout`: clusters and predictors of a planned study, without outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import StudyError
 from ..validation import quoted_list
 
 IntArray = npt.NDArray[np.int64]
-#: Distributions by name, with the number of their arguments.
+#: Distributions by name: the largest number of arguments, and a function that draws values.
 DISTRIBUTIONS: dict[str, tuple[int, Callable[..., npt.NDArray[Any]]]] = {
     "normal": (2, lambda random, count, mean=0.0, sd=1.0: random.normal(mean, sd, count)),
     "uniform": (2, lambda random, count, low=0.0, high=1.0: random.uniform(low, high, count)),
@@ -27,32 +27,32 @@ DISTRIBUTIONS: dict[str, tuple[int, Callable[..., npt.NDArray[Any]]]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Clusters, their sizes and their predictors: what a study will look like before its outcomes are known.
+    """Clusters, cluster sizes and predictors of a planned study, before its outcomes are known.
 
     Parameters
     ----------
     clusters : mapping of str to int
-        How many clusters each grouping factor has. Factors of their own are crossed, each of one with each of the
-        other; ``"school/class": 4`` puts four classes into each school, with labels of their own.
+        Number of clusters of each grouping factor. Separate factors are crossed: each cluster of one is combined with
+        each of the other. ``"school/class": 4`` nests four classes in each school, all with different labels.
     size : int, (int, int), list of int, or callable
-        Rows of each innermost cluster, or of each combination of crossed ones: a number; a smallest and a largest,
-        between which sizes are drawn evenly; a list that is gone through again and again; or a function of a
-        `numpy.random.Generator` and a count, to sizes.
+        Rows of each innermost cluster, or of each combination of crossed clusters: a number; a smallest and a largest
+        size, between which sizes are drawn uniformly; a list of sizes, used in turn; or a function of a
+        `numpy.random.Generator` and a count that returns sizes.
     predictors : mapping of str to object
-        Columns whose values differ between rows. Each is one of: a number, for all; a list, gone through again and
-        again within each cluster (``[0, 1, 3, 6]`` for times of visits); probabilities of levels,
-        ``{"girl": 0.5, "boy": 0.5}``, the first the reference; a distribution by name, with its arguments if they are
-        not the usual ones, ``"normal"`` or ``("normal", 50, 10)``: normal and lognormal (mean and sd), uniform (low,
-        high), bernoulli (probability), poisson and exponential (mean); or a function of a `numpy.random.Generator` and
-        a count, to values.
+        Columns whose values differ between rows. Each is one of the following: a number, for all rows; a list, whose
+        values are used in turn within each cluster (``[0, 1, 3, 6]`` for times of visits); probabilities of levels,
+        ``{"girl": 0.5, "boy": 0.5}``, the first level being the reference; a distribution, by name or with its
+        arguments, ``"normal"`` or ``("normal", 50, 10)``: normal and lognormal (mean and sd), uniform (low, high),
+        bernoulli (probability), poisson and exponential (mean); or a function of a `numpy.random.Generator` and a count
+        that returns values.
     cluster_predictors : mapping of str to mapping
-        By grouping factor, columns whose values differ between its clusters only, in the same words. A list gives
-        clusters its values in turn: ``["control", "new"]`` makes two arms of equal size.
+        By grouping factor, columns whose values differ only between its clusters, specified in the same way. The values
+        of a list are assigned to the clusters in turn: ``["control", "new"]`` gives two arms of equal size.
 
     Raises
     ------
     StudyError
-        If something of it is none of these.
+        If an argument is not of one of these forms.
 
     Examples
     --------
@@ -103,16 +103,16 @@ class Layout:
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
             raise StudyError(f"the layout has {quoted_list(twice)} more than once.")
-        self.table(seed=0)  # a mistake in a predictor shows here, not in the middle of a study
+        self.table(seed=0)  # shows mistakes in predictors now, not in the middle of a study
 
     @property
     def random(self) -> bool:
-        """Whether two tables of it differ."""
+        """Whether tables with different seeds differ."""
         first, second = self.table(seed=1), self.table(seed=2)
         return not first.equals(second)
 
     def with_numbers(self, **numbers: Any) -> Layout:
-        """With other numbers of clusters, by grouping factor, or another ``size``.
+        """The layout with other numbers of clusters, by grouping factor, or another ``size``.
 
         Raises
         ------
@@ -127,11 +127,12 @@ class Layout:
         return replace(self, clusters=clusters, size=numbers.get("size", self.size))
 
     def table(self, seed: int | np.random.Generator | None = None) -> pd.DataFrame:
-        """The rows, with what is random drawn.
+        """A table of rows, with sizes and predictors drawn at random where they are random.
 
         Parameters
         ----------
         seed : int or numpy.random.Generator, optional
+            Makes the table reproducible.
 
         Returns
         -------
@@ -156,9 +157,9 @@ class Layout:
         frame = pd.DataFrame(index=pd.RangeIndex(1))
         for name, count in self.clusters.items():
             parent, factor = _parent(name)
-            own = np.tile(np.arange(1, count + 1), len(frame))
+            labels = np.tile(np.arange(1, count + 1), len(frame))
             frame = frame.loc[np.repeat(frame.index.to_numpy(), count)].reset_index(drop=True)
-            frame[factor] = own if parent is None else (frame[parent].to_numpy() - 1) * count + own
+            frame[factor] = labels if parent is None else (frame[parent].to_numpy() - 1) * count + labels
         return frame
 
 
@@ -173,25 +174,25 @@ def _is_count(value: object) -> bool:
 
 def _sizes(size: Any, random: np.random.Generator, count: int) -> IntArray:
     if callable(size):
-        found = np.asarray(size(random, count))
+        sizes = np.asarray(size(random, count))
     elif isinstance(size, tuple) and len(size) == 2 and all(map(_is_count, size)) and size[0] <= size[1]:
-        found = random.integers(size[0], size[1], count, endpoint=True)
+        sizes = random.integers(size[0], size[1], count, endpoint=True)
     elif isinstance(size, list) and size and all(map(_is_count, size)):
-        found = np.resize(size, count)
+        sizes = np.resize(size, count)
     elif _is_count(size):
-        found = np.full(count, size)
+        sizes = np.full(count, size)
     else:
         raise StudyError(
             f"size={size!r} must be a whole number from 1, a smallest and a largest one, a list of them, or a function "
             "of a random generator and a count."
         )
-    if found.shape != (count,) or not np.all((found >= 0) & (found == np.round(found))) or not found.sum():
+    if sizes.shape != (count,) or not np.all((sizes >= 0) & (sizes == np.round(sizes))) or not sizes.sum():
         raise StudyError(f"the function for size must return {count} whole numbers from 0, not all of them 0.")
-    return found.astype(np.int64)
+    return sizes.astype(np.int64)
 
 
 def _drawn(name: str, spec: Any, random: np.random.Generator, position: IntArray) -> Any:
-    """Values of one column: an array, or a categorical where its values are levels."""
+    """Values of one column: an array, or a categorical if they are levels."""
     count = len(position)
     if callable(spec):
         values = np.asarray(spec(random, count))
@@ -205,7 +206,7 @@ def _drawn(name: str, spec: Any, random: np.random.Generator, position: IntArray
     words = (spec,) if isinstance(spec, str) else spec
     if isinstance(words, tuple) and words and words[0] in DISTRIBUTIONS:
         most, draw = DISTRIBUTIONS[words[0]]
-        if len(words) - 1 > most or not all(isinstance(one, (int, float)) for one in words[1:]):
+        if len(words) - 1 > most or not all(isinstance(argument, (int, float)) for argument in words[1:]):
             raise StudyError(f"'{name}' is {spec!r}; {words[0]} takes up to {most} numbers.")
         try:
             return draw(random, count, *words[1:])

@@ -1,4 +1,4 @@
-"""What is assumed of a population: parameters by label → the arrays of a design."""
+"""Assumed parameters of a population, by label and as arrays for a design."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Population:
-    """Parameters as arrays.
+    """Parameters of a population, as arrays.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Population:
 
 @dataclass(frozen=True)
 class AssumedParameters:
-    """Parameters by label, as a person gives them.
+    """Parameters of a population, by label.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class AssumedParameters:
     sd : mapping of str to float or mapping
         By grouping factor, the sd of its effect, or the sds of its effects by label.
     cor : mapping of str to float or mapping
-        By grouping factor, the correlation of each two of its effects, or correlations by ``"effect, effect"``; zero
-        where none is given.
+        By grouping factor, the correlation of all pairs of its effects, or correlations by ``"effect, effect"``; zero
+        if not given.
     """
 
     beta: Mapping[str, float]
@@ -53,51 +53,51 @@ class AssumedParameters:
     cor: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, design: Design) -> Population:
-        """The same for the columns of a design.
+        """The parameters as arrays for the columns of a design.
 
         Raises
         ------
         StudyError
-            If a parameter is missing, unknown or impossible.
+            If a parameter is missing, unknown or out of range.
         """
         beta = _complete(self.beta, design.fixed_effects, "beta", "coefficient")
-        names = [block.name for block in design.groups]
+        names = [group.name for group in design.groups]
         for what, given in (("sd", self.sd), ("cor", self.cor)):
             strange = [name for name in given if name not in names]
             if strange:
                 raise StudyError(
                     f"{what} names {quoted_list(strange)}; the model's grouping factors are {quoted_list(names)}."
                 )
-        return Population(beta, {block.name: self._cholesky(block) for block in design.groups})
+        return Population(beta, {group.name: self._cholesky(group) for group in design.groups})
 
-    def _cholesky(self, block: GroupBlock) -> FloatArray:
-        given = self.sd.get(block.name, {})
+    def _cholesky(self, group: GroupBlock) -> FloatArray:
+        given = self.sd.get(group.name, {})
         if not isinstance(given, Mapping):
-            if len(block.effects) > 1:
+            if len(group.effects) > 1:
                 raise StudyError(
-                    f"sd has one number for '{block.name}', over which {quoted_list(block.effects)} vary: give a "
+                    f"sd has one number for '{group.name}', over which {quoted_list(group.effects)} vary: give a "
                     "number for each, by label."
                 )
-            given = {block.effects[0]: given}
-        sd = _complete(given, block.effects, f"sd of '{block.name}'", "standard deviation")
+            given = {group.effects[0]: given}
+        sd = _complete(given, group.effects, f"sd of '{group.name}'", "standard deviation")
         if np.any(sd < 0):
-            raise StudyError(f"the sds of '{block.name}' are {sd.tolist()}; none can be negative.")
+            raise StudyError(f"the sds of '{group.name}' are {sd.tolist()}; none can be negative.")
         try:
-            L: FloatArray = sd[:, None] * np.linalg.cholesky(self._correlations(block))
+            L: FloatArray = sd[:, None] * np.linalg.cholesky(self._correlations(group))
         except np.linalg.LinAlgError:
-            raise StudyError(f"the correlations of '{block.name}' cannot all be true at once.") from None
+            raise StudyError(f"the correlations of '{group.name}' cannot all be true at once.") from None
         return L
 
-    def _correlations(self, block: GroupBlock) -> FloatArray:
-        given, pairs = self.cor.get(block.name, {}), block.correlated_pairs
-        labels = [f"{block.effects[i]}, {block.effects[j]}" for i, j in pairs]
+    def _correlations(self, group: GroupBlock) -> FloatArray:
+        given, pairs = self.cor.get(group.name, {}), group.correlated_pairs
+        labels = [f"{group.effects[i]}, {group.effects[j]}" for i, j in pairs]
         if not isinstance(given, Mapping):
             given = dict.fromkeys(labels, given) if labels else {"": given}
         strange = [label for label in given if label not in labels]
         if strange:
             known = quoted_list(labels) if labels else "none that may correlate"
-            raise StudyError(f"cor of '{block.name}' names {quoted_list(strange)}; its pairs of effects are {known}.")
-        R = np.eye(len(block.effects))
+            raise StudyError(f"cor of '{group.name}' names {quoted_list(strange)}; its pairs of effects are {known}.")
+        R = np.eye(len(group.effects))
         for (i, j), label in zip(pairs, labels, strict=True):
             R[i, j] = R[j, i] = _number(given.get(label, 0.0), f"the correlation {label}")
         return R

@@ -1,4 +1,4 @@
-"""`power`: what studies of some layouts find, by simulation."""
+"""Power, coverage, bias and precision of planned studies, by simulation."""
 
 from __future__ import annotations
 
@@ -31,32 +31,33 @@ if TYPE_CHECKING:
     from ..engines.engine import Engine
 
 METHODS = ("wald", "lr")
-#: Causes of failures that a printed result names.
+#: Number of causes of failure that a printed result names.
 SHOWN = 3
 
 
 @dataclass(frozen=True, repr=False)
 class Power:
-    """What simulated studies found.
+    """Power, coverage, bias and precision in simulated studies.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        One row for each cell of the grid and each tested coefficient; `power` says what its columns are.
+        One row for each cell of the grid and each tested coefficient; the columns are described under `power`.
     replicates : pandas.DataFrame
         One row for each study and tested coefficient: the cell, ``replicate``, ``parameter``, ``estimate``, ``se``,
-        ``p_value``, and whether the maximum was ``singular``. Studies without an estimate are not in it.
+        ``p_value``, and whether the fit was ``singular``. Studies without an estimate are left out.
     failures : mapping of (int, int) to str
-        What went wrong in studies without an estimate, by number of the cell and of the replicate.
+        Error messages of the studies without an estimate, by numbers of cell and replicate.
     grid : tuple of str
-        What differs between cells: columns of the table.
+        Columns of the table that distinguish the cells.
     alpha : float
+        Significance level of the tests.
     asked : int
-        Replicates asked for in each cell.
+        Number of replicates requested in each cell.
     seed : int
-        Repeats them exactly, on any number of workers.
+        Makes the studies reproducible, with any number of workers.
     interrupted : bool
-        Whether some were not run, because of an interruption.
+        Whether an interruption came before all studies had run.
     """
 
     table: pd.DataFrame
@@ -118,60 +119,63 @@ def power(
     seed: int | None = None,
     executor: Executor | None = None,
 ) -> Power:
-    """Simulate studies, fit each, and count what they find.
+    """Power, coverage, bias and precision of a planned study, from simulated studies.
 
-    In each study clusters, predictors and outcomes are drawn anew; of a table in place of a layout, outcomes only.
+    In each study, clusters, predictors and outcomes are drawn anew; with a table in place of a layout, outcomes only.
 
     Parameters
     ----------
     formula, layout, beta, sd, cor
-        As of `simulate`.
+        As for `simulate`.
     test : str or list of str, optional
-        Coefficients to test against zero, by label; all but the intercept if not given.
+        Coefficients to test against zero, by label; all except the intercept if not given.
     grid : mapping of str to sequence, optional
-        What to try in every combination: numbers of clusters by grouping factor, ``size``, or values of a coefficient,
+        Values to try in all combinations: numbers of clusters by grouping factor, ``size``, or values of a coefficient,
         ``{"school": [20, 40], "size": [10, 20], "arm[new]": [0.3, 0.5]}``.
     replicates : int
-        Studies in each cell of the grid. A power of 0.8 from 500 has a Monte-Carlo standard error of 0.018.
+        How many studies to simulate in each cell of the grid. With 500, a power of 0.8 has a Monte Carlo standard error
+        of 0.018.
     method : {"wald", "lr"}
-        Wald's z, or the likelihood ratio of the model and the one without the coefficient, with one degree of freedom.
+        Wald's z test, or the likelihood-ratio test of the model against the one without the coefficient, with one
+        degree of freedom.
     alpha : float
-        Level of the tests; the intervals whose coverage is counted have probability ``1 - alpha``.
+        Significance level of the tests; the intervals for the coverage have probability ``1 - alpha``.
     engine : Engine or str
-        ``hl.Laplace()``, ``hl.AGQ()`` or ``hl.MAP()``.
+        A likelihood engine: ``hl.Laplace()``, ``hl.AGQ()`` or ``hl.MAP()``.
     seed : int, optional
-        Repeats the studies exactly, whatever the executor and its number of workers.
+        Makes the studies reproducible, whatever the executor and its number of workers.
     executor : concurrent.futures.Executor, optional
-        Spreads studies over workers.
+        Distributes studies over workers, as for `bootstrap`.
 
     Returns
     -------
     Power
-        Its ``table`` has for each cell and coefficient, each with its Monte-Carlo standard error in a column that ends
-        in ``_mcse``: ``power``, the share of studies that reject zero, those without an estimate not among them; and of
-        the studies that have an estimate: ``coverage`` of the truth by Wald intervals, ``bias``, ``empirical_se``, the
-        sd of the estimates, ``model_se``, the root of the mean squared standard error, and ``width``, the mean width of
-        the intervals, for studies that are planned for precision. Besides, ``converged``, the share of studies that
-        have an estimate, ``singular``, the share whose maximum is at a boundary, such as an sd of zero, and
-        ``studies``, how many were run. Ctrl-C ends early with the studies run by then.
+        Its ``table`` has one row for each cell and coefficient. ``power`` is the share of all studies that reject zero;
+        those without an estimate count as not rejecting. From the studies with an estimate: ``coverage`` of the true
+        value by Wald intervals; ``bias``; ``empirical_se``, the sd of the estimates; ``model_se``, the root mean
+        squared standard error; ``width``, the mean width of the intervals, for studies planned for precision.
+        ``converged`` is the share of studies with an estimate. Each of these has its Monte Carlo standard error in a
+        column that ends in ``_mcse``. ``singular`` is the share of fits at a boundary, such as an sd of zero, and
+        ``studies`` the number of studies that ran. If interrupted by Ctrl-C, the result has the studies finished so
+        far.
 
     Raises
     ------
     StudyError
-        If an option is out of its range, or a parameter is missing, unknown or impossible.
+        If an option is not allowed, or a parameter is missing, unknown or out of range.
     EngineError
-        If the engine is none of a likelihood.
+        If the engine is not a likelihood engine.
 
     References
     ----------
-    Morris, White and Crowther (2019), Statistics in Medicine 38: 2074-2102: the measures and their errors; Green and
-    MacLeod (2016), Methods in Ecology and Evolution 7: 493-498.
+    Morris, White and Crowther (2019), Statistics in Medicine 38: 2074-2102, for the measures and their standard errors.
+    Green and MacLeod (2016), Methods in Ecology and Evolution 7: 493-498.
 
     Examples
     --------
     >>> import hierlogit as hl
     >>> layout = hl.Layout({"school": 20}, size=20, cluster_predictors={"school": {"arm": ["control", "new"]}})
-    >>> found = hl.power(
+    >>> power = hl.power(
     ...     "passed ~ arm + (1 | school)",
     ...     layout,
     ...     beta={"Intercept": 0, "arm[new]": 0.8},
@@ -180,7 +184,7 @@ def power(
     ...     replicates=50,
     ...     seed=1,
     ... )
-    >>> found.table[["school", "parameter", "power"]]
+    >>> power.table[["school", "parameter", "power"]]
        school parameter  power
     0      10  arm[new]   0.44
     1      40  arm[new]   0.94
@@ -189,22 +193,22 @@ def power(
     choice("method", method, METHODS, StudyError)
     alpha = probability("alpha", alpha, StudyError)
     engine = resolve_engine(engine)
-    used = seed_or_new(seed, StudyError)
-    cells = _cells(formula, layout, AssumedParameters(beta, sd or {}, cor or {}), grid or {}, used)
+    used_seed = seed_or_new(seed, StudyError)
+    cells = _cells(formula, layout, AssumedParameters(beta, sd or {}, cor or {}), grid or {}, used_seed)
     tested = _tested(cells[0].first, test)
     for cell in cells:
         approach = approach_of(engine, cell.first)
         _tested(cell.first, tested)
     if approach.penalised and method == "lr":
         raise StudyError("method='lr' is of a likelihood; hl.MAP() maximises a posterior density. Use 'wald'.")
-    task = Study(tuple(cells), used, tuple(tested), engine, method)
+    task = Study(tuple(cells), used_seed, tuple(tested), engine, method)
     done: Done[StudyResult] = Done({}, {})
 
     def keep(more: Done[StudyResult]) -> None:
         done.results.update(more.results)
         done.failures.update(more.failures)
 
-    # Cells take turns, so that an interruption leaves as many studies to each.
+    # Cells take turns, so that after an interruption all have about the same number of studies.
     finished = run_tasks(task, range(replicates * len(cells)), executor, "Simulating studies", keep)
     return _gathered(task, done, tuple(grid or {}), alpha, replicates, interrupted=not finished)
 
@@ -216,14 +220,14 @@ class Cell:
     Attributes
     ----------
     chosen : mapping of str to object
-        What the cell is, by the names of the grid.
+        The cell's values, by the names of the grid.
     formula : str
     layout : Layout or DataFrame
     truth : AssumedParameters
     first : Model
-        Of the rows of its first study.
+        The model of its first study.
     drawn : bool
-        Whether the rows of other studies differ.
+        Whether the rows differ between studies.
     """
 
     chosen: Mapping[str, Any]
@@ -234,7 +238,7 @@ class Cell:
     drawn: bool
 
     def study(self, random: np.random.Generator) -> ModelSpec:
-        """A study with outcomes."""
+        """The model of a simulated study."""
         model = self.first
         if self.drawn:
             model = model_without_outcome(self.formula, self.layout.table(random))
@@ -243,12 +247,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What one study found.
+    """Result of one study.
 
     Attributes
     ----------
     rows : tuple of (str, float, float, float)
-        Of each tested coefficient its label, estimate, standard error and p-value.
+        Label, estimate, standard error and p-value of each tested coefficient.
     singular : bool
         Whether the maximum is at a boundary.
     """
@@ -259,7 +263,7 @@ class StudyResult:
 
 @dataclass(frozen=True)
 class Study:
-    """One study of one cell.
+    """Task that simulates and fits one study of one cell.
 
     Attributes
     ----------
@@ -277,12 +281,12 @@ class Study:
     method: str
 
     def place(self, number: int) -> tuple[int, int]:
-        """Cell and replicate of a number."""
+        """Numbers of the cell and the replicate of a task."""
         replicate, cell = divmod(number, len(self.cells))
         return cell, replicate
 
     def __call__(self, number: int) -> StudyResult:
-        """What study `number` finds.
+        """The result of study `number`.
 
         Raises
         ------
@@ -326,7 +330,7 @@ def _cells(
     for name, values in grid.items():
         if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
             raise StudyError(f"grid['{name}'] is {values!r}; it must be a list of what to try.")
-    made: list[Cell] = []
+    cells: list[Cell] = []
     for values in product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         effects = {name: value for name, value in chosen.items() if name in truth.beta}
@@ -335,13 +339,17 @@ def _cells(
             raise StudyError(
                 f"a table has its rows already; grid can name coefficients only, not {quoted_list(list(numbers))}."
             )
-        own = layout.with_numbers(**numbers) if numbers else layout
+        cell_layout = layout.with_numbers(**numbers) if numbers else layout
         assumed = AssumedParameters({**truth.beta, **effects}, truth.sd, truth.cor)
-        random = generator(seed, len(made), 0)
-        first = model_without_outcome(formula, own.table(random) if isinstance(own, Layout) else read_table(own))
+        random = generator(seed, len(cells), 0)
+        first = model_without_outcome(
+            formula, cell_layout.table(random) if isinstance(cell_layout, Layout) else read_table(cell_layout)
+        )
         assumed.of(first.design)
-        made.append(Cell(chosen, formula, own, assumed, first, isinstance(own, Layout) and own.random))
-    return made
+        cells.append(
+            Cell(chosen, formula, cell_layout, assumed, first, isinstance(cell_layout, Layout) and cell_layout.random)
+        )
+    return cells
 
 
 def _tested(model: ModelSpec, test: str | Sequence[str] | None) -> list[str]:
@@ -363,8 +371,8 @@ def _gathered(
 
     records = []
     for number in sorted(done.results):
-        found = done.results[number]
-        records += [(*task.place(number), *row, found.singular) for row in found.rows]
+        result = done.results[number]
+        records += [(*task.place(number), *row, result.singular) for row in result.rows]
     columns = ["cell", "replicate", "parameter", "estimate", "se", "p_value", "singular"]
     studies = pd.DataFrame.from_records(records, columns=columns)
     failures = {task.place(number): text for number, text in sorted(done.failures.items())}
@@ -373,41 +381,41 @@ def _gathered(
     rows = []
     for k, cell in enumerate(task.cells):
         for label in task.tested:
-            own = studies[(studies["cell"] == k) & (studies["parameter"] == label)]
+            results = studies[(studies["cell"] == k) & (studies["parameter"] == label)]
             true = cell.truth.beta[label]
-            measured = _measures(own, true, len(own) + lost[k], alpha, reach)
+            measured = _measures(results, true, len(results) + lost[k], alpha, reach)
             rows.append({**cell.chosen, "parameter": label, "true": true, **measured})
     chosen = pd.DataFrame([dict(cell.chosen) for cell in task.cells], columns=list(grid))
     replicates = chosen.loc[studies["cell"]].reset_index(drop=True).join(studies.drop(columns="cell"))
     return Power(pd.DataFrame(rows), replicates, failures, grid, alpha, n, task.seed, interrupted=interrupted)
 
 
-def _measures(own: pd.DataFrame, true: float, run: int, alpha: float, reach: float) -> dict[str, float]:
-    """Measures of Morris, White and Crowther (2019), table 6, each with its Monte-Carlo standard error."""
-    estimate, se = own["estimate"].to_numpy(), own["se"].to_numpy()
-    found = len(own)
-    nothing = float("nan")
-    power = float((own["p_value"] < alpha).sum()) / run if run else nothing
-    coverage = float((np.abs(estimate - true) <= reach * se).mean()) if found else nothing
-    empirical = float(estimate.std(ddof=1)) if found > 1 else nothing
-    model = float(np.sqrt(np.mean(se**2))) if found else nothing
-    spread = float(np.var(se**2, ddof=1)) if found > 1 else nothing
+def _measures(studies: pd.DataFrame, true: float, run: int, alpha: float, reach: float) -> dict[str, float]:
+    """Measures of Morris, White and Crowther (2019), table 6, each with its Monte Carlo standard error."""
+    estimate, se = studies["estimate"].to_numpy(), studies["se"].to_numpy()
+    count = len(studies)
+    missing = float("nan")
+    power = float((studies["p_value"] < alpha).sum()) / run if run else missing
+    coverage = float((np.abs(estimate - true) <= reach * se).mean()) if count else missing
+    empirical = float(estimate.std(ddof=1)) if count > 1 else missing
+    model = float(np.sqrt(np.mean(se**2))) if count else missing
+    spread = float(np.var(se**2, ddof=1)) if count > 1 else missing
     with np.errstate(all="ignore"):
         return {
             "power": power,
             "power_mcse": float(np.sqrt(np.divide(power * (1 - power), run))),
             "coverage": coverage,
-            "coverage_mcse": float(np.sqrt(np.divide(coverage * (1 - coverage), found))),
-            "bias": float(estimate.mean() - true) if found else nothing,
-            "bias_mcse": float(np.divide(empirical, np.sqrt(found))),
+            "coverage_mcse": float(np.sqrt(np.divide(coverage * (1 - coverage), count))),
+            "bias": float(estimate.mean() - true) if count else missing,
+            "bias_mcse": float(np.divide(empirical, np.sqrt(count))),
             "empirical_se": empirical,
-            "empirical_se_mcse": float(np.divide(empirical, np.sqrt(2 * (found - 1)))) if found > 1 else nothing,
+            "empirical_se_mcse": float(np.divide(empirical, np.sqrt(2 * (count - 1)))) if count > 1 else missing,
             "model_se": model,
-            "model_se_mcse": float(np.sqrt(np.divide(spread, 4 * found * model**2))),
-            "width": 2 * reach * float(se.mean()) if found else nothing,
-            "width_mcse": 2 * reach * float(np.divide(se.std(ddof=1), np.sqrt(found))) if found > 1 else nothing,
-            "converged": found / run if run else nothing,
-            "converged_mcse": float(np.sqrt(np.divide(found * (run - found), float(run) ** 3))) if run else nothing,
-            "singular": float(own["singular"].mean()) if found else nothing,
+            "model_se_mcse": float(np.sqrt(np.divide(spread, 4 * count * model**2))),
+            "width": 2 * reach * float(se.mean()) if count else missing,
+            "width_mcse": 2 * reach * float(np.divide(se.std(ddof=1), np.sqrt(count))) if count > 1 else missing,
+            "converged": count / run if run else missing,
+            "converged_mcse": float(np.sqrt(np.divide(count * (run - count), float(run) ** 3))) if run else missing,
+            "singular": float(studies["singular"].mean()) if count else missing,
             "studies": run,
         }

@@ -1,4 +1,4 @@
-"""`simulate`: a table with outcomes drawn from a formula and its parameters."""
+"""Tables with outcomes simulated from a formula and its parameters."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ def simulate(
     cor: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Draw the outcomes of a study: effects of new clusters, then successes given them.
+    """A table with simulated outcomes: cluster effects are drawn first, then the outcomes given them.
 
     Parameters
     ----------
     formula : str
-        As of `Model`; the outcome is a name, which becomes a column of 0 and 1, or ``p(successes, trials)`` with a
+        As for `Model`. The outcome is a name, which becomes a column of 0 and 1, or ``p(successes, trials)`` with a
         column or a number of trials.
     layout : Layout or table
-        The rows and their predictors. A column of the outcome's name is replaced.
+        The rows and their predictors. A column with the name of the outcome is replaced.
     beta : mapping of str to float
-        Every fixed effect, by label: ``{"Intercept": -1, "arm[new]": 0.5}``, on the logit scale.
-    sd : mapping of str to float or mapping
-        Sds of the effects by grouping factor: ``{"school": 0.6}``, or by label,
-        ``{"school": {"Intercept": 0.6, "time": 0.1}}``.
+        All fixed effects on the logit scale, by label: ``{"Intercept": -1, "arm[new]": 0.5}``.
+    sd : mapping of str to float or mapping, optional
+        Standard deviations of the random effects on the logit scale, by grouping factor: ``{"school": 0.6}``, or by
+        label, ``{"school": {"Intercept": 0.6, "time": 0.1}}``.
     cor : mapping of str to float or mapping, optional
-        Correlations by grouping factor: ``{"school": -0.3}`` for each two effects, or by label,
-        ``{"school": {"Intercept, time": -0.3}}``; zero where none is given.
+        Correlations by grouping factor: ``{"school": -0.3}`` for all pairs of effects, or by label,
+        ``{"school": {"Intercept, time": -0.3}}``; zero if not given.
     seed : int, optional
-        Repeats the table exactly.
+        Makes the table reproducible.
 
     Returns
     -------
     pandas.DataFrame
-        The layout's columns and the outcome.
+        The columns of the layout, and the outcome.
 
     Raises
     ------
     StudyError
-        If a parameter is missing, unknown or impossible.
+        If a parameter is missing, unknown or out of range, or the outcome is of a form that cannot be simulated.
 
     Examples
     --------
@@ -73,18 +73,18 @@ def simulate(
 
 
 def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
-    """The model of rows whose outcomes are not known yet; those it has mean nothing.
+    """The model of rows without outcomes; placeholders stand in for them.
 
     Raises
     ------
     StudyError
-        If the formula's outcome is not of a kind that can be drawn.
+        If the outcome of the formula is of a form that cannot be simulated.
     """
     response = parse(formula).response
     _refuse_undrawable(response, rows)
     if len(rows) < 2:
         raise StudyError("a study needs two rows or more.")
-    # Both outcomes have to occur.
+    # A model needs both outcomes.
     return Model(formula, rows.assign(**{response.column: np.arange(len(rows)) % 2}), missing="error")
 
 

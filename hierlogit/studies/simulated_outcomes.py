@@ -1,4 +1,4 @@
-"""Outcomes simulated at a maximum, with effects of clusters drawn anew."""
+"""Outcomes simulated from parameters, with cluster effects drawn anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Parameters(Protocol):
-    """What outcomes are simulated from: an `Estimate`, or what is assumed of a population."""
+    """Parameters to simulate from: an `Estimate`, or a `Population`."""
 
     @property
     def beta(self) -> FloatArray:
@@ -29,7 +29,7 @@ class Parameters(Protocol):
 
 
 def simulated_outcome(design: Design, parameters: Parameters, random: np.random.Generator) -> FloatArray:
-    """Successes of each row, shape (n,), of clusters whose effects are drawn from their distribution.
+    """Simulated successes of each row, shape (n,), with cluster effects drawn from their distribution.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def simulated_outcome(design: Design, parameters: Parameters, random: np.random.
     from scipy.special import expit
 
     eta = design.X @ parameters.beta + design.offset
-    for block in design.groups:
-        effects = random.standard_normal((len(block.levels), len(block.effects))) @ parameters.cholesky[block.name].T
-        eta += np.einsum("nq,nq->n", block.Z, effects[block.index])
+    for group in design.groups:
+        effects = random.standard_normal((len(group.levels), len(group.effects))) @ parameters.cholesky[group.name].T
+        eta += np.einsum("nq,nq->n", group.Z, effects[group.index])
     return simulated_successes(expit(eta), design.outcome.trials, random)
 
 
 def generator(seed: int, *number: int) -> np.random.Generator:
-    """Random numbers of one replicate: the same whoever runs it, and in whatever order."""
+    """Random number generator of one replicate, which does not depend on the worker or on the order of replicates."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=number))

@@ -1,4 +1,4 @@
-"""Likelihood ratios in studies simulated from the smaller of two models: what the statistic is where it is true."""
+"""Likelihood-ratio statistics in data simulated from the smaller of two models: the bootstrap null distribution."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from .simulated_outcomes import generator, simulated_outcome
 
-#: How far below the smaller model's maximum the larger one's may end, from searches that stop a little short of it.
+#: How far the maximum of the larger model may lie below that of the smaller one, due to the tolerance of the optimiser.
 SHORT = 1e-4
 
 
 @dataclass(frozen=True)
 class OfRatio:
-    """Twice the difference of the log-likelihoods of two nested models in one replicate.
+    """Task that computes the likelihood-ratio statistic of two nested models in one replicate.
 
     Attributes
     ----------
     model0, model1 : Model
-        Of the same rows; the first one is part of the second one.
+        Models of the same rows; the first is nested in the second.
     estimate0, estimate1 : Estimate
-        Studies are simulated from the first one.
+        Their estimates; replicates are simulated from the first.
     seed : int
     """
 

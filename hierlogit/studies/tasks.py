@@ -1,4 +1,4 @@
-"""Numbered tasks, here or over an executor's workers: failures kept apart, interruptions survived."""
+"""Numbered tasks, run in this process or by an executor, with failures recorded and interruptions handled."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from ..errors import ConvergenceWarning
 from ..progress import progress
 
-#: Parts that tasks are sent in: enough for workers to share them evenly, few enough that carrying the data is cheap.
+#: Number of parts in which tasks are sent to workers: enough to balance the load, few enough to send the data cheaply.
 PARTS = 32
 
 
 @dataclass(frozen=True)
 class Done[R]:
-    """What became of some tasks.
+    """Results and failures of finished tasks, by number.
 
     Attributes
     ----------
     results : dict of int to R
     failures : dict of int to str
-        What went wrong, of tasks that have no result.
+        Error messages of the tasks without a result.
     """
 
     results: dict[int, R]
@@ -31,7 +31,7 @@ class Done[R]:
 
 @dataclass(frozen=True)
 class _Part[R]:
-    """Some of the tasks, as they travel to a worker."""
+    """Tasks that are sent to a worker together."""
 
     task: Callable[[int], R]
     numbers: Sequence[int]
@@ -41,10 +41,10 @@ class _Part[R]:
         for number in self.numbers:
             try:
                 with warnings.catch_warnings():
-                    # What a replicate's search had to say is counted by the task, not shown a thousand times.
+                    # Convergence problems are recorded by the task, not shown a thousand times.
                     warnings.simplefilter("ignore", ConvergenceWarning)
                     done.results[number] = self.task(number)
-            except Exception as error:  # one bad replicate must not lose the others: it is counted
+            except Exception as error:  # recorded, so that a failed replicate does not lose the others
                 done.failures[number] = f"{type(error).__name__}: {error}"
         return done
 
@@ -61,19 +61,19 @@ def run_tasks[R](
     Parameters
     ----------
     task : callable
-        Of a number, to a result. For workers in other processes it must be picklable.
+        A function of a number that returns a result. For workers in other processes it must be picklable.
     numbers : sequence of int
-    executor : concurrent.futures.Executor, optional
-        Where to run; in this process if not given.
+    executor : concurrent.futures.Executor or None
+        Where to run; None for this process.
     what : str
-        What is done, for the progress bar.
+        Text of the progress bar.
     keep : callable
-        Takes what has been done since it was called last.
+        Is called with the results since its last call.
 
     Returns
     -------
     bool
-        Whether all of them ran: False if an interruption (Ctrl-C) came before. What was done by then has been kept.
+        Whether all tasks ran; False after an interruption (Ctrl-C), before which `keep` was called with all results.
     """
     size = max(1, -(-len(numbers) // PARTS))
     parts = [_Part(task, numbers[start : start + size]) for start in range(0, len(numbers), size)]
