@@ -1,1 +1,1 @@
-"""Comparing models: leave-one-out, likelihood ratios, completed likelihood, one model by several engines."""
+"""Comparison of models: leave-one-out, likelihood ratios, information criteria; and of engines on one model."""

@@ -1,4 +1,4 @@
-"""Several fits of the same outcomes, the best one first."""
+"""Fits of several models to the same rows, compared by information criteria or leave-one-out."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from .icl import icl
 from .loo import loo
 from .nesting import maxima, refuse_other_rows
 
-#: Criteria of likelihood fits; all are on the scale of -2 log-likelihood, smaller being better.
+#: Criteria for likelihood fits; all are on the scale of -2 log-likelihood, and smaller is better.
 CRITERIA = ("aic", "bic", "icl")
 
 
 def compare(
     fits: Mapping[str, Fit], *, criterion: str | None = None, group: str | None = None, method: str = "stacking"
 ) -> pd.DataFrame:
-    """Compare models fitted to the same rows.
+    """Table of models fitted to the same rows, the best first.
 
     Parameters
     ----------
     fits : mapping of str to Fit
-        By name; all of them by likelihood engines, or all by a sampler.
+        Fits by name; all of them likelihood fits, or all of them sampled fits.
     criterion : {"aic", "bic", "icl"}, optional
-        Of likelihood fits, what they are sorted by; ``"aic"`` if not given.
+        For likelihood fits, the criterion to sort by; ``"aic"`` if not given.
     group : str, optional
-        Of samplers' fits, what is left out: a row if not given, or a cluster of this grouping factor; see `loo`.
+        For sampled fits, a grouping factor whose clusters are left out one by one, as for `loo`; rows if not given.
     method : {"stacking", "BB-pseudo-BMA", "pseudo-BMA"}
-        Of samplers' fits, how weights are found; see ``arviz_stats.compare``.
+        For sampled fits, how the weights are computed; see ``arviz_stats.compare``.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by name, the best first. Of likelihood fits: ``log_likelihood``, ``parameters``, ``aic``, ``bic`` (with
-        the number of rows, which is in ``table.attrs``), ``icl`` (experimental, see `icl`), ``difference`` from the
-        best by the criterion, and ``weight``, of that difference by Akaike's formula ``exp(-difference / 2)``. Of
-        samplers' fits the table of ``arviz_stats.compare``: expected log predictive density, effective parameters,
-        differences with their standard errors, weights.
+        Indexed by name, the best first. For likelihood fits: ``log_likelihood``, ``parameters``, ``aic``, ``bic`` (with
+        the number of rows, given in ``table.attrs``), ``icl`` (experimental, see `icl`), ``difference`` from the best
+        by the criterion, and the Akaike-type ``weight``, proportional to ``exp(-difference / 2)``. For sampled fits,
+        the table of ``arviz_stats.compare``: expected log predictive density, effective number of parameters,
+        differences with their standard errors, and weights.
 
     Raises
     ------
     FitError
-        If fits are of different rows, by different methods of integration, or of both kinds.
+        If the fits are to different rows, of both kinds, or integrate out random effects by different methods.
 
     References
     ----------
-    Burnham and Anderson (2002), Model Selection and Multimodel Inference, section 2.9: weights.
-    Vehtari, Gelman and Gabry (2017), Statistics and Computing 27: 1413-1432: leave-one-out.
+    Burnham and Anderson (2002), Model Selection and Multimodel Inference, section 2.9, for the weights.
+    Vehtari, Gelman and Gabry (2017), Statistics and Computing 27: 1413-1432, for leave-one-out.
 
     Examples
     --------
@@ -83,21 +83,21 @@ def compare(
         raise FitError(f"criterion={criterion!r} is for likelihood fits; these are by a sampler and compared by loo.")
     import arviz_stats
 
-    found: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
-    table: pd.DataFrame = arviz_stats.compare(found, method=method, round_to="none")
+    results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
+    table: pd.DataFrame = arviz_stats.compare(results, method=method, round_to="none")
     return table
 
 
 def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> pd.DataFrame:
     if criterion not in CRITERIA:
         raise FitError(f"criterion={criterion!r} is not allowed; choose one of {quoted_list(CRITERIA)}.")
-    found = maxima(fits)
+    estimates = maxima(fits)
     table = pd.DataFrame(
         {
-            "log_likelihood": [one.log_likelihood for one in found.values()],
-            "parameters": [one.n_parameters for one in found.values()],
-            "aic": [one.aic for one in found.values()],
-            "bic": [one.bic for one in found.values()],
+            "log_likelihood": [estimate.log_likelihood for estimate in estimates.values()],
+            "parameters": [estimate.n_parameters for estimate in estimates.values()],
+            "aic": [estimate.aic for estimate in estimates.values()],
+            "bic": [estimate.bic for estimate in estimates.values()],
             "icl": [icl(fit) for fit in fits.values()],
         },
         index=pd.Index(list(fits), name="model"),
@@ -105,5 +105,5 @@ def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> pd.DataFrame:
     table["difference"] = table[criterion] - table[criterion].iloc[0]
     weight = np.exp(-0.5 * table["difference"])
     table["weight"] = weight / weight.sum()
-    table.attrs = {"criterion": criterion, "rows": next(iter(found.values())).n_rows}
+    table.attrs = {"criterion": criterion, "rows": next(iter(estimates.values())).n_rows}
     return table

@@ -1,4 +1,4 @@
-"""One model by every engine side by side: where approximations agree, and where they do not."""
+"""Estimates of one model by several engines side by side."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ if TYPE_CHECKING:
 
 
 def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> pd.DataFrame:
-    """Fit a model by Laplace's method, quadrature, MAP and NUTS, and compare.
+    """Estimates of a model by Laplace's method, quadrature, MAP and NUTS, side by side.
 
     Parameters
     ----------
     model : Model
     engines : mapping of str to Engine, optional
-        What to compare, by the name of its columns; the last one is what the others are compared with. By default
-        Laplace, AGQ where quadrature can do the model, MAP and NUTS.
+        Engines to compare, by the names of their columns; the last one is the reference. If not given: Laplace, AGQ if
+        quadrature is possible for the model, MAP, and NUTS as the reference.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each parameter and a last one, ``log_likelihood``, for engines that have one. Columns in two levels,
-        engine and ``estimate`` (of NUTS the posterior mean), ``error`` (standard error; posterior sd) and, but for the
-        last engine, ``differs``: whether the estimate is further from that of the last engine than its own error.
-        Likelihoods use no priors, so that differences are due to them as well as to approximations.
+        One row for each parameter, and a last row ``log_likelihood`` for the engines that have one. The columns have
+        two levels: the engine, and ``estimate`` (the posterior mean for NUTS), ``error`` (standard error or posterior
+        sd) and, except for the last engine, ``differs``: whether the difference from the estimate of the last engine is
+        larger than ``error``. Laplace and AGQ do not use the priors, so that differences come from the priors as well
+        as from approximations.
 
     Raises
     ------
@@ -68,11 +69,9 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     table = pd.DataFrame(columns)
     last = list(chosen)[-1]
     for name in list(chosen)[:-1]:
-        off = (table[name, "estimate"] - table[last, "estimate"]).abs()
-        table[name, "differs"] = off > table[name, "error"]
-    return table[
-        [(name, what) for name in chosen for what in ("estimate", "error", "differs") if (name, what) in table]
-    ]
+        distance = (table[name, "estimate"] - table[last, "estimate"]).abs()
+        table[name, "differs"] = distance > table[name, "error"]
+    return table[[(name, key) for name in chosen for key in ("estimate", "error", "differs") if (name, key) in table]]
 
 
 def _default_engines(model: ModelSpec) -> dict[str, Engine]:
@@ -92,6 +91,6 @@ def _estimates(fit: Fit) -> tuple[pd.Series[float], pd.Series[float]]:
         return pd.Series(values.mean(axis=0), index), pd.Series(values.std(axis=0, ddof=1), index)
     table = summary_of_estimate(fit, "wald", 0.5, progress=False)
     likelihood = pd.Series([fit.estimate.log_likelihood], ["log_likelihood"])
-    nothing = pd.Series([np.nan], ["log_likelihood"])
-    estimates, errors = pd.concat([table["estimate"], likelihood]), pd.concat([table["se"], nothing])
+    no_error = pd.Series([np.nan], ["log_likelihood"])
+    estimates, errors = pd.concat([table["estimate"], likelihood]), pd.concat([table["se"], no_error])
     return estimates.rename_axis("parameter"), errors.rename_axis("parameter")

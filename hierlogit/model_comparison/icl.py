@@ -1,4 +1,4 @@
-"""The integrated completed likelihood: a criterion that counts how well the random effects are known."""
+"""The integrated completed likelihood, a criterion that accounts for the uncertainty of the random effects."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from .nesting import maxima
 
 
 def icl(fit: Fit) -> float:
-    """Integrated completed likelihood of a fit by a likelihood engine; smaller is better. Experimental.
+    """Integrated completed likelihood of a maximum-likelihood fit; smaller is better. Experimental.
 
-    ``ICL = BIC + 2 Ent`` with ``Ent`` the entropy of the random effects given outcomes and estimates, under the normal
-    distribution about their modes, less that of the standard normal distribution they have beforehand. For the
-    standardised effects u with the precision H at their modes that is ``Ent = -log|H| / 2``, so that
-    ``ICL = BIC - log|H|``: among models with equal BIC the criterion favours the one whose clusters the outcomes tell
-    apart. Latent classes, for which the criterion was made (Biernacki, Celeux and Govaert 2000), have an entropy of
-    their own; there is no settled definition for normal effects, so compare with `fit.estimate.bic` beside it.
+    ``ICL = BIC + 2 Ent``, where ``Ent`` is the entropy of the random effects given the outcomes and estimates, by the
+    normal approximation at their modes, minus the entropy of their standard normal distribution before the outcomes are
+    seen. For standardised effects u with precision matrix H at their modes, ``Ent = -log|H| / 2`` and therefore
+    ``ICL = BIC - log|H|``. Among models with equal BIC, the criterion favours the one whose random effects are known
+    more precisely. It was developed for latent classes (Biernacki, Celeux and Govaert 2000); for normal effects there
+    is no established definition, so look at ``fit.estimate.bic`` as well.
 
     Parameters
     ----------
     fit : Fit
+        A fit by Laplace or AGQ.
 
     Returns
     -------
@@ -29,7 +30,7 @@ def icl(fit: Fit) -> float:
     Raises
     ------
     FitError
-        If the fit is by a sampler or by MAP.
+        If the fit is by NUTS or MAP.
 
     References
     ----------

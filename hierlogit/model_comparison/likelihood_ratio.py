@@ -1,4 +1,4 @@
-"""Likelihood-ratio tests of nested fits, with the distribution that a variance of zero asks for."""
+"""Likelihood-ratio tests of nested models, with the mixture distribution for a variance at its boundary of zero."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ METHODS = ("chibar", "bootstrap")
 
 @dataclass(frozen=True, repr=False)
 class RatioTest:
-    """A likelihood-ratio test.
+    """Result of a likelihood-ratio test.
 
     Attributes
     ----------
     statistic : float
         Twice the difference of the log-likelihoods.
     p_value : float
-        By the reference distribution.
+        The p-value by the reference distribution.
     reference : str
-        That distribution, in words.
+        Description of the reference distribution.
     naive_p_value : float
-        By the chi-squared distribution with as many degrees of freedom as parameters, which is too large where a
-        variance is among them.
+        The p-value by the chi-squared distribution with `parameters` degrees of freedom, which is too large if a
+        variance is tested.
     parameters : int
-        How many parameters the larger model has more.
+        Number of additional parameters of the larger model.
     variances : tuple of str
         Variances among them.
     simulated : ndarray or None
-        The statistic in studies simulated from the smaller model, shape (replicates,), of a bootstrap.
+        With the bootstrap, the statistic in data sets simulated from the smaller model, shape (replicates,).
     failures : int
-        Replicates that have none.
+        Number of replicates without a result.
     interrupted : bool
-        Whether an interruption left some out.
+        Whether an interruption came before all replicates had run.
     seed : int or None
-        Of a bootstrap.
+        Seed of the bootstrap.
     """
 
     statistic: float
@@ -101,35 +101,38 @@ def likelihood_ratio(
     executor: Executor | None = None,
     store: str | PathLike[str] | None = None,
 ) -> RatioTest:
-    """Test whether a model is enough, against a larger one that contains it.
+    """Likelihood-ratio test of a model against a larger one in which it is nested.
 
-    A variance cannot be below zero, so where the smaller model sets one to zero the statistic is smaller than a
-    chi-squared variable: half of the time, for a single variance, it is that of the other parameters alone.
+    A variance cannot be negative. If the smaller model sets one to zero, the statistic is therefore stochastically
+    smaller than chi-squared: with a single variance, half of the time the estimate is zero and the statistic is that of
+    the other parameters alone.
 
     Parameters
     ----------
     fit0, fit1 : Fit
-        The smaller model and the larger one, fitted to the same rows by the same likelihood engine.
+        The smaller and the larger model, fitted to the same rows by the same engine, Laplace or AGQ.
     method : {"chibar", "bootstrap"}
-        ``"chibar"``: chi-squared with d degrees of freedom for d parameters; with one variance among them the mixture
-        of half chi-squared with d - 1 and half with d (Stram and Lee 1994, cases 5 to 7). ``"bootstrap"``: the
-        statistic in `replicates` data sets simulated from the smaller model, for any number of variances and for small
-        data sets.
+        ``"chibar"``: chi-squared with d degrees of freedom for d parameters or, if one of them is a variance, an equal
+        mixture of chi-squared distributions with d - 1 and d degrees of freedom (Stram and Lee 1994, cases 5 to 7).
+        ``"bootstrap"``: the distribution of the statistic in data sets simulated from the smaller model, for any number
+        of variances and for small data sets.
     replicates : int
-        Replicates of the bootstrap.
+        How many data sets to simulate for the bootstrap.
     seed, executor, store
-        Of the bootstrap, as of `bootstrap`.
+        For the bootstrap, as for `bootstrap`.
 
     Returns
     -------
     RatioTest
-        The bootstrap's p-value is ``(1 + #{T* >= T}) / (n + 1)`` over the replicates that did not fail.
+        With the bootstrap, the p-value is ``(1 + #{T* >= T}) / (n + 1)`` over the n replicates that did not fail.
 
     Raises
     ------
     FitError
-        If the models are not nested, the fits are to different rows or by different methods, the larger one ended
-        below the smaller one, or ``"chibar"`` does not know the distribution.
+        If the models are not nested, the fits are to different rows or by different methods, the log-likelihood of the
+        larger model is below that of the smaller one, or the distribution for ``"chibar"`` is not known.
+    StudyError
+        If an option of the bootstrap is not allowed, or `store` belongs to another study.
 
     References
     ----------
@@ -150,11 +153,11 @@ def likelihood_ratio(
     choice("method", method, METHODS, FitError)
     fits = {"fit0": fit0, "fit1": fit1}
     refuse_other_rows(fits)
-    found = maxima(fits)
+    estimates = maxima(fits)
     gap = difference(fit0.model.design, fit1.model.design)
     if gap.parameters <= 0:
         raise FitError("the second model has no parameter that the first one lacks: there is nothing to test.")
-    statistic = 2 * (found["fit1"].log_likelihood - found["fit0"].log_likelihood)
+    statistic = 2 * (estimates["fit1"].log_likelihood - estimates["fit0"].log_likelihood)
     if statistic < -SHORT:
         raise FitError(
             f"the larger model's log-likelihood is below the smaller one's by {-statistic / 2:.4g}: its search did not "
@@ -163,14 +166,16 @@ def likelihood_ratio(
     statistic = max(statistic, 0.0)
     naive = chi_squared_tail(statistic, gap.parameters)
     if method == "chibar":
-        p_value, reference = _chibar(statistic, gap, found["fit0"])
+        p_value, reference = _chibar(statistic, gap, estimates["fit0"])
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances)
-    asked, used = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
-    study = identity(fit0.model, found["fit0"], used, ["statistic"]) | {"larger": fit1.model.formula.text}
-    kept = Checkpoint.of(store, study)
-    task = OfRatio(fit0.model, found["fit0"], fit1.model, found["fit1"], used)
-    finished = run_tasks(task, [k for k in range(asked) if k not in kept], executor, "Simulating", kept.add)
-    done = kept.first(asked)
+    requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
+    study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
+    checkpoint = Checkpoint.of(store, study)
+    task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
+    finished = run_tasks(
+        task, [k for k in range(requested) if k not in checkpoint], executor, "Simulating", checkpoint.add
+    )
+    done = checkpoint.first(requested)
     simulated = np.array([done.results[k][0] for k in sorted(done.results)])
     p_value = (1 + int(np.sum(simulated >= statistic))) / (len(simulated) + 1)
     return RatioTest(
@@ -183,7 +188,7 @@ def likelihood_ratio(
         simulated,
         len(done.failures),
         not finished,
-        used,
+        used_seed,
     )
 
 
@@ -207,7 +212,7 @@ def _chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float
 
 
 def mixture_tail(statistic: float, d: int) -> float:
-    """Probability of at least the statistic when one of `d` parameters is a variance (Stram and Lee 1994)."""
+    """Upper tail probability of the mixture for `d` parameters, one of them a variance (Stram and Lee 1994)."""
     return 0.5 * chi_squared_tail(statistic, d - 1) + 0.5 * chi_squared_tail(statistic, d)
 
 
@@ -216,7 +221,7 @@ def _degrees(d: int) -> str:
 
 
 def chi_squared_tail(statistic: float, degrees: int) -> float:
-    """Probability of at least the statistic; of the distribution at zero if there are no degrees of freedom."""
+    """Upper tail probability of the chi-squared distribution; with zero degrees of freedom, all mass is at zero."""
     from scipy.special import chdtrc
 
     if degrees == 0:
