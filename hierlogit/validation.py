@@ -27,6 +27,8 @@ SHOWN = 8
 SEED_BOUND = 2**32
 #: The largest number of draws, replicates, clusters or steps that an option takes.
 LARGEST_COUNT = 10_000_000
+#: Numbers beyond this are refused: products of two of them would overflow.
+LARGEST_NUMBER = 1e100
 
 type ErrorClass = type[HierlogitError]
 FloatArray = npt.NDArray[np.float64]
@@ -99,7 +101,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def unknown_names(
-    option: str, unknown: Sequence[Any], known: Sequence[str], what: str, where: str = "the model"
+    option: str, unknown: Sequence[Any], known: Sequence[str], what: str, where: str = "the model", hint: str = ""
 ) -> str:
     """The message that names are not known, with those that are.
 
@@ -110,7 +112,7 @@ def unknown_names(
     """
     meant = nearest(unknown[0], known) if len(unknown) == 1 and len(known) > 1 else ""
     noun = agree(unknown, f"is no {what}", f"are no {what}s")
-    return f"{option}: there {noun} {quoted_list(unknown)} in {where}; {one_of(known)}.{meant}"
+    return f"{option}: there {noun} {quoted_list(unknown)} in {where}; {one_of(known)}.{meant}{hint}"
 
 
 def shortened(value: object, longest: int = 80) -> str:
@@ -200,14 +202,16 @@ def real_number(
     >>> real_number("reliability", 0.9, FitError, above=0, below=1)
     0.9
     """
-    number = _as_float(value)
-    if math.isfinite(number) and (above is None or number > above) and (below is None or number < below):
+    number = as_float(value)
+    inside = (above is None or number > above) and (below is None or number < below)
+    if inside and abs(number) <= LARGEST_NUMBER:
         return number
-    raise error(f"{name}={shortened(value)} must be {_bounds(above, below)}.")
+    large = f", not beyond {LARGEST_NUMBER:g}" if inside and math.isfinite(number) else ""
+    raise error(f"{name}={shortened(value)} must be {_bounds(above, below)}{large}.")
 
 
-def _as_float(value: object) -> float:
-    """The value as a float; not a number, or infinite, where it is none that a float can hold."""
+def as_float(value: object) -> float:
+    """The value as a float: NaN if it is not a real number, infinite if it is too large for a float."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         return math.nan
     try:
@@ -303,7 +307,13 @@ def listed(value: object) -> list[Any] | None:
 
 
 def names(
-    option: str, value: object, known: Sequence[str], error: ErrorClass, what: str, where: str = "the model"
+    option: str,
+    value: object,
+    known: Sequence[Any],
+    error: ErrorClass,
+    what: str,
+    where: str = "the model",
+    hint: str = "",
 ) -> list[str]:
     """One or several names out of those that are known; each stays in the list once.
 
@@ -317,10 +327,10 @@ def names(
     if given is None or not all(isinstance(item, str) for item in given):
         raise error(f"{option}={shortened(value)} must be the name of a {what}, or a list of names; {one_of(known)}.")
     if not given:
-        raise error(f"{option} is an empty list: name a {what}, or leave {option} out; {one_of(known)}.")
+        raise error(f"{option} is an empty list: name a {what}, or leave {option} out; {one_of(known)}.{hint}")
     unknown = [str(item) for item in given if item not in known]
     if unknown:
-        raise error(unknown_names(option, unknown, known, what, where))
+        raise error(unknown_names(option, unknown, known, what, where, hint))
     return list(dict.fromkeys(str(item) for item in given))
 
 
@@ -357,13 +367,13 @@ def number_array(name: str, value: object, error: ErrorClass, what: str) -> Floa
     except (TypeError, ValueError):  # lists of unequal length
         raise error(f"{name}={shortened(value)} must be {what}.") from None
     if array.dtype.kind == "O":  # Python's own large integers and fractions
-        items = [_as_float(item) if isinstance(item, Real) else None for item in array.ravel().tolist()]
+        items = [as_float(item) if isinstance(item, Real) else None for item in array.ravel().tolist()]
         array = np.array(items, dtype=object if None in items else np.float64).reshape(array.shape)
     if array.dtype.kind not in "iuf":
         raise error(f"{name}={shortened(value)} must be {what}.")
     found = array.astype(np.float64)
-    if not np.all(np.isfinite(found)):
-        raise error(f"{name}={shortened(value)} must be {what}, all of them finite.")
+    if not np.all(np.abs(found) <= LARGEST_NUMBER):
+        raise error(f"{name}={shortened(value)} must be {what}, all of them finite and not beyond {LARGEST_NUMBER:g}.")
     return found
 
 

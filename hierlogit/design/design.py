@@ -226,15 +226,6 @@ class Design(Shown):
         except DesignError as error:
             raise PredictionError(str(error)) from error
 
-    def check_values(self, name: str, values: Sequence[Any]) -> None:
-        """Refuse values that are not of the type that a column had in training.
-
-        Raises
-        ------
-        PredictionError
-        """
-        _matching_column(pd.Series(list(values), dtype=object), self.table.frame[name], name)
-
     def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
         trained = self.table.frame
         absent = [name for name in needed if name not in table.columns]

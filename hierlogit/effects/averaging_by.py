@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import PredictionError
-from ..validation import quoted_list
+from ..validation import names, number_array, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -47,16 +47,14 @@ class Averages:
         if by is True:
             everything = pd.DataFrame(index=pd.RangeIndex(1))
             return cls._of(everything, np.zeros(len(frame), dtype=np.intp), weights)
-        columns = [by] if isinstance(by, str) else list(by) if not isinstance(by, bool) else []
-        absent = [name for name in columns if name not in frame.columns]
-        if absent:
+        hint = " Pass columns that the formula does not use with newdata=, or by=True to average over all rows."
+        columns = names("by", by, list(frame.columns), PredictionError, "column", "the rows", hint)
+        try:
+            codes = frame.groupby(columns, observed=True, sort=True, dropna=False).ngroup().to_numpy().astype(np.intp)
+        except TypeError:  # lists and the like
             raise PredictionError(
-                f"cannot average by {quoted_list(absent)}; the rows have {quoted_list(list(frame.columns))}. Columns "
-                "that the formula does not use come with newdata=."
-            )
-        if not columns:
-            raise PredictionError("by=[] names no column; pass by=True to average over all rows.")
-        codes = frame.groupby(columns, observed=True, sort=True, dropna=False).ngroup().to_numpy().astype(np.intp)
+                f"by: the values in {quoted_list(columns)} cannot be grouped. Turn them into numbers or text."
+            ) from None
         firsts = np.unique(codes, return_index=True)[1]
         described = frame.iloc[firsts][columns].reset_index(drop=True)
         described = described.rename(columns={"rows": "rows_in_data"}).assign(rows=np.bincount(codes))
@@ -66,7 +64,10 @@ class Averages:
     def _of(cls, described: pd.DataFrame, codes: npt.NDArray[np.intp], weights: FloatArray) -> Averages:
         totals = np.bincount(codes, weights=weights)
         if not np.all(totals > 0):
-            raise PredictionError("the weights of a group of rows sum to zero: nothing can be averaged there.")
+            raise PredictionError(
+                "weights: they sum to zero in a group of rows, which then has no average. Leave these rows out, or "
+                "give one of them a positive weight."
+            )
         order = np.argsort(codes, kind="stable")
         counts = np.bincount(codes)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
@@ -88,17 +89,15 @@ def row_weights(frame: pd.DataFrame, weights: str | Sequence[float] | None) -> F
     """
     if weights is None:
         return None
-    if isinstance(weights, str) and weights not in frame.columns:
-        raise PredictionError(
-            f"weights={weights!r} is no column of the rows, which have {quoted_list(list(frame.columns))}."
-        )
-    given = frame[weights] if isinstance(weights, str) else weights
-    try:
-        values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise PredictionError(f"weights={weights!r} must be numbers, one for each row.") from None
+    given: object = weights
+    if isinstance(weights, str):
+        (column,) = names("weights", weights, list(frame.columns), PredictionError, "column", "the rows")
+        given = frame[column]
+    values = number_array("weights", given, PredictionError, "the name of a column, or a number for each row")
     if values.shape != (len(frame),):
-        raise PredictionError(f"weights have shape {values.shape}; one is needed for each of the {len(frame)} rows.")
-    if not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise PredictionError("weights must be finite and not negative.")
+        raise PredictionError(
+            f"weights have shape {values.shape}; one number is needed for each of the {len(frame):,} rows."
+        )
+    if np.any(values < 0):
+        raise PredictionError("weights must not be negative.")
     return values

@@ -16,7 +16,7 @@ from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
 from ..errors import PredictionError
 from ..model_spec import ModelSpec
-from ..validation import choice, quoted_list, shortened
+from ..validation import choice, mapping, number_of, quoted_list, unknown_names
 from .numerics.population_average import average_probability, average_slope, predictor_sd
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,24 +33,14 @@ def cluster_choices(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict
         If a factor or a choice is not allowed.
     """
     names = [group.name for group in model.design.groups]
-    if isinstance(clusters, str):
-        choice("clusters", clusters, CLUSTERS, PredictionError)
-        return dict.fromkeys(names, clusters)
     if not isinstance(clusters, Mapping):
-        raise PredictionError(
-            f"clusters={shortened(clusters)} must be one of {quoted_list(CLUSTERS)}, or a mapping of grouping factors "
-            "to these."
-        )
-    unknown = [name for name in clusters if name not in names]
+        return dict.fromkeys(names, choice("clusters", clusters, CLUSTERS, PredictionError))
+    given = mapping("clusters", clusters, PredictionError, f"one of {quoted_list(CLUSTERS)}, by grouping factor")
+    unknown = [name for name in given if name not in names]
     if unknown:
-        raise PredictionError(
-            f"clusters= names {quoted_list(unknown)}; the grouping factors of the model are {quoted_list(names)}."
-            if names
-            else f"clusters= names {quoted_list(unknown)}, but the model has no grouping factors."
-        )
-    for name, chosen in clusters.items():
-        choice(f"clusters['{name}']", chosen, CLUSTERS, PredictionError)
-    return {name: clusters.get(name, "observed") for name in names}
+        raise PredictionError(unknown_names("clusters", unknown, names, "grouping factor"))
+    chosen = {name: choice(f"clusters['{name}']", value, CLUSTERS, PredictionError) for name, value in given.items()}
+    return {name: chosen.get(name, "observed") for name in names}
 
 
 @dataclass(frozen=True)
@@ -139,14 +129,14 @@ class ClusterTreatment:
         """Linear predictors of each draw and row, shape (draws, n), without the effects that are averaged over."""
         eta = linear_predictor(draws, self._placed(rows))
         random = np.random.default_rng(self.seed)
-        for block in self.model.design.groups:
-            group = rows.groups[block.name]
-            new = self._is_new(block.name, group)
+        for factor in self.model.design.groups:
+            group = rows.groups[factor.name]
+            new = self._is_new(factor.name, group)
             if not new.any():
                 continue
-            if self.clusters[block.name] == "observed" and not self.allow_new_levels:
-                _refuse_unseen(block, group.labels[new])
-            _add_new_clusters(eta, draws, block, group, new, random)
+            if self.clusters[factor.name] == "observed" and not self.allow_new_levels:
+                _refuse_unseen(factor, group.labels[new])
+            _add_new_clusters(eta, draws, factor, group, new, random)
         return eta
 
     @property
@@ -170,27 +160,27 @@ class ClusterTreatment:
         return EncodedRows(rows.X, rows.offset, groups)
 
 
-def _refuse_unseen(block: GroupBlock, labels: npt.NDArray[Any]) -> None:
+def _refuse_unseen(group: GroupBlock, labels: npt.NDArray[Any]) -> None:
     unseen = list(dict.fromkeys(labels.tolist()))
     raise PredictionError(
-        f"the new data have {len(unseen)} clusters of '{block.name}' that training did not have: "
-        f"{quoted_list(unseen)}. Pass allow_new_levels=True to draw their effects from the distribution between "
-        "clusters, clusters='average' to average over it, or clusters='typical' to leave cluster effects out."
+        f"the new data have {number_of(len(unseen), 'cluster')} of '{group.name}' that the training data do not have: "
+        f"{quoted_list(unseen)}. Pass allow_new_levels=True to draw effects of new clusters from the distribution "
+        "between clusters, clusters='average' to average over it, or clusters='typical' to set cluster effects to zero."
     )
 
 
 def _add_new_clusters(
     eta: FloatArray,
     draws: Draws,
-    block: GroupBlock,
+    factor: GroupBlock,
     group: GroupRows,
     new: npt.NDArray[np.bool_],
     random: np.random.Generator,
 ) -> None:
     """Draw effects of new clusters, one for each label and posterior draw, and add them to `eta` in place."""
     codes, labels = pd.factorize(group.labels[new])
-    standard = random.standard_normal((len(draws), len(labels), len(block.effects)))
-    effects = np.einsum("sij,slj->sli", draws.cholesky[block.name], standard)
+    standard = random.standard_normal((len(draws), len(labels), len(factor.effects)))
+    effects = np.einsum("sij,slj->sli", draws.cholesky[factor.name], standard)
     index = np.full(len(group.index), -1, dtype=np.intp)
     index[new] = codes
     add_effects(eta, effects, index, group.Z)

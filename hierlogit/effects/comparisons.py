@@ -14,7 +14,7 @@ from ..design.design import EncodedRows
 from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import choice, quoted_list
+from ..validation import agree, choice, kind_of, one_of, quoted_list, shortened
 from .cluster_effects import SCALES, ClusterTreatment
 from .contrasts import SMALL_STEP, chosen_variables, contrasts, is_numeric
 from .hypothesis import RowTests
@@ -379,19 +379,24 @@ def avg_slopes(
 def _measure(comparison: Any) -> Callable[[FloatArray, FloatArray], FloatArray]:
     if callable(comparison):
         return comparison  # type: ignore[no-any-return]  # the user's own
-    if comparison not in COMPARISONS:
+    if not isinstance(comparison, str) or comparison not in COMPARISONS:
         raise PredictionError(
-            f"comparison={comparison!r} is not allowed; choose one of {quoted_list(list(COMPARISONS))}, or pass a "
-            "function of the high and the low predictions."
+            f"comparison={shortened(comparison)} is not allowed; {one_of(list(COMPARISONS))}, or pass a function of "
+            "the high and the low predictions."
         )
     return COMPARISONS[comparison]
 
 
 def _compared(measure: Callable[[FloatArray, FloatArray], FloatArray], high: FloatArray, low: FloatArray) -> FloatArray:
-    values = np.asarray(measure(high, low), dtype=np.float64)
+    returned = measure(high, low)
+    try:
+        values = np.asarray(returned, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise PredictionError(f"comparison: the function returned {kind_of(returned)}, not numbers.") from None
     if values.shape != high.shape:
         raise PredictionError(
-            f"the comparison returned shape {values.shape}; it must return {high.shape}, as it was given."
+            f"comparison: the function returned shape {values.shape}; it must return {high.shape}, the shape of its "
+            "arguments."
         )
     return values
 
@@ -409,11 +414,13 @@ def _numeric_variables(fit: Fit, variables: Any) -> list[str]:
     labels = [name for name in names if not is_numeric(fit.model, name)]
     if variables is None:
         names = [name for name in names if name not in labels]
-    if (variables is not None and labels) or not names:
+    if variables is not None and labels:
         raise PredictionError(
-            f"{quoted_list(labels) or 'the model'} has no slope: its values are labels. Call comparisons for "
-            "differences between them."
+            f"variables: {quoted_list(labels)} {agree(labels, 'has no slope', 'have no slopes')}, because the values "
+            "are labels. Call comparisons for differences between levels."
         )
+    if not names:
+        raise PredictionError("the model has no numeric predictors, and so no slopes. Call comparisons instead.")
     return names
 
 

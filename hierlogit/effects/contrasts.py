@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..errors import PredictionError
 from ..model_spec import ModelSpec
-from ..validation import quoted_list
+from ..validation import LARGEST_NUMBER, as_float, choice, listed, names, quoted_list, shortened
 
 #: Ways to contrast the levels of a categorical variable.
 LEVEL_CONTRASTS = ("reference", "pairwise", "sequential")
@@ -58,20 +57,18 @@ def chosen_variables(model: ModelSpec, variables: Any) -> dict[str, Any]:
         If a variable is not a predictor of the model.
     """
     known = predictors_of(model)
+    if not known:
+        raise PredictionError("the model has no predictors to vary: its fixed part is an intercept only.")
     if variables is None:
-        chosen: dict[str, Any] = dict.fromkeys(known)
-    elif isinstance(variables, str):
-        chosen = {variables: None}
-    elif isinstance(variables, Mapping):
-        chosen = dict(variables)
-    else:
-        chosen = dict.fromkeys(variables)
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not chosen:
-        raise PredictionError(
-            f"{quoted_list(unknown) or 'nothing'} cannot be varied; the model predicts from {quoted_list(known)}."
-        )
-    return chosen
+        return dict.fromkeys(known)
+    chosen = names(
+        "variables",
+        list(variables) if isinstance(variables, Mapping) else variables,
+        known,
+        PredictionError,
+        "predictor",
+    )
+    return dict(variables) if isinstance(variables, Mapping) else dict.fromkeys(chosen)
 
 
 def is_numeric(model: ModelSpec, name: str) -> bool:
@@ -101,31 +98,40 @@ def contrasts(model: ModelSpec, frame: pd.DataFrame, variables: Any) -> list[Con
 
 
 def _numeric_contrast(model: ModelSpec, frame: pd.DataFrame, name: str, contrast: Any) -> tuple[str, Any, Any]:
-    values, trained = frame[name].astype(float), model.design.table.frame[name].astype(float)
+    trained = model.design.table.frame[name].astype(float)
     if isinstance(contrast, str):
-        if contrast not in NAMED_STEPS:
-            raise PredictionError(
-                f"the contrast {contrast!r} of '{name}' is not known; choose one of {quoted_list(NAMED_STEPS)}."
-            )
+        choice(f"variables['{name}']", contrast, NAMED_STEPS, PredictionError)
         if contrast == "iqr":
             low, high = trained.quantile([0.25, 0.75])
             return f"{high:{DIGITS}} - {low:{DIGITS}}", low, high
         if contrast == "minmax":
             return f"{trained.max():{DIGITS}} - {trained.min():{DIGITS}}", trained.min(), trained.max()
-        half = trained.std() * (0.5 if contrast == "sd" else 1.0)
+        half, values = trained.std() * (0.5 if contrast == "sd" else 1.0), _numbers(frame, name)
         return f"{contrast} around", values - half, values + half
-    if isinstance(contrast, Sequence) and len(contrast) == 2:
-        low, high = float(contrast[0]), float(contrast[1])
-        return f"{high:{DIGITS}} - {low:{DIGITS}}", low, high
-    try:
-        step = float(contrast)
-    except (TypeError, ValueError):
+    pair = listed(contrast)
+    ends = [as_float(value) for value in ([contrast] if pair is None else pair)]
+    if not all(abs(value) <= LARGEST_NUMBER for value in ends) or len(ends) not in ((1,) if pair is None else (2,)):
         raise PredictionError(
-            f"the contrast {contrast!r} of '{name}' must be a step, two values, or one of {quoted_list(NAMED_STEPS)}."
-        ) from None
-    if not np.isfinite(step) or step == 0:
-        raise PredictionError(f"the step {contrast!r} of '{name}' must be finite and not zero.")
+            f"variables['{name}']={shortened(contrast)} must be a step, two values (low, high), or one of "
+            f"{quoted_list(NAMED_STEPS)}."
+        )
+    if pair is not None:
+        low, high = ends
+        return f"{high:{DIGITS}} - {low:{DIGITS}}", low, high
+    (step,), values = ends, _numbers(frame, name)
+    if step == 0:
+        raise PredictionError(f"variables['{name}']={shortened(contrast)}: the step must not be zero.")
     return f"{step:+{DIGITS}}", values, values + step
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> pd.Series[float]:
+    """The values that a step starts from."""
+    if name not in frame.columns:
+        raise PredictionError(f"the new data lack the column '{name}', whose values are varied. Add it to newdata.")
+    try:
+        return frame[name].astype(float)
+    except (TypeError, ValueError):
+        raise PredictionError(f"column '{name}' of the new data must hold numbers.") from None
 
 
 def _level_contrasts(model: ModelSpec, name: str, contrast: Any) -> list[tuple[Any, Any]]:
@@ -134,11 +140,11 @@ def _level_contrasts(model: ModelSpec, name: str, contrast: Any) -> list[tuple[A
         if contrast == "reference":
             return [(levels[0], level) for level in levels[1:]]
         return list(pairwise(levels)) if contrast == "sequential" else list(combinations(levels, 2))
-    pair = list(contrast) if isinstance(contrast, Sequence) and not isinstance(contrast, str) else []
-    if len(pair) != 2 or any(level not in levels for level in pair):
+    pair = listed(contrast) or []
+    if len(pair) != 2 or any(not isinstance(level, Hashable) or level not in levels for level in pair):
         raise PredictionError(
-            f"the contrast {contrast!r} of '{name}' must be one of {quoted_list(LEVEL_CONTRASTS)}, or two of its "
-            f"levels (low, high): {quoted_list([str(level) for level in levels])}."
+            f"variables['{name}']={shortened(contrast)} must be one of {quoted_list(LEVEL_CONTRASTS)}, or two of the "
+            f"levels {quoted_list([str(level) for level in levels])}."
         )
     return [(pair[0], pair[1])]
 

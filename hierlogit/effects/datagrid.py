@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ..errors import PredictionError
+from ..design.table import clean_column
+from ..errors import DesignError, PredictionError
+from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
-from ..validation import quoted_list
+from ..validation import LARGEST_COUNT, listed, unknown_names
 
 
 def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
@@ -41,15 +43,20 @@ def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
     >>> hl.datagrid(model, urban=["N", "Y"], age=0)[["age", "urban"]].to_dict("list")
     {'age': [0, 0], 'urban': ['N', 'Y']}
     """
-    model = fit.model if isinstance(fit, Fit) else fit
+    model = model_of(fit, "fit")
     frame, predictors = model.design.table.frame, model.design.predictors
     unknown = [name for name in values if name not in predictors]
     if unknown:
-        raise PredictionError(
-            f"{quoted_list(unknown)} are no columns the model predicts from; it has {quoted_list(predictors)}."
-        )
+        raise PredictionError(unknown_names("datagrid", unknown, predictors, "predictor"))
     labels = model.design.level_columns
-    given = {name: list(value) if np.ndim(value) else [value] for name, value in values.items()}
+    given: dict[str, list[Any]] = {}
+    for name, value in values.items():
+        cells = listed(value)
+        given[name] = [value] if cells is None else cells
+        _refuse_unusable(name, given[name])
+    count = math.prod(len(cells) for cells in given.values())
+    if count > LARGEST_COUNT:
+        raise PredictionError(f"datagrid: {count:,} combinations are more than {LARGEST_COUNT:,}. Give fewer values.")
     rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
     clusters = [name for name in predictors if any(name in group.columns for group in model.design.groups)]
     rows = _with_clusters(rows, frame, clusters)
@@ -57,6 +64,17 @@ def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
         if name not in rows:
             rows[name] = typical_value(frame[name], label=name in labels)
     return rows[list(predictors)]
+
+
+def _refuse_unusable(name: str, cells: list[Any]) -> None:
+    if not cells:
+        raise PredictionError(f"datagrid: {name} is an empty list. Give it a value, or leave it out.")
+    try:
+        missing = clean_column(pd.Series(cells, dtype=object), name).isna().any()
+    except DesignError as error:
+        raise PredictionError(f"datagrid: {error}") from error
+    if missing:
+        raise PredictionError(f"datagrid: {name} has a missing value. Give it another value, or leave it out.")
 
 
 def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..errors import PredictionError
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import quoted_list
+from ..validation import as_float, flag, listed, number_array, number_of, one_of, quoted_list, shortened
 from .query import Evaluated
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,11 +42,14 @@ class RowTests:
     null: float
 
     def __post_init__(self) -> None:
+        flag("direction", self.direction, PredictionError)
         if isinstance(self.hypothesis, str) and self.hypothesis not in HYPOTHESES:
             raise PredictionError(
-                f"hypothesis={self.hypothesis!r} is not allowed; choose one of {quoted_list(HYPOTHESES)}, or pass "
-                "weights of the rows."
+                f"hypothesis={shortened(self.hypothesis)} is not allowed; {one_of(HYPOTHESES)}, or pass weights of the "
+                "rows."
             )
+        if self.hypothesis is not None and not isinstance(self.hypothesis, str):
+            self._given_weights()
         if self.rope is not None:
             _bounds(self.rope)
 
@@ -71,17 +74,19 @@ class RowTests:
             extra["p_rope"] = ((values.draws >= low) & (values.draws <= high)).mean(axis=0)
         return values.table(described, interval, extra)
 
+    def _given_weights(self) -> FloatArray:
+        what = f"one of {quoted_list(HYPOTHESES)}, or numbers, one for each row of the result"
+        return number_array("hypothesis", self.hypothesis, PredictionError, what)
+
     def _weights(self, described: pd.DataFrame) -> tuple[list[str], FloatArray]:
         """Labels of the differences, and the weights of the rows in each, shape (rows, differences)."""
         count = len(described)
         if not isinstance(self.hypothesis, str):
-            try:
-                weights = np.asarray(self.hypothesis, dtype=np.float64)
-            except (TypeError, ValueError):
-                raise PredictionError(f"hypothesis={self.hypothesis!r} must be a name or numbers.") from None
+            weights = self._given_weights()
             if weights.ndim not in (1, 2) or len(weights) != count:
                 raise PredictionError(
-                    f"hypothesis has shape {weights.shape}; the result has {count} rows: ({count},) or ({count}, k)."
+                    f"hypothesis has shape {weights.shape}; the result has {number_of(count, 'row')}, so the shape "
+                    f"must be ({count},) or ({count}, differences)."
                 )
             weights = weights.reshape(count, -1)
             return [f"weights {k + 1}" for k in range(weights.shape[1])], weights
@@ -91,7 +96,7 @@ class RowTests:
             "sequential": list(pairwise(range(count))),
         }[self.hypothesis]
         if not pairs:
-            raise PredictionError(f"hypothesis={self.hypothesis!r} compares rows of the result, which has only one.")
+            raise PredictionError(f"hypothesis='{self.hypothesis}' compares rows of the result, which has only one.")
         names = [_name(row, _identifying_columns(described)) for row in described.to_dict("records")]
         weights = np.zeros((count, len(pairs)))
         for k, (low, high) in enumerate(pairs):
@@ -100,13 +105,11 @@ class RowTests:
 
 
 def _bounds(rope: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in rope)
-    except (TypeError, ValueError):
-        raise PredictionError(f"rope={rope!r} must be two numbers, (low, high).") from None
-    if not low < high:
-        raise PredictionError(f"rope={rope!r} must be (low, high) with low < high.")
-    return low, high
+    """Both ends, which may be infinite."""
+    ends = [as_float(end) for end in listed(rope) or []]
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise PredictionError(f"rope={shortened(rope)} must be two numbers, (low, high) with low < high.")
+    return ends[0], ends[1]
 
 
 def _identifying_columns(described: pd.DataFrame) -> list[Any]:

@@ -115,7 +115,7 @@ def predictions(
         seed=seed,
     )
     if kind == "outcome" and scale == "link":
-        raise PredictionError("kind='outcome' simulates successes, which have no link scale: leave scale= out.")
+        raise PredictionError("kind='outcome' simulates outcomes, which have no link scale: leave scale= out.")
     values = _simulated(query, newdata) if kind == "outcome" else _expected(query)
     return values.table(query.described, interval)
 

@@ -6,13 +6,14 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from numbers import Integral
 
 import xarray as xr
 
 from ..errors import PredictionError
-from ..fits.posterior import posterior_layout
+from ..fits.arguments import require_model
+from ..fits.posterior import posterior_layout, values_per_draw
 from ..model_spec import ModelSpec
+from ..validation import refuse_beyond_memory, seed_or_none, whole_number
 
 
 @contextlib.contextmanager
@@ -58,8 +59,10 @@ def prior_predictive(model: ModelSpec, *, draws: int = 500, seed: int | None = N
     >>> hl.prior_predictive(model, draws=20, seed=1).prior_predictive["y"].shape
     (1, 20, 220)
     """
-    if not isinstance(draws, Integral) or draws < 1:
-        raise PredictionError(f"draws={draws} must be a whole number of at least 1.")
+    require_model(model)
+    draws = whole_number("draws", draws, PredictionError, least=1)
+    seed = seed_or_none("seed", seed, PredictionError)
+    refuse_beyond_memory("draws", draws, values_per_draw(model) + model.design.n_rows, PredictionError)
     import pymc as pm
 
     from ..density.pymc_graph import build_graph

@@ -17,6 +17,7 @@ from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
 from ..design.table import read_table
 from ..errors import PredictionError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..progress import progress
@@ -107,6 +108,7 @@ class Query:
         PredictionError
             If the rows cannot be read, or the fit has fewer draws.
         """
+        require_fit(fit)
         table = fit.model.design.table
         frame = table.frame.set_axis(table.rows) if newdata is None else read_table(newdata)
         draws, chain_shape = _chosen_draws(fit, num_draws)
@@ -207,9 +209,10 @@ class PredictionQuery(Query):
         """
         query = Query.of(fit, newdata, num_draws)
         allow_new_levels = flag("allow_new_levels", allow_new_levels, PredictionError)
+        by = bool(by) if isinstance(by, np.bool_) else by
         if by is None or by is False:
             if weights is not None:
-                raise PredictionError("weights= counts in averages only: pass by=True, or columns to average by.")
+                raise PredictionError("weights= is used in averages only: pass by=True, or the columns to average by.")
             averages = None
         else:
             averages = Averages.by(query.frame, by, row_weights(query.frame, weights))
@@ -276,21 +279,21 @@ class PredictionQuery(Query):
         unused = [name for name, choice in self.treatment.clusters.items() if choice != "observed"]
         if unused:
             raise PredictionError(
-                "given= holds outcomes of new clusters, whose own effects then count: leave clusters= at 'observed' "
-                f"for {quoted_list(unused)}."
+                "given= serves to estimate the effects of new clusters, which clusters='observed' alone uses: leave "
+                f"clusters= at 'observed' for {quoted_list(unused)}."
             )
         labels = {name: new for name, new in new_labels(rows).items() if len(new)}
         if not labels:
             raise PredictionError(
-                "every cluster in given= was in the training data, whose outcomes the fit has used already. given= is "
-                "for outcomes of new clusters."
+                "every cluster in given= is in the training data, whose outcomes the fit has used already. Pass "
+                "outcomes of new clusters."
             )
         seen = Seen(rows, outcome.y, outcome.trials)
         effects, accepted, size = sampled_effects(self.draws, seen, random)
         if accepted < FEWEST_ACCEPTED:
             raise PredictionError(
-                f"the new clusters in given= have {size} effects of crossed or nested factors that depend on each "
-                "other: too many to draw together. Give fewer new clusters at once, or fit the model to these rows too."
+                f"the new clusters in given= have {size:,} effects of crossed or nested factors that depend on each "
+                "other, too many to draw together. Pass fewer new clusters at once, or fit the model to these rows too."
             )
         point = None if self.point is None else self.point.extended(modes_of_effects(self.point, seen))
         return replace(self, draws=self.draws.extended(effects), point=point, new_levels=labels)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import PredictionError
+from ..validation import choice, probability
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,11 +41,8 @@ class Interval:
 
         prob = rcParams["stats.ci_prob"] if ci_prob is None else ci_prob
         kind = rcParams["stats.ci_kind"] if ci_kind is None else ci_kind
-        if not isinstance(prob, (int, float)) or not 0 < prob < 1:
-            raise PredictionError(f"ci_prob={prob!r} must be between 0 and 1.")
-        if kind not in CI_KINDS:
-            raise PredictionError(f"ci_kind={kind!r} is not allowed; choose 'eti' or 'hdi'.")
-        return cls(float(prob), kind)
+        prob = probability("ci_prob", prob, PredictionError)
+        return cls(prob, choice("ci_kind", kind, CI_KINDS, PredictionError))
 
     @property
     def columns(self) -> tuple[str, str]:

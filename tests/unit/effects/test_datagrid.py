@@ -58,7 +58,7 @@ def test_numbers_that_are_levels_are_not_averaged() -> None:
 
 def test_names_that_the_model_does_not_use_are_refused(model: hl.Model) -> None:
     with pytest.raises(
-        PredictionError, match="'woman', 'use' are no columns .* it has 'age', 'urban', 'livch', 'district'"
+        PredictionError, match="no predictors 'woman', 'use' .* choose one of 'age', 'urban', 'livch', 'district'"
     ):
         datagrid(model, woman=1, use=1)
 

@@ -155,13 +155,13 @@ def test_what_cannot_be_given_is_said(make_fit: MakeFit, clustered_rows: MakeRow
     rows = clustered_rows(6, 8)
     fit = make_fit("healed ~ dose + (1 | clinic)", rows, draws=5)
     new = rows.iloc[:4].assign(clinic="new")
-    with pytest.raises(PredictionError, match="every cluster in given= was in the training data"):
+    with pytest.raises(PredictionError, match="every cluster in given= is in the training data"):
         hl.predictions(fit, new, given=rows)
     with pytest.raises(PredictionError, match="leave clusters= at 'observed' for 'clinic'"):
         hl.predictions(fit, new, given=new, clusters="average")
-    with pytest.raises(PredictionError, match="'healed' is 'perhaps'; it must be 'no', 'yes'"):
+    with pytest.raises(PredictionError, match="'healed' has the value 'perhaps'; it must be one of 'no', 'yes'"):
         hl.predictions(fit, new, given=new.assign(healed="perhaps"))
-    with pytest.raises(PredictionError, match="lack the columns 'healed'"):
+    with pytest.raises(PredictionError, match="lack the column 'healed'"):
         hl.predictions(fit, new, given=new.drop(columns="healed"))
-    with pytest.raises(PredictionError, match="1 clusters of 'clinic'.*'other'"):
+    with pytest.raises(PredictionError, match="1 cluster of 'clinic'.*'other'"):
         hl.predictions(fit, new.assign(clinic="other"), given=new)

@@ -172,10 +172,10 @@ def test_thinned_draws_are_spread_over_all_of_them(fit: hl.results.Fit) -> None:
     [
         ({"clusters": "mean"}, "clusters='mean'.*'observed', 'new', 'average', 'typical'"),
         ({"kind": "odds"}, "kind='odds'.*'expected'"),
-        ({"by": "age"}, "cannot average by 'age'; the rows have 'y', 'x'"),
-        ({"num_draws": 10_000}, "from 1 to the 120 draws"),
-        ({"ci_prob": 89}, "ci_prob=89 must be between 0 and 1"),
-        ({"ci_kind": "wald"}, "'eti' or 'hdi'"),
+        ({"by": "age"}, "by: there is no column 'age' in the rows; choose one of 'y', 'x'"),
+        ({"num_draws": 10_000}, "from 1 to 120"),
+        ({"ci_prob": 89}, "ci_prob=89 must be a number between 0 and 1"),
+        ({"ci_kind": "wald"}, "choose one of 'eti', 'hdi'"),
     ],
 )
 def test_options_out_of_range(fit: hl.results.Fit, options: dict[str, object], message: str) -> None:

@@ -66,12 +66,12 @@ def test_columns_have_the_names_of_arviz(prob: float, kind: str, columns: tuple[
 
 @pytest.mark.parametrize("prob", [0, 1, -0.1, 89, np.nan])
 def test_the_probability_is_between_0_and_1(prob: float) -> None:
-    with pytest.raises(PredictionError, match="must be between 0 and 1"):
+    with pytest.raises(PredictionError, match="must be a number between 0 and 1"):
         Interval.of(prob, "eti")
 
 
 def test_the_kinds_are_named() -> None:
-    with pytest.raises(PredictionError, match="ci_kind='wald' is not allowed; choose 'eti' or 'hdi'"):
+    with pytest.raises(PredictionError, match="ci_kind='wald' is not allowed; choose one of 'eti', 'hdi'"):
         Interval.of(0.9, "wald")
 
 
