@@ -185,7 +185,7 @@ class Facts:
     def lines(self, limit: int) -> list[str]:
         """A line for each, or some where it is long."""
         indent = "    " if self.heading else "  "
-        head = [f"  {self.heading}"] if self.heading and self.pairs else []
+        head = _wrapped(self.heading, "  ", "  ") if self.heading else []
         blocks = self._blocks(indent)
         shown = _fitting(blocks, limit - len(head))
         rest = [f"{indent}{_more(len(blocks) - shown, self.where)}"] if shown < len(blocks) else []
@@ -193,13 +193,15 @@ class Facts:
 
     def html(self, limit: int) -> str:
         """A table with a row for each."""
-        if not self.pairs:
-            return ""
         shown = _fitting(self._blocks("  "), limit)
         head = element("p", escape(self.heading)) if self.heading else ""
         rest = self.pairs[shown : shown + FOLDED]
         title = _more(len(self.pairs) - shown, self.where)
-        return head + _rows_html(self.pairs[:shown]) + (_folded(title, _rows_html(rest)) if rest else "")
+        return (
+            head
+            + (_rows_html(self.pairs[:shown]) if shown else "")
+            + (_folded(title, _rows_html(rest)) if rest else "")
+        )
 
     def _blocks(self, indent: str) -> list[list[str]]:
         labels = [_cut(label) for label, _ in self.pairs]
@@ -397,6 +399,21 @@ class Folded:
         """A fold."""
         inside = self.part.html(HEIGHT)
         return _folded(self.title, inside) if inside else ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """HTML that is made elsewhere, and that text does without."""
+
+    content: str
+
+    def lines(self, limit: int) -> list[str]:  # noqa: ARG002  text has nothing for it
+        """Nothing."""
+        return []
+
+    def html(self, limit: int) -> str:  # noqa: ARG002  it stands behind a fold
+        """The content."""
+        return self.content
 
 
 def _datum(value: object) -> str:

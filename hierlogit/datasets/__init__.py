@@ -9,13 +9,13 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
-from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from textwrap import wrap
 
 import pandas as pd
 
+from ..display import Facts, Shown, View
 from ..errors import HierlogitError
 from ..validation import nearest, one_of, shortened
 
@@ -29,8 +29,8 @@ class DatasetError(HierlogitError, ValueError):
     """There is no data set of this name."""
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Shown):
     """What is known of a data set, without its rows.
 
     Attributes
@@ -92,7 +92,7 @@ class Dataset:
         width = max(len(column) for column in self.columns)
         lines = [
             f"{self.name}: {self.title}",
-            f"  {self.rows} rows, {self.clusters}, outcome: {self.outcome}",
+            f"  {self.rows:,} rows, {self.clusters}, outcome: {self.outcome}",
             f"  model:    {self.formula}",
             _hanging("  origin:   ", self.origin),
             _hanging("  licence:  ", self.licence),
@@ -101,24 +101,18 @@ class Dataset:
         lines += [_hanging(f"    {column:<{width}}  ", meaning) for column, meaning in self.columns.items()]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        """Show the same as tables, in notebooks."""
-        facts = {
-            "rows": f"{self.rows}, {self.clusters}",
-            "outcome": self.outcome,
-            "model": self.formula,
-            "origin": self.origin,
-            "licence": self.licence,
-        }
-        facts_rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts.items())
-        column_rows = "".join(
-            f"<tr><td><code>{escape(column)}</code></td><td>{escape(meaning)}</td></tr>"
-            for column, meaning in self.columns.items()
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _view(self) -> View:
+        facts = (
+            ("rows", f"{self.rows:,}, {self.clusters}"),
+            ("outcome", self.outcome),
+            ("model", self.formula),
+            ("origin", self.origin),
+            ("licence", self.licence),
         )
-        return (
-            f"<p><b>{escape(self.name)}</b>: {escape(self.title)}</p><table>{facts_rows}</table>"
-            f"<table><thead><tr><th>column</th><th>meaning</th></tr></thead><tbody>{column_rows}</tbody></table>"
-        )
+        return View(f"{self.name}: {self.title}", (Facts(facts), Facts(tuple(self.columns.items()), "columns")))
 
 
 def describe(name: str) -> Dataset:

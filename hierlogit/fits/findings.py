@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from html import escape
 from types import MappingProxyType
 from typing import Literal
+
+from ..display import Facts, Shown, ShownAsCall, View
 
 Severity = Literal["note", "warning", "error"]
 Topic = Literal["sampling", "maximum", "model", "data"]
@@ -15,8 +16,8 @@ Status = Literal["converged", "check", "failed", "interrupted"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
-@dataclass(frozen=True)
-class FindingKind:
+@dataclass(frozen=True, repr=False)
+class FindingKind(ShownAsCall):
     """What all findings with the same code have in common.
 
     Attributes
@@ -353,8 +354,8 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, repr=False)
+class Finding(Shown):
     """A problem with the data, the computation or the model, with its evidence and a remedy.
 
     Attributes
@@ -414,11 +415,9 @@ class Finding:
     def __str__(self) -> str:
         return f"{self.severity} ({self.code}): {self.evidence} {self.advice}"
 
-    def _repr_html_(self) -> str:
-        return (
-            f"<p><strong>{self.severity}</strong> <code>{self.code}</code>: {escape(self.meaning)}<br>"
-            f"{escape(self.evidence)}<br>{escape(self.advice)}</p>"
-        )
+    def _view(self) -> View:
+        facts = Facts((("evidence", self.evidence), ("advice", self.advice)))
+        return View(f"{self.severity} ({self.code}): {self.meaning}", (facts,))
 
 
 def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:

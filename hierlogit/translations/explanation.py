@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from os import PathLike
 from pathlib import Path
 
 import pandas as pd
 
+from ..display import Content, Facts, Folded, Shown, View, element
 from ..errors import ModelError
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from .latex import latex
+from .mathml import mathml
 from .pymc_program import DATA_FILE, pymc_program
 from .words import Paragraph, words
 
@@ -19,7 +22,7 @@ PROGRAM_FILE = "program.py"
 
 
 @dataclass(frozen=True, repr=False)
-class Explanation:
+class Explanation(Shown):
     """A model in three languages.
 
     Attributes
@@ -77,26 +80,21 @@ class Explanation:
             raise ModelError(f"cannot write to {place}: {error}.") from error
         return place / PROGRAM_FILE
 
-    def __repr__(self) -> str:
-        lines = len(self.code.splitlines())
-        return "\n\n".join(
-            [
-                self.formula,
-                self.words,
-                f"Also: .latex, the same as mathematics; .code, a PyMC program of {lines} lines on its own; "
-                ".save(folder), that program with its data.",
-            ]
+    def _view(self) -> View:
+        mathematics = Content(mathml(self.latex, priors=True))
+        program = Content(element("pre", element("code", escape(self.code))))
+        also = (
+            ".latex, the same as mathematics; .code, a PyMC program of its own, of "
+            f"{len(self.code.splitlines()):,} lines; .save(folder), that program with its data"
         )
-
-    def _repr_markdown_(self) -> str:
-        said = "\n\n".join(paragraph.markdown() for paragraph in self.paragraphs)
-        return "\n\n".join(
-            [
-                f"`{self.formula}`",
-                said,
-                f"$$\n{self.latex}\n$$",
-                f"<details><summary>In PyMC</summary>\n\n```python\n{self.code}```\n\n</details>",
-            ]
+        return View(
+            self.formula,
+            (
+                *(paragraph.facts() for paragraph in self.paragraphs),
+                Facts((("also", also),)),
+                Folded("In mathematics", mathematics),
+                Folded("In PyMC", program),
+            ),
         )
 
 

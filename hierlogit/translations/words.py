@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..density.variables import GroupVariables, ModelVariables, model_variables
+from ..display import Facts, Shown, View
 from ..priors.families import Decov
 from .column_sources import Factor, Source, plain_table, sources
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from ..model_spec import ModelSpec
 
 
-@dataclass(frozen=True)
-class Paragraph:
+@dataclass(frozen=True, repr=False)
+class Paragraph(Shown):
     """Some sentences on one part of a model.
 
     Attributes
@@ -33,16 +34,19 @@ class Paragraph:
     sentences: str
     points: tuple[tuple[str, str], ...] = ()
 
+    def facts(self) -> Facts:
+        """For views."""
+        points = tuple((name, said.replace("`", "")) for name, said in self.points)
+        return Facts(points, f"{self.title}: {self.sentences}".replace("`", ""), ".words")
+
+    def _view(self) -> View:
+        return View("", (self.facts(),))
+
     def plain(self) -> str:
         """As lines of text."""
         lines = [f"{self.title}: {self.sentences}".replace("`", "")]
         width = max((len(name) for name, _ in self.points), default=0)
         return "\n".join([*lines, *(f"  {name:<{width}}  {said}".replace("`", "") for name, said in self.points)])
-
-    def markdown(self) -> str:
-        """As Markdown."""
-        points = "".join(f"\n- `{name}`: {said}" for name, said in self.points)
-        return f"**{self.title}.** {self.sentences}" + (f"\n{points}" if points else "")
 
 
 def words(model: ModelSpec) -> tuple[Paragraph, ...]:

@@ -207,7 +207,9 @@ def test_every_symbol_of_the_mathematics_has_a_distribution(case: Case) -> None:
 @given(case=cases())
 def test_words_name_variables_of_the_list(case: Case) -> None:
     variables = {one.name for one in model_variables(case.model)}
-    said = " ".join(paragraph.markdown() for paragraph in words(case.model))
+    paragraphs = words(case.model)
+    points = [f"`{name}`: {said}" for paragraph in paragraphs for name, said in paragraph.points]
+    said = " ".join([*(paragraph.sentences for paragraph in paragraphs), *points])
     named = re.findall(r"`((?:sd|cor)_[^`\[]+)", said)
     assert set(named) <= variables
     assert {of_group.sd.name for of_group in model_variables(case.model).groups} <= set(named)

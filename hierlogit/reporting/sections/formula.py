@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from ...display import element
 from ...plots.prior_probabilities import prior_predictive
+from ...translations.latex import latex
+from ...translations.mathml import mathml
 from ...translations.words import words
 from ..html import bullets, code, folded, heading, paragraph, prose, scrolled, table
 from ..images import picture
-from ..mathml import display
 from ..request import Request, Subject, attempted
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def _of(one: Subject, asked: Request, level: int) -> Iterator[str]:
     yield "".join(_paragraph(part) for part in said)
     yield folded(
         "The same as mathematics",
-        attempted("The mathematics", lambda: scrolled(display(one.fit.model, priors=one.fit.with_priors), "Equations")),
+        attempted(
+            "The mathematics", lambda: scrolled(mathml(latex(one.fit.model), priors=one.fit.with_priors), "Equations")
+        ),
     )
     if not one.fit.with_priors:
         yield paragraph("Estimated by maximum likelihood: no priors took part.")

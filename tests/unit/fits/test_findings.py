@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "hierlogit"
 REGISTRY = PACKAGE / "fits" / "findings.py"
 #: Calls whose first argument is the code of a finding.
-MAKERS = ("Finding", "Measure", "CheckResult", "not_made", "_judged")
+MAKERS = ("Finding", "Measure", "CheckResult", "not_made", "_sensitivity_result")
 
 
 def calls(*names: str) -> Iterator[ast.Call]:
@@ -110,7 +110,7 @@ def test_a_finding_shows_where_to_look_unless_its_remedy_does() -> None:
     named = Finding("high_rhat", "warning", "The largest R-hat is 2.", "Look at hl.summary(fit, ci_prob=0.5).")
     assert named.advice == named.remedy
     shown = Finding("large_sd", "warning", "sd > 10 & rising", "Use MAP.")._repr_html_()
-    assert "<code>large_sd</code>" in shown
+    assert "warning (large_sd)" in shown
     assert "sd &gt; 10 &amp; rising" in shown
     assert FINDING_KINDS["large_sd"].meaning in shown
 

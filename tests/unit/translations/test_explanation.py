@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit import priors as pr
+from hierlogit.translations.mathml import mathml
 from hierlogit.translations.words import Paragraph, words
 
 
@@ -92,10 +94,10 @@ def test_what_a_notebook_and_a_terminal_show() -> None:
     made = hl.explain(hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception")))
     assert "`" not in repr(made)
     assert "sd_district[Intercept]" in repr(made)
-    shown = made._repr_markdown_()
-    assert f"$$\n{made.latex}\n$$" in shown
-    assert made.code in shown
-    assert "- `age`: the change of the log-odds for one more unit of `age`" in shown
+    shown = made._repr_html_()
+    assert mathml(made.latex, priors=True) in shown
+    assert escape(made.code) in shown
+    assert ">the change of the log-odds for one more unit of age</td>" in shown
 
 
 def test_a_fit_is_explained_by_its_model(make_fit) -> None:

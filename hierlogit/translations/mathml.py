@@ -1,6 +1,6 @@
 """LaTeX of a model -> MathML, which browsers set without help from the network.
 
-Reads what `translations.latex` writes, and no more of LaTeX than that.
+Reads what `latex` writes, and no more of LaTeX than that.
 """
 
 from __future__ import annotations
@@ -8,13 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..display import element
-from ..translations.latex import latex
-
-if TYPE_CHECKING:
-    from ..model_spec import ModelSpec
 
 #: Terms of a sum on one line.
 TERMS = 4
@@ -31,12 +26,13 @@ _ESCAPED = {"\\textbackslash{}": "\\", "\\textasciicircum{}": "^", "\\textasciit
 _OF_PRIORS = ("\\beta", "\\sigma", "R^")
 
 
-def display(model: ModelSpec, *, priors: bool) -> str:
+def mathml(latex: str, *, priors: bool) -> str:
     """Write a model as displayed mathematics.
 
     Parameters
     ----------
-    model : Model
+    latex : str
+        The model, as ``Model.to_latex`` writes it.
     priors : bool
         Whether priors are part of it.
 
@@ -48,11 +44,12 @@ def display(model: ModelSpec, *, priors: bool) -> str:
     Examples
     --------
     >>> import hierlogit as hl
-    >>> made = display(hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")), priors=False)
-    >>> made.count("<mtr>"), "Bernoulli" in made
+    >>> model = hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> written = mathml(model.to_latex(), priors=False)
+    >>> written.count("<mtr>"), "Bernoulli" in written
     (4, True)
     """
-    lines = [line.strip() for line in latex(model).splitlines()[1:-1]]
+    lines = [line.strip() for line in latex.splitlines()[1:-1]]
     lines = [line.removesuffix("\\\\").strip() for line in lines]
     shown = [line for line in lines if priors or not line.startswith(_OF_PRIORS)]
     rows = "".join(row for line in shown for row in _rows(line))
