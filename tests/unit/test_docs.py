@@ -1,15 +1,33 @@
-"""The documentation: everything public is in the reference, and pages link to pages that are there."""
+"""The documentation: everything public is in the reference, and links, files, calls and options on the pages exist."""
 
 import ast
+import inspect
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import hierlogit as hl
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "hierlogit"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+TEXTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{page}" for page in PAGES)]
+NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "case_studies").glob("*.ipynb"))
+#: Pages that report measured times, and the history of changes.
+MEASURED = ("docs/benchmarks.md", "docs/calibration.md", "docs/changelog.md")
+#: Times and speed ratios, in figures and in words.
+SPEED = re.compile(
+    r"\b\d[\d.,]*\s*(?:µs|ms|s|milliseconds?|seconds?|minutes?|hours?|x|times)\b"
+    r"|\b(?:half|(?:third|quarter|tenth|hundredth)s?\s+of)\s+an?\s+(?:second|minute|hour)\b"
+    r"|\b(?:two|three|four|five|ten|twenty|thirty)\s+(?:seconds|minutes|hours)\b"
+)
+#: What looks like a speed and is not: numbers of simulations.
+NOT_SPEED = {"docs/comparing.md": {"8,000 times", "60 times"}}
 #: Modules whose public names the reference lists one by one, by the heading they stand under.
 LISTED = {
     "hierlogit": PACKAGE / "__init__.pyi",
@@ -45,8 +63,6 @@ def test_everything_public_is_in_the_reference(module: str) -> None:
 
 
 def test_every_prior_is_in_the_reference() -> None:
-    import hierlogit as hl
-
     bases = {hl.priors.Prior, hl.priors.CoefficientPrior, hl.priors.ScalePrior}
     families = {
         name
@@ -73,3 +89,76 @@ def test_every_page_is_in_a_table_of_contents() -> None:
             names = [line for line in block.splitlines() if line and not line.startswith(":")]
             inside |= {(Path(page).parent / f"{name}.md").as_posix() for name in names}
     assert set(PAGES) - inside == {page for page in PAGES if page.startswith("reference/generated")}
+
+
+@pytest.mark.parametrize("page", sorted(set(TEXTS) - set(MEASURED)))
+def test_only_the_benchmarks_report_times(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = {" ".join(match[0].split()) for match in SPEED.finditer(text)}
+    assert found - NOT_SPEED.get(page, set()) == set(), "give the order of magnitude and link to docs/benchmarks.md"
+
+
+@pytest.mark.parametrize(
+    "text", ["in 0.3 s", "5.4ms", "12 seconds", "138 times", "2.5 x", "half a\nminute", "a third of a second"]
+)
+def test_times_are_found(text: str) -> None:
+    assert SPEED.search(text)
+
+
+@pytest.mark.parametrize("text", ["milliseconds", "60 districts", "I(x * 2) s", "95 % of", "times", "`-k 3` seconds"])
+def test_other_numbers_are_not_times(text: str) -> None:
+    assert not SPEED.search(text)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_files_named_on_a_page_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`(?:python )?([\w./-]+/[\w.-]+\.(?:py|md|toml|json|R))`", text)
+    assert [name for name in named if not any((place / name).exists() for place in (ROOT, PACKAGE))] == []
+
+
+def programs(path: Path) -> Iterator[str]:
+    """Python code on a page or in a notebook: blocks and cells, and calls in the middle of a sentence."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+        yield from (source for kind, source in cells if kind == "code")
+        text = "\n".join(source for kind, source in cells if kind == "markdown")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        prompted = re.findall(r"^(?:>>>|\.\.\.) ?(.*)$", block, re.MULTILINE)
+        yield "\n".join(prompted) if ">>>" in block else block
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    yield from (call.replace("{...}", "...") for call in re.findall(r"`(hl\.[\w.]*\w(?:\([^`\n]*\))?)`", prose))
+
+
+def public(node: ast.expr) -> Any:
+    """What an expression such as `hl.plots.forest` stands for; None if it does not begin with `hl`."""
+    if isinstance(node, ast.Attribute):
+        owner = public(node.value)
+        return None if owner is None else getattr(owner, node.attr)
+    return hl if isinstance(node, ast.Name) and node.id == "hl" else None
+
+
+def wrong_calls(code: str) -> Iterator[str]:
+    """Names below `hl` that do not exist, and calls of them with arguments that they do not take."""
+    for node in ast.walk(ast.parse(code)):
+        try:
+            function = public(node.func) if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call) and function is not None:
+                given = [value for value in node.args if not (isinstance(value, ast.Constant) and value.value is ...)]
+                options = {option.arg: option.value for option in node.keywords if option.arg is not None}
+                inspect.signature(function).bind_partial(*given, **options)
+            elif isinstance(node, ast.Attribute):
+                public(node)
+        except (AttributeError, TypeError) as error:
+            yield f"{ast.unparse(node)}: {error}"
+
+
+@pytest.mark.parametrize("page", [*TEXTS, *NOTEBOOKS])
+def test_calls_on_a_page_have_names_and_options_that_exist(page: str) -> None:
+    assert [wrong for code in programs(ROOT / page) for wrong in wrong_calls(code)] == []
+
+
+@pytest.mark.parametrize("code", ["hl.data_report(model)", "hl.mor(fit, at=rows)", "hl.slopes(fit, 'x', rows)"])
+def test_wrong_calls_are_found(code: str) -> None:
+    assert list(wrong_calls(code)) != []
