@@ -475,7 +475,7 @@ def table_of_cold(found: dict[str, Any]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Speed of the sampler beside its peers.")
+    parser = argparse.ArgumentParser(description="Speed of the sampler compared with other packages.")
     parser.add_argument("--models", nargs="+", help="models to sample (default: all)")
     parser.add_argument("--engines", nargs="+", help="engines to measure (default: all that are installed)")
     parser.add_argument("--draws", type=int, default=1000, help="draws of each chain")
