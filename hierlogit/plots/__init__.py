@@ -1,4 +1,4 @@
-"""Pictures of a fit. Each draws what a verb computed and returns the matplotlib axes it drew on."""
+"""Plots of fits and results; each returns the matplotlib axes it drew on."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Predicted probability against a predictor: of every cluster, a typical one, and the population."""
+"""Curves of the predicted probability against a predictor, for each cluster, a typical one and the population."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Points along a numeric predictor.
 POINTS = 60
-#: With more clusters than this, quantiles of their curves are drawn and not the curves.
+#: With more clusters than this, quantiles of their curves are drawn in place of the curves.
 MAX_LINES = 100
-#: Shares of the clusters in the ribbons drawn then.
+#: Shares of the clusters inside the ribbons that show these quantiles.
 RIBBONS = (0.9, 0.5)
-#: Draws that clusters' curves are averaged over, fewer where ribbons are drawn, and numbers computed at once.
+#: Draws for the curves of clusters, draws if ribbons are shown, and numbers computed at once.
 CLUSTER_DRAWS, CROWD_DRAWS, CHUNK = 400, 200, 4 * 10**6
-#: How the population's curve is dashed, and how far from the clusters it and the typical cluster's stand at levels.
+#: Dashes of the population's curve; horizontal offset of the two means from the clusters if the predictor has levels.
 DASHES, ASIDE = (0, (3.0, 1.2)), 0.14
-#: Levels a predictor may have to be an axis of levels, or to make panels.
+#: Largest numbers of levels of a predictor on the axis, and of one that defines panels.
 MAX_LEVELS, MAX_PANELS = 30, 12
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """A curve with its interval, shape (points,) each."""
+    """A curve with the ends of its interval, each of shape (points,)."""
 
     mean: FloatArray
     low: FloatArray
@@ -66,9 +66,9 @@ class _Curve:
 
 @dataclass(frozen=True)
 class _Panel:
-    """Curves of one panel: the typical cluster's, the population's, and all clusters', shape (J, points).
+    """Curves of a panel: those of a typical cluster, of the population, and of all clusters, shape (J, points).
 
-    A model without random effects has the first only, and no clusters.
+    For models without random effects there is only the first one.
     """
 
     title: str
@@ -89,27 +89,27 @@ def curves(
     ci_kind: str | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Draw the predicted probability against a predictor: of every cluster, of a typical one, and of the population.
+    """Plot of the predicted probability against a predictor, for each cluster, a typical cluster and the population.
 
-    Thin lines are the posterior means of the clusters' own curves; with more than 100 clusters, ribbons hold the middle
+    Thin lines are the posterior means of the clusters' curves; with more than 100 clusters, ribbons show the central
     50% and 90% of them. The effects of other grouping factors are 0. The thick line is the conditional curve, that of a
-    typical cluster, whose effects are all 0. The dashed line is the population-averaged curve, the mean over all
-    clusters there might be, of every grouping factor: it is flatter, as the average of steep curves that are shifted
-    against each other is. Both have their intervals. Of a model without random effects there is one curve.
+    typical cluster with effects of 0. The dashed line is the population-averaged curve, the mean over the distribution
+    of clusters of all grouping factors. It is flatter, as the average of steep curves with different intercepts. Both
+    have intervals. For a model without random effects there is only one curve.
 
     Parameters
     ----------
     fit : Fit
     x : str
-        A predictor: along the axis from its least to its largest value if it is a number, else level by level.
+        The predictor on the axis: from its smallest to its largest value if it is numeric, otherwise level by level.
     group : str, optional
-        The grouping factor whose clusters are drawn; the first of the formula if not given.
+        The grouping factor whose clusters are drawn; the first in the formula if not given.
     at : mapping of str to value, optional
         Values of other predictors; those not given are at their mean or most frequent value, as in `datagrid`.
     by : str, optional
-        A predictor with few values, for each of which there is a panel.
+        A predictor with few values, each of which gets a panel.
     rug : bool
-        Whether ticks along the axis show where the rows are; for a number only.
+        Whether ticks along the axis show the values in the rows; for numeric predictors only.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     axes : matplotlib Axes or array of Axes, optional
@@ -122,18 +122,18 @@ def curves(
     Raises
     ------
     FitError
-        If the model has not that grouping factor.
+        If the model has no such grouping factor.
     PredictionError
-        If a column is no predictor of the model, or cannot be used in its place.
+        If a column is not a predictor of the model, or cannot be used in this place.
 
     See Also
     --------
-    hierlogit.predictions, hierlogit.datagrid : The numbers it draws.
-    hierlogit.conditional_vs_average : The same two kinds of coefficients.
+    hierlogit.predictions, hierlogit.datagrid : Compute the values shown.
+    hierlogit.conditional_vs_average : Coefficients of both kinds of curves.
 
     Notes
     -----
-    Every cluster is drawn over the whole range of `x`, also where it has no rows: `rug` shows where the rows are.
+    The curve of a cluster covers the whole range of `x`, even where the cluster has no rows.
 
     Examples
     --------
@@ -141,9 +141,9 @@ def curves(
     >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    block = fit.model.design.chosen_groups(group)[0] if fit.model.design.groups or group is not None else None
+    factor = fit.model.design.chosen_groups(group)[0] if fit.model.design.groups or group is not None else None
     fixed = dict(at or {})
-    _check_columns(fit, block, x, by, fixed)
+    _check_columns(fit, factor, x, by, fixed)
     frame = fit.model.design.table.frame
     values, numeric = _along(fit, x)
     panels = _levels(frame[by], by, MAX_PANELS) if by is not None else [None]
@@ -157,7 +157,7 @@ def curves(
             drawn = given_axes(axes, len(panels), f"one for each value of '{by}'" if by else "one panel")
         for k, (ax, level) in enumerate(zip(drawn, panels, strict=True)):
             grid = datagrid(fit, **{**fixed, x: list(values)}, **({by: level} if by is not None else {}))
-            panel = _compute(fit, block, grid, interval, "" if by is None else f"{by} = {level}")
+            panel = _compute(fit, factor, grid, interval, "" if by is None else f"{by} = {level}")
             positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
             _draw_clusters(ax, positions, panel.clusters, numeric)
             _draw_curves(ax, positions, panel, numeric)
@@ -173,26 +173,26 @@ def curves(
             _describe(
                 ax,
                 fit,
-                name="" if block is None else block.name,
+                name="" if factor is None else factor.name,
                 x=x,
                 names=None if numeric else names_of(values),
                 positions=positions,
                 panel=panel,
                 interval=interval,
             )
-        _legend(drawn, _entries(fit, block, interval, numeric), _others(fit, grid, x, by), new=axes is None)
+        _legend(drawn, _entries(fit, factor, interval, numeric), _others(fit, grid, x, by), new=axes is None)
     return drawn
 
 
-def _check_columns(fit: Fit, block: GroupBlock | None, x: str, by: str | None, at: Mapping[str, Any]) -> None:
-    predictors, clusters = fit.model.design.predictors, set(() if block is None else block.columns)
+def _check_columns(fit: Fit, group: GroupBlock | None, x: str, by: str | None, at: Mapping[str, Any]) -> None:
+    predictors, clusters = fit.model.design.predictors, set(() if group is None else group.columns)
     usable = [name for name in predictors if name not in clusters]
     for role, name in (("x", x), ("by", by), *(("at", name) for name in at)):
         if name is None or name in usable:
             continue
-        if block is not None and name in clusters:
+        if group is not None and name in clusters:
             raise PredictionError(
-                f"{role}: '{name}' makes the clusters of '{block.name}', which are all drawn; "
+                f"{role}: '{name}' makes the clusters of '{group.name}', which are all drawn; "
                 f"choose one of {quoted_list(usable)}."
             )
         raise PredictionError(f"{role}: the model does not predict from '{name}'; choose one of {quoted_list(usable)}.")
@@ -208,7 +208,7 @@ def _check_columns(fit: Fit, block: GroupBlock | None, x: str, by: str | None, a
 
 
 def _along(fit: Fit, x: str) -> tuple[Any, bool]:
-    """Values of `x` to predict at, and whether they are points of a continuous axis and not levels."""
+    """Values of `x` to predict for, and whether the axis is numeric (otherwise they are levels)."""
     design = fit.model.design
     values = design.table.frame[x]
     if x in design.level_columns or values.dtype.kind not in "iuf" or values.nunique() <= 2:
@@ -223,11 +223,11 @@ def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:
     return levels
 
 
-def _compute(fit: Fit, block: GroupBlock | None, grid: pd.DataFrame, interval: Interval, title: str) -> _Panel:
+def _compute(fit: Fit, group: GroupBlock | None, grid: pd.DataFrame, interval: Interval, title: str) -> _Panel:
     typical = _curve(fit, grid, "typical", interval)
-    if block is None:
+    if group is None:
         return _Panel(title, typical, None, np.empty((0, len(grid))))
-    return _Panel(title, typical, _curve(fit, grid, "average", interval), _cluster_means(fit, block, grid))
+    return _Panel(title, typical, _curve(fit, grid, "average", interval), _cluster_means(fit, group, grid))
 
 
 def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _Curve:
@@ -236,11 +236,11 @@ def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _
     return _Curve(mean, low, high)
 
 
-def _cluster_means(fit: Fit, block: GroupBlock, grid: pd.DataFrame) -> FloatArray:
+def _cluster_means(fit: Fit, group: GroupBlock, grid: pd.DataFrame) -> FloatArray:
     """Posterior mean probability of each cluster at each row of `grid`, shape (J, points)."""
-    alone, frame = _only(fit, block), fit.model.design.table.frame
-    _, first = np.unique(block.index, return_index=True)
-    points, clusters = len(grid), len(block.levels)
+    alone, frame = _only(fit, group), fit.model.design.table.frame
+    _, first = np.unique(group.index, return_index=True)
+    points, clusters = len(grid), len(group.levels)
     wanted = CROWD_DRAWS if clusters > MAX_LINES else CLUSTER_DRAWS
     draws = min(wanted, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"])
     step = max(1, CHUNK // (draws * points))
@@ -248,17 +248,17 @@ def _cluster_means(fit: Fit, block: GroupBlock, grid: pd.DataFrame) -> FloatArra
     for start in range(0, clusters, step):
         part = first[start : start + step]
         rows = grid.iloc[np.tile(np.arange(points), len(part))].reset_index(drop=True)
-        for column in block.columns:
+        for column in group.columns:
             rows[column] = np.repeat(np.asarray(frame[column].iloc[part]), points)
         predicted = predictions(alone, rows, allow_new_levels=True, num_draws=draws)
         means[start : start + step] = predicted["mean"].to_numpy().reshape(-1, points)
     return means
 
 
-def _only(fit: Fit, block: GroupBlock) -> Fit:
-    """Set the effects of every other grouping factor to 0, for clusters not seen before too."""
+def _only(fit: Fit, group: GroupBlock) -> Fit:
+    """The fit with all effects of the other grouping factors set to 0, including those of new clusters."""
     posterior = fit.posterior
-    others = [other.result_name for other in fit.model.design.groups if other.name != block.name]
+    others = [other.result_name for other in fit.model.design.groups if other.name != group.name]
     silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
     return Fit(fit.model, xr.DataTree.from_dict({"posterior": posterior.assign(silent)}), fit.diagnostics)
 
@@ -281,7 +281,7 @@ def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeri
 
 
 def _draw_curves(ax: Axes, positions: FloatArray, panel: _Panel, numeric: bool) -> None:
-    """The population's curve below that of a typical cluster; at levels, on either side of the clusters."""
+    """Draw the two mean curves, that of a typical cluster on top; at levels, on either side of the clusters."""
     if numeric:
         if panel.average is not None:
             _draw_band(ax, positions, panel.average, VERMILLION, linewidth=2.0, linestyle=DASHES)
@@ -315,7 +315,7 @@ def _mark_levels(ax: Axes, values: Any) -> None:
 
 
 def _others(fit: Fit, grid: pd.DataFrame, x: str, by: str | None) -> str:
-    """Values of the predictors that stay the same along the curves."""
+    """Values of the predictors that are constant along the curves, as text."""
     factors = {column for group in fit.model.design.groups for column in group.columns}
     shown = [name for name in grid.columns if name not in {x, by, *factors}]
     return ", ".join(f"{name} {_value(grid[name].iloc[0])}" for name in shown)
@@ -336,27 +336,27 @@ def _legend(drawn: AxesArray, entries: tuple[list[Any], list[str]], others: str,
         drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
 
 
-def _entries(fit: Fit, block: GroupBlock | None, interval: Interval, numeric: bool) -> tuple[list[Any], list[str]]:
-    """What the legend names: the curves, and the clusters."""
+def _entries(fit: Fit, group: GroupBlock | None, interval: Interval, numeric: bool) -> tuple[list[Any], list[str]]:
+    """Handles and labels of the legend: the curves and the clusters."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    said = interval_name(interval.prob, interval.kind)
+    interval_text = interval_name(interval.prob, interval.kind)
     points: Any = {} if numeric else {"marker": "o", "linestyle": "none"}
     handles: list[Any] = [Line2D([], [], color=BLUE, linewidth=2.4, **points)]
-    if block is None:
-        return handles, [f"probability, {said}"]
-    many = len(block.levels) > MAX_LINES
+    if group is None:
+        return handles, [f"probability, {interval_text}"]
+    many = len(group.levels) > MAX_LINES
     handles.append(Patch(color=GREY, alpha=0.45, linewidth=0) if many else Line2D([], [], color=GREY, linewidth=1))
     points = {"linestyle": DASHES} if numeric else {"marker": "D", "linestyle": "none", "markersize": 5}
     handles.append(Line2D([], [], color=VERMILLION, linewidth=2.0, **points))
     shares = " and ".join(f"{share:.0%}" for share in sorted(RIBBONS))
-    named = counted(len(block.levels), block.name)
+    clusters = counted(len(group.levels), group.name)
     factors = " (all factors)" if len(fit.model.design.groups) > 1 else ""
     labels = [
-        f"conditional (typical cluster), {said}",
-        f"middle {shares} of {named}" if many else named,
-        f"population average{factors}, {said}",
+        f"conditional (typical cluster), {interval_text}",
+        f"middle {shares} of {clusters}" if many else clusters,
+        f"population average{factors}, {interval_text}",
     ]
     return handles, labels
 
@@ -374,17 +374,17 @@ def _describe(
 ) -> None:
     ends = (f"{positions[0]:.3g}", f"{positions[-1]:.3g}") if names is None else (names[0], names[-1])
     where = f" ({panel.title})" if panel.title else ""
-    said = f"{probability_label(fit)} against {x}{where}: {_ends(panel.typical, ends)}"
-    interval_said = interval_name(interval.prob, interval.kind)
+    text = f"{probability_label(fit)} against {x}{where}: {_ends(panel.typical, ends)}"
+    interval_text = interval_name(interval.prob, interval.kind)
     if panel.average is None:
-        describe(ax, f"{said}, with its {interval_said}.")
+        describe(ax, f"{text}, with its {interval_text}.")
         return
     spread = "spread of the " if len(panel.clusters) > MAX_LINES else ""
     lowest, highest = panel.clusters[:, -1].min(), panel.clusters[:, -1].max()
     describe(
         ax,
-        f"{said} in a typical cluster and {_ends(panel.average, ends)} on average over clusters, with their "
-        f"{interval_said}s, and the {spread}curves of {counted(len(panel.clusters), name)}, which at {ends[1]} lie "
+        f"{text} in a typical cluster and {_ends(panel.average, ends)} on average over clusters, with their "
+        f"{interval_text}s, and the {spread}curves of {counted(len(panel.clusters), name)}, which at {ends[1]} lie "
         f"between {lowest:.2f} and {highest:.2f}.",
     )
 

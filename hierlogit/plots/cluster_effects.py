@@ -1,4 +1,4 @@
-"""Caterpillar plot: the effects of every cluster, sorted, with their intervals."""
+"""Caterpillar plots of the cluster effects with intervals."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: With too many clusters to name, so many are named at each end.
+#: How many clusters are named at each end if there are too many to name them all.
 NAMED_AT_ENDS = 5
 
-#: Inches a named cluster takes, and the least and most a picture is high.
+#: Height in inches of a named cluster, the smallest height of a figure, and the height if not all are named.
 ROW_HEIGHT, LEAST_HEIGHT, CROWD_HEIGHT = 0.14, 2.2, 7.0
 
 
@@ -49,10 +49,10 @@ def caterpillar(
     ci_kind: str | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Draw the effects of every cluster with their intervals, one panel for each effect.
+    """Caterpillar plot of the cluster effects with intervals, one panel for each effect.
 
-    Clusters whose interval leaves 0 out are blue, the others grey. Up to 80 clusters are named on the axis; of more,
-    the five lowest and highest are.
+    Clusters whose interval excludes 0 are blue, the others grey. Up to 80 clusters are named on the axis; with more,
+    only the five lowest and the five highest.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def caterpillar(
     effect : str, optional
         One effect, such as ``"Intercept"`` or ``"urban[Y]"``; all of them if not given.
     sort : bool
-        Whether each panel is sorted by its effect, the highest on top; otherwise clusters stand in the data's order.
+        Whether each panel is sorted by its effect, the highest on top; otherwise clusters are in the order of the data.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     axes : matplotlib Axes or array of Axes, optional
@@ -75,11 +75,11 @@ def caterpillar(
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor or effect.
+        If the model has no random effects, or no such grouping factor or effect.
 
     See Also
     --------
-    hierlogit.ranef : The numbers it draws.
+    hierlogit.ranef : Computes the values shown.
 
     Examples
     --------
@@ -87,12 +87,13 @@ def caterpillar(
     >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
     """
     interval = Interval.of(ci_prob, ci_kind)
-    blocks = fit.model.design.chosen_groups(group)
-    panels = [(block.name, name) for block in blocks for name in block.effects if effect in (None, name)]
+    factors = fit.model.design.chosen_groups(group)
+    panels = [(factor.name, name) for factor in factors for name in factor.effects if effect in (None, name)]
     if not panels:
-        known = list(dict.fromkeys(name for block in blocks for name in block.effects))
+        known = list(dict.fromkeys(name for factor in factors for name in factor.effects))
         raise FitError(
-            f"no effect '{effect}' varies over {quoted_list([b.name for b in blocks])}; there are {quoted_list(known)}."
+            f"no effect '{effect}' varies over {quoted_list([factor.name for factor in factors])}; there are "
+            f"{quoted_list(known)}."
         )
     table = ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
     parts = [pd.DataFrame(table.xs((factor, name), level=("group", "effect"))) for factor, name in panels]
@@ -136,18 +137,18 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
         ax.tick_params(axis="y", length=0)
         ax.set_ylabel(factor)
     ax.set_xlabel(
-        f"Deviation on the logit scale\nmean and {interval_name(interval.prob, interval.kind)}; blue: without 0"
+        f"Deviation on the logit scale\nmean and {interval_name(interval.prob, interval.kind)}; blue: excludes 0"
     )
     describe(
         ax,
         f"Effects '{effect}' of the {counted(len(part), factor)}, on the logit scale, with "
         f"{interval_name(interval.prob, interval.kind)}s: from {mean.min():.2f} ({names[int(mean.argmin())]}) to "
-        f"{mean.max():.2f} ({names[int(mean.argmax())]}); {int(away.sum())} intervals leave 0 out.",
+        f"{mean.max():.2f} ({names[int(mean.argmax())]}); {int(away.sum())} intervals exclude 0.",
     )
 
 
 def _name_ends(ax: Axes, names: list[str]) -> None:
-    """Name the lowest and highest clusters beside the axis, each joined to its place."""
+    """Write the names of the lowest and highest clusters beside the axis, each with a line to its position."""
     count, step = len(names), 0.026
     for k in range(NAMED_AT_ENDS):
         for position, height in ((k, 0.005 + step * k), (count - 1 - k, 0.995 - step * k)):

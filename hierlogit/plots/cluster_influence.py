@@ -1,4 +1,4 @@
-"""Influence of clusters: the largest Cook's distances, and every parameter's changes."""
+"""Plot of the influence of clusters: the largest Cook's distances, and the changes of all parameters."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches that a named row takes, and the least height of a picture.
+#: Height in inches of a named row, and the smallest height of a figure.
 ROW_HEIGHT, LEAST_HEIGHT = 0.19, 2.6
-#: With more clusters than this their points are small and pale.
+#: With more clusters than this, their points are small and pale.
 CROWD = 200
-#: Its multiples fill the numbers from 0 to 1 evenly.
+#: The fractional parts of its multiples fill the interval from 0 to 1 evenly.
 GOLDEN = 0.6180339887
 
 
-def influence(found: Influence, top: int = 20, *, axes: Any = None) -> AxesArray:
-    """Draw the clusters with the largest Cook's distances, and how leaving each cluster out moves each parameter.
+def influence(result: Influence, top: int = 20, *, axes: Any = None) -> AxesArray:
+    """Plot of the largest Cook's distances, and of the change of each parameter without each cluster.
 
     Parameters
     ----------
-    found : Influence
-        What `hierlogit.influence` returned.
+    result : Influence
+        From `hierlogit.influence`.
     top : int
         How many clusters the first panel shows.
     axes : array of two matplotlib Axes, optional
@@ -50,14 +50,14 @@ def influence(found: Influence, top: int = 20, *, axes: Any = None) -> AxesArray
     Returns
     -------
     ndarray of matplotlib Axes, shape (2,)
-        The first panel has the largest Cook's distances and the line ``4 / J``, the second one DFBETAS of all clusters,
-        a row for each parameter with the name of the cluster that moves it most, and the lines ``+-2 / sqrt(J)``. What
-        lies beyond a line is blue.
+        The first panel shows the largest Cook's distances and the line ``4 / J``. The second shows the DFBETAS of all
+        clusters, one row for each parameter with the name of its most influential cluster, and the lines
+        ``+-2 / sqrt(J)``. Values beyond a line are blue.
 
     Raises
     ------
     FitError
-        If there is nothing to draw.
+        If an option is not allowed, or there are no Cook's distances.
 
     Examples
     --------
@@ -66,23 +66,23 @@ def influence(found: Influence, top: int = 20, *, axes: Any = None) -> AxesArray
     """
     if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1:
         raise FitError(f"top={top!r} must be a whole number of at least 1.")
-    table = found.table.dropna(subset=["cooks_distance"])
+    table = result.table.dropna(subset=["cooks_distance"])
     if not len(table):
         raise FitError("there are no Cook's distances to draw: no fixed effects, or no estimates without a cluster.")
-    rows = max(min(top, len(table)), found.dfbetas.shape[1])
+    rows = max(min(top, len(table)), result.dfbetas.shape[1])
     with house_style():
         if axes is None:
             height = max(LEAST_HEIGHT, 1.2 + ROW_HEIGHT * rows)
             drawn = new_axes(2, width=9.2, height=height, width_ratios=(3, 4))
         else:
             drawn = given_axes(axes, 2, "Cook's distances and DFBETAS")
-        _distances(drawn[0], found, table.head(top), len(table) - min(top, len(table)))
-        _moves(drawn[1], found)
+        _distances(drawn[0], result, table.head(top), len(table) - min(top, len(table)))
+        _changes(drawn[1], result)
     return drawn
 
 
-def _distances(ax: Axes, found: Influence, table: pd.DataFrame, rest: int) -> None:
-    limit, clusters = 4 / len(found.table), len(found.table)
+def _distances(ax: Axes, result: Influence, table: pd.DataFrame, rest: int) -> None:
+    limit, clusters = 4 / len(result.table), len(result.table)
     distance, names, positions = table["cooks_distance"].to_numpy(), names_of(table.index), np.arange(len(table))[::-1]
     beyond = distance > limit
     colours = list(np.where(beyond, BLUE, GREY))
@@ -93,30 +93,30 @@ def _distances(ax: Axes, found: Influence, table: pd.DataFrame, rest: int) -> No
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.8, len(table) - 0.2)
     ax.set_xlim(0, 1.05 * max(float(distance.max()), limit))
-    ax.set_ylabel(found.group)
+    ax.set_ylabel(result.group)
     set_title(ax, "Cook's distance")
-    missing = int(found.table["cooks_distance"].isna().sum())
-    unseen = [f"{rest:,} more are smaller"] if rest else []
-    unseen += [f"{missing:,} have none"] if missing else []
-    ax.set_xlabel(f"of the fixed effects; line: 4 / {clusters:,}\n{'; '.join(unseen) or 'all clusters'}")
+    missing = int(result.table["cooks_distance"].isna().sum())
+    hidden = [f"{rest:,} smaller ones not shown"] if rest else []
+    hidden += [f"{missing:,} without a value"] if missing else []
+    ax.set_xlabel(f"for the fixed effects; line: 4 / {clusters:,}\n{'; '.join(hidden) or 'all clusters'}")
     largest = ", ".join(f"{name} {value:.2g}" for name, value in zip(names[:5], distance[:5], strict=True))
     describe(
         ax,
-        f"Cook's distances of the clusters of {found.group} from the fixed effects; the largest are {largest}; "
-        f"{int((found.table['cooks_distance'] > limit).sum())} of {clusters:,} exceed 4 / {clusters:,}.",
+        f"Cook's distances of the clusters of {result.group} for the fixed effects; the largest are {largest}; "
+        f"{int((result.table['cooks_distance'] > limit).sum())} of {clusters:,} exceed 4 / {clusters:,}.",
     )
 
 
-def _moves(ax: Axes, found: Influence) -> None:
-    limit = 2 / np.sqrt(len(found.table))
-    changes = found.dfbetas
+def _changes(ax: Axes, result: Influence) -> None:
+    limit = 2 / np.sqrt(len(result.table))
+    changes = result.dfbetas
     crowded = len(changes) > CROWD
     positions = np.arange(changes.shape[1])[::-1]
     reach = float(np.nanmax(np.abs(changes.to_numpy()), initial=limit))
     ax.axvline(0, color=INK, linewidth=0.8, zorder=0.5)
     for side in (-limit, limit):
         ax.axvline(side, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
-    told = []
+    most_influential = []
     for position, name in zip(positions, changes.columns, strict=True):
         values = changes[name].dropna()
         ax.axhline(position, color=PALE, linewidth=0.6, zorder=0.4)
@@ -124,19 +124,19 @@ def _moves(ax: Axes, found: Influence) -> None:
             ax.text(0, position, " no standard error", fontsize=SMALL, color=GREY, va="bottom")
             continue
         colours = list(np.where(values.abs() > limit, BLUE, GREY))
-        # A crowd is spread over the height of its row, the same way each time, so that one sees how many there are.
+        # Many points are spread over the height of the row, always in the same way, to show how many there are.
         spread = 0.5 * ((GOLDEN * np.arange(len(values))) % 1 - 0.5) if crowded else np.zeros(len(values))
-        at = int(np.argmax(np.abs(values)))
-        spread[at] = spread.max()  # under its name, which stands above the others
+        largest = int(np.argmax(np.abs(values)))
+        spread[largest] = spread.max()  # right below its name, which is written above the others
         ax.scatter(values, position + spread, s=4 if crowded else 14, c=colours, alpha=0.6, linewidths=0, zorder=2)
-        most, value = values.index[at], float(values.iloc[at])
-        told.append(f"{name} by {most} ({value:+.2g})")
+        most, value = values.index[largest], float(values.iloc[largest])
+        most_influential.append(f"{name} without {most} ({value:+.2g})")
         ax.annotate(
             str(most),
-            xy=(value, position + spread[at]),
+            xy=(value, position + spread[largest]),
             xytext=(0, 3),
             textcoords="offset points",
-            ha="left" if value < 0 else "right",  # inwards, where there is room for long names
+            ha="left" if value < 0 else "right",  # towards the centre, where there is room for long names
             va="bottom",
             fontsize=SMALL,
         )
@@ -145,5 +145,9 @@ def _moves(ax: Axes, found: Influence) -> None:
     ax.set_ylim(-0.7, len(positions) - 0.3)
     ax.set_xlim(-1.08 * reach, 1.08 * reach)
     set_title(ax, "DFBETAS")
-    ax.set_xlabel(f"change without a cluster, in standard errors\nlines: 2 / root of {len(found.table):,} clusters")
-    describe(ax, f"Change of each parameter without each cluster, in standard errors; most moved: {', '.join(told)}.")
+    ax.set_xlabel(f"change without a cluster, in standard errors\nlines: ±2 / √{len(result.table):,}")
+    describe(
+        ax,
+        "Change of each parameter without each cluster, in standard errors; the largest changes: "
+        f"{', '.join(most_influential)}.",
+    )

@@ -1,4 +1,4 @@
-"""Posterior predictive check by cluster: whether clusters have the events the model expects, and vary as much."""
+"""Posterior predictive check of the proportions of events in clusters, and of the variation between them."""
 
 from __future__ import annotations
 
@@ -50,23 +50,24 @@ def cluster_check(
     ci_kind: str | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Compare the observed proportion of events in every cluster with those simulated from the fit.
+    """Plot of the observed proportion of events in each cluster against those simulated from the fit.
 
-    The first panel has each cluster's observed proportion on the interval of its simulated ones, in vermillion where it
-    lies outside. The second has the standard deviation of the observed proportions between clusters among those of the
-    simulated data sets: a model that misses differences between clusters gives smaller ones.
+    The first panel shows the observed proportion of each cluster and the interval of its simulated ones; observed
+    proportions outside the interval are vermillion. The second panel shows the standard deviation of the proportions
+    between clusters, observed and in the simulated data sets, where it is smaller if the model misses differences
+    between clusters.
 
     Parameters
     ----------
     fit : Fit
     group : str, optional
-        The grouping factor; the first of the formula if not given.
+        The grouping factor; the first in the formula if not given.
     num_draws : int
-        Data sets to simulate, at most as many as the fit has draws.
+        How many data sets to simulate, at most as many as the fit has draws.
     sort : {"size", "proportion"}
-        Whether clusters stand in the order of their trials or of their observed proportion.
+        Whether clusters are sorted by their number of trials or by their observed proportion.
     seed : int, optional
-        Repeats the simulation exactly.
+        Makes the simulation reproducible.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     axes : array of two matplotlib Axes, optional
@@ -79,13 +80,13 @@ def cluster_check(
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor.
+        If the model has no random effects, or no such grouping factor.
     PredictionError
-        If an option is out of its range.
+        If an option is not allowed.
 
     See Also
     --------
-    hierlogit.posterior_predictive : The simulated outcomes it draws.
+    hierlogit.posterior_predictive : Simulates the outcomes.
 
     Examples
     --------
@@ -97,8 +98,8 @@ def cluster_check(
         raise PredictionError(f"sort={sort!r} is not allowed; choose 'size' or 'proportion'.")
     if num_draws < 2:
         raise PredictionError(f"num_draws={num_draws!r} must be at least 2.")
-    block = fit.model.design.chosen_groups(group)[0]
-    observed, trials, simulated = _proportions(fit, block, num_draws, seed)
+    factor = fit.model.design.chosen_groups(group)[0]
+    observed, trials, simulated = _proportions(fit, factor, num_draws, seed)
     order = np.lexsort((simulated.mean(axis=0), trials if sort == "size" else observed))
     clusters = len(order)
     with house_style():
@@ -107,11 +108,11 @@ def cluster_check(
             drawn = new_axes(2, width=wide + 3.4, height=3.8, width_ratios=[wide, 2.3])
         else:
             drawn = given_axes(axes, 2, "the clusters, and the sd between them")
-        names = [names_of(block.levels)[k] for k in order]
+        names = [names_of(factor.levels)[k] for k in order]
         _clusters(
             drawn[0],
             fit,
-            factor=block.name,
+            factor=factor.name,
             names=names,
             observed=observed[order],
             simulated=simulated[:, order],
@@ -119,22 +120,22 @@ def cluster_check(
             sort=sort,
         )
         _legend(drawn[0], interval, len(simulated), len(names) > MAX_NAMED, new=axes is None)
-        _spread(drawn[1], block.name, observed, simulated)
+        _spread(drawn[1], factor.name, observed, simulated)
     return drawn
 
 
 def _proportions(
-    fit: Fit, block: GroupBlock, draws: int, seed: int | None
+    fit: Fit, group: GroupBlock, draws: int, seed: int | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Observed proportion and trials of each cluster, shape (J,), and simulated proportions, shape (draws, J)."""
-    posterior, outcome, clusters = fit.posterior, fit.model.design.outcome, len(block.levels)
+    posterior, outcome, clusters = fit.posterior, fit.model.design.outcome, len(group.levels)
     available = posterior.sizes["chain"] * posterior.sizes["draw"]
     tree = posterior_predictive(fit, num_draws=min(draws, available), seed=seed)
     values = tree["posterior_predictive"][fit.model.outcome_name].transpose("chain", "draw", "obs").to_numpy()
     by_draw = values.reshape(-1, values.shape[-1])
-    trials = np.bincount(block.index, weights=outcome.trials, minlength=clusters)
-    observed = np.bincount(block.index, weights=outcome.y, minlength=clusters) / trials
-    simulated = np.stack([np.bincount(block.index, weights=row, minlength=clusters) for row in by_draw]) / trials
+    trials = np.bincount(group.index, weights=outcome.trials, minlength=clusters)
+    observed = np.bincount(group.index, weights=outcome.y, minlength=clusters) / trials
+    simulated = np.stack([np.bincount(group.index, weights=row, minlength=clusters) for row in by_draw]) / trials
     return observed, trials, simulated
 
 
@@ -179,7 +180,7 @@ def _clusters(
     describe(
         ax,
         f"{proportion_label(fit)}, observed in {counted(len(names), factor)} against "
-        f"{interval_name(interval.prob, interval.kind)}s of {len(simulated):,} simulated data sets: "
+        f"{interval_name(interval.prob, interval.kind)}s from {len(simulated):,} simulated data sets: "
         f"{int(outside.sum()):,} of {len(names):,} lie outside.",
     )
 
@@ -187,7 +188,7 @@ def _clusters(
 def _legend(ax: Axes, interval: Interval, draws: int, crowded: bool, *, new: bool) -> None:
     handles, labels = ax.get_legend_handles_labels()
     options: dict[str, Any] = {
-        "title": f"{interval_name(interval.prob, interval.kind)} of {draws:,} simulated data sets",
+        "title": f"{interval_name(interval.prob, interval.kind)} from {draws:,} simulated data sets",
         "title_fontsize": SMALL + 1,
         "alignment": "left",
         "handlelength": 1,
@@ -214,5 +215,5 @@ def _spread(ax: Axes, factor: str, observed: FloatArray, simulated: FloatArray) 
     describe(
         ax,
         f"Standard deviation of the proportions between clusters of {factor}: observed {sd:.3f}, simulated "
-        f"{sds.mean():.3f} on average, as large or larger in {share:.0%} of the simulated data sets.",
+        f"{sds.mean():.3f} on average, at least as large in {share:.0%} of the simulated data sets.",
     )

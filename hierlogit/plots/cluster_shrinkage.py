@@ -1,4 +1,4 @@
-"""Raw against estimated probabilities of clusters: how far each has gone towards the others."""
+"""Plot of partial pooling: raw proportions of clusters against their estimated probabilities."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Area of the largest cluster's point, the least area of any, and both where clusters are too many to be named.
+#: Area of the point of the largest cluster, smallest area, and both if there are too many clusters to name.
 LARGEST, SMALLEST = 160.0, 7.0
 LARGEST_IN_CROWD, SMALLEST_IN_CROWD = 40.0, 2.0
-#: Space around the points, as a share of the range they take.
+#: Space around the points, as a share of their range.
 ROOM = 0.05
 
 
-def shrinkage(found: Pooling | Fit | ModelSpec, group: str | None = None, *, axes: Any = None) -> AxesArray:
-    """Draw the raw proportion of events of every cluster against its estimated probability.
+def shrinkage(result: Pooling | Fit | ModelSpec, group: str | None = None, *, axes: Any = None) -> AxesArray:
+    """Plot of the raw proportion of events of each cluster against its estimated probability.
 
-    A point on the diagonal would be no pooling, one at the height of the complete-pooling mark no difference between
-    clusters. The line from the diagonal to each point is what partial pooling has changed: long for small points, which
-    are clusters of few trials. Of more than 80 clusters the points alone are drawn.
+    The diagonal is no pooling; the vermillion line or marks are complete pooling. The vertical line from the diagonal
+    to a point is the change by partial pooling, which is large for small points, the clusters with few trials. With
+    more than 80 clusters, only the points are drawn.
 
     Parameters
     ----------
-    found : Pooling, Fit or Model
-        What `hierlogit.pooling` returned, or what it is to be called with.
+    result : Pooling, Fit or Model
+        From `hierlogit.pooling`, or a fit or model for which to call it.
     group : str, optional
-        With a fit or a model: the grouping factor whose clusters are drawn; the first of the formula if not given.
+        With a fit or a model, the grouping factor whose clusters are drawn; the first in the formula if not given.
     axes : matplotlib Axes, optional
         Where to draw; a new figure if not given.
 
@@ -62,18 +62,18 @@ def shrinkage(found: Pooling | Fit | ModelSpec, group: str | None = None, *, axe
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor, or the result is of another one.
+        If the model has no random effects, or no such grouping factor, or the result has another one.
 
     See Also
     --------
-    hierlogit.pooling : The numbers it draws.
+    hierlogit.pooling : Computes the values shown.
 
     Examples
     --------
     >>> import hierlogit as hl
     >>> hl.plots.shrinkage(fit)  # doctest: +SKIP
     """
-    result = found if isinstance(found, Pooling) else pooling(found, group=group)
+    result = result if isinstance(result, Pooling) else pooling(result, group=group)
     if group not in (None, result.group):
         raise FitError(f"group='{group}': what is given is the pooling of '{result.group}'. Leave group out.")
     with house_style():
@@ -100,7 +100,7 @@ def _limits(result: Pooling) -> tuple[float, float]:
 
 
 def _references(ax: Axes, result: Pooling, limits: tuple[float, float]) -> None:
-    """The diagonal, and complete pooling: a line where it is one number, else a mark for each cluster."""
+    """Draw the diagonal and complete pooling: a line if it is one number, otherwise a mark for each cluster."""
     ax.plot(limits, limits, color=GREY, linewidth=1.0, zorder=0.5)
     complete, crowded = result.table["complete"], len(result.table) > MAX_NAMED
     if _one_number(result):
@@ -141,7 +141,7 @@ def _clusters(ax: Axes, result: Pooling) -> None:
 
 
 def areas(trials: FloatArray, crowded: bool) -> FloatArray:
-    """Areas of points in proportion to the clusters' trials, the smallest large enough to be seen."""
+    """Areas of points in proportion to the trials of clusters, with the smallest still visible."""
     largest, smallest = (LARGEST_IN_CROWD, SMALLEST_IN_CROWD) if crowded else (LARGEST, SMALLEST)
     return np.maximum(largest * trials / trials.max(), smallest)
 
@@ -187,12 +187,12 @@ def _describe(ax: Axes, result: Pooling) -> None:
     place = int(moved.to_numpy().argmax())
     farthest, row = table.index[place], table.iloc[place]
     middle = table["shrinkage"].median()
-    said = f"; in the middle of the clusters that is {middle:.0%} of the way to complete pooling" if middle > 0 else ""
+    median_text = f"; the median shrinkage towards complete pooling is {middle:.0%}" if middle > 0 else ""
     describe(
         ax,
         f"{proportion_label(result.partial)} in {counted(len(table), result.group)}, from {table['raw'].min():.2f} to "
         f"{table['raw'].max():.2f}, against the estimated probabilities, from {table['partial'].min():.2f} to "
-        f"{table['partial'].max():.2f}{said}. The farthest moved is {farthest}, with {row['events']:,.0f} events in "
-        f"{row['trials']:,.0f} trials, from {row['raw']:.2f} to {row['partial']:.2f}.",
+        f"{table['partial'].max():.2f}{median_text}. The largest change is that of {farthest}, with "
+        f"{row['events']:,.0f} events in {row['trials']:,.0f} trials, from {row['raw']:.2f} to {row['partial']:.2f}.",
     )
     ax.tick_params(colors=GREY, labelcolor=INK)

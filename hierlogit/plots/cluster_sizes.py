@@ -1,4 +1,4 @@
-"""Sizes of clusters before a fit: how many trials and events they have."""
+"""Histograms of the trials and events per cluster, before a fit."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, counted, descr
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Bars that a panel has place for, and inches that a row of panels takes.
+#: Smallest and largest number of bars of a panel, and height of a row of panels in inches.
 LEAST_BARS, MOST_BARS, ROW_HEIGHT = 8, 40, 2.5
-#: The largest cluster is this many times the median where bars stand by powers; and the line of a reliability is drawn
-#: where it is up to this many times the largest cluster.
+#: The axis is logarithmic if the largest cluster is more than this many times the median; the line of the reliability
+#: is drawn if it is at most this many times the largest cluster.
 LONG_TAIL, FAR = 30, 3
 
 
-def check_data(report: DataCheck, *, axes: Any = None) -> AxesArray:
-    """Draw how many trials and events the clusters of each grouping factor have.
+def check_data(result: DataCheck, *, axes: Any = None) -> AxesArray:
+    """Histograms of the trials and the events per cluster, for each grouping factor.
 
     Parameters
     ----------
-    report : DataCheck
-        What `hierlogit.check_data` returned.
+    result : DataCheck
+        From `hierlogit.check_data`.
     axes : array of matplotlib Axes, two for each grouping factor, optional
         A new figure if not given.
 
     Returns
     -------
     ndarray of matplotlib Axes, shape (2 * factors,)
-        For each factor two panels. The first has the trials per cluster, and a line where the reliability of a
-        cluster's intercept is one half: left of it the mean of all clusters counts more than the cluster's own
-        outcomes. The second has the events per cluster, with clusters of one outcome in vermillion.
+        Two panels for each factor. The first shows the trials per cluster, with a line where the reliability of the
+        cluster's intercept is one half: to the left of it, the mean of all clusters has more weight than the cluster's
+        own outcomes. The second shows the events per cluster; clusters with only one of the two outcomes are
+        vermillion.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def check_data(report: DataCheck, *, axes: Any = None) -> AxesArray:
     >>> model = hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception"))
     >>> hl.plots.check_data(hl.check_data(model))  # doctest: +SKIP
     """
-    factors = list(report.clusters)
+    factors = list(result.clusters)
     if not factors:
         raise FitError("the model has no grouping factors, and so no clusters to draw.")
     with house_style():
@@ -58,8 +59,8 @@ def check_data(report: DataCheck, *, axes: Any = None) -> AxesArray:
         else:
             drawn = given_axes(axes, 2 * len(factors), "trials and events of each grouping factor")
         for k, name in enumerate(factors):
-            _trials(drawn[2 * k], report, name)
-            _events(drawn[2 * k + 1], report.clusters[name])
+            _trials(drawn[2 * k], result, name)
+            _events(drawn[2 * k + 1], result.clusters[name])
         if axes is None:
             _legend(drawn)
     return drawn
@@ -73,28 +74,28 @@ def _new_axes(factors: int) -> AxesArray:
     return np.asarray(axes, dtype=object).ravel()
 
 
-def _trials(ax: Axes, report: DataCheck, name: str) -> None:
-    trials, row = report.clusters[name]["trials"], report.factors.T[name]
-    share, sd = float(report.totals["share"]), float(row["sd"])
+def _trials(ax: Axes, result: DataCheck, name: str) -> None:
+    trials, row = result.clusters[name]["trials"], result.factors.T[name]
+    share, sd = float(result.totals["share"]), float(row["sd"])
     half = 1 / (sd**2 * share * (1 - share))
     seen = bool(half <= FAR * trials.max())
     _bars(ax, [trials], beside=half if seen else None, color=GREY)
     ax.set_xlabel(f"Trials per cluster of {name}")
     set_title(ax, counted(len(trials), name))
-    told = f"{counted(len(trials), name)} have {trials.min():,} to {trials.max():,} trials, median {trials.median():,g}"
+    text = f"{counted(len(trials), name)} have {trials.min():,} to {trials.max():,} trials, median {trials.median():,g}"
     if np.isfinite(sd):
         _half_line(ax, half, sd, seen=seen)
-        told += f"; {row['low_reliability']:,.0f} have a reliability below 1/2 if the sd is {sd:.2g}"
-    describe(ax, f"{told}.")
+        text += f"; {row['low_reliability']:,.0f} have a reliability below 1/2 if the sd is {sd:.2g}"
+    describe(ax, f"{text}.")
 
 
 def _half_line(ax: Axes, half: float, sd: float, *, seen: bool) -> None:
-    """A line at the size with a reliability of one half, named above the bars on the side where there is room."""
+    """Draw a line at the size with a reliability of one half, with a label above the bars where there is room."""
     ax.set_ylim(0, 1.14 * ax.get_ylim()[1])
     text, place = f" reliability 1/2 if the sd is {sd:.2g} ", 1.0
     if seen:
         ax.axvline(half, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-        ax.autoscale_view()  # or it is done later, after the place of the text is computed
+        ax.autoscale_view()  # now, before the position of the text is computed
         place = ax.transAxes.inverted().transform(ax.transData.transform((half, 0)))[0]
     else:
         text = f"reliability 1/2 at {half:,.0f} trials, if the sd is {sd:.2g}"
@@ -117,7 +118,7 @@ def _events(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _bars(ax: Axes, parts: list[pd.Series[int]], *, beside: float | None = None, **options: Any) -> None:
-    """Stacked bars of whole numbers, with room for what stands beside them; by powers where a few are far larger."""
+    """Draw stacked bars of whole numbers, on a logarithmic axis if a few are far larger than the others."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     values = np.concatenate(parts)
@@ -131,7 +132,7 @@ def _bars(ax: Axes, parts: list[pd.Series[int]], *, beside: float | None = None,
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     else:
         reach = max(high, beside or high) - min(low, beside or low)
-        width = int(reach) // most + 1  # the same number of whole values in each
+        width = int(reach) // most + 1  # whole, so that all bars cover the same number of values
         edges = np.arange(low, high + width + 1, width) - 0.5
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.hist(parts, bins=list(edges), stacked=True, rwidth=0.9, **options)

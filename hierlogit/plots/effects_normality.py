@@ -1,4 +1,4 @@
-"""Normality of the cluster effects: their standardised modes against normal quantiles, with a simulated band."""
+"""Normal Q-Q plots of the standardised modes of the cluster effects, with a simulated band."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from ..design.grouping import GroupBlock
 
 FEWEST_REPLICATES = 20
-#: With more clusters than this their points are small.
+#: With more clusters than this, their points are small.
 CROWD = 300
-#: How many clusters outside of the band get their name, the furthest ones, and how far apart they stand at least.
+#: How many of the clusters furthest outside the band are named, and their smallest distance in normal quantiles.
 NAMED, APART = 3, 0.4
 #: Panels in a row.
 MOST_COLUMNS = 3
@@ -52,42 +52,43 @@ def effects_qq(
     seed: int | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Draw the modes of the cluster effects against normal quantiles, one panel for each effect.
+    """Normal Q-Q plot of the modes of the cluster effects, one panel for each effect.
 
-    Modes are shrunken, the more the fewer rows their cluster has, and the effects of binary outcomes take few values:
-    even those of a model that is right are not normal. So each is divided by the sd that such a mode has, and beside
-    them stands what data simulated from the fit, with normal effects, give when the model is fitted to them.
+    Even if the model is right, the modes are not normally distributed: they are shrunken, more so in clusters with few
+    rows, and with binary outcomes they take few values. Each mode is therefore divided by its standard deviation, and
+    compared with the modes in data simulated from the fit, with normal effects, to which the model is fitted again.
 
     Parameters
     ----------
     fit : Fit
-        After a sampler the modes are those at the mode of the marginal posterior.
+        For sampled fits, the modes are those at the mode of the marginal posterior.
     group : str, optional
         One grouping factor; all of them if not given.
     effect : str, optional
         One effect, such as ``"Intercept"``; all of them if not given.
     replicates : int
-        Data sets to simulate; as many as the fit has draws at most.
+        How many data sets to simulate, at most as many as the fit has draws.
     ci_prob : float, optional
-        Probability that all clusters lie in the band if the effects are normal; ArviZ's default if not given.
+        Probability that all clusters lie inside the band if the effects are normal; ArviZ's default if not given.
     seed : int, optional
-        Repeats the band exactly.
+        Makes the band reproducible.
     axes : matplotlib Axes or array of Axes, optional
         One for each panel; a new figure if not given.
 
     Returns
     -------
     ndarray of matplotlib Axes, shape (panels,)
-        Clusters outside of the band are vermillion, the furthest with their names.
+        Clusters outside the band are vermillion, and the furthest are named.
 
     Raises
     ------
     FitError
-        If the model has no random effects, or not that grouping factor or effect; if the fit is not at a maximum.
+        If an option is not allowed, the model has no random effects or no such grouping factor or effect, or the fit is
+        not at a maximum.
 
     See Also
     --------
-    hierlogit.check : Tests of skewness and of tails.
+    hierlogit.check : Tests of the skewness and the tails of the effects.
 
     References
     ----------
@@ -103,21 +104,22 @@ def effects_qq(
     interval = Interval.of(ci_prob, "eti")
     panels = _chosen_effects(fit, group, effect)
     used = secrets.randbits(31) if seed is None else int(seed)
-    found = effect_quantiles(fit, panels, interval.prob, int(replicates), used)
+    quantiles = effect_quantiles(fit, panels, interval.prob, int(replicates), used)
     with house_style():
         drawn = _new_axes(len(panels)) if axes is None else given_axes(axes, len(panels), "one for each effect")
-        for ax, one in zip(drawn, found, strict=True):
-            _panel(ax, one, interval.prob)
+        for ax, effect_quantile in zip(drawn, quantiles, strict=True):
+            _panel(ax, effect_quantile, interval.prob)
     return drawn
 
 
 def _chosen_effects(fit: Fit, group: str | None, effect: str | None) -> list[tuple[GroupBlock, int]]:
-    blocks = fit.model.design.chosen_groups(group)
-    panels = [(block, k) for block in blocks for k, name in enumerate(block.effects) if effect in (None, name)]
+    factors = fit.model.design.chosen_groups(group)
+    panels = [(factor, k) for factor in factors for k, name in enumerate(factor.effects) if effect in (None, name)]
     if not panels:
-        known = list(dict.fromkeys(name for block in blocks for name in block.effects))
+        known = list(dict.fromkeys(name for factor in factors for name in factor.effects))
         raise FitError(
-            f"no effect '{effect}' varies over {quoted_list([b.name for b in blocks])}; there are {quoted_list(known)}."
+            f"no effect '{effect}' varies over {quoted_list([factor.name for factor in factors])}; there are "
+            f"{quoted_list(known)}."
         )
     return panels
 
@@ -135,24 +137,24 @@ def _new_axes(panels: int) -> AxesArray:
     return np.asarray(axes, dtype=object).ravel()[:panels]
 
 
-def _panel(ax: Axes, found: EffectQuantiles, prob: float) -> None:
-    outside, crowded = found.outside, len(found.observed) > CROWD
-    ax.fill_between(found.normal, found.low, found.high, color=PALE, linewidth=0, zorder=0.5)
-    ax.plot(found.normal, found.middle, color=INK, linewidth=0.8, zorder=1)
+def _panel(ax: Axes, quantiles: EffectQuantiles, prob: float) -> None:
+    outside, crowded = quantiles.outside, len(quantiles.observed) > CROWD
+    ax.fill_between(quantiles.normal, quantiles.low, quantiles.high, color=PALE, linewidth=0, zorder=0.5)
+    ax.plot(quantiles.normal, quantiles.middle, color=INK, linewidth=0.8, zorder=1)
     ax.scatter(
-        found.normal,
-        found.observed,
+        quantiles.normal,
+        quantiles.observed,
         s=5 if crowded else 14,
         c=list(np.where(outside, VERMILLION, BLUE)),
         linewidths=0,
         zorder=3,
     )
-    named = _furthest(found)
+    named = _furthest(quantiles)
     for k in named:
-        above = found.observed[k] > found.high[k]  # names stand on the outer side, where there are no points
+        above = quantiles.observed[k] > quantiles.high[k]  # names are on the outer side, where there are no points
         ax.annotate(
-            str(found.levels[k]),
-            xy=(found.normal[k], found.observed[k]),
+            str(quantiles.levels[k]),
+            xy=(quantiles.normal[k], quantiles.observed[k]),
             xytext=(-3, 2) if above else (3, -2),
             textcoords="offset points",
             ha="right" if above else "left",
@@ -160,11 +162,11 @@ def _panel(ax: Axes, found: EffectQuantiles, prob: float) -> None:
             fontsize=SMALL,
         )
     ax.margins(0.05)
-    set_title(ax, f"{found.effect} of {found.group}")
+    set_title(ax, f"{quantiles.effect} of {quantiles.group}")
     ax.set_xlabel("Normal quantile")
     ax.set_ylabel("Standardised mode")
     ax.annotate(
-        f"line: mean of simulated data\n{100 * prob:g}% of them stay in the band\n"
+        f"line: mean of simulated data\nband: contains {100 * prob:g}% of data sets\n"
         f"{int(outside.sum()):,} of {len(outside):,} outside",
         xy=(0.03, 0.97),
         xycoords="axes fraction",
@@ -173,22 +175,22 @@ def _panel(ax: Axes, found: EffectQuantiles, prob: float) -> None:
         fontsize=SMALL,
         color=GREY,
     )
-    told = ", ".join(f"{found.levels[k]} ({found.observed[k]:.1f})" for k in named)
+    furthest = ", ".join(f"{quantiles.levels[k]} ({quantiles.observed[k]:.1f})" for k in named)
     describe(
         ax,
-        f"Normal Q-Q plot of the standardised modes of the effects '{found.effect}' of the "
-        f"{counted(len(outside), found.group)}: {int(outside.sum()):,} lie outside of the band in which "
-        f"{100 * prob:g}% of simulated data sets stay{f'; the furthest: {told}' if told else ''}.",
+        f"Normal Q-Q plot of the standardised modes of the effects '{quantiles.effect}' of the "
+        f"{counted(len(outside), quantiles.group)}: {int(outside.sum()):,} lie outside the band that contains "
+        f"{100 * prob:g}% of simulated data sets{f'; the furthest: {furthest}' if furthest else ''}.",
     )
 
 
-def _furthest(found: EffectQuantiles) -> list[int]:
-    """Positions of the clusters furthest outside of the band, whose names do not hide each other."""
-    beyond = np.maximum(found.low - found.observed, found.observed - found.high)
+def _furthest(quantiles: EffectQuantiles) -> list[int]:
+    """Positions of the clusters furthest outside the band whose names do not overlap."""
+    beyond = np.maximum(quantiles.low - quantiles.observed, quantiles.observed - quantiles.high)
     chosen: list[int] = []
     for k in np.argsort(-beyond).tolist():
         if beyond[k] <= 0 or len(chosen) == NAMED:
             break
-        if all(abs(found.normal[k] - found.normal[other]) > APART for other in chosen):
+        if all(abs(quantiles.normal[k] - quantiles.normal[other]) > APART for other in chosen):
             chosen.append(k)
     return chosen

@@ -1,4 +1,4 @@
-"""Models side by side: expected predictive accuracy, or a criterion of the likelihood, with the best one at the top."""
+"""Plot of a model comparison: expected log predictive densities or information criteria, the best model on top."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ ROW_HEIGHT, LEAST_HEIGHT = 0.34, 1.9
 
 
 def compare(table: pd.DataFrame, *, ax: Any = None) -> AxesArray:
-    """Draw what `hierlogit.compare` found.
+    """Plot of a model comparison by leave-one-out or by an information criterion, the best model on top.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        What `hierlogit.compare` returned.
+        From `hierlogit.compare`.
     ax : matplotlib Axes, optional
         A new figure if not given.
 
     Returns
     -------
     ndarray of matplotlib Axes, shape (1,)
-        Of samplers' fits, each model's expected log predictive density with one standard error to either side, and in
-        grey its distance from the best one with the standard error of the distance. Of likelihood fits, how much larger
-        the criterion is than the best model's.
+        For sampled fits, the expected log predictive density of each model plus and minus one standard error, and in
+        grey its difference from the best model with the standard error of the difference. For likelihood fits, the
+        difference of the criterion from that of the best model.
 
     Raises
     ------
     FitError
-        If the table is another one.
+        If the table is not from `hierlogit.compare`.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def _densities(ax: Axes, table: pd.DataFrame) -> None:
     ax.axvline(best, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
     ax.errorbar(table["elpd"], positions, xerr=table["se"], fmt="o", color=BLUE, markersize=5, elinewidth=1.2)
     rest = table.iloc[1:]
-    # Below the model's own row: it is about the distance from the line, whose error is far smaller.
+    # Below the row of the model: the difference from the best one, whose standard error is much smaller.
     ax.errorbar(rest["elpd"], positions[1:] - 0.25, xerr=rest["dse"], fmt="^", color=GREY, markersize=4, elinewidth=1.2)
     for position, (distance, error) in zip(
         positions[1:], zip(rest["elpd_diff"], rest["dse"], strict=True), strict=True
@@ -78,16 +78,16 @@ def _densities(ax: Axes, table: pd.DataFrame) -> None:
             fontsize=8,
             color=INK,
         )
-    ax.set_xlabel("expected log predictive density ± its standard error\ngrey: difference from the best ± its own")
+    ax.set_xlabel("expected log predictive density ± standard error\ngrey: difference from the best ± standard error")
     set_title(ax, "Leave-one-out, larger is better")
-    told = [
+    differences = [
         f"{name} {-abs(distance):.1f} (standard error {error:.1f})"
         for name, distance, error in zip(rest.index, rest["elpd_diff"], rest["dse"], strict=True)
     ]
     describe(
         ax,
         f"Expected log predictive density of {len(table)} models; the best is {table.index[0]} with {best:.1f}; "
-        f"differences from it: {', '.join(told)}.",
+        f"differences from it: {', '.join(differences)}.",
     )
 
 
@@ -106,7 +106,7 @@ def _criteria(ax: Axes, table: pd.DataFrame) -> None:
             fontsize=8,
         )
     ax.set_xlim(-0.03 * max(difference.max(), 1), 1.35 * max(difference.max(), 1))
-    ax.set_xlabel(f"{criterion} less that of the best model")
+    ax.set_xlabel(f"{criterion} minus that of the best model")
     set_title(ax, f"{criterion}, smaller is better")
-    told = [f"{name} +{value:.1f}" for name, value in zip(table.index[1:], difference[1:], strict=True)]
-    describe(ax, f"{criterion} of {len(table)} models; the best is {table.index[0]}; the others: {', '.join(told)}.")
+    others = [f"{name} +{value:.1f}" for name, value in zip(table.index[1:], difference[1:], strict=True)]
+    describe(ax, f"{criterion} of {len(table)} models; the best is {table.index[0]}; the others: {', '.join(others)}.")

@@ -1,4 +1,4 @@
-"""Pareto k-hat of each unit left out: where weights of draws stand for a fit without it."""
+"""Plot of the Pareto k-hat of each unit that is left out, which shows where importance weights are unreliable."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, describe, give
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: With more units than this points are small and pale.
+#: With more units than this, points are small and pale.
 CROWD = 300
-#: How many of the largest get their name.
+#: How many of the largest values are named.
 NAMED = 5
 
 
-def khat(found: Any, *, ax: Any = None) -> AxesArray:
-    """Draw the Pareto k-hat of every row or cluster that leave-one-out cross-validation left out.
+def khat(result: Any, *, ax: Any = None) -> AxesArray:
+    """Plot of the Pareto k-hat of each row or cluster left out in leave-one-out cross-validation.
 
     Parameters
     ----------
-    found : arviz_stats.ELPDData
-        What `hierlogit.loo` returned.
+    result : arviz_stats.ELPDData
+        From `hierlogit.loo`.
     ax : matplotlib Axes, optional
         A new figure if not given.
 
     Returns
     -------
     ndarray of matplotlib Axes, shape (1,)
-        One point for each unit, with the value beyond which weights cannot be trusted as a line. Units without which
-        the model was sampled again are at 0.
+        One point for each unit, and a line at the value above which the weights are unreliable. Units without which the
+        model was sampled again are at 0.
 
     Raises
     ------
     FitError
-        If there is nothing to draw.
+        If the result has no Pareto k-hat.
 
     Examples
     --------
     >>> import hierlogit as hl
     >>> hl.plots.khat(hl.loo(fit, group="district"))  # doctest: +SKIP
     """
-    if getattr(found, "pareto_k", None) is None:
+    if getattr(result, "pareto_k", None) is None:
         raise FitError("plots.khat draws what hl.loo returns; this has no Pareto k-hat.")
     with house_style():
         drawn = new_axes(1, width=6.4, height=3.2) if ax is None else given_axes(ax, 1, "k-hat of each unit")
-        _draw(drawn[0], found)
+        _draw(drawn[0], result)
     return drawn
 
 
-def _draw(ax: Axes, found: Any) -> None:
-    shapes = found.pareto_k
+def _draw(ax: Axes, result: Any) -> None:
+    shapes = result.pareto_k
     unit, k = str(shapes.dims[0]), shapes.to_numpy()
     labels = shapes.coords[unit].to_numpy() if unit in shapes.coords else np.arange(len(k))
-    beyond = k > found.good_k
+    beyond = k > result.good_k
     crowded = len(k) > CROWD
-    ax.axhline(found.good_k, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
+    ax.axhline(result.good_k, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
     ax.axhline(0, color=GREY, linewidth=0.6, zorder=0.4)
     ax.scatter(
         np.arange(len(k)),
@@ -82,10 +82,10 @@ def _draw(ax: Axes, found: Any) -> None:
     ax.set_ylabel("Pareto k-hat")
     ax.set_xlabel(f"{unit}, in the order of the model")
     ax.set_xlim(-0.02 * len(k) - 0.5, 1.02 * len(k) - 0.5)
-    set_title(ax, f"{int(beyond.sum()):,} of {len(k):,} beyond {found.good_k:.2g}")
-    told = ", ".join(f"{labels[number]} {k[number]:.2f}" for number in largest)
+    set_title(ax, f"{int(beyond.sum()):,} of {len(k):,} above {result.good_k:.2g}")
+    largest_text = ", ".join(f"{labels[number]} {k[number]:.2f}" for number in largest)
     describe(
         ax,
-        f"Pareto k-hat of {len(k):,} units left out; {int(beyond.sum()):,} exceed {found.good_k:.2g}; "
-        f"the largest: {told}.",
+        f"Pareto k-hat of {len(k):,} units left out; {int(beyond.sum()):,} exceed {result.good_k:.2g}; "
+        f"the largest: {largest_text}.",
     )

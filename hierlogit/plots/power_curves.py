@@ -1,4 +1,4 @@
-"""Power against what was tried, with its Monte-Carlo error."""
+"""Power curves over the grid of a power study, with Monte Carlo intervals."""
 
 from __future__ import annotations
 
@@ -30,60 +30,60 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours and a marker for each curve of a panel.
 CURVES = ((BLUE, "o"), (VERMILLION, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
-#: What a study is usually planned for.
+#: The power that studies are usually planned for.
 USUAL = 0.8
-#: Standard errors of an interval of 95%.
+#: Half-width of a 95% interval in standard errors.
 REACH = 1.96
 
 
-def power(found: Power, x: str | None = None, *, axes: Any = None) -> AxesArray:
-    """Draw the power of each tested coefficient against what was tried, with 95% Monte-Carlo intervals.
+def power(result: Power, x: str | None = None, *, axes: Any = None) -> AxesArray:
+    """Plot of the power of each tested coefficient over the grid, with 95% Monte Carlo intervals.
 
     Parameters
     ----------
-    found : Power
-        What `hierlogit.power` returned.
+    result : Power
+        From `hierlogit.power`.
     x : str, optional
-        Which of the grid's names is on the axis; the first if not given. The others make the curves.
+        The name in the grid that is on the axis; the first if not given. The others define the curves.
     axes : array of matplotlib Axes, optional
         One for each tested coefficient; a new figure if not given.
 
     Returns
     -------
     ndarray of matplotlib Axes, shape (coefficients,)
-        With lines at a power of 0.8 and at the level of the tests.
+        With lines at a power of 0.8 and at the significance level.
 
     Raises
     ------
     FitError
-        If nothing was tried, or too much to tell apart.
+        If the study has no grid, `x` is not in it, or there are too many curves to distinguish.
 
     Examples
     --------
     >>> import hierlogit as hl
-    >>> hl.plots.power(found, "school")  # doctest: +SKIP
+    >>> hl.plots.power(result, "school")  # doctest: +SKIP
     """
-    if not found.grid:
+    if not result.grid:
         raise FitError("there is one cell only, and no curve: pass grid= to hl.power.")
-    along = found.grid[0] if x is None else x
-    if along not in found.grid:
-        raise FitError(f"x={x!r} was not tried; the grid has {quoted_list(list(found.grid))}.")
-    others = [name for name in found.grid if name != along]
-    curves = found.table[others].drop_duplicates() if others else pd.DataFrame(index=[0])
+    along = result.grid[0] if x is None else x
+    if along not in result.grid:
+        raise FitError(f"x={x!r} was not tried; the grid has {quoted_list(list(result.grid))}.")
+    others = [name for name in result.grid if name != along]
+    curves = result.table[others].drop_duplicates() if others else pd.DataFrame(index=[0])
     if len(curves) > len(CURVES):
         raise FitError(
             f"the names besides '{along}' make {len(curves)} curves; {len(CURVES)} can be told apart. Put another name "
             "on the axis, or try fewer values."
         )
-    parameters = list(dict.fromkeys(found.table["parameter"]))
+    parameters = list(dict.fromkeys(result.table["parameter"]))
     with house_style():
         if axes is None:
             drawn = new_axes(len(parameters), width=1.2 + 3.6 * len(parameters), height=3.4, sharey=True)
         else:
             drawn = given_axes(axes, len(parameters), "one for each coefficient")
         for ax, name in zip(drawn, parameters, strict=True):
-            rows = found.table[found.table["parameter"] == name]
-            _panel(ax, rows, found, along, others, curves)
+            rows = result.table[result.table["parameter"] == name]
+            _panel(ax, rows, result, along, others, curves)
             true = rows["true"].unique()
             set_title(ax, f"{name} = {true[0]:.3g}" if len(true) == 1 else name)
         drawn[0].set_ylabel("Power")
@@ -94,29 +94,29 @@ def power(found: Power, x: str | None = None, *, axes: Any = None) -> AxesArray:
     return drawn
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, found: Power, along: str, others: list[str], curves: pd.DataFrame) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, result: Power, along: str, others: list[str], curves: pd.DataFrame) -> None:
     values = np.sort(rows[along].unique())
     positions = np.arange(len(values)) if values.dtype == object else values
-    # Curves stand a little beside each other, so that intervals do not cover each other.
+    # Curves are shifted slightly, so that their intervals do not cover each other.
     gap = 0.012 * float(positions[-1] - positions[0] or 1)
-    told = []
+    curve_texts = []
     ax.axhline(USUAL, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
-    ax.axhline(found.alpha, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
+    ax.axhline(result.alpha, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
     for k, (_, curve) in enumerate(curves.iterrows()):
-        own = rows[(rows[others] == curve).all(axis=1)].sort_values(along) if others else rows.sort_values(along)
+        points = rows[(rows[others] == curve).all(axis=1)].sort_values(along) if others else rows.sort_values(along)
         colour, marker = CURVES[k]
-        place = positions[np.searchsorted(values, own[along])] + gap * (k - (len(curves) - 1) / 2)
-        low, high = _ends(own)
+        place = positions[np.searchsorted(values, points[along])] + gap * (k - (len(curves) - 1) / 2)
+        low, high = _ends(points)
         ax.vlines(place, low, high, colors=colour, linewidth=1.2)
         label = ", ".join(f"{value:g}" if isinstance(value, (int, float)) else str(value) for value in curve)
-        ax.plot(place, own["power"], color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=label)
-        numbers = ", ".join(f"{at} {share:.2f}" for at, share in zip(own[along], own["power"], strict=True))
-        told.append(f"{f'with {label}: ' if label else ''}{numbers}")
+        ax.plot(place, points["power"], color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=label)
+        numbers = ", ".join(f"{value} {share:.2f}" for value, share in zip(points[along], points["power"], strict=True))
+        curve_texts.append(f"{f'with {label}: ' if label else ''}{numbers}")
     ax.set_ylim(-0.02, 1.02)
     ax.set_xticks(positions, [str(value) for value in values])
     ax.set_xlabel(f"{along}\n")
     ax.annotate(
-        f"95% intervals of {found.asked:,} studies",
+        f"95% intervals from {result.asked:,} studies",
         xy=(0, 0),
         xycoords="axes fraction",
         xytext=(0, -34),
@@ -126,12 +126,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, found: Power, along: str, others: list[
         va="top",
     )
     name = rows["parameter"].iloc[0]
-    describe(ax, f"Power to find {name} not zero at alpha {found.alpha:g}, by {along}; {'; '.join(told)}.")
+    describe(ax, f"Power to reject {name} = 0 at alpha {result.alpha:g}, by {along}; {'; '.join(curve_texts)}.")
 
 
-def _ends(own: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
-    """Wilson's interval, which stays between 0 and 1 and has a width where no study or each one finds it."""
-    share, count = own["power"], own["studies"]
+def _ends(points: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
+    """Ends of Wilson's intervals, which stay between 0 and 1 and have a width at proportions of 0 and 1."""
+    share, count = points["power"], points["studies"]
     middle = (share + REACH**2 / (2 * count)) / (1 + REACH**2 / count)
     half = REACH / (1 + REACH**2 / count) * np.sqrt(share * (1 - share) / count + REACH**2 / (4 * count**2))
     return (middle - half).clip(lower=0), (middle + half).clip(upper=1)

@@ -1,4 +1,4 @@
-"""What the priors say on the scale of probabilities, before the data say anything."""
+"""Plot of what the priors of a model imply for probabilities, before the data are used."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Bars from 0 to 1.
+#: Number of bars from 0 to 1.
 BARS = 20
-#: Shares of the clusters below the ends of the range between clusters.
+#: Quantiles of the clusters' probabilities that define their range.
 LOW, HIGH = 0.05, 0.95
-#: Probabilities beyond these are said to be near 0 or 1.
+#: Probabilities this close to 0 or 1 are counted as near them.
 NEAR = 0.05
-#: Characters of a label that fit under a panel.
+#: Number of characters of a label that fit under a panel.
 LABEL_WIDTH = 36
-#: With fewer draws a histogram of them is mostly luck.
+#: With fewer draws, a histogram of them is mostly noise.
 FEWEST_DRAWS = 20
 
 
 @dataclass(frozen=True)
 class Implied:
-    """What priors imply on the scale of probabilities.
+    """Probabilities that the priors imply.
 
     Attributes
     ----------
     average_row : ndarray, shape (draws,)
         Probability of a row with average predictors in a typical cluster.
     proportions : ndarray, shape (draws, J)
-        Simulated shares of events in each cluster; of a model without random effects in all rows, shape (draws, 1).
+        Simulated proportions of events in each cluster; without random effects in all rows, shape (draws, 1).
     ranges : ndarray, shape (draws,), or None
-        Distance from the 5 % to the 95 % quantile of the clusters' probabilities.
+        Distance from the 5% to the 95% quantile of the clusters' probabilities.
     """
 
     average_row: FloatArray
@@ -67,34 +67,34 @@ class Implied:
     ranges: FloatArray | None
 
     @classmethod
-    def of(cls, model: ModelSpec, block: GroupBlock | None, draws: int, seed: int | None) -> Implied:
-        """Draw from the priors."""
+    def of(cls, model: ModelSpec, group: GroupBlock | None, draws: int, seed: int | None) -> Implied:
+        """The probabilities from draws of the priors."""
         from scipy.special import expit
 
         tree = drawn_from_priors(model, draws=draws, seed=seed)
         design, outcome = model.design, model.design.outcome
         drawn = Draws.of(model, _sized(tree["prior"].to_dataset(), draws))
         average_row = expit(drawn.beta @ design.X.mean(axis=0) + design.offset.mean())
-        index = np.zeros(design.n_rows, dtype=np.intp) if block is None else block.index
+        index = np.zeros(design.n_rows, dtype=np.intp) if group is None else group.index
         simulated = tree["prior_predictive"][model.outcome_name].transpose("chain", "draw", "obs").to_numpy()
         proportions = _by_cluster(simulated.reshape(draws, -1).astype(np.float64), index, outcome.trials)
-        if block is None:
+        if group is None:
             return cls(average_row, proportions, None)
         rows, ranges = design.training_rows(), np.empty(draws)
-        for part, some in drawn.chunks(design.n_rows):
-            expected = outcome.trials * expit(linear_predictor(some, rows))
+        for part, part_draws in drawn.chunks(design.n_rows):
+            expected = outcome.trials * expit(linear_predictor(part_draws, rows))
             ends = np.quantile(_by_cluster(expected, index, outcome.trials), [LOW, HIGH], axis=1)
             ranges[part] = ends[1] - ends[0]
         return cls(average_row, proportions, ranges)
 
 
 def _sized(prior: xr.Dataset, draws: int) -> xr.Dataset:
-    """With the number of draws among its sizes, also where there are no parameters."""
+    """The draws with their number among the sizes, even if there are no parameters."""
     return prior if prior.sizes else prior.expand_dims(chain=1, draw=draws)
 
 
 def _by_cluster(events: FloatArray, index: npt.NDArray[np.intp], trials: FloatArray) -> FloatArray:
-    """Shares of events by cluster of events by row, shape (draws, n)."""
+    """Proportions of events in each cluster, shape (draws, J), from the events in each row, shape (draws, n)."""
     order = np.argsort(index, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(index))[:-1]])
     totals = np.add.reduceat(events[:, order], starts, axis=1)
@@ -110,24 +110,24 @@ def prior_predictive(
     seed: int | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Draw what the priors of a model imply for probabilities, before any outcome is seen.
+    """Histograms of the probabilities that the priors of a model imply, before any outcome is used.
 
-    A prior that looks harmless on the logit scale can say that nearly all probabilities are near 0 or 1, or that
-    clusters differ as far as they can. The first panel has the probability of a row with average predictors in a
-    typical cluster. The second has the shares of events that clusters would have in data simulated from the priors. The
-    third has how far clusters are apart: for each draw of the parameters, the distance from the 5 % to the 95 %
-    quantile of their probabilities, which are averages over the clusters' own rows.
+    A prior that looks harmless on the logit scale can imply that nearly all probabilities are near 0 or 1, or that
+    clusters differ as much as possible. The first panel shows the probability of a row with average predictors in a
+    typical cluster. The second shows the proportions of events in clusters in data simulated from the priors. The third
+    shows how much clusters differ: for each draw of the parameters, the distance from the 5% to the 95% quantile of
+    their probabilities, averaged over the rows of each cluster.
 
     Parameters
     ----------
     model : Model or Fit
-        Whose priors to draw; outcomes are not used.
+        The model with the priors; its outcomes are not used.
     group : str, optional
-        The grouping factor whose clusters are told; the first of the formula if not given.
+        The grouping factor whose clusters are shown; the first in the formula if not given.
     draws : int
-        How many draws from the priors to take, 20 or more.
+        How many draws from the priors to make, at least 20.
     seed : int, optional
-        Repeats them exactly.
+        Makes the draws reproducible.
     axes : array of matplotlib Axes, optional
         Three of them, two for a model without random effects; a new figure if not given.
 
@@ -138,14 +138,14 @@ def prior_predictive(
     Raises
     ------
     FitError
-        If the model has not that grouping factor.
+        If the model has no such grouping factor.
     PredictionError
-        If `draws` is out of its range.
+        If `draws` is out of range.
 
     See Also
     --------
-    hierlogit.prior_predictive : The draws.
-    hierlogit.prior_from_mor, hierlogit.prior_from_range : Priors stated on scales that people know.
+    hierlogit.prior_predictive : Draws from the priors.
+    hierlogit.prior_from_mor, hierlogit.prior_from_range : Priors elicited on interpretable scales.
 
     Examples
     --------
@@ -153,23 +153,23 @@ def prior_predictive(
     >>> hl.plots.prior_predictive(model, seed=1)  # doctest: +SKIP
     """
     chosen = model.model if isinstance(model, Fit) else model
-    block = chosen.design.chosen_groups(group)[0] if chosen.design.groups or group is not None else None
+    factor = chosen.design.chosen_groups(group)[0] if chosen.design.groups or group is not None else None
     if isinstance(draws, bool) or not draws >= FEWEST_DRAWS:
         raise PredictionError(f"draws={draws!r} must be a whole number of at least {FEWEST_DRAWS}.")
-    implied = Implied.of(chosen, block, int(draws), seed)
-    panels = 2 if block is None else 3
+    implied = Implied.of(chosen, factor, int(draws), seed)
+    panels = 2 if factor is None else 3
     with house_style():
         if axes is None:
             drawn = new_axes(panels, width=3.1 * panels, height=3.1)
         else:
             drawn = given_axes(axes, panels, "the average row, proportions, and the range between clusters")
-        typical = "" if block is None else " in a typical cluster"
+        typical = "" if factor is None else " in a typical cluster"
         event = chosen.design.outcome.event
         _histogram(drawn[0], implied.average_row, f"Probability of {event} in an average row{typical}")
-        where = "in all rows" if block is None else f"in clusters of {block.name}"
+        where = "in all rows" if factor is None else f"in clusters of {factor.name}"
         _histogram(drawn[1], implied.proportions.ravel(), f"Simulated proportion of {event} {where}")
-        if block is not None and implied.ranges is not None:
-            _range_panel(drawn[2], implied.ranges, block)
+        if factor is not None and implied.ranges is not None:
+            _range_panel(drawn[2], implied.ranges, factor)
         drawn[0].set_ylabel("Prior probability")
     return drawn
 
@@ -177,21 +177,21 @@ def prior_predictive(
 def _histogram(ax: Axes, values: FloatArray, label: str) -> None:
     near_0, near_1 = float((values < NEAR).mean()), float((values > 1 - NEAR).mean())
     _bars(ax, values, lambda middle: (middle < NEAR) | (middle > 1 - NEAR))
-    said = f"{near_0:.0%} below {NEAR:g}, {near_1:.0%} above {1 - NEAR:g}"
-    set_title(ax, said, fontsize=SMALL + 1, color=INK)
+    text = f"{near_0:.0%} below {NEAR:g}, {near_1:.0%} above {1 - NEAR:g}"
+    set_title(ax, text, fontsize=SMALL + 1, color=INK)
     ax.set_xlabel(_wrapped(label))
-    describe(ax, f"{label} under the priors: median {np.median(values):.2f}, {said}.")
+    describe(ax, f"{label} under the priors: median {np.median(values):.2f}, {text}.")
 
 
-def _range_panel(ax: Axes, ranges: FloatArray, block: GroupBlock) -> None:
+def _range_panel(ax: Axes, ranges: FloatArray, group: GroupBlock) -> None:
     _bars(ax, ranges, lambda middle: np.zeros(len(middle), dtype=bool))
     middle = float(np.median(ranges))
     ax.axvline(middle, color=BLUE, linewidth=1.6)
-    said = f"median {middle:.2f}, above 0.5 in {(ranges > 0.5).mean():.0%}"
-    set_title(ax, said, fontsize=SMALL + 1, color=INK)
-    label = f"Range of probabilities between {counted(len(block.levels), block.name)}, 5% to 95% quantile"
+    text = f"median {middle:.2f}, above 0.5 in {(ranges > 0.5).mean():.0%}"
+    set_title(ax, text, fontsize=SMALL + 1, color=INK)
+    label = f"Range of probabilities between {counted(len(group.levels), group.name)}, 5% to 95% quantile"
     ax.set_xlabel(_wrapped(label))
-    describe(ax, f"{label} under the priors: {said}.")
+    describe(ax, f"{label} under the priors: {text}.")
 
 
 def _wrapped(label: str) -> str:

@@ -1,4 +1,4 @@
-"""Forest plot: odds ratios with their intervals on a logarithmic axis, and in figures beside it."""
+"""Forest plot of odds ratios with intervals, on a logarithmic axis and as numbers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def forest(
     ci_kind: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the odds ratios of the fixed effects with their intervals, 1 (no difference) marked.
+    """Forest plot of the odds ratios of the fixed effects with intervals.
 
     Parameters
     ----------
     fit : Fit
     effects : list of str, optional
-        Which fixed effects, by label (``"urban[Y]"``) or term (``"urban"``), in the order they are drawn; all of them
-        but the intercept if not given.
+        Fixed effects by label (``"urban[Y]"``) or term (``"urban"``), in the order in which they are drawn; all except
+        the intercept if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     ax : matplotlib Axes, optional
@@ -51,16 +51,16 @@ def forest(
     Raises
     ------
     FitError
-        If there is no fixed effect besides the intercept, or not one that is asked for.
+        If there is no fixed effect besides the intercept, or a chosen one does not exist.
 
     See Also
     --------
-    hierlogit.odds_ratios : The numbers it draws.
+    hierlogit.odds_ratios : Computes the values shown.
 
     Notes
     -----
-    An odds ratio belongs to one unit of its predictor, so those of predictors in different units cannot be compared by
-    their distance from 1. Points are medians.
+    Points are medians. An odds ratio is for one unit of its predictor, so that odds ratios of predictors in different
+    units cannot be compared by their distance from 1.
 
     Examples
     --------
@@ -89,10 +89,10 @@ def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> l
     terms = dict(zip(design.fixed_effects, design.fixed_terms, strict=True))
     chosen: list[str] = []
     for name in [wanted] if isinstance(wanted, str) else wanted:
-        found = [label for label in known if name in (label, terms[label])]
-        if not found:
+        matching = [label for label in known if name in (label, terms[label])]
+        if not matching:
             raise FitError(f"the model has no odds ratio of '{name}'; it has {quoted_list(known)}.")
-        chosen += [label for label in found if label not in chosen]
+        chosen += [label for label in matching if label not in chosen]
     if not chosen:
         raise FitError("no effects were asked for; leave `effects` out to draw all of them.")
     return chosen
@@ -125,7 +125,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel("Odds ratio within a cluster, logarithmic axis; blue: interval without 1")
+    ax.set_xlabel("Odds ratio within a cluster, logarithmic axis; blue: interval excludes 1")
     beside = ax.get_yaxis_transform()
     for position, row in zip(positions, rows, strict=True):
         ax.text(1.02, position, _figures(*row), transform=beside, va="center", fontsize=MEDIUM - 1)
@@ -142,7 +142,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round ratios between two, 1 among them, about four to eight.
+    """About four to eight round ratios between two limits, including 1.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _figures(median: float, low: float, high: float) -> str:
-    """Write a ratio and its interval with as many decimals as its width asks for.
+    """A ratio and its interval as text, with decimals according to the width of the interval.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def _figures(median: float, low: float, high: float) -> str:
 
 
 def readable(label: str, design: Design) -> str:
-    """Label of a fixed effect for people: a level with the one it is compared to, powers and products as signs."""
+    """Readable label of a fixed effect: a level with the one it is compared to, powers and products as symbols."""
     match = re.fullmatch(r"(.+?)\[(.+)\]", label)
     if match and match[1] in design.table.frame.columns and ":" not in label:
         column, level = match[1], match[2]

@@ -1,4 +1,4 @@
-"""Calibration: how often events happened where they were predicted, by isotonic regression."""
+"""Calibration plot: proportions of events against predicted probabilities, by isotonic regression."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Bars of the histogram, and the share of the picture's height that the highest takes.
+#: Number of bars of the histogram, and height of the highest as a share of the panel.
 BARS, BAR_HEIGHT = 40, 0.14
 
 
@@ -45,10 +45,11 @@ def calibration(
     seed: int | None = None,
     ax: Any = None,
 ) -> AxesArray:
-    """Draw how often the event happened against its predicted probability, and how often each was predicted.
+    """Calibration plot: the proportion of events against the predicted probability, with a histogram of predictions.
 
-    The curve is the isotonic regression of the outcomes on the probabilities; in the band it would lie if these were
-    right. On the diagonal events happen as often as predicted. Bars at the bottom count the trials.
+    The curve is the isotonic regression of the outcomes on the probabilities. The band is where the curve would lie if
+    the probabilities were right. On the diagonal, events happen as often as predicted. The bars at the bottom are a
+    histogram of the trials.
 
     Parameters
     ----------
@@ -65,11 +66,11 @@ def calibration(
     Raises
     ------
     PredictionError
-        If an option is out of its range.
+        If an option is not allowed.
 
     See Also
     --------
-    hierlogit.calibration : The numbers it draws, and what to keep in mind about probabilities that know the outcomes.
+    hierlogit.calibration : Computes the values shown, with a note on probabilities that depend on the same outcomes.
 
     Examples
     --------
@@ -94,9 +95,7 @@ def _draw(ax: Axes, fit: Fit, table: pd.DataFrame, interval: Interval) -> None:
     band = interval_name(interval.prob, interval.kind)
     counts, edges = np.histogram(fitted, bins=BARS, range=(0, 1), weights=table["trials"])
     ax.bar(edges[:-1], BAR_HEIGHT * counts / counts.max(), width=1 / BARS, align="edge", color=PALE, zorder=0.3)
-    ax.fill_between(
-        fitted, low, high, color=BLUE, alpha=0.2, linewidth=0, zorder=1, label=f"{band} if probabilities are right"
-    )
+    ax.fill_between(fitted, low, high, color=BLUE, alpha=0.2, linewidth=0, zorder=1, label=f"{band} if calibrated")
     ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
     ax.plot(fitted, calibrated, color=BLUE, linewidth=1.6, zorder=2, label="isotonic regression of outcomes")
     if len(fitted) <= BARS:
@@ -125,6 +124,6 @@ def _draw(ax: Axes, fit: Fit, table: pd.DataFrame, interval: Interval) -> None:
         ax,
         f"Share of events against predicted probability, by isotonic regression: from {calibrated[0]:.2f} where "
         f"{fitted[0]:.2f} was predicted to {calibrated[-1]:.2f} where {fitted[-1]:.2f} was; "
-        f"{share:.0%} of the trials lie outside of the {band}. Brier score {parts['brier']:.3f}, of which "
+        f"{share:.0%} of the trials lie outside the {band}. Brier score {parts['brier']:.3f}, of which "
         f"miscalibration {parts['miscalibration']:.4f}.",
     )

@@ -1,4 +1,4 @@
-"""Residuals: their averages over bins of rows, and the distribution of the quantile residuals."""
+"""Plot of residuals: averages over bins of rows, and a Q-Q plot of quantile residuals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..diagnostics.fit.simultaneous_band import normal_band, normal_places
+from ..diagnostics.fit.simultaneous_band import normal_scores, normal_simultaneous_band
 from ..diagnostics.residuals import residuals as residuals_of
 from ..fits.fit import Fit
 from .style import (
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FloatArray = npt.NDArray[np.float64]
-#: With more levels than this, not each gets its name.
+#: With more levels than this, they are not named.
 MOST_LEVELS = 12
-#: Probability that all quantile residuals lie in the band.
+#: Probability that all quantile residuals lie inside the band.
 BAND = 0.95
-#: Points of a Q-Q plot at most, and how many of them at each end are never left out.
+#: Largest number of points in a Q-Q plot, and how many of them are kept at each end.
 MOST_POINTS, ENDS = 2000, 200
-#: With more points than this they are small.
+#: With more points than this, they are small.
 CROWD = 200
 
 
@@ -53,7 +53,7 @@ def residuals(
     seed: int | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Draw binned residuals with their bounds, and quantile residuals against normal quantiles.
+    """Plot of binned residuals with their bounds, and normal Q-Q plot of quantile residuals.
 
     Parameters
     ----------
@@ -68,18 +68,18 @@ def residuals(
     Returns
     -------
     ndarray of matplotlib Axes, shape (2,)
-        The first panel has the average residual of each bin between bounds of two standard errors, in vermillion where
-        it lies outside: 5 % do if the model is right. The second has the quantile residuals on a band that all of them
-        keep within with a probability of 95 %, if they are independent and the model is right.
+        The first panel shows the average residual of each bin with bounds of two standard errors; those outside are
+        vermillion, about 5% if the model is right. The second shows the quantile residuals with a simultaneous band. If
+        the model is right and the residuals are independent, all of them lie inside with a probability of 95%.
 
     Raises
     ------
     PredictionError
-        If an option is out of its range.
+        If an option is not allowed.
 
     See Also
     --------
-    hierlogit.residuals : The numbers it draws.
+    hierlogit.residuals : Computes the values shown.
 
     Examples
     --------
@@ -114,22 +114,22 @@ def _binned(ax: Axes, fit: Fit, table: pd.DataFrame, by: str | None) -> None:
     ax.scatter(places, residual, s=9 if len(table) > CROWD else 16, c=colours, linewidths=0, zorder=3)
     reach = 1.1 * float(np.max([np.abs(residual), bound]))
     ax.set_ylim(-reach, reach)
-    what = "fitted probability" if by is None else by
+    variable = "fitted probability" if by is None else by
     ax.set_xlabel(probability_label(fit).replace("Probability", "Fitted probability") if by is None else by)
     ax.set_ylabel("Average residual")
     kind = "bins" if "lower" in table else "levels"
-    set_title(ax, f"{int(outside.sum()):,} of {len(table):,} {kind} outside of two standard errors", fontsize=SMALL + 1)
-    told = ", ".join(
-        f"{_said(value)} ({part:+.3f})" for value, part in zip(values[outside], residual[outside], strict=True)
+    set_title(ax, f"{int(outside.sum()):,} of {len(table):,} {kind} outside two standard errors", fontsize=SMALL + 1)
+    outside_text = ", ".join(
+        f"{_value_text(value)} ({part:+.3f})" for value, part in zip(values[outside], residual[outside], strict=True)
     )
     describe(
         ax,
-        f"Average residuals in {len(table):,} {kind} of {what}: {int(outside.sum()):,} lie outside of two standard "
-        f"errors{f', at {told}' if 0 < outside.sum() <= MOST_LEVELS else ''}.",
+        f"Average residuals in {len(table):,} {kind} of {variable}: {int(outside.sum()):,} lie outside two standard "
+        f"errors{f', at {outside_text}' if 0 < outside.sum() <= MOST_LEVELS else ''}.",
     )
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -144,10 +144,10 @@ def _name_levels(ax: Axes, names: list[str]) -> None:
 
 def _quantiles(ax: Axes, residual: FloatArray) -> None:
     count = len(residual)
-    ordered, normal = np.sort(residual), normal_places(count)
+    ordered, normal = np.sort(residual), normal_scores(count)
     shown = _thinned(count)
     ordered, normal = ordered[shown], normal[shown]
-    low, high = normal_band(count, shown, BAND)
+    low, high = normal_simultaneous_band(count, shown, BAND)
     outside = (ordered < low) | (ordered > high)
     ax.fill_between(normal, low, high, color=PALE, linewidth=0, zorder=0.5)
     ax.plot(normal[[0, -1]], normal[[0, -1]], color=INK, linewidth=0.8, zorder=1)
@@ -159,7 +159,7 @@ def _quantiles(ax: Axes, residual: FloatArray) -> None:
     spread = float(residual.std(ddof=1))
     set_title(ax, f"{count:,} rows, mean {residual.mean():+.2f}, sd {spread:.2f}", fontsize=SMALL + 1)
     ax.annotate(
-        f"{BAND:.0%} of normal samples stay in the band",
+        f"band: contains {BAND:.0%} of normal samples",
         xy=(0.03, 0.97),
         xycoords="axes fraction",
         va="top",
@@ -169,12 +169,12 @@ def _quantiles(ax: Axes, residual: FloatArray) -> None:
     describe(
         ax,
         f"Normal Q-Q plot of {count:,} quantile residuals, with mean {residual.mean():+.2f} and sd {spread:.2f}; "
-        f"{outside.mean():.0%} of them lie outside of the band in which {BAND:.0%} of normal samples stay.",
+        f"{outside.mean():.0%} of them lie outside the band that contains {BAND:.0%} of normal samples.",
     )
 
 
 def _thinned(count: int) -> npt.NDArray[np.intp]:
-    """Positions that are drawn of so many ordered points: all of them, or both ends and some in between."""
+    """Positions of the ordered points that are drawn: all, or both ends and some in between."""
     if count <= MOST_POINTS:
         return np.arange(count)
     between = np.linspace(ENDS, count - ENDS - 1, MOST_POINTS - 2 * ENDS).round().astype(np.intp)

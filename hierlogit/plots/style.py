@@ -1,4 +1,4 @@
-"""The house style: colours, fonts, new axes, and a sentence that tells a picture in words."""
+"""Style shared by all plots: colours, fonts, axes, labels and text alternatives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: An array of matplotlib axes, shape (panels,).
 AxesArray = npt.NDArray[Any]
 
-# Okabe and Ito's colours, told apart by colour-blind people.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 INK = "#222222"
@@ -32,7 +32,7 @@ SMALL = 7.0
 MEDIUM = 9.0
 LARGE = 10.0
 
-#: With more clusters than this, not each gets its name on an axis.
+#: With more clusters than this, not all are named on an axis.
 MAX_NAMED = 80
 
 STYLE: Mapping[str, Any] = MappingProxyType(
@@ -49,7 +49,7 @@ STYLE: Mapping[str, Any] = MappingProxyType(
         "axes.grid": False,
         "text.color": INK,
         "text.usetex": False,
-        "text.parse_math": False,  # a column may be called 'price_$' and a cluster '$5-$10'
+        "text.parse_math": False,  # columns and clusters can have names such as 'price_$' and '$5-$10'
         "xtick.color": GREY,
         "ytick.color": GREY,
         "xtick.labelcolor": INK,
@@ -65,12 +65,12 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in the house style, and leave matplotlib's settings as they were."""
+    """Context in which plots have the shared style; matplotlib's settings are restored afterwards."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    # Loads the backend. A notebook's backend changes settings when it is loaded, and inside the context these changes
-    # would be undone: the notebook would show no more pictures.
+    # Loads the backend. The backend of notebooks changes settings when it is loaded. Inside the context these changes
+    # would be undone, and the notebook would show no more plots.
     plt.draw_if_interactive()  # type: ignore[no-untyped-call]
     settings: Any = dict(STYLE)
     with mpl.rc_context(settings):
@@ -78,7 +78,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_axes(panels: int, *, width: float, height: float, **options: Any) -> AxesArray:
-    """Make a new figure with `panels` axes in a row, laid out so that no label is cut."""
+    """The axes of a new figure with `panels` panels in a row, laid out so that no label is cut off."""
     import matplotlib.pyplot as plt
 
     _, axes = plt.subplots(1, panels, figsize=(width, height), layout="constrained", squeeze=False, **options)
@@ -86,12 +86,12 @@ def new_axes(panels: int, *, width: float, height: float, **options: Any) -> Axe
 
 
 def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
-    """Check the axes a caller passed, and make an array of them.
+    """The axes that a caller passed, as an array.
 
     Raises
     ------
     FitError
-        If they are no axes, or not as many as there are panels.
+        If they are not matplotlib axes, or their number differs from the number of panels.
     """
     from matplotlib.axes import Axes
 
@@ -104,26 +104,27 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
 
 
 def set_title(ax: Axes, text: str, **options: Any) -> None:
-    """Write the title at the left, where `ax.get_title` and `ax.set_title` find it."""
+    """Set the title, aligned to the left but still found by `ax.get_title`."""
     ax.set_title(text, x=0.0, ha="left", **options)
 
 
 def describe(ax: Axes, text: str) -> None:
-    """Attach to `ax` a sentence that says what the picture shows; `text_alternative` reads it."""
+    """Store a sentence that describes the plot as the label of `ax`, where `text_alternative` reads it."""
     ax.set_label(text)
 
 
 def text_alternative(figure: Figure | Axes | AxesArray) -> str:
-    """Say what a picture of this package shows: alternative text for a page, or metadata of a file.
+    """Text alternative of a plot: its content in words, for web pages and metadata of files.
 
     Parameters
     ----------
     figure : matplotlib Figure, Axes or array of Axes
+        A plot of this package.
 
     Returns
     -------
     str
-        The descriptions of its panels, those without one left out.
+        The descriptions of its panels; panels without a description are left out.
 
     Examples
     --------
@@ -138,12 +139,12 @@ def text_alternative(figure: Figure | Axes | AxesArray) -> str:
 
 
 def names_of(labels: Any) -> list[str]:
-    """Labels of clusters or levels as an axis shows them."""
+    """Labels of clusters or levels as text."""
     return [str(label) for label in labels]
 
 
 def counted(number: int, name: str) -> str:
-    """Write a count with its name: ``60 clusters of district``.
+    """The number of clusters with the name of the factor, such as ``60 clusters of district``.
 
     Examples
     --------
@@ -154,19 +155,19 @@ def counted(number: int, name: str) -> str:
 
 
 def probability_label(fit: Fit) -> str:
-    """Axis label of a probability, with the event in the data's words."""
+    """Axis label of a probability, with the event as it is named in the data."""
     outcome = fit.model.design.outcome
     return f"Probability per trial: {outcome.event}" if outcome.binomial else f"Probability that {outcome.event}"
 
 
 def proportion_label(fit: Fit) -> str:
-    """Axis label of a proportion of events, in the data's words."""
+    """Axis label of a proportion of events, with the event as it is named in the data."""
     outcome = fit.model.design.outcome
     return f"Proportion: {outcome.event}" if outcome.binomial else f"Proportion of {outcome.event}"
 
 
 def interval_name(prob: float, kind: str) -> str:
-    """How a label names an interval.
+    """Name of an interval in labels.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def test_draws_the_powers(found):
 def test_other_names_on_the_axis_and_words(found):
     axes = hl.plots.power(found, "size")
     assert axes[0].get_xlabel().strip() == "size"
-    assert "Power to find x not zero at alpha 0.05, by size; with 6: 5 " in hl.plots.text_alternative(axes)
+    assert "Power to reject x = 0 at alpha 0.05, by size; with 6: 5 " in hl.plots.text_alternative(axes)
 
 
 def test_one_name_makes_one_curve():

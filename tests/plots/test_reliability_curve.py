@@ -43,7 +43,7 @@ def test_is_told_in_words_and_leaves_settings_alone(clinics):
     text = hl.plots.text_alternative(axes)
     table = hl.calibration(clinics, seed=1)
     outside = (table["calibrated"] < table["eti89_lb"]) | (table["calibrated"] > table["eti89_ub"])
-    assert f"{outside.mean():.0%} of the trials lie outside of the 89% interval" in text
+    assert f"{outside.mean():.0%} of the trials lie outside the 89% interval" in text
     assert text.endswith(".")
     figure = axes[0].figure
     figure.canvas.draw()
