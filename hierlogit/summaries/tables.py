@@ -55,7 +55,7 @@ def summary(
     >>> import hierlogit as hl
     >>> model = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"))
     >>> table = hl.summary(model.fit("laplace"), interval="profile", ci_prob=0.95)
-    >>> table.loc["sd_herd[Intercept]", ["profile95_lb", "profile95_ub"]].round(2).tolist()
+    >>> table[["profile95_lb", "profile95_ub"]].loc["sd_herd[Intercept]"].round(2).tolist()
     [0.35, 1.1]
     """
     chosen = interval or ("draws" if fit.estimate is None else "wald")
@@ -160,16 +160,16 @@ def ranef(
     """
     interval = Interval.of(ci_prob, ci_kind)
     tables = []
-    for block in fit.model.design.chosen_groups(group):
-        dims = (fit.model.dim(block), fit.model.effect_dim(block))
-        effects = fit.posterior[f"b_{block.result_name}"].transpose("chain", "draw", *dims).to_numpy()
-        draws = effects.reshape(-1, len(block.levels) * len(block.effects))
+    for factor in fit.model.design.chosen_groups(group):
+        dims = (fit.model.dim(factor), fit.model.effect_dim(factor))
+        effects = fit.posterior[f"b_{factor.result_name}"].transpose("chain", "draw", *dims).to_numpy()
+        draws = effects.reshape(-1, len(factor.levels) * len(factor.effects))
         index = pd.MultiIndex.from_product(
-            [[block.name], block.levels, block.effects], names=["group", "level", "effect"]
+            [[factor.name], factor.levels, factor.effects], names=["group", "level", "effect"]
         )
         columns = summarise(draws, interval)
         if fit.estimate is not None:
-            modes, sds = fit.estimate.modes[block.name], fit.estimate.conditional_sds[block.name]
+            modes, sds = fit.estimate.modes[factor.name], fit.estimate.conditional_sds[factor.name]
             columns = {"mode": modes.ravel(), "conditional_sd": sds.ravel(), **columns}
         tables.append(pd.DataFrame(columns, index=index))
     return pd.concat(tables)
