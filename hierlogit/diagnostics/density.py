@@ -14,6 +14,7 @@ from ..density.joint.geometry import non_centred
 from ..density.joint.log_density import evaluate
 from ..density.joint.model_arrays import joint_arrays, unknown_families
 from ..density.variables import Variable, model_variables
+from ..display import Facts, Shown, View
 from ..errors import EngineError
 from ..priors.families import Decov
 from ..validation import quoted_list
@@ -36,7 +37,7 @@ STEP = 1e-100
 
 
 @dataclass(frozen=True, repr=False)
-class DensityCheck:
+class DensityCheck(Shown):
     """How far the compiled log density of a model is from that of its PyMC graph.
 
     Attributes
@@ -79,21 +80,21 @@ class DensityCheck:
         """Whether both do."""
         return self.values_agree and self.gradients_agree
 
-    def __repr__(self) -> str:
+    def _view(self) -> View:
         rows = (
             ("values", self.value_difference, self.value_tolerance, self.values_agree, ""),
             ("gradients", self.gradient_difference, self.gradient_tolerance, self.gradients_agree, f" ({self.where})"),
         )
-        return "\n".join(
-            [
-                f"Compiled log density and PyMC graph at {self.points} random points (seed {self.seed})",
-                *(
-                    f"  {name:<9} {'agree' if agree else 'do NOT agree'}: they differ by up to {difference:.2g}"
-                    f"{'' if agree else where}, {tolerance:.2g} is allowed"
-                    for name, difference, tolerance, agree, where in rows
-                ),
-            ]
+        facts = tuple(
+            (
+                name,
+                f"{'agree' if agree else 'do NOT agree'}: they differ by up to {difference:.2g}"
+                f"{'' if agree else where}, {tolerance:.2g} is allowed",
+            )
+            for name, difference, tolerance, agree, where in rows
         )
+        title = f"Compiled log density and PyMC graph at {self.points} random points (seed {self.seed})"
+        return View(title, (Facts(facts),))
 
 
 def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCheck:

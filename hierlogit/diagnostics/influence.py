@@ -1,27 +1,27 @@
-"""What each cluster does to the estimates, seen by leaving it out."""
+"""The influence of each cluster on the estimates, by leaving it out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import Sentences, Shown, Table, View
 from ..engines.maximum.refit import likelihood_engine, maximum_of
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold
 from ..model_comparison.leave_out import (
-    Reweighted,
-    SearchedAgain,
-    asked_of,
-    asked_of_draws,
+    RefitWithoutCluster,
+    ReweightedWithoutCluster,
+    estimates,
+    posterior_means,
     weights_without,
 )
 from ..model_spec import ModelSpec
@@ -31,10 +31,8 @@ from ..summaries.tables import summary
 from ..validation import quoted_list
 
 FloatArray = npt.NDArray[np.float64]
-#: Clusters that a printed result shows.
-SHOWN = 10
 #: What a status means for the clusters that follow.
-SAID = {
+STATUS_TEXTS = {
     "check": "weights of draws cannot be trusted (refit=True samples again) without",
     "failed": "no estimates without",
     "interrupted": "interrupted before",
@@ -42,7 +40,7 @@ SAID = {
 
 
 @dataclass(frozen=True, repr=False)
-class Influence:
+class Influence(Shown):
     """How estimates change when each cluster is left out.
 
     Attributes
@@ -52,11 +50,11 @@ class Influence:
     table : pandas.DataFrame
         One row for each cluster, the most influential first: ``rows``; ``cooks_distance``; ``dfbetas``, the largest
         change of a parameter in standard errors, and ``parameter``, which it is; ``status``: ``"converged"``,
-        ``"check"`` where weights of draws cannot be trusted, ``"failed"`` where the estimates without the cluster could
-        not be had, or ``"interrupted"``; of a sampler's fit also ``pareto_k``, none where it was sampled again.
+        ``"check"`` if the weights of the draws are unreliable, ``"failed"`` if there are no estimates without the
+        cluster, or ``"interrupted"``; for a fit by a sampler also ``pareto_k``, missing if it was sampled again.
     changes : pandas.DataFrame
         Estimate without the cluster minus estimate with it, in the order of the table: one column for each parameter,
-        and behind them what `influence` was asked for besides.
+        then those of the estimand.
     dfbetas : pandas.DataFrame
         Changes of the parameters in standard errors.
     estimate : pandas.Series
@@ -66,7 +64,7 @@ class Influence:
     failures : mapping of object to str
         What went wrong, by cluster.
     method : str
-        How the estimates without a cluster were had.
+        How the estimates without a cluster were computed.
     """
 
     group: str
@@ -78,24 +76,15 @@ class Influence:
     failures: Mapping[Any, str]
     method: str
 
-    def _head(self) -> list[str]:
-        lines = [f"Influence of {len(self.table):,} clusters of {self.group}, {self.method}"]
-        for status, said in SAID.items():
-            found = self.table.index[self.table["status"] == status]
-            lines += [f"  {len(found):,} of them {status}: {said} {quoted_list(list(found))}"] if len(found) else []
-        return lines
+    def _view(self) -> View:
+        title = f"Influence of {len(self.table):,} clusters of {self.group}, {self.method}"
+        return View(title, (Sentences(tuple(self._remarks())), Table.of(self.table, ".table")))
 
-    def _shown(self) -> pd.DataFrame:
-        return self.table.head(SHOWN).round(3)
-
-    def __repr__(self) -> str:
-        rest = len(self.table) - SHOWN
-        more = [f"  and {rest:,} more"] if rest > 0 else []
-        return "\n".join([*self._head(), self._shown().to_string(), *more])
-
-    def _repr_html_(self) -> str:
-        head = "<br>".join(escape(line.strip()) for line in self._head())
-        return f"<div><p>{head}</p>{self._shown().to_html()}</div>"
+    def _remarks(self) -> Iterator[str]:
+        for status, text in STATUS_TEXTS.items():
+            clusters = self.table.index[self.table["status"] == status]
+            if len(clusters):
+                yield f"{len(clusters):,} of them {status}: {text} {quoted_list(list(clusters))}"
 
 
 def influence(
@@ -106,11 +95,11 @@ def influence(
     refit: bool = True,
     executor: Executor | None = None,
 ) -> Influence:
-    """Leave out each cluster in turn, and see what changes.
+    """Changes of the estimates when each cluster is left out in turn.
 
-    Of a likelihood engine's fit the search is repeated without the cluster, from the maximum found: milliseconds each.
-    Of a sampler's fit its draws are weighted as if the cluster were not there, by Pareto-smoothed importance sampling.
-    Estimates are posterior means then, and standard errors posterior sds.
+    For a fit by a likelihood engine, the search is repeated without the cluster, which takes milliseconds. For a fit by
+    a sampler, the draws are weighted as if the cluster were not there, by Pareto-smoothed importance sampling;
+    estimates are then posterior means, and standard errors posterior sds.
 
     Parameters
     ----------
@@ -118,20 +107,19 @@ def influence(
     group : str, optional
         A grouping factor, or a column of the table that the formula uses; the grouping factor if there is only one.
     estimand : callable, optional
-        What else to follow: of a `Fit`, to a number, an array, or numbers by name, such as an average effect. It gets a
-        fit with the same rows, whose parameters are estimated without the cluster; the cluster's own effects are then
-        those of one of which nothing is known. What needs draws of them takes longest.
+        What else to follow, such as an average effect: a function of a `Fit` that returns a number, an array, or
+        numbers by name. It is called with a fit of the same rows whose parameters are estimated without the cluster;
+        the effects of the cluster itself are those of a new one.
     refit : bool
-        Of a sampler's fit: whether to sample again without those clusters for which the weights of the draws cannot be
-        trusted, because their Pareto k-hat is above ``min(1 - 1 / log10(draws), 0.7)``; if not, their status is
-        ``"check"``.
+        For fits by a sampler: whether to sample again without those clusters for which the weights of the draws are
+        unreliable, with a Pareto k-hat above ``min(1 - 1 / log10(draws), 0.7)``; if not, their status is ``"check"``.
     executor : concurrent.futures.Executor, optional
-        Spreads refits over workers; `estimand` must be picklable then.
+        Distributes refits over workers; `estimand` must then be picklable.
 
     Returns
     -------
     Influence
-        Its ``table`` has one row for each cluster, the most influential first. Ctrl-C ends early with what was done.
+        With ``.table``, one row for each cluster, the most influential first. Ctrl-C returns what is done so far.
 
     Raises
     ------
@@ -141,11 +129,11 @@ def influence(
     Notes
     -----
     With ``b`` the p fixed effects, ``b(j)`` those without cluster j and ``V`` the covariance matrix of the estimates,
-    Cook's distance is ``(b - b(j))' V^-1 (b - b(j)) / p``, and DFBETAS are the changes over the roots of V's diagonal
-    (Nieuwenhuis, te Grotenhuis and Pelzer 2012, whose DFBETAS have the standard error without the cluster below; here
-    one scale serves all clusters). They look at Cook's distances above ``4 / J`` and DFBETAS beyond ``2 / sqrt(J)``, J
-    the number of clusters: not as tests, but as places to look at. An sd or a correlation is followed as a fixed effect
-    is; the correlation of an effect whose sd is zero is none.
+    Cook's distance is ``(b - b(j))' V^-1 (b - b(j)) / p``, and DFBETAS are the changes divided by the standard errors,
+    the square roots of the diagonal of V (Nieuwenhuis, te Grotenhuis and Pelzer 2012 divide by the standard error
+    without the cluster; here all clusters have the same scale). Their cut-offs are ``4 / J`` for Cook's distances and
+    ``2 / sqrt(J)`` for DFBETAS, with J the number of clusters: these are not tests, but places to look at. DFBETAS of
+    sds and correlations are computed likewise; a correlation is missing if an effect has an sd of zero.
 
     References
     ----------
@@ -168,8 +156,8 @@ def influence(
     clusters = Clusters.of(fit.model, group)
     if fit.estimate is None:
         return _by_weights(fit, clusters, estimand, executor, refit=refit)
-    task = SearchedAgain.of(fit, clusters.index, estimand)
-    estimate = pd.Series(asked_of(fit, estimand))
+    task = RefitWithoutCluster.of(fit, clusters.index, estimand)
+    estimate = pd.Series(estimates(fit, estimand))
     done = _run(task, clusters, executor)
     p = len(fit.model.design.fixed_effects)
     scale = Scale(summary(fit, interval="wald")["se"], maximum_of(fit).covariance[:p, :p])
@@ -181,10 +169,10 @@ def _by_weights(
     fit: Fit, clusters: Clusters, estimand: Statistic | None, executor: Executor | None, *, refit: bool
 ) -> Influence:
     weights, shapes = weights_without(fit, clusters.index, len(clusters.labels))
-    distrusted = frozenset(np.flatnonzero(~(shapes <= khat_threshold(weights.shape[1]))).tolist())
-    again = distrusted if refit else frozenset()
-    task = Reweighted(fit, clusters.index, weights, again, estimand)
-    estimate = pd.Series(asked_of_draws(fit, estimand))
+    unreliable = frozenset(np.flatnonzero(~(shapes <= khat_threshold(weights.shape[1]))).tolist())
+    again = unreliable if refit else frozenset()
+    task = ReweightedWithoutCluster(fit, clusters.index, weights, again, estimand)
+    estimate = pd.Series(posterior_means(fit, estimand))
     done = _run(task, clusters, executor)
     draws = parameter_draws(fit.model, fit.posterior)
     values = draws.to_numpy().reshape(-1, draws.sizes["parameter"])
@@ -193,12 +181,12 @@ def _by_weights(
         pd.Series(values.std(axis=0, ddof=1), index=draws["parameter"].to_numpy()),
         np.cov(values[:, :p], rowvar=False).reshape(p, p),
     )
-    found = _assembled(clusters, estimate, scale, done, "draws weighted as without each")
+    result = _assembled(clusters, estimate, scale, done, "draws weighted as without each")
     of_label = pd.Series(np.where(np.isin(np.arange(len(shapes)), list(again)), np.nan, shapes), clusters.labels)
-    doubted = found.table.index.isin(clusters.labels[sorted(distrusted - again)])
-    table = found.table.assign(pareto_k=of_label.reindex(found.table.index))
-    table["status"] = table["status"].mask(doubted & (table["status"] == "converged"), "check")
-    return replace(found, table=table)
+    not_refitted = result.table.index.isin(clusters.labels[sorted(unreliable - again)])
+    table = result.table.assign(pareto_k=of_label.reindex(result.table.index))
+    table["status"] = table["status"].mask(not_refitted & (table["status"] == "converged"), "check")
+    return replace(result, table=table)
 
 
 def _run(
@@ -243,17 +231,17 @@ class Clusters:
         groups, frame = model.design.groups, model.design.table.frame
         if group is None:
             if len(groups) != 1:
-                names = dict.fromkeys([*(block.name for block in groups), *frame.columns])
+                names = dict.fromkeys([*(factor.name for factor in groups), *frame.columns])
                 raise FitError(
                     f"the model has {len(groups)} grouping factors; say whose clusters to leave out, "
                     f"group= one of {quoted_list(list(names))}."
                 )
             group = groups[0].name
-        for block in groups:
-            if block.name == group:
-                return cls(group, pd.Index(block.levels, name=group), block.index)
+        for factor in groups:
+            if factor.name == group:
+                return cls(group, pd.Index(factor.levels, name=group), factor.index)
         if group not in frame.columns:
-            known = list(dict.fromkeys([*(block.name for block in groups), *frame.columns]))
+            known = list(dict.fromkeys([*(factor.name for factor in groups), *frame.columns]))
             raise FitError(f"there are no clusters of '{group}'; the model's table has {quoted_list(known)}.")
         index, values = pd.factorize(frame[group], sort=True)
         if len(values) < 2:
@@ -263,7 +251,7 @@ class Clusters:
 
 @dataclass(frozen=True)
 class Scale:
-    """What changes are measured by.
+    """Standard errors and covariance matrix that changes are divided by.
 
     Attributes
     ----------
@@ -277,13 +265,13 @@ class Scale:
     covariance: FloatArray
 
     def cooks_distance(self, changes: FloatArray) -> FloatArray:
-        """Of changes of the fixed effects, shape (clusters, p)."""
+        """Cook's distances of changes of the fixed effects, shape (clusters, p)."""
         se = np.sqrt(np.diag(self.covariance))
-        # One that a prior holds in its place has no standard error and does not move.
+        # A coefficient held at the kink of its prior has no standard error and does not change.
         free = np.flatnonzero(se > 0)
         if not len(free):
             return np.full(len(changes), np.nan)
-        # In standard errors: predictors in any units give well-scaled matrices.
+        # In standard errors, so that the matrix is well scaled whatever the units of the predictors.
         steps = changes[:, free] / se[free]
         correlations = self.covariance[np.ix_(free, free)] / np.outer(se[free], se[free])
         distance: FloatArray = (steps * np.linalg.solve(correlations, steps.T).T).sum(axis=1) / len(free)
@@ -294,8 +282,8 @@ def _assembled(
     clusters: Clusters, estimate: pd.Series[float], scale: Scale, done: Done[dict[str, float]], method: str
 ) -> Influence:
     labels = clusters.labels
-    found = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate.index), dtype=np.float64)
-    changes = (found - estimate).reindex(range(len(labels)))
+    without = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate.index), dtype=np.float64)
+    changes = (without - estimate).reindex(range(len(labels)))
     dfbetas = changes[scale.se.index] / scale.se
     largest = dfbetas.abs()
     table = pd.DataFrame(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..engines.maximum.integrator import MOST_NODES, check_nodes, integrator, likelihood_at
-from ..errors import FitError
+from ..engines.maximum.integrator import MOST_NODES, integrator, likelihood_at
+from ..errors import EngineError, FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..validation import whole_number
 
 
 def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
@@ -45,13 +47,14 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     >>> abs(table.attrs["total_change"]) < 0.1
     True
     """
+    require_fit(fit)
     if fit.estimate is None:
         raise FitError(
             "check_quadrature is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
             f"{fit.diagnostics.engine}, which samples the random effects and integrates nothing out."
         )
-    finer = min(max(2 * fit.estimate.nodes + 1, 11), MOST_NODES) if nodes is None else nodes
-    check_nodes("check_quadrature", finer)
+    usual = min(max(2 * fit.estimate.nodes + 1, 11), MOST_NODES)
+    finer = usual if nodes is None else whole_number("nodes", nodes, EngineError, least=1, most=MOST_NODES)
     design = fit.model.design
     # Refuses what quadrature cannot do, before anything is computed.
     integrator(design, max(finer, 2))

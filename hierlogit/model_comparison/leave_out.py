@@ -1,8 +1,8 @@
-"""`Fit` without some rows → parameters and whatever else is asked of a fit: by another search, or by weights of draws.
+"""Parameters and other estimands of a fit without some rows: by refitting, or by importance weights of draws.
 
-Draws of a posterior with all rows become draws of one without some of them by weights ``1 / p(y_left | draw)``, where
-the effects of clusters that have no other rows are integrated out (Vehtari, Gelman and Gabry 2017, Statistics and
-Computing 27: 1413-1432; Merkle, Furr and Rabe-Hesketh 2019, Psychometrika 84: 802-829).
+Draws of the posterior with all rows become draws of the posterior without some rows with the weights
+``1 / p(y_left_out | draw)``, where the effects of clusters that have no other rows are integrated out (Vehtari, Gelman
+and Gabry 2017, Statistics and Computing 27: 1413-1432; Merkle, Furr and Rabe-Hesketh 2019, Psychometrika 84: 802-829).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..fits.posterior import assemble, parameter_draws
 from ..fits.psis import psis
 from ..progress import progress
 from ..studies.bootstrap import numbers, parameters
+from ..validation import quoted_list
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
-#: What a single number that is asked for is called.
-ASKED = "estimand"
+#: Name of an estimand that is a single number.
+ESTIMAND = "estimand"
 
 
 @dataclass(frozen=True)
-class SearchedAgain:
-    """Numbers of a likelihood engine's fit without one cluster.
+class RefitWithoutCluster:
+    """Estimates of a fit by a likelihood engine without one cluster, by refitting.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class SearchedAgain:
         Cluster of each row.
     estimand : callable or None
     draws, seed : int
-        Of the fit that the estimand is of, as the fit with all clusters has them.
+        Draws of the refits from which the estimand is computed: as many as those of the fit, with its seed.
     """
 
     model: ModelSpec
@@ -61,31 +62,31 @@ class SearchedAgain:
     seed: int
 
     @classmethod
-    def of(cls, fit: Fit, index: IntArray, estimand: Statistic | None) -> SearchedAgain:
-        """For a fit and its clusters."""
-        if estimand is None:  # the report, which weighs draws, is not needed
+    def of(cls, fit: Fit, index: IntArray, estimand: Statistic | None) -> RefitWithoutCluster:
+        """Refits of a fit without its clusters."""
+        if estimand is None:  # no draws are needed, and none are made
             return cls(fit.model, maximum_of(fit), index, None, 0, 0)
         draws = fit.data["posterior"].sizes["draw"]
         return cls(fit.model, maximum_of(fit), index, estimand, draws, int(fit.diagnostics.seed or 0))
 
     def __call__(self, number: int) -> dict[str, float]:
-        """What is found without cluster `number`.
+        """Parameters, and the estimand if there is one, without cluster `number`.
 
         Raises
         ------
         FitError
-            If the search does not end at a maximum, or at one at infinity.
+            If the search does not end at a maximum, or an estimate is infinite.
         """
         refitter, rows = Refitter(self.model, self.estimate), self.index == number
         if self.estimand is None:
-            return known_parameters(self.model, refitter.without(rows).bounded_maximum())
-        # The same draws about another maximum: what differs is the maximum, not the luck of the draws.
-        return asked_of(refitter.fit_without(rows, self.draws, self.seed), self.estimand)
+            return identified_parameters(self.model, refitter.without(rows).bounded_maximum())
+        # The same random numbers about another maximum: the difference is not due to the draws.
+        return estimates(refitter.fit_without(rows, self.draws, self.seed), self.estimand)
 
 
 @dataclass(frozen=True)
-class Reweighted:
-    """Numbers of a sampler's fit without one cluster.
+class ReweightedWithoutCluster:
+    """Posterior means of a fit by a sampler without one cluster, by importance weights or by sampling again.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class Reweighted:
     index : ndarray of int, shape (n,)
         Cluster of each row.
     weights : ndarray, shape (clusters, draws)
-        Of the draws without each cluster; they sum to one.
+        Importance weights for leaving out each cluster; they sum to one.
     again : frozenset of int
         Clusters without which the model is sampled again.
     estimand : callable or None
@@ -106,26 +107,25 @@ class Reweighted:
     estimand: Statistic | None
 
     def __call__(self, number: int) -> dict[str, float]:
-        """What is found without cluster `number`.
+        """Posterior means, and the estimand if there is one, without cluster `number`.
 
         Raises
         ------
         FitError
-            If the model is sampled again, and its chains do not converge.
+            If the model is sampled again and its chains do not converge.
         """
         rows = self.index == number
         if number in self.again:
-            return asked_of_draws(sampled_again(self.fit, rows), self.estimand)
-        found = _means(self.fit, self.weights[number])
+            return posterior_means(sampled_again(self.fit, rows), self.estimand)
+        means = _means(self.fit, self.weights[number])
         if self.estimand is None:
-            return found
-        return found | _named_apart(
-            numbers(self.estimand(resampled(self.fit, rows, self.weights[number])), ASKED), found
-        )
+            return means
+        value = self.estimand(resampled(self.fit, rows, self.weights[number]))
+        return means | _with_other_names(numbers(value, ESTIMAND), means)
 
 
 def weights_without(fit: Fit, index: IntArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """Weights of the draws of a sampler's fit without each cluster, and how far they can be trusted.
+    """Importance weights of the draws for leaving out each cluster, with their Pareto k-hat.
 
     Parameters
     ----------
@@ -133,14 +133,14 @@ def weights_without(fit: Fit, index: IntArray, count: int) -> tuple[FloatArray, 
     index : ndarray of int, shape (n,)
         Cluster of each row.
     count : int
-        How many clusters there are.
+        Number of clusters.
 
     Returns
     -------
     weights : ndarray, shape (clusters, draws)
         They sum to one for each cluster.
     shapes : ndarray, shape (clusters,)
-        Pareto k-hat, infinite where nearly all weight is one draw's.
+        Pareto k-hat, infinite where nearly all weight is on one draw.
     """
     draws = Draws.of(fit.model, fit.posterior)
     weights, shapes = np.empty((count, len(draws))), np.empty(count)
@@ -156,31 +156,33 @@ def integrated_log_likelihood(model: ModelSpec, draws: Draws, rows: npt.NDArray[
     The effects of clusters that have no other rows are integrated out.
     """
     design = model.design
-    own = design.training_rows().at(np.flatnonzero(rows))
-    groups = {}
-    for block in design.groups:
-        elsewhere = np.bincount(block.index[~rows], minlength=len(block.levels)) > 0
-        group = own.groups[block.name]
-        groups[block.name] = replace(group, index=np.where(elsewhere[group.index], group.index, -1))
-    left = EncodedRows(own.X, own.offset, groups)
+    encoded = design.training_rows().at(np.flatnonzero(rows))
+    indices = {}
+    for group in design.groups:
+        has_other_rows = np.bincount(group.index[~rows], minlength=len(group.levels)) > 0
+        index = encoded.groups[group.name].index
+        indices[group.name] = np.where(has_other_rows[index], index, -1)
+    groups = {name: replace(encoded.groups[name], index=index) for name, index in indices.items()}
+    left_out = EncodedRows(encoded.X, encoded.offset, groups)
     y, trials = design.outcome.y[rows], design.outcome.trials[rows]
-    alone = np.all([group.index >= 0 for group in groups.values()], axis=0) if groups else np.ones(len(y), dtype=bool)
-    known = log_likelihood(y[alone], trials[alone], linear_predictor(draws, left.at(np.flatnonzero(alone)))).sum(axis=1)
-    return known + log_likelihoods(draws, Seen(left, y, trials))
+    # Rows all of whose clusters have other rows are independent given the draws.
+    known = np.all([np.ones(len(y), dtype=bool), *(index >= 0 for index in indices.values())], axis=0)
+    eta = linear_predictor(draws, left_out.at(np.flatnonzero(known)))
+    given_effects = log_likelihood(y[known], trials[known], eta).sum(axis=1)
+    return given_effects + log_likelihoods(draws, Seen(left_out, y, trials))
 
 
 def resampled(fit: Fit, rows: npt.NDArray[np.bool_], weights: FloatArray) -> Fit:
-    """A fit whose draws stand for those of the posterior without some rows.
+    """A fit whose draws are resampled to represent the posterior without some rows.
 
-    Draws are repeated as often as their weights say. Effects of clusters that have no other rows are drawn from their
-    distribution between clusters.
+    Draws are repeated in proportion to their weights. Effects of clusters that have no other rows are drawn from the
+    distribution of the effects.
     """
     random = np.random.default_rng(fit.diagnostics.seed)
     total = np.cumsum(weights)
     places = (np.arange(len(weights)) + random.uniform()) / len(weights)
     chosen = np.minimum(np.searchsorted(total / total[-1], places), len(weights) - 1)
-    # Chains are no more than parts of a sample now; in turn they get what is repeated.
-    chosen = random.permutation(chosen)
+    chosen = random.permutation(chosen)  # so that repeated draws are spread over the chains
     draws = Draws.of(fit.model, fit.posterior)[chosen]
     posterior = fit.posterior.copy()
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
@@ -189,16 +191,16 @@ def resampled(fit: Fit, rows: npt.NDArray[np.bool_], weights: FloatArray) -> Fit
         turned = variable.transpose("chain", "draw", ...)
         flat = turned.to_numpy().reshape(-1, *turned.shape[2:])[chosen]
         values[str(name)] = (turned.dims, flat.reshape(*shape, *turned.shape[2:]))
-    for block in fit.model.design.groups:
-        gone = np.bincount(block.index[~rows], minlength=len(block.levels)) == 0
-        noise = random.standard_normal((len(chosen), int(gone.sum()), len(block.effects)))
-        effects = values[f"b_{block.result_name}"][1].reshape(len(chosen), len(block.levels), -1)
-        effects[:, gone] = np.einsum("sij,skj->ski", draws.cholesky[block.name], noise)
+    for group in fit.model.design.groups:
+        gone = np.bincount(group.index[~rows], minlength=len(group.levels)) == 0
+        noise = random.standard_normal((len(chosen), int(gone.sum()), len(group.effects)))
+        effects = values[f"b_{group.result_name}"][1].reshape(len(chosen), len(group.levels), -1)
+        effects[:, gone] = np.einsum("sij,skj->ski", draws.cholesky[group.name], noise)
     return Fit(fit.model, assemble(fit.model, posterior.assign(values), None), replace(fit.diagnostics, findings=()))
 
 
 def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
-    """The model sampled as it was, but that some rows say nothing.
+    """The model sampled again with the same settings, with no trials in some rows.
 
     Raises
     ------
@@ -216,10 +218,10 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.diagnostics)
 
 
-def asked_of_draws(fit: Fit, estimand: Statistic | None) -> dict[str, float]:
-    """Posterior means of the parameters, and what else is asked of a fit."""
-    found = _means(fit, None)
-    return found if estimand is None else found | _named_apart(numbers(estimand(fit), ASKED), found)
+def posterior_means(fit: Fit, estimand: Statistic | None) -> dict[str, float]:
+    """Posterior means of the parameters, and the estimand if there is one."""
+    means = _means(fit, None)
+    return means if estimand is None else means | _with_other_names(numbers(estimand(fit), ESTIMAND), means)
 
 
 def _means(fit: Fit, weights: FloatArray | None) -> dict[str, float]:
@@ -229,31 +231,34 @@ def _means(fit: Fit, weights: FloatArray | None) -> dict[str, float]:
     return dict(zip(draws["parameter"].to_numpy().tolist(), means.tolist(), strict=True))
 
 
-def asked_of(fit: Fit, estimand: Statistic | None) -> dict[str, float]:
-    """Parameters of a likelihood engine's fit, and what else is asked of it.
+def estimates(fit: Fit, estimand: Statistic | None) -> dict[str, float]:
+    """Parameters of a fit by a likelihood engine, and the estimand if there is one.
 
     Raises
     ------
     FitError
-        If the estimand has the name of a parameter.
+        If a part of the estimand has the name of a parameter.
     """
-    found = known_parameters(fit.model, maximum_of(fit))
-    return found if estimand is None else found | _named_apart(numbers(estimand(fit), ASKED), found)
+    at_maximum = identified_parameters(fit.model, maximum_of(fit))
+    if estimand is None:
+        return at_maximum
+    return at_maximum | _with_other_names(numbers(estimand(fit), ESTIMAND), at_maximum)
 
 
-def known_parameters(model: ModelSpec, estimate: Estimate) -> dict[str, float]:
-    """Parameters of an estimate; a correlation of effects one of which does not vary is none."""
-    found = parameters(model, estimate)
-    for block in model.design.groups:
-        sd, name = estimate.sd(block.name), block.result_name
-        for i, j in block.correlated_pairs:
+def identified_parameters(model: ModelSpec, estimate: Estimate) -> dict[str, float]:
+    """Parameters of an estimate; a correlation is not a number if one of its effects has an sd of zero."""
+    values = parameters(model, estimate)
+    for group in model.design.groups:
+        sd, name = estimate.sd(group.name), group.result_name
+        for i, j in group.correlated_pairs:
             if sd[i] == 0 or sd[j] == 0:
-                found[f"cor_{name}[{block.effects[i]}, {block.effects[j]}]"] = np.nan
-    return found
+                values[f"cor_{name}[{group.effects[i]}, {group.effects[j]}]"] = np.nan
+    return values
 
 
-def _named_apart(asked: dict[str, float], parameters: dict[str, float]) -> dict[str, float]:
-    both = [name for name in asked if name in parameters]
+def _with_other_names(values: dict[str, float], parameters: dict[str, float]) -> dict[str, float]:
+    """Values of the estimand, refused if their names are those of parameters."""
+    both = [name for name in values if name in parameters]
     if both:
-        raise FitError(f"the estimand has parts of the names of parameters, {both}: give them others.")
-    return asked
+        raise FitError(f"parts of the estimand have the names of parameters, {quoted_list(both)}: rename them.")
+    return values

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from html import escape
 from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ..display import Facts, Shown, View
 from ..errors import FitError, StudyError
 from ..fits.fit import Fit
+from ..formatting import number, p_value
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.simulated_ratio import SHORT, OfRatio
 from ..studies.tasks import run_tasks
@@ -27,7 +28,7 @@ METHODS = ("chibar", "bootstrap")
 
 
 @dataclass(frozen=True, repr=False)
-class RatioTest:
+class RatioTest(Shown):
     """Result of a likelihood-ratio test.
 
     Attributes
@@ -66,29 +67,19 @@ class RatioTest:
     interrupted: bool = False
     seed: int | None = None
 
-    def _lines(self) -> list[str]:
-        lines = [
-            f"Likelihood-ratio test: {self.statistic:.4f}, p = {self.p_value:.4g} by {self.reference}",
-            f"  parameters that the smaller model lacks: {self.parameters}"
-            + (f", with the variances of {', '.join(self.variances)}" if self.variances else ""),
-        ]
+    def _view(self) -> View:
+        variances = f", with the variances of {', '.join(self.variances)}" if self.variances else ""
+        more = f"{self.parameters} more in the larger model{variances}"
+        facts = [("reference", self.reference), ("parameters", more)]
         if self.variances:
-            lines.append(
-                f"  naive p = {self.naive_p_value:.4g} by chi-squared with {_degrees(self.parameters)}: too large, "
-                "since a variance cannot be below zero"
-            )
+            naive = f"{p_value(self.naive_p_value)} by chi-squared with {_degrees(self.parameters)}"
+            facts.append(("naive", f"{naive}: too large, since a variance cannot be below zero"))
         if self.failures:
-            lines.append(f"  replicates that failed and are left out: {self.failures}")
+            facts.append(("failed", f"{self.failures:,} replicates, which are left out"))
         if self.interrupted:
-            lines.append("  interrupted: fewer replicates than asked for")
-        return lines
-
-    def __repr__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _repr_html_(self) -> str:
-        head, *rest = self._lines()
-        return f"<div><strong>{escape(head)}</strong>{''.join(f'<p>{escape(line)}</p>' for line in rest)}</div>"
+            facts.append(("interrupted", "fewer replicates than requested"))
+        title = f"Likelihood-ratio test: {number(self.statistic)}, {p_value(self.p_value)}"
+        return View(title, (Facts(tuple(facts)),))
 
 
 def likelihood_ratio(
@@ -170,25 +161,23 @@ def likelihood_ratio(
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
-    checkpoint = Checkpoint.of(store, study)
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
-    finished = run_tasks(
-        task, [k for k in range(requested) if k not in checkpoint], executor, "Simulating", checkpoint.add
-    )
+    checkpoint = Checkpoint.of(store, study)
+    missing = [k for k in range(requested) if k not in checkpoint]
+    finished = run_tasks(task, missing, executor, "Simulating", checkpoint.add)
     done = checkpoint.first(requested)
     simulated = np.array([done.results[k][0] for k in sorted(done.results)])
-    p_value = (1 + int(np.sum(simulated >= statistic))) / (len(simulated) + 1)
     return RatioTest(
-        statistic,
-        p_value,
-        f"{len(simulated):,} studies simulated from the smaller model",
-        naive,
-        gap.parameters,
-        gap.variances,
-        simulated,
-        len(done.failures),
-        not finished,
-        used_seed,
+        statistic=statistic,
+        p_value=(1 + int(np.sum(simulated >= statistic))) / (len(simulated) + 1),
+        reference=f"{len(simulated):,} studies simulated from the smaller model",
+        naive_p_value=naive,
+        parameters=gap.parameters,
+        variances=gap.variances,
+        simulated=simulated,
+        failures=len(done.failures),
+        interrupted=not finished,
+        seed=used_seed,
     )
 
 

@@ -1,4 +1,4 @@
-"""How well a fit predicts rows, or whole clusters, that it has not seen."""
+"""Leave-one-out cross-validation of a fit by a sampler, by row or by cluster."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ IntArray = npt.NDArray[np.intp]
 def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     """Leave-one-out cross-validation of a sampler's fit: by row, or by cluster.
 
-    Rows left out one by one are predicted with the effect of their own cluster, known from its other rows; a cluster
-    left out is predicted as one never seen, with its effects integrated out by quadrature. Which of the two a model
-    should be judged by is a question of what it is for. Smoothed importance weights (PSIS) stand for the fits without
-    each unit; where the Pareto k-hat says that they do not, the model is sampled again without that unit.
+    A row that is left out is predicted with the effect of its own cluster, which is estimated from the other rows of
+    the cluster. A cluster that is left out is predicted as a new one, with its effects integrated out by quadrature.
+    Choose by the purpose of the model: predictions for known clusters, or for new ones. Fits without each unit are
+    approximated by smoothed importance weights (PSIS); units whose Pareto k-hat is too large are left out by sampling
+    again.
 
     Parameters
     ----------
     fit : Fit
         By `hierlogit.NUTS`.
     group : str, optional
-        A grouping factor, whose clusters are left out; rows if not given. With it go the clusters nested in it. Effects
-        of other factors are those of the draws where a cluster's rows leave them known.
+        A grouping factor whose clusters are left out, with the clusters nested in them; rows if not given. Effects of
+        other factors are those of the draws if their clusters have other rows.
     refit : bool
-        Whether the model is sampled again without each unit whose weights fail, whose k-hat is then 0; it takes as long
-        as the fit did, for each of them.
+        Whether the model is sampled again without each unit whose weights are unreliable; its k-hat is then 0. Each
+        takes as long as the fit.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     Raises
     ------
     FitError
-        If the fit is by a likelihood engine, whose draws are not of a posterior, or has no such grouping factor.
+        If the fit is by a likelihood engine, whose draws are not from a posterior, or has no such grouping factor.
 
     References
     ----------
@@ -70,18 +71,18 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     """
     if fit.estimate is not None:
         raise FitError(
-            "loo is for fits by hl.NUTS(): the draws of a likelihood engine are not of a posterior. Compare such fits "
-            "by hl.compare(..., criterion='aic'), or see hl.influence for fits without each cluster."
+            "loo is for fits by hl.NUTS(): the draws of a likelihood engine are not from a posterior. Compare such "
+            "fits by hl.compare(..., criterion='aic'), or see hl.influence for fits without each cluster."
         )
     name = fit.model.outcome_name
     if group is None:
         values, index = fit.data["log_likelihood"].to_dataset()[name], np.arange(fit.model.design.n_rows)
     else:
-        block = fit.model.design.chosen_groups(group)[0]
-        values, index = _by_cluster(fit, block), block.index
-    found = _weighted(fit, values, quiet=refit)
-    failing = np.flatnonzero(found.pareto_k.to_numpy() > found.good_k)
-    return _with_refits(fit, index, found, values, failing) if refit and len(failing) else found
+        factor = fit.model.design.chosen_groups(group)[0]
+        values, index = _by_cluster(fit, factor), factor.index
+    result = _weighted(fit, values, quiet=refit)
+    failing = np.flatnonzero(result.pareto_k.to_numpy() > result.good_k)
+    return _with_refits(fit, index, result, values, failing) if refit and len(failing) else result
 
 
 def _weighted(fit: Fit, values: xr.DataArray, *, quiet: bool) -> ELPDData:
@@ -94,35 +95,35 @@ def _weighted(fit: Fit, values: xr.DataArray, *, quiet: bool) -> ELPDData:
     log_weights, k_hat = psis(log_ratios, relative_efficiency(fit.posterior))
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": by_unit.to_dataset(name=name)})
     with warnings.catch_warnings():
-        if quiet:  # what it warns of is mended
+        if quiet:  # the units that it warns about are refitted
             warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto distribution", UserWarning)
-        found: ELPDData = arviz_stats.loo(
+        result: ELPDData = arviz_stats.loo(
             tree,
             var_name=name,
             pointwise=True,
             log_weights=by_unit.copy(data=log_weights.reshape(by_unit.shape)),
             pareto_k=by_unit.isel(chain=0, draw=0, drop=True).copy(data=k_hat),
         )
-    return found
+    return result
 
 
-def _by_cluster(fit: Fit, block: GroupBlock) -> xr.DataArray:
+def _by_cluster(fit: Fit, group: GroupBlock) -> xr.DataArray:
     """Log-likelihood of each cluster and draw with its effects integrated out, dims (chain, draw, cluster)."""
     draws = Draws.of(fit.model, fit.posterior)
-    values = np.empty((len(draws), len(block.levels)))
-    for number in progress(range(len(block.levels)), "Integrating"):
-        values[:, number] = integrated_log_likelihood(fit.model, draws, block.index == number)
-    sizes, dim = fit.posterior.sizes, fit.model.dim(block)
+    values = np.empty((len(draws), len(group.levels)))
+    for number in progress(range(len(group.levels)), "Integrating"):
+        values[:, number] = integrated_log_likelihood(fit.model, draws, group.index == number)
+    sizes, dim = fit.posterior.sizes, fit.model.dim(group)
     return xr.DataArray(
         values.reshape(sizes["chain"], sizes["draw"], -1),
         dims=("chain", "draw", dim),
-        coords={"chain": fit.posterior["chain"], "draw": fit.posterior["draw"], dim: block.levels},
+        coords={"chain": fit.posterior["chain"], "draw": fit.posterior["draw"], dim: group.levels},
     )
 
 
-def _with_refits(fit: Fit, index: IntArray, found: ELPDData, values: xr.DataArray, failing: IntArray) -> ELPDData:
-    """With predictions of some units by samples that have not seen them; `index` is the unit of each row."""
-    elpd_i, pareto_k = found.elpd_i.copy(), found.pareto_k.copy()
+def _with_refits(fit: Fit, index: IntArray, result: ELPDData, values: xr.DataArray, failing: IntArray) -> ELPDData:
+    """The result with some units predicted by sampling again without them; `index` is the unit of each row."""
+    elpd_i, pareto_k = result.elpd_i.copy(), result.pareto_k.copy()
     for number in progress(failing.tolist(), "Sampling without a unit"):
         rows = index == number
         again = sampled_again(fit, rows)
@@ -133,5 +134,5 @@ def _with_refits(fit: Fit, index: IntArray, found: ELPDData, values: xr.DataArra
     lppd = float((np.logaddexp.reduce(flat, axis=0) - np.log(len(flat))).sum())
     elpd = float(elpd_i.sum())
     se = float(np.sqrt(len(elpd_i) * elpd_i.to_numpy().var()))
-    mended: ELPDData = replace(found, elpd=elpd, se=se, p=lppd - elpd, elpd_i=elpd_i, pareto_k=pareto_k, warning=False)
-    return mended
+    exact: ELPDData = replace(result, elpd=elpd, se=se, p=lppd - elpd, elpd_i=elpd_i, pareto_k=pareto_k, warning=False)
+    return exact

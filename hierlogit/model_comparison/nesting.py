@@ -1,4 +1,4 @@
-"""Which fits may be set against each other: to the same rows, by the same integration, one within the other."""
+"""Checks that fits can be compared: the same rows, the same method of integration, and nested models."""
 
 from __future__ import annotations
 
@@ -31,32 +31,33 @@ def refuse_other_rows(fits: Mapping[str, Fit]) -> None:
     (first, fit), *others = fits.items()
     design = fit.model.design
     for name, other in others:
-        its = other.model.design
-        if its.n_rows != design.n_rows:
+        other_design = other.model.design
+        if other_design.n_rows != design.n_rows:
             raise FitError(
-                f"'{name}' is fitted to {its.n_rows:,} rows and '{first}' to {design.n_rows:,}: likelihoods of "
-                "different rows cannot be compared. Where missing values differ, fit both to the rows complete in both."
+                f"'{name}' is fitted to {other_design.n_rows:,} rows and '{first}' to {design.n_rows:,}: likelihoods "
+                "of different rows cannot be compared. Where missing values differ, fit both to the rows complete in "
+                "both."
             )
-        if its.outcome.binomial != design.outcome.binomial:
+        if other_design.outcome.binomial != design.outcome.binomial:
             raise FitError(
                 f"'{name}' and '{first}' count the outcome in different units, rows with trials and single outcomes: "
                 "their log-likelihoods differ by a constant. Fit both to the same table."
             )
-        same = np.array_equal(its.outcome.y, design.outcome.y) and np.array_equal(
-            its.outcome.trials, design.outcome.trials
+        same = np.array_equal(other_design.outcome.y, design.outcome.y) and np.array_equal(
+            other_design.outcome.trials, design.outcome.trials
         )
-        if not same or not its.table.rows.equals(design.table.rows):
+        if not same or not other_design.table.rows.equals(design.table.rows):
             raise FitError(f"'{name}' and '{first}' are fits to different outcomes, or to rows in another order.")
 
 
 def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
-    """What likelihood engines found, refused where they integrated differently or priors took part.
+    """Estimates of maximum-likelihood fits, refused if they are integrated differently or use priors.
 
     Raises
     ------
     FitError
     """
-    found: dict[str, Estimate] = {}
+    estimates: dict[str, Estimate] = {}
     for name, fit in fits.items():
         if fit.estimate is None:
             raise FitError(
@@ -68,30 +69,30 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
                 f"'{name}' is a fit by MAP, whose maximum is one of likelihood times prior: fit it with hl.Laplace() "
                 "or hl.AGQ()."
             )
-        found[name] = fit.estimate
+        estimates[name] = fit.estimate
     # Without random effects nothing is integrated, so that every method gives the same.
-    integrated = {name: found[name] for name, fit in fits.items() if fit.model.design.groups}
+    integrated = {name: estimates[name] for name, fit in fits.items() if fit.model.design.groups}
     if len({estimate.nodes for estimate in integrated.values()}) > 1:
         methods = ", ".join(f"'{name}' by {estimate.method}" for name, estimate in integrated.items())
         raise FitError(
             f"the fits integrate out their random effects differently ({methods}), so their log-likelihoods do not "
             "compare the models alone. Fit all of them with the same engine and number of nodes."
         )
-    return found
+    return estimates
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a model has that one within it lacks.
+    """Parameters of a model that a model nested in it lacks.
 
     Attributes
     ----------
     fixed : int
-        Fixed effects.
+        Number of fixed effects.
     variances : tuple of str
-        Random effects, by ``group[effect]``: variances that are zero in the smaller model.
+        Random effects, as ``group[effect]``, whose variances are zero in the smaller model.
     covariances : int
-        Correlations.
+        Number of correlations.
     """
 
     fixed: int
@@ -100,17 +101,17 @@ class Difference:
 
     @property
     def parameters(self) -> int:
-        """How many in all."""
+        """Number of parameters."""
         return self.fixed + len(self.variances) + self.covariances
 
 
 def difference(smaller: Design, larger: Design) -> Difference:
-    """What the larger of two nested designs has beyond the smaller one.
+    """Parameters that the larger of two nested designs has and the smaller one lacks.
 
     Raises
     ------
     FitError
-        If they are not nested; says what the larger one lacks.
+        If they are not nested; the message names what the larger one lacks.
     """
     if not np.allclose(smaller.offset, larger.offset):
         raise FitError("the models are not nested: their offsets differ.")
@@ -120,16 +121,16 @@ def difference(smaller: Design, larger: Design) -> Difference:
             f"the models are not nested: {quoted_list(outside)} of the first one cannot be made from the fixed "
             "effects of the second one. Give the smaller model first."
         )
-    blocks = {block.name: block for block in larger.groups}
+    groups_of_larger = {group.name: group for group in larger.groups}
     covariances = 0
     known: set[str] = set()
-    for block in smaller.groups:
-        if block.name not in blocks:
-            raise FitError(f"the models are not nested: the second one has no random effects of '{block.name}'.")
-        covariances -= _refuse_lacking(block, blocks[block.name])
-        known |= {f"{block.name}[{effect}]" for effect in block.effects}
-    covariances += sum(len(block.correlated_pairs) for block in larger.groups)
-    new = [f"{block.name}[{effect}]" for block in larger.groups for effect in block.effects]
+    for group in smaller.groups:
+        if group.name not in groups_of_larger:
+            raise FitError(f"the models are not nested: the second one has no random effects of '{group.name}'.")
+        covariances -= _refuse_lacking(group, groups_of_larger[group.name])
+        known |= {f"{group.name}[{effect}]" for effect in group.effects}
+    covariances += sum(len(group.correlated_pairs) for group in larger.groups)
+    new = [f"{group.name}[{effect}]" for group in larger.groups for effect in group.effects]
     return Difference(
         len(larger.fixed_effects) - len(smaller.fixed_effects),
         tuple(name for name in new if name not in known),
@@ -138,32 +139,31 @@ def difference(smaller: Design, larger: Design) -> Difference:
 
 
 def _outside(smaller: Design, larger: Design) -> list[str]:
-    """Fixed effects of the one whose columns the other's do not span."""
+    """Fixed effects of the smaller design whose columns those of the larger one do not span."""
     if not len(smaller.fixed_effects):
         return []
     basis = np.linalg.qr(larger.X / np.maximum(np.abs(larger.X).max(axis=0), 1e-300))[0]
-    left = smaller.X - basis @ (basis.T @ smaller.X)
-    off = np.linalg.norm(left, axis=0) > IN_SPAN * np.linalg.norm(smaller.X, axis=0)
-    return [label for label, outside in zip(smaller.fixed_effects, off, strict=True) if outside]
+    rest = smaller.X - basis @ (basis.T @ smaller.X)
+    outside = np.linalg.norm(rest, axis=0) > IN_SPAN * np.linalg.norm(smaller.X, axis=0)
+    return [label for label, is_outside in zip(smaller.fixed_effects, outside, strict=True) if is_outside]
 
 
-def _refuse_lacking(block: GroupBlock, other: GroupBlock) -> int:
-    """Refuse a factor whose effects or correlations another lacks; how many correlations it has itself."""
-    lacking = [effect for effect in block.effects if effect not in other.effects]
+def _refuse_lacking(group: GroupBlock, other: GroupBlock) -> int:
+    """Refuse a grouping factor whose effects or correlations `other` lacks; returns its number of correlations."""
+    lacking = [effect for effect in group.effects if effect not in other.effects]
     if lacking:
         raise FitError(
-            f"the models are not nested: of '{block.name}' the second one lacks the effects {quoted_list(lacking)}."
+            f"the models are not nested: the second one lacks the effects {quoted_list(lacking)} of '{group.name}'."
         )
-    at = [other.effects.index(effect) for effect in block.effects]
-    if not np.allclose(block.Z, other.Z[:, at]):
-        raise FitError(f"the models are not nested: the effects of '{block.name}' are of different columns in them.")
-    own = block.correlated_pairs
-    its = {frozenset((other.effects[i], other.effects[j])) for i, j in other.correlated_pairs}
-    for i, j in own:
-        pair = (block.effects[i], block.effects[j])
-        if frozenset(pair) not in its:
+    positions = [other.effects.index(effect) for effect in group.effects]
+    if not np.allclose(group.Z, other.Z[:, positions]):
+        raise FitError(f"the models are not nested: the effects of '{group.name}' belong to different columns in them.")
+    correlated_in_other = {frozenset((other.effects[i], other.effects[j])) for i, j in other.correlated_pairs}
+    for i, j in group.correlated_pairs:
+        pair = (group.effects[i], group.effects[j])
+        if frozenset(pair) not in correlated_in_other:
             raise FitError(
-                f"the models are not nested: {quoted_list(pair)} of '{block.name}' correlate in the first one and not "
+                f"the models are not nested: {quoted_list(pair)} of '{group.name}' correlate in the first one and not "
                 "in the second one."
             )
-    return len(own)
+    return len(group.correlated_pairs)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.model_comparison.leave_out import asked_of_draws, sampled_again
+from hierlogit.model_comparison.leave_out import posterior_means, sampled_again
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "influence_reference.json"
 
@@ -45,7 +45,7 @@ def test_weighted_draws_agree_with_sampling_again() -> None:
     block = model.design.groups[0]
     for district in found.table.index[:3]:
         rows = block.levels[block.index] == district
-        again = pd.Series(asked_of_draws(sampled_again(fit, rows), None)) - found.estimate
+        again = pd.Series(posterior_means(sampled_again(fit, rows), None)) - found.estimate
         # Both have Monte-Carlo errors of a few hundredths of a posterior sd.
         np.testing.assert_allclose(found.changes.loc[district] / found.se, again / found.se, atol=0.15)
     # Posterior means of coefficients move as maxima do.

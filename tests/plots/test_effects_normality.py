@@ -8,7 +8,7 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.diagnostics.fit.cluster_outliers import standardised_modes
 from hierlogit.diagnostics.fit.refitted import ReferenceFit
-from hierlogit.diagnostics.fit.simultaneous_band import normal_places
+from hierlogit.diagnostics.fit.simultaneous_band import normal_scores
 from hierlogit.plots.style import BLUE, VERMILLION
 
 
@@ -41,11 +41,11 @@ def test_draws_the_standardised_modes_in_order(women):
     modes = standardised_modes(ReferenceFit.of(women).observed, block)
     assert [ax.get_title() for ax in axes] == ["Intercept of district", "urban[Y] of district"]
     for k, ax in enumerate(axes):
-        np.testing.assert_allclose(points(ax)[:, 0], normal_places(60))
+        np.testing.assert_allclose(points(ax)[:, 0], normal_scores(60))
         np.testing.assert_allclose(points(ax)[:, 1], np.sort(modes[:, k]))
         middle = ax.get_lines()[0].get_ydata()
         # The mean of simulated modes in order: nearly normal quantiles here.
-        np.testing.assert_allclose(middle, normal_places(60), atol=0.5)
+        np.testing.assert_allclose(middle, normal_scores(60), atol=0.5)
     assert len(hl.plots.effects_qq(women, "district", "urban[Y]", seed=1, replicates=20)) == 1
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ...display import Facts, Folded, Sentences, Shown, Table, View
 from ...fits.findings import count_by_severity, gravest_first
 from ...validation import quoted_list
 from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
@@ -27,12 +26,9 @@ if TYPE_CHECKING:
     from ...fits.findings import Finding
     from ...model_spec import ModelSpec
 
-#: Columns of a terminal that a printed report takes.
-WIDTH = 100
-
 
 @dataclass(frozen=True, repr=False)
-class DataCheck:
+class DataCheck(Shown):
     """What `hl.check_data` found.
 
     Attributes
@@ -80,13 +76,20 @@ class DataCheck:
     separation: str
     model: ModelSpec
 
-    def __repr__(self) -> str:
-        facts = [_wrapped(f"  {label:<9} ", text) for label, text in self._facts()]
-        found = [_wrapped("  ", str(finding), "    ") for finding in self.findings]
-        return "\n".join([self._head(), *facts, *found])
-
-    def _head(self) -> str:
-        return f"Data before a fit: {count_by_severity(self.findings)}"
+    def _view(self) -> View:
+        tables = {
+            "Grouping factors": self.factors.T,
+            "Fixed-effect columns": self.columns,
+            "Random effects": self.effects,
+        }
+        return View(
+            f"Data before a fit: {count_by_severity(self.findings)}",
+            (
+                Facts(tuple(self._facts())),
+                Sentences(tuple(map(str, self.findings)), ".findings"),
+                *(Folded(title, Table.of(table).whole) for title, table in tables.items() if len(table)),
+            ),
+        )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         total, outcome = self.totals, self.model.design.outcome
@@ -119,35 +122,6 @@ class DataCheck:
         text += f"; the same within clusters: {quoted_list(own)}" if own else ""
         related = self.relations
         return text + "".join(f"; {said}" for said in related.loc[related["factor"] == name, "said"])
-
-    def _repr_html_(self) -> str:
-        facts = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(label)}</th>'
-            f'<td style="text-align:left">{escape(text)}</td></tr>'
-            for label, text in self._facts()
-        )
-        items = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.findings)
-        tables = {
-            "Grouping factors": self.factors.T,
-            "Fixed-effect columns": self.columns,
-            "Random effects": self.effects,
-        }
-        details = "".join(
-            f"<details><summary>{title}</summary>{table.round(3).to_html()}</details>"
-            for title, table in tables.items()
-            if len(table)
-        )
-        return (
-            f"<div><strong>{escape(self._head())}</strong><table>{facts}</table>"
-            f"{f'<ul>{items}</ul>' if items else ''}{details}</div>"
-        )
-
-
-def _wrapped(label: str, text: str, hanging: str | None = None) -> str:
-    indent = " " * len(label) if hanging is None else hanging
-    return textwrap.fill(
-        text, WIDTH, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def _range(row: pd.Series[float], name: str) -> str:
@@ -235,7 +209,7 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     separation = Separation.of(design.X, design.outcome.y, design.outcome.trials)
     collinear = Collinearity.of(design)
     clusters = _clusters(design, sds)
-    levels = [Levels.of(design, block) for block in design.groups]
+    levels = [Levels.of(design, group) for group in design.groups]
     effects, related = effect_table(design), relations(design.groups)
     counts = totals(design) | {"separated_rows": separation.rows, "condition_number": collinear.condition}
     total = pd.Series(counts, dtype=np.float64)
@@ -246,9 +220,9 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
         *collinearity_findings(collinear),
         *relation_findings(related),
     ]
-    for block, one in zip(design.groups, levels, strict=True):
-        found += [*size_findings(clusters[block.name]), *slope_findings(block, effects), *level_findings(design, one)]
-        found += shrinkage_findings(clusters[block.name], *sds[block.name]) if block.name in sds else []
+    for group, one in zip(design.groups, levels, strict=True):
+        found += [*size_findings(clusters[group.name]), *slope_findings(group, effects), *level_findings(design, one)]
+        found += shrinkage_findings(clusters[group.name], *sds[group.name]) if group.name in sds else []
     return DataCheck(
         findings=gravest_first(found),
         totals=total,
@@ -266,11 +240,11 @@ def _clusters(design: Design, sds: Mapping[str, tuple[float, str]]) -> dict[str,
     """Counts and reliabilities of the clusters of each factor."""
     share = float(design.outcome.y.sum() / design.outcome.trials.sum())
     clusters = {}
-    for block in design.groups:
-        table = cluster_table(design, block)
+    for group in design.groups:
+        table = cluster_table(design, group)
         trials = table["trials"].to_numpy(dtype=np.float64)
-        known = reliability(trials, share, sds[block.name][0]) if block.name in sds else np.nan
-        clusters[block.name] = smallest_first(table.assign(reliability=known))
+        known = reliability(trials, share, sds[group.name][0]) if group.name in sds else np.nan
+        clusters[group.name] = smallest_first(table.assign(reliability=known))
     return clusters
 
 

@@ -23,15 +23,15 @@ COUNTS = ("rows", "trials", "events", "non_events")
 QUANTILES = {"min": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "max": 1.0}
 
 
-def cluster_table(design: Design, block: GroupBlock) -> pd.DataFrame:
+def cluster_table(design: Design, group: GroupBlock) -> pd.DataFrame:
     """Count rows, trials, events and non-events of each cluster, in the order of the levels."""
-    outcome, clusters = design.outcome, len(block.levels)
-    rows = np.bincount(block.index, minlength=clusters)
+    outcome, clusters = design.outcome, len(group.levels)
+    rows = np.bincount(group.index, minlength=clusters)
     trials, events = (
-        np.bincount(block.index, weights=counts, minlength=clusters).astype(np.int64)
+        np.bincount(group.index, weights=counts, minlength=clusters).astype(np.int64)
         for counts in (outcome.trials, outcome.y)
     )
-    index = pd.Index(block.levels, name=block.name)
+    index = pd.Index(group.levels, name=group.name)
     table = pd.DataFrame(dict(zip(COUNTS, (rows, trials, events, trials - events), strict=True)), index=index)
     return table.assign(share=events / trials)
 

@@ -16,20 +16,20 @@ BoolArray = npt.NDArray[np.bool_]
 CONSTANT = 1e-12
 
 
-def varies_within(columns: FloatArray, block: GroupBlock) -> BoolArray:
+def varies_within(columns: FloatArray, group: GroupBlock) -> BoolArray:
     """Whether each column, shape (n, p), takes more than one value in each cluster; shape (J, p)."""
-    order = np.argsort(block.index, kind="stable")
-    starts = np.searchsorted(block.index[order], np.arange(len(block.levels)))
+    order = np.argsort(group.index, kind="stable")
+    starts = np.searchsorted(group.index[order], np.arange(len(group.levels)))
     rows = columns[order]
     width = np.maximum.reduceat(rows, starts, axis=0) - np.minimum.reduceat(rows, starts, axis=0)
     return np.asarray(width > CONSTANT * np.abs(columns).max(axis=0, initial=0.0))
 
 
-def cluster_means(columns: FloatArray, block: GroupBlock) -> FloatArray:
+def cluster_means(columns: FloatArray, group: GroupBlock) -> FloatArray:
     """Mean of each column, shape (n, p), over the rows of each cluster; shape (J, p)."""
-    clusters = len(block.levels)
-    sums = [np.bincount(block.index, weights=column, minlength=clusters) for column in columns.T]
-    means: FloatArray = np.array(sums).reshape(-1, clusters).T / np.bincount(block.index)[:, None]
+    clusters = len(group.levels)
+    sums = [np.bincount(group.index, weights=column, minlength=clusters) for column in columns.T]
+    means: FloatArray = np.array(sums).reshape(-1, clusters).T / np.bincount(group.index)[:, None]
     return means
 
 
@@ -52,18 +52,18 @@ class Parts:
     p_value: FloatArray
 
     @classmethod
-    def of(cls, columns: FloatArray, block: GroupBlock) -> Parts:
+    def of(cls, columns: FloatArray, group: GroupBlock) -> Parts:
         """Part the variance of columns, shape (n, p)."""
         from scipy.special import fdtrc
 
-        sizes, means = np.bincount(block.index), cluster_means(columns, block)
+        sizes, means = np.bincount(group.index), cluster_means(columns, group)
         n, clusters = len(columns), len(sizes)
         rest = n - clusters
         if not rest:
             nothing = np.full(columns.shape[1], np.nan)
             return cls(nothing, nothing, nothing)
         spread = (sizes[:, None] * (means - columns.mean(axis=0)) ** 2).sum(axis=0) / (clusters - 1)
-        within = ((columns - means[block.index]) ** 2).sum(axis=0) / rest
+        within = ((columns - means[group.index]) ** 2).sum(axis=0) / rest
         typical_size = (n - (sizes**2).sum() / n) / (clusters - 1)
         ratio = np.divide(spread, within, out=np.full_like(spread, np.inf), where=within > 0)
         between = np.maximum(spread - within, 0.0) / typical_size

@@ -30,21 +30,21 @@ class Levels:
 
     Attributes
     ----------
-    block : GroupBlock
+    group : GroupBlock
     varies_in : ndarray of int, shape (p,)
         Clusters in which each column takes more than one value.
     parts : Parts
         Variance of each column between clusters and within.
     """
 
-    block: GroupBlock
+    group: GroupBlock
     varies_in: npt.NDArray[np.int64]
     parts: Parts
 
     @classmethod
-    def of(cls, design: Design, block: GroupBlock) -> Levels:
+    def of(cls, design: Design, group: GroupBlock) -> Levels:
         """Look at the columns of a design."""
-        return cls(block, varies_within(design.X, block).sum(axis=0), Parts.of(design.X, block))
+        return cls(group, varies_within(design.X, group).sum(axis=0), Parts.of(design.X, group))
 
     @property
     def of_clusters(self) -> npt.NDArray[np.intp]:
@@ -63,7 +63,7 @@ def level_table(design: Design, levels: list[Levels]) -> pd.DataFrame:
         index=pd.Index(design.fixed_effects, name="column"),
     )
     for one in levels:
-        name = one.block.result_name
+        name = one.group.result_name
         table[f"varies_in_{name}"], table[f"between_{name}"] = one.varies_in, one.parts.share
     return table
 
@@ -75,25 +75,25 @@ def level_findings(design: Design, levels: Levels) -> Iterator[Finding]:
 
 
 def _few_degrees(design: Design, levels: Levels) -> Iterator[Finding]:
-    names, block = levels.names_of_clusters(design), levels.block
-    clusters = len(block.levels)
+    names, group = levels.names_of_clusters(design), levels.group
+    clusters = len(group.levels)
     degrees = clusters - len(levels.of_clusters)
     if not names or degrees >= FEW_DEGREES:
         return
-    if degrees <= 0 and "Intercept" in block.effects:
+    if degrees <= 0 and "Intercept" in group.effects:
         yield Finding(
             "intercept_not_identified",
             "error",
-            f"{quoted_list(names)} and the intercept tell all {clusters:,} clusters of '{block.name}' apart: nothing "
+            f"{quoted_list(names)} and the intercept tell all {clusters:,} clusters of '{group.name}' apart: nothing "
             "is left that random intercepts could explain.",
-            f"Take (1 | {block.name}) or these terms out of the formula.",
+            f"Take (1 | {group.name}) or these terms out of the formula.",
         )
         return
     yield Finding(
         "few_clusters_for_predictors",
         "note",
         f"{quoted_list(names)} {'is' if len(names) == 1 else 'are'} the same in all rows of each cluster of "
-        f"'{block.name}'. With {clusters:,} clusters that leaves {degrees} degrees of freedom between clusters.",
+        f"'{group.name}'. With {clusters:,} clusters that leaves {degrees} degrees of freedom between clusters.",
         "Standard errors and Wald intervals of these effects are too small: prefer profile intervals, the bootstrap or "
         "NUTS, and leave out what was not meant from the start.",
     )
@@ -105,12 +105,12 @@ def _both_levels(design: Design, levels: Levels) -> Iterator[Finding]:
     if not found:
         return
     shares = ", ".join(f"'{name}' ({_share(design, levels, term):.0%})" for name, term in found.items())
-    written = next(filter(None, (_split(design, name, levels.block) for name in found)), _ANY_SPLIT)
+    written = next(filter(None, (_split(design, name, levels.group) for name in found)), _ANY_SPLIT)
     yield Finding(
         "within_and_between",
         "note",
         f"{shares} {'varies' if len(found) == 1 else 'vary'} both within and between the clusters of "
-        f"'{levels.block.name}' (in brackets the share of variance between). One coefficient then averages the effect "
+        f"'{levels.group.name}' (in brackets the share of variance between). One coefficient then averages the effect "
         "within clusters and the relation between them.",
         f"If the two may differ, part them in the formula{', as in' if len(found) > 1 else ':'} {written}.",
     )
@@ -163,18 +163,18 @@ def _at_both_levels(design: Design, levels: Levels, term: str) -> bool:
     if levels.parts.p_value[chosen].min() >= LEVEL / len(chosen):
         return False
     # With the cluster means in the formula, by between() or as columns of the table, the two are parted already.
-    means = cluster_means(design.X[:, chosen], levels.block)
-    known = cluster_means(design.X[:, levels.of_clusters], levels.block)
+    means = cluster_means(design.X[:, chosen], levels.group)
+    known = cluster_means(design.X[:, levels.of_clusters], levels.group)
     return not spanned(means, known)
 
 
-def _split(design: Design, name: str, block: GroupBlock) -> str:
+def _split(design: Design, name: str, group: GroupBlock) -> str:
     """The split of a predictor as a formula has it; none where its or the clusters' values are not in one column."""
     frame = design.table.frame
-    group = next((column for column in block.columns if frame[column].nunique() == len(block.levels)), None)
+    clusters = next((column for column in group.columns if frame[column].nunique() == len(group.levels)), None)
     levels = list(frame[name].cat.categories) if isinstance(frame[name].dtype, pd.CategoricalDtype) else []
-    if group is None or len(levels) > 2:
+    if clusters is None or len(levels) > 2:
         return ""
-    written, by = (one if one.isidentifier() else f"`{one}`" for one in (name, group))
+    written, by = (one if one.isidentifier() else f"`{one}`" for one in (name, clusters))
     written += f" == {levels[-1]!r}" if levels else ""
     return f"within({written}, {by}) + between({written}, {by})"

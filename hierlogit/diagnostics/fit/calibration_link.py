@@ -1,4 +1,4 @@
-"""Measures of all rows together: calibration of the probabilities, and whether the link bends as it should."""
+"""Measures of all rows together: calibration of the probabilities, and misfit of the link."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ def _calibration() -> Measure:
 
     def evidence(_: RefittedModel, value: float, simulated: FloatArray) -> str:
         return (
-            f"Events do not happen as often as predicted: recalibrating the probabilities would take {value:.2g} off "
-            f"the Brier score, where {simulated.mean():.2g} is expected"
+            f"Events do not happen as often as predicted: recalibrating the probabilities would lower the Brier score "
+            f"by {value:.2g}, in simulated data by {simulated.mean():.2g}"
         )
 
-    remedy = "Look at hl.plots.calibration(fit) for where, then at hl.plots.residuals(fit, by=...) for which predictor."
+    remedy = (
+        "Look at hl.plots.calibration(fit) for the probabilities, and at hl.plots.residuals(fit, by=...) for the "
+        "predictors, that are concerned."
+    )
     return Measure("miscalibration", "", "miscalibration of the Brier score", "upper", miscalibration, evidence, remedy)
 
 
@@ -39,27 +42,29 @@ def _link() -> Measure:
     def evidence(_: RefittedModel, value: float, simulated: FloatArray) -> str:
         ends = "more" if value > simulated.mean() else "less"
         return (
-            f"The logit link does not fit: towards both ends of the linear predictor events are {ends} frequent than "
-            f"the model says (standardised {value:.1f})"
+            f"The logit link does not fit: at both ends of the linear predictor events are {ends} frequent than "
+            f"predicted (standardised score {value:.1f})"
         )
 
     remedy = (
-        "Look at hl.plots.residuals(fit). A missing curve or interaction of a predictor does this too, and is the "
-        "first thing to try; what stays is a link that is not symmetric, as the complementary log-log."
+        "Look at hl.plots.residuals(fit). A missing curve or interaction of a predictor has the same effect and is the "
+        "first thing to try; otherwise the link is not symmetric, as the complementary log-log link."
     )
     statistic = "residuals on the squared linear predictor, standardised"
-    return Measure("link_misfit", "", statistic, "both", bend, evidence, remedy)
+    return Measure("link_misfit", "", statistic, "both", link_score, evidence, remedy)
 
 
-def bend(fitted: RefittedModel) -> float:
-    """Sum of the residuals times the square of the linear predictor, less what intercept and slope account for."""
+def link_score(fitted: RefittedModel) -> float:
+    """Score of the squared linear predictor as an added column, over its standard deviation.
+
+    The square is adjusted for intercept and slope. Not a number if the linear predictor takes one or two values.
+    """
     eta, weight = fitted.eta, fitted.weight
     columns = np.column_stack([np.ones_like(eta), eta])
-    root = np.sqrt(weight)[:, None]
-    line = np.linalg.lstsq(root * columns, root[:, 0] * eta**2, rcond=None)[0]
-    bend = eta**2 - columns @ line
-    spread = float(np.sqrt((weight * bend**2).sum()))
-    # One or two distinct linear predictors have no curve.
-    if not spread > 1e-6 * float(np.sqrt((weight * eta**4).sum())):
+    sds = np.sqrt(weight)[:, None]
+    line = np.linalg.lstsq(sds * columns, sds[:, 0] * eta**2, rcond=None)[0]
+    adjusted = eta**2 - columns @ line
+    sd = float(np.sqrt((weight * adjusted**2).sum()))
+    if not sd > 1e-6 * float(np.sqrt((weight * eta**4).sum())):
         return np.nan
-    return float((fitted.residual * bend).sum()) / spread
+    return float((fitted.residual * adjusted).sum()) / sd

@@ -1,26 +1,26 @@
-"""`Fit` → `check`: what speaks against the model, in findings with evidence and what to look at next."""
+"""`Fit` → `check`: evidence against the model, as findings with advice and a table of all checks."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...display import Folded, Sentences, Shown, Table, View
 from ...errors import FitError
 from ...fits.findings import count_by_severity, gravest_first
 from .calibration_link import row_measures
 from .cluster_outliers import cluster_measures
-from .cluster_slopes import relation_measures
+from .cluster_slopes import slope_measures
 from .effects_normality import effect_measures
 from .integration import integration_check
 from .measures import CheckResult, adjusted_for_number, as_table
-from .predictive_check import Comparison, compare
+from .predictive_check import Comparison, compare_with_simulated
 from .predictors import shape_measures
 from .prior_sensitivity import prior_checks
 from .refitted import ReferenceFit
@@ -34,23 +34,24 @@ FEWEST_REPLICATES = 50
 
 
 @dataclass(frozen=True, repr=False)
-class Check:
-    """What `hl.check` found.
+class Check(Shown):
+    """The result of `hl.check`.
 
     Attributes
     ----------
     findings : tuple of Finding
-        Most severe first: of equal severity those of the engine, then those of the model by their p-value.
+        Most severe first; among equally severe ones, those of the engine before those of the checks, which are in the
+        order of their p-values.
     table : pandas.DataFrame
-        One row for each check: ``check``, ``about`` (what it is of), ``statistic`` (what its number is), ``value``,
-        ``expected`` (the mean of simulated data), ``p_value``, ``adjusted_p`` for all of them together, ``found``, and
-        ``not_made``, why a check was not made.
+        One row for each check: ``check``, the code of its finding; ``about``, the predictor, grouping factor or effect;
+        ``statistic`` in words; ``value``; ``expected``, the mean in simulated data; ``p_value``; ``adjusted_p``, for
+        all checks together; ``found``; and ``not_made``, the reason if the check was not made.
     engine : str
-        Of the fit.
+        Engine of the fit.
     replicates : int
-        Simulated data sets.
+        Number of simulated data sets.
     alpha : float
-        Chance of any finding that rests on a p-value, if the model is right.
+        Probability of any finding with a p-value if the model is right.
     seed : int
         Repeats the result exactly.
     """
@@ -62,22 +63,14 @@ class Check:
     alpha: float
     seed: int
 
-    def __repr__(self) -> str:
-        return "\n".join([self._head(), *(f"  {finding}" for finding in self.findings)])
-
-    def _head(self) -> str:
+    def _view(self) -> View:
         made = int((self.table["not_made"] == "").sum())
-        return (
+        title = (
             f"{made} checks of a fit by {self.engine}, with {self.replicates} simulated data sets: "
             f"{count_by_severity(self.findings)} (alpha {self.alpha:g} for all together)"
         )
-
-    def _repr_html_(self) -> str:
-        items = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.findings)
-        return (
-            f"<div><strong>{escape(self._head())}</strong>{f'<ul>{items}</ul>' if items else ''}"
-            f"<details><summary>All checks</summary>{self.table.to_html(index=False, na_rep='')}</details></div>"
-        )
+        checks = Table.of(self.table, ".table", index=False).whole
+        return View(title, (Sentences(tuple(map(str, self.findings)), ".findings"), Folded("All checks", checks)))
 
 
 def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | None = None) -> Check:
@@ -88,25 +81,25 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     fit : Fit
         By any engine.
     replicates : int
-        Data sets to simulate from the fit; at most as many as it has draws.
+        Data sets to simulate from the fit, at most as many as it has draws.
     alpha : float
-        Chance of one or more findings about a model that is right, over all checks with a p-value.
+        Probability of any finding with a p-value if the model is right.
     seed : int, optional
         Repeats the result exactly.
 
     Returns
     -------
     Check
-        ``.findings``, each with what to look at next, and ``.table``.
+        With ``.findings``, each with advice, and ``.table``.
 
     Raises
     ------
     FitError
-        If an option is out of its range.
+        If an option is out of range.
 
     Notes
     -----
-    The findings of the engine, about convergence, come with those about the model, by these names:
+    The findings of the engine are followed by those of these checks:
 
     - ``miscalibration``: whether events happen as often as predicted, by isotonic regression.
     - ``link_misfit``: residuals on the square of the linear predictor.
@@ -114,20 +107,20 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
       lacks, and of steps of it.
     - ``cluster_spread``, ``lowest_cluster``, ``highest_cluster``: sd and extremes of the clusters' proportions.
     - ``outlying_cluster``: the largest standardised effect.
-    - ``reversed_slopes``, ``heterogeneous_slopes``: whether outcomes depend on the predictors alike in all clusters.
+    - ``reversed_slopes``, ``heterogeneous_slopes``: whether the slopes are the same in all clusters.
     - ``skewed_effects``, ``nonnormal_tails``: score tests of normality of the cluster effects.
-    - ``integration_error``: for likelihood fits, whether more quadrature nodes would move an estimate; by a threshold.
-    - ``prior_data_conflict``, ``prior_sensitivity``: for fits with priors, power-scaling; by thresholds.
+    - ``integration_error``: for likelihood fits, whether more quadrature nodes would move an estimate.
+    - ``prior_data_conflict``, ``prior_sensitivity``: for fits with priors, power-scaling.
 
-    The others have p-values. Outcomes are simulated from draws of the fit in new clusters of the same sizes, and each
-    set of them is fitted anew, by the method of the fit; after a sampler, the mode of the marginal posterior by
-    Laplace's method stands for that, for the data as for the simulated ones. So residuals and modes of the data are
-    compared with ones that have seen their outcomes as well. It takes as long as so many searches, from milliseconds
-    each. The p-values of ``cluster_spread`` and of the extremes stay far from zero where the model fits, since the sds
-    were estimated from the same outcomes (Bayarri and Castellanos 2007): they find gross misfit only.
+    The last three have thresholds, the others p-values. Outcomes are simulated from draws of the fit, in new clusters
+    of the same sizes, and the model is refitted to each data set by the engine of the fit; for a fit by a sampler, MAP
+    with Laplace's method is used for the observed and the simulated data alike. Residuals and modes of the observed
+    data are thus compared with residuals and modes that also depend on their own outcomes. A refit takes milliseconds
+    on small data. The p-values of ``cluster_spread`` and of the extremes are conservative, since the sds were estimated
+    from the same outcomes (Bayarri and Castellanos 2007): they detect gross misfit only.
 
-    All p-values are adjusted together by the distribution of the smallest one in the simulated data (Westfall and
-    Young 1993), so that correlated checks cost little. A defect shows in several of them: start with the first finding.
+    The p-values are adjusted together, by the distribution of the smallest one in simulated data (Westfall and Young
+    1993), so that correlated checks cost little power. A defect shows in several checks: start with the first finding.
 
     References
     ----------
@@ -151,57 +144,57 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
         raise FitError(f"alpha={alpha!r} must be between 0 and 1.")
     if alpha * (replicates + 1) <= 1:
         raise FitError(
-            f"alpha={alpha!r} is less than {replicates} simulated data sets can tell from zero: pass replicates= of "
+            f"alpha={alpha!r} is too small for {replicates} simulated data sets: pass replicates= of "
             f"{int(np.ceil(1 / alpha))} or more."
         )
-    used = secrets.randbits(31) if seed is None else int(seed)
-    anchor = ReferenceFit.of(fit)
-    compared = _compared(fit, anchor, int(replicates), used)
-    judged = [*compared.judged, *_others(fit, anchor)]
-    adjusted = np.full(len(judged), np.nan)
-    adjusted[: len(compared.judged)] = adjusted_for_number(
-        np.array([one.p_value for one in compared.judged]), compared.p_values
+    seed_used = secrets.randbits(31) if seed is None else int(seed)
+    reference = ReferenceFit.of(fit)
+    comparison = _checks_by_simulation(fit, reference, int(replicates), seed_used)
+    results = [*comparison.results, *_checks_by_threshold(fit, reference)]
+    adjusted = np.full(len(results), np.nan)
+    adjusted[: len(comparison.results)] = adjusted_for_number(
+        np.array([result.p_value for result in comparison.results]), comparison.p_values
     )
-    found = np.array([one.beyond for one in judged]) | (adjusted < alpha)
-    findings = _findings(fit, judged, adjusted, found)
+    found = np.array([result.beyond for result in results]) | (adjusted < alpha)
     return Check(
-        findings, as_table(judged, adjusted, found), fit.diagnostics.engine, len(compared.p_values), alpha, used
+        findings=_findings(fit, results, adjusted, found),
+        table=as_table(results, adjusted, found),
+        engine=fit.diagnostics.engine,
+        replicates=len(comparison.p_values),
+        alpha=alpha,
+        seed=seed_used,
     )
 
 
-def _compared(fit: Fit, anchor: ReferenceFit, replicates: int, seed: int) -> Comparison:
-    """Checks by simulated data."""
+def _checks_by_simulation(fit: Fit, reference: ReferenceFit, replicates: int, seed: int) -> Comparison:
     design = fit.model.design
     measures = [
         *row_measures(),
-        *shape_measures(anchor),
+        *shape_measures(reference),
         *cluster_measures(design),
-        *relation_measures(design),
+        *slope_measures(design),
         *effect_measures(design),
     ]
-    if anchor.usable:
-        return compare(fit, anchor, measures, replicates, seed)
+    if reference.usable:
+        return compare_with_simulated(fit, reference, measures, replicates, seed)
     why = "the fit did not end at a maximum."
-    unmade = [CheckResult.not_made(measure.check, measure.about, measure.statistic, why) for measure in measures]
-    return Comparison(unmade, np.ones((0, len(measures))))
+    not_made = [CheckResult.not_made(measure.check, measure.about, measure.statistic, why) for measure in measures]
+    return Comparison(not_made, np.ones((0, len(measures))))
 
 
-def _others(fit: Fit, anchor: ReferenceFit) -> Iterator[CheckResult]:
-    """Checks by thresholds."""
+def _checks_by_threshold(fit: Fit, reference: ReferenceFit) -> Iterator[CheckResult]:
     if fit.estimate is not None:
-        yield integration_check(anchor)
+        yield integration_check(reference)
     yield from prior_checks(fit)
 
 
 def _findings(
-    fit: Fit, judged: list[CheckResult], adjusted: npt.NDArray[np.float64], found: npt.NDArray[np.bool_]
+    fit: Fit, results: list[CheckResult], adjusted: npt.NDArray[np.float64], found: npt.NDArray[np.bool_]
 ) -> tuple[Finding, ...]:
-    """Those of the engine, and those of the checks."""
-    engine = fit.diagnostics.findings
-    said = {one.code for one in engine}
-    # What the engine's rule of integration misses, its own search has said.
-    integration = said & {"laplace_inaccurate", "too_few_nodes"}
-    own = [k for k in np.flatnonzero(found) if not (judged[k].check == "integration_error" and integration)]
-    own.sort(key=lambda k: np.nan_to_num(judged[k].p_value, nan=1.0))
-    findings = [*engine, *(judged[k].finding(float(adjusted[k])) for k in own)]
-    return gravest_first(findings)
+    """Findings of the engine, and of the checks in the order of their p-values."""
+    of_engine = fit.diagnostics.findings
+    # The engine may have found already that its integration is inaccurate.
+    repeated = {"integration_error"} if {"laplace_inaccurate", "too_few_nodes"} & {f.code for f in of_engine} else set()
+    new = [k for k in np.flatnonzero(found) if results[k].check not in repeated]
+    new.sort(key=lambda k: np.nan_to_num(results[k].p_value, nan=1.0))
+    return gravest_first([*of_engine, *(results[k].finding(float(adjusted[k])) for k in new)])

@@ -1,4 +1,4 @@
-"""Measures of the cluster effects' distribution: skewness and tails, of which the model says that there are none."""
+"""Measures of the distribution of the cluster effects: skewness and kurtosis, which are zero in the model."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ def effect_measures(design: Design) -> list[Measure]:
     """Skewness and tails of every effect of every grouping factor."""
     return [
         measure
-        for block in design.groups
-        for k in range(len(block.effects))
-        for measure in (_skewness(block, k), _tails(block, k))
+        for group in design.groups
+        for k in range(len(group.effects))
+        for measure in (_skewness(group, k), _tails(group, k))
     ]
 
 
-def _skewness(block: GroupBlock, k: int) -> Measure:
+def _skewness(group: GroupBlock, k: int) -> Measure:
     def skewness(fitted: RefittedModel) -> float:
-        return third_moment(*_standardised(fitted, block, k))
+        return third_moment(*_standardised(fitted, group, k))
 
     def evidence(_: RefittedModel, value: float, simulated: FloatArray) -> str:
         side = "high" if value > simulated.mean() else "low"
         return (
-            f"The {block.effects[k]} effects of '{block.name}' are not normal: they have a long tail on the {side} "
+            f"The {group.effects[k]} effects of '{group.name}' are not normal: they have a long tail on the {side} "
             f"side (score for skewness {value:.2f} per cluster)"
         )
 
-    about, statistic = f"{block.name}[{block.effects[k]}]", "score for skewness, per cluster"
-    return Measure("skewed_effects", about, statistic, "both", skewness, evidence, _remedy(block))
+    about, statistic = f"{group.name}[{group.effects[k]}]", "score for skewness, per cluster"
+    return Measure("skewed_effects", about, statistic, "both", skewness, evidence, _remedy(group))
 
 
-def _tails(block: GroupBlock, k: int) -> Measure:
+def _tails(group: GroupBlock, k: int) -> Measure:
     def tails(fitted: RefittedModel) -> float:
-        return fourth_moment(*_standardised(fitted, block, k))
+        return fourth_moment(*_standardised(fitted, group, k))
 
     def evidence(_: RefittedModel, value: float, simulated: FloatArray) -> str:
         longer = value > simulated.mean()
-        shape = "longer tails than a normal distribution" if longer else "shorter tails, as of two kinds of clusters"
+        shape = "longer tails than a normal distribution" if longer else "shorter tails, as with two kinds of clusters"
         return (
-            f"The {block.effects[k]} effects of '{block.name}' are not normal: they have {shape} (score for kurtosis "
+            f"The {group.effects[k]} effects of '{group.name}' are not normal: they have {shape} (score for kurtosis "
             f"{value:.2f} per cluster)"
         )
 
-    about, statistic = f"{block.name}[{block.effects[k]}]", "score for kurtosis, per cluster"
-    return Measure("nonnormal_tails", about, statistic, "both", tails, evidence, _remedy(block))
+    about, statistic = f"{group.name}[{group.effects[k]}]", "score for kurtosis, per cluster"
+    return Measure("nonnormal_tails", about, statistic, "both", tails, evidence, _remedy(group))
 
 
-def _remedy(block: GroupBlock) -> str:
+def _remedy(group: GroupBlock) -> str:
     return (
-        f"Look at hl.plots.effects_qq(fit, {block.name!r}). A predictor of the clusters is often missing. Fixed "
-        "effects within clusters hardly suffer; the intercept, the sd of the effects and predictions for new clusters "
-        "do."
+        f"Look at hl.plots.effects_qq(fit, {group.name!r}). Often a predictor of the clusters is missing. Fixed "
+        "effects within clusters are hardly affected; the intercept, the sd of the effects and predictions for new "
+        "clusters are."
     )
 
 
-def _standardised(fitted: RefittedModel, block: GroupBlock, k: int) -> tuple[FloatArray, FloatArray]:
-    """Modes of an effect and variances about them, in units of its sd.
+def _standardised(fitted: RefittedModel, group: GroupBlock, k: int) -> tuple[FloatArray, FloatArray]:
+    """Conditional modes of an effect and conditional variances about them, in units of its sd.
 
-    As the sd goes to zero they go to 0 and 1: outcomes say nothing of effects that are not there.
+    Their limits are 0 and 1 as the sd goes to zero.
     """
-    sd = float(fitted.sds[block.name][k])
+    sd = float(fitted.sds[group.name][k])
     if sd < 1e-6:
-        return np.zeros(len(block.levels)), np.ones(len(block.levels))
-    return fitted.modes[block.name][:, k] / sd, fitted.variances[block.name][:, k] / sd**2
+        return np.zeros(len(group.levels)), np.ones(len(group.levels))
+    return fitted.modes[group.name][:, k] / sd, fitted.variances[group.name][:, k] / sd**2
 
 
 def third_moment(mode: FloatArray, variance: FloatArray) -> float:
-    """Mean over clusters of ``E(u^3 - 3u)`` for effects u that are normal about their modes.
+    """Mean over clusters of ``E(u^3 - 3u)``, for effects u with a normal distribution about their modes.
 
-    The score at c = 0 of a normal density times ``1 + c (u^3 - 3u)`` (Gram and Charlier): the derivative of the
-    log-likelihood with the effects integrated out. The variance about the modes makes good for their shrinkage.
+    It is the score at c = 0 for a density that is the normal one times ``1 + c (u^3 - 3u)`` (Gram and Charlier), with
+    the effects integrated out. The variance about the modes corrects for their shrinkage.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Standardised modes of the clusters' effects in order, beside those of simulated data: what a Q-Q plot shows."""
+"""Ordered standardised modes of the cluster effects beside those of simulated data: the data of a Q-Q plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...errors import FitError
 from .cluster_outliers import standardised_modes
 from .predictive_check import simulated_fits
 from .refitted import ReferenceFit
-from .simultaneous_band import normal_places, whole_band
+from .simultaneous_band import normal_scores, simultaneous_band
 
 if TYPE_CHECKING:
     from ...design.grouping import GroupBlock
@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class EffectQuantiles:
-    """One effect of one grouping factor, its clusters from the lowest to the highest.
+    """One effect of one grouping factor, with its clusters in order of the effect.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class EffectQuantiles:
     levels : ndarray, shape (J,)
         Labels of the clusters.
     normal : ndarray, shape (J,)
-        Standard normal quantiles that as many numbers lie at, by Blom's approximation.
+        Expected standard normal order statistics, by Blom's approximation.
     observed : ndarray, shape (J,)
-        Standardised modes.
+        Standardised conditional modes.
     middle : ndarray, shape (J,)
-        Mean of the lowest, second lowest, ... of simulated data.
+        Mean of the lowest, second lowest, ... mode of simulated data.
     low, high : ndarray, shape (J,)
-        Ends of the band that the modes of simulated data keep within, all of them, with a given probability.
+        Ends of a simultaneous band: all modes of simulated data lie within it with a given probability.
     """
 
     group: str
@@ -51,7 +51,7 @@ class EffectQuantiles:
 
     @property
     def outside(self) -> npt.NDArray[np.bool_]:
-        """Whether each lies outside of the band."""
+        """Whether each mode lies outside the band."""
         return (self.observed < self.low) | (self.observed > self.high)
 
 
@@ -68,7 +68,7 @@ def effect_quantiles(
     prob : float
         Of the band.
     replicates : int
-        Data sets to simulate; as many as the fit has draws at most.
+        Data sets to simulate, at most as many as the fit has draws.
     seed : int
 
     Raises
@@ -76,27 +76,27 @@ def effect_quantiles(
     FitError
         If the fit did not end at a maximum.
     """
-    anchor = ReferenceFit.of(fit)
-    if not anchor.usable:
+    reference = ReferenceFit.of(fit)
+    if not reference.usable:
         raise FitError("the fit did not end at a maximum, so there is nothing to simulate from: see fit.diagnostics.")
     simulated = [
-        [np.sort(standardised_modes(fitted, block)[:, k]) for block, k in panels]
-        for fitted in simulated_fits(fit, anchor, replicates, seed)
+        [np.sort(standardised_modes(fitted, group)[:, k]) for group, k in panels]
+        for fitted in simulated_fits(fit, reference, replicates, seed)
     ]
     return [
-        _of_panel(block, k, standardised_modes(anchor.observed, block)[:, k], np.array(modes), prob)
-        for (block, k), modes in zip(panels, zip(*simulated, strict=True), strict=True)
+        _of_panel(group, k, standardised_modes(reference.observed, group)[:, k], np.array(modes), prob)
+        for (group, k), modes in zip(panels, zip(*simulated, strict=True), strict=True)
     ]
 
 
-def _of_panel(block: GroupBlock, k: int, observed: FloatArray, simulated: FloatArray, prob: float) -> EffectQuantiles:
+def _of_panel(group: GroupBlock, k: int, observed: FloatArray, simulated: FloatArray, prob: float) -> EffectQuantiles:
     order = np.argsort(observed, kind="stable")
-    low, high = whole_band(simulated, prob)
+    low, high = simultaneous_band(simulated, prob)
     return EffectQuantiles(
-        group=block.name,
-        effect=block.effects[k],
-        levels=block.levels[order],
-        normal=normal_places(len(order)),
+        group=group.name,
+        effect=group.effects[k],
+        levels=group.levels[order],
+        normal=normal_scores(len(order)),
         observed=observed[order],
         middle=simulated.mean(axis=0),
         low=low,

@@ -1,4 +1,4 @@
-"""Whether the random effects of a likelihood fit were integrated out well enough: estimates with more nodes."""
+"""Whether more quadrature nodes would change the estimates of a likelihood fit."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ FEWEST_NODES = 11
 STATISTIC = "largest move of an estimate with more nodes, in standard errors"
 
 
-def integration_check(anchor: ReferenceFit) -> CheckResult:
-    """How far an estimate would move: one Newton step from the maximum, with the gradient of a finer quadrature."""
-    estimate, design = anchor.estimate, anchor.model.design
+def integration_check(reference: ReferenceFit) -> CheckResult:
+    """The largest move of an estimate in one Newton step with the gradient of a finer quadrature."""
+    estimate, design = reference.estimate, reference.model.design
     if not design.groups:
         return _not_made("the model has no random effects.")
-    if not anchor.usable:
+    if not reference.usable:
         return _not_made("the fit did not end at a maximum.")
     effects = sum(len(group.effects) for group in design.groups)
-    # A root is rounded: 5000 ** (1 / 3) would lose a node if it were a whole number.
+    # The small number makes up for rounding errors where the power is a whole number.
     nodes = min(max(2 * estimate.nodes + 1, FEWEST_NODES), MOST_NODES, int(AFFORDABLE ** (1 / effects) + 1e-9))
     if nodes <= estimate.nodes:
         return _not_made("more nodes would take too long.")
     try:
-        finer = integrator(design, nodes)(anchor.model.arrangement)
+        finer = integrator(design, nodes)(reference.model.arrangement)
     except EngineError:
         return _not_made("quadrature cannot do these random effects.")
-    there = Objective(anchor.model, finer, penalised=estimate.penalised).evaluate(anchor.point)
-    moved = largest_move(estimate.covariance, there.gradient)
+    point = Objective(reference.model, finer, penalised=estimate.penalised).evaluate(reference.point)
+    moved = largest_move(estimate.covariance, point.gradient)
     engine = "hl.MAP" if estimate.penalised else "hl.AGQ"
     return CheckResult(
         check="integration_error",
@@ -49,10 +49,10 @@ def integration_check(anchor: ReferenceFit) -> CheckResult:
         p_value=np.nan,
         beyond=moved >= INTEGRATION_ERROR,
         evidence=(
-            f"The random effects are integrated out too coarsely: {nodes} quadrature nodes move an estimate by about "
-            f"{moved:.1f} standard errors"
+            f"The random effects are not integrated out accurately enough: {nodes} quadrature nodes move an estimate "
+            f"by about {moved:.1f} standard errors"
         ),
-        remedy=f"Use {engine}(nodes={max(25, nodes)}) or NUTS; hl.check_quadrature(fit) says in which clusters.",
+        remedy=f"Use {engine}(nodes={max(25, nodes)}) or NUTS; hl.check_quadrature(fit) shows in which clusters.",
     )
 
 

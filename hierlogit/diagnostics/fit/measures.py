@@ -1,4 +1,4 @@
-"""What one check found, how many of them count as found, and how they become findings."""
+"""Measures and results of checks, the adjustment of their p-values, and the findings made from them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Tail = Literal["upper", "both"]
-#: Smaller p-values are not told apart: they rest on the tail of a distribution fitted to simulated data.
+#: Smaller p-values are not printed: they depend on the tail of a distribution fitted to simulated data.
 SMALLEST = 1e-4
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of the outcomes and their fit whose value in simulated data says what to expect.
+    """A statistic of refitted outcomes that is compared with its values in simulated data.
 
     Attributes
     ----------
     check : str
-        Name of the check, and of its finding.
+        Name of the check, which is the code of its finding.
     about : str
-        What it is of: a grouping factor, an effect; empty if of everything.
+        Grouping factor, effect or predictor; empty if the check is about the whole model.
     statistic : str
-        What the number is.
+        What the statistic is, in words.
     tail : {"upper", "both"}
-        Whether large values speak against the model, or small ones too.
+        Whether only large values speak against the model, or small ones too.
     of : callable
-        The number; not a number if it cannot be computed.
+        Refitted model -> value of the statistic; not a number if it cannot be computed.
     evidence : callable
-        What a person reads, of the outcomes with their fit, the number and the simulated numbers.
+        Refitted model, observed value and simulated values -> evidence of the finding.
     remedy : str
     """
 
@@ -58,15 +58,15 @@ class CheckResult:
     Attributes
     ----------
     check, about, statistic : str
-        As of a `Measure`.
+        As in `Measure`.
     value, expected : float
-        The number, and what it would be on average if the model were right.
+        The statistic, and its mean if the model is right.
     p_value : float
-        Not a number for a check that has a threshold instead.
+        Not a number for a check with a threshold.
     beyond : bool
-        Whether such a check is beyond its threshold.
+        Whether a check with a threshold exceeds it.
     evidence, remedy : str
-        Of the finding; of a check that could not be made, the evidence says why not.
+        Of the finding; if the check was not made, the evidence says why.
     """
 
     check: str
@@ -81,7 +81,7 @@ class CheckResult:
 
     @classmethod
     def not_made(cls, check: str, about: str, statistic: str, why: str) -> CheckResult:
-        """A check that the fit does not allow, and why."""
+        """The result of a check that cannot be made, with the reason."""
         return cls(check, about, statistic, np.nan, np.nan, np.nan, False, why, "")
 
     @property
@@ -91,23 +91,23 @@ class CheckResult:
         return severity
 
     def finding(self, adjusted: float) -> Finding:
-        """The finding, with the probability of the evidence where there is one."""
+        """The finding, with the p-value and the adjusted p-value if the check has them."""
         p = f"p = {self.p_value:.2g}" if self.p_value >= SMALLEST else f"p < {SMALLEST:g}"
-        chance = "" if np.isnan(self.p_value) else f" ({p}, adjusted for all checks {adjusted:.2g})"
-        return Finding(self.check, self.severity, f"{self.evidence}{chance}.", self.remedy)
+        p_values = "" if np.isnan(self.p_value) else f" ({p}, adjusted for all checks {adjusted:.2g})"
+        return Finding(self.check, self.severity, f"{self.evidence}{p_values}.", self.remedy)
 
 
 def adjusted_for_number(p_values: FloatArray, simulated: FloatArray) -> FloatArray:
-    """p-values adjusted for how many there are, and for how they depend on each other.
+    """p-values adjusted for their number and their dependence.
 
-    The share of data simulated from the model whose smallest p-value is as small: the step-down procedure of Westfall
-    and Young (1993), Resampling-Based Multiple Testing, algorithm 2.8. If the model is right, the chance that any
-    adjusted p-value falls below a level is that level.
+    The adjusted p-value is the fraction of simulated data sets whose smallest p-value is as small: the step-down
+    procedure of Westfall and Young (1993), Resampling-Based Multiple Testing, algorithm 2.8. If the model is right, the
+    probability that any adjusted p-value falls below alpha is alpha.
 
     Parameters
     ----------
     p_values : ndarray, shape (k,)
-        Those that are not numbers do not count.
+        Values that are not numbers are ignored.
     simulated : ndarray, shape (replicates, k)
         p-values of simulated data.
 
@@ -127,11 +127,10 @@ def adjusted_for_number(p_values: FloatArray, simulated: FloatArray) -> FloatArr
     return adjusted
 
 
-def as_table(judged: Sequence[CheckResult], adjusted: FloatArray, found: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def as_table(results: Sequence[CheckResult], adjusted: FloatArray, found: npt.NDArray[np.bool_]) -> pd.DataFrame:
     """One row for each check."""
     names = ("check", "about", "statistic", "value", "expected", "p_value")
-    table = pd.DataFrame({name: [getattr(one, name) for one in judged] for name in names})
+    table = pd.DataFrame({name: [getattr(result, name) for result in results] for name in names})
     table["adjusted_p"], table["found"] = adjusted, found
-    made = [not np.isnan(one.value) for one in judged]
-    table["not_made"] = ["" if done else one.evidence for one, done in zip(judged, made, strict=True)]
+    table["not_made"] = [result.evidence if np.isnan(result.value) else "" for result in results]
     return table

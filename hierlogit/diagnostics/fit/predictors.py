@@ -1,4 +1,4 @@
-"""Whether numeric predictors act in the shape that the formula gives them: score tests of curves and of steps."""
+"""Whether the formula has the right functional form of numeric predictors: score tests of powers and steps."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_STEPS = 8
 ROWS_OF_STEP = 25
 
 
-def shape_measures(anchor: ReferenceFit) -> list[Measure]:
-    """Two measures of every numeric predictor: the lowest power of it that the model lacks, and steps."""
-    design = anchor.model.design
+def shape_measures(reference: ReferenceFit) -> list[Measure]:
+    """Two measures of every numeric predictor: the lowest power that the model lacks, and steps."""
+    design = reference.model.design
     powers, steps = {}, {}
     for name in numeric_predictors(design):
         values = design.table.frame[name].to_numpy(dtype=np.float64)
@@ -32,14 +32,14 @@ def shape_measures(anchor: ReferenceFit) -> list[Measure]:
         steps[name] = unexplained(steps_of(values), design.X)
     curves = {f"{name}^{power}": columns for name, (power, columns) in powers.items() if columns.shape[1]}
     cuts = {name: columns for name, columns in steps.items() if columns.shape[1]}
-    added = AddedColumns(anchor, {**curves, **{f"steps of {name}": columns for name, columns in cuts.items()}})
+    added = AddedColumns(reference, {**curves, **{f"steps of {name}": columns for name, columns in cuts.items()}})
     measures = [_curve(added, name, powers[name][0]) for name in powers if powers[name][1].shape[1]]
     few = {name: design.table.frame[name].nunique() <= MOST_STEPS for name in cuts}
     return measures + [_steps(added, name, columns.shape[1], few=few[name]) for name, columns in cuts.items()]
 
 
 def numeric_predictors(design: Design) -> list[str]:
-    """Columns of numbers among the predictors that are amounts, not labels, and have three values or more."""
+    """Predictors that are amounts, not labels, with at least three values."""
     frame, labels = design.table.frame, design.level_columns
     return [
         name
@@ -49,7 +49,7 @@ def numeric_predictors(design: Design) -> list[str]:
 
 
 def _missing_power(values: FloatArray, X: FloatArray) -> tuple[int, FloatArray]:
-    """The lowest power that the model's columns do not have, and its part that is new to them."""
+    """The lowest power that the model's columns do not span, and its part that is orthogonal to them."""
     scaled = (values - values.mean()) / values.std()
     for power in range(1, HIGHEST_POWER + 1):
         columns = unexplained(scaled[:, None] ** power, X)
@@ -67,8 +67,8 @@ def _curve(added: AddedColumns, name: str, power: int) -> Measure:
 
     def evidence(_: RefittedModel, value: float, __: FloatArray) -> str:
         return (
-            f"The model misses how the outcome depends on '{name}': adding {term} would raise the log-likelihood by "
-            f"about {value / 2:.1f}"
+            f"The functional form of '{name}' is wrong: adding {term} would raise the log-likelihood by about "
+            f"{value / 2:.1f}"
         )
 
     write = name if power == 1 else f"I({name}**{power})"
@@ -82,7 +82,7 @@ def _steps(added: AddedColumns, name: str, count: int, *, few: bool) -> Measure:
 
     def evidence(_: RefittedModel, value: float, __: FloatArray) -> str:
         return (
-            f"Residuals are not level over '{name}': {count} coefficients for steps of it would raise the "
+            f"The residuals have a trend over '{name}': {count} coefficients for steps of it would raise the "
             f"log-likelihood by about {value / 2:.1f}"
         )
 
@@ -93,7 +93,7 @@ def _steps(added: AddedColumns, name: str, count: int, *, few: bool) -> Measure:
 
 
 def steps_of(values: FloatArray) -> FloatArray:
-    """Indicators of the predictor's steps, by its values where they are few, else by quantiles; shape (n, steps)."""
+    """Indicators of the steps of a predictor: its values if they are few, or else quantiles; shape (n, steps)."""
     distinct = np.unique(values)
     if len(distinct) <= MOST_STEPS:
         code = np.searchsorted(distinct, values)

@@ -1,4 +1,4 @@
-"""Whether results hang on the priors: power-scaling of prior and likelihood."""
+"""Sensitivity of the results to the priors: power-scaling of prior and likelihood."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: From here on a posterior counts as sensitive (Kallioinen et al. 2024).
+#: A posterior counts as sensitive from this value on (Kallioinen et al. 2024).
 SENSITIVE = 0.05
 #: Sensitivity of a normal posterior that moves by one standard deviation when a prior counts twice.
 OF_ONE_SD = 0.2
 STATISTIC = {
-    "prior_data_conflict": "largest sensitivity to the prior, where the likelihood tells as well",
-    "prior_sensitivity": "largest sensitivity to the prior, without those in conflict",
+    "prior_data_conflict": "largest sensitivity to the prior of a parameter sensitive to the likelihood",
+    "prior_sensitivity": "largest sensitivity to the prior of the other parameters",
 }
 
 
 def prior_checks(fit: Fit) -> list[CheckResult]:
-    """Conflicts of prior and data, and parameters for which the priors matter.
+    """Checks for prior-data conflict and for sensitivity to the priors.
 
-    A posterior that answers to the powers of both prior and likelihood is between the two. Every informative prior does
-    that a little; a conflict is said where the prior would move it by a standard deviation.
+    A posterior that is sensitive to both prior and likelihood is a compromise between them. With an informative prior
+    every posterior is, to some degree; it counts as a conflict if the prior moves it by a standard deviation.
 
     References
     ----------
@@ -43,42 +43,44 @@ def prior_checks(fit: Fit) -> list[CheckResult]:
     if "log_prior" not in fit.data.children:
         why = "the fit is by maximum likelihood, without priors."
         return [CheckResult.not_made(check, "", statistic, why) for check, statistic in STATISTIC.items()]
-    found = sensitivities(fit)
-    told = found.to_likelihood >= SENSITIVE
-    conflict = told & (found.to_prior >= OF_ONE_SD)
-    return [_conflict(found, told), _sensitivity(found, conflict, told)]
+    by_parameter = sensitivities(fit)
+    informed = by_parameter.to_likelihood >= SENSITIVE
+    conflict = informed & (by_parameter.to_prior >= OF_ONE_SD)
+    return [_conflict(by_parameter, informed), _sensitivity(by_parameter, conflict, informed)]
 
 
-def _conflict(found: Sensitivities, told: npt.NDArray[np.bool_]) -> CheckResult:
-    values = np.where(told, found.to_prior, 0.0)
-    return _judged(
+def _conflict(by_parameter: Sensitivities, informed: npt.NDArray[np.bool_]) -> CheckResult:
+    values = np.where(informed, by_parameter.to_prior, 0.0)
+    return _sensitivity_result(
         "prior_data_conflict",
         values,
         OF_ONE_SD,
-        f"Prior and data pull apart for {_largest_first(found.names, values, OF_ONE_SD)}",
-        "Compare hl.summary(fit) with the model's priors, and widen those that rule out what the data say.",
+        f"Priors and data disagree about {quoted_list(_largest_first(by_parameter.names, values, OF_ONE_SD))}",
+        "Compare hl.summary(fit) with the model's priors, and widen those that rule out what the data support.",
     )
 
 
-def _sensitivity(found: Sensitivities, conflict: npt.NDArray[np.bool_], told: npt.NDArray[np.bool_]) -> CheckResult:
-    values = np.where(conflict, 0.0, found.to_prior)
-    untold = _largest_first(found.names, np.where(told, 0.0, values), SENSITIVE)
-    return _judged(
+def _sensitivity(
+    by_parameter: Sensitivities, conflict: npt.NDArray[np.bool_], informed: npt.NDArray[np.bool_]
+) -> CheckResult:
+    values = np.where(conflict, 0.0, by_parameter.to_prior)
+    uninformed = _largest_first(by_parameter.names, np.where(informed, 0.0, values), SENSITIVE)
+    return _sensitivity_result(
         "prior_sensitivity",
         values,
         SENSITIVE,
-        f"The priors matter for {_largest_first(found.names, values, SENSITIVE)}"
-        + (f", and the data say next to nothing of {untold}" if untold else ""),
-        "Say which priors were used beside these results, and fit again with others, fit.model.with_priors({...}); "
+        f"The priors matter for {quoted_list(_largest_first(by_parameter.names, values, SENSITIVE))}"
+        + (f", and the data carry almost no information about {quoted_list(uninformed)}" if uninformed else ""),
+        "Report the priors with these results, and fit again with others, fit.model.with_priors({...}); "
         "hl.summary(fit) shows what changes.",
     )
 
 
-def _largest_first(names: list[str], values: FloatArray, least: float) -> str:
-    return quoted_list([names[k] for k in np.argsort(-values, kind="stable") if values[k] >= least])
+def _largest_first(names: list[str], values: FloatArray, least: float) -> list[str]:
+    return [names[k] for k in np.argsort(-values, kind="stable") if values[k] >= least]
 
 
-def _judged(check: str, values: FloatArray, least: float, evidence: str, remedy: str) -> CheckResult:
+def _sensitivity_result(check: str, values: FloatArray, least: float, evidence: str, remedy: str) -> CheckResult:
     largest = float(values.max(initial=0.0))
     return CheckResult(
         check=check,
@@ -89,8 +91,8 @@ def _judged(check: str, values: FloatArray, least: float, evidence: str, remedy:
         p_value=np.nan,
         beyond=largest >= least,
         evidence=(
-            f"{evidence}: power-scaling sensitivity up to {largest:.2f}. If the priors counted twice, estimates would "
-            f"move by up to about {largest / OF_ONE_SD:.1f} posterior sds"
+            f"{evidence}: the power-scaling sensitivity is up to {largest:.2f}. If the priors counted twice, estimates "
+            f"would move by up to about {largest / OF_ONE_SD:.1f} posterior sds"
         ),
         remedy=remedy,
     )
@@ -104,7 +106,7 @@ class Sensitivities:
     ----------
     names : list of str
     to_prior, to_likelihood : ndarray
-        Change of the posterior with the logarithm of the power, in a distance between distributions.
+        Change of the posterior, as a distance between distributions, with the logarithm of the power.
     """
 
     names: list[str]
@@ -113,15 +115,15 @@ class Sensitivities:
 
 
 def sensitivities(fit: Fit) -> Sensitivities:
-    """Sensitivities to the power of all priors together, and of the likelihood, by ArviZ."""
+    """Sensitivities to the power of all priors together and to that of the likelihood, by ArviZ."""
     import arviz_stats
 
     parameters = parameter_draws(fit.model, fit.posterior)
-    moving = parameters.std(("chain", "draw")).to_numpy() > 0  # of what is held at a boundary there is nothing to say
-    names = [str(name) for name in parameters["parameter"].to_numpy()[moving]]
+    varying = parameters.std(("chain", "draw")).to_numpy() > 0  # not those held at a boundary
+    names = [str(name) for name in parameters["parameter"].to_numpy()[varying]]
     tree = xr.DataTree.from_dict(
         {
-            "posterior": parameters.isel(parameter=np.flatnonzero(moving)).drop_vars("component").to_dataset(name="x"),
+            "posterior": parameters.isel(parameter=np.flatnonzero(varying)).drop_vars("component").to_dataset(name="x"),
             "log_prior": fit.data["log_prior"].to_dataset(),
             "log_likelihood": _total_log_likelihood(fit),
         }
@@ -133,7 +135,7 @@ def sensitivities(fit: Fit) -> Sensitivities:
 
 
 def _total_log_likelihood(fit: Fit) -> xr.Dataset:
-    """Summed over the rows part by part: all of them at once would be draws times rows numbers."""
+    """Log-likelihood of each draw, summed over the rows in chunks, so that a matrix of draws by rows is never held."""
     posterior, design = fit.posterior, fit.model.design
     draws, rows, outcome = Draws.of(fit.model, posterior), design.training_rows(), design.outcome
     total = np.empty(len(draws))

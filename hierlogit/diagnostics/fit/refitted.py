@@ -1,4 +1,4 @@
-"""A maximum from which checks look around: at other outcomes fitted anew, and at columns the model does not have."""
+"""The reference fit of the checks, and refits of its model to other outcomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...density.marginal.block_cholesky import effect_variances
+from ...density.marginal.selected_inverse import effect_variances
 from ...engines.maximum.integrator import integrator
 from ...engines.maximum.map import MAP
 from ...engines.maximum.objective import Likelihood, Objective
@@ -30,17 +30,17 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RefittedModel:
-    """Outcomes and the model fitted to them.
+    """A set of outcomes with the model refitted to them.
 
     Attributes
     ----------
     design : Design
     y : ndarray, shape (n,)
-        Successes, the design's own or other ones.
+        Successes, observed or simulated.
     psi : ndarray
         Fixed effects, then the entries of the Cholesky factors.
     flat_cholesky : ndarray
-        The Cholesky factors as compiled code takes them.
+        The Cholesky factors, flattened for compiled code.
     standardised_modes : ndarray
         Modes of the standardised effects, in the order of the arrangement.
     eta : ndarray, shape (n,)
@@ -48,7 +48,7 @@ class RefittedModel:
     sds : mapping of str to ndarray, shape (q,)
         Standard deviations of the effects, by grouping factor.
     modes, variances : mapping of str to ndarray, shape (J, q)
-        Modes of the effects given the outcomes, and variances about them.
+        Conditional modes of the effects, and conditional variances about them.
     """
 
     design: Design
@@ -71,12 +71,12 @@ class RefittedModel:
         """Probability of the event in each row."""
         from scipy.special import expit
 
-        found: FloatArray = expit(self.eta)
-        return found
+        probability: FloatArray = expit(self.eta)
+        return probability
 
     @property
     def residual(self) -> FloatArray:
-        """Successes beyond those expected."""
+        """Successes minus their expected number."""
         return self.y - self.trials * self.probability
 
     @property
@@ -87,7 +87,7 @@ class RefittedModel:
 
 @dataclass(frozen=True)
 class ReferenceFit:
-    """The maximum of a likelihood fit; of a fit by a sampler, the mode of its marginal posterior.
+    """The maximum of a likelihood fit, or the mode of the marginal posterior for a fit by a sampler.
 
     Attributes
     ----------
@@ -100,64 +100,65 @@ class ReferenceFit:
 
     @classmethod
     def of(cls, fit: Fit) -> ReferenceFit:
-        """The maximum that a fit has, or that the model's priors and rows have."""
+        """The estimate of a likelihood fit, or MAP of the model of a fit by a sampler."""
         if fit.estimate is not None:
             return cls(fit.model, fit.estimate)
-        with warnings.catch_warnings():  # it is a place to start from, not a result
+        with warnings.catch_warnings():  # the mode is a reference for comparisons, not a result
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found = MAP().run(fit.model).estimate
-        assert found is not None
-        return cls(fit.model, found)
+            mode = MAP().run(fit.model).estimate
+        assert mode is not None
+        return cls(fit.model, mode)
 
     @property
     def usable(self) -> bool:
-        """Whether it is a maximum, with a curvature that says how far other outcomes move it."""
+        """Whether it is a maximum with a finite covariance matrix, from which refits can start."""
         return bool(np.all(np.isfinite(self.estimate.covariance)))
 
     @cached_property
     def observed(self) -> RefittedModel:
-        """The outcomes of the data with their own fit."""
+        """The refit to the observed outcomes."""
         return self.fitted_to(self.model.design.outcome.y)
 
     @cached_property
     def point(self) -> FloatArray:
         """The maximum as one vector: fixed effects, then the entries of the Cholesky factors."""
-        problem = self.problem(self.model.arrangement)
-        return problem.at(self.estimate)
+        return self.objective(self.model.arrangement).at(self.estimate)
 
     def likelihood(self, arrangement: Arrangement) -> Likelihood:
-        """The random effects integrated out as in the fit."""
+        """The likelihood, integrated as in the fit."""
         return integrator(self.model.design, self.estimate.nodes)(arrangement)
 
-    def problem(self, arrangement: Arrangement) -> Objective:
-        """What the fit maximised, of other counts."""
+    def objective(self, arrangement: Arrangement) -> Objective:
+        """The objective that the fit maximised, with the outcomes of an arrangement."""
         return Objective(self.model, self.likelihood(arrangement), penalised=self.estimate.penalised)
 
     def fitted_to(self, y: FloatArray) -> RefittedModel:
-        """Other successes, shape (n,), with the model fitted to them.
+        """The model refitted to other numbers of successes, shape (n,).
 
-        Parameters at a boundary stay there: the curvature says nothing of them.
+        Parameters at a boundary are held there, since the curvature carries no information about them.
         """
         design = self.model.design
         arrangement = self.model.arrangement.with_counts(y, design.outcome.trials)
-        problem = self.problem(arrangement)
-        psi = climb(problem, problem.evaluate(self.point), self._scale).psi
-        problem.evaluate(psi)  # so that the work arrays hold the maximum
-        standardised, flat = problem.modes(), problem.flat_cholesky(psi)
-        laplace = problem.laplace_at(psi, standardised)
-        variances = effect_variances(arrangement.row_index, laplace.work)
-        eta = design.X @ psi[: problem.p] + design.offset
-        sds, modes, spread = {}, {}, {}
-        for block, at, L in zip(design.groups, arrangement.positions, problem.cholesky(psi), strict=True):
-            name = block.name
+        objective = self.objective(arrangement)
+        psi = climb(objective, objective.evaluate(self.point), self._scale).psi
+        objective.evaluate(psi)  # so that the work arrays hold the maximum
+        standardised_modes = objective.modes()
+        laplace = objective.laplace_at(psi, standardised_modes)
+        conditional_variances = effect_variances(arrangement.row_index, laplace.work)
+        eta = design.X @ psi[: objective.p] + design.offset
+        sds, modes, variances = {}, {}, {}
+        for group, at, L in zip(design.groups, arrangement.positions, objective.cholesky(psi), strict=True):
+            name = group.name
             sds[name], modes[name] = np.sqrt((L**2).sum(axis=1)), laplace.work.b[at].copy()
-            spread[name] = variances[at]
-            eta += np.einsum("nq,nq->n", block.Z, modes[name][block.index])
-        return RefittedModel(design, y, psi, flat, standardised, eta, sds, modes, spread)
+            variances[name] = conditional_variances[at]
+            eta += np.einsum("nq,nq->n", group.Z, modes[name][group.index])
+        return RefittedModel(
+            design, y, psi, objective.flat_cholesky(psi), standardised_modes, eta, sds, modes, variances
+        )
 
     @cached_property
     def _scale(self) -> FloatArray:
-        """Directions of one standard error each: a root of the covariance."""
+        """Directions of one standard error each: a factor of the covariance."""
         covariance = self.estimate.covariance
         free = np.diag(covariance) > 0
         scale = np.zeros((len(covariance), int(free.sum())))

@@ -12,12 +12,13 @@ from scipy.special import expit
 from scipy.stats import binom, f_oneway
 
 import hierlogit as hl
-from hierlogit.diagnostics.data.check_data import WIDTH, DataCheck, check_data
+from hierlogit.diagnostics.data.check_data import DataCheck, check_data
 from hierlogit.diagnostics.data.cluster_sizes import cluster_table, size_findings
 from hierlogit.diagnostics.data.collinearity import Collinearity
 from hierlogit.diagnostics.data.expected_shrinkage import reliability
 from hierlogit.diagnostics.data.nesting import relations
 from hierlogit.diagnostics.data.variance_within import Parts
+from hierlogit.display import WIDTH
 from hierlogit.errors import DataWarning, PriorError
 from hierlogit.fits.findings import Finding
 

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 import hierlogit as hl
 from hierlogit.diagnostics.fit.cluster_outliers import cluster_measures, proportions, standardised_modes
-from hierlogit.diagnostics.fit.cluster_slopes import relation_measures, relations
+from hierlogit.diagnostics.fit.cluster_slopes import slope_measures, slope_scores
 from hierlogit.diagnostics.fit.refitted import ReferenceFit
 from hierlogit.fits.fit import Fit
 
@@ -26,15 +26,15 @@ def test_proportions_and_their_measures_by_hand(fit: Fit) -> None:
     frame = hl.datasets.load("cbpp")
     total = frame.groupby("herd")[["successes", "size"]].sum()
     shares = (total["successes"] / total["size"]).to_numpy()
-    one, block = ReferenceFit.of(fit).observed, fit.model.design.groups[0]
-    np.testing.assert_allclose(proportions(one, block), shares)
+    one, group = ReferenceFit.of(fit).observed, fit.model.design.groups[0]
+    np.testing.assert_allclose(proportions(one, group), shares)
     found = {measure.check: measure.of(one) for measure in cluster_measures(fit.model.design)}
     assert found["cluster_spread"] == pytest.approx(shares.std(ddof=1))
     assert (found["lowest_cluster"], found["highest_cluster"]) == pytest.approx((shares.min(), shares.max()))
     assert fit.estimate is not None
     sd, modes, left = fit.estimate.sd("herd")[0], fit.estimate.modes["herd"], fit.estimate.conditional_sds["herd"]
     expected = modes / np.sqrt(sd**2 - left**2)
-    np.testing.assert_allclose(standardised_modes(one, block), expected, rtol=2e-3)
+    np.testing.assert_allclose(standardised_modes(one, group), expected, rtol=2e-3)
     assert found["outlying_cluster"] == pytest.approx(np.abs(expected).max(), rel=2e-3)
 
 
@@ -42,12 +42,12 @@ def test_evidence_names_the_cluster(fit: Fit) -> None:
     one = ReferenceFit.of(fit).observed
     spread, lowest, highest, outlier = cluster_measures(fit.model.design)
     simulated = np.array([0.1, 0.2])
-    assert "differ more than the model" in spread.evidence(one, 0.3, simulated)
-    assert "differ less than the model" in spread.evidence(one, 0.1, simulated)
+    assert "differ more than in data simulated from the model" in spread.evidence(one, 0.3, simulated)
+    assert "differ less than in data simulated from the model" in spread.evidence(one, 0.1, simulated)
     shares = pd.Series(proportions(one, fit.model.design.groups[0]), fit.model.design.groups[0].levels)
-    assert f"in cluster {shares.idxmin()}; of simulated" in lowest.evidence(one, 0.3, simulated)
-    assert f"in cluster {shares.idxmax()}; of simulated" in highest.evidence(one, 0.3, simulated)
-    assert "Intercept effect lies 9.0 sds" in outlier.evidence(one, 9.0, simulated)
+    assert f"in cluster {shares.idxmin()}; in simulated data" in lowest.evidence(one, 0.3, simulated)
+    assert f"in cluster {shares.idxmax()}; in simulated data" in highest.evidence(one, 0.3, simulated)
+    assert "Intercept effect is 9.0 sds from zero" in outlier.evidence(one, 9.0, simulated)
     assert "hl.plots.cluster_check(fit, 'herd')" in outlier.remedy
 
 
@@ -69,15 +69,15 @@ def test_standardised_modes_have_unit_variance() -> None:
 def test_a_cluster_that_says_nothing_of_an_effect_has_none() -> None:
     """One district has rows in towns only, others in the country only."""
     fit = hl.Model("use ~ age + (0 + urban | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
-    block, one = fit.model.design.groups[0], ReferenceFit.of(fit).observed
-    rows = np.array([[block.Z[block.index == j, k].any() for k in range(2)] for j in range(len(block.levels))])
+    group, one = fit.model.design.groups[0], ReferenceFit.of(fit).observed
+    rows = np.array([[group.Z[group.index == j, k].any() for k in range(2)] for j in range(len(group.levels))])
     alone = ~rows
     independent = SimpleNamespace(
         sds=one.sds,
         modes=one.modes,
         variances={"district": np.where(alone, one.sds["district"] ** 2, one.variances["district"])},
     )
-    found = standardised_modes(independent, block)  # type: ignore[arg-type]
+    found = standardised_modes(independent, group)  # type: ignore[arg-type]
     assert alone.any()
     np.testing.assert_array_equal(found[alone], 0)
     assert np.all(found[~alone] != 0)
@@ -90,8 +90,8 @@ def test_relations_are_standardised_scores_of_a_stretched_linear_predictor() -> 
     y = random.binomial(1, expit(eta)).astype(float)
     p = expit(eta)
     one: Any = SimpleNamespace(eta=eta, y=y, residual=y - p, weight=p * (1 - p))
-    block: Any = SimpleNamespace(index=g, levels=np.arange(6))
-    found = relations(one, block)
+    group: Any = SimpleNamespace(index=g, levels=np.arange(6))
+    found = slope_scores(one, group)
     for j in range(5):
         rows = g == j
         w = p[rows] * (1 - p[rows])
@@ -105,10 +105,10 @@ def test_relations_are_negative_where_outcomes_are_turned() -> None:
     g, eta = np.repeat(np.arange(40), 50), 1.2 * random.normal(size=2000)
     p = expit(eta)
     y = random.binomial(1, p).astype(float)
-    turned = np.where(g == 3, 1 - y, y)
-    block: Any = SimpleNamespace(index=g, levels=np.arange(40), name="g", effects=("Intercept",))
-    one: Any = SimpleNamespace(eta=eta, y=turned, residual=turned - p, weight=p * (1 - p))
-    found = relations(one, block)
+    reversed_y = np.where(g == 3, 1 - y, y)
+    group: Any = SimpleNamespace(index=g, levels=np.arange(40), name="g", effects=("Intercept",))
+    one: Any = SimpleNamespace(eta=eta, y=reversed_y, residual=reversed_y - p, weight=p * (1 - p))
+    found = slope_scores(one, group)
     assert found[3] < -6
     rest = np.delete(found, 3)
     assert rest.mean() == pytest.approx(0, abs=0.6)
@@ -116,15 +116,15 @@ def test_relations_are_negative_where_outcomes_are_turned() -> None:
 
 
 def test_relations_are_measured_where_predictors_vary_within_clusters(fit: Fit) -> None:
-    assert [one.check for one in relation_measures(fit.model.design)] == ["reversed_slopes", "heterogeneous_slopes"]
+    assert [one.check for one in slope_measures(fit.model.design)] == ["reversed_slopes", "heterogeneous_slopes"]
     random = np.random.default_rng(7)
     frame = pd.DataFrame({"g": np.repeat(np.arange(10), 5), "z": np.repeat(random.normal(size=10), 5)})
     frame["y"] = random.integers(0, 2, 50)
-    assert relation_measures(hl.Model("y ~ z + (1 | g)", frame).design) == []
+    assert slope_measures(hl.Model("y ~ z + (1 | g)", frame).design) == []
     one = ReferenceFit.of(fit).observed
-    turned, uneven = relation_measures(fit.model.design)
-    found = relations(one, fit.model.design.groups[0])
-    assert turned.of(one) == pytest.approx(np.abs(found).max())
-    assert uneven.of(one) == pytest.approx((found**2).mean())
+    reversed_slopes, heterogeneous_slopes = slope_measures(fit.model.design)
+    found = slope_scores(one, fit.model.design.groups[0])
+    assert reversed_slopes.of(one) == pytest.approx(np.abs(found).max())
+    assert heterogeneous_slopes.of(one) == pytest.approx((found**2).mean())
     level = fit.model.design.groups[0].levels[np.abs(found).argmax()]
-    assert f"In cluster {level} of 'herd'" in turned.evidence(one, 0.0, np.zeros(2))
+    assert f"In cluster {level} of 'herd'" in reversed_slopes.evidence(one, 0.0, np.zeros(2))

@@ -180,7 +180,7 @@ def test_interrupted_work_is_marked(fit: hl.results.Fit) -> None:
 def test_what_cannot_be_asked_is_said(fit: hl.results.Fit) -> None:
     with pytest.raises(FitError, match="there are no clusters of 'farm'; the model's table has 'herd'"):
         hl.influence(fit, "farm")
-    with pytest.raises(FitError, match="names of parameters, .'Intercept'"):
+    with pytest.raises(FitError, match="names of parameters, 'Intercept'"):
         hl.influence(fit, estimand=lambda _: {"Intercept": 1.0})
     with pytest.raises(StudyError, match="the estimand returned str"):
         hl.influence(fit, estimand=lambda _: "much")

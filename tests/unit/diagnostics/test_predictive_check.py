@@ -10,8 +10,8 @@ import hierlogit as hl
 from hierlogit.diagnostics.fit.measures import Measure, Tail
 from hierlogit.diagnostics.fit.predictive_check import (
     COUNTED,
-    compare,
-    own_tail_probabilities,
+    compare_with_simulated,
+    leave_one_out_tail_probabilities,
     pearson_tail,
     simulated_outcomes,
     tail_probability,
@@ -48,7 +48,7 @@ def test_numbers_that_do_not_vary() -> None:
 def test_each_simulated_number_stands_beside_the_others() -> None:
     random = np.random.default_rng(2)
     simulated = random.gamma(3, size=60)
-    found = own_tail_probabilities(simulated, "both")
+    found = leave_one_out_tail_probabilities(simulated, "both")
     expected = [tail_probability(simulated[k], np.delete(simulated, k), "both") for k in range(60)]
     np.testing.assert_array_equal(found, expected)
 
@@ -101,15 +101,15 @@ def random_row(p: np.ndarray, seed: int) -> np.ndarray:
 
 
 def test_measures_are_compared_and_those_without_a_number_left_out(fit: Fit) -> None:
-    anchor = ReferenceFit.of(fit)
+    reference = ReferenceFit.of(fit)
 
     def measure(name: str, of: object) -> Measure:
         return Measure(name, "", name, "both", of, lambda *_: "evidence", "remedy")  # type: ignore[arg-type]
 
     calls = iter(range(10_000))
-    found = compare(
+    found = compare_with_simulated(
         fit,
-        anchor,
+        reference,
         [
             measure("events", lambda fitted: fitted.y.sum()),
             measure("never", lambda _: np.nan),
@@ -118,11 +118,11 @@ def test_measures_are_compared_and_those_without_a_number_left_out(fit: Fit) -> 
         80,
         4,
     )
-    assert [np.isnan(one.value) for one in found.judged] == [False, True, True]
-    events = found.judged[0]
+    assert [np.isnan(one.value) for one in found.results] == [False, True, True]
+    events = found.results[0]
     y = np.array([one.sum() for one in simulated_outcomes(fit, 80, 4)])
     assert events.value == fit.model.design.outcome.y.sum()
     assert events.expected == pytest.approx(y.mean())
     assert events.p_value == tail_probability(events.value, y, "both")
-    np.testing.assert_array_equal(found.p_values[:, 0], own_tail_probabilities(y, "both"))
+    np.testing.assert_array_equal(found.p_values[:, 0], leave_one_out_tail_probabilities(y, "both"))
     np.testing.assert_array_equal(found.p_values[:, 1:], 1.0)

@@ -43,7 +43,7 @@ def test_a_prior_far_from_the_data_is_in_conflict() -> None:
     conflict, sensitive = prior_checks(planted(0.15))
     assert conflict.beyond
     assert conflict.severity == "warning"
-    assert "Prior and data pull apart for 'x'" in conflict.evidence
+    assert "Priors and data disagree about 'x'" in conflict.evidence
     assert f"up to about {conflict.value / OF_ONE_SD:.1f} posterior sds" in conflict.evidence
     assert "hl.summary(fit)" in conflict.remedy
     assert "'x'" not in sensitive.evidence  # said once
@@ -59,7 +59,7 @@ def test_a_mild_pull_is_a_note() -> None:
     assert sensitive.beyond
     assert sensitive.severity == "note"
     assert "The priors matter for 'x'" in sensitive.evidence
-    assert "next to nothing" not in sensitive.evidence
+    assert "almost no information" not in sensitive.evidence
 
 
 def test_where_the_data_say_nothing_the_prior_decides() -> None:
@@ -71,7 +71,7 @@ def test_where_the_data_say_nothing_the_prior_decides() -> None:
     assert not conflict.beyond
     assert sensitive.beyond
     assert sensitive.severity == "note"
-    assert "the data say next to nothing of 'x'" in sensitive.evidence
+    assert "the data carry almost no information about 'x'" in sensitive.evidence
     found = sensitivities(fit)
     at = found.names.index("x")
     assert found.to_likelihood[at] < 0.05 < found.to_prior[at]

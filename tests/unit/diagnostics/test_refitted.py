@@ -49,12 +49,12 @@ def test_the_data_end_where_the_fit_did(fit: Fit) -> None:
 
 
 def test_other_outcomes_end_where_a_search_of_their_own_does(fit: Fit) -> None:
-    anchor, random = ReferenceFit.of(fit), np.random.default_rng(3)
+    reference, random = ReferenceFit.of(fit), np.random.default_rng(3)
     assert fit.estimate is not None
     p = hl.residuals(fit, "pearson")["fitted"]
     for _ in range(3):
         y = random.binomial(fit.model.design.outcome.trials.astype(int), p).astype(float)
-        found, again = anchor.fitted_to(y), Refitter.of(fit).with_outcome(y).estimate
+        found, again = reference.fitted_to(y), Refitter.of(fit).with_outcome(y).estimate
         errors = fit.estimate.standard_errors
         np.testing.assert_allclose(found.psi[: len(errors)] / errors, again.beta / errors, atol=3e-3)
         for name in again.cholesky:
@@ -64,11 +64,11 @@ def test_other_outcomes_end_where_a_search_of_their_own_does(fit: Fit) -> None:
 
 def test_after_a_sampler_it_is_the_mode_of_the_marginal_posterior(make_fit, clustered_rows) -> None:
     sampled = make_fit("healed ~ dose + (1 | clinic)", clustered_rows(10, 10))
-    anchor, mode = ReferenceFit.of(sampled), sampled.model.fit(hl.MAP(seed=1)).estimate
+    reference, mode = ReferenceFit.of(sampled), sampled.model.fit(hl.MAP(seed=1)).estimate
     assert mode is not None
-    np.testing.assert_allclose(anchor.estimate.beta, mode.beta)
-    assert anchor.estimate.penalised
-    assert anchor.usable
+    np.testing.assert_allclose(reference.estimate.beta, mode.beta)
+    assert reference.estimate.penalised
+    assert reference.usable
 
 
 def test_without_a_curvature_it_is_of_no_use() -> None:

@@ -14,9 +14,9 @@ from hierlogit.fits.fit import Fit
 
 
 def statistic(fit: Fit, columns: np.ndarray) -> float:
-    anchor = ReferenceFit.of(fit)
-    added = AddedColumns(anchor, {"them": unexplained(columns, fit.model.design.X)})
-    return added.statistic(anchor.observed, "them")
+    reference = ReferenceFit.of(fit)
+    added = AddedColumns(reference, {"them": unexplained(columns, fit.model.design.X)})
+    return added.statistic(reference.observed, "them")
 
 
 def test_without_random_effects_it_is_raos_statistic() -> None:
