@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..display import FOLDED, MOST, Shown, Table, View
 from ..engines.maximum.refit import Refitter, likelihood_engine, maximum_of
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..summaries.intervals import Interval, end_names
-from ..validation import choice, seed_or_new, whole_number
+from ..validation import agree, choice, function_or_none, kind_of, number_of, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import run_tasks
+from .tasks import check_executor, run_tasks
 
 INTERVALS = ("percentile", "basic", "normal")
 #: A function of a fit that returns a number, a mapping or Series of numbers, or an array.
@@ -29,7 +30,7 @@ Statistic = Callable[[Fit], Any]
 
 
 @dataclass(frozen=True, repr=False)
-class Bootstrap:
+class Bootstrap(Shown):
     """Values of a statistic in data sets simulated from a fit.
 
     Attributes
@@ -79,7 +80,10 @@ class Bootstrap:
         """
         choice("interval", interval, INTERVALS, StudyError)
         if len(self.values) < 2:
-            raise StudyError(f"{len(self.values)} replicates have a result; a summary needs two or more.")
+            raise StudyError(
+                f"{number_of(len(self.values), 'replicate')} {agree(self.values, 'has', 'have')} a result; a summary "
+                "needs two or more."
+            )
         level = Interval.of(ci_prob, "eti")
         table = pd.DataFrame({"estimate": self.estimate})
         table["bias"] = self.values.mean() - self.estimate
@@ -103,12 +107,14 @@ class Bootstrap:
         told += [f"{missing:,} not run: interrupted"] if self.interrupted else []
         return f"Parametric bootstrap: {', '.join(told)}; seed {self.seed}"
 
-    def __repr__(self) -> str:
-        return f"{self._head()}\n{self.summary().round(4).to_string()}" if len(self.values) > 1 else self._head()
-
-    def _repr_html_(self) -> str:
-        table = self.summary().round(4).to_html() if len(self.values) > 1 else ""
-        return f"<div><strong>{escape(self._head())}</strong>{table}</div>"
+    def _view(self) -> View:
+        if len(self.values) < 2:
+            return View(self._head())
+        # Of a statistic with thousands of parts, no more are summarised than are shown.
+        shown = list(self.values.columns[: MOST + FOLDED])
+        some = replace(self, values=self.values[shown], estimate=self.estimate[shown])
+        table = Table.of(some.summary(), ".summary()")
+        return View(self._head(), (replace(table, rows=self.values.shape[1]),))
 
 
 def bootstrap(
@@ -166,6 +172,9 @@ def bootstrap(
     >>> boot.summary(ci_prob=0.95).loc["sd_herd[Intercept]", ["percentile95_lb", "percentile95_ub"]].round(1).to_list()
     [0.2, 0.9]
     """
+    require_fit(fit)
+    function_or_none("statistic", statistic, StudyError, "a function of a Fit that returns a number or numbers")
+    check_executor(executor)
     maximum = maximum_of(fit)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     task: Callable[[int], dict[str, float]]
@@ -269,9 +278,9 @@ def numbers(value: Any, what: str = "statistic") -> dict[str, float]:
         if isinstance(value, (Mapping, pd.Series)):
             return {str(name): float(number) for name, number in value.items()}
         values = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise StudyError(
-            f"the {what} returned {type(value).__name__}; it must return a number, an array, or numbers by name."
+            f"the {what} returned {kind_of(value)}; it must return a number, an array, or numbers by name."
         ) from None
     if values.ndim == 0:
         return {what: float(values)}

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
+from ..validation import agree, path, quoted_list, reason_of
 from .tasks import Done
 
 #: Format of a file, stored in it.
@@ -47,24 +48,27 @@ class Checkpoint:
         """
         if store is None:
             return cls(None, study, Done({}, {}))
-        path = Path(store)
-        if not path.exists():
-            return cls(path, study, Done({}, {}))
+        file = path("store", store, StudyError)
+        if not file.exists():
+            if not file.absolute().parent.is_dir():
+                raise StudyError(f"store: there is no folder {file.absolute().parent}. Make it, or name another file.")
+            return cls(file, study, Done({}, {}))
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(file.read_text(encoding="utf-8"))
             known = record["format"] == FORMAT
-        except (ValueError, KeyError, TypeError):
+            other = [name for name, value in study.items() if known and record["study"].get(name) != value]
+            results = {int(number): values for number, values in record["results"].items()} if known else {}
+            failures = {int(number): text for number, text in record["failures"].items()} if known else {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             known = False
         if not known:
-            raise StudyError(f"{path} holds no study of this package; name another file, or remove it.")
-        other = [name for name, value in study.items() if record["study"].get(name) != value]
+            raise StudyError(f"store: {file} was not written by hierlogit. Name another file, or remove it.")
         if other:
             raise StudyError(
-                f"{path} holds another study: its {' and '.join(other)} differ. Name another file, or repeat the call "
-                "that made it."
+                f"store: {file} holds another study, with {agree(other, 'another', 'other')} {' and '.join(other)}. "
+                "Name another file, or repeat the call that made it."
             )
-        results = {int(number): values for number, values in record["results"].items()}
-        return cls(path, study, Done(results, {int(k): text for k, text in record["failures"].items()}))
+        return cls(file, study, Done(results, failures))
 
     def __contains__(self, number: int) -> bool:
         return number in self.done.results or number in self.done.failures
@@ -80,8 +84,8 @@ class Checkpoint:
         for number, values in more.results.items():
             if list(values) != self.study["names"]:
                 raise StudyError(
-                    f"the statistic of replicate {number} has the parts {list(values)}, that of the fit itself "
-                    f"{self.study['names']}: it must return the same parts each time."
+                    f"the statistic returned {quoted_list(list(values))} for replicate {number}, and "
+                    f"{quoted_list(self.study['names'])} for the fit itself: it must return the same names each time."
                 )
             self.done.results[number] = list(values.values())
         self.done.failures.update(more.failures)
@@ -94,8 +98,11 @@ class Checkpoint:
             }
             # The file is complete at any moment: a new one is written, and then replaces the old one.
             partial = self.path.with_name(f"{self.path.name}.part")
-            partial.write_text(json.dumps(record), encoding="utf-8")
-            partial.replace(self.path)
+            try:
+                partial.write_text(json.dumps(record), encoding="utf-8")
+                partial.replace(self.path)
+            except OSError as error:
+                raise StudyError(f"store: cannot write {self.path}: {reason_of(error)}.") from error
 
     def first(self, n: int) -> Done[list[float]]:
         """Results of the first `n` tasks, since a file can have more."""

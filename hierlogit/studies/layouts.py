@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import StudyError
-from ..validation import quoted_list
+from ..validation import (
+    agree,
+    as_float,
+    mapping,
+    number_array,
+    number_of,
+    quoted_list,
+    real_number,
+    reason_of,
+    seed_or_none,
+    shortened,
+    unknown_names,
+    whole_number,
+)
 
 IntArray = npt.NDArray[np.int64]
+#: Clusters of all factors, or rows, that a layout can have at most.
+LARGEST_TABLE = 100_000_000
 #: Distributions by name: the largest number of arguments, and a function that draws values.
 DISTRIBUTIONS: dict[str, tuple[int, Callable[..., npt.NDArray[Any]]]] = {
     "normal": (2, lambda random, count, mean=0.0, sd=1.0: random.normal(mean, sd, count)),
@@ -79,30 +96,44 @@ class Layout:
     cluster_predictors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.clusters:
-            raise StudyError("a layout needs clusters, such as {'school': 30}.")
-        for name, count in self.clusters.items():
-            if not _is_count(count):
-                raise StudyError(f"the number of clusters of '{name}' is {count!r}; it must be a whole number from 1.")
+        clusters = mapping("clusters", self.clusters, StudyError, "numbers of clusters by name, {'school': 30}")
+        predictors = mapping("predictors", self.predictors, StudyError, "columns by name, {'age': 'normal'}")
+        what = "columns by grouping factor and name, {'school': {'size': 'normal'}}"
+        cluster_predictors = {
+            name: mapping(f"cluster_predictors['{name}']", columns, StudyError, "columns by name")
+            for name, columns in mapping("cluster_predictors", self.cluster_predictors, StudyError, what).items()
+        }
+        if not clusters:
+            raise StudyError("clusters is empty: a layout needs numbers of clusters by name, such as {'school': 30}.")
+        counts = {
+            name: whole_number(f"clusters['{name}']", count, StudyError, least=1) for name, count in clusters.items()
+        }
         known: list[str] = []
-        for name in self.clusters:
+        for name in clusters:
             parent, factor = _parent(name)
+            if not factor:
+                raise StudyError(
+                    f"clusters: '{name}' does not name a grouping factor. Write 'school', or 'school/class'."
+                )
             if parent is not None and parent not in known:
                 raise StudyError(
-                    f"'{name}' is within '{parent}', which must stand before it; there are {quoted_list(known)}."
+                    f"clusters: '{name}' is nested in '{parent}', which must come before it; the factors before it "
+                    f"are: {quoted_list(known)}."
                 )
             known.append(factor)
-        strange = [name for name in self.cluster_predictors if name not in known]
-        if strange:
-            raise StudyError(
-                f"cluster_predictors names {quoted_list(strange)}; the grouping factors are {quoted_list(known)}."
-            )
-        columns = [*known, *self.predictors, *(name for of in self.cluster_predictors.values() for name in of)]
+        unknown = [name for name in cluster_predictors if name not in known]
+        if unknown:
+            raise StudyError(unknown_names("cluster_predictors", unknown, known, "grouping factor", "the layout"))
+        columns = [*known, *predictors, *(name for of in cluster_predictors.values() for name in of)]
         if "size" in known:
-            raise StudyError("'size' means the rows of a cluster: give the grouping factor another name.")
+            raise StudyError("'size' stands for the rows of a cluster: give the grouping factor another name.")
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
-            raise StudyError(f"the layout has {quoted_list(twice)} more than once.")
+            raise StudyError(
+                f"{agree(twice, 'the name', 'the names')} {quoted_list(twice)} {agree(twice, 'is', 'are')} in the "
+                "layout more than once. Give each column another name."
+            )
+        _refuse_large(math.prod(counts.values()), "clusters")
         self.table(seed=0)  # shows mistakes in predictors now, not in the middle of a study
 
     @property
@@ -120,9 +151,9 @@ class Layout:
             If there is no such grouping factor.
         """
         named = {_parent(name)[1]: name for name in self.clusters}
-        strange = [name for name in numbers if name not in named and name != "size"]
-        if strange:
-            raise StudyError(f"the layout has no {quoted_list(strange)}; it has {quoted_list([*named, 'size'])}.")
+        unknown = [name for name in numbers if name not in named and name != "size"]
+        if unknown:
+            raise StudyError(unknown_names("grid", unknown, [*named, "size"], "number", "the layout"))
         clusters = dict(self.clusters) | {named[name]: count for name, count in numbers.items() if name in named}
         return replace(self, clusters=clusters, size=numbers.get("size", self.size))
 
@@ -139,7 +170,8 @@ class Layout:
         pandas.DataFrame
             Grouping factors, numbered from 1, then predictors of clusters and of rows.
         """
-        random = np.random.default_rng(seed)
+        generator = isinstance(seed, np.random.Generator)
+        random = np.random.default_rng(seed if generator else seed_or_none("seed", seed, StudyError))
         frame = self._combinations()
         for factor, columns in self.cluster_predictors.items():
             number, labels = pd.factorize(frame[factor], sort=True)
@@ -168,26 +200,33 @@ def _parent(name: str) -> tuple[str | None, str]:
     return parent or None, factor
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
+def _refuse_large(count: int, what: str) -> None:
+    if count > LARGEST_TABLE:
+        raise StudyError(f"the layout has {count:,} {what}; at most {LARGEST_TABLE:,} are possible.")
 
 
 def _sizes(size: Any, random: np.random.Generator, count: int) -> IntArray:
     if callable(size):
-        sizes = np.asarray(size(random, count))
-    elif isinstance(size, tuple) and len(size) == 2 and all(map(_is_count, size)) and size[0] <= size[1]:
-        sizes = random.integers(size[0], size[1], count, endpoint=True)
-    elif isinstance(size, list) and size and all(map(_is_count, size)):
-        sizes = np.resize(size, count)
-    elif _is_count(size):
-        sizes = np.full(count, size)
+        what = f"{count:,} whole numbers from 0, not all of them 0"
+        sizes = number_array("what the function for size returns", size(random, count), StudyError, what)
+        if sizes.shape != (count,) or not np.all((sizes >= 0) & (sizes == np.round(sizes))) or not sizes.sum():
+            raise StudyError(f"the function for size must return {what}.")
+    elif isinstance(size, tuple) and len(size) == 2:
+        low, high = (whole_number(f"size[{k}]", end, StudyError, least=1) for k, end in enumerate(size))
+        if low > high:
+            raise StudyError(f"size={size}: the smallest number of rows is above the largest. Write ({high}, {low}).")
+        sizes = random.integers(low, high, count, endpoint=True).astype(np.float64)
+    elif isinstance(size, list) and size:
+        each = [whole_number(f"size[{k}]", value, StudyError, least=1) for k, value in enumerate(size)]
+        sizes = np.resize(each, count).astype(np.float64)
+    elif isinstance(size, Integral):
+        sizes = np.full(count, float(whole_number("size", size, StudyError, least=1)))
     else:
         raise StudyError(
-            f"size={size!r} must be a whole number from 1, a smallest and a largest one, a list of them, or a function "
-            "of a random generator and a count."
+            f"size={shortened(size)} must be a whole number, the smallest and the largest one, (5, 20), a list of "
+            "whole numbers, or a function of a random generator and the number of clusters."
         )
-    if sizes.shape != (count,) or not np.all((sizes >= 0) & (sizes == np.round(sizes))) or not sizes.sum():
-        raise StudyError(f"the function for size must return {count} whole numbers from 0, not all of them 0.")
+    _refuse_large(int(sizes.sum()), "rows")
     return sizes.astype(np.int64)
 
 
@@ -197,33 +236,50 @@ def _drawn(name: str, spec: Any, random: np.random.Generator, position: IntArray
     if callable(spec):
         values = np.asarray(spec(random, count))
         if values.shape != (count,):
-            raise StudyError(f"the function for '{name}' returned shape {values.shape}; it must return ({count},).")
+            raise StudyError(
+                f"predictor '{name}': the function returned shape {values.shape}; it must return shape ({count},)."
+            )
         return values
     if isinstance(spec, Mapping):
         return _levels(name, spec, random, count)
     if isinstance(spec, list) and spec:
+        _check_levels(name, spec)
         return _labelled([spec[k % len(spec)] for k in position], list(dict.fromkeys(spec)))
     words = (spec,) if isinstance(spec, str) else spec
-    if isinstance(words, tuple) and words and words[0] in DISTRIBUTIONS:
+    if isinstance(words, tuple) and words and isinstance(words[0], str) and words[0] in DISTRIBUTIONS:
         most, draw = DISTRIBUTIONS[words[0]]
-        if len(words) - 1 > most or not all(isinstance(argument, (int, float)) for argument in words[1:]):
-            raise StudyError(f"'{name}' is {spec!r}; {words[0]} takes up to {most} numbers.")
+        if len(words) - 1 > most:
+            raise StudyError(
+                f"predictor '{name}': {shortened(spec)} has {number_of(len(words) - 1, 'number')}; '{words[0]}' takes "
+                f"up to {most}."
+            )
+        arguments = [real_number(f"predictor '{name}': '{words[0]}'", value, StudyError) for value in words[1:]]
         try:
-            return draw(random, count, *words[1:])
-        except ValueError as error:
-            raise StudyError(f"'{name}' is {spec!r}, which cannot be drawn: {error}.") from error
-    if isinstance(spec, (int, float, np.number)) and not isinstance(spec, bool):
-        return np.full(count, spec)
+            return draw(random, count, *arguments)
+        except (ValueError, OverflowError) as error:
+            raise StudyError(
+                f"predictor '{name}': {shortened(spec)} cannot be drawn: {reason_of(error)}. Change the numbers."
+            ) from error
+    if isinstance(spec, Real) and not isinstance(spec, bool):
+        number = real_number(f"predictor '{name}'", spec, StudyError)
+        return np.full(count, int(spec) if isinstance(spec, Integral) and abs(number) < 2**53 else number)
     raise StudyError(
-        f"'{name}' is {spec!r}; it must be a number, a list, probabilities of levels, a function, or one of "
-        f"{quoted_list(list(DISTRIBUTIONS))} with its arguments."
+        f"predictor '{name}': {shortened(spec)} must be a number, a list, probabilities by level, a function, or one "
+        f"of {quoted_list(list(DISTRIBUTIONS))} with its numbers, ('normal', 0, 1)."
     )
 
 
+def _check_levels(name: str, levels: Sequence[Any]) -> None:
+    for level in levels:
+        if not isinstance(level, (str, bool, np.bool_)):
+            real_number(f"predictor '{name}': the level", level, StudyError)
+
+
 def _levels(name: str, spec: Mapping[Any, Any], random: np.random.Generator, count: int) -> Any:
-    levels, chances = list(spec), np.array([float(value) for value in spec.values()])
-    if not levels or np.any(chances < 0) or abs(chances.sum() - 1) > 1e-9:
-        raise StudyError(f"the probabilities of '{name}' are {dict(spec)}; they must not be negative, and sum to 1.")
+    levels, chances = list(spec), np.array([as_float(value) for value in spec.values()])
+    _check_levels(name, levels)
+    if not levels or not np.all((chances >= 0) & (chances <= 1)) or abs(chances.sum() - 1) > 1e-9:
+        raise StudyError(f"predictor '{name}': {shortened(dict(spec))} must be probabilities by level, which sum to 1.")
     return _labelled([levels[k] for k in random.choice(len(levels), count, p=chances)], levels)
 
 

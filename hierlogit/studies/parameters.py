@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..design.design import Design
 from ..design.grouping import GroupBlock
 from ..errors import StudyError
-from ..validation import quoted_list
+from ..validation import mapping, quoted_list, real_number, shortened, unknown_names
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,6 +52,18 @@ class AssumedParameters:
     sd: Mapping[str, Any] = field(default_factory=dict)
     cor: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def given(cls, beta: object, sd: object, cor: object) -> AssumedParameters:
+        """Check the arguments of a public function; None for no sds or correlations.
+
+        Raises
+        ------
+        StudyError
+        """
+        sds = {} if sd is None else mapping("sd", sd, StudyError, "standard deviations by grouping factor, {'g': 0.5}")
+        cors = {} if cor is None else mapping("cor", cor, StudyError, "correlations by grouping factor, {'g': 0.2}")
+        return cls(mapping("beta", beta, StudyError, "coefficients by label, {'Intercept': -1, 'x': 0.3}"), sds, cors)
+
     def of(self, design: Design) -> Population:
         """The parameters as arrays for the columns of a design.
 
@@ -63,11 +75,9 @@ class AssumedParameters:
         beta = _complete(self.beta, design.fixed_effects, "beta", "coefficient")
         names = [group.name for group in design.groups]
         for what, given in (("sd", self.sd), ("cor", self.cor)):
-            strange = [name for name in given if name not in names]
-            if strange:
-                raise StudyError(
-                    f"{what} names {quoted_list(strange)}; the model's grouping factors are {quoted_list(names)}."
-                )
+            unknown = [name for name in given if name not in names]
+            if unknown:
+                raise StudyError(unknown_names(what, unknown, names, "grouping factor"))
         return Population(beta, {group.name: self._cholesky(group) for group in design.groups})
 
     def _cholesky(self, group: GroupBlock) -> FloatArray:
@@ -75,17 +85,19 @@ class AssumedParameters:
         if not isinstance(given, Mapping):
             if len(group.effects) > 1:
                 raise StudyError(
-                    f"sd has one number for '{group.name}', over which {quoted_list(group.effects)} vary: give a "
-                    "number for each, by label."
+                    f"sd['{group.name}']={shortened(given)}: {quoted_list(group.effects)} vary over the clusters, so a "
+                    "standard deviation is needed for each of them, by label."
                 )
             given = {group.effects[0]: given}
-        sd = _complete(given, group.effects, f"sd of '{group.name}'", "standard deviation")
+        sd = _complete(given, group.effects, f"sd['{group.name}']", "standard deviation")
         if np.any(sd < 0):
-            raise StudyError(f"the sds of '{group.name}' are {sd.tolist()}; none can be negative.")
+            raise StudyError(f"sd['{group.name}']={sd.tolist()}: standard deviations must not be negative.")
         try:
             L: FloatArray = sd[:, None] * np.linalg.cholesky(self._correlations(group))
         except np.linalg.LinAlgError:
-            raise StudyError(f"the correlations of '{group.name}' cannot all be true at once.") from None
+            raise StudyError(
+                f"cor['{group.name}']: the correlations do not form a positive definite matrix. Bring them nearer to 0."
+            ) from None
         return L
 
     def _correlations(self, group: GroupBlock) -> FloatArray:
@@ -93,29 +105,25 @@ class AssumedParameters:
         labels = [f"{group.effects[i]}, {group.effects[j]}" for i, j in pairs]
         if not isinstance(given, Mapping):
             given = dict.fromkeys(labels, given) if labels else {"": given}
-        strange = [label for label in given if label not in labels]
-        if strange:
-            known = quoted_list(labels) if labels else "none that may correlate"
-            raise StudyError(f"cor of '{group.name}' names {quoted_list(strange)}; its pairs of effects are {known}.")
+        unknown = [label for label in given if label not in labels]
+        if unknown:
+            raise StudyError(
+                f"cor['{group.name}'] has {quoted_list(unknown)}; the pairs of correlated effects are: "
+                f"{quoted_list(labels)}."
+            )
         R = np.eye(len(group.effects))
         for (i, j), label in zip(pairs, labels, strict=True):
-            R[i, j] = R[j, i] = _number(given.get(label, 0.0), f"the correlation {label}")
+            R[i, j] = R[j, i] = real_number(f"cor['{group.name}']['{label}']", given.get(label, 0.0), StudyError)
         return R
 
 
 def _complete(given: Mapping[str, float], labels: tuple[str, ...], where: str, what: str) -> FloatArray:
     if not isinstance(given, Mapping):
-        raise StudyError(f"{where} is {given!r}; it must have a {what} for each of {quoted_list(labels)}, by label.")
-    strange = [name for name in given if name not in labels]
+        raise StudyError(f"{where}={shortened(given)} must have a {what} for each of {quoted_list(labels)}, by label.")
+    unknown = [name for name in given if name not in labels]
     missing = [name for name in labels if name not in given]
-    if strange or missing:
-        said = [f"names {quoted_list(strange)}, which the model does not have"] if strange else []
-        said += [f"lacks {quoted_list(missing)}"] if missing else []
-        raise StudyError(f"{where} {' and '.join(said)}. The model has {quoted_list(labels)}.")
-    return np.array([_number(given[name], f"the {what} of '{name}'") for name in labels])
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
-        raise StudyError(f"{what} is {value!r}; it must be a number.")
-    return float(value)
+    if unknown or missing:
+        parts = [f"has {quoted_list(unknown)}, which the model does not have"] if unknown else []
+        parts += [f"lacks {quoted_list(missing)}"] if missing else []
+        raise StudyError(f"{where} {', and '.join(parts)}. The labels of the model are: {quoted_list(labels)}.")
+    return np.array([real_number(f"{where}['{name}']", given[name], StudyError) for name in labels])

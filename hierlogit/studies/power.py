@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from html import escape
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from ..design.table import read_table
+from ..display import Sentences, Shown, Table, View
 from ..engines.maximum.profile import Profiler
 from ..engines.maximum.refit import approach_of, search
 from ..engines.registry import resolve_engine
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
-from ..validation import choice, probability, quoted_list, seed_or_new, whole_number
+from ..validation import (
+    agree,
+    choice,
+    listed,
+    mapping,
+    names,
+    probability,
+    quoted_list,
+    seed_or_new,
+    shortened,
+    whole_number,
+)
 from .layouts import Layout
 from .parameters import AssumedParameters
 from .simulate import model_without_outcome
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import Done, run_tasks
+from .tasks import Done, check_executor, run_tasks
 
 if TYPE_CHECKING:
     from ..engines.engine import Engine
@@ -33,10 +45,26 @@ if TYPE_CHECKING:
 METHODS = ("wald", "lr")
 #: Number of causes of failure that a printed result names.
 SHOWN = 3
+#: Columns of the table that it shows, besides those of the grid.
+MEASURES = (
+    "parameter",
+    "true",
+    "power",
+    "power_mcse",
+    "coverage",
+    "bias",
+    "empirical_se",
+    "model_se",
+    "width",
+    "converged",
+    "singular",
+)
+#: Combinations of the values in a grid.
+MOST_CELLS = 10_000
 
 
 @dataclass(frozen=True, repr=False)
-class Power:
+class Power(Shown):
     """Power, coverage, bias and precision in simulated studies.
 
     Attributes
@@ -69,38 +97,23 @@ class Power:
     seed: int
     interrupted: bool
 
-    def _head(self) -> list[str]:
+    def _view(self) -> View:
         cells = len(self.table) // max(self.table["parameter"].nunique(), 1)
         where = f" in each of {cells:,} cells" if cells > 1 else ""
-        lines = [f"Power at alpha {self.alpha:g}: {self.asked:,} studies{where}; seed {self.seed}"]
-        lines += ["  interrupted before all of them were run"] if self.interrupted else []
+        title = f"Power at alpha {self.alpha:g}: {self.asked:,} studies{where}; seed {self.seed}"
+        table = Table.of(self.table[[*self.grid, *MEASURES]], ".table", index=False)
+        return View(title, (Sentences(tuple(self._remarks())), table))
+
+    def _remarks(self) -> Iterator[str]:
+        if self.interrupted:
+            yield "interrupted before all of them were run"
         if self.failures:
-            lines.append(f"  {len(self.failures):,} studies have no estimate and count as not significant:")
+            yield f"{len(self.failures):,} studies have no estimate and count as not significant:"
             causes = Counter(self.failures.values()).most_common()
-            lines += [f"    {count:,} times {text}" for text, count in causes[:SHOWN]]
-            lines += [f"    and {len(causes) - SHOWN:,} other causes"] if len(causes) > SHOWN else []
-        return lines
-
-    def _shown(self) -> pd.DataFrame:
-        shown = [
-            "power",
-            "power_mcse",
-            "coverage",
-            "bias",
-            "empirical_se",
-            "model_se",
-            "width",
-            "converged",
-            "singular",
-        ]
-        return self.table[[*self.grid, "parameter", "true", *shown]].round(3)
-
-    def __repr__(self) -> str:
-        return "\n".join([*self._head(), self._shown().to_string(index=False)])
-
-    def _repr_html_(self) -> str:
-        head = "<br>".join(escape(line.strip()) for line in self._head())
-        return f"<div><p>{head}</p>{self._shown().to_html(index=False)}</div>"
+            for text, count in causes[:SHOWN]:
+                yield f"{count:,} times {text}"
+            if len(causes) > SHOWN:
+                yield f"and {len(causes) - SHOWN:,} other causes"
 
 
 def power(
@@ -194,13 +207,17 @@ def power(
     alpha = probability("alpha", alpha, StudyError)
     engine = resolve_engine(engine)
     used_seed = seed_or_new(seed, StudyError)
-    cells = _cells(formula, layout, AssumedParameters(beta, sd or {}, cor or {}), grid or {}, used_seed)
+    check_executor(executor)
+    tried = {} if grid is None else mapping("grid", grid, StudyError, "lists of values by name, {'school': [20, 40]}")
+    cells = _cells(formula, layout, AssumedParameters.given(beta, sd, cor), tried, used_seed)
     tested = _tested(cells[0].first, test)
     for cell in cells:
         approach = approach_of(engine, cell.first)
         _tested(cell.first, tested)
     if approach.penalised and method == "lr":
-        raise StudyError("method='lr' is of a likelihood; hl.MAP() maximises a posterior density. Use 'wald'.")
+        raise StudyError(
+            "method='lr' needs a maximum-likelihood engine; hl.MAP() maximises a posterior density. Use 'wald'."
+        )
     task = Study(tuple(cells), used_seed, tuple(tested), engine, method)
     done: Done[StudyResult] = Done({}, {})
 
@@ -210,7 +227,7 @@ def power(
 
     # Cells take turns, so that after an interruption all have about the same number of studies.
     finished = run_tasks(task, range(replicates * len(cells)), executor, "Simulating studies", keep)
-    return _gathered(task, done, tuple(grid or {}), alpha, replicates, interrupted=not finished)
+    return _gathered(task, done, tuple(tried), alpha, replicates, interrupted=not finished)
 
 
 @dataclass(frozen=True)
@@ -317,7 +334,7 @@ def _likelihood_ratio(model: ModelSpec, estimate: Estimate, k: int) -> float:
     profile = Profiler(model, estimate).coefficient(k)
     without = profile.maximise(0.0, profile.start(0.0)).log_likelihood
     if not np.isfinite(without):
-        raise FitError("the search without the coefficient found no maximum.")
+        raise FitError("the likelihood without the coefficient was not maximised.")
     return float(chdtrc(1, max(2 * (estimate.log_likelihood - without), 0.0)))
 
 
@@ -327,9 +344,10 @@ P_VALUES: dict[str, Callable[[ModelSpec, Estimate, int], float]] = {"wald": _wal
 def _cells(
     formula: str, layout: Any, truth: AssumedParameters, grid: Mapping[str, Sequence[Any]], seed: int
 ) -> list[Cell]:
-    for name, values in grid.items():
-        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
-            raise StudyError(f"grid['{name}'] is {values!r}; it must be a list of what to try.")
+    grid = {name: listed(values) or _no_values(name, values) for name, values in grid.items()}
+    count = math.prod(len(values) for values in grid.values())
+    if count > MOST_CELLS:
+        raise StudyError(f"grid has {count:,} combinations; at most {MOST_CELLS:,} are possible.")
     cells: list[Cell] = []
     for values in product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
@@ -337,7 +355,8 @@ def _cells(
         numbers = {name: value for name, value in chosen.items() if name not in effects}
         if numbers and not isinstance(layout, Layout):
             raise StudyError(
-                f"a table has its rows already; grid can name coefficients only, not {quoted_list(list(numbers))}."
+                f"grid: {quoted_list(list(numbers))} {agree(numbers, 'is not a coefficient', 'are not coefficients')}. "
+                "The rows of a table are fixed: numbers of clusters can vary in an hl.Layout only."
             )
         cell_layout = layout.with_numbers(**numbers) if numbers else layout
         assumed = AssumedParameters({**truth.beta, **effects}, truth.sd, truth.cor)
@@ -352,15 +371,19 @@ def _cells(
     return cells
 
 
+def _no_values(name: str, values: object) -> NoReturn:
+    raise StudyError(f"grid['{name}']={shortened(values)} must be a list of values to try, and not empty.")
+
+
 def _tested(model: ModelSpec, test: str | Sequence[str] | None) -> list[str]:
     known = list(model.design.fixed_effects)
-    if test is None:
-        test = [name for name in known if name != "Intercept"]
-    tested = [test] if isinstance(test, str) else list(test)
-    strange = [name for name in tested if name not in known]
-    if strange or not tested:
-        what = f"test names {quoted_list(strange)}" if strange else "there is nothing to test"
-        raise StudyError(f"{what}; the model's coefficients are {quoted_list(known)}.")
+    if test is not None:
+        return names("test", test, known, StudyError, "coefficient")
+    tested = [name for name in known if name != "Intercept"]
+    if not tested:
+        raise StudyError(
+            f"the model has no coefficient to test besides the intercept; its coefficients are: {quoted_list(known)}."
+        )
     return tested
 
 

@@ -13,6 +13,7 @@ from ..errors import StudyError
 from ..formula.parser import parse
 from ..formula.terms import Response
 from ..model import Model
+from ..validation import seed_or_none
 from .layouts import Layout
 from .parameters import AssumedParameters
 from .simulated_outcomes import simulated_outcome
@@ -65,10 +66,11 @@ def simulate(
     >>> list(rows.columns), len(rows)
     (['school', 'x', 'y'], 1000)
     """
-    random = np.random.default_rng(seed)
+    assumed = AssumedParameters.given(beta, sd, cor)
+    random = np.random.default_rng(seed_or_none("seed", seed, StudyError))
     rows = layout.table(random) if isinstance(layout, Layout) else read_table(layout)
     model = model_without_outcome(formula, rows)
-    y = simulated_outcome(model.design, AssumedParameters(beta, sd or {}, cor or {}).of(model.design), random)
+    y = simulated_outcome(model.design, assumed.of(model.design), random)
     return rows.assign(**{model.formula.response.column: y.astype(np.int64)})
 
 
@@ -83,7 +85,7 @@ def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
     response = parse(formula).response
     _refuse_undrawable(response, rows)
     if len(rows) < 2:
-        raise StudyError("a study needs two rows or more.")
+        raise StudyError("a study needs two rows or more. Add rows to the table, or clusters to the layout.")
     # A model needs both outcomes.
     return Model(formula, rows.assign(**{response.column: np.arange(len(rows)) % 2}), missing="error")
 
@@ -91,12 +93,10 @@ def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
 def _refuse_undrawable(response: Response, rows: pd.DataFrame) -> None:
     if response.failures is not None:
         raise StudyError(
-            f"cbind({response.column}, {response.failures}) does not say how many trials there are: write "
+            f"the numbers of trials are unknown in cbind({response.column}, {response.failures}): write "
             f"p({response.column}, trials), with a column or a number of trials."
         )
     if response.event is not None:
-        raise StudyError(f"a simulated '{response.column}' is 0 or 1: write it without [{response.event}].")
+        raise StudyError(f"simulated outcomes are 0 or 1: write '{response.column}' without [{response.event}].")
     if isinstance(response.trials, str) and response.trials not in rows.columns:
-        raise StudyError(
-            f"the rows have no column '{response.trials}' of trials; give it to the layout as a predictor."
-        )
+        raise StudyError(f"the rows have no column '{response.trials}' of trials. Add it to the layout as a predictor.")

@@ -40,5 +40,5 @@ class OfRatio:
         larger = Refitter(self.model1, self.estimate1).with_outcome(y).maximum()
         statistic = 2 * (larger.log_likelihood - smaller.log_likelihood)
         if statistic < -SHORT:
-            raise FitError("the larger model's search ended below the smaller model's maximum.")
+            raise FitError("the maximum found for the larger model is below that of the smaller model.")
         return {"statistic": max(statistic, 0.0)}

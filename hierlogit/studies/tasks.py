@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 
-from ..errors import ConvergenceWarning
+from ..errors import ConvergenceWarning, StudyError
 from ..progress import progress
+from ..validation import kind_of, reason_of
 
 #: Number of parts in which tasks are sent to workers: enough to balance the load, few enough to send the data cheaply.
 PARTS = 32
@@ -49,6 +50,31 @@ class _Part[R]:
         return done
 
 
+def check_executor(executor: object) -> None:
+    """Refuse what is not an executor.
+
+    Raises
+    ------
+    StudyError
+    """
+    if executor is not None and not isinstance(executor, Executor):
+        raise StudyError(
+            f"executor is not an Executor (got {kind_of(executor)}). Pass concurrent.futures.ProcessPoolExecutor(), "
+            "get_executor() of a Dask client, or None to run in this process."
+        )
+
+
+def _result[R](future: Future[Done[R]]) -> Done[R]:
+    """What a worker returned. Errors of the tasks are in it; others come from sending the tasks and their results."""
+    try:
+        return future.result()
+    except Exception as error:
+        raise StudyError(
+            f"executor: the tasks cannot be run by its workers: {type(error).__name__}: {reason_of(error)}. Functions "
+            "for other processes must be defined at the top level of a module."
+        ) from error
+
+
 def run_tasks[R](
     task: Callable[[int], R],
     numbers: Sequence[int],
@@ -82,10 +108,13 @@ def run_tasks[R](
             for part in progress(parts, what):
                 keep(part())
         else:
-            futures = [executor.submit(part) for part in parts]
+            try:
+                futures = [executor.submit(part) for part in parts]
+            except RuntimeError as error:  # it was shut down
+                raise StudyError(f"executor: it takes no tasks: {reason_of(error)}.") from error
             try:
                 for future in progress(as_completed(futures), what, len(futures)):
-                    keep(future.result())
+                    keep(_result(future))
             finally:
                 for future in futures:
                     future.cancel()

@@ -14,7 +14,7 @@ from ...estimate import Estimate
 from ...fits.diagnostics import Diagnostics
 from ...fits.fit import Fit
 from ...model_spec import ModelSpec
-from ...validation import quoted_list
+from ...validation import agree, quoted_list, shortened
 from ..engine import Engine
 from .agq import AGQ
 from .convergence import unbounded_effects
@@ -42,8 +42,8 @@ def maximum_of(fit: Fit) -> Estimate:
     """
     if fit.estimate is None:
         raise FitError(
-            "this needs a maximum to start from, and the fit is by a sampler: fit the model with hl.Laplace(), "
-            "hl.AGQ() or hl.MAP()."
+            "the fit is by a sampler and has no maximum to start from: fit the model with hl.Laplace(), hl.AGQ() or "
+            "hl.MAP()."
         )
     return fit.estimate
 
@@ -64,7 +64,7 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
         If the engine is not a likelihood engine, or cannot integrate out the model's random effects.
     """
     if not isinstance(engine, (Laplace, AGQ, MAP)):
-        raise EngineError(f"this needs hl.Laplace(), hl.AGQ() or hl.MAP(); got {engine!r}.")
+        raise EngineError(f"the engine must be hl.Laplace(), hl.AGQ() or hl.MAP(); got {shortened(engine)}.")
     nodes = 1 if isinstance(engine, Laplace) else engine.nodes
     return Approach.of(type(engine).__name__, model.design, nodes, penalised=isinstance(engine, MAP))
 
@@ -120,7 +120,8 @@ class Refit:
             If it is not a maximum, or an estimate is infinite.
         """
         if self.unbounded:
-            raise FitError(f"with these outcomes the estimates of {quoted_list(self.unbounded)} are infinite.")
+            verb = agree(self.unbounded, "estimate is", "estimates are")
+            raise FitError(f"the {verb} infinite with these outcomes: {quoted_list(self.unbounded)}.")
         return self.maximum()
 
 

@@ -174,13 +174,13 @@ def _never(fit: hl.results.Fit) -> float:
 def test_a_file_of_another_study_is_refused(fit: hl.results.Fit, tmp_path: Path) -> None:
     store = tmp_path / "study.json"
     hl.bootstrap(fit, replicates=2, seed=5, store=store)
-    with pytest.raises(StudyError, match="holds another study: its seed differ"):
+    with pytest.raises(StudyError, match="holds another study, with another seed"):
         hl.bootstrap(fit, replicates=2, seed=6, store=store)
     other = hl.Model("p(successes, size) ~ 1 + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
-    with pytest.raises(StudyError, match="formula and data and estimates and names"):
+    with pytest.raises(StudyError, match="with other formula and data and estimates and names"):
         hl.bootstrap(other, replicates=2, seed=5, store=store)
     store.write_text("{}")
-    with pytest.raises(StudyError, match="holds no study"):
+    with pytest.raises(StudyError, match="was not written by hierlogit"):
         hl.bootstrap(fit, replicates=2, seed=5, store=store)
 
 
@@ -205,8 +205,14 @@ def test_what_cannot_be_asked_is_said(fit: hl.results.Fit, make_fit: Any) -> Non
         hl.bootstrap(fit, replicates=0)
     with pytest.raises(StudyError, match="the statistic returned str"):
         hl.bootstrap(fit, lambda _: "much", replicates=2)
+    with pytest.raises(StudyError, match="there is no folder"):
+        hl.bootstrap(fit, replicates=2, store="no/such/folder/study.json")
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(StudyError, match="it takes no tasks: cannot schedule new futures after shutdown"):
+        hl.bootstrap(fit, replicates=2, executor=pool)
     with pytest.raises(FitError, match="a sampler"):
         hl.bootstrap(make_fit("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")), replicates=2)
     calls = iter([{"a": 1.0}, {"b": 1.0}])
-    with pytest.raises(StudyError, match="the same parts each time"):
+    with pytest.raises(StudyError, match="must return the same names each time"):
         hl.bootstrap(fit, lambda _: next(calls), replicates=1)

@@ -67,26 +67,31 @@ def test_other_numbers_of_clusters() -> None:
     layout = hl.Layout({"school": 3, "school/class": 2}, size=4)
     assert layout.with_numbers(**{"class": 5}).table()["class"].nunique() == 15
     assert len(layout.with_numbers(school=2, size=1).table()) == 4
-    with pytest.raises(StudyError, match="no 'pupil'; it has 'school', 'class', 'size'"):
+    with pytest.raises(StudyError, match="no number 'pupil' in the layout; choose one of 'school', 'class', 'size'"):
         layout.with_numbers(pupil=3)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"clusters": {}}, "needs clusters"),
-        ({"clusters": {"g": 0}}, "clusters of 'g' is 0"),
-        ({"clusters": {"a/b": 2}}, "'a/b' is within 'a', which must stand before"),
-        ({"clusters": {"size": 2}}, "'size' means the rows"),
+        ({"clusters": {}}, "clusters is empty: a layout needs"),
+        ({"clusters": {"g": 0}}, r"clusters\['g'\]=0 must be a whole number from 1"),
+        ({"clusters": {"g": 10**7, "h": 10**7}}, "100,000,000,000,000 clusters; at most 100,000,000"),
+        ({"clusters": {"": 2}}, "'' does not name a grouping factor"),
+        ({"clusters": {"a/b": 2}}, "'a/b' is nested in 'a', which must come before it.* are: none"),
+        ({"clusters": {"size": 2}}, "'size' stands for the rows"),
         ({"size": (5, 2)}, r"size=\(5, 2\)"),
+        ({"size": 10**8}, "size=100000000 must be"),
+        ({"size": True}, "size=True must be"),
         ({"size": lambda _, count: [1.5] * count}, "whole numbers"),
-        ({"predictors": {"x": "gauss"}}, "'x' is 'gauss'.*'normal'"),
-        ({"predictors": {"x": ("normal", 1, 2, 3)}}, "up to 2 numbers"),
+        ({"predictors": {"x": "gauss"}}, "predictor 'x': 'gauss' must be .*'normal'"),
+        ({"predictors": {"x": ("normal", 1, 2, 3)}}, "has 3 numbers; 'normal' takes up to 2"),
         ({"predictors": {"x": ("normal", 0, -1)}}, "cannot be drawn"),
         ({"predictors": {"x": {"a": 0.5, "b": 0.6}}}, "sum to 1"),
         ({"predictors": {"x": lambda *_: 1.0}}, r"returned shape \(\)"),
-        ({"predictors": {"g": 1}}, "'g' more than once"),
-        ({"cluster_predictors": {"h": {"x": 1}}}, "names 'h'; the grouping factors are 'g'"),
+        ({"predictors": {"g": 1}}, "the name 'g' is in the layout more than once"),
+        ({"predictors": {"x": [None, "a"]}}, "the level=None must be a finite number"),
+        ({"cluster_predictors": {"h": {"x": 1}}}, "no grouping factor 'h' in the layout; the only choice is 'g'"),
     ],
 )
 def test_mistakes_in_layouts_are_named(arguments: dict[str, Any], message: str) -> None:
@@ -145,17 +150,29 @@ def test_counts_and_tables_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("formula", "given", "message"),
     [
-        ("y ~ x + (1 | g)", {"beta": {"Intercept": 0}}, "beta lacks 'x'. The model has 'Intercept', 'x'"),
-        ("y ~ x + (1 | g)", {"beta": {"Intercept": 0, "x": 0, "z": 1}}, "beta names 'z'"),
-        ("y ~ 1 + (1 | g)", {"sd": {}}, "sd of 'g' lacks 'Intercept'"),
-        ("y ~ 1 + (1 | g)", {"sd": {"h": 1}}, "sd names 'h'; the model's grouping factors are 'g'"),
-        ("y ~ 1 + (1 | g)", {"sd": {"g": -1}}, "none can be negative"),
-        ("y ~ 1 + (1 | g)", {"sd": {"g": "big"}}, "is 'big'; it must be a number"),
-        ("y ~ 1 + (1 + x | g)", {"sd": {"g": 1}}, "one number for 'g', over which 'Intercept', 'x' vary"),
-        ("y ~ 1 + (1 | g)", {"cor": {"g": 0.2}}, "none that may correlate"),
-        ("y ~ 1 + (1 + x | g)", {"sd": {"g": {"Intercept": 1, "x": 1}}, "cor": {"g": 1.5}}, "cannot all be true"),
+        (
+            "y ~ x + (1 | g)",
+            {"beta": {"Intercept": 0}},
+            "beta lacks 'x'. The labels of the model are: 'Intercept', 'x'",
+        ),
+        ("y ~ x + (1 | g)", {"beta": {"Intercept": 0, "x": 0, "z": 1}}, "beta has 'z', which the model does not have"),
+        ("y ~ 1 + (1 | g)", {"sd": {}}, r"sd\['g'\] lacks 'Intercept'"),
+        (
+            "y ~ 1 + (1 | g)",
+            {"sd": {"h": 1}},
+            "sd: there is no grouping factor 'h' in the model; the only choice is 'g'",
+        ),
+        ("y ~ 1 + (1 | g)", {"sd": {"g": -1}}, "standard deviations must not be negative"),
+        ("y ~ 1 + (1 | g)", {"sd": {"g": "big"}}, r"sd\['g'\]\['Intercept'\]='big' must be a finite number"),
+        ("y ~ 1 + (1 + x | g)", {"sd": {"g": 1}}, r"sd\['g'\]=1: 'Intercept', 'x' vary over the clusters"),
+        ("y ~ 1 + (1 | g)", {"cor": {"g": 0.2}}, "the pairs of correlated effects are: none"),
+        (
+            "y ~ 1 + (1 + x | g)",
+            {"sd": {"g": {"Intercept": 1, "x": 1}}, "cor": {"g": 1.5}},
+            "do not form a positive definite matrix",
+        ),
         ("cbind(y, n) ~ 1 + (1 | g)", {}, "write p"),
-        ("y['b'] ~ 1 + (1 | g)", {}, r"write it without \[b\]"),
+        ("y['b'] ~ 1 + (1 | g)", {}, r"write 'y' without \[b\]"),
         ("p(y, n) ~ 1 + (1 | g)", {}, "no column 'n' of trials"),
     ],
 )
