@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -205,8 +205,8 @@ class Facts:
 
     def _blocks(self, indent: str) -> list[list[str]]:
         labels = [_cut(label) for label, _ in self.pairs]
-        width = max(map(len, labels), default=0) + 2 if self.heading else max([LABEL, *map(len, labels)]) + 1
-        width = max(width, LABEL + 1)
+        longest = max(map(len, labels), default=0)
+        width = longest + 2 if self.heading or longest > LABEL else LABEL + 1
         return [
             _wrapped(text, f"{indent}{label:<{width}}", " " * (len(indent) + width))
             for label, (_, text) in zip(labels, self.pairs, strict=True)
@@ -296,6 +296,8 @@ class Table:
         Where all of them can be found.
     most, head : int
         Rows of a table that is shown whole, and those that are shown of a longer one.
+    width : int
+        Characters that the columns may take.
     """
 
     columns: tuple[Column, ...]
@@ -303,10 +305,17 @@ class Table:
     where: str = ""
     most: int = MOST
     head: int = HEAD
+    width: int = WIDTH
 
     @classmethod
     def of(
-        cls, frame: pd.DataFrame, where: str = "", *, data: Sequence[str] = (), most: int = MOST, head: int = HEAD
+        cls,
+        frame: pd.DataFrame,
+        where: str = "",
+        *,
+        index: bool = True,
+        data: Sequence[str] = (),
+        spare: Sequence[str] = (),
     ) -> Table:
         """A data frame with numbers as a person reads them.
 
@@ -315,21 +324,29 @@ class Table:
         frame : pandas.DataFrame
         where : str
             Where all of it can be found.
+        index : bool
+            Whether its index labels the rows; else its first column does.
         data : sequence of str
-            Columns with values of the user's data, which are shown as they are, and left out first.
-        most, head : int
+            Columns with values of the user's data, which are shown as they are.
+        spare : sequence of str
+            Columns that are left out first where there is no room for all of them.
         """
-        shown = frame.iloc[: max(most, head) + FOLDED]
+        shown = frame.iloc[: MOST + FOLDED]
         columns = []
-        for k, name in enumerate(shown.index.names):
+        for k, name in enumerate(shown.index.names if index else ()):
             labels = tuple(_datum(value) for value in shown.index.get_level_values(k))
             columns.append(Column("" if name is None else str(name), labels, number=False, label=True))
         for name in shown.columns:
             values = shown[name]
-            own = name in data
-            cells = tuple(_datum(value) if own else cell(str(name), value) for value in values.tolist())
-            columns.append(Column(str(name), cells, values.dtype.kind in "iuf", spare=own))
-        return cls(tuple(columns), len(frame), where, most, head)
+            cells = tuple(_datum(value) if name in data else cell(str(name), value) for value in values.tolist())
+            is_number = values.dtype.kind in "iuf"
+            columns.append(Column(str(name), cells, is_number, label=not columns, spare=name in spare))
+        return cls(tuple(columns), len(frame), where)
+
+    @property
+    def whole(self) -> Table:
+        """The same for a fold, where there is room for many rows and all columns."""
+        return replace(self, most=FOLDED, head=FOLDED, width=FOLDED * WIDTH)
 
     def lines(self, limit: int) -> list[str]:
         """The head of the table and its first rows, below an empty line."""
@@ -349,9 +366,9 @@ class Table:
         shown, hidden = self._fitting(limit)
         columns, missing = self._chosen()
         remark = self._remark(hidden, missing)
-        rest = _table_html(columns, shown, len(columns[0].cells)) if hidden else ""
-        after = (_folded(remark, rest) if rest else element("p", escape(remark))) if remark else ""
-        return _table_html(columns, 0, shown) + after
+        # All columns fit behind the fold, and then the first rows stand there as well.
+        rest = _table_html(self.columns, 0 if missing else shown, len(self.columns[0].cells)) if remark else ""
+        return _table_html(columns, 0, shown) + (_folded(remark, rest) if remark else "")
 
     def _fitting(self, limit: int) -> tuple[int, int]:
         """How many rows are shown, and how many are not."""
@@ -365,7 +382,7 @@ class Table:
         """Columns that there is room for, and the others."""
         left, missing = list(self.columns), list[Column]()
         widths = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) + 2 for c in left}
-        while sum(widths[id(column)] for column in left) > WIDTH and len(left) > 1:
+        while sum(widths[id(column)] for column in left) > self.width and len(left) > 1:
             spare = [column for column in left if column.spare] or [column for column in left[1:] if not column.label]
             out = (spare or left)[-1]
             left.remove(out)
@@ -397,7 +414,7 @@ class Folded:
 
     def html(self, limit: int) -> str:  # noqa: ARG002  a fold takes one line, whatever is behind it
         """A fold."""
-        inside = self.part.html(HEIGHT)
+        inside = self.part.html(2 * FOLDED)
         return _folded(self.title, inside) if inside else ""
 
 
@@ -496,13 +513,13 @@ def _rows_html(pairs: Iterable[tuple[str, str]]) -> str:
 def _table_html(columns: Sequence[Column], start: int, stop: int) -> str:
     sides = [_RIGHT if column.number else _LEFT for column in columns]
     names = zip(columns, sides, strict=True)
-    head = "".join(element("th", escape(column.name), scope="col", style=side) for column, side in names)
+    head = "".join(element("th", escape(_cut(column.name, WIDTH)), scope="col", style=side) for column, side in names)
     rows = []
     for k in range(start, min(stop, len(columns[0].cells))):
         cells = (
-            element("th", escape(_cut(column.cells[k])), scope="row", style=side)
+            element("th", escape(_cut(column.cells[k], WIDTH)), scope="row", style=side)
             if column.label
-            else element("td", escape(_cut(column.cells[k])), style=side)
+            else element("td", escape(_cut(column.cells[k], WIDTH)), style=side)
             for column, side in zip(columns, sides, strict=True)
         )
         rows.append(element("tr", "".join(cells)))

@@ -145,3 +145,15 @@ def probability(value: float) -> str:
     if value < 0.001:
         return "< 0.001"
     return "> 0.999" if value > 0.999 else f"{value:.3f}"
+
+
+def p_value(value: float) -> str:
+    """Write a p-value in a sentence.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(0.00002)
+    ('p = 0.031', 'p < 0.001')
+    """
+    text = probability(value)
+    return f"p {text}" if text[0] in "<>" else f"p = {text}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from ..density.joint.model_arrays import joint_arrays, unknown_families
 from ..density.variables import Variable, model_variables
 from ..display import Facts, Shown, View
 from ..errors import EngineError
+from ..fits.arguments import require_model
 from ..priors.families import Decov
-from ..validation import quoted_list
+from ..validation import SEED_BOUND, agree, quoted_list, whole_number
 
 if TYPE_CHECKING:
     from ..design.grouping import GroupBlock
@@ -128,20 +128,20 @@ def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCh
     >>> hl.check_density(model, points=3).agrees
     True
     """
-    for name, given, least in (("points", points, 2), ("seed", seed, 0)):
-        if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
-            raise EngineError(f"check_density: {name}={given!r} must be a whole number of at least {least}.")
+    require_model(model)
+    points = whole_number("points", points, EngineError, least=2)
+    seed = whole_number("seed", seed, EngineError, least=0, most=SEED_BOUND - 1)
     unknown = unknown_families(model)
     if unknown:
         raise EngineError(
-            f"check_density: the compiled density does not know the prior family {quoted_list(unknown)}, so there is "
-            "nothing to compare: hl.NUTS() samples the PyMC graph of this model."
+            f"the compiled density does not have the prior {agree(unknown, 'family', 'families')} "
+            f"{quoted_list(unknown)}, so there is nothing to compare: hl.NUTS() samples the PyMC graph of this model."
         )
     positions = _Positions(model)
     graph = _compiled_graph(model)
-    rng = np.random.default_rng(int(seed))
+    rng = np.random.default_rng(seed)
     differences, sizes, off = [], [], []
-    for _ in range(int(points)):
+    for _ in range(points):
         x = positions.random(rng)
         value, gradient = positions.compiled(x)
         expected, slopes = graph(positions.free_variables(x) | positions.effects(x))
@@ -151,8 +151,8 @@ def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCh
         off.append(np.abs(gradient - pulled) / np.maximum(1.0, np.maximum(np.abs(gradient), np.abs(pulled))))
     worst = np.max(off, axis=0)
     return DensityCheck(
-        points=int(points),
-        seed=int(seed),
+        points=points,
+        seed=seed,
         value_difference=float(np.max(np.abs(np.array(differences) - np.mean(differences)))),
         value_tolerance=VALUE_TOLERANCE * max(1.0, float(np.max(sizes)) / LARGE_VALUE),
         gradient_difference=float(np.max(worst)),

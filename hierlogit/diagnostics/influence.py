@@ -13,7 +13,8 @@ import pandas as pd
 
 from ..display import Sentences, Shown, Table, View
 from ..engines.maximum.refit import likelihood_engine, maximum_of
-from ..errors import FitError
+from ..errors import FitError, StudyError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold
@@ -26,9 +27,9 @@ from ..model_comparison.leave_out import (
 )
 from ..model_spec import ModelSpec
 from ..studies.bootstrap import Statistic
-from ..studies.tasks import Done, run_tasks
+from ..studies.tasks import Done, check_executor, run_tasks
 from ..summaries.tables import summary
-from ..validation import quoted_list
+from ..validation import flag, function_or_none, number_of, one_of, quoted_list, text, unknown_names
 
 FloatArray = npt.NDArray[np.float64]
 #: What a status means for the clusters that follow.
@@ -81,10 +82,10 @@ class Influence(Shown):
         return View(title, (Sentences(tuple(self._remarks())), Table.of(self.table, ".table")))
 
     def _remarks(self) -> Iterator[str]:
-        for status, text in STATUS_TEXTS.items():
+        for status, meaning in STATUS_TEXTS.items():
             clusters = self.table.index[self.table["status"] == status]
             if len(clusters):
-                yield f"{len(clusters):,} of them {status}: {text} {quoted_list(list(clusters))}"
+                yield f"{len(clusters):,} of them {status}: {meaning} {quoted_list(list(clusters))}"
 
 
 def influence(
@@ -153,6 +154,10 @@ def influence(
     1        4            0.34  period[p3]
     5        4            0.18  period[p2]
     """
+    require_fit(fit)
+    function_or_none("estimand", estimand, StudyError, "a function of a Fit that returns a number or numbers")
+    refit = flag("refit", refit, FitError)
+    check_executor(executor)
     clusters = Clusters.of(fit.model, group)
     if fit.estimate is None:
         return _by_weights(fit, clusters, estimand, executor, refit=refit)
@@ -229,23 +234,22 @@ class Clusters:
             If there is none of this name, or its values are all the same.
         """
         groups, frame = model.design.groups, model.design.table.frame
+        known = list(dict.fromkeys([*(factor.name for factor in groups), *frame.columns]))
         if group is None:
             if len(groups) != 1:
-                names = dict.fromkeys([*(factor.name for factor in groups), *frame.columns])
                 raise FitError(
-                    f"the model has {len(groups)} grouping factors; say whose clusters to leave out, "
-                    f"group= one of {quoted_list(list(names))}."
+                    f"the model has {number_of(len(groups), 'grouping factor')}: pass group=, the factor or column "
+                    f"whose clusters are left out; {one_of(known)}."
                 )
             group = groups[0].name
+        if text("group", group, FitError) not in known:
+            raise FitError(unknown_names("group", [group], known, "grouping factor or column"))
         for factor in groups:
             if factor.name == group:
                 return cls(group, pd.Index(factor.levels, name=group), factor.index)
-        if group not in frame.columns:
-            known = list(dict.fromkeys([*(factor.name for factor in groups), *frame.columns]))
-            raise FitError(f"there are no clusters of '{group}'; the model's table has {quoted_list(known)}.")
         index, values = pd.factorize(frame[group], sort=True)
         if len(values) < 2:
-            raise FitError(f"'{group}' has one value only: without its rows there are none.")
+            raise FitError(f"group: '{group}' has only one value, so that no rows remain without it.")
         return cls(group, pd.Index(np.asarray(values), name=group), index)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..display import Facts, Shown, ShownAsCall, View
 from .tokens import Span
 
 Where = Literal["response", "fixed part", "random term", "grouping factor"]
 
 
-@dataclass(frozen=True, slots=True)
-class NameUse:
+@dataclass(frozen=True, slots=True, repr=False)
+class NameUse(ShownAsCall):
     """One place where a formula uses a name: a column, a function, or a variable of the user's program.
 
     Parameters
@@ -35,8 +36,8 @@ class NameUse:
     in_call: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+@dataclass(frozen=True, slots=True, repr=False)
+class Response(ShownAsCall):
     """The left-hand side of a formula.
 
     Parameters
@@ -68,8 +69,8 @@ class Response:
         return self.trials is not None or self.failures is not None
 
 
-@dataclass(frozen=True, slots=True)
-class RandomTerm:
+@dataclass(frozen=True, slots=True, repr=False)
+class RandomTerm(ShownAsCall):
     """One random term ``(effects | group)``; ``(1 | a/b)`` makes two of them, for ``a`` and for ``a:b``.
 
     Parameters
@@ -104,8 +105,8 @@ class RandomTerm:
         return ":".join(self.group)
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+@dataclass(frozen=True, slots=True, repr=False)
+class Formula(Shown):
     """A formula taken apart. Made by :func:`parse`; equal formulas have equal texts.
 
     Parameters
@@ -130,6 +131,15 @@ class Formula:
 
     def __str__(self) -> str:
         return self.text
+
+    def _view(self) -> View:
+        facts = (
+            ("response", self.response.text),
+            ("fixed", self.fixed),
+            *(("random", term.text) for term in self.random),
+            ("variables", ", ".join(self.columns)),
+        )
+        return View(self.line, (Facts(facts),))
 
     @property
     def line(self) -> str:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from ..display import Facts, Shown, View
 from ..errors import FitError, StudyError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..formatting import number, p_value
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.simulated_ratio import SHORT, OfRatio
-from ..studies.tasks import run_tasks
+from ..studies.tasks import check_executor, run_tasks
 from ..validation import choice, quoted_list, seed_or_new, whole_number
 from .nesting import Difference, difference, maxima, refuse_other_rows
 
@@ -143,23 +144,29 @@ def likelihood_ratio(
     """
     choice("method", method, METHODS, FitError)
     fits = {"fit0": fit0, "fit1": fit1}
+    for name, fit in fits.items():
+        require_fit(fit, name)
+    requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
+    check_executor(executor)
     refuse_other_rows(fits)
     estimates = maxima(fits)
     gap = difference(fit0.model.design, fit1.model.design)
     if gap.parameters <= 0:
-        raise FitError("the second model has no parameter that the first one lacks: there is nothing to test.")
+        raise FitError(
+            "the second model has no parameter that the first one lacks, so there is nothing to test. Give the smaller "
+            "model first."
+        )
     statistic = 2 * (estimates["fit1"].log_likelihood - estimates["fit0"].log_likelihood)
     if statistic < -SHORT:
         raise FitError(
-            f"the larger model's log-likelihood is below the smaller one's by {-statistic / 2:.4g}: its search did not "
-            "end at the maximum. See fit1.diagnostics.findings."
+            f"the log-likelihood of the larger model is below that of the smaller one, by {-statistic / 2:.4g}: the "
+            "search for its maximum failed. See fit1.diagnostics.findings."
         )
     statistic = max(statistic, 0.0)
     naive = chi_squared_tail(statistic, gap.parameters)
     if method == "chibar":
         p_value, reference = _chibar(statistic, gap, estimates["fit0"])
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances)
-    requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
     checkpoint = Checkpoint.of(store, study)
@@ -184,15 +191,13 @@ def likelihood_ratio(
 def _chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float, str]:
     if len(gap.variances) > 1:
         raise FitError(
-            f"the larger model has {len(gap.variances)} variances more ({quoted_list(gap.variances)}), and the "
-            "mixture of "
-            'chi-squared distributions is known for one: pass method="bootstrap".'
+            f"the larger model has {len(gap.variances)} more variances ({quoted_list(gap.variances)}), and the mixture "
+            "of chi-squared distributions is known for one only: pass method='bootstrap'."
         )
     if smaller.boundary:
         raise FitError(
-            f"the smaller fit is at a boundary itself ({quoted_list(smaller.boundary)}), where no mixture of "
-            "chi-squared "
-            'distributions is known: pass method="bootstrap".'
+            f"the smaller fit is itself at a boundary ({quoted_list(smaller.boundary)}), where the mixture of "
+            "chi-squared distributions is not known: pass method='bootstrap'."
         )
     d = gap.parameters
     if not gap.variances:

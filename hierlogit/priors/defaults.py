@@ -10,6 +10,7 @@ import numpy as np
 
 from ..design.design import Design
 from ..design.grouping import GroupBlock
+from ..display import Facts, Shown, View
 from ..errors import PriorError
 from ..validation import mapping, nearest, one_of, quoted_list, shortened
 from .elicitation import implied_odds_ratios
@@ -30,8 +31,8 @@ COEFFICIENT_SCALE = 2.5
 DEFAULT_ETA = 2.0
 
 
-@dataclass(frozen=True)
-class Priors:
+@dataclass(frozen=True, repr=False)
+class Priors(Shown):
     """The priors of all parameters of a model.
 
     Attributes
@@ -47,6 +48,11 @@ class Priors:
     fixed: Mapping[str, CoefficientPrior]
     sd: Mapping[str, tuple[ScalePrior, ...]]
     cor: Mapping[str, LKJ]
+
+    def _view(self) -> View:
+        sds = [(f"sd_{name}", ", ".join(map(str, priors))) for name, priors in self.sd.items()]
+        cors = [(f"cor_{name}", str(prior)) for name, prior in self.cor.items()]
+        return View("Priors", (Facts((*((name, str(prior)) for name, prior in self.fixed.items()), *sds, *cors)),))
 
     def table(self, design: Design) -> list[tuple[str, str]]:
         """Label and text of each prior; those of random intercepts with the median odds ratios that they imply."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from html import escape
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from ..display import element
 from ..errors import PriorError
 from ..validation import real_number
 
@@ -41,6 +43,9 @@ class Prior:
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={value:.4g}" for name, value in self.arguments().items())
         return f"{type(self).__name__}({inside})"
+
+    def _repr_html_(self) -> str:
+        return element("code", escape(str(self)))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""

@@ -244,7 +244,8 @@ class OfFit:
         engine = likelihood_engine(self.estimate, seed=int(random.integers(2**31)))
         fit = engine.run(self.model.with_outcome(y))
         if fit.diagnostics.status == "failed":
-            raise FitError("; ".join(finding.evidence for finding in fit.diagnostics.findings))
+            reasons = " ".join(finding.evidence for finding in fit.diagnostics.findings)
+            raise FitError(f"the fit failed: {reasons}")
         return numbers(self.statistic(fit))
 
 

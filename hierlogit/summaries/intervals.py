@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import ShownAsCall, Table, View
 from ..errors import PredictionError
 from ..validation import choice, probability
 
@@ -20,8 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 CI_KINDS = ("eti", "hdi")
 
 
-@dataclass(frozen=True)
-class Interval:
+@dataclass(frozen=True, repr=False)
+class Interval(ShownAsCall):
     """Probability and kind of an interval.
 
     Attributes
@@ -94,6 +96,22 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
     return {"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1), names[0]: low, names[1]: high}
 
 
+#: Columns of summaries besides the ends of intervals; columns of the user's data with one of these names are renamed.
+SUMMARIES = ("rows", "estimate", "mean", "sd", "median", "p_direction", "p_rope")
+_END = re.compile(r"(eti|hdi)[\d_]+_(lb|ub)")
+
+
+def is_summary(column: object) -> bool:
+    """Whether a column of a result holds a summary, and not values of the user's data.
+
+    Examples
+    --------
+    >>> is_summary("eti89_lb"), is_summary("age")
+    (True, False)
+    """
+    return column in SUMMARIES or bool(_END.fullmatch(str(column)))
+
+
 class DrawTable(pd.DataFrame):
     """A table of summaries together with the draws that it summarises.
 
@@ -107,6 +125,16 @@ class DrawTable(pd.DataFrame):
     draws: xr.DataArray
 
     _metadata = ["draws"]  # noqa: RUF012  pandas reads this name
+
+    def _view(self) -> View:
+        data = [str(name) for name in self.columns if not is_summary(name)]
+        return View("", (Table.of(pd.DataFrame(self), data=data, spare=data),))
+
+    def __repr__(self) -> str:
+        return self._view().text()
+
+    def _repr_html_(self) -> str:
+        return self._view().html()
 
     @property
     def _constructor(self) -> Callable[..., pd.DataFrame]:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ..design.grouping import GroupBlock
+from ..display import Facts, Shown, Table, View
 from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
 from ..errors import FitError
 from ..fits.fit import Fit
+from ..formatting import number, span
 from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
 from ..summaries.intervals import Interval, end_names
 
 FloatArray = npt.NDArray[np.float64]
-#: Number of clusters in a printed result.
-SHOWN = 10
 #: Shrinkage is computed where raw proportion and complete pooling differ by at least this many events.
 SMALLEST_DIFFERENCE = 0.5
 
 
 @dataclass(frozen=True, repr=False)
-class Pooling:
+class Pooling(Shown):
     """Result of `hl.pooling`: each cluster's probability by no, complete and partial pooling.
 
     Attributes
@@ -55,41 +54,26 @@ class Pooling:
     partial: Fit
     complete: Fit | None
 
-    def _head(self) -> list[str]:
+    def _view(self) -> View:
         table, outcome = self.table, self.partial.model.design.outcome
-        moved = table["shrinkage"].median()
         unit = "trials" if outcome.binomial else "rows"
-        lines = [
-            f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by "
-            f"{self.partial.diagnostics.engine}",
-            f"  all together  {self.overall:.3f} ({outcome.y.sum():,.0f} of {outcome.trials.sum():,.0f} {unit})",
-            f"  raw           {_spread(table['raw'])}",
-            f"  complete      {_spread(table['complete'])}",
-            f"  partial       {_spread(table['partial'])}",
+        facts = [
+            ("all together", f"{number(self.overall)} ({outcome.y.sum():,.0f} of {outcome.trials.sum():,.0f} {unit})"),
+            *((name, _spread(table[name])) for name in ("raw", "complete", "partial")),
         ]
+        moved = table["shrinkage"].median()
         if np.isfinite(moved):
-            lines.append(f"  shrinkage     {moved:.0%} of the way from raw to complete, in the middle of the clusters")
-        return lines
-
-    def __repr__(self) -> str:
-        rest = len(self.table) - SHOWN
-        more = [f"  and {rest:,} more in .table"] if rest > 0 else []
-        return "\n".join([*self._head(), self._shown().to_string(), *more])
-
-    def _repr_html_(self) -> str:
-        title, *facts = (escape(line.strip()) for line in self._head())
-        rest = len(self.table) - SHOWN
-        more = f"<p>and {rest:,} more in <code>.table</code></p>" if rest > 0 else ""
-        return f"<div><strong>{title}</strong><p>{'<br>'.join(facts)}</p>{self._shown().to_html()}{more}</div>"
-
-    def _shown(self) -> pd.DataFrame:
-        return self.table.drop(columns="rows").head(SHOWN).round(3)
+            facts.append(("shrinkage", f"{moved:.0%} of the way from raw to complete, median of the clusters"))
+        engine = self.partial.diagnostics.engine
+        title = f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by {engine}"
+        wilson = end_names("wilson", self.interval.prob)
+        return View(title, (Facts(tuple(facts)), Table.of(table.drop(columns="rows"), ".table", spare=wilson)))
 
 
 def _spread(values: pd.Series[float]) -> str:
     if np.ptp(values) < 1e-12:
-        return f"{values.iloc[0]:.3f} for all"
-    return f"{values.min():.3f} to {values.max():.3f}, sd {values.std():.3f}"
+        return f"{number(values.iloc[0])} for all"
+    return f"{span(values.min(), values.max())}, sd {number(values.std())}"
 
 
 def pooling(
@@ -168,29 +152,29 @@ def pooling(
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
         raise FitError(f"engine={engine!r} is for a model that is not fitted yet: leave it out, or give fit.model.")
-    block = (model.model if isinstance(model, Fit) else model).design.chosen_groups(group)[0]
+    factor = (model.model if isinstance(model, Fit) else model).design.chosen_groups(group)[0]
     fit = model if isinstance(model, Fit) else resolve_engine("laplace" if engine is None else engine).run(model)
     complete = without_random_effects(fit)
     outcome = fit.model.design.outcome
-    trials = _total(block, outcome.trials)
-    raw = _total(block, outcome.y) / trials
-    pooled = _total(block, outcome.trials * _marginal(fit, complete)) / trials
-    partial = _partial(fit, block, num_draws, interval)
+    trials = _total(factor, outcome.trials)
+    raw = _total(factor, outcome.y) / trials
+    pooled = _total(factor, outcome.trials * _marginal(fit, complete)) / trials
+    partial = _partial(fit, factor, num_draws, interval)
     low, high = wilson(raw, trials, interval.quantile)
     table = pd.DataFrame(
         {
-            "rows": np.bincount(block.index, minlength=len(block.levels)),
+            "rows": np.bincount(factor.index, minlength=len(factor.levels)),
             "trials": trials.astype(np.int64),
-            "events": _total(block, outcome.y).astype(np.int64),
+            "events": _total(factor, outcome.y).astype(np.int64),
             "raw": raw,
             **dict(zip(end_names("wilson", interval.prob), (low, high), strict=True)),
             "complete": pooled,
             **{str(name): partial[name].to_numpy() for name in partial.columns},
         },
-        index=pd.Index(block.levels, name=block.name),
+        index=pd.Index(factor.levels, name=factor.name),
     )
     table["shrinkage"] = shrinkage(table)
-    return Pooling(block.name, table, float(outcome.y.sum() / outcome.trials.sum()), interval, fit, complete)
+    return Pooling(factor.name, table, float(outcome.y.sum() / outcome.trials.sum()), interval, fit, complete)
 
 
 def without_random_effects(fit: Fit) -> Fit | None:
@@ -230,9 +214,9 @@ def _marginal(fit: Fit, complete: Fit | None) -> FloatArray:
     return probability
 
 
-def _partial(fit: Fit, block: GroupBlock, draws: int | None, interval: Interval) -> pd.DataFrame:
+def _partial(fit: Fit, group: GroupBlock, draws: int | None, interval: Interval) -> pd.DataFrame:
     """Average probability of each cluster's rows with its interval, in the order of the levels."""
-    columns, frame = list(block.columns), fit.model.design.table.frame
+    columns, frame = list(group.columns), fit.model.design.table.frame
     table = predictions(
         fit,
         by=columns,
@@ -243,14 +227,14 @@ def _partial(fit: Fit, block: GroupBlock, draws: int | None, interval: Interval)
     )
     # The averages are in the order of the columns' values; look up that of each cluster by its first row.
     places = frame.groupby(columns, observed=True, sort=True).ngroup().to_numpy()
-    first = np.unique(block.index, return_index=True)[1]
+    first = np.unique(group.index, return_index=True)[1]
     chosen = "mean" if fit.estimate is None else "estimate"
     averages = pd.DataFrame(table)[[chosen, *interval.columns]].iloc[places[first]]
     return averages.rename(columns={chosen: "partial"})
 
 
-def _total(block: GroupBlock, values: FloatArray) -> FloatArray:
-    return np.bincount(block.index, weights=values, minlength=len(block.levels))
+def _total(group: GroupBlock, values: FloatArray) -> FloatArray:
+    return np.bincount(group.index, weights=values, minlength=len(group.levels))
 
 
 def wilson(share: FloatArray, trials: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:

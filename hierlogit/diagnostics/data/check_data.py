@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...display import Facts, Folded, Sentences, Shown, Table, View
+from ...fits.arguments import require_model
 from ...fits.findings import count_by_severity, gravest_first
 from ...validation import quoted_list
 from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class DataCheck(Shown):
-    """What `hl.check_data` found.
+    """The result of `hl.check_data`.
 
     Attributes
     ----------
@@ -43,24 +44,25 @@ class DataCheck(Shown):
     factors : pandas.DataFrame
         One row for each grouping factor: ``clusters``; smallest, quartiles and largest of their ``rows``, ``trials``,
         ``events`` and ``non_events`` (``trials_min``, ``trials_q1``, ``trials_median``, ...); clusters of ``one_row``,
-        of ``one_trial``, with ``no_event``, with ``only_events``; the ``sd`` of intercepts that reliabilities are for,
-        their median, and ``low_reliability``, the clusters below one half.
+        of ``one_trial``, with ``no_event``, with ``only_events``; the ``sd`` of intercepts for which reliabilities are
+        computed, ``reliability_median``, and ``low_reliability``, the number of clusters below one half.
     clusters : mapping of str to pandas.DataFrame
         For each grouping factor one row for each cluster, the smallest first: ``rows``, ``trials``, ``events``,
         ``non_events``, ``share`` of events, ``reliability`` of its intercept.
     relations : pandas.DataFrame
-        One row for each two grouping factors: ``factor``, ``other``, ``kind`` (``"nested"``, the first in the second,
-        ``"crossed"``, or ``"same"``), the ``combinations`` of their clusters that have rows, how many are ``possible``,
-        ``shared``, the clusters of the second that meet two or more of the first, and ``said``, all of it in words.
+        One row for each pair of grouping factors: ``factor``, ``other``, ``kind`` (``"nested"``, the first in the
+        second, ``"crossed"``, or ``"same"``), the ``combinations`` of their clusters that have rows, how many are
+        ``possible``, ``shared``, the clusters of the second with rows of two or more of the first, and ``description``
+        in words.
     columns : pandas.DataFrame
-        One row for each fixed-effect column: ``term``, ``sd``; for each grouping factor in how many of its clusters the
-        column varies (``varies_in_district``; 0 if it belongs to the clusters) and the share of its variance between
-        clusters (``between_district``); ``estimate``, where the maximum of the likelihood lies (``"finite"``,
-        ``"+inf"``, ``"-inf"``, or ``"+-inf"`` if the likelihood reaches its bound both ways); and ``inflation``, the
+        One row for each fixed-effect column: ``term``, ``sd``; for each grouping factor the number of clusters within
+        which the column varies (``varies_in_district``; 0 for a cluster-level predictor) and the share of its variance
+        between clusters (``between_district``); ``estimate``, the kind of maximum-likelihood estimate (``"finite"``,
+        ``"+inf"``, ``"-inf"``, or ``"+-inf"`` if both signs maximise the likelihood); and ``inflation``, the
         generalised variance inflation factor of its term to the power ``1 / df``, that of one coefficient.
     effects : pandas.DataFrame
-        One row for each random effect: ``factor``, ``effect``, ``clusters``, ``informed_by`` (clusters in which its
-        column varies) and whether the effect is ``in_fixed_part`` too.
+        One row for each random effect: ``factor``, ``effect``, ``clusters``, ``informed_by`` (the number of clusters
+        within which its column varies) and whether the effect is ``in_fixed_part`` too.
     separation : {"overlap", "quasi-complete", "complete"}
         How far the fixed part separates the outcomes.
     model : Model
@@ -113,15 +115,15 @@ class DataCheck(Shown):
         )
         if np.isfinite(row["sd"]):
             text += (
-                f"; reliability of intercepts {row['reliability_median']:.2f} in the middle and below {HALF:g} in "
+                f"; median reliability of intercepts {row['reliability_median']:.2f}, below {HALF:g} in "
                 f"{row['low_reliability']:,.0f}, if their sd is {row['sd']:.2g}"
             )
         columns = self.columns
         varies = columns[f"varies_in_{name.replace('/', '|')}"]
-        own = [str(label) for label in columns.index[varies == 0] if label != "Intercept"]
-        text += f"; the same within clusters: {quoted_list(own)}" if own else ""
+        constant = [str(label) for label in columns.index[varies == 0] if label != "Intercept"]
+        text += f"; constant within clusters: {quoted_list(constant)}" if constant else ""
         related = self.relations
-        return text + "".join(f"; {said}" for said in related.loc[related["factor"] == name, "said"])
+        return text + "".join(f"; {words}" for words in related.loc[related["factor"] == name, "description"])
 
 
 def _range(row: pd.Series[float], name: str) -> str:
@@ -139,23 +141,23 @@ def _fixed_fact(total: pd.Series[float], separation: str) -> str:
 
 
 def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = None) -> DataCheck:
-    """Look at what the data can tell of a model's parameters, before the model is fitted.
+    """Check whether the data are informative about the parameters of a model, before it is fitted.
 
-    Counts rows, trials and events of every cluster; tells which predictors belong to clusters, and which vary within
-    them and between them; looks for random slopes that cannot be estimated, factors that cannot be told apart,
-    separation, collinearity and few events; and says how far each cluster's intercept will be shrunken.
+    Counts rows, trials and events of every cluster; shows which predictors vary within clusters and between them; looks
+    for random slopes that cannot be estimated, grouping factors whose variances cannot be separated, separation,
+    collinearity and few events; and computes how far the intercept of each cluster will be shrunken.
 
     Parameters
     ----------
     model : Model
     sd : float or dict of float by grouping factor, optional
-        Standard deviation of random intercepts, on the logit scale, that reliabilities are computed for; the median of
-        its prior if not given.
+        Standard deviation of the random intercepts, on the logit scale, for which reliabilities are computed; the
+        median of its prior if not given.
 
     Returns
     -------
     DataCheck
-        ``.findings``, and tables of everything that they rest on.
+        With ``.findings``, and tables of everything on which they are based.
 
     Raises
     ------
@@ -164,20 +166,20 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
 
     Notes
     -----
-    *Separation* is of the fixed part alone, by linear programs that hold for all rows, and exact but for rounding; what
-    random effects and offsets add does not change it.
+    *Separation* is that of the fixed part, by linear programs that are exact up to rounding. Random effects and offsets
+    do not change it.
 
     *Reliability* of the intercept of a cluster with m trials is ``sd^2 / (sd^2 + 1 / (m p (1 - p)))``, with p the share
-    of events in all rows: the factor by which the deviation of the cluster's outcomes is expected to be shrunken. It
-    leaves predictors and other factors out of account.
+    of events in all rows: the factor by which the cluster's deviation is expected to be shrunken. Predictors and other
+    grouping factors are ignored.
 
-    *Share of variance between* is the intraclass correlation of a column, by analysis of variance. A predictor is said
-    to vary both within and between clusters if the share is 5 % or more and more than chance (F test, 1 %), unless the
-    fixed part has its cluster means already.
+    *Share of variance between* is the intraclass correlation of a column, by analysis of variance. A predictor counts
+    as varying both within and between clusters if the share is at least 5 % and significant (F test, 1 %), unless the
+    fixed part contains its cluster means.
 
-    *Events per parameter* is a rule of thumb (Peduzzi and others 1996) with little to support it: the number needed
-    depends on what is to be estimated, on how rare events are and on how strong effects are (van Smeden and others
-    2016, 2019). It marks data in which maximum likelihood should not be trusted unseen.
+    *Events per parameter* is a rule of thumb (Peduzzi and others 1996) with little support: the number needed depends
+    on the estimand, on how rare events are and on how strong effects are (van Smeden and others 2016, 2019). A low
+    number is a reason to distrust maximum likelihood.
 
     References
     ----------
@@ -197,7 +199,7 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     [('error', 'slope_not_identified'), ('note', 'few_events'), ('note', 'strong_shrinkage')]
     >>> print(report.findings[0].evidence)
     'trt[drug]', 'trt[drug+]' are constant in every one of the 50 clusters of 'ID': within a cluster their slopes cannot
-    be told from the intercept.
+    be separated from the intercept.
     >>> report.clusters["ID"].head(3).round(2)
          rows  trials  events  non_events  share  reliability
     ID
@@ -205,6 +207,7 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     Y12     2       2       2           0    1.0         0.13
     Z06     2       2       1           1    0.5         0.13
     """
+    require_model(model)
     design, sds = model.design, assumed_sds(model, sd)
     separation = Separation.of(design.X, design.outcome.y, design.outcome.trials)
     collinear = Collinearity.of(design)
@@ -214,17 +217,19 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     counts = totals(design) | {"separated_rows": separation.rows, "condition_number": collinear.condition}
     total = pd.Series(counts, dtype=np.float64)
     columns = level_table(design, levels).assign(estimate=separation.estimates)
-    found = [
+    findings = [
         *outcome_findings(model, total),
         *separation_findings(design, separation),
         *collinearity_findings(collinear),
         *relation_findings(related),
     ]
-    for group, one in zip(design.groups, levels, strict=True):
-        found += [*size_findings(clusters[group.name]), *slope_findings(group, effects), *level_findings(design, one)]
-        found += shrinkage_findings(clusters[group.name], *sds[group.name]) if group.name in sds else []
+    for group, of_group in zip(design.groups, levels, strict=True):
+        findings += size_findings(clusters[group.name])
+        findings += slope_findings(group, effects)
+        findings += level_findings(design, of_group)
+        findings += shrinkage_findings(clusters[group.name], *sds[group.name]) if group.name in sds else []
     return DataCheck(
-        findings=gravest_first(found),
+        findings=gravest_first(findings),
         totals=total,
         factors=_factor_table(clusters, sds),
         clusters=clusters,
@@ -243,8 +248,8 @@ def _clusters(design: Design, sds: Mapping[str, tuple[float, str]]) -> dict[str,
     for group in design.groups:
         table = cluster_table(design, group)
         trials = table["trials"].to_numpy(dtype=np.float64)
-        known = reliability(trials, share, sds[group.name][0]) if group.name in sds else np.nan
-        clusters[group.name] = smallest_first(table.assign(reliability=known))
+        values = reliability(trials, share, sds[group.name][0]) if group.name in sds else np.nan
+        clusters[group.name] = smallest_first(table.assign(reliability=values))
     return clusters
 
 
@@ -252,6 +257,9 @@ def _factor_table(clusters: Mapping[str, pd.DataFrame], sds: Mapping[str, tuple[
     rows = {}
     for name, table in clusters.items():
         low = float((table["reliability"] < HALF).sum()) if name in sds else np.nan
-        own = {"sd": sds.get(name, (np.nan, ""))[0], "reliability_median": table["reliability"].median()}
-        rows[name] = size_summary(table) | own | {"low_reliability": low}
+        rows[name] = size_summary(table) | {
+            "sd": sds.get(name, (np.nan, ""))[0],
+            "reliability_median": table["reliability"].median(),
+            "low_reliability": low,
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("factor")

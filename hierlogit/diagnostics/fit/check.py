@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +13,9 @@ import pandas as pd
 
 from ...display import Folded, Sentences, Shown, Table, View
 from ...errors import FitError
+from ...fits.arguments import require_fit
 from ...fits.findings import count_by_severity, gravest_first
+from ...validation import LARGEST_COUNT, probability, seed_or_new, whole_number
 from .calibration_link import row_measures
 from .cluster_outliers import cluster_measures
 from .cluster_slopes import slope_measures
@@ -138,18 +140,16 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     >>> [finding.code for finding in found.findings]  # the curve of age is missing
     ['nonlinear_effect', 'residual_trend', 'heterogeneous_slopes', 'link_misfit']
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, (int, np.integer)) or replicates < FEWEST_REPLICATES:
-        raise FitError(f"replicates={replicates!r} must be a whole number of at least {FEWEST_REPLICATES}.")
-    if not 0 < alpha < 1:
-        raise FitError(f"alpha={alpha!r} must be between 0 and 1.")
+    require_fit(fit)
+    replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
+    alpha = probability("alpha", alpha, FitError)
     if alpha * (replicates + 1) <= 1:
-        raise FitError(
-            f"alpha={alpha!r} is too small for {replicates} simulated data sets: pass replicates= of "
-            f"{int(np.ceil(1 / alpha))} or more."
-        )
-    seed_used = secrets.randbits(31) if seed is None else int(seed)
+        needed = math.ceil(1 / alpha)
+        remedy = f"replicates={needed:,} or more" if needed <= LARGEST_COUNT else f"alpha= above {1 / replicates:.2g}"
+        raise FitError(f"alpha={alpha:g} is too small for {replicates:,} simulated data sets: pass {remedy}.")
+    seed_used = seed_or_new(seed, FitError)
     reference = ReferenceFit.of(fit)
-    comparison = _checks_by_simulation(fit, reference, int(replicates), seed_used)
+    comparison = _checks_by_simulation(fit, reference, replicates, seed_used)
     results = [*comparison.results, *_checks_by_threshold(fit, reference)]
     adjusted = np.full(len(results), np.nan)
     adjusted[: len(comparison.results)] = adjusted_for_number(

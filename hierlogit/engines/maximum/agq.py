@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from ...display import ShownAsCall
 from ...fits.arguments import require_model
 from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 
-@dataclass(frozen=True)
-class AGQ:
+@dataclass(frozen=True, repr=False)
+class AGQ(ShownAsCall):
     """Maximum likelihood, with the random effects integrated out by adaptive Gauss-Hermite quadrature.
 
     More accurate than Laplace's method for clusters with few rows, and as accurate as desired with enough nodes. For

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from ...display import ShownAsCall
 from ...fits.arguments import require_model
 from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 
-@dataclass(frozen=True)
-class Laplace:
+@dataclass(frozen=True, repr=False)
+class Laplace(ShownAsCall):
     """Maximum likelihood, with the random effects integrated out by Laplace's method, as lme4's ``glmer`` does.
 
     For any formula: nested and crossed factors, several correlated effects. Priors are ignored. The approximation is

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from ...display import ShownAsCall
 from ...fits.arguments import require_model
 from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 
-@dataclass(frozen=True)
-class MAP:
+@dataclass(frozen=True, repr=False)
+class MAP(ShownAsCall):
     """Maximum of the marginal likelihood times the prior density of fixed effects, sds and correlations.
 
     The random effects are integrated out, by Laplace's method or by quadrature: this is not the joint mode of

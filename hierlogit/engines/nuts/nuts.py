@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from ...display import ShownAsCall
 from ...errors import EngineError
 from ...fits.arguments import require_model
 from ...fits.findings import Finding
@@ -37,8 +38,8 @@ NATIVE_ACCEPT, GRAPH_ACCEPT = 0.8, 0.9
 MOST_CHAINS = 10_000
 
 
-@dataclass(frozen=True)
-class NUTS:
+@dataclass(frozen=True, repr=False)
+class NUTS(ShownAsCall):
     """No-U-Turn sampling (Hoffman and Gelman 2014, Journal of Machine Learning Research 15: 1593-1623).
 
     Parameters

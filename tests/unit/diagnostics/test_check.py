@@ -77,7 +77,7 @@ def test_two_kinds_of_clusters_are_found() -> None:
         100, 30, lambda x, u: expit(0.7 * x + 1.5 * u), 4, lambda random, count: random.choice([-1.0, 1.0], count)
     )
     found = hl.check(hl.Model("y ~ x + (1 | clinic)", rows).fit(hl.Laplace(seed=1)), replicates=60, seed=1)
-    assert "shorter tails, as with two kinds of clusters" in str(found)
+    assert "shorter tails, as with two kinds of clusters" in " ".join(str(found).split())
 
 
 def test_a_cluster_whose_outcomes_are_turned_is_found_by_name() -> None:
@@ -335,11 +335,13 @@ def _without_curvature(fit: Fit) -> hl.results.Estimate:
 
 def test_what_cannot_be_is_refused(make_fit, clustered_rows) -> None:
     fit = make_fit("healed ~ dose + (1 | clinic)", clustered_rows(5, 6))
-    with pytest.raises(FitError, match="replicates=10 must be a whole number of at least 50"):
+    with pytest.raises(FitError, match="replicates=10 must be a whole number from 50 to"):
         hl.check(fit, replicates=10)
     with pytest.raises(FitError, match="replicates=True"):
         hl.check(fit, replicates=True)
-    with pytest.raises(FitError, match="alpha=0.002 is too small for 200 simulated data sets: pass replicates= of 500"):
+    with pytest.raises(
+        FitError, match="alpha=0.002 is too small for 200 simulated data sets: pass replicates=500 or more"
+    ):
         hl.check(fit, alpha=0.002)
-    with pytest.raises(FitError, match="alpha=1 must be between 0 and 1"):
+    with pytest.raises(FitError, match="alpha=1 must be a number between 0 and 1"):
         hl.check(fit, alpha=1)

@@ -79,7 +79,7 @@ def test_nothing_is_found_where_nothing_is_wrong(rows: pd.DataFrame) -> None:
     report = _report("y ~ x + arm + wealth + (1 + x | town)", rows)
     assert report.findings == ()
     assert repr(report).startswith("Data before a fit: nothing found\n  formula   y ~ x + arm + wealth")
-    assert "the same within clusters: 'wealth'" in repr(report)
+    assert "constant within clusters: 'wealth'" in repr(report)
     assert "40 clusters; trials 25 each, events " in repr(report)
 
 
@@ -167,7 +167,7 @@ def test_enough_clusters_count_only_with_two_trials(rows: pd.DataFrame) -> None:
     cut = rows[(rows["town"] < 6) | ~rows["town"].duplicated()]
     found = _report("y ~ 1 + (1 | town)", cut)
     assert "'town' has 40 clusters, 6 of them with more than one trial" in _finding(found, "few_clusters").evidence
-    assert "34 of 40 (85%) clusters of 'town' have one trial only" in _finding(found, "singleton_clusters").evidence
+    assert "34 of 40 (85%) clusters of 'town' have a single trial" in _finding(found, "singleton_clusters").evidence
 
 
 def test_effects_of_single_outcomes_cannot_be_told(rows: pd.DataFrame) -> None:
@@ -204,7 +204,7 @@ def test_small_clusters_with_one_outcome_are_no_news() -> None:
     found = _finding(_report("y ~ 1 + (1 | g)", pairs), "one_outcome_clusters")
     p = pairs["y"].mean()
     assert f"about {200 * binom.pmf([0, 2], 2, p).sum():.0f} would" in found.evidence
-    assert "Only the other 1 bound the sd of 'g'" in found.remedy
+    assert "Only the other 1 limit the sd of 'g'" in found.remedy
 
 
 def test_few_clusters_with_both_outcomes_are_few_however_they_came_about() -> None:
@@ -232,7 +232,7 @@ def test_relations_of_factors(rows: pd.DataFrame) -> None:
     assert found["town", "item"].combinations == found["town", "item"].possible == 1000
     report = _report("y ~ 1 + (1 | town) + (1 | same)", frame)
     assert report.findings[0].code == "identical_factors"
-    assert "'town' and 'same' make the same 40 clusters" in report.findings[0].evidence
+    assert "'town' and 'same' are the same 40 clusters" in report.findings[0].evidence
     assert "the same clusters as same" in repr(report)
 
 
@@ -246,7 +246,7 @@ def test_nested_factors_that_hardly_differ(rows: pd.DataFrame, shared: int, seve
     else:
         found = _finding(report, "weakly_nested")
         assert found.severity == severity
-        assert f"Only {shared} clusters of 'region' hold two or more clusters of 'region:town'" in found.evidence
+        assert f"Only {shared} clusters of 'region' contain two or more clusters of 'region:town'" in found.evidence
 
 
 def test_labels_that_break_a_nesting(rows: pd.DataFrame) -> None:
@@ -390,7 +390,7 @@ def test_a_split_in_words_where_no_formula_can_be_given(mixed: pd.DataFrame) -> 
 def test_predictors_of_few_clusters(rows: pd.DataFrame) -> None:
     few = rows[rows["town"] < 11]
     found = _finding(_report("y ~ x + wealth + (1 | town)", few), "few_clusters_for_predictors")
-    assert found.evidence.startswith("'wealth' is the same in all rows of each cluster of 'town'.")
+    assert found.evidence.startswith("'wealth' is constant within the clusters of 'town'.")
     assert "With 11 clusters that leaves 9 degrees of freedom" in found.evidence
     assert _codes(_report("y ~ x + wealth + (1 | town)", rows[rows["town"] < 12])) == []
 
@@ -398,7 +398,7 @@ def test_predictors_of_few_clusters(rows: pd.DataFrame) -> None:
 def test_fixed_effects_that_leave_nothing_to_random_ones(rows: pd.DataFrame) -> None:
     report = _report("y ~ x + C(town) + (1 | town)", rows[rows["town"] < 12])
     assert report.findings[0].code == "intercept_not_identified"
-    assert "tell all 12 clusters of 'town' apart" in report.findings[0].evidence
+    assert "account for all differences between the 12 clusters of 'town'" in report.findings[0].evidence
 
 
 # ---- random slopes --------------------------------------------------------------------------------------------------
@@ -543,7 +543,7 @@ def test_rare_outcomes(rows: pd.DataFrame) -> None:
     y = np.zeros(1000, dtype=int)
     y[::25] = 1
     found = _finding(_report("y ~ x + (1 | town)", rows.assign(y=y)), "rare_outcome")
-    assert found.evidence.startswith("Events (y = 1) are rare: 40 of 1,000 trials (0.04 of all; logit -3.2)")
+    assert found.evidence.startswith("Events (y = 1) are rare: 40 of 1,000 trials (a share of 0.04, logit -3.2)")
     turned = _finding(_report("y ~ x + (1 | town)", rows.assign(y=1 - y)), "rare_outcome")
     assert turned.evidence.startswith("Non-events (y = 1) are rare: 40 of 1,000")
     y = (np.arange(1000) % 20 == 0).astype(int)  # one in twenty is not rare
@@ -627,13 +627,14 @@ def test_reliabilities_use_the_prior_or_what_is_given(rows: pd.DataFrame) -> Non
 @pytest.mark.parametrize(
     ("sd", "message"),
     [
-        (0, "sd=0 of 'town' must be a number above 0"),
-        (-1.0, "must be a number above 0"),
-        (np.inf, "must be a number above 0"),
-        ("1", "must be a number above 0"),
-        (True, "must be a number above 0"),
-        ({"city": 1.0}, "sd has 'city', but the grouping factors with a random intercept are 'town'"),
-        ({"region": 1.0}, "sd has 'region'"),
+        (0, "sd=0 must be a finite number above 0"),
+        (-1.0, "must be a finite number above 0"),
+        (np.inf, "must be a finite number above 0"),
+        ("1", "must be a finite number above 0"),
+        (True, "must be a finite number above 0"),
+        ({"city": 1.0}, "sd: 'city' has no random intercept in the model; the only choice is 'town'"),
+        ({"region": 1.0}, "sd: 'region' has no random intercept"),
+        ({"town": 0}, r"sd\['town'\]=0 must be a finite number above 0"),
     ],
 )
 def test_sds_that_are_none(rows: pd.DataFrame, sd: Any, message: str) -> None:

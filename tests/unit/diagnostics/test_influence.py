@@ -64,7 +64,7 @@ def test_result_is_sorted_and_shown(found: hl.results.Influence) -> None:
         assert one.index.equals(found.table.index)
     assert (found.table["status"] == "converged").all()
     assert repr(found).startswith("Influence of 15 clusters of herd, fitted again by Laplace without each")
-    assert "and 5 more" in repr(found)
+    assert len(repr(found).splitlines()) == 3 + len(found.table)
     assert "<table" in found._repr_html_()
 
 
@@ -109,7 +109,7 @@ def test_rows_without_which_there_is_no_estimate_are_named() -> None:
     model = hl.Model("use ~ urban + livch + (1 | district)", hl.datasets.load("contraception"))
     found = hl.influence(model.fit(hl.Laplace()), "livch")
     assert set(found.table["status"]) == {"failed"}
-    assert found.failures["2"] == "FitError: with these outcomes the estimates of 'livch[2]' are infinite."
+    assert found.failures["2"] == "FitError: the estimate is infinite with these outcomes: 'livch[2]'."
     assert found.changes.isna().all(axis=None)
     assert "4 of them failed: no estimates without '0', '1', '2', '3+'" in repr(found)
     # Priors know what the data do not.
@@ -178,17 +178,17 @@ def test_interrupted_work_is_marked(fit: hl.results.Fit) -> None:
 
 
 def test_what_cannot_be_asked_is_said(fit: hl.results.Fit) -> None:
-    with pytest.raises(FitError, match="there are no clusters of 'farm'; the model's table has 'herd'"):
+    with pytest.raises(FitError, match="no grouping factor or column 'farm' in the model; choose one of 'herd'"):
         hl.influence(fit, "farm")
     with pytest.raises(FitError, match="names of parameters, 'Intercept'"):
         hl.influence(fit, estimand=lambda _: {"Intercept": 1.0})
     with pytest.raises(StudyError, match="the estimand returned str"):
         hl.influence(fit, estimand=lambda _: "much")
     crossed = hl.Model("r2 ~ btype + (1 | id) + (1 | item)", hl.datasets.load("verbagg")).fit(hl.Laplace())
-    with pytest.raises(FitError, match="2 grouping factors; say whose"):
+    with pytest.raises(FitError, match="2 grouping factors: pass group="):
         hl.influence(crossed)
     months = hl.Model("y ~ x + offset(month) + (1 | g)", _rows().assign(month=1)).fit(hl.Laplace())
-    with pytest.raises(FitError, match="'month' has one value only"):
+    with pytest.raises(FitError, match="'month' has only one value"):
         hl.influence(months, "month")
 
 

@@ -55,7 +55,7 @@ def test_the_reference_is_a_mixture_where_a_variance_is_tested(
     assert found.naive_p_value == pytest.approx(chi2.sf(found.statistic, degrees[1]), rel=1e-10)
     assert found.parameters == degrees[1]
     assert bool(found.variances) == (degrees[0] < degrees[1])
-    assert ("cannot be below zero" in repr(found)) == bool(found.variances)
+    assert ("cannot be below zero" in " ".join(repr(found).split())) == bool(found.variances)
 
 
 def test_no_evidence_has_a_probability_of_one() -> None:
@@ -71,13 +71,13 @@ def test_what_is_not_nested_is_refused(fits: dict[str, hl.results.Fit]) -> None:
         with pytest.raises(FitError, match=match):
             hl.likelihood_ratio(*both)
 
-    refused("two", "one", r"the second one lacks the effects 'urban\[Y\]'")
-    refused("age", "one", "'age' of the first one cannot be made from the fixed effects of the second")
+    refused("two", "one", r"the second one lacks the random effect 'urban\[Y\]' of 'district'")
+    refused("age", "one", "'age' of the first one is not a linear combination of the fixed effects of the second")
     refused("one", "age", "the second one has no random effects of 'district'")
-    refused("two", "apart", "correlate in the first one and not in the second")
+    refused("two", "apart", "of 'district' are correlated in the first one only")
     refused("one", "one", "no parameter that the first one lacks")
     refused("plain", fitted("use ~ urban + offset(age)"), "their offsets differ")
-    refused("plain", "two", 'the larger model has 2 variances more .* pass method="bootstrap"')
+    refused("plain", "two", "the larger model has 2 more variances .* pass method='bootstrap'")
     refused(
         "one",
         fitted("use ~ urban + (1 + urban | district)", engine=hl.AGQ(nodes=3)),
@@ -105,7 +105,7 @@ def test_rows_in_another_order_are_refused(fits: dict[str, hl.results.Fit]) -> N
 def test_a_smaller_fit_at_a_boundary_needs_the_bootstrap() -> None:
     frame = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "y": np.tile([0, 1], 100), "x": np.tile([0, 0, 1, 1], 50)})
     smaller, larger = fitted("y ~ 1 + (1 | g)", frame), fitted("y ~ 1 + (1 + x | g)", frame)
-    with pytest.raises(FitError, match="at a boundary itself"):
+    with pytest.raises(FitError, match="is itself at a boundary"):
         hl.likelihood_ratio(smaller, larger)
     found = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=19, seed=1)
     assert found.simulated is not None
