@@ -1,4 +1,4 @@
-"""Rows, trials and events of every cluster: whether there are enough clusters, with enough in them."""
+"""Rows, trials and events of every cluster, and findings about few, small or one-outcome clusters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...design.grouping import GroupBlock
 from ...fits.findings import Finding
 from ...validation import quoted_list
 
-#: With fewer clusters of two trials or more than these, an sd between them is a guess, or known poorly.
+#: Fewer clusters with two or more trials than these get a warning and a note.
 VERY_FEW, FEW = 5, 10
-#: Shares of clusters with one outcome, among those of two trials or more, that get a note and a warning, if they are
-#: this many sds more than small clusters have by chance.
+#: Fractions of clusters with a single outcome, among those with two or more trials, that get a note and a warning, if
+#: there are this many sds more of them than expected by chance.
 SOME_ONE_SIDED, MANY_ONE_SIDED, BEYOND_CHANCE = 0.1, 0.5, 3.0
-#: Share of clusters of one trial that gets a note.
+#: Fraction of clusters with a single trial that gets a note.
 MANY_SINGLE = 0.5
 COUNTS = ("rows", "trials", "events", "non_events")
 QUANTILES = {"min": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "max": 1.0}
@@ -50,15 +50,15 @@ def size_summary(table: pd.DataFrame) -> dict[str, float]:
 
 
 def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
-    """Say what the sizes of one factor's clusters mean for its standard deviations."""
+    """Findings about the number and the sizes of the clusters of one factor."""
     name, several = str(table.index.name), table[table["trials"] > 1]
     if not len(several):
         yield Finding(
             "only_singleton_clusters",
             "error",
-            f"Each of the {len(table):,} clusters of '{name}' has one trial only: how much they differ cannot be told "
-            "from the chance that every outcome has.",
-            f"Take '{name}' out of the random terms. Effects of single rows need rows with several trials, "
+            f"Each of the {len(table):,} clusters of '{name}' has a single trial: differences between clusters cannot "
+            "be separated from chance.",
+            f"Remove '{name}' from the random terms. Random effects of rows need rows with several trials, "
             "p(successes, trials).",
         )
         return
@@ -68,9 +68,9 @@ def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "singleton_clusters",
             "note",
-            f"{_of(single, len(table))} clusters of '{name}' have one trial only. They say nothing about how much "
-            f"clusters differ: the sd of '{name}' rests on the other {len(several):,}.",
-            "Keep them: they count for the fixed effects. Check the labels if the clusters should be larger.",
+            f"{_of(single, len(table))} clusters of '{name}' have a single trial. They carry no information about the "
+            f"differences between clusters: the sd of '{name}' is estimated from the other {len(several):,}.",
+            "Keep them: they contribute to the fixed effects. Check the labels if the clusters should be larger.",
         )
     yield from _one_sided(name, several)
 
@@ -83,13 +83,13 @@ def _few(name: str, clusters: int, several: int) -> Iterator[Finding]:
     yield Finding(
         "few_clusters",
         "warning" if very else "note",
-        f"'{name}' has {clusters:,} clusters{smaller}: so few say little about how much clusters differ, and maximum "
-        "likelihood tends to find too little.",
-        "Put the clusters into the fixed part if no others are of interest, or use NUTS with a prior of the sd that "
+        f"'{name}' has {clusters:,} clusters{smaller}: so few carry little information about the sd between clusters, "
+        "and maximum likelihood tends to underestimate it.",
+        "Put the clusters into the fixed part if no others are of interest, or use NUTS with a prior for the sd that "
         "you can defend (hl.prior_from_mor)."
         if very
-        else "Prefer NUTS with a prior of the sd that you can defend (hl.prior_from_mor), and report the whole "
-        "interval of the sd.",
+        else "Prefer NUTS with a prior for the sd that you can defend (hl.prior_from_mor), and report the interval of "
+        "the sd.",
     )
 
 
@@ -106,18 +106,18 @@ def _one_sided(name: str, several: pd.DataFrame) -> Iterator[Finding]:
     yield Finding(
         "one_outcome_clusters",
         "warning" if many else "note",
-        f"{_of(one_sided, clusters)} clusters of '{name}' with two trials or more have one outcome only: "
+        f"{_of(one_sided, clusters)} clusters of '{name}' with two or more trials have a single outcome: "
         f"{', '.join(named)}. If clusters did not differ, about {expected:,.0f} would.",
-        f"Only the other {clusters - one_sided:,} bound the sd of '{name}' from above, and Laplace's approximation may "
+        f"Only the other {clusters - one_sided:,} limit the sd of '{name}' from above, and Laplace's approximation may "
         "be poor: check it with hl.check_quadrature(fit), or use AGQ or NUTS."
         if many
-        else "Leave none of them out: they count for the sd, and the others say where they may lie. As fixed effects "
-        "these clusters would have infinite estimates.",
+        else "Keep all of them: they contribute to the sd, and their effects are estimated with the help of the other "
+        "clusters. As fixed effects, these clusters would have infinite estimates.",
     )
 
 
 def _one_sided_by_chance(several: pd.DataFrame) -> tuple[float, float]:
-    """Mean and sd of the number of clusters with one outcome, if every trial had the same probability."""
+    """Mean and sd of the number of clusters with a single outcome if every trial had the same probability."""
     p = several["events"].sum() / several["trials"].sum()
     chance = p ** several["trials"] + (1 - p) ** several["trials"]
     return float(chance.sum()), float(np.sqrt((chance * (1 - chance)).sum()))
@@ -128,6 +128,6 @@ def _of(some: int, all_: int) -> str:
 
 
 def smallest_first(table: pd.DataFrame) -> pd.DataFrame:
-    """Order clusters by how little they say: by their trials, then by the rarer of their two outcomes."""
+    """Order clusters by their trials, then by the rarer of their two outcomes."""
     rarer = np.minimum(table["events"].to_numpy(), table["non_events"].to_numpy())
     return table.iloc[np.lexsort([rarer, table["trials"].to_numpy()])]

@@ -1,4 +1,4 @@
-"""How nearly the fixed-effect columns depend on each other: condition number and variance inflation by term."""
+"""Collinearity of the fixed-effect columns: condition number, and variance inflation by term."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from .within_between import predictors_of
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Condition number of scaled columns (Belsley, Kuh and Welsch 1980) and variance inflation that are called high.
+#: High condition number of scaled columns (Belsley, Kuh and Welsch 1980), and high variance inflation.
 HIGH_CONDITION, HIGH_INFLATION = 30.0, 10.0
-#: Share of a column's variance in the weakest direction from which on the column takes part in it.
-TAKES_PART = 0.5
+#: A column is involved in the collinearity if the weakest direction makes more than this fraction of its variance.
+INVOLVED = 0.5
 
 
 @dataclass(frozen=True)
 class Collinearity:
-    """How the columns of a fixed part depend on each other.
+    """Collinearity of the columns of a fixed part.
 
     Attributes
     ----------
     columns : tuple of str
-        All but the intercept.
+        All columns except the intercept.
     terms : tuple of str
-        The term of each.
+        Term of each column.
     condition : float
-        Condition number of the columns, centred if there is an intercept, and scaled.
+        Condition number of the columns, scaled, and centred if there is an intercept.
     weakest : tuple of str
-        Columns that take part in the direction of least variation, by more than half of their coefficients' variance.
+        Columns with more than half of the variance of their coefficients in the direction of least variation.
     inflation : mapping of str to float
         Generalised variance inflation factor of each term to the power ``1 / df``: that of one coefficient, on average.
     of_family : mapping of tuple of str to float
-        The same for terms that share predictors, ``age`` and ``I(age**2)``, taken together.
+        The same for families of terms that share predictors, such as ``age`` and ``I(age**2)``.
     """
 
     columns: tuple[str, ...]
@@ -70,11 +70,11 @@ class Collinearity:
 
 
 def _weakest(R: FloatArray) -> tuple[float, list[int]]:
-    """Condition number, and the columns of which the smallest singular value makes most of the variance."""
+    """Condition number, and the columns whose variance is mostly due to the smallest singular value."""
     _, values, directions = np.linalg.svd(R)
     variance = (directions / values[:, None]) ** 2
     shares = variance[-1] / variance.sum(axis=0)
-    return float(values[0] / values[-1]), [int(k) for k in np.flatnonzero(shares > TAKES_PART)]
+    return float(values[0] / values[-1]), [int(k) for k in np.flatnonzero(shares > INVOLVED)]
 
 
 def _places(terms: Sequence[str], chosen: Sequence[str]) -> list[int]:
@@ -82,15 +82,15 @@ def _places(terms: Sequence[str], chosen: Sequence[str]) -> list[int]:
 
 
 def inflation(R: FloatArray, chosen: Sequence[int]) -> float:
-    """Generalised variance inflation factor of some columns against the others, to the power ``1 / df``.
+    """Generalised variance inflation factor of some columns, given the others, to the power ``1 / df``.
 
-    By how much the squared volume of the confidence region of their coefficients grows because of the others, taken to
-    one coefficient; of one column the usual variance inflation factor.
+    The factor by which the squared volume of the confidence region of their coefficients grows because of the others,
+    per coefficient; for one column, the usual variance inflation factor.
 
     Parameters
     ----------
     R : ndarray, shape (k, p)
-        The columns, or the triangular factor of them: only their inner products matter.
+        The columns, or their triangular factor: only inner products matter.
     chosen : sequence of int
 
     References
@@ -106,14 +106,14 @@ def inflation(R: FloatArray, chosen: Sequence[int]) -> float:
     others = [k for k in range(R.shape[1]) if k not in chosen]
     if not others:
         return 1.0
-    own, rest = np.linalg.qr(R[:, list(chosen)])[0], np.linalg.qr(R[:, others])[0]
-    # Sines of the angles between the two spaces: the determinants' ratio of Fox and Monette is their product, squared.
-    sines = np.linalg.svd(own - rest @ (rest.T @ own), compute_uv=False)
+    basis, rest = np.linalg.qr(R[:, list(chosen)])[0], np.linalg.qr(R[:, others])[0]
+    # The ratio of determinants of Fox and Monette is the squared product of the sines of the angles between the spaces.
+    sines = np.linalg.svd(basis - rest @ (rest.T @ basis), compute_uv=False)
     return float(np.exp(-2 * np.log(sines).mean()))
 
 
 def _families(design: Design, terms: Sequence[str]) -> list[tuple[str, ...]]:
-    """Gather terms that share predictors, directly or through others."""
+    """Families of terms that share predictors, directly or through other terms."""
     used = {term: set(predictors_of(design, term)) or {term} for term in terms}
     families: list[list[str]] = []
     for term in terms:
@@ -122,31 +122,32 @@ def _families(design: Design, terms: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(family) for family in families]
 
 
-def collinearity_findings(found: Collinearity) -> Iterator[Finding]:
-    """Say which predictors, or which terms of one predictor, are nearly linear combinations of others."""
-    families = [family for family, value in found.of_family.items() if value > HIGH_INFLATION]
-    terms = {term: value for term, value in found.inflation.items() if value > HIGH_INFLATION}
-    weak_families = {family for family in found.of_family for k in _weak_terms(found) if k in family}
-    high = found.condition > HIGH_CONDITION
+def collinearity_findings(collinear: Collinearity) -> Iterator[Finding]:
+    """Findings about predictors, or terms of one predictor, that are nearly linear combinations of others."""
+    families = [family for family, value in collinear.of_family.items() if value > HIGH_INFLATION]
+    terms = {term: value for term, value in collinear.inflation.items() if value > HIGH_INFLATION}
+    weak_families = {family for family in collinear.of_family for k in _weak_terms(collinear) if k in family}
+    high = collinear.condition > HIGH_CONDITION
     if not (families or terms or high):
         return
     between = bool(families) or (high and len(weak_families) > 1)
-    shown = terms or {" + ".join(family): found.of_family[family] for family in families}
+    shown = terms or {" + ".join(family): collinear.of_family[family] for family in families}
     inflated = ", ".join(f"'{term}' {value:,.0f}" for term, value in shown.items())
-    evidence = f"Columns of the fixed part nearly depend on each other: condition number {found.condition:,.0f}"
-    if found.weakest:
-        evidence += f", above all {quoted_list(found.weakest)}"
+    evidence = f"Columns of the fixed part are nearly collinear: condition number {collinear.condition:,.0f}"
+    if collinear.weakest:
+        evidence += f", above all {quoted_list(collinear.weakest)}"
     yield Finding(
         "collinearity",
         "warning" if between else "note",
         f"{evidence}{f'; variance inflation {inflated}' if inflated else ''}.",
-        "The coefficients' own intervals are wide; what they say together is not touched. Leave out, or join, what "
-        "measures the same."
+        "The intervals of single coefficients are wide; predictions are not affected. Leave out or combine predictors "
+        "that measure the same thing."
         if between
-        else "They are terms of the same predictors: read their coefficients together, by hl.predictions and "
-        "hl.avg_slopes, or centre the predictors before powers and products of them are taken.",
+        else "They are terms of the same predictors: interpret their coefficients together, with hl.predictions and "
+        "hl.avg_slopes, or centre the predictors before taking powers and products.",
     )
 
 
-def _weak_terms(found: Collinearity) -> list[str]:
-    return [term for column, term in zip(found.columns, found.terms, strict=True) if column in found.weakest]
+def _weak_terms(collinear: Collinearity) -> list[str]:
+    terms = zip(collinear.columns, collinear.terms, strict=True)
+    return [term for column, term in terms if column in collinear.weakest]

@@ -1,4 +1,4 @@
-"""How grouping factors lie to each other: nested, crossed, or the same clusters under two names."""
+"""How grouping factors are related: nested, crossed, or identical."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ...fits.findings import Finding
 from ...validation import quoted_list
 from .cluster_sizes import FEW, VERY_FEW
 
-#: Up to this share of a factor's clusters in several clusters of another, they look like mistakes in the labels.
+#: If no more than this fraction of a factor's clusters lie in several clusters of another, labels may be mistakes.
 STRAYING = 0.05
 
 
 @dataclass(frozen=True)
 class Relation:
-    """How the clusters of one factor lie to those of another.
+    """How the clusters of two grouping factors are related.
 
     Attributes
     ----------
     factor, other : str
-        Of nested ones the inner factor comes first.
+        The inner factor first, if they are nested.
     kind : {"nested", "crossed", "same"}
     combinations : int
         Pairs of a cluster of one and a cluster of the other that have rows.
     possible : int
-        Pairs that there could be.
+        All pairs.
     shared : int
-        Clusters of `other` that meet two clusters of `factor` or more.
+        Clusters of `other` with rows of at least two clusters of `factor`.
     strays : tuple
-        Labels of the clusters of `factor` that meet two clusters of `other` or more.
+        Labels of the clusters of `factor` with rows of at least two clusters of `other`.
     several : int
-        Clusters of `factor` of two rows or more.
+        Clusters of `factor` with at least two rows.
     """
 
     factor: str
@@ -53,7 +53,7 @@ class Relation:
         if self.kind == "same":
             return f"the same clusters as {self.other}"
         if self.kind == "nested":
-            return f"nested in {self.other}, {self.shared:,} of whose clusters hold two or more"
+            return f"nested in {self.other}, {self.shared:,} of whose clusters contain two or more"
         if self.combinations == self.possible:
             return f"crossed with {self.other}, in all {self.possible:,} combinations"
         return f"crossed with {self.other}, in {self.combinations:,} of {self.possible:,} combinations"
@@ -76,16 +76,16 @@ def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
     return Relation(one.name, other.name, kind, int(of_one.sum()), possible, shared, strays, several)
 
 
-def relation_table(found: Sequence[Relation]) -> pd.DataFrame:
-    """One row for each two factors, with a column ``said`` that tells it in words."""
+def relation_table(related: Sequence[Relation]) -> pd.DataFrame:
+    """One row for each pair of factors, with a column ``description`` in words."""
     columns = ["factor", "other", "kind", "combinations", "possible", "shared"]
-    table = pd.DataFrame([[getattr(one, name) for name in columns] for one in found], columns=columns)
-    return table.assign(said=[str(one) for one in found])
+    table = pd.DataFrame([[getattr(one, name) for name in columns] for one in related], columns=columns)
+    return table.assign(description=[str(one) for one in related])
 
 
-def relation_findings(found: Sequence[Relation]) -> Iterator[Finding]:
-    """Say which factors' standard deviations cannot be told apart, and where labels look mistaken."""
-    for one in found:
+def relation_findings(related: Sequence[Relation]) -> Iterator[Finding]:
+    """Findings about factors whose variances cannot be separated, and about labels that may be mistakes."""
+    for one in related:
         if one.kind == "same":
             yield _same(one)
         elif one.kind == "nested" and one.shared < FEW:
@@ -98,8 +98,8 @@ def _same(one: Relation) -> Finding:
     return Finding(
         "identical_factors",
         "error",
-        f"'{one.factor}' and '{one.other}' make the same {one.combinations:,} clusters under two names: their "
-        "variances cannot be told apart.",
+        f"'{one.factor}' and '{one.other}' are the same {one.combinations:,} clusters under two names: their "
+        "variances cannot be separated.",
         "Keep one of the two in the random terms.",
     )
 
@@ -108,9 +108,9 @@ def _weakly_nested(one: Relation) -> Finding:
     return Finding(
         "weakly_nested",
         "warning" if one.shared < VERY_FEW else "note",
-        f"Only {one.shared:,} clusters of '{one.other}' hold two or more clusters of '{one.factor}': what varies "
-        "between the clusters of the one is hardly told from what varies between those of the other.",
-        "Keep one of the two in the random terms, or read the sum of their variances only.",
+        f"Only {one.shared:,} clusters of '{one.other}' contain two or more clusters of '{one.factor}': the variances "
+        "between the clusters of the two can hardly be separated.",
+        "Keep one of the two in the random terms, or interpret only the sum of their variances.",
     )
 
 
@@ -120,6 +120,6 @@ def _almost_nested(one: Relation) -> Finding:
         "note",
         f"'{one.factor}' is almost nested in '{one.other}': {len(one.strays):,} of its {one.several:,} clusters with "
         f"two rows or more lie in several clusters of '{one.other}': {quoted_list(one.strays)}.",
-        f"Check their labels. If a label means different clusters in different clusters of '{one.other}', write "
+        f"Check their labels. If a label denotes different clusters in different clusters of '{one.other}', write "
         f"(1 | {one.other}:{one.factor}).",
     )

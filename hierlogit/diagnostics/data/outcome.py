@@ -1,4 +1,4 @@
-"""How many rows, events and non-events there are, and how many parameters for them."""
+"""Numbers of rows, events, non-events and parameters, and findings about them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...fits.findings import Finding
 from ...model_spec import ModelSpec
 from ...priors.families import Normal
 
-#: Fewer of events and non-events for each coefficient get a warning.
+#: Fewer events or non-events for each coefficient get a warning.
 FEW_EVENTS = 10
-#: Shares of the rarer outcome, and of rows left out, that are called rare and many.
+#: Below this share the rarer outcome is called rare; from this share on, missing rows get a warning.
 RARE, MANY_MISSING = 0.05, 0.1
-#: A share that lies further from the mean of the intercept's prior, in sds, is told.
+#: The finding mentions the intercept's prior if the logit of the share is more sds than this from its mean.
 FAR = 2.0
 
 
@@ -47,7 +47,7 @@ def totals(design: Design) -> dict[str, float]:
 
 
 def outcome_findings(model: ModelSpec, counts: pd.Series[float]) -> Iterator[Finding]:
-    """Say whether the outcome tells enough for the parameters, is rare, and what was left out."""
+    """Findings about few events, rare outcomes and missing values."""
     yield from _few_events(counts)
     yield from _rare(model, counts)
     yield from _missing(model.design)
@@ -64,13 +64,13 @@ def _few_events(counts: pd.Series[float]) -> Iterator[Finding]:
         "few_events",
         "warning" if few else "note",
         f"{number:,.0f} {rarer} for {counts['coefficients']:.0f} coefficients besides the intercept are {each:.1f} "
-        f"each, and {of_all:.1f} for each of all {counts['parameters']:.0f} parameters. Under {FEW_EVENTS} is called "
-        "few, by a rule of thumb that knows neither how strong effects nor how rare events are."
+        f"each, and {of_all:.1f} for each of all {counts['parameters']:.0f} parameters. Fewer than {FEW_EVENTS} are "
+        "few by a rule of thumb, which ignores how strong effects and how rare events are."
         if counts["coefficients"]
-        else f"{number:,.0f} {rarer} for {counts['parameters']:.0f} parameters are {of_all:.1f} each; under "
-        f"{FEW_EVENTS} is called few, by a rule of thumb.",
-        "Use hl.MAP() or NUTS with priors that you can defend, which keep estimates from running off; leave out terms "
-        "that were not meant from the start, and try hl.power on such a study.",
+        else f"{number:,.0f} {rarer} for {counts['parameters']:.0f} parameters are {of_all:.1f} each; fewer than "
+        f"{FEW_EVENTS} are few by a rule of thumb.",
+        "Use hl.MAP() or NUTS with priors that you can defend, which keep estimates from being extreme; leave out "
+        "terms that were not planned from the start, and simulate such a study with hl.power.",
     )
 
 
@@ -88,10 +88,10 @@ def _rare(model: ModelSpec, counts: pd.Series[float]) -> Iterator[Finding]:
         "rare_outcome",
         "note",
         f"{what} ({model.design.outcome.event}) are rare: {min(counts['events'], counts['non_events']):,.0f} of "
-        f"{counts['trials']:,.0f} trials ({rare:.2g} of all; logit {logit:.1f}{beside}). What the data tell goes with "
-        "their number, not with the number of rows.",
+        f"{counts['trials']:,.0f} trials (a share of {rare:.2g}, logit {logit:.1f}{beside}). Precision depends on "
+        "their number, not on the number of rows.",
         "Prefer profile intervals or NUTS to Wald intervals"
-        + (", and move the intercept's prior to where rates of such events lie." if beside else "."),
+        + (", and centre the intercept's prior on a plausible rate of such events." if beside else "."),
     )
 
 
@@ -106,6 +106,6 @@ def _missing(design: Design) -> Iterator[Finding]:
         "warning" if share >= MANY_MISSING else "note",
         f"{table.n_missing:,} of {table.n_missing + design.n_rows:,} rows ({share:.1%}) were left out because of "
         f"missing values: {where}.",
-        "The rest stand for all if being complete does not hang on the outcome, given the predictors. Otherwise impute "
-        "the values first, several times.",
+        "The complete rows are representative if completeness does not depend on the outcome, given the predictors. "
+        "Otherwise use multiple imputation first.",
     )

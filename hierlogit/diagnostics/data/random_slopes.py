@@ -1,4 +1,4 @@
-"""Which random effects the rows of clusters tell about: slopes of what does not vary in a cluster, and the like."""
+"""How many clusters are informative about each random effect, and which slopes cannot be estimated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .variance_within import spanned, varies_within
 
 
 def informed_clusters(group: GroupBlock) -> npt.NDArray[np.bool_]:
-    """Whether the rows of each cluster can tell each effect from the cluster's intercept; shape (J, q).
+    """Whether each cluster is informative about each effect, shape (J, q).
 
-    A slope needs a column that varies in the cluster. In a group without an intercept it needs one that is not zero:
-    ``(0 + treated | group)`` is a model of clusters that differ where they are treated.
+    A cluster is informative about a slope if the column varies within it. Without a random intercept, it is enough that
+    the column is not zero: in ``(0 + treated | group)``, clusters differ where they are treated.
     """
     if "Intercept" not in group.effects:
         sums = [np.bincount(group.index, weights=np.abs(column), minlength=len(group.levels)) for column in group.Z.T]
@@ -31,7 +31,7 @@ def informed_clusters(group: GroupBlock) -> npt.NDArray[np.bool_]:
 
 
 def effect_table(design: Design) -> pd.DataFrame:
-    """One row for each random effect: in how many clusters the rows tell of it, and whether the fixed part has it."""
+    """One row for each random effect: in how many clusters there is information, and whether it has a fixed effect."""
     rows = [
         (group.name, effect, len(group.levels), int(count), spanned(group.Z[:, [k]], design.X))
         for group in design.groups
@@ -41,13 +41,13 @@ def effect_table(design: Design) -> pd.DataFrame:
 
 
 def slope_findings(group: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding]:
-    """Say which random effects of a factor cannot be estimated, and of which the clusters tell little.
+    """Findings about random effects that cannot be estimated, or about which few clusters are informative.
 
     Parameters
     ----------
     group : GroupBlock
     effects : pandas.DataFrame
-        What `effect_table` returned.
+        From `effect_table`.
     """
     informed = informed_clusters(group)
     counts = informed.sum(axis=0)
@@ -64,9 +64,9 @@ def slope_findings(group: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding
             "missing_fixed_effect",
             "note",
             f"{quoted_list(absent)} {'varies' if len(absent) == 1 else 'vary'} over the clusters of '{group.name}' but "
-            f"{'is' if len(absent) == 1 else 'are'} not in the fixed part: the clusters' effects then have a mean of "
-            "zero, which goes into their sd if it is not so.",
-            "Add it to the fixed part, unless zero is meant.",
+            f"{'is' if len(absent) == 1 else 'are'} not in the fixed part: the effects are assumed to have a mean of "
+            "zero, and any other mean inflates their sd.",
+            "Add it to the fixed part, unless a mean of zero is intended.",
         )
 
 
@@ -76,10 +76,10 @@ def _not_identified(group: GroupBlock, effects: list[str]) -> Finding:
         "slope_not_identified",
         "error",
         f"{quoted_list(effects)} {'is' if one else 'are'} constant in every one of the {len(group.levels):,} "
-        f"clusters of '{group.name}': within a cluster {'its slope' if one else 'their slopes'} cannot be told from "
-        "the intercept.",
-        f"Leave {'it' if one else 'them'} out of the random term of '{group.name}'; in the fixed part the effect can "
-        "be estimated. A slope over the clusters of another factor, within which it varies, may be what is meant.",
+        f"clusters of '{group.name}': within a cluster {'its slope' if one else 'their slopes'} cannot be separated "
+        "from the intercept.",
+        f"Leave {'it' if one else 'them'} out of the random term of '{group.name}'; the fixed effect can be estimated. "
+        "A random slope by another grouping factor, within whose clusters it varies, may be what you intended.",
     )
 
 
@@ -89,13 +89,13 @@ def _in_few(group: GroupBlock, effect: str, names: list[object]) -> Finding:
         "slope_in_few_clusters",
         "warning",
         f"'{effect}' {what} in {len(names):,} of the {len(group.levels):,} clusters of '{group.name}' only "
-        f"({quoted_list(names)}): the sd of its slopes and their correlations rest on these.",
-        "Leave the slope out of the random term, or use NUTS with a prior of its sd that you can defend.",
+        f"({quoted_list(names)}): the sd of its slopes and their correlations depend on these.",
+        "Leave the slope out of the random term, or use NUTS with a prior for its sd that you can defend.",
     )
 
 
 def _uncorrelated(group: GroupBlock, informed: npt.NDArray[np.bool_]) -> Iterator[Finding]:
-    """Correlations of effects that no cluster tells of together."""
+    """Findings about correlations of effects about which no cluster is informative jointly."""
     counts = informed.sum(axis=0)
     apart = [
         (i, j)
@@ -107,6 +107,6 @@ def _uncorrelated(group: GroupBlock, informed: npt.NDArray[np.bool_]) -> Iterato
         yield Finding(
             "correlation_not_identified",
             "warning",
-            f"No cluster of '{group.name}' tells of both {named}: the data do not know the correlation.",
-            f"Write the random term with two bars, (... || {group.name}), which has none.",
+            f"No cluster of '{group.name}' is informative about both {named}: their correlation cannot be estimated.",
+            f"Write the random term with two bars, (... || {group.name}), which has no correlations.",
         )

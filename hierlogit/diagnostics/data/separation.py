@@ -1,11 +1,11 @@
-"""Whether the fixed part separates the two outcomes, so that maximum likelihood has infinite estimates.
+"""Separation of the two outcomes by the fixed part, which makes maximum-likelihood estimates infinite.
 
-A direction of the coefficients along which the linear predictor falls in no row with an event and rises in no row with
-a non-event, and moves in some row, can be followed for ever: the likelihood rises all the way (Albert and Anderson
-1984, Biometrika 71: 1-10). The same holds whatever is added to the linear predictor: offsets, and random effects, whose
-likelihood is an average of such ones. All such directions form a cone. Linear programs tell whether it holds more than
-zero, how many rows it moves, and which coefficients grow in it (Konis 2007, Linear Programming Algorithms for Detecting
-Separated Data in Binary Logistic Regression Models, thesis, University of Oxford).
+The outcomes are separated if there is a direction of the coefficients along which the linear predictor does not fall in
+any row with an event, does not rise in any row with a non-event, and changes in some row: the likelihood then rises
+without end (Albert and Anderson 1984, Biometrika 71: 1-10). Offsets do not change this, nor do random effects, whose
+likelihood is an average of such likelihoods. The directions form a cone. Linear programs find out whether it contains
+more than zero, how many rows are separated, and which coefficients grow in it (Konis 2007, Linear Programming
+Algorithms for Detecting Separated Data in Binary Logistic Regression Models, thesis, University of Oxford).
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from ...validation import SHOWN, quoted_list
 FloatArray = npt.NDArray[np.float64]
 Kind = Literal["overlap", "quasi-complete", "complete"]
 
-#: What a program may miss a bound by, a row may be on the wrong side by, and what counts as a move, for columns and
+#: Tolerance of a linear program, of a row on the wrong side, and the smallest change that counts, for columns and
 #: directions of size one.
 TOLERANCE, MISSED, MOVED = 1e-9, 1e-8, 1e-7
-#: How a table writes where the maximum lies.
+#: Kinds of estimates.
 FINITE, UP, DOWN, EITHER = "finite", "+inf", "-inf", "+-inf"
-#: Rows that the first program looks at and that each further one adds, for each column.
+#: Rows for each column in the first linear program, and rows that each further one adds.
 BATCH = 20
 
 
 @dataclass(frozen=True)
 class Separation:
-    """How far the fixed part separates the outcomes.
+    """Separation of the outcomes by the fixed part.
 
     Attributes
     ----------
     kind : {"overlap", "quasi-complete", "complete"}
     estimates : tuple of str, length p
-        Where the maximum of the likelihood lies in each coefficient: ``"finite"``, ``"+inf"``, ``"-inf"``, or
-        ``"+-inf"`` where the likelihood reaches its bound both ways.
+        Kind of maximum-likelihood estimate of each coefficient: ``"finite"``, ``"+inf"``, ``"-inf"``, or ``"+-inf"`` if
+        both signs maximise the likelihood.
     rows : int
-        Rows that are separated.
+        Number of separated rows.
     """
 
     kind: Kind
@@ -54,7 +54,7 @@ class Separation:
 
     @classmethod
     def of(cls, X: FloatArray, y: FloatArray, trials: FloatArray) -> Separation:
-        """Look at rows.
+        """Separation of the outcomes of some rows.
 
         Parameters
         ----------
@@ -116,37 +116,35 @@ def _null_space(rows: FloatArray) -> FloatArray:
 class _Cone:
     """Directions d with ``A d >= 0`` in every row.
 
-    Programs see some of the rows, and those that they miss are added until none is missed.
+    A linear program contains some of the rows; rows that its solution violates are added until there are none.
     """
 
     def __init__(self, A: FloatArray) -> None:
         self.A = A
         self.batch = BATCH * max(1, A.shape[1])
         self.seen = np.zeros(len(A), dtype=bool)
-        # Evenly spaced over rows that are sorted: of all kinds.
+        # The rows are sorted: evenly spaced ones are diverse.
         self.seen[np.linspace(0, len(A) - 1, min(len(A), self.batch)).astype(np.intp)] = True
 
     def furthest(self, objective: FloatArray) -> FloatArray:
-        """The direction in the cone, with entries up to 1, that goes furthest along `objective`."""
+        """The direction in the cone, with entries from -1 to 1, that maximises `objective`."""
         from scipy.optimize import linprog
 
         tight: Any = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
         bounds: Any = (-1.0, 1.0)
         while True:
             seen = self.A[self.seen]
-            found = linprog(-objective, A_ub=-seen, b_ub=np.zeros(len(seen)), bounds=bounds, options=tight)
-            if found.x is None:
-                raise EngineError(
-                    f"the linear program that looks for separation ended without an answer: {found.message}"
-                )
-            margins = self.A @ found.x
+            solution = linprog(-objective, A_ub=-seen, b_ub=np.zeros(len(seen)), bounds=bounds, options=tight)
+            if solution.x is None:
+                raise EngineError(f"the linear program that looks for separation found no solution: {solution.message}")
+            margins = self.A @ solution.x
             missed = np.flatnonzero((margins < -MISSED) & ~self.seen)
             if not len(missed):
-                return np.asarray(found.x, dtype=np.float64)
+                return np.asarray(solution.x, dtype=np.float64)
             self.seen[missed[np.argsort(margins[missed])[: self.batch]]] = True
 
     def moved(self) -> npt.NDArray[np.bool_]:
-        """Rows in which some direction moves the linear predictor."""
+        """Rows in which some direction changes the linear predictor."""
         moved = np.zeros(len(self.A), dtype=bool)
         if not self.A.shape[1]:
             return moved
@@ -158,40 +156,41 @@ class _Cone:
         return moved
 
     def estimates(self, coefficients: FloatArray) -> tuple[str, ...]:
-        """Where each coefficient, a linear function of directions, can go; `coefficients` has shape (p, r)."""
+        """Kind of estimate of each coefficient, a linear function of directions; `coefficients` has shape (p, r)."""
         reached = np.zeros((2, len(coefficients)), dtype=bool)
         movable = np.linalg.norm(coefficients, axis=1) > MOVED
         for k in np.flatnonzero(movable):
             for side, sign in enumerate((1.0, -1.0)):
                 if not reached[side, k]:
-                    # What this direction does to the others needs no program of its own.
+                    # The direction shows for all coefficients on which side they are unbounded.
                     values = coefficients @ self.furthest(sign * coefficients[k])
                     reached |= np.array([values > MOVED, values < -MOVED])
         words = {(False, False): FINITE, (True, False): UP, (False, True): DOWN, (True, True): EITHER}
         return tuple(words[bool(up), bool(down)] for up, down in reached.T)
 
 
-def separation_findings(design: Design, found: Separation) -> Iterator[Finding]:
-    """Say which coefficients have no finite maximum, and why."""
-    if found.kind == "overlap":
+def separation_findings(design: Design, separation: Separation) -> Iterator[Finding]:
+    """A finding that names the coefficients with infinite estimates, if the outcomes are separated."""
+    if separation.kind == "overlap":
         return
-    complete = found.kind == "complete"
+    complete = separation.kind == "complete"
+    rows = "all" if complete else f"{separation.rows:,} of"
     yield Finding(
         "separation",
         "warning",
-        f"The fixed part separates the outcomes of {'all' if complete else f'{found.rows:,} of'} {design.n_rows:,} "
-        f"rows ({found.kind} separation): the likelihood has its maximum at infinity in {_infinite(design, found)}.",
-        "Use hl.MAP() or NUTS, whose priors bound the coefficients; or merge levels that have one outcome only"
-        + (", and ask whether a predictor is the outcome in another form." if complete else "."),
+        f"The fixed part separates the outcomes of {rows} {design.n_rows:,} rows ({separation.kind} separation): the "
+        f"maximum-likelihood estimate is infinite for {_infinite(design, separation)}.",
+        "Use hl.MAP() or NUTS, whose priors keep the coefficients finite, or merge levels with a single outcome"
+        + (", and check that no predictor is the outcome in another form." if complete else "."),
     )
 
 
-def _infinite(design: Design, found: Separation) -> str:
-    where = dict(zip(design.fixed_effects, found.estimates, strict=True))
+def _infinite(design: Design, separation: Separation) -> str:
+    where = dict(zip(design.fixed_effects, separation.estimates, strict=True))
     slopes = {label: estimate for label, estimate in where.items() if label != "Intercept" and estimate != FINITE}
     definite = [f"'{label}' ({estimate})" for label, estimate in slopes.items() if estimate != EITHER]
     either = [label for label, estimate in slopes.items() if estimate == EITHER]
     if not slopes:
         return "the intercept"
     shown = definite[:SHOWN] + ([f"{len(definite) - SHOWN} more"] if len(definite) > SHOWN else [])
-    return " and ".join(filter(None, [", ".join(shown), f"{quoted_list(either)} (either way)" if either else ""]))
+    return " and ".join(filter(None, [", ".join(shown), f"{quoted_list(either)} (either sign)" if either else ""]))

@@ -1,4 +1,4 @@
-"""How columns vary within the clusters of a grouping factor and between them."""
+"""Variance of columns within the clusters of a grouping factor and between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...design.grouping import GroupBlock
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-#: A column counts as constant in a cluster if its range there is below this share of its largest value.
+#: A column counts as constant in a cluster if its range there is below this fraction of its largest value.
 CONSTANT = 1e-12
 
 
@@ -35,16 +35,16 @@ def cluster_means(columns: FloatArray, group: GroupBlock) -> FloatArray:
 
 @dataclass(frozen=True)
 class Parts:
-    """Variance of columns, parted by analysis of variance with clusters as random groups.
+    """Variance components of columns, by analysis of variance with random clusters.
 
     Attributes
     ----------
     between : ndarray, shape (p,)
-        Variance of the clusters' expectations; 0 where the means differ no more than chance makes them.
+        Variance of the clusters' expectations; 0 if the means differ no more than expected by chance.
     within : ndarray, shape (p,)
-        Variance within clusters; not a number where every cluster is one row.
+        Variance within clusters; not a number if every cluster has one row.
     p_value : ndarray, shape (p,)
-        Of the F test that the clusters have the same expectation.
+        p-value of the F test that all clusters have the same expectation.
     """
 
     between: FloatArray
@@ -53,7 +53,7 @@ class Parts:
 
     @classmethod
     def of(cls, columns: FloatArray, group: GroupBlock) -> Parts:
-        """Part the variance of columns, shape (n, p)."""
+        """Variance components of columns, shape (n, p)."""
         from scipy.special import fdtrc
 
         sizes, means = np.bincount(group.index), cluster_means(columns, group)
@@ -71,13 +71,13 @@ class Parts:
 
     @property
     def share(self) -> FloatArray:
-        """Share of the variance that is between clusters, shape (p,); the intraclass correlation of a column."""
+        """Fraction of the variance that is between clusters, shape (p,): the intraclass correlation of a column."""
         total = self.between + self.within
         return np.divide(self.between, total, out=np.full_like(total, np.nan), where=total > 0)
 
 
 def spanned(columns: FloatArray, basis: FloatArray) -> bool:
-    """Whether columns are linear combinations of those of a basis, but for rounding."""
+    """Whether columns are linear combinations of those of a basis, up to rounding."""
     if not basis.shape[1]:
         return not np.any(columns)
     rest = columns - basis @ np.linalg.lstsq(basis, columns, rcond=None)[0]

@@ -1,4 +1,4 @@
-"""Which predictors vary within clusters, which between them, and which do both."""
+"""Which predictors vary within clusters, between clusters, or both."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .variance_within import Parts, cluster_means, spanned, varies_within
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Share of a predictor's variance between clusters from which on it is told, and level of the test that there is any.
+#: A predictor also varies between clusters if the share of variance between them is at least this, and significant.
 BETWEEN_SHARE, LEVEL = 0.05, 0.01
-#: With fewer degrees of freedom between clusters, normal intervals of effects of clusters are too narrow.
+#: With fewer degrees of freedom between clusters, normal intervals for cluster-level predictors are too narrow.
 FEW_DEGREES = 10
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Where the fixed-effect columns vary, as one grouping factor sees it.
+    """Where the fixed-effect columns vary, for one grouping factor.
 
     Attributes
     ----------
     group : GroupBlock
     varies_in : ndarray of int, shape (p,)
-        Clusters in which each column takes more than one value.
+        Number of clusters in which each column takes more than one value.
     parts : Parts
         Variance of each column between clusters and within.
     """
@@ -43,16 +43,16 @@ class Levels:
 
     @classmethod
     def of(cls, design: Design, group: GroupBlock) -> Levels:
-        """Look at the columns of a design."""
+        """Of the columns of a design."""
         return cls(group, varies_within(design.X, group).sum(axis=0), Parts.of(design.X, group))
 
     @property
     def of_clusters(self) -> npt.NDArray[np.intp]:
-        """Columns that are the same in all rows of every cluster, the intercept among them."""
+        """Columns that are constant within every cluster, including the intercept."""
         return np.flatnonzero(self.varies_in == 0)
 
     def names_of_clusters(self, design: Design) -> list[str]:
-        """Labels of these columns, the intercept left out."""
+        """Labels of these columns, without the intercept."""
         return [design.fixed_effects[k] for k in self.of_clusters if design.fixed_effects[k] != "Intercept"]
 
 
@@ -69,7 +69,7 @@ def level_table(design: Design, levels: list[Levels]) -> pd.DataFrame:
 
 
 def level_findings(design: Design, levels: Levels) -> Iterator[Finding]:
-    """Say what clusters have in common, and offer to part what varies at both levels."""
+    """Findings about cluster-level predictors, and about predictors that vary at both levels."""
     yield from _few_degrees(design, levels)
     yield from _both_levels(design, levels)
 
@@ -84,35 +84,35 @@ def _few_degrees(design: Design, levels: Levels) -> Iterator[Finding]:
         yield Finding(
             "intercept_not_identified",
             "error",
-            f"{quoted_list(names)} and the intercept tell all {clusters:,} clusters of '{group.name}' apart: nothing "
-            "is left that random intercepts could explain.",
-            f"Take (1 | {group.name}) or these terms out of the formula.",
+            f"{quoted_list(names)} and the intercept account for all differences between the {clusters:,} clusters of "
+            f"'{group.name}': nothing is left for random intercepts to explain.",
+            f"Remove (1 | {group.name}) or these terms from the formula.",
         )
         return
     yield Finding(
         "few_clusters_for_predictors",
         "note",
-        f"{quoted_list(names)} {'is' if len(names) == 1 else 'are'} the same in all rows of each cluster of "
-        f"'{group.name}'. With {clusters:,} clusters that leaves {degrees} degrees of freedom between clusters.",
-        "Standard errors and Wald intervals of these effects are too small: prefer profile intervals, the bootstrap or "
-        "NUTS, and leave out what was not meant from the start.",
+        f"{quoted_list(names)} {'is' if len(names) == 1 else 'are'} constant within the clusters of '{group.name}'. "
+        f"With {clusters:,} clusters, this leaves {degrees} degrees of freedom between clusters.",
+        "Standard errors of these effects are too small and Wald intervals too narrow: prefer profile intervals, the "
+        "bootstrap or NUTS, and leave out predictors that were not planned from the start.",
     )
 
 
 def _both_levels(design: Design, levels: Levels) -> Iterator[Finding]:
     terms = _first_terms(design)
-    found = {name: term for name, term in terms.items() if _at_both_levels(design, levels, term)}
-    if not found:
+    both = {name: term for name, term in terms.items() if _at_both_levels(design, levels, term)}
+    if not both:
         return
-    shares = ", ".join(f"'{name}' ({_share(design, levels, term):.0%})" for name, term in found.items())
-    written = next(filter(None, (_split(design, name, levels.group) for name in found)), _ANY_SPLIT)
+    shares = ", ".join(f"'{name}' ({_share(design, levels, term):.0%})" for name, term in both.items())
+    split = next(filter(None, (_split(design, name, levels.group) for name in both)), _ANY_SPLIT)
     yield Finding(
         "within_and_between",
         "note",
-        f"{shares} {'varies' if len(found) == 1 else 'vary'} both within and between the clusters of "
-        f"'{levels.group.name}' (in brackets the share of variance between). One coefficient then averages the effect "
-        "within clusters and the relation between them.",
-        f"If the two may differ, part them in the formula{', as in' if len(found) > 1 else ':'} {written}.",
+        f"{shares} {'varies' if len(both) == 1 else 'vary'} both within and between the clusters of "
+        f"'{levels.group.name}' (share of variance between in brackets). One coefficient then averages the effects "
+        "within and between clusters.",
+        f"If the two may differ, separate them in the formula{', as in' if len(both) > 1 else ':'} {split}.",
     )
 
 
@@ -120,7 +120,7 @@ _ANY_SPLIT = "within(x, g) + between(x, g), with x of numbers or 0 and 1, and g 
 
 
 def predictors_of(design: Design, term: str) -> list[str]:
-    """Columns of the table that a term is made of; those that make clusters do not count, as in ``between(x, g)``."""
+    """Columns of the table that a term uses, without those that define clusters, as the second in ``between(x, g)``."""
     clusters = {column for group in design.groups for column in group.columns}
     return [name for name in design.predictors if name not in clusters and _mentions(term, name)]
 
@@ -137,7 +137,7 @@ def _mentions(term: str, name: str) -> bool:
 
 
 def _first_terms(design: Design) -> dict[str, str]:
-    """For each predictor the first term of the fixed part that is made of it alone."""
+    """For each predictor, the first term of the fixed part that uses it alone."""
     first: dict[str, str] = {}
     for term in dict.fromkeys(design.fixed_terms):
         used = predictors_of(design, term)
@@ -162,14 +162,14 @@ def _at_both_levels(design: Design, levels: Levels, term: str) -> bool:
         return False
     if levels.parts.p_value[chosen].min() >= LEVEL / len(chosen):
         return False
-    # With the cluster means in the formula, by between() or as columns of the table, the two are parted already.
+    # If the formula has the cluster means, by between() or as columns of the table, the two are separate already.
     means = cluster_means(design.X[:, chosen], levels.group)
     known = cluster_means(design.X[:, levels.of_clusters], levels.group)
     return not spanned(means, known)
 
 
 def _split(design: Design, name: str, group: GroupBlock) -> str:
-    """The split of a predictor as a formula has it; none where its or the clusters' values are not in one column."""
+    """The formula that splits a predictor; empty if it has more than two levels or the clusters are not one column."""
     frame = design.table.frame
     clusters = next((column for column in group.columns if frame[column].nunique() == len(group.levels)), None)
     levels = list(frame[name].cat.categories) if isinstance(frame[name].dtype, pd.CategoricalDtype) else []

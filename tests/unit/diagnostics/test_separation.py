@@ -216,7 +216,7 @@ def test_the_finding_names_columns_and_where_they_go() -> None:
     (found,) = separation_findings(design, Separation.of(design.X, design.outcome.y, design.outcome.trials))
     assert (found.code, found.severity) == ("separation", "warning")
     assert "the outcomes of 10 of 30 rows (quasi-complete separation)" in found.evidence
-    assert found.evidence.endswith("at infinity in 'arm[c]' (-inf).")
+    assert found.evidence.endswith("infinite for 'arm[c]' (-inf).")
     # The search of a likelihood engine runs into the same wall.
     with pytest.warns(hl.errors.ConvergenceWarning, match="are infinite"):
         fit = model.fit("laplace")
