@@ -13,8 +13,10 @@ import xarray as xr
 from ..effects.cluster_effects import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
+from ..fits.arguments import require_fit
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
+from ..validation import flag, shortened
 from .loo_rows import Unseen, log_kernel, unseen_rows
 
 if TYPE_CHECKING:
@@ -102,13 +104,14 @@ def scores(
     1  log_score  training     0.626
     2        auc  training     0.679
     """
+    require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     own_clusters = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
-    left_out = fit.estimate is None and own_clusters if loo is None else loo
+    left_out = fit.estimate is None and own_clusters if loo is None else flag("loo", loo, PredictionError)
     if left_out and not own_clusters:
         raise PredictionError(
-            f"clusters={clusters!r}: rows are left out one by one, and predicted with the effects of their own "
-            "clusters. Leave clusters= at 'observed', or pass loo=False."
+            f"clusters={shortened(clusters)}: with loo=True rows are left out one by one, and predicted with the "
+            "effects of their own clusters. Leave clusters= at 'observed', or pass loo=False."
         )
     table = _in_sample(fit, clusters, num_draws, interval, seed)
     if not left_out:
@@ -117,7 +120,7 @@ def scores(
     rows = _left_out(unseen, fit.model.design.outcome, interval)
     if fit.estimate is not None:
         rows["estimate"] = rows["mean"]
-    both = DrawTable.of(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws)
+    both = DrawTable.of(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
     if unseen.k_hat is not None:
         both.attrs["pareto_k"] = unseen.k_hat
     return both
@@ -195,7 +198,7 @@ def _in_sample(
         table[name] = column
     labels = [f"{name} training" for name in SCORES]
     array = xr.DataArray(values.reshape(*query.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
-    return DrawTable.of(table, array)
+    return DrawTable.of(table, array, "Scores of predicted probabilities")
 
 
 def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFrame:

@@ -29,6 +29,14 @@ COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "oddsratio": lambda high, low: high / (1 - high) * (1 - low) / low,
     "lnoddsratio": lambda high, low: np.log(high) - np.log1p(-high) + np.log1p(-low) - np.log(low),
 }
+#: The same in words, before what is predicted.
+COMPARISON_NAMES = {
+    "difference": "Difference in",
+    "ratio": "Ratio of",
+    "lnratio": "Log ratio of",
+    "oddsratio": "Odds ratio from",
+    "lnoddsratio": "Log odds ratio from",
+}
 #: dy/dx, the elasticity, and the two semi-elasticities.
 SLOPES = ("dydx", "eyex", "eydx", "dyex")
 #: Value of a comparison if there is no effect, for the probability of direction; zero where it is not listed.
@@ -143,7 +151,9 @@ def comparisons(
 
     values = query.predicted(compared, len(varied), rows[0][0], "Comparing")
     described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
-    return test.table(described, values, interval)
+    compared_by = COMPARISON_NAMES[comparison] if isinstance(comparison, str) else "Comparison of"
+    averaged = "" if query.averages is None else "average "
+    return test.table(f"{compared_by} the {averaged}{query.predicted_quantity}", described, values, interval)
 
 
 def slopes(
@@ -235,7 +245,9 @@ def slopes(
         return np.concatenate(parts, axis=1)
 
     values = query.predicted(changed, len(names), rows, "Taking slopes")
-    return test.table(_repeated(query, [(name, slope) for name in names], "slope"), values, interval)
+    described = _repeated(query, [(name, slope) for name in names], "slope")
+    averaged = "Slope" if query.averages is None else "Average slope"
+    return test.table(f"{averaged} of the {query.predicted_quantity}", described, values, interval)
 
 
 def avg_comparisons(

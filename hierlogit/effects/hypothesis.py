@@ -53,7 +53,7 @@ class RowTests:
         if self.rope is not None:
             _bounds(self.rope)
 
-    def table(self, described: pd.DataFrame, values: Evaluated, interval: Interval) -> DrawTable:
+    def table(self, quantity: str, described: pd.DataFrame, values: Evaluated, interval: Interval) -> DrawTable:
         """Summaries of the rows or of their differences, with the probabilities added.
 
         Raises
@@ -66,13 +66,14 @@ class RowTests:
             labels, weights = self._weights(described)
             described = pd.DataFrame({"hypothesis": labels})
             values, null = values.mapped(lambda draws: draws @ weights), 0.0
+            quantity = f"{quantity}, combined over rows"
         extra = {}
         if self.direction:
             extra["p_direction"] = np.maximum((values.draws > null).mean(axis=0), (values.draws < null).mean(axis=0))
         if self.rope is not None:
             low, high = _bounds(self.rope)
             extra["p_rope"] = ((values.draws >= low) & (values.draws <= high)).mean(axis=0)
-        return values.table(described, interval, extra)
+        return values.table(quantity, described, interval, extra)
 
     def _given_weights(self) -> FloatArray:
         what = f"one of {quoted_list(HYPOTHESES)}, or numbers, one for each row of the result"

@@ -117,7 +117,9 @@ def predictions(
     if kind == "outcome" and scale == "link":
         raise PredictionError("kind='outcome' simulates outcomes, which have no link scale: leave scale= out.")
     values = _simulated(query, newdata) if kind == "outcome" else _expected(query)
-    return values.table(query.described, interval)
+    what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
+    quantity = what if query.averages is None else f"average {what}"
+    return values.table(quantity[0].upper() + quantity[1:], query.described, interval)
 
 
 def avg_predictions(

@@ -58,7 +58,11 @@ class Evaluated:
         return replace(self, draws=function(self.draws), estimate=estimate)
 
     def table(
-        self, described: pd.DataFrame, interval: Interval, extra: Mapping[str, FloatArray] | None = None
+        self,
+        quantity: str,
+        described: pd.DataFrame,
+        interval: Interval,
+        extra: Mapping[str, FloatArray] | None = None,
     ) -> DrawTable:
         """The columns that describe the values with their summaries; a column with a summary's name is renamed."""
         first = {} if self.estimate is None else {"estimate": self.estimate}
@@ -71,7 +75,7 @@ class Evaluated:
             dims=("chain", "draw", "row"),
             coords={"row": labels.to_numpy()},
         )
-        return DrawTable.of(table, array)
+        return DrawTable.of(table, array, quantity)
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,12 @@ class PredictionQuery(Query):
             {},
         )
         return prepared if given is None else prepared._given(given, random)
+
+    @property
+    def predicted_quantity(self) -> str:
+        """What is predicted, in words: ``probability of use = 1``."""
+        what = "probability" if self.treatment.scale == "response" else "log-odds"
+        return f"{what} of {self.design.outcome.event}"
 
     @property
     def described(self) -> pd.DataFrame:

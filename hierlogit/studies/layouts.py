@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..display import Facts, Shown, View
 from ..errors import StudyError
 from ..validation import (
     agree,
@@ -42,8 +43,8 @@ DISTRIBUTIONS: dict[str, tuple[int, Callable[..., npt.NDArray[Any]]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Layout:
+@dataclass(frozen=True, repr=False)
+class Layout(Shown):
     """Clusters, cluster sizes and predictors of a planned study, before its outcomes are known.
 
     Parameters
@@ -136,6 +137,15 @@ class Layout:
         _refuse_large(math.prod(counts.values()), "clusters")
         self.table(seed=0)  # shows mistakes in predictors now, not in the middle of a study
 
+    def _view(self) -> View:
+        clusters = [f"{name}: {count:,}{' in each' if '/' in name else ''}" for name, count in self.clusters.items()]
+        columns = [(name, _in_words(spec)) for name, spec in self.predictors.items()]
+        for factor, of_factor in self.cluster_predictors.items():
+            columns += [(name, f"{_in_words(spec)}, by {factor}") for name, spec in of_factor.items()]
+        facts = (("clusters", "; ".join(clusters)), ("rows", f"{_in_words(self.size)} in each cluster"))
+        predictors = (Facts(tuple(columns), "predictors"),) if columns else ()
+        return View("Layout of a study", (Facts(facts), *predictors))
+
     @property
     def random(self) -> bool:
         """Whether tables with different seeds differ."""
@@ -193,6 +203,21 @@ class Layout:
             frame = frame.loc[np.repeat(frame.index.to_numpy(), count)].reset_index(drop=True)
             frame[factor] = labels if parent is None else (frame[parent].to_numpy() - 1) * count + labels
         return frame
+
+
+def _in_words(spec: Any) -> str:
+    """What a column or the sizes of clusters are, in words."""
+    if callable(spec):
+        return f"by the function {getattr(spec, '__name__', type(spec).__name__)}"
+    if isinstance(spec, Mapping):
+        return ", ".join(f"{level} {chance:g}" for level, chance in spec.items())
+    if isinstance(spec, list):
+        return f"{', '.join(map(str, spec))} in turn"
+    if isinstance(spec, tuple) and spec and isinstance(spec[0], str):
+        return f"{spec[0]}({', '.join(f'{one:g}' for one in spec[1:])})"
+    if isinstance(spec, tuple):
+        return " to ".join(f"{one:,}" for one in spec)
+    return str(spec)
 
 
 def _parent(name: str) -> tuple[str | None, str]:

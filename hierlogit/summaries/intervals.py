@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
-CI_KINDS = ("eti", "hdi")
+CI_NAMES = {"eti": "equal-tailed", "hdi": "highest-density"}
+CI_KINDS = tuple(CI_NAMES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +99,7 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
 
 #: Columns of summaries besides the ends of intervals; columns of the user's data with one of these names are renamed.
 SUMMARIES = ("rows", "estimate", "mean", "sd", "median", "p_direction", "p_rope")
-_END = re.compile(r"(eti|hdi)[\d_]+_(lb|ub)")
+_END = re.compile(r"(eti|hdi)([\d_]+)_(lb|ub)")
 
 
 def is_summary(column: object) -> bool:
@@ -120,15 +121,21 @@ class DrawTable(pd.DataFrame):
     draws : xarray.DataArray
         Dims (chain, draw, row), one row for each row of the table. A subset of the table is a plain data frame, without
         draws.
+    quantity : str
+        What is summarised, and on which scale: the title of the table where it is shown.
     """
 
     draws: xr.DataArray
+    quantity: str = ""
 
-    _metadata = ["draws"]  # noqa: RUF012  pandas reads this name
+    _metadata = ["draws", "quantity"]  # noqa: RUF012  pandas reads this name
 
     def _view(self) -> View:
         data = [str(name) for name in self.columns if not is_summary(name)]
-        return View("", (Table.of(pd.DataFrame(self), data=data, spare=data),))
+        ends = [found for found in map(_END.fullmatch, map(str, self.columns)) if found]
+        interval = f"; {ends[0][2].replace('_', '.')}% {CI_NAMES[ends[0][1]]} interval" if ends else ""
+        title = f"{self.quantity}{interval}" if self.quantity else ""
+        return View(title, (Table.of(pd.DataFrame(self), data=data, spare=data),))
 
     def __repr__(self) -> str:
         return self._view().text()
@@ -141,8 +148,9 @@ class DrawTable(pd.DataFrame):
         return pd.DataFrame
 
     @classmethod
-    def of(cls, table: pd.DataFrame, draws: Any) -> DrawTable:
-        """A table of summaries with draws attached."""
+    def of(cls, table: pd.DataFrame, draws: Any, quantity: str = "") -> DrawTable:
+        """A table of summaries with draws attached, and what is summarised."""
         result = cls(table)
         object.__setattr__(result, "draws", draws)
+        object.__setattr__(result, "quantity", quantity)
         return result

@@ -95,7 +95,7 @@ def conditional_vs_average(
     rows, weights = distinct_rows(query.rows, query.design.outcome.trials)
 
     def both(draws: Draws) -> FloatArray:
-        variance = total({block.name: mean_variance(draws, block) for block in query.design.groups})
+        variance = total({group.name: mean_variance(draws, group) for group in query.design.groups})
         factor = 1 / np.sqrt(1 + ATTENUATION**2 * variance)[:, None]
         beta = draws.beta
         sd = np.sqrt(total(spread(draws, rows)))
@@ -108,7 +108,7 @@ def conditional_vs_average(
     labels = query.design.fixed_effects
     described = {"term": np.repeat(labels, len(QUANTITIES)), "quantity": list(QUANTITIES) * len(labels)}
     values = query.evaluate(both, len(QUANTITIES) * len(labels), 4 * len(weights), "Averaging")
-    return values.table(pd.DataFrame(described), interval)
+    return values.table("Coefficients (logit scale)", pd.DataFrame(described), interval)
 
 
 def nearest_coefficients(

@@ -120,7 +120,7 @@ def icc(
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
     labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
-    return values.table(described_rows(query, labels), interval)
+    return values.table("Intraclass correlation (latent scale)", described_rows(query, labels), interval)
 
 
 def vpc(
@@ -215,4 +215,4 @@ def vpc(
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), len(query.rows), "Integrating")
     labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
-    return values.table(described_rows(query, labels), interval)
+    return values.table(f"Variance partition coefficient ({scale} scale)", described_rows(query, labels), interval)

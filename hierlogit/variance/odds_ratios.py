@@ -83,7 +83,8 @@ def mor(
         return np.exp(LOG_ODDS_RATIO_PER_SD * np.sqrt(np.concatenate(list(variances.values()), axis=1)))
 
     values = query.evaluate(ratios, len(query.design.groups) * result_rows(query), result_rows(query))
-    return values.table(described_rows(query, {"group": [block.name for block in query.design.groups]}), interval)
+    described = described_rows(query, {"group": [group.name for group in query.design.groups]})
+    return values.table("Median odds ratio", described, interval)
 
 
 def ior(
@@ -190,7 +191,8 @@ def ior(
         "groups": np.repeat([", ".join(differing[label]) for label in steps], len(QUANTITIES)),
         "quantity": list(QUANTITIES) * len(steps),
     }
-    return query.evaluate(quantities, 4 * len(steps)).table(pd.DataFrame(described), interval)
+    values = query.evaluate(quantities, 4 * len(steps))
+    return values.table("Odds ratios between clusters", pd.DataFrame(described), interval)
 
 
 def _steps(design: Design, variables: Any) -> dict[str, float]:
@@ -225,14 +227,14 @@ def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tupl
     """The grouping factors that are chosen, or within whose clusters the fixed effect is constant."""
     if groups is not None:
         wanted = [groups] if isinstance(groups, str) else list(groups)
-        return tuple(dict.fromkeys(block.name for name in wanted for block in fit.model.design.chosen_groups(name)))
+        return tuple(dict.fromkeys(group.name for name in wanted for group in fit.model.design.chosen_groups(name)))
     design = fit.model.design
     column = design.X[:, design.fixed_effects.index(label)]
     constant = []
-    for block in design.groups:
-        first = np.empty(len(block.levels))
-        first[block.index] = column
+    for group in design.groups:
+        first = np.empty(len(group.levels))
+        first[group.index] = column
         # Equal up to rounding, which can differ between the rows of a cluster in computed columns.
-        if np.allclose(column, first[block.index], rtol=1e-9, atol=1e-12 * np.abs(column).max()):
-            constant.append(block.name)
+        if np.allclose(column, first[group.index], rtol=1e-9, atol=1e-12 * np.abs(column).max()):
+            constant.append(group.name)
     return tuple(constant)

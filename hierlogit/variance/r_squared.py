@@ -104,14 +104,14 @@ def r2(
         if method == "delta":
             (p,) = average_moments(draws, rows, share, averaged)
             residual = 1 / (p * (1 - p))
-        variances = {block.name: mean_variance(draws, block) for block in query.design.groups}
+        variances = {group.name: mean_variance(draws, group) for group in query.design.groups}
         fixed = fixed_variance(draws, query.design.X)
         random = total(variances, tuple(name for name in variances if name not in single))
         whole = fixed + total(variances) + residual
         return np.column_stack([fixed / whole, (fixed + random) / whole])
 
     values = query.evaluate(shares, 2, len(query.rows))
-    return values.table(pd.DataFrame({"quantity": ["marginal", "conditional"]}), interval)
+    return values.table("R-squared (latent scale)", pd.DataFrame({"quantity": ["marginal", "conditional"]}), interval)
 
 
 def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> DrawTable:
@@ -174,7 +174,8 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     points = [query.point for query in queries]
     estimate = _change(points[0], points[1], pairs)[0] if points[0] is not None and points[1] is not None else None
     values = Evaluated(_change(first, second, pairs), estimate, (1, count))
-    return values.table(pd.DataFrame({"group": [before.name for before, _ in pairs]}), interval)
+    described = pd.DataFrame({"group": [before.name for before, _ in pairs]})
+    return values.table("Proportional change in variance", described, interval)
 
 
 def _change(before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]]) -> FloatArray:
@@ -204,10 +205,10 @@ def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
     pairs_of_arrays = (first.outcome.y, second.outcome.y), (first.outcome.trials, second.outcome.trials)
     if not all(np.array_equal(*arrays) for arrays in pairs_of_arrays):
         raise FitError("the fits have different outcomes, so that their variances cannot be compared.")
-    by_name = {block.name: block for block in fit1.model.design.chosen_groups(None)}
-    pairs = [(block, by_name[block.name]) for block in fit0.model.design.chosen_groups(None) if block.name in by_name]
+    by_name = {group.name: group for group in fit1.model.design.chosen_groups(None)}
+    pairs = [(group, by_name[group.name]) for group in fit0.model.design.chosen_groups(None) if group.name in by_name]
     if not pairs:
-        names = [quoted_list([block.name for block in design.groups]) for design in (first, second)]
+        names = [quoted_list([group.name for group in design.groups]) for design in (first, second)]
         raise FitError(f"the fits have no grouping factor in common: {names[0]} there, {names[1]} here.")
     for before, after in pairs:
         if not np.array_equal(before.index, after.index):
