@@ -137,14 +137,16 @@ def probability(value: float) -> str:
 
     Examples
     --------
-    >>> probability(0.0312), probability(0.00002), probability(0.99999)
-    ('0.031', '< 0.001', '> 0.999')
+    >>> probability(0.3124), probability(0.001418), probability(0.00002), probability(0.99999)
+    ('0.312', '0.0014', '< 0.001', '> 0.999')
     """
     if math.isnan(value):
         return MISSING
     if value < 0.001:
         return "< 0.001"
-    return "> 0.999" if value > 0.999 else f"{value:.3f}"
+    if value > 0.999:
+        return "> 0.999"
+    return f"{value:.4f}" if value < 0.00995 else f"{value:.3f}"
 
 
 def p_value(value: float) -> str:
