@@ -1,1 +1,1 @@
-"""A report on one page of HTML, one section to a file; `page` puts them together."""
+"""The report: one HTML page, with a module for each section."""

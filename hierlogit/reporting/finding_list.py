@@ -1,4 +1,4 @@
-"""Findings -> a list on the page: severity, meaning, what was seen and what to do."""
+"""Findings as an HTML list: severity, meaning, evidence and advice."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..display import element
 from ..fits.findings import Finding, Severity
 from .html import paragraph, prose
 
-#: How severe a finding is, in words.
+#: Severities in words.
 SEVERITY_TEXTS: Mapping[Severity, str] = MappingProxyType(
     {
         "error": "Error: do not use the results until this is resolved",
-        "warning": "Warning: needs a look",
-        "note": "Note: good to know",
+        "warning": "Warning: check this before using the results",
+        "note": "Note",
     }
 )
 
 
 def finding_list(findings: Iterable[Finding], nothing: str) -> str:
-    """Findings with their meaning, evidence and advice; or the words that say there are none."""
+    """A list of findings with meaning, evidence and advice; the paragraph `nothing` if there are none."""
     items = "".join(_item(finding) for finding in findings)
     return element("ul", items, class_="findings") if items else paragraph(nothing, "good")
 
@@ -32,6 +32,6 @@ def _item(finding: Finding) -> str:
         element("strong", escape(SEVERITY_TEXTS[finding.severity]), class_=finding.severity)
         + element("code", escape(finding.code))
         + paragraph(finding.meaning)
-        + element("p", f"{element('b', 'What was seen:')} {prose(finding.evidence)}")
+        + element("p", f"{element('b', 'Evidence:')} {prose(finding.evidence)}")
         + element("p", f"{element('b', 'What to do:')} {prose(finding.advice)}"),
     )

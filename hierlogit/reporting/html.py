@@ -1,4 +1,4 @@
-"""The pieces of a page. What is called words, cells or a label is escaped; what is called content is HTML already."""
+"""HTML elements of the report: arguments called words, cells or label are escaped, those called content are HTML."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from html import escape
 
 from ..display import element
 
-#: Cells of a column with a word in them stand to the left, numbers to the right.
+#: Columns whose cells contain a word are aligned to the left, columns of numbers to the right.
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 def prose(words: str) -> str:
-    """Escape words; what stands between backticks becomes code.
+    """Words escaped for HTML, with text between backticks as code.
 
     Examples
     --------
@@ -24,38 +24,38 @@ def prose(words: str) -> str:
 
 
 def paragraph(words: str, kind: str | None = None) -> str:
-    """A paragraph of words."""
+    """A paragraph."""
     return element("p", prose(words), class_=kind)
 
 
 def gap(words: str) -> str:
-    """Say in one line why something is not there."""
+    """A line that says why a part is missing."""
     return paragraph(words, "gap")
 
 
 def heading(words: str, level: int, anchor: str | None = None) -> str:
-    """A heading, with an anchor that can be linked to."""
+    """A heading, with an anchor for links."""
     return element(f"h{level}", prose(words), id=anchor)
 
 
 def bullets(items: Iterable[str]) -> str:
-    """A list of content."""
+    """A bullet list."""
     return element("ul", "".join(element("li", item) for item in items))
 
 
 def facts(pairs: Iterable[tuple[str, str]], kind: str = "facts") -> str:
-    """Terms with what they are, both words."""
+    """A list of terms with their descriptions."""
     inside = "".join(element("div", element("dt", escape(term)) + element("dd", prose(words))) for term, words in pairs)
     return element("dl", inside, class_=kind)
 
 
 def scrolled(content: str, label: str) -> str:
-    """Let content that is too wide for the screen be moved sideways, with the keyboard too."""
+    """Content that scrolls horizontally where it is too wide for the screen, also with the keyboard."""
     return element("div", content, class_="scroll", role="group", tabindex="0", aria_label=label)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    r"""A table of words; the first cell of each row is its header.
+    r"""A table whose first column has the headers of the rows.
 
     Examples
     --------
@@ -98,15 +98,15 @@ def _is_text(cell: str) -> bool:
 
 
 def code(text: str, label: str) -> str:
-    """A program as it is written."""
+    """A block of code."""
     return scrolled(element("pre", element("code", escape(text))), label)
 
 
 def folded(title: str, content: str) -> str:
-    """Content that is shown when it is asked for, and in print."""
+    """Content that is hidden until it is opened, and shown in print."""
     return element("details", element("summary", prose(title)) + content)
 
 
 def beside(*parts: str) -> str:
-    """Content side by side where there is room, else below each other."""
+    """Content side by side if there is room, otherwise one below the other."""
     return element("div", "".join(element("div", part) for part in parts), class_="beside")

@@ -1,4 +1,4 @@
-"""matplotlib axes -> a picture within the page, with the sentence that stands for it."""
+"""Plots embedded in the page, with text alternatives and captions."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 from ..display import element
 from .html import prose, scrolled
 
-#: Above this many bytes a drawing of many points is stored as pixels.
+#: SVG images above this many bytes are stored as PNG.
 MOST_BYTES = 150_000
-#: Inches above which a picture has several panels, and is moved sideways on a phone rather than squeezed.
+#: Plots wider than this, in inches, have several panels; on a phone they scroll rather than shrink.
 WIDE = 7.0
-#: Pixels per inch of a picture on the screen, the fewest it is squeezed to, and dots per inch of one stored as pixels.
+#: Pixels per inch on the screen, the smallest to which a plot shrinks, and dots per inch of PNG images.
 NATURAL, SQUEEZED, DOTS = 96, 56, 200
 
 
 def picture(draw: Callable[[], Any], caption: str) -> str:
-    """Draw, and store what was drawn.
+    """A plot as an HTML figure.
 
     Parameters
     ----------
     draw : callable
-        Draws on a new figure; returns its axes.
+        Draws on a new figure and returns its axes.
     caption : str
-        What a reader should see in it, in plain words.
+        What to see in the plot.
 
     Returns
     -------
     str
-        A ``figure`` with an image that is part of the page, its alternative text and the caption.
+        A ``figure`` element with the embedded image, its text alternative and the caption.
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -54,10 +54,10 @@ def picture(draw: Callable[[], Any], caption: str) -> str:
 
 
 def _source(drawn: Any) -> str:
-    """The picture as an address that holds it."""
+    """The image as a data URL."""
     import matplotlib as mpl
 
-    # A fixed salt and no date: the same fit gives the same page.
+    # With a fixed salt and no date, the same fit gives the same page.
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "hierlogit"}):
         lines = BytesIO()
         drawn.savefig(lines, format="svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Fits → one HTML file that needs nothing else."""
+"""The report of one or several fits as a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -17,30 +17,38 @@ from ..summaries.intervals import Interval
 from ..validation import quoted_list
 from .html import bullets, heading, paragraph, prose
 from .request import Request, Subject, attempted
-from .sections import checks, clusters, convergence, data, estimates, formula, variance
-from .sections import comparison as beside
-from .sections import effects as population
-from .sections import influence as influential
-from .sections import provenance as making
-from .sections import sliders as play
+from .sections import (
+    checks,
+    clusters,
+    comparison,
+    convergence,
+    data,
+    effects,
+    estimates,
+    formula,
+    influence,
+    provenance,
+    sliders,
+    variance,
+)
 
-#: Sections by key, with their headings, in the order of the page.
+#: Sections by key, with heading and function, in the order of the page.
 SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
     "data": ("Data and clusters", data.content),
     "model": ("Model", formula.content),
-    "comparison": ("Models compared", beside.content),
+    "comparison": ("Comparison of models", comparison.content),
     "convergence": ("Did the computation work?", convergence.content),
     "estimates": ("Estimates", estimates.content),
-    "effects": ("Effects on probabilities", population.content),
+    "effects": ("Effects on probabilities", effects.content),
     "variance": ("Variance between clusters", variance.content),
     "clusters": ("Clusters", clusters.content),
     "checks": ("Checks", checks.content),
-    "influence": ("Influence of single clusters", influential.content),
-    "play": ("Try it: differences between clusters", play.content),
+    "influence": ("Influence of single clusters", influence.content),
+    "play": ("Try it: differences between clusters", sliders.content),
 }
-#: The last section, which is always there.
-MAKING = ("making", "How this was made")
-#: A data set simulated for the checks takes a refit.
+#: Key and heading of the last section, which is always included.
+PROVENANCE = ("making", "How this report was made")
+#: Data sets simulated for the checks; each takes a refit.
 REPLICATES = 100
 
 
@@ -55,31 +63,32 @@ def report(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Path:
-    """Write a report of one fit, or of several side by side, as one HTML file that needs no network.
+    """Path of the report of one or several fits, written as a self-contained HTML file.
 
     Parameters
     ----------
     fits : Fit or mapping of str to Fit
-        One fit, or several by the names that the reader is told.
+        One fit, or several fits by name.
     path : str or path
-        Where to write; a file of that name is replaced when the new one is complete.
+        File to write; an existing one is replaced once the new one is complete.
     title : str, optional
-        Of the page; made from the outcome if not given.
+        Title of the page; derived from the outcome if not given.
     sections : sequence of str, optional
-        Which to write, in this order: ``"data"``, ``"model"``, ``"comparison"`` (of several fits), ``"convergence"``,
-        ``"estimates"``, ``"effects"``, ``"variance"``, ``"clusters"``, ``"checks"``, ``"influence"``, ``"play"``; all
-        if not given. How the report was made always comes last.
+        Sections to include, in this order: ``"data"``, ``"model"``, ``"comparison"`` (with several fits),
+        ``"convergence"``, ``"estimates"``, ``"effects"``, ``"variance"``, ``"clusters"``, ``"checks"``,
+        ``"influence"``, ``"play"`` (sliders that show the effect of differences between clusters); all if not given.
+        How the report was made always comes last.
     replicates : int
-        Data sets that the checks simulate, 50 or more.
+        How many data sets to simulate for the checks, at least 50.
     seed : int, optional
-        Of all that is simulated for the report; that of the first fit if not given.
+        Makes all simulations of the report reproducible; the seed of the first fit if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
 
     Returns
     -------
     Path
-        Of the file.
+        The file.
 
     Raises
     ------
@@ -88,9 +97,9 @@ def report(
 
     Notes
     -----
-    A part that cannot be made says why in one line, and loses none of the others. The page has headings, captions, a
-    sentence in place of each picture, and works with a keyboard, on a phone and on paper; its one script, which moves
-    the curves of the last part, is written to be read.
+    The page needs no network. If a part cannot be computed, a line says why, and the other parts are unaffected. The
+    page has headings, captions and text alternatives of all plots, and can be used with a keyboard, on a phone and
+    in print. Its only script moves the curves of the sliders.
 
     Examples
     --------
@@ -102,20 +111,21 @@ def report(
     subjects = _subjects(fits)
     place = Path(path)
     chosen = _chosen(sections, several=len(subjects) > 1)
-    used = subjects[0].fit.diagnostics.seed if seed is None else seed
-    asked = Request(
+    used_seed = subjects[0].fit.diagnostics.seed if seed is None else seed
+    request = Request(
         subjects,
         None if sections is None else chosen,
         Interval.of(ci_prob, ci_kind),
-        1 if used is None else int(used),
+        1 if used_seed is None else int(used_seed),
         replicates,
     )
-    made = []
+    parts = []
     for key in progress(chosen, "Writing the report"):
         words, content = SECTIONS[key]
-        made.append(_section(key, words, attempted(words, lambda content=content: content(asked))))  # type: ignore[misc]
-    made.append(_section(*MAKING, attempted(MAKING[1], lambda: making.content(asked, title, place.name))))
-    whole = _page(asked, title or _title(asked), [*chosen, MAKING[0]], "".join(made))
+        parts.append(_section(key, words, attempted(words, lambda content=content: content(request))))  # type: ignore[misc]
+    last = attempted(PROVENANCE[1], lambda: provenance.content(request, title, place.name))
+    parts.append(_section(*PROVENANCE, last))
+    whole = _page(request, title or _title(request), [*chosen, PROVENANCE[0]], "".join(parts))
     partial = place.with_name(f"{place.name}.partial")
     try:
         partial.write_text(whole, encoding="utf-8")
@@ -149,8 +159,8 @@ def _chosen(sections: Sequence[str] | None, *, several: bool) -> tuple[str, ...]
     return tuple(dict.fromkeys(sections))
 
 
-def _title(asked: Request) -> str:
-    first = asked.subjects[0].design
+def _title(request: Request) -> str:
+    first = request.subjects[0].design
     by = f" by {first.groups[0].name}" if first.groups else ""
     return f"{first.outcome.event}{by}"
 
@@ -159,14 +169,14 @@ def _section(key: str, words: str, content: str) -> str:
     return element("section", heading(words, 2) + content, id=key)
 
 
-def _page(asked: Request, title: str, keys: Sequence[str], content: str) -> str:
-    names = {key: words for key, (words, _) in SECTIONS.items()} | dict([MAKING])
+def _page(request: Request, title: str, keys: Sequence[str], content: str) -> str:
+    names = {key: words for key, (words, _) in SECTIONS.items()} | dict([PROVENANCE])
     links = bullets(element("a", prose(names[key]), href=f"#{key}") for key in keys)
     about = (
-        f"{len(asked.subjects)} models compared: {', '.join(one.name for one in asked.subjects)}."
-        if asked.several
-        else f"A {'mixed-effects ' if asked.subjects[0].design.groups else ''}logistic regression, fitted by "
-        f"{asked.subjects[0].fit.diagnostics.engine}."
+        f"{len(request.subjects)} models compared: {', '.join(subject.name for subject in request.subjects)}."
+        if request.several
+        else f"A {'mixed-effects ' if request.subjects[0].design.groups else ''}logistic regression, fitted by "
+        f"{request.subjects[0].fit.diagnostics.engine}."
     )
     assets = files(__package__).joinpath("assets")
     style = assets.joinpath("style.css").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a report is asked to show: fits by name, and how."""
+"""The content of a report: fits by name and options, and what several sections share."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """One fit of a report.
+    """A fit in a report.
 
     Attributes
     ----------
     name : str
-        As the reader is told.
+        The name under which the report shows it.
     fit : Fit
     """
 
@@ -36,46 +36,46 @@ class Subject:
 
     @property
     def design(self) -> Design:
-        """Of its model."""
+        """The design of its model."""
         return self.fit.model.design
 
     @property
     def predictors(self) -> list[str]:
-        """Columns that it predicts from, without those that make its clusters only."""
+        """Columns that it predicts from, except those that define its clusters."""
         clusters = {name for group in self.design.groups for name in group.columns}
         return [name for name in self.design.predictors if name not in clusters]
 
     @property
     def event(self) -> str:
-        """What a success is, in the data's words, as code."""
+        """The event as it is named in the data, as code."""
         return f"`{self.design.outcome.event}`"
 
     @property
     def sampled(self) -> bool:
-        """Whether its draws are a sampler's."""
+        """Whether it is a sampled fit."""
         return self.fit.estimate is None
 
     @cached_property
     def data(self) -> DataCheck:
-        """What the data can tell of its model."""
+        """The result of `check_data` for its model."""
         return check_data(self.fit.model)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a report is asked to show.
+    """The fits and options of a report.
 
     Attributes
     ----------
     subjects : tuple of Subject
     chosen : tuple of str or None
-        Keys of the sections that were asked for, in order; None for all.
+        Keys of the chosen sections, in order; None for all.
     interval : Interval
-        Which intervals.
+        Probability and kind of the intervals.
     seed : int
-        Of everything that is simulated for the report.
+        Seed of all simulations.
     replicates : int
-        Data sets simulated by the checks.
+        Number of data sets simulated for the checks.
     """
 
     subjects: tuple[Subject, ...]
@@ -86,61 +86,62 @@ class Request:
 
     @property
     def several(self) -> bool:
-        """Whether fits are set beside each other."""
+        """Whether there is more than one fit."""
         return len(self.subjects) > 1
 
     @property
     def intervals(self) -> dict[str, Any]:
-        """Which intervals, as arguments of the verbs that make them."""
+        """Probability and kind of the intervals, as arguments of functions."""
         return {"ci_prob": self.interval.prob, "ci_kind": self.interval.kind}
 
     @property
     def interval_name(self) -> str:
-        """How a table calls the intervals of draws."""
+        """Name of the intervals of draws in tables."""
         return interval_name(self.interval.prob, self.interval.kind)
 
     @cached_property
     def checks(self) -> dict[str, Check | str]:
-        """What the checks found by name of the fit, or why they were not made."""
-        found: dict[str, Check | str] = {}
-        for one in self.subjects:
+        """Results of `check` by name of the fit, or the reason why a fit could not be checked."""
+        results: dict[str, Check | str] = {}
+        for subject in self.subjects:
             try:
-                found[one.name] = check(one.fit, replicates=self.replicates, seed=self.seed)
+                results[subject.name] = check(subject.fit, replicates=self.replicates, seed=self.seed)
             except Exception as error:
-                found[one.name] = reason(error)
-        return found
+                results[subject.name] = reason(error)
+        return results
 
     def each(self, make: Callable[[Subject, int], Iterable[str]]) -> Iterator[str]:
         """Content for each fit, under its name if there are several; `make` takes the fit and the level of headings."""
-        for one in self.subjects:
+        for subject in self.subjects:
             if self.several:
-                yield heading(one.name, 3)
-            yield from make(one, 4 if self.several else 3)
+                yield heading(subject.name, 3)
+            yield from make(subject, 4 if self.several else 3)
 
 
 def attempted(what: str, make: Callable[[], str | Iterable[str]]) -> str:
-    """Content, or a line that says why it is not there: one part that fails must not lose the others.
+    """Content, or a line that says why it is missing, so that a part that fails does not affect the others.
 
     Parameters
     ----------
     what : str
-        What the content shows, as the start of a sentence.
+        Name of the content, as the start of a sentence.
     make : callable
+        Returns the content.
     """
     try:
-        made = make()
-        return made if isinstance(made, str) else "".join(made)
+        content = make()
+        return content if isinstance(content, str) else "".join(content)
     except Exception as error:
-        return gap(f"{what}: not shown, since {reason(error)}")
+        return gap(f"{what}: not available, because {reason(error)}")
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in one line.
+    """The message of an error on one line.
 
     Examples
     --------
     >>> reason(ValueError("too few rows"))
     'ValueError: too few rows.'
     """
-    said = re.sub(r"\s+", " ", str(error)).strip().rstrip(".") or "no more is known"
-    return f"{said}." if isinstance(error, HierlogitError) else f"{type(error).__name__}: {said}."
+    message = re.sub(r"\s+", " ", str(error)).strip().rstrip(".") or "no reason was given"
+    return f"{message}." if isinstance(error, HierlogitError) else f"{type(error).__name__}: {message}."

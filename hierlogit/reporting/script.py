@@ -1,4 +1,4 @@
-"""Fits -> the Python program that makes them again, and the report of them."""
+"""The Python program that reproduces the fits and the report."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .request import Request, Subject
 if TYPE_CHECKING:
     from ..model_spec import ModelSpec
 
-#: Options of engines that change no result.
+#: Options of engines that do not affect results.
 _WITHOUT_EFFECT = ("progress", "cores", "store", "store_u")
 
 
-def program(asked: Request, title: str | None, path: str) -> str:
-    """Write the program.
+def program(request: Request, title: str | None, path: str) -> str:
+    """The program as text.
 
     Parameters
     ----------
-    asked : Request
+    request : Request
     title : str or None
-        Of the page, if one was given.
+        Title of the page, if one was given.
     path : str
-        Of the page.
+        File name of the page.
     """
-    first = asked.subjects[0].design
+    first = request.subjects[0].design
     columns = ", ".join(map(repr, first.table.frame.columns))
     lines = [
         "import hierlogit as hl",
@@ -35,64 +35,66 @@ def program(asked: Request, title: str | None, path: str) -> str:
         "",
         f'rows = pd.read_csv("rows.csv")  # your table: {first.n_rows:,} complete rows, with {columns}',
     ]
-    options = "".join(f", {text}" for text in _options(asked, title))
-    if not asked.several:
-        lines += [*_model(asked.subjects[0]), f"hl.report(fit, {path!r}{options})"]
+    options = "".join(f", {text}" for text in _options(request, title))
+    if not request.several:
+        lines += [*_model(request.subjects[0]), f"hl.report(fit, {path!r}{options})"]
         return "\n".join(lines)
     lines.append("fits = {}")
-    for one in asked.subjects:
-        *above, last = _model(one)
-        lines += [*above, last.replace("fit = ", f"fits[{one.name!r}] = ", 1)]
+    for subject in request.subjects:
+        *above, last = _model(subject)
+        lines += [*above, last.replace("fit = ", f"fits[{subject.name!r}] = ", 1)]
     return "\n".join([*lines, f"hl.report(fits, {path!r}{options})"])
 
 
-def _options(asked: Request, title: str | None) -> list[str]:
+def _options(request: Request, title: str | None) -> list[str]:
     given = [] if title is None else [f"title={title!r}"]
-    if asked.chosen is not None:
-        given.append(f"sections={list(asked.chosen)!r}")
-    given += [f"replicates={asked.replicates}", f"seed={asked.seed}"]
-    return [*given, f"ci_prob={asked.interval.prob:g}", f"ci_kind={asked.interval.kind!r}"]
+    if request.chosen is not None:
+        given.append(f"sections={list(request.chosen)!r}")
+    given += [f"replicates={request.replicates}", f"seed={request.seed}"]
+    return [*given, f"ci_prob={request.interval.prob:g}", f"ci_kind={request.interval.kind!r}"]
 
 
-def _model(one: Subject) -> list[str]:
-    model = one.fit.model
-    formula = one.fit.model.formula.line
-    priors = _priors(model) if one.fit.with_priors else []
+def _model(subject: Subject) -> list[str]:
+    model = subject.fit.model
+    formula = subject.fit.model.formula.line
+    priors = _priors(model) if subject.fit.with_priors else []
     if not priors:
-        return [f"model = hl.Model({formula!r}, rows)", f"fit = model.fit({_engine(one)})"]
-    held = [f"    {key!r}: {prior}," for key, prior in priors]
+        return [f"model = hl.Model({formula!r}, rows)", f"fit = model.fit({_engine(subject)})"]
+    entries = [f"    {key!r}: {prior}," for key, prior in priors]
     return [
         "priors = {",
-        *held,
+        *entries,
         "}",
         f"model = hl.Model({formula!r}, rows, priors=priors)",
-        f"fit = model.fit({_engine(one)})",
+        f"fit = model.fit({_engine(subject)})",
     ]
 
 
 def _priors(model: ModelSpec) -> list[tuple[str, str]]:
-    """Those that are not the defaults, by the keys they may be given by."""
-    usual, own = default_priors(model.design), model.priors
-    found: list[tuple[str, Prior]] = []
-    for label, prior in own.fixed.items():
-        if prior != usual.fixed[label]:
-            found.append((f"beta[{label}]", prior))
+    """The priors that differ from the defaults, by their keys."""
+    defaults, priors = default_priors(model.design), model.priors
+    changed: list[tuple[str, Prior]] = []
+    for label, prior in priors.fixed.items():
+        if prior != defaults.fixed[label]:
+            changed.append((f"beta[{label}]", prior))
     for group in model.design.groups:
         name = group.result_name
-        for effect, held, default in zip(group.effects, own.sd[group.name], usual.sd[group.name], strict=True):
-            key = f"sd_{name}" if isinstance(held, Decov) else f"sd_{name}[{effect}]"
-            if held != default and all(key != other for other, _ in found):
-                found.append((key, held))
-        if group.name in own.cor and own.cor[group.name] != usual.cor[group.name]:
-            found.append((f"cor_{name}", own.cor[group.name]))
-    return [(key, f"hl.priors.{prior!r}") for key, prior in found]
+        for effect, sd_prior, default in zip(
+            group.effects, priors.sd[group.name], defaults.sd[group.name], strict=True
+        ):
+            key = f"sd_{name}" if isinstance(sd_prior, Decov) else f"sd_{name}[{effect}]"
+            if sd_prior != default and all(key != other for other, _ in changed):
+                changed.append((key, sd_prior))
+        if group.name in priors.cor and priors.cor[group.name] != defaults.cor[group.name]:
+            changed.append((f"cor_{name}", priors.cor[group.name]))
+    return [(key, f"hl.priors.{prior!r}") for key, prior in changed]
 
 
-def _engine(one: Subject) -> str:
-    """The engine with those of its options that are not its defaults."""
+def _engine(subject: Subject) -> str:
+    """The engine with the options that differ from its defaults."""
     from ..engines.registry import resolve_engine
 
-    report = one.fit.diagnostics
+    report = subject.fit.diagnostics
     default: Any = resolve_engine(report.engine)
     usual = {item.name: item.default for item in fields(default)}
     shown = [

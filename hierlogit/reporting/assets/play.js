@@ -11,7 +11,7 @@
   const points = [];
   for (let z = -6; z <= 6.0001; z += 0.05) points.push([z, Math.exp(-z * z / 2)]);
 
-  // Average of f(z) where z is standard normal, each z weighed by how well it fits what was seen.
+  // Average of f(z) over a standard normal z, weighted by the likelihood `fit` of each z.
   function average(f, fit) {
     let sum = 0, total = 0;
     for (const [z, normal] of points) {
@@ -48,7 +48,7 @@
 
   function drawShrinkage(sd, n) {
     const mean = population(level, sd);
-    let drawn = frame([0, 0.25, 0.5, 0.75, 1], "share of events in the cluster", "estimated probability");
+    let drawn = frame([0, 0.25, 0.5, 0.75, 1], "proportion of events in the cluster", "estimated probability");
     drawn += path([0, 1], (x) => x, "thin") + path([0, 1], () => mean, "second");
     for (let k = 0; k <= n; k++) {
       const y = estimate(k, n, sd);
@@ -77,10 +77,10 @@
     by("words").textContent =
       `With an sd of ${sd.toFixed(2)}, the share of the variance between clusters is ` +
       `${(100 * sd * sd / (sd * sd + Math.PI ** 2 / 3)).toFixed(1)}% and the median odds ratio ` +
-      `${Math.exp(Math.SQRT2 * 0.67449 * sd).toFixed(2)}. A cluster with the event in none of its rows (0 of ${n}) is ` +
-      `estimated at ${estimate(0, n, sd).toFixed(3)}, one with it in all at ${estimate(n, n, sd).toFixed(3)}; ` +
-      `the mean of all clusters is ${population(level, sd).toFixed(3)}. Where it is steepest, the average curve has ` +
-      `${(100 * slope).toFixed(0)}% of the slope of a typical cluster's.`;
+      `is ${Math.exp(Math.SQRT2 * 0.67449 * sd).toFixed(2)}. The estimated probability of a cluster without events ` +
+      `(0 of ${n} rows) is ${estimate(0, n, sd).toFixed(3)}, that of a cluster with events only is ` +
+      `${estimate(n, n, sd).toFixed(3)}; the mean of all clusters is ${population(level, sd).toFixed(3)}. At its ` +
+      `steepest point, the population-averaged curve has ${(100 * slope).toFixed(0)}% of the slope of the conditional one.`;
   }
   for (const name of ["sd", "size"]) by(name).addEventListener("input", show);
   show();

@@ -1,4 +1,4 @@
-"""What speaks against the model."""
+"""Section: checks of the fitted model."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from ..images import picture
 from ..request import Request, Subject, attempted
 
 
-def content(asked: Request) -> str:
-    """Each fit."""
-    return "".join(asked.each(lambda one, _: _of(one, asked)))
+def content(request: Request) -> str:
+    """The section, fit by fit."""
+    return "".join(request.each(lambda subject, _: _of(subject, request)))
 
 
-def _of(one: Subject, asked: Request) -> Iterator[str]:
-    kind: dict[str, Any] = {"ci_prob": asked.interval.prob, "seed": asked.seed}
-    found = asked.checks[one.name]
-    if isinstance(found, str):
-        yield gap(f"The checks were not made, since {found}")
+def _of(subject: Subject, request: Request) -> Iterator[str]:
+    kind: dict[str, Any] = {"ci_prob": request.interval.prob, "seed": request.seed}
+    result = request.checks[subject.name]
+    if isinstance(result, str):
+        yield gap(f"The checks could not be made, because {result}")
     else:
         yield paragraph(
-            f"{found.replicates} data sets were simulated from the fit, and each check compares the real data with "
-            f"them. If the model is right, all checks together find something in {found.alpha:.0%} of studies."
+            f"{result.replicates} data sets were simulated from the fit, and each check compares the real data with "
+            f"them. If the model is right, at least one of all checks has a finding in {result.alpha:.0%} of studies."
         )
-        yield finding_list(found.findings, "None of the checks found anything that speaks against the model.")
-        yield folded("All checks", attempted("The table of checks", lambda: _table(found)))
+        yield finding_list(result.findings, "The checks found no evidence against the model.")
+        yield folded("All checks", attempted("The table of checks", lambda: _table(result)))
     yield attempted(
-        "The picture of calibration",
+        "The calibration plot",
         lambda: picture(
-            lambda: calibration(one.fit, **kind),
-            "How often the event happened against how likely the model called it. On the diagonal the two agree; the "
-            "band is where chance alone would leave the curve.",
+            lambda: calibration(subject.fit, **kind),
+            "How often the event happened against its predicted probability. On the diagonal the two agree; the band "
+            "is where the curve would lie by chance if the predictions were right.",
         ),
     )
-    if one.design.groups:
+    if subject.design.groups:
         yield attempted(
-            "The picture of simulated clusters",
+            "The plot of simulated clusters",
             lambda: picture(
-                lambda: cluster_check(one.fit, **kind),
-                "Each cluster's share of events, on the interval of what the model would simulate for it; and the "
-                "spread between clusters among simulated spreads.",
+                lambda: cluster_check(subject.fit, **kind),
+                "The proportion of events in each cluster, with the interval of proportions simulated from the model; "
+                "and the standard deviation of the proportions between clusters, observed and simulated.",
             ),
         )
 
 
-def _table(found: Any) -> str:
+def _table(result: Any) -> str:
     rows = []
-    for _, row in found.table.iterrows():
+    for _, row in result.table.iterrows():
         about = f"`{row['about']}`" if str(row["about"]) else ""
-        verdict = str(row["not_made"]) or ("found" if row["found"] else "nothing found")
+        verdict = str(row["not_made"]) or ("finding" if row["found"] else "no finding")
         label = f"{row['check']} {about}".strip()
         rows.append([label, number(row["value"]), number(row["expected"]), probability(row["adjusted_p"]), verdict])
     return table(["Check", "Value", "Simulated", "p, adjusted", "Result"], rows, "Checks")

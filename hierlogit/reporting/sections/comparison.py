@@ -1,4 +1,4 @@
-"""Several fits side by side."""
+"""Section: comparison of several fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..images import picture
 from ..request import Request, attempted
 from .estimates import middle
 
-#: What the columns of a comparison are called.
+#: Headings of the columns of a comparison.
 HEADS = {
     "log_likelihood": "Log-likelihood",
     "parameters": "Parameters",
@@ -31,18 +31,19 @@ HEADS = {
     "elpd": "Expected log predictive density",
     "se": "Standard error",
     "elpd_diff": "Difference",
-    "dse": "Its standard error",
+    "dse": "Standard error of the difference",
     "p": "Effective parameters",
 }
 
 
-def content(asked: Request) -> str:
+def content(request: Request) -> str:
     """Criteria, tests of nested pairs, and coefficients."""
-    fits = {one.name: one.fit for one in asked.subjects}
+    fits = {subject.name: subject.fit for subject in request.subjects}
     return "".join(
         [
             facts(
-                (one.name, f"`{one.fit.model.formula.line}`, by {one.fit.diagnostics.engine}") for one in asked.subjects
+                (subject.name, f"`{subject.fit.model.formula.line}`, by {subject.fit.diagnostics.engine}")
+                for subject in request.subjects
             ),
             attempted("The comparison", lambda: _criteria(fits)),
             attempted("Tests of nested models", lambda: _tests(fits)),
@@ -53,22 +54,22 @@ def content(asked: Request) -> str:
 
 
 def _criteria(fits: dict[str, Fit]) -> Iterator[str]:
-    found = compare(fits)
-    sampled = "elpd" in found
+    comparison = compare(fits)
+    sampled = "elpd" in comparison
     yield paragraph(
-        "How well each model would predict new rows of the same clusters, by leave-one-out cross-validation; the best "
-        "comes first."
+        "How well each model predicts new rows of the same clusters, by leave-one-out cross-validation, the best model "
+        "first."
         if sampled
-        else "Information criteria: less is better; the best comes first."
+        else "Information criteria, the best model first; smaller values are better."
     )
-    shown = [name for name in HEADS if name in found]
-    rows = [[str(label), *(number(row[name]) for name in shown)] for label, row in found.iterrows()]
+    shown = [name for name in HEADS if name in comparison]
+    rows = [[str(label), *(number(row[name]) for name in shown)] for label, row in comparison.iterrows()]
     yield table(["Model", *(HEADS[name] for name in shown)], rows, "Comparison of the models")
-    yield picture(lambda: draw(found), "The models beside the best one.")
+    yield picture(lambda: draw(comparison), "Differences from the best model.")
 
 
 def _tests(fits: dict[str, Fit]) -> Iterator[str]:
-    """Pairs of likelihood fits of which one has more parameters; pairs that are not nested are passed over."""
+    """Tests of all pairs of likelihood fits that are nested and differ in their number of parameters."""
     sizes = {name: fit.estimate.n_parameters for name, fit in fits.items() if fit.estimate and not fit.with_priors}
     rows = []
     for pair in combinations(sizes, 2):
@@ -84,8 +85,8 @@ def _tests(fits: dict[str, Fit]) -> Iterator[str]:
     if rows:
         yield table(["Models", "Statistic", "p", "p, naive"], rows, "Likelihood-ratio tests")
         yield paragraph(
-            "Where a variance is tested, the naive p-value is too large, since a variance cannot be below zero; the "
-            "first one takes that into account.",
+            "If a variance is tested, the naive p-value is too large, because a variance cannot be negative; the other "
+            "p-value takes this into account.",
             "note",
         )
 
@@ -94,11 +95,11 @@ def _estimates(fits: dict[str, Fit]) -> str:
     columns: dict[str, pd.Series[str]] = {}
     order: dict[str, None] = {}
     for name, fit in fits.items():
-        found = summary(fit, progress=False)
-        spread = "se" if "se" in found else "sd"
-        order |= dict.fromkeys(map(str, found.index))
+        frame = summary(fit, progress=False)
+        spread = "se" if "se" in frame else "sd"
+        order |= dict.fromkeys(map(str, frame.index))
         columns[name] = pd.Series(
-            {str(label): f"{number(row[middle(found)])} ({number(row[spread])})" for label, row in found.iterrows()}
+            {str(label): f"{number(row[middle(frame)])} ({number(row[spread])})" for label, row in frame.iterrows()}
         )
     rows = [[f"`{label}`", *(str(columns[name].get(label, "")) for name in fits)] for label in order]
     caption = "Estimates with standard errors, or posterior means with standard deviations"

@@ -1,4 +1,4 @@
-"""What was observed: rows, events, clusters, and what the data can tell."""
+"""Section: rows, events and clusters, and findings about the data."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from ..images import picture
 from ..request import Request, Subject, attempted
 
 
-def content(asked: Request) -> str:
-    """Facts, clusters, their picture and findings; of several fits only once where they share rows and clusters."""
-    first = asked.subjects[0]
-    if all(_same(first, other) for other in asked.subjects[1:]):
+def content(request: Request) -> str:
+    """The section, fit by fit; once if all fits have the same rows and clusters."""
+    first = request.subjects[0]
+    if all(_same(first, other) for other in request.subjects[1:]):
         return "".join(_of(first))
-    return "".join(asked.each(lambda one, _: _of(one)))
+    return "".join(request.each(lambda subject, _: _of(subject)))
 
 
 def _same(first: Subject, other: Subject) -> bool:
-    names = [[group.name for group in one.design.groups] for one in (first, other)]
+    names = [[group.name for group in subject.design.groups] for subject in (first, other)]
     return names[0] == names[1] and first.design.table.frame.equals(other.design.table.frame)
 
 
-def _of(one: Subject) -> Iterator[str]:
-    yield facts(_facts(one))
-    if one.design.groups:
-        yield attempted("The clusters", lambda: _clusters(one))
-        yield attempted("The picture of the clusters", lambda: _picture(one))
+def _of(subject: Subject) -> Iterator[str]:
+    yield facts(_facts(subject))
+    if subject.design.groups:
+        yield attempted("The clusters", lambda: _clusters(subject))
+        yield attempted("The plot of the clusters", lambda: _picture(subject))
     yield attempted(
-        "What the data can tell",
-        lambda: finding_list(one.data.findings, "Nothing in the data stands against fitting this model."),
+        "The checks of the data",
+        lambda: finding_list(subject.data.findings, "The checks found no problems in the data for this model."),
     )
 
 
-def _facts(one: Subject) -> list[tuple[str, str]]:
-    outcome, rows = one.design.outcome, one.design.table
+def _facts(subject: Subject) -> list[tuple[str, str]]:
+    outcome, rows = subject.design.outcome, subject.design.table
     events, trials = float(outcome.y.sum()), float(outcome.trials.sum())
     unit = "trials" if outcome.binomial else "rows"
-    found = [
-        ("Event", one.event),
-        ("Seen in", f"{events:,.0f} of {trials:,.0f} {unit} ({percent(events / trials)})"),
-        ("Rows", f"{one.design.n_rows:,}"),
+    pairs = [
+        ("Event", subject.event),
+        ("Occurred in", f"{events:,.0f} of {trials:,.0f} {unit} ({percent(events / trials)})"),
+        ("Rows", f"{subject.design.n_rows:,}"),
     ]
     if rows.n_missing:
         by_column = ", ".join(f"`{name}` {count:,}" for name, count in rows.missing_by_column.items())
-        found.append(("Rows left out for missing values", f"{rows.n_missing:,} ({by_column})"))
-    return found
+        pairs.append(("Rows left out for missing values", f"{rows.n_missing:,} ({by_column})"))
+    return pairs
 
 
-def _clusters(one: Subject) -> str:
-    unit = "Trials" if one.design.outcome.binomial else "Rows"
+def _clusters(subject: Subject) -> str:
+    unit = "Trials" if subject.design.outcome.binomial else "Rows"
     rows = [
         [
             f"`{name}`",
@@ -64,19 +64,19 @@ def _clusters(one: Subject) -> str:
             number(row["only_events"]),
             number(row["reliability_median"]),
         ]
-        for name, row in one.data.factors.iterrows()
+        for name, row in subject.data.factors.iterrows()
     ]
-    head = ["Factor", "Clusters", f"{unit}, fewest", "Median", "Most", "Never the event", "Always", "Reliability"]
+    head = ["Factor", "Clusters", f"{unit}, fewest", "Median", "Most", "Without events", "Only events", "Reliability"]
     note = (
-        "Reliability, from 0 to 1, is how far a median cluster's own rows settle its level. The lower it is, the "
-        "more the estimate is drawn to the mean of all clusters."
+        "Reliability (median over clusters), from 0 to 1, is the weight of a cluster's own rows in the estimate of its "
+        "level. The lower it is, the more the estimate is drawn towards the mean of all clusters."
     )
     return table(head, rows, "Clusters") + paragraph(note, "note")
 
 
-def _picture(one: Subject) -> str:
+def _picture(subject: Subject) -> str:
     return picture(
-        lambda: draw(one.data),
-        "How large the clusters are, and in how many the event is seen. Left of the line a cluster's estimate owes "
-        "more to the mean of all clusters than to its own rows.",
+        lambda: draw(subject.data),
+        "How large the clusters are, and how many events they have. To the left of the line, the estimate of a cluster "
+        "depends more on the mean of all clusters than on its own rows.",
     )

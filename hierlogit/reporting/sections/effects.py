@@ -1,4 +1,4 @@
-"""What predictors do to probabilities, averaged over the population, and how coefficients shrink on the way there."""
+"""Section: average effects on probabilities, and conditional and population-averaged coefficients."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from ..html import paragraph, table
 from ..request import Request, Subject, attempted
 from .estimates import ends, middle
 
-#: Draws that averages over rows and clusters are made of: more would take long and change no digit that is shown.
+#: Draws for averages over rows and clusters: more would take longer and not change the digits shown.
 MOST_DRAWS = 1000
 
 
-def content(asked: Request) -> str:
-    """Each fit."""
-    return "".join(asked.each(lambda one, _: _of(one, asked)))
+def content(request: Request) -> str:
+    """The section, fit by fit."""
+    return "".join(request.each(lambda subject, _: _of(subject, request)))
 
 
-def _of(one: Subject, asked: Request) -> Iterator[str]:
-    if not one.predictors:
-        yield paragraph("The model has no predictors whose effects could be averaged.")
+def _of(subject: Subject, request: Request) -> Iterator[str]:
+    if not subject.predictors:
+        yield paragraph("The model has no predictors.")
         return
-    yield attempted("Effects on probabilities", lambda: _effects(one, asked))
-    if one.design.groups:
-        yield attempted("Conditional and average coefficients", lambda: _coefficients(one, asked))
+    yield attempted("Effects on probabilities", lambda: _effects(subject, request))
+    if subject.design.groups:
+        yield attempted("Conditional and average coefficients", lambda: _coefficients(subject, request))
 
 
-def _effects(one: Subject, asked: Request) -> str:
-    clusters = "average" if one.design.groups else "observed"
-    found = avg_comparisons(one.fit, clusters=clusters, num_draws=_draws(one), **asked.intervals)
-    low, high = ends(found)
+def _effects(subject: Subject, request: Request) -> str:
+    clusters = "average" if subject.design.groups else "observed"
+    table_of_effects = avg_comparisons(subject.fit, clusters=clusters, num_draws=_draws(subject), **request.intervals)
+    low, high = ends(table_of_effects)
     rows = [
         [
             f"`{row['term']}`",
             str(row["contrast"]),
-            points(row[middle(found)]),
+            points(row[middle(table_of_effects)]),
             f"{points(row[low])} to {points(row[high])}",
         ]
-        for _, row in found.iterrows()
+        for _, row in table_of_effects.iterrows()
     ]
-    over = ", and over all clusters that there might be" if one.design.groups else ""
+    over = " and over the population of clusters" if subject.design.groups else ""
     return paragraph(
-        f"How many percentage points the probability of {one.event} is higher, on average over the rows{over}, if one "
-        "predictor changes and the others stay as they are."
-    ) + table(["Predictor", "Change", "Percentage points", asked.interval_name], rows, "Average effects")
+        f"Difference in the probability of {subject.event}, in percentage points, if one predictor changes and the "
+        f"others stay as they are, on average over the rows{over}."
+    ) + table(["Predictor", "Change", "Percentage points", request.interval_name], rows, "Average effects")
 
 
-def _coefficients(one: Subject, asked: Request) -> str:
-    found = conditional_vs_average(one.fit, num_draws=_draws(one), **asked.intervals)
-    chosen, (low, high) = middle(found), ends(found)
+def _coefficients(subject: Subject, request: Request) -> str:
+    coefficients = conditional_vs_average(subject.fit, num_draws=_draws(subject), **request.intervals)
+    chosen, (low, high) = middle(coefficients), ends(coefficients)
     rows = []
-    for term, part in found.groupby("term", sort=False):
+    for term, part in coefficients.groupby("term", sort=False):
         by = {row["quantity"]: row for _, row in part.iterrows()}
         average = by["average"]
         rows.append(
@@ -66,15 +66,16 @@ def _coefficients(one: Subject, asked: Request) -> str:
             ]
         )
     return paragraph(
-        "Coefficients compare rows of one cluster. Between people of any clusters the differences of log-odds are "
-        "smaller, the more so the more clusters differ: both are right, and answer different questions."
+        "Conditional coefficients compare rows of the same cluster. Population-averaged coefficients compare rows of "
+        "any clusters and are closer to zero, the more so the more clusters differ. Both are right, but answer "
+        "different questions."
     ) + table(
-        ["Coefficient", "Within clusters", "In the population", asked.interval_name, "Ratio"],
+        ["Coefficient", "Conditional", "Population-averaged", request.interval_name, "Ratio"],
         rows,
         "Conditional and population-averaged coefficients",
     )
 
 
-def _draws(one: Subject) -> int | None:
-    sizes = one.fit.posterior.sizes
+def _draws(subject: Subject) -> int | None:
+    sizes = subject.fit.posterior.sizes
     return MOST_DRAWS if sizes["chain"] * sizes["draw"] > MOST_DRAWS else None

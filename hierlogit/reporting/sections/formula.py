@@ -1,4 +1,4 @@
-"""What was fitted: the formula, in words, as mathematics, and with its priors."""
+"""Section: the model as formula, in words and as mathematics, with its priors."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ if TYPE_CHECKING:
     from ...translations.words import Paragraph
 
 
-def content(asked: Request) -> str:
-    """Each model."""
-    return "".join(asked.each(lambda one, level: _of(one, asked, level)))
+def content(request: Request) -> str:
+    """The section, model by model."""
+    return "".join(request.each(lambda subject, level: _of(subject, request, level)))
 
 
-def _of(one: Subject, asked: Request, level: int) -> Iterator[str]:
-    yield code(one.fit.model.formula.line, "Formula")
-    *said, _ = words(one.fit.model)
-    yield "".join(_paragraph(part) for part in said)
+def _of(subject: Subject, request: Request, level: int) -> Iterator[str]:
+    yield code(subject.fit.model.formula.line, "Formula")
+    *sentences, _ = words(subject.fit.model)
+    yield "".join(_paragraph(part) for part in sentences)
     yield folded(
-        "The same as mathematics",
+        "The model as mathematics",
         attempted(
-            "The mathematics", lambda: scrolled(mathml(latex(one.fit.model), priors=one.fit.with_priors), "Equations")
+            "The mathematics",
+            lambda: scrolled(mathml(latex(subject.fit.model), priors=subject.fit.with_priors), "Equations"),
         ),
     )
-    if not one.fit.with_priors:
-        yield paragraph("Estimated by maximum likelihood: no priors took part.")
+    if not subject.fit.with_priors:
+        yield paragraph("Estimated by maximum likelihood, without priors.")
         return
     yield heading("Priors", level)
-    yield attempted("The priors", lambda: _priors(one))
-    yield attempted("What the priors imply", lambda: _implied(one, asked))
+    yield attempted("The priors", lambda: _priors(subject))
+    yield attempted("The plot of the priors", lambda: _implied(subject, request))
 
 
 def _paragraph(part: Paragraph) -> str:
@@ -47,22 +48,22 @@ def _paragraph(part: Paragraph) -> str:
     return element("p", f"{title} {prose(part.sentences)}") + (points if part.points else "")
 
 
-def _priors(one: Subject) -> str:
-    design = one.design
+def _priors(subject: Subject) -> str:
+    design = subject.design
     centred = design.has_intercept and len(design.fixed_effects) > 1
     rows = [
         [f"`{label}`" + (" (where all columns are at their means)" if centred and label == "Intercept" else ""), text]
-        for label, text in one.fit.model.priors.table(design)
+        for label, text in subject.fit.model.priors.table(design)
     ]
-    said = "What is taken for likely before the data are seen, on the scale of log-odds."
+    text = "The priors state which values are plausible before the data are seen, in log-odds."
     if design.groups:
-        said += " MOR, the median odds ratio, is how far apart two clusters would be expected to be."
-    return paragraph(said) + table(["Parameter", "Prior"], rows, "Priors")
+        text += " MOR is the median odds ratio between two clusters that the prior implies."
+    return paragraph(text) + table(["Parameter", "Prior"], rows, "Priors")
 
 
-def _implied(one: Subject, asked: Request) -> str:
+def _implied(subject: Subject, request: Request) -> str:
     return picture(
-        lambda: prior_predictive(one.fit.model, draws=500, seed=asked.seed),
-        "What these priors say of probabilities before any outcome is seen. Bars in blue are near 0 or 1: if they are "
-        "tall, the priors call extremes likely.",
+        lambda: prior_predictive(subject.fit.model, draws=500, seed=request.seed),
+        "Probabilities that these priors imply before any outcome is used. The blue bars are near 0 or 1: if they are "
+        "tall, the priors make extreme probabilities likely.",
     )

@@ -1,4 +1,4 @@
-"""What single clusters do to the results."""
+"""Section: influence of single clusters on the estimates."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from ..html import paragraph, table
 from ..images import picture
 from ..request import Request, Subject, attempted
 
-#: Clusters that the table shows.
+#: Number of clusters in the table.
 SHOWN = 8
 
 
-def content(asked: Request) -> str:
-    """Each fit."""
-    return "".join(asked.each(lambda one, _: _of(one)))
+def content(request: Request) -> str:
+    """The section, fit by fit."""
+    return "".join(request.each(lambda subject, _: _of(subject)))
 
 
-def _of(one: Subject) -> Iterator[str]:
-    if not one.design.groups:
-        yield paragraph("The model has no clusters that could be left out.")
+def _of(subject: Subject) -> Iterator[str]:
+    if not subject.design.groups:
+        yield paragraph("The model has no clusters.")
         return
-    # Clusters of the smallest number: those that carry most each.
-    group = min(one.design.groups, key=lambda block: len(block.levels))
-    yield attempted("The influence of clusters", lambda: _influence(one, group.name))
+    # The factor with the fewest clusters, where each has most influence.
+    group = min(subject.design.groups, key=lambda factor: len(factor.levels))
+    yield attempted("The influence of clusters", lambda: _influence(subject, group.name))
 
 
-def _influence(one: Subject, group: str) -> Iterator[str]:
+def _influence(subject: Subject, group: str) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HierlogitWarning)
-        # Weights of the draws that fail are named in the table: sampling again could take long.
-        found = influence(one.fit, group=group, refit=False)
+        # The table marks clusters whose weights are unreliable, since sampling again could take long.
+        result = influence(subject.fit, group=group, refit=False)
     yield paragraph(
-        f"What happens to the estimates when one of {len(found.table):,} clusters of `{group}` is left out. Cook's "
-        "distance sums up all parameters; DFBETAS is the move of the one that moves most, in standard errors."
+        f"Change of the estimates when one of the {len(result.table):,} clusters of `{group}` is left out. Cook's "
+        "distance summarises the change of all fixed effects; DFBETAS is the change of the most affected parameter, in "
+        "standard errors."
     )
     rows = [
         [
@@ -49,10 +50,10 @@ def _influence(one: Subject, group: str) -> Iterator[str]:
             f"`{row['parameter']}`",
             str(row["status"]),
         ]
-        for label, row in found.table.head(SHOWN).iterrows()
+        for label, row in result.table.head(SHOWN).iterrows()
     ]
     yield table(
-        ["Cluster", "Rows", "Cook's distance", "DFBETAS", "Of", "Without it"], rows, "The most influential clusters"
+        ["Cluster", "Rows", "Cook's distance", "DFBETAS", "Parameter", "Status"], rows, "The most influential clusters"
     )
-    caption = "The most influential clusters, and how far leaving each out moves every parameter."
-    yield attempted("The picture of influence", lambda: picture(lambda: draw(found), caption))
+    caption = "The most influential clusters, and the change of each parameter without each cluster."
+    yield attempted("The plot of influence", lambda: picture(lambda: draw(result), caption))

@@ -1,4 +1,4 @@
-"""How the report was made: versions, settings, seeds, and a program that makes it again."""
+"""Section: engine, settings, seed and versions of each fit, and a program that reproduces the report."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..request import Request, Subject
 from ..script import program
 
 
-def content(asked: Request, title: str | None, path: str) -> str:
-    """Each fit, then the program."""
-    made = [*asked.each(lambda one, _: _of(one))]
-    made.append(paragraph("This program fits again and writes this page again, where the rows are the same:"))
-    made.append(code(program(asked, title, path), "Program"))
-    return "".join(made)
+def content(request: Request, title: str | None, path: str) -> str:
+    """The section, fit by fit, followed by the program."""
+    parts = [*request.each(lambda subject, _: _of(subject))]
+    parts.append(paragraph("With the same rows, this program reproduces the fits and this page:"))
+    parts.append(code(program(request, title, path), "Program"))
+    return "".join(parts)
 
 
-def _of(one: Subject) -> Iterator[str]:
-    report = one.fit.diagnostics
-    settings = ", ".join(f"{name}={value}" for name, value in report.settings.items() if value is not None)
+def _of(subject: Subject) -> Iterator[str]:
+    diagnostics = subject.fit.diagnostics
+    settings = ", ".join(f"{name}={value}" for name, value in diagnostics.settings.items() if value is not None)
     pairs = [
-        ("Engine", f"{report.engine} ({settings})" if settings else report.engine),
-        ("Seed", str(report.seed)),
-        ("Seconds", ", ".join(f"{name} {number(value)}" for name, value in report.seconds.items())),
-        ("Versions", ", ".join(f"{name} {text}" for name, text in report.versions.items())),
+        ("Engine", f"{diagnostics.engine} ({settings})" if settings else diagnostics.engine),
+        ("Seed", str(diagnostics.seed)),
+        ("Seconds", ", ".join(f"{name} {number(value)}" for name, value in diagnostics.seconds.items())),
+        ("Versions", ", ".join(f"{name} {text}" for name, text in diagnostics.versions.items())),
     ]
     yield facts(pairs)

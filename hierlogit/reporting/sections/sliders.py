@@ -1,4 +1,4 @@
-"""The part that answers: what differences between clusters and the size of a cluster do to estimates and curves."""
+"""Section: sliders that show the effect of differences between clusters on estimates and curves."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from ..request import Request, Subject
 LARGEST_SD, STEP, LARGEST_SIZE = 4.0, 0.01, 100
 
 
-def content(asked: Request) -> str:
-    """Sliders, two drawings and what they show in words; set to the first fit's first factor."""
-    one = asked.subjects[0]
-    if not one.design.groups:
-        return paragraph("The model has no clusters to play with.")
-    sd, size, level = _start(one)
-    group = one.design.groups[0].name
+def content(request: Request) -> str:
+    """The section: sliders, two drawings and a text, starting at the first factor of the first fit."""
+    subject = request.subjects[0]
+    if not subject.design.groups:
+        return paragraph("The model has no clusters.")
+    sd, size, level = _start(subject)
+    group = subject.design.groups[0].name
     start = {"sd": sd, "size": size, "level": level}
     controls = _slider("sd", "Standard deviation between clusters, in log-odds", 0, LARGEST_SD, STEP, sd) + _slider(
         "size", "Rows in a cluster", 1, LARGEST_SIZE, 1, size
     )
     drawings = _drawing(
         "shrinkage",
-        "Estimated probability of a cluster against its share of events",
-        ("no pooling", "all clusters alike", "partial pooling"),
+        "Estimated probability of a cluster against its proportion of events",
+        ("no pooling", "complete pooling", "partial pooling"),
     ) + _drawing(
         "curves",
-        "Probability against log-odds in a typical cluster, conditional and population-averaged",
+        "Conditional and population-averaged probability against the log-odds in a typical cluster",
         ("clusters", "population average", "typical cluster"),
     )
     return "".join(
         [
             paragraph(
-                f"Move the sliders to see what differences between clusters do. They start at the sd of `{group}`, "
-                f"{number(sd)}{_averaged(one)}, and its median cluster, {size} rows.",
+                "Move the sliders to see the effect of differences between clusters. They start at the standard "
+                f"deviation of `{group}`, {number(sd)}{_averaged(subject)}, and the size of its median cluster, {size} "
+                "rows.",
                 "screen",
             ),
             element("div", controls, class_="controls"),
@@ -52,22 +53,22 @@ def content(asked: Request) -> str:
     )
 
 
-def _start(one: Subject) -> tuple[float, int, float]:
-    """The sd between clusters of the first factor, averaged over rows, its median cluster's size, the mean log-odds."""
-    group = one.design.groups[0]
-    variance = mean_variance(Draws.of(one.fit.model, one.fit.posterior), group).mean()
+def _start(subject: Subject) -> tuple[float, int, float]:
+    """Sd between clusters of the first factor (averaged over rows), size of its median cluster, and mean log-odds."""
+    group = subject.design.groups[0]
+    variance = mean_variance(Draws.of(subject.fit.model, subject.fit.posterior), group).mean()
     sd = round(min(float(np.sqrt(variance)), LARGEST_SD) / STEP) * STEP
-    trials = np.bincount(group.index, weights=one.design.outcome.trials)
+    trials = np.bincount(group.index, weights=subject.design.outcome.trials)
     size = int(np.clip(np.median(trials), 1, LARGEST_SIZE))
     level = 0.0
-    if one.design.fixed_effects:
-        beta = one.fit.posterior["beta"].mean(("chain", "draw")).to_numpy()
-        level = float(np.mean(one.design.X @ beta + one.design.offset))
+    if subject.design.fixed_effects:
+        beta = subject.fit.posterior["beta"].mean(("chain", "draw")).to_numpy()
+        level = float(np.mean(subject.design.X @ beta + subject.design.offset))
     return round(sd, 2), size, round(level, 3)
 
 
-def _averaged(one: Subject) -> str:
-    return "" if one.design.groups[0].effects == ("Intercept",) else " on average over the rows"
+def _averaged(subject: Subject) -> str:
+    return "" if subject.design.groups[0].effects == ("Intercept",) else " on average over the rows"
 
 
 def _slider(name: str, label: str, low: float, high: float, step: float, value: float) -> str:
@@ -82,5 +83,5 @@ def _slider(name: str, label: str, low: float, high: float, step: float, value: 
 def _drawing(name: str, label: str, lines: tuple[str, str, str]) -> str:
     drawing = element("svg", "", id=f"play-{name}", viewBox="0 0 360 300", role="img", aria_label=label)
     kinds = zip(("grey", "orange", "blue"), ("quiet", "warm", "cool"), lines, strict=True)
-    key = "; ".join(element("span", f"{colour}: {what}", class_=kind) for colour, kind, what in kinds)
+    key = "; ".join(element("span", f"{colour}: {line}", class_=kind) for colour, kind, line in kinds)
     return element("figure", drawing + element("figcaption", f"{label}: {key}."))

@@ -1,4 +1,4 @@
-"""How much of the variation lies between clusters, and what the model explains."""
+"""Section: variance between clusters, and variance explained by the model."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from ..request import Request, Subject, attempted
 from .estimates import ends, middle
 
 
-def content(asked: Request) -> str:
-    """Each fit."""
-    return "".join(asked.each(lambda one, _: _of(one, asked)))
+def content(request: Request) -> str:
+    """The section, fit by fit."""
+    return "".join(request.each(lambda subject, _: _of(subject, request)))
 
 
-def _of(one: Subject, asked: Request) -> Iterator[str]:
-    if not one.design.groups:
-        yield paragraph("The model has no clusters between which there could be variance.")
+def _of(subject: Subject, request: Request) -> Iterator[str]:
+    if not subject.design.groups:
+        yield paragraph("The model has no clusters.")
         return
-    yield attempted("The variance partition", lambda: _between(one, asked))
-    yield attempted("The explained variance", lambda: _explained(one, asked))
+    yield attempted("The variance partition", lambda: _between(subject, request))
+    yield attempted("The explained variance", lambda: _explained(subject, request))
 
 
-def _between(one: Subject, asked: Request) -> str:
-    latent, observed, ratios = (verb(one.fit, **asked.intervals) for verb in (icc, vpc, mor))
+def _between(subject: Subject, request: Request) -> str:
+    latent, observed, ratios = (verb(subject.fit, **request.intervals) for verb in (icc, vpc, mor))
     rows = []
-    shares = {"Share of the variance, scale of log-odds (ICC)": latent, "Share, scale of probabilities": observed}
+    shares = {
+        "Share of the variance, latent scale (ICC)": latent,
+        "Share of the variance, response scale (VPC)": observed,
+    }
     for name, frame in shares.items():
         low, high = ends(frame)
         for _, row in frame.iterrows():
@@ -45,22 +48,22 @@ def _between(one: Subject, asked: Request) -> str:
             ]
         )
     return paragraph(
-        "How alike rows of one cluster are: 0% if clusters do not differ, 100% if nothing else does. The median odds "
-        "ratio compares two rows that are alike but for their clusters, drawn at random: in the middle case the odds "
-        "of one are higher by this factor."
-    ) + table(["Between clusters", "Estimate", asked.interval_name], rows, "Variance partition")
+        "The share of the variance that lies between clusters is 0% if clusters do not differ, and 100% if all "
+        "differences are between clusters. The median odds ratio compares two rows with the same predictors from two "
+        "randomly drawn clusters: it is the median factor by which the higher odds exceed the lower."
+    ) + table(["Between clusters", "Estimate", request.interval_name], rows, "Variance partition")
 
 
-def _explained(one: Subject, asked: Request) -> str:
-    found = r2(one.fit, **asked.intervals)
-    low, high = ends(found)
+def _explained(subject: Subject, request: Request) -> str:
+    explained = r2(subject.fit, **request.intervals)
+    low, high = ends(explained)
     meant = {"marginal": "by the fixed effects", "conditional": "by fixed effects and clusters"}
     rows = [
         [
             f"Explained {meant.get(row['quantity'], row['quantity'])}",
-            percent(row[middle(found)]),
+            percent(row[middle(explained)]),
             f"{percent(row[low])} to {percent(row[high])}",
         ]
-        for _, row in found.iterrows()
+        for _, row in explained.iterrows()
     ]
-    return table(["R² on the scale of log-odds", "Estimate", asked.interval_name], rows, "Explained variance")
+    return table(["R² on the latent scale", "Estimate", request.interval_name], rows, "Explained variance")

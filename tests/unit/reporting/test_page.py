@@ -21,7 +21,7 @@ import hierlogit as hl
 from hierlogit.cli.app import app
 from hierlogit.reporting import page
 from hierlogit.reporting.request import attempted
-from hierlogit.reporting.sections import sliders as play
+from hierlogit.reporting.sections import sliders
 
 ROOT = Path(__file__).parents[3]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -58,7 +58,8 @@ class Page(HTMLParser):
     @property
     def gaps(self) -> list[str]:
         """Lines that say why something is not there."""
-        return [words for words in self.words if "not shown, since" in words or "not made, since" in words]
+        reasons = ("not available, because", "could not be made, because")
+        return [words for words in self.words if any(reason in words for reason in reasons)]
 
     @property
     def prose(self) -> str:
@@ -175,7 +176,7 @@ def test_labels_are_no_markup(tmp_path: Path, make_fit: Any) -> None:
     [
         ("p(successes, size) ~ period + (1 | herd)", "cbpp", hl.MAP(seed=1), []),
         ("use ~ age + urban", "contraception", hl.Laplace(seed=1), []),
-        ("y ~ 0 + (1 | ID)", "bacteria", hl.MAP(seed=1), ["The picture of influence"]),
+        ("y ~ 0 + (1 | ID)", "bacteria", hl.MAP(seed=1), ["The plot of influence"]),
         ("y ~ week_gt2 + (1 | ID) + (1 | week)", "bacteria", hl.MAP(seed=1), []),
     ],
 )
@@ -204,7 +205,7 @@ def test_what_fails_is_said_and_the_rest_stays(
 
     monkeypatch.setattr("hierlogit.reporting.sections.variance.icc", broken)
     found = Page(hl.report(fits["same"], tmp_path / "gap.html", sections=["variance"]))
-    assert "The variance partition: not shown, since no <such> thing." in found.prose
+    assert "The variance partition: not available, because no <such> thing." in found.prose
     assert "Explained by the fixed effects" in found.prose
 
 
@@ -298,8 +299,9 @@ def test_sliders_show_what_mathematics_says(answers: Any, whole: Page, sd: float
     share = sd**2 / (sd**2 + np.pi**2 / 3)
     ratio = np.exp(np.sqrt(2) * 0.6744897501960817 * sd)
     assert f"With an sd of {sd:.2f}, the share of the variance between clusters is {100 * share:.1f}%" in said
-    assert f"the median odds ratio {ratio:.2f}" in said
-    numbers = [float(found) for found in re.findall(r"estimated at ([\d.]+), one with it in all at ([\d.]+);", said)[0]]
+    assert f"the median odds ratio is {ratio:.2f}" in said
+    estimated = re.findall(r"rows\) is ([\d.]+), that of a cluster with events only is ([\d.]+);", said)[0]
+    numbers = [float(found) for found in estimated]
     np.testing.assert_allclose(numbers, [estimate(0), estimate(size)], atol=1.1e-3)
     mean = float(re.findall(r"the mean of all clusters is ([\d.]+)\.", said)[0])
     assert mean == pytest.approx(float((weight * p).sum()), abs=1.1e-3)
@@ -312,7 +314,7 @@ def test_sliders_start_at_the_fit(fits: dict[str, hl.results.Fit], name: str) ->
     from hierlogit.summaries.intervals import Interval
 
     fit = fits[name]
-    said = play.content(Request((Subject("", fit),), None, Interval(0.89, "eti"), 1, 50))
+    said = sliders.content(Request((Subject("", fit),), None, Interval(0.89, "eti"), 1, 50))
     found = re.findall(r'<input id="play-(\w+)" type="range"[^>]* value="([\d.]+)"', said)
     assert [slider for slider, _ in found] == ["sd", "size"]
     # The latent share of the variance between clusters says how far they are apart, averaged over rows.
