@@ -1,4 +1,4 @@
-"""Predicted probabilities + outcomes → how far events happen as often as predicted, by isotonic regression."""
+"""Predicted probabilities + outcomes → calibration, by isotonic regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pandas as pd
 from ..binomial import simulated_successes
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
+from ..fits.arguments import require_fit
 from ..summaries.intervals import Interval
+from ..validation import refuse_beyond_memory, seed_or_none, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,16 +31,16 @@ MOST_PLACES = 20_000
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Rows gathered by their predicted probability, smallest first.
+    """Rows grouped by their predicted probability, in increasing order.
 
     Attributes
     ----------
     probability : ndarray, shape (k,)
         Distinct predicted probabilities.
     trials : ndarray, shape (k,)
-        Trials that had them.
+        Number of trials with each probability.
     member : ndarray of int, shape (n,)
-        Which of them each row has.
+        Position of the probability of each row.
     """
 
     probability: FloatArray
@@ -47,23 +49,23 @@ class Forecasts:
 
     @classmethod
     def of(cls, probability: FloatArray, trials: FloatArray) -> Forecasts:
-        """Gather rows, shape (n,)."""
+        """Group rows, shape (n,)."""
         distinct, member = np.unique(probability, return_inverse=True)
         return cls(distinct, np.bincount(member, weights=trials, minlength=len(distinct)), member)
 
     def recalibrated(self, y: FloatArray) -> FloatArray:
-        """Isotonic regression of the outcomes on the predicted probabilities, by pooling adjacent violators; (k,)."""
+        """Isotonic regression of the outcomes on the predicted probabilities, shape (k,)."""
         from scipy.optimize import isotonic_regression
 
         events = np.bincount(self.member, weights=y, minlength=len(self.probability))
-        found: FloatArray = isotonic_regression(events / self.trials, weights=self.trials).x
-        return found
+        regression: FloatArray = isotonic_regression(events / self.trials, weights=self.trials).x
+        return regression
 
     def decomposition(self, y: FloatArray) -> dict[str, float]:
         """The Brier score and its parts: ``brier = miscalibration - discrimination + uncertainty``.
 
-        Miscalibration is what recalibrating the probabilities spares, discrimination what the recalibrated ones spare
-        against one probability for all, uncertainty the Brier score of that.
+        Miscalibration is by how much recalibration lowers the score, discrimination by how much the recalibrated
+        probabilities lower it compared with a single probability, and uncertainty the score of that probability.
         """
         total = self.trials.sum()
         rate = np.bincount(self.member, weights=y, minlength=len(self.probability)) / self.trials
@@ -90,20 +92,20 @@ def calibration(
     num_draws: int | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Calibration of a fit's probabilities for its own rows: how often the event happened where it was predicted.
+    """Calibration of a fit's probabilities for its own rows: the share of events as a function of the prediction.
 
-    The share of events is estimated by isotonic regression on the predicted probability, so that nothing has to be
-    binned by hand, beside the band it would lie in if the probabilities were right.
+    The share of events is estimated by isotonic regression on the predicted probability, so that no bins have to be
+    chosen, with the band in which it would lie if the probabilities were right.
 
     Parameters
     ----------
     fit : Fit
     clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
-        Which cluster effects the predictions have; see `predictions`.
+        Cluster effects of the predictions; see `predictions`.
     replicates : int
-        Outcomes drawn from the predicted probabilities, for the band.
+        Data sets to draw from the predicted probabilities, for the band.
     ci_prob : float, optional
-        Probability of the band, at each predicted probability; ArviZ's default if not given.
+        Pointwise probability of the band; ArviZ's default if not given.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     seed : int, optional
@@ -112,25 +114,26 @@ def calibration(
     Returns
     -------
     pandas.DataFrame
-        One row for each distinct predicted probability: ``fitted``, the posterior mean, of likelihood fits that at the
-        maximum; ``calibrated``, the share of events by isotonic regression; the ends of the band around ``fitted``,
-        such as ``eti89_lb``; ``rows`` and ``trials``. ``table.attrs`` has ``brier``, ``miscalibration``,
-        ``discrimination`` and ``uncertainty``, in which ``brier = miscalibration - discrimination + uncertainty``.
+        One row for each distinct predicted probability: ``fitted``, the posterior mean, or the probability at the
+        maximum for likelihood fits; ``calibrated``, the share of events by isotonic regression; the ends of the band
+        around ``fitted``, such as ``eti89_lb``; ``rows`` and ``trials``. ``table.attrs`` has ``brier``,
+        ``miscalibration``, ``discrimination`` and ``uncertainty``, with
+        ``brier = miscalibration - discrimination + uncertainty``.
 
     Raises
     ------
     PredictionError
-        If an option is out of its range.
+        If an option is out of range.
 
     See Also
     --------
-    hierlogit.plots.calibration : The picture of it.
+    hierlogit.plots.calibration : Plot of the calibration.
 
     Notes
     -----
-    With ``clusters="observed"`` the predictions know the outcomes: cluster effects are shrunken towards zero, so that
-    the highest probabilities are a little too low and the lowest too high by construction. `hl.check` compares the
-    miscalibration with that of simulated data whose effects are shrunken as well; the band here does not.
+    With ``clusters="observed"`` the cluster effects are estimated from the same outcomes and shrunken towards zero, so
+    that the highest probabilities are a little too low and the lowest a little too high by construction. `hl.check`
+    takes this into account, by refitting simulated data; the band here does not.
 
     References
     ----------
@@ -145,8 +148,9 @@ def calibration(
     >>> round(parts["miscalibration"] - parts["discrimination"] + parts["uncertainty"] - parts["brier"], 12)
     0.0
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, (int, np.integer)) or replicates < FEWEST_REPLICATES:
-        raise PredictionError(f"replicates={replicates!r} must be a whole number of at least {FEWEST_REPLICATES}.")
+    require_fit(fit)
+    replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
+    seed = seed_or_none("seed", seed, PredictionError)
     interval = Interval.of(ci_prob, "eti")
     outcome = fit.model.design.outcome
     forecasts = Forecasts.of(fitted_probability(fit, clusters, num_draws, seed), outcome.trials)
@@ -174,6 +178,7 @@ def _band(
     probability = forecasts.probability[forecasts.member]
     # Of very many probabilities some, from the first to the last; between them the band is drawn as a line.
     at = np.unique(np.linspace(0, len(forecasts.probability) - 1, MOST_PLACES).round().astype(np.intp))
+    refuse_beyond_memory("replicates", replicates, len(at), PredictionError)
     curves = np.empty((replicates, len(at)))
     for curve in curves:
         curve[:] = forecasts.recalibrated(simulated_successes(probability, trials, random))[at]

@@ -1,4 +1,4 @@
-"""The compiled log density against the PyMC graph of the same model: two codes that must be one function."""
+"""The compiled log density compared with the PyMC graph of the same model."""
 
 from __future__ import annotations
 
@@ -100,21 +100,21 @@ class DensityCheck(Shown):
 def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCheck:
     """Compare the compiled log density with the PyMC graph of a model, in values and gradients.
 
-    The compiled density is what ``hl.NUTS()`` samples from, the graph, ``model.to_pymc()``, what the model is said to
-    be. The graph is compiled for the purpose, which takes some seconds.
+    ``hl.NUTS()`` samples the compiled density; ``model.to_pymc()`` is the readable form of the same model, which is
+    compiled for the comparison within some seconds.
 
     Parameters
     ----------
     model : Model
     points : int
-        Random positions to compare at, two or more: the log densities may differ by a constant.
+        Number of random positions, two or more, since the log densities may differ by a constant.
     seed : int
-        Draws them.
+        Repeats the positions exactly.
 
     Returns
     -------
     DensityCheck
-        The largest differences; ``agrees`` says whether they are no more than rounding.
+        The largest differences; ``.agrees`` is true if they are rounding errors.
 
     Raises
     ------
@@ -144,11 +144,11 @@ def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCh
     for _ in range(points):
         x = positions.random(rng)
         value, gradient = positions.compiled(x)
-        expected, slopes = graph(positions.free_variables(x) | positions.effects(x))
+        expected, gradients = graph(positions.free_variables(x) | positions.effects(x))
         differences.append(value - expected - float(positions.log_volume(x)))
         sizes.append(abs(value))
-        pulled = positions.pulled_back(x, slopes)
-        off.append(np.abs(gradient - pulled) / np.maximum(1.0, np.maximum(np.abs(gradient), np.abs(pulled))))
+        transformed = positions.transformed_gradient(x, gradients)
+        off.append(np.abs(gradient - transformed) / np.maximum(1.0, np.maximum(np.abs(gradient), np.abs(transformed))))
     worst = np.max(off, axis=0)
     return DensityCheck(
         points=points,
@@ -162,10 +162,10 @@ def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCh
 
 
 class _Positions:
-    """Positions of the compiled density in its non-centred form, and what they are to the graph.
+    """Positions of the compiled density in its non-centred form, and the graph's variables at them.
 
-    The coefficients of the orthogonal basis, the logarithms of the sds and the variables of the correlations come
-    first, and are the *few*; a standardised effect for every level and effect follows.
+    The coefficients of the orthogonal basis, the logarithms of the sds and the variables of the correlations come first
+    (the *few*), followed by the standardised effects.
     """
 
     def __init__(self, model: ModelSpec) -> None:
@@ -177,7 +177,7 @@ class _Positions:
         self.names = self._named()
 
     def _named(self) -> list[str]:
-        """Name of the variables that each entry of a position belongs to."""
+        """Name of the variable to which each entry of a position belongs."""
         fixed, names = self._variables.fixed, [""] * self._joint.n_dim
         if fixed is not None:
             names[: self._p] = [fixed.beta.name] * self._p
@@ -199,12 +199,12 @@ class _Positions:
         return range(self._p + self._n_sds + int(start[e]), self._p + self._n_sds + int(start[e + 1]))
 
     def _effects_at(self, g: int, group: GroupBlock) -> npt.NDArray[np.int64]:
-        """Where the effects of a factor stand, shape (levels, effects), in the user's order."""
+        """Places of the effects of a factor, shape (levels, effects), in the user's order."""
         first, count = self._few + self._joint.starts[g], len(group.levels)
         return first + np.arange(len(group.effects)) * count + self._joint.orders[g][:, None]
 
     def random(self, rng: np.random.Generator) -> FloatArray:
-        """A position whose linear predictors are not far from zero, however the columns are scaled."""
+        """A position with linear predictors near zero, whatever the scale of the columns."""
         x = rng.standard_normal(self._joint.n_dim)
         x[: self._few] *= SPREAD
         for g, group in enumerate(self._design.groups):
@@ -222,24 +222,24 @@ class _Positions:
         return value, gradient
 
     def free_variables(self, x: Numbers) -> dict[str, Numbers]:
-        """The graph's free variables, on the scale that its priors are stated on, but for standardised effects."""
-        fixed, found = self._variables.fixed, {}
+        """The graph's free variables except the standardised effects, on the scale of their priors."""
+        fixed, values = self._variables.fixed, {}
         arrays, p = self._joint.arrays, self._p
         beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
         if fixed is not None and fixed.intercept is not None:
-            found[fixed.intercept.name] = self._design.X.mean(axis=0) @ beta
+            values[fixed.intercept.name] = self._design.X.mean(axis=0) @ beta
         if fixed is not None and fixed.slopes is not None:
             columns = [j for stated in fixed.slopes.priors for j in stated.members]
-            found |= _by_name(fixed.slopes, beta[columns] * self._design.column_sds[columns])
+            values |= _by_name(fixed.slopes, beta[columns] * self._design.column_sds[columns])
         for g, of_group in enumerate(self._variables.groups):
-            found |= _by_name(of_group.sd, np.exp(self._log_sds(g, of_group.group, x)))
+            values |= _by_name(of_group.sd, np.exp(self._log_sds(g, of_group.group, x)))
             for one, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
                 if cholesky is not None:
-                    found[cholesky.name] = self._cholesky(g, one, x)
-        return found
+                    values[cholesky.name] = self._cholesky(g, one, x)
+        return values
 
     def effects(self, x: FloatArray) -> dict[str, Numbers]:
-        """The graph's standardised effects, which are those of a position in the user's order."""
+        """The graph's standardised effects: those of a position, in the user's order."""
         groups = enumerate(self._variables.groups)
         return {of_group.u.name: x[self._effects_at(g, of_group.group)] for g, of_group in groups}
 
@@ -249,14 +249,14 @@ class _Positions:
     def _cholesky(self, g: int, effects: slice, x: Numbers) -> Numbers:
         """Cholesky factor of the correlation matrix of one set."""
         q = effects.stop - effects.start
-        found = np.zeros((q, q), dtype=x.dtype)
-        for a, row in enumerate(found):
-            left = np.ones((), dtype=x.dtype)
+        factor = np.zeros((q, q), dtype=x.dtype)
+        for a, row in enumerate(factor):
+            rest = np.ones((), dtype=x.dtype)
             for b, k in enumerate(self._correlations_at(g, effects.start + a)):
-                row[b] = left * np.tanh(x[k])
-                left = left / np.cosh(x[k])
-            row[a] = left
-        return found
+                row[b] = rest * np.tanh(x[k])
+                rest = rest / np.cosh(x[k])
+            row[a] = rest
+        return factor
 
     def log_volume(self, x: Numbers) -> Numbers:
         """Log of the change of variables from the graph's parameters to a position, up to a constant.
@@ -275,49 +275,49 @@ class _Positions:
                         total = total - (a - one.start + 1 - b) * np.log(np.cosh(x[at]))
             for stated in of_group.sd.priors:
                 if isinstance(stated.prior, Decov):
-                    k, own = len(stated.members), logs[list(stated.members)]
-                    squares = np.sum(np.exp(2 * own))
+                    k, log_sds = len(stated.members), logs[list(stated.members)]
+                    squares = np.sum(np.exp(2 * log_sds))
                     # As in `Decov.logpdf`: from scale and shares to sds, tau being the root of squares / k.
-                    total = total + np.sum(own) - (k - 1) * np.log(squares) - 0.5 * np.log(squares)
+                    total = total + np.sum(log_sds) - (k - 1) * np.log(squares) - 0.5 * np.log(squares)
         return total
 
-    def pulled_back(self, x: FloatArray, slopes: dict[str, FloatArray]) -> FloatArray:
-        """Gradient of the graph's log density as one of a position, with that of the change of variables.
+    def transformed_gradient(self, x: FloatArray, gradients: dict[str, FloatArray]) -> FloatArray:
+        """The graph's gradient transformed to positions, including that of the change of variables.
 
         Parameters
         ----------
         x : ndarray, shape (d,)
-        slopes : dict of str to ndarray
-            Gradient in each of the graph's free variables.
+        gradients : dict of str to ndarray
+            Gradient with respect to each of the graph's free variables.
         """
-        found = np.zeros_like(x)
+        gradient = np.zeros_like(x)
         for k in range(self._few):
             moved = x.astype(complex)
             moved[k] += 1j * STEP
             values = self.free_variables(moved)
-            total = self.log_volume(moved) + sum(np.sum(slopes[name] * value) for name, value in values.items())
-            found[k] = total.imag / STEP
+            total = self.log_volume(moved) + sum(np.sum(gradients[name] * value) for name, value in values.items())
+            gradient[k] = total.imag / STEP
         for g, of_group in enumerate(self._variables.groups):
-            found[self._effects_at(g, of_group.group)] = slopes[of_group.u.name]
-        return found
+            gradient[self._effects_at(g, of_group.group)] = gradients[of_group.u.name]
+        return gradient
 
 
 def _by_name(vector: Variable, values: Numbers) -> dict[str, Numbers]:
-    """Values of the free variable that a vector is, or of those that it is put together from."""
+    """Values of a vector if it is a free variable, or else of the free variables of which it is composed."""
     if vector.free:
         return {vector.name: values}
-    found, first = {}, 0
+    by_name, first = {}, 0
     for stated in vector.priors:
-        own = values[first : first + len(stated.members)]
-        first += len(own)
+        members = values[first : first + len(stated.members)]
+        first += len(members)
         if isinstance(stated.prior, Decov):
-            (scale, *shares), total = stated.parts, np.sum(own**2)
-            found[scale.name] = np.sqrt(total / len(own))
-            found |= {one.name: own**2 / total for one in shares}
+            (scale, *shares), total = stated.parts, np.sum(members**2)
+            by_name[scale.name] = np.sqrt(total / len(members))
+            by_name |= {one.name: members**2 / total for one in shares}
         else:
             (number,) = stated.parts
-            found[number.name] = own[0]
-    return found
+            by_name[number.name] = members[0]
+    return by_name
 
 
 def _compiled_graph(model: ModelSpec) -> Callable[[dict[str, Numbers]], tuple[float, dict[str, FloatArray]]]:
@@ -341,7 +341,7 @@ def _compiled_graph(model: ModelSpec) -> Callable[[dict[str, Numbers]], tuple[fl
     )
 
     def log_density(values: dict[str, Numbers]) -> tuple[float, dict[str, FloatArray]]:
-        value, *slopes = function(*(values[name] for name in names))
-        return float(value), dict(zip(names, slopes, strict=True))
+        value, *gradients = function(*(values[name] for name in names))
+        return float(value), dict(zip(names, gradients, strict=True))
 
     return log_density

@@ -1,4 +1,4 @@
-"""`Fit` → the probability of each row by a fit that has not seen it: by weights of draws, or by another search."""
+"""`Fit` → the probability of each row by a fit without it: by importance weights of draws, or by refitting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
-#: Numbers held at once when draws are weighted.
+#: Numbers held in memory at once when draws are weighted.
 CHUNK_SIZE = 2**22
 
 
@@ -32,11 +32,11 @@ class Unseen:
     Attributes
     ----------
     probability : ndarray, shape (n,)
-        Of the event in one trial.
+        Probability of the event in one trial.
     log_probability : ndarray, shape (n,)
-        Of what happened in all of the row's trials, one by one; for draws the logarithm of a mean over them.
+        Log probability of the outcomes of the row's trials, one by one; for draws, of their mean probability.
     k_hat : ndarray, shape (n,), or None
-        Pareto shapes of the weights; None where a search was repeated.
+        Pareto k-hat of the weights; None for refits.
     """
 
     probability: FloatArray
@@ -45,12 +45,12 @@ class Unseen:
 
 
 def unseen_rows(fit: Fit) -> Unseen:
-    """Each row predicted without its own outcome, with the effects that its cluster's other rows give it.
+    """Each row predicted by a fit without it, with the effects of its cluster estimated from the other rows.
 
     Warns
     -----
     ConvergenceWarning
-        If the fit without some rows is not known.
+        If fits without some rows are unreliable.
     """
     return _weighted(fit) if fit.estimate is None else _searched_again(fit)
 
@@ -59,12 +59,12 @@ def log_kernel(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
     """Log-likelihood of trials one by one, without the binomial coefficient."""
     from scipy.special import xlog1py, xlogy
 
-    found: FloatArray = np.asarray(xlogy(y, p) + xlog1py(trials - y, -p))
-    return found
+    values: FloatArray = np.asarray(xlogy(y, p) + xlog1py(trials - y, -p))
+    return values
 
 
 def _weighted(fit: Fit) -> Unseen:
-    """By the draws of a sampler, with Pareto-smoothed importance weights."""
+    """From the draws of a sampler, by Pareto-smoothed importance weights."""
     from scipy.special import expit
 
     design = fit.model.design
@@ -91,14 +91,14 @@ def _weighted(fit: Fit) -> Unseen:
 def _trouble(k_hat: FloatArray, limit: float) -> str:
     bad = int(np.sum(k_hat > limit))
     return (
-        f"The posterior without {bad:,} of {len(k_hat):,} rows is not known from the draws: their Pareto k-hat is "
+        f"the posterior without {bad:,} of {len(k_hat):,} rows is not known from the draws: their Pareto k-hat is "
         f"over {limit:.2f}, the largest {np.max(k_hat):.2f}, so that the scores with sample='loo' may be too good. "
         "Such rows stand alone in their cluster, or far from the others; hl.loo(fit) samples again without them."
     )
 
 
 def _searched_again(fit: Fit) -> Unseen:
-    """By the search of a likelihood engine, repeated without each row."""
+    """By repeating the search of a likelihood engine without each row."""
     from scipy.special import expit
 
     design, refitter = fit.model.design, Refitter.of(fit)
@@ -121,5 +121,5 @@ def _searched_again(fit: Fit) -> Unseen:
 
 
 def _warn(text: str) -> None:
-    """Warn of the line that asked for scores."""
+    """Warn at the line that called `scores`."""
     warnings.warn(text, ConvergenceWarning, stacklevel=5)

@@ -1,4 +1,4 @@
-"""How well the random effects were integrated out: the log-likelihood of every cluster with more quadrature nodes."""
+"""Accuracy of the integration: the log-likelihood of every cluster with more quadrature nodes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..validation import whole_number
 def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     """Change of each cluster's log-likelihood when the random effects are integrated with more nodes.
 
-    The parameters stay those of the fit. Large changes say that Laplace's method, or the number of nodes, is too coarse
-    for these clusters: few rows, large effects.
+    The parameters stay those of the fit. Large changes show that Laplace's method, or the number of nodes, is not
+    accurate enough for these clusters, which have few rows or large effects.
 
     Parameters
     ----------
     fit : Fit
-        Of a likelihood engine.
+        By a likelihood engine.
     nodes : int, optional
-        Nodes to compare with; twice those of the fit and one more, at least 11, if not given.
+        Nodes to compare with; twice those of the fit plus one, at least 11, if not given.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     usual = min(max(2 * fit.estimate.nodes + 1, 11), MOST_NODES)
     finer = usual if nodes is None else whole_number("nodes", nodes, EngineError, least=1, most=MOST_NODES)
     design = fit.model.design
-    # Refuses what quadrature cannot do, before anything is computed.
+    # Refuses random effects that quadrature cannot integrate out, before anything is computed.
     integrator(design, max(finer, 2))
     outer = min(design.groups, key=lambda group: len(group.levels))
     parts = fit.model.arrangement.parts_of(design.groups.index(outer))

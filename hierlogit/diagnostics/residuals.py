@@ -1,4 +1,4 @@
-"""`Fit` → `residuals`: what is left of each row's outcome, or of bins of rows."""
+"""`Fit` → `residuals`: residuals of rows, or of bins of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ..density.linear_predictor import Draws
 from ..effects.cluster_effects import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
-from ..validation import choice, quoted_list
+from ..fits.arguments import require_fit
+from ..validation import choice, names, text, whole_number
 from .calibration import fitted_probability
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 TYPES = ("quantile", "binned", "pearson", "deviance")
-#: Columns of a table of bins; a column of the rows of such a name gets another one.
+#: Columns of a table of bins; a predictor with such a name is renamed.
 OWN_COLUMNS = ("lower", "upper", "rows", "trials", "residual", "bound_lb", "bound_ub", "outside")
-#: Probabilities, and uniform numbers of quantile residuals, stay this far from 0 and 1, where residuals are infinite.
+#: Least distance of probabilities and of uniform numbers from 0 and 1, where residuals are infinite.
 EDGE = 1e-12
 
 
@@ -38,54 +39,55 @@ def residuals(
     num_draws: int | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Residuals of the rows a model was fitted to, or of bins of them.
+    """Residuals of the rows to which a model was fitted, or of bins of them.
 
     Parameters
     ----------
     fit : Fit
     type : {"quantile", "binned", "pearson", "deviance"}
         ``"quantile"``: randomised quantile residuals. With F the predictive distribution of the row's successes y,
-        ``u`` is drawn uniformly between F(y - 1) and F(y), and the residual is its standard normal quantile: normal if
-        the model is right, for one trial as for many. ``"pearson"``: (y - n p) / sqrt(n p (1 - p)), for n trials of
-        probability p. ``"deviance"``: the root of the row's share of the deviance, with the sign of y - n p.
-        ``"binned"``: y / n - p averaged over rows of similar fitted probability, or of similar values of `by`, with the
-        bounds that 95 % of the averages keep within if the model is right: two standard errors,
-        ``2 sqrt(sum n p (1 - p)) / sum n``.
+        ``u`` is drawn uniformly between F(y - 1) and F(y), and the residual is its standard normal quantile: it has a
+        normal distribution if the model is right, whatever the number of trials. ``"pearson"``:
+        (y - n p) / sqrt(n p (1 - p)), for n trials with probability p. ``"deviance"``: the square root of the row's
+        contribution to the deviance, with the sign of y - n p. ``"binned"``: averages of y / n - p over rows with
+        similar fitted probabilities, or similar values of `by`; if the model is right, about 95 % of the averages are
+        within two standard errors, ``2 sqrt(sum n p (1 - p)) / sum n``.
     clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
-        Which cluster effects the fitted probabilities have. ``"observed"``: those of the row's own cluster, so that
-        residuals are conditional on the clusters. ``"new"``: effects are drawn anew, as DHARMa does, so that residuals
-        hold what the clusters differ by; rows of a cluster then have similar ones. See `predictions`.
+        Cluster effects of the fitted probabilities. ``"observed"``: those of the row's own cluster, so that residuals
+        are conditional on the clusters. ``"new"``: drawn from their distribution, as DHARMa does, so that residuals
+        include the differences between clusters, and are similar within a cluster. See `predictions`.
     by : str, optional
-        Of binned residuals: a column of the rows to bin by; numbers in bins of equal size, levels each for itself.
+        For binned residuals, a column to bin by: numbers in bins of equal size, each level in a bin of its own.
     bins : int, optional
-        Of binned residuals: the square root of the number of rows if not given, 10 for fewer than 100 rows.
+        For binned residuals, the number of bins; the square root of the number of rows if not given, and 10 for fewer
+        than 100 rows.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     seed : int, optional
-        Repeats quantile residuals, and new clusters' effects, exactly.
+        Repeats quantile residuals, and the effects of new clusters, exactly.
 
     Returns
     -------
     pandas.DataFrame
         One row for each row, labelled as in the table: ``observed``, the share of events, ``trials``, ``fitted``, the
-        event's probability, and ``residual``; of quantile residuals also ``uniform``. For ``"binned"`` one row for each
-        bin: its values (``fitted`` or the column, the mean of numbers), ``lower`` and ``upper`` ends of these,
-        ``rows``, ``trials``, ``residual``, ``bound_lb``, ``bound_ub`` and whether it is ``outside``.
+        probability of the event, and ``residual``; for quantile residuals also ``uniform``. For ``"binned"``, one row
+        for each bin: the mean of ``fitted`` or of the column, or its level; ``lower`` and ``upper``, the range of
+        numbers; ``rows``, ``trials``, ``residual``, ``bound_lb``, ``bound_ub`` and whether it is ``outside``.
 
     Raises
     ------
     PredictionError
-        If an option is unknown, or goes with another kind.
+        If an option is not allowed, or does not apply to the type.
 
     See Also
     --------
-    hierlogit.plots.residuals : The picture of binned and quantile residuals.
+    hierlogit.plots.residuals : Plot of binned and quantile residuals.
 
     Notes
     -----
-    ``fitted`` is the posterior mean probability, of a likelihood fit that at the maximum with the modes of the effects;
-    quantile residuals average F over the draws where there is no maximum, or new clusters. Conditional residuals of
-    rows whose cluster has few of them are too small, since the cluster's effect has seen them.
+    ``fitted`` is the posterior mean probability; for likelihood fits, the probability at the maximum with the
+    conditional modes of the effects. Quantile residuals average F over the draws for fits by a sampler and for new
+    clusters. Conditional residuals are too small in clusters with few rows, on which the cluster's effect depends.
 
     References
     ----------
@@ -104,10 +106,17 @@ def residuals(
     >>> binned["outside"].to_numpy()[[0, 1, -2, -1]]
     array([ True,  True,  True,  True])
     """
+    require_fit(fit)
     choice("type", type, TYPES, PredictionError)
     cluster_choices(fit.model, clusters)
     if type != "binned" and (by is not None or bins is not None):
-        raise PredictionError(f"by= and bins= go with type='binned', not with type={type!r}.")
+        raise PredictionError(f"by= and bins= are for type='binned', not for type='{type}': leave them out.")
+    if by is not None:
+        (by,) = names(
+            "by", text("by", by, PredictionError), list(fit.model.design.table.frame), PredictionError, "column"
+        )
+    if bins is not None:
+        bins = whole_number("bins", bins, PredictionError, least=2)
     outcome, labels = fit.model.design.outcome, fit.model.design.table.rows
     fitted = fitted_probability(fit, clusters, num_draws, seed)
     if type == "binned":
@@ -123,17 +132,17 @@ def residuals(
 
 def _pearson(outcome: Outcome, p: FloatArray) -> FloatArray:
     p = np.clip(p, EDGE, 1 - EDGE)
-    found: FloatArray = (outcome.y - outcome.trials * p) / np.sqrt(outcome.trials * p * (1 - p))
-    return found
+    residual: FloatArray = (outcome.y - outcome.trials * p) / np.sqrt(outcome.trials * p * (1 - p))
+    return residual
 
 
 def _deviance(outcome: Outcome, p: FloatArray) -> FloatArray:
     from scipy.special import xlogy
 
     y, n, p = outcome.y, outcome.trials, np.clip(p, EDGE, 1 - EDGE)
-    share = xlogy(y, y / (n * p)) + xlogy(n - y, (n - y) / (n * (1 - p)))
-    found: FloatArray = np.sign(y - n * p) * np.sqrt(2 * np.maximum(share, 0.0))
-    return found
+    half_deviance = xlogy(y, y / (n * p)) + xlogy(n - y, (n - y) / (n * (1 - p)))
+    residual: FloatArray = np.sign(y - n * p) * np.sqrt(2 * np.maximum(half_deviance, 0.0))
+    return residual
 
 
 def _uniform(fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, seed: int | None) -> FloatArray:
@@ -142,34 +151,30 @@ def _uniform(fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None,
 
     query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
     outcome, rows = query.model.design.outcome, query.rows
-    y, trials = outcome.y, outcome.trials.astype(np.int64)  # the function warns of numbers of trials that may be parts
+    y, trials = outcome.y, outcome.trials.astype(np.int64)  # SciPy warns about numbers of trials of type float
     at_maximum = query.point is not None and not query.treatment.is_random(rows)
     used: Draws = query.point if at_maximum and query.point is not None else query.draws
     below, upto = np.zeros(len(rows)), np.zeros(len(rows))
     for part, some in used.chunks(len(rows)):
         p = query.treatment.of_part(part).predict(some, rows)
         upto += bdtr(y, trials, p).sum(axis=0)
-        # No successes have nothing below them; the function is given a count it can take.
+        # Below no successes there is nothing; SciPy is given a count that is not negative.
         below += np.where(y > 0, bdtr(np.maximum(y - 1, 0), trials, p), 0.0).sum(axis=0)
-    # A stream of its own: the seed also draws the effects of new clusters.
+    # Another stream of random numbers than that of the effects of new clusters.
     share = np.random.default_rng(None if seed is None else [seed, 2]).uniform(size=len(rows))
-    found: FloatArray = (below + share * (upto - below)) / len(used)
-    return found
+    uniform: FloatArray = (below + share * (upto - below)) / len(used)
+    return uniform
 
 
 def _normal_quantile(u: FloatArray) -> FloatArray:
     from scipy.special import ndtri
 
-    found: FloatArray = ndtri(np.clip(u, EDGE, 1 - EDGE))
-    return found
+    quantile: FloatArray = ndtri(np.clip(u, EDGE, 1 - EDGE))
+    return quantile
 
 
 def _binned(fit: Fit, fitted: FloatArray, by: str | None, bins: int | None) -> pd.DataFrame:
     outcome, frame = fit.model.design.outcome, fit.model.design.table.frame
-    if by is not None and by not in frame.columns:
-        raise PredictionError(f"by={by!r} is no column of the model; it has {quoted_list(list(frame.columns))}.")
-    if bins is not None and (isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 2):
-        raise PredictionError(f"bins={bins!r} must be a whole number of at least 2.")
     values: Any = pd.Series(fitted) if by is None else frame[by]
     amounts = values.dtype.kind in "iuf" if by is None else by not in fit.model.design.level_columns
     numeric = amounts and not isinstance(values.dtype, pd.CategoricalDtype) and values.dtype != bool
@@ -188,7 +193,7 @@ def _binned(fit: Fit, fitted: FloatArray, by: str | None, bins: int | None) -> p
 
 
 def _equal_bins(values: FloatArray, bins: int | None) -> npt.NDArray[np.intp]:
-    """Bin of each value, of about equal numbers of rows; equal values share one."""
+    """Bin of each value; bins have about equal numbers of rows, and equal values are in one bin."""
     rows = len(values)
     count = bins or (int(np.sqrt(rows)) if rows >= 100 else min(10, max(rows // 2, 1)))
     edges = np.unique(np.quantile(values, np.arange(1, count) / count))

@@ -45,47 +45,47 @@ def scores(
     ----------
     fit : Fit
     clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
-        Which cluster effects the probabilities in the sample have; see `predictions`.
+        Cluster effects of the probabilities in the sample; see `predictions`.
     loo : bool, optional
-        Whether to score each row by a fit that has not seen it, too; by default for fits by NUTS, if `clusters` is
-        ``"observed"``. A likelihood engine's search is repeated without each row, in milliseconds to seconds each.
+        Whether each row is also scored by a fit without it; by default for fits by NUTS, if `clusters` is
+        ``"observed"``. Fits by a likelihood engine are refitted without each row, in milliseconds to seconds each.
     num_draws : int, optional
         How many posterior draws to use in the sample, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     seed : int, optional
-        Repeats new clusters' effects exactly.
+        Repeats the effects of new clusters exactly.
 
     Returns
     -------
     DrawTable
-        One row for each score and ``sample``. ``brier``, the mean of (y - p)^2 over trials, and ``log_score``, the mean
-        of -log p of what happened (in nats), are better the smaller; ``auc``, the chance that an event had a higher
-        probability than a non-event, ties counting half, the larger. ``sample`` is ``"training"``: the score of each
-        posterior draw's probabilities, then ``mean``, ``sd`` and the interval's ends over the draws, of likelihood fits
-        also ``estimate``, at the maximum; ``.draws`` has the draws. Or ``"loo"``: the score of the probabilities by
-        fits without the row, with its standard error as ``sd``, and a normal interval. ``table.attrs["pareto_k"]`` has
-        the k-hat of each row, of a sampler's fit.
+        One row for each score and ``sample``. Lower is better for ``brier``, the mean of (y - p)^2 over trials, and
+        ``log_score``, the mean of -log p of the observed outcomes (in nats); higher is better for ``auc``, the
+        probability that an event has a higher predicted probability than a non-event, ties counting half. With
+        ``sample`` ``"training"``, ``mean``, ``sd`` and the ends of the interval are over the scores of the posterior
+        draws, which ``.draws`` has; for likelihood fits ``estimate`` is the score at the maximum. With ``"loo"``, the
+        score is that of probabilities by fits without the row, ``sd`` its standard error, and the interval normal. For
+        fits by a sampler, ``table.attrs["pareto_k"]`` has the k-hat of each row.
 
     Raises
     ------
     PredictionError
-        If an option is out of its range, or rows are to be left out with other effects than their clusters' own.
+        If an option is out of range, or rows are left out and `clusters` is not ``"observed"``.
 
     Warns
     -----
     ConvergenceWarning
-        If rows have a Pareto k-hat so large that the posterior without them is not known, or without them there is no
-        maximum.
+        If the Pareto k-hat of rows is so large that predictions without them are unreliable, or if there is no maximum
+        without them.
 
     Notes
     -----
-    A row of n trials counts n times, and is left out with all of them; its log score there is that of its trials one by
-    one, without the binomial coefficient. Posteriors without a row are a sampler's draws with weights by
-    Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry 2017), as in `loo`. Leaving a row out keeps the
-    others of its cluster: the score is one for new rows of known clusters. Standard errors treat rows as independent,
-    that of the AUC by DeLong's method, and Obuchowski's where rows have several trials. Interval ends of
-    ``"training"`` are about the parameters, those of ``"loo"`` about the rows.
+    A row with n trials counts n times, and is left out with all of them; its log score is that of its trials one by
+    one, without the binomial coefficient. For fits by a sampler, the posterior without a row is approximated by
+    Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry 2017), as in `loo`. The other rows of the cluster
+    stay: the scores are those of predictions for new rows of known clusters. Standard errors treat rows as independent;
+    that of the AUC is by DeLong's method, or Obuchowski's if rows have several trials. Intervals of ``"training"``
+    express uncertainty about the parameters, those of ``"loo"`` sampling variation of the rows.
 
     References
     ----------
