@@ -135,6 +135,24 @@ class Design(Shown):
             raise FitError(unknown_names("group", [chosen], known, "grouping factor"))
         return [self.groups[known.index(chosen)]]
 
+    def chosen_effects(self, group: str | None, effect: str | None) -> list[tuple[GroupBlock, int]]:
+        """Grouping factors and places of the random effects of that name, or of all of them.
+
+        Raises
+        ------
+        FitError
+            If no such effect varies over the factors.
+        """
+        groups = self.chosen_groups(group)
+        every = [(factor, place) for factor in groups for place in range(len(factor.effects))]
+        if effect is None:
+            return every
+        known = list(dict.fromkeys(name for factor in groups for name in factor.effects))
+        if text("effect", effect, FitError) not in known:
+            where = " and ".join(f"'{factor.name}'" for factor in groups)
+            raise FitError(unknown_names("effect", [effect], known, "random effect", where))
+        return [(factor, place) for factor, place in every if factor.effects[place] == effect]
+
     @property
     def level_columns(self) -> frozenset[str]:
         """Columns whose values are labels, not amounts: grouping factors, text, and numbers in ``C(week)``."""

@@ -15,9 +15,10 @@ from ..design.grouping import GroupBlock
 from ..effects.datagrid import datagrid
 from ..effects.predictions import predictions
 from ..errors import PredictionError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
-from ..validation import quoted_list
+from ..validation import agree, flag, listed, mapping, one_of, quoted_list, text, unknown_names
 from .style import (
     BLUE,
     GREY,
@@ -140,24 +141,29 @@ def curves(
     >>> import hierlogit as hl
     >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
     """
+    require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     factor = fit.model.design.chosen_groups(group)[0] if fit.model.design.groups or group is not None else None
-    fixed = dict(at or {})
+    fixed = {} if at is None else mapping("at", at, PredictionError, "values by predictor, {'age': 30}")
     _check_columns(fit, factor, x, by, fixed)
     frame = fit.model.design.table.frame
     values, numeric = _along(fit, x)
     panels = _levels(frame[by], by, MAX_PANELS) if by is not None else [None]
-    if rug and not numeric:
+    if flag("rug", rug, PredictionError) and not numeric:
         raise PredictionError(f"rug=True needs a numeric predictor; '{x}' has levels.")
+    # Computed before a figure is made, so that an error leaves none behind.
+    grids = [datagrid(fit, **{**fixed, x: list(values)}, **({} if by is None else {by: level})) for level in panels]
+    computed = [
+        _compute(fit, factor, grid, interval, "" if by is None else f"{by} = {level}")
+        for grid, level in zip(grids, panels, strict=True)
+    ]
     with house_style():
         if axes is None:
             width = 6.4 if len(panels) == 1 else 3.4 * len(panels)
             drawn = new_axes(len(panels), width=min(width, 13.0), height=4.0, sharey=True)
         else:
             drawn = given_axes(axes, len(panels), f"one for each value of '{by}'" if by else "one panel")
-        for k, (ax, level) in enumerate(zip(drawn, panels, strict=True)):
-            grid = datagrid(fit, **{**fixed, x: list(values)}, **({by: level} if by is not None else {}))
-            panel = _compute(fit, factor, grid, interval, "" if by is None else f"{by} = {level}")
+        for k, (ax, level, panel) in enumerate(zip(drawn, panels, computed, strict=True)):
             positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
             _draw_clusters(ax, positions, panel.clusters, numeric)
             _draw_curves(ax, positions, panel, numeric)
@@ -180,7 +186,7 @@ def curves(
                 panel=panel,
                 interval=interval,
             )
-        _legend(drawn, _entries(fit, factor, interval, numeric), _others(fit, grid, x, by), new=axes is None)
+        _legend(drawn, _entries(fit, factor, interval, numeric), _others(fit, grids[-1], x, by), new=axes is None)
     return drawn
 
 
@@ -188,22 +194,25 @@ def _check_columns(fit: Fit, group: GroupBlock | None, x: str, by: str | None, a
     predictors, clusters = fit.model.design.predictors, set(() if group is None else group.columns)
     usable = [name for name in predictors if name not in clusters]
     for role, name in (("x", x), ("by", by), *(("at", name) for name in at)):
-        if name is None or name in usable:
+        if name is None and role == "by":
+            continue
+        if text(role, name, PredictionError) in usable:
             continue
         if group is not None and name in clusters:
             raise PredictionError(
-                f"{role}: '{name}' makes the clusters of '{group.name}', which are all drawn; "
-                f"choose one of {quoted_list(usable)}."
+                f"{role}: '{name}' is a column of the clusters of '{group.name}', which are all drawn; "
+                f"{one_of(usable)}."
             )
-        raise PredictionError(f"{role}: the model does not predict from '{name}'; choose one of {quoted_list(usable)}.")
+        raise PredictionError(unknown_names(role, [name], usable, "predictor"))
     chosen = [name for name in (x, by, *at) if name is not None]
     twice = sorted({name for name in chosen if chosen.count(name) > 1})
     if twice:
-        raise PredictionError(f"{quoted_list(twice)} can stand in one of x, by and at only.")
-    several = [name for name, value in at.items() if np.ndim(value) != 0]
+        raise PredictionError(f"only one of x, by and at can name {quoted_list(twice)}.")
+    several = [name for name, value in at.items() if listed(value) is not None]
     if several:
         raise PredictionError(
-            f"at: give one value for each of {quoted_list(several)}; `by` makes a panel for each value."
+            f"at: {quoted_list(several)} {agree(several, 'has', 'have')} more than one value. Give one value, or pass "
+            "by= for a panel for each value."
         )
 
 
@@ -219,7 +228,9 @@ def _along(fit: Fit, x: str) -> tuple[Any, bool]:
 def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:
     levels = list(values.cat.categories) if hasattr(values, "cat") else sorted(values.unique().tolist())
     if len(levels) > most:
-        raise PredictionError(f"'{name}' has {len(levels)} different values; at most {most} can be drawn.")
+        raise PredictionError(
+            f"'{name}' has {len(levels):,} different values; at most {most} can be drawn. Choose another predictor."
+        )
     return levels
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..summaries.tables import ranef
-from ..validation import quoted_list
+from ..validation import flag
 from .style import (
     BLUE,
     GREY,
@@ -86,15 +87,10 @@ def caterpillar(
     >>> import hierlogit as hl
     >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
     """
+    require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
-    factors = fit.model.design.chosen_groups(group)
-    panels = [(factor.name, name) for factor in factors for name in factor.effects if effect in (None, name)]
-    if not panels:
-        known = list(dict.fromkeys(name for factor in factors for name in factor.effects))
-        raise FitError(
-            f"no effect '{effect}' varies over {quoted_list([factor.name for factor in factors])}; there are "
-            f"{quoted_list(known)}."
-        )
+    sort = flag("sort", sort, FitError)
+    panels = [(factor.name, factor.effects[k]) for factor, k in fit.model.design.chosen_effects(group, effect)]
     table = ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
     parts = [pd.DataFrame(table.xs((factor, name), level=("group", "effect"))) for factor, name in panels]
     with house_style():

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..diagnostics.influence import Influence
 from ..errors import FitError
+from ..validation import instance, whole_number
 from .style import (
     BLUE,
     GREY,
@@ -64,11 +65,14 @@ def influence(result: Influence, top: int = 20, *, axes: Any = None) -> AxesArra
     >>> import hierlogit as hl
     >>> hl.plots.influence(hl.influence(fit), top=10)  # doctest: +SKIP
     """
-    if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1:
-        raise FitError(f"top={top!r} must be a whole number of at least 1.")
+    instance("result", result, Influence, FitError, "an Influence", "Compute it first: hl.influence(fit).")
+    top = whole_number("top", top, FitError, least=1)
     table = result.table.dropna(subset=["cooks_distance"])
     if not len(table):
-        raise FitError("there are no Cook's distances to draw: no fixed effects, or no estimates without a cluster.")
+        raise FitError(
+            "there are no Cook's distances to draw: the model has no fixed effects, or no fit without a cluster "
+            "converged."
+        )
     rows = max(min(top, len(table)), result.dfbetas.shape[1])
     with house_style():
         if axes is None:

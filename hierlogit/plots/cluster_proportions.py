@@ -10,8 +10,10 @@ import numpy.typing as npt
 from ..design.grouping import GroupBlock
 from ..effects.predictions import posterior_predictive
 from ..errors import PredictionError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
+from ..validation import choice, whole_number
 from .style import (
     BLUE,
     GREY,
@@ -93,11 +95,10 @@ def cluster_check(
     >>> import hierlogit as hl
     >>> hl.plots.cluster_check(fit, "district", seed=1)  # doctest: +SKIP
     """
+    require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
-    if sort not in SORTS:
-        raise PredictionError(f"sort={sort!r} is not allowed; choose 'size' or 'proportion'.")
-    if num_draws < 2:
-        raise PredictionError(f"num_draws={num_draws!r} must be at least 2.")
+    choice("sort", sort, SORTS, PredictionError)
+    num_draws = whole_number("num_draws", num_draws, PredictionError, least=2)
     factor = fit.model.design.chosen_groups(group)[0]
     observed, trials, simulated = _proportions(fit, factor, num_draws, seed)
     order = np.lexsort((simulated.mean(axis=0), trials if sort == "size" else observed))

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FitError
+from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
+from ..validation import text
 from ..variance.partial_pooling import Pooling, pooling
 from .style import (
     BLUE,
@@ -73,9 +75,11 @@ def shrinkage(result: Pooling | Fit | ModelSpec, group: str | None = None, *, ax
     >>> import hierlogit as hl
     >>> hl.plots.shrinkage(fit)  # doctest: +SKIP
     """
-    result = result if isinstance(result, Pooling) else pooling(result, group=group)
-    if group not in (None, result.group):
-        raise FitError(f"group='{group}': what is given is the pooling of '{result.group}'. Leave group out.")
+    if not isinstance(result, Pooling):
+        model_of(result, "result")
+        result = pooling(result, group=group)
+    if group is not None and text("group", group, FitError) != result.group:
+        raise FitError(f"group='{group}', but the result is the pooling of '{result.group}'. Leave group= out.")
     with house_style():
         drawn = new_axes(1, width=5.6, height=5.6) if axes is None else given_axes(axes, 1, "one panel")
         (ax,) = drawn

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..diagnostics.data.check_data import DataCheck
 from ..errors import FitError
+from ..validation import instance
 from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, counted, describe, given_axes, house_style, set_title
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def check_data(result: DataCheck, *, axes: Any = None) -> AxesArray:
     >>> model = hl.Model("use ~ age + (1 | district)", hl.datasets.load("contraception"))
     >>> hl.plots.check_data(hl.check_data(model))  # doctest: +SKIP
     """
+    instance("result", result, DataCheck, FitError, "a DataCheck", "Compute it first: hl.check_data(model).")
     factors = list(result.clusters)
     if not factors:
         raise FitError("the model has no grouping factors, and so no clusters to draw.")

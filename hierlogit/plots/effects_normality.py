@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..diagnostics.fit.effects_qq import EffectQuantiles, effect_quantiles
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
-from ..validation import quoted_list
+from ..validation import refuse_beyond_memory, seed_or_new, whole_number
 from .style import (
     BLUE,
     GREY,
@@ -31,7 +31,6 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..design.grouping import GroupBlock
 
 FEWEST_REPLICATES = 20
 #: With more clusters than this, their points are small.
@@ -99,29 +98,18 @@ def effects_qq(
     >>> import hierlogit as hl
     >>> hl.plots.effects_qq(fit, "district", seed=1)  # doctest: +SKIP
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, (int, np.integer)) or replicates < FEWEST_REPLICATES:
-        raise FitError(f"replicates={replicates!r} must be a whole number of at least {FEWEST_REPLICATES}.")
+    require_fit(fit)
+    replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     interval = Interval.of(ci_prob, "eti")
-    panels = _chosen_effects(fit, group, effect)
-    used = secrets.randbits(31) if seed is None else int(seed)
-    quantiles = effect_quantiles(fit, panels, interval.prob, int(replicates), used)
+    panels = fit.model.design.chosen_effects(group, effect)
+    clusters = sum(len(factor.levels) for factor, _ in panels)
+    refuse_beyond_memory("replicates", replicates, clusters, FitError)
+    quantiles = effect_quantiles(fit, panels, interval.prob, replicates, seed_or_new(seed, FitError))
     with house_style():
         drawn = _new_axes(len(panels)) if axes is None else given_axes(axes, len(panels), "one for each effect")
         for ax, effect_quantile in zip(drawn, quantiles, strict=True):
             _panel(ax, effect_quantile, interval.prob)
     return drawn
-
-
-def _chosen_effects(fit: Fit, group: str | None, effect: str | None) -> list[tuple[GroupBlock, int]]:
-    factors = fit.model.design.chosen_groups(group)
-    panels = [(factor, k) for factor in factors for k, name in enumerate(factor.effects) if effect in (None, name)]
-    if not panels:
-        known = list(dict.fromkeys(name for factor in factors for name in factor.effects))
-        raise FitError(
-            f"no effect '{effect}' varies over {quoted_list([factor.name for factor in factors])}; there are "
-            f"{quoted_list(known)}."
-        )
-    return panels
 
 
 def _new_axes(panels: int) -> AxesArray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
+from ..validation import instance, quoted_list
 from .style import BLUE, GREY, INK, PALE, AxesArray, describe, given_axes, house_style, names_of, new_axes, set_title
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ def compare(table: pd.DataFrame, *, ax: Any = None) -> AxesArray:
     >>> import hierlogit as hl
     >>> hl.plots.compare(hl.compare({"one": fit1, "two": fit2}))  # doctest: +SKIP
     """
+    remedy = "Compute it first: hl.compare({'one': fit1, 'two': fit2})."
+    instance("table", table, pd.DataFrame, FitError, "a table made by hl.compare", remedy)
     sampled = {"elpd", "se", "elpd_diff", "dse"} <= set(table.columns)
-    if not sampled and "criterion" not in table.attrs:
+    if not sampled and not ("criterion" in table.attrs and {"difference", "parameters"} <= set(table.columns)):
         raise FitError(
-            f"plots.compare draws what hl.compare returns; this table has the columns {list(table.columns)}."
+            f"table is not made by hl.compare: it has the columns {quoted_list(list(table.columns))}. {remedy}"
         )
     height = max(LEAST_HEIGHT, 1.1 + ROW_HEIGHT * len(table))
     with house_style():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FitError
+from ..validation import instance
 from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, describe, given_axes, house_style, new_axes, set_title
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def khat(result: Any, *, ax: Any = None) -> AxesArray:
     >>> import hierlogit as hl
     >>> hl.plots.khat(hl.loo(fit, group="district"))  # doctest: +SKIP
     """
-    if getattr(result, "pareto_k", None) is None:
-        raise FitError("plots.khat draws what hl.loo returns; this has no Pareto k-hat.")
+    from arviz_stats.utils import ELPDData
+
+    instance("result", result, ELPDData, FitError, "made by hl.loo", "Compute it first: hl.loo(fit).")
     with house_style():
         drawn = new_axes(1, width=6.4, height=3.2) if ax is None else given_axes(ax, 1, "k-hat of each unit")
         _draw(drawn[0], result)

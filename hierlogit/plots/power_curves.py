@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import FitError
 from ..studies.power import Power
-from ..validation import quoted_list
+from ..validation import choice, instance
 from .style import (
     BLUE,
     GREY,
@@ -63,17 +63,16 @@ def power(result: Power, x: str | None = None, *, axes: Any = None) -> AxesArray
     >>> import hierlogit as hl
     >>> hl.plots.power(result, "school")  # doctest: +SKIP
     """
+    instance("result", result, Power, FitError, "a Power", "Compute it first: hl.power(formula, layout, ...).")
     if not result.grid:
-        raise FitError("there is one cell only, and no curve: pass grid= to hl.power.")
-    along = result.grid[0] if x is None else x
-    if along not in result.grid:
-        raise FitError(f"x={x!r} was not tried; the grid has {quoted_list(list(result.grid))}.")
+        raise FitError("the study has only one cell, and so no curve: pass grid= to hl.power.")
+    along = result.grid[0] if x is None else choice("x", x, result.grid, FitError)
     others = [name for name in result.grid if name != along]
     curves = result.table[others].drop_duplicates() if others else pd.DataFrame(index=[0])
     if len(curves) > len(CURVES):
         raise FitError(
-            f"the names besides '{along}' make {len(curves)} curves; {len(CURVES)} can be told apart. Put another name "
-            "on the axis, or try fewer values."
+            f"the grid has {len(curves):,} combinations besides '{along}'; at most {len(CURVES)} curves can be drawn. "
+            "Choose another x, or try fewer values."
         )
     parameters = list(dict.fromkeys(result.table["parameter"]))
     with house_style():

@@ -14,8 +14,10 @@ from ..density.linear_predictor import Draws, linear_predictor
 from ..design.grouping import GroupBlock
 from ..effects.prior_predictive import prior_predictive as drawn_from_priors
 from ..errors import PredictionError
+from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
+from ..validation import whole_number
 from .style import (
     BLUE,
     GREY,
@@ -152,11 +154,10 @@ def prior_predictive(
     >>> import hierlogit as hl
     >>> hl.plots.prior_predictive(model, seed=1)  # doctest: +SKIP
     """
-    chosen = model.model if isinstance(model, Fit) else model
+    chosen = model_of(model)
     factor = chosen.design.chosen_groups(group)[0] if chosen.design.groups or group is not None else None
-    if isinstance(draws, bool) or not draws >= FEWEST_DRAWS:
-        raise PredictionError(f"draws={draws!r} must be a whole number of at least {FEWEST_DRAWS}.")
-    implied = Implied.of(chosen, factor, int(draws), seed)
+    draws = whole_number("draws", draws, PredictionError, least=FEWEST_DRAWS)
+    implied = Implied.of(chosen, factor, draws, seed)
     panels = 2 if factor is None else 3
     with house_style():
         if axes is None:

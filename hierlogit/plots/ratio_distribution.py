@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import FitError
 from ..model_comparison.likelihood_ratio import RatioTest, chi_squared_tail, mixture_tail
+from ..validation import instance
 from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, describe, given_axes, house_style, new_axes, set_title
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def likelihood_ratio(result: RatioTest, *, ax: Any = None) -> AxesArray:
     >>> import hierlogit as hl
     >>> hl.plots.likelihood_ratio(hl.likelihood_ratio(fit0, fit1, "bootstrap"))  # doctest: +SKIP
     """
+    instance("result", result, RatioTest, FitError, "a RatioTest", "Compute it first: hl.likelihood_ratio(fit0, fit1).")
     with house_style():
         drawn = new_axes(1, width=5.6, height=3.6) if ax is None else given_axes(ax, 1, "the statistic's distribution")
         _draw(drawn[0], result)

@@ -14,7 +14,7 @@ from ..errors import FitError
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..summaries.tables import odds_ratios
-from ..validation import quoted_list
+from ..validation import names
 from .style import BLUE, GREY, INK, MEDIUM, SMALL, describe, given_axes, house_style, interval_name, new_axes
 
 if TYPE_CHECKING:
@@ -87,14 +87,10 @@ def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> l
     if wanted is None:
         return known
     terms = dict(zip(design.fixed_effects, design.fixed_terms, strict=True))
+    allowed = list(dict.fromkeys([*known, *(terms[label] for label in known)]))
     chosen: list[str] = []
-    for name in [wanted] if isinstance(wanted, str) else wanted:
-        matching = [label for label in known if name in (label, terms[label])]
-        if not matching:
-            raise FitError(f"the model has no odds ratio of '{name}'; it has {quoted_list(known)}.")
-        chosen += [label for label in matching if label not in chosen]
-    if not chosen:
-        raise FitError("no effects were asked for; leave `effects` out to draw all of them.")
+    for name in names("effects", wanted, allowed, FitError, "fixed effect"):
+        chosen += [label for label in known if name in (label, terms[label]) and label not in chosen]
     return chosen
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FitError
+from ..validation import kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,9 +98,9 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
 
     array = np.asarray(axes, dtype=object).ravel()
     if not all(isinstance(ax, Axes) for ax in array):
-        raise FitError(f"ax and axes must be matplotlib Axes; got {type(axes).__name__}.")
+        raise FitError(f"ax and axes must be matplotlib Axes; got {kind_of(axes)}.")
     if len(array) != panels:
-        raise FitError(f"this picture needs {panels} axes ({what}); got {len(array)}.")
+        raise FitError(f"this plot needs {panels} axes ({what}); got {len(array)}.")
     return array
 
 
@@ -131,9 +132,12 @@ def text_alternative(figure: Figure | Axes | AxesArray) -> str:
     >>> import hierlogit as hl
     >>> hl.plots.text_alternative(hl.plots.forest(fit))  # doctest: +SKIP
     """
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     axes = figure.axes if isinstance(figure, Figure) else np.asarray(figure, dtype=object).ravel()
+    if not all(isinstance(ax, Axes) for ax in axes):
+        raise FitError(f"figure is not a matplotlib Figure or Axes (got {kind_of(figure)}). Draw a plot first.")
     texts = [str(ax.get_label()) for ax in axes]
     return " ".join(text for text in texts if text and not text.startswith(("_", "<")))
 

@@ -71,9 +71,13 @@ def test_three_thousand_clusters_are_named_at_the_ends_only(crowd):
 
 
 def test_bad_arguments_are_named(clinics, make_fit):
-    with pytest.raises(hl.errors.FitError, match="no grouping factor 'district'; it has 'clinic'"):
+    with pytest.raises(
+        hl.errors.FitError, match="no grouping factor 'district' in the model; the only choice is 'clinic'"
+    ):
         hl.plots.caterpillar(clinics, "district")
-    with pytest.raises(hl.errors.FitError, match=r"no effect 'age' varies .* 'Intercept', 'dose'"):
+    with pytest.raises(
+        hl.errors.FitError, match=r"no random effect 'age' in 'clinic' and 'reader'; choose one of 'Intercept', 'dose'"
+    ):
         hl.plots.caterpillar(clinics, effect="age")
     with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
         hl.plots.caterpillar(clinics, axes=plt.subplots()[1])

@@ -60,5 +60,5 @@ def test_given_axes_and_factors(crossed):
     (drawn,) = hl.plots.shrinkage(crossed, "reader", axes=ax)
     assert drawn is ax
     assert ax.get_legend().get_title().get_text() == "4 clusters of reader"
-    with pytest.raises(hl.errors.FitError, match="is the pooling of 'reader'"):
+    with pytest.raises(hl.errors.FitError, match="the result is the pooling of 'reader'"):
         hl.plots.shrinkage(hl.pooling(crossed, group="reader"), "clinic")

@@ -102,9 +102,9 @@ def test_shapes_are_drawn_with_the_largest_named(clinics):
 
 
 def test_what_cannot_be_drawn_is_said(fits):
-    with pytest.raises(FitError, match="draws what hl.compare returns"):
+    with pytest.raises(FitError, match="table is not made by hl.compare: it has the columns 'a'"):
         hl.plots.compare(pd.DataFrame({"a": [1]}))
-    with pytest.raises(FitError, match="draws what hl.loo returns"):
+    with pytest.raises(FitError, match="result is not made by hl.loo .got Fit."):
         hl.plots.khat(fits["one"])
     _, axes = plt.subplots(1, 2)
     with pytest.raises(FitError, match="needs 1 axes"):

@@ -37,8 +37,8 @@ def skewed():
 
 def test_draws_the_standardised_modes_in_order(women):
     axes = hl.plots.effects_qq(women, seed=1, replicates=40)
-    block = women.model.design.groups[0]
-    modes = standardised_modes(ReferenceFit.of(women).observed, block)
+    group = women.model.design.groups[0]
+    modes = standardised_modes(ReferenceFit.of(women).observed, group)
     assert [ax.get_title() for ax in axes] == ["Intercept of district", "urban[Y] of district"]
     for k, ax in enumerate(axes):
         np.testing.assert_allclose(points(ax)[:, 0], normal_scores(60))
@@ -105,7 +105,7 @@ def test_works_on_given_axes_and_refuses_what_is_wrong(women):
         hl.plots.effects_qq(women, replicates=20, axes=axes[0])
     with pytest.raises(hl.errors.FitError, match="replicates=5 must be"):
         hl.plots.effects_qq(women, replicates=5)
-    with pytest.raises(hl.errors.FitError, match="no effect 'age' varies over 'district'"):
+    with pytest.raises(hl.errors.FitError, match="no random effect 'age' in 'district'"):
         hl.plots.effects_qq(women, effect="age")
     with pytest.raises(hl.errors.FitError, match="no grouping factor 'ward'"):
         hl.plots.effects_qq(women, "ward")

@@ -74,7 +74,9 @@ def test_errors(contraception):
     model = hl.Model("use ~ 1 + (1 | district)", contraception)
     with pytest.raises(hl.errors.PredictionError, match="draws=3 must be"):
         hl.plots.prior_predictive(model, draws=3)
-    with pytest.raises(hl.errors.FitError, match="no grouping factor 'village'; it has 'district'"):
+    with pytest.raises(
+        hl.errors.FitError, match="no grouping factor 'village' in the model; the only choice is 'district'"
+    ):
         hl.plots.prior_predictive(model, "village")
     with pytest.raises(hl.errors.FitError, match="3 axes"):
         hl.plots.prior_predictive(model, draws=20, axes=plt.subplots()[1])

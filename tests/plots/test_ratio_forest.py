@@ -48,9 +48,9 @@ def test_works_without_random_effects_and_on_given_axes(clinics, make_fit):
 
 
 def test_bad_arguments_are_named(clinics, make_fit):
-    with pytest.raises(hl.errors.FitError, match="no odds ratio of 'age'; it has 'dose'"):
+    with pytest.raises(hl.errors.FitError, match="no fixed effect 'age' in the model; choose one of 'dose'"):
         hl.plots.forest(clinics, ["age"])
-    with pytest.raises(hl.errors.FitError, match="no effects were asked for"):
+    with pytest.raises(hl.errors.FitError, match="effects is an empty list"):
         hl.plots.forest(clinics, [])
     only_mean = make_fit("healed ~ 1 + (1 | clinic)", clinics.model.design.table.frame)
     with pytest.raises(hl.errors.FitError, match="no fixed effect besides the intercept"):

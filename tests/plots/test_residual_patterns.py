@@ -94,5 +94,5 @@ def test_works_on_given_axes_and_refuses_what_is_wrong(herds):
     assert hl.plots.residuals(herds, seed=1, axes=axes)[1] is axes[1]
     with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
         hl.plots.residuals(herds, axes=axes[0])
-    with pytest.raises(hl.errors.PredictionError, match="by='ward'"):
+    with pytest.raises(hl.errors.PredictionError, match="no column 'ward'"):
         hl.plots.residuals(herds, by="ward")
