@@ -5,7 +5,6 @@ The only module that prints.
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 import warnings
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import HierlogitError, HierlogitWarning
+from ..formatting import cell, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def say_model(model: ModelSpec) -> None:
 def say_report(fitted: Fit) -> None:
     """Show how the estimate came about."""
     report = fitted.diagnostics
-    measures = ", ".join(f"{name} {value:.4g}" for name, value in report.measures.items())
+    measures = ", ".join(f"{name} {plain(cell(name, value))}" for name, value in report.measures.items())
     seconds = sum(report.seconds.values())
     say(f"\n{report.engine}: {report.status} in {seconds:.0f} s, seed {report.seed}", style="bold")
     if measures:
@@ -142,25 +142,10 @@ def show_table(frame: pd.DataFrame) -> None:
     numeric = {str(name): pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}
     table = grid(*((name, "right" if number else "left") for name, number in numeric.items()))
     for row in frame.itertuples(index=False):
-        table.add_row(*(Text(rounded(name, value)) for name, value in zip(numeric, row, strict=True)))
+        # Whole numbers may be labels of clusters, which have no thousands.
+        cells = [
+            plain(cell(name, value)) if isinstance(value, float) else str(value)
+            for name, value in zip(numeric, row, strict=True)
+        ]
+        table.add_row(*map(Text, cells))
     console().print(table)
-
-
-def rounded(column: str, value: Any) -> str:
-    """Write one cell of a table with the digits that mean something.
-
-    Examples
-    --------
-    >>> rounded("mean", -1.07272), rounded("ess_bulk", 651.13), rounded("mean", -0.00452), rounded("district", 7)
-    ('-1.073', '651', '-0.0045', '7')
-    """
-    if not isinstance(value, float):
-        return str(value)
-    if math.isnan(value):  # the column does not apply
-        return ""
-    if column.startswith("ess"):
-        return f"{value:,.0f}"
-    if 0 < abs(value) < 0.0001 or abs(value) >= 1e5:
-        return f"{value:.1e}"
-    decimals = 4 if 0 < abs(value) < 0.01 else 3 if abs(value) < 100 else 1
-    return f"{value:.{decimals}f}"

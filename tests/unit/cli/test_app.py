@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 import hierlogit as hl
 from hierlogit.cli.app import app, read_rows
 from hierlogit.cli.output import curve_predictor
-from hierlogit.cli.terminal import rounded
 from hierlogit.model import Model
 
 PICTURES = {"forest.png", "caterpillar.png", "curves.png", "cluster_check.png"}
@@ -311,24 +310,6 @@ def test_help_is_light():
         "assert not {'pymc', 'pandas', 'xarray', 'matplotlib', 'formulae'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "text"),
-    [
-        ("mean", -1.07272, "-1.073"),
-        ("mean", 0.003078, "0.0031"),
-        ("mean", 0.0, "0.000"),
-        ("mean", 5e-6, "5.0e-06"),
-        ("odds_ratio", 1234567.0, "1.2e+06"),
-        ("odds_ratio", 250.04, "250.0"),
-        ("ess_bulk", 2651.13, "2,651"),
-        ("r_hat", float("nan"), ""),
-        ("rows", 117, "117"),
-    ],
-)
-def test_numbers_are_rounded_sensibly(column, value, text):
-    assert rounded(column, value) == text
 
 
 @pytest.mark.slow
