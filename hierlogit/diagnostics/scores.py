@@ -207,11 +207,18 @@ def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFr
     each = {"brier": _squared_errors(p, y, trials), "log_score": -unseen.log_probability}
     # A mean over trials is a sum over rows of different size; rows are what is independent.
     total = float(trials.sum())
-    found = {name: (float(values.sum()) / total, _sum_error(values) / total) for name, values in each.items()}
-    found["auc"] = auc(p, y, trials), auc_error(p, y, trials)
+    scores_and_errors = {
+        name: (float(values.sum()) / total, _sum_error(values) / total) for name, values in each.items()
+    }
+    scores_and_errors["auc"] = auc(p, y, trials), auc_error(p, y, trials)
     low, high = interval.columns
     table = pd.DataFrame(
-        {"score": SCORES, "sample": "loo", "mean": [found[k][0] for k in SCORES], "sd": [found[k][1] for k in SCORES]}
+        {
+            "score": SCORES,
+            "sample": "loo",
+            "mean": [scores_and_errors[k][0] for k in SCORES],
+            "sd": [scores_and_errors[k][1] for k in SCORES],
+        }
     )
     limits = np.array([RANGES[name] for name in SCORES])
     table[low] = np.clip(table["mean"] - interval.quantile * table["sd"], limits[:, 0], limits[:, 1])

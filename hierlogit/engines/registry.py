@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError
+from ..validation import nearest, one_of, quoted_list, shortened
 from .engine import Engine
 
 if TYPE_CHECKING:
@@ -36,14 +36,15 @@ def resolve_engine(engine: Engine | str) -> Engine:
     """
     if isinstance(engine, str):
         if engine.lower() not in ENGINES:
-            near = difflib.get_close_matches(engine.lower(), ENGINES, n=1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
-            raise EngineError(f"there is no engine '{engine}'; there are: {', '.join(ENGINES)}.{meant}")
+            raise EngineError(
+                f"there is no engine {shortened(engine)}; {one_of(list(ENGINES))}.{nearest(engine, ENGINES)}"
+            )
         module, name = ENGINES[engine.lower()]
-        made: Engine = getattr(import_module(module), name)()
-        return made
+        instance: Engine = getattr(import_module(module), name)()
+        return instance
     if isinstance(engine, type) or not isinstance(engine, Engine):
         raise EngineError(
-            f"an engine must be a value such as hl.NUTS(draws=2000) or a name ({', '.join(ENGINES)}); got {engine!r}."
+            f"an engine must be an object such as hl.NUTS(draws=2000), or one of the names "
+            f"{quoted_list(list(ENGINES))}; got {shortened(engine)}."
         )
     return engine

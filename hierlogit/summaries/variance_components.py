@@ -47,25 +47,25 @@ def variance_components(
     interval = Interval.of(ci_prob, ci_kind)
     keys: list[tuple[str, str, str]] = []
     columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-    for block in fit.model.design.chosen_groups(group):
-        name, dim = block.result_name, fit.model.effect_dim(block)
-        sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(block.effects))
+    for factor in fit.model.design.chosen_groups(group):
+        name, dim = factor.result_name, fit.model.effect_dim(factor)
+        sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(factor.effects))
         for quantity, values in (("sd", sd), ("variance", sd**2)):
-            keys += [(block.name, quantity, effect) for effect in block.effects]
+            keys += [(factor.name, quantity, effect) for effect in factor.effects]
             columns += list(values.T)
-        if block.correlated:
+        if factor.correlated:
             cor = fit.posterior[f"cor_{name}"].transpose("chain", "draw", dim, f"{dim}_bis").to_numpy()
-            for i, j in block.correlated_pairs:
-                keys.append((block.name, "cor", f"{block.effects[i]}, {block.effects[j]}"))
+            for i, j in factor.correlated_pairs:
+                keys.append((factor.name, "cor", f"{factor.effects[i]}, {factor.effects[j]}"))
                 columns.append(cor[..., i, j].ravel())
     index = pd.MultiIndex.from_tuples(keys, names=["group", "quantity", "effect"])
     table = summarise(np.column_stack(columns), interval)
     if fit.estimate is not None:
-        estimate = [_at_maximum(fit.estimate, block) for block in fit.model.design.chosen_groups(group)]
+        estimate = [_at_maximum(fit.estimate, factor) for factor in fit.model.design.chosen_groups(group)]
         table = {"estimate": np.concatenate(estimate), **table}
     return pd.DataFrame(table, index=index)
 
 
-def _at_maximum(estimate: Estimate, block: GroupBlock) -> FloatArray:
-    sd, cor = estimate.sd(block.name), estimate.cor(block.name)
-    return np.concatenate([sd, sd**2, [cor[i, j] for i, j in block.correlated_pairs]])
+def _at_maximum(estimate: Estimate, group: GroupBlock) -> FloatArray:
+    sd, cor = estimate.sd(group.name), estimate.cor(group.name)
+    return np.concatenate([sd, sd**2, [cor[i, j] for i, j in group.correlated_pairs]])

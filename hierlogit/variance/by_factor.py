@@ -16,6 +16,7 @@ from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock
 from ..effects.numerics.population_average import predictor_sd
 from ..effects.query import Query
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from .row_averages import average_over_rows, varying_alike
 
@@ -37,6 +38,7 @@ def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Que
     PredictionError
         If the rows do not match the model, or the fit has fewer draws.
     """
+    require_fit(fit)
     fit.model.design.chosen_groups(None)
     query = Query.of(fit, newdata, num_draws)
     _ = query.rows  # encodes the rows now, so that rows that do not match the model are refused before computing
@@ -104,10 +106,10 @@ def fixed_part(draws: Draws, rows: EncodedRows) -> FloatArray:
     return eta
 
 
-def mean_variance(draws: Draws, block: GroupBlock) -> FloatArray:
+def mean_variance(draws: Draws, group: GroupBlock) -> FloatArray:
     """Mean of ``z'Sigma z`` over the training rows (Johnson 2014), shape (draws,)."""
-    products = block.Z.T @ block.Z / len(block.Z)
-    L = draws.cholesky[block.name]
+    products = group.Z.T @ group.Z / len(group.Z)
+    L = draws.cholesky[group.name]
     variance: FloatArray = np.einsum("sai,ab,sbi->s", L, products, L, optimize=True)
     return variance
 
@@ -122,7 +124,7 @@ def fixed_variance(draws: Draws, X: FloatArray) -> FloatArray:
 
 def between_rows(design: Design) -> tuple[str, ...]:
     """Observation-level grouping factors, whose clusters are single rows: overdispersion, which no two rows share."""
-    return tuple(block.name for block in design.groups if len(block.levels) == design.n_rows)
+    return tuple(group.name for group in design.groups if len(group.levels) == design.n_rows)
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,13 @@ class Sharing:
 def sharings(design: Design) -> list[Sharing]:
     """The ways to share clusters: of one factor alone, of one with those it is nested in, and of all factors."""
     single, ways = between_rows(design), []
-    for block in design.groups:
-        ways.append(Sharing(block.name, "share", (block.name,)))
-        around = [other.name for other in design.groups if other is not block and block.nested_in(other)]
-        if around and block.name not in single:
-            ways.append(Sharing(block.name, "same cluster", (block.name, *around)))
+    for group in design.groups:
+        ways.append(Sharing(group.name, "share", (group.name,)))
+        around = [other.name for other in design.groups if other is not group and group.nested_in(other)]
+        if around and group.name not in single:
+            ways.append(Sharing(group.name, "same cluster", (group.name, *around)))
     if len(design.groups) > 1:
-        shared = tuple(block.name for block in design.groups if block.name not in single)
+        shared = tuple(group.name for group in design.groups if group.name not in single)
         ways.append(Sharing(ALL, "share", shared))
     return ways
 

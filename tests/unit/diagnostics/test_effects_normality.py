@@ -57,8 +57,8 @@ def test_normal_effects_have_none_whatever_the_shrinkage() -> None:
 
 
 def test_measures_are_in_units_of_the_sd() -> None:
-    block: Any = SimpleNamespace(name="g", effects=("Intercept", "x"), levels=np.arange(4))
-    design: Any = SimpleNamespace(groups=[block])
+    group: Any = SimpleNamespace(name="g", effects=("Intercept", "x"), levels=np.arange(4))
+    design: Any = SimpleNamespace(groups=[group])
     modes, variances = np.array([[1.0, 0.0], [-2.0, 0.0], [0.5, 0.0], [3.0, 0.0]]), np.full((4, 2), 0.4)
     one: Any = SimpleNamespace(sds={"g": np.array([2.0, 0.0])}, modes={"g": modes}, variances={"g": variances})
     measures = effect_measures(design)

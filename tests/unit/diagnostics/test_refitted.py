@@ -36,13 +36,13 @@ def test_the_data_end_where_the_fit_did(fit: Fit) -> None:
         found.psi[: len(estimate.beta)], estimate.beta, atol=1e-3 * estimate.standard_errors.max()
     )
     eta = design.X @ estimate.beta
-    for block in design.groups:
-        np.testing.assert_allclose(found.sds[block.name], estimate.sd(block.name), rtol=2e-3)
-        np.testing.assert_allclose(found.modes[block.name], estimate.modes[block.name], atol=2e-3)
+    for group in design.groups:
+        np.testing.assert_allclose(found.sds[group.name], estimate.sd(group.name), rtol=2e-3)
+        np.testing.assert_allclose(found.modes[group.name], estimate.modes[group.name], atol=2e-3)
         np.testing.assert_allclose(
-            np.sqrt(found.variances[block.name]), estimate.conditional_sds[block.name], rtol=5e-3
+            np.sqrt(found.variances[group.name]), estimate.conditional_sds[group.name], rtol=5e-3
         )
-        eta += (block.Z * estimate.modes[block.name][block.index]).sum(axis=1)
+        eta += (group.Z * estimate.modes[group.name][group.index]).sum(axis=1)
     np.testing.assert_allclose(found.eta, eta, atol=2e-3)
     np.testing.assert_allclose(found.residual, found.y - found.trials * expit(found.eta))
     np.testing.assert_allclose(found.weight, found.trials * expit(found.eta) * expit(-found.eta))

@@ -90,8 +90,8 @@ def test_a_factor_may_be_averaged_over_and_another_observed(
     found = hl.predictions(fit, clusters={"clinic": "average"}).draws.values.reshape(-1, len(rows))
     draws = Draws.of(fit.model, fit.posterior)
     design = fit.model.design
-    block = next(one for one in design.groups if one.name == "reader")
-    eta = draws.beta @ design.X.T + draws.effects["reader"][:, block.index, 0]
+    group = next(one for one in design.groups if one.name == "reader")
+    eta = draws.beta @ design.X.T + draws.effects["reader"][:, group.index, 0]
     sd = np.broadcast_to(draws.cholesky["clinic"][:, :, 0], eta.shape)
     expected = [[_integral(a, b) for a, b in zip(*pair, strict=True)] for pair in zip(eta, sd, strict=True)]
     np.testing.assert_allclose(found, expected, atol=2e-9)

@@ -36,7 +36,7 @@ def test_without_a_cluster_is_a_fit_of_the_other_rows(case: str) -> None:
     name, formula, group, engine = CASES[case]
     frame = hl.datasets.load(name)
     fit = hl.Model(formula, frame).fit(engine)
-    index = next(block.index for block in fit.model.design.groups if block.name == group)
+    index = next(factor.index for factor in fit.model.design.groups if factor.name == group)
     # Priors are those of all rows, whose scales a table without some of them would change.
     rest = hl.Model.from_parts(formula, hl.Model(formula, frame[index != 1]).design.table, fit.model.priors).fit(engine)
     refit = Refitter.of(fit).without(index == 1)

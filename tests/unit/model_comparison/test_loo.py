@@ -22,8 +22,8 @@ def fit() -> hl.results.Fit:
 
 def exact(fit: hl.results.Fit, district: object) -> tuple[float, float]:
     """Log of the mean probability of a district's outcomes in a sample without it, and its Monte-Carlo error."""
-    block = fit.model.design.groups[0]
-    rows = block.levels[block.index] == district
+    group = fit.model.design.groups[0]
+    rows = group.levels[group.index] == district
     again = sampled_again(fit, rows)
     log_p = integrated_log_likelihood(fit.model, Draws.of(fit.model, again.posterior), rows)
     p = np.exp(log_p - log_p.max())
@@ -54,8 +54,8 @@ def test_weights_agree_with_sixty_samples(fit: hl.results.Fit) -> None:
 def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.results.Fit) -> None:
     """One district's contribution, from integrals on a fine grid and plain importance weights."""
     district = "5"
-    block = fit.model.design.groups[0]
-    rows = np.flatnonzero(block.levels[block.index].astype(str) == district)
+    group = fit.model.design.groups[0]
+    rows = np.flatnonzero(group.levels[group.index].astype(str) == district)
     draws, design = Draws.of(fit.model, fit.posterior), fit.model.design
     v = np.linspace(-6, 6, 61)
     first, second = np.meshgrid(v, v)
@@ -63,10 +63,10 @@ def test_clusters_are_predicted_with_their_effects_integrated_out(fit: hl.result
     values = []
     for s in range(0, len(draws), 100):
         L, eta = draws.cholesky["district"][s], design.X[rows] @ draws.beta[s]
-        A = block.Z[rows] @ L
+        A = group.Z[rows] @ L
         p = expit(eta[:, None, None] + A[:, 0, None, None] * first + A[:, 1, None, None] * second)
         values.append(np.log((np.where(design.outcome.y[rows, None, None] == 1, p, 1 - p).prod(axis=0) * weight).sum()))
-    found = integrated_log_likelihood(fit.model, draws, block.levels[block.index].astype(str) == district)
+    found = integrated_log_likelihood(fit.model, draws, group.levels[group.index].astype(str) == district)
     np.testing.assert_allclose(found[::100], values, atol=1e-4)
 
 

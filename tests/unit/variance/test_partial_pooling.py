@@ -87,10 +87,10 @@ def test_clusters_of_two_columns_keep_their_rows(make_fit) -> None:
     frame = hl.datasets.load("guimmun")
     fit = make_fit("immun ~ 1 + (1 | comm/mom)", frame)
     found = hl.pooling(fit, group="comm:mom")
-    block = next(one for one in fit.model.design.groups if one.name == "comm:mom")
-    sizes = np.bincount(block.index)
+    group = next(one for one in fit.model.design.groups if one.name == "comm:mom")
+    sizes = np.bincount(group.index)
     np.testing.assert_array_equal(found.table["rows"], sizes)
-    np.testing.assert_allclose(found.table["partial"], np.bincount(block.index, hl.predictions(fit)["mean"]) / sizes)
+    np.testing.assert_allclose(found.table["partial"], np.bincount(group.index, hl.predictions(fit)["mean"]) / sizes)
     comm, mom = str(found.table.index[7]).split(":")
     own = frame[(frame["comm"].astype(str) == comm) & (frame["mom"].astype(str) == mom)]
     assert found.table["rows"].iloc[7] == len(own)
@@ -120,7 +120,9 @@ def test_what_is_shown(contraception: pd.DataFrame) -> None:
 
 def test_errors(contraception: pd.DataFrame) -> None:
     model = hl.Model("use ~ age + (1 | district)", contraception)
-    with pytest.raises(hl.errors.FitError, match="no grouping factor 'village'; it has 'district'"):
+    with pytest.raises(
+        hl.errors.FitError, match="no grouping factor 'village' in the model; the only choice is 'district'"
+    ):
         hl.pooling(model, group="village")
     with pytest.raises(hl.errors.FitError, match="no random effects"):
         hl.pooling(hl.Model("use ~ age", contraception))
