@@ -1,1 +1,1 @@
-"""One model in other languages: words, LaTeX, PyMC, Bambi."""
+"""Translations of a model: words, LaTeX and MathML, a PyMC program, and Bambi."""

@@ -1,4 +1,4 @@
-"""Model -> bambi.Model with the same likelihood and priors, where Bambi can express it."""
+"""Translation of a model to a Bambi model with the same likelihood and priors, if Bambi can express it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from ..design.transforms import formula_namespace
 from ..errors import ModelError
 from ..priors.families import Decov, Prior
+from ..validation import quoted_list
 
 if TYPE_CHECKING:
     from ..design.grouping import GroupBlock
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def bambi_model(model: ModelSpec) -> bambi.Model:
-    """Write a model in Bambi.
+    """The Bambi model with the same likelihood and priors.
 
     Parameters
     ----------
@@ -28,12 +29,12 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
     Returns
     -------
     bambi.Model
-        On the model's cleaned rows; the outcome is coded 0/1, or as successes and trials.
+        For the model's cleaned rows; the outcome is coded 0/1, or as successes and trials.
 
     Raises
     ------
     ModelError
-        If Bambi cannot express it: correlated effects of one grouping factor, or a prior it does not have.
+        If Bambi cannot express the model: correlated effects of one grouping factor, or a prior that it does not have.
 
     Examples
     --------
@@ -60,12 +61,13 @@ def _refuse_what_bambi_lacks(model: ModelSpec) -> None:
     for group in model.design.groups:
         if group.correlated:
             raise ModelError(
-                f"Bambi has no correlated random effects, and those of '{group.name}' are "
-                f"({', '.join(group.effects)}): it would fit another model. "
-                f"Write (... || {group.name}) for independent effects, or use to_pymc()."
+                f"Bambi has no correlated random effects, but those of '{group.name}' are correlated: "
+                f"{quoted_list(group.effects)}. Write (... || {group.name}) for independent effects, or use to_pymc()."
             )
         if any(isinstance(prior, Decov) for prior in model.priors.sd[group.name]):
-            raise ModelError(f"Bambi has no Decov prior, which sd_{group.name} has. Give it one of another family.")
+            raise ModelError(
+                f"Bambi has no Decov prior, but 'sd_{group.name}' has one. Choose a prior of another family."
+            )
 
 
 def _outcome(model: ModelSpec) -> tuple[pd.DataFrame, str, str]:
@@ -98,7 +100,7 @@ def _priors(model: ModelSpec) -> dict[str, Any]:
     owners: dict[str, list[Prior]] = {}
     for label, term in zip(design.fixed_effects, design.fixed_terms, strict=True):
         owners.setdefault(term, []).append(model.priors.fixed[label])
-    priors: dict[str, Any] = {term: _bambi_prior(term, held) for term, held in owners.items()}
+    priors: dict[str, Any] = {term: _bambi_prior(term, of_term) for term, of_term in owners.items()}
     for group in design.groups:
         priors.update(_group_priors(model, group))
     return priors
@@ -110,17 +112,17 @@ def _group_priors(model: ModelSpec, group: GroupBlock) -> dict[str, Any]:
         owners.setdefault(term, []).append(prior)
     return {
         f"{'1' if term == 'Intercept' else term}|{group.name}": bambi.Prior(
-            "Normal", mu=0, sigma=_bambi_prior(f"sd of {term}|{group.name}", held)
+            "Normal", mu=0, sigma=_bambi_prior(f"sd of {term}|{group.name}", of_term)
         )
-        for term, held in owners.items()
+        for term, of_term in owners.items()
     }
 
 
-def _bambi_prior(name: str, held: Sequence[Prior]) -> Any:
-    """One Bambi prior for the columns of a term, with an array for an argument in which they differ."""
-    if len({type(prior) for prior in held}) > 1:
-        raise ModelError(f"Bambi takes one family for all columns of '{name}'; give them the same family.")
-    columns = [prior.arguments() for prior in held]
+def _bambi_prior(name: str, priors: Sequence[Prior]) -> Any:
+    """One Bambi prior for the columns of a term, with an array for each argument if there are several columns."""
+    if len({type(prior) for prior in priors}) > 1:
+        raise ModelError(f"Bambi needs priors of one family for all columns of '{name}'. Give them the same family.")
+    columns = [prior.arguments() for prior in priors]
     arguments = {key: np.array([column[key] for column in columns]) for key in columns[0]}
     scalars = {key: values[0].item() if len(values) == 1 else values for key, values in arguments.items()}
-    return bambi.Prior(type(held[0]).__name__, **scalars)
+    return bambi.Prior(type(priors[0]).__name__, **scalars)

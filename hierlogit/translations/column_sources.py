@@ -1,7 +1,7 @@
-"""Columns of a design → how they are written with the columns of the table, where that can be read.
+"""Code that computes the columns of a design from the columns of the table.
 
-What a label says is only a guess: an expression counts if it gives the column's own values. Splines, contrasts other
-than those against a reference level and functions of the user's have none.
+An expression is derived from the label of a column, and used only if it gives the values of the column. There is none
+for splines, contrasts other than those with a reference level, and the user's own functions.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..design.transforms import formula_namespace
 
 FloatArray = npt.NDArray[np.float64]
 
-#: The indicator of a level of a column that the formula reads as levels: ``C(week)[2]``.
+#: The indicator of a level of a column that the formula treats as categorical: ``C(week)[2]``.
 _LEVEL_OF_CALL = re.compile(r"[CT]\((?P<name>[^(),]+)(?:,.*)?\)\[(?P<level>.*)\]", re.DOTALL)
-#: Functions that are NumPy's own.
+#: Functions that are NumPy functions.
 _MATHEMATICS = frozenset(
     name for name, value in formula_namespace().items() if callable(value) and value is getattr(np, name, None)
 )
@@ -31,18 +31,18 @@ _MATHEMATICS = frozenset(
 
 @dataclass(frozen=True)
 class Factor:
-    """One factor of a product that makes a column.
+    """A factor of the product that a column of a design is.
 
     Attributes
     ----------
     text : str
-        As the label has it: ``age``, ``urban[Y]``, ``I(age ** 2)``.
+        The factor in the label: ``age``, ``urban[Y]``, ``I(age ** 2)``.
     column : str or None
-        The table's column, where it is one as it stands or the indicator of a level of it.
+        The column of the table, if the factor is a column itself or the indicator of one of its levels.
     level : str or None
-        That level.
+        The level, if the factor is an indicator.
     code : str or None
-        Expression with the table as ``data``; None if it cannot be written.
+        Expression with the table as ``data``; None if there is none.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a column of a design comes from.
+    """How a column of a design is computed from the table.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Source:
     factors : tuple of Factor
         Their product is the column.
     code : str or None
-        Expression with the table as ``data`` that gives the column; None if there is none.
+        Expression with the table as ``data``; None if there is none.
     """
 
     label: str
@@ -70,12 +70,12 @@ class Source:
 
 
 def plain_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows as a file of comma-separated values gives them back: numbers, True/False and text.
+    """The rows as they are read from a CSV file: numbers, True/False and text.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        As `hierlogit.design.table.training_table` leaves it.
+        From `hierlogit.design.table.training_table`.
     """
     return pd.DataFrame({name: _plain(frame[name]) for name in frame})
 
@@ -90,14 +90,14 @@ def _plain(values: pd.Series[Any]) -> npt.NDArray[Any]:
 
 
 def sources(labels: Sequence[str], columns: FloatArray, table: pd.DataFrame) -> tuple[Source, ...]:
-    """How each column of a matrix is written.
+    """How each column of a design matrix is computed from the table.
 
     Parameters
     ----------
     labels : sequence of str, length p
     columns : ndarray, shape (n, p)
     table : pandas.DataFrame
-        As `plain_table` makes it.
+        From `plain_table`.
 
     Examples
     --------
@@ -121,12 +121,12 @@ def _source(label: str, values: FloatArray, table: pd.DataFrame) -> Source:
 
 
 def gives(code: str, values: npt.NDArray[Any], table: pd.DataFrame) -> bool:
-    """Whether an expression gives these values, shape (n,), with the table as ``data``."""
+    """Whether an expression evaluates to these values, shape (n,), with the table as ``data``."""
     try:
         with np.errstate(all="ignore"):
-            # The text is this module's own: names of columns, numbers, and functions of NumPy.
-            found = eval(code, {"__builtins__": {}, "np": np, "data": table})
-            numbers = np.broadcast_to(np.asarray(found, dtype=np.float64), values.shape)
+            # The code is written by this module and contains only column names, numbers and NumPy functions.
+            result = eval(code, {"__builtins__": {}, "np": np, "data": table})
+            numbers = np.broadcast_to(np.asarray(result, dtype=np.float64), values.shape)
     except (ArithmeticError, KeyError, TypeError, ValueError):
         return False
     size = float(np.abs(values).max(initial=0.0))
@@ -134,7 +134,7 @@ def gives(code: str, values: npt.NDArray[Any], table: pd.DataFrame) -> bool:
 
 
 def split_product(label: str) -> list[str]:
-    """Split an interaction's label at the colons that stand outside of brackets.
+    """The parts of an interaction's label, split at the colons outside brackets.
 
     Examples
     --------
@@ -162,28 +162,28 @@ def _factor(text: str, table: pd.DataFrame) -> Factor:
 
 
 def _indicated(text: str, table: pd.DataFrame) -> tuple[str | None, str]:
-    """The column and the level whose indicator a label names."""
+    """The column and the level whose indicator a label denotes; None and an empty text for other labels."""
     for name in table.columns:
         if text.startswith(f"{name}[") and text.endswith("]"):
             return str(name), text[len(name) + 1 : -1]
-    found = _LEVEL_OF_CALL.fullmatch(text)
-    if found is not None and found["name"].strip() in table:
-        return found["name"].strip(), found["level"]
+    match = _LEVEL_OF_CALL.fullmatch(text)
+    if match is not None and match["name"].strip() in table:
+        return match["name"].strip(), match["level"]
     return None, ""
 
 
 def column_code(name: str) -> str:
-    """The table's column in a program."""
+    """Code for a column of the table."""
     return f"data[{quoted(name)}]"
 
 
 def quoted(text: str) -> str:
-    """Text as a program writes it, in double quotes."""
+    """Code for a text, in double quotes."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def literal_of(level: str, values: pd.Series[Any]) -> str | None:
-    """A value of a column as a program writes it, from its text; None if no row has it."""
+    """Code for the value of a column whose text is `level`; None if no row has it."""
     for value in values.unique().tolist():
         if str(value) == level or (isinstance(value, float) and f"{value:g}" == level):
             return literal(value)
@@ -191,7 +191,7 @@ def literal_of(level: str, values: pd.Series[Any]) -> str | None:
 
 
 def literal(value: Any) -> str:
-    """A value as a program writes it."""
+    """Code for a value."""
     if isinstance(value, str):
         return quoted(value)
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
@@ -199,7 +199,7 @@ def literal(value: Any) -> str:
 
 
 def written_call(text: str, table: pd.DataFrame) -> str | None:
-    """A function of the table's columns as NumPy and pandas compute it; None if it is none they know.
+    """Code with NumPy and pandas for a function of the table's columns; None if there is none.
 
     Examples
     --------
@@ -220,17 +220,17 @@ def written_call(text: str, table: pd.DataFrame) -> str | None:
 
 
 class _CannotBeWrittenError(Exception):
-    """A part of an expression that a program without this package has no words for."""
+    """A part of an expression cannot be computed without this package."""
 
 
 class _Writer(ast.NodeTransformer):
-    """Puts the table's columns and NumPy's functions in the places of a formula's names."""
+    """Replaces names of a formula by columns of the table and NumPy functions."""
 
     _plain = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.operator, ast.unaryop, ast.cmpop, ast.Load)
 
     def __init__(self, columns: set[str]) -> None:
         self._columns = columns
-        #: What stands for each placeholder of the tree; these are names, so that precedence is the tree's own.
+        #: Code for each placeholder. Placeholders are names, so that the tree decides on brackets.
         self.written: dict[str, str] = {}
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -252,8 +252,8 @@ class _Writer(ast.NodeTransformer):
             return self.visit(node.args[0])  # type: ignore[no-any-return]
         if plain in _MATHEMATICS and len(node.args) == 1:
             return ast.Call(ast.Name(f"np.{plain}"), [self.visit(node.args[0])], [])
-        if name in _STATEFUL and all(isinstance(one, ast.Name) and one.id in self._columns for one in node.args):
-            names = [column_code(one.id) for one in node.args if isinstance(one, ast.Name)]
+        if name in _STATEFUL and all(isinstance(leaf, ast.Name) and leaf.id in self._columns for leaf in node.args):
+            names = [column_code(leaf.id) for leaf in node.args if isinstance(leaf, ast.Name)]
             pattern, arguments = _STATEFUL[name]
             if len(names) == arguments:
                 return self._placeholder(pattern.format(*names))
@@ -265,7 +265,7 @@ class _Writer(ast.NodeTransformer):
         return ast.Name(name)
 
 
-#: Functions that learn from the rows they are given, written for these rows; and how many columns they take.
+#: Code for functions that depend on all rows, such as means, with the number of columns that they take.
 _STATEFUL: Mapping[str, tuple[str, int]] = {
     "center": ("({0} - {0}.mean())", 1),
     "scale": ("(({0} - {0}.mean()) / {0}.std(ddof=0))", 1),
@@ -276,6 +276,6 @@ _STATEFUL: Mapping[str, tuple[str, int]] = {
 
 
 def _bracketed(code: str) -> str:
-    """In round brackets where it is more than a column, a call, or in brackets already."""
+    """The code in round brackets, unless it is only a column or a call."""
     simple = re.fullmatch(r'data\["(?:[^"\\]|\\.)*"\]', code) or re.fullmatch(r"np\.\w+\([^()]*\)", code)
     return code if simple else f"({code})"

@@ -1,4 +1,4 @@
-"""`Model` → `explain`: the model as words, as mathematics and as a PyMC program."""
+"""A model explained in words, as mathematics and as a PyMC program."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pandas as pd
 
 from ..display import Content, Facts, Folded, Shown, View, element
 from ..errors import ModelError
+from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
+from ..validation import path as checked_path
+from ..validation import reason_of
 from .latex import latex
 from .mathml import mathml
 from .pymc_program import DATA_FILE, pymc_program
@@ -23,7 +26,7 @@ PROGRAM_FILE = "program.py"
 
 @dataclass(frozen=True, repr=False)
 class Explanation(Shown):
-    """A model in three languages.
+    """A model in words, as mathematics and as a PyMC program.
 
     Attributes
     ----------
@@ -31,11 +34,11 @@ class Explanation(Shown):
     paragraphs : tuple of Paragraph
         The model in words, part by part.
     latex : str
-        As an ``aligned`` block, to be set in display mathematics.
+        The model as an ``aligned`` block for display mathematics.
     code : str
-        A program in PyMC that needs nothing of this package and has the same posterior. It reads ``data.csv``.
+        A PyMC program with the same posterior, which does not need this package. It reads ``data.csv``.
     data : pandas.DataFrame
-        What that file holds: the model's rows, and the columns that the program cannot compute itself.
+        The content of that file: the model's rows, and the columns that the program cannot compute itself.
     """
 
     formula: str
@@ -50,34 +53,34 @@ class Explanation(Shown):
         return "\n\n".join(paragraph.plain() for paragraph in self.paragraphs)
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Write the program and what it reads, ``program.py`` and ``data.csv``.
+        """Write the program and its data, ``program.py`` and ``data.csv``.
 
         Parameters
         ----------
         folder : str or path
-            Made if it is not there.
+            Created if it does not exist.
 
         Returns
         -------
         Path
-            Of the program.
+            The program.
 
         Raises
         ------
         ModelError
-            If a file of one of these names with other content is there already, or cannot be written.
+            If a file with one of these names and other content exists, or the files cannot be written.
         """
-        place = Path(folder)
+        place = checked_path("folder", folder, ModelError)
         files = {place / PROGRAM_FILE: self.code, place / DATA_FILE: self.data.to_csv(index=False)}
         try:
             place.mkdir(parents=True, exist_ok=True)
             for path, content in files.items():
                 if path.exists() and path.read_bytes() != content.encode():
-                    raise ModelError(f"{path} is there already with other content: move it away, or name a new folder.")
+                    raise ModelError(f"{path} already exists with other content. Move it away, or name a new folder.")
             for path, content in files.items():
                 path.write_bytes(content.encode())
         except OSError as error:
-            raise ModelError(f"cannot write to {place}: {error}.") from error
+            raise ModelError(f"cannot write to {place}: {reason_of(error)}.") from error
         return place / PROGRAM_FILE
 
     def _view(self) -> View:
@@ -99,18 +102,18 @@ class Explanation(Shown):
 
 
 def explain(model: ModelSpec | Fit) -> Explanation:
-    """Say what a model is: in words, as mathematics, and as a PyMC program that runs on its own.
+    """Explanation of a model in words, as mathematics, and as a PyMC program that runs without this package.
 
     Parameters
     ----------
     model : Model or Fit
-        A fit's model is explained.
+        The model to explain, or a fit of it.
 
     Returns
     -------
     Explanation
         Notebooks show words, mathematics and program; ``.words``, ``.latex`` and ``.code`` are text, and
-        ``.save(folder)`` writes the program beside the data that it reads.
+        ``.save(folder)`` writes the program with its data.
 
     See Also
     --------
@@ -118,22 +121,22 @@ def explain(model: ModelSpec | Fit) -> Explanation:
 
     Notes
     -----
-    The program builds the graph of `Model.to_pymc` variable by variable, under the same names, so that its posterior is
-    that of ``Model.fit("nuts")``. Transformations of the formula are written out with NumPy and pandas where these have
-    them; columns of splines, of contrasts other than those against a reference level, and of your own functions are
-    read from the file.
+    The program has the same variables with the same names as the graph of `Model.to_pymc`, so that its posterior is
+    that of ``Model.fit("nuts")``. Transformations in the formula are written with NumPy and pandas where possible;
+    columns of splines, of contrasts other than those with a reference level, and of your own functions are read from
+    the file.
 
     Examples
     --------
     >>> import hierlogit as hl
-    >>> made = hl.explain(hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")))
-    >>> print(made.paragraphs[1].plain())
-    Fixed effects: The log-odds are a sum of these, the same in all clusters.
+    >>> explanation = hl.explain(hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")))
+    >>> print(explanation.paragraphs[1].plain())
+    Fixed effects: The log-odds are a sum of terms with the coefficients below, which are the same in all clusters.
       Intercept  the log-odds where all columns below are 0, in a typical cluster
-      week_gt2   the change of the log-odds for one more unit of week_gt2
-    >>> [line for line in made.code.splitlines() if line.startswith("y = ")]
+      week_gt2   the change in the log-odds for one more unit of week_gt2
+    >>> [line for line in explanation.code.splitlines() if line.startswith("y = ")]
     ['y = data["y"].to_numpy(dtype=int)']
     """
-    chosen = model.model if isinstance(model, Fit) else model
+    chosen = model_of(model)
     program = pymc_program(chosen)
     return Explanation(chosen.formula.line, words(chosen), latex(chosen), program.code, program.data)

@@ -1,4 +1,4 @@
-"""Model -> LaTeX."""
+"""Translation of a model to LaTeX."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPECIAL = {
 
 
 def latex(model: ModelSpec) -> str:
-    r"""Write the likelihood, the random effects and the priors as an ``aligned`` block.
+    r"""Likelihood, random effects and priors of a model as an ``aligned`` block of LaTeX.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def latex(model: ModelSpec) -> str:
     Returns
     -------
     str
-        To be set in display mathematics; needs amsmath.
+        For display mathematics with amsmath.
 
     Examples
     --------
@@ -53,14 +53,14 @@ def latex(model: ModelSpec) -> str:
 
 
 def text(words: str) -> str:
-    r"""Words in text mode, with what LaTeX would read as commands escaped.
+    r"""Words in text mode, with LaTeX's special characters escaped.
 
     Examples
     --------
     >>> print(text("a_b"))
     \text{a\_b}
     """
-    return "\\text{" + re.sub(r"[\\{}_%&#$^~]", lambda found: _SPECIAL[found.group()], words) + "}"
+    return "\\text{" + re.sub(r"[\\{}_%&#$^~]", lambda match: _SPECIAL[match.group()], words) + "}"
 
 
 def _likelihood(model: ModelSpec, variables: ModelVariables) -> str:
@@ -86,7 +86,7 @@ def _times(label: str) -> str:
 
 
 def _effects(t: int, of_group: GroupVariables) -> list[str]:
-    """Distribution of the effects of one grouping factor, a line for each set that may correlate."""
+    """Distribution of the effects of a grouping factor, with a line for each set of correlated effects."""
     lines, group = [], of_group.group
     for number, (members, cholesky) in enumerate(zip(group.sets, of_group.cholesky, strict=True), start=1):
         names = [f"b^{{({t})}}_{{{k}j}}" for k in members]
@@ -108,7 +108,7 @@ def _sd(t: int, k: int) -> str:
 
 
 def _matrix(letter: str, t: int, number: int, of_group: GroupVariables) -> str:
-    """Symbol of a matrix of one set of effects, numbered where the factor has several such sets."""
+    """Symbol of a matrix of one set of effects, numbered if the factor has several sets of correlated effects."""
     several = sum(cholesky is not None for cholesky in of_group.cholesky) > 1
     return f"{letter}^{{({t})}}" + (f"_{{{number}}}" if several else "")
 
@@ -127,7 +127,7 @@ def _priors(variables: ModelVariables) -> list[str]:
 
 def _fixed_priors(fixed: FixedVariables) -> list[str]:
     symbols = {stated: f"\\beta_{{{stated.members[0]}}}" for stated in fixed.priors}
-    if fixed.intercept and fixed.slopes:  # it is the prior of the log-odds at the predictors' means
+    if fixed.intercept and fixed.slopes:  # its prior is for the log-odds at the predictors' means
         symbols |= dict.fromkeys(fixed.intercept.priors, "\\beta_0 + \\textstyle\\sum_k \\beta_k \\bar{x}_k")
     return [f"{symbol} &\\sim {_distribution(stated.prior)}" for stated, symbol in symbols.items()]
 

@@ -1,6 +1,6 @@
-"""LaTeX of a model -> MathML, which browsers set without help from the network.
+"""Translation of a model's LaTeX to MathML, which browsers display without a library.
 
-Reads what `latex` writes, and no more of LaTeX than that.
+Only the LaTeX that `latex` writes is supported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from html import escape
 
 from ..display import element
 
-#: Terms of a sum on one line.
+#: Number of terms of a sum on one line.
 TERMS = 4
 
 _TOKEN = re.compile(
@@ -22,24 +22,24 @@ _OPERATORS = {"\\sim": "∼", "\\dots": "…", "\\sum": "∑"}
 _SPACES = {"\\,": "0.17em", "\\ ": "0.3em", "\\quad": "1em"}
 _IGNORED = ("\\textstyle", "\\left", "\\right")
 _ESCAPED = {"\\textbackslash{}": "\\", "\\textasciicircum{}": "^", "\\textasciitilde{}": "~"}
-#: What the left side of a prior's line starts with.
+#: Beginnings of the lines that state priors.
 _OF_PRIORS = ("\\beta", "\\sigma", "R^")
 
 
 def mathml(latex: str, *, priors: bool) -> str:
-    """Write a model as displayed mathematics.
+    """A model as a block of MathML.
 
     Parameters
     ----------
     latex : str
-        The model, as ``Model.to_latex`` writes it.
+        The model, from ``Model.to_latex``.
     priors : bool
-        Whether priors are part of it.
+        Whether to include the priors.
 
     Returns
     -------
     str
-        A ``math`` element, one row of a table for each line.
+        A ``math`` element: a table with one row for each line.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def mathml(latex: str, *, priors: bool) -> str:
 
 
 def _rows(line: str) -> Iterator[str]:
-    """A line as one row, or as several where its right side is a long sum."""
+    """A line as one row, or as several if its right side is a long sum."""
     left, _, right = line.partition("&")
     start = _row(_items(_tokens(left)))
     parts = _sums(_items(_tokens(right)))
@@ -71,7 +71,7 @@ def _table_row(left: str, right: str) -> str:
 
 
 def _sums(items: list[str]) -> list[list[str]]:
-    """Part a sum into lines of a few terms."""
+    """The items of a sum, split into lines of a few terms."""
     parts: list[list[str]] = [[]]
     terms = 0
     for item in items:
@@ -84,11 +84,11 @@ def _sums(items: list[str]) -> list[list[str]]:
 
 
 def _tokens(source: str) -> list[str]:
-    return [found.group() for found in _TOKEN.finditer(source)]
+    return [match.group() for match in _TOKEN.finditer(source)]
 
 
 def _items(tokens: list[str]) -> list[str]:
-    """The MathML of tokens, one item for each thing that stands on the line; takes them from the list."""
+    """MathML of the tokens up to a closing brace, one item for each symbol; removes the tokens from the list."""
     items: list[str] = []
     while tokens and tokens[0] != "}":
         item = _item(tokens)
@@ -98,7 +98,7 @@ def _items(tokens: list[str]) -> list[str]:
 
 
 def _item(tokens: list[str]) -> str:
-    """The next thing with what hangs on it."""
+    """The next symbol with its subscript and superscript."""
     base = _bare(tokens)
     under = over = ""
     while tokens and tokens[0] in ("_", "^"):
@@ -141,13 +141,13 @@ def _bare(tokens: list[str]) -> str:
 
 def _operator(sign: str) -> str:
     signs = {"-": "−", "\\{": "{", "\\}": "}"}
-    # A sum that goes on in the next line starts with a sign between two terms.
+    # A plus sign at the start of a continued line is still an operator between two terms.
     kind = {"stretchy": "false"} if sign in "()[]" else {"form": "infix"} if sign == "+" else {}
     return element("mo", escape(signs.get(sign, sign)), **kind)
 
 
 def _until_closed(tokens: list[str]) -> Iterator[str]:
-    """What stands in the braces that come next."""
+    """The tokens inside the next pair of braces."""
     tokens.pop(0)
     while (token := tokens.pop(0)) != "}":
         yield token
@@ -158,5 +158,5 @@ def _row(items: list[str]) -> str:
 
 
 def _unescaped(words: str) -> str:
-    """What LaTeX's text mode would print."""
-    return re.sub(r"\\text\w+\{\}|\\.", lambda found: _ESCAPED.get(found.group(), found.group()[1:]), words)
+    """The characters that LaTeX's text mode would print."""
+    return re.sub(r"\\text\w+\{\}|\\.", lambda match: _ESCAPED.get(match.group(), match.group()[1:]), words)

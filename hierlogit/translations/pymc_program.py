@@ -1,6 +1,6 @@
-"""Model → a PyMC program that needs nothing of this package, with the table that it reads.
+"""Translation of a model to a PyMC program that does not need this package, with the table that it reads.
 
-It is written from `hierlogit.density.variables`, as `hierlogit.density.pymc_graph.build_graph` is built from them.
+Both the program and the graph of `hierlogit.density.pymc_graph` are made from `hierlogit.density.variables`.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Name of the file that a program reads.
 DATA_FILE = "data.csv"
-#: Columns of text that a program may have.
+#: Width of the program in characters.
 WIDTH = 100
-#: Significant digits of numbers in a program, and of those that are written in place of a rule that gives them.
+#: Significant digits of numbers, and with how many a rule is replaced by a number.
 DIGITS, FEW_DIGITS = 12, 4
-#: Levels of a factor in an order of their own that are written out.
+#: Largest number of levels that are written out if they are not in sorted order.
 MOST_WRITTEN = 12
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program and what it reads.
+    """A program and the data that it reads.
 
     Attributes
     ----------
     code : str
     data : pandas.DataFrame
-        The rows, with the columns that the program cannot compute itself behind the model's own.
+        The rows of the model, followed by the columns that the program cannot compute itself.
     """
 
     code: str
@@ -52,7 +52,7 @@ class Program:
 
 
 def pymc_program(model: ModelSpec) -> Program:
-    """Write a model as a program.
+    """A PyMC program of a model.
 
     Parameters
     ----------
@@ -97,21 +97,21 @@ def pymc_program(model: ModelSpec) -> Program:
 
 
 class _Table:
-    """The rows that a program reads; columns that it cannot compute are added to them."""
+    """The table that a program reads; columns that the program cannot compute are added to it."""
 
     def __init__(self, plain: pd.DataFrame) -> None:
         self.plain = plain
         self._prepared: dict[str, npt.NDArray[Any]] = {}
 
     def add(self, name: str, values: npt.NDArray[Any]) -> str:
-        """Add a column, and return how the program names it."""
+        """Add a column, and return the code for it."""
         while name in self.plain or name in self._prepared:
             name += "_"
         self._prepared[name] = values
         return column_code(name)
 
     def code_of(self, source: Source, values: FloatArray) -> str:
-        """How the program computes a column of a design, or reads it."""
+        """Code that computes a column of a design, or reads it from the file."""
         return source.code or self.add(source.label, values)
 
     @property
@@ -126,7 +126,7 @@ class _Table:
 
 
 def _named(variables: ModelVariables) -> list[tuple[str, GroupVariables]]:
-    """Variables of each grouping factor, with what they are called in the program."""
+    """Variables of each grouping factor, with the base of their names in the program."""
     bases: list[str] = []
     for of_group in variables.groups:
         base = re.sub(r"\W+", "_", of_group.group.name).strip("_") or "cluster"
@@ -163,7 +163,7 @@ def _reading(table: _Table) -> list[str]:
     types = "".join(f"{quoted(str(name))}: str, " for name in text).removesuffix(", ")
     lines = [_section("Data: one row for each observation"), ""]
     if text:
-        lines.append("# Text is text, also where it looks like a number or like a missing value.")
+        lines.append("# Read text as text, even if it looks like a number or a missing value.")
         lines += _call(
             "data", "pd.read_csv", [quoted(DATA_FILE)], {"dtype": f"{{{types}}}", "keep_default_na": "False"}
         )
@@ -172,7 +172,7 @@ def _reading(table: _Table) -> list[str]:
     if table.prepared:
         lines += [
             "",
-            "# These columns of the file were computed beforehand, since a formula of their own would be long:",
+            "# These columns of the file were computed beforehand:",
             *(f"#     {name}" for name in table.prepared),
         ]
     return [*lines, ""]
@@ -212,14 +212,14 @@ def _fixed_columns(model: ModelSpec, table: _Table) -> list[str]:
     lines += ["}", "X = pd.DataFrame(columns).to_numpy(dtype=float)", ""]
     centred = "centred and " if design.has_intercept else ""
     lines += [
-        f"# The sampler is given {centred}scaled columns: those of the data may be far from zero, or of",
-        "# very different sizes, which would slow it down.",
+        f"# The sampler gets {centred}scaled columns, since columns far from zero or of very different",
+        "# sizes would slow it down.",
     ]
     if design.has_intercept:
         lines.append("means = X.mean(axis=0)")
     lines.append("sds = X.std(axis=0, ddof=1)")
     if np.any(design.X[:, slopes].std(axis=0) <= 1e-12):
-        lines.append("sds[sds < 1e-12] = 1.0  # of a column that does not vary")
+        lines.append("sds[sds < 1e-12] = 1.0  # columns that do not vary")
     return [*lines, ""]
 
 
@@ -229,38 +229,38 @@ def _offset(model: ModelSpec, table: _Table) -> list[str]:
         return []
     texts = _offsets_of(model.formula.fixed)
     codes = [written_call(text, table.plain) for text in texts]
-    code = " + ".join(str(one) for one in codes)
+    code = " + ".join(str(code_of_offset) for code_of_offset in codes)
     if None in codes or not gives(code, design.offset, table.plain):
         code = table.add("offset", design.offset)
-    return ["# What is added to the log-odds with a coefficient of 1.", f"offset = np.asarray({code}, dtype=float)", ""]
+    return ["# Added to the log-odds with a coefficient of 1.", f"offset = np.asarray({code}, dtype=float)", ""]
 
 
 def _offsets_of(fixed: str) -> list[str]:
-    """What stands in the round brackets of each ``offset()`` of a formula.
+    """The arguments of each ``offset()`` in a formula.
 
     Examples
     --------
     >>> _offsets_of("x + offset(log(n)) + offset(w)")
     ['log(n)', 'w']
     """
-    found = []
+    arguments = []
     for place in re.finditer(r"\boffset\s*\(", fixed):
         depth, start = 1, place.end()
         for end in range(start, len(fixed)):
             depth += (fixed[end] == "(") - (fixed[end] == ")")
             if depth == 0:
-                found.append(fixed[start:end])
+                arguments.append(fixed[start:end])
                 break
-    return found
+    return arguments
 
 
 def _clusters(base: str, group: GroupBlock, table: _Table) -> list[str]:
-    """The number and the label of each row's cluster, and the columns of what varies over clusters."""
+    """Code for the number and label of each row's cluster, and for the columns of the random effects."""
     lines = [_section(f"Clusters: {group.name}"), "", "# Number of each row's cluster, counted from 0, and the labels."]
     lines += _numbers(base, group, table)
     if group.effects == ("Intercept",):
         return [*lines, ""]
-    lines += ["", "# Columns of what varies over these clusters.", f"columns_{base} = {{"]
+    lines += ["", "# Columns of the effects that vary over these clusters.", f"columns_{base} = {{"]
     for k, source in enumerate(sources(group.effects, group.Z, table.plain)):
         code = "1.0" if np.all(group.Z[:, k] == 1) else table.code_of(source, group.Z[:, k])
         lines.append(f"    {quoted(source.label)}: {code},")
@@ -305,30 +305,30 @@ def _coords(variables: ModelVariables, groups: Sequence[tuple[str, GroupVariable
         effects = '["Intercept"]' if of_group.group.effects == ("Intercept",) else f"list(columns_{base})"
         levels, *of_effects = dict.fromkeys([*of_group.b.dims, *(of_group.cor.dims if of_group.cor else ())])
         coords |= {levels: f"{base}_labels", **dict.fromkeys(of_effects, effects)}
-        for one, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
-            own = [dim for dim in (cholesky.dims if cholesky else ()) if dim not in coords]
-            coords |= dict.fromkeys(own, f"{effects}[{one.start}:{one.stop}]")
+        for part, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
+            new_dims = [dim for dim in (cholesky.dims if cholesky else ()) if dim not in coords]
+            coords |= dict.fromkeys(new_dims, f"{effects}[{part.start}:{part.stop}]")
     entries = [f"    {quoted(name)}: {code}," for name, code in coords.items()]
-    return [_section("Model"), "", "# Labels of every dimension.", "coords = {", *entries, "}", ""]
+    return [_section("Model"), "", "# Labels of the dimensions.", "coords = {", *entries, "}", ""]
 
 
 def _fixed_part(model: ModelSpec, fixed: FixedVariables | None) -> list[str]:
     design = model.design
     zero = "np.zeros(len(data))"
     if fixed is None:
-        return ["# The log-odds of each row: what its clusters add.", f"eta = {_with_offset(model, zero)}", ""]
+        return ["# The log-odds of each row, from its clusters only.", f"eta = {_with_offset(model, zero)}", ""]
     lines, parts = [], []
     if fixed.intercept is not None:
-        what = " where all columns are at their means" if fixed.slopes else ""
-        lines += [f"# Log-odds{' in a typical cluster' if design.groups else ''}{what}."]
+        where = " where all columns are at their means" if fixed.slopes else ""
+        lines += [f"# Log-odds{' in a typical cluster' if design.groups else ''}{where}."]
         lines += _random_variable("intercept_at_means", fixed.intercept)
         parts.append("intercept_at_means")
     if fixed.slopes is not None:
-        lines += ["# Change of the log-odds for one standard deviation of each column."]
+        lines += ["# Change in the log-odds for one standard deviation of each column."]
         lines += _slopes(fixed.slopes)
         centred = "(X - means) / sds" if design.has_intercept else "X / sds"
         parts.append(f"pt.dot({centred}, slopes_scaled)")
-    lines += ["", "# The coefficients of the columns as they are in the data.", *_coefficients(model, fixed)]
+    lines += ["", "# Coefficients of the unscaled columns.", *_coefficients(model, fixed)]
     total = " + ".join(parts)
     if fixed.slopes is None:
         total += f" + {zero}"
@@ -345,9 +345,9 @@ def _coefficients(model: ModelSpec, fixed: FixedVariables) -> list[str]:
     lines = ["slopes = slopes_scaled / sds"]
     if fixed.intercept is None:
         return [*lines, *_deterministic("beta", fixed.beta, "slopes")]
-    at = model.design.fixed_effects.index("Intercept")
-    pieces = [f"slopes[:{at}]"] if at else []
-    pieces += ["[intercept]", f"slopes[{at}:]" if at else "slopes"]
+    position = model.design.fixed_effects.index("Intercept")
+    pieces = [f"slopes[:{position}]"] if position else []
+    pieces += ["[intercept]", f"slopes[{position}:]" if position else "slopes"]
     return [
         *lines,
         "intercept = intercept_at_means - pt.dot(means, slopes)",
@@ -356,10 +356,10 @@ def _coefficients(model: ModelSpec, fixed: FixedVariables) -> list[str]:
 
 
 def _slopes(slopes: Variable) -> list[str]:
-    """Priors of the scaled slopes: one number where they agree, else those of the coefficients times the sds."""
-    if slopes.free and all(_one(values, FEW_DIGITS) is not None for values in slopes.arguments.values()):
+    """Code for the scaled slopes; unless they have equal priors, the priors are multiplied by the sds."""
+    if slopes.free and all(_common_value(values, FEW_DIGITS) is not None for values in slopes.arguments.values()):
         return _random_variable("slopes_scaled", slopes)
-    lines = ["# The priors are those of the coefficients as they are in the data, for scaled columns: times sds."]
+    lines = ["# The priors of the unscaled coefficients, multiplied by sds for the scaled columns."]
     priors = [stated.prior for stated in slopes.priors]
     if slopes.free:
         arguments = {
@@ -377,7 +377,7 @@ def _slopes(slopes: Variable) -> list[str]:
 
 
 def _times_sds(code: str, sds: str, prior: Prior, argument: str) -> str:
-    """A number or a list of numbers, times the sds if it is the location or the scale of a coefficient's prior."""
+    """Code for an argument, multiplied by the sds if it is the location or the scale of a coefficient's prior."""
     moved = isinstance(prior, CoefficientPrior) and argument in (prior.location, prior.scale)
     if not moved or code in ("0.0", "-0.0"):
         return code
@@ -386,10 +386,10 @@ def _times_sds(code: str, sds: str, prior: Prior, argument: str) -> str:
 
 def _random_effects(base: str, of_group: GroupVariables) -> list[str]:
     group = of_group.group
-    what = "what varies" if len(group.effects) > 1 else "the log-odds"
-    lines = [f"# Standard deviations of {what}, over clusters of {group.name}."]
+    effects = "the effects" if len(group.effects) > 1 else "the log-odds"
+    lines = [f"# Standard deviations of {effects} over clusters of {group.name}."]
     lines += _sds(base, of_group)
-    lines += ['# Effects of the clusters, standardised ("non-centred", which samples better), and as they are.']
+    lines += ["# Effects of the clusters: standardised (non-centred, which samples better) and unscaled."]
     lines += _random_variable(f"u_{base}", of_group.u)
     lines += _effects(base, of_group)
     whole = f"eta = eta + b_{base}[{base}_index, 0]"
@@ -399,14 +399,18 @@ def _random_effects(base: str, of_group: GroupVariables) -> list[str]:
 
 
 def _effects(base: str, of_group: GroupVariables) -> list[str]:
-    """Deviations on the logit scale from standardised effects, and their correlations."""
+    """Code for the deviations on the logit scale, from standardised effects, and for their correlations."""
     if of_group.cor is None:
         return _deterministic(f"b_{base}", of_group.b, f"u_{base} * sd_{base}")
-    lines, columns, blocks = ["# Their correlations, by the Cholesky factor of the correlation matrix."], [], []
-    for k, (one, cholesky) in enumerate(zip(of_group.group.set_slices, of_group.cholesky, strict=True)):
+    lines, columns, blocks = ["# Correlations, by the Cholesky factor of the correlation matrix."], [], []
+    for k, (part, cholesky) in enumerate(zip(of_group.group.set_slices, of_group.cholesky, strict=True)):
         u, sd, chol = f"u_{base}", f"sd_{base}", f"chol_{base}"
         if len(of_group.cholesky) > 1:
-            u, sd, chol = f"{u}[:, {one.start}:{one.stop}]", f"{sd}[{one.start}:{one.stop}]", f"{chol}_{k}"
+            u, sd, chol = (
+                f"{u}[:, {part.start}:{part.stop}]",
+                f"{sd}[{part.start}:{part.stop}]",
+                f"{chol}_{k}",
+            )
         if cholesky is None:
             columns.append(f"{u} * {sd}")
             blocks.append("pt.ones((1, 1))")
@@ -428,7 +432,7 @@ def _sds(base: str, of_group: GroupVariables) -> list[str]:
         lines = _random_variable(f"sd_{base}", sd)
         scaled = sd.family == Exponential.__name__ and np.allclose(sd.arguments["lam"], group.column_sds, rtol=1e-12)
         if scaled and len(group.effects) > 1:
-            comment = "# The rates are the columns' standard deviations (1 for an intercept): one sd counts alike."
+            comment = "# The rates are the standard deviations of the columns (1 for an intercept)."
             return [comment, *lines]
         return lines
     lines, entries = [], []
@@ -438,9 +442,9 @@ def _sds(base: str, of_group: GroupVariables) -> list[str]:
             continue
         name = f"{base}_{group.sets.index(stated.members)}"
         scale, *shares = stated.parts
-        lines += ["# A common size, and shares of the variance."] if shares else []
+        lines += ["# Overall size of the sds, and shares of the variance."] if shares else []
         lines += _random_variable(f"tau_{name}", scale)
-        lines += [line for one in shares for line in _random_variable(f"shares_{name}", one)]
+        lines += [line for share in shares for line in _random_variable(f"shares_{name}", share)]
         q = len(stated.members)
         entries += [f"tau_{name} * pt.sqrt({q} * shares_{name}[{k}])" for k in range(q)] if shares else [f"tau_{name}"]
     return [*lines, *_stacked(f"sd_{base}", sd, entries)]
@@ -453,7 +457,12 @@ def _likelihood(outcome: Variable) -> list[str]:
 
 def _sampling(variables: ModelVariables) -> list[str]:
     names = [variables.fixed.beta.name] if variables.fixed else []
-    names += [one.name for of_group in variables.groups for one in (of_group.sd, of_group.cor) if one is not None]
+    names += [
+        variable.name
+        for of_group in variables.groups
+        for variable in (of_group.sd, of_group.cor)
+        if variable is not None
+    ]
     listed = ", ".join(quoted(name) for name in names)
     return [
         "",
@@ -467,7 +476,7 @@ def _sampling(variables: ModelVariables) -> list[str]:
 
 
 def _stacked(target: str, variable: Variable, entries: Iterable[str]) -> list[str]:
-    """A vector put together from its entries."""
+    """Code for a vector of separate entries."""
     return [
         f"{target} = pm.Deterministic(",
         f"    {quoted(variable.name)},",
@@ -486,7 +495,7 @@ def _deterministic(target: str, variable: Variable, code: str) -> list[str]:
 
 
 def _random_variable(target: str, variable: Variable, arguments: Mapping[str, str] | None = None) -> list[str]:
-    """A variable with a distribution; `arguments` as code, if they are not written as the numbers that they are."""
+    """Code for a random variable; `arguments` are code and replace the numbers of the variable."""
     given = dict(_arguments(variable) if arguments is None else arguments)
     if variable.dims:
         given["dims"] = _dims(variable.dims)
@@ -494,51 +503,51 @@ def _random_variable(target: str, variable: Variable, arguments: Mapping[str, st
 
 
 def _entry(variable: Variable, arguments: Mapping[str, str] | None = None) -> str:
-    """A variable of one number within a list."""
+    """Code for a scalar random variable inside a list."""
     inside = ", ".join(f"{key}={value}" for key, value in (arguments or _arguments(variable)).items())
     return f"pm.{variable.family}({quoted(variable.name)}, {inside})"
 
 
 def _arguments(variable: Variable) -> dict[str, str]:
-    """The arguments of a variable; one number for equal entries, where the dimensions say how many there are."""
-    made = {}
+    """Code for the arguments of a variable; one number for equal entries if the dimensions give their number."""
+    code = {}
     for key, value in variable.arguments.items():
         if np.ndim(value):
             listed = _listed(value)
-            made[key] = listed if variable.dims else f"np.full({len(value)}, {listed})"
+            code[key] = listed if variable.dims else f"np.full({len(value)}, {listed})"
         else:
-            made[key] = str(value) if isinstance(value, int) else number(value)
-    return made
+            code[key] = str(value) if isinstance(value, int) else number(value)
+    return code
 
 
 def _call(target: str, function: str, first: Sequence[str], arguments: Mapping[str, str]) -> list[str]:
-    """A call on one line, or with an argument on each where that would be long."""
+    """Code for a call, on one line or, if that is too long, with one argument on each line."""
     given = [*first, *(f"{key}={value}" for key, value in arguments.items())]
     start = f"{target} = {function}(" if target else f"{function}("
     whole = f"{start}{', '.join(given)})"
     if len(whole) <= WIDTH - 4:
         return [whole]
-    return [start, *(f"    {one}," for one in given), ")"]
+    return [start, *(f"    {argument}," for argument in given), ")"]
 
 
-def _one(values: Sequence[float], digits: int = DIGITS) -> float | None:
-    """The number that all values are, to so many digits."""
+def _common_value(values: Sequence[float], digits: int = DIGITS) -> float | None:
+    """The number that all values are equal to, up to so many digits; None if they differ."""
     rounded = {float(f"{value:.{digits}g}") for value in values}
     close = np.ptp(values) <= 10.0**-DIGITS * float(np.max(np.abs(values)))
     if not close or len(rounded) > 1:
         return None
-    (one,) = rounded
-    return one if abs(one - values[0]) <= 10.0**-DIGITS * abs(one) else None
+    (common,) = rounded
+    return common if abs(common - values[0]) <= 10.0**-DIGITS * abs(common) else None
 
 
 def _listed(values: Sequence[float]) -> str:
-    """Numbers as a program writes them: one where they agree."""
-    same = _one(values)
+    """Code for numbers: a list, or one number if they agree."""
+    same = _common_value(values)
     return number(same) if same is not None else f"[{', '.join(number(value) for value in values)}]"
 
 
 def number(value: float) -> str:
-    """A number as a program writes it, without the digits that rounding has left.
+    """Code for a number, without digits that come from rounding errors.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Model → sentences: what is modelled, what each coefficient is, how clusters come in, what is assumed beforehand."""
+"""A model in sentences: the outcome, the meaning of each coefficient, the clusters and the priors."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Paragraph(Shown):
-    """Some sentences on one part of a model.
+    """Sentences about a part of a model.
 
     Attributes
     ----------
     title : str
     sentences : str
-        Names of the data and of results stand between backticks.
+        Names from the data and from results are between backticks.
     points : tuple of (str, str)
-        A name and what is said of it, each.
+        Names with their descriptions.
     """
 
     title: str
@@ -35,22 +35,22 @@ class Paragraph(Shown):
     points: tuple[tuple[str, str], ...] = ()
 
     def facts(self) -> Facts:
-        """For views."""
-        points = tuple((name, said.replace("`", "")) for name, said in self.points)
+        """The paragraph as a part of a view."""
+        points = tuple((name, text.replace("`", "")) for name, text in self.points)
         return Facts(points, f"{self.title}: {self.sentences}".replace("`", ""), ".words")
 
     def _view(self) -> View:
         return View("", (self.facts(),))
 
     def plain(self) -> str:
-        """As lines of text."""
+        """The paragraph as plain text."""
         lines = [f"{self.title}: {self.sentences}".replace("`", "")]
         width = max((len(name) for name, _ in self.points), default=0)
-        return "\n".join([*lines, *(f"  {name:<{width}}  {said}".replace("`", "") for name, said in self.points)])
+        return "\n".join([*lines, *(f"  {name:<{width}}  {text}".replace("`", "") for name, text in self.points)])
 
 
 def words(model: ModelSpec) -> tuple[Paragraph, ...]:
-    """Say a model in words.
+    """Description of a model in words.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def words(model: ModelSpec) -> tuple[Paragraph, ...]:
     Returns
     -------
     tuple of Paragraph
-        The outcome, the fixed effects, one for each grouping factor, and the priors.
+        Paragraphs on the outcome, the fixed effects, each grouping factor, and the priors.
 
     Examples
     --------
@@ -84,78 +84,84 @@ def _outcome(model: ModelSpec) -> Paragraph:
     outcome, n = model.design.outcome, model.design.n_rows
     events, trials = f"{outcome.y.sum():,.0f}", f"{outcome.trials.sum():,.0f}"
     if outcome.binomial:
-        seen = f"Each of {n:,} rows counts `{outcome.event}`, in all {events} of {trials} trials. Every trial of a row"
+        observed = (
+            f"The {n:,} rows have {events} events (`{outcome.event}`) in {trials} trials. All trials of a row have the "
+            "same probability p of the event."
+        )
     else:
-        seen = f"In {events} of {trials} rows the event is seen, `{outcome.event}`. Every row"
+        observed = (
+            f"The event, `{outcome.event}`, occurs in {events} of {trials} rows. Each row has a probability p of the "
+            "event."
+        )
     return Paragraph(
         "Outcome",
-        f"{seen} has a probability p of the event. What is added up is its log-odds, log(p / (1 - p)): 0 is a "
-        "probability of one half, 1 more multiplies the odds by 2.72.",
+        f"{observed} The model is for the log-odds of the event, log(p / (1 - p)): log-odds of 0 are a probability of "
+        "one half, and adding 1 to the log-odds multiplies the odds by 2.72.",
     )
 
 
 def _fixed(model: ModelSpec, table: pd.DataFrame) -> Paragraph:
     design = model.design
-    held = sources(design.fixed_effects, design.X, table)
-    points = tuple((one.label, _meaning(one, held, model, table)) for one in held)
+    all_sources = sources(design.fixed_effects, design.X, table)
+    points = tuple((source.label, _meaning(source, all_sources, model, table)) for source in all_sources)
     where = "in all clusters" if design.groups else "for all rows"
-    offset = ", and the offset of the row, whose coefficient is 1" if design.offset.any() else ""
-    return Paragraph("Fixed effects", f"The log-odds are a sum of these, the same {where}{offset}.", points)
+    offset = " The offset of the row is added with a coefficient of 1." if design.offset.any() else ""
+    text = f"The log-odds are a sum of terms with the coefficients below, which are the same {where}.{offset}"
+    return Paragraph("Fixed effects", text, points)
 
 
-def _meaning(one: Source, held: Sequence[Source], model: ModelSpec, table: pd.DataFrame) -> str:
-    """What a coefficient is, given the others."""
+def _meaning(source: Source, all_sources: Sequence[Source], model: ModelSpec, table: pd.DataFrame) -> str:
+    """The meaning of a coefficient in the presence of the others."""
     typical = ", in a typical cluster" if model.design.groups else ""
-    if one.label == "Intercept":
-        others = "all columns below are 0" if len(held) > 1 else "nothing else is known"
-        return f"the log-odds where {others}{typical}"
-    if one.code is None:
-        return "the change of the log-odds for one more unit of this column of the formula"
-    where = _where(one, held, table)
-    if len(one.factors) > 1:
-        return _interaction(one, held, table) + where
-    (factor,) = one.factors
+    if source.label == "Intercept":
+        return f"the log-odds{' where all columns below are 0' if len(all_sources) > 1 else ''}{typical}"
+    if source.code is None:
+        return "the change in the log-odds for one more unit of this column"
+    where = _where(source, all_sources, table)
+    if len(source.factors) > 1:
+        return _interaction(source, all_sources, table) + where
+    (factor,) = source.factors
     if factor.level is None:
-        return f"the change of the log-odds for one more unit of `{factor.text}`{where}"
-    reference = _reference(factor, one, held, table)
+        return f"the change in the log-odds for one more unit of `{factor.text}`{where}"
+    reference = _reference(factor, source, all_sources, table)
     if reference is None:
         return f"the log-odds where `{factor.column}` is {factor.level}{where}{typical}"
     return f"how much higher the log-odds are where {_is(factor)} rather than {reference}{where}"
 
 
-def _interaction(one: Source, held: Sequence[Source], table: pd.DataFrame) -> str:
-    """How a coefficient of fewer factors changes; or whose coefficient it is, if there is none of fewer factors."""
-    known = {_texts(other) for other in held}
-    for factor in reversed(one.factors):
-        if _texts(one) - {factor.text} not in known:
+def _interaction(source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str:
+    """The meaning of an interaction: the change of another coefficient, or a coefficient at certain levels."""
+    known = {_texts(other) for other in all_sources}
+    for factor in reversed(source.factors):
+        if _texts(source) - {factor.text} not in known:
             continue
-        of = ":".join(other.text for other in one.factors if other is not factor)
+        rest = ":".join(other.text for other in source.factors if other is not factor)
         if factor.level is None:
-            return f"how much the coefficient of `{of}` changes for one more unit of `{factor.text}`"
-        reference = _reference(factor, one, held, table)
+            return f"the change in the coefficient of `{rest}` for one more unit of `{factor.text}`"
+        reference = _reference(factor, source, all_sources, table)
         rather = "" if reference is None else f" rather than {reference}"
-        return f"how much higher the coefficient of `{of}` is where {_is(factor)}{rather}"
-    numbers = [factor.text for factor in one.factors if factor.level is None]
-    levels = _and([_is(factor) for factor in one.factors if factor.level is not None])
+        return f"how much higher the coefficient of `{rest}` is where {_is(factor)}{rather}"
+    numbers = [factor.text for factor in source.factors if factor.level is None]
+    levels = _and([_is(factor) for factor in source.factors if factor.level is not None])
     if not numbers:
-        return f"the log-odds where {levels}, besides the other columns"
+        return f"the log-odds where {levels}, apart from the other columns"
     return f"the coefficient of `{':'.join(numbers)}`" + (f" where {levels}" if levels else "")
 
 
-def _texts(one: Source) -> frozenset[str]:
-    return frozenset(factor.text for factor in one.factors)
+def _texts(source: Source) -> frozenset[str]:
+    return frozenset(factor.text for factor in source.factors)
 
 
 def _is(factor: Factor) -> str:
     return f"`{factor.column}` is {factor.level}"
 
 
-def _reference(factor: Factor, one: Source, held: Sequence[Source], table: pd.DataFrame) -> str | None:
-    """The level that `factor` is compared with: the one that no column like `one` indicates, if there is one."""
-    rest = _texts(one) - {factor.text}
+def _reference(factor: Factor, source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str | None:
+    """The reference level of `factor`: the only one without an indicator in columns like `source`, if there is one."""
+    rest = _texts(source) - {factor.text}
     named = {
         like.level
-        for other in held
+        for other in all_sources
         for like in other.factors
         if like.column == factor.column and _texts(other) - {like.text} == rest
     }
@@ -167,27 +173,27 @@ def _levels(values: pd.Series[Any]) -> list[str]:
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values.unique().tolist()]
 
 
-def _where(one: Source, held: Sequence[Source], table: pd.DataFrame) -> str:
-    """Where the others stand that change this coefficient: at 0, or at their reference levels."""
+def _where(source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str:
+    """The condition under which a coefficient of interacting factors holds: the others at 0 or reference levels."""
     conditions: dict[str, None] = {}
-    for other in held:
-        if not _texts(one) < _texts(other):
+    for other in all_sources:
+        if not _texts(source) < _texts(other):
             continue
         for factor in other.factors:
-            if factor.text not in _texts(one):
-                conditions[_at_zero(factor, other, held, table)] = None
+            if factor.text not in _texts(source):
+                conditions[_at_zero(factor, other, all_sources, table)] = None
     return f", where {_and(list(conditions))}" if conditions else ""
 
 
-def _at_zero(factor: Factor, one: Source, held: Sequence[Source], table: pd.DataFrame) -> str:
+def _at_zero(factor: Factor, source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str:
     if factor.level is None:
         return f"`{factor.text}` is 0"
-    reference = _reference(factor, one, held, table)
+    reference = _reference(factor, source, all_sources, table)
     return f"`{factor.column}` is not {factor.level}" if reference is None else f"`{factor.column}` is {reference}"
 
 
 def _and(parts: Sequence[str]) -> str:
-    """Parts of a sentence in a row.
+    """The parts joined by commas and "and".
 
     Examples
     --------
@@ -202,35 +208,35 @@ def _clusters(model: ModelSpec, of_group: GroupVariables) -> Paragraph:
     group, sd = of_group.group, of_group.sd.name
     title, J = f"Clusters of {group.name}", len(group.levels)
     if group.effects == ("Intercept",):
-        said = (
-            f"Each of {J:,} clusters has its own deviation, which is added to the log-odds of all its rows. Deviations "
-            f"are normal with mean 0. Their standard deviation `{sd}[Intercept]` is estimated: 0 would mean that "
-            "clusters do not differ."
+        text = (
+            f"Each of the {J:,} clusters has a deviation, which is added to the log-odds of all its rows. Deviations "
+            f"are normally distributed with mean 0. Their standard deviation, `{sd}[Intercept]`, is estimated: 0 would "
+            "mean that clusters do not differ."
         )
-        return Paragraph(title, said)
+        return Paragraph(title, text)
     known = {"Intercept", *model.design.fixed_effects}
     points = tuple((effect, _deviation(effect, sd, with_mean=effect in known)) for effect in group.effects)
-    return Paragraph(title, f"Each of {J:,} clusters has its own {_together(of_group)}", points)
+    return Paragraph(title, f"Each of the {J:,} clusters has {_together(of_group)}", points)
 
 
 def _deviation(effect: str, sd: str, *, with_mean: bool) -> str:
-    what = "of the log-odds of all its rows" if effect == "Intercept" else "of the coefficient of this column"
-    mean = "" if with_mean else ", which is 0 on average, since the fixed effects have no such column"
-    return f"deviation {what}{mean}; its standard deviation is `{sd}[{effect}]`"
+    subject = "the log-odds of all its rows" if effect == "Intercept" else "the coefficient of this column"
+    mean = "" if with_mean else ", which is 0 on average, since there is no such fixed effect"
+    return f"deviation of {subject}{mean}; its standard deviation is `{sd}[{effect}]`"
 
 
 def _together(of_group: GroupVariables) -> str:
     group = of_group.group
     if len(group.effects) == 1:
-        return "deviation; deviations are normal with mean 0."
-    normal = "deviations, which are normal with mean 0."
+        return "a deviation; deviations are normally distributed with mean 0."
+    normal = "several deviations, which are normally distributed with mean 0."
     if of_group.cor is None:
-        return f"{normal} They do not go together."
+        return f"{normal} They are independent."
     cor = f"`{of_group.cor.name}`"
     if len(group.sets) == 1:
-        return f"{normal} They may go together, as {cor} says."
+        return f"{normal} Their correlations are in {cor}."
     sets = [_and([f"`{group.effects[i]}`" for i in members]) for members in group.sets if len(members) > 1]
-    return f"{normal} Those of {'; those of '.join(sets)} may go together, as {cor} says, and no others."
+    return f"{normal} Those of {'; those of '.join(sets)} are correlated ({cor}); all others are independent."
 
 
 def _priors(model: ModelSpec, variables: ModelVariables) -> Paragraph:
@@ -240,7 +246,13 @@ def _priors(model: ModelSpec, variables: ModelVariables) -> Paragraph:
         (label, f"{prior}, where all columns are at their means" if centred and label == "Intercept" else prior)
         for label, prior in model.priors.table(model.design)
     )
-    said = "These are assumed before the data are seen. NUTS and MAP use them; Laplace and AGQ do not."
+    text = (
+        "The prior distributions of the parameters, before the data are seen. NUTS and MAP use them; Laplace and AGQ "
+        "do not."
+    )
     if any(isinstance(stated.prior, Decov) for of_group in variables.groups for stated in of_group.sd.priors):
-        said += " Decov is a Gamma prior of the sds' common size, with a Dirichlet prior of their shares."
-    return Paragraph("Priors", said, points)
+        text += (
+            " Decov is a Gamma prior for the overall size of the standard deviations, with a Dirichlet prior for their "
+            "shares of the variance."
+        )
+    return Paragraph("Priors", text, points)

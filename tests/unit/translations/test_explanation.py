@@ -30,8 +30,8 @@ def test_an_interaction_tells_where_the_main_effects_hold() -> None:
         "Intercept": "the log-odds where all columns below are 0, in a typical cluster",
         "treatment[terbinafine]": "how much higher the log-odds are where `treatment` is terbinafine rather than "
         "itraconazole, where `time` is 0",
-        "time": "the change of the log-odds for one more unit of `time`, where `treatment` is itraconazole",
-        "treatment[terbinafine]:time": "how much the coefficient of `treatment[terbinafine]` changes for one more unit "
+        "time": "the change in the log-odds for one more unit of `time`, where `treatment` is itraconazole",
+        "treatment[terbinafine]:time": "the change in the coefficient of `treatment[terbinafine]` for one more unit "
         "of `time`",
     }
 
@@ -52,7 +52,7 @@ def test_slopes_by_level_are_coefficients() -> None:
 def test_other_contrasts_are_not_said_to_compare_with_a_level() -> None:
     said = fixed("use ~ C(livch, Sum)", hl.datasets.load("contraception"))
     del said["Intercept"]
-    assert set(said.values()) == {"the change of the log-odds for one more unit of this column of the formula"}
+    assert set(said.values()) == {"the change in the log-odds for one more unit of this column"}
 
 
 def test_effects_of_clusters() -> None:
@@ -60,7 +60,8 @@ def test_effects_of_clusters() -> None:
     found = words(hl.Model("use ~ urban + (1 + urban | district) + (0 + age || district)", frame))
     said = paragraph(found, "Clusters of district")
     assert (
-        "Those of `Intercept` and `urban[Y]` may go together, as `cor_district` says, and no others." in said.sentences
+        "Those of `Intercept` and `urban[Y]` are correlated (`cor_district`); all others are independent."
+        in said.sentences
     )
     points = dict(said.points)
     assert (
@@ -70,9 +71,9 @@ def test_effects_of_clusters() -> None:
     assert "0 on average" in points["age"]
     assert "0 on average" not in points["urban[Y]"]
     alone = paragraph(words(hl.Model("use ~ 1 + (1 | district)", frame)), "Clusters of district")
-    assert alone.sentences.startswith("Each of 60 clusters has its own deviation, which is added")
+    assert alone.sentences.startswith("Each of the 60 clusters has a deviation, which is added")
     apart = paragraph(words(hl.Model("use ~ age + (1 + age || district)", frame)), "Clusters of district")
-    assert "do not go together" in apart.sentences
+    assert "They are independent." in apart.sentences
 
 
 def test_priors_are_those_of_the_model() -> None:
@@ -97,7 +98,7 @@ def test_what_a_notebook_and_a_terminal_show() -> None:
     shown = made._repr_html_()
     assert mathml(made.latex, priors=True) in shown
     assert escape(made.code) in shown
-    assert ">the change of the log-odds for one more unit of age</td>" in shown
+    assert ">the change in the log-odds for one more unit of age</td>" in shown
 
 
 def test_a_fit_is_explained_by_its_model(make_fit) -> None:
