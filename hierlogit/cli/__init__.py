@@ -1,1 +1,1 @@
-"""The command line: arguments in, tables, pictures and files out."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""The ``hierlogit`` command: arguments -> the public API, tables on the terminal, files in a folder.
+"""The ``hierlogit`` command, which calls the public API, shows tables on the terminal and writes files to a folder.
 
 Heavy libraries are imported inside the commands, so that ``hierlogit --help`` is quick.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..validation import number_of, reason_of
 from .output import CommandError, planned_files, prepare, refuse_file, tables_of, write_results
 from .terminal import (
     INTERRUPTED,
@@ -35,21 +36,21 @@ if TYPE_CHECKING:
 DEMO_DATA = "contraception"
 DEMO_FORMULA = "use ~ age + I(age**2) + urban + livch + (1 + urban | district)"
 
-#: What the name of a compressed table ends in.
+#: Suffixes of compressed tables.
 COMPRESSED = {".gz", ".bz2", ".xz", ".zip"}
 
 app = typer.Typer(
     name="hierlogit",
-    help="Mixed-effects logistic regression: fit a model to a table and write tables, pictures and a report of it.",
+    help="Mixed-effects logistic regression: fit a model to a table, and write tables, plots and a report.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # labels such as urban[Y] are no markup
+    rich_markup_mode=None,  # labels such as urban[Y] are not markup
     pretty_exceptions_enable=False,
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
@@ -63,17 +64,17 @@ def _version(asked: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Mixed-effects logistic regression: fit a model to a table and write tables and pictures of it."""
+    """Mixed-effects logistic regression: fit a model to a table, and write tables, plots and a report."""
 
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made if it is not there.")]
-Draws = Annotated[int, typer.Option(help="Draws kept from each chain.")]
-Tune = Annotated[int | None, typer.Option(help="Steps of adaptation before them, not kept; the backend's by default.")]
-Chains = Annotated[int, typer.Option(help="Independent chains.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; created if it does not exist.")]
+Draws = Annotated[int, typer.Option(help="Draws of each chain, after tuning.")]
+Tune = Annotated[int | None, typer.Option(help="Tuning steps of each chain; by default as the backend needs.")]
+Chains = Annotated[int, typer.Option(help="Number of chains.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 
 
 @app.command()
@@ -83,11 +84,11 @@ def demo(
     draws: Draws = 1000,
     tune: Tune = None,
     chains: Chains = 4,
-    seed: Annotated[int, typer.Option(help="Repeats the run exactly.")] = 1,
+    seed: Annotated[int, typer.Option(help="Makes the run reproducible.")] = 1,
 ) -> None:
-    """Fit a model of contraceptive use in the districts of Bangladesh, and write all tables and pictures of it.
+    """Fit a model of contraceptive use in the districts of Bangladesh, and write its tables and plots.
 
-    Results of an earlier demonstration in the folder are replaced.
+    Results of an earlier run in the folder are replaced.
     """
     with plain_messages():
         engine = _engine(draws=draws, tune=tune, chains=chains, seed=seed)
@@ -102,23 +103,27 @@ def demo(
 @app.command()
 def fit(
     *,
-    data: Annotated[Path, typer.Argument(help="Table of rows: .csv, .tsv (also .gz, .bz2, .xz, .zip) or .parquet.")],
+    data: Annotated[
+        Path, typer.Argument(help="Table with the rows: .csv, .tsv (also .gz, .bz2, .xz, .zip) or .parquet.")
+    ],
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),
     draws: Draws = 1000,
     tune: Tune = None,
     chains: Chains = 4,
-    cores: Annotated[int | None, typer.Option(help="Chains run at the same time; by default as many as fit.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Repeats the run exactly; by default a new one each time.")] = None,
+    cores: Annotated[
+        int | None, typer.Option(help="Chains run at the same time; by default as many as possible.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the run reproducible; random by default.")] = None,
     target_accept: Annotated[
-        float | None, typer.Option(help="Wanted acceptance rate, between 0 and 1; the backend's by default.")
+        float | None, typer.Option(help="Target acceptance rate, between 0 and 1; by default as for the backend.")
     ] = None,
     backend: Annotated[str, typer.Option(help="native, nutpie, pymc, numpyro or blackjax.")] = "native",
     missing: Annotated[str, typer.Option(help="Rows with missing values: drop them, or stop with an error.")] = "drop",
     ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a model to a table by the No-U-Turn sampler, and write tables and pictures of it."""
+    """Fit a model to a table by the No-U-Turn sampler, and write its tables and plots."""
     with plain_messages():
         engine = _engine(
             draws=draws,
@@ -146,31 +151,36 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     name: Annotated[
-        list[str] | None, typer.Option(help="What each fit is called, one for each; by default its folder or file.")
+        list[str] | None, typer.Option(help="Name of a fit, once for each fit; by default its file or folder.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of what is simulated for the page; the first fit's by default.")
+        int | None, typer.Option(help="Seed for simulations in the report; that of the first fit by default.")
     ] = None,
     ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a report of saved fits as one HTML page: data, model, estimates, pictures, checks."""
+    """Write a report of saved fits as one HTML page: data, model, estimates, plots and checks."""
     with plain_messages():
         names = _names(fits, name)
         if output.exists() and not overwrite:
-            raise CommandError(f"{output} is there already. Pass --overwrite to replace it, or another --output.")
+            raise CommandError(f"{output} already exists. Pass --overwrite to replace it, or another --output.")
         import hierlogit as hl
 
-        held = {label: hl.load(path) for label, path in zip(names, fits, strict=True)}
-        made = hl.report(held if len(held) > 1 else held[names[0]], output, title=title, seed=seed, ci_prob=ci_prob)
-        say(f"Report in {made}", style="bold")
+        loaded = {label: hl.load(path) for label, path in zip(names, fits, strict=True)}
+        written = hl.report(
+            loaded if len(loaded) > 1 else loaded[names[0]], output, title=title, seed=seed, ci_prob=ci_prob
+        )
+        say(f"Report in {written}", style="bold")
 
 
 def _names(fits: list[Path], given: list[str] | None) -> list[str]:
-    """What fits are called: by the user, or by their files, or by the folders of these where files share a name."""
+    """Names of the fits: those given or, by default, the names of their files, or of their folders if these agree."""
     if given:
         if len(given) != len(fits):
-            raise CommandError(f"{len(given)} names are given for {len(fits)} fits: pass --name once for each.")
+            raise CommandError(
+                f"{number_of(len(given), 'name')} given for {number_of(len(fits), 'fit')}: pass --name once for each "
+                "fit."
+            )
         names = given
     else:
         stems = [path.stem for path in fits]
@@ -182,7 +192,7 @@ def _names(fits: list[Path], given: list[str] | None) -> list[str]:
 
 @app.command()
 def datasets() -> None:
-    """List the tables that come with the package."""
+    """List the data sets of the package."""
     with plain_messages():
         import hierlogit as hl
 
@@ -191,7 +201,7 @@ def datasets() -> None:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read a table by what its name ends in.
+    """The table in a file, whose format is known by its suffix.
 
     Raises
     ------
@@ -213,13 +223,12 @@ def read_rows(path: Path) -> pd.DataFrame:
             case ".parquet":
                 return pd.read_parquet(path)
     except (OSError, EOFError, ValueError, ImportError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
-        reason = " ".join(str(error).split())
-        raise CommandError(f"cannot read {path} as {kind[1:]}: {reason}") from error
-    raise CommandError(f"cannot tell what kind of table {path} is. Its name must end in .csv, .tsv or .parquet.")
+        raise CommandError(f"cannot read {path} as {kind[1:]}: {reason_of(error)}.") from error
+    raise CommandError(f"the kind of the table {path} is not known: its name must end in .csv, .tsv or .parquet.")
 
 
 def _with_commas(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Refuse a table whose columns are parted by something else: guessing could misread decimal commas."""
+    """The rows, unless other characters than commas separate the columns; guessing could misread decimal commas."""
     header = str(rows.columns[0])
     for name, character in (("semicolons", ";"), ("tabs", "\t")):
         if len(rows.columns) == 1 and character in header:
@@ -237,7 +246,7 @@ def _engine(**options: Any) -> Any:
 
 
 def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_prob: float | None = None) -> None:
-    """Fit the model, show its tables, and write everything into the folder: the one path of all commands."""
+    """Fit the model, show its tables and write all results into the folder."""
     planned = planned_files(model)
     prepare(folder, list(planned), overwrite=overwrite)
     say_model(model)

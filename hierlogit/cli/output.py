@@ -1,4 +1,4 @@
-"""Fit -> a folder of results: tables, pictures and the fit itself, and what each of them is."""
+"""The folder of results of a fit: tables, plots and the fit itself, each with a description."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HierlogitError
+from ..validation import reason_of
 from .terminal import note
 
 if TYPE_CHECKING:
@@ -17,31 +18,31 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
     from ..model_spec import ModelSpec
 
-#: Predictions held at once, draws times rows; beyond it fewer draws are used.
+#: Largest number of predictions in memory (draws times rows); beyond it, fewer draws are used.
 MAX_CELLS = 5 * 10**7
 
 
 class CommandError(HierlogitError):
-    """What was asked for cannot be done: a file is missing, unreadable or in the way."""
+    """A file is missing, cannot be read or written, or would be overwritten."""
 
 
 def planned_files(model: ModelSpec) -> dict[str, str]:
-    """Files that will be written, each with what it is."""
+    """Names of the files to be written, each with a description."""
     design = model.design
     files = {"fit.nc": "the fit itself; hierlogit.load() reads it", "summary.csv": "all parameters, with convergence"}
     if _has_ratios(model):
         files["odds_ratios.csv"] = "odds ratios of the fixed effects"
     if design.groups:
-        files["variance_components.csv"] = "how much varies between clusters"
-        files["cluster_effects.csv"] = "effects of every cluster"
+        files["variance_components.csv"] = "standard deviations and correlations of the random effects"
+        files["cluster_effects.csv"] = "effects of each cluster"
     for group in design.groups:
         files[predictions_file(model, group)] = f"predicted probability by {group.name}"
     if not design.groups:
-        files["predictions.csv"] = "predicted probability of every row"
+        files["predictions.csv"] = "predicted probability of each row"
     if _has_ratios(model):
         files["forest.png"] = "odds ratios with intervals"
     if design.groups:
-        files["caterpillar.png"] = "effects of every cluster with intervals"
+        files["caterpillar.png"] = "effects of each cluster with intervals"
         if predictor := curve_predictor(model):
             files["curves.png"] = f"probability against {predictor}, by cluster"
         files["cluster_check.png"] = "observed proportions of clusters against simulated ones"
@@ -53,7 +54,7 @@ def _has_ratios(model: ModelSpec) -> bool:
 
 
 def predictions_file(model: ModelSpec, group: GroupBlock) -> str:
-    """Name of the file with the predictions by `group`, with a number where two factors would share one."""
+    """Name of the file with the predictions by `group`, with a number if the names of two factors would agree."""
     if len(model.design.groups) == 1:
         return "predictions.csv"
     names = [re.sub(r"[^0-9A-Za-z_]+", "_", other.name) for other in model.design.groups]
@@ -63,7 +64,7 @@ def predictions_file(model: ModelSpec, group: GroupBlock) -> str:
 
 
 def curve_predictor(model: ModelSpec) -> str | None:
-    """Column the picture of curves has along its axis: the first numeric predictor, else the first other one."""
+    """Predictor on the axis of the plot of curves: the first numeric one, otherwise the first of all."""
     design = model.design
     clusters = {column for group in design.groups for column in group.columns}
     words = {word for term in design.fixed_terms for word in re.findall(r"\w+", term)}
@@ -74,13 +75,13 @@ def curve_predictor(model: ModelSpec) -> str | None:
 
 
 def refuse_file(folder: Path) -> None:
-    """Refuse a file where a folder is needed."""
+    """Raise an error if the folder is a file."""
     if folder.exists() and not folder.is_dir():
         raise CommandError(f"{folder} is a file; choose a folder with --output.")
 
 
 def prepare(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
-    """Make the folder, and refuse to replace results in it unless asked to."""
+    """Create the folder; existing results in it are an error unless they may be overwritten."""
     there = [name for name in names if (folder / name).exists()]
     if there and not overwrite:
         more = f" and {len(there) - 3} more" if len(there) > 3 else ""
@@ -91,11 +92,11 @@ def prepare(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandError(f"cannot make the folder {folder}: {error.strerror}.") from error
+        raise CommandError(f"cannot make the folder {folder}: {reason_of(error)}.") from error
 
 
 def tables_of(fitted: Fit, ci_prob: float | None) -> dict[str, pd.DataFrame]:
-    """Every table by the name of its file."""
+    """The tables by the names of their files."""
     import hierlogit as hl
 
     model = fitted.model
@@ -115,7 +116,7 @@ def tables_of(fitted: Fit, ci_prob: float | None) -> dict[str, pd.DataFrame]:
 
 
 def _affordable(fitted: Fit) -> int | None:
-    """Draws whose predictions for all rows fit into memory; None for all."""
+    """How many draws to predict with, so that predictions for all rows fit into memory; None for all."""
     posterior, rows = fitted.posterior, fitted.model.design.n_rows
     available = posterior.sizes["chain"] * posterior.sizes["draw"]
     most = max(MAX_CELLS // rows, 50)
@@ -126,14 +127,14 @@ def _affordable(fitted: Fit) -> int | None:
 
 
 def write_results(fitted: Fit, tables: dict[str, pd.DataFrame], folder: Path, ci_prob: float | None) -> set[str]:
-    """Write fit, tables and pictures; returns the names of those written."""
+    """Write the fit, tables and plots; returns the names of the files."""
     fitted.save(folder / "fit.nc")
     written = {"fit.nc", *tables}
     for name, table in tables.items():
         try:
             table.to_csv(folder / name, index=not name.startswith("predictions"))
         except OSError as error:
-            raise CommandError(f"cannot write {folder / name}: {error.strerror}.") from error
+            raise CommandError(f"cannot write {folder / name}: {reason_of(error)}.") from error
     for name, draw in _pictures(fitted, ci_prob).items():
         try:
             _save_picture(draw(), folder / name)
@@ -144,7 +145,7 @@ def write_results(fitted: Fit, tables: dict[str, pd.DataFrame], folder: Path, ci
 
 
 def _pictures(fitted: Fit, ci_prob: float | None) -> dict[str, Callable[[], Any]]:
-    """Functions that draw, by the name of the file; says which are left out and why."""
+    """Functions that draw the plots, by the names of the files; a note says which plots are left out and why."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -179,6 +180,6 @@ def _save_picture(axes: Any, path: Path) -> None:
     try:
         figure.savefig(path, dpi=150, metadata={"Description": hl.plots.text_alternative(figure)})
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}.") from error
+        raise CommandError(f"cannot write {path}: {reason_of(error)}.") from error
     finally:
         plt.close(figure)

@@ -1,7 +1,4 @@
-"""What a person sees on the terminal: the model, tables with rounded numbers, notes and errors.
-
-The only module that prints.
-"""
+"""Output on the terminal: the model, tables, notes and errors; the only module that prints."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def console(*, errors: bool = False) -> Console:
-    """Make a console that prints text as it is: labels such as urban[Y] are no markup."""
+    """A console that prints text literally, since labels such as urban[Y] are not markup."""
     return Console(stderr=errors, highlight=False, markup=False, emoji=False)
 
 
@@ -43,12 +40,12 @@ def say(text: str, style: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Print a remark."""
+    """Print a note."""
     console().print(Text(f"note: {text}", style="dim"), soft_wrap=True)
 
 
 def fail(text: str) -> None:
-    """Print an error where errors go. Lines are not wrapped: a formula's marks must stay under what they mark."""
+    """Print an error to stderr, without wrapping lines, so that marks stay under the part of a formula they mark."""
     message = Text("error: ", style="bold red")
     message.append(text, style="default")
     console(errors=True).print(message, soft_wrap=True)
@@ -56,7 +53,7 @@ def fail(text: str) -> None:
 
 @contextmanager
 def plain_messages() -> Iterator[None]:
-    """Turn errors into one message and an exit status, and warnings into one line each."""
+    """Context in which errors become a message with an exit status, and warnings become a line each."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         line = Text("warning: ", style="bold yellow")
@@ -78,7 +75,7 @@ def plain_messages() -> Iterator[None]:
 
 
 def say_model(model: ModelSpec) -> None:
-    """Show the model, wrapped to the width of the terminal."""
+    """Print the model, wrapped to the width of the terminal."""
     width = console().width
     for line in repr(model).splitlines():
         indent = " " * (len(line) - len(line.lstrip()) + 10)
@@ -86,17 +83,17 @@ def say_model(model: ModelSpec) -> None:
 
 
 def say_report(fitted: Fit) -> None:
-    """Show how the estimate came about."""
-    report = fitted.diagnostics
-    measures = ", ".join(f"{name} {plain(cell(name, value))}" for name, value in report.measures.items())
-    seconds = sum(report.seconds.values())
-    say(f"\n{report.engine}: {report.status} in {seconds:.0f} s, seed {report.seed}", style="bold")
+    """Print status, seed and convergence measures of the fit."""
+    diagnostics = fitted.diagnostics
+    measures = ", ".join(f"{name} {plain(cell(name, value))}" for name, value in diagnostics.measures.items())
+    seconds = sum(diagnostics.seconds.values())
+    say(f"\n{diagnostics.engine}: {diagnostics.status} in {seconds:.0f} s, seed {diagnostics.seed}", style="bold")
     if measures:
         say(measures, style="dim")
 
 
 def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | None, predicted: pd.DataFrame) -> None:
-    """Show fixed effects with their odds ratios, variance components, and the first predictions."""
+    """Print fixed effects with their odds ratios, variance components, and the first predictions."""
     design = fitted.model.design
     shown = [name for name in summary.columns if name not in {"component", "ess_tail", "mcse_mean", "mcse_sd"}]
     fixed = summary.loc[summary["component"] == "fixed", shown]
@@ -119,15 +116,15 @@ def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | Non
 
 
 def say_files(files: dict[str, str]) -> None:
-    """List files with what each of them is."""
-    table = grid(("file", "left"), ("what it is", "left"))
-    for name, what in files.items():
-        table.add_row(Text(name), Text(what))
+    """Print the names of files with their descriptions."""
+    table = grid(("file", "left"), ("content", "left"))
+    for name, description in files.items():
+        table.add_row(Text(name), Text(description))
     console().print(table)
 
 
 def grid(*columns: tuple[str, str]) -> Table:
-    """Make an empty table with these columns, each with its side."""
+    """An empty table with these columns, each with its alignment."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name, justify in columns:
         chosen: Any = justify
@@ -136,7 +133,7 @@ def grid(*columns: tuple[str, str]) -> Table:
 
 
 def show_table(frame: pd.DataFrame) -> None:
-    """Print a table: text to the left, numbers rounded and to the right."""
+    """Print a table: text aligned to the left, numbers rounded and aligned to the right."""
     import pandas as pd
 
     numeric = {str(name): pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}

@@ -1,7 +1,6 @@
-"""Small real tables of clustered binary outcomes, with where they come from.
+"""Small published data sets with clustered binary outcomes.
 
-Each set is a CSV file next to a TOML file of the same name that tells its title, origin, licence and the meaning of its
-columns.
+Each is a CSV file with a TOML file of the same name, which has title, origin, licence and the meaning of the columns.
 """
 
 from __future__ import annotations
@@ -19,44 +18,44 @@ from ..display import Facts, Shown, View
 from ..errors import HierlogitError
 from ..validation import nearest, one_of, shortened
 
-# `list` is a function of this module. It stands last, and the builtin is spelled in other ways here.
+# `list` is a function of this module. It comes last, and the module does not use the builtin of that name.
 __all__ = ["Dataset", "DatasetError", "describe", "list", "load"]
 
 _WIDTH = 100
 
 
 class DatasetError(HierlogitError, ValueError):
-    """There is no data set of this name."""
+    """There is no data set with this name."""
 
 
 @dataclass(frozen=True, repr=False)
 class Dataset(Shown):
-    """What is known of a data set, without its rows.
+    """Description of a data set, without its rows.
 
     Attributes
     ----------
     name : str
-        What `load` calls it.
+        Its name in `load`.
     title : str
         One line about what was observed.
     rows : int
         Number of rows.
     clusters : str
-        How many clusters there are, and of what.
+        Number and kind of the clusters.
     outcome : str
-        Column of the outcome; for counts the columns of successes and of trials.
+        Column of the outcome; for counts, the columns of successes and trials.
     formula : str
-        A model that suits these data.
+        A model for these data.
     origin : str
-        Who collected the data and where they were published first.
+        Who collected the data, and where they were first published.
     licence : str
         The R package that distributes them, and its licence.
     columns : dict of str to str
-        What each column means.
+        Meaning of each column.
     levels : dict of str to tuple of str
-        Categories of those columns whose order is not that of the alphabet, the reference first.
+        Levels of the columns that are not in alphabetical order, the reference level first.
     text : tuple of str
-        Columns that hold text and are read as such, even where it looks like a number.
+        Columns that are read as text, even if it looks like a number.
 
     Examples
     --------
@@ -69,7 +68,7 @@ class Dataset(Shown):
       licence:  cbpp in the R package lme4 1.1-31, GPL (>= 2)
       columns:
         herd        identifier of the herd; the clusters
-        obs         number of the row, for an effect of each single observation (overdispersion)
+        obs         number of the row, for an observation-level random effect (over-dispersion)
         successes   animals of the herd that fell ill with the disease in the period
         size        animals of the herd at the start of the period
         period      period of observation, 'p1' to 'p4'
@@ -116,22 +115,22 @@ class Dataset(Shown):
 
 
 def describe(name: str) -> Dataset:
-    """Say where a data set comes from and what its columns mean.
+    """Description of a data set: its origin and the meaning of its columns.
 
     Parameters
     ----------
     name : str
-        Name of the set, as `list` gives it.
+        Name of the data set, from `list`.
 
     Returns
     -------
     Dataset
-        Title, origin, licence, meaning of the columns, and a model that suits the data.
+        Title, origin, licence, meaning of the columns, and a model for the data.
 
     Raises
     ------
     DatasetError
-        If there is no set of this name.
+        If there is no data set with this name.
 
     Examples
     --------
@@ -149,23 +148,23 @@ def describe(name: str) -> Dataset:
 
 
 def load(name: str) -> pd.DataFrame:
-    """Read a data set.
+    """The rows of a data set.
 
     Parameters
     ----------
     name : str
-        Name of the set, as `list` gives it.
+        Name of the data set, from `list`.
 
     Returns
     -------
     pandas.DataFrame
-        A fresh table, free to be changed. Text columns hold strings, whose sorted order is the order of their levels;
-        where that is not the order meant, they are ordered categoricals with the reference level first.
+        A new table, which can be changed. Text columns are strings, whose levels are in sorted order; columns with
+        another order of levels are ordered categoricals, with the reference level first.
 
     Raises
     ------
     DatasetError
-        If there is no set of this name.
+        If there is no data set with this name.
 
     Examples
     --------
@@ -179,7 +178,7 @@ def load(name: str) -> pd.DataFrame:
     about = describe(name)
     text = dict.fromkeys((*about.text, *about.levels), "str")
     with _file(name, "csv").open("r", encoding="utf-8") as lines:
-        # No value is missing in any of the sets, and a text such as "NA" would be one.
+        # No data set has missing values; a text such as "NA" must not be read as one.
         table = pd.read_csv(lines, dtype=text, keep_default_na=False)
     for column, levels in about.levels.items():
         table[column] = pd.Categorical(table[column], categories=levels, ordered=True)
@@ -203,7 +202,7 @@ def _hanging(lead: str, text: str) -> str:
 
 
 def list() -> pd.DataFrame:
-    """List the data sets, one row each.
+    """Table of the data sets, with one row for each.
 
     Returns
     -------
