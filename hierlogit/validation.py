@@ -289,6 +289,21 @@ def path(name: str, value: object, error: ErrorClass) -> Path:
     raise error(f"{name}={shortened(value)} must be the path of a file or folder.")
 
 
+def file_path(name: str, value: object, error: ErrorClass) -> Path:
+    """The path of a file, which may exist or not.
+
+    Examples
+    --------
+    >>> from hierlogit.errors import FitError
+    >>> file_path("path", "first.nc", FitError).name
+    'first.nc'
+    """
+    place = path(name, value, error)
+    if not place.name or place.is_dir():
+        raise error(f"{name}={shortened(value)} is a folder. Name a file in it.")
+    return place
+
+
 # ---- several values ---------------------------------------------------------------------------------------------
 
 
@@ -362,6 +377,14 @@ def number_array(name: str, value: object, error: ErrorClass, what: str) -> Floa
     >>> number_array("weights", [1, 2.5], PredictionError, "numbers")
     array([1. , 2.5])
     """
+    found = real_array(name, value, error, what)
+    if not np.all(np.abs(found) <= LARGEST_NUMBER):
+        raise error(f"{name}={shortened(value)} must be {what}, all of them finite and not beyond {LARGEST_NUMBER:g}.")
+    return found
+
+
+def real_array(name: str, value: object, error: ErrorClass, what: str) -> FloatArray:
+    """Numbers of any shape, which may be infinite or NaN; texts, booleans and complex numbers are refused."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):  # lists of unequal length
@@ -371,10 +394,7 @@ def number_array(name: str, value: object, error: ErrorClass, what: str) -> Floa
         array = np.array(items, dtype=object if None in items else np.float64).reshape(array.shape)
     if array.dtype.kind not in "iuf":
         raise error(f"{name}={shortened(value)} must be {what}.")
-    found = array.astype(np.float64)
-    if not np.all(np.abs(found) <= LARGEST_NUMBER):
-        raise error(f"{name}={shortened(value)} must be {what}, all of them finite and not beyond {LARGEST_NUMBER:g}.")
-    return found
+    return array.astype(np.float64, copy=False)
 
 
 # ---- objects ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..display import element
 from ..errors import PriorError
-from ..validation import real_number
+from ..validation import probability, real_array, real_number
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class CoefficientPrior(Prior):
 
     def _standard(self, x: npt.ArrayLike) -> FloatArray:
         location, scale = float(getattr(self, self.location)), float(getattr(self, self.scale))
-        return (np.asarray(x, dtype=float) - location) / scale
+        return (_points(x) - location) / scale
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,7 @@ class HalfNormal(ScalePrior):
         """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import ndtri
 
+        prob = probability("prob", prob, PriorError)
         return self.sigma * float(ndtri((1 + prob) / 2))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
@@ -200,6 +201,7 @@ class HalfStudentT(ScalePrior):
         """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import stdtrit
 
+        prob = probability("prob", prob, PriorError)
         return self.sigma * float(stdtrit(self.nu, (1 + prob) / 2))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
@@ -220,6 +222,7 @@ class HalfCauchy(ScalePrior):
 
     def quantile(self, prob: float) -> float:
         """Quantile of the standard deviation at probability `prob`."""
+        prob = probability("prob", prob, PriorError)
         return self.beta * math.tan(math.pi / 2 * prob)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
@@ -240,15 +243,16 @@ class Exponential(ScalePrior):
 
     def quantile(self, prob: float) -> float:
         """Quantile of the standard deviation at probability `prob`."""
+        prob = probability("prob", prob, PriorError)
         return -math.log1p(-prob) / self.lam
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
-        return self._log_positive(x, math.log(self.lam) - self.lam * np.asarray(x, dtype=float))
+        return self._log_positive(x, math.log(self.lam) - self.lam * _points(x))
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
-        return np.full(np.shape(x), -self.lam)
+        return np.full(_points(x).shape, -self.lam)
 
 
 @dataclass(frozen=True)
@@ -263,22 +267,23 @@ class Gamma(ScalePrior):
         """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import gammaincinv
 
+        prob = probability("prob", prob, PriorError)
         return float(gammaincinv(self.alpha, prob)) / self.beta
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         from scipy.special import gammaln, xlogy
 
-        values = np.maximum(np.asarray(x, dtype=float), 0.0)
+        values = np.maximum(_points(x), 0.0)
         inside = xlogy(self.alpha - 1, values) - self.beta * values + self.alpha * math.log(self.beta)
         return self._log_positive(x, inside - gammaln(self.alpha))
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
         if self.alpha == 1:
-            return np.full(np.shape(x), -self.beta)
+            return np.full(_points(x).shape, -self.beta)
         with np.errstate(divide="ignore"):
-            return (self.alpha - 1) / np.asarray(x, dtype=float) - self.beta
+            return (self.alpha - 1) / _points(x) - self.beta
 
 
 @dataclass(frozen=True)
@@ -293,11 +298,13 @@ class LogNormal(ScalePrior):
         """Quantile of the standard deviation at probability `prob`."""
         from scipy.special import ndtri
 
-        return math.exp(self.mu + self.sigma * float(ndtri(prob)))
+        prob = probability("prob", prob, PriorError)
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.mu + self.sigma * float(ndtri(prob))))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
-        values = np.asarray(x, dtype=float)
+        values = _points(x)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(values)
             inside = Normal(self.mu, self.sigma).logpdf(logs) - logs
@@ -305,7 +312,7 @@ class LogNormal(ScalePrior):
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
-        values = np.asarray(x, dtype=float)
+        values = _points(x)
         with np.errstate(divide="ignore"):
             slope: FloatArray = -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
         return slope
@@ -337,7 +344,7 @@ class Decov(ScalePrior):
         """Joint log density of the standard deviations along the last axis of `x`, shape ``x.shape[:-1]``."""
         from scipy.special import gammaln, xlogy
 
-        sd = np.asarray(x, dtype=float)
+        sd = _vectors(x)
         k = sd.shape[-1]
         total = (sd**2).sum(axis=-1)
         tau = np.sqrt(total / k)
@@ -353,7 +360,7 @@ class Decov(ScalePrior):
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the joint log density in each standard deviation, in the shape of `x`."""
-        sd = np.asarray(x, dtype=float)
+        sd = _vectors(x)
         k = sd.shape[-1]
         total = (sd**2).sum(axis=-1, keepdims=True)
         tau = np.sqrt(total / k)
@@ -382,13 +389,28 @@ class LKJ(Prior):
         """Normalised log density of correlation matrices `x`, shape (..., q, q); shape ``x.shape[:-2]``."""
         from scipy.special import betaln
 
-        R = np.asarray(x, dtype=float)
+        R = _points(x)
+        if R.ndim < 2 or R.shape[-1] != R.shape[-2]:
+            raise PriorError(f"LKJ: x has shape {R.shape}; it must be correlation matrices, shape (..., q, q).")
         q = R.shape[-1]
         i = np.arange(1, q)
         half = self.eta + (q - i - 1) / 2
         constant = np.sum((2 * self.eta - 2 + q - i) * (q - i) * np.log(2) + (q - i) * betaln(half, half))
         logdet = np.linalg.slogdet(R)[1]
         return np.asarray((self.eta - 1) * logdet - constant)
+
+
+def _points(x: npt.ArrayLike) -> FloatArray:
+    return real_array("x", x, PriorError, "numbers")
+
+
+def _vectors(x: npt.ArrayLike) -> FloatArray:
+    sd = _points(x)
+    if sd.ndim == 0 or not sd.shape[-1]:
+        raise PriorError(
+            f"Decov: x has shape {sd.shape}; it must have the standard deviations of a term on its last axis."
+        )
+    return sd
 
 
 def _student_t_logpdf(z: FloatArray, nu: float) -> FloatArray:
