@@ -74,7 +74,8 @@ class View:
         """A block of HTML that needs nothing else."""
         title = element("p", element("strong", escape(self.title))) if self.title else ""
         used = len(_wrapped(self.title, "", "    ")) if self.title else 0
-        parts = zip(self.parts, self._limits(HEIGHT - used), strict=True)
+        folds = sum(isinstance(part, Folded) for part in self.parts)
+        parts = zip(self.parts, self._limits(HEIGHT - used - folds), strict=True)
         return element("div", title + "".join(part.html(limit) for part, limit in parts))
 
     def _limits(self, room: int) -> list[int]:
@@ -185,15 +186,14 @@ class Facts:
     def lines(self, limit: int) -> list[str]:
         """A line for each, or some where it is long."""
         indent = "    " if self.heading else "  "
-        head = _wrapped(self.heading, "  ", "  ") if self.heading else []
-        blocks = self._blocks(indent)
+        head, blocks = self._head(), self._blocks(indent)
         shown = _fitting(blocks, limit - len(head))
         rest = [f"{indent}{_more(len(blocks) - shown, self.where)}"] if shown < len(blocks) else []
         return [*head, *(line for block in blocks[:shown] for line in block), *rest]
 
     def html(self, limit: int) -> str:
         """A table with a row for each."""
-        shown = _fitting(self._blocks("  "), limit)
+        shown = _fitting(self._blocks("  "), limit - len(self._head()))
         head = element("p", escape(self.heading)) if self.heading else ""
         rest = self.pairs[shown : shown + FOLDED]
         title = _more(len(self.pairs) - shown, self.where)
@@ -202,6 +202,9 @@ class Facts:
             + (_rows_html(self.pairs[:shown]) if shown else "")
             + (_folded(title, _rows_html(rest)) if rest else "")
         )
+
+    def _head(self) -> list[str]:
+        return _wrapped(self.heading, "  ", "  ") if self.heading else []
 
     def _blocks(self, indent: str) -> list[list[str]]:
         labels = [_cut(label) for label, _ in self.pairs]
@@ -367,8 +370,9 @@ class Table:
         columns, missing = self._chosen()
         remark = self._remark(hidden, missing)
         # All columns fit behind the fold, and then the first rows stand there as well.
-        rest = _table_html(self.columns, 0 if missing else shown, len(self.columns[0].cells)) if remark else ""
-        return _table_html(columns, 0, shown) + (_folded(remark, rest) if remark else "")
+        rest = _table_html(self.columns, 0 if missing else shown, len(self.columns[0].cells), WIDTH) if remark else ""
+        longest = LONGEST if self.width == WIDTH else WIDTH
+        return _table_html(columns, 0, shown, longest) + (_folded(remark, rest) if remark else "")
 
     def _fitting(self, limit: int) -> tuple[int, int]:
         """How many rows are shown, and how many are not."""
@@ -510,17 +514,20 @@ def _rows_html(pairs: Iterable[tuple[str, str]]) -> str:
     return element("table", element("tbody", "".join(element("tr", row) for row in rows)))
 
 
-def _table_html(columns: Sequence[Column], start: int, stop: int) -> str:
+def _table_html(columns: Sequence[Column], start: int, stop: int, longest: int) -> str:
     sides = [_RIGHT if column.number else _LEFT for column in columns]
-    names = zip(columns, sides, strict=True)
-    head = "".join(element("th", escape(_cut(column.name, WIDTH)), scope="col", style=side) for column, side in names)
+    both = list(zip(columns, sides, strict=True))
+    head = "".join(element("th", escape(_cut(c.name, longest)), scope="col", style=side) for c, side in both)
     rows = []
     for k in range(start, min(stop, len(columns[0].cells))):
         cells = (
-            element("th", escape(_cut(column.cells[k], WIDTH)), scope="row", style=side)
-            if column.label
-            else element("td", escape(_cut(column.cells[k], WIDTH)), style=side)
-            for column, side in zip(columns, sides, strict=True)
+            element(
+                "th" if c.label else "td",
+                escape(_cut(c.cells[k], longest)),
+                scope="row" if c.label else None,
+                style=side,
+            )
+            for c, side in both
         )
         rows.append(element("tr", "".join(cells)))
     return element("table", element("thead", element("tr", head)) + element("tbody", "".join(rows)))

@@ -92,7 +92,7 @@ class Dataset(Shown):
         lines = [
             f"{self.name}: {self.title}",
             f"  {self.rows:,} rows, {self.clusters}, outcome: {self.outcome}",
-            f"  model:    {self.formula}",
+            _hanging("  model:    ", self.formula),
             _hanging("  origin:   ", self.origin),
             _hanging("  licence:  ", self.licence),
             "  columns:",

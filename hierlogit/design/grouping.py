@@ -108,7 +108,9 @@ class GroupBlock(Shown):
         '50, of 2 to 5 rows (median 5)'
         """
         rows = np.bincount(self.index)
-        return f"{len(self.levels):,}, of {rows.min():,} to {rows.max():,} rows (median {np.median(rows):,g})"
+        fewest, most = int(rows.min()), int(rows.max())
+        of = f"{most:,} rows each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
+        return f"{len(self.levels):,}, of {of}"
 
     @property
     def varying(self) -> str:

@@ -101,6 +101,9 @@ class DeferredMeasures(Mapping[str, float]):
             self._computed[name] = self._deferred[name]()
         return self._computed[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._computed or name in self._deferred
+
     def __iter__(self) -> Iterator[str]:
         return iter({**self._computed, **self._deferred})
 
