@@ -1,4 +1,4 @@
-"""The binomial distribution of outcomes: log-likelihood by linear predictor, and simulated successes."""
+"""The binomial distribution of outcomes: log-likelihood at a linear predictor, and simulated successes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatArray:
-    """Log probability of `y` successes in `trials` at linear predictor `eta`, with the binomial coefficient.
+    """Log probability of `y` successes in `trials` at the linear predictor `eta`, with the binomial coefficient.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatA
     >>> log_likelihood(np.array([1.0]), np.array([1.0]), np.array([800.0]))
     array([-0.])
     """
-    # With c = log1p(exp(-|eta|)), log p = -max(-eta, 0) - c and log(1 - p) = -max(eta, 0) - c: no digits cancel.
+    # With c = log1p(exp(-|eta|)), log p = -max(-eta, 0) - c and log(1 - p) = -max(eta, 0) - c, without cancellation.
     result = np.abs(eta)
     np.negative(result, out=result)
     np.exp(result, out=result)
@@ -42,7 +42,7 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatA
 
 
 def simulated_successes(probability: FloatArray, trials: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Successes drawn for rows with given probabilities.
+    """Simulated successes of rows with given probabilities.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Exceptions and warnings, one family per stage of the work.
+"""Exceptions and warnings, one class for each stage of the work.
 
 Every message says what was given, where, what is allowed and what to do. All of them derive from
 :class:`HierlogitError`, so one ``except`` clause catches whatever the package raises on bad input.
@@ -12,7 +12,7 @@ class HierlogitError(Exception):
 
 
 class FormulaError(HierlogitError, ValueError):
-    """The text of a formula cannot be understood, or names something that is not there.
+    """The text of a formula is not a formula, or names something that does not exist.
 
     Parameters
     ----------
@@ -90,11 +90,11 @@ class DesignError(HierlogitError, ValueError):
 
 
 class PriorError(HierlogitError, ValueError):
-    """A prior names no parameter of the model, or is not of a family allowed for it."""
+    """A prior is for a parameter that the model does not have, or is not of a family allowed for it."""
 
 
 class ModelError(HierlogitError, ValueError):
-    """A model cannot be expressed in the form asked for."""
+    """A model cannot be translated to another form, or an argument is not a model."""
 
 
 class EngineError(HierlogitError, RuntimeError):
@@ -102,15 +102,15 @@ class EngineError(HierlogitError, RuntimeError):
 
 
 class FitError(HierlogitError, ValueError):
-    """A fit cannot be saved, read back, or does not hold what a verb needs."""
+    """A fit cannot be saved or read, or does not have what a function needs."""
 
 
 class PredictionError(HierlogitError, ValueError):
-    """What is asked of a model or a fit cannot be given: an option is out of range, or new data do not match."""
+    """An option of a prediction or summary is not allowed, or new data do not match the model."""
 
 
 class StudyError(HierlogitError, ValueError):
-    """A study of many fits is asked for in a way that cannot be done."""
+    """An option of a simulated study is not allowed, or its parameters do not match the model."""
 
 
 class HierlogitWarning(UserWarning):
@@ -118,8 +118,8 @@ class HierlogitWarning(UserWarning):
 
 
 class DataWarning(HierlogitWarning):
-    """Rows or levels were left out of the data, with their number."""
+    """Rows were left out of the data; the text gives their number."""
 
 
 class ConvergenceWarning(HierlogitWarning):
-    """The estimates may not be trusted as they stand; the text says why and what to do."""
+    """The estimates may be inaccurate; the text says why and what to do."""

@@ -1,4 +1,4 @@
-"""A progress bar for work that takes long: only where somebody watches, and only after a while."""
+"""Progress bars in terminals and notebooks, shown only for work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from html import escape
 from typing import Any, Protocol
 
-#: Seconds after which a person wants to know.
+#: Seconds after which a bar is shown.
 PATIENCE = 2.0
-#: Seconds between two looks of a notebook at the work.
+#: Seconds between two updates of a bar in a notebook.
 PAUSE = 0.2
 
 
 class Bar(Protocol):
-    """A bar that is shown."""
+    """A progress bar."""
 
     def update(self, done: int) -> None:
         """Show how many parts are done."""
 
     def stop(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
 
 
 def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """The parts, one after the other, with a bar once they have taken longer than `PATIENCE`.
+    """The parts one by one, with a bar once they have taken longer than `PATIENCE`.
 
     Parameters
     ----------
     parts : iterable
     what : str
-        What is done.
+        Text of the bar.
     total : int, optional
-        How many there are; their length if not given.
+        Number of parts; their length if not given.
     """
     make = _watched()
     started = time.perf_counter()
@@ -52,7 +52,7 @@ def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iter
 
 
 def _watched() -> Callable[[str, int | None], Bar] | None:
-    """What makes a bar where there is somebody to see it."""
+    """The class of bar for this terminal or notebook; None if the output is not watched."""
     from rich.console import Console
 
     marimo = sys.modules.get("marimo")
@@ -81,12 +81,12 @@ class TerminalBar:
         self._bar.update(self._task, completed=done)
 
     def stop(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 class JupyterBar:
-    """A bar in a Jupyter notebook, which needs no widgets."""
+    """A bar in a Jupyter notebook, without widgets."""
 
     def __init__(self, what: str, total: int | None) -> None:
         from IPython.display import display
@@ -102,7 +102,7 @@ class JupyterBar:
             self._handle.update(self._drawn(done), raw=True)
 
     def stop(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
     def _drawn(self, done: int) -> dict[str, str]:
@@ -134,5 +134,5 @@ class MarimoBar:
             self._done = done
 
     def stop(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._shown.__exit__(None, None, None)

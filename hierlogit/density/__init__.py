@@ -1,1 +1,1 @@
-"""One model in several forms of its log density."""
+"""Log densities of a model: priors, linear predictors, the PyMC graph, and the compiled densities."""

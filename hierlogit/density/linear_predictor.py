@@ -1,4 +1,4 @@
-"""Posterior draws + rows -> linear predictor, and the log-likelihood of every row and draw without storing it."""
+"""Linear predictors of rows for posterior draws, and the pointwise log-likelihood, computed when it is read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Numbers computed at once: bounds the memory of a temporary array to 64 MiB.
+#: How many numbers are computed at once, which limits temporary arrays to 64 MiB.
 CHUNK_SIZE = 2**23
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Posterior draws as plain arrays, chains one after the other.
+    """Posterior draws as arrays, with the chains concatenated.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Draws:
     effects : mapping of str to ndarray, shape (draws, J, q)
         Random effects ``b_<group>`` by grouping factor.
     cholesky : mapping of str to ndarray, shape (draws, q, q)
-        Lower triangular roots ``L`` of the effects' covariance matrices, ``Sigma = L L'``, by grouping factor.
+        Cholesky factors ``L`` of the effects' covariance matrices, ``Sigma = L L'``, by grouping factor.
     """
 
     beta: FloatArray
@@ -46,7 +46,7 @@ class Draws:
 
     @classmethod
     def of(cls, model: ModelSpec, posterior: xr.Dataset) -> Draws:
-        """Draws of a posterior group."""
+        """The draws of a posterior group."""
         groups = model.design.groups
         effects = {group.name: _flat(posterior[f"b_{group.result_name}"]) for group in groups}
         cholesky = {group.name: _covariance_cholesky(group, posterior) for group in groups}
@@ -57,7 +57,7 @@ class Draws:
 
     @classmethod
     def at(cls, estimate: Estimate) -> Draws:
-        """One draw: the maximum that a likelihood engine found, with the modes of the effects."""
+        """A single draw: the maximum of a likelihood fit, with the conditional modes of the effects."""
         modes = {name: values[None] for name, values in estimate.modes.items()}
         return cls(estimate.beta[None], modes, {name: L[None] for name, L in estimate.cholesky.items()})
 
@@ -72,12 +72,12 @@ class Draws:
         )
 
     def extended(self, effects: Mapping[str, FloatArray]) -> Draws:
-        """With the effects of further clusters, shape (draws, clusters, q), behind those of some grouping factors."""
+        """The draws with effects of further clusters, shape (draws, clusters, q), appended by grouping factor."""
         longer = {name: np.concatenate([self.effects[name], new], axis=1) for name, new in effects.items()}
         return Draws(self.beta, {**self.effects, **longer}, self.cholesky)
 
     def chunks(self, rows: int) -> Iterator[tuple[slice, Draws]]:
-        """Parts of the draws so small that a linear predictor of `rows` rows fits the chunk size."""
+        """Parts of the draws for which linear predictors of `rows` rows fit the chunk size, each with its slice."""
         step = max(1, CHUNK_SIZE // max(rows, 1))
         for start in range(0, len(self), step):
             part = slice(start, min(start + step, len(self)))
@@ -94,16 +94,16 @@ def _covariance_cholesky(group: GroupBlock, posterior: xr.Dataset) -> FloatArray
     sd = _flat(posterior[f"sd_{name}"])
     cholesky = np.zeros((*sd.shape, sd.shape[1]))
     correlations = _flat(posterior[f"cor_{name}"]) if group.correlated else None
-    for members, one in zip(group.sets, group.set_slices, strict=True):
+    for members, part in zip(group.sets, group.set_slices, strict=True):
         if correlations is None or len(members) == 1:
-            cholesky[:, one, one] = sd[:, one, None]
+            cholesky[:, part, part] = sd[:, part, None]
         else:
-            cholesky[:, one, one] = sd[:, one, None] * _correlation_cholesky(correlations[:, one, one])
+            cholesky[:, part, part] = sd[:, part, None] * _correlation_cholesky(correlations[:, part, part])
     return cholesky
 
 
 def _correlation_cholesky(R: FloatArray) -> FloatArray:
-    """Lower triangular roots of correlation matrices, also of singular ones, whose draws lie on the boundary."""
+    """Cholesky factors of correlation matrices, including singular ones, for draws at the boundary."""
     L = np.zeros_like(R)
     for i in range(R.shape[-1]):
         for j in range(i):
@@ -116,7 +116,7 @@ def _correlation_cholesky(R: FloatArray) -> FloatArray:
 def linear_predictor(draws: Draws, rows: EncodedRows) -> FloatArray:
     """Linear predictor of each draw and row, shape (draws, n).
 
-    A row of a cluster without effects (index -1) gets none from that factor.
+    A row whose cluster has no effects (index -1) gets none from that factor.
     """
     eta = draws.beta @ rows.X.T
     eta += rows.offset
@@ -142,7 +142,7 @@ def add_effects(eta: FloatArray, effects: FloatArray, index: npt.NDArray[np.intp
 
 
 class _PointwiseLogLikelihood(BackendArray):
-    """Log-likelihood by chain, draw and row, computed when it is read and only where it is read."""
+    """Log-likelihood by chain, draw and row; only the parts that are read are computed."""
 
     def __init__(self, model: ModelSpec, draws: Draws, chains: int) -> None:
         self._model, self._draws, self._chains = model, draws, chains

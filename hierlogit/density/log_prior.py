@@ -1,4 +1,4 @@
-"""Log prior density: of every draw by parameter, for power-scaling checks, and of one point with its gradient."""
+"""Log prior densities: of all draws by parameter, for power-scaling checks, and of one point with its gradient."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
-    """The ``log_prior`` group of a fit: densities of fixed effects, sds and correlations.
+    """The ``log_prior`` group of a fit: prior densities of fixed effects, sds and correlations.
 
-    The cluster effects are no part of it: their distribution is the model's, not prior knowledge.
+    Cluster effects are not included: their distribution is part of the model.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``beta`` by fixed effect, that of the intercept at the predictors' means; ``sd_<group>`` by effect, or one
-        value where the prior is joint; ``cor_<group>``.
+        ``beta`` by fixed effect, for the intercept at the predictors' means; ``sd_<group>`` by effect, or one value if
+        the prior is joint; ``cor_<group>``.
     """
     design, densities = model.design, {}
     if design.fixed_effects:
@@ -37,10 +37,10 @@ def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
     for group in design.groups:
         name, dim = group.result_name, model.effect_dim(group)
         priors, sd = model.priors.sd[group.name], posterior[f"sd_{name}"]
-        for k, one in enumerate(group.set_slices):
-            prior = priors[one.start]
+        for k, members in enumerate(group.set_slices):
+            prior = priors[members.start]
             if isinstance(prior, Decov):
-                values = prior.logpdf(sd.isel({dim: one}).transpose("chain", "draw", dim).to_numpy())
+                values = prior.logpdf(sd.isel({dim: members}).transpose("chain", "draw", dim).to_numpy())
                 densities[f"sd_{name}[{k}]"] = xr.DataArray(values, dims=("chain", "draw"))
         separate = [i for i, prior in enumerate(priors) if not isinstance(prior, Decov)]
         if separate:
@@ -54,13 +54,13 @@ def _fixed(model: ModelSpec, beta: xr.DataArray) -> xr.DataArray:
     design = model.design
     shifted = beta.transpose("chain", "draw", "fixed_effect").copy()
     if design.has_intercept:
-        at = design.fixed_effects.index("Intercept")
-        shifted[..., at] = shifted.to_numpy() @ design.X.mean(axis=0)
+        position = design.fixed_effects.index("Intercept")
+        shifted[..., position] = shifted.to_numpy() @ design.X.mean(axis=0)
     return _each(shifted, "fixed_effect", [model.priors.fixed[label] for label in design.fixed_effects])
 
 
 def _each(values: xr.DataArray, dim: str, priors: Sequence[CoefficientPrior] | Sequence[ScalePrior]) -> xr.DataArray:
-    """Log density of each column along `dim` under its own prior, dims (chain, draw, `dim`)."""
+    """Log density of each column along `dim` under its prior, dims (chain, draw, `dim`)."""
     columns = values.transpose("chain", "draw", dim)
     numbers = columns.to_numpy()
     densities = [prior.logpdf(numbers[..., k]) for k, prior in enumerate(priors)]
@@ -70,16 +70,16 @@ def _each(values: xr.DataArray, dim: str, priors: Sequence[CoefficientPrior] | S
 def _correlations(model: ModelSpec, name: str, cor: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> xr.DataArray:
     group = next(group for group in model.design.groups if group.name == name)
     total = np.zeros(cor.shape[:2])
-    for members, one in zip(group.sets, group.set_slices, strict=True):
+    for members, part in zip(group.sets, group.set_slices, strict=True):
         if len(members) > 1:
-            total += model.priors.cor[name].logpdf(cor[..., one, one])
+            total += model.priors.cor[name].logpdf(cor[..., part, part])
     return xr.DataArray(total, dims=("chain", "draw"))
 
 
 def point_log_prior(
     model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArray]
 ) -> tuple[float, FloatArray, list[FloatArray]]:
-    """Log prior density of one point, over (beta, sd, correlation), and its gradient in beta and the roots.
+    """Log prior density of one point, over (beta, sd, correlation), with its gradient in beta and the Cholesky factors.
 
     Parameters
     ----------
@@ -87,21 +87,21 @@ def point_log_prior(
     beta : ndarray, shape (p,)
         Fixed effects.
     cholesky : sequence of ndarray, shape (q, q)
-        Lower triangular roots L of the covariance matrices, by grouping factor.
+        Cholesky factors L of the covariance matrices, by grouping factor.
 
     Returns
     -------
     value : float
     dbeta : ndarray, shape (p,)
     dcholesky : list of ndarray, shape (q, q)
-        Zero above the diagonal. At an sd of zero, where there is none, the derivative along the diagonal.
+        Zero above the diagonal. At an sd of zero, where it is not defined, the derivative along the diagonal.
     """
     design = model.design
     means = design.X.mean(axis=0) if design.has_intercept else np.zeros(len(beta))
     value, dbeta = 0.0, np.zeros(len(beta))
     for k, label in enumerate(design.fixed_effects):
         prior = model.priors.fixed[label]
-        if label == "Intercept":  # the prior is that of the intercept at the predictors' means
+        if label == "Intercept":  # the prior is for the intercept at the predictors' means
             at_means = float(means @ beta)
             value += float(prior.logpdf(at_means))
             dbeta += float(prior.score(at_means)) * means
@@ -112,15 +112,15 @@ def point_log_prior(
     for group, L in zip(design.groups, cholesky, strict=True):
         dL = np.zeros_like(L)
         sd = np.sqrt((L**2).sum(axis=1))
-        # The direction in which each sd grows; along the diagonal where it is zero.
+        # The direction in which each sd increases; along the diagonal where the sd is zero.
         direction = np.eye(len(sd))
         np.divide(L, sd[:, None], out=direction, where=sd[:, None] > 0)
-        for members, one in zip(group.sets, group.set_slices, strict=True):
-            own, dsd = _sds_of_set(model.priors.sd[group.name][one], sd[one])
-            value += own
-            dL[one] += dsd[:, None] * direction[one]
+        for members, part in zip(group.sets, group.set_slices, strict=True):
+            log_density, dsd = _sds_of_set(model.priors.sd[group.name][part], sd[part])
+            value += log_density
+            dL[part] += dsd[:, None] * direction[part]
             if len(members) > 1:
-                value += _add_correlation(model, group.name, L[one, one], dL[one, one])
+                value += _add_correlation(model, group.name, L[part, part], dL[part, part])
         dcholesky.append(dL)
     return value, dbeta, dcholesky
 
@@ -133,12 +133,12 @@ def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, Fl
 
 
 def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray) -> float:
-    """Log density of the correlations of one set; adds its gradient in the root to `dL`."""
+    """Log density of the correlations of one set; adds its gradient in the Cholesky factor to `dL`."""
     prior = model.priors.cor[name]
     sd = np.sqrt((L**2).sum(axis=1))
     diagonal = np.abs(np.diag(L))
     if np.any(sd == 0):
-        # No correlation is defined: its density is that of independence, the limit along the diagonal.
+        # Correlations are not defined here; the density is that of independence, the limit along the diagonal.
         return float(prior.logpdf(np.eye(len(sd))))
     power = prior.eta - 1
     if power:

@@ -1,7 +1,7 @@
-"""Model -> pm.Model: the readable form of the log density, non-centred, with LKJ correlations.
+"""The PyMC graph of a model: the readable form of its log density, non-centred, with LKJ correlations.
 
-Fixed effects are sampled for centred predictors in units of their standard deviations, so that raw columns such as
-``year`` or ``age + I(age**2)`` do not stall the sampler; ``beta`` is reported for the columns as the user wrote them.
+Fixed effects are sampled for centred and scaled predictors, so that raw columns such as ``year`` or
+``age + I(age**2)`` do not slow down the sampler; ``beta`` is reported for the user's columns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def build_graph(model: ModelSpec) -> pm.Model:
-    """Write a model in PyMC.
+    """The PyMC graph of a model.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def build_graph(model: ModelSpec) -> pm.Model:
     Returns
     -------
     pymc.Model
-        Deterministics ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>`` are in the user's parameters; free
-        are ``intercept_at_means``, ``slopes_scaled``, the sds, the correlation's Cholesky factor and ``u_<group>``.
+        ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>`` are the user's parameters. The free variables are
+        ``intercept_at_means``, ``slopes_scaled``, the sds, the Cholesky factors of the correlations and ``u_<group>``.
 
     Examples
     --------
@@ -71,16 +71,16 @@ def _fixed_part(design: Design, fixed: FixedVariables | None) -> Any:
 
 
 def _random_effects(of_group: GroupVariables) -> Any:
-    """Deviations on the logit scale, shape (levels, effects), from standardised ones."""
+    """Deviations on the logit scale, shape (levels, effects), from standardised effects."""
     sd, u = _vector(of_group.sd), _random_variable(of_group.u)
     columns, blocks = [], []
-    for one, correlated in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
+    for part, correlated in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
         if correlated is None:
-            columns.append(u[:, one] * sd[one])
+            columns.append(u[:, part] * sd[part])
             blocks.append(pt.ones((1, 1)))
             continue
         cholesky = _random_variable(correlated)
-        columns.append(pt.dot(u[:, one], (sd[one, None] * cholesky).T))
+        columns.append(pt.dot(u[:, part], (sd[part, None] * cholesky).T))
         blocks.append(pt.dot(cholesky, cholesky.T))
     if of_group.cor is not None:
         _deterministic(of_group.cor, blocks[0] if len(blocks) == 1 else pt.linalg.block_diag(*blocks))
@@ -90,16 +90,16 @@ def _random_effects(of_group: GroupVariables) -> Any:
 def _contribution(group: GroupBlock, effects: Any) -> Any:
     total = 0.0
     for k in range(len(group.effects)):
-        own = effects[group.index, k]
-        total = total + (own if np.all(group.Z[:, k] == 1) else group.Z[:, k] * own)
+        values = effects[group.index, k]
+        total = total + (values if np.all(group.Z[:, k] == 1) else group.Z[:, k] * values)
     return total
 
 
 def _vector(variable: Variable) -> Any:
-    """A variable of its own, or one put together from those of its entries."""
+    """A random variable, or a deterministic one that stacks the random variables of its entries."""
     if variable.free:
         return _random_variable(variable)
-    # Parts stand in the order of the entries, since the effects of a set are neighbours.
+    # The parts are in the order of the entries, since the effects of a set are adjacent.
     return _deterministic(variable, pt.stack([entry for stated in variable.priors for entry in _entries(stated)]))
 
 

@@ -1,8 +1,8 @@
-"""Variables of a model: name, distribution, arguments, dimensions. Graph, program and texts are made from this list.
+"""Variables of a model with distribution, arguments and dimensions, from which graph, program and texts are made.
 
-The parameters of results are ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``. A sampler moves others: the
-log-odds at the predictors' means and the coefficients of scaled columns in place of ``beta``, the Cholesky factor of
-each correlation matrix, standardised effects, and for `Decov` a common scale and shares of the variance in place of
+Results have the parameters ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``. A sampler uses other variables:
+the log-odds at the predictors' means and the coefficients of scaled columns in place of ``beta``, the Cholesky factor
+of each correlation matrix, standardised effects, and with `Decov` a common scale and shares of the variance in place of
 sds.
 """
 
@@ -27,20 +27,20 @@ DETERMINISTIC = "Deterministic"
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """One variable of a model.
+    """A variable of a model.
 
     Attributes
     ----------
     name : str
     family : str
-        PyMC's name of its distribution; ``"Deterministic"`` if it is computed from other variables.
+        PyMC's name of the distribution; ``"Deterministic"`` if it is computed from other variables.
     arguments : mapping of str to number or ndarray
         Arguments of the distribution, without those that depend on other variables.
     dims : tuple of str
         Empty for a single number and for a vector whose entries have no labels.
     shape : tuple of int
     priors : tuple of StatedPrior
-        The priors of the parameters that it stands for.
+        The priors of the parameters that it represents.
     observed : bool
     """
 
@@ -54,12 +54,12 @@ class Variable:
 
     @property
     def free(self) -> bool:
-        """Whether a sampler moves it."""
+        """Whether it is sampled."""
         return self.family != DETERMINISTIC and not self.observed
 
     @property
     def parts(self) -> tuple[Variable, ...]:
-        """The variables that it is put together from, in place of a distribution of its own."""
+        """The variables of its entries, if it has no distribution of its own."""
         return tuple(chain.from_iterable(stated.parts for stated in self.priors))
 
 
@@ -70,12 +70,12 @@ class StatedPrior:
     Attributes
     ----------
     members : tuple of int
-        What it is the prior of: columns of the fixed effects, or effects of a grouping factor. One, but for the priors
-        of a correlation matrix and joint priors of several sds.
+        Columns of the fixed effects, or effects of a grouping factor, to which it applies: one, except for priors of
+        correlation matrices and joint priors of several sds.
     prior : Prior
     parts : tuple of Variable
-        The variables of these members alone, where a vector has no distribution of its own: one number, or the common
-        scale and the shares of sds under `Decov`.
+        The variables of these members, if the vector has no distribution of its own: a scalar, or the common scale and
+        the shares of sds with `Decov`.
     """
 
     members: tuple[int, ...]
@@ -94,7 +94,7 @@ class FixedVariables:
     intercept : Variable or None
         Log-odds where all columns are at their means.
     beta : Variable
-        Coefficients of the columns as they are.
+        Coefficients of the unscaled columns.
     """
 
     slopes: Variable | None
@@ -109,8 +109,8 @@ class FixedVariables:
     @property
     def priors(self) -> list[StatedPrior]:
         """The priors of the coefficients, in the order of the columns."""
-        found = [stated for variable in (self.intercept, self.slopes) if variable for stated in variable.priors]
-        return sorted(found, key=lambda stated: stated.members)
+        stated_priors = [stated for variable in (self.intercept, self.slopes) if variable for stated in variable.priors]
+        return sorted(stated_priors, key=lambda stated: stated.members)
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ class GroupVariables:
     u : Variable
         Standardised effects.
     cholesky : tuple of (Variable or None)
-        Cholesky factor of the correlation matrix of each set of effects, None for a set of one effect.
+        Cholesky factor of the correlation matrix of each set of effects, None for a set with one effect.
     cor : Variable or None
-        Correlation matrix of all effects, if any of them correlate.
+        Correlation matrix of all effects, if any are correlated.
     b : Variable
         Effects on the logit scale.
     """
@@ -146,7 +146,7 @@ class GroupVariables:
 
 @dataclass(frozen=True)
 class ModelVariables:
-    """The variables of a model. Iterating gives all of them, each after those that it is computed from.
+    """The variables of a model. Iteration gives all of them, each after those from which it is computed.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class ModelVariables:
         One for each grouping factor.
     outcome : Variable
     coords : mapping of str to labels
-        Labels of every dimension, those of results and those of free variables.
+        Labels of all dimensions, those of results and those of free variables.
     """
 
     fixed: FixedVariables | None
@@ -169,7 +169,7 @@ class ModelVariables:
 
 
 def model_variables(model: ModelSpec) -> ModelVariables:
-    """List the variables of a model.
+    """The variables of a model.
 
     Parameters
     ----------
@@ -199,8 +199,8 @@ def model_variables(model: ModelSpec) -> ModelVariables:
         coords["slope"] = slopes
     groups = tuple(_group(model, group) for group in design.groups)
     for of_group in groups:
-        for one, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
-            coords |= {dim: list(of_group.group.effects[one]) for dim in (cholesky.dims if cholesky else ())}
+        for part, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
+            coords |= {dim: list(of_group.group.effects[part]) for dim in (cholesky.dims if cholesky else ())}
     return ModelVariables(_fixed(model) if design.fixed_effects else None, groups, _outcome(model), coords)
 
 
@@ -256,7 +256,7 @@ def _sds(model: ModelSpec, group: GroupBlock) -> Variable:
 
 
 def _scale_and_shares(prior: Decov, k: int, name: str) -> tuple[Variable, ...]:
-    """A common scale of k sds and their shares of the variance: ``sd_i = scale * sqrt(k * share_i)``."""
+    """The common scale of k sds and their shares of the variance, where ``sd_i = scale * sqrt(k * share_i)``."""
     scale = Variable(f"tau_{name}", "Gamma", {"alpha": prior.shape, "beta": 1 / prior.scale}, (), ())
     if k == 1:
         return (scale,)
@@ -267,7 +267,7 @@ def _cholesky(model: ModelSpec, group: GroupBlock, k: int) -> Variable | None:
     members, suffix = group.sets[k], ""
     if len(members) == 1:
         return None
-    if len(group.sets) > 1:  # the effects that correlate are some of the factor's: they get a dimension of their own
+    if len(group.sets) > 1:  # only some of the factor's effects are correlated: they need their own dimension
         suffix = f"_{k}"
     prior, dim, q = model.priors.cor[group.name], f"{model.effect_dim(group)}{suffix}", len(members)
     return Variable(
@@ -288,7 +288,7 @@ def _outcome(model: ModelSpec) -> Variable:
 
 
 def _number(name: str, prior: Prior) -> Variable:
-    # The families carry PyMC's own names.
+    # The families have the same names in PyMC.
     return Variable(name, type(prior).__name__, prior.arguments(), (), ())
 
 
@@ -299,10 +299,10 @@ def _vector(
     priors: Sequence[CoefficientPrior] | Sequence[ScalePrior],
     stated: Sequence[StatedPrior],
 ) -> Variable:
-    """One variable for parameters of one family; of several families, one for each, put together in order."""
+    """One variable for parameters with the same prior family; otherwise a scalar variable for each, stacked."""
     if len({type(prior) for prior in priors}) > 1:
         numbers = [_number(f"{name}[{label}]", prior) for label, prior in zip(labels, priors, strict=True)]
-        parts = tuple(replace(one, parts=(number,)) for one, number in zip(stated, numbers, strict=True))
+        parts = tuple(replace(statement, parts=(number,)) for statement, number in zip(stated, numbers, strict=True))
         return _computed(name, (dim,), (len(priors),), parts)
     arguments = {key: np.array([prior.arguments()[key] for prior in priors]) for key in priors[0].arguments()}
     return Variable(name, type(priors[0]).__name__, arguments, (dim,), (len(priors),), tuple(stated))

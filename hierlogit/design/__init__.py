@@ -1,1 +1,1 @@
-"""A formula and a table turned into design matrices, grouping factors and outcomes."""
+"""Design of a model: outcomes, design matrices and grouping factors from a formula and a table."""

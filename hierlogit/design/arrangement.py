@@ -1,9 +1,9 @@
-"""Design -> the arrays that compiled code works on: rows sorted once, identical rows collapsed, blocks found.
+"""Arrays of a design for compiled code: rows sorted, identical rows collapsed, blocks of random effects indexed.
 
-The columns of all random effects form a sparse matrix whose cross-products have a block for every level of a grouping
-factor and for every two levels that share a row. The factor with the most columns is eliminated first: between its own
-levels there are no blocks. Rows fall into parts that share no level of any factor; a nested design has one part for
-each cluster at the top, a crossed one is a single part.
+The columns of all random effects form a sparse matrix. Its cross-products have a block for each level of a grouping
+factor, and one for each two levels that share a row. The factor with the most columns is eliminated first, since there
+are no blocks between its levels. The rows are divided into parts that share no level of any factor: a nested design has
+one part for each cluster at the top, a crossed design is a single part.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Collapsing identical rows must spare at least this share of them to be worth another copy.
+#: Identical rows are collapsed if this removes at least this share of the rows.
 WORTH_COLLAPSING = 0.1
 
 
@@ -81,7 +81,7 @@ class RowIndex(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Arrangement(ShownAsCall):
-    """A row index, and the way back from it to the design.
+    """A row index, with the mapping back to the design.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Arrangement(ShownAsCall):
     factors : tuple of int
         Position among the design's groups of each factor of the row index.
     positions : tuple of ndarray of int, shape (J, q)
-        For each of the design's groups, where the effect of a level stands in ``u``.
+        For each of the design's groups, the positions of the effects of each level in ``u``.
     triangular : ndarray, shape (p, p)
         ``R`` of the decomposition ``X = basis R`` of the fixed effects' columns: ``beta`` is the solution of
         ``R beta = gamma`` for coefficients ``gamma`` of the basis.
@@ -98,7 +98,7 @@ class Arrangement(ShownAsCall):
     n_rows : int
         Rows before collapsing.
     row_of : ndarray of int, shape (n_rows,)
-        Row of the row index that each row of the design went into.
+        For each row of the design, its row in the row index.
     """
 
     row_index: RowIndex
@@ -110,7 +110,7 @@ class Arrangement(ShownAsCall):
     row_of: IntArray
 
     def with_counts(self, y: FloatArray, trials: FloatArray) -> Arrangement:
-        """The same rows with other counts; rows without trials say nothing, as if they were not there.
+        """The arrangement with other counts; rows without trials do not contribute.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class Arrangement(ShownAsCall):
         return replace(self, row_index=row_index, log_coefficients=float(log_binomial_coefficient(y, trials).sum()))
 
     def parts_of(self, group: int) -> IntArray:
-        """Part of the data that each level of one of the design's groups lies in, shape (J,)."""
+        """The part of the data of each level of one of the design's groups, shape (J,)."""
         row_index, first = self.row_index, self.positions[group][:, 0]
         columns = (len(row_index.row_start) - 1) * int(row_index.q[0])
         eliminated = np.searchsorted(row_index.part_start, first // row_index.q[0], side="right") - 1
@@ -130,12 +130,12 @@ class Arrangement(ShownAsCall):
 
 
 def arrange(design: Design) -> Arrangement:
-    """Sort, collapse and index the rows of a design.
+    """The rows of a design sorted, collapsed and indexed.
 
     Parameters
     ----------
     design : Design
-        One without random effects gets a single level with a column of zeros, whose effect is zero.
+        Without random effects, it gets a single level whose column is zero, so that its effect is zero.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def arrange(design: Design) -> Arrangement:
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception"))
-    >>> len(arrange(model.design).row_index.y)  # two outcomes of one probability in each of 60 districts
+    >>> len(arrange(model.design).row_index.y)  # all rows of a district have the same probability
     60
     """
     groups = design.groups
@@ -160,7 +160,7 @@ def arrange(design: Design) -> Arrangement:
 
     parts = _parts(index, sizes)
     ranks = [_rank(labels) for labels in parts]
-    index = [rank[own] for rank, own in zip(ranks, index, strict=True)]
+    index = [rank[levels] for rank, levels in zip(ranks, index, strict=True)]
     parts = [np.sort(labels) for labels in parts]
 
     given = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials)
@@ -171,14 +171,14 @@ def arrange(design: Design) -> Arrangement:
     R = _triangular(design.X)
 
     n_parts = int(parts[0][-1]) + 1
-    col_of, col_start, own = _columns(parts, q, n_parts)
+    col_of, col_start, others = _columns(parts, q, n_parts)
     pairs = _Pairs.between(rows.index, sizes, q, col_of)
     cross = _Cross.between(rows.index, parts, q, col_of, n_parts)
     row_index = RowIndex(
         y=rows.y,
         trials=rows.trials,
         offset=rows.offset,
-        # Row by row the solution of R' basis = x, so that rows that were collapsed have one basis row.
+        # The solution of R' basis = x for each row after collapsing, so that collapsed rows share a row of the basis.
         X=np.linalg.solve(R.T, rows.X.T).T,
         Z=np.ascontiguousarray(rows.Z.T).ravel(),
         q=q,
@@ -188,8 +188,8 @@ def arrange(design: Design) -> Arrangement:
         part_start=np.searchsorted(parts[0], np.arange(n_parts + 1)).astype(np.int64),
         col_start=col_start,
         schur_at=_starts(np.diff(col_start) ** 2),
-        row_col=_chained([col[own_index] for col, own_index in zip(col_of, rows.index[1:], strict=True)]),
-        row_other=_chained([at[own_index] for at, own_index in zip(own.at_of, rows.index[1:], strict=True)]),
+        row_col=_chained([col[levels] for col, levels in zip(col_of, rows.index[1:], strict=True)]),
+        row_other=_chained([at[levels] for at, levels in zip(others.at_of, rows.index[1:], strict=True)]),
         row_pair=pairs.of_row,
         row_cross=cross.of_row,
         pair_start=pairs.start,
@@ -197,10 +197,10 @@ def arrange(design: Design) -> Arrangement:
         pair_first=pairs.first,
         matrix_at=pairs.at,
         matrix_cols=pairs.cols,
-        other_start=own.start,
-        other_factor=own.factor,
-        other_col=own.col,
-        other_at=own.at,
+        other_start=others.start,
+        other_factor=others.factor,
+        other_col=others.col,
+        other_at=others.at,
         cross_start=cross.start,
         cross_factors=cross.factors,
         cross_cols=cross.cols,
@@ -215,23 +215,23 @@ def arrange(design: Design) -> Arrangement:
 
 
 def _triangular(X: FloatArray) -> FloatArray:
-    """``R`` of ``X = basis R``, for a basis whose columns are orthogonal and of length sqrt(n)."""
+    """``R`` of ``X = basis R``, where the columns of the basis are orthogonal with length sqrt(n)."""
     if not X.shape[1]:
         return np.empty((0, 0))
     R: FloatArray = np.linalg.qr(X, mode="r") / np.sqrt(len(X))
-    # By R's diagonal, so that each basis column has the direction of its own column of X.
+    # With a positive diagonal, each column of the basis has the direction of its column of X.
     return R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]
 
 
 def _parts(index: list[IntArray], sizes: list[int]) -> list[IntArray]:
-    """The part each level of each factor belongs to, numbered from 0."""
+    """The part to which each level of each factor belongs, numbered from 0."""
     if len(index) == 1:
         return [np.arange(sizes[0])]
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     starts = _starts(np.array(sizes))
-    ends = np.concatenate([starts[t] + own for t, own in enumerate(index) if t])
+    ends = np.concatenate([starts[t] + levels for t, levels in enumerate(index) if t])
     firsts = np.tile(index[0], len(index) - 1)
     graph = coo_array((np.ones(len(ends), dtype=np.int8), (firsts, ends)), shape=(int(starts[-1]), int(starts[-1])))
     labels = connected_components(graph, directed=False)[1].astype(np.int64)
@@ -239,7 +239,7 @@ def _parts(index: list[IntArray], sizes: list[int]) -> list[IntArray]:
 
 
 def _rank(labels: IntArray) -> IntArray:
-    """New number of each level when levels are put in the order of their labels."""
+    """Rank of each level when the levels are sorted by their labels."""
     rank = np.empty(len(labels), dtype=np.int64)
     rank[np.argsort(labels, kind="stable")] = np.arange(len(labels))
     return rank
@@ -263,17 +263,17 @@ class _Rows:
     trials: FloatArray
 
     def order(self) -> npt.NDArray[np.intp]:
-        """By level of the eliminated factor, then of the others, then so that identical rows are neighbours."""
+        """Order by levels of the eliminated factor, then of the others, with identical rows next to each other."""
         return np.lexsort([self._hash(), *self.index[:0:-1], self.index[0]])
 
     def collapsed(self) -> tuple[_Rows, IntArray]:
-        """One row of summed counts in place of neighbours that are identical, where that spares enough.
+        """The rows with identical neighbours replaced by one row with summed counts, if this removes enough rows.
 
         Returns
         -------
         rows : _Rows
         row_of : ndarray of int
-            Where each row went.
+            For each row, its row after collapsing.
         """
         columns = [*self.index, *self.X.T, *self.Z.T, self.offset]
         same = np.ones(len(self.y) - 1, dtype=bool)
@@ -297,12 +297,12 @@ class _Rows:
         return self.index, self.X, self.Z, self.offset
 
     def __getitem__(self, chosen: npt.NDArray[np.intp]) -> _Rows:
-        index = [own[chosen] for own in self.index]
+        index = [levels[chosen] for levels in self.index]
         return _Rows(index, self.X[chosen], self.Z[chosen], self.offset[chosen], self.y[chosen], self.trials[chosen])
 
 
 @dataclass(frozen=True)
-class _Own:
+class _OtherLevels:
     start: IntArray
     factor: IntArray
     col: IntArray
@@ -310,8 +310,8 @@ class _Own:
     at_of: list[IntArray]
 
 
-def _columns(parts: list[IntArray], q: IntArray, n_parts: int) -> tuple[list[IntArray], IntArray, _Own]:
-    """Columns of the levels of all factors but the first: part by part, in a part factor by factor."""
+def _columns(parts: list[IntArray], q: IntArray, n_parts: int) -> tuple[list[IntArray], IntArray, _OtherLevels]:
+    """Columns of the levels of all factors except the first, sorted by part and then by factor."""
     part = np.concatenate([np.empty(0, dtype=np.int64), *parts[1:]])
     factor = np.repeat(np.arange(1, len(parts)), [len(labels) for labels in parts[1:]]).astype(np.int64)
     order = np.lexsort([factor, part])
@@ -322,8 +322,8 @@ def _columns(parts: list[IntArray], q: IntArray, n_parts: int) -> tuple[list[Int
     splits = np.cumsum([len(labels) for labels in parts[1:]])[:-1]
     col_of = np.split(col[:-1][back], splits) if len(parts) > 1 else []
     at_of = np.split(at[:-1][back], splits) if len(parts) > 1 else []
-    own = _Own(start, factor[order], col[:-1], at, at_of)
-    return col_of, col[start], own
+    others = _OtherLevels(start, factor[order], col[:-1], at, at_of)
+    return col_of, col[start], others
 
 
 def _rank_of_order(order: npt.NDArray[np.intp]) -> IntArray:
@@ -343,12 +343,12 @@ class _Pairs:
 
     @classmethod
     def between(cls, index: list[IntArray], sizes: list[int], q: IntArray, col_of: list[IntArray]) -> _Pairs:
-        """Levels of the other factors that share a row with each level of the first one, sorted by column."""
-        found = []
+        """Pairs of a level of the first factor and a level of another one that share a row, sorted by column."""
+        by_factor = []
         for t in range(1, len(index)):
             keys, of_row = np.unique(index[0] * sizes[t] + index[t], return_inverse=True)
-            found.append((keys // sizes[t], np.full(len(keys), t), col_of[t - 1][keys % sizes[t]], of_row))
-        level, factor, col = (_chained([one[k] for one in found]) for k in range(3))
+            by_factor.append((keys // sizes[t], np.full(len(keys), t), col_of[t - 1][keys % sizes[t]], of_row))
+        level, factor, col = (_chained([pairs[k] for pairs in by_factor]) for k in range(3))
         order = np.lexsort([col, level])
         level, factor, col = level[order], factor[order], col[order]
         start = np.searchsorted(level, np.arange(sizes[0] + 1)).astype(np.int64)
@@ -358,8 +358,8 @@ class _Pairs:
         widths = q[factor]
         cols = np.repeat(col - ends[:-1], widths) + np.arange(ends[-1])
         place = (at[level] + first)[_rank_of_order(order)]
-        begins = _starts(np.array([len(one[0]) for one in found], dtype=np.int64))
-        of_row = [place[begin + one[3]] for begin, one in zip(begins[:-1], found, strict=True)]
+        begins = _starts(np.array([len(pairs[0]) for pairs in by_factor], dtype=np.int64))
+        of_row = [place[begin + pairs[3]] for begin, pairs in zip(begins[:-1], by_factor, strict=True)]
         return cls(start, factor, first, at, cols, _chained(of_row))
 
 
@@ -375,8 +375,8 @@ class _Cross:
     def between(
         cls, index: list[IntArray], parts: list[IntArray], q: IntArray, col_of: list[IntArray], n_parts: int
     ) -> _Cross:
-        """Levels of two factors, neither of them the first, that share a row."""
-        found = []
+        """Pairs of levels of two factors other than the first that share a row."""
+        by_factors = []
         for s in range(1, len(index)):
             for t in range(s + 1, len(index)):
                 size = len(parts[t])
@@ -384,16 +384,16 @@ class _Cross:
                 first, second = keys // size, keys % size
                 factors = np.stack([np.full(len(keys), s), np.full(len(keys), t)])
                 cols = np.stack([col_of[s - 1][first], col_of[t - 1][second]])
-                found.append((parts[s][first], factors, cols, of_row))
+                by_factors.append((parts[s][first], factors, cols, of_row))
         none = np.empty((2, 0), dtype=np.int64)
-        part = np.concatenate([none[0], *(one[0] for one in found)])
-        factors = np.concatenate([none, *(one[1] for one in found)], axis=1)
-        cols = np.concatenate([none, *(one[2] for one in found)], axis=1)
+        part = np.concatenate([none[0], *(pairs[0] for pairs in by_factors)])
+        factors = np.concatenate([none, *(pairs[1] for pairs in by_factors)], axis=1)
+        cols = np.concatenate([none, *(pairs[2] for pairs in by_factors)], axis=1)
         order = np.argsort(part, kind="stable")
         at = _starts(q[factors[0, order]] * q[factors[1, order]])
         place = at[:-1][_rank_of_order(order)]
-        firsts = _starts(np.array([len(one[0]) for one in found], dtype=np.int64))
-        of_row = [place[first + one[3]] for first, one in zip(firsts[:-1], found, strict=True)]
+        firsts = _starts(np.array([len(pairs[0]) for pairs in by_factors], dtype=np.int64))
+        of_row = [place[first + pairs[3]] for first, pairs in zip(firsts[:-1], by_factors, strict=True)]
         start = np.searchsorted(part[order], np.arange(n_parts + 1)).astype(np.int64)
         factors, cols = np.ascontiguousarray(factors[:, order]), np.ascontiguousarray(cols[:, order])
         return cls(start, factors, cols, at, _chained(of_row))

@@ -1,4 +1,4 @@
-"""Formula + table -> Design: the arrays a model is made of, and the encoding of new rows."""
+"""The class `Design`: outcomes, design matrices and grouping factors of a model, and the encoding of new rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class EncodedRows(ShownAsCall):
-    """Rows in the form a model computes with.
+    """Rows encoded for a model.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class EncodedRows(ShownAsCall):
     offset : ndarray, shape (n,)
         Sum of the offsets on the logit scale.
     groups : mapping of str to GroupRows
-        By grouping factor.
+        Clusters and columns of the random effects, by grouping factor.
     """
 
     X: FloatArray
@@ -48,35 +48,35 @@ class EncodedRows(ShownAsCall):
         return len(self.offset)
 
     def at(self, chosen: npt.NDArray[np.intp]) -> EncodedRows:
-        """Some of the rows."""
+        """The rows at the given positions."""
         groups = {name: GroupRows(g.labels[chosen], g.index[chosen], g.Z[chosen]) for name, g in self.groups.items()}
         return EncodedRows(self.X[chosen], self.offset[chosen], groups)
 
 
 @dataclass(frozen=True, repr=False)
 class Design(Shown):
-    """The data of a model.
+    """Outcomes, design matrices and grouping factors of a model.
 
     Attributes
     ----------
     response : Response
-        The formula's left-hand side.
+        The left-hand side of the formula.
     outcome : Outcome
-        Successes ``y`` and ``trials`` of each row, and what the event is.
+        Successes ``y`` and ``trials`` of each row, and the event.
     X : ndarray, shape (n, p)
         Columns of the fixed effects.
     fixed_effects : tuple of str, length p
-        Their labels, as Bambi writes them.
+        Labels of the columns, with Bambi's names.
     fixed_terms : tuple of str, length p
-        The term each of them comes from.
+        The term of each column.
     offset : ndarray, shape (n,)
         Sum of the offsets on the logit scale.
     groups : tuple of GroupBlock
         One for each grouping factor.
     table : TrainingTable
-        The rows the model is fitted to and those left out.
+        The rows to which the model is fitted.
     predictors : tuple of str
-        Columns of the table that a prediction needs, grouping factors among them.
+        Columns of the table that predictions need, including grouping factors.
     """
 
     response: Response
@@ -93,7 +93,7 @@ class Design(Shown):
 
     @property
     def n_rows(self) -> int:
-        """Rows the model is fitted to."""
+        """Number of rows to which the model is fitted."""
         return len(self.outcome.y)
 
     @property
@@ -102,7 +102,7 @@ class Design(Shown):
         return "Intercept" in self.fixed_effects
 
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Event, rows and clusters, as the views of the design, its model and its fits show them."""
+        """Event, rows and clusters, for views of the design, its model and its fits."""
         clusters = [("clusters", f"{group.name}: {group.sizes}; varying {group.varying}") for group in self.groups]
         return (("event", self.outcome.counted), ("rows", self.table.counted), *clusters)
 
@@ -123,7 +123,7 @@ class Design(Shown):
         Raises
         ------
         FitError
-            If there is none.
+            If the model has no random effects, or no such grouping factor.
         """
         if not self.groups:
             raise FitError("the model has no random effects: its formula has no (1 | group) term.")
@@ -155,31 +155,31 @@ class Design(Shown):
 
     @property
     def level_columns(self) -> frozenset[str]:
-        """Columns whose values are labels, not amounts: grouping factors, text, and numbers in ``C(week)``."""
+        """Columns whose values are labels: grouping factors, text, and numbers in ``C(week)``."""
         encodings = [self._fixed, *(encoding for factor in self._factors for encoding in factor.encodings)]
         clusters = {column for group in self.groups for column in group.columns}
         return frozenset(clusters.union(*(encoding.level_columns for encoding in encodings)))
 
     def training_rows(self) -> EncodedRows:
-        """The rows of training, without encoding them anew."""
+        """The training rows, which are already encoded."""
         groups = {block.name: GroupRows(block.levels[block.index], block.index, block.Z) for block in self.groups}
         return EncodedRows(self.X, self.offset, groups)
 
     def encode(self, data: Any) -> EncodedRows:
-        """Encode the rows of another table by what was learned in training.
+        """The rows of another table, encoded as the training rows were.
 
         Splines keep their knots, `scale` its mean and standard deviation, `between` the means of known clusters.
 
         Parameters
         ----------
         data : table
-            Holds every column of the fixed part and of the random terms; the outcome is not needed.
+            Must have all columns of the fixed part and the random terms; the outcome is not needed.
 
         Raises
         ------
         PredictionError
-            If a column is missing or of another type, a value is missing, or a predictor has a level that training
-            did not have.
+            If a column is missing or of another type, a value is missing, or a predictor has a level that is not in
+            the training rows.
         """
         frame = self._checked_frame(read_table(data), self.predictors)
         X, offset = self._fixed.encode(frame)
@@ -191,7 +191,7 @@ class Design(Shown):
         Raises
         ------
         PredictionError
-            If the columns that give the trials are missing or hold no counts.
+            If a column with the trials is missing, or its values are not counts.
         """
         table = read_table(data)
         if not self.outcome.binomial:
@@ -209,12 +209,12 @@ class Design(Shown):
         return trials
 
     def with_outcome(self, y: Any) -> Design:
-        """The same rows with other successes, shape (n,), in the table as well.
+        """The design with other successes, shape (n,), also in the table.
 
         Raises
         ------
         DesignError
-            If they are not one for each row, whole, and from 0 to the row's trials.
+            If there is not one for each row, or one is not a whole number from 0 to the trials of its row.
         """
         counts = number_array("y", y, DesignError, "whole numbers, one for each row")
         trials = self.outcome.trials
@@ -229,12 +229,12 @@ class Design(Shown):
         return replace(self, outcome=outcome, table=replace(self.table, frame=frame))
 
     def encode_outcome(self, data: Any) -> Outcome:
-        """Code the outcomes of another table as those of training were.
+        """Outcomes of another table, with the same event as in the training rows.
 
         Raises
         ------
         PredictionError
-            If a column of the outcome is missing, or a value is not as in training.
+            If a column of the outcome is missing, or a value is not an outcome of the training rows.
         """
         response = self.response
         columns = [response.column, response.failures, response.trials]
@@ -281,7 +281,7 @@ def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str)
 
 
 def _as_categories(values: pd.Series[Any], levels: pd.Index[Any], name: str) -> pd.Categorical:
-    """Values as a categorical of the levels of training, with levels not seen there at the end."""
+    """The values as a categorical with the levels of the training rows, followed by new levels."""
     if not isinstance(values.dtype, pd.CategoricalDtype) and not _are_numbers(levels):
         raise _other_type(name, "numbers", "text or categories")
     plain = np.asarray(values, dtype=object)
@@ -302,25 +302,26 @@ def _other_type(name: str, now: str, then: str) -> PredictionError:
 def build_design(
     formula: Formula, data: Any, *, missing: Missing = "drop", namespace: Mapping[str, Any] | None = None
 ) -> Design:
-    """Evaluate a formula on a table.
+    """The design of a formula and a table.
 
     Parameters
     ----------
     formula : Formula
-        As `hierlogit.formula.parser.parse` returns it.
+        From `hierlogit.formula.parser.parse`.
     data : pandas.DataFrame, polars.DataFrame or mapping of columns
         One row for each observation.
     missing : {"drop", "error"}
-        Whether rows with missing values in a used column are dropped, with a warning that counts them, or refused.
+        What to do with rows that have missing values in columns of the formula: drop them, with a warning that gives
+        their number, or raise an error.
     namespace : mapping of str to object, optional
-        Functions and values the formula may use besides the columns.
+        Functions and values that the formula can use besides the columns.
 
     Raises
     ------
     FormulaError
-        If the formula names a column or function that does not exist.
+        If the formula has a column or function that does not exist.
     DesignError
-        If the data cannot be used as the formula says; the message names the column and what to do.
+        If the data do not fit the formula; the message names the column and says what to do.
 
     Examples
     --------
@@ -331,7 +332,7 @@ def build_design(
     """
     source = read_table(data)
     functions = formula_functions(namespace)
-    # A function can be an argument as well, as in C(t, Sum).
+    # A function can also be an argument, as in C(t, Sum).
     values = {*formula_namespace(namespace), *functions}
     check_names(formula, [name for name in source.columns if isinstance(name, str)], functions, values)
     if "Intercept" in formula.columns:
@@ -341,7 +342,7 @@ def build_design(
 
 
 def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any] | None = None) -> Design:
-    """Evaluate a formula on rows that were selected and cleaned before; as `build_design` otherwise."""
+    """The design of a formula and rows that are already selected and cleaned; otherwise as for `build_design`."""
     names = formula_namespace(namespace)
     outcome = read_outcome(formula.response, table.frame)
     fixed = Encoding(formula.fixed, table.frame, names)

@@ -1,7 +1,7 @@
-"""One side of a formula, learned on the training rows once and applied to any rows after.
+"""Encoding of predictors: columns of an expression, learned on the training rows and applied to other rows.
 
-The columns themselves are made by formulae; this module holds what it learned, gives the columns their
-labels and turns its failures into errors that name the term.
+The columns are computed by formulae. This module keeps what it learned, labels the columns, and turns its failures into
+errors that name the term.
 """
 
 from __future__ import annotations
@@ -23,45 +23,44 @@ from ..validation import LARGEST_NUMBER, number_of, quoted_list, reason_of, shor
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Whole numbers up to here are computed with as floating ones, whose powers do not overflow; larger ones can only be
-#: identifiers, which floating numbers would not tell apart.
+#: Whole numbers up to here are converted to floating-point numbers, whose powers do not overflow. Larger ones can only
+#: be identifiers, which floating-point numbers could not distinguish.
 _IDENTIFIER = 2**53
 
 
 class Encoding:
-    """Columns of an expression such as ``1 + age + bs(x, df=4)``.
+    """Encoding of an expression such as ``1 + age + bs(x, df=4)`` as columns.
 
     Parameters
     ----------
     expression : str
         Right-hand side of a formula, without random terms.
     frame : pandas.DataFrame
-        Training rows, as `hierlogit.design.table.training_table` leaves them.
+        Training rows, from `hierlogit.design.table.training_table`.
     namespace : mapping of str to object
-        Functions and values the expression may use besides the columns.
+        Functions and values that the expression can use besides the columns.
 
     Attributes
     ----------
     labels : tuple of str
-        One label for each column, as Bambi writes them: ``urban[Y]``. Offsets are no columns.
+        One label for each column, with Bambi's names: ``urban[Y]``. Offsets are not columns.
     terms : tuple of str
-        For each column the term it comes from: ``urban``.
+        The term of each column: ``urban``.
     level_columns : frozenset of str
-        Columns whose values are read as levels, numbers in ``C(week)`` among them.
+        Columns of the table that are categorical, including numbers in ``C(week)``.
     has_offset : bool
         Whether the expression has an offset.
 
     Raises
     ------
     DesignError
-        If the expression cannot be evaluated on these rows, gives values that are not finite, or has a categorical of
-        one level.
+        If the expression cannot be evaluated on these rows, or has a categorical with only one level.
     """
 
     def __init__(self, expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
         self.expression = expression
         with _evaluating(expression, DesignError):
-            terms = _learned_terms(expression, _roomy(frame), namespace)
+            terms = _learned_terms(expression, _as_floating(frame), namespace)
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
         self._columns = {name: term for name, term in terms.items() if term.kind != "offset"}
         self.has_offset = bool(self._offsets)
@@ -82,23 +81,29 @@ class Encoding:
         return call_text("Encoding", {"expression": self.expression})
 
     def training(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-        """Columns and offset of the training rows themselves, shapes (n, p) and (n,)."""
+        """Columns and offset of the training rows, shapes (n, p) and (n,).
+
+        Raises
+        ------
+        DesignError
+            If a value is not finite or too large.
+        """
         columns = {name: term.data for name, term in self._columns.items()}
         offsets = {name: term.data for name, term in self._offsets.items()}
         return self._finite(columns, offsets, len(frame), DesignError)
 
     def encode(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-        """Columns and offset of other rows by what was learned in training, shapes (n, p) and (n,).
+        """Columns and offset of other rows, encoded as the training rows were, shapes (n, p) and (n,).
 
         Raises
         ------
         PredictionError
-            If a categorical has a level that training did not have, or a value is not finite.
+            If a categorical has a level that is not in the training rows, or a value is not finite or too large.
         """
-        roomy = _roomy(frame)
+        floating = _as_floating(frame)
         with _evaluating(self.expression, PredictionError):
-            columns = {name: term.eval_new_data(roomy) for name, term in self._columns.items()}
-            offsets = {name: _offset(term, roomy) for name, term in self._offsets.items()}
+            columns = {name: term.eval_new_data(floating) for name, term in self._columns.items()}
+            offsets = {name: _offset(term, floating) for name, term in self._offsets.items()}
         return self._finite(columns, offsets, len(frame), PredictionError)
 
     def _finite(
@@ -123,15 +128,15 @@ class Encoding:
 
 
 def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Evaluate the expression's terms on these rows; they come back by name."""
+    """The terms of the expression by name, evaluated on these rows."""
     from formulae.environment import Environment
 
     description = _formulae()(expression)
     for term in description.common_terms:
         if hasattr(term, "components"):
-            # formulae gives t and t:x of t/x one component between them, and the coding of the last for both.
+            # In t/x, formulae shares a component between t and t:x, with the coding of the latter for both.
             term.components = deepcopy(term.components)
-    # Of an environment of its own making formulae would look names up in the variables of this function.
+    # Without an environment, formulae would look up names among the variables of this function.
     description.eval(frame, Environment([_Shared(namespace)]))
     terms = {str(term.name): term for term in description.common_terms}
     if len(terms) < len(description.common_terms):
@@ -142,10 +147,10 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
 
 
 def _formulae() -> Callable[[str], Any]:
-    """Import formulae's reader, with two defects of its expressions mended.
+    """The function of formulae that parses expressions, with two defects corrected.
 
-    In formulae 0.6 a call cannot be compared with another kind of expression, which ``I(log(x)) + I(x)`` needs, and a
-    constant cannot be hashed, which ``(x + z) * poly(a, 2)`` needs.
+    In formulae 0.6, a call cannot be compared with another kind of expression, as in ``I(log(x)) + I(x)``, and a
+    constant cannot be hashed, as in ``(x + z) * poly(a, 2)``.
     """
     from formulae.model_description import model_description
     from formulae.terms.call_resolver import LazyCall, LazyValue
@@ -155,8 +160,8 @@ def _formulae() -> Callable[[str], Any]:
     return model_description  # type: ignore[no-any-return]
 
 
-def _same_call(one: Any, other: object) -> bool:
-    return isinstance(other, type(one)) and (one.callee, one.args, one.kwargs) == (
+def _same_call(call: Any, other: object) -> bool:
+    return isinstance(other, type(call)) and (call.callee, call.args, call.kwargs) == (
         other.callee,
         other.args,
         other.kwargs,
@@ -168,20 +173,20 @@ def _hash_of_value(value: Any) -> int:
 
 
 class _Shared(dict[str, Any]):
-    """Names for a formula. formulae copies terms with their names, and modules and functions cannot be copied."""
+    """The namespace of a formula, which is not copied with the terms, since modules cannot be copied."""
 
     def __deepcopy__(self, memo: Any) -> _Shared:
         return self
 
 
-def _roomy(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn columns of whole numbers into floating ones, so that arithmetic in a formula does not overflow."""
+def _as_floating(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with whole numbers as floating-point numbers, so that arithmetic in a formula does not overflow."""
     whole = [name for name in frame if frame[name].dtype.kind == "i"]
     return frame.astype({name: float for name in whole if np.abs(frame[name].astype(float)).max() <= _IDENTIFIER})
 
 
 def _label_whole_numbers(component: Any) -> None:
-    """Label the levels of whole numbers without the point: ``C(week)[2]``."""
+    """Label levels that are whole numbers without a decimal point: ``C(week)[2]``."""
     if all(isinstance(level, float) for level in component.levels):
         contrasts = component.contrast_matrix
         contrasts.labels = [re.sub(r"^(-?\d+)\.0$", r"\1", label) for label in contrasts.labels]
@@ -206,13 +211,13 @@ def _check_components(name: str, term: Any) -> None:
 
 
 def _forget_levels(call: Any) -> None:
-    """Let ``C(x)`` read rows that lack some of its levels; it knows them from training, and formulae demands all."""
+    """Let ``C(x)`` be evaluated on rows that lack some levels, which formulae refuses although training had them."""
     call.args[:] = [_Values(argument) if i == 0 else argument for i, argument in enumerate(call.args[:2])]
     call.kwargs.pop("levels", None)
 
 
 class _Values:
-    """An argument of a formula's function, handed over as plain values where it is categorical."""
+    """An argument of a function in a formula, passed as plain values even if it is categorical."""
 
     def __init__(self, argument: Any) -> None:
         self._argument = argument
@@ -249,7 +254,7 @@ def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> 
 
 
 class _evaluating(contextlib.AbstractContextManager[None]):
-    """Turn whatever formulae raises into one of our errors, and keep what it prints off the screen."""
+    """Context that turns errors of formulae into errors of this package, and suppresses what formulae prints."""
 
     def __init__(self, expression: str, error: type[HierlogitError]) -> None:
         self._expression = expression
@@ -263,6 +268,6 @@ class _evaluating(contextlib.AbstractContextManager[None]):
         self._silence.__exit__(kind, problem, trace)
         if problem is None or isinstance(problem, HierlogitError) or not isinstance(problem, Exception):
             return
-        # Whole numbers are computed with as floating ones, and shown as they were given.
+        # Whole numbers were converted to floating-point numbers; show them without a decimal point.
         reason = re.sub(r"(?<=[(, ])(-?\d+)\.0(?=[,)])", r"\1", reason_of(problem))
         raise self._error(f"cannot evaluate '{self._expression}' on these data: {reason}.") from problem

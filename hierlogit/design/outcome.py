@@ -1,4 +1,4 @@
-"""The left-hand side of a formula on real rows: how many successes in how many trials, and what a success is."""
+"""Outcomes of rows: successes and trials from the left-hand side of a formula, and the definition of the event."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class Outcome(Shown):
-    """Observed outcomes of every row.
+    """Observed outcomes of all rows.
 
     Attributes
     ----------
     name : str
         Column of the outcome, or of the successes.
     event : str
-        What a success is, in the data's words: ``use = 1``, ``outcome = 'severe'``, ``incidence of size``.
+        The event as it is named in the data: ``use = 1``, ``outcome = 'severe'``, ``incidence of size``.
     y : ndarray of float, shape (n,)
         Successes of each row.
     trials : ndarray of float, shape (n,)
@@ -43,7 +43,7 @@ class Outcome(Shown):
 
     @property
     def counted(self) -> str:
-        """What the event is and how often it was seen, in words: ``use = 1: 759 of 1,934 rows``."""
+        """The event and how often it occurred, as text: ``use = 1: 759 of 1,934 rows``."""
         unit = "trials" if self.binomial else "rows"
         return f"{self.event}: {self.y.sum():,.0f} of {self.trials.sum():,.0f} {unit}"
 
@@ -52,15 +52,15 @@ class Outcome(Shown):
 
 
 def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
-    """Code the outcome of each row.
+    """Outcomes of the training rows.
 
-    The event of a two-level text outcome is its second level, in sorted order or in the order of the
-    categorical, as in R's ``glm``; ``use[N] ~`` names another.
+    The event of a text outcome with two levels is the second level, in sorted order or in the order of the categorical,
+    as in R's ``glm``; ``use[N] ~`` chooses another.
 
     Raises
     ------
     DesignError
-        If the outcome is not binary, is constant, or counts are negative, fractional or exceed their trials.
+        If the outcome is not binary or is constant, or counts are negative, fractional or larger than their trials.
     """
     outcome = _binomial(response, frame) if response.binomial else _binary(response, frame)
     if outcome.y.sum() == 0 or np.array_equal(outcome.y, outcome.trials):
@@ -74,7 +74,7 @@ def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
 
 
 def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame, outcome: Outcome) -> Outcome:
-    """Code the outcome of other rows as that of the training rows was; it may be constant.
+    """Outcomes of other rows, with the same event as in the training rows; they may be constant.
 
     Parameters
     ----------
@@ -82,12 +82,13 @@ def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame,
     frame, trained : pandas.DataFrame
         The other rows and the training rows, with the columns of the outcome.
     outcome : Outcome
-        Of the training rows.
+        Outcomes of the training rows.
 
     Raises
     ------
     DesignError
-        If an outcome is none of the two of training, or counts are negative, fractional or exceed their trials.
+        If an outcome is neither of the two in the training rows, or counts are negative, fractional or larger than
+        their trials.
     """
     if response.binomial:
         return _binomial(response, frame)
@@ -104,7 +105,7 @@ def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame,
 
 
 def outcome_columns(response: Response, frame: pd.DataFrame, before: Outcome, after: Outcome) -> pd.DataFrame:
-    """A table with other outcomes of its rows.
+    """The rows with other outcomes.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def outcome_columns(response: Response, frame: pd.DataFrame, before: Outcome, af
     frame : pandas.DataFrame
         The rows, with the columns of the outcome.
     before, after : Outcome
-        What the rows have, and what they get.
+        The outcomes in the rows, and those that replace them.
     """
     if before.binomial:
         changed = {response.column: after.y.astype(np.int64)}

@@ -1,4 +1,4 @@
-"""Any table of a user -> a pandas frame of the columns a formula needs, checked and without missing rows."""
+"""Tables of any kind as pandas frames with the columns that a formula needs, checked and without missing values."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 Missing = Literal["drop", "error"]
 MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
-#: Levels of a column that a table shows.
+#: Number of levels of a column that a view of a table shows.
 _LEVELS_SHOWN = 8
 
 
 def read_table(data: Any) -> pd.DataFrame:
-    """Turn a table into a pandas frame without touching its values.
+    """A table as a pandas frame, with unchanged values.
 
     Parameters
     ----------
-    data : pandas.DataFrame, polars.DataFrame, any eager frame narwhals reads, or mapping of columns
+    data : pandas.DataFrame, polars.DataFrame, any eager frame that narwhals reads, or mapping of columns
 
     Returns
     -------
@@ -42,7 +42,7 @@ def read_table(data: Any) -> pd.DataFrame:
     Raises
     ------
     DesignError
-        If `data` is no table, is lazy, has no rows, or names a column twice.
+        If `data` is not a table, is lazy, has no rows, or has two columns with the same name.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def _to_pandas(data: Any) -> pd.DataFrame:
     if isinstance(data, Mapping):
         try:
             return pd.DataFrame(dict(data))
-        except (TypeError, ValueError, AttributeError) as error:  # what pandas raises
+        except (TypeError, ValueError, AttributeError) as error:  # raised by pandas
             raise DesignError(f"the mapping given as data cannot be read as a table: {reason_of(error)}.") from error
     import narwhals as nw
 
@@ -82,7 +82,7 @@ def _to_pandas(data: Any) -> pd.DataFrame:
 
 
 def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
-    """Hand the values to pandas, without pyarrow and with whole numbers kept whole beside missing ones."""
+    """The values as a pandas series, without pyarrow; whole numbers stay whole even with missing values."""
     import narwhals as nw
 
     if isinstance(column.dtype, nw.Enum):
@@ -91,27 +91,27 @@ def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
         return pd.Series(column.to_numpy())
     if column.dtype.is_integer():
         return pd.Series(pd.array(column.to_list(), dtype="UInt64" if column.dtype == nw.UInt64 else "Int64"))
-    # The order of polars' categories is the order in which the process met them: they count as text.
+    # Categories of polars are in the order of their first use in the process; they are read as text.
     return pd.Series(column.to_list(), dtype=object)
 
 
 @dataclass(frozen=True, repr=False)
 class TrainingTable(Shown):
-    """The rows and columns a model is fitted to.
+    """The rows and columns to which a model is fitted.
 
     Attributes
     ----------
     frame : pandas.DataFrame
-        Used columns only, complete rows only, numbered from 0. Text is categorical with sorted levels, a
-        categorical keeps the order of its own levels; levels that no row uses are dropped.
+        The columns of the formula and the complete rows, numbered from 0. Text is categorical with sorted levels;
+        categoricals keep the order of their levels. Levels without rows are dropped.
     rows : pandas.Index
-        Labels of those rows in the table that was given; positions where its labels were not unique.
+        Labels of the rows in the user's table; positions if its labels were not unique.
     n_missing : int
-        How many rows were left out because a used column had no value there.
+        Number of rows left out because of missing values.
     missing_by_column : mapping of str to int
-        Missing values of every used column that has some.
+        Number of missing values, for each column that has some.
     unused_levels : mapping of str to tuple of str
-        Levels of a categorical that no remaining row uses.
+        Levels of categoricals without rows, by column.
     """
 
     frame: pd.DataFrame
@@ -122,7 +122,7 @@ class TrainingTable(Shown):
 
     @property
     def counted(self) -> str:
-        """How many rows there are, and how many were dropped for which columns, in words."""
+        """Number of rows, and of rows dropped for missing values with their columns, as text."""
         if not self.n_missing:
             return f"{len(self.frame):,}"
         where = ", ".join(f"{name} {count:,}" for name, count in self.missing_by_column.items())
@@ -135,7 +135,7 @@ class TrainingTable(Shown):
 
 
 def _values_of(column: pd.Series[Any]) -> str:
-    """What values a column has, in words."""
+    """The levels or the range of a column, as text."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         levels = [str(level) for level in column.cat.categories[:_LEVELS_SHOWN]]
         rest = len(column.cat.categories) - len(levels)
@@ -146,22 +146,22 @@ def _values_of(column: pd.Series[Any]) -> str:
 
 
 def training_table(data: Any, columns: Sequence[str], missing: Missing) -> TrainingTable:
-    """Select, clean and check the columns a formula uses.
+    """The columns that a formula uses, checked and without incomplete rows.
 
     Parameters
     ----------
     data : table
         As for `read_table`.
     columns : sequence of str
-        Names of the used columns; all of them exist.
+        Names of the columns; all of them exist.
     missing : {"drop", "error"}
-        What to do with rows that miss a value in a used column.
+        What to do with rows that have missing values in these columns.
 
     Raises
     ------
     DesignError
-        For infinite values, columns of mixed or unusable types, missing values if `missing` is "error",
-        and when no row is complete.
+        For infinite values, columns of mixed or unusable types, missing values if `missing` is "error", and if no row
+        is complete.
     """
     choice("missing", missing, MISSING_CHOICES, DesignError)
     table = read_table(data)
@@ -176,8 +176,8 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
     by_column = {str(name): int(count) for name, count in absent.sum().items() if count}
     if incomplete.any():
         _say_missing(incomplete, by_column, labels, missing)
-    kept = used.loc[~incomplete].reset_index(drop=True)
-    if len(kept) == 0:
+    complete = used.loc[~incomplete].reset_index(drop=True)
+    if len(complete) == 0:
         where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
         raise DesignError(
             f"every row has a missing value, in {where}. Fill them, or leave a column out of the formula."
@@ -185,17 +185,17 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
 
     unused: dict[str, tuple[str, ...]] = {}
     for name in columns:
-        if isinstance(kept[name].dtype, pd.CategoricalDtype):
-            before = kept[name].cat.categories
-            kept[name] = kept[name].cat.remove_unused_categories()
-            gone = before.difference(kept[name].cat.categories, sort=False)
+        if isinstance(complete[name].dtype, pd.CategoricalDtype):
+            before = complete[name].cat.categories
+            complete[name] = complete[name].cat.remove_unused_categories()
+            gone = before.difference(complete[name].cat.categories, sort=False)
             if len(gone):
                 unused[name] = tuple(str(level) for level in gone)
-        elif kept[name].dtype == object:  # True/False with missing values among them, now gone
-            kept[name] = kept[name].astype(bool)
-        elif pd.api.types.is_extension_array_dtype(kept[name].dtype):  # the same with whole numbers
-            kept[name] = kept[name].astype(np.int64)
-    return TrainingTable(kept, labels[~incomplete], int(incomplete.sum()), by_column, unused)
+        elif complete[name].dtype == object:  # True/False that had missing values
+            complete[name] = complete[name].astype(bool)
+        elif pd.api.types.is_extension_array_dtype(complete[name].dtype):  # whole numbers that had missing values
+            complete[name] = complete[name].astype(np.int64)
+    return TrainingTable(complete, labels[~incomplete], int(incomplete.sum()), by_column, unused)
 
 
 def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index[Any], missing: Missing) -> None:
@@ -217,17 +217,15 @@ def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index
 
 
 def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
-    """One column in one of three forms: floating or integer numbers, bool, or an ordered categorical.
+    """A column in one of three forms: floating-point or whole numbers, bool, or an ordered categorical.
 
-    Missing values stay missing: True/False is of dtype object beside them and whole numbers are ``Int64``.
-
-    Text becomes a categorical with sorted levels; an unordered categorical keeps the order of its levels, as
-    R's factors do.
+    Missing values stay missing; with them, True/False has dtype object and whole numbers ``Int64``. Text becomes a
+    categorical with sorted levels; an unordered categorical keeps the order of its levels, as a factor in R.
 
     Raises
     ------
     DesignError
-        For dates, nested values, columns that mix kinds of values, and whole numbers beyond 2**63.
+        For dates, nested values, columns with several types of values, and whole numbers beyond 2**63.
     """
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -246,18 +244,18 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
 
 
 def _ordered_levels(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Text as levels in the order of the alphabet."""
+    """Text as a categorical with sorted levels."""
     codes, uniques = pd.factorize(values.to_numpy(dtype=np.object_))
     levels = [str(level) for level in uniques]
     order = sorted(range(len(levels)), key=levels.__getitem__)
     rank = np.empty(len(levels) + 1, dtype=np.intp)
-    rank[order], rank[-1] = np.arange(len(levels)), -1  # what is missing has the code -1
-    kept = pd.Categorical.from_codes(rank[codes], categories=pd.Index([levels[k] for k in order]), ordered=True)
-    return pd.Series(kept, index=values.index)
+    rank[order], rank[-1] = np.arange(len(levels)), -1  # missing values have the code -1
+    categorical = pd.Categorical.from_codes(rank[codes], categories=pd.Index([levels[k] for k in order]), ordered=True)
+    return pd.Series(categorical, index=values.index)
 
 
 def _plain_levels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
-    """Write levels that are neither text nor numbers, as the intervals of ``pandas.cut``, as text in their order."""
+    """The categorical with levels such as the intervals of ``pandas.cut`` replaced by text, in their order."""
     levels = values.cat.categories
     if all(isinstance(level, (str, int, float, np.number, np.bool_)) for level in levels):
         return values
@@ -283,7 +281,7 @@ def _plain_numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
         raise _too_large(name)
     if not values.isna().any():
         return values.astype(np.int64)
-    # By way of objects, not of floating numbers, which cannot tell large cluster ids apart.
+    # Converted through objects, since floating-point numbers cannot distinguish large cluster ids.
     return values.astype(object).astype("Int64")
 
 
@@ -303,7 +301,7 @@ def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     kinds = sorted({type(value).__name__ for value in present})
     if all(isinstance(value, (date, time, timedelta, np.datetime64, np.timedelta64)) for value in present):
         raise _no_dates(name, ", ".join(kinds))
-    # Decimal is a number of its own kind.
+    # Decimal is not a numbers.Real.
     if not all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool) for value in present):
         raise DesignError(
             f"column '{name}' holds values of the {agree(kinds, 'type', 'types')} {quoted_list(kinds)}. A column must "

@@ -1,6 +1,6 @@
-"""Functions a formula may call besides those of formulae: the within/between split and common mathematics.
+"""Functions for formulas besides those of formulae: within-between decomposition and common mathematics.
 
-A stateful transform learns from the training rows once and applies what it learned to new rows.
+Stateful transforms learn from the training rows and apply the same transformation to new rows.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from ..validation import agree, mapping, quoted_list
 
 
 class ClusterMeans:
-    """Mean of a predictor in every cluster, learned from the training rows.
+    """Mean of a predictor in each cluster, learned from the training rows.
 
-    A cluster of the training data keeps its training mean in new data; a cluster never seen uses the
-    mean of its own new rows.
+    In new data, clusters of the training data keep their training mean; new clusters have the mean of their new rows.
     """
 
-    # formulae makes one instance for each call in a formula when it finds this attribute.
+    # With this attribute, formulae makes one instance for each call in a formula.
     __stateful_transform__ = True
 
     def __init__(self) -> None:
@@ -33,11 +32,11 @@ class ClusterMeans:
     def _cluster_means(self, x: Any, g: Any) -> npt.NDArray[np.float64]:
         values = pd.Series(np.asarray(x, dtype=float))
         clusters = pd.Series(np.asarray(g, dtype=object))
-        own = values.groupby(clusters).mean()
+        current = values.groupby(clusters).mean()
         if self._means is None:
-            self._means = own
+            self._means = current
         known = clusters.map(self._means).astype(float)
-        return np.asarray(known.fillna(clusters.map(own).astype(float)), dtype=np.float64)
+        return np.asarray(known.fillna(clusters.map(current).astype(float)), dtype=np.float64)
 
 
 class Between(ClusterMeans):
@@ -49,7 +48,7 @@ class Between(ClusterMeans):
 
 
 class Within(ClusterMeans):
-    """``within(x, g)``: `x` less the mean of `x` in the row's cluster of `g`."""
+    """``within(x, g)``: `x` minus the mean of `x` in the row's cluster of `g`."""
 
     def __call__(self, x: Any, g: Any) -> npt.NDArray[np.float64]:
         """Deviations of `x` from its cluster mean, shape (n,)."""
@@ -58,7 +57,7 @@ class Within(ClusterMeans):
 
 _MATHEMATICS = ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil")
 
-#: What a formula can call: the names formulae knows, those added here, and common mathematics.
+#: Functions that formulae provides.
 FORMULAE_FUNCTIONS = (
     "C",
     "I",
@@ -74,7 +73,7 @@ FORMULAE_FUNCTIONS = (
     "standardize",
 )
 
-# These formulae knows as well; they belong to responses.
+# Further functions of formulae, for responses.
 _OTHER_FORMULAE_FUNCTIONS = ("B", "binary", "p", "prop", "proportion")
 
 _NAMESPACE: Mapping[str, Any] = MappingProxyType(
@@ -83,12 +82,12 @@ _NAMESPACE: Mapping[str, Any] = MappingProxyType(
 
 
 def formula_namespace(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Names a formula can use besides the columns of its table; `extra` adds to them.
+    """Functions and values that a formula can use besides the columns of its table, including `extra`.
 
     Raises
     ------
     DesignError
-        If `extra` has a name that formulae keeps for a function of its own, and would never look at.
+        If `extra` has the name of a function of formulae, which would take precedence.
     """
     given = {} if extra is None else mapping("namespace", extra, DesignError, "names with their values, {'f': f}")
     taken = sorted({*FORMULAE_FUNCTIONS, *_OTHER_FORMULAE_FUNCTIONS}.intersection(given))
@@ -101,7 +100,7 @@ def formula_namespace(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def formula_functions(extra: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names of the functions a formula can call, sorted, with the callables of `extra`."""
+    """Names of the functions that a formula can call, sorted, including the callables of `extra`."""
     named: dict[str, Any] = formula_namespace(extra)
     callables = {name for name, value in named.items() if callable(value)}
     return tuple(sorted(callables.union(FORMULAE_FUNCTIONS)))

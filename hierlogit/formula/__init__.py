@@ -1,1 +1,1 @@
-"""The formula language: text to tokens to terms."""
+"""The formula language: from text to tokens to terms."""

@@ -1,7 +1,6 @@
 """The grammar of terms: sums, interactions, powers, and the arguments of functions.
 
-Whatever formulae would refuse, or take silently for something else than what is written, is refused here first, with
-its place marked.
+Whatever formulae would refuse, or would silently read as something else, is an error here that marks the position.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Summand(NamedTuple):
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "**")
-# What to say of an operator that stands where it cannot: in any part of the right-hand side ...
+# Hints for operators in the wrong place: in any part of the right-hand side ...
 _REMEDIES = {
     "^": "Powers are written with **: I(age**2) for the square of a column, (a + b)**2 for interactions.",
     "%in%": "Write b/a for a within each b, a:b for their interaction.",
@@ -55,9 +54,9 @@ _REMEDIES_CALL = _REMEDIES | {
 
 
 class TermReader(Cursor):
-    """Reads terms from left to right. Each method begins at token `at` and leaves it after what it has read.
+    """Reads terms from left to right. Each method starts at token `at` and moves it past what it has read.
 
-    `stop` is always the index of the token at which a part ends: a closing bracket, a bar, or the end.
+    `stop` is always the index of the token that ends a part: a closing bracket, a bar, or the end of the formula.
     """
 
     def __init__(self, text: str) -> None:
@@ -69,7 +68,7 @@ class TermReader(Cursor):
         self.computed: dict[str, tuple[int, int]] = {}
 
     def use_name(self, *, is_call: bool = False) -> str:
-        """Take the name at hand and remember where it stands."""
+        """Step over the current token, a name, and record its use."""
         self.names.append(NameUse(self.token.bare, self.token.span, self.where, is_call, self.in_call))
         self.at += 1
         return self.names[-1].name
@@ -77,7 +76,7 @@ class TermReader(Cursor):
     # ---- terms: sums, interactions, powers ---------------------------------------------------------------------
 
     def sum(self, stop: int, *, numbers: bool, random: bool) -> list[Summand]:
-        """Terms joined by + and -. Parentheses hold neither numbers nor random terms: formulae cannot read those."""
+        """Read terms joined by + and -; inside parentheses, formulae can read neither numbers nor random terms."""
         summands: list[Summand] = []
         while not summands or self.at != stop:
             sign, sign_at = self.take("+", "-"), self.at - 1
@@ -100,12 +99,12 @@ class TermReader(Cursor):
         return summands
 
     def is_lone_number(self, stop: int) -> bool:
-        """Whether a 0 or 1 stands for an intercept here."""
+        """Whether the current token is a 0 or 1 that denotes the intercept."""
         is_number = self.at != stop and self.token.text in ("0", "1")
         return is_number and not self.is_operator(self.at + 1, "*", "/", ":", "**")
 
     def check_removal(self, summand: Summand, before: Sequence[Summand], span: Span) -> None:
-        """Refuse a minus that takes nothing away."""
+        """Refuse a minus sign that removes nothing."""
         if summand.kind == "number":
             if summand.text == "0":
                 hint = "Write 0 + or - 1 for no intercept; without either of them there is one."
@@ -115,7 +114,7 @@ class TermReader(Cursor):
             raise self.error("there is no term to take this away from", span, hint)
 
     def product(self, stop: int) -> None:
-        """Terms joined by ``*``, ``/`` and ``:``. Which of them binds tighter is left to formulae."""
+        """Read terms joined by ``*``, ``/`` and ``:``; their precedence is left to formulae."""
         self.power(stop)
         while self.at != stop and self.take("*", "/", ":"):
             self.power(stop)
@@ -129,7 +128,7 @@ class TermReader(Cursor):
         base = self.written(first, self.at - 1)
         inside = self.level(first + 1, self.closing.get(first, first))
         operators = {self.tokens[at].text for at in inside if self.tokens[at].kind == "operator"}
-        # formulae takes x**2 for x, and gives some interactions twice when the base holds products.
+        # formulae reads x**2 as x, and gives some interactions twice if the base contains products.
         if not self.is_operator(first, "(") or "+" not in operators or operators & {"*", "/", "**"}:
             hint = f"For arithmetic write I({base}**2); a power of terms takes a sum in parentheses: (a + b)**2."
             span = self.span(first, min(self.at + 1, stop))
@@ -170,7 +169,7 @@ class TermReader(Cursor):
             raise self.nothing_here(stop)
 
     def check_computed(self, first: int) -> None:
-        """Refuse a second term of one name: formulae leaves parentheses out of names, and keeps one of the two."""
+        """Refuse a second term with the same name: formulae ignores parentheses in names and would keep only one."""
         words = ["I" if token.text == "{" else token.text for token in self.tokens[first : self.at]]
         name = " ".join(word for word in words if word not in ("(", ")", "}"))
         earlier = self.computed.setdefault(name, (first, self.at))
@@ -179,7 +178,7 @@ class TermReader(Cursor):
             raise self.error("two terms that cannot be told apart", self.span(first, self.at), hint)
 
     def structure(self, first: int, stop: int) -> str:
-        """Say what the tokens of a function call mean: the same for ``{x}``, ``I(x)`` and ``I((x))``."""
+        """The syntax tree of a function call as text, the same for ``{x}``, ``I(x)`` and ``I((x))``."""
         python = []
         for token in self.tokens[first:stop]:
             if token.kind in ("name", "quoted") or token.text == "{":
@@ -224,14 +223,14 @@ class TermReader(Cursor):
         self.expression(stop, comparison=False)
 
     def braces(self) -> None:
-        """``{x + 1}`` is short for ``I(x + 1)``."""
+        """Read braces: ``{x + 1}`` is short for ``I(x + 1)``."""
         stop, outer = self.closing[self.at], self.in_call
         self.at, self.in_call = self.at + 1, True
         self.expression(stop, comparison=True)
         self.at, self.in_call = stop + 1, outer
 
     def expression(self, stop: int, *, comparison: bool) -> None:
-        """Arithmetic, with one comparison at most."""
+        """Read arithmetic, with at most one comparison."""
         before = ""
         while True:
             first = self.at
@@ -242,7 +241,7 @@ class TermReader(Cursor):
             operator = self.take(*_ARITHMETIC, *(_COMPARISONS if comparison else ()))
             if not operator:
                 raise self.misplaced(_REMEDIES_CALL)
-            # formulae reads -x**2 as (-x)**2 and a**b**c as (a**b)**c, where Python and R do the opposite.
+            # formulae reads -x**2 as (-x)**2 and a**b**c as (a**b)**c, unlike Python and R.
             if operator == "**" and (signed or before == "**"):
                 hint = "Write the parentheses: -(x**2) or (-x)**2, (a**b)**c or a**(b**c)."
                 raise self.error("it is not clear what is raised to this power", self.span(first, self.at), hint)
@@ -259,7 +258,7 @@ class TermReader(Cursor):
         elif token.kind in ("name", "quoted"):
             self.use_name()
         elif token.kind == "string" and set(token.bare) & {"'", '"'}:
-            # formulae ends a string at the next quote of either kind.
+            # For formulae, a string ends at the next quote of either kind.
             hint = "Rename this level in the data, or compute the column there."
             raise self.error("a quote within a string cannot be read", token.span, hint)
         elif token.kind in ("number", "string", "literal"):
@@ -275,31 +274,31 @@ class TermReader(Cursor):
         else:
             raise self.nothing_here(stop)
 
-    # ---- random terms, where they may stand ---------------------------------------------------------------------
+    # ---- positions of random terms ------------------------------------------------------------------------------
 
     def bars(self, opening: int) -> list[int]:
-        """Places of the bars right inside a pair of parentheses."""
+        """Indices of the bars directly inside a pair of parentheses."""
         inside = self.level(opening + 1, self.closing[opening])
         return [at for at in inside if self.is_operator(at, "|", "||")]
 
     def is_random(self, at: int) -> bool:
-        """Whether a random term begins here."""
+        """Whether a random term starts at token `at`."""
         return self.is_operator(at, "(") and bool(self.bars(at))
 
     def not_a_summand(self, opening: int) -> FormulaError:
-        """Say that a random term stands where it cannot."""
+        """The error that a random term is in the wrong place."""
         term = self.written(opening, self.closing[opening] + 1)
         hint = f"Write + {term} as a term of its own, outside other parentheses."
         return self.error("a random term can only be added", self.span(opening, self.closing[opening] + 1), hint)
 
     def random_term(self, sign: str) -> None:
-        """Read a random term; how it is made is the business of the whole formula's reader."""
+        """Read a random term; implemented by the reader of whole formulas."""
         raise NotImplementedError
 
     # ---- what went wrong ---------------------------------------------------------------------------------------
 
     def misplaced(self, remedies: dict[str, str]) -> FormulaError:
-        """Say why the token at hand cannot follow what has just been read."""
+        """The error that the current token cannot follow what has been read."""
         token, before = self.token, self.tokens[self.at - 1]
         if token.kind == "operator" and token.text == ".":
             return self.nothing_here(self.at + 1)
@@ -313,7 +312,7 @@ class TermReader(Cursor):
         return self.error(f"an operator is missing before '{token.text}'", token.span, hint)
 
     def nothing_here(self, stop: int) -> FormulaError:
-        """Say why no term, or value, begins at the token at hand."""
+        """The error that no term, or value, starts at the current token."""
         token, before = self.token, self.tokens[self.at - 1]
         what = "value" if self.in_call else "term"
         if self.at != stop and token.text == ".":

@@ -1,4 +1,4 @@
-"""Every name in a formula stands for a column or a function: which do not, and what was meant."""
+"""Check of the names in a formula: unknown ones are errors that suggest the nearest column or function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import FormulaError
 from .terms import Formula
 
 _LISTED = 20
-# Functions of R and of other packages: the function here that does the same, and how it is written.
+# Functions of R and other packages: the function here that does the same, and its spelling.
 _HABITS = {
     "factor": ("C", "C(x) makes a column categorical"),
     "as.factor": ("C", "C(x) makes a column categorical"),
@@ -22,7 +22,7 @@ _HABITS = {
 def check_names(
     formula: Formula, columns: Sequence[str], functions: Collection[str], variables: Collection[str] = ()
 ) -> None:
-    """Check that every name in a formula stands for something.
+    """Check that every name in a formula is a column, a function or a variable.
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ def check_names(
     columns : sequence of str
         The columns of the data, in their order.
     functions : collection of str
-        The functions that a formula may call.
+        The functions that a formula can call.
     variables : collection of str
-        Names that the user's program offers besides: modules, functions, and variables used as arguments of functions.
+        Other names from the user's program: modules, functions, and variables used as arguments of functions.
 
     Raises
     ------
     FormulaError
-        At the first name that is unknown. The hint lists what there is and the nearest name.
+        At the first unknown name. The hint lists the known names and the nearest one.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def check_names(
             known = use.name in functions or use.name.partition(".")[0] in variables
             what, hint = "function", _function_hint
         else:
-            # Only arguments of functions are looked up outside the data.
+            # Only the arguments of functions can be variables from outside the data.
             known = use.name in columns or (use.in_call and use.name in variables)
             what, hint = "variable", _variable_hint
         if not known:

@@ -1,7 +1,6 @@
-"""From the text of a formula to its parts: the response, the fixed part and the random terms.
+"""Parser of formulas, which splits the text into response, fixed part and random terms.
 
-Everything here is about text. The fixed part and the effects of each random term are handed on as text, for formulae
-to turn into columns.
+The fixed part and the effects of each random term remain text, which formulae turns into columns later.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ _FACTORS = "A grouping factor is a column, (1 | g), or columns joined as (1 | a:
 
 
 def parse(text: str) -> Formula:
-    """Take the text of a formula apart.
+    """The parts of a formula, from its text.
 
     Parameters
     ----------
     text : str
-        A formula such as ``use ~ age + I(age**2) + (1 + urban | district)``. It may run over several lines.
+        A formula such as ``use ~ age + I(age**2) + (1 + urban | district)``. It can have several lines.
 
     Returns
     -------
@@ -35,7 +34,7 @@ def parse(text: str) -> Formula:
     Raises
     ------
     FormulaError
-        If the text is not a formula. The error marks the place and says what to write instead.
+        If the text is not a formula. The error marks the position and says what to write instead.
 
     Examples
     --------
@@ -55,7 +54,7 @@ def parse(text: str) -> Formula:
 
 
 class _FormulaReader(TermReader):
-    """Reads one formula: the response, then terms, random ones among them."""
+    """Reads a formula: the response, then the terms, including random terms."""
 
     # ---- the whole and the response ----------------------------------------------------------------------------
 
@@ -81,7 +80,7 @@ class _FormulaReader(TermReader):
             raise self.error("the formula has no response", self.tokens[stop].span, _RESPONSES)
         tokens, span = self.tokens[:stop], self.span(0, stop)
         text = self.written(0, stop)
-        # The kinds of the words tell the forms apart: v for a name, n for a number, s for a string or literal.
+        # The kinds of the tokens distinguish the forms: v for a name, n for a number, s for a string or literal.
         letters = {"name": "v", "quoted": "v", "number": "n", "string": "s", "literal": "s"}
         shape = "".join(letters.get(token.kind, token.text) for token in tokens)
         head = tokens[0].text
@@ -164,7 +163,7 @@ class _FormulaReader(TermReader):
         return groups
 
     def check_grouping(self, effects: str, stop: int) -> None:
-        """Refuse what people write for crossed factors, and functions, with the right spelling in the hint."""
+        """Refuse functions and common misspellings of crossed factors, with the right spelling in the hint."""
         first, level = self.at, self.level(self.at, stop)
         for operator, also in (("+", False), ("*", True)):
             places = [at for at in level if self.is_operator(at, operator)]
@@ -194,7 +193,7 @@ class _FormulaReader(TermReader):
         groups = self.group(stop)
         while self.at != stop and self.take(":"):
             right = self.group(stop)
-            groups = [one + other for one in groups for other in right]
+            groups = [left + inner for left in groups for inner in right]
         return groups
 
     def group(self, stop: int) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""The parts of a formula, as plain values: the response, the random terms and every use of a name."""
+"""The parts of a formula as immutable values: response, fixed part, random terms and all uses of names."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Where = Literal["response", "fixed part", "random term", "grouping factor"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NameUse(ShownAsCall):
-    """One place where a formula uses a name: a column, a function, or a variable of the user's program.
+    """A use of a name in a formula: a column, a function, or a variable of the user's program.
 
     Parameters
     ----------
     name : str
-        Without backticks. A dotted function such as ``np.log`` is one name.
+        The name without backticks. A dotted function such as ``np.log`` is one name.
     span : tuple of int
-        Where it stands in the formula, backticks included.
+        Position in the formula, including backticks.
     where : {'response', 'fixed part', 'random term', 'grouping factor'}
-        The part of the formula it stands in.
+        The part of the formula.
     is_call : bool
         Whether it is called as a function.
     in_call : bool
-        Whether it stands among the arguments of a function, or within ``{}``.
+        Whether it is inside the arguments of a function, or inside ``{}``.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Response(ShownAsCall):
     Parameters
     ----------
     text : str
-        As written.
+        The left-hand side as written.
     span : tuple of int
-        Where it stands in the formula.
+        Position in the formula.
     column : str
         The column of outcomes, or of the number of successes.
     event : str, optional
@@ -65,28 +65,28 @@ class Response(ShownAsCall):
 
     @property
     def binomial(self) -> bool:
-        """Whether a row counts several trials."""
+        """Whether the response is a number of successes in trials."""
         return self.trials is not None or self.failures is not None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RandomTerm(ShownAsCall):
-    """One random term ``(effects | group)``; ``(1 | a/b)`` makes two of them, for ``a`` and for ``a:b``.
+    """A random term ``(effects | group)``; ``(1 | a/b)`` gives two of them, for ``a`` and for ``a:b``.
 
     Parameters
     ----------
     text : str
-        The term as written, with its parentheses; runs of blanks outside quotes count as one.
+        The term as written, with its parentheses; blanks outside quotes are reduced to one.
     span : tuple of int
-        Where the term stands in the formula.
+        Position of the term in the formula.
     effects : str
-        The left-hand side as written, to be read as a formula of its own: its intercept is implied.
+        The left-hand side as written; it is a formula of its own, with an implied intercept.
     effects_span : tuple of int
-        Where the effects stand in the formula.
+        Position of the effects in the formula.
     group : tuple of str
-        The columns whose combinations make up the groups.
+        The columns whose combinations are the clusters.
     group_span : tuple of int
-        Where the right-hand side stands in the formula.
+        Position of the right-hand side in the formula.
     correlated : bool
         False for ``||``.
     """
@@ -107,7 +107,7 @@ class RandomTerm(ShownAsCall):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Formula(Shown):
-    """A formula taken apart. Made by :func:`parse`; equal formulas have equal texts.
+    """A parsed formula, from `parse`; equal formulas have equal texts.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ class Formula(Shown):
     response : Response
         The left-hand side.
     fixed : str
-        The right-hand side without its random terms, ``1`` when nothing remains.
+        The right-hand side without its random terms; ``1`` if there is nothing else.
     random : tuple of RandomTerm
-        The random terms in the order in which they are written.
+        The random terms, in the order of the formula.
     names : tuple of NameUse
-        Every use of a name, from left to right.
+        All uses of names, from left to right.
     """
 
     text: str
@@ -148,5 +148,5 @@ class Formula(Shown):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names used as variables rather than functions, each once, in the order of their first use."""
+        """The names that are used as variables, not functions, each once, in the order of first use."""
         return tuple(dict.fromkeys(use.name for use in self.names if not use.is_call))

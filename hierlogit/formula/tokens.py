@@ -1,7 +1,7 @@
-"""The words of a formula: names, numbers, strings, operators and brackets, each with its place in the text.
+"""The tokens of a formula: names, numbers, strings, operators and brackets, each with its position in the text.
 
-The rules are those of formulae, which reads the same text afterwards, except where formulae would stop without
-saying where, or read something else than what is written: those places are errors here.
+The rules are those of formulae, which reads the same text afterwards. Where formulae would stop without saying where,
+or would read something other than what is written, there is an error here.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _TOKEN = re.compile(
 )
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
-_LOOKALIKES = dict(zip("−–—‘’“”∼˜×∣│", "---''\"\"~~*||", strict=True))  # what word processors put in
-# formulae recurses a dozen times a level; a formula nested this deep is no formula that anyone wrote.
+_LOOKALIKES = dict(zip("−–—‘’“”∼˜×∣│", "---''\"\"~~*||", strict=True))  # characters inserted by word processors
+# formulae recurses a dozen times for each level, and nobody writes formulas nested this deeply.
 _DEEPEST = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word of a formula and its place in the text.
+    """A token of a formula and its position in the text.
 
     Parameters
     ----------
     kind : {'name', 'quoted', 'number', 'string', 'literal', 'operator', 'end'}
-        A quoted name stands in backticks; literals are True, False and None; brackets and commas are operators.
+        A quoted name is in backticks; literals are True, False and None; brackets and commas are operators.
     text : str
-        The word as written, with its quotes or backticks.
+        The token as written, with its quotes or backticks.
     start, stop : int
-        Where it stands in the formula, counted in characters.
+        Its position in the formula, in characters.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ class Token:
 
 
 def tokenize(text: str) -> tuple[Token, ...]:
-    """Split a formula into its words; the last one has the kind 'end'.
+    """The tokens of a formula; the last one has the kind 'end'.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def _unexpected_closing(text: str, token: Token, opened: Token | None) -> Formul
 
 
 class Cursor:
-    """A place among the words of a formula, and the small steps from there that every reader takes."""
+    """A position among the tokens of a formula, with the elementary steps that all readers use."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -161,7 +161,7 @@ class Cursor:
 
     @property
     def token(self) -> Token:
-        """The word at hand."""
+        """The current token."""
         return self.tokens[self.at]
 
     def is_operator(self, at: int, *texts: str) -> bool:
@@ -169,31 +169,31 @@ class Cursor:
         return self.tokens[at].kind == "operator" and self.tokens[at].text in texts
 
     def take(self, *texts: str) -> str:
-        """Step over the operator at hand and return it if it is one of these, else an empty string."""
+        """Step over the current token and return its text if it is one of these operators, else an empty string."""
         if not self.is_operator(self.at, *texts):
             return ""
         self.at += 1
         return self.tokens[self.at - 1].text
 
     def level(self, first: int, stop: int) -> list[int]:
-        """List the tokens from `first` to before `stop` that stand in no brackets there; opening brackets count."""
-        found = []
+        """Indices of the tokens from `first` to before `stop` outside brackets; opening brackets are included."""
+        indices = []
         while first < stop:
-            found.append(first)
+            indices.append(first)
             first = self.closing.get(first, first) + 1
-        return found
+        return indices
 
     def span(self, first: int, stop: int) -> Span:
-        """Return the place of the tokens from `first` to before `stop`."""
+        """Position of the tokens from `first` to before `stop` in the text."""
         return (self.tokens[first].start, self.tokens[stop - 1].stop)
 
     def written(self, first: int, stop: int) -> str:
-        """Return the tokens as written, with blanks and line breaks between them reduced to one space."""
+        """The tokens as written, with any blanks and line breaks between them replaced by one space."""
         text = self.tokens[first].text
         for at in range(first + 1, stop):
             text += (" " if self.tokens[at].start > self.tokens[at - 1].stop else "") + self.tokens[at].text
         return text
 
     def error(self, message: str, span: Span, hint: str) -> FormulaError:
-        """Make an error about the part of the formula at `span`."""
+        """An error that marks the part of the formula at `span`."""
         return FormulaError(message, formula=self.text, span=span, hint=hint)
