@@ -190,7 +190,7 @@ def _describe(ax: Axes, result: Pooling) -> None:
     moved = (table["partial"] - table["raw"]).abs()
     place = int(moved.to_numpy().argmax())
     farthest, row = table.index[place], table.iloc[place]
-    middle = table["shrinkage"].median()
+    middle = table["shrinkage"].dropna().median()
     median_text = f"; the median shrinkage towards complete pooling is {middle:.0%}" if middle > 0 else ""
     describe(
         ax,

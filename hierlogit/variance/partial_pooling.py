@@ -14,11 +14,13 @@ from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
 from ..errors import FitError
+from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..formatting import number, span
 from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
 from ..summaries.intervals import Interval, end_names
+from ..validation import shortened
 
 FloatArray = npt.NDArray[np.float64]
 #: Shrinkage is computed where raw proportion and complete pooling differ by at least this many events.
@@ -61,7 +63,7 @@ class Pooling(Shown):
             ("all together", f"{number(self.overall)} ({outcome.y.sum():,.0f} of {outcome.trials.sum():,.0f} {unit})"),
             *((name, _spread(table[name])) for name in ("raw", "complete", "partial")),
         ]
-        moved = table["shrinkage"].median()
+        moved = table["shrinkage"].dropna().median()
         if np.isfinite(moved):
             facts.append(("shrinkage", f"{moved:.0%} of the way from raw to complete, median of the clusters"))
         engine = self.partial.diagnostics.engine
@@ -151,8 +153,10 @@ def pooling(
     """
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
-        raise FitError(f"engine={engine!r} is for a model that is not fitted yet: leave it out, or give fit.model.")
-    factor = (model.model if isinstance(model, Fit) else model).design.chosen_groups(group)[0]
+        raise FitError(
+            f"engine={shortened(engine)} is for a model that is not fitted yet: leave it out, or pass fit.model."
+        )
+    factor = model_of(model).design.chosen_groups(group)[0]
     fit = model if isinstance(model, Fit) else resolve_engine("laplace" if engine is None else engine).run(model)
     complete = without_random_effects(fit)
     outcome = fit.model.design.outcome

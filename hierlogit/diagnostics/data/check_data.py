@@ -259,7 +259,8 @@ def _factor_table(clusters: Mapping[str, pd.DataFrame], sds: Mapping[str, tuple[
         low = float((table["reliability"] < HALF).sum()) if name in sds else np.nan
         rows[name] = size_summary(table) | {
             "sd": sds.get(name, (np.nan, ""))[0],
-            "reliability_median": table["reliability"].median(),
+            # pandas 2 warns about the median of missing values alone.
+            "reliability_median": table["reliability"].dropna().median(),
             "low_reliability": low,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("factor")
