@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .display import MOST, Column, Facts, Part, Shown, Table, View
+from .errors import FitError
 from .formatting import cell, criterion
+from .validation import text, unknown_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,13 +116,19 @@ class Estimate(Shown):
         """Schwarz's (Bayesian) information criterion, with the number of rows as in lme4."""
         return self.deviance + float(np.log(self.n_rows)) * self.n_parameters
 
+    def _cholesky_of(self, group: str) -> FloatArray:
+        known = list(self.cholesky)
+        if text("group", group, FitError) not in known:
+            raise FitError(unknown_names("group", [group], known, "grouping factor"))
+        return self.cholesky[group]
+
     def sd(self, group: str) -> FloatArray:
         """Standard deviations of the effects of a grouping factor, shape (q,)."""
-        return np.asarray(np.sqrt((self.cholesky[group] ** 2).sum(axis=1)))
+        return np.asarray(np.sqrt((self._cholesky_of(group) ** 2).sum(axis=1)))
 
     def cor(self, group: str) -> FloatArray:
         """Correlations of the effects of a grouping factor, shape (q, q); 0 where an sd is zero."""
-        L, sd = self.cholesky[group], self.sd(group)
+        L, sd = self._cholesky_of(group), self.sd(group)
         unit = np.divide(L, sd[:, None], out=np.zeros_like(L), where=sd[:, None] > 0)
         R: FloatArray = unit @ unit.T
         np.fill_diagonal(R, 1.0)

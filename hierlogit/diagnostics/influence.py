@@ -34,7 +34,7 @@ from ..validation import flag, function_or_none, number_of, one_of, quoted_list,
 FloatArray = npt.NDArray[np.float64]
 #: What a status means for the clusters that follow.
 STATUS_TEXTS = {
-    "check": "weights of draws cannot be trusted (refit=True samples again) without",
+    "check": "weights of draws are unreliable (refit=True samples again) without",
     "failed": "no estimates without",
     "interrupted": "interrupted before",
 }

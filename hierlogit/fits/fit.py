@@ -11,9 +11,11 @@ import xarray as xr
 from typing_extensions import TypeVar
 
 from ..display import MOST, Column, Facts, Folded, Part, Sentences, Shown, Table, View
+from ..errors import FitError
 from ..estimate import Estimate
 from ..formatting import cell, number
 from ..model_spec import ModelSpec
+from ..validation import file_path
 from .diagnostics import Diagnostics
 from .netcdf import write_fit
 from .posterior import parameter_draws
@@ -122,7 +124,7 @@ class Fit(Shown, Generic[M_co]):
         >>> bool((again.estimate.beta == fit.estimate.beta).all())
         True
         """
-        return write_fit(Path(path), self.model, self.data, self.diagnostics, self.estimate)
+        return write_fit(file_path("path", path, FitError), self.model, self.data, self.diagnostics, self.estimate)
 
     def _view(self) -> View:
         facts = [*self.model.facts()]
@@ -154,5 +156,5 @@ def _table_of_draws(model: ModelSpec, posterior: xr.Dataset) -> Table:
     values = draws.to_numpy().reshape(-1, draws.sizes["parameter"])
     labels = Column("parameter (logit scale)", tuple(map(str, draws["parameter"].values)), number=False, label=True)
     summaries = {"mean": values.mean(axis=0), "sd": values.std(axis=0, ddof=1)}
-    columns = (Column(name, tuple(cell(name, float(one)) for one in many)) for name, many in summaries.items())
+    columns = (Column(name, tuple(cell(name, float(value)) for value in many)) for name, many in summaries.items())
     return Table((labels, *columns), values.shape[1], "hl.summary(fit)", head=MOST)

@@ -23,7 +23,7 @@ from ..model_spec import ModelSpec
 from ..priors import families
 from ..priors.defaults import Priors
 from ..priors.families import LKJ, Prior
-from ..validation import plain_value, quoted_list
+from ..validation import agree, plain_value, quoted_list
 
 
 def model_record(model: ModelSpec) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def read_model[M: ModelSpec](
     lacking = sorted(set(record["namespace"]) - set(namespace or {}))
     if lacking:
         raise FitError(
-            f"the formula of {source} uses {quoted_list(lacking)}; pass load(path, namespace={{...}}) with them."
+            f"the formula in {source} uses {quoted_list(lacking)}: pass namespace={{{lacking[0]!r}: ...}} with "
+            f"{agree(lacking, 'its value', 'their values')}."
         )
     model = kind.from_parts(record["formula"], _read_rows(rows), _read_priors(record["priors"]), namespace)
     _check_fingerprint(model.design, record["fingerprint"], source)
@@ -170,9 +171,9 @@ def _check_fingerprint(design: Design, stored: Mapping[str, Any], source: Path) 
         differ.append("outcomes or clusters")
     if differ:
         raise FitError(
-            f"the rows in {source} give another design ({quoted_list(differ)}) with what is installed or passed now "
-            "than the one that was fitted, so predictions would be wrong. Read it with the functions and the "
-            "versions it was made with."
+            f"the rows in {source} now give another design than the one that was fitted ({quoted_list(differ)} "
+            f"{agree(differ, 'differs', 'differ')}), so predictions would be wrong. Read the fit with the functions "
+            "and package versions that it was made with."
         )
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 from ..errors import FitError
 from ..estimate import Estimate, to_dataset
 from ..model_spec import ModelSpec
+from ..validation import reason_of
 from .diagnostics import Diagnostics
 from .model_record import model_record, rows_dataset
 
@@ -41,7 +42,7 @@ def write_fit(
         xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
         partial.replace(path)
     except (OSError, ValueError, TypeError, AttributeError) as error:  # raised by the file libraries
-        raise FitError(f"cannot write the fit to {path}: {error}.") from error
+        raise FitError(f"cannot write the fit to {path}: {reason_of(error)}.") from error
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
-from ..validation import quoted_list
+from ..validation import choice, mapping, quoted_list
 from .icl import icl
 from .loo import loo
 from .nesting import maxima, refuse_other_rows
 
 #: Criteria for likelihood fits; all are on the scale of -2 log-likelihood, and smaller is better.
 CRITERIA = ("aic", "bic", "icl")
+#: How weights of models are computed from leave-one-out predictions.
+METHODS = ("stacking", "BB-pseudo-BMA", "pseudo-BMA")
 
 
 def compare(
@@ -66,21 +69,30 @@ def compare(
     two             5  2496.850       0.000   0.998
     one             3  2509.172      12.322   0.002
     """
-    if not isinstance(fits, Mapping) or len(fits) < 2 or not all(isinstance(fit, Fit) for fit in fits.values()):
+    if not isinstance(fits, Mapping) or len(fits) < 2:
         raise FitError("compare needs two or more fits by name: hl.compare({'one': fit1, 'two': fit2}).")
+    fits = mapping("fits", fits, FitError, "fits by name, {'one': fit1, 'two': fit2}")
+    for name, fit in fits.items():
+        require_fit(fit, f"fits['{name}']")
+    if criterion is not None:
+        choice("criterion", criterion, CRITERIA, FitError)
+    choice("method", method, METHODS, FitError)
     refuse_other_rows(fits)
     sampled = [name for name, fit in fits.items() if fit.estimate is None]
     if not sampled:
         if group is not None:
-            raise FitError("group= is for NUTS fits; these are by a likelihood engine: pass criterion= instead.")
+            raise FitError("group= is for fits by NUTS; these are by a likelihood engine: pass criterion= instead.")
         return _by_criterion(fits, criterion or "aic")
     if len(sampled) < len(fits):
         raise FitError(
-            f"there are fits by a sampler ({quoted_list(sampled)}) and by likelihood engines: draws of a posterior "
-            "and a maximum have no criterion in common. Fit all of them with the same engine."
+            f"some fits are by a sampler ({quoted_list(sampled)}) and others by likelihood engines, which have no "
+            "criterion in common. Fit all of the models with the same engine."
         )
     if criterion is not None:
-        raise FitError(f"criterion={criterion!r} is for likelihood fits; these are by a sampler and compared by loo.")
+        raise FitError(
+            f"criterion='{criterion}' is for fits by likelihood engines; these are by a sampler and are compared by "
+            "leave-one-out: leave criterion= out."
+        )
     import arviz_stats
 
     results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
@@ -89,8 +101,6 @@ def compare(
 
 
 def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> pd.DataFrame:
-    if criterion not in CRITERIA:
-        raise FitError(f"criterion={criterion!r} is not allowed; choose one of {quoted_list(CRITERIA)}.")
     estimates = maxima(fits)
     table = pd.DataFrame(
         {

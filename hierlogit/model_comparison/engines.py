@@ -14,8 +14,10 @@ from ..engines.maximum.map import MAP
 from ..engines.nuts.nuts import NUTS
 from ..engines.registry import resolve_engine
 from ..errors import EngineError, FitError
+from ..fits.arguments import require_model
 from ..fits.posterior import parameter_draws
 from ..summaries.wald_profile import summary_of_estimate
+from ..validation import mapping, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,14 +59,15 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     >>> bool(table["Laplace", "differs"].any())
     False
     """
-    chosen = _default_engines(model) if engines is None else dict(engines)
-    if len(chosen) < 2:
-        raise FitError(
-            "compare_engines compares engines: give two or more, {'Laplace': hl.Laplace(), 'NUTS': hl.NUTS()}."
-        )
+    require_model(model)
+    what = "two or more engines by name, {'Laplace': hl.Laplace(), 'NUTS': hl.NUTS()}"
+    given = _default_engines(model) if engines is None else mapping("engines", engines, FitError, what)
+    if len(given) < 2:
+        raise FitError(f"engines must be {what}; got {number_of(len(given), 'engine')}.")
+    chosen = {name: resolve_engine(engine) for name, engine in given.items()}
     columns: dict[tuple[str, str], pd.Series[float]] = {}
     for name, engine in chosen.items():
-        estimates, errors = _estimates(resolve_engine(engine).run(model))
+        estimates, errors = _estimates(engine.run(model))
         columns[name, "estimate"], columns[name, "error"] = estimates, errors
     table = pd.DataFrame(columns)
     last = list(chosen)[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..density.marginal.laplace import LaplaceLikelihood
 from ..engines.maximum.integrator import likelihood_at
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from .nesting import maxima
 
@@ -43,6 +44,7 @@ def icl(fit: Fit) -> float:
     >>> hl.icl(fit) < fit.estimate.bic
     True
     """
+    require_fit(fit)
     estimate = maxima({"the fit": fit})["the fit"]
     likelihood = likelihood_at(fit.model, estimate, nodes=1)
     assert isinstance(likelihood, LaplaceLikelihood)

@@ -213,7 +213,8 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     engine = NUTS(**{**settings, "seed": fit.diagnostics.seed, "store": None, "progress": False})
     again = engine.run(fit.model.silenced(rows))
     if again.diagnostics.status == "failed":
-        raise FitError("; ".join(finding.evidence for finding in again.diagnostics.findings))
+        reasons = " ".join(finding.evidence for finding in again.diagnostics.findings)
+        raise FitError(f"sampling without these rows failed: {reasons}")
     stats = again.data["sample_stats"].to_dataset()
     return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.diagnostics)
 

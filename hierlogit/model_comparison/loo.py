@@ -12,9 +12,11 @@ import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.psis import psis, relative_efficiency
 from ..progress import progress
+from ..validation import flag
 from .leave_out import integrated_log_likelihood, sampled_again
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     >>> int(found.n_data_points), round(found.elpd)
     (50, -101)
     """
+    require_fit(fit)
+    refit = flag("refit", refit, FitError)
     if fit.estimate is not None:
         raise FitError(
             "loo is for fits by hl.NUTS(): the draws of a likelihood engine are not from a posterior. Compare such "

@@ -13,7 +13,7 @@ from ..design.grouping import GroupBlock
 from ..errors import FitError
 from ..estimate import Estimate
 from ..fits.fit import Fit
-from ..validation import quoted_list
+from ..validation import agree, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,8 +35,8 @@ def refuse_other_rows(fits: Mapping[str, Fit]) -> None:
         if other_design.n_rows != design.n_rows:
             raise FitError(
                 f"'{name}' is fitted to {other_design.n_rows:,} rows and '{first}' to {design.n_rows:,}: likelihoods "
-                "of different rows cannot be compared. Where missing values differ, fit both to the rows complete in "
-                "both."
+                "of different rows cannot be compared. If missing values are the cause, fit both to the rows that are "
+                "complete in both."
             )
         if other_design.outcome.binomial != design.outcome.binomial:
             raise FitError(
@@ -47,7 +47,10 @@ def refuse_other_rows(fits: Mapping[str, Fit]) -> None:
             other_design.outcome.trials, design.outcome.trials
         )
         if not same or not other_design.table.rows.equals(design.table.rows):
-            raise FitError(f"'{name}' and '{first}' are fits to different outcomes, or to rows in another order.")
+            raise FitError(
+                f"'{name}' and '{first}' are fits to different outcomes, or to rows in another order. Fit both to the "
+                "same table."
+            )
 
 
 def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
@@ -118,8 +121,9 @@ def difference(smaller: Design, larger: Design) -> Difference:
     outside = _outside(smaller, larger)
     if outside:
         raise FitError(
-            f"the models are not nested: {quoted_list(outside)} of the first one cannot be made from the fixed "
-            "effects of the second one. Give the smaller model first."
+            f"the models are not nested: {quoted_list(outside)} of the first one "
+            f"{agree(outside, 'is not a linear combination', 'are not linear combinations')} of the fixed effects of "
+            "the second one. Give the smaller model first."
         )
     groups_of_larger = {group.name: group for group in larger.groups}
     covariances = 0
@@ -153,17 +157,18 @@ def _refuse_lacking(group: GroupBlock, other: GroupBlock) -> int:
     lacking = [effect for effect in group.effects if effect not in other.effects]
     if lacking:
         raise FitError(
-            f"the models are not nested: the second one lacks the effects {quoted_list(lacking)} of '{group.name}'."
+            f"the models are not nested: the second one lacks the random {agree(lacking, 'effect', 'effects')} "
+            f"{quoted_list(lacking)} of '{group.name}'."
         )
     positions = [other.effects.index(effect) for effect in group.effects]
     if not np.allclose(group.Z, other.Z[:, positions]):
-        raise FitError(f"the models are not nested: the effects of '{group.name}' belong to different columns in them.")
+        raise FitError(f"the models are not nested: the random effects of '{group.name}' have different columns.")
     correlated_in_other = {frozenset((other.effects[i], other.effects[j])) for i, j in other.correlated_pairs}
     for i, j in group.correlated_pairs:
         pair = (group.effects[i], group.effects[j])
         if frozenset(pair) not in correlated_in_other:
             raise FitError(
-                f"the models are not nested: {quoted_list(pair)} of '{group.name}' correlate in the first one and not "
-                "in the second one."
+                f"the models are not nested: the random effects {quoted_list(pair)} of '{group.name}' are correlated "
+                "in the first one only."
             )
     return len(group.correlated_pairs)

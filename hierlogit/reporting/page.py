@@ -8,13 +8,15 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
+from ..diagnostics.fit.check import FEWEST_REPLICATES
 from ..display import element
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.diagnostics import versions
 from ..fits.fit import Fit
 from ..progress import progress
 from ..summaries.intervals import Interval
-from ..validation import quoted_list
+from ..validation import file_path, kind_of, names, reason_of, seed_or_none, shortened, text, whole_number
 from .html import bullets, heading, paragraph, prose
 from .request import Request, Subject, attempted
 from .sections import (
@@ -109,8 +111,12 @@ def report(
     PosixPath('bacteria.html')
     """
     subjects = _subjects(fits)
-    place = Path(path)
+    place = file_path("path", path, FitError)
+    if title is not None:
+        title = text("title", title, FitError)
     chosen = _chosen(sections, several=len(subjects) > 1)
+    replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
+    seed = seed_or_none("seed", seed, FitError)
     used_seed = subjects[0].fit.diagnostics.seed if seed is None else seed
     request = Request(
         subjects,
@@ -131,7 +137,7 @@ def report(
         partial.write_text(whole, encoding="utf-8")
         partial.replace(place)
     except OSError as error:
-        raise FitError(f"cannot write the report to {place}: {error}.") from error
+        raise FitError(f"cannot write the report to {place}: {reason_of(error)}.") from error
     finally:
         partial.unlink(missing_ok=True)
     return place
@@ -140,10 +146,12 @@ def report(
 def _subjects(fits: Fit | Mapping[str, Fit]) -> tuple[Subject, ...]:
     given = {"": fits} if isinstance(fits, Fit) else fits
     if not isinstance(given, Mapping) or not given:
-        raise FitError("report needs a fit, or several by name: hl.report({'one': first, 'other': second}).")
+        raise FitError(
+            "report needs a fit, or several by name, hl.report({'one': first, 'other': second}); got "
+            f"{kind_of(given)}."
+        )
     for name, fit in given.items():
-        if not isinstance(fit, Fit):
-            raise FitError(f"report: what is given as {name!r} is no fit but of type {type(fit).__name__}.")
+        require_fit(fit, f"fits[{shortened(name)}]")
     return tuple(Subject(str(name), fit) for name, fit in given.items())
 
 
@@ -151,12 +159,7 @@ def _chosen(sections: Sequence[str] | None, *, several: bool) -> tuple[str, ...]
     known = [key for key in SECTIONS if several or key != "comparison"]
     if sections is None:
         return tuple(known)
-    if isinstance(sections, str):
-        raise FitError(f"sections must be a list: [{sections!r}].")
-    for key in sections:
-        if key not in known:
-            raise FitError(f"there is no section {key!r}; choose from {quoted_list(known)}.")
-    return tuple(dict.fromkeys(sections))
+    return tuple(names("sections", sections, known, FitError, "section", "the report"))
 
 
 def _title(request: Request) -> str:
@@ -170,8 +173,8 @@ def _section(key: str, words: str, content: str) -> str:
 
 
 def _page(request: Request, title: str, keys: Sequence[str], content: str) -> str:
-    names = {key: words for key, (words, _) in SECTIONS.items()} | dict([PROVENANCE])
-    links = bullets(element("a", prose(names[key]), href=f"#{key}") for key in keys)
+    headings = {key: words for key, (words, _) in SECTIONS.items()} | dict([PROVENANCE])
+    links = bullets(element("a", prose(headings[key]), href=f"#{key}") for key in keys)
     about = (
         f"{len(request.subjects)} models compared: {', '.join(subject.name for subject in request.subjects)}."
         if request.several

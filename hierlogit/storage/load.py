@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -19,6 +18,8 @@ from ..fits.model_record import read_model
 from ..fits.netcdf import ESTIMATE_GROUP, LAYOUT, ROWS_GROUP
 from ..fits.posterior import assemble
 from ..model import Model
+from ..validation import mapping, reason_of
+from ..validation import path as checked_path
 
 
 def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
@@ -45,18 +46,23 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     >>> import hierlogit as hl
     >>> fit = hl.load("fit.nc")  # doctest: +SKIP
     """
-    source = Path(path)
+    source = checked_path("path", path, FitError)
+    if namespace is not None:
+        namespace = mapping("namespace", namespace, FitError, "names with their values, {'f': f}")
     if not source.exists():
         raise FitError(f"there is no file {source}.")
     try:
         with xr.open_datatree(source, engine="h5netcdf") as opened:
             tree = opened.load()
         metadata = json.loads(tree.attrs["hierlogit"])
-    except (OSError, KeyError, ValueError) as error:
-        raise FitError(f"{source} is not a fit saved by hierlogit: {error}.") from error
-    if metadata["layout"] > LAYOUT:
+        later = metadata["layout"] > LAYOUT
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise FitError(f"{source} is not a fit saved by hierlogit: {reason_of(error)}.") from error
+    if later:
         made_by = metadata["diagnostics"]["versions"].get("hierlogit", "a later version")
-        raise FitError(f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update it.")
+        raise FitError(
+            f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update hierlogit."
+        )
     model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
     estimate = (

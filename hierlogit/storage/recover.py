@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -19,6 +18,7 @@ from ..fits.fit import Fit
 from ..fits.model_record import read_model
 from ..fits.posterior import posterior_layout
 from ..model import Model
+from ..validation import mapping, path, reason_of
 
 
 def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
@@ -53,23 +53,29 @@ def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None 
     >>> bool((hl.recover(folder).posterior["beta"] == fit.posterior["beta"]).all())
     True
     """
-    source = Path(folder)
+    source = path("folder", folder, FitError)
+    if namespace is not None:
+        namespace = mapping("namespace", namespace, FitError, "names with their values, {'f': f}")
     if not (source / MODEL_FILE).exists():
-        raise FitError(f"{source} does not hold a run of the sampler: there is no {MODEL_FILE} in it.")
+        raise FitError(f"{source} is not the folder of a run of the sampler: there is no {MODEL_FILE} in it.")
     try:
         rows = xr.load_dataset(source / MODEL_FILE, engine="h5netcdf")
         record = json.loads(rows.attrs["hierlogit_run"])
-    except (OSError, KeyError, ValueError) as error:
-        raise FitError(f"{source / MODEL_FILE} cannot be read: {error}.") from error
-    if record["layout"] > LAYOUT:
-        raise FitError(f"{source} was written by a later version of hierlogit, whose folders this one cannot read.")
+        later = record["layout"] > LAYOUT
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise FitError(f"{source / MODEL_FILE} cannot be read: {reason_of(error)}.") from error
+    if later:
+        raise FitError(
+            f"{source} was written by a later version of hierlogit, whose folders this one cannot read: update "
+            "hierlogit."
+        )
     model = read_model(Model, record, rows, namespace, source)
     options = SamplerOptions(**record["options"])
     try:
         drawn, stats = from_disk(model, posterior_layout(model, store_u=options.store_u), source / DRAWS_FOLDER)
     except (OSError, KeyError, ValueError) as error:
-        raise FitError(f"no draws can be read from {source / DRAWS_FOLDER}: {error}.") from error
+        raise FitError(f"no draws can be read from {source / DRAWS_FOLDER}: {reason_of(error)}.") from error
     try:
         return finished_fit(model, options, (), drawn, stats, {})
     except KeyboardInterrupt:
-        raise FitError(f"the run in {source} ended before any chain had got through its tuning.") from None
+        raise FitError(f"the run in {source} ended before any chain had finished tuning. Sample again.") from None

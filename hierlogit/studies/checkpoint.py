@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
-from ..validation import agree, path, quoted_list, reason_of
+from ..validation import agree, file_path, quoted_list, reason_of
 from .tasks import Done
 
 #: Format of a file, stored in it.
@@ -48,7 +48,7 @@ class Checkpoint:
         """
         if store is None:
             return cls(None, study, Done({}, {}))
-        file = path("store", store, StudyError)
+        file = file_path("store", store, StudyError)
         if not file.exists():
             if not file.absolute().parent.is_dir():
                 raise StudyError(f"store: there is no folder {file.absolute().parent}. Make it, or name another file.")

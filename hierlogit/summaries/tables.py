@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
+from ..validation import choice, flag
 from .intervals import Interval, summarise
+
+INTERVALS = ("draws", "wald", "profile")
 
 
 def summary(
@@ -58,6 +62,10 @@ def summary(
     >>> table[["profile95_lb", "profile95_ub"]].loc["sd_herd[Intercept]"].round(2).tolist()
     [0.35, 1.1]
     """
+    require_fit(fit)
+    progress = flag("progress", progress, FitError)
+    if interval is not None:
+        choice("interval", interval, INTERVALS, FitError)
     chosen = interval or ("draws" if fit.estimate is None else "wald")
     if chosen == "draws":
         return _summary_of_draws(fit, Interval.of(ci_prob, ci_kind))
@@ -115,6 +123,7 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     >>> import hierlogit as hl
     >>> hl.odds_ratios(fit).loc["urban[Y]"]  # doctest: +SKIP
     """
+    require_fit(fit)
     labels = [label for label in fit.model.design.fixed_effects if label != "Intercept"]
     if not labels:
         raise FitError("the model has no fixed effect besides the intercept, so there are no odds ratios.")
@@ -158,6 +167,7 @@ def ranef(
     >>> import hierlogit as hl
     >>> hl.ranef(fit, "district").xs("Intercept", level="effect")  # doctest: +SKIP
     """
+    require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     tables = []
     for factor in fit.model.design.chosen_groups(group):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..design.grouping import GroupBlock
 from ..estimate import Estimate
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from .intervals import Interval, summarise
 
@@ -44,6 +45,7 @@ def variance_components(
     >>> import hierlogit as hl
     >>> hl.variance_components(fit).xs("sd", level="quantity")  # doctest: +SKIP
     """
+    require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     keys: list[tuple[str, str, str]] = []
     columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []

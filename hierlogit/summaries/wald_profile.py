@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
-INTERVALS = ("draws", "wald", "profile")
 
 
 def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> pd.DataFrame:
@@ -35,15 +34,15 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
     FitError
         If the fit has no estimate, or is a posterior mode, which has no profile likelihood.
     """
-    if kind not in INTERVALS:
-        raise FitError(f"interval={kind!r} is not allowed; choose 'draws', 'wald' or 'profile'.")
     if fit.estimate is None:
         raise FitError(
             f"interval='{kind}' is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
             f"{fit.diagnostics.engine}, whose intervals come from its draws."
         )
     if kind == "profile" and fit.estimate.penalised:
-        raise FitError("interval='profile' is of a likelihood; this fit maximised a posterior density. Use 'wald'.")
+        raise FitError(
+            "interval='profile' needs a maximum-likelihood fit; this one maximised a posterior density. Use 'wald'."
+        )
     table, values, errors = _estimates(fit.estimate)
     ends = (
         _profile(fit, fit.estimate, prob, progress=progress)

@@ -159,6 +159,6 @@ def nearest_coefficients(
             coefficients: FloatArray = np.linalg.solve(R, transformed.T).T
             return coefficients
     raise FitError(
-        "no logistic regression comes near the averaged probabilities of some draws: look at hl.summary(fit) for "
-        "coefficients or sds that run away."
+        "for some draws no logistic regression fits the averaged probabilities: look for extreme coefficients or sds "
+        "in hl.summary(fit)."
     )

@@ -12,7 +12,7 @@ from ..effects.numerics.population_average import average_probability
 from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import choice
+from ..validation import choice, flag
 from .by_factor import (
     LOGISTIC_VARIANCE,
     average_moments,
@@ -104,9 +104,11 @@ def icc(
     3       all         share      0.67
     """
     interval = Interval.of(ci_prob, ci_kind)
+    adjusted = flag("adjusted", adjusted, PredictionError)
     if newdata is not None and not adjusted:
         raise PredictionError(
-            "adjusted=False adds the variance of the fixed part over the training rows: it does not go with newdata=."
+            "adjusted=False adds the variance of the fixed part over the training rows: it cannot be combined with "
+            "newdata=."
         )
     query = query_of(fit, newdata, num_draws)
     shared = sharings(query.design)

@@ -15,11 +15,13 @@ from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
 from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import probability, quoted_list
+from ..validation import agree, names, probability, quoted_list, real_number
 from .by_factor import cluster_variances, described_rows, query_of, result_rows, total
 
 FloatArray = npt.NDArray[np.float64]
 QUANTITIES = ("odds ratio", "lower", "upper", "opposed")
+#: Of the exponentials, squares are taken for standard deviations: these must not overflow.
+LARGEST_LOG_RATIO = 300.0
 
 
 def mor(
@@ -166,13 +168,16 @@ def ior(
     if variables is None:
         steps = {label: step for label, step in steps.items() if differing[label]}
         if not steps:
-            raise FitError("no fixed effect of the model is constant within clusters: see odds_ratios for the others.")
+            raise FitError(
+                "no fixed effect of the model is constant within clusters. Odds ratios within clusters are in "
+                "odds_ratios(fit)."
+            )
     within = [label for label in steps if not differing[label]]
     if within:
         raise PredictionError(
-            f"{quoted_list(within)} varies within the clusters of every grouping factor. Its odds ratio within a "
-            "cluster is in odds_ratios(fit); to compare rows of different clusters, name the factor, group="
-            f"{query.design.groups[0].name!r}."
+            f"variables: {quoted_list(within)} {agree(within, 'varies', 'vary')} within the clusters of every grouping "
+            "factor. Odds ratios within a cluster are in odds_ratios(fit); to compare rows of different clusters, pass "
+            f"group='{query.design.groups[0].name}'."
         )
     reach = float(ndtri(0.5 + prob / 2))
 
@@ -181,6 +186,11 @@ def ior(
         for label, step in steps.items():
             log_ratio = step * draws.beta[:, query.design.fixed_effects.index(label)]
             sd = np.sqrt(2 * total(variances, differing[label])[:, 0])
+            if np.max(np.abs(log_ratio) + reach * sd) > LARGEST_LOG_RATIO:
+                raise PredictionError(
+                    f"variables: a difference of {step:g} in '{label}' makes odds ratios too large. Choose a "
+                    "smaller one."
+                )
             away = np.divide(np.abs(log_ratio), sd, out=np.full_like(sd, np.inf), where=sd > 0)
             ends = (np.exp(log_ratio - reach * sd), np.exp(log_ratio + reach * sd))
             columns += [np.exp(log_ratio), *ends, ndtr(-away)]
@@ -203,32 +213,23 @@ def _steps(design: Design, variables: Any) -> dict[str, float]:
         terms.setdefault(term, []).append(label)
     if variables is None:
         return dict.fromkeys(labels, 1.0)
-    chosen = {variables: 1.0} if isinstance(variables, str) else variables
-    given = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen, 1.0)
-    unknown = [name for name in given if name not in labels and (name not in terms or name == "Intercept")]
-    if unknown or not given:
-        raise PredictionError(
-            f"{quoted_list(unknown) or 'nothing'} is no fixed effect; the model has {quoted_list(labels)}."
-        )
+    allowed = list(dict.fromkeys([*labels, *(term for term in terms if term != "Intercept")]))
+    wanted = list(variables) if isinstance(variables, Mapping) else variables
     steps: dict[str, float] = {}
-    for name, step in given.items():
-        if (
-            isinstance(step, bool)
-            or not isinstance(step, (int, float, np.number))
-            or not np.isfinite(step)
-            or step == 0
-        ):
-            raise PredictionError(f"the difference {step!r} of '{name}' must be a number other than 0.")
-        steps.update(dict.fromkeys([name] if name in labels else terms[name], float(step)))
+    for name in names("variables", wanted, allowed, PredictionError, "fixed effect"):
+        given = variables[name] if isinstance(variables, Mapping) else 1.0
+        step = real_number(f"variables['{name}']", given, PredictionError)
+        if step == 0:
+            raise PredictionError(f"variables['{name}']=0: the difference must not be zero.")
+        steps.update(dict.fromkeys([name] if name in labels else terms[name], step))
     return steps
 
 
 def _differing(fit: Fit, label: str, groups: str | Sequence[str] | None) -> tuple[str, ...]:
     """The grouping factors that are chosen, or within whose clusters the fixed effect is constant."""
-    if groups is not None:
-        wanted = [groups] if isinstance(groups, str) else list(groups)
-        return tuple(dict.fromkeys(group.name for name in wanted for group in fit.model.design.chosen_groups(name)))
     design = fit.model.design
+    if groups is not None:
+        return tuple(names("group", groups, [group.name for group in design.groups], FitError, "grouping factor"))
     column = design.X[:, design.fixed_effects.index(label)]
     constant = []
     for group in design.groups:

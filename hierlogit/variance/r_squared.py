@@ -11,9 +11,10 @@ from ..design.grouping import GroupBlock
 from ..effects.numerics.population_average import average_probability
 from ..effects.query import Evaluated
 from ..errors import FitError, PredictionError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import choice, quoted_list
+from ..validation import agree, choice, quoted_list
 from .by_factor import (
     LOGISTIC_VARIANCE,
     average_moments,
@@ -161,12 +162,17 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
       group  estimate
     0  comm      0.31
     """
+    require_fit(fit0, "fit0")
+    require_fit(fit1, "fit1")
     interval = Interval.of(ci_prob, ci_kind)
     queries = query_of(fit0), query_of(fit1)
     pairs = _common_groups(fit0, fit1)
     zero = [before.name for before, _ in pairs if not mean_variance(queries[0].draws, before).any()]
     if zero:
-        raise FitError(f"the variance of {quoted_list(zero)} is zero in the first fit: there is nothing to take away.")
+        raise FitError(
+            f"the {agree(zero, 'variance', 'variances')} of {quoted_list(zero)} {agree(zero, 'is', 'are')} zero in the "
+            "first fit, so that the proportional change is not defined."
+        )
     count = min(len(query.draws) for query in queries)
     # Fits with the same seed used the same random numbers: paired in order, their draws would not be independent.
     random = np.random.default_rng(1)
@@ -204,12 +210,14 @@ def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
         )
     pairs_of_arrays = (first.outcome.y, second.outcome.y), (first.outcome.trials, second.outcome.trials)
     if not all(np.array_equal(*arrays) for arrays in pairs_of_arrays):
-        raise FitError("the fits have different outcomes, so that their variances cannot be compared.")
+        raise FitError("the fits have different outcomes, so that their variances cannot be compared. Use one table.")
     by_name = {group.name: group for group in fit1.model.design.chosen_groups(None)}
     pairs = [(group, by_name[group.name]) for group in fit0.model.design.chosen_groups(None) if group.name in by_name]
     if not pairs:
         names = [quoted_list([group.name for group in design.groups]) for design in (first, second)]
-        raise FitError(f"the fits have no grouping factor in common: {names[0]} there, {names[1]} here.")
+        raise FitError(
+            f"the fits have no grouping factor in common: {names[0]} in the first, {names[1]} in the second."
+        )
     for before, after in pairs:
         if not np.array_equal(before.index, after.index):
             raise FitError(f"the rows are in different clusters of '{before.name}' in the two fits.")

@@ -160,17 +160,17 @@ def test_larger_log_densities_may_differ_in_proportion() -> None:
 
 def test_priors_that_the_compiled_density_does_not_know_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(module.FAMILIES, pr.HalfCauchy)
-    with pytest.raises(EngineError, match="does not know the prior family 'HalfCauchy'"):
+    with pytest.raises(EngineError, match="does not have the prior family 'HalfCauchy'"):
         hl.check_density(_model("random_only"))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"points": 1}, "points=1 must be a whole number of at least 2"),
+        ({"points": 1}, "points=1 must be a whole number from 2 to"),
         ({"points": 2.5}, "points=2.5 must be"),
         ({"points": True}, "points=True must be"),
-        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+        ({"seed": -1}, "seed=-1 must be a whole number from 0 to"),
     ],
 )
 def test_options_out_of_range(options: dict[str, int], message: str) -> None:

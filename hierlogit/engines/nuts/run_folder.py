@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import EngineError
 from ...fits.model_record import model_record, rows_dataset
+from ...validation import reason_of
 from .options import SamplerOptions
 
 if TYPE_CHECKING:
@@ -43,5 +44,5 @@ def begin_run(folder: Path, model: ModelSpec, options: SamplerOptions) -> Path:
         rows.to_netcdf(partial, engine="h5netcdf")
         partial.replace(folder / MODEL_FILE)  # there whole, or not at all
     except OSError as error:
-        raise EngineError(f"NUTS: cannot write to store={str(folder)!r}: {error}.") from error
+        raise EngineError(f"NUTS: cannot write to store={str(folder)!r}: {reason_of(error)}.") from error
     return draws

@@ -167,7 +167,7 @@ def test_results_are_replaced_only_when_asked(engines, rows, tmp_path):
         (("rows.csv", FORMULA, "--draws", "many"), "Invalid value for '--draws'"),
         (("rows.csv", FORMULA, "--backend", "stan"), "backend='stan' is not allowed"),
         (("rows.csv", FORMULA, "--target-accept", "1.5"), "target_accept=1.5"),
-        (("rows.csv", FORMULA, "--ci-prob", "89"), "ci_prob=89.0 must be between 0 and 1"),
+        (("rows.csv", FORMULA, "--ci-prob", "89"), "ci_prob=89.0 must be a number between 0 and 1"),
         (("rows.csv", FORMULA, "--seed", "-1"), "seed=-1"),
         (("rows.csv", FORMULA, "-o", "rows.csv"), "rows.csv is a file"),
         (("rows.csv", FORMULA, "-o", "rows.csv/out"), "rows.csv"),
@@ -228,7 +228,7 @@ def test_warnings_are_one_line_each(engines, rows, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     assert [line[:9] for line in lines] == ["warning: ", "warning: "]
-    assert "1 of 120 rows were dropped" in lines[0]
+    assert "1 of 120 rows was dropped" in lines[0]
     assert lines[1] == "warning: 3 transitions diverged. Raise target_accept."
 
 

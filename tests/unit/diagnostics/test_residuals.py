@@ -211,9 +211,9 @@ def test_few_rows_make_few_bins_and_names_do_not_clash() -> None:
 def test_what_is_not_known_is_refused(herds: Fit) -> None:
     with pytest.raises(PredictionError, match="type='raw' is not allowed"):
         hl.residuals(herds, "raw")
-    with pytest.raises(PredictionError, match="go with type='binned'"):
+    with pytest.raises(PredictionError, match="are for type='binned'"):
         hl.residuals(herds, "pearson", by="period")
-    with pytest.raises(PredictionError, match="by='ward' is no column of the model"):
+    with pytest.raises(PredictionError, match="by: there is no column 'ward' in the model"):
         hl.residuals(herds, "binned", by="ward")
     with pytest.raises(PredictionError, match="bins=1 must be"):
         hl.residuals(herds, "binned", bins=1)

@@ -207,7 +207,7 @@ def test_what_is_not_known_of_rows_left_out_is_said() -> None:
 
 
 def test_what_cannot_be_is_refused(herds: Fit) -> None:
-    with pytest.raises(PredictionError, match="clusters='typical': rows are left out"):
+    with pytest.raises(PredictionError, match="clusters='typical': with loo=True rows are left out"):
         hl.scores(herds, clusters="typical", loo=True)
     with pytest.raises(PredictionError, match="clusters='none' is not allowed"):
         hl.scores(herds, clusters="none")

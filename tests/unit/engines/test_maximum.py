@@ -318,7 +318,7 @@ def test_a_lasso_prior_sets_coefficients_to_exactly_zero() -> None:
         (lambda: hl.AGQ(nodes=0), "nodes=0 must be a whole number from 1 to 100"),
         (lambda: hl.AGQ(nodes=101), "nodes=101"),
         (lambda: hl.MAP(nodes=2.5), "nodes=2.5"),
-        (lambda: hl.Laplace(draws=10), "draws=10 must be a whole number of at least 100"),
+        (lambda: hl.Laplace(draws=10), "draws=10 must be a whole number from 100 to 10,000,000"),
         (lambda: hl.Laplace(seed=-1), "seed=-1"),
     ],
 )
@@ -331,8 +331,8 @@ def test_options_out_of_range_are_refused(make: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("formula", "words"),
     [
-        ("y ~ x + (1 | g) + (1 | arm)", "one grouping factor with up to 3 effects, or for two nested factors"),
-        ("y ~ x + (1 + x + I(x**2) + I(x**3) | g)", "this model has g with 4"),
+        ("y ~ x + (1 | g) + (1 | arm)", "one grouping factor with up to 3 effects, or two nested factors"),
+        ("y ~ x + (1 + x + I(x**2) + I(x**3) | g)", "this model has 'g' with 4 effects"),
         ("y ~ x", "no random effects to integrate out"),
     ],
 )

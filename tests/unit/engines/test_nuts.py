@@ -121,7 +121,7 @@ def test_arviz_works_on_the_tree_as_it_is(fit: hl.results.Fit) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draws": 0}, "draws=0 must be a whole number of at least 4"),
+        ({"draws": 0}, "draws=0 must be a whole number from 4"),
         ({"tune": 1.5}, "tune=1.5"),
         ({"chains": True}, "chains=True"),
         ({"cores": 0}, "cores=0"),

@@ -218,15 +218,19 @@ def test_an_interruption_is_no_gap() -> None:
 
 
 def test_errors(tmp_path: Path, fits: dict[str, hl.results.Fit]) -> None:
-    with pytest.raises(hl.errors.FitError, match="there is no section 'plots'; choose from 'data', 'model'"):
+    with pytest.raises(
+        hl.errors.FitError, match="there is no section 'plots' in the report; choose one of 'data', 'model'"
+    ):
         hl.report(fits["same"], tmp_path / "x.html", sections=["plots"])
     with pytest.raises(hl.errors.FitError, match="there is no section 'comparison'"):
         hl.report(fits["same"], tmp_path / "x.html", sections=["comparison"])
-    with pytest.raises(hl.errors.FitError, match=r"sections must be a list: \['data'\]"):
-        hl.report(fits["same"], tmp_path / "x.html", sections="data")
+    with pytest.raises(hl.errors.FitError, match="replicates=10 must be a whole number from 50"):
+        hl.report(fits["same"], tmp_path / "x.html", replicates=10)
+    with pytest.raises(hl.errors.FitError, match="is a folder. Name a file in it"):
+        hl.report(fits["same"], tmp_path)
     with pytest.raises(hl.errors.FitError, match="needs a fit, or several by name"):
         hl.report({}, tmp_path / "x.html")
-    with pytest.raises(hl.errors.FitError, match="given as 'a' is no fit but of type Model"):
+    with pytest.raises(hl.errors.FitError, match=r"fits\['a'\] is not a Fit \(got Model\). Fit the model first"):
         hl.report({"a": fits["same"].model}, tmp_path / "x.html")  # type: ignore[dict-item]
     with pytest.raises(hl.errors.FitError, match="cannot write the report"):
         hl.report(fits["same"], tmp_path / "none" / "x.html", sections=["estimates"])
@@ -247,7 +251,7 @@ def test_the_command_writes_a_page(
     assert "2 models compared: same, varying." in Page(Path("report.html")).prose
     again = run(app, ["report", "same.nc"])
     assert again.exit_code == 2
-    assert "report.html is there already. Pass --overwrite" in again.output
+    assert "report.html already exists. Pass --overwrite" in again.output
     assert run(app, ["report", "same.nc", "--overwrite"]).exit_code == 0
     assert (
         "1 names are given for 2 fits" in run(app, ["report", "same.nc", "varying.nc", "-o", "b", "--name", "a"]).output

@@ -150,7 +150,7 @@ def test_studies_without_an_estimate_are_counted() -> None:
     # They count as studies that found nothing.
     assert row["power"] == pytest.approx((found.replicates["p_value"] < 0.05).sum() / 60)
     assert f"{len(found.failures)} studies have no estimate" in repr(found)
-    assert "are infinite" in repr(found)
+    assert "infinite with these outcomes" in repr(found)
 
 
 class _Halfway(Executor):

@@ -85,7 +85,7 @@ def test_groups_by_name(make_fit: MakeFit) -> None:
     fit = make_fit("r2 ~ mode + (1 | id) + (1 | item)", hl.datasets.load("verbagg"), draws=20)
     assert hl.ranef(fit, "item").index.get_level_values("group").unique().tolist() == ["item"]
     assert len(hl.ranef(fit)) == 316 + 24
-    with pytest.raises(FitError, match="no grouping factor 'items'; it has 'id', 'item'"):
+    with pytest.raises(FitError, match="no grouping factor 'items' in the model; choose one of 'id', 'item'"):
         hl.variance_components(fit, "items")
     plain = make_fit("r2 ~ mode", hl.datasets.load("verbagg"), draws=20)
     with pytest.raises(FitError, match="no random effects"):

@@ -115,7 +115,7 @@ def test_intervals_that_do_not_apply_are_refused(fits: dict[str, Fit], make_fit:
         hl.summary(sampled, interval="profile")
     with pytest.raises(FitError, match="posterior density"):
         hl.summary(fits["map"], interval="profile")
-    with pytest.raises(FitError, match="choose 'draws', 'wald' or 'profile'"):
+    with pytest.raises(FitError, match="choose one of 'draws', 'wald', 'profile'"):
         hl.summary(fits["slope"], interval="exact")
     assert "z" not in hl.summary(fits["map"])
     assert "mean" in hl.summary(fits["slope"], interval="draws")

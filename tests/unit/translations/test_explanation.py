@@ -113,10 +113,10 @@ def test_saving_loses_nothing(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(program.parent / "data.csv"), made.data, check_dtype=False)
     made.save(program.parent)
     other = hl.explain(hl.Model("use ~ age", hl.datasets.load("contraception")))
-    with pytest.raises(hl.errors.ModelError, match=r"program\.py is there already with other content"):
+    with pytest.raises(hl.errors.ModelError, match=r"program\.py already exists with other content"):
         other.save(program.parent)
     (tmp_path / "data.csv").write_text("mine\n1\n")
-    with pytest.raises(hl.errors.ModelError, match=r"data\.csv is there already"):
+    with pytest.raises(hl.errors.ModelError, match=r"data\.csv already exists"):
         made.save(tmp_path)
     assert (tmp_path / "data.csv").read_text() == "mine\n1\n"
     assert not (tmp_path / "program.py").exists()

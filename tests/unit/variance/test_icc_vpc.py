@@ -289,11 +289,11 @@ def test_models_without_random_effects_have_nothing_to_part(make_fit: MakeFit) -
 
 def test_options_out_of_range(crossed: hl.results.Fit) -> None:
     grid = hl.datagrid(crossed)
-    with pytest.raises(PredictionError, match="does not go with newdata="):
+    with pytest.raises(PredictionError, match="cannot be combined with newdata="):
         hl.icc(crossed, grid, adjusted=False)
     with pytest.raises(PredictionError, match="scale='odds' is not allowed; choose one of 'response', 'latent'"):
         hl.vpc(crossed, scale="odds")
-    with pytest.raises(PredictionError, match="lack the columns 'x'"):
+    with pytest.raises(PredictionError, match="lack the column 'x'"):
         hl.icc(crossed, grid.drop(columns="x"))
     with pytest.raises(PredictionError, match="ci_prob=89"):
         hl.vpc(crossed, ci_prob=89)

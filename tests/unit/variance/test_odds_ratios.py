@@ -116,11 +116,12 @@ def test_which_clusters_differ_is_found_in_the_data(make_fit: MakeFit) -> None:
     ("variables", "options", "message"),
     [
         ("x", {}, "'x' varies within the clusters of every grouping factor.*group='school'"),
-        ("sise", {}, "'sise' is no fixed effect; the model has 'rural\\[Y\\]', 'x'"),
-        ("Intercept", {}, "'Intercept' is no fixed effect"),
-        ([], {}, "nothing is no fixed effect"),
-        ({"rural": 0}, {}, "difference 0 of 'rural' must be a number other than 0"),
-        ({"rural": "Y"}, {}, "difference 'Y'"),
+        ("sise", {}, "no fixed effect 'sise' in the model; choose one of 'rural\\[Y\\]', 'x', 'rural'"),
+        ("Intercept", {}, "no fixed effect 'Intercept' in the model"),
+        ([], {}, "variables is an empty list"),
+        ({"rural": 0}, {}, "the difference must not be zero"),
+        ({"rural": "Y"}, {}, "variables\\['rural'\\]='Y' must be a finite number"),
+        ({"rural": 1e50}, {}, "makes odds ratios too large"),
         ("rural", {"prob": 80}, "prob=80 must be a number between 0 and 1"),
     ],
 )

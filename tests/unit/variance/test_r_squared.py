@@ -129,7 +129,7 @@ def test_fits_that_cannot_be_compared(make_fit: MakeFit) -> None:
         hl.pcv(fit, make_fit("y ~ x + (1 | clinic)", rows().set_axis(range(1, 301)), draws=5))
     with pytest.raises(FitError, match="different outcomes"):
         hl.pcv(fit, make_fit("y ~ x + (1 | clinic)", rows().assign(y=lambda d: 1 - d["y"]), draws=5))
-    with pytest.raises(FitError, match="no grouping factor in common: 'clinic' there, 'reader' here"):
+    with pytest.raises(FitError, match="no grouping factor in common: 'clinic' in the first, 'reader' in the second"):
         hl.pcv(fit, make_fit("y ~ x + (1 | reader)", rows(), draws=5))
     with pytest.raises(FitError, match="different clusters of 'clinic'"):
         hl.pcv(fit, make_fit("y ~ x + (1 | clinic)", rows().assign(clinic=lambda d: d["reader"]), draws=5))
