@@ -1,7 +1,7 @@
-"""What an object looks like to a person: one description of it, shown as text on terminals and as HTML in notebooks.
+"""Display of objects: one description of each, shown as text on terminals and as HTML in notebooks.
 
-A result describes itself by a `View`: a title and parts. The text takes one screen, 40 lines of 100 characters; the
-HTML shows as much, and holds some of what is left behind a fold.
+An object is described by a `View`, with a title and parts. The text fits on a screen of 40 lines of 100 characters; the
+HTML shows the same and has more behind folds.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 #: Size of a screen in characters.
 WIDTH, HEIGHT = 100, 40
-#: Rows of a table that is shown whole; of a longer one, those that are shown.
+#: Tables with at most `MOST` rows are shown completely, of longer ones the first `HEAD` rows.
 MOST, HEAD = 30, 10
-#: Rows, facts or sentences behind a fold.
+#: Largest number of rows, facts or sentences behind a fold.
 FOLDED = 100
-#: Characters of a name or of a cell, and lines of a fact or a sentence.
+#: Largest number of characters of a name or a cell, and of lines of a fact or a sentence.
 LONGEST, LINES = 40, 6
-#: Columns that labels of facts take at least, so that those of most objects stand below each other.
+#: Smallest width of the labels of facts, so that facts of most objects are aligned.
 LABEL = 9
 _LEFT, _RIGHT = "text-align:left", "text-align:right; font-variant-numeric:tabular-nums"
 
@@ -34,11 +34,11 @@ class Part(Protocol):
     """A part of a view."""
 
     def lines(self, limit: int) -> list[str]:
-        """As text, in no more than `limit` lines."""
+        """The part as text, in at most `limit` lines."""
         ...
 
     def html(self, limit: int) -> str:
-        """As HTML; what does not go into `limit` lines of text stands behind a fold."""
+        """The part as HTML; what exceeds `limit` lines of text is behind a fold."""
         ...
 
 
@@ -49,7 +49,7 @@ class View:
     Attributes
     ----------
     title : str
-        Empty if the parts say it all.
+        Empty if no title is needed.
     parts : tuple of Part
 
     Examples
@@ -64,14 +64,14 @@ class View:
     parts: tuple[Part, ...] = ()
 
     def text(self) -> str:
-        """One screen of text."""
+        """The description as text of at most one screen."""
         lines = _wrapped(self.title, "", "    ") if self.title else []
         for part, limit in zip(self.parts, self._limits(HEIGHT - len(lines)), strict=True):
             lines += part.lines(limit)
         return "\n".join(lines).lstrip("\n")
 
     def html(self) -> str:
-        """A block of HTML that needs nothing else."""
+        """The description as a self-contained block of HTML."""
         title = element("p", element("strong", escape(self.title))) if self.title else ""
         used = len(_wrapped(self.title, "", "    ")) if self.title else 0
         folds = sum(isinstance(part, Folded) for part in self.parts)
@@ -83,13 +83,13 @@ class View:
 
 
 def _shares(wanted: Sequence[int], room: int) -> list[int]:
-    """Lines of each part: all that it wants, or the largest bound of all parts with which they fit."""
+    """Number of lines of each part: all lines, or at most a common bound, the largest with which all parts fit."""
     bound = next((bound for bound in range(room, 0, -1) if sum(min(n, bound) for n in wanted) <= room), 1)
     return [min(n, bound) for n in wanted]
 
 
 class Shown:
-    """An object that is shown by its view."""
+    """Base class of objects that are displayed by their view."""
 
     __slots__ = ()
 
@@ -104,7 +104,7 @@ class Shown:
 
 
 class ShownAsCall:
-    """A dataclass that is shown as a call: its class with the fields that differ from their defaults."""
+    """Base class of dataclasses that are displayed as a call with the fields that differ from their defaults."""
 
     __slots__ = ()
 
@@ -123,7 +123,7 @@ class ShownAsCall:
 
 
 def call_text(name: str, values: Mapping[str, object]) -> str:
-    """A call with arguments by keyword, arrays by their shape.
+    """A call as text, with keyword arguments; arrays are shown by their shape.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def _same(value: object, default: object) -> bool:
 
 
 def _shortened(value: object) -> str:
-    """A value of a field: arrays by their shape, collections of long values by their number."""
+    """A value as text; arrays are shown by their shape, long collections are cut off."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"<{' × '.join(f'{size:,}' for size in shape)} values>"
@@ -168,7 +168,7 @@ def _first(items: Iterable[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Facts:
-    """Labels with what is to be said of each.
+    """Facts: labels with texts.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class Facts:
     heading : str
         A line above them.
     where : str
-        Where those can be found that there is no room for.
+        Where to find those for which there is no room.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -184,7 +184,7 @@ class Facts:
     where: str = ""
 
     def lines(self, limit: int) -> list[str]:
-        """A line for each, or some where it is long."""
+        """One line for each fact, or several if it is long."""
         indent = "    " if self.heading else "  "
         head, blocks = self._head(), self._blocks(indent)
         shown = _fitting(blocks, limit - len(head))
@@ -192,7 +192,7 @@ class Facts:
         return [*head, *(line for block in blocks[:shown] for line in block), *rest]
 
     def html(self, limit: int) -> str:
-        """A table with a row for each."""
+        """A table with one row for each fact."""
         shown = _fitting(self._blocks("  "), limit - len(self._head()))
         head = element("p", escape(self.heading)) if self.heading else ""
         rest = self.pairs[shown : shown + FOLDED]
@@ -218,20 +218,20 @@ class Facts:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences, or paragraphs of them, such as findings.
+    """Sentences or paragraphs, such as findings.
 
     Attributes
     ----------
     items : tuple of str
     where : str
-        Where those can be found that there is no room for.
+        Where to find those for which there is no room.
     """
 
     items: tuple[str, ...]
     where: str = ""
 
     def lines(self, limit: int) -> list[str]:
-        """Each on as many lines as it needs."""
+        """The sentences, each on its own lines."""
         blocks = [_wrapped(item, "  ", "    ") for item in self.items]
         shown = _fitting(blocks, limit)
         rest = [f"  {_more(len(blocks) - shown, self.where)}"] if shown < len(blocks) else []
@@ -256,11 +256,11 @@ class Column:
     name : str
     cells : tuple of str
     number : bool
-        Whether the cells are numbers, which stand below each other by their decimal points.
+        Whether the cells are numbers, which are aligned by their decimal points.
     label : bool
         Whether the cells are labels of the rows.
     spare : bool
-        Whether the column is left out first where there is no room for all of them.
+        Whether the column is left out first if there is not enough room.
     """
 
     name: str
@@ -287,20 +287,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Some rows of a table.
+    """The first rows of a table.
 
     Attributes
     ----------
     columns : tuple of Column
         Cells of the rows that are shown, and of those behind a fold.
     rows : int
-        How many there are.
+        Number of rows of the whole table.
     where : str
-        Where all of them can be found.
+        Where to find the whole table.
     most, head : int
-        Rows of a table that is shown whole, and those that are shown of a longer one.
+        Tables with at most `most` rows are shown completely, of longer ones the first `head` rows.
     width : int
-        Characters that the columns may take.
+        Largest width of the columns together, in characters.
     """
 
     columns: tuple[Column, ...]
@@ -320,19 +320,19 @@ class Table:
         data: Sequence[str] = (),
         spare: Sequence[str] = (),
     ) -> Table:
-        """A data frame with numbers as a person reads them.
+        """The table of a data frame, with formatted numbers.
 
         Parameters
         ----------
         frame : pandas.DataFrame
         where : str
-            Where all of it can be found.
+            Where to find the whole table.
         index : bool
-            Whether its index labels the rows; else its first column does.
+            Whether the index labels the rows; otherwise the first column does.
         data : sequence of str
-            Columns with values of the user's data, which are shown as they are.
+            Columns with values of the user's data, which are not rounded.
         spare : sequence of str
-            Columns that are left out first where there is no room for all of them.
+            Columns that are left out first if there is not enough room.
         """
         shown = frame.iloc[: MOST + FOLDED]
         columns = []
@@ -348,11 +348,11 @@ class Table:
 
     @property
     def whole(self) -> Table:
-        """The same for a fold, where there is room for many rows and all columns."""
+        """The table for a fold, with many rows and all columns."""
         return replace(self, most=FOLDED, head=FOLDED, width=FOLDED * WIDTH)
 
     def lines(self, limit: int) -> list[str]:
-        """The head of the table and its first rows, below an empty line."""
+        """An empty line, the head of the table and its first rows."""
         if not self.columns:
             return []
         shown, hidden = self._fitting(limit)
@@ -363,13 +363,13 @@ class Table:
         return lines + (_wrapped(remark, "  ", "    ", lines=1) if remark else [])
 
     def html(self, limit: int) -> str:
-        """The same as HTML, and more rows behind a fold."""
+        """The first rows as HTML, with more rows behind a fold."""
         if not self.columns:
             return ""
         shown, hidden = self._fitting(limit)
         columns, missing = self._chosen()
         remark = self._remark(hidden, missing)
-        # All columns fit behind the fold, and then the first rows stand there as well.
+        # All columns fit behind the fold; if some were left out above, the first rows are repeated there.
         rest = _table_html(self.columns, 0 if missing else shown, len(self.columns[0].cells), WIDTH) if remark else ""
         longest = LONGEST if self.width == WIDTH else WIDTH
         return _table_html(columns, 0, shown, longest) + (_folded(remark, rest) if remark else "")
@@ -378,12 +378,12 @@ class Table:
         """How many rows are shown, and how many are not."""
         shown = self.rows if self.rows <= self.most else self.head
         remark = shown < self.rows or bool(self._chosen()[1])
-        if shown > limit - 2 - remark:  # an empty line and the head stand above the rows
+        if shown > limit - 2 - remark:  # an empty line and the head are above the rows
             shown = max(limit - 3, 0)
         return shown, self.rows - shown
 
     def _chosen(self) -> tuple[list[Column], list[Column]]:
-        """Columns that there is room for, and the others."""
+        """The columns for which there is room, and the others."""
         left, missing = list(self.columns), list[Column]()
         widths = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) + 2 for c in left}
         while sum(widths[id(column)] for column in left) > self.width and len(left) > 1:
@@ -401,7 +401,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Folded:
-    """A part that HTML holds behind a fold, and that text does without.
+    """A part that is behind a fold in HTML, and left out in text.
 
     Attributes
     ----------
@@ -424,26 +424,26 @@ class Folded:
 
 @dataclass(frozen=True)
 class Content:
-    """HTML that is made elsewhere, and that text does without."""
+    """A piece of HTML that is left out in text."""
 
     content: str
 
-    def lines(self, limit: int) -> list[str]:  # noqa: ARG002  text has nothing for it
+    def lines(self, limit: int) -> list[str]:  # noqa: ARG002  there is no text
         """Nothing."""
         return []
 
-    def html(self, limit: int) -> str:  # noqa: ARG002  it stands behind a fold
+    def html(self, limit: int) -> str:  # noqa: ARG002  it is behind a fold
         """The content."""
         return self.content
 
 
 def _datum(value: object) -> str:
-    """A value of the user's own data, as it is."""
+    """A value of the user's data as text."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _fitting(blocks: Sequence[Sequence[str]], limit: int) -> int:
-    """How many blocks of lines fit; a line is kept for the remark that some are left out."""
+    """How many blocks of lines fit; if some do not, one line is reserved for a remark."""
     if sum(map(len, blocks)) <= limit:
         return len(blocks)
     used = 1
@@ -459,7 +459,7 @@ def _more(count: int, where: str) -> str:
 
 
 def _cut(text: str, longest: int = LONGEST) -> str:
-    """The text on one line, and no longer."""
+    """The text on one line, cut off after `longest` characters."""
     line = " ".join(text.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 

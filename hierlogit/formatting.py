@@ -1,22 +1,22 @@
-"""Numbers -> text a person reads: three or four significant digits, in sentences, tables and on terminals."""
+"""Numbers as text with three or four significant digits, for sentences, tables and terminals."""
 
 from __future__ import annotations
 
 import math
 from numbers import Integral, Real
 
-#: Significant digits of a number in a sentence; in a table, those of 1 and above have one more.
+#: Significant digits of numbers in sentences; in tables, numbers of 1 and above have one more.
 DIGITS = 3
-#: Numbers so large or small that they need a power of ten.
+#: Numbers beyond these are written with a power of ten.
 LARGE, SMALL = 1e6, 1e-5
-#: Where there is no number.
+#: Text for a missing number.
 MISSING = "–"
-#: Typographic characters that not every terminal and every encoding has, with what stands for them there.
+#: Replacements of typographic characters that are missing in some terminals and encodings.
 PLAIN = str.maketrans({"−": "-", MISSING: "-", "∞": "inf"})
 
 
 def number(value: float) -> str:
-    """Write a number with three significant digits; whole numbers and thousands in full.
+    """A number with three significant digits; whole numbers and thousands are written in full.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def _significant(value: float, digits: int) -> str:
 
 
 def cell(column: str, value: object) -> str:
-    """Write one cell of a table of results.
+    """A cell of a table of results.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def cell(column: str, value: object) -> str:
 
 
 def criterion(value: float) -> str:
-    """Write a log-likelihood or an information criterion, whose differences are what counts: with two decimals.
+    """A log-likelihood or information criterion with two decimals, since differences matter.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def criterion(value: float) -> str:
 
 
 def plain(text: str) -> str:
-    """The text with characters in place of typographic ones that terminals and files in any encoding have.
+    """The text without typographic characters, for terminals and files in any encoding.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def plain(text: str) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """Write an interval.
+    """An interval.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def span(low: float, high: float) -> str:
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """Write a share as a percentage.
+    """A share as a percentage.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def percent(share: float, decimals: int = 1) -> str:
 
 
 def points(difference: float, *, signed: bool = True) -> str:
-    """Write a difference of probabilities in percentage points.
+    """A difference of probabilities in percentage points.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def points(difference: float, *, signed: bool = True) -> str:
 
 
 def probability(value: float) -> str:
-    """Write a p-value or a posterior probability, which is never 0 or 1.
+    """A p-value or posterior probability, which is never written as 0 or 1.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def probability(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """Write a p-value in a sentence.
+    """A p-value for a sentence.
 
     Examples
     --------

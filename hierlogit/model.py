@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Model(ModelSpec):
-    """A mixed-effects logistic regression of a table: ``logit p = offset + X beta + Z b``.
+    """Mixed-effects logistic regression model of a table: ``logit p = offset + X beta + Z b``.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Model(ModelSpec):
     """
 
     def fit(self, engine: Engine | str = "nuts") -> Fit[Self]:
-        """Estimate the model.
+        """Fit of the model by an engine.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Model(ModelSpec):
         return resolve_engine(engine).run(self)
 
     def to_pymc(self) -> pymc.Model:
-        """Translate the model to a PyMC model, with non-centred effects, LKJ correlations, named dims and coords.
+        """The model as a PyMC model, with non-centred effects, LKJ correlations, named dims and coords.
 
         ``pm.model_to_graphviz(model.to_pymc())`` draws the graph.
 
@@ -103,7 +103,7 @@ class Model(ModelSpec):
         return build_graph(self)
 
     def to_bambi(self) -> bambi.Model:
-        """Translate the model to a Bambi model with the same priors, if Bambi can express it.
+        """The model as a Bambi model with the same priors, if Bambi can express it.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class Model(ModelSpec):
         return bambi_model(self)
 
     def to_latex(self) -> str:
-        r"""Translate the model to an ``aligned`` block of LaTeX, with its priors.
+        r"""The model as an ``aligned`` block of LaTeX, with its priors.
 
         Returns
         -------

@@ -197,15 +197,15 @@ class ModelSpec(Shown):
 
     @property
     def kind(self) -> str:
-        """What sort of a model it is, in words."""
+        """Kind of the model, as text."""
         return "Mixed-effects logistic regression" if self.design.groups else "Logistic regression"
 
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Formula, event, rows and clusters, as the views of the model and of its fits show them."""
+        """Formula, event, rows and clusters, for views of the model and its fits."""
         return (("formula", self.formula.line), *self.design.facts())
 
     def stated_priors(self) -> tuple[tuple[str, str], ...]:
-        """Label and prior of each parameter, as the views of the model and of its fits show them."""
+        """Label and prior of each parameter, for views of the model and its fits."""
         centred = self.design.has_intercept and len(self.design.fixed_effects) > 1
         note = " (at the predictors' means)" if centred else ""
         rows = self.priors.table(self.design)

@@ -118,7 +118,7 @@ class Design(Shown):
         return column_sds(self.X)
 
     def chosen_groups(self, group: str | None) -> list[GroupBlock]:
-        """The grouping factor of that name, or all of them.
+        """The grouping factor with the name `group`, or all of them.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Design(Shown):
         return [self.groups[known.index(chosen)]]
 
     def chosen_effects(self, group: str | None, effect: str | None) -> list[tuple[GroupBlock, int]]:
-        """Grouping factors and places of the random effects of that name, or of all of them.
+        """Grouping factors and positions of the random effects with the name `effect`, or of all of them.
 
         Raises
         ------

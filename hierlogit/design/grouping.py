@@ -1,7 +1,7 @@
-"""Random terms + rows -> one block for each grouping factor, and the place of other rows in it.
+"""Grouping factors of a model, with their clusters and random effects, and the clusters of other rows.
 
-Terms on the same grouping factor form one block: ``(1 | g) + (0 + x | g)`` and ``(1 + x || g)`` are the same model
-and the same block, whose effects are partitioned into sets that may correlate within themselves.
+All terms with the same grouping factor are combined: ``(1 | g) + (0 + x | g)`` and ``(1 + x || g)`` are the same model.
+The effects of a factor are divided into sets, within which they may be correlated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .rank import column_sds, refuse_dependent
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
-#: Labels of clusters that a factor shows.
+#: Number of clusters whose labels a view of a factor shows.
 _LEVELS_SHOWN = 8
 
 
@@ -38,20 +38,20 @@ class GroupBlock(Shown):
     name : str
         The factor, ``district``, or ``a:b`` for the combinations of two columns.
     columns : tuple of str
-        Columns of the table that make the factor.
+        Columns of the table that define the factor.
     levels : ndarray, shape (J,)
-        Labels of the clusters in the data's own words, in the order of the columns of effects.
+        Labels of the clusters, as in the data.
     index : ndarray of int, shape (n,)
         Position in `levels` of each row's cluster.
     effects : tuple of str, length q
         Labels of the effects that vary over clusters: ``Intercept``, ``urban[Y]``.
     terms : tuple of str, length q
-        The term each effect comes from: ``Intercept``, ``urban``.
+        The term of each effect: ``Intercept``, ``urban``.
     Z : ndarray, shape (n, q)
-        Their columns.
+        Columns of the effects.
     sets : tuple of tuple of int
-        Partition of the effects: those of one set may correlate, those of different sets do not. The effects of a set
-        are neighbours, and the sets stand in their order.
+        Partition of the effects: effects of the same set may be correlated, those of different sets are independent.
+        The effects of a set are adjacent, and the sets are in the order of their effects.
     """
 
     name: str
@@ -65,7 +65,7 @@ class GroupBlock(Shown):
 
     @property
     def result_name(self) -> str:
-        """Name of the factor in results, where a slash would start a group of the tree."""
+        """Name of the factor in results, without slashes, which separate groups of a DataTree."""
         return self.name.replace("/", "|")
 
     @cached_property
@@ -75,7 +75,7 @@ class GroupBlock(Shown):
 
     @cached_property
     def set_slices(self) -> tuple[slice, ...]:
-        """Where the effects of each set stand.
+        """Positions of the effects of each set, as slices.
 
         Examples
         --------
@@ -89,17 +89,17 @@ class GroupBlock(Shown):
 
     @property
     def correlated(self) -> bool:
-        """Whether any two effects of the factor may correlate."""
+        """Whether any two effects of the factor may be correlated."""
         return any(len(members) > 1 for members in self.sets)
 
     @property
     def correlated_pairs(self) -> list[tuple[int, int]]:
-        """Positions of the pairs of effects that may correlate."""
+        """Positions of the pairs of effects that may be correlated."""
         return [pair for members in self.sets for pair in combinations(members, 2)]
 
     @property
     def sizes(self) -> str:
-        """Number of clusters and of their rows, in words.
+        """Number of clusters and of their rows, as text.
 
         Examples
         --------
@@ -109,15 +109,19 @@ class GroupBlock(Shown):
         """
         rows = np.bincount(self.index)
         fewest, most = int(rows.min()), int(rows.max())
-        of = f"{most:,} rows each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
-        return f"{len(self.levels):,}, of {of}"
+        rows_text = (
+            f"{most:,} rows each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
+        )
+        return f"{len(self.levels):,}, of {rows_text}"
 
     @property
     def varying(self) -> str:
-        """The effects that vary over the clusters, in words: ``{Intercept, urban[Y]} correlated``."""
+        """The effects that vary over the clusters, as text: ``{Intercept, urban[Y]} correlated``."""
         inside = [", ".join(self.effects[i] for i in members) for members in self.sets]
         correlated = [len(members) > 1 for members in self.sets]
-        return ", ".join(f"{{{one}}} correlated" if many else one for one, many in zip(inside, correlated, strict=True))
+        return ", ".join(
+            f"{{{effects}}} correlated" if many else effects for effects, many in zip(inside, correlated, strict=True)
+        )
 
     def _view(self) -> View:
         labels = ", ".join(str(level) for level in self.levels[:_LEVELS_SHOWN])
@@ -126,7 +130,7 @@ class GroupBlock(Shown):
         return View(f"Grouping factor {self.name}", (Facts(facts),))
 
     def overlaps(self, other: GroupBlock) -> IntArray:
-        """How many clusters of another factor each cluster shares rows with, shape (J,)."""
+        """For each cluster, the number of clusters of another factor with which it shares rows, shape (J,)."""
         pairs = np.unique(self.index.astype(np.int64) * len(other.levels) + other.index)
         return np.bincount(pairs // len(other.levels), minlength=len(self.levels))
 
@@ -145,14 +149,14 @@ class GroupBlock(Shown):
 
 @dataclass(frozen=True, repr=False)
 class GroupRows(ShownAsCall):
-    """The rows of a table as one grouping factor sees them.
+    """Clusters and random-effects columns of rows, for one grouping factor.
 
     Attributes
     ----------
     labels : ndarray, shape (n,)
         Cluster label of each row.
     index : ndarray of int, shape (n,)
-        Position of that label among the levels of training, -1 for a cluster never seen.
+        Position of the label among the levels of the training rows, -1 for a new cluster.
     Z : ndarray, shape (n, q)
         Columns of the random effects.
     """
@@ -164,13 +168,13 @@ class GroupRows(ShownAsCall):
 
 @dataclass(frozen=True, repr=False)
 class Factor(ShownAsCall):
-    """What a grouping factor remembers of training, to place the rows of other tables."""
+    """A grouping factor with its encodings, which encode the rows of other tables."""
 
     block: GroupBlock
     encodings: tuple[Encoding, ...]
 
     def encode(self, frame: pd.DataFrame) -> GroupRows:
-        """Place the rows of another table among the levels of training."""
+        """Clusters and random-effects columns of the rows of another table."""
         labels, levels = _cluster_labels(frame, self.block.columns), self.block.levels
         if labels.dtype != levels.dtype:  # clusters 1 and 2 here, 0.5 and 1 there
             labels, levels = labels.astype(str).astype(object), levels.astype(str).astype(object)
@@ -180,7 +184,7 @@ class Factor(ShownAsCall):
 
 
 def build_factors(terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
-    """Gather the terms of each grouping factor and evaluate them on the training rows."""
+    """The grouping factors of all random terms, evaluated on the training rows."""
     by_factor: dict[str, list[RandomTerm]] = {}
     for term in terms:
         by_factor.setdefault(term.group_name, []).append(term)
@@ -208,7 +212,7 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
         sets += [members] if term.correlated else [(member,) for member in members]
     columns = [encoding.training(frame)[0] for encoding in encodings]
     for term, encoding, values in zip(terms, encodings, columns, strict=True):
-        # Only within a term: (1 | g) + (0 + f | g) is a model of its own, though its columns together are dependent.
+        # Within a term only: the columns of (1 | g) + (0 + f | g) together are dependent, but the model is identified.
         refuse_dependent(values, encoding.labels, f"the random term {term.text}")
     Z = np.column_stack(columns)
     levels, index = _levels(frame, terms[0].group)
@@ -220,15 +224,15 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
 
 
 def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
-    # Levels of a:b are ordered by a, then by b, in the order each column's own levels have. Counted anew after each
-    # column, so that the product of many columns' levels does not overflow.
+    # Levels of a:b are sorted by a, then by b, in the order of the levels of each column. They are renumbered after
+    # each column, so that the product of the numbers of levels does not overflow.
     index = np.zeros(len(frame), dtype=np.int64)
     for column in columns:
         code, categories = _codes(frame[column])
         index = np.unique(index * len(categories) + code, return_inverse=True)[1]
-    found, first = np.unique(index, return_index=True)
+    used, first = np.unique(index, return_index=True)
     name = ":".join(columns)
-    if len(found) < 2:
+    if len(used) < 2:
         raise DesignError(
             f"the grouping factor '{name}' has only one level. Random effects need at least two clusters, and many "
             "more to estimate their variance: leave the term out, or check which rows were selected."
@@ -256,7 +260,7 @@ def _cluster_labels(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArra
 
 
 def _label_values(values: pd.Series[Any]) -> npt.NDArray[Any]:
-    """Whole numbers stay numbers, everything else becomes text: what a file keeps and a person recognises."""
+    """Labels of clusters: whole numbers stay numbers, everything else becomes text, which files can store."""
     plain = np.asarray(values)
     if plain.dtype.kind == "i":
         return plain

@@ -29,7 +29,7 @@ COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "oddsratio": lambda high, low: high / (1 - high) * (1 - low) / low,
     "lnoddsratio": lambda high, low: np.log(high) - np.log1p(-high) + np.log1p(-low) - np.log(low),
 }
-#: The same in words, before what is predicted.
+#: Names of the comparisons in texts, followed by what is predicted.
 COMPARISON_NAMES = {
     "difference": "Difference in",
     "ratio": "Ratio of",

@@ -238,7 +238,7 @@ class PredictionQuery(Query):
 
     @property
     def predicted_quantity(self) -> str:
-        """What is predicted, in words: ``probability of use = 1``."""
+        """What is predicted, as text: ``probability of use = 1``."""
         what = "probability" if self.treatment.scale == "response" else "log-odds"
         return f"{what} of {self.design.outcome.event}"
 

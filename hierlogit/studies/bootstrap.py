@@ -102,18 +102,18 @@ class Bootstrap(Shown):
 
     def _head(self) -> str:
         missing = self.asked - len(self.values) - len(self.failures)
-        told = [f"{len(self.values):,} of {self.asked:,} replicates"]
-        told += [f"{len(self.failures):,} failed"] if self.failures else []
-        told += [f"{missing:,} not run: interrupted"] if self.interrupted else []
-        return f"Parametric bootstrap: {', '.join(told)}; seed {self.seed}"
+        counts = [f"{len(self.values):,} of {self.asked:,} replicates"]
+        counts += [f"{len(self.failures):,} failed"] if self.failures else []
+        counts += [f"{missing:,} not run: interrupted"] if self.interrupted else []
+        return f"Parametric bootstrap: {', '.join(counts)}; seed {self.seed}"
 
     def _view(self) -> View:
         if len(self.values) < 2:
             return View(self._head())
-        # Of a statistic with thousands of parts, no more are summarised than are shown.
+        # A statistic can have thousands of components; only those that are shown are summarised.
         shown = list(self.values.columns[: MOST + FOLDED])
-        some = replace(self, values=self.values[shown], estimate=self.estimate[shown])
-        table = Table.of(some.summary(), ".summary()")
+        first_columns = replace(self, values=self.values[shown], estimate=self.estimate[shown])
+        table = Table.of(first_columns.summary(), ".summary()")
         return View(self._head(), (replace(table, rows=self.values.shape[1]),))
 
 

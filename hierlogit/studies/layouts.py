@@ -206,7 +206,7 @@ class Layout(Shown):
 
 
 def _in_words(spec: Any) -> str:
-    """What a column or the sizes of clusters are, in words."""
+    """Description of a column, or of the sizes of clusters, as text."""
     if callable(spec):
         return f"by the function {getattr(spec, '__name__', type(spec).__name__)}"
     if isinstance(spec, Mapping):
@@ -214,9 +214,9 @@ def _in_words(spec: Any) -> str:
     if isinstance(spec, list):
         return f"{', '.join(map(str, spec))} in turn"
     if isinstance(spec, tuple) and spec and isinstance(spec[0], str):
-        return f"{spec[0]}({', '.join(f'{one:g}' for one in spec[1:])})"
+        return f"{spec[0]}({', '.join(f'{item:g}' for item in spec[1:])})"
     if isinstance(spec, tuple):
-        return " to ".join(f"{one:,}" for one in spec)
+        return " to ".join(f"{item:,}" for item in spec)
     return str(spec)
 
 
