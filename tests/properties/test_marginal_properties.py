@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 import hierlogit as hl
 from hierlogit.binomial import log_likelihood
-from hierlogit.density.marginal.block_cholesky import effect_variances, scale_effects
+from hierlogit.density.marginal.effects_to_predictor import scale_effects
+from hierlogit.density.marginal.evaluation import Evaluation
+from hierlogit.density.marginal.fixed_effects import fixed_information
 from hierlogit.density.marginal.gauss_hermite import QuadratureLikelihood
-from hierlogit.density.marginal.laplace import Evaluation, LaplaceLikelihood, fixed_information
+from hierlogit.density.marginal.laplace import LaplaceLikelihood
+from hierlogit.density.marginal.selected_inverse import effect_variances
 from hierlogit.design.arrangement import Arrangement, arrange
 from hierlogit.design.design import Design
 

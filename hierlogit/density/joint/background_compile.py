@@ -1,7 +1,7 @@
-"""The joint density compiled in a process of its own, while this one compiles the likelihood that comes first.
+"""The joint density compiled in a second process, while this one compiles the likelihood that is needed first.
 
-On a machine with two cores the first fit then takes half as long. Everything goes through Numba's files on disk: where
-the other process fails, or finds no place to write them, this one compiles what it does not find.
+On a machine with two cores the first fit then takes half as long. The results are exchanged through Numba's files on
+disk: if the second process fails or cannot write them, this one compiles what is missing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numba import config
 
 from .c_callbacks import are_compiled
 
-#: Seconds to wait for the other process once its result is needed.
+#: Seconds to wait for the second process once its result is needed.
 PATIENCE = 120.0
-#: What it runs, with this process's search path as its argument.
+#: The program that it runs, with this process's search path as its argument.
 PROGRAM = f"""
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -31,9 +31,9 @@ compile_all()
 
 @contextmanager
 def joint_density_compiled_beside() -> Iterator[None]:
-    """Have the joint density compiled in another process while the body runs.
+    """Compile the joint density in a second process while the body runs.
 
-    Nothing is started where it is on disk already.
+    No process is started if the density is on disk already.
     """
     process = None if are_compiled() else _started()
     if process is None:
@@ -45,13 +45,13 @@ def joint_density_compiled_beside() -> Iterator[None]:
     except subprocess.TimeoutExpired:
         pass  # this process compiles it
     finally:
-        process.kill()  # of no effect once it has ended
+        process.kill()  # has no effect on a process that has ended
         process.wait()
 
 
 def _started() -> subprocess.Popen[bytes] | None:
-    """The other process; None where this one is not an interpreter that can be started again."""
-    # A program that embeds Python, or was frozen, has its own name here, and would start itself.
+    """The second process; None if this one is not a Python interpreter that can be started again."""
+    # A program that embeds Python, or is frozen, has its own name here and would start itself.
     if not Path(sys.executable or "").name.lower().startswith("python"):
         return None
     environment = os.environ | ({"NUMBA_CACHE_DIR": config.CACHE_DIR} if config.CACHE_DIR else {})

@@ -1,6 +1,6 @@
 """The joint density as C functions, which a sampler written in another language calls without Python.
 
-A C function cannot be given NumPy arrays: it gets the address of a table with the address and the length of each.
+A C function does not take NumPy arrays: it gets the address of a table with the address and the length of each.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from ...numba_support.compile import c_function, exact_kernel
 from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
 from ...numba_support.vectors import copy, window
 from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
-from .log_density import FloatArray, Joint, affine, evaluate
+from .arrays import Joint
+from .log_density import affine, evaluate, evaluate_with, scratch_size
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: What the sampler is told: a point that it may not go to, and a density that is not a number.
+#: Return codes for the sampler: a density that is not finite, and a position of the wrong length.
 DIVERGED = 4
 WRONG_SIZE = -1
 #: Arrays of `Joint`, which stand before those of `Outputs` in the table.
@@ -46,15 +48,12 @@ _EXPAND = types.int64(
 
 @by_address
 class Outputs(NamedTuple):
-    """Which numbers of a position are kept, and in which order: the user's.
+    """Which numbers of a position are kept; for each of the design's groups, in the design's order."""
 
-    For each of the design's groups, one after the other.
-    """
-
-    factor: IntArray  # which factor of the density it is
+    factor: IntArray  # the group's factor in the density
     correlated: IntArray  # 1 if the correlation matrix is kept
     standardised: IntArray  # 1 if the standardised effects are kept
-    order: IntArray  # (sum of J,) the number that the density gives to each level
+    order: IntArray  # (sum of J,) the number of each level in the density
 
 
 _joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
@@ -62,7 +61,7 @@ _joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: Any, u: Any, b: Any) -> Any:
-    """Call `evaluate_callback` by its address; of each vector an array or a pointer is given."""
+    """Call `evaluate_callback` by its address; each vector is an array or a pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointers = [
@@ -77,11 +76,14 @@ def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad:
 
 @c_function(_EVALUATE)
 def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
-    """`evaluate`, for the other functions here: each that called it by itself would hold another copy of it."""
+    """`evaluate` for the other functions here, each of which would otherwise contain a copy of its machine code."""
     joint = _joint_at(table, 0)
     effects = joint.variable_at[-1]
     size = len(joint.gamma0) + len(joint.centre) + effects
-    return evaluate(joint, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects))
+    scratch = np.empty(scratch_size(joint))
+    return evaluate_with(
+        joint, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects), scratch
+    )
 
 
 @exact_kernel
@@ -146,23 +148,23 @@ def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatA
 
 @c_function(_LOG_DENSITY)
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
-    """Value and gradient; what nutpie asks of a compiled model."""
+    """Value and gradient, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
     size = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
     if n != size:
         return WRONG_SIZE
     u, b = np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
-    found = _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    array_at(value, 1)[0] = found
-    finite = np.isfinite(found)
-    for gradient in array_at(grad, size):
-        finite &= np.isfinite(gradient)
+    density = _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    array_at(value, 1)[0] = density
+    finite = np.isfinite(density)
+    for derivative in array_at(grad, size):
+        finite &= np.isfinite(derivative)
     return 0 if finite else DIVERGED
 
 
 @c_function(_EXPAND)
 def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
-    """What is kept of a position; what nutpie asks of a compiled model."""
+    """What is kept of a position, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
     size = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
     if n != size:
@@ -177,7 +179,7 @@ CALLBACKS = (evaluate_callback, log_density_callback, expand_callback)
 
 
 def are_compiled() -> bool:
-    """Whether the C functions are here or on disk, so that nothing of them has to be compiled."""
+    """Whether the C functions are in memory or on disk, so that nothing has to be compiled."""
     return all(one.is_compiled() for one in CALLBACKS)
 
 
@@ -188,7 +190,7 @@ def compile_all() -> None:
 
 
 def table_of(arrays: Joint, outputs: Outputs) -> IntArray:
-    """What the C functions are given: addresses and lengths of arrays, which must outlive it, and of a function."""
+    """The table for the C functions: addresses and lengths of the arrays, which must outlive it, and a function."""
     tables = [table_of_arrays(arrays), table_of_arrays(outputs)]
     return np.concatenate([*tables, np.array([evaluate_callback.address], dtype=np.int64)])
 

@@ -1,6 +1,6 @@
-"""Where a posterior lies and how wide it is: the constants that make it nearly standard normal to the sampler.
+"""Centres and scales of a posterior: the constants of the change of variables that makes it nearly standard normal.
 
-They steer how quickly the sampler moves and not what it samples: the change of variables is exact whatever they are.
+They affect how quickly the sampler moves and not what it samples: the change of variables is exact for any constants.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...design.arrangement import Arrangement
-from ..marginal.laplace import LaplaceLikelihood, fixed_information
+from ..marginal.fixed_effects import fixed_information
+from ..marginal.laplace import LaplaceLikelihood
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: An sd is centred at no less than this, for an effect on a column with an sd of one: its logarithm has no bottom.
+#: The least sd at which a log sd is centred, for an effect on a column with an sd of one: logarithms have no minimum.
 LEAST_SD = 0.1
-#: The variables of correlations are centred no further out than this: a correlation of 0.96.
+#: The largest value at which a correlation variable is centred: a correlation of 0.96.
 MOST_Z = 2.0
-#: Logarithms of sds, and variables of correlations, have no scale above this.
+#: The largest scale of log sds and of correlation variables.
 WIDEST = 1.0
-#: Share of the rows' information at the mode by which effects are centred. Away from the mode rows say less, and less
-#: still where the sds are larger: centred by all of it, effects and their sds move together. Half was much better with
-#: clusters of few rows, and elsewhere as good but for a tenth.
+#: Share of the rows' information at the mode by which effects are centred. Away from the mode rows hold less
+#: information, the less the larger the sds: with all of it, effects and their sds would be correlated. Half of it was
+#: much better for clusters of few rows, and elsewhere cost at most a tenth of the effective sample size.
 SHARE = 0.5
 
 
@@ -42,16 +43,19 @@ class Geometry:
     gamma0 : ndarray, shape (p,)
         Coefficients of the basis at the centre.
     gamma_scale : ndarray, shape (p, p)
-        A root of their covariance.
+        A matrix G with ``G G'`` their covariance matrix.
     centre, width : ndarray, shape (E + K,)
-        Of the log sds of all factors, then the correlation variables.
+        Of the log sds of all factors, then of the correlation variables.
     weighted_Z : ndarray, shape (q_0, n)
-        Columns of the first factor times the weights of the rows; with a single factor shape (q_0, 0).
+        Columns of the first factor times the weights of the rows; shape (q_0, 0) if there is no other factor.
     information : list of ndarray, shape (q_t, q_t, J_t)
-        About the effects of each level, given the fixed effects and what comes before it.
+        Information about the effects of each level, given the fixed effects; for the first factor also given the
+        effects of the other factors.
     score : list of ndarray, shape (q_t, J_t)
+        Score of each level's effects, where these and the coefficients of the basis are zero.
     cross_information : list of ndarray, shape (p, q_t, J_t)
-        How the pull falls with the coefficients of the basis.
+        Information about a level's effects and the coefficients of the basis jointly, by which the score falls with
+        these coefficients.
     """
 
     gamma0: FloatArray
@@ -95,14 +99,14 @@ def centred_by_information(
     gamma : ndarray, shape (p,)
         Coefficients of the basis there.
     share : float
-        Of the rows' information, by which effects are centred. With all of it they are independent of each other and of
-        the fixed effects where the likelihood was evaluated, to second order.
+        Share of the rows' information by which effects are centred. With all of it they are independent of each other
+        and of the fixed effects at the point of evaluation, to second order.
 
     Returns
     -------
     Geometry
-        Each level's effects are whitened given the fixed effects; those of the first factor given the other factors'
-        effects as well, those of the other factors with the first factor's integrated out.
+        The effects of each level are standardised given the fixed effects; those of the first factor given the other
+        factors' effects as well, those of the other factors with the first factor's effects integrated out.
     """
     arrangement = likelihood.arrangement
     row_index, work = arrangement.row_index, likelihood.work
@@ -117,8 +121,8 @@ def centred_by_information(
     weight, residual = share * work.weight, work.residual
     modes = [work.b[at] for at in level_positions(arrangement)]
     others = np.zeros(n)
-    for own, level, mode in zip(Z[1:], levels[1:], modes[1:], strict=True):
-        others += np.einsum("ai,ia->i", own, mode[level])
+    for columns, level, mode in zip(Z[1:], levels[1:], modes[1:], strict=True):
+        others += np.einsum("ai,ia->i", columns, mode[level])
 
     information, scores, cross_information = [], [], []
     weighted = row_index.X * weight[:, None]
@@ -128,19 +132,19 @@ def centred_by_information(
     if len(q) > 1:
         A0 = _indicator(Z[0], levels[0], J[0])
         conditional = _conditional_covariance(information[0], cholesky[0])
-        reach = conditional @ cross_information[0].reshape(len(gamma), A0.shape[1]).T
+        solved = conditional @ cross_information[0].reshape(len(gamma), A0.shape[1]).T
         for t in range(1, len(q)):
             cross = (_indicator(Z[t], levels[t], J[t]).T * weight) @ A0  # (q_t J_t, q_0 J_0)
             eliminated = cross @ conditional
             for a, c in np.ndindex(int(q[t]), int(q[t])):
-                rows, columns = slice(a * J[t], (a + 1) * J[t]), slice(c * J[t], (c + 1) * J[t])
-                information[t][a, c] -= np.asarray(eliminated[rows].multiply(cross[columns]).sum(axis=1)).ravel()
-            cross_information[t] -= (cross @ reach).T.reshape(cross_information[t].shape)
+                row, column = slice(a * J[t], (a + 1) * J[t]), slice(c * J[t], (c + 1) * J[t])
+                information[t][a, c] -= np.asarray(eliminated[row].multiply(cross[column]).sum(axis=1)).ravel()
+            cross_information[t] -= (cross @ solved).T.reshape(cross_information[t].shape)
     for t in range(len(q)):
-        score = residual + weight * others if t == 0 else residual
+        working = residual + weight * others if t == 0 else residual
         scores.append(
             np.einsum("acj,jc->aj", information[t], modes[t])
-            + _sums(Z[t] * score, levels[t], J[t])
+            + _sums(Z[t] * working, levels[t], J[t])
             + np.einsum("kaj,k->aj", cross_information[t], gamma)
         )
     centre, width = _scales(model, arrangement, cholesky, information)
@@ -164,9 +168,9 @@ def level_counts(arrangement: Arrangement) -> list[int]:
 
 
 def level_positions(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
-    """Where the effects of each factor's levels stand in an arrangement's ``u``, shape (J, q); levels as numbered here.
+    """Positions of the effects of each factor's levels in an arrangement's ``u``, shape (J, q).
 
-    Levels of the first factor are numbered as its rows are sorted, those of the others in the order of their columns.
+    Levels of the first factor are numbered in the order of the rows, those of the others in the order of their columns.
     """
     row_index = arrangement.row_index
     firsts = [np.arange(len(row_index.row_start) - 1) * row_index.q[0]]
@@ -177,14 +181,14 @@ def level_positions(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
 
 
 def row_levels(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
-    """Level of each row, of every factor, shape (n,)."""
+    """For each factor the level of every row, shape (n,)."""
     row_index = arrangement.row_index
     n = len(row_index.y)
-    found = [np.repeat(np.arange(len(row_index.row_start) - 1), np.diff(row_index.row_start))]
+    levels = [np.repeat(np.arange(len(row_index.row_start) - 1), np.diff(row_index.row_start))]
     for t in range(1, len(row_index.q)):
         columns = np.sort(row_index.other_col[row_index.other_factor == t])
-        found.append(np.searchsorted(columns, row_index.row_col[(t - 1) * n : t * n]).astype(np.int64))
-    return found
+        levels.append(np.searchsorted(columns, row_index.row_col[(t - 1) * n : t * n]).astype(np.int64))
+    return levels
 
 
 def scale_count(model: ModelSpec, arrangement: Arrangement) -> int:
@@ -222,7 +226,7 @@ def _conditional_covariance(information: FloatArray, L: FloatArray) -> csr_array
 
 
 def _gamma_scale(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
-    """A root of the covariance of the basis' coefficients, of data and prior together."""
+    """A matrix G with ``G G'`` the covariance matrix of the coefficients of the basis, from data and prior."""
     design, R = model.design, likelihood.arrangement.triangular
     p = len(design.fixed_effects)
     if not p:
@@ -237,7 +241,7 @@ def _gamma_scale(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
 
 
 def centring_matrix(model: ModelSpec) -> FloatArray:
-    """What the priors of the fixed effects are stated of, as rows times beta; shape (p, p)."""
+    """The matrix that turns beta into the coefficients that have priors: the intercept at the predictors' means."""
     design = model.design
     centring = np.eye(len(design.fixed_effects))
     if design.has_intercept:
@@ -250,19 +254,21 @@ def _scales(
 ) -> tuple[FloatArray, FloatArray]:
     """Centres and widths of log sds and correlation variables.
 
-    With reliability ``r_j`` of a level's effect, its share of the variance that the data settle, the information about
-    the logarithm of the sd is ``2 sum r_j^2`` in the normal case.
+    With the reliability ``r_j = sd^2 I_j / (1 + sd^2 I_j)`` of each level's effect, the information about the logarithm
+    of the sd is ``2 sum r_j^2`` in the normal case.
     """
     log_sd, sd_width, z, z_width = [], [], [], []
-    for k, L, own in zip(arrangement.factors, cholesky, information, strict=False):
+    for k, L, factor_information in zip(arrangement.factors, cholesky, information, strict=False):
         group = model.design.groups[k]
         least = LEAST_SD / group.column_sds
         sd = np.sqrt((L**2).sum(axis=1))
-        held = np.maximum(sd, least)
-        share = np.stack([held[a] ** 2 * own[a, a] / (1 + held[a] ** 2 * own[a, a]) for a in range(len(held))])
-        log_sd += np.log(held).tolist()
-        sd_width += (1 / np.sqrt(np.maximum(2 * (share**2).sum(axis=1), WIDEST**-2))).tolist()
+        at = np.maximum(sd, least)
+        signal = at[:, None] ** 2 * np.einsum("aaj->aj", factor_information)
+        reliability = signal / (1 + signal)
+        log_sd += np.log(at).tolist()
+        sd_width += (1 / np.sqrt(np.maximum(2 * (reliability**2).sum(axis=1), WIDEST**-2))).tolist()
         for one in group.set_slices:
+            members = reliability[one]
             safe = np.where(sd[one, None] > least[one, None] / 10, L[one, one], np.diag(least[one]))
             unit = safe / np.sqrt((safe**2).sum(axis=1))[:, None]
             for a in range(1, len(unit)):
@@ -270,7 +276,7 @@ def _scales(
                 for b in range(a):
                     partial = float(np.clip(unit[a, b] / max(left, 1e-12), -1, 1))
                     z.append(float(np.clip(np.arctanh(np.clip(partial, -0.999999, 0.999999)), -MOST_Z, MOST_Z)))
-                    both = float((share[one][a] * share[one][b]).sum())
-                    z_width.append(1 / np.sqrt(max(both, WIDEST**-2)))
+                    information_z = float((members[a] * members[b]).sum())
+                    z_width.append(1 / np.sqrt(max(information_z, WIDEST**-2)))
                     left *= np.sqrt(max(1 - partial**2, 0.0))
     return np.array(log_sd + z), np.array(sd_width + z_width)

@@ -1,4 +1,4 @@
-"""Model + geometry -> the arrays of the joint density, and the way back from its results to the model's names."""
+"""The arrays of the joint density from a model and a geometry, and the numbers of the model's levels in them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from ...priors import families as pr
 from ..kernels import binomial_residuals as residuals
 from ..kernels import scale_priors as scales
+from .arrays import Joint
 from .geometry import Geometry, centring_matrix, level_counts, level_positions, row_levels
-from .log_density import Joint
 
 if TYPE_CHECKING:
     from ...design.grouping import GroupBlock
@@ -36,7 +36,7 @@ FAMILIES: dict[type[pr.Prior], int] = {
     pr.LogNormal: scales.LOG_NORMAL,
     pr.Decov: scales.DECOV,
 }
-#: Rows taken together, so that what is computed of them stays in the fastest cache.
+#: Rows handled together, so that what is computed for them stays in the fastest cache.
 BATCH = 2048
 
 
@@ -48,7 +48,7 @@ class JointArrays:
     ----------
     arrays : Joint
     orders : tuple of ndarray of int, shape (J,)
-        For each of the design's groups, the number that the density gives to each level.
+        For each of the design's groups, the number of each level in the density.
     starts : tuple of int
         For each of the design's groups, where its factor's variables start among those of all levels and effects.
     effects_at : tuple of int
@@ -62,19 +62,19 @@ class JointArrays:
 
     @cached_property
     def of_effects(self) -> Joint:
-        """Arrays at which effects are computed as at `arrays`, at less cost: without rows where these play no part.
+        """Arrays that give the same effects as `arrays` at less cost: without rows, where these do not matter.
 
-        Where a level is centred depends on the rows only by way of other factors' effects.
+        The centre of a level depends on the rows only through the effects of other factors.
         """
         if len(self.arrays.q) > 1:
             return self.arrays
-        none, levels = np.empty(0), len(self.arrays.row_start)
+        empty, levels = np.empty(0), len(self.arrays.row_start)
         return self.arrays._replace(
-            y=none,
-            trials=none,
-            offset=none,
-            X=none,
-            Z=none,
+            y=empty,
+            trials=empty,
+            offset=empty,
+            X=empty,
+            Z=empty,
             row_start=np.zeros(levels, dtype=np.int64),
             batch_start=_whole([0, levels - 1]),
             kind=_whole([residuals.ONE]),
@@ -88,13 +88,13 @@ class JointArrays:
 
 
 def unknown_families(model: ModelSpec) -> list[str]:
-    """Families of a model's priors that compiled code does not know."""
-    used = [*model.priors.fixed.values(), *(prior for own in model.priors.sd.values() for prior in own)]
+    """Families of a model's priors that are not implemented in the compiled density."""
+    used = [*model.priors.fixed.values(), *(prior for group in model.priors.sd.values() for prior in group)]
     return sorted({type(prior).__name__ for prior in used if type(prior) not in FAMILIES})
 
 
 def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
-    """Put a model's rows, priors and geometry in the order in which compiled code reads them."""
+    """A model's rows, priors and geometry in the order in which compiled code reads them."""
     arrangement, design = model.arrangement, model.design
     row_index = arrangement.row_index
     groups = [design.groups[k] for k in arrangement.factors]
@@ -165,7 +165,7 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
 
 
 def _batches(row_start: IntArray) -> IntArray:
-    """Levels taken together: as many as have up to `BATCH` rows, and one at least."""
+    """Bounds of the batches of levels: as many levels as have up to `BATCH` rows, and at least one."""
     bounds, levels = [0], len(row_start) - 1
     while bounds[-1] < levels:
         stop = int(np.searchsorted(row_start, row_start[bounds[-1]] + BATCH, side="right")) - 1
@@ -174,12 +174,12 @@ def _batches(row_start: IntArray) -> IntArray:
 
 
 def _kinds(trials: FloatArray, starts: IntArray) -> IntArray:
-    """Of each batch, how many trials its rows have."""
+    """How many trials the rows of each batch have."""
     return _whole([_kind(trials[start:stop]) for start, stop in pairwise(starts)])
 
 
 def _kind(trials: FloatArray) -> int:
-    if np.all(trials == 1):  # and none has no trials, as rows have that are to say nothing
+    if np.all(trials == 1):  # rows left out by `with_counts` have no trials
         return residuals.ONE
     return residuals.FEW if trials.max() <= residuals.MOST_OF_FEW else residuals.MANY
 
@@ -189,14 +189,14 @@ def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:
 
 
 def _sd_priors(group: GroupBlock, priors: tuple[pr.ScalePrior, ...]) -> tuple[list[int], list[list[float]]]:
-    """Families and three numbers of each effect's prior; a joint prior stands with the first effect of its set."""
+    """Family and three arguments of each effect's prior; a joint prior stands with the first effect of its set."""
     families, arguments = [], []
     firsts = {one.start for one in group.set_slices}
     for k, prior in enumerate(priors):
         joined = isinstance(prior, pr.Decov) and k not in firsts
         families.append(scales.JOINED if joined else FAMILIES[type(prior)])
-        own = list(prior.arguments().values())
-        arguments.append(own + [0.0] * (3 - len(own)))
+        values = list(prior.arguments().values())
+        arguments.append(values + [0.0] * (3 - len(values)))
     return families, arguments
 
 

@@ -1,7 +1,7 @@
-"""Log-likelihood and residuals of binomial rows, compiled: what an evaluation of the joint density needs of them.
+"""Log-likelihood and residuals of binomial rows with few logarithms, compiled, for the joint density.
 
 With ``e = exp(-|eta|)`` a row's log-likelihood is ``y eta - m max(eta, 0) - m log(1 + e)``. Logarithms are most of its
-cost, and few are needed: that of a product is the sum of those of its factors.
+cost, and few are needed: the sum of logarithms is the logarithm of a product.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .binomial import MULTIPLIED, log1p_of_unit, logistic
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Rows have one trial each; none to seven, whose powers are made of squares; any number.
+#: All rows of a batch have one trial; up to seven, so that powers are products of squares; any number.
 ONE, FEW, MANY = 0, 1, 2
 MOST_OF_FEW = 7
-#: Rows of `ONE` and `FEW` whose ``(1 + e)^m`` are multiplied before a logarithm is taken.
+#: For `ONE` and `FEW`, how many rows' ``(1 + e)^m`` are multiplied before the logarithm is taken.
 MULTIPLIED_ROWS = (MULTIPLIED, MULTIPLIED // MOST_OF_FEW)
 
 
@@ -34,7 +34,7 @@ def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, resi
         How many trials rows have: `ONE`, `FEW` or `MANY`.
     y, trials : ndarray, shape (n,)
     eta : ndarray, shape (n,)
-        Linear predictors; exponentials of their negative absolute values are written.
+        Linear predictors; replaced by ``exp(-|eta|)``.
     residual : ndarray, shape (n,)
         Written: ``y - m p``.
 

@@ -1,6 +1,6 @@
-"""Columns of a design and the rows of levels: what is added to linear predictors, and its transpose, compiled.
+"""Products with the design matrices, ``X gamma`` and ``Z b``, and their transposes, compiled.
 
-Columns are taken several at a time, so that predictors and residuals are read and written once for all of them.
+Columns are handled several at a time, so that predictors and residuals are read and written once for all of them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ...numba_support.vectors import window
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Columns taken at a time.
+#: Columns handled at a time.
 TOGETHER = 4
-#: Rows of a level, on average, below which rows are taken one by one: loops over each level's would be too short.
+#: Rows per level, on average, below which the loop runs over all rows: loops over one level's rows would be too short.
 SHORT = 5
 
 
@@ -57,7 +57,7 @@ def add_columns(
     """``out[i] += sign * factors[c] * columns[c * stride + first + i]``, summed over c."""
     last, count = len(factors) - 1, len(out)
     for c in range(0, len(factors), TOGETHER):
-        # Where fewer are left, the last one stands in for those that are missing, times zero.
+        # If fewer are left, the last one is repeated with a factor of zero.
         d1, d2, d3 = min(c + 1, last), min(c + 2, last), min(c + 3, last)
         _add_four(
             window(columns, c * stride + first, count),
@@ -98,7 +98,7 @@ def dot_columns(columns: FloatArray, stride: int, first: int, values: FloatArray
 def add_effects(column: FloatArray, level: IntArray, effect: FloatArray, sign: float, values: FloatArray) -> None:
     """``values += sign * column * effect[level]``."""
     for i in range(len(column)):
-        # Without a sign, since an index that may be negative would be looked at before each use.
+        # Unsigned, since an index that may be negative is checked before each use.
         values[i] += sign * column[i] * effect[np.uint64(level[i])]
 
 
@@ -127,13 +127,13 @@ def add_sorted(
     columns : ndarray, shape (q n,)
     n, q : int
     level : ndarray of int
-        Levels of the rows in question, which are sorted by them.
+        Level of each row, in increasing order.
     row_start : ndarray of int, shape (m + 1,)
         Where each level's rows start in a column.
     effects : ndarray, shape (q m,)
     sign : float
     values : ndarray
-        Of the rows in question.
+        One value for each row.
     """
     first, m, count = row_start[0], len(row_start) - 1, len(values)
     if count < SHORT * m:
@@ -146,20 +146,17 @@ def add_sorted(
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
             left, right = window(columns, a * n + start, length), window(columns, (a + 1) * n + start, length)
-            own, f0, f1 = (
-                window(values, start - first, length),
-                sign * effects[a * m + j],
-                sign * effects[(a + 1) * m + j],
-            )
+            some = window(values, start - first, length)
+            f0, f1 = sign * effects[a * m + j], sign * effects[(a + 1) * m + j]
             for i in range(length):
-                own[i] += f0 * left[i] + f1 * right[i]
+                some[i] += f0 * left[i] + f1 * right[i]
     if q % 2:
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
-            column, own = window(columns, (q - 1) * n + start, length), window(values, start - first, length)
+            column, some = window(columns, (q - 1) * n + start, length), window(values, start - first, length)
             factor = sign * effects[(q - 1) * m + j]
             for i in range(length):
-                own[i] += factor * column[i]
+                some[i] += factor * column[i]
 
 
 @kernel
@@ -186,16 +183,16 @@ def sum_sorted(
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
             left, right = window(columns, a * n + start, length), window(columns, (a + 1) * n + start, length)
-            own, s0, s1 = window(values, start - first, length), 0.0, 0.0
+            some, s0, s1 = window(values, start - first, length), 0.0, 0.0
             for i in range(length):
-                s0 += left[i] * own[i]
-                s1 += right[i] * own[i]
+                s0 += left[i] * some[i]
+                s1 += right[i] * some[i]
             total[a * m + j] += sign * s0
             total[(a + 1) * m + j] += sign * s1
     if q % 2:
         for j in range(m):
             start, length = row_start[j], row_start[j + 1] - row_start[j]
-            column, own, s0 = window(columns, (q - 1) * n + start, length), window(values, start - first, length), 0.0
+            column, some, s0 = window(columns, (q - 1) * n + start, length), window(values, start - first, length), 0.0
             for i in range(length):
-                s0 += column[i] * own[i]
+                s0 += column[i] * some[i]
             total[(q - 1) * m + j] += sign * s0

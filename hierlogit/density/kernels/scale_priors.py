@@ -20,10 +20,10 @@ from ...numba_support.vectors import view
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Numbers by which compiled code knows the families of priors.
+#: Codes of the prior families in compiled code.
 NORMAL, STUDENT_T, CAUCHY, LAPLACE = 0, 1, 2, 3
 HALF_NORMAL, HALF_STUDENT_T, HALF_CAUCHY, EXPONENTIAL, GAMMA, LOG_NORMAL, DECOV = 10, 11, 12, 13, 14, 15, 16
-#: A standard deviation with no prior of its own: one of a joint prior that stands with the first of its set.
+#: A standard deviation whose prior is the joint one that stands with the first effect of its set.
 JOINED = 20
 
 
@@ -43,7 +43,7 @@ def symmetric_density(family: int, location: float, scale: float, nu: float, x: 
 @exact_kernel
 def scale_density(family: int, first: float, second: float, sd: float) -> tuple[float, float]:
     """Log prior density of one standard deviation, up to a constant, and its derivative."""
-    if family <= HALF_CAUCHY:  # the halves of symmetric densities stand in the same order as those
+    if family <= HALF_CAUCHY:  # the half families have the order of the symmetric ones
         scale, nu = (second, first) if family == HALF_STUDENT_T else (first, 0.0)
         return symmetric_density(family - HALF_NORMAL, 0.0, scale, nu, sd)
     if family == EXPONENTIAL:
@@ -65,11 +65,12 @@ def decov_density(concentration: float, shape: float, scale: float, sd: FloatArr
     tau = math.sqrt(total / k)
     joint = k * concentration - 1.0
     value = (shape - 1.0) * math.log(tau) - tau / scale
+    # The score in tau, times d tau / d sd = sd / (k tau) without the sd.
     per_sd = ((shape - 1.0) / tau - 1.0 / scale) / (k * tau)
     if k == 1:
         gradient[0] = per_sd * sd[0]
         return value
-    # What Dirichlet shares and the change of variables leave, as in `hierlogit.priors.Decov`.
+    # From the Dirichlet distribution of the shares and the change of variables, as in `priors.families.Decov`.
     value += (2.0 * concentration - 1.0) * logs - joint * math.log(total) - math.log(tau)
     for a in range(k):
         gradient[a] = per_sd * sd[a] + (2.0 * concentration - 1.0) / sd[a] - (2.0 * joint + 1.0) * sd[a] / total
@@ -87,8 +88,8 @@ def scale_priors(
 ) -> float:
     """Log prior density of all log standard deviations; writes the sds, and the gradient in their logarithms.
 
-    The logarithms are the first entries of `log_sd`. `arguments` has three numbers for each; `set_size` how many
-    effects the set has that each is in.
+    The logarithms are the first entries of `log_sd`. `arguments` has three numbers for each sd, `set_size` the number
+    of effects in its set.
     """
     value = 0.0
     for e in range(len(sd)):
@@ -99,8 +100,8 @@ def scale_priors(
             stop = e + set_size[e]
             value += decov_density(first, second, third, view(sd, e, stop), view(gradient, e, stop))
         elif family[e] != JOINED:
-            own, gradient[e] = scale_density(family[e], first, second, sd[e])
-            value += own
+            log_density, gradient[e] = scale_density(family[e], first, second, sd[e])
+            value += log_density
     for e in range(len(sd)):
         value += log_sd[e]
         gradient[e] = gradient[e] * sd[e] + 1.0
@@ -144,12 +145,12 @@ def cholesky_forward(
             for b in range(count):
                 z = unbounded[E + begin + b]
                 size = math.exp(-2.0 * abs(z))
-                sine = math.copysign((1.0 - size) / (1.0 + size), z)
-                cor_cholesky[first + b] = sine * left
+                tanh = math.copysign((1.0 - size) / (1.0 + size), z)
+                cor_cholesky[first + b] = tanh * left
                 left *= 2.0 * math.exp(-abs(z)) / (1.0 + size)
-                # log(1 - sine^2), whose digits do not cancel
+                # log(1 - tanh(z)^2), written so that no digits cancel
                 value += cor_power[begin + b] * (2.0 * math.log(2.0) - 2.0 * abs(z) - 2.0 * math.log1p(size))
-                gradient[E + begin + b] = -2.0 * cor_power[begin + b] * sine
+                gradient[E + begin + b] = -2.0 * cor_power[begin + b] * tanh
             cor_cholesky[first + count] = left
             for b in range(count + 1):
                 cholesky[first + b] = sd[e] * cor_cholesky[first + b]
@@ -178,12 +179,12 @@ def cholesky_backward(
             for b in range(count + 1):
                 after += sd[e] * dcholesky[first + b] * cor_cholesky[first + b]
             gradient[e] += after
-            # Entry b of the row has the factor tanh(z_b), and those behind it 1 / cosh(z_b).
+            # Entry b of the row has the factor tanh(z_b), the entries after it the factor 1 / cosh(z_b).
             left = 1.0
             for b in range(count):
-                z, own = unbounded[E + begin + b], sd[e] * dcholesky[first + b]
-                after -= own * cor_cholesky[first + b]
-                cosine = 1.0 / math.cosh(z)
-                gradient[E + begin + b] += own * cosine * cosine * left - math.tanh(z) * after
-                left *= cosine
+                z, dentry = unbounded[E + begin + b], sd[e] * dcholesky[first + b]
+                after -= dentry * cor_cholesky[first + b]
+                sech = 1.0 / math.cosh(z)
+                gradient[E + begin + b] += dentry * sech * sech * left - math.tanh(z) * after
+                left *= sech
             at += q[t]

@@ -20,10 +20,12 @@ import numpy.typing as npt
 
 from ...design.arrangement import Arrangement, RowIndex
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import fill, view
+from ...numba_support.vectors import copy, fill, view
 from ..kernels.binomial import expit, logistic, row_log_likelihood
-from .block_cholesky import Work, make_work
-from .laplace import MODE_TOLERANCE, Evaluation, columns_times, find_modes, fixed_predictor
+from .conditional_mode import find_modes
+from .evaluation import MODE_TOLERANCE, Evaluation
+from .fixed_effects import columns_times, fixed_predictor
+from .work import Work, make_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,25 +121,67 @@ def _invert_lower(R: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
-def _adjoint_of_curvature(
-    R: FloatArray, inverse: FloatArray, spread: FloatArray, half: FloatArray, scratch: FloatArray, out: FloatArray
+def _derivative_in_curvature(
+    R: FloatArray, inverse: FloatArray, dC: FloatArray, half: FloatArray, scratch: FloatArray, dH: FloatArray
 ) -> None:
-    """Derivative of the objective in H, given ``spread``, that in ``C = R^-T``, and ``-log|R|``."""
+    """Derivative of the objective in ``H = R R'``, given that in ``C = R^-T``, of an objective with ``-log|R|``."""
     q = len(R)
-    # d C = -R^-T dR' R^-T, so that the derivative in R is -R^-T spread' R^-T; only its lower triangle counts.
-    _multiply(spread, inverse, scratch)
+    # d C = -R^-T dR' R^-T, so that the derivative in R is -R^-T dC' R^-T; only its lower triangle counts.
+    _multiply(dC, inverse, scratch)
     _multiply(inverse, scratch, half)
     for a in range(q):
         for b in range(q):
-            out[a, b] = -half[b, a] if b <= a else 0.0
-        out[a, a] -= 1.0 / R[a, a]
+            dH[a, b] = -half[b, a] if b <= a else 0.0
+        dH[a, a] -= 1.0 / R[a, a]
     # Reverse of the Cholesky factorisation (Murray 2016, arXiv 1602.07527, equation 10).
-    _multiply_transposed(R, out, half)
+    _multiply_transposed(R, dH, half)
     for a in range(q):
         for b in range(a + 1):
             scratch[a, b] = scratch[b, a] = 0.5 * half[a, b]
     _multiply_transposed(inverse, scratch, half)
-    _multiply(half, inverse, out)
+    _multiply(half, inverse, dH)
+
+
+@kernel
+def _place_nodes(
+    u: FloatArray, inverse: FloatArray, nodes: FloatArray, steps: FloatArray, points: FloatArray, logs: FloatArray
+) -> None:
+    """Nodes ``u + sqrt(2) R^-T v`` in `points`; subtract half of their squared lengths from `logs`."""
+    _multiply_transposed(inverse, nodes, steps)
+    rows, columns = steps.shape
+    for a in range(rows):
+        for k in range(columns):
+            steps[a, k] *= SQRT2
+    for a in range(rows):
+        for k in range(columns):
+            points[a, k] = u[a] + steps[a, k]
+            logs[k] -= 0.5 * points[a, k] * points[a, k]
+
+
+@kernel
+def _row_shifts(Z: FloatArray, n: int, i: int, shifts: FloatArray, out: FloatArray) -> None:
+    """How far row i's linear predictor lies from that at the mode, at every node."""
+    fill(out, 0.0)
+    for a in range(len(shifts)):
+        z = Z[a * n + i]
+        for k in range(len(out)):
+            out[k] += z * shifts[a, k]
+
+
+@kernel
+def _to_shares(logs: FloatArray, share: FloatArray) -> float:
+    """Each node's share of the sum of exponentials, and the logarithm of that sum."""
+    top = logs[0]
+    for k in range(1, len(logs)):
+        top = max(top, logs[k])
+    total = 0.0
+    for k in range(len(logs)):
+        share[k] = math.exp(logs[k] - top)
+        total += share[k]
+    for k in range(len(logs)):
+        share[k] /= total
+    value: float = top + math.log(total)
+    return value
 
 
 @kernel
@@ -150,18 +194,18 @@ def integrate(
     values: FloatArray,
     dcholesky: FloatArray,
 ) -> None:
-    """Log-likelihood of every level from its settled mode; the rows' share of the gradient into ``w.deta``."""
+    """Log-likelihood of every level from its mode; the rows' share of the gradient into ``w.deta``."""
     n, q, size = len(r.y), r.q[0], len(log_weights)
-    # L, R, its inverse, and matrices of the same size
-    L, R, inverse, bar = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q)), np.empty((q, q))
-    spread, half, scratch = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
-    by_mode, curved, k_mode, kappa = np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1))
+    L, R, inverse = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q))
+    dC, dH, on_logits = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    half, scratch = np.empty((q, q)), np.empty((q, q))
+    dmode, by_rows, step, logit_step = np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1))
     for a in range(q):
         for b in range(q):
             L[a, b] = cholesky[a * q + b]
     logs, share, residual, shift = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     scores, points = np.empty((q, size)), np.empty((q, size))
-    steps, shifts, slopes = np.empty((q, size)), np.empty((q, size)), np.empty((q, size))
+    steps, shifts, gradients = np.empty((q, size)), np.empty((q, size)), np.empty((q, size))
     for j in range(len(r.row_start) - 1):
         start, stop = r.row_start[j], r.row_start[j + 1]
         u = view(w.u, j * q, (j + 1) * q)
@@ -169,99 +213,74 @@ def integrate(
             for b in range(a + 1):
                 R[a, b] = w.cholesky_first[(j * q + a) * q + b]
         _invert_lower(R, inverse)
-        _multiply_transposed(inverse, nodes, steps)
-        for a in range(q):
-            for k in range(size):
-                steps[a, k] *= SQRT2
+        copy(log_weights, logs)
+        _place_nodes(u, inverse, nodes, steps, points, logs)
         _multiply(L, steps, shifts)
-        for k in range(size):
-            logs[k] = log_weights[k]
-        for a in range(q):
-            for k in range(size):
-                points[a, k] = u[a] + steps[a, k]
-                logs[k] -= 0.5 * points[a, k] * points[a, k]
         for i in range(start, stop):
-            fill(shift, 0.0)
-            for a in range(q):
-                z = r.Z[a * n + i]
-                for k in range(size):
-                    shift[k] += z * shifts[a, k]
+            _row_shifts(r.Z, n, i, shifts, shift)
             _add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
-        top = logs[0]
-        for k in range(1, size):
-            top = max(top, logs[k])
-        total = 0.0
-        for k in range(size):
-            share[k] = math.exp(logs[k] - top)
-            total += share[k]
-        for k in range(size):
-            share[k] /= total
-        values[j] = top + math.log(total) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
+        values[j] = _to_shares(logs, share) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
 
         for a in range(q):
             for k in range(size):
                 scores[a, k] = 0.0
         for i in range(start, stop):
-            fill(shift, 0.0)
-            for a in range(q):
-                z = r.Z[a * n + i]
-                for k in range(size):
-                    shift[k] += z * shifts[a, k]
+            _row_shifts(r.Z, n, i, shifts, shift)
             w.deta[i] = _residuals(r.y[i], r.trials[i], w.eta[i], shift, share, residual)
             for a in range(q):
                 z = r.Z[a * n + i]
                 for k in range(size):
                     scores[a, k] += z * residual[k]
-        # Gradient of f at the nodes: how the objective changes with the mode, and with the nodes' spread.
-        _multiply_transposed(L, scores, slopes)
+        # Gradients of f at the nodes: they give the derivatives in the mode and in C, which places the nodes.
+        _multiply_transposed(L, scores, gradients)
         for a in range(q):
-            by_mode[a, 0] = curved[a, 0] = 0.0
+            dmode[a, 0] = by_rows[a, 0] = 0.0
             for k in range(size):
-                slopes[a, k] -= points[a, k]
-                by_mode[a, 0] += share[k] * slopes[a, k]
+                gradients[a, k] -= points[a, k]
+                dmode[a, 0] += share[k] * gradients[a, k]
             for b in range(q):
-                spread[a, b] = 0.0
+                dC[a, b] = 0.0
                 for k in range(size):
-                    spread[a, b] += SQRT2 * share[k] * slopes[a, k] * nodes[b, k]
+                    dC[a, b] += SQRT2 * share[k] * gradients[a, k] * nodes[b, k]
                     dcholesky[a * q + b] += share[k] * scores[a, k] * points[b, k]
-        _adjoint_of_curvature(R, inverse, spread, half, scratch, bar)
-        # By the curvature: directly, and through the weights of the rows, which move with the mode.
-        _multiply(L, bar, half)
+        _derivative_in_curvature(R, inverse, dC, half, scratch, dH)
+        # Through H: directly, and by the weights of the rows, which move with the mode.
+        _multiply(L, dH, half)
         for a in range(q):
             for b in range(q):
-                spread[a, b] = 0.0  # now L bar L'
+                on_logits[a, b] = 0.0  # L dH L'
                 for c in range(q):
-                    spread[a, b] += half[a, c] * L[b, c]
+                    on_logits[a, b] += half[a, c] * L[b, c]
         for i in range(start, stop):
             change = 0.0
             for a in range(q):
                 for b in range(q):
-                    change += r.Z[a * n + i] * spread[a, b] * r.Z[b * n + i]
+                    change += r.Z[a * n + i] * on_logits[a, b] * r.Z[b * n + i]
             change *= w.weight[i] * w.one_minus_2p[i]
             w.deta[i] += change
             for a in range(q):
-                curved[a, 0] += r.Z[a * n + i] * change
-        # H^-1 times the slope of the mode, on both scales.
-        _multiply_transposed(L, curved, kappa)
+                by_rows[a, 0] += r.Z[a * n + i] * change
+        # H^-1 times the derivative in the mode, for standardised effects and on the logit scale.
+        _multiply_transposed(L, by_rows, logit_step)
         for a in range(q):
-            kappa[a, 0] += by_mode[a, 0]
-        _multiply(inverse, kappa, by_mode)
-        _multiply_transposed(inverse, by_mode, k_mode)
-        _multiply(L, k_mode, kappa)
+            logit_step[a, 0] += dmode[a, 0]
+        _multiply(inverse, logit_step, dmode)
+        _multiply_transposed(inverse, dmode, step)
+        _multiply(L, step, logit_step)
         for i in range(start, stop):
             moved = 0.0
             for a in range(q):
-                moved += r.Z[a * n + i] * kappa[a, 0]
+                moved += r.Z[a * n + i] * logit_step[a, 0]
             moved *= w.weight[i]
             w.deta[i] -= moved
             for a in range(q):
-                curved[a, 0] -= r.Z[a * n + i] * moved
+                by_rows[a, 0] -= r.Z[a * n + i] * moved
         for a in range(q):
             for b in range(q):
                 direct = 0.0
                 for c in range(q):
                     direct += w.products_first[(j * q + a) * q + c] * half[c, b]
-                dcholesky[a * q + b] += 2.0 * direct + curved[a, 0] * u[b] + w.score[j * q + a] * k_mode[b, 0]
+                dcholesky[a * q + b] += 2.0 * direct + by_rows[a, 0] * u[b] + w.score[j * q + a] * step[b, 0]
 
 
 class QuadratureLikelihood:
@@ -286,7 +305,7 @@ class QuadratureLikelihood:
         self._nodes, self._log_weights = grid(nodes, int(row_index.q[0]))
 
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
-        """Log-likelihood and gradient at coefficients of the basis and flat roots."""
+        """Log-likelihood and gradient at coefficients of the basis and flat Cholesky factors."""
         row_index, work = self.arrangement.row_index, self.work
         if not np.all(np.isfinite(work.u)):
             work.u[:] = 0.0

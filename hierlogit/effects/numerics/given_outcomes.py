@@ -72,7 +72,7 @@ def sampled_effects(draws: Draws, seen: Seen, random: np.random.Generator) -> tu
     acceptance : float
         Smallest acceptance rate over the sets of clusters that depend on each other.
     size : int
-        Number of effects in the largest such set.
+        Number of effects in the largest of these sets.
     """
     effects = _empty(draws, seen)
     acceptance, size = 1.0, 0
@@ -108,16 +108,16 @@ def _log_integral(problem: _Problem) -> FloatArray:
     mode, curvature = _mode(problem)
     d = mode.shape[1]
     points, weights = np.polynomial.hermite_e.hermegauss(NODES.get(d, 1))
-    root = np.linalg.cholesky(curvature)
+    R = np.linalg.cholesky(curvature)
     # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
-    inverse = np.linalg.inv(root).transpose(0, 2, 1)
+    inverse = np.linalg.inv(R).transpose(0, 2, 1)
     logs = []
     for place in product(range(len(points)), repeat=d):
         v = points[list(place)]
         logs.append(
             problem.log_density(mode + inverse @ v) + 0.5 * float(v @ v) + float(np.log(weights[list(place)]).sum())
         )
-    diagonal = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    diagonal = np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1)
     integral: FloatArray = np.logaddexp.reduce(logs) - diagonal - 0.5 * d * np.log(2 * np.pi)
     return integral
 

@@ -61,21 +61,21 @@ def _average(mean: FloatArray, sd: FloatArray, nodes: FloatArray, weights: Float
 
 
 @kernel
-def _average_slope(
+def _average_derivative(
     mean: FloatArray,
     sd: FloatArray,
     dmean: FloatArray,
     dsd: FloatArray,
     nodes: FloatArray,
     weights: FloatArray,
-    slope: FloatArray,
+    derivative: FloatArray,
 ) -> None:
     for i in range(len(mean)):
         total, m, s = 0.0, mean[i], sd[i]
         for k in range(len(nodes)):
             e, d, _ = logistic(m + s * nodes[k])
             total += weights[k] * bernoulli_variance(e, d) * (dmean[i] + dsd[i] * nodes[k])
-        slope[i] = total
+        derivative[i] = total
 
 
 def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
@@ -97,7 +97,7 @@ def average_slope(mean: FloatArray, sd: FloatArray, dmean: FloatArray, dsd: Floa
     """Derivative of `average_probability` where the mean and sd have the derivatives `dmean` and `dsd`."""
     out, nodes, weights = np.empty(mean.shape), *rule_for(sd)
     m, s, dm, ds = (np.ascontiguousarray(array).ravel() for array in (mean, sd, dmean, dsd))
-    _average_slope(m, s, dm, ds, nodes, weights, out.ravel())
+    _average_derivative(m, s, dm, ds, nodes, weights, out.ravel())
     return out
 
 
@@ -110,7 +110,7 @@ def predictor_sd(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> Flo
     for name in factors:
         group = rows.groups[name]
         distinct, which = np.unique(group.Z, axis=0, return_inverse=True)
-        reach = np.einsum("sab,na->snb", draws.cholesky[name], distinct)
-        variance += np.einsum("snb,snb->sn", reach, reach)[:, which.ravel()]
-    spread: FloatArray = np.sqrt(variance, out=variance)
-    return spread
+        scaled = np.einsum("sab,na->snb", draws.cholesky[name], distinct)
+        variance += np.einsum("snb,snb->sn", scaled, scaled)[:, which.ravel()]
+    sd: FloatArray = np.sqrt(variance, out=variance)
+    return sd

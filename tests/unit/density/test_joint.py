@@ -17,6 +17,7 @@ from scipy.special import expit, log_expit
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.density.joint import c_callbacks as callbacks
+from hierlogit.density.joint.arrays import Joint
 from hierlogit.density.joint.c_callbacks import (
     DIVERGED,
     FUNCTION,
@@ -29,7 +30,7 @@ from hierlogit.density.joint.c_callbacks import (
     table_of,
 )
 from hierlogit.density.joint.geometry import LEAST_SD, SHARE, Geometry, centred_by_information, non_centred
-from hierlogit.density.joint.log_density import Joint, evaluate, evaluate_with, scratch_size
+from hierlogit.density.joint.log_density import evaluate, evaluate_with, scratch_size
 from hierlogit.density.joint.model_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
 from hierlogit.density.kernels import binomial_residuals as residuals
 from hierlogit.density.kernels import scale_priors as scales

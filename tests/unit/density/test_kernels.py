@@ -15,8 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
+import hierlogit as hl
 from hierlogit.binomial import log_binomial_coefficient, log_likelihood
-from hierlogit.density.kernels.binomial import MULTIPLIED, exp_of_negative, linearise, log1p_of_unit, sum_of_logarithms
+from hierlogit.density.kernels import binomial
+from hierlogit.density.kernels.binomial import (
+    MULTIPLIED,
+    bernoulli_variance,
+    exp_of_negative,
+    linearise,
+    log1p_of_unit,
+    logistic,
+    one_minus_two_p,
+    sum_of_logarithms,
+)
 
 LEAST = 3.3075530036384e-308  # exp(-708)
 
@@ -105,6 +116,27 @@ def test_the_ends_of_the_logarithm() -> None:
     assert log1p_of_unit(0.0) == 0.0
     assert log1p_of_unit(1.0) == pytest.approx(np.log(2), rel=3e-16)
     assert np.isnan(log1p_of_unit(np.nan))
+
+
+# ---- the logistic function ---------------------------------------------------------------------------------------
+
+
+@given(st.floats(-800, 800) | st.floats(-6, 6))
+def test_the_logistic_function_keeps_its_digits_in_both_tails(x: float) -> None:
+    e, d, p = logistic(x)
+    q = expit(-x)
+    assert p == binomial.expit(x)
+    assert p == pytest.approx(expit(x), rel=1e-14, abs=1e-306)
+    assert e == pytest.approx(math.exp(-abs(x)), rel=1e-14, abs=1e-306)
+    assert bernoulli_variance(e, d) == pytest.approx(p * q, rel=1e-14, abs=1e-306)
+    assert one_minus_two_p(x, e, d) == pytest.approx(-math.tanh(0.5 * x), rel=1e-13, abs=1e-15)
+
+
+def test_it_is_evaluated_in_one_place() -> None:
+    package = Path(hl.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    assert sum(text.count("exp_of_negative(-abs(") for text in sources) == 1
+    assert sum(text.count("log1p_of_unit(") for text in sources) == 3  # its definition, rows, and their sums
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------

@@ -12,8 +12,10 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.binomial import log_binomial_coefficient, log_likelihood
-from hierlogit.density.marginal.block_cholesky import add_effects, joint_log_density, make_work, scale_effects
+from hierlogit.density.marginal.conditional_mode import joint_log_density
+from hierlogit.density.marginal.effects_to_predictor import add_effects, scale_effects
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
+from hierlogit.density.marginal.work import make_work
 from hierlogit.design import arrangement as layout_module
 from hierlogit.design.arrangement import Arrangement, RowIndex, arrange
 from hierlogit.design.design import Design

@@ -221,8 +221,8 @@ def test_c_functions_are_on_disk_once_they_are_compiled() -> None:
 STEP = """
 import numpy as np
 import hierlogit as hl
-from hierlogit.density.marginal.block_cholesky import joint_log_density
-from hierlogit.density.marginal.laplace import LaplaceLikelihood, ascend
+from hierlogit.density.marginal.conditional_mode import ascend, joint_log_density
+from hierlogit.density.marginal.laplace import LaplaceLikelihood
 
 rng = np.random.default_rng(2)
 rows = {"y": rng.integers(0, 2, 240), "g": np.repeat(np.arange(12), 20)}

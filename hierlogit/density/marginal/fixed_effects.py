@@ -1,0 +1,74 @@
+"""The fixed effects in a marginal likelihood: ``X gamma``, its transpose, and the information about gamma."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...design.arrangement import Arrangement, RowIndex
+from ...numba_support.compile import exact_kernel, kernel
+from ...numba_support.vectors import add_column, copy, dot, view
+from .block_cholesky import solve_first, solve_last
+from .effects_to_predictor import sum_by_level, times_cholesky_transposed
+from .selected_inverse import multiply_dense
+from .work import Work
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@kernel
+def fixed_predictor(r: RowIndex, gamma: FloatArray, out: FloatArray) -> None:
+    """Offset plus ``X gamma``."""
+    n = len(out)
+    copy(r.offset, out)
+    for k in range(len(gamma)):
+        add_column(view(r.X, k * n, (k + 1) * n), gamma[k], out)
+
+
+@kernel
+def columns_times(r: RowIndex, deta: FloatArray, out: FloatArray) -> None:
+    """``X' deta``."""
+    n = len(deta)
+    for k in range(len(out)):
+        out[k] = dot(view(r.X, k * n, (k + 1) * n), deta)
+
+
+class Evaluated(Protocol):
+    """A likelihood that has been evaluated, with the factorisation at its point."""
+
+    arrangement: Arrangement
+    work: Work
+    cholesky: FloatArray
+
+
+def fixed_information(likelihood: Evaluated) -> FloatArray:
+    """Information about the coefficients of the basis at the last evaluation, given the covariances, shape (p, p).
+
+    ``X'WX - X'WA H^-1 A'WX``: what the normal equations of the penalised least squares leave when the random effects
+    are eliminated (Bates et al. 2015, Journal of Statistical Software 67, section 5.2).
+    """
+    row_index, work = likelihood.arrangement.row_index, likelihood.work
+    p = row_index.X.shape[1]
+    weighted = row_index.X * work.weight[:, None]
+    crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
+    _cross_with_effects(row_index, work, likelihood.cholesky, np.ascontiguousarray(weighted.T), crossed, solved)
+    information: FloatArray = weighted.T @ row_index.X - crossed @ solved.T
+    return information
+
+
+@exact_kernel
+def _cross_with_effects(
+    r: RowIndex, w: Work, cholesky: FloatArray, weighted: FloatArray, crossed: FloatArray, solved: FloatArray
+) -> None:
+    """``A'`` times each row of `weighted`, and ``H^-1`` times that."""
+    parts = np.arange(len(r.part_start) - 1)
+    for k in range(len(weighted)):
+        sum_by_level(r, parts, weighted[k], w.gradient)
+        times_cholesky_transposed(r, cholesky, parts, w.gradient, w.step)
+        copy(w.step, crossed[k])
+        solve_first(r, w, parts, w.step)
+        multiply_dense(r, w, parts, w.step, w.gradient)
+        solve_last(r, w, parts, w.step)
+        copy(w.step, solved[k])
