@@ -40,7 +40,7 @@ ESTIMAND = "estimand"
 
 @dataclass(frozen=True)
 class RefitWithoutCluster:
-    """Estimates of a fit by a likelihood engine without one cluster, by refitting.
+    """Estimates of a likelihood fit without one cluster, by refitting.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class RefitWithoutCluster:
 
 @dataclass(frozen=True)
 class ReweightedWithoutCluster:
-    """Posterior means of a fit by a sampler without one cluster, by importance weights or by sampling again.
+    """Posterior means of a sampled fit without one cluster, by importance weights or by sampling again.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ def _means(fit: Fit, weights: FloatArray | None) -> dict[str, float]:
 
 
 def estimates(fit: Fit, estimand: Statistic | None) -> dict[str, float]:
-    """Parameters of a fit by a likelihood engine, and the estimand if there is one.
+    """Parameters of a likelihood fit, and the estimand if there is one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Leave-one-out cross-validation of a fit by a sampler, by row or by cluster."""
+"""Leave-one-out cross-validation of a sampled fit, by row or by cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IntArray = npt.NDArray[np.intp]
 
 
 def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
-    """Leave-one-out cross-validation of a sampler's fit: by row, or by cluster.
+    """Leave-one-out cross-validation of a sampled fit, by row or by cluster.
 
     A row that is left out is predicted with the effect of its own cluster, which is estimated from the other rows of
     the cluster. A cluster that is left out is predicted as a new one, with its effects integrated out by quadrature.
@@ -39,7 +39,7 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     Parameters
     ----------
     fit : Fit
-        By `hierlogit.NUTS`.
+        A sampled fit, by `hierlogit.NUTS`.
     group : str, optional
         A grouping factor whose clusters are left out, with the clusters nested in them; rows if not given. Effects of
         other factors are those of the draws if their clusters have other rows.
@@ -56,19 +56,19 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     Raises
     ------
     FitError
-        If the fit is by a likelihood engine, whose draws are not from a posterior, or has no such grouping factor.
+        If the fit is a likelihood fit, whose draws are not from a posterior, or has no such grouping factor.
 
     References
     ----------
     Vehtari, Gelman and Gabry (2017), Statistics and Computing 27: 1413-1432.
-    Merkle, Furr and Rabe-Hesketh (2019), Psychometrika 84: 802-829: conditional and marginal likelihoods.
+    Merkle, Furr and Rabe-Hesketh (2019), Psychometrika 84: 802-829, for conditional and marginal likelihoods.
 
     Examples
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
-    >>> found = hl.loo(model.fit(hl.NUTS(seed=1, progress=False)), group="ID")
-    >>> int(found.n_data_points), round(found.elpd)
+    >>> result = hl.loo(model.fit(hl.NUTS(seed=1, progress=False)), group="ID")
+    >>> int(result.n_data_points), round(result.elpd)
     (50, -101)
     """
     require_fit(fit)

@@ -22,11 +22,12 @@ IN_SPAN = 1e-7
 
 
 def refuse_other_rows(fits: Mapping[str, Fit]) -> None:
-    """Refuse fits that are not to the same outcomes of the same rows.
+    """Check that all fits are to the same outcomes of the same rows.
 
     Raises
     ------
     FitError
+        If they are not.
     """
     (first, fit), *others = fits.items()
     design = fit.model.design
@@ -54,11 +55,12 @@ def refuse_other_rows(fits: Mapping[str, Fit]) -> None:
 
 
 def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
-    """Estimates of maximum-likelihood fits, refused if they are integrated differently or use priors.
+    """Estimates of maximum-likelihood fits.
 
     Raises
     ------
     FitError
+        If a fit is not by maximum likelihood, or the random effects are integrated out by different methods.
     """
     estimates: dict[str, Estimate] = {}
     for name, fit in fits.items():
@@ -73,7 +75,7 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
                 "or hl.AGQ()."
             )
         estimates[name] = fit.estimate
-    # Without random effects nothing is integrated, so that every method gives the same.
+    # Without random effects, there is nothing to integrate, and all methods agree.
     integrated = {name: estimates[name] for name, fit in fits.items() if fit.model.design.groups}
     if len({estimate.nodes for estimate in integrated.values()}) > 1:
         methods = ", ".join(f"'{name}' by {estimate.method}" for name, estimate in integrated.items())
