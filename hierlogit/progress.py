@@ -1,4 +1,4 @@
-"""Progress bars in terminals and notebooks, shown only for work that takes longer than two seconds."""
+"""Progress bars in terminals and notebooks, shown only for work that takes a while."""
 
 from __future__ import annotations
 
