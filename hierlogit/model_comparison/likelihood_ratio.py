@@ -17,8 +17,8 @@ from ..fits.fit import Fit
 from ..formatting import number, p_value
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.simulated_ratio import SHORT, OfRatio
-from ..studies.tasks import check_executor, run_tasks
-from ..validation import choice, quoted_list, seed_or_new, whole_number
+from ..studies.tasks import Done, check_executor, run_tasks
+from ..validation import choice, file_path, quoted_list, seed_or_new, whole_number
 from .nesting import Difference, difference, maxima, refuse_other_rows
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def likelihood_ratio(
         require_fit(fit, name)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     check_executor(executor)
+    if store is not None:
+        file_path("store", store, StudyError)
     refuse_other_rows(fits)
     estimates = maxima(fits)
     gap = difference(fit0.model.design, fit1.model.design)
@@ -156,23 +158,14 @@ def likelihood_ratio(
             "the second model has no parameter that the first one lacks, so there is nothing to test. Give the smaller "
             "model first."
         )
-    statistic = 2 * (estimates["fit1"].log_likelihood - estimates["fit0"].log_likelihood)
-    if statistic < -SHORT:
-        raise FitError(
-            f"the log-likelihood of the larger model is below that of the smaller one, by {-statistic / 2:.4g}: the "
-            "search for its maximum failed. See fit1.diagnostics.findings."
-        )
-    statistic = max(statistic, 0.0)
+    statistic = _statistic(estimates["fit0"], estimates["fit1"])
     naive = chi_squared_tail(statistic, gap.parameters)
     if method == "chibar":
         p_value, reference = _chibar(statistic, gap, estimates["fit0"])
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances)
-    study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
-    checkpoint = Checkpoint.of(store, study)
-    missing = [k for k in range(requested) if k not in checkpoint]
-    finished = run_tasks(task, missing, executor, "Simulating", checkpoint.add)
-    done = checkpoint.first(requested)
+    study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
+    done, finished = _simulated_statistics(task, Checkpoint.of(store, study), requested, executor)
     simulated = np.array([done.results[k][0] for k in sorted(done.results)])
     return RatioTest(
         statistic=statistic,
@@ -186,6 +179,26 @@ def likelihood_ratio(
         interrupted=not finished,
         seed=used_seed,
     )
+
+
+def _simulated_statistics(
+    task: OfRatio, checkpoint: Checkpoint, replicates: int, executor: Executor | None
+) -> tuple[Done[list[float]], bool]:
+    """Statistics of simulated data sets, and whether all of them were computed before an interruption."""
+    missing = [k for k in range(replicates) if k not in checkpoint]
+    finished = run_tasks(task, missing, executor, "Simulating", checkpoint.add)
+    return checkpoint.first(replicates), finished
+
+
+def _statistic(smaller: Estimate, larger: Estimate) -> float:
+    """Twice the difference of the log-likelihoods, refused if it is negative by more than rounding."""
+    statistic = 2 * (larger.log_likelihood - smaller.log_likelihood)
+    if statistic < -SHORT:
+        raise FitError(
+            f"the log-likelihood of the larger model is below that of the smaller one, by {-statistic / 2:.4g}: the "
+            "search for its maximum failed. See fit1.diagnostics.findings."
+        )
+    return max(statistic, 0.0)
 
 
 def _chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float, str]:
