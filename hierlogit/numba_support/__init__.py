@@ -1,1 +1,1 @@
-"""How functions are compiled with Numba and how arrays are passed to them."""
+"""Compilation with Numba, and arrays passed to compiled functions."""

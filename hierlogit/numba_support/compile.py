@@ -1,4 +1,4 @@
-"""How functions are compiled: once on a machine, by Numba, and kept on disk."""
+"""Compilation by Numba, once on each machine, with the machine code kept on disk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
-#: Floating-point liberties that let sums be reordered, so that they use vector instructions; infinities and NaN keep
-#: their meaning.
+#: Floating-point optimisations that allow sums to be reordered, so that they use vector instructions; infinities and
+#: NaN keep their meaning.
 LIBERTIES = {"reassoc", "nsz", "contract", "arcp"}
-#: Folders and files with compiled functions, or with the tuples of arrays that these take, from the package's folder.
+#: Folders and files with compiled functions, or with the tuples of arrays that these take, relative to the package.
 COMPILED = (
     "numba_support",
     "design/arrangement.py",
@@ -33,18 +33,18 @@ COMPILED = (
 
 
 class _Notice(event.Listener):  # type: ignore[misc]
-    """Tells a person who waits, once, that the first fit on a machine compiles."""
+    """Prints one line in terminals and notebooks when functions of the package are compiled."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._shown = False
 
     def on_start(self, started: Any) -> None:
-        """Say it when a function of the package is compiled and not merely read from disk."""
+        """Print it when a function of the package is compiled rather than read from disk."""
         dispatcher = started.data.get("dispatcher")
         module = getattr(getattr(dispatcher, "py_func", None), "__module__", None) or ""
-        if self._said or not module.startswith(f"{__package__.partition('.')[0]}."):
+        if self._shown or not module.startswith(f"{__package__.partition('.')[0]}."):
             return
-        self._said = True
+        self._shown = True
         from rich.console import Console
 
         console = Console(stderr=True, highlight=False)
@@ -52,22 +52,22 @@ class _Notice(event.Listener):  # type: ignore[misc]
             console.print("Compiling the likelihood for this machine: up to half a minute, this once.", style="dim")
 
     def on_end(self, _ended: Any) -> None:
-        """Nothing to say."""
+        """Nothing to print."""
 
 
 event.register("numba:compile", _Notice())
 
 
 class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
-    """Machine code of a function with copies of all it calls, which no other code takes the place of.
+    """Machine code of a function with private copies of all functions that it calls.
 
-    Numba leaves it to the linker whether a function calls its own copy of another or one that is in memory already.
-    The copies were optimised apart, so that with sums in any order their results differ in the last digit: a process
-    that has just compiled would get other draws from a seed than one that reads the same functions from disk.
+    Numba leaves it to the linker whether a function calls its own copy of another function or one that is in memory
+    already. The copies are optimised separately, so that with reordered sums their results differ in the last digit: a
+    process that has just compiled would get other draws from a seed than one that reads the same functions from disk.
     """
 
     def _finalize_final_module(self) -> None:
-        # Functions that call this one take their copies from the module as it is now.
+        # Functions that call this one copy the module as it is now.
         self._shared_module = self._final_module.clone()
         for function in self._shared_module.functions:
             if not function.is_declaration and function.linkage == Linkage.external:
@@ -79,7 +79,7 @@ class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
 
 
 class _Pipeline(Compiler):  # type: ignore[misc]
-    """Numba's compiler, with such libraries."""
+    """Numba's compiler with self-contained libraries."""
 
     def define_pipelines(self) -> Any:
         state = self.state
@@ -91,7 +91,7 @@ class _Pipeline(Compiler):  # type: ignore[misc]
 
 @cache
 def source_files() -> tuple[Path, ...]:
-    """Files whose code ends up in compiled functions: those of `COMPILED`."""
+    """Files with code of compiled functions: those of `COMPILED`."""
     package = Path(__file__).parents[1]
     chosen = [package / name for name in COMPILED]
     return tuple(sorted(path for one in chosen for path in (one.rglob("*.py") if one.is_dir() else [one])))
@@ -99,15 +99,15 @@ def source_files() -> tuple[Path, ...]:
 
 @cache
 def _stamp() -> tuple[tuple[str, float, int], ...]:
-    """State of all files that are compiled."""
-    found = [(str(path), path.stat()) for path in source_files()]
-    return tuple((name, state.st_mtime, state.st_size) for name, state in found)
+    """Modification times and sizes of these files."""
+    states = [(str(path), path.stat()) for path in source_files()]
+    return tuple((name, state.st_mtime, state.st_size) for name, state in states)
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Functions on disk, compiled anew when any file of `COMPILED` has changed.
+    """Functions on disk, compiled again when any file of `COMPILED` has changed.
 
-    Numba looks at the file of the function alone, and would go on with copies of functions of other files.
+    Numba checks only the file of the function itself, and would keep outdated copies of functions from other files.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -116,7 +116,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 
 class _Callback(CFunc):
-    """A C function with such files."""
+    """A C function in this cache."""
 
     _pyfunc: Callable[..., Any]
 
@@ -130,18 +130,18 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "p
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
     compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
     compiled._cache = _Cache(function)
-    made: F = compiled
-    return made
+    result: F = compiled
+    return result
 
 
 def kernel[F: Callable[..., Any]](function: F) -> F:
-    """Compile a function of arrays and numbers; sums may be taken in any order."""
+    """Compile a function of arrays and numbers; sums may be reordered."""
     return _compiled(function, LIBERTIES)
 
 
 def exact_kernel[F: Callable[..., Any]](function: F) -> F:
-    """Compile a function whose operations happen in the order they are written in."""
-    # Not merely left out: a function that says nothing is compiled with the liberties of whichever calls it first.
+    """Compile a function whose operations are executed in the order in which they are written."""
+    # Not None: Numba would then compile the function with the options of its first caller.
     return _compiled(function, False)
 
 
@@ -151,13 +151,13 @@ def fused_kernel[F: Callable[..., Any]](function: F) -> F:
 
 
 class CFunction:
-    """A function for callers in another language, compiled when it is first asked for.
+    """A function for callers in another language, compiled when it is first used.
 
     Parameters
     ----------
     function : callable
     signature : numba.core.typing.Signature
-        With types of C.
+        With C types.
     """
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
@@ -166,10 +166,10 @@ class CFunction:
     @cached_property
     def _compiled(self) -> Any:
         options = {"fastmath": False, "error_model": "numpy"}
-        made: Any = _Callback(self._function, normalize_signature(self._signature), {}, options, _Pipeline)
-        made.enable_caching()
-        made.compile()
-        return made
+        callback: Any = _Callback(self._function, normalize_signature(self._signature), {}, options, _Pipeline)
+        callback.enable_caching()
+        callback.compile()
+        return callback
 
     def compile(self) -> None:
         """Compile it, or read it from disk."""
@@ -177,22 +177,21 @@ class CFunction:
 
     @property
     def address(self) -> int:
-        """Where it stands in this process."""
+        """Address in this process."""
         return int(self._compiled.address)
 
     @property
     def ctypes(self) -> Any:
-        """The same, to be called by ctypes."""
+        """The function, callable through ctypes."""
         return self._compiled.ctypes
 
     def is_compiled(self) -> bool:
-        """Whether this process, or an earlier one, has compiled it."""
+        """Whether this process or an earlier one has compiled it."""
         if "_compiled" in vars(self):
             return True
-        found = _Cache(self._function).load_overload(self._signature, cpu_target.target_context)
-        return found is not None
+        return _Cache(self._function).load_overload(self._signature, cpu_target.target_context) is not None
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
-    """Make a C function, whose operations happen in the order they are written in."""
+    """Decorator for C functions, whose operations are executed in the order in which they are written."""
     return lambda function: CFunction(function, signature)

@@ -1,8 +1,8 @@
 """Named tuples of arrays that compiled functions take as one address.
 
-Numba takes a tuple of arrays apart at every call, into seven numbers for each array: with fifty arrays the calls cost
-more to compile than all they call, and at each of them more than the work on a small cluster. Here a compiled function
-gets the address of a table with the address and the length of each array, and reads those that it uses.
+Numba unpacks a tuple of arrays at every call, into seven numbers for each array: with fifty arrays, the calls take
+longer to compile than the functions that they call, and longer to run than the work on a small cluster. Here a compiled
+function gets the address of a table with the address and the length of each array, and reads the entries that it uses.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
-#: Numbers that a table holds of each array: its address and its length.
+#: How many numbers a table holds for each array: its address and its length.
 ENTRY = 2
 
 
 class Addressed(types.Type):  # type: ignore[misc]
-    """What compiled code knows of a named tuple of arrays.
+    """The type of a named tuple of arrays in compiled code.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Addressed(types.Type):  # type: ignore[misc]
 
     def __init__(self, name: str, fields: tuple[tuple[str, str], ...]) -> None:
         self.fields = {field: (k, from_dtype(np.dtype(dtype))) for k, (field, dtype) in enumerate(fields)}
-        # Types are the same if their names are, also those of functions read from disk.
+        # Types are equal if their names are equal, also those of functions read from disk.
         super().__init__(f"{name}({', '.join(f'{field}: {dtype}' for field, dtype in fields)})")
 
 
@@ -57,7 +57,7 @@ register_model(Addressed)(models.OpaqueModel)
 
 
 class _Table:
-    """What makes a named tuple of arrays one that compiled functions take."""
+    """A named tuple of arrays, with its table."""
 
     #: Name and dtype of each array.
     dtypes: ClassVar[tuple[tuple[str, str], ...]]
@@ -69,7 +69,7 @@ class _Table:
         Raises
         ------
         TypeError
-            If an array is not contiguous or has another dtype than its field: compiled code would misread it.
+            If an array is not contiguous or does not have its field's dtype: compiled code would misread it.
         """
         for (name, dtype), array in zip(self.dtypes, self, strict=True):  # type: ignore[call-overload]
             if array.dtype != dtype or not array.flags.forc:
@@ -78,27 +78,27 @@ class _Table:
 
     @cached_property
     def address(self) -> int:
-        """Where the table stands."""
+        """Address of the table."""
         return int(self.table.ctypes.data)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without the table: the arrays of a copy have other addresses.
+        # Without the table, since the arrays of a copy have other addresses.
         return type(self), tuple(self)  # type: ignore[arg-type]
 
 
 def by_address[T](arrays: type[T]) -> type[T]:
     """A named tuple, whose fields are annotated as arrays, for compiled functions.
 
-    In compiled code each array is one-dimensional, its entries as they stand in memory. It does not own them: whoever
-    calls keeps the named tuple.
+    In compiled code each array is one-dimensional, with its entries in the order of memory. It is not owned: the caller
+    keeps the named tuple alive.
     """
     names = {"__module__": arrays.__module__, "__qualname__": arrays.__qualname__, "__doc__": arrays.__doc__}
-    made: type[T] = type(arrays.__name__, (_Table, arrays), names)
-    made.dtypes = _dtypes(made)  # type: ignore[attr-defined]
-    kind = Addressed(made.__name__, made.dtypes)  # type: ignore[attr-defined]
-    typeof_impl.register(made)(lambda _value, _context: kind)
-    made.compiled_type = kind  # type: ignore[attr-defined]
-    return made
+    addressed: type[T] = type(arrays.__name__, (_Table, arrays), names)
+    addressed.dtypes = _dtypes(addressed)  # type: ignore[attr-defined]
+    kind = Addressed(addressed.__name__, addressed.dtypes)  # type: ignore[attr-defined]
+    typeof_impl.register(addressed)(lambda _value, _context: kind)
+    addressed.compiled_type = kind  # type: ignore[attr-defined]
+    return addressed
 
 
 def _dtypes(arrays: type) -> tuple[tuple[str, str], ...]:
@@ -108,7 +108,7 @@ def _dtypes(arrays: type) -> tuple[tuple[str, str], ...]:
 
 
 def _dtype(hint: Any) -> str:
-    """Name of the dtype in an annotation, however deep NumPy has put it there."""
+    """Name of the dtype in an annotation, which NumPy nests several levels deep."""
     while get_args(hint):
         hint = get_args(hint)[-1]
     return str(np.dtype(hint).name)
@@ -118,11 +118,11 @@ def _dtype(hint: Any) -> str:
 def _take_address(_kind: Any, value: Any, context: Any) -> Any:
     api, builder = context.pyapi, context.builder
     number = api.object_getattr_string(value, "address")
-    found = cgutils.alloca_once_value(builder, ir.Constant(api.voidptr, None))
+    pointer = cgutils.alloca_once_value(builder, ir.Constant(api.voidptr, None))
     with builder.if_then(cgutils.is_not_null(builder, number)):
-        builder.store(api.long_as_voidptr(number), found)
+        builder.store(api.long_as_voidptr(number), pointer)
         api.decref(number)
-    return NativeValue(builder.load(found), is_error=api.c_api_error())
+    return NativeValue(builder.load(pointer), is_error=api.c_api_error())
 
 
 @infer_getattr
@@ -143,14 +143,14 @@ def _read_field(context: Any, builder: Any, kind: Addressed, value: Any, name: s
 
 
 def _read_constant(builder: Any, table: Any, k: int) -> Any:
-    found = builder.load(cgutils.gep_inbounds(builder, table, k))
-    # Nothing that is written while a function runs changes a table: a loop need not read it again.
-    found.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return found
+    number = builder.load(cgutils.gep_inbounds(builder, table, k))
+    # No function writes to a table, so that loops need not read it again.
+    number.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return number
 
 
 def borrowed_array(context: Any, builder: Any, kind: Any, address: Any, length: Any) -> Any:
-    """An array of one dimension that owns nothing, as LLVM's value; the address is a number or a pointer."""
+    """A one-dimensional array that does not own its memory, as an LLVM value; the address is a number or a pointer."""
     array = make_array(kind)(context, builder)
     pointer = context.get_data_type(kind.dtype).as_pointer()
     data = builder.inttoptr(address, pointer) if isinstance(address.type, ir.IntType) else address
@@ -161,7 +161,7 @@ def borrowed_array(context: Any, builder: Any, kind: Any, address: Any, length: 
 
 
 def at_address[T](arrays: type[T]) -> Callable[[Any, int], T]:
-    """A function for compiled code: the named tuple in a table, behind a number of other arrays."""
+    """A function for compiled code that returns the named tuple in a table, after a number of other arrays."""
     kind = arrays.compiled_type  # type: ignore[attr-defined]
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -173,8 +173,8 @@ def at_address[T](arrays: type[T]) -> Callable[[Any, int], T]:
 
         return kind(types.voidptr, types.intp), generate
 
-    found: Callable[[Any, int], T] = read
-    return found
+    reader: Callable[[Any, int], T] = read
+    return reader
 
 
 @intrinsic  # type: ignore[untyped-decorator]

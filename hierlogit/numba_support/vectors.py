@@ -1,4 +1,4 @@
-"""Vectors in compiled code: views of their entries, and the loops that everything is made of."""
+"""Vectors in compiled code: views of some of their entries, and elementary loops over them."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ FloatArray = npt.NDArray[np.float64]
 def view(_typing_context: Any, values: Any, start: Any, stop: Any) -> Any:
     """``values[start:stop]`` without a check and without ownership.
 
-    A loop over it becomes vector instructions, which one over ``values[start + i]`` does not, since that index might be
-    negative and then count from the end. A slice would count one more owner, which costs more than a short loop, and
-    asks whether its bounds are negative or too large, which costs more to compile than what is done with it.
+    A loop over a view becomes vector instructions. A loop over ``values[start + i]`` does not, since a negative index
+    would count from the end. A slice increments a reference count, which takes longer than a short loop, and checks
+    its bounds, which takes longer to compile than the loop.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        own, first, last = _converted(context, builder, signature, arguments)
-        return _view(context, builder, signature, own, first, builder.sub(last, first))
+        array, first, last = _converted(context, builder, signature, arguments)
+        return _view(context, builder, signature, array, first, builder.sub(last, first))
 
-    return _arranged(values, [start, stop], generate)
+    return _typed(values, [start, stop], generate)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def window(_typing_context: Any, values: Any, start: Any, count: Any) -> Any:
-    """As `view`, of ``values[start : start + count]``."""
+    """As `view`, for ``values[start : start + count]``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        own, first, length = _converted(context, builder, signature, arguments)
-        return _view(context, builder, signature, own, first, length)
+        array, first, length = _converted(context, builder, signature, arguments)
+        return _view(context, builder, signature, array, first, length)
 
-    return _arranged(values, [start, count], generate)
+    return _typed(values, [start, count], generate)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def after(_typing_context: Any, values: Any, start: Any) -> Any:
-    """As `view`, of ``values[start:]``."""
+    """As `view`, for ``values[start:]``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        own = make_array(signature.args[0])(context, builder, arguments[0])
+        array = make_array(signature.args[0])(context, builder, arguments[0])
         first = arguments[1]
-        (length,) = cgutils.unpack_tuple(builder, own.shape)
-        return _view(context, builder, signature, own, first, builder.sub(length, first))
+        (length,) = cgutils.unpack_tuple(builder, array.shape)
+        return _view(context, builder, signature, array, first, builder.sub(length, first))
 
-    return _arranged(values, [start], generate)
+    return _typed(values, [start], generate)
 
 
-def _arranged(values: Any, bounds: list[Any], generate: Any) -> Any:
-    """What an intrinsic returns; None where it does not take such arguments."""
+def _typed(values: Any, bounds: list[Any], generate: Any) -> Any:
+    """What an intrinsic returns; None if it does not take arguments of these types."""
     flat = isinstance(values, types.Array) and values.ndim == 1 and values.layout == "C"
     if not (flat and all(isinstance(bound, types.Integer) for bound in bounds)):
         return None
@@ -69,15 +69,15 @@ def _converted(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     return make_array(signature.args[0])(context, builder, arguments[0]), arguments[1], arguments[2]
 
 
-def _view(context: Any, builder: Any, signature: Any, own: Any, start: Any, length: Any) -> Any:
+def _view(context: Any, builder: Any, signature: Any, array: Any, start: Any, length: Any) -> Any:
     return borrowed_array(
-        context, builder, signature.return_type, cgutils.gep_inbounds(builder, own.data, start), length
+        context, builder, signature.return_type, cgutils.gep_inbounds(builder, array.data, start), length
     )
 
 
 @kernel
 def allocate(values: FloatArray, start: int, count: int) -> tuple[FloatArray, int]:
-    """``values[start : start + count]``, as `window`, and where it ends."""
+    """The next `count` entries of a scratch array as a `window`, and where they end."""
     return window(values, start, count), start + count
 
 
@@ -90,7 +90,7 @@ def fill(values: FloatArray, number: float) -> None:
 
 @kernel
 def copy(values: FloatArray, out: FloatArray) -> None:
-    """``out[:] = values``: a loop, since a slice is assigned to by a general routine that is many times slower."""
+    """``out[:] = values``, by a loop: assigning to a slice calls a general routine that is many times slower."""
     for i in range(len(values)):
         out[i] = values[i]
 

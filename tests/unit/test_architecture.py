@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from types import ModuleType
 
 import pytest
@@ -27,6 +28,15 @@ HEAVY = (
     "pytensor",
     "scipy.stats",
 )
+
+
+#: Longest function in lines, from `def` to its end, and the largest median length of a file.
+LONGEST, MEDIAN_FILE = 100, 200
+#: Compiled functions that are longer, and why.
+LONG_KERNELS = {
+    "density/marginal/nested_gauss_hermite.py:integrate": "its nested loops share twenty work arrays: a function for "
+    "each stage would take them all as arguments, and would be optimised once more in every caller",
+}
 
 
 def public_names(package: Path) -> tuple[set[str], set[str]]:
@@ -79,6 +89,25 @@ def test_every_compiled_function_is_compiled_anew_when_its_sources_change() -> N
     users += [path for path in PACKAGE.rglob("*.py") if "numba_support.struct_by_address" in path.read_text("utf-8")]
     assert len(users) > 10
     assert set(users) - set(source_files()) == set()
+
+
+def lengths(module: Path, public: set[str]) -> dict[str, int]:
+    """Lines of each function in a file; for public ones without the docstring, which describes every option."""
+    found = {}
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            if node.name in public and ast.get_docstring(node) is not None:
+                lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            found[f"{module.relative_to(PACKAGE).as_posix()}:{node.name}"] = lines
+    return found
+
+
+def test_functions_and_files_are_short() -> None:
+    public = set().union(*(public_names(package)[1] for package in (PACKAGE, PACKAGE / "plots")))
+    long = {name for module in MODULES for name, lines in lengths(PACKAGE / module, public).items() if lines > LONGEST}
+    assert long == set(LONG_KERNELS)
+    assert median(len((PACKAGE / module).read_text("utf-8").splitlines()) for module in MODULES) < MEDIAN_FILE
 
 
 @pytest.mark.parametrize("package", ["hierlogit", "hierlogit.plots"])

@@ -1,4 +1,4 @@
-"""The joint log density of all parameters and cluster effects, and its gradient, for any model, compiled once.
+"""The joint log density of parameters and random effects, and its gradient, compiled once for all models.
 
 The sampler's position x holds, one after the other, p variables for the fixed effects, the standard deviations, the
 correlations, and a variable for every effect of every level (`partial_centring`). All of them are shifted and scaled by

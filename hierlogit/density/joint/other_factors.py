@@ -1,4 +1,4 @@
-"""The effects of all grouping factors but the first from their variables, and the gradient back, compiled.
+"""Random effects of all grouping factors but the first, and the gradient through them, compiled.
 
 The rows are ordered by the first factor and are handled with its levels (`row_batches`); the effects of the other
 factors must be known before any row is read, and their gradient is complete after the last one.

@@ -1,4 +1,4 @@
-"""Rows by batches of levels of the first grouping factor: linear predictors, log-likelihood and gradient, compiled.
+"""Batches of rows by level of the first grouping factor: linear predictors, log-likelihood and gradient, compiled.
 
 A batch has so few rows that their linear predictors and residuals stay in the fastest cache while they are used.
 """

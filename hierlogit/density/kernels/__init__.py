@@ -1,1 +1,1 @@
-"""Compiled loops over rows and columns."""
+"""Compiled loops over rows and columns, shared by the densities."""

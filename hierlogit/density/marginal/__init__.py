@@ -1,1 +1,1 @@
-"""The likelihood with the random effects integrated out: Laplace and Gauss-Hermite quadrature."""
+"""The marginal likelihood, by the Laplace approximation or Gauss-Hermite quadrature over the random effects."""

@@ -1,4 +1,4 @@
-"""Standardised effects to effects to linear predictors, ``b = L u`` and ``Z b``, and the transposes, compiled."""
+"""Products of standardised effects, ``b = L u`` and ``Z b``, and their transposes, level by level, compiled."""
 
 from __future__ import annotations
 

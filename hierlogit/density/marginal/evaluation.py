@@ -1,4 +1,4 @@
-"""Value and gradient of a marginal log-likelihood at one point, and when its modes count as found."""
+"""The value and gradient of a marginal log-likelihood at one point."""
 
 from __future__ import annotations
 

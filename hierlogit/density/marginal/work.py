@@ -1,4 +1,4 @@
-"""The arrays that an evaluation of a marginal likelihood fills, and how levels and blocks are counted in them.
+"""The arrays that an evaluation of a marginal likelihood fills.
 
 In all compiled functions of this folder ``r`` is the row index of an arrangement, ``w`` these arrays and `parts` the
 parts of the data to work on: each call takes many parts, since passing the arguments costs as much as the work on a
