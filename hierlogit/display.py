@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .formatting import cell, plain
@@ -27,7 +28,11 @@ FOLDED = 100
 LONGEST, LINES = 40, 6
 #: Smallest width of the labels of facts, so that facts of most objects are aligned.
 LABEL = 9
-_LEFT, _RIGHT = "text-align:left", "text-align:right; font-variant-numeric:tabular-nums"
+#: Styles of tables and of their cells.
+_TABLE = "border-collapse:collapse; margin:0.5em 0"
+_CELL = "padding:0.1em 1em 0.1em 0; vertical-align:top"
+_LEFT = f"text-align:left; {_CELL}"
+_RIGHT = f"text-align:right; font-variant-numeric:tabular-nums; {_CELL}"
 
 
 class Part(Protocol):
@@ -273,16 +278,38 @@ class Column:
     def aligned(self) -> list[str]:
         """The cells as plain text of equal width, with the name first."""
         cells = [plain(_cut(text)) for text in self.cells]
-        if self.number:
-            tails = [len(text) - at if (at := text.find(".")) >= 0 and text[:1] not in "<>" else 0 for text in cells]
-            longest = max(tails, default=0)
-            cells = [
-                text if not text[-1:].isdigit() or text[:1] in "<>" else text + " " * (longest - tail)
-                for text, tail in zip(cells, tails, strict=True)
-            ]
-        cells = [_cut(self.name), *cells]
+        cells = [_cut(self.name), *(_by_the_point(cells, " ", " ") if self.number else cells)]
         width = max(map(len, cells))
         return [f"{text:>{width}}" if self.number else f"{text:<{width}}" for text in cells]
+
+    def html(self, rows: range, longest: int) -> list[str]:
+        """Elements of the name and of some of the cells, aligned to the left or to the right."""
+        cells = [_cut(self.cells[k], longest) for k in rows]
+        side, cells = (_RIGHT, _by_the_point(cells, "\u2008", "\u2007")) if self.number else (_LEFT, cells)
+        kind, scope = ("th", "row") if self.label else ("td", None)
+        head = element("th", escape(_cut(self.name, longest)), scope="col", style=side)
+        return [head, *(element(kind, escape(text), scope=scope, style=side) for text in cells)]
+
+
+def _by_the_point(cells: Sequence[str], point: str, digit: str) -> list[str]:
+    """Right-aligned cells with their decimal points below each other.
+
+    Parameters
+    ----------
+    cells : sequence of str
+    point, digit : str
+        Blanks of the width of a point and of a digit.
+    """
+    is_number = [text[-1:].isdigit() and text[0] not in "<>" for text in cells]
+    tails = [
+        len(text) - text.find(".") if one and "." in text else 0 for text, one in zip(cells, is_number, strict=True)
+    ]
+    longest = max(tails, default=0)
+    padded = []
+    for text, one, tail in zip(cells, is_number, tails, strict=True):
+        missing = digit * (longest - tail) if tail else point + digit * (longest - 1)
+        padded.append(text + missing if one and longest else text)
+    return padded
 
 
 @dataclass(frozen=True)
@@ -388,9 +415,11 @@ class Table:
         widths = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) + 2 for c in left}
         while sum(widths[id(column)] for column in left) > self.width and len(left) > 1:
             spare = [column for column in left if column.spare] or [column for column in left[1:] if not column.label]
-            out = (spare or left)[-1]
-            left.remove(out)
-            missing.insert(0, out)
+            last = (spare or left)[-1]
+            # Both ends of an interval are left out together.
+            out = [column for column in left if _stem(column.name) == _stem(last.name)]
+            left = [column for column in left if column not in out]
+            missing = out + missing
         return left, missing
 
     def _remark(self, hidden: int, missing: Sequence[Column]) -> str:
@@ -437,9 +466,15 @@ class Content:
         return self.content
 
 
+def _stem(name: str) -> str:
+    return name.removesuffix("_lb").removesuffix("_ub")
+
+
 def _datum(value: object) -> str:
     """A value of the user's data as text."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return str(value)
+    return (f"{value:.6g}" if isinstance(value, float) else str(value)).replace("-", "−")
 
 
 def _fitting(blocks: Sequence[Sequence[str]], limit: int) -> int:
@@ -511,23 +546,11 @@ def _rows_html(pairs: Iterable[tuple[str, str]]) -> str:
         element("th", escape(label), scope="row", style=_LEFT) + element("td", escape(text), style=_LEFT)
         for label, text in pairs
     )
-    return element("table", element("tbody", "".join(element("tr", row) for row in rows)))
+    return element("table", element("tbody", "".join(element("tr", row) for row in rows)), style=_TABLE)
 
 
 def _table_html(columns: Sequence[Column], start: int, stop: int, longest: int) -> str:
-    sides = [_RIGHT if column.number else _LEFT for column in columns]
-    both = list(zip(columns, sides, strict=True))
-    head = "".join(element("th", escape(_cut(c.name, longest)), scope="col", style=side) for c, side in both)
-    rows = []
-    for k in range(start, min(stop, len(columns[0].cells))):
-        cells = (
-            element(
-                "th" if c.label else "td",
-                escape(_cut(c.cells[k], longest)),
-                scope="row" if c.label else None,
-                style=side,
-            )
-            for c, side in both
-        )
-        rows.append(element("tr", "".join(cells)))
-    return element("table", element("thead", element("tr", head)) + element("tbody", "".join(rows)))
+    shown = range(start, min(stop, len(columns[0].cells)))
+    head, *rows = ("".join(row) for row in zip(*(column.html(shown, longest) for column in columns), strict=True))
+    body = "".join(element("tr", row) for row in rows)
+    return element("table", element("thead", element("tr", head)) + element("tbody", body), style=_TABLE)

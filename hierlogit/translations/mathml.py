@@ -67,7 +67,9 @@ def _rows(line: str) -> Iterator[str]:
 
 
 def _table_row(left: str, right: str) -> str:
-    return element("mtr", element("mtd", left) + element("mtd", right))
+    # As `aligned` has them: left sides up to the sign of the relation, right sides from it on.
+    sides = element("mtd", left, style="text-align:right") + element("mtd", right, style="text-align:left")
+    return element("mtr", sides)
 
 
 def _sums(items: list[str]) -> list[list[str]]:

@@ -18,13 +18,15 @@ import pytest
 
 import hierlogit as hl
 from hierlogit import results
-from hierlogit.display import HEIGHT, WIDTH, Column, Facts, Sentences, Table, View
+from hierlogit.display import Column, Facts, Sentences, Table, View
 from hierlogit.errors import ConvergenceWarning
 from hierlogit.fits.diagnostics import DeferredMeasures
 from hierlogit.fits.findings import FINDING_KINDS, Finding
 from hierlogit.formatting import cell, plain
 
 PACKAGE = Path(__file__).parents[2] / "hierlogit"
+#: A screen, in lines and characters.
+HEIGHT, WIDTH = 40, 100
 CLUSTERS = 5_000
 SCRIPT = "<script>alert('x')</script>"
 #: Elements without an end.
