@@ -253,9 +253,7 @@ def test_the_command_writes_a_page(
     assert again.exit_code == 2
     assert "report.html already exists. Pass --overwrite" in again.output
     assert run(app, ["report", "same.nc", "--overwrite"]).exit_code == 0
-    assert (
-        "1 names are given for 2 fits" in run(app, ["report", "same.nc", "varying.nc", "-o", "b", "--name", "a"]).output
-    )
+    assert "1 name given for 2 fits" in run(app, ["report", "same.nc", "varying.nc", "-o", "b", "--name", "a"]).output
     assert "there is no file none.nc" in run(app, ["report", "none.nc", "-o", "c"]).output
 
 
