@@ -241,10 +241,10 @@ def flag(name: str, value: object, error: ErrorClass) -> bool:
 
 
 def text(name: str, value: object, error: ErrorClass) -> str:
-    """A text."""
+    """A string."""
     if isinstance(value, str):
         return str(value)
-    raise error(f"{name}={shortened(value)} must be a text.")
+    raise error(f"{name}={shortened(value)} must be a string.")
 
 
 def seed_or_none(name: str, value: object, error: ErrorClass) -> int | None:
@@ -385,8 +385,9 @@ def number_array(name: str, value: object, error: ErrorClass, what: str) -> Floa
 
 def real_array(name: str, value: object, error: ErrorClass, what: str) -> FloatArray:
     """Numbers of any shape, which may be infinite or NaN; texts, booleans and complex numbers are refused."""
+    flags = isinstance(value, (list, tuple)) and any(isinstance(item, (bool, np.bool_)) for item in value)
     try:
-        array = np.asarray(value)
+        array = np.asarray("a list with booleans" if flags else value)
     except (TypeError, ValueError):  # lists of unequal length
         raise error(f"{name}={shortened(value)} must be {what}.") from None
     if array.dtype.kind == "O":  # Python's own large integers and fractions

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
@@ -24,6 +27,7 @@ mpl.use("Agg")
 
 # A first call compiles, which no deadline can foresee.
 settings.register_profile("hierlogit", deadline=None)
+settings.register_profile("thorough", parent=settings.get_profile("hierlogit"), max_examples=1000)
 settings.load_profile("hierlogit")
 
 # Shells start what runs in the background with interruptions ignored; tests of interruptions would then sample forever.
@@ -54,6 +58,25 @@ def interrupted_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(nutpie, "sample", started)
     yield
     timer.cancel()
+
+
+@pytest.fixture(scope="session")
+def messages_tool() -> ModuleType:
+    """The module tools/messages.py: all texts of the package, and what is wrong with the form of a message."""
+    spec = importlib.util.spec_from_file_location("messages_tool", HERE.parent / "tools" / "messages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["messages_tool"] = module  # its named tuples look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def faults_of_message(messages_tool: ModuleType) -> Callable[[str], list[str]]:
+    """What is wrong with the form of an error message; nothing for a good one."""
+    faults: Callable[[str], list[str]] = messages_tool.faults
+    return faults
 
 
 @pytest.fixture(scope="session")

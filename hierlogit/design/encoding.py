@@ -201,8 +201,7 @@ def _check_components(name: str, term: Any) -> None:
         if len(component.levels) < 2:
             raise DesignError(
                 f"'{component.name}' has only one level, {shortened(component.levels[0])}, so it has no effect to "
-                "estimate. "
-                "Leave it out of the formula, or check the rows' selection."
+                "estimate. Leave it out of the formula, or check which rows were selected."
             )
         _label_whole_numbers(component)
         call = getattr(component, "call", None)

@@ -15,7 +15,7 @@ from ..errors import ConvergenceWarning
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold, psis, relative_efficiency
 from ..progress import progress
-from ..validation import quoted_list
+from ..validation import number_of, quoted_list
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit
@@ -91,7 +91,7 @@ def _weighted(fit: Fit) -> Unseen:
 def _trouble(k_hat: FloatArray, limit: float) -> str:
     bad = int(np.sum(k_hat > limit))
     return (
-        f"the posterior without {bad:,} of {len(k_hat):,} rows is not known from the draws: their Pareto k-hat is "
+        f"The posterior without {bad:,} of {len(k_hat):,} rows is not known from the draws: their Pareto k-hat is "
         f"over {limit:.2f}, the largest {np.max(k_hat):.2f}, so that the scores with sample='loo' may be too good. "
         "Such rows stand alone in their cluster, or far from the others; hl.loo(fit) samples again without them."
     )
@@ -113,9 +113,9 @@ def _searched_again(fit: Fit) -> Unseen:
         p[k] = expit(linear_predictor(Draws.at(again.estimate), rows.at(np.array([k])))[0, 0])
     if failed:
         _warn(
-            f"Without {len(failed):,} of {len(rows):,} rows there is no maximum: {quoted_list(failed)}. They are "
-            "predicted from where the search ended. hl.MAP(), whose priors bound the estimates, or NUTS can do "
-            "without them."
+            f"Without {len(failed):,} of {number_of(len(rows), 'row')} there is no maximum: {quoted_list(failed)}. "
+            "Their predictions use the values where the search ended. Fit the model with hl.MAP(), whose priors keep "
+            "the estimates finite, or with NUTS."
         )
     return Unseen(p, log_kernel(p, outcome.y, outcome.trials), None)
 

@@ -16,13 +16,15 @@ from ..fits.fit import Fit
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import agree, choice, kind_of, one_of, quoted_list, shortened
 from .cluster_effects import SCALES, ClusterTreatment
-from .contrasts import SMALL_STEP, chosen_variables, contrasts, is_numeric
+from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
 from .hypothesis import RowTests
-from .query import PredictionQuery
+from .query import Evaluated, PredictionQuery
 
 FloatArray = npt.NDArray[np.float64]
+#: Function of the predictions with the high and with the low value, both shape (draws, rows).
+Comparison = Callable[[FloatArray, FloatArray], FloatArray]
 #: Comparisons by name, as functions of the predictions with the high and with the low value.
-COMPARISONS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
+COMPARISONS: dict[str, Comparison] = {
     "difference": lambda high, low: high - low,
     "ratio": lambda high, low: high / low,
     "lnratio": lambda high, low: np.log(high) - np.log(low),
@@ -48,7 +50,7 @@ def comparisons(
     variables: Any = None,
     *,
     newdata: Any = None,
-    comparison: str | Callable[[FloatArray, FloatArray], FloatArray] = "difference",
+    comparison: str | Comparison = "difference",
     clusters: str | Mapping[str, str] = "observed",
     scale: str = "response",
     by: str | Sequence[str] | bool | None = None,
@@ -140,16 +142,7 @@ def comparisons(
         seed=seed,
     )
     varied = contrasts(fit.model, query.frame, variables)
-    rows = [(query.encode(contrast.low), query.encode(contrast.high)) for contrast in varied]
-
-    def compared(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
-        parts = []
-        for pair in rows:
-            low, high = (query.average(treatment.predict(draws, side)) for side in pair)
-            parts.append(_compared(measure, high, low))
-        return np.concatenate(parts, axis=1)
-
-    values = query.predicted(compared, len(varied), rows[0][0], "Comparing")
+    values = _compared_rows(query, varied, measure)
     described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
     compared_by = COMPARISON_NAMES[comparison] if isinstance(comparison, str) else "Comparison of"
     averaged = "" if query.averages is None else "average "
@@ -255,7 +248,7 @@ def avg_comparisons(
     variables: Any = None,
     *,
     newdata: Any = None,
-    comparison: str | Callable[[FloatArray, FloatArray], FloatArray] = "difference",
+    comparison: str | Comparison = "difference",
     clusters: str | Mapping[str, str] = "observed",
     scale: str = "response",
     by: str | Sequence[str] | bool = True,
@@ -388,7 +381,7 @@ def avg_slopes(
     )
 
 
-def _measure(comparison: Any) -> Callable[[FloatArray, FloatArray], FloatArray]:
+def _measure(comparison: Any) -> Comparison:
     if callable(comparison):
         return comparison  # type: ignore[no-any-return]  # the user's own
     if not isinstance(comparison, str) or comparison not in COMPARISONS:
@@ -399,7 +392,21 @@ def _measure(comparison: Any) -> Callable[[FloatArray, FloatArray], FloatArray]:
     return COMPARISONS[comparison]
 
 
-def _compared(measure: Callable[[FloatArray, FloatArray], FloatArray], high: FloatArray, low: FloatArray) -> FloatArray:
+def _compared_rows(query: PredictionQuery, varied: Sequence[Contrast], measure: Comparison) -> Evaluated:
+    """Comparisons of the predictions at both values of each contrast, one contrast after the other."""
+    rows = [(query.encode(contrast.low), query.encode(contrast.high)) for contrast in varied]
+
+    def compared(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
+        parts = []
+        for pair in rows:
+            low, high = (query.average(treatment.predict(draws, side)) for side in pair)
+            parts.append(_compared(measure, high, low))
+        return np.concatenate(parts, axis=1)
+
+    return query.predicted(compared, len(varied), rows[0][0], "Comparing")
+
+
+def _compared(measure: Comparison, high: FloatArray, low: FloatArray) -> FloatArray:
     returned = measure(high, low)
     try:
         values = np.asarray(returned, dtype=np.float64)

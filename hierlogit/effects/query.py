@@ -289,7 +289,7 @@ class PredictionQuery(Query):
         unused = [name for name, choice in self.treatment.clusters.items() if choice != "observed"]
         if unused:
             raise PredictionError(
-                "given= serves to estimate the effects of new clusters, which clusters='observed' alone uses: leave "
+                "given= estimates the effects of new clusters, which are used with clusters='observed' only: leave "
                 f"clusters= at 'observed' for {quoted_list(unused)}."
             )
         labels = {name: new for name, new in new_labels(rows).items() if len(new)}

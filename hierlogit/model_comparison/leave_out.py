@@ -209,7 +209,10 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     """
     settings = dict(fit.diagnostics.settings)
     if settings.get("backend") != "native":
-        raise FitError("only fits by hl.NUTS(backend='native') can be sampled again without some rows.")
+        raise FitError(
+            "only fits by hl.NUTS(backend='native') can be sampled again without some rows: pass refit=False, or fit "
+            "the model again."
+        )
     engine = NUTS(**{**settings, "seed": fit.diagnostics.seed, "store": None, "progress": False})
     again = engine.run(fit.model.silenced(rows))
     if again.diagnostics.status == "failed":

@@ -71,7 +71,7 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
             )
         if fit.estimate.penalised:
             raise FitError(
-                f"'{name}' is a fit by MAP, whose maximum is one of likelihood times prior: fit it with hl.Laplace() "
+                f"'{name}' is a fit by MAP, which maximises the likelihood times the prior: fit it with hl.Laplace() "
                 "or hl.AGQ()."
             )
         estimates[name] = fit.estimate

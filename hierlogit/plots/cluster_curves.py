@@ -163,17 +163,11 @@ def curves(
             drawn = new_axes(len(panels), width=min(width, 13.0), height=4.0, sharey=True)
         else:
             drawn = given_axes(axes, len(panels), f"one for each value of '{by}'" if by else "one panel")
+        positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
         for k, (ax, level, panel) in enumerate(zip(drawn, panels, computed, strict=True)):
-            positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
-            _draw_clusters(ax, positions, panel.clusters, numeric)
-            _draw_curves(ax, positions, panel, numeric)
+            _draw_panel(ax, panel, x, positions, None if numeric else values)
             if rug:
                 _draw_rug(ax, frame[x] if by is None else frame.loc[frame[by] == level, x])
-            if not numeric:
-                _mark_levels(ax, values)
-            ax.set_xlabel(x)
-            ax.set_ylim(-0.02, 1.02)
-            set_title(ax, panel.title)
             if k == 0 or axes is not None:
                 ax.set_ylabel(probability_label(fit))
             _describe(
@@ -272,6 +266,18 @@ def _only(fit: Fit, group: GroupBlock) -> Fit:
     others = [other.result_name for other in fit.model.design.groups if other.name != group.name]
     silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
     return Fit(fit.model, xr.DataTree.from_dict({"posterior": posterior.assign(silent)}), fit.diagnostics)
+
+
+def _draw_panel(ax: Axes, panel: _Panel, x: str, positions: FloatArray, levels: Any) -> None:
+    """Curves of the clusters, the typical cluster and the average; `levels` are None where x is numeric."""
+    numeric = levels is None
+    _draw_clusters(ax, positions, panel.clusters, numeric)
+    _draw_curves(ax, positions, panel, numeric)
+    if not numeric:
+        _mark_levels(ax, levels)
+    ax.set_xlabel(x)
+    ax.set_ylim(-0.02, 1.02)
+    set_title(ax, panel.title)
 
 
 def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:

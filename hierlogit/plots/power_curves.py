@@ -115,7 +115,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, result: Power, along: str, others: list
     ax.set_xticks(positions, [str(value) for value in values])
     ax.set_xlabel(f"{along}\n")
     ax.annotate(
-        f"95% intervals from {result.asked:,} studies",
+        f"95% intervals from {result.requested:,} studies",
         xy=(0, 0),
         xycoords="axes fraction",
         xytext=(0, -34),

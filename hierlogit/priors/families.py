@@ -313,7 +313,7 @@ class LogNormal(ScalePrior):
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
         values = _points(x)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             slope: FloatArray = -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
         return slope
 
@@ -351,12 +351,14 @@ class Decov(ScalePrior):
         density: FloatArray = Gamma(self.shape, 1 / self.scale).logpdf(tau)
         if k == 1:
             return density
-        shares = sd**2 / total[..., None]
-        dirichlet: FloatArray = xlogy(self.concentration - 1, shares).sum(axis=-1)
-        dirichlet += gammaln(k * self.concentration) - k * gammaln(self.concentration)
-        # Change of variables from (tau, pi) to sd: d(sd^2) = total^(k-1) d(total) d(pi), d(total) = 2 k tau d(tau).
-        jacobian: FloatArray = k * math.log(2) + np.log(sd).sum(axis=-1) - (k - 1) * np.log(total) - np.log(2 * k * tau)
-        return density + dirichlet + jacobian
+        with np.errstate(divide="ignore", invalid="ignore"):  # at zero, and outside of the support
+            shares = sd**2 / total[..., None]
+            dirichlet: FloatArray = xlogy(self.concentration - 1, shares).sum(axis=-1)
+            dirichlet += gammaln(k * self.concentration) - k * gammaln(self.concentration)
+            # Change of variables from (tau, pi) to sd: d(sd^2) = total^(k-1) d(total) d(pi), d(total) = 2 k tau d(tau).
+            jacobian: FloatArray = k * math.log(2) + np.log(sd).sum(axis=-1) - (k - 1) * np.log(total)
+            jacobian -= np.log(2 * k * tau)
+        return np.where((sd < 0).any(axis=-1), -np.inf, density + dirichlet + jacobian)
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the joint log density in each standard deviation, in the shape of `x`."""
@@ -364,12 +366,13 @@ class Decov(ScalePrior):
         k = sd.shape[-1]
         total = (sd**2).sum(axis=-1, keepdims=True)
         tau = np.sqrt(total / k)
-        slope: FloatArray = Gamma(self.shape, 1 / self.scale).score(tau) * sd / (k * tau)
-        if k == 1:
-            return slope
-        c = self.concentration
-        # Derivative of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), from the Dirichlet and the Jacobian.
-        slope += (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
+        with np.errstate(divide="ignore", invalid="ignore"):  # at zero
+            slope: FloatArray = Gamma(self.shape, 1 / self.scale).score(tau) * sd / (k * tau)
+            if k == 1:
+                return slope
+            c = self.concentration
+            # Derivative of (2 c - 1) sum log(sd) - (k c - 1) log(total) - log(tau), from Dirichlet and Jacobian.
+            slope += (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
         return slope
 
 

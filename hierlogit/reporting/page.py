@@ -46,10 +46,10 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
     "clusters": ("Clusters", clusters.content),
     "checks": ("Checks", checks.content),
     "influence": ("Influence of single clusters", influence.content),
-    "play": ("Try it: differences between clusters", sliders.content),
+    "sliders": ("Try it: differences between clusters", sliders.content),
 }
 #: Key and heading of the last section, which is always included.
-PROVENANCE = ("making", "How this report was made")
+PROVENANCE = ("provenance", "How this report was made")
 #: Data sets simulated for the checks; each takes a refit.
 REPLICATES = 100
 
@@ -78,7 +78,7 @@ def report(
     sections : sequence of str, optional
         Sections to include, in this order: ``"data"``, ``"model"``, ``"comparison"`` (with several fits),
         ``"convergence"``, ``"estimates"``, ``"effects"``, ``"variance"``, ``"clusters"``, ``"checks"``,
-        ``"influence"``, ``"play"`` (sliders that show the effect of differences between clusters); all if not given.
+        ``"influence"``, ``"sliders"`` (sliders that show the effect of differences between clusters); all if not given.
         How the report was made always comes last.
     replicates : int
         How many data sets to simulate for the checks, at least 50.
@@ -198,6 +198,6 @@ def _page(request: Request, title: str, keys: Sequence[str], content: str) -> st
             element("footer", paragraph(f"Made with hierlogit {versions()['hierlogit']}.")),
         ]
     )
-    script = element("script", assets.joinpath("play.js").read_text(encoding="utf-8")) if "play" in keys else ""
+    script = element("script", assets.joinpath("sliders.js").read_text(encoding="utf-8")) if "sliders" in keys else ""
     inside = element("head", head) + element("body", element("div", body, class_="page") + script)
     return f"<!doctype html>\n{element('html', inside, lang='en')}\n"

@@ -41,7 +41,7 @@ class Bootstrap(Shown):
         The statistic of the fit itself.
     failures : mapping of int to str
         Error messages of the replicates without a result, by number.
-    asked : int
+    requested : int
         Number of replicates requested.
     seed : int
         Makes the replicates reproducible, with any number of workers.
@@ -52,7 +52,7 @@ class Bootstrap(Shown):
     values: pd.DataFrame
     estimate: pd.Series[float]
     failures: Mapping[int, str]
-    asked: int
+    requested: int
     seed: int
     interrupted: bool
 
@@ -101,8 +101,8 @@ class Bootstrap(Shown):
         return table
 
     def _head(self) -> str:
-        missing = self.asked - len(self.values) - len(self.failures)
-        counts = [f"{len(self.values):,} of {self.asked:,} replicates"]
+        missing = self.requested - len(self.values) - len(self.failures)
+        counts = [f"{len(self.values):,} of {self.requested:,} replicates"]
         counts += [f"{len(self.failures):,} failed"] if self.failures else []
         counts += [f"{missing:,} not run: interrupted"] if self.interrupted else []
         return f"Parametric bootstrap: {', '.join(counts)}; seed {self.seed}"

@@ -103,8 +103,12 @@ class AssumedParameters:
     def _correlations(self, group: GroupBlock) -> FloatArray:
         given, pairs = self.cor.get(group.name, {}), group.correlated_pairs
         labels = [f"{group.effects[i]}, {group.effects[j]}" for i, j in pairs]
+        if not labels and not (isinstance(given, Mapping) and not given):
+            raise StudyError(
+                f"cor['{group.name}']: the model has no correlated effects of '{group.name}'. Leave it out."
+            )
         if not isinstance(given, Mapping):
-            given = dict.fromkeys(labels, given) if labels else {"": given}
+            given = dict.fromkeys(labels, given)
         unknown = [label for label in given if label not in labels]
         if unknown:
             raise StudyError(

@@ -80,7 +80,7 @@ class Power(Shown):
         Columns of the table that distinguish the cells.
     alpha : float
         Significance level of the tests.
-    asked : int
+    requested : int
         Number of replicates requested in each cell.
     seed : int
         Makes the studies reproducible, with any number of workers.
@@ -93,14 +93,14 @@ class Power(Shown):
     failures: Mapping[tuple[int, int], str]
     grid: tuple[str, ...]
     alpha: float
-    asked: int
+    requested: int
     seed: int
     interrupted: bool
 
     def _view(self) -> View:
         cells = len(self.table) // max(self.table["parameter"].nunique(), 1)
         where = f" in each of {cells:,} cells" if cells > 1 else ""
-        title = f"Power at alpha {self.alpha:g}: {self.asked:,} studies{where}; seed {self.seed}"
+        title = f"Power at alpha {self.alpha:g}: {self.requested:,} studies{where}; seed {self.seed}"
         table = Table.of(self.table[[*self.grid, *MEASURES]], ".table", index=False)
         return View(title, (Sentences(tuple(self._remarks())), table))
 
@@ -210,14 +210,7 @@ def power(
     check_executor(executor)
     tried = {} if grid is None else mapping("grid", grid, StudyError, "lists of values by name, {'school': [20, 40]}")
     cells = _cells(formula, layout, AssumedParameters.given(beta, sd, cor), tried, used_seed)
-    tested = _tested(cells[0].first, test)
-    for cell in cells:
-        approach = approach_of(engine, cell.first)
-        _tested(cell.first, tested)
-    if approach.penalised and method == "lr":
-        raise StudyError(
-            "method='lr' needs a maximum-likelihood engine; hl.MAP() maximises a posterior density. Use 'wald'."
-        )
+    tested = _tested_in_all(cells, test, engine, method)
     task = Study(tuple(cells), used_seed, tuple(tested), engine, method)
     done: Done[StudyResult] = Done({}, {})
 
@@ -373,6 +366,27 @@ def _cells(
 
 def _no_values(name: str, values: object) -> NoReturn:
     raise StudyError(f"grid['{name}']={shortened(values)} must be a list of values to try, and not empty.")
+
+
+def _tested_in_all(cells: Sequence[Cell], test: Any, engine: Engine, method: str) -> list[str]:
+    """Labels of the tested coefficients, which the models of all cells must have.
+
+    Raises
+    ------
+    StudyError
+        If a model lacks one, or the engine has no likelihood ratio.
+    EngineError
+        If the engine cannot fit the models.
+    """
+    tested = _tested(cells[0].first, test)
+    for cell in cells:
+        approach = approach_of(engine, cell.first)
+        _tested(cell.first, tested)
+    if approach.penalised and method == "lr":
+        raise StudyError(
+            "method='lr' needs a maximum-likelihood engine; hl.MAP() maximises a posterior density. Use 'wald'."
+        )
+    return list(tested)
 
 
 def _tested(model: ModelSpec, test: str | Sequence[str] | None) -> list[str]:

@@ -94,7 +94,8 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
     parts = [interval.ends(flat[:, start : start + step]) for start in range(0, flat.shape[1], step)]
     low, high = (np.concatenate(ends).reshape(draws.shape[1:]) for ends in zip(*parts, strict=True))
     names = interval.columns
-    return {"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1), names[0]: low, names[1]: high}
+    sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+    return {"mean": draws.mean(axis=0), "sd": sd, names[0]: low, names[1]: high}
 
 
 #: Columns of summaries besides the ends of intervals; columns of the user's data with one of these names are renamed.

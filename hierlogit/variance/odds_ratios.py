@@ -163,22 +163,7 @@ def ior(
     interval = Interval.of(ci_prob, ci_kind)
     prob = probability("prob", prob, PredictionError)
     query = query_of(fit, None, num_draws)
-    steps = _steps(query.design, variables)
-    differing = {label: _differing(fit, label, group) for label in steps}
-    if variables is None:
-        steps = {label: step for label, step in steps.items() if differing[label]}
-        if not steps:
-            raise FitError(
-                "no fixed effect of the model is constant within clusters. Odds ratios within clusters are in "
-                "odds_ratios(fit)."
-            )
-    within = [label for label in steps if not differing[label]]
-    if within:
-        raise PredictionError(
-            f"variables: {quoted_list(within)} {agree(within, 'varies', 'vary')} within the clusters of every grouping "
-            "factor. Odds ratios within a cluster are in odds_ratios(fit); to compare rows of different clusters, pass "
-            f"group='{query.design.groups[0].name}'."
-        )
+    steps, differing = _between_clusters(fit, variables, group)
     reach = float(ndtri(0.5 + prob / 2))
 
     def quantities(draws: Draws) -> FloatArray:
@@ -203,6 +188,37 @@ def ior(
     }
     values = query.evaluate(quantities, 4 * len(steps))
     return values.table("Odds ratios between clusters", pd.DataFrame(described), interval)
+
+
+def _between_clusters(
+    fit: Fit, variables: str | Sequence[str] | Mapping[str, float] | None, group: str | Sequence[str] | None
+) -> tuple[dict[str, float], dict[str, tuple[str, ...]]]:
+    """Difference to compare, and grouping factors whose clusters differ, by label of the fixed effect.
+
+    Raises
+    ------
+    FitError
+        If no fixed effect is constant within clusters.
+    PredictionError
+        If a variable varies within the clusters of every grouping factor.
+    """
+    steps = _steps(fit.model.design, variables)
+    differing = {label: _differing(fit, label, group) for label in steps}
+    if variables is None:
+        steps = {label: step for label, step in steps.items() if differing[label]}
+        if not steps:
+            raise FitError(
+                "no fixed effect of the model is constant within clusters. Odds ratios within clusters are in "
+                "odds_ratios(fit)."
+            )
+    within = [label for label in steps if not differing[label]]
+    if within:
+        raise PredictionError(
+            f"variables: {quoted_list(within)} {agree(within, 'varies', 'vary')} within the clusters of every grouping "
+            "factor. Odds ratios within a cluster are in odds_ratios(fit); to compare rows of different clusters, pass "
+            f"group='{fit.model.design.groups[0].name}'."
+        )
+    return steps, differing
 
 
 def _steps(design: Design, variables: Any) -> dict[str, float]:

@@ -158,7 +158,11 @@ def pooling(
         )
     factor = model_of(model).design.chosen_groups(group)[0]
     fit = model if isinstance(model, Fit) else resolve_engine("laplace" if engine is None else engine).run(model)
-    complete = without_random_effects(fit)
+    return _pooled(fit, factor, without_random_effects(fit), num_draws, interval)
+
+
+def _pooled(fit: Fit, factor: GroupBlock, complete: Fit | None, num_draws: int | None, interval: Interval) -> Pooling:
+    """The table of a fit and of the same model without random effects."""
     outcome = fit.model.design.outcome
     trials = _total(factor, outcome.trials)
     raw = _total(factor, outcome.y) / trials

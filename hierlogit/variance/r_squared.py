@@ -205,8 +205,8 @@ def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
     counts = f"{first.n_rows:,} and {second.n_rows:,} rows"
     if first.n_rows != second.n_rows or not first.table.rows.equals(second.table.rows):
         raise FitError(
-            f"the fits are of different rows ({counts}), so that their variances cannot be compared. Rows with missing "
-            "values in a predictor of one model are left out there: drop them before both fits."
+            f"the fits use different rows ({counts}), so that their variances cannot be compared. If missing values in "
+            "a predictor of one model are the cause, drop these rows before both fits."
         )
     pairs_of_arrays = (first.outcome.y, second.outcome.y), (first.outcome.trials, second.outcome.trials)
     if not all(np.array_equal(*arrays) for arrays in pairs_of_arrays):

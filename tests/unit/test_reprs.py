@@ -117,7 +117,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
     )
     ratio = hl.likelihood_ratio(smaller, small)
     return {
-        "Bootstrap": [boot, replace(boot, values=numbers.T, estimate=numbers.T.iloc[0], asked=9, interrupted=True)],
+        "Bootstrap": [boot, replace(boot, values=numbers.T, estimate=numbers.T.iloc[0], requested=9, interrupted=True)],
         "Check": [check, replace(check, findings=findings())],
         "DataCheck": [hl.check_data(large.model), hl.check_data(fits["wide"].model), hl.check_data(smaller.model)],
         "DensityCheck": [results.DensityCheck(5, 1, 1e-3, 1e-8, 1e-3, 1e-6, f"u_{SCRIPT}")],
@@ -183,7 +183,7 @@ def reached(value: Any, seen: dict[int, Any]) -> Iterator[Any]:
         yield from reached(part, seen)
 
 
-# ---- what is asked of it ----------------------------------------------------------------------------------------
+# ---- expectations ----------------------------------------------------------------------------------------
 
 
 class Page(HTMLParser):

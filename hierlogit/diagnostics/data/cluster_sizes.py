@@ -10,7 +10,7 @@ import pandas as pd
 from ...design.design import Design
 from ...design.grouping import GroupBlock
 from ...fits.findings import Finding
-from ...validation import quoted_list
+from ...validation import agree, quoted_list
 
 #: Fewer clusters with two or more trials than these get a warning and a note.
 VERY_FEW, FEW = 5, 10
@@ -68,8 +68,9 @@ def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "singleton_clusters",
             "note",
-            f"{_of(single, len(table))} clusters of '{name}' have a single trial. They carry no information about the "
-            f"differences between clusters: the sd of '{name}' is estimated from the other {len(several):,}.",
+            f"{_of(single, len(table))} clusters of '{name}' {agree(single, 'has', 'have')} a single trial, "
+            f"and no information about the differences between clusters: the sd of '{name}' is estimated from the "
+            f"other {len(several):,}.",
             "Keep them: they contribute to the fixed effects. Check the labels if the clusters should be larger.",
         )
     yield from _one_sided(name, several)
@@ -106,10 +107,12 @@ def _one_sided(name: str, several: pd.DataFrame) -> Iterator[Finding]:
     yield Finding(
         "one_outcome_clusters",
         "warning" if many else "note",
-        f"{_of(one_sided, clusters)} clusters of '{name}' with two or more trials have a single outcome: "
+        f"{_of(one_sided, clusters)} clusters of '{name}' with two or more trials "
+        f"{agree(one_sided, 'has', 'have')} a single outcome: "
         f"{', '.join(named)}. If clusters did not differ, about {expected:,.0f} would.",
-        f"Only the other {clusters - one_sided:,} limit the sd of '{name}' from above, and Laplace's approximation may "
-        "be poor: check it with hl.check_quadrature(fit), or use AGQ or NUTS."
+        f"Only the other {clusters - one_sided:,} {agree(clusters - one_sided, 'limits', 'limit')} the sd of '{name}' "
+        "from above, and Laplace's approximation may be poor: check it with hl.check_quadrature(fit), or use AGQ or "
+        "NUTS."
         if many
         else "Keep all of them: they contribute to the sd, and their effects are estimated with the help of the other "
         "clusters. As fixed effects, these clusters would have infinite estimates.",

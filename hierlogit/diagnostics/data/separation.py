@@ -136,7 +136,7 @@ class _Cone:
             seen = self.A[self.seen]
             solution = linprog(-objective, A_ub=-seen, b_ub=np.zeros(len(seen)), bounds=bounds, options=tight)
             if solution.x is None:
-                raise EngineError(f"the linear program that looks for separation found no solution: {solution.message}")
+                raise EngineError(f"the search for separation failed in a linear program: {solution.message}")
             margins = self.A @ solution.x
             missed = np.flatnonzero((margins < -MISSED) & ~self.seen)
             if not len(missed):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...errors import EngineError
 from ...fits.findings import Finding
-from ...validation import quoted_list
+from ...validation import agree, quoted_list
 from .integrator import MOST_NODES, integrator
 from .objective import Objective
 
@@ -88,7 +88,7 @@ def _not_converged(optimum: Optimum) -> list[Finding]:
     if optimum.converged:
         return []
     if not optimum.point.converged:
-        evidence = "The modes of the random effects were not result."
+        evidence = "The conditional modes of the random effects were not found."
     elif not optimum.positive_definite:
         evidence = "The log-likelihood does not fall in every direction from where the search ended."
     else:
@@ -137,7 +137,8 @@ def _separation(objective: Objective, optimum: Optimum, approach: Approach) -> l
         Finding(
             "separation",
             "warning",
-            f"The estimates of {quoted_list(unbounded)} are infinite: moving the linear predictor by {LONG_STEP:g} "
+            f"The {agree(unbounded, 'estimate', 'estimates')} of {quoted_list(unbounded)} "
+            f"{agree(unbounded, 'is', 'are')} infinite: moving the linear predictor by {LONG_STEP:g} "
             f"logits in their direction changes the log-likelihood by less than {LEAST_COST:g}, because some "
             "combination of predictors separates the two outcomes.",
             "Use hl.MAP() or NUTS, whose priors keep the coefficients finite, or merge levels with a single outcome.",

@@ -41,7 +41,7 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
     if effects == [1, 1] and nested:
         return lambda arrangement: NestedQuadratureLikelihood(arrangement, nodes)
     if not groups:
-        raise EngineError('the model has no random effects to integrate out: use model.fit("laplace").')
+        raise EngineError("the model has no random effects to integrate out: use model.fit('laplace').")
     has = ", ".join(
         f"'{group.name}' with {number_of(count, 'effect')}" for group, count in zip(groups, effects, strict=True)
     )

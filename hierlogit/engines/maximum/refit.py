@@ -108,7 +108,7 @@ class Refit:
             If it is not a maximum.
         """
         if not self.converged:
-            raise FitError("the search did not end at a maximum.")
+            raise FitError("the search for the maximum did not converge.")
         return self.estimate
 
     def bounded_maximum(self) -> Estimate:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ...fits.findings import Finding
+from ...validation import agree, number_of
 
 #: Thresholds of Vehtari et al. (2021), Bayesian Analysis 16: 667-718, and of Betancourt (2016), arXiv:1604.00695.
 MAX_RHAT = 1.01
@@ -71,12 +72,14 @@ def convergence_findings(
                 "These draws are kept; to get all of them, fit again with the same seed.",
             )
         )
-    if measures["constant_parameters"]:
+    constant = int(measures["constant_parameters"])
+    if constant:
         findings.append(
             Finding(
                 "constant_draws",
                 "error",
-                f"{measures['constant_parameters']:.0f} parameters are constant or not finite in all draws.",
+                f"{number_of(constant, 'parameter')} {agree(constant, 'is', 'are')} constant or not finite in all "
+                "draws.",
                 "Do not use these draws: look for extreme values in the data, and at the priors.",
             )
         )

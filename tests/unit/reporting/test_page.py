@@ -87,7 +87,7 @@ def whole(fits: dict[str, hl.results.Fit], tmp_path_factory: pytest.TempPathFact
 
 
 def test_every_section_is_there_and_linked(whole: Page) -> None:
-    expected = [key for key in page.SECTIONS if key != "comparison"] + ["making"]
+    expected = [key for key in page.SECTIONS if key != "comparison"] + ["provenance"]
     assert whole.attributes("section", "id") == expected
     assert whole.attributes("a", "href") == [f"#{key}" for key in expected]
     assert whole.gaps == []
@@ -189,7 +189,7 @@ def test_other_models(formula: str, data: str, engine: Any, gaps: list[str], tmp
 
 def test_a_sampled_fit(tmp_path: Path, make_fit: Any, clustered_rows: Any) -> None:
     fit = make_fit("healed ~ dose + arm + (1 + dose | clinic)", clustered_rows(12, 15))
-    chosen = ["model", "convergence", "estimates", "effects", "variance", "clusters", "influence", "play"]
+    chosen = ["model", "convergence", "estimates", "effects", "variance", "clusters", "influence", "sliders"]
     found = Page(hl.report(fit, tmp_path / "sampled.html", sections=chosen, ci_prob=0.5))
     assert found.gaps == []
     assert "Probability above 0" in found.prose

@@ -165,7 +165,7 @@ def test_counts_and_tables_of_ones_own() -> None:
         ("y ~ 1 + (1 | g)", {"sd": {"g": -1}}, "standard deviations must not be negative"),
         ("y ~ 1 + (1 | g)", {"sd": {"g": "big"}}, r"sd\['g'\]\['Intercept'\]='big' must be a finite number"),
         ("y ~ 1 + (1 + x | g)", {"sd": {"g": 1}}, r"sd\['g'\]=1: 'Intercept', 'x' vary over the clusters"),
-        ("y ~ 1 + (1 | g)", {"cor": {"g": 0.2}}, "the pairs of correlated effects are: none"),
+        ("y ~ 1 + (1 | g)", {"cor": {"g": 0.2}}, "the model has no correlated effects of 'g'"),
         (
             "y ~ 1 + (1 + x | g)",
             {"sd": {"g": {"Intercept": 1, "x": 1}}, "cor": {"g": 1.5}},
