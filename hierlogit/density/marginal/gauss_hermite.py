@@ -159,32 +159,6 @@ def _place_nodes(
 
 
 @kernel
-def _row_shifts(Z: FloatArray, n: int, i: int, shifts: FloatArray, out: FloatArray) -> None:
-    """How far row i's linear predictor lies from that at the mode, at every node."""
-    fill(out, 0.0)
-    for a in range(len(shifts)):
-        z = Z[a * n + i]
-        for k in range(len(out)):
-            out[k] += z * shifts[a, k]
-
-
-@kernel
-def _to_shares(logs: FloatArray, share: FloatArray) -> float:
-    """Each node's share of the sum of exponentials, and the logarithm of that sum."""
-    top = logs[0]
-    for k in range(1, len(logs)):
-        top = max(top, logs[k])
-    total = 0.0
-    for k in range(len(logs)):
-        share[k] = math.exp(logs[k] - top)
-        total += share[k]
-    for k in range(len(logs)):
-        share[k] /= total
-    value: float = top + math.log(total)
-    return value
-
-
-@kernel
 def integrate(
     r: RowIndex,
     w: Work,
@@ -217,15 +191,32 @@ def integrate(
         _place_nodes(u, inverse, nodes, steps, points, logs)
         _multiply(L, steps, shifts)
         for i in range(start, stop):
-            _row_shifts(r.Z, n, i, shifts, shift)
+            fill(shift, 0.0)
+            for a in range(q):
+                z = r.Z[a * n + i]
+                for k in range(size):
+                    shift[k] += z * shifts[a, k]
             _add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
-        values[j] = _to_shares(logs, share) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
+        top = logs[0]
+        for k in range(1, size):
+            top = max(top, logs[k])
+        total = 0.0
+        for k in range(size):
+            share[k] = math.exp(logs[k] - top)
+            total += share[k]
+        for k in range(size):
+            share[k] /= total
+        values[j] = top + math.log(total) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
 
         for a in range(q):
             for k in range(size):
                 scores[a, k] = 0.0
         for i in range(start, stop):
-            _row_shifts(r.Z, n, i, shifts, shift)
+            fill(shift, 0.0)
+            for a in range(q):
+                z = r.Z[a * n + i]
+                for k in range(size):
+                    shift[k] += z * shifts[a, k]
             w.deta[i] = _residuals(r.y[i], r.trials[i], w.eta[i], shift, share, residual)
             for a in range(q):
                 z = r.Z[a * n + i]
