@@ -100,7 +100,7 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
     if not all(isinstance(ax, Axes) for ax in array):
         raise FitError(f"ax and axes must be matplotlib Axes; got {kind_of(axes)}.")
     if len(array) != panels:
-        raise FitError(f"this plot needs {panels} axes ({what}); got {len(array)}.")
+        raise FitError(f"this plot needs {panels} Axes ({what}); got {len(array)}.")
     return array
 
 

@@ -162,7 +162,7 @@ def test_the_population_is_of_all_factors(crossed):
 
 
 def test_needs_axes_for_each_panel_and_a_factor_of_the_model(clinics, make_fit):
-    with pytest.raises(hl.errors.FitError, match="needs 3 axes \\(one for each value of 'arm'\\); got 1"):
+    with pytest.raises(hl.errors.FitError, match="needs 3 Axes \\(one for each value of 'arm'\\); got 1"):
         hl.plots.curves(clinics, "dose", by="arm", axes=plt.subplots()[1])
     with pytest.raises(hl.errors.FitError, match="no random effects"):
         hl.plots.curves(make_fit("healed ~ dose", clinics.model.design.table.frame), "dose", group="clinic")

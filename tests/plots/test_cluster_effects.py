@@ -79,7 +79,7 @@ def test_bad_arguments_are_named(clinics, make_fit):
         hl.errors.FitError, match=r"no random effect 'age' in 'clinic'; choose one of 'Intercept', 'dose'"
     ):
         hl.plots.caterpillar(clinics, effect="age")
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.caterpillar(clinics, axes=plt.subplots()[1])
     with pytest.raises(hl.errors.FitError, match="must be matplotlib Axes"):
         hl.plots.caterpillar(clinics, effect="dose", axes="left")

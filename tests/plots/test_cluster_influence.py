@@ -66,7 +66,7 @@ def test_thousands_of_clusters_and_what_has_no_number():
 def test_works_on_given_axes_and_refuses_what_is_none(found):
     _, axes = plt.subplots(1, 2)
     assert hl.plots.influence(found, axes=axes)[1] is axes[1]
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.influence(found, axes=axes[0])
     with pytest.raises(hl.errors.FitError, match="top=0"):
         hl.plots.influence(found, top=0)

@@ -76,5 +76,5 @@ def test_bad_arguments_are_named(clinics):
         hl.plots.cluster_check(clinics, num_draws=1)
     with pytest.raises(hl.errors.FitError, match="no grouping factor 'ward'"):
         hl.plots.cluster_check(clinics, "ward")
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.cluster_check(clinics, axes=plt.subplots()[1])

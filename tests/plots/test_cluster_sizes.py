@@ -91,7 +91,7 @@ def test_works_on_given_axes_and_refuses_what_is_none() -> None:
     report = _report("y ~ trt + (1 | ID)", frame)
     _, axes = plt.subplots(1, 2)
     assert draw(report, axes=axes)[1] is axes[1]
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         draw(report, axes=axes[0])
     with pytest.raises(hl.errors.FitError, match="no grouping factors"):
         draw(_report("y ~ trt", frame))

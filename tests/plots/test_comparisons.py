@@ -107,5 +107,5 @@ def test_what_cannot_be_drawn_is_said(fits):
     with pytest.raises(FitError, match="result is not made by hl.loo .got Fit."):
         hl.plots.khat(fits["one"])
     _, axes = plt.subplots(1, 2)
-    with pytest.raises(FitError, match="needs 1 axes"):
+    with pytest.raises(FitError, match="needs 1 Axes"):
         hl.plots.compare(hl.compare(fits), ax=axes)

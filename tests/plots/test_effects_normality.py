@@ -101,7 +101,7 @@ def test_is_told_in_words_and_repeats(women, skewed):
 def test_works_on_given_axes_and_refuses_what_is_wrong(women):
     _, axes = plt.subplots(1, 2)
     assert hl.plots.effects_qq(women, seed=1, replicates=20, axes=axes)[1] is axes[1]
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.effects_qq(women, replicates=20, axes=axes[0])
     with pytest.raises(hl.errors.FitError, match="replicates=5 must be"):
         hl.plots.effects_qq(women, replicates=5)

@@ -56,7 +56,7 @@ def test_one_name_makes_one_curve():
 
 def test_what_cannot_be_drawn_is_said(found):
     _, axes = plt.subplots(1, 3)
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.power(found, axes=axes)
     with pytest.raises(hl.errors.FitError, match="x='h' is not allowed; choose one of 'g', 'size'"):
         hl.plots.power(found, "h")

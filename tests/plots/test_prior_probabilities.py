@@ -78,5 +78,5 @@ def test_errors(contraception):
         hl.errors.FitError, match="no grouping factor 'village' in the model; the only choice is 'district'"
     ):
         hl.plots.prior_predictive(model, "village")
-    with pytest.raises(hl.errors.FitError, match="3 axes"):
+    with pytest.raises(hl.errors.FitError, match="3 Axes"):
         hl.plots.prior_predictive(model, draws=20, axes=plt.subplots()[1])

@@ -57,7 +57,7 @@ def test_is_told_in_words_and_leaves_settings_alone(clinics):
 def test_works_on_given_axes_and_refuses_what_is_wrong(herds):
     _, ax = plt.subplots()
     assert hl.plots.calibration(herds, seed=1, ax=ax)[0] is ax
-    with pytest.raises(hl.errors.FitError, match="needs 1 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 1 Axes"):
         hl.plots.calibration(herds, ax=plt.subplots(1, 2)[1])
     with pytest.raises(hl.errors.PredictionError, match="replicates=1"):
         hl.plots.calibration(herds, replicates=1)

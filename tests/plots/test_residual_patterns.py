@@ -92,7 +92,7 @@ def test_is_told_in_words_and_leaves_settings_alone(clinics):
 def test_works_on_given_axes_and_refuses_what_is_wrong(herds):
     _, axes = plt.subplots(1, 2)
     assert hl.plots.residuals(herds, seed=1, axes=axes)[1] is axes[1]
-    with pytest.raises(hl.errors.FitError, match="needs 2 axes"):
+    with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.residuals(herds, axes=axes[0])
     with pytest.raises(hl.errors.PredictionError, match="no column 'ward'"):
         hl.plots.residuals(herds, by="ward")
