@@ -250,9 +250,7 @@ def test_weighted_draws_tell_when_they_cannot_be_trusted(turned: hl.results.Fit)
     assert weighted.table["dfbetas"].idxmax() == "c07"
     assert weighted.table["pareto_k"].idxmax() == "c07"
     assert weighted.table["status"].value_counts().to_dict() == {"converged": 9, "check": 1}
-    assert "1 of them check: weights of draws are unreliable (refit=True samples again) without 'c07'" in repr(
-        weighted
-    )
+    assert "1 of them check: weights of draws are unreliable (refit=True samples again) without 'c07'" in repr(weighted)
     again = hl.influence(turned)
     assert (again.table["status"] == "converged").all()
     assert again.table.index[0] == "c07"
