@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "case_studies"
@@ -21,15 +22,26 @@ def execute(path: Path) -> tuple[float, list[str]]:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from traitlets.config import Config
 
     notebook: Any = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3", record_timing=False, resources=place)
     started = time.perf_counter()
-    try:
-        client.execute()
-    except (CellExecutionError, CellTimeoutError) as error:
-        return time.perf_counter() - started, [str(error)]
+    with TemporaryDirectory() as sockets:
+        # Kernels that start at the same time may choose the same TCP port; sockets of files do not clash.
+        transport = {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(Path(sockets, "kernel"))}
+        client = NotebookClient(
+            notebook,
+            timeout=PATIENCE,
+            kernel_name="python3",
+            record_timing=False,
+            resources=place,
+            config=Config({"KernelManager": transport}),
+        )
+        try:
+            client.execute()
+        except (CellExecutionError, CellTimeoutError) as error:
+            return time.perf_counter() - started, [str(error)]
     seconds = time.perf_counter() - started
     # The version of the kernel differs between machines and is irrelevant to the study.
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}

@@ -139,7 +139,7 @@ def _separation(objective: Objective, optimum: Optimum, approach: Approach) -> l
             "warning",
             f"The {agree(unbounded, 'estimate', 'estimates')} of {quoted_list(unbounded)} "
             f"{agree(unbounded, 'is', 'are')} infinite: moving the linear predictor by {LONG_STEP:g} "
-            f"logits in their direction changes the log-likelihood by less than {LEAST_COST:g}, because some "
+            f"logits in that direction changes the log-likelihood by less than {LEAST_COST:g}, because some "
             "combination of predictors separates the two outcomes.",
             "Use hl.MAP() or NUTS, whose priors keep the coefficients finite, or merge levels with a single outcome.",
         )

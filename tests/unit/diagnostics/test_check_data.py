@@ -204,7 +204,7 @@ def test_small_clusters_with_one_outcome_are_no_news() -> None:
     found = _finding(_report("y ~ 1 + (1 | g)", pairs), "one_outcome_clusters")
     p = pairs["y"].mean()
     assert f"about {200 * binom.pmf([0, 2], 2, p).sum():.0f} would" in found.evidence
-    assert "Only the other 1 limit the sd of 'g'" in found.remedy
+    assert "Only the other 1 limits the sd of 'g'" in found.remedy
 
 
 def test_few_clusters_with_both_outcomes_are_few_however_they_came_about() -> None:

@@ -218,7 +218,7 @@ def test_the_finding_names_columns_and_where_they_go() -> None:
     assert "the outcomes of 10 of 30 rows (quasi-complete separation)" in found.evidence
     assert found.evidence.endswith("infinite for 'arm[c]' (-inf).")
     # The search of a likelihood engine runs into the same wall.
-    with pytest.warns(hl.errors.ConvergenceWarning, match="are infinite"):
+    with pytest.warns(hl.errors.ConvergenceWarning, match="is infinite"):
         fit = model.fit("laplace")
     after = {finding.code: finding for finding in fit.diagnostics.findings}
     assert "'arm[c]'" in after["separation"].evidence

@@ -212,7 +212,7 @@ def test_a_zero_variance_is_named_and_no_warning() -> None:
 def test_separation_is_named_and_map_bounds_it() -> None:
     data = rows()
     data.loc[data["arm"] == "c", "y"] = 1
-    with pytest.warns(ConvergenceWarning, match=r"The estimates of 'arm\[c\]' are infinite"):
+    with pytest.warns(ConvergenceWarning, match=r"The estimate of 'arm\[c\]' is infinite"):
         fit = hl.Model("y ~ x + arm + (1 | g)", data).fit("laplace")
     assert codes(fit) == {"separation"}
     assert fit.diagnostics.status == "check"
