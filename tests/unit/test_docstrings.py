@@ -80,7 +80,7 @@ PRIORS = exported("hierlogit.priors")
 RESULTS = listed("results.pyi", "hierlogit.results")
 RETURNED = (
     RESULTS
-    | {f"hierlogit.{name.rpartition('.')[2]}" for name in RESULTS}
+    | FUNCTIONS & {f"hierlogit.{name.rpartition('.')[2]}" for name in RESULTS}
     | {name for name in DATASETS if isinstance(resolve(name), type)}
 )
 OBJECTS = sorted(FUNCTIONS | RESULTS | PRIORS | DATASETS)
