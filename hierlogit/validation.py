@@ -233,6 +233,14 @@ def probability(name: str, value: object, error: ErrorClass) -> float:
     return real_number(name, value, error, above=0, below=1)
 
 
+def interval_probability(name: str, value: object, error: ErrorClass) -> float:
+    """The probability of an interval, whose normal quantile must be finite."""
+    number = probability(name, value, error)
+    if 0.5 + number / 2 == 1:
+        raise error(f"{name}={number!r} is too near to 1: the interval would be infinite.")
+    return number
+
+
 def flag(name: str, value: object, error: ErrorClass) -> bool:
     """True or False, NumPy's included."""
     if isinstance(value, (bool, np.bool_)):
@@ -426,13 +434,17 @@ def function_or_none(name: str, value: object, error: ErrorClass, what: str) -> 
 
 
 def refuse_beyond_memory(name: str, count: int, each: int, error: ErrorClass) -> None:
-    """Refuse a count of results, of `each` numbers apiece, that this machine's memory cannot hold."""
-    room, needed = _memory(), 8 * count * each
-    if needed <= room:
+    """Refuse a count of results, of `each` numbers apiece, that would fill this machine's memory.
+
+    A quarter of it is allowed, since results are copied while they are computed and summarised.
+    """
+    memory, needed = _memory(), 8 * count * each
+    if needed <= memory // 4:
         return
     raise error(
-        f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {_gigabytes(needed)} in all, and this "
-        f"machine has {_gigabytes(room)} of memory. Pass {name}={max(room // (8 * each), 1):,} or fewer."
+        f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {_gigabytes(needed)} in all. This is more "
+        f"than a quarter of the memory of this machine, {_gigabytes(memory)}. Pass {name}="
+        f"{max(memory // (32 * each), 1):,} or fewer."
     )
 
 

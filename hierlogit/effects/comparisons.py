@@ -39,6 +39,8 @@ COMPARISON_NAMES = {
     "oddsratio": "Odds ratio from",
     "lnoddsratio": "Log odds ratio from",
 }
+#: Comparisons that need probabilities.
+OF_PROBABILITIES = ("lnratio", "oddsratio", "lnoddsratio")
 #: dy/dx, the elasticity, and the two semi-elasticities.
 SLOPES = ("dydx", "eyex", "eydx", "dyex")
 #: Value of a comparison if there is no effect, for the probability of direction; zero where it is not listed.
@@ -129,6 +131,8 @@ def comparisons(
     test = RowTests(hypothesis, direction, rope, NULL.get(comparison, 0.0) if isinstance(comparison, str) else 0.0)
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
+    if scale == "link" and comparison in OF_PROBABILITIES:
+        raise PredictionError(f"comparison='{comparison}' compares probabilities: leave scale= at 'response'.")
     query = PredictionQuery.for_predictions(
         fit,
         newdata,
@@ -407,7 +411,8 @@ def _compared_rows(query: PredictionQuery, varied: Sequence[Contrast], measure: 
 
 
 def _compared(measure: Comparison, high: FloatArray, low: FloatArray) -> FloatArray:
-    returned = measure(high, low)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # at probabilities of 0 and 1
+        returned = measure(high, low)
     try:
         values = np.asarray(returned, dtype=np.float64)
     except (TypeError, ValueError):

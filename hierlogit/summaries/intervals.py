@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..display import ShownAsCall, Table, View
 from ..errors import PredictionError
-from ..validation import choice, probability
+from ..validation import choice, interval_probability
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +44,7 @@ class Interval(ShownAsCall):
 
         prob = rcParams["stats.ci_prob"] if ci_prob is None else ci_prob
         kind = rcParams["stats.ci_kind"] if ci_kind is None else ci_kind
-        prob = probability("ci_prob", prob, PredictionError)
+        prob = interval_probability("ci_prob", prob, PredictionError)
         return cls(prob, choice("ci_kind", kind, CI_KINDS, PredictionError))
 
     @property
@@ -91,11 +91,13 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
     """Mean, sd and interval ends over the first axis of `draws`, shape (draws, ...), by column name."""
     flat = draws.reshape(len(draws), -1)
     step = max(1, CHUNK_SIZE // len(draws))
-    parts = [interval.ends(flat[:, start : start + step]) for start in range(0, flat.shape[1], step)]
+    with np.errstate(invalid="ignore", over="ignore"):  # some draws of a ratio may be infinite
+        parts = [interval.ends(flat[:, start : start + step]) for start in range(0, flat.shape[1], step)]
+        mean = draws.mean(axis=0)
+        sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
     low, high = (np.concatenate(ends).reshape(draws.shape[1:]) for ends in zip(*parts, strict=True))
     names = interval.columns
-    sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
-    return {"mean": draws.mean(axis=0), "sd": sd, names[0]: low, names[1]: high}
+    return {"mean": mean, "sd": sd, names[0]: low, names[1]: high}
 
 
 #: Columns of summaries besides the ends of intervals; columns of the user's data with one of these names are renamed.

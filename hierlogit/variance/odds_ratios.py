@@ -15,7 +15,7 @@ from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
 from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
 from ..summaries.intervals import DrawTable, Interval
-from ..validation import agree, names, probability, quoted_list, real_number
+from ..validation import agree, interval_probability, names, quoted_list, real_number
 from .by_factor import cluster_variances, described_rows, query_of, result_rows, total
 
 FloatArray = npt.NDArray[np.float64]
@@ -161,7 +161,7 @@ def ior(
     from scipy.special import ndtr, ndtri
 
     interval = Interval.of(ci_prob, ci_kind)
-    prob = probability("prob", prob, PredictionError)
+    prob = interval_probability("prob", prob, PredictionError)
     query = query_of(fit, None, num_draws)
     steps, differing = _between_clusters(fit, variables, group)
     reach = float(ndtri(0.5 + prob / 2))
