@@ -125,7 +125,7 @@ def test_the_ends_of_the_logarithm() -> None:
 def test_the_logistic_function_keeps_its_digits_in_both_tails(x: float) -> None:
     e, d, p = logistic(x)
     q = expit(-x)
-    # Each caller compiles it anew, and releases of Numba differ in which operations they fuse: the last digit may differ.
+    # Each caller compiles it anew, and some releases of Numba fuse other operations there: the last digit may differ.
     assert p == pytest.approx(binomial.expit(x), rel=3e-16, abs=1e-323)
     assert p == pytest.approx(expit(x), rel=1e-14, abs=1e-306)
     assert e == pytest.approx(math.exp(-abs(x)), rel=1e-14, abs=1e-306)
