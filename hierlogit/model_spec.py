@@ -183,7 +183,7 @@ class ModelSpec(Shown):
         name = self.design.outcome.name.replace("/", "|")
         return "outcome" if name in self._taken_names or name == "." else name
 
-    @property
+    @cached_property
     def _taken_names(self) -> frozenset[str]:
         """Names of variables and dimensions in results and in the PyMC graph, except those of clusters and outcome."""
         of_group = ("b_{}", "u_{}", "sd_{}", "cor_{}", "chol_cor_{}", "{}_effect", "{}_effect_bis", "{}_of_obs")
