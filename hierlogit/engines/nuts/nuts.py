@@ -145,8 +145,9 @@ class NUTS(ShownAsCall):
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Sample the posterior of `model`."""
         require_model(model)
-        refuse_beyond_memory("NUTS: draws", self.draws, self.chains * values_per_draw(model), EngineError)
         backend, notes = self._backend_for(model)
+        if backend != "native":  # which takes memory as it draws, and may be interrupted
+            refuse_beyond_memory("NUTS: draws", self.draws, self.chains * values_per_draw(model), EngineError)
         self._require(backend)
         options = self.options(backend)
         if backend == "native":

@@ -260,6 +260,7 @@ def test_chunks_do_not_change_anything(
             "no grouping factor 'nurse' in the model; choose one of 'clinic'",
         ),
         ("comparisons", ("dose",), {"clusters": {"clinic": "old"}}, r"clusters\['clinic'\]='old'"),
+        ("comparisons", ("dose",), {"scale": "link", "comparison": "lnratio"}, "compares probabilities"),
         ("slopes", ("arm",), {}, "'arm' has no slope, because the values are labels"),
         ("slopes", ("dose",), {"slope": "dy"}, "slope='dy' is not allowed"),
         ("predictions", (), {"weights": [1.0]}, "pass by=True"),

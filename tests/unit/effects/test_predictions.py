@@ -183,6 +183,12 @@ def test_options_out_of_range(fit: hl.results.Fit, options: dict[str, object], m
         hl.predictions(fit, **options)
 
 
+def test_one_draw_has_no_standard_deviation(fit: hl.results.Fit) -> None:
+    table = hl.predictions(fit, num_draws=1)
+    assert table["sd"].isna().all()
+    assert np.isfinite(table["mean"]).all()
+
+
 def test_too_many_predictions_say_how_many_fit(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hierlogit.effects.query.MAX_CELLS", 1200)
     with pytest.raises(PredictionError, match="Pass num_draws=10 or fewer"):

@@ -70,6 +70,11 @@ def test_the_probability_is_between_0_and_1(prob: float) -> None:
         Interval.of(prob, "eti")
 
 
+def test_an_interval_that_would_be_infinite_is_refused() -> None:
+    with pytest.raises(PredictionError, match="is too near to 1: the interval would be infinite"):
+        Interval.of(1 - 1e-16, "eti")
+
+
 def test_the_kinds_are_named() -> None:
     with pytest.raises(PredictionError, match="ci_kind='wald' is not allowed; choose one of 'eti', 'hdi'"):
         Interval.of(0.9, "wald")
