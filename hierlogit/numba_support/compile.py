@@ -99,8 +99,9 @@ def source_files() -> tuple[Path, ...]:
 
 @cache
 def _stamp() -> tuple[tuple[str, float, int], ...]:
-    """Modification times and sizes of these files."""
-    states = [(str(path), path.stat()) for path in source_files()]
+    """Names, modification times and sizes of these files; equal for a copied package, which is then not compiled."""
+    package = Path(__file__).parents[1]
+    states = [(path.relative_to(package).as_posix(), path.stat()) for path in source_files()]
     return tuple((name, state.st_mtime, state.st_size) for name, state in states)
 
 
