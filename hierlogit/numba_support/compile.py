@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
@@ -98,11 +99,12 @@ def source_files() -> tuple[Path, ...]:
 
 
 @cache
-def _stamp() -> tuple[tuple[str, float, int], ...]:
-    """Names, modification times and sizes of these files; equal for a copied package, which is then not compiled."""
+def _stamp() -> tuple[tuple[str, str], ...]:
+    """Names and digests of these files: a package that is copied or installed again keeps its machine code."""
     package = Path(__file__).parents[1]
-    states = [(path.relative_to(package).as_posix(), path.stat()) for path in source_files()]
-    return tuple((name, state.st_mtime, state.st_size) for name, state in states)
+    return tuple(
+        (path.relative_to(package).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in source_files()
+    )
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
