@@ -100,10 +100,12 @@ def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | Non
     if len(fixed):
         say(f"\nFixed effects on the logit scale; the event is {design.outcome.event}", style="bold")
         if ratios is not None:
-            fixed = fixed.assign(odds_ratio=ratios["median"].reindex(fixed.index))
+            middle = "median" if "median" in ratios else "estimate"
+            fixed = fixed.assign(odds_ratio=ratios[middle].reindex(fixed.index))
         show_table(fixed.reset_index())
         if ratios is not None:
-            say(f"odds_ratio: median of exp(effect){', within a cluster' if design.groups else ''}", style="dim")
+            exponential = "median of exp(effect)" if middle == "median" else "exp(effect)"
+            say(f"odds_ratio: {exponential}{', within a cluster' if design.groups else ''}", style="dim")
     for group in design.groups:
         part = summary.loc[summary["component"] == group.name, shown]
         say(f"\nVariance components: {group.name}, {len(group.levels):,} clusters, logit scale", style="bold")

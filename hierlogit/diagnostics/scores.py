@@ -63,9 +63,11 @@ def scores(
         ``log_score``, the mean of -log p of the observed outcomes (in nats); higher is better for ``auc``, the
         probability that an event has a higher predicted probability than a non-event, ties counting half. With
         ``sample`` ``"training"``, ``mean``, ``sd`` and the ends of the interval are over the scores of the posterior
-        draws, which ``.draws`` has; for likelihood fits ``estimate`` is the score at the maximum. With ``"loo"``, the
-        score is that of probabilities by fits without the row, ``sd`` its standard error, and the interval normal. For
-        fits by a sampler, ``table.attrs["pareto_k"]`` has the k-hat of each row.
+        draws, which ``.draws`` has. For likelihood fits there is only ``estimate``, the score at the maximum: it is
+        better than the scores of nearly all draws, so that an interval over the draws would not contain it (unless
+        effects of new clusters are drawn, which have no maximum). With ``"loo"``, the score is that of probabilities by
+        fits without the row, ``sd`` its standard error, and the interval normal. For fits by a sampler,
+        ``table.attrs["pareto_k"]`` has the k-hat of each row.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def scores(
     unseen = unseen_rows(fit)
     rows = _left_out(unseen, fit.model.design.outcome, interval)
     if fit.estimate is not None:
-        rows["estimate"] = rows["mean"]
+        rows = rows.rename(columns={"mean": "estimate"})
     both = DrawTable.of(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
     if unseen.k_hat is not None:
         both.attrs["pareto_k"] = unseen.k_hat
@@ -194,8 +196,8 @@ def _in_sample(
     table = pd.DataFrame({"score": SCORES, "sample": "training"})
     if query.point is not None and not query.treatment.is_random(rows):
         table["estimate"] = score_values(query.treatment.predict(query.point, rows), outcome.y, outcome.trials)[0]
-    for name, column in summarise(values, interval).items():
-        table[name] = column
+    else:
+        table = table.assign(**summarise(values, interval))
     labels = [f"{name} training" for name in SCORES]
     array = xr.DataArray(values.reshape(*query.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
     return DrawTable.of(table, array, "Scores of predicted probabilities")

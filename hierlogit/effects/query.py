@@ -22,7 +22,7 @@ from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
-from ..validation import flag, quoted_list, seed_or_new, whole_number
+from ..validation import flag, quoted_list, seed_or_new, seed_or_none, whole_number
 from .averaging_by import Averages, row_weights
 from .cluster_effects import ClusterTreatment, cluster_choices
 from .numerics.given_outcomes import Seen, modes_of_effects, new_labels, sampled_effects
@@ -220,7 +220,7 @@ class PredictionQuery(Query):
             averages = None
         else:
             averages = Averages.by(query.frame, by, row_weights(query.frame, weights))
-        random = np.random.default_rng(seed_or_new(seed, PredictionError))
+        random = np.random.default_rng(_seed_of(fit, seed))
         choices = cluster_choices(fit.model, clusters)
         treatment = ClusterTreatment(fit.model, choices, scale, allow_new_levels, int(random.integers(2**32)))
         prepared = cls(
@@ -307,6 +307,14 @@ class PredictionQuery(Query):
             )
         point = None if self.point is None else self.point.extended(modes_of_effects(self.point, seen))
         return replace(self, draws=self.draws.extended(effects), point=point, new_levels=labels)
+
+
+def _seed_of(fit: Fit, seed: int | None) -> int:
+    """The seed of the user, else that of a likelihood fit, whose results are the same each time, else a new one."""
+    given = seed_or_none("seed", seed, PredictionError)
+    if given is None and fit.estimate is not None:
+        given = fit.diagnostics.seed
+    return seed_or_new(given, PredictionError)
 
 
 def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:

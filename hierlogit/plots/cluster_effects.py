@@ -100,7 +100,7 @@ def caterpillar(
         else:
             drawn = given_axes(axes, len(panels), "one for each effect")
         for ax, (factor, name), part in zip(drawn, panels, parts, strict=True):
-            ordered = part.sort_values("mean") if sort else part.iloc[::-1]
+            ordered = part.sort_values(_centre(part)) if sort else part.iloc[::-1]
             _panel(ax, ordered, factor=factor, effect=name, interval=interval, sort=sort)
     return drawn
 
@@ -109,9 +109,14 @@ def _height(clusters: int) -> float:
     return CROWD_HEIGHT if clusters > MAX_NAMED else max(LEAST_HEIGHT, 1.0 + ROW_HEIGHT * clusters)
 
 
+def _centre(part: pd.DataFrame) -> str:
+    """The column with the points: posterior means, or the conditional modes of a likelihood fit."""
+    return "mode" if "mode" in part else "mean"
+
+
 def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: Interval, sort: bool) -> None:
     low, high = (part[column].to_numpy() for column in interval.columns)
-    mean, names, positions = part["mean"].to_numpy(), names_of(part.index), np.arange(len(part))
+    middle, names, positions = part[_centre(part)].to_numpy(), names_of(part.index), np.arange(len(part))
     away = (low > 0) | (high < 0)
     crowded = len(part) > MAX_NAMED
     colours = np.where(away, BLUE, GREY)
@@ -119,7 +124,7 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
     ax.hlines(
         positions, low, high, colors=list(colours), linewidth=0.4 if crowded else 1.2, alpha=0.6 if crowded else 1
     )
-    ax.scatter(mean, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
+    ax.scatter(middle, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
     ax.set_ylim(-0.9, len(part) - 0.1)
     ax.margins(x=0.03)
     set_title(ax, effect)
@@ -133,13 +138,14 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
         ax.tick_params(axis="y", length=0)
         ax.set_ylabel(factor)
     ax.set_xlabel(
-        f"Deviation on the logit scale\nmean and {interval_name(interval.prob, interval.kind)}; blue: excludes 0"
+        f"Deviation on the logit scale\n{_centre(part)} and {interval_name(interval.prob, interval.kind)}; "
+        "blue: excludes 0"
     )
     describe(
         ax,
         f"Effects '{effect}' of the {counted(len(part), factor)}, on the logit scale, with "
-        f"{interval_name(interval.prob, interval.kind)}s: from {mean.min():.2f} ({names[int(mean.argmin())]}) to "
-        f"{mean.max():.2f} ({names[int(mean.argmax())]}); {int(away.sum())} intervals exclude 0.",
+        f"{interval_name(interval.prob, interval.kind)}s: from {middle.min():.2f} ({names[int(middle.argmin())]}) to "
+        f"{middle.max():.2f} ({names[int(middle.argmax())]}); {int(away.sum())} intervals exclude 0.",
     )
 
 

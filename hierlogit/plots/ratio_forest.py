@@ -12,7 +12,7 @@ import pandas as pd
 from ..design.design import Design
 from ..errors import FitError
 from ..fits.fit import Fit
-from ..summaries.intervals import Interval
+from ..summaries.intervals import Interval, columns_of_ends
 from ..summaries.tables import odds_ratios
 from ..validation import names
 from .style import BLUE, GREY, INK, MEDIUM, SMALL, describe, given_axes, house_style, interval_name, new_axes
@@ -20,6 +20,8 @@ from .style import BLUE, GREY, INK, MEDIUM, SMALL, describe, given_axes, house_s
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: Where the axis ends, and at its inverse, for estimates that are infinite or nearly so.
+LEAST_RATIO = 1e-6
 _SUPERSCRIPTS = {"2": "²", "3": "³", "4": "⁴"}
 
 
@@ -59,8 +61,9 @@ def forest(
 
     Notes
     -----
-    Points are medians. An odds ratio is for one unit of its predictor, so that odds ratios of predictors in different
-    units cannot be compared by their distance from 1.
+    Points are medians of the draws or, for likelihood fits, the ratios at the maximum, with Wald intervals. The axis
+    ends at 1e-6 and 1e6; the numbers beside it are complete. An odds ratio is for one unit of its predictor, so that
+    odds ratios of predictors in different units cannot be compared by their distance from 1.
 
     Examples
     --------
@@ -77,7 +80,7 @@ def forest(
             ax = given_axes(ax, 1, "one forest")[0]
         _draw(ax, table.loc[chosen], [readable(label, fit.model.design) for label in chosen], interval)
     design = fit.model.design
-    lines = [f"{label} {_figures(*row)}" for label, row in zip(chosen, _rows(table.loc[chosen], interval), strict=True)]
+    lines = [f"{label} {_figures(*row)}" for label, row in zip(chosen, _rows(table.loc[chosen]), strict=True)]
     named = interval_name(interval.prob, interval.kind)
     describe(ax, f"Odds ratios of {design.outcome.event} with {named}s: {'; '.join(lines)}.")
     return ax
@@ -94,23 +97,29 @@ def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> l
     return chosen
 
 
-def _rows(table: pd.DataFrame, interval: Interval) -> list[tuple[float, float, float]]:
-    low, high = interval.columns
-    return [(float(m), float(a), float(b)) for m, a, b in zip(table["median"], table[low], table[high], strict=True)]
+def _middle(table: pd.DataFrame) -> str:
+    return "median" if "median" in table else "estimate"
+
+
+def _rows(table: pd.DataFrame) -> list[tuple[float, float, float]]:
+    columns = (table[name] for name in (_middle(table), *columns_of_ends(table)))
+    return [(float(m), float(a), float(b)) for m, a, b in zip(*columns, strict=True)]
 
 
 def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-    rows = _rows(table, interval)
+    rows = _rows(table)
     positions = np.arange(len(rows))[::-1]
     away = [low > 1 or high < 1 for _, low, high in rows]
     colours = [BLUE if apart else GREY for apart in away]
     ax.axvline(1, color=INK, linewidth=0.8, zorder=0.5)
-    ax.hlines(positions, [row[1] for row in rows], [row[2] for row in rows], colors=colours, linewidth=1.8)
-    ax.scatter([row[0] for row in rows], positions, s=28, c=colours, linewidths=0, zorder=3)
+    middle, low, high = np.clip(np.array(rows).T, LEAST_RATIO, 1 / LEAST_RATIO)
+    ax.hlines(positions, low, high, colors=colours, linewidth=1.8)
+    ax.scatter(middle, positions, s=28, c=colours, linewidths=0, zorder=3)
     ax.set_xscale("log")
-    least, most = min(1.0, *(row[1] for row in rows)), max(1.0, *(row[2] for row in rows))
+    shown = [1.0, *(value for value in (*middle, *low, *high) if np.isfinite(value))]
+    least, most = min(shown), max(shown)
     span = max(most / least, 1.02)
     ax.set_xlim(least / span**0.06, most * span**0.06)
     ax.xaxis.set_major_locator(FixedLocator(_ticks(*ax.get_xlim())))
@@ -126,7 +135,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
     for position, row in zip(positions, rows, strict=True):
         ax.text(1.02, position, _figures(*row), transform=beside, va="center", fontsize=MEDIUM - 1)
     ax.annotate(
-        f"median [{interval_name(interval.prob, interval.kind)}]",
+        f"{_middle(table)} [{interval_name(interval.prob, interval.kind)}]",
         xy=(1.02, 1),
         xycoords="axes fraction",
         xytext=(0, 3),

@@ -74,6 +74,12 @@ def end_names(kind: str, prob: float) -> tuple[str, str]:
     return f"{kind}{percent}_lb", f"{kind}{percent}_ub"
 
 
+def columns_of_ends(table: pd.DataFrame) -> tuple[str, str]:
+    """Names of the columns of a table with the two ends of its intervals, whatever their kind."""
+    (low,) = [str(name) for name in table if str(name).endswith("_lb")]
+    return low, f"{low.removesuffix('_lb')}_ub"
+
+
 def _highest_density(draws: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:
     """Ends of the narrowest interval that contains the share `prob` of the draws, for each column."""
     ordered = np.sort(draws, axis=0)

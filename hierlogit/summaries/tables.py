@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
+from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..validation import choice, flag
-from .intervals import Interval, summarise
+from .intervals import Interval, end_names, summarise
+
+FloatArray = npt.NDArray[np.float64]
 
 INTERVALS = ("draws", "wald", "profile")
 
@@ -109,9 +113,10 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     Returns
     -------
     pandas.DataFrame
-        One row for each fixed effect: ``median``, ``mean``, ``sd`` and the ends of the interval, all from the draws of
-        the ratio, and ``p_above_1``, the posterior probability that the ratio is above 1. For likelihood fits also
-        ``estimate``, the ratio at the maximum.
+        One row for each fixed effect. For sampled fits ``median``, ``mean``, ``sd`` and the ends of the interval, all
+        from the draws of the ratio, and ``p_above_1``, the posterior probability that the ratio is above 1. For
+        likelihood fits ``estimate``, the ratio at the maximum, with the ends of the Wald interval of its logarithm
+        (``wald89_lb``, ``wald89_ub``), and ``p_value``, or ``p_above_1`` if the fit used the priors.
 
     Raises
     ------
@@ -127,14 +132,31 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     labels = [label for label in fit.model.design.fixed_effects if label != "Intercept"]
     if not labels:
         raise FitError("the model has no fixed effect besides the intercept, so there are no odds ratios.")
+    interval = Interval.of(ci_prob, ci_kind)
+    index = pd.Index(labels, name="fixed_effect")
+    if fit.estimate is not None:
+        chosen = [fit.model.design.fixed_effects.index(label) for label in labels]
+        columns = {name: values[chosen] for name, values in _ratios_at_maximum(fit.estimate, interval).items()}
+        return pd.DataFrame(columns, index=index)
     beta = fit.posterior["beta"].sel(fixed_effect=labels).transpose("chain", "draw", "fixed_effect")
     ratios = np.exp(beta.to_numpy().reshape(-1, len(labels)))
-    columns = {"median": np.median(ratios, axis=0), **summarise(ratios, Interval.of(ci_prob, ci_kind))}
+    columns = {"median": np.median(ratios, axis=0), **summarise(ratios, interval)}
     columns["p_above_1"] = (ratios > 1).mean(axis=0)
-    if fit.estimate is not None:
-        positions = [fit.model.design.fixed_effects.index(label) for label in labels]
-        columns = {"estimate": np.exp(fit.estimate.beta[positions]), **columns}
-    return pd.DataFrame(columns, index=pd.Index(labels, name="fixed_effect"))
+    return pd.DataFrame(columns, index=index)
+
+
+def _ratios_at_maximum(estimate: Estimate, interval: Interval) -> dict[str, FloatArray]:
+    """Odds ratios of all fixed effects with Wald intervals, which are symmetric on the logarithmic scale."""
+    from scipy.special import ndtr
+
+    reach = interval.quantile * estimate.standard_errors
+    low, high = end_names("wald", interval.prob)
+    with np.errstate(over="ignore"):  # separated outcomes have infinite ratios
+        columns = {"estimate": np.exp(estimate.beta), low: np.exp(estimate.beta - reach)}
+        columns[high] = np.exp(estimate.beta + reach)
+    if estimate.penalised:
+        return {**columns, "p_above_1": ndtr(estimate.z_values)}
+    return {**columns, "p_value": estimate.p_values}
 
 
 def ranef(
@@ -153,9 +175,10 @@ def ranef(
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``group``, ``level`` and ``effect``; columns ``mean``, ``sd`` and the ends of the interval. For
-        likelihood fits also ``mode`` and ``conditional_sd``, the conditional mode and standard deviation of the effect
-        given the estimates; the other columns include the uncertainty of the estimates.
+        Indexed by ``group``, ``level`` and ``effect``. For sampled fits ``mean``, ``sd`` and the ends of the interval.
+        For likelihood fits ``mode`` and ``conditional_sd``, the conditional mode and standard deviation of the effect
+        given the estimates, as in lme4, and the ends of the normal interval that they give. It does not include the
+        uncertainty of the estimates; the draws in ``fit.posterior`` do.
 
     Raises
     ------
@@ -171,15 +194,25 @@ def ranef(
     interval = Interval.of(ci_prob, ci_kind)
     tables = []
     for factor in fit.model.design.chosen_groups(group):
-        dims = (fit.model.dim(factor), fit.model.effect_dim(factor))
-        effects = fit.posterior[f"b_{factor.result_name}"].transpose("chain", "draw", *dims).to_numpy()
-        draws = effects.reshape(-1, len(factor.levels) * len(factor.effects))
+        if fit.estimate is None:
+            dims = (fit.model.dim(factor), fit.model.effect_dim(factor))
+            effects = fit.posterior[f"b_{factor.result_name}"].transpose("chain", "draw", *dims).to_numpy()
+            columns = summarise(effects.reshape(-1, len(factor.levels) * len(factor.effects)), interval)
+        else:
+            columns = _conditional_modes(fit.estimate, factor.name, interval)
         index = pd.MultiIndex.from_product(
             [[factor.name], factor.levels, factor.effects], names=["group", "level", "effect"]
         )
-        columns = summarise(draws, interval)
-        if fit.estimate is not None:
-            modes, sds = fit.estimate.modes[factor.name], fit.estimate.conditional_sds[factor.name]
-            columns = {"mode": modes.ravel(), "conditional_sd": sds.ravel(), **columns}
         tables.append(pd.DataFrame(columns, index=index))
     return pd.concat(tables)
+
+
+def _conditional_modes(estimate: Estimate, group: str, interval: Interval) -> dict[str, FloatArray]:
+    mode, sd = estimate.modes[group].ravel(), estimate.conditional_sds[group].ravel()
+    low, high = interval.columns
+    return {
+        "mode": mode,
+        "conditional_sd": sd,
+        low: mode - interval.quantile * sd,
+        high: mode + interval.quantile * sd,
+    }

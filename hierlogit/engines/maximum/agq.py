@@ -29,7 +29,7 @@ class AGQ(ShownAsCall):
     draws : int
         Draws of parameters and effects from the Gaussian approximation at the maximum, for verbs that need draws.
     seed : int, optional
-        Repeats the draws exactly; the estimates do not depend on it.
+        Another seed gives other draws; 0 if not given. The estimates do not depend on it.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 import warnings
 from collections.abc import Mapping
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 LEAST_DRAWS = 100
+#: Without a seed of the user's, so that a fit and what is computed from its draws are the same each time.
+DEFAULT_SEED = 0
 
 
 def check_options(engine: Any) -> None:
@@ -80,7 +81,7 @@ def fit_by_likelihood[M: ModelSpec](
     estimate = estimate_of(approach, result)
     findings = search_findings(result, approach)
     searched = time.perf_counter()
-    seed_used = secrets.randbits(31) if seed is None else int(seed)
+    seed_used = DEFAULT_SEED if seed is None else seed
     if text := warning_text(findings):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from ...effects.comparisons import avg_comparisons
 from ...formatting import number, points, span
+from ...summaries.intervals import columns_of_ends
 from ...variance.attenuation import conditional_vs_average
 from ..html import paragraph, table
 from ..request import Request, Subject, attempted
-from .estimates import ends, middle
+from .estimates import middle
 
 #: Draws for averages over rows and clusters: more would take longer and not change the digits shown.
 MOST_DRAWS = 1000
@@ -32,7 +33,7 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
 def _effects(subject: Subject, request: Request) -> str:
     clusters = "average" if subject.design.groups else "observed"
     table_of_effects = avg_comparisons(subject.fit, clusters=clusters, num_draws=_draws(subject), **request.intervals)
-    low, high = ends(table_of_effects)
+    low, high = columns_of_ends(table_of_effects)
     rows = [
         [
             f"`{row['term']}`",
@@ -51,7 +52,7 @@ def _effects(subject: Subject, request: Request) -> str:
 
 def _coefficients(subject: Subject, request: Request) -> str:
     coefficients = conditional_vs_average(subject.fit, num_draws=_draws(subject), **request.intervals)
-    chosen, (low, high) = middle(coefficients), ends(coefficients)
+    chosen, (low, high) = middle(coefficients), columns_of_ends(coefficients)
     rows = []
     for term, part in coefficients.groupby("term", sort=False):
         by = {row["quantity"]: row for _, row in part.iterrows()}

@@ -10,6 +10,7 @@ import pandas as pd
 from ...formatting import number, probability, span
 from ...plots.ratio_forest import forest
 from ...plots.style import interval_name
+from ...summaries.intervals import columns_of_ends
 from ...summaries.tables import odds_ratios, summary
 from ..html import beside, paragraph, table
 from ..images import picture
@@ -39,14 +40,10 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
     if len(fixed) > 1 or (len(fixed) == 1 and fixed.index[0] != "Intercept"):
         yield attempted(
             "The plot of the odds ratios",
-            lambda: picture(lambda: forest(subject.fit, **kind), _caption(subject)),
+            lambda: picture(
+                lambda: forest(subject.fit, **kind), "Odds ratios of the fixed effects. At 1 there is no difference."
+            ),
         )
-
-
-def ends(frame: pd.DataFrame) -> tuple[str, str]:
-    """Names of the columns with the two ends of the intervals."""
-    (low,) = [str(name) for name in frame if str(name).endswith("_lb")]
-    return low, f"{low.removesuffix('_lb')}_ub"
 
 
 def middle(frame: pd.DataFrame) -> str:
@@ -55,8 +52,8 @@ def middle(frame: pd.DataFrame) -> str:
 
 
 def _fixed(subject: Subject, rows: pd.DataFrame, ratios: pd.DataFrame, request: Request) -> str:
-    low, high = ends(rows)
-    ratio_low, ratio_high = ends(ratios)
+    low, high = columns_of_ends(rows)
+    ratio_low, ratio_high = columns_of_ends(ratios)
     uncertain = "p_value" if "p_value" in rows else None
     head = ["Fixed effect", "Coefficient", _name_of(subject, request), "Odds ratio", request.interval_name]
     last = "p" if uncertain else "Probability above 0"
@@ -78,7 +75,7 @@ def _fixed(subject: Subject, rows: pd.DataFrame, ratios: pd.DataFrame, request: 
 
 
 def _varying(subject: Subject, rows: pd.DataFrame, interval: str) -> str:
-    low, high = ends(rows)
+    low, high = columns_of_ends(rows)
     lines = [[f"`{label}`", number(row[middle(rows)]), span(row[low], row[high])] for label, row in rows.iterrows()]
     groups = " and ".join(f"`{group.name}`" for group in subject.design.groups)
     return table(
@@ -91,10 +88,3 @@ def _varying(subject: Subject, rows: pd.DataFrame, interval: str) -> str:
 def _name_of(subject: Subject, request: Request) -> str:
     """Name of the intervals in a table of the summary; likelihood fits have Wald intervals, which are neither kind."""
     return request.interval_name if subject.sampled else interval_name(request.interval.prob, "eti")
-
-
-def _caption(subject: Subject) -> str:
-    text = "Odds ratios of the fixed effects. At 1 there is no difference."
-    if subject.sampled:
-        return text
-    return f"{text} Points are medians of draws, which differ slightly from the estimates in the table."

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...formatting import number, percent, span
+from ...summaries.intervals import columns_of_ends
 from ...variance.icc_vpc import icc, vpc
 from ...variance.odds_ratios import mor
 from ...variance.r_squared import r2
 from ..html import paragraph, table
 from ..request import Request, Subject, attempted
-from .estimates import ends, middle
+from .estimates import middle
 
 
 def content(request: Request) -> str:
@@ -34,11 +35,11 @@ def _between(subject: Subject, request: Request) -> str:
         "Share of the variance, response scale (VPC)": observed,
     }
     for name, frame in shares.items():
-        low, high = ends(frame)
+        low, high = columns_of_ends(frame)
         for _, row in frame.iterrows():
             label = f"{name}: `{row['group']}`" + ("" if row["kind"] == "share" else f", {row['kind']}")
             rows.append([label, percent(row[middle(frame)]), f"{percent(row[low])} to {percent(row[high])}"])
-    low, high = ends(ratios)
+    low, high = columns_of_ends(ratios)
     for _, row in ratios.iterrows():
         rows.append(
             [
@@ -56,7 +57,7 @@ def _between(subject: Subject, request: Request) -> str:
 
 def _explained(subject: Subject, request: Request) -> str:
     explained = r2(subject.fit, **request.intervals)
-    low, high = ends(explained)
+    low, high = columns_of_ends(explained)
     meant = {"marginal": "by the fixed effects", "conditional": "by fixed effects and clusters"}
     rows = [
         [

@@ -103,10 +103,17 @@ def test_the_same_seed_repeats_the_draws_and_another_does_not(slope: Fit) -> Non
     np.testing.assert_array_equal(again.estimate.beta, slope.estimate.beta)
 
 
+def test_without_a_seed_the_same_fit_has_the_same_draws(slope: Fit) -> None:
+    first, second = (slope.model.fit(engine) for engine in ("laplace", hl.Laplace()))
+    assert first.posterior.equals(second.posterior)
+    new = hl.datagrid(first, district=1000)
+    for options in ({"clusters": "new"}, {"allow_new_levels": True}, {"clusters": "new", "kind": "outcome"}):
+        found = [hl.predictions(fit, new, **options)["mean"].iloc[0] for fit in (first, second)]
+        assert found[0] == found[1]
+
+
 def test_verbs_take_a_likelihood_fit(slope: Fit) -> None:
     assert hl.odds_ratios(slope)["estimate"].between(0.5, 3).all()
-    effects = hl.ranef(slope)
-    assert list(effects.columns[:2]) == ["mode", "conditional_sd"]
     components = hl.variance_components(slope)
     sd = components.loc[("district", "sd", "Intercept"), "estimate"]
     assert components.loc[("district", "variance", "Intercept"), "estimate"] == pytest.approx(sd**2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import arviz_stats
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 import hierlogit as hl
 from hierlogit.errors import FitError
@@ -57,6 +58,31 @@ def test_odds_ratios_are_of_the_draws(fit: hl.results.Fit) -> None:
     assert table.loc["urban[Y]", "median"] == pytest.approx(np.median(ratios))
     assert table.loc["urban[Y]", "eti80_ub"] == pytest.approx(np.quantile(ratios, 0.9))
     assert table.loc["urban[Y]", "p_above_1"] == np.mean(ratios > 1)
+
+
+@pytest.mark.parametrize("engine", [hl.Laplace(), hl.MAP()])
+def test_odds_ratios_of_a_likelihood_fit_are_exact(engine: hl.Laplace | hl.MAP) -> None:
+    model = hl.Model("use ~ age + urban + livch + (1 + urban | district)", hl.datasets.load("contraception"))
+    fit = model.fit(engine)
+    table = hl.odds_ratios(fit, ci_prob=0.9)
+    wald = hl.summary(fit, ci_prob=0.9).loc[table.index]
+    for column in ("estimate", "wald90_lb", "wald90_ub"):
+        np.testing.assert_allclose(table[column], np.exp(wald[column]))
+    last = "p_above_1" if fit.with_priors else "p_value"
+    assert list(table) == ["estimate", "wald90_lb", "wald90_ub", last]
+    expected = ndtr(wald["estimate"] / wald["se"]) if fit.with_priors else wald["p_value"]
+    np.testing.assert_allclose(table[last], expected)
+
+
+def test_random_effects_of_a_likelihood_fit_are_conditional_modes() -> None:
+    fit = hl.Model("use ~ age + (1 + urban | district)", hl.datasets.load("contraception")).fit("laplace")
+    table, found = hl.ranef(fit, ci_prob=0.9), fit.estimate
+    assert found is not None
+    assert list(table) == ["mode", "conditional_sd", "eti90_lb", "eti90_ub"]
+    np.testing.assert_array_equal(table["mode"], found.modes["district"].ravel())
+    half = 1.6448536 * found.conditional_sds["district"].ravel()
+    np.testing.assert_allclose(table["mode"] - table["eti90_lb"], half, rtol=1e-6)
+    np.testing.assert_allclose(table["eti90_ub"] - table["mode"], half, rtol=1e-6)
 
 
 def test_no_odds_ratios_without_predictors(make_fit: MakeFit) -> None:
