@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
@@ -14,9 +14,11 @@ import pandas as pd
 from ..errors import PredictionError
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import as_float, flag, listed, number_array, number_of, one_of, quoted_list, shortened
-from .query import Evaluated
+from .query import MAX_CELLS, Evaluated
 
 FloatArray = npt.NDArray[np.float64]
+#: Function of the draws of all rows, shape (draws, rows), that combines rows.
+Difference = Callable[[FloatArray], FloatArray]
 HYPOTHESES = ("pairwise", "reference", "sequential")
 
 
@@ -63,9 +65,12 @@ class RowTests:
         """
         null = self.null
         if self.hypothesis is not None:
-            labels, weights = self._weights(described)
+            if isinstance(self.hypothesis, str):
+                labels, difference = _named_differences(self.hypothesis, described, len(values.draws))
+            else:
+                labels, difference = self._weighted(len(described))
             described = pd.DataFrame({"hypothesis": labels})
-            values, null = values.mapped(lambda draws: draws @ weights), 0.0
+            values, null = values.mapped(difference), 0.0
             quantity = f"{quantity}, combined over rows"
         extra = {}
         if self.direction:
@@ -79,30 +84,40 @@ class RowTests:
         what = f"one of {quoted_list(HYPOTHESES)}, or numbers, one for each row of the result"
         return number_array("hypothesis", self.hypothesis, PredictionError, what)
 
-    def _weights(self, described: pd.DataFrame) -> tuple[list[str], FloatArray]:
-        """Labels of the differences, and the weights of the rows in each, shape (rows, differences)."""
-        count = len(described)
-        if not isinstance(self.hypothesis, str):
-            weights = self._given_weights()
-            if weights.ndim not in (1, 2) or len(weights) != count:
-                raise PredictionError(
-                    f"hypothesis has shape {weights.shape}; the result has {number_of(count, 'row')}, so the shape "
-                    f"must be ({count},) or ({count}, differences)."
-                )
-            weights = weights.reshape(count, -1)
-            return [f"weights {k + 1}" for k in range(weights.shape[1])], weights
-        pairs = {
-            "pairwise": list(combinations(range(count), 2)),
-            "reference": [(0, k) for k in range(1, count)],
-            "sequential": list(pairwise(range(count))),
-        }[self.hypothesis]
-        if not pairs:
-            raise PredictionError(f"hypothesis='{self.hypothesis}' compares rows of the result, which has only one.")
-        names = [_name(row, _identifying_columns(described)) for row in described.to_dict("records")]
-        weights = np.zeros((count, len(pairs)))
-        for k, (low, high) in enumerate(pairs):
-            weights[low, k], weights[high, k] = -1.0, 1.0
-        return [f"({names[high]}) - ({names[low]})" for low, high in pairs], weights
+    def _weighted(self, count: int) -> tuple[list[str], Difference]:
+        """Labels of the combinations of rows, and the function of the rows that gives them."""
+        weights = self._given_weights()
+        if weights.ndim not in (1, 2) or len(weights) != count:
+            raise PredictionError(
+                f"hypothesis has shape {weights.shape}; the result has {number_of(count, 'row')}, so the shape "
+                f"must be ({count},) or ({count}, differences)."
+            )
+        weights = weights.reshape(count, -1)
+        return [f"weights {k + 1}" for k in range(weights.shape[1])], lambda draws: draws @ weights
+
+
+def _named_differences(hypothesis: str, described: pd.DataFrame, draws: int) -> tuple[list[str], Difference]:
+    """Labels of the differences between rows, and the function of the rows that gives them.
+
+    Raises
+    ------
+    PredictionError
+        If there is only one row, or there are too many pairs of rows.
+    """
+    count = len(described)
+    if count < 2:
+        raise PredictionError(f"hypothesis='{hypothesis}' compares rows of the result, which has only one.")
+    if hypothesis == "pairwise" and draws * count * (count - 1) // 2 > MAX_CELLS:
+        raise PredictionError(
+            f"hypothesis='pairwise': {count:,} rows make {count * (count - 1) // 2:,} pairs, whose {draws:,} draws do "
+            "not fit into memory. Average over groups of rows with by=, or take fewer rows or draws."
+        )
+    pairs = {"pairwise": combinations(range(count), 2), "sequential": pairwise(range(count))}
+    low, high = np.array(list(pairs.get(hypothesis, ((0, k) for k in range(1, count))))).T
+    columns = _identifying_columns(described)
+    names = [_name(row, columns) for row in described.to_dict("records")]
+    labels = [f"({names[second]}) - ({names[first]})" for first, second in zip(low, high, strict=True)]
+    return labels, lambda values: values[:, high] - values[:, low]
 
 
 def _bounds(rope: Any) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from ..errors import PredictionError
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice
 from .cluster_effects import SCALES, ClusterTreatment
+from .hypothesis import RowTests
 from .query import Evaluated, PredictionQuery
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def predictions(
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
     given: Any = None,
+    hypothesis: str | Any = None,
+    direction: bool = False,
+    rope: tuple[float, float] | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -65,6 +69,14 @@ def predictions(
     given : table, optional
         Rows of clusters not in the training data whose outcomes are known. The effects of these clusters are drawn
         given their outcomes, one draw for each posterior draw, and count in `newdata` as those of training clusters do.
+    hypothesis : {"pairwise", "reference", "sequential"} or array, optional
+        Differences between rows of the result, which replace them; an array holds weights, shape (rows,) or
+        (rows, differences).
+    direction : bool
+        Whether to add ``p_direction``, the posterior probability that a value is on the same side as its median: above
+        or below a probability of 0.5, log-odds of 0 or, with `hypothesis`, a difference of 0.
+    rope : pair of float, optional
+        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it.
     allow_new_levels : bool
         With ``clusters="observed"``, whether a cluster not in the training data is treated as ``"new"``; otherwise it
         is an error.
@@ -98,10 +110,21 @@ def predictions(
       urban  estimate
     0     N      0.33
     1     Y      0.49
+    >>> hl.predictions(fit, rows, clusters="typical", hypothesis="pairwise")[["hypothesis", "estimate"]].round(2)
+      hypothesis  estimate
+    0  (Y) - (N)      0.16
     """
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
     choice("kind", kind, KINDS, PredictionError)
+    if kind == "outcome" and scale == "link":
+        raise PredictionError("kind='outcome' simulates outcomes, which have no link scale: leave scale= out.")
+    tests = RowTests(hypothesis, direction, rope, 0.5 if scale == "response" else 0.0)
+    if kind == "outcome" and tests.direction and hypothesis is None:
+        raise PredictionError(
+            "direction=True: simulated outcomes are counts, which have no direction. Pass hypothesis= to compare rows, "
+            "or leave kind= at 'expected'."
+        )
     query = PredictionQuery.for_predictions(
         fit,
         newdata,
@@ -114,12 +137,10 @@ def predictions(
         num_draws=num_draws,
         seed=seed,
     )
-    if kind == "outcome" and scale == "link":
-        raise PredictionError("kind='outcome' simulates outcomes, which have no link scale: leave scale= out.")
     values = _simulated(query, newdata) if kind == "outcome" else _expected(query)
     what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
     quantity = what if query.averages is None else f"average {what}"
-    return values.table(quantity[0].upper() + quantity[1:], query.described, interval)
+    return tests.table(quantity[0].upper() + quantity[1:], query.described, values, interval)
 
 
 def avg_predictions(
@@ -132,6 +153,9 @@ def avg_predictions(
     by: str | Sequence[str] | bool = True,
     weights: str | Sequence[float] | None = None,
     given: Any = None,
+    hypothesis: str | Any = None,
+    direction: bool = False,
+    rope: tuple[float, float] | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -149,7 +173,7 @@ def avg_predictions(
         As for `predictions`.
     by : str, list of str, or True
         Columns whose groups of rows are averaged over; True averages over all rows.
-    weights, given, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `predictions`.
 
     Returns
@@ -168,6 +192,10 @@ def avg_predictions(
     >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     >>> hl.avg_predictions(fit, clusters="average")["mean"].round(2).to_list()
     [0.38]
+    >>> pairs = hl.avg_predictions(fit, by="urban", hypothesis="pairwise", direction=True, rope=(-0.02, 0.02))
+    >>> pairs[["hypothesis", "estimate", "p_direction", "p_rope"]].round(2)
+      hypothesis  estimate  p_direction  p_rope
+    0  (Y) - (N)      0.18          1.0     0.0
     """
     return predictions(
         fit,
@@ -178,6 +206,9 @@ def avg_predictions(
         by=by,
         weights=weights,
         given=given,
+        hypothesis=hypothesis,
+        direction=direction,
+        rope=rope,
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         ci_prob=ci_prob,

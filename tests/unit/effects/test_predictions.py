@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -288,3 +289,46 @@ def test_new_persons_and_new_items_of_a_crossed_fit() -> None:
     widths = [hl.predictions(fit, cases.iloc[[k]], allow_new_levels=True, seed=1)["sd"].iloc[0] for k in range(4)]
     assert widths[0] < min(widths[1:3])
     assert max(widths[1:3]) < widths[3] * 1.05
+
+
+def test_rows_of_predictions_are_compared_and_tested(fit: hl.results.Fit) -> None:
+    means = hl.avg_predictions(fit, by="arm", clusters="typical").draws.values.reshape(120, 2)
+    pair = hl.avg_predictions(
+        fit, by="arm", clusters="typical", hypothesis="pairwise", direction=True, rope=(-0.1, 0.2)
+    )
+    difference = means[:, 1] - means[:, 0]
+    assert pair["hypothesis"].tolist() == ["(b) - (a)"]
+    np.testing.assert_allclose(pair.draws.values.ravel(), difference)
+    assert pair["mean"].item() == pytest.approx(difference.mean())
+    assert pair["p_direction"].item() == max((difference > 0).mean(), (difference < 0).mean())
+    assert pair["p_rope"].item() == ((difference >= -0.1) & (difference <= 0.2)).mean()
+    weighted = hl.predictions(fit, by="arm", clusters="typical", hypothesis=[[0.5, -1], [0.5, 1]])
+    np.testing.assert_allclose(weighted["mean"], [means.mean(), difference.mean()])
+    rows = hl.datagrid(fit, arm=["a", "b"], x=[0, 2])
+    sequential = hl.predictions(fit, rows, clusters="typical", hypothesis="sequential")
+    assert sequential["hypothesis"].tolist() == ["(2, a) - (0, a)", "(0, b) - (2, a)", "(2, b) - (0, b)"]
+
+
+def test_the_direction_of_a_probability_is_that_of_its_log_odds(fit: hl.results.Fit) -> None:
+    found = [hl.predictions(fit, scale=scale, direction=True)["p_direction"] for scale in ("response", "link")]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert found[0].between(0.5, 1).all()
+    assert found[0].nunique() > 5
+    with pytest.raises(PredictionError, match="simulated outcomes are counts, which have no direction"):
+        hl.predictions(fit, kind="outcome", direction=True)
+
+
+def test_more_pairs_of_rows_than_memory_holds_are_refused(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hierlogit.effects.hypothesis.MAX_CELLS", 120 * 7139)
+    with pytest.raises(PredictionError, match="120 rows make 7,140 pairs, whose 120 draws do not fit into memory"):
+        hl.predictions(fit, hypothesis="pairwise")
+    assert len(hl.predictions(fit, hypothesis="reference")) == 119
+
+
+@pytest.mark.parametrize("verb", ["predictions", "comparisons", "slopes"])
+def test_averages_take_the_options_of_the_rows(verb: str) -> None:
+    rows, averages = (inspect.signature(getattr(hl, name)).parameters for name in (verb, f"avg_{verb}"))
+    assert list(rows) == list(averages)
+    assert {"hypothesis", "direction", "rope"} <= set(rows)
+    differing = [name for name in rows if rows[name].default != averages[name].default]
+    assert differing == ["by"]
