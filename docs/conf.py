@@ -26,6 +26,8 @@ myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 # Notebooks are executed by `make case-studies` and committed with their outputs.
 nb_execution_mode = "off"
+# Outputs in Markdown may have mathematics, which CommonMark does not have.
+nb_render_markdown_format = "myst"
 
 # Sphinx reads what is below its own folder.
 for notebook in Path(__file__).parents[1].joinpath("case_studies").glob("*.ipynb"):

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,15 +62,26 @@ def interrupted_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def messages_tool() -> ModuleType:
+def load_tool() -> Callable[[str], ModuleType]:
+    """A script of tools/ as a module, by its name."""
+
+    @cache
+    def loaded(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"tools_{name}", HERE.parent / "tools" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # its named tuples and dataclasses look it up
+        spec.loader.exec_module(module)
+        return module
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def messages_tool(load_tool: Callable[[str], ModuleType]) -> ModuleType:
     """The module tools/messages.py: all texts of the package, and what is wrong with the form of a message."""
-    spec = importlib.util.spec_from_file_location("messages_tool", HERE.parent / "tools" / "messages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["messages_tool"] = module  # its named tuples look it up
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("messages")
 
 
 @pytest.fixture(scope="session")

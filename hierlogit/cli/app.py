@@ -5,17 +5,15 @@ Heavy libraries are imported inside the commands, so that ``hierlogit --help`` i
 
 from __future__ import annotations
 
-import lzma
-import sys
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..validation import number_of, reason_of
+from ..validation import number_of
+from .engine_options import chosen_engine
 from .output import CommandError, planned_files, prepare, refuse_file, tables_of, write_results
+from .rows import read_rows
 from .terminal import (
     INTERRUPTED,
     fail,
@@ -29,15 +27,10 @@ from .terminal import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..model import Model
 
 DEMO_DATA = "contraception"
 DEMO_FORMULA = "use ~ age + I(age**2) + urban + livch + (1 + urban | district)"
-
-#: Suffixes of compressed tables.
-COMPRESSED = {".gz", ".bz2", ".xz", ".zip"}
 
 app = typer.Typer(
     name="hierlogit",
@@ -71,19 +64,20 @@ def main(
 
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; created if it does not exist.")]
-Draws = Annotated[int, typer.Option(help="Draws of each chain, after tuning.")]
-Tune = Annotated[int | None, typer.Option(help="Tuning steps of each chain; by default as the backend needs.")]
-Chains = Annotated[int, typer.Option(help="Number of chains.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
+CiProb = Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")]
+Draws = Annotated[int | None, typer.Option(help="Draws: of each chain, after tuning, or of a likelihood fit; 1000.")]
+Tune = Annotated[int | None, typer.Option(help="Tuning steps of each chain; by default as the backend needs.")]
+Chains = Annotated[int | None, typer.Option(help="Number of chains; by default 4.")]
 
 
 @app.command()
 def demo(
     *,
     output: Output = Path("hierlogit-demo"),
-    draws: Draws = 1000,
+    draws: Draws = None,
     tune: Tune = None,
-    chains: Chains = 4,
+    chains: Chains = None,
     seed: Annotated[int, typer.Option(help="Makes the run reproducible.")] = 1,
 ) -> None:
     """Fit a model of contraceptive use in the districts of Bangladesh, and write its tables and plots.
@@ -91,7 +85,7 @@ def demo(
     Results of an earlier run in the folder are replaced.
     """
     with plain_messages():
-        engine = _engine(draws=draws, tune=tune, chains=chains, seed=seed)
+        engine = chosen_engine("nuts", {"draws": draws, "tune": tune, "chains": chains, "seed": seed})
         refuse_file(output)
         import hierlogit as hl
 
@@ -108,46 +102,64 @@ def fit(
     ],
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),
-    draws: Draws = 1000,
+    engine: Annotated[str, typer.Option(help="nuts, laplace, agq or map.")] = "nuts",
+    draws: Draws = None,
     tune: Tune = None,
-    chains: Chains = 4,
+    chains: Chains = None,
     cores: Annotated[
         int | None, typer.Option(help="Chains run at the same time; by default as many as possible.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the run reproducible; random by default.")] = None,
     target_accept: Annotated[
         float | None, typer.Option(help="Target acceptance rate, between 0 and 1; by default as for the backend.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="native, nutpie, pymc, numpyro or blackjax.")] = "native",
+    backend: Annotated[
+        str | None, typer.Option(help="native (the default), nutpie, pymc, numpyro or blackjax.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(help="Quadrature nodes in each dimension, for agq and map.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the run reproducible; random by default.")] = None,
+    prior: Annotated[
+        list[str] | None, typer.Option(help="Such as 'beta=Normal(0, 1)' or 'sd_group=Exponential(2)'; once for each.")
+    ] = None,
     missing: Annotated[str, typer.Option(help="Rows with missing values: drop them, or stop with an error.")] = "drop",
-    ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
+    sep: Annotated[str | None, typer.Option(help="Character between columns, such as ';' or tab.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal character of numbers, such as ','.")] = ".",
+    encoding: Annotated[str, typer.Option(help="Encoding of the text, such as latin-1.")] = "utf-8",
+    ci_prob: CiProb = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a model to a table by the No-U-Turn sampler, and write its tables and plots."""
+    """Fit a model to a table, by the No-U-Turn sampler or by likelihood, and write its tables and plots."""
     with plain_messages():
-        engine = _engine(
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=cores,
-            seed=seed,
-            target_accept=target_accept,
-            backend=backend,
-        )
+        options = {
+            "draws": draws,
+            "tune": tune,
+            "chains": chains,
+            "cores": cores,
+            "target_accept": target_accept,
+            "backend": backend,
+            "nodes": nodes,
+            "seed": seed,
+        }
+        chosen = chosen_engine(engine, options)
         refuse_file(output)
         from ..model import Model
         from ..summaries.intervals import Interval
+        from .prior_options import read_priors
 
         Interval.of(ci_prob, None)
+        priors = read_priors(prior or [])
         choice: Any = missing
-        model = Model(formula, read_rows(data), missing=choice)
-        _analyse(model, engine, output, overwrite=overwrite, ci_prob=ci_prob)
+        rows = read_rows(data, sep=sep, decimal=decimal, encoding=encoding)
+        model = Model(formula, rows, priors=priors, missing=choice)
+        _analyse(model, chosen, output, overwrite=overwrite, ci_prob=ci_prob)
 
 
 @app.command()
 def report(
     *,
-    fits: Annotated[list[Path], typer.Argument(help="Saved fits, such as hierlogit-fit/fit.nc; several are compared.")],
+    fits: Annotated[
+        list[Path],
+        typer.Argument(help="Saved fits, such as hierlogit-fit/fit.nc, or their folders; several are compared."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     name: Annotated[
@@ -156,11 +168,12 @@ def report(
     seed: Annotated[
         int | None, typer.Option(help="Seed for simulations in the report; that of the first fit by default.")
     ] = None,
-    ci_prob: Annotated[float | None, typer.Option(help="Probability of the intervals; by default 0.89.")] = None,
+    ci_prob: CiProb = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a report of saved fits as one HTML page: data, model, estimates, plots and checks."""
     with plain_messages():
+        fits = [path / "fit.nc" if path.is_dir() else path for path in fits]
         names = _names(fits, name)
         if output.exists() and not overwrite:
             raise CommandError(f"{output} already exists. Pass --overwrite to replace it, or another --output.")
@@ -200,49 +213,15 @@ def datasets() -> None:
         say("\nLoad one in Python: hierlogit.datasets.load('contraception')", style="dim")
 
 
-def read_rows(path: Path) -> pd.DataFrame:
-    """The table in a file, whose format is known by its suffix.
-
-    Raises
-    ------
-    CommandError
-        If there is no such file, or it cannot be read.
-    """
-    import pandas as pd
-
-    if not path.is_file():
-        raise CommandError(f"there is no file {path}.")
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
-    kind = suffixes[-1] if suffixes else ""
-    try:
-        match kind:
-            case ".csv":
-                return _with_commas(pd.read_csv(path), path)
-            case ".tsv" | ".tab":
-                return pd.read_csv(path, sep="\t")
-            case ".parquet":
-                return pd.read_parquet(path)
-    except (OSError, EOFError, ValueError, ImportError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
-        raise CommandError(f"cannot read {path} as {kind[1:]}: {reason_of(error)}.") from error
-    raise CommandError(f"the kind of the table {path} is not known: its name must end in .csv, .tsv or .parquet.")
-
-
-def _with_commas(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The rows, unless other characters than commas separate the columns; guessing could misread decimal commas."""
-    header = str(rows.columns[0])
-    for name, character in (("semicolons", ";"), ("tabs", "\t")):
-        if len(rows.columns) == 1 and character in header:
-            raise CommandError(
-                f"the columns of {path} are separated by {name}. Save the table with commas between columns and points "
-                "in numbers, or with tabs as .tsv."
-            )
-    return rows
-
-
-def _engine(**options: Any) -> Any:
+def _announcement(engine: Any) -> str:
+    """What is about to be done, and how long it may take before anything is seen."""
     from ..engines.nuts.nuts import NUTS
 
-    return NUTS(**options, progress=sys.stderr.isatty())
+    if not isinstance(engine, NUTS):
+        return f"Fitting by {engine!r}."
+    tune = engine.options(engine.backend).tune
+    compiling = "" if engine.backend == "native" else " Compiling the model comes first, and takes about half a minute."
+    return f"Sampling {engine.chains} chains of {engine.draws:,} draws after {tune:,} steps of tuning.{compiling}"
 
 
 def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_prob: float | None = None) -> None:
@@ -250,12 +229,7 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     planned = planned_files(model)
     prepare(folder, list(planned), overwrite=overwrite)
     say_model(model)
-    compiling = "" if engine.backend == "native" else " Compiling the model comes first, and takes about half a minute."
-    tune = engine.options(engine.backend).tune
-    say(
-        f"\nSampling {engine.chains} chains of {engine.draws:,} draws after {tune:,} steps of tuning.{compiling}",
-        style="bold",
-    )
+    say(f"\n{_announcement(engine)}", style="bold")
     fitted = model.fit(engine)
     say_report(fitted)
     tables = tables_of(fitted, ci_prob)

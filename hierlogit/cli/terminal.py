@@ -10,16 +10,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import HierlogitError, HierlogitWarning
+from ..fits.findings import FINDING_KINDS
 from ..formatting import cell, plain
+from .wording import on_command_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..fits.diagnostics import Diagnostics
     from ..fits.fit import Fit
     from ..model_spec import ModelSpec
 
@@ -47,7 +51,7 @@ def note(text: str) -> None:
 def fail(text: str) -> None:
     """Print an error to stderr, without wrapping lines, so that marks stay under the part of a formula they mark."""
     message = Text("error: ", style="bold red")
-    message.append(text, style="default")
+    message.append(on_command_line(text), style="default")
     console(errors=True).print(message, soft_wrap=True)
 
 
@@ -57,7 +61,7 @@ def plain_messages() -> Iterator[None]:
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         line = Text("warning: ", style="bold yellow")
-        line.append(" ".join(str(message).split()), style="default")
+        line.append(on_command_line(" ".join(str(message).split())), style="default")
         console(errors=True).print(line, soft_wrap=True)
 
     with warnings.catch_warnings():
@@ -87,9 +91,18 @@ def say_report(fitted: Fit) -> None:
     diagnostics = fitted.diagnostics
     measures = ", ".join(f"{name} {plain(cell(name, value))}" for name, value in diagnostics.measures.items())
     seconds = sum(diagnostics.seconds.values())
-    say(f"\n{diagnostics.engine}: {diagnostics.status} in {seconds:.0f} s, seed {diagnostics.seed}", style="bold")
+    seed = "" if diagnostics.seed is None else f", seed {diagnostics.seed}"
+    say(f"\n{diagnostics.engine}: {_verdict(diagnostics)} in {seconds:.3g} s{seed}", style="bold")
     if measures:
         say(measures, style="dim")
+
+
+def _verdict(diagnostics: Diagnostics) -> str:
+    """The status as a reader needs it, who must not take an estimate that needs attention for a sound one."""
+    if diagnostics.status != "check":
+        return diagnostics.status.upper() if diagnostics.status == "failed" else diagnostics.status
+    sampling = any(FINDING_KINDS[finding.code].topic == "sampling" for finding in diagnostics.findings)
+    return "NOT CONVERGED (see the warnings)" if sampling else "finished, but with warnings"
 
 
 def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | None, predicted: pd.DataFrame) -> None:
@@ -135,16 +148,51 @@ def grid(*columns: tuple[str, str]) -> Table:
 
 
 def show_table(frame: pd.DataFrame) -> None:
-    """Print a table: text aligned to the left, numbers rounded and aligned to the right."""
+    """Print a table: text aligned to the left, numbers rounded and aligned to the right.
+
+    Columns that do not fit side by side follow below, beside the label of each row again, so that no label and no
+    header is broken.
+    """
+    numeric = _numeric(frame)
+    cells = {
+        name: [_cell(name, value) for value in frame.iloc[:, place]]
+        for place, name in enumerate(map(str, frame.columns))
+    }
+    for names in _blocks(cells, _labels(numeric), console().width):
+        table = grid(*((name, "right" if numeric[name] else "left") for name in names))
+        for row in zip(*(cells[name] for name in names), strict=True):
+            table.add_row(*map(Text, row))
+        console().print(table)
+
+
+def _numeric(frame: pd.DataFrame) -> dict[str, bool]:
     import pandas as pd
 
-    numeric = {str(name): pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}
-    table = grid(*((name, "right" if number else "left") for name, number in numeric.items()))
-    for row in frame.itertuples(index=False):
-        # Whole numbers may be labels of clusters, which have no thousands.
-        cells = [
-            plain(cell(name, value)) if isinstance(value, float) else str(value)
-            for name, value in zip(numeric, row, strict=True)
-        ]
-        table.add_row(*map(Text, cells))
-    console().print(table)
+    return {str(name): pd.api.types.is_numeric_dtype(kind) for name, kind in frame.dtypes.items()}
+
+
+def _cell(name: str, value: Any) -> str:
+    # Whole numbers may be labels of clusters, which have no thousands.
+    return plain(cell(name, value)) if isinstance(value, float) else str(value)
+
+
+def _labels(numeric: dict[str, bool]) -> list[str]:
+    """The leading columns of text, which label the rows; the first column if there are none."""
+    names = list(numeric)
+    texts = [name for place, name in enumerate(names) if not any(numeric[before] for before in names[: place + 1])]
+    return texts if len(texts) < len(names) else names[:1]
+
+
+def _blocks(cells: dict[str, list[str]], labels: list[str], width: int) -> Iterator[list[str]]:
+    """Names of the columns of each block that fits into the width: the labels, then as many others as fit."""
+    wide = {name: max(map(cell_len, [name, *column])) + 2 for name, column in cells.items()}
+    block, used = list(labels), sum(wide[name] for name in labels)
+    for name in cells:
+        if name in labels:
+            continue
+        if used + wide[name] > width and len(block) > len(labels):
+            yield block
+            block, used = list(labels), sum(wide[label] for label in labels)
+        block.append(name)
+        used += wide[name]
+    yield block

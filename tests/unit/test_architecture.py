@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -50,33 +51,23 @@ def public_names(package: Path) -> tuple[set[str], set[str]]:
     return modules, others
 
 
-def tool(name: str) -> ModuleType:
-    """A script of tools/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_of_the_architecture_is_the_one_that_the_modules_make() -> None:
-    architecture = tool("architecture")
+def test_the_page_of_the_architecture_is_the_one_that_the_modules_make(load_tool: Callable[[str], ModuleType]) -> None:
+    architecture = load_tool("architecture")
     text = architecture.PAGE.read_text(encoding="utf-8")
     assert architecture.page(text) == text, "run python tools/architecture.py"
     for module in MODULES:
         assert f"`{module}`" in text
 
 
-def test_imports_have_no_circles() -> None:
-    found = tool("import_circles")
+def test_imports_have_no_circles(load_tool: Callable[[str], ModuleType]) -> None:
+    found = load_tool("import_circles")
     graph = found.imports(PACKAGE)
     assert found.circles(graph) == []
     assert found.circles(found.between_rooms(graph)) == []
 
 
-def test_circles_are_found() -> None:
-    found = tool("import_circles")
+def test_circles_are_found(load_tool: Callable[[str], ModuleType]) -> None:
+    found = load_tool("import_circles")
     assert found.circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
     graph = {"p.a.x": {"p.b.y"}, "p.b.z": {"p.a.w"}, "p.a.w": set(), "p.b.y": set()}
     assert found.circles(graph) == []

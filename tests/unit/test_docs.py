@@ -4,8 +4,9 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -162,3 +163,13 @@ def test_calls_on_a_page_have_names_and_options_that_exist(page: str) -> None:
 @pytest.mark.parametrize("code", ["hl.data_report(model)", "hl.mor(fit, at=rows)", "hl.slopes(fit, 'x', rows)"])
 def test_wrong_calls_are_found(code: str) -> None:
     assert list(wrong_calls(code)) != []
+
+
+def test_gallery_has_every_plot(load_tool: Callable[[str], ModuleType]) -> None:
+    gallery = load_tool("gallery")
+    assert {entry.function for entry in gallery.ENTRIES} == public_functions(LISTED["hierlogit.plots"]) - {
+        "text_alternative"
+    }
+    assert gallery.PAGE.read_text(encoding="utf-8") == gallery.page(), "run python tools/gallery.py"
+    for entry in gallery.ENTRIES:
+        assert f"hl.plots.{entry.function}(" in entry.call

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -43,16 +42,6 @@ def code_of(call: ast.Call) -> set[str]:
     return strings((call.args or named)[0]) if call.args or named else set()
 
 
-def findings_script() -> ModuleType:
-    """tools/findings.py as a module."""
-    spec = importlib.util.spec_from_file_location("findings_page", ROOT / "tools" / "findings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_codes_in_use_are_the_registered_ones() -> None:
     used = {code for call in calls(*MAKERS) for code in code_of(call)}
     assert used - set(FINDING_KINDS) == set()
@@ -86,8 +75,8 @@ def test_where_to_look_is_there(code: str) -> None:
     assert attribute is None or attribute[1] in hl.results.DataCheck.__dataclass_fields__
 
 
-def test_the_page_is_the_one_that_the_registry_makes() -> None:
-    script = findings_script()
+def test_the_page_is_the_one_that_the_registry_makes(load_tool: Callable[[str], ModuleType]) -> None:
+    script = load_tool("findings")
     text = script.PAGE.read_text(encoding="utf-8")
     assert script.page(text) == text, "run python tools/findings.py"
     assert set(script.HEADINGS) == {kind.topic for kind in FINDING_KINDS.values()}

@@ -1,0 +1,65 @@
+"""Messages of the package in the words of the command line: flags in place of Python's arguments and calls."""
+
+from __future__ import annotations
+
+import re
+
+#: Arguments of Python that are options of ``hierlogit fit``.
+OPTIONS = (
+    "missing",
+    "ci_prob",
+    "draws",
+    "tune",
+    "chains",
+    "cores",
+    "seed",
+    "target_accept",
+    "backend",
+    "nodes",
+    "overwrite",
+)
+_ENGINE = re.compile(r"\bhl\.(NUTS|Laplace|AGQ|MAP)\(([^()]*)\)")
+_ARGUMENT = re.compile(rf"\b({'|'.join(OPTIONS)})=('[^']*'|\"[^\"]*\"|-?[\w.]+\b)")
+_NAME = re.compile(r"(?<![\w-])(target_accept|ci_prob)(?![\w=])")
+
+
+def on_command_line(message: str) -> str:
+    """The message with engines and options as flags.
+
+    Examples
+    --------
+    >>> on_command_line("Pass missing='error' to refuse them instead.")
+    'Pass --missing error to refuse them instead.'
+    >>> on_command_line("Then try hl.AGQ(nodes=25), or raise target_accept.")
+    'Then try --engine agq --nodes 25, or raise --target-accept.'
+    """
+    # Indented lines quote a formula, with marks below it.
+    return "\n".join(line if line.startswith("  ") else _translated(line) for line in message.split("\n"))
+
+
+def _translated(line: str) -> str:
+    line = _ENGINE.sub(_engine, line)
+    line = _ARGUMENT.sub(lambda found: f"{flag(found[1])} {_plain(found[2])}", line)
+    return _NAME.sub(lambda found: flag(found[1]), line)
+
+
+def _engine(found: re.Match[str]) -> str:
+    arguments = found[2].replace(", ", " ")
+    return f"--engine {found[1].lower()}{' ' if arguments else ''}{arguments}"
+
+
+def _plain(value: str) -> str:
+    """The value without Python's quotation marks; those of the shell where it has blanks."""
+    inside = value[1:-1] if value[:1] in {"'", '"'} else value
+    return inside if re.fullmatch(r"[\w.+-]+", inside) else f"'{inside}'"
+
+
+def flag(option: str) -> str:
+    """The option as it is written on the command line.
+
+    Examples
+    --------
+    >>> flag("target_accept")
+    '--target-accept'
+    """
+    return f"--{option.replace('_', '-')}"

@@ -1,0 +1,181 @@
+"""Draw the plots of the gallery, and write its page, docs/gallery.md.
+
+`python tools/gallery.py` draws every plot into docs/images/gallery/ and rewrites the page; a test compares the page
+with what `page` returns, and the plots on it with `hl.plots`.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE, IMAGES = DOCS / "gallery.md", DOCS / "images" / "gallery"
+
+INTRODUCTION = """\
+# Gallery
+
+Every plot of `hl.plots`, with the call that draws it. Each call returns matplotlib axes, which can be changed further,
+and `hl.plots.text_alternative` describes a plot in words. The plots show these fits:
+
+```python
+{setup}
+```
+"""
+SETUP = """\
+import hierlogit as hl
+
+women = hl.datasets.load("contraception")
+model = hl.Model("use ~ age + I(age**2) + urban + livch + (1 + urban | district)", women)
+fit = model.fit(hl.NUTS(seed=1))
+simple = hl.Model("use ~ age + I(age**2) + urban + livch + (1 | district)", women)
+ml, simple_ml = model.fit("laplace"), simple.fit("laplace")
+layout = hl.Layout({"school": 20}, size=20, cluster_predictors={"school": {"arm": ["control", "new"]}})"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plot: its heading, what it shows, and the code that draws it, which ends in a call of `hl.plots`."""
+
+    function: str
+    heading: str
+    text: str
+    call: str
+
+
+ENTRIES = (
+    Entry(
+        "curves",
+        "Probability curves across clusters",
+        "The probability against a predictor, for each cluster, a typical cluster and the population.",
+        'hl.plots.curves(fit, "age", by="urban")',
+    ),
+    Entry(
+        "forest",
+        "Odds ratios",
+        "Fixed effects as odds ratios with intervals, on a logarithmic axis and as numbers.",
+        "hl.plots.forest(fit)",
+    ),
+    Entry("caterpillar", "Cluster effects", "The effects of each cluster with intervals.", "hl.plots.caterpillar(fit)"),
+    Entry(
+        "shrinkage",
+        "Partial pooling",
+        "The raw proportion of each cluster against its estimated probability: small clusters are pulled to the mean.",
+        "hl.plots.shrinkage(fit)",
+    ),
+    Entry(
+        "cluster_check",
+        "Posterior predictive check of the clusters",
+        "The observed proportion of events in each cluster against simulated ones.",
+        "hl.plots.cluster_check(fit, seed=1)",
+    ),
+    Entry(
+        "calibration",
+        "Calibration",
+        "Proportions of events against predicted probabilities.",
+        "hl.plots.calibration(fit, seed=1)",
+    ),
+    Entry(
+        "residuals",
+        "Residuals",
+        "Residuals averaged over bins of a predictor, and a Q-Q plot of quantile residuals.",
+        'hl.plots.residuals(fit, by="age", seed=1)',
+    ),
+    Entry(
+        "effects_qq",
+        "Normality of the cluster effects",
+        "Ordered modes of the cluster effects against normal quantiles, with a simulated band.",
+        "hl.plots.effects_qq(ml, seed=1)",
+    ),
+    Entry(
+        "influence",
+        "Influence of clusters",
+        "How much the estimates change without each cluster.",
+        "hl.plots.influence(hl.influence(ml))",
+    ),
+    Entry(
+        "likelihood_ratio",
+        "A variance at zero",
+        "The likelihood ratio of a random slope, with its distribution where the slope does not vary.",
+        "hl.plots.likelihood_ratio(hl.likelihood_ratio(simple_ml, ml, replicates=200, seed=1))",
+    ),
+    Entry(
+        "compare",
+        "Comparison of models",
+        "An information criterion or, for sampled fits, the expected log predictive density; the best model on top.",
+        'hl.plots.compare(hl.compare({"slopes": ml, "intercepts": simple_ml}))',
+    ),
+    Entry(
+        "khat",
+        "Reliability of leave-one-out",
+        "Pareto k-hat of each cluster left out.",
+        'hl.plots.khat(hl.loo(fit, group="district", refit=False))',
+    ),
+    Entry(
+        "prior_predictive",
+        "What the priors imply",
+        "Probabilities implied by the priors, before any outcome is used.",
+        "hl.plots.prior_predictive(model, seed=1)",
+    ),
+    Entry(
+        "check_data",
+        "Sizes of clusters",
+        "Trials and events per cluster.",
+        "hl.plots.check_data(hl.check_data(model))",
+    ),
+    Entry(
+        "power",
+        "Power of a planned study",
+        "Power over a grid of numbers of clusters.",
+        """\
+study = hl.power(
+    "passed ~ arm + (1 | school)",
+    layout,
+    beta={"Intercept": 0, "arm[new]": 0.5},
+    sd={"school": 0.5},
+    grid={"school": [10, 20, 40], "size": [10, 30]},
+    seed=1,
+)
+hl.plots.power(study)""",
+    ),
+)
+
+
+def page() -> str:
+    """The page."""
+    parts = [INTRODUCTION.format(setup=SETUP)]
+    for entry in ENTRIES:
+        parts.append(
+            f"## {entry.heading}\n\n{entry.text}\n\n```python\n{entry.call}\n```\n\n"
+            f"![{entry.text}](images/gallery/{entry.function}.png)\n"
+        )
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Draw the plots and write the page."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    IMAGES.mkdir(exist_ok=True)
+    names: dict[str, Any] = {}
+    warnings.simplefilter("ignore")
+    exec(SETUP, names)
+    for entry in ENTRIES:
+        *before, last = re.split(r"\n(?=hl\.)", entry.call)
+        exec("\n".join(before), names)
+        axes = eval(last, names)
+        figure = np.asarray(axes, dtype=object).ravel()[0].figure
+        figure.savefig(IMAGES / f"{entry.function}.png", dpi=100)
+        plt.close(figure)
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
