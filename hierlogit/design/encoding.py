@@ -19,7 +19,9 @@ import pandas as pd
 
 from ..display import call_text
 from ..errors import DesignError, HierlogitError, PredictionError
+from ..formula.lists import name_lists
 from ..validation import LARGEST_NUMBER, number_of, quoted_list, reason_of, shortened
+from .column_parts import Parts, parts_of_term
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,6 +50,8 @@ class Encoding:
         The term of each column: ``urban``.
     level_columns : frozenset of str
         Columns of the table that are categorical, including numbers in ``C(week)``.
+    parts : tuple of tuple of ColumnPart
+        The parts whose product each column is; none for the intercept.
     has_offset : bool
         Whether the expression has an offset.
 
@@ -70,12 +74,17 @@ class Encoding:
             for component in getattr(term, "components", ())
             if component.kind == "categoric"
             for column in component.var_names
+            if column in frame
         )
         for name, term in self._columns.items():
             _check_components(name, term)
         labelled = [(label, name) for name, term in self._columns.items() for label in _labels(term)]
         self.labels: tuple[str, ...] = tuple(label for label, _ in labelled)
         self.terms: tuple[str, ...] = tuple(name for _, name in labelled)
+        names = [str(name) for name in frame]
+        self.parts: tuple[Parts, ...] = tuple(
+            parts for term in self._columns.values() for parts in parts_of_term(term, names)
+        )
 
     def __repr__(self) -> str:
         return call_text("Encoding", {"expression": self.expression})
@@ -127,17 +136,38 @@ class Encoding:
         return np.ascontiguousarray(matrix, dtype=np.float64), total
 
 
+#: Functions of formulae that those of `hierlogit.design.codings` replace, and the name of the one for other rows.
+_REPLACED = ("C", "S", "T")
+_NEW_ROWS = "C() of other rows"
+
+
+def _own(name: str) -> str:
+    """The name of a function that replaces one of formulae, which no formula can contain."""
+    return f"{name}()"
+
+
 def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The terms of the expression by name, evaluated on these rows."""
     from formulae.environment import Environment
 
-    description = _formulae()(expression)
+    from .arguments import nodes, refuse_text
+    from .codings import Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
+
+    text, lists = name_lists(expression, [str(name) for name in frame])
+    values = {"Helmert": Helmert, "Poly": Poly, **namespace, **lists, _NEW_ROWS: plain_categorical}
+    values |= {_own("C"): categorical, _own("S"): sum_coded, _own("T"): treatment_coded}
+    description = _formulae()(text)
     for term in description.common_terms:
         if hasattr(term, "components"):
             # In t/x, formulae shares a component between t and t:x, with the coding of the latter for both.
             term.components = deepcopy(term.components)
+        for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
+            refuse_text(call, frame, values)
+            for node in nodes(call):
+                if getattr(node, "callee", None) in _REPLACED:
+                    node.callee = _own(node.callee)
     # Without an environment, formulae would look up names among the variables of this function.
-    description.eval(frame, Environment([_Shared(namespace)]))
+    description.eval(frame, Environment([_Shared(values)]))
     terms = {str(term.name): term for term in description.common_terms}
     if len(terms) < len(description.common_terms):
         names = [str(term.name) for term in description.common_terms]
@@ -193,6 +223,8 @@ def _label_whole_numbers(component: Any) -> None:
 
 
 def _check_components(name: str, term: Any) -> None:
+    from .arguments import nodes
+
     for component in getattr(term, "components", ()):
         if component.kind == "offset":
             raise DesignError(f"the offset in '{name}' cannot be part of an interaction. Add it as a separate term.")
@@ -204,25 +236,10 @@ def _check_components(name: str, term: Any) -> None:
                 "estimate. Leave it out of the formula, or check which rows were selected."
             )
         _label_whole_numbers(component)
-        call = getattr(component, "call", None)
-        if call is not None and call.callee in ("C", "S", "T"):
-            _forget_levels(call)
-
-
-def _forget_levels(call: Any) -> None:
-    """Let ``C(x)`` be evaluated on rows that lack some levels, which formulae refuses although training had them."""
-    call.args[:] = [_Values(argument) if i == 0 else argument for i, argument in enumerate(call.args[:2])]
-    call.kwargs.pop("levels", None)
-
-
-class _Values:
-    """An argument of a function in a formula, passed as plain values even if it is categorical."""
-
-    def __init__(self, argument: Any) -> None:
-        self._argument = argument
-
-    def eval(self, frame: Any, environment: Any) -> npt.NDArray[Any]:
-        return np.asarray(self._argument.eval(frame, environment), dtype=object)
+        for node in nodes(getattr(component, "call", None)):
+            if getattr(node, "callee", "") in [_own(function) for function in _REPLACED]:
+                node.args[:] = node.args[:1] or [node.kwargs["data"]]
+                node.callee, node.kwargs = _NEW_ROWS, {}
 
 
 def _offset(term: Any, frame: pd.DataFrame) -> Any:

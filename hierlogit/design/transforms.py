@@ -57,14 +57,16 @@ class Within(ClusterMeans):
 
 _MATHEMATICS = ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil")
 
-#: Functions that formulae provides.
+#: Codings of a categorical predictor, the second argument of ``C()``.
+CODINGS = ("Treatment", "Sum", "Helmert", "Poly")
+
+#: Functions that formulae provides, some of them replaced by those of `hierlogit.design.codings`.
 FORMULAE_FUNCTIONS = (
     "C",
     "I",
     "S",
     "T",
-    "Sum",
-    "Treatment",
+    *CODINGS,
     "bs",
     "center",
     "offset",

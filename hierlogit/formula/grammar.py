@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ..errors import FormulaError
+from .lists import is_list, list_value
 from .terms import NameUse, RandomTerm, Where
 from .tokens import Cursor, Span
 
@@ -265,14 +266,37 @@ class TermReader(Cursor):
             self.at += 1
         elif self.is_operator(at, "{"):
             self.braces()
+        elif is_list(self, at):
+            self.list_of_values()
         elif self.take("("):
             self.expression(self.closing[at], comparison=True)
             self.at = self.closing[at] + 1
-        elif self.is_operator(at, "["):
-            hint = "Give the list a name in your program and write the name: bs(x, knots=my_knots)."
-            raise self.error("a list cannot be written within a formula", self.span(at, self.closing[at] + 1), hint)
         else:
             raise self.nothing_here(stop)
+
+    def list_of_values(self) -> None:
+        """Read a list or tuple of values, which may be nested, as in ``knots=[-1, 0.5]``."""
+        opening, stop = self.at, self.closing[self.at]
+        for token in self.tokens[opening:stop]:
+            if token.kind in ("name", "quoted"):
+                hint = (
+                    "Lists hold numbers and texts. A list from your program has a name in the formula, bs(x, "
+                    "knots=my_knots), and is passed to Model: namespace={'my_knots': my_knots}."
+                )
+                raise self.error(f"'{token.bare}' cannot stand in a list", token.span, hint)
+        commas = [at for at in self.level(opening + 1, stop) if self.is_operator(at, ",")]
+        self.at = opening + 1
+        for end in [*commas, stop]:
+            if end == stop and self.at == stop and commas:  # the comma after the last value, as in (1,)
+                break
+            self.expression(end, comparison=False)
+            self.at = end + 1
+        self.at = stop + 1
+        try:
+            list_value(self.written(opening, stop + 1))
+        except ValueError:
+            hint = "Lists hold numbers, such as 2, -0.5 or 1/3, and texts in quotes."
+            raise self.error("a list whose values are not understood", self.span(opening, stop + 1), hint) from None
 
     # ---- positions of random terms ------------------------------------------------------------------------------
 
@@ -318,7 +342,7 @@ class TermReader(Cursor):
         if self.at != stop and token.text == ".":
             hint = "The dot for all other columns is not supported: list the columns by name, y ~ a + b."
             return self.error("'.' is not a column", token.span, hint)
-        opened, ended = before.text in ("(", "{", "|", "||", "~"), self.at == stop or token.text == ","
+        opened, ended = before.text in ("(", "[", "{", "|", "||", "~"), self.at == stop or token.text == ","
         if opened and ended:
             span = (before.start, token.stop)
             return self.error(f"there is no {what} in the brackets", span, f"Write a {what} in them.")

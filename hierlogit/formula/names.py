@@ -6,14 +6,17 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import FormulaError
-from .terms import Formula
+from .terms import Formula, NameUse
 
 _LISTED = 20
+# Codings of R: the second argument of C() here.
+_CODINGS = {"contr.treatment": "Treatment", "contr.sum": "Sum", "contr.helmert": "Helmert", "contr.poly": "Poly"}
 # Functions of R and other packages: the function here that does the same, and its spelling.
 _HABITS = {
     "factor": ("C", "C(x) makes a column categorical"),
     "as.factor": ("C", "C(x) makes a column categorical"),
     "relevel": ("C", "C(x, Treatment('level')) sets the reference level"),
+    "ordered": ("C", "C(x, Poly) codes trends over the levels, in their order"),
     "ns": ("bs", "bs(x, df=4) is a spline of x"),
     "s": ("bs", "bs(x, df=4) is a spline of x"),
 }
@@ -63,25 +66,37 @@ def check_names(
         if not known:
             message = f"unknown {what} '{use.name}' in the {use.where}"
             raise FormulaError(
-                message, formula=formula.text, span=use.span, hint=hint(use.name, columns, functions, variables)
+                message, formula=formula.text, span=use.span, hint=hint(use, columns, functions, variables)
             )
 
 
-def _variable_hint(name: str, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
+def _variable_hint(use: NameUse, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
+    name = use.name
     if name in functions:
         return f"'{name}' is a function: write {name}(x)."
     if name in variables:
         return f"'{name}' is a variable of your program, not a column: put it into the data first."
-    return f"The data has: {_listed(columns)}.{_nearest(name, columns)}"
+    if name in _CODINGS and _CODINGS[name] in functions:
+        return f"The same coding is {_CODINGS[name]} here: C(x, {_CODINGS[name]})."
+    there = f"The data has: {_listed(columns)}."
+    if not use.in_call:
+        return there + _nearest(name, columns)
+    outside = f" A value of your program is passed to Model: namespace={{'{name}': {name}}}."
+    return there + outside + _nearest(name, [*columns, *functions, *variables])
 
 
-def _function_hint(name: str, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
+def _function_hint(use: NameUse, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
+    name = use.name
     here, spelling = _HABITS.get(name, ("", ""))
+    there = f"The functions are: {', '.join(sorted(functions))}."
     if here in functions:
-        return f"{spelling}. The functions are: {_listed(sorted(functions))}."
+        return f"{spelling}. {there}"
     if name in columns:
         return f"'{name}' is a column of the data; between terms write an operator, such as + or *."
-    return f"The functions are: {_listed(sorted(functions))}.{_nearest(name, [*functions, *variables])}"
+    outside = (
+        f" A function of your program is passed to Model: namespace={{'{name}': {name}}}." if "." not in name else ""
+    )
+    return there + outside + _nearest(name, [*functions, *variables])
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -155,6 +155,14 @@ def test_rows_that_lack_some_levels_can_be_encoded(expression: str) -> None:
         np.testing.assert_array_equal(made.encode(FRAME.iloc[[row]])[0], whole[[row]])
 
 
+def test_lists_and_tuples_of_numbers() -> None:
+    made, named = encoding("bs(x, knots=[-0.5, 1/2]) + x"), encoding("bs(x, knots=kn) + x", kn=[-0.5, 0.5])
+    np.testing.assert_array_equal(made.training(FRAME)[0], named.training(FRAME)[0])
+    assert made.labels[1] == "bs(x, knots=[-0.5, 0.5])[0]"
+    assert encoding("bs(x, knots=(0, 1))").training(FRAME)[0].shape == (N, 6)
+    np.testing.assert_array_equal(made.encode(FRAME.iloc[3:9])[0], made.training(FRAME)[0][3:9])
+
+
 def test_a_comparison_goes_by_the_order_of_the_levels() -> None:
     made = encoding("0 + I(w >= 'mid')", FRAME.assign(w=FRAME["u"]))
     expected = np.isin(np.asarray(FRAME["u"]), ["mid", "hi"])
@@ -190,7 +198,7 @@ def test_interactions_of_calls_alone() -> None:
 
 def test_what_a_function_prints_stays_off_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DesignError):
-        encoding("log(t)")
+        encoding("f(t)", f=np.log)
     assert capsys.readouterr().out == ""
 
 
@@ -216,8 +224,19 @@ def broken(x: Any) -> Any:
         ),
         ("log(k)", {}, ["'log(k)' is not finite", "logarithm of 0"]),
         ("x + offset(log(k))", {}, ["'offset()' is not finite"]),
-        ("scale(t)", {}, ["cannot evaluate 'scale(t)'"]),
-        ("x + offset(t)", {}, ["offset() can only be used with numeric"]),
+        ("scale(t)", {}, ["'scale(t)' is a function of numbers", "the column 't' holds text", "'a', 'b', 'c'"]),
+        ("x + offset(t)", {}, ["'offset(t)' is a function of numbers"]),
+        ("center(log(t))", {}, ["'log(t)' is a function of numbers"]),
+        ("np.log(u)", {}, ["'np.log(u)' is a function of numbers", "the column 'u'"]),
+        ("poly(t, 2):x", {}, ["'poly(t, 2)'"]),
+        ("bs(x=t, df=4)", {}, ["'bs(x=t, df=4)'"]),
+        ("within(t, g)", {}, ["'within(t, g)'"]),
+        ("I(2 * t)", {}, ["'2 * t' is arithmetic", "the column 't'"]),
+        ("I(-t)", {}, ["'-t' is arithmetic"]),
+        ("log(x + 2 * t)", {}, ["'2 * t' is arithmetic"]),
+        ("I(t == 'q')", {}, ["'t == 'q''", "'q' is not among the levels, which are 'a', 'b', 'c'"]),
+        ("I(u > 3)", {}, ["3 is not among the levels", "'lo', 'mid', 'hi'"]),
+        ("I(t == u)", {}, ["compares two columns of text with different levels"]),
         ("offset(x):z", {}, ["'offset(x):z'", "interaction", "a separate term"]),
         ("x + one", {}, ["'one' has only one level, 'same'", "Leave it out"]),
         ("0 + one", {}, ["'one' has only one level"]),

@@ -248,8 +248,14 @@ BAD = [
     ("y ~ I(x «//» 2)", "'//' cannot stand within a function", "in the data first"),
     ("y ~ I(x «%» 2)", "'%' cannot stand within a function", "in the data first"),
     ("y ~ I(x«[»'a'])", "'[' cannot stand within a function", "Only the response"),
-    ("y ~ bs(x, knots=«[1, 2]»)", "a list cannot be written", "knots=my_knots"),
-    ("y ~ f((x«,» z))", "',' cannot stand within a function", "separated by commas"),
+    ("y ~ bs(x, knots=[1, «my_knot»])", "'my_knot' cannot stand in a list", "namespace={'my_knots': my_knots}"),
+    ("y ~ f((«x», z))", "'x' cannot stand in a list", "numbers and texts"),
+    ("y ~ f(x, «[1/0]»)", "a list whose values are not understood", "1/3"),
+    ("y ~ f(x, «[2**3]»)", "a list whose values are not understood", "1/3"),
+    ("y ~ f(x, «['a' - 1]»)", "a list whose values are not understood", "in quotes"),
+    ("y ~ f(x, «[]»)", "there is no value in the brackets", "Write a value"),
+    ("y ~ f(x, [1«,» , 2])", "',' has nothing after it", "take it away"),
+    ("y ~ f(x, [1 «2»])", "operator is missing before '2'", "such as +"),
     ("y ~ f(x, df=4, «df»=5)", "argument 'df' is given twice", "Keep one"),
     ("y ~ f(df=4, «x + 1»)", "without a name after one", "come first"),
     ("y ~ f(x, by=z «==» 1)", "'==' cannot stand", "by=(z == 1)"),
@@ -400,7 +406,7 @@ UNKNOWN = [
     ("use ~ «log»", "unknown variable 'log' in the fixed part", "write log(x)"),
     ("use ~ «knots»", "unknown variable 'knots' in the fixed part", "variable of your program"),
     ("use ~ «np.pi»", "unknown variable 'np.pi' in the fixed part", "The data has"),
-    ("use ~ «lgo»(age)", "unknown function 'lgo' in the fixed part", "C, I, bs, log. Did you mean 'log'?"),
+    ("use ~ «lgo»(age)", "unknown function 'lgo' in the fixed part", "C, I, bs, log. A function of your program"),
     ("use ~ («lgo»(age) | woman)", "unknown function 'lgo' in the random term", "Did you mean 'log'?"),
     ("use ~ «factor»(livch)", "unknown function 'factor' in the fixed part", "C(x) makes a column categorical"),
     ("use ~ «ns»(age, 3)", "unknown function 'ns' in the fixed part", "bs(x, df=4) is a spline"),
@@ -432,10 +438,23 @@ def test_known_names(right: str) -> None:
     check_names(parse(f"use ~ {right} + (1 | district)"), COLUMNS, FUNCTIONS, variables=["np", "knots", "mine"])
 
 
+def test_all_functions_are_listed_and_the_way_for_others_is_shown() -> None:
+    many = [f"f{number}" for number in range(50)]
+    with pytest.raises(FormulaError) as caught:
+        check_names(parse("use ~ g(age)"), COLUMNS, many)
+    assert all(f" {name}" in str(caught.value.hint) for name in many)
+    with pytest.raises(FormulaError) as caught:
+        check_names(parse("use ~ bs(age, knots=kn)"), COLUMNS, FUNCTIONS)
+    assert "namespace={'kn': kn}" in str(caught.value.hint)
+    with pytest.raises(FormulaError) as caught:
+        check_names(parse("use ~ C(age, contr.sum)"), COLUMNS, ["C", "Sum"])
+    assert caught.value.hint == "The same coding is Sum here: C(x, Sum)."
+
+
 def test_habits_are_only_suggested_where_they_help() -> None:
     with pytest.raises(FormulaError) as caught:
         check_names(parse("use ~ factor(age)"), COLUMNS, ["log"])
-    assert caught.value.hint == "The functions are: log."
+    assert str(caught.value.hint).startswith("The functions are: log. A function of your program")
 
 
 def test_long_lists_of_columns_are_cut() -> None:

@@ -1,0 +1,88 @@
+"""Check of what formulas compute: arithmetic and numeric functions take numbers, comparisons levels that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, LazyVariable
+
+from ..errors import DesignError
+from ..validation import nearest, quoted_list, shortened
+
+_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+#: Functions whose first argument must be numbers.
+_NUMERIC = ("bs", "center", "offset", "poly", "scale", "standardize", "within", "between")
+_OF_TEXTS = frozenset({np.equal, np.not_equal})
+
+
+def refuse_text(call: LazyCall, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
+    """Refuse a function or operator of numbers that is given a column of text, and a comparison with no level.
+
+    Raises
+    ------
+    DesignError
+        With the column and its levels.
+    """
+    for node in nodes(call):
+        if isinstance(node, LazyOperator):
+            _check_operator(node, frame)
+        elif isinstance(node, LazyCall) and _is_numeric(node.callee, namespace):
+            arguments = [*node.args, *node.kwargs.values()]
+            for argument in arguments[:1] if node.callee in _NUMERIC else arguments:
+                _refuse_levels(argument, frame, f"'{node}' is a function of numbers")
+
+
+def nodes(node: Any) -> Iterator[Any]:
+    """A parsed call, operator or operand, and everything in it."""
+    yield node
+    for inside in [*getattr(node, "args", ()), *getattr(node, "kwargs", {}).values()]:
+        yield from nodes(inside)
+
+
+def _is_numeric(callee: str, namespace: Mapping[str, Any]) -> bool:
+    module, _, name = callee.rpartition(".")
+    function = getattr(np, name, None) if module in ("np", "numpy") else namespace.get(callee)
+    return callee in _NUMERIC or (isinstance(function, np.ufunc) and function not in _OF_TEXTS)
+
+
+def _check_operator(node: LazyOperator, frame: pd.DataFrame) -> None:
+    if node.symbol not in _COMPARISONS:
+        for operand in node.args:
+            _refuse_levels(operand, frame, f"'{node}' is arithmetic")
+        return
+    left, right = node.args
+    levels = [_levels(operand, frame) for operand in (left, right)]
+    if None not in levels and levels[0] != levels[1]:
+        raise DesignError(
+            f"'{node}' compares two columns of text with different levels: {quoted_list(levels[0] or [])} and "
+            f"{quoted_list(levels[1] or [])}. Compare them in the data first, and use the result as a column."
+        )
+    for known, other in ((levels[0], right), (levels[1], left)):
+        if known is None or not isinstance(other, LazyValue) or other.value in known:
+            continue
+        raise DesignError(
+            f"'{node}': {shortened(other.value)} is not among the levels, which are {quoted_list(known)}."
+            f"{nearest(other.value, map(str, known))}"
+        )
+
+
+def _levels(operand: Any, frame: pd.DataFrame) -> list[Any] | None:
+    """The levels of a column of text; None for anything else."""
+    if not isinstance(operand, LazyVariable) or operand.name not in frame:
+        return None
+    values = frame[operand.name]
+    return values.cat.categories.tolist() if isinstance(values.dtype, pd.CategoricalDtype) else None
+
+
+def _refuse_levels(operand: Any, frame: pd.DataFrame, what: str) -> None:
+    levels = _levels(operand, frame)
+    if levels is not None:
+        name = operand.name
+        raise DesignError(
+            f"{what}, but the column '{name}' holds text, with the levels {quoted_list(levels)}. Turn it into numbers "
+            f"in the data (pandas.to_numeric shows which values cannot be read), or use {name} itself as a categorical "
+            "predictor."
+        )
