@@ -3,6 +3,7 @@
 #   make test        the tests, without the slow ones
 #   make lint        style, types and the rules for imports between modules
 #   make test-slow   only the slow tests
+#   make fuzz        10,000 random cases for the public functions; CASES=2000 make fuzz for fewer
 #   make calibration simulation-based calibration of NUTS: hundreds of fits
 #   make docs        the documentation, in docs/_build/html
 #   make case-studies  the notebooks of case_studies/, executed in place
@@ -37,7 +38,7 @@ define create
 fi; rm -f $(1)/.installed $(1)/.installed-dev $(1)/.installed-docs; pwd -P > $(1)/.created
 endef
 
-.PHONY: help demo test test-slow calibration docs case-studies test-jax test-lowest lint wheel wheel-check clean FORCE
+.PHONY: help demo test test-slow fuzz calibration docs case-studies test-jax test-lowest lint wheel wheel-check clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -50,6 +51,9 @@ test: .venv/.installed-dev
 
 test-slow: .venv/.installed-dev
 	.venv/bin/python $(PYTEST) -m slow
+
+fuzz: .venv/.installed-dev
+	.venv/bin/python tools/fuzz.py
 
 # The fits are small and one runs on each core, so that more threads would only slow them down.
 calibration: export OMP_NUM_THREADS = 1

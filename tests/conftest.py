@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -26,9 +27,11 @@ from hierlogit.model import Model
 
 mpl.use("Agg")
 
-# A first call compiles, which no deadline can foresee.
-settings.register_profile("hierlogit", deadline=None)
-settings.register_profile("thorough", parent=settings.get_profile("hierlogit"), max_examples=1000)
+# A first call compiles, which no deadline can foresee. By default the examples are the same in each run.
+settings.register_profile("hierlogit", deadline=None, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+# As many cases as CASES says for all tests of tests/properties/fuzz together; `make fuzz` uses it.
+settings.register_profile("fuzz", deadline=None, max_examples=int(os.environ.get("CASES", "10000")), print_blob=True)
 settings.load_profile("hierlogit")
 
 # Shells start what runs in the background with interruptions ignored; tests of interruptions would then sample forever.

@@ -1,0 +1,217 @@
+"""Arguments for the fuzz tests: priors, engines, new rows and options of the functions that take a fit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+
+import hierlogit as hl
+from hierlogit import priors as pr
+from hierlogit.fits.fit import Fit
+
+from .tables import CODE, KINDS, NAMES, SCRIPT
+
+# ---- priors --------------------------------------------------------------------------------------------------------
+
+#: Numbers of every type, most of them sensible; and values that are no numbers of a prior.
+sensible = st.one_of(
+    st.sampled_from([1, 2, 0.5, 2.5, np.float32(1.5), np.int64(3), Decimal("0.7"), Fraction(3, 2)]), st.floats(0.05, 20)
+)
+strange = st.sampled_from(
+    [0, -1, 1e-300, 1e-99, 1e-30, 1e30, 1e99, 1e150, 1e300, 10**100, 10**400, np.nan, np.inf, -np.inf, 5e-324, True,
+     "1", None, [1], 1j, Decimal("NaN"), Decimal("sNaN"), Decimal("1e999"), Fraction(1, 10**400), np.array(1.0), SCRIPT]
+)  # fmt: skip
+numbers = st.one_of(sensible, sensible, sensible, strange)
+FAMILIES = [*pr.COEFFICIENT_FAMILIES, *pr.SD_FAMILIES, pr.LKJ]
+
+
+@st.composite
+def priors(draw: st.DrawFn, values: st.SearchStrategy[Any] = numbers) -> tuple[str, list[Any]]:
+    """The name of a family, and the arguments of a prior."""
+    family = draw(st.sampled_from(FAMILIES))
+    most = len(inspect.signature(family).parameters)
+    return family.__name__, draw(st.lists(values, min_size=1, max_size=min(most, 2)))
+
+
+def keys_of(names: Mapping[str, str]) -> list[str]:
+    return [
+        "beta", "Intercept", "sd", "cor", names["x"], names["t"], f"sd_{names['g']}", f"cor_{names['g']}",
+        f"sd_{names['g']}[Intercept]", f"beta[{names['x']}]", "nonsense", CODE, "", "1|g",
+    ]  # fmt: skip
+
+
+# ---- engines -------------------------------------------------------------------------------------------------------
+
+engines = st.one_of(
+    st.just(hl.Laplace(draws=100, seed=1)),
+    st.just(hl.Laplace(draws=100, seed=1)),
+    st.builds(lambda nodes: hl.AGQ(nodes=nodes, draws=100, seed=2), st.sampled_from([1, 2, 3, 5, 9, 25])),
+    st.builds(lambda nodes: hl.MAP(nodes=nodes, draws=100, seed=3), st.sampled_from([1, 1, 5])),
+)
+
+
+# ---- new rows ------------------------------------------------------------------------------------------------------
+
+
+def first(fit: Fit) -> pd.DataFrame:
+    frame = fit.model.design.table.frame
+    return frame[list(fit.model.design.predictors)].head(7).copy()
+
+
+def with_cell(value: Any) -> Callable[[Fit, int], Any]:
+    """The first rows with `value` in one cell of one of the columns."""
+
+    def rows(fit: Fit, which: int) -> pd.DataFrame:
+        frame = first(fit).astype(object)
+        frame.iloc[0, which % frame.shape[1]] = value
+        return frame
+
+    return rows
+
+
+def with_column(change: Callable[[pd.Series[Any]], Any]) -> Callable[[Fit, int], Any]:
+    """The first rows with one of their columns changed."""
+
+    def rows(fit: Fit, which: int) -> pd.DataFrame:
+        frame = first(fit)
+        name = frame.columns[which % frame.shape[1]]
+        frame[name] = change(frame[name])
+        return frame
+
+    return rows
+
+
+#: Rows to predict for, made from the training rows of a fit and a number that chooses a column.
+NEW_ROWS: Mapping[str, Callable[[Fit, int], Any]] = {
+    "none": lambda *_: None,
+    "grid": lambda fit, _: hl.datagrid(fit),
+    "first": lambda fit, _: first(fit),
+    "other order": lambda fit, _: first(fit).iloc[::-1, ::-1],
+    "more columns": lambda fit, _: first(fit).assign(**{"<b>": 1, "mean": 2}),
+    "same label": lambda fit, _: first(fit).set_axis([1] * len(first(fit))),
+    "one row": lambda fit, _: first(fit).head(1),
+    "no rows": lambda fit, _: first(fit).head(0),
+    "polars": lambda fit, _: KINDS["polars"](first(fit)),
+    "arrow": lambda fit, _: KINDS["arrow"](first(fit)),
+    "lists": lambda fit, _: KINDS["lists"](first(fit)),
+    "objects": lambda fit, _: first(fit).astype(object),
+    "without a column": lambda fit, which: first(fit).drop(columns=first(fit).columns[which % first(fit).shape[1]]),
+    "text in place of numbers": with_column(lambda values: values.astype(str)),
+    "numbers in place of text": with_column(lambda values: range(len(values))),
+    "constant column": with_column(lambda values: [values.iloc[0]] * len(values)),
+    "missing column": with_column(lambda _: None),
+    "dates": with_column(lambda _: pd.Timestamp("2020-01-01")),
+    "new level": with_cell("<b>new</b>"),
+    "new number": with_cell(123456),
+    "missing cell": with_cell(None),
+    "not a number": with_cell(np.nan),
+    "infinite cell": with_cell(np.inf),
+    "huge cell": with_cell(1e300),
+    "negative cell": with_cell(-1e3),
+    "truth": with_cell(True),
+    "list in a cell": with_cell([1]),
+    "code": with_cell(CODE),
+    "a number": lambda *_: 3,
+    "text": lambda *_: "x",
+    "records": lambda fit, _: first(fit).to_dict("records"),
+}
+new_rows = st.tuples(
+    st.one_of(st.sampled_from(["none", "none", "grid", "first", "other order"]), st.sampled_from(list(NEW_ROWS))),
+    st.integers(0, 5),
+)
+
+
+# ---- options -------------------------------------------------------------------------------------------------------
+
+CLUSTERS = ["observed", "new", "average", "typical"]
+
+
+def words_of(fit: Fit) -> list[str]:
+    """Names that the user could give: columns, grouping factors, coefficients, and some that are not there."""
+    design = fit.model.design
+    return [*design.table.frame.columns, *(group.name for group in design.groups), *design.fixed_effects, *NAMES[::9]]
+
+
+def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
+    """Values of options by name, most of them right, for the functions of `verbs`."""
+    design = fit.model.design
+    word, groups = st.sampled_from(words_of(fit)), [group.name for group in design.groups]
+    predictor = st.sampled_from(list(design.predictors) or ["x"])
+    group = st.sampled_from([*groups, None]) if groups else st.none()
+    cluster = st.sampled_from(CLUSTERS)
+    choices = st.dictionaries(st.sampled_from([*groups, "nonsense"]), cluster, max_size=2)
+    name = st.one_of(predictor, predictor, word)
+    number = st.one_of(st.sampled_from([1, 2.5, -1, 0]), strange)
+    return {
+        "ci_prob": st.one_of(st.sampled_from([0.5, 0.89, 0.955, 0.999999, 1e-9]), strange),
+        "ci_kind": st.sampled_from(["eti", "hdi", "hpd"]),
+        "num_draws": st.sampled_from([1, 2, 10, 50, 51, 0, -1, 2.0]),
+        "seed": st.sampled_from([0, 1, 2**32 - 1, -1, None]),
+        "scale": st.sampled_from(["response", "link", "logit"]),
+        "clusters": st.one_of(cluster, cluster, choices),
+        "allow_new_levels": st.booleans(),
+        "kind": st.sampled_from(["expected", "outcome", "nonsense"]),
+        "by": st.one_of(name, st.lists(name, max_size=3), st.booleans()),
+        "weights": st.one_of(word, st.lists(st.floats(0, 9), max_size=7)),
+        "variables": st.one_of(name, st.lists(name, max_size=2), st.dictionaries(name, number, max_size=2)),
+        "comparison": st.sampled_from(["difference", "ratio", "lnratio", "lnor", "lift", "oddsratio", "nonsense"]),
+        "slope": st.sampled_from(["dydx", "eyex", "eydx", "dyex", "nonsense"]),
+        "hypothesis": st.sampled_from(["pairwise", "reference", "sequential", "b1 = b2", CODE, [1, -1]]),
+        "direction": st.booleans(),
+        "rope": st.sampled_from([(-0.1, 0.1), (0, 0), (1, -1), (-1e9, 1e9)]),
+        "group": st.one_of(group, group, word),
+        "effect": st.one_of(st.sampled_from(["Intercept", None]), word),
+        "interval": st.sampled_from(["wald", "draws", "profile", "nonsense"]),
+        "method": st.sampled_from(["theoretical", "delta", "observation", "nonsense"]),
+        "type": st.sampled_from(["quantile", "pearson", "deviance", "response", "nonsense"]),
+        "bins": st.sampled_from([1, 2, 5, 10, 1000, 0]),
+        "prob": st.sampled_from([0.5, 0.8, 0.99, 0, 1]),
+        "adjusted": st.booleans(),
+        "loo": st.sampled_from([None, False, True]),
+        "nodes": st.sampled_from([1, 2, 9, 40, 0]),
+        "values": st.dictionaries(name, st.one_of(number, st.lists(number, max_size=3), word), max_size=2),
+    }
+
+
+# ---- studies -------------------------------------------------------------------------------------------------------
+
+counts = st.one_of(st.integers(1, 8), st.integers(1, 8), st.sampled_from([0, -1, 2.5, "3", None, True, np.int64(4)]))
+amounts = st.one_of(st.floats(-3, 3), st.floats(-3, 3), strange)
+columns = st.one_of(
+    st.sampled_from(["normal", "bernoulli", "uniform", "poisson", "exponential", "lognormal", "nonsense", CODE, 1.5]),
+    st.tuples(st.sampled_from(["normal", "uniform", "bernoulli", "poisson", "exponential"]), amounts),
+    st.tuples(st.just("normal"), amounts, amounts),
+    st.lists(st.one_of(amounts, st.sampled_from(["a", "b", SCRIPT])), max_size=3),
+    st.dictionaries(st.sampled_from(["a", "b", SCRIPT]), amounts, max_size=3),
+    amounts,
+)
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> dict[str, Any]:
+    """Arguments of `Layout` and of the parameters of a study."""
+    clusters = draw(st.sampled_from([["g"], ["g"], ["g", "h"], ["g", "g/k"], ["k/g"], [SCRIPT], ["g/"], []]))
+    terms = draw(st.lists(st.sampled_from(["(1 | g)", "(1 + x | g)", "(1 | h)", "(1 | g/k)", "(x || g)"]), max_size=2))
+    fixed = draw(st.sampled_from(["x", "x + z", "z", "x * z", "1", "0 + z", "log(x)", "w", CODE]))
+    effect = st.one_of(amounts, amounts, st.dictionaries(st.sampled_from(["Intercept", "x", "z"]), amounts, max_size=2))
+    return {
+        "formula": " + ".join([f"y ~ {fixed}", *terms]),
+        "clusters": {name: draw(counts) for name in clusters},
+        "size": draw(st.one_of(counts, st.tuples(counts, counts), st.lists(counts, max_size=3))),
+        "predictors": {"x": draw(columns), **draw(st.dictionaries(st.sampled_from(["z", "w", "self"]), columns))},
+        "cluster_predictors": draw(st.dictionaries(st.sampled_from(["g", "h"]), st.just({"c": [0, 1]}), max_size=1)),
+        "beta": {
+            "Intercept": draw(amounts),
+            "x": draw(amounts),
+            **draw(st.dictionaries(st.sampled_from(["z", "z[b]", "x:z", "nonsense"]), amounts, max_size=1)),
+        },
+        "sd": draw(st.dictionaries(st.sampled_from(["g", "h", "g:k", "nonsense"]), effect, max_size=2)),
+        "cor": draw(st.one_of(st.none(), st.dictionaries(st.just("g"), amounts))),
+    }

@@ -1,0 +1,411 @@
+"""Whatever is given to the public functions, they end in a sane result or in an error of this package.
+
+Each test takes a share of the cases: 100 in the default run, which are the same each time, and 10,000 new ones by
+`make fuzz`. A case is a table, a formula and what is done with them; several calls may be made in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import hierlogit as hl
+from hierlogit import priors as pr
+from hierlogit.cli.app import app
+from hierlogit.fits.fit import Fit
+from hierlogit.model import Model
+
+from . import formulas
+from .arguments import engines, keys_of, numbers, priors, studies
+from .outcomes import Outcome, attempt, check_probabilities, check_shown, check_table, findings_of, same, tally
+from .tables import KINDS, ROLES, SCRIPT, Rows, any_rows, sound_rows
+from .verbs import SLOW, Call, calls
+
+Test = Callable[..., None]
+
+#: Words of which errors of models mention one, besides the names in the table.
+OF_MODELS = (
+    "formula", "outcome", "column", "row", "table", "prior", "data must be", "mapping", "random", "term", "response",
+    "bracket", "~", "character", "cluster", "fixed", "text", "predictor", "operator", "name", "function", "empty",
+)  # fmt: skip
+
+
+def share(part: float) -> Callable[[Test], Test]:
+    """As many cases as are the part of all of them."""
+    return settings(max_examples=max(1, round(part * settings.default.max_examples)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty folder, in which a file would betray that text was evaluated."""
+    # The first import of these changes filters of warnings, or the limit of recursion.
+    import arviz  # noqa: F401
+    import formulae  # noqa: F401
+    import pymc  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("fuzz")
+        patch.chdir(folder)
+        yield folder
+
+
+# ---- models --------------------------------------------------------------------------------------------------------
+
+
+def model_of(kind: str, text: Any, rows: Rows, **options: Any) -> Outcome:
+    words = [*OF_MODELS, *rows.written.values(), *(rows.name(role) for role in ROLES)]
+    return attempt(kind, lambda: Model(text, rows.table, **options), words)
+
+
+def look_at(kind: str, model: Model) -> None:
+    """What is done with a model before it is fitted."""
+    for see in (check_shown, lambda one: check_shown(one.design), lambda one: check_shown(one.priors)):
+        attempt(kind, lambda see=see: see(model))
+    check_shown(attempt(kind, lambda: hl.check_data(model)).value)
+    check_shown(attempt(kind, lambda: hl.explain(model)).value)
+    latex = attempt(kind, model.to_latex).value
+    assert latex is None or latex.count("{") - latex.count("\\{") == latex.count("}") - latex.count("\\}"), latex
+    X = model.design.X
+    assert np.isfinite(X).all(), "the design is not finite"
+    assert len(X) == model.design.n_rows == len(model.design.table.frame)
+
+
+any_formulas = st.one_of(formulas.nearly_valid(), formulas.nearly_valid(), formulas.hostile())
+
+
+@share(0.30)
+@given(any_formulas, sound_rows)
+def test_any_formula(template: Any, rows: Rows) -> None:
+    text = formulas.written(template, rows)
+    model = model_of("formulas", text, rows).value
+    if model is not None:
+        attempt("formulas", lambda: check_shown(hl.explain(model)))
+
+
+@share(0.22)
+@given(formulas.valid(), any_rows)
+def test_any_table(template: str, rows: Rows) -> None:
+    model = model_of("tables", formulas.written(template, rows), rows).value
+    if model is not None:
+        look_at("tables", model)
+
+
+@share(0.03)
+@given(formulas.valid(), sound_rows, st.sampled_from(list(KINDS)))
+def test_kinds_of_tables_make_the_same_design(template: str, rows: Rows, kind: str) -> None:
+    text = formulas.written(template, rows)
+    plain = Rows(rows.seed, rows.rows, rows.clusters, (), rows.names)
+    one, other = (model_of("kinds", text, Rows(*_of(plain), kind=name)).value for name in ("pandas", kind))
+    assert (one is None) == (other is None)
+    if one is not None:
+        # The order of the levels of categoricals is lost in most kinds of tables.
+        assume(f"{rows.written['u']}" not in text)
+        assert one.design.fixed_effects == other.design.fixed_effects
+        np.testing.assert_array_equal(one.design.X, other.design.X)
+        np.testing.assert_array_equal(one.design.outcome.y, other.design.outcome.y)
+
+
+def _of(rows: Rows) -> tuple[Any, ...]:
+    return rows.seed, rows.rows, rows.clusters, rows.changes, rows.names
+
+
+# ---- priors --------------------------------------------------------------------------------------------------------
+
+
+@share(0.12)
+@given(st.data(), formulas.valid(), sound_rows)
+def test_any_priors(data: st.DataObject, template: str, rows: Rows) -> None:
+    keys = st.sampled_from(keys_of({role: rows.name(role) for role in ROLES}))
+    chosen = data.draw(st.dictionaries(keys, priors(), min_size=1, max_size=2), label="priors")
+    made = {}
+    for key, (family, arguments) in chosen.items():
+        made[key] = attempt("priors", lambda of=family, given=arguments: getattr(pr, of)(*given)).value
+    assume(None not in made.values())
+    for prior in made.values():
+        check_shown(prior)
+        points = data.draw(st.lists(numbers, max_size=3), label="points")
+        density = attempt("priors", lambda prior=prior, points=points: prior.logpdf(points)).value
+        assert density is None or not np.isnan(density).any()
+    words = formulas.written(template, rows)
+    model = model_of("priors", words, rows, priors=made).value
+    if model is not None:
+        check_shown(model)
+        fit = attempt("priors", lambda: model.fit(hl.MAP(draws=100, seed=1)), [*OF_MODELS, "MAP"]).value
+        if fit is not None:
+            check_fit("priors", fit)
+
+
+# ---- fits and what is made of them ---------------------------------------------------------------------------------
+
+
+def fit_of(kind: str, template: str, rows: Rows, engine: Any) -> Fit | None:
+    model = model_of(kind, formulas.written(template, rows), rows).value
+    return None if model is None else attempt(kind, lambda: model.fit(engine), [*OF_MODELS, "Laplace", "nodes"]).value
+
+
+def check_fit(kind: str, fit: Fit) -> None:
+    """The estimates are finite, unless a finding says why not; text and pages can be made of them."""
+    found = findings_of(fit)
+    table = attempt(kind, lambda: hl.summary(fit, progress=False)).value
+    check_table(table, explained=bool(found))
+    if fit.estimate is not None:
+        assert np.isfinite(fit.estimate.log_likelihood) or found, "the log-likelihood is not finite"
+        assert fit.estimate.log_likelihood <= 1e-9 or not np.isfinite(fit.estimate.log_likelihood)
+    attempt(kind, lambda: check_shown(fit))
+    attempt(kind, lambda: check_shown(fit.diagnostics))
+
+
+def check_call(kind: str, fit: Fit, call: Call) -> None:
+    """A call gives a sane result twice, or an error that mentions what was given."""
+    words = ["fit", "model", "row", *call.options, *map(str, call.options.values()), *fit.model.design.table.frame]
+    one = attempt(f"{kind}: {call.name}", lambda: call(fit), words)
+    if one.error is not None:
+        return
+    attempt(f"{kind}: {call.name}", lambda: check_shown(one.value))
+    explained = bool(one.warned or findings_of(fit))
+    if isinstance(one.value, pd.DataFrame):
+        seen = ("ratio", "lnratio", "lnor", "lift", "oddsratio", "eyex", "dyex", "eydx")
+        explained = explained or any(word in map(str, call.options.values()) for word in seen)
+        check_table(one.value, explained)
+        if call.name in ("predictions", "avg_predictions") and call.options.get("kind") != "outcome":
+            if call.options.get("scale") != "link":
+                check_probabilities(one.value)
+            rows = call.arguments(fit).get("newdata")
+            if call.name == "predictions" and not call.options.get("by") and (rows is None or hasattr(rows, "shape")):
+                assert len(one.value) == (fit.model.design.n_rows if rows is None else len(rows))
+        if call.name in ("icc", "vpc", "r2"):
+            check_probabilities(one.value)
+    if "seed" in call.options and call.options["seed"] is not None:
+        assert same(one.value, attempt(f"{kind}: {call.name}", lambda: call(fit)).value)
+
+
+@share(0.2)
+@given(st.data(), formulas.valid(), sound_rows, engines)
+def test_fits_and_what_is_computed_of_them(data: st.DataObject, template: str, rows: Rows, engine: Any) -> None:
+    fit = fit_of("fits", template, rows, engine)
+    if fit is None:
+        return
+    check_fit("fits", fit)
+    for call in data.draw(st.lists(calls(fit), min_size=2, max_size=4), label="calls"):
+        check_call("fits", fit, call)
+
+
+@share(0.03)
+@given(formulas.valid(), sound_rows, engines)
+def test_order_of_rows_and_names_of_clusters_do_not_matter(template: str, rows: Rows, engine: Any) -> None:
+    assume(not any(part in template for part in ("{h}", "{k}", "{w}", "bs(", "poly(")))
+    text = formulas.written(template, rows)
+    model = model_of("order", text, rows).value
+    assume(model is not None)
+    one = attempt("order", lambda: Model(text, rows.frame).fit(engine)).value
+    frame = rows.frame.iloc[np.random.default_rng(rows.seed).permutation(len(rows.frame))]
+    label = rows.name("g")
+    relabelled = frame[label].map("cluster {}".format, na_action="ignore").astype(object)
+    frame = frame.assign(**{label: relabelled})
+    again = attempt("order", lambda: Model(text, frame).fit(engine)).value
+    assert (one is None) == (again is None)
+    if one is None or findings_of(one) or findings_of(again):
+        return
+    assert one.estimate.log_likelihood == pytest.approx(again.estimate.log_likelihood, rel=1e-6, abs=1e-6)
+    np.testing.assert_allclose(one.estimate.beta, again.estimate.beta, rtol=1e-3, atol=1e-3)
+
+
+@share(0.03)
+@given(formulas.valid(), st.builds(Rows, st.integers(0, 9_999), st.integers(24, 60), st.integers(3, 9)))
+def test_counts_are_the_same_as_their_rows(template: str, rows: Rows) -> None:
+    right = template.partition("~")[2]
+    assume(not any(part in right for part in ("bs(", "poly(", "scale(", "center(", "standardize(", "tween", "within")))
+    frame = rows.frame
+    single = frame.loc[frame.index.repeat(frame["n"])].reset_index(drop=True)
+    position = frame.groupby(frame.index).cumcount()
+    position = pd.Series(np.concatenate([np.arange(n) for n in frame["n"]]), single.index)
+    single["y"] = (position < single["s"]).astype(int)
+    plain = Rows(rows.seed, rows.rows, rows.clusters)
+    texts = formulas.written(f"p({{s}}, {{n}}) ~{right}", plain), formulas.written(f"{{y}} ~{right}", plain)
+    engine = hl.Laplace(draws=100, seed=1)
+    fits = []
+    for text, table in zip(texts, (frame, single), strict=True):
+        model = attempt("counts", lambda text=text, table=table: Model(text, table)).value
+        fits.append(None if model is None else attempt("counts", lambda model=model: model.fit(engine)).value)
+    if None in fits or any(map(findings_of, fits)):
+        return
+    np.testing.assert_allclose(fits[0].estimate.beta, fits[1].estimate.beta, rtol=1e-3, atol=1e-3)
+
+
+@share(0.02)
+@given(formulas.valid(), sound_rows, engines)
+def test_a_saved_fit_is_the_same(template: str, rows: Rows, engine: Any) -> None:
+    fit = fit_of("files", template, rows, engine)
+    if fit is None:
+        return
+    path = attempt("files", lambda: fit.save("fit.nc"), [*OF_MODELS, "fit.nc"]).value
+    if path is None:
+        return
+    loaded = attempt("files", lambda: hl.load(path)).value
+    assert loaded is not None, "a saved fit cannot be read"
+    assert repr(loaded) == repr(fit)
+    assert same(hl.summary(fit, progress=False), hl.summary(loaded, progress=False))
+    np.testing.assert_array_equal(fit.model.design.X, loaded.model.design.X)
+
+
+# ---- what takes longer ---------------------------------------------------------------------------------------------
+
+
+@share(0.01)
+@given(st.data(), formulas.valid(), sound_rows)
+def test_functions_that_refit_or_draw_pictures(data: st.DataObject, template: str, rows: Rows) -> None:
+    fit = fit_of("slow", template, rows, hl.Laplace(draws=100, seed=1))
+    if fit is not None:
+        check_call("slow", fit, data.draw(calls(fit, SLOW), label="call"))
+
+
+@share(0.002)
+@given(formulas.valid(), sound_rows)
+def test_reports_and_graphs(template: str, rows: Rows) -> None:
+    fit = fit_of("reports", template, rows, hl.Laplace(draws=100, seed=1))
+    if fit is None:
+        return
+    attempt("reports", fit.model.to_pymc)
+    page = attempt("reports", lambda: hl.report(fit, "page.html", title=SCRIPT, replicates=50, seed=1)).value
+    if page is not None:
+        text = page.read_text(encoding="utf-8")
+        assert SCRIPT not in text
+        assert "<b>bold" not in text
+
+
+@share(0.01)
+@given(st.data(), formulas.valid(), sound_rows)
+def test_sampled_fits(data: st.DataObject, template: str, rows: Rows) -> None:
+    engine = hl.NUTS(draws=20, tune=30, chains=2, cores=1, seed=1, progress=False)
+    fit = fit_of("sampled", template, rows, engine)
+    if fit is None:
+        return
+    check_fit("sampled", fit)
+    for call in data.draw(st.lists(calls(fit), min_size=2, max_size=4), label="calls"):
+        check_call("sampled", fit, call)
+
+
+@share(0.02)
+@given(formulas.valid(), formulas.valid(), sound_rows, st.sampled_from(["compare", "likelihood_ratio", "pcv"]))
+def test_two_fits(one: str, other: str, rows: Rows, name: str) -> None:
+    other = f"{one.partition('~')[0]}~{other.partition('~')[2]}"
+    fits = [fit_of("two", template, rows, hl.Laplace(draws=100, seed=1)) for template in (one, other)]
+    if None in fits:
+        return
+    verbs: dict[str, Callable[[], Any]] = {
+        "compare": lambda: hl.compare({"one": fits[0], SCRIPT: fits[1]}),
+        "likelihood_ratio": lambda: hl.likelihood_ratio(*fits),
+        "pcv": lambda: hl.pcv(*fits),
+    }
+    found = attempt(f"two: {name}", verbs[name]).value
+    check_shown(found)
+    if isinstance(found, pd.DataFrame):
+        check_table(found, explained=any(map(findings_of, fits)))
+
+
+# ---- studies -------------------------------------------------------------------------------------------------------
+
+OF_STUDIES = ("clusters", "predictor", "size", "beta", "sd", "cor", "layout", "formula", "rows", *OF_MODELS)
+
+
+@share(0.05)
+@given(studies(), st.sampled_from([0, 1, None]))
+def test_studies(chosen: dict[str, Any], seed: int | None) -> None:
+    parts = {name: chosen.pop(name) for name in ("clusters", "size", "predictors", "cluster_predictors")}
+    layout = attempt("studies", lambda: hl.Layout(**parts), OF_STUDIES).value
+    if layout is None:
+        return
+    check_shown(layout)
+    one, other = (
+        attempt("studies", lambda: hl.simulate(chosen["formula"], layout, seed=1, **_parameters(chosen)), OF_STUDIES)
+        for _ in range(2)
+    )
+    if one.error is None:
+        assert same(one.value, other.value)
+        assert len(one.value) == len(layout.table(seed=1)) or "size" in parts
+    power = attempt(
+        "studies",
+        lambda: hl.power(chosen["formula"], layout, replicates=2, seed=seed, **_parameters(chosen)),
+        OF_STUDIES,
+    ).value
+    if power is not None:
+        check_shown(power)
+        check_table(power.table, explained=bool(power.failures))
+
+
+def _parameters(chosen: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in chosen.items() if name != "formula"}
+
+
+@share(0.03)
+@given(st.lists(numbers, min_size=3, max_size=3), st.sampled_from(["exponential", "gamma", "halfnormal", "nonsense"]))
+def test_elicited_priors(given: list[Any], family: str) -> None:
+    one, other, prob = given
+    words = ("mor", "icc", "low", "high", "prob", "typical", "family", "shape")
+    for call in (
+        lambda: hl.prior_from_mor(one, prob, family=family),
+        lambda: hl.prior_from_icc(one, prob, family=family),
+        lambda: hl.prior_from_range(one, other, prob=prob, family=family),
+    ):
+        prior = attempt("elicited priors", call, words).value
+        if prior is not None:
+            check_shown(prior)
+            assert np.isfinite(prior.quantile(0.5))
+            assert prior.quantile(0.5) > 0
+
+
+# ---- the command line ----------------------------------------------------------------------------------------------
+
+FILES: dict[str, Callable[[str], bytes]] = {
+    "as it is": str.encode,
+    "with a mark of byte order": lambda text: text.encode("utf-8-sig"),
+    "latin-1": lambda text: text.encode("latin-1", "replace"),
+    "utf-16": lambda text: text.encode("utf-16"),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+    "decimal commas": lambda text: text.replace(",", ";").replace(".", ",").encode(),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+    "cut off": lambda text: text[: len(text) * 2 // 3].encode(),
+    "one line too long": lambda text: (text + "1,2,3" * 20 + "\n").encode(),
+    "quote without an end": lambda text: (text + '"').encode(),
+    "zeros": lambda text: text.encode() + b"\0\0\0",
+    "header only": lambda text: text.partition("\n")[0].encode(),
+    "empty": lambda _: b"",
+    "binary": lambda _: bytes(range(256)) * 4,
+    "windows lines": lambda text: text.replace("\n", "\r\n").encode(),
+    "comment": lambda text: ("# a comment\n" + text).encode(),
+}
+
+
+@share(0.03)
+@given(st.one_of(formulas.valid(), any_formulas), any_rows, st.sampled_from(list(FILES)))
+def test_command_line(template: str, rows: Rows, how: str) -> None:
+    text = formulas.written(template, rows)
+    frame = rows.frame
+    try:
+        Path("rows.csv").write_bytes(FILES[how](frame.to_csv(index=False)))
+    except (InvalidOperation, UnicodeError):
+        assume(False)  # pandas cannot write these values
+
+    def fit(model: Model, engine: Any) -> Any:
+        return hl.Laplace(draws=100, seed=1).run(model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Model, "fit", fit)
+        patch.setattr("hierlogit.cli.app.write_results", lambda *_: [])
+        result = CliRunner().invoke(app, ["fit", "rows.csv", "-o", "out", "--overwrite", "--", text])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in (0, 2), result.output
+    assert "Traceback" not in result.output
+    assert not Path("canary").exists()
+    if result.exit_code == 2:
+        assert result.stderr.strip(), "no message"
+    tally["command line", "error" if result.exit_code else "result"] += 1
