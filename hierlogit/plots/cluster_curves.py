@@ -35,6 +35,7 @@ from .style import (
     new_axes,
     probability_label,
     set_title,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ RIBBONS = (0.9, 0.5)
 #: Draws for the curves of clusters, draws if ribbons are shown, and numbers computed at once.
 CLUSTER_DRAWS, CROWD_DRAWS, CHUNK = 400, 200, 4 * 10**6
 #: Dashes of the population's curve; horizontal offset of the two means from the clusters if the predictor has levels.
-DASHES, ASIDE = (0, (3.0, 1.2)), 0.14
+DASHES, ASIDE = (0, (3.0, 1.2)), 0.07
+#: Largest width of a figure, its width for each level, and the width of a character of a level's label, all in inches.
+WIDEST, LEVEL_WIDTH, CHARACTER = 13.0, 0.5, 0.085
+#: Lines of a label below the axis, and characters in a line of a slanted one.
+MAX_LABEL_LINES, SLANTED_LENGTH = 4, 24
 #: Largest numbers of levels of a predictor on the axis, and of one that defines panels.
 MAX_LEVELS, MAX_PANELS = 30, 12
 
@@ -159,8 +164,10 @@ def curves(
     ]
     with house_style():
         if axes is None:
-            width = 6.4 if len(panels) == 1 else 3.4 * len(panels)
-            drawn = new_axes(len(panels), width=min(width, 13.0), height=4.0, sharey=True)
+            width = 6.4 if len(panels) == 1 else min(3.4 * len(panels), WIDEST)
+            if not numeric:
+                width = float(np.clip(len(panels) * (0.9 + LEVEL_WIDTH * len(values)), width, WIDEST))
+            drawn = new_axes(len(panels), width=width, height=4.0, sharey=True)
         else:
             drawn = given_axes(axes, len(panels), f"one for each value of '{by}'" if by else "one panel")
         positions = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
@@ -277,7 +284,7 @@ def _draw_panel(ax: Axes, panel: _Panel, x: str, positions: FloatArray, levels: 
         _mark_levels(ax, levels)
     ax.set_xlabel(x)
     ax.set_ylim(-0.02, 1.02)
-    set_title(ax, panel.title)
+    set_title(ax, wrapped(panel.title, int(_inches(ax) / CHARACTER)))
 
 
 def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:
@@ -287,7 +294,7 @@ def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeri
         width = float(np.clip(4 / len(clusters) ** 0.5, 0.5, 1.2))
         options: dict[str, Any] = {} if numeric else {"marker": "o", "markersize": 2.5, "markeredgewidth": 0}
         for curve in clusters:
-            ax.plot(positions, curve, color=GREY, linewidth=width, alpha=0.6, zorder=1, **options)
+            ax.plot(positions, curve, color=GREY, linewidth=width, alpha=0.45, zorder=1, **options)
         return
     for share, alpha, bar in zip(RIBBONS, (0.25, 0.45), (1.5, 5.0), strict=True):
         low, high = np.quantile(clusters, [(1 - share) / 2, (1 + share) / 2], axis=0)
@@ -311,7 +318,7 @@ def _draw_curves(ax: Axes, positions: FloatArray, panel: _Panel, numeric: bool) 
 
 
 def _draw_band(ax: Axes, positions: FloatArray, curve: _Curve, colour: str, **options: Any) -> None:
-    ax.fill_between(positions, curve.low, curve.high, color=colour, alpha=0.3, linewidth=0, zorder=2)
+    ax.fill_between(positions, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=2)
     ax.plot(positions, curve.mean, color=colour, zorder=3, **options)
 
 
@@ -325,17 +332,29 @@ def _draw_rug(ax: Axes, values: pd.Series[Any]) -> None:
 
 
 def _mark_levels(ax: Axes, values: Any) -> None:
+    """Write the levels below the axis: side by side in a few lines each or, where there is no room, slanted."""
     names = names_of(values)
-    long = sum(len(name) for name in names) > 45
-    ax.set_xticks(np.arange(len(names)), names, rotation=90 if long else 0)
+    room = max(int(_inches(ax) / len(names) / CHARACTER) - 1, 1)
+    beside = [wrapped(name, room) for name in names]
+    fits = all(len(line) <= room + 1 for name in beside for line in name.split("\n"))
+    if fits and all(name.count("\n") < MAX_LABEL_LINES for name in beside):
+        ax.set_xticks(np.arange(len(names)), beside)
+    else:
+        slanted = [wrapped(name, SLANTED_LENGTH) for name in names]
+        ax.set_xticks(np.arange(len(names)), slanted, rotation=40, ha="right", rotation_mode="anchor")
     ax.set_xlim(-0.5, len(names) - 0.5)
+
+
+def _inches(ax: Axes) -> float:
+    """Width of a panel in inches."""
+    return ax.get_position().width * float(ax.figure.get_figwidth())  # type: ignore[union-attr]
 
 
 def _others(fit: Fit, grid: pd.DataFrame, x: str, by: str | None) -> str:
     """Values of the predictors that are constant along the curves, as text."""
     factors = {column for group in fit.model.design.groups for column in group.columns}
     shown = [name for name in grid.columns if name not in {x, by, *factors}]
-    return ", ".join(f"{name} {_value(grid[name].iloc[0])}" for name in shown)
+    return ", ".join(f"{name} = {_value(grid[name].iloc[0])}" for name in shown)
 
 
 def _value(value: Any) -> str:

@@ -102,6 +102,7 @@ def caterpillar(
         for ax, (factor, name), part in zip(drawn, panels, parts, strict=True):
             ordered = part.sort_values(_centre(part)) if sort else part.iloc[::-1]
             _panel(ax, ordered, factor=factor, effect=name, interval=interval, sort=sort)
+            set_title(ax, name if len({other for other, _ in panels}) == 1 else f"{factor}: {name}")
     return drawn
 
 
@@ -127,7 +128,6 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
     ax.scatter(middle, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
     ax.set_ylim(-0.9, len(part) - 0.1)
     ax.margins(x=0.03)
-    set_title(ax, effect)
     if crowded:
         ax.set_yticks([])
         ax.set_ylabel(counted(len(part), factor) + (", sorted" if sort else ""))

@@ -10,7 +10,20 @@ import pandas as pd
 from ..diagnostics.data.check_data import DataCheck
 from ..errors import FitError
 from ..validation import instance
-from .style import BLUE, GREY, INK, SMALL, VERMILLION, AxesArray, counted, describe, given_axes, house_style, set_title
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    SMALL,
+    VERMILLION,
+    AxesArray,
+    as_axes,
+    counted,
+    describe,
+    given_axes,
+    house_style,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +86,7 @@ def _new_axes(factors: int) -> AxesArray:
 
     size = (8.2, 0.5 + ROW_HEIGHT * factors)
     _, axes = plt.subplots(factors, 2, figsize=size, layout="constrained", squeeze=False)
-    return np.asarray(axes, dtype=object).ravel()
+    return as_axes(axes)
 
 
 def _trials(ax: Axes, result: DataCheck, name: str) -> None:

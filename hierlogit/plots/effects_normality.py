@@ -20,6 +20,7 @@ from .style import (
     SMALL,
     VERMILLION,
     AxesArray,
+    as_axes,
     counted,
     describe,
     given_axes,
@@ -122,7 +123,7 @@ def _new_axes(panels: int) -> AxesArray:
     figure, axes = plt.subplots(rows, MOST_COLUMNS, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.ravel()[panels:]:
         figure.delaxes(ax)
-    return np.asarray(axes, dtype=object).ravel()[:panels]
+    return as_axes(axes.ravel()[:panels])
 
 
 def _panel(ax: Axes, quantiles: EffectQuantiles, prob: float) -> None:

@@ -70,7 +70,8 @@ def _draw(ax: Axes, result: Any) -> None:
         alpha=0.5 if crowded else 0.9,
         linewidths=0,
     )
-    largest = [int(number) for number in np.argsort(-k)[:NAMED]]
+    # Several units without which the model was sampled again are at 0, one beside the other.
+    largest = [int(number) for number in np.argsort(-k)[:NAMED] if k[number] > 0]
     for number in largest:
         ax.annotate(
             str(labels[number]),
@@ -88,6 +89,6 @@ def _draw(ax: Axes, result: Any) -> None:
     largest_text = ", ".join(f"{labels[number]} {k[number]:.2f}" for number in largest)
     describe(
         ax,
-        f"Pareto k-hat of {len(k):,} units left out; {int(beyond.sum()):,} exceed {result.good_k:.2g}; "
-        f"the largest: {largest_text}.",
+        f"Pareto k-hat of {len(k):,} units left out; {int(beyond.sum()):,} exceed {result.good_k:.2g}"
+        f"{f'; the largest: {largest_text}' if largest else '; none is above 0'}.",
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,29 @@ from ..errors import FitError
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval, columns_of_ends
 from ..summaries.tables import odds_ratios
-from ..validation import names
-from .style import BLUE, GREY, INK, MEDIUM, SMALL, describe, given_axes, house_style, interval_name, new_axes
+from ..validation import mapping, names, text, unknown_names
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    MEDIUM,
+    SMALL,
+    AxesArray,
+    describe,
+    given_axes,
+    house_style,
+    interval_name,
+    new_axes,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Where the axis ends, and at its inverse, for estimates that are infinite or nearly so.
 LEAST_RATIO = 1e-6
+#: Characters in a line of a label, and the width of a character in inches.
+LABEL_WIDTH, CHARACTER = 34, 0.07
 _SUPERSCRIPTS = {"2": "²", "3": "³", "4": "⁴"}
 
 
@@ -31,8 +46,9 @@ def forest(
     *,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
+) -> AxesArray:
     """Forest plot of the odds ratios of the fixed effects with intervals.
 
     Parameters
@@ -43,17 +59,19 @@ def forest(
         the intercept if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
+    labels : mapping of str to str, optional
+        Texts in place of the labels of effects, by label: ``{"urban[Y]": "Lives in a town"}``.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
 
     Returns
     -------
-    matplotlib Axes
+    ndarray of matplotlib Axes, shape (1,)
 
     Raises
     ------
     FitError
-        If there is no fixed effect besides the intercept, or a chosen one does not exist.
+        If there is no fixed effect besides the intercept, or one that is chosen or labelled does not exist.
 
     See Also
     --------
@@ -73,17 +91,31 @@ def forest(
     interval = Interval.of(ci_prob, ci_kind)
     table = odds_ratios(fit, ci_prob=interval.prob, ci_kind=interval.kind)
     chosen = _chosen(fit.model.design, list(table.index), effects)
+    texts = _texts(fit.model.design, list(table.index), labels)
+    wanted = [wrapped(texts[label], LABEL_WIDTH) for label in chosen]
+    longest = max(len(line) for name in wanted for line in name.split("\n"))
+    heights = [0.16 + 0.14 * (1 + name.count("\n")) for name in wanted]
     with house_style():
         if ax is None:
-            ax = new_axes(1, width=7.0, height=1.3 + 0.3 * len(chosen))[0]
+            drawn = new_axes(1, width=5.8 + CHARACTER * longest, height=1.3 + sum(heights))
         else:
-            ax = given_axes(ax, 1, "one forest")[0]
-        _draw(ax, table.loc[chosen], [readable(label, fit.model.design) for label in chosen], interval)
+            drawn = given_axes(ax, 1, "one forest")
+        _draw(drawn[0], table.loc[chosen], wanted, interval)
     design = fit.model.design
     lines = [f"{label} {_figures(*row)}" for label, row in zip(chosen, _rows(table.loc[chosen]), strict=True)]
     named = interval_name(interval.prob, interval.kind)
-    describe(ax, f"Odds ratios of {design.outcome.event} with {named}s: {'; '.join(lines)}.")
-    return ax
+    describe(drawn[0], f"Odds ratios of {design.outcome.event} with {named}s: {'; '.join(lines)}.")
+    return drawn
+
+
+def _texts(design: Design, known: list[str], labels: Mapping[str, str] | None) -> dict[str, str]:
+    """What to write for each effect: the caller's text, or the readable label."""
+    texts = {label: readable(label, design) for label in known}
+    given = {} if labels is None else mapping("labels", labels, FitError, "texts by label, {'urban[Y]': 'Town'}")
+    unknown = [name for name in given if name not in texts]
+    if unknown:
+        raise FitError(unknown_names("labels", unknown, known, "fixed effect"))
+    return texts | {name: text(f"labels[{name!r}]", value, FitError) for name, value in given.items()}
 
 
 def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> list[str]:
@@ -130,7 +162,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel("Odds ratio within a cluster, logarithmic axis; blue: interval excludes 1")
+    ax.set_xlabel("Odds ratio within a cluster\nblue: interval excludes 1")
     beside = ax.get_yaxis_transform()
     for position, row in zip(positions, rows, strict=True):
         ax.text(1.02, position, _figures(*row), transform=beside, va="center", fontsize=MEDIUM - 1)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import FitError
-from ..validation import kind_of
+from ..validation import kind_of, number_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
     from ..fits.fit import Fit
 
-#: An array of matplotlib axes, shape (panels,).
-AxesArray = npt.NDArray[Any]
+
+class AxesArray(np.ndarray[Any, np.dtype[Any]]):
+    """An array of matplotlib axes, shape (panels,), which a notebook shows as a few words below the plot."""
+
+    def __repr__(self) -> str:
+        return f"<{number_of(self.size, 'matplotlib Axes', 'matplotlib Axes')}>"
+
+    __str__ = __repr__
+
 
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE = "#0072B2"
@@ -83,7 +90,12 @@ def new_axes(panels: int, *, width: float, height: float, **options: Any) -> Axe
     import matplotlib.pyplot as plt
 
     _, axes = plt.subplots(1, panels, figsize=(width, height), layout="constrained", squeeze=False, **options)
-    return np.asarray(axes, dtype=object).ravel()
+    return as_axes(axes)
+
+
+def as_axes(axes: Any) -> AxesArray:
+    """Axes, or an array of them of any shape, as a flat array."""
+    return np.asarray(axes, dtype=object).ravel().view(AxesArray)
 
 
 def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
@@ -96,7 +108,7 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
     """
     from matplotlib.axes import Axes
 
-    array = np.asarray(axes, dtype=object).ravel()
+    array = as_axes(axes)
     if not all(isinstance(ax, Axes) for ax in array):
         raise FitError(f"ax and axes must be matplotlib Axes; got {kind_of(axes)}.")
     if len(array) != panels:
@@ -181,3 +193,20 @@ def interval_name(prob: float, kind: str) -> str:
     '95% HDI'
     """
     return f"{100 * prob:g}% {'interval' if kind == 'eti' else 'HDI'}"
+
+
+def wrapped(label: str, width: int) -> str:
+    r"""A label broken into lines of about `width` characters, at blanks, hyphens and underscores where there are any.
+
+    Examples
+    --------
+    >>> wrapped("treatment arm B (20 mg)", 14)
+    'treatment arm\nB (20 mg)'
+    """
+    pieces = re.findall(r"\S*?[-_/]|\S+|\s+", label)
+    lines = [""]
+    for piece in pieces:
+        if lines[-1].strip() and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return "\n".join(line.strip() for line in lines)

@@ -24,7 +24,7 @@ def test_a_line_for_each_cluster_a_typical_one_and_the_population(clinics):
     assert ax.get_xlabel() == "dose"
     assert ax.get_ylabel() == "Probability that healed = 'yes'"
     (legend,) = ax.figure.legends
-    assert legend.get_title().get_text() == "at arm new"
+    assert legend.get_title().get_text() == "at arm = new"
     assert [text.get_text() for text in legend.get_texts()] == [
         "conditional (typical cluster), 89% interval",
         "30 clusters of clinic",
@@ -166,3 +166,16 @@ def test_needs_axes_for_each_panel_and_a_factor_of_the_model(clinics, make_fit):
         hl.plots.curves(clinics, "dose", by="arm", axes=plt.subplots()[1])
     with pytest.raises(hl.errors.FitError, match="no random effects"):
         hl.plots.curves(make_fit("healed ~ dose", clinics.model.design.table.frame), "dose", group="clinic")
+
+
+@pytest.mark.parametrize("count", [3, 14])
+def test_long_levels_leave_room_for_the_curves(make_fit, count):
+    rng = np.random.default_rng(1)
+    levels = [f"treatment arm {k} (20 mg, extended release)" for k in range(count)]
+    rows = pd.DataFrame({"arm": levels * 20, "y": rng.integers(0, 2, 20 * count), "g": np.arange(20 * count) % 7})
+    (ax,) = hl.plots.curves(make_fit("y ~ arm + (1 | g)", rows), "arm")
+    assert [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()] == sorted(levels)
+    ax.figure.draw_without_rendering()
+    place = ax.get_position()
+    assert place.height > 0.4
+    assert place.width > 0.7

@@ -42,9 +42,9 @@ def test_clusters_whose_interval_leaves_0_out_differ_in_colour(clinics):
 def test_crossed_factors_have_panels_of_their_own(crossed):
     axes = hl.plots.caterpillar(crossed)
     assert [(ax.get_ylabel(), ax.get_title()) for ax in axes] == [
-        ("clinic", "Intercept"),
-        ("reader", "Intercept"),
-        ("reader", "dose"),
+        ("clinic", "clinic: Intercept"),
+        ("reader", "reader: Intercept"),
+        ("reader", "reader: dose"),
     ]
     assert len(hl.plots.caterpillar(crossed, "reader")) == 2
     assert len(hl.plots.caterpillar(crossed, effect="Intercept")) == 2

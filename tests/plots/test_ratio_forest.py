@@ -8,7 +8,7 @@ from hierlogit.plots.ratio_forest import _figures, _ticks, readable
 
 
 def test_draws_what_odds_ratios_gives(clinics):
-    ax = hl.plots.forest(clinics, ci_prob=0.9)
+    ax = hl.plots.forest(clinics, ci_prob=0.9)[0]
     table = hl.odds_ratios(clinics, ci_prob=0.9)
     points = np.asarray(ax.collections[1].get_offsets())
     np.testing.assert_allclose(points[:, 0], table["median"])
@@ -23,28 +23,40 @@ def test_draws_what_odds_ratios_gives(clinics):
 
 
 def test_one_is_marked(clinics):
-    ax = hl.plots.forest(clinics)
+    ax = hl.plots.forest(clinics)[0]
     np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), [1, 1])
     assert 1.0 in ax.get_xticks()
     assert ax.get_xlim()[0] < 1 < ax.get_xlim()[1]
 
 
 def test_effects_are_chosen_by_label_or_term(clinics):
-    ax = hl.plots.forest(clinics, ["arm", "dose"])
+    ax = hl.plots.forest(clinics, ["arm", "dose"])[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "arm: new vs control",
         "arm: old vs control",
         "dose",
     ]
-    ax = hl.plots.forest(clinics, ["arm[old]"])
+    ax = hl.plots.forest(clinics, ["arm[old]"])[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["arm: old vs control"]
 
 
 def test_works_without_random_effects_and_on_given_axes(clinics, make_fit):
     fit = make_fit("healed ~ dose * arm", clinics.model.design.table.frame)
     _, ax = plt.subplots()
-    assert hl.plots.forest(fit, ax=ax) is ax
+    assert hl.plots.forest(fit, ax=ax)[0] is ax
     assert "dose × arm[new]" in [label.get_text() for label in ax.get_yticklabels()]
+
+
+def test_labels_can_be_replaced_and_long_ones_are_broken(clinics):
+    long = "New arm of the trial, with extended release and twice the dose"
+    (ax,) = hl.plots.forest(clinics, ["arm"], labels={"arm[new]": long})
+    shown = [label.get_text() for label in ax.get_yticklabels()]
+    assert shown == ["New arm of the trial, with\nextended release and twice the\ndose", "arm: old vs control"]
+    # The panel keeps more than half of the figure.
+    ax.figure.draw_without_rendering()
+    assert ax.get_position().width > 0.4
+    with pytest.raises(hl.errors.FitError, match=r"labels: there is no fixed effect 'arm\[gnu\]'.*Did you mean"):
+        hl.plots.forest(clinics, labels={"arm[gnu]": "x"})
 
 
 def test_bad_arguments_are_named(clinics, make_fit):

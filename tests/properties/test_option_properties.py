@@ -231,6 +231,7 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("plots.curves", "by"): NAME,
     ("plots.power", "x"): CHOICE,
     ("plots.forest", "effects"): NAMES,
+    ("plots.forest", "labels"): MAPPING,
     ("influence", "group"): Kind([*NOT_TEXTS, "", "nonsense"], ["g", "f"]),
     ("compare_engines", "engines"): Kind([*MAPPING.wrong, {}, {"a": hl.Laplace()}, {"a": hl.Laplace(), "b": 3}]),
     ("compare", "fits"): Kind([*MAPPING.wrong, {}, {"a": 3, "b": 4}]),
