@@ -17,7 +17,7 @@ from ..formula.names import check_names
 from ..formula.terms import Formula, Response
 from ..validation import agree, number_array, number_of, quoted_list, text, unknown_names
 from .encoding import Encoding
-from .grouping import Factor, GroupBlock, GroupRows, build_factors
+from .grouping import Factor, GroupBlock, GroupRows, build_factors, with_whole_labels
 from .outcome import Outcome, code_outcome, outcome_columns, read_outcome
 from .rank import column_sds, refuse_dependent
 from .table import Missing, TrainingTable, clean_column, read_table, training_table
@@ -77,6 +77,8 @@ class Design(Shown):
         The rows to which the model is fitted.
     predictors : tuple of str
         Columns of the table that predictions need, including grouping factors.
+    fixed_columns : frozenset of str
+        Those of them that the fixed part needs.
     """
 
     response: Response
@@ -88,6 +90,7 @@ class Design(Shown):
     groups: tuple[GroupBlock, ...]
     table: TrainingTable
     predictors: tuple[str, ...]
+    fixed_columns: frozenset[str]
     _fixed: Encoding
     _factors: tuple[Factor, ...]
 
@@ -154,18 +157,28 @@ class Design(Shown):
         return [(factor, place) for factor, place in every if factor.effects[place] == effect]
 
     @property
+    def group_columns(self) -> frozenset[str]:
+        """Columns that define the grouping factors."""
+        return frozenset(column for group in self.groups for column in group.columns)
+
+    @property
     def level_columns(self) -> frozenset[str]:
         """Columns whose values are labels: grouping factors, text, and numbers in ``C(week)``."""
         encodings = [self._fixed, *(encoding for factor in self._factors for encoding in factor.encodings)]
-        clusters = {column for group in self.groups for column in group.columns}
-        return frozenset(clusters.union(*(encoding.level_columns for encoding in encodings)))
+        return frozenset(self.group_columns.union(*(encoding.level_columns for encoding in encodings)))
 
     def training_rows(self) -> EncodedRows:
         """The training rows, which are already encoded."""
         groups = {block.name: GroupRows(block.levels[block.index], block.index, block.Z) for block in self.groups}
         return EncodedRows(self.X, self.offset, groups)
 
-    def encode(self, data: Any) -> EncodedRows:
+    def needs(self, clusters: Mapping[str, str], *, fixed: bool = True) -> tuple[str, ...]:
+        """Columns that rows need for a choice of clusters, in the order of the training table; see `encode`."""
+        needed = set(self.fixed_columns if fixed else ())
+        needed.update(*(factor.needs(clusters[factor.block.name]) for factor in self._factors))
+        return tuple(name for name in self.predictors if name in needed)
+
+    def encode(self, data: Any, clusters: Mapping[str, str] | None = None, *, fixed: bool = True) -> EncodedRows:
         """The rows of another table, encoded as the training rows were.
 
         Splines keep their knots, `scale` its mean and standard deviation, `between` the means of known clusters.
@@ -173,7 +186,13 @@ class Design(Shown):
         Parameters
         ----------
         data : table
-            Must have all columns of the fixed part and the random terms; the outcome is not needed.
+            Must have the columns of the parts that are encoded; the outcome is not needed.
+        clusters : mapping of str to {"observed", "new", "average", "typical"}, optional
+            What is needed of each grouping factor: its effects' columns and the clusters of the rows (``"observed"``,
+            for all factors if not given), the same with labels of new clusters, if the table has them (``"new"``), only
+            its effects' columns (``"average"``), or nothing (``"typical"``).
+        fixed : bool
+            Whether the fixed part is encoded.
 
         Raises
         ------
@@ -181,9 +200,46 @@ class Design(Shown):
             If a column is missing or of another type, a value is missing, or a predictor has a level that is not in
             the training rows.
         """
-        frame = self._checked_frame(read_table(data), self.predictors)
-        X, offset = self._fixed.encode(frame)
-        return EncodedRows(X, offset, {factor.block.name: factor.encode(frame) for factor in self._factors})
+        clusters = dict.fromkeys((group.name for group in self.groups), "observed") if clusters is None else clusters
+        table = read_table(data)
+        needed = self.needs(clusters, fixed=fixed)
+        labels = {column for group in self.groups if clusters[group.name] == "new" for column in group.columns}
+        more = [column for column in self.predictors if column in labels.difference(needed) and column in table.columns]
+        frame = self._checked_frame(table, [*needed, *more])
+        X, offset = self._fixed.encode(frame) if fixed else (np.empty((len(table), 0)), np.zeros(len(table)))
+        groups = {
+            factor.block.name: factor.encode(frame, clusters[factor.block.name])
+            for factor in self._factors
+            if clusters[factor.block.name] != "typical"
+        }
+        return EncodedRows(X, offset, groups)
+
+    def missing_values(self, table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+        """Where the columns of another table have missing values; columns that it lacks are left out.
+
+        Raises
+        ------
+        PredictionError
+            If a column is of a kind that no model can use.
+        """
+        try:
+            absent = {name: clean_column(table[name], name).isna() for name in columns if name in table.columns}
+        except DesignError as error:
+            raise PredictionError(str(error)) from error
+        return pd.DataFrame(absent, index=table.index)
+
+    @property
+    def response_columns(self) -> list[str]:
+        """Columns of the table that the left-hand side of the formula needs."""
+        columns = (self.response.column, self.response.failures, self.response.trials)
+        return [name for name in columns if isinstance(name, str)]
+
+    @property
+    def trial_columns(self) -> list[str]:
+        """Columns of the table from which the number of trials of a row is computed."""
+        if isinstance(self.response.trials, int) or not self.response.binomial:
+            return []
+        return [self.response.trials] if self.response.trials else self.response_columns
 
     def encode_trials(self, data: Any) -> FloatArray:
         """Trials of each row of another table, shape (n,): 1 for a binary outcome.
@@ -198,8 +254,8 @@ class Design(Shown):
             return np.ones(len(table))
         if isinstance(self.response.trials, int):
             return np.full(len(table), float(self.response.trials))
-        columns = [self.response.trials] if self.response.trials else [self.response.column, self.response.failures]
-        frame = self._checked_frame(table, [str(name) for name in columns])
+        columns = self.trial_columns
+        frame = self._checked_frame(table, columns)
         counts = frame.to_numpy(dtype=np.float64)
         if np.any((counts < 0) | (counts != np.round(counts))):
             raise PredictionError(
@@ -237,8 +293,7 @@ class Design(Shown):
             If a column of the outcome is missing, or a value is not an outcome of the training rows.
         """
         response = self.response
-        columns = [response.column, response.failures, response.trials]
-        frame = self._checked_frame(read_table(data), [name for name in columns if isinstance(name, str)])
+        frame = self._checked_frame(read_table(data), self.response_columns)
         try:
             return code_outcome(response, frame, self.table.frame, self.outcome)
         except DesignError as error:
@@ -344,14 +399,17 @@ def build_design(
 def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any] | None = None) -> Design:
     """The design of a formula and rows that are already selected and cleaned; otherwise as for `build_design`."""
     names = formula_namespace(namespace)
+    clusters = {column for term in formula.random for column in term.group}
+    table = replace(table, frame=with_whole_labels(table.frame, clusters))
     outcome = read_outcome(formula.response, table.frame)
     fixed = Encoding(formula.fixed, table.frame, names)
     X, offset = fixed.training(table.frame)
     refuse_dependent(X, fixed.labels, "the fixed part")
-    factors = build_factors(formula.random, table.frame, names)
+    factors = build_factors(formula, table.frame, names)
     if not fixed.labels and not factors:
         raise DesignError("the formula has nothing to estimate: no intercept, no predictor and no random term.")
     predicting = {use.name for use in formula.names if use.where != "response"}
+    in_fixed_part = {use.name for use in formula.names if use.where == "fixed part"}
     return Design(
         response=formula.response,
         outcome=outcome,
@@ -364,4 +422,5 @@ def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[st
         _fixed=fixed,
         _factors=factors,
         predictors=tuple(name for name in table.frame.columns if name in predicting),
+        fixed_columns=frozenset(in_fixed_part.intersection(table.frame.columns)),
     )

@@ -6,7 +6,7 @@ The effects of a factor are divided into sets, within which they may be correlat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -18,13 +18,16 @@ import pandas as pd
 
 from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError
-from ..formula.terms import RandomTerm
+from ..formula.terms import Formula, RandomTerm
 from ..validation import agree, quoted_list
 from .encoding import Encoding
 from .rank import column_sds, refuse_dependent
+from .table import with_columns
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+#: Whole numbers below it are stored as such.
+_LARGEST_WHOLE = 2**63
 #: Number of clusters whose labels a view of a factor shows.
 _LEVELS_SHOWN = 8
 
@@ -168,30 +171,60 @@ class GroupRows(ShownAsCall):
 
 @dataclass(frozen=True, repr=False)
 class Factor(ShownAsCall):
-    """A grouping factor with its encodings, which encode the rows of other tables."""
+    """A grouping factor with its encodings, which encode the rows of other tables.
+
+    Attributes
+    ----------
+    block : GroupBlock
+    encodings : tuple of Encoding
+    effect_columns : frozenset of str
+        Columns of the table from which the columns of the effects are computed.
+    """
 
     block: GroupBlock
     encodings: tuple[Encoding, ...]
+    effect_columns: frozenset[str]
 
-    def encode(self, frame: pd.DataFrame) -> GroupRows:
-        """Clusters and random-effects columns of the rows of another table."""
-        labels, levels = _cluster_labels(frame, self.block.columns), self.block.levels
+    def needs(self, clusters: str) -> frozenset[str]:
+        """Columns of the table that a choice of clusters needs; see `hierlogit.design.design.Design.encode`."""
+        if clusters == "typical":
+            return frozenset()
+        return self.effect_columns.union(self.block.columns if clusters == "observed" else ())
+
+    def encode(self, frame: pd.DataFrame, clusters: str) -> GroupRows:
+        """Clusters and random-effects columns of the rows of another table.
+
+        Only observed clusters are looked up. The clusters of an average have no labels; new clusters have those of the
+        grouping columns that the table has.
+        """
+        Z = np.ascontiguousarray(np.column_stack([encoding.encode(frame)[0] for encoding in self.encodings]))
+        named = [column for column in self.block.columns if column in frame.columns and clusters != "average"]
+        labels = _cluster_labels(frame, tuple(named)) if named else np.zeros(len(frame), dtype=np.int64)
+        if clusters != "observed":
+            return GroupRows(labels, np.full(len(frame), -1, dtype=np.intp), Z)
+        levels = self.block.levels
         if labels.dtype != levels.dtype:  # clusters 1 and 2 here, 0.5 and 1 there
             labels, levels = labels.astype(str).astype(object), levels.astype(str).astype(object)
-        index = pd.Index(levels).get_indexer(pd.Index(labels)).astype(np.intp)
-        Z = np.column_stack([encoding.encode(frame)[0] for encoding in self.encodings])
-        return GroupRows(labels, index, np.ascontiguousarray(Z))
+        return GroupRows(labels, pd.Index(levels).get_indexer(pd.Index(labels)).astype(np.intp), Z)
 
 
-def build_factors(terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
+def build_factors(formula: Formula, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
     """The grouping factors of all random terms, evaluated on the training rows."""
     by_factor: dict[str, list[RandomTerm]] = {}
-    for term in terms:
+    for term in formula.random:
         by_factor.setdefault(term.group_name, []).append(term)
-    return tuple(_factor(name, members, frame, namespace) for name, members in by_factor.items())
+    factors = []
+    for name, terms in by_factor.items():
+        spans = [term.effects_span for term in terms]
+        used = {use.name for use in formula.names if any(a <= use.span[0] < b for a, b in spans)}
+        block, encodings = _factor(name, terms, frame, namespace)
+        factors.append(Factor(block, encodings, frozenset(used.intersection(frame.columns))))
+    return tuple(factors)
 
 
-def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]) -> Factor:
+def _factor(
+    name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]
+) -> tuple[GroupBlock, tuple[Encoding, ...]]:
     encodings = tuple(Encoding(term.effects, frame, namespace) for term in terms)
     effects: list[str] = []
     sets: list[tuple[int, ...]] = []
@@ -220,7 +253,7 @@ def _factor(name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespa
     block = GroupBlock(
         name, terms[0].group, levels, index, tuple(effects), sources, np.ascontiguousarray(Z), tuple(sets)
     )
-    return Factor(block, encodings)
+    return block, encodings
 
 
 def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
@@ -259,6 +292,22 @@ def _cluster_labels(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArra
     return np.array([":".join(together) for together in zip(*parts, strict=True)], dtype=object)
 
 
+def with_whole_labels(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The frame with clusters that are whole numbers as such, although missing values had made them floating.
+
+    Clusters that are still missing are `pandas.NA`.
+    """
+    changed = {}
+    for name in columns:
+        if not pd.api.types.is_float_dtype(frame[name].dtype):
+            continue
+        values = frame[name].astype(np.float64)
+        present = values.dropna()
+        if len(present) and (np.mod(present, 1) == 0).all() and (np.abs(present) < _LARGEST_WHOLE).all():
+            changed[name] = values.astype(np.int64 if len(present) == len(values) else "Int64")
+    return with_columns(frame, changed)
+
+
 def _label_values(values: pd.Series[Any]) -> npt.NDArray[Any]:
     """Labels of clusters: whole numbers stay numbers, everything else becomes text, which files can store."""
     plain = np.asarray(values)
@@ -272,5 +321,5 @@ def _label_values(values: pd.Series[Any]) -> npt.NDArray[Any]:
 
 def _label(value: Any) -> int | str:
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    whole = is_number and float(value).is_integer() and abs(value) < 2**63
+    whole = is_number and float(value).is_integer() and abs(value) < _LARGEST_WHOLE
     return int(value) if whole else str(value)

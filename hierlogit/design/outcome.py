@@ -13,6 +13,7 @@ from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
 from ..validation import agree, number_of, quoted_list
+from .table import with_columns
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -119,10 +120,11 @@ def outcome_columns(response: Response, frame: pd.DataFrame, before: Outcome, af
         changed = {response.column: after.y.astype(np.int64)}
         if response.failures is not None:
             changed[response.failures] = (after.trials - after.y).astype(np.int64)
-        return frame.assign(**changed)
+        return with_columns(frame, changed)
     values = frame[response.column]
     event, other = (int(np.flatnonzero(before.y == flag)[0]) for flag in (1, 0))
-    return frame.assign(**{response.column: values.take(np.where(after.y == 1, event, other)).set_axis(frame.index)})
+    coded = values.take(np.where(after.y == 1, event, other)).set_axis(frame.index)
+    return with_columns(frame, {response.column: coded})
 
 
 def _binary(response: Response, frame: pd.DataFrame) -> Outcome:

@@ -95,6 +95,20 @@ def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
     return pd.Series(column.to_list(), dtype=object)
 
 
+def with_columns(frame: pd.DataFrame, columns: Mapping[Any, Any]) -> pd.DataFrame:
+    """The frame with columns added or replaced, whatever their names: `DataFrame.assign` takes them as keywords.
+
+    Examples
+    --------
+    >>> with_columns(pd.DataFrame({"self": [0, 1]}), {"self": 2, "other": [3, 4]}).to_dict("list")
+    {'self': [2, 2], 'other': [3, 4]}
+    """
+    changed = frame.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
+
+
 @dataclass(frozen=True, repr=False)
 class TrainingTable(Shown):
     """The rows and columns to which a model is fitted.

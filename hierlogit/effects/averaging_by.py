@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..design.grouping import with_whole_labels
 from ..errors import PredictionError
+from ..summaries.intervals import set_aside
 from ..validation import names, number_array, quoted_list
+from .new_rows import Rows
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,14 +38,15 @@ class Averages:
     share: FloatArray
 
     @classmethod
-    def by(cls, frame: pd.DataFrame, by: str | Sequence[str] | bool, weights: FloatArray | None = None) -> Averages:
-        """Groups of rows with the same values in the columns `by`; one group of all rows if `by` is True.
+    def by(cls, data: Rows, by: str | Sequence[str] | bool, weights: FloatArray | None = None) -> Averages:
+        """Groups of complete rows with the same values in the columns `by`; one group of all if `by` is True.
 
         Raises
         ------
         PredictionError
             If a column does not exist.
         """
+        frame = data.complete_frame.reset_index(drop=True)  # whose labels may be named like a column
         weights = np.ones(len(frame)) if weights is None else weights
         if by is True:
             everything = pd.DataFrame(index=pd.RangeIndex(1))
@@ -56,8 +60,8 @@ class Averages:
                 f"by: the values in {quoted_list(columns)} cannot be grouped. Turn them into numbers or text."
             ) from None
         firsts = np.unique(codes, return_index=True)[1]
-        described = frame.iloc[firsts][columns].reset_index(drop=True)
-        described = described.rename(columns={"rows": "rows_in_data"}).assign(rows=np.bincount(codes))
+        described = with_whole_labels(frame.iloc[firsts][columns], data.design.group_columns.intersection(columns))
+        described = set_aside(described.reset_index(drop=True), ["rows"]).assign(rows=np.bincount(codes))
         return cls._of(described, codes, weights)
 
     @classmethod
@@ -79,8 +83,8 @@ class Averages:
         return averages
 
 
-def row_weights(frame: pd.DataFrame, weights: str | Sequence[float] | None) -> FloatArray | None:
-    """Weights of the rows, taken from a column or given as numbers.
+def row_weights(data: Rows, weights: str | Sequence[float] | None) -> FloatArray | None:
+    """Weights of the complete rows, taken from a column or given as numbers for all rows.
 
     Raises
     ------
@@ -89,15 +93,18 @@ def row_weights(frame: pd.DataFrame, weights: str | Sequence[float] | None) -> F
     """
     if weights is None:
         return None
-    given: object = weights
+    what = "the name of a column, or a number for each row"
     if isinstance(weights, str):
+        frame = data.complete_frame
         (column,) = names("weights", weights, list(frame.columns), PredictionError, "column", "the rows")
-        given = frame[column]
-    values = number_array("weights", given, PredictionError, "the name of a column, or a number for each row")
-    if values.shape != (len(frame),):
-        raise PredictionError(
-            f"weights have shape {values.shape}; one number is needed for each of the {len(frame):,} rows."
-        )
+        values = number_array("weights", frame[column], PredictionError, what)
+    else:
+        values = number_array("weights", weights, PredictionError, what)
+        if values.shape != data.complete.shape:
+            raise PredictionError(
+                f"weights have shape {values.shape}; one number is needed for each of the {len(data.frame):,} rows."
+            )
+        values = values[data.complete]
     if np.any(values < 0):
         raise PredictionError("weights must not be negative.")
     return values

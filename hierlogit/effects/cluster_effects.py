@@ -130,6 +130,8 @@ class ClusterTreatment:
         eta = linear_predictor(draws, self._placed(rows))
         random = np.random.default_rng(self.seed)
         for factor in self.model.design.groups:
+            if factor.name not in rows.groups:  # typical clusters, whose effects are zero
+                continue
             group = rows.groups[factor.name]
             new = self._is_new(factor.name, group)
             if not new.any():

@@ -11,9 +11,10 @@ import pandas as pd
 
 from ..density.linear_predictor import Draws
 from ..design.design import EncodedRows
+from ..design.table import with_columns
 from ..errors import PredictionError
 from ..fits.fit import Fit
-from ..summaries.intervals import DrawTable, Interval
+from ..summaries.intervals import DrawTable, Interval, set_aside
 from ..validation import agree, choice, kind_of, one_of, quoted_list, shortened
 from .cluster_effects import SCALES, ClusterTreatment
 from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
@@ -145,7 +146,7 @@ def comparisons(
         num_draws=num_draws,
         seed=seed,
     )
-    varied = contrasts(fit.model, query.frame, variables)
+    varied = contrasts(fit.model, query.data.complete_frame, variables)
     values = _compared_rows(query, varied, measure)
     described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
     compared_by = COMPARISON_NAMES[comparison] if isinstance(comparison, str) else "Comparison of"
@@ -237,7 +238,7 @@ def slopes(
             if slope.startswith("ey"):
                 change /= treatment.predict(draws, rows)
             if slope.endswith("ex"):
-                change *= query.frame[name].to_numpy(dtype=float)
+                change *= query.data.complete_frame[name].to_numpy(dtype=float)
             parts.append(query.average(change))
         return np.concatenate(parts, axis=1)
 
@@ -428,8 +429,9 @@ def _compared(measure: Comparison, high: FloatArray, low: FloatArray) -> FloatAr
 def _moved(query: PredictionQuery, name: str) -> tuple[EncodedRows, EncodedRows, float]:
     """The rows with a variable slightly higher and slightly lower, and the distance between the two values."""
     half = SMALL_STEP * float(query.model.design.table.frame[name].astype(float).std())
-    values = query.frame[name].astype(float)
-    above, below = (query.encode(query.frame.assign(**{name: values + step})) for step in (half, -half))
+    frame = query.data.complete_frame
+    values = frame[name].astype(float)
+    above, below = (query.encode(with_columns(frame, {name: values + step})) for step in (half, -half))
     return above, below, 2 * half
 
 
@@ -452,9 +454,9 @@ def _repeated(query: PredictionQuery, terms: list[tuple[str, str]], what: str) -
     """The rows repeated for each term and label, which become the first columns."""
     frame = query.described
     first = ["term", what] if query.averages is not None else ["term", what, "row"]
-    described = frame.rename(columns={name: f"{name}_in_data" for name in frame.columns if name in first})
+    described = set_aside(frame, first)
     parts = []
     for term, label in terms:
-        part = described.assign(**{"term": term, what: label})
+        part = with_columns(described, {"term": term, what: label})
         parts.append(part if query.averages is not None else part.assign(row=described.index))
     return pd.concat(parts, ignore_index=True)[[*first, *described.columns]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..design.table import with_columns
 from ..errors import PredictionError
 from ..model_spec import ModelSpec
 from ..validation import LARGEST_NUMBER, as_float, choice, listed, names, quoted_list, shortened
@@ -89,10 +90,11 @@ def contrasts(model: ModelSpec, frame: pd.DataFrame, variables: Any) -> list[Con
     for name, contrast in chosen_variables(model, variables).items():
         if is_numeric(model, name):
             label, low, high = _numeric_contrast(model, frame, name, 1 if contrast is None else contrast)
-            pairs.append(Contrast(name, label, frame.assign(**{name: low}), frame.assign(**{name: high})))
+            frames = (with_columns(frame, {name: value}) for value in (low, high))
+            pairs.append(Contrast(name, label, *frames))
         else:
             for low, high in _level_contrasts(model, name, "reference" if contrast is None else contrast):
-                frames = [frame.assign(**{name: _column(model, name, value, frame)}) for value in (low, high)]
+                frames = (with_columns(frame, {name: _column(model, name, value, frame)}) for value in (low, high))
                 pairs.append(Contrast(name, f"{high} - {low}", *frames))
     return pairs
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from ..design.table import clean_column
+from ..design.grouping import with_whole_labels
+from ..design.table import clean_column, with_columns
 from ..errors import DesignError, PredictionError
 from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
-from ..validation import LARGEST_COUNT, listed, unknown_names
+from ..validation import LARGEST_COUNT, listed, mapping, quoted_list, unknown_names
 
 
-def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
+def datagrid(fit: Fit | ModelSpec, values: Mapping[str, Any] | None = None, /, **columns: Any) -> pd.DataFrame:
     """A table with all combinations of the given values, and the other columns at their mean or most frequent value.
 
     Parameters
     ----------
     fit : Fit or Model
-    **values : scalar or sequence
-        Values of columns of the training data, including grouping factors.
+    values : mapping of str to scalar or sequence, optional
+        Values of columns of the training data, including grouping factors: for names that Python does not take as
+        keywords, ``{"body mass": [20, 30]}``.
+    **columns : scalar or sequence
+        Values of further columns, ``age=[20, 30]``.
 
     Returns
     -------
@@ -45,12 +50,10 @@ def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
     """
     model = model_of(fit, "fit")
     frame, predictors = model.design.table.frame, model.design.predictors
-    unknown = [name for name in values if name not in predictors]
-    if unknown:
-        raise PredictionError(unknown_names("datagrid", unknown, predictors, "predictor"))
+    chosen = _chosen(values, columns, predictors)
     labels = model.design.level_columns
     given: dict[str, list[Any]] = {}
-    for name, value in values.items():
+    for name, value in chosen.items():
         cells = listed(value)
         given[name] = [value] if cells is None else cells
         _refuse_unusable(name, given[name])
@@ -58,12 +61,33 @@ def datagrid(fit: Fit | ModelSpec, **values: Any) -> pd.DataFrame:
     if count > LARGEST_COUNT:
         raise PredictionError(f"datagrid: {count:,} combinations are more than {LARGEST_COUNT:,}. Give fewer values.")
     rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
-    clusters = [name for name in predictors if any(name in group.columns for group in model.design.groups)]
+    clusters = [name for name in predictors if name in model.design.group_columns]
     rows = _with_clusters(rows, frame, clusters)
     for name in predictors:
         if name not in rows:
             rows[name] = typical_value(frame[name], label=name in labels)
-    return rows[list(predictors)]
+    return with_whole_labels(rows[list(predictors)], clusters)
+
+
+def _chosen(values: Any, columns: Mapping[str, Any], predictors: Sequence[str]) -> dict[str, Any]:
+    """The values by column, from the mapping and the keywords.
+
+    Raises
+    ------
+    PredictionError
+        If a column is not a predictor, or has values twice.
+    """
+    if isinstance(columns.get("values"), Mapping):  # the mapping, passed by name
+        values, columns = columns["values"], {name: cells for name, cells in columns.items() if name != "values"}
+    what = "values by predictor, {'age': [20, 30]}"
+    given = {} if values is None else mapping("datagrid", values, PredictionError, what)
+    unknown = [name for name in (*given, *columns) if name not in predictors]
+    if unknown:
+        raise PredictionError(unknown_names("datagrid", unknown, predictors, "predictor"))
+    twice = [name for name in columns if name in given]
+    if twice:
+        raise PredictionError(f"datagrid: {quoted_list(twice)} has values in the mapping and as a keyword. Keep one.")
+    return {**given, **columns}
 
 
 def _refuse_unusable(name: str, cells: list[Any]) -> None:
@@ -90,7 +114,7 @@ def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str])
         same = (frame[given].astype(object) == row).all(axis=1)
         candidates = frame.loc[same, open_] if same.any() else frame[open_]
         chosen.append(candidates.astype(object).value_counts(sort=True).index[0])
-    return rows.assign(**{name: list(values) for name, values in zip(open_, zip(*chosen, strict=True), strict=True)})
+    return with_columns(rows, dict(zip(open_, map(list, zip(*chosen, strict=True)), strict=True)))
 
 
 def typical_value(values: pd.Series[Any], *, label: bool) -> Any:

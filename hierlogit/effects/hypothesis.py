@@ -73,11 +73,14 @@ class RowTests:
             values, null = values.mapped(difference), 0.0
             quantity = f"{quantity}, combined over rows"
         extra = {}
+        # Rows with missing values have draws of NaN, which are on neither side.
         if self.direction:
-            extra["p_direction"] = np.maximum((values.draws > null).mean(axis=0), (values.draws < null).mean(axis=0))
+            sides = (values.draws > null).mean(axis=0), (values.draws < null).mean(axis=0)
+            extra["p_direction"] = np.where(np.isnan(values.draws[0]), np.nan, np.maximum(*sides))
         if self.rope is not None:
             low, high = _bounds(self.rope)
-            extra["p_rope"] = ((values.draws >= low) & (values.draws <= high)).mean(axis=0)
+            inside = ((values.draws >= low) & (values.draws <= high)).mean(axis=0)
+            extra["p_rope"] = np.where(np.isnan(values.draws[0]), np.nan, inside)
         return values.table(quantity, described, interval, extra)
 
     def _given_weights(self) -> FloatArray:

@@ -50,12 +50,14 @@ def predictions(
     ----------
     fit : Fit
     newdata : table, optional
-        Rows to predict for; the training rows if not given.
+        Rows to predict for; the training rows if not given. Only columns that play a part are needed, and rows with
+        missing values in them have results of NaN, with a warning that gives their number.
     clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
         Which cluster effects count. ``"observed"``: those of the row's own clusters. ``"new"``: effects of clusters not
         in the training data, drawn from their distribution; rows with the same label share a draw, different labels get
-        independent ones. ``"average"``: the probability averaged over the distribution of clusters, by quadrature.
-        ``"typical"``: effects of zero. A dict chooses for each factor, with ``"observed"`` as default:
+        independent ones, and rows without the grouping columns are all in the same new cluster. ``"average"``: the
+        probability averaged over the distribution of clusters, by quadrature. ``"typical"``: effects of zero. Only
+        ``"observed"`` needs the grouping columns. A dict chooses for each factor, with ``"observed"`` as default:
         ``{"id": "average"}`` predicts for known items, averaged over persons.
     scale : {"response", "link"}
         Probabilities, or their logits.
@@ -90,16 +92,21 @@ def predictions(
     Returns
     -------
     DrawTable
-        The rows' columns with ``mean``, ``sd`` and the ends of the interval, labelled as the rows are in their table; a
-        column of the data with one of these names becomes ``mean_in_data``. With `by` the columns averaged by, and
-        ``rows``, the number of rows in each average. For likelihood fits also ``estimate``, at the maximum and the
-        conditional modes, unless effects or outcomes are drawn at random. ``.draws`` has the draws, dims (chain, draw,
-        row).
+        The rows' columns, without grouping columns that play no part, with ``mean``, ``sd`` and the ends of the
+        interval, labelled as the rows are in their table; a column of the data with one of these names becomes
+        ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average. For
+        likelihood fits also ``estimate``, at the maximum and the conditional modes, unless effects or outcomes are
+        drawn at random. ``.draws`` has the draws, dims (chain, draw, row).
 
     Raises
     ------
     PredictionError
         If an option is not allowed, or the rows have a cluster or level that is not in the training data; it is named.
+
+    Warns
+    -----
+    DataWarning
+        If rows of `newdata` have missing values. Averages leave these rows out.
 
     Examples
     --------
@@ -136,8 +143,9 @@ def predictions(
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         seed=seed,
+        trials=kind == "outcome",
     )
-    values = _simulated(query, newdata) if kind == "outcome" else _expected(query)
+    values = _simulated(query) if kind == "outcome" else _expected(query)
     what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
     quantity = what if query.averages is None else f"average {what}"
     return tests.table(quantity[0].upper() + quantity[1:], query.described, values, interval)
@@ -227,7 +235,7 @@ def _expected(query: PredictionQuery) -> Evaluated:
     return query.predicted(predicted, 1, rows, "Predicting")
 
 
-def _simulated(query: PredictionQuery, newdata: Any) -> Evaluated:
+def _simulated(query: PredictionQuery) -> Evaluated:
     """Outcomes simulated for the rows, or their averages over groups of rows."""
     if "average" in query.treatment.clusters.values():
         raise PredictionError(
@@ -235,7 +243,7 @@ def _simulated(query: PredictionQuery, newdata: Any) -> Evaluated:
             "clusters='new' for rows of clusters that are not in the training data."
         )
     design, rows = query.design, query.rows
-    trials = design.outcome.trials if newdata is None else design.encode_trials(newdata)
+    trials = design.outcome.trials if query.data.of_training else design.encode_trials(query.data.complete_frame)
 
     def simulated(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
         return query.average(treatment.simulate(draws, rows, trials))
@@ -247,6 +255,7 @@ def posterior_predictive(
     fit: Fit,
     newdata: Any = None,
     *,
+    clusters: str | Mapping[str, str] = "observed",
     num_draws: int | None = None,
     allow_new_levels: bool = False,
     seed: int | None = None,
@@ -258,6 +267,8 @@ def posterior_predictive(
     fit : Fit
     newdata : table, optional
         Rows to simulate; the training rows if not given.
+    clusters : {"observed", "new", "typical"}, or dict of these by grouping factor
+        Which cluster effects count, as for `predictions`.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     allow_new_levels : bool
@@ -269,7 +280,8 @@ def posterior_predictive(
     -------
     xarray.DataTree
         Groups ``posterior_predictive`` with the outcome, dims (chain, draw, obs), and for the training rows
-        ``observed_data`` and ``constant_data``. The fit itself is not changed.
+        ``observed_data`` and ``constant_data``. Rows with missing values have outcomes of NaN. The fit itself is not
+        changed.
 
     Raises
     ------
@@ -282,13 +294,20 @@ def posterior_predictive(
     >>> az.plot_ppc_pava(hl.posterior_predictive(fit, num_draws=100, seed=1))  # doctest: +SKIP
     """
     query = PredictionQuery.for_predictions(
-        fit, newdata, allow_new_levels=allow_new_levels, num_draws=num_draws, seed=seed
+        fit,
+        newdata,
+        clusters=clusters,
+        allow_new_levels=allow_new_levels,
+        num_draws=num_draws,
+        seed=seed,
+        trials=True,
     )
-    outcomes = _simulated(query, newdata).draws
+    outcomes = _simulated(query).draws
+    whole = outcomes.astype(np.int64) if query.data.complete.all() else outcomes
     simulated = xr.DataArray(
-        outcomes.astype(np.int64).reshape(*query.chain_shape, -1),
+        whole.reshape(*query.chain_shape, -1),
         dims=("chain", "draw", "obs"),
-        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(query.frame))},
+        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(query.data.frame))},
     )
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}
     if newdata is None:

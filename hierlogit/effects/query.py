@@ -15,16 +15,16 @@ import xarray as xr
 from ..density.linear_predictor import Draws
 from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
-from ..design.table import read_table
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..progress import progress
-from ..summaries.intervals import DrawTable, Interval, summarise
+from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
 from ..validation import flag, quoted_list, seed_or_new, seed_or_none, whole_number
 from .averaging_by import Averages, row_weights
 from .cluster_effects import ClusterTreatment, cluster_choices
+from .new_rows import Rows
 from .numerics.given_outcomes import Seen, modes_of_effects, new_labels, sampled_effects
 
 FloatArray = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ class Evaluated:
         """The columns that describe the values with their summaries; a column with a summary's name is renamed."""
         first = {} if self.estimate is None else {"estimate": self.estimate}
         columns = {**first, **summarise(self.draws, interval), **(extra or {})}
-        described = described.rename(columns={name: f"{name}_in_data" for name in columns})
+        described = set_aside(described, columns)
         table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
         labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
         array = xr.DataArray(
@@ -85,10 +85,8 @@ class Query:
     Attributes
     ----------
     model : ModelSpec
-    frame : pandas.DataFrame
-        The rows, with their labels.
-    of_training : bool
-        Whether they are the training rows.
+    data : Rows
+        The rows, of which those that are complete are computed with.
     draws : Draws
     chain_shape : tuple of int
         Number of chains, and of draws in each.
@@ -97,15 +95,22 @@ class Query:
     """
 
     model: ModelSpec
-    frame: pd.DataFrame
-    of_training: bool
+    data: Rows
     draws: Draws
     chain_shape: tuple[int, int]
     point: Draws | None
 
     @classmethod
-    def of(cls, fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Query:
-        """The query for these rows and this number of draws.
+    def of(cls, fit: Fit, newdata: Any = None, num_draws: int | None = None, *, fixed: bool = True) -> Query:
+        """The query for these rows and this number of draws, for what needs no clusters of the rows.
+
+        Parameters
+        ----------
+        fit : Fit
+        newdata : table, optional
+        num_draws : int, optional
+        fixed : bool
+            Whether the fixed part is needed.
 
         Raises
         ------
@@ -113,11 +118,8 @@ class Query:
             If the rows cannot be read, or the fit has fewer draws.
         """
         require_fit(fit)
-        table = fit.model.design.table
-        frame = table.frame.set_axis(table.rows) if newdata is None else read_table(newdata)
-        draws, chain_shape = _chosen_draws(fit, num_draws)
-        point = None if fit.estimate is None else Draws.at(fit.estimate)
-        return cls(fit.model, frame, newdata is None, draws, chain_shape, point)
+        data = Rows.of(fit.model.design, newdata, cluster_choices(fit.model, "average"), fixed=fixed)
+        return cls(fit.model, data, *_draws_and_point(fit, num_draws))
 
     @property
     def design(self) -> Design:
@@ -126,12 +128,26 @@ class Query:
 
     @cached_property
     def rows(self) -> EncodedRows:
-        """The rows encoded for the model."""
-        return self.design.training_rows() if self.of_training else self.encode(self.frame)
+        """The complete rows encoded for the model."""
+        return self.design.training_rows() if self.data.of_training else self.encode(self.data.complete_frame)
 
     def encode(self, frame: pd.DataFrame) -> EncodedRows:
         """Other rows encoded for the model."""
-        return self.design.encode(frame)
+        return self.data.encode(frame)
+
+    def of_all_rows(self, values: Evaluated) -> Evaluated:
+        """Values of the complete rows, once or several times over, as values of all rows: NaN for the others."""
+        complete = self.data.complete
+        if complete.all():
+            return values
+        wanted = np.tile(complete, values.draws.shape[1] // int(complete.sum()))
+
+        def spread(some: FloatArray) -> FloatArray:
+            every = np.full((len(some), len(wanted)), np.nan)
+            every[:, wanted] = some
+            return every
+
+        return values.mapped(spread)
 
     def evaluate(
         self, compute: Callable[[Draws], FloatArray], size: int, rows: int = 1, what: str = "Computing"
@@ -203,15 +219,20 @@ class PredictionQuery(Query):
         allow_new_levels: bool = False,
         num_draws: int | None = None,
         seed: int | None = None,
+        trials: bool = False,
     ) -> PredictionQuery:
         """The query for the options that `predictions`, `comparisons` and `slopes` share.
+
+        With `trials`, rows whose numbers of trials are missing are not complete.
 
         Raises
         ------
         PredictionError
             If an option is not allowed.
         """
-        query = Query.of(fit, newdata, num_draws)
+        require_fit(fit)
+        choices = cluster_choices(fit.model, clusters)
+        data = Rows.of(fit.model.design, newdata, choices, others=fit.model.design.trial_columns if trials else ())
         allow_new_levels = flag("allow_new_levels", allow_new_levels, PredictionError)
         by = bool(by) if isinstance(by, np.bool_) else by
         if by is None or by is False:
@@ -219,21 +240,10 @@ class PredictionQuery(Query):
                 raise PredictionError("weights= is used in averages only: pass by=True, or the columns to average by.")
             averages = None
         else:
-            averages = Averages.by(query.frame, by, row_weights(query.frame, weights))
+            averages = Averages.by(data, by, row_weights(data, weights))
         random = np.random.default_rng(_seed_of(fit, seed))
-        choices = cluster_choices(fit.model, clusters)
         treatment = ClusterTreatment(fit.model, choices, scale, allow_new_levels, int(random.integers(2**32)))
-        prepared = cls(
-            query.model,
-            query.frame,
-            query.of_training,
-            query.draws,
-            query.chain_shape,
-            query.point,
-            treatment,
-            averages,
-            {},
-        )
+        prepared = cls(fit.model, data, *_draws_and_point(fit, num_draws), treatment, averages, {})
         return prepared if given is None else prepared._given(given, random)
 
     @property
@@ -245,11 +255,11 @@ class PredictionQuery(Query):
     @property
     def described(self) -> pd.DataFrame:
         """The rows, or the groups of rows that are averaged over."""
-        return self.frame if self.averages is None else self.averages.described
+        return self.data.shown if self.averages is None else self.averages.described
 
     def encode(self, frame: pd.DataFrame) -> EncodedRows:
         """Rows encoded for the model, with the clusters of `new_levels` among the known ones."""
-        return _with_levels(self.design.encode(frame), self.new_levels, self.design.groups)
+        return _with_levels(self.data.encode(frame), self.new_levels, self.design.groups)
 
     def average(self, values: FloatArray) -> FloatArray:
         """Averages of the values over the groups of rows, shape (draws, groups); the values as given without `by`."""
@@ -276,22 +286,26 @@ class PredictionQuery(Query):
         PredictionError
             If the values do not fit into memory.
         """
-        values = self._room_for(len(self.described) * per_row)
+        size = int(self.data.complete.sum()) if self.averages is None else len(self.averages.described)
+        values = self._room_for(size * per_row)
         for part, draws in self.chunks(len(rows), what):
             values[part] = compute(self.treatment.of_part(part), draws)
         at_maximum = self.point is not None and not self.treatment.is_random(rows)
         estimate = compute(self.treatment, self.point)[0] if at_maximum and self.point is not None else None
-        return Evaluated(values, estimate, self.chain_shape)
+        evaluated = Evaluated(values, estimate, self.chain_shape)
+        return self.of_all_rows(evaluated) if self.averages is None else evaluated
 
     def _given(self, given: Any, random: np.random.Generator) -> PredictionQuery:
         """The query with effects of new clusters drawn given their outcomes in the rows `given`."""
-        rows, outcome = self.design.encode(given), self.design.encode_outcome(given)
         unused = [name for name, choice in self.treatment.clusters.items() if choice != "observed"]
         if unused:
             raise PredictionError(
                 "given= estimates the effects of new clusters, which are used with clusters='observed' only: leave "
                 f"clusters= at 'observed' for {quoted_list(unused)}."
             )
+        others = self.design.response_columns
+        seen_rows = Rows.of(self.design, given, self.treatment.clusters, others=others).complete_frame
+        rows, outcome = self.data.encode(seen_rows), self.design.encode_outcome(seen_rows)
         labels = {name: new for name, new in new_labels(rows).items() if len(new)}
         if not labels:
             raise PredictionError(
@@ -315,6 +329,11 @@ def _seed_of(fit: Fit, seed: int | None) -> int:
     if given is None and fit.estimate is not None:
         given = fit.diagnostics.seed
     return seed_or_new(given, PredictionError)
+
+
+def _draws_and_point(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int], Draws | None]:
+    """The posterior draws, with their numbers of chains and draws, and the maximum of a likelihood fit."""
+    return *_chosen_draws(fit, num_draws), None if fit.estimate is None else Draws.at(fit.estimate)
 
 
 def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:

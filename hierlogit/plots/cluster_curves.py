@@ -157,7 +157,7 @@ def curves(
     if flag("rug", rug, PredictionError) and not numeric:
         raise PredictionError(f"rug=True needs a numeric predictor; '{x}' has levels.")
     # Computed before a figure is made, so that an error leaves none behind.
-    grids = [datagrid(fit, **{**fixed, x: list(values)}, **({} if by is None else {by: level})) for level in panels]
+    grids = [datagrid(fit, {**fixed, x: list(values), **({} if by is None else {by: level})}) for level in panels]
     computed = [
         _compute(fit, factor, grid, interval, "" if by is None else f"{by} = {level}")
         for grid, level in zip(grids, panels, strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..design.table import read_table
+from ..design.table import read_table, with_columns
 from ..errors import StudyError
 from ..formula.parser import parse
 from ..formula.terms import Response
@@ -71,7 +71,7 @@ def simulate(
     rows = layout.table(random) if isinstance(layout, Layout) else read_table(layout)
     model = model_without_outcome(formula, rows)
     y = simulated_outcome(model.design, assumed.of(model.design), random)
-    return rows.assign(**{model.formula.response.column: y.astype(np.int64)})
+    return with_columns(rows, {model.formula.response.column: y.astype(np.int64)})
 
 
 def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
@@ -87,7 +87,7 @@ def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
     if len(rows) < 2:
         raise StudyError("a study needs two rows or more. Add rows to the table, or clusters to the layout.")
     # A model needs both outcomes.
-    return Model(formula, rows.assign(**{response.column: np.arange(len(rows)) % 2}), missing="error")
+    return Model(formula, with_columns(rows, {response.column: np.arange(len(rows)) % 2}), missing="error")
 
 
 def _refuse_undrawable(response: Response, rows: pd.DataFrame) -> None:

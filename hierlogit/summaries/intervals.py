@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,23 @@ def is_summary(column: object) -> bool:
     (True, False)
     """
     return column in SUMMARIES or bool(_END.fullmatch(str(column)))
+
+
+def set_aside(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """The rows with the columns that have names of results renamed: ``mean`` becomes ``mean_in_data``.
+
+    Examples
+    --------
+    >>> list(set_aside(pd.DataFrame(columns=["mean", "mean_in_data", "x"]), ["mean", "sd"]))
+    ['mean_in_data_in_data', 'mean_in_data', 'x']
+    """
+    taken, renamed = {*frame.columns, *names}, {}
+    for name in frame.columns.intersection(list(names)):
+        renamed[name] = f"{name}_in_data"
+        while renamed[name] in taken:
+            renamed[name] += "_in_data"
+        taken.add(renamed[name])
+    return frame.rename(columns=renamed)
 
 
 class DrawTable(pd.DataFrame):

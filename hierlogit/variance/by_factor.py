@@ -18,6 +18,7 @@ from ..effects.numerics.population_average import predictor_sd
 from ..effects.query import Query
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..summaries.intervals import set_aside
 from .row_averages import average_over_rows, varying_alike
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,8 +29,10 @@ LOGISTIC_VARIANCE = np.pi**2 / 3
 ALL = "all"
 
 
-def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Query:
+def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None, *, fixed: bool = True) -> Query:
     """A query to a fit with random effects, for each row of `newdata` or, if not given, for the training rows together.
+
+    The clusters of `newdata` play no part, and its fixed part only if `fixed` is true.
 
     Raises
     ------
@@ -40,19 +43,19 @@ def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None) -> Que
     """
     require_fit(fit)
     fit.model.design.chosen_groups(None)
-    query = Query.of(fit, newdata, num_draws)
+    query = Query.of(fit, newdata, num_draws, fixed=fixed)
     _ = query.rows  # encodes the rows now, so that rows that do not match the model are refused before computing
     return query
 
 
 def result_rows(query: Query) -> int:
-    """Number of rows of each result: those of `newdata`, or one for the training rows together."""
-    return 1 if query.of_training else len(query.rows)
+    """Number of values of each result: one for each complete row of `newdata`, or for the training rows together."""
+    return 1 if query.data.of_training else len(query.rows)
 
 
 def cluster_variances(query: Query, draws: Draws) -> dict[str, FloatArray]:
     """``z'Sigma z`` by grouping factor, shape (draws, rows); averaged over the training rows, shape (draws, 1)."""
-    if query.of_training:
+    if query.data.of_training:
         return {group.name: mean_variance(draws, group)[:, None] for group in query.design.groups}
     return spread(draws, query.rows)
 
@@ -60,13 +63,12 @@ def cluster_variances(query: Query, draws: Draws) -> dict[str, FloatArray]:
 def described_rows(query: Query, columns: dict[str, list[str]]) -> pd.DataFrame:
     """Labels of the results, repeated for each row of `newdata`, followed by the columns of the row."""
     labels = pd.DataFrame(columns)
-    if query.of_training:
+    if query.data.of_training:
         return labels
-    count, first = len(query.frame), [*columns, "row"]
-    rows = query.frame.rename(columns={name: f"{name}_in_data" for name in query.frame.columns if name in first})
+    count, rows = len(query.data.frame), set_aside(query.data.shown, [*columns, "row"])
     repeated = labels.loc[labels.index.repeat(count)].reset_index(drop=True)
     again = pd.concat([rows.reset_index(drop=True)] * len(labels), ignore_index=True)
-    return pd.concat([repeated.assign(row=np.tile(query.frame.index.to_numpy(), len(labels))), again], axis=1)
+    return pd.concat([repeated.assign(row=np.tile(query.data.frame.index.to_numpy(), len(labels))), again], axis=1)
 
 
 def spread(draws: Draws, rows: EncodedRows) -> dict[str, FloatArray]:

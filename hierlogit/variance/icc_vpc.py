@@ -110,7 +110,7 @@ def icc(
             "adjusted=False adds the variance of the fixed part over the training rows: it cannot be combined with "
             "newdata=."
         )
-    query = query_of(fit, newdata, num_draws)
+    query = query_of(fit, newdata, num_draws, fixed=False)
     shared = sharings(query.design)
 
     def correlations(draws: Draws) -> FloatArray:
@@ -122,7 +122,9 @@ def icc(
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
     labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
-    return values.table("Intraclass correlation (latent scale)", described_rows(query, labels), interval)
+    return query.of_all_rows(values).table(
+        "Intraclass correlation (latent scale)", described_rows(query, labels), interval
+    )
 
 
 def vpc(
@@ -217,4 +219,6 @@ def vpc(
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), len(query.rows), "Integrating")
     labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
-    return values.table(f"Variance partition coefficient ({scale} scale)", described_rows(query, labels), interval)
+    return query.of_all_rows(values).table(
+        f"Variance partition coefficient ({scale} scale)", described_rows(query, labels), interval
+    )

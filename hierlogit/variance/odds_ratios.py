@@ -78,7 +78,7 @@ def mor(
     0  district      1.51
     """
     interval = Interval.of(ci_prob, ci_kind)
-    query = query_of(fit, newdata, num_draws)
+    query = query_of(fit, newdata, num_draws, fixed=False)
 
     def ratios(draws: Draws) -> FloatArray:
         variances = cluster_variances(query, draws)
@@ -86,7 +86,7 @@ def mor(
 
     values = query.evaluate(ratios, len(query.design.groups) * result_rows(query), result_rows(query))
     described = described_rows(query, {"group": [group.name for group in query.design.groups]})
-    return values.table("Median odds ratio", described, interval)
+    return query.of_all_rows(values).table("Median odds ratio", described, interval)
 
 
 def ior(

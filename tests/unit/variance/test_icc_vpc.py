@@ -65,7 +65,7 @@ def _variance(fit: hl.results.Fit, x: np.ndarray) -> np.ndarray:
 def test_latent_shares_by_hand_at_rows(crossed: hl.results.Fit) -> None:
     grid = hl.datagrid(crossed, x=[-1.0, 0.0, 4.0])
     table = hl.icc(crossed, grid)
-    assert list(table.columns[:6]) == ["group", "kind", "row", "x", "school", "teacher"]
+    assert list(table.columns[:5]) == ["group", "kind", "row", "x", "mean"]
     assert table["group"].tolist() == ["school"] * 3 + ["teacher"] * 3 + ["all"] * 3
     assert table["row"].tolist() == [0, 1, 2] * 3
     assert "estimate" not in table  # draws of a sampler have no maximum
@@ -301,6 +301,6 @@ def test_options_out_of_range(crossed: hl.results.Fit) -> None:
 
 
 def test_columns_of_the_rows_may_have_our_names(make_fit: MakeFit) -> None:
-    rows = nested_rows().rename(columns={"x": "kind", "school": "mean"})
-    table = hl.icc(make_fit("y ~ kind + (1 | mean)", rows, draws=5), rows.iloc[:2])
+    rows = nested_rows().rename(columns={"x": "kind", "school": "group"}).assign(mean=1.0)
+    table = hl.icc(make_fit("y ~ kind + (1 | group)", rows, draws=5), rows.iloc[:2])
     assert {"kind", "kind_in_data", "mean", "mean_in_data"} <= set(table.columns)
