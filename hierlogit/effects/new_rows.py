@@ -108,15 +108,8 @@ class Rows:
         PredictionError
             If the rows do not match the model.
         """
-        observed = {
-            column
-            for group in self.design.groups
-            if self.clusters[group.name] == "observed"
-            for column in group.columns
-            if column not in frame.columns
-        }
-        if observed:
-            columns = sorted(observed)
+        columns = [name for name in self.design.needs(self.clusters, fixed=self.fixed) if name not in frame.columns]
+        if columns and self.design.group_columns.issuperset(columns):
             raise PredictionError(
                 f"the new data lack the {agree(columns, 'column', 'columns')} {quoted_list(columns)}, by which the "
                 "effects of known clusters are found (clusters='observed'). Add "
