@@ -34,6 +34,11 @@ class Coding:
     spans_intercept: bool
 
     @property
+    def saturated(self) -> bool:
+        """Whether the codes, with a column of ones, tell all levels apart, so that the contrasts are the only ones."""
+        return self.codes.shape[1] == len(self.levels) - (not self.spans_intercept)
+
+    @property
     def contrasts(self) -> FloatArray:
         """The linear functions of the values at the levels that the coefficients are, shape (1 + q, k).
 

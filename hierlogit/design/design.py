@@ -16,6 +16,7 @@ from ..errors import DesignError, FitError, PredictionError
 from ..formula.names import check_names
 from ..formula.terms import Formula, Response
 from ..validation import agree, number_array, number_of, quoted_list, text, unknown_names
+from .column_parts import Parts
 from .encoding import Encoding
 from .grouping import Factor, GroupBlock, GroupRows, build_factors, with_whole_labels
 from .outcome import Outcome, code_outcome, outcome_columns, read_outcome
@@ -98,6 +99,11 @@ class Design(Shown):
     def n_rows(self) -> int:
         """Number of rows to which the model is fitted."""
         return len(self.outcome.y)
+
+    @property
+    def fixed_parts(self) -> tuple[Parts, ...]:
+        """The parts whose product each fixed-effect column is; none for the intercept."""
+        return self._fixed.parts
 
     @property
     def has_intercept(self) -> bool:

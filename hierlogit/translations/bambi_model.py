@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import bambi
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..design.transforms import formula_namespace
 from ..errors import ModelError
+from ..formula.lists import name_lists
 from ..priors.families import Decov, Prior
 from ..validation import quoted_list
 
@@ -46,15 +47,27 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
     _refuse_what_bambi_lacks(model)
     data, response, family = _outcome(model)
     random = [f"({effects}|{group})" for effects, group in _random_terms(model)]
-    formula = f"{response} ~ {' + '.join([model.formula.fixed, *random])}"
+    terms, lists = name_lists(" + ".join([model.formula.fixed, *random]), list(data))
+    formula = f"{response} ~ {terms}"
     return bambi.Model(
         formula,
         data,
         family=family,
         priors=_priors(model),
         noncentered=True,
-        extra_namespace=formula_namespace(model.namespace),
+        extra_namespace=_namespace({**model.namespace, **lists}),
     )
+
+
+def _namespace(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Names for formulas of Bambi, which has fewer codings and takes no matrices of contrasts."""
+    from ..design.codings import Helmert, Matrix, Poly
+
+    tables = {
+        name: value for name, value in names.items() if isinstance(value, (list, tuple, np.ndarray, pd.DataFrame))
+    }
+    matrices = {name: Matrix(value) for name, value in tables.items() if np.asarray(value, dtype=object).ndim == 2}
+    return {**formula_namespace(names), "Helmert": Helmert, "Poly": Poly, **matrices}
 
 
 def _refuse_what_bambi_lacks(model: ModelSpec) -> None:

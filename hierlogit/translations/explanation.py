@@ -132,7 +132,7 @@ def explain(model: ModelSpec | Fit) -> Explanation:
     >>> explanation = hl.explain(hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")))
     >>> print(explanation.paragraphs[1].plain())
     Fixed effects: The log-odds are a sum of terms with the coefficients below, which are the same in all clusters.
-      Intercept  the log-odds where all columns below are 0, in a typical cluster
+      Intercept  the log-odds where week_gt2 is 0, in a typical cluster
       week_gt2   the change in the log-odds for one more unit of week_gt2
     >>> [line for line in explanation.code.splitlines() if line.startswith("y = ")]
     ['y = data["y"].to_numpy(dtype=int)']

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ..density.variables import GroupVariables, ModelVariables, model_variables
 from ..display import Facts, Shown, View
 from ..priors.families import Decov
-from .column_sources import Factor, Source, plain_table, sources
+from .coefficients import listed, meanings
 
 if TYPE_CHECKING:
     from ..model_spec import ModelSpec
@@ -72,10 +69,10 @@ def words(model: ModelSpec) -> tuple[Paragraph, ...]:
     Clusters of ID
     Priors
     """
-    table, variables = plain_table(model.design.table.frame), model_variables(model)
+    variables = model_variables(model)
     parts = [_outcome(model)]
     if model.design.fixed_effects:
-        parts.append(_fixed(model, table))
+        parts.append(_fixed(model))
     parts += [_clusters(model, of_group) for of_group in variables.groups]
     return (*parts, _priors(model, variables))
 
@@ -100,108 +97,13 @@ def _outcome(model: ModelSpec) -> Paragraph:
     )
 
 
-def _fixed(model: ModelSpec, table: pd.DataFrame) -> Paragraph:
+def _fixed(model: ModelSpec) -> Paragraph:
     design = model.design
-    all_sources = sources(design.fixed_effects, design.X, table)
-    points = tuple((source.label, _meaning(source, all_sources, model, table)) for source in all_sources)
+    points = tuple(zip(design.fixed_effects, meanings(design), strict=True))
     where = "in all clusters" if design.groups else "for all rows"
     offset = " The offset of the row is added with a coefficient of 1." if design.offset.any() else ""
     text = f"The log-odds are a sum of terms with the coefficients below, which are the same {where}.{offset}"
     return Paragraph("Fixed effects", text, points)
-
-
-def _meaning(source: Source, all_sources: Sequence[Source], model: ModelSpec, table: pd.DataFrame) -> str:
-    """The meaning of a coefficient in the presence of the others."""
-    typical = ", in a typical cluster" if model.design.groups else ""
-    if source.label == "Intercept":
-        return f"the log-odds{' where all columns below are 0' if len(all_sources) > 1 else ''}{typical}"
-    if source.code is None:
-        return "the change in the log-odds for one more unit of this column"
-    where = _where(source, all_sources, table)
-    if len(source.factors) > 1:
-        return _interaction(source, all_sources, table) + where
-    (factor,) = source.factors
-    if factor.level is None:
-        return f"the change in the log-odds for one more unit of `{factor.text}`{where}"
-    reference = _reference(factor, source, all_sources, table)
-    if reference is None:
-        return f"the log-odds where `{factor.column}` is {factor.level}{where}{typical}"
-    return f"how much higher the log-odds are where {_is(factor)} rather than {reference}{where}"
-
-
-def _interaction(source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str:
-    """The meaning of an interaction: the change of another coefficient, or a coefficient at certain levels."""
-    known = {_texts(other) for other in all_sources}
-    for factor in reversed(source.factors):
-        if _texts(source) - {factor.text} not in known:
-            continue
-        rest = ":".join(other.text for other in source.factors if other is not factor)
-        if factor.level is None:
-            return f"the change in the coefficient of `{rest}` for one more unit of `{factor.text}`"
-        reference = _reference(factor, source, all_sources, table)
-        rather = "" if reference is None else f" rather than {reference}"
-        return f"how much higher the coefficient of `{rest}` is where {_is(factor)}{rather}"
-    numbers = [factor.text for factor in source.factors if factor.level is None]
-    levels = _and([_is(factor) for factor in source.factors if factor.level is not None])
-    if not numbers:
-        return f"the log-odds where {levels}, apart from the other columns"
-    return f"the coefficient of `{':'.join(numbers)}`" + (f" where {levels}" if levels else "")
-
-
-def _texts(source: Source) -> frozenset[str]:
-    return frozenset(factor.text for factor in source.factors)
-
-
-def _is(factor: Factor) -> str:
-    return f"`{factor.column}` is {factor.level}"
-
-
-def _reference(factor: Factor, source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str | None:
-    """The reference level of `factor`: the only one without an indicator in columns like `source`, if there is one."""
-    rest = _texts(source) - {factor.text}
-    named = {
-        like.level
-        for other in all_sources
-        for like in other.factors
-        if like.column == factor.column and _texts(other) - {like.text} == rest
-    }
-    left = [level for level in _levels(table[factor.column]) if level not in named]
-    return left[0] if len(left) == 1 else None
-
-
-def _levels(values: pd.Series[Any]) -> list[str]:
-    return [f"{value:g}" if isinstance(value, float) else str(value) for value in values.unique().tolist()]
-
-
-def _where(source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str:
-    """The condition under which a coefficient of interacting factors holds: the others at 0 or reference levels."""
-    conditions: dict[str, None] = {}
-    for other in all_sources:
-        if not _texts(source) < _texts(other):
-            continue
-        for factor in other.factors:
-            if factor.text not in _texts(source):
-                conditions[_at_zero(factor, other, all_sources, table)] = None
-    return f", where {_and(list(conditions))}" if conditions else ""
-
-
-def _at_zero(factor: Factor, source: Source, all_sources: Sequence[Source], table: pd.DataFrame) -> str:
-    if factor.level is None:
-        return f"`{factor.text}` is 0"
-    reference = _reference(factor, source, all_sources, table)
-    return f"`{factor.column}` is not {factor.level}" if reference is None else f"`{factor.column}` is {reference}"
-
-
-def _and(parts: Sequence[str]) -> str:
-    """The parts joined by commas and "and".
-
-    Examples
-    --------
-    >>> _and(["a", "b", "c"])
-    'a, b and c'
-    """
-    *first, last = parts or [""]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _clusters(model: ModelSpec, of_group: GroupVariables) -> Paragraph:
@@ -235,7 +137,7 @@ def _together(of_group: GroupVariables) -> str:
     cor = f"`{of_group.cor.name}`"
     if len(group.sets) == 1:
         return f"{normal} Their correlations are in {cor}."
-    sets = [_and([f"`{group.effects[i]}`" for i in members]) for members in group.sets if len(members) > 1]
+    sets = [listed([f"`{group.effects[i]}`" for i in members]) for members in group.sets if len(members) > 1]
     return f"{normal} Those of {'; those of '.join(sets)} are correlated ({cor}); all others are independent."
 
 

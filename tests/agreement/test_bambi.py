@@ -13,6 +13,7 @@ from hierlogit.errors import ModelError
 MODELS = {
     "cbpp": "p(successes, size) ~ period + (1 | herd)",
     "bacteria": "y ~ trt + week + (1 + week || ID)",
+    "toenail": "outcome ~ C(visit, Helmert) + C(treatment, [[-1/2], [1/2]]) * bs(time, knots=[2, 5]) + (1 | patientID)",
     "contraception": "use ~ scale(age) + urban + livch + (1 | district) + (0 + urban || district:livch)",
 }
 
