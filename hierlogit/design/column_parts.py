@@ -36,7 +36,7 @@ class Coding:
     @property
     def saturated(self) -> bool:
         """Whether the codes, with a column of ones, tell all levels apart, so that the contrasts are the only ones."""
-        return self.codes.shape[1] == len(self.levels) - (not self.spans_intercept)
+        return bool(self.codes.shape[1] == len(self.levels) - (not self.spans_intercept))
 
     @property
     def contrasts(self) -> FloatArray:

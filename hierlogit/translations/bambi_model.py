@@ -47,7 +47,7 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
     _refuse_what_bambi_lacks(model)
     data, response, family = _outcome(model)
     random = [f"({effects}|{group})" for effects, group in _random_terms(model)]
-    terms, lists = name_lists(" + ".join([model.formula.fixed, *random]), list(data))
+    terms, lists = name_lists(" + ".join([model.formula.fixed, *random]), [str(name) for name in data])
     formula = f"{response} ~ {terms}"
     return bambi.Model(
         formula,
