@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .engines.registry import resolve_engine
+from .foreign_options import refuse_options
 from .model_spec import ModelSpec
 from .translations.latex import latex
 
@@ -34,6 +35,9 @@ class Model(ModelSpec):
         their number, or raise an error.
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns.
+    **others
+        Options of other packages, such as ``weights``, ``family`` or ``nAGQ``: there are none here, and an error says
+        what is written instead.
 
     Attributes
     ----------
@@ -45,6 +49,8 @@ class Model(ModelSpec):
     ------
     FormulaError, DesignError, PriorError
         If the text, the data or the priors cannot be used; the message says where and what to do.
+    ModelError
+        If there are other options.
 
     Examples
     --------
@@ -54,7 +60,7 @@ class Model(ModelSpec):
     220
     """
 
-    def fit(self, engine: Engine | str = "nuts") -> Fit[Self]:
+    def fit(self, engine: Engine | str = "nuts", **others: Any) -> Fit[Self]:
         """Fit of the model by an engine.
 
         Parameters
@@ -62,6 +68,8 @@ class Model(ModelSpec):
         engine : Engine or str
             An engine with its options, such as ``hl.NUTS(draws=2000, seed=1)``, or its name: ``"nuts"``, ``"laplace"``,
             ``"agq"`` or ``"map"``.
+        **others
+            Options of an engine belong to the engine; an error says where.
 
         Returns
         -------
@@ -72,6 +80,8 @@ class Model(ModelSpec):
         ------
         EngineError
             If there is no such engine, or it cannot fit this model.
+        ModelError
+            If there are other options.
 
         Examples
         --------
@@ -80,6 +90,7 @@ class Model(ModelSpec):
         >>> model.fit("laplace").estimate.beta.round(2)
         array([ 2.96, -1.61])
         """
+        refuse_options("model.fit", others, ("engine",))
         return resolve_engine(engine).run(self)
 
     def to_pymc(self) -> pymc.Model:

@@ -15,6 +15,7 @@ from .design.design import Design, build_design, design_of_rows
 from .design.grouping import GroupBlock
 from .design.table import Missing, TrainingTable
 from .display import Facts, Shown, View
+from .foreign_options import refuse_options
 from .formula.parser import parse
 from .formula.terms import Formula
 from .priors.defaults import Priors, resolve_priors
@@ -55,7 +56,9 @@ class ModelSpec(Shown):
         priors: Mapping[str, Any] | None = None,
         missing: Missing = "drop",
         namespace: Mapping[str, Any] | None = None,
+        **others: Any,
     ) -> None:
+        refuse_options("hl.Model", others, ("priors", "missing", "namespace"))
         parsed = parse(formula)
         design = build_design(parsed, data, missing=missing, namespace=namespace)
         self._set(parsed, design, resolve_priors(design, priors), namespace)

@@ -109,7 +109,8 @@ class Rows:
             If the rows do not match the model.
         """
         columns = [name for name in self.design.needs(self.clusters, fixed=self.fixed) if name not in frame.columns]
-        if columns and self.design.group_columns.issuperset(columns):
+        anyway = self.design.needs(dict.fromkeys(self.clusters, "average"), fixed=self.fixed)
+        if columns and not set(anyway).intersection(columns):
             raise PredictionError(
                 f"the new data lack the {agree(columns, 'column', 'columns')} {quoted_list(columns)}, by which the "
                 "effects of known clusters are found (clusters='observed'). Add "

@@ -208,9 +208,9 @@ def test_results_in_the_wrong_place(fit: Fit, tool: ModuleType) -> None:
         (
             lambda fit: hl.predictions(fit, {"age": [1.0], "f": ["m"]}),
             "the new data lack the column 'g', by which the effects of known clusters are found (clusters='observed'). "
-            "Add it, or pass clusters='average' for the average over all clusters, clusters='typical' for a cluster with "
-            "effects of zero, or clusters='new' for a cluster that is not in the training data: these need no labels, "
-            "and for new clusters any label will do.",
+            "Add it, or pass clusters='average' for the average over all clusters, clusters='typical' for a cluster "
+            "with effects of zero, or clusters='new' for a cluster that is not in the training data: these need no "
+            "labels, and for new clusters any label will do.",
         ),
         (
             lambda fit: hl.predictions(fit, {"age": [1.0], "f": ["m"], "g": ["z"]}),

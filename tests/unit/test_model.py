@@ -1,6 +1,7 @@
 """The user's door: an immutable value that shows everything it holds, and survives a trip through pickle."""
 
 import copy
+import inspect
 import linecache
 import pickle
 import re
@@ -14,6 +15,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import DataWarning, DesignError, EngineError, FormulaError, HierlogitError, PriorError
+from hierlogit.foreign_options import INSTEAD, refuse_options
 from hierlogit.priors import HalfNormal, Normal
 from hierlogit.priors.defaults import default_priors
 
@@ -293,3 +295,38 @@ def test_an_outcome_of_a_taken_name_is_called_outcome(name: str) -> None:
 def test_a_formula_is_text(text: object) -> None:
     with pytest.raises(hl.errors.FormulaError, match="a formula is text"):
         hl.Model(text, {"y": [0, 1]})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weights": "n"}, r"has no option 'weights'. Rows cannot be weighted. .* p\(successes, trials\) ~"),
+        (
+            {"family": "binomial"},
+            "has no option 'family'. Every model has binary or binomial outcomes with a logit link",
+        ),
+        ({"nAGQ": 9}, r"has no option 'nAGQ'. The engine integrates .* model.fit\(hl.AGQ\(nodes=9\)\)"),
+        ({"method": "REML"}, "has no option 'method'. A model is fitted by an engine: model.fit"),
+        ({"draws": 500}, r"has no option 'draws'. .* model.fit\(hl.NUTS\(draws=500\)\)"),
+        ({"prior": {}}, "has no option 'prior'. Priors are given by parameter: priors={'age': hl.priors.Normal"),
+        ({"mising": "drop"}, "has no option 'mising'; choose one of .*'missing'.* Did you mean 'missing'"),
+    ],
+)
+def test_options_of_other_packages_are_refused_with_what_to_write(options: dict[str, object], said: str) -> None:
+    with pytest.raises(hl.errors.ModelError, match=f"hl.Model {said}"):
+        hl.Model("y ~ x + (1 | g)", table(), **options)
+
+
+def test_options_of_an_engine_belong_to_the_engine() -> None:
+    model = hl.Model("y ~ x + (1 | g)", table())
+    with pytest.raises(hl.errors.ModelError, match=r"model.fit has no option 'chains'. .*hl.NUTS\(chains=2\)"):
+        model.fit("nuts", chains=2)
+    with pytest.raises(hl.errors.ModelError, match="model.fit has no option 'colour'; choose 'engine'"):
+        model.fit(colour=1)
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_every_option_of_another_package_has_a_sentence(name: str) -> None:
+    with pytest.raises(hl.errors.ModelError, match=f"'{name}'. .*[.]$"):
+        refuse_options("hl.Model", {name: 3}, [])
+    assert name not in inspect.signature(hl.Model).parameters
