@@ -247,6 +247,10 @@ class Design(Shown):
             return []
         return [self.response.trials] if self.response.trials else self.response_columns
 
+    def encode_fixed(self, frame: pd.DataFrame) -> FloatArray:
+        """Fixed-effect columns of rows that have the columns of the training table, shape (n, p)."""
+        return self._fixed.encode(frame)[0]
+
     def encode_trials(self, data: Any) -> FloatArray:
         """Trials of each row of another table, shape (n,): 1 for a binary outcome.
 

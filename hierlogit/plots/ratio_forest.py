@@ -13,6 +13,7 @@ from ..design.design import Design
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval, columns_of_ends
+from ..summaries.log_odds_contrasts import log_odds_contrasts
 from ..summaries.tables import odds_ratios
 from ..validation import mapping, names, text, unknown_names
 from .style import (
@@ -121,11 +122,11 @@ def _texts(design: Design, known: list[str], labels: Mapping[str, str] | None) -
 def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> list[str]:
     if wanted is None:
         return known
-    terms = dict(zip(design.fixed_effects, design.fixed_terms, strict=True))
-    allowed = list(dict.fromkeys([*known, *(terms[label] for label in known)]))
+    contrasts = log_odds_contrasts(design)
+    allowed = list(dict.fromkeys([*known, *(name for contrast in contrasts for name in sorted(contrast.names))]))
     chosen: list[str] = []
     for name in names("effects", wanted, allowed, FitError, "fixed effect"):
-        chosen += [label for label in known if name in (label, terms[label]) and label not in chosen]
+        chosen += [one.label for one in contrasts if name in one.names and one.label not in chosen]
     return chosen
 
 
@@ -217,6 +218,8 @@ def _figures(median: float, low: float, high: float) -> str:
 def readable(label: str, design: Design) -> str:
     """Readable label of a fixed effect: a level with the one it is compared to, powers and products as symbols."""
     match = re.fullmatch(r"(.+?)\[(.+)\]", label)
+    if match and label not in design.fixed_effects:  # a step along a curve
+        return f"{match[1]}: {match[2].replace(' rather than ', ' vs ')}"
     if match and match[1] in design.table.frame.columns and ":" not in label:
         column, level = match[1], match[2]
         values = design.table.frame[column]

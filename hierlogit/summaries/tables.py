@@ -13,6 +13,7 @@ from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..validation import choice, flag
 from .intervals import Interval, end_names, summarise
+from .log_odds_contrasts import log_odds_contrasts
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -102,7 +103,10 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     """Odds ratios ``exp(beta)`` of the fixed effects, with intervals.
 
     They are conditional on the cluster: they compare rows of the same cluster, or of clusters with equal effects, that
-    differ by one unit of the predictor. The intercept is left out, since it is not a ratio.
+    differ by one unit of the predictor. The intercept is left out, since it is not a ratio. Terms that share a
+    variable, such as ``age + I(age**2)`` or the columns of ``poly(age, 2)``, cannot change one without the other. In
+    place of their coefficients there is a row for the variable, with its upper quartile in the rows rather than the
+    lower one: ``age[8.44 rather than -8.56]``.
 
     Parameters
     ----------
@@ -113,10 +117,10 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     Returns
     -------
     pandas.DataFrame
-        One row for each fixed effect. For sampled fits ``median``, ``mean``, ``sd`` and the ends of the interval, all
-        from the draws of the ratio, and ``p_above_1``, the posterior probability that the ratio is above 1. For
-        likelihood fits ``estimate``, the ratio at the maximum, with the ends of the Wald interval of its logarithm
-        (``wald89_lb``, ``wald89_ub``), and ``p_value``, or ``p_above_1`` if the fit used the priors.
+        One row for each fixed effect or variable. For sampled fits ``median``, ``mean``, ``sd`` and the ends of the
+        interval, all from the draws of the ratio, and ``p_above_1``, the posterior probability that the ratio is above
+        1. For likelihood fits ``estimate``, the ratio at the maximum, with the ends of the Wald interval of its
+        logarithm (``wald89_lb``, ``wald89_ub``), and ``p_value``, or ``p_above_1`` if the fit used the priors.
 
     Raises
     ------
@@ -129,34 +133,38 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     >>> hl.odds_ratios(fit).loc["urban[Y]"]  # doctest: +SKIP
     """
     require_fit(fit)
-    labels = [label for label in fit.model.design.fixed_effects if label != "Intercept"]
-    if not labels:
+    contrasts = log_odds_contrasts(fit.model.design)
+    if not contrasts:
         raise FitError("the model has no fixed effect besides the intercept, so there are no odds ratios.")
     interval = Interval.of(ci_prob, ci_kind)
-    index = pd.Index(labels, name="fixed_effect")
+    index = pd.Index([contrast.label for contrast in contrasts], name="fixed_effect")
+    weights = np.array([contrast.weights for contrast in contrasts])
     if fit.estimate is not None:
-        chosen = [fit.model.design.fixed_effects.index(label) for label in labels]
-        columns = {name: values[chosen] for name, values in _ratios_at_maximum(fit.estimate, interval).items()}
-        return pd.DataFrame(columns, index=index)
-    beta = fit.posterior["beta"].sel(fixed_effect=labels).transpose("chain", "draw", "fixed_effect")
-    ratios = np.exp(beta.to_numpy().reshape(-1, len(labels)))
+        return pd.DataFrame(_ratios_at_maximum(fit.estimate, weights, interval), index=index)
+    beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
+    ratios = np.exp(beta.reshape(-1, weights.shape[1]) @ weights.T)
     columns = {"median": np.median(ratios, axis=0), **summarise(ratios, interval)}
     columns["p_above_1"] = (ratios > 1).mean(axis=0)
     return pd.DataFrame(columns, index=index)
 
 
-def _ratios_at_maximum(estimate: Estimate, interval: Interval) -> dict[str, FloatArray]:
-    """Odds ratios of all fixed effects with Wald intervals, which are symmetric on the logarithmic scale."""
+def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interval) -> dict[str, FloatArray]:
+    """Odds ratios of contrasts with Wald intervals, which are symmetric on the logarithmic scale."""
     from scipy.special import ndtr
 
-    reach = interval.quantile * estimate.standard_errors
-    low, high = end_names("wald", interval.prob)
-    with np.errstate(over="ignore"):  # separated outcomes have infinite ratios
-        columns = {"estimate": np.exp(estimate.beta), low: np.exp(estimate.beta - reach)}
-        columns[high] = np.exp(estimate.beta + reach)
+    # Only the coefficients in a contrast: the errors of others may be infinite or missing.
+    used = [np.flatnonzero(row) for row in weights]
+    middle = np.array([row[j] @ estimate.beta[j] for row, j in zip(weights, used, strict=True)])
+    variances = [row[j] @ estimate.covariance[np.ix_(j, j)] @ row[j] for row, j in zip(weights, used, strict=True)]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # separated outcomes have infinite ratios
+        errors = np.sqrt(variances)
+        reach = interval.quantile * errors
+        low, high = end_names("wald", interval.prob)
+        columns = {"estimate": np.exp(middle), low: np.exp(middle - reach), high: np.exp(middle + reach)}
+        z_values = middle / errors
     if estimate.penalised:
-        return {**columns, "p_above_1": ndtr(estimate.z_values)}
-    return {**columns, "p_value": estimate.p_values}
+        return {**columns, "p_above_1": ndtr(z_values)}
+    return {**columns, "p_value": 2 * ndtr(-np.abs(z_values))}
 
 
 def ranef(

@@ -117,3 +117,40 @@ def test_groups_by_name(make_fit: MakeFit) -> None:
     with pytest.raises(FitError, match="no random effects"):
         hl.ranef(plain)
     assert hl.summary(plain).index.tolist() == ["Intercept", "mode[do]"]
+
+
+@pytest.mark.parametrize("terms", ["age + I(age**2)", "poly(age, 2)", "bs(age, df=4)", "age + log(age + 30)"])
+def test_terms_that_share_a_variable_have_one_odds_ratio_between_its_quartiles(terms: str) -> None:
+    frame = hl.datasets.load("contraception")
+    fit = hl.Model(f"use ~ {terms} + urban + (1 | district)", frame).fit("laplace")
+    table = hl.odds_ratios(fit, ci_prob=0.9)
+    low, high = np.quantile(frame["age"], [0.25, 0.75])
+    assert list(table.index) == [f"age[{high:.4g} rather than {low:.4g}]", "urban[Y]"]
+    grid = frame.iloc[[0, 0]].assign(age=[low, high])
+    step = np.diff(fit.model.design.encode(grid).X, axis=0)[0]
+    estimate = fit.estimate
+    assert estimate is not None
+    p = len(step)
+    middle, error = step @ estimate.beta, np.sqrt(step @ estimate.covariance[:p, :p] @ step)
+    expected = np.exp([middle, middle - 1.6448536 * error, middle + 1.6448536 * error])
+    np.testing.assert_allclose(table.iloc[0][["estimate", "wald90_lb", "wald90_ub"]].to_numpy(float), expected, 1e-6)
+    assert table.iloc[0]["p_value"] == pytest.approx(2 * ndtr(-abs(middle / error)))
+
+
+def test_steps_of_variables_with_a_joint_effect_and_of_draws(make_fit: MakeFit) -> None:
+    frame = hl.datasets.load("contraception").assign(w=lambda rows: rows["woman"] / 1000)
+    fit = make_fit("use ~ age + w + I(age * w) + age:urban + urban", frame)
+    table = hl.odds_ratios(fit)
+    low, high = np.quantile(frame["age"], [0.25, 0.75])
+    w = frame["w"].median()
+    label = f"age[{high:.4g} rather than {low:.4g}, w {w:.4g}]"
+    assert list(table.index)[0] == label
+    assert [name for name in table.index if "rather" not in name] == ["age:urban[Y]", "urban[Y]"]
+    beta = fit.posterior["beta"]
+    steps = (high - low) * (beta.sel(fixed_effect="age") + w * beta.sel(fixed_effect="I(age * w)"))
+    assert table.loc[label, "median"] == pytest.approx(np.median(np.exp(steps)))
+
+
+def test_a_curve_of_a_computed_variable_keeps_its_coefficients(make_fit: MakeFit) -> None:
+    fit = make_fit("use ~ within(age, district) + I(within(age, district)**2)", hl.datasets.load("contraception"))
+    assert list(hl.odds_ratios(fit).index) == ["within(age, district)", "I(within(age, district) ** 2)"]

@@ -1,0 +1,77 @@
+"""The contrasts of the log-odds whose exponentials are odds ratios: single coefficients, and steps along curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..design.column_parts import Curve, curves
+from ..design.design import Design
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LogOddsContrast:
+    """A difference in the log-odds.
+
+    Attributes
+    ----------
+    label : str
+        A fixed effect, or a variable with two values: ``age[8.4 rather than -8.6]``.
+    names : frozenset of str
+        What the contrast can be chosen by: its label and its term, or the variable and the terms of the curve.
+    weights : ndarray, shape (p,)
+        The weights of the fixed effects in the difference.
+    """
+
+    label: str
+    names: frozenset[str]
+    weights: FloatArray
+
+
+def log_odds_contrasts(design: Design) -> tuple[LogOddsContrast, ...]:
+    """One contrast for each fixed effect, except the intercept and those of terms that share a variable.
+
+    For the latter there is one for each variable, between its upper and lower quartile in the rows. The other variables
+    of these terms are at their medians.
+    """
+    found: list[LogOddsContrast] = []
+    joint, identity = curves(design.fixed_parts), np.eye(len(design.fixed_effects))
+    steps = {curve: list(_steps(design, curve)) for curve in dict.fromkeys(joint.values())}
+    for j, (label, term) in enumerate(zip(design.fixed_effects, design.fixed_terms, strict=True)):
+        of_curve = [joint[part.component] for part in design.fixed_parts[j] if part.component in joint]
+        (curve,) = of_curve if len(of_curve) == len(design.fixed_parts[j]) == 1 else (None,)
+        if curve is None or not steps[curve]:
+            found += [LogOddsContrast(label, frozenset({label, term}), identity[j])] if label != "Intercept" else []
+        elif steps[curve][0] not in found:
+            found += steps[curve]
+    return tuple(found)
+
+
+def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
+    """The step between the quartiles of each variable of a curve; none if one of them is not a column of numbers."""
+    frame = design.table.frame
+    if not all(name in frame and frame[name].dtype.kind in "iuf" for name in curve.variables):
+        return
+    inside = np.array(
+        [bool(parts) and all(part.component in curve.components for part in parts) for parts in design.fixed_parts]
+    )
+    medians = {name: float(frame[name].median()) for name in curve.variables}
+    for name in curve.variables:
+        low, high = _apart(frame[name])
+        rows = pd.concat([frame.iloc[[0]]] * 2, ignore_index=True).assign(**{**medians, name: [low, high]})
+        lower, upper = design.encode_fixed(rows)
+        others = "".join(f", {other} {value:.4g}" for other, value in medians.items() if other != name)
+        label = f"{name}[{high:.4g} rather than {low:.4g}{others}]"
+        yield LogOddsContrast(label, frozenset({label, name, *curve.components}), (upper - lower) * inside)
+
+
+def _apart(values: pd.Series[float]) -> tuple[float, float]:
+    """The quartiles of a variable, or its ends if the quartiles are equal."""
+    low, high = (float(value) for value in np.quantile(values.to_numpy(dtype=np.float64), [0.25, 0.75]))
+    return (low, high) if low < high else (float(values.min()), float(values.max()))
