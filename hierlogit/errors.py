@@ -118,7 +118,7 @@ class HierlogitWarning(UserWarning):
 
 
 class DataWarning(HierlogitWarning):
-    """Rows were left out of the data; the text gives their number."""
+    """Rows or columns were left out of a model; the text gives their number or names and the reason."""
 
 
 class ConvergenceWarning(HierlogitWarning):

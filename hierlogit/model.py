@@ -31,8 +31,11 @@ class Model(ModelSpec):
         Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``) or by parameter
         (``"age"``, ``"sd_district"``); see `hierlogit.priors.defaults.resolve_priors`.
     missing : {"drop", "error"}
-        What to do with rows that have missing values in columns of the formula: drop them, with a warning that gives
-        their number, or raise an error.
+        What to do with rows that have missing values in columns of the formula, or no trials: drop them, with a warning
+        that gives their number, or raise an error.
+    collinear : {"drop", "error"}
+        What to do with columns of the design that are linear combinations of those before them, as where a combination
+        of levels has no rows: drop them as R does, with a warning that names them, or raise an error.
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns.
     **others

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from .design.design import Design, build_design, design_of_rows
+from .design.design import Collinear, Design, build_design, design_of_rows
 from .design.grouping import GroupBlock
 from .design.table import Missing, TrainingTable
 from .display import Facts, Shown, View
@@ -55,12 +55,13 @@ class ModelSpec(Shown):
         *,
         priors: Mapping[str, Any] | None = None,
         missing: Missing = "drop",
+        collinear: Collinear = "drop",
         namespace: Mapping[str, Any] | None = None,
         **others: Any,
     ) -> None:
         refuse_options("hl.Model", others, ("priors", "missing", "namespace"))
         parsed = parse(formula)
-        design = build_design(parsed, data, missing=missing, namespace=namespace)
+        design = build_design(parsed, data, missing=missing, collinear=collinear, namespace=namespace)
         self._set(parsed, design, resolve_priors(design, priors), namespace)
 
     def _set(self, formula: Formula, design: Design, priors: Priors, namespace: Mapping[str, Any] | None) -> None:

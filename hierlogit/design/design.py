@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,19 @@ from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError, FitError, PredictionError
 from ..formula.names import check_names
 from ..formula.terms import Formula, Response
-from ..validation import agree, number_array, number_of, quoted_list, text, unknown_names
+from ..validation import agree, choice, number_array, number_of, quoted_list, text, unknown_names
 from .column_parts import Parts
-from .encoding import Encoding
+from .encoding import Encoding, computed_values
 from .grouping import Factor, GroupBlock, GroupRows, build_factors, with_whole_labels
-from .outcome import Outcome, code_outcome, outcome_columns, read_outcome
-from .rank import column_sds, refuse_dependent
-from .table import Missing, TrainingTable, clean_column, read_table, training_table
+from .outcome import WHOLE_TOLERANCE, Outcome, code_outcome, outcome_columns, read_outcome, tried_rows
+from .proportions import refuse_proportions
+from .rank import DroppedColumn, column_sds, reasons
+from .table import Missing, TrainingTable, clean_column, read_table, training_table, warn_of_data, with_columns
 from .transforms import formula_functions, formula_namespace
 
 FloatArray = npt.NDArray[np.float64]
+Collinear = Literal["drop", "error"]
+COLLINEAR_CHOICES: tuple[Collinear, ...] = ("drop", "error")
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,6 +83,8 @@ class Design(Shown):
         Columns of the table that predictions need, including grouping factors.
     fixed_columns : frozenset of str
         Those of them that the fixed part needs.
+    dropped : tuple of DroppedColumn
+        Columns of the fixed part that were dropped, because they depend linearly on others.
     """
 
     response: Response
@@ -92,8 +97,10 @@ class Design(Shown):
     table: TrainingTable
     predictors: tuple[str, ...]
     fixed_columns: frozenset[str]
+    dropped: tuple[DroppedColumn, ...]
     _fixed: Encoding
     _factors: tuple[Factor, ...]
+    _namespace: Mapping[str, Any]
 
     @property
     def n_rows(self) -> int:
@@ -111,9 +118,20 @@ class Design(Shown):
         return "Intercept" in self.fixed_effects
 
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Event, rows and clusters, for views of the design, its model and its fits."""
+        """Event, rows, clusters and dropped columns, for views of the design, its model and its fits."""
         clusters = [("clusters", f"{group.name}: {group.sizes}; varying {group.varying}") for group in self.groups]
-        return (("event", self.outcome.counted), ("rows", self.table.counted), *clusters)
+        dropped = [("dropped", f"from {where}: {why}") for where, why in self.drops]
+        return (("event", self.outcome.counted), ("rows", self.table.counted), *clusters, *dropped)
+
+    @property
+    def drops(self) -> tuple[tuple[str, str], ...]:
+        """For each part of the formula with dropped columns, the part and the reasons, as text."""
+        by_part: dict[str, list[DroppedColumn]] = {}
+        for column in (*self.dropped, *(column for group in self.groups for column in group.dropped)):
+            of_part = by_part.setdefault(column.where, [])
+            if column not in of_part:  # a term such as (x | a/b) belongs to two factors
+                of_part.append(column)
+        return tuple((where, reasons(columns)) for where, columns in by_part.items())
 
     def _view(self) -> View:
         columns = ", ".join(self.fixed_effects) or "none"
@@ -203,8 +221,8 @@ class Design(Shown):
         Raises
         ------
         PredictionError
-            If a column is missing or of another type, a value is missing, or a predictor has a level that is not in
-            the training rows.
+            If a column is missing or of another type, a value is missing, a predictor has a level that is not in the
+            training rows, or a row needs the effect of a column that was dropped.
         """
         clusters = dict.fromkeys((group.name for group in self.groups), "observed") if clusters is None else clusters
         table = read_table(data)
@@ -212,9 +230,11 @@ class Design(Shown):
         labels = {column for group in self.groups if clusters[group.name] == "new" for column in group.columns}
         more = [column for column in self.predictors if column in labels.difference(needed) and column in table.columns]
         frame = self._checked_frame(table, [*needed, *more])
-        X, offset = self._fixed.encode(frame) if fixed else (np.empty((len(table), 0)), np.zeros(len(table)))
+        X, offset = np.empty((len(table), 0)), np.zeros(len(table))
+        if fixed:
+            X, offset = self._fixed.encode(frame, table.index)
         groups = {
-            factor.block.name: factor.encode(frame, clusters[factor.block.name])
+            factor.block.name: factor.encode(frame, table.index, clusters[factor.block.name])
             for factor in self._factors
             if clusters[factor.block.name] != "typical"
         }
@@ -237,15 +257,31 @@ class Design(Shown):
     @property
     def response_columns(self) -> list[str]:
         """Columns of the table that the left-hand side of the formula needs."""
-        columns = (self.response.column, self.response.failures, self.response.trials)
-        return [name for name in columns if isinstance(name, str)]
+        return self._columns_of(self._counts)
 
     @property
     def trial_columns(self) -> list[str]:
         """Columns of the table from which the number of trials of a row is computed."""
+        return self._columns_of(self._counts_of_trials)
+
+    @property
+    def _counts(self) -> list[str]:
+        """Successes, failures and trials of the response, as far as they are not numbers."""
+        counts = (self.response.column, self.response.failures, self.response.trials)
+        return [count for count in counts if isinstance(count, str)]
+
+    @property
+    def _counts_of_trials(self) -> list[str]:
+        """Those of them whose sum is the number of trials."""
         if isinstance(self.response.trials, int) or not self.response.binomial:
             return []
-        return [self.response.trials] if self.response.trials else self.response_columns
+        return [self.response.trials] if self.response.trials else self._counts
+
+    def _columns_of(self, counts: Sequence[str]) -> list[str]:
+        """The columns of the table from which counts of the response are computed."""
+        computed = {count.text: count.columns for count in self.response.computed}
+        columns = dict.fromkeys(column for count in counts for column in computed.get(count, (count,)))
+        return [column for column in columns if column in self.table.frame]
 
     def encode_fixed(self, frame: pd.DataFrame) -> FloatArray:
         """Fixed-effect columns of rows that have the columns of the training table, shape (n, p)."""
@@ -264,14 +300,14 @@ class Design(Shown):
             return np.ones(len(table))
         if isinstance(self.response.trials, int):
             return np.full(len(table), float(self.response.trials))
-        columns = self.trial_columns
-        frame = self._checked_frame(table, columns)
-        counts = frame.to_numpy(dtype=np.float64)
-        if np.any((counts < 0) | (counts != np.round(counts))):
+        columns = self._counts_of_trials
+        counts = self._response_frame(table, columns).to_numpy(dtype=np.float64)
+        whole = np.round(counts)
+        if np.any((whole < 0) | (np.abs(counts - whole) > WHOLE_TOLERANCE)):
             raise PredictionError(
                 f"the numbers of trials in {quoted_list(columns)} of the new data must be whole numbers from 0."
             )
-        trials: FloatArray = counts.sum(axis=1)
+        trials: FloatArray = whole.sum(axis=1)
         return trials
 
     def with_outcome(self, y: Any) -> Design:
@@ -303,11 +339,21 @@ class Design(Shown):
             If a column of the outcome is missing, or a value is not an outcome of the training rows.
         """
         response = self.response
-        frame = self._checked_frame(read_table(data), self.response_columns)
+        frame = self._response_frame(read_table(data), self._counts)
         try:
             return code_outcome(response, frame, self.table.frame, self.outcome)
         except DesignError as error:
             raise PredictionError(str(error)) from error
+
+    def _response_frame(self, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+        """Counts of the response in another table, those of expressions computed unless they are columns of it."""
+        computed = [count.text for count in self.response.computed if count.text in names and count.text not in table]
+        needed = dict.fromkeys([*(name for name in names if name not in computed), *self._columns_of(computed)])
+        frame = self._checked_frame(table, list(needed))
+        values = {
+            name: computed_values(name, frame, self._namespace, table.index, PredictionError) for name in computed
+        }
+        return with_columns(frame, values)[list(names)]
 
     def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
         trained = self.table.frame
@@ -365,7 +411,12 @@ def _other_type(name: str, now: str, then: str) -> PredictionError:
 
 
 def build_design(
-    formula: Formula, data: Any, *, missing: Missing = "drop", namespace: Mapping[str, Any] | None = None
+    formula: Formula,
+    data: Any,
+    *,
+    missing: Missing = "drop",
+    collinear: Collinear = "drop",
+    namespace: Mapping[str, Any] | None = None,
 ) -> Design:
     """The design of a formula and a table.
 
@@ -376,8 +427,11 @@ def build_design(
     data : pandas.DataFrame, polars.DataFrame or mapping of columns
         One row for each observation.
     missing : {"drop", "error"}
-        What to do with rows that have missing values in columns of the formula: drop them, with a warning that gives
-        their number, or raise an error.
+        What to do with rows that have missing values in columns of the formula, or no trials: drop them, with a warning
+        that gives their number, or raise an error.
+    collinear : {"drop", "error"}
+        What to do with columns of the design that depend linearly on those before them: drop them, with a warning that
+        names them, or raise an error.
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns.
 
@@ -395,6 +449,7 @@ def build_design(
     >>> build_design(parse("y ~ x + (1 | g)"), rows).fixed_effects
     ('Intercept', 'x')
     """
+    choice("collinear", collinear, COLLINEAR_CHOICES, DesignError)
     source = read_table(data)
     functions = formula_functions(namespace)
     # A function can also be an argument, as in C(t, Sum).
@@ -403,7 +458,30 @@ def build_design(
     if "Intercept" in formula.columns:
         raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
-    return design_of_rows(formula, training_table(source, used, missing), namespace)
+    table = training_table(source, used, missing)
+    if not formula.response.binomial:
+        refuse_proportions(formula, table.frame[formula.response.column], source)
+    for count in formula.response.computed:
+        counts = computed_values(count.text, table.frame, formula_namespace(namespace), table.rows)
+        table = table.with_column(count.text, counts)
+    design = design_of_rows(formula, tried_rows(formula.response, table, missing), namespace)
+    _say_dropped(design, collinear)
+    return design
+
+
+def _say_dropped(design: Design, collinear: Collinear) -> None:
+    """Warn of the columns that were dropped, or refuse them."""
+    for where, why in design.drops:
+        if collinear == "error":
+            raise DesignError(
+                f"in {where}, {why}: the data cannot tell these effects apart. Leave a term out of the formula, or "
+                "pass collinear='drop' to drop these columns, as R does."
+            )
+        warn_of_data(
+            f"columns were dropped from {where}, because the data cannot tell their effects from those of the other "
+            f"columns: {why}. The largest likelihood does not depend on which of them are dropped, but the meaning of "
+            "the coefficients does. Pass collinear='error' to refuse them instead."
+        )
 
 
 def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any] | None = None) -> Design:
@@ -412,25 +490,26 @@ def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[st
     clusters = {column for term in formula.random for column in term.group}
     table = replace(table, frame=with_whole_labels(table.frame, clusters))
     outcome = read_outcome(formula.response, table.frame)
-    fixed = Encoding(formula.fixed, table.frame, names)
-    X, offset = fixed.training(table.frame)
-    refuse_dependent(X, fixed.labels, "the fixed part")
-    factors = build_factors(formula, table.frame, names)
+    fixed = Encoding(formula.fixed, table.frame, names, "the fixed part", table.rows)
+    factors = build_factors(formula, table, names)
     if not fixed.labels and not factors:
-        raise DesignError("the formula has nothing to estimate: no intercept, no predictor and no random term.")
+        dropped = f": {reasons(fixed.dropped)}" if fixed.dropped else "; no intercept, no predictor and no random term"
+        raise DesignError(f"the formula has nothing to estimate{dropped}.")
     predicting = {use.name for use in formula.names if use.where != "response"}
     in_fixed_part = {use.name for use in formula.names if use.where == "fixed part"}
     return Design(
         response=formula.response,
         outcome=outcome,
-        X=X,
+        X=fixed.columns,
         fixed_effects=fixed.labels,
         fixed_terms=fixed.terms,
-        offset=offset,
+        offset=fixed.offset,
         groups=tuple(factor.block for factor in factors),
         table=table,
+        predictors=tuple(name for name in table.frame.columns if name in predicting),
+        dropped=fixed.dropped,
         _fixed=fixed,
         _factors=factors,
-        predictors=tuple(name for name in table.frame.columns if name in predicting),
         fixed_columns=frozenset(in_fixed_part.intersection(table.frame.columns)),
+        _namespace=names,
     )

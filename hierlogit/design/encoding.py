@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ import pandas as pd
 from ..display import call_text
 from ..errors import DesignError, HierlogitError, PredictionError
 from ..formula.lists import name_lists
-from ..validation import LARGEST_NUMBER, number_of, quoted_list, reason_of, shortened
+from ..validation import LARGEST_NUMBER, agree, number_of, quoted_list, reason_of, shortened
 from .column_parts import Parts, parts_of_term
+from .rank import Independent
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,16 +42,26 @@ class Encoding:
         Training rows, from `hierlogit.design.table.training_table`.
     namespace : mapping of str to object
         Functions and values that the expression can use besides the columns.
+    where : str
+        The part of the formula, for messages.
+    rows : pandas.Index, optional
+        Labels of the rows, for messages; the index of `frame` if not given.
 
     Attributes
     ----------
-    labels : tuple of str
+    labels : tuple of str, length k
         One label for each column, with Bambi's names: ``urban[Y]``. Offsets are not columns.
-    terms : tuple of str
+    terms : tuple of str, length k
         The term of each column: ``urban``.
+    columns : ndarray, shape (n, k)
+        The columns of the training rows. Those that depend linearly on others before them are dropped.
+    offset : ndarray, shape (n,)
+        The offset of the training rows.
+    dropped : tuple of DroppedColumn
+        The columns that were dropped.
     level_columns : frozenset of str
-        Columns of the table that are categorical, including numbers in ``C(week)``.
-    parts : tuple of tuple of ColumnPart
+        Columns of the table that are categorical, including True/False and numbers in ``C(week)``.
+    parts : tuple of tuple of ColumnPart, length k
         The parts whose product each column is; none for the intercept.
     has_offset : bool
         Whether the expression has an offset.
@@ -58,10 +69,18 @@ class Encoding:
     Raises
     ------
     DesignError
-        If the expression cannot be evaluated on these rows, or has a categorical with only one level.
+        If the expression cannot be evaluated on these rows, a value is not finite or too large, or a categorical has
+        only one level.
     """
 
-    def __init__(self, expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        expression: str,
+        frame: pd.DataFrame,
+        namespace: Mapping[str, Any],
+        where: str = "the fixed part",
+        rows: pd.Index[Any] | None = None,
+    ) -> None:
         self.expression = expression
         with _evaluating(expression, DesignError):
             terms = _learned_terms(expression, _as_floating(frame), namespace)
@@ -72,67 +91,72 @@ class Encoding:
             str(column)
             for term in self._columns.values()
             for component in getattr(term, "components", ())
-            if component.kind == "categoric"
+            if component.kind == "categoric" and not getattr(component, "is_logical", False)
             for column in component.var_names
             if column in frame
         )
         for name, term in self._columns.items():
             _check_components(name, term)
         labelled = [(label, name) for name, term in self._columns.items() for label in _labels(term)]
-        self.labels: tuple[str, ...] = tuple(label for label, _ in labelled)
-        self.terms: tuple[str, ...] = tuple(name for _, name in labelled)
-        names = [str(name) for name in frame]
-        self.parts: tuple[Parts, ...] = tuple(
-            parts for term in self._columns.values() for parts in parts_of_term(term, names)
+        labels, owners = [label for label, _ in labelled], [name for _, name in labelled]
+        degrees = [len(getattr(self._columns[name], "components", ())) for name in owners]
+        values = _Values(
+            {name: term.data for name, term in self._columns.items()},
+            {name: term.data for name, term in self._offsets.items()},
         )
+        every, self.offset = self._finite(values, frame, frame.index if rows is None else rows, DesignError)
+        self._independent = Independent.of(every, labels, owners, degrees, where)
+        kept = self._independent.kept
+        self.dropped = self._independent.dropped
+        self.columns = np.ascontiguousarray(every[:, kept]) if self.dropped else every
+        self.labels: tuple[str, ...] = tuple(labels[j] for j in kept)
+        self.terms: tuple[str, ...] = tuple(owners[j] for j in kept)
+        names = [str(name) for name in frame]
+        parts = [parts for term in self._columns.values() for parts in parts_of_term(term, names)]
+        self.parts: tuple[Parts, ...] = tuple(parts[j] for j in kept)
 
     def __repr__(self) -> str:
         return call_text("Encoding", {"expression": self.expression})
 
-    def training(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-        """Columns and offset of the training rows, shapes (n, p) and (n,).
+    def encode(self, frame: pd.DataFrame, rows: pd.Index[Any] | None = None) -> tuple[FloatArray, FloatArray]:
+        """Columns and offset of other rows, encoded as the training rows were, shapes (n, k) and (n,).
 
-        Raises
-        ------
-        DesignError
-            If a value is not finite or too large.
-        """
-        columns = {name: term.data for name, term in self._columns.items()}
-        offsets = {name: term.data for name, term in self._offsets.items()}
-        return self._finite(columns, offsets, len(frame), DesignError)
-
-    def encode(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-        """Columns and offset of other rows, encoded as the training rows were, shapes (n, p) and (n,).
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            Numbered from 0.
+        rows : pandas.Index, optional
+            Labels of the rows, for messages; the index of `frame` if not given.
 
         Raises
         ------
         PredictionError
-            If a categorical has a level that is not in the training rows, or a value is not finite or too large.
+            If a categorical has a level that is not in the training rows, a value is not finite or too large, or a row
+            is not estimable because of a column that was dropped.
         """
+        labels = frame.index if rows is None else rows
         floating = _as_floating(frame)
         with _evaluating(self.expression, PredictionError):
-            columns = {name: term.eval_new_data(floating) for name, term in self._columns.items()}
-            offsets = {name: _offset(term, floating) for name, term in self._offsets.items()}
-        return self._finite(columns, offsets, len(frame), PredictionError)
+            values = _Values(
+                {name: term.eval_new_data(floating) for name, term in self._columns.items()},
+                {name: _offset(term, floating) for name, term in self._offsets.items()},
+            )
+        every, offset = self._finite(values, frame, labels, PredictionError)
+        return self._independent.of_rows(every, labels), offset
 
     def _finite(
-        self, columns: Mapping[str, Any], offsets: Mapping[str, Any], n: int, error: type[HierlogitError]
+        self, values: _Values, frame: pd.DataFrame, rows: pd.Index[Any], error: type[HierlogitError]
     ) -> tuple[FloatArray, FloatArray]:
-        parts = [_as_columns(name, values, n, error) for name, values in columns.items()]
+        n, total = len(frame), np.zeros(len(frame))
+        parts = []
+        for name, given in values.columns.items():
+            parts.append(_as_columns(name, given, n, error))
+            _refuse_not_finite(name, parts[-1], self._columns[name], frame, rows, error)
+        for name, given in values.offsets.items():
+            offset = _as_columns(name, given, n, error)
+            _refuse_not_finite(name, offset, self._offsets[name], frame, rows, error)
+            total += offset[:, 0]
         matrix = np.column_stack(parts) if parts else np.empty((n, 0))
-        total = np.zeros(n)
-        for name, values in offsets.items():
-            total += _as_columns(name, values, n, error)[:, 0]
-        for label, values in [*zip(self.labels, matrix.T, strict=True), ("offset()", total)]:
-            bad = ~(np.abs(values) <= LARGEST_NUMBER)
-            if bad.any():
-                rows = np.flatnonzero(bad).tolist()
-                what = f"beyond {LARGEST_NUMBER:g}" if np.isfinite(values).all() else "not finite"
-                raise error(
-                    f"'{label}' is {what} in {len(rows):,} of {number_of(n, 'row')}; counted from 0 among the complete "
-                    f"rows: {quoted_list(rows)}. Check the values that go into it: a logarithm of 0 or less, a "
-                    "division by 0, or a scaled column that does not vary."
-                )
         return np.ascontiguousarray(matrix, dtype=np.float64), total
 
 
@@ -146,12 +170,88 @@ def _own(name: str) -> str:
     return f"{name}()"
 
 
+class _Values(NamedTuple):
+    """Values of the terms of an expression by name: those that are columns, and the offsets."""
+
+    columns: Mapping[str, Any]
+    offsets: Mapping[str, Any]
+
+
+def _refuse_not_finite(
+    name: str,
+    values: FloatArray,
+    term: Any,
+    frame: pd.DataFrame,
+    rows: pd.Index[Any],
+    error: type[HierlogitError],
+) -> None:
+    """Refuse columns of a term that are not finite or too large, with the values that they were computed from."""
+    bad = ~(np.abs(values) <= LARGEST_NUMBER).all(axis=1)
+    if not bad.any():
+        return
+    places = np.flatnonzero(bad)
+    what = f"beyond {LARGEST_NUMBER:g}" if np.isfinite(values).all() else "not finite"
+    names = sorted(str(column) for column in getattr(term, "var_names", ()) if column in frame)
+    given = "".join(f"; '{column}' is {_first_values(frame[column].iloc[places])} there" for column in names)
+    raise error(
+        f"'{name}' is {what} in {len(places):,} of {number_of(len(bad), 'row')}: {agree(len(places), 'row', 'rows')} "
+        f"{quoted_list(list(rows[places]))}{given}. Check these values: a logarithm of 0 or less, a root of a negative "
+        "number, a division by 0, an exponential of a large number, or a scaled column that does not vary. Correct "
+        "them, or make them missing to leave the rows out."
+    )
+
+
+def _first_values(values: pd.Series[Any]) -> str:
+    """The first different values of a column, as text."""
+    different = list(dict.fromkeys(values))
+    shown = [f"{value:.6g}" if isinstance(value, float) else shortened(value) for value in different[:3]]
+    return ", ".join(shown) + (f" and {len(different) - 3:,} more" if len(different) > 3 else "")
+
+
+def computed_values(
+    expression: str,
+    frame: pd.DataFrame,
+    namespace: Mapping[str, Any],
+    rows: pd.Index[Any],
+    error: type[HierlogitError] = DesignError,
+) -> FloatArray:
+    """Values of arithmetic with columns, such as ``prop * n``, shape (n,).
+
+    Parameters
+    ----------
+    expression : str
+        What could stand in ``I()``.
+    frame : pandas.DataFrame
+        The rows, numbered from 0.
+    namespace : mapping of str to object
+        Functions and values that the expression can use besides the columns.
+    rows : pandas.Index, length n
+        Labels of the rows, for messages.
+    error : type
+        Class of the errors.
+
+    Raises
+    ------
+    HierlogitError
+        If the expression cannot be evaluated on these rows, or its values are not finite numbers.
+    """
+    with _evaluating(expression, error):
+        (term,) = _learned_terms(f"0 + I({expression})", _as_floating(frame), namespace).values()
+    if term.kind != "numeric":
+        raise error(f"'{expression}' must give numbers; it gives True/False or text.")
+    values = _as_columns(expression, term.data, len(frame), error)
+    _refuse_not_finite(expression, values, term, frame, rows, error)
+    return values[:, 0]
+
+
 def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The terms of the expression by name, evaluated on these rows."""
     from formulae.environment import Environment
 
     from .arguments import nodes, refuse_text
     from .codings import Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
+    from .logical import with_factors
+    from .redundancy import coded_terms
 
     text, lists = name_lists(expression, [str(name) for name in frame])
     values = {"Helmert": Helmert, "Poly": Poly, **namespace, **lists, _NEW_ROWS: plain_categorical}
@@ -160,17 +260,17 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
     for term in description.common_terms:
         if hasattr(term, "components"):
             # In t/x, formulae shares a component between t and t:x, with the coding of the latter for both.
-            term.components = deepcopy(term.components)
+            term.components = with_factors(deepcopy(term.components))
         for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
             refuse_text(call, frame, values)
             for node in nodes(call):
                 if getattr(node, "callee", None) in _REPLACED:
                     node.callee = _own(node.callee)
     # Without an environment, formulae would look up names among the variables of this function.
-    description.eval(frame, Environment([_Shared(values)]))
-    terms = {str(term.name): term for term in description.common_terms}
-    if len(terms) < len(description.common_terms):
-        names = [str(term.name) for term in description.common_terms]
+    evaluated = coded_terms(description.common_terms, frame, Environment([_Shared(values)]))
+    terms = {str(term.name): term for term in evaluated}
+    if len(terms) < len(evaluated):
+        names = [str(term.name) for term in evaluated]
         twice = sorted({name for name in names if names.count(name) > 1})
         raise DesignError(f"'{expression}' has several terms named {twice[0]!r}. Rename the column.")
     return terms
@@ -270,17 +370,23 @@ def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> 
 
 
 class _evaluating(contextlib.AbstractContextManager[None]):
-    """Context that turns errors of formulae into errors of this package, and suppresses what formulae prints."""
+    """Context that turns errors of formulae into errors of this package, and suppresses what formulae prints.
+
+    NumPy's warnings are suppressed too: values that are not finite are refused by name.
+    """
 
     def __init__(self, expression: str, error: type[HierlogitError]) -> None:
         self._expression = expression
         self._error = error
         self._silence = contextlib.redirect_stdout(io.StringIO())
+        self._quiet = np.errstate(all="ignore")
 
     def __enter__(self) -> None:
         self._silence.__enter__()
+        self._quiet.__enter__()
 
     def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
+        self._quiet.__exit__(kind, problem, trace)
         self._silence.__exit__(kind, problem, trace)
         if problem is None or isinstance(problem, HierlogitError) or not isinstance(problem, Exception):
             return

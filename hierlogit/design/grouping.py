@@ -21,8 +21,8 @@ from ..errors import DesignError
 from ..formula.terms import Formula, RandomTerm
 from ..validation import agree, quoted_list
 from .encoding import Encoding
-from .rank import column_sds, refuse_dependent
-from .table import with_columns
+from .rank import DroppedColumn, column_sds, reasons
+from .table import TrainingTable, with_columns
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -55,6 +55,8 @@ class GroupBlock(Shown):
     sets : tuple of tuple of int
         Partition of the effects: effects of the same set may be correlated, those of different sets are independent.
         The effects of a set are adjacent, and the sets are in the order of their effects.
+    dropped : tuple of DroppedColumn
+        Effects that were dropped, because their columns depend linearly on those of others in the same term.
     """
 
     name: str
@@ -65,6 +67,7 @@ class GroupBlock(Shown):
     terms: tuple[str, ...]
     Z: FloatArray
     sets: tuple[tuple[int, ...], ...]
+    dropped: tuple[DroppedColumn, ...] = ()
 
     @property
     def result_name(self) -> str:
@@ -191,13 +194,13 @@ class Factor(ShownAsCall):
             return frozenset()
         return self.effect_columns.union(self.block.columns if clusters == "observed" else ())
 
-    def encode(self, frame: pd.DataFrame, clusters: str) -> GroupRows:
+    def encode(self, frame: pd.DataFrame, rows: pd.Index[Any], clusters: str) -> GroupRows:
         """Clusters and random-effects columns of the rows of another table.
 
         Only observed clusters are looked up. The clusters of an average have no labels; new clusters have those of the
-        grouping columns that the table has.
+        grouping columns that the table has. The labels of the rows, for messages, are in `rows`.
         """
-        Z = np.ascontiguousarray(np.column_stack([encoding.encode(frame)[0] for encoding in self.encodings]))
+        Z = np.ascontiguousarray(np.column_stack([encoding.encode(frame, rows)[0] for encoding in self.encodings]))
         named = [column for column in self.block.columns if column in frame.columns and clusters != "average"]
         labels = _cluster_labels(frame, tuple(named)) if named else np.zeros(len(frame), dtype=np.int64)
         if clusters != "observed":
@@ -208,7 +211,7 @@ class Factor(ShownAsCall):
         return GroupRows(labels, pd.Index(levels).get_indexer(pd.Index(labels)).astype(np.intp), Z)
 
 
-def build_factors(formula: Formula, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
+def build_factors(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
     """The grouping factors of all random terms, evaluated on the training rows."""
     by_factor: dict[str, list[RandomTerm]] = {}
     for term in formula.random:
@@ -217,15 +220,19 @@ def build_factors(formula: Formula, frame: pd.DataFrame, namespace: Mapping[str,
     for name, terms in by_factor.items():
         spans = [term.effects_span for term in terms]
         used = {use.name for use in formula.names if any(a <= use.span[0] < b for a, b in spans)}
-        block, encodings = _factor(name, terms, frame, namespace)
-        factors.append(Factor(block, encodings, frozenset(used.intersection(frame.columns))))
+        block, encodings = _factor(name, terms, table, namespace)
+        factors.append(Factor(block, encodings, frozenset(used.intersection(table.frame.columns))))
     return tuple(factors)
 
 
 def _factor(
-    name: str, terms: Sequence[RandomTerm], frame: pd.DataFrame, namespace: Mapping[str, Any]
+    name: str, terms: Sequence[RandomTerm], table: TrainingTable, namespace: Mapping[str, Any]
 ) -> tuple[GroupBlock, tuple[Encoding, ...]]:
-    encodings = tuple(Encoding(term.effects, frame, namespace) for term in terms)
+    # Dependence within a term only counts: the columns of (1 | g) + (0 + f | g) together are dependent, but the model
+    # is identified.
+    encodings = tuple(
+        Encoding(term.effects, table.frame, namespace, f"the random term {term.text}", table.rows) for term in terms
+    )
     effects: list[str] = []
     sets: list[tuple[int, ...]] = []
     for term, encoding in zip(terms, encodings, strict=True):
@@ -233,7 +240,10 @@ def _factor(
         if encoding.has_offset:
             raise DesignError(f"the random term {term.text} has an offset. Offsets belong to the fixed part.")
         if not members:
-            raise DesignError(f"the random term {term.text} has no effects. Write (1 | {name}) for a random intercept.")
+            zero = f": {reasons(encoding.dropped)}" if encoding.dropped else ""
+            raise DesignError(
+                f"the random term {term.text} has no effects{zero}. Write (1 | {name}) for a random intercept."
+            )
         twice = sorted(set(encoding.labels).intersection(effects))
         if twice:
             raise DesignError(
@@ -243,15 +253,19 @@ def _factor(
             )
         effects += encoding.labels
         sets += [members] if term.correlated else [(member,) for member in members]
-    columns = [encoding.training(frame)[0] for encoding in encodings]
-    for term, encoding, values in zip(terms, encodings, columns, strict=True):
-        # Within a term only: the columns of (1 | g) + (0 + f | g) together are dependent, but the model is identified.
-        refuse_dependent(values, encoding.labels, f"the random term {term.text}")
-    Z = np.column_stack(columns)
-    levels, index = _levels(frame, terms[0].group)
+    Z = np.column_stack([encoding.columns for encoding in encodings])
+    levels, index = _levels(table.frame, terms[0].group)
     sources = tuple(source for encoding in encodings for source in encoding.terms)
     block = GroupBlock(
-        name, terms[0].group, levels, index, tuple(effects), sources, np.ascontiguousarray(Z), tuple(sets)
+        name,
+        terms[0].group,
+        levels,
+        index,
+        tuple(effects),
+        sources,
+        np.ascontiguousarray(Z),
+        tuple(sets),
+        tuple(column for encoding in encodings for column in encoding.dropped),
     )
     return block, encodings
 

@@ -13,9 +13,15 @@ from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
 from ..validation import agree, number_of, quoted_list
-from .table import with_columns
+from .table import Missing, TrainingTable, say_dropped, with_columns
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Counts that differ less than this from whole numbers are rounded: products such as ``prop * n`` are not exact.
+WHOLE_TOLERANCE = 1e-6
+_GIVE_COUNTS = (
+    "Give counts, not proportions: p(prop * n, n), or p(round(prop * n), n) if the proportion was rounded before."
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +78,26 @@ def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
             "selected."
         )
     return outcome
+
+
+def tried_rows(response: Response, table: TrainingTable, missing: Missing) -> TrainingTable:
+    """The table without the rows that have no trials, which a warning counts: they do not change the likelihood.
+
+    Raises
+    ------
+    DesignError
+        If `missing` is "error" and there are such rows, if no row has trials, or if counts are negative, fractional or
+        larger than their trials.
+    """
+    if not response.binomial:
+        return table
+    untried = _binomial(response, table.frame).trials == 0
+    if not untried.any():
+        return table
+    if untried.all():
+        raise DesignError(f"no row of {response.text} has any trials. Check which column holds the trials.")
+    say_dropped(untried, f"no trials in {response.text}", "Leave them out", table.rows, missing)
+    return table.without_untried(untried)
 
 
 def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame, outcome: Outcome) -> Outcome:
@@ -195,7 +221,6 @@ def _binomial(response: Response, frame: pd.DataFrame) -> Outcome:
         assert response.trials is not None
         trials, event = _counts(frame, response.trials, "trials"), f"{name} of {response.trials}"
     _refuse_rows(y > trials, f"more successes ('{name}') than trials", "Check which column is which.")
-    _refuse_rows(trials == 0, "no trials at all", "Rows without trials carry no information: leave them out.")
     return Outcome(name, event, y, trials, binomial=True)
 
 
@@ -205,9 +230,16 @@ def _counts(frame: pd.DataFrame, column: str, role: str) -> FloatArray:
         held = "True/False" if values.dtype == bool else "text or categories"
         raise DesignError(f"the {role} in '{column}' must be whole numbers; the column holds {held}.")
     counts = values.to_numpy(dtype=np.float64)
-    _refuse_rows(counts < 0, f"negative {role} in '{column}'", "Counts start at 0.")
-    _refuse_rows(counts != np.round(counts), f"fractional {role} in '{column}'", "Give counts, not proportions.")
-    return counts
+    whole = np.round(counts)
+    _refuse_rows(whole < 0, f"negative {role} in '{column}'", "Counts start at 0.")
+    fractional = np.abs(counts - whole) > WHOLE_TOLERANCE
+    if fractional.any():
+        _refuse_rows(fractional, f"fractional {role} in '{column}', {_fractions(counts[fractional])}", _GIVE_COUNTS)
+    return whole
+
+
+def _fractions(values: FloatArray) -> str:
+    return f"such as {', '.join(f'{value:.6g}' for value in values[:3])}"
 
 
 def _refuse_rows(bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:

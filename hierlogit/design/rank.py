@@ -1,19 +1,33 @@
-"""Standard deviations of design columns, and the check that no column depends linearly on others."""
+"""Linear dependence among design columns: which are kept, which are dropped, and which rows the kept ones determine.
+
+Columns are kept from left to right, as by R's pivoted QR decomposition: one that is a linear combination of those
+before it is dropped. The data do not determine all coefficients of such a design. They determine the linear predictor
+of a row that is a linear combination of the training rows, which makes it *estimable*: its dropped columns depend on
+the kept ones as they do in the training rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from ..errors import DesignError
-from ..validation import quoted_list
+from ..display import ShownAsCall
+from ..errors import PredictionError
+from ..validation import SHOWN, agree, number_of, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
 
 #: A column depends on the previous ones if the norm of its residual is below this share of its own norm.
 RANK_TOLERANCE = 1e-10
+#: Coefficients of a dependence below this are rounding errors; both columns have norm 1.
+NO_SHARE = 1e-7
+#: A row is not estimable if a dropped column differs by more than this share from what the kept columns give.
+ESTIMABLE_TOLERANCE = 1e-7
 
 
 def column_sds(columns: FloatArray) -> FloatArray:
@@ -23,35 +37,159 @@ def column_sds(columns: FloatArray) -> FloatArray:
     return np.where(constant, 1.0, sds)
 
 
-def refuse_dependent(columns: FloatArray, labels: Sequence[str], where: str) -> None:
-    """Check that no column is a linear combination of others.
+@dataclass(frozen=True, repr=False)
+class DroppedColumn(ShownAsCall):
+    """A column of a design that depends linearly on those before it.
 
-    Raises
-    ------
-    DesignError
-        If one is; the message names the column and the others.
+    Attributes
+    ----------
+    label : str
+    term : str
+        The term of the column.
+    where : str
+        The part of the formula: ``the fixed part`` or ``the random term (1 + x | g)``.
+    others : tuple of str
+        The columns on which it depends; empty if it is zero in every row.
     """
-    norms = np.linalg.norm(columns, axis=0)
-    independent: list[int] = []
+
+    label: str
+    term: str
+    where: str
+    others: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why it was dropped, as the end of a sentence."""
+        return f"a linear combination of {quoted_list(self.others)}" if self.others else "zero in every row"
+
+
+@dataclass(frozen=True, repr=False)
+class Independent(ShownAsCall):
+    """The columns of one part of a design that are kept, and how those that are dropped depend on them.
+
+    Attributes
+    ----------
+    kept : ndarray of int, shape (k,)
+        Positions of the kept columns among all columns.
+    dropped : tuple of DroppedColumn, length d
+    weights : ndarray, shape (k, d)
+        The dropped columns are the kept ones times these.
+    sizes : ndarray, shape (d,)
+        Root mean square of each dropped column in the training rows.
+    """
+
+    kept: npt.NDArray[np.intp]
+    dropped: tuple[DroppedColumn, ...]
+    weights: FloatArray
+    sizes: FloatArray
+
+    @classmethod
+    def of(
+        cls, columns: FloatArray, labels: Sequence[str], terms: Sequence[str], degrees: Sequence[int], where: str
+    ) -> Independent:
+        """Find the columns that do not depend on those before them; as in R, interactions stand behind single columns.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (n, p)
+            All columns in the training rows.
+        labels, terms : sequence of str, length p
+        degrees : sequence of int, length p
+            How many columns of the table, or functions of them, the term of each column joins.
+        where : str
+            The part of the formula, for messages.
+
+        Examples
+        --------
+        >>> columns = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 1.0], [3.0, 6.0, 0.0]])
+        >>> labels = ["x", "twice x", "z"]
+        >>> found = Independent.of(columns, labels, labels, [1, 1, 1], "the fixed part")
+        >>> found.kept.tolist(), found.dropped[0].label, found.dropped[0].reason
+        ([0, 2], 'twice x', "a linear combination of 'x'")
+        """
+        norms = np.linalg.norm(columns, axis=0)
+        scale = np.where(norms > 0, norms, 1.0)
+        kept = _independent(columns, scale, degrees)
+        gone = np.setdiff1d(np.arange(len(labels)), kept)
+        if not len(gone):
+            return cls(kept, (), np.empty((len(kept), 0)), np.empty(0))
+        shares = np.linalg.lstsq(columns[:, kept] / scale[kept], columns[:, gone] / scale[gone], rcond=None)[0]
+        shares[np.abs(shares) <= NO_SHARE] = 0.0
+        dropped = tuple(
+            DroppedColumn(labels[j], terms[j], where, tuple(labels[i] for i in kept[shares[:, k] != 0]))
+            for k, j in enumerate(gone)
+        )
+        weights = shares * scale[gone] / scale[kept][:, None]
+        return cls(kept, dropped, weights, norms[gone] / np.sqrt(len(columns)))
+
+    def of_rows(self, columns: FloatArray, rows: pd.Index[Any]) -> FloatArray:
+        """The kept columns of other rows, shape (n, k).
+
+        Parameters
+        ----------
+        columns : ndarray, shape (n, p)
+            All columns of the rows.
+        rows : pandas.Index, length n
+            Labels of the rows, for messages.
+
+        Raises
+        ------
+        PredictionError
+            If a row is not estimable: it needs the effect of a dropped column apart from the others.
+        """
+        if not self.dropped:
+            return columns
+        chosen = columns[:, self.kept]
+        own = columns[:, np.setdiff1d(np.arange(columns.shape[1]), self.kept)]
+        size = np.abs(own) + np.abs(chosen) @ np.abs(self.weights) + self.sizes
+        apart = np.abs(own - chosen @ self.weights) > ESTIMABLE_TOLERANCE * size
+        if apart.any():
+            raise self._not_estimable(apart, rows)
+        return chosen
+
+    def _not_estimable(self, apart: npt.NDArray[np.bool_], rows: pd.Index[Any]) -> PredictionError:
+        needed = [column for column, some in zip(self.dropped, apart.any(axis=0), strict=True) if some]
+        bad = np.flatnonzero(apart.any(axis=1))
+        terms = list(dict.fromkeys(column.term for column in needed))
+        return PredictionError(
+            f"{len(bad):,} of {number_of(len(rows), 'row')} cannot be predicted, "
+            f"{agree(len(bad), 'row', 'rows')} {quoted_list(list(rows[bad]))}: the data that the model was fitted to "
+            f"do not determine an effect that {agree(len(bad), 'it needs', 'they need')}, because in these data "
+            f"{reasons(needed)}. Leave out "
+            f"{agree(len(bad), 'this row', 'these rows')} (a combination of values without data), or take the "
+            f"{agree(terms, 'term', 'terms')} {quoted_list(terms)} out of the formula."
+        )
+
+
+def _independent(columns: FloatArray, scale: FloatArray, degrees: Sequence[int]) -> npt.NDArray[np.intp]:
+    """Positions of the columns that do not depend on those before them."""
+    kept: list[int] = []
     basis = np.empty_like(columns, order="F")
-    for j, label in enumerate(labels):
-        column = columns[:, j] / (norms[j] or 1.0)
-        before = basis[:, : len(independent)]
+    for j in np.argsort(degrees, kind="stable"):
+        column = columns[:, j] / scale[j]
+        before = basis[:, : len(kept)]
         rest = column - before @ (before.T @ column)
         rest -= before @ (before.T @ rest)  # two passes are enough (Giraud, Langou and Rozloznik 2005)
         size = float(np.linalg.norm(rest))
         if size > RANK_TOLERANCE:
-            basis[:, len(independent)] = rest / size
-            independent.append(j)
-            continue
-        share = (
-            np.linalg.lstsq(columns[:, independent] / norms[independent], column, rcond=None)[0]
-            if independent
-            else np.empty(0)
-        )
-        others = [labels[k] for k, value in zip(independent, share, strict=True) if abs(value) > 1e-7]
-        description = f"a linear combination of {quoted_list(others)}" if others else "zero in every row"
-        raise DesignError(
-            f"in {where}, the column '{label}' is {description}, so its effect is not identified. Leave "
-            f"{'one of these terms' if others else 'it'} out of the formula."
-        )
+            basis[:, len(kept)] = rest / size
+            kept.append(int(j))
+    return np.sort(np.array(kept, dtype=np.intp))
+
+
+def reasons(dropped: Sequence[DroppedColumn]) -> str:
+    """Why columns were dropped, as one sentence without its full stop.
+
+    Examples
+    --------
+    >>> reasons([DroppedColumn("a[2]:b[2]", "a:b", "the fixed part", ()), DroppedColumn("z", "z", "", ("x",))])
+    "'a[2]:b[2]' is zero in every row, and 'z' is a linear combination of 'x'"
+    """
+    zero = [column.label for column in dropped if not column.others]
+    dependent = [column for column in dropped if column.others]
+    parts = [f"{quoted_list(zero)} {agree(zero, 'is', 'are')} zero in every row"] if zero else []
+    parts += [f"'{column.label}' is {column.reason}" for column in dependent[:SHOWN]]
+    if len(dependent) > SHOWN:
+        parts.append(f"{number_of(len(dependent) - SHOWN, 'more column')} depend on those before them")
+    *first, last = parts
+    return f"{'; '.join(first)}, and {last}" if first else last

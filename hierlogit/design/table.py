@@ -5,13 +5,14 @@ from __future__ import annotations
 import numbers
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..display import Facts, Shown, View
@@ -126,6 +127,8 @@ class TrainingTable(Shown):
         Number of missing values, for each column that has some.
     unused_levels : mapping of str to tuple of str
         Levels of categoricals without rows, by column.
+    n_untried : int
+        Number of rows left out because they have no trials.
     """
 
     frame: pd.DataFrame
@@ -133,14 +136,31 @@ class TrainingTable(Shown):
     n_missing: int
     missing_by_column: Mapping[str, int]
     unused_levels: Mapping[str, tuple[str, ...]]
+    n_untried: int = 0
 
     @property
     def counted(self) -> str:
-        """Number of rows, and of rows dropped for missing values with their columns, as text."""
-        if not self.n_missing:
-            return f"{len(self.frame):,}"
+        """Number of rows, and of rows dropped for missing values or without trials, as text."""
         where = ", ".join(f"{name} {count:,}" for name, count in self.missing_by_column.items())
-        return f"{len(self.frame):,} ({self.n_missing:,} more dropped for missing values: {where})"
+        gone = [f"{self.n_missing:,} more dropped for missing values: {where}"] if self.n_missing else []
+        gone += [f"{self.n_untried:,} more dropped, without trials"] if self.n_untried else []
+        return f"{len(self.frame):,}" + (f" ({'; '.join(gone)})" if gone else "")
+
+    def with_column(self, name: str, values: Any) -> TrainingTable:
+        """The table with another column, which is computed from the others."""
+        return replace(self, frame=with_columns(self.frame, {name: values}))
+
+    def without_untried(self, untried: npt.NDArray[np.bool_]) -> TrainingTable:
+        """The table without the rows where `untried`, shape (n,), is true."""
+        frame, unused = _with_used_levels(self.frame.loc[~untried].reset_index(drop=True))
+        gone = {name: (*self.unused_levels.get(name, ()), *levels) for name, levels in unused.items()}
+        return replace(
+            self,
+            frame=frame,
+            rows=self.rows[~untried],
+            unused_levels={**self.unused_levels, **gone},
+            n_untried=int(untried.sum()),
+        )
 
     def _view(self) -> View:
         columns = tuple((str(name), _values_of(self.frame[name])) for name in self.frame.columns)
@@ -197,37 +217,69 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
             f"every row has a missing value, in {where}. Fill them, or leave a column out of the formula."
         )
 
-    unused: dict[str, tuple[str, ...]] = {}
     for name in columns:
         if isinstance(complete[name].dtype, pd.CategoricalDtype):
-            before = complete[name].cat.categories
-            complete[name] = complete[name].cat.remove_unused_categories()
-            gone = before.difference(complete[name].cat.categories, sort=False)
-            if len(gone):
-                unused[name] = tuple(str(level) for level in gone)
-        elif complete[name].dtype == object:  # True/False that had missing values
+            continue
+        if complete[name].dtype == object:  # True/False that had missing values
             complete[name] = complete[name].astype(bool)
         elif pd.api.types.is_extension_array_dtype(complete[name].dtype):  # whole numbers that had missing values
             complete[name] = complete[name].astype(np.int64)
+    complete, unused = _with_used_levels(complete)
     return TrainingTable(complete, labels[~incomplete], int(incomplete.sum()), by_column, unused)
 
 
+def _with_used_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """The rows with categoricals that have only the levels in them, and the levels that are gone, by column."""
+    used, gone = {}, {}
+    for name in frame:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+            before = frame[name].cat.categories
+            used[name] = frame[name].cat.remove_unused_categories()
+            rest = before.difference(used[name].cat.categories, sort=False)
+            if len(rest):
+                gone[str(name)] = tuple(str(level) for level in rest)
+    return with_columns(frame, used), gone
+
+
 def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index[Any], missing: Missing) -> None:
-    count, total = int(incomplete.sum()), len(incomplete)
     where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
+    say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing)
+
+
+def say_dropped(gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.Index[Any], missing: Missing) -> None:
+    """Warn that rows are dropped, or refuse them.
+
+    Parameters
+    ----------
+    gone : ndarray of bool, shape (n,)
+        The rows.
+    what : str
+        What they have, such as ``missing values in x (2)``.
+    remedy : str
+        What to do about it if they are refused.
+    labels : pandas.Index, length n
+    missing : {"drop", "error"}
+
+    Raises
+    ------
+    DesignError
+        If `missing` is "error".
+    """
+    count, total = int(gone.sum()), len(gone)
     if missing == "error":
         raise DesignError(
-            f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} missing values, in {where}: "
-            f"{agree(count, 'row', 'rows')} {quoted_list(list(labels[incomplete]))}. Fill or drop them, or pass "
-            "missing='drop'."
+            f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what}: "
+            f"{agree(count, 'row', 'rows')} {quoted_list(list(labels[gone]))}. {remedy}, or pass missing='drop'."
         )
-    warnings.warn(
-        f"{count:,} of {number_of(total, 'row')} {agree(count, 'was', 'were')} dropped because of missing values in "
-        f"{where}. "
-        "Pass missing='error' to refuse them instead.",
-        DataWarning,
-        skip_file_prefixes=(str(Path(__file__).parents[1]),),
+    warn_of_data(
+        f"{count:,} of {number_of(total, 'row')} {agree(count, 'was', 'were')} dropped because of {what}. Pass "
+        "missing='error' to refuse them instead."
     )
+
+
+def warn_of_data(text: str) -> None:
+    """Give a `DataWarning` that points to the user's own line."""
+    warnings.warn(text, DataWarning, skip_file_prefixes=(str(Path(__file__).parents[1]),))
 
 
 def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:

@@ -55,7 +55,8 @@ class Within(ClusterMeans):
         return np.asarray(x, dtype=float) - self._cluster_means(x, g)
 
 
-_MATHEMATICS = ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil")
+_LOGARITHMS = ("log", "log2", "log10", "log1p", "exp", "expm1")
+_MATHEMATICS = (*_LOGARITHMS, "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil", "round")
 
 #: Codings of a categorical predictor, the second argument of ``C()``.
 CODINGS = ("Treatment", "Sum", "Helmert", "Poly")

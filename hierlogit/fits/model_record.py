@@ -113,6 +113,7 @@ def rows_dataset(table: TrainingTable) -> xr.Dataset:
     left_out = {
         "columns": columns,
         "n_missing": table.n_missing,
+        "n_untried": table.n_untried,
         "missing_by_column": dict(table.missing_by_column),
         "unused_levels": {name: list(levels) for name, levels in table.unused_levels.items()},
     }
@@ -143,6 +144,7 @@ def _read_rows(stored: xr.Dataset) -> TrainingTable:
         record["n_missing"],
         record["missing_by_column"],
         {name: tuple(levels) for name, levels in record["unused_levels"].items()},
+        record.get("n_untried", 0),  # older files have none
     )
 
 

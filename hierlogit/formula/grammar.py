@@ -95,6 +95,7 @@ class TermReader(Cursor):
                 self.product(stop)
             summand = Summand(sign or "+", self.written(first, self.at), kind)
             if summand.sign == "-":
+                self.refuse_subtracted_offset(first)
                 self.check_removal(summand, summands, self.span(sign_at, self.at))
             summands.append(summand)
         return summands
@@ -113,6 +114,14 @@ class TermReader(Cursor):
         elif not any(earlier.kind == "term" and earlier.sign == "+" for earlier in before):
             hint = "'-' takes away a term that an earlier one has brought, as in a*b - a:b; a negative column is I(-x)."
             raise self.error("there is no term to take this away from", span, hint)
+
+    def refuse_subtracted_offset(self, first: int) -> None:
+        """Refuse an offset after a minus sign, which takes terms away and does not change signs."""
+        for at in range(first, self.at):
+            if self.tokens[at].text == "offset" and self.is_operator(at + 1, "("):
+                inside = self.written(at + 2, self.closing[at + 1])
+                hint = f"Write + offset(-1 * ({inside})) to subtract it, or leave it out."
+                raise self.error("an offset cannot be subtracted", self.span(at, self.closing[at + 1] + 1), hint)
 
     def product(self, stop: int) -> None:
         """Read terms joined by ``*``, ``/`` and ``:``; their precedence is left to formulae."""

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from ..errors import FormulaError
 from .grammar import Summand, TermReader
-from .terms import Formula, RandomTerm, Response
+from .terms import Computed, Formula, RandomTerm, Response
+from .tokens import Span
 
 _SUCCESSES_OF_TRIALS = ("p", "prop", "proportion")
 _RESPONSES = (
     "A response is y, y['yes'] (the level that counts as a success), p(successes, trials) or "
-    "cbind(successes, failures). Anything else is computed in the data first."
+    "cbind(successes, failures); counts are columns or computed from them, p(prop * n, n), cbind(k, n - k). "
+    "Anything else is computed in the data first."
 )
 _FACTORS = "A grouping factor is a column, (1 | g), or columns joined as (1 | a:b) or (1 | a/b)."
 
@@ -72,6 +74,7 @@ class _FormulaReader(TermReader):
             hint = "Write at least an intercept: y ~ 1, or y ~ 1 + (1 | g)."
             raise self.error("the formula has nothing after '~'", self.tokens[tildes[0]].span, hint)
         summands = self.sum(end, numbers=True, random=True)
+        self.refuse_outcomes(response)
         fixed = _joined([summand for summand in summands if summand.kind != "random"])
         return Formula(self.text, response, fixed, tuple(self.random), tuple(self.names))
 
@@ -80,38 +83,103 @@ class _FormulaReader(TermReader):
             raise self.error("the formula has no response", self.tokens[stop].span, _RESPONSES)
         tokens, span = self.tokens[:stop], self.span(0, stop)
         text = self.written(0, stop)
-        # The kinds of the tokens distinguish the forms: v for a name, n for a number, s for a string or literal.
-        letters = {"name": "v", "quoted": "v", "number": "n", "string": "s", "literal": "s"}
-        shape = "".join(letters.get(token.kind, token.text) for token in tokens)
-        head = tokens[0].text
+        shape, head = self.kinds(0, stop), tokens[0].text
         if shape == "v":
             return Response(text, span, self.use_name())
         if shape in ("v[v]", "v[s]", "v[n]"):
             return Response(text, span, self.use_name(), event=tokens[2].bare)
-        if shape in ("v(v,v)", "v(v,n)") and head in _SUCCESSES_OF_TRIALS:
-            return Response(text, span, self.name_at(2), trials=self.trials(4))
-        if shape == "v(v,v)" and head == "cbind":
-            return Response(text, span, self.name_at(2), failures=self.name_at(4))
-        if shape in ("v(v,v-v)", "v(v,n-v)") and head == "cbind":
-            if tokens[2].bare != tokens[6].bare:
-                hint = f"Write trials minus successes: cbind({tokens[2].text}, {tokens[4].text} - {tokens[2].text})."
-                raise self.error("the failures are not trials minus successes", self.span(4, 7), hint)
-            column, trials, _ = self.name_at(2), self.trials(4), self.name_at(6)
-            return Response(text, span, column, trials=trials)
+        if "|" in shape:
+            hint = "Successes out of trials are written p(successes, trials), here and not with trials() or weights()."
+            raise self.error("a bar in the response", span, hint)
+        is_call = tokens[0].kind == "name" and self.is_operator(1, "(") and self.closing[1] == stop - 1
+        if is_call and head in (*_SUCCESSES_OF_TRIALS, "cbind"):
+            return self.counts(text, span, stop - 1, head)
         raise self.error("the response is not understood", span, _RESPONSES)
 
-    def name_at(self, at: int) -> str:
-        self.at = at
-        return self.use_name()
+    def counts(self, text: str, span: Span, stop: int, head: str) -> Response:
+        """Read the two counts in ``p(successes, trials)`` or ``cbind(successes, failures)``."""
+        commas = [at for at in self.level(2, stop) if self.is_operator(at, ",")]
+        if len(commas) != 1:
+            raise self.error("the response is not understood", span, _RESPONSES)
+        bounds = ((2, commas[0]), (commas[0] + 1, stop))
+        successes = self.count(*bounds[0])
+        if head in _SUCCESSES_OF_TRIALS:
+            trials = self.number_of_trials(*bounds[1]) or self.count(*bounds[1])
+            return _response(text, span, successes, trials=trials)
+        failures, (first, second) = self.count(*bounds[1]), (self.unwrapped(*part) for part in bounds)
+        for whole, part in ((second, first), (first, second)):  # cbind(k, n - k) and cbind(n - k, k)
+            trials = self.total(whole, part)
+            if trials is not None:
+                return _response(text, span, successes, trials=trials, failures=failures)
+        if self.kinds(*second) in ("v-v", "n-v") and self.kinds(*first) == "v":
+            hint = f"Write trials minus successes: cbind({successes.text}, {self.tokens[second[0]].text} - "
+            raise self.error(
+                "the failures are not trials minus successes", self.span(*second), f"{hint}{successes.text})."
+            )
+        return _response(text, span, successes, failures=failures)
 
-    def trials(self, at: int) -> str | int:
-        token = self.tokens[at]
-        if token.kind != "number":
-            return self.name_at(at)
+    def count(self, first: int, stop: int) -> Computed:
+        """Read a count: a column, or an expression of columns; a column has no columns besides itself."""
+        self.at, before, outer = first, len(self.names), self.in_call
+        if stop == first + 1 and self.token.kind in ("name", "quoted"):
+            return Computed(self.use_name(), ())
+        self.in_call = True
+        self.expression(stop, comparison=False)
+        self.in_call = outer
+        names = tuple(dict.fromkeys(use.name for use in self.names[before:] if not use.is_call))
+        if not names:
+            hint = (
+                "Counts are columns of the data, or computed from columns; trials can also be a whole number, p(k, 10)."
+            )
+            raise self.error("there is no column in this count", self.span(first, stop), hint)
+        return Computed(self.written(*self.unwrapped(first, stop)), names)
+
+    def number_of_trials(self, first: int, stop: int) -> int | None:
+        """The number of trials if it is written as a number."""
+        token = self.tokens[first]
+        if stop != first + 1 or token.kind != "number":
+            return None
         if not token.text.isdecimal() or int(token.text) < 1:
             hint = "Trials are a column of the data or a whole number from 1: p(successes, trials), p(successes, 10)."
             raise self.error("the number of trials is not a positive whole number", token.span, hint)
         return int(token.text)
+
+    def total(self, whole: tuple[int, int], part: tuple[int, int]) -> Computed | int | None:
+        """The trials if one count is written as trials minus the other, as in ``cbind(k, n - k)``."""
+        (first, stop), size = whole, part[1] - part[0]
+        words = [token.bare for token in self.tokens[part[0] : part[1]]]
+        alone = size == 1 or not {self.tokens[at].text for at in self.level(*part)} & {"+", "-"}
+        minus = stop - size - 1
+        if minus <= first or not self.is_operator(minus, "-") or not alone:
+            return None
+        if [token.bare for token in self.tokens[minus + 1 : stop]] != words:
+            return None
+        before = len(self.names)
+        found = self.number_of_trials(first, minus) or self.count(first, minus)
+        del self.names[before:]  # they are in the count that was read before
+        return found
+
+    def unwrapped(self, first: int, stop: int) -> tuple[int, int]:
+        """The bounds of an expression without ``I()``, braces or brackets around all of it."""
+        while True:
+            is_identity = self.tokens[first].text == "I" and self.is_operator(first + 1, "(")
+            opening = first + is_identity
+            if not self.is_operator(opening, "(", "{") or self.closing[opening] != stop - 1 or stop - opening < 3:
+                return first, stop
+            first, stop = opening + 1, stop - 1
+
+    def kinds(self, first: int, stop: int) -> str:
+        """The tokens as text: v for a name, n for a number, s for a string or literal, and operators as written."""
+        letters = {"name": "v", "quoted": "v", "number": "n", "string": "s", "literal": "s"}
+        return "".join(letters.get(token.kind, token.text) for token in self.tokens[first:stop])
+
+    def refuse_outcomes(self, response: Response) -> None:
+        """Refuse predictors and grouping factors that are computed from the outcomes."""
+        for use in self.names:
+            if use.where != "response" and not use.is_call and use.name in response.outcomes:
+                role = "a grouping factor" if use.where == "grouping factor" else "a predictor"
+                hint = f"What is predicted cannot be {role} as well: take '{use.name}' out of the right-hand side."
+                raise self.error(f"the outcome '{use.name}' is also in the {use.where}", use.span, hint)
 
     # ---- random terms ------------------------------------------------------------------------------------------
 
@@ -206,6 +274,26 @@ class _FormulaReader(TermReader):
             return groups
         span = self.tokens[at - 1].span if at == stop else self.tokens[at].span
         raise self.error("the grouping factor is not understood", span, _FACTORS)
+
+
+def _response(
+    text: str,
+    span: Span,
+    successes: Computed,
+    *,
+    trials: Computed | int | None = None,
+    failures: Computed | None = None,
+) -> Response:
+    """The response with these counts; failures that are trials minus successes are not needed."""
+    needed = [successes, trials if trials is not None else failures]
+    return Response(
+        text,
+        span,
+        successes.text,
+        trials=trials.text if isinstance(trials, Computed) else trials,
+        failures=None if failures is None or trials is not None else failures.text,
+        computed=tuple(dict.fromkeys(count for count in needed if isinstance(count, Computed) and count.columns)),
+    )
 
 
 def _joined(summands: Sequence[Summand]) -> str:

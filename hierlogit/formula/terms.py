@@ -37,8 +37,27 @@ class NameUse(ShownAsCall):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Computed(ShownAsCall):
+    """A number of successes, trials or failures that is computed from columns, such as ``prop * n``.
+
+    Parameters
+    ----------
+    text : str
+        The expression as written.
+    columns : tuple of str
+        The names in it that are used as variables.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Response(ShownAsCall):
     """The left-hand side of a formula.
+
+    Successes, trials and failures are columns of the table or expressions. The values of an expression become a column
+    of the training rows, whose name is the text of the expression.
 
     Parameters
     ----------
@@ -54,6 +73,8 @@ class Response(ShownAsCall):
         The column with the number of trials, or that number, from ``p(successes, trials)``.
     failures : str, optional
         The column with the number of failures, from ``cbind(successes, failures)``.
+    computed : tuple of Computed
+        The expressions among successes, trials and failures.
     """
 
     text: str
@@ -62,6 +83,22 @@ class Response(ShownAsCall):
     event: str | None = None
     trials: str | int | None = None
     failures: str | None = None
+    computed: tuple[Computed, ...] = ()
+
+    @property
+    def outcomes(self) -> frozenset[str]:
+        """The columns that hold outcomes, which cannot be predictors; those of the trials can.
+
+        Examples
+        --------
+        >>> from hierlogit.formula.parser import parse
+        >>> parse("p(prop * n, n) ~ x").response.outcomes
+        frozenset({'prop'})
+        """
+        columns = {count.text: count.columns for count in self.computed}
+        known = {name: columns.get(name, (name,)) for name in (self.column, self.failures) if name is not None}
+        trials = columns.get(self.trials, (self.trials,)) if isinstance(self.trials, str) else ()
+        return frozenset(column for names in known.values() for column in names).difference(trials)
 
     @property
     def binomial(self) -> bool:

@@ -187,7 +187,9 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         ["ci_prob", "prob", "alpha", "target_accept", "icc", "low", "high", "share", "typical"], PROBABILITY
     ),
-    **dict.fromkeys(["backend", "parameterization", "missing", "scale", "kind", "type", "slope", "family"], CHOICE),
+    **dict.fromkeys(
+        ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
+    ),
     **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name"], CHOICE),
     **dict.fromkeys(["group", "effect", "x"], NAME),
     **dict.fromkeys(["effects", "sections", "test"], NAMES),

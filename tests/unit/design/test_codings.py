@@ -33,7 +33,7 @@ def encoding(expression: str, **names: Any) -> Encoding:
 
 def codes(expression: str, **names: Any) -> Any:
     """The columns besides the intercept in the first four rows, which have the four levels."""
-    return encoding(expression, **names).training(FRAME)[0][:4, 1:]
+    return encoding(expression, **names).columns[:4, 1:]
 
 
 def test_helmert_contrasts_are_those_of_r() -> None:
@@ -93,7 +93,7 @@ def test_rows_and_columns_of_a_matrix_have_names() -> None:
 
 
 def test_a_matrix_in_the_formula() -> None:
-    columns = encoding("C(h, [[-1/2], [1/2]])").training(FRAME)[0][:, 1]
+    columns = encoding("C(h, [[-1/2], [1/2]])").columns[:, 1]
     np.testing.assert_array_equal(columns, np.repeat([-0.5, 0.5], N // 2))
     np.testing.assert_array_equal(codes("C(f, Helmert, levels=['d', 'c', 'b', 'a'])"), codes("C(f, Helmert)")[::-1])
 
@@ -103,7 +103,7 @@ def test_a_matrix_in_the_formula() -> None:
 )
 def test_other_rows_have_the_codes_of_the_training_rows(expression: str) -> None:
     made = encoding(expression, m=OWN)
-    whole = made.training(FRAME)[0]
+    whole = made.columns
     assert np.linalg.matrix_rank(whole) == whole.shape[1]
     for row in range(5):
         np.testing.assert_allclose(made.encode(FRAME.iloc[[row]])[0], whole[[row]])

@@ -306,20 +306,76 @@ def test_a_users_function_that_fails_is_named() -> None:
 # ---- columns that depend on others -------------------------------------------------------------------------------
 
 
-def test_dependent_columns_are_named_with_what_they_depend_on() -> None:
+def dropped(formula: str, data: Any = None) -> dict[str, tuple[str, ...]]:
+    """The columns that are dropped, with those that they depend on; the warning names them."""
+    with pytest.warns(DataWarning) as caught:
+        made = design(formula, data)
+    columns = [*made.dropped, *(column for group in made.groups for column in group.dropped)]
+    said = " ".join(str(warning.message) for warning in caught)
+    assert all(f"'{column.label}'" in said for column in columns)
+    assert not {column.label for column in made.dropped}.intersection(made.fixed_effects)
+    assert np.linalg.matrix_rank(made.X) == made.X.shape[1]
+    return {column.label: column.others for column in columns}
+
+
+def dependent() -> pd.DataFrame:
     frame = table()
-    frame = frame.assign(
+    return frame.assign(
         double=2 * frame["x"] + 0, total=frame["x"] + frame["z"], zero=0, three=3, is_b=1.0 * (frame["t"] == "b")
     )
-    begin = "in the fixed part, the column"
-    refused("y ~ x + z + double", frame, f"{begin} 'double' is a linear combination of 'x',", "Leave one of these")
-    refused("y ~ x + z + total", frame, f"{begin} 'total' is a linear combination of 'x', 'z',")
-    refused("y ~ z + t + is_b", frame, f"{begin} 'is_b' is a linear combination of 't[b]',")
-    refused("y ~ 0 + t + is_b", frame, f"{begin} 'is_b' is a linear combination of 't[b]',")
-    refused("y ~ x + poly(x, 2)", frame, f"{begin} 'poly(x, 2)[0]' is a linear combination of 'Intercept', 'x',")
-    refused("y ~ x + three", frame, f"{begin} 'three' is a linear combination of 'Intercept',")
-    refused("y ~ x + zero", frame, f"{begin} 'zero' is zero in every row")
-    refused("y ~ x + (1 + x + double | g)", frame, "in the random term (1 + x + double | g), the column 'double'")
+
+
+@pytest.mark.parametrize(
+    ("formula", "columns"),
+    [
+        ("y ~ x + z + double", {"double": ("x",)}),
+        ("y ~ double + x + z", {"x": ("double",)}),
+        ("y ~ x + z + total", {"total": ("x", "z")}),
+        ("y ~ z + t + is_b", {"is_b": ("t[b]",)}),
+        ("y ~ 0 + t + is_b", {"is_b": ("t[b]",)}),
+        ("y ~ x + poly(x, 2)", {"poly(x, 2)[0]": ("Intercept", "x")}),
+        ("y ~ x + three", {"three": ("Intercept",)}),
+        ("y ~ x + zero", {"zero": ()}),
+        ("y ~ x + zero + three + double", {"zero": (), "three": ("Intercept",), "double": ("x",)}),
+        ("y ~ z + (1 + x + double | g)", {"double": ("x",)}),
+        ("y ~ z + (0 + zero + x || g)", {"zero": ()}),
+    ],
+)
+def test_dependent_columns_are_dropped_from_left_to_right(formula: str, columns: dict[str, tuple[str, ...]]) -> None:
+    assert dropped(formula, dependent()) == columns
+
+
+def test_dependent_columns_are_refused_on_request() -> None:
+    def said(formula: str) -> str:
+        with pytest.raises(DesignError) as caught:
+            design(formula, dependent(), collinear="error")
+        return str(caught.value)
+
+    assert said("y ~ x + z + double") == (
+        "in the fixed part, 'double' is a linear combination of 'x': the data cannot tell these effects apart. Leave a "
+        "term out of the formula, or pass collinear='drop' to drop these columns, as R does."
+    )
+    assert "'three' is a linear combination of 'Intercept'; and 'double'" not in said("y ~ x + zero + three + double")
+    assert "'zero' is zero in every row; 'three' is" in said("y ~ x + zero + three + double")
+    assert "in the random term (1 + x + double | g), 'double' is" in said("y ~ x + (1 + x + double | g)")
+    with pytest.raises(DesignError, match="collinear='yes' is not allowed; choose one of 'drop', 'error'"):
+        design("y ~ x", collinear="yes")
+
+
+def test_long_lists_of_dependent_columns_are_cut_short() -> None:
+    frame = pd.DataFrame({"y": [0, 1] * 40, "f": np.repeat(np.arange(40), 2).astype(str)})
+    frame["copy"] = "c" + frame["f"]
+    with pytest.raises(DesignError) as caught:
+        design("y ~ f + copy", frame, collinear="error")
+    assert len(str(caught.value)) < 900
+    assert "31 more columns depend on those before them" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("formula", "what"), [("y ~ 0 + zero", "nothing to estimate"), ("y ~ x + (0 + zero | g)", "no effects")]
+)
+def test_a_part_of_which_nothing_is_left_is_refused(formula: str, what: str) -> None:
+    refused(formula, dependent(), what, "'zero' is zero in every row")
 
 
 @pytest.mark.parametrize("scale", [1e-13, 1e-6, 1e6, 1e12])
@@ -327,7 +383,7 @@ def test_dependence_does_not_depend_on_the_units(scale: float) -> None:
     frame = table()
     frame = frame.assign(w=frame["z"] * scale, both=(frame["x"] + frame["z"]) * scale)
     assert design("y ~ x + w", frame).fixed_effects == ("Intercept", "x", "w")
-    refused("y ~ x + z + both", frame, "'both' is a linear combination of 'x', 'z'")
+    assert dropped("y ~ x + z + both", frame) == {"both": ("x", "z")}
 
 
 def test_a_year_and_its_square_are_no_dependent_columns() -> None:

@@ -45,8 +45,16 @@ def square(x: Any) -> Any:
         ("C(k)", ["Intercept", "C(k)[1]", "C(k)[2]", "C(k)[3]"], ["Intercept"] + ["C(k)"] * 3),
         ("S(t)", ["Intercept", "S(t)[a]", "S(t)[b]"], ["Intercept", "S(t)", "S(t)"]),
         ("T(t, 'b')", ["Intercept", "T(t, 'b')[a]", "T(t, 'b')[c]"], ["Intercept"] + ["T(t, 'b')"] * 2),
-        ("b", ["Intercept", "b"], ["Intercept", "b"]),
-        ("b:t", ["Intercept", "b:t[a]", "b:t[b]", "b:t[c]"], ["Intercept"] + ["b:t"] * 3),
+        ("b", ["Intercept", "b[True]"], ["Intercept", "b"]),
+        ("0 + b", ["b[False]", "b[True]"], ["b", "b"]),
+        ("0 + x:b", ["x:b[False]", "x:b[True]"], ["x:b", "x:b"]),
+        (
+            "b:u",
+            ["Intercept", "u[mid]", "u[hi]", "b[True]:u[lo]", "b[True]:u[mid]", "b[True]:u[hi]"],
+            ["Intercept", "u", "u", *["b:u"] * 3],
+        ),
+        ("I(x > 0)", ["Intercept", "I(x > 0)[True]"], ["Intercept", "I(x > 0)"]),
+        ("C(b)", ["Intercept", "C(b)[True]"], ["Intercept", "C(b)"]),
         ("poly(x, 2)", ["Intercept", "poly(x, 2)[0]", "poly(x, 2)[1]"], ["Intercept"] + ["poly(x, 2)"] * 2),
         ("x + offset(z)", ["Intercept", "x"], ["Intercept", "x"]),
         ("0 + offset(z)", [], []),
@@ -57,7 +65,7 @@ def test_labels_and_terms(expression: str, labels: list[str], terms: list[str]) 
     made = encoding(expression)
     assert made.labels == tuple(labels)
     assert made.terms == tuple(terms)
-    columns, _ = made.training(FRAME)
+    columns = made.columns
     assert columns.shape == (N, len(labels))
     assert columns.dtype == np.float64
 
@@ -66,20 +74,20 @@ def test_labels_and_terms(expression: str, labels: list[str], terms: list[str]) 
 
 
 def test_columns_are_what_their_labels_say() -> None:
-    x, t = FRAME["x"].to_numpy(), np.asarray(FRAME["t"])
-    made = encoding("x + t + x:t + I(x**2) + scale(x):b + C(k, Treatment(2))")
-    columns = dict(zip(made.labels, made.training(FRAME)[0].T, strict=True))
+    x, z, t = FRAME["x"].to_numpy(), FRAME["z"].to_numpy(), np.asarray(FRAME["t"])
+    made = encoding("x + t + x:t + I(x**2) + scale(z):b + C(k, Treatment(2))")
+    columns = dict(zip(made.labels, made.columns.T, strict=True))
     np.testing.assert_allclose(columns["Intercept"], 1)
     np.testing.assert_allclose(columns["x"], x)
     np.testing.assert_allclose(columns["t[c]"], t == "c")
     np.testing.assert_allclose(columns["x:t[b]"], x * (t == "b"))
     np.testing.assert_allclose(columns["I(x ** 2)"], x**2)
-    np.testing.assert_allclose(columns["scale(x):b"], (x - x.mean()) / x.std() * FRAME["b"])
+    np.testing.assert_allclose(columns["scale(z):b[True]"], (z - z.mean()) / z.std() * FRAME["b"])
     np.testing.assert_allclose(columns["C(k, Treatment(2))[3]"], FRAME["k"] == 3)
 
 
 def test_sum_contrasts() -> None:
-    columns, _ = encoding("S(t)").training(FRAME)
+    columns = encoding("S(t)").columns
     rows = {level: columns[FRAME["t"] == level][0] for level in "abc"}
     np.testing.assert_allclose(rows["a"], [1, 1, 0])
     np.testing.assert_allclose(rows["b"], [1, 0, 1])
@@ -87,7 +95,7 @@ def test_sum_contrasts() -> None:
 
 
 def test_orthogonal_polynomials() -> None:
-    columns = encoding("0 + poly(x, 3)").training(FRAME)[0]
+    columns = encoding("0 + poly(x, 3)").columns
     np.testing.assert_allclose(columns.T @ columns, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(columns.sum(axis=0), 0, atol=1e-12)
 
@@ -106,14 +114,14 @@ def test_orthogonal_polynomials() -> None:
 def test_offsets_are_summed_and_known_for_new_rows(expression: str, names: dict[str, Any], expected: Any) -> None:
     made = encoding(expression, **names)
     assert made.has_offset == ("offset" in expression)
-    np.testing.assert_allclose(made.training(FRAME)[1], expected)
+    np.testing.assert_allclose(made.offset, expected)
     np.testing.assert_allclose(made.encode(FRAME.iloc[3:5])[1], expected[3:5])
 
 
 def test_powers_of_large_whole_numbers_do_not_overflow() -> None:
     income = pd.DataFrame({"m": np.array([5, 4, 7]) * 10**9})
     made = encoding("m + I(m**2)", income)
-    np.testing.assert_allclose(made.training(income)[0][:, 2], np.array([25, 16, 49]) * 1e18)
+    np.testing.assert_allclose(made.columns[:, 2], np.array([25, 16, 49]) * 1e18)
     np.testing.assert_allclose(made.encode(income.iloc[:1])[0][:, 2], 25e18)
 
 
@@ -150,29 +158,30 @@ def test_splines_keep_their_knots() -> None:
 )
 def test_rows_that_lack_some_levels_can_be_encoded(expression: str) -> None:
     made = encoding(expression, order=["c", "a", "b"])
-    whole = made.training(FRAME)[0]
+    whole = made.columns
     for row in range(5):
         np.testing.assert_array_equal(made.encode(FRAME.iloc[[row]])[0], whole[[row]])
 
 
 def test_lists_and_tuples_of_numbers() -> None:
     made, named = encoding("bs(x, knots=[-0.5, 1/2]) + x"), encoding("bs(x, knots=kn) + x", kn=[-0.5, 0.5])
-    np.testing.assert_array_equal(made.training(FRAME)[0], named.training(FRAME)[0])
+    np.testing.assert_array_equal(made.columns, named.columns)
     assert made.labels[1] == "bs(x, knots=[-0.5, 0.5])[0]"
-    assert encoding("bs(x, knots=(0, 1))").training(FRAME)[0].shape == (N, 6)
-    np.testing.assert_array_equal(made.encode(FRAME.iloc[3:9])[0], made.training(FRAME)[0][3:9])
+    assert encoding("bs(x, knots=(0, 1))").columns.shape == (N, 6)
+    np.testing.assert_array_equal(made.encode(FRAME.iloc[3:9])[0], made.columns[3:9])
 
 
 def test_a_comparison_goes_by_the_order_of_the_levels() -> None:
     made = encoding("0 + I(w >= 'mid')", FRAME.assign(w=FRAME["u"]))
     expected = np.isin(np.asarray(FRAME["u"]), ["mid", "hi"])
-    np.testing.assert_array_equal(made.training(FRAME)[0][:, 0], expected)
+    assert made.labels == ("I(w >= 'mid')[False]", "I(w >= 'mid')[True]")
+    np.testing.assert_array_equal(made.columns, np.column_stack([~expected, expected]))
 
 
 @pytest.mark.parametrize("expression", ["t / x", "t / (x + z)", "x + t:(x + z)", "C(k) / t", "(x + t + u)**2 - t:u"])
 def test_terms_that_share_a_column_code_it_apart(expression: str) -> None:
     made = encoding(expression)
-    whole, _ = made.training(FRAME)
+    whole = made.columns
     assert whole.shape[1] == len(made.labels) == np.linalg.matrix_rank(whole)
     np.testing.assert_allclose(made.encode(FRAME)[0], whole)
 
@@ -182,7 +191,7 @@ def test_terms_that_share_a_column_code_it_apart(expression: str) -> None:
 
 @pytest.mark.parametrize("name", ["frame", "self", "expression", "namespace", "pd", "square"])
 def test_a_users_function_may_have_any_name(name: str) -> None:
-    columns, _ = encoding(f"0 + {name}(x)", **{name: square}).training(FRAME)
+    columns = encoding(f"0 + {name}(x)", **{name: square}).columns
     np.testing.assert_allclose(columns[:, 0], FRAME["x"] ** 2)
 
 
@@ -193,7 +202,7 @@ def test_formulas_do_not_see_the_variables_of_this_package() -> None:
 
 def test_interactions_of_calls_alone() -> None:
     made = encoding("S(t):C(k)")
-    np.testing.assert_allclose(made.encode(FRAME)[0], made.training(FRAME)[0])
+    np.testing.assert_allclose(made.encode(FRAME)[0], made.columns)
 
 
 def test_what_a_function_prints_stays_off_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +232,7 @@ def broken(x: Any) -> Any:
             ["'I(1 / k)' is not finite in 10 of 40 rows", "0, 4, 8, 12, 16, 20, 24, 28 and 2 more", "division by 0"],
         ),
         ("log(k)", {}, ["'log(k)' is not finite", "logarithm of 0"]),
-        ("x + offset(log(k))", {}, ["'offset()' is not finite"]),
+        ("x + offset(log(k))", {}, ["'offset(log(k))' is not finite in 10 of 40 rows", "'k' is 0 there"]),
         ("scale(t)", {}, ["'scale(t)' is a function of numbers", "the column 't' holds text", "'a', 'b', 'c'"]),
         ("x + offset(t)", {}, ["'offset(t)' is a function of numbers"]),
         ("center(log(t))", {}, ["'log(t)' is a function of numbers"]),
@@ -248,7 +257,7 @@ def broken(x: Any) -> Any:
 def test_training_errors_name_the_term(expression: str, names: dict[str, Any], words: list[str]) -> None:
     frame = FRAME.assign(one=pd.Categorical(["same"] * N, ordered=True))
     with pytest.raises(DesignError) as caught:
-        encoding(expression, frame, **names).training(frame)
+        encoding(expression, frame, **names)
     for word in words:
         assert word in str(caught.value)
 

@@ -205,7 +205,7 @@ def test_rows_with_missing_values_are_dropped_and_counted(kind: str) -> None:
 @pytest.mark.parametrize("kind", HOLES)
 def test_rows_with_missing_values_are_refused_on_request(kind: str) -> None:
     frame = pd.DataFrame({"x": HOLES[kind]}, index=list("pqrs"))
-    with pytest.raises(DesignError, match=r"1 of 4 rows has missing values, in x \(1\): row 'q'\."):
+    with pytest.raises(DesignError, match=r"1 of 4 rows has missing values in x \(1\): row 'q'\."):
         training_table(frame, ["x"], "error")
 
 

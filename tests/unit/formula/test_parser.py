@@ -173,7 +173,7 @@ BAD = [
     ("p(y, «0») ~ x", "not a positive whole number", "p(successes, 10)"),
     ("p(y, «2.5») ~ x", "not a positive whole number", "p(successes, 10)"),
     ("cbind(y, «n - z») ~ x", "not trials minus successes", "cbind(y, n - y)"),
-    ("«cbind(y, n + y)» ~ x", "response is not understood", "cbind(successes, failures)"),
+    ("«cbind(y, n, y)» ~ x", "response is not understood", "cbind(successes, failures)"),
     ("«(y» ~ x)", "response is not understood", "A response is y"),
     # characters, quotes, brackets
     ("y ~ x «&» z", "the character '&'", "backticks"),
@@ -323,7 +323,7 @@ def test_parts_of_a_random_term() -> None:
 
 
 def test_uses_of_names() -> None:
-    formula = parse("p(y, n) ~ bs(`my x`, df=np.round(k)) + {x} + (1 + C(x, 'z') | g/y)")
+    formula = parse("p(y, n) ~ bs(`my x`, df=np.round(k)) + {x} + (1 + C(x, 'z') | g/h)")
     assert formula.names == (
         NameUse("y", (2, 3), "response"),
         NameUse("n", (5, 6), "response"),
@@ -335,9 +335,9 @@ def test_uses_of_names() -> None:
         NameUse("C", (50, 51), "random term", is_call=True),
         NameUse("x", (52, 53), "random term", in_call=True),
         NameUse("g", (62, 63), "grouping factor"),
-        NameUse("y", (64, 65), "grouping factor"),
+        NameUse("h", (64, 65), "grouping factor"),
     )
-    assert formula.columns == ("y", "n", "my x", "k", "x", "g")
+    assert formula.columns == ("y", "n", "my x", "k", "x", "g", "h")
 
 
 def test_the_fixed_part_goes_on_after_a_random_term() -> None:

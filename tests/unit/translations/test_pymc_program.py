@@ -64,7 +64,7 @@ MODELS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "joint scales": ("y ~ x + (1 + w + f | g) + (1 | h)", {"sd_g": pr.Decov(1.5, 2, 0.7), "sd_h": pr.Decov()}),
     "counts and functions": (
         "cbind(hits, size) ~ log(x) + I(w**2) + x:f + week + C(week):w + within(x, g) + between(w, g) "
-        "+ offset(log(size)) + (1 + C(week) | h) + (1 | g/h)",
+        "+ offset(log(x)) + (1 + C(week) | h) + (1 | g/h)",
         {},
     ),
     "columns that are read": ("answer ~ bs(w, df=4) + poly(x, 2) + C(f, Sum) + (1 + poly(w, 2) | g)", {}),
