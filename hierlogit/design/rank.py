@@ -116,8 +116,8 @@ class Independent(ShownAsCall):
         shares = np.linalg.lstsq(columns[:, kept] / scale[kept], columns[:, gone] / scale[gone], rcond=None)[0]
         shares[np.abs(shares) <= NO_SHARE] = 0.0
         dropped = tuple(
-            DroppedColumn(labels[j], terms[j], where, tuple(labels[i] for i in kept[shares[:, k] != 0]))
-            for k, j in enumerate(gone)
+            DroppedColumn(labels[j], terms[j], where, tuple(labels[int(i)] for i in kept[shares[:, k] != 0]))
+            for k, j in enumerate(gone.tolist())
         )
         weights = shares * scale[gone] / scale[kept][:, None]
         return cls(kept, dropped, weights, norms[gone] / np.sqrt(len(columns)))

@@ -230,14 +230,15 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
 
 def _with_used_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
     """The rows with categoricals that have only the levels in them, and the levels that are gone, by column."""
-    used, gone = {}, {}
-    for name in frame:
+    used: dict[str, pd.Series[Any]] = {}
+    gone: dict[str, tuple[str, ...]] = {}
+    for name in map(str, frame):
         if isinstance(frame[name].dtype, pd.CategoricalDtype):
             before = frame[name].cat.categories
             used[name] = frame[name].cat.remove_unused_categories()
             rest = before.difference(used[name].cat.categories, sort=False)
             if len(rest):
-                gone[str(name)] = tuple(str(level) for level in rest)
+                gone[name] = tuple(str(level) for level in rest)
     return with_columns(frame, used), gone
 
 

@@ -104,11 +104,11 @@ class _FormulaReader(TermReader):
         bounds = ((2, commas[0]), (commas[0] + 1, stop))
         successes = self.count(*bounds[0])
         if head in _SUCCESSES_OF_TRIALS:
-            trials = self.number_of_trials(*bounds[1]) or self.count(*bounds[1])
-            return _response(text, span, successes, trials=trials)
+            whole = self.number_of_trials(*bounds[1]) or self.count(*bounds[1])
+            return _response(text, span, successes, trials=whole)
         failures, (first, second) = self.count(*bounds[1]), (self.unwrapped(*part) for part in bounds)
-        for whole, part in ((second, first), (first, second)):  # cbind(k, n - k) and cbind(n - k, k)
-            trials = self.total(whole, part)
+        for larger, part in ((second, first), (first, second)):  # cbind(k, n - k) and cbind(n - k, k)
+            trials = self.total(larger, part)
             if trials is not None:
                 return _response(text, span, successes, trials=trials, failures=failures)
         if self.kinds(*second) in ("v-v", "n-v") and self.kinds(*first) == "v":
