@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..binomial import log_binomial_coefficient
 from ..density.linear_predictor import Draws, linear_predictor
+from ..effects.numerics.given_other_rows import GivenOthers
 from ..engines.maximum.refit import Refitter
 from ..errors import ConvergenceWarning
 from ..fits.posterior import parameter_draws
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
-#: Numbers held in memory at once when draws are weighted.
-CHUNK_SIZE = 2**22
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,20 @@ def log_kernel(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
 
 
 def _weighted(fit: Fit) -> Unseen:
-    """From the draws of a sampler, by Pareto-smoothed importance weights."""
-    from scipy.special import expit
-
-    design = fit.model.design
-    rows, y, trials = design.training_rows(), design.outcome.y, design.outcome.trials
-    draws = Draws.of(fit.model, fit.posterior)
+    """From the draws of a sampler, by Pareto-smoothed importance weights, as in `hierlogit.loo`."""
+    outcome = fit.model.design.outcome
+    given = GivenOthers(fit.model, Draws.of(fit.model, fit.posterior))
     efficiency = relative_efficiency(parameter_draws(fit.model, fit.posterior).to_dataset(name="value"))
-    p: FloatArray = np.empty(len(rows))
+    p: FloatArray = np.empty(len(outcome.y))
     log_p, k_hat = p.copy(), p.copy()
-    step = max(1, CHUNK_SIZE // len(draws))
-    for start in progress(range(0, len(rows), step), "Leaving rows out"):
-        at = np.arange(start, min(start + step, len(rows)))
-        probability = expit(linear_predictor(draws, rows.at(at))).T
-        kernel = log_kernel(probability, y[at, None], trials[at, None])
-        log_weights, k_hat[at] = psis(-kernel, efficiency)
+    for at in progress(given.parts(), "Leaving rows out"):
+        log_probability, probability = (values.T for values in given.of(at))
+        log_weights, k_hat[at] = psis(-log_probability, efficiency)
         weights = np.exp(log_weights)
         p[at] = (weights * probability).sum(axis=1)
+        kernel = log_probability - log_binomial_coefficient(outcome.y[at], outcome.trials[at])[:, None]
         log_p[at] = np.log((weights * np.exp(kernel)).sum(axis=1))
-    limit = khat_threshold(len(draws))
+    limit = khat_threshold(len(given.draws))
     if np.any(k_hat > limit):
         _warn(_trouble(k_hat, limit))
     return Unseen(p, log_p, k_hat)
@@ -93,7 +88,8 @@ def _trouble(k_hat: FloatArray, limit: float) -> str:
     return (
         f"The posterior without {bad:,} of {len(k_hat):,} rows is not known from the draws: their Pareto k-hat is "
         f"over {limit:.2f}, the largest {np.max(k_hat):.2f}, so that the scores with sample='loo' may be too good. "
-        "Such rows stand alone in their cluster, or far from the others; hl.loo(fit) samples again without them."
+        "Such rows are far from the others, or the only ones that inform some parameter; hl.loo(fit) samples again "
+        "without them."
     )
 
 

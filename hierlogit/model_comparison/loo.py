@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..density.linear_predictor import Draws
+from ..effects.numerics.given_other_rows import GivenOthers
 from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..design.grouping import GroupBlock
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 
@@ -34,7 +36,8 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     the cluster. A cluster that is left out is predicted as a new one, with its effects integrated out by quadrature.
     Choose by the purpose of the model: predictions for known clusters, or for new ones. Fits without each unit are
     approximated by smoothed importance weights (PSIS); units whose Pareto k-hat is too large are left out by sampling
-    again.
+    again. Where a row carries much of the information about its cluster, because the cluster has few rows or the row
+    many trials, the effects of its cluster are integrated out by quadrature, given the other rows of the cluster.
 
     Parameters
     ----------
@@ -51,12 +54,22 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     -------
     arviz_stats.ELPDData
         ``elpd``, ``se``, ``p``, and by unit ``elpd_i`` and ``pareto_k``, labelled by cluster or row.
-        ``arviz_stats.compare`` takes it.
+        ``arviz_stats.compare`` takes it. The coordinate ``method`` of ``elpd_i`` says how each unit was left out:
+        ``"weights"``, with the effects of the draws; ``"integrated"``, by weights with the effects of its own clusters
+        integrated out; or ``"refit"``.
 
     Raises
     ------
     FitError
         If the fit is a likelihood fit, whose draws are not from a posterior, or has no such grouping factor.
+
+    Notes
+    -----
+    The effects of a row's cluster are integrated out if the row carries a twentieth or more of the information about
+    them. Draws of these effects know the outcome of the row, and weights would make the prediction look too good while
+    every k-hat is small. For each draw, the row has the probability ``p(y_i | other rows of the cluster)``, the ratio
+    of two integrals. Of several grouping factors, this is done for the one in which the row's share is largest, and for
+    others in which it is above a fifth. ``p``, the effective number of parameters, includes the cluster effects.
 
     References
     ----------
@@ -78,23 +91,79 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
             "loo is for fits by hl.NUTS(): the draws of a likelihood engine are not from a posterior. Compare such "
             "fits by hl.compare(..., criterion='aic'), or see hl.influence for fits without each cluster."
         )
-    name = fit.model.outcome_name
-    if group is None:
-        values, index = fit.data["log_likelihood"].to_dataset()[name], np.arange(fit.model.design.n_rows)
-    else:
-        factor = fit.model.design.chosen_groups(group)[0]
-        values, index = _by_cluster(fit, factor), factor.index
-    result = _weighted(fit, values, quiet=refit)
+    units = _by_row(fit) if group is None else _by_cluster(fit, fit.model.design.chosen_groups(group)[0])
+    result = _weighted(fit, units, quiet=refit)
     failing = np.flatnonzero(result.pareto_k.to_numpy() > result.good_k)
-    return _with_refits(fit, index, result, values, failing) if refit and len(failing) else result
+    return _with_refits(fit, units, result, failing) if refit and len(failing) else result
 
 
-def _weighted(fit: Fit, values: xr.DataArray, *, quiet: bool) -> ELPDData:
-    """Leave-one-out by smoothed weights, of log-likelihoods with dims (chain, draw, unit)."""
+@dataclass(frozen=True)
+class _Units:
+    """What is left out, one at a time.
+
+    Attributes
+    ----------
+    values : DataArray
+        Log probability of the outcomes of each unit given those of the others, for each draw; dims (chain, draw, unit).
+    index : ndarray of int, shape (n,)
+        Unit of each row.
+    integrated : ndarray of bool, shape (units,)
+        Whether cluster effects are integrated out.
+    seen : float
+        Sum over the units of the log posterior mean probability of their outcomes.
+    """
+
+    values: xr.DataArray
+    index: IntArray
+    integrated: npt.NDArray[np.bool_]
+    seen: float
+
+
+def _by_row(fit: Fit) -> _Units:
+    """Each row given the others of its clusters."""
+    model = fit.model
+    given, rows = GivenOthers(model, Draws.of(model, fit.posterior)), model.design.n_rows
+    in_sample = fit.data["log_likelihood"].to_dataset()[model.outcome_name]
+    values, seen = np.empty((len(given.draws), rows)), 0.0
+    for at in progress(given.parts(), "Leaving rows out"):
+        values[:, at] = given.of(at)[0]
+        seen += _log_mean(in_sample.isel(obs=at))
+    return _Units(_labelled(fit, values, in_sample["obs"]), np.arange(rows), given.is_integrated, seen)
+
+
+def _by_cluster(fit: Fit, group: GroupBlock) -> _Units:
+    """Each cluster with its effects integrated out."""
+    draws = Draws.of(fit.model, fit.posterior)
+    values = np.empty((len(draws), len(group.levels)))
+    for number in progress(range(len(group.levels)), "Integrating"):
+        values[:, number] = integrated_log_likelihood(fit.model, draws, group.index == number)
+    dim = fit.model.dim(group)
+    by_cluster = _labelled(fit, values, xr.DataArray(group.levels, dims=dim, coords={dim: group.levels}))
+    return _Units(by_cluster, group.index, np.ones(len(group.levels), dtype=bool), _log_mean(by_cluster))
+
+
+def _labelled(fit: Fit, values: FloatArray, labels: xr.DataArray) -> xr.DataArray:
+    """Values of each draw and unit, shape (draws, units), with dims (chain, draw, unit)."""
+    sizes, (dim,) = fit.posterior.sizes, labels.dims
+    return xr.DataArray(
+        values.reshape(sizes["chain"], sizes["draw"], -1),
+        dims=("chain", "draw", dim),
+        coords={"chain": fit.posterior["chain"], "draw": fit.posterior["draw"], dim: labels.to_numpy()},
+    )
+
+
+def _log_mean(values: xr.DataArray) -> float:
+    """Logarithms of the means over draws of probabilities given by their logarithms, summed over units."""
+    flat = values.transpose("chain", "draw", ...).to_numpy().reshape(values.sizes["chain"] * values.sizes["draw"], -1)
+    return float((np.logaddexp.reduce(flat, axis=0) - np.log(len(flat))).sum())
+
+
+def _weighted(fit: Fit, units: _Units, *, quiet: bool) -> ELPDData:
+    """Leave-one-out by smoothed weights."""
     import arviz_stats
 
     name = fit.model.outcome_name
-    by_unit = values.transpose(..., "chain", "draw").compute()
+    by_unit = units.values.transpose(..., "chain", "draw")
     log_ratios = -by_unit.to_numpy().reshape(len(by_unit), -1)
     log_weights, k_hat = psis(log_ratios, relative_efficiency(fit.posterior))
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": by_unit.to_dataset(name=name)})
@@ -108,35 +177,29 @@ def _weighted(fit: Fit, values: xr.DataArray, *, quiet: bool) -> ELPDData:
             log_weights=by_unit.copy(data=log_weights.reshape(by_unit.shape)),
             pareto_k=by_unit.isel(chain=0, draw=0, drop=True).copy(data=k_hat),
         )
-    return result
+    method = (by_unit.dims[0], np.where(units.integrated, "integrated", "weights"))
+    elpd_i = result.elpd_i.assign_coords(method=method)
+    of_units: ELPDData = replace(result, p=units.seen - result.elpd, elpd_i=elpd_i)
+    return of_units
 
 
-def _by_cluster(fit: Fit, group: GroupBlock) -> xr.DataArray:
-    """Log-likelihood of each cluster and draw with its effects integrated out, dims (chain, draw, cluster)."""
-    draws = Draws.of(fit.model, fit.posterior)
-    values = np.empty((len(draws), len(group.levels)))
-    for number in progress(range(len(group.levels)), "Integrating"):
-        values[:, number] = integrated_log_likelihood(fit.model, draws, group.index == number)
-    sizes, dim = fit.posterior.sizes, fit.model.dim(group)
-    return xr.DataArray(
-        values.reshape(sizes["chain"], sizes["draw"], -1),
-        dims=("chain", "draw", dim),
-        coords={"chain": fit.posterior["chain"], "draw": fit.posterior["draw"], dim: group.levels},
-    )
-
-
-def _with_refits(fit: Fit, index: IntArray, result: ELPDData, values: xr.DataArray, failing: IntArray) -> ELPDData:
-    """The result with some units predicted by sampling again without them; `index` is the unit of each row."""
+def _with_refits(fit: Fit, units: _Units, result: ELPDData, failing: IntArray) -> ELPDData:
+    """The result with some units predicted by sampling again without them."""
     elpd_i, pareto_k = result.elpd_i.copy(), result.pareto_k.copy()
+    method = elpd_i["method"].to_numpy().astype(object)
     for number in progress(failing.tolist(), "Sampling without a unit"):
-        rows = index == number
-        again = sampled_again(fit, rows)
-        log_p = integrated_log_likelihood(fit.model, Draws.of(fit.model, again.posterior), rows)
+        rows = units.index == number
+        draws = Draws.of(fit.model, sampled_again(fit, rows).posterior)
+        if rows.sum() == 1:
+            log_p = GivenOthers(fit.model, draws).of(np.flatnonzero(rows))[0][:, 0]
+        else:
+            log_p = integrated_log_likelihood(fit.model, draws, rows)
         elpd_i[number] = np.logaddexp.reduce(log_p) - np.log(len(log_p))
-        pareto_k[number] = 0.0
-    flat = values.transpose("chain", "draw", ...).to_numpy().reshape(-1, len(elpd_i))
-    lppd = float((np.logaddexp.reduce(flat, axis=0) - np.log(len(flat))).sum())
+        pareto_k[number], method[number] = 0.0, "refit"
+    elpd_i = elpd_i.assign_coords(method=(elpd_i.dims[0], method.astype(str)))
     elpd = float(elpd_i.sum())
     se = float(np.sqrt(len(elpd_i) * elpd_i.to_numpy().var()))
-    exact: ELPDData = replace(result, elpd=elpd, se=se, p=lppd - elpd, elpd_i=elpd_i, pareto_k=pareto_k, warning=False)
+    exact: ELPDData = replace(
+        result, elpd=elpd, se=se, p=units.seen - elpd, elpd_i=elpd_i, pareto_k=pareto_k, warning=False
+    )
     return exact

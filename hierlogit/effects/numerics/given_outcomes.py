@@ -28,8 +28,10 @@ IntArray = npt.NDArray[np.intp]
 DEGREES = 5.0
 #: Proposals for each draw; with an acceptance rate a, about (1 - a)^STEPS of the start's influence remains.
 STEPS = 60
-#: Quadrature nodes per dimension, for one, two or three effects.
-NODES = {1: 15, 2: 7, 3: 5}
+#: Quadrature nodes per dimension, for one, two or three effects: usually, and if they are large.
+NODES = {1: (15, 31), 2: (7, 11), 3: (5, 7)}
+#: Effects with a larger sd, in logits, are large: the density of a cluster's effects is then far from normal.
+LARGE_SD = 2.0
 NEWTON_STEPS, NEWTON_TOLERANCE = 100, 1e-9
 
 
@@ -100,30 +102,41 @@ def log_likelihoods(draws: Draws, seen: Seen) -> FloatArray:
     """
     total = np.zeros(len(draws))
     for part, _, _, problem in _problems(draws, seen):
-        total[part] += _log_integral(problem)
+        total[part] += log_integral(problem)[0]
     return total
 
 
-def _log_integral(problem: _Problem) -> FloatArray:
+def log_integral(problem: Problem) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Logarithm of the integral of each draw's density over the effects, by adaptive Gauss-Hermite quadrature.
+
+    Returns
+    -------
+    integral : ndarray, shape (draws,)
+        With the normal density of the standardised effects.
+    nodes : ndarray, shape (k, draws, d)
+        Standardised effects.
+    logs : ndarray, shape (k, draws)
+        Logarithms of the terms whose sum is the integral.
+    """
     mode, curvature = _mode(problem)
     d = mode.shape[1]
-    points, weights = np.polynomial.hermite_e.hermegauss(NODES.get(d, 1))
+    usual, many = NODES.get(d, (1, 1))
+    large = np.median(np.sqrt((problem.A**2).sum(axis=2)).max(axis=1, initial=0.0)) > LARGE_SD
+    points, weights = np.polynomial.hermite_e.hermegauss(many if large else usual)
     R = np.linalg.cholesky(curvature)
     # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
     inverse = np.linalg.inv(R).transpose(0, 2, 1)
-    logs = []
-    for place in product(range(len(points)), repeat=d):
-        v = points[list(place)]
-        logs.append(
-            problem.log_density(mode + inverse @ v) + 0.5 * float(v @ v) + float(np.log(weights[list(place)]).sum())
-        )
-    diagonal = np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1)
-    integral: FloatArray = np.logaddexp.reduce(logs) - diagonal - 0.5 * d * np.log(2 * np.pi)
-    return integral
+    constant = -np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
+    places = [list(place) for place in product(range(len(points)), repeat=d)]
+    nodes = np.stack([mode + inverse @ points[place] for place in places])
+    log_weights = [0.5 * float(points[place] @ points[place]) + float(np.log(weights[place]).sum()) for place in places]
+    logs = np.stack([problem.log_density(u) + weight for u, weight in zip(nodes, log_weights, strict=True)]) + constant
+    integral: FloatArray = np.logaddexp.reduce(logs)
+    return integral, nodes, logs
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Problem:
     """Densities of the standardised effects of a set of clusters, one for each draw.
 
     Attributes
@@ -141,9 +154,21 @@ class _Problem:
     trials: FloatArray
 
     def predictor(self, u: FloatArray) -> FloatArray:
+        """Linear predictors of all rows at effects u, shape (draws, d); shape (draws, n)."""
         return self.eta + (self.A @ u[..., None])[..., 0]
 
+    def predictor_of(self, row: int, u: FloatArray) -> FloatArray:
+        """Linear predictor of one row at effects u, shape (..., draws, d); shape (..., draws)."""
+        predictor: FloatArray = self.eta[:, row] + np.einsum("...sd,sd->...s", u, self.A[:, row])
+        return predictor
+
+    def without(self, row: int) -> Problem:
+        """The densities given the other rows."""
+        kept = np.arange(len(self.y)) != row
+        return Problem(self.eta[:, kept], self.A[:, kept], self.y[kept], self.trials[kept])
+
     def log_density(self, u: FloatArray) -> FloatArray:
+        """Log density at effects u, shape (draws, d), up to a constant; shape (draws,)."""
         of_rows = log_likelihood(self.y, self.trials, self.predictor(u)).sum(axis=1)
         values: FloatArray = of_rows - 0.5 * (u**2).sum(axis=1)
         return values
@@ -157,7 +182,7 @@ def _empty(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
     }
 
 
-def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Unit], _Problem]]:
+def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Unit], Problem]]:
     """Sets of clusters that share rows, and so depend on each other, for parts of the draws that fit in memory."""
     for units in _dependent_sets(seen.rows):
         chosen = np.unique(np.concatenate([unit.rows for unit in units]))
@@ -173,7 +198,7 @@ def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Uni
                 Z, at = rows.groups[unit.group].Z, np.searchsorted(chosen, unit.rows)
                 A[:, at, column : column + Z.shape[1]] = Z[at] @ part_draws.cholesky[unit.group]
                 column += Z.shape[1]
-            problem = _Problem(linear_predictor(part_draws, rows), A, seen.y[chosen], seen.trials[chosen])
+            problem = Problem(linear_predictor(part_draws, rows), A, seen.y[chosen], seen.trials[chosen])
             yield part, part_draws, units, problem
 
 
@@ -206,7 +231,7 @@ def _place(effects: Mapping[str, FloatArray], part: slice, draws: Draws, units: 
         column += cholesky.shape[1]
 
 
-def _mode(problem: _Problem) -> tuple[FloatArray, FloatArray]:
+def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
     """Modes, shape (draws, d), and negative Hessians there, by Newton's method with step halving."""
     draws, _, d = problem.A.shape
     u = np.zeros((draws, d))
@@ -229,7 +254,7 @@ def _mode(problem: _Problem) -> tuple[FloatArray, FloatArray]:
     return u, _derivatives(problem, u)[1]
 
 
-def _derivatives(problem: _Problem, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _derivatives(problem: Problem, u: FloatArray) -> tuple[FloatArray, FloatArray]:
     from scipy.special import expit
 
     p = expit(problem.predictor(u))
@@ -242,7 +267,7 @@ def _derivatives(problem: _Problem, u: FloatArray) -> tuple[FloatArray, FloatArr
 
 
 def _sample(
-    problem: _Problem, mode: FloatArray, curvature: FloatArray, random: np.random.Generator
+    problem: Problem, mode: FloatArray, curvature: FloatArray, random: np.random.Generator
 ) -> tuple[FloatArray, float]:
     draws, d = mode.shape
     # u = mode + R^-T t has the inverse of the curvature R R' as its scale.
