@@ -1,31 +1,38 @@
 """Display of objects: one description of each, shown as text on terminals and as HTML in notebooks.
 
-An object is described by a `View`, with a title and parts. The text fits on a screen of 40 lines of 100 characters; the
-HTML shows the same and has more behind folds.
+An object is described by a `View`, with a title and parts. The text fits on a screen of 40 lines of 100 characters, and
+is as narrow as the terminal; the HTML shows the same and has more behind folds.
 """
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
+from itertools import groupby
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .formatting import cell, plain
+from .formatting import CRITERIA, NO_VALUE, cell, is_missing, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Size of a screen in characters.
+#: Size of a screen in characters, and the widest and narrowest terminal for which text is made.
 WIDTH, HEIGHT = 100, 40
+WIDEST, NARROWEST = 200, 60
 #: Tables with at most `MOST` rows are shown completely, of longer ones the first `HEAD` rows.
 MOST, HEAD = 30, 10
 #: Largest number of rows, facts or sentences behind a fold.
 FOLDED = 100
 #: Largest number of characters of a name or a cell, and of lines of a fact or a sentence.
 LONGEST, LINES = 40, 6
+#: Largest number of lines that name the columns that are not shown.
+REMARK = 3
+#: Blanks before the lines of a part.
+INDENT = 2
 #: Smallest width of the labels of facts, so that facts of most objects are aligned.
 LABEL = 9
 #: Styles of tables and of their cells.
@@ -71,8 +78,10 @@ class View:
     def text(self) -> str:
         """The description as text of at most one screen."""
         lines = _wrapped(self.title, "", "    ") if self.title else []
-        for part, limit in zip(self.parts, self._limits(HEIGHT - len(lines)), strict=True):
-            lines += part.lines(limit)
+        for k, (part, limit) in enumerate(zip(self.parts, self._limits(HEIGHT - len(lines)), strict=True)):
+            more = part.lines(limit)
+            # A table has an empty line above it, but not directly below the title.
+            lines += more[1:] if k == 0 and more[:1] == [""] else more
         return "\n".join(lines).lstrip("\n")
 
     def html(self) -> str:
@@ -82,6 +91,9 @@ class View:
         folds = sum(isinstance(part, Folded) for part in self.parts)
         parts = zip(self.parts, self._limits(HEIGHT - used - folds), strict=True)
         return element("div", title + "".join(part.html(limit) for part, limit in parts))
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def _limits(self, room: int) -> list[int]:
         return _shares([len(part.lines(HEIGHT)) for part in self.parts], room)
@@ -264,15 +276,18 @@ class Column:
         Whether the cells are numbers, which are aligned by their decimal points.
     label : bool
         Whether the cells are labels of the rows.
-    spare : bool
-        Whether the column is left out first if there is not enough room.
+    spare : int
+        If there is not enough room, columns with the largest number are left out first, then the last ones.
+    group : str
+        A heading that it shares with the columns beside it.
     """
 
     name: str
     cells: tuple[str, ...]
     number: bool = True
     label: bool = False
-    spare: bool = False
+    spare: int = 0
+    group: str = ""
 
     @property
     def aligned(self) -> list[str]:
@@ -346,8 +361,11 @@ class Table:
         index: bool = True,
         data: Sequence[str] = (),
         spare: Sequence[str] = (),
+        rows: int = MOST + FOLDED,
     ) -> Table:
         """The table of a data frame, with formatted numbers.
+
+        Columns with several levels are shown by their last, below a heading of the others.
 
         Parameters
         ----------
@@ -355,22 +373,35 @@ class Table:
         where : str
             Where to find the whole table.
         index : bool
-            Whether the index labels the rows; otherwise the first column does.
+            Whether the index labels the rows, unless it only counts them; otherwise the first column does.
         data : sequence of str
             Columns with values of the user's data, which are not rounded.
         spare : sequence of str
-            Columns that are left out first if there is not enough room.
+            Columns that are left out first, in this order, if there is not enough room.
+        rows : int
+            How many rows are formatted.
         """
-        shown = frame.iloc[: MOST + FOLDED]
+        shown = frame.iloc[:rows]
+        labels = shown.index.get_level_values(-1).tolist()
         columns = []
+        index = index and not _only_counts(frame.index)
         for k, name in enumerate(shown.index.names if index else ()):
-            labels = tuple(_datum(value) for value in shown.index.get_level_values(k))
-            columns.append(Column("" if name is None else str(name), labels, number=False, label=True))
-        for name in shown.columns:
-            values = shown[name]
-            cells = tuple(_datum(value) if name in data else cell(str(name), value) for value in values.tolist())
-            is_number = values.dtype.kind in "iuf"
-            columns.append(Column(str(name), cells, is_number, label=not columns, spare=name in spare))
+            texts = tuple(_datum(value) for value in shown.index.get_level_values(k))
+            columns.append(Column("" if name is None else str(name), texts, number=False, label=True))
+        values = [shown.iloc[:, k].tolist() for k in range(shown.shape[1])]
+        places: dict[Any, int] = {key: k for k, key in enumerate(shown.columns)}
+        for k, key in enumerate(shown.columns):
+            *above, name = map(str, key) if isinstance(key, tuple) else [str(key)]
+            if name in data:
+                cells = [_datum(value) for value in values[k]]
+            else:
+                known_by = places.get(_with_last(key, f"mcse_{_has_error_of(name)}"))
+                errors = [None] * len(labels) if known_by is None else values[known_by]
+                names = [str(label) if label in CRITERIA else name for label in labels]
+                cells = list(map(cell, names, values[k], errors))
+            is_number, first = shown.dtypes.iloc[k].kind in "iuf", not columns
+            rank = len(spare) - spare.index(name) if name in spare else 0
+            columns.append(Column(name, tuple(cells), is_number, first, rank, ", ".join(filter(None, above))))
         return cls(tuple(columns), len(frame), where)
 
     @property
@@ -383,48 +414,58 @@ class Table:
         if not self.columns:
             return []
         shown, hidden = self._fitting(limit)
-        columns, missing = self._chosen()
+        columns, missing = self._chosen(self._room)
         table = [Column(c.name, c.cells[:shown], c.number).aligned for c in columns]
-        lines = ["", *(f"  {'  '.join(row).rstrip()}" for row in zip(*table, strict=True))]
-        remark = self._remark(hidden, missing)
-        return lines + (_wrapped(remark, "  ", "    ", lines=1) if remark else [])
+        lines = ["", *_headings(columns, [len(text[0]) for text in table])]
+        lines += [f"{' ' * INDENT}{'  '.join(row).rstrip()}" for row in zip(*table, strict=True)]
+        return lines + self._remark_lines(hidden, missing)
 
     def html(self, limit: int) -> str:
         """The first rows as HTML, with more rows behind a fold."""
         if not self.columns:
             return ""
         shown, hidden = self._fitting(limit)
-        columns, missing = self._chosen()
+        columns, missing = self._chosen(self.width)
         remark = self._remark(hidden, missing)
         # All columns fit behind the fold; if some were left out above, the first rows are repeated there.
         rest = _table_html(self.columns, 0 if missing else shown, len(self.columns[0].cells), WIDTH) if remark else ""
         longest = LONGEST if self.width == WIDTH else WIDTH
         return _table_html(columns, 0, shown, longest) + (_folded(remark, rest) if remark else "")
 
+    @property
+    def _room(self) -> int:
+        """Characters of a line of text."""
+        return _terminal() if self.width == WIDTH else self.width
+
     def _fitting(self, limit: int) -> tuple[int, int]:
         """How many rows are shown, and how many are not."""
         shown = self.rows if self.rows <= self.most else self.head
-        remark = shown < self.rows or bool(self._chosen()[1])
-        if shown > limit - 2 - remark:  # an empty line and the head are above the rows
-            shown = max(limit - 3, 0)
+        missing = self._chosen(self._room)[1]
+        above = 2 + any(column.group for column in self.columns)  # an empty line and the head
+        if shown > limit - above - len(self._remark_lines(self.rows - shown, missing)):
+            shown = max(limit - above - len(self._remark_lines(self.rows, missing)), 0)
         return shown, self.rows - shown
 
-    def _chosen(self) -> tuple[list[Column], list[Column]]:
+    def _chosen(self, room: int) -> tuple[list[Column], list[Column]]:
         """The columns for which there is room, and the others."""
-        left, missing = list(self.columns), list[Column]()
+        left = list(self.columns)
         widths = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) + 2 for c in left}
-        while sum(widths[id(column)] for column in left) > self.width and len(left) > 1:
-            spare = [column for column in left if column.spare] or [column for column in left[1:] if not column.label]
-            last = (spare or left)[-1]
+        while sum(widths[id(column)] for column in left) > room and len(left) > 1:
+            spare = [column for column in left[1:] if not column.label] or left
+            last = max(reversed(spare), key=lambda column: column.spare)
             # Both ends of an interval are left out together.
-            out = [column for column in left if _stem(column.name) == _stem(last.name)]
+            out = [column for column in left if column.group == last.group and _stem(column.name) == _stem(last.name)]
             left = [column for column in left if column not in out]
-            missing = out + missing
-        return left, missing
+        return left, [column for column in self.columns if column not in left]
+
+    def _remark_lines(self, hidden: int, missing: Sequence[Column]) -> list[str]:
+        remark = self._remark(hidden, missing)
+        return _wrapped(remark, "  ", "    ", lines=REMARK) if remark else []
 
     def _remark(self, hidden: int, missing: Sequence[Column]) -> str:
         more = _more(hidden, self.where) if hidden else ""
-        columns = f"columns not shown: {', '.join(column.name for column in missing)}" if missing else ""
+        names = [" ".join(filter(None, (column.group, column.name))) for column in missing]
+        columns = f"columns not shown: {', '.join(names)}" if missing else ""
         return "; ".join(filter(None, (more, columns)))
 
 
@@ -466,12 +507,47 @@ class Content:
         return self.content
 
 
+def _only_counts(index: pd.Index[Any]) -> bool:
+    """Whether an index holds the numbers 0, 1, ... of the rows and no more."""
+    from pandas import RangeIndex
+
+    return isinstance(index, RangeIndex) and index.name is None and index.equals(RangeIndex(len(index)))
+
+
+def _terminal() -> int:
+    """Width of the terminal, or of a screen where there is none."""
+    return min(max(shutil.get_terminal_size((WIDTH, HEIGHT)).columns, NARROWEST), WIDEST)
+
+
+def _headings(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
+    """The line with the headings that columns share, if there are any."""
+    if not any(column.group for column in columns):
+        return []
+    texts = []
+    for group, run in groupby(zip(columns, widths, strict=True), lambda pair: pair[0].group):
+        room = sum(width + 2 for _, width in run) - 2
+        texts.append(f"{_cut(group, room):>{room}}")
+    return [f"{' ' * INDENT}{'  '.join(texts).rstrip()}"]
+
+
+def _has_error_of(name: str) -> str:
+    """The summary whose Monte Carlo error limits the decimals of a column: the mean's for ends of intervals."""
+    return "mean" if name == "median" or _stem(name) != name else name
+
+
+def _with_last(key: Any, name: str) -> Any:
+    """The key of a column whose last level has another name."""
+    return (*key[:-1], name) if isinstance(key, tuple) else name
+
+
 def _stem(name: str) -> str:
     return name.removesuffix("_lb").removesuffix("_ub")
 
 
 def _datum(value: object) -> str:
     """A value of the user's data as text."""
+    if is_missing(value):
+        return NO_VALUE
     if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
     return (f"{value:.6g}" if isinstance(value, float) else str(value)).replace("-", "−")
@@ -502,7 +578,7 @@ def _cut(text: str, longest: int = LONGEST) -> str:
 def _wrapped(text: str, first: str, following: str, lines: int = LINES) -> list[str]:
     return textwrap.wrap(
         plain(text),
-        WIDTH,
+        min(WIDTH, _terminal()),
         initial_indent=first,
         subsequent_indent=following,
         break_on_hyphens=False,
@@ -553,4 +629,19 @@ def _table_html(columns: Sequence[Column], start: int, stop: int, longest: int) 
     shown = range(start, min(stop, len(columns[0].cells)))
     head, *rows = ("".join(row) for row in zip(*(column.html(shown, longest) for column in columns), strict=True))
     body = "".join(element("tr", row) for row in rows)
-    return element("table", element("thead", element("tr", head)) + element("tbody", body), style=_TABLE)
+    top = _headings_html(columns, longest) + element("tr", head)
+    return element("table", element("thead", top) + element("tbody", body), style=_TABLE)
+
+
+def _headings_html(columns: Sequence[Column], longest: int) -> str:
+    """The row with the headings that columns share, if there are any."""
+    if not any(column.group for column in columns):
+        return ""
+    cells = []
+    for group, run in groupby(columns, lambda column: column.group):
+        span = str(len(list(run)))
+        attributes = {"scope": "colgroup"} if group else {}
+        cells.append(
+            element("th" if group else "td", escape(_cut(group, longest)), colspan=span, style=_RIGHT, **attributes)
+        )
+    return element("tr", "".join(cells))

@@ -7,12 +7,34 @@ from numbers import Integral, Real
 
 #: Significant digits of numbers in sentences; in tables, numbers of 1 and above have one more.
 DIGITS = 3
+#: Significant digits of Monte Carlo standard errors, and the most of numbers that these round.
+MCSE_DIGITS, MOST_DIGITS = 2, 5
 #: Numbers beyond these are written with a power of ten.
 LARGE, SMALL = 1e6, 1e-5
+#: Columns and rows with log-likelihoods and criteria, whose differences matter, not their size.
+CRITERIA = ("log_likelihood", "finer", "aic", "bic", "icl", "elpd", "elpd_diff", "difference", "dse")
 #: Text for a missing number.
-MISSING = "–"
+NO_VALUE = "–"
+#: LaTeX for its special characters, and in cells of tables for characters that are missing in its usual fonts.
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "_": r"\_",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "$": r"\$",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+    }
+)
+_LATEX_CELL = _LATEX | str.maketrans(
+    {"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "∞": r"$\infty$", "–": "--", "…": r"\dots{}", "\n": " ", "\r": " "}
+)
 #: Replacements of typographic characters that are missing in some terminals and encodings.
-PLAIN = str.maketrans({"−": "-", MISSING: "-", "∞": "inf"})
+PLAIN = str.maketrans({"−": "-", NO_VALUE: "-", "∞": "inf"})
 
 
 def number(value: float) -> str:
@@ -30,7 +52,7 @@ def number(value: float) -> str:
 
 def _significant(value: float, digits: int) -> str:
     if math.isnan(value):
-        return MISSING
+        return NO_VALUE
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     size = abs(value)
@@ -45,14 +67,17 @@ def _significant(value: float, digits: int) -> str:
     return text.replace("-", "−")
 
 
-def cell(column: str, value: object) -> str:
+def cell(column: str, value: object, mcse: float | None = None) -> str:
     """A cell of a table of results.
 
     Parameters
     ----------
     column : str
-        Name of its column: probabilities begin with ``p_``, effective sample sizes with ``ess``.
+        Name of its column: probabilities begin with ``p_`` or are a ``weight``, effective sample sizes begin with
+        ``ess``, Monte Carlo standard errors with ``mcse``; ``r_hat`` has three decimals, criteria such as ``aic`` two.
     value : object
+    mcse : float, optional
+        Monte Carlo standard error of the value, which limits its decimals.
 
     Examples
     --------
@@ -60,17 +85,45 @@ def cell(column: str, value: object) -> str:
     ('−1.073', '0.187', '−0.00449', '25.03')
     >>> cell("ess_bulk", 2651.13), cell("rows", 1934), cell("p_value", 1e-8), cell("se", float("nan")), cell("arm", "a")
     ('2,651', '1,934', '< 0.001', '–', 'a')
+    >>> cell("mean", 0.75831, mcse=0.0031), cell("mean", 0.75831, mcse=0.031), cell("aic", 2496.8503)
+    ('0.758', '0.76', '2,496.85')
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         return f"{int(value):,}".replace("-", "−")
     if not isinstance(value, Real) or isinstance(value, bool):
-        return str(value)
+        return NO_VALUE if is_missing(value) else str(value)
     size = float(value)
-    if column.startswith("p_") or column == "adjusted_p":
+    if column.startswith("p_") or column in ("adjusted_p", "weight"):
         return probability(size)
     if column.startswith("ess") and math.isfinite(size):
         return f"{size:,.0f}"
+    if column == "r_hat" and math.isfinite(size):
+        return f"{size:.3f}"
+    if column.startswith("mcse"):
+        return _significant(size, MCSE_DIGITS)
+    if column in CRITERIA:
+        return criterion(size)
+    if mcse is not None and math.isfinite(mcse) and mcse > 0 and SMALL <= abs(size) < LARGE:
+        return _known_to(size, mcse)
     return _significant(size, DIGITS + (abs(size) >= 1))
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value stands for a missing one: None, NaN, NaT or pandas' NA.
+
+    Examples
+    --------
+    >>> is_missing(float("nan")), is_missing(None), is_missing("nan")
+    (True, True, False)
+    """
+    return value is None or (not isinstance(value, str) and str(value) in {"nan", "NaT", "<NA>"})
+
+
+def _known_to(value: float, mcse: float) -> str:
+    """A number with the decimals that twice its Monte Carlo standard error leaves, as in ``arviz_stats.summary``."""
+    decimals = max(-math.floor(math.log10(2 * mcse)), 0)
+    most = max(MOST_DIGITS - 1 - math.floor(math.log10(abs(value))), 0)
+    return f"{value:,.{min(decimals, most)}f}".replace("-", "−")
 
 
 def criterion(value: float) -> str:
@@ -95,6 +148,39 @@ def plain(text: str) -> str:
     return text.translate(PLAIN)
 
 
+def latex_escaped(words: str) -> str:
+    r"""The words as text of LaTeX.
+
+    Examples
+    --------
+    >>> print(latex_escaped("a_b & 5%"))
+    a\_b \& 5\%
+    """
+    return words.translate(_LATEX)
+
+
+def latex_cell(words: str) -> str:
+    r"""The words as a cell of a table in LaTeX, whatever its fonts have.
+
+    Examples
+    --------
+    >>> print(latex_cell("−0.62"), latex_cell("< 0.001"), latex_cell("sd_district"))
+    $-$0.62 $<$ 0.001 sd\_district
+    """
+    return words.translate(_LATEX_CELL)
+
+
+def markdown_cell(words: str) -> str:
+    r"""The words as a cell of a table in Markdown.
+
+    Examples
+    --------
+    >>> print(markdown_cell("(1 | district)"))
+    (1 \| district)
+    """
+    return " ".join(words.split()).replace("|", "\\|")
+
+
 def span(low: float, high: float) -> str:
     """An interval.
 
@@ -114,7 +200,7 @@ def percent(share: float, decimals: int = 1) -> str:
     >>> percent(0.39245), percent(float("nan"))
     ('39.2%', '–')
     """
-    return MISSING if math.isnan(share) else f"{100 * share:.{decimals}f}%".replace("-", "−")
+    return NO_VALUE if math.isnan(share) else f"{100 * share:.{decimals}f}%".replace("-", "−")
 
 
 def points(difference: float, *, signed: bool = True) -> str:
@@ -126,7 +212,7 @@ def points(difference: float, *, signed: bool = True) -> str:
     ('+15.6', '−0.04')
     """
     if math.isnan(difference):
-        return MISSING
+        return NO_VALUE
     value = 100 * difference
     decimals = 1 if abs(value) >= 0.1 or value == 0 else 2
     return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
@@ -141,7 +227,7 @@ def probability(value: float) -> str:
     ('0.312', '0.0014', '< 0.001', '> 0.999')
     """
     if math.isnan(value):
-        return MISSING
+        return NO_VALUE
     if value < 0.001:
         return "< 0.001"
     if value > 0.999:

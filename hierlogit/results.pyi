@@ -7,6 +7,7 @@ from .fits.diagnostics import Diagnostics as Diagnostics
 from .fits.findings import Finding as Finding
 from .fits.fit import Fit as Fit
 from .model_comparison.likelihood_ratio import RatioTest as RatioTest
+from .result_table import ResultTable as ResultTable
 from .studies.bootstrap import Bootstrap as Bootstrap
 from .studies.power import Power as Power
 from .summaries.intervals import DrawTable as DrawTable

@@ -100,7 +100,7 @@ def tables_of(fitted: Fit, ci_prob: float | None) -> dict[str, pd.DataFrame]:
     import hierlogit as hl
 
     model = fitted.model
-    tables = {"summary.csv": hl.summary(fitted, ci_prob=ci_prob)}
+    tables: dict[str, pd.DataFrame] = {"summary.csv": hl.summary(fitted, ci_prob=ci_prob)}
     if _has_ratios(model):
         tables["odds_ratios.csv"] = hl.odds_ratios(fitted, ci_prob=ci_prob)
     if model.design.groups:

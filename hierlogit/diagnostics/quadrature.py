@@ -9,10 +9,11 @@ from ..engines.maximum.integrator import MOST_NODES, integrator, likelihood_at
 from ..errors import EngineError, FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
-from ..validation import whole_number
+from ..result_table import ResultTable
+from ..validation import number_of, whole_number
 
 
-def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
+def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
     """Change of each cluster's log-likelihood when the random effects are integrated with more nodes.
 
     The parameters stay those of the fit. Large changes show that Laplace's method, or the number of nodes, is not
@@ -27,7 +28,7 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         Indexed by the level of the grouping factor, of nested factors by that of the outer one; columns ``rows``,
         ``log_likelihood`` as fitted, ``finer`` with more nodes, and ``change``, largest changes first. The binomial
         coefficients are left out. ``table.attrs`` has ``nodes`` and the sum of the changes as ``total_change``.
@@ -71,4 +72,5 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> pd.DataFrame:
     )
     table["change"] = table["finer"] - table["log_likelihood"]
     table.attrs = {"nodes": finer, "total_change": float(table["change"].sum())}
-    return table.reindex(table["change"].abs().sort_values(ascending=False, kind="stable").index)
+    table = table.reindex(table["change"].abs().sort_values(ascending=False, kind="stable").index)
+    return ResultTable.of(table, f"Log-likelihood by cluster, as fitted and with {number_of(finer, 'node')}")

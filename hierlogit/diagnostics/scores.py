@@ -122,7 +122,7 @@ def scores(
     rows = _left_out(unseen, fit.model.design.outcome, interval)
     if fit.estimate is not None:
         rows = rows.rename(columns={"mean": "estimate"})
-    both = DrawTable.of(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
+    both = DrawTable.with_draws(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
     if unseen.k_hat is not None:
         both.attrs["pareto_k"] = unseen.k_hat
     return both
@@ -200,7 +200,7 @@ def _in_sample(
         table = table.assign(**summarise(values, interval))
     labels = [f"{name} training" for name in SCORES]
     array = xr.DataArray(values.reshape(*query.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
-    return DrawTable.of(table, array, "Scores of predicted probabilities")
+    return DrawTable.with_draws(table, array, "Scores of predicted probabilities")
 
 
 def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFrame:

@@ -75,7 +75,7 @@ class Evaluated:
             dims=("chain", "draw", "row"),
             coords={"row": labels.to_numpy()},
         )
-        return DrawTable.of(table, array, quantity)
+        return DrawTable.with_draws(table, array, quantity)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..result_table import ResultTable
 from ..validation import choice, mapping, quoted_list
 from .icl import icl
 from .loo import loo
@@ -24,7 +25,7 @@ METHODS = ("stacking", "BB-pseudo-BMA", "pseudo-BMA")
 
 def compare(
     fits: Mapping[str, Fit], *, criterion: str | None = None, group: str | None = None, method: str = "stacking"
-) -> pd.DataFrame:
+) -> ResultTable:
     """Table of models fitted to the same rows, the best first.
 
     Parameters
@@ -40,7 +41,7 @@ def compare(
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         Indexed by name, the best first. For likelihood fits: ``log_likelihood``, ``parameters``, ``aic``, ``bic`` (with
         the number of rows, given in ``table.attrs``), ``icl`` (experimental, see `icl`), ``difference`` from the best
         by the criterion, and the Akaike-type ``weight``, proportional to ``exp(-difference / 2)``. For sampled fits,
@@ -97,10 +98,11 @@ def compare(
 
     results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
     table: pd.DataFrame = arviz_stats.compare(results, method=method, round_to="none")
-    return table
+    what = "rows" if group is None else f"clusters of {group}"
+    return ResultTable.of(table, f"Expected log predictive density, leaving out {what} one by one; larger is better")
 
 
-def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> pd.DataFrame:
+def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> ResultTable:
     estimates = maxima(fits)
     table = pd.DataFrame(
         {
@@ -116,4 +118,4 @@ def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> pd.DataFrame:
     weight = np.exp(-0.5 * table["difference"])
     table["weight"] = weight / weight.sum()
     table.attrs = {"criterion": criterion, "rows": next(iter(estimates.values())).n_rows}
-    return table
+    return ResultTable.of(table, f"Models by {criterion.upper()}; smaller is better")

@@ -16,6 +16,7 @@ from ..engines.registry import resolve_engine
 from ..errors import EngineError, FitError
 from ..fits.arguments import require_model
 from ..fits.posterior import parameter_draws
+from ..result_table import ResultTable
 from ..summaries.wald_profile import summary_of_estimate
 from ..validation import mapping, number_of
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..model_spec import ModelSpec
 
 
-def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> pd.DataFrame:
+def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> ResultTable:
     """Estimates of a model by Laplace's method, quadrature, MAP and NUTS, side by side.
 
     Parameters
@@ -39,7 +40,7 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         One row for each parameter, and a last row ``log_likelihood`` for the engines that have one. The columns have
         two levels: the engine, and ``estimate`` (the posterior mean for NUTS), ``error`` (standard error or posterior
         sd) and, except for the last engine, ``differs``: whether the difference from the estimate of the last engine is
@@ -74,7 +75,8 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     for name in list(chosen)[:-1]:
         distance = (table[name, "estimate"] - table[last, "estimate"]).abs()
         table[name, "differs"] = distance > table[name, "error"]
-    return table[[(name, key) for name in chosen for key in ("estimate", "error", "differs") if (name, key) in table]]
+    table = table[[(name, key) for name in chosen for key in ("estimate", "error", "differs") if (name, key) in table]]
+    return ResultTable.of(table, f"Estimates (logit scale), and whether they differ from those by {last}")
 
 
 def _default_engines(model: ModelSpec) -> dict[str, Engine]:

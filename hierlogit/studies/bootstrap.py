@@ -18,6 +18,7 @@ from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
+from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import agree, choice, function_or_none, kind_of, number_of, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
@@ -56,7 +57,7 @@ class Bootstrap(Shown):
     seed: int
     interrupted: bool
 
-    def summary(self, ci_prob: float | None = None, interval: str = "percentile") -> pd.DataFrame:
+    def summary(self, ci_prob: float | None = None, interval: str = "percentile") -> ResultTable:
         """Estimate, bias, standard error and interval of each component of the statistic.
 
         Parameters
@@ -69,7 +70,7 @@ class Bootstrap(Shown):
 
         Returns
         -------
-        pandas.DataFrame
+        ResultTable
             ``estimate``, ``bias`` (mean of the replicates minus the estimate), ``se`` (their sd), and the ends of the
             interval, such as ``percentile89_lb``.
 
@@ -98,7 +99,7 @@ class Bootstrap(Shown):
             low, high = middle - reach, middle + reach
         for name, end in zip(end_names(interval, level.prob), (low, high), strict=True):
             table[name] = end
-        return table
+        return ResultTable.of(table, f"Parametric bootstrap of {number_of(len(self.values), 'replicate')}")
 
     def _head(self) -> str:
         missing = self.requested - len(self.values) - len(self.failures)

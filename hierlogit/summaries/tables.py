@@ -11,6 +11,7 @@ from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
+from ..result_table import ResultTable
 from ..validation import choice, flag
 from .intervals import Interval, end_names, summarise
 from .log_odds_contrasts import log_odds_contrasts
@@ -18,6 +19,9 @@ from .log_odds_contrasts import log_odds_contrasts
 FloatArray = npt.NDArray[np.float64]
 
 INTERVALS = ("draws", "wald", "profile")
+#: Title of tables of parameters, and columns that are left out first where there is not enough room.
+PARAMETERS = "Parameters (logit scale)"
+SPARE = ("mcse_sd", "mcse_mean", "component", "ess_tail", "ess_bulk", "r_hat", "sd")
 
 
 def summary(
@@ -27,7 +31,7 @@ def summary(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     progress: bool = True,
-) -> pd.DataFrame:
+) -> ResultTable:
     """Fixed effects and variance components in one table, with intervals and convergence measures.
 
     Parameters
@@ -46,7 +50,7 @@ def summary(
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         One row for each parameter: fixed effects, then for each grouping factor ``sd_<group>[effect]`` and
         ``cor_<group>[effect, effect]``, all on the logit scale. The column ``component`` is ``fixed`` or the grouping
         factor. With intervals from draws, the other columns are ``mean``, ``sd``, the ends of the interval and, for
@@ -79,7 +83,7 @@ def summary(
     return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, progress=progress)
 
 
-def _summary_of_draws(fit: Fit, interval: Interval) -> pd.DataFrame:
+def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
     dataset = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
     draws = dataset["value"].to_numpy().reshape(-1, dataset.sizes["parameter"])
     index = pd.Index(dataset["parameter"].to_numpy(), name="parameter")
@@ -87,7 +91,7 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> pd.DataFrame:
     for name, values in summarise(draws, interval).items():
         table[name] = values
     if fit.estimate is not None:  # independent draws: there are no chains that could fail to converge
-        return table
+        return ResultTable.of(table, PARAMETERS, spare=SPARE)
     import arviz_stats
 
     if dataset.sizes["chain"] > 1:
@@ -96,10 +100,10 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> pd.DataFrame:
     table["ess_tail"] = arviz_stats.ess(dataset, method="tail")["value"].to_numpy()
     table["mcse_mean"] = arviz_stats.mcse(dataset, method="mean")["value"].to_numpy()
     table["mcse_sd"] = arviz_stats.mcse(dataset, method="sd")["value"].to_numpy()
-    return table
+    return ResultTable.of(table, PARAMETERS, spare=SPARE)
 
 
-def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> ResultTable:
     """Odds ratios ``exp(beta)`` of the fixed effects, with intervals.
 
     They are conditional on the cluster: they compare rows of the same cluster, or of clusters with equal effects, that
@@ -116,7 +120,7 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         One row for each fixed effect or variable. For sampled fits ``median``, ``mean``, ``sd`` and the ends of the
         interval, all from the draws of the ratio, and ``p_above_1``, the posterior probability that the ratio is above
         1. For likelihood fits ``estimate``, the ratio at the maximum, with the ends of the Wald interval of its
@@ -138,14 +142,15 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
         raise FitError("the model has no fixed effect besides the intercept, so there are no odds ratios.")
     interval = Interval.of(ci_prob, ci_kind)
     index = pd.Index([contrast.label for contrast in contrasts], name="fixed_effect")
+    title = "Odds ratios, within a cluster" if fit.model.design.groups else "Odds ratios"
     weights = np.array([contrast.weights for contrast in contrasts])
     if fit.estimate is not None:
-        return pd.DataFrame(_ratios_at_maximum(fit.estimate, weights, interval), index=index)
+        return ResultTable.of(pd.DataFrame(_ratios_at_maximum(fit.estimate, weights, interval), index=index), title)
     beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
     ratios = np.exp(beta.reshape(-1, weights.shape[1]) @ weights.T)
     columns = {"median": np.median(ratios, axis=0), **summarise(ratios, interval)}
     columns["p_above_1"] = (ratios > 1).mean(axis=0)
-    return pd.DataFrame(columns, index=index)
+    return ResultTable.of(pd.DataFrame(columns, index=index), title)
 
 
 def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interval) -> dict[str, FloatArray]:
@@ -169,7 +174,7 @@ def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interv
 
 def ranef(
     fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
-) -> pd.DataFrame:
+) -> ResultTable:
     """Random effects of each cluster, as deviations from the fixed effects on the logit scale.
 
     Parameters
@@ -182,7 +187,7 @@ def ranef(
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         Indexed by ``group``, ``level`` and ``effect``. For sampled fits ``mean``, ``sd`` and the ends of the interval.
         For likelihood fits ``mode`` and ``conditional_sd``, the conditional mode and standard deviation of the effect
         given the estimates, as in lme4, and the ends of the normal interval that they give. It does not include the
@@ -212,7 +217,7 @@ def ranef(
             [[factor.name], factor.levels, factor.effects], names=["group", "level", "effect"]
         )
         tables.append(pd.DataFrame(columns, index=index))
-    return pd.concat(tables)
+    return ResultTable.of(pd.concat(tables), "Deviations of clusters from the fixed effects (logit scale)")
 
 
 def _conditional_modes(estimate: Estimate, group: str, interval: Interval) -> dict[str, FloatArray]:

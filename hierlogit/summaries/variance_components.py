@@ -10,6 +10,7 @@ from ..design.grouping import GroupBlock
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..result_table import ResultTable
 from .intervals import Interval, summarise
 
 FloatArray = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def variance_components(
     fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
-) -> pd.DataFrame:
+) -> ResultTable:
     """Standard deviations, variances and correlations of the random effects, with intervals.
 
     Parameters
@@ -30,7 +31,7 @@ def variance_components(
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         Indexed by ``group``, ``quantity`` (``sd``, ``variance``, ``cor``) and ``effect`` (for a correlation both
         effects, ``Intercept, urban[Y]``); columns ``mean``, ``sd`` and the ends of the interval, from the draws of each
         quantity. Sds and variances are on the logit scale. For likelihood fits also ``estimate``, at the maximum.
@@ -65,7 +66,7 @@ def variance_components(
     if fit.estimate is not None:
         estimate = [_at_maximum(fit.estimate, factor) for factor in fit.model.design.chosen_groups(group)]
         table = {"estimate": np.concatenate(estimate), **table}
-    return pd.DataFrame(table, index=index)
+    return ResultTable.of(pd.DataFrame(table, index=index), "Variance between clusters (logit scale)")
 
 
 def _at_maximum(estimate: Estimate, group: GroupBlock) -> FloatArray:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import FitError
 from ..fits.fit import Fit
+from ..result_table import ResultTable
 from .intervals import Interval, end_names
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> pd.DataFrame:
+def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> ResultTable:
     """Table of the estimates of a likelihood fit.
 
     Parameters
@@ -55,7 +56,7 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
         fixed = len(fit.estimate.fixed_effects)
         for name, tests in (("z", fit.estimate.z_values), ("p_value", fit.estimate.p_values)):
             table[name] = np.concatenate([tests, np.full(len(table) - fixed, np.nan)])
-    return table
+    return ResultTable.of(table, "Parameters (logit scale)", spare=["component", "z", "p_value", "se"])
 
 
 def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray]:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ..density.variables import FixedVariables, GroupVariables, ModelVariables, model_variables
+from ..formatting import latex_escaped
 from ..priors.families import Prior
 
 if TYPE_CHECKING:
     from ..model_spec import ModelSpec
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-}
 
 
 def latex(model: ModelSpec) -> str:
@@ -60,7 +47,7 @@ def text(words: str) -> str:
     >>> print(text("a_b"))
     \text{a\_b}
     """
-    return "\\text{" + re.sub(r"[\\{}_%&#$^~]", lambda match: _SPECIAL[match.group()], words) + "}"
+    return f"\\text{{{latex_escaped(words)}}}"
 
 
 def _likelihood(model: ModelSpec, variables: ModelVariables) -> str:

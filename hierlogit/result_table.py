@@ -1,0 +1,229 @@
+"""Tables of results: pandas frames with all digits, which are shown rounded, on one screen, with a title."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Self
+
+import pandas as pd
+
+from .display import Column, Table, View
+from .formatting import latex_cell, markdown_cell
+
+#: Kinds of intervals, by the prefix of the columns that hold their ends.
+INTERVAL_KINDS = {
+    "eti": "equal-tailed",
+    "hdi": "highest-density",
+    "wald": "Wald",
+    "profile": "profile-likelihood",
+    "percentile": "percentile",
+    "basic": "basic bootstrap",
+    "normal": "normal",
+    "wilson": "Wilson",
+}
+_END = re.compile(rf"({'|'.join(INTERVAL_KINDS)})([\d_]+)_(?:lb|ub)")
+#: What pandas calls operations after which the numbers are those of the table, so that its title is still true.
+_SAME_NUMBERS = frozenset(
+    {None, "copy", "take", "reindex", "sort_values", "sort_index", "rename", "reset_index", "round", "astype", "fillna"}
+    | {"transpose", "stack", "unstack", "infer_objects", "convert_dtypes"}
+)
+#: Options of pandas that say how numbers are written: with them, nothing is rounded here.
+_FORMATS = frozenset({"float_format", "formatters", "decimal", "floatfmt", "intfmt"})
+
+
+def is_end(column: object) -> bool:
+    """Whether a column holds an end of an interval.
+
+    Examples
+    --------
+    >>> is_end("eti89_lb"), is_end("wald95_ub"), is_end("age")
+    (True, True, False)
+    """
+    return bool(_END.fullmatch(str(column)))
+
+
+class ResultTable(pd.DataFrame):
+    """A table of results.
+
+    It is a `pandas.DataFrame` and has all digits. Printed, in notebooks, and by ``to_string``, ``to_html``,
+    ``to_markdown`` and ``to_latex`` it is rounded: to the decimals that twice the Monte Carlo standard error leaves, if
+    the table has it, otherwise to three or four significant digits; effective sample sizes to whole numbers. Files such
+    as those by ``to_csv`` have all digits. Selected, sorted and merged tables are shown in the same way.
+
+    Attributes
+    ----------
+    quantity : str
+        What the table is about, and on which scale: the first part of its title.
+
+    See Also
+    --------
+    pandas.DataFrame : What a table can do.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"))
+    >>> hl.summary(model.fit("laplace"), ci_prob=0.95)
+    Parameters (logit scale); 95% Wald interval
+      parameter           component  estimate     se  wald95_lb  wald95_ub       z  p_value
+      Intercept           fixed        -1.399  0.232     -1.854     -0.943  -6.016  < 0.001
+      period[p2]          fixed        -0.992  0.307     -1.593     -0.391  -3.236   0.0012
+      period[p3]          fixed        -1.129  0.327     -1.769     -0.488  -3.455  < 0.001
+      period[p4]          fixed        -1.580  0.427     -2.418     -0.743  -3.697  < 0.001
+      sd_herd[Intercept]  herd          0.642  0.179      0.372      1.108       -        -
+    """
+
+    quantity: str = ""
+    _own: frozenset[str] = frozenset()
+    _of_data: frozenset[str] = frozenset()
+    _spare: tuple[str, ...] = ()
+
+    _metadata = ["quantity", "_own", "_of_data", "_spare"]  # noqa: RUF012  pandas reads this name
+
+    @classmethod
+    def of(
+        cls, table: pd.DataFrame, quantity: str = "", *, data: Sequence[Hashable] = (), spare: Sequence[str] = ()
+    ) -> Self:
+        """A table of results.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+        quantity : str
+        data : sequence of str
+            Columns with values of the user's data, which are not rounded.
+        spare : sequence of str
+            Columns that are left out first, in this order, where there is not enough room.
+        """
+        result = cls(table)
+        result.attrs = table.attrs
+        object.__setattr__(result, "quantity", quantity)
+        object.__setattr__(result, "_own", frozenset(map(_last, table.columns)))
+        object.__setattr__(result, "_of_data", frozenset(map(str, data)))
+        object.__setattr__(result, "_spare", tuple(spare))
+        return result
+
+    @property
+    def _constructor(self) -> Callable[..., ResultTable]:
+        return ResultTable
+
+    def __finalize__(self, other: Any, method: str | None = None, **options: Any) -> Self:
+        result: Self = super().__finalize__(other, method=method, **options)  # type: ignore[misc]  # not in the stubs
+        joined = [one for one in getattr(other, "input_objs", ()) if isinstance(one, ResultTable)]
+        for name in self._metadata if joined else ():
+            object.__setattr__(result, name, getattr(joined[0], name, None))
+        if len({one.quantity for one in joined}) > 1 or not (joined or method in _SAME_NUMBERS):
+            object.__setattr__(result, "quantity", "")
+        return result
+
+    # Numbers that are computed from the table are on another scale than its title says.
+
+    def _arith_method(self, other: Any, operator: Any) -> Any:
+        return _untitled(super()._arith_method(other, operator))  # type: ignore[misc]
+
+    def _cmp_method(self, other: Any, operator: Any) -> Any:
+        return _untitled(super()._cmp_method(other, operator))  # type: ignore[misc]
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return _untitled(super().__array_ufunc__(function, method, *inputs, **options))  # type: ignore[misc]
+
+    def _title(self) -> str:
+        names = [_last(key) for key in self.columns]
+        ends = dict.fromkeys((found[2], found[1]) for found in map(_END.fullmatch, names) if found)
+        kinds = [f"{prob.replace('_', '.')}% {INTERVAL_KINDS[kind]} interval" for prob, kind in ends]
+        return "; ".join(filter(None, (self.quantity, " and ".join(kinds))))
+
+    def _view(self) -> View:
+        title = self._title() if self.quantity else ""
+        return View(title, (Table.of(pd.DataFrame(self), ".to_string()", data=self._data(), spare=self._spare),))
+
+    def _data(self) -> list[str]:
+        """Columns of the user's data, and whole numbers that the user added, which may be years or labels."""
+        kinds = zip(map(_last, self.columns), self.dtypes, strict=True)
+        return [name for name, of in kinds if name in self._of_data or (name not in self._own and of.kind != "f")]
+
+    def __repr__(self) -> str:
+        return self._view().text() if self.shape[1] else super().__repr__()
+
+    def _repr_html_(self) -> str:
+        return self._view().html()
+
+    def _display_(self) -> View:
+        """What marimo shows in place of its own view of data frames."""
+        return self._view()
+
+    def to_string(self, *arguments: Any, **options: Any) -> Any:
+        """All rows and columns as text, rounded; options as for `pandas.DataFrame.to_string`."""
+        if _FORMATS & options.keys():
+            return pd.DataFrame(self).to_string(*arguments, **options)
+        cells = [column.aligned[1:] for column in self._cells()]
+        return _with_cells(self, cells, str).to_string(*arguments, **options)
+
+    def to_html(self, *arguments: Any, **options: Any) -> Any:
+        """All rows and columns as an HTML table, rounded; options as for `pandas.DataFrame.to_html`."""
+        if _FORMATS & options.keys():
+            return pd.DataFrame(self).to_html(*arguments, **options)
+        cells = [column.cells for column in self._cells()]
+        return _with_cells(self, cells, str).to_html(*arguments, **options)
+
+    def to_markdown(self, *arguments: Any, **options: Any) -> Any:
+        """All rows and columns as a table in Markdown, rounded; options as for `pandas.DataFrame.to_markdown`."""
+        if _FORMATS & options.keys():
+            return pd.DataFrame(self).to_markdown(*arguments, **options)
+        columns = self._cells()
+        labels = ["left"] * (self.index.nlevels if options.get("index", True) else 0)
+        sides = [*labels, *("right" if column.number else "left" for column in columns)]
+        options = {"disable_numparse": True, "colalign": sides if len(self) else None, **options}
+        texts = _with_cells(self, [column.cells for column in columns], markdown_cell)
+        if self.columns.nlevels > 1:
+            texts.columns = texts.columns.map(" ".join)
+        return texts.to_markdown(*arguments, **options)
+
+    def to_latex(self, *arguments: Any, **options: Any) -> Any:
+        """All rows and columns as a table in LaTeX, rounded and escaped; options as for `pandas.DataFrame.to_latex`.
+
+        It needs the LaTeX package ``booktabs``.
+        """
+        if "columns" in options:
+            return self[options.pop("columns")].to_latex(*arguments, **options)
+        if _FORMATS & options.keys() or options.get("escape") is False:
+            return pd.DataFrame(self).to_latex(*arguments, **{"escape": True, **options})
+        columns = self._cells()
+        labelled = options.pop("index", True)
+        sides = "l" * (labelled * self.index.nlevels) + "".join("r" if column.number else "l" for column in columns)
+        options = {"column_format": sides, "multicolumn_format": "r", **options, "escape": False}
+        texts = _with_cells(self, [column.cells for column in columns], latex_cell)
+        if labelled:  # as columns, since pandas gives their names a line of their own
+            texts = texts.reset_index(allow_duplicates=True, names=[name or "" for name in texts.index.names])
+        return texts.to_latex(*arguments, **options, index=False)
+
+    def _cells(self) -> tuple[Column, ...]:
+        """All cells as they are shown, by column."""
+        return Table.of(pd.DataFrame(self), index=False, data=self._data(), rows=len(self)).columns
+
+
+def _last(key: object) -> str:
+    """The last level of a column's label."""
+    return str(key[-1] if isinstance(key, tuple) else key)
+
+
+def _with_cells(table: pd.DataFrame, columns: Sequence[Sequence[str]], written: Callable[[str], str]) -> pd.DataFrame:
+    """A frame of texts with the labels of a table; cells and labels are passed through a function."""
+    texts = pd.DataFrame({k: [written(cell) for cell in cells] for k, cells in enumerate(columns)}, dtype=object)
+    texts.index, texts.columns = _written_labels(table.index, written), _written_labels(table.columns, written)
+    return texts
+
+
+def _written_labels(labels: pd.Index[Any], written: Callable[[str], str]) -> pd.Index[Any]:
+    names = [None if name is None else written(str(name)) for name in labels.names]
+    levels = [[written(str(label)) for label in labels.get_level_values(k)] for k in range(labels.nlevels)]
+    return pd.MultiIndex.from_arrays(levels, names=names) if len(levels) > 1 else pd.Index(levels[0], name=names[0])
+
+
+def _untitled(result: Any) -> Any:
+    """The result of a computation, which is no longer what the title of the table says."""
+    for one in result if isinstance(result, tuple) else (result,):
+        if isinstance(one, ResultTable):
+            object.__setattr__(one, "quantity", "")
+    return result
