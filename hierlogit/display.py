@@ -395,7 +395,8 @@ class Table:
             if name in data:
                 cells = [_datum(value) for value in values[k]]
             else:
-                known_by = places.get(_with_last(key, f"mcse_{_has_error_of(name)}"))
+                errors_in = (_with_last(key, text) for text in (f"mcse_{_has_error_of(name)}", f"{name}_mcse"))
+                known_by = next((places[other] for other in errors_in if other in places), None)
                 errors = [None] * len(labels) if known_by is None else values[known_by]
                 names = [str(label) if label in CRITERIA else name for label in labels]
                 cells = list(map(cell, names, values[k], errors))
@@ -454,9 +455,14 @@ class Table:
             spare = [column for column in left[1:] if not column.label] or left
             last = max(reversed(spare), key=lambda column: column.spare)
             # Both ends of an interval are left out together.
-            out = [column for column in left if column.group == last.group and _stem(column.name) == _stem(last.name)]
-            left = [column for column in left if column not in out]
-        return left, [column for column in self.columns if column not in left]
+            out = (
+                {id(last)}
+                if _stem(last.name) == last.name
+                else {id(column) for column in left if _paired(column, last)}
+            )
+            left = [column for column in left if id(column) not in out]
+        shown = set(map(id, left))
+        return left, [column for column in self.columns if id(column) not in shown]
 
     def _remark_lines(self, hidden: int, missing: Sequence[Column]) -> list[str]:
         remark = self._remark(hidden, missing)
@@ -533,6 +539,11 @@ def _headings(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
 def _has_error_of(name: str) -> str:
     """The summary whose Monte Carlo error limits the decimals of a column: the mean's for ends of intervals."""
     return "mean" if name == "median" or _stem(name) != name else name
+
+
+def _paired(column: Column, other: Column) -> bool:
+    """Whether the columns are ends of one interval."""
+    return column.group == other.group and _stem(column.name) == _stem(other.name)
 
 
 def _with_last(key: Any, name: str) -> Any:

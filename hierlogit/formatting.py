@@ -74,7 +74,8 @@ def cell(column: str, value: object, mcse: float | None = None) -> str:
     ----------
     column : str
         Name of its column: probabilities begin with ``p_`` or are a ``weight``, effective sample sizes begin with
-        ``ess``, Monte Carlo standard errors with ``mcse``; ``r_hat`` has three decimals, criteria such as ``aic`` two.
+        ``ess``, Monte Carlo standard errors begin or end with ``mcse``; ``r_hat`` has three decimals, criteria such as
+        ``aic`` two.
     value : object
     mcse : float, optional
         Monte Carlo standard error of the value, which limits its decimals.
@@ -99,7 +100,7 @@ def cell(column: str, value: object, mcse: float | None = None) -> str:
         return f"{size:,.0f}"
     if column == "r_hat" and math.isfinite(size):
         return f"{size:.3f}"
-    if column.startswith("mcse"):
+    if column.startswith("mcse_") or column.endswith("_mcse"):
         return _significant(size, MCSE_DIGITS)
     if column in CRITERIA:
         return criterion(size)

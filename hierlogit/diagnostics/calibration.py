@@ -13,6 +13,7 @@ from ..binomial import simulated_successes
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
+from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_none, whole_number
 
@@ -91,7 +92,7 @@ def calibration(
     ci_prob: float | None = None,
     num_draws: int | None = None,
     seed: int | None = None,
-) -> pd.DataFrame:
+) -> ResultTable:
     """Calibration of a fit's probabilities for its own rows: the share of events as a function of the prediction.
 
     The share of events is estimated by isotonic regression on the predicted probability, so that no bins have to be
@@ -113,7 +114,7 @@ def calibration(
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         One row for each distinct predicted probability: ``fitted``, the posterior mean, or the probability at the
         maximum for likelihood fits; ``calibrated``, the share of events by isotonic regression; the ends of the band
         around ``fitted``, such as ``eti89_lb``; ``rows`` and ``trials``. ``table.attrs`` has ``brier``,
@@ -167,7 +168,7 @@ def calibration(
         }
     )
     table.attrs.update(forecasts.decomposition(outcome.y))
-    return table
+    return ResultTable.of(table, "Expected and recalibrated probabilities")
 
 
 def _band(

@@ -26,6 +26,7 @@ from ..model_comparison.leave_out import (
     weights_without,
 )
 from ..model_spec import ModelSpec
+from ..result_table import ResultTable
 from ..studies.bootstrap import Statistic
 from ..studies.tasks import Done, check_executor, run_tasks
 from ..summaries.tables import summary
@@ -147,12 +148,12 @@ def influence(
     >>> import hierlogit as hl
     >>> fit = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
     >>> found = hl.influence(fit)
-    >>> found.table[["rows", "cooks_distance", "parameter"]].head(3).round(2)
-          rows  cooks_distance   parameter
-    herd
-    11       4            0.43  period[p2]
-    1        4            0.34  period[p3]
-    5        4            0.18  period[p2]
+    >>> found.table[["rows", "cooks_distance", "parameter"]].head(3)
+    Influence of the clusters of herd, fitted again by Laplace without each
+      herd  rows  cooks_distance  parameter
+      11       4           0.434  period[p2]
+      1        4           0.342  period[p3]
+      5        4           0.183  period[p2]
     """
     require_fit(fit)
     function_or_none("estimand", estimand, StudyError, "a function of a Fit that returns a number or numbers")
@@ -302,6 +303,7 @@ def _assembled(
     order = table.sort_values(["cooks_distance", "dfbetas"], ascending=False, kind="stable").index
     table, changes, dfbetas = (one.loc[order].set_axis(labels[order]) for one in (table, changes, dfbetas))
     failures = {labels[number]: text for number, text in sorted(done.failures.items())}
+    table = ResultTable.of(table, f"Influence of the clusters of {clusters.group}, {method}")
     return Influence(clusters.group, table, changes, dfbetas, estimate, scale.se, failures, method)
 
 

@@ -14,6 +14,7 @@ from ..effects.cluster_effects import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
+from ..result_table import ResultTable
 from ..validation import choice, names, text, whole_number
 from .calibration import fitted_probability
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
+#: Titles of the tables of residuals of rows.
+TITLES = {"quantile": "Quantile residuals", "pearson": "Pearson residuals", "deviance": "Deviance residuals"}
 TYPES = ("quantile", "binned", "pearson", "deviance")
 #: Columns of a table of bins; a predictor with such a name is renamed.
 OWN_COLUMNS = ("lower", "upper", "rows", "trials", "residual", "bound_lb", "bound_ub", "outside")
@@ -38,7 +41,7 @@ def residuals(
     bins: int | None = None,
     num_draws: int | None = None,
     seed: int | None = None,
-) -> pd.DataFrame:
+) -> ResultTable:
     """Residuals of the rows to which a model was fitted, or of bins of them.
 
     Parameters
@@ -68,7 +71,7 @@ def residuals(
 
     Returns
     -------
-    pandas.DataFrame
+    ResultTable
         One row for each row, labelled as in the table: ``observed``, the share of events, ``trials``, ``fitted``, the
         probability of the event, and ``residual``; for quantile residuals also ``uniform``. For ``"binned"``, one row
         for each bin: the mean of ``fitted`` or of the column, or its level; ``lower`` and ``upper``, the range of
@@ -127,7 +130,7 @@ def residuals(
         table["residual"] = _normal_quantile(table["uniform"].to_numpy())
     else:
         table["residual"] = (_pearson if type == "pearson" else _deviance)(outcome, fitted)
-    return table
+    return ResultTable.of(table, f"{TITLES[type]} of rows")
 
 
 def _pearson(outcome: Outcome, p: FloatArray) -> FloatArray:
@@ -173,7 +176,7 @@ def _normal_quantile(u: FloatArray) -> FloatArray:
     return quantile
 
 
-def _binned(fit: Fit, fitted: FloatArray, by: str | None, bins: int | None) -> pd.DataFrame:
+def _binned(fit: Fit, fitted: FloatArray, by: str | None, bins: int | None) -> ResultTable:
     outcome, frame = fit.model.design.outcome, fit.model.design.table.frame
     values: Any = pd.Series(fitted) if by is None else frame[by]
     amounts = values.dtype.kind in "iuf" if by is None else by not in fit.model.design.level_columns
@@ -189,7 +192,8 @@ def _binned(fit: Fit, fitted: FloatArray, by: str | None, bins: int | None) -> p
     table["rows"], table["trials"], table["residual"] = np.bincount(code), trials, residual
     table["bound_lb"], table["bound_ub"] = -2 * error, 2 * error
     table["outside"] = np.abs(residual) > 2 * error
-    return table.reset_index(drop=True)
+    title = "Observed minus expected proportions in bins of rows"
+    return ResultTable.of(table.reset_index(drop=True), title, data=[name, *ends])
 
 
 def _equal_bins(values: FloatArray, bins: int | None) -> npt.NDArray[np.intp]:

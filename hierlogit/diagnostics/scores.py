@@ -100,11 +100,12 @@ def scores(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
-    >>> hl.scores(fit)[["score", "sample", "estimate"]].round(3)
-           score    sample  estimate
-    0      brier  training     0.218
-    1  log_score  training     0.626
-    2        auc  training     0.679
+    >>> hl.scores(fit)[["score", "sample", "estimate"]]
+    Scores of predicted probabilities
+      score      sample    estimate
+      brier      training     0.218
+      log_score  training     0.626
+      auc        training     0.679
     """
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)

@@ -113,13 +113,15 @@ def predictions(
     >>> import hierlogit as hl
     >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     >>> rows = hl.datagrid(fit, urban=["N", "Y"])
-    >>> hl.predictions(fit, rows, clusters="typical")[["urban", "estimate"]].round(2)
+    >>> hl.predictions(fit, rows, clusters="typical")[["urban", "estimate"]]
+    Probability of use = 1
       urban  estimate
-    0     N      0.33
-    1     Y      0.49
-    >>> hl.predictions(fit, rows, clusters="typical", hypothesis="pairwise")[["hypothesis", "estimate"]].round(2)
+      N         0.332
+      Y         0.488
+    >>> hl.predictions(fit, rows, clusters="typical", hypothesis="pairwise")[["hypothesis", "estimate"]]
+    Probability of use = 1, combined over rows
       hypothesis  estimate
-    0  (Y) - (N)      0.16
+      (Y) - (N)      0.156
     """
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
@@ -201,9 +203,10 @@ def avg_predictions(
     >>> hl.avg_predictions(fit, clusters="average")["mean"].round(2).to_list()
     [0.38]
     >>> pairs = hl.avg_predictions(fit, by="urban", hypothesis="pairwise", direction=True, rope=(-0.02, 0.02))
-    >>> pairs[["hypothesis", "estimate", "p_direction", "p_rope"]].round(2)
-      hypothesis  estimate  p_direction  p_rope
-    0  (Y) - (N)      0.18          1.0     0.0
+    >>> pairs[["hypothesis", "estimate", "p_direction", "p_rope"]]
+    Average probability of use = 1, combined over rows
+      hypothesis  estimate  p_direction   p_rope
+      (Y) - (N)      0.176      > 0.999  < 0.001
     """
     return predictions(
         fit,

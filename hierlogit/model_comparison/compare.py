@@ -64,11 +64,11 @@ def compare(
     >>> data = hl.datasets.load("contraception")
     >>> formulas = {"one": "use ~ urban + (1 | district)", "two": "use ~ urban + (1 + urban | district)"}
     >>> fits = {name: hl.Model(text, data).fit("laplace") for name, text in formulas.items()}
-    >>> print(hl.compare(fits)[["parameters", "aic", "difference", "weight"]].round(3).to_string())
-           parameters       aic  difference  weight
-    model
-    two             5  2496.850       0.000   0.998
-    one             3  2509.172      12.322   0.002
+    >>> hl.compare(fits)[["parameters", "aic", "difference", "weight"]]
+    Models by AIC; smaller is better
+      model  parameters       aic  difference  weight
+      two             5  2,496.85        0.00  0.998
+      one             3  2,509.17       12.32  0.0021
     """
     if not isinstance(fits, Mapping) or len(fits) < 2:
         raise FitError("compare needs two or more fits by name: hl.compare({'one': fit1, 'two': fit2}).")

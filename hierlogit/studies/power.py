@@ -21,6 +21,7 @@ from ..engines.registry import resolve_engine
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
+from ..result_table import ResultTable
 from ..validation import (
     agree,
     choice,
@@ -59,6 +60,8 @@ MEASURES = (
     "converged",
     "singular",
 )
+#: Columns of the table that are left out first where there is not enough room.
+SPARE = (*(f"{name}_mcse" for name in MEASURES), "studies", "singular", "converged", "true")
 #: Combinations of the values in a grid.
 MOST_CELLS = 10_000
 
@@ -198,9 +201,10 @@ def power(
     ...     seed=1,
     ... )
     >>> power.table[["school", "parameter", "power"]]
-       school parameter  power
-    0      10  arm[new]   0.44
-    1      40  arm[new]   0.94
+    Power at alpha 0.05, by simulation
+      school  parameter  power
+          10  arm[new]   0.440
+          40  arm[new]   0.940
     """
     replicates = whole_number("replicates", replicates, StudyError, least=2)
     choice("method", method, METHODS, StudyError)
@@ -424,7 +428,8 @@ def _gathered(
             rows.append({**cell.chosen, "parameter": label, "true": true, **measured})
     chosen = pd.DataFrame([dict(cell.chosen) for cell in task.cells], columns=list(grid))
     replicates = chosen.loc[studies["cell"]].reset_index(drop=True).join(studies.drop(columns="cell"))
-    return Power(pd.DataFrame(rows), replicates, failures, grid, alpha, n, task.seed, interrupted=interrupted)
+    table = ResultTable.of(pd.DataFrame(rows), f"Power at alpha {alpha:g}, by simulation", data=list(grid), spare=SPARE)
+    return Power(table, replicates, failures, grid, alpha, n, task.seed, interrupted=interrupted)
 
 
 def _measures(studies: pd.DataFrame, true: float, run: int, alpha: float, reach: float) -> dict[str, float]:

@@ -80,13 +80,14 @@ def conditional_vs_average(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("outcome ~ time + (1 | patientID)", hl.datasets.load("toenail")).fit(hl.AGQ(nodes=50, seed=1))
-    >>> hl.conditional_vs_average(fit).query("term == 'time'")[["quantity", "estimate"]].round(3)
-                      quantity  estimate
-    5              conditional    -0.451
-    6                  average    -0.185
-    7              attenuation     0.410
-    8      approximate average    -0.176
-    9  approximate attenuation     0.390
+    >>> hl.conditional_vs_average(fit).query("term == 'time'")[["quantity", "estimate"]]
+    Coefficients (logit scale)
+         quantity                 estimate
+      5  conditional                -0.451
+      6  average                    -0.185
+      7  attenuation                 0.410
+      8  approximate average        -0.176
+      9  approximate attenuation     0.390
     """
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, None, num_draws)

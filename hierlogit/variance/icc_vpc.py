@@ -96,12 +96,13 @@ def icc(
     >>> import hierlogit as hl
     >>> model = hl.Model("immun ~ kid2p + (1 | comm/mom)", hl.datasets.load("guimmun"))
     >>> fit = model.fit(hl.AGQ(nodes=15, seed=1))
-    >>> hl.icc(fit)[["group", "kind", "estimate"]].round(2)
-          group          kind  estimate
-    0      comm         share      0.16
-    1  comm:mom         share      0.51
-    2  comm:mom  same cluster      0.67
-    3       all         share      0.67
+    >>> hl.icc(fit)[["group", "kind", "estimate"]]
+    Intraclass correlation (latent scale)
+      group     kind          estimate
+      comm      share            0.157
+      comm:mom  share            0.514
+      comm:mom  same cluster     0.671
+      all       share            0.671
     """
     interval = Interval.of(ci_prob, ci_kind)
     adjusted = flag("adjusted", adjusted, PredictionError)
@@ -183,10 +184,11 @@ def vpc(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
-    >>> hl.vpc(fit, hl.datagrid(fit, urban=["N", "Y"]))[["group", "kind", "urban", "estimate"]].round(3)
-          group   kind urban  estimate
-    0  district  share     N     0.039
-    1  district  share     Y     0.043
+    >>> hl.vpc(fit, hl.datagrid(fit, urban=["N", "Y"]))[["group", "kind", "urban", "estimate"]]
+    Variance partition coefficient (response scale)
+      group     kind   urban  estimate
+      district  share  N        0.0393
+      district  share  Y        0.0431
     >>> hl.vpc(fit, scale="latent")["estimate"].round(3).to_list()
     [0.054]
     """

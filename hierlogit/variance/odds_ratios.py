@@ -73,9 +73,10 @@ def mor(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
-    >>> hl.mor(fit)[["group", "estimate"]].round(2)
-          group  estimate
-    0  district      1.51
+    >>> hl.mor(fit)[["group", "estimate"]]
+    Median odds ratio
+      group     estimate
+      district     1.513
     """
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, newdata, num_draws, fixed=False)
@@ -151,12 +152,13 @@ def ior(
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("immun ~ kid2p + rural + pcInd81 + (1 | comm)", hl.datasets.load("guimmun"))
-    >>> hl.ior(model.fit(hl.Laplace(seed=1)), "rural")[["term", "quantity", "estimate"]].round(2)
-           term    quantity  estimate
-    0  rural[Y]  odds ratio      0.53
-    1  rural[Y]       lower      0.17
-    2  rural[Y]       upper      1.73
-    3  rural[Y]     opposed      0.25
+    >>> hl.ior(model.fit(hl.Laplace(seed=1)), "rural")[["term", "quantity", "estimate"]]
+    Odds ratios between clusters
+      term      quantity    estimate
+      rural[Y]  odds ratio     0.534
+      rural[Y]  lower          0.165
+      rural[Y]  upper          1.727
+      rural[Y]  opposed        0.247
     """
     from scipy.special import ndtr, ndtri
 

@@ -19,6 +19,7 @@ from ..fits.fit import Fit
 from ..formatting import number, span
 from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
+from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import shortened
 
@@ -145,11 +146,11 @@ def pooling(
     --------
     >>> import hierlogit as hl
     >>> pooled = hl.pooling(hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception")))
-    >>> pooled.table.loc[[3, 14], ["events", "trials", "raw", "complete", "partial", "shrinkage"]].round(2)
-              events  trials   raw  complete  partial  shrinkage
-    district
-    3              2       2  1.00      0.39     0.44       0.93
-    14            74     118  0.63      0.39     0.60       0.14
+    >>> pooled.table.loc[[3, 14], ["events", "trials", "raw", "complete", "partial", "shrinkage"]]
+    Probability of use = 1 in the clusters of district
+      district  events  trials    raw  complete  partial  shrinkage
+      3              2       2  1         0.392    0.435      0.929
+      14            74     118  0.627     0.392    0.595      0.136
     """
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
@@ -182,6 +183,7 @@ def _pooled(fit: Fit, factor: GroupBlock, complete: Fit | None, num_draws: int |
         index=pd.Index(factor.levels, name=factor.name),
     )
     table["shrinkage"] = shrinkage(table)
+    table = ResultTable.of(table, f"Probability of {outcome.event} in the clusters of {factor.name}", spare=["rows"])
     return Pooling(factor.name, table, float(outcome.y.sum() / outcome.trials.sum()), interval, fit, complete)
 
 

@@ -86,10 +86,11 @@ def r2(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("y ~ trt + week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit(hl.Laplace(seed=1))
-    >>> hl.r2(fit)[["quantity", "estimate"]].round(3)
-          quantity  estimate
-    0     marginal     0.165
-    1  conditional     0.432
+    >>> hl.r2(fit)[["quantity", "estimate"]]
+    R-squared (latent scale)
+      quantity     estimate
+      marginal        0.165
+      conditional     0.432
     """
     choice("method", method, ("theoretical", "delta"), PredictionError)
     interval = Interval.of(ci_prob, ci_kind)
@@ -158,9 +159,10 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     >>> import hierlogit as hl
     >>> rows = hl.datasets.load("guimmun")
     >>> fits = [hl.Model(f"immun ~ {x} + (1 | comm)", rows).fit(hl.Laplace(seed=1)) for x in ("1", "rural + pcInd81")]
-    >>> hl.pcv(*fits)[["group", "estimate"]].round(2)
+    >>> hl.pcv(*fits)[["group", "estimate"]]
+    Proportional change in variance
       group  estimate
-    0  comm      0.31
+      comm      0.310
     """
     require_fit(fit0, "fit0")
     require_fit(fit1, "fit1")

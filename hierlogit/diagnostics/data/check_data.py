@@ -12,6 +12,7 @@ import pandas as pd
 from ...display import Facts, Folded, Sentences, Shown, Table, View
 from ...fits.arguments import require_model
 from ...fits.findings import count_by_severity, gravest_first
+from ...result_table import ResultTable
 from ...validation import quoted_list
 from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
 from .collinearity import Collinearity, collinearity_findings
@@ -200,12 +201,12 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     >>> print(report.findings[0].evidence)
     'trt[drug]', 'trt[drug+]' are constant in every one of the 50 clusters of 'ID': within a cluster their slopes cannot
     be separated from the intercept.
-    >>> report.clusters["ID"].head(3).round(2)
-         rows  trials  events  non_events  share  reliability
-    ID
-    X10     2       2       2           0    1.0         0.13
-    Y12     2       2       2           0    1.0         0.13
-    Z06     2       2       1           1    0.5         0.13
+    >>> report.clusters["ID"].head(3)
+    Clusters of ID
+      ID   rows  trials  events  non_events  share  reliability
+      X10     2       2       2           0  1            0.131
+      Y12     2       2       2           0  1            0.131
+      Z06     2       2       1           1  0.500        0.131
     """
     require_model(model)
     design, sds = model.design, assumed_sds(model, sd)
@@ -217,6 +218,7 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     counts = totals(design) | {"separated_rows": separation.rows, "condition_number": collinear.condition}
     total = pd.Series(counts, dtype=np.float64)
     columns = level_table(design, levels).assign(estimate=separation.estimates)
+    columns["inflation"] = columns["term"].map(collinear.inflation)
     findings = [
         *outcome_findings(model, total),
         *separation_findings(design, separation),
@@ -231,11 +233,11 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     return DataCheck(
         findings=gravest_first(findings),
         totals=total,
-        factors=_factor_table(clusters, sds),
-        clusters=clusters,
-        relations=relation_table(related),
-        columns=columns.assign(inflation=columns["term"].map(collinear.inflation)),
-        effects=effects,
+        factors=ResultTable.of(_factor_table(clusters, sds), "Clusters of each grouping factor"),
+        clusters={name: ResultTable.of(table, f"Clusters of {name}") for name, table in clusters.items()},
+        relations=ResultTable.of(relation_table(related), "How the grouping factors are related"),
+        columns=ResultTable.of(columns, "Columns of the fixed part"),
+        effects=ResultTable.of(effects, "Random effects, and the clusters that are informative about them"),
         separation=separation.kind,
         model=model,
     )

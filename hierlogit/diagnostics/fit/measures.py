@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...fits.findings import FINDING_KINDS, Finding, Severity
+from ...result_table import ResultTable
 
 if TYPE_CHECKING:
     from .refitted import RefittedModel
@@ -127,10 +128,10 @@ def adjusted_for_number(p_values: FloatArray, simulated: FloatArray) -> FloatArr
     return adjusted
 
 
-def as_table(results: Sequence[CheckResult], adjusted: FloatArray, found: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def as_table(results: Sequence[CheckResult], adjusted: FloatArray, found: npt.NDArray[np.bool_]) -> ResultTable:
     """One row for each check."""
     names = ("check", "about", "statistic", "value", "expected", "p_value")
     table = pd.DataFrame({name: [getattr(result, name) for result in results] for name in names})
     table["adjusted_p"], table["found"] = adjusted, found
     table["not_made"] = [result.evidence if np.isnan(result.value) else "" for result in results]
-    return table
+    return ResultTable.of(table, "Checks of the fit", spare=["not_made", "statistic", "p_value"])
