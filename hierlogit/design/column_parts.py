@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..display import ShownAsCall
+
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Coding:
+@dataclass(frozen=True, eq=False, repr=False)
+class Coding(ShownAsCall):
     """The coding of a categorical predictor in a term.
 
     Attributes
@@ -51,8 +53,8 @@ class Coding:
         return np.asarray(np.linalg.pinv(np.column_stack([np.ones(k), self.codes])))
 
 
-@dataclass(frozen=True, eq=False)
-class ColumnPart:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnPart(ShownAsCall):
     """A factor of the product that a column of a design is.
 
     Attributes

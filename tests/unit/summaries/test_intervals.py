@@ -92,7 +92,7 @@ def test_summaries() -> None:
 def test_a_table_of_draws_is_a_frame_with_its_draws() -> None:
     values = np.arange(6.0).reshape(1, 2, 3)
     draws = xr.DataArray(values, dims=["chain", "draw", "row"])
-    table = DrawTable.of(pd.DataFrame({"mean": values.mean(axis=(0, 1))}), draws)
+    table = DrawTable.with_draws(pd.DataFrame({"mean": values.mean(axis=(0, 1))}), draws)
     assert isinstance(table, pd.DataFrame)
     assert table.draws is draws
     pd.testing.assert_frame_equal(pd.DataFrame(table), pd.DataFrame({"mean": [1.5, 2.5, 3.5]}))
@@ -100,6 +100,6 @@ def test_a_table_of_draws_is_a_frame_with_its_draws() -> None:
 
 
 def test_parts_of_a_table_have_no_draws_that_could_mislead() -> None:
-    table = DrawTable.of(pd.DataFrame({"mean": [1.0, 2.0], "sd": [1.0, 1.0]}), np.zeros((4, 2)))
+    table = DrawTable.with_draws(pd.DataFrame({"mean": [1.0, 2.0], "sd": [1.0, 1.0]}), np.zeros((4, 2)))
     for part in (table.iloc[:1], table[table["mean"] > 1], table[["mean"]], table.sort_values("mean"), table.head(1)):
         assert not hasattr(part, "draws")
