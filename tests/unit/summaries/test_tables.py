@@ -144,7 +144,7 @@ def test_steps_of_variables_with_a_joint_effect_and_of_draws(make_fit: MakeFit) 
     low, high = np.quantile(frame["age"], [0.25, 0.75])
     w = frame["w"].median()
     label = f"age[{high:.4g} rather than {low:.4g}, w {w:.4g}]"
-    assert list(table.index)[0] == label
+    assert table.index[0] == label
     assert [name for name in table.index if "rather" not in name] == ["age:urban[Y]", "urban[Y]"]
     beta = fit.posterior["beta"]
     steps = (high - low) * (beta.sel(fixed_effect="age") + w * beta.sel(fixed_effect="I(age * w)"))
