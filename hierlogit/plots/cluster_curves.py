@@ -354,11 +354,16 @@ def _others(fit: Fit, grid: pd.DataFrame, x: str, by: str | None) -> str:
     """Values of the predictors that are constant along the curves, as text."""
     factors = {column for group in fit.model.design.groups for column in group.columns}
     shown = [name for name in grid.columns if name not in {x, by, *factors}]
-    return ", ".join(f"{name} = {_value(grid[name].iloc[0])}" for name in shown)
+    return ", ".join(f"{name} = {_value(grid[name].iloc[0], fit.model.design.table.frame[name])}" for name in shown)
 
 
-def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value)
+def _value(value: Any, column: pd.Series[Any]) -> str:
+    """A value with as many decimals as matter among the values of its column: two digits of their sd."""
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    sd = float(column.std())
+    near = round(float(value), 1 - int(np.floor(np.log10(sd)))) if sd > 0 else float(value)
+    return f"{near + 0.0:.6g}"
 
 
 def _legend(drawn: AxesArray, entries: tuple[list[Any], list[str]], others: str, *, new: bool) -> None:

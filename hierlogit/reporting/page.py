@@ -31,11 +31,13 @@ from .sections import (
     influence,
     provenance,
     sliders,
+    summary,
     variance,
 )
 
 #: Sections by key, with heading and function, in the order of the page.
 SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
+    "summary": ("Summary", summary.content),
     "data": ("Data and clusters", data.content),
     "model": ("Model", formula.content),
     "comparison": ("Comparison of models", comparison.content),
@@ -76,8 +78,8 @@ def report(
     title : str, optional
         Title of the page; derived from the outcome if not given.
     sections : sequence of str, optional
-        Sections to include, in this order: ``"data"``, ``"model"``, ``"comparison"`` (with several fits),
-        ``"convergence"``, ``"estimates"``, ``"effects"``, ``"variance"``, ``"clusters"``, ``"checks"``,
+        Sections to include, in this order: ``"summary"``, ``"data"``, ``"model"``, ``"comparison"`` (with several
+        fits), ``"convergence"``, ``"estimates"``, ``"effects"``, ``"variance"``, ``"clusters"``, ``"checks"``,
         ``"influence"``, ``"sliders"`` (sliders that show the effect of differences between clusters); all if not given.
         How the report was made always comes last.
     replicates : int

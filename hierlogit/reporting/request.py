@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
+from ..effects.comparisons import avg_comparisons
 from ..errors import HierlogitError
 from ..fits.fit import Fit
 from ..plots.style import interval_name
@@ -17,7 +18,12 @@ from ..summaries.intervals import Interval
 from .html import gap, heading
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..design.design import Design
+
+#: Rows times draws of averages over rows and clusters, beyond which fewer draws are used, and how many at least.
+MOST_VALUES, FEWEST_DRAWS = 10**7, 200
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,13 @@ class Subject:
     def sampled(self) -> bool:
         """Whether it is a sampled fit."""
         return self.fit.estimate is None
+
+    @property
+    def affordable_draws(self) -> int | None:
+        """How many draws averages over rows and clusters use; None for all of them."""
+        sizes = self.fit.posterior.sizes
+        most = max(MOST_VALUES // self.design.n_rows, FEWEST_DRAWS)
+        return most if sizes["chain"] * sizes["draw"] > most else None
 
     @cached_property
     def data(self) -> DataCheck:
@@ -109,6 +122,20 @@ class Request:
             except Exception as error:
                 results[subject.name] = reason(error)
         return results
+
+    @cached_property
+    def effects(self) -> dict[str, pd.DataFrame]:
+        """Average comparisons by name of the fit; the average is over rows and, if there are any, clusters."""
+        return {
+            subject.name: avg_comparisons(
+                subject.fit,
+                clusters="average" if subject.design.groups else "observed",
+                num_draws=subject.affordable_draws,
+                **self.intervals,
+            )
+            for subject in self.subjects
+            if subject.predictors
+        }
 
     def each(self, make: Callable[[Subject, int], Iterable[str]]) -> Iterator[str]:
         """Content for each fit, under its name if there are several; `make` takes the fit and the level of headings."""

@@ -53,8 +53,14 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
 def _table(result: Any) -> str:
     rows = []
     for _, row in result.table.iterrows():
-        about = f"`{row['about']}`" if str(row["about"]) else ""
+        about = f": `{row['about']}`" if str(row["about"]) else ""
         verdict = str(row["not_made"]) or ("finding" if row["found"] else "no finding")
-        label = f"{row['check']} {about}".strip()
+        statistic = str(row["statistic"])
+        label = f"{statistic[:1].upper()}{statistic[1:]}{about}"
         rows.append([label, number(row["value"]), number(row["expected"]), probability(row["adjusted_p"]), verdict])
-    return table(["Check", "Value", "Simulated", "p, adjusted", "Result"], rows, "Checks")
+    note = (
+        "Simulated: the mean of the statistic over data sets simulated from the model. p: the probability of a value "
+        "at least as far from it if the model is right, adjusted for the number of checks."
+    )
+    head = ["Statistic", "Value", "Simulated", "p", "Result"]
+    return table(head, rows, "Real data against simulated data") + paragraph(note, "note")

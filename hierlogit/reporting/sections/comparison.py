@@ -13,12 +13,15 @@ from ...model_comparison.compare import compare
 from ...model_comparison.likelihood_ratio import likelihood_ratio
 from ...plots.model_comparison import compare as draw
 from ...summaries.tables import summary
+from ...validation import agree
 from ..html import facts, heading, paragraph, table
 from ..images import picture
 from ..request import Request, attempted
 from .estimates import middle
 
-#: Headings of the columns of a comparison.
+#: Columns of a comparison of likelihood fits and of sampled fits, in order, and their headings.
+CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl", "difference", "weight")
+SAMPLED = ("elpd", "se", "elpd_diff", "dse", "p", "weight")
 HEADS = {
     "log_likelihood": "Log-likelihood",
     "parameters": "Parameters",
@@ -27,7 +30,6 @@ HEADS = {
     "icl": "ICL",
     "difference": "Difference",
     "weight": "Weight",
-    "rank": "Rank",
     "elpd": "Expected log predictive density",
     "se": "Standard error",
     "elpd_diff": "Difference",
@@ -62,10 +64,32 @@ def _criteria(fits: dict[str, Fit]) -> Iterator[str]:
         if sampled
         else "Information criteria, the best model first; smaller values are better."
     )
-    shown = [name for name in HEADS if name in comparison]
-    rows = [[str(label), *(number(row[name]) for name in shown)] for label, row in comparison.iterrows()]
+    shown = [name for name in (SAMPLED if sampled else CRITERIA) if name in comparison]
+    rows = [[str(label), *(_cell(name, row[name]) for name in shown)] for label, row in comparison.iterrows()]
     yield table(["Model", *(HEADS[name] for name in shown)], rows, "Comparison of the models")
     yield picture(lambda: draw(comparison), "Differences from the best model.")
+    if sampled:
+        yield paragraph(_verdict(comparison))
+
+
+def _cell(name: str, value: float) -> str:
+    return f"{value:.2f}" if name == "weight" else number(value)
+
+
+def _verdict(comparison: pd.DataFrame) -> str:
+    """Which models predict worse than the best by more than their differences are uncertain."""
+    best, others = str(comparison.index[0]), comparison.iloc[1:]
+    close = [str(name) for name, row in others.iterrows() if abs(row["elpd_diff"]) < 2 * row["dse"]]
+    worse = [str(name) for name in others.index if str(name) not in close]
+    parts = []
+    if close:
+        parts.append(
+            f"{', '.join(f'`{name}`' for name in close)} and the best model, `{best}`, cannot be told apart: the "
+            "difference is less than twice its standard error, whatever the weights."
+        )
+    if worse:
+        parts.append(f"{', '.join(f'`{name}`' for name in worse)} {agree(worse, 'predicts', 'predict')} worse.")
+    return " ".join(parts)
 
 
 def _tests(fits: dict[str, Fit]) -> Iterator[str]:

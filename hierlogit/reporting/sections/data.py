@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ...formatting import number, percent
 from ...plots.cluster_sizes import check_data as draw
 from ..finding_list import finding_list
@@ -14,23 +16,35 @@ from ..request import Request, Subject, attempted
 
 def content(request: Request) -> str:
     """The section, fit by fit; once if all fits have the same rows and clusters."""
-    first = request.subjects[0]
-    if all(_same(first, other) for other in request.subjects[1:]):
-        return "".join(_of(first))
-    return "".join(request.each(lambda subject, _: _of(subject)))
+    first, *others = request.subjects
+    if not all(_same(first, other) for other in others):
+        return "".join(request.each(lambda subject, _: [*_rows(subject), _findings(subject)]))
+    findings = {subject.name: _findings(subject) for subject in request.subjects}
+    if len(set(findings.values())) == 1:
+        return "".join(_rows(first)) + findings[first.name]
+    return "".join(_rows(first)) + "".join(request.each(lambda subject, _: [findings[subject.name]]))
 
 
 def _same(first: Subject, other: Subject) -> bool:
-    names = [[group.name for group in subject.design.groups] for subject in (first, other)]
-    return names[0] == names[1] and first.design.table.frame.equals(other.design.table.frame)
+    """Whether two models have the same outcomes and clusters, whatever their predictors."""
+    one, two = first.design, other.design
+    return (
+        [group.name for group in one.groups] == [group.name for group in two.groups]
+        and np.array_equal(one.outcome.y, two.outcome.y)
+        and np.array_equal(one.outcome.trials, two.outcome.trials)
+        and all(np.array_equal(a.index, b.index) for a, b in zip(one.groups, two.groups, strict=True))
+    )
 
 
-def _of(subject: Subject) -> Iterator[str]:
+def _rows(subject: Subject) -> Iterator[str]:
     yield facts(_facts(subject))
     if subject.design.groups:
         yield attempted("The clusters", lambda: _clusters(subject))
         yield attempted("The plot of the clusters", lambda: _picture(subject))
-    yield attempted(
+
+
+def _findings(subject: Subject) -> str:
+    return attempted(
         "The checks of the data",
         lambda: finding_list(subject.data.findings, "The checks found no problems in the data for this model."),
     )
@@ -71,7 +85,7 @@ def _clusters(subject: Subject) -> str:
         "Reliability (median over clusters), from 0 to 1, is the weight of a cluster's own rows in the estimate of its "
         "level. The lower it is, the more the estimate is drawn towards the mean of all clusters."
     )
-    return table(head, rows, "Clusters") + paragraph(note, "note")
+    return table(head, rows, "Sizes of the clusters") + paragraph(note, "note")
 
 
 def _picture(subject: Subject) -> str:

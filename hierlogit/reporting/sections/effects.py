@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...effects.comparisons import avg_comparisons
 from ...formatting import number, points, span
 from ...summaries.intervals import columns_of_ends
 from ...variance.attenuation import conditional_vs_average
 from ..html import paragraph, table
 from ..request import Request, Subject, attempted
 from .estimates import middle
-
-#: Draws for averages over rows and clusters: more would take longer and not change the digits shown.
-MOST_DRAWS = 1000
 
 
 def content(request: Request) -> str:
@@ -31,8 +27,7 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
 
 
 def _effects(subject: Subject, request: Request) -> str:
-    clusters = "average" if subject.design.groups else "observed"
-    table_of_effects = avg_comparisons(subject.fit, clusters=clusters, num_draws=_draws(subject), **request.intervals)
+    table_of_effects = request.effects[subject.name]
     low, high = columns_of_ends(table_of_effects)
     rows = [
         [
@@ -46,12 +41,12 @@ def _effects(subject: Subject, request: Request) -> str:
     over = " and over the population of clusters" if subject.design.groups else ""
     return paragraph(
         f"Difference in the probability of {subject.event}, in percentage points, if one predictor changes and the "
-        f"others stay as they are, on average over the rows{over}."
+        f"others stay as they are, on average over the rows{over}{_thinned(subject)}."
     ) + table(["Predictor", "Change", "Percentage points", request.interval_name], rows, "Average effects")
 
 
 def _coefficients(subject: Subject, request: Request) -> str:
-    coefficients = conditional_vs_average(subject.fit, num_draws=_draws(subject), **request.intervals)
+    coefficients = conditional_vs_average(subject.fit, **request.intervals)
     chosen, (low, high) = middle(coefficients), columns_of_ends(coefficients)
     rows = []
     for term, part in coefficients.groupby("term", sort=False):
@@ -77,6 +72,9 @@ def _coefficients(subject: Subject, request: Request) -> str:
     )
 
 
-def _draws(subject: Subject) -> int | None:
+def _thinned(subject: Subject) -> str:
+    """How many draws were used, if not all."""
+    if subject.affordable_draws is None:
+        return ""
     sizes = subject.fit.posterior.sizes
-    return MOST_DRAWS if sizes["chain"] * sizes["draw"] > MOST_DRAWS else None
+    return f", from {subject.affordable_draws:,} of the {sizes['chain'] * sizes['draw']:,} draws"

@@ -58,7 +58,7 @@ def _priors(subject: Subject) -> str:
     text = "The priors state which values are plausible before the data are seen, in log-odds."
     if design.groups:
         text += " MOR is the median odds ratio between two clusters that the prior implies."
-    return paragraph(text) + table(["Parameter", "Prior"], rows, "Priors")
+    return paragraph(text) + table(["Parameter", "Prior"], rows, "Prior of each parameter")
 
 
 def _implied(subject: Subject, request: Request) -> str:

@@ -129,6 +129,38 @@ def test_numbers_are_those_of_the_verbs(whole: Page, fits: dict[str, hl.results.
     assert "759 of 1,934 rows (39.2%)" in whole.prose
 
 
+def test_the_summary_gives_the_numbers_of_the_verbs(whole: Page, fits: dict[str, hl.results.Fit]) -> None:
+    fit = fits["varying"]
+    effect = hl.avg_comparisons(fit, "urban", clusters="average").iloc[0]
+    low, high = (f"{100 * effect[name]:+.1f}" for name in ("eti89_lb", "eti89_ub"))
+    sentence = f"is {100 * effect['estimate']:.1f} percentage points higher"
+    assert (
+        f"{sentence} on average over rows and clusters (89% interval of the difference {low} to {high})" in whole.prose
+    )
+    assert "use = 1 in 39.2% of 1,934 rows, from 60 clusters of district" in whole.prose
+    assert f"by a median factor of {hl.mor(fit)['estimate'].iloc[0]:.2f} for district" in whole.prose
+    assert "We modelled the probability of use = 1 by mixed-effects logistic regression" in whole.prose
+    assert f"the log-likelihood is −{abs(fit.estimate.log_likelihood):,.2f} with 6 parameters" in whole.prose
+
+
+def test_averages_from_some_of_the_draws_are_announced(
+    fits: dict[str, hl.results.Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hierlogit.reporting.request.MOST_VALUES", 300 * 1934)
+    found = Page(hl.report(fits["same"], tmp_path / "some.html", sections=["effects"]))
+    assert "from 300 of the 1,000 draws" in found.prose
+    few = hl.avg_comparisons(fits["same"], "urban", clusters="average", num_draws=300).iloc[0]
+    assert f"{100 * few['eti89_lb']:+.1f} to {100 * few['eti89_ub']:+.1f}" in found.prose
+
+
+def test_models_that_cannot_be_told_apart_are_named() -> None:
+    from hierlogit.reporting.sections.comparison import _verdict
+
+    table = pd.DataFrame({"elpd_diff": [0.0, -1.0, -30.0], "dse": [0.0, 0.9, 5.0]}, index=["a", "b", "c"])
+    assert "`b` and the best model, `a`, cannot be told apart" in _verdict(table)
+    assert _verdict(table).endswith("`c` predicts worse.")
+
+
 def test_the_program_makes_the_same_page(
     fits: dict[str, hl.results.Fit], contraception: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +251,7 @@ def test_an_interruption_is_no_gap() -> None:
 
 def test_errors(tmp_path: Path, fits: dict[str, hl.results.Fit]) -> None:
     with pytest.raises(
-        hl.errors.FitError, match="there is no section 'plots' in the report; choose one of 'data', 'model'"
+        hl.errors.FitError, match="there is no section 'plots' in the report; choose one of 'summary', 'data', 'model'"
     ):
         hl.report(fits["same"], tmp_path / "x.html", sections=["plots"])
     with pytest.raises(hl.errors.FitError, match="there is no section 'comparison'"):

@@ -1,0 +1,73 @@
+"""A paragraph on the methods of a fit, for the methods section of an article."""
+
+from __future__ import annotations
+
+from ..formatting import criterion, number
+from ..validation import number_of
+from .request import Subject
+
+#: Software that the paragraph names, by its key among the versions of a fit.
+SOFTWARE = {"hierlogit": "hierlogit", "nutpie": "nutpie", "pymc": "PyMC", "python": "Python"}
+
+
+def methods(subject: Subject, interval: str) -> str:
+    """The paragraph, with names from the data and formulas between backticks.
+
+    Parameters
+    ----------
+    subject : Subject
+    interval : str
+        Name of the intervals, such as ``89% interval``.
+    """
+    return " ".join([_model(subject), _sampled(subject) if subject.sampled else _maximised(subject), _ends(interval)])
+
+
+def _model(subject: Subject) -> str:
+    design = subject.design
+    kind = "mixed-effects logistic regression" if design.groups else "logistic regression"
+    groups = [f"{number_of(len(group.levels), 'cluster')} of `{group.name}`" for group in design.groups]
+    nested = f", in {' and '.join(groups)}" if groups else ""
+    left_out = design.table.n_missing
+    missing = f" {number_of(left_out, 'row')} with missing values were left out." if left_out else ""
+    return (
+        f"We modelled the probability of {subject.event} by {kind}, `{subject.fit.model.formula.line}`, on "
+        f"{number_of(design.n_rows, 'row')}{nested}.{missing}"
+    )
+
+
+def _sampled(subject: Subject) -> str:
+    diagnostics, sizes = subject.fit.diagnostics, subject.fit.posterior.sizes
+    priors = "; ".join(f"{text} for `{label}`" for label, text in subject.fit.model.priors.table(subject.design))
+    measures = diagnostics.measures
+    parts = []
+    if "max_rhat" in measures:
+        parts.append(f"the largest R-hat was {measures['max_rhat']:.3f}")
+    if "min_ess_bulk" in measures:
+        parts.append(f"the smallest bulk effective sample size {number(round(measures['min_ess_bulk']))}")
+    if "divergences" in measures:
+        parts.append(f"there were {number_of(int(measures['divergences']), 'divergent transition')}")
+    convergence = f"; {', '.join(parts)}" if parts else ""
+    return (
+        f"The posterior was sampled by the No-U-Turn sampler ({_software(subject)}), with {sizes['chain']} chains of "
+        f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}. Priors: {priors}."
+    )
+
+
+def _maximised(subject: Subject) -> str:
+    estimate = subject.fit.estimate
+    assert estimate is not None
+    goal = "posterior mode" if estimate.penalised else "maximum-likelihood estimate"
+    integrated = f", with the random effects integrated out ({estimate.method})" if subject.design.groups else ""
+    return (
+        f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the log-likelihood is "
+        f"{criterion(estimate.log_likelihood)} with {number_of(estimate.n_parameters, 'parameter')}."
+    )
+
+
+def _software(subject: Subject) -> str:
+    known = subject.fit.diagnostics.versions
+    return ", ".join(f"{name} {known[key]}" for key, name in SOFTWARE.items() if key in known) or "hierlogit"
+
+
+def _ends(interval: str) -> str:
+    return f"Uncertainty is given as {interval}s."
