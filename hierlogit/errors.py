@@ -123,3 +123,7 @@ class DataWarning(HierlogitWarning):
 
 class ConvergenceWarning(HierlogitWarning):
     """The estimates may be inaccurate; the text says why and what to do."""
+
+
+class FileWarning(HierlogitWarning):
+    """A file that an interrupted process had left incomplete was removed; the text names it."""

@@ -438,17 +438,17 @@ def refuse_beyond_memory(name: str, count: int, each: int, error: ErrorClass) ->
 
     A quarter of it is allowed, since results are copied while they are computed and summarised.
     """
-    memory, needed = _memory(), 8 * count * each
-    if needed <= memory // 4:
+    available, needed = memory(), 8 * count * each
+    if needed <= available // 4:
         return
     raise error(
         f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {_gigabytes(needed)} in all. This is more "
-        f"than a quarter of the memory of this machine, {_gigabytes(memory)}. Pass {name}="
-        f"{max(memory // (32 * each), 1):,} or fewer."
+        f"than a quarter of the memory of this machine, {_gigabytes(available)}. Pass {name}="
+        f"{max(available // (32 * each), 1):,} or fewer."
     )
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes of memory of this machine; 64 GB where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

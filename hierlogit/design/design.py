@@ -451,10 +451,7 @@ def build_design(
     """
     choice("collinear", collinear, COLLINEAR_CHOICES, DesignError)
     source = read_table(data)
-    functions = formula_functions(namespace)
-    # A function can also be an argument, as in C(t, Sum).
-    values = {*formula_namespace(namespace), *functions}
-    check_names(formula, [name for name in source.columns if isinstance(name, str)], functions, values)
+    _check_names(formula, source, namespace)
     if "Intercept" in formula.columns:
         raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
@@ -486,6 +483,8 @@ def _say_dropped(design: Design, collinear: Collinear) -> None:
 
 def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any] | None = None) -> Design:
     """The design of a formula and rows that are already selected and cleaned; otherwise as for `build_design`."""
+    # A formula from a file has not been checked before.
+    _check_names(formula, table.frame, namespace)
     names = formula_namespace(namespace)
     clusters = {column for term in formula.random for column in term.group}
     table = replace(table, frame=with_whole_labels(table.frame, clusters))
@@ -513,3 +512,10 @@ def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[st
         fixed_columns=frozenset(in_fixed_part.intersection(table.frame.columns)),
         _namespace=names,
     )
+
+
+def _check_names(formula: Formula, frame: pd.DataFrame, namespace: Mapping[str, Any] | None) -> None:
+    functions = formula_functions(namespace)
+    # A function can also be an argument, as in C(t, Sum).
+    values = {*formula_namespace(namespace), *functions}
+    check_names(formula, [name for name in frame.columns if isinstance(name, str)], functions, values)

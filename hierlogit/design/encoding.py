@@ -6,10 +6,9 @@ errors that name the term.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -277,17 +276,25 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
 
 
 def _formulae() -> Callable[[str], Any]:
-    """The function of formulae that parses expressions, with two defects corrected.
+    """The function of formulae that parses expressions, with three defects corrected.
 
-    In formulae 0.6, a call cannot be compared with another kind of expression, as in ``I(log(x)) + I(x)``, and a
-    constant cannot be hashed, as in ``(x + z) * poly(a, 2)``.
+    In formulae 0.6, a call cannot be compared with another kind of expression, as in ``I(log(x)) + I(x)``, a constant
+    cannot be hashed, as in ``(x + z) * poly(a, 2)``, and errors are printed before they are raised. Redirecting the
+    standard output instead would redirect that of all threads.
     """
     from formulae.model_description import model_description
+    from formulae.terms import call, variable
     from formulae.terms.call_resolver import LazyCall, LazyValue
+
+    call.print = variable.print = _print_nothing
 
     if LazyCall.__eq__ is not _same_call:
         LazyCall.__eq__, LazyValue.__hash__ = _same_call, _hash_of_value
     return model_description  # type: ignore[no-any-return]
+
+
+def _print_nothing(*_: object) -> None:
+    """Stand in for `print` in the modules of formulae."""
 
 
 def _same_call(call: Any, other: object) -> bool:
@@ -369,27 +376,18 @@ def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> 
     return array.reshape(n, -1)
 
 
-class _evaluating(contextlib.AbstractContextManager[None]):
-    """Context that turns errors of formulae into errors of this package, and suppresses what formulae prints.
+@contextmanager
+def _evaluating(expression: str, error: type[HierlogitError]) -> Iterator[None]:
+    """Context that turns errors of formulae, and of the user's own functions, into errors of this package.
 
-    NumPy's warnings are suppressed too: values that are not finite are refused by name.
+    NumPy's warnings are suppressed: values that are not finite are refused by name.
     """
-
-    def __init__(self, expression: str, error: type[HierlogitError]) -> None:
-        self._expression = expression
-        self._error = error
-        self._silence = contextlib.redirect_stdout(io.StringIO())
-        self._quiet = np.errstate(all="ignore")
-
-    def __enter__(self) -> None:
-        self._silence.__enter__()
-        self._quiet.__enter__()
-
-    def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
-        self._quiet.__exit__(kind, problem, trace)
-        self._silence.__exit__(kind, problem, trace)
-        if problem is None or isinstance(problem, HierlogitError) or not isinstance(problem, Exception):
-            return
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except HierlogitError:
+        raise
+    except Exception as problem:
         # Whole numbers were converted to floating-point numbers; show them without a decimal point.
         reason = re.sub(r"(?<=[(, ])(-?\d+)\.0(?=[,)])", r"\1", reason_of(problem))
-        raise self._error(f"cannot evaluate '{self._expression}' on these data: {reason}.") from problem
+        raise error(f"cannot evaluate '{expression}' on these data: {reason}.") from problem

@@ -6,7 +6,7 @@ Stateful transforms learn from the training rows and apply the same transformati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,30 @@ def formula_namespace(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def formula_functions(extra: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names of the functions that a formula can call, sorted, including the callables of `extra`."""
-    named: dict[str, Any] = formula_namespace(extra)
-    callables = {name for name, value in named.items() if callable(value)}
-    return tuple(sorted(callables.union(FORMULAE_FUNCTIONS)))
+    """Names of the functions that a formula can call, sorted: nothing else is ever called or looked up.
+
+    They are those of formulae, those here, the callables of `extra`, and the public functions of its modules, such as
+    ``special.expit`` with ``{"special": scipy.special}``. Of NumPy there are only functions of numbers (``np.log``):
+    others read and write files, and a formula may come from a file of somebody else.
+    """
+    named = formula_namespace(extra)
+    callables = [name for name, value in named.items() if callable(value)]
+    modules = {name: value for name, value in named.items() if isinstance(value, ModuleType)}
+    of_modules = [f"{name}.{function}" for name, module in modules.items() for function in _public_functions(module)]
+    return tuple(sorted({*callables, *of_modules, *FORMULAE_FUNCTIONS}))
+
+
+#: Functions of NumPy besides its ufuncs.
+_NUMPY_FUNCTIONS = (
+    *("around", "average", "clip", "cumsum", "digitize", "interp", "isclose", "isin", "max", "mean", "median", "min"),
+    *("nan_to_num", "nanmax", "nanmean", "nanmedian", "nanmin", "nanstd", "percentile", "ptp", "quantile", "round"),
+    *("searchsorted", "sinc", "std", "sum", "var", "where"),
+)
+
+
+def _public_functions(module: ModuleType) -> list[str]:
+    held = vars(module)
+    if module is np:
+        return [*_NUMPY_FUNCTIONS, *(name for name, value in held.items() if isinstance(value, np.ufunc))]
+    public = [str(name) for name in held.get("__all__", held)]
+    return [name for name in public if name[:1] != "_" and "." not in name and callable(held.get(name))]

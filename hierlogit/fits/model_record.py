@@ -20,9 +20,8 @@ from ..design.design import Design
 from ..design.table import TrainingTable
 from ..errors import FitError
 from ..model_spec import ModelSpec
-from ..priors import families
 from ..priors.defaults import Priors
-from ..priors.families import LKJ, Prior
+from ..priors.families import COEFFICIENT_FAMILIES, LKJ, SD_FAMILIES, Prior
 from ..validation import agree, plain_value, quoted_list
 
 
@@ -81,9 +80,13 @@ def _priors_record(priors: Priors) -> dict[str, Any]:
     }
 
 
+#: Families by the name that is stored; a file can name nothing else to be called.
+_FAMILIES: Mapping[str, type[Prior]] = {kind.__name__: kind for kind in (*COEFFICIENT_FAMILIES, *SD_FAMILIES, LKJ)}
+
+
 def _read_priors(record: Mapping[str, Any]) -> Priors:
     def prior(values: Mapping[str, Any]) -> Any:
-        family = getattr(families, values["family"])
+        family = _FAMILIES[values["family"]]
         return family(**{name: value for name, value in values.items() if name != "family"})
 
     cor: dict[str, LKJ] = {group: prior(values) for group, values in record["cor"].items()}

@@ -16,6 +16,7 @@ from ..errors import FitError
 from ..estimate import Estimate, to_dataset
 from ..model_spec import ModelSpec
 from ..validation import reason_of
+from ..whole_files import seal, written_whole
 from .diagnostics import Diagnostics
 from .model_record import model_record, rows_dataset
 
@@ -30,21 +31,19 @@ ESTIMATE_GROUP = "estimate"
 def write_fit(
     path: Path, model: ModelSpec, data: xr.DataTree, diagnostics: Diagnostics, estimate: Estimate | None
 ) -> Path:
-    """Write a fit to one netCDF file; an existing file is replaced when the new one is complete."""
+    """Write a fit to one sealed netCDF file; an existing file is replaced when the new one is complete."""
     stored = [name for name in data.children if name not in _MADE_ANEW]
     tree = {name: data[name].to_dataset() for name in stored}
     tree[ROWS_GROUP] = rows_dataset(model.design.table)
     if estimate is not None:
         tree[ESTIMATE_GROUP] = to_dataset(estimate)
     tree["/"] = xr.Dataset(attrs={"hierlogit": json.dumps(_metadata(model, diagnostics))})
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
-        partial.replace(path)
+        with written_whole(path) as partial:
+            xr.DataTree.from_dict(tree).to_netcdf(partial, engine="h5netcdf")
+            seal(partial)
     except (OSError, ValueError, TypeError, AttributeError) as error:  # raised by the file libraries
         raise FitError(f"cannot write the fit to {path}: {reason_of(error)}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

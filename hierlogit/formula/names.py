@@ -34,7 +34,7 @@ def check_names(
     columns : sequence of str
         The columns of the data, in their order.
     functions : collection of str
-        The functions that a formula can call.
+        The functions that a formula can call; those of modules with a dot, as in ``np.log``.
     variables : collection of str
         Other names from the user's program: modules, functions, and variables used as arguments of functions.
 
@@ -57,7 +57,7 @@ def check_names(
     """
     for use in formula.names:
         if use.is_call:
-            known = use.name in functions or use.name.partition(".")[0] in variables
+            known = use.name in functions
             what, hint = "function", _function_hint
         else:
             # Only the arguments of functions can be variables from outside the data.
@@ -88,14 +88,18 @@ def _variable_hint(use: NameUse, columns: Sequence[str], functions: Collection[s
 def _function_hint(use: NameUse, columns: Sequence[str], functions: Collection[str], variables: Collection[str]) -> str:
     name = use.name
     here, spelling = _HABITS.get(name, ("", ""))
-    there = f"The functions are: {', '.join(sorted(functions))}."
+    there = f"The functions are: {', '.join(sorted(one for one in functions if '.' not in one))}."
     if here in functions:
         return f"{spelling}. {there}"
     if name in columns:
         return f"'{name}' is a column of the data; between terms write an operator, such as + or *."
-    outside = (
-        f" A function of your program is passed to Model: namespace={{'{name}': {name}}}." if "." not in name else ""
-    )
+    owner, dot, _ = name.partition(".")
+    if dot and owner in variables:
+        there = (
+            "Formulas have NumPy's functions of numbers, such as np.log, and the public functions of modules in "
+            "namespace=. Compute other things in the data first."
+        )
+    outside = f" A function of your program is passed to Model: namespace={{'{name}': {name}}}." if not dot else ""
     return there + outside + _nearest(name, [*functions, *variables])
 
 

@@ -17,6 +17,7 @@ from ..fits.fit import Fit
 from ..progress import progress
 from ..summaries.intervals import Interval
 from ..validation import file_path, kind_of, names, reason_of, seed_or_none, shortened, text, whole_number
+from ..whole_files import written_whole
 from .html import bullets, heading, paragraph, prose
 from .request import Request, Subject, attempted
 from .sections import (
@@ -134,14 +135,11 @@ def report(
     last = attempted(PROVENANCE[1], lambda: provenance.content(request, title, place.name))
     parts.append(_section(*PROVENANCE, last))
     whole = _page(request, title or _title(request), [*chosen, PROVENANCE[0]], "".join(parts))
-    partial = place.with_name(f"{place.name}.partial")
     try:
-        partial.write_text(whole, encoding="utf-8")
-        partial.replace(place)
+        with written_whole(place) as partial:
+            partial.write_text(whole, encoding="utf-8")
     except OSError as error:
         raise FitError(f"cannot write the report to {place}: {reason_of(error)}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return place
 
 

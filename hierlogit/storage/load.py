@@ -16,10 +16,12 @@ from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..fits.model_record import read_model
 from ..fits.netcdf import ESTIMATE_GROUP, LAYOUT, ROWS_GROUP
-from ..fits.posterior import assemble
+from ..fits.posterior import assemble, posterior_layout
 from ..model import Model
-from ..validation import mapping, reason_of
+from ..validation import mapping, memory
 from ..validation import path as checked_path
+from ..whole_files import check_seal
+from .reading import reading
 
 
 def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
@@ -38,8 +40,8 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
     Raises
     ------
     FitError
-        If the file does not exist or was not written by `Fit.save`, a name of the namespace is missing, or the rows now
-        give a different design.
+        If the file does not exist, was not written by `Fit.save` or was changed afterwards, a name of the namespace is
+        missing, or the rows now give a different design.
 
     Examples
     --------
@@ -51,28 +53,43 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
         namespace = mapping("namespace", namespace, FitError, "names with their values, {'f': f}")
     if not source.exists():
         raise FitError(f"there is no file {source}.")
-    try:
+    with reading(source, "a fit saved by hierlogit"):
+        check_seal(source)
         with xr.open_datatree(source, engine="h5netcdf") as opened:
+            _refuse_sizes(opened)
             tree = opened.load()
         metadata = json.loads(tree.attrs["hierlogit"])
-        later = metadata["layout"] > LAYOUT
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise FitError(f"{source} is not a fit saved by hierlogit: {reason_of(error)}.") from error
-    if later:
-        made_by = metadata["diagnostics"]["versions"].get("hierlogit", "a later version")
-        raise FitError(
-            f"{source} was written by hierlogit {made_by}, whose files this version cannot read: update hierlogit."
-        )
-    model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
+        if metadata["layout"] > LAYOUT:
+            raise FitError(
+                f"{source} was written by a later version of hierlogit, whose files this one cannot read: update "
+                "hierlogit."
+            )
+        model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
+        return _assembled(model, tree, metadata["diagnostics"])
+
+
+def _refuse_sizes(tree: xr.DataTree) -> None:
+    """Refuse a file whose arrays would not fit into memory, before they are read."""
+    needed = sum(node.to_dataset().nbytes for node in tree.subtree)
+    if needed > memory():
+        raise ValueError(f"its arrays have {needed:,} bytes, more than the memory of this machine")
+
+
+def _assembled(model: Model, tree: xr.DataTree, diagnostics: dict[str, Any]) -> Fit[Model]:
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else None
     estimate = (
         from_dataset(tree[ESTIMATE_GROUP].to_dataset(), model.design) if ESTIMATE_GROUP in tree.children else None
     )
-    data = assemble(model, tree["posterior"].to_dataset(), stats, priors=estimate is None or estimate.penalised)
+    posterior = tree["posterior"].to_dataset()
+    for name, variable in posterior_layout(model).items():
+        drawn = posterior[name].transpose("chain", "draw", *variable.dims)
+        if drawn.shape[2:] != variable.shape or drawn.dtype.kind != "f":
+            raise ValueError(f"'{name}' is not an array of numbers with shape {variable.shape} for each draw")
+    data = assemble(model, posterior, stats, priors=estimate is None or estimate.penalised)
     for name in tree.children:
         if name not in (*data.children, ROWS_GROUP, ESTIMATE_GROUP):
             data[name] = tree[name]
-    return Fit(model, data, _read_diagnostics(metadata["diagnostics"]), estimate)
+    return Fit(model, data, _read_diagnostics(diagnostics), estimate)
 
 
 def _read_diagnostics(record: dict[str, Any]) -> Diagnostics:

@@ -12,13 +12,15 @@ import xarray as xr
 from ..engines.nuts.finished_fit import finished_fit
 from ..engines.nuts.nutpie_draws import from_disk
 from ..engines.nuts.options import SamplerOptions
-from ..engines.nuts.run_folder import DRAWS_FOLDER, LAYOUT, MODEL_FILE
+from ..engines.nuts.run_folder import DRAWS_FOLDER, LAYOUT, MODEL_FILE, is_damaged
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..fits.model_record import read_model
 from ..fits.posterior import posterior_layout
 from ..model import Model
-from ..validation import mapping, path, reason_of
+from ..validation import mapping, path
+from ..whole_files import check_seal
+from .reading import reading
 
 
 def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None = None) -> Fit[Model]:
@@ -40,8 +42,8 @@ def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None 
     Raises
     ------
     FitError
-        If the folder does not contain a run of the sampler, no chain has finished its tuning, a name of the namespace
-        is missing, or the rows now give a different design.
+        If the folder does not contain a run of the sampler, a file in it is damaged, no chain has finished its tuning,
+        a name of the namespace is missing, or the rows now give a different design.
 
     Examples
     --------
@@ -58,24 +60,23 @@ def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None 
         namespace = mapping("namespace", namespace, FitError, "names with their values, {'f': f}")
     if not (source / MODEL_FILE).exists():
         raise FitError(f"{source} is not the folder of a run of the sampler: there is no {MODEL_FILE} in it.")
-    try:
+    with reading(source / MODEL_FILE, "the model of a run of the sampler"):
+        check_seal(source / MODEL_FILE)
         rows = xr.load_dataset(source / MODEL_FILE, engine="h5netcdf")
         record = json.loads(rows.attrs["hierlogit_run"])
-        later = record["layout"] > LAYOUT
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise FitError(f"{source / MODEL_FILE} cannot be read: {reason_of(error)}.") from error
-    if later:
-        raise FitError(
-            f"{source} was written by a later version of hierlogit, whose folders this one cannot read: update "
-            "hierlogit."
-        )
-    model = read_model(Model, record, rows, namespace, source)
-    options = SamplerOptions(**record["options"])
-    try:
-        drawn, stats = from_disk(model, posterior_layout(model, store_u=options.store_u), source / DRAWS_FOLDER)
-    except (OSError, KeyError, ValueError) as error:
-        raise FitError(f"no draws can be read from {source / DRAWS_FOLDER}: {reason_of(error)}.") from error
-    try:
-        return finished_fit(model, options, (), drawn, stats, {})
-    except KeyboardInterrupt:
-        raise FitError(f"the run in {source} ended before any chain had finished tuning. Sample again.") from None
+        if record["layout"] > LAYOUT:
+            raise FitError(
+                f"{source} was written by a later version of hierlogit, whose folders this one cannot read: update "
+                "hierlogit."
+            )
+        options = SamplerOptions(**record["options"])
+        model = read_model(Model, record, rows, namespace, source / MODEL_FILE)
+    with reading(source / DRAWS_FOLDER, "the draws of this run"):
+        if is_damaged(source):
+            raise ValueError("they were changed after they had been written")
+        layout = posterior_layout(model, store_u=options.store_u)
+        drawn, stats = from_disk(model, layout, source / DRAWS_FOLDER, (options.chains, options.draws))
+        try:
+            return finished_fit(model, options, (), drawn, stats, {})
+        except KeyboardInterrupt:
+            raise FitError(f"the run in {source} ended before any chain had finished tuning. Sample again.") from None

@@ -14,6 +14,7 @@ from ..errors import StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..validation import agree, file_path, quoted_list, reason_of
+from ..whole_files import written_whole
 from .tasks import Done
 
 #: Format of a file, stored in it.
@@ -44,7 +45,7 @@ class Checkpoint:
         Raises
         ------
         StudyError
-            If the file belongs to another study, or was not written by hierlogit.
+            If the file belongs to another study, is damaged, or was not written by hierlogit.
         """
         if store is None:
             return cls(None, study, Done({}, {}))
@@ -56,18 +57,24 @@ class Checkpoint:
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             known = record["format"] == FORMAT
-            other = [name for name, value in study.items() if known and record["study"].get(name) != value]
-            results = {int(number): values for number, values in record["results"].items()} if known else {}
-            failures = {int(number): text for number, text in record["failures"].items()} if known else {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            digest = record.pop("digest") if known else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             known = False
         if not known:
             raise StudyError(f"store: {file} was not written by hierlogit. Name another file, or remove it.")
+        if digest != _digest(record):
+            raise StudyError(
+                f"store: {file} is damaged: its content is not what was written. Restore it from a copy, or remove it "
+                "and repeat the call, which then computes all of it again."
+            )
+        other = [name for name, value in study.items() if record["study"].get(name) != value]
         if other:
             raise StudyError(
                 f"store: {file} holds another study, with {agree(other, 'another', 'other')} {' and '.join(other)}. "
                 "Name another file, or repeat the call that made it."
             )
+        results = {int(number): values for number, values in record["results"].items()}
+        failures = {int(number): text for number, text in record["failures"].items()}
         return cls(file, study, Done(results, failures))
 
     def __contains__(self, number: int) -> bool:
@@ -93,14 +100,12 @@ class Checkpoint:
             record = {
                 "format": FORMAT,
                 "study": dict(self.study),
-                "results": self.done.results,
-                "failures": self.done.failures,
+                "results": {str(number): values for number, values in self.done.results.items()},
+                "failures": {str(number): text for number, text in self.done.failures.items()},
             }
-            # The file is complete at any moment: a new one is written, and then replaces the old one.
-            partial = self.path.with_name(f"{self.path.name}.part")
             try:
-                partial.write_text(json.dumps(record), encoding="utf-8")
-                partial.replace(self.path)
+                with written_whole(self.path) as partial:
+                    partial.write_text(json.dumps(record | {"digest": _digest(record)}), encoding="utf-8")
             except OSError as error:
                 raise StudyError(f"store: cannot write {self.path}: {reason_of(error)}.") from error
 
@@ -110,6 +115,11 @@ class Checkpoint:
             {number: values for number, values in self.done.results.items() if number < n},
             {number: text for number, text in self.done.failures.items() if number < n},
         )
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    """Digest of a record, the same before it is written and after it is read."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def identity(model: ModelSpec, estimate: Estimate, seed: int, names: Sequence[str]) -> dict[str, Any]:

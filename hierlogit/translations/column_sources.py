@@ -209,14 +209,12 @@ def written_call(text: str, table: pd.DataFrame) -> str | None:
     """
     try:
         tree = ast.parse(text, mode="eval")
-        writer = _Writer(set(table.columns))
+        writer = _Writer(set(table.columns), text)
         body = writer.visit(tree.body)
     except (SyntaxError, _CannotBeWrittenError):
         return None
-    code = ast.unparse(body)
-    for name, written in writer.written.items():
-        code = code.replace(name, written)
-    return code
+    # In one pass, so that what is written for one placeholder is never taken for another.
+    return re.sub(rf"{writer.stem}\d+", lambda found: writer.written[found.group()], ast.unparse(body))
 
 
 class _CannotBeWrittenError(Exception):
@@ -228,8 +226,12 @@ class _Writer(ast.NodeTransformer):
 
     _plain = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.operator, ast.unaryop, ast.cmpop, ast.Load)
 
-    def __init__(self, columns: set[str]) -> None:
+    def __init__(self, columns: set[str], text: str) -> None:
         self._columns = columns
+        #: Beginning of the placeholders, which is nowhere in the text.
+        self.stem = "written_"
+        while self.stem in text:
+            self.stem += "_"
         #: Code for each placeholder. Placeholders are names, so that the tree decides on brackets.
         self.written: dict[str, str] = {}
 
@@ -260,7 +262,7 @@ class _Writer(ast.NodeTransformer):
         raise _CannotBeWrittenError
 
     def _placeholder(self, code: str) -> ast.Name:
-        name = f"__written_{len(self.written)}__"
+        name = f"{self.stem}{len(self.written)}"
         self.written[name] = code
         return ast.Name(name)
 

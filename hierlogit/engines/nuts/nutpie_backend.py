@@ -24,7 +24,7 @@ def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset
 
     from ...density.joint.background_compile import joint_density_compiled_beside
     from .nutpie_model import NativeModel
-    from .run_folder import begin_run
+    from .run_folder import begin_run, end_run
 
     started = time.perf_counter()
     folder = None if options.store is None else begin_run(Path(options.store), model, options)
@@ -45,5 +45,9 @@ def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset
         zarr_store=None if folder is None else nutpie.zarr_store.LocalStore(str(folder)),
     )
     layout = posterior_layout(model, store_u=options.store_u)
-    drawn, stats = from_memory(model, layout, trace) if folder is None else from_disk(model, layout, folder)
+    if folder is None:
+        drawn, stats = from_memory(model, layout, trace)
+    else:
+        end_run(folder.parent)
+        drawn, stats = from_disk(model, layout, folder, (options.chains, options.draws))
     return drawn, stats, {"locate": located - started, "sample": time.perf_counter() - located}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ STATISTICS = {
     "step_size": "step_size",
     "mean_tree_accept": "acceptance_rate",
 }
+#: A chunk on disk holds at most this many times the numbers of the array: a few draws are written together.
+LARGEST_CHUNK = 64
 
 
 def from_memory(model: ModelSpec, layout: Mapping[str, Variable], trace: Any) -> tuple[xr.Dataset, xr.Dataset]:
@@ -47,19 +50,42 @@ def from_memory(model: ModelSpec, layout: Mapping[str, Variable], trace: Any) ->
     return posterior_dataset(model, layout, draws), _statistics(lambda name: chains(statistics, name, ()))
 
 
-def from_disk(model: ModelSpec, layout: Mapping[str, Variable], folder: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    """As `from_memory`, for a run that was written to a folder; draws that are not there yet are not numbers."""
+def from_disk(
+    model: ModelSpec, layout: Mapping[str, Variable], folder: Path, requested: tuple[int, int]
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """As `from_memory`, for a run that was written to a folder; draws that are not there yet are not numbers.
+
+    Parameters
+    ----------
+    model : Model
+    layout : mapping of str to Variable
+    folder : Path
+    requested : (int, int)
+        Chains and draws of the run.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape or other chunks than the run has written.
+    """
     import zarr
 
     group = zarr.open_group(str(folder), mode="r")
-    written = _written(folder, group["sample_stats/energy"])
 
-    def read(path: str) -> Array:
+    def stored(path: str, shape: tuple[int, ...]) -> Any:
         array: Any = group[path]
-        return np.asarray(array[:, :written])
+        expected = (*requested, *shape)
+        # A damaged size must not allocate more memory than there is.
+        if array.shape != expected or math.prod(array.chunks) > LARGEST_CHUNK * math.prod(expected):
+            raise ValueError(f"{path} has shape {array.shape} in chunks of {array.chunks}, not {expected}")
+        return array
 
-    draws = {name: read(f"posterior/{name}") for name in layout}
-    return posterior_dataset(model, layout, draws), _statistics(lambda name: read(f"sample_stats/{name}"))
+    written = _written(folder, stored("sample_stats/energy", ()))
+    draws = {name: stored(f"posterior/{name}", one.shape)[:, :written] for name, one in layout.items()}
+    return (
+        posterior_dataset(model, layout, draws),
+        _statistics(lambda name: np.asarray(stored(f"sample_stats/{name}", ())[:, :written])),
+    )
 
 
 def _written(folder: Path, energy: Any) -> int:

@@ -414,6 +414,11 @@ UNKNOWN = [
     ("use ~ «relevel»(livch)", "unknown function 'relevel' in the fixed part", "Treatment('level')"),
     ("use ~ «urban»(age)", "unknown function 'urban' in the fixed part", "is a column of the data"),
     ("use ~ «pd.cut»(age)", "unknown function 'pd.cut' in the fixed part", "The functions are"),
+    ("use ~ «np.load»('a')", "unknown function 'np.load' in the fixed part", "functions of numbers, such as np.log"),
+    ("use ~ «np.__class__»(age)", "unknown function 'np.__class__' in the fixed part", "functions of numbers"),
+    ("use ~ «mine.method»(age)", "unknown function 'mine.method' in the fixed part", "public functions of modules"),
+    ("use ~ «age.__class__»", "unknown variable 'age.__class__' in the fixed part", "The data has"),
+    ("use ~ (1 | «age.__class__»)", "unknown variable 'age.__class__' in the grouping factor", "The data has"),
 ]
 
 
@@ -432,10 +437,11 @@ def test_unknown_names(marked: str, message: str, hint: str) -> None:
 
 @pytest.mark.parametrize(
     "right",
-    ["age", "`age` + np.log(age)", "bs(age, knots=knots)", "np.random.normal(age) + mine(age)", "{age + knots}"],
+    ["age", "`age` + np.log(age)", "bs(age, knots=knots)", "own.score(age) + mine(age)", "{age + knots}"],
 )
 def test_known_names(right: str) -> None:
-    check_names(parse(f"use ~ {right} + (1 | district)"), COLUMNS, FUNCTIONS, variables=["np", "knots", "mine"])
+    functions = [*FUNCTIONS, "np.log", "own.score", "mine"]
+    check_names(parse(f"use ~ {right} + (1 | district)"), COLUMNS, functions, variables=["np", "knots", "own"])
 
 
 def test_all_functions_are_listed_and_the_way_for_others_is_shown() -> None:

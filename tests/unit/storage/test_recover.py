@@ -86,7 +86,7 @@ def test_other_folders_are_none_of_ours(tmp_path: Path) -> None:
     with pytest.raises(FitError, match=r"there is no model\.nc"):
         hl.recover(tmp_path)
     (tmp_path / "model.nc").write_text("no netCDF")
-    with pytest.raises(FitError, match="cannot be read"):
+    with pytest.raises(FitError, match="is not the model of a run"):
         hl.recover(tmp_path)
 
 
