@@ -114,7 +114,7 @@ def check_seal(path: Path) -> None:
         found = _SEAL.fullmatch(file.read(_SEAL_SIZE))
     if found is None:
         if size != _stated_size(head):
-            raise ValueError("it is cut off, or is no netCDF file")
+            raise ValueError("it is cut off, or not a netCDF file")
     elif found[1].decode() != _digest(path, size - _SEAL_SIZE):
         raise ValueError("its content was changed after it had been written")
 
