@@ -64,7 +64,9 @@ def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
     medians = {name: float(frame[name].median()) for name in curve.variables}
     for name in curve.variables:
         low, high = _apart(frame[name])
-        rows = pd.concat([frame.iloc[[0]]] * 2, ignore_index=True).assign(**{**medians, name: [low, high]})
+        rows = pd.concat([frame.iloc[[0]]] * 2, ignore_index=True)
+        for variable, value in medians.items():
+            rows[variable] = [low, high] if variable == name else value
         lower, upper = design.encode_fixed(rows)
         others = "".join(f", {other} {value:.4g}" for other, value in medians.items() if other != name)
         label = f"{name}[{high:.4g} rather than {low:.4g}{others}]"
