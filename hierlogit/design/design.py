@@ -518,4 +518,4 @@ def _check_names(formula: Formula, frame: pd.DataFrame, namespace: Mapping[str, 
     functions = formula_functions(namespace)
     # A function can also be an argument, as in C(t, Sum).
     values = {*formula_namespace(namespace), *functions}
-    check_names(formula, [name for name in frame.columns if isinstance(name, str)], functions, values)
+    check_names(formula, list(frame.columns), functions, values)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +19,7 @@ import pandas as pd
 
 from ..display import Facts, Shown, View
 from ..errors import DataWarning, DesignError
-from ..validation import agree, choice, kind_of, number_of, quoted_list, reason_of
+from ..validation import agree, choice, kind_of, number_of, quoted_list, reason_of, shortened
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -52,8 +54,12 @@ def read_table(data: Any) -> pd.DataFrame:
     """
     frame = data if isinstance(data, pd.DataFrame) else _to_pandas(data)
     if frame.columns.nlevels > 1:
-        raise DesignError("the table has column names of several levels. Give each column one name.")
-    duplicated = list(dict.fromkeys(str(name) for name in frame.columns[frame.columns.duplicated()]))
+        raise DesignError(
+            f"the columns of the table have names of several levels: {quoted_list(list(frame.columns))}. Give each "
+            "column one name, such as df.columns = ['_'.join(map(str, name)) for name in df.columns]."
+        )
+    frame = _named_by_text(frame)
+    duplicated = list(dict.fromkeys(frame.columns[frame.columns.duplicated()]))
     if duplicated:
         raise DesignError(
             f"the table has more than one column named {quoted_list(duplicated)}. "
@@ -64,22 +70,56 @@ def read_table(data: Any) -> pd.DataFrame:
     return frame
 
 
+def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with names of columns as text, as formulas write them: `0` in backticks for the number 0."""
+    if all(type(name) is str for name in frame.columns):
+        return frame
+    named = frame.copy(deep=False)
+    named.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
+    return named
+
+
 def _to_pandas(data: Any) -> pd.DataFrame:
     if isinstance(data, Mapping):
         try:
             return pd.DataFrame(dict(data))
         except (TypeError, ValueError, AttributeError) as error:  # raised by pandas
-            raise DesignError(f"the mapping given as data cannot be read as a table: {reason_of(error)}.") from error
+            raise DesignError(f"the mapping given as data cannot be read as a table: {reason_of(error)}.") from None
     import narwhals as nw
 
+    module = type(data).__module__.partition(".")[0]
     try:
-        frame = nw.from_native(data, eager_only=True)
-    except TypeError as error:
+        if module in ("duckdb", "_duckdb"):
+            frame: nw.DataFrame[Any] = nw.from_native(data).collect()
+        else:
+            frame = nw.from_native(data, eager_only=True)
+    except (TypeError, ImportError, AttributeError):
         raise DesignError(
-            "data must be a table: a pandas or polars DataFrame, or a mapping of column names to values; "
-            f"got {kind_of(data)}. Call .collect() first on a lazy frame."
-        ) from error
+            "data must be a table: a pandas or polars DataFrame, a pyarrow Table, an xarray Dataset, a DuckDB relation "
+            f"or a mapping of column names to values; got {_described(data, module)}"
+        ) from None
     return pd.DataFrame({name: _to_series(frame[name]) for name in frame.columns})
+
+
+def _described(data: Any, module: str) -> str:
+    """The type of what is no table, and how to make one of it."""
+    kind = kind_of(data)
+    if isinstance(data, (str, PathLike)):
+        what = "a text" if isinstance(data, str) else "a path"
+        return f"{what}, {shortened(data)}. If it is the name of a file, read it first: pandas.read_csv(...)."
+    if hasattr(data, "read_all"):
+        return f"{kind} of {module}. Call .read_all() first."
+    if hasattr(data, "collect"):
+        return f"{kind} of {module}, which is not computed yet. Call .collect() first."
+    if hasattr(data, "compute"):
+        return f"{kind} of {module}, which is not computed yet. Call .compute() first."
+    if isinstance(data, (list, tuple)) and data and all(isinstance(row, Mapping) for row in data):
+        return f"a {kind} of rows. Call pandas.DataFrame(rows) first."
+    if isinstance(data, pd.Series):
+        return "a Series, which is a single column. Call .to_frame() first, or join it with others."
+    if isinstance(data, (np.ndarray, list, tuple)):
+        return f"{kind}, which has no names of columns. Call pandas.DataFrame(..., columns=[...]) first."
+    return f"{kind}."
 
 
 def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
@@ -294,6 +334,7 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     DesignError
         For dates, nested values, columns with several types of values, and whole numbers beyond 2**63.
     """
+    values = _without_signalling(values)
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _plain_levels(values.cat.as_ordered(), name)
@@ -308,6 +349,14 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     if isinstance(dtype, pd.StringDtype):
         return _ordered_levels(values)
     return _from_objects(values, name)
+
+
+def _without_signalling(values: pd.Series[Any]) -> pd.Series[Any]:
+    """The values with signalling NaNs of decimals, which cannot be compared with anything, as missing values."""
+    if values.dtype != object:
+        return values
+    plain = [None if isinstance(value, Decimal) and value.is_snan() else value for value in values]
+    return pd.Series(plain, index=values.index, dtype=object)
 
 
 def _ordered_levels(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -378,7 +427,14 @@ def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
         if any(abs(int(value)) > np.iinfo(np.int64).max for value in present):
             raise _too_large(name)
         return _plain_numbers(values.astype("Int64"), name)
-    return values.where(values.notna(), np.nan).astype(np.float64)
+    return pd.Series([np.nan if pd.isna(value) else _as_float(value) for value in values], index=values.index)
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a fraction beyond all floating-point numbers
+        return math.inf if value > 0 else -math.inf
 
 
 def _refuse_infinite(values: pd.Series[Any], name: str, labels: pd.Index[Any]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import FormulaError
 from .terms import Formula, NameUse
 
 _LISTED = 20
+# Names that need no backticks in a formula.
+_PLAIN = re.compile(r"(?!(?:True|False|None)$)[^\W\d_][\w.]*")
 # Codings of R: the second argument of C() here.
 _CODINGS = {"contr.treatment": "Treatment", "contr.sum": "Sum", "contr.helmert": "Helmert", "contr.poly": "Poly"}
 # Functions of R and other packages: the function here that does the same, and its spelling.
@@ -104,7 +107,8 @@ def _function_hint(use: NameUse, columns: Sequence[str], functions: Collection[s
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(str(name) for name in names[:_LISTED])
+    """Columns as a formula writes them."""
+    shown = ", ".join(name if _PLAIN.fullmatch(name) else f"`{name}`" for name in names[:_LISTED])
     return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 

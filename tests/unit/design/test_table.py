@@ -2,16 +2,23 @@
 
 import datetime
 import decimal
+import fractions
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
+import hierlogit as hl
 from hierlogit.design.table import clean_column, read_table, training_table
 from hierlogit.errors import DataWarning, DesignError
 from hierlogit.validation import SHOWN, quoted_list
@@ -81,20 +88,57 @@ def test_polars_needs_no_pyarrow() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([1, 2], "got list"),
-        (None, "got None"),
-        (np.zeros((2, 2)), "got ndarray"),
-        (pl.LazyFrame({"y": [1]}), "collect"),
+        ([1, 2], "got list, which has no names of columns"),
+        (None, "pandas or polars DataFrame, a pyarrow Table, an xarray Dataset, .* or a mapping.*got None"),
+        (np.zeros((2, 2)), "got ndarray, which has no names of columns"),
+        (pl.LazyFrame({"y": [1]}), r"got LazyFrame of polars, which is not computed yet. Call \.collect\(\)"),
+        (pa.table({"y": [1]}).to_reader(), r"got RecordBatchReader of pyarrow. Call \.read_all\(\)"),
+        ([{"y": 1}, {"y": 0}], "got a list of rows"),
+        ("rows.csv", r"got a text, 'rows\.csv'.*pandas\.read_csv"),
+        (Path("rows.csv"), "got a path"),
+        (pd.Series([1, 2]), "a single column"),
         ({"y": [0, 1], "x": [1]}, r"cannot be read as a table: All arrays must be of the same length\.$"),
         ({"y": 0, "x": 1}, "cannot be read as a table"),
-        (pd.DataFrame([[0]], columns=pd.MultiIndex.from_tuples([("y", "a")])), "column names of several levels"),
+        (
+            pd.DataFrame([[0]], columns=pd.MultiIndex.from_tuples([("y", "a")])),
+            "of several levels: .*df.columns =",
+        ),
         (pd.DataFrame({"y": []}), "no rows"),
         (pd.DataFrame([[0, 1, 2]], columns=["y", "x", "x"]), "more than one column named 'x'"),
+        (pd.DataFrame([[0, 1, 2]], columns=["y", 1, "1"]), "more than one column named '1'"),
     ],
 )
 def test_what_is_no_table_is_refused(data: Any, words: str) -> None:
-    with pytest.raises(DesignError, match=words):
+    with pytest.raises(DesignError, match=words) as caught:
         read_table(data)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_tables_of_other_libraries() -> None:
+    columns = {"y": [0, 1, 1], "x": [0.5, 1.5, 2.5]}
+    dataset = xr.Dataset({name: ("row", values) for name, values in columns.items()})
+    for table in (pa.table(columns), dataset, pl.DataFrame(columns), columns):
+        read = read_table(table)
+        assert {name: read[name].tolist() for name in ("y", "x")} == columns
+
+
+@given(
+    st.lists(st.one_of(st.integers(), st.floats(allow_nan=False), st.tuples(st.integers(), st.text())), unique_by=str)
+)
+def test_names_of_columns_are_text(names: list[Any]) -> None:
+    index = pd.Index([*names, None], dtype=object, tupleize_cols=False)
+    frame = pd.DataFrame(np.zeros((2, len(index))), columns=index)
+    assert list(read_table(frame).columns) == [str(name) for name in frame.columns]
+    assert list(frame.columns) == list(index)
+
+
+def test_columns_without_names_are_named_in_backticks() -> None:
+    frame = pd.DataFrame({0: [0, 1, 1, 0], 1: [0.5, 1.5, 2.5, 0.1], ("a", "b"): list("uvuv")})
+    frame.columns = pd.Index([0, 1, ("a", "b")], tupleize_cols=False)
+    assert hl.Model("`0` ~ `1` + (1 | `('a', 'b')`)", frame).design.fixed_effects == ("Intercept", "1")
+    with pytest.raises(hl.errors.FormulaError, match=r"The data has: `0`, `1`, `\('a', 'b'\)`\."):
+        hl.Model("y ~ x", frame)
 
 
 def test_long_lists_are_cut() -> None:
@@ -171,12 +215,28 @@ def test_large_ids_stay_apart_when_others_are_missing(dtype: Any) -> None:
         (pd.Series([pd.Timestamp("2020-01-01")], dtype=object), "dates or durations"),
         (np.array([2**63], dtype=np.uint64), "beyond 2"),
         ([10**30, 10**30 + 1], "beyond 2"),
+        ([b"a", b"b"], "type 'bytes'"),
+        ([decimal.Decimal("sNaN"), "a", 1], "types 'int', 'str'"),
+        ([{}, {}], "type 'dict'"),
+        ([pd.Interval(0, 1), pd.Interval(1, 2)], "type 'Interval'"),
     ],
 )
 def test_unusable_values_are_refused_by_column(values: Any, words: str) -> None:
     with pytest.raises(DesignError, match=words) as caught:
         cleaned(values)
     assert "'x'" in str(caught.value)
+
+
+def test_decimals_and_fractions() -> None:
+    values = [decimal.Decimal("sNaN"), decimal.Decimal("NaN"), decimal.Decimal("1.5"), fractions.Fraction(1, 4), None]
+    np.testing.assert_array_equal(cleaned(values, object), [np.nan, np.nan, 1.5, 0.25, np.nan])
+    assert cleaned([decimal.Decimal("sNaN"), "a"], object).tolist() == [np.nan, "a"]
+
+
+@pytest.mark.parametrize("value", [decimal.Decimal("-Infinity"), fractions.Fraction(10**400, 3), float("inf")])
+def test_numbers_beyond_all_others_are_infinite(value: Any) -> None:
+    with pytest.raises(DesignError, match="column 'x' has 1 infinite value, in row 0"):
+        training_table({"x": pd.Series([value, fractions.Fraction(1, 3)], dtype=object)}, ["x"], "drop")
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
