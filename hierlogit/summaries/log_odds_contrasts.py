@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..design.column_parts import Curve, curves
 from ..design.design import Design
+from ..errors import PredictionError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -67,7 +68,10 @@ def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
         rows = pd.concat([frame.iloc[[0]]] * 2, ignore_index=True)
         for variable, value in medians.items():
             rows[variable] = [low, high] if variable == name else value
-        lower, upper = design.encode_fixed(rows)
+        try:
+            lower, upper = design.encode_fixed(rows)
+        except PredictionError:  # columns were dropped that would be needed for these values
+            return
         others = "".join(f", {other} {value:.4g}" for other, value in medians.items() if other != name)
         label = f"{name}[{high:.4g} rather than {low:.4g}{others}]"
         yield LogOddsContrast(label, frozenset({label, name, *curve.components}), (upper - lower) * inside)

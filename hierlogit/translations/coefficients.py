@@ -229,7 +229,8 @@ def _at_zero(part: ColumnPart, about: _About) -> str:
         return f"where `{part.text}` is 0"
     if len(curve.components) == 1:
         return f"where the columns of `{part.component}` are 0"
-    return f"where {listed([f'`{name}`' for name in curve.components])} are 0"
+    numbers = [f"`{name}`" for name in curve.components if name not in about.codings]
+    return f"where {listed(numbers)} {'is' if len(numbers) == 1 else 'are'} 0"
 
 
 def _depends(contrast: Contrast, codes: Mapping[str, FloatArray], component: str) -> bool:

@@ -285,7 +285,7 @@ def test_column_names_in_backticks() -> None:
 
 def test_unknown_names_are_formula_errors() -> None:
     refused("y ~ xx", table(), "unknown variable 'xx'", "Did you mean", error=FormulaError)
-    refused("`0` ~ `1`", pd.DataFrame({0: [0, 1], 1: [1, 2]}), "unknown variable '0'", error=FormulaError)
+    refused("y ~ x", pd.DataFrame({0: [0, 1], 1: [1, 2]}), "unknown variable 'y'", "`0`, `1`", error=FormulaError)
 
 
 def test_a_users_functions_and_values() -> None:

@@ -37,7 +37,12 @@ def table() -> pd.DataFrame:
     """Four rows for each combination of levels."""
     rows = pd.concat([cells(), cells(), cells(), cells()], ignore_index=True)
     rng = np.random.default_rng(1)
-    return rows.assign(x=rng.normal(size=len(rows)), z=rng.normal(size=len(rows)), y=np.arange(len(rows)) % 2)
+    return rows.assign(
+        x=rng.normal(size=len(rows)),
+        z=rng.normal(size=len(rows)),
+        w=rng.normal(size=len(rows)),
+        y=np.arange(len(rows)) % 2,
+    )
 
 
 ROWS = table()
@@ -222,7 +227,7 @@ def test_terms_that_share_a_variable_are_explained_together(formula: str, label:
 
 
 def test_an_intercept_of_many_predictors_is_where_all_columns_are_zero() -> None:
-    assert said("y ~ f + h + C(k) + x + z + between(x, k)")["Intercept"] == "the log-odds where all columns below are 0"
+    assert said("y ~ f + h + C(k) + x + z + w")["Intercept"] == "the log-odds where all columns below are 0"
 
 
 @pytest.mark.parametrize(
