@@ -42,6 +42,8 @@ numpydoc_xref_param_type = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"hierlogit {release}"
+html_static_path = ["_static"]
+html_css_files = ["hierlogit.css"]
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
