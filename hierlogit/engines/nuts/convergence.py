@@ -10,6 +10,8 @@ from ...validation import agree, number_of
 
 #: Thresholds of Vehtari et al. (2021), Bayesian Analysis 16: 667-718, and of Betancourt (2016), arXiv:1604.00695.
 MAX_RHAT = 1.01
+#: Up to this R-hat, chains differ little.
+NEARLY = 1.05
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
 #: Fraction of the transitions that may reach the maximum tree depth: in long chains some do by chance.
@@ -45,6 +47,19 @@ def convergence_measures(parameters: xr.DataArray, sample_stats: xr.Dataset) -> 
         if name in sample_stats:
             measures["at_max_treedepth"] = float(sample_stats[name].sum())
     return measures
+
+
+def _high_rhat(rhat: float) -> Finding:
+    # Rounded away from the limit, so that it never reads as if it met the limit.
+    shown = np.ceil(rhat * 1000) / 1000
+    remedy = (
+        "The chains nearly agree: more draws usually suffice."
+        if rhat <= NEARLY
+        else "The chains have not mixed: raise tune and draws, or simplify the random terms."
+    )
+    return Finding(
+        "high_rhat", "warning", f"The largest R-hat is {shown:.3f}; it should be at most {MAX_RHAT}.", remedy
+    )
 
 
 def convergence_findings(
@@ -93,14 +108,7 @@ def convergence_findings(
             )
         )
     if measures.get("max_rhat", 1.0) > MAX_RHAT:
-        findings.append(
-            Finding(
-                "high_rhat",
-                "warning",
-                f"The largest R-hat is {measures['max_rhat']:.3f}; it should be below {MAX_RHAT}.",
-                "The chains have not mixed: raise tune and draws, or simplify the random terms.",
-            )
-        )
+        findings.append(_high_rhat(measures["max_rhat"]))
     lowest = min(measures["min_ess_bulk"], measures["min_ess_tail"])
     if lowest < MIN_ESS_PER_CHAIN * chains:
         findings.append(

@@ -70,3 +70,14 @@ def test_fewer_draws_than_asked_for() -> None:
     assert [finding.code for finding in found] == ["interrupted"]
     assert "4 of 4 chains have 500 of 1,000 draws" in found[0].evidence
     assert status_of(found) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("rhat", "shown", "remedy"),
+    [(1.0101, "1.011", "nearly agree"), (1.04, "1.040", "nearly agree"), (1.2, "1.200", "have not mixed")],
+)
+def test_r_hat_reads_as_above_its_limit(rhat: float, shown: str, remedy: str) -> None:
+    measures = convergence_measures(_parameters(a=_noise(1)), _stats()) | {"max_rhat": rhat}
+    (finding,) = convergence_findings(measures, CHAINS, DRAWS, (CHAINS, DRAWS))
+    assert finding.evidence == f"The largest R-hat is {shown}; it should be at most 1.01."
+    assert remedy in finding.advice
