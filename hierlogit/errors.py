@@ -118,7 +118,7 @@ class HierlogitWarning(UserWarning):
 
 
 class DataWarning(HierlogitWarning):
-    """Rows or columns were left out of a model; the text gives their number or names and the reason."""
+    """Rows or columns were left out of a model, or the rows cannot tell what it asks; the text names them."""
 
 
 class ConvergenceWarning(HierlogitWarning):

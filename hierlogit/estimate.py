@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+#: An sd whose standard error is more times it than this has no Wald interval: on the log scale, its ends would be
+#: thousands of times the estimate and a thousandth of it.
+LARGEST_RELATIVE_ERROR = 2.5
+#: A correlation further from zero than this counts as 1 or -1.
+NEARLY_ONE = 1 - 1e-6
+
 
 @dataclass(frozen=True, repr=False)
 class Estimate(Shown):
@@ -45,8 +51,8 @@ class Estimate(Shown):
         By grouping factor, the lower triangular Cholesky factor L of the covariance matrix ``L L'`` of its effects.
     covariance : ndarray, shape (m, m)
         Covariance matrix of the fixed effects and the free entries of the Cholesky factors, from the observed
-        information. Rows and columns of parameters at a boundary are zero; all entries are NaN where the information
-        is not positive definite.
+        information. Rows and columns of parameters at a boundary are zero, those of infinite estimates and of
+        parameters that are not identified are NaN; all entries are NaN where the information is not positive definite.
     entries : tuple of (str, int, int), length m - p
         Grouping factor, row and column of each entry of a Cholesky factor.
     boundary : tuple of str
@@ -128,11 +134,15 @@ class Estimate(Shown):
 
     def cor(self, group: str) -> FloatArray:
         """Correlations of the effects of a grouping factor, shape (q, q); 0 where an sd is zero."""
-        L, sd = self._cholesky_of(group), self.sd(group)
-        unit = np.divide(L, sd[:, None], out=np.zeros_like(L), where=sd[:, None] > 0)
+        unit = self._unit_rows(group)
         R: FloatArray = unit @ unit.T
         np.fill_diagonal(R, 1.0)
         return R
+
+    def _unit_rows(self, group: str) -> FloatArray:
+        """The rows of a Cholesky factor, each of length one; zero where an sd is zero."""
+        L, sd = self._cholesky_of(group), self.sd(group)
+        return np.divide(L, sd[:, None], out=np.zeros_like(L), where=sd[:, None] > 0)
 
     def spread_covariance(self) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
         """Sds and correlations with their covariance matrix, by the delta method.
@@ -143,25 +153,55 @@ class Estimate(Shown):
             By grouping factor, the sds, then the correlations: the factor and two effects, the same twice for an sd.
         values : ndarray
         covariance : ndarray
-            Covariance matrix of the values.
+            Covariance matrix of the values; zero for correlations of 1 or -1, NaN where those of the entries are.
         """
         places: list[tuple[str, int, int]] = []
         for name, L in self.cholesky.items():
             places += [(name, i, i) for i in range(len(L))]
             # The lower triangle of a set of correlated effects is free, and nothing between two sets.
             places += [(name, i, j) for i, j in sorted((b, a) for of, a, b in self.entries if of == name and a != b)]
-        values = np.array([_spread(self.cholesky[name], i, j).real for name, i, j in places])
+        sds = {name: self.sd(name) for name in self.cholesky}
+        cors = {name: self.cor(name) for name in self.cholesky}
+        values = np.array([sds[name][i] if i == j else cors[name][i, j] for name, i, j in places])
+        columns = {entry: k for k, entry in enumerate(self.entries)}
         jacobian = np.zeros((len(places), len(self.entries)))
-        step = 1e-100
-        for column, (name, a, b) in enumerate(self.entries):
-            L = self.cholesky[name].astype(complex)
-            L[a, b] += 1j * step
-            for row, (owner, i, j) in enumerate(places):
-                if owner == name:
-                    jacobian[row, column] = _spread(L, i, j).imag / step
-        p = len(self.beta)
-        covariance: FloatArray = jacobian @ self.covariance[p:, p:] @ jacobian.T
+        for row, (name, i, j) in enumerate(places):
+            sd, unit = sds[name], self._unit_rows(name)
+            # An sd is the length of a row of L, a correlation the product of two rows of length one.
+            for a, slope in (
+                ((i, unit[i]),)
+                if i == j
+                else (
+                    (i, (unit[j] - values[row] * unit[i]) / (sd[i] or np.inf)),
+                    (j, (unit[i] - values[row] * unit[j]) / (sd[j] or np.inf)),
+                )
+            ):
+                for b in range(a + 1):
+                    if (name, a, b) in columns:
+                        jacobian[row, columns[name, a, b]] = slope[b]
+        at_end = np.array([i != j for _, i, j in places], dtype=bool) & (np.abs(values) > NEARLY_ONE)
+        jacobian[at_end] = 0.0
+        of_entries = self.covariance[len(self.beta) :, len(self.beta) :]
+        unknown = np.isnan(np.diag(of_entries))
+        covariance: FloatArray = jacobian @ np.where(np.isnan(of_entries), 0.0, of_entries) @ jacobian.T
+        affected = np.any(jacobian[:, unknown] != 0, axis=1)
+        covariance[affected] = covariance[:, affected] = np.nan
         return places, values, covariance
+
+    def vague_sds(self) -> list[str]:
+        """Labels of the sds whose standard errors are so large that the Wald interval has no upper end."""
+        vague, p = [], len(self.beta)
+        rows: dict[tuple[str, int], list[int]] = {}
+        for k, (name, a, _) in enumerate(self.entries):
+            rows.setdefault((name, a), []).append(k)
+        for (name, a), members in rows.items():
+            L = self.cholesky[name][a, [self.entries[k][2] for k in members]]
+            places = p + np.array(members)
+            # The derivative of an sd, the length of a row of L, is that row over the sd; both sides times the sd.
+            variance = float(L @ self.covariance[np.ix_(places, places)] @ L)
+            if np.sqrt(max(variance, 0.0)) > LARGEST_RELATIVE_ERROR * float(L @ L) > 0:
+                vague.append(self.spread_label(name, a, a))
+        return vague
 
     def spread_label(self, group: str, i: int, j: int) -> str:
         """Label of an sd or a correlation, as results have it: ``sd_district[Intercept]``."""
@@ -244,12 +284,3 @@ def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
 
 #: Attributes of an estimate that are not arrays.
 _PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
-
-
-def _spread(L: npt.NDArray[np.generic], i: int, j: int) -> complex:
-    """Sd of an effect or correlation of two, as an analytic function of L, for complex-step derivatives."""
-    first = np.sqrt((L[i] ** 2).sum())
-    if i == j:
-        return complex(first)
-    second = np.sqrt((L[j] ** 2).sum())
-    return complex((L[i] * L[j]).sum() / (first * second)) if first and second else 0j

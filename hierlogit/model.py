@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 from .engines.registry import resolve_engine
+from .errors import DataWarning
+from .fits.findings import gravest_first
+from .fits.identification import findings_of_model
 from .foreign_options import refuse_options
 from .model_spec import ModelSpec
 from .translations.latex import latex
@@ -55,6 +59,13 @@ class Model(ModelSpec):
     ModelError
         If there are other options.
 
+    Warns
+    -----
+    DataWarning
+        If rows are dropped, or the rows cannot tell some parameter: an sd that is not identified, more parameters than
+        events, predictors of random slopes far from zero. Each fit has the same findings; `hierlogit.check_data` has
+        more of them.
+
     Examples
     --------
     >>> import hierlogit as hl
@@ -62,6 +73,11 @@ class Model(ModelSpec):
     >>> model.design.n_rows
     220
     """
+
+    def _warn(self) -> None:
+        # From the line that makes the model: past this method and the constructor.
+        for finding in gravest_first(findings_of_model(self)):
+            warnings.warn(f"{finding.evidence} {finding.remedy}", DataWarning, stacklevel=3)
 
     def fit(self, engine: Engine | str = "nuts", **others: Any) -> Fit[Self]:
         """Fit of the model by an engine.

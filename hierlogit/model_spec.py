@@ -63,6 +63,10 @@ class ModelSpec(Shown):
         parsed = parse(formula)
         design = build_design(parsed, data, missing=missing, collinear=collinear, namespace=namespace)
         self._set(parsed, design, resolve_priors(design, priors), namespace)
+        self._warn()
+
+    def _warn(self) -> None:
+        """Warnings about the data, which `hierlogit.Model` gives."""
 
     def _set(self, formula: Formula, design: Design, priors: Priors, namespace: Mapping[str, Any] | None) -> None:
         values = {

@@ -35,14 +35,16 @@ def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iter
     total : int, optional
         Number of parts; their length if not given.
     """
-    make = _watched()
-    started = time.perf_counter()
+    make: Callable[[str, int | None], Bar] | None = None
+    started, patient = time.perf_counter(), True
     size = len(parts) if total is None and isinstance(parts, Sized) else total
     bar: Bar | None = None
     try:
         for done, part in enumerate(parts):
-            if bar is None and make is not None and time.perf_counter() - started > PATIENCE:
-                bar = make(what, size)
+            # Finding out who watches takes longer than most work does.
+            if patient and time.perf_counter() - started > PATIENCE:
+                make, patient = _watched(), False
+                bar = None if make is None else make(what, size)
             if bar is not None:
                 bar.update(done)
             yield part

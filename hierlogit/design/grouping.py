@@ -26,10 +26,13 @@ from .table import TrainingTable, with_columns
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
 #: Whole numbers below it are stored as such.
 _LARGEST_WHOLE = 2**63
 #: Number of clusters whose labels a view of a factor shows.
 _LEVELS_SHOWN = 8
+#: A column counts as constant in a cluster if its range there is below this fraction of its largest value.
+CONSTANT = 1e-12
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,6 +142,39 @@ class GroupBlock(Shown):
         """For each cluster, the number of clusters of another factor with which it shares rows, shape (J,)."""
         pairs = np.unique(self.index.astype(np.int64) * len(other.levels) + other.index)
         return np.bincount(pairs // len(other.levels), minlength=len(self.levels))
+
+    def same_clusters(self, other: GroupBlock) -> bool:
+        """Whether another factor divides the rows into the same clusters."""
+        if len(self.levels) != len(other.levels):
+            return False
+        partner = np.empty(len(self.levels), dtype=np.intp)
+        partner[self.index] = other.index
+        # As many clusters as the other has, each inside of one of them, and none of those empty.
+        return bool(np.array_equal(partner[self.index], other.index))
+
+    def varies_within(self, columns: FloatArray) -> BoolArray:
+        """Whether each column, shape (n, p), takes more than one value in each cluster; shape (J, p)."""
+        order = np.argsort(self.index, kind="stable")
+        starts = np.searchsorted(self.index[order], np.arange(len(self.levels)))
+        rows = columns[order]
+        width = np.maximum.reduceat(rows, starts, axis=0) - np.minimum.reduceat(rows, starts, axis=0)
+        return np.asarray(width > CONSTANT * np.abs(columns).max(axis=0, initial=0.0))
+
+    @cached_property
+    def informed(self) -> BoolArray:
+        """Whether each cluster is informative about each effect, shape (J, q).
+
+        A cluster is informative about a slope if the column varies within it. Without a random intercept, it is enough
+        that the column is not zero: in ``(0 + treated | group)``, clusters differ where they are treated.
+        """
+        if "Intercept" not in self.effects:
+            sums = [np.bincount(self.index, weights=np.abs(column), minlength=len(self.levels)) for column in self.Z.T]
+            return np.array(sums).T > 0
+        slopes = [k for k, effect in enumerate(self.effects) if effect != "Intercept"]
+        informed = np.ones((len(self.levels), len(self.effects)), dtype=bool)
+        if slopes:
+            informed[:, slopes] = self.varies_within(self.Z[:, slopes])
+        return informed
 
     def nested_in(self, other: GroupBlock) -> bool:
         """Whether each cluster lies in one cluster of another factor.

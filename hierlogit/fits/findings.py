@@ -114,6 +114,12 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "infinite.",
             "hl.check_data(model).columns shows which coefficients have infinite estimates.",
         ),
+        "unbounded_interval": FindingKind(
+            "maximum",
+            ("note",),
+            "The standard error of an sd is so large that its Wald interval has no upper end.",
+            "hl.summary(fit, interval='profile') shows the interval by profile likelihood.",
+        ),
         "large_sd": FindingKind(
             "maximum",
             ("warning",),
@@ -228,6 +234,12 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "hl.summary(fit) shows what changes with other priors.",
         ),
         # ---- the data, before a fit --------------------------------------------------------------------------------
+        "not_identified": FindingKind(
+            "data",
+            ("error",),
+            "The likelihood does not depend on some parameter, so the data cannot tell its value.",
+            "hl.summary(fit) shows which parameters have no standard error.",
+        ),
         "identical_factors": FindingKind(
             "data",
             ("error",),
@@ -300,12 +312,6 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "apart.",
             "hl.check_data(model).columns shows the variance inflation of each column.",
         ),
-        "only_singleton_clusters": FindingKind(
-            "data",
-            ("error",),
-            "Every cluster has a single trial, so that differences between clusters cannot be separated from chance.",
-            "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
-        ),
         "singleton_clusters": FindingKind(
             "data",
             ("note",),
@@ -332,9 +338,22 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "mean.",
             "hl.check_data(model).clusters shows the reliability of each cluster.",
         ),
+        "many_covariances": FindingKind(
+            "data",
+            ("error", "warning"),
+            "A random term has more sds and correlations than the number of its clusters can support.",
+            "hl.check_data(model).effects shows the effects and clusters of each random term.",
+        ),
+        "uncentred_slope": FindingKind(
+            "data",
+            ("warning",),
+            "The predictor of a random slope is far from zero in all rows, so that the random intercepts describe "
+            "differences between clusters where there are no data.",
+            "hl.variance_components(fit) shows the sds of intercepts and slopes.",
+        ),
         "few_events": FindingKind(
             "data",
-            ("warning", "note"),
+            ("error", "warning", "note"),
             "There are few events for the number of parameters to be estimated.",
             "hl.check_data(model).totals shows the events per parameter.",
         ),
@@ -443,17 +462,19 @@ def count_by_severity(findings: Iterable[Finding]) -> str:
 def status_of(findings: Iterable[Finding]) -> Status:
     """The status of a fit with these findings: ``"failed"`` with an error, ``"check"`` with a warning.
 
+    An error in the data is no failure of the computation: with it, the status is ``"check"``.
+
     Examples
     --------
     >>> status_of([Finding("singular_fit", "note", "The sd is zero.", "Leave the term out.")])
     'converged'
     """
-    severities_and_codes = [(finding.severity, finding.code) for finding in findings]
-    if any(severity == "error" for severity, _ in severities_and_codes):
+    grave = [finding for finding in findings if finding.severity != "note"]
+    if any(finding.severity == "error" and finding.kind.topic != "data" for finding in grave):
         return "failed"
-    if any(code == "interrupted" for _, code in severities_and_codes):
+    if any(finding.code == "interrupted" for finding in grave):
         return "interrupted"
-    return "check" if any(severity == "warning" for severity, _ in severities_and_codes) else "converged"
+    return "check" if grave else "converged"
 
 
 def warning_text(findings: Iterable[Finding]) -> str:

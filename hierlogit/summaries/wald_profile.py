@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
+from ..estimate import LARGEST_RELATIVE_ERROR
 from ..fits.fit import Fit
 from ..result_table import ResultTable
 from .intervals import Interval, end_names
@@ -75,11 +76,16 @@ def _wald(table: pd.DataFrame, values: FloatArray, errors: FloatArray, prob: flo
     reach = Interval(prob, "eti").quantile * errors
     low, high = values - reach, values + reach
     is_sd, is_cor = (table.index.str.startswith(what) & (table["component"] != "fixed") for what in ("sd_", "cor_"))
-    with np.errstate(all="ignore"):
-        factor = np.exp(reach / values)
-        z, width = np.arctanh(values), reach / (1 - values**2)
-        low = np.select([is_sd, is_cor], [values / factor, np.tanh(z - width)], low)
-        high = np.select([is_sd, is_cor], [values * factor, np.tanh(z + width)], high)
+    known = errors > 0
+    # Sds on the log scale. Where the standard error is several times the estimate, an sd has no end but zero.
+    sds = np.flatnonzero(is_sd & known)
+    vague = errors[sds] > LARGEST_RELATIVE_ERROR * values[sds]
+    factor = np.exp(reach[sds] / np.where(vague, np.inf, values[sds]))
+    low[sds] = np.where(vague, 0.0, values[sds] / factor)
+    high[sds] = np.where(vague, np.inf, values[sds] * factor)
+    cors = np.flatnonzero(is_cor & known)
+    z, width = np.arctanh(values[cors]), reach[cors] / (1 - values[cors] ** 2)
+    low[cors], high[cors] = np.tanh(z - width), np.tanh(z + width)
     return low, high
 
 

@@ -52,15 +52,7 @@ def size_summary(table: pd.DataFrame) -> dict[str, float]:
 def size_findings(table: pd.DataFrame) -> Iterator[Finding]:
     """Findings about the number and the sizes of the clusters of one factor."""
     name, several = str(table.index.name), table[table["trials"] > 1]
-    if not len(several):
-        yield Finding(
-            "only_singleton_clusters",
-            "error",
-            f"Each of the {len(table):,} clusters of '{name}' has a single trial: differences between clusters cannot "
-            "be separated from chance.",
-            f"Remove '{name}' from the random terms. Random effects of rows need rows with several trials, "
-            "p(successes, trials).",
-        )
+    if not len(several):  # a finding of its own
         return
     yield from _few(name, len(table), len(several))
     single = len(table) - len(several)

@@ -84,24 +84,12 @@ def relation_table(related: Sequence[Relation]) -> pd.DataFrame:
 
 
 def relation_findings(related: Sequence[Relation]) -> Iterator[Finding]:
-    """Findings about factors whose variances cannot be separated, and about labels that may be mistakes."""
+    """Findings about factors whose variances can hardly be separated, and about labels that may be mistakes."""
     for one in related:
-        if one.kind == "same":
-            yield _same(one)
-        elif one.kind == "nested" and one.shared < FEW:
+        if one.kind == "nested" and one.shared < FEW:
             yield _weakly_nested(one)
         elif one.kind == "crossed" and len(one.strays) <= STRAYING * one.several:
             yield _almost_nested(one)
-
-
-def _same(one: Relation) -> Finding:
-    return Finding(
-        "identical_factors",
-        "error",
-        f"'{one.factor}' and '{one.other}' are the same {one.combinations:,} clusters under two names: their "
-        "variances cannot be separated.",
-        "Keep one of the two in the random terms.",
-    )
 
 
 def _weakly_nested(one: Relation) -> Finding:

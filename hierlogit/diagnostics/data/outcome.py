@@ -9,22 +9,14 @@ import pandas as pd
 
 from ...design.design import Design
 from ...fits.findings import Finding
+from ...fits.identification import few_events, parameter_counts
 from ...model_spec import ModelSpec
 from ...priors.families import Normal
 
-#: Fewer events or non-events for each coefficient get a warning.
-FEW_EVENTS = 10
 #: Below this share the rarer outcome is called rare; from this share on, missing rows get a warning.
 RARE, MANY_MISSING = 0.05, 0.1
 #: The finding mentions the intercept's prior if the logit of the share is more sds than this from its mean.
 FAR = 2.0
-
-
-def parameter_counts(design: Design) -> tuple[int, int]:
-    """Count the coefficients other than the intercept, and all parameters, with sds and correlations."""
-    coefficients = len(design.fixed_effects) - design.has_intercept
-    spread = sum(len(group.effects) + len(group.correlated_pairs) for group in design.groups)
-    return coefficients, len(design.fixed_effects) + spread
 
 
 def totals(design: Design) -> dict[str, float]:
@@ -48,30 +40,9 @@ def totals(design: Design) -> dict[str, float]:
 
 def outcome_findings(model: ModelSpec, counts: pd.Series[float]) -> Iterator[Finding]:
     """Findings about few events, rare outcomes and missing values."""
-    yield from _few_events(counts)
+    yield from (finding for finding in few_events(model.design) if finding.severity != "error")
     yield from _rare(model, counts)
     yield from _missing(model.design)
-
-
-def _few_events(counts: pd.Series[float]) -> Iterator[Finding]:
-    each, of_all = counts["events_per_coefficient"], counts["events_per_parameter"]
-    few = each < FEW_EVENTS
-    if not few and of_all >= FEW_EVENTS:
-        return
-    rarer = "events" if counts["events"] <= counts["non_events"] else "non-events"
-    number = min(counts["events"], counts["non_events"])
-    yield Finding(
-        "few_events",
-        "warning" if few else "note",
-        f"{number:,.0f} {rarer} for {counts['coefficients']:.0f} coefficients besides the intercept are {each:.1f} "
-        f"each, and {of_all:.1f} for each of all {counts['parameters']:.0f} parameters. Fewer than {FEW_EVENTS} are "
-        "few by a rule of thumb, which ignores how strong effects and how rare events are."
-        if counts["coefficients"]
-        else f"{number:,.0f} {rarer} for {counts['parameters']:.0f} parameters are {of_all:.1f} each; fewer than "
-        f"{FEW_EVENTS} are few by a rule of thumb.",
-        "Use hl.MAP() or NUTS with priors that you can defend, which keep estimates from being extreme; leave out "
-        "terms that were not planned from the start, and simulate such a study with hl.power.",
-    )
 
 
 def _rare(model: ModelSpec, counts: pd.Series[float]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""How many clusters are informative about each random effect, and which slopes cannot be estimated."""
+"""How many clusters are informative about each random effect."""
 
 from __future__ import annotations
 
@@ -13,21 +13,7 @@ from ...design.grouping import GroupBlock
 from ...fits.findings import Finding
 from ...validation import quoted_list
 from .cluster_sizes import FEW
-from .variance_within import spanned, varies_within
-
-
-def informed_clusters(group: GroupBlock) -> npt.NDArray[np.bool_]:
-    """Whether each cluster is informative about each effect, shape (J, q).
-
-    A cluster is informative about a slope if the column varies within it. Without a random intercept, it is enough that
-    the column is not zero: in ``(0 + treated | group)``, clusters differ where they are treated.
-    """
-    if "Intercept" not in group.effects:
-        sums = [np.bincount(group.index, weights=np.abs(column), minlength=len(group.levels)) for column in group.Z.T]
-        return np.array(sums).T > 0
-    informed = varies_within(group.Z, group)
-    informed[:, group.effects.index("Intercept")] = True
-    return informed
+from .variance_within import spanned
 
 
 def effect_table(design: Design) -> pd.DataFrame:
@@ -35,13 +21,13 @@ def effect_table(design: Design) -> pd.DataFrame:
     rows = [
         (group.name, effect, len(group.levels), int(count), spanned(group.Z[:, [k]], design.X))
         for group in design.groups
-        for k, (effect, count) in enumerate(zip(group.effects, informed_clusters(group).sum(axis=0), strict=True))
+        for k, (effect, count) in enumerate(zip(group.effects, group.informed.sum(axis=0), strict=True))
     ]
     return pd.DataFrame(rows, columns=["factor", "effect", "clusters", "informed_by", "in_fixed_part"])
 
 
 def slope_findings(group: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding]:
-    """Findings about random effects that cannot be estimated, or about which few clusters are informative.
+    """Findings about random effects about which few clusters are informative.
 
     Parameters
     ----------
@@ -49,11 +35,8 @@ def slope_findings(group: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding
     effects : pandas.DataFrame
         From `effect_table`.
     """
-    informed = informed_clusters(group)
+    informed = group.informed
     counts = informed.sum(axis=0)
-    constant = [effect for effect, count in zip(group.effects, counts, strict=True) if count == 0]
-    if constant:
-        yield _not_identified(group, constant)
     for k, effect in enumerate(group.effects):
         if 0 < counts[k] < min(FEW, len(group.levels)):
             yield _in_few(group, effect, list(group.levels[informed[:, k]]))
@@ -68,19 +51,6 @@ def slope_findings(group: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding
             "zero, and any other mean inflates their sd.",
             "Add it to the fixed part, unless a mean of zero is intended.",
         )
-
-
-def _not_identified(group: GroupBlock, effects: list[str]) -> Finding:
-    one = len(effects) == 1
-    return Finding(
-        "slope_not_identified",
-        "error",
-        f"{quoted_list(effects)} {'is' if one else 'are'} constant in every one of the {len(group.levels):,} "
-        f"clusters of '{group.name}': within a cluster {'its slope' if one else 'their slopes'} cannot be separated "
-        "from the intercept.",
-        f"Leave {'it' if one else 'them'} out of the random term of '{group.name}'; the fixed effect can be estimated. "
-        "A random slope by another grouping factor, within whose clusters it varies, may be what you intended.",
-    )
 
 
 def _in_few(group: GroupBlock, effect: str, names: list[object]) -> Finding:

@@ -10,19 +10,6 @@ import numpy.typing as npt
 from ...design.grouping import GroupBlock
 
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-
-#: A column counts as constant in a cluster if its range there is below this fraction of its largest value.
-CONSTANT = 1e-12
-
-
-def varies_within(columns: FloatArray, group: GroupBlock) -> BoolArray:
-    """Whether each column, shape (n, p), takes more than one value in each cluster; shape (J, p)."""
-    order = np.argsort(group.index, kind="stable")
-    starts = np.searchsorted(group.index[order], np.arange(len(group.levels)))
-    rows = columns[order]
-    width = np.maximum.reduceat(rows, starts, axis=0) - np.minimum.reduceat(rows, starts, axis=0)
-    return np.asarray(width > CONSTANT * np.abs(columns).max(axis=0, initial=0.0))
 
 
 def cluster_means(columns: FloatArray, group: GroupBlock) -> FloatArray:

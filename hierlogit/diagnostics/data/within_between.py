@@ -14,7 +14,7 @@ from ...design.design import Design
 from ...design.grouping import GroupBlock
 from ...fits.findings import Finding
 from ...validation import quoted_list
-from .variance_within import Parts, cluster_means, spanned, varies_within
+from .variance_within import Parts, cluster_means, spanned
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class Levels:
     @classmethod
     def of(cls, design: Design, group: GroupBlock) -> Levels:
         """Of the columns of a design."""
-        return cls(group, varies_within(design.X, group).sum(axis=0), Parts.of(design.X, group))
+        return cls(group, group.varies_within(design.X).sum(axis=0), Parts.of(design.X, group))
 
     @property
     def of_clusters(self) -> npt.NDArray[np.intp]:
@@ -78,16 +78,8 @@ def _few_degrees(design: Design, levels: Levels) -> Iterator[Finding]:
     names, group = levels.names_of_clusters(design), levels.group
     clusters = len(group.levels)
     degrees = clusters - len(levels.of_clusters)
-    if not names or degrees >= FEW_DEGREES:
-        return
-    if degrees <= 0 and "Intercept" in group.effects:
-        yield Finding(
-            "intercept_not_identified",
-            "error",
-            f"{quoted_list(names)} and the intercept account for all differences between the {clusters:,} clusters of "
-            f"'{group.name}': nothing is left for random intercepts to explain.",
-            f"Remove (1 | {group.name}) or these terms from the formula.",
-        )
+    saturated = degrees <= 0 and "Intercept" in group.effects  # a finding of its own
+    if not names or degrees >= FEW_DEGREES or saturated:
         return
     yield Finding(
         "few_clusters_for_predictors",

@@ -1,4 +1,4 @@
-"""The end of a search -> findings: no convergence, singular fits, infinite estimates, inaccurate integration."""
+"""The end of a search -> findings: no convergence, singular fits, flat likelihoods, inaccurate integration."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EngineError
+from ...estimate import LARGEST_RELATIVE_ERROR, NEARLY_ONE, Estimate
 from ...fits.findings import Finding
+from ...fits.identification import findings_of_design, single_trials
 from ...validation import agree, quoted_list
+from .flat_directions import LEAST_COST, LONG_STEP
 from .integrator import MOST_NODES, integrator
 from .objective import Objective
 
@@ -19,14 +22,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: A correlation further from zero than this counts as 1 or -1.
-NEARLY_ONE = 1 - 1e-6
-#: An estimate may be infinite if its standard error, on the logit scale for one sd of the column, is above this.
-LARGE_ERROR = 8.0
-#: How far the linear predictor is then moved: root mean square over the rows, in logits.
-LONG_STEP = 5.0
-#: If the estimate is finite, that step lowers the log-likelihood by at least this much.
-LEAST_COST = 0.1
+#: Findings about a design that explain why the likelihood is flat.
+EXPLANATIONS = ("not_identified", "slope_not_identified", "intercept_not_identified", "identical_factors")
 #: With a larger sd of the clusters' linear predictors, hardly any probability lies between 0 and 1.
 LARGE_SD = 10.0
 #: How far finer quadrature may move an estimate, in standard errors, before that is a finding.
@@ -35,12 +32,14 @@ INTEGRATION_ERROR = 0.5
 CHECK_NODES = {1: 9, 2: 4, 3: 3}
 
 
-def search_findings(result: SearchResult, approach: Approach) -> tuple[Finding, ...]:
+def search_findings(result: SearchResult, approach: Approach, estimate: Estimate) -> tuple[Finding, ...]:
     """The findings about the end of a search, with advice."""
     objective, optimum = result.objective, result.optimum
     findings = _not_converged(optimum)
-    findings += _separation(objective, optimum, approach)
+    findings += _not_identified(result)
+    findings += _separation(result.infinite)
     findings += _large_sds(objective, optimum)
+    findings += _unbounded_intervals(estimate)
     findings += _singular_fit(objective, optimum, approach)
     findings += _integration_error(result, approach)
     objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
@@ -49,36 +48,59 @@ def search_findings(result: SearchResult, approach: Approach) -> tuple[Finding, 
 
 def boundary_names(objective: Objective, optimum: Optimum) -> tuple[str, ...]:
     """Names of sds that are zero and of correlations that are 1 or -1."""
-    names = []
+    return tuple(name for _, names in _boundary(objective, optimum) for name in names)
+
+
+def _boundary(objective: Objective, optimum: Optimum) -> list[tuple[str, list[str]]]:
+    """For each grouping factor, the names of sds that are zero, and those of correlations that are 1 or -1."""
+    found = []
     for group, L in zip(objective.model.design.groups, objective.cholesky(optimum.point.psi), strict=True):
         sd = np.sqrt((L**2).sum(axis=1))
         name = group.result_name
-        names += [f"sd_{name}[{effect}] = 0" for effect, value in zip(group.effects, sd, strict=True) if value == 0]
+        zeros = [f"sd_{name}[{effect}] = 0" for effect, value in zip(group.effects, sd, strict=True) if value == 0]
+        ends = []
         for members in group.sets:
             varying = [i for i in members if sd[i] > 0]
             pairs = [(i, j) for i in varying for j in varying if i < j]
             ones = [(i, j, L[i] @ L[j] / (sd[i] * sd[j])) for i, j in pairs]
             ones = [(i, j, r) for i, j, r in ones if abs(r) > NEARLY_ONE]
-            names += [f"cor_{name}[{group.effects[i]}, {group.effects[j]}] = {np.sign(r):.0f}" for i, j, r in ones]
+            ends += [f"cor_{name}[{group.effects[i]}, {group.effects[j]}] = {np.sign(r):.0f}" for i, j, r in ones]
             if not ones and any(L[i, i] == 0 for i in varying):
-                names.append(f"the covariance matrix of {quoted_list([group.effects[i] for i in varying])} by {name}")
-    return tuple(names)
+                ends.append(f"the covariance matrix of {quoted_list([group.effects[i] for i in varying])} by {name}")
+        found += [("zero", zeros), ("end", ends)]
+    return found
 
 
 def _singular_fit(objective: Objective, optimum: Optimum, approach: Approach) -> list[Finding]:
-    names = boundary_names(objective, optimum)
-    if not names:
+    design = objective.model.design
+    # An sd that is not identified has a finding of its own.
+    held = {f"sd_{group.result_name}[" for group in design.groups if single_trials(design, group)}
+    names: dict[str, list[str]] = {"zero": [], "end": []}
+    for kind, of_factor in _boundary(objective, optimum):
+        names[kind] += [name for name in of_factor if not name.startswith(tuple(held))]
+    if not any(names.values()):
         return []
+    meaning = (["The data show no more variation there than expected by chance."] if names["zero"] else []) + (
+        [
+            "A correlation of 1 or -1 is the end of its range: in these data, the effects of a cluster are as if all "
+            "of them followed from one or a few others, which small or few clusters often bring about by chance."
+        ]
+        if names["end"]
+        else []
+    )
+    remedy = "Leave the term out" if names["zero"] else "Write the random term with two bars, without correlations"
+    prior = "Gamma(2, 1)" if names["zero"] else "LKJ(2)"
+    what = f"an sd prior that vanishes at zero, such as {prior}" if names["zero"] else f"a prior such as {prior}"
     if approach.penalised:
-        remedy = "Leave the term out, or give its sd a prior that vanishes at zero, such as Gamma(2, 1)."
+        remedy += f", or give it {what}."
     else:
-        remedy = "Leave the term out, or use NUTS, or MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
+        remedy += f", or use NUTS, or MAP with {what}."
     return [
         Finding(
             "singular_fit",
             "note",
-            f"The fit is singular: {'; '.join(names)}. The data show no more variation there than expected by chance; "
-            "only the other parameters have standard errors.",
+            f"The fit is singular: {'; '.join(names['zero'] + names['end'])}. {' '.join(meaning)} Only the other "
+            "parameters have standard errors.",
             remedy,
         )
     ]
@@ -106,53 +128,71 @@ def _not_converged(optimum: Optimum) -> list[Finding]:
     ]
 
 
-def unbounded_effects(objective: Objective, optimum: Optimum, approach: Approach) -> tuple[str, ...]:
-    """Fixed effects with infinite estimates: moving them far does not lower the log-likelihood, because of separation.
-
-    The work arrays hold another point than the optimum afterwards.
-    """
-    if approach.penalised or not objective.p:
-        return ()
-    design = objective.model.design
-    candidates = np.arange(objective.p)
-    if optimum.positive_definite:
-        errors = np.sqrt(np.diag(optimum.covariance)[: objective.p])
-        candidates = np.flatnonzero(errors * design.column_sds > LARGE_ERROR)
-    unbounded = []
-    for k in candidates:
-        direction = _along_ridge(objective, optimum, int(k))
-        change = design.X @ direction[: objective.p]
-        step = LONG_STEP / np.sqrt(np.mean(change**2)) * direction
-        values = [objective.evaluate(optimum.point.psi + sign * step).value for sign in (1.0, -1.0)]
-        if min(abs(optimum.point.value - value) for value in values) < LEAST_COST:
-            unbounded.append(design.fixed_effects[k])
-    return tuple(unbounded)
-
-
-def _separation(objective: Objective, optimum: Optimum, approach: Approach) -> list[Finding]:
-    unbounded = unbounded_effects(objective, optimum, approach)
-    if not unbounded:
+def _separation(infinite: tuple[str, ...]) -> list[Finding]:
+    if not infinite:
         return []
     return [
         Finding(
             "separation",
             "warning",
-            f"The {agree(unbounded, 'estimate', 'estimates')} of {quoted_list(unbounded)} "
-            f"{agree(unbounded, 'is', 'are')} infinite: moving the linear predictor by {LONG_STEP:g} "
+            f"The {agree(infinite, 'estimate', 'estimates')} of {quoted_list(infinite)} "
+            f"{agree(infinite, 'is', 'are')} infinite: moving the linear predictor by {LONG_STEP:g} "
             f"logits in that direction changes the log-likelihood by less than {LEAST_COST:g}, because some "
-            "combination of predictors separates the two outcomes.",
+            f"combination of predictors separates the two outcomes. {agree(infinite, 'It has', 'They have')} no "
+            "standard error.",
             "Use hl.MAP() or NUTS, whose priors keep the coefficients finite, or merge levels with a single outcome.",
         )
     ]
 
 
-def _along_ridge(objective: Objective, optimum: Optimum, k: int) -> FloatArray:
-    """The direction in which the other parameters follow when coefficient k moves by 1."""
-    direction = np.zeros(len(objective))
-    if optimum.positive_definite and optimum.covariance[k, k] > 0:
-        direction[:] = optimum.covariance[:, k] / optimum.covariance[k, k]
-    direction[k] = 1.0
-    return direction
+def _not_identified(result: SearchResult) -> list[Finding]:
+    """A finding about a flat likelihood, unless the design explains it."""
+    objective, places = result.objective, result.unidentified
+    known = findings_of_design(objective.model.design)
+    if not len(places) or any(finding.code in EXPLANATIONS for finding in known):
+        return []
+    labels = [label for label in _labels(objective, places) if label]
+    return [
+        Finding(
+            "not_identified",
+            "error",
+            f"The likelihood is flat in {quoted_list(labels)}: other values of "
+            f"{agree(labels, 'this parameter', 'these parameters together')} fit as well, and "
+            f"{agree(labels, 'it has', 'they have')} no standard error.",
+            "Leave random effects out until the rows tell the others apart; with NUTS or hl.MAP(), the priors decide.",
+        )
+    ]
+
+
+def _labels(objective: Objective, places: npt.NDArray[np.intp]) -> list[str]:
+    """Labels of the fixed effects, sds and correlations at positions of the vector."""
+    design, labels = objective.model.design, []
+    for k in places:
+        if k < objective.p:
+            labels.append(design.fixed_effects[k])
+            continue
+        g, a, b = objective.entries[k - objective.p]
+        group = design.groups[g]
+        effects = group.effects[a] if a == b else f"{group.effects[b]}, {group.effects[a]}"
+        labels.append(f"{'sd' if a == b else 'cor'}_{group.result_name}[{effects}]")
+    return labels
+
+
+def _unbounded_intervals(estimate: Estimate) -> list[Finding]:
+    vague = estimate.vague_sds()
+    if not vague:
+        return []
+    return [
+        Finding(
+            "unbounded_interval",
+            "note",
+            f"The standard {agree(vague, 'error', 'errors')} of {quoted_list(vague)} "
+            f"{agree(vague, 'is', 'are')} more than {LARGEST_RELATIVE_ERROR:g} times the "
+            f"{agree(vague, 'estimate', 'estimates')}: the Wald {agree(vague, 'interval has', 'intervals have')} no "
+            "upper end.",
+            "Read hl.summary(fit, interval='profile'), which asks the likelihood itself, or use NUTS.",
+        )
+    ]
 
 
 def _large_sds(objective: Objective, optimum: Optimum) -> list[Finding]:

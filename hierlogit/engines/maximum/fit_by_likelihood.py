@@ -17,6 +17,7 @@ from ...estimate import Estimate
 from ...fits.diagnostics import DeferredMeasures, Diagnostics, versions
 from ...fits.findings import status_of, warning_text
 from ...fits.fit import Fit
+from ...fits.identification import findings_of_design, findings_of_model
 from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
 from ...validation import refuse_beyond_memory, seed_or_none, whole_number
@@ -79,10 +80,12 @@ def fit_by_likelihood[M: ModelSpec](
     objective = Objective(model, likelihood, penalised=approach.penalised)
     result = SearchResult.of(objective, *starting_point(objective))
     estimate = estimate_of(approach, result)
-    findings = search_findings(result, approach)
+    about_search = search_findings(result, approach, estimate)
+    about_model = findings_of_model(model) if approach.penalised else findings_of_design(model.design)
+    findings = about_search + about_model
     searched = time.perf_counter()
     seed_used = DEFAULT_SEED if seed is None else seed
-    if text := warning_text(findings):
+    if text := warning_text(about_search):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
     @cache

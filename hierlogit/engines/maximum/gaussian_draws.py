@@ -75,7 +75,7 @@ def sample(result: SearchResult, draws: int, seed: int, *, penalised: bool) -> S
     logged = _drawn_as_logarithms(objective, optimum, free)
     # Derivative of what is drawn with respect to the parameters: 1 / L_ii for those drawn as logarithms.
     jacobian = np.where(logged, 1.0 / np.where(logged, optimum.point.psi[free], 1.0), 1.0)
-    noise = for_parameters.standard_normal((draws, len(free)))
+    noise = for_parameters.standard_normal((draws, optimum.covariance_factor.shape[1]))
     # Without a maximum there is no covariance to draw from: all draws are at the estimate, and a finding reports it.
     steps_in_sds = noise if optimum.positive_definite else np.zeros_like(noise)
     steps = steps_in_sds @ optimum.covariance_factor[free].T * jacobian

@@ -13,9 +13,11 @@ from ...density.marginal.evaluation import Evaluation
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...density.marginal.work import Work
 from ...design.arrangement import Arrangement
+from ...fits.identification import single_trials
 from ...priors.families import Laplace
 
 if TYPE_CHECKING:
+    from ...design.grouping import GroupBlock
     from ...estimate import Estimate
     from ...model_spec import ModelSpec
 
@@ -24,6 +26,8 @@ IntArray = npt.NDArray[np.intp]
 
 #: How near to the kink of a prior a search may stop, on the logit scale for one sd of the column.
 KINK_REACH = 0.05
+#: Quantiles of the prior of an sd between which a search starts.
+LIKELY = (0.05, 0.95)
 
 
 class Likelihood(Protocol):
@@ -83,10 +87,13 @@ class Objective:
         of the sets.
     effect_sds : list of ndarray, shape (q,)
         Standard deviations of the columns of each factor's effects.
+    held_factors : list of GroupBlock
+        Factors with a single trial in each cluster, whose sds are held at zero: the likelihood does not depend on them.
+        With priors, none is held.
     """
 
     def __init__(self, model: ModelSpec, likelihood: Likelihood, *, penalised: bool) -> None:
-        self.model, self.likelihood, self._penalised = model, likelihood, penalised
+        self.model, self.likelihood, self.penalised = model, likelihood, penalised
         design = model.design
         self.p = len(design.fixed_effects)
         self.entries = [
@@ -103,6 +110,9 @@ class Objective:
         self._flat: IntArray = np.array([starts[g] + a * widths[g] + b for g, a, b in self.entries], dtype=np.intp)
         self._n_flat = int(arrangement.row_index.cholesky_at[-1])
         self.effect_sds = [group.column_sds for group in design.groups]
+        self.held_factors: list[GroupBlock] = (
+            [] if penalised else [one for one in design.groups if single_trials(design, one)]
+        )
         self.evaluations = 0
         self._last: Point | None = None
 
@@ -123,7 +133,7 @@ class Objective:
         evaluation = self.likelihood.evaluate(R @ psi[: self.p], self.flat_cholesky(psi))
         gradient = np.concatenate([R.T @ evaluation.dgamma, evaluation.dcholesky[self._flat]])
         value = evaluation.value
-        if self._penalised:
+        if self.penalised:
             cholesky = self.cholesky(psi)
             prior, dbeta, dcholesky = point_log_prior(self.model, psi[: self.p], cholesky)
             value += prior
@@ -131,6 +141,23 @@ class Objective:
             gradient[self.p :] += [dcholesky[g][a, b] for g, a, b in self.entries]
         self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
         return self._last
+
+    def first_cholesky(self, usual: float) -> list[FloatArray]:
+        """Cholesky factors from which a search starts, without correlations.
+
+        The sds are `usual` for one sd of each column, or what the priors leave most of their probability to.
+        """
+        factors = []
+        for group, column_sds in zip(self.model.design.groups, self.effect_sds, strict=True):
+            sds = usual / column_sds
+            if self.penalised:
+                priors = self.model.priors.sd[group.name]
+                low, high = (np.array([prior.quantile(prob) for prior in priors]) for prob in LIKELY)
+                sds = np.clip(sds, low, high)
+            elif any(group is held for held in self.held_factors):
+                sds = np.zeros_like(sds)
+            factors.append(np.diag(sds))
+        return factors
 
     def flat_cholesky(self, psi: FloatArray) -> FloatArray:
         """Cholesky factors flattened for compiled code, in the order of the arrangement's grouping factors."""
@@ -179,7 +206,7 @@ class Objective:
 
     def kinks(self) -> list[tuple[int, float, float]]:
         """Coefficients whose prior has a kink: position, the kink, and how far from it a search may stop."""
-        if not self._penalised:
+        if not self.penalised:
             return []
         fixed = self.model.priors.fixed
         kinks = []

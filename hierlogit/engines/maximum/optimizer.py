@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...progress import progress
 from .objective import Objective, Point
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,6 +25,8 @@ LONGEST_STEP = 10.0
 #: A predicted rise of the log-likelihood below this is within the rounding error of its value.
 LEAST_RISE = 1e-9
 MOST_CLIMBING_STEPS = 500
+#: Climbing steps after which parameters near a boundary are tried at it.
+STEPS_IN_A_ROW = 40
 #: Step of the finite differences of the gradient, in standard errors.
 DIFFERENCE = 1e-4
 #: A point counts as a maximum if gradient and curvature predict that the log-likelihood can rise by no more than this.
@@ -33,9 +36,15 @@ SMALL_SD = 0.03
 #: What setting a parameter to its boundary may cost.
 BOUNDARY_LOSS = 1e-7
 MOST_NEWTON_STEPS = 6
+#: Curvature below this share of the largest is within the rounding error of its differences.
+LEAST_CURVATURE = 1e-10
+#: Curvature below this is that of a saddle, from which the search goes on.
+SADDLE = -1e-4
 MOST_ROUNDS = 4
 #: If the first search fails or ends at a boundary, others start from these multiples of its first Cholesky factors.
 RESTARTS = (0.3, 3.0)
+#: After more evaluations than these, no other search is started.
+MOST_EVALUATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -50,14 +59,18 @@ class Optimum:
     covariance : ndarray
         Inverse of the observed information over all parameters, zero where not free.
     positive_definite : bool
-        Whether the information is positive definite.
-    covariance_factor : ndarray, shape (m, f)
+        Whether the information is positive definite, apart from flat directions that were taken out.
+    axes : ndarray, shape (m, f)
+        Principal axes of the information, for steps of about one standard error.
+    curvatures : ndarray, shape (f,)
+        The information along each of them, lowest first.
+    covariance_factor : ndarray, shape (m, r)
         A matrix F with ``F F'`` equal to the covariance, and more exact where predictors are far from zero.
     possible_gain : float
         How much the log-likelihood can still rise, predicted from gradient and curvature.
     gradient_norm : float
         Largest derivative, for a step of one standard error.
-    mode_derivatives : ndarray, shape (effects, f)
+    mode_derivatives : ndarray, shape (effects, r)
         Derivatives of the modes of the standardised effects, along the columns of the covariance factor.
     modes : ndarray, shape (effects,)
         Modes of the standardised effects.
@@ -67,6 +80,8 @@ class Optimum:
     free: npt.NDArray[np.bool_]
     covariance: FloatArray
     positive_definite: bool
+    axes: FloatArray
+    curvatures: FloatArray
     covariance_factor: FloatArray
     possible_gain: float
     gradient_norm: float
@@ -79,7 +94,7 @@ class Optimum:
         return self.positive_definite and self.point.converged and self.possible_gain <= POSSIBLE_GAIN
 
 
-def climb(objective: Objective, start: Point, scale: FloatArray) -> Point:
+def climb(objective: Objective, start: Point, scale: FloatArray, most: int = MOST_CLIMBING_STEPS) -> Point:
     """Quasi-Newton ascent (BFGS) along the columns of `scale`.
 
     The columns are about one standard error each, so that the identity is a good first guess of the inverse curvature.
@@ -92,6 +107,8 @@ def climb(objective: Objective, start: Point, scale: FloatArray) -> Point:
     start : Point
     scale : ndarray, shape (m, f)
         Directions of the search; each column is a step of length one.
+    most : int
+        Steps after which the search ends even so.
 
     Returns
     -------
@@ -100,7 +117,7 @@ def climb(objective: Objective, start: Point, scale: FloatArray) -> Point:
     """
     point, gradient = start, scale.T @ start.gradient
     inverse = np.eye(scale.shape[1])
-    for _ in range(MOST_CLIMBING_STEPS):
+    for _ in range(most):
         if np.max(np.abs(gradient), initial=0.0) < GRADIENT_TOLERANCE:
             break
         step = inverse @ gradient
@@ -148,12 +165,16 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
     point = objective.evaluate(point.psi)
     modes = objective.modes()
     hessian, mode_derivatives = np.empty((f, f)), np.empty((len(modes), f))
-    for k in range(f):
+    for k in progress(range(f), "Computing standard errors"):
         shifted = objective.evaluate(point.psi + DIFFERENCE * scale[:, k])
         hessian[k] = scale.T @ (shifted.gradient - point.gradient) / DIFFERENCE
         mode_derivatives[:, k] = (objective.modes() - modes) / DIFFERENCE
     information = -0.5 * (hessian + hessian.T)
-    positive_definite, factor = _factor_of_inverse(information)
+    curvatures, vectors = _principal_axes(information)
+    # Of an information that is not positive definite, the part with positive curvature counts.
+    positive = curvatures > LEAST_CURVATURE * np.abs(curvatures).max(initial=0.0)
+    positive_definite = bool(positive.all())
+    factor = vectors / np.sqrt(np.where(positive, curvatures, np.inf))
     inverse = factor @ factor.T
     gradient = scale.T @ point.gradient
     gain = 0.5 * float(gradient @ inverse @ gradient)
@@ -174,6 +195,8 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
         free=free,
         covariance=covariance if positive_definite else np.full((m, m), np.nan),
         positive_definite=positive_definite,
+        axes=scale @ vectors,
+        curvatures=curvatures,
         covariance_factor=scale @ factor,
         possible_gain=gain if positive_definite else np.inf,
         gradient_norm=float(np.max(np.abs(gradient * errors), initial=0.0)),
@@ -182,21 +205,19 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
     )
 
 
-def _factor_of_inverse(information: FloatArray) -> tuple[bool, FloatArray]:
-    """Whether a symmetric matrix is positive definite, and F with ``F F'`` its inverse or that of its positive part."""
-    if not len(information):
-        return True, information
+def _principal_axes(information: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues, lowest first, and eigenvectors of a symmetric matrix; NaN where it is not finite."""
     if not np.all(np.isfinite(information)):
-        return False, np.eye(len(information))
+        return np.full(len(information), np.nan), np.eye(len(information))
     values, vectors = np.linalg.eigh(information)
-    positive_definite = bool(values[0] > 1e-10 * max(values[-1], 0.0))
-    return positive_definite, vectors / np.sqrt(np.where(values > 1e-10 * abs(values[-1]), values, np.inf))
+    return values, vectors
 
 
 def maximise(objective: Objective, start: Point, scale: FloatArray) -> Optimum:
     """The maximum of an objective, with parameters at a boundary held there.
 
-    If the first search fails, or ends at a boundary, others start elsewhere.
+    If the first search fails, or ends at a boundary, others start elsewhere, unless it was long: of a covariance matrix
+    of dozens of entries, some end at a boundary nearly always.
 
     Parameters
     ----------
@@ -206,11 +227,13 @@ def maximise(objective: Objective, start: Point, scale: FloatArray) -> Optimum:
         Directions of the search, of about one standard error each.
     """
     optimum = _climb_and_polish(objective, start, scale)
-    if optimum.converged and optimum.free.all():
+    if (optimum.converged and optimum.free.all()) or objective.evaluations > MOST_EVALUATIONS:
         return optimum
     for factor in RESTARTS:
         psi = start.psi.copy()
         psi[objective.p :] *= factor
+        if np.array_equal(psi, start.psi):
+            continue
         other = _climb_and_polish(objective, objective.evaluate(psi), scale)
         if (other.converged, other.point.value) > (optimum.converged, optimum.point.value + POSSIBLE_GAIN):
             optimum = other
@@ -220,20 +243,36 @@ def maximise(objective: Objective, start: Point, scale: FloatArray) -> Optimum:
 
 
 def _climb_and_polish(objective: Objective, start: Point, scale: FloatArray) -> Optimum:
-    free = np.ones(len(start.psi), dtype=bool)
     point = start
     for _ in range(MOST_ROUNDS):
-        point = climb(objective, point, scale)
-        point, free = hold_boundaries(objective, point)
-        if not free.all():
-            point = climb(objective, point, restricted(scale, free))
+        point, free = _climb_to_boundaries(objective, point, scale)
         optimum = polish_optimum(objective, point, free, restricted(scale, free))
         if optimum.converged:
             return optimum
         point = optimum.point
         if optimum.positive_definite:
             scale = _with_covariance(scale, optimum)
+        elif optimum.curvatures[0] < SADDLE:
+            # The gradient is zero on a saddle too, as between two equal variances of the same clusters.
+            point = objective.evaluate(point.psi + optimum.axes[:, 0])
     return optimum
+
+
+def _climb_to_boundaries(objective: Objective, point: Point, scale: FloatArray) -> tuple[Point, npt.NDArray[np.bool_]]:
+    """Climb, and hold the parameters that reach a boundary there, until neither goes on.
+
+    Near a boundary steps become short, so that it is not left to the end of the climb.
+    """
+    free = np.ones(len(point.psi), dtype=bool)
+    for _ in progress(range(MOST_CLIMBING_STEPS // STEPS_IN_A_ROW), "Searching for the maximum"):
+        start, directions = point, restricted(scale, free)
+        climbed = climb(objective, start, directions, STEPS_IN_A_ROW)
+        point, now_free = hold_boundaries(objective, climbed)
+        ended = np.max(np.abs(directions.T @ climbed.gradient), initial=0.0) < GRADIENT_TOLERANCE
+        if np.array_equal(free, now_free) and (ended or climbed.value - start.value < LEAST_RISE):
+            break
+        free = now_free
+    return point, free
 
 
 def restricted(scale: FloatArray, free: npt.NDArray[np.bool_]) -> FloatArray:

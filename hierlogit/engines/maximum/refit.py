@@ -17,7 +17,6 @@ from ...model_spec import ModelSpec
 from ...validation import agree, quoted_list, shortened
 from ..engine import Engine
 from .agq import AGQ
-from .convergence import unbounded_effects
 from .fit_by_likelihood import estimate_of
 from .gaussian_draws import sample, to_datatree
 from .laplace import Laplace
@@ -95,9 +94,7 @@ class Refit:
     @classmethod
     def of(cls, result: SearchResult, approach: Approach) -> Refit:
         """The end of a search."""
-        unbounded = unbounded_effects(result.objective, result.optimum, approach)
-        result.objective.evaluate(result.optimum.point.psi)  # so that the work arrays hold the optimum again
-        return cls(estimate_of(approach, result), result.optimum.converged, unbounded)
+        return cls(estimate_of(approach, result), result.optimum.converged, result.infinite)
 
     def maximum(self) -> Estimate:
         """The estimate.

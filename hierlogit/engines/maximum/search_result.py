@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...design.arrangement import Arrangement
+from .flat_directions import bounded
 from .integrator import integrator
 from .objective import Likelihood, Objective, Point
 from .optimizer import Optimum, maximise
@@ -64,14 +65,21 @@ class SearchResult:
     optimum : Optimum
     laplace : LaplaceLikelihood
         Laplace's method at the optimum, for modes, variances and draws.
+    infinite : tuple of str
+        Fixed effects whose estimates are infinite: the estimate is then merely where the search stopped.
+    unidentified : ndarray of int
+        Positions of parameters in which the likelihood is flat.
     """
 
     objective: Objective
     optimum: Optimum
     laplace: LaplaceLikelihood
+    infinite: tuple[str, ...]
+    unidentified: npt.NDArray[np.intp]
 
     @classmethod
     def of(cls, objective: Objective, start: Point, scale: FloatArray) -> SearchResult:
         """Maximise an objective; the arguments are those of `maximise`."""
-        optimum = maximise(objective, start, scale)
-        return cls(objective, optimum, objective.laplace_at(optimum.point.psi, optimum.modes))
+        found = bounded(objective, maximise(objective, start, scale))
+        laplace = objective.laplace_at(found.optimum.point.psi, found.optimum.modes)
+        return cls(objective, found.optimum, laplace, found.infinite, found.unidentified)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.marginal.fixed_effects import fixed_information
+from ...design.arrangement import RowIndex
 from .objective import Objective, Point
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,9 +30,8 @@ def starting_point(objective: Objective) -> tuple[Point, FloatArray]:
     scale : ndarray, shape (m, m)
     """
     psi = np.zeros(len(objective))
-    psi[: objective.p] = plain_regression(objective)
-    cholesky = [np.diag(FIRST_SD / sds) for sds in objective.effect_sds]
-    psi = objective.with_cholesky(psi, cholesky)
+    psi[: objective.p] = _shrunken(objective, plain_regression(objective))
+    psi = objective.with_cholesky(psi, objective.first_cholesky(FIRST_SD))
     point = objective.evaluate(psi)
     for _ in range(EM_STEPS if objective.entries else 0):
         psi = objective.with_cholesky(psi, _em_step(objective, point))
@@ -47,9 +47,7 @@ def plain_regression(objective: Objective) -> FloatArray:
         return np.empty(0)
     gamma = np.zeros(p)
     for _ in range(MOST_STEPS):
-        eta = row_index.offset + row_index.X @ gamma
-        probability = 0.5 * (1.0 + np.tanh(0.5 * eta))
-        weight = row_index.trials * probability * (1.0 - probability)
+        probability, weight = _plain_probabilities(row_index, gamma)
         gradient = row_index.X.T @ (row_index.y - row_index.trials * probability) - RIDGE * gamma
         information = (row_index.X * weight[:, None]).T @ row_index.X + RIDGE * np.eye(p)
         step = np.linalg.solve(information, gradient)
@@ -58,6 +56,43 @@ def plain_regression(objective: Objective) -> FloatArray:
         if largest < NEAR_ENOUGH:
             break
     return np.linalg.solve(arrangement.triangular, gamma)
+
+
+def _plain_probabilities(row_index: RowIndex, gamma: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Probabilities of rows without random effects, and the variances of their successes."""
+    probability = 0.5 * (1.0 + np.tanh(0.5 * (row_index.offset + row_index.X @ gamma)))
+    return probability, row_index.trials * probability * (1.0 - probability)
+
+
+def prior_rows(objective: Objective) -> tuple[FloatArray, FloatArray]:
+    """The priors of the fixed effects as rows of a linear regression with errors of variance one.
+
+    Returns
+    -------
+    rows : ndarray, shape (p, p)
+        One over the scale of each prior; for the intercept, whose prior is for the predictors' means, their means.
+    targets : ndarray, shape (p,)
+        Location over scale.
+    """
+    design, priors = objective.model.design, objective.model.priors.fixed
+    scales = np.array([getattr(priors[label], priors[label].scale) for label in design.fixed_effects])
+    locations = np.array([getattr(priors[label], priors[label].location) for label in design.fixed_effects])
+    rows = np.eye(objective.p)
+    if design.has_intercept:
+        rows[design.fixed_effects.index("Intercept")] = design.X.mean(axis=0)
+    return rows / scales[:, None], locations / scales
+
+
+def _shrunken(objective: Objective, beta: FloatArray) -> FloatArray:
+    """Coefficients of a logistic regression, moved towards the locations of narrow priors; shape (p,)."""
+    if not objective.penalised or not objective.p:
+        return beta
+    row_index, R = objective.likelihood.arrangement.row_index, objective.likelihood.arrangement.triangular
+    weight = _plain_probabilities(row_index, R @ beta)[1]
+    root = np.linalg.qr(np.sqrt(weight)[:, None] * row_index.X, mode="r") @ R
+    rows, targets = prior_rows(objective)
+    moved: FloatArray = np.linalg.lstsq(np.vstack([root, rows]), np.concatenate([root @ beta, targets]), rcond=None)[0]
+    return moved
 
 
 def _em_step(objective: Objective, point: Point) -> list[FloatArray]:
@@ -86,8 +121,9 @@ def directions(objective: Objective, point: Point) -> FloatArray:
     if p:
         # In the coefficients of the orthogonal basis, where predictors far from zero do no harm.
         information = fixed_information(objective.likelihood) + 1e-10 * np.eye(p)
-        factor = np.linalg.inv(np.linalg.cholesky(information)).T
-        scale[:p, :p] = np.linalg.solve(objective.likelihood.arrangement.triangular, factor)
+        root = np.linalg.cholesky(information).T @ objective.likelihood.arrangement.triangular
+        rows = np.vstack([root, prior_rows(objective)[0]]) if objective.penalised else root
+        scale[:p, :p] = np.linalg.inv(np.linalg.qr(rows, mode="r"))
     cholesky = objective.cholesky(point.psi)
     levels = [len(group.levels) for group in objective.model.design.groups]
     for k, (g, a, _) in enumerate(objective.entries):

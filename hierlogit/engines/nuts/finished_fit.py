@@ -12,6 +12,7 @@ from ...errors import ConvergenceWarning
 from ...fits.diagnostics import Diagnostics, versions
 from ...fits.findings import Finding, status_of, warning_text
 from ...fits.fit import Fit
+from ...fits.identification import findings_of_model
 from ...fits.posterior import assemble, parameter_draws
 from .convergence import convergence_findings, convergence_measures
 from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
@@ -46,11 +47,12 @@ def finished_fit[M: ModelSpec](
     findings = convergence_findings(
         measures, posterior.sizes["chain"], posterior.sizes["draw"], (options.chains, options.draws)
     )
+    about_model = findings_of_model(model)
     diagnostics = Diagnostics(
         engine="NUTS",
         exact=True,
-        status=status_of(findings),
-        findings=findings + notes,
+        status=status_of((*findings, *about_model)),
+        findings=(*findings, *about_model, *notes),
         settings=options.settings(),
         seed=options.seed,
         measures=measures,

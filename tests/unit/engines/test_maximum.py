@@ -15,7 +15,7 @@ import pytest
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.engines.engine import Engine
-from hierlogit.errors import ConvergenceWarning, EngineError
+from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError
 from hierlogit.fits.fit import Fit
 
 SLOPE = "use ~ age + urban + (1 + urban | district)"
@@ -184,7 +184,9 @@ def test_identical_rows_and_their_counts_are_one_model() -> None:
 
 def test_where_a_predictor_has_its_zero_does_not_matter() -> None:
     data = rows().assign(year=lambda frame: 2000 + 5 * frame["x"])
-    far, near = quietly("y ~ year + (1 + year | g)", data), quietly("y ~ x + (1 + x | g)", data)
+    with pytest.warns(DataWarning, match=r"Write center\(year\), or I\(year - 2000\), in place of year"):
+        far = quietly("y ~ year + (1 + year | g)", data)
+    near = quietly("y ~ x + (1 + x | g)", data)
     assert far.estimate is not None
     assert near.estimate is not None
     assert far.estimate.log_likelihood == pytest.approx(near.estimate.log_likelihood, abs=1e-6)
@@ -229,11 +231,112 @@ def test_separation_is_named_and_map_bounds_it() -> None:
     assert abs(bounded.estimate.beta[-1]) < 8
 
 
+def test_infinite_estimates_have_no_standard_errors_and_do_not_spoil_those_of_others() -> None:
+    data = rows()
+    data.loc[data["arm"] == "c", "y"] = 1
+    fit = quietly("y ~ x + arm + (1 | g)", data)
+    table = hl.summary(fit, interval="wald")
+    assert table.loc["arm[c]", ["se", "wald89_lb", "wald89_ub", "z", "p_value"]].isna().all()
+    others = table.drop(index="arm[c]")
+    # The rows of that arm tell nothing of the other parameters, whose estimates are those without them.
+    alone = hl.summary(quietly("y ~ x + arm + (1 | g)", data[data["arm"] != "c"]), interval="wald")
+    np.testing.assert_allclose(others["se"], alone["se"], rtol=2e-3)
+    draws = fit.posterior["beta"].sel(fixed_effect="arm[c]")
+    assert draws.max() - draws.min() < 1  # no draws along the way to infinity
+    assert fit.posterior["beta"].sel(fixed_effect="arm[b]").std() == pytest.approx(others.loc["arm[b]", "se"], rel=0.1)
+
+
+def test_coefficients_that_are_infinite_together_leave_their_difference_known() -> None:
+    data = rows().assign(arm=lambda frame: np.where(frame["g"] < 3, "a", np.where(frame["x"] > 0, "b", "c")))
+    data.loc[data["arm"] == "a", "y"] = 1
+    fit = quietly("y ~ arm + (1 | g)", data)
+    assert codes(fit) == {"separation"}
+    assert fit.estimate is not None
+    assert np.isnan(fit.estimate.standard_errors).all()
+    beta = fit.posterior["beta"]
+    difference = beta.sel(fixed_effect="arm[b]") - beta.sel(fixed_effect="arm[c]")
+    alone = quietly("y ~ 0 + arm + (1 | g)", data).estimate
+    assert alone is not None
+    variance = alone.covariance[1, 1] + alone.covariance[2, 2] - 2 * alone.covariance[1, 2]
+    assert float(difference.std()) == pytest.approx(np.sqrt(variance), rel=0.1)
+
+
+def test_variances_of_the_same_clusters_have_no_standard_errors() -> None:
+    data = rows().assign(same=lambda frame: frame["g"] + 100)
+    with pytest.warns(DataWarning, match="the same 40 clusters under two names"):
+        model = hl.Model("y ~ x + (1 | g) + (1 | same)", data)
+    one = quietly("y ~ x + (1 | g)", data).estimate
+    assert one is not None
+    for engine in (hl.Laplace(seed=1), hl.AGQ(nodes=1, seed=1)):
+        fit = model.fit(engine)
+        assert codes(fit) == {"identical_factors"}
+        table = hl.summary(fit, interval="wald")
+        assert table.loc[["sd_g[Intercept]", "sd_same[Intercept]"], "se"].isna().all()
+        assert fit.estimate is not None
+        np.testing.assert_allclose(fit.estimate.standard_errors, one.standard_errors, rtol=1e-3)
+        total = fit.estimate.sd("g") ** 2 + fit.estimate.sd("same") ** 2
+        np.testing.assert_allclose(total, one.sd("g") ** 2, rtol=1e-3)
+
+
+def test_a_correlation_at_the_end_of_its_range_has_no_standard_error() -> None:
+    random = np.random.default_rng(3)
+    data = rows(clusters=12)
+    eta = (1 + data["x"]) * random.normal(size=12)[data["g"]]
+    data["y"] = (random.uniform(size=120) < 1 / (1 + np.exp(-eta))).astype(int)
+    fit = quietly("y ~ x + (1 + x | g)", data)
+    assert fit.estimate is not None
+    assert fit.estimate.boundary == ("cor_g[Intercept, x] = 1",)
+    table = hl.summary(fit, interval="wald")
+    assert table.loc["cor_g[Intercept, x]", "estimate"] == pytest.approx(1)
+    assert table.loc["cor_g[Intercept, x]", ["se", "wald89_lb", "wald89_ub"]].isna().all()
+    assert (table.drop(index="cor_g[Intercept, x]")["se"] > 1e-3).all()
+    (finding,) = (one for one in fit.diagnostics.findings if one.code == "singular_fit")
+    assert "A correlation of 1 or -1 is the end of its range" in finding.evidence
+    assert "no more variation" not in finding.evidence
+    assert "two bars" in finding.remedy
+
+
+def test_an_sd_hardly_known_has_an_interval_without_upper_end() -> None:
+    vague = []
+    for seed in range(40):
+        fit = quietly("y ~ x + (1 | g)", rows(seed, clusters=8, size=5).assign(y=lambda f: f["x"].rank() % 2))
+        table = hl.summary(fit, interval="wald").loc["sd_g[Intercept]"]
+        if "unbounded_interval" in codes(fit):
+            vague.append(seed)
+            assert table["se"] > 2.5 * table["estimate"]
+            assert (table["wald89_lb"], table["wald89_ub"]) == (0, np.inf)
+        else:
+            assert not table["wald89_ub"] > 1000
+    assert vague
+
+
+def test_spread_has_the_covariance_of_its_derivatives() -> None:
+    estimate = quietly("y ~ x + (1 + x | g)", rows(3)).estimate
+    assert estimate is not None
+    places, values, covariance = estimate.spread_covariance()
+    assert [place[1:] for place in places] == [(0, 0), (1, 1), (0, 1)]
+
+    def spread(L: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        sigma = L @ L.T
+        sd = np.sqrt(np.diag(sigma))
+        return np.array([sd[0], sd[1], sigma[0, 1] / (sd[0] * sd[1])])
+
+    L = estimate.cholesky["g"]
+    columns = []
+    for _, a, b in estimate.entries:
+        step = np.zeros_like(L)
+        step[a, b] = 1e-6
+        columns.append((spread(L + step) - spread(L - step)) / 2e-6)
+    jacobian = np.array(columns).T
+    np.testing.assert_allclose(values, spread(L), rtol=1e-12)
+    np.testing.assert_allclose(covariance, jacobian @ estimate.covariance[2:, 2:] @ jacobian.T, rtol=1e-6)
+
+
 def test_clusters_of_one_outcome_are_said() -> None:
     data = rows().assign(y=lambda frame: frame["g"] % 2)
     fit = quietly("y ~ x + (1 | g)", data)
     assert "large_sd" in codes(fit)
-    assert fit.diagnostics.status == "failed"
+    assert fit.diagnostics.status == "check"
 
 
 def test_predictors_on_extreme_scales_raise_no_false_alarm() -> None:

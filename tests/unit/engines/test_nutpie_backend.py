@@ -14,7 +14,7 @@ import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.density.joint import model_arrays as joint_arrays
 from hierlogit.engines.nuts import nutpie_model as native_model
-from hierlogit.errors import ConvergenceWarning, EngineError
+from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError
 
 CROSSED = "y ~ x + (1 + x || g) + (1 | h)"
 
@@ -32,6 +32,7 @@ def rows() -> pd.DataFrame:
 def fit(formula: str, data: Any, priors: Any = None, **options: Any) -> hl.results.Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few draws on purpose
+        warnings.simplefilter("ignore", DataWarning)  # for the shape of a model, single rows will do
         return hl.Model(formula, data, priors=priors).fit(hl.NUTS(**({"seed": 3, "progress": False} | options)))
 
 

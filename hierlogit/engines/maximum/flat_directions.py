@@ -1,0 +1,164 @@
+"""Directions in which the likelihood does not fall: infinite coefficients, and parameters that are not identified.
+
+Along them there is no curvature, and so no standard error and nothing to draw from. They are taken out of the
+covariance matrix of the estimates, which then describes the other directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from .optimizer import climb
+
+if TYPE_CHECKING:
+    from .objective import Objective
+    from .optimizer import Optimum
+
+FloatArray = npt.NDArray[np.float64]
+
+#: A direction with less curvature than this, for a step of about one standard error, is tried by a step.
+LITTLE_CURVATURE = 1e-4
+#: By how much the log-likelihood should fall with that step, if the curvature is right; the direction is flat if it
+#: falls by less than a tenth of that.
+FALL = 1e-4
+#: A parameter is part of a direction if it moves by more than this share of the parameter that moves most.
+INVOLVED = 0.05
+#: An estimate may be infinite if its standard error, on the logit scale for one sd of the column, is above this.
+LARGE_ERROR = 8.0
+#: How far the linear predictor is then moved: root mean square over the rows, in logits.
+LONG_STEP = 5.0
+#: If the estimate is finite, that step lowers the log-likelihood by at least this much.
+LEAST_COST = 0.1
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """An optimum without the directions in which the likelihood is flat.
+
+    Attributes
+    ----------
+    optimum : Optimum
+        Its covariance is not a number for parameters that move along a flat direction.
+    infinite : tuple of str
+        Fixed effects with infinite estimates, because of separation.
+    unidentified : ndarray of int
+        Positions of the parameters that move along other flat directions.
+    """
+
+    optimum: Optimum
+    infinite: tuple[str, ...]
+    unidentified: npt.NDArray[np.intp]
+
+
+def bounded(objective: Objective, optimum: Optimum) -> Bounded:
+    """The optimum without its flat directions; the work arrays hold it again afterwards."""
+    flat = _flat_axes(objective, optimum)
+    if flat.any():
+        optimum = _without_axes(optimum, flat)
+    infinite = _infinite(objective, optimum)
+    moved = np.flatnonzero(_involved(objective, optimum.axes[:, flat]))
+    labels = tuple(objective.model.design.fixed_effects[k] for k in infinite)
+    if len(infinite):
+        optimum = _without_coefficients(objective, optimum, infinite)
+    if flat.any() or len(infinite):
+        unknown = np.union1d(moved, infinite).astype(np.intp)
+        covariance = optimum.covariance.copy()
+        covariance[unknown] = covariance[:, unknown] = np.nan
+        optimum = replace(optimum, covariance=covariance)
+    objective.evaluate(optimum.point.psi)
+    # A flat direction of fixed effects alone is separation, or says nothing about an sd.
+    is_spread = moved[moved >= objective.p]
+    return Bounded(optimum, labels, moved if len(is_spread) else is_spread)
+
+
+def _flat_axes(objective: Objective, optimum: Optimum) -> npt.NDArray[np.bool_]:
+    """Which of the principal axes of the curvature are flat."""
+    flat = np.abs(optimum.curvatures) < LITTLE_CURVATURE
+    for k in np.flatnonzero(flat):
+        others = np.delete(optimum.axes, k, axis=1)
+        step = np.sqrt(2 * FALL / max(abs(optimum.curvatures[k]), 1e-12)) * optimum.axes[:, k]
+        # Flat directions may be curves, as that of two variances with a given sum: the others follow.
+        starts = [objective.evaluate(optimum.point.psi + sign * step) for sign in (1.0, -1.0)]
+        values = [climb(objective, start, others).value for start in starts if np.isfinite(start.value)]
+        flat[k] = bool(values) and optimum.point.value - max(values) < 0.1 * FALL
+    return flat
+
+
+def _without_axes(optimum: Optimum, flat: npt.NDArray[np.bool_]) -> Optimum:
+    """The optimum with its covariance in the directions that are not flat."""
+    kept = ~flat & (optimum.curvatures > 0)
+    factor = optimum.axes[:, kept] / np.sqrt(optimum.curvatures[kept])
+    # Derivatives of the modes were kept for the axes with positive curvature, in units of the standard errors there.
+    return replace(
+        optimum,
+        covariance=factor @ factor.T,
+        positive_definite=bool(np.all(kept | flat)),
+        covariance_factor=factor,
+        possible_gain=0.5 * float(((factor.T @ optimum.point.gradient) ** 2).sum()),
+        mode_derivatives=optimum.mode_derivatives[:, kept],
+    )
+
+
+def _infinite(objective: Objective, optimum: Optimum) -> npt.NDArray[np.intp]:
+    """Fixed effects with infinite estimates: moving them far does not lower the log-likelihood, because of separation.
+
+    With priors, none is infinite.
+    """
+    if objective.penalised or not objective.p:
+        return np.empty(0, dtype=np.intp)
+    design = objective.model.design
+    candidates = np.arange(objective.p)
+    if optimum.positive_definite:
+        errors = np.sqrt(np.diag(optimum.covariance)[: objective.p])
+        unsure = _involved(objective, optimum.axes[:, np.abs(optimum.curvatures) < LITTLE_CURVATURE])[: objective.p]
+        candidates = np.flatnonzero((errors * design.column_sds > LARGE_ERROR) | unsure)
+    infinite = []
+    for k in candidates:
+        direction = _along_ridge(objective, optimum, int(k))
+        change = design.X @ direction[: objective.p]
+        step = LONG_STEP / np.sqrt(np.mean(change**2)) * direction
+        values = [objective.evaluate(optimum.point.psi + sign * step).value for sign in (1.0, -1.0)]
+        if min(abs(optimum.point.value - value) for value in values) < LEAST_COST:
+            infinite.append(k)
+    return np.array(infinite, dtype=np.intp)
+
+
+def _along_ridge(objective: Objective, optimum: Optimum, k: int) -> FloatArray:
+    """The direction in which the other parameters follow when coefficient k moves by 1."""
+    direction = np.zeros(len(objective))
+    if optimum.positive_definite and optimum.covariance[k, k] > 0:
+        direction[:] = optimum.covariance[:, k] / optimum.covariance[k, k]
+    direction[k] = 1.0
+    return direction
+
+
+def _without_coefficients(objective: Objective, optimum: Optimum, infinite: npt.NDArray[np.intp]) -> Optimum:
+    """The optimum with its covariance given the combinations of these coefficients that are unbounded.
+
+    Coefficients may be infinite together, as an intercept and a slope are; other combinations of them are known.
+    """
+    factor = optimum.covariance_factor
+    reach = objective.model.design.column_sds[infinite, None] * factor[infinite]
+    values, vectors = np.linalg.eigh(reach @ reach.T)
+    held = vectors[:, values > LARGE_ERROR**2].T @ reach
+    # Orthonormal columns that span the moves of the draws that hold these combinations.
+    rest = np.linalg.svd(held)[2][len(held) :].T
+    conditional = factor @ rest
+    return replace(
+        optimum,
+        covariance=conditional @ conditional.T,
+        covariance_factor=conditional,
+        mode_derivatives=optimum.mode_derivatives @ rest,
+    )
+
+
+def _involved(objective: Objective, directions: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which parameters move along any of some directions, on the logit scale for one sd of their columns."""
+    of_entries = np.array([objective.effect_sds[g][a] for g, a, _ in objective.entries])
+    moves: FloatArray = np.abs(directions) * np.concatenate([objective.model.design.column_sds, of_entries])[:, None]
+    involved: npt.NDArray[np.bool_] = np.any(moves > INVOLVED * moves.max(axis=0, initial=0.0), axis=1)
+    return involved

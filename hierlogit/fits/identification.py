@@ -1,0 +1,317 @@
+"""What the data cannot tell of a model's parameters, in the same words before a fit and in every fit.
+
+`check_data` reports these findings, `Model` warns of them, and each engine adds them to those of its fit. They take no
+more than a few passes over the rows, which is little beside the fastest fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..validation import agree, number_of, quoted_list
+from .findings import Finding
+
+if TYPE_CHECKING:
+    from ..design.design import Design
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
+
+#: Fewer events or non-events for each coefficient (Peduzzi and others 1996), or for each parameter, are few.
+FEW_EVENTS = 10
+#: Fewer for each parameter, sds and correlations included, get a warning (Vittinghoff and McCulloch 2007) and an error.
+VERY_FEW_EVENTS, TOO_FEW_EVENTS = 5, 1
+#: An error is for models with at least as many parameters: of a small one, the search shows quickly what it finds.
+MANY_PARAMETERS = 8
+#: Correlated effects from which a covariance matrix is compared with the number of clusters.
+MANY_EFFECTS = 3
+#: Zero is far from a predictor if it lies outside of its range, and its mean is more sds than this away.
+FAR_FROM_ZERO = 4.0
+#: Quantiles of the priors of two sds, by which they contradict each other if the predictor is far from zero.
+LARGE_INTERCEPT, USUAL_SLOPE = 0.95, 0.5
+#: A categorical term with this many columns may be meant as a grouping factor inside of another.
+MANY_LEVELS = 3
+
+
+def findings_of_design(design: Design) -> tuple[Finding, ...]:
+    """What the rows cannot tell, whatever the priors.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("y ~ trt + (1 | ID)", hl.datasets.load("bacteria"))
+    >>> findings_of_design(model.design)
+    ()
+    """
+    found = [finding for finding in few_events(design) if finding.severity == "error"]
+    for group in design.groups:
+        if single_trials(design, group):
+            found.append(_single_trials(group))
+            continue
+        found += _constant_slopes(group)
+        found += _saturated_intercept(design, group)
+        found += _many_covariances(group)
+        found += _independent_far_from_zero(group)
+    return (*found, *_identical_factors(design))
+
+
+def findings_of_model(model: ModelSpec) -> tuple[Finding, ...]:
+    """What the rows cannot tell, and priors that contradict each other in these rows."""
+    return (*findings_of_design(model.design), *_contradicting_priors(model))
+
+
+# ---- events and parameters ------------------------------------------------------------------------------------------
+
+
+def parameter_counts(design: Design) -> tuple[int, int]:
+    """Count the coefficients other than the intercept, and all parameters, with sds and correlations."""
+    coefficients = len(design.fixed_effects) - design.has_intercept
+    spread = sum(len(group.effects) + len(group.correlated_pairs) for group in design.groups)
+    return coefficients, len(design.fixed_effects) + spread
+
+
+def few_events(design: Design) -> Iterator[Finding]:
+    """A finding about few events, or non-events, for the number of parameters."""
+    trials, events = int(design.outcome.trials.sum()), int(design.outcome.y.sum())
+    rarer, number = min(("events", events), ("non-events", trials - events), key=lambda item: item[1])
+    coefficients, parameters = parameter_counts(design)
+    each, of_all = number / max(coefficients, 1), number / parameters
+    few = (bool(coefficients) and each < FEW_EVENTS) or of_all < VERY_FEW_EVENTS
+    if not few and of_all >= FEW_EVENTS:
+        return
+    hopeless = of_all < TOO_FEW_EVENTS and parameters >= MANY_PARAMETERS
+    of_which = f" ({_parts(design)})" if design.groups else ""
+    several = number_of(coefficients, "coefficient")
+    beside = f"{several} besides the intercept are {each:.1f} each, and {of_all:.1f} for each of all"
+    yield Finding(
+        "few_events",
+        "error" if hopeless else "warning" if few else "note",
+        f"{number:,} {rarer} for {beside} {parameters:,} parameters{of_which}. Fewer than {FEW_EVENTS} are few by a "
+        "rule of thumb, which ignores how strong effects and how rare events are."
+        if coefficients
+        else f"{number:,} {rarer} for {parameters:,} parameters{of_which} are {of_all:.1f} each; fewer than "
+        f"{FEW_EVENTS} are few by a rule of thumb.",
+        "Use hl.MAP() or NUTS with priors that you can defend, which keep estimates from being extreme; leave out "
+        "terms that were not planned from the start, and simulate such a study with hl.power."
+        + "".join(f" {_simpler(group)}" for group in design.groups if _largest_set(group) >= MANY_EFFECTS),
+    )
+
+
+def _parts(design: Design) -> str:
+    """The numbers of coefficients, sds and correlations, as text."""
+    parts = [number_of(len(design.fixed_effects), "fixed effect")] if design.fixed_effects else []
+    for group in design.groups:
+        pairs = len(group.correlated_pairs)
+        parts.append(f"{number_of(len(group.effects), 'sd')} of '{group.name}'")
+        parts += [f"{number_of(pairs, 'correlation')} of '{group.name}'"] if pairs else []
+    return ", ".join(parts)
+
+
+def _largest_set(group: GroupBlock) -> int:
+    return max(map(len, group.sets))
+
+
+def _many_covariances(group: GroupBlock) -> Iterator[Finding]:
+    q, clusters = _largest_set(group), len(group.levels)
+    parameters = q * (q + 1) // 2
+    if q < MANY_EFFECTS or clusters >= parameters:
+        return
+    pairs = parameters - q
+    singular = clusters <= q
+    yield Finding(
+        "many_covariances",
+        "error" if singular else "warning",
+        f"{q} correlated effects of '{group.name}' have {parameters:,} parameters, {q} sds and "
+        f"{number_of(pairs, 'correlation')}, and '{group.name}' has {clusters:,} clusters. "
+        + (
+            f"A covariance matrix of {q} effects cannot be estimated from {clusters:,} clusters, and the search for it "
+            "takes long."
+            if singular
+            else "With fewer clusters than parameters, most correlations are estimated as 1 or -1, or hardly at all."
+        ),
+        _simpler(group),
+    )
+
+
+def _simpler(group: GroupBlock) -> str:
+    """How to write the random terms of a factor with fewer parameters."""
+    bars = f"(... || {group.name}), which has no correlations"
+    terms = [term for term in dict.fromkeys(group.terms) if group.terms.count(term) >= MANY_LEVELS]
+    column = next(filter(None, (_categorical_column(term) for term in terms)), None)
+    if column is None:
+        return f"Write the random term with two bars, {bars}, or leave effects out."
+    nested = f"(1 | {group.name}) + (1 | {group.name}:{column})"
+    return f"Write {nested}, in which all levels of {column} have the same sd, or two bars, {bars}."
+
+
+def _categorical_column(term: str) -> str | None:
+    """The column of the table in a term that is a column alone, coded or not."""
+    written = re.fullmatch(r"C\(\s*([^\W\d]\w*)\b.*\)|([^\W\d]\w*)", term)
+    return (written[1] or written[2]) if written else None
+
+
+# ---- variances that the rows do not identify ------------------------------------------------------------------------
+
+
+def single_trials(design: Design, group: GroupBlock) -> bool:
+    """Whether every cluster has a single trial, so that the likelihood does not depend on the sds of its effects.
+
+    A mixture of Bernoulli distributions is a Bernoulli distribution: other sds give the same likelihood with other
+    fixed effects.
+    """
+    n = design.n_rows
+    if len(group.levels) < n:
+        # Each cluster has rows, and each row has a trial: only rows without trials, which do not count, may be more.
+        trials = np.bincount(group.index, weights=design.outcome.trials, minlength=len(group.levels))
+        return bool(trials.max() <= 1)
+    return bool(design.outcome.trials.max() <= 1)
+
+
+def _single_trials(group: GroupBlock) -> Finding:
+    name = group.name
+    return Finding(
+        "not_identified",
+        "error",
+        f"Each of the {len(group.levels):,} clusters of '{name}' has a single trial: differences between clusters "
+        f"cannot be separated from chance, and the likelihood is flat in the sd of '{name}'. Maximum likelihood leaves "
+        "the sd at 0, and its posterior is little else than its prior.",
+        f"Remove '{name}' from the random terms. Random effects of rows need rows with several trials, "
+        "p(successes, trials).",
+    )
+
+
+def _constant_slopes(group: GroupBlock) -> Iterator[Finding]:
+    counts = group.informed.sum(axis=0)
+    effects = [effect for effect, count in zip(group.effects, counts, strict=True) if count == 0]
+    if not effects:
+        return
+    its, it = agree(effects, "its slope", "their slopes"), agree(effects, "it", "them")
+    yield Finding(
+        "slope_not_identified",
+        "error",
+        f"{quoted_list(effects)} {agree(effects, 'is', 'are')} constant in every one of the {len(group.levels):,} "
+        f"clusters of '{group.name}': within a cluster {its} cannot be separated from the intercept.",
+        f"Leave {it} out of the random term of '{group.name}'; the fixed effect can be estimated. A random slope by "
+        "another grouping factor, within whose clusters it varies, may be what you intended.",
+    )
+
+
+def _saturated_intercept(design: Design, group: GroupBlock) -> Iterator[Finding]:
+    clusters = len(group.levels)
+    if "Intercept" not in group.effects or design.X.shape[1] < clusters:
+        return
+    constant = np.flatnonzero(~group.varies_within(design.X).any(axis=0))
+    names = [design.fixed_effects[k] for k in constant if design.fixed_effects[k] != "Intercept"]
+    if not names or len(constant) < clusters:
+        return
+    yield Finding(
+        "intercept_not_identified",
+        "error",
+        f"{quoted_list(names)} and the intercept account for all differences between the {clusters:,} clusters of "
+        f"'{group.name}': nothing is left for random intercepts to explain.",
+        f"Remove (1 | {group.name}) or these terms from the formula.",
+    )
+
+
+def _identical_factors(design: Design) -> Iterator[Finding]:
+    for one, other in combinations(design.groups, 2):
+        if one.same_clusters(other):
+            yield Finding(
+                "identical_factors",
+                "error",
+                f"'{one.name}' and '{other.name}' are the same {len(one.levels):,} clusters under two names: their "
+                "variances cannot be separated.",
+                "Keep one of the two in the random terms.",
+            )
+
+
+# ---- predictors far from zero ---------------------------------------------------------------------------------------
+
+
+def _far_from_zero(group: GroupBlock) -> list[int]:
+    """Positions of the effects of a factor with random intercepts whose columns are far from zero."""
+    if "Intercept" not in group.effects:
+        return []
+    low, high, mean = group.Z.min(axis=0), group.Z.max(axis=0), group.Z.mean(axis=0)
+    outside = ((low > 0) | (high < 0)) & (high > low)
+    return [int(k) for k in np.flatnonzero(outside & (np.abs(mean) > FAR_FROM_ZERO * group.column_sds))]
+
+
+def _independent_far_from_zero(group: GroupBlock) -> Iterator[Finding]:
+    """Slopes that are independent of intercepts at a value of the predictor which is far from all rows."""
+    intercept = group.effects.index("Intercept") if "Intercept" in group.effects else -1
+    apart = [k for k in _far_from_zero(group) if (min(intercept, k), max(intercept, k)) not in group.correlated_pairs]
+    if apart:
+        effects = [group.effects[k] for k in apart]
+        yield Finding(
+            "uncentred_slope",
+            "warning",
+            f"{_ranges(group, apart)}. The random intercepts of '{group.name}' are deviations where "
+            f"{_zero(effects)}, and independent of the slopes there: in the rows, clusters with higher slopes are then "
+            "far above the others, or far below.",
+            _centring(group, apart),
+        )
+
+
+def _contradicting_priors(model: ModelSpec) -> Iterator[Finding]:
+    """Priors of intercepts and slopes that contradict each other, since the intercepts are far from all rows.
+
+    Where a predictor has the mean m, clusters whose slopes have the sd s differ by about ``m s`` where it is zero. The
+    prior of the intercepts' sd, which applies there, should allow for that.
+    """
+    for group in model.design.groups:
+        far, priors = _far_from_zero(group), model.priors.sd[group.name]
+        if not far or single_trials(model.design, group):
+            continue
+        intercept = group.effects.index("Intercept")
+        largest, mean = priors[intercept].quantile(LARGE_INTERCEPT), np.abs(group.Z.mean(axis=0))
+        pairs = set(group.correlated_pairs)
+        too_far = [
+            k
+            for k in far
+            if (min(intercept, k), max(intercept, k)) in pairs and largest < mean[k] * priors[k].quantile(USUAL_SLOPE)
+        ]
+        if too_far:
+            k = too_far[0]
+            usual = priors[k].quantile(USUAL_SLOPE)
+            effects = [group.effects[k] for k in too_far]
+            yield Finding(
+                "uncentred_slope",
+                "warning",
+                f"{_ranges(group, too_far)}. The random intercepts of '{group.name}' are deviations where "
+                f"{_zero(effects)}, and so is the prior of their sd, {priors[intercept]}, which exceeds {largest:.3g} "
+                f"with a probability of {1 - LARGE_INTERCEPT:.0%}. With an sd of the slopes of {usual:.3g}, the median "
+                f"of its prior, {priors[k]}, clusters would differ there by about {mean[k] * usual:.3g}: the two "
+                "priors together force the slopes' sd towards 0.",
+                _centring(group, too_far),
+            )
+
+
+def _zero(effects: list[str]) -> str:
+    return " and ".join(f"{effect} = 0" for effect in effects)
+
+
+def _ranges(group: GroupBlock, places: list[int]) -> str:
+    """The ranges of columns, as text."""
+    texts = [
+        f"'{group.effects[k]}' lies between {group.Z[:, k].min():.6g} and {group.Z[:, k].max():.6g}" for k in places
+    ]
+    return ", ".join(texts)
+
+
+def _centring(group: GroupBlock, places: list[int]) -> str:
+    """How to centre the columns, in the user's names."""
+    term = group.terms[places[0]]
+    # A round number near the mean, so that coefficients are for a value that a reader can name.
+    mean, unit = float(group.Z[:, places[0]].mean()), float(group.column_sds[places[0]])
+    size = 10.0 ** np.floor(np.log10(unit))
+    middle = f"{np.round(mean / size) * size:.6g}".replace("-", "- ")
+    shifted = f"I({term} + {middle[2:]})" if mean < 0 else f"I({term} - {middle})"
+    return (
+        f"Write center({term}), or {shifted}, in place of {term} in the whole formula: random intercepts are then the "
+        f"deviations of clusters at the mean of {term}."
+    )
