@@ -84,8 +84,8 @@ def _verdict(comparison: pd.DataFrame) -> str:
     parts = []
     if close:
         parts.append(
-            f"{', '.join(f'`{name}`' for name in close)} and the best model, `{best}`, cannot be told apart: the "
-            "difference is less than twice its standard error, whatever the weights."
+            f"{', '.join(f'`{name}`' for name in close)} {agree(close, 'does', 'do')} not differ clearly from the best "
+            f"model, `{best}`: the difference is less than twice its standard error, whatever the weights."
         )
     if worse:
         parts.append(f"{', '.join(f'`{name}`' for name in worse)} {agree(worse, 'predicts', 'predict')} worse.")

@@ -157,7 +157,7 @@ def test_models_that_cannot_be_told_apart_are_named() -> None:
     from hierlogit.reporting.sections.comparison import _verdict
 
     table = pd.DataFrame({"elpd_diff": [0.0, -1.0, -30.0], "dse": [0.0, 0.9, 5.0]}, index=["a", "b", "c"])
-    assert "`b` and the best model, `a`, cannot be told apart" in _verdict(table)
+    assert "`b` does not differ clearly from the best model, `a`" in _verdict(table)
     assert _verdict(table).endswith("`c` predicts worse.")
 
 
