@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Size of a screen in characters, and the widest and narrowest terminal for which text is made.
 WIDTH, HEIGHT = 100, 40
 WIDEST, NARROWEST = 200, 60
+#: Width of tables in HTML, where characters take less room.
+PAGE = 120
 #: Tables with at most `MOST` rows are shown completely, of longer ones the first `HEAD` rows.
 MOST, HEAD = 30, 10
 #: Largest number of rows, facts or sentences behind a fold.
@@ -377,7 +379,7 @@ class Table:
         data : sequence of str
             Columns with values of the user's data, which are not rounded.
         spare : sequence of str
-            Columns that are left out first, in this order, if there is not enough room.
+            Columns, or headings of several, that are left out first, in this order, if there is not enough room.
         rows : int
             How many rows are formatted.
         """
@@ -401,8 +403,9 @@ class Table:
                 names = [str(label) if label in CRITERIA else name for label in labels]
                 cells = list(map(cell, names, values[k], errors))
             is_number, first = shown.dtypes.iloc[k].kind in "iuf", not columns
-            rank = len(spare) - spare.index(name) if name in spare else 0
-            columns.append(Column(name, tuple(cells), is_number, first, rank, ", ".join(filter(None, above))))
+            group = ", ".join(filter(None, above))
+            rank = max((len(spare) - spare.index(text) for text in (name, group) if text in spare), default=0)
+            columns.append(Column(name, tuple(cells), is_number, first, rank, group))
         return cls(tuple(columns), len(frame), where)
 
     @property
@@ -426,7 +429,7 @@ class Table:
         if not self.columns:
             return ""
         shown, hidden = self._fitting(limit)
-        columns, missing = self._chosen(self.width)
+        columns, missing = self._chosen(PAGE if self.width == WIDTH else self.width)
         remark = self._remark(hidden, missing)
         # All columns fit behind the fold; if some were left out above, the first rows are repeated there.
         rest = _table_html(self.columns, 0 if missing else shown, len(self.columns[0].cells), WIDTH) if remark else ""

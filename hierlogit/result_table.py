@@ -99,7 +99,7 @@ class ResultTable(pd.DataFrame):
         result = cls(table)
         result.attrs = table.attrs
         object.__setattr__(result, "quantity", quantity)
-        object.__setattr__(result, "_own", frozenset(map(_last, table.columns)))
+        object.__setattr__(result, "_own", frozenset(map(last_level, table.columns)))
         object.__setattr__(result, "_of_data", frozenset(map(str, data)))
         object.__setattr__(result, "_spare", tuple(spare))
         return result
@@ -129,7 +129,7 @@ class ResultTable(pd.DataFrame):
         return _untitled(super().__array_ufunc__(function, method, *inputs, **options))  # type: ignore[misc]
 
     def _title(self) -> str:
-        names = [_last(key) for key in self.columns]
+        names = [last_level(key) for key in self.columns]
         ends = dict.fromkeys((found[2], found[1]) for found in map(_END.fullmatch, names) if found)
         kinds = [f"{prob.replace('_', '.')}% {INTERVAL_KINDS[kind]} interval" for prob, kind in ends]
         return "; ".join(filter(None, (self.quantity, " and ".join(kinds))))
@@ -140,7 +140,7 @@ class ResultTable(pd.DataFrame):
 
     def _data(self) -> list[str]:
         """Columns of the user's data, and whole numbers that the user added, which may be years or labels."""
-        kinds = zip(map(_last, self.columns), self.dtypes, strict=True)
+        kinds = zip(map(last_level, self.columns), self.dtypes, strict=True)
         return [name for name, of in kinds if name in self._of_data or (name not in self._own and of.kind != "f")]
 
     def __repr__(self) -> str:
@@ -203,7 +203,7 @@ class ResultTable(pd.DataFrame):
         return Table.of(pd.DataFrame(self), index=False, data=self._data(), rows=len(self)).columns
 
 
-def _last(key: object) -> str:
+def last_level(key: object) -> str:
     """The last level of a column's label."""
     return str(key[-1] if isinstance(key, tuple) else key)
 

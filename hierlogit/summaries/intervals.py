@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..display import ShownAsCall
 from ..errors import PredictionError
-from ..result_table import ResultTable, is_end
+from ..result_table import ResultTable, is_end, last_level
 from ..validation import choice, interval_probability
 
 if TYPE_CHECKING:
@@ -155,9 +155,11 @@ class DrawTable(ResultTable):
     _metadata = [*ResultTable._metadata, "draws"]  # noqa: RUF012  pandas reads this name
 
     @classmethod
-    def with_draws(cls, table: pd.DataFrame, draws: Any, quantity: str = "") -> DrawTable:
-        """A table of summaries with draws attached, and what is summarised."""
-        data = [name for name in table.columns if not is_summary(name)]
-        result = cls.of(table, quantity, data=data, spare=["sd", *reversed(data)])
+    def with_draws(
+        cls, table: pd.DataFrame, draws: Any, quantity: str = "", spare: Sequence[str] = ("sd",)
+    ) -> DrawTable:
+        """A table of summaries with draws attached, what is summarised, and columns that are left out first."""
+        data = [name for name in map(last_level, table.columns) if not is_summary(name)]
+        result = cls.of(table, quantity, data=data, spare=[*spare, *reversed(data)])
         object.__setattr__(result, "draws", draws)
         return result

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..effects.numerics.population_average import average_probability
 from ..errors import FitError
 from ..fits.fit import Fit
-from ..summaries.intervals import DrawTable, Interval
+from ..summaries.intervals import DrawTable, Interval, summarise
 from .by_factor import mean_variance, query_of, spread, total
 from .row_averages import distinct_rows
+
+if TYPE_CHECKING:
+    from ..effects.query import Evaluated
 
 FloatArray = npt.NDArray[np.float64]
 
 #: The standard normal distribution function at ``ATTENUATION * x`` approximates the logistic one at x.
 ATTENUATION = 16 * np.sqrt(3) / (15 * np.pi)
-QUANTITIES = ("conditional", "average", "attenuation", "approximate average", "approximate attenuation")
+QUANTITIES = ("conditional", "average", "ratio", "approximate")
 #: Newton's method: the largest number of steps, the largest change of a linear predictor in a step, and the tolerance.
 MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
 
@@ -46,19 +52,21 @@ def conditional_vs_average(
     Returns
     -------
     DrawTable
-        Five rows for each fixed effect, ``term`` and ``quantity``:
+        One row for each fixed effect (index ``term``). The columns have two levels, of which the first is the quantity:
 
         - ``conditional``: the coefficient of the model, given the cluster.
         - ``average``: the population-averaged coefficient. It belongs to the logistic regression with the same
           predictors that is closest to the averaged probabilities of the training rows: the one that maximum likelihood
           without random effects would estimate from infinitely many clusters, all observed at these rows. It is solved
           for each draw.
-        - ``attenuation``: the ratio of the two; unstable where the coefficient may be zero.
-        - ``approximate average`` and ``approximate attenuation``: by the factor ``1 / sqrt(1 + c^2 sigma^2)`` with
-          ``c = 16 sqrt(3) / (15 pi)`` and ``sigma^2`` the mean over the training rows of ``sum_t z'Sigma_t z``.
+        - ``ratio``: average / conditional, usually below 1. It is unstable where the coefficient may be zero, and
+          therefore has a median in place of mean and sd.
+        - ``approximate``: the conditional coefficient times ``1 / sqrt(1 + c^2 sigma^2)`` with
+          ``c = 16 sqrt(3) / (15 pi)`` and ``sigma^2`` the mean over the training rows of ``sum_t z'Sigma_t z``, the
+          usual approximation of the average.
 
-        ``mean``, ``sd`` and the ends of the interval; for likelihood fits also ``estimate``, at the maximum. ``.draws``
-        has the draws, dims (chain, draw, row).
+        The second level are ``mean``, ``sd`` and the ends of the interval; for likelihood fits also ``estimate``, at
+        the maximum. ``.draws`` has the draws, dims (chain, draw, term, quantity).
 
     Raises
     ------
@@ -80,14 +88,11 @@ def conditional_vs_average(
     --------
     >>> import hierlogit as hl
     >>> fit = hl.Model("outcome ~ time + (1 | patientID)", hl.datasets.load("toenail")).fit(hl.AGQ(nodes=50, seed=1))
-    >>> hl.conditional_vs_average(fit).query("term == 'time'")[["quantity", "estimate"]]
-    Coefficients (logit scale)
-         quantity                 estimate
-      5  conditional                -0.451
-      6  average                    -0.185
-      7  attenuation                 0.410
-      8  approximate average        -0.176
-      9  approximate attenuation     0.390
+    >>> hl.conditional_vs_average(fit).xs("estimate", axis="columns", level=1)
+    Coefficients (logit scale), given the cluster and averaged over clusters
+      term       conditional  average  ratio  approximate
+      Intercept       -1.711   -0.604  0.353       -0.667
+      time            -0.451   -0.185  0.410       -0.176
     """
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, None, num_draws)
@@ -103,13 +108,38 @@ def conditional_vs_average(
         probability = average_probability(beta @ rows.X.T + rows.offset, sd)
         average = nearest_coefficients(probability, rows.X, rows.offset, weights, factor * beta)
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = (beta, average, average / beta, factor * beta, np.broadcast_to(factor, beta.shape))
+            parts = (beta, average, average / beta, factor * beta)
         return np.stack(parts, axis=2).reshape(len(draws), -1)
 
     labels = query.design.fixed_effects
-    described = {"term": np.repeat(labels, len(QUANTITIES)), "quantity": list(QUANTITIES) * len(labels)}
     values = query.evaluate(both, len(QUANTITIES) * len(labels), 4 * len(weights), "Averaging")
-    return values.table("Coefficients (logit scale)", pd.DataFrame(described), interval)
+    return _side_by_side(values, labels, interval)
+
+
+def _side_by_side(values: Evaluated, labels: tuple[str, ...], interval: Interval) -> DrawTable:
+    """One row for each coefficient, with the quantities beside each other."""
+    shape = (len(labels), len(QUANTITIES))
+    draws = values.draws.reshape(-1, *shape)
+    summaries = summarise(draws, interval)
+    if values.estimate is not None:
+        summaries = {"estimate": values.estimate.reshape(shape), **summaries}
+    columns: dict[tuple[str, str], FloatArray] = {}
+    for k, quantity in enumerate(QUANTITIES):
+        of_quantity = {name: summary[:, k] for name, summary in summaries.items()}
+        if quantity == "ratio":
+            median = {"median": np.median(draws[:, :, k], axis=0)}
+            of_quantity = {**median, **of_quantity} if values.estimate is None else of_quantity | median
+            del of_quantity["mean"], of_quantity["sd"]
+        columns |= {(quantity, name): summary for name, summary in of_quantity.items()}
+    table = pd.DataFrame(columns, index=pd.Index(labels, name="term"))
+    array = xr.DataArray(
+        values.draws.reshape(*values.chain_shape, *shape),
+        dims=("chain", "draw", "term", "quantity"),
+        coords={"term": list(labels), "quantity": list(QUANTITIES)},
+    )
+    title = "Coefficients (logit scale), given the cluster and averaged over clusters"
+    spare = ["approximate", "sd", *(("mean", "median") if values.estimate is not None else ())]
+    return DrawTable.with_draws(table, array, title, spare)
 
 
 def nearest_coefficients(

@@ -27,6 +27,8 @@ from hierlogit.formatting import cell, plain
 PACKAGE = Path(__file__).parents[2] / "hierlogit"
 #: A screen, in lines and characters.
 HEIGHT, WIDTH = 40, 100
+#: The width of a table in a notebook, in characters.
+PAGE = 120
 CLUSTERS = 5_000
 SCRIPT = "<script>alert('x')</script>"
 #: Elements without an end.
@@ -250,7 +252,7 @@ def judge(value: Any) -> None:
         assert wall is None, f"{what} shows {wall[0] if wall else None}:\n{shown}"
     page = Page(html)
     assert page.seen <= HEIGHT, f"{what} shows {page.seen} lines:\n{html}"
-    assert page.widest <= WIDTH, f"{what} has a row of {page.widest} characters:\n{html}"
+    assert page.widest <= PAGE, f"{what} has a row of {page.widest} characters:\n{html}"
 
 
 def named(stub: str) -> set[str]:

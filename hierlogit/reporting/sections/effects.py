@@ -47,20 +47,18 @@ def _effects(subject: Subject, request: Request) -> str:
 
 def _coefficients(subject: Subject, request: Request) -> str:
     coefficients = conditional_vs_average(subject.fit, **request.intervals)
-    chosen, (low, high) = middle(coefficients), columns_of_ends(coefficients)
-    rows = []
-    for term, part in coefficients.groupby("term", sort=False):
-        by = {row["quantity"]: row for _, row in part.iterrows()}
-        average = by["average"]
-        rows.append(
-            [
-                f"`{term}`",
-                number(by["conditional"][chosen]),
-                number(average[chosen]),
-                span(average[low], average[high]),
-                number(by["attenuation"][chosen]),
-            ]
-        )
+    average, ratio = coefficients["average"], coefficients["ratio"]
+    chosen, (low, high) = middle(average), columns_of_ends(average)
+    rows = [
+        [
+            f"`{term}`",
+            number(coefficients.loc[term, ("conditional", chosen)]),
+            number(average.loc[term, chosen]),
+            span(average.loc[term, low], average.loc[term, high]),
+            number(ratio.loc[term, "median" if chosen == "mean" else chosen]),
+        ]
+        for term in coefficients.index
+    ]
     return paragraph(
         "Conditional coefficients compare rows of the same cluster. Population-averaged coefficients compare rows of "
         "any clusters and are closer to zero, the more so the more clusters differ. Both are right, but answer "

@@ -29,7 +29,7 @@ def at_truth(formula: str, data: pd.DataFrame, beta: list[float], L: Any) -> hl.
 
 
 def estimates(fit: hl.results.Fit) -> pd.DataFrame:
-    return hl.conditional_vs_average(fit).pivot(index="term", columns="quantity", values="estimate")
+    return hl.conditional_vs_average(fit).xs("estimate", axis="columns", level=1)
 
 
 GRID = pd.DataFrame({"x": np.repeat([-1.0, 0.0, 1.0, 2.5], 10), "arm": np.tile(["a", "b"], 20)})
@@ -59,10 +59,11 @@ def test_average_coefficients_are_those_of_a_simulated_population(case: str) -> 
     assert np.all(np.abs(average - plain.beta) < 4 * plain.standard_errors)
     assert np.all(found["conditional"].abs() > found["average"].abs())
     if case == "intercepts":  # the usual approximation is off by more than the simulation's error
-        approximate = found.loc[["Intercept", "x", "arm[b]"], "approximate average"].to_numpy()
+        approximate = found.loc[["Intercept", "x", "arm[b]"], "approximate"].to_numpy()
         assert np.any(np.abs(approximate - plain.beta) > 6 * plain.standard_errors)
-        np.testing.assert_allclose(found["approximate attenuation"], 1 / np.sqrt(1 + 0.3459 * 4), rtol=1e-4)
-        np.testing.assert_allclose(found["attenuation"], found["approximate attenuation"], rtol=0.08)
+        factor = found["approximate"] / found["conditional"]
+        np.testing.assert_allclose(factor, 1 / np.sqrt(1 + 0.3459 * 4), rtol=1e-4)
+        np.testing.assert_allclose(found["ratio"], factor, rtol=0.08)
 
 
 def test_saturated_averages_are_known_exactly() -> None:
@@ -73,14 +74,14 @@ def test_saturated_averages_are_known_exactly() -> None:
     logit = np.log(p / (1 - p))
     assert found.loc["Intercept", "average"] == pytest.approx(logit[0], abs=1e-8)
     assert found.loc["arm[b]", "average"] == pytest.approx(logit[1] - logit[0], abs=1e-8)
-    assert found.loc["arm[b]", "attenuation"] == pytest.approx((logit[1] - logit[0]) / 1.7, abs=1e-8)
+    assert found.loc["arm[b]", "ratio"] == pytest.approx((logit[1] - logit[0]) / 1.7, abs=1e-8)
 
 
 def test_without_variance_nothing_is_attenuated() -> None:
     rows = GRID.assign(y=np.arange(len(GRID)) % 3 % 2, g=np.arange(len(GRID)) // 4)
     found = estimates(at_truth("y ~ x + arm + (1 | g)", rows, [-1.0, 0.8, 0.5], 0.0))
     np.testing.assert_allclose(found["average"], found["conditional"], atol=1e-8)
-    np.testing.assert_allclose(found["attenuation"], 1, atol=1e-8)
+    np.testing.assert_allclose(found["ratio"], 1, atol=1e-8)
 
 
 def test_trials_are_rows() -> None:
@@ -89,7 +90,7 @@ def test_trials_are_rows() -> None:
     counted = rows.groupby(["x", "arm", "g"], as_index=False).agg(events=("y", "sum"), n=("y", "size"))
     one = estimates(at_truth("y ~ x + arm + (1 | g)", rows, [-1.0, 0.8, 0.5], 1.5))
     other = estimates(at_truth("p(events, n) ~ x + arm + (1 | g)", counted, [-1.0, 0.8, 0.5], 1.5))
-    averages = ["average", "attenuation"]  # the others do not depend on how often rows occur
+    averages = ["average", "ratio"]  # the others do not depend on how often rows occur
     pd.testing.assert_frame_equal(one[averages], other[averages], rtol=1e-9)
     balanced = estimates(at_truth("y ~ x + arm + (1 | g)", rows.iloc[: len(GRID)], [-1.0, 0.8, 0.5], 1.5))
     assert abs(balanced.loc["x", "average"] - one.loc["x", "average"]) > 1e-4
@@ -98,17 +99,37 @@ def test_trials_are_rows() -> None:
 def test_draws_are_solved_one_by_one(make_fit: MakeFit) -> None:
     fit = make_fit("use ~ age + urban + offset(ch01) + (1 + urban | district)", _contraception(), draws=10)
     table = hl.conditional_vs_average(fit)
-    assert "estimate" not in table
-    draws = table.draws.values.reshape(20, 3, 5)
+    assert "estimate" not in table["average"]
+    draws = table.draws.values.reshape(20, 3, 4)
     beta = fit.posterior["beta"].values.reshape(20, 3)
     np.testing.assert_array_equal(draws[..., 0], beta)
     np.testing.assert_allclose(draws[..., 2], draws[..., 1] / beta)
-    np.testing.assert_allclose(draws[..., 3], draws[..., 4] * beta)
+    factor = draws[..., 3] / beta
+    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1], factor.shape))
     # The equations that a maximum of the likelihood fulfils.
     average = hl.predictions(fit, clusters="average").draws.values.reshape(20, -1)
     design = fit.model.design
     fitted = expit(draws[..., 1] @ design.X.T + design.offset)
     assert np.abs((average - fitted) @ (design.X / design.column_sds)).max() < 1e-5
+
+
+def test_each_coefficient_is_one_row(make_fit: MakeFit) -> None:
+    sampled = hl.conditional_vs_average(make_fit("use ~ age + urban + (1 | district)", _contraception(), draws=10))
+    maximum = hl.conditional_vs_average(hl.Model("use ~ age + urban + (1 | district)", _contraception()).fit("laplace"))
+    for table, middle in ((sampled, "mean"), (maximum, "estimate")):
+        assert list(table.index) == ["Intercept", "age", "urban[Y]"]
+        assert table.draws.dims == ("chain", "draw", "term", "quantity")
+        for quantity in ("conditional", "average", "ratio"):
+            of_quantity = table[quantity]
+            chosen = "median" if (quantity, middle) == ("ratio", "mean") else middle
+            assert (of_quantity["eti89_lb"] < of_quantity["eti89_ub"]).all()
+            assert chosen in of_quantity
+            values = table.draws.sel(quantity=quantity, term="urban[Y]").quantile([0.055, 0.945]).values
+            np.testing.assert_allclose(of_quantity.loc["urban[Y]", ["eti89_lb", "eti89_ub"]].tolist(), values)
+        lines = repr(table).splitlines()
+        assert lines[1].split()[:3] == ["conditional", "average", "ratio"]
+        assert [line.split()[0] for line in lines[2:6]] == ["term", "Intercept", "age", "urban[Y]"]
+        assert max(map(len, lines)) <= 100
 
 
 def _contraception() -> pd.DataFrame:
