@@ -126,12 +126,10 @@ class Design(Shown):
     @property
     def drops(self) -> tuple[tuple[str, str], ...]:
         """For each part of the formula with dropped columns, the part and the reasons, as text."""
-        by_part: dict[str, list[DroppedColumn]] = {}
-        for column in (*self.dropped, *(column for group in self.groups for column in group.dropped)):
-            of_part = by_part.setdefault(column.where, [])
-            if column not in of_part:  # a term such as (x | a/b) belongs to two factors
-                of_part.append(column)
-        return tuple((where, reasons(columns)) for where, columns in by_part.items())
+        # A term such as (x | a/b) belongs to two factors.
+        every = dict.fromkeys([*self.dropped, *(column for group in self.groups for column in group.dropped)])
+        parts = dict.fromkeys(column.where for column in every)
+        return tuple((part, reasons([column for column in every if column.where == part])) for part in parts)
 
     def _view(self) -> View:
         columns = ", ".join(self.fixed_effects) or "none"

@@ -128,7 +128,7 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
     priors = default_priors(design) if instead_of is None else instead_of
     fixed, sd, cor = dict(priors.fixed), dict(priors.sd), dict(priors.cor)
     keys = _keys(design)
-    chosen = [(key, _target(key, keys), prior) for key, prior in (given or {}).items()]
+    chosen = [(key, _target(key, keys, design), prior) for key, prior in (given or {}).items()]
     for key, (rank, kind, places), prior in sorted(chosen, key=lambda item: -item[1][0]):
         if kind == "fixed":
             fixed.update(dict.fromkeys(places, _of_family(key, prior, COEFFICIENT_FAMILIES)))
@@ -190,9 +190,15 @@ def _group_keys(group: GroupBlock) -> dict[str, _Target]:
     return keys
 
 
-def _target(key: str, keys: Mapping[str, _Target]) -> _Target:
+def _target(key: str, keys: Mapping[str, _Target], design: Design) -> _Target:
     if key in keys:
         return keys[key]
+    for column in (*design.dropped, *(column for group in design.groups for column in group.dropped)):
+        if column.label in key:
+            raise PriorError(
+                f"priors: '{key}' has no effect to be a prior of, because '{column.label}' was dropped: it is "
+                f"{column.reason}. Leave this prior out."
+            )
     shown = [name for name in keys if not name.startswith("beta[") and "|" not in name]
     raise PriorError(
         f"priors: the model has no parameter {shortened(key)}. Its parameters are: {', '.join(shown)}."

@@ -13,11 +13,13 @@ from ..design.transforms import formula_namespace
 from ..errors import ModelError
 from ..formula.lists import name_lists
 from ..priors.families import Decov, Prior
-from ..validation import quoted_list
+from ..validation import quoted_list, reason_of
 
 if TYPE_CHECKING:
     from ..design.grouping import GroupBlock
     from ..model_spec import ModelSpec
+
+_INSTEAD = "Use to_pymc(), which has the same posterior, or change the formula."
 
 
 def bambi_model(model: ModelSpec) -> bambi.Model:
@@ -35,7 +37,8 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
     Raises
     ------
     ModelError
-        If Bambi cannot express the model: correlated effects of one grouping factor, or a prior that it does not have.
+        If Bambi cannot express the model: correlated effects of one grouping factor, a prior that it does not have,
+        dropped columns, or other columns for the same terms.
 
     Examples
     --------
@@ -49,14 +52,40 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
     random = [f"({effects}|{group})" for effects, group in _random_terms(model)]
     terms, lists = name_lists(" + ".join([model.formula.fixed, *random]), [str(name) for name in data])
     formula = f"{response} ~ {terms}"
-    return bambi.Model(
-        formula,
-        data,
-        family=family,
-        priors=_priors(model),
-        noncentered=True,
-        extra_namespace=_namespace({**model.namespace, **lists}),
-    )
+    names = _namespace({**model.namespace, **lists})
+    try:
+        built = bambi.Model(
+            formula, data, family=family, priors=_priors(model), noncentered=True, extra_namespace=names
+        )
+    except Exception as error:
+        raise ModelError(f"Bambi cannot build '{formula}': {reason_of(error)}. {_INSTEAD}") from error
+    _refuse_other_columns(model, built)
+    return built
+
+
+def _refuse_other_columns(model: ModelSpec, built: bambi.Model) -> None:
+    """Refuse a translation whose terms have other columns: Bambi codes some interactions otherwise."""
+    design, component = model.design, built.parameters["p"]
+    ours, theirs = {}, {}
+    for label, values in zip(design.fixed_terms, design.X.T, strict=True):
+        ours.setdefault(label, []).append(values)
+    common = component.design.common
+    if common is not None:
+        offsets = component.offset_terms
+        theirs = {name: common.design_matrix[:, at].T for name, at in common.slices.items() if name not in offsets}
+    differ = [
+        name
+        for name in dict.fromkeys([*ours, *theirs])
+        if np.shape(ours.get(name)) != np.shape(theirs.get(name)) or not np.allclose(ours[name], theirs[name])
+    ]
+    for group in design.groups:
+        for term in dict.fromkeys(group.terms):
+            name = f"{'1' if term == 'Intercept' else term}|{group.name}"
+            found = component.group_specific_terms.get(name)
+            columns = 0 if found is None else found.data.shape[1] // len(group.levels)
+            differ += [name] if columns != group.terms.count(term) else []
+    if differ:
+        raise ModelError(f"Bambi has other columns for {quoted_list(differ)} than this model. {_INSTEAD}")
 
 
 def _namespace(names: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +100,12 @@ def _namespace(names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_what_bambi_lacks(model: ModelSpec) -> None:
+    if model.design.drops:
+        dropped = [f"from {where}, since {why}" for where, why in model.design.drops]
+        raise ModelError(
+            f"Bambi has a coefficient for each column of a term, but columns were dropped {'; '.join(dropped)}. "
+            f"{_INSTEAD}"
+        )
     for group in model.design.groups:
         if group.correlated:
             raise ModelError(
@@ -85,13 +120,22 @@ def _refuse_what_bambi_lacks(model: ModelSpec) -> None:
 
 def _outcome(model: ModelSpec) -> tuple[pd.DataFrame, str, str]:
     outcome = model.design.outcome
-    data = model.design.table.frame.copy()
+    data = _with_factors(model)
     if outcome.binomial:
         successes, trials = (_unused(name, data) for name in ("successes_", "trials_"))
         data[successes], data[trials] = outcome.y.astype(int), outcome.trials.astype(int)
         return data, f"p({successes}, {trials})", "binomial"
     data[outcome.name] = outcome.y.astype(int)
     return data, _quoted(outcome.name), "bernoulli"
+
+
+def _with_factors(model: ModelSpec) -> pd.DataFrame:
+    """The rows with True/False as a factor, where the formula has it as such; in arithmetic it must stay."""
+    data = model.design.table.frame.copy()
+    for use in model.formula.names:
+        if use.where != "response" and not use.in_call and not use.is_call and data[use.name].dtype == bool:
+            data[use.name] = pd.Categorical(data[use.name], [False, True], ordered=True)
+    return data
 
 
 def _unused(name: str, data: pd.DataFrame) -> str:

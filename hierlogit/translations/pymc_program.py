@@ -143,6 +143,7 @@ def _head(model: ModelSpec) -> list[str]:
         f"# {kind}, written out in PyMC:",
         "#",
         *textwrap.wrap(model.formula.line, WIDTH, initial_indent="#     ", subsequent_indent="#         "),
+        *(line for where, why in model.design.drops for line in _comment(f"Dropped from {where}: {why}.")),
         "#",
         f"# It reads {DATA_FILE} from the folder that it is started in: python program.py",
         "",
@@ -152,6 +153,10 @@ def _head(model: ModelSpec) -> list[str]:
         "import pytensor.tensor as pt",
         "",
     ]
+
+
+def _comment(text: str) -> list[str]:
+    return ["#", *textwrap.wrap(_one_line(text), WIDTH, initial_indent="# ", subsequent_indent="# ")]
 
 
 def _section(title: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..density.variables import GroupVariables, ModelVariables, model_variables
+from ..design.rank import DroppedColumn, reasons
 from ..display import Facts, Shown, View
 from ..priors.families import Decov
+from ..validation import agree
 from .coefficients import listed, meanings
 
 if TYPE_CHECKING:
@@ -103,7 +106,7 @@ def _fixed(model: ModelSpec) -> Paragraph:
     where = "in all clusters" if design.groups else "for all rows"
     offset = " The offset of the row is added with a coefficient of 1." if design.offset.any() else ""
     text = f"The log-odds are a sum of terms with the coefficients below, which are the same {where}.{offset}"
-    return Paragraph("Fixed effects", text, points)
+    return Paragraph("Fixed effects", text + _dropped(design.dropped), points)
 
 
 def _clusters(model: ModelSpec, of_group: GroupVariables) -> Paragraph:
@@ -118,7 +121,16 @@ def _clusters(model: ModelSpec, of_group: GroupVariables) -> Paragraph:
         return Paragraph(title, text)
     known = {"Intercept", *model.design.fixed_effects}
     points = tuple((effect, _deviation(effect, sd, with_mean=effect in known)) for effect in group.effects)
-    return Paragraph(title, f"Each of the {J:,} clusters has {_together(of_group)}", points)
+    text = f"Each of the {J:,} clusters has {_together(of_group)}{_dropped(group.dropped)}"
+    return Paragraph(title, text, points)
+
+
+def _dropped(columns: Sequence[DroppedColumn]) -> str:
+    """The sentence on columns that were dropped, after a space; nothing if there are none."""
+    if not columns:
+        return ""
+    which = agree(columns, "A column is left out, as if its", "Columns are left out, as if their")
+    return f" {which} {agree(columns, 'coefficient was', 'coefficients were')} 0: {reasons(columns)}."
 
 
 def _deviation(effect: str, sd: str, *, with_mean: bool) -> str:
