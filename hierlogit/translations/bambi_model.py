@@ -66,7 +66,8 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
 def _refuse_other_columns(model: ModelSpec, built: bambi.Model) -> None:
     """Refuse a translation whose terms have other columns: Bambi codes some interactions otherwise."""
     design, component = model.design, built.parameters["p"]
-    ours, theirs = {}, {}
+    ours: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
     for label, values in zip(design.fixed_terms, design.X.T, strict=True):
         ours.setdefault(label, []).append(values)
     common = component.design.common
@@ -76,7 +77,7 @@ def _refuse_other_columns(model: ModelSpec, built: bambi.Model) -> None:
     differ = [
         name
         for name in dict.fromkeys([*ours, *theirs])
-        if np.shape(ours.get(name)) != np.shape(theirs.get(name)) or not np.allclose(ours[name], theirs[name])
+        if np.shape(ours.get(name, 0.0)) != np.shape(theirs.get(name, 0.0)) or not np.allclose(ours[name], theirs[name])
     ]
     for group in design.groups:
         for term in dict.fromkeys(group.terms):
