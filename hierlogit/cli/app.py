@@ -150,6 +150,7 @@ def fit(
         choice: Any = missing
         rows = read_rows(data, sep=sep, decimal=decimal, encoding=encoding)
         model = Model(formula, rows, priors=priors, missing=choice)
+        _refuse_levels_for_all_rows(model)
         _analyse(model, chosen, output, overwrite=overwrite, ci_prob=ci_prob)
 
 
@@ -222,6 +223,18 @@ def _announcement(engine: Any) -> str:
     tune = engine.options(engine.backend).tune
     compiling = "" if engine.backend == "native" else " Compiling the model comes first, and takes about half a minute."
     return f"Sampling {engine.chains} chains of {engine.draws:,} draws after {tune:,} steps of tuning.{compiling}"
+
+
+def _refuse_levels_for_all_rows(model: Model) -> None:
+    """Stop before a fit that takes minutes because a column of the file was read as text by mistake."""
+    from ..design.suspect_columns import suspect_columns
+
+    for suspect in suspect_columns(model.formula, model.design.table.frame):
+        if suspect.kind in ("numbers_as_text", "many_levels"):
+            raise CommandError(
+                f"{suspect.evidence}. Correct these values in the file. If they are categories, write "
+                f"C({suspect.column}) in the formula."
+            )
 
 
 def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_prob: float | None = None) -> None:

@@ -22,6 +22,7 @@ from .grouping import Factor, GroupBlock, GroupRows, build_factors, with_whole_l
 from .outcome import WHOLE_TOLERANCE, Outcome, code_outcome, outcome_columns, read_outcome, tried_rows
 from .proportions import refuse_proportions
 from .rank import DroppedColumn, column_sds, reasons
+from .suspect_columns import suspect_columns
 from .table import Missing, TrainingTable, clean_column, read_table, training_table, warn_of_data, with_columns
 from .transforms import formula_functions, formula_namespace
 
@@ -454,6 +455,8 @@ def build_design(
         raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
     table = training_table(source, used, missing)
+    for suspect in suspect_columns(formula, table.frame):
+        warn_of_data(f"{suspect.evidence}. {suspect.remedy}")
     if not formula.response.binomial:
         refuse_proportions(formula, table.frame[formula.response.column], source)
     for count in formula.response.computed:

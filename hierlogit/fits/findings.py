@@ -363,6 +363,31 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "Events, or non-events, are rare: precision depends on their number and not on the number of rows.",
             "hl.check_data(model).totals shows the numbers of events and non-events.",
         ),
+        "similar_levels": FindingKind(
+            "data",
+            ("warning",),
+            "Some levels of a column differ only by blanks, by case or by the way a number is written, and may be the "
+            "same.",
+            "model.design.table shows the levels of each column.",
+        ),
+        "missing_as_text": FindingKind(
+            "data",
+            ("warning",),
+            "A column has levels such as '.' or 'NA', which usually stand for missing values.",
+            "model.design.table shows the levels of each column.",
+        ),
+        "numbers_as_text": FindingKind(
+            "data",
+            ("warning",),
+            "A predictor that holds numbers is read as text, so that every value has a coefficient of its own.",
+            "model.design.table shows the levels of each column.",
+        ),
+        "many_levels": FindingKind(
+            "data",
+            ("warning",),
+            "A text predictor has a level for nearly every row, and a coefficient for each of them.",
+            "model.design.table shows the levels of each column.",
+        ),
         "missing_values": FindingKind(
             "data",
             ("warning", "note"),

@@ -22,6 +22,7 @@ from .nesting import relation_findings, relation_table, relations
 from .outcome import outcome_findings, totals
 from .random_slopes import effect_table, slope_findings
 from .separation import Separation, separation_findings
+from .suspect_columns import suspect_findings
 from .within_between import Levels, level_findings, level_table
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ def check_data(model: ModelSpec, *, sd: float | Mapping[str, float] | None = Non
     findings = [
         *findings_of_model(model),
         *outcome_findings(model, total),
+        *suspect_findings(model),
         *separation_findings(design, separation),
         *collinearity_findings(collinear),
         *relation_findings(related),

@@ -238,6 +238,20 @@ def test_bad_input_gives_one_message_and_status_2(engines, rows, monkeypatch, ar
     assert not engines
 
 
+@pytest.mark.parametrize(
+    ("value", "message"), [("1,234", "'1,234' (1 row)"), (".", "'.' (1 row)"), ("person", "60 levels in 60 rows")]
+)
+def test_numbers_read_as_text_stop_before_a_fit(tmp_path, value, message):
+    rng = np.random.default_rng(1)
+    dose = [f"{number:.3f}" for number in rng.uniform(1, 9, 60)]
+    dose = [f"person {number}" for number in range(60)] if value == "person" else [*dose[:-1], value]
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"y": rng.integers(0, 2, 60), "dose": dose}).to_csv(path, index=False)
+    text = refused(run("fit", path, "y ~ dose", "-o", tmp_path / "out"))
+    assert message in text
+    assert "write C(dose)" in text
+
+
 def test_marks_stay_under_the_part_of_a_long_formula_they_mark(rows):
     formula = "healed ~ dose + arm + I(dose**2) + I(dose**3) + I(dose**4) + I(dose**5) + I(dose**6) + (1 + [x] | ward)"
     formula = formula.replace("[x]", "colour")

@@ -1,0 +1,183 @@
+"""Columns of text that are probably not meant as they are: misspelt levels, numbers and missing values read as text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ..formula.terms import Formula
+from ..validation import SHOWN, agree, number_of, shortened
+
+Suspicion = Literal["similar_levels", "missing_as_text", "numbers_as_text", "many_levels"]
+
+#: A predictor whose levels are numbers in this share of its rows or more is taken for numbers read as text,
+MOSTLY = 0.8
+#: if it has at least this many levels that are numbers beside some that are not, or this many if all of them are.
+FEW_NUMBERS, MANY_NUMBERS = 5, 10
+#: A predictor has too many levels if there are at least this many, and more than one for two rows.
+MANY_LEVELS = 10
+#: Texts that stand for missing values.
+_MISSING = frozenset({"", ".", "..", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "<NA>"})
+#: Numbers with thousands separators, decimal commas, signs of comparison or units.
+_LIKE_NUMBER = re.compile(r"[<>~≤≥$€£+-]{0,2}\s*[\d.,\s']*\d[\d.,]*\s*[a-zA-Z%°µ/²³]{0,6}")
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+
+
+@dataclass(frozen=True)
+class SuspectColumn:
+    """A column that is probably not meant as it is.
+
+    Attributes
+    ----------
+    kind : {"similar_levels", "missing_as_text", "numbers_as_text", "many_levels"}
+        Levels that differ only by blanks, case or the way a number is written; texts that stand for missing values;
+        a predictor of numbers that is read as text; a predictor with a level for each row or two.
+    column : str
+    evidence : str
+        The values, with their numbers of rows.
+    remedy : str
+    """
+
+    kind: Suspicion
+    column: str
+    evidence: str
+    remedy: str
+
+
+def suspect_columns(formula: Formula, frame: pd.DataFrame) -> Iterator[SuspectColumn]:
+    """The suspect columns of a formula.
+
+    Parameters
+    ----------
+    formula : Formula
+    frame : pandas.DataFrame
+        From `hierlogit.design.table.training_table`.
+
+    Notes
+    -----
+    Whether a column should be numbers is asked of predictors that stand alone in the formula; ``C(x)`` says that
+    its values are categories.
+    """
+    alone = {use.name for use in formula.names if use.where in ("fixed part", "random term") and not use.in_call}
+    for name in frame:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype) and all(
+            isinstance(level, str) for level in frame[name].cat.categories
+        ):
+            yield from _of_column(str(name), frame[name], predictor=name in alone)
+
+
+def _of_column(name: str, values: pd.Series[Any], *, predictor: bool) -> Iterator[SuspectColumn]:
+    levels = values.cat.categories.tolist()
+    rows = np.bincount(values.cat.codes.to_numpy(), minlength=len(levels)).tolist()
+    counts = dict(zip(levels, rows, strict=True))
+    numbers = _numbers_as_text(name, counts) if predictor else None
+    if numbers is not None:
+        yield numbers
+        return
+    missing = {level: count for level, count in counts.items() if level.strip() in _MISSING}
+    if missing:
+        yield SuspectColumn(
+            "missing_as_text",
+            name,
+            f"'{name}' has the {agree(missing, 'level', 'levels')} {_counted(missing)}, which usually "
+            f"{agree(missing, 'stands', 'stand')} for missing values and {agree(missing, 'is', 'are')} treated as "
+            f"{agree(missing, 'a level', 'levels')} like any other",
+            f"If they are missing, replace them: df['{name}'].replace({list(missing)}, None).",
+        )
+    yield from _similar(name, {level: count for level, count in counts.items() if level not in missing})
+    if predictor and len(levels) >= MANY_LEVELS and 2 * len(levels) > len(values):
+        yield SuspectColumn(
+            "many_levels",
+            name,
+            f"the predictor '{name}' is text with {number_of(len(levels), 'level')} in "
+            f"{number_of(len(values), 'row')}, such as {_some(levels)}, each of which has a coefficient",
+            f"If '{name}' names clusters, write (1 | {name}); if it should be numbers, convert it; if the values are "
+            f"categories, write C({name}).",
+        )
+
+
+def _similar(name: str, counts: dict[str, int]) -> Iterator[SuspectColumn]:
+    alike: dict[str, list[str]] = {}
+    for level in counts:
+        alike.setdefault(_essence(level), []).append(level)
+    sets = [together for together in alike.values() if len(together) > 1]
+    if sets:
+        shown = "; ".join(_counted({level: counts[level] for level in together}) for together in sets[:SHOWN])
+        more = f"; and {len(sets) - SHOWN:,} more" if len(sets) > SHOWN else ""
+        yield SuspectColumn(
+            "similar_levels",
+            name,
+            f"'{name}' has {number_of(len(counts), 'level')}, of which some differ only by blanks, by case or by the "
+            f"way a number is written: {shown}{more}",
+            f"If they are the same, make them equal: df['{name}'].str.strip().str.lower() removes blanks at the ends "
+            "and capitals.",
+        )
+
+
+def _essence(level: str) -> str:
+    """A level without blanks and capitals; numbers in one way of writing them."""
+    plain = level if level.isascii() else unicodedata.normalize("NFKC", level)
+    short = "".join(plain.casefold().split())
+    number = _number(short)
+    return short if number is None else repr(number)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _numbers_as_text(name: str, counts: dict[str, int]) -> SuspectColumn | None:
+    numbers = [level for level in counts if _number(level) is not None]
+    others = {level: count for level, count in counts.items() if _number(level) is None}
+    total = sum(counts.values())
+    plain = sum(counts[level] for level in numbers)
+    like = [level for level in others if level.strip() in _MISSING or _LIKE_NUMBER.fullmatch(level)]
+    mostly_plain = plain >= MOSTLY * total and len(numbers) >= (FEW_NUMBERS if others else MANY_NUMBERS)
+    nearly_all = (
+        len(numbers) + len(like) >= MANY_NUMBERS and plain + sum(map(counts.__getitem__, like)) >= MOSTLY * total
+    )
+    if not mostly_plain and not nearly_all:
+        return None
+    except_for = f", except {_counted(others)}" if others else ""
+    return SuspectColumn(
+        "numbers_as_text",
+        name,
+        f"the predictor '{name}' holds numbers but is read as text{except_for}: it has a coefficient for each of "
+        f"{number_of(len(counts), 'value')} but one",
+        f"{_conversion(name, others)} If the values are categories, write C({name}).",
+    )
+
+
+def _conversion(name: str, others: dict[str, int]) -> str:
+    """How a column of numbers becomes one; `others` are the levels that are none."""
+    if 2 * sum(bool(_DECIMAL_COMMA.fullmatch(level)) for level in others) > len(others):
+        return (
+            "If its commas are decimal points, read the file with decimal=',', or replace them: "
+            f"pandas.to_numeric(df['{name}'].str.replace(',', '.'))."
+        )
+    return (
+        f"Turn it into numbers, for example by pandas.to_numeric(df['{name}'], errors='coerce'), which leaves missing "
+        "values where there is no number."
+    )
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """Levels with their numbers of rows, the rarest first where there are many."""
+    rarest = sorted(counts, key=lambda level: counts[level]) if len(counts) > SHOWN else list(counts)
+    shown = ", ".join(f"{shortened(level)} ({number_of(counts[level], 'row')})" for level in rarest[:SHOWN])
+    return shown + (f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else "")
+
+
+def _some(levels: list[str]) -> str:
+    return ", ".join(shortened(level) for level in levels[:3])
