@@ -182,36 +182,83 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
 
 # ---- studies -------------------------------------------------------------------------------------------------------
 
-counts = st.one_of(st.integers(1, 8), st.integers(1, 8), st.sampled_from([0, -1, 2.5, "3", None, True, np.int64(4)]))
-amounts = st.one_of(st.floats(-3, 3), st.floats(-3, 3), strange)
+counts = st.integers(2, 8)
+strange_counts = st.sampled_from([0, -1, 1, 2.5, "3", None, True, np.int64(4), 10**12, (3, 2), [], [0, 4], SCRIPT])
 columns = st.one_of(
-    st.sampled_from(["normal", "bernoulli", "uniform", "poisson", "exponential", "lognormal", "nonsense", CODE, 1.5]),
-    st.tuples(st.sampled_from(["normal", "uniform", "bernoulli", "poisson", "exponential"]), amounts),
-    st.tuples(st.just("normal"), amounts, amounts),
-    st.lists(st.one_of(amounts, st.sampled_from(["a", "b", SCRIPT])), max_size=3),
-    st.dictionaries(st.sampled_from(["a", "b", SCRIPT]), amounts, max_size=3),
-    amounts,
+    st.sampled_from(["normal", "normal", "bernoulli", "uniform", "poisson", "exponential", "lognormal", 1.5]),
+    st.builds(lambda low, width: ("uniform", low, low + width), st.floats(-3, 3), st.floats(0.1, 3)),
+    st.tuples(st.just("normal"), st.floats(-3, 3), st.floats(0.1, 3)),
+    st.sampled_from([[0, 1], ["a", "b"], {"a": 0.5, "b": 0.5}, [0, 1, 3, 6], [True, False]]),
 )
+strange_columns = st.one_of(
+    st.tuples(st.sampled_from(["normal", "uniform", "bernoulli", "poisson", "exponential", "lognormal"]), strange),
+    st.lists(strange, max_size=3),
+    st.dictionaries(st.sampled_from(["a", "b", SCRIPT]), strange, max_size=3),
+    st.sampled_from(["nonsense", CODE, [], {}, (), None, [SCRIPT, "&"], [0, "a"]]),
+    strange,
+)
+amounts = st.floats(-3, 3)
 
 
 @st.composite
 def studies(draw: st.DrawFn) -> dict[str, Any]:
-    """Arguments of `Layout` and of the parameters of a study."""
-    clusters = draw(st.sampled_from([["g"], ["g"], ["g", "h"], ["g", "g/k"], ["k/g"], [SCRIPT], ["g/"], []]))
-    terms = draw(st.lists(st.sampled_from(["(1 | g)", "(1 + x | g)", "(1 | h)", "(1 | g/k)", "(x || g)"]), max_size=2))
-    fixed = draw(st.sampled_from(["x", "x + z", "z", "x * z", "1", "0 + z", "log(x)", "w", CODE]))
-    effect = st.one_of(amounts, amounts, st.dictionaries(st.sampled_from(["Intercept", "x", "z"]), amounts, max_size=2))
-    return {
-        "formula": " + ".join([f"y ~ {fixed}", *terms]),
-        "clusters": {name: draw(counts) for name in clusters},
-        "size": draw(st.one_of(counts, st.tuples(counts, counts), st.lists(counts, max_size=3))),
-        "predictors": {"x": draw(columns), **draw(st.dictionaries(st.sampled_from(["z", "w", "self"]), columns))},
-        "cluster_predictors": draw(st.dictionaries(st.sampled_from(["g", "h"]), st.just({"c": [0, 1]}), max_size=1)),
-        "beta": {
-            "Intercept": draw(amounts),
-            "x": draw(amounts),
-            **draw(st.dictionaries(st.sampled_from(["z", "z[b]", "x:z", "nonsense"]), amounts, max_size=1)),
+    """Arguments of `Layout` and the parameters of a study; most are right, and one may be replaced by a wrong one."""
+    clusters, terms = draw(
+        st.sampled_from(
+            [
+                ({"g": 8}, "(1 | g)"), ({"g": 8}, "(1 + x | g)"), ({"g": 8}, "(x || g)"), ({"g": 6}, "x:z"),
+                ({"g": 4, "h": 3}, "(1 | g) + (1 | h)"), ({"g": 5, "g/k": 2}, "(1 | g/k)"), ({"h": 9}, "(1 | h)"),
+            ]
+        )
+    )  # fmt: skip
+    sd = st.floats(0, 2)
+    effects = {"x": draw(sd), "Intercept": draw(sd)} if "x |" in terms or "(x" in terms else draw(sd)
+    study = {
+        "formula": f"y ~ {draw(st.sampled_from(['x', 'x + z', 'x * w', 'z', 'x + C(w)']))} + {terms}",
+        "clusters": {name: draw(counts) if draw(st.booleans()) else count for name, count in clusters.items()},
+        "size": draw(st.one_of(counts, st.just((2, 5)), st.lists(counts, min_size=1, max_size=3))),
+        "predictors": {"x": draw(columns), "z": draw(columns), "w": draw(columns)},
+        "cluster_predictors": {},
+        "beta": {"Intercept": draw(amounts), "x": draw(amounts)},
+        "sd": {
+            name: effects for name in ("g", "h", "g:k") if f"| {name}" in terms or (name == "g:k" and "/k" in terms)
         },
-        "sd": draw(st.dictionaries(st.sampled_from(["g", "h", "g:k", "nonsense"]), effect, max_size=2)),
-        "cor": draw(st.one_of(st.none(), st.dictionaries(st.just("g"), amounts))),
+        "cor": None,
     }
+    spoiled: dict[str, st.SearchStrategy[Any]] = {
+        "formula": st.sampled_from(
+            ["y ~ x + (1 | nonsense)", "y ~", "x", CODE, f"y ~ `{SCRIPT}`", "p(y, 3) ~ x + (1 | g)"]
+        ),
+        "clusters": st.dictionaries(
+            st.sampled_from(["g", "h", "g/k", "k/g", "g/", "", SCRIPT, "size"]), strange_counts
+        ),
+        "size": strange_counts,
+        "predictors": st.dictionaries(
+            st.sampled_from(["x", "z", "self", "g", "y", SCRIPT]), strange_columns, max_size=2
+        ),
+        "cluster_predictors": st.dictionaries(
+            st.sampled_from(["g", "h"]), st.dictionaries(st.sampled_from(["c", "x"]), strange_columns, max_size=1)
+        ),
+        "beta": st.dictionaries(st.sampled_from(["Intercept", "x", "z[b]", "x:w", "nonsense"]), strange, max_size=2),
+        "sd": st.dictionaries(
+            st.sampled_from(["g", "h", "g:k", "nonsense"]),
+            st.one_of(strange, st.dictionaries(st.sampled_from(["Intercept", "x", "z"]), strange, max_size=2)),
+        ),
+        "cor": st.dictionaries(st.sampled_from(["g", "h"]), st.one_of(strange, st.floats(-1, 1))),
+    }
+    for name in draw(st.lists(st.sampled_from(sorted(spoiled)), max_size=1)):
+        study[name] = draw(spoiled[name])
+    return study
+
+
+# ---- elicited priors -----------------------------------------------------------------------------------------------
+
+chances = st.one_of(st.floats(0.01, 0.99), st.floats(0.01, 0.99), strange)
+elicited = st.one_of(
+    st.tuples(st.just("prior_from_mor"), st.tuples(st.one_of(st.floats(1.01, 20), strange))),
+    st.tuples(st.just("prior_from_icc"), st.tuples(chances)),
+    st.tuples(st.just("prior_from_range"), st.tuples(chances, chances)),
+)
+families = st.sampled_from(
+    ["exponential", "exponential", "gamma", "halfnormal", "halfstudentt", "lognormal", "nonsense"]
+)

@@ -11,6 +11,7 @@ from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,9 +26,19 @@ from hierlogit.fits.fit import Fit
 from hierlogit.model import Model
 
 from . import formulas
-from .arguments import engines, keys_of, numbers, priors, studies
-from .outcomes import Outcome, attempt, check_probabilities, check_shown, check_table, findings_of, same, tally
-from .tables import KINDS, ROLES, SCRIPT, Rows, any_rows, sound_rows
+from .arguments import chances, elicited, engines, families, keys_of, numbers, priors, studies
+from .outcomes import (
+    Outcome,
+    attempt,
+    check_probabilities,
+    check_shown,
+    check_table,
+    findings_of,
+    no_canary,
+    same,
+    tally,
+)
+from .tables import CODE, KINDS, ROLES, SCRIPT, Rows, any_rows, sound_rows
 from .verbs import SLOW, Call, calls
 
 Test = Callable[..., None]
@@ -347,20 +358,16 @@ def _parameters(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 @share(0.03)
-@given(st.lists(numbers, min_size=3, max_size=3), st.sampled_from(["exponential", "gamma", "halfnormal", "nonsense"]))
-def test_elicited_priors(given: list[Any], family: str) -> None:
-    one, other, prob = given
+@given(elicited, chances, families)
+def test_elicited_priors(given: tuple[str, tuple[Any, ...]], prob: Any, family: str) -> None:
+    name, values = given
     words = ("mor", "icc", "low", "high", "prob", "typical", "family", "shape")
-    for call in (
-        lambda: hl.prior_from_mor(one, prob, family=family),
-        lambda: hl.prior_from_icc(one, prob, family=family),
-        lambda: hl.prior_from_range(one, other, prob=prob, family=family),
-    ):
-        prior = attempt("elicited priors", call, words).value
-        if prior is not None:
-            check_shown(prior)
-            assert np.isfinite(prior.quantile(0.5))
-            assert prior.quantile(0.5) > 0
+    prior = attempt("elicited priors", lambda: getattr(hl, name)(*values, prob=prob, family=family), words).value
+    if prior is not None:
+        check_shown(prior)
+        median = prior.quantile(0.5)
+        assert np.isfinite(median)
+        assert median > 0
 
 
 # ---- the command line ----------------------------------------------------------------------------------------------
@@ -385,27 +392,54 @@ FILES: dict[str, Callable[[str], bytes]] = {
 }
 
 
-@share(0.03)
-@given(st.one_of(formulas.valid(), any_formulas), any_rows, st.sampled_from(list(FILES)))
-def test_command_line(template: str, rows: Rows, how: str) -> None:
+OPTIONS = (
+    ["--sep", ";"], ["--sep", "tab"], ["--sep", ""], ["--sep", "nonsense"], ["--decimal", ","],
+    ["--decimal", "nonsense"], ["--encoding", "latin-1"], ["--encoding", "utf-16"], ["--encoding", "nonsense"],
+    ["--missing", "error"], ["--missing", "nonsense"], ["--prior", "beta=Normal(0, 1)"],
+    ["--prior", "sd=Exponential(2)"], ["--prior", "beta"], ["--prior", f"beta={CODE}"],
+    ["--prior", "beta=Normal(0, -1)"], ["--prior", "beta=Normal(1e400)"], ["--ci-prob", "0.95"], ["--ci-prob", "2"],
+    ["--draws", "-1"], ["--draws", "x"], ["--nodes", "5"], ["--engine", "map"], ["--engine", "agq"],
+    ["--engine", "nonsense"], ["--chains", "2"], ["--seed", "-1"], ["--nonsense"],
+)  # fmt: skip
+
+
+@share(0.04)
+@given(
+    st.one_of(formulas.valid(), formulas.valid(), any_formulas),
+    st.one_of(sound_rows, any_rows),
+    st.sampled_from(["as it is"] * len(FILES) + list(FILES)),
+    st.lists(st.sampled_from(OPTIONS), max_size=2),
+)
+def test_command_line(template: str, rows: Rows, how: str, options: list[list[str]]) -> None:
     text = formulas.written(template, rows)
-    frame = rows.frame
     try:
-        Path("rows.csv").write_bytes(FILES[how](frame.to_csv(index=False)))
+        Path("rows.csv").write_bytes(FILES[how](rows.frame.to_csv(index=False)))
     except (InvalidOperation, UnicodeError):
         assume(False)  # pandas cannot write these values
-
-    def fit(model: Model, engine: Any) -> Any:
-        return hl.Laplace(draws=100, seed=1).run(model)
-
+    given = [word for option in options for word in option]
+    asked = [
+        "fit",
+        "rows.csv",
+        "-o",
+        "out",
+        "--overwrite",
+        "--engine",
+        "laplace",
+        "--draws",
+        "100",
+        "--seed",
+        "1",
+        *given,
+    ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Model, "fit", fit)
-        patch.setattr("hierlogit.cli.app.write_results", lambda *_: [])
-        result = CliRunner().invoke(app, ["fit", "rows.csv", "-o", "out", "--overwrite", "--", text])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        patch.setattr("hierlogit.cli.app.write_results", lambda *_: [])  # pictures take seconds
+        result = CliRunner().invoke(app, [*asked, "--", text])
+    plt.close("all")
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     assert result.exit_code in (0, 2), result.output
     assert "Traceback" not in result.output
-    assert not Path("canary").exists()
+    assert "Warning:" not in result.output, result.output
+    no_canary()
     if result.exit_code == 2:
         assert result.stderr.strip(), "no message"
     tally["command line", "error" if result.exit_code else "result"] += 1
