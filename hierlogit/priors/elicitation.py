@@ -170,7 +170,13 @@ def prior_from_range(
         sd = math.exp(log_sd)
         return float(ndtr((above - middle) / sd) - ndtr((below - middle) / sd)) - share
 
-    nearest = math.log(min(above - middle, middle - below))
+    gap = min(above - middle, middle - below)
+    if not gap > 0:  # the probabilities differ, but their logits do not
+        given = (low, high) if typical is None else (low, typical, high)
+        raise PriorError(
+            f"the probabilities {', '.join(map(repr, given))} are too close to each other. Give a wider range."
+        )
+    nearest = math.log(gap)
     limit = math.exp(brentq(excess, nearest - 10, math.log(above - below) + 40, xtol=1e-12, rtol=1e-12))
     return _with_tail(limit, prob, family, shape)
 

@@ -408,7 +408,7 @@ OPTIONS = (
     st.one_of(formulas.valid(), formulas.valid(), any_formulas),
     st.one_of(sound_rows, any_rows),
     st.sampled_from(["as it is"] * len(FILES) + list(FILES)),
-    st.lists(st.sampled_from(OPTIONS), max_size=2),
+    st.one_of(st.just([]), st.lists(st.sampled_from(OPTIONS), max_size=2)),
 )
 def test_command_line(template: str, rows: Rows, how: str, options: list[list[str]]) -> None:
     text = formulas.written(template, rows)

@@ -125,6 +125,8 @@ def test_shapes_can_be_chosen() -> None:
         (lambda: hl.prior_from_mor(5, 5), "prob=5 must be a number between 0 and 1"),
         (lambda: hl.prior_from_icc(30), "icc=30 must be a number between 0 and 1"),
         (lambda: hl.prior_from_range(0.5, 0.1), "low=0.5 must be below high=0.1"),
+        (lambda: hl.prior_from_range(0.01, 0.010000000000000002), "0.010000000000000002 are too close to each other"),
+        (lambda: hl.prior_from_range(0.1, 0.9, typical=0.10000000000000002), "too close to each other"),
         (lambda: hl.prior_from_range(0, 0.1), "low=0 must be a number between 0 and 1"),
         (lambda: hl.prior_from_range(0.1, 0.5, share=95), "share=95 must be a number between 0 and 1"),
         (lambda: hl.prior_from_range(0.1, 0.5, typical=0.6), "typical=0.6 must be a number between 0.1 and 0.5"),
