@@ -90,9 +90,11 @@ def say_report(fitted: Fit) -> None:
     """Print status, seed and convergence measures of the fit."""
     diagnostics = fitted.diagnostics
     measures = ", ".join(f"{name} {plain(cell(name, value))}" for name, value in diagnostics.measures.items())
-    seconds = sum(diagnostics.seconds.values())
+    compiling = diagnostics.seconds.get("compile", 0.0)
+    seconds = sum(diagnostics.seconds.values()) - compiling
+    after = f" after {compiling:.0f} s of compiling, once for this machine" if compiling else ""
     seed = "" if diagnostics.seed is None else f", seed {diagnostics.seed}"
-    say(f"\n{diagnostics.engine}: {_verdict(diagnostics)} in {seconds:.3g} s{seed}", style="bold")
+    say(f"\n{diagnostics.engine}: {_verdict(diagnostics)} in {seconds:.3g} s{after}{seed}", style="bold")
     if measures:
         say(measures, style="dim")
 

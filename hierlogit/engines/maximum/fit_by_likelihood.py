@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -21,6 +20,7 @@ from ...fits.identification import findings_of_design, findings_of_model
 from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
 from ...validation import refuse_beyond_memory, seed_or_none, whole_number
+from ..stages import Stages
 from .convergence import boundary_names, search_findings
 from .gaussian_draws import Sample, sample, to_datatree, weighted_draws
 from .integrator import MOST_NODES
@@ -74,16 +74,16 @@ def fit_by_likelihood[M: ModelSpec](
         The engine's options, for the diagnostics.
     """
     refuse_beyond_memory(f"{approach.engine}: draws", draws, values_per_draw(model), EngineError)
-    started = time.perf_counter()
+    stages = Stages("arrange")
     likelihood = approach.likelihood(model.arrangement)
-    arranged = time.perf_counter()
+    stages.begin("search")
     objective = Objective(model, likelihood, penalised=approach.penalised)
     result = SearchResult.of(objective, *starting_point(objective))
     estimate = estimate_of(approach, result)
     about_search = search_findings(result, approach, estimate)
     about_model = findings_of_model(model) if approach.penalised else findings_of_design(model.design)
     findings = about_search + about_model
-    searched = time.perf_counter()
+    seconds = stages.end()
     seed_used = DEFAULT_SEED if seed is None else seed
     if text := warning_text(about_search):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
@@ -111,7 +111,7 @@ def fit_by_likelihood[M: ModelSpec](
         settings=dict(settings),
         seed=seed_used,
         measures=DeferredMeasures(search, {"pareto_k": pareto_k}),
-        seconds={"arrange": arranged - started, "search": searched - arranged},
+        seconds=seconds,
         versions=versions("scipy", "numba"),
     )
     return Fit(model, data, diagnostics, estimate)

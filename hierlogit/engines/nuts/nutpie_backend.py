@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...density.joint.model_arrays import joint_arrays
 from ...fits.posterior import posterior_layout
+from ..stages import Stages
 from .adaptation_start import GEOMETRIES
 from .nutpie_draws import from_disk, from_memory
 
@@ -26,12 +26,14 @@ def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset
     from .nutpie_model import NativeModel
     from .run_folder import begin_run, end_run
 
-    started = time.perf_counter()
+    stages = Stages("locate")
     folder = None if options.store is None else begin_run(Path(options.store), model, options)
     with joint_density_compiled_beside():
         geometry = GEOMETRIES[options.parameterization](model)
+        stages.begin("compile")  # which the second process may not have finished
+    stages.begin("locate")
     native = NativeModel(model, joint_arrays(model, geometry), options.store_u)
-    located = time.perf_counter()
+    stages.begin("sample")
     trace = nutpie.sample(
         native,
         draws=options.draws,
@@ -50,4 +52,4 @@ def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset
     else:
         end_run(folder.parent)
         drawn, stats = from_disk(model, layout, folder, (options.chains, options.draws))
-    return drawn, stats, {"locate": located - started, "sample": time.perf_counter() - located}
+    return drawn, stats, stages.end()
