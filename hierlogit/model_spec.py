@@ -59,7 +59,7 @@ class ModelSpec(Shown):
         namespace: Mapping[str, Any] | None = None,
         **others: Any,
     ) -> None:
-        refuse_options("hl.Model", others, ("priors", "missing", "namespace"))
+        refuse_options("hl.Model", others, ("priors", "missing", "collinear", "namespace"))
         parsed = parse(formula)
         design = build_design(parsed, data, missing=missing, collinear=collinear, namespace=namespace)
         self._set(parsed, design, resolve_priors(design, priors), namespace)
