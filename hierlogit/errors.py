@@ -6,6 +6,12 @@ Every message says what was given, where, what is allowed and what to do. All of
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
 
 class HierlogitError(Exception):
     """Base class of every error this package raises on purpose."""
@@ -127,3 +133,28 @@ class ConvergenceWarning(HierlogitWarning):
 
 class FileWarning(HierlogitWarning):
     """A file that an interrupted process had left incomplete was removed; the text names it."""
+
+
+_unsaid: ContextVar[tuple[type[HierlogitWarning], ...]] = ContextVar("unsaid", default=())
+#: Beginnings of the files in which a warning is not looked for by the user: those of the package and of contexts.
+_INSIDE = (str(Path(__file__).parent), contextlib.__file__)
+
+
+def warn(text: str, kind: type[HierlogitWarning]) -> None:
+    """Give a warning that points to the user's own line, unless this thread is within `unsaid`."""
+    if not issubclass(kind, _unsaid.get()):
+        warnings.warn(text, kind, skip_file_prefixes=_INSIDE)
+
+
+@contextlib.contextmanager
+def unsaid(kind: type[HierlogitWarning]) -> Iterator[None]:
+    """Context in which this package gives no warnings of a kind, in this thread.
+
+    Python's filters of warnings are shared by all threads: where two change them at the same time, one of the changes
+    stays.
+    """
+    token = _unsaid.set((*_unsaid.get(), kind))
+    try:
+        yield
+    finally:
+        _unsaid.reset(token)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import escape
 from itertools import count
 from pathlib import Path
 
-from .errors import FileWarning
+from .errors import FileWarning, warn
 
 _numbers = count(1)
 #: The last line of a sealed file: what is before it has this digest.
@@ -67,10 +66,9 @@ def _remove_leftovers(path: Path) -> None:
         except OSError:  # another process has removed it, or may not be disturbed
             continue
     if removed:
-        warnings.warn(
+        warn(
             f"removed {' and '.join(sorted(removed))}, left behind when writing {path.name} was interrupted.",
             FileWarning,
-            skip_file_prefixes=(str(Path(__file__).parent),),
         )
 
 

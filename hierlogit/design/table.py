@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..display import Facts, Shown, View
-from ..errors import DataWarning, DesignError
+from ..errors import DataWarning, DesignError, warn
 from ..validation import agree, choice, kind_of, number_of, quoted_list, reason_of, shortened
 
 if TYPE_CHECKING:
@@ -320,7 +318,7 @@ def say_dropped(gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.
 
 def warn_of_data(text: str) -> None:
     """Give a `DataWarning` that points to the user's own line."""
-    warnings.warn(text, DataWarning, skip_file_prefixes=(str(Path(__file__).parents[1]),))
+    warn(text, DataWarning)
 
 
 def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from ..binomial import log_binomial_coefficient
 from ..density.linear_predictor import Draws, linear_predictor
 from ..effects.numerics.given_other_rows import GivenOthers
 from ..engines.maximum.refit import Refitter
-from ..errors import ConvergenceWarning
+from ..errors import ConvergenceWarning, warn
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold, psis, relative_efficiency
 from ..progress import progress
@@ -79,7 +78,7 @@ def _weighted(fit: Fit) -> Unseen:
         log_p[at] = np.log((weights * np.exp(kernel)).sum(axis=1))
     limit = khat_threshold(len(given.draws))
     if np.any(k_hat > limit):
-        _warn(_trouble(k_hat, limit))
+        warn(_trouble(k_hat, limit), ConvergenceWarning)
     return Unseen(p, log_p, k_hat)
 
 
@@ -108,14 +107,10 @@ def _searched_again(fit: Fit) -> Unseen:
             failed.append(design.table.rows[k])
         p[k] = expit(linear_predictor(Draws.at(again.estimate), rows.at(np.array([k])))[0, 0])
     if failed:
-        _warn(
+        warn(
             f"Without {len(failed):,} of {number_of(len(rows), 'row')} there is no maximum: {quoted_list(failed)}. "
             "Their predictions use the values where the search ended. Fit the model with hl.MAP(), whose priors keep "
-            "the estimates finite, or with NUTS."
+            "the estimates finite, or with NUTS.",
+            ConvergenceWarning,
         )
     return Unseen(p, log_kernel(p, outcome.y, outcome.trials), None)
-
-
-def _warn(text: str) -> None:
-    """Warn at the line that called `scores`."""
-    warnings.warn(text, ConvergenceWarning, stacklevel=5)

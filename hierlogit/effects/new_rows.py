@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ import pandas as pd
 from ..design.design import Design, EncodedRows
 from ..design.grouping import with_whole_labels
 from ..design.table import read_table
-from ..errors import DataWarning, PredictionError
+from ..errors import DataWarning, PredictionError, warn
 from ..validation import agree, number_of, quoted_list
 
 
@@ -133,10 +131,9 @@ def _say_missing(absent: pd.DataFrame, complete: npt.NDArray[np.bool_]) -> None:
         raise PredictionError(
             f"every row of the new data has a missing value, in {where}. Fill them, or leave these rows out."
         )
-    warnings.warn(
+    warn(
         f"{count:,} of {number_of(total, 'row')} of the new data {agree(count, 'has', 'have')} missing values, in "
         f"{where}: {agree(count, 'its result is', 'their results are')} missing (NaN), and averages leave "
         f"{agree(count, 'it', 'them')} out.",
         DataWarning,
-        skip_file_prefixes=(str(Path(__file__).parents[1]),),
     )

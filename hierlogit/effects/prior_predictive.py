@@ -6,6 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
+from threading import Lock
 
 import xarray as xr
 
@@ -15,19 +16,22 @@ from ..fits.posterior import posterior_layout, values_per_draw
 from ..model_spec import ModelSpec
 from ..validation import refuse_beyond_memory, seed_or_none, whole_number
 
+#: Held while the settings of logs and warnings are changed: they are shared by all threads.
+_SETTINGS_LOCK = Lock()
+
 
 @contextlib.contextmanager
 def quiet(logger: str) -> Iterator[None]:
-    """Silence a library's log messages below warnings, and PyTensor's warning about BLAS, within a ``with`` block."""
+    """Silence a library's log messages below warnings, and PyTensor's warning about BLAS, for one thread at a time."""
     log = logging.getLogger(logger)
-    before = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
+    with _SETTINGS_LOCK, warnings.catch_warnings():
+        before = log.level
+        log.setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
+        try:
             yield
-    finally:
-        log.setLevel(before)
+        finally:
+            log.setLevel(before)
 
 
 def prior_predictive(model: ModelSpec, *, draws: int = 500, seed: int | None = None) -> xr.DataTree:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -167,19 +166,18 @@ def _weighted(fit: Fit, units: _Units, *, quiet: bool) -> ELPDData:
     log_ratios = -by_unit.to_numpy().reshape(len(by_unit), -1)
     log_weights, k_hat = psis(log_ratios, relative_efficiency(fit.posterior))
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": by_unit.to_dataset(name=name)})
-    with warnings.catch_warnings():
-        if quiet:  # the units that it warns about are refitted
-            warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto distribution", UserWarning)
-        result: ELPDData = arviz_stats.loo(
-            tree,
-            var_name=name,
-            pointwise=True,
-            log_weights=by_unit.copy(data=log_weights.reshape(by_unit.shape)),
-            pareto_k=by_unit.isel(chain=0, draw=0, drop=True).copy(data=k_hat),
-        )
+    pareto_k = by_unit.isel(chain=0, draw=0, drop=True).copy(data=k_hat)
+    result: ELPDData = arviz_stats.loo(
+        tree,
+        var_name=name,
+        pointwise=True,
+        log_weights=by_unit.copy(data=log_weights.reshape(by_unit.shape)),
+        # ArviZ only warns about them; where it need not, the units in question are refitted.
+        pareto_k=xr.zeros_like(pareto_k) if quiet else pareto_k,
+    )
     method = (by_unit.dims[0], np.where(units.integrated, "integrated", "weights"))
     elpd_i = result.elpd_i.assign_coords(method=method)
-    of_units: ELPDData = replace(result, p=units.seen - result.elpd, elpd_i=elpd_i)
+    of_units: ELPDData = replace(result, p=units.seen - result.elpd, elpd_i=elpd_i, pareto_k=pareto_k)
     return of_units
 
 

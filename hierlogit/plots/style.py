@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,16 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 )
 
 
+#: Held while matplotlib's settings are changed: they are shared by all threads.
+SETTINGS_LOCK = RLock()
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Context in which plots have the shared style; matplotlib's settings are restored afterwards."""
+    """Context in which plots have the shared style; matplotlib's settings are restored afterwards.
+
+    Threads draw one after the other, so that none of them restores the settings of another.
+    """
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
@@ -81,7 +89,7 @@ def house_style() -> Iterator[None]:
     # would be undone, and the notebook would show no more plots.
     plt.draw_if_interactive()  # type: ignore[no-untyped-call]
     settings: Any = dict(STYLE)
-    with mpl.rc_context(settings):
+    with SETTINGS_LOCK, mpl.rc_context(settings):
         yield
 
 

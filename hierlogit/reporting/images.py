@@ -36,9 +36,9 @@ def picture(draw: Callable[[], Any], caption: str) -> str:
     import matplotlib.pyplot as plt
     import numpy as np
 
-    from ..plots.style import text_alternative
+    from ..plots.style import SETTINGS_LOCK, text_alternative
 
-    with plt.ioff():
+    with SETTINGS_LOCK, plt.ioff():
         axes = draw()
         drawn = np.asarray(axes, dtype=object).ravel()[0].figure
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 
-from ..errors import ConvergenceWarning, StudyError
+from ..errors import ConvergenceWarning, StudyError, unsaid
 from ..progress import progress
 from ..validation import kind_of, reason_of
 
@@ -41,9 +40,8 @@ class _Part[R]:
         done: Done[R] = Done({}, {})
         for number in self.numbers:
             try:
-                with warnings.catch_warnings():
-                    # Convergence problems are recorded by the task, not shown a thousand times.
-                    warnings.simplefilter("ignore", ConvergenceWarning)
+                # Convergence problems are recorded by the task, not shown a thousand times.
+                with unsaid(ConvergenceWarning):
                     done.results[number] = self.task(number)
             except Exception as error:  # recorded, so that a failed replicate does not lose the others
                 done.failures[number] = f"{type(error).__name__}: {error}"

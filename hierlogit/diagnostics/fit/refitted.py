@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from ...engines.maximum.integrator import integrator
 from ...engines.maximum.map import MAP
 from ...engines.maximum.objective import Likelihood, Objective
 from ...engines.maximum.optimizer import climb
-from ...errors import ConvergenceWarning
+from ...errors import ConvergenceWarning, unsaid
 
 if TYPE_CHECKING:
     from ...design.arrangement import Arrangement
@@ -103,8 +102,7 @@ class ReferenceFit:
         """The estimate of a likelihood fit, or MAP of the model of a fit by a sampler."""
         if fit.estimate is not None:
             return cls(fit.model, fit.estimate)
-        with warnings.catch_warnings():  # the mode is a reference for comparisons, not a result
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with unsaid(ConvergenceWarning):  # the mode is a reference for comparisons, not a result
             mode = MAP().run(fit.model).estimate
         assert mode is not None
         return cls(fit.model, mode)

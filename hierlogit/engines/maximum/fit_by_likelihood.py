@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...density.marginal.selected_inverse import effect_variances
-from ...errors import ConvergenceWarning, EngineError
+from ...errors import ConvergenceWarning, EngineError, warn
 from ...estimate import Estimate
 from ...fits.diagnostics import DeferredMeasures, Diagnostics, versions
 from ...fits.findings import status_of, warning_text
@@ -86,11 +86,14 @@ def fit_by_likelihood[M: ModelSpec](
     seconds = stages.end()
     seed_used = DEFAULT_SEED if seed is None else seed
     if text := warning_text(about_search):
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        warn(text, ConvergenceWarning)
+
+    drawing = Lock()
 
     @cache
     def sample_of(count: int) -> Sample:
-        return sample(result, count, seed_used, penalised=approach.penalised)
+        with drawing:  # all draws use the same arrays, and threads may share a fit
+            return sample(result, count, seed_used, penalised=approach.penalised)
 
     def data() -> xr.DataTree:
         return to_datatree(model, result, sample_of(draws), penalised=approach.penalised)

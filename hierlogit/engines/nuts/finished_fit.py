@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from ...errors import ConvergenceWarning
+from ...errors import ConvergenceWarning, warn
 from ...fits.diagnostics import Diagnostics, versions
 from ...fits.findings import Finding, status_of, warning_text
 from ...fits.fit import Fit
@@ -60,7 +59,7 @@ def finished_fit[M: ModelSpec](
         versions=versions("arviz", "numba", "pytensor", *BACKENDS[options.backend]),
     )
     if text := warning_text(findings):
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        warn(text, ConvergenceWarning)
     return Fit(model, assemble(model, posterior, stats), diagnostics)
 
 

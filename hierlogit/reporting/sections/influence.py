@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 from ...diagnostics.influence import influence
-from ...errors import HierlogitWarning
+from ...errors import HierlogitWarning, unsaid
 from ...formatting import number
 from ...plots.cluster_influence import influence as draw
 from ..html import paragraph, table
@@ -32,8 +31,7 @@ def _of(subject: Subject) -> Iterator[str]:
 
 
 def _influence(subject: Subject, group: str) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HierlogitWarning)
+    with unsaid(HierlogitWarning):
         # The table marks clusters whose weights are unreliable, since sampling again could take long.
         result = influence(subject.fit, group=group, refit=False)
     yield paragraph(
