@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 from .engines.registry import resolve_engine
-from .errors import DataWarning
+from .errors import DataWarning, warn
 from .fits.findings import gravest_first
 from .fits.identification import findings_of_model
 from .foreign_options import refuse_options
@@ -75,9 +74,8 @@ class Model(ModelSpec):
     """
 
     def _warn(self) -> None:
-        # From the line that makes the model: past this method and the constructor.
         for finding in gravest_first(findings_of_model(self)):
-            warnings.warn(f"{finding.evidence} {finding.remedy}", DataWarning, stacklevel=3)
+            warn(f"{finding.evidence} {finding.remedy}", DataWarning)
 
     def fit(self, engine: Engine | str = "nuts", **others: Any) -> Fit[Self]:
         """Fit of the model by an engine.
