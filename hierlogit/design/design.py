@@ -381,7 +381,7 @@ def _matching_column(values: pd.Series[Any], trained: pd.Series[Any], name: str)
     if isinstance(trained.dtype, pd.CategoricalDtype):
         return _as_categories(cleaned, trained.cat.categories, name)
     if isinstance(cleaned.dtype, pd.CategoricalDtype) and not _are_numbers(cleaned.cat.categories):
-        raise _other_type(name, "text or categories", "numbers")
+        raise _other_type(name, "text or categories", "True/False" if trained.dtype == bool else "numbers")
     numbers = np.asarray(cleaned)
     if trained.dtype != bool:
         return numbers.astype(np.int64) if numbers.dtype.kind in "bO" else numbers

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DesignError
 from ..formula.terms import Formula
-from ..validation import number_of
 from .outcome import WHOLE_TOLERANCE
 from .table import clean_column
 
@@ -18,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 _MOST_PLACES = 6
 
 
-def refuse_proportions(formula: Formula, outcome: pd.Series[float], source: pd.DataFrame) -> None:
+def refuse_proportions(formula: Formula, outcome: pd.Series[Any], source: pd.DataFrame) -> None:
     """Refuse an outcome that is a proportion, and write out the response with successes and trials.
 
     Parameters
@@ -33,35 +34,40 @@ def refuse_proportions(formula: Formula, outcome: pd.Series[float], source: pd.D
     Raises
     ------
     DesignError
-        If the outcome has numbers strictly between 0 and 1, and none outside.
+        If the outcome has proportions or percentages, as numbers or as text.
     """
-    if outcome.dtype.kind not in "iuf" or formula.response.event is not None:
-        return
-    values = outcome.to_numpy(dtype=np.float64)
-    if not (values.min() >= 0 and values.max() <= 1 and np.any((values > 0) & (values < 1))):
-        return
     name, right = formula.response.column, " ".join(formula.text.partition("~")[2].split())
-    trials, rounded = _trials_of(name, source)
-    count = f"{_quoted(name)} * {_quoted(trials or 'n')}"
+    values = _values(outcome)
+    if formula.response.event is not None or len(np.unique(values)) < 3 or values.min() < 0 or values.max() > 100:
+        return
+    one, what = (1, "proportions") if values.max() <= 1 else (100, "percentages")
+    trials, rounded = _trials_of(_numbers(source, name) / one, name, source)
+    if trials is None and one == 100:  # other numbers from 0 to 100
+        return
+    begin = f"the outcome '{name}' holds {what}. Write"
+    if outcome.dtype.kind not in "iuf":
+        numbers = f"data[{name!r}] = pd.to_numeric(data[{name!r}])"
+        begin = f"the outcome '{name}' holds {what} as text. Turn it into numbers, {numbers}, and write"
+    share = _quoted(name) if one == 1 else f"{_quoted(name)} / 100"
+    count = f"{share} * {_quoted(trials or 'n')}"
     response = f"p({f'round({count})' if rounded else count}, {_quoted(trials or 'n')}) ~ {right}"
-    different = number_of(len(np.unique(values)), "different number")
-    begin = f"the outcome '{name}' holds proportions, {different} from 0 to 1. Write the successes and the trials"
+    begin += f" the successes and the trials: {response}"
     if trials is None:
         raise DesignError(
-            f"{begin}: {response}, where n is the column with the number of trials of each row (the weights of glm and "
-            f"glmer in R). No column of the table gives whole numbers of successes with '{name}'."
+            f"{begin}, where n is the column with the number of trials of each row (the weights of glm and glmer in R). "
+            f"No column of the table gives whole numbers of successes with '{name}'."
         )
-    raise DesignError(f"{begin}: {response}. In R this is {name} ~ {right} with weights = {trials}.")
+    raise DesignError(f"{begin}. In R this is {name} ~ {right} with weights = {trials}.")
 
 
-def _trials_of(name: str, source: pd.DataFrame) -> tuple[str | None, bool]:
-    """The first column of trials that fits the proportions, and whether these were rounded."""
-    proportions = _numbers(source, name)
+def _trials_of(proportions: FloatArray, name: str, source: pd.DataFrame) -> tuple[str | None, bool]:
+    """The first column of trials that fits the proportions in the column `name`, and whether these were rounded."""
     columns = {str(column): _numbers(source, column) for column in source.columns if column != name}
     candidates = {}
     for column, trials in columns.items():
         both = np.isfinite(proportions) & np.isfinite(trials)
-        if both.any() and np.all(trials[both] == np.round(trials[both])) and trials[both].min() >= 0:
+        between = both & (proportions > 0) & (proportions < 1)  # needs two trials or more
+        if between.any() and np.all(trials[both] == np.round(trials[both])) and trials[between].min() >= 2:
             candidates[column] = proportions[both], trials[both]
     for column, (shares, trials) in candidates.items():
         if np.all(np.abs(shares * trials - np.round(shares * trials)) <= WHOLE_TOLERANCE):
@@ -81,16 +87,24 @@ def _rounded_from(shares: FloatArray, trials: FloatArray) -> bool:
     return bool(np.all(np.abs(exact - shares) <= 0.5000001 * 10.0**-places))
 
 
+def _values(column: pd.Series[Any]) -> FloatArray:
+    """The numbers in a cleaned column, or in its texts; none for other columns."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        try:
+            column = column.astype(str).astype(np.float64)
+        except ValueError:
+            return np.empty(0)
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan) if column.dtype.kind in "iuf" else np.empty(0)
+    return numbers if np.isfinite(numbers).all() else np.empty(0)
+
+
 def _numbers(source: pd.DataFrame, name: object) -> FloatArray:
-    """The column as numbers, with NaN for what is missing; all NaN for columns of other types."""
+    """A column of the user's table as numbers, with NaN for what is missing; all NaN for columns of other types."""
     try:
         values = clean_column(source[name], str(name))
-    except DesignError:
+        return pd.to_numeric(values.astype(object), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (DesignError, TypeError, ValueError):
         return np.full(len(source), np.nan)
-    if isinstance(values.dtype, pd.CategoricalDtype) or values.dtype.kind in "bO":
-        return np.full(len(source), np.nan)
-    numbers: FloatArray = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    return numbers
 
 
 def _quoted(name: str) -> str:

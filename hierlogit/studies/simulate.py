@@ -96,6 +96,11 @@ def _refuse_undrawable(response: Response, rows: pd.DataFrame) -> None:
             f"the numbers of trials are unknown in cbind({response.column}, {response.failures}): write "
             f"p({response.column}, trials), with a column or a number of trials."
         )
+    if response.computed:
+        raise StudyError(
+            f"simulated outcomes are counts, and those of {response.text} are computed: write p(successes, trials), "
+            "with a name for the successes and a column or a number of trials."
+        )
     if response.event is not None:
         raise StudyError(f"simulated outcomes are 0 or 1: write '{response.column}' without [{response.event}].")
     if isinstance(response.trials, str) and response.trials not in rows.columns:

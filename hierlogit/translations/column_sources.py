@@ -156,7 +156,11 @@ def _factor(text: str, table: pd.DataFrame) -> Factor:
         return Factor(text, text, None, column_code(text))
     name, level = _indicated(text, table)
     if name is None:
-        return Factor(text, None, None, written_call(text, table))
+        condition = re.fullmatch(r"(.*)\[(True|False)\]", text, re.DOTALL)
+        if condition is None:
+            return Factor(text, None, None, written_call(text, table))
+        code = written_call(condition[1], table)
+        return Factor(text, None, None, None if code is None else f"({code}) == {condition[2]}")
     value = literal_of(level, table[name])
     return Factor(text, name, level, None if value is None else f"{column_code(name)} == {value}")
 

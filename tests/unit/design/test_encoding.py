@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hierlogit.design.encoding import Encoding
 from hierlogit.design.table import training_table
@@ -186,6 +188,72 @@ def test_terms_that_share_a_column_code_it_apart(expression: str) -> None:
     np.testing.assert_allclose(made.encode(FRAME)[0], whole)
 
 
+# ---- True/False -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "labels"),
+    [
+        ("0 + b", ["b[False]", "b[True]"]),
+        ("x:b", ["Intercept", "x:b[False]", "x:b[True]"]),
+        ("x + x:b", ["Intercept", "x", "x:b[True]"]),
+        ("b * u", ["Intercept", "b[True]", "u[mid]", "u[hi]", "b[True]:u[mid]", "b[True]:u[hi]"]),
+        ("0 + I(x > 0)", ["I(x > 0)[False]", "I(x > 0)[True]"]),
+        ("I(t == 'a') * x", ["Intercept", "I(t == 'a')[True]", "x", "I(t == 'a')[True]:x"]),
+    ],
+)
+def test_true_and_false_are_levels_of_a_factor(expression: str, labels: list[str]) -> None:
+    made = encoding(expression)
+    assert made.labels == tuple(labels)
+    np.testing.assert_allclose(made.encode(FRAME.iloc[5:11].reset_index(drop=True))[0], made.columns[5:11])
+
+
+def test_true_and_false_in_arithmetic_are_one_and_zero() -> None:
+    b, x = np.asarray(FRAME["b"]), np.asarray(FRAME["x"])
+    frame = FRAME.assign(c=x > 0)
+    for expression, expected in {
+        "I(b + c)": b.astype(float) + (x > 0),
+        "I(b - c)": b.astype(float) - (x > 0),
+        "I(-b)": -b.astype(float),
+        "I(b * x)": b * x,
+        "I((b == c) * x)": (b == (x > 0)) * x,
+        "scale(b)": (b - b.mean()) / b.std(),
+    }.items():
+        made = Encoding(f"0 + {expression}", frame, formula_namespace())
+        np.testing.assert_allclose(made.columns[:, 0], expected, err_msg=expression)
+
+
+def test_columns_of_true_and_false_are_levels_and_those_of_conditions_are_not() -> None:
+    assert encoding("b + I(x > 0) + x").level_columns == {"b"}
+
+
+# ---- the space that interactions span ---------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("xzbcuk"), min_size=1, max_size=3, unique=True), min_size=1, max_size=3),
+    st.booleans(),
+)
+@settings(max_examples=60)
+def test_terms_span_the_products_of_their_columns(terms: list[list[str]], intercept: bool) -> None:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({name: rng.normal(size=300) for name in "xz"} | {"b": rng.random(300) < 0.5})
+    frame = frame.assign(c=rng.choice(list("pqr"), 300), u=rng.choice(list("lm"), 300), k=rng.choice(list("stuv"), 300))
+    frame = training_table(frame, list(frame), "error").frame
+    columns = {name: pd.get_dummies(frame[name]).to_numpy(float) for name in "bcuk"}
+    columns |= {name: frame[[name]].to_numpy() for name in "xz"}
+    every = [np.ones((300, 1))] if intercept else []
+    for term in terms:
+        product = np.ones((300, 1))
+        for name in term:
+            product = (product[:, :, None] * columns[name][:, None, :]).reshape(300, -1)
+        every.append(product)
+    wanted = np.hstack(every)
+    made = Encoding(f"{int(intercept)} + " + " + ".join(map(":".join, terms)), frame, formula_namespace()).columns
+    rank = np.linalg.matrix_rank(wanted)
+    assert made.shape[1] == rank == np.linalg.matrix_rank(np.hstack([made, wanted]))
+
+
 # ---- names -------------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +299,10 @@ def broken(x: Any) -> Any:
             {},
             ["'I(1 / k)' is not finite in 10 of 40 rows", "0, 4, 8, 12, 16, 20, 24, 28 and 2 more", "division by 0"],
         ),
+        ("I(k ** -1)", {}, ["'I(k ** -1)' is not finite in 10 of 40 rows", "'k' is 0 there"]),
+        ("sqrt(x - 5)", {}, ["'sqrt(x - 5)' is not finite in 40 of 40 rows", "a root of a negative number"]),
+        ("exp(1000 * z)", {}, ["'exp(1000 * z)' is not finite", "an exponential of a large number"]),
+        ("t:log(k)", {}, ["'t:log(k)' is not finite in 10 of 40 rows"]),
         ("log(k)", {}, ["'log(k)' is not finite", "logarithm of 0"]),
         ("x + offset(log(k))", {}, ["'offset(log(k))' is not finite in 10 of 40 rows", "'k' is 0 there"]),
         ("scale(t)", {}, ["'scale(t)' is a function of numbers", "the column 't' holds text", "'a', 'b', 'c'"]),

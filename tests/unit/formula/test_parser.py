@@ -173,6 +173,24 @@ BAD = [
     ("p(y, «0») ~ x", "not a positive whole number", "p(successes, 10)"),
     ("p(y, «2.5») ~ x", "not a positive whole number", "p(successes, 10)"),
     ("cbind(y, «n - z») ~ x", "not trials minus successes", "cbind(y, n - y)"),
+    ("p(y, «2 * 3») ~ x", "there is no column in this count", "computed from columns"),
+    ("cbind(y, «4») ~ x", "there is no column in this count", "p(k, 10)"),
+    ("«y | trials(n)» ~ x", "a bar in the response", "p(successes, trials)"),
+    # the outcome on the right-hand side
+    ("y ~ x + «y»", "the outcome 'y' is also in the fixed part", "cannot be a predictor as well"),
+    ("y ~ I(«y» * x)", "the outcome 'y' is also in the fixed part", "take 'y' out"),
+    ("y ~ x + offset(«y»)", "the outcome 'y' is also in the fixed part", ""),
+    ("y['yes'] ~ between(«y», g)", "the outcome 'y' is also in the fixed part", ""),
+    ("y ~ x + (1 + «y» | g)", "the outcome 'y' is also in the random term", ""),
+    ("y ~ x + (1 | g:«y»)", "the outcome 'y' is also in the grouping factor", "cannot be a grouping factor"),
+    ("p(k, n) ~ «k»", "the outcome 'k' is also in the fixed part", ""),
+    ("p(s * n, n) ~ n + «s»", "the outcome 's' is also in the fixed part", ""),
+    ("cbind(k, f) ~ «f»", "the outcome 'f' is also in the fixed part", ""),
+    ("cbind(n - f, f) ~ n + «f»", "the outcome 'f' is also in the fixed part", ""),
+    # offsets are not subtracted
+    ("y ~ x - «offset(o)»", "an offset cannot be subtracted", "offset(-1 * (o))"),
+    ("y ~ x + offset(o) - «offset(log(o))»", "an offset cannot be subtracted", "offset(-1 * (log(o)))"),
+    ("y ~ x - (z + «offset(o)»)", "an offset cannot be subtracted", ""),
     ("«cbind(y, n, y)» ~ x", "response is not understood", "cbind(successes, failures)"),
     ("«(y» ~ x)", "response is not understood", "A response is y"),
     # characters, quotes, brackets
@@ -338,6 +356,14 @@ def test_uses_of_names() -> None:
         NameUse("h", (64, 65), "grouping factor"),
     )
     assert formula.columns == ("y", "n", "my x", "k", "x", "g", "h")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["p(k, n) ~ n", "p(k, n) ~ x + (1 | n)", "cbind(k, n - k) ~ log(n)", "p(s * n, n) ~ n", "cbind(n - f, f) ~ n"],
+)
+def test_trials_can_be_predictors(text: str) -> None:
+    assert "n" not in parse(text).response.outcomes
 
 
 def test_the_fixed_part_goes_on_after_a_random_term() -> None:
