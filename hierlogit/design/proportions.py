@@ -54,7 +54,7 @@ def refuse_proportions(formula: Formula, outcome: pd.Series[Any], source: pd.Dat
     begin += f" the successes and the trials: {response}"
     if trials is None:
         raise DesignError(
-            f"{begin}, where n is the column with the number of trials of each row (the weights of glm and glmer in R). "
+            f"{begin}, where n is the column with the number of trials of each row (weights in R's glm and glmer). "
             f"No column of the table gives whole numbers of successes with '{name}'."
         )
     raise DesignError(f"{begin}. In R this is {name} ~ {right} with weights = {trials}.")
