@@ -47,7 +47,7 @@ def _effects(subject: Subject, request: Request) -> str:
 
 def _coefficients(subject: Subject, request: Request) -> str:
     coefficients = conditional_vs_average(subject.fit, **request.intervals)
-    average, ratio = coefficients["average"], coefficients["ratio"]
+    average, ratio = (coefficients[[name]].droplevel(0, axis="columns") for name in ("average", "ratio"))
     chosen, (low, high) = middle(average), columns_of_ends(average)
     rows = [
         [
