@@ -28,6 +28,38 @@ if TYPE_CHECKING:
 M_co = TypeVar("M_co", bound=ModelSpec, default=ModelSpec, covariant=True)
 
 
+#: The call for what fits of other packages have as attributes and methods, by their name there.
+ELSEWHERE = {
+    **dict.fromkeys(("summary", "coef", "coefs", "coef_", "params", "fixef", "fe_params", "bse"), "hl.summary(fit)"),
+    **dict.fromkeys(("conf_int", "confint"), "hl.summary(fit, ci_prob=0.95)"),
+    **dict.fromkeys(("pvalues", "tvalues", "zvalues"), 'hl.summary(fit)[["z", "p_value"]]'),
+    **dict.fromkeys(("odds_ratio", "odds_ratios"), "hl.odds_ratios(fit)"),
+    **dict.fromkeys(("ranef", "random_effects", "re_params"), "hl.ranef(fit)"),
+    **dict.fromkeys(("VarCorr", "vcomp", "cov_re", "variance_components"), "hl.variance_components(fit)"),
+    **dict.fromkeys(("predict", "predict_proba", "predictions", "fittedvalues", "fitted"), "hl.predictions(fit)"),
+    **dict.fromkeys(("margins", "get_margeff", "marginal_effects"), "hl.avg_comparisons(fit)"),
+    **dict.fromkeys(("posterior_predictive", "simulate"), "hl.posterior_predictive(fit)"),
+    **dict.fromkeys(("resid", "residuals"), "hl.residuals(fit)"),
+    **dict.fromkeys(("loo", "waic"), "hl.loo(fit)"),
+    **dict.fromkeys(("check", "ppc", "pp_check"), "hl.check(fit)"),
+    **dict.fromkeys(("r2", "rsquared"), "hl.r2(fit)"),
+    "icc": "hl.icc(fit)",
+    "bootstrap": "hl.bootstrap(fit)",
+    "influence": "hl.influence(fit)",
+    **dict.fromkeys(("report", "to_html"), "hl.report(fit)"),
+    **dict.fromkeys(("plot", "plots"), "hl.plots.curves(fit, ...) or another function of hl.plots"),
+    **dict.fromkeys(("plot_trace", "plot_posterior"), "ArviZ's functions with fit.data"),
+    **dict.fromkeys(("sample_stats", "log_likelihood"), "fit.data, which has ArviZ's groups"),
+    **dict.fromkeys(
+        ("aic", "bic", "llf", "logLik", "loglik", "deviance"), "fit.estimate.log_likelihood, .aic and .bic"
+    ),
+    **dict.fromkeys(("cov_params", "vcov", "covariance"), "fit.estimate.covariance"),
+    **dict.fromkeys(("draws", "samples", "trace", "idata"), "fit.posterior, or fit.data for all of ArviZ's groups"),
+    **dict.fromkeys(("findings", "status", "converged", "warnings", "messages"), "fit.diagnostics"),
+    **dict.fromkeys(("formula", "priors", "design"), "fit.model"),
+}
+
+
 class Fit(Shown, Generic[M_co]):
     """A fitted model: its draws, diagnostics and, for likelihood fits, its estimate.
 
@@ -73,6 +105,14 @@ class Fit(Shown, Generic[M_co]):
         estimate: Estimate | None = None,
     ) -> None:
         self.__dict__.update(model=model, estimate=estimate, diagnostics=diagnostics, _data=data)
+
+    if not TYPE_CHECKING:  # type checkers report unknown attributes themselves
+
+        def __getattr__(self, name: str) -> object:
+            if name in ELSEWHERE:
+                raise AttributeError(f"a Fit has no attribute '{name}'. Use {ELSEWHERE[name]}.", name=name)
+            # Raises Python's error again, or that of a property which could not be computed.
+            return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Fit is immutable: make a new one instead of setting '{name}'.")

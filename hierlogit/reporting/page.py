@@ -7,6 +7,7 @@ from html import escape
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
+from urllib.parse import quote
 
 from ..diagnostics.fit.check import FEWEST_REPLICATES
 from ..display import element
@@ -57,6 +58,17 @@ PROVENANCE = ("provenance", "How this report was made")
 REPLICATES = 100
 
 
+class ReportPath(Path):
+    """The path of a report, which notebooks show as a link."""
+
+    def with_segments(self, *segments: str | PathLike[str]) -> Path:  # type: ignore[override]
+        """Paths made from this one, such as its folder, are no reports."""
+        return Path(*segments)
+
+    def _repr_html_(self) -> str:
+        return element("a", escape(self.name), href=quote(self.as_posix()), target="_blank")
+
+
 def report(
     fits: Fit | Mapping[str, Fit],
     path: str | PathLike[str] = "report.html",
@@ -92,8 +104,8 @@ def report(
 
     Returns
     -------
-    Path
-        The file.
+    pathlib.Path
+        The file, which notebooks show as a link.
 
     Raises
     ------
@@ -111,7 +123,7 @@ def report(
     >>> import hierlogit as hl
     >>> fit = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit(hl.MAP(seed=1))
     >>> hl.report(fit, "bacteria.html", sections=["data", "estimates"])  # doctest: +SKIP
-    PosixPath('bacteria.html')
+    ReportPath('bacteria.html')
     """
     subjects = _subjects(fits)
     place = file_path("path", path, FitError)
@@ -140,7 +152,7 @@ def report(
             partial.write_text(whole, encoding="utf-8")
     except OSError as error:
         raise FitError(f"cannot write the report to {place}: {reason_of(error)}.") from error
-    return place
+    return ReportPath(place)
 
 
 def _subjects(fits: Fit | Mapping[str, Fit]) -> tuple[Subject, ...]:

@@ -42,7 +42,8 @@ def summary(
         for sds and on the scale of Fisher's z for correlations. ``"profile"``: the profile likelihood, for the fixed
         effects and sds of fits by Laplace or AGQ. If not given, draws for sampled fits and Wald for likelihood fits.
     ci_prob : float, optional
-        Probability of the intervals; ArviZ's default (0.89) if not given.
+        Probability of the intervals, such as 0.95; ArviZ's default if not given, which is 0.89 unless
+        ``arviz.rcParams["stats.ci_prob"]`` has been changed.
     ci_kind : {"eti", "hdi"}, optional
         Equal-tailed or highest-density intervals of draws; ArviZ's default if not given.
     progress : bool

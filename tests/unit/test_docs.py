@@ -73,6 +73,14 @@ def test_every_prior_is_in_the_reference() -> None:
     assert families == listed_names()["hierlogit.priors"]
 
 
+def test_the_table_of_maximum_likelihood_in_the_readme_is_what_the_call_prints() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    formula = re.findall(r'model = hl.Model\("(.+?)", hl.datasets.load', text)[0]
+    fit = hl.Model(formula, hl.datasets.load("contraception")).fit("laplace")
+    (shown,) = re.findall(r"```text\n(Parameters \(logit scale\); 95% profile.*?)\n```", text, re.DOTALL)
+    assert repr(hl.summary(fit, interval="profile", ci_prob=0.95, progress=False)) == shown
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     text = re.sub(r"```.*?```", "", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -307,3 +307,26 @@ def test_a_printed_summary_has_the_numbers_of_its_cells() -> None:
     line = next(line for line in repr(table).splitlines() if line.strip().startswith("period[p2]"))
     for name in ("estimate", "se", "wald89_lb", "wald89_ub", "z"):
         assert plain(cell(name, table.loc["period[p2]", name])) in line.split()
+
+
+def test_intervals_follow_the_default_of_arviz() -> None:
+    import arviz_base
+
+    fit = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit(hl.Laplace(seed=1))
+    with arviz_base.rc_context({"stats.ci_prob": 0.95}):
+        tables = [
+            hl.summary(fit),
+            hl.summary(fit, interval="draws"),
+            hl.odds_ratios(fit),
+            hl.ranef(fit),
+            hl.variance_components(fit),
+            hl.icc(fit),
+            hl.predictions(fit, by="period"),
+            hl.avg_comparisons(fit, "period"),
+            hl.conditional_vs_average(fit),
+            hl.pooling(fit).table,
+            hl.bootstrap(fit, replicates=3, seed=1).summary(),
+        ]
+    for table in tables:
+        assert "95%" in repr(table).splitlines()[0], repr(table)
+        assert not any("89" in str(column) for column in table.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 import hierlogit as hl
 from hierlogit.cli.app import app
 from hierlogit.reporting import page
+from hierlogit.reporting.page import ReportPath
 from hierlogit.reporting.request import attempted
 from hierlogit.reporting.sections import sliders
 
@@ -355,3 +357,11 @@ def test_sliders_start_at_the_fit(fits: dict[str, hl.results.Fit], name: str) ->
     share = hl.icc(fit)["mean"].iloc[0]
     assert float(found[0][1]) == pytest.approx(np.sqrt(np.pi**2 / 3 * share / (1 - share)), rel=0.03)
     assert float(found[1][1]) == 26
+
+
+def test_a_report_is_a_link_in_a_notebook(tmp_path: Path) -> None:
+    path = ReportPath(tmp_path / "a <b> report.html")
+    assert path == tmp_path / "a <b> report.html"
+    assert path._repr_html_().endswith('/a%20%3Cb%3E%20report.html" target="_blank">a &lt;b&gt; report.html</a>')
+    assert type(path.parent) is type(tmp_path)
+    assert pickle.loads(pickle.dumps(path)) == path
