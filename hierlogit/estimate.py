@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .design.grouping import result_name
 from .display import MOST, Column, Facts, Part, Shown, Table, View
 from .errors import FitError
 from .formatting import cell, criterion
@@ -205,7 +206,7 @@ class Estimate(Shown):
 
     def spread_label(self, group: str, i: int, j: int) -> str:
         """Label of an sd or a correlation, as results have it: ``sd_district[Intercept]``."""
-        effects, name = self.effects[group], group.replace("/", "|")
+        effects, name = self.effects[group], result_name(group)
         return f"sd_{name}[{effects[i]}]" if i == j else f"cor_{name}[{effects[i]}, {effects[j]}]"
 
     def _view(self) -> View:

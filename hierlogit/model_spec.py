@@ -185,21 +185,30 @@ class ModelSpec(Shown):
         """Dimension of the effects that vary over the clusters of `group`."""
         return f"{group.result_name}_effect"
 
+    def set_suffix(self, group: GroupBlock, k: int) -> str:
+        """End of the names of the k-th of several sets of effects of `group`, ``_k`` unless it gives another factor."""
+        others = {other.result_name for other in self.design.groups}
+        suffix = f"_{k}"
+        while f"{group.result_name}{suffix}" in others:
+            suffix = f"_{suffix}"
+        return suffix
+
     @property
     def outcome_name(self) -> str:
         """Name of the outcome in results: its column, or ``outcome`` if results use that name otherwise."""
         name = self.design.outcome.name.replace("/", "|")
-        return "outcome" if name in self._taken_names or name == "." else name
+        return "outcome" if name in self._taken_names or name == "." or name.endswith("__") else name
 
     @cached_property
     def _taken_names(self) -> frozenset[str]:
         """Names of variables and dimensions in results and in the PyMC graph, except those of clusters and outcome."""
         of_group = ("b_{}", "u_{}", "sd_{}", "cor_{}", "chol_cor_{}", "{}_effect", "{}_effect_bis", "{}_of_obs")
-        of_set = ("chol_cor_{}_{}", "{}_effect_{}", "{}_effect_{}_bis", "tau_{}_{}", "shares_{}_{}")
+        of_set = ("chol_cor_{}{}", "{}_effect{}", "{}_effect{}_bis", "tau_{}{}", "shares_{}{}")
         names = {f"slopes_scaled[{label}]" for label in self.design.fixed_effects}
         for group in self.design.groups:
             names.update(pattern.format(group.result_name) for pattern in of_group)
-            names.update(pattern.format(group.result_name, k) for pattern in of_set for k in range(len(group.sets)))
+            ends = [self.set_suffix(group, k) for k in range(len(group.sets))]
+            names.update(pattern.format(group.result_name, end) for pattern in of_set for end in ends)
             names.update(f"sd_{group.result_name}[{effect}]" for effect in group.effects)
         return RESERVED_NAMES.union(names)
 

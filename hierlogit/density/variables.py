@@ -247,7 +247,7 @@ def _sds(model: ModelSpec, group: GroupBlock) -> Variable:
     for k, members in enumerate(group.sets):
         prior = priors[members[0]]
         if isinstance(prior, Decov):
-            parts = _scale_and_shares(prior, len(members), f"{group.result_name}_{k}")
+            parts = _scale_and_shares(prior, len(members), f"{group.result_name}{model.set_suffix(group, k)}")
             stated.append(StatedPrior(members, prior, parts))
         else:
             numbers = [(i, _number(f"{name}[{group.effects[i]}]", priors[i])) for i in members]
@@ -268,7 +268,7 @@ def _cholesky(model: ModelSpec, group: GroupBlock, k: int) -> Variable | None:
     if len(members) == 1:
         return None
     if len(group.sets) > 1:  # only some of the factor's effects are correlated: they need their own dimension
-        suffix = f"_{k}"
+        suffix = model.set_suffix(group, k)
     prior, dim, q = model.priors.cor[group.name], f"{model.effect_dim(group)}{suffix}", len(members)
     return Variable(
         f"chol_cor_{group.result_name}{suffix}",

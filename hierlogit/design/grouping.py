@@ -74,8 +74,8 @@ class GroupBlock(Shown):
 
     @property
     def result_name(self) -> str:
-        """Name of the factor in results, without slashes, which separate groups of a DataTree."""
-        return self.name.replace("/", "|")
+        """Name of the factor in results: that of its columns, as far as it can be a name there."""
+        return result_name(self.name)
 
     @cached_property
     def column_sds(self) -> FloatArray:
@@ -249,16 +249,40 @@ class Factor(ShownAsCall):
 
 def build_factors(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any]) -> tuple[Factor, ...]:
     """The grouping factors of all random terms, evaluated on the training rows."""
-    by_factor: dict[str, list[RandomTerm]] = {}
+    by_factor: dict[tuple[str, ...], list[RandomTerm]] = {}
     for term in formula.random:
-        by_factor.setdefault(term.group_name, []).append(term)
+        by_factor.setdefault(term.group, []).append(term)
+    _refuse_equal_names([terms[0].group_name for terms in by_factor.values()])
     factors = []
-    for name, terms in by_factor.items():
+    for terms in by_factor.values():
+        name = terms[0].group_name
         spans = [term.effects_span for term in terms]
         used = {use.name for use in formula.names if any(a <= use.span[0] < b for a, b in spans)}
         block, encodings = _factor(name, terms, table, namespace)
         factors.append(Factor(block, encodings, frozenset(used.intersection(table.frame.columns))))
     return tuple(factors)
+
+
+def _refuse_equal_names(names: Sequence[str]) -> None:
+    """Refuse grouping factors with the same name in results, such as the columns ``a|b`` and ``a/b``."""
+    first: dict[str, str] = {}
+    for name in names:
+        shown = result_name(name)
+        if shown in first:
+            raise DesignError(
+                f"the grouping factors '{first[shown]}' and '{name}' would both be called '{shown}' in results. Rename "
+                "a column of the table."
+            )
+        first[shown] = name
+
+
+def result_name(name: str) -> str:
+    """The name of a grouping factor in results: without slashes, which separate groups of a DataTree.
+
+    PyMC takes names that end with two underscores for transformed variables, which it leaves out of results.
+    """
+    plain = name.replace("/", "|")
+    return f"{plain}level" if plain.endswith("__") else plain
 
 
 def _factor(

@@ -47,7 +47,7 @@ def text(words: str) -> str:
     >>> print(text("a_b"))
     \text{a\_b}
     """
-    return f"\\text{{{latex_escaped(words)}}}"
+    return f"\\text{{{latex_escaped(' '.join(words.split()))}}}"
 
 
 def _likelihood(model: ModelSpec, variables: ModelVariables) -> str:

@@ -160,7 +160,7 @@ def _comment(text: str) -> list[str]:
 
 
 def _section(title: str) -> str:
-    return f"# ---- {title} ".ljust(WIDTH - 20, "-")
+    return f"# ---- {_one_line(title)} ".ljust(WIDTH - 20, "-")
 
 
 def _reading(table: _Table) -> list[str]:
@@ -178,7 +178,7 @@ def _reading(table: _Table) -> list[str]:
         lines += [
             "",
             "# These columns of the file were computed beforehand:",
-            *(f"#     {name}" for name in table.prepared),
+            *(f"#     {_one_line(name)}" for name in table.prepared),
         ]
     return [*lines, ""]
 
@@ -392,7 +392,7 @@ def _times_sds(code: str, sds: str, prior: Prior, argument: str) -> str:
 def _random_effects(base: str, of_group: GroupVariables) -> list[str]:
     group = of_group.group
     effects = "the effects" if len(group.effects) > 1 else "the log-odds"
-    lines = [f"# Standard deviations of {effects} over clusters of {group.name}."]
+    lines = [f"# Standard deviations of {effects} over clusters of {_one_line(group.name)}."]
     lines += _sds(base, of_group)
     lines += ["# Effects of the clusters: standardised (non-centred, which samples better) and unscaled."]
     lines += _random_variable(f"u_{base}", of_group.u)
