@@ -245,10 +245,14 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     say(f"\n{_announcement(engine)}", style="bold")
     fitted = model.fit(engine)
     say_report(fitted)
-    tables = tables_of(fitted, ci_prob)
+    from ..fits.repeated_findings import findings_shown
+
+    with findings_shown():
+        tables = tables_of(fitted, ci_prob)
     predictions = [tables[name] for name in planned if name.startswith("predictions")]
     say_estimates(fitted, tables["summary.csv"], tables.get("odds_ratios.csv"), predictions[0])
-    written = write_results(fitted, tables, folder, ci_prob)
+    with findings_shown():
+        written = write_results(fitted, tables, folder, ci_prob)
     say(f"\nResults in {folder}", style="bold")
     say_files({name: planned[name] for name in planned if name in written})
     if fitted.diagnostics.status == "interrupted":

@@ -14,6 +14,7 @@ from ..effects.cluster_effects import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
+from ..fits.repeated_findings import repeats_findings
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
 from ..validation import flag, shortened
@@ -29,6 +30,7 @@ SCORES = ("brier", "log_score", "auc")
 RANGES = {"brier": (0.0, 1.0), "log_score": (0.0, np.inf), "auc": (0.0, 1.0)}
 
 
+@repeats_findings
 def scores(
     fit: Fit,
     *,

@@ -14,6 +14,7 @@ from ..design.design import EncodedRows
 from ..design.table import with_columns
 from ..errors import PredictionError
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, set_aside
 from ..validation import agree, choice, kind_of, one_of, quoted_list, shortened
 from .cluster_effects import SCALES, ClusterTreatment
@@ -48,6 +49,7 @@ SLOPES = ("dydx", "eyex", "eydx", "dyex")
 NULL = {"ratio": 1.0, "oddsratio": 1.0}
 
 
+@repeats_findings
 def comparisons(
     fit: Fit,
     variables: Any = None,
@@ -91,7 +93,8 @@ def comparisons(
         Columns whose groups of rows are averaged over, within each draw; True averages over all rows. Predictions are
         averaged before they are compared, so that a ratio is a ratio of averages.
     weights : str or sequence of float, optional
-        Weights of the rows in the averages: a column, or one number for each row.
+        Weights of the rows in the averages: a column, or one number for each row; by default all rows have the same
+        weight, whatever their trials.
     given : table, optional
         Rows of new clusters whose outcomes are known, as for `predictions`.
     hypothesis : {"pairwise", "reference", "sequential"} or array, optional
@@ -155,6 +158,7 @@ def comparisons(
     return test.table(f"{compared_by} the {averaged}{query.predicted_quantity}", described, values, interval)
 
 
+@repeats_findings
 def slopes(
     fit: Fit,
     variables: str | Sequence[str] | None = None,
@@ -250,6 +254,7 @@ def slopes(
     return test.table(f"{averaged} of the {query.predicted_quantity}", described, values, interval)
 
 
+@repeats_findings
 def avg_comparisons(
     fit: Fit,
     variables: Any = None,
@@ -319,6 +324,7 @@ def avg_comparisons(
     )
 
 
+@repeats_findings
 def avg_slopes(
     fit: Fit,
     variables: str | Sequence[str] | None = None,

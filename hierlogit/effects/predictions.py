@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..errors import PredictionError
+from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice
 from .cluster_effects import SCALES, ClusterTreatment
@@ -25,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 KINDS = ("expected", "outcome")
 
 
+@repeats_findings
 def predictions(
     fit: Fit,
     newdata: Any = None,
@@ -153,6 +155,7 @@ def predictions(
     return tests.table(quantity[0].upper() + quantity[1:], query.described, values, interval)
 
 
+@repeats_findings
 def avg_predictions(
     fit: Fit,
     newdata: Any = None,
@@ -254,6 +257,7 @@ def _simulated(query: PredictionQuery) -> Evaluated:
     return replace(query, point=None).predicted(simulated, 1, rows, "Simulating")
 
 
+@repeats_findings
 def posterior_predictive(
     fit: Fit,
     newdata: Any = None,

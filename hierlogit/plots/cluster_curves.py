@@ -17,6 +17,7 @@ from ..effects.predictions import predictions
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import Interval
 from ..validation import agree, flag, listed, mapping, one_of, quoted_list, text, unknown_names
 from .style import (
@@ -83,6 +84,7 @@ class _Panel:
     clusters: FloatArray
 
 
+@repeats_findings
 def curves(
     fit: Fit,
     x: str,

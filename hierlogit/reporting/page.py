@@ -15,6 +15,7 @@ from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.diagnostics import versions
 from ..fits.fit import Fit
+from ..fits.repeated_findings import findings_shown
 from ..progress import progress
 from ..summaries.intervals import Interval
 from ..validation import file_path, kind_of, names, reason_of, seed_or_none, shortened, text, whole_number
@@ -69,6 +70,7 @@ class ReportPath(Path):
         return element("a", escape(self.name), href=quote(self.as_posix()), target="_blank")
 
 
+@findings_shown()
 def report(
     fits: Fit | Mapping[str, Fit],
     path: str | PathLike[str] = "report.html",

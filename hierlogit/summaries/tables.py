@@ -11,6 +11,7 @@ from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
+from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
 from ..validation import choice, flag
 from .intervals import Interval, end_names, summarise
@@ -104,6 +105,7 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
     return ResultTable.of(table, PARAMETERS, spare=SPARE)
 
 
+@repeats_findings
 def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> ResultTable:
     """Odds ratios ``exp(beta)`` of the fixed effects, with intervals.
 
@@ -173,6 +175,7 @@ def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interv
     return {**columns, "p_value": 2 * ndtr(-np.abs(z_values))}
 
 
+@repeats_findings
 def ranef(
     fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> ResultTable:

@@ -10,12 +10,14 @@ from ..design.grouping import GroupBlock
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
 from .intervals import Interval, summarise
 
 FloatArray = npt.NDArray[np.float64]
 
 
+@repeats_findings
 def variance_components(
     fit: Fit, group: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> ResultTable:

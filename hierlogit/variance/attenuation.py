@@ -13,6 +13,7 @@ from ..density.linear_predictor import Draws
 from ..effects.numerics.population_average import average_probability
 from ..errors import FitError
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, summarise
 from .by_factor import mean_variance, query_of, spread, total
 from .row_averages import distinct_rows
@@ -29,6 +30,7 @@ QUANTITIES = ("conditional", "average", "ratio", "approximate")
 MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
 
 
+@repeats_findings
 def conditional_vs_average(
     fit: Fit, *, num_draws: int | None = None, ci_prob: float | None = None, ci_kind: str | None = None
 ) -> DrawTable:
@@ -71,7 +73,7 @@ def conditional_vs_average(
     Raises
     ------
     FitError
-        If the model has no random effects, or no fixed effects.
+        If the model has no random effects or no fixed effects, or if coefficients are infinite.
 
     Notes
     -----
@@ -98,10 +100,16 @@ def conditional_vs_average(
     query = query_of(fit, None, num_draws)
     if not query.design.fixed_effects:
         raise FitError("the model has no fixed effects, so there is no coefficient to compare.")
-    rows, weights = distinct_rows(query.rows, query.design.outcome.trials)
+    if any(finding.code == "separation" for finding in fit.diagnostics.findings):
+        raise FitError(
+            "some coefficients of this fit are infinite, because predictors separate the outcomes, and so are their "
+            "population averages. Fit the model by hl.MAP() or hl.NUTS(), whose priors keep them finite."
+        )
+    trials = query.design.outcome.trials
+    rows, weights = distinct_rows(query.rows, trials)
 
     def both(draws: Draws) -> FloatArray:
-        variance = total({group.name: mean_variance(draws, group) for group in query.design.groups})
+        variance = total({group.name: mean_variance(draws, group, trials) for group in query.design.groups})
         factor = 1 / np.sqrt(1 + ATTENUATION**2 * variance)[:, None]
         beta = draws.beta
         sd = np.sqrt(total(spread(draws, rows)))

@@ -56,7 +56,8 @@ def result_rows(query: Query) -> int:
 def cluster_variances(query: Query, draws: Draws) -> dict[str, FloatArray]:
     """``z'Sigma z`` by grouping factor, shape (draws, rows); averaged over the training rows, shape (draws, 1)."""
     if query.data.of_training:
-        return {group.name: mean_variance(draws, group)[:, None] for group in query.design.groups}
+        trials = query.design.outcome.trials
+        return {group.name: mean_variance(draws, group, trials)[:, None] for group in query.design.groups}
     return spread(draws, query.rows)
 
 
@@ -108,18 +109,18 @@ def fixed_part(draws: Draws, rows: EncodedRows) -> FloatArray:
     return eta
 
 
-def mean_variance(draws: Draws, group: GroupBlock) -> FloatArray:
-    """Mean of ``z'Sigma z`` over the training rows (Johnson 2014), shape (draws,)."""
-    products = group.Z.T @ group.Z / len(group.Z)
+def mean_variance(draws: Draws, group: GroupBlock, trials: FloatArray) -> FloatArray:
+    """Mean of ``z'Sigma z`` over the trials of the training rows (Johnson 2014), shape (draws,)."""
+    products = (group.Z * trials[:, None]).T @ group.Z / trials.sum()
     L = draws.cholesky[group.name]
     variance: FloatArray = np.einsum("sai,ab,sbi->s", L, products, L, optimize=True)
     return variance
 
 
-def fixed_variance(draws: Draws, X: FloatArray) -> FloatArray:
-    """Variance of the fixed part ``x'beta`` over the rows, with n - 1 in the denominator; shape (draws,)."""
-    centred = X - X.mean(axis=0)
-    covariance = centred.T @ centred / (len(X) - 1)
+def fixed_variance(draws: Draws, X: FloatArray, trials: FloatArray) -> FloatArray:
+    """Variance of the fixed part ``x'beta`` over the trials of the rows, their number less 1 in the denominator."""
+    centred = X - trials @ X / trials.sum()
+    covariance = (centred * trials[:, None]).T @ centred / (trials.sum() - 1)
     variance: FloatArray = np.einsum("sa,ab,sb->s", draws.beta, covariance, draws.beta, optimize=True)
     return variance
 

@@ -11,6 +11,7 @@ from ..density.linear_predictor import Draws
 from ..effects.numerics.population_average import average_probability
 from ..errors import PredictionError
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice, flag
 from .by_factor import (
@@ -31,6 +32,7 @@ from .shared_clusters import shared_covariance
 FloatArray = npt.NDArray[np.float64]
 
 
+@repeats_findings
 def icc(
     fit: Fit,
     newdata: Any = None,
@@ -52,7 +54,8 @@ def icc(
     fit : Fit
     newdata : table, optional
         Rows at which to compute it, one result for each, since with random slopes the variance between clusters depends
-        on the predictors. If not given, each ``z'Sigma_t z`` is averaged over the training rows (Johnson 2014).
+        on the predictors. If not given, each ``z'Sigma_t z`` is averaged over the trials of the training rows (Johnson
+        2014), so that the same data as counts and as single outcomes give the same result.
     adjusted : bool
         Whether to leave out the variance of the fixed part, for the correlation of rows with the same predictors. If
         not, the denominator includes it, as in ``ICC_unadjusted`` (the conditional ICC) of R's performance package.
@@ -118,7 +121,7 @@ def icc(
         variances = cluster_variances(query, draws)
         whole = total(variances) + LOGISTIC_VARIANCE
         if not adjusted:
-            whole += fixed_variance(draws, query.design.X)[:, None]
+            whole += fixed_variance(draws, query.design.X, query.design.outcome.trials)[:, None]
         return np.concatenate([total(variances, sharing.factors) / whole for sharing in shared], axis=1)
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
@@ -128,6 +131,7 @@ def icc(
     )
 
 
+@repeats_findings
 def vpc(
     fit: Fit,
     newdata: Any = None,
@@ -150,7 +154,7 @@ def vpc(
     fit : Fit
     newdata : table, optional
         Rows at which to compute it, one result for each. If not given, numerator and denominator are averaged over the
-        training rows: the share of the variance that the predictors leave unexplained.
+        trials of the training rows: the share of the variance that the predictors leave unexplained.
     scale : {"response", "latent"}
         Whether the variance is that of binary outcomes, or of the latent outcomes as in `icc`.
     num_draws : int, optional
@@ -198,7 +202,7 @@ def vpc(
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, newdata, num_draws)
     shared = sharings(query.design)
-    rows, share = distinct_rows(query.rows)
+    rows, share = distinct_rows(query.rows, query.design.outcome.trials if newdata is None else None)
 
     def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         """Variance of an outcome, and its covariance with the outcome of a row that shares clusters, for each way."""

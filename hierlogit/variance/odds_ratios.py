@@ -13,6 +13,7 @@ from ..density.linear_predictor import Draws
 from ..design.design import Design
 from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import agree, interval_probability, names, quoted_list, real_number
@@ -24,6 +25,7 @@ QUANTITIES = ("odds ratio", "lower", "upper", "opposed")
 LARGEST_LOG_RATIO = 300.0
 
 
+@repeats_findings
 def mor(
     fit: Fit,
     newdata: Any = None,
@@ -90,6 +92,7 @@ def mor(
     return query.of_all_rows(values).table("Median odds ratio", described, interval)
 
 
+@repeats_findings
 def ior(
     fit: Fit,
     variables: str | Sequence[str] | Mapping[str, float] | None = None,

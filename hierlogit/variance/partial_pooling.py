@@ -13,9 +13,10 @@ from ..display import Facts, Shown, Table, View
 from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
-from ..errors import FitError
+from ..errors import ConvergenceWarning, FitError, unsaid
 from ..fits.arguments import model_of
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
 from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
@@ -79,6 +80,7 @@ def _spread(values: pd.Series[float]) -> str:
     return f"{span(values.min(), values.max())}, sd {number(values.std())}"
 
 
+@repeats_findings
 def pooling(
     model: ModelSpec | Fit,
     engine: Engine | str | None = None,
@@ -209,7 +211,8 @@ def without_random_effects(fit: Fit) -> Fit | None:
     from ..engines.maximum.map import MAP
 
     engine = MAP(seed=fit.diagnostics.seed) if fit.with_priors else Laplace(seed=fit.diagnostics.seed)
-    return engine.run(plain)
+    with unsaid(ConvergenceWarning):  # the findings of the fit itself are said
+        return engine.run(plain)
 
 
 def _marginal(fit: Fit, complete: Fit | None) -> FloatArray:

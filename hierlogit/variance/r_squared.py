@@ -13,6 +13,7 @@ from ..effects.query import Evaluated
 from ..errors import FitError, PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import agree, choice, quoted_list
 from .by_factor import (
@@ -29,6 +30,7 @@ from .row_averages import distinct_rows
 FloatArray = npt.NDArray[np.float64]
 
 
+@repeats_findings
 def r2(
     fit: Fit,
     *,
@@ -72,7 +74,9 @@ def r2(
     Notes
     -----
     An observation-level factor (one cluster for each row, for overdispersion of counts) enters the denominators only.
-    All rows have the same weight, whatever their trials, and offsets are not part of ``V_f``. Nakagawa, Johnson and
+    Averages and variances over rows are over their trials, so that the same data as counts and as single outcomes give
+    the same result, except for such a factor: with single outcomes, its clusters have several rows and count as others
+    do. Offsets are not part of ``V_f``. Nakagawa, Johnson and
     Schielzeth approximate p by the intercept of a model without predictors; here it is the average probability of the
     model itself, by quadrature.
 
@@ -96,7 +100,8 @@ def r2(
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, None, num_draws)
     single = between_rows(query.design)
-    rows, share = distinct_rows(query.rows)
+    trials = query.design.outcome.trials
+    rows, share = distinct_rows(query.rows, trials)
 
     def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
@@ -106,8 +111,8 @@ def r2(
         if method == "delta":
             (p,) = average_moments(draws, rows, share, averaged)
             residual = 1 / (p * (1 - p))
-        variances = {group.name: mean_variance(draws, group) for group in query.design.groups}
-        fixed = fixed_variance(draws, query.design.X)
+        variances = {group.name: mean_variance(draws, group, trials) for group in query.design.groups}
+        fixed = fixed_variance(draws, query.design.X, trials)
         random = total(variances, tuple(name for name in variances if name not in single))
         whole = fixed + total(variances) + residual
         return np.column_stack([fixed / whole, (fixed + random) / whole])
@@ -116,6 +121,7 @@ def r2(
     return values.table("R-squared (latent scale)", pd.DataFrame({"quantity": ["marginal", "conditional"]}), interval)
 
 
+@repeats_findings
 def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> DrawTable:
     """Proportional change in variance: the share of the variance between clusters that a second model explains.
 
@@ -169,7 +175,8 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     interval = Interval.of(ci_prob, ci_kind)
     queries = query_of(fit0), query_of(fit1)
     pairs = _common_groups(fit0, fit1)
-    zero = [before.name for before, _ in pairs if not mean_variance(queries[0].draws, before).any()]
+    trials = fit0.model.design.outcome.trials
+    zero = [before.name for before, _ in pairs if not mean_variance(queries[0].draws, before, trials).any()]
     if zero:
         raise FitError(
             f"the {agree(zero, 'variance', 'variances')} of {quoted_list(zero)} {agree(zero, 'is', 'are')} zero in the "
@@ -180,18 +187,20 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     random = np.random.default_rng(1)
     first, second = (query.draws[random.permutation(len(query.draws))[:count]] for query in queries)
     points = [query.point for query in queries]
-    estimate = _change(points[0], points[1], pairs)[0] if points[0] is not None and points[1] is not None else None
-    values = Evaluated(_change(first, second, pairs), estimate, (1, count))
+    estimate = (
+        _change(points[0], points[1], pairs, trials)[0] if points[0] is not None and points[1] is not None else None
+    )
+    values = Evaluated(_change(first, second, pairs, trials), estimate, (1, count))
     described = pd.DataFrame({"group": [before.name for before, _ in pairs]})
     return values.table("Proportional change in variance", described, interval)
 
 
-def _change(before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]]) -> FloatArray:
+def _change(before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]], trials: FloatArray) -> FloatArray:
     changes = []
     for first, second in pairs:
-        variance = mean_variance(before, first)
+        variance = mean_variance(before, first, trials)
         with np.errstate(divide="ignore", invalid="ignore"):  # a single draw may be zero
-            changes.append(1 - mean_variance(after, second) / variance)
+            changes.append(1 - mean_variance(after, second, trials) / variance)
     return np.column_stack(changes)
 
 

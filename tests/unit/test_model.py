@@ -321,7 +321,7 @@ def test_options_of_an_engine_belong_to_the_engine() -> None:
     model = hl.Model("y ~ x + (1 | g)", table())
     with pytest.raises(hl.errors.ModelError, match=r"model.fit has no option 'chains'. .*hl.NUTS\(chains=2\)"):
         model.fit("nuts", chains=2)
-    with pytest.raises(hl.errors.ModelError, match="model.fit has no option 'colour'; choose 'engine'"):
+    with pytest.raises(hl.errors.ModelError, match="model.fit has no option 'colour'; the only choice is 'engine'"):
         model.fit(colour=1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +89,6 @@ def fit_by_likelihood[M: ModelSpec](
 
     drawing = Lock()
 
-    @cache
     def sample_of(count: int) -> Sample:
         with drawing:  # all draws use the same arrays, and threads may share a fit
             return sample(result, count, seed_used, penalised=approach.penalised)

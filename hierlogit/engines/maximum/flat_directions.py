@@ -61,6 +61,8 @@ def bounded(objective: Objective, optimum: Optimum) -> Bounded:
         optimum = _without_axes(optimum, flat)
     infinite = _infinite(objective, optimum)
     moved = np.flatnonzero(_involved(objective, optimum.axes[:, flat]))
+    if not objective.penalised and np.all(moved < objective.p):  # a flat direction of fixed effects is separation
+        infinite = np.union1d(infinite, moved).astype(np.intp)
     labels = tuple(objective.model.design.fixed_effects[k] for k in infinite)
     if len(infinite):
         optimum = _without_coefficients(objective, optimum, infinite)
@@ -70,7 +72,6 @@ def bounded(objective: Objective, optimum: Optimum) -> Bounded:
         covariance[unknown] = covariance[:, unknown] = np.nan
         optimum = replace(optimum, covariance=covariance)
     objective.evaluate(optimum.point.psi)
-    # A flat direction of fixed effects alone is separation, or says nothing about an sd.
     is_spread = moved[moved >= objective.p]
     return Bounded(optimum, labels, moved if len(is_spread) else is_spread)
 

@@ -36,7 +36,9 @@ LEAST_WEIGHTED = 100
 #: A diagonal entry is drawn as a logarithm if its standard error is below this fraction of it.
 WELL_KNOWN = 0.4
 #: Operations that a factorisation for every draw may cost; above this, effects have their covariance at the maximum.
-AFFORDABLE = 2 * 10**10
+AFFORDABLE = 10**9
+#: Effects drawn together, which limits the memory for the random numbers behind them.
+TOGETHER = 2**22
 
 
 @dataclass(frozen=True)
@@ -85,25 +87,32 @@ def sample(result: SearchResult, draws: int, seed: int, *, penalised: bool) -> S
     psi[:, free] = drawn
     psi = _with_positive_diagonals(objective, psi)
 
-    u = optimum.modes + steps_in_sds @ optimum.mode_derivatives.T
-    effects_noise = for_effects.standard_normal((draws, len(optimum.modes)))
-    proposal = -0.5 * ((noise**2).sum(axis=1) + (effects_noise**2).sum(axis=1))
+    u, proposal = np.empty((draws, len(optimum.modes))), -0.5 * (steps_in_sds**2).sum(axis=1)
     joint, logarithms = np.empty(draws), np.empty(draws)
+    gammas = np.ascontiguousarray(psi[:, : objective.p] @ R.T)
     flat = np.stack([objective.flat_cholesky(one) for one in psi])
     work.u[:] = optimum.modes
     laplace.factorise()
-    draw_effects(
-        row_index,
-        work,
-        np.ascontiguousarray(psi[:, : objective.p] @ R.T),
-        flat,
-        u,
-        effects_noise,
-        draws * _operations(row_index) < AFFORDABLE,
-        np.empty(len(row_index.y)),
-        joint,
-        logarithms,
-    )
+    eta, refactorise = np.empty(len(row_index.y)), draws * _operations(row_index) < AFFORDABLE
+    step = max(1, TOGETHER // max(len(optimum.modes), 1))
+    for start in range(0, draws, step):
+        part = slice(start, min(start + step, draws))
+        np.dot(steps_in_sds[part], optimum.mode_derivatives.T, out=u[part])
+        u[part] += optimum.modes
+        effects_noise = for_effects.standard_normal(u[part].shape)
+        proposal[part] -= 0.5 * np.einsum("se,se->s", effects_noise, effects_noise)
+        draw_effects(
+            row_index,
+            work,
+            gammas[part],
+            flat[part],
+            u[part],
+            effects_noise,
+            refactorise,
+            eta,
+            joint[part],
+            logarithms[part],
+        )
     if penalised:
         joint += [_log_prior(objective, one, free[logged]) for one in psi]
     return Sample(psi, u, joint - proposal - 0.5 * logarithms)
@@ -171,8 +180,18 @@ def _posterior(
         draws[of_group.sd.name] = sd
         if of_group.cor is not None:
             draws[of_group.cor.name] = _correlations(of_group.group, L, sd)
-        draws[of_group.b.name] = np.einsum("sjc,sac->sja", u[:, at], L)
+        draws[of_group.b.name] = _effects(u, at, L)
     return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
+
+
+def _effects(u: FloatArray, at: npt.NDArray[np.int64], L: FloatArray) -> FloatArray:
+    """Effects of the levels of a grouping factor, ``L u``, shape (draws, J, q)."""
+    b = np.empty((len(u), *at.shape))
+    step = max(1, TOGETHER // max(at.size, 1))
+    for start in range(0, len(u), step):
+        part = slice(start, start + step)
+        np.einsum("sjc,sac->sja", u[part][:, at], L[part], out=b[part])
+    return b
 
 
 def _correlations(group: GroupBlock, L: FloatArray, sd: FloatArray) -> FloatArray:

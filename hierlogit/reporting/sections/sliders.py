@@ -56,7 +56,8 @@ def content(request: Request) -> str:
 def _start(subject: Subject) -> tuple[float, int, float]:
     """Sd between clusters of the first factor (averaged over rows), size of its median cluster, and mean log-odds."""
     group = subject.design.groups[0]
-    variance = mean_variance(Draws.of(subject.fit.model, subject.fit.posterior), group).mean()
+    draws = Draws.of(subject.fit.model, subject.fit.posterior)
+    variance = mean_variance(draws, group, subject.design.outcome.trials).mean()
     sd = round(min(float(np.sqrt(variance)), LARGEST_SD) / STEP) * STEP
     trials = np.bincount(group.index, weights=subject.design.outcome.trials)
     size = int(np.clip(np.median(trials), 1, LARGEST_SIZE))

@@ -103,3 +103,21 @@ def test_parts_of_a_table_have_no_draws_that_could_mislead() -> None:
     table = DrawTable.with_draws(pd.DataFrame({"mean": [1.0, 2.0], "sd": [1.0, 1.0]}), np.zeros((4, 2)))
     for part in (table.iloc[:1], table[table["mean"] > 1], table[["mean"]], table.sort_values("mean"), table.head(1)):
         assert not hasattr(part, "draws")
+
+
+@pytest.mark.parametrize("shape", [(40, 1), (40, 6), (2, 3), (1, 2), (7, 0), (12, 2, 3)])
+def test_quantiles_are_those_of_numpy_and_the_draws_stay_in_order(shape: tuple[int, ...]) -> None:
+    draws = np.random.default_rng(4).normal(size=shape)
+    before = draws.copy()
+    low, high = Interval(0.89, "eti").ends(draws)
+    expected = np.quantile(draws, [0.055, 0.945], axis=0)
+    np.testing.assert_allclose([low, high], expected, rtol=1e-12)
+    np.testing.assert_array_equal(draws, before)
+
+
+def test_columns_with_missing_and_infinite_draws_have_the_ends_that_they_can_have() -> None:
+    draws = np.ones((20, 3)) * np.arange(20)[:, None]
+    draws[3, 0], draws[-3:, 1], draws[:, 2] = np.nan, np.inf, np.inf
+    low, high = Interval(0.8, "eti").ends(draws)
+    np.testing.assert_allclose(low, [np.nan, 1.9, np.inf])
+    np.testing.assert_array_equal(high, [np.nan, np.inf, np.inf])
