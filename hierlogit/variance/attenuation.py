@@ -191,7 +191,10 @@ def nearest_coefficients(
         gradient = ((probability - fitted) * weights) @ U
         fitted *= 1 - fitted
         information = (fitted @ products).reshape(*transformed.shape, -1)
-        step = np.linalg.solve(information, gradient[..., None])[..., 0]
+        try:
+            step = np.linalg.solve(information, gradient[..., None])[..., 0]
+        except np.linalg.LinAlgError:  # probabilities of exactly 0 and 1
+            break
         longest = np.abs(step @ U.T).max(axis=1)
         transformed += step * np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))[:, None]
         if longest.max() < ACCURACY:
@@ -199,5 +202,5 @@ def nearest_coefficients(
             return coefficients
     raise FitError(
         "for some draws no logistic regression fits the averaged probabilities: look for extreme coefficients or sds "
-        "in hl.summary(fit)."
+        "in hl.summary(fit). Fits by hl.MAP() and hl.NUTS() have priors that keep them moderate."
     )
