@@ -11,6 +11,7 @@ from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, Lazy
 
 from ..errors import DesignError
 from ..validation import nearest, quoted_list, shortened
+from .signatures import check_signature
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 #: Functions whose first argument must be numbers.
@@ -18,15 +19,18 @@ _NUMERIC = ("bs", "center", "offset", "poly", "scale", "standardize", "within", 
 _OF_TEXTS = frozenset({np.equal, np.not_equal})
 
 
-def refuse_text(call: LazyCall, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
-    """Refuse a function or operator of numbers that is given a column of text, and a comparison with no level.
+def check_arguments(call: LazyCall, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
+    """Refuse arguments that a function does not take, text in place of numbers, and comparisons with no level.
 
     Raises
     ------
     DesignError
-        With the column and its levels.
+        With the function and its arguments, or the column and its levels.
     """
+    columns = frozenset(map(str, frame.columns))
     for node in nodes(call):
+        if isinstance(node, LazyCall):
+            check_signature(node, columns, namespace)
         if isinstance(node, LazyOperator):
             _check_operator(node, frame)
         elif isinstance(node, LazyCall) and _is_numeric(node.callee, namespace):

@@ -106,7 +106,7 @@ class Matrix(_Contrasts):
         if matrix.ndim != 2 or len(matrix) != k or not 1 <= matrix.shape[1] < k or not np.isfinite(matrix).all():
             raise DesignError(
                 f"the contrasts must be a matrix of finite numbers with {number_of(k, 'row')}, one for each of the "
-                f"levels {quoted_list(levels)}, and from 1 to {k - 1} columns; got the shape {matrix.shape}."
+                f"levels {_shown(levels)}, and from 1 to {k - 1} columns; got the shape {matrix.shape}."
             )
         if np.linalg.matrix_rank(np.column_stack([np.ones(k), matrix])) <= matrix.shape[1]:
             raise DesignError(
@@ -190,8 +190,7 @@ def _in_given_order(levels: Any, there: list[Any], name: str) -> list[Any]:
     given = list(levels) if isinstance(levels, (list, tuple, np.ndarray, pd.Index, pd.Series)) else None
     if given is None:
         raise DesignError(
-            f"levels={shortened(levels)} must be a list of the levels{_of(name)} in their order: "
-            f"[{quoted_list(there)}]."
+            f"levels={shortened(levels)} must be a list of the levels{_of(name)} in their order: [{_shown(there)}]."
         )
     given = [item.item() if isinstance(item, np.generic) else item for item in given]
     for level in given:
@@ -200,7 +199,7 @@ def _in_given_order(levels: Any, there: list[Any], name: str) -> list[Any]:
     if left_out or len(set(given)) < len(given):
         problem = f"the list lacks {quoted_list(left_out)}" if left_out else "a level is in the list twice"
         raise DesignError(
-            f"levels={shortened(levels)}{_of(name)}: {problem}. List each of the levels once: {quoted_list(there)}."
+            f"levels={shortened(levels)}{_of(name)}: {problem}. List each of the levels once: {_shown(there)}."
         )
     return given
 
@@ -215,9 +214,13 @@ def _refuse_unknown(level: Any, there: list[Any], where: str, name: str) -> None
     elif _word(level) in words:
         hint = f" The levels are texts: write '{_word(level)}' in quotes."
     raise DesignError(
-        f"{where}: {shortened(level)} is not among the levels{_of(name)}, which are "
-        f"{quoted_list([words[word] for word in words])}.{hint}"
+        f"{where}: {shortened(level)} is not among the levels{_of(name)}, which are {_shown(there)}.{hint}"
     )
+
+
+def _shown(levels: Sequence[Any]) -> str:
+    """Levels for a message, whole numbers without a decimal point."""
+    return quoted_list([int(level) if isinstance(level, float) and level.is_integer() else level for level in levels])
 
 
 def _coding(contrast: Any, name: str) -> Encoding | None:

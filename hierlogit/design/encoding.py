@@ -247,7 +247,7 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
     """The terms of the expression by name, evaluated on these rows."""
     from formulae.environment import Environment
 
-    from .arguments import nodes, refuse_text
+    from .arguments import check_arguments, nodes
     from .codings import Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
     from .logical import with_factors
     from .redundancy import coded_terms
@@ -261,7 +261,7 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
             # In t/x, formulae shares a component between t and t:x, with the coding of the latter for both.
             term.components = with_factors(deepcopy(term.components))
         for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
-            refuse_text(call, frame, values)
+            check_arguments(call, frame, values)
             for node in nodes(call):
                 if getattr(node, "callee", None) in _REPLACED:
                     node.callee = _own(node.callee)

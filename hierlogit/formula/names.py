@@ -84,7 +84,7 @@ def _variable_hint(use: NameUse, columns: Sequence[str], functions: Collection[s
     there = f"The data has: {_listed(columns)}."
     if not use.in_call:
         return there + _nearest(name, columns)
-    outside = f" A value of your program is passed to Model: namespace={{'{name}': {name}}}."
+    outside = f" A value of your program is passed to Model: namespace={{'{name}': {name}}}." if "." not in name else ""
     return there + outside + _nearest(name, [*columns, *functions, *variables])
 
 

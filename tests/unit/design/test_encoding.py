@@ -362,3 +362,35 @@ def test_prediction_errors_name_the_term(expression: str, new: dict[str, Any], w
         encoding(expression).encode(pd.DataFrame(new))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("poly(x, 0)", "degree=0 must be a whole number from 1. Write poly(x, 2)."),
+        ("poly(x, -1)", "degree=-1 must be a whole number from 1"),
+        ("poly(x, 2.5)", "degree=2.5 must be a whole number from 1"),
+        ("poly(x, [2])", "degree=[2] must be a whole number from 1"),
+        ("bs(x)", "neither df, the number of columns, nor knots are given. Write bs(x, df=4) or bs(x, knots=[0, 1])."),
+        ("bs(x, df='4')", "df='4' must be a whole number"),
+        ("bs(x, knots=3)", "knots=3 must be a list of numbers"),
+        ("bs(x, knots=['a'])", "knots=['a'] must be a list of numbers"),
+        ("bs(x, 4, degree=-1)", "degree=-1 must be a whole number from 0"),
+        ("bs(x, 4, df=5)", "bs() is given 'df' twice"),
+        ("scale(x, 2)", "scale() has 2 arguments in place of 1. Write scale(x)."),
+        ("log()", "log() lacks 'x'. Write log(x)."),
+        ("between(x)", "between() lacks 'g'. Write between(x, g)."),
+        ("C(t, coding=Sum)", "C() has no argument 'coding'; its arguments are 'data', 'contrast', 'levels'"),
+        ("C(t, Treatment('a', 'b'))", "Treatment() has 2 arguments in place of 1"),
+        ("x:log(x, z)", "in 'log(x, z)', log() has 2 arguments"),
+    ],
+)
+def test_arguments_that_a_function_does_not_take(expression: str, words: str) -> None:
+    with pytest.raises(DesignError) as caught:
+        encoding(expression)
+    assert words in str(caught.value)
+
+
+def test_a_users_own_logarithm_has_its_own_arguments() -> None:
+    columns = encoding("0 + log(x, 2)", log=lambda x, power: x**power).columns
+    np.testing.assert_allclose(columns[:, 0], FRAME["x"] ** 2)

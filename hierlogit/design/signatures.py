@@ -1,0 +1,103 @@
+"""The arguments that functions of formulas take, with checks that name them in place of Python's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, LazyVariable
+
+from ..errors import DesignError
+from ..validation import listed, quoted_list, shortened
+
+_OF_NUMBERS = ("x",)
+_SPLINE = ("x", "df", "knots", "degree", "intercept", "lower_bound", "upper_bound")
+#: Names of the arguments of each function, those that must be given, and how it is written.
+_SIGNATURES: Mapping[str, tuple[tuple[str, ...], int, str]] = MappingProxyType(
+    {
+        "C": (("data", "contrast", "levels"), 1, "C(x), C(x, Sum) or C(x, levels=['a', 'b'])"),
+        "S": (("data", "omit", "levels"), 1, "S(x) or S(x, 'a')"),
+        "T": (("data", "ref", "levels"), 1, "T(x) or T(x, 'a')"),
+        "I": (("x",), 1, "I(x**2)"),
+        "bs": (_SPLINE, 1, "bs(x, df=4) or bs(x, knots=[0, 1])"),
+        "poly": (("x", "degree", "raw"), 1, "poly(x, 2)"),
+        **{name: (_OF_NUMBERS, 1, f"{name}(x)") for name in ("center", "offset", "scale", "standardize")},
+        **{name: (("x", "g"), 2, f"{name}(x, g)") for name in ("within", "between")},
+        "Treatment": (("reference",), 0, "Treatment('a')"),
+        "Sum": (("omit",), 0, "Sum or Sum('a')"),
+        "Helmert": ((), 0, "Helmert"),
+        "Poly": (("scores",), 0, "Poly or Poly([1, 2, 4])"),
+    }
+)
+
+
+def check_signature(call: LazyCall, columns: frozenset[str], namespace: Mapping[str, Any]) -> None:
+    """Check the number and names of a function's arguments, and the values of those that are no columns.
+
+    Raises
+    ------
+    DesignError
+        With the way the function is written.
+    """
+    known = _SIGNATURES.get(call.callee)
+    if known is None and isinstance(namespace.get(call.callee), np.ufunc):
+        known = (_OF_NUMBERS, 1, f"{call.callee}(x)")
+    if known is None:
+        return
+    names, needed, written = known
+    given = dict(zip(names, call.args, strict=False))
+    unknown = [name for name in call.kwargs if name not in names]
+    twice = [name for name in call.kwargs if name in given]
+    problem = ""
+    if len(call.args) > len(names):
+        problem = f"has {len(call.args)} arguments in place of {len(names)}"
+    elif unknown:
+        problem = f"has no argument {quoted_list(unknown)}; its arguments are {quoted_list(names)}"
+    elif twice:
+        problem = f"is given {quoted_list(twice)} twice"
+    elif len({*given, *call.kwargs} & set(names[:needed])) < needed:
+        problem = f"lacks {quoted_list([name for name in names[:needed] if name not in {*given, *call.kwargs}])}"
+    if problem:
+        raise DesignError(f"in '{call}', {call.callee}() {problem}. Write {written}.")
+    values = {name: _value(argument, columns, namespace) for name, argument in {**given, **call.kwargs}.items()}
+    check = {"poly": _check_polynomial, "bs": _check_spline}.get(call.callee)
+    if check is not None and (wrong := check(values)):
+        raise DesignError(f"in '{call}', {wrong}. Write {written}.")
+
+
+def _value(argument: Any, columns: frozenset[str], namespace: Mapping[str, Any]) -> Any:
+    """The value of an argument that is not computed from columns; an Ellipsis for others."""
+    if isinstance(argument, LazyValue):
+        return argument.value
+    if isinstance(argument, LazyVariable) and argument.name not in columns:
+        return namespace.get(argument.name, ...)
+    if isinstance(argument, LazyOperator) and len(argument.args) == 1:
+        value = _value(argument.args[0], columns, namespace)
+        return argument.op(value) if isinstance(value, Real) else ...
+    return ...
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return value is ... or (isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least)
+
+
+def _check_polynomial(values: Mapping[str, Any]) -> str:
+    degree = values.get("degree", 1)
+    return "" if _is_whole(degree, 1) else f"degree={shortened(degree)} must be a whole number from 1"
+
+
+def _check_spline(values: Mapping[str, Any]) -> str:
+    df, knots, degree = values.get("df"), values.get("knots"), values.get("degree", 3)
+    if df is None and knots is None:
+        return "neither df, the number of columns, nor knots are given"
+    if df is not None and not _is_whole(df, 1):
+        return f"df={shortened(df)} must be a whole number from 1"
+    if not _is_whole(degree, 0):
+        return f"degree={shortened(degree)} must be a whole number from 0"
+    places = None if knots is None or knots is ... else listed(knots)
+    if knots is None or knots is ... or (places and all(isinstance(place, Real) for place in places)):
+        return ""
+    return f"knots={shortened(knots)} must be a list of numbers"
