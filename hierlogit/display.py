@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
 from itertools import groupby
+from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .formatting import CRITERIA, NO_VALUE, cell, is_missing, plain
+from .formatting import CRITERIA, NO_VALUE, cell, fixed, is_missing, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,7 @@ LABEL = 9
 _TABLE = "border-collapse:collapse; margin:0.5em 0"
 _CELL = "padding:0.1em 1em 0.1em 0; vertical-align:top"
 _LEFT = f"text-align:left; {_CELL}"
+_CENTRE = f"text-align:center; {_CELL}; border-bottom:1px solid"
 _RIGHT = f"text-align:right; font-variant-numeric:tabular-nums; {_CELL}"
 
 
@@ -364,6 +366,7 @@ class Table:
         data: Sequence[str] = (),
         spare: Sequence[str] = (),
         rows: int = MOST + FOLDED,
+        decimals: int | None = None,
     ) -> Table:
         """The table of a data frame, with formatted numbers.
 
@@ -382,6 +385,8 @@ class Table:
             Columns, or headings of several, that are left out first, in this order, if there is not enough room.
         rows : int
             How many rows are formatted.
+        decimals : int, optional
+            Decimals of all numbers that are not whole; if not given, they depend on the number and its error.
         """
         shown = frame.iloc[:rows]
         labels = shown.index.get_level_values(-1).tolist()
@@ -402,7 +407,12 @@ class Table:
                 errors = [None] * len(labels) if known_by is None else values[known_by]
                 names = [str(label) if label in CRITERIA else name for label in labels]
                 cells = list(map(cell, names, values[k], errors))
-            is_number, first = shown.dtypes.iloc[k].kind in "iuf", not columns
+                if decimals is not None:
+                    cells = [
+                        _with_decimals(value, text, decimals) for value, text in zip(values[k], cells, strict=True)
+                    ]
+            is_number = shown.dtypes.iloc[k].kind in "iuf"
+            first = not columns and not is_number
             group = ", ".join(filter(None, above))
             rank = max((len(spare) - spare.index(text) for text in (name, group) if text in spare), default=0)
             columns.append(Column(name, tuple(cells), is_number, first, rank, group))
@@ -535,7 +545,7 @@ def _headings(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
     texts = []
     for group, run in groupby(zip(columns, widths, strict=True), lambda pair: pair[0].group):
         room = sum(width + 2 for _, width in run) - 2
-        texts.append(f"{_cut(group, room):>{room}}")
+        texts.append(f" {_cut(group, room - 2)} ".center(room, "-") if group else " " * room)
     return [f"{' ' * INDENT}{'  '.join(texts).rstrip()}"]
 
 
@@ -565,6 +575,11 @@ def _datum(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
     return (f"{value:.6g}" if isinstance(value, float) else str(value)).replace("-", "−")
+
+
+def _with_decimals(value: object, text: str, decimals: int) -> str:
+    """A finite number with a number of decimals, and the text of other values."""
+    return fixed(value, decimals) if isinstance(value, float) and isfinite(value) else text
 
 
 def _fitting(blocks: Sequence[Sequence[str]], limit: int) -> int:
@@ -654,8 +669,6 @@ def _headings_html(columns: Sequence[Column], longest: int) -> str:
     cells = []
     for group, run in groupby(columns, lambda column: column.group):
         span = str(len(list(run)))
-        attributes = {"scope": "colgroup"} if group else {}
-        cells.append(
-            element("th" if group else "td", escape(_cut(group, longest)), colspan=span, style=_RIGHT, **attributes)
-        )
+        kind, scope, style = ("th", "colgroup", _CENTRE) if group else ("td", None, None)
+        cells.append(element(kind, escape(_cut(group, longest)), scope=scope, colspan=span, style=style))
     return element("tr", "".join(cells))

@@ -28,10 +28,11 @@ _LATEX = str.maketrans(
         "$": r"\$",
         "^": r"\textasciicircum{}",
         "~": r"\textasciitilde{}",
+        **dict.fromkeys("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", " "),
     }
 )
 _LATEX_CELL = _LATEX | str.maketrans(
-    {"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "∞": r"$\infty$", "–": "--", "…": r"\dots{}", "\n": " ", "\r": " "}
+    {"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "∞": r"$\infty$", "–": "--", "…": r"\dots{}"}
 )
 #: Replacements of typographic characters that are missing in some terminals and encodings.
 PLAIN = str.maketrans({"−": "-", NO_VALUE: "-", "∞": "inf"})
@@ -125,6 +126,17 @@ def _known_to(value: float, mcse: float) -> str:
     decimals = max(-math.floor(math.log10(2 * mcse)), 0)
     most = max(MOST_DIGITS - 1 - math.floor(math.log10(abs(value))), 0)
     return f"{value:,.{min(decimals, most)}f}".replace("-", "−")
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with a number of decimals.
+
+    Examples
+    --------
+    >>> fixed(-1180.30514, 3)
+    '−1,180.305'
+    """
+    return f"{value:,.{max(decimals, 0)}f}".replace("-", "−")
 
 
 def criterion(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import pandas as pd
@@ -49,7 +50,8 @@ class ResultTable(pd.DataFrame):
     It is a `pandas.DataFrame` and has all digits. Printed, in notebooks, and by ``to_string``, ``to_html``,
     ``to_markdown`` and ``to_latex`` it is rounded: to the decimals that twice the Monte Carlo standard error leaves, if
     the table has it, otherwise to three or four significant digits; effective sample sizes to whole numbers. Files such
-    as those by ``to_csv`` have all digits. Selected, sorted and merged tables are shown in the same way.
+    as those by ``to_csv`` have all digits. Selected, sorted and merged tables are shown in the same way. After
+    ``table.round(5)`` five decimals are shown, and ``pandas.DataFrame(table)`` shows the numbers as pandas does.
 
     Attributes
     ----------
@@ -78,8 +80,9 @@ class ResultTable(pd.DataFrame):
     _own: frozenset[str] = frozenset()
     _of_data: frozenset[str] = frozenset()
     _spare: tuple[str, ...] = ()
+    _decimals: int | None = None
 
-    _metadata = ["quantity", "_own", "_of_data", "_spare"]  # noqa: RUF012  pandas reads this name
+    _metadata = ["quantity", "_own", "_of_data", "_spare", "_decimals"]  # noqa: RUF012  pandas reads this name
 
     @classmethod
     def of(
@@ -136,7 +139,10 @@ class ResultTable(pd.DataFrame):
 
     def _view(self) -> View:
         title = self._title() if self.quantity else ""
-        return View(title, (Table.of(pd.DataFrame(self), ".to_string()", data=self._data(), spare=self._spare),))
+        table = Table.of(
+            pd.DataFrame(self), ".to_string()", data=self._data(), spare=self._spare, decimals=self._decimals
+        )
+        return View(title, (table,))
 
     def _data(self) -> list[str]:
         """Columns of the user's data, and whole numbers that the user added, which may be years or labels."""
@@ -152,6 +158,12 @@ class ResultTable(pd.DataFrame):
     def _display_(self) -> View:
         """What marimo shows in place of its own view of data frames."""
         return self._view()
+
+    def round(self, decimals: Any = 0, *arguments: Any, **options: Any) -> ResultTable:
+        """The table rounded to a number of decimals, with which it is shown; as for `pandas.DataFrame.round`."""
+        result: ResultTable = super().round(decimals, *arguments, **options)
+        object.__setattr__(result, "_decimals", int(decimals) if isinstance(decimals, Integral) else None)
+        return result
 
     def to_string(self, *arguments: Any, **options: Any) -> Any:
         """All rows and columns as text, rounded; options as for `pandas.DataFrame.to_string`."""
@@ -200,7 +212,8 @@ class ResultTable(pd.DataFrame):
 
     def _cells(self) -> tuple[Column, ...]:
         """All cells as they are shown, by column."""
-        return Table.of(pd.DataFrame(self), index=False, data=self._data(), rows=len(self)).columns
+        frame = pd.DataFrame(self)
+        return Table.of(frame, index=False, data=self._data(), rows=len(self), decimals=self._decimals).columns
 
 
 def last_level(key: object) -> str:

@@ -143,6 +143,16 @@ def test_what_is_computed_from_a_table_is_not_titled_with_its_scale(operation: A
     assert "logit" in repr(table)
 
 
+def test_a_table_that_was_rounded_is_shown_with_these_decimals(table: ResultTable) -> None:
+    rounded = table.round(5)
+    assert "0.75831 " in repr(rounded)
+    assert "-0.00449" in repr(rounded.head(2))
+    assert "1,234.56780" in rounded.to_string()
+    assert "0.76 " in repr(table.round(2)[["mean", "sd"]])
+    assert "0.758" in repr(table.round({"mean": 3}))
+    assert table.loc["urban[Y]", "mean"] == 0.758312345
+
+
 def test_whole_numbers_that_a_user_adds_are_not_counts(table: ResultTable) -> None:
     table["year"] = 2016
     assert "2016" in repr(table[["year"]])
@@ -219,11 +229,13 @@ def test_columns_of_two_levels_have_shared_headings() -> None:
     columns = pd.MultiIndex.from_product([["Laplace", "<NUTS>"], ["estimate", "error"]])
     table = ResultTable.of(pd.DataFrame([[1.5, 0.25, 1.25, 0.5]], index=["x"], columns=columns))
     lines = repr(table).splitlines()
-    assert lines[0].split() == ["Laplace", "<NUTS>"]
+    assert [word for word in lines[0].split() if set(word) != {"-"}] == ["Laplace", "<NUTS>"]
     assert lines[1].split() == ["estimate", "error"] * 2
-    # The headings end where the last of their columns ends.
-    assert lines[0].index("Laplace") + 7 == lines[1].index("error") + 5
-    assert 'colspan="2"' in table._repr_html_()
+    # The headings go from the beginning of their first column to the end of their last one.
+    spans = [found.span() for found in re.finditer("-+ [^-]+ -+", lines[0])]
+    assert [begin for begin, _ in spans] == [found.start() for found in re.finditer("estimate", lines[1])]
+    assert [end for _, end in spans] == [found.end() for found in re.finditer("error", lines[1])]
+    assert '<th scope="colgroup" colspan="2"' in table._repr_html_()
     assert "&lt;NUTS&gt;" in table._repr_html_()
     assert "| Laplace estimate |" in re.sub(" +", " ", table.to_markdown())
 

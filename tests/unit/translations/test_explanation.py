@@ -121,3 +121,14 @@ def test_saving_loses_nothing(tmp_path: Path) -> None:
 def test_rows_with_an_offset() -> None:
     frame = hl.datasets.load("bacteria").assign(w=np.linspace(0, 1, 220))
     assert "offset" in words(hl.Model("y ~ week_gt2 + offset(w)", frame))[1].sentences
+
+
+@pytest.mark.parametrize("name", ["new\nline", "a\r\nb", "form\x0cfeed", "line\u2028separator", "x_%&#$~^{}\\"])
+def test_names_with_line_breaks_and_special_characters_are_explained(name: str) -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.integers(0, 2, 60), name: rng.normal(size=60), "g": np.repeat(range(6), 10)})
+    explanation = hl.explain(hl.Model(f"y ~ `{name}` + (1 | g)", data))
+    usual = hl.explain(hl.Model("y ~ x + (1 | g)", data.rename(columns={name: "x"})))
+    assert len(explanation.latex.splitlines()) == len(usual.latex.splitlines())
+    assert explanation._repr_html_().count("<mtr") == usual._repr_html_().count("<mtr") > 0
+    assert repr(explanation).count("\n") >= repr(usual).count("\n")
