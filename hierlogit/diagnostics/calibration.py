@@ -1,21 +1,20 @@
-"""Predicted probabilities + outcomes → calibration, by isotonic regression."""
+"""Calibration of a fit: the share of events as a function of the predicted probability, and that of simulated data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..binomial import simulated_successes
-from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
-from ..validation import refuse_beyond_memory, seed_or_none, whole_number
+from ..validation import refuse_beyond_memory, seed_or_new, whole_number
+from .fit.simulated_rows import FEWEST_REPLICATES, SimulatedRows
+from .recalibration import Forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,72 +22,15 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
-#: With fewer replicates than this the ends of a band are mostly luck.
-FEWEST_REPLICATES = 20
 #: Probabilities at which a band is computed at most: this many times the replicates are held at once.
 MOST_PLACES = 20_000
-
-
-@dataclass(frozen=True)
-class Forecasts:
-    """Rows grouped by their predicted probability, in increasing order.
-
-    Attributes
-    ----------
-    probability : ndarray, shape (k,)
-        Distinct predicted probabilities.
-    trials : ndarray, shape (k,)
-        Number of trials with each probability.
-    member : ndarray of int, shape (n,)
-        Position of the probability of each row.
-    """
-
-    probability: FloatArray
-    trials: FloatArray
-    member: IntArray
-
-    @classmethod
-    def of(cls, probability: FloatArray, trials: FloatArray) -> Forecasts:
-        """Group rows, shape (n,)."""
-        distinct, member = np.unique(probability, return_inverse=True)
-        return cls(distinct, np.bincount(member, weights=trials, minlength=len(distinct)), member)
-
-    def recalibrated(self, y: FloatArray) -> FloatArray:
-        """Isotonic regression of the outcomes on the predicted probabilities, shape (k,)."""
-        from scipy.optimize import isotonic_regression
-
-        events = np.bincount(self.member, weights=y, minlength=len(self.probability))
-        regression: FloatArray = isotonic_regression(events / self.trials, weights=self.trials).x
-        return regression
-
-    def decomposition(self, y: FloatArray) -> dict[str, float]:
-        """The Brier score and its parts: ``brier = miscalibration - discrimination + uncertainty``.
-
-        Miscalibration is by how much recalibration lowers the score, discrimination by how much the recalibrated
-        probabilities lower it compared with a single probability, and uncertainty the score of that probability.
-        """
-        total = self.trials.sum()
-        rate = np.bincount(self.member, weights=y, minlength=len(self.probability)) / self.trials
-        better, mean = self.recalibrated(y), float(y.sum() / total)
-
-        def score(p: FloatArray | float) -> float:
-            return float((self.trials * (rate * (1 - p) ** 2 + (1 - rate) * p**2)).sum() / total)
-
-        as_is, recalibrated, constant = score(self.probability), score(better), score(mean)
-        return {
-            "brier": as_is,
-            "miscalibration": as_is - recalibrated,
-            "discrimination": constant - recalibrated,
-            "uncertainty": constant,
-        }
 
 
 def calibration(
     fit: Fit,
     *,
     clusters: str | Mapping[str, str] = "observed",
-    replicates: int = 500,
+    replicates: int = 200,
     ci_prob: float | None = None,
     num_draws: int | None = None,
     seed: int | None = None,
@@ -96,7 +38,7 @@ def calibration(
     """Calibration of a fit's probabilities for its own rows: the share of events as a function of the prediction.
 
     The share of events is estimated by isotonic regression on the predicted probability, so that no bins have to be
-    chosen, with the band in which it would lie if the probabilities were right.
+    chosen, with the band in which it lies in data simulated from the fit.
 
     Parameters
     ----------
@@ -104,7 +46,7 @@ def calibration(
     clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
         Cluster effects of the predictions; see `predictions`.
     replicates : int
-        Data sets to draw from the predicted probabilities, for the band.
+        Data sets to simulate for the band, at most as many as the fit has draws.
     ci_prob : float, optional
         Pointwise probability of the band; ArviZ's default if not given.
     num_draws : int, optional
@@ -115,16 +57,15 @@ def calibration(
     Returns
     -------
     ResultTable
-        One row for each distinct predicted probability: ``fitted``, the posterior mean, or the probability at the
-        maximum for likelihood fits; ``calibrated``, the share of events by isotonic regression; the ends of the band
-        around ``fitted``, such as ``eti89_lb``; ``rows`` and ``trials``. ``table.attrs`` has ``brier``,
-        ``miscalibration``, ``discrimination`` and ``uncertainty``, with
-        ``brier = miscalibration - discrimination + uncertainty``.
+        One row for each distinct predicted probability: ``fitted``, see the notes; ``calibrated``, the share of events
+        by isotonic regression; ``expected``, its mean in simulated data; the ends of the band, such as ``eti89_lb``;
+        ``rows`` and ``trials``. ``table.attrs`` has ``brier``, ``miscalibration``, ``discrimination`` and
+        ``uncertainty``, with ``brier = miscalibration - discrimination + uncertainty``.
 
     Raises
     ------
     PredictionError
-        If an option is out of range.
+        If an option is out of range, or the fit is not at a maximum from which simulated data can be fitted.
 
     See Also
     --------
@@ -133,8 +74,11 @@ def calibration(
     Notes
     -----
     With ``clusters="observed"`` the cluster effects are estimated from the same outcomes and shrunken towards zero, so
-    that the highest probabilities are a little too low and the lowest a little too high by construction. `hl.check`
-    takes this into account, by refitting simulated data; the band here does not.
+    that even if the model is right the highest probabilities are too low and the lowest too high. The band accounts for
+    this, as in `hl.check`: outcomes are simulated in clusters with new effects, the model is fitted to them again, and
+    the curve is that of the new probabilities. ``fitted`` is the probability at the maximum, for a fit by a sampler at
+    the mode of the marginal posterior. Otherwise ``fitted`` is the posterior mean, or the probability at the maximum
+    for likelihood fits, and outcomes are simulated in clusters with new effects.
 
     References
     ----------
@@ -151,16 +95,18 @@ def calibration(
     """
     require_fit(fit)
     replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
-    seed = seed_or_none("seed", seed, PredictionError)
+    seed = seed_or_new(seed, PredictionError)
     interval = Interval.of(ci_prob, "eti")
     outcome = fit.model.design.outcome
-    forecasts = Forecasts.of(fitted_probability(fit, clusters, num_draws, seed), outcome.trials)
-    low, high = _band(forecasts, outcome.trials, interval, replicates, seed)
+    rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed)
+    forecasts = Forecasts.of(rows.probability, outcome.trials)
+    expected, low, high = _band(forecasts, rows, interval)
     names = interval.columns
     table = pd.DataFrame(
         {
             "fitted": forecasts.probability,
             "calibrated": forecasts.recalibrated(outcome.y),
+            "expected": expected,
             names[0]: low,
             names[1]: high,
             "rows": np.bincount(forecasts.member),
@@ -171,32 +117,16 @@ def calibration(
     return ResultTable.of(table, "Expected and recalibrated probabilities")
 
 
-def _band(
-    forecasts: Forecasts, trials: FloatArray, interval: Interval, replicates: int, seed: int | None
-) -> tuple[FloatArray, FloatArray]:
-    """Ends of the band at each distinct probability, by outcomes drawn from the probabilities."""
-    random = np.random.default_rng(seed)
-    probability = forecasts.probability[forecasts.member]
+def _band(forecasts: Forecasts, rows: SimulatedRows, interval: Interval) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean of the curves of simulated data, and ends of the band, at each distinct probability."""
     # Of very many probabilities some, from the first to the last; between them the band is drawn as a line.
     at = np.unique(np.linspace(0, len(forecasts.probability) - 1, MOST_PLACES).round().astype(np.intp))
-    refuse_beyond_memory("replicates", replicates, len(at), PredictionError)
-    curves = np.empty((replicates, len(at)))
-    for curve in curves:
-        curve[:] = forecasts.recalibrated(simulated_successes(probability, trials, random))[at]
-    low, high = (np.interp(forecasts.probability, forecasts.probability[at], end) for end in interval.ends(curves))
-    return low, high
-
-
-def fitted_probability(
-    fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None = None, seed: int | None = None
-) -> FloatArray:
-    """Probability of the event in each training row: its posterior mean, of a likelihood fit that at the maximum."""
-    query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
-    rows = query.rows
-    if query.point is not None and not query.treatment.is_random(rows):
-        at_maximum: FloatArray = query.treatment.predict(query.point, rows)[0]
-        return at_maximum
-    total: FloatArray = np.zeros(len(rows))
-    for part, draws in query.draws.chunks(len(rows)):
-        total += query.treatment.of_part(part).predict(draws, rows).sum(axis=0)
-    return total / len(query.draws)
+    places = forecasts.probability[at]
+    refuse_beyond_memory("replicates", rows.replicates, len(at), PredictionError)
+    curves = np.empty((rows.replicates, len(at)))
+    for curve, (probability, y) in zip(curves, rows, strict=True):
+        simulated = Forecasts.of(probability, rows.trials)
+        curve[:] = np.interp(places, simulated.probability, simulated.recalibrated(y))
+    low, high = interval.ends(curves)
+    mean, lowest, highest = (np.interp(forecasts.probability, places, end) for end in (curves.mean(axis=0), low, high))
+    return mean, lowest, highest

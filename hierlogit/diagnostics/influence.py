@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..display import Sentences, Shown, Table, View
-from ..engines.maximum.refit import likelihood_engine, maximum_of
+from ..engines.maximum.refit import finite_maximum_of, likelihood_engine
 from ..errors import FitError, StudyError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
@@ -28,6 +28,7 @@ from ..model_comparison.leave_out import (
 from ..model_spec import ModelSpec
 from ..result_table import ResultTable
 from ..studies.bootstrap import Statistic
+from ..studies.failures import count_failures
 from ..studies.tasks import Done, check_executor, run_tasks
 from ..summaries.tables import summary
 from ..validation import flag, function_or_none, number_of, one_of, quoted_list, text, unknown_names
@@ -87,6 +88,8 @@ class Influence(Shown):
             clusters = self.table.index[self.table["status"] == status]
             if len(clusters):
                 yield f"{len(clusters):,} of them {status}: {meaning} {quoted_list(list(clusters))}"
+        consequence = "They have no measures of influence, although the estimates depend on them most."
+        yield from count_failures(self.failures, len(self.table), consequence, "clusters")
 
 
 def influence(
@@ -126,7 +129,8 @@ def influence(
     Raises
     ------
     FitError
-        If there is no such grouping factor or column.
+        If there is no such grouping factor or column, or a likelihood fit is not at a maximum because the search failed
+        or estimates are infinite.
 
     Notes
     -----
@@ -162,12 +166,13 @@ def influence(
     clusters = Clusters.of(fit.model, group)
     if fit.estimate is None:
         return _by_weights(fit, clusters, estimand, executor, refit=refit)
+    maximum = finite_maximum_of(fit)
     task = RefitWithoutCluster.of(fit, clusters.index, estimand)
     estimate = pd.Series(estimates(fit, estimand))
     done = _run(task, clusters, executor)
     p = len(fit.model.design.fixed_effects)
-    scale = Scale(summary(fit, interval="wald")["se"], maximum_of(fit).covariance[:p, :p])
-    engine = type(likelihood_engine(maximum_of(fit), 0)).__name__
+    scale = Scale(summary(fit, interval="wald")["se"], maximum.covariance[:p, :p])
+    engine = type(likelihood_engine(maximum, 0)).__name__
     return _assembled(clusters, estimate, scale, done, f"fitted again by {engine} without each")
 
 

@@ -15,8 +15,9 @@ from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..result_table import ResultTable
-from ..validation import choice, names, text, whole_number
-from .calibration import fitted_probability
+from ..validation import choice, names, seed_or_new, text, whole_number
+from .fit.simulated_rows import FEWEST_REPLICATES, SimulatedRows
+from .recalibration import fitted_probability
 
 if TYPE_CHECKING:
     from ..design.outcome import Outcome
@@ -27,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 TITLES = {"quantile": "Quantile residuals", "pearson": "Pearson residuals", "deviance": "Deviance residuals"}
 TYPES = ("quantile", "binned", "pearson", "deviance")
 #: Columns of a table of bins; a predictor with such a name is renamed.
-OWN_COLUMNS = ("lower", "upper", "rows", "trials", "residual", "bound_lb", "bound_ub", "outside")
+OWN_COLUMNS = ("lower", "upper", "rows", "trials", "residual", "expected", "bound_lb", "bound_ub", "outside")
 #: Least distance of probabilities and of uniform numbers from 0 and 1, where residuals are infinite.
 EDGE = 1e-12
 
@@ -39,6 +40,7 @@ def residuals(
     clusters: str | Mapping[str, str] = "observed",
     by: str | None = None,
     bins: int | None = None,
+    replicates: int = 200,
     num_draws: int | None = None,
     seed: int | None = None,
 ) -> ResultTable:
@@ -54,7 +56,7 @@ def residuals(
         (y - n p) / sqrt(n p (1 - p)), for n trials with probability p. ``"deviance"``: the square root of the row's
         contribution to the deviance, with the sign of y - n p. ``"binned"``: averages of y / n - p over rows with
         similar fitted probabilities, or similar values of `by`; if the model is right, about 95 % of the averages are
-        within two standard errors, ``2 sqrt(sum n p (1 - p)) / sum n``.
+        within the bounds, two standard deviations about the mean of the same averages in data simulated from the fit.
     clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
         Cluster effects of the fitted probabilities. ``"observed"``: those of the row's own cluster, so that residuals
         are conditional on the clusters. ``"new"``: drawn from their distribution, as DHARMa does, so that residuals
@@ -64,10 +66,12 @@ def residuals(
     bins : int, optional
         For binned residuals, the number of bins; the square root of the number of rows if not given, and 10 for fewer
         than 100 rows.
+    replicates : int
+        For binned residuals, data sets to simulate for the bounds, at most as many as the fit has draws.
     num_draws : int, optional
         How many posterior draws to use, evenly spaced; all if not given.
     seed : int, optional
-        Repeats quantile residuals, and the effects of new clusters, exactly.
+        Repeats quantile residuals, bounds, and the effects of new clusters, exactly.
 
     Returns
     -------
@@ -75,12 +79,14 @@ def residuals(
         One row for each row, labelled as in the table: ``observed``, the share of events, ``trials``, ``fitted``, the
         probability of the event, and ``residual``; for quantile residuals also ``uniform``. For ``"binned"``, one row
         for each bin: the mean of ``fitted`` or of the column, or its level; ``lower`` and ``upper``, the range of
-        numbers; ``rows``, ``trials``, ``residual``, ``bound_lb``, ``bound_ub`` and whether it is ``outside``.
+        numbers; ``rows``, ``trials``, ``residual``, ``expected``, the mean in simulated data, ``bound_lb``,
+        ``bound_ub`` and whether it is ``outside``.
 
     Raises
     ------
     PredictionError
-        If an option is not allowed, or does not apply to the type.
+        If an option is not allowed, or does not apply to the type; or, for binned residuals, if the fit is not at a
+        maximum from which simulated data can be fitted.
 
     See Also
     --------
@@ -90,7 +96,11 @@ def residuals(
     -----
     ``fitted`` is the posterior mean probability; for likelihood fits, the probability at the maximum with the
     conditional modes of the effects. Quantile residuals average F over the draws for fits by a sampler and for new
-    clusters. Conditional residuals are too small in clusters with few rows, on which the cluster's effect depends.
+    clusters. Conditional residuals are too small in clusters with few rows, on which the cluster's effect depends: with
+    the highest probabilities they are positive on average, and with the lowest negative, even if the model is right.
+    The bounds of binned residuals account for this, as in `hl.check`: outcomes are simulated in clusters with new
+    effects, and the model is fitted to them again. For a fit by a sampler, binned residuals are those at the mode of
+    the marginal posterior, for the observed and the simulated data alike.
 
     References
     ----------
@@ -118,12 +128,14 @@ def residuals(
         (by,) = names(
             "by", text("by", by, PredictionError), list(fit.model.design.table.frame), PredictionError, "column"
         )
+    replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
     if bins is not None:
         bins = whole_number("bins", bins, PredictionError, least=2)
     outcome, labels = fit.model.design.outcome, fit.model.design.table.rows
-    fitted = fitted_probability(fit, clusters, num_draws, seed)
     if type == "binned":
-        return _binned(fit, fitted, by, bins)
+        rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed_or_new(seed, PredictionError))
+        return _binned(rows, by, bins)
+    fitted = fitted_probability(fit, clusters, num_draws, seed)
     table = pd.DataFrame({"observed": outcome.y / outcome.trials, "trials": outcome.trials, "fitted": fitted}, labels)
     if type == "quantile":
         table["uniform"] = _uniform(fit, clusters, num_draws, seed)
@@ -169,6 +181,15 @@ def _uniform(fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None,
     return uniform
 
 
+def quantile_residuals(y: FloatArray, trials: FloatArray, p: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Randomised quantile residuals of successes with known probabilities, shape (n,)."""
+    from scipy.special import bdtr
+
+    count = trials.astype(np.int64)
+    below = np.where(y > 0, bdtr(np.maximum(y - 1, 0), count, p), 0.0)
+    return _normal_quantile(below + random.uniform(size=len(y)) * (bdtr(y, count, p) - below))
+
+
 def _normal_quantile(u: FloatArray) -> FloatArray:
     from scipy.special import ndtri
 
@@ -176,24 +197,41 @@ def _normal_quantile(u: FloatArray) -> FloatArray:
     return quantile
 
 
-def _binned(fit: Fit, fitted: FloatArray, by: str | None, bins: int | None) -> ResultTable:
-    outcome, frame = fit.model.design.outcome, fit.model.design.table.frame
-    values: Any = pd.Series(fitted) if by is None else frame[by]
-    amounts = values.dtype.kind in "iuf" if by is None else by not in fit.model.design.level_columns
+def _binned(simulated: SimulatedRows, by: str | None, bins: int | None) -> ResultTable:
+    design, fitted, trials = simulated.fit.model.design, simulated.probability, simulated.trials
+    values: Any = pd.Series(fitted) if by is None else design.table.frame[by]
+    amounts = values.dtype.kind in "iuf" if by is None else by not in design.level_columns
     numeric = amounts and not isinstance(values.dtype, pd.CategoricalDtype) and values.dtype != bool
     code = _equal_bins(values.to_numpy(dtype=np.float64), bins) if numeric else pd.factorize(values, sort=True)[0]
-    trials = np.bincount(code, weights=outcome.trials)
-    residual = np.bincount(code, weights=outcome.y - outcome.trials * fitted) / trials
-    error = np.sqrt(np.bincount(code, weights=outcome.trials * fitted * (1 - fitted))) / trials
     grouped = values.reset_index(drop=True).groupby(code)
     name = "fitted" if by is None else f"{by}_in_data" if by in OWN_COLUMNS else by
     ends = {"lower": grouped.min(), "upper": grouped.max()} if numeric else {}
     table = pd.DataFrame({name: grouped.mean() if numeric else grouped.first(), **ends})
-    table["rows"], table["trials"], table["residual"] = np.bincount(code), trials, residual
-    table["bound_lb"], table["bound_ub"] = -2 * error, 2 * error
-    table["outside"] = np.abs(residual) > 2 * error
+    table["rows"], table["trials"] = np.bincount(code), np.bincount(code, weights=trials)
+    table["residual"] = _averages(code, design.outcome.y, trials, fitted)
+    places = _places(code, trials)
+    averages = []
+    for probability, y in simulated:
+        # Bins by the fitted probability are those of the simulated data, which ties can make fewer.
+        own = code if by is not None else _equal_bins(probability, bins)
+        averages.append(np.interp(places, _places(own, trials), _averages(own, y, trials, probability)))
+    expected, reach = np.mean(averages, axis=0), 2 * np.std(averages, axis=0, ddof=1)
+    table["expected"], table["bound_lb"], table["bound_ub"] = expected, expected - reach, expected + reach
+    table["outside"] = np.abs(table["residual"] - expected) > reach
     title = "Observed minus expected proportions in bins of rows"
     return ResultTable.of(table.reset_index(drop=True), title, data=[name, *ends])
+
+
+def _averages(code: npt.NDArray[np.intp], y: FloatArray, trials: FloatArray, p: FloatArray) -> FloatArray:
+    """Average residual of each bin."""
+    return np.bincount(code, weights=y - trials * p) / np.bincount(code, weights=trials)
+
+
+def _places(code: npt.NDArray[np.intp], trials: FloatArray) -> FloatArray:
+    """Middle of each bin, as the share of the trials in the bins before it and in half of it."""
+    size = np.bincount(code, weights=trials)
+    middle: FloatArray = (np.cumsum(size) - size / 2) / size.sum()
+    return middle
 
 
 def _equal_bins(values: FloatArray, bins: int | None) -> npt.NDArray[np.intp]:

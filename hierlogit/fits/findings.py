@@ -140,6 +140,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "hl.check_quadrature(fit) shows in which clusters.",
         ),
         # ---- the fitted model --------------------------------------------------------------------------------------
+        "overdispersion": FindingKind(
+            "model",
+            ("warning",),
+            "Counts differ more between rows than binomial counts with the fitted probabilities, so that standard "
+            "errors are too small.",
+            "hl.residuals(fit, 'pearson') shows the rows that differ most.",
+        ),
         "miscalibration": FindingKind(
             "model",
             ("warning",),

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
+#: Ratios to which a distribution of the tail can be fitted.
+FEWEST_IN_TAIL = 5
 
 
 def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatArray]:
@@ -24,7 +26,8 @@ def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatA
     log_weights : ndarray, shape (..., draws)
         The weights sum to one.
     k_hat : ndarray, shape (...)
-        To be compared with `khat_threshold`. Infinite if nearly all weight is on one draw; 0 if all weights are equal.
+        To be compared with `khat_threshold`. Infinite if nearly all weight is on one draw; 0 if all weights, or all of
+        the largest, are equal.
 
     References
     ----------
@@ -57,6 +60,8 @@ def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, floa
             smoothed, shape = array_stats.psislw(-log_ratios, r_eff=r_eff)
     except FloatingPointError:
         return unsmoothed, np.inf
+    except ValueError:  # too few ratios, or the largest are equal, so that there is no tail either
+        return unsmoothed, 0.0 if np.ptp(np.sort(log_ratios)[-FEWEST_IN_TAIL:]) == 0 else np.inf
     return smoothed, float(shape) if np.isfinite(shape) else np.inf
 
 

@@ -51,7 +51,8 @@ def compare(
     Raises
     ------
     FitError
-        If the fits are to different rows, of both kinds, or integrate out random effects by different methods.
+        If the fits are to different rows, of both kinds, or integrate out random effects by different methods that do
+        not agree: more nodes would change a log-likelihood by more than 0.05.
 
     References
     ----------

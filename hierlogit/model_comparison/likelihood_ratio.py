@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..display import Facts, Shown, View
+from ..display import Facts, Sentences, Shown, View
 from ..errors import FitError, StudyError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..formatting import number, p_value
 from ..studies.checkpoint import Checkpoint, identity
+from ..studies.failures import count_failures, warn_of_failures
 from ..studies.simulated_ratio import SHORT, OfRatio
 from ..studies.tasks import Done, check_executor, run_tasks
 from ..validation import choice, file_path, quoted_list, seed_or_new, whole_number
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 METHODS = ("chibar", "bootstrap")
+#: What replicates without a result mean for the p-value.
+CONSEQUENCE = "They are left out of the p-value."
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,8 +53,8 @@ class RatioTest(Shown):
         Variances among them.
     simulated : ndarray or None
         With the bootstrap, the statistic in data sets simulated from the smaller model, shape (replicates,).
-    failures : int
-        Number of replicates without a result.
+    failures : mapping of int to str
+        Why replicates have no result, by number.
     interrupted : bool
         Whether an interruption came before all replicates had run.
     seed : int or None
@@ -64,7 +68,7 @@ class RatioTest(Shown):
     parameters: int
     variances: tuple[str, ...]
     simulated: FloatArray | None = field(default=None, compare=False)
-    failures: int = 0
+    failures: Mapping[int, str] = field(default_factory=dict, compare=False)
     interrupted: bool = False
     seed: int | None = None
 
@@ -75,12 +79,12 @@ class RatioTest(Shown):
         if self.variances:
             naive = f"{p_value(self.naive_p_value)} by chi-squared with {_degrees(self.parameters)}"
             facts.append(("naive", f"{naive}: too large, since a variance cannot be below zero"))
-        if self.failures:
-            facts.append(("failed", f"{self.failures:,} replicates, which are left out"))
         if self.interrupted:
             facts.append(("interrupted", "fewer replicates than requested"))
         title = f"Likelihood-ratio test: {number(self.statistic)}, {p_value(self.p_value)}"
-        return View(title, (Facts(tuple(facts)),))
+        run = len(self.failures) + (0 if self.simulated is None else len(self.simulated))
+        remarks = Sentences(tuple(count_failures(self.failures, run, CONSEQUENCE)), ".failures")
+        return View(title, (Facts(tuple(facts)), remarks))
 
 
 def likelihood_ratio(
@@ -116,7 +120,9 @@ def likelihood_ratio(
     Returns
     -------
     RatioTest
-        With the bootstrap, the p-value is ``(1 + #{T* >= T}) / (n + 1)`` over the n replicates that did not fail.
+        With the bootstrap, the p-value is ``(1 + #{T* >= T}) / (n + 1)`` over the n replicates with a result. Those
+        with separated outcomes have one: estimates are then infinite, but the likelihood has an upper limit, which the
+        search reaches.
 
     Raises
     ------
@@ -125,6 +131,11 @@ def likelihood_ratio(
         larger model is below that of the smaller one, or the distribution for ``"chibar"`` is not known.
     StudyError
         If an option of the bootstrap is not allowed, or `store` belongs to another study.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If more than 5% of the replicates have no result.
 
     References
     ----------
@@ -166,6 +177,7 @@ def likelihood_ratio(
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
     study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
     done, finished = _simulated_statistics(task, Checkpoint.of(store, study), requested, executor)
+    warn_of_failures(done.failures, len(done.results) + len(done.failures), CONSEQUENCE)
     simulated = np.array([done.results[k][0] for k in sorted(done.results)])
     return RatioTest(
         statistic=statistic,
@@ -175,7 +187,7 @@ def likelihood_ratio(
         parameters=gap.parameters,
         variances=gap.variances,
         simulated=simulated,
-        failures=len(done.failures),
+        failures=done.failures,
         interrupted=not finished,
         seed=used_seed,
     )

@@ -10,13 +10,16 @@ import numpy.typing as npt
 
 from ..design.design import Design
 from ..design.grouping import GroupBlock
-from ..errors import FitError
+from ..engines.maximum.integrator import MOST_NODES, likelihood_at
+from ..errors import EngineError, FitError
 from ..estimate import Estimate
 from ..fits.fit import Fit
 from ..validation import agree, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Error of the integration, in units of the log-likelihood, that does not matter for comparisons.
+SMALL_ERROR = 0.05
 #: How far a column may be from the span of others, relative to its length.
 IN_SPAN = 1e-7
 
@@ -60,7 +63,8 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
     Raises
     ------
     FitError
-        If a fit is not by maximum likelihood, or the random effects are integrated out by different methods.
+        If a fit is not by maximum likelihood, or the random effects are integrated out by different methods that do not
+        agree.
     """
     estimates: dict[str, Estimate] = {}
     for name, fit in fits.items():
@@ -75,15 +79,44 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
                 "or hl.AGQ()."
             )
         estimates[name] = fit.estimate
+    _refuse_other_integration(fits, estimates)
+    return estimates
+
+
+def _refuse_other_integration(fits: Mapping[str, Fit], estimates: Mapping[str, Estimate]) -> None:
+    """Check that log-likelihoods differ by the models, and not by how the random effects are integrated out.
+
+    Different numbers of nodes are allowed if more nodes would change none of the log-likelihoods noticeably.
+    """
     # Without random effects, there is nothing to integrate, and all methods agree.
     integrated = {name: estimates[name] for name, fit in fits.items() if fit.model.design.groups}
-    if len({estimate.nodes for estimate in integrated.values()}) > 1:
-        methods = ", ".join(f"'{name}' by {estimate.method}" for name, estimate in integrated.items())
-        raise FitError(
-            f"the fits integrate out their random effects differently ({methods}), so their log-likelihoods do not "
-            "compare the models alone. Fit all of them with the same engine and number of nodes."
-        )
-    return estimates
+    if len({estimate.nodes for estimate in integrated.values()}) <= 1:
+        return
+    errors = {name: _integration_error(fits[name], estimate) for name, estimate in integrated.items()}
+    inaccurate = {name: error for name, error in errors.items() if not abs(error) <= SMALL_ERROR}
+    if not inaccurate:
+        return
+    methods = ", ".join(f"'{name}' by {estimate.method}" for name, estimate in integrated.items())
+    changes = ", ".join(
+        f"more nodes change that of '{name}' by {error:+.2g}"
+        if np.isfinite(error)
+        else f"that of '{name}' cannot be computed by quadrature"
+        for name, error in inaccurate.items()
+    )
+    raise FitError(
+        f"the fits integrate out their random effects differently ({methods}), so their log-likelihoods do not compare "
+        f"the models alone: {changes}. Fit all of them with the same engine and number of nodes."
+    )
+
+
+def _integration_error(fit: Fit, estimate: Estimate) -> float:
+    """Change of the log-likelihood with more quadrature nodes; not a number if there is no quadrature for the model."""
+    finer = min(max(2 * estimate.nodes + 1, 11), MOST_NODES)
+    try:
+        values = [likelihood_at(fit.model, estimate, nodes).values.sum() for nodes in (estimate.nodes, finer)]
+    except EngineError:
+        return np.nan
+    return float(values[1] - values[0])
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def effects_qq(
     Even if the model is right, the modes are not normally distributed: they are shrunken, more so in clusters with few
     rows, and with binary outcomes they take few values. Each mode is therefore divided by its standard deviation, and
     compared with the modes in data simulated from the fit, with normal effects, to which the model is fitted again.
+    Simulated data sets in which the sd of the effect is estimated as zero are left out, and counted in the panel.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def effects_qq(
     Raises
     ------
     FitError
-        If an option is not allowed, the model has no random effects or no such grouping factor or effect, or the fit is
-        not at a maximum.
+        If an option is not allowed, the model has no random effects or no such grouping factor or effect, the fit is
+        not at a maximum, or the sd of an effect is zero in nearly all simulated data sets.
 
     See Also
     --------
@@ -154,9 +155,14 @@ def _panel(ax: Axes, quantiles: EffectQuantiles, prob: float) -> None:
     set_title(ax, f"{quantiles.effect} of {quantiles.group}")
     ax.set_xlabel("Normal quantile")
     ax.set_ylabel("Standardised mode")
+    omitted = (
+        f"\n{quantiles.without_variance:,} of {quantiles.simulated:,} data sets with an sd of zero left out"
+        if quantiles.without_variance
+        else ""
+    )
     ax.annotate(
         f"line: mean of simulated data\nband: contains {100 * prob:g}% of data sets\n"
-        f"{int(outside.sum()):,} of {len(outside):,} outside",
+        f"{int(outside.sum()):,} of {len(outside):,} outside{omitted}",
         xy=(0.03, 0.97),
         xycoords="axes fraction",
         ha="left",

@@ -39,7 +39,7 @@ def calibration(
     fit: Fit,
     *,
     clusters: str | Mapping[str, str] = "observed",
-    replicates: int = 500,
+    replicates: int = 200,
     ci_prob: float | None = None,
     num_draws: int | None = None,
     seed: int | None = None,
@@ -47,9 +47,10 @@ def calibration(
 ) -> AxesArray:
     """Calibration plot: the proportion of events against the predicted probability, with a histogram of predictions.
 
-    The curve is the isotonic regression of the outcomes on the probabilities. The band is where the curve would lie if
-    the probabilities were right. On the diagonal, events happen as often as predicted. The bars at the bottom are a
-    histogram of the trials.
+    The curve is the isotonic regression of the outcomes on the probabilities, and the band is where it lies in data
+    simulated from the fit. On the diagonal, events happen as often as predicted; with the estimated effects of the
+    clusters, which are shrunken, the band of a right model is steeper. The bars at the bottom are a histogram of the
+    trials.
 
     Parameters
     ----------
@@ -66,11 +67,11 @@ def calibration(
     Raises
     ------
     PredictionError
-        If an option is not allowed.
+        If an option is not allowed, or the fit is not at a maximum from which simulated data can be fitted.
 
     See Also
     --------
-    hierlogit.calibration : Computes the values shown, with a note on probabilities that depend on the same outcomes.
+    hierlogit.calibration : Computes the values shown.
 
     Examples
     --------
@@ -95,7 +96,7 @@ def _draw(ax: Axes, fit: Fit, table: pd.DataFrame, interval: Interval) -> None:
     band = interval_name(interval.prob, interval.kind)
     counts, edges = np.histogram(fitted, bins=BARS, range=(0, 1), weights=table["trials"])
     ax.bar(edges[:-1], BAR_HEIGHT * counts / counts.max(), width=1 / BARS, align="edge", color=PALE, zorder=0.3)
-    ax.fill_between(fitted, low, high, color=BLUE, alpha=0.2, linewidth=0, zorder=1, label=f"{band} if calibrated")
+    ax.fill_between(fitted, low, high, color=BLUE, alpha=0.2, linewidth=0, zorder=1, label=f"{band} of simulated data")
     ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
     ax.plot(fitted, calibrated, color=BLUE, linewidth=1.6, zorder=2, label="isotonic regression of outcomes")
     if len(fitted) <= BARS:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..diagnostics.fit.simultaneous_band import normal_scores, normal_simultaneous_band
+from ..diagnostics.fit.simulated_rows import SimulatedRows
+from ..diagnostics.fit.simultaneous_band import normal_scores, normal_simultaneous_band, simultaneous_band
+from ..diagnostics.residuals import quantile_residuals
 from ..diagnostics.residuals import residuals as residuals_of
+from ..errors import PredictionError
 from ..fits.fit import Fit
+from ..validation import seed_or_new
 from .style import (
     BLUE,
     GREY,
@@ -49,6 +54,7 @@ def residuals(
     *,
     clusters: str | Mapping[str, str] = "observed",
     bins: int | None = None,
+    replicates: int = 200,
     num_draws: int | None = None,
     seed: int | None = None,
     axes: Any = None,
@@ -60,7 +66,7 @@ def residuals(
     fit : Fit
     by : str, optional
         A column of the rows to bin by; the fitted probability if not given.
-    clusters, bins, num_draws, seed
+    clusters, bins, replicates, num_draws, seed
         As for `hierlogit.residuals`.
     axes : array of two matplotlib Axes, optional
         A new figure if not given.
@@ -68,9 +74,12 @@ def residuals(
     Returns
     -------
     ndarray of matplotlib Axes, shape (2,)
-        The first panel shows the average residual of each bin with bounds of two standard errors; those outside are
-        vermillion, about 5% if the model is right. The second shows the quantile residuals with a simultaneous band. If
-        the model is right and the residuals are independent, all of them lie inside with a probability of 95%.
+        The first panel shows the average residual of each bin, with the bounds of two standard deviations between which
+        it lies in data simulated from the fit; those outside are vermillion, about 5% if the model is right. The second
+        shows the quantile residuals with a simultaneous band: if the model is right, all of them lie inside with a
+        probability of 95%. With the effects of the rows' own clusters, the band is that of data simulated from the fit,
+        to which the model is fitted again; otherwise that of independent normal numbers, and residuals of rows of the
+        same cluster are not independent.
 
     Raises
     ------
@@ -86,46 +95,49 @@ def residuals(
     >>> import hierlogit as hl
     >>> hl.plots.residuals(fit, by="age", seed=1)  # doctest: +SKIP
     """
-    options: dict[str, Any] = {"clusters": clusters, "num_draws": num_draws, "seed": seed}
-    binned = residuals_of(fit, "binned", by=by, bins=bins, **options)
-    quantile = residuals_of(fit, "quantile", **options)
+    options: dict[str, Any] = {"clusters": clusters, "num_draws": num_draws, "seed": seed_or_new(seed, PredictionError)}
+    binned = residuals_of(fit, "binned", by=by, bins=bins, replicates=replicates, **options)
+    quantile = _compared(fit, replicates=replicates, **options)
     with house_style():
         if axes is None:
             drawn = new_axes(2, width=8.2, height=3.6, width_ratios=(5, 4))
         else:
             drawn = given_axes(axes, 2, "binned and quantile residuals")
         _binned(drawn[0], fit, binned, by)
-        _quantiles(drawn[1], quantile["residual"].to_numpy())
+        _quantiles(drawn[1], quantile)
     return drawn
 
 
 def _binned(ax: Axes, fit: Fit, table: pd.DataFrame, by: str | None) -> None:
-    values, residual, bound = table.iloc[:, 0], table["residual"].to_numpy(), table["bound_ub"].to_numpy()
+    values, residual = table.iloc[:, 0], table["residual"].to_numpy()
+    low, high = table["bound_lb"].to_numpy(), table["bound_ub"].to_numpy()
     outside = table["outside"].to_numpy()
     colours = list(np.where(outside, VERMILLION, BLUE))
     ax.axhline(0, color=INK, linewidth=0.8, zorder=0.8)
     if "lower" in table:
         places = values.to_numpy(dtype=np.float64)
-        ax.fill_between(places, -bound, bound, step="mid", color=PALE, linewidth=0, zorder=0.5)
+        ax.fill_between(places, low, high, step="mid", color=PALE, linewidth=0, zorder=0.5)
     else:
         places = np.arange(len(table), dtype=np.float64)
-        ax.bar(places, 2 * bound, bottom=-bound, width=0.6, color=PALE, zorder=0.5)
+        ax.bar(places, high - low, bottom=low, width=0.6, color=PALE, zorder=0.5)
         _name_levels(ax, names_of(values))
     ax.scatter(places, residual, s=9 if len(table) > CROWD else 16, c=colours, linewidths=0, zorder=3)
-    reach = 1.1 * float(np.max([np.abs(residual), bound]))
+    reach = 1.1 * float(np.max(np.abs([residual, low, high])))
     ax.set_ylim(-reach, reach)
     variable = "fitted probability" if by is None else by
     ax.set_xlabel(probability_label(fit).replace("Probability", "Fitted probability") if by is None else by)
     ax.set_ylabel("Average residual")
     kind = "bins" if "lower" in table else "levels"
-    set_title(ax, f"{int(outside.sum()):,} of {len(table):,} {kind} outside two standard errors", fontsize=SMALL + 1)
+    set_title(
+        ax, f"{int(outside.sum()):,} of {len(table):,} {kind} outside two sds of simulated data", fontsize=SMALL + 1
+    )
     outside_text = ", ".join(
         f"{_value_text(value)} ({part:+.3f})" for value, part in zip(values[outside], residual[outside], strict=True)
     )
     describe(
         ax,
-        f"Average residuals in {len(table):,} {kind} of {variable}: {int(outside.sum()):,} lie outside two standard "
-        f"errors{f', at {outside_text}' if 0 < outside.sum() <= MOST_LEVELS else ''}.",
+        f"Average residuals in {len(table):,} {kind} of {variable}: {int(outside.sum()):,} lie outside two "
+        f"standard deviations of simulated data{f', at {outside_text}' if 0 < outside.sum() <= MOST_LEVELS else ''}.",
     )
 
 
@@ -142,12 +154,50 @@ def _name_levels(ax: Axes, names: list[str]) -> None:
     ax.tick_params(axis="x", length=0)
 
 
-def _quantiles(ax: Axes, residual: FloatArray) -> None:
+@dataclass(frozen=True)
+class _Quantiles:
+    """Ordered quantile residuals with their band.
+
+    Attributes
+    ----------
+    residual : ndarray, shape (n,)
+    shown : ndarray of int, shape (k,)
+        Ranks of the residuals that are drawn.
+    low, high : ndarray, shape (k,)
+        Ends of a simultaneous band.
+    band : str
+        What the band contains, in words.
+    """
+
+    residual: FloatArray
+    shown: npt.NDArray[np.intp]
+    low: FloatArray
+    high: FloatArray
+    band: str
+
+
+def _compared(
+    fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, seed: int, replicates: int
+) -> _Quantiles:
+    """Quantile residuals of a fit; with the effects of the rows' own clusters compared with those of refits."""
+    outcome = fit.model.design.outcome
+    shown = _thinned(len(outcome.y))
+    rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed)
+    if rows.reference is None:
+        table = residuals_of(fit, "quantile", clusters=clusters, num_draws=num_draws, seed=seed)
+        low, high = normal_simultaneous_band(len(outcome.y), shown, BAND)
+        return _Quantiles(table["residual"].to_numpy(), shown, low, high, "normal samples")
+    random = np.random.default_rng([seed, 3])  # another stream than that of the outcomes
+    observed = quantile_residuals(outcome.y, outcome.trials, rows.probability, random)
+    simulated = np.array([np.sort(quantile_residuals(y, outcome.trials, p, random))[shown] for p, y in rows])
+    low, high = simultaneous_band(simulated, BAND)
+    return _Quantiles(observed, shown, low, high, "simulated data sets")
+
+
+def _quantiles(ax: Axes, quantiles: _Quantiles) -> None:
+    residual, low, high = quantiles.residual, quantiles.low, quantiles.high
     count = len(residual)
-    ordered, normal = np.sort(residual), normal_scores(count)
-    shown = _thinned(count)
-    ordered, normal = ordered[shown], normal[shown]
-    low, high = normal_simultaneous_band(count, shown, BAND)
+    ordered, normal = np.sort(residual)[quantiles.shown], normal_scores(count)[quantiles.shown]
     outside = (ordered < low) | (ordered > high)
     ax.fill_between(normal, low, high, color=PALE, linewidth=0, zorder=0.5)
     ax.plot(normal[[0, -1]], normal[[0, -1]], color=INK, linewidth=0.8, zorder=1)
@@ -159,7 +209,7 @@ def _quantiles(ax: Axes, residual: FloatArray) -> None:
     spread = float(residual.std(ddof=1))
     set_title(ax, f"{count:,} rows, mean {residual.mean():+.2f}, sd {spread:.2f}", fontsize=SMALL + 1)
     ax.annotate(
-        f"band: contains {BAND:.0%} of normal samples",
+        f"band: contains {BAND:.0%} of {quantiles.band}",
         xy=(0.03, 0.97),
         xycoords="axes fraction",
         va="top",
@@ -169,7 +219,7 @@ def _quantiles(ax: Axes, residual: FloatArray) -> None:
     describe(
         ax,
         f"Normal Q-Q plot of {count:,} quantile residuals, with mean {residual.mean():+.2f} and sd {spread:.2f}; "
-        f"{outside.mean():.0%} of them lie outside the band that contains {BAND:.0%} of normal samples.",
+        f"{outside.mean():.0%} of them lie outside the band that contains {BAND:.0%} of {quantiles.band}.",
     )
 
 

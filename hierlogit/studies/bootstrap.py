@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..display import FOLDED, MOST, Shown, Table, View
-from ..engines.maximum.refit import Refitter, likelihood_engine, maximum_of
-from ..errors import FitError, StudyError
+from ..display import FOLDED, MOST, Sentences, Shown, Table, View
+from ..engines.maximum.refit import Refitter, finite_maximum_of, likelihood_engine
+from ..errors import StudyError
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
@@ -22,9 +22,15 @@ from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import agree, choice, function_or_none, kind_of, number_of, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
+from .failures import count_failures, warn_of_failures
 from .simulated_outcomes import generator, simulated_outcome
 from .tasks import check_executor, run_tasks
 
+#: What replicates without a result mean for the others.
+CONSEQUENCE = (
+    "They are left out: bias, standard errors and intervals are those of data sets with finite estimates, and are too "
+    "small if infinite estimates are frequent. A fit by hl.MAP() has finite estimates in all data sets."
+)
 INTERVALS = ("percentile", "basic", "normal")
 #: A function of a fit that returns a number, a mapping or Series of numbers, or an array.
 Statistic = Callable[[Fit], Any]
@@ -41,7 +47,8 @@ class Bootstrap(Shown):
     estimate : pandas.Series
         The statistic of the fit itself.
     failures : mapping of int to str
-        Error messages of the replicates without a result, by number.
+        Why replicates have no result, by number: the search found no maximum, estimates are infinite because the
+        simulated outcomes are separated, or the statistic raised an error.
     requested : int
         Number of replicates requested.
     seed : int
@@ -67,6 +74,8 @@ class Bootstrap(Shown):
         interval : {"percentile", "basic", "normal"}
             Quantiles of the replicates; the same reflected about the estimate; or the estimate minus the bias, with
             normal quantiles (Davison and Hinkley 1997, Bootstrap Methods and their Application, chapter 5).
+
+        Replicates without a result are left out.
 
         Returns
         -------
@@ -109,13 +118,21 @@ class Bootstrap(Shown):
         return f"Parametric bootstrap: {', '.join(counts)}; seed {self.seed}"
 
     def _view(self) -> View:
+        run = len(self.values) + len(self.failures)
+        remarks = Sentences(tuple(count_failures(self.failures, run, CONSEQUENCE)), ".failures")
         if len(self.values) < 2:
-            return View(self._head())
+            return View(self._head(), (remarks,))
         # A statistic can have thousands of components; only those that are shown are summarised.
         shown = list(self.values.columns[: MOST + FOLDED])
         first_columns = replace(self, values=self.values[shown], estimate=self.estimate[shown])
         table = Table.of(first_columns.summary(), ".summary()")
-        return View(self._head(), (replace(table, rows=self.values.shape[1]),))
+        return View(
+            self._head(),
+            (
+                remarks,
+                replace(table, rows=self.values.shape[1]),
+            ),
+        )
 
 
 def bootstrap(
@@ -157,9 +174,14 @@ def bootstrap(
     Raises
     ------
     FitError
-        If the fit is not a likelihood fit.
+        If the fit is not a likelihood fit, or not at a maximum because the search failed or estimates are infinite.
     StudyError
-        If an option is not allowed, or `store` belongs to another study.
+        If an option is not allowed, `store` belongs to another study, or the workers cannot run the tasks.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If more than 5% of the replicates have no result.
 
     References
     ----------
@@ -176,7 +198,7 @@ def bootstrap(
     require_fit(fit)
     function_or_none("statistic", statistic, StudyError, "a function of a Fit that returns a number or numbers")
     check_executor(executor)
-    maximum = maximum_of(fit)
+    maximum = finite_maximum_of(fit)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     task: Callable[[int], dict[str, float]]
     if statistic is None:
@@ -187,6 +209,7 @@ def bootstrap(
     missing = [number for number in range(requested) if number not in checkpoint]
     finished = run_tasks(task, missing, executor, "Refitting", checkpoint.add)
     done = checkpoint.first(requested)
+    warn_of_failures(done.failures, len(done.results) + len(done.failures), CONSEQUENCE)
     values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate)).sort_index()
     return Bootstrap(
         values.rename_axis("replicate"),
@@ -215,9 +238,15 @@ class OfParameters:
     seed: int
 
     def __call__(self, number: int) -> dict[str, float]:
-        """The parameters of replicate `number`."""
+        """The parameters of replicate `number`.
+
+        Raises
+        ------
+        FitError
+            If the search does not end at a maximum, or an estimate is infinite.
+        """
         y = simulated_outcome(self.model.design, self.estimate, generator(self.seed, number))
-        return parameters(self.model, Refitter(self.model, self.estimate).with_outcome(y).maximum())
+        return parameters(self.model, Refitter(self.model, self.estimate).with_outcome(y).bounded_maximum())
 
 
 @dataclass(frozen=True)
@@ -239,14 +268,18 @@ class OfFit:
     statistic: Statistic
 
     def __call__(self, number: int) -> dict[str, float]:
-        """The statistic of replicate `number`."""
+        """The statistic of replicate `number`.
+
+        Raises
+        ------
+        FitError
+            If the search does not end at a maximum, or an estimate is infinite.
+        """
         random = generator(self.seed, number)
         y = simulated_outcome(self.model.design, self.estimate, random)
         engine = likelihood_engine(self.estimate, seed=int(random.integers(2**31)))
         fit = engine.run(self.model.with_outcome(y))
-        if fit.diagnostics.status == "failed":
-            reasons = " ".join(finding.evidence for finding in fit.diagnostics.findings)
-            raise FitError(f"the fit failed: {reasons}")
+        finite_maximum_of(fit)
         return numbers(self.statistic(fit))
 
 

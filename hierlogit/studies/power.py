@@ -34,6 +34,7 @@ from ..validation import (
     shortened,
     whole_number,
 )
+from .failures import count_failures
 from .layouts import Layout
 from .parameters import AssumedParameters
 from .simulate import model_without_outcome
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from ..engines.engine import Engine
 
 METHODS = ("wald", "lr")
-#: Number of causes of failure that a printed result names.
-SHOWN = 3
 #: Columns of the table that it shows, besides those of the grid.
 MEASURES = (
     "parameter",
@@ -110,13 +109,8 @@ class Power(Shown):
     def _remarks(self) -> Iterator[str]:
         if self.interrupted:
             yield "interrupted before all of them were run"
-        if self.failures:
-            yield f"{len(self.failures):,} studies have no estimate and count as not significant:"
-            causes = Counter(self.failures.values()).most_common()
-            for text, count in causes[:SHOWN]:
-                yield f"{count:,} times {text}"
-            if len(causes) > SHOWN:
-                yield f"and {len(causes) - SHOWN:,} other causes"
+        run = len(self.failures) + len(self.replicates) // max(self.table["parameter"].nunique(), 1)
+        yield from count_failures(self.failures, run, "They count as not significant, and are left out of the rest.")
 
 
 def power(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, fields, is_dataclass
 
 from ..errors import ConvergenceWarning, StudyError, unsaid
 from ..progress import progress
@@ -62,10 +63,37 @@ def check_executor(executor: object) -> None:
         )
 
 
+def refuse_what_cannot_be_sent(task: object, executor: Executor | None) -> None:
+    """Refuse a task that cannot be sent to other processes.
+
+    Raises
+    ------
+    StudyError
+    """
+    if not isinstance(executor, ProcessPoolExecutor):  # threads share memory, and Dask can send any function
+        return
+    parts = {field.name: getattr(task, field.name) for field in fields(task)} if is_dataclass(task) else {"task": task}
+    for name, part in parts.items():
+        try:
+            pickle.dumps(part)
+        except Exception as error:  # pickling runs code of the parts
+            raise StudyError(
+                f"executor: the {name} cannot be sent to other processes: {reason_of(error)}. Use a function defined "
+                "at the top level of a module, in place of a lambda or a function within another one, or pass a "
+                "concurrent.futures.ThreadPoolExecutor."
+            ) from None
+
+
 def _result[R](future: Future[Done[R]]) -> Done[R]:
     """What a worker returned. Errors of the tasks are in it; others come from sending the tasks and their results."""
     try:
         return future.result()
+    except (BrokenExecutor, CancelledError) as error:
+        raise StudyError(
+            f"executor: a worker ended before its tasks were finished ({type(error).__name__}: {reason_of(error)}). It "
+            "was killed, ran out of memory, or could not import what it needs: functions must be defined in a module "
+            "that it can import, and a script must start its work below if __name__ == '__main__'. Make a new executor."
+        ) from error
     except Exception as error:
         raise StudyError(
             f"executor: the tasks cannot be run by its workers: {type(error).__name__}: {reason_of(error)}. Functions "
@@ -99,6 +127,7 @@ def run_tasks[R](
     bool
         Whether all tasks ran; False after an interruption (Ctrl-C), before which `keep` was called with all results.
     """
+    refuse_what_cannot_be_sent(task, executor)
     size = max(1, -(-len(numbers) // PARTS))
     parts = [_Part(task, numbers[start : start + size]) for start in range(0, len(numbers), size)]
     try:
@@ -109,7 +138,10 @@ def run_tasks[R](
             try:
                 futures = [executor.submit(part) for part in parts]
             except RuntimeError as error:  # it was shut down
-                raise StudyError(f"executor: it takes no tasks: {reason_of(error)}.") from error
+                raise StudyError(
+                    f"executor: it takes no tasks: {reason_of(error)}. Make a new executor, and keep it open while the "
+                    "tasks run."
+                ) from error
             try:
                 for future in progress(as_completed(futures), what, len(futures)):
                     keep(_result(future))

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 import hierlogit as hl
 from hierlogit.diagnostics.fit.cluster_outliers import standardised_modes
+from hierlogit.diagnostics.fit.effects_qq import effect_quantiles
 from hierlogit.diagnostics.fit.refitted import ReferenceFit
 from hierlogit.diagnostics.fit.simultaneous_band import normal_scores
 from hierlogit.plots.style import BLUE, VERMILLION
@@ -61,6 +62,20 @@ def test_normal_effects_stay_in_the_band_and_skewed_ones_leave_it(women, skewed)
     assert all(np.abs(out - text.xy).sum(axis=1).min() < 1e-9 for text in outside.texts[:-1])
     far = [text.xy[0] for text in outside.texts[:-1]]
     assert np.all(np.diff(np.sort(far)) > 0.4)  # names do not hide each other
+
+
+def test_data_sets_without_variance_are_left_out_of_the_band():
+    random = np.random.default_rng(4)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(30), 6)})
+    frame["y"] = random.binomial(1, expit(0.5 * random.normal(size=30)[frame["g"]]))
+    fit = hl.Model("y ~ 1 + (1 | g)", frame).fit(hl.Laplace(seed=1))
+    group = fit.model.design.groups[0]
+    (quantiles,) = effect_quantiles(fit, [(group, 0)], 0.89, 60, 1)
+    assert 0 < quantiles.without_variance < 30
+    assert quantiles.low[-1] > 0  # the band would reach beyond zero on both sides
+    assert quantiles.high[0] < 0
+    axes = hl.plots.effects_qq(fit, seed=1, replicates=60)
+    assert f"{quantiles.without_variance} of 60 data sets with an sd of zero left out" in axes[0].texts[-1].get_text()
 
 
 def test_many_effects_stand_in_rows(make_fit, clustered_rows):

@@ -18,7 +18,7 @@ def colours(ax):
 
 def test_draws_the_binned_residuals(clinics):
     axes = hl.plots.residuals(clinics, seed=1, bins=12)
-    table = hl.residuals(clinics, "binned", bins=12)
+    table = hl.residuals(clinics, "binned", bins=12, seed=1)
     np.testing.assert_allclose(points(axes[0]), table[["fitted", "residual"]])
     assert colours(axes[0]) == [VERMILLION if out else BLUE for out in table["outside"]]
     low, high = axes[0].get_ylim()
@@ -30,12 +30,12 @@ def test_draws_the_binned_residuals(clinics):
 
 def test_bins_by_amounts_and_levels(clinics):
     ax = hl.plots.residuals(clinics, by="dose", seed=1)[0]
-    np.testing.assert_allclose(points(ax)[:, 0], hl.residuals(clinics, "binned", by="dose")["dose"])
+    np.testing.assert_allclose(points(ax)[:, 0], hl.residuals(clinics, "binned", by="dose", seed=1)["dose"])
     assert ax.get_xlabel() == "dose"
     ax = hl.plots.residuals(clinics, by="arm", seed=1)[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["control", "new", "old"]
-    table = hl.residuals(clinics, "binned", by="arm")
-    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], 2 * table["bound_ub"])
+    table = hl.residuals(clinics, "binned", by="arm", seed=1)
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table["bound_ub"] - table["bound_lb"])
     ax = hl.plots.residuals(clinics, by="clinic", seed=1)[0]
     assert len(points(ax)) == 30
     assert list(ax.get_xticks()) == []  # too many to name
@@ -63,9 +63,9 @@ def test_residuals_that_are_not_normal_leave_the_band(make_fit):
 
 
 def test_many_rows_are_thinned_between_the_ends(crowd):
-    ax = hl.plots.residuals(crowd, seed=1, num_draws=20)[1]
+    ax = hl.plots.residuals(crowd, seed=1, num_draws=20, clusters="average", replicates=20)[1]
     assert len(points(ax)) == 2000
-    expected = np.sort(hl.residuals(crowd, seed=1, num_draws=20)["residual"])
+    expected = np.sort(hl.residuals(crowd, seed=1, num_draws=20, clusters="average")["residual"])
     np.testing.assert_allclose(points(ax)[:200, 1], expected[:200])
     np.testing.assert_allclose(points(ax)[-200:, 1], expected[-200:])
 

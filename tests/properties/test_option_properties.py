@@ -340,7 +340,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "ranef": lambda s: (hl.ranef, {"fit": s.fit}),
     "recover": lambda s: (hl.recover, {"folder": s.folder}),
     "report": lambda s: (hl.report, {"fits": s.fit, "path": s.folder / "page.html", "sections": ["data"]}),
-    "residuals": lambda s: (hl.residuals, {"fit": s.fit}),
+    "residuals": lambda s: (hl.residuals, {"fit": s.fit, "replicates": 20}),
     "scores": lambda s: (hl.scores, {"fit": s.fit}),
     "simulate": lambda _: (hl.simulate, STUDY),
     "slopes": lambda s: (hl.slopes, {"fit": s.sampled}),
@@ -362,7 +362,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.likelihood_ratio": lambda s: (hl.plots.likelihood_ratio, {"result": hl.likelihood_ratio(s.smaller, s.fit)}),
     "plots.power": lambda s: (hl.plots.power, {"result": s.power}),
     "plots.prior_predictive": lambda s: (hl.plots.prior_predictive, {"model": s.model}),
-    "plots.residuals": lambda s: (hl.plots.residuals, {"fit": s.fit}),
+    "plots.residuals": lambda s: (hl.plots.residuals, {"fit": s.fit, "replicates": 20}),
     "plots.shrinkage": lambda s: (hl.plots.shrinkage, {"result": s.fit}),
     "plots.text_alternative": lambda s: (hl.plots.text_alternative, {"figure": s.figure}),
     # Methods of what these return.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...design.grouping import GroupBlock
 from ...fits.findings import Finding
-from ...validation import quoted_list
+from ...validation import agree, number_of, quoted_list
 from .cluster_sizes import FEW, VERY_FEW
 
 #: If no more than this fraction of a factor's clusters lie in several clusters of another, labels may be mistakes.
@@ -38,6 +38,9 @@ class Relation:
         Labels of the clusters of `factor` with rows of at least two clusters of `other`.
     several : int
         Clusters of `factor` with at least two rows.
+    differences : int
+        Independent differences between clusters of `factor` within the same cluster of `other`: what is known of the
+        variance of a nested factor apart from that of the outer one.
     """
 
     factor: str
@@ -48,6 +51,7 @@ class Relation:
     shared: int
     strays: tuple[Any, ...]
     several: int
+    differences: int
 
     def __str__(self) -> str:
         if self.kind == "same":
@@ -73,7 +77,8 @@ def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
     strays = tuple(one.levels[of_one > 1].tolist())
     several = int((np.bincount(one.index) > 1).sum())
     shared, possible = int((of_other > 1).sum()), len(one.levels) * len(other.levels)
-    return Relation(one.name, other.name, kind, int(of_one.sum()), possible, shared, strays, several)
+    differences = int((of_other - 1).sum())
+    return Relation(one.name, other.name, kind, int(of_one.sum()), possible, shared, strays, several, differences)
 
 
 def relation_table(related: Sequence[Relation]) -> pd.DataFrame:
@@ -86,7 +91,7 @@ def relation_table(related: Sequence[Relation]) -> pd.DataFrame:
 def relation_findings(related: Sequence[Relation]) -> Iterator[Finding]:
     """Findings about factors whose variances can hardly be separated, and about labels that may be mistakes."""
     for one in related:
-        if one.kind == "nested" and one.shared < FEW:
+        if one.kind == "nested" and one.differences < FEW:
             yield _weakly_nested(one)
         elif one.kind == "crossed" and len(one.strays) <= STRAYING * one.several:
             yield _almost_nested(one)
@@ -95,9 +100,10 @@ def relation_findings(related: Sequence[Relation]) -> Iterator[Finding]:
 def _weakly_nested(one: Relation) -> Finding:
     return Finding(
         "weakly_nested",
-        "warning" if one.shared < VERY_FEW else "note",
-        f"Only {one.shared:,} clusters of '{one.other}' contain two or more clusters of '{one.factor}': the variances "
-        "between the clusters of the two can hardly be separated.",
+        "warning" if one.differences < VERY_FEW else "note",
+        f"Only {number_of(one.shared, 'cluster')} of '{one.other}' {agree(one.shared, 'contains', 'contain')} two or "
+        f"more clusters of '{one.factor}', with {number_of(one.differences, 'difference')} between them in all: the "
+        "variances between the clusters of the two can hardly be separated.",
         "Keep one of the two in the random terms, or interpret only the sum of their variances.",
     )
 

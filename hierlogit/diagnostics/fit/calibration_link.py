@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..calibration import Forecasts
+from ..recalibration import Forecasts
 from .measures import Measure
 from .refitted import RefittedModel
 

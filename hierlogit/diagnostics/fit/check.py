@@ -19,6 +19,7 @@ from ...validation import LARGEST_COUNT, probability, seed_or_new, whole_number
 from .calibration_link import row_measures
 from .cluster_outliers import cluster_measures
 from .cluster_slopes import slope_measures
+from .dispersion import dispersion_measures
 from .effects_normality import effect_measures
 from .integration import integration_check
 from .measures import CheckResult, adjusted_for_number, as_table
@@ -103,6 +104,7 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     -----
     The findings of the engine are followed by those of these checks:
 
+    - ``overdispersion``: for rows with several trials, the Pearson statistic.
     - ``miscalibration``: whether events happen as often as predicted, by isotonic regression.
     - ``link_misfit``: residuals on the square of the linear predictor.
     - ``nonlinear_effect``, ``residual_trend``: score tests of the lowest power of each numeric predictor that the model
@@ -123,6 +125,7 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
 
     The p-values are adjusted together, by the distribution of the smallest one in simulated data (Westfall and Young
     1993), so that correlated checks cost little power. A defect shows in several checks: start with the first finding.
+    Over-dispersion, which shows in most of them, is named first.
 
     References
     ----------
@@ -169,15 +172,17 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
 def _checks_by_simulation(fit: Fit, reference: ReferenceFit, replicates: int, seed: int) -> Comparison:
     design = fit.model.design
     measures = [
+        *dispersion_measures(fit.model),
         *row_measures(),
         *shape_measures(reference),
         *cluster_measures(design),
         *slope_measures(design),
         *effect_measures(design),
     ]
-    if reference.usable:
+    infinite = any(finding.code == "separation" for finding in fit.diagnostics.findings)
+    if reference.usable and not infinite:
         return compare_with_simulated(fit, reference, measures, replicates, seed)
-    why = "the fit did not end at a maximum."
+    why = "some estimates are infinite." if infinite else "the fit did not end at a maximum."
     not_made = [CheckResult.not_made(measure.check, measure.about, measure.statistic, why) for measure in measures]
     return Comparison(not_made, np.ones((0, len(measures))))
 
@@ -196,5 +201,6 @@ def _findings(
     # The engine may have found already that its integration is inaccurate.
     repeated = {"integration_error"} if {"laplace_inaccurate", "too_few_nodes"} & {f.code for f in of_engine} else set()
     new = [k for k in np.flatnonzero(found) if results[k].check not in repeated]
-    new.sort(key=lambda k: np.nan_to_num(results[k].p_value, nan=1.0))
+    # Over-dispersion comes first, since other checks find it as well.
+    new.sort(key=lambda k: (results[k].check != "overdispersion", np.nan_to_num(results[k].p_value, nan=1.0)))
     return gravest_first([*of_engine, *(results[k].finding(float(adjusted[k])) for k in new)])

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ...fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
+#: Simulated data sets that a band needs.
+FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class EffectQuantiles:
         Mean of the lowest, second lowest, ... mode of simulated data.
     low, high : ndarray, shape (J,)
         Ends of a simultaneous band: all modes of simulated data lie within it with a given probability.
+    simulated : int
+        Number of simulated data sets.
+    without_variance : int
+        How many of them are left out, because the sd of the effect was estimated as zero or nearly so: their modes have
+        no shape.
     """
 
     group: str
@@ -48,6 +55,8 @@ class EffectQuantiles:
     middle: FloatArray
     low: FloatArray
     high: FloatArray
+    simulated: int
+    without_variance: int
 
     @property
     def outside(self) -> npt.NDArray[np.bool_]:
@@ -74,7 +83,7 @@ def effect_quantiles(
     Raises
     ------
     FitError
-        If the fit did not end at a maximum.
+        If the fit did not end at a maximum, or the sd of an effect is zero in nearly all simulated data sets.
     """
     reference = ReferenceFit.of(fit)
     if not reference.usable:
@@ -91,14 +100,24 @@ def effect_quantiles(
 
 def _of_panel(group: GroupBlock, k: int, observed: FloatArray, simulated: FloatArray, prob: float) -> EffectQuantiles:
     order = np.argsort(observed, kind="stable")
-    low, high = simultaneous_band(simulated, prob)
+    # Modes are zero where the outcomes carry no information; if most are, the estimated sd is nearly zero.
+    varying = simulated[(simulated != 0).mean(axis=1) > 0.5]
+    if len(varying) < FEWEST:
+        raise FitError(
+            f"the sd of the {group.effects[k]} effects of '{group.name}' is estimated as zero in "
+            f"{len(simulated) - len(varying)} of {len(simulated)} data sets simulated from the fit, which leaves no "
+            "distribution of effects to compare with: leave this effect out of the plot, or of the model."
+        )
+    low, high = simultaneous_band(varying, prob)
     return EffectQuantiles(
         group=group.name,
         effect=group.effects[k],
         levels=group.levels[order],
         normal=normal_scores(len(order)),
         observed=observed[order],
-        middle=simulated.mean(axis=0),
+        middle=varying.mean(axis=0),
         low=low,
         high=high,
+        simulated=len(simulated),
+        without_variance=len(simulated) - len(varying),
     )

@@ -43,7 +43,11 @@ def prior_checks(fit: Fit) -> list[CheckResult]:
     if "log_prior" not in fit.data.children:
         why = "the fit is by maximum likelihood, without priors."
         return [CheckResult.not_made(check, "", statistic, why) for check, statistic in STATISTIC.items()]
-    by_parameter = sensitivities(fit)
+    try:
+        by_parameter = sensitivities(fit)
+    except ValueError:
+        why = "the draws hardly differ in their prior density or likelihood, as if all parameters were at a boundary."
+        return [CheckResult.not_made(check, "", statistic, why) for check, statistic in STATISTIC.items()]
     informed = by_parameter.to_likelihood >= SENSITIVE
     conflict = informed & (by_parameter.to_prior >= OF_ONE_SD)
     return [_conflict(by_parameter, informed), _sensitivity(by_parameter, conflict, informed)]
@@ -115,11 +119,19 @@ class Sensitivities:
 
 
 def sensitivities(fit: Fit) -> Sensitivities:
-    """Sensitivities to the power of all priors together and to that of the likelihood, by ArviZ."""
+    """Sensitivities to the power of all priors together and to that of the likelihood, by ArviZ.
+
+    Raises
+    ------
+    ValueError
+        If no parameter varies, or the largest or smallest densities of the draws are all the same.
+    """
     import arviz_stats
 
     parameters = parameter_draws(fit.model, fit.posterior)
     varying = parameters.std(("chain", "draw")).to_numpy() > 0  # not those held at a boundary
+    if not varying.any():
+        raise ValueError("no parameter varies")
     names = [str(name) for name in parameters["parameter"].to_numpy()[varying]]
     tree = xr.DataTree.from_dict(
         {

@@ -47,6 +47,21 @@ def maximum_of(fit: Fit) -> Estimate:
     return fit.estimate
 
 
+def finite_maximum_of(fit: Fit) -> Estimate:
+    """The estimate of a fit by a likelihood engine, from which data can be simulated and searches repeated.
+
+    Raises
+    ------
+    FitError
+        If the fit is by a sampler, did not end at a maximum, or has infinite estimates.
+    """
+    estimate = maximum_of(fit)
+    for finding in fit.diagnostics.findings:
+        if finding.severity == "error" or finding.code == "separation":
+            raise FitError(f"the search stopped at values that are no maximum: {finding.evidence} {finding.remedy}")
+    return estimate
+
+
 def likelihood_engine(estimate: Estimate, seed: int) -> Engine:
     """The engine that finds this kind of estimate."""
     if estimate.penalised:

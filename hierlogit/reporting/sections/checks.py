@@ -35,8 +35,9 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
         "The calibration plot",
         lambda: picture(
             lambda: calibration(subject.fit, **kind),
-            "How often the event happened against its predicted probability. On the diagonal the two agree; the band "
-            "is where the curve would lie by chance if the predictions were right.",
+            "How often the event happened against its predicted probability. The band is where the curve lies in data "
+            "simulated from the model, to which the model is fitted again: it is steeper than the diagonal, since the "
+            "estimated effects of clusters are shrunken. A curve outside the band speaks against the model.",
         ),
     )
     if subject.design.groups:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws
 from hierlogit.diagnostics import calibration as reliability
-from hierlogit.diagnostics.calibration import Forecasts, fitted_probability
+from hierlogit.diagnostics.fit.simulated_rows import SimulatedRows
+from hierlogit.diagnostics.recalibration import Forecasts, fitted_probability
 from hierlogit.errors import PredictionError
 from hierlogit.fits.fit import Fit
 
@@ -75,19 +79,58 @@ def test_table_of_a_fit(fit: Fit) -> None:
     assert table["rows"].sum() == 56
     assert table["trials"].sum() == outcome.trials.sum()
     assert {"eti80_lb", "eti80_ub"} < set(table.columns)
-    assert table.attrs == Forecasts.of(p, outcome.trials).decomposition(outcome.y)
+    assert table.attrs == pytest.approx(Forecasts.of(p, outcome.trials).decomposition(outcome.y))
     assert hl.calibration(fit, seed=1, ci_prob=0.8).equals(table)
 
 
+def clusters_of_four(seed: int, *, curved: bool) -> Fit:
+    """A fit without the curve of x, which the data have or not."""
+    random = np.random.default_rng(seed)
+    g, x = np.repeat(np.arange(250), 4), random.normal(size=1000)
+    eta = -0.3 + 0.8 * x + random.normal(size=250)[g] + 1.2 * curved * (x**2 - 1)
+    frame = pd.DataFrame({"g": g, "x": x, "y": random.binomial(1, expit(eta))})
+    return hl.Model("y ~ x + (1 | g)", frame).fit(hl.AGQ(nodes=9, seed=1))
+
+
+def share_outside(table: pd.DataFrame) -> float:
+    low, high = table.columns[3:5]
+    outside = (table["calibrated"] < table[low]) | (table["calibrated"] > table[high])
+    return float(table["trials"][outside].sum() / table["trials"].sum())
+
+
+def test_shrunken_probabilities_of_a_right_model_lie_in_the_band() -> None:
+    """The curve is far steeper than the diagonal, since the effects are estimated from the same outcomes."""
+    right, wrong = clusters_of_four(1, curved=False), clusters_of_four(2, curved=True)
+    table = hl.calibration(right, replicates=60, seed=1)
+    assert share_outside(table) < 0.25
+    middle = (table["fitted"] > 0.6) & (table["fitted"] < 0.8)
+    assert (table["calibrated"] - table["fitted"])[middle].mean() > 0.06
+    assert abs((table["calibrated"] - table["expected"])[middle].mean()) < 0.08
+    assert share_outside(hl.calibration(wrong, replicates=60, seed=1)) > 0.3
+    binned = [hl.residuals(one, "binned", by=by, replicates=60, seed=1) for one in (right, wrong) for by in (None, "x")]
+    outside = [float(one["outside"].mean()) for one in binned]
+    assert max(outside[:2]) < 0.15
+    assert min(outside[2:]) > 0.2
+
+
+def test_a_fit_that_is_no_maximum_has_nothing_to_be_compared_with() -> None:
+    fit = clusters_of_four(1, curved=False)
+    assert fit.estimate is not None
+    lost = replace(fit.estimate, covariance=np.full_like(fit.estimate.covariance, np.nan))
+    with pytest.raises(PredictionError, match="not at a maximum"):
+        hl.calibration(Fit(fit.model, fit.data, fit.diagnostics, lost))
+
+
 def test_bands_hold_what_they_say() -> None:
-    """Curves of outcomes drawn from the probabilities lie in the band as often as it says, at each probability."""
+    """Curves of other simulated data lie in the band as often as it says, at each probability."""
     model = hl.Model("use ~ age + urban", hl.datasets.load("contraception"))
     fit = model.fit(hl.Laplace(seed=1))
     table = hl.calibration(fit, seed=1, replicates=400, ci_prob=0.8)
-    p, random = fitted_probability(fit, "observed"), np.random.default_rng(3)
-    forecasts = Forecasts.of(p, np.ones(len(p)))
-    curves = np.array([forecasts.recalibrated(random.binomial(1, p).astype(float)) for _ in range(400)])
-    inside = (curves >= table["eti80_lb"].to_numpy()) & (curves <= table["eti80_ub"].to_numpy())
+    curves = []
+    for p, y in SimulatedRows.of(fit, "observed", None, 300, 2):
+        forecasts = Forecasts.of(p, np.ones(len(p)))
+        curves.append(np.interp(table["fitted"], forecasts.probability, forecasts.recalibrated(y)))
+    inside = (np.array(curves) >= table["eti80_lb"].to_numpy()) & (np.array(curves) <= table["eti80_ub"].to_numpy())
     assert inside.mean() == pytest.approx(0.8, abs=0.03)
 
 
@@ -96,7 +139,7 @@ def test_of_very_many_probabilities_some_carry_the_band(fit: Fit, monkeypatch: p
     monkeypatch.setattr(reliability, "MOST_PLACES", 9)
     some = hl.calibration(fit, seed=1)
     at = np.linspace(0, len(whole) - 1, 9).round().astype(int)
-    for name in whole.columns[2:4]:
+    for name in whole.columns[2:5]:
         np.testing.assert_allclose(some[name].iloc[at], whole[name].iloc[at])
         between = np.interp(whole["fitted"], whole["fitted"].iloc[at], whole[name].iloc[at])
         np.testing.assert_allclose(some[name], between)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from hierlogit.diagnostics.calibration import Forecasts
 from hierlogit.diagnostics.fit.calibration_link import link_score, row_measures
+from hierlogit.diagnostics.recalibration import Forecasts
 
 
 def fitted(eta: np.ndarray, y: np.ndarray, trials: np.ndarray) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -124,6 +125,58 @@ def test_clusters_that_a_prior_denies_differ_more_than_the_model_makes_them() ->
     assert f"{shares.max():.3g}, in cluster '{shares.idxmax()}'" in told["highest_cluster"]
     told = {one.code: one.evidence for one in held.findings}
     assert "'sd_clinic[Intercept]'" in told["prior_data_conflict"]
+
+
+def counts(row_sd: float, seed: int = 1) -> pd.DataFrame:
+    """Counts of 20 trials in clusters of ten rows, which differ by more than clusters and x if the sd is not zero."""
+    random = np.random.default_rng(seed)
+    g, x = np.repeat(np.arange(15), 10), random.normal(size=150)
+    p = expit(-0.2 + 0.6 * x + 0.7 * random.normal(size=15)[g] + row_sd * random.normal(size=150))
+    return pd.DataFrame({"g": g, "x": x, "n": 20, "k": random.binomial(20, p), "row": np.arange(150)})
+
+
+def test_overdispersion_comes_first_with_the_formula_that_mends_it() -> None:
+    found = hl.check(hl.Model("p(k, n) ~ x + (1 | g)", counts(1.0)).fit(hl.Laplace(seed=1)), replicates=60, seed=1)
+    assert found.findings[0].code == "overdispersion"
+    assert found.table.iloc[0]["check"] == "overdispersion"
+    assert found.table.iloc[0]["value"] > 2.5
+    assert "'p(k, n) ~ x + (1 | g) + (1 | row)', data.assign(row=range(len(data)))" in found.findings[0].remedy
+    mended = hl.check(hl.Model("p(k, n) ~ x + (1 | g) + (1 | row)", counts(1.0)).fit(hl.Laplace(seed=1)), replicates=60)
+    assert "overdispersion" not in set(mended.table["check"])
+
+
+def test_binomial_counts_are_not_overdispersed() -> None:
+    found = hl.check(hl.Model("p(k, n) ~ x + (1 | g)", counts(0.0)).fit(hl.Laplace(seed=1)), replicates=60, seed=1)
+    row = found.table.iloc[0]
+    assert row["value"] == pytest.approx(row["expected"], abs=0.4)
+    assert not row["found"]
+
+
+DEGENERATE = {
+    "no fixed effects": ("y ~ 0 + (1 | g)", lambda rows: rows),
+    "one row in each cluster": ("y ~ x + (1 | g)", lambda rows: rows.assign(g=range(len(rows)))),
+    "no variance between clusters": ("y ~ x + (1 | g)", lambda rows: rows.assign(y=np.tile([0, 1], len(rows) // 2))),
+    "nothing varies": ("y ~ 0 + (1 | g)", lambda rows: rows.assign(y=np.tile([0, 1], len(rows) // 2))),
+    "only events in a cluster": ("y ~ x + (1 | g)", lambda rows: rows.assign(y=np.where(rows.g == 0, 1, rows.y))),
+    "one event": ("y ~ 1 + (1 | g)", lambda rows: rows.assign(y=1 * (np.arange(len(rows)) == 3))),
+    "no random effects": ("y ~ 1", lambda rows: rows),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("engine", [hl.Laplace(seed=1), hl.MAP(seed=1)], ids=["Laplace", "MAP"])
+def test_every_check_is_made_or_says_why_not(name: str, engine: hl.Laplace | hl.MAP) -> None:
+    formula, change = DEGENERATE[name]
+    random = np.random.default_rng(3)
+    rows = pd.DataFrame({"g": np.repeat(np.arange(12), 6), "x": random.normal(size=72)})
+    rows["y"] = random.binomial(1, expit(rows["x"] + random.normal(size=12)[rows["g"]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hl.errors.HierlogitWarning)
+        fit = hl.Model(formula, change(rows)).fit(engine)
+    table = hl.check(fit, replicates=50, seed=1).table
+    made = table["not_made"] == ""
+    assert np.isfinite(table["value"][made]).all()
+    assert table["not_made"][~made].str.endswith(".").all()
 
 
 def test_a_right_model_is_left_alone() -> None:
@@ -316,7 +369,9 @@ def test_separated_outcomes_and_searches_without_an_end() -> None:
         fit = hl.Model("y ~ x + (1 | g)", rows).fit(hl.Laplace(seed=1))
     found = hl.check(fit, replicates=50, seed=1)
     assert "separation" in [one.code for one in found.findings]
-    nowhere = Fit(fit.model, fit.data, fit.diagnostics, _without_curvature(fit))
+    assert set(found.table["not_made"][:-3]) == {"some estimates are infinite."}
+    sound = replace(fit.diagnostics, findings=())
+    nowhere = Fit(fit.model, fit.data, sound, _without_curvature(fit))
     unmade = hl.check(nowhere, replicates=50, seed=1)
     assert set(unmade.table["not_made"]) <= {
         "the fit did not end at a maximum.",
@@ -327,8 +382,6 @@ def test_separated_outcomes_and_searches_without_an_end() -> None:
 
 
 def _without_curvature(fit: Fit) -> hl.results.Estimate:
-    from dataclasses import replace
-
     assert fit.estimate is not None
     return replace(fit.estimate, covariance=np.full_like(fit.estimate.covariance, np.nan))
 

@@ -253,6 +253,19 @@ def test_nested_factors_that_hardly_differ(rows: pd.DataFrame, shared: int, seve
         found = _finding(report, "weakly_nested")
         assert found.severity == severity
         assert f"Only {shared} clusters of 'region' contain two or more clusters of 'region:town'" in found.evidence
+        assert f"with {shared} differences between them" in found.evidence
+
+
+@pytest.mark.parametrize(("schools", "classes", "found"), [(8, 4, False), (5, 3, False), (4, 3, True), (2, 40, False)])
+def test_few_clusters_with_many_inside_can_be_told_apart(schools: int, classes: int, found: bool) -> None:
+    random = np.random.default_rng(1)
+    index = np.arange(schools * classes * 20)
+    frame = pd.DataFrame(
+        {"school": index // (classes * 20), "room": index // 20, "y": random.integers(0, 2, len(index))}
+    )
+    codes = {finding.code for finding in _report("y ~ 1 + (1 | school / room)", frame).findings}
+    assert ("weakly_nested" in codes) == found
+    assert "few_clusters" in codes  # which is what is wrong with few schools
 
 
 def test_labels_that_break_a_nesting(rows: pd.DataFrame) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import arviz_stats
 import numpy as np
 import pytest
-import xarray as xr
 
 import hierlogit
 import hierlogit as hl
+from hierlogit.effects.numerics.given_other_rows import GivenOthers
 from hierlogit.fits.psis import khat_threshold, psis, relative_efficiency
 
 #: As extreme as numbers get: most of the tail's weights are below the least normal number.
@@ -60,17 +60,28 @@ def test_threshold_and_efficiency_are_those_of_arviz(fit: hl.results.Fit) -> Non
     )
 
 
-def test_leave_one_out_does_not_rely_on_weights_that_overflow(fit: hl.results.Fit) -> None:
+def test_leave_one_out_does_not_rely_on_weights_that_overflow(
+    fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ArviZ alone gives such weights a small k-hat."""
-    values = fit.data["log_likelihood"].to_dataset().compute()
-    values["y"].transpose("obs", ...)[0] = -np.repeat(OVERFLOWING, 4).reshape(4, 1000)
-    groups = {name: fit.data[name].to_dataset() for name in ("posterior", "observed_data", "constant_data")}
-    extreme = hl.results.Fit(
-        fit.model, xr.DataTree.from_dict({**groups, "log_likelihood": values}), fit.diagnostics, None
-    )
+    of = GivenOthers.of
+
+    def extreme(given: GivenOthers, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_probability, probability = of(given, at)
+        log_probability[:, at == 0] = -np.repeat(OVERFLOWING, 4)[:, None]
+        return log_probability, probability
+
+    monkeypatch.setattr(GivenOthers, "of", extreme)
     with pytest.warns(UserWarning, match="shape parameter of Pareto distribution"):
-        found = hl.loo(extreme, refit=False)
+        found = hl.loo(fit, refit=False)
     assert found.pareto_k[0] == np.inf
+
+
+def test_equal_largest_ratios_have_no_tail() -> None:
+    ratios = np.minimum(np.random.default_rng(1).normal(size=4000), 0.0)
+    log_weights, k_hat = psis(ratios)
+    assert k_hat == 0
+    assert np.exp(log_weights).sum() == pytest.approx(1)
 
 
 def test_smoothing_is_in_one_place() -> None:

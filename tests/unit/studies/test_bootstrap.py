@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
-from hierlogit.errors import FitError, StudyError
+from hierlogit.errors import ConvergenceWarning, FitError, StudyError
 from hierlogit.studies.simulated_outcomes import generator, simulated_outcome
 
 
@@ -121,13 +122,57 @@ def test_failures_are_counted_and_kept_apart(fit: hl.results.Fit) -> None:
             raise KeyError("gone")
         return {"first": 1.0, "second": 2.0}
 
-    found = hl.bootstrap(fit, sometimes, replicates=9, seed=1)
+    with pytest.warns(ConvergenceWarning, match=r"3 of 9 replicates \(33%\) have no result") as said:
+        found = hl.bootstrap(fit, sometimes, replicates=9, seed=1)
+    assert said[0].filename == __file__
     assert len(found.values) == 6
     assert len(found.failures) == 3
     assert set(found.failures.values()) == {"KeyError: 'gone'"}
     assert "6 of 9 replicates, 3 failed; seed 1" in repr(found)
+    assert "3 of 9 replicates (33%) have no result" in repr(found)
+    assert "3 times: KeyError: 'gone'" in repr(found)
     assert "6 of 9 replicates" in found._repr_html_()
     assert not found.interrupted
+
+
+@pytest.fixture(scope="module")
+def rare() -> hl.results.Fit:
+    """A sound fit, a third of whose replicates have no failure in one treatment."""
+    frame = pd.DataFrame({"treatment": np.repeat(list("abcd"), 34), "cluster": np.tile(np.arange(17), 8)})
+    frame["y"] = np.random.default_rng(1).binomial(1, 0.55, len(frame))
+    frame.loc[frame["treatment"] == "d", "y"] = [0] + [1] * 33
+    return hl.Model("y ~ treatment + (1 | cluster)", frame).fit(hl.Laplace(seed=1))
+
+
+def coefficient(fit: hl.results.Fit) -> float:
+    assert fit.estimate is not None
+    return float(fit.estimate.beta[-1])
+
+
+def test_separated_replicates_are_no_estimates(rare: hl.results.Fit) -> None:
+    with pytest.warns(ConvergenceWarning, match="estimate is infinite with these outcomes"):
+        found = hl.bootstrap(rare, replicates=100, seed=1)
+    assert rare.estimate is not None
+    outcomes = [simulated_outcome(rare.model.design, rare.estimate, generator(1, number)) for number in range(100)]
+    separated = [number for number, y in enumerate(outcomes) if y[-34:].all()]
+    assert sorted(found.failures) == separated
+    assert 20 < len(separated) < 50
+    summary = found.summary().loc["treatment[d]"]
+    assert abs(summary["bias"]) < 1
+    assert summary["se"] < 1.5
+    with pytest.warns(ConvergenceWarning):
+        of_fits = hl.bootstrap(rare, coefficient, replicates=20, seed=1)
+    assert sorted(of_fits.failures) == [number for number in separated if number < 20]
+
+
+def test_a_fit_with_infinite_estimates_cannot_be_simulated_from(rare: hl.results.Fit) -> None:
+    frame = rare.model.design.table.frame.copy()
+    frame.loc[frame["treatment"] == "d", "y"] = 1
+    with pytest.warns(ConvergenceWarning):
+        separated = hl.Model("y ~ treatment + (1 | cluster)", frame).fit("laplace")
+    for verb in (hl.bootstrap, hl.influence):
+        with pytest.raises(FitError, match=r"no maximum: The estimate of 'treatment\[d\]' is infinite"):
+            verb(separated)
 
 
 def test_interrupted_work_is_kept_and_taken_up_again(fit: hl.results.Fit, tmp_path: Path) -> None:
@@ -200,6 +245,20 @@ def test_an_interruption_of_an_executor_ends_early(fit: hl.results.Fit) -> None:
         found.summary()
 
 
+def killed(_: hl.results.Fit) -> float:
+    if current_process().name != "MainProcess":
+        os._exit(1)
+    return 0.0
+
+
+def test_a_worker_that_dies_is_an_error(fit: hl.results.Fit) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes,
+        pytest.raises(StudyError, match="a worker ended before its tasks were finished"),
+    ):
+        hl.bootstrap(fit, killed, replicates=1, executor=processes)
+
+
 def test_what_cannot_be_asked_is_said(fit: hl.results.Fit, make_fit: Any) -> None:
     with pytest.raises(StudyError, match="replicates=0 must be"):
         hl.bootstrap(fit, replicates=0)
@@ -207,6 +266,11 @@ def test_what_cannot_be_asked_is_said(fit: hl.results.Fit, make_fit: Any) -> Non
         hl.bootstrap(fit, lambda _: "much", replicates=2)
     with pytest.raises(StudyError, match="there is no folder"):
         hl.bootstrap(fit, replicates=2, store="no/such/folder/study.json")
+    with ProcessPoolExecutor(1) as processes:  # which are not started
+        with pytest.raises(StudyError, match=r"the statistic cannot be sent .* the top level of a module"):
+            hl.bootstrap(fit, lambda _: 1.0, executor=processes)
+        with pytest.raises(StudyError, match=r"the estimand cannot be sent .* the top level of a module"):
+            hl.influence(fit, estimand=lambda _: 1.0, executor=processes)
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
     with pytest.raises(StudyError, match="it takes no tasks: cannot schedule new futures after shutdown"):

@@ -149,7 +149,7 @@ def test_studies_without_an_estimate_are_counted() -> None:
     assert row["converged_mcse"] == pytest.approx(np.sqrt(row["converged"] * (1 - row["converged"]) / 60))
     # They count as studies that found nothing.
     assert row["power"] == pytest.approx((found.replicates["p_value"] < 0.05).sum() / 60)
-    assert f"{len(found.failures)} studies have no estimate" in repr(found)
+    assert f"{len(found.failures)} of {found.requested} replicates" in repr(found)
     assert "infinite with these outcomes" in repr(found)
 
 
