@@ -198,9 +198,11 @@ class Estimate(Shown):
         for (name, a), members in rows.items():
             L = self.cholesky[name][a, [self.entries[k][2] for k in members]]
             places = p + np.array(members)
-            # The derivative of an sd, the length of a row of L, is that row over the sd; both sides times the sd.
-            variance = float(L @ self.covariance[np.ix_(places, places)] @ L)
-            if np.sqrt(max(variance, 0.0)) > LARGEST_RELATIVE_ERROR * float(L @ L) > 0:
+            if not L.any():
+                continue
+            # The derivative of the logarithm of an sd, the length of a row of L.
+            slope = L / float(L @ L)
+            if float(slope @ self.covariance[np.ix_(places, places)] @ slope) > LARGEST_RELATIVE_ERROR**2:
                 vague.append(self.spread_label(name, a, a))
         return vague
 

@@ -12,6 +12,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
+from decimal import Decimal
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -212,12 +213,14 @@ def real_number(
 
 def as_float(value: object) -> float:
     """The value as a float: NaN if it is not a real number, infinite if it is too large for a float."""
-    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, (Real, Decimal)) or isinstance(value, (bool, np.bool_)):
         return math.nan
     try:
         return float(value)
-    except OverflowError:
-        return math.inf
+    except OverflowError:  # of a whole number or a fraction, which may be negative
+        return math.copysign(math.inf, 1 if value > 0 else -1)
+    except ValueError:  # a signalling NaN of decimal numbers
+        return math.nan
 
 
 def _bounds(above: float | None, below: float | None) -> str:
@@ -399,7 +402,7 @@ def real_array(name: str, value: object, error: ErrorClass, what: str) -> FloatA
     except (TypeError, ValueError):  # lists of unequal length
         raise error(f"{name}={shortened(value)} must be {what}.") from None
     if array.dtype.kind == "O":  # Python's own large integers and fractions
-        items = [as_float(item) if isinstance(item, Real) else None for item in array.ravel().tolist()]
+        items = [as_float(item) if isinstance(item, (Real, Decimal)) else None for item in array.ravel().tolist()]
         array = np.array(items, dtype=object if None in items else np.float64).reshape(array.shape)
     if array.dtype.kind not in "iuf":
         raise error(f"{name}={shortened(value)} must be {what}.")

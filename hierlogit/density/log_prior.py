@@ -118,7 +118,9 @@ def point_log_prior(
         for members, part in zip(group.sets, group.set_slices, strict=True):
             log_density, dsd = _sds_of_set(model.priors.sd[group.name][part], sd[part])
             value += log_density
-            dL[part] += dsd[:, None] * direction[part]
+            # At an sd of zero, where its density may be infinite, some entries have no direction.
+            moves = direction[part] != 0
+            dL[part] += np.multiply(dsd[:, None], direction[part], out=np.zeros_like(dL[part]), where=moves)
             if len(members) > 1:
                 value += _add_correlation(model, group.name, L[part, part], dL[part, part])
         dcholesky.append(dL)

@@ -50,6 +50,8 @@ def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, floa
     from arviz_stats.base import array_stats
     from scipy.special import logsumexp
 
+    if not np.isfinite(log_ratios.max()):  # no draw has a density, or some have an infinite or unknown one
+        return np.full_like(log_ratios, -np.log(len(log_ratios))), np.inf
     unsmoothed: FloatArray = log_ratios - logsumexp(log_ratios)
     if np.ptp(log_ratios) == 0:  # equal ratios have no tail to which a distribution could be fitted
         return unsmoothed, 0.0

@@ -6,6 +6,7 @@ Arguments have the same names as in PyMC and Bambi, but nothing here needs PyMC.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from html import escape
 from typing import ClassVar, Self
@@ -15,9 +16,14 @@ import numpy.typing as npt
 
 from ..display import element
 from ..errors import PriorError
-from ..validation import probability, real_array, real_number
+from ..validation import probability, real_array, real_number, shortened
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Standardised values whose squares may be beyond the range of floats; one is then nothing beside the square.
+FAR_OUT = 1e120
+#: Scales, rates and shapes below this are refused: one over it would be beyond the range of floats, or nearly.
+SMALLEST_SCALE = 1e-300
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,11 @@ class Prior:
         for argument, value in self.arguments().items():
             above = 0 if argument in self.positive else None
             number = real_number(f"{type(self).__name__}: {argument}", value, PriorError, above=above)
+            if argument in self.positive and number < SMALLEST_SCALE:
+                raise PriorError(
+                    f"{type(self).__name__}: {argument}={shortened(value)} must be a finite number above 0, not below "
+                    f"{SMALLEST_SCALE:g}."
+                )
             object.__setattr__(self, argument, number)
 
     def arguments(self) -> dict[str, float]:
@@ -71,7 +82,8 @@ class CoefficientPrior(Prior):
 
     def _standard(self, x: npt.ArrayLike) -> FloatArray:
         location, scale = float(getattr(self, self.location)), float(getattr(self, self.scale))
-        return (_points(x) - location) / scale
+        with _beyond_floats():
+            return (_points(x) - location) / scale
 
 
 @dataclass(frozen=True)
@@ -91,11 +103,13 @@ class Normal(CoefficientPrior):
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         z = self._standard(x)
-        return -0.5 * z * z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)
+        with _beyond_floats():
+            return -0.5 * z * z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
-        return -self._standard(x) / self.sigma
+        with _beyond_floats():
+            return -self._standard(x) / self.sigma
 
 
 @dataclass(frozen=True)
@@ -113,8 +127,8 @@ class StudentT(CoefficientPrior):
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
-        z = self._standard(x)
-        return -(self.nu + 1) * z / (self.nu + z * z) / self.sigma
+        with _beyond_floats():
+            return -(self.nu + 1) * _tail_slope(self._standard(x), self.nu) / self.sigma
 
 
 @dataclass(frozen=True)
@@ -129,12 +143,12 @@ class Cauchy(CoefficientPrior):
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
-        return -math.log(math.pi * self.beta) - np.log1p(self._standard(x) ** 2)
+        return -math.log(math.pi * self.beta) - _log1p_square(self._standard(x))
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
-        z = self._standard(x)
-        return -2 * z / (1 + z * z) / self.beta
+        with _beyond_floats():
+            return -2 * _tail_slope(self._standard(x), 1.0) / self.beta
 
 
 @dataclass(frozen=True)
@@ -248,7 +262,8 @@ class Exponential(ScalePrior):
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
-        return self._log_positive(x, math.log(self.lam) - self.lam * _points(x))
+        with _beyond_floats():
+            return self._log_positive(x, math.log(self.lam) - self.lam * _points(x))
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
@@ -274,15 +289,16 @@ class Gamma(ScalePrior):
         """Log density at `x`, elementwise."""
         from scipy.special import gammaln, xlogy
 
-        values = np.maximum(_points(x), 0.0)
-        inside = xlogy(self.alpha - 1, values) - self.beta * values + self.alpha * math.log(self.beta)
-        return self._log_positive(x, inside - gammaln(self.alpha))
+        values = np.clip(_points(x), 0.0, np.finfo(np.float64).max)
+        with _beyond_floats():
+            inside = xlogy(self.alpha - 1, values) - self.beta * values + self.alpha * math.log(self.beta)
+            return self._log_positive(x, inside - gammaln(self.alpha))
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
         if self.alpha == 1:
             return np.full(_points(x).shape, -self.beta)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             return (self.alpha - 1) / _points(x) - self.beta
 
 
@@ -313,8 +329,8 @@ class LogNormal(ScalePrior):
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
         values = _points(x)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope: FloatArray = -((np.log(values) - self.mu) / self.sigma**2 + 1) / values
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            slope: FloatArray = -((np.log(values) - self.mu) / self.sigma / self.sigma + 1) / values
         return slope
 
 
@@ -346,27 +362,30 @@ class Decov(ScalePrior):
 
         sd = _vectors(x)
         k = sd.shape[-1]
-        total = (sd**2).sum(axis=-1)
+        with _beyond_floats():
+            total = (sd**2).sum(axis=-1)
         tau = np.sqrt(total / k)
         density: FloatArray = Gamma(self.shape, 1 / self.scale).logpdf(tau)
         if k == 1:
             return density
-        with np.errstate(divide="ignore", invalid="ignore"):  # at zero, and outside of the support
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # at zero, and outside of the support
             shares = sd**2 / total[..., None]
             dirichlet: FloatArray = xlogy(self.concentration - 1, shares).sum(axis=-1)
             dirichlet += gammaln(k * self.concentration) - k * gammaln(self.concentration)
             # Change of variables from (tau, pi) to sd: d(sd^2) = total^(k-1) d(total) d(pi), d(total) = 2 k tau d(tau).
             jacobian: FloatArray = k * math.log(2) + np.log(sd).sum(axis=-1) - (k - 1) * np.log(total)
             jacobian -= np.log(2 * k * tau)
-        return np.where((sd < 0).any(axis=-1), -np.inf, density + dirichlet + jacobian)
+            outside = (sd < 0).any(axis=-1) | np.isinf(total)
+            return np.where(outside, -np.inf, density + dirichlet + jacobian)
 
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the joint log density in each standard deviation, in the shape of `x`."""
         sd = _vectors(x)
         k = sd.shape[-1]
-        total = (sd**2).sum(axis=-1, keepdims=True)
+        with _beyond_floats():
+            total = (sd**2).sum(axis=-1, keepdims=True)
         tau = np.sqrt(total / k)
-        with np.errstate(divide="ignore", invalid="ignore"):  # at zero
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # at zero
             slope: FloatArray = Gamma(self.shape, 1 / self.scale).score(tau) * sd / (k * tau)
             if k == 1:
                 return slope
@@ -416,11 +435,33 @@ def _vectors(x: npt.ArrayLike) -> FloatArray:
     return sd
 
 
-def _student_t_logpdf(z: FloatArray, nu: float) -> FloatArray:
-    from scipy.special import gammaln
+def _beyond_floats() -> AbstractContextManager[object]:
+    """Context for densities beyond the range of floats, which are zero and have an infinite logarithm."""
+    return np.errstate(over="ignore")
 
-    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * math.log(nu * math.pi)
-    return constant - (nu + 1) / 2 * np.log1p(z * z / nu)
+
+def _log1p_square(z: FloatArray) -> FloatArray:
+    """``log(1 + z^2)``, also where the square is beyond the range of floats."""
+    size = np.abs(z)
+    far = size > FAR_OUT
+    logs: FloatArray = np.log1p(np.where(far, 0.0, size) ** 2)
+    return np.where(far, 2 * np.log(np.where(far, size, 1.0)), logs)
+
+
+def _tail_slope(z: FloatArray, nu: float) -> FloatArray:
+    """``z / (nu + z^2)``, also where the square is beyond the range of floats."""
+    far = np.abs(z) > FAR_OUT
+    near = np.where(far, 0.0, z)
+    return np.where(far, 1.0 / np.where(far, z, 1.0), near / (nu + near * near))
+
+
+def _student_t_logpdf(z: FloatArray, nu: float) -> FloatArray:
+    from scipy.special import betaln
+
+    # By the beta function, since the difference of two gamma functions cancels for many degrees of freedom.
+    constant = -float(betaln(nu / 2, 0.5)) - 0.5 * math.log(nu)
+    with _beyond_floats():
+        return constant - (nu + 1) / 2 * _log1p_square(z / math.sqrt(nu))
 
 
 COEFFICIENT_FAMILIES: tuple[type[CoefficientPrior], ...] = (Normal, StudentT, Cauchy, Laplace)

@@ -11,6 +11,7 @@ import pandas as pd
 from ..errors import FitError
 from ..estimate import LARGEST_RELATIVE_ERROR
 from ..fits.fit import Fit
+from ..fits.identification import single_trials
 from ..result_table import ResultTable
 from .intervals import Interval, end_names
 
@@ -90,7 +91,7 @@ def _wald(table: pd.DataFrame, values: FloatArray, errors: FloatArray, prob: flo
 
 
 def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tuple[FloatArray, FloatArray]:
-    """Ends of the intervals of fixed effects and sds, in the order of the table; NaN for correlations."""
+    """Ends of intervals in the order of the table; NaN for correlations, and sds in which the likelihood is flat."""
     from rich.console import Console
     from rich.progress import track
 
@@ -101,7 +102,8 @@ def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tu
     profiles = [profiler.coefficient(k) for k in range(len(design.fixed_effects))]
     places = estimate.spread_covariance()[0]
     positions = {group.name: g for g, group in enumerate(design.groups)}
-    spread = [profiler.sd(positions[name], i) if i == j else None for name, i, j in places]
+    flat = {group.name for group in design.groups if single_trials(design, group)}
+    spread = [profiler.sd(positions[name], i) if i == j and name not in flat else None for name, i, j in places]
     console = Console(stderr=True)
     steps = track(
         [*profiles, *spread],

@@ -72,8 +72,9 @@ def bounded(objective: Objective, optimum: Optimum) -> Bounded:
         covariance[unknown] = covariance[:, unknown] = np.nan
         optimum = replace(optimum, covariance=covariance)
     objective.evaluate(optimum.point.psi)
-    is_spread = moved[moved >= objective.p]
-    return Bounded(optimum, labels, moved if len(is_spread) else is_spread)
+    # A flat direction of fixed effects alone is that of the infinite ones, if there are any.
+    explained = len(infinite) and not np.any(moved >= objective.p)
+    return Bounded(optimum, labels, moved[:0] if explained else moved)
 
 
 def _flat_axes(objective: Objective, optimum: Optimum) -> npt.NDArray[np.bool_]:

@@ -28,6 +28,8 @@ IntArray = npt.NDArray[np.intp]
 KINK_REACH = 0.05
 #: Quantiles of the prior of an sd between which a search starts.
 LIKELY = (0.05, 0.95)
+#: Where a search starts in any case: the squares of such sds are within the range of floats.
+POSSIBLE_SDS = (1e-100, 1e100)
 
 
 class Likelihood(Protocol):
@@ -58,7 +60,7 @@ class Point:
         Log-likelihood, plus the log prior density where there is one.
     log_likelihood : float
     gradient : ndarray
-        Of the value.
+        Of the value; not a number if an entry is not finite.
     converged : bool
         Whether the modes of the random effects were found.
     """
@@ -139,6 +141,8 @@ class Objective:
             value += prior
             gradient[: self.p] += dbeta
             gradient[self.p :] += [dcholesky[g][a, b] for g, a, b in self.entries]
+        if not np.all(np.isfinite(gradient)):  # infinite entries would make warnings of every product
+            gradient = np.full_like(gradient, np.nan)
         self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
         return self._last
 
@@ -153,7 +157,7 @@ class Objective:
             if self.penalised:
                 priors = self.model.priors.sd[group.name]
                 low, high = (np.array([prior.quantile(prob) for prior in priors]) for prob in LIKELY)
-                sds = np.clip(sds, low, high)
+                sds = np.clip(np.clip(sds, low, high), *POSSIBLE_SDS)
             elif any(group is held for held in self.held_factors):
                 sds = np.zeros_like(sds)
             factors.append(np.diag(sds))

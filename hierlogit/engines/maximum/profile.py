@@ -22,9 +22,11 @@ IntArray = npt.NDArray[np.intp]
 
 #: How near the signed root of the likelihood-ratio statistic must come to the normal quantile at an end.
 CLOSE = 1e-4
-MOST_TRIALS = 25
-#: First step for an sd that is estimated as zero, for one sd of its column.
-FIRST_STEP = 0.2
+MOST_TRIALS = 30
+#: First step for a parameter without standard error, for one sd of its column; and how much longer each further one is.
+FIRST_STEP, LONGER = 0.2, 1.3
+#: An interval that reaches further from the estimate, on the logit scale for one sd of the column, has no end.
+FAR = 50.0
 
 
 class FixedSd(Objective):
@@ -64,6 +66,8 @@ class Profile:
         Value and start -> the point that maximises over the others.
     least : float
         Smallest possible value.
+    reach : float
+        A distance from the estimate beyond which the interval is taken to have no end.
     """
 
     estimate: float
@@ -71,6 +75,7 @@ class Profile:
     start: Callable[[float], FloatArray]
     maximise: Callable[[float, FloatArray], Point]
     least: float
+    reach: float
 
 
 class Profiler:
@@ -87,11 +92,16 @@ class Profiler:
         self._objective = Objective(model, integrator(model.design, estimate.nodes)(model.arrangement), penalised=False)
         self._psi = self._objective.at(estimate)
         self._maximum = self._objective.evaluate(self._psi).value
+        of_entries = [self._objective.effect_sds[g][a] for g, a, _ in self._objective.entries]
+        self._units = np.concatenate([model.design.column_sds, np.array(of_entries, dtype=np.float64)])
+        # Infinite estimates and parameters of a flat likelihood have no variance, but others are maximised over them.
         self._covariance = np.nan_to_num(estimate.covariance)
+        unknown = np.flatnonzero(np.isnan(np.diag(estimate.covariance)))
+        self._covariance[unknown, unknown] = (FIRST_STEP / self._units[unknown]) ** 2
 
     def coefficient(self, k: int) -> Profile:
         """Profile of one fixed effect."""
-        return self._profile_of_entry(k, least=-np.inf)
+        return self._profile_of_entry(k, least=-np.inf, guess=FIRST_STEP / self._units[k])
 
     def sd(self, g: int, effect: int) -> Profile:
         """Profile of one standard deviation: grouping factor and effect by their positions."""
@@ -102,7 +112,7 @@ class Profiler:
             return self._profile_of_entry(int(row[0]), least=0.0, guess=FIRST_STEP / unit)
         return self._profile_of_row(row, FIRST_STEP / unit)
 
-    def _profile_of_entry(self, k: int, *, least: float, guess: float = 0.0) -> Profile:
+    def _profile_of_entry(self, k: int, *, least: float, guess: float) -> Profile:
         variance = self._covariance[k, k]
         direction = self._covariance[:, k] / variance if variance > 0 else np.eye(len(self._psi))[k]
         others = np.diag(self._covariance) > 0
@@ -119,7 +129,8 @@ class Profiler:
             held[k] = value
             return climb(self._objective, self._objective.evaluate(held), scale)
 
-        return Profile(float(self._psi[k]), float(np.sqrt(variance)) or guess, start, maximise, least)
+        error, reach = float(np.sqrt(variance)) or guess, FAR / float(self._units[k])
+        return Profile(float(self._psi[k]), error, start, maximise, least, reach)
 
     def _profile_of_row(self, row: IntArray, guess: float) -> Profile:
         objective = FixedSd(self._objective, row)
@@ -142,7 +153,8 @@ class Profiler:
             objective.sd = value
             return climb(objective, objective.evaluate(psi), scale)
 
-        return Profile(sd, float(np.sqrt(variance)) or guess, start, maximise, 0.0)
+        reach = FAR / float(self._units[row[0]])
+        return Profile(sd, float(np.sqrt(variance)) or guess, start, maximise, 0.0, reach)
 
     def ends(self, profile: Profile, prob: float) -> tuple[float, float]:
         """Interval of the values that the likelihood-ratio test with one degree of freedom does not reject.
@@ -156,7 +168,8 @@ class Profiler:
         Returns
         -------
         low, high : float
-            Not a number where no end was found; the low end of an sd is 0 if 0 is not rejected.
+            Infinite where the likelihood does not fall far enough, however far one goes; not a number where no end was
+            found. The low end of an sd is 0 if 0 is not rejected.
         """
         from scipy.special import ndtri
 
@@ -168,7 +181,7 @@ class Profiler:
         near, far = profile.estimate, np.inf * sign
         near_root, far_root = 0.0, np.inf
         value, psi = profile.estimate + quantile * profile.error, None
-        for _ in range(MOST_TRIALS):
+        for trial in range(MOST_TRIALS):
             value = max(value, profile.least)
             point = profile.maximise(value, profile.start(value) if psi is None else psi)
             psi = point.psi
@@ -180,10 +193,13 @@ class Profiler:
             if root < goal:
                 if value == profile.least:
                     return value
+                if abs(value - profile.estimate) > profile.reach:
+                    return float(sign * np.inf)
                 near, near_root = value, root
             else:
                 far, far_root = value, root
-            value = _next_value(near, near_root, far, far_root, goal, sign * profile.error)
+            # Longer and longer steps, for ends that are far away or nowhere.
+            value = _next_value(near, near_root, far, far_root, goal, sign * profile.error * LONGER**trial)
         return np.nan
 
 

@@ -45,10 +45,12 @@ def plain_regression(objective: Objective) -> FloatArray:
     row_index, p = arrangement.row_index, objective.p
     if p == 0:
         return np.empty(0)
-    gamma = np.zeros(p)
+    # Offsets that the columns can make up for, however large, leave the search where it would begin without them.
+    origin = -np.linalg.lstsq(row_index.X, row_index.offset, rcond=None)[0] if row_index.offset.any() else np.zeros(p)
+    gamma = origin.copy()
     for _ in range(MOST_STEPS):
         probability, weight = _plain_probabilities(row_index, gamma)
-        gradient = row_index.X.T @ (row_index.y - row_index.trials * probability) - RIDGE * gamma
+        gradient = row_index.X.T @ (row_index.y - row_index.trials * probability) - RIDGE * (gamma - origin)
         information = (row_index.X * weight[:, None]).T @ row_index.X + RIDGE * np.eye(p)
         step = np.linalg.solve(information, gradient)
         largest = float(np.abs(step).max())

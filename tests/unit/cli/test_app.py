@@ -373,3 +373,24 @@ def test_a_real_run(rows, tmp_path):
     result = run("fit", rows, FORMULA, "-o", out, "--draws", 100, "--tune", 200, "--chains", 2, "--seed", 1)
     assert result.exit_code == 0, result.output
     assert hl.load(out / "fit.nc").diagnostics.seed == 1
+
+
+def test_what_the_data_cannot_tell_is_said_before_the_fit(tmp_path, clustered_rows, monkeypatch):
+    frame = clustered_rows(12, 10)
+    frame["row"] = range(len(frame))
+    path = tmp_path / "rows.csv"
+    frame.to_csv(path, index=False)
+    outcome = FORMULA.split("~", maxsplit=1)[0].strip()
+
+    def fit(self, engine):
+        raise hl.errors.EngineError("here the fit would begin.")
+
+    monkeypatch.setattr(Model, "fit", fit)
+    result = run("fit", path, f"{outcome} ~ dose + (1 | row)", "-o", tmp_path / "one")
+    assert "warning: Each of the 120 clusters of 'row' has a single trial" in result.stderr
+    assert result.stderr.count("single trial") == 1
+    few = frame[frame["clinic"].isin(["clinic 1", "clinic 2", "clinic 3"])]
+    few.to_csv(path, index=False)
+    result = run("fit", path, f"{outcome} ~ dose + (1 | clinic)", "-o", tmp_path / "two")
+    assert "warning: 'clinic' has 3 clusters: so few carry little information" in result.stderr
+    assert result.stderr.index("3 clusters") < result.stderr.index("here the fit would begin")

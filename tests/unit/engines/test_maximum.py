@@ -475,3 +475,59 @@ def test_predictors_far_from_zero_lose_no_digits() -> None:
     one, other = hl.predictions(far), hl.predictions(near)
     np.testing.assert_allclose(one["mean"], other["mean"], atol=1e-6)
     np.testing.assert_allclose(one["sd"], other["sd"], rtol=1e-4)
+
+
+# ---- numbers at the edge -----------------------------------------------------------------------------------------
+
+EXTREME = [1e-99, 1e-30, 1e-6, 1.0, 1e6, 1e30, 1e98]
+
+
+@pytest.mark.parametrize(
+    ("prior", "at"),
+    [
+        (pr.Normal(0, 1e-99), 0.0),
+        (pr.Normal(3, 1e-30), 3.0),
+        (pr.StudentT(4, -1, 1e-8), -1.0),
+        (pr.Laplace(2, 1e-20), 2.0),
+        (pr.Normal(0, 1e99), None),
+        (pr.Cauchy(0, 1e30), None),
+    ],
+)
+def test_a_prior_without_width_is_a_value_and_one_without_end_is_none(prior: pr.CoefficientPrior, at: Any) -> None:
+    data = rows()
+    fit = quietly("y ~ x + (1 | g)", data, "map", priors={"x": prior, "Intercept": pr.Normal(0, 1e3)})
+    assert fit.estimate is not None
+    assert "not_converged" not in codes(fit)
+    with_offset = quietly("y ~ 1 + offset(o) + (1 | g)", data.assign(o=(at or 0) * data["x"]), "map",
+                          priors={"Intercept": pr.Normal(0, 1e3)})  # fmt: skip
+    free = quietly("y ~ x + (1 | g)", data, "map", priors={"x": pr.Normal(0, 1e6), "Intercept": pr.Normal(0, 1e3)})
+    assert with_offset.estimate is not None
+    assert free.estimate is not None
+    if at is None:
+        np.testing.assert_allclose(fit.estimate.beta, free.estimate.beta, rtol=1e-4)
+    else:
+        assert fit.estimate.beta[1] == pytest.approx(at, abs=1e-8)
+        assert fit.estimate.beta[0] == pytest.approx(with_offset.estimate.beta[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("size", EXTREME)
+@pytest.mark.parametrize("formula", ["y ~ big + (1 | g)", "y ~ x + (1 + big | g)", "y ~ big + (1 + big || g)"])
+def test_the_unit_of_a_predictor_does_not_matter(formula: str, size: float) -> None:
+    data = rows(clusters=12).assign(big=lambda frame: size * frame["x"] ** 3)
+    one = quietly(formula, data.assign(big=data["big"] / size)).estimate
+    fit = quietly(formula, data)
+    assert fit.estimate is not None
+    assert one is not None
+    assert fit.estimate.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-5)
+    assert fit.diagnostics.status in ("converged", "check")
+    hl.summary(fit, interval="wald")
+
+
+@pytest.mark.parametrize("offset", [-1e3, 1e3, 1e5])
+def test_offsets_far_out_are_made_up_for_by_the_intercept(offset: float) -> None:
+    data = rows().assign(o=offset)
+    fit, plain = quietly("y ~ x + offset(o) + (1 | g)", data).estimate, quietly("y ~ x + (1 | g)", data).estimate
+    assert fit is not None
+    assert plain is not None
+    assert fit.beta[0] + offset == pytest.approx(plain.beta[0], abs=1e-4)
+    np.testing.assert_allclose(fit.standard_errors, plain.standard_errors, rtol=1e-3)

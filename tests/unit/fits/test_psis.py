@@ -88,3 +88,10 @@ def test_smoothing_is_in_one_place() -> None:
     package = Path(hierlogit.__file__).parent
     users = [path.name for path in package.rglob("*.py") if "psislw" in path.read_text(encoding="utf-8")]
     assert users == ["psis.py"]
+
+
+@pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
+def test_ratios_without_a_density_have_no_weights(value: float) -> None:
+    log_weights, k_hat = psis(np.full(100, value))
+    assert k_hat == np.inf
+    np.testing.assert_allclose(log_weights, -np.log(100))

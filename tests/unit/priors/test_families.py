@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import bambi as bmb
@@ -475,3 +478,57 @@ def test_bambis_key_of_a_random_term_stands_for_its_columns() -> None:
     assert [str(prior) for prior in held[1:]] == ["HalfNormal(sigma=3)"] + ["HalfNormal(sigma=2)"] * 2
     with pytest.raises(PriorError, match="priors must be a mapping"):
         model.with_priors([HalfNormal(2)])
+
+
+# ---- numbers of any kind, and numbers at the edge --------------------------------------------------------------------
+
+EVERY_FAMILY: tuple[type[Prior], ...] = (*COEFFICIENT_FAMILIES, *SD_FAMILIES, LKJ)
+
+
+def _with(family: type[Prior], name: str, value: Any) -> Prior:
+    arguments = {item.name: 1.0 for item in fields(family)}
+    return family(**(arguments | {name: value}))
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [(family, item.name) for family in EVERY_FAMILY for item in fields(family)]
+)
+def test_arguments_are_numbers_of_any_kind_and_kept_as_floats(family: type[Prior], name: str) -> None:
+    for value in (np.float32(0.5), np.int8(3), Decimal("0.5"), Fraction(1, 3), 10**100):
+        kept = getattr(_with(family, name, value), name)
+        assert type(kept) is float
+        assert kept == float(value)
+    refused = ["1", b"1", None, True, np.bool_(True), 1j, [1.0], np.array([1.0]), 10**400, -(10**400)]
+    refused += [Fraction(10**500, 3), Decimal("1e999"), Decimal("NaN"), Decimal("sNaN"), float("nan"), float("inf")]
+    for value in refused:
+        with pytest.raises(PriorError, match=f"{family.__name__}: {name}=.* must be a finite number"):
+            _with(family, name, value)
+
+
+@given(
+    family=st.sampled_from([family for family in EVERY_FAMILY if family not in (Decov, LKJ)]),
+    size=st.floats(1e-300, 1e100),
+    shape=st.floats(1e-6, 1e6),
+    x=st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_densities_beyond_the_range_of_floats_are_zero_without_warnings(
+    family: type[Prior], size: float, shape: float, x: float
+) -> None:
+    last = [item.name for item in fields(family)][-1]
+    arguments = {item.name: shape for item in fields(family)} | {last: size}
+    prior = family(**arguments)
+    at = abs(x) if issubclass(family, ScalePrior) else x
+    assert prior.logpdf(at) < np.inf or at == 0
+    assert not np.isnan(prior.score(at)) or at == 0
+
+
+@pytest.mark.parametrize("nu", [0.5, 3.0, 1e6, 1e12])
+def test_student_t_keeps_its_digits_far_out_and_with_many_degrees_of_freedom(nu: float) -> None:
+    assert float(StudentT(nu).logpdf(1.3)) == pytest.approx(float(stats.t.logpdf(1.3, nu)), rel=1e-8)
+    far = StudentT(3.0)
+    # Beyond the square root of the largest float the density still falls as z^-4.
+    assert float(far.logpdf(1e250) - far.logpdf(1e150)) == pytest.approx(-400 * np.log(10))
+    assert float(Cauchy().logpdf(1e200)) == pytest.approx(-np.log(np.pi) - 400 * np.log(10))
+    assert float(far.score(1e200)) == pytest.approx(-4e-200)
+    assert float(Normal(0, 1e-99).logpdf(1e154)) == -np.inf
+    assert float(StudentT(1e99).logpdf(1.3)) == pytest.approx(float(stats.norm.logpdf(1.3)))

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtri
 
 import hierlogit as hl
 from hierlogit.engines.maximum.profile import Profiler
-from hierlogit.errors import ConvergenceWarning, EngineError, FitError
+from hierlogit.errors import ConvergenceWarning, EngineError, FitError, HierlogitWarning
 from hierlogit.fits.fit import Fit
 
 
@@ -187,3 +188,68 @@ def test_agreement_takes_every_engine_that_can_do_the_model(
     crossed = hl.compare_engines(hl.Model("r2 ~ 1 + (1 | id) + (1 | item)", hl.datasets.load("verbagg")))
     assert list(dict.fromkeys(crossed.columns.get_level_values(0))) == ["Laplace", "MAP", "NUTS"]
     assert np.isnan(crossed.loc["log_likelihood", ("NUTS", "estimate")])
+
+
+# ---- where the likelihood does not fall -----------------------------------------------------------------------------
+
+
+def _rows() -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(40), 10), "x": random.normal(size=400), "row": np.arange(400)})
+    eta = 0.5 * frame["x"] + random.normal(0, 0.8, 40)[frame["g"]]
+    frame["y"] = (random.uniform(size=400) < 1 / (1 + np.exp(-eta))).astype(int)
+    return frame.assign(arm=random.choice(["a", "b", "c"], 400), same=frame["g"] + 100)
+
+
+def _summary(formula: str, frame: pd.DataFrame, interval: str) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HierlogitWarning)
+        fit = hl.Model(formula, frame).fit("laplace")
+        return hl.summary(fit, interval=interval, ci_prob=0.95)
+
+
+def test_the_profile_of_an_infinite_estimate_has_one_end() -> None:
+    frame = _rows()
+    frame.loc[frame["arm"] == "c", "y"] = 1
+    table = _summary("y ~ x + arm + (1 | g)", frame, "profile")
+    low, high = table.loc["arm[c]", ["profile95_lb", "profile95_ub"]]
+    assert high == np.inf
+    # At the lower end the deviance is higher by 3.84: the coefficient as an offset.
+    fixed = frame.assign(o=low * (frame["arm"] == "c"), b=frame["arm"] == "b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HierlogitWarning)
+        full = hl.Model("y ~ x + arm + (1 | g)", frame).fit("laplace").estimate
+        held = hl.Model("y ~ x + b + offset(o) + (1 | g)", fixed).fit("laplace").estimate
+    assert full is not None
+    assert held is not None
+    assert 2 * (full.log_likelihood - held.log_likelihood) == pytest.approx(3.841, abs=0.01)
+    # The other coefficients have the intervals of the rows of the other arms.
+    others = _summary("y ~ x + arm + (1 | g)", frame[frame["arm"] != "c"], "profile")
+    names = ["Intercept", "x", "arm[b]", "sd_g[Intercept]"]
+    np.testing.assert_allclose(table.loc[names, "profile95_ub"], others["profile95_ub"], atol=1e-3)
+
+
+def test_estimates_that_are_infinite_together_have_one_end_each() -> None:
+    frame = _rows().assign(arm=lambda rows: np.where(rows["g"] < 3, "a", np.where(rows["x"] > 0, "b", "c")))
+    frame.loc[frame["arm"] == "a", "y"] = 1
+    table = _summary("y ~ arm + (1 | g)", frame, "profile")
+    assert table.loc["Intercept", "profile95_ub"] == np.inf
+    assert 0 < table.loc["Intercept", "profile95_lb"] < 10
+    assert (table.loc[["arm[b]", "arm[c]"], "profile95_lb"] == -np.inf).all()
+    assert table.loc[["arm[b]", "arm[c]"], "profile95_ub"].between(-10, 0).all()
+
+
+def test_the_profile_tells_what_two_variances_of_the_same_clusters_can_be() -> None:
+    frame = _rows()
+    both = _summary("y ~ x + (1 | g) + (1 | same)", frame, "profile")
+    one = _summary("y ~ x + (1 | g)", frame, "profile")
+    for name in ("sd_g[Intercept]", "sd_same[Intercept]"):
+        assert both.loc[name, "profile95_lb"] == 0
+        assert both.loc[name, "profile95_ub"] == pytest.approx(one.loc["sd_g[Intercept]", "profile95_ub"], abs=1e-3)
+
+
+@pytest.mark.parametrize("interval", ["wald", "profile"])
+def test_an_sd_in_which_the_likelihood_is_flat_has_no_interval(interval: str) -> None:
+    table = _summary("y ~ x + (1 | row)", _rows(), interval)
+    assert table.loc["sd_row[Intercept]", [f"{interval}95_lb", f"{interval}95_ub"]].isna().all()
+    assert table.loc[["Intercept", "x"], [f"{interval}95_lb", f"{interval}95_ub"]].notna().all(axis=None)
