@@ -5,7 +5,6 @@ Heavy libraries are imported inside the commands, so that ``hierlogit --help`` i
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -242,13 +241,13 @@ def _warn_of_data(model: Model) -> None:
     """Warn of what the data cannot tell, before time is spent on a fit; `Model` has given some of these warnings."""
     from ..diagnostics.data.check_data import check_data
     from ..diagnostics.data.suspect_columns import suspect_findings
-    from ..errors import DataWarning
+    from ..errors import DataWarning, warn
     from ..fits.identification import findings_of_model
 
     given = (*findings_of_model(model), *suspect_findings(model))
     for finding in check_data(model).findings:
         if finding.severity != "note" and finding not in given and finding.code != "missing_values":
-            warnings.warn(f"{finding.evidence} {finding.remedy}", DataWarning, stacklevel=2)
+            warn(f"{finding.evidence} {finding.remedy}", DataWarning)
 
 
 def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_prob: float | None = None) -> None:

@@ -534,7 +534,7 @@ def test_powers_and_products_of_one_predictor_are_a_note(correlated: pd.DataFram
 def test_a_column_that_depends_on_others_is_refused_before() -> None:
     frame = pd.DataFrame({"x": [1.0, 2, 3, 5], "z": [3.0, 5, 7, 11], "y": [0, 1, 0, 1]})
     with pytest.raises(hl.errors.DesignError, match="'z' is a linear combination of 'Intercept', 'x'"):
-        hl.Model("y ~ x + z", frame)
+        hl.Model("y ~ x + z", frame, collinear="error")
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
