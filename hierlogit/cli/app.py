@@ -120,7 +120,12 @@ def fit(
     prior: Annotated[
         list[str] | None, typer.Option(help="Such as 'beta=Normal(0, 1)' or 'sd_group=Exponential(2)'; once for each.")
     ] = None,
-    missing: Annotated[str, typer.Option(help="Rows with missing values: drop them, or stop with an error.")] = "drop",
+    missing: Annotated[
+        str, typer.Option(help="Rows with missing values or without trials: drop them, or stop with an error.")
+    ] = "drop",
+    collinear: Annotated[
+        str, typer.Option(help="Columns that are linear combinations of others: drop them, or stop with an error.")
+    ] = "drop",
     sep: Annotated[str | None, typer.Option(help="Character between columns, such as ';' or tab.")] = None,
     decimal: Annotated[str, typer.Option(help="Decimal character of numbers, such as ','.")] = ".",
     encoding: Annotated[str, typer.Option(help="Encoding of the text, such as latin-1.")] = "utf-8",
@@ -147,9 +152,10 @@ def fit(
 
         Interval.of(ci_prob, None)
         priors = read_priors(prior or [])
-        choice: Any = missing
+        rows_without: Any = missing
+        dependent: Any = collinear
         rows = read_rows(data, sep=sep, decimal=decimal, encoding=encoding)
-        model = Model(formula, rows, priors=priors, missing=choice)
+        model = Model(formula, rows, priors=priors, missing=rows_without, collinear=dependent)
         _refuse_levels_for_all_rows(model)
         _analyse(model, chosen, output, overwrite=overwrite, ci_prob=ci_prob)
 

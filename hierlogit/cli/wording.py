@@ -7,6 +7,7 @@ import re
 #: Arguments of Python that are options of ``hierlogit fit``.
 OPTIONS = (
     "missing",
+    "collinear",
     "ci_prob",
     "draws",
     "tune",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
 from ..effects.comparisons import avg_comparisons
-from ..errors import HierlogitError
+from ..errors import HierlogitError, PredictionError
 from ..fits.fit import Fit
 from ..plots.style import interval_name
 from ..summaries.intervals import Interval
@@ -50,6 +50,18 @@ class Subject:
         """Columns that it predicts from, except those that define its clusters."""
         clusters = {name for group in self.design.groups for name in group.columns}
         return [name for name in self.design.predictors if name not in clusters]
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """Those of the predictors that can be compared in all rows; others would lead to combinations without data."""
+        return [name for name in self.predictors if not self.design.dropped or self._comparable(name)]
+
+    def _comparable(self, name: str) -> bool:
+        try:
+            avg_comparisons(self.fit, name, clusters="average" if self.design.groups else "observed", num_draws=1)
+        except PredictionError:
+            return False
+        return True
 
     @property
     def event(self) -> str:
@@ -129,6 +141,7 @@ class Request:
         return {
             subject.name: avg_comparisons(
                 subject.fit,
+                subject.compared or None,
                 clusters="average" if subject.design.groups else "observed",
                 num_draws=subject.affordable_draws,
                 **self.intervals,

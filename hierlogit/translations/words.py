@@ -130,7 +130,7 @@ def _dropped(columns: Sequence[DroppedColumn]) -> str:
     if not columns:
         return ""
     which = agree(columns, "A column is left out, as if its", "Columns are left out, as if their")
-    return f" {which} {agree(columns, 'coefficient was', 'coefficients were')} 0: {reasons(columns)}."
+    return f" {which} {agree(columns, 'coefficient', 'coefficients')} were 0: {reasons(columns)}."
 
 
 def _deviation(effect: str, sd: str, *, with_mean: bool) -> str:

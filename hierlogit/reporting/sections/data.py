@@ -62,6 +62,9 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
     if rows.n_missing:
         by_column = ", ".join(f"`{name}` {count:,}" for name, count in rows.missing_by_column.items())
         pairs.append(("Rows left out for missing values", f"{rows.n_missing:,} ({by_column})"))
+    if rows.n_untried:
+        pairs.append(("Rows left out because they have no trials", f"{rows.n_untried:,}"))
+    pairs += [(f"Columns dropped from {where}", why) for where, why in subject.design.drops]
     return pairs
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ...formatting import number, points, span
 from ...summaries.intervals import columns_of_ends
+from ...validation import quoted_list
 from ...variance.attenuation import conditional_vs_average
 from ..html import paragraph, table
 from ..request import Request, Subject, attempted
@@ -38,10 +39,12 @@ def _effects(subject: Subject, request: Request) -> str:
         ]
         for _, row in table_of_effects.iterrows()
     ]
+    gone = [name for name in subject.predictors if name not in subject.compared]
+    without = f" {quoted_list(gone)} cannot be compared in all rows: some combinations have no data." if gone else ""
     over = " and over the population of clusters" if subject.design.groups else ""
     return paragraph(
         f"Difference in the probability of {subject.event}, in percentage points, if one predictor changes and the "
-        f"others stay as they are, on average over the rows{over}{_thinned(subject)}."
+        f"others stay as they are, on average over the rows{over}{_thinned(subject)}.{without}"
     ) + table(["Predictor", "Change", "Percentage points", request.interval_name], rows, "Average effects")
 
 

@@ -184,7 +184,7 @@ def test_a_model_says_what_it_has_dropped() -> None:
     assert "dropped   from the fixed part: 'a[a3]:b[b2]' is zero in every row" in repr(made)
     assert "from the random term (a * b || g): 'a[a3]:b[b2]' is zero" in repr(made)
     explained = hl.explain(made)
-    assert explained.words.count("left out, as if its coefficient was 0: 'a[a3]:b[b2]' is zero in every row.") == 2
+    assert explained.words.count("left out, as if its coefficient were 0: 'a[a3]:b[b2]' is zero in every row.") == 2
     assert "# Dropped from the fixed part: 'a[a3]:b[b2]' is zero in every row." in explained.code
     assert "a3" not in made.to_latex().split("\\\\")[0].partition("a[a3]")[0]
     with pytest.raises(ModelError, match=r"columns were dropped from the fixed part, since 'a\[a3\]:b\[b2\]'"):

@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -365,3 +366,21 @@ def test_a_report_is_a_link_in_a_notebook(tmp_path: Path) -> None:
     assert path._repr_html_().endswith('/a%20%3Cb%3E%20report.html" target="_blank">a &lt;b&gt; report.html</a>')
     assert type(path.parent) is type(tmp_path)
     assert pickle.loads(pickle.dumps(path)) == path
+
+
+def test_dropped_columns_and_rows_are_reported_and_effects_are_those_of_observed_cells(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame(
+        {"a": rng.choice(list("uvw"), 200), "b": rng.choice(list("pq"), 200), "x": rng.normal(size=200)}
+    )
+    rows = rows[(rows["a"] != "w") | (rows["b"] != "q")]
+    rows = rows.assign(k=np.arange(len(rows)) % 4, n=np.where(np.arange(len(rows)) < 5, 0, 3))
+    rows["k"] = np.minimum(rows["k"], rows["n"])
+    with pytest.warns(hl.errors.DataWarning):
+        fit = hl.Model("p(k, n) ~ a * b + x", rows).fit(hl.Laplace(seed=1))
+    page = unescape(hl.report(fit, tmp_path / "report.html", sections=["data", "effects"]).read_text(encoding="utf-8"))
+    assert "Rows left out because they have no trials" in page
+    assert "Columns dropped from the fixed part" in page
+    assert "'a[w]:b[q]' is zero in every row" in page
+    assert "'a', 'b' cannot be compared in all rows: some combinations have no data." in page
+    assert "not available" not in page
