@@ -114,6 +114,11 @@ class Design(Shown):
         return self._fixed.parts
 
     @property
+    def varying_parts(self) -> tuple[Parts, ...]:
+        """The parts of the columns of all random effects; none for intercepts."""
+        return tuple(parts for factor in self._factors for encoding in factor.encodings for parts in encoding.parts)
+
+    @property
     def has_intercept(self) -> bool:
         """Whether the fixed part has an intercept."""
         return "Intercept" in self.fixed_effects

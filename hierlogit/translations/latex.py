@@ -31,7 +31,7 @@ def latex(model: ModelSpec) -> str:
     \text{y}_i &\sim \operatorname{Bernoulli}(p_i) \\
     """
     variables = model_variables(model)
-    lines = [_likelihood(model, variables), _predictor(model)]
+    lines = [_likelihood(model, variables), _predictor(model), *_codes(model)]
     for t, of_group in enumerate(variables.groups, start=1):
         lines += _effects(t, of_group)
     lines += _priors(variables)
@@ -66,6 +66,23 @@ def _predictor(model: ModelSpec) -> str:
         effects = [f"b^{{({t})}}_{{{k}\\,{cluster}}}{_times(label)}" for k, label in enumerate(group.effects)]
         lines.append(f"&\\quad {{}}+ {' + '.join(effects)}")
     return " \\\\\n".join(lines)
+
+
+def _codes(model: ModelSpec) -> list[str]:
+    """The codes of the levels in the columns of codings other than indicators of a level."""
+    design = model.design
+    parts = {part.text: part for column in (*design.fixed_parts, *design.varying_parts) for part in column}
+    lines = []
+    for label, part in parts.items():
+        if part.coding is None:
+            continue
+        codes = part.coding.codes[:, part.position]
+        indicated = [level for level, code in zip(part.coding.levels, codes, strict=True) if code]
+        if len(indicated) == 1 and codes.sum() == 1 and label.endswith(f"[{indicated[0]}]"):
+            continue
+        values = [f"{code:.4g}\\ {text(f'for {level}')}" for level, code in zip(part.coding.levels, codes, strict=True)]
+        lines.append(f"{text(label)}_i &= {', '.join(values)}")
+    return lines
 
 
 def _times(label: str) -> str:

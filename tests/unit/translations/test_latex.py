@@ -5,6 +5,7 @@ from __future__ import annotations
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.translations.latex import text
+from hierlogit.translations.mathml import mathml
 
 
 def test_every_part_of_the_model_is_there() -> None:
@@ -50,3 +51,19 @@ def test_counts_and_joint_priors() -> None:
 
 def test_commands_in_names_are_escaped() -> None:
     assert text(r"a_b 50% \x{}") == r"\text{a\_b 50\% \textbackslash{}x\{\}}"
+
+
+def test_codes_are_written_out_unless_they_indicate_the_level_of_the_label() -> None:
+    frame = hl.datasets.load("contraception")
+    steps = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    model = hl.Model(
+        "use ~ C(livch, Sum):age + urban + (1 + C(livch, steps) || district)", frame, namespace={"steps": steps}
+    )
+    lines = [line.removesuffix(r" \\") for line in model.to_latex().splitlines() if r"\text{for " in line]
+    assert len(lines) == 7
+    assert lines[1] == (
+        r"\text{C(livch, Sum)[0]}_i &= 1\ \text{for 0}, 0\ \text{for 1}, 0\ \text{for 2}, -1\ \text{for 3+}"
+    )
+    assert lines[-1].startswith(r"\text{C(livch, steps)[3]}_i &= 0\ \text{for 0}")
+    assert "for 3+" in mathml(model.to_latex(), priors=True)
+    assert r"\text{for " not in hl.Model("use ~ livch * age + C(woman < 900)", frame).to_latex()
