@@ -149,6 +149,38 @@ class Curve:
     variables: tuple[str, ...]
 
 
+def part_of_curve(parts: Parts, columns: Sequence[Parts], joint: Mapping[str, Curve]) -> Curve | None:
+    """The curve of which a column is a part without a meaning of its own; None for other columns.
+
+    In ``x * f + I(x**2)`` the interaction ``x:f`` has one, the difference between two slopes, since the rest of the
+    curve is the same at all levels of ``f``. In ``(x + I(x**2)) * f`` it has none.
+
+    Parameters
+    ----------
+    parts : tuple of ColumnPart
+        The column.
+    columns : sequence of tuple of ColumnPart
+        All columns.
+    joint : mapping of str to Curve
+        From `curves`.
+    """
+    curve = next((joint[part.component] for part in parts if part.component in joint), None)
+    if curve is None:
+        return None
+    rest = _rest(parts, curve)
+    beside = any(
+        other is not parts and len(other) > len(_rest(other, curve)) and _rest(other, curve) == rest
+        for other in columns
+    )
+    difference = any(part.text in rest and (part.coding is None or not part.coding.spans_intercept) for part in parts)
+    return None if difference and not beside else curve
+
+
+def _rest(parts: Parts, curve: Curve) -> set[str]:
+    """The parts of a column that are not components of a curve, as text."""
+    return {part.text for part in parts if part.component not in curve.components}
+
+
 def curves(columns: Sequence[Parts]) -> Mapping[str, Curve]:
     """For each component that shares variables with others, or has several columns of numbers, its curve."""
     of_component: dict[str, ColumnPart] = {}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..design.column_parts import Curve, curves
+from ..design.column_parts import Curve, curves, part_of_curve
 from ..design.design import Design
 from ..errors import PredictionError
 
@@ -39,14 +39,13 @@ def log_odds_contrasts(design: Design) -> tuple[LogOddsContrast, ...]:
     """One contrast for each fixed effect, except the intercept and those of terms that share a variable.
 
     For the latter there is one for each variable, between its upper and lower quartile in the rows. The other variables
-    of these terms are at their medians.
+    of these terms are at their medians. Interactions of such terms, which have no meaning of their own, have none.
     """
     found: list[LogOddsContrast] = []
     joint, identity = curves(design.fixed_parts), np.eye(len(design.fixed_effects))
     steps = {curve: list(_steps(design, curve)) for curve in dict.fromkeys(joint.values())}
     for j, (label, term) in enumerate(zip(design.fixed_effects, design.fixed_terms, strict=True)):
-        of_curve = [joint[part.component] for part in design.fixed_parts[j] if part.component in joint]
-        (curve,) = of_curve if len(of_curve) == len(design.fixed_parts[j]) == 1 else (None,)
+        curve = part_of_curve(design.fixed_parts[j], design.fixed_parts, joint)
         if curve is None or not steps[curve]:
             found += [LogOddsContrast(label, frozenset({label, term}), identity[j])] if label != "Intercept" else []
         elif steps[curve][0] not in found:

@@ -113,7 +113,8 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     differ by one unit of the predictor. The intercept is left out, since it is not a ratio. Terms that share a
     variable, such as ``age + I(age**2)`` or the columns of ``poly(age, 2)``, cannot change one without the other. In
     place of their coefficients there is a row for the variable, with its upper quartile in the rows rather than the
-    lower one: ``age[8.44 rather than -8.56]``.
+    lower one: ``age[8.44 rather than -8.56]``. Interactions of all these terms with another predictor are left out;
+    `comparisons` shows how the curves differ.
 
     Parameters
     ----------

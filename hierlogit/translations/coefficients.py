@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..design.column_parts import Coding, ColumnPart, Curve, Parts, curves
+from ..design.column_parts import Coding, ColumnPart, Curve, Parts, curves, part_of_curve
 from ..formatting import number
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ class _About:
 
 def _of_curve(parts: Parts, about: _About) -> str:
     """The meaning of a column whose predictor cannot change alone; nothing for other columns."""
-    part = next((part for part in parts if part.component in about.curves), None)
-    if part is None:
+    curve = part_of_curve(parts, about.columns, about.curves)
+    if curve is None:
         return ""
-    curve = about.curves[part.component]
+    part = next(part for part in parts if part.component in curve.components)
     others = [f"`{name}`" for name in curve.components if name != part.component]
     together = f"together with {listed(others)}" if others else "together with the other columns of this term"
     kind = "curve" if len(curve.variables) == 1 else "joint effect"
@@ -188,7 +188,7 @@ def _of_contrast(parts: Parts, about: _About) -> str:
     if differences:
         *inner, outer = differences
         for name in inner:
-            subject = _noun(about.codings[name], weights[name], subject)
+            subject = _noun(about.codings[name], weights[name], f"({subject})" if name != inner[0] else subject)
         verb = "is" if numbers or inner else "are"
         return _clause(about.codings[outer], weights[outer], subject, verb) + conditions
     if numbers:
@@ -263,7 +263,7 @@ def _clause(coding: Coding, weights: FloatArray, subject: str, verb: str) -> str
     scale, high, low = _two_sides(weights)
     if scale is None:
         return f"the sum of {subject} over the levels of {name}, with {_weighted(coding, weights)}"
-    if _from_mean(scale, high, low):
+    if _from_mean(scale, high, len(weights)):
         is_level = f"where {name} is {coding.levels[high[0]]}"
         return f"how much higher {subject} {verb} {is_level} than on average over the levels of {name}"
     share = "" if abs(scale - 1) < _TOLERANCE else f"{_fraction(scale)} of "
@@ -282,7 +282,7 @@ def _noun(coding: Coding, weights: FloatArray, subject: str) -> str:
     scale, high, low = _two_sides(weights)
     if scale is None:
         return f"the sum of {subject} over the levels of {name} (with {_weighted(coding, weights)})"
-    if _from_mean(scale, high, low):
+    if _from_mean(scale, high, len(weights)):
         level = coding.levels[high[0]]
         return f"the deviation of {subject} where {name} is {level} from the mean over the levels of {name}"
     share = "" if abs(scale - 1) < _TOLERANCE else f"{_fraction(scale)} of "
@@ -307,9 +307,8 @@ def _two_sides(weights: FloatArray) -> tuple[float | None, list[int], list[int]]
     return (scale if equal else None), high.tolist(), low.tolist()
 
 
-def _from_mean(scale: float, high: Sequence[int], low: Sequence[int]) -> bool:
-    """Whether a difference of two means is that of one level from the mean of all."""
-    k = len(high) + len(low)
+def _from_mean(scale: float, high: Sequence[int], k: int) -> bool:
+    """Whether a difference of two means is that of one of k levels from the mean of all."""
     return len(high) == 1 and abs(scale - (k - 1) / k) < _TOLERANCE
 
 

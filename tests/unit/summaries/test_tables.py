@@ -151,6 +151,14 @@ def test_steps_of_variables_with_a_joint_effect_and_of_draws(make_fit: MakeFit) 
     assert table.loc[label, "median"] == pytest.approx(np.median(np.exp(steps)))
 
 
+def test_interactions_of_a_whole_curve_have_no_odds_ratio_and_those_of_one_term_have(make_fit: MakeFit) -> None:
+    frame = hl.datasets.load("contraception")
+    whole = hl.odds_ratios(make_fit("use ~ poly(age, 2) * urban", frame))
+    assert [name.partition(" rather")[0] for name in whole.index] == ["age[6.44", "urban[Y]"]
+    single = hl.odds_ratios(make_fit("use ~ age * urban + I(age**2)", frame))
+    assert [name.partition(" rather")[0] for name in single.index] == ["age[6.44", "urban[Y]", "age:urban[Y]"]
+
+
 def test_a_curve_of_a_computed_variable_keeps_its_coefficients(make_fit: MakeFit) -> None:
     fit = make_fit("use ~ within(age, district) + I(within(age, district)**2)", hl.datasets.load("contraception"))
     assert list(hl.odds_ratios(fit).index) == ["within(age, district)", "I(within(age, district) ** 2)"]

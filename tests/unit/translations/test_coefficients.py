@@ -170,10 +170,22 @@ def said(formula: str) -> dict[str, str]:
             "1/3 of how much higher the log-odds are where `f` is c than on average where it is a or b",
         ),
         (
+            "y ~ C(f, Helmert) * x",
+            "C(f, Helmert)[b]:x",
+            "1/2 of how much higher the coefficient of `x` is where `f` is b rather than a",
+        ),
+        (
             "y ~ C(f, Poly)",
             "C(f, Poly)[linear]",
-            "how much higher",
+            "0.707 of how much higher the log-odds are where `f` is c rather than a",
         ),
+        (
+            "y ~ C(k, Sum) * f * h",
+            "C(k, Sum)[0]:f[b]:h[v]",
+            "how much higher the difference in (the deviation of the log-odds where `k` is 0 from the mean over the "
+            "levels of `k`) between `f` b and a is where `h` is v rather than u",
+        ),
+        ("y ~ C(h, Sum)", "C(h, Sum)[u]", "where `h` is u than on average over the levels of `h`"),
         (
             "y ~ C(k, Poly)",
             "C(k, Poly)[linear]",
@@ -219,6 +231,9 @@ def test_words_for_contrasts(formula: str, label: str, text: str) -> None:
         ("y ~ x + log(x + 9)", "x", "no meaning of its own: together with `log(x + 9)`"),
         ("y ~ x + z + I(x * z)", "z", "together with `x` and `I(x * z)` it makes up the joint effect of `x` and `z`"),
         ("y ~ (x + I(x**2)) * h", "x", "the slope of the curve where `x` is 0 and `h` is u: together"),
+        ("y ~ x * h + I(x**2)", "x:h[v]", "how much higher the coefficient of `x` is where `h` is v rather than u"),
+        ("y ~ x * z + I(x**2)", "x:z", "the change in the coefficient of `x` for one more unit of `z`"),
+        ("y ~ h:x + I(x**2)", "h[u]:x", "no meaning of its own"),
         ("y ~ poly(x, 2) * h", "h[v]", "where the columns of `poly(x, 2)` are 0"),
     ],
 )
