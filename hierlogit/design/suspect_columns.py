@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -25,9 +26,11 @@ MANY_LEVELS = 10
 #: Texts that stand for missing values.
 _MISSING = frozenset({"", ".", "..", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "<NA>"})
 #: Numbers with thousands separators, decimal commas, signs of comparison or units.
-_LIKE_NUMBER = re.compile(r"[<>~≤≥$€£+-]{0,2}\s*[\d.,\s']*\d[\d.,]*\s*[a-zA-Z%°µ/²³]{0,6}")
+_LIKE_NUMBER = re.compile(r"[<>~≤≥$€£+−–-]{0,2}\s*[\d.,\s']*\d[\d.,]*\s*[a-zA-Z%°µ/²³]{0,6}")
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_FIRST_OF_NUMBER = frozenset("+-.0123456789")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def _of_column(name: str, values: pd.Series[Any], *, predictor: bool) -> Iterato
         yield numbers
         return
     missing = {level: count for level, count in counts.items() if level.strip() in _MISSING}
+    rest = {level: count for level, count in counts.items() if level not in missing} if missing else counts
     if missing:
         yield SuspectColumn(
             "missing_as_text",
@@ -91,7 +95,7 @@ def _of_column(name: str, values: pd.Series[Any], *, predictor: bool) -> Iterato
             f"{agree(missing, 'a level', 'levels')} like any other",
             f"If they are missing, replace them: df['{name}'].replace({list(missing)}, None).",
         )
-    yield from _similar(name, {level: count for level, count in counts.items() if level not in missing})
+    yield from _similar(name, rest)
     if predictor and len(levels) >= MANY_LEVELS and 2 * len(levels) > len(values):
         yield SuspectColumn(
             "many_levels",
@@ -104,37 +108,44 @@ def _of_column(name: str, values: pd.Series[Any], *, predictor: bool) -> Iterato
 
 
 def _similar(name: str, counts: dict[str, int]) -> Iterator[SuspectColumn]:
+    essences = [_essence(level) for level in counts]
+    if len(set(essences)) == len(essences):  # the usual case, also of a million clusters
+        return
     alike: dict[str, list[str]] = {}
-    for level in counts:
-        alike.setdefault(_essence(level), []).append(level)
+    for level, essence in zip(counts, essences, strict=True):
+        alike.setdefault(essence, []).append(level)
     sets = [together for together in alike.values() if len(together) > 1]
-    if sets:
-        shown = "; ".join(_counted({level: counts[level] for level in together}) for together in sets[:SHOWN])
-        more = f"; and {len(sets) - SHOWN:,} more" if len(sets) > SHOWN else ""
-        yield SuspectColumn(
-            "similar_levels",
-            name,
-            f"'{name}' has {number_of(len(counts), 'level')}, of which some differ only by blanks, by case or by the "
-            f"way a number is written: {shown}{more}",
-            f"If they are the same, make them equal: df['{name}'].str.strip().str.lower() removes blanks at the ends "
-            "and capitals.",
-        )
+    shown = "; ".join(_counted({level: counts[level] for level in together}) for together in sets[:SHOWN])
+    more = f"; and {len(sets) - SHOWN:,} more" if len(sets) > SHOWN else ""
+    yield SuspectColumn(
+        "similar_levels",
+        name,
+        f"'{name}' has {number_of(len(counts), 'level')}, of which some differ only by blanks, by case or by the way a "
+        f"number is written: {shown}{more}",
+        f"If they are the same, make them equal: df['{name}'].str.strip().str.lower() removes blanks at the ends and "
+        "capitals.",
+    )
 
 
 def _essence(level: str) -> str:
     """A level without blanks and capitals; numbers in one way of writing them."""
-    plain = level if level.isascii() else unicodedata.normalize("NFKC", level)
+    plain = level
+    if not level.isascii():
+        visible = (letter for letter in level if unicodedata.category(letter) != "Cf")
+        plain = unicodedata.normalize("NFKC", "".join(visible))
     short = "".join(plain.casefold().split())
     number = _number(short)
     return short if number is None else repr(number)
 
 
 def _number(text: str) -> float | None:
+    if text.strip()[:1] not in _FIRST_OF_NUMBER:
+        return None
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if np.isfinite(number) else None
+    return number if math.isfinite(number) else None
 
 
 def _numbers_as_text(name: str, counts: dict[str, int]) -> SuspectColumn | None:
@@ -155,16 +166,25 @@ def _numbers_as_text(name: str, counts: dict[str, int]) -> SuspectColumn | None:
         name,
         f"the predictor '{name}' holds numbers but is read as text{except_for}: it has a coefficient for each of "
         f"{number_of(len(counts), 'value')} but one",
-        f"{_conversion(name, others)} If the values are categories, write C({name}).",
+        f"{_conversion(name, counts, others)} If the values are categories, write C({name}).",
     )
 
 
-def _conversion(name: str, others: dict[str, int]) -> str:
+def _conversion(name: str, counts: dict[str, int], others: dict[str, int]) -> str:
     """How a column of numbers becomes one; `others` are the levels that are none."""
+    if 2 * sum(bool(_THOUSANDS.fullmatch(level)) for level in others) > len(others) > 1:
+        return (
+            f"Read the file with thousands=',', or remove the commas: df['{name}'].str.replace(',', '').astype(float)."
+        )
     if 2 * sum(bool(_DECIMAL_COMMA.fullmatch(level)) for level in others) > len(others):
         return (
             "If its commas are decimal points, read the file with decimal=',', or replace them: "
             f"pandas.to_numeric(df['{name}'].str.replace(',', '.'))."
+        )
+    if 2 * len(others) > len(counts):
+        return (
+            f"Remove what is beside the numbers: df['{name}'].str.replace(r'[^0-9.eE+-]', '', regex=True)"
+            ".astype(float)."
         )
     return (
         f"Turn it into numbers, for example by pandas.to_numeric(df['{name}'], errors='coerce'), which leaves missing "

@@ -41,7 +41,17 @@ def test_levels_that_differ_by_blanks_or_case(formula: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pair", [("a", "A"), ("St Mary", "StMary"), ("x", "x\xa0"), ("x", "\tx"), ("1", "1.0"), ("7", "07"), ("ﬁ", "fi")]
+    "pair",
+    [
+        ("a", "A"),
+        ("St Mary", "StMary"),
+        ("x", "x\xa0"),
+        ("x", "\tx"),
+        ("1", "1.0"),
+        ("7", "07"),
+        ("ﬁ", "fi"),
+        ("a", "a\u200b"),
+    ],
 )
 def test_kinds_of_similar_levels(pair: tuple[str, str]) -> None:
     assert "similar_levels" in suspects([*pair, "other", "else"] * (N // 4))
@@ -65,6 +75,9 @@ def test_numbers_among_which_a_few_entries_are_text(text: str) -> None:
 def test_decimal_commas_and_numbers_alone() -> None:
     assert "str.replace(',', '.')" in suspects([number.replace(".", ",") for number in numbers()])["numbers_as_text"]
     assert "except" not in suspects(numbers())["numbers_as_text"]
+    assert "thousands=','" in suspects([f"{1000 * number + 1234:,}" for number in range(N)])["numbers_as_text"]
+    assert "beside the numbers" in suspects([f"${number}" for number in numbers()])["numbers_as_text"]
+    assert "beside the numbers" in suspects([f"−{number}" for number in numbers(1)])["numbers_as_text"]
 
 
 @pytest.mark.parametrize(
