@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
+from ..engines.maximum.convergence import INTEGRATION_ERROR, largest_move
 from ..engines.maximum.integrator import MOST_NODES, integrator, likelihood_at
+from ..engines.maximum.objective import Objective
 from ..errors import EngineError, FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..result_table import ResultTable
 from ..validation import number_of, whole_number
+
+if TYPE_CHECKING:
+    from ..estimate import Estimate
+    from ..model_spec import ModelSpec
 
 
 def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
@@ -31,7 +39,9 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
     ResultTable
         Indexed by the level of the grouping factor, of nested factors by that of the outer one; columns ``rows``,
         ``log_likelihood`` as fitted, ``finer`` with more nodes, and ``change``, largest changes first. The binomial
-        coefficients are left out. ``table.attrs`` has ``nodes`` and the sum of the changes as ``total_change``.
+        coefficients are left out. ``table.attrs`` has ``nodes``, the sum of the changes as ``total_change``, and
+        ``largest_move``: by how many standard errors an estimate would move at most, in one Newton step. The title
+        says whether the integration is accurate: from half a standard error on it is not.
 
     Raises
     ------
@@ -71,6 +81,23 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
         index=pd.Index(outer.levels, name=outer.name),
     )
     table["change"] = table["finer"] - table["log_likelihood"]
-    table.attrs = {"nodes": finer, "total_change": float(table["change"].sum())}
+    moved = _largest_move(fit.model, fit.estimate, max(finer, 2))
+    table.attrs = {"nodes": finer, "total_change": float(table["change"].sum()), "largest_move": moved}
     table = table.reindex(table["change"].abs().sort_values(ascending=False, kind="stable").index)
-    return ResultTable.of(table, f"Log-likelihood by cluster, as fitted and with {number_of(finer, 'node')}")
+    title = f"Log-likelihood by cluster, as fitted and with {number_of(finer, 'node')}"
+    return ResultTable.of(table, f"{title}: {_verdict(moved)}")
+
+
+def _largest_move(model: ModelSpec, estimate: Estimate, nodes: int) -> float:
+    """Standard errors by which one Newton step with the gradient of a finer quadrature moves an estimate at most."""
+    if not np.all(np.isfinite(estimate.covariance)):
+        return np.nan
+    objective = Objective(model, integrator(model.design, nodes)(model.arrangement), penalised=estimate.penalised)
+    return largest_move(estimate.covariance, objective.evaluate(objective.at(estimate)).gradient)
+
+
+def _verdict(moved: float) -> str:
+    if not np.isfinite(moved):
+        return "the fit is not at a maximum"
+    enough = "not accurate" if moved >= INTEGRATION_ERROR else "accurate"
+    return f"{enough}, an estimate would move by at most {moved:.2g} standard errors"

@@ -269,6 +269,9 @@ def posterior_predictive(
 ) -> xr.DataTree:
     """Outcomes simulated from the fit, for predictive checks with ArviZ.
 
+    ``fit.data`` holds no simulated outcomes: ArviZ's checks, such as ``az.plot_ppc_dist``, take the result of this
+    function in its place.
+
     Parameters
     ----------
     fit : Fit

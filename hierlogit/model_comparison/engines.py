@@ -70,7 +70,10 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     for name, engine in chosen.items():
         estimates, errors = _estimates(engine.run(model))
         columns[name, "estimate"], columns[name, "error"] = estimates, errors
-    table = pd.DataFrame(columns)
+    # In the order of the parameters; the log-likelihood, which samplers do not have, comes last.
+    labels = dict.fromkeys(label for values in columns.values() for label in values.index)
+    ordered = sorted(labels, key=lambda label: label == "log_likelihood")
+    table = pd.DataFrame(columns).reindex(pd.Index(ordered, name="parameter"))
     last = list(chosen)[-1]
     for name in list(chosen)[:-1]:
         distance = (table[name, "estimate"] - table[last, "estimate"]).abs()

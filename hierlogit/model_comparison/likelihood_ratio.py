@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 METHODS = ("chibar", "bootstrap")
+#: How many of the additional parameters are named.
+MOST_NAMES = 8
 #: What replicates without a result mean for the p-value.
 CONSEQUENCE = "They are left out of the p-value."
 
@@ -51,6 +53,8 @@ class RatioTest(Shown):
         Number of additional parameters of the larger model.
     variances : tuple of str
         Variances among them.
+    names : tuple of str
+        Labels of the parameters that only the larger model has.
     simulated : ndarray or None
         With the bootstrap, the statistic in data sets simulated from the smaller model, shape (replicates,).
     failures : mapping of int to str
@@ -71,10 +75,12 @@ class RatioTest(Shown):
     failures: Mapping[int, str] = field(default_factory=dict, compare=False)
     interrupted: bool = False
     seed: int | None = None
+    names: tuple[str, ...] = ()
 
     def _view(self) -> View:
-        variances = f", with the variances of {', '.join(self.variances)}" if self.variances else ""
-        more = f"{self.parameters} more in the larger model{variances}"
+        named = f": {', '.join(self.names[:MOST_NAMES])}" if self.names else ""
+        rest = f" and {len(self.names) - MOST_NAMES:,} more" if len(self.names) > MOST_NAMES else ""
+        more = f"{self.parameters} more in the larger model{named}{rest}"
         facts = [("reference", self.reference), ("parameters", more)]
         if self.variances:
             naive = f"{p_value(self.naive_p_value)} by chi-squared with {_degrees(self.parameters)}"
@@ -173,7 +179,7 @@ def likelihood_ratio(
     naive = chi_squared_tail(statistic, gap.parameters)
     if method == "chibar":
         p_value, reference = _chibar(statistic, gap, estimates["fit0"])
-        return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances)
+        return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances, names=gap.names)
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
     study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
     done, finished = _simulated_statistics(task, Checkpoint.of(store, study), requested, executor)
@@ -190,6 +196,7 @@ def likelihood_ratio(
         failures=done.failures,
         interrupted=not finished,
         seed=used_seed,
+        names=gap.names,
     )
 
 

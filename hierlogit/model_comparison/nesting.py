@@ -131,11 +131,15 @@ class Difference:
         Random effects, as ``group[effect]``, whose variances are zero in the smaller model.
     covariances : int
         Number of correlations.
+    names : tuple of str
+        Labels of the parameters that only the larger model has. There can be fewer fixed effects among them than
+        `fixed`, if other columns span the same space.
     """
 
     fixed: int
     variances: tuple[str, ...]
     covariances: int
+    names: tuple[str, ...]
 
     @property
     def parameters(self) -> int:
@@ -174,7 +178,18 @@ def difference(smaller: Design, larger: Design) -> Difference:
         len(larger.fixed_effects) - len(smaller.fixed_effects),
         tuple(name for name in new if name not in known),
         covariances,
+        tuple(name for name in parameter_labels(larger) if name not in parameter_labels(smaller)),
     )
+
+
+def parameter_labels(design: Design) -> list[str]:
+    """Labels of the parameters of a model, as in its summary."""
+    labels = list(design.fixed_effects)
+    for group in design.groups:
+        name, effects = group.result_name, group.effects
+        labels += [f"sd_{name}[{effect}]" for effect in effects]
+        labels += [f"cor_{name}[{effects[i]}, {effects[j]}]" for i, j in group.correlated_pairs]
+    return labels
 
 
 def _outside(smaller: Design, larger: Design) -> list[str]:

@@ -67,6 +67,8 @@ class Bootstrap(Shown):
     def summary(self, ci_prob: float | None = None, interval: str = "percentile") -> ResultTable:
         """Estimate, bias, standard error and interval of each component of the statistic.
 
+        Replicates without a result are left out.
+
         Parameters
         ----------
         ci_prob : float, optional
@@ -74,8 +76,6 @@ class Bootstrap(Shown):
         interval : {"percentile", "basic", "normal"}
             Quantiles of the replicates; the same reflected about the estimate; or the estimate minus the bias, with
             normal quantiles (Davison and Hinkley 1997, Bootstrap Methods and their Application, chapter 5).
-
-        Replicates without a result are left out.
 
         Returns
         -------

@@ -22,7 +22,7 @@ from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
-from ..validation import shortened
+from ..validation import quoted_list, shortened
 
 FloatArray = npt.NDArray[np.float64]
 #: Shrinkage is computed where raw proportion and complete pooling differ by at least this many events.
@@ -68,6 +68,10 @@ class Pooling(Shown):
         moved = table["shrinkage"].dropna().median()
         if np.isfinite(moved):
             facts.append(("shrinkage", f"{moved:.0%} of the way from raw to complete, median of the clusters"))
+        without = table.index[table["shrinkage"].isna()].tolist()
+        if without:
+            clusters = quoted_list(without)
+            facts.append(("no shrinkage", f"for {clusters}: raw and complete differ by less than half an event"))
         engine = self.partial.diagnostics.engine
         title = f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by {engine}"
         wilson = end_names("wilson", self.interval.prob)

@@ -156,7 +156,10 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.check_quadrature(small),
             boot.summary(),
         ],
-        "RatioTest": [ratio, replace(ratio, simulated=np.arange(500.0), failures=3, interrupted=True)],
+        "RatioTest": [
+            ratio,
+            replace(ratio, simulated=np.arange(500.0), failures={3: "FitError: no maximum."}, interrupted=True),
+        ],
         "others": [
             layout,
             hl.NUTS(),

@@ -52,6 +52,16 @@ def test_laplace_on_sparse_clusters_is_found_and_more_nodes_mend_it() -> None:
     assert "Use hl.MAP(nodes=25) or NUTS; hl.check_quadrature(fit)" in penalised.remedy
 
 
+def test_the_table_of_clusters_has_a_verdict() -> None:
+    formula = "outcome ~ treatment * time + (1 | patientID)"
+    for engine, verdict in ((hl.Laplace(seed=1), "not accurate"), (hl.AGQ(nodes=25, seed=1), ": accurate")):
+        fit = quietly(formula, "toenail", engine)
+        table = hl.check_quadrature(fit)
+        assert verdict in table.quantity
+        assert table.attrs["largest_move"] == pytest.approx(integration_check(ReferenceFit.of(fit)).value)
+        assert f"{table.attrs['largest_move']:.2g} standard errors" in table.quantity
+
+
 def test_what_cannot_be_checked_says_why() -> None:
     crossed = quietly("use ~ age + (1 | district) + (1 | livch)", "contraception", hl.Laplace(seed=1))
     assert "quadrature cannot do" in integration_check(ReferenceFit.of(crossed)).evidence

@@ -53,7 +53,11 @@ def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.results.Fit]
     b = estimate.modes["ID"][:, 0]
     p = 1 / (1 + np.exp(-(design.X @ estimate.beta + b[index])))
     curvature = 1 + sd**2 * np.bincount(index, p * (1 - p))
-    assert hl.icl(fit) == pytest.approx(estimate.bic - np.log(curvature).sum(), abs=1e-4)
+    assert hl.icl(fit) == pytest.approx(estimate.bic - np.log(curvature).sum() + 50 * np.log(2 * np.pi), abs=1e-4)
+    # The log-likelihood of outcomes and effects together, whose density is that of standard normal numbers.
+    y, u = design.outcome.y, b / sd
+    together = np.log(np.where(y == 1, p, 1 - p)).sum() - 0.5 * (u**2).sum() - 25 * np.log(2 * np.pi)
+    assert hl.icl(fit) == pytest.approx(-2 * together + estimate.n_parameters * np.log(220), abs=1e-3)
     # Nothing is integrated where there are no random effects.
     plain = maxima["plain"].estimate
     assert plain is not None

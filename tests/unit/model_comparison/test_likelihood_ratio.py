@@ -58,6 +58,13 @@ def test_the_reference_is_a_mixture_where_a_variance_is_tested(
     assert ("cannot be below zero" in " ".join(repr(found).split())) == bool(found.variances)
 
 
+def test_the_additional_parameters_are_named(fits: dict[str, hl.results.Fit]) -> None:
+    found = hl.likelihood_ratio(fits["one"], fits["two"])
+    names = ("sd_district[urban[Y]]", "cor_district[Intercept, urban[Y]]")
+    assert found.names == names
+    assert " ".join(repr(found).split()).count(f"2 more in the larger model: {names[0]}, {names[1]}") == 1
+
+
 def test_no_evidence_has_a_probability_of_one() -> None:
     frame = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "y": np.tile([0, 1], 100)})
     found = hl.likelihood_ratio(fitted("y ~ 1", frame), fitted("y ~ 1 + (1 | g)", frame))

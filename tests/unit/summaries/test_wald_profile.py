@@ -168,6 +168,8 @@ def test_engines_side_by_side_mark_what_differs(fits: dict[str, Fit], monkeypatc
         ("AGQ", "estimate"),
         ("AGQ", "error"),
     ]
+    parameters = fits["toenail"].model.design.fixed_effects
+    assert list(table.index) == [*parameters, "sd_patientID[Intercept]", "log_likelihood"]
     assert bool(table.loc["Intercept", ("Laplace", "differs")])
     assert not bool(table.loc["time", ("Laplace", "differs")])
     assert fits["toenail25"].estimate is not None
