@@ -22,6 +22,7 @@ from ..formula.lists import name_lists
 from ..validation import LARGEST_NUMBER, agree, number_of, quoted_list, reason_of, shortened
 from .column_parts import Parts, parts_of_term
 from .rank import Independent
+from .transforms import NUMERIC_FUNCTIONS
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -90,7 +91,7 @@ class Encoding:
             str(column)
             for term in self._columns.values()
             for component in getattr(term, "components", ())
-            if component.kind == "categoric" and not getattr(component, "is_logical", False)
+            if component.kind == "categoric" and not _is_condition(component)
             for column in component.var_names
             if column in frame
         )
@@ -167,6 +168,13 @@ _NEW_ROWS = "C() of other rows"
 def _own(name: str) -> str:
     """The name of a function that replaces one of formulae, which no formula can contain."""
     return f"{name}()"
+
+
+def _is_condition(component: Any) -> bool:
+    """Whether a component is True and False computed from other columns: ``I(x > 0)``, ``C(I(x > 0))``."""
+    call = getattr(component, "call", None)
+    coded = call is not None and call.callee in [_own(function) for function in _REPLACED] and call.args
+    return getattr(component, "is_logical", False) or bool(coded and not hasattr(call.args[0], "name"))
 
 
 class _Values(NamedTuple):
@@ -259,7 +267,7 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
     for term in description.common_terms:
         if hasattr(term, "components"):
             # In t/x, formulae shares a component between t and t:x, with the coding of the latter for both.
-            term.components = with_factors(deepcopy(term.components))
+            term.components = with_factors(deepcopy(term.components), NUMERIC_FUNCTIONS)
         for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
             check_arguments(call, frame, values)
             for node in nodes(call):

@@ -6,13 +6,13 @@ Imported only where a formula is evaluated, because it loads formulae.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from formulae.terms.call import Call
-from formulae.terms.call_resolver import LazyOperator
+from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyVariable
 from formulae.terms.variable import Variable
 
 _COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
@@ -44,13 +44,46 @@ class LogicalCall(Call):  # type: ignore[misc]
         self.is_logical = _as_factor(self)
 
 
-def with_factors(components: Sequence[Any]) -> list[Any]:
-    """The components of a term, with True/False as a factor; they must not be evaluated yet."""
+class NumberVariable(LazyVariable):  # type: ignore[misc]
+    """A column as the argument of a function of numbers, with 0 and 1 for False and True."""
+
+    def eval(self, data_mask: Any, env: Any) -> Any:
+        """The values of the column."""
+        return _numbers(super().eval(data_mask, env))
+
+
+def with_factors(components: Sequence[Any], functions: Collection[str]) -> list[Any]:
+    """The components of a term, with True/False as a factor, and as numbers in arithmetic and functions of numbers.
+
+    Parameters
+    ----------
+    components : sequence
+        Not evaluated yet; their calls are changed.
+    functions : collection of str
+        Names of the functions of numbers.
+    """
     _correct_arithmetic()
+    for component in components:
+        if isinstance(component, Call):
+            _give_numbers(component.call, functions)
     return [
         LogicalCall(component.call) if isinstance(component, Call) else LogicalVariable(component.name)
         for component in components
     ]
+
+
+def _give_numbers(node: Any, functions: Collection[str]) -> None:
+    """Let the functions of numbers in a call take their columns as numbers."""
+    arguments, named = getattr(node, "args", ()), getattr(node, "kwargs", {})
+    for inside in [*arguments, *named.values()]:
+        _give_numbers(inside, functions)
+    if isinstance(node, LazyCall) and node.callee.removeprefix("np.") in functions:
+        node.args = [_as_number(argument) for argument in arguments]
+        node.kwargs = {name: _as_number(argument) for name, argument in named.items()}
+
+
+def _as_number(argument: Any) -> Any:
+    return NumberVariable(argument.name) if type(argument) is LazyVariable else argument
 
 
 def _as_factor(component: Any) -> bool:

@@ -218,13 +218,16 @@ def test_true_and_false_in_arithmetic_are_one_and_zero() -> None:
         "I(b * x)": b * x,
         "I((b == c) * x)": (b == (x > 0)) * x,
         "scale(b)": (b - b.mean()) / b.std(),
+        "exp(b)": np.exp(b.astype(float)),
+        "np.sqrt(1 + b)": np.sqrt(1.0 + b),
+        "poly(b, 1)": (b - b.mean()) / np.sqrt(((b - b.mean()) ** 2).sum()),
     }.items():
         made = Encoding(f"0 + {expression}", frame, formula_namespace())
         np.testing.assert_allclose(made.columns[:, 0], expected, err_msg=expression)
 
 
 def test_columns_of_true_and_false_are_levels_and_those_of_conditions_are_not() -> None:
-    assert encoding("b + I(x > 0) + x").level_columns == {"b"}
+    assert encoding("b + I(x > 0) + x + C(I(z > 1)) + C(k)").level_columns == {"b", "k"}
 
 
 # ---- the space that interactions span ---------------------------------------------------------------------------
