@@ -173,8 +173,10 @@ def _own(name: str) -> str:
 def _is_condition(component: Any) -> bool:
     """Whether a component is True and False computed from other columns: ``I(x > 0)``, ``C(I(x > 0))``."""
     call = getattr(component, "call", None)
-    coded = call is not None and call.callee in [_own(function) for function in _REPLACED] and call.args
-    return getattr(component, "is_logical", False) or bool(coded and not hasattr(call.args[0], "name"))
+    if call is None or getattr(component, "is_logical", False):
+        return call is not None
+    coded = call.callee in [_own(function) for function in _REPLACED] and call.args
+    return bool(coded) and not hasattr(call.args[0], "name")
 
 
 class _Values(NamedTuple):
