@@ -77,6 +77,19 @@ class Model(ModelSpec):
         for finding in gravest_first(findings_of_model(self)):
             warn(f"{finding.evidence} {finding.remedy}", DataWarning)
 
+    if not TYPE_CHECKING:  # type checkers report unknown attributes themselves
+
+        def __getattr__(self, name: str) -> object:
+            from .fits.fit import ELSEWHERE
+
+            if name in ELSEWHERE:
+                raise AttributeError(
+                    f"a Model has no attribute '{name}'. Fit it first, fit = model.fit(), and use {ELSEWHERE[name]}.",
+                    name=name,
+                )
+            # Raises Python's error again, or that of a property which could not be computed.
+            return object.__getattribute__(self, name)
+
     def fit(self, engine: Engine | str = "nuts", **others: Any) -> Fit[Self]:
         """Fit of the model by an engine.
 

@@ -1,4 +1,4 @@
-"""The class Fit: attributes that other packages have are answered with the right call."""
+"""Fits and models: attributes that other packages have are answered with the right call."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ def test_an_error_while_an_attribute_is_computed_is_not_hidden(fit: hl.results.F
 
     with pytest.raises(AttributeError, match="the draws cannot be made"):
         _ = hl.results.Fit(fit.model, broken, fit.diagnostics).data  # type: ignore[arg-type]
+
+
+def test_models_say_that_they_are_fitted_first(fit: hl.results.Fit) -> None:
+    message = "a Model has no attribute 'summary'. Fit it first, fit = model.fit(), and use hl.summary(fit)."
+    with pytest.raises(AttributeError, match=re.escape(message)):
+        _ = fit.model.summary  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="'Model' object has no attribute 'sumary'"):
+        _ = fit.model.sumary  # type: ignore[attr-defined]
+    for again in (copy.copy(fit.model), copy.deepcopy(fit.model), pickle.loads(pickle.dumps(fit.model))):
+        assert again.design.n_rows == fit.model.design.n_rows
 
 
 def test_fits_are_copied_and_pickled(fit: hl.results.Fit) -> None:
