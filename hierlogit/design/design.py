@@ -233,7 +233,9 @@ class Design(Shown):
         needed = self.needs(clusters, fixed=fixed)
         labels = {column for group in self.groups if clusters[group.name] == "new" for column in group.columns}
         more = [column for column in self.predictors if column in labels.difference(needed) and column in table.columns]
-        frame = self._checked_frame(table, [*needed, *more])
+        frame = self._checked_frame(table, needed)
+        # New clusters may have labels of any kind, which only tell them from each other.
+        frame = with_columns(frame, {column: pd.factorize(table[column].astype(str))[0] for column in more})
         X, offset = np.empty((len(table), 0)), np.zeros(len(table))
         if fixed:
             X, offset = self._fixed.encode(frame, table.index)

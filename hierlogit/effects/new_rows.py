@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..design.design import Design, EncodedRows
 from ..design.grouping import with_whole_labels
-from ..design.table import read_table
+from ..design.table import read_table, with_columns
 from ..errors import DataWarning, PredictionError, warn
 from ..validation import agree, number_of, quoted_list
 
@@ -78,8 +78,10 @@ class Rows:
             frame = design.table.frame.set_axis(design.table.rows)
             return cls(design, frame, np.ones(len(frame), dtype=bool), True, clusters, fixed)
         frame = read_table(newdata)
-        needed = [*design.needs(clusters, fixed=fixed), *_label_columns(design, clusters), *others]
-        absent = design.missing_values(frame, list(dict.fromkeys(needed)))
+        needed = [*dict.fromkeys([*design.needs(clusters, fixed=fixed), *others])]
+        absent = design.missing_values(frame, needed)
+        labels = {name: frame[name].isna() for name in _label_columns(design, clusters) if name in frame.columns}
+        absent = with_columns(absent, {name: missing for name, missing in labels.items() if name not in needed})
         complete = ~absent.any(axis=1).to_numpy()
         if not complete.all():
             _say_missing(absent, complete)

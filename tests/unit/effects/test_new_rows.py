@@ -97,6 +97,19 @@ def test_columns_of_several_factors_are_needed_by_factor(rows: pd.DataFrame) -> 
         hl.predictions(fit, new[["x", "z", "g"]], clusters={"h": "typical"})
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [["p", "q", "p"], [1.5, 7.0, 1.5], pd.to_datetime(["2020", "2021", "2020"]), [[1], [2], [1]], [True, 0, True]],
+)
+def test_new_clusters_may_have_labels_of_any_kind(labels: Any, fit: hl.results.Fit) -> None:
+    new = pd.DataFrame({"x": 0.0, "arm": "a", "z": 0.0, "g": labels})
+    draws = hl.predictions(fit, new, clusters="new", seed=3).draws.values.reshape(-1, 3)
+    np.testing.assert_array_equal(draws[:, 0], draws[:, 2])
+    assert not np.array_equal(draws[:, 0], draws[:, 1])
+    numbered = hl.predictions(fit, new.assign(g=[7, 8, 7]), clusters="new", seed=3)
+    np.testing.assert_array_equal(draws, numbered.draws.values.reshape(-1, 3))
+
+
 @pytest.mark.parametrize("verb", [hl.icc, hl.vpc, hl.mor])
 def test_the_variance_at_a_row_needs_the_columns_of_the_effects(verb: Any, fit: hl.results.Fit) -> None:
     new = pd.DataFrame({"z": [0.0, 1.5, -1.0], "x": 0.3, "arm": "b", "g": 101})
