@@ -256,6 +256,7 @@ def test_results_in_the_wrong_place(fit: Fit, tool: ModuleType) -> None:
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
 def test_messages_with_lists_and_numbers(fit: Fit, call: Callable[[Fit], Any], message: str, tool: ModuleType) -> None:
     assert raised(call, fit) == message
     assert tool.faults(message) == []

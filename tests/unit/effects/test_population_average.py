@@ -51,6 +51,7 @@ def test_wide_and_narrow_clusters_in_one_call_do_not_disturb_each_other() -> Non
     np.testing.assert_allclose(found, [_integral(a, b) for a, b in zip(m, s, strict=True)], atol=2e-9)
 
 
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
 def test_average_is_that_of_a_million_clusters(make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]) -> None:
     # Slopes, two sets of effects, and a crossed factor: one integral, against every effect drawn for itself.
     rows = clustered_rows(8, 6)

@@ -208,6 +208,7 @@ def test_posterior_predictive_tree(fit: hl.results.Fit, rows: pd.DataFrame) -> N
     assert set(new.children) == {"posterior_predictive"}
 
 
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
 def test_new_room_of_a_known_school_keeps_the_schools_effect(make_fit: MakeFit) -> None:
     rows = pd.DataFrame({"y": [0, 1] * 6, "school": list("aaabbbcccddd"), "room": [1, 2, 3] * 4})
     fit = make_fit("y ~ 1 + (1 | school/room)", rows, draws=50)
