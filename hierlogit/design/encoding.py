@@ -20,7 +20,7 @@ from ..display import call_text
 from ..errors import DesignError, HierlogitError, PredictionError
 from ..formula.lists import name_lists
 from ..validation import LARGEST_NUMBER, agree, number_of, quoted_list, reason_of, shortened
-from .column_parts import Parts, parts_of_term
+from .column_parts import Parts, level_text, parts_of_term
 from .rank import Independent
 from .transforms import NUMERIC_FUNCTIONS
 
@@ -136,6 +136,8 @@ class Encoding:
         """
         labels = frame.index if rows is None else rows
         floating = _as_floating(frame)
+        for term in self._columns.values():
+            _refuse_unseen(term, floating, labels)
         with _evaluating(self.expression, PredictionError):
             values = _Values(
                 {name: term.eval_new_data(floating) for name, term in self._columns.items()},
@@ -163,6 +165,26 @@ class Encoding:
 #: Functions of formulae that those of `hierlogit.design.codings` replace, and the name of the one for other rows.
 _REPLACED = ("C", "S", "T")
 _NEW_ROWS = "C() of other rows"
+
+
+def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any]) -> None:
+    """Refuse levels of a categorical predictor that no training row has."""
+    for component in getattr(term, "components", ()):
+        call = getattr(component, "call", None)
+        name = component.name if call is None else getattr([*call.args, None][0], "name", None)
+        computed = call is not None and call.callee != _NEW_ROWS
+        if component.kind != "categoric" or computed or name not in frame or frame[name].dtype == bool:
+            continue
+        unseen = ~np.isin(np.asarray(frame[name], dtype=object), np.array(component.levels, dtype=object))
+        if unseen.any():
+            new = [level_text(level) for level in pd.unique(np.asarray(frame[name], dtype=object)[unseen])]
+            places, known = list(rows[unseen]), list(map(level_text, component.levels))
+            raise PredictionError(
+                f"'{name}' has the {agree(new, 'level', 'levels')} {quoted_list(new)}, in "
+                f"{agree(places, 'row', 'rows')} {quoted_list(places)}, which no row has that the model is fitted to. "
+                f"There are estimates for {quoted_list(known)} only: leave these rows out, or give them one of these "
+                "levels."
+            )
 
 
 def _own(name: str) -> str:

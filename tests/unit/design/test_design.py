@@ -488,7 +488,7 @@ def test_numbers_as_categories_take_numbers() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"t": "q"}, ["levels (q)", "'t'"]),
+        ({"t": "q"}, ["'t' has the level 'q'"]),
         ({"x": None}, ["column 'x'", "48 missing values, in rows 0, 1"]),
         ({"t": None}, ["column 't'", "missing values"]),
         ({"g": np.nan}, ["column 'g'", "missing values"]),
