@@ -568,6 +568,7 @@ def test_powers_of_whole_numbers_do_not_overflow() -> None:
     assert hl.Model("y ~ C(v)", {"y": [0, 1] * 4, "v": np.tile(size, 2)}).design.fixed_effects[1] == "C(v)[70000]"
 
 
+@pytest.mark.filterwarnings("ignore:Each of the 300 clusters:hierlogit.errors.DataWarning")
 def test_factors_of_many_columns() -> None:
     rng = np.random.default_rng(0)
     rows = {name: rng.integers(0, 10**9, 300) for name in "pqrst"}
