@@ -30,6 +30,9 @@ from hierlogit.validation import (
     whole_number,
 )
 
+# The rows are too few to estimate the models from.
+pytestmark = pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+
 
 @pytest.fixture(name="tool", scope="module")
 def _tool(messages_tool: ModuleType) -> ModuleType:

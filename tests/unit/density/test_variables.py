@@ -10,6 +10,9 @@ import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.density.variables import Variable, model_variables
 
+# The rows are too few to estimate the models from.
+pytestmark = pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+
 
 def rows(n: int = 60) -> pd.DataFrame:
     rng = np.random.default_rng(3)

@@ -17,6 +17,9 @@ import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.translations.pymc_program import DATA_FILE, WIDTH, Program, pymc_program
 
+# The rows have odd names and values, and too few clusters to estimate the models from.
+pytestmark = pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
