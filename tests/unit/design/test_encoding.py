@@ -208,6 +208,13 @@ def test_true_and_false_are_levels_of_a_factor(expression: str, labels: list[str
     np.testing.assert_allclose(made.encode(FRAME.iloc[5:11].reset_index(drop=True))[0], made.columns[5:11])
 
 
+def test_a_term_before_its_parts_leaves_them_their_columns() -> None:
+    assert encoding("u:b + b").labels == (
+        *("Intercept", "u[mid]:b[False]", "u[mid]:b[True]", "u[hi]:b[False]", "u[hi]:b[True]", "b[True]"),
+    )
+    assert encoding("u:b + b:u + b").labels == encoding("u:b + b").labels
+
+
 def test_true_and_false_in_arithmetic_are_one_and_zero() -> None:
     b, x = np.asarray(FRAME["b"]), np.asarray(FRAME["x"])
     frame = FRAME.assign(c=x > 0)
@@ -328,7 +335,6 @@ def broken(x: Any) -> Any:
         ("one:z", {}, ["'one' has only one level"]),
     ],
 )
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_training_errors_name_the_term(expression: str, names: dict[str, Any], words: list[str]) -> None:
     frame = FRAME.assign(one=pd.Categorical(["same"] * N, ordered=True))
     with pytest.raises(DesignError) as caught:
@@ -360,7 +366,6 @@ def test_interrupts_are_not_swallowed() -> None:
         ("log(z)", {"z": [1.0, 0.0]}, ["'log(z)' is not finite in 1 of 2 rows"]),
     ],
 )
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_prediction_errors_name_the_term(expression: str, new: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(PredictionError) as caught:
         encoding(expression).encode(pd.DataFrame(new))
