@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from decimal import Decimal
@@ -133,8 +134,11 @@ def reason_of(error: Exception) -> str:
     --------
     >>> reason_of(ValueError("All arrays must be of the same length."))
     'All arrays must be of the same length'
+    >>> reason_of(TypeError("no loop for types <class 'numpy.dtypes.StrDType'> -> None"))
+    'no loop for types numpy.dtypes.StrDType -> None'
     """
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    words = re.sub(r"<class '([^']*)'>", r"\1", " ".join(str(error).split()))
+    return words.rstrip(".") or type(error).__name__
 
 
 def kind_of(value: object) -> str:
