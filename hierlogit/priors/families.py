@@ -177,7 +177,7 @@ class ScalePrior(Prior):
         raise NotImplementedError
 
     def _log_positive(self, x: npt.ArrayLike, inside: FloatArray) -> FloatArray:
-        return np.where(np.asarray(x) < 0, -np.inf, inside)
+        return np.where(_points(x) < 0, -np.inf, inside)
 
 
 @dataclass(frozen=True)
