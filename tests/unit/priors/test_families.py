@@ -534,9 +534,7 @@ def test_student_t_keeps_its_digits_far_out_and_with_many_degrees_of_freedom(nu:
     assert float(StudentT(1e99).logpdf(1.3)) == pytest.approx(float(stats.norm.logpdf(1.3)))
 
 
-@pytest.mark.parametrize(
-    "prior", [pr.HalfNormal(1), pr.HalfStudentT(3, 1), pr.HalfCauchy(1), pr.Exponential(1), pr.Gamma(2, 1)]
-)
-def test_densities_at_missing_decimals_are_missing(prior: pr.families.ScalePrior) -> None:
+@pytest.mark.parametrize("prior", [HalfNormal(1), HalfStudentT(3, 1), HalfCauchy(1), Exponential(1), Gamma(2, 1)])
+def test_densities_at_missing_decimals_are_missing(prior: ScalePrior) -> None:
     assert np.isnan(prior.logpdf([Decimal("sNaN"), Decimal("NaN")])).all()
     assert prior.logpdf([Decimal("-0.5")]).tolist() == [-np.inf]
