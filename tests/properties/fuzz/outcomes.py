@@ -170,6 +170,10 @@ SPREADS = ("sd", "se", "conditional_sd", "mcse_mean", "mcse_sd")
 
 def check_table(table: pd.DataFrame, explained: bool) -> None:
     """Intervals are in order, probabilities between 0 and 1; numbers are finite unless something explains it."""
+    if table.columns.nlevels > 1:
+        for block in table.columns.get_level_values(0).unique():
+            check_table(pd.DataFrame(table[block]), explained)
+        return
     columns = [str(name) for name in table.columns]
     if len(set(columns)) < len(columns):
         return
