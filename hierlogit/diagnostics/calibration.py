@@ -30,7 +30,7 @@ def calibration(
     fit: Fit,
     *,
     clusters: str | Mapping[str, str] = "observed",
-    replicates: int = 200,
+    replicates: int = 100,
     ci_prob: float | None = None,
     num_draws: int | None = None,
     seed: int | None = None,

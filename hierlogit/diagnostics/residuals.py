@@ -40,7 +40,7 @@ def residuals(
     clusters: str | Mapping[str, str] = "observed",
     by: str | None = None,
     bins: int | None = None,
-    replicates: int = 200,
+    replicates: int = 100,
     num_draws: int | None = None,
     seed: int | None = None,
 ) -> ResultTable:

@@ -54,7 +54,7 @@ def residuals(
     *,
     clusters: str | Mapping[str, str] = "observed",
     bins: int | None = None,
-    replicates: int = 200,
+    replicates: int = 100,
     num_draws: int | None = None,
     seed: int | None = None,
     axes: Any = None,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..display import FOLDED, MOST, Sentences, Shown, Table, View
-from ..engines.maximum.refit import Refitter, finite_maximum_of, likelihood_engine
+from ..engines.maximum.refit import INFINITE, Refitter, finite_maximum_of, likelihood_engine
 from ..errors import StudyError
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
@@ -26,11 +26,6 @@ from .failures import count_failures, warn_of_failures
 from .simulated_outcomes import generator, simulated_outcome
 from .tasks import check_executor, run_tasks
 
-#: What replicates without a result mean for the others.
-CONSEQUENCE = (
-    "They are left out: bias, standard errors and intervals are those of data sets with finite estimates, and are too "
-    "small if infinite estimates are frequent. A fit by hl.MAP() has finite estimates in all data sets."
-)
 INTERVALS = ("percentile", "basic", "normal")
 #: A function of a fit that returns a number, a mapping or Series of numbers, or an array.
 Statistic = Callable[[Fit], Any]
@@ -119,7 +114,7 @@ class Bootstrap(Shown):
 
     def _view(self) -> View:
         run = len(self.values) + len(self.failures)
-        remarks = Sentences(tuple(count_failures(self.failures, run, CONSEQUENCE)), ".failures")
+        remarks = Sentences(tuple(count_failures(self.failures, run, _consequence(self.failures))), ".failures")
         if len(self.values) < 2:
             return View(self._head(), (remarks,))
         # A statistic can have thousands of components; only those that are shown are summarised.
@@ -209,7 +204,7 @@ def bootstrap(
     missing = [number for number in range(requested) if number not in checkpoint]
     finished = run_tasks(task, missing, executor, "Refitting", checkpoint.add)
     done = checkpoint.first(requested)
-    warn_of_failures(done.failures, len(done.results) + len(done.failures), CONSEQUENCE)
+    warn_of_failures(done.failures, len(done.results) + len(done.failures), _consequence(done.failures))
     values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate)).sort_index()
     return Bootstrap(
         values.rename_axis("replicate"),
@@ -218,6 +213,17 @@ def bootstrap(
         requested,
         used_seed,
         interrupted=not finished,
+    )
+
+
+def _consequence(failures: Mapping[int, str]) -> str:
+    """What replicates without a result mean for the others."""
+    others = "They are left out: bias, standard errors and intervals are those of the other data sets"
+    if not any(INFINITE in text for text in failures.values()):
+        return f"{others}."
+    return (
+        f"{others}, and are too small where infinite estimates are frequent. A fit by hl.MAP() has finite estimates in "
+        "all data sets."
     )
 
 

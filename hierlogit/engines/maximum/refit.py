@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
+#: The word for estimates without a maximum, because outcomes are separated, in the reasons of refits and fits.
+INFINITE = "infinite"
 
 
 def maximum_of(fit: Fit) -> Estimate:
@@ -133,7 +135,7 @@ class Refit:
         """
         if self.unbounded:
             verb = agree(self.unbounded, "estimate is", "estimates are")
-            raise FitError(f"the {verb} infinite with these outcomes: {quoted_list(self.unbounded)}.")
+            raise FitError(f"the {verb} {INFINITE} with these outcomes: {quoted_list(self.unbounded)}.")
         return self.maximum()
 
 
