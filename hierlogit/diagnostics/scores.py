@@ -127,7 +127,8 @@ def scores(
         rows = rows.rename(columns={"mean": "estimate"})
     both = DrawTable.with_draws(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
     if unseen.k_hat is not None:
-        both.attrs["pareto_k"] = unseen.k_hat
+        # Not an array: pandas compares the attributes of tables that it joins.
+        both.attrs["pareto_k"] = tuple(unseen.k_hat.tolist())
     return both
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -162,6 +165,7 @@ def test_weights_of_draws_agree_with_integrals() -> None:
     assert np.abs(with_all - probability).max() > 0.05
     scores = hl.scores(fit)
     np.testing.assert_array_equal(scores.attrs["pareto_k"], unseen.k_hat)
+    assert len(pd.concat([scores, scores])) == 2 * len(scores)
     assert scores.set_index(["sample", "score"]).loc[("loo", "log_score"), "mean"] == pytest.approx(
         -log_probability.sum() / 42, abs=0.005
     )
@@ -212,3 +216,13 @@ def test_what_cannot_be_is_refused(herds: Fit) -> None:
         hl.scores(herds, clusters="none")
     with pytest.raises(PredictionError, match="num_draws=0"):
         hl.scores(herds, num_draws=0)
+
+
+def test_tables_of_several_fits_are_joined(make_fit: Callable[..., hl.results.Fit]) -> None:
+    fit = make_fit("use ~ 1 + (1 | district)", hl.datasets.load("contraception"), draws=30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hl.errors.ConvergenceWarning)  # these draws are of no posterior
+        tables = [hl.scores(fit), hl.scores(fit, seed=1)]
+    assert len(tables[0].attrs["pareto_k"]) == 1934
+    both = pd.concat(tables, keys=["one", "other"])
+    assert list(both.loc["other", "score"]) == list(tables[1]["score"])
