@@ -401,16 +401,14 @@ class Table:
             *above, name = map(str, key) if isinstance(key, tuple) else [str(key)]
             if name in data:
                 cells = [_datum(value) for value in values[k]]
+            elif decimals is not None:
+                cells = [_with_decimals(name, value, decimals) for value in values[k]]
             else:
                 errors_in = (_with_last(key, text) for text in (f"mcse_{_has_error_of(name)}", f"{name}_mcse"))
                 known_by = next((places[other] for other in errors_in if other in places), None)
                 errors = [None] * len(labels) if known_by is None else values[known_by]
-                names = [str(label) if label in CRITERIA else name for label in labels]
+                names = [label if isinstance(label, str) and label in CRITERIA else name for label in labels]
                 cells = list(map(cell, names, values[k], errors))
-                if decimals is not None:
-                    cells = [
-                        _with_decimals(value, text, decimals) for value, text in zip(values[k], cells, strict=True)
-                    ]
             is_number = shown.dtypes.iloc[k].kind in "iuf"
             first = not columns and not is_number
             group = ", ".join(filter(None, above))
@@ -577,9 +575,9 @@ def _datum(value: object) -> str:
     return (f"{value:.6g}" if isinstance(value, float) else str(value)).replace("-", "−")
 
 
-def _with_decimals(value: object, text: str, decimals: int) -> str:
-    """A finite number with a number of decimals, and the text of other values."""
-    return fixed(value, decimals) if isinstance(value, float) and isfinite(value) else text
+def _with_decimals(name: str, value: object, decimals: int) -> str:
+    """A finite number with a number of decimals, other values as usual."""
+    return fixed(value, decimals) if isinstance(value, float) and isfinite(value) else cell(name, value)
 
 
 def _fitting(blocks: Sequence[Sequence[str]], limit: int) -> int:

@@ -105,7 +105,7 @@ def cell(column: str, value: object, mcse: float | None = None) -> str:
         return _significant(size, MCSE_DIGITS)
     if column in CRITERIA:
         return criterion(size)
-    if mcse is not None and math.isfinite(mcse) and mcse > 0 and SMALL <= abs(size) < LARGE:
+    if isinstance(mcse, Real) and math.isfinite(mcse) and mcse > 0 and SMALL <= abs(size) < LARGE:
         return _known_to(size, mcse)
     return _significant(size, DIGITS + (abs(size) >= 1))
 

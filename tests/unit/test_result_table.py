@@ -67,6 +67,8 @@ def test_a_larger_error_leaves_fewer_decimals(table: ResultTable) -> None:
     assert "0.76       0.49      0.031" in " ".join(shown.split(" "))
     assert "1,235      1,229" in shown
     # Without the error there are significant digits.
+    unknown = table.assign(mcse_mean=pd.array([None, 0.001, 12.0], dtype="Float64"))
+    assert "0.758" in repr(unknown[["mean", "mcse_mean"]])
     assert "0.758" in repr(table[["mean"]])
 
 
