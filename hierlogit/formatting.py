@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from numbers import Integral, Real
 
 #: Significant digits of numbers in sentences; in tables, numbers of 1 and above have one more.
@@ -35,7 +36,12 @@ _LATEX_CELL = _LATEX | str.maketrans(
     {"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "∞": r"$\infty$", "–": "--", "…": r"\dots{}"}
 )
 #: Replacements of typographic characters that are missing in some terminals and encodings.
-PLAIN = str.maketrans({"−": "-", NO_VALUE: "-", "∞": "inf"})
+PLAIN = str.maketrans({"−": "-", NO_VALUE: "-", "∞": "inf"}) | {
+    # Characters that control a terminal, as they may stand in names of columns and levels.
+    code: f"\\x{code:02x}"
+    for code in (*range(32), *range(127, 160))
+    if chr(code) not in "\t\n"
+}
 
 
 def number(value: float) -> str:
@@ -151,25 +157,27 @@ def criterion(value: float) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without typographic characters, for terminals and files in any encoding.
+    r"""The text without typographic and control characters, for terminals and files in any encoding.
 
     Examples
     --------
     >>> plain(number(-1.5)), plain(number(float("inf"))), plain(number(float("nan")))
     ('-1.50', 'inf', '-')
+    >>> print(plain("\x1b[31mred"))
+    \x1b[31mred
     """
     return text.translate(PLAIN)
 
 
 def latex_escaped(words: str) -> str:
-    r"""The words as text of LaTeX.
+    r"""The words as text of LaTeX, on one line.
 
     Examples
     --------
     >>> print(latex_escaped("a_b & 5%"))
     a\_b \& 5\%
     """
-    return words.translate(_LATEX)
+    return " ".join(words.split()).translate(_LATEX)
 
 
 def latex_cell(words: str) -> str:
@@ -180,18 +188,18 @@ def latex_cell(words: str) -> str:
     >>> print(latex_cell("−0.62"), latex_cell("< 0.001"), latex_cell("sd_district"))
     $-$0.62 $<$ 0.001 sd\_district
     """
-    return words.translate(_LATEX_CELL)
+    return " ".join(words.split()).translate(_LATEX_CELL)
 
 
 def markdown_cell(words: str) -> str:
-    r"""The words as a cell of a table in Markdown.
+    r"""The words as a cell of a table in Markdown, without HTML.
 
     Examples
     --------
-    >>> print(markdown_cell("(1 | district)"))
-    (1 \| district)
+    >>> print(markdown_cell("(1 | district)"), markdown_cell("<b>"), markdown_cell("< 0.001"))
+    (1 \| district) \<b> < 0.001
     """
-    return " ".join(words.split()).replace("|", "\\|")
+    return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", " ".join(words.split()).replace("|", "\\|"))
 
 
 def span(low: float, high: float) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HierlogitError
 from ..validation import reason_of
+from ..whole_files import written_whole
 from .terminal import note
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def write_results(fitted: Fit, tables: dict[str, pd.DataFrame], folder: Path, ci
     written = {"fit.nc", *tables}
     for name, table in tables.items():
         try:
-            table.to_csv(folder / name, index=not name.startswith("predictions"))
+            with written_whole(folder / name) as partial:
+                table.to_csv(partial, index=not name.startswith("predictions"))
         except OSError as error:
             raise CommandError(f"cannot write {folder / name}: {reason_of(error)}.") from error
     for name, draw in _pictures(fitted, ci_prob).items():
@@ -178,7 +180,8 @@ def _save_picture(axes: Any, path: Path) -> None:
 
     figure = np.asarray(axes, dtype=object).ravel()[0].figure
     try:
-        figure.savefig(path, dpi=150, metadata={"Description": hl.plots.text_alternative(figure)})
+        with written_whole(path) as partial:
+            figure.savefig(partial, format="png", dpi=150, metadata={"Description": hl.plots.text_alternative(figure)})
     except OSError as error:
         raise CommandError(f"cannot write {path}: {reason_of(error)}.") from error
     finally:

@@ -40,18 +40,18 @@ def console(*, errors: bool = False) -> Console:
 
 def say(text: str, style: str = "") -> None:
     """Print a text."""
-    console().print(Text(text, style=style))
+    console().print(Text(plain(text), style=style))
 
 
 def note(text: str) -> None:
     """Print a note."""
-    console().print(Text(f"note: {text}", style="dim"), soft_wrap=True)
+    console().print(Text(plain(f"note: {text}"), style="dim"), soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """Print an error to stderr, without wrapping lines, so that marks stay under the part of a formula they mark."""
     message = Text("error: ", style="bold red")
-    message.append(on_command_line(text), style="default")
+    message.append(plain(on_command_line(text)), style="default")
     console(errors=True).print(message, soft_wrap=True)
 
 
@@ -61,7 +61,7 @@ def plain_messages() -> Iterator[None]:
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         line = Text("warning: ", style="bold yellow")
-        line.append(on_command_line(" ".join(str(message).split())), style="default")
+        line.append(plain(on_command_line(" ".join(str(message).split()))), style="default")
         console(errors=True).print(line, soft_wrap=True)
 
     with warnings.catch_warnings():
@@ -74,7 +74,7 @@ def plain_messages() -> Iterator[None]:
             fail(str(error))
             raise typer.Exit(BAD_INPUT) from error
         except KeyboardInterrupt as error:
-            fail("interrupted before there were draws to keep.")
+            fail("interrupted before all results were written.")
             raise typer.Exit(INTERRUPTED) from error
 
 
@@ -136,7 +136,7 @@ def say_files(files: dict[str, str]) -> None:
     """Print the names of files with their descriptions."""
     table = grid(("file", "left"), ("content", "left"))
     for name, description in files.items():
-        table.add_row(Text(name), Text(description))
+        table.add_row(Text(plain(name)), Text(plain(description)))
     console().print(table)
 
 
@@ -145,7 +145,7 @@ def grid(*columns: tuple[str, str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name, justify in columns:
         chosen: Any = justify
-        table.add_column(Text(name), justify=chosen, overflow="fold", no_wrap=justify == "right")
+        table.add_column(Text(plain(name)), justify=chosen, overflow="fold", no_wrap=justify == "right")
     return table
 
 
@@ -175,7 +175,7 @@ def _numeric(frame: pd.DataFrame) -> dict[str, bool]:
 
 def _cell(name: str, value: Any) -> str:
     # Whole numbers may be labels of clusters, which have no thousands.
-    return plain(cell(name, value)) if isinstance(value, float) else str(value)
+    return plain(cell(name, value)) if isinstance(value, float) else plain(" ".join(str(value).split()))
 
 
 def _labels(numeric: dict[str, bool]) -> list[str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from llvmlite.binding import Linkage
@@ -77,6 +81,32 @@ class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
             if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
                 function.linkage = Linkage.internal
         super()._finalize_final_module()
+
+    def _finalize_specific(self) -> None:
+        with _later_interruption():
+            super()._finalize_specific()
+
+
+@contextmanager
+def _later_interruption() -> Iterator[None]:
+    """Context at whose end an interruption by Ctrl-C takes effect.
+
+    LLVM hands over the machine code by calling a Python function. An interruption would end that function, which LLVM
+    does not notice, and the machine code would be lost.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    # Python runs handlers in the main thread only.
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    seen: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if seen:
+            handler(*seen[0])
 
 
 class _Pipeline(Compiler):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FitError
+from ..formatting import plain
 from ..validation import kind_of, number_of
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ def text_alternative(figure: Figure | Axes | AxesArray) -> str:
 
 
 def names_of(labels: Any) -> list[str]:
-    """Labels of clusters or levels as text."""
-    return [str(label) for label in labels]
+    """Labels of clusters or levels as text on one line, without characters that fonts do not have."""
+    return [plain(" ".join(str(label).split())) for label in labels]
 
 
 def counted(number: int, name: str) -> str:

@@ -58,7 +58,7 @@ def mathml(latex: str, *, priors: bool) -> str:
 
 def _rows(line: str) -> Iterator[str]:
     """A line as one row, or as several if its right side is a long sum."""
-    left, _, right = line.partition("&")
+    left, right = re.split(r"(?<!\\)&", line, maxsplit=1)
     start = _row(_items(_tokens(left)))
     parts = _sums(_items(_tokens(right)))
     yield _table_row(start, _row(parts[0]))

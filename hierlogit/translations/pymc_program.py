@@ -93,7 +93,12 @@ def pymc_program(model: ModelSpec) -> Program:
         *(f"    {line}" if line else "" for line in graph),
         *_sampling(variables),
     ]
-    return Program("\n".join(lines) + "\n", table.whole)
+    return Program("\n".join(_without_breaks(line) for line in lines) + "\n", table.whole)
+
+
+def _without_breaks(line: str) -> str:
+    """A comment on one line, even if it contains a name with a line break: what follows would be code."""
+    return " ".join(line.splitlines()) if line.lstrip().startswith("#") else line
 
 
 class _Table:

@@ -20,7 +20,12 @@ from .c_callbacks import are_compiled
 
 #: Seconds to wait for the second process once its result is needed.
 PATIENCE = 120.0
-#: The program that it runs, with this process's search path as its argument.
+#: The beginning of its program: when this process ends, even if it is killed, the pipe between them is closed.
+WATCH = """
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+"""
+#: The program, with this process's search path as its argument.
 PROGRAM = f"""
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -46,7 +51,7 @@ def joint_density_compiled_beside() -> Iterator[None]:
         pass  # this process compiles it
     finally:
         process.kill()  # has no effect on a process that has ended
-        process.wait()
+        process.communicate()
 
 
 def _started() -> subprocess.Popen[bytes] | None:
@@ -57,9 +62,9 @@ def _started() -> subprocess.Popen[bytes] | None:
     environment = os.environ | ({"NUMBA_CACHE_DIR": config.CACHE_DIR} if config.CACHE_DIR else {})
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps([str(one) for one in sys.path])],
+            [sys.executable, "-c", WATCH + PROGRAM, json.dumps([str(one) for one in sys.path])],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
