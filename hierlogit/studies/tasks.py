@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,6 +14,10 @@ from ..validation import kind_of, reason_of
 
 #: Number of parts in which tasks are sent to workers: enough to balance the load, few enough to send the data cheaply.
 PARTS = 32
+#: Largest number of tasks in a part: an interruption loses those of the parts that are not finished.
+LARGEST_PART = 250
+#: Seconds after which what was done in this process is kept.
+PAUSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,24 @@ def _result[R](future: Future[Done[R]]) -> Done[R]:
         ) from error
 
 
+def _run_here[R](task: Callable[[int], R], numbers: Sequence[int], what: str, keep: Callable[[Done[R]], None]) -> None:
+    """Run the tasks in this process, and keep what was done every few seconds, at the end and at an interruption."""
+    done: Done[R] = Done({}, {})
+    kept_at = time.monotonic()
+    try:
+        for number in progress(numbers, what):
+            one = _Part(task, [number])()
+            done.results.update(one.results)
+            done.failures.update(one.failures)
+            if time.monotonic() - kept_at > PAUSE:
+                keep(done)
+                done, kept_at = Done({}, {}), time.monotonic()
+    except KeyboardInterrupt:
+        keep(done)
+        raise
+    keep(done)
+
+
 def run_tasks[R](
     task: Callable[[int], R],
     numbers: Sequence[int],
@@ -128,12 +151,11 @@ def run_tasks[R](
         Whether all tasks ran; False after an interruption (Ctrl-C), before which `keep` was called with all results.
     """
     refuse_what_cannot_be_sent(task, executor)
-    size = max(1, -(-len(numbers) // PARTS))
+    size = min(max(1, -(-len(numbers) // PARTS)), LARGEST_PART)
     parts = [_Part(task, numbers[start : start + size]) for start in range(0, len(numbers), size)]
     try:
         if executor is None:
-            for part in progress(parts, what):
-                keep(part())
+            _run_here(task, numbers, what, keep)
         else:
             try:
                 futures = [executor.submit(part) for part in parts]

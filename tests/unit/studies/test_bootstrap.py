@@ -187,7 +187,6 @@ def test_interrupted_work_is_kept_and_taken_up_again(fit: hl.results.Fit, tmp_pa
     store = tmp_path / "study.json"
     part = hl.bootstrap(fit, interrupted, replicates=40, seed=5, store=store)
     assert part.interrupted
-    # Parts are of two replicates here; the interrupted one is lost, what came before it is not.
     assert len(part.values) == 10
     assert "30 not run: interrupted" in repr(part)
     rest = hl.bootstrap(fit, _first, replicates=40, seed=5, store=store)
