@@ -82,18 +82,10 @@ class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
                 function.linkage = Linkage.internal
         super()._finalize_final_module()
 
-    def _finalize_specific(self) -> None:
-        with _later_interruption():
-            super()._finalize_specific()
-
 
 @contextmanager
 def _later_interruption() -> Iterator[None]:
-    """Context at whose end an interruption by Ctrl-C takes effect.
-
-    LLVM hands over the machine code by calling a Python function. An interruption would end that function, which LLVM
-    does not notice, and the machine code would be lost.
-    """
+    """Context at whose end an interruption by Ctrl-C takes effect."""
     handler = signal.getsignal(signal.SIGINT)
     # Python runs handlers in the main thread only.
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -109,10 +101,28 @@ def _later_interruption() -> Iterator[None]:
             handler(*seen[0])
 
 
+@cache
+def _finalize_before_interruption() -> None:
+    """Let interruptions wait while LLVM makes machine code or takes it from disk.
+
+    LLVM calls Python functions for both. An interruption would end such a function, which LLVM does not notice: the
+    interruption would be lost, and so would the machine code.
+    """
+    engine = cpu_target.target_context.codegen()._engine
+    finalize = engine.finalize_object
+
+    def finalize_object() -> None:
+        with _later_interruption():
+            finalize()
+
+    engine.finalize_object = finalize_object
+
+
 class _Pipeline(Compiler):  # type: ignore[misc]
     """Numba's compiler with self-contained libraries."""
 
     def define_pipelines(self) -> Any:
+        _finalize_before_interruption()
         state = self.state
         if state.library is None:
             state.library = _SelfContained(state.targetctx.codegen(), state.func_id.func_qualname)
@@ -146,6 +156,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file._source_stamp = _stamp()
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """The function on disk; None if there is none."""
+        _finalize_before_interruption()
+        return super().load_overload(signature, target_context)
 
 
 class _Callback(CFunc):

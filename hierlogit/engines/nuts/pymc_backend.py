@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,9 @@ def sample_graph(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset,
     started = time.perf_counter()
     graph = build_graph(model)
     built = time.perf_counter()
-    tree: xr.DataTree = pm.sample(
+    one_by_one = options.backend == "pymc" and min(options.cores, options.chains) == 1
+    tree: xr.DataTree = _interruptible(
+        pm.sample,
         draws=options.draws,
         tune=options.tune,
         chains=options.chains,
@@ -37,6 +40,7 @@ def sample_graph(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset,
         progressbar=options.progress,
         quiet=not options.progress,
         compute_convergence_checks=False,
+        **({"callback": _EndWithChain(options.tune + options.draws)} if one_by_one else {}),
     )
     elapsed = time.perf_counter() - built
     draws = tree["posterior"].to_dataset()
@@ -46,6 +50,36 @@ def sample_graph(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset,
         {"sample": elapsed} if sampling is None else {"compile": elapsed - float(sampling), "sample": float(sampling)}
     )
     return _public(model, draws, store_u=options.store_u), tree["sample_stats"].to_dataset(), seconds
+
+
+def _interruptible(sample: Callable[..., Any], **options: Any) -> Any:
+    """The draws of PyMC's sampler; an interruption before the first draw after tuning is one, and no other error."""
+    try:
+        return sample(**options)
+    except ValueError as error:
+        if "Not enough samples to build a trace" in str(error):
+            raise KeyboardInterrupt from None
+        raise
+
+
+class _EndWithChain:
+    """Callback with which an interruption ends sampling: PyMC would go on with the next chain in the same process.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of a whole chain.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._last = steps - 1
+        self._chain, self._step = 0, -1
+
+    def __call__(self, trace: Any, draw: Any) -> None:  # noqa: ARG002  PyMC passes both by name
+        """Interrupt a chain that follows one which did not reach its end."""
+        if draw.chain != self._chain and self._step < self._last:
+            raise KeyboardInterrupt
+        self._chain, self._step = draw.chain, draw.draw_idx
 
 
 def _public(model: ModelSpec, draws: xr.Dataset, *, store_u: bool) -> xr.Dataset:

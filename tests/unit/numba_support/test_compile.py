@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pytest
+from numba import config
+from numba.core.registry import cpu_target
 
 from hierlogit.density.joint import background_compile as side_process
 from hierlogit.numba_support.compile import kernel
@@ -113,6 +116,44 @@ def test_views_are_slices(start: int, stop: int) -> None:
     expected[start:stop] = (expected[start:stop] + 1) * 2 - 3
     assert turned(values, start, stop) == (stop - start, stop - start, 5 - start)
     np.testing.assert_array_equal(values, expected)
+
+
+# ---- interruptions -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_interruption_while_machine_code_is_made_is_one(
+    cached: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+
+    def new() -> Any:
+        @kernel
+        def doubled(x: float) -> float:
+            return 2 * x
+
+        return doubled
+
+    first = new()
+    if cached:
+        assert first(1.0) == 2.0
+        first = new()
+    engine = cpu_target.target_context.codegen()._engine._ee
+
+    def interrupting(function: Any) -> Any:
+        def called(*arguments: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return function(*arguments)
+
+        return called
+
+    with monkeypatch.context() as patch:
+        for name in ("_object_cache_notify", "_object_cache_getbuffer"):
+            patch.setattr(engine, name, interrupting(getattr(engine, name)))
+        with pytest.raises(KeyboardInterrupt):
+            first(1.0)
+    assert first(1.0) == new()(1.0) == 2.0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # ---- the process beside ------------------------------------------------------------------------------------------
@@ -268,3 +309,28 @@ def test_a_change_in_any_compiled_file_has_all_compiled_anew(tmp_path: Path, mon
     changed: Any = compiled.exact_kernel(function)
     changed(1.0)
     assert sum(changed.stats.cache_hits.values()) == 0
+
+
+def test_the_process_ends_with_this_one(tmp_path: Path) -> None:
+    program = f"""
+import os, signal
+from hierlogit.density.joint import background_compile as side
+side.are_compiled = lambda: False
+side.PROGRAM = "import os, time; open({str(tmp_path / "number")!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+with side.joint_density_compiled_beside():
+    while not os.path.exists({str(tmp_path / "number")!r}) or not open({str(tmp_path / "number")!r}).read():
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    started = int((tmp_path / "number").read_text())
+    for _ in range(200):
+        if not running(started):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the process is still running")
+
+
+def running(process: int) -> bool:
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
