@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import arviz as az
 import numpy as np
@@ -11,6 +14,7 @@ import xarray as xr
 
 import hierlogit as hl
 from hierlogit.engines.nuts.finished_fit import _complete_part
+from hierlogit.engines.nuts.pymc_backend import _EndWithChain, _interruptible
 from hierlogit.errors import ConvergenceWarning, EngineError
 
 FORMULA = "cbind(successes, size - successes) ~ period + (1 + period_num | herd)"
@@ -196,3 +200,55 @@ def test_interrupted_run_keeps_its_draws(model: hl.Model) -> None:
     timer.cancel()
     assert fit.diagnostics.status == "interrupted"
     assert 0 < fit.posterior.sizes["draw"] < 1_000_000
+
+
+def test_an_interrupted_chain_of_pymc_ends_those_after_it() -> None:
+    def chains(steps: list[int]) -> list[int]:
+        """Steps of each chain, as PyMC runs them one after the other; an interruption ends only the current one."""
+        end, made = _EndWithChain(10), []
+        for chain, wanted in enumerate(steps):
+            made.append(0)
+            try:
+                for step in range(wanted):
+                    made[-1] += 1
+                    end(trace=None, draw=SimpleNamespace(chain=chain, draw_idx=step))
+            except KeyboardInterrupt:
+                continue
+        return made
+
+    assert chains([10, 10, 10]) == [10, 10, 10]
+    assert chains([10, 7, 10, 10]) == [10, 7, 1, 1]
+    assert chains([0, 10, 10]) == [0, 1, 1]
+
+
+def test_an_interruption_before_the_first_draw_of_pymc_is_one() -> None:
+    def fail(message: str) -> None:
+        raise ValueError(message)
+
+    with pytest.raises(KeyboardInterrupt):
+        _interruptible(fail, message="Not enough samples to build a trace.")
+    with pytest.raises(ValueError, match="another"):
+        _interruptible(fail, message="another reason")
+
+
+@pytest.mark.slow
+def test_interrupted_run_of_pymc_with_one_core_keeps_its_draws(model: hl.Model, monkeypatch: Any) -> None:
+    import _thread
+    import threading
+
+    import pymc.sampling.mcmc
+
+    timer = threading.Timer(5.0, _thread.interrupt_main)
+    sample = pymc.sampling.mcmc._sample_many
+
+    def started(*arguments: Any, **options: Any) -> Any:
+        timer.start()
+        return sample(*arguments, **options)
+
+    monkeypatch.setattr(pymc.sampling.mcmc, "_sample_many", started)
+    before = time.monotonic()
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        fit = model.fit(hl.NUTS(draws=1_000_000, tune=30, chains=3, cores=1, seed=1, progress=False, backend="pymc"))
+    assert fit.diagnostics.status == "interrupted"
+    assert fit.posterior.sizes["draw"] > 4
+    assert time.monotonic() - before < 200
