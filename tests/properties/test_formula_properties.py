@@ -20,6 +20,8 @@ from hierlogit.formula.tokens import tokenize
 Words = tuple[str, ...]
 
 NAMES = ["age", "urban", "x.1", "livch_2", "größe", "C", "`my col`", "`a | b`", "`~ 'x`"]
+# Outcomes cannot be predictors.
+OUTCOMES = ["use", "y.1", "count_2", "größte", "p", "`my y`", "`y | b`", "`~ 'y`"]
 GROUPS = ["g", "h", "clinic", "`my group`", "k.2"]
 
 
@@ -99,7 +101,7 @@ summands = added | st.just(("-", "1"))
 
 @st.composite
 def responses(draw: st.DrawFn) -> tuple[Words, tuple[object, ...]]:
-    column, other = draw(st.sampled_from(NAMES)), draw(st.sampled_from(NAMES))
+    column, other = draw(st.sampled_from(OUTCOMES)), draw(st.sampled_from(OUTCOMES))
     bare, bare_other = column.strip("`"), other.strip("`")
     level, number = draw(st.sampled_from(["N", "'N'", '"N"', "`N`"])), draw(st.integers(1, 1000))
     function = draw(st.sampled_from(["p", "prop", "proportion"]))
