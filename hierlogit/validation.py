@@ -222,7 +222,8 @@ def as_float(value: object) -> float:
     try:
         return float(value)
     except OverflowError:  # of a whole number or a fraction, which may be negative
-        return math.copysign(math.inf, 1 if value > 0 else -1)
+        number: Any = value
+        return math.copysign(math.inf, 1 if number > 0 else -1)
     except ValueError:  # a signalling NaN of decimal numbers
         return math.nan
 

@@ -83,6 +83,11 @@ class GroupBlock(Shown):
         return column_sds(self.Z)
 
     @cached_property
+    def column_ranges(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Smallest and largest value and mean of each column of Z, each of shape (q,)."""
+        return self.Z.min(axis=0), self.Z.max(axis=0), self.Z.mean(axis=0)
+
+    @cached_property
     def set_slices(self) -> tuple[slice, ...]:
         """Positions of the effects of each set, as slices.
 

@@ -31,6 +31,8 @@ MANY_PARAMETERS = 8
 MANY_EFFECTS = 3
 #: Zero is far from a predictor if it lies outside of its range, and its mean is more sds than this away.
 FAR_FROM_ZERO = 4.0
+#: From here on, differences between clusters in the rows are below a millionth of those of the intercepts.
+BEYOND_ROUNDING = 1e6
 #: Quantiles of the priors of two sds, by which they contradict each other if the predictor is far from zero.
 LARGE_INTERCEPT, USUAL_SLOPE = 0.95, 0.5
 #: A categorical term with this many columns may be meant as a grouping factor inside of another.
@@ -54,8 +56,9 @@ def findings_of_design(design: Design) -> tuple[Finding, ...]:
             continue
         found += _constant_slopes(group)
         found += _saturated_intercept(design, group)
-        found += _many_covariances(group)
+        found += [finding for finding in many_covariances(group) if finding.severity == "error"]
         found += _independent_far_from_zero(group)
+        found += _correlated_beyond_rounding(group)
     return (*found, *_identical_factors(design))
 
 
@@ -115,7 +118,8 @@ def _largest_set(group: GroupBlock) -> int:
     return max(map(len, group.sets))
 
 
-def _many_covariances(group: GroupBlock) -> Iterator[Finding]:
+def many_covariances(group: GroupBlock) -> Iterator[Finding]:
+    """A finding about more sds and correlations than clusters."""
     q, clusters = _largest_set(group), len(group.levels)
     parameters = q * (q + 1) // 2
     if q < MANY_EFFECTS or clusters >= parameters:
@@ -236,7 +240,7 @@ def _far_from_zero(group: GroupBlock) -> list[int]:
     """Positions of the effects of a factor with random intercepts whose columns are far from zero."""
     if "Intercept" not in group.effects:
         return []
-    low, high, mean = group.Z.min(axis=0), group.Z.max(axis=0), group.Z.mean(axis=0)
+    low, high, mean = group.column_ranges
     outside = ((low > 0) | (high < 0)) & (high > low)
     return [int(k) for k in np.flatnonzero(outside & (np.abs(mean) > FAR_FROM_ZERO * group.column_sds))]
 
@@ -257,6 +261,22 @@ def _independent_far_from_zero(group: GroupBlock) -> Iterator[Finding]:
         )
 
 
+def _correlated_beyond_rounding(group: GroupBlock) -> Iterator[Finding]:
+    """Slopes whose correlation with the intercepts is 1 or -1 up to rounding, because zero is that far away."""
+    mean, correlated = np.abs(group.column_ranges[2]), {k for pair in group.correlated_pairs for k in pair}
+    beyond = [k for k in _far_from_zero(group) if k in correlated and mean[k] > BEYOND_ROUNDING * group.column_sds[k]]
+    if beyond:
+        effects = [group.effects[k] for k in beyond]
+        yield Finding(
+            "uncentred_slope",
+            "warning",
+            f"{_ranges(group, beyond)}. The random intercepts of '{group.name}' are deviations where "
+            f"{_zero(effects)}, so far from the rows that they follow from the slopes: their correlation is 1 or -1, "
+            "and what distinguishes clusters in the rows is lost in rounding.",
+            _centring(group, beyond),
+        )
+
+
 def _contradicting_priors(model: ModelSpec) -> Iterator[Finding]:
     """Priors of intercepts and slopes that contradict each other, since the intercepts are far from all rows.
 
@@ -265,10 +285,11 @@ def _contradicting_priors(model: ModelSpec) -> Iterator[Finding]:
     """
     for group in model.design.groups:
         far, priors = _far_from_zero(group), model.priors.sd[group.name]
+        far = [k for k in far if abs(group.column_ranges[2][k]) <= BEYOND_ROUNDING * group.column_sds[k]]
         if not far or single_trials(model.design, group):
             continue
         intercept = group.effects.index("Intercept")
-        largest, mean = priors[intercept].quantile(LARGE_INTERCEPT), np.abs(group.Z.mean(axis=0))
+        largest, mean = priors[intercept].quantile(LARGE_INTERCEPT), np.abs(group.column_ranges[2])
         pairs = set(group.correlated_pairs)
         too_far = [
             k
@@ -298,7 +319,8 @@ def _zero(effects: list[str]) -> str:
 def _ranges(group: GroupBlock, places: list[int]) -> str:
     """The ranges of columns, as text."""
     texts = [
-        f"'{group.effects[k]}' lies between {group.Z[:, k].min():.6g} and {group.Z[:, k].max():.6g}" for k in places
+        f"'{group.effects[k]}' lies between {group.column_ranges[0][k]:.10g} and {group.column_ranges[1][k]:.10g}"
+        for k in places
     ]
     return ", ".join(texts)
 
@@ -307,9 +329,9 @@ def _centring(group: GroupBlock, places: list[int]) -> str:
     """How to centre the columns, in the user's names."""
     term = group.terms[places[0]]
     # A round number near the mean, so that coefficients are for a value that a reader can name.
-    mean, unit = float(group.Z[:, places[0]].mean()), float(group.column_sds[places[0]])
+    mean, unit = float(group.column_ranges[2][places[0]]), float(group.column_sds[places[0]])
     size = 10.0 ** np.floor(np.log10(unit))
-    middle = f"{np.round(mean / size) * size:.6g}".replace("-", "- ")
+    middle = f"{np.round(mean / size) * size:.10g}".replace("-", "- ")
     shifted = f"I({term} + {middle[2:]})" if mean < 0 else f"I({term} - {middle})"
     return (
         f"Write center({term}), or {shifted}, in place of {term} in the whole formula: random intercepts are then the "

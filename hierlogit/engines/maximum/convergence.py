@@ -88,22 +88,27 @@ def _singular_fit(objective: Objective, optimum: Optimum, approach: Approach) ->
         if names["end"]
         else []
     )
-    remedy = "Leave the term out" if names["zero"] else "Write the random term with two bars, without correlations"
-    prior = "Gamma(2, 1)" if names["zero"] else "LKJ(2)"
-    what = f"an sd prior that vanishes at zero, such as {prior}" if names["zero"] else f"a prior such as {prior}"
-    if approach.penalised:
-        remedy += f", or give it {what}."
-    else:
-        remedy += f", or use NUTS, or MAP with {what}."
     return [
         Finding(
             "singular_fit",
             "note",
             f"The fit is singular: {'; '.join(names['zero'] + names['end'])}. {' '.join(meaning)} Only the other "
             "parameters have standard errors.",
-            remedy,
+            _not_singular(zero=bool(names["zero"]), penalised=approach.penalised),
         )
     ]
+
+
+def _not_singular(*, zero: bool, penalised: bool) -> str:
+    """What to do about an sd of zero, or about a correlation of 1 or -1."""
+    if zero and penalised:
+        return "Leave the term out, or give its sd a prior that vanishes at zero, such as Gamma(2, 1)."
+    if zero:
+        return "Leave the term out, or use NUTS, or MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
+    bars = "Write the random term with two bars, (... || group), which has no correlations"
+    if penalised:
+        return f"{bars}, or give its correlations a prior that vanishes at 1 and -1, such as LKJ(2)."
+    return f"{bars}, or use NUTS or hl.MAP(), whose default prior of correlations vanishes at 1 and -1."
 
 
 def _not_converged(optimum: Optimum) -> list[Finding]:

@@ -22,6 +22,9 @@ FloatArray = npt.NDArray[np.float64]
 
 #: A direction with less curvature than this, for a step of about one standard error, is tried by a step.
 LITTLE_CURVATURE = 1e-4
+#: No derivative, for a step of one standard error, is larger where a search has reached the top, and no more directions
+#: are flat there; steps that lead back to the ridge after one.
+STILL, MOST_FLAT, STEPS_BACK = 1e-2, 10, 40
 #: By how much the log-likelihood should fall with that step, if the curvature is right; the direction is flat if it
 #: falls by less than a tenth of that.
 FALL = 1e-4
@@ -80,12 +83,14 @@ def bounded(objective: Objective, optimum: Optimum) -> Bounded:
 def _flat_axes(objective: Objective, optimum: Optimum) -> npt.NDArray[np.bool_]:
     """Which of the principal axes of the curvature are flat."""
     flat = np.abs(optimum.curvatures) < LITTLE_CURVATURE
+    if not np.max(np.abs(optimum.axes.T @ optimum.point.gradient), initial=0.0) < STILL or flat.sum() > MOST_FLAT:
+        return np.zeros_like(flat)  # not at the top
     for k in np.flatnonzero(flat):
         others = np.delete(optimum.axes, k, axis=1)
         step = np.sqrt(2 * FALL / max(abs(optimum.curvatures[k]), 1e-12)) * optimum.axes[:, k]
         # Flat directions may be curves, as that of two variances with a given sum: the others follow.
         starts = [objective.evaluate(optimum.point.psi + sign * step) for sign in (1.0, -1.0)]
-        values = [climb(objective, start, others).value for start in starts if np.isfinite(start.value)]
+        values = [climb(objective, start, others, STEPS_BACK).value for start in starts if np.isfinite(start.value)]
         flat[k] = bool(values) and optimum.point.value - max(values) < 0.1 * FALL
     return flat
 

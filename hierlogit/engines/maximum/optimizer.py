@@ -25,7 +25,8 @@ LONGEST_STEP = 10.0
 #: A predicted rise of the log-likelihood below this is within the rounding error of its value.
 LEAST_RISE = 1e-9
 MOST_CLIMBING_STEPS = 500
-#: Climbing steps after which parameters near a boundary are tried at it.
+#: Climbing steps after which parameters near a boundary are tried at it; as many as there are directions, if these are
+#: more, since the search learns the curvature of one with each step.
 STEPS_IN_A_ROW = 40
 #: Step of the finite differences of the gradient, in standard errors.
 DIFFERENCE = 1e-4
@@ -43,8 +44,8 @@ SADDLE = -1e-4
 MOST_ROUNDS = 4
 #: If the first search fails or ends at a boundary, others start from these multiples of its first Cholesky factors.
 RESTARTS = (0.3, 3.0)
-#: After more evaluations than these, no other search is started.
-MOST_EVALUATIONS = 1000
+#: After more evaluations than these, a search is not continued from where it ended, and no other is started.
+MOST_EVALUATIONS = 1500
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _climb_and_polish(objective: Objective, start: Point, scale: FloatArray) -> 
     for _ in range(MOST_ROUNDS):
         point, free = _climb_to_boundaries(objective, point, scale)
         optimum = polish_optimum(objective, point, free, restricted(scale, free))
-        if optimum.converged:
+        if optimum.converged or objective.evaluations > MOST_EVALUATIONS:
             return optimum
         point = optimum.point
         if optimum.positive_definite:
@@ -264,9 +265,10 @@ def _climb_to_boundaries(objective: Objective, point: Point, scale: FloatArray) 
     Near a boundary steps become short, so that it is not left to the end of the climb.
     """
     free = np.ones(len(point.psi), dtype=bool)
-    for _ in progress(range(MOST_CLIMBING_STEPS // STEPS_IN_A_ROW), "Searching for the maximum"):
+    in_a_row = max(STEPS_IN_A_ROW, scale.shape[1])
+    for _ in progress(range(-(-MOST_CLIMBING_STEPS // in_a_row)), "Searching for the maximum"):
         start, directions = point, restricted(scale, free)
-        climbed = climb(objective, start, directions, STEPS_IN_A_ROW)
+        climbed = climb(objective, start, directions, in_a_row)
         point, now_free = hold_boundaries(objective, climbed)
         ended = np.max(np.abs(directions.T @ climbed.gradient), initial=0.0) < GRADIENT_TOLERANCE
         if np.array_equal(free, now_free) and (ended or climbed.value - start.value < LEAST_RISE):

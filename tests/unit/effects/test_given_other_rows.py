@@ -26,6 +26,7 @@ def draws_of(model: hl.Model, sd: float, count: int = 5) -> Draws:
     return Draws(random.normal(size=(count, len(model.design.fixed_effects))), effects, cholesky)
 
 
+@pytest.mark.filterwarnings("ignore:Each of the 6 clusters of 'g' has a single trial:hierlogit.errors.DataWarning")
 @pytest.mark.parametrize(("sd", "size", "trials"), [(0.7, 1, 1), (1.5, 2, 1), (3.0, 4, 1), (1.0, 1, 30), (1.5, 3, 40)])
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
 def test_one_factor(sd: float, size: int, trials: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,8 @@ def test_posterior_predictive_tree(fit: hl.results.Fit, rows: pd.DataFrame) -> N
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
 def test_new_room_of_a_known_school_keeps_the_schools_effect(make_fit: MakeFit) -> None:
     rows = pd.DataFrame({"y": [0, 1] * 6, "school": list("aaabbbcccddd"), "room": [1, 2, 3] * 4})
-    fit = make_fit("y ~ 1 + (1 | school/room)", rows, draws=50)
+    with pytest.warns(DataWarning, match="'school:room' has a single trial"):
+        fit = make_fit("y ~ 1 + (1 | school/room)", rows, draws=50)
     new = pd.DataFrame({"school": ["a", "a", "b"], "room": [9, 9, 9]})
     with pytest.raises(PredictionError, match="2 clusters of 'school:room'.*'a:9', 'b:9'"):
         hl.predictions(fit, new)
