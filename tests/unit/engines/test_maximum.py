@@ -531,3 +531,42 @@ def test_offsets_far_out_are_made_up_for_by_the_intercept(offset: float) -> None
     assert plain is not None
     assert fit.beta[0] + offset == pytest.approx(plain.beta[0], abs=1e-4)
     np.testing.assert_allclose(fit.standard_errors, plain.standard_errors, rtol=1e-3)
+
+
+# ---- searches in many dimensions ---------------------------------------------------------------------------------
+
+
+def test_a_search_without_a_maximum_ends_in_time_and_the_model_warns_of_it_before() -> None:
+    random = np.random.default_rng(1)
+    n = 90
+    data = pd.DataFrame({"f": random.choice(list("abcdefgh"), n), "g": np.arange(n) % 15, "y": np.arange(n) % 3 == 0})
+    with pytest.warns(
+        DataWarning, match=r"30 events for 37 parameters \(1 fixed effect, 8 sds of 'g', 28 correlations"
+    ):
+        model = hl.Model("y ~ 1 + (f | g)", data.assign(y=data["y"].astype(int)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = model.fit("laplace")
+    assert "few_events" in codes(fit)
+    assert fit.diagnostics.measures["evaluations"] < 4000
+
+
+def test_a_search_does_not_end_on_a_saddle() -> None:
+    # Two equal variances of the same clusters: with an exponential prior of each, one of them is zero at the maximum.
+    data = rows().assign(same=lambda frame: frame["g"] + 100)
+    with pytest.warns(DataWarning, match="the same 40 clusters"):
+        model = hl.Model("y ~ x + (1 | g) + (1 | same)", data)
+    fit = model.fit("map")
+    assert fit.estimate is not None
+    sds = sorted([float(fit.estimate.sd("g")[0]), float(fit.estimate.sd("same")[0])])
+    assert sds[0] == 0 < sds[1]
+    assert "not_converged" not in codes(fit)
+
+
+def test_sds_near_zero_are_tried_there_while_the_search_climbs() -> None:
+    random = np.random.default_rng(2)
+    n = 300
+    data = pd.DataFrame({"f": random.choice(list("abcdef"), n), "g": np.arange(n) % 12, "y": random.integers(0, 2, n)})
+    fit = quietly("y ~ f + (f | g)", data, "map")
+    assert "not_converged" not in codes(fit)
+    assert fit.diagnostics.measures["evaluations"] < 1500
