@@ -77,8 +77,8 @@ class ResultTable(pd.DataFrame):
     """
 
     quantity: str = ""
-    # Columns that the table was made with, those of them with values of the user's data, columns that are left out first
-    # where there is not enough room, and the decimals that the user has rounded to.
+    # Columns that the table was made with, those of them with values of the user's data, columns that are left out
+    # first where there is not enough room, and the decimals that the user has rounded to.
     _own: frozenset[str] = frozenset()
     _of_data: frozenset[str] = frozenset()
     _spare: tuple[str, ...] = ()
