@@ -40,7 +40,8 @@ class Model(ModelSpec):
         What to do with columns of the design that are linear combinations of those before them, as where a combination
         of levels has no rows: drop them as R does, with a warning that names them, or raise an error.
     namespace : mapping of str to object, optional
-        Functions and values that the formula can use besides the columns.
+        Functions and values that the formula can use besides the columns, such as the knots of a spline or a matrix of
+        contrasts: ``{"knots": [20, 40], "steps": matrix}`` for ``bs(x, knots=knots) + C(f, steps)``.
     **others
         Options of other packages, such as ``weights``, ``family`` or ``nAGQ``: there are none here, and an error says
         what is written instead.
