@@ -50,7 +50,7 @@ def calibration(
     ci_prob : float, optional
         Pointwise probability of the band; ArviZ's default if not given.
     num_draws : int, optional
-        How many posterior draws to use, evenly spaced; all if not given.
+        How many posterior draws to use for the probabilities, evenly spaced; all if not given.
     seed : int, optional
         Repeats the band exactly.
 

@@ -69,7 +69,7 @@ def residuals(
     replicates : int
         For binned residuals, data sets to simulate for the bounds, at most as many as the fit has draws.
     num_draws : int, optional
-        How many posterior draws to use, evenly spaced; all if not given.
+        How many posterior draws to use for the probabilities, evenly spaced; all if not given.
     seed : int, optional
         Repeats quantile residuals, bounds, and the effects of new clusters, exactly.
 

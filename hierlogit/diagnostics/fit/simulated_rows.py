@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...effects.cluster_effects import cluster_choices
+from ...effects.query import PredictionQuery
 from ...errors import PredictionError
 from ...progress import progress
 from ..recalibration import fitted_probability
@@ -57,8 +58,9 @@ class SimulatedRows:
         Raises
         ------
         PredictionError
-            If the model would have to be refitted and the fit is not at a maximum.
+            If an option is not allowed, or the model would have to be refitted and the fit is not at a maximum.
         """
+        PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)  # refuses wrong options
         available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
         used = min(replicates, available)
         own = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
