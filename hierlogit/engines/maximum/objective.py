@@ -28,6 +28,8 @@ IntArray = npt.NDArray[np.intp]
 KINK_REACH = 0.05
 #: Quantiles of the prior of an sd between which a search starts.
 LIKELY = (0.05, 0.95)
+#: Times the usual start that a prior can raise it.
+LARGEST_START = 1e3
 #: Where a search starts in any case: the squares of such sds are within the range of floats.
 POSSIBLE_SDS = (1e-100, 1e100)
 
@@ -157,7 +159,8 @@ class Objective:
             if self.penalised:
                 priors = self.model.priors.sd[group.name]
                 low, high = (np.array([prior.quantile(prob) for prior in priors]) for prob in LIKELY)
-                sds = np.clip(np.clip(sds, low, high), *POSSIBLE_SDS)
+                # Not far above all plausible sds, where no probability lies between 0 and 1.
+                sds = np.clip(np.clip(sds, np.minimum(low, LARGEST_START * sds), high), *POSSIBLE_SDS)
             elif any(group is held for held in self.held_factors):
                 sds = np.zeros_like(sds)
             factors.append(np.diag(sds))
