@@ -20,6 +20,9 @@ from hierlogit.design import arrangement as layout_module
 from hierlogit.design.arrangement import Arrangement, RowIndex, arrange
 from hierlogit.design.design import Design
 
+# Columns far from zero, and more effects than the few rows can tell, are on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+
 FORMULAS = [
     "y ~ x + (1 | g)",
     "y ~ x + (1 + x | g) + (1 + z || h)",
