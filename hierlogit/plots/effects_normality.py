@@ -57,7 +57,8 @@ def effects_qq(
     Even if the model is right, the modes are not normally distributed: they are shrunken, more so in clusters with few
     rows, and with binary outcomes they take few values. Each mode is therefore divided by its standard deviation, and
     compared with the modes in data simulated from the fit, with normal effects, to which the model is fitted again.
-    Simulated data sets in which the sd of the effect is estimated as zero are left out, and counted in the panel.
+    Simulated data sets in which the sd of the effect is estimated as zero are left out, and counted in the panel; there
+    is no band if nearly all of them are.
 
     Parameters
     ----------
@@ -84,8 +85,8 @@ def effects_qq(
     Raises
     ------
     FitError
-        If an option is not allowed, the model has no random effects or no such grouping factor or effect, the fit is
-        not at a maximum, or the sd of an effect is zero in nearly all simulated data sets.
+        If an option is not allowed, the model has no random effects or no such grouping factor or effect, or the fit is
+        not at a maximum.
 
     See Also
     --------
@@ -181,7 +182,7 @@ def _panel(ax: Axes, quantiles: EffectQuantiles, prob: float) -> None:
 
 def _furthest(quantiles: EffectQuantiles) -> list[int]:
     """Positions of the clusters furthest outside the band whose names do not overlap."""
-    beyond = np.maximum(quantiles.low - quantiles.observed, quantiles.observed - quantiles.high)
+    beyond = np.nan_to_num(np.maximum(quantiles.low - quantiles.observed, quantiles.observed - quantiles.high))
     chosen: list[int] = []
     for k in np.argsort(-beyond).tolist():
         if beyond[k] <= 0 or len(chosen) == NAMED:

@@ -40,6 +40,7 @@ class EffectQuantiles:
         Mean of the lowest, second lowest, ... mode of simulated data.
     low, high : ndarray, shape (J,)
         Ends of a simultaneous band: all modes of simulated data lie within it with a given probability.
+        Not numbers if nearly all simulated data sets are left out.
     simulated : int
         Number of simulated data sets.
     without_variance : int
@@ -83,7 +84,7 @@ def effect_quantiles(
     Raises
     ------
     FitError
-        If the fit did not end at a maximum, or the sd of an effect is zero in nearly all simulated data sets.
+        If the fit did not end at a maximum.
     """
     reference = ReferenceFit.of(fit)
     if not reference.usable:
@@ -102,20 +103,17 @@ def _of_panel(group: GroupBlock, k: int, observed: FloatArray, simulated: FloatA
     order = np.argsort(observed, kind="stable")
     # Modes are zero where the outcomes carry no information; if most are, the estimated sd is nearly zero.
     varying = simulated[(simulated != 0).mean(axis=1) > 0.5]
-    if len(varying) < FEWEST:
-        raise FitError(
-            f"the sd of the {group.effects[k]} effects of '{group.name}' is estimated as zero in "
-            f"{len(simulated) - len(varying)} of {len(simulated)} data sets simulated from the fit, which leaves no "
-            "distribution of effects to compare with: leave this effect out of the plot, or of the model."
-        )
-    low, high = simultaneous_band(varying, prob)
+    if len(varying) < FEWEST:  # nothing to compare with
+        middle = low = high = np.full(len(order), np.nan)
+    else:
+        middle, (low, high) = varying.mean(axis=0), simultaneous_band(varying, prob)
     return EffectQuantiles(
         group=group.name,
         effect=group.effects[k],
         levels=group.levels[order],
         normal=normal_scores(len(order)),
         observed=observed[order],
-        middle=varying.mean(axis=0),
+        middle=middle,
         low=low,
         high=high,
         simulated=len(simulated),
