@@ -52,8 +52,8 @@ class EncodedRows(ShownAsCall):
     def __len__(self) -> int:
         return len(self.offset)
 
-    def at(self, chosen: npt.NDArray[np.intp]) -> EncodedRows:
-        """The rows at the given positions."""
+    def at(self, chosen: npt.NDArray[np.intp] | slice) -> EncodedRows:
+        """The rows at the given positions; views of them for a slice."""
         groups = {name: GroupRows(g.labels[chosen], g.index[chosen], g.Z[chosen]) for name, g in self.groups.items()}
         return EncodedRows(self.X[chosen], self.offset[chosen], groups)
 

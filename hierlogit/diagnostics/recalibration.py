@@ -78,8 +78,8 @@ def fitted_probability(
 ) -> FloatArray:
     """Probability of the event in each training row: its posterior mean, of a likelihood fit that at the maximum."""
     query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
-    rows = query.rows
-    if query.point is not None and not query.treatment.is_random(rows):
+    rows = query.place(query.rows)
+    if query.point is not None and not rows.new:
         at_maximum: FloatArray = query.treatment.predict(query.point, rows)[0]
         return at_maximum
     total: FloatArray = np.zeros(len(rows))

@@ -165,9 +165,9 @@ def _uniform(fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None,
     from scipy.special import bdtr
 
     query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
-    outcome, rows = query.model.design.outcome, query.rows
+    outcome, rows = query.model.design.outcome, query.place(query.rows)
     y, trials = outcome.y, outcome.trials.astype(np.int64)  # SciPy warns about numbers of trials of type float
-    at_maximum = query.point is not None and not query.treatment.is_random(rows)
+    at_maximum = query.point is not None and not rows.new
     used: Draws = query.point if at_maximum and query.point is not None else query.draws
     below, upto = np.zeros(len(rows)), np.zeros(len(rows))
     for part, some in used.chunks(len(rows)):

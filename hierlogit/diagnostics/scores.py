@@ -192,13 +192,13 @@ def _in_sample(
     fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, interval: Interval, seed: int | None
 ) -> DrawTable:
     query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
-    outcome, rows = fit.model.design.outcome, query.rows
+    outcome, rows = fit.model.design.outcome, query.place(query.rows)
     values: FloatArray = np.empty((len(query.draws), len(SCORES)))
     for part, some in progress(list(query.draws.chunks(len(rows))), "Scoring"):
         p: FloatArray = query.treatment.of_part(part).predict(some, rows)
         values[part] = score_values(p, outcome.y, outcome.trials)
     table = pd.DataFrame({"score": SCORES, "sample": "training"})
-    if query.point is not None and not query.treatment.is_random(rows):
+    if query.point is not None and not rows.new:
         table["estimate"] = score_values(query.treatment.predict(query.point, rows), outcome.y, outcome.trials)[0]
     else:
         table = table.assign(**summarise(values, interval))

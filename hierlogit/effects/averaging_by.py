@@ -83,6 +83,11 @@ class Averages:
         return averages
 
 
+def average(values: FloatArray, averages: Averages | None) -> FloatArray:
+    """Averages of the values over the groups of rows, shape (draws, groups); the values as given without groups."""
+    return values if averages is None else averages.of(values)
+
+
 def row_weights(data: Rows, weights: str | Sequence[float] | None) -> FloatArray | None:
     """Weights of the complete rows, taken from a column or given as numbers for all rows.
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..binomial import simulated_successes
 from ..density.linear_predictor import Draws, add_effects, linear_predictor
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
@@ -18,6 +17,7 @@ from ..errors import PredictionError
 from ..model_spec import ModelSpec
 from ..validation import choice, mapping, number_of, quoted_list, unknown_names
 from .numerics.population_average import average_probability, average_slope, predictor_sd
+from .random_streams import simulated_outcomes, standard_normals
 
 FloatArray = npt.NDArray[np.float64]
 CLUSTERS = ("observed", "new", "average", "typical")
@@ -44,6 +44,49 @@ def cluster_choices(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict
 
 
 @dataclass(frozen=True)
+class NewClusters:
+    """Clusters of rows that get effects drawn from their distribution, for one grouping factor.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+        Number of each row's new cluster; -1 for rows of known clusters.
+    count : int
+        Number of new clusters.
+    """
+
+    codes: npt.NDArray[np.intp]
+    count: int
+
+
+@dataclass(frozen=True)
+class PlacedRows:
+    """Rows with the clusters whose effects count.
+
+    Attributes
+    ----------
+    encoded : EncodedRows
+        With no cluster for the factors whose known effects do not count.
+    new : mapping of str to NewClusters
+        By grouping factor, where there are new clusters.
+    first : int
+        Number of the first row in the table that they are a part of.
+    """
+
+    encoded: EncodedRows
+    new: Mapping[str, NewClusters]
+    first: int = 0
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def part(self, rows: slice) -> PlacedRows:
+        """A run of the rows, as views of them."""
+        new = {name: NewClusters(some.codes[rows], some.count) for name, some in self.new.items()}
+        return PlacedRows(self.encoded.at(rows), new, self.first + rows.start)
+
+
+@dataclass(frozen=True)
 class ClusterTreatment:
     """Which cluster effects count, and on which scale predictions are.
 
@@ -57,6 +100,9 @@ class ClusterTreatment:
         Whether a level that is not in the training data is treated as new where the choice is "observed".
     seed : int
         Seed for the effects of new levels, so that all rows that are compared have the same effects.
+    first_draw : int
+        Number of the first of the posterior draws that are computed with. Effects and outcomes that are drawn at random
+        depend on the number of the draw, but not on which draws and rows are computed together.
     """
 
     model: ModelSpec
@@ -64,23 +110,41 @@ class ClusterTreatment:
     scale: str
     allow_new_levels: bool
     seed: int
+    first_draw: int = 0
 
     def of_part(self, part: slice) -> ClusterTreatment:
-        """The treatment for a part of the draws, with a seed derived from where the part starts."""
-        return replace(self, seed=int(np.random.SeedSequence([self.seed, part.start]).generate_state(1)[0]))
+        """The treatment for a part of the draws."""
+        return replace(self, first_draw=part.start)
 
-    def is_random(self, rows: EncodedRows) -> bool:
-        """Whether effects of new clusters are drawn for some of the rows."""
-        return any(self._is_new(name, group).any() for name, group in rows.groups.items())
-
-    def predict(self, draws: Draws, rows: EncodedRows) -> FloatArray:
-        """Predictions of each draw and row, shape (draws, n).
+    def place(self, rows: EncodedRows) -> PlacedRows:
+        """The rows with the clusters whose effects count.
 
         Raises
         ------
         PredictionError
             If a row's cluster is not in the training data and new levels are not allowed.
         """
+        groups, new = {}, {}
+        for factor in self.model.design.groups:
+            if factor.name not in rows.groups:  # typical clusters, whose effects are zero
+                continue
+            name, group = factor.name, rows.groups[factor.name]
+            observed = self.clusters[name] == "observed"
+            index = group.index if observed else np.full_like(group.index, -1)
+            groups[name] = GroupRows(group.labels, index, group.Z)
+            unknown = index < 0 if observed else np.full(len(index), self.clusters[name] == "new")
+            if not unknown.any():
+                continue
+            if observed and not self.allow_new_levels:
+                _refuse_unseen(factor, group.labels[unknown])
+            found, labels = pd.factorize(group.labels[unknown])
+            codes = np.full(len(index), -1, dtype=np.intp)
+            codes[unknown] = found
+            new[name] = NewClusters(codes, len(labels))
+        return PlacedRows(EncodedRows(rows.X, rows.offset, groups), new)
+
+    def predict(self, draws: Draws, rows: PlacedRows) -> FloatArray:
+        """Predictions of each draw and row, shape (draws, n)."""
         from scipy.special import expit
 
         eta = self.linear(draws, rows)
@@ -92,16 +156,14 @@ class ClusterTreatment:
         probability: FloatArray = expit(eta, out=eta)
         return probability
 
-    def simulate(self, draws: Draws, rows: EncodedRows, trials: FloatArray) -> FloatArray:
+    def simulate(self, draws: Draws, rows: PlacedRows, trials: FloatArray) -> FloatArray:
         """Successes drawn from the predicted probabilities of each draw and row, shape (draws, n).
 
         The predictions must be on the response scale, and no grouping factor may be averaged over.
         """
-        # A separate generator: with the seed alone, outcomes would reuse the numbers behind the new clusters' effects.
-        random = np.random.default_rng([self.seed, 1])
-        return simulated_successes(self.predict(draws, rows), trials, random)
+        return simulated_outcomes(self.seed, self.first_draw, rows.first, self.predict(draws, rows), trials)
 
-    def slope(self, draws: Draws, rows: EncodedRows, above: EncodedRows, below: EncodedRows, gap: float) -> FloatArray:
+    def slope(self, draws: Draws, rows: PlacedRows, above: PlacedRows, below: PlacedRows, gap: float) -> FloatArray:
         """Derivative of the predictions at `rows`, for a step of `gap` from `below` to `above`; shape (draws, n).
 
         The derivative of the linear predictor is a central difference, exact for terms up to squares. The derivative of
@@ -125,41 +187,33 @@ class ClusterTreatment:
         probability = expit(self.linear(draws, rows))
         return change * probability * (1 - probability)
 
-    def linear(self, draws: Draws, rows: EncodedRows) -> FloatArray:
+    def linear(self, draws: Draws, rows: PlacedRows) -> FloatArray:
         """Linear predictors of each draw and row, shape (draws, n), without the effects that are averaged over."""
-        eta = linear_predictor(draws, self._placed(rows))
-        random = np.random.default_rng(self.seed)
-        for factor in self.model.design.groups:
-            if factor.name not in rows.groups:  # typical clusters, whose effects are zero
-                continue
-            group = rows.groups[factor.name]
-            new = self._is_new(factor.name, group)
-            if not new.any():
-                continue
-            if self.clusters[factor.name] == "observed" and not self.allow_new_levels:
-                _refuse_unseen(factor, group.labels[new])
-            _add_new_clusters(eta, draws, factor, group, new, random)
+        eta = linear_predictor(draws, rows.encoded)
+        for number, factor in enumerate(self.model.design.groups):
+            if factor.name in rows.new:
+                self._add_new_clusters(eta, draws, factor, number, rows)
         return eta
 
     @property
     def _averaged(self) -> bool:
         return "average" in self.clusters.values()
 
-    def _spread(self, draws: Draws, rows: EncodedRows) -> FloatArray:
-        return predictor_sd(draws, rows, [k for k, chosen in self.clusters.items() if chosen == "average"])
+    def _spread(self, draws: Draws, rows: PlacedRows) -> FloatArray:
+        return predictor_sd(draws, rows.encoded, [k for k, chosen in self.clusters.items() if chosen == "average"])
 
-    def _is_new(self, name: str, group: GroupRows) -> npt.NDArray[np.bool_]:
-        if self.clusters[name] == "observed":
-            return group.index < 0
-        return np.full(len(group.index), self.clusters[name] == "new")
-
-    def _placed(self, rows: EncodedRows) -> EncodedRows:
-        """The rows, with no cluster for the factors whose observed effects do not count."""
-        groups = {
-            name: g if self.clusters[name] == "observed" else GroupRows(g.labels, np.full_like(g.index, -1), g.Z)
-            for name, g in rows.groups.items()
-        }
-        return EncodedRows(rows.X, rows.offset, groups)
+    def _add_new_clusters(
+        self, eta: FloatArray, draws: Draws, factor: GroupBlock, number: int, rows: PlacedRows
+    ) -> None:
+        """Draw effects of new clusters, one for each label and posterior draw, and add them to `eta` in place."""
+        new = rows.new[factor.name]
+        present, index = np.unique(new.codes, return_inverse=True)
+        if present[0] < 0:
+            present, index = present[1:], index - 1
+        shape = (new.count, len(factor.effects))
+        standard = standard_normals(self.seed, number, self.first_draw, len(draws), present, shape)
+        effects = np.einsum("sij,slj->sli", draws.cholesky[factor.name], standard)
+        add_effects(eta, effects, index.astype(np.intp), rows.encoded.groups[factor.name].Z)
 
 
 def _refuse_unseen(group: GroupBlock, labels: npt.NDArray[Any]) -> None:
@@ -169,20 +223,3 @@ def _refuse_unseen(group: GroupBlock, labels: npt.NDArray[Any]) -> None:
         f"{quoted_list(unseen)}. Pass allow_new_levels=True to draw effects of new clusters from the distribution "
         "between clusters, clusters='average' to average over it, or clusters='typical' to set cluster effects to zero."
     )
-
-
-def _add_new_clusters(
-    eta: FloatArray,
-    draws: Draws,
-    factor: GroupBlock,
-    group: GroupRows,
-    new: npt.NDArray[np.bool_],
-    random: np.random.Generator,
-) -> None:
-    """Draw effects of new clusters, one for each label and posterior draw, and add them to `eta` in place."""
-    codes, labels = pd.factorize(group.labels[new])
-    standard = random.standard_normal((len(draws), len(labels), len(factor.effects)))
-    effects = np.einsum("sij,slj->sli", draws.cholesky[factor.name], standard)
-    index = np.full(len(group.index), -1, dtype=np.intp)
-    index[new] = codes
-    add_effects(eta, effects, index, group.Z)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,17 +12,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..density.linear_predictor import Draws
-from ..design.design import EncodedRows
 from ..design.table import with_columns
 from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, set_aside
 from ..validation import agree, choice, kind_of, one_of, quoted_list, shortened
-from .cluster_effects import SCALES, ClusterTreatment
+from .averaging_by import Averages, average
+from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
+from .evaluated import Evaluated
 from .hypothesis import RowTests
-from .query import Evaluated, PredictionQuery
+from .query import PredictionQuery
+from .row_by_row import RowByRow
 
 FloatArray = npt.NDArray[np.float64]
 #: Function of the predictions with the high and with the low value, both shape (draws, rows).
@@ -111,7 +115,8 @@ def comparisons(
     -------
     DrawTable
         ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the ends of the interval; for
-        likelihood fits also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row).
+        likelihood fits also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row), which for
+        very many rows are computed when they are read, as for `predictions`.
 
     Raises
     ------
@@ -132,7 +137,7 @@ def comparisons(
       term   contrast   mean
       urban  Y - N     0.148
     """
-    measure = _measure(comparison)
+    _measure(comparison)
     test = RowTests(hypothesis, direction, rope, NULL.get(comparison, 0.0) if isinstance(comparison, str) else 0.0)
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
@@ -151,7 +156,7 @@ def comparisons(
         seed=seed,
     )
     varied = contrasts(fit.model, query.data.complete_frame, variables)
-    values = _compared_rows(query, varied, measure)
+    values = _compared_rows(query, varied, comparison)
     described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
     compared_by = COMPARISON_NAMES[comparison] if isinstance(comparison, str) else "Comparison of"
     averaged = "" if query.averages is None else "average "
@@ -234,20 +239,9 @@ def slopes(
         seed=seed,
     )
     names = _numeric_variables(fit, variables)
-    rows = query.rows
+    rows = query.place(query.rows)
     moved = [_moved(query, name) for name in names]
-
-    def changed(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
-        parts = []
-        for name, (above, below, gap) in zip(names, moved, strict=True):
-            change = treatment.slope(draws, rows, above, below, gap)
-            if slope.startswith("ey"):
-                change /= treatment.predict(draws, rows)
-            if slope.endswith("ex"):
-                change *= query.data.complete_frame[name].to_numpy(dtype=float)
-            parts.append(query.average(change))
-        return np.concatenate(parts, axis=1)
-
+    changed = partial(_slopes_of_run, query.averages, rows, moved, slope)
     values = query.predicted(changed, len(names), rows, "Taking slopes")
     described = _repeated(query, [(name, slope) for name in names], "slope")
     averaged = "Slope" if query.averages is None else "Average slope"
@@ -405,18 +399,30 @@ def _measure(comparison: Any) -> Comparison:
     return COMPARISONS[comparison]
 
 
-def _compared_rows(query: PredictionQuery, varied: Sequence[Contrast], measure: Comparison) -> Evaluated:
+def _compared_rows(
+    query: PredictionQuery, varied: Sequence[Contrast], comparison: str | Comparison
+) -> Evaluated | RowByRow:
     """Comparisons of the predictions at both values of each contrast, one contrast after the other."""
-    rows = [(query.encode(contrast.low), query.encode(contrast.high)) for contrast in varied]
+    rows = [(query.place(query.encode(one.low)), query.place(query.encode(one.high))) for one in varied]
 
-    def compared(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
-        parts = []
-        for pair in rows:
-            low, high = (query.average(treatment.predict(draws, side)) for side in pair)
-            parts.append(_compared(measure, high, low))
-        return np.concatenate(parts, axis=1)
+    return query.predicted(
+        partial(_compared_run, query.averages, rows, comparison), len(varied), rows[0][0], "Comparing"
+    )
 
-    return query.predicted(compared, len(varied), rows[0][0], "Comparing")
+
+def _compared_run(
+    averages: Averages | None,
+    rows: Sequence[tuple[PlacedRows, PlacedRows]],
+    comparison: str | Comparison,
+    treatment: ClusterTreatment,
+    draws: Draws,
+    run: slice,
+) -> list[FloatArray]:
+    measure, parts = _measure(comparison), []
+    for pair in rows:
+        low, high = (average(treatment.predict(draws, side.part(run)), averages) for side in pair)
+        parts.append(_compared(measure, high, low))
+    return parts
 
 
 def _compared(measure: Comparison, high: FloatArray, low: FloatArray) -> FloatArray:
@@ -434,13 +440,43 @@ def _compared(measure: Comparison, high: FloatArray, low: FloatArray) -> FloatAr
     return values
 
 
-def _moved(query: PredictionQuery, name: str) -> tuple[EncodedRows, EncodedRows, float]:
-    """The rows with a variable slightly higher and slightly lower, and the distance between the two values."""
+@dataclass(frozen=True)
+class _Moved:
+    """A variable's values, the rows with it slightly higher and slightly lower, and the distance between the two."""
+
+    values: FloatArray
+    above: PlacedRows
+    below: PlacedRows
+    gap: float
+
+
+def _slopes_of_run(
+    averages: Averages | None,
+    rows: PlacedRows,
+    moved: Sequence[_Moved],
+    slope: str,
+    treatment: ClusterTreatment,
+    draws: Draws,
+    run: slice,
+) -> list[FloatArray]:
+    """Slopes in each variable at a run of rows, or their averages over groups of rows."""
+    parts, some = [], rows.part(run)
+    for step in moved:
+        change = treatment.slope(draws, some, step.above.part(run), step.below.part(run), step.gap)
+        if slope.startswith("ey"):
+            change /= treatment.predict(draws, some)
+        if slope.endswith("ex"):
+            change *= step.values[run]
+        parts.append(average(change, averages))
+    return parts
+
+
+def _moved(query: PredictionQuery, name: str) -> _Moved:
     half = SMALL_STEP * float(query.model.design.table.frame[name].astype(float).std())
     frame = query.data.complete_frame
     values = frame[name].astype(float)
-    above, below = (query.encode(with_columns(frame, {name: values + step})) for step in (half, -half))
-    return above, below, 2 * half
+    above, below = (query.place(query.encode(with_columns(frame, {name: values + step}))) for step in (half, -half))
+    return _Moved(values.to_numpy(dtype=np.float64), above, below, 2 * half)
 
 
 def _numeric_variables(fit: Fit, variables: Any) -> list[str]:

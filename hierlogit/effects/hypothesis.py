@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ import pandas as pd
 from ..errors import PredictionError
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import as_float, flag, listed, number_array, number_of, one_of, quoted_list, shortened
-from .query import MAX_CELLS, Evaluated
+from .evaluated import Evaluated, summary_table
+from .query import MAX_CELLS
+from .row_by_row import RowByRow
 
 FloatArray = npt.NDArray[np.float64]
-#: Function of the draws of all rows, shape (draws, rows), that combines rows.
-Difference = Callable[[FloatArray], FloatArray]
+IntArray = npt.NDArray[np.intp]
 HYPOTHESES = ("pairwise", "reference", "sequential")
 
 
@@ -55,7 +55,9 @@ class RowTests:
         if self.rope is not None:
             _bounds(self.rope)
 
-    def table(self, quantity: str, described: pd.DataFrame, values: Evaluated, interval: Interval) -> DrawTable:
+    def table(
+        self, quantity: str, described: pd.DataFrame, values: Evaluated | RowByRow, interval: Interval
+    ) -> DrawTable:
         """Summaries of the rows or of their differences, with the probabilities added.
 
         Raises
@@ -63,51 +65,55 @@ class RowTests:
         PredictionError
             If there is only one row, or the number of weights differs from the number of rows.
         """
-        null = self.null
-        if self.hypothesis is not None:
-            if isinstance(self.hypothesis, str):
-                labels, difference = _named_differences(self.hypothesis, described, len(values.draws))
-            else:
-                labels, difference = self._weighted(len(described))
-            described = pd.DataFrame({"hypothesis": labels})
-            values, null = values.mapped(difference), 0.0
-            quantity = f"{quantity}, combined over rows"
-        extra = {}
-        # Rows with missing values have draws of NaN, which are on neither side.
+        if self.hypothesis is None:
+            return summary_table(values, quantity, described, interval, lambda draws: self._tests(draws, self.null))
+        if isinstance(self.hypothesis, str):
+            low, high = _pairs(self.hypothesis, len(described), values.count)
+            names = np.array(list(_names(described)), dtype=object)
+            labels = [f"({second}) - ({first})" for first, second in zip(names[low], names[high], strict=True)]
+            values = values.differences(low, high)
+        else:
+            weights = self._weights(len(described))
+            labels = [f"weights {k + 1}" for k in range(weights.shape[1])]
+            values = values.combined(weights)
+        described = pd.DataFrame({"hypothesis": labels})
+        combined = f"{quantity}, combined over rows"
+        return summary_table(values, combined, described, interval, lambda draws: self._tests(draws, 0.0))
+
+    def _tests(self, draws: FloatArray, null: float) -> dict[str, FloatArray]:
+        """Columns with the probabilities of the tests, for draws of shape (draws, values)."""
+        columns = {}
         if self.direction:
-            sides = (values.draws > null).mean(axis=0), (values.draws < null).mean(axis=0)
-            extra["p_direction"] = np.where(np.isnan(values.draws[0]), np.nan, np.maximum(*sides))
+            columns["p_direction"] = np.maximum((draws > null).mean(axis=0), (draws < null).mean(axis=0))
         if self.rope is not None:
             low, high = _bounds(self.rope)
-            inside = ((values.draws >= low) & (values.draws <= high)).mean(axis=0)
-            extra["p_rope"] = np.where(np.isnan(values.draws[0]), np.nan, inside)
-        return values.table(quantity, described, interval, extra)
+            columns["p_rope"] = ((draws >= low) & (draws <= high)).mean(axis=0)
+        # Rows with missing values have draws of NaN, which are on neither side.
+        return {name: np.where(np.isnan(draws[0]), np.nan, values) for name, values in columns.items()}
 
     def _given_weights(self) -> FloatArray:
         what = f"one of {quoted_list(HYPOTHESES)}, or numbers, one for each row of the result"
         return number_array("hypothesis", self.hypothesis, PredictionError, what)
 
-    def _weighted(self, count: int) -> tuple[list[str], Difference]:
-        """Labels of the combinations of rows, and the function of the rows that gives them."""
+    def _weights(self, count: int) -> FloatArray:
+        """Weights of the rows, shape (rows, differences)."""
         weights = self._given_weights()
         if weights.ndim not in (1, 2) or len(weights) != count:
             raise PredictionError(
                 f"hypothesis has shape {weights.shape}; the result has {number_of(count, 'row')}, so the shape "
                 f"must be ({count},) or ({count}, differences)."
             )
-        weights = weights.reshape(count, -1)
-        return [f"weights {k + 1}" for k in range(weights.shape[1])], lambda draws: draws @ weights
+        return weights.reshape(count, -1)
 
 
-def _named_differences(hypothesis: str, described: pd.DataFrame, draws: int) -> tuple[list[str], Difference]:
-    """Labels of the differences between rows, and the function of the rows that gives them.
+def _pairs(hypothesis: str, count: int, draws: int) -> tuple[IntArray, IntArray]:
+    """Positions of the rows that are subtracted, and of those that they are subtracted from.
 
     Raises
     ------
     PredictionError
         If there is only one row, or there are too many pairs of rows.
     """
-    count = len(described)
     if count < 2:
         raise PredictionError(f"hypothesis='{hypothesis}' compares rows of the result, which has only one.")
     if hypothesis == "pairwise" and draws * count * (count - 1) // 2 > MAX_CELLS:
@@ -115,12 +121,11 @@ def _named_differences(hypothesis: str, described: pd.DataFrame, draws: int) -> 
             f"hypothesis='pairwise': {count:,} rows make {count * (count - 1) // 2:,} pairs, whose {draws:,} draws do "
             "not fit into memory. Average over groups of rows with by=, or take fewer rows or draws."
         )
-    pairs = {"pairwise": combinations(range(count), 2), "sequential": pairwise(range(count))}
-    low, high = np.array(list(pairs.get(hypothesis, ((0, k) for k in range(1, count))))).T
-    columns = _identifying_columns(described)
-    names = [_name(row, columns) for row in described.to_dict("records")]
-    labels = [f"({names[second]}) - ({names[first]})" for first, second in zip(low, high, strict=True)]
-    return labels, lambda values: values[:, high] - values[:, low]
+    if hypothesis == "pairwise":
+        low, high = np.triu_indices(count, 1)
+        return low, high
+    others = np.arange(1, count)
+    return (others - 1 if hypothesis == "sequential" else np.zeros_like(others)), others
 
 
 def _bounds(rope: Any) -> tuple[float, float]:
@@ -137,5 +142,10 @@ def _identifying_columns(described: pd.DataFrame) -> list[Any]:
     return varying or list(described.columns)
 
 
-def _name(row: Mapping[Any, Any], columns: list[Any]) -> str:
-    return ", ".join(f"{name} {row[name]}" if name == "row" else str(row[name]) for name in columns)
+def _names(described: pd.DataFrame) -> Iterator[str]:
+    """A name for each row, from the columns in which the rows differ."""
+    columns = _identifying_columns(described)
+    named = [
+        [f"row {value}" if name == "row" else str(value) for value in described[name].tolist()] for name in columns
+    ]
+    return map(", ".join, zip(*named, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from ..errors import PredictionError
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice
-from .cluster_effects import SCALES, ClusterTreatment
+from .averaging_by import Averages, average
+from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
+from .evaluated import Evaluated
 from .hypothesis import RowTests
-from .query import Evaluated, PredictionQuery
+from .query import PredictionQuery
+from .row_by_row import RowByRow
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit
@@ -98,7 +102,9 @@ def predictions(
         interval, labelled as the rows are in their table; a column of the data with one of these names becomes
         ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average. For
         likelihood fits also ``estimate``, at the maximum and the conditional modes, unless effects or outcomes are
-        drawn at random. ``.draws`` has the draws, dims (chain, draw, row).
+        drawn at random. ``.draws`` has the draws, dims (chain, draw, row). If the rows times the draws are more than
+        two hundred million, the table is computed in blocks of rows, and draws are computed again when they are read
+        from ``.draws``.
 
     Raises
     ------
@@ -231,30 +237,40 @@ def avg_predictions(
     )
 
 
-def _expected(query: PredictionQuery) -> Evaluated:
+def _expected(query: PredictionQuery) -> Evaluated | RowByRow:
     """Predictions of the rows, or their averages over groups of rows."""
-    rows = query.rows
-
-    def predicted(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
-        return query.average(treatment.predict(draws, rows))
-
-    return query.predicted(predicted, 1, rows, "Predicting")
+    rows = query.place(query.rows)
+    return query.predicted(partial(_predicted_rows, query.averages, rows), 1, rows, "Predicting")
 
 
-def _simulated(query: PredictionQuery) -> Evaluated:
+def _predicted_rows(
+    averages: Averages | None, rows: PlacedRows, treatment: ClusterTreatment, draws: Draws, run: slice
+) -> list[FloatArray]:
+    return [average(treatment.predict(draws, rows.part(run)), averages)]
+
+
+def _simulated(query: PredictionQuery) -> Evaluated | RowByRow:
     """Outcomes simulated for the rows, or their averages over groups of rows."""
     if "average" in query.treatment.clusters.values():
         raise PredictionError(
             "kind='outcome' needs a cluster for each row, and clusters='average' averages over clusters. Use "
             "clusters='new' for rows of clusters that are not in the training data."
         )
-    design, rows = query.design, query.rows
+    design, rows = query.design, query.place(query.rows)
     trials = design.outcome.trials if query.data.of_training else design.encode_trials(query.data.complete_frame)
-
-    def simulated(treatment: ClusterTreatment, draws: Draws) -> FloatArray:
-        return query.average(treatment.simulate(draws, rows, trials))
-
+    simulated = partial(_simulated_rows, query.averages, rows, trials)
     return replace(query, point=None).predicted(simulated, 1, rows, "Simulating")
+
+
+def _simulated_rows(
+    averages: Averages | None,
+    rows: PlacedRows,
+    trials: FloatArray,
+    treatment: ClusterTreatment,
+    draws: Draws,
+    run: slice,
+) -> list[FloatArray]:
+    return [average(treatment.simulate(draws, rows.part(run), trials[run]), averages)]
 
 
 @repeats_findings
@@ -290,8 +306,9 @@ def posterior_predictive(
     -------
     xarray.DataTree
         Groups ``posterior_predictive`` with the outcome, dims (chain, draw, obs), and for the training rows
-        ``observed_data`` and ``constant_data``. Rows with missing values have outcomes of NaN. The fit itself is not
-        changed.
+        ``observed_data`` and ``constant_data``. Rows with missing values have outcomes of NaN. If the rows times the
+        draws are more than two hundred million, outcomes are simulated when they are read: ``num_draws=`` makes fewer.
+        The fit itself is not changed.
 
     Raises
     ------
@@ -312,13 +329,9 @@ def posterior_predictive(
         seed=seed,
         trials=True,
     )
-    outcomes = _simulated(query).draws
-    whole = outcomes.astype(np.int64) if query.data.complete.all() else outcomes
-    simulated = xr.DataArray(
-        whole.reshape(*query.chain_shape, -1),
-        dims=("chain", "draw", "obs"),
-        coords={"obs": fit.model.coords["obs"] if newdata is None else np.arange(len(query.data.frame))},
-    )
+    labels = fit.model.coords["obs"] if newdata is None else np.arange(len(query.data.frame))
+    number = np.int64 if query.data.complete.all() else np.float64
+    simulated = _simulated(query).array(np.asarray(labels), number).rename(row="obs")
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}
     if newdata is None:
         groups |= {name: fit.data[name].to_dataset() for name in ("observed_data", "constant_data")}

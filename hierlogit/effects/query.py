@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..design.design import Design, EncodedRows
@@ -20,62 +19,22 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..progress import progress
-from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
 from ..validation import flag, quoted_list, seed_or_new, seed_or_none, whole_number
 from .averaging_by import Averages, row_weights
-from .cluster_effects import ClusterTreatment, cluster_choices
+from .cluster_effects import ClusterTreatment, PlacedRows, cluster_choices
+from .evaluated import Evaluated
 from .new_rows import Rows
 from .numerics.given_outcomes import Seen, modes_of_effects, new_labels, sampled_effects
+from .row_by_row import RowByRow
 
 FloatArray = npt.NDArray[np.float64]
+#: Function of the cluster treatment, draws and a run of rows, which returns the values of each term.
+Predicted = Callable[[ClusterTreatment, Draws, slice], list[FloatArray]]
 
-#: Most values held at once (draws times rows); more would fill the memory of a small machine.
+#: Most values held at once (draws times rows), 1.5 GiB; more would fill the memory of a small machine.
 MAX_CELLS = 2 * 10**8
 #: With a smaller share of accepted proposals, draws of new clusters' effects are too inaccurate.
 FEWEST_ACCEPTED = 0.15
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Values for each posterior draw, and at the maximum.
-
-    Attributes
-    ----------
-    draws : ndarray, shape (draws, values)
-    estimate : ndarray, shape (values,), or None
-        For likelihood fits, the values at the maximum.
-    chain_shape : tuple of int
-        Number of chains, and of draws in each.
-    """
-
-    draws: FloatArray
-    estimate: FloatArray | None
-    chain_shape: tuple[int, int]
-
-    def mapped(self, function: Callable[[FloatArray], FloatArray]) -> Evaluated:
-        """A function applied to the draws and to the estimate; it takes an array (draws, values)."""
-        estimate = None if self.estimate is None else function(self.estimate[None])[0]
-        return replace(self, draws=function(self.draws), estimate=estimate)
-
-    def table(
-        self,
-        quantity: str,
-        described: pd.DataFrame,
-        interval: Interval,
-        extra: Mapping[str, FloatArray] | None = None,
-    ) -> DrawTable:
-        """The columns that describe the values with their summaries; a column with a summary's name is renamed."""
-        first = {} if self.estimate is None else {"estimate": self.estimate}
-        columns = {**first, **summarise(self.draws, interval), **(extra or {})}
-        described = set_aside(described, columns)
-        table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
-        labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
-        array = xr.DataArray(
-            self.draws.reshape(*self.chain_shape, -1),
-            dims=("chain", "draw", "row"),
-            coords={"row": labels.to_numpy()},
-        )
-        return DrawTable.with_draws(table, array, quantity)
 
 
 @dataclass(frozen=True)
@@ -261,39 +220,61 @@ class PredictionQuery(Query):
         """Rows encoded for the model, with the clusters of `new_levels` among the known ones."""
         return _with_levels(self.data.encode(frame), self.new_levels, self.design.groups)
 
-    def average(self, values: FloatArray) -> FloatArray:
-        """Averages of the values over the groups of rows, shape (draws, groups); the values as given without `by`."""
-        return values if self.averages is None else self.averages.of(values)
+    def place(self, rows: EncodedRows) -> PlacedRows:
+        """Encoded rows with the clusters whose effects count.
 
-    def predicted(
-        self, compute: Callable[[ClusterTreatment, Draws], FloatArray], per_row: int, rows: EncodedRows, what: str
-    ) -> Evaluated:
+        Raises
+        ------
+        PredictionError
+            If a row's cluster is not in the training data and new levels are not allowed.
+        """
+        return self.treatment.place(rows)
+
+    def predicted(self, compute: Predicted, terms: int, rows: PlacedRows, what: str) -> Evaluated | RowByRow:
         """A function of predictions for all draws, and at the maximum unless effects are drawn at random.
 
         Parameters
         ----------
         compute : callable
-            Function of the cluster treatment and draws that returns an array (draws, values).
-        per_row : int
-            Number of values for each row or group of rows.
-        rows : EncodedRows
+            Function of the cluster treatment, draws and a run of the complete rows that returns values for each term,
+            shape (draws, rows) or (draws, groups of rows). It is kept where values are computed when they are read.
+        terms : int
+            Number of terms.
+        rows : PlacedRows
             One of the sets of rows that are computed with.
         what : str
             Text of the progress bar.
 
+        Returns
+        -------
+        Evaluated or RowByRow
+            The values if they fit into memory; otherwise, for rows that are not averaged over, computed when read.
+
         Raises
         ------
         PredictionError
-            If the values do not fit into memory.
+            If averages do not fit into memory.
         """
-        size = int(self.data.complete.sum()) if self.averages is None else len(self.averages.described)
-        values = self._room_for(size * per_row)
+        every = slice(0, len(rows))
+        estimate = None
+        if self.point is not None and not rows.new:
+            estimate = np.concatenate(compute(self.treatment, self.point, every), axis=1)[0]
+        if self.averages is None and len(self.draws) * len(rows) * terms > MAX_CELLS:
+            return self._row_by_row(compute, terms, estimate, what)
+        count = len(rows) if self.averages is None else len(self.averages.described)
+        values = self._room_for(count * terms)
         for part, draws in self.chunks(len(rows), what):
-            values[part] = compute(self.treatment.of_part(part), draws)
-        at_maximum = self.point is not None and not self.treatment.is_random(rows)
-        estimate = compute(self.treatment, self.point)[0] if at_maximum and self.point is not None else None
+            values[part] = np.concatenate(compute(self.treatment.of_part(part), draws, every), axis=1)
         evaluated = Evaluated(values, estimate, self.chain_shape)
         return self.of_all_rows(evaluated) if self.averages is None else evaluated
+
+    def _row_by_row(self, compute: Predicted, terms: int, estimate: FloatArray | None, what: str) -> RowByRow:
+        complete = self.data.complete
+        if estimate is not None:
+            every = np.full((terms, len(complete)), np.nan)
+            every[:, complete] = estimate.reshape(terms, -1)
+            estimate = every.ravel()
+        return RowByRow(partial(compute, self.treatment, self.draws), terms, complete, estimate, self.chain_shape, what)
 
     def _given(self, given: Any, random: np.random.Generator) -> PredictionQuery:
         """The query with effects of new clusters drawn given their outcomes in the rows `given`."""

@@ -19,7 +19,7 @@ from .by_factor import mean_variance, query_of, spread, total
 from .row_averages import distinct_rows
 
 if TYPE_CHECKING:
-    from ..effects.query import Evaluated
+    from ..effects.evaluated import Evaluated
 
 FloatArray = npt.NDArray[np.float64]
 

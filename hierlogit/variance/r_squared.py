@@ -8,8 +8,8 @@ import pandas as pd
 
 from ..density.linear_predictor import Draws
 from ..design.grouping import GroupBlock
+from ..effects.evaluated import Evaluated
 from ..effects.numerics.population_average import average_probability
-from ..effects.query import Evaluated
 from ..errors import FitError, PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit

@@ -39,8 +39,9 @@ ENOUGH = 0.8
 def simulated_outcomes(fit: Fit, count: int, seed: int) -> Iterator[FloatArray]:
     """Successes of each row, shape (n,), from evenly spaced draws of the fit, in clusters with new effects."""
     design = fit.model.design
-    draws, rows = Query.of(fit, None, count).draws, design.training_rows()
+    draws = Query.of(fit, None, count).draws
     treatment = ClusterTreatment(fit.model, cluster_choices(fit.model, "new"), "response", False, seed)
+    rows = treatment.place(design.training_rows())
     for k in range(count):
         one_draw = treatment.of_part(slice(k, k + 1))
         yield one_draw.simulate(draws[k : k + 1], rows, design.outcome.trials)[0]

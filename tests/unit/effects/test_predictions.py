@@ -190,10 +190,10 @@ def test_one_draw_has_no_standard_deviation(fit: hl.results.Fit) -> None:
     assert np.isfinite(table["mean"]).all()
 
 
-def test_too_many_predictions_say_how_many_fit(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_averages_say_how_many_fit(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hierlogit.effects.query.MAX_CELLS", 1200)
-    with pytest.raises(PredictionError, match="Pass num_draws=10 or fewer"):
-        hl.predictions(fit)
+    with pytest.raises(PredictionError, match="120 draws of 80 values .* Pass num_draws=15 or fewer"):
+        hl.predictions(fit, hl.datagrid(fit, x=np.arange(80.0)), by="x")
 
 
 def test_posterior_predictive_tree(fit: hl.results.Fit, rows: pd.DataFrame) -> None:

@@ -1,0 +1,110 @@
+"""Values of a function of a fit for each posterior draw, and the table that summarises them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from ..summaries import intervals
+from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
+
+if TYPE_CHECKING:
+    from .row_by_row import RowByRow
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+#: Function of draws, shape (draws, values), that returns further columns of their table.
+MoreSummaries = Callable[[FloatArray], Mapping[str, FloatArray]]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Values for each posterior draw, and at the maximum.
+
+    Attributes
+    ----------
+    draws : ndarray, shape (draws, values)
+    estimate : ndarray, shape (values,), or None
+        For likelihood fits, the values at the maximum.
+    chain_shape : tuple of int
+        Number of chains, and of draws in each.
+    """
+
+    draws: FloatArray
+    estimate: FloatArray | None
+    chain_shape: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        """Number of draws."""
+        return len(self.draws)
+
+    @property
+    def size(self) -> int:
+        """Number of values of each draw."""
+        return int(self.draws.shape[1])
+
+    def mapped(self, function: Callable[[FloatArray], FloatArray]) -> Evaluated:
+        """A function applied to the draws and to the estimate; it takes an array (draws, values)."""
+        estimate = None if self.estimate is None else function(self.estimate[None])[0]
+        return replace(self, draws=function(self.draws), estimate=estimate)
+
+    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
+        """Values, shape (draws, some values), with their positions."""
+        step = max(1, intervals.CHUNK_SIZE // self.count)
+        for start in range(0, max(self.size, 1), step):
+            part = slice(start, start + step)
+            yield part, self.draws[:, part]
+
+    def differences(self, low: IntArray, high: IntArray) -> Evaluated:
+        """Differences between the values at two lists of positions."""
+        return self.mapped(lambda values: values[:, high] - values[:, low])
+
+    def combined(self, weights: FloatArray) -> Evaluated:
+        """Sums of the values with weights, shape (values, sums)."""
+        return self.mapped(lambda values: values @ weights)
+
+    def array(self, rows: npt.NDArray[Any], number: npt.DTypeLike = np.float64) -> xr.DataArray:
+        """The draws with their dims."""
+        draws = self.draws.astype(number, copy=False).reshape(*self.chain_shape, -1)
+        return xr.DataArray(draws, dims=("chain", "draw", "row"), coords={"row": rows})
+
+    def table(self, quantity: str, described: pd.DataFrame, interval: Interval) -> DrawTable:
+        """The columns that describe the values with their summaries; a column with a summary's name is renamed."""
+        return summary_table(self, quantity, described, interval)
+
+
+def summary_table(
+    values: Evaluated | RowByRow,
+    quantity: str,
+    described: pd.DataFrame,
+    interval: Interval,
+    more: MoreSummaries | None = None,
+) -> DrawTable:
+    """The columns that describe the values with their summaries, a block of values after the other.
+
+    Parameters
+    ----------
+    values : Evaluated or RowByRow
+    quantity : str
+        The title.
+    described : pandas.DataFrame
+        One row for each value. A column with the name of a summary is renamed.
+    interval : Interval
+    more : callable, optional
+        Function of the draws of some values, shape (draws, values), that returns further columns.
+    """
+    columns = {} if values.estimate is None else {"estimate": values.estimate}
+    for at, draws in values.blocks():
+        for name, summaries in {**summarise(draws, interval), **({} if more is None else more(draws))}.items():
+            columns.setdefault(name, np.full(values.size, np.nan))[at] = summaries
+    described = set_aside(described, columns)
+    table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
+    labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
+    return DrawTable.with_draws(table, values.array(labels.to_numpy()), quantity)
