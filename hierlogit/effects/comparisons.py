@@ -476,7 +476,7 @@ def _moved(query: PredictionQuery, name: str) -> _Moved:
     frame = query.data.complete_frame
     values = frame[name].astype(float)
     above, below = (query.place(query.encode(with_columns(frame, {name: values + step}))) for step in (half, -half))
-    return _Moved(values.to_numpy(dtype=np.float64), above, below, 2 * half)
+    return _Moved(np.asarray(values, dtype=np.float64), above, below, 2 * half)
 
 
 def _numeric_variables(fit: Fit, variables: Any) -> list[str]:

@@ -53,7 +53,8 @@ def standard_normals(
     rows *= np.uint64(count * effects)
     cells: npt.NDArray[np.uint64] = clusters.astype(np.uint64)[:, None] * np.uint64(effects)
     cells = cells + np.arange(effects, dtype=np.uint64)
-    bits: npt.NDArray[np.uint64] = rows[:, None, None] + (cells + np.uint64(1))
+    bits = np.empty((draws, *cells.shape), dtype=np.uint64)
+    np.add(rows[:, None, None], cells + np.uint64(1), out=bits)
     bits *= INCREMENT
     bits += start
     bits ^= bits >> np.uint64(30)
