@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from ..binomial import log_likelihood
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
+from ..lazy_draws import lazy_variable
 from ..model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 
 #: How many numbers are computed at once, which limits temporary arrays to 64 MiB.
 CHUNK_SIZE = 2**23
@@ -141,31 +142,16 @@ def add_effects(eta: FloatArray, effects: FloatArray, index: npt.NDArray[np.intp
             eta[:, known] += share
 
 
-class _PointwiseLogLikelihood(BackendArray):
-    """Log-likelihood by chain, draw and row; only the parts that are read are computed."""
-
-    def __init__(self, model: ModelSpec, draws: Draws, chains: int) -> None:
-        self._model, self._draws, self._chains = model, draws, chains
-        self.shape = (chains, len(draws) // chains, model.design.n_rows)
-        self.dtype = np.dtype(np.float64)
-
-    def __getitem__(self, key: Any) -> FloatArray:
-        values: FloatArray = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-        return values
-
-    def _read(self, key: tuple[Any, ...]) -> FloatArray:
-        positions = [np.atleast_1d(np.arange(size)[part]) for part, size in zip(key, self.shape, strict=True)]
-        chain, draw, row = positions
-        rows = self._model.design.training_rows().at(row)
-        outcome = self._model.design.outcome
-        picked = (chain[:, None] * self.shape[1] + draw).ravel()
-        values = np.empty((len(picked), len(row)))
-        for part, draws in self._draws[picked].chunks(len(row)):
-            values[part] = log_likelihood(outcome.y[row], outcome.trials[row], linear_predictor(draws, rows))
-        scalar = tuple(0 if isinstance(part, (int, np.integer)) else slice(None) for part in key)
-        return values.reshape(len(chain), len(draw), len(row))[scalar]
+def _log_likelihood_at(
+    model: ModelSpec, draws: Draws, per_chain: int, chain: IntArray, draw: IntArray, row: IntArray
+) -> FloatArray:
+    """Log-likelihood by chain, draw and row."""
+    rows, outcome = model.design.training_rows().at(row), model.design.outcome
+    picked = (chain[:, None] * per_chain + draw).ravel()
+    values = np.empty((len(picked), len(row)))
+    for part, some in draws[picked].chunks(len(row)):
+        values[part] = log_likelihood(outcome.y[row], outcome.trials[row], linear_predictor(some, rows))
+    return values.reshape(len(chain), len(draw), len(row))
 
 
 def pointwise_log_likelihood(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
@@ -183,8 +169,8 @@ def pointwise_log_likelihood(model: ModelSpec, posterior: xr.Dataset) -> xr.Data
         One variable named after the outcome, dims (chain, draw, obs). Reading a part of it computes that part only,
         in chunks of bounded memory.
     """
-    chains = posterior.sizes["chain"]
-    lazy = indexing.LazilyIndexedArray(_PointwiseLogLikelihood(model, Draws.of(model, posterior), chains))
-    variable = xr.Variable(("chain", "draw", "obs"), lazy)
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    compute = partial(_log_likelihood_at, model, Draws.of(model, posterior), draws)
+    variable = lazy_variable(("chain", "draw", "obs"), (chains, draws, model.design.n_rows), compute)
     coords = {"chain": posterior["chain"], "draw": posterior["draw"], "obs": model.coords["obs"]}
     return xr.Dataset({model.outcome_name: variable}, coords=coords)

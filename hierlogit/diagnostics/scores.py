@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from ..effects.cluster_effects import cluster_choices
+from ..density.linear_predictor import Draws
+from ..effects.cluster_effects import PlacedRows, cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.repeated_findings import repeats_findings
+from ..lazy_draws import lazy_variable
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
 from ..validation import flag, shortened
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 SCORES = ("brier", "log_score", "auc")
 #: Values that each of them can have.
 RANGES = {"brier": (0.0, 1.0), "log_score": (0.0, np.inf), "auc": (0.0, 1.0)}
@@ -67,9 +71,9 @@ def scores(
         ``sample`` ``"training"``, ``mean``, ``sd`` and the ends of the interval are over the scores of the posterior
         draws, which ``.draws`` has. For likelihood fits there is only ``estimate``, the score at the maximum: it is
         better than the scores of nearly all draws, so that an interval over the draws would not contain it (unless
-        effects of new clusters are drawn, which have no maximum). With ``"loo"``, the score is that of probabilities by
-        fits without the row, ``sd`` its standard error, and the interval normal. For fits by a sampler,
-        ``table.attrs["pareto_k"]`` has the k-hat of each row.
+        effects of new clusters are drawn, which have no maximum); scores of draws are computed when they are read. With
+        ``"loo"``, the score is that of probabilities by fits without the row, ``sd`` its standard error, and the
+        interval normal. For fits by a sampler, ``table.attrs["pareto_k"]`` has the k-hat of each row.
 
     Raises
     ------
@@ -193,18 +197,36 @@ def _in_sample(
 ) -> DrawTable:
     query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
     outcome, rows = fit.model.design.outcome, query.place(query.rows)
-    values: FloatArray = np.empty((len(query.draws), len(SCORES)))
-    for part, some in progress(list(query.draws.chunks(len(rows))), "Scoring"):
-        p: FloatArray = query.treatment.of_part(part).predict(some, rows)
-        values[part] = score_values(p, outcome.y, outcome.trials)
     table = pd.DataFrame({"score": SCORES, "sample": "training"})
+    dims, shape = ("chain", "draw", "row"), (*query.chain_shape, len(SCORES))
     if query.point is not None and not rows.new:
         table["estimate"] = score_values(query.treatment.predict(query.point, rows), outcome.y, outcome.trials)[0]
+        # No column summarises the scores of the draws, for each of which the rows are sorted.
+        draws = lazy_variable(dims, shape, partial(_scores_at, query, rows))
     else:
+        values = _scores_of_draws(query, rows, query.draws)
         table = table.assign(**summarise(values, interval))
-    labels = [f"{name} training" for name in SCORES]
-    array = xr.DataArray(values.reshape(*query.chain_shape, -1), dims=("chain", "draw", "row"), coords={"row": labels})
+        draws = xr.Variable(dims, values.reshape(shape))
+    array = xr.DataArray(draws, coords={"row": [f"{name} training" for name in SCORES]})
     return DrawTable.with_draws(table, array, "Scores of predicted probabilities")
+
+
+def _scores_of_draws(query: PredictionQuery, rows: PlacedRows, draws: Draws) -> FloatArray:
+    """Scores in the sample, shape (draws, 3)."""
+    outcome = query.design.outcome
+    values: FloatArray = np.empty((len(draws), len(SCORES)))
+    for part, some in progress(list(draws.chunks(len(rows))), "Scoring"):
+        p: FloatArray = query.treatment.of_part(part).predict(some, rows)
+        values[part] = score_values(p, outcome.y, outcome.trials)
+    return values
+
+
+def _scores_at(
+    query: PredictionQuery, rows: PlacedRows, chain: IntArray, draw: IntArray, score: IntArray
+) -> FloatArray:
+    picked = (chain[:, None] * query.chain_shape[1] + draw).ravel()
+    values: FloatArray = _scores_of_draws(query, rows, query.draws[picked]).reshape(len(chain), len(draw), -1)
+    return values[..., score]
 
 
 def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFrame:

@@ -51,8 +51,7 @@ def standard_normals(
     start = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
     rows: npt.NDArray[np.uint64] = np.arange(first_draw, first_draw + draws, dtype=np.uint64)
     rows *= np.uint64(count * effects)
-    cells: npt.NDArray[np.uint64] = clusters.astype(np.uint64)[:, None] * np.uint64(effects)
-    cells = cells + np.arange(effects, dtype=np.uint64)
+    cells = (clusters[:, None] * effects + np.arange(effects)).astype(np.uint64)
     bits = np.empty((draws, *cells.shape), dtype=np.uint64)
     np.add(rows[:, None, None], cells + np.uint64(1), out=bits)
     bits *= INCREMENT

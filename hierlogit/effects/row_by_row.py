@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from ..density import linear_predictor
+from ..lazy_draws import lazy_variable
 from ..progress import progress
 from .evaluated import Evaluated
 from .random_streams import TILE
@@ -106,8 +105,12 @@ class RowByRow:
 
     def array(self, rows: npt.NDArray[Any], number: npt.DTypeLike = np.float64) -> xr.DataArray:
         """The draws with their dims; those that are read are computed again."""
-        lazy = xr.Variable(("chain", "draw", "row"), indexing.LazilyIndexedArray(_Read(self, np.dtype(number))))
+        lazy = lazy_variable(("chain", "draw", "row"), (*self.chain_shape, self.size), self._read, number)
         return xr.DataArray(lazy, coords={"row": rows})
+
+    def _read(self, chain: IntArray, draw: IntArray, row: IntArray) -> FloatArray:
+        values: FloatArray = self.columns(row).reshape(*self.chain_shape, -1)[chain][:, draw]
+        return values
 
     def _runs(self, rows: int) -> list[slice]:
         """Runs of complete rows for which the values fit the chunk size, beginning at multiples of `TILE`."""
@@ -116,26 +119,3 @@ class RowByRow:
 
     def _positions(self, rows: IntArray) -> IntArray:
         return (np.arange(self.terms)[:, None] * len(self.complete) + rows).ravel()
-
-
-class _Read(BackendArray):
-    """Draws by chain, draw and row; only the rows that are read are computed."""
-
-    def __init__(self, values: RowByRow, number: np.dtype[Any]) -> None:
-        self._values = values
-        self.shape = (*values.chain_shape, values.size)
-        self.dtype = number
-
-    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
-        values: npt.NDArray[Any] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-        return values
-
-    def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        chain, draw, row = (np.atleast_1d(np.arange(size)[part]) for part, size in zip(key, self.shape, strict=True))
-        values = self._values.columns(row).reshape(*self.shape[:2], -1)[chain][:, draw].astype(self.dtype)
-        picked: npt.NDArray[Any] = values[
-            tuple(0 if isinstance(part, (int, np.integer)) else slice(None) for part in key)
-        ]
-        return picked

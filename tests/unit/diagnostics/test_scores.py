@@ -97,6 +97,8 @@ def test_table_of_the_sample(herds: Fit) -> None:
     draws = Draws.of(herds.model, herds.posterior)
     p = expit(linear_predictor(draws, design.training_rows()))
     values = np.array([score_values(one[None], outcome.y, outcome.trials)[0] for one in p[:50]])
+    assert not isinstance(found.draws.variable._data, np.ndarray)
+    np.testing.assert_allclose(found.draws[0, [7, 3], 2], values[[7, 3], 2])
     np.testing.assert_allclose(found.draws.to_numpy()[0, :50], values)
     assert found.draws["row"].to_numpy().tolist() == ["brier training", "log_score training", "auc training"]
     at = hl.residuals(herds, "pearson")["fitted"].to_numpy()
