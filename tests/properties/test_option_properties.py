@@ -58,13 +58,24 @@ NOT_NUMBERS: list[Any] = [
     np.array([3.0, 4.0]),
     pd.Series([3]),
     3 + 1j,
-    Decimal("0.5"),
+    Decimal("sNaN"),
     date(2020, 1, 1),
     int,
     OBJECT,
     HOSTILE,
 ]
-NOT_WHOLE: list[Any] = [*NOT_NUMBERS, True, np.True_, 1.7, 60.0, np.float64(60), Fraction(61, 1) / 2, np.nan, np.inf]
+NOT_WHOLE: list[Any] = [
+    *NOT_NUMBERS,
+    Decimal("0.5"),
+    True,
+    np.True_,
+    1.7,
+    60.0,
+    np.float64(60),
+    Fraction(61, 1) / 2,
+    np.nan,
+    np.inf,
+]
 NOT_TEXTS: list[Any] = [3, 1.5, True, b"x", ["x"], ("x",), {"x": 1}, np.array(["x", "y"]), int, OBJECT, HOSTILE]
 NOT_CALLABLE = [value for value in NOT_TEXTS if not callable(value)]
 
@@ -84,10 +95,16 @@ SEED = Kind([*NOT_WHOLE, -1, 2**32, 10**100, 1e300], [0, 3, np.int64(5), np.uint
 FLAG = Kind([*NOT_NUMBERS, 1, 0, 1.0, "True", np.array([True])], [True, False, np.True_])
 PROBABILITY = Kind(
     [*NOT_NUMBERS, True, 0, 1, -0.5, 2, np.nan, np.inf, -np.inf, 10**100, 10**400],
-    [0.3, np.float32(0.5), Fraction(1, 3)],
+    [0.3, np.float32(0.5), Fraction(1, 3), Decimal("0.5")],
 )
-POSITIVE = Kind([*NOT_NUMBERS, True, 0, -1, np.nan, np.inf, 1e300, 10**400], [0.3, 2, np.float64(1e-5), Fraction(1, 3)])
-NUMBER = Kind([*NOT_NUMBERS, True, np.nan, np.inf, 1e300, 10**400], [0.3, -2, np.float64(1e-5), Fraction(1, 3), 0])
+POSITIVE = Kind(
+    [*NOT_NUMBERS, True, 0, -1, np.nan, np.inf, 1e300, 10**400],
+    [0.3, 2, np.float64(1e-5), Fraction(1, 3), Decimal("0.5")],
+)
+NUMBER = Kind(
+    [*NOT_NUMBERS, True, np.nan, np.inf, 1e300, 10**400],
+    [0.3, -2, np.float64(1e-5), Fraction(1, 3), Decimal("-0.5"), 0],
+)
 TEXT = Kind(NOT_TEXTS, ["", "x", "a title"])
 CHOICE = Kind([*NOT_TEXTS, "", "nonsense", "\0"])
 NAME = Kind([*NOT_TEXTS, "", "nonsense", "age"], ["x", "g", "f"])
