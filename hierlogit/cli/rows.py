@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import lzma
 import re
+import warnings
 import zipfile
 import zlib
-from codecs import lookup
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, lookup
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..validation import reason_of, shortened
+from ..validation import number_of, quoted_list, reason_of, shortened
 from .output import CommandError
 
 if TYPE_CHECKING:
@@ -61,13 +63,14 @@ def read_rows(path: Path, *, sep: str | None = None, decimal: str = ".", encodin
     try:
         match kind:
             case ".csv" | ".tsv" | ".tab" | ".txt":
-                chosen = sep or ("," if kind == ".csv" else "\t")
-                rows = pd.read_csv(path, sep=_separator(chosen), decimal=decimal, encoding=encoding)
-                return _with_columns(rows, path, chosen, encoding)
+                chosen = _separator(sep or ("," if kind == ".csv" else "\t"))
+                return _text_table(path, chosen, decimal, encoding)
             case ".parquet":
                 return pd.read_parquet(path)
     except UnicodeDecodeError as error:
         raise CommandError(_undecodable(path, error, encoding)) from None
+    except pd.errors.EmptyDataError:
+        raise CommandError(f"{path} is empty: there is not even a line with the names of the columns.") from None
     except (OSError, EOFError, ValueError, ImportError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
         raise CommandError(f"cannot read {path} as {kind[1:]}: {reason_of(error)}.") from error
     if kind in OTHER_PROGRAMS:
@@ -106,20 +109,57 @@ def _undecodable(path: Path, error: UnicodeDecodeError, encoding: str) -> str:
     hint = "pass the encoding that it was written with"
     if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
         hint = "save the table as UTF-8, or pass --encoding latin-1 (Western European), cp1252 (Windows) or another"
+        if error.object[:2] in {BOM_UTF16_LE, BOM_UTF16_BE}:
+            hint = "its first bytes are those of UTF-16: pass --encoding utf-16"
     return f"{path} is not text in {encoding}: it has the byte 0x{byte:02x}. {hint[0].upper()}{hint[1:]}."
 
 
-def _with_columns(rows: pd.DataFrame, path: Path, sep: str, encoding: str) -> pd.DataFrame:
-    """The rows, unless another character separates the columns; guessing could misread decimal commas."""
-    header = str(rows.columns[0]) if len(rows.columns) == 1 else ""
+def _text_table(path: Path, separator: str, decimal: str, encoding: str) -> pd.DataFrame:
+    """The table in a text file, whose first line names the columns.
+
+    Raises
+    ------
+    CommandError
+        If another character separates the columns (guessing could misread decimal commas), or the first line does not
+        name each column once.
+    """
+    import pandas as pd
+
+    first = pd.read_csv(path, sep=separator, header=None, dtype=str, nrows=1, encoding=encoding).iloc[0]
+    names = [name if isinstance(name, str) else f"Unnamed: {number}" for number, name in enumerate(first)]
+    if len(names) == 1:
+        _refuse_other_separator(names[0], path, separator, encoding)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise CommandError(
+            f"{path} has more than one column called {quoted_list(twice)}: rename them, or leave all but one out."
+        )
+    options: Any = {"sep": separator, "decimal": decimal, "encoding": encoding}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:  # fields stay under their names, also where each row ends in a separator
+            table: pd.DataFrame = pd.read_csv(path, index_col=False, **options)
+            return table
+        except pd.errors.ParserWarning:  # a field would be lost
+            named: pd.DataFrame = pd.read_csv(path, **options)
+    if named.index.nlevels == 1 and named.index.is_unique:  # names of rows, as R writes them
+        return named.reset_index(drop=True)
+    raise CommandError(
+        f"the first line of {path} names {number_of(len(names), 'column')}, but there are rows with more fields. The "
+        "first line must name the columns: remove titles and comments above it, and put values that contain the "
+        "separator into double quotation marks."
+    )
+
+
+def _refuse_other_separator(header: str, path: Path, separator: str, encoding: str) -> None:
+    """Raise if a first line of one name holds another character that often separates columns."""
     for character, name in SEPARATORS.items():
-        if character != _separator(sep) and character in header:
+        if character != separator and character in header:
             passed = "tab" if character == "\t" else character
             also = ""
             if _has_decimal_commas(path, character, encoding):
                 also = " and, because numbers are written with commas, --decimal ','"
             raise CommandError(f"the columns of {path} seem to be separated by {name}: pass --sep {passed!r}{also}.")
-    return rows
 
 
 def _has_decimal_commas(path: Path, separator: str, encoding: str) -> bool:

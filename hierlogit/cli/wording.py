@@ -21,6 +21,8 @@ OPTIONS = (
 )
 _ENGINE = re.compile(r"\bhl\.(NUTS|Laplace|AGQ|MAP)\(([^()]*)\)")
 _ARGUMENT = re.compile(rf"\b({'|'.join(OPTIONS)})=('[^']*'|\"[^\"]*\"|-?[\w.]+\b)")
+#: The other options of the same name are those of pandas.
+_READING = re.compile(r"\bRead the file with decimal=(',')")
 _NAME = re.compile(r"(?<![\w-])(target_accept|ci_prob)(?![\w=])")
 
 
@@ -39,6 +41,7 @@ def on_command_line(message: str) -> str:
 
 
 def _translated(line: str) -> str:
+    line = _READING.sub(lambda found: f"Pass --decimal {found[1]}", line)
     line = _ENGINE.sub(_engine, line)
     line = _ARGUMENT.sub(lambda found: f"{flag(found[1])} {_plain(found[2])}", line)
     return _NAME.sub(lambda found: flag(found[1]), line)

@@ -26,10 +26,14 @@ MANY_LEVELS = 10
 #: Texts that stand for missing values.
 _MISSING = frozenset({"", ".", "..", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "<NA>"})
 #: Numbers with thousands separators, decimal commas, signs of comparison or units.
-_LIKE_NUMBER = re.compile(r"[<>~≤≥$€£+−–-]{0,2}\s*[\d.,\s']*\d[\d.,]*\s*[a-zA-Z%°µ/²³]{0,6}")
+_LIKE_NUMBER = re.compile(r"[<>~≤≥$€£+−–-]{0,2}\s*[\d.,\s']*\d[\d.,]*\s*[a-zA-Z%°µ/²³$€£]{0,6}")
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+#: Points between thousands and a decimal comma.
+_THOUSANDS_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+,\d+")
+#: What is beside a number, its separators and its sign.
+_BESIDE = re.compile(r"[^\d.,+-]")
 _FIRST_OF_NUMBER = frozenset("+-.0123456789")
 
 
@@ -172,24 +176,26 @@ def _numbers_as_text(name: str, counts: dict[str, int]) -> SuspectColumn | None:
 
 def _conversion(name: str, counts: dict[str, int], others: dict[str, int]) -> str:
     """How a column of numbers becomes one; `others` are the levels that are none."""
-    if 2 * sum(bool(_THOUSANDS.fullmatch(level)) for level in others) > len(others) > 1:
+    bare = [_BESIDE.sub("", level) for level in others]
+    commas = [number for number in bare if "," in number]
+    if 2 * len(commas) > len(others) and any(map(_THOUSANDS_POINTS.fullmatch, commas)):
+        options = "thousands='.' and decimal=','"
+        convert = f"df['{name}'].str.replace('.', '').str.replace(',', '.')"
+    elif 2 * len(commas) > len(others) > 1 and all(map(_THOUSANDS.fullmatch, commas)):
+        options, convert = "thousands=','", f"df['{name}'].str.replace(',', '')"
+    elif 2 * sum(bool(_DECIMAL_COMMA.fullmatch(number)) for number in commas) > len(others):
+        options, convert = "decimal=','", f"df['{name}'].str.replace(',', '.')"
+    elif 2 * len(others) > len(counts):
+        options, convert = "", f"df['{name}'].str"
+    else:
         return (
-            f"Read the file with thousands=',', or remove the commas: df['{name}'].str.replace(',', '').astype(float)."
+            f"Turn it into numbers, for example by pandas.to_numeric(df['{name}'], errors='coerce'), which leaves "
+            "missing values where there is no number."
         )
-    if 2 * sum(bool(_DECIMAL_COMMA.fullmatch(level)) for level in others) > len(others):
-        return (
-            "If its commas are decimal points, read the file with decimal=',', or replace them: "
-            f"pandas.to_numeric(df['{name}'].str.replace(',', '.'))."
-        )
-    if 2 * len(others) > len(counts):
-        return (
-            f"Remove what is beside the numbers: df['{name}'].str.replace(r'[^0-9.eE+-]', '', regex=True)"
-            ".astype(float)."
-        )
-    return (
-        f"Turn it into numbers, for example by pandas.to_numeric(df['{name}'], errors='coerce'), which leaves missing "
-        "values where there is no number."
-    )
+    if not options or 2 * sum(bool(_BESIDE.search(level.strip())) for level in others) > len(others):
+        beside = convert.removesuffix(".str") + ".str.replace(r'[^0-9.eE+-]', '', regex=True)"
+        return f"Remove what is beside the numbers: pandas.to_numeric({beside})."
+    return f"Read the file with {options}, or convert the column: pandas.to_numeric({convert})."
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..display import FOLDED, MOST, Sentences, Shown, Table, View
 from ..engines.maximum.refit import INFINITE, Refitter, finite_maximum_of, likelihood_engine
-from ..errors import StudyError
+from ..errors import ConvergenceWarning, StudyError, warn
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
@@ -22,7 +22,7 @@ from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import agree, choice, function_or_none, kind_of, number_of, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
-from .failures import count_failures, warn_of_failures
+from .failures import SHOWN, TOLERABLE, count_failures, warn_of_failures
 from .simulated_outcomes import generator, simulated_outcome
 from .tasks import check_executor, run_tasks
 
@@ -62,7 +62,7 @@ class Bootstrap(Shown):
     def summary(self, ci_prob: float | None = None, interval: str = "percentile") -> ResultTable:
         """Estimate, bias, standard error and interval of each component of the statistic.
 
-        Replicates without a result are left out.
+        Replicates without a result are left out, and for each component those in which it is not finite.
 
         Parameters
         ----------
@@ -90,16 +90,16 @@ class Bootstrap(Shown):
                 "needs two or more."
             )
         level = Interval.of(ci_prob, "eti")
-        table = pd.DataFrame({"estimate": self.estimate})
-        table["bias"] = self.values.mean() - self.estimate
-        table["se"] = self.values.std()
+        table, values = pd.DataFrame({"estimate": self.estimate}), _finite(self.values)
+        table["bias"] = values.mean() - _finite(self.estimate)
+        table["se"] = values.std()
         tail = (1 - level.prob) / 2
-        quantiles = self.values.quantile([tail, 1 - tail])
+        quantiles = values.quantile([tail, 1 - tail])
         low, high = quantiles.iloc[0], quantiles.iloc[1]
         if interval == "basic":
-            low, high = 2 * self.estimate - high, 2 * self.estimate - low
+            low, high = 2 * _finite(self.estimate) - high, 2 * _finite(self.estimate) - low
         elif interval == "normal":
-            middle, reach = self.estimate - table["bias"], level.quantile * table["se"]
+            middle, reach = _finite(self.estimate) - table["bias"], level.quantile * table["se"]
             low, high = middle - reach, middle + reach
         for name, end in zip(end_names(interval, level.prob), (low, high), strict=True):
             table[name] = end
@@ -114,7 +114,8 @@ class Bootstrap(Shown):
 
     def _view(self) -> View:
         run = len(self.values) + len(self.failures)
-        remarks = Sentences(tuple(count_failures(self.failures, run, _consequence(self.failures))), ".failures")
+        failures = count_failures(self.failures, run, _consequence(self.failures))
+        remarks = Sentences((*failures, *_undefined(self.values)), ".failures")
         if len(self.values) < 2:
             return View(self._head(), (remarks,))
         # A statistic can have thousands of components; only those that are shown are summarised.
@@ -176,7 +177,7 @@ def bootstrap(
     Warns
     -----
     ConvergenceWarning
-        If more than 5% of the replicates have no result.
+        If more than 5% of the replicates have no result, or a component that is not finite.
 
     References
     ----------
@@ -205,7 +206,9 @@ def bootstrap(
     finished = run_tasks(task, missing, executor, "Refitting", checkpoint.add)
     done = checkpoint.first(requested)
     warn_of_failures(done.failures, len(done.results) + len(done.failures), _consequence(done.failures))
-    values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate)).sort_index()
+    values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate), dtype=np.float64).sort_index()
+    for sentence in _undefined(values, TOLERABLE):
+        warn(sentence, ConvergenceWarning)
     return Bootstrap(
         values.rename_axis("replicate"),
         pd.Series(estimate),
@@ -214,6 +217,24 @@ def bootstrap(
         used_seed,
         interrupted=not finished,
     )
+
+
+def _finite[Numbers: (pd.DataFrame, pd.Series)](values: Numbers) -> Numbers:
+    """Numbers that are not finite as missing ones."""
+    return values.where(np.isfinite(values))
+
+
+def _undefined(values: pd.DataFrame, tolerable: float = 0.0) -> Iterator[str]:
+    """A sentence about the components that are not finite in more than a tolerable share of the replicates."""
+    missing = (~np.isfinite(values)).sum()
+    missing = missing[missing > tolerable * len(values)].sort_values(ascending=False, kind="stable")
+    if not missing.empty:
+        counts = [f"'{name}' in {count:,}" for name, count in missing.iloc[:SHOWN].items()]
+        more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
+        yield (
+            f"The statistic is not a finite number in some of the {len(values):,} replicates with a result, which are "
+            f"left out where it is not: {', '.join(counts)}{more}."
+        )
 
 
 def _consequence(failures: Mapping[int, str]) -> str:
@@ -318,6 +339,8 @@ def numbers(value: Any, what: str = "statistic") -> dict[str, float]:
     try:
         if isinstance(value, (Mapping, pd.Series)):
             return {str(name): float(number) for name, number in value.items()}
+        if value is None:  # which NumPy takes for a NaN
+            raise TypeError
         values = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise StudyError(

@@ -44,6 +44,41 @@ def test_separators_are_named_and_not_guessed(header, row, advice, tmp_path):
         read_rows(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("y,x,g\n1,2.5,a,\n0,3.5,b,\n", {"y": [1, 0], "x": [2.5, 3.5], "g": ["a", "b"]}),
+        ("y,x,g\n0,2.5,a,\n1,3.5,b,\n", {"y": [0, 1], "x": [2.5, 3.5], "g": ["a", "b"]}),
+        ("y,x,g\n1,1,2.5,a\n2,0,3.5,b\n", {"y": [1, 0], "x": [2.5, 3.5], "g": ["a", "b"]}),
+        (",y,x\n1,1,2.5\n2,0,3.5\n", {"Unnamed: 0": [1, 2], "y": [1, 0], "x": [2.5, 3.5]}),
+        ("y,x,g\nr1,1,2.5,a\nr2,0,3.5,b\n", {"y": [1, 0], "x": [2.5, 3.5], "g": ["a", "b"]}),
+        ("y,x,g\n1,2.5\n0,3.5\n", {"y": [1, 0], "x": [2.5, 3.5], "g": [float("nan")] * 2}),
+    ],
+)
+def test_fields_stay_under_their_names(text, columns, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    pd.testing.assert_frame_equal(read_rows(path), pd.DataFrame(columns), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A study of schools\n\ny,x,g\n1,2,a\n", "names 1 column, but there are rows with more fields"),
+        ("y,x\n1,2,3,4\n1,2,3,5\n", "names 2 columns, but there are rows with more fields"),
+        ("y,x,g\n1,1,2,a\n1,0,3,b\n", "names 3 columns, but there are rows with more fields"),
+        ("y,x\n1,2\n0,3,4\n", "Expected 2 fields in line 3, saw 3"),
+        ("", "is empty: there is not even a line"),
+        ("y,x,g,x\n1,2,a,3\n", "more than one column called 'x': rename them"),
+    ],
+)
+def test_first_lines_that_do_not_name_each_column_once_are_refused(text, message, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CommandError, match=re.escape(message)):
+        read_rows(path)
+
+
 def test_a_table_of_one_column_is_a_table(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("y\n1\n0\n", encoding="utf-8")
@@ -58,6 +93,10 @@ def test_other_encodings_are_named_in_the_message_and_read_with_the_option(tmp_p
     assert list(read_rows(path, encoding="latin-1").columns) == ["y", "schüler"]
     with pytest.raises(CommandError, match="no encoding 'klingon'"):
         read_rows(path, encoding="klingon")
+    path.write_text("y,schüler\n1,Jürgen\n", encoding="utf-16")
+    with pytest.raises(CommandError, match="pass --encoding utf-16"):
+        read_rows(path)
+    assert list(read_rows(path, encoding="utf-16").columns) == ["y", "schüler"]
 
 
 @pytest.mark.parametrize(

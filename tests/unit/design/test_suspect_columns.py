@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,29 @@ def test_decimal_commas_and_numbers_alone() -> None:
     assert "thousands=','" in suspects([f"{1000 * number + 1234:,}" for number in range(N)])["numbers_as_text"]
     assert "beside the numbers" in suspects([f"${number}" for number in numbers()])["numbers_as_text"]
     assert "beside the numbers" in suspects([f"−{number}" for number in numbers(1)])["numbers_as_text"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda value: f"{value:.3f}".replace(".", ","),
+        lambda value: f"{value:.1f}".replace(".", ","),
+        lambda value: f"{value:,.1f} kg",
+        lambda value: f"{value:.1f} kg".replace(".", ","),
+        lambda value: f"{value:,.2f}".translate(str.maketrans(",.", ".,")),
+        lambda value: f"{value:,.2f} €".translate(str.maketrans(",.", ".,")),
+        lambda value: f"{value:.1f} %",
+    ],
+    ids=["decimal_3", "decimal_1", "thousands_unit", "decimal_unit", "points", "points_unit", "percent"],
+)
+def test_the_conversion_that_is_advised_gives_the_numbers(write: Callable[[float], str]) -> None:
+    true = [0.5, 0.25, *(round(1.37**number, 3) for number in range(N - 2))]
+    column = [write(value) for value in true]
+    (code,) = re.findall(
+        r"pandas\.to_numeric\(.*\)(?=\.)", suspects(column)["numbers_as_text"].split(" If the values")[0]
+    )
+    converted = eval(code, {"pandas": pd, "df": pd.DataFrame({"v": column})})
+    np.testing.assert_allclose(converted, true, atol=0.06)
 
 
 @pytest.mark.parametrize(

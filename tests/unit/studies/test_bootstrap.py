@@ -279,3 +279,28 @@ def test_what_cannot_be_asked_is_said(fit: hl.results.Fit, make_fit: Any) -> Non
     calls = iter([{"a": 1.0}, {"b": 1.0}])
     with pytest.raises(StudyError, match="must return the same names each time"):
         hl.bootstrap(fit, lambda _: next(calls), replicates=1)
+
+
+def test_components_that_are_not_finite_are_counted_and_left_out(fit: hl.results.Fit) -> None:
+    def statistic(refit: hl.results.Fit) -> dict[str, float]:
+        beta = float(refit.estimate.beta[0])
+        above = beta > fit.estimate.beta[0]
+        return {"all": beta, "some": np.inf if above else beta, "none": np.nan}
+
+    with pytest.warns(ConvergenceWarning, match=r"not a finite number .* 'none' in 20, 'some' in \d+\.") as caught:
+        boot = hl.bootstrap(fit, statistic, replicates=20, seed=1)
+    assert len(caught) == 1
+    finite = boot.values["some"][np.isfinite(boot.values["some"])]
+    assert 2 < len(finite) < 18
+    for interval in ("percentile", "basic", "normal"):
+        table = boot.summary(interval=interval)
+        assert table.loc["some", "se"] == pytest.approx(finite.std())
+        assert table.loc["some", "bias"] == pytest.approx(finite.mean() - fit.estimate.beta[0])
+        assert np.isfinite(table.loc[["all", "some"]].to_numpy()).all()
+        assert np.isnan(table.loc["none"].to_numpy()).all()
+    assert f"'none' in 20, 'some' in {20 - len(finite)}." in " ".join(str(boot).split())
+
+
+def test_a_statistic_that_returns_nothing_is_an_error(fit: hl.results.Fit) -> None:
+    with pytest.raises(StudyError, match="returned None"):
+        hl.bootstrap(fit, lambda _: None, replicates=2, seed=1)
