@@ -441,18 +441,19 @@ def function_or_none(name: str, value: object, error: ErrorClass, what: str) -> 
 # ---- memory -----------------------------------------------------------------------------------------------------
 
 
-def refuse_beyond_memory(name: str, count: int, each: int, error: ErrorClass) -> None:
-    """Refuse a count of results, of `each` numbers apiece, that would fill this machine's memory.
+def refuse_beyond_memory(name: str, count: int, each: int, error: ErrorClass, *, copies: int = 4) -> None:
+    """Refuse a count of results, of `each` numbers apiece, of which this many copies do not fit into memory.
 
-    A quarter of it is allowed, since results are copied while they are computed and summarised.
+    Four copies are the rule, since results are copied while they are computed and summarised.
     """
     available, needed = memory(), 8 * count * each
-    if needed <= available // 4:
+    if copies * needed <= available:
         return
+    share = {1: "", 4: "a quarter of "}[copies]
     raise error(
         f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {_gigabytes(needed)} in all. This is more "
-        f"than a quarter of the memory of this machine, {_gigabytes(available)}. Pass {name}="
-        f"{max(available // (32 * each), 1):,} or fewer."
+        f"than {share}the memory of this machine, {_gigabytes(available)}. Pass {name}="
+        f"{max(available // (8 * copies * each), 1):,} or fewer."
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ...design.grouping import result_name
 from ...display import Facts, Folded, Sentences, Shown, Table, View
 from ...fits.arguments import require_model
 from ...fits.findings import count_by_severity, gravest_first
@@ -122,7 +123,7 @@ class DataCheck(Shown):
                 f"{row['low_reliability']:,.0f}, if their sd is {row['sd']:.2g}"
             )
         columns = self.columns
-        varies = columns[f"varies_in_{name.replace('/', '|')}"]
+        varies = columns[f"varies_in_{result_name(name)}"]
         constant = [str(label) for label in columns.index[varies == 0] if label != "Intercept"]
         text += f"; constant within clusters: {quoted_list(constant)}" if constant else ""
         related = self.relations

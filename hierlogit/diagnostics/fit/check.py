@@ -147,8 +147,9 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     alpha = probability("alpha", alpha, FitError)
     if alpha * (replicates + 1) <= 1:
-        needed = math.ceil(1 / alpha)
-        remedy = f"replicates={needed:,} or more" if needed <= LARGEST_COUNT else f"alpha= above {1 / replicates:.2g}"
+        needed = 1 / alpha
+        enough = f"replicates={math.ceil(needed):,} or more" if needed <= LARGEST_COUNT else ""
+        remedy = enough or f"alpha= above {1 / replicates:.2g}"
         raise FitError(f"alpha={alpha:g} is too small for {replicates:,} simulated data sets: pass {remedy}.")
     seed_used = seed_or_new(seed, FitError)
     reference = ReferenceFit.of(fit)

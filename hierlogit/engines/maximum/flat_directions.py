@@ -36,6 +36,8 @@ LARGE_ERROR = 8.0
 LONG_STEP = 5.0
 #: If the estimate is finite, that step lowers the log-likelihood by at least this much.
 LEAST_COST = 0.1
+#: How many such steps towards infinity leave room for one of a parameter that is not determined there.
+STEPS_AWAY = 20
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,20 @@ def bounded(objective: Objective, optimum: Optimum) -> Bounded:
     flat = _flat_axes(objective, optimum)
     if flat.any():
         optimum = _without_axes(optimum, flat)
-    infinite = _infinite(objective, optimum)
+    infinite, away = _infinite(objective, optimum)
     moved = np.flatnonzero(_involved(objective, optimum.axes[:, flat]))
     if not objective.penalised and np.all(moved < objective.p):  # a flat direction of fixed effects is separation
         infinite = np.union1d(infinite, moved).astype(np.intp)
-    labels = tuple(objective.model.design.fixed_effects[k] for k in infinite)
+    held = infinite
     if len(infinite):
-        optimum = _without_coefficients(objective, optimum, infinite)
-    if flat.any() or len(infinite):
-        unknown = np.union1d(moved, infinite).astype(np.intp)
+        optimum = _without_parameters(objective, optimum, infinite)
+        undetermined = _undetermined(objective, optimum, infinite, away)
+        if len(undetermined):
+            held = np.union1d(infinite, undetermined).astype(np.intp)
+            optimum = _without_parameters(objective, optimum, held)
+    labels = tuple(objective.model.design.fixed_effects[k] for k in held if k < objective.p)
+    if flat.any() or len(held):
+        unknown = np.union1d(moved, held).astype(np.intp)
         covariance = optimum.covariance.copy()
         covariance[unknown] = covariance[:, unknown] = np.nan
         optimum = replace(optimum, covariance=covariance)
@@ -110,13 +117,14 @@ def _without_axes(optimum: Optimum, flat: npt.NDArray[np.bool_]) -> Optimum:
     )
 
 
-def _infinite(objective: Objective, optimum: Optimum) -> npt.NDArray[np.intp]:
-    """Fixed effects with infinite estimates: moving them far does not lower the log-likelihood, because of separation.
+def _infinite(objective: Objective, optimum: Optimum) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Fixed effects with infinite estimates, and a direction in which they go there together.
 
-    With priors, none is infinite.
+    Moving them far does not lower the log-likelihood, because of separation. With priors, none is infinite.
     """
+    away = np.zeros(len(objective))
     if objective.penalised or not objective.p:
-        return np.empty(0, dtype=np.intp)
+        return np.empty(0, dtype=np.intp), away
     design = objective.model.design
     candidates = np.arange(objective.p)
     if optimum.positive_definite:
@@ -128,10 +136,33 @@ def _infinite(objective: Objective, optimum: Optimum) -> npt.NDArray[np.intp]:
         direction = _along_ridge(objective, optimum, int(k))
         change = design.X @ direction[: objective.p]
         step = LONG_STEP / np.sqrt(np.mean(change**2)) * direction
-        values = [objective.evaluate(optimum.point.psi + sign * step).value for sign in (1.0, -1.0)]
-        if min(abs(optimum.point.value - value) for value in values) < LEAST_COST:
+        costs = [optimum.point.value - objective.evaluate(optimum.point.psi + sign * step).value for sign in (1, -1)]
+        if min(abs(cost) for cost in costs) < LEAST_COST:
             infinite.append(k)
-    return np.array(infinite, dtype=np.intp)
+            away += step if abs(costs[0]) < abs(costs[1]) else -step
+    return np.array(infinite, dtype=np.intp), away
+
+
+def _undetermined(
+    objective: Objective, optimum: Optimum, infinite: npt.NDArray[np.intp], away: FloatArray
+) -> npt.NDArray[np.intp]:
+    """Parameters that matter only in rows whose linear predictor is infinite, where any value is as good as another.
+
+    The slope in a category without events is one. It is moved both ways, after steps towards infinity that make room.
+    """
+    errors = np.sqrt(np.diag(optimum.covariance)) * _scales(objective)
+    candidates = np.setdiff1d(np.flatnonzero(errors > LARGE_ERROR), infinite)
+    # Where the search has gone so far that both ways of a step look alike, it came from zero.
+    psi, so_far = optimum.point.psi, np.zeros_like(away)
+    so_far[infinite] = optimum.point.psi[infinite]
+    far = max((psi + STEPS_AWAY * way for way in (away, so_far)), key=lambda at: objective.evaluate(at).value)
+    top, undetermined = objective.evaluate(far).value, []
+    for k in candidates:
+        step = LONG_STEP / errors[k] * optimum.covariance[:, k] / np.sqrt(optimum.covariance[k, k])
+        costs = [top - objective.evaluate(far + sign * step).value for sign in (1, -1)]
+        if max(abs(cost) for cost in costs) < LEAST_COST:
+            undetermined.append(k)
+    return np.array(undetermined, dtype=np.intp)
 
 
 def _along_ridge(objective: Objective, optimum: Optimum, k: int) -> FloatArray:
@@ -143,13 +174,13 @@ def _along_ridge(objective: Objective, optimum: Optimum, k: int) -> FloatArray:
     return direction
 
 
-def _without_coefficients(objective: Objective, optimum: Optimum, infinite: npt.NDArray[np.intp]) -> Optimum:
-    """The optimum with its covariance given the combinations of these coefficients that are unbounded.
+def _without_parameters(objective: Objective, optimum: Optimum, unknown: npt.NDArray[np.intp]) -> Optimum:
+    """The optimum with its covariance given the combinations of these parameters that are unbounded.
 
     Coefficients may be infinite together, as an intercept and a slope are; other combinations of them are known.
     """
     factor = optimum.covariance_factor
-    reach = objective.model.design.column_sds[infinite, None] * factor[infinite]
+    reach = _scales(objective)[unknown, None] * factor[unknown]
     values, vectors = np.linalg.eigh(reach @ reach.T)
     held = vectors[:, values > LARGE_ERROR**2].T @ reach
     # Orthonormal columns that span the moves of the draws that hold these combinations.
@@ -165,7 +196,12 @@ def _without_coefficients(objective: Objective, optimum: Optimum, infinite: npt.
 
 def _involved(objective: Objective, directions: FloatArray) -> npt.NDArray[np.bool_]:
     """Which parameters move along any of some directions, on the logit scale for one sd of their columns."""
-    of_entries = np.array([objective.effect_sds[g][a] for g, a, _ in objective.entries])
-    moves: FloatArray = np.abs(directions) * np.concatenate([objective.model.design.column_sds, of_entries])[:, None]
+    moves: FloatArray = np.abs(directions) * _scales(objective)[:, None]
     involved: npt.NDArray[np.bool_] = np.any(moves > INVOLVED * moves.max(axis=0, initial=0.0), axis=1)
     return involved
+
+
+def _scales(objective: Objective) -> FloatArray:
+    """By how many logits the linear predictor moves, for one sd of its column, when a parameter moves by 1."""
+    of_entries = np.array([objective.effect_sds[g][a] for g, a, _ in objective.entries])
+    return np.concatenate([objective.model.design.column_sds, of_entries])

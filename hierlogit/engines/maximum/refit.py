@@ -60,7 +60,7 @@ def finite_maximum_of(fit: Fit) -> Estimate:
     estimate = maximum_of(fit)
     for finding in fit.diagnostics.findings:
         if finding.severity == "error" or finding.code == "separation":
-            raise FitError(f"the search did not stop at a maximum: {finding.evidence} {finding.remedy}")
+            raise FitError(f"the fit has no maximum to start from: {finding.evidence} {finding.remedy}")
     return estimate
 
 

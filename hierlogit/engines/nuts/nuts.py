@@ -146,8 +146,7 @@ class NUTS(ShownAsCall):
         """Sample the posterior of `model`."""
         require_model(model)
         backend, notes = self._backend_for(model)
-        if backend != "native":  # which takes memory as it draws, and may be interrupted
-            refuse_beyond_memory("NUTS: draws", self.draws, self.chains * values_per_draw(model), EngineError)
+        self._refuse_beyond_memory(model, backend)
         self._require(backend)
         options = self.options(backend)
         if backend == "native":
@@ -156,6 +155,15 @@ class NUTS(ShownAsCall):
             from .pymc_backend import sample_graph as sample
         draws, stats, seconds = sample(model, options)
         return finished_fit(model, options, notes, draws, stats, seconds)
+
+    def _refuse_beyond_memory(self, model: ModelSpec, backend: str) -> None:
+        each = values_per_draw(model)
+        if backend != "native":
+            refuse_beyond_memory("NUTS: draws", self.draws, self.chains * each, EngineError)
+        elif self.store is None:
+            # It reserves room for the draws of a chain, fills it as it draws, and may be interrupted. Where there is
+            # not even that much, the process is aborted.
+            refuse_beyond_memory("NUTS: draws", self.draws, each, EngineError, copies=1)
 
     def _backend_for(self, model: ModelSpec) -> tuple[str, tuple[Finding, ...]]:
         from ...density.joint.model_arrays import unknown_families

@@ -396,5 +396,9 @@ def test_what_cannot_be_is_refused(make_fit, clustered_rows) -> None:
         FitError, match="alpha=0.002 is too small for 200 simulated data sets: pass replicates=500 or more"
     ):
         hl.check(fit, alpha=0.002)
+    with pytest.raises(
+        FitError, match="alpha=9.99989e-321 is too small for 200 simulated data sets: pass alpha= above 0.005"
+    ):
+        hl.check(fit, alpha=1e-320)
     with pytest.raises(FitError, match="alpha=1 must be a number between 0 and 1"):
         hl.check(fit, alpha=1)

@@ -664,3 +664,11 @@ def test_sds_that_are_none(rows: pd.DataFrame, sd: Any, message: str) -> None:
 def test_cluster_table_is_in_the_order_of_levels(clustered_rows: Callable[..., pd.DataFrame]) -> None:
     design = hl.Model("healed ~ dose + (1 | clinic)", clustered_rows(12, 5)).design
     assert list(cluster_table(design, design.groups[0]).index) == list(design.groups[0].levels)
+
+
+def test_a_grouping_factor_whose_name_ends_with_two_underscores_is_shown(
+    clustered_rows: Callable[..., pd.DataFrame],
+) -> None:
+    rows = clustered_rows(12, 5).rename(columns={"clinic": "clinic__"})
+    shown = str(hl.check_data(hl.Model("healed ~ dose + (1 | `clinic__`)", rows)))
+    assert "12 clusters; trials 5 each" in shown

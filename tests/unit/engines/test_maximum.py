@@ -246,6 +246,31 @@ def test_infinite_estimates_have_no_standard_errors_and_do_not_spoil_those_of_ot
     assert fit.posterior["beta"].sel(fixed_effect="arm[b]").std() == pytest.approx(others.loc["arm[b]", "se"], rel=0.1)
 
 
+def test_what_matters_only_where_estimates_are_infinite_is_held_in_draws() -> None:
+    data = rows(clusters=20, size=8)
+    data.loc[data["arm"] == "c", "y"] = 0
+    fit = quietly("y ~ arm * x + (1 | g)", data)
+    table = hl.summary(fit)
+    assert table["se"].isna()[["arm[c]", "arm[c]:x"]].all()
+    assert np.isfinite(table["se"])[["arm[b]", "arm[b]:x", "x"]].all()
+    with pytest.warns(ConvergenceWarning, match="findings"):
+        differences = hl.avg_comparisons(fit, "arm").set_index("contrast")
+    assert differences["mean"]["c - a"] == pytest.approx(differences["estimate"]["c - a"], abs=0.03)
+    without = hl.Model("y ~ arm * x + (1 | g)", data[data["arm"] != "c"]).fit("laplace")
+    shared = ["Intercept", "arm[b]", "x", "arm[b]:x"]
+    np.testing.assert_allclose(table["se"][shared], hl.summary(without)["se"][shared], rtol=1e-3)
+
+
+def test_an_sd_is_held_in_draws_where_every_row_is_separated() -> None:
+    data = rows(clusters=20, size=8)
+    data["y"] = (data["x"] > 0) * 1
+    fit = quietly("y ~ x + arm + (1 | g)", data)
+    assert hl.summary(fit)["se"].isna().all()
+    with pytest.warns(ConvergenceWarning, match="findings"):
+        averages = hl.avg_predictions(fit, by="arm")
+    np.testing.assert_allclose(averages["mean"], averages["estimate"], atol=0.01)
+
+
 def test_coefficients_that_are_infinite_together_leave_their_difference_known() -> None:
     data = rows().assign(arm=lambda frame: np.where(frame["g"] < 3, "a", np.where(frame["x"] > 0, "b", "c")))
     data.loc[data["arm"] == "a", "y"] = 1

@@ -37,6 +37,12 @@ def fit(model: hl.Model) -> hl.results.Fit:
     return _fit(model, store_u=True)
 
 
+def test_draws_that_do_not_fit_into_memory_are_refused(model: hl.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hierlogit.validation.memory", lambda: 10**5)
+    with pytest.raises(EngineError, match="NUTS: draws=1,000: each of them holds .* more than the memory"):
+        model.fit(hl.NUTS(draws=1000, progress=False))
+
+
 def test_groups_and_labels(fit: hl.results.Fit) -> None:
     assert set(fit.data.children) == {
         "posterior",
