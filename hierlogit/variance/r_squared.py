@@ -101,7 +101,8 @@ def r2(
     query = query_of(fit, None, num_draws)
     single = between_rows(query.design)
     trials = query.design.outcome.trials
-    rows, share = distinct_rows(query.rows, trials)
+    # Only one of the methods averages over the rows, which are sorted for it.
+    rows, share = distinct_rows(query.rows, trials) if method == "delta" else (query.rows, trials)
 
     def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]

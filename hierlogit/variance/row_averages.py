@@ -13,6 +13,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Minus the natural logarithm of the relative error.
 DIGITS = 21.0
+#: Linear predictors that polynomials are evaluated for at once, so that they stay in the processor's cache.
+TOGETHER = 2**13
 
 
 def average_over_rows(
@@ -55,16 +57,41 @@ def average_over_rows(
 
 
 def _chebyshev_moments(x: FloatArray, share: FloatArray, count: int) -> FloatArray:
-    """``sum_i share_i T_k(x_i)`` for k below `count`, shape (draws, count)."""
-    moments = np.empty((len(x), count))
-    before, now = np.ones_like(x), x.copy()
-    for k in range(count):
-        moments[:, k] = before @ share
-        following = 2 * x
-        following *= now
-        following -= before
-        before, now = now, following
-    return moments
+    """``sum_i share_i T_k(x_i)`` for k below `count`, shape (draws, count).
+
+    With ``T_(m+k) = 2 T_m T_k - T_(m-k)``, sums of products of two short lists of polynomials are enough: those of the
+    degrees below the width, and of its multiples.
+    """
+    width = int(np.ceil(np.sqrt(count)))
+    multiples = -(-count // width)
+    products = np.zeros((len(x), multiples, width))
+    at_once = max(1, TOGETHER // x.shape[1])
+    for first in range(0, len(x), at_once):
+        for start in range(0, x.shape[1], TOGETHER):
+            draws, rows = slice(first, first + at_once), slice(start, start + TOGETHER)
+            low = _chebyshev_polynomials(x[draws, rows], width + 1)
+            high = _chebyshev_polynomials(low[:, width], multiples)
+            products[draws] += (high * share[rows]) @ low[:, :width].transpose(0, 2, 1)
+    moments = np.empty((len(x), multiples * width))
+    for m in range(multiples):
+        at = m * width
+        moments[:, at] = products[:, m, 0]
+        for k in range(1, width):
+            moments[:, at + k] = 2 * products[:, m, k] - moments[:, at - k] if m else products[:, 0, k]
+    return moments[:, :count]
+
+
+def _chebyshev_polynomials(x: FloatArray, count: int) -> FloatArray:
+    """``T_k(x)`` for k below `count`, shape (draws, count, n); of ``T_n(x)`` they are ``T_kn(x)``."""
+    values = np.empty((len(x), count, x.shape[1]))
+    values[:, 0] = 1.0
+    if count > 1:
+        values[:, 1] = x
+    for k in range(2, count):
+        np.multiply(x, values[:, k - 1], out=values[:, k])
+        values[:, k] *= 2.0
+        values[:, k] -= values[:, k - 2]
+    return values
 
 
 def distinct_rows(rows: EncodedRows, weights: FloatArray | None = None) -> tuple[EncodedRows, FloatArray]:
