@@ -56,7 +56,7 @@ def check_names(
     hierlogit.errors.FormulaError: unknown variable 'agee' in the fixed part
       use ~ log(agee)
                 ^^^^
-    The data has: use, age. Did you mean 'age'?
+    The data has: use, age. A value of your program is passed to Model: namespace={'agee': agee}. Did you mean 'age'?
     """
     for use in formula.names:
         if use.is_call:
