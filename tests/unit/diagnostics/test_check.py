@@ -235,7 +235,8 @@ def sensible(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["bacteria", "cbpp", "contraception"])
 def test_models_that_are_known_to_fit_have_no_findings(name: str) -> None:
-    found = hl.check(hl.Model(sensible(name), hl.datasets.load(name)).fit(hl.Laplace(seed=1)), replicates=60, seed=1)
+    # With fewer simulated data sets the p-values for cbpp, whose counts vary more than most, depend on the seed.
+    found = hl.check(hl.Model(sensible(name), hl.datasets.load(name)).fit(hl.Laplace(seed=1)), replicates=200, seed=1)
     assert found.findings == ()
 
 
