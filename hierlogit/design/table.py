@@ -109,12 +109,16 @@ def _described(data: Any, module: str) -> str:
         return f"{kind} of {module}. Call .read_all() first."
     if hasattr(data, "collect"):
         return f"{kind} of {module}, which is not computed yet. Call .collect() first."
+    if module == "xarray":
+        return f"{kind} of {module}. Call .to_dataset(...) first."
     if hasattr(data, "compute"):
         return f"{kind} of {module}, which is not computed yet. Call .compute() first."
     if isinstance(data, (list, tuple)) and data and all(isinstance(row, Mapping) for row in data):
         return f"a {kind} of rows. Call pandas.DataFrame(rows) first."
     if isinstance(data, pd.Series):
         return "a Series, which is a single column. Call .to_frame() first, or join it with others."
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return f"{kind} with fields. Call pandas.DataFrame(...) first."
     if isinstance(data, (np.ndarray, list, tuple)):
         return f"{kind}, which has no names of columns. Call pandas.DataFrame(..., columns=[...]) first."
     return f"{kind}."

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..design.column_parts import level_text
 from ..design.table import with_columns
 from ..errors import PredictionError
 from ..model_spec import ModelSpec
@@ -95,7 +96,7 @@ def contrasts(model: ModelSpec, frame: pd.DataFrame, variables: Any) -> list[Con
         else:
             for low, high in _level_contrasts(model, name, "reference" if contrast is None else contrast):
                 frames = (with_columns(frame, {name: _column(model, name, value, frame)}) for value in (low, high))
-                pairs.append(Contrast(name, f"{high} - {low}", *frames))
+                pairs.append(Contrast(name, f"{level_text(high)} - {level_text(low)}", *frames))
     return pairs
 
 
@@ -146,7 +147,7 @@ def _level_contrasts(model: ModelSpec, name: str, contrast: Any) -> list[tuple[A
     if len(pair) != 2 or any(not isinstance(level, Hashable) or level not in levels for level in pair):
         raise PredictionError(
             f"variables['{name}']={shortened(contrast)} must be one of {quoted_list(LEVEL_CONTRASTS)}, or two of the "
-            f"levels {quoted_list([str(level) for level in levels])}."
+            f"levels {quoted_list([level_text(level) for level in levels])}."
         )
     return [(pair[0], pair[1])]
 

@@ -18,7 +18,10 @@ _RESPONSES = (
     "cbind(successes, failures); counts are columns or computed from them, p(prop * n, n), cbind(k, n - k). "
     "Anything else is computed in the data first."
 )
-_FACTORS = "A grouping factor is a column, (1 | g), or columns joined as (1 | a:b) or (1 | a/b)."
+_FACTORS = (
+    "A grouping factor is a column, (1 | g), or columns joined as (1 | a:b) or (1 | a/b). A name with blanks goes in "
+    "backticks: (1 | `school id`)."
+)
 
 
 def parse(text: str) -> Formula:
@@ -94,6 +97,11 @@ class _FormulaReader(TermReader):
         is_call = tokens[0].kind == "name" and self.is_operator(1, "(") and self.closing[1] == stop - 1
         if is_call and head in (*_SUCCESSES_OF_TRIALS, "cbind"):
             return self.counts(text, span, stop - 1, head)
+        if shape == "v/v":
+            hint = (
+                f"Successes out of trials are written p({tokens[0].text}, {tokens[2].text}), which has their numbers."
+            )
+            raise self.error("the response is a proportion", span, hint)
         raise self.error("the response is not understood", span, _RESPONSES)
 
     def counts(self, text: str, span: Span, stop: int, head: str) -> Response:

@@ -91,6 +91,8 @@ def test_polars_needs_no_pyarrow() -> None:
         ([1, 2], "got list, which has no names of columns"),
         (None, "pandas or polars DataFrame, a pyarrow Table, an xarray Dataset, .* or a mapping.*got None"),
         (np.zeros((2, 2)), "got ndarray, which has no names of columns"),
+        (np.zeros(2, [("y", int), ("x", float)]), r"got ndarray with fields\. Call pandas\.DataFrame\(\.\.\.\) first"),
+        (xr.DataArray([1, 2]), r"got DataArray of xarray\. Call \.to_dataset\(\.\.\.\) first"),
         (pl.LazyFrame({"y": [1]}), r"got LazyFrame of polars, which is not computed yet. Call \.collect\(\)"),
         (pa.table({"y": [1]}).to_reader(), r"got RecordBatchReader of pyarrow. Call \.read_all\(\)"),
         ([{"y": 1}, {"y": 0}], "got a list of rows"),

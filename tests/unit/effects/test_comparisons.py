@@ -271,3 +271,13 @@ def test_what_is_asked_wrongly_is_said(
 ) -> None:
     with pytest.raises(PredictionError, match=message):
         getattr(hl, verb)(fit, *arguments, **options)
+
+
+def test_levels_that_are_whole_numbers_have_no_decimal_point_in_contrasts(
+    make_fit: MakeFit, clustered_rows: MakeRows
+) -> None:
+    rows = clustered_rows(6, 8)
+    rows["year"] = 2001.0 + np.arange(len(rows)) % 3
+    fit = make_fit("healed ~ C(year) + (1 | clinic)", rows)
+    assert list(hl.avg_comparisons(fit, "year")["contrast"]) == ["2002 - 2001", "2003 - 2001"]
+    assert list(hl.avg_comparisons(fit, {"year": [2002, 2003]})["contrast"]) == ["2003 - 2002"]

@@ -165,6 +165,9 @@ BAD = [
     # responses
     ("«log(y)» ~ x", "response is not understood", "computed in the data first"),
     ("«y + z» ~ x", "response is not understood", "y['yes']"),
+    ("«k/n» ~ x", "response is a proportion", "p(k, n)"),
+    ("«`a b` / n» ~ x", "response is a proportion", "p(`a b`, n)"),
+    ("y ~ x + (1 | school «id»)", "grouping factor is not understood", "(1 | `school id`)"),
     ("«1» ~ x", "response is not understood", "p(successes, trials)"),
     ("«y[]» ~ x", "response is not understood", "y['yes']"),
     ("«y[-1]» ~ x", "response is not understood", "y['yes']"),
