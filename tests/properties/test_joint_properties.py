@@ -25,6 +25,17 @@ from hierlogit.engines.maximum.objective import Objective
 from hierlogit.engines.maximum.starting_values import starting_point
 from hierlogit.model import Model
 
+#: The generated tables are small, and models warn of few events, few clusters and effects that rows cannot tell.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{beginning}:hierlogit.errors.DataWarning")
+    for beginning in (
+        r"[\d,]+ (non-)?events for",
+        r"\d correlated effects of",
+        r"'[xz]'.* constant in every one of",
+        r"Each of the \d+ clusters of '.*' has a single trial",
+    )
+]
+
 NONE = ""
 ONE_FACTOR = ["(1 | g)", "(1 + x | g)", "(1 + x || g)", "(1 + x + z | g)", "(1 | g) + (0 + x + z | g)"]
 SEVERAL = [

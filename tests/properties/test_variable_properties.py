@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,9 @@ from hierlogit.fits.posterior import posterior_layout
 from hierlogit.model import Model
 from hierlogit.translations.pymc_program import DATA_FILE, pymc_program
 from hierlogit.translations.words import words
+
+#: Column x is far from zero, as years are: models with random slopes of x warn that it should be centred.
+pytestmark = pytest.mark.filterwarnings("ignore:'x' lies between:hierlogit.errors.DataWarning")
 
 N = 40
 OUTCOMES = ["y", "p(y, m)", "p(y, 6)", "cbind(y, m)"]

@@ -148,6 +148,8 @@ def test_two_effects_against_a_fine_grid(L: list[list[float]], trials: int) -> N
     assert evaluated(arrangement, L, 31) == pytest.approx(by_trapezoid(design, L), abs=1e-8)
 
 
+@pytest.mark.filterwarnings(r"ignore:\d non-events for 1 coefficient:hierlogit.errors.DataWarning")
+@pytest.mark.filterwarnings("ignore:3 correlated effects of 'g':hierlogit.errors.DataWarning")
 def test_three_effects_against_a_grid() -> None:
     design, arrangement = designed("(1 + x + z | g)", rows(2, 8))
     L = np.array([[0.8, 0.0, 0.0], [-0.3, 0.5, 0.0], [0.2, 0.4, 0.6]])

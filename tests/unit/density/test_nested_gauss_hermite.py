@@ -109,6 +109,7 @@ def test_levels_of_many_rows() -> None:
     assert slopes[0] == pytest.approx(slopes[1], rel=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:'school' and 'school.room' are the same 12 clusters:hierlogit.errors.DataWarning")
 def test_each_outer_level_with_one_inner_level() -> None:
     # The design's first factor is eliminated, which is the outer one here: integrals may be taken in either order.
     data = rows(12, 1, 40).assign(m=1, inner=1.0, outer=1.0)

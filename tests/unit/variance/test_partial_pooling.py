@@ -47,8 +47,8 @@ def test_partial_pooling_is_what_is_predicted(contraception: pd.DataFrame) -> No
 def test_no_pooling_is_a_coefficient_for_every_cluster(contraception: pd.DataFrame) -> None:
     # Clusters whose coefficient would be infinite are left out.
     shares = contraception.groupby("district")["use"].transform("mean")
-    some = contraception[(shares > 0) & (shares < 1)].assign(district=lambda frame: frame["district"].astype(str))
-    plain = hl.Model("use ~ 0 + district + age + urban", some).fit("laplace")
+    some = contraception[(shares > 0) & (shares < 1)]
+    plain = hl.Model("use ~ 0 + C(district) + age + urban", some).fit("laplace")
     fitted = pd.Series(hl.predictions(plain)["estimate"].to_numpy()).groupby(some["district"].to_numpy()).mean()
     found = hl.pooling(hl.Model("use ~ age + urban + (1 | district)", some))
     np.testing.assert_allclose(found.table["raw"], fitted.reindex(found.table.index), atol=1e-7)
