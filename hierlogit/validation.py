@@ -136,7 +136,11 @@ def reason_of(error: Exception) -> str:
     'All arrays must be of the same length'
     >>> reason_of(TypeError("no loop for types <class 'numpy.dtypes.StrDType'> -> None"))
     'no loop for types numpy.dtypes.StrDType -> None'
+    >>> reason_of(FileNotFoundError(2, "errno = 2, flags = 13", "fit.nc.1-2.partial"))
+    'No such file or directory'
     """
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # without the names of temporary files
     words = re.sub(r"<class '([^']*)'>", r"\1", " ".join(str(error).split()))
     return words.rstrip(".") or type(error).__name__
 
@@ -306,7 +310,7 @@ def path(name: str, value: object, error: ErrorClass) -> Path:
 
 
 def file_path(name: str, value: object, error: ErrorClass) -> Path:
-    """The path of a file, which may exist or not.
+    """The path of a file, which may exist or not, in a folder that exists.
 
     Examples
     --------
@@ -317,6 +321,10 @@ def file_path(name: str, value: object, error: ErrorClass) -> Path:
     place = path(name, value, error)
     if not place.name or place.is_dir():
         raise error(f"{name}={shortened(value)} is a folder. Name a file in it.")
+    if not place.absolute().parent.is_dir():
+        raise error(
+            f"{name}={shortened(value)}: there is no folder {place.absolute().parent}. Make it, or name another file."
+        )
     return place
 
 

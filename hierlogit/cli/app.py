@@ -228,7 +228,8 @@ def _announcement(engine: Any) -> str:
         return f"Fitting by {engine!r}."
     tune = engine.options(engine.backend).tune
     compiling = "" if engine.backend == "native" else " Compiling the model comes first, and takes about half a minute."
-    return f"Sampling {engine.chains} chains of {engine.draws:,} draws after {tune:,} steps of tuning.{compiling}"
+    chains = number_of(engine.chains, "chain")
+    return f"Sampling {chains} of {engine.draws:,} draws after {tune:,} steps of tuning.{compiling}"
 
 
 def _refuse_levels_for_all_rows(model: Model) -> None:

@@ -15,7 +15,7 @@ from ..errors import FitError
 from ..estimate import Estimate
 from ..formatting import cell, number
 from ..model_spec import ModelSpec
-from ..validation import file_path
+from ..validation import file_path, number_of
 from .diagnostics import Diagnostics
 from .netcdf import write_fit
 from .posterior import parameter_draws
@@ -184,7 +184,7 @@ class Fit(Shown, Generic[M_co]):
         engine, estimate = self.diagnostics.engine, self.estimate
         if estimate is None:
             sizes = self.data["posterior"].sizes
-            engine += f": {sizes['chain']} chains of {sizes['draw']:,} draws, "
+            engine += f": {number_of(sizes['chain'], 'chain')} of {sizes['draw']:,} draws, "
         else:
             engine += ": " if engine == estimate.method else f" ({estimate.method}): "
         return f"Fit by {engine}{self.diagnostics.status}, {number(sum(self.diagnostics.seconds.values()))} s"

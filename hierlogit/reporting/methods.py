@@ -48,7 +48,8 @@ def _sampled(subject: Subject) -> str:
         parts.append(f"there were {number_of(int(measures['divergences']), 'divergent transition')}")
     convergence = f"; {', '.join(parts)}" if parts else ""
     return (
-        f"The posterior was sampled by the No-U-Turn sampler ({_software(subject)}), with {sizes['chain']} chains of "
+        f"The posterior was sampled by the No-U-Turn sampler ({_software(subject)}), with "
+        f"{number_of(sizes['chain'], 'chain')} of "
         f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}. Priors: {priors}."
     )
 

@@ -51,8 +51,6 @@ class Checkpoint:
             return cls(None, study, Done({}, {}))
         file = file_path("store", store, StudyError)
         if not file.exists():
-            if not file.absolute().parent.is_dir():
-                raise StudyError(f"store: there is no folder {file.absolute().parent}. Make it, or name another file.")
             return cls(file, study, Done({}, {}))
         try:
             record = json.loads(file.read_text(encoding="utf-8"))

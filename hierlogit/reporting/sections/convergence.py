@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ...engines.nuts.convergence import MAX_RHAT, MIN_BFMI, MIN_ESS_PER_CHAIN
 from ...formatting import number
+from ...validation import number_of
 from ..finding_list import finding_list
 from ..html import facts, paragraph
 from ..request import Request, Subject
@@ -54,7 +55,7 @@ def _how(subject: Subject) -> str:
     estimate, sizes = subject.fit.estimate, subject.fit.posterior.sizes
     if estimate is None:
         return (
-            f"{sizes['chain']} chains of {sizes['draw']:,} draws each from the posterior, by "
+            f"{number_of(sizes['chain'], 'chain')} of {sizes['draw']:,} draws each from the posterior, by "
             f"{subject.fit.diagnostics.engine}. All intervals come from these draws."
         )
     objective = "posterior density" if estimate.penalised else "likelihood"

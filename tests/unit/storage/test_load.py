@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +178,14 @@ def test_what_a_file_cannot_hold_is_said(make_fit: MakeFit, tmp_path: Path) -> N
     with pytest.raises(FitError, match="cannot write the fit"):
         fit.save(tmp_path / "fit.nc")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_in_folders_that_do_not_exist_are_refused_in_plain_words(make_fit: MakeFit, tmp_path: Path) -> None:
+    fit, place = make_fit("flag ~ 1 + (1 | g)", _rows()), tmp_path / "missing" / "fit.nc"
+    message = rf"there is no folder {re.escape(str(place.parent))}\. Make it, or name another file\.$"
+    with pytest.raises(FitError, match=message):
+        fit.save(place)
+    with pytest.raises(FitError, match=message):
+        hl.report(fit, place.with_suffix(".html"))
+    with pytest.raises(FitError, match=rf"damaged: {os.strerror(errno.EISDIR)}\.$"):
+        hl.load(tmp_path)
