@@ -464,7 +464,8 @@ def _slopes_of_run(
     for step in moved:
         change = treatment.slope(draws, some, step.above.part(run), step.below.part(run), step.gap)
         if slope.startswith("ey"):
-            change /= treatment.predict(draws, some)
+            with np.errstate(invalid="ignore", divide="ignore"):  # a probability of 0 has no relative change
+                change /= treatment.predict(draws, some)
         if slope.endswith("ex"):
             change *= step.values[run]
         parts.append(average(change, averages))

@@ -6,19 +6,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..errors import FitError
+from ..errors import DataWarning, FitError, warn
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
-from ..validation import choice, flag
+from ..validation import choice, flag, quoted_list
 from .intervals import Interval, end_names, summarise
 from .log_odds_contrasts import log_odds_contrasts
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Exponentials of larger numbers, up or down, are infinite or zero.
+LARGEST_LOGARITHM = 700.0
 INTERVALS = ("draws", "wald", "profile")
 #: Title of tables of parameters, and columns that are left out first where there is not enough room.
 PARAMETERS = "Parameters (logit scale)"
@@ -149,12 +151,27 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     title = "Odds ratios, within a cluster" if fit.model.design.groups else "Odds ratios"
     weights = np.array([contrast.weights for contrast in contrasts])
     if fit.estimate is not None:
+        _warn_beyond_floats(index, weights @ fit.estimate.beta)
         return ResultTable.of(pd.DataFrame(_ratios_at_maximum(fit.estimate, weights, interval), index=index), title)
     beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
-    ratios = np.exp(beta.reshape(-1, weights.shape[1]) @ weights.T)
+    logarithms = beta.reshape(-1, weights.shape[1]) @ weights.T
+    _warn_beyond_floats(index, np.median(logarithms, axis=0))
+    with np.errstate(over="ignore"):
+        ratios = np.exp(logarithms)
     columns = {"median": np.median(ratios, axis=0), **summarise(ratios, interval)}
     columns["p_above_1"] = (ratios > 1).mean(axis=0)
     return ResultTable.of(pd.DataFrame(columns, index=index), title)
+
+
+def _warn_beyond_floats(labels: pd.Index[str], logarithms: FloatArray) -> None:
+    beyond = np.abs(logarithms) > LARGEST_LOGARITHM
+    if beyond.any():
+        warn(
+            f"the odds ratios for one more unit of {quoted_list(list(labels[beyond]))} are too far from 1 for a "
+            "number: a unit is many times the range of the column. Measure it in smaller units, or pass a smaller "
+            "step: hl.comparisons(fit, {'x': step}, comparison='lnoddsratio').",
+            DataWarning,
+        )
 
 
 def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interval) -> dict[str, FloatArray]:

@@ -221,7 +221,8 @@ def vpc(
             whole, *parts = average_moments(draws, rows, share, moments)[..., None]
         else:
             whole, *parts = moments(cluster_variances(query, draws), fixed_part(draws, query.rows))
-        return np.concatenate([part / whole for part in parts], axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):  # probabilities of 0 and 1 have no variance to share
+            return np.concatenate([part / whole for part in parts], axis=1)
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), len(query.rows), "Integrating")
     labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}

@@ -189,7 +189,8 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
             break
         point, gradient, gain = trial, trial_gradient, trial_gain
     point = objective.evaluate(point.psi)  # so that the work arrays hold this point
-    covariance = scale @ inverse @ scale.T
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite where there is no curvature
+        covariance = scale @ inverse @ scale.T
     errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) if positive_definite else np.ones(f)
     return Optimum(
         point=point,

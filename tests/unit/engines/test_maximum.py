@@ -269,6 +269,9 @@ def test_an_sd_is_held_in_draws_where_every_row_is_separated() -> None:
     with pytest.warns(ConvergenceWarning, match="findings"):
         averages = hl.avg_predictions(fit, by="arm")
     np.testing.assert_allclose(averages["mean"], averages["estimate"], atol=0.01)
+    far = quietly("y ~ x + arm + (1 | g)", data.assign(y=(data["x"] > 0.3) * 1))
+    with pytest.warns(ConvergenceWarning, match="findings"):
+        assert hl.avg_slopes(far, "x", newdata=data.assign(x=data["x"] * 1e4), slope="eyex")["mean"].isna().all()
 
 
 def test_coefficients_that_are_infinite_together_leave_their_difference_known() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import ndtr
 
 import hierlogit as hl
-from hierlogit.errors import FitError
+from hierlogit.errors import DataWarning, FitError
 
 MakeFit = Callable[..., hl.results.Fit]
 
@@ -83,6 +83,13 @@ def test_random_effects_of_a_likelihood_fit_are_conditional_modes() -> None:
     half = 1.6448536 * found.conditional_sds["district"].ravel()
     np.testing.assert_allclose(table["mode"] - table["eti90_lb"], half, rtol=1e-6)
     np.testing.assert_allclose(table["eti90_ub"] - table["mode"], half, rtol=1e-6)
+
+
+def test_odds_ratios_beyond_the_range_of_numbers_are_named() -> None:
+    data = hl.datasets.load("contraception").assign(tiny=lambda frame: (frame["livch"] != "0") / 1000)
+    fit = hl.Model("use ~ tiny + urban + (1 | district)", data).fit("laplace")
+    with pytest.warns(DataWarning, match="for one more unit of 'tiny' are too far from 1"):
+        hl.odds_ratios(fit)
 
 
 def test_no_odds_ratios_without_predictors(make_fit: MakeFit) -> None:
