@@ -31,6 +31,8 @@ pytestmark = [
         r"[\d,]+ (non-)?events for",
         r"\d correlated effects of",
         r"'[xz]'.* constant in every one of",
+        r"'[xz]'.* and the intercept account for all differences",
+        r"'[gk]' and '[gk].h' are the same \d+ clusters",
         r"Each of the \d+ clusters of '.*' has a single trial",
     )
 ]
