@@ -95,7 +95,7 @@ def forest(
     texts = _texts(fit.model.design, list(table.index), labels)
     wanted = [wrapped(texts[label], LABEL_WIDTH) for label in chosen]
     longest = max(len(line) for name in wanted for line in name.split("\n"))
-    heights = [0.16 + 0.14 * (1 + name.count("\n")) for name in wanted]
+    heights = _heights(wanted)
     with house_style():
         if ax is None:
             drawn = new_axes(1, width=5.8 + CHARACTER * longest, height=1.3 + sum(heights))
@@ -139,11 +139,17 @@ def _rows(table: pd.DataFrame) -> list[tuple[float, float, float]]:
     return [(float(m), float(a), float(b)) for m, a, b in zip(*columns, strict=True)]
 
 
+def _heights(labels: Sequence[str]) -> list[float]:
+    """Inches for each row, more where its label has several lines."""
+    return [0.16 + 0.14 * (1 + label.count("\n")) for label in labels]
+
+
 def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     rows = _rows(table)
-    positions = np.arange(len(rows))[::-1]
+    heights = np.array(_heights(labels))
+    positions = heights.sum() - heights.cumsum() + heights / 2
     away = [low > 1 or high < 1 for _, low, high in rows]
     colours = [BLUE if apart else GREY for apart in away]
     ax.axvline(1, color=INK, linewidth=0.8, zorder=0.5)
@@ -162,7 +168,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
     ax.set_yticks(positions, labels, fontsize=MEDIUM)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.set_ylim(-0.03, heights.sum() + 0.03)
     ax.set_xlabel("Odds ratio within a cluster\nblue: interval excludes 1")
     beside = ax.get_yaxis_transform()
     for position, row in zip(positions, rows, strict=True):

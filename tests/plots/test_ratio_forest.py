@@ -1,3 +1,5 @@
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -97,3 +99,12 @@ def test_labels_keep_brackets_they_do_not_understand(make_fit):
     design = make_fit("y ~ 0 + time + x:time", rows).model.design
     labels = [readable(label, design) for label in design.fixed_effects]
     assert all("9:00" in label or "10:30" in label for label in labels)
+
+
+def test_labels_of_several_lines_do_not_overlap_beside_short_ones(clinics):
+    long = "a long label, of more than a single line, " * 16
+    ax = hl.plots.forest(clinics, labels={clinics.model.design.fixed_effects[-1]: long})[0]
+    ax.figure.canvas.draw()
+    boxes = sorted((label.get_window_extent() for label in ax.get_yticklabels()), key=lambda box: box.y0)
+    assert max(label.get_text().count("\n") for label in ax.get_yticklabels()) >= 4
+    assert all(above.y0 > below.y1 for below, above in itertools.pairwise(boxes))
