@@ -76,7 +76,7 @@ def r2(
     An observation-level factor (one cluster for each row, for overdispersion of counts) enters the denominators only.
     Averages and variances over rows are over their trials, so that the same data as counts and as single outcomes give
     the same result, except for such a factor: with single outcomes, its clusters have several rows and count as others
-    do. Offsets are not part of ``V_f``. Nakagawa, Johnson and
+    do. (R's performance package weights rows equally.) Offsets are not part of ``V_f``. Nakagawa, Johnson and
     Schielzeth approximate p by the intercept of a model without predictors; here it is the average probability of the
     model itself, by quadrature.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .optimizer import climb
+from .optimizer import climb, with_well_scaled_steps
 
 if TYPE_CHECKING:
     from .objective import Objective
@@ -81,6 +81,8 @@ def bounded(objective: Objective, optimum: Optimum) -> Bounded:
         covariance = optimum.covariance.copy()
         covariance[unknown] = covariance[:, unknown] = np.nan
         optimum = replace(optimum, covariance=covariance)
+    elif optimum.positive_definite:
+        optimum = with_well_scaled_steps(objective, optimum)
     objective.evaluate(optimum.point.psi)
     # A flat direction of fixed effects alone is that of the infinite ones, if there are any.
     explained = len(infinite) and not np.any(moved >= objective.p)

@@ -30,6 +30,9 @@ MOST_CLIMBING_STEPS = 500
 STEPS_IN_A_ROW = 40
 #: Step of the finite differences of the gradient, in standard errors.
 DIFFERENCE = 1e-4
+#: Differences are taken again, with better steps, if a curvature is below this or above its inverse. With steps of less
+#: than a sixth of `DIFFERENCE`, rounding is felt in the third digit of standard errors; with longer ones, bending.
+LEAST_SCALED_CURVATURE = 0.03
 #: A point counts as a maximum if gradient and curvature predict that the log-likelihood can rise by no more than this.
 POSSIBLE_GAIN = 1e-6
 #: An sd this small, in units of one over the sd of its column, is compared with zero.
@@ -205,6 +208,17 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
         mode_derivatives=mode_derivatives @ factor,
         modes=objective.modes(),
     )
+
+
+def with_well_scaled_steps(objective: Objective, optimum: Optimum) -> Optimum:
+    """The optimum with differences by steps of the intended length, if those of an optimum without flat axes were not.
+
+    A start far from the maximum is a poor guide to standard errors there.
+    """
+    curvatures = optimum.curvatures
+    if np.all((curvatures > LEAST_SCALED_CURVATURE) & (curvatures < 1 / LEAST_SCALED_CURVATURE)):
+        return optimum
+    return polish_optimum(objective, optimum.point, optimum.free, optimum.covariance_factor)
 
 
 def _principal_axes(information: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -44,6 +44,8 @@ def test_this_version_has_a_fit_of_each_kind() -> None:
     assert {path.stem for path in FILES if path.parent.name == hl.__version__} == {"laplace", "nuts"}
 
 
+# The saved draws are few, to keep the files small.
+@pytest.mark.filterwarnings("ignore:The fit behind this result has findings:hierlogit.errors.ConvergenceWarning")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_is_read_with_its_numbers(path: Path) -> None:
     stored = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
