@@ -7,7 +7,7 @@ same model, so that a standard deviation of zero is an ordinary point of a smoot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -218,7 +218,18 @@ def with_well_scaled_steps(objective: Objective, optimum: Optimum) -> Optimum:
     curvatures = optimum.curvatures
     if np.all((curvatures > LEAST_SCALED_CURVATURE) & (curvatures < 1 / LEAST_SCALED_CURVATURE)):
         return optimum
-    return polish_optimum(objective, optimum.point, optimum.free, optimum.covariance_factor)
+    before = optimum.covariance_factor
+    better = polish_optimum(objective, optimum.point, optimum.free, before)
+    if not better.positive_definite:
+        return optimum
+    # Principal axes of nearly equal curvature are determined by rounding. Turned back, the factor, and the draws that
+    # are made with it, stay close to what they were.
+    turned = np.linalg.lstsq(before, better.axes, rcond=None)[0].T
+    return replace(
+        better,
+        covariance_factor=better.covariance_factor @ turned,
+        mode_derivatives=better.mode_derivatives @ turned,
+    )
 
 
 def _principal_axes(information: FloatArray) -> tuple[FloatArray, FloatArray]:
