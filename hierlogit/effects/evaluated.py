@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,28 @@ import xarray as xr
 from ..summaries import intervals
 from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
 
-if TYPE_CHECKING:
-    from .row_by_row import RowByRow
-
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 #: Function of draws, shape (draws, values), that returns further columns of their table.
 MoreSummaries = Callable[[FloatArray], Mapping[str, FloatArray]]
+
+
+class Summarisable(Protocol):
+    """Values for each draw from which a table can be made block by block, whether they are in memory or not."""
+
+    @property
+    def estimate(self) -> FloatArray | None:
+        """For likelihood fits, the values at the maximum."""
+
+    @property
+    def size(self) -> int:
+        """Number of values of each draw."""
+
+    def blocks(self) -> Iterator[tuple[Any, FloatArray]]:
+        """Positions of values, with the values, shape (draws, some values)."""
+
+    def array(self, rows: npt.NDArray[Any], number: npt.DTypeLike = np.float64) -> xr.DataArray:
+        """The draws with their dims."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,7 @@ class Evaluated:
 
 
 def summary_table(
-    values: Evaluated | RowByRow,
+    values: Summarisable,
     quantity: str,
     described: pd.DataFrame,
     interval: Interval,
@@ -91,7 +106,7 @@ def summary_table(
 
     Parameters
     ----------
-    values : Evaluated or RowByRow
+    values : Evaluated, RowByRow or the like
     quantity : str
         The title.
     described : pandas.DataFrame
