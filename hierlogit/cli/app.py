@@ -269,6 +269,9 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     say_model(model)
     _warn_of_data(model)
     say(f"\n{_announcement(engine)}", style="bold")
+    from ..numba_support.compile import announce_compiling
+
+    announce_compiling()
     fitted = model.fit(engine)
     say_report(fitted)
     from ..fits.repeated_findings import findings_shown

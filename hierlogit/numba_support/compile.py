@@ -38,10 +38,10 @@ COMPILED = (
 
 
 class _Notice(event.Listener):  # type: ignore[misc]
-    """Prints one line in terminals and notebooks when functions of the package are compiled."""
+    """Prints one line when functions of the package are compiled: in terminals and notebooks, or `everywhere`."""
 
     def __init__(self) -> None:
-        self._shown = False
+        self._shown, self.everywhere = False, False
 
     def on_start(self, started: Any) -> None:
         """Print it when a function of the package is compiled rather than read from disk."""
@@ -53,14 +53,20 @@ class _Notice(event.Listener):  # type: ignore[misc]
         from rich.console import Console
 
         console = Console(stderr=True, highlight=False)
-        if console.is_terminal or console.is_jupyter:
-            console.print("Compiling the likelihood for this machine: up to half a minute, this once.", style="dim")
+        if self.everywhere or console.is_terminal or console.is_jupyter:
+            console.print("Compiling for this machine, this once: usually less than a minute.", style="dim")
 
     def on_end(self, _ended: Any) -> None:
         """Nothing to print."""
 
 
-event.register("numba:compile", _Notice())
+_NOTICE = _Notice()
+event.register("numba:compile", _NOTICE)
+
+
+def announce_compiling() -> None:
+    """Announce it to whoever reads the standard error of this process, as programs do that are run from a shell."""
+    _NOTICE.everywhere = True
 
 
 class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
