@@ -141,7 +141,7 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     >>> fit = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     >>> found = hl.check(fit, seed=1)
     >>> [finding.code for finding in found.findings]  # the curve of age is missing
-    ['nonlinear_effect', 'residual_trend', 'heterogeneous_slopes', 'link_misfit']
+    ['nonlinear_effect', 'residual_trend', 'heterogeneous_slopes']
     """
     require_fit(fit)
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)

@@ -204,7 +204,7 @@ def test_results_are_replaced_only_when_asked(engines, rows, tmp_path):
         (("rows.csv", FORMULA, "-o", "rows.csv"), "rows.csv is a file"),
         (("rows.csv", FORMULA, "-o", "rows.csv/out"), "rows.csv"),
         (("rows.xlsx", FORMULA), "is a spreadsheet: export the table as CSV"),
-        (("empty.csv", FORMULA), "cannot read empty.csv"),
+        (("empty.csv", FORMULA), "empty.csv is empty"),
         (("binary.csv", FORMULA), "binary.csv is not text in utf-8"),
         (("not_zipped.csv.gz", FORMULA), "cannot read not_zipped.csv.gz"),
         (("no_rows.csv", FORMULA), "no rows"),
