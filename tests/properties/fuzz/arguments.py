@@ -70,6 +70,8 @@ def with_cell(value: Any) -> Callable[[Fit, int], Any]:
 
     def rows(fit: Fit, which: int) -> pd.DataFrame:
         frame = first(fit).astype(object)
+        if frame.empty:  # the model has no predictors
+            return frame
         frame.iloc[0, which % frame.shape[1]] = value
         return frame
 
@@ -81,6 +83,8 @@ def with_column(change: Callable[[pd.Series[Any]], Any]) -> Callable[[Fit, int],
 
     def rows(fit: Fit, which: int) -> pd.DataFrame:
         frame = first(fit)
+        if frame.empty:
+            return frame
         name = frame.columns[which % frame.shape[1]]
         frame[name] = change(frame[name])
         return frame

@@ -266,7 +266,10 @@ def quoted(name: str) -> str:
 
 
 def as_polars(frame: pd.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
+    try:
+        return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
+    except pl.exceptions.PanicException as error:  # which is not an Exception
+        raise TypeError("polars cannot hold these values") from error
 
 
 def as_arrow(frame: pd.DataFrame) -> pa.Table:
