@@ -207,6 +207,8 @@ def numeric_columns(table: pd.DataFrame) -> list[str]:
 
 
 def check_probabilities(table: pd.DataFrame) -> None:
+    if "hypothesis" in table:  # differences of probabilities
+        return
     for name in ("estimate", "mean", "median", *filter(ENDS.fullmatch, map(str, table.columns))):
         if name in table:
             values = table[name].to_numpy(dtype=float)
