@@ -174,6 +174,8 @@ class Profiler:
         from scipy.special import ndtri
 
         quantile = float(ndtri(0.5 + prob / 2))
+        if quantile == 0:  # rounded: the interval has no width
+            return profile.estimate, profile.estimate
         return self._interval_end(profile, -quantile), self._interval_end(profile, quantile)
 
     def _interval_end(self, profile: Profile, quantile: float) -> float:

@@ -183,7 +183,8 @@ def check_call(kind: str, fit: Fit, call: Call) -> None:
     if one.error is not None:
         return
     attempt(f"{kind}: {call.name}", lambda: check_shown(one.value))
-    explained = bool(one.warned or findings_of(fit))
+    # A single draw has no standard deviation.
+    explained = bool(one.warned or findings_of(fit)) or call.options.get("num_draws") == 1
     if isinstance(one.value, pd.DataFrame):
         seen = ("ratio", "lnratio", "lnor", "lift", "oddsratio", "eyex", "dyex", "eydx")
         explained = explained or any(word in map(str, call.options.values()) for word in seen)
@@ -192,7 +193,8 @@ def check_call(kind: str, fit: Fit, call: Call) -> None:
             if call.options.get("scale") != "link":
                 check_probabilities(one.value)
             rows = call.arguments(fit).get("newdata")
-            if call.name == "predictions" and not call.options.get("by") and (rows is None or hasattr(rows, "shape")):
+            whole = not call.options.get("by") and not call.options.get("hypothesis")
+            if call.name == "predictions" and whole and (rows is None or hasattr(rows, "shape")):
                 assert len(one.value) == (fit.model.design.n_rows if rows is None else len(rows))
         if call.name in ("icc", "vpc", "r2"):
             check_probabilities(one.value)

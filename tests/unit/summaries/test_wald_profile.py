@@ -98,6 +98,15 @@ def test_profile_ends_are_where_the_likelihood_has_fallen_far_enough() -> None:
         assert table.loc["sd_herd[Intercept]", column] == pytest.approx(end, abs=2e-4)
 
 
+def test_profile_interval_of_hardly_any_probability_is_the_estimate(fits: dict[str, Fit]) -> None:
+    fit = next(iter(fits.values()))
+    table = hl.summary(fit, interval="profile", ci_prob=1e-300)
+    low, high = (table[name] for name in table.columns if name.endswith(("_lb", "_ub")))
+    known = table["se"].notna()
+    np.testing.assert_array_equal(low[known], table["estimate"][known])
+    np.testing.assert_array_equal(high[known], table["estimate"][known])
+
+
 def test_profile_of_an_sd_whose_row_has_a_covariance(fits: dict[str, Fit]) -> None:
     fit = fits["slope"]
     assert fit.estimate is not None
