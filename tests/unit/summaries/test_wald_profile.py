@@ -99,12 +99,10 @@ def test_profile_ends_are_where_the_likelihood_has_fallen_far_enough() -> None:
 
 
 def test_profile_interval_of_hardly_any_probability_is_the_estimate(fits: dict[str, Fit]) -> None:
-    fit = next(iter(fits.values()))
-    table = hl.summary(fit, interval="profile", ci_prob=1e-300)
-    low, high = (table[name] for name in table.columns if name.endswith(("_lb", "_ub")))
-    known = table["se"].notna()
-    np.testing.assert_array_equal(low[known], table["estimate"][known])
-    np.testing.assert_array_equal(high[known], table["estimate"][known])
+    table = hl.summary(next(iter(fits.values())), interval="profile", ci_prob=1e-300)
+    known = ~table.index.str.startswith("cor_")  # which have no profile intervals
+    for end in (name for name in table.columns if name.startswith("profile")):
+        np.testing.assert_array_equal(table.loc[known, end], table.loc[known, "estimate"])
 
 
 def test_profile_of_an_sd_whose_row_has_a_covariance(fits: dict[str, Fit]) -> None:
