@@ -24,18 +24,9 @@ from hierlogit.density.marginal.selected_inverse import effect_variances
 from hierlogit.design.arrangement import Arrangement, arrange
 from hierlogit.design.design import Design
 
-#: The generated tables are small, and models warn of few events, few clusters and effects that rows cannot tell.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore:{beginning}:hierlogit.errors.DataWarning")
-    for beginning in (
-        r"[\d,]+ (non-)?events for",
-        r"\d correlated effects of",
-        r"'[xz]'.* constant in every one of",
-        r"'[xz]'.* and the intercept account for all differences",
-        r"'[gk]' and '[gk].h' are the same \d+ clusters",
-        r"Each of the \d+ clusters of '.*' has a single trial",
-    )
-]
+from .small_tables import EXPECTED_WARNINGS
+
+pytestmark = EXPECTED_WARNINGS
 
 ONE_FACTOR = ["(1 | g)", "(1 + x | g)", "(1 + x || g)", "(1 + x + z | g)"]
 SEVERAL = [

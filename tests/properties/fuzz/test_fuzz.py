@@ -202,15 +202,20 @@ def check_call(kind: str, fit: Fit, call: Call) -> None:
         assert same(one.value, attempt(f"{kind}: {call.name}", lambda: call(fit)).value)
 
 
+def check_fit_and_calls(kind: str, data: st.DataObject, template: str, rows: Rows, engine: Any) -> None:
+    """A fit, if there is one, and what a few functions compute of it."""
+    fit = fit_of(kind, template, rows, engine)
+    if fit is None:
+        return
+    check_fit(kind, fit)
+    for call in data.draw(st.lists(calls(fit), min_size=2, max_size=4), label="calls"):
+        check_call(kind, fit, call)
+
+
 @share(0.2)
 @given(st.data(), formulas.valid(), sound_rows, engines)
 def test_fits_and_what_is_computed_of_them(data: st.DataObject, template: str, rows: Rows, engine: Any) -> None:
-    fit = fit_of("fits", template, rows, engine)
-    if fit is None:
-        return
-    check_fit("fits", fit)
-    for call in data.draw(st.lists(calls(fit), min_size=2, max_size=4), label="calls"):
-        check_call("fits", fit, call)
+    check_fit_and_calls("fits", data, template, rows, engine)
 
 
 @share(0.03)
@@ -300,12 +305,7 @@ def test_reports_and_graphs(template: str, rows: Rows) -> None:
 @given(st.data(), formulas.valid(), sound_rows)
 def test_sampled_fits(data: st.DataObject, template: str, rows: Rows) -> None:
     engine = hl.NUTS(draws=20, tune=30, chains=2, cores=1, seed=1, progress=False)
-    fit = fit_of("sampled", template, rows, engine)
-    if fit is None:
-        return
-    check_fit("sampled", fit)
-    for call in data.draw(st.lists(calls(fit), min_size=2, max_size=4), label="calls"):
-        check_call("sampled", fit, call)
+    check_fit_and_calls("sampled", data, template, rows, engine)
 
 
 @share(0.02)
