@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..fits.fit import Fit
     from ..model_spec import ModelSpec
 
-#: Largest number of predictions in memory (draws times rows); beyond it, fewer draws are used.
-MAX_CELLS = 5 * 10**7
+#: Predictions in memory (draws times rows) beyond which fewer draws are used, and how many draws at least.
+MAX_CELLS, FEWEST_DRAWS = 5 * 10**7, 50
 
 
 class CommandError(HierlogitError):
@@ -118,12 +118,13 @@ def tables_of(fitted: Fit, ci_prob: float | None) -> dict[str, pd.DataFrame]:
 
 def _affordable(fitted: Fit) -> int | None:
     """How many draws to predict with, so that predictions for all rows fit into memory; None for all."""
-    posterior, rows = fitted.posterior, fitted.model.design.n_rows
-    available = posterior.sizes["chain"] * posterior.sizes["draw"]
-    most = max(MAX_CELLS // rows, 50)
-    if available <= most:
-        return None
-    note(f"predictions use {most:,} of the {available:,} draws, so that they fit into memory.")
+    from ..fits.posterior import draws_within
+
+    posterior = fitted.posterior
+    most = draws_within(posterior, fitted.model.design.n_rows, MAX_CELLS, FEWEST_DRAWS)
+    if most is not None:
+        available = posterior.sizes["chain"] * posterior.sizes["draw"]
+        note(f"predictions use {most:,} of the {available:,} draws, so that they fit into memory.")
     return most
 
 

@@ -36,7 +36,7 @@ def refuse_proportions(formula: Formula, outcome: pd.Series[Any], source: pd.Dat
     DesignError
         If the outcome has proportions or percentages, as numbers or as text.
     """
-    name, right = formula.response.column, " ".join(formula.text.partition("~")[2].split())
+    name, right = formula.response.column, formula.line.partition("~")[2].strip()
     values = _values(outcome)
     if formula.response.event is not None or len(np.unique(values)) < 3 or values.min() < 0 or values.max() > 100:
         return

@@ -250,14 +250,11 @@ def _independent_far_from_zero(group: GroupBlock) -> Iterator[Finding]:
     intercept = group.effects.index("Intercept") if "Intercept" in group.effects else -1
     apart = [k for k in _far_from_zero(group) if (min(intercept, k), max(intercept, k)) not in group.correlated_pairs]
     if apart:
-        effects = [group.effects[k] for k in apart]
-        yield Finding(
-            "uncentred_slope",
-            "warning",
-            f"{_ranges(group, apart)}. The random intercepts of '{group.name}' are deviations where "
-            f"{_zero(effects)}, and independent of the slopes there: in the rows, clusters with higher slopes are then "
-            "far above the others, or far below.",
-            _centring(group, apart),
+        yield _uncentred(
+            group,
+            apart,
+            ", and independent of the slopes there: in the rows, clusters with higher slopes are then far above the "
+            "others, or far below.",
         )
 
 
@@ -266,14 +263,11 @@ def _correlated_beyond_rounding(group: GroupBlock) -> Iterator[Finding]:
     mean, correlated = np.abs(group.column_ranges[2]), {k for pair in group.correlated_pairs for k in pair}
     beyond = [k for k in _far_from_zero(group) if k in correlated and mean[k] > BEYOND_ROUNDING * group.column_sds[k]]
     if beyond:
-        effects = [group.effects[k] for k in beyond]
-        yield Finding(
-            "uncentred_slope",
-            "warning",
-            f"{_ranges(group, beyond)}. The random intercepts of '{group.name}' are deviations where "
-            f"{_zero(effects)}, so far from the rows that they follow from the slopes: their correlation is 1 or -1, "
-            "and what distinguishes clusters in the rows is lost in rounding.",
-            _centring(group, beyond),
+        yield _uncentred(
+            group,
+            beyond,
+            ", so far from the rows that they follow from the slopes: their correlation is 1 or -1, and what "
+            "distinguishes clusters in the rows is lost in rounding.",
         )
 
 
@@ -299,21 +293,25 @@ def _contradicting_priors(model: ModelSpec) -> Iterator[Finding]:
         if too_far:
             k = too_far[0]
             usual = priors[k].quantile(USUAL_SLOPE)
-            effects = [group.effects[k] for k in too_far]
-            yield Finding(
-                "uncentred_slope",
-                "warning",
-                f"{_ranges(group, too_far)}. The random intercepts of '{group.name}' are deviations where "
-                f"{_zero(effects)}, and so is the prior of their sd, {priors[intercept]}, which exceeds {largest:.3g} "
-                f"with a probability of {1 - LARGE_INTERCEPT:.0%}. With an sd of the slopes of {usual:.3g}, the median "
-                f"of its prior, {priors[k]}, clusters would differ there by about {mean[k] * usual:.3g}: the two "
-                "priors together force the slopes' sd towards 0.",
-                _centring(group, too_far),
+            yield _uncentred(
+                group,
+                too_far,
+                f", and so is the prior of their sd, {priors[intercept]}, which exceeds {largest:.3g} with a "
+                f"probability of {1 - LARGE_INTERCEPT:.0%}. With an sd of the slopes of {usual:.3g}, the median of its "
+                f"prior, {priors[k]}, clusters would differ there by about {mean[k] * usual:.3g}: the two priors "
+                "together force the slopes' sd towards 0.",
             )
 
 
-def _zero(effects: list[str]) -> str:
-    return " and ".join(f"{effect} = 0" for effect in effects)
+def _uncentred(group: GroupBlock, places: list[int], consequence: str) -> Finding:
+    """The finding about columns of effects that are far from zero; the sentence ends with its consequence."""
+    zero = " and ".join(f"{group.effects[k]} = 0" for k in places)
+    return Finding(
+        "uncentred_slope",
+        "warning",
+        f"{_ranges(group, places)}. The random intercepts of '{group.name}' are deviations where {zero}{consequence}",
+        _centring(group, places),
+    )
 
 
 def _ranges(group: GroupBlock, places: list[int]) -> str:

@@ -114,6 +114,22 @@ def values_per_draw(model: ModelSpec) -> int:
     return max(sum(math.prod(variable.shape) for variable in posterior_layout(model).values()), 1)
 
 
+def draws_within(posterior: xr.Dataset, rows: int, values: int, fewest: int) -> int | None:
+    """How many draws keep a computation for all rows within a number of values; None if all of them do.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+    rows : int
+    values : int
+        Rows times draws that can be afforded.
+    fewest : int
+        Draws that are used in any case.
+    """
+    most = max(values // rows, fewest)
+    return most if posterior.sizes["chain"] * posterior.sizes["draw"] > most else None
+
+
 def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
     """Draws of all estimated parameters: fixed effects, then sds and correlations by grouping factor.
 

@@ -13,6 +13,7 @@ from ..diagnostics.fit.check import Check, check
 from ..effects.comparisons import avg_comparisons
 from ..errors import HierlogitError, PredictionError
 from ..fits.fit import Fit
+from ..fits.posterior import draws_within
 from ..plots.style import interval_name
 from ..summaries.intervals import Interval
 from .html import gap, heading
@@ -76,9 +77,7 @@ class Subject:
     @property
     def affordable_draws(self) -> int | None:
         """How many draws averages over rows and clusters use; None for all of them."""
-        sizes = self.fit.posterior.sizes
-        most = max(MOST_VALUES // self.design.n_rows, FEWEST_DRAWS)
-        return most if sizes["chain"] * sizes["draw"] > most else None
+        return draws_within(self.fit.posterior, self.design.n_rows, MOST_VALUES, FEWEST_DRAWS)
 
     @cached_property
     def data(self) -> DataCheck:

@@ -153,8 +153,9 @@ def _separation(infinite: tuple[str, ...]) -> list[Finding]:
 def _not_identified(result: SearchResult) -> list[Finding]:
     """A finding about a flat likelihood, unless the design explains it."""
     objective, places = result.objective, result.unidentified
-    known = findings_of_design(objective.model.design)
-    if not len(places) or any(finding.code in EXPLANATIONS for finding in known):
+    if not len(places):
+        return []
+    if any(finding.code in EXPLANATIONS for finding in findings_of_design(objective.model.design)):
         return []
     labels = [label for label in _labels(objective, places) if label]
     return [
