@@ -64,6 +64,8 @@ def log_kernel(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
 
 def _weighted(fit: Fit) -> Unseen:
     """From the draws of a sampler, by Pareto-smoothed importance weights, as in `hierlogit.loo`."""
+    from scipy.special import logsumexp
+
     outcome = fit.model.design.outcome
     given = GivenOthers(fit.model, Draws.of(fit.model, fit.posterior))
     efficiency = relative_efficiency(parameter_draws(fit.model, fit.posterior).to_dataset(name="value"))
@@ -75,7 +77,7 @@ def _weighted(fit: Fit) -> Unseen:
         weights = np.exp(log_weights)
         p[at] = (weights * probability).sum(axis=1)
         kernel = log_probability - log_binomial_coefficient(outcome.y[at], outcome.trials[at])[:, None]
-        log_p[at] = np.log((weights * np.exp(kernel)).sum(axis=1))
+        log_p[at] = logsumexp(log_weights + kernel, axis=1)  # the probability of very many trials is below all floats
     limit = khat_threshold(len(given.draws))
     if np.any(k_hat > limit):
         warn(_trouble(k_hat, limit), ConvergenceWarning)

@@ -228,3 +228,13 @@ def test_tables_of_several_fits_are_joined(make_fit: Callable[..., hl.results.Fi
     assert len(tables[0].attrs["pareto_k"]) == 1934
     both = pd.concat(tables, keys=["one", "other"])
     assert list(both.loc["other", "score"]) == list(tables[1]["score"])
+
+
+def test_rows_of_very_many_trials_have_finite_scores(make_fit: Callable[..., hl.results.Fit]) -> None:
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"x": rng.normal(size=24), "n": 100_000})
+    rows["k"] = rng.binomial(rows["n"], 0.4)
+    with pytest.warns(ConvergenceWarning, match="Pareto k-hat"):  # these draws are of no posterior
+        found = unseen_rows(make_fit("p(k, n) ~ x", rows, draws=60))
+    assert np.all(found.log_probability < np.log(np.finfo(float).tiny))
+    assert np.isfinite(found.log_probability).all()
