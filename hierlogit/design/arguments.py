@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 #: Functions whose first argument must be numbers.
 _NUMERIC = ("bs", "center", "offset", "poly", "scale", "standardize", "within", "between")
 _OF_TEXTS = frozenset({np.equal, np.not_equal})
+#: Functions whose first argument is a column or is computed from columns, in addition to the numeric ones.
+_OF_COLUMNS = ("C", "I", "S", "T")
 
 
 def check_arguments(call: LazyCall, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> None:
-    """Refuse arguments that a function does not take, text in place of numbers, and comparisons with no level.
+    """Refuse arguments that a function does not take, functions and text in place of values, and unknown levels.
 
     Raises
     ------
@@ -31,6 +34,7 @@ def check_arguments(call: LazyCall, frame: pd.DataFrame, namespace: Mapping[str,
     for node in nodes(call):
         if isinstance(node, LazyCall):
             check_signature(node, columns, namespace)
+        _refuse_functions(node, columns, namespace)
         if isinstance(node, LazyOperator):
             _check_operator(node, frame)
         elif isinstance(node, LazyCall) and _is_numeric(node.callee, namespace):
@@ -50,6 +54,25 @@ def _is_numeric(callee: str, namespace: Mapping[str, Any]) -> bool:
     module, _, name = callee.rpartition(".")
     function = getattr(np, name, None) if module in ("np", "numpy") else namespace.get(callee)
     return callee in _NUMERIC or (isinstance(function, np.ufunc) and function not in _OF_TEXTS)
+
+
+def _refuse_functions(node: Any, columns: frozenset[str], namespace: Mapping[str, Any]) -> None:
+    """Refuse a function, or a module, where a column is meant, as in ``C(Sum)`` and ``I(x > log)``."""
+    if isinstance(node, LazyOperator):
+        operands = node.args
+    elif isinstance(node, LazyCall) and (node.callee in _OF_COLUMNS or _is_numeric(node.callee, namespace)):
+        operands = node.args[:1]
+    else:
+        return
+    for operand in operands:
+        name = getattr(operand, "name", None) if isinstance(operand, LazyVariable) else None
+        if name is None or name in columns:
+            continue
+        # What is neither a column nor in the namespace is a function of formulae, since all names are known.
+        value = namespace.get(name, _refuse_functions)
+        if callable(value) or isinstance(value, ModuleType):
+            kind = "module" if isinstance(value, ModuleType) else "function"
+            raise DesignError(f"'{name}' in '{node}' is a {kind}. Write a column of the data in its place.")
 
 
 def _check_operator(node: LazyOperator, frame: pd.DataFrame) -> None:

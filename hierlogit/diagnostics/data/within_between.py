@@ -57,9 +57,10 @@ class Levels:
 
 
 def level_table(design: Design, levels: list[Levels]) -> pd.DataFrame:
-    """One row for each fixed-effect column: its term, its sd, and where it varies."""
+    """One row for each fixed-effect column: its term, its sd (missing with a single row), and where it varies."""
+    several = len(design.X) > 1
     table = pd.DataFrame(
-        {"term": design.fixed_terms, "sd": design.X.std(axis=0, ddof=1)},
+        {"term": design.fixed_terms, "sd": design.X.std(axis=0, ddof=1) if several else np.nan},
         index=pd.Index(design.fixed_effects, name="column"),
     )
     for one in levels:

@@ -134,6 +134,14 @@ def test_models_without_random_or_without_fixed_effects(rows: pd.DataFrame) -> N
 # ---- counts of clusters ---------------------------------------------------------------------------------------------
 
 
+def test_a_single_row_has_no_sd() -> None:
+    with pytest.warns(DataWarning):
+        model = hl.Model("p(s, n) ~ x", pd.DataFrame({"s": [1], "n": [3], "x": [0.5]}))
+    found = hl.check_data(model)
+    assert found.columns["sd"].isna().all()
+    assert "few_events" in {finding.code for finding in found.findings}
+
+
 def test_counts_of_clusters_by_hand() -> None:
     hits, size = [1, 2, 0, 0, 0, 4, 2], [3, 4, 1, 2, 1, 4, 4]
     report = _report("p(hits, size) ~ 1 + (1 | g)", pd.DataFrame({"g": list("ddbbbca"), "hits": hits, "size": size}))
