@@ -130,10 +130,14 @@ def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
 
     if isinstance(column.dtype, nw.Enum):
         return pd.Series(pd.Categorical(column.to_list(), list(column.dtype.categories), ordered=True))
-    if column.dtype.is_numeric() and not column.dtype.is_decimal() and column.null_count() == 0:
+    wide = column.dtype in (nw.Int128, nw.UInt128)  # which NumPy does not have
+    if column.dtype.is_numeric() and not column.dtype.is_decimal() and not wide and column.null_count() == 0:
         return pd.Series(column.to_numpy())
     if column.dtype.is_integer():
-        return pd.Series(pd.array(column.to_list(), dtype="UInt64" if column.dtype == nw.UInt64 else "Int64"))
+        values = column.to_list()
+        if wide and any(value is not None and not -(2**63) <= value < 2**63 for value in values):
+            return pd.Series(values, dtype=object)
+        return pd.Series(pd.array(values, dtype="UInt64" if column.dtype == nw.UInt64 else "Int64"))
     # Categories of polars are in the order of their first use in the process; they are read as text.
     return pd.Series(column.to_list(), dtype=object)
 

@@ -52,6 +52,8 @@ def test_polars_columns_have_the_values_of_pandas() -> None:
             "t": ["z", None, "a"],
             "u": pl.Series([1, 2, 2**64 - 1], dtype=pl.UInt64),
             "d": [decimal.Decimal("1.5"), decimal.Decimal(2), None],
+            "w": pl.Series([3, None, -1], dtype=pl.Int128),
+            "h": pl.Series([2**70, 2**70 + 1, 1], dtype=pl.Int128),
         }
     )
     read = read_table(table)
