@@ -1,0 +1,189 @@
+"""Fixed effects, sds and correlations as one unbounded vector, and their prior density in it, with all constants.
+
+The vector x holds, one after the other, the coefficients gamma of the orthogonal basis of the fixed effects
+(``gamma = R beta``), the logarithms of all sds, and a variable z for each correlation: the Cholesky factor of a
+correlation matrix has the entries ``tanh(z_ab)`` times what columns before b leave of the row's unit length
+(Lewandowski, Kurowicka and Joe 2009, Journal of Multivariate Analysis 100: 1989-2001). Under LKJ(eta), the density of
+z_ab is ``sech(z_ab)^(2 a) / B(a, 1/2)`` with ``a = eta + (k - 2 - b) / 2`` for k effects, columns counted from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..priors.families import Decov
+from .joint.geometry import centring_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..model_spec import ModelSpec
+    from ..priors.families import ScalePrior
+
+FloatArray = npt.NDArray[np.float64]
+
+#: The smallest log sd and the largest correlation variable that `UnboundedVariables.at` returns: the ends have none.
+LEAST_LOG_SD = -20.0
+MOST_Z = 8.0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a Cholesky factor: its log sd and its correlation variables."""
+
+    group: int
+    set_slice: slice
+    effect: int
+    log_sd: int
+    z: slice
+    powers: FloatArray
+
+
+class UnboundedVariables:
+    """The estimated parameters of a model as one unbounded vector.
+
+    Parameters
+    ----------
+    model : Model
+
+    Attributes
+    ----------
+    n_dim : int
+        Length of the vector.
+    n_fixed : int
+        Number of fixed effects, whose variables come first.
+    """
+
+    def __init__(self, model: ModelSpec) -> None:
+        self._model, design = model, model.design
+        self.n_fixed = len(design.fixed_effects)
+        self._inverse = np.linalg.inv(model.arrangement.triangular)
+        self._centring = centring_matrix(model)
+        self._rows: list[_Row] = []
+        log_sd = self.n_fixed
+        z = log_sd + sum(len(group.effects) for group in design.groups)
+        for g, group in enumerate(design.groups):
+            for part in group.set_slices:
+                size = part.stop - part.start
+                for place, effect in enumerate(range(part.start, part.stop)):
+                    eta = model.priors.cor[group.name].eta if size > 1 else 1.0
+                    powers = eta + (size - 2 - np.arange(place)) / 2
+                    self._rows.append(_Row(g, part, effect, log_sd, slice(z, z + place), powers))
+                    log_sd, z = log_sd + 1, z + place
+        self.n_dim = z
+
+    def beta(self, x: FloatArray) -> FloatArray:
+        """Fixed effects of vectors of shape (..., n_dim), shape (..., p)."""
+        fixed: FloatArray = x[..., : self.n_fixed] @ self._inverse.T
+        return fixed
+
+    def cholesky(self, x: FloatArray) -> list[FloatArray]:
+        """Cholesky factor of each grouping factor's covariance matrix, shape (..., q, q)."""
+        factors = [np.zeros((*x.shape[:-1], len(g.effects), len(g.effects))) for g in self._model.design.groups]
+        for row in self._rows:
+            L, left = factors[row.group], np.exp(x[..., row.log_sd])
+            for b, z in enumerate(range(row.z.start, row.z.stop), start=row.set_slice.start):
+                L[..., row.effect, b] = left * np.tanh(x[..., z])
+                left = left / np.cosh(x[..., z])
+            L[..., row.effect, row.effect] = left
+        return factors
+
+    def at(self, beta: FloatArray, cholesky: Sequence[FloatArray]) -> FloatArray:
+        """The vector of fixed effects, shape (p,), and Cholesky factors, shape (q, q) each.
+
+        An sd of zero or a correlation of one, which no vector has, is taken for one that is nearly so.
+        """
+        x = np.zeros(self.n_dim)
+        x[: self.n_fixed] = self._model.arrangement.triangular @ beta
+        for row in self._rows:
+            entries = cholesky[row.group][row.effect, row.set_slice.start : row.effect + 1]
+            sd = float(np.sqrt((entries**2).sum()))
+            x[row.log_sd] = np.log(sd) if sd > np.exp(LEAST_LOG_SD) else LEAST_LOG_SD
+            left = sd
+            for entry, z in zip(entries[:-1], range(row.z.start, row.z.stop), strict=True):
+                partial = entry / left if left > 0 else 0.0
+                x[z] = np.clip(np.arctanh(np.clip(partial, -np.tanh(MOST_Z), np.tanh(MOST_Z))), -MOST_Z, MOST_Z)
+                left = np.sqrt(max(left**2 - entry**2, 0.0))
+        return x
+
+    def log_prior(self, x: FloatArray) -> FloatArray:
+        """Normalised log prior density of vectors of shape (..., n_dim); shape ``x.shape[:-1]``."""
+        value = np.full(x.shape[:-1], self._log_jacobian)
+        centred = self.beta(x) @ self._centring.T
+        for k, label in enumerate(self._model.design.fixed_effects):
+            value += self._model.priors.fixed[label].logpdf(centred[..., k])
+        for row in self._rows:
+            prior = self._sd_priors(row)[row.effect - row.set_slice.start]
+            value += x[..., row.log_sd]
+            if not isinstance(prior, Decov):
+                value += prior.logpdf(np.exp(x[..., row.log_sd]))
+            elif row.effect == row.set_slice.start:
+                value += prior.logpdf(self._sds_of_set(row, x))
+            value += (row.powers * _log_sech_square(x[..., row.z])).sum(axis=-1)
+        return value
+
+    def log_prior_gradient(self, x: FloatArray) -> FloatArray:
+        """Gradient of `log_prior` at one vector, shape (n_dim,)."""
+        gradient = np.zeros(self.n_dim)
+        centred = self._centring @ self.beta(x)
+        scores = [
+            float(self._model.priors.fixed[label].score(centred[k]))
+            for k, label in enumerate(self._model.design.fixed_effects)
+        ]
+        gradient[: self.n_fixed] = self._inverse.T @ (self._centring.T @ np.array(scores))
+        for row in self._rows:
+            prior = self._sd_priors(row)[row.effect - row.set_slice.start]
+            sd = np.exp(x[row.log_sd])
+            if isinstance(prior, Decov):
+                score = prior.score(self._sds_of_set(row, x))[row.effect - row.set_slice.start]
+            else:
+                score = prior.score(sd)
+            gradient[row.log_sd] = 1.0 + float(score) * sd
+            gradient[row.z] = -2.0 * row.powers * np.tanh(x[row.z])
+        return gradient
+
+    def pull_back(self, x: FloatArray, dbeta: FloatArray, dcholesky: Sequence[FloatArray]) -> FloatArray:
+        """Gradient in x of a function of which those in the fixed effects and in the Cholesky factors are given."""
+        gradient = np.zeros(self.n_dim)
+        gradient[: self.n_fixed] = self._inverse.T @ dbeta
+        cholesky = self.cholesky(x)
+        for row in self._rows:
+            members = slice(row.set_slice.start, row.effect + 1)
+            slopes = dcholesky[row.group][row.effect, members]
+            products = slopes * cholesky[row.group][row.effect, members]
+            gradient[row.log_sd] = products.sum()
+            # Entry b of the row has the factor tanh(z_b), the entries after it the factor 1 / cosh(z_b).
+            left = np.exp(x[row.log_sd])
+            for b, z in enumerate(range(row.z.start, row.z.stop)):
+                sech = 1.0 / np.cosh(x[z])
+                gradient[z] = slopes[b] * left * sech**2 - np.tanh(x[z]) * products[b + 1 :].sum()
+                left *= sech
+        return gradient
+
+    @cached_property
+    def _log_jacobian(self) -> float:
+        """Constants: of the change from beta to gamma, and of the densities of the correlation variables."""
+        from scipy.special import betaln
+
+        constant = float(np.linalg.slogdet(self._inverse)[1])
+        return constant - float(sum(betaln(row.powers, 0.5).sum() for row in self._rows))
+
+    def _sd_priors(self, row: _Row) -> Sequence[ScalePrior]:
+        return self._model.priors.sd[self._model.design.groups[row.group].name][row.set_slice]
+
+    def _sds_of_set(self, row: _Row, x: FloatArray) -> FloatArray:
+        first = row.log_sd - (row.effect - row.set_slice.start)
+        sds: FloatArray = np.exp(x[..., first : first + row.set_slice.stop - row.set_slice.start])
+        return sds
+
+
+def _log_sech_square(z: FloatArray) -> FloatArray:
+    """``log(1 - tanh(z)^2)``, written so that no digits cancel."""
+    size = np.abs(z)
+    logs: FloatArray = 2.0 * np.log(2.0) - 2.0 * size - 2.0 * np.log1p(np.exp(-2.0 * size))
+    return logs

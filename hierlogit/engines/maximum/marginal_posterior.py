@@ -1,0 +1,97 @@
+"""Model -> the posterior density of fixed effects, sds and correlations, with the random effects integrated out.
+
+It is a density of a few unbounded variables, however many clusters there are, with all constants: the integral of its
+exponential is the marginal likelihood of the model under its priors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ...density.unbounded_variables import UnboundedVariables
+from .integrator import integrator
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from ...model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class MarginalPosterior:
+    """The log posterior density of fixed effects, sds and correlations, not divided by the marginal likelihood.
+
+    It is the sum of the log prior density, normalised in the unbounded variables, and of the log-likelihood with its
+    binomial coefficients. Not to be used by two threads at a time: each evaluation starts from the modes of the random
+    effects at the one before it.
+
+    Parameters
+    ----------
+    model : Model
+    nodes : int
+        Quadrature nodes in each dimension; 1 is Laplace's method, for any random effects.
+
+    Attributes
+    ----------
+    model : Model
+    nodes : int
+    variables : UnboundedVariables
+        The vector x: its parts, and how they give the parameters.
+    objective : Objective
+        The log-likelihood.
+
+    Raises
+    ------
+    EngineError
+        If quadrature with more than one node cannot integrate out the model's random effects.
+    """
+
+    def __init__(self, model: ModelSpec, nodes: int) -> None:
+        self.model, self.nodes = model, nodes
+        self.variables = UnboundedVariables(model)
+        self.objective = Objective(model, integrator(model.design, nodes)(model.arrangement), penalised=False)
+
+    @property
+    def n_dim(self) -> int:
+        """Length of the vector."""
+        return self.variables.n_dim
+
+    def beta(self, x: FloatArray) -> FloatArray:
+        """Fixed effects of vectors of shape (..., n_dim), shape (..., p)."""
+        return self.variables.beta(x)
+
+    def cholesky(self, x: FloatArray) -> list[FloatArray]:
+        """Cholesky factor of each grouping factor's covariance matrix, shape (..., q, q)."""
+        return self.variables.cholesky(x)
+
+    def psi(self, x: FloatArray) -> FloatArray:
+        """The vector of the objective, shape (..., parameters): fixed effects and entries of the Cholesky factors."""
+        factors = self.cholesky(x)
+        entries = [factors[g][..., a, b] for g, a, b in self.objective.entries]
+        parts = [self.beta(x), np.stack(entries, axis=-1)] if entries else [self.beta(x)]
+        return np.concatenate(parts, axis=-1)
+
+    def log_density(self, x: FloatArray) -> float:
+        """Log density at one vector; minus infinity where it is beyond the range of floats."""
+        return self.log_density_and_gradient(x)[0]
+
+    def log_density_and_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """Log density at one vector, and its gradient; minus infinity and zeros beyond the range of floats."""
+        with np.errstate(all="ignore"):
+            psi, prior = self.psi(x), float(self.variables.log_prior(x))
+            if not (np.all(np.isfinite(psi)) and np.isfinite(prior)):
+                return -np.inf, np.zeros(self.n_dim)
+            point = self.objective.evaluate(psi)
+            p, groups = self.objective.p, self.model.design.groups
+            dcholesky = [np.zeros((len(group.effects),) * 2) for group in groups]
+            for (g, a, b), slope in zip(self.objective.entries, point.gradient[p:], strict=True):
+                dcholesky[g][a, b] = slope
+            gradient = self.variables.pull_back(x, point.gradient[:p], dcholesky)
+            gradient += self.variables.log_prior_gradient(x)
+        value = prior + point.value
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            return -np.inf, np.zeros(self.n_dim)
+        return value, gradient
