@@ -92,8 +92,8 @@ def evaluate(joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: Fl
 @exact_kernel
 def scratch_size(joint: Joint) -> int:
     """How many numbers `evaluate_with` writes to its scratch."""
-    p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
-    return 4 * p + 2 * scales + E + 3 * entries + others_size(joint) + batch_size(joint)
+    size: int = parameters_size(joint) + batch_size(joint)
+    return size
 
 
 @exact_kernel
@@ -101,19 +101,59 @@ def evaluate_with(
     joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray, scratch: FloatArray
 ) -> float:
     """`evaluate`, with the memory that it writes to."""
+    of_parameters, used = allocate(scratch, 0, parameters_size(joint))
+    batch, used = allocate(scratch, used, batch_size(joint))
+    value = parameters_forward(joint, x, grad, u, b, of_parameters)
+    gamma, dgamma, L, dL, db_others = given_to_rows(joint, of_parameters)
+    for k in range(len(joint.batch_start) - 1):
+        value = add_batch(joint, k, x, gamma, L, batch, u, b, db_others, grad, dgamma, dL, value)
+    parameters_backward(joint, u, grad, of_parameters)
+    return value
+
+
+@exact_kernel
+def parameters_size(joint: Joint) -> int:
+    """How many numbers `parameters_forward` and `parameters_backward` write to their scratch."""
+    p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
+    return 4 * p + 2 * scales + E + 3 * entries + others_size(joint)
+
+
+@exact_kernel
+def given_to_rows(
+    joint: Joint, scratch: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """What the rows take from `parameters_forward`, and the derivatives that they add to: parts of its scratch.
+
+    The coefficients of the basis and the derivative in them; the first factor's Cholesky factor and the derivative in
+    it; the derivative in the other factors' effects.
+    """
+    p, entries, first = len(joint.gamma0), total_square(joint.q), joint.q[0] * joint.q[0]
+    gamma, used = allocate(scratch, 0, p)
+    dgamma, used = allocate(scratch, used, p)
+    L, dL = window(scratch, used, first), window(scratch, used + entries, first)
+    return gamma, dgamma, L, dL, window(scratch, used + 2 * entries, others_columns(joint)[0])
+
+
+@exact_kernel
+def parameters_forward(
+    joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray, scratch: FloatArray
+) -> float:
+    """Log density of all that comes before the rows: the priors, and the other factors' effects, written to u and b.
+
+    The gradient of the fixed effects' prior is written to the first entries of `grad`.
+    """
     p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
     gamma, used = allocate(scratch, 0, p)
     dgamma, used = allocate(scratch, used, p)
-    centred, used = allocate(scratch, used, p)
-    dcentred, used = allocate(scratch, used, p)
+    cholesky, used = allocate(scratch, used, entries)
+    dcholesky, used = allocate(scratch, used, entries)
+    others, used = allocate(scratch, used, others_size(joint))
     unbounded, used = allocate(scratch, used, scales)
     dunbounded, used = allocate(scratch, used, scales)
     sd, used = allocate(scratch, used, E)
     cor_cholesky, used = allocate(scratch, used, entries)
-    cholesky, used = allocate(scratch, used, entries)
-    dcholesky, used = allocate(scratch, used, entries)
-    others, used = allocate(scratch, used, others_size(joint))
-    batch, used = allocate(scratch, used, batch_size(joint))
+    centred, used = allocate(scratch, used, p)
+    dcentred, used = allocate(scratch, used, p)
     fill(dgamma, 0.0)
     fill(cor_cholesky, 0.0)
     fill(cholesky, 0.0)
@@ -138,12 +178,22 @@ def evaluate_with(
         cholesky,
         dunbounded,
     )
-    value = others_forward(joint, x, gamma, cholesky, others, u, b, value)
-    first = joint.q[0] * joint.q[0]
-    L, dL = window(cholesky, 0, first), window(dcholesky, 0, first)
-    db_others = window(others, 0, others_columns(joint)[0])
-    for k in range(len(joint.batch_start) - 1):
-        value = add_batch(joint, k, x, gamma, L, batch, u, b, db_others, grad, dgamma, dL, value)
+    result: float = others_forward(joint, x, gamma, cholesky, others, u, b, value)
+    return result
+
+
+@exact_kernel
+def parameters_backward(joint: Joint, u: FloatArray, grad: FloatArray, scratch: FloatArray) -> None:
+    """The gradient through `parameters_forward`, whose scratch has the rows' share of it."""
+    p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
+    dgamma, used = allocate(scratch, p, p)
+    cholesky, used = allocate(scratch, used, entries)
+    dcholesky, used = allocate(scratch, used, entries)
+    others, used = allocate(scratch, used, others_size(joint))
+    unbounded, used = allocate(scratch, used, scales)
+    dunbounded, used = allocate(scratch, used, scales)
+    sd, used = allocate(scratch, used, E)
+    cor_cholesky, used = allocate(scratch, used, entries)
     others_backward(joint, cholesky, others, u, grad, dgamma, dcholesky)
     cholesky_backward(
         joint.q, joint.effect_at, joint.set_first, joint.cor_start, unbounded, sd, cor_cholesky, dcholesky, dunbounded
@@ -151,4 +201,3 @@ def evaluate_with(
     add_transposed(joint.gamma_scale, dgamma, grad)
     for k in range(scales):
         grad[p + k] = joint.width[k] * dunbounded[k]
-    return value

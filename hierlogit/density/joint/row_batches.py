@@ -27,40 +27,20 @@ def batch_size(joint: Joint) -> int:
 
 
 @exact_kernel
-def _add_other_effects(
-    joint: Joint, r0: int, level: IntArray, row_start: IntArray, b: FloatArray, eta: FloatArray, kappa: FloatArray
-) -> None:
-    """Offset plus the effects of the other factors into `eta`; what these take from the first factor's `kappa`."""
+def add_other_effects(joint: Joint, r0: int, b: FloatArray, eta: FloatArray) -> None:
+    """Add the effects of the other factors to the linear predictors of some rows, the first of which is r0."""
     n, count = len(joint.y), len(eta)
-    if len(joint.q) == 1:
-        copy(window(joint.offset, r0, count), eta)
-        return
-    fill(eta, 0.0)
     for t in range(1, len(joint.q)):
         J, level_t = joint.levels[t], window(joint.level_of, t * n + r0, count)
         for a in range(joint.q[t]):
             column = window(joint.Z, (joint.effect_at[t] + a) * n + r0, count)
             add_effects(column, level_t, window(b, joint.variable_at[t] + a * J, J), 1.0, eta)
-    # Before anything else is in eta.
-    sum_sorted(joint.weighted_Z, n, joint.q[0], level, row_start, eta, -1.0, kappa)
-    add_column(window(joint.offset, r0, count), 1.0, eta)
 
 
 @exact_kernel
-def _sum_for_others(
-    joint: Joint,
-    r0: int,
-    level: IntArray,
-    row_start: IntArray,
-    dkappa: FloatArray,
-    residual: FloatArray,
-    db_others: FloatArray,
-) -> None:
-    """The gradient through `_add_other_effects`: add to the derivatives in the other factors' effects."""
+def sum_for_other_effects(joint: Joint, r0: int, residual: FloatArray, db_others: FloatArray) -> None:
+    """The gradient through `add_other_effects`: add to the derivatives in the other factors' effects."""
     n, count = len(joint.y), len(residual)
-    if len(joint.q) == 1:
-        return
-    add_sorted(joint.weighted_Z, n, joint.q[0], level, row_start, dkappa, -1.0, residual)
     for t in range(1, len(joint.q)):
         J, level_t = joint.levels[t], window(joint.level_of, t * n + r0, count)
         for a in range(joint.q[t]):
@@ -114,7 +94,14 @@ def add_batch(
         add_columns(joint.cross_information, q * J, a * J + j0, gamma, -1.0, kappa_a)
     fill(window(db, 0, q * m), 0.0)
     level = window(joint.level_of, r0, count)
-    _add_other_effects(joint, r0, level, row_start, b, eta, kappa)
+    if len(joint.q) == 1:
+        copy(window(joint.offset, r0, count), eta)
+    else:
+        fill(eta, 0.0)
+        add_other_effects(joint, r0, b, eta)
+        # The first factor's kappa takes from nothing else that is in eta.
+        sum_sorted(joint.weighted_Z, n, q, level, row_start, eta, -1.0, kappa)
+        add_column(window(joint.offset, r0, count), 1.0, eta)
     add_columns(joint.X, n, r0, gamma, 1.0, eta)
     information = view(joint.information, j0, q * q * J)
     value += forward(q, L, information, J, kappa, x, J, first_v, m, C, inverse, IL, centre, u_k, b_k)
@@ -128,5 +115,7 @@ def add_batch(
     dot_columns(joint.X, n, r0, residual, 1.0, dgamma)
     for a in range(q):
         dot_columns(joint.cross_information, q * J, a * J + j0, window(dkappa, a * m, m), -1.0, dgamma)
-    _sum_for_others(joint, r0, level, row_start, dkappa, residual, db_others)
+    if len(joint.q) > 1:
+        add_sorted(joint.weighted_Z, n, q, level, row_start, dkappa, -1.0, residual)
+        sum_for_other_effects(joint, r0, residual, db_others)
     return value
