@@ -12,7 +12,7 @@ from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, Lazy
 
 from ..errors import DesignError
 from ..validation import nearest, quoted_list, shortened
-from .signatures import check_signature
+from .signatures import CODINGS, check_signature
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 #: Functions whose first argument must be numbers.
@@ -65,14 +65,17 @@ def _refuse_functions(node: Any, columns: frozenset[str], namespace: Mapping[str
     else:
         return
     for operand in operands:
-        name = getattr(operand, "name", None) if isinstance(operand, LazyVariable) else None
-        if name is None or name in columns:
+        if isinstance(operand, LazyCall) and operand.callee in CODINGS:
+            raise DesignError(
+                f"'{operand}' in '{node}' is a coding, which follows a column of the data: C(x, {operand})."
+            )
+        if not isinstance(operand, LazyVariable) or operand.name in columns:
             continue
         # What is neither a column nor in the namespace is a function of formulae, since all names are known.
-        value = namespace.get(name, _refuse_functions)
+        value = namespace.get(operand.name, _refuse_functions)
         if callable(value) or isinstance(value, ModuleType):
             kind = "module" if isinstance(value, ModuleType) else "function"
-            raise DesignError(f"'{name}' in '{node}' is a {kind}. Write a column of the data in its place.")
+            raise DesignError(f"'{operand}' in '{node}' is a {kind}. Write a column of the data in its place.")
 
 
 def _check_operator(node: LazyOperator, frame: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ from formulae.categorical import CategoricalBox, ContrastMatrix, Encoding, Sum, 
 
 from ..errors import DesignError
 from ..validation import kind_of, nearest, number_of, quoted_list, real_array, shortened
-from .transforms import CODINGS
+from .signatures import CODINGS
 
 FloatArray = npt.NDArray[np.float64]
 

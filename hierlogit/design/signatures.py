@@ -13,6 +13,9 @@ from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, Lazy
 from ..errors import DesignError
 from ..validation import listed, quoted_list, shortened
 
+#: Codings of a categorical predictor, the second argument of ``C()``.
+CODINGS = ("Treatment", "Sum", "Helmert", "Poly")
+
 _OF_NUMBERS = ("x",)
 _SPLINE = ("x", "df", "knots", "degree", "intercept", "lower_bound", "upper_bound")
 #: Names of the arguments of each function, those that must be given, and how it is written.

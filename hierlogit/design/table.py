@@ -319,8 +319,8 @@ def say_dropped(gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.
             f"{agree(count, 'row', 'rows')} {quoted_list(list(labels[gone]))}. {remedy}, or pass missing='drop'."
         )
     warn_of_data(
-        f"{count:,} of {number_of(total, 'row')} {agree(count, 'was', 'were')} dropped because of {what}. Pass "
-        "missing='error' to refuse them instead."
+        f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what} and "
+        f"{agree(count, 'was', 'were')} dropped. Pass missing='error' to refuse them instead."
     )
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..errors import DesignError
 from ..validation import agree, mapping, quoted_list
+from .signatures import CODINGS
 
 
 class ClusterMeans:
@@ -59,9 +60,6 @@ _LOGARITHMS = ("log", "log2", "log10", "log1p", "exp", "expm1")
 _MATHEMATICS = (*_LOGARITHMS, "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil", "round")
 #: Functions whose arguments are numbers, so that True/False counts as 1 and 0.
 NUMERIC_FUNCTIONS = frozenset({*_MATHEMATICS, "bs", "center", "offset", "poly", "scale", "standardize"})
-
-#: Codings of a categorical predictor, the second argument of ``C()``.
-CODINGS = ("Treatment", "Sum", "Helmert", "Poly")
 
 #: Functions that formulae provides, some of them replaced by those of `hierlogit.design.codings`.
 FORMULAE_FUNCTIONS = (

@@ -323,6 +323,7 @@ def broken(x: Any) -> Any:
         ("bs(x=t, df=4)", {}, ["'bs(x=t, df=4)'"]),
         ("within(t, g)", {}, ["'within(t, g)'"]),
         ("C(Sum)", {}, ["'Sum' in 'C(Sum)' is a function. Write a column of the data"]),
+        ("C(Treatment('a'))", {}, ["is a coding, which follows a column of the data: C(x, Treatment('a'))"]),
         ("C(log)", {"log": np.log}, ["'log' in 'C(log)' is a function"]),
         ("I(x > square)", {"square": np.square}, ["'square' in 'x > square' is a function"]),
         ("bs(np, df=4)", {"np": np}, ["'np' in 'bs(np, df=4)' is a module"]),

@@ -107,7 +107,7 @@ def test_columns_of_trials_are_named_as_in_the_table() -> None:
 def test_rows_without_trials_are_dropped_and_counted(response: str) -> None:
     rows = pd.concat([table(), table().assign(k=0, n=0, rest=0, share=0.3, g=9)[:2]]).set_axis(list("abcdefghij"))
     rows = rows.assign(f=pd.Categorical(["u", "v"] * 4 + ["w"] * 2))
-    with pytest.warns(DataWarning, match=r"2 of 10 rows were dropped because of no trials in .* missing='error'"):
+    with pytest.warns(DataWarning, match=r"2 of 10 rows have no trials in .* and were dropped. .* missing='error'"):
         model = hl.Model(f"{response} ~ x + f + (1 | g)", rows)
     one = hl.Model(f"{response} ~ x + f + (1 | g)", rows[:8])
     np.testing.assert_array_equal(model.design.X, one.design.X)
