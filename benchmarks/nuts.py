@@ -213,12 +213,12 @@ def _dataset(values: np.ndarray) -> xr.Dataset:
 
 
 def _with_efficiency(record: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
-    """Add effective sample sizes per second, and the time for 1,000 effective draws.
+    """Add effective sample sizes per second and per 1,000 gradients, and the time for 1,000 effective draws.
 
     For the latter, the sampling time is scaled; the time that does not grow with draws (model, compiling) counts once.
     """
     worst = min(quality["min_ess_bulk"], quality["min_ess_tail"])
-    sampling = record["sampling_seconds"]
+    sampling, gradients = record["sampling_seconds"], record["evaluations_draws"]
     wanted = sampling * 1000 / worst
     return (
         record
@@ -227,6 +227,7 @@ def _with_efficiency(record: dict[str, Any], quality: dict[str, Any]) -> dict[st
             "seconds_per_1000": record["seconds"] - sampling + wanted,
             "sampling_seconds_per_1000": wanted,
             "ess_per_second": worst / sampling,
+            "ess_per_1000_gradients": 1000 * worst / gradients if gradients else None,
         }
     )
 
@@ -363,7 +364,16 @@ def table_of_models(found: dict[str, Any]) -> str:
     """Return the measurements as text, with one line for each model and engine."""
     heads = (
         *(("whole s", 9), ("sampl. s", 9), ("CPU s", 8), ("first s", 8), ("MiB", 7), ("evals", 9), ("us", 8)),
-        *(("us dir.", 8), ("bulk", 7), ("tail", 7), ("R-hat", 7), ("div.", 5), ("ESS/s", 8), ("s/1000", 9)),
+        *(
+            ("us dir.", 8),
+            ("bulk", 7),
+            ("tail", 7),
+            ("R-hat", 7),
+            ("div.", 5),
+            ("ESS/s", 8),
+            ("ESS/g", 7),
+            ("s/1000", 9),
+        ),
         *(("x ours", 8), ("sampl.", 8), ("x ours", 8), ("z mean", 7), ("z sd", 6)),
     )
     lines = [f"{'model':<21}{'engine':<29}{''.join(f'{head:>{width}}' for head, width in heads)}"]
@@ -381,6 +391,7 @@ def table_of_models(found: dict[str, Any]) -> str:
                 *((record["us_per_evaluation"], ".1f"), (record["us_direct"], ".1f")),
                 *((record["min_ess_bulk"], ".0f"), (record["min_ess_tail"], ".0f"), (record["max_rhat"], ".3f")),
                 *((record["divergences"], ".0f"), (record["ess_per_second"], ".1f")),
+                (record["ess_per_1000_gradients"], ".1f"),
                 *((record["seconds_per_1000"], ".2f"), (record.get("times_ours_seconds_per_1000"), ".1f")),
                 (record["sampling_seconds_per_1000"], ".2f"),
                 (record.get("times_ours_sampling_seconds_per_1000"), ".1f"),
@@ -393,6 +404,7 @@ def table_of_models(found: dict[str, Any]) -> str:
         "whole: formula and data to draws and convergence diagnostics; a short fit came first in the process (first)",
         "MiB: peak memory of all processes; evals: gradients, including adaptation if known (rstanarm: without)",
         "us: chain time of one evaluation while sampling; dir.: called alone; bulk, tail: worst over all parameters",
+        "ESS/g: effective draws of the worst parameter for 1,000 gradients after adaptation, which no load changes",
         "s/1000: for 1,000 effective draws of the worst parameter, sampling scaled, the rest of the fit counted once",
         "x ours: ratio of s/1000 to that of hierlogit for the same variant of the model",
         "z: largest difference of a posterior mean or sd from hierlogit's, in standard errors; about 3 by chance",
@@ -487,7 +499,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--patience", type=float, default=600.0, help="an engine whose fits took this many seconds is not repeated"
     )
-    parser.add_argument("--timeout", type=float, default=1200.0, help="seconds for one process")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one process")
     parser.add_argument("--cold", action="store_true", help="measure first fits, with nothing compiled yet, instead")
     parser.add_argument("--out", type=Path, help="JSON file (default: build/nuts.json or build/nuts_cold.json)")
     return parser.parse_args()

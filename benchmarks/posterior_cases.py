@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from cases import CASES, DATASETS, read_table
+from cases import CASES, DATASETS, ROOT, read_table
 from growth import FORMULA, simulate
 
 if TYPE_CHECKING:
@@ -28,16 +30,13 @@ class PosteriorCase:
         Name on the command line and in the results.
     formula : str
         Formula in hierlogit's notation.
-    table : Path, optional
-        The data, a CSV file; without one they are simulated.
-    simulated : tuple of int
-        Rows and clusters of the simulation.
+    frame : callable
+        Reads or simulates the data.
     """
 
     name: str
     formula: str
-    table: Path | None = None
-    simulated: tuple[int, int] = (0, 0)
+    frame: Callable[[], pd.DataFrame]
 
     @property
     def correlated(self) -> bool:
@@ -53,10 +52,6 @@ class PosteriorCase:
         """The formula in R's notation."""
         return self.formula.replace("**", "^")
 
-    def frame(self) -> pd.DataFrame:
-        """Read or simulate the data."""
-        return simulate(*self.simulated) if self.table is None else read_table(self.table)
-
     def model(self, frame: pd.DataFrame, variant: str = PLAIN) -> hl.Model:
         """Build the model from its formula and table."""
         import hierlogit as hl
@@ -66,6 +61,20 @@ class PosteriorCase:
         return hl.Model(self.formula_of(variant), frame, priors=priors)
 
 
+def _dataset(name: str) -> Callable[[], pd.DataFrame]:
+    return partial(read_table, DATASETS / f"{name}.csv")
+
+
+def _persons_by_items(persons: int) -> pd.DataFrame:
+    """Fully crossed answers of persons to 27 items, the table of the slow test tests/trials."""
+    sys.path.append(str(ROOT))
+    from tests.trials.layouts import persons_by_items
+
+    return persons_by_items(persons)
+
+
+_PERSONS = "y ~ 1 + (1 | person) + (1 | item)"
+
 POSTERIOR_CASES = {
     case.name: case
     for case in (
@@ -73,15 +82,17 @@ POSTERIOR_CASES = {
         PosteriorCase(
             "contraception_slope",
             "use ~ I(age * 0.1) + I(age**2 * 0.01) + urban + livch + (1 + urban | district)",
-            DATASETS / "contraception.csv",
+            _dataset("contraception"),
         ),
-        PosteriorCase("verbagg_crossed", CASES["verbagg_crossed"].formula, DATASETS / "verbagg.csv"),
-        PosteriorCase("toenail", "outcome ~ treatment * time + (1 | patientID)", DATASETS / "toenail.csv"),
+        PosteriorCase("verbagg_crossed", CASES["verbagg_crossed"].formula, _dataset("verbagg")),
+        PosteriorCase("toenail", "outcome ~ treatment * time + (1 | patientID)", _dataset("toenail")),
         PosteriorCase(
             "guimmun_nested",
             "immun ~ kid2p + mom25p + ord + ethn + momEd + husEd + momWork + rural + pcInd81 + (1 | comm / mom)",
-            DATASETS / "guimmun.csv",
+            _dataset("guimmun"),
         ),
-        PosteriorCase("simulated_slope", FORMULA, simulated=(100_000, 2_000)),
+        PosteriorCase("persons_400", _PERSONS, partial(_persons_by_items, 400)),
+        PosteriorCase("persons_1200", _PERSONS, partial(_persons_by_items, 1_200)),
+        PosteriorCase("simulated_slope", FORMULA, partial(simulate, 100_000, 2_000)),
     )
 }
