@@ -14,6 +14,7 @@ limit is interrupted, and its draws so far are judged.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -172,6 +173,8 @@ def write_measurements(trials: Iterable[Trial], seed: int, limit: float, out: Pa
     """Measure trials and write the table after each."""
     import pandas as pd
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells do so for what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     out.parent.mkdir(parents=True, exist_ok=True)
     found = []
     for trial in trials:
