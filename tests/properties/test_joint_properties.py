@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hierlogit import priors as pr
 from hierlogit.binomial import log_likelihood
+from hierlogit.density.joint.coupling import Coupling
 from hierlogit.density.joint.geometry import Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate
 from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
@@ -176,6 +177,20 @@ def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
         information=information,
         score=[numbers(one) for one in plain.score],
         cross_information=[numbers(one, 0.5) for one in plain.cross_information],
+        coupling=arbitrary_coupling(plain.coupling, rng),
+    )
+
+
+def arbitrary_coupling(identity: Coupling, rng: np.random.Generator) -> Coupling:
+    columns = identity.by_fixed.shape[1]
+    count = min(2, columns)
+    directions = np.linalg.qr(rng.normal(size=(columns, count)))[0]
+    return Coupling(
+        by_fixed=0.5 * rng.normal(size=identity.by_fixed.shape),
+        start=columns * np.arange(count + 1),
+        index=np.tile(np.arange(columns), count),
+        entry=directions.T.ravel(),
+        stretch=rng.uniform(-0.5, 2.0, size=count),
     )
 
 

@@ -44,6 +44,10 @@ class Joint(NamedTuple):
     information: FloatArray  # (sum of q_t^2 J_t,) factor by factor
     score: FloatArray  # (sum of q_t J_t,)
     cross_information: FloatArray  # (sum of q_t J_t p,) for each factor coefficient by coefficient
+    # The map of the variables of the K effects of all factors but the first: see `coupling`.
+    coupling_by_fixed: FloatArray  # (p K,) fixed effect by fixed effect
+    coupling_entry: FloatArray  # entries of the directions, one after the other
+    coupling_stretch: FloatArray  # (directions,)
     beta_family: IntArray  # (p,)
     sd_family: IntArray  # (E,)
     set_size: IntArray  # (E,)
@@ -59,3 +63,5 @@ class Joint(NamedTuple):
     effect_at: IntArray  # (T + 1,) where each factor's effects start among all E
     variable_at: IntArray  # (T + 1,) where each factor's variables start among those of all levels and effects
     information_at: IntArray  # (T + 1,) where each factor's information starts
+    coupling_start: IntArray  # (directions + 1,) where the entries of each direction start
+    coupling_index: IntArray  # for each entry the variable that it belongs to

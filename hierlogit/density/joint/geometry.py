@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...design.arrangement import Arrangement
-from ..marginal.fixed_effects import fixed_information
+from ..marginal.fixed_effects import cross_with_effects, fixed_information
 from ..marginal.laplace import LaplaceLikelihood
+from .coupling import Coupling, coupling_at_mode, uncoupled
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -56,6 +57,8 @@ class Geometry:
     cross_information : list of ndarray, shape (p, q_t, J_t)
         Information about a level's effects and the coefficients of the basis jointly, by which the score falls with
         these coefficients.
+    coupling : Coupling
+        Of the effects of all factors but the first, with each other and with the fixed effects.
     """
 
     gamma0: FloatArray
@@ -66,6 +69,7 @@ class Geometry:
     information: list[FloatArray]
     score: list[FloatArray]
     cross_information: list[FloatArray]
+    coupling: Coupling
 
 
 def non_centred(model: ModelSpec) -> Geometry:
@@ -83,6 +87,7 @@ def non_centred(model: ModelSpec) -> Geometry:
         information=[np.zeros((q, q, J)) for q, J in shapes],
         score=[np.zeros((q, J)) for q, J in shapes],
         cross_information=[np.zeros((p, q, J)) for q, J in shapes],
+        coupling=uncoupled(p, sum(q * J for q, J in shapes[1:])),
     )
 
 
@@ -119,7 +124,8 @@ def centred_by_information(
     Z = [row_index.Z[at * n : (at + k) * n].reshape(k, n) for at, k in zip(row_index.z_at, q.tolist(), strict=True)]
     levels = row_levels(arrangement)
     weight, residual = share * work.weight, work.residual
-    modes = [work.b[at] for at in level_positions(arrangement)]
+    positions = level_positions(arrangement)
+    modes = [work.b[at] for at in positions]
     others = np.zeros(n)
     for columns, level, mode in zip(Z[1:], levels[1:], modes[1:], strict=True):
         others += np.einsum("ai,ia->i", columns, mode[level])
@@ -148,15 +154,25 @@ def centred_by_information(
             + np.einsum("kaj,k->aj", cross_information[t], gamma)
         )
     centre, width = _scales(model, arrangement, cholesky, information)
+    gamma_scale = _gamma_scale(model, likelihood)
     return Geometry(
         gamma0=gamma,
-        gamma_scale=_gamma_scale(model, likelihood),
+        gamma_scale=gamma_scale,
         centre=centre,
         width=width,
         weighted_Z=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
         information=information,
         score=scores,
         cross_information=cross_information,
+        coupling=coupling_at_mode(
+            likelihood,
+            cross_with_effects(likelihood)[1],
+            gamma_scale,
+            cholesky[1:],
+            positions[1:],
+            information[1:],
+            cross_information[1:],
+        ),
     )
 
 

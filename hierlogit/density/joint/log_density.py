@@ -6,6 +6,8 @@ constants, so that a posterior that is nearly normal is nearly standard normal i
 
     gamma = gamma0 + G x_fixed          log sd = centre + width x_sd          z = centre + width x_cor
 
+Those of the effects of all factors but the first also depend on each other and on x_fixed (`coupling`).
+
 The gradient is that of reverse-mode differentiation: each step has its counterpart on the way back.
 """
 

@@ -137,6 +137,9 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         information=_flat(geometry.information),
         score=_flat(geometry.score),
         cross_information=_flat(geometry.cross_information),
+        coupling_by_fixed=_flat([geometry.coupling.by_fixed]),
+        coupling_entry=geometry.coupling.entry,
+        coupling_stretch=geometry.coupling.stretch,
         beta_family=_whole([FAMILIES[type(model.priors.fixed[k])] for k in design.fixed_effects]),
         sd_family=_whole([family for families, _ in sd for family in families]),
         set_size=_whole([one.stop - one.start for one in sets]),
@@ -152,6 +155,8 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         effect_at=_starts(widths) if groups else np.zeros(2, dtype=np.int64),
         variable_at=variables,
         information_at=_starts(row_index.q**2 * np.array(counts)),
+        coupling_start=geometry.coupling.start,
+        coupling_index=geometry.coupling.index,
     )
     back = {k: t for t, k in enumerate(arrangement.factors)}
     positions = level_positions(arrangement)

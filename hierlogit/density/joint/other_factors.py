@@ -26,6 +26,34 @@ def others_columns(joint: Joint) -> tuple[int, int]:
 
 
 @exact_kernel
+def _couple(joint: Joint, x_fixed: FloatArray, v: FloatArray) -> None:
+    """From the sampler's variables of the other factors to those of `partial_centring`, in place."""
+    for d in range(len(joint.coupling_stretch)):
+        start, stop = joint.coupling_start[d], joint.coupling_start[d + 1]
+        along = 0.0
+        for i in range(start, stop):
+            along += joint.coupling_entry[i] * v[joint.coupling_index[i]]
+        along *= joint.coupling_stretch[d]
+        for i in range(start, stop):  # directions are orthogonal: those that follow do not see the change
+            v[joint.coupling_index[i]] += along * joint.coupling_entry[i]
+    add_columns(joint.coupling_by_fixed, len(v), 0, x_fixed, 1.0, v)
+
+
+@exact_kernel
+def _couple_backward(joint: Joint, dv: FloatArray, dx_fixed: FloatArray) -> None:
+    """The gradient through `_couple`: from the derivative in its result to those in its arguments, the first added."""
+    dot_columns(joint.coupling_by_fixed, len(dv), 0, dv, 1.0, dx_fixed)
+    for d in range(len(joint.coupling_stretch)):
+        start, stop = joint.coupling_start[d], joint.coupling_start[d + 1]
+        along = 0.0
+        for i in range(start, stop):
+            along += joint.coupling_entry[i] * dv[joint.coupling_index[i]]
+        along *= joint.coupling_stretch[d]
+        for i in range(start, stop):
+            dv[joint.coupling_index[i]] += along * joint.coupling_entry[i]
+
+
+@exact_kernel
 def others_forward(
     joint: Joint,
     x: FloatArray,
@@ -49,6 +77,9 @@ def others_forward(
     inverse, used = allocate(scratch, used, columns)
     C, used = allocate(scratch, used, squares)
     IL, used = allocate(scratch, used, squares)
+    v, used = allocate(scratch, used, columns)
+    copy(window(x, first_v + at_others, columns), v)
+    _couple(joint, window(x, 0, p), v)
     fill(db, 0.0)
     cholesky_at = joint.q[0] * joint.q[0]
     for t in range(1, len(joint.q)):
@@ -63,9 +94,9 @@ def others_forward(
             window(joint.information, joint.information_at[t], q * q * J),
             J,
             kappa_t,
-            x,
+            v,
             J,
-            first_v + at,
+            at - at_others,
             J,
             window(C, square, q * q * J),
             window(inverse, at - at_others, q * J),
@@ -98,6 +129,7 @@ def others_backward(
     inverse, used = allocate(scratch, used, columns)
     C, used = allocate(scratch, used, squares)
     IL, used = allocate(scratch, used, squares)
+    dv, used = allocate(scratch, used, columns)
     dt, used = allocate(scratch, used, columns)
     dkappa, used = allocate(scratch, used, columns)
     dC, used = allocate(scratch, used, squares)
@@ -120,17 +152,19 @@ def others_backward(
             window(dt, at - at_others, q * J),
             window(dC, square, q * q * J),
             dkappa_t,
-            grad,
+            dv,
             J,
-            first_v + at,
+            at - at_others,
             window(dcholesky, cholesky_at, q * q),
         )
         dot_columns(joint.cross_information, q * J, at * p, dkappa_t, -1.0, dgamma)
         cholesky_at += q * q
+    _couple_backward(joint, dv, window(grad, 0, p))
+    copy(dv, window(grad, first_v + at_others, columns))
 
 
 @exact_kernel
 def others_size(joint: Joint) -> int:
     """How many numbers `others_forward` and `others_backward` write to their scratch."""
     columns, squares = others_columns(joint)
-    return 6 * columns + 3 * squares
+    return 7 * columns + 3 * squares

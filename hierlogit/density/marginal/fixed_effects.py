@@ -50,12 +50,22 @@ def fixed_information(likelihood: Evaluated) -> FloatArray:
     are eliminated (Bates et al. 2015, Journal of Statistical Software 67, section 5.2).
     """
     row_index, work = likelihood.arrangement.row_index, likelihood.work
-    p = row_index.X.shape[1]
-    weighted = row_index.X * work.weight[:, None]
-    crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
-    _cross_with_effects(row_index, work, likelihood.cholesky, np.ascontiguousarray(weighted.T), crossed, solved)
-    information: FloatArray = weighted.T @ row_index.X - crossed @ solved.T
+    crossed, solved = cross_with_effects(likelihood)
+    information: FloatArray = (row_index.X * work.weight[:, None]).T @ row_index.X - crossed @ solved.T
     return information
+
+
+def cross_with_effects(likelihood: Evaluated) -> tuple[FloatArray, FloatArray]:
+    """``X'WA`` and ``X'WA H^-1`` at the last evaluation, each of shape (p, effects).
+
+    The second has the conditional modes' derivatives in the coefficients, with the sign changed, to first order.
+    """
+    row_index, work = likelihood.arrangement.row_index, likelihood.work
+    p = row_index.X.shape[1]
+    weighted = np.ascontiguousarray((row_index.X * work.weight[:, None]).T)
+    crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
+    _cross_with_effects(row_index, work, likelihood.cholesky, weighted, crossed, solved)
+    return crossed, solved
 
 
 @exact_kernel

@@ -16,6 +16,7 @@ from scipy.special import expit, log_expit
 
 import hierlogit as hl
 from hierlogit import priors as pr
+from hierlogit.density.joint import coupling
 from hierlogit.density.joint import c_callbacks as callbacks
 from hierlogit.density.joint.arrays import Joint
 from hierlogit.density.joint.c_callbacks import (
@@ -225,6 +226,9 @@ def one_row(factors: int) -> Joint:
         information=np.array([2.1, 1.9][:factors]),
         score=np.array([0.45, -0.55][:factors]),
         cross_information=np.array([0.75, 0.85][:factors]),
+        coupling_by_fixed=np.array([0.65] * several),
+        coupling_entry=np.array([1.0] * several),
+        coupling_stretch=np.array([0.3] * several),
         beta_family=np.array([scales.NORMAL]),
         sd_family=np.array([scales.HALF_NORMAL, scales.EXPONENTIAL][:factors]),
         set_size=np.ones(factors, dtype=np.int64),
@@ -240,6 +244,8 @@ def one_row(factors: int) -> Joint:
         effect_at=np.arange(factors + 1),
         variable_at=np.arange(factors + 1),
         information_at=np.arange(factors + 1),
+        coupling_start=np.arange(2) if several else np.zeros(1, dtype=np.int64),
+        coupling_index=np.zeros(int(several), dtype=np.int64),
     )
 
 
@@ -267,7 +273,7 @@ def test_one_row_of_two_clusters_by_hand() -> None:
     sd, other = math.exp(-0.3 + 0.8 * log_sds[0]), math.exp(0.1 + 1.2 * log_sds[1])
     # The second factor comes first: its effects take away from what pulls at those of the first.
     B = 1 + other**2 * 1.9
-    w = other * (-0.55 - 0.85 * gamma) / B + v[1] / math.sqrt(B)
+    w = other * (-0.55 - 0.85 * gamma) / B + (1.3 * v[1] + 0.65 * x) / math.sqrt(B)
     A = 1 + sd**2 * 2.1
     u = sd * (0.45 - 0.75 * gamma - 0.35 * (-1.3 * other * w)) / A + v[0] / math.sqrt(A)
     eta = 0.15 + 1.1 * gamma + 0.9 * sd * u - 1.3 * other * w
@@ -428,12 +434,40 @@ def test_effects_of_the_first_factor_are_independent_of_the_others_at_the_centre
     found = hessian(joint)[:, moving]
     own = slice(first, first + int(arrays.variable_at[1]))
     assert found[own] == pytest.approx(-np.eye(joint.n_dim)[own][:, moving], abs=1e-7)
-    # Effects of the other factors, those of the first integrated out: within each level.
+
+
+@pytest.mark.parametrize("name", ["crossed", "no fixed effects"])
+def test_levels_of_other_factors_are_standardised_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coupling, "LEAST_PRECISION", 0.0)
+    model, _, geometry = centred(name, share=1.0)
+    assert len(geometry.coupling.stretch) == 0
+    joint = joint_arrays(model, geometry)
+    arrays, first = joint.arrays, len(joint.arrays.gamma0) + len(joint.arrays.centre)
+    found = hessian(joint)
     for t in range(1, len(arrays.q)):
         q, J = int(arrays.q[t]), int(arrays.levels[t])
         for level in range(J):
-            at = int(arrays.variable_at[t]) + np.arange(q) * J + level
-            assert found[np.ix_(first + at, p + at)] == pytest.approx(-np.eye(q), abs=1e-7)
+            at = first + int(arrays.variable_at[t]) + np.arange(q) * J + level
+            assert found[np.ix_(at, at)] == pytest.approx(-np.eye(q), abs=1e-7)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("name", ["crossed", "no fixed effects"])
+def test_other_factors_are_uncoupled_from_each_other_and_from_the_fixed_effects(
+    name: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coupling, "LEAST_PRECISION", np.inf)
+    monkeypatch.setattr(coupling, "MOST_DIRECTIONS", 1000)
+    model, _, geometry = centred(name, share=share)
+    joint = joint_arrays(model, geometry)
+    arrays, p = joint.arrays, len(joint.arrays.gamma0)
+    first = p + len(arrays.centre)
+    own, others = np.r_[first : first + arrays.variable_at[1]], np.r_[first + arrays.variable_at[1] : joint.n_dim]
+    found = hessian(joint)
+    # The first factor's effects, independent given the others, integrated out.
+    gone = np.linalg.solve(found[np.ix_(own, own)], found[np.ix_(own, np.r_[:p, others])])
+    left = found[np.ix_(others, np.r_[:p, others])] - found[np.ix_(others, own)] @ gone
+    assert left == pytest.approx(-np.eye(joint.n_dim)[np.ix_(others, np.r_[:p, others])], abs=1e-6)
 
 
 # ---- C functions -------------------------------------------------------------------------------------------------
@@ -484,7 +518,7 @@ def test_table_has_an_address_and_a_length_for_every_array(model: Model) -> None
 def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:
     joint = joint_arrays(model, non_centred(model))
     kinds = "".join(own.dtype.kind for own in joint.arrays)
-    assert kinds == "f" * 20 + "i" * 15
+    assert kinds == "f" * 23 + "i" * 17
     assert {own.dtype.itemsize for own in (*joint.arrays, *outputs_of(model, joint))} == {8}
     assert {own.ndim for own in joint.arrays} == {1}
 
