@@ -12,8 +12,10 @@ from ...fits.diagnostics import Diagnostics, versions
 from ...fits.findings import Finding, status_of, warning_text
 from ...fits.fit import Fit
 from ...fits.identification import findings_of_model
-from ...fits.posterior import assemble, parameter_draws
-from .convergence import convergence_findings, convergence_measures
+from ...fits.posterior import assemble
+from .advice import Advice
+from .convergence import Convergence
+from .convergence_findings import convergence_findings
 from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
 
 if TYPE_CHECKING:
@@ -42,10 +44,8 @@ def finished_fit[M: ModelSpec](
         Wall time by stage.
     """
     posterior, stats = _complete_part(draws, stats)
-    measures = convergence_measures(parameter_draws(model, posterior), stats)
-    findings = convergence_findings(
-        measures, posterior.sizes["chain"], posterior.sizes["draw"], (options.chains, options.draws)
-    )
+    convergence = Convergence.of(model, posterior, stats)
+    findings = convergence_findings(Advice(model, posterior, stats, options, convergence, seconds))
     about_model = findings_of_model(model)
     diagnostics = Diagnostics(
         engine="NUTS",
@@ -54,7 +54,7 @@ def finished_fit[M: ModelSpec](
         findings=(*findings, *about_model, *notes),
         settings=options.settings(),
         seed=options.seed,
-        measures=measures,
+        measures=convergence.measures,
         seconds=seconds,
         versions=versions("arviz", "numba", "pytensor", *BACKENDS[options.backend]),
     )

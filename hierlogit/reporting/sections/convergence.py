@@ -17,6 +17,8 @@ OF_SAMPLERS = {
     "max_rhat": ("Largest R-hat", f"1 if chains agree; should be below {MAX_RHAT}"),
     "min_ess_bulk": ("Smallest bulk effective sample size", _ENOUGH),
     "min_ess_tail": ("Smallest tail effective sample size", _ENOUGH),
+    "max_rhat_effects": ("Largest R-hat of the cluster effects", "with many effects, it may be above by chance"),
+    "min_ess_effects": ("Smallest effective sample size of the cluster effects", "with many effects, likewise"),
     "divergences": ("Divergent transitions", "should be 0"),
     "min_bfmi": ("Lowest E-BFMI", f"should be above {MIN_BFMI}"),
     "at_max_treedepth": ("Transitions at the largest tree depth", "should be few"),

@@ -1,24 +1,56 @@
-"""Convergence measures and what is said of them."""
+"""Convergence measures, what is said of them, and what is advised."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import arviz_stats
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
+from scipy.signal import lfilter
 
-from hierlogit.engines.nuts.convergence import convergence_findings, convergence_measures
-from hierlogit.fits.findings import status_of
+import hierlogit as hl
+from hierlogit.engines.nuts.advice import Advice
+from hierlogit.engines.nuts.convergence import MIN_ESS_PER_CHAIN_OF_EFFECTS, Convergence, largest_rhat_by_chance
+from hierlogit.engines.nuts.convergence_findings import convergence_findings
+from hierlogit.engines.nuts.effect_convergence import EffectConvergence, suspects
+from hierlogit.fits.findings import Finding, status_of
+from hierlogit.fits.posterior import posterior_dataset, posterior_layout
 
-CHAINS, DRAWS = 4, 500
+CHAINS, DRAWS, CLUSTERS = 4, 500, 30
 
 
-def _parameters(**columns: np.ndarray) -> xr.DataArray:
-    values = np.stack(list(columns.values()), axis=-1)
-    return xr.DataArray(values, dims=("chain", "draw", "parameter"), coords={"parameter": list(columns)})
+def _noise(seed: int = 0, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(CHAINS, DRAWS, *shape))
 
 
-def _noise(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(CHAINS, DRAWS))
+def _slow(seed: int, correlation: float = 0.98) -> np.ndarray:
+    """Draws with an autocorrelation; the effective size is (1 - r) / (1 + r) of their number."""
+    noise = _noise(seed) * np.sqrt(1 - correlation**2)
+    return np.asarray(lfilter([1], [1, -correlation], noise, axis=1))
+
+
+@pytest.fixture(scope="module")
+def model() -> hl.Model:
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"y": rng.integers(0, 2, 300), "x": rng.normal(size=300), "z": rng.normal(size=300)})
+    return hl.Model("y ~ x + z + (1 + x | g)", rows.assign(g=np.repeat([f"c{k}" for k in range(CLUSTERS)], 10)))
+
+
+def _draws(model: hl.Model, **changed: np.ndarray) -> xr.Dataset:
+    """Independent draws in the posterior's form, with some variables replaced."""
+    correlation = np.tanh(_noise(4) / 4)
+    cor = np.stack([np.ones_like(correlation), correlation, correlation, np.ones_like(correlation)], axis=-1)
+    variables = {
+        "beta": _noise(1, 3),
+        "sd_g": np.exp(_noise(2, 2) / 4),
+        "cor_g": cor.reshape(CHAINS, DRAWS, 2, 2),
+        "b_g": _noise(3, len(model.design.groups[0].levels), 2),
+    }
+    return posterior_dataset(model, posterior_layout(model), variables | changed)
 
 
 def _stats(**changed: np.ndarray) -> xr.Dataset:
@@ -26,58 +58,206 @@ def _stats(**changed: np.ndarray) -> xr.Dataset:
     return xr.Dataset({name: (("chain", "draw"), values) for name, values in columns.items()})
 
 
-def _said(parameters: xr.DataArray, stats: xr.Dataset) -> tuple[set[str], str]:
-    found = convergence_findings(convergence_measures(parameters, stats), CHAINS, DRAWS, (CHAINS, DRAWS))
-    return {finding.code for finding in found}, status_of(found)
+def _advice(model: hl.Model, drawn: xr.Dataset, stats: xr.Dataset | None = None, **options: Any) -> Advice:
+    engine = hl.NUTS(draws=DRAWS, chains=CHAINS, seed=1)
+    settings = replace(engine.options("native"), **options)
+    of_run = _stats() if stats is None else stats
+    return Advice(model, drawn, of_run, settings, Convergence.of(model, drawn, of_run), {"sample": 9.0})
 
 
-def test_good_draws_are_converged() -> None:
-    assert _said(_parameters(a=_noise(1), b=_noise(2)), _stats()) == (set(), "converged")
+def _found(model: hl.Model, drawn: xr.Dataset, stats: xr.Dataset | None = None, **options: Any) -> dict[str, Finding]:
+    return {finding.code: finding for finding in convergence_findings(_advice(model, drawn, stats, **options))}
 
 
-def test_chains_at_different_places() -> None:
-    codes, status = _said(_parameters(a=_noise(1), b=_noise(2) + np.arange(CHAINS)[:, None]), _stats())
-    assert {"high_rhat", "low_ess"} <= codes
-    assert status == "check"
+def test_good_draws_are_converged(model: hl.Model) -> None:
+    found = _found(model, _draws(model))
+    assert found == {}
+    assert status_of(found.values()) == "converged"
 
 
-def test_slow_chains_have_few_effective_draws() -> None:
-    walk = np.cumsum(_noise(3), axis=1)
-    assert "low_ess" in _said(_parameters(a=_noise(1), b=walk), _stats())[0]
+# ---- which quantity, and what it moves with ------------------------------------------------------------------------
+
+
+def test_an_intercept_that_moves_with_the_mean_of_the_effects(model: hl.Model) -> None:
+    beta, effects = _noise(1, 3), _noise(3, CLUSTERS, 2)
+    ridge = _slow(5)
+    beta[..., 0] = ridge + _noise(6) / 20
+    effects[..., 0] -= ridge[..., None]
+    found = _found(model, _draws(model, beta=beta, b_g=effects))
+    assert set(found) == {"high_rhat", "low_ess"}
+    evidence = found["high_rhat"].evidence
+    assert "that of Intercept; it should be at most 1.01." in evidence
+    assert "Intercept moves with the mean of the Intercept effects of 'g' (correlation -0.9" in evidence
+    assert "the terms need not be simplified" in found["high_rhat"].remedy
+    # said once
+    assert "moves with" not in found["low_ess"].evidence
+    assert found["low_ess"].remedy.startswith("At this rate, draws=")
+
+
+def test_slopes_that_move_together_are_collinear(model: hl.Model) -> None:
+    beta = _noise(1, 3)
+    beta[..., 1] = _slow(5)
+    beta[..., 2] = _noise(6) / 3 - beta[..., 1]
+    finding = _found(model, _draws(model, beta=beta))["high_rhat"]
+    assert "x moves with z (correlation -0.9" in finding.evidence
+    assert "hl.check_data(model).columns" in finding.remedy
+    assert "simplif" not in finding.remedy
+
+
+def test_a_quantity_that_moves_with_the_sum_of_two(model: hl.Model) -> None:
+    beta, effects = _noise(1, 3), _noise(3, CLUSTERS, 2)
+    one, two = _slow(5), _slow(6)
+    beta[..., 0] = one + two
+    beta[..., 2] = two
+    effects[..., 0] -= one[..., None]
+    (coupling,) = {
+        advice.movements.coupling(advice.parameter("Intercept"))
+        for advice in [_advice(model, _draws(model, beta=beta, b_g=effects))]
+    }
+    assert {other.words for other in coupling.others} == {"z", "the mean of the Intercept effects of 'g'"}
+    assert abs(coupling.correlation) < 0.9
+    assert coupling.together > 0.98
+
+
+def test_what_moves_alone_is_named_alone(model: hl.Model) -> None:
+    beta = _noise(1, 3)
+    beta[..., 1] = _slow(5)
+    finding = _found(model, _draws(model, beta=beta))["low_ess"]
+    assert "that of x; it should be at least 400" in finding.evidence
+    assert "moves with" not in finding.evidence
+    assert finding.remedy.startswith("At this rate")
+
+
+def test_few_clusters_are_said_to_be_few() -> None:
+    rows = pd.DataFrame({"y": [0, 1] * 30, "x": np.arange(60.0), "z": np.arange(60.0) ** 2 % 7})
+    small = hl.Model("y ~ x + z + (1 + x | g)", rows.assign(g=np.repeat(list("abcd"), 15)))
+    sd = np.exp(np.stack([_noise(2), _slow(5)], axis=-1))
+    finding = _found(small, _draws(small, sd_g=sd))["high_rhat"]
+    assert "4 clusters of 'g' tell little about sd_g[x]" in finding.remedy
+
+
+def test_a_run_that_was_not_scaled_is_told_of_it(model: hl.Model) -> None:
+    beta = _noise(1, 3)
+    beta[..., 1] = _slow(5)
+    draws = _draws(model, beta=beta)
+    words = "backend='native' with parameterization='auto'"
+    assert words in _found(model, draws, parameterization="noncentered")["high_rhat"].remedy
+    assert words not in _found(model, draws)["high_rhat"].remedy
+
+
+# ---- how many draws ------------------------------------------------------------------------------------------------
+
+
+def test_the_draws_that_are_needed_follow_from_the_effective_size(model: hl.Model) -> None:
+    advice = _advice(model, _draws(model))
+    # 1.2 * 400 / 200 times as many; 9 s for 900 steps
+    assert advice.more_draws(200.0, 1.0) == "At this rate, draws=1200 would suffice (about 16 s of sampling)."
+    # R-hat squared falls towards 1 with the number of draws
+    assert advice.more_draws(400.0, 1.04).startswith("At this rate, draws=2500 would suffice")
+    assert "More draws alone would not do" in advice.more_draws(10.0, 1.01)
+    assert "pass tune=800" in advice.more_draws(200.0, 1.3)
+
+
+@pytest.mark.parametrize("rhat", [1.0101, 1.04, 1.2])
+def test_r_hat_reads_as_above_its_limit(model: hl.Model, rhat: float) -> None:
+    advice = _advice(model, _draws(model))
+    measures = {**advice.convergence.measures, "max_rhat": rhat}
+    (finding,) = convergence_findings(replace(advice, convergence=replace(advice.convergence, measures=measures)))
+    assert f"The largest R-hat is {max(rhat, 1.011):.3f}, that of " in finding.evidence
+
+
+# ---- cluster effects -----------------------------------------------------------------------------------------------
+
+
+def test_the_worst_cluster_effects_are_those_of_arviz(model: hl.Model) -> None:
+    effects = _noise(3, CLUSTERS, 2)
+    effects[0, :, 7, 1] += 0.5
+    effects[..., 11, 0] = _slow(5, 0.9)
+    draws = _draws(model, b_g=effects)
+    worst = EffectConvergence.of(model, draws)
+    assert worst is not None
+    assert worst.count == 2 * CLUSTERS
+    assert worst.rhat == pytest.approx(float(arviz_stats.rhat(draws["b_g"]).max()))
+    assert worst.ess == pytest.approx(float(arviz_stats.ess(draws["b_g"], method="bulk").min()))
+    assert worst.ess_of[0].words == f"the Intercept effect of cluster {model.design.groups[0].levels[11]!r} of 'g'"
+
+
+def test_a_cluster_effect_that_differs_between_chains_is_named(model: hl.Model) -> None:
+    effects = _noise(3, CLUSTERS, 2)
+    effects[0, :, 7, 1] += 1.5
+    found = _found(model, _draws(model, b_g=effects))
+    assert "high_rhat" in found
+    level = model.design.groups[0].levels[7]
+    assert f"that of the x effect of cluster '{level}' of 'g'; up to 1.0" in found["high_rhat"].evidence
+
+
+@pytest.mark.parametrize("kind", ["location", "scale", "autocorrelation", "missing"])
+def test_every_kind_of_failure_is_suspect(kind: str) -> None:
+    values = _noise(3, 200)
+    match kind:
+        case "location":
+            values[1, :, 150] += 0.5
+        case "scale":
+            values[1, :, 150] *= 1.6
+        case "autocorrelation":
+            values[..., 150] = _slow(5, 0.9)
+        case _:
+            values[0, 0, 150] = np.nan
+    assert 150 in suspects(values)
+    assert len(suspects(values)) <= 18
+
+
+def test_chains_just_good_enough_have_no_finding_however_many_effects() -> None:
+    """Effective sizes of 400 of 2,000 draws: R-hat and estimated sizes are beyond their usual limits by chance."""
+    chance = np.random.default_rng(7)
+    count = 3000
+    noise = chance.normal(size=(CHAINS, DRAWS, count)) * np.sqrt(1 - (2 / 3) ** 2)
+    effects = lfilter([1], [1, -2 / 3], noise, axis=1)
+    picked = suspects(effects)
+    rhat = arviz_stats.rhat(xr.DataArray(effects[..., picked], dims=("chain", "draw", "effect")))
+    ess = arviz_stats.ess(xr.DataArray(effects[..., picked], dims=("chain", "draw", "effect")))
+    assert 1.01 < float(rhat.max()) < largest_rhat_by_chance(CHAINS, count)
+    assert MIN_ESS_PER_CHAIN_OF_EFFECTS * CHAINS < float(ess.min()) < 400
+
+
+# ---- transitions, completeness -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stuck", [np.ones((CHAINS, DRAWS)), np.full((CHAINS, DRAWS), np.nan)])
-def test_a_parameter_that_never_moves_is_an_error(stuck: np.ndarray) -> None:
-    codes, status = _said(_parameters(a=_noise(1), b=stuck), _stats())
-    assert "constant_draws" in codes
-    assert status == "failed"
+def test_a_parameter_that_never_moves_is_an_error(model: hl.Model, stuck: np.ndarray) -> None:
+    beta = _noise(1, 3)
+    beta[..., 1] = stuck
+    found = _found(model, _draws(model, beta=beta))
+    assert "constant_draws" in found
+    assert status_of(found.values()) == "failed"
 
 
-def test_transitions() -> None:
-    diverging = np.zeros((CHAINS, DRAWS), dtype=bool)
-    diverging[0, :3] = True
-    deep = np.ones((CHAINS, DRAWS), dtype=bool)
-    slow = np.cumsum(_noise(4), axis=1)
-    parameters = _parameters(a=_noise(1))
-    assert _said(parameters, _stats(diverging=diverging))[0] == {"divergences"}
-    assert _said(parameters, _stats(maxdepth_reached=deep))[0] == {"max_treedepth"}
-    assert _said(parameters, _stats(energy=slow))[0] == {"low_bfmi"}
+def test_transitions(model: hl.Model) -> None:
+    draws = _draws(model)
+    log_sd = np.log(draws["sd_g"].to_numpy()[..., 0])
+    assert set(_found(model, draws, _stats(maxdepth_reached=np.ones((CHAINS, DRAWS), dtype=bool)))) == {"max_treedepth"}
+    small = _found(model, draws, _stats(diverging=log_sd < np.quantile(log_sd, 0.01)))
+    assert set(small) == {"divergences"}
+    assert "diverged, where sd_g[Intercept] is small." in small["divergences"].evidence
+    anywhere = np.zeros((CHAINS, DRAWS), dtype=bool)
+    anywhere[:, ::20] = True
+    assert (
+        "100 of 2,000 transitions diverged." in _found(model, draws, _stats(diverging=anywhere))["divergences"].evidence
+    )
 
 
-def test_fewer_draws_than_asked_for() -> None:
-    measures = convergence_measures(_parameters(a=_noise(1)), _stats())
-    found = convergence_findings(measures, CHAINS, DRAWS, (CHAINS, 1000))
-    assert [finding.code for finding in found] == ["interrupted"]
-    assert "4 of 4 chains have 500 of 1,000 draws" in found[0].evidence
-    assert status_of(found) == "interrupted"
+def test_a_funnel_is_named_by_its_sd(model: hl.Model) -> None:
+    energy = np.cumsum(_noise(4), axis=1)
+    alone = _found(model, _draws(model), _stats(energy=energy))["low_bfmi"]
+    assert "funnel" not in alone.evidence
+    sd = np.exp(np.stack([_noise(2) / 4, energy / energy.std() / 2 + _noise(6) / 4], axis=-1))
+    named = _found(model, _draws(model, sd_g=sd), _stats(energy=energy))["low_bfmi"]
+    assert "The energy moves with sd_g[x]: it forms a funnel with the effects of 'g'." in named.evidence
+    assert "give sd_g[x] a tighter prior" in named.remedy
 
 
-@pytest.mark.parametrize(
-    ("rhat", "shown", "remedy"),
-    [(1.0101, "1.011", "nearly agree"), (1.04, "1.040", "nearly agree"), (1.2, "1.200", "have not mixed")],
-)
-def test_r_hat_reads_as_above_its_limit(rhat: float, shown: str, remedy: str) -> None:
-    measures = convergence_measures(_parameters(a=_noise(1)), _stats()) | {"max_rhat": rhat}
-    (finding,) = convergence_findings(measures, CHAINS, DRAWS, (CHAINS, DRAWS))
-    assert finding.evidence == f"The largest R-hat is {shown}; it should be at most 1.01."
-    assert remedy in finding.advice
+def test_fewer_draws_than_asked_for(model: hl.Model) -> None:
+    found = _found(model, _draws(model), draws=1000)
+    assert list(found) == ["interrupted"]
+    assert "4 of 4 chains have 500 of 1,000 draws" in found["interrupted"].evidence
+    assert status_of(found.values()) == "interrupted"
