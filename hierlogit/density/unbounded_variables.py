@@ -1,10 +1,16 @@
 """Fixed effects, sds and correlations as one unbounded vector, and their prior density in it, with all constants.
 
-The vector x holds, one after the other, the coefficients gamma of the orthogonal basis of the fixed effects
-(``gamma = R beta``), the logarithms of all sds, and a variable z for each correlation: the Cholesky factor of a
-correlation matrix has the entries ``tanh(z_ab)`` times what columns before b leave of the row's unit length
-(Lewandowski, Kurowicka and Joe 2009, Journal of Multivariate Analysis 100: 1989-2001). Under LKJ(eta), the density of
-z_ab is ``sech(z_ab)^(2 a) / B(a, 1/2)`` with ``a = eta + (k - 2 - b) / 2`` for k effects, columns counted from 0.
+The vector x holds, one after the other, the coefficients of the orthogonal basis of the fixed effects divided by
+``f = sqrt(1 + c^2 s^2)``, the logarithms of all sds, and a variable z for each correlation. Here s^2 is the variance of
+the random part of the linear predictor, averaged over the rows, and c = 16 sqrt(3) / (15 pi): the quotients are about
+the coefficients of probabilities averaged over clusters (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060), which
+data tell nearly whatever the sds, whereas those within clusters grow with the sds. The posterior is therefore much
+nearer to normal in them.
+
+The Cholesky factor of a correlation matrix has the entries ``tanh(z_ab)`` times what columns before b leave of the
+row's unit length (Lewandowski, Kurowicka and Joe 2009, Journal of Multivariate Analysis 100: 1989-2001). Under
+LKJ(eta), the density of z_ab is ``sech(z_ab)^(2 a) / B(a, 1/2)`` with ``a = eta + (k - 2 - b) / 2`` for k effects,
+columns counted from 0.
 """
 
 from __future__ import annotations
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+#: c^2 = (16 sqrt(3) / (15 pi))^2, by which averaging over clusters shrinks logits.
+ATTENUATION = 3.0 * (16.0 / (15.0 * np.pi)) ** 2
 #: The smallest log sd and the largest correlation variable that `UnboundedVariables.at` returns: the ends have none.
 LEAST_LOG_SD = -20.0
 MOST_Z = 8.0
@@ -64,6 +72,8 @@ class UnboundedVariables:
         self.n_fixed = len(design.fixed_effects)
         self._inverse = np.linalg.inv(model.arrangement.triangular)
         self._centring = centring_matrix(model)
+        # Means of the products of the columns of each factor's effects: s^2 is the sum of the traces of L' (Z'Z / n) L.
+        self._products = [group.Z.T @ group.Z / len(group.Z) for group in design.groups]
         self._rows: list[_Row] = []
         log_sd = self.n_fixed
         z = log_sd + sum(len(group.effects) for group in design.groups)
@@ -79,8 +89,7 @@ class UnboundedVariables:
 
     def beta(self, x: FloatArray) -> FloatArray:
         """Fixed effects of vectors of shape (..., n_dim), shape (..., p)."""
-        fixed: FloatArray = x[..., : self.n_fixed] @ self._inverse.T
-        return fixed
+        return self._beta(x, self.cholesky(x))
 
     def cholesky(self, x: FloatArray) -> list[FloatArray]:
         """Cholesky factor of each grouping factor's covariance matrix, shape (..., q, q)."""
@@ -99,7 +108,7 @@ class UnboundedVariables:
         An sd of zero or a correlation of one, which no vector has, is taken for one that is nearly so.
         """
         x = np.zeros(self.n_dim)
-        x[: self.n_fixed] = self._model.arrangement.triangular @ beta
+        x[: self.n_fixed] = self._model.arrangement.triangular @ beta / self._factor(cholesky)
         for row in self._rows:
             entries = cholesky[row.group][row.effect, row.set_slice.start : row.effect + 1]
             sd = float(np.sqrt((entries**2).sum()))
@@ -113,8 +122,9 @@ class UnboundedVariables:
 
     def log_prior(self, x: FloatArray) -> FloatArray:
         """Normalised log prior density of vectors of shape (..., n_dim); shape ``x.shape[:-1]``."""
-        value = np.full(x.shape[:-1], self._log_jacobian)
-        centred = self.beta(x) @ self._centring.T
+        cholesky = self.cholesky(x)
+        value = self._log_jacobian + self.n_fixed * np.log(self._factor(cholesky))
+        centred = self._beta(x, cholesky) @ self._centring.T
         for k, label in enumerate(self._model.design.fixed_effects):
             value += self._model.priors.fixed[label].logpdf(centred[..., k])
         for row in self._rows:
@@ -129,13 +139,15 @@ class UnboundedVariables:
 
     def log_prior_gradient(self, x: FloatArray) -> FloatArray:
         """Gradient of `log_prior` at one vector, shape (n_dim,)."""
-        gradient = np.zeros(self.n_dim)
-        centred = self._centring @ self.beta(x)
+        cholesky = self.cholesky(x)
+        centred = self._centring @ self._beta(x, cholesky)
         scores = [
             float(self._model.priors.fixed[label].score(centred[k]))
             for k, label in enumerate(self._model.design.fixed_effects)
         ]
-        gradient[: self.n_fixed] = self._inverse.T @ (self._centring.T @ np.array(scores))
+        jacobian = [self.n_fixed * one for one in self._log_factor_slopes(cholesky)]
+        gradient = self.pull_back(x, self._centring.T @ np.array(scores), [np.zeros_like(L) for L in cholesky])
+        gradient += self._pull_back_cholesky(x, cholesky, jacobian)
         for row in self._rows:
             prior = self._sd_priors(row)[row.effect - row.set_slice.start]
             sd = np.exp(x[row.log_sd])
@@ -143,15 +155,23 @@ class UnboundedVariables:
                 score = prior.score(self._sds_of_set(row, x))[row.effect - row.set_slice.start]
             else:
                 score = prior.score(sd)
-            gradient[row.log_sd] = 1.0 + float(score) * sd
-            gradient[row.z] = -2.0 * row.powers * np.tanh(x[row.z])
+            gradient[row.log_sd] += 1.0 + float(score) * sd
+            gradient[row.z] += -2.0 * row.powers * np.tanh(x[row.z])
         return gradient
 
     def pull_back(self, x: FloatArray, dbeta: FloatArray, dcholesky: Sequence[FloatArray]) -> FloatArray:
         """Gradient in x of a function of which those in the fixed effects and in the Cholesky factors are given."""
-        gradient = np.zeros(self.n_dim)
-        gradient[: self.n_fixed] = self._inverse.T @ dbeta
         cholesky = self.cholesky(x)
+        along = float(dbeta @ self._beta(x, cholesky))  # the fixed effects grow with the factor
+        moved = [own + along * slopes for own, slopes in zip(dcholesky, self._log_factor_slopes(cholesky), strict=True)]
+        gradient = self._pull_back_cholesky(x, cholesky, moved)
+        gradient[: self.n_fixed] = self._factor(cholesky) * (self._inverse.T @ dbeta)
+        return gradient
+
+    def _pull_back_cholesky(
+        self, x: FloatArray, cholesky: Sequence[FloatArray], dcholesky: Sequence[FloatArray]
+    ) -> FloatArray:
+        gradient = np.zeros(self.n_dim)
         for row in self._rows:
             members = slice(row.set_slice.start, row.effect + 1)
             slopes = dcholesky[row.group][row.effect, members]
@@ -165,9 +185,26 @@ class UnboundedVariables:
                 left *= sech
         return gradient
 
+    def _beta(self, x: FloatArray, cholesky: Sequence[FloatArray]) -> FloatArray:
+        fixed: FloatArray = self._factor(cholesky)[..., None] * x[..., : self.n_fixed] @ self._inverse.T
+        return fixed
+
+    def _factor(self, cholesky: Sequence[FloatArray]) -> FloatArray:
+        """The factor f of Cholesky factors of shape (..., q, q)."""
+        shrinkage = np.ones(cholesky[0].shape[:-2]) if cholesky else np.ones(())
+        for L, products in zip(cholesky, self._products, strict=True):
+            shrinkage = shrinkage + ATTENUATION * np.einsum("...ac,ab,...bc->...", L, products, L)
+        factor: FloatArray = np.sqrt(shrinkage)
+        return factor
+
+    def _log_factor_slopes(self, cholesky: Sequence[FloatArray]) -> list[FloatArray]:
+        """Derivative of ``log f`` in the entries of the Cholesky factors."""
+        scale = ATTENUATION / self._factor(cholesky) ** 2
+        return [scale * (products @ L) for L, products in zip(cholesky, self._products, strict=True)]
+
     @cached_property
     def _log_jacobian(self) -> float:
-        """Constants: of the change from beta to gamma, and of the densities of the correlation variables."""
+        """Constants: of the change of the basis, and of the densities of the correlation variables."""
         from scipy.special import betaln
 
         constant = float(np.linalg.slogdet(self._inverse)[1])

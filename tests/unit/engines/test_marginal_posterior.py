@@ -64,10 +64,20 @@ def test_density_is_prior_plus_likelihood_of_the_estimate(rows: pd.DataFrame) ->
 
 
 @pytest.mark.parametrize("sd", [pr.Exponential(0.7), pr.Decov(1.5, 2.0, 0.7), pr.LogNormal(0.2, 0.6)], ids=repr)
-def test_prior_integrates_to_one(sd: pr.ScalePrior, rows: pd.DataFrame) -> None:
-    """By the trapezoid rule over all four variables, whose error is negligible for smooth densities that vanish."""
-    variables = UnboundedVariables(hl.Model("y ~ 1 + (1 + x | g)", rows, priors={"sd": sd, "cor": pr.LKJ(1.5)}))
-    axes = [np.linspace(-14, 14, 33), np.linspace(-17, 4, 43), np.linspace(-17, 4, 43), np.linspace(-6, 6, 25)]
+@pytest.mark.parametrize(
+    ("formula", "ranges"),
+    [
+        ("y ~ 1 + (1 | g)", [(-14, 14, 801), (-17, 4, 43)]),
+        ("y ~ 0 + (1 + x | g)", [(-17, 4, 43), (-17, 4, 43), (-6, 6, 25)]),
+    ],
+)
+def test_prior_integrates_to_one(
+    formula: str, ranges: list[tuple[float, float, int]], sd: pr.ScalePrior, rows: pd.DataFrame
+) -> None:
+    """By the trapezoid rule, whose error is negligible for smooth densities that vanish at both ends."""
+    priors = {"sd": sd, "cor": pr.LKJ(1.5)} if "x" in formula else {"sd": sd}
+    variables = UnboundedVariables(hl.Model(formula, rows, priors=priors))
+    axes = [np.linspace(*one) for one in ranges]
     mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     cell = np.prod([axis[1] - axis[0] for axis in axes])
     assert np.exp(variables.log_prior(mesh)).sum() * cell == pytest.approx(1.0, abs=1e-4)
