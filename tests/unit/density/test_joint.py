@@ -16,8 +16,8 @@ from scipy.special import expit, log_expit
 
 import hierlogit as hl
 from hierlogit import priors as pr
-from hierlogit.density.joint import coupling
 from hierlogit.density.joint import c_callbacks as callbacks
+from hierlogit.density.joint import coupling
 from hierlogit.density.joint.arrays import Joint
 from hierlogit.density.joint.c_callbacks import (
     DIVERGED,
