@@ -178,7 +178,13 @@ class _Callback(CFunc):
         self._cache = _Cache(self._pyfunc)
 
 
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": _Pipeline}
+#: Compiled functions hold no reference to Python objects, so that other threads may run meanwhile.
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "nogil": True,
+    "pipeline_class": _Pipeline,
+}
 
 
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
