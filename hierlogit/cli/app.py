@@ -238,11 +238,7 @@ def _refuse_levels_for_all_rows(model: Model) -> None:
 
     for suspect in suspect_columns(model.formula, model.design.table.frame):
         if suspect.kind in ("numbers_as_text", "many_levels"):
-            decimal = (
-                ", or pass --decimal ',' if their commas are decimal points"
-                if "with decimal=','" in suspect.remedy
-                else ""
-            )
+            decimal = ", or pass --decimal ',' if their commas are decimal points" if suspect.decimal_comma else ""
             raise CommandError(
                 f"{suspect.evidence}. Correct these values in the file{decimal}. If they are categories, write "
                 f"C({suspect.column}) in the formula."

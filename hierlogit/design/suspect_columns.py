@@ -50,12 +50,15 @@ class SuspectColumn:
     evidence : str
         The values, with their numbers of rows.
     remedy : str
+    decimal_comma : bool
+        Whether the values are numbers whose only difference is a decimal comma.
     """
 
     kind: Suspicion
     column: str
     evidence: str
     remedy: str
+    decimal_comma: bool = False
 
 
 def suspect_columns(formula: Formula, frame: pd.DataFrame) -> Iterator[SuspectColumn]:
@@ -165,19 +168,25 @@ def _numbers_as_text(name: str, counts: dict[str, int]) -> SuspectColumn | None:
     if not mostly_plain and not nearly_all:
         return None
     except_for = f", except {_counted(others)}" if others else ""
+    conversion, decimal_comma = _conversion(name, counts, others)
     return SuspectColumn(
         "numbers_as_text",
         name,
         f"the predictor '{name}' holds numbers but is read as text{except_for}: it has a coefficient for each of "
         f"{number_of(len(counts), 'value')} but one",
-        f"{_conversion(name, counts, others)} If the values are categories, write C({name}).",
+        f"{conversion} If the values are categories, write C({name}).",
+        decimal_comma,
     )
 
 
-def _conversion(name: str, counts: dict[str, int], others: dict[str, int]) -> str:
-    """How a column of numbers becomes one; `others` are the levels that are none."""
+def _conversion(name: str, counts: dict[str, int], others: dict[str, int]) -> tuple[str, bool]:
+    """How a column of numbers becomes one, and whether only decimal commas are in the way.
+
+    `others` are the levels that are no numbers.
+    """
     bare = [_BESIDE.sub("", level) for level in others]
     commas = [number for number in bare if "," in number]
+    decimal_comma = False
     if 2 * len(commas) > len(others) and any(map(_THOUSANDS_POINTS.fullmatch, commas)):
         options = "thousands='.' and decimal=','"
         convert = f"df['{name}'].str.replace('.', '').str.replace(',', '.')"
@@ -185,17 +194,19 @@ def _conversion(name: str, counts: dict[str, int], others: dict[str, int]) -> st
         options, convert = "thousands=','", f"df['{name}'].str.replace(',', '')"
     elif 2 * sum(bool(_DECIMAL_COMMA.fullmatch(number)) for number in commas) > len(others):
         options, convert = "decimal=','", f"df['{name}'].str.replace(',', '.')"
+        decimal_comma = True
     elif 2 * len(others) > len(counts):
         options, convert = "", f"df['{name}'].str"
     else:
         return (
             f"Turn it into numbers, for example by pandas.to_numeric(df['{name}'], errors='coerce'), which leaves "
-            "missing values where there is no number."
+            "missing values where there is no number.",
+            False,
         )
     if not options or 2 * sum(bool(_BESIDE.search(level.strip())) for level in others) > len(others):
         beside = convert.removesuffix(".str") + ".str.replace(r'[^0-9.eE+-]', '', regex=True)"
-        return f"Remove what is beside the numbers: pandas.to_numeric({beside})."
-    return f"Read the file with {options}, or convert the column: pandas.to_numeric({convert})."
+        return f"Remove what is beside the numbers: pandas.to_numeric({beside}).", False
+    return f"Read the file with {options}, or convert the column: pandas.to_numeric({convert}).", decimal_comma
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -106,6 +106,25 @@ def test_the_conversion_that_is_advised_gives_the_numbers(write: Callable[[float
 
 
 @pytest.mark.parametrize(
+    ("write", "comma"),
+    [
+        (lambda value: f"{value:.3f}".replace(".", ","), True),
+        (lambda value: f"{value:,.2f}".translate(str.maketrans(",.", ".,")), False),
+        (lambda value: f"{value:.1f} kg".replace(".", ","), False),
+        (lambda value: f"{value:.1f} %", False),
+    ],
+    ids=["decimal", "points", "unit", "percent"],
+)
+def test_decimal_commas_are_known_where_they_are_all_that_is_in_the_way(
+    write: Callable[[float], str], comma: bool
+) -> None:
+    column = [write(1.37**number) for number in range(N)]
+    frame = training_table({"y": [0, 1] * (N // 2), "v": column}, ["y", "v"], "drop")
+    (suspect,) = suspect_columns(parse("y ~ v"), frame.frame)
+    assert suspect.decimal_comma is comma
+
+
+@pytest.mark.parametrize(
     "levels", [["0", "1", "2", "3+"], ["18-24", "25-34", "35-44"], ["A1", "B2", "C3"], ["+", "-"], ["1", "2", "3"]]
 )
 def test_categories_with_digits_are_not_suspected(levels: list[str]) -> None:
