@@ -20,6 +20,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,16 @@ def measure(trial: Trial, seed: int, limit: float) -> dict[str, Any]:
         try:
             fit = model.fit(hl.NUTS(seed=seed, progress=False))
         except KeyboardInterrupt:
-            return {"model": trial.name, "rows": model.design.n_rows, "remark": f"no draws after {limit:g} s"}
+            return {
+                "model": trial.name,
+                "seed": seed,
+                "rows": model.design.n_rows,
+                "remark": f"no draws after {limit:g} s",
+            }
         finally:
             timer.cancel()
     seconds = time.perf_counter() - start
-    told = {"model": trial.name, "rows": model.design.n_rows, "seconds": round(seconds, 2)}
+    told = {"model": trial.name, "seed": seed, "rows": model.design.n_rows, "seconds": round(seconds, 2)}
     return told | draws_worth(fit) | {"findings": " ".join(sorted(one.code for one in fit.diagnostics.findings))}
 
 
@@ -123,25 +129,34 @@ def _highest(found: xr.Dataset) -> float:
 
 
 def comparison(before: pd.DataFrame, after: pd.DataFrame) -> str:
-    """Both measurements beside each other, the largest loss of effective draws per gradient first."""
+    """Means over the seeds of both measurements, the largest loss of effective draws per gradient first."""
     import numpy as np
 
-    both = before.set_index("model").join(after.set_index("model"), lsuffix=" before", rsuffix=" after", how="inner")
+    both = _means(before).join(_means(after), lsuffix=" before", rsuffix=" after", how="inner")
     gain = both["ess_per_1000_gradients after"] / both["ess_per_1000_gradients before"]
     both = both.assign(gain=gain).sort_values("gain")
+    same = both.index[both["gain"] == 1.0]
     lines = [
         f"{len(both)} models; effective draws per gradient, after / before: median {np.nanmedian(gain):.2f}",
+        f"The same draws as before ({len(same)}): {', '.join(same)}",
         "",
         "| model | after / before | ESS/1000 grad. | gradients a draw | ESS bulk | ESS tail | ESS effects | R-hat "
         "| div. | sampling, s | worst after | findings after |",
         f"| --- |{' ---: |' * 9} --- | --- |",
     ]
-    for name, row in both.iterrows():
+    for name, row in both.drop(same).iterrows():
         cells = [_before_after(row, what) for what in _COLUMNS]
         lines.append(
             f"| {name} | {row['gain']:.2f} | {' | '.join(cells)} | {row['worst after']} | {row['findings after']} |"
         )
     return "\n".join(lines)
+
+
+def _means(measured: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds of each model; of texts, every one that there is."""
+    by_model = measured.fillna({"findings": "", "worst": ""}).groupby("model", sort=False)
+    texts = by_model[["worst", "findings"]].agg(lambda one: "; ".join(dict.fromkeys(one)))
+    return by_model[list(_COLUMNS)].mean().join(texts)
 
 
 _COLUMNS = (
@@ -151,7 +166,7 @@ _COLUMNS = (
 
 
 def _before_after(row: pd.Series[Any], what: str) -> str:
-    return " → ".join(f"{row[f'{what} {when}']:g}" for when in ("before", "after"))
+    return " → ".join(f"{row[f'{what} {when}']:.5g}" for when in ("before", "after"))
 
 
 def main() -> None:
@@ -166,18 +181,18 @@ def main() -> None:
     strange = sorted(set(asked.models or ()) - set(trials))
     if strange:
         raise SystemExit(f"there is no model {', '.join(strange)}; there are: {', '.join(trials)}.")
-    write_measurements([trials[name] for name in asked.models or trials], asked.seed, asked.limit, asked.out)
+    write_measurements([trials[name] for name in asked.models or trials], asked.seeds, asked.limit, asked.out)
 
 
-def write_measurements(trials: Iterable[Trial], seed: int, limit: float, out: Path) -> None:
-    """Measure trials and write the table after each."""
+def write_measurements(trials: Iterable[Trial], seeds: Iterable[int], limit: float, out: Path) -> None:
+    """Measure trials with each seed and write the table after each."""
     import pandas as pd
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells do so for what runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     out.parent.mkdir(parents=True, exist_ok=True)
     found = []
-    for trial in trials:
+    for trial, seed in product(trials, seeds):
         found.append(measure(trial, seed, limit))
         pd.DataFrame(found).to_csv(out, index=False)
         print(found[-1], flush=True)  # noqa: T201
@@ -186,7 +201,9 @@ def write_measurements(trials: Iterable[Trial], seed: int, limit: float, out: Pa
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How well default NUTS samples many models.")
     parser.add_argument("--models", nargs="+", help="models to sample (default: all)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1], help="effective sizes differ by half from seed to seed"
+    )
     parser.add_argument("--limit", type=float, default=90.0, help="seconds after which a fit is interrupted")
     parser.add_argument("--out", type=Path, default=Path("build") / "trials.csv", help="CSV file")
     parser.add_argument("--compare", nargs=2, type=Path, metavar="CSV", help="compare two earlier measurements")
