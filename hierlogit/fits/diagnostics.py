@@ -31,8 +31,9 @@ class Diagnostics(Shown):
     seed : int or None
         Makes the run reproducible with the same versions.
     measures : mapping of str to float
-        Convergence measures: ``max_rhat``, ``min_ess_bulk``, ``divergences``, ... For likelihood fits, the Pareto k-hat
-        of the draws is computed when it is first read.
+        Convergence measures: ``max_rhat``, ``min_ess_bulk``, ``divergences``, ...; those of the cluster effects are
+        ``max_rhat_effects`` and ``min_ess_effects``. For likelihood fits, the Pareto k-hat of the draws is computed
+        when it is first read.
     seconds : mapping of str to float
         Wall time by stage.
     versions : mapping of str to str

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: With a larger R-hat, chains have not reached the same region: the number of draws they need cannot be told.
 APART = 1.2
-#: More draws than this multiple of those made are no remedy by themselves.
-MANY_TIMES = 30
+#: Steps of tuning that are advised at least.
+LEAST_TUNE = 1000
 #: The estimate of the number of draws needed is raised by this factor, since effective sizes are estimates.
 MARGIN = 1.2
 #: With fewer clusters, sds and correlations are known mostly from their priors.
@@ -119,11 +119,11 @@ class Advice:
         """How many draws are needed, from the effective size per draw and from how R-hat falls with the draws."""
         chains, draws = self.posterior.sizes["chain"], self.posterior.sizes["draw"]
         if not np.isfinite(ess) or rhat > APART:
-            return f"The chains are not in the same region: pass tune={_rounded(2 * self.options.tune)} or more."
+            return (
+                f"The chains are not in the same region: pass tune={max(_rounded(2 * self.options.tune), LEAST_TUNE)}."
+            )
         excess = (rhat**2 - 1) / (MAX_RHAT**2 - 1)
         times = MARGIN * max(MIN_ESS_PER_CHAIN * chains / ess, excess)
-        if times > MANY_TIMES:
-            return f"More draws alone would not do: more than {MANY_TIMES} times as many are needed."
         needed = _rounded(max(times, MARGIN) * draws)
         return f"At this rate, draws={needed} would suffice{self._time(needed)}."
 
@@ -139,7 +139,7 @@ class Advice:
     def funnel(self) -> Quantity | None:
         """The sd that moves most with the energy, which then moves slowly; None if there is none."""
         energy = self.sample_stats["energy"].transpose("chain", "draw").to_numpy()
-        return self._strongest_sd(np.abs(self._with(energy - energy.mean())))
+        return self._strongest_sd(np.abs(self._with(energy - energy.mean(axis=1, keepdims=True))))
 
     def divergent(self) -> Quantity | None:
         """The sd that is smallest, by its own scatter, where transitions diverged; None if there is none."""

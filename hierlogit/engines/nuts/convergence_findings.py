@@ -109,7 +109,7 @@ def _finding(
     """The finding with what the worst quantity moves with, unless another finding has explained that."""
     if worst == explained:
         return Finding(code, "warning", evidence, advice.more_draws(ess, rhat))
-    coupling = advice.movements.coupling(worst)
+    coupling = advice.movements.coupling(worst, ess)
     remedy = filter(None, (advice.cause(worst, coupling), advice.sampler(), advice.more_draws(ess, rhat)))
     return Finding(code, "warning", f"{evidence} {coupling.sentence(worst)}".rstrip(), " ".join(remedy))
 

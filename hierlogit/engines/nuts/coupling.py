@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: A quantity moves with others if its multiple correlation with them is at least this.
-COUPLED = 0.7
+#: A quantity moves with others if its multiple correlation with them is at least this, and by more standard errors
+#: of Fisher's z above 0 than chance makes of the largest of many.
+COUPLED, STANDARD_ERRORS = 0.7, 4.0
 #: Others are named one by one, up to this number, as long as each explains at least this share of the variance more.
 MOST_NAMED, WORTH_NAMING = 3, 0.05
+#: Draws that vary by less than this fraction of their size are constant up to rounding errors.
+ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Movements:
     ----------
     quantities : tuple of Quantity
     values : ndarray, shape (draws of all chains, k)
-        Standardised; 0 for what is constant or not finite.
+        Standardised within chains, since a few chains that are apart differ in everything; 0 for what is constant or
+        not finite.
     """
 
     quantities: tuple[Quantity, ...]
@@ -72,13 +76,18 @@ class Movements:
     def of(cls, model: ModelSpec, posterior: xr.Dataset, singles: Sequence[tuple[Quantity, FloatArray]]) -> Movements:
         """Of a model's parameters, the means of its cluster effects, and single effects, shape (chains, draws)."""
         found = [*parameter_quantities(model, posterior), *mean_quantities(model, posterior), *singles]
-        values = np.stack([values.ravel() for _, values in found], axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):  # of what is constant or not finite
-            standard = (values - values.mean(axis=0)) / values.std(axis=0)
-        return cls(tuple(quantity for quantity, _ in found), np.nan_to_num(standard, nan=0.0, posinf=0.0, neginf=0.0))
+        values = np.stack([_standardised(draws) for _, draws in found], axis=1)
+        return cls(tuple(quantity for quantity, _ in found), values)
 
-    def coupling(self, worst: Quantity) -> Coupling:
-        """What a quantity moves with: the direction in which its draws lie, one other quantity after the other."""
+    def coupling(self, worst: Quantity, ess: float) -> Coupling:
+        """What a quantity moves with: the direction in which its draws lie, one other quantity after the other.
+
+        Parameters
+        ----------
+        worst : Quantity
+        ess : float
+            Its effective sample size: with few effective draws, quantities seem to move together by chance.
+        """
         target = self.quantities.index(worst)
         correlations = self.values.T @ self.values / len(self.values)
         named: list[int] = []
@@ -91,10 +100,20 @@ class Movements:
                 break
             named.append(left[best])
             share = shares[best]
-        if share < COUPLED**2:
+        needed = max(COUPLED, np.tanh(STANDARD_ERRORS / np.sqrt(max(ess - 3, 1)))) if np.isfinite(ess) else 1.0
+        if share < needed**2:
             return Coupling()
         others = tuple(self.quantities[k] for k in named)
         return Coupling(others, float(correlations[target, named[0]]), float(np.sqrt(share)))
+
+
+def _standardised(draws: FloatArray) -> FloatArray:
+    """Draws of all chains with mean 0 in each and mean square 1; 0 if they are constant or not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        centred = (draws - draws.mean(axis=1, keepdims=True)).ravel()
+        size = np.sqrt(np.mean(centred**2))
+        moves = size > ROUNDING * np.abs(draws).max()
+    return centred / size if moves else np.zeros(centred.size)
 
 
 def _explained(correlations: FloatArray, target: int, others: list[int]) -> float:

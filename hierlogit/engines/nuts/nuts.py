@@ -65,7 +65,7 @@ class NUTS(ShownAsCall):
         effects by the information in its data; "noncentered" samples standardised effects, as the other backends always
         do. The posterior is the same.
     progress : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar, with the time that remains for each chain.
     store_u : bool
         Whether the posterior also keeps the standardised effects ``u_<group>``.
     store : str or path, optional

@@ -111,12 +111,22 @@ def test_a_quantity_that_moves_with_the_sum_of_two(model: hl.Model) -> None:
     beta[..., 2] = two
     effects[..., 0] -= one[..., None]
     (coupling,) = {
-        advice.movements.coupling(advice.parameter("Intercept"))
+        advice.movements.coupling(advice.parameter("Intercept"), 30.0)
         for advice in [_advice(model, _draws(model, beta=beta, b_g=effects))]
     }
     assert {other.words for other in coupling.others} == {"z", "the mean of the Intercept effects of 'g'"}
     assert abs(coupling.correlation) < 0.9
     assert coupling.together > 0.98
+
+
+def test_a_few_effective_draws_do_not_tell_what_moves_together(model: hl.Model) -> None:
+    beta = _noise(1, 3)
+    beta[..., 1] = _slow(5)
+    beta[..., 2] = 0.6 * _noise(6) - beta[..., 1]
+    advice = _advice(model, _draws(model, beta=beta))
+    x = advice.parameter("x")
+    assert [other.words for other in advice.movements.coupling(x, 50.0).others] == ["z"]
+    assert advice.movements.coupling(x, 6.0).others == ()
 
 
 def test_what_moves_alone_is_named_alone(model: hl.Model) -> None:
@@ -154,8 +164,8 @@ def test_the_draws_that_are_needed_follow_from_the_effective_size(model: hl.Mode
     assert advice.more_draws(200.0, 1.0) == "At this rate, draws=1200 would suffice (about 16 s of sampling)."
     # R-hat squared falls towards 1 with the number of draws
     assert advice.more_draws(400.0, 1.04).startswith("At this rate, draws=2500 would suffice")
-    assert "More draws alone would not do" in advice.more_draws(10.0, 1.01)
-    assert "pass tune=800" in advice.more_draws(200.0, 1.3)
+    assert advice.more_draws(2.0, 1.01).startswith("At this rate, draws=120000 would suffice (about 20 min")
+    assert "pass tune=1000." in advice.more_draws(200.0, 1.3)
 
 
 @pytest.mark.parametrize("rhat", [1.0101, 1.04, 1.2])
@@ -221,6 +231,15 @@ def test_chains_just_good_enough_have_no_finding_however_many_effects() -> None:
 
 
 # ---- transitions, completeness -------------------------------------------------------------------------------------
+
+
+def test_chains_that_stay_where_they_are_move_with_nothing(model: hl.Model) -> None:
+    beta = _noise(1, 3)
+    beta[..., :2] = np.arange(1, CHAINS + 1)[:, None, None] / 3
+    found = _found(model, _draws(model, beta=beta))
+    assert "that of Intercept" in found["high_rhat"].evidence
+    assert "moves with" not in found["high_rhat"].evidence
+    assert "pass tune=" in found["high_rhat"].remedy
 
 
 @pytest.mark.parametrize("stuck", [np.ones((CHAINS, DRAWS)), np.full((CHAINS, DRAWS), np.nan)])
