@@ -18,6 +18,7 @@ from .effects.comparisons import avg_comparisons as avg_comparisons
 from .effects.comparisons import avg_slopes as avg_slopes
 from .effects.comparisons import comparisons as comparisons
 from .effects.comparisons import slopes as slopes
+from .engines.importance.importance_sampling import ImportanceSampling as ImportanceSampling
 from .engines.maximum.agq import AGQ as AGQ
 from .engines.maximum.laplace import Laplace as Laplace
 from .engines.maximum.map import MAP as MAP

@@ -18,6 +18,7 @@ ENGINES = {
     "laplace": ("hierlogit.engines.maximum.laplace", "Laplace"),
     "agq": ("hierlogit.engines.maximum.agq", "AGQ"),
     "map": ("hierlogit.engines.maximum.map", "MAP"),
+    "importance": ("hierlogit.engines.importance.importance_sampling", "ImportanceSampling"),
 }
 
 

@@ -93,6 +93,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "posterior is the same.",
             "fit.diagnostics shows the settings that were used.",
         ),
+        "engine_changed": FindingKind(
+            "sampling",
+            ("note",),
+            "Importance weights of a few draws are so large that they would decide the results; the posterior was "
+            "sampled by NUTS, which does not need them.",
+            "fit.diagnostics shows the engine and the settings that were used.",
+        ),
         # ---- maximum likelihood and MAP ----------------------------------------------------------------------------
         "not_converged": FindingKind(
             "maximum",

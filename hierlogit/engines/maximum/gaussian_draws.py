@@ -21,6 +21,8 @@ from ...density.variables import model_variables
 from ...fits.posterior import assemble, posterior_dataset, posterior_layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...design.arrangement import RowIndex
     from ...design.grouping import GroupBlock
     from ...model_spec import ModelSpec
@@ -135,7 +137,7 @@ def to_datatree(model: ModelSpec, result: SearchResult, draws: Sample, *, penali
     """The draws in ArviZ's groups."""
     objective = result.objective
     cholesky = _cholesky_draws(objective, draws.psi)
-    posterior = _posterior(model, draws.psi[:, : objective.p], cholesky, draws.u, result.laplace.arrangement.positions)
+    posterior = posterior_of(model, draws.psi[:, : objective.p], cholesky, draws.u)
     return assemble(model, posterior, None, priors=penalised)
 
 
@@ -166,14 +168,19 @@ def _cholesky_draws(objective: Objective, psi: FloatArray) -> list[FloatArray]:
     return cholesky
 
 
-def _posterior(
-    model: ModelSpec,
-    beta: FloatArray,
-    cholesky: list[FloatArray],
-    u: FloatArray,
-    positions: tuple[npt.NDArray[np.int64], ...],
-) -> xr.Dataset:
-    variables = model_variables(model)
+def posterior_of(model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArray], u: FloatArray) -> xr.Dataset:
+    """Draws in one chain, with the names of results.
+
+    Parameters
+    ----------
+    model : Model
+    beta : ndarray, shape (draws, p)
+    cholesky : sequence of ndarray, shape (draws, q, q)
+        Cholesky factors by grouping factor.
+    u : ndarray, shape (draws, effects)
+        Standardised effects, in the order of the arrangement.
+    """
+    variables, positions = model_variables(model), model.arrangement.positions
     draws = {variables.fixed.beta.name: beta} if variables.fixed else {}
     for of_group, L, at in zip(variables.groups, cholesky, positions, strict=True):
         sd = np.sqrt((L**2).sum(axis=2))

@@ -167,9 +167,12 @@ class Objective:
         return factors
 
     def flat_cholesky(self, psi: FloatArray) -> FloatArray:
-        """Cholesky factors flattened for compiled code, in the order of the arrangement's grouping factors."""
-        flat = np.zeros(self._n_flat)
-        flat[self._flat] = psi[self.p :]
+        """Cholesky factors flattened for compiled code, in the order of the arrangement's grouping factors.
+
+        Of one vector, or of vectors of shape (..., parameters).
+        """
+        flat = np.zeros((*psi.shape[:-1], self._n_flat))
+        flat[..., self._flat] = psi[..., self.p :]
         return flat
 
     def cholesky(self, psi: FloatArray) -> list[FloatArray]:

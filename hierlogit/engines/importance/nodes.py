@@ -1,0 +1,62 @@
+"""How many quadrature nodes a marginal posterior needs, and how far more would change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..maximum.integrator import MOST_NODES, integrator
+from ..maximum.marginal_posterior import MarginalPosterior
+from .proposal import mode_and_covariance, upper_factor
+
+if TYPE_CHECKING:
+    from ...model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Nodes that are tried first.
+FEWEST = 5
+#: Points about the mode at which rules are compared, and the seed that chooses them.
+POINTS, SEED = 12, 0
+#: The sd of the difference of the log densities by a rule and by a finer one, over these points, that is small enough:
+#: it moves no posterior mean by more than this share of its sd, less than the Monte Carlo error of a thousand draws.
+SMALL = 0.02
+
+
+def finer(nodes: int) -> int:
+    """Nodes of the rule that a rule is compared with."""
+    return min(nodes + nodes // 2 + 1, MOST_NODES)
+
+
+def nodes_needed(model: ModelSpec) -> int:
+    """The fewest nodes, of a sequence, with which finer quadrature does not change the posterior.
+
+    Raises
+    ------
+    EngineError
+        If quadrature cannot integrate out the model's random effects.
+    """
+    if not model.design.groups:
+        return 1
+    integrator(model.design, FEWEST)  # raises
+    nodes = FEWEST
+    while nodes < MOST_NODES:
+        mode, covariance = mode_and_covariance(MarginalPosterior(model, nodes))
+        noise = np.random.default_rng(SEED).standard_normal((POINTS, len(mode)))
+        change = integration_changes(model, nodes, mode + noise @ upper_factor(covariance).T)
+        if float(np.std(change)) < SMALL and abs(float(np.mean(change))) < SMALL:
+            break
+        nodes = finer(nodes)
+    return nodes
+
+
+def integration_changes(model: ModelSpec, nodes: int, x: FloatArray) -> FloatArray:
+    """Log densities by a finer rule minus those by `nodes` nodes, at vectors of shape (m, d); shape (m,)."""
+    if not model.design.groups:
+        return np.zeros(len(x))
+    rules = [MarginalPosterior(model, count) for count in (nodes, finer(nodes))]
+    coarse, fine = ([rule.log_density(one) for one in x] for rule in rules)
+    change: FloatArray = np.array(fine) - np.array(coarse)
+    return change

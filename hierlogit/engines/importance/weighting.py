@@ -1,0 +1,224 @@
+"""A marginal posterior -> draws of a proposal with importance weights, and draws of the posterior chosen by them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ...fits.psis import psis
+from ...progress import progress as shown
+from ..maximum.marginal_posterior import MarginalPosterior
+from .proposal import SplitT, upper_factor
+
+if TYPE_CHECKING:
+    from ...model_spec import ModelSpec
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+#: Draws whose densities one thread computes in a row, from the same start: with any number of threads, the results are
+#: the same to the last digit.
+TOGETHER = 25
+#: Share of draws that are worth as much as draws of the posterior, below which the proposal is adapted.
+GOOD = 0.6
+#: Draws from which moments are taken at least.
+FEWEST_FOR_MOMENTS = 500
+#: Share of the draws asked for that may be lost because draws with large weights are chosen only once.
+LOST = 0.002
+#: Times the draws asked for that are proposed at most.
+MOST_TIMES = 10
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Draws of proposals with importance weights.
+
+    Attributes
+    ----------
+    x : ndarray, shape (m, d)
+    log_ratio : ndarray, shape (m,)
+        Log posterior density, not divided by the marginal likelihood, minus the log density of the draws.
+    """
+
+    x: FloatArray
+    log_ratio: FloatArray
+
+    @cached_property
+    def _smoothed(self) -> tuple[FloatArray, float]:
+        log_weights, k_hat = psis(self.log_ratio)
+        return np.exp(log_weights), float(k_hat)
+
+    @property
+    def weights(self) -> FloatArray:
+        """Pareto-smoothed weights, which sum to one; shape (m,)."""
+        return self._smoothed[0]
+
+    @property
+    def pareto_k(self) -> float:
+        """Pareto k-hat of the ratios."""
+        return self._smoothed[1]
+
+    @property
+    def effective_size(self) -> float:
+        """How many draws of the posterior the weighted draws are worth (Kish 1965)."""
+        return float(1.0 / (self.weights**2).sum())
+
+    @property
+    def log_evidence(self) -> float:
+        """Logarithm of the mean ratio: the log marginal likelihood of the model under its priors."""
+        top = float(self.log_ratio.max())
+        return top + float(np.log(np.mean(np.exp(self.log_ratio - top))))
+
+    @property
+    def log_evidence_error(self) -> float:
+        """Monte Carlo standard error of `log_evidence`."""
+        ratios = np.exp(self.log_ratio - self.log_ratio.max())
+        return float(np.std(ratios, ddof=1) / np.mean(ratios) / np.sqrt(len(ratios)))
+
+    def lost(self, draws: int) -> float:
+        """Share of the weight that is lost where draws would be chosen more than once among so many."""
+        return float(np.maximum(self.weights - 1 / draws, 0.0).sum())
+
+    def chosen(self, draws: int, random: np.random.Generator) -> IntArray:
+        """Numbers of distinct draws, each chosen with a probability in proportion to its weight.
+
+        Systematic sampling in random order (Madow 1949, Annals of Mathematical Statistics 20: 333-354). Where a weight
+        is so large that its draw would be chosen more than once, it is chosen for certain.
+        """
+        share = np.zeros(len(self.weights))
+        certain, left = np.zeros(len(share), dtype=bool), draws
+        while True:
+            rest = np.where(certain, 0.0, self.weights)
+            share = np.where(certain, 1.0, left * rest / max(rest.sum(), np.finfo(float).tiny))
+            if not np.any(share > 1):
+                break
+            certain |= share >= 1
+            left = draws - int(certain.sum())
+        order = random.permutation(len(share))
+        steps = np.floor(np.cumsum(share[order]) + random.uniform())
+        picked = order[np.diff(steps, prepend=0.0) >= 1]
+        return random.permutation(picked)[:draws]
+
+
+def propose(
+    model: ModelSpec,
+    nodes: int,
+    proposal: SplitT,
+    draws: int,
+    seed: np.random.SeedSequence,
+    cores: int,
+    *,
+    progress: bool,
+) -> Iterator[Weighted]:
+    """Weighted draws, more each time, until `draws` of them can be chosen for which hardly any should be repeated.
+
+    Draws of the first proposal are followed, if few of them are worth anything, by draws of a second one with their
+    weighted moments. Weights are relative to the mixture of both (Veach and Guibas 1995, SIGGRAPH: 419-428), so that
+    neither can make them large where the other has draws.
+
+    Parameters
+    ----------
+    model : Model
+    nodes : int
+    proposal : SplitT
+    draws : int
+    seed : numpy.random.SeedSequence
+    cores : int
+        Threads that compute densities.
+    progress : bool
+
+    Yields
+    ------
+    Weighted
+        All draws so far.
+    """
+    densities = Densities(model, nodes, proposal.centre, cores)
+    random = np.random.default_rng(seed)
+    proposals, counts = [proposal], [0]
+    x, log_density = np.empty((0, len(proposal.centre))), np.empty(0)
+    batch = max(draws, FEWEST_FOR_MOMENTS)
+    while len(x) < MOST_TIMES * draws or not len(x):
+        more = proposals[-1].draw(batch, random)
+        x = np.concatenate([x, more])
+        log_density = np.concatenate([log_density, densities.of(more, progress=progress)])
+        counts[-1] += batch
+        weighted = Weighted(x, log_density - _mixture(proposals, counts, x))
+        yield weighted
+        if len(proposals) == 1 and weighted.effective_size < GOOD * len(x):
+            proposals.append(adapted(weighted))
+            counts.append(0)
+        elif weighted.lost(draws) <= LOST:
+            return
+
+
+def adapted(weighted: Weighted) -> SplitT:
+    """A proposal with the moments of weighted draws."""
+    mean = weighted.weights @ weighted.x
+    deviations = weighted.x - mean
+    covariance = (deviations * weighted.weights[:, None]).T @ deviations
+    ones = np.ones(len(mean))
+    return SplitT(mean, upper_factor(covariance), ones, ones)
+
+
+def _mixture(proposals: list[SplitT], counts: list[int], x: FloatArray) -> FloatArray:
+    logs = [np.log(count / len(x)) + one.log_density(x) for one, count in zip(proposals, counts, strict=True) if count]
+    total: FloatArray = np.logaddexp.reduce(logs)
+    return total
+
+
+class Densities:
+    """Log densities of many vectors, computed by several threads.
+
+    Parameters
+    ----------
+    model : Model
+    nodes : int
+    centre : ndarray, shape (d,)
+        Where the search for the modes of the random effects starts.
+    cores : int
+    """
+
+    def __init__(self, model: ModelSpec, nodes: int, centre: FloatArray, cores: int) -> None:
+        self._cores, self._centre = cores, centre
+        self._idle = [MarginalPosterior(model, nodes) for _ in range(cores)]
+        self._stopped = threading.Event()
+        self._idle[0].log_density(centre)
+        self._modes = self._idle[0].objective.modes()
+
+    def of(self, x: FloatArray, *, progress: bool) -> FloatArray:
+        """Log densities of vectors of shape (m, d), shape (m,).
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Soon after an interruption.
+        """
+        parts = [x[start : start + TOGETHER] for start in range(0, len(x), TOGETHER)]
+        self._stopped.clear()
+        with ThreadPoolExecutor(self._cores) as executor:
+            try:
+                done = executor.map(self._of_part, parts)
+                what = "Weighing draws"
+                return np.concatenate([*(shown(done, what, len(parts)) if progress else done)])
+            finally:
+                self._stopped.set()
+
+    def _of_part(self, x: FloatArray) -> FloatArray:
+        posterior = self._idle.pop()  # one for each thread
+        try:
+            posterior.objective.likelihood.work.u[:] = self._modes
+            values = np.full(len(x), np.nan)
+            for k, one in enumerate(x):
+                if self._stopped.is_set():
+                    break
+                values[k] = posterior.log_density(one)
+            return values
+        finally:
+            self._idle.append(posterior)
