@@ -65,10 +65,13 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     Notes
     -----
     The effects of a row's cluster are integrated out if the row carries a twentieth or more of the information about
-    them. Draws of these effects know the outcome of the row, and weights would make the prediction look too good while
-    every k-hat is small. For each draw, the row has the probability ``p(y_i | other rows of the cluster)``, the ratio
-    of two integrals. Of several grouping factors, this is done for the one in which the row's share is largest, and for
-    others in which it is above a fifth. ``p``, the effective number of parameters, includes the cluster effects.
+    them, or if their posterior variance is half a squared logit or more. Draws of these effects know the outcome of the
+    row, and weights would fail, or make the prediction look too good while every k-hat is small. For each draw, the row
+    has the probability ``p(y_i | other rows of the cluster)``, the ratio of two integrals. Of two nested factors with
+    one effect each, ``(1 | a/b)``, both are integrated out together, over all clusters within an outer one, so that the
+    weights depend on coefficients and sds alone. Of crossed factors, this is done for the one in which the row's share
+    is largest, and for others in which it is above a fifth. ``p``, the effective number of parameters, includes the
+    cluster effects.
 
     References
     ----------

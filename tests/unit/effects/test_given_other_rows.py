@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +71,67 @@ def test_two_crossed_factors_given_the_effects_of_other_clusters(monkeypatch: py
         rest = expit(beta + u + b[0]) * expit(beta + a[1] + v) * weight
         own = expit(-(beta + u + v))
         assert log_p[s] == pytest.approx(np.log((rest * own).sum() / rest.sum()), abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+@pytest.mark.parametrize(("inner", "outer", "trials"), [(1.0, 0.8, 1), (2.5, 1.0, 1), (0.8, 0.6, 14), (0.7, 2.5, 30)])
+def test_two_nested_factors_are_integrated_out_together(
+    inner: float, outer: float, trials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against sums over a grid of both effects, in an order of rows that is not that of the clusters."""
+    monkeypatch.setattr(given_other_rows, "LEAST_SHARE", 0.0)
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": [0, 0, 0, 1, 1, 0, 1, 0], "b": [0, 1, 2, 3, 4, 1, 3, 2], "n": trials})
+    frame["x"] = random.normal(size=8)
+    frame["k"] = random.binomial(trials, 0.4, 8)
+    model = hl.Model("p(k, n) ~ x + (1 | a/b)", frame)
+    outer_group, inner_group = model.design.groups
+    cholesky = {outer_group.name: outer * np.ones((3, 1, 1)), inner_group.name: inner * np.ones((3, 1, 1))}
+    draws = Draws(random.normal(size=(3, 2)), draws_of(model, 1.0, 3).effects, cholesky)
+    given = GivenOthers(model, draws)
+    at = np.array([4, 0, 7, 1, 5, 2])
+    log_p, p = given.of(at)
+    assert given.in_nested_integrals.all()
+    y, eta = frame["k"].to_numpy(float), draws.beta @ model.design.X.T
+    grid, phi = GRID[::10], np.log(10 * PHI[::10])
+    u, v = grid[:, None], grid[None, :]
+
+    def log_integral(s: int, of: int, left_out: int | None, event_of: int | None) -> float:
+        total = phi.copy()
+        for b in range(5):
+            terms = phi[:, None] + np.zeros_like(u + v)
+            for row in np.flatnonzero((frame["b"] == b) & (frame["a"] == of)):
+                predictor = eta[s, row] + inner * u + outer * v
+                if row != left_out:
+                    count = np.array([float(trials)])
+                    terms = terms + log_likelihood(y[[row]], count, predictor[..., None])[..., 0]
+                if row == event_of:
+                    terms = terms - np.logaddexp(0, -predictor)
+            if (frame.loc[frame["b"] == b, "a"] == of).all():
+                total += np.logaddexp.reduce(terms, axis=0)
+        return float(np.logaddexp.reduce(total))
+
+    for s in range(3):
+        for place, row in enumerate(at.tolist()):
+            of = int(frame["a"][row])
+            without = log_integral(s, of, row, None)
+            assert log_p[s, place] == pytest.approx(log_integral(s, of, None, None) - without, abs=1e-3)
+            assert p[s, place] == pytest.approx(np.exp(log_integral(s, of, row, row) - without), abs=1e-3)
+
+
+def test_effects_that_spread_over_many_logits_are_integrated_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with probabilities near 0 tell little about the effects, but weights with lognormal tails fail."""
+    random = np.random.default_rng(4)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(20), 5)})
+    frame["y"] = (random.random(100) < expit(-6 + 3 * random.normal(size=20)[frame["g"]])).astype(int)
+    frame.loc[0, "y"] = 1
+    model = hl.Model("y ~ 1 + (1 | g)", frame)
+    draws = replace(draws_of(model, 2.0, 200), beta=np.full((200, 1), -8.0))
+    given = GivenOthers(model, draws)
+    assert np.median(given.shares["g"]) < given_other_rows.LEAST_SHARE
+    assert given.is_integrated.all()
+    monkeypatch.setattr(given_other_rows, "LARGE_VARIANCE", np.inf)
+    assert not GivenOthers(model, draws).is_integrated.all()
 
 
 def test_rows_of_large_clusters_have_the_effects_of_the_draws() -> None:

@@ -108,6 +108,21 @@ def test_rows_of_clusters_of_two_agree_with_samples_without_them() -> None:
         assert float(found.elpd_i[row]) == pytest.approx(exact_value, abs=0.04)
 
 
+def test_rows_with_effects_of_their_own_within_clusters_agree_with_samples_without_them() -> None:
+    """Herds, and an effect of each row nested in them: weights of draws that know either effect fail."""
+    model = hl.Model("p(successes, size) ~ period + (1 | herd) + (1 | obs)", hl.datasets.load("cbpp"))
+    fit = model.fit(hl.NUTS(seed=1, progress=False))
+    found = hl.loo(fit, refit=False)
+    assert set(found.elpd_i["method"].to_numpy()) == {"integrated"}
+    assert float(found.pareto_k.max()) < 0.6
+    for row in np.argsort(found.pareto_k.to_numpy())[-2:].tolist():
+        rows = np.arange(56) == row
+        draws = Draws.of(fit.model, sampled_again(fit, rows).posterior)
+        log_p = GivenOthers(fit.model, draws).of(np.array([row]))[0][:, 0]
+        exact_value = np.logaddexp.reduce(log_p) - np.log(len(log_p))
+        assert float(found.elpd_i[row]) == pytest.approx(exact_value, abs=0.05)
+
+
 def test_arviz_compares_clusters(fit: hl.results.Fit) -> None:
     other = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(
         hl.NUTS(draws=500, seed=2, progress=False)
