@@ -55,13 +55,13 @@ def _by_cluster(levels: Levels, seed: int, sd: float = 1.0, intercept: float = 0
     return table(levels, beta, {"g": intercepts(sd)}, {"x": normal()}, seed=seed)
 
 
-def _slopes(number: int) -> pd.DataFrame:
+def _slopes(number: int, levels: Levels) -> pd.DataFrame:
     """Intercepts and up to three slopes, all correlated."""
     names = ["x", "w", "v"][:number]
     sds = {"Intercept": 0.9} | dict(zip(names, (0.6, 0.4, 0.8), strict=False))
     beta = {"Intercept": 0.2} | dict.fromkeys(names, 0.4)
     columns = {name: normal() for name in names}
-    return table(_several(20, 60, 10, 30), beta, {"g": Varying(sds, 0.4)}, columns, seed=20 + number)
+    return table(levels, beta, {"g": Varying(sds, 0.4)}, columns, seed=20 + number)
 
 
 def _three_crossed(rows: int, seed: int, sds: tuple[float, float, float], **numbers: int) -> pd.DataFrame:
@@ -260,6 +260,12 @@ def _single_factors() -> tuple[Trial, ...]:
         Trial("rare_events", plain, partial(_by_cluster, clusters([60] * 100), 8, 0.8, -5.0)),
         Trial("common_events", plain, partial(_by_cluster, clusters([15] * 80), 9, 1.5, 3.5)),
         Trial(
+            "single_rows",
+            plain,
+            partial(_by_cluster, clusters([1] * 300), 11),
+            {"not_identified": "single rows cannot tell the sd between clusters, which has its prior"},
+        ),
+        Trial(
             "many_trials",
             "p(y, n) ~ x + (1 | g)",
             partial(
@@ -293,11 +299,13 @@ def _random_slopes() -> tuple[Trial, ...]:
         {"x": normal(1.0)},
         seed=25,
     )
+    levels = _several(20, 60, 10, 30)
     return (
-        Trial("slopes_1", "y ~ x + (1 + x | g)", partial(_slopes, 1)),
-        Trial("slopes_2", "y ~ x + w + (1 + x + w | g)", partial(_slopes, 2)),
-        Trial("slopes_3", "y ~ x + w + v + (1 + x + w + v | g)", partial(_slopes, 3)),
-        Trial("slopes_uncorrelated", "y ~ x + w + (1 + x + w || g)", partial(_slopes, 2)),
+        Trial("slopes_1", "y ~ x + (1 + x | g)", partial(_slopes, 1, levels)),
+        Trial("slopes_2", "y ~ x + w + (1 + x + w | g)", partial(_slopes, 2, levels)),
+        Trial("slopes_3", "y ~ x + w + v + (1 + x + w + v | g)", partial(_slopes, 3, levels)),
+        Trial("slopes_uncorrelated", "y ~ x + w + (1 + x + w || g)", partial(_slopes, 2, levels)),
+        Trial("slopes_of_5", "y ~ x + w + (1 + x + w | g)", partial(_slopes, 2, clusters([60] * 5))),
         Trial("strong_correlation", "y ~ x + (1 + x | g)", strong),
         Trial("slope_only", "y ~ x + (0 + x | g)", centred),
         Trial("income", "y ~ income + (1 + income | g)", partial(_scaled, "income", 30_000.0, 12_000.0, 26)),
