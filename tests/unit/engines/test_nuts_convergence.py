@@ -16,7 +16,7 @@ import hierlogit as hl
 from hierlogit.engines.nuts.advice import Advice
 from hierlogit.engines.nuts.convergence import MIN_ESS_PER_CHAIN_OF_EFFECTS, Convergence, largest_rhat_by_chance
 from hierlogit.engines.nuts.convergence_findings import convergence_findings
-from hierlogit.engines.nuts.effect_convergence import EffectConvergence, suspects
+from hierlogit.engines.nuts.effect_convergence import EffectConvergence, quick_measures, suspects
 from hierlogit.fits.findings import Finding, status_of
 from hierlogit.fits.posterior import posterior_dataset, posterior_layout
 
@@ -129,6 +129,13 @@ def test_a_few_effective_draws_do_not_tell_what_moves_together(model: hl.Model) 
     assert advice.movements.coupling(x, 6.0).others == ()
 
 
+def test_chains_that_are_apart_do_not_make_quantities_move_together(model: hl.Model) -> None:
+    beta = _noise(1, 3)
+    beta[..., :2] += 3 * np.arange(CHAINS)[:, None, None]
+    advice = _advice(model, _draws(model, beta=beta))
+    assert advice.movements.coupling(advice.parameter("x"), 50.0).others == ()
+
+
 def test_what_moves_alone_is_named_alone(model: hl.Model) -> None:
     beta = _noise(1, 3)
     beta[..., 1] = _slow(5)
@@ -215,6 +222,17 @@ def test_every_kind_of_failure_is_suspect(kind: str) -> None:
             values[0, 0, 150] = np.nan
     assert 150 in suspects(values)
     assert len(suspects(values)) <= 18
+
+
+def test_quick_measures_of_independent_draws_and_of_autocorrelated_ones() -> None:
+    independent, slow = _noise(3, 100), lfilter([1], [1, -0.6], _noise(4, 100), axis=1)
+    of_halves, of_distances, of_batches = quick_measures(independent).mean(axis=1)
+    assert of_halves == pytest.approx(1 / (DRAWS / 2), rel=0.2)
+    # the distances from the mean of normal variables have the same ratio
+    assert of_distances == pytest.approx(1 / (DRAWS / 2), rel=0.2)
+    assert of_batches == pytest.approx(1, rel=0.05)
+    # draws per effective draw, (1 + 0.6) / (1 - 0.6), less what batches of finite length miss
+    assert quick_measures(slow)[2].mean() == pytest.approx(4, rel=0.15)
 
 
 def test_chains_just_good_enough_have_no_finding_however_many_effects() -> None:
