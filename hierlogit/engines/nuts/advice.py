@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import EngineError
 from ...validation import number_of
+from ..maximum.integrator import integrator
 from .convergence import MAX_RHAT, MIN_ESS_PER_CHAIN, Convergence
 from .coupling import Coupling, Movements
 from .quantities import Quantity
@@ -105,15 +107,25 @@ class Advice:
             )
         return ""
 
-    def sampler(self) -> str:
-        """Another way of sampling that whitens what moves together, if this run has not used it."""
+    def sampler(self, *moving: Quantity) -> str:
+        """Another way of sampling in which these quantities do not move together; empty if they are all parameters."""
         from ...density.joint.model_arrays import unknown_families
 
-        options = self.options
-        default = options.backend == "native" and options.parameterization == "auto"
-        if default or not self.model.design.groups or unknown_families(self.model):
+        if not self.model.design.groups or unknown_families(self.model):
             return ""
-        return "backend='native' with parameterization='auto' scales such directions before it samples."
+        options = self.options
+        if options.backend != "native" or options.parameterization != "auto":
+            return "backend='native' with parameterization='auto' scales such directions before it samples."
+        if all(one.kind == "fixed" for one in moving) or not self._integrable():
+            return ""
+        return "hl.ImportanceSampling() makes independent draws, with the cluster effects integrated out."
+
+    def _integrable(self) -> bool:
+        try:
+            integrator(self.model.design, nodes=2)
+        except EngineError:
+            return False
+        return True
 
     def more_draws(self, ess: float, rhat: float) -> str:
         """How many draws are needed, from the effective size per draw and from how R-hat falls with the draws."""

@@ -110,7 +110,9 @@ def _finding(
     if worst == explained:
         return Finding(code, "warning", evidence, advice.more_draws(ess, rhat))
     coupling = advice.movements.coupling(worst, ess)
-    remedy = filter(None, (advice.cause(worst, coupling), advice.sampler(), advice.more_draws(ess, rhat)))
+    remedy = filter(
+        None, (advice.cause(worst, coupling), advice.sampler(worst, *coupling.others), advice.more_draws(ess, rhat))
+    )
     return Finding(code, "warning", f"{evidence} {coupling.sentence(worst)}".rstrip(), " ".join(remedy))
 
 
@@ -138,7 +140,7 @@ def _trajectories(advice: Advice) -> Iterator[Finding]:
             if sd is None
             else f"{evidence} The energy moves with {sd.words}: it forms a funnel with the effects of '{sd.factor}'.",
             "The sampler explores the tails slowly: raise tune and draws, or give "
-            f"{'the sds' if sd is None else sd.words} a tighter prior.",
+            f"{'the sds' if sd is None else sd.words} a tighter prior. {advice.sampler(sd) if sd else ''}".rstrip(),
         )
 
 

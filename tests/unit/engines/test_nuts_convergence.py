@@ -162,6 +162,18 @@ def test_a_run_that_was_not_scaled_is_told_of_it(model: hl.Model) -> None:
     assert words not in _found(model, draws)["high_rhat"].remedy
 
 
+def test_importance_sampling_is_named_where_effects_can_be_integrated_out(model: hl.Model) -> None:
+    words = "hl.ImportanceSampling()"
+    sd = np.exp(np.stack([_noise(2), _slow(5)], axis=-1))
+    assert words in _found(model, _draws(model, sd_g=sd))["high_rhat"].remedy
+    beta = _noise(1, 3)
+    beta[..., 1] = _slow(5)
+    assert words not in _found(model, _draws(model, beta=beta))["high_rhat"].remedy
+    crossed = hl.Model("y ~ x + z + (1 + x | g) + (1 | h)", model.design.table.frame.assign(h=np.arange(300) % 7))
+    drawn = _draws(crossed, sd_g=sd, sd_h=np.ones((CHAINS, DRAWS, 1)) + _noise(8, 1) / 9, b_h=_noise(7, 7, 1))
+    assert words not in _found(crossed, drawn)["high_rhat"].remedy
+
+
 # ---- how many draws ------------------------------------------------------------------------------------------------
 
 
