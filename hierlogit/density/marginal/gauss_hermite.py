@@ -66,7 +66,7 @@ def grid(nodes: int, dimensions: int) -> tuple[FloatArray, FloatArray]:
 
 
 @kernel
-def _add_log_likelihood(y: float, m: float, eta: float, shift: FloatArray, out: FloatArray) -> None:
+def add_log_likelihood(y: float, m: float, eta: float, shift: FloatArray, out: FloatArray) -> None:
     """Add one row's log-likelihood at every node."""
     for k in range(len(out)):
         x = eta + shift[k]
@@ -196,7 +196,7 @@ def integrate(
                 z = r.Z[a * n + i]
                 for k in range(size):
                     shift[k] += z * shifts[a, k]
-            _add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
+            add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
         top = logs[0]
         for k in range(1, size):
             top = max(top, logs[k])

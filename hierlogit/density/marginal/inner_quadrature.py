@@ -20,6 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 #: The error that it leaves is of the order of this square.
 TOLERANCE = 1e-12
 MOST_STEPS = 100
+#: Steps whose squared length is below this are Newton's in any case, which then converge quadratically.
+FAR = 1e-3
 
 
 @kernel
@@ -35,8 +37,8 @@ def inner_modes(
 ) -> bool:
     """Modes of an inner effect at each outer node by Newton's method, from those given; whether all converged.
 
-    The gradient decreases in u and its zero lies between two bounds: a step that would leave them goes halfway between
-    them instead.
+    The gradient decreases in u and its zero lies between two bounds: a step that would leave them, or is longer than
+    half of what is between them, goes halfway between them instead. Without the latter, steps might go to and fro.
     """
     size = len(mode)
     gradient, curvature = view(scratch, 0, size), view(scratch, size, 2 * size)
@@ -63,7 +65,9 @@ def inner_modes(
             low[k] = mode[k] if gradient[k] > 0.0 else low[k]
             high[k] = mode[k] if gradient[k] < 0.0 else high[k]
             moved = mode[k] + gradient[k] / curvature[k]
-            inside = (moved >= low[k]) & (moved <= high[k])
+            step = moved - mode[k]
+            long = (2.0 * abs(step) > high[k] - low[k]) & (curvature[k] * step * step > FAR)
+            inside = (moved >= low[k]) & (moved <= high[k]) & (not long)
             moved = moved if inside else 0.5 * (low[k] + high[k])
             error += curvature[k] * (moved - mode[k]) * (moved - mode[k])
             mode[k] = moved

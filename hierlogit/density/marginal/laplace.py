@@ -60,6 +60,11 @@ class LaplaceLikelihood:
         self._large = [LargePart(row_index, int(part)) for part in np.flatnonzero(sizes > LARGE)]
 
     @property
+    def has_large_parts(self) -> bool:
+        """Whether LAPACK factorises some parts, which compiled code cannot do by itself."""
+        return bool(self._large)
+
+    @property
     def values(self) -> FloatArray:
         """Log-likelihood of each part at the last evaluation, without binomial coefficients."""
         return self.work.log_joint - 0.5 * self.work.log_det

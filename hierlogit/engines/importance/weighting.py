@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -188,7 +187,7 @@ class Densities:
     def __init__(self, model: ModelSpec, nodes: int, centre: FloatArray, cores: int) -> None:
         self._cores, self._centre = cores, centre
         self._idle = [MarginalPosterior(model, nodes) for _ in range(cores)]
-        self._stopped = threading.Event()
+        self._stop = np.zeros(1, dtype=np.uint64)
         self._idle[0].log_density(centre)
         self._modes = self._idle[0].objective.modes()
 
@@ -201,24 +200,19 @@ class Densities:
             Soon after an interruption.
         """
         parts = [x[start : start + TOGETHER] for start in range(0, len(x), TOGETHER)]
-        self._stopped.clear()
+        self._stop[0] = 0
         with ThreadPoolExecutor(self._cores) as executor:
             try:
                 done = executor.map(self._of_part, parts)
                 what = "Weighing draws"
                 return np.concatenate([*(shown(done, what, len(parts)) if progress else done)])
             finally:
-                self._stopped.set()
+                self._stop[0] = 1
 
     def _of_part(self, x: FloatArray) -> FloatArray:
         posterior = self._idle.pop()  # one for each thread
         try:
             posterior.objective.likelihood.work.u[:] = self._modes
-            values = np.full(len(x), np.nan)
-            for k, one in enumerate(x):
-                if self._stopped.is_set():
-                    break
-                values[k] = posterior.log_density(one)
-            return values
+            return posterior.log_densities(x, self._stop)
         finally:
             self._idle.append(posterior)

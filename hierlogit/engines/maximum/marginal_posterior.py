@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...density.marginal.gauss_hermite import grid
+from ...density.marginal.laplace import LaplaceLikelihood
+from ...density.marginal.many_values import laplace_values, nested_values, quadrature_values
 from ...density.unbounded_variables import UnboundedVariables
 from .integrator import integrator
 from .objective import Objective
@@ -95,3 +98,38 @@ class MarginalPosterior:
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
             return -np.inf, np.zeros(self.n_dim)
         return value, gradient
+
+    def log_densities(self, x: FloatArray, stop: npt.NDArray[np.uint64] | None = None) -> FloatArray:
+        """Log densities at vectors of shape (m, n_dim), shape (m,), in less time than one by one.
+
+        Parameters
+        ----------
+        x : ndarray, shape (m, n_dim)
+        stop : ndarray of uint64, shape (1,), optional
+            The work ends, with values that are not numbers, once another thread has set it to 1.
+        """
+        with np.errstate(all="ignore"):
+            psi, prior = self.psi(x), self.variables.log_prior(x)
+        inside = np.isfinite(prior) & np.all(np.isfinite(psi), axis=1)
+        values = np.full(len(x), -np.inf)
+        values[inside] = prior[inside] + self._log_likelihoods(psi[inside], stop)
+        values[np.isposinf(values)] = -np.inf
+        return values
+
+    def _log_likelihoods(self, psi: FloatArray, stop: npt.NDArray[np.uint64] | None) -> FloatArray:
+        objective, likelihood = self.objective, self.objective.likelihood
+        r, work, values = likelihood.arrangement.row_index, likelihood.work, np.full(len(psi), np.nan)
+        gammas = np.ascontiguousarray(psi[:, : objective.p] @ likelihood.arrangement.triangular.T)
+        cholesky, stop = objective.flat_cholesky(psi), np.zeros(1, dtype=np.uint64) if stop is None else stop
+        if isinstance(likelihood, LaplaceLikelihood) and likelihood.has_large_parts:
+            for k, (gamma, flat) in enumerate(zip(gammas, cholesky, strict=True)):
+                values[k] = np.nan if stop[0] else likelihood.evaluate(gamma, flat).value
+            return values
+        if isinstance(likelihood, LaplaceLikelihood):
+            laplace_values(r, work, gammas, cholesky, values, stop)
+        elif len(r.q) == 1:
+            quadrature_values(r, work, gammas, cholesky, *grid(self.nodes, int(r.q[0])), values, stop)
+        else:
+            points, log_weights = grid(self.nodes, 1)
+            nested_values(r, work, gammas, cholesky, np.ascontiguousarray(points[0]), log_weights, values, stop)
+        return values + likelihood.arrangement.log_coefficients

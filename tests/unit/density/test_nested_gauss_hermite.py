@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
+from hierlogit.density.marginal.inner_quadrature import inner_modes
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.density.marginal.nested_gauss_hermite import KEPT, NestedQuadratureLikelihood
 from hierlogit.design.arrangement import Arrangement, arrange
@@ -52,6 +53,19 @@ def fine_log_likelihood(data: pd.DataFrame, beta: np.ndarray, inner: float, oute
             logs += np.logaddexp.reduce(own + log_normal, axis=1)
         total += np.logaddexp.reduce(logs)
     return total
+
+
+@pytest.mark.parametrize("offset", [-6.0, 0.0, 6.0])
+def test_inner_modes_are_found_from_any_start(offset: float) -> None:
+    """Rows that all have the same outcome, far from what their linear predictors say: Newton's steps are too long."""
+    y, trials, eta, outer = np.ones(2), np.ones(2), np.array([-1.8, -1.7]) + offset, np.array([1.1, 1.1])
+    inner, v = np.full(2, 3.1), np.linspace(-3, 3, 7)
+    for start in (0.0, 2.0, 7.0):
+        mode = np.full(len(v), start)
+        assert inner_modes(y, trials, eta, inner, outer, v, mode, np.empty(4 * len(v)))
+        x = eta[:, None] + outer[:, None] * v + inner[:, None] * mode
+        gradient = (inner[:, None] * (1 - 1 / (1 + np.exp(-x)))).sum(axis=0) - mode
+        np.testing.assert_allclose(gradient, 0.0, atol=1e-8)
 
 
 def evaluated(

@@ -121,3 +121,14 @@ def test_crossed_factors_are_for_one_node(rows: pd.DataFrame) -> None:
     with pytest.raises(EngineError, match="nested factors"):
         MarginalPosterior(model, nodes=5)
     assert np.isfinite(MarginalPosterior(model, nodes=1).log_density(np.zeros(4)))
+
+
+@pytest.mark.parametrize("formula", [*FORMULAS.values(), "y ~ x + (1 | g) + (1 | k)"])
+def test_many_densities_are_those_of_single_vectors(formula: str, rows: pd.DataFrame) -> None:
+    model = hl.Model(formula, rows.assign(k=np.arange(len(rows)) % 7))
+    posterior = MarginalPosterior(
+        model, nodes=1 if formula in (FORMULAS["no effects"], "y ~ x + (1 | g) + (1 | k)") else 6
+    )
+    x = 0.5 * np.random.default_rng(4).standard_normal((5, posterior.n_dim))
+    one_by_one = [posterior.log_density(one) for one in x]
+    np.testing.assert_allclose(posterior.log_densities(x), one_by_one, rtol=1e-9)
