@@ -111,7 +111,7 @@ def _finding(
         return Finding(code, "warning", evidence, advice.more_draws(ess, rhat))
     coupling = advice.movements.coupling(worst, ess)
     remedy = filter(
-        None, (advice.cause(worst, coupling), advice.sampler(worst, *coupling.others), advice.more_draws(ess, rhat))
+        None, (advice.cause(worst, coupling), advice.more_draws(ess, rhat), advice.sampler(worst, *coupling.others))
     )
     return Finding(code, "warning", f"{evidence} {coupling.sentence(worst)}".rstrip(), " ".join(remedy))
 

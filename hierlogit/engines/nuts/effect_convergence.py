@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 #: Effects whose moments are computed at the same time: their draws stay in the processor's cache.
 BLOCK = 64
 #: Effects that are measured in full, by each of the three quick measures.
-WORST = 6
+WORST = 4
 
 
 @dataclass(frozen=True)

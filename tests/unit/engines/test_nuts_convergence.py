@@ -233,7 +233,7 @@ def test_every_kind_of_failure_is_suspect(kind: str) -> None:
         case _:
             values[0, 0, 150] = np.nan
     assert 150 in suspects(values)
-    assert len(suspects(values)) <= 18
+    assert len(suspects(values)) <= 12
 
 
 def test_quick_measures_of_independent_draws_and_of_autocorrelated_ones() -> None:
