@@ -71,7 +71,7 @@ def _mixing(advice: Advice) -> Iterator[Finding]:
     if rhat > MAX_RHAT:
         explained = worst = advice.parameter(advice.convergence.rhat_of)
         evidence = f"The largest R-hat is {_shown(rhat)}, that of {worst.words}; it should be at most {MAX_RHAT}."
-        yield _finding(advice, "high_rhat", evidence, worst, lowest, rhat)
+        yield Finding("high_rhat", "warning", *_with_cause(advice, evidence, worst, lowest, rhat))
     elif effects is not None and effects.rhat is not None:
         limit = largest_rhat_by_chance(chains, effects.count)
         if effects.rhat > limit:
@@ -80,40 +80,32 @@ def _mixing(advice: Advice) -> Iterator[Finding]:
                 f"The largest R-hat of {number_of(effects.count, 'cluster effect')} is {_shown(effects.rhat)}, that of "
                 f"{worst.words}; up to {limit:.3f} may be chance."
             )
-            yield _finding(advice, "high_rhat", evidence, worst, effects.ess, effects.rhat)
+            yield Finding("high_rhat", "warning", *_with_cause(advice, evidence, worst, effects.ess, effects.rhat))
     if lowest < enough:
         worst = advice.parameter(advice.convergence.ess_of)
         evidence = (
             f"The smallest effective sample size is {lowest:.0f}, that of {worst.words}; it should be at least "
             f"{enough}."
         )
-        yield _finding(advice, "low_ess", evidence, worst, lowest, rhat, explained)
+        yield Finding("low_ess", "warning", *_with_cause(advice, evidence, worst, lowest, rhat, explained))
     elif effects is not None and effects.ess < MIN_ESS_PER_CHAIN_OF_EFFECTS * chains:
         worst = effects.ess_of[0]
         evidence = (
             f"The smallest effective sample size of {number_of(effects.count, 'cluster effect')} is {effects.ess:.0f}, "
             f"that of {worst.words}; it should be at least {enough}."
         )
-        yield _finding(advice, "low_ess", evidence, worst, effects.ess, rhat, explained)
+        yield Finding("low_ess", "warning", *_with_cause(advice, evidence, worst, effects.ess, rhat, explained))
 
 
-def _finding(
-    advice: Advice,
-    code: str,
-    evidence: str,
-    worst: Quantity,
-    ess: float,
-    rhat: float,
-    explained: Quantity | None = None,
-) -> Finding:
-    """The finding with what the worst quantity moves with, unless another finding has explained that."""
+def _with_cause(
+    advice: Advice, evidence: str, worst: Quantity, ess: float, rhat: float, explained: Quantity | None = None
+) -> tuple[str, str]:
+    """Evidence and remedy, with what the worst quantity moves with unless another finding has told it."""
     if worst == explained:
-        return Finding(code, "warning", evidence, advice.more_draws(ess, rhat))
+        return evidence, advice.more_draws(ess, rhat)
     coupling = advice.movements.coupling(worst, ess)
-    remedy = filter(
-        None, (advice.cause(worst, coupling), advice.more_draws(ess, rhat), advice.sampler(worst, *coupling.others))
-    )
-    return Finding(code, "warning", f"{evidence} {coupling.sentence(worst)}".rstrip(), " ".join(remedy))
+    sentences = (advice.cause(worst, coupling), advice.more_draws(ess, rhat), advice.sampler(worst, *coupling.others))
+    return f"{evidence} {coupling.sentence(worst)}".rstrip(), " ".join(filter(None, sentences))
 
 
 def _shown(rhat: float) -> str:
