@@ -19,6 +19,7 @@ from hierlogit.density.joint.coupling import Coupling
 from hierlogit.density.joint.geometry import Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate
 from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
+from hierlogit.density.joint.scale_variables import scales_forward
 from hierlogit.density.log_prior import point_log_prior
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.design.design import Design
@@ -239,7 +240,9 @@ def user_parameters(joint: JointArrays, x: np.ndarray) -> np.ndarray:
     """(beta, log sds, variables of correlations, u) at a position."""
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
     beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
-    return np.concatenate([beta, arrays.centre + arrays.width * x[p : few(joint)], at(joint, x).u])
+    scales = np.empty(len(arrays.centre))
+    scales_forward(arrays, x[p : few(joint)], scales)
+    return np.concatenate([beta, scales, at(joint, x).u])
 
 
 def non_centred_position(model: Model, parameters: np.ndarray) -> np.ndarray:

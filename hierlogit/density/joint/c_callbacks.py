@@ -20,6 +20,7 @@ from ...numba_support.vectors import copy, window
 from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
 from .arrays import Joint
 from .log_density import affine, evaluate, evaluate_with, scratch_size
+from .scale_variables import scales_forward
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -96,8 +97,7 @@ def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatA
     p, scales = len(joint.gamma0), len(joint.centre)
     affine(joint.beta0, joint.beta_scale, x, out)
     unbounded = np.empty(scales)
-    for k in range(scales):
-        unbounded[k] = joint.centre[k] + joint.width[k] * x[p + k]
+    scales_forward(joint, window(x, p, scales), unbounded)
     n_cholesky = total_square(joint.q)
     sd, cor_cholesky, cholesky, gradient = (
         np.empty(len(joint.sd_family)),

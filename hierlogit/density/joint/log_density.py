@@ -6,7 +6,8 @@ constants, so that a posterior that is nearly normal is nearly standard normal i
 
     gamma = gamma0 + G x_fixed          log sd = centre + width x_sd          z = centre + width x_cor
 
-Those of the effects of all factors but the first also depend on each other and on x_fixed (`coupling`).
+Where sds vanish, their logarithms are stretched (`scale_variables`). The variables of the effects of all factors but
+the first also depend on each other and on x_fixed (`coupling`).
 
 The gradient is that of reverse-mode differentiation: each step has its counterpart on the way back.
 """
@@ -22,6 +23,7 @@ from ..kernels.scale_priors import cholesky_backward, cholesky_forward, scale_pr
 from .arrays import Joint
 from .other_factors import others_backward, others_columns, others_forward, others_size
 from .row_batches import add_batch, batch_size
+from .scale_variables import scales_backward, scales_forward
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -109,7 +111,7 @@ def evaluate_with(
     gamma, dgamma, L, dL, db_others = given_to_rows(joint, of_parameters)
     for k in range(len(joint.batch_start) - 1):
         value = add_batch(joint, k, x, gamma, L, batch, u, b, db_others, grad, dgamma, dL, value)
-    parameters_backward(joint, u, grad, of_parameters)
+    parameters_backward(joint, x, u, grad, of_parameters)
     return value
 
 
@@ -161,10 +163,9 @@ def parameters_forward(
     fill(cholesky, 0.0)
     fill(dcholesky, 0.0)
     affine(joint.gamma0, joint.gamma_scale, x, gamma)
-    for k in range(scales):
-        unbounded[k] = joint.centre[k] + joint.width[k] * x[p + k]
     fill(window(grad, 0, p), 0.0)
-    value = fixed_prior(
+    value = scales_forward(joint, window(x, p, scales), unbounded)
+    value += fixed_prior(
         joint.beta_family, joint.beta_arguments, joint.centred0, joint.centred_scale, x, grad, centred, dcentred
     )
     value += scale_priors(joint.sd_family, joint.sd_arguments, joint.set_size, unbounded, sd, dunbounded)
@@ -185,7 +186,7 @@ def parameters_forward(
 
 
 @exact_kernel
-def parameters_backward(joint: Joint, u: FloatArray, grad: FloatArray, scratch: FloatArray) -> None:
+def parameters_backward(joint: Joint, x: FloatArray, u: FloatArray, grad: FloatArray, scratch: FloatArray) -> None:
     """The gradient through `parameters_forward`, whose scratch has the rows' share of it."""
     p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
     dgamma, used = allocate(scratch, p, p)
@@ -201,5 +202,4 @@ def parameters_backward(joint: Joint, u: FloatArray, grad: FloatArray, scratch: 
         joint.q, joint.effect_at, joint.set_first, joint.cor_start, unbounded, sd, cor_cholesky, dcholesky, dunbounded
     )
     add_transposed(joint.gamma_scale, dgamma, grad)
-    for k in range(scales):
-        grad[p + k] = joint.width[k] * dunbounded[k]
+    scales_backward(joint, window(x, p, scales), dunbounded, window(grad, p, scales))

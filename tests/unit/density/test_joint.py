@@ -249,16 +249,24 @@ def one_row(factors: int) -> Joint:
     )
 
 
+def bent(centre: float, width: float, x: float) -> tuple[float, float]:
+    """An sd from its variable, and the log slope of its logarithm."""
+    t = 0.3 / width
+    log_sd = centre + width * x - (1 - width) * math.log((1 + math.exp(-x - t)) / (1 + math.exp(-t)))
+    return math.exp(log_sd), math.log(width + (1 - width) / (1 + math.exp(x + t)))
+
+
 def test_one_row_of_one_cluster_by_hand() -> None:
     x, log_sd, v = 0.33, 0.27, -0.41
-    gamma, sd = 0.2 + 0.7 * x, math.exp(-0.3 + 0.8 * log_sd)
+    gamma = 0.2 + 0.7 * x
+    sd, log_slope = bent(-0.3, 0.8, log_sd)
     A = 1 + sd**2 * 2.1
     u = sd * (0.45 - 0.75 * gamma) / A + v / math.sqrt(A)
     eta = 0.15 + 1.1 * gamma + 0.9 * sd * u
     p = 1 / (1 + math.exp(-eta))
     expected = 2 * math.log(p) + math.log(1 - p)
     expected += -0.5 * ((0.25 + 0.6 * x - 0.5) / 1.7) ** 2 - 0.5 * (sd / 1.6) ** 2 + math.log(sd)
-    expected += -0.5 * u**2 - 0.5 * math.log(A)
+    expected += -0.5 * u**2 - 0.5 * math.log(A) + log_slope
     value, gradient, found, b = evaluated(one_row(1), np.array([x, log_sd, v]))
     assert value == pytest.approx(expected, rel=1e-14)
     assert found == pytest.approx([u], rel=1e-14)
@@ -270,7 +278,8 @@ def test_one_row_of_one_cluster_by_hand() -> None:
 def test_one_row_of_two_clusters_by_hand() -> None:
     x, log_sds, v = -0.29, (0.11, -0.53), (0.37, 0.61)
     gamma = 0.2 + 0.7 * x
-    sd, other = math.exp(-0.3 + 0.8 * log_sds[0]), math.exp(0.1 + 1.2 * log_sds[1])
+    sd, log_slope = bent(-0.3, 0.8, log_sds[0])
+    other = math.exp(0.1 + 1.2 * log_sds[1])
     # The second factor comes first: its effects take away from what pulls at those of the first.
     B = 1 + other**2 * 1.9
     w = other * (-0.55 - 0.85 * gamma) / B + (1.3 * v[1] + 0.65 * x) / math.sqrt(B)
@@ -281,7 +290,7 @@ def test_one_row_of_two_clusters_by_hand() -> None:
     expected = 2 * math.log(p) + math.log(1 - p)
     expected += -0.5 * ((0.25 + 0.6 * x - 0.5) / 1.7) ** 2
     expected += -0.5 * (sd / 1.6) ** 2 - 0.65 * other + math.log(sd) + math.log(other)
-    expected += -0.5 * (u**2 + w**2) - 0.5 * (math.log(A) + math.log(B))
+    expected += -0.5 * (u**2 + w**2) - 0.5 * (math.log(A) + math.log(B)) + log_slope
     value, _, found, b = evaluated(one_row(2), np.array([x, *log_sds, *v]))
     assert value == pytest.approx(expected, rel=1e-14)
     assert found == pytest.approx([u, w], rel=1e-14)
