@@ -179,11 +179,11 @@ def test_importance_sampling_is_named_where_effects_can_be_integrated_out(model:
 
 def test_the_draws_that_are_needed_follow_from_the_effective_size(model: hl.Model) -> None:
     advice = _advice(model, _draws(model))
-    # 1.2 * 400 / 200 times as many; 9 s for 900 steps
-    assert advice.more_draws(200.0, 1.0) == "At this rate, draws=1200 would suffice (about 16 s of sampling)."
+    # 2 * 400 / 200 times as many; 9 s for 900 steps
+    assert advice.more_draws(200.0, 1.0) == "At this rate, draws=2000 would suffice (about 24 s of sampling)."
     # R-hat squared falls towards 1 with the number of draws
-    assert advice.more_draws(400.0, 1.04).startswith("At this rate, draws=2500 would suffice")
-    assert advice.more_draws(2.0, 1.01).startswith("At this rate, draws=120000 would suffice (about 20 min")
+    assert advice.more_draws(400.0, 1.04).startswith("At this rate, draws=4100 would suffice")
+    assert advice.more_draws(2.0, 1.01).startswith("At this rate, draws=200000 would suffice (about 33 min")
     assert "pass tune=1000." in advice.more_draws(200.0, 1.3)
 
 
