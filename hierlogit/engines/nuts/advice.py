@@ -115,8 +115,10 @@ class Advice:
         if not self.model.design.groups or unknown_families(self.model):
             return ""
         options = self.options
-        if options.backend != "native" or options.parameterization != "auto":
-            return "backend='native' with parameterization='auto' scales such directions before it samples."
+        if options.backend != "native":
+            return "backend='native' scales such directions before it samples."
+        if options.parameterization != "auto":
+            return "parameterization='auto' scales such directions before it samples."
         if all(one.kind == "fixed" for one in moving) or not self._integrable():
             return ""
         return "hl.ImportanceSampling() makes independent draws, with the cluster effects integrated out."
