@@ -98,7 +98,7 @@ class Model(ModelSpec):
         ----------
         engine : Engine or str
             An engine with its options, such as ``hl.NUTS(draws=2000, seed=1)``, or its name: ``"nuts"``, ``"laplace"``,
-            ``"agq"`` or ``"map"``.
+            ``"agq"``, ``"map"`` or ``"importance"``.
         **others
             Options of an engine belong to the engine; an error says where.
 

@@ -102,7 +102,7 @@ def fit(
     ],
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),
-    engine: Annotated[str, typer.Option(help="nuts, laplace, agq or map.")] = "nuts",
+    engine: Annotated[str, typer.Option(help="nuts, laplace, agq, map or importance.")] = "nuts",
     draws: Draws = None,
     tune: Tune = None,
     chains: Chains = None,

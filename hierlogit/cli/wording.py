@@ -19,7 +19,7 @@ OPTIONS = (
     "nodes",
     "overwrite",
 )
-_ENGINE = re.compile(r"\bhl\.(NUTS|Laplace|AGQ|MAP)\(([^()]*)\)")
+_ENGINE = re.compile(r"\bhl\.(NUTS|Laplace|AGQ|MAP|ImportanceSampling)\(([^()]*)\)")
 _ARGUMENT = re.compile(rf"\b({'|'.join(OPTIONS)})=('[^']*'|\"[^\"]*\"|-?[\w.]+\b)")
 #: The other options of the same name are those of pandas.
 _READING = re.compile(r"\bRead the file with decimal=(',')")
@@ -49,7 +49,8 @@ def _translated(line: str) -> str:
 
 def _engine(found: re.Match[str]) -> str:
     arguments = found[2].replace(", ", " ")
-    return f"--engine {found[1].lower()}{' ' if arguments else ''}{arguments}"
+    name = found[1].lower().removesuffix("sampling")
+    return f"--engine {name}{' ' if arguments else ''}{arguments}"
 
 
 def _plain(value: str) -> str:

@@ -62,7 +62,7 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
     if fit.estimate is None:
         raise FitError(
             "check_quadrature is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
-            f"{fit.diagnostics.engine}, which samples the random effects and integrates nothing out."
+            f"{fit.diagnostics.engine}, which has no estimate to integrate at."
         )
     usual = min(max(2 * fit.estimate.nodes + 1, 11), MOST_NODES)
     finer = usual if nodes is None else whole_number("nodes", nodes, EngineError, least=1, most=MOST_NODES)

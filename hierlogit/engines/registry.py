@@ -36,11 +36,13 @@ def resolve_engine(engine: Engine | str) -> Engine:
     1000
     """
     if isinstance(engine, str):
-        if engine.lower() not in ENGINES:
+        # Diagnostics have the names of the classes.
+        by_name = ENGINES | {name.lower(): (module, name) for module, name in ENGINES.values()}
+        if engine.lower() not in by_name:
             raise EngineError(
                 f"there is no engine {shortened(engine)}; {one_of(list(ENGINES))}.{nearest(engine, ENGINES)}"
             )
-        module, name = ENGINES[engine.lower()]
+        module, name = by_name[engine.lower()]
         instance: Engine = getattr(import_module(module), name)()
         return instance
     if isinstance(engine, type) or not isinstance(engine, Engine):

@@ -93,6 +93,20 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "posterior is the same.",
             "fit.diagnostics shows the settings that were used.",
         ),
+        "low_ess_weights": FindingKind(
+            "sampling",
+            ("warning",),
+            "Importance weights differ so much that few of the draws count: they are worth fewer draws of the "
+            "posterior than stable estimates need.",
+            "fit.diagnostics shows the effective size of the weights and their Pareto k-hat.",
+        ),
+        "inaccurate_integration": FindingKind(
+            "sampling",
+            ("warning",),
+            "The quadrature over the cluster effects is not accurate enough for these data: with more nodes, the "
+            "posterior is another one.",
+            "fit.diagnostics shows by how much finer quadrature changes the log densities of draws.",
+        ),
         "engine_changed": FindingKind(
             "sampling",
             ("note",),

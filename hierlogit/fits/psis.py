@@ -9,6 +9,8 @@ import xarray as xr
 FloatArray = npt.NDArray[np.float64]
 #: Ratios to which a distribution of the tail can be fitted.
 FEWEST_IN_TAIL = 5
+#: Largest Pareto k-hat at which the weights of any number of draws are reliable.
+MOST_K_HAT = 0.7
 
 
 def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatArray]:
@@ -79,7 +81,7 @@ def khat_threshold(draws: int) -> float:
     >>> round(khat_threshold(1000), 3), khat_threshold(4000)
     (0.667, 0.7)
     """
-    return min(1 - 1 / float(np.log10(draws)), 0.7)
+    return min(1 - 1 / float(np.log10(draws)), MOST_K_HAT)
 
 
 def relative_efficiency(draws: xr.Dataset) -> float:

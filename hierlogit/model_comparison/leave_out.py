@@ -17,6 +17,7 @@ from ..binomial import log_likelihood
 from ..density.linear_predictor import Draws, linear_predictor
 from ..design.design import EncodedRows
 from ..effects.numerics.given_outcomes import Seen, log_likelihoods
+from ..engines.importance.importance_sampling import ImportanceSampling
 from ..engines.maximum.refit import Refitter, maximum_of
 from ..engines.nuts.nuts import NUTS
 from ..errors import FitError
@@ -28,6 +29,7 @@ from ..studies.bootstrap import numbers, parameters
 from ..validation import quoted_list
 
 if TYPE_CHECKING:
+    from ..engines.engine import Engine
     from ..estimate import Estimate
     from ..model_spec import ModelSpec
     from ..studies.bootstrap import Statistic
@@ -207,19 +209,25 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     FitError
         If the fit is not by this package's sampler, or the chains do not converge.
     """
-    settings = dict(fit.diagnostics.settings)
-    if settings.get("backend") != "native":
-        raise FitError(
-            "only fits by hl.NUTS(backend='native') can be sampled again without some rows: pass refit=False, or fit "
-            "the model again."
-        )
-    engine = NUTS(**{**settings, "seed": fit.diagnostics.seed, "store": None, "progress": False})
-    again = engine.run(fit.model.silenced(rows))
+    again = _same_sampler(fit).run(fit.model.silenced(rows))
     if again.diagnostics.status == "failed":
         reasons = " ".join(finding.evidence for finding in again.diagnostics.findings)
         raise FitError(f"sampling without these rows failed: {reasons}")
-    stats = again.data["sample_stats"].to_dataset()
+    stats = again.data["sample_stats"].to_dataset() if "sample_stats" in again.data.children else None
     return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.diagnostics)
+
+
+def _same_sampler(fit: Fit) -> Engine:
+    """The engine of a sampled fit with the same settings and seed, which shows and stores nothing."""
+    settings = {**fit.diagnostics.settings, "seed": fit.diagnostics.seed, "progress": False}
+    if fit.diagnostics.engine == "ImportanceSampling":
+        return ImportanceSampling(**settings)
+    if settings.get("backend") != "native":
+        raise FitError(
+            "only fits by hl.NUTS(backend='native') and hl.ImportanceSampling() can be sampled again without some "
+            "rows: pass refit=False, or fit the model again."
+        )
+    return NUTS(**{**settings, "store": None})
 
 
 def posterior_means(fit: Fit, estimand: Statistic | None) -> dict[str, float]:

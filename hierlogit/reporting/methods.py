@@ -36,8 +36,30 @@ def _model(subject: Subject) -> str:
 
 
 def _sampled(subject: Subject) -> str:
-    diagnostics, sizes = subject.fit.diagnostics, subject.fit.posterior.sizes
+    diagnostics = subject.fit.diagnostics
     priors = "; ".join(f"{text} for `{label}`" for label, text in subject.fit.model.priors.table(subject.design))
+    how = _by_weights(subject) if diagnostics.engine == "ImportanceSampling" else _by_chains(subject)
+    return f"{how} Priors: {priors}."
+
+
+def _by_weights(subject: Subject) -> str:
+    diagnostics = subject.fit.diagnostics
+    measures, nodes = diagnostics.measures, diagnostics.settings["nodes"]
+    integrated = (
+        f", with the random effects integrated out by adaptive Gauss-Hermite quadrature with {nodes} nodes"
+        if subject.design.groups
+        else ""
+    )
+    return (
+        f"{subject.fit.posterior.sizes['draw']:,} independent draws of the posterior were chosen from "
+        f"{number(round(measures['proposed']))} by Pareto-smoothed importance sampling ({_software(subject)}, seed "
+        f"{diagnostics.seed}){integrated}; the Pareto k-hat of the weights was {measures['pareto_k']:.2f}, and their "
+        f"effective size {number(round(measures['ess_weights']))}."
+    )
+
+
+def _by_chains(subject: Subject) -> str:
+    diagnostics, sizes = subject.fit.diagnostics, subject.fit.posterior.sizes
     measures = diagnostics.measures
     parts = []
     if "max_rhat" in measures:
@@ -50,7 +72,7 @@ def _sampled(subject: Subject) -> str:
     return (
         f"The posterior was sampled by the No-U-Turn sampler ({_software(subject)}), with "
         f"{number_of(sizes['chain'], 'chain')} of "
-        f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}. Priors: {priors}."
+        f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}."
     )
 
 

@@ -313,6 +313,7 @@ def subjects(make_fit: Callable[..., Fit], tmp_path_factory: pytest.TempPathFact
 CALLS: dict[str, Callable[[Subjects], Call]] = {
     "AGQ": lambda _: (hl.AGQ, {}),
     "Laplace": lambda _: (hl.Laplace, {}),
+    "ImportanceSampling": lambda _: (hl.ImportanceSampling, {}),
     "MAP": lambda _: (hl.MAP, {}),
     "NUTS": lambda _: (hl.NUTS, {}),
     "Layout": lambda _: (hl.Layout, {"clusters": {"g": 4}}),
@@ -385,6 +386,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     # Methods of what these return.
     "AGQ.run": lambda s: (hl.AGQ().run, {"model": s.model}),
     "Laplace.run": lambda s: (hl.Laplace().run, {"model": s.model}),
+    "ImportanceSampling.run": lambda s: (hl.ImportanceSampling(progress=False).run, {"model": s.model}),
     "MAP.run": lambda s: (hl.MAP().run, {"model": s.model}),
     "Model.fit": lambda s: (s.model.fit, {"engine": hl.Laplace(draws=100)}),
     "Model.with_priors": lambda s: (s.model.with_priors, {"priors": {}}),

@@ -167,6 +167,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.Laplace(),
             hl.AGQ(nodes=7),
             hl.MAP(),
+            hl.ImportanceSampling(nodes=9),
             *(family() for family in (hl.priors.Normal, hl.priors.Exponential, hl.priors.Decov, hl.priors.LKJ)),
             hl.priors.StudentT(4, 0, 1 / 3),
             *(hl.datasets.describe(name) for name in hl.datasets.list()["name"]),
@@ -386,6 +387,7 @@ def test_engines_show_what_differs_from_their_defaults() -> None:
     assert repr(hl.NUTS()) == "NUTS()"
     assert repr(hl.NUTS(draws=2000, seed=7)) == "NUTS(draws=2000, seed=7)"
     assert repr(hl.AGQ(nodes=7)) == "AGQ(nodes=7)"
+    assert repr(hl.ImportanceSampling(seed=3)) == "ImportanceSampling(seed=3)"
     assert "backend" in hl.NUTS()._repr_html_()
 
 

@@ -65,9 +65,11 @@ def _crossing(points: FloatArray, values: FloatArray, slopes: FloatArray, k: int
     """Where the tangents k and k + 1 cross."""
     fall = slopes[k] - slopes[k + 1]
     if fall < FLAT:
-        return 0.5 * (points[k] + points[k + 1])
+        middle: float = 0.5 * (points[k] + points[k + 1])
+        return middle
     height = values[k + 1] - values[k] + slopes[k] * points[k] - slopes[k + 1] * points[k + 1]
-    return min(max(height / fall, points[k]), points[k + 1])
+    crossing: float = min(max(height / fall, points[k]), points[k + 1])
+    return crossing
 
 
 @exact_kernel

@@ -159,7 +159,7 @@ def _findings(measures: dict[str, float], options: Options, *, interrupted: bool
     if measures["ess_weights"] < LEAST_EFFECTIVE:
         findings.append(
             Finding(
-                "low_ess",
+                "low_ess_weights",
                 "warning",
                 f"The weighted draws are worth {measures['ess_weights']:.0f} draws of the posterior; it should be at "
                 f"least {LEAST_EFFECTIVE}.",
@@ -170,7 +170,7 @@ def _findings(measures: dict[str, float], options: Options, *, interrupted: bool
         more = finer(options.nodes)
         findings.append(
             Finding(
-                "too_few_nodes",
+                "inaccurate_integration",
                 "warning",
                 f"{options.nodes} quadrature nodes are too few here: quadrature with {more} nodes changes the log "
                 f"densities of the draws by different amounts, with an sd of {measures['integration_change']:.2g}.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...engines.importance.finished_fit import LEAST_EFFECTIVE
 from ...engines.nuts.convergence import MAX_RHAT, MIN_BFMI, MIN_ESS_PER_CHAIN
+from ...fits.psis import MOST_K_HAT
 from ...formatting import number
 from ...validation import number_of
 from ..finding_list import finding_list
@@ -22,6 +24,9 @@ OF_SAMPLERS = {
     "divergences": ("Divergent transitions", "should be 0"),
     "min_bfmi": ("Lowest E-BFMI", f"should be above {MIN_BFMI}"),
     "at_max_treedepth": ("Transitions at the largest tree depth", "should be few"),
+    "pareto_k": ("Pareto k-hat of the importance weights", f"should be at most {MOST_K_HAT}"),
+    "ess_weights": ("Effective size of the weighted draws", f"should be at least {LEAST_EFFECTIVE}"),
+    "integration_change": ("Change of log densities by finer quadrature, sd", "should be near 0"),
 }
 #: Measures of optimisations.
 OF_SEARCHES = {
@@ -45,12 +50,14 @@ def _of(subject: Subject) -> Iterator[str]:
         for name, (label, wanted) in known.items()
         if name in diagnostics.measures
     )
-    good = (
-        "The chains agree, and there are enough draws."
-        if subject.sampled
-        else "The optimisation converged to a maximum."
-    )
-    yield finding_list(diagnostics.findings, good)
+    yield finding_list(diagnostics.findings, _good(subject))
+
+
+def _good(subject: Subject) -> str:
+    if not subject.sampled:
+        return "The optimisation converged to a maximum."
+    agreed = "The weights are even" if "ess_weights" in subject.fit.diagnostics.measures else "The chains agree"
+    return f"{agreed}, and there are enough draws."
 
 
 def _how(subject: Subject) -> str:
