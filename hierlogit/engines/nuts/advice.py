@@ -33,6 +33,8 @@ LEAST_TUNE = 1000
 MARGIN = 2.0
 #: With fewer clusters, sds and correlations are known mostly from their priors.
 FEW_CLUSTERS = 10
+#: With fewer rows for each cluster, the data say little of an effect, and the effects follow their sd.
+FEW_ROWS = 5
 #: An sd explains a low E-BFMI if its correlation with the energy is at least this; divergences, if it is this many
 #: standard deviations below its mean on average.
 NOTED = 0.3
@@ -105,6 +107,12 @@ class Advice:
             return (
                 f"hl.check_data(model).effects shows how many clusters of '{group.name}' are informative about "
                 f"{spread.words}; if they are few, write || in place of | for uncorrelated effects."
+            )
+        rows = self.model.design.n_rows / clusters
+        if rows < FEW_ROWS:
+            return (
+                f"With {rows:.2g} rows for each cluster of '{group.name}', the data say little of an effect, and the "
+                "effects shrink and grow with their sd."
             )
         return ""
 

@@ -153,6 +153,14 @@ def test_few_clusters_are_said_to_be_few() -> None:
     assert "4 clusters of 'g' tell little about sd_g[x]" in finding.remedy
 
 
+def test_an_sd_of_clusters_of_few_rows(model: hl.Model) -> None:
+    pairs = hl.Model("y ~ x + z + (1 + x | g)", model.design.table.frame.assign(g=np.repeat(np.arange(150), 2)))
+    sd = np.exp(np.stack([_slow(5), _noise(2)], axis=-1))
+    words = "With 2 rows for each cluster of 'g', the data say little of an effect"
+    assert words in _found(pairs, _draws(pairs, sd_g=sd))["high_rhat"].remedy
+    assert "rows for each cluster" not in _found(model, _draws(model, sd_g=sd))["high_rhat"].remedy
+
+
 def test_a_run_that_was_not_scaled_is_told_of_it(model: hl.Model) -> None:
     beta = _noise(1, 3)
     beta[..., 1] = _slow(5)
