@@ -10,6 +10,7 @@ from .diagnostics.fit.check import check as check
 from .diagnostics.influence import influence as influence
 from .variance.odds_ratios import ior as ior
 from .variance.odds_ratios import mor as mor
+from .model_comparison.bayes_factors import bayes_factor as bayes_factor
 from .model_comparison.compare import compare as compare
 from .model_comparison.icl import icl as icl
 from .diagnostics.data.check_data import check_data as check_data
@@ -30,6 +31,7 @@ from .translations.explanation import explain as explain
 from .effects.datagrid import datagrid as datagrid
 from .diagnostics.quadrature import check_quadrature as check_quadrature
 from .model_comparison.loo import loo as loo
+from .model_comparison.marginal_likelihood import evidence as evidence
 from .model_comparison.likelihood_ratio import likelihood_ratio as likelihood_ratio
 from .model import Model as Model
 from .variance.partial_pooling import pooling as pooling

@@ -109,6 +109,12 @@ ENTRIES = (
         'hl.plots.compare(hl.compare({"slopes": ml, "intercepts": simple_ml}))',
     ),
     Entry(
+        "bayes_factor",
+        "Bayes factors and priors",
+        "How a Bayes factor changes with the scales of the priors of the parameters in which the models differ.",
+        'hl.plots.bayes_factor(hl.bayes_factor({"slopes": model, "intercepts": simple}, reference="intercepts"))',
+    ),
+    Entry(
         "khat",
         "Reliability of leave-one-out",
         "Pareto k-hat of each cluster left out.",

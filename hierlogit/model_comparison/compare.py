@@ -79,7 +79,7 @@ def compare(
     if criterion is not None:
         choice("criterion", criterion, CRITERIA, FitError)
     choice("method", method, METHODS, FitError)
-    refuse_other_rows(fits)
+    refuse_other_rows({name: fit.model.design for name, fit in fits.items()})
     sampled = [name for name, fit in fits.items() if fit.estimate is None]
     if not sampled:
         if group is not None:

@@ -167,7 +167,7 @@ def likelihood_ratio(
     check_executor(executor)
     if store is not None:
         file_path("store", store, StudyError)
-    refuse_other_rows(fits)
+    refuse_other_rows({name: fit.model.design for name, fit in fits.items()})
     estimates = maxima(fits)
     gap = difference(fit0.model.design, fit1.model.design)
     if gap.parameters <= 0:

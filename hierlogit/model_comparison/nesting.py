@@ -24,18 +24,16 @@ SMALL_ERROR = 0.05
 IN_SPAN = 1e-7
 
 
-def refuse_other_rows(fits: Mapping[str, Fit]) -> None:
-    """Check that all fits are to the same outcomes of the same rows.
+def refuse_other_rows(designs: Mapping[str, Design]) -> None:
+    """Check that all models, given by their designs, are of the same outcomes of the same rows.
 
     Raises
     ------
     FitError
         If they are not.
     """
-    (first, fit), *others = fits.items()
-    design = fit.model.design
-    for name, other in others:
-        other_design = other.model.design
+    (first, design), *others = designs.items()
+    for name, other_design in others:
         if other_design.n_rows != design.n_rows:
             raise FitError(
                 f"'{name}' is fitted to {other_design.n_rows:,} rows and '{first}' to {design.n_rows:,}: likelihoods "

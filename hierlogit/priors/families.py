@@ -80,6 +80,10 @@ class CoefficientPrior(Prior):
             **{self.location: getattr(self, self.location) * factor, self.scale: getattr(self, self.scale) * factor},
         )
 
+    def widened(self, factor: float) -> Self:
+        """The prior with the same location and `factor` times the scale."""
+        return replace(self, **{self.scale: getattr(self, self.scale) * factor})
+
     def _standard(self, x: npt.ArrayLike) -> FloatArray:
         location, scale = float(getattr(self, self.location)), float(getattr(self, self.scale))
         with _beyond_floats():
@@ -176,6 +180,10 @@ class ScalePrior(Prior):
         """Quantile of the standard deviation at probability `prob`."""
         raise NotImplementedError
 
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        raise NotImplementedError
+
     def _log_positive(self, x: npt.ArrayLike, inside: FloatArray) -> FloatArray:
         return np.where(_points(x) < 0, -np.inf, inside)
 
@@ -193,6 +201,10 @@ class HalfNormal(ScalePrior):
 
         prob = probability("prob", prob, PriorError)
         return self.sigma * float(ndtri((1 + prob) / 2))
+
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        return replace(self, sigma=self.sigma * factor)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -218,6 +230,10 @@ class HalfStudentT(ScalePrior):
         prob = probability("prob", prob, PriorError)
         return self.sigma * float(stdtrit(self.nu, (1 + prob) / 2))
 
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        return replace(self, sigma=self.sigma * factor)
+
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return self._log_positive(x, StudentT(self.nu, 0.0, self.sigma).logpdf(x) + math.log(2))
@@ -239,6 +255,10 @@ class HalfCauchy(ScalePrior):
         prob = probability("prob", prob, PriorError)
         return self.beta * math.tan(math.pi / 2 * prob)
 
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        return replace(self, beta=self.beta * factor)
+
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
         return self._log_positive(x, Cauchy(0.0, self.beta).logpdf(x) + math.log(2))
@@ -259,6 +279,10 @@ class Exponential(ScalePrior):
         """Quantile of the standard deviation at probability `prob`."""
         prob = probability("prob", prob, PriorError)
         return -math.log1p(-prob) / self.lam
+
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        return replace(self, lam=self.lam / factor)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -284,6 +308,10 @@ class Gamma(ScalePrior):
 
         prob = probability("prob", prob, PriorError)
         return float(gammaincinv(self.alpha, prob)) / self.beta
+
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        return replace(self, beta=self.beta / factor)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -317,6 +345,10 @@ class LogNormal(ScalePrior):
         prob = probability("prob", prob, PriorError)
         with np.errstate(over="ignore"):
             return float(np.exp(self.mu + self.sigma * float(ndtri(prob))))
+
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviation has."""
+        return replace(self, mu=self.mu + math.log(factor))
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Log density at `x`, elementwise."""
@@ -355,6 +387,10 @@ class Decov(ScalePrior):
     def quantile(self, prob: float) -> float:
         """Quantile at probability `prob` of the standard deviation of a single effect."""
         return Gamma(self.shape, 1 / self.scale).quantile(prob)
+
+    def widened(self, factor: float) -> Self:
+        """The prior that `factor` times the standard deviations has."""
+        return replace(self, scale=self.scale * factor)
 
     def logpdf(self, x: npt.ArrayLike) -> FloatArray:
         """Joint log density of the standard deviations along the last axis of `x`, shape ``x.shape[:-1]``."""

@@ -101,6 +101,26 @@ def test_shapes_are_drawn_with_the_largest_named(clinics):
     _within_the_figure(ax)
 
 
+def test_bayes_factors_are_drawn_by_the_scales_of_the_priors():
+    priors = {"Intercept": hl.priors.Normal(0, 1.5), "beta": hl.priors.Normal(0, 1)}
+    models = {
+        name: hl.Model(f"y ~ {name}", hl.datasets.load("bacteria"), priors=given)
+        for name, given in (("1", {"Intercept": priors["Intercept"]}), ("week_gt2", priors), ("ap", priors))
+    }
+    found = hl.bayes_factor(models, reference="1", scales=[0.5, 2], draws=256)
+    ax = hl.plots.bayes_factor(found)[0]
+    assert ax.get_ylabel() == "Bayes factor relative to '1'"
+    assert sorted(text.get_text() for text in ax.get_legend().get_texts()) == ["ap", "week_gt2"]
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    expected = found.sensitivity.loc["ap", "bayes_factor"]
+    np.testing.assert_allclose(lines["ap"].get_xdata(), [0.5, 1, 2])
+    np.testing.assert_allclose(lines["ap"].get_ydata(), expected)
+    assert f"'ap' {expected[1.0]:.3g}, from {expected[0.5]:.3g} to {expected[2.0]:.3g}" in hl.plots.text_alternative(ax)
+    with pytest.raises(FitError, match="Compute it first: hl.bayes_factor"):
+        hl.plots.bayes_factor(found.table)
+    _within_the_figure(ax)
+
+
 def test_what_cannot_be_drawn_is_said(fits):
     with pytest.raises(FitError, match="table is not made by hl.compare: it has the columns 'a'"):
         hl.plots.compare(pd.DataFrame({"a": [1]}))

@@ -254,6 +254,15 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("plots.forest", "labels"): MAPPING,
     ("influence", "group"): Kind([*NOT_TEXTS, "", "nonsense"], ["g", "f"]),
     ("compare_engines", "engines"): Kind([*MAPPING.wrong, {}, {"a": hl.Laplace()}, {"a": hl.Laplace(), "b": 3}]),
+    ("bayes_factor", "fits"): Kind([*MAPPING.wrong, {}, {"a": 3, "b": 4}]),
+    ("bayes_factor", "reference"): Kind([*NOT_TEXTS, "", "nonsense"], ["one", "two"]),
+    ("bayes_factor", "probabilities"): Kind(
+        [*MAPPING.wrong, {}, {"one": 1}, {"one": 0, "two": 1}, {"one": "1", "two": 1}, {"one": np.nan, "two": 1}],
+        [{"one": 1, "two": 3}],
+    ),
+    ("bayes_factor", "scales"): Kind(
+        ["", "x", 3, True, [], [0], [-1], [np.nan], [[1, 2]], ["2"], [1e9], {"a": 1}, OBJECT, HOSTILE], [[0.5, 2]]
+    ),
     ("compare", "fits"): Kind([*MAPPING.wrong, {}, {"a": 3, "b": 4}]),
     ("simulate", "beta"): Kind([*MAPPING.wrong, {}, {"Intercept": 1}, {"Intercept": 1, "x": np.nan}]),
     ("comparisons", "comparison"): Kind([*NOT_CALLABLE, "", "nonsense"]),
@@ -321,6 +330,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "avg_comparisons": lambda s: (hl.avg_comparisons, {"fit": s.sampled}),
     "avg_predictions": lambda s: (hl.avg_predictions, {"fit": s.sampled}),
     "avg_slopes": lambda s: (hl.avg_slopes, {"fit": s.sampled}),
+    "bayes_factor": lambda s: (hl.bayes_factor, {"fits": s.two, "draws": 256, "nodes": 1}),
     "bootstrap": lambda s: (hl.bootstrap, {"fit": s.fit, "replicates": 2}),
     "calibration": lambda s: (hl.calibration, {"fit": s.fit, "replicates": 20}),
     "check": lambda s: (hl.check, {"fit": s.fit, "replicates": 50}),
@@ -335,6 +345,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "comparisons": lambda s: (hl.comparisons, {"fit": s.sampled}),
     "conditional_vs_average": lambda s: (hl.conditional_vs_average, {"fit": s.fit}),
     "datagrid": lambda s: (lambda fit, **values: hl.datagrid(fit, values), {"fit": s.fit}),
+    "evidence": lambda s: (hl.evidence, {"fit": s.fit, "draws": 256, "nodes": 1}),
     "explain": lambda s: (hl.explain, {"model": s.model}),
     "icc": lambda s: (hl.icc, {"fit": s.fit}),
     "icl": lambda s: (hl.icl, {"fit": s.fit}),
@@ -367,6 +378,10 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "vpc": lambda s: (hl.vpc, {"fit": s.fit}),
     "datasets.load": lambda _: (hl.datasets.load, {"name": "cbpp"}),
     "datasets.describe": lambda _: (hl.datasets.describe, {"name": "cbpp"}),
+    "plots.bayes_factor": lambda s: (
+        hl.plots.bayes_factor,
+        {"result": hl.bayes_factor(s.two, draws=256, nodes=1)},
+    ),
     "plots.calibration": lambda s: (hl.plots.calibration, {"fit": s.fit, "replicates": 20}),
     "plots.caterpillar": lambda s: (hl.plots.caterpillar, {"fit": s.fit}),
     "plots.check_data": lambda s: (hl.plots.check_data, {"result": hl.check_data(s.model)}),

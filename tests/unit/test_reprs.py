@@ -19,7 +19,7 @@ import pytest
 import hierlogit as hl
 from hierlogit import results
 from hierlogit.display import Column, Facts, Sentences, Table, View
-from hierlogit.errors import ConvergenceWarning
+from hierlogit.errors import ConvergenceWarning, DataWarning
 from hierlogit.fits.diagnostics import DeferredMeasures
 from hierlogit.fits.findings import FINDING_KINDS, Finding
 from hierlogit.formatting import cell, plain
@@ -118,7 +118,10 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         method="fitted again by Laplace without each",
     )
     ratio = hl.likelihood_ratio(smaller, small)
+    with pytest.warns(DataWarning, match="are the defaults"):
+        factors = hl.bayes_factor({f"{SCRIPT} {k}": fit for k, fit in enumerate((smaller, small))}, draws=256, nodes=1)
     return {
+        "BayesFactors": [factors],
         "Bootstrap": [boot, replace(boot, values=numbers.T, estimate=numbers.T.iloc[0], requested=9, interrupted=True)],
         "Check": [check, replace(check, findings=findings())],
         "DataCheck": [hl.check_data(large.model), hl.check_data(fits["wide"].model), hl.check_data(smaller.model)],
@@ -132,6 +135,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.conditional_vs_average(drawn),
         ],
         "Estimate": [fit.estimate for fit in fits.values() if fit.estimate],
+        "Evidence": [*factors.evidence.values(), replace(next(iter(factors.evidence.values())), pareto_k=0.9)],
         "Explanation": [hl.explain(large), hl.explain(fits["wide"]), hl.explain(fits["crossed"])],
         "Finding": list(findings()),
         "Fit": [*fits.values(), results.Fit(drawn.model, drawn.data, replace(drawn.diagnostics, findings=findings()))],

@@ -1,0 +1,177 @@
+"""The evidence of models: against sums over grids, a thermodynamic calculation, and what must not change it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import binom, halfnorm, norm
+
+import hierlogit as hl
+from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError, FitError, ModelError
+from hierlogit.model_comparison import marginal_likelihood
+from hierlogit.model_comparison.parameter_integral import REPLICATES, Integral
+
+PRIORS = {"Intercept": hl.priors.Normal(0, 1.5), "sd": hl.priors.HalfNormal(1)}
+WITH_SLOPES = {**PRIORS, "beta": hl.priors.Normal(0, 1)}
+FIXED = {"Intercept": hl.priors.Normal(0, 1.5), "beta": hl.priors.Normal(0, 1)}
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    g = np.repeat(np.arange(9), 4)
+    frame = pd.DataFrame({"g": [f"g{k}" for k in g], "x": random.normal(1.0, 0.8, 36), "n": random.integers(1, 4, 36)})
+    p = 1 / (1 + np.exp(-(-0.4 + 0.5 * frame["x"] + random.normal(0, 0.9, 9)[g])))
+    return frame.assign(k=random.binomial(frame["n"], p))
+
+
+def test_intercept_and_sd_against_a_sum_over_a_grid(rows: pd.DataFrame) -> None:
+    model = hl.Model("p(k, n) ~ 1 + (1 | g)", rows, priors=PRIORS)
+    found = hl.evidence(model, draws=16384)
+    intercepts, sds = np.linspace(-7, 7, 141), np.linspace(0, 6, 302)[1:] - 0.01
+    v, weights = np.polynomial.hermite_e.hermegauss(61)
+    log_weights = np.log(weights) - 0.5 * np.log(2 * np.pi)
+    total = norm.logpdf(intercepts, 0, 1.5)[:, None] + halfnorm.logpdf(sds, 0, 1)
+    for _, cluster in rows.groupby("g"):
+        eta = intercepts[:, None, None] + sds[:, None] * v
+        p = 1 / (1 + np.exp(-eta))
+        logs = sum(binom.logpmf(k, n, p) for k, n in zip(cluster["k"], cluster["n"], strict=True))
+        total += logsumexp(logs + log_weights, axis=2)
+    cell = (intercepts[1] - intercepts[0]) * (sds[1] - sds[0])
+    assert found.log_evidence == pytest.approx(logsumexp(total) + np.log(cell), abs=1e-3)
+    assert found.method == "quadrature"
+    assert found.mc_error < 5e-4
+    assert found.default_priors == ()
+
+
+def test_intercept_and_slope_against_a_sum_over_a_grid(rows: pd.DataFrame) -> None:
+    found = hl.evidence(hl.Model("p(k, n) ~ x", rows, priors=FIXED), draws=16384)
+    a, b = np.linspace(-6, 6, 301), np.linspace(-5, 5, 301)
+    total = norm.logpdf(a, 0, 1.5)[:, None] + norm.logpdf(b, 0, 1)
+    for x, k, n in zip(rows["x"] - rows["x"].mean(), rows["k"], rows["n"], strict=True):
+        total += binom.logpmf(k, n, 1 / (1 + np.exp(-(a[:, None] + b * x))))
+    cell = (a[1] - a[0]) * (b[1] - b[0])
+    assert found.log_evidence == pytest.approx(logsumexp(total) + np.log(cell), abs=1e-3)
+    assert (found.method, found.nodes, found.integration_change) == ("exact", 1, 0.0)
+
+
+def test_order_of_the_rows_and_seed(rows: pd.DataFrame) -> None:
+    model = hl.Model("p(k, n) ~ x + (1 | g)", rows, priors=WITH_SLOPES)
+    one = hl.evidence(model, draws=1024)
+    permuted = hl.Model("p(k, n) ~ x + (1 | g)", rows.sample(frac=1, random_state=3), priors=WITH_SLOPES)
+    assert hl.evidence(permuted, draws=1024).log_evidence == pytest.approx(one.log_evidence, abs=1e-6)
+    assert hl.evidence(model.fit("laplace"), draws=1024).log_evidence == one.log_evidence
+    other = hl.evidence(model, draws=1024, seed=5)
+    assert other.log_evidence != one.log_evidence
+    assert other.log_evidence == pytest.approx(one.log_evidence, abs=5 * np.hypot(one.mc_error, other.mc_error))
+
+
+def test_binary_rows_and_rows_with_trials_differ_by_the_coefficients() -> None:
+    single = pd.DataFrame({"y": [1, 0, 1, 1, 0, 0, 1, 1], "x": [0.0] * 4 + [1.0] * 4})
+    counted = pd.DataFrame({"k": [3, 2], "n": [4, 4], "x": [0.0, 1.0]})
+    values = [
+        hl.evidence(hl.Model(formula, table, priors=FIXED), draws=4096).log_evidence
+        for formula, table in (("y ~ x", single), ("p(k, n) ~ x", counted))
+    ]
+    assert values[1] - values[0] == pytest.approx(np.log(4 * 6), abs=1e-4)
+
+
+def test_crossed_factors_are_said_to_be_integrated_by_laplace(rows: pd.DataFrame) -> None:
+    crossed = hl.Model("p(k, n) ~ 1 + (1 | g) + (1 | h)", rows.assign(h=np.arange(36) % 5), priors=PRIORS)
+    found = hl.evidence(crossed, draws=256)
+    assert (found.method, found.nodes) == ("Laplace", 1)
+    assert np.isnan(found.integration_change)
+    assert "Laplace's method, with an error that is not known" in repr(found)
+    with pytest.raises(EngineError, match="quadrature needs one grouping factor"):
+        hl.evidence(crossed, nodes=5)
+
+
+def test_default_priors_are_warned_of(rows: pd.DataFrame) -> None:
+    model = hl.Model("p(k, n) ~ x + (1 | g)", rows, priors={"beta": hl.priors.Normal(0, 1)})
+    with pytest.warns(DataWarning, match=r"those of 'Intercept', 'sd_g\[Intercept\]' are the defaults"):
+        found = hl.evidence(model, draws=256, nodes=5)
+    assert found.default_priors == ("Intercept", "sd_g[Intercept]")
+
+
+def test_unreliable_values_are_warned_of(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hl.Model("p(k, n) ~ x", rows, priors=FIXED)
+    random = np.random.default_rng(1)
+    heavy = Integral(np.zeros((1024, 2)), 1.5 * random.exponential(size=1024))  # Pareto, with a shape of 1.5
+    monkeypatch.setattr(marginal_likelihood, "integral_over_parameters", lambda *_: heavy)
+    with pytest.warns(ConvergenceWarning, match="Pareto k-hat of the importance weights is 1"):
+        found = hl.evidence(model)
+    assert not found.is_reliable
+    assert "not reliable" in repr(found)
+
+
+def test_too_few_nodes_are_warned_of() -> None:
+    model = hl.Model("outcome ~ time + (1 | patientID)", hl.datasets.load("toenail"), priors=WITH_SLOPES)
+    with pytest.warns(ConvergenceWarning, match="quadrature with 5 nodes in place of 3 changes"):
+        hl.evidence(model, nodes=3, draws=256)
+
+
+def test_what_is_refused(rows: pd.DataFrame) -> None:
+    with pytest.raises(ModelError, match="neither a Model nor a Fit"):
+        hl.evidence(rows)  # type: ignore[arg-type]
+    with pytest.raises(FitError, match="draws"):
+        hl.evidence(hl.Model("p(k, n) ~ x", rows), draws=10)
+
+
+def test_mean_and_error_of_ratios() -> None:
+    ratios = np.random.default_rng(1).lognormal(0.3, 0.4, (REPLICATES, 50))
+    integral = Integral(np.zeros((ratios.size, 1)), np.log(ratios).ravel() + 1000)
+    means = ratios.mean(axis=1)
+    assert integral.log_value == pytest.approx(1000 + np.log(means.mean()))
+    assert integral.error == pytest.approx(means.std(ddof=1) / np.sqrt(REPLICATES) / means.mean())
+
+
+@pytest.mark.slow
+def test_thermodynamic_calculation_of_herds() -> None:
+    """Stepping stones (Xie and others 2011, Systematic Biology 60: 150-160) through powers of the likelihood.
+
+    All unknowns, the effects of the herds among them, are standard normal here before the data. Preconditioned
+    Crank-Nicolson steps leave that distribution as it is, so that the likelihood alone decides on each step.
+    """
+    herds = hl.datasets.load("cbpp")
+    model = hl.Model("p(successes, size) ~ period + (1 | herd)", herds, priors=WITH_SLOPES)
+    design = model.design
+    X, y, n, index = design.X.copy(), design.outcome.y, design.outcome.trials, design.groups[0].index
+    X[:, 1:] -= X[:, 1:].mean(axis=0)
+    scales = np.array([1.5, 1.0, 1.0, 1.0])
+    coefficients = binom.logpmf(y, n, 0.5).sum() + n.sum() * np.log(2)
+
+    def log_likelihood(z: np.ndarray) -> np.ndarray:
+        eta = (z[..., :4] * scales) @ X.T + np.abs(z[..., 4:5]) * z[..., 5:][..., index]
+        return coefficients - (y * np.logaddexp(0, -eta) + (n - y) * np.logaddexp(0, eta)).sum(axis=-1)
+
+    random = np.random.default_rng(11)
+    powers = np.linspace(0, 1, 41) ** 4
+    lower, step = powers[:-1], np.diff(powers)
+    # As large as the spread of the unknowns at each power, roughly.
+    size = 0.5 / np.sqrt(1 + 60 * lower)[None, :, None]
+    z = random.normal(size=(24, 40, 5 + 15))
+    value, sums, kept = log_likelihood(z), [], 0
+    for round_ in range(12_000):
+        moved = np.sqrt(1 - size**2) * z + size * random.normal(size=z.shape)
+        reached = log_likelihood(moved)
+        accept = np.log(random.random(value.shape)) < lower * (reached - value)
+        z[accept], value[accept] = moved[accept], reached[accept]
+        # Neighbours exchange their places, even and odd ones in turn.
+        left = np.arange(round_ % 2, 39, 2)
+        swap = np.log(random.random((24, len(left)))) < step[left] * (value[:, left] - value[:, left + 1])
+        for array in (z, value):
+            chosen = swap[..., None] if array.ndim == 3 else swap
+            one, other = array[:, left].copy(), array[:, left + 1].copy()
+            array[:, left], array[:, left + 1] = np.where(chosen, other, one), np.where(chosen, one, other)
+        if round_ >= 2_000:
+            sums.append(step * value)
+            kept += 1
+    logs = np.array(sums)
+    steps = logsumexp(logs, axis=0) - np.log(kept)
+    estimates = steps.sum(axis=1)
+    error = estimates.std(ddof=1) / np.sqrt(len(estimates))
+    found = hl.evidence(model)
+    assert error < 0.05
+    assert found.log_evidence == pytest.approx(estimates.mean(), abs=4 * np.hypot(error, found.mc_error))
