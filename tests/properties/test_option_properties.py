@@ -309,6 +309,9 @@ class Subjects:
         self.two = {"one": self.fit, "two": self.smaller}
         self.bootstrap = hl.bootstrap(self.fit, replicates=3, seed=1)
         self.power = hl.power(**STUDY, grid={"g": [6, 8]}, replicates=2, seed=1)
+        stated = {"Intercept": pr.Normal(0, 2), "beta": pr.Normal(0, 1), "sd": pr.HalfNormal(1)}
+        models = {name: fit.model.with_priors(stated) for name, fit in self.two.items()}
+        self.factors = hl.bayes_factor(models, draws=256, nodes=1)
         self.figure = plt.figure()
         assert self.fit.estimate is not None
         self.estimate = self.fit.estimate
@@ -378,10 +381,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "vpc": lambda s: (hl.vpc, {"fit": s.fit}),
     "datasets.load": lambda _: (hl.datasets.load, {"name": "cbpp"}),
     "datasets.describe": lambda _: (hl.datasets.describe, {"name": "cbpp"}),
-    "plots.bayes_factor": lambda s: (
-        hl.plots.bayes_factor,
-        {"result": hl.bayes_factor(s.two, draws=256, nodes=1)},
-    ),
+    "plots.bayes_factor": lambda s: (hl.plots.bayes_factor, {"result": s.factors}),
     "plots.calibration": lambda s: (hl.plots.calibration, {"fit": s.fit, "replicates": 20}),
     "plots.caterpillar": lambda s: (hl.plots.caterpillar, {"fit": s.fit}),
     "plots.check_data": lambda s: (hl.plots.check_data, {"result": hl.check_data(s.model)}),
