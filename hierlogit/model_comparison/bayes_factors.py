@@ -107,8 +107,8 @@ class BayesFactors(Shown):
             low, high = of_model["bayes_factor"].min(), of_model["bayes_factor"].max()
             ends = of_model.index.min(), of_model.index.max()
             remarks.append(
-                f"With {ends[0]:g} to {ends[1]:g} times the scales of these priors, the Bayes factor of '{name}' lies "
-                f"between {number(low)} and {number(high)}."
+                f"With the scales of these priors multiplied by {ends[0]:g} to {ends[1]:g}, the Bayes factor of "
+                f"'{name}' lies between {number(low)} and {number(high)}."
             )
         return remarks
 

@@ -269,53 +269,29 @@ def leave_out(
     own_points, own_terms = np.empty(clusters * pairs), np.empty(clusters * pairs)
     terms, p, scratch, mode = np.empty(count), np.empty(count), np.empty(4 * size), np.empty(size)
     integral, mean, rest = np.empty(size), np.empty(size), np.empty(size)
-    rules = (nodes, log_weights, outer_nodes, outer_log_weights)
+    rules, predictors = (nodes, log_weights, outer_nodes, outer_log_weights), (eta, inner, outer, starts)
+    results, own_results = (v, outer_logs, integrals, points, logs), (own_v, own_logs, own_integrals)
     for s in range(len(etas)):
         for i in range(n):
             eta[i], inner[i], outer[i] = etas[s, i], scales[s, 0] * z_inner[i], scales[s, 1] * z_outer[i]
-        cluster_terms(y, trials, eta, inner, outer, starts, *rules, v, outer_logs, integrals, points, logs)
+        cluster_terms(y, trials, *predictors, *rules, *results)
         total = log_sum(outer_logs)
         for j in range(clusters):
-            start, stop, here = starts[j], starts[j + 1], slice(j * size, (j + 1) * size)
-            for i in range(start, stop):
+            rows, here = slice(starts[j], starts[j + 1]), slice(j * size, (j + 1) * size)
+            block = slice(j * pairs, (j + 1) * pairs)
+            for i in range(starts[j], starts[j + 1]):
                 row = (eta[i], inner[i], outer[i])
                 y_rest[i] = trials_rest[i] = 0.0
                 at, whole, of_cluster = v, outer_logs, integrals[here]
                 if own_nodes[i, 1]:
-                    cluster_terms(
-                        y_rest,
-                        trials_rest,
-                        eta,
-                        inner,
-                        outer,
-                        starts,
-                        *rules,
-                        own_v,
-                        own_logs,
-                        own_integrals,
-                        own_points,
-                        own_terms,
-                    )
+                    cluster_terms(y_rest, trials_rest, *predictors, *rules, *own_results, own_points, own_terms)
                     at, whole, of_cluster = own_v, own_logs, own_integrals[here]
                 if own_nodes[i, 0] or own_nodes[i, 1]:
                     mode[:] = 0.0
-                    inner_terms(
-                        y_rest[start:stop],
-                        trials_rest[start:stop],
-                        eta[start:stop],
-                        inner[start:stop],
-                        outer[start:stop],
-                        at,
-                        mode,
-                        scratch,
-                        nodes,
-                        log_weights,
-                        own_points,
-                        own_terms,
-                    )
+                    others = (y_rest[rows], trials_rest[rows], eta[rows], inner[rows], outer[rows])
+                    inner_terms(*others, at, mode, scratch, nodes, log_weights, own_points, own_terms)
                     without_row(0.0, 0.0, *row, at, own_points, own_terms, terms, p, integral, mean)
                 else:
-                    block = slice(j * pairs, (j + 1) * pairs)
                     without_row(y[i], trials[i], *row, at, points[block], logs[block], terms, p, integral, mean)
                 y_rest[i], trials_rest[i] = y[i], trials[i]
                 for k in range(size):

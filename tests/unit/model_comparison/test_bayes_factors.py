@@ -131,4 +131,4 @@ def test_default_priors_are_warned_of_once() -> None:
     with pytest.warns(DataWarning, match="are the defaults") as caught:
         found = hl.bayes_factor(fits, draws=256)
     assert len(caught) == 1
-    assert "With 0.25 to 4 times the scales of these priors" in repr(found)
+    assert "With the scales of these priors multiplied by 0.25 to 4" in repr(found)
