@@ -21,7 +21,7 @@ from hierlogit import priors as pr
 from hierlogit.errors import ConvergenceWarning
 from hierlogit.fits.fit import Fit
 
-from .studies import CHAINS, DRAWS, STUDIES, FloatArray, Study
+from .studies import DRAWS, STUDIES, FloatArray, Study
 
 #: Draws that a true value is ranked among: ranks go from 0 to this.
 L = 100
@@ -131,9 +131,7 @@ def posterior_values(study: Study, fit: Fit) -> Values:
     )
 
 
-def simulated(
-    study: Study, seed: tuple[int, ...], fit_priors: Mapping[str, pr.Prior] | None = None
-) -> dict[str, float]:
+def simulated(study: Study, seed: tuple[int, ...], fit_priors: Mapping[str, pr.Prior] | None = None) -> dict[str, Any]:
     """One simulation and its fit: the rank of each quantity's true value, and how the fit went.
 
     Parameters
@@ -161,15 +159,16 @@ def simulated(
         ess = least_ess(drawn)
         if ess >= LEAST_ESS:
             break
-    step = DRAWS * longer * CHAINS // L
+    step = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] // L
     ranks = {label: int((values[:, step - 1 :: step] < true[label]).sum()) for label, values in drawn.items()}
     measures = fit.diagnostics.measures
     return {
         **ranks,
-        "divergences": int(measures["divergences"]),
-        "max_rhat": round(measures["max_rhat"], 4),
+        "engine": fit.diagnostics.engine,
+        "divergences": int(measures.get("divergences", 0)),
+        "max_rhat": round(measures.get("max_rhat", np.nan), 4),
         "min_ess": int(ess),
-        "draws": CHAINS * DRAWS * longer,
+        "again": int(longer > 1),
     }
 
 

@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 from hierlogit.engines.nuts.convergence import MAX_RHAT
 from hierlogit.plots.style import BLUE, GREY, INK, MEDIUM, VERMILLION, house_style
 
-from .studies import CHAINS, DRAWS, STUDIES, L, Study, labels
+from .ranks import L, labels
+from .studies import STUDIES, Study
 from .uniformity import band, numbers_below, p_value
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,6 +27,11 @@ COLUMNS = 5
 #: Colours of the band that ranks are judged by, and of that which 95 of 100 uniform samples stay in.
 WIDE, USUAL = "#E4E4E4", "#C4C4C4"
 TABLE = re.compile(r"(?<=\| ---: \|\n)(\|.*\n)+")
+
+
+def written() -> dict[str, Study]:
+    """The studies whose ranks are in the folder; `make calibration` makes them all."""
+    return {name: make() for name, make in STUDIES.items() if (FOLDER / f"{name}.csv").exists()}
 
 
 def read_ranks(name: str) -> pd.DataFrame:
@@ -46,15 +52,16 @@ def least_p() -> float:
 def rows_of_table() -> str:
     """The rows of the page's table, one for each study."""
     rows = []
-    for name, make in STUDIES.items():
-        study, table = make(), read_ranks(name)
+    for name, study in written().items():
+        table = read_ranks(name)
         p = p_values(study, table)
         cells = [
             study.title,
             f"{len(table):,}",
+            ", ".join(f"{engine} {count}" for engine, count in table["engine"].value_counts().items()),
             f"{(table['divergences'] > 0).sum()}",
             f"{(table['max_rhat'] > MAX_RHAT).sum()}",
-            f"{(table['draws'] > CHAINS * DRAWS).sum()}",
+            f"{table['again'].sum()}",
             f"{len(p)}",
             f"{p.min():.2g} (`{p.idxmin()}`)",
         ]
@@ -93,7 +100,7 @@ def draw_legend(ax: Axes, judged: float) -> None:
 
 def draw_figure() -> None:
     """Write the figure: a panel for each quantity, in blocks by study."""
-    studies = {name: make() for name, make in STUDIES.items()}
+    studies = written()
     heights = [-(-len(labels(study)) // COLUMNS) for study in studies.values()]
     judged = least_p()
     with house_style():

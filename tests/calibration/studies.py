@@ -1,51 +1,42 @@
-"""Studies simulated from priors, fitted with the same priors: where the true values rank among the draws.
+"""The studies that are simulated: rows, model, priors, and the engine that fits them.
 
-Nothing here but the fit is the package's own: columns, draws from priors, outcomes, linear predictors and ranks are
-NumPy's. Covariates are the same in all simulations of a study; parameters, cluster effects and outcomes are not. An
-outcome that never or always happens, which a model refuses, is next to impossible under these priors: it would stop the
-simulations, not be passed over.
+Covariates are the same in all simulations of a study; parameters, cluster effects and outcomes are not. An outcome that
+never or always happens, which a model refuses, is next to impossible under these priors: it would stop the simulations,
+not be passed over.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import arviz_stats
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
 import hierlogit as hl
 from hierlogit import priors as pr
-from hierlogit.errors import ConvergenceWarning
-from hierlogit.fits.fit import Fit
+from hierlogit.engines.engine import Engine
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Draws that a true value is ranked among: ranks go from 0 to this.
-L = 100
-#: Chains are thinned to L draws; below this effective size these would not be independent, and the fit is made longer.
-LEAST_ESS = 400
-DRAWS, CHAINS, LONGER = 1000, 4, 4
-SIMULATIONS = 600
+#: Draws of each chain, and chains.
+DRAWS, CHAINS = 1000, 4
 
-#: How NumPy draws from each family that a study uses.
-DRAWERS: dict[type[pr.Prior], Callable[[np.random.Generator, Any], float]] = {
-    pr.Normal: lambda rng, prior: rng.normal(prior.mu, prior.sigma),
-    pr.StudentT: lambda rng, prior: prior.mu + prior.sigma * rng.standard_t(prior.nu),
-    pr.Laplace: lambda rng, prior: rng.laplace(prior.mu, prior.b),
-    pr.HalfNormal: lambda rng, prior: abs(rng.normal(0, prior.sigma)),
-    pr.HalfStudentT: lambda rng, prior: abs(prior.sigma * rng.standard_t(prior.nu)),
-    pr.Exponential: lambda rng, prior: rng.exponential(1 / prior.lam),
-    pr.Gamma: lambda rng, prior: rng.gamma(prior.alpha, 1 / prior.beta),
-    pr.LogNormal: lambda rng, prior: rng.lognormal(prior.mu, prior.sigma),
-    # Of two effects: (1 - rho^2)^(eta - 1) is a beta density on (-1, 1).
-    pr.LKJ: lambda rng, prior: 2 * rng.beta(prior.eta, prior.eta) - 1,
-}
+
+def nuts(**options: Any) -> Callable[[int, int], Engine]:
+    """NUTS with its defaults but for `options`, for a number of draws of each chain and a seed."""
+    return lambda draws, seed: hl.NUTS(draws=draws, chains=CHAINS, cores=1, seed=seed, progress=False, **options)
+
+
+def importance(draws: int, seed: int) -> Engine:
+    """Importance sampling, whose draws are independent, so that as many as one chain has are plenty."""
+    return hl.ImportanceSampling(draws=draws, cores=1, seed=seed, progress=False)
+
+
+DEFAULT = nuts()
 
 
 @dataclass(frozen=True)
@@ -69,6 +60,8 @@ class Study:
         Name of the column of successes.
     trials : array
         Of each row.
+    engine : callable
+        The engine, for a number of draws of each chain and a seed.
     """
 
     title: str
@@ -79,9 +72,10 @@ class Study:
     effects: Mapping[str, Mapping[str, FloatArray]]
     outcome: str
     trials: npt.NDArray[np.int64]
+    engine: Callable[[int, int], Engine] = DEFAULT
 
 
-def random_intercept() -> Study:
+def random_intercept(title: str, engine: Callable[[int, int], Engine]) -> Study:
     """Patients of 30 clinics of unequal sizes, a dose, two treatments."""
     rng = np.random.default_rng(1)
     sizes = rng.integers(2, 21, 30)
@@ -92,7 +86,7 @@ def random_intercept() -> Study:
         {"clinic": [f"clinic {k:02}" for k in clinic], "dose": dose, "arm": np.where(new == 1, "new", "control")}
     )
     return Study(
-        "Random intercepts",
+        title,
         "healed ~ dose + arm + (1 | clinic)",
         rows,
         {
@@ -105,6 +99,7 @@ def random_intercept() -> Study:
         {"clinic": {"Intercept": np.ones(n)}},
         "healed",
         np.ones(n, dtype=np.int64),
+        engine,
     )
 
 
@@ -166,157 +161,66 @@ def crossed_factors() -> Study:
     )
 
 
+def strong_items() -> Study:
+    """Persons who answer the items of a test, nearly all of them; the items differ more than the persons."""
+    rng = np.random.default_rng(4)
+    person, item = (index.ravel() for index in np.meshgrid(np.arange(40), np.arange(12), indexing="ij"))
+    answered = rng.uniform(size=len(person)) < 0.95
+    person, item = person[answered], item[answered]
+    n = len(person)
+    return Study(
+        "Crossed factors, strong items",
+        "right ~ 1 + (1 | person) + (1 | item)",
+        pd.DataFrame({"person": [f"person {k:02}" for k in person], "item": [f"item {k:02}" for k in item]}),
+        {
+            "Intercept": pr.Normal(-1, 1),
+            "sd_person[Intercept]": pr.Gamma(6, 4),
+            "sd_item[Intercept]": pr.Gamma(16, 8),
+        },
+        {},
+        {"person": {"Intercept": np.ones(n)}, "item": {"Intercept": np.ones(n)}},
+        "right",
+        np.ones(n, dtype=np.int64),
+    )
+
+
+def small_families(title: str, engine: Callable[[int, int], Engine]) -> Study:
+    """Children of 140 families, one or two of each, in 20 villages."""
+    rng = np.random.default_rng(5)
+    family = np.repeat(np.arange(140), rng.integers(1, 3, 140))
+    village = rng.integers(0, 20, 140)[family]
+    n = len(family)
+    late = rng.integers(0, 2, n).astype(float)
+    rows = pd.DataFrame(
+        {
+            "village": [f"village {k:02}" for k in village],
+            "family": [f"family {k:03}" for k in family],
+            "late": late,
+        }
+    )
+    return Study(
+        title,
+        "immune ~ late + (1 | village) + (1 | family)",
+        rows,
+        {
+            "Intercept": pr.Normal(0, 1),
+            "late": pr.Normal(0.5, 0.7),
+            "sd_village[Intercept]": pr.HalfNormal(0.8),
+            "sd_family[Intercept]": pr.HalfNormal(1.5),
+        },
+        {"late": late},
+        {"village": {"Intercept": np.ones(n)}, "family": {"Intercept": np.ones(n)}},
+        "immune",
+        np.ones(n, dtype=np.int64),
+        engine,
+    )
+
+
 STUDIES: dict[str, Callable[[], Study]] = {
-    "random_intercept": random_intercept,
+    "random_intercept": partial(random_intercept, "Random intercepts", DEFAULT),
     "correlated_slopes": correlated_slopes,
     "crossed_factors": crossed_factors,
+    "strong_items": strong_items,
+    "families_sampled": partial(small_families, "Small families, effects sampled", DEFAULT),
+    "importance": partial(random_intercept, "Random intercepts, importance sampling", importance),
 }
-
-
-@dataclass(frozen=True)
-class Values:
-    """Parameters and cluster effects: one value of each, or draws on the leading axes.
-
-    Attributes
-    ----------
-    beta : ndarray, shape (..., p)
-    sd, effects : mapping of str to ndarray, shapes (..., q) and (..., J, q)
-        By grouping factor.
-    cor : mapping of str to ndarray, shape (...)
-        By grouping factor with two effects.
-    """
-
-    beta: FloatArray
-    sd: Mapping[str, FloatArray]
-    cor: Mapping[str, FloatArray]
-    effects: Mapping[str, FloatArray]
-
-
-def drawn_from_prior(study: Study, rng: np.random.Generator) -> Values:
-    """Parameters and cluster effects."""
-    value = {label: DRAWERS[type(prior)](rng, prior) for label, prior in study.priors.items()}
-    slopes = np.array([value[label] for label in study.fixed])
-    means = np.array([column.mean() for column in study.fixed.values()])
-    beta = np.concatenate([[value["Intercept"] - means @ slopes], slopes])
-    sds, cors, effects = {}, {}, {}
-    for group, columns in study.effects.items():
-        sd = np.array([value[f"sd_{group}[{label}]"] for label in columns])
-        covariance = np.diag(sd**2)
-        if len(columns) == 2:
-            cors[group] = np.array(value[f"cor_{group}"])
-            covariance[0, 1] = covariance[1, 0] = cors[group] * sd[0] * sd[1]
-        sds[group] = sd
-        levels = study.rows[group].nunique()
-        effects[group] = rng.normal(size=(levels, len(sd))) @ np.linalg.cholesky(covariance).T
-    return Values(beta, sds, cors, effects)
-
-
-def linear_predictor(study: Study, values: Values) -> FloatArray:
-    """Linear predictor of each row, shape (..., n)."""
-    X = np.column_stack([np.ones(len(study.rows)), *study.fixed.values()])
-    eta = values.beta @ X.T
-    for group, columns in study.effects.items():
-        index = np.unique(study.rows[group], return_inverse=True)[1]
-        for k, column in enumerate(columns.values()):
-            eta = eta + values.effects[group][..., index, k] * column
-    return eta
-
-
-def quantities(study: Study, values: Values, y: npt.NDArray[Any]) -> dict[str, FloatArray]:
-    """What is ranked, by label: parameters, effects of the clusters with fewest and most rows, the log-likelihood."""
-    found = {label: values.beta[..., j] for j, label in enumerate(["Intercept", *study.fixed])}
-    for group, columns in study.effects.items():
-        for k, label in enumerate(columns):
-            found[f"sd_{group}[{label}]"] = values.sd[group][..., k]
-        if group in values.cor:
-            found[f"cor_{group}"] = values.cor[group]
-        sizes = np.unique(study.rows[group], return_counts=True)[1]
-        for size, j in (("small", sizes.argmin()), ("large", sizes.argmax())):
-            for k, label in enumerate(columns):
-                found[f"b_{group}[{size}, {label}]"] = values.effects[group][..., j, k]
-    eta = linear_predictor(study, values)
-    # The binomial coefficients are the same for all draws.
-    found["log-likelihood"] = (y * eta - study.trials * np.logaddexp(0, eta)).sum(axis=-1)
-    return found
-
-
-def posterior_values(study: Study, fit: Fit) -> Values:
-    """Draws of a fit, chains and draws on the first two axes."""
-    posterior = {name: values.transpose("chain", "draw", ...) for name, values in fit.posterior.items()}
-    assert list(posterior["beta"]["fixed_effect"].values) == ["Intercept", *study.fixed]
-    for group, columns in study.effects.items():
-        assert list(posterior[f"b_{group}"][group].values) == list(np.unique(study.rows[group]))
-        assert list(posterior[f"b_{group}"][f"{group}_effect"].values) == list(columns)
-    return Values(
-        posterior["beta"].to_numpy(),
-        {group: posterior[f"sd_{group}"].to_numpy() for group in study.effects},
-        {
-            group: posterior[f"cor_{group}"].to_numpy()[..., 0, 1]
-            for group in study.effects
-            if len(study.effects[group]) > 1
-        },
-        {group: posterior[f"b_{group}"].to_numpy() for group in study.effects},
-    )
-
-
-def simulated(
-    study: Study, seed: tuple[int, ...], fit_priors: Mapping[str, pr.Prior] | None = None
-) -> dict[str, float]:
-    """One simulation and its fit: the rank of each quantity's true value, and how the fit went.
-
-    Parameters
-    ----------
-    study : Study
-    seed : tuple of int
-        Of parameters, outcomes and sampler.
-    fit_priors : mapping of str to Prior, optional
-        Priors that the fit has in place of the study's own, to see that it is noticed.
-    """
-    rng = np.random.default_rng(seed)
-    truth = drawn_from_prior(study, rng)
-    p = 1 / (1 + np.exp(-linear_predictor(study, truth)))
-    y = rng.binomial(study.trials, p)
-    model = hl.Model(
-        study.formula, study.rows.assign(**{study.outcome: y}), priors={**study.priors, **(fit_priors or {})}
-    )
-    sampler_seed = int(rng.integers(2**32))
-    true = quantities(study, truth, y)
-    for longer in (1, LONGER):
-        engine = hl.NUTS(draws=DRAWS * longer, chains=CHAINS, cores=1, seed=sampler_seed, progress=False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # counted below, and nothing is left out for it
-            fit = model.fit(engine)
-        drawn = quantities(study, posterior_values(study, fit), y)
-        ess = least_ess(drawn)
-        if ess >= LEAST_ESS:
-            break
-    step = DRAWS * longer * CHAINS // L
-    ranks = {label: int((values[:, step - 1 :: step] < true[label]).sum()) for label, values in drawn.items()}
-    measures = fit.diagnostics.measures
-    return {
-        **ranks,
-        "divergences": int(measures["divergences"]),
-        "max_rhat": round(measures["max_rhat"], 4),
-        "min_ess": int(ess),
-        "draws": CHAINS * DRAWS * longer,
-    }
-
-
-def least_ess(drawn: Mapping[str, FloatArray]) -> float:
-    """The smallest effective sample size, of the bulk, among the quantities."""
-    table = xr.Dataset({str(k): (("chain", "draw"), values) for k, values in enumerate(drawn.values())})
-    sizes = arviz_stats.ess(table, method="bulk")
-    return float(min(sizes[name].item() for name in sizes.data_vars))
-
-
-def ranks_of(name: str, simulations: int, fit_priors: Mapping[str, pr.Prior] | None = None) -> pd.DataFrame:
-    """Simulate and fit a study again and again; one row for each simulation."""
-    study, number = STUDIES[name](), list(STUDIES).index(name)
-    results = [simulated(study, (number, k), fit_priors) for k in range(simulations)]
-    return pd.DataFrame(results, index=pd.RangeIndex(simulations, name="simulation"))
-
-
-def labels(study: Study) -> list[str]:
-    """Of everything that is ranked."""
-    some = drawn_from_prior(study, np.random.default_rng(0))
-    return list(quantities(study, some, np.zeros(len(study.rows))))

@@ -1,8 +1,7 @@
-"""Simulation-based calibration of NUTS: parameters drawn from their priors rank evenly among posterior draws.
+"""Simulation-based calibration: parameters drawn from their priors rank evenly among posterior draws.
 
-`make calibration` runs this in about a quarter of an hour and writes the ranks to docs/calibration/, from which
-report.py makes the figure and the table of docs/calibration.md. Ranks that were written are judged with every `make
-test`.
+`make calibration` runs this and writes the ranks to docs/calibration/, from which report.py makes the figure and the
+table of docs/calibration.md. Ranks that were written are judged with every `make test`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import pytest
 import hierlogit as hl
 from hierlogit import priors as pr
 
-from .report import FOLDER, PAGE, least_p, p_values, read_ranks, rows_of_table
-from .studies import SIMULATIONS, STUDIES, drawn_from_prior, linear_predictor, ranks_of
+from .ranks import SIMULATIONS, drawn_from_prior, linear_predictor, ranks_of
+from .report import FOLDER, PAGE, least_p, p_values, read_ranks, rows_of_table, written
+from .studies import STUDIES
 
 
 def assert_uniform(name: str, table: pd.DataFrame) -> None:
@@ -48,7 +48,7 @@ def test_a_fit_with_another_prior_is_noticed(wrong: dict[str, pr.Prior], quantit
     assert p_values(STUDIES[name](), ranks_of(name, SIMULATIONS // 2, wrong))[quantity] < least_p()
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", written())
 def test_the_ranks_written_down_are_uniform(name: str) -> None:
     table = read_ranks(name)
     assert len(table) == SIMULATIONS
