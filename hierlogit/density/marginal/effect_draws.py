@@ -48,8 +48,6 @@ def draw_effects(
     noise: FloatArray,
     refactorise: bool,
     eta: FloatArray,
-    joint: FloatArray,
-    log_dets: FloatArray,
 ) -> None:
     """Draw effects from the Gaussian at their conditional mode, for each draw of the parameters.
 
@@ -68,8 +66,6 @@ def draw_effects(
         Standard normal numbers, overwritten.
     eta : shape (n,)
         Scratch.
-    joint, log_dets : shape (draws,)
-        Joint log density at the draws and ``log|H|``, written.
     """
     parts = np.arange(len(r.part_start) - 1)
     for s in range(len(gammas)):
@@ -84,9 +80,6 @@ def draw_effects(
             solve_dense(r, w, parts, w.step)
             solve_last(r, w, parts, w.step)
             add_column(w.step, 1.0, w.u)
-        log_dets[s] = w.log_det.sum()
         correlate_noise(r, w, noise[s])
         add_column(noise[s], 1.0, w.u)
-        joint_log_density(r, w, cholesky[s], eta, parts)
-        joint[s] = w.log_joint.sum()
         copy(w.u, starts[s])

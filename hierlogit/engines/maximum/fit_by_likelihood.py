@@ -21,7 +21,7 @@ from ...fits.psis import psis
 from ...validation import refuse_beyond_memory, seed_or_none, whole_number
 from ..stages import Stages
 from .convergence import boundary_names, search_findings
-from .gaussian_draws import Sample, sample, to_datatree, weighted_draws
+from .gaussian_draws import log_ratios, sample, to_datatree
 from .integrator import MOST_NODES
 from .objective import Objective
 from .search_result import Approach, SearchResult
@@ -89,15 +89,13 @@ def fit_by_likelihood[M: ModelSpec](
 
     drawing = Lock()
 
-    def sample_of(count: int) -> Sample:
-        with drawing:  # all draws use the same arrays, and threads may share a fit
-            return sample(result, count, seed_used, penalised=approach.penalised)
-
     def data() -> xr.DataTree:
-        return to_datatree(model, result, sample_of(draws), penalised=approach.penalised)
+        with drawing:  # all draws use the same arrays, and threads may share a fit
+            drawn = sample(result, approach, draws, seed_used)
+        return to_datatree(model, result, drawn, penalised=approach.penalised)
 
     def pareto_k() -> float:
-        return float(psis(sample_of(weighted_draws(result, draws)).log_ratio)[1])
+        return float(psis(log_ratios(result, approach, draws, seed_used))[1])
 
     search = {
         "evaluations": float(objective.evaluations),

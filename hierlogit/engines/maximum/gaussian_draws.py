@@ -1,13 +1,15 @@
-"""A maximum -> draws from the Gaussian approximation of parameters and effects there, with importance ratios.
+"""A maximum -> draws from the Gaussian approximation of the parameters there and of effects given them, with ratios.
 
 The diagonals of the Cholesky factors are drawn as logarithms where they are well known, and on their own scale, up to
-their signs, where they may be zero. The effects given them are drawn from the Gaussian at their mode, which depends on
-the parameters. The Pareto shape k-hat of the ratios of the exact joint density to that of the draws shows how good the
+their signs, where they may be zero. The effects given the parameters are drawn from their exact distribution if these
+were found by quadrature, and otherwise from the Gaussian at their mode. The Pareto shape k-hat of the ratios of the
+density of the parameters that was maximised, with the effects integrated out, to that of the draws shows how good the
 approximation is: the smaller, the better (Vehtari et al. 2024, Journal of Machine Learning Research 25).
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ from ...density.log_prior import point_log_prior
 from ...density.marginal.effect_draws import draw_effects
 from ...density.variables import model_variables
 from ...fits.posterior import assemble, posterior_dataset, posterior_layout
+from .conditional_effects import conditional_effects
+from .many_likelihoods import log_likelihoods
+from .objective import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +31,12 @@ if TYPE_CHECKING:
     from ...design.arrangement import RowIndex
     from ...design.grouping import GroupBlock
     from ...model_spec import ModelSpec
-    from .objective import Objective
     from .optimizer import Optimum
-    from .search_result import SearchResult
+    from .search_result import Approach, SearchResult
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Rows times draws evaluated for k-hat, which limits its time to a few seconds.
+#: Rows times nodes times draws evaluated for k-hat, which limits its time to a few seconds.
 ROWS_EVALUATED = 5 * 10**7
 LEAST_WEIGHTED = 100
 #: A diagonal entry is drawn as a logarithm if its standard error is below this fraction of it.
@@ -52,47 +56,36 @@ class Sample:
     psi : ndarray, shape (draws, parameters)
     u : ndarray, shape (draws, effects)
         Standardised effects, in the order of the arrangement.
-    log_ratio : ndarray, shape (draws,)
-        Logarithm of the exact joint density over that of the draws, up to a constant.
     """
 
     psi: FloatArray
     u: FloatArray
-    log_ratio: FloatArray
 
 
-def sample(result: SearchResult, draws: int, seed: int, *, penalised: bool) -> Sample:
-    """Draws of parameters and effects; the first ones are the same however many there are.
+def sample(result: SearchResult, approach: Approach, draws: int, seed: int) -> Sample:
+    """Draws of parameters and effects; the parameters of the first ones are the same however many there are.
 
     Parameters
     ----------
     result : SearchResult
+    approach : Approach
+        How the random effects were integrated out.
     draws : int
     seed : int
-    penalised : bool
-        Whether the approximated density includes the priors.
     """
-    for_parameters, for_effects = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2))
+    for_parameters, for_effects = np.random.SeedSequence(seed).spawn(2)
+    psi, steps_in_sds = _parameters(result, draws, for_parameters)
     objective, optimum, laplace = result.objective, result.optimum, result.laplace
     row_index, work, R = laplace.arrangement.row_index, laplace.work, laplace.arrangement.triangular
-    free = np.flatnonzero(optimum.free)
-    logged = _drawn_as_logarithms(objective, optimum, free)
-    # Derivative of what is drawn with respect to the parameters: 1 / L_ii for those drawn as logarithms.
-    jacobian = np.where(logged, 1.0 / np.where(logged, optimum.point.psi[free], 1.0), 1.0)
-    noise = for_parameters.standard_normal((draws, optimum.covariance_factor.shape[1]))
-    # Without a maximum there is no covariance to draw from: all draws are at the estimate, and a finding reports it.
-    steps_in_sds = noise if optimum.positive_definite else np.zeros_like(noise)
-    steps = steps_in_sds @ optimum.covariance_factor[free].T * jacobian
-    psi = np.repeat(optimum.point.psi[None], draws, axis=0)
-    drawn = psi[:, free] + steps
-    drawn[:, logged] = optimum.point.psi[free][logged] * np.exp(steps[:, logged])
-    psi[:, free] = drawn
-    psi = _with_positive_diagonals(objective, psi)
-
-    u, proposal = np.empty((draws, len(optimum.modes))), -0.5 * (steps_in_sds**2).sum(axis=1)
-    joint, logarithms = np.empty(draws), np.empty(draws)
     gammas = np.ascontiguousarray(psi[:, : objective.p] @ R.T)
-    flat = np.stack([objective.flat_cholesky(one) for one in psi])
+    flat = objective.flat_cholesky(psi)
+    if approach.nodes > 1:
+        cores = os.cpu_count() or 1
+        u = conditional_effects(
+            laplace.arrangement, gammas, flat, approach.nodes, for_effects, cores=cores, progress=False
+        )
+        return Sample(psi, u)
+    random, u = np.random.default_rng(for_effects), np.empty((draws, len(optimum.modes)))
     work.u[:] = optimum.modes
     laplace.factorise()
     eta, refactorise = np.empty(len(row_index.y)), draws * _operations(row_index) < AFFORDABLE
@@ -101,23 +94,51 @@ def sample(result: SearchResult, draws: int, seed: int, *, penalised: bool) -> S
         part = slice(start, min(start + step, draws))
         np.dot(steps_in_sds[part], optimum.mode_derivatives.T, out=u[part])
         u[part] += optimum.modes
-        effects_noise = for_effects.standard_normal(u[part].shape)
-        proposal[part] -= 0.5 * np.einsum("se,se->s", effects_noise, effects_noise)
-        draw_effects(
-            row_index,
-            work,
-            gammas[part],
-            flat[part],
-            u[part],
-            effects_noise,
-            refactorise,
-            eta,
-            joint[part],
-            logarithms[part],
-        )
-    if penalised:
-        joint += [_log_prior(objective, one, free[logged]) for one in psi]
-    return Sample(psi, u, joint - proposal - 0.5 * logarithms)
+        noise = random.standard_normal(u[part].shape)
+        draw_effects(row_index, work, gammas[part], flat[part], u[part], noise, refactorise, eta)
+    return Sample(psi, u)
+
+
+def log_ratios(result: SearchResult, approach: Approach, draws: int, seed: int) -> FloatArray:
+    """Logarithms of the density that was maximised over that of the draws of the parameters, up to a constant.
+
+    The random effects are integrated out as in the search. Of the first draws of `sample`, of as many as can be
+    evaluated in a few seconds; shape (weighted draws,).
+    """
+    objective, optimum = result.objective, result.optimum
+    row_index, q = result.laplace.arrangement.row_index, len(result.laplace.arrangement.row_index.q)
+    points = approach.nodes ** (q if q > 1 else int(row_index.q[0]))
+    per_draw = max(len(row_index.y) * points, _operations(row_index) * ROWS_EVALUATED / AFFORDABLE)
+    draws = min(draws, max(LEAST_WEIGHTED, int(ROWS_EVALUATED / per_draw)))
+    psi, steps_in_sds = _parameters(result, draws, np.random.SeedSequence(seed).spawn(2)[0])
+    # Arrays of its own, since those of the search hold the maximum.
+    likelihood = approach.likelihood(result.laplace.arrangement)
+    likelihood.work.u[:] = optimum.modes
+    density = log_likelihoods(Objective(objective.model, likelihood, penalised=False), approach.nodes, psi)
+    if approach.penalised:
+        free = np.flatnonzero(optimum.free)
+        logged = free[_drawn_as_logarithms(objective, optimum, free)]
+        density += [_log_prior(objective, one, logged) for one in psi]
+    ratios: FloatArray = density + 0.5 * (steps_in_sds**2).sum(axis=1)
+    return ratios
+
+
+def _parameters(result: SearchResult, draws: int, seed: np.random.SeedSequence) -> tuple[FloatArray, FloatArray]:
+    """Draws of the parameters, and the standard normal numbers that they are made of."""
+    objective, optimum = result.objective, result.optimum
+    free = np.flatnonzero(optimum.free)
+    logged = _drawn_as_logarithms(objective, optimum, free)
+    # Derivative of what is drawn with respect to the parameters: 1 / L_ii for those drawn as logarithms.
+    jacobian = np.where(logged, 1.0 / np.where(logged, optimum.point.psi[free], 1.0), 1.0)
+    noise = np.random.default_rng(seed).standard_normal((draws, optimum.covariance_factor.shape[1]))
+    # Without a maximum there is no covariance to draw from: all draws are at the estimate, and a finding reports it.
+    steps_in_sds = noise if optimum.positive_definite else np.zeros_like(noise)
+    steps = steps_in_sds @ optimum.covariance_factor[free].T * jacobian
+    psi = np.repeat(optimum.point.psi[None], draws, axis=0)
+    drawn = psi[:, free] + steps
+    drawn[:, logged] = optimum.point.psi[free][logged] * np.exp(steps[:, logged])
+    psi[:, free] = drawn
+    return _with_positive_diagonals(objective, psi), steps_in_sds
 
 
 def _operations(row_index: RowIndex) -> float:
@@ -126,11 +147,6 @@ def _operations(row_index: RowIndex) -> float:
     pairs = float((np.diff(row_index.matrix_at).astype(float) ** 2).sum())
     dense = float((np.diff(row_index.col_start).astype(float) ** 3).sum()) / 3
     return rows + pairs + dense
-
-
-def weighted_draws(result: SearchResult, draws: int) -> int:
-    """How many of the draws k-hat is computed from."""
-    return min(draws, max(LEAST_WEIGHTED, ROWS_EVALUATED // len(result.laplace.arrangement.row_index.y)))
 
 
 def to_datatree(model: ModelSpec, result: SearchResult, draws: Sample, *, penalised: bool) -> xr.DataTree:

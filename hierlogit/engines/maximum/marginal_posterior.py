@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...density.marginal.gauss_hermite import grid
-from ...density.marginal.laplace import LaplaceLikelihood
-from ...density.marginal.many_values import laplace_values, nested_values, quadrature_values
 from ...density.unbounded_variables import UnboundedVariables
 from .integrator import integrator
+from .many_likelihoods import log_likelihoods
 from .objective import Objective
 
 if TYPE_CHECKING:
@@ -112,24 +110,6 @@ class MarginalPosterior:
             psi, prior = self.psi(x), self.variables.log_prior(x)
         inside = np.isfinite(prior) & np.all(np.isfinite(psi), axis=1)
         values = np.full(len(x), -np.inf)
-        values[inside] = prior[inside] + self._log_likelihoods(psi[inside], stop)
+        values[inside] = prior[inside] + log_likelihoods(self.objective, self.nodes, psi[inside], stop)
         values[np.isposinf(values)] = -np.inf
         return values
-
-    def _log_likelihoods(self, psi: FloatArray, stop: npt.NDArray[np.uint64] | None) -> FloatArray:
-        objective, likelihood = self.objective, self.objective.likelihood
-        r, work, values = likelihood.arrangement.row_index, likelihood.work, np.full(len(psi), np.nan)
-        gammas = np.ascontiguousarray(psi[:, : objective.p] @ likelihood.arrangement.triangular.T)
-        cholesky, stop = objective.flat_cholesky(psi), np.zeros(1, dtype=np.uint64) if stop is None else stop
-        if isinstance(likelihood, LaplaceLikelihood) and likelihood.has_large_parts:
-            for k, (gamma, flat) in enumerate(zip(gammas, cholesky, strict=True)):
-                values[k] = np.nan if stop[0] else likelihood.evaluate(gamma, flat).value
-            return values
-        if isinstance(likelihood, LaplaceLikelihood):
-            laplace_values(r, work, gammas, cholesky, values, stop)
-        elif len(r.q) == 1:
-            quadrature_values(r, work, gammas, cholesky, *grid(self.nodes, int(r.q[0])), values, stop)
-        else:
-            points, log_weights = grid(self.nodes, 1)
-            nested_values(r, work, gammas, cholesky, np.ascontiguousarray(points[0]), log_weights, values, stop)
-        return values + likelihood.arrangement.log_coefficients

@@ -184,11 +184,11 @@ class Refitter:
         FitError
             If the search does not end at a maximum, or an estimate is infinite.
         """
-        result, model, penalised = self._search(self._arrangement_without(rows)), self._model, self._approach.penalised
-        estimate = Refit.of(result, self._approach).bounded_maximum()
+        result, model, approach = self._search(self._arrangement_without(rows)), self._model, self._approach
+        estimate = Refit.of(result, approach).bounded_maximum()
 
         def data() -> xr.DataTree:
-            return to_datatree(model, result, sample(result, draws, seed, penalised=penalised), penalised=penalised)
+            return to_datatree(model, result, sample(result, approach, draws, seed), penalised=approach.penalised)
 
         engine = type(likelihood_engine(estimate, seed)).__name__
         return Fit(model, data, Diagnostics(engine, exact=False, status="converged", seed=seed), estimate)

@@ -277,7 +277,7 @@ def test_verbs_take_the_fit(fit: hl.results.Fit, tmp_path: Path) -> None:
     again = hl.load(fit.save(tmp_path / "fit.nc"))
     assert again.diagnostics == fit.diagnostics
     xr.testing.assert_equal(again.posterior, fit.posterior)
-    page = hl.report(fit, tmp_path / "page.html", sections=["provenance", "convergence"]).read_text(encoding="utf-8")
+    page = hl.report(fit, tmp_path / "page.html", sections=["convergence"]).read_text(encoding="utf-8")
     assert "by Pareto-smoothed importance sampling" in page
     assert "hl.ImportanceSampling(" in page
     assert "Effective size of the weighted draws" in page

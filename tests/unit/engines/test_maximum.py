@@ -15,6 +15,10 @@ import pytest
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.engines.engine import Engine
+from hierlogit.engines.maximum.gaussian_draws import log_ratios, sample
+from hierlogit.engines.maximum.objective import Objective
+from hierlogit.engines.maximum.search_result import Approach, SearchResult
+from hierlogit.engines.maximum.starting_values import starting_point
 from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError
 from hierlogit.fits.fit import Fit
 
@@ -67,6 +71,25 @@ def test_report_says_how_the_search_went(slope: Fit) -> None:
     assert set(report.seconds) == {"arrange", "search"}
     assert "log-likelihood" in repr(slope)
     assert "priors" not in repr(slope)
+
+
+def test_k_hat_is_that_of_the_parameters_alone() -> None:
+    """Against ratios of the log-likelihood at single vectors; small although there are hundreds of clusters."""
+    model = hl.Model("outcome ~ treatment * time + (1 | patientID)", hl.datasets.load("toenail"))
+    fit = model.fit(hl.AGQ(nodes=20, seed=1))
+    assert fit.diagnostics.measures["pareto_k"] < 0.7
+    approach = Approach.of("AGQ", model.design, 20, penalised=False)
+    objective = Objective(model, approach.likelihood(model.arrangement), penalised=False)
+    result = SearchResult.of(objective, *starting_point(objective))
+    ratios, psi = log_ratios(result, approach, 100, 1), sample(result, approach, 100, 1).psi
+    at = result.optimum.point.psi
+    deviations = psi - at
+    deviations[:, -1] = np.log(psi[:, -1] / at[-1]) * at[-1]  # the sd is drawn as a logarithm
+    precision = np.linalg.inv(result.optimum.covariance)
+    expected = [
+        objective.evaluate(one).value + 0.5 * away @ precision @ away for one, away in zip(psi, deviations, strict=True)
+    ]
+    np.testing.assert_allclose(ratios - ratios[0], np.array(expected) - expected[0], atol=1e-5)
 
 
 def test_names_of_engines_are_known() -> None:
