@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from samplers import Request
 
 OURS = "hierlogit"
-ENGINES = ("hierlogit", "hierlogit_nutpie", "pymc", "pymc_own", "bambi_nutpie", "bambi", "rstanarm")
+ENGINES = (
+    *("hierlogit", "hierlogit_importance", "hierlogit_nutpie"),
+    *("pymc", "pymc_own", "bambi_nutpie", "bambi", "rstanarm"),
+)
 #: Default number of adaptation steps of rstanarm, half of 2,000 iterations.
 RSTANARM_TUNE = 1000
 #: Above this R-hat the chains disagree, and effective sample sizes mean little.
@@ -194,7 +197,10 @@ class Runs:
 
 
 def posterior_quality(values: np.ndarray) -> dict[str, Any]:
-    """Return the worst effective sample sizes and R-hat over parameters, of draws (chain, draw, parameter)."""
+    """Return the worst effective sample sizes and R-hat over parameters, of draws (chain, draw, parameter).
+
+    Independent draws are one chain, which has no R-hat.
+    """
     import arviz_stats
 
     drawn = _dataset(values)
@@ -202,7 +208,7 @@ def posterior_quality(values: np.ndarray) -> dict[str, Any]:
     return {
         "min_ess_bulk": float(bulk.min()),
         "min_ess_tail": float(tail.min()),
-        "max_rhat": float(arviz_stats.rhat(drawn)["value"].to_numpy().max()),
+        "max_rhat": float(arviz_stats.rhat(drawn)["value"].to_numpy().max()) if len(values) > 1 else None,
     }
 
 
@@ -216,8 +222,11 @@ def _with_efficiency(record: dict[str, Any], quality: dict[str, Any]) -> dict[st
     """Add effective sample sizes per second and per 1,000 gradients, and the time for 1,000 effective draws.
 
     For the latter, the sampling time is scaled; the time that does not grow with draws (model, compiling) counts once.
+    Draws chosen by weights cannot be worth more than the weighted ones: their variances add up.
     """
     worst = min(quality["min_ess_bulk"], quality["min_ess_tail"])
+    if "ess_weights" in record:
+        worst = 1 / (1 / worst + 1 / record["ess_weights"])
     sampling, gradients = record["sampling_seconds"], record["evaluations_draws"]
     wanted = sampling * 1000 / worst
     return (
@@ -420,7 +429,7 @@ def _cell(value: float | None, form: str, width: int) -> str:
 
 def _remark(record: dict[str, Any], agreement: dict[str, Any]) -> str:
     remarks = [f"{len(record['runs'])} runs"] if len(record["runs"]) > 1 else []
-    if record["max_rhat"] > NOT_CONVERGED:
+    if (record["max_rhat"] or 1.0) > NOT_CONVERGED:
         remarks.append("not converged")
     if "failure" in agreement:
         remarks.append(agreement["failure"])

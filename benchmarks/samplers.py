@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 INCLUDED = {
     "hierlogit": "model from formula and data frame, start at the mode, convergence measures of all parameters",
     "hierlogit_nutpie": "model from formula and data frame, compiling its graph, convergence measures",
+    "hierlogit_importance": "model from formula and data frame, mode of the marginal posterior, draws of the effects",
     "pymc": "model from formula and data frame by hierlogit's to_pymc, compiling; PyMC's default sampler, nutpie",
     "pymc_own": "as pymc, with PyMC's own sampler and its convergence checks; chains in processes of their own",
     "bambi": "model from formula and data frame, compiling; Bambi's default: PyMC's own sampler",
@@ -200,6 +201,25 @@ class _Hierlogit(Sampler):
         return labels, values, told
 
 
+class _Importance(Sampler):
+    """As many independent draws as the chains of the others have together."""
+
+    def fit(self, request: Request, _steps: Steps) -> Any:
+        import hierlogit as hl
+
+        draws = max(100, request.draws * request.chains)  # the first fit asks for fewer than are allowed
+        engine = hl.ImportanceSampling(draws=draws, cores=request.cores, seed=request.seed, progress=False)
+        return self.case.model(self.frame, request.variant).fit(engine)
+
+    def read(self, found: Any) -> tuple[list[str], np.ndarray, dict[str, Any]]:
+        if found.diagnostics.engine != "ImportanceSampling":
+            raise RuntimeError(f"sampled by {found.diagnostics.engine} instead")
+        labels, values = _parameters(found.model, found.posterior)
+        seconds, measures = dict(found.diagnostics.seconds), found.diagnostics.measures
+        told = {"sampling_seconds": sum(seconds.values()), "stages": seconds, "divergences": 0}
+        return labels, values, told | {name: measures[name] for name in ("ess_weights", "pareto_k")}
+
+
 class _PyMC(Sampler):
     def fit(self, request: Request, steps: Steps) -> Any:
         import pymc as pm
@@ -260,6 +280,7 @@ def _told_by_pymc(found: Any) -> dict[str, Any]:
 _SAMPLERS: dict[str, type[Sampler]] = {
     "hierlogit": _Hierlogit,
     "hierlogit_nutpie": _Hierlogit,
+    "hierlogit_importance": _Importance,
     "pymc": _PyMC,
     "pymc_own": _PyMC,
     "bambi": _Bambi,
@@ -277,7 +298,7 @@ def measure(request: Request) -> dict[str, Any]:
     case = POSTERIOR_CASES[request.model]
     sampler = _SAMPLERS[request.engine](request, case, case.frame())
     few = Request(**asdict(request) | {"draws": 10, "tune": 20, "chains": 1, "cores": 1})
-    by_nutpie = request.engine not in ("pymc_own", "bambi")
+    by_nutpie = request.engine not in ("hierlogit_importance", "pymc_own", "bambi")
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         start = time.perf_counter()
