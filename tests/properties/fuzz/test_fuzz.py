@@ -309,7 +309,12 @@ def test_sampled_fits(data: st.DataObject, template: str, rows: Rows) -> None:
 
 
 @share(0.02)
-@given(formulas.valid(), formulas.valid(), sound_rows, st.sampled_from(["compare", "likelihood_ratio", "pcv"]))
+@given(
+    formulas.valid(),
+    formulas.valid(),
+    sound_rows,
+    st.sampled_from(["compare", "likelihood_ratio", "pcv", "bayes_factor"]),
+)
 def test_two_fits(one: str, other: str, rows: Rows, name: str) -> None:
     other = f"{one.partition('~')[0]}~{other.partition('~')[2]}"
     fits = [fit_of("two", template, rows, hl.Laplace(draws=100, seed=1)) for template in (one, other)]
@@ -319,6 +324,7 @@ def test_two_fits(one: str, other: str, rows: Rows, name: str) -> None:
         "compare": lambda: hl.compare({"one": fits[0], SCRIPT: fits[1]}),
         "likelihood_ratio": lambda: hl.likelihood_ratio(*fits),
         "pcv": lambda: hl.pcv(*fits),
+        "bayes_factor": lambda: hl.bayes_factor({"one": fits[0], SCRIPT: fits[1]}, draws=256, nodes=1),
     }
     found = attempt(f"two: {name}", verbs[name]).value
     check_shown(found)

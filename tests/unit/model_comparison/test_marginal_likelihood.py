@@ -68,6 +68,16 @@ def test_order_of_the_rows_and_seed(rows: pd.DataFrame) -> None:
     assert other.log_evidence == pytest.approx(one.log_evidence, abs=5 * np.hypot(one.mc_error, other.mc_error))
 
 
+def test_importance_sampling_measures_the_same(rows: pd.DataFrame) -> None:
+    """Its own points, of two nested factors."""
+    model = hl.Model("p(k, n) ~ x + (1 | h/g)", rows.assign(h=rows["g"].str[1].astype(int) // 3), priors=WITH_SLOPES)
+    measures = model.fit(hl.ImportanceSampling(draws=2000, seed=2, progress=False)).diagnostics.measures
+    found = hl.evidence(model, draws=1024)
+    error = 5 * np.hypot(found.mc_error, measures["mcse_log_evidence"])
+    assert found.method == "quadrature"
+    assert found.log_evidence == pytest.approx(measures["log_evidence"], abs=error + 0.01)
+
+
 def test_binary_rows_and_rows_with_trials_differ_by_the_coefficients() -> None:
     single = pd.DataFrame({"y": [1, 0, 1, 1, 0, 0, 1, 1], "x": [0.0] * 4 + [1.0] * 4})
     counted = pd.DataFrame({"k": [3, 2], "n": [4, 4], "x": [0.0, 1.0]})
