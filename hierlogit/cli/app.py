@@ -115,6 +115,9 @@ def fit(
     backend: Annotated[
         str | None, typer.Option(help="native (the default), nutpie, pymc, numpyro or blackjax.")
     ] = None,
+    effects: Annotated[
+        str | None, typer.Option(help="What nuts does with cluster effects: auto (the default), sampled or integrated.")
+    ] = None,
     nodes: Annotated[int | None, typer.Option(help="Quadrature nodes in each dimension, for agq and map.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes the run reproducible; random by default.")] = None,
     prior: Annotated[
@@ -141,6 +144,7 @@ def fit(
             "cores": cores,
             "target_accept": target_accept,
             "backend": backend,
+            "effects": effects,
             "nodes": nodes,
             "seed": seed,
         }

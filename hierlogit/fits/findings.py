@@ -114,6 +114,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "sampled by NUTS, which does not need them.",
             "fit.diagnostics shows the engine and the settings that were used.",
         ),
+        "effects_integrated": FindingKind(
+            "sampling",
+            ("note",),
+            "Clusters of few rows make a posterior of effects and sds that chains cross slowly. The effects of one "
+            "factor were therefore integrated out while the parameters were sampled, and drawn afterwards.",
+            "fit.diagnostics shows the number of quadrature nodes, and the error of the integral.",
+        ),
         # ---- maximum likelihood and MAP ----------------------------------------------------------------------------
         "not_converged": FindingKind(
             "maximum",

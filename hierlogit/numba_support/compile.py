@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ COMPILED = (
     "density/kernels",
     "density/marginal",
     "density/joint",
+    "density/integrated",
     "effects/numerics",
     "variance/shared_clusters.py",
 )
@@ -255,3 +256,8 @@ class CFunction:
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
     """Decorator for C functions, whose operations are executed in the order in which they are written."""
     return lambda function: CFunction(function, signature)
+
+
+def are_compiled(functions: Iterable[CFunction]) -> bool:
+    """Whether C functions are in memory or on disk, so that nothing has to be compiled."""
+    return all(one.is_compiled() for one in functions)

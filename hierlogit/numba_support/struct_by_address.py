@@ -199,6 +199,18 @@ def number_at(_typing_context: Any, _table: Any, _place: Any) -> Any:
     return types.int64(types.voidptr, types.intp), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def pointer_at(_typing_context: Any, _table: Any, _place: Any) -> Any:
+    """A number in a table as an address, such as that of another table."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        table, place = arguments
+        number = builder.load(builder.gep(builder.bitcast(table, ir.IntType(64).as_pointer()), [place]))
+        return builder.inttoptr(number, table.type)
+
+    return types.voidptr(types.voidptr, types.intp), generate
+
+
 def table_of_arrays(arrays: Any) -> IntArray:
     """The table of a named tuple of arrays."""
     table: IntArray = arrays.table

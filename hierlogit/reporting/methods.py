@@ -72,7 +72,20 @@ def _by_chains(subject: Subject) -> str:
     return (
         f"The posterior was sampled by the No-U-Turn sampler ({_software(subject)}), with "
         f"{number_of(sizes['chain'], 'chain')} of "
-        f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}."
+        f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}.{_integrated(subject)}"
+    )
+
+
+def _integrated(subject: Subject) -> str:
+    """What was done with the effects of the factor with the most levels, if they were integrated out."""
+    settings = subject.fit.diagnostics.settings
+    if settings.get("effects") != "integrated":
+        return ""
+    group = subject.design.groups[subject.fit.model.arrangement.factors[0]]
+    return (
+        f" While the parameters were sampled, the effects of `{group.name}` were integrated out by Gauss-Hermite "
+        f"quadrature with {settings['nodes']} nodes; they were drawn from their exact conditional distribution "
+        "given each draw."
     )
 
 

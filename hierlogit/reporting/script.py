@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..model_spec import ModelSpec
 
 #: Options of engines that do not affect results.
-_WITHOUT_EFFECT = ("progress", "cores", "store", "store_u")
+_WITHOUT_EFFECT = {"progress", "cores", "store", "store_u"}
 
 
 def program(request: Request, title: str | None, path: str) -> str:
@@ -100,7 +100,7 @@ def _engine(subject: Subject) -> str:
     shown = [
         f"{name}={value!r}"
         for name, value in report.settings.items()
-        if name not in _WITHOUT_EFFECT and value is not None and usual.get(name) != value
+        if name in usual.keys() - _WITHOUT_EFFECT and value is not None and usual[name] != value
     ]
     seed = [] if report.seed is None else [f"seed={report.seed}"]
     return f"hl.{report.engine}({', '.join([*shown, *seed])})"

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..engines.nuts.finished_fit import finished_fit
 from ..engines.nuts.nutpie_draws import from_disk
-from ..engines.nuts.options import SamplerOptions
+from ..engines.nuts.options import SamplerOptions, checks_of
 from ..engines.nuts.run_folder import DRAWS_FOLDER, LAYOUT, MODEL_FILE, is_damaged
 from ..errors import FitError
 from ..fits.fit import Fit
@@ -75,7 +75,8 @@ def recover(folder: str | PathLike[str], *, namespace: Mapping[str, Any] | None 
         if is_damaged(source):
             raise ValueError("they were changed after they had been written")
         layout = posterior_layout(model, store_u=options.store_u)
-        drawn, stats = from_disk(model, layout, source / DRAWS_FOLDER, (options.chains, options.draws))
+        requested = (options.chains, options.draws)
+        drawn, stats = from_disk(model, layout, source / DRAWS_FOLDER, requested, checks_of(options))
         try:
             return finished_fit(model, options, (), drawn, stats, {})
         except KeyboardInterrupt:

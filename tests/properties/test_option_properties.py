@@ -240,6 +240,7 @@ KINDS: dict[str, Kind] = {
 }
 SPECIAL: dict[tuple[str, str], Kind] = {
     ("Layout", "clusters"): MAPPING,
+    ("NUTS", "effects"): CHOICE,
     ("check_data", "sd"): Kind([*POSITIVE.wrong, {"nonsense": 1}, {"g": 0}, {3: 1}], [0.5, {"g": 2}]),
     ("ior", "group"): Kind([value for value in NAMES.wrong if value != "x"], ["g", ["g"]]),
     ("ior", "variables"): Kind([*NAMES.wrong, "g", {}, {"z": 0}, {"z": "x"}, {"z": HOSTILE}], ["z", {"z": 2}]),

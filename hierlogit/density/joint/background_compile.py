@@ -1,4 +1,4 @@
-"""The joint density compiled in a second process, while this one compiles the likelihood that is needed first.
+"""A density compiled in a second process, while this one compiles the likelihood that is needed first.
 
 On a machine with two cores the first fit then takes half as long. The results are exchanged through Numba's files on
 disk: if the second process fails or cannot write them, this one compiles what is missing.
@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from numba import config
 
-from .c_callbacks import are_compiled
+from ...numba_support.compile import are_compiled
 
 #: Seconds to wait for the second process once its result is needed.
 PATIENCE = 120.0
@@ -25,22 +26,27 @@ WATCH = """
 import os, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 """
-#: The program, with this process's search path as its argument.
-PROGRAM = f"""
-import json, sys
+#: The program, with this process's search path and the name of a module as its arguments.
+PROGRAM = """
+import importlib, json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from {__package__}.c_callbacks import compile_all
-compile_all()
+for one in importlib.import_module(sys.argv[2]).CALLBACKS:
+    one.compile()
 """
 
 
 @contextmanager
-def joint_density_compiled_beside() -> Iterator[None]:
-    """Compile the joint density in a second process while the body runs.
+def density_compiled_beside(module: ModuleType) -> Iterator[None]:
+    """Compile a density in a second process while the body runs.
 
     No process is started if the density is on disk already.
+
+    Parameters
+    ----------
+    module : module
+        With C functions in its ``CALLBACKS``.
     """
-    process = None if are_compiled() else _started()
+    process = None if are_compiled(module.CALLBACKS) else _started(module.__name__)
     if process is None:
         yield
         return
@@ -54,7 +60,7 @@ def joint_density_compiled_beside() -> Iterator[None]:
         process.communicate()
 
 
-def _started() -> subprocess.Popen[bytes] | None:
+def _started(module: str) -> subprocess.Popen[bytes] | None:
     """The second process; None if this one is not a Python interpreter that can be started again."""
     # A program that embeds Python, or is frozen, has its own name here and would start itself.
     if not Path(sys.executable or "").name.lower().startswith("python"):
@@ -62,7 +68,7 @@ def _started() -> subprocess.Popen[bytes] | None:
     environment = os.environ | ({"NUMBA_CACHE_DIR": config.CACHE_DIR} if config.CACHE_DIR else {})
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", WATCH + PROGRAM, json.dumps([str(one) for one in sys.path])],
+            [sys.executable, "-c", WATCH + PROGRAM, json.dumps([str(one) for one in sys.path]), module],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

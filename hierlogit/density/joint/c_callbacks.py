@@ -34,15 +34,16 @@ JOINT_ARRAYS = len(Joint._fields)
 #: Where in the table the address of `evaluate_callback` stands, behind all arrays.
 FUNCTION = ENTRY * (JOINT_ARRAYS + 4)
 
-_EVALUATE = types.double(types.voidptr, *4 * [types.CPointer(types.double)])
-_LOG_DENSITY = types.int64(
+#: Signatures: of a density for the other functions, and of the functions that nutpie calls.
+EVALUATE = types.double(types.voidptr, *4 * [types.CPointer(types.double)])
+LOG_DENSITY = types.int64(
     types.uint64,
     types.CPointer(types.double),
     types.CPointer(types.double),
     types.CPointer(types.double),
     types.voidptr,
 )
-_EXPAND = types.int64(
+EXPAND = types.int64(
     types.uint64, types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.voidptr
 )
 
@@ -61,7 +62,7 @@ _joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: Any, u: Any, b: Any) -> Any:
+def call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: Any, u: Any, b: Any) -> Any:
     """Call `evaluate_callback` by its address; each vector is an array or a pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -75,7 +76,7 @@ def _call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad:
     return types.double(address, table, x, grad, u, b), generate
 
 
-@c_function(_EVALUATE)
+@c_function(EVALUATE)
 def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
     """`evaluate` for the other functions here, each of which would otherwise contain a copy of its machine code."""
     joint = _joint_at(table, 0)
@@ -88,16 +89,20 @@ def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
 
 
 @exact_kernel
-def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatArray, out: FloatArray) -> None:
+def write_kept(
+    joint: Joint, o: Outputs, x: FloatArray, log_scale: float, u: FloatArray, b: FloatArray, out: FloatArray
+) -> None:
     """Write what is kept of a position, in the order of `hierlogit.fits.posterior.posterior_layout`.
 
     That is beta, sds and correlations of each group, effects of each group, and their standardised effects. Effects
-    stand level by level. Those of `evaluate` at x are given.
+    stand level by level. Those of `evaluate` at x are given. `log_scale` is that of `parameters_forward`.
     """
     p, scales = len(joint.gamma0), len(joint.centre)
     affine(joint.beta0, joint.beta_scale, x, out)
     unbounded = np.empty(scales)
     scales_forward(joint, window(x, p, scales), unbounded)
+    for e in range(joint.q[0], len(joint.sd_family)):
+        unbounded[e] += log_scale
     n_cholesky = total_square(joint.q)
     sd, cor_cholesky, cholesky, gradient = (
         np.empty(len(joint.sd_family)),
@@ -146,7 +151,7 @@ def write_kept(joint: Joint, o: Outputs, x: FloatArray, u: FloatArray, b: FloatA
             first += J
 
 
-@c_function(_LOG_DENSITY)
+@c_function(LOG_DENSITY)
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
     """Value and gradient, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
@@ -154,7 +159,7 @@ def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> i
     if n != size:
         return WRONG_SIZE
     u, b = np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
-    density = _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    density = call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
     array_at(value, 1)[0] = density
     finite = np.isfinite(density)
     for derivative in array_at(grad, size):
@@ -162,7 +167,7 @@ def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> i
     return 0 if finite else DIVERGED
 
 
-@c_function(_EXPAND)
+@c_function(EXPAND)
 def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     """What is kept of a position, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
@@ -170,23 +175,12 @@ def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     if n != size:
         return WRONG_SIZE
     grad, u, b = np.empty(size), np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
-    _call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    write_kept(joint, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), u, b, array_at(out, n_out))
+    call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
+    write_kept(joint, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), 0.0, u, b, array_at(out, n_out))
     return 0
 
 
 CALLBACKS = (evaluate_callback, log_density_callback, expand_callback)
-
-
-def are_compiled() -> bool:
-    """Whether the C functions are in memory or on disk, so that nothing has to be compiled."""
-    return all(one.is_compiled() for one in CALLBACKS)
-
-
-def compile_all() -> None:
-    """Compile the C functions, or read them from disk."""
-    for one in CALLBACKS:
-        one.compile()
 
 
 def table_of(arrays: Joint, outputs: Outputs) -> IntArray:
@@ -200,4 +194,4 @@ def expand(arrays: Joint, outputs: Outputs, x: FloatArray, out: FloatArray) -> N
     effects = int(arrays.variable_at[-1])
     u, b = np.empty(effects), np.empty(effects)
     evaluate(arrays, x, np.empty(len(x)), u, b)
-    write_kept(arrays, outputs, x, u, b, out)
+    write_kept(arrays, outputs, x, 0.0, u, b, out)

@@ -96,7 +96,7 @@ def evaluate(joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: Fl
 @exact_kernel
 def scratch_size(joint: Joint) -> int:
     """How many numbers `evaluate_with` writes to its scratch."""
-    size: int = parameters_size(joint) + batch_size(joint)
+    size: int = parameters_size(joint) + others_size(joint) + batch_size(joint)
     return size
 
 
@@ -106,12 +106,20 @@ def evaluate_with(
 ) -> float:
     """`evaluate`, with the memory that it writes to."""
     of_parameters, used = allocate(scratch, 0, parameters_size(joint))
+    of_others, used = allocate(scratch, used, others_size(joint))
     batch, used = allocate(scratch, used, batch_size(joint))
-    value = parameters_forward(joint, x, grad, u, b, of_parameters)
-    gamma, dgamma, L, dL, db_others = given_to_rows(joint, of_parameters)
+    value = parameters_forward(joint, x, 0.0, grad, of_parameters)
+    gamma, dgamma, cholesky, dcholesky = shared_parts(joint, of_parameters)
+    value = others_forward(joint, x, gamma, cholesky, of_others, u, b, value)
+    first = joint.q[0] * joint.q[0]
+    L, dL, db_others = window(cholesky, 0, first), window(dcholesky, 0, first), derivative_in_others(joint, of_others)
     for k in range(len(joint.batch_start) - 1):
         value = add_batch(joint, k, x, gamma, L, batch, u, b, db_others, grad, dgamma, dL, value)
-    parameters_backward(joint, x, u, grad, of_parameters)
+    others_backward(joint, cholesky, of_others, u, grad, dgamma, dcholesky)
+    parameters_backward(joint, grad, of_parameters)
+    p, scales = len(joint.gamma0), len(joint.centre)
+    dunbounded = derivative_in_scales(joint, of_parameters)
+    scales_backward(joint, window(x, p, scales), dunbounded, window(grad, p, scales))
     return value
 
 
@@ -119,44 +127,56 @@ def evaluate_with(
 def parameters_size(joint: Joint) -> int:
     """How many numbers `parameters_forward` and `parameters_backward` write to their scratch."""
     p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
-    return 4 * p + 2 * scales + E + 3 * entries + others_size(joint)
+    return 4 * p + 2 * scales + E + 3 * entries
 
 
 @exact_kernel
-def given_to_rows(
-    joint: Joint, scratch: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """What the rows take from `parameters_forward`, and the derivatives that they add to: parts of its scratch.
+def shared_parts(joint: Joint, scratch: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """What effects and rows take from `parameters_forward`, and the derivatives that they add to.
 
-    The coefficients of the basis and the derivative in them; the first factor's Cholesky factor and the derivative in
-    it; the derivative in the other factors' effects.
+    These are parts of its scratch: the coefficients of the basis and the derivative in them, then the Cholesky factors
+    of all grouping factors and the derivative in them.
     """
-    p, entries, first = len(joint.gamma0), total_square(joint.q), joint.q[0] * joint.q[0]
-    gamma, used = allocate(scratch, 0, p)
-    dgamma, used = allocate(scratch, used, p)
-    L, dL = window(scratch, used, first), window(scratch, used + entries, first)
-    return gamma, dgamma, L, dL, window(scratch, used + 2 * entries, others_columns(joint)[0])
-
-
-@exact_kernel
-def parameters_forward(
-    joint: Joint, x: FloatArray, grad: FloatArray, u: FloatArray, b: FloatArray, scratch: FloatArray
-) -> float:
-    """Log density of all that comes before the rows: the priors, and the other factors' effects, written to u and b.
-
-    The gradient of the fixed effects' prior is written to the first entries of `grad`.
-    """
-    p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
+    p, entries = len(joint.gamma0), total_square(joint.q)
     gamma, used = allocate(scratch, 0, p)
     dgamma, used = allocate(scratch, used, p)
     cholesky, used = allocate(scratch, used, entries)
     dcholesky, used = allocate(scratch, used, entries)
-    others, used = allocate(scratch, used, others_size(joint))
-    unbounded, used = allocate(scratch, used, scales)
+    return gamma, dgamma, cholesky, dcholesky
+
+
+@exact_kernel
+def derivative_in_others(joint: Joint, scratch: FloatArray) -> FloatArray:
+    """The derivative in the other factors' effects: a part of the scratch of `others_forward`."""
+    part: FloatArray = window(scratch, 0, others_columns(joint)[0])
+    return part
+
+
+@exact_kernel
+def _own_parts(joint: Joint, scratch: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """What `parameters_backward` takes from `parameters_forward` besides: variables of sds and correlations and so on.
+
+    The variables and the derivative in them, the sds, and the Cholesky factors of the correlation matrices.
+    """
+    E, scales, entries = len(joint.sd_family), len(joint.centre), total_square(joint.q)
+    unbounded, used = allocate(scratch, 2 * len(joint.gamma0) + 2 * entries, scales)
     dunbounded, used = allocate(scratch, used, scales)
     sd, used = allocate(scratch, used, E)
     cor_cholesky, used = allocate(scratch, used, entries)
-    centred, used = allocate(scratch, used, p)
+    return unbounded, dunbounded, sd, cor_cholesky
+
+
+@exact_kernel
+def parameters_forward(joint: Joint, x: FloatArray, log_scale: float, grad: FloatArray, scratch: FloatArray) -> float:
+    """Log prior density of fixed effects, sds and correlations, and what the rest takes from them: `shared_parts`.
+
+    `log_scale` is added to the log sds of all factors but the first. The gradient of the fixed effects' prior is
+    written to the first entries of `grad`.
+    """
+    p, scales = len(joint.gamma0), len(joint.centre)
+    gamma, dgamma, cholesky, dcholesky = shared_parts(joint, scratch)
+    unbounded, dunbounded, sd, cor_cholesky = _own_parts(joint, scratch)
+    centred, used = allocate(scratch, parameters_size(joint) - 2 * p, p)
     dcentred, used = allocate(scratch, used, p)
     fill(dgamma, 0.0)
     fill(cor_cholesky, 0.0)
@@ -165,6 +185,8 @@ def parameters_forward(
     affine(joint.gamma0, joint.gamma_scale, x, gamma)
     fill(window(grad, 0, p), 0.0)
     value = scales_forward(joint, window(x, p, scales), unbounded)
+    for e in range(joint.q[0], len(joint.sd_family)):
+        unbounded[e] += log_scale
     value += fixed_prior(
         joint.beta_family, joint.beta_arguments, joint.centred0, joint.centred_scale, x, grad, centred, dcentred
     )
@@ -181,25 +203,25 @@ def parameters_forward(
         cholesky,
         dunbounded,
     )
-    result: float = others_forward(joint, x, gamma, cholesky, others, u, b, value)
-    return result
+    return value
 
 
 @exact_kernel
-def parameters_backward(joint: Joint, x: FloatArray, u: FloatArray, grad: FloatArray, scratch: FloatArray) -> None:
-    """The gradient through `parameters_forward`, whose scratch has the rows' share of it."""
-    p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
-    dgamma, used = allocate(scratch, p, p)
-    cholesky, used = allocate(scratch, used, entries)
-    dcholesky, used = allocate(scratch, used, entries)
-    others, used = allocate(scratch, used, others_size(joint))
-    unbounded, used = allocate(scratch, used, scales)
-    dunbounded, used = allocate(scratch, used, scales)
-    sd, used = allocate(scratch, used, E)
-    cor_cholesky, used = allocate(scratch, used, entries)
-    others_backward(joint, cholesky, others, u, grad, dgamma, dcholesky)
+def parameters_backward(joint: Joint, grad: FloatArray, scratch: FloatArray) -> None:
+    """The gradient through `parameters_forward`, whose scratch has the derivatives in its `shared_parts`.
+
+    It is added to `grad` for the fixed effects, and to `derivative_in_scales`.
+    """
+    _, dgamma, _, dcholesky = shared_parts(joint, scratch)
+    unbounded, dunbounded, sd, cor_cholesky = _own_parts(joint, scratch)
     cholesky_backward(
         joint.q, joint.effect_at, joint.set_first, joint.cor_start, unbounded, sd, cor_cholesky, dcholesky, dunbounded
     )
     add_transposed(joint.gamma_scale, dgamma, grad)
-    scales_backward(joint, window(x, p, scales), dunbounded, window(grad, p, scales))
+
+
+@exact_kernel
+def derivative_in_scales(joint: Joint, scratch: FloatArray) -> FloatArray:
+    """The derivative in log sds and correlation variables: a part of the scratch of `parameters_forward`."""
+    derivative: FloatArray = _own_parts(joint, scratch)[1]
+    return derivative

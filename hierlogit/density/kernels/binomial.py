@@ -30,7 +30,7 @@ LN2 = 0.6931471805599453
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _bits(_typing_context: Any, _value: Any) -> Any:
+def bits_of(_typing_context: Any, _value: Any) -> Any:
     """The 64 bits of a float as a whole number."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -75,7 +75,7 @@ def exp_of_negative(x: float) -> float:
     s = s * r + 0.5
     s = s * r + 1.0
     s = s * r + 1.0
-    power: float = _float((_bits(shifted) + 1023) << 52)
+    power: float = _float((bits_of(shifted) + 1023) << 52)
     return s * power
 
 
@@ -109,7 +109,7 @@ _FRACTION, _ONE, _NOT_FINITE = (1 << 52) - 1, 1023 << 52, 2047
 
 @kernel
 def sum_of_logarithms(values: np.ndarray) -> float:
-    """Sum of the logarithms of numbers of at least 1; NaN if one is infinite or NaN.
+    """Sum of the logarithms of positive numbers that are not subnormal; NaN if one is infinite or NaN.
 
     Each number is a power of 2 times a number below 2: the exponents are added and the other factors multiplied, with
     one logarithm for many of them.
@@ -118,7 +118,7 @@ def sum_of_logarithms(values: np.ndarray) -> float:
     for start in range(0, len(values), MULTIPLIED):
         some, product = window(values, start, min(MULTIPLIED, len(values) - start)), 1.0
         for i in range(len(some)):
-            bits = _bits(some[i])
+            bits = bits_of(some[i])
             exponent = (bits >> 52) & _NOT_FINITE  # without the sign bit, which NaN may have
             largest = max(largest, exponent)
             exponents += exponent - 1023

@@ -85,16 +85,20 @@ def _product(e: FloatArray) -> float:
 
 
 @kernel
+def power(once: float, exponent: float) -> float:
+    """``once ** exponent`` for a whole number from 0 to `MOST_OF_FEW`."""
+    twice = once * once
+    # Binary digits of the exponent.
+    fours = exponent >= 4.0
+    rest = exponent - 4.0 if fours else exponent
+    twos = rest >= 2.0
+    rest = rest - 2.0 if twos else rest
+    return (twice * twice if fours else 1.0) * (twice if twos else 1.0) * (once if rest >= 1.0 else 1.0)
+
+
+@kernel
 def _product_of_powers(trials: FloatArray, e: FloatArray) -> float:
     product = 1.0
     for i in range(len(e)):
-        once = 1.0 + e[i]
-        twice = once * once
-        # Binary digits of the number of trials.
-        fours = trials[i] >= 4.0
-        rest = trials[i] - 4.0 if fours else trials[i]
-        twos = rest >= 2.0
-        rest = rest - 2.0 if twos else rest
-        power = (twice * twice if fours else 1.0) * (twice if twos else 1.0) * (once if rest >= 1.0 else 1.0)
-        product *= power
+        product *= power(1.0 + e[i], trials[i])
     return product

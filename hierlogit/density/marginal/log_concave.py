@@ -22,20 +22,25 @@ MOST_TANGENTS = 64
 #: Below this, a tangent counts as flat, and two as parallel.
 FLAT = 1e-10
 #: Increment and multipliers of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA: 453-472, with Stafford's variant 13).
-_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
+INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 
 
 @exact_kernel
-def uniform(state: UintArray) -> float:
-    """The next number between 0 and 1 of a SplitMix64 generator, whose state has one entry."""
-    state[0] += _INCREMENT
-    z = state[0]
+def mixed(z: np.uint64) -> np.uint64:
+    """Bits each of which depends on all bits of z, as a SplitMix64 generator makes them from its state."""
     z = (z ^ (z >> _30)) * _FIRST
     z = (z ^ (z >> _27)) * _SECOND
-    z ^= z >> _31
-    return (float(z >> _11) + 0.5) * 2.0**-53
+    return z ^ (z >> _31)
+
+
+@exact_kernel
+def uniform(state: UintArray) -> float:
+    """The next number between 0 and 1 of a SplitMix64 generator, whose state has one entry."""
+    state[0] += INCREMENT
+    bits: np.uint64 = mixed(state[0]) >> _11
+    return (float(bits) + 0.5) * 2.0**-53
 
 
 @exact_kernel

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...density.joint.geometry import Geometry, centred_by_information, non_centred
+from ...density.joint.geometry import SHARE, Geometry, centred_by_information, non_centred
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...errors import EngineError
 from ..maximum.integrator import integrator
@@ -17,17 +18,24 @@ from ..maximum.starting_values import directions, starting_point
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
-#: Where factors are nested and levels have fewer rows than this, on average, Laplace's method underestimates the sds.
+#: Where there is one factor, or two nested ones, and levels have fewer rows than this, on average, Laplace's method is
+#: far off for the sds.
 FEW_ROWS = 3
 #: Quadrature nodes that are then used to find the mode: more move it by less than its standard error.
 NODES = 5
 
 
-def around_the_mode(model: ModelSpec) -> Geometry:
+def around_the_mode(model: ModelSpec, share_of_first: float = SHARE) -> Geometry:
     """Centres, scales and local information from the mode of the marginal posterior.
 
-    The mode is that of Laplace's method, or of quadrature where levels of nested factors have few rows. If its
-    curvature is not usable, the geometry is the non-centred one.
+    The mode is that of Laplace's method, or of quadrature where levels of one factor, or of nested ones, have few rows.
+    If its curvature is not usable, the geometry is the non-centred one.
+
+    Parameters
+    ----------
+    model : Model
+    share_of_first : float
+        Share of the rows' information by which the effects of the arrangement's first factor are centred.
     """
     likelihood = LaplaceLikelihood(model.arrangement)
     objective = Objective(model, likelihood, penalised=True)
@@ -39,6 +47,15 @@ def around_the_mode(model: ModelSpec) -> Geometry:
     converged = likelihood.evaluate(gamma, objective.flat_cholesky(point.psi)).converged
     try:
         geometry = centred_by_information(model, likelihood, gamma)
+        if share_of_first != SHARE:
+            whole = centred_by_information(model, likelihood, gamma, share_of_first)
+            geometry = replace(
+                geometry,
+                weighted_Z=whole.weighted_Z,
+                information=[whole.information[0], *geometry.information[1:]],
+                score=[whole.score[0], *geometry.score[1:]],
+                cross_information=[whole.cross_information[0], *geometry.cross_information[1:]],
+            )
     except np.linalg.LinAlgError:
         return non_centred(model)
     scales = [geometry.gamma_scale, geometry.centre, geometry.width]
@@ -50,7 +67,7 @@ def around_the_mode(model: ModelSpec) -> Geometry:
 
 def _is_sparse(model: ModelSpec) -> bool:
     groups = model.design.groups
-    return len(groups) == 2 and model.design.n_rows < FEW_ROWS * max(len(group.levels) for group in groups)
+    return len(groups) in (1, 2) and model.design.n_rows < FEW_ROWS * max(len(group.levels) for group in groups)
 
 
 def _mode_by_quadrature(model: ModelSpec, objective: Objective, point: Point) -> Point:
@@ -64,5 +81,12 @@ def _mode_by_quadrature(model: ModelSpec, objective: Objective, point: Point) ->
     return climb(finer, finer.evaluate(point.psi), scale)
 
 
-#: By the values of `NUTS(parameterization=...)`.
-GEOMETRIES = {"auto": around_the_mode, "noncentered": non_centred}
+def start_of(model: ModelSpec, parameterization: str, *, integrated: bool) -> Geometry:
+    """The geometry for a value of `NUTS(parameterization=...)`.
+
+    Where the first factor's effects are integrated out, quadrature nodes are placed by all of the rows' information
+    about them, since nothing moves in their variables.
+    """
+    if parameterization == "noncentered":
+        return non_centred(model)
+    return around_the_mode(model, 1.0 if integrated else SHARE)

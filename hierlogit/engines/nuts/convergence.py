@@ -11,6 +11,7 @@ import xarray as xr
 
 from ...fits.posterior import parameter_draws
 from .effect_convergence import EffectConvergence
+from .options import INTEGRATION_ERROR
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
@@ -80,6 +81,11 @@ def transition_measures(sample_stats: xr.Dataset) -> dict[str, float]:
     for name in ("reached_max_treedepth", "maxdepth_reached"):
         if name in sample_stats:
             measures["at_max_treedepth"] = float(sample_stats[name].sum())
+    if INTEGRATION_ERROR in sample_stats:
+        errors = sample_stats[INTEGRATION_ERROR].to_numpy()
+        known = errors[~np.isnan(errors)]
+        if len(known) > 1:  # an error that is the same everywhere has no effect on the posterior
+            measures[INTEGRATION_ERROR] = float(np.std(known))
     return measures
 
 

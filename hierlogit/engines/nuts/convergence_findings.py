@@ -16,15 +16,25 @@ from .convergence import (
     MIN_ESS_PER_CHAIN_OF_EFFECTS,
     largest_rhat_by_chance,
 )
+from .options import INTEGRATION_ERROR
 from .quantities import Quantity
 
+#: Largest sd of the quadrature's error in the log density. No posterior mean is off by more than about this share of
+#: its sd: the covariance of a parameter with the density's relative error is at most the product of their sds.
+MAX_INTEGRATION_ERROR = 0.1
 #: Fraction of the transitions that may reach the maximum tree depth: in long chains some do by chance.
 MAX_DEPTH_SHARE = 0.01
 
 
 def convergence_findings(advice: Advice) -> tuple[Finding, ...]:
     """The findings about a run, with evidence and remedies."""
-    return (*_completeness(advice), *_divergences(advice), *_mixing(advice), *_trajectories(advice))
+    return (
+        *_completeness(advice),
+        *_divergences(advice),
+        *_mixing(advice),
+        *_trajectories(advice),
+        *_integration(advice),
+    )
 
 
 def _completeness(advice: Advice) -> Iterator[Finding]:
@@ -133,6 +143,18 @@ def _trajectories(advice: Advice) -> Iterator[Finding]:
             else f"{evidence} The energy moves with {sd.words}: it forms a funnel with the effects of '{sd.factor}'.",
             "The sampler explores the tails slowly: raise tune and draws, or give "
             f"{'the sds' if sd is None else sd.words} a tighter prior. {advice.sampler(sd) if sd else ''}".rstrip(),
+        )
+
+
+def _integration(advice: Advice) -> Iterator[Finding]:
+    error = advice.convergence.measures.get(INTEGRATION_ERROR, 0.0)
+    if error > MAX_INTEGRATION_ERROR:
+        yield Finding(
+            "inaccurate_integration",
+            "warning",
+            f"The log density by quadrature has an error with an sd of {error:.2g} over the posterior; it should be at "
+            f"most {MAX_INTEGRATION_ERROR}.",
+            "Use effects='sampled', which needs no quadrature.",
         )
 
 

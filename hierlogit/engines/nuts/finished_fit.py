@@ -16,7 +16,7 @@ from ...fits.posterior import assemble
 from .advice import Advice
 from .convergence import Convergence
 from .convergence_findings import convergence_findings
-from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
+from .options import BACKENDS, LEAST_DRAWS, SamplerOptions, checks_of
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
@@ -60,6 +60,7 @@ def finished_fit[M: ModelSpec](
     )
     if text := warning_text(findings):
         warn(text, ConvergenceWarning)
+    stats = stats.drop_vars(checks_of(options))  # of some draws only, and summed up among the measures
     return Fit(model, assemble(model, posterior, stats), diagnostics)
 
 

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...density.joint.model_arrays import joint_arrays
+from ...density.integrated.accuracy import fewest_nodes
+from ...density.joint.model_arrays import JointArrays, joint_arrays
 from ...fits.posterior import posterior_layout
 from ..stages import Stages
-from .adaptation_start import GEOMETRIES
+from .adaptation_start import start_of
 from .nutpie_draws import from_disk, from_memory
+from .nutpie_model import IntegratedModel, NativeModel
+from .options import SamplerOptions, checks_of
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import xarray as xr
 
     from ...model_spec import ModelSpec
-    from .options import SamplerOptions
 
 
-def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
-    """Draws, statistics and seconds by stage; chains that were interrupted end in values that are not numbers."""
+def sample_native(
+    model: ModelSpec, options: SamplerOptions
+) -> tuple[xr.Dataset, xr.Dataset, dict[str, float], SamplerOptions]:
+    """Draws, statistics, seconds by stage, and the options with what was chosen on the way.
+
+    Chains that were interrupted end in values that are not numbers.
+    """
     import nutpie
 
-    from ...density.joint.background_compile import joint_density_compiled_beside
-    from .nutpie_model import NativeModel
-    from .run_folder import begin_run, end_run
+    from ...density.joint.background_compile import density_compiled_beside
+    from .run_folder import begin_run, end_run, refuse_used
 
     stages = Stages("locate")
-    folder = None if options.store is None else begin_run(Path(options.store), model, options)
-    with joint_density_compiled_beside():
-        geometry = GEOMETRIES[options.parameterization](model)
+    if options.store is not None:
+        refuse_used(Path(options.store))
+    integrated = options.effects == "integrated"
+    with density_compiled_beside(_callbacks(integrated=integrated)):
+        geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
     stages.begin("locate")
-    native = NativeModel(model, joint_arrays(model, geometry), options.store_u)
+    native = _native(model, joint_arrays(model, geometry), options)
+    if isinstance(native, IntegratedModel):
+        options = replace(options, nodes=native.integrated.nodes)
+    folder = None if options.store is None else begin_run(Path(options.store), model, options)
     stages.begin("sample")
     trace = nutpie.sample(
         native,
@@ -48,8 +62,27 @@ def sample_native(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset
     )
     layout = posterior_layout(model, store_u=options.store_u)
     if folder is None:
-        drawn, stats = from_memory(model, layout, trace)
+        drawn, stats = from_memory(model, layout, trace, checks_of(options))
     else:
         end_run(folder.parent)
-        drawn, stats = from_disk(model, layout, folder, (options.chains, options.draws))
-    return drawn, stats, stages.end()
+        drawn, stats = from_disk(model, layout, folder, (options.chains, options.draws), checks_of(options))
+    return drawn, stats, stages.end(), options
+
+
+def _callbacks(*, integrated: bool) -> ModuleType:
+    """The module of the density that is sampled."""
+    if integrated:
+        from ...density.integrated import c_callbacks as of_integrated
+
+        return of_integrated
+    from ...density.joint import c_callbacks as of_joint
+
+    return of_joint
+
+
+def _native(model: ModelSpec, joint: JointArrays, options: SamplerOptions) -> NativeModel:
+    """What nutpie samples."""
+    if options.effects != "integrated":
+        return NativeModel(model, joint, options.store_u)
+    arrays, finer = fewest_nodes(joint)
+    return IntegratedModel(model, arrays.joint, options.store_u, arrays, finer)

@@ -33,8 +33,13 @@ STATISTICS = {
 LARGEST_CHUNK = 64
 
 
-def from_memory(model: ModelSpec, layout: Mapping[str, Variable], trace: Any) -> tuple[xr.Dataset, xr.Dataset]:
-    """Draws after tuning, and statistics; chains that were interrupted end in values that are not numbers."""
+def from_memory(
+    model: ModelSpec, layout: Mapping[str, Variable], trace: Any, checks: tuple[str, ...] = ()
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Draws after tuning, and statistics; chains that were interrupted end in values that are not numbers.
+
+    Numbers of the draws that are named in `checks` become statistics.
+    """
     batches, statistics = trace.get_arrow_trace()
     tuning = [int(_column(one, "tuning").sum()) for one in statistics]
 
@@ -47,11 +52,17 @@ def from_memory(model: ModelSpec, layout: Mapping[str, Variable], trace: Any) ->
         return values
 
     draws = {name: chains(batches, name, one.shape) for name, one in layout.items()}
-    return posterior_dataset(model, layout, draws), _statistics(lambda name: chains(statistics, name, ()))
+    stats = _statistics(lambda name: chains(statistics, name, ()))
+    checked = {name: (("chain", "draw"), chains(batches, name, ())) for name in checks}
+    return posterior_dataset(model, layout, draws), stats.assign(checked)
 
 
 def from_disk(
-    model: ModelSpec, layout: Mapping[str, Variable], folder: Path, requested: tuple[int, int]
+    model: ModelSpec,
+    layout: Mapping[str, Variable],
+    folder: Path,
+    requested: tuple[int, int],
+    checks: tuple[str, ...] = (),
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """As `from_memory`, for a run that was written to a folder; draws that are not there yet are not numbers.
 
@@ -62,6 +73,8 @@ def from_disk(
     folder : Path
     requested : (int, int)
         Chains and draws of the run.
+    checks : tuple of str
+        Numbers of the draws that become statistics.
 
     Raises
     ------
@@ -82,10 +95,9 @@ def from_disk(
 
     written = _written(folder, stored("sample_stats/energy", ()))
     draws = {name: stored(f"posterior/{name}", one.shape)[:, :written] for name, one in layout.items()}
-    return (
-        posterior_dataset(model, layout, draws),
-        _statistics(lambda name: np.asarray(stored(f"sample_stats/{name}", ())[:, :written])),
-    )
+    stats = _statistics(lambda name: np.asarray(stored(f"sample_stats/{name}", ())[:, :written]))
+    checked = {name: (("chain", "draw"), np.asarray(stored(f"posterior/{name}", ())[:, :written])) for name in checks}
+    return posterior_dataset(model, layout, draws), stats.assign(checked)
 
 
 def _written(folder: Path, energy: Any) -> int:

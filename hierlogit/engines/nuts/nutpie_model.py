@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,22 @@ from nutpie import _lib
 from nutpie.compiled_pyfunc import from_pyfunc
 from nutpie.sample import CompiledModel
 
-from ...density.joint.c_callbacks import Outputs, expand, expand_callback, log_density_callback, table_of
+from ...density.integrated import c_callbacks as integrated_callbacks
+from ...density.integrated.arrays import IntegratedArrays
+from ...density.integrated.log_density import evaluate as evaluate_integrated
+from ...density.joint import c_callbacks as joint_callbacks
+from ...density.joint.c_callbacks import Outputs
 from ...density.joint.log_density import evaluate
 from ...density.joint.model_arrays import JointArrays
 from ...fits.posterior import posterior_layout
+from ...numba_support.compile import CFunction
+from .options import INTEGRATION_ERROR
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 Shape = tuple[int, ...]
 
 #: Releases of nutpie that have the interface to C functions used here.
@@ -52,6 +59,9 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
     store_u : bool
         Whether standardised effects are kept.
     """
+
+    #: Names of numbers that are written behind the kept variables of each draw.
+    checks: ClassVar[tuple[str, ...]] = ()
 
     dims: dict[str, tuple[str, ...]] | None = field(default=None, init=False)
     model: ModelSpec
@@ -84,7 +94,8 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Shapes of the variables that are kept, by name, in the order in which they are written."""
-        return {name: one.shape for name, one in posterior_layout(self.model, store_u=self.store_u).items()}
+        layout = posterior_layout(self.model, store_u=self.store_u)
+        return {name: one.shape for name, one in layout.items()} | dict.fromkeys(self.checks, ())
 
     @property
     def coords(self) -> dict[str, Any]:
@@ -100,16 +111,32 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *rest)
         return self.as_python_functions()._make_sampler(settings, init_mean, cores, *rest)
 
+    def c_functions(self) -> tuple[CFunction, IntArray, CFunction, IntArray]:
+        """The density and what writes the kept numbers, each with its table."""
+        table, kept = (
+            joint_callbacks.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects)
+        )
+        return joint_callbacks.log_density_callback, table, joint_callbacks.expand_callback, kept
+
+    def log_density(self, x: FloatArray, gradient: FloatArray) -> float:
+        """The density; its gradient is written."""
+        effects = int(self.joint.arrays.variable_at[-1])
+        return float(evaluate(self.joint.arrays, x, gradient, np.empty(effects), np.empty(effects)))
+
+    def write(self, x: FloatArray, out: FloatArray) -> None:
+        """Write the kept numbers of a position."""
+        joint_callbacks.expand(self.joint.of_effects, self.outputs, x, out)
+
     def _make_model(self, _init_mean: Any) -> Any:
-        table, kept = (table_of(arrays, self.outputs) for arrays in (self.joint.arrays, self.joint.of_effects))
+        density, table, write, kept = self.c_functions()
         owner = (self, table, kept)  # kept alive as long as nutpie's model is
         sizes = {f"{name}_{k}": size for name, shape in self.shapes.items() for k, size in enumerate(shape)}
         dims = {name: [f"{name}_{k}" for k in range(len(shape))] for name, shape in self.shapes.items()}
         sizes["unconstrained_parameter"] = self.n_dim
         kinds, shapes = ["float64"] * len(dims), [list(shape) for shape in self.shapes.values()]
         return _lib.PyMcModel(
-            _lib.LogpFunc(log_density_callback.address, table.ctypes.data, owner),
-            _lib.ExpandFunc(self.n_dim, self.n_out, expand_callback.address, kept.ctypes.data, owner),
+            _lib.LogpFunc(density.address, table.ctypes.data, owner),
+            _lib.ExpandFunc(self.n_dim, self.n_out, write.address, kept.ctypes.data, owner),
             _lib.PyVariable.new_variables(list(dims), kinds, shapes, sizes, dims),
             self.n_dim,
             sizes,
@@ -120,15 +147,12 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
 
     def as_python_functions(self) -> Any:
         """The same model by nutpie's public interface."""
-        arrays, outputs, shapes = self.joint.arrays, self.outputs, self.shapes
-        effects = int(arrays.variable_at[-1])
+        shapes = self.shapes
 
         def make_log_density() -> Any:
-            u, b = np.empty(effects), np.empty(effects)
-
             def log_density(x: FloatArray) -> tuple[float, FloatArray]:
                 gradient = np.empty_like(x)
-                value = evaluate(arrays, x, gradient, u, b)
+                value = self.log_density(x, gradient)
                 if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
                     raise OutsideError
                 return value, gradient
@@ -138,7 +162,7 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         def make_expand(_first_seed: int, _second_seed: int, _chain: int) -> Any:
             def expanded(x: FloatArray) -> dict[str, FloatArray]:
                 out = np.empty(self.n_out)
-                expand(self.joint.of_effects, outputs, x, out)
+                self.write(x, out)
                 ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
                 parts = np.split(out, ends[:-1])
                 return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
@@ -154,3 +178,42 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             list(shapes),
             make_initial_point_fn=self.start,
         )
+
+
+@dataclass(frozen=True)
+class IntegratedModel(NativeModel):
+    """A joint density with the first factor's effects integrated out, as nutpie takes it.
+
+    Parameters
+    ----------
+    model : Model
+    joint : JointArrays
+        In the order of the blocks of `integrated`.
+    store_u : bool
+        Whether standardised effects are kept.
+    integrated : IntegratedArrays
+    finer : IntegratedArrays
+        The same with more nodes, by which the error of the quadrature is known.
+    """
+
+    checks: ClassVar[tuple[str, ...]] = (INTEGRATION_ERROR,)
+    integrated: IntegratedArrays
+    finer: IntegratedArrays
+
+    @property
+    def n_dim(self) -> int:
+        """Length of a position."""
+        return self.integrated.n_dim
+
+    def c_functions(self) -> tuple[CFunction, IntArray, CFunction, IntArray]:
+        """The density and what writes the kept numbers, each with its table."""
+        table = integrated_callbacks.table_of(self.integrated, self.finer, self.outputs)
+        return integrated_callbacks.log_density_callback, table, integrated_callbacks.expand_callback, table
+
+    def log_density(self, x: FloatArray, gradient: FloatArray) -> float:
+        """The density; its gradient is written."""
+        return float(evaluate_integrated(self.joint.arrays, self.integrated.blocks, x, gradient))
+
+    def write(self, x: FloatArray, out: FloatArray) -> None:
+        """Write the kept numbers of a position."""
+        integrated_callbacks.expand(self.integrated, self.finer, self.outputs, x, out)

@@ -1,9 +1,9 @@
-"""The No-U-Turn sampler on the joint posterior of all parameters and cluster effects."""
+"""The No-U-Turn sampler on the posterior of all parameters and cluster effects."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from ...validation import (
     seed_or_none,
     whole_number,
 )
+from .effects_form import form_of_effects
 from .finished_fit import finished_fit
 from .options import BACKENDS, LEAST_DRAWS, SamplerOptions
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 PARAMETERIZATIONS = ("auto", "noncentered")
+EFFECTS = ("auto", "sampled", "integrated")
 #: Default tuning steps and acceptance rates: for the native density, which starts well scaled, and for the PyMC graph.
 NATIVE_TUNE, GRAPH_TUNE = 400, 1000
 NATIVE_ACCEPT, GRAPH_ACCEPT = 0.8, 0.9
@@ -64,6 +66,12 @@ class NUTS(ShownAsCall):
         Native backend only. "auto" first finds the centre and scale of the posterior, and centres each cluster's
         effects by the information in its data; "noncentered" samples standardised effects, as the other backends always
         do. The posterior is the same.
+    effects : {"auto", "sampled", "integrated"}
+        Native backend only. "sampled" samples the cluster effects together with the parameters. "integrated" integrates
+        out those of the factor with the most levels, by Gauss-Hermite quadrature at every step, and draws them
+        afterwards from their exact conditional distribution; it takes one effect for each level. "auto" integrates
+        where there are several factors, and levels have so few rows that the chains would mix badly. The posterior is
+        the same.
     progress : bool
         Whether to show a progress bar, with the time that remains for each chain.
     store_u : bool
@@ -92,6 +100,7 @@ class NUTS(ShownAsCall):
     target_accept: float | None = None
     backend: str = "native"
     parameterization: str = "auto"
+    effects: str = "auto"
     progress: bool = True
     store_u: bool = False
     store: str | PathLike[str] | None = None
@@ -103,6 +112,7 @@ class NUTS(ShownAsCall):
             "seed": seed_or_none("NUTS: seed", self.seed, EngineError),
             "backend": choice("NUTS: backend", self.backend, tuple(BACKENDS), EngineError),
             "parameterization": choice("NUTS: parameterization", self.parameterization, PARAMETERIZATIONS, EngineError),
+            "effects": choice("NUTS: effects", self.effects, EFFECTS, EngineError),
             "progress": flag("NUTS: progress", self.progress, EngineError),
             "store_u": flag("NUTS: store_u", self.store_u, EngineError),
         }
@@ -112,6 +122,8 @@ class NUTS(ShownAsCall):
             checked["cores"] = whole_number("NUTS: cores", self.cores, EngineError, least=1, most=MOST_CHAINS)
         if self.target_accept is not None:
             checked["target_accept"] = probability("NUTS: target_accept", self.target_accept, EngineError)
+        if self.effects == "integrated" and self.backend != "native":
+            raise EngineError(f"NUTS: effects='integrated' needs backend='native', not {self.backend!r}.")
         if self.store is not None:
             checked["store"] = self._folder(self.store)
         for name, value in checked.items():
@@ -148,13 +160,14 @@ class NUTS(ShownAsCall):
         backend, notes = self._backend_for(model)
         self._refuse_beyond_memory(model, backend)
         self._require(backend)
-        options = self.options(backend)
+        effects, about_effects = form_of_effects(model, self.effects, backend)
+        options = replace(self.options(backend), effects=effects)
         if backend == "native":
             from .nutpie_backend import sample_native as sample
         else:
             from .pymc_backend import sample_graph as sample
-        draws, stats, seconds = sample(model, options)
-        return finished_fit(model, options, notes, draws, stats, seconds)
+        draws, stats, seconds, options = sample(model, options)
+        return finished_fit(model, options, (*notes, *about_effects), draws, stats, seconds)
 
     def _refuse_beyond_memory(self, model: ModelSpec, backend: str) -> None:
         each = values_per_draw(model)

@@ -13,6 +13,8 @@ BACKENDS: dict[str, tuple[str, ...]] = {
     "numpyro": ("pymc", "jax", "numpyro"),
     "blackjax": ("pymc", "jax", "blackjax"),
 }
+#: Among the numbers of a draw, the error of the quadrature in its log density.
+INTEGRATION_ERROR = "integration_error"
 #: Fewer draws from a chain cannot be diagnosed.
 LEAST_DRAWS = 4
 
@@ -29,6 +31,10 @@ class SamplerOptions:
     backend, parameterization : str
     progress, store_u : bool
     store : str or None
+    effects : {"sampled", "integrated"}
+        What was done with the effects of the factor with the most columns.
+    nodes : int or None
+        Quadrature nodes by which they were integrated out.
     """
 
     draws: int
@@ -42,7 +48,15 @@ class SamplerOptions:
     progress: bool
     store_u: bool
     store: str | None
+    effects: str = "sampled"
+    nodes: int | None = None
 
     def settings(self) -> dict[str, Any]:
-        """The options for a fit's diagnostics, which hold the seed apart."""
-        return {name: value for name, value in asdict(self).items() if name != "seed"}
+        """The options for a fit's diagnostics, which hold the seed apart; nodes only if there are any."""
+        left_out = {"seed"} if self.nodes else {"seed", "nodes"}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+def checks_of(options: SamplerOptions) -> tuple[str, ...]:
+    """Names of numbers of each draw that tell how well it was computed."""
+    return (INTEGRATION_ERROR,) if options.effects == "integrated" else ()

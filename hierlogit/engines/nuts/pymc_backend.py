@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from .options import SamplerOptions
 
 
-def sample_graph(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
-    """Draws, statistics and seconds by stage; chains that were interrupted end in values that are not numbers."""
+def sample_graph(
+    model: ModelSpec, options: SamplerOptions
+) -> tuple[xr.Dataset, xr.Dataset, dict[str, float], SamplerOptions]:
+    """Draws, statistics, seconds by stage, and the options.
+
+    Chains that were interrupted end in values that are not numbers.
+    """
     import pymc as pm
 
     from ...density.pymc_graph import build_graph
@@ -49,7 +54,7 @@ def sample_graph(model: ModelSpec, options: SamplerOptions) -> tuple[xr.Dataset,
     seconds |= (
         {"sample": elapsed} if sampling is None else {"compile": elapsed - float(sampling), "sample": float(sampling)}
     )
-    return _public(model, draws, store_u=options.store_u), tree["sample_stats"].to_dataset(), seconds
+    return _public(model, draws, store_u=options.store_u), tree["sample_stats"].to_dataset(), seconds, options
 
 
 def _interruptible(sample: Callable[..., Any], **options: Any) -> Any:

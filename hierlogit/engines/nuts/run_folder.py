@@ -25,13 +25,12 @@ _READ = (MODEL_FILE, f"{DRAWS_FOLDER}/posterior", f"{DRAWS_FOLDER}/sample_stats"
 LAYOUT = 1
 
 
-def begin_run(folder: Path, model: ModelSpec, options: SamplerOptions) -> Path:
-    """Make the folder of a run, with the model in it; returns the folder for its draws.
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder that is not empty.
 
     Raises
     ------
     EngineError
-        If the folder is not empty, or cannot be written to.
     """
     if folder.is_dir() and any(folder.iterdir()):
         there = (
@@ -40,6 +39,16 @@ def begin_run(folder: Path, model: ModelSpec, options: SamplerOptions) -> Path:
             else "there is no run in it that could be read"
         )
         raise EngineError(f"NUTS: store={str(folder)!r} is not empty. Name a new folder; {there}.")
+
+
+def begin_run(folder: Path, model: ModelSpec, options: SamplerOptions) -> Path:
+    """Make the folder of a run, with the model in it; returns the folder for its draws.
+
+    Raises
+    ------
+    EngineError
+        If it cannot be written to.
+    """
     record = {"layout": LAYOUT, **model_record(model), "options": asdict(options)}
     rows = rows_dataset(model.design.table)
     rows.attrs["hierlogit_run"] = json.dumps(record)

@@ -94,11 +94,20 @@ def test_files_hold_what_the_verbs_give(engines, rows, tmp_path):
 
 def test_every_option_reaches_the_engine(engines, rows, tmp_path):
     options = {"draws": 300, "tune": 200, "chains": 3, "cores": 1, "seed": 5, "target-accept": 0.95, "backend": "pymc"}
+    options["effects"] = "sampled"
     given = [part for name, value in options.items() for part in (f"--{name}", value)]
     assert run("fit", rows, FORMULA, "-o", tmp_path / "out", *given).exit_code == 0
     engine = engines[0]
     assert engine == hl.NUTS(
-        draws=300, tune=200, chains=3, cores=1, seed=5, target_accept=0.95, backend="pymc", progress=engine.progress
+        draws=300,
+        tune=200,
+        chains=3,
+        cores=1,
+        seed=5,
+        target_accept=0.95,
+        backend="pymc",
+        effects="sampled",
+        progress=engine.progress,
     )
 
 

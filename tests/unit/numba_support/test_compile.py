@@ -18,7 +18,8 @@ from numba import config
 from numba.core.registry import cpu_target
 
 from hierlogit.density.joint import background_compile as side_process
-from hierlogit.numba_support.compile import kernel
+from hierlogit.density.joint import c_callbacks
+from hierlogit.numba_support.compile import are_compiled, kernel
 from hierlogit.numba_support.struct_by_address import by_address
 from hierlogit.numba_support.vectors import after, view, window
 
@@ -169,7 +170,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         found.append(real(*args, **options))
         return found[-1]
 
-    monkeypatch.setattr(side_process, "are_compiled", lambda: False)
+    monkeypatch.setattr(side_process, "are_compiled", lambda _functions: False)
     monkeypatch.setattr(side_process.subprocess, "Popen", start)
     return found
 
@@ -177,8 +178,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 def test_nothing_is_started_where_all_is_compiled(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_process, "are_compiled", lambda: True)
-    with side_process.joint_density_compiled_beside():
+    monkeypatch.setattr(side_process, "are_compiled", lambda _functions: True)
+    with side_process.density_compiled_beside(c_callbacks):
         pass
     assert not started
 
@@ -190,7 +191,7 @@ def test_the_process_has_this_ones_search_path_and_is_waited_for(
     program = f"import sys, json, time; time.sleep(0.3); open({str(said)!r}, 'w').write(sys.argv[1])"
     monkeypatch.setattr(side_process, "PROGRAM", program)
     monkeypatch.setattr(sys, "path", [*sys.path, "a place of its own"])
-    with side_process.joint_density_compiled_beside():
+    with side_process.density_compiled_beside(c_callbacks):
         assert started[0].poll() is None
     assert "a place of its own" in said.read_text()
     assert started[0].returncode == 0
@@ -201,7 +202,7 @@ def test_a_process_that_fails_is_no_failure(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     monkeypatch.setattr(side_process, "PROGRAM", program)
-    with side_process.joint_density_compiled_beside():
+    with side_process.density_compiled_beside(c_callbacks):
         pass
     assert started[0].returncode != 0
 
@@ -212,7 +213,7 @@ def test_a_process_that_does_not_end_is_ended(
     monkeypatch.setattr(side_process, "PROGRAM", "import time; time.sleep(600)")
     monkeypatch.setattr(side_process, "PATIENCE", 0.1)
     before = time.monotonic()
-    with side_process.joint_density_compiled_beside():
+    with side_process.density_compiled_beside(c_callbacks):
         pass
     assert time.monotonic() - before < 60
     assert started[0].returncode is not None
@@ -222,7 +223,7 @@ def test_the_process_ends_when_the_body_is_interrupted(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(side_process, "PROGRAM", "import time; time.sleep(600)")
-    with pytest.raises(KeyboardInterrupt), side_process.joint_density_compiled_beside():
+    with pytest.raises(KeyboardInterrupt), side_process.density_compiled_beside(c_callbacks):
         raise KeyboardInterrupt
     assert started[0].returncode is not None
 
@@ -232,7 +233,7 @@ def test_a_program_that_is_no_interpreter_is_not_started_again(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, executable: str | None
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable)
-    with side_process.joint_density_compiled_beside():
+    with side_process.density_compiled_beside(c_callbacks):
         pass
     assert not started
 
@@ -244,16 +245,15 @@ def test_a_system_that_starts_no_processes_is_no_failure(
         raise OSError
 
     monkeypatch.setattr(side_process.subprocess, "Popen", refused)
-    with side_process.joint_density_compiled_beside():
+    with side_process.density_compiled_beside(c_callbacks):
         pass
     assert not started
 
 
 def test_c_functions_are_on_disk_once_they_are_compiled() -> None:
-    from hierlogit.density.joint.c_callbacks import are_compiled, compile_all
-
-    compile_all()
-    assert are_compiled()
+    for one in c_callbacks.CALLBACKS:
+        one.compile()
+    assert are_compiled(c_callbacks.CALLBACKS)
 
 
 # ---- machine code ------------------------------------------------------------------------------------------------
@@ -315,9 +315,10 @@ def test_the_process_ends_with_this_one(tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from hierlogit.density.joint import background_compile as side
-side.are_compiled = lambda: False
+from hierlogit.density.joint import c_callbacks
+side.are_compiled = lambda _functions: False
 side.PROGRAM = "import os, time; open({str(tmp_path / "number")!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-with side.joint_density_compiled_beside():
+with side.density_compiled_beside(c_callbacks):
     while not os.path.exists({str(tmp_path / "number")!r}) or not open({str(tmp_path / "number")!r}).read():
         pass
     os.kill(os.getpid(), signal.SIGKILL)
