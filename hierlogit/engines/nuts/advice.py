@@ -14,6 +14,7 @@ from ...validation import number_of
 from ..maximum.integrator import integrator
 from .convergence import MAX_RHAT, MIN_ESS_PER_CHAIN, Convergence
 from .coupling import Coupling, Movements
+from .effects_form import integrated_group, obstacle_to_integration
 from .quantities import Quantity
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ class Advice:
             return "backend='native' scales such directions before it samples."
         if options.parameterization != "auto":
             return "parameterization='auto' scales such directions before it samples."
+        if options.effects == "sampled" and not obstacle_to_integration(self.model, options.backend):
+            name = integrated_group(self.model).name
+            if any(one.factor == name for one in moving):
+                return f"effects='integrated' samples without the effects of '{name}'."
         if all(one.kind == "fixed" for one in moving) or not self._integrable():
             return ""
         return "hl.ImportanceSampling() makes independent draws, with the cluster effects integrated out."

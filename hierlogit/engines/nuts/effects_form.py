@@ -34,7 +34,7 @@ def form_of_effects(model: ModelSpec, asked: str, backend: str) -> tuple[str, tu
     """
     if asked == "sampled":
         return "sampled", ()
-    obstacle = _obstacle(model, backend)
+    obstacle = obstacle_to_integration(model, backend)
     if asked == "integrated":
         if obstacle:
             raise EngineError(
@@ -61,7 +61,7 @@ def integrated_group(model: ModelSpec) -> GroupBlock:
     return model.design.groups[model.arrangement.factors[0]]
 
 
-def _obstacle(model: ModelSpec, backend: str) -> str:
+def obstacle_to_integration(model: ModelSpec, backend: str) -> str:
     """Why effects cannot be integrated out; empty if they can."""
     if backend != "native":
         return f"needs backend='native', not {backend!r}"

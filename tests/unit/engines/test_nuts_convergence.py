@@ -174,6 +174,16 @@ def test_a_run_that_was_not_scaled_is_told_of_it(model: hl.Model) -> None:
     assert "scales such directions" not in remedy()
 
 
+def test_integrating_effects_out_is_advised_where_they_were_sampled(model: hl.Model) -> None:
+    single = hl.Model("y ~ x + z + (1 | g)", model.design.table.frame)
+    sd = np.exp(_slow(5))[..., None]
+    variables = {"beta": _noise(1, 3), "sd_g": sd, "b_g": _noise(3, CLUSTERS, 1)}
+    drawn = posterior_dataset(single, posterior_layout(single), variables)
+    words = "effects='integrated' samples without the effects of 'g'"
+    assert words in _found(single, drawn)["high_rhat"].remedy
+    assert words not in _found(single, drawn, effects="integrated")["high_rhat"].remedy
+
+
 def test_importance_sampling_is_named_where_effects_can_be_integrated_out(model: hl.Model) -> None:
     words = "hl.ImportanceSampling()"
     sd = np.exp(np.stack([_noise(2), _slow(5)], axis=-1))
