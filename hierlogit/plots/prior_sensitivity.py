@@ -67,6 +67,7 @@ def _draw(ax: Axes, result: BayesFactors) -> None:
         _line(ax, str(name), result.sensitivity.loc[name], result, COLOURS[k % len(COLOURS)])
     scales = result.sensitivity.index.get_level_values("scale").unique()
     ax.set_xticks(list(scales), [f"{scale:g}" for scale in scales])
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.minorticks_off()
     ax.set_xlabel("scale of the priors of the parameters in which the models differ,\nas a multiple of that given")
     ax.set_ylabel(f"Bayes factor relative to '{result.reference}'")

@@ -10,8 +10,8 @@ from scipy.stats import binom, halfnorm, norm
 
 import hierlogit as hl
 from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError, FitError, ModelError
-from hierlogit.model_comparison import marginal_likelihood
-from hierlogit.model_comparison.parameter_integral import REPLICATES, Integral
+from hierlogit.model_comparison import marginal_likelihood, parameter_integral
+from hierlogit.model_comparison.parameter_integral import REPLICATES, Integral, integral_over_parameters
 
 PRIORS = {"Intercept": hl.priors.Normal(0, 1.5), "sd": hl.priors.HalfNormal(1)}
 WITH_SLOPES = {**PRIORS, "beta": hl.priors.Normal(0, 1)}
@@ -66,6 +66,16 @@ def test_order_of_the_rows_and_seed(rows: pd.DataFrame) -> None:
     other = hl.evidence(model, draws=1024, seed=5)
     assert other.log_evidence != one.log_evidence
     assert other.log_evidence == pytest.approx(one.log_evidence, abs=5 * np.hypot(one.mc_error, other.mc_error))
+
+
+@pytest.mark.parametrize("good", [0.0, 2.0], ids=["one proposal", "a mixture of two"])
+def test_proposals_do_not_change_the_value(rows: pd.DataFrame, good: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hl.Model("p(k, n) ~ x + (1 | g)", rows, priors=WITH_SLOPES)
+    usual = integral_over_parameters(model, 9, 4096, seed=1)
+    monkeypatch.setattr(parameter_integral, "GOOD", good)
+    other = integral_over_parameters(model, 9, 4096, seed=2)
+    assert other.error < 0.01
+    assert other.log_value == pytest.approx(usual.log_value, abs=5 * np.hypot(usual.error, other.error))
 
 
 def test_importance_sampling_measures_the_same(rows: pd.DataFrame) -> None:
