@@ -34,6 +34,8 @@ LEAST_PRECISION = 0.7
 #: The most eigenvectors for each independent part of the data: a mean of each effect of each factor is coupled, and
 #: little else.
 MOST_DIRECTIONS = 16
+#: Relative error of the eigenvalues. The eigenvectors are orthogonal whatever it is.
+TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,16 @@ def _block_diagonal(blocks: Sequence[FloatArray], levels: IntArray) -> FloatArra
 
 def _lowest(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The lowest eigenvalues of the inverse of a covariance matrix, and their eigenvectors in columns."""
-    from scipy.sparse.linalg import eigsh
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
     size = len(covariance)
     if size <= MOST_DIRECTIONS:
         variances, vectors = np.linalg.eigh(covariance)
-    else:
-        # A vector of its own, not ARPACK's, so that the same model gives the same draws.
-        start = np.random.default_rng(0).standard_normal(size)
-        variances, vectors = eigsh(covariance, k=MOST_DIRECTIONS, which="LA", v0=start)
+        return 1.0 / variances, vectors
+    # A vector of its own, not ARPACK's, so that the same model gives the same draws.
+    start = np.random.default_rng(0).standard_normal(size)
+    try:
+        variances, vectors = eigsh(covariance, k=MOST_DIRECTIONS, which="LA", v0=start, tol=TOLERANCE)
+    except ArpackNoConvergence as error:  # the vectors found so far are orthogonal too
+        variances, vectors = error.eigenvalues, error.eigenvectors
     return 1.0 / variances, vectors

@@ -479,6 +479,31 @@ def test_other_factors_are_uncoupled_from_each_other_and_from_the_fixed_effects(
     assert left == pytest.approx(-np.eye(joint.n_dim)[np.ix_(others, np.r_[:p, others])], abs=1e-6)
 
 
+def test_few_directions_of_many_levels_are_found_and_repeat() -> None:
+    rng = np.random.default_rng(8)
+    basis = np.linalg.qr(rng.normal(size=(60, 60)))[0]
+    precisions = np.r_[0.05, 0.3, np.linspace(1, 2, 58)]
+    covariance = (basis / precisions) @ basis.T
+    found, vectors = coupling._lowest(covariance)
+    assert np.sort(found)[:2] == pytest.approx([0.05, 0.3], rel=coupling.TOLERANCE)
+    assert vectors.T @ vectors == pytest.approx(np.eye(coupling.MOST_DIRECTIONS), abs=1e-10)
+    for again, once in zip(coupling._lowest(covariance), (found, vectors), strict=True):
+        np.testing.assert_array_equal(again, once)
+
+
+def test_directions_that_are_not_found_in_time_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    import scipy.sparse.linalg as linalg
+
+    def unfinished(covariance: np.ndarray, **options: Any) -> Any:
+        values, vectors = np.linalg.eigh(covariance)
+        raise linalg.ArpackNoConvergence("no convergence", values[-1:], vectors[:, -1:])
+
+    monkeypatch.setattr(linalg, "eigsh", unfinished)
+    found, vectors = coupling._lowest(np.diag(np.linspace(0.5, 4, 40)))
+    assert found == pytest.approx([0.25])
+    assert vectors.shape == (40, 1)
+
+
 # ---- C functions -------------------------------------------------------------------------------------------------
 
 
