@@ -221,6 +221,7 @@ STUDIES: dict[str, Callable[[], Study]] = {
     "correlated_slopes": correlated_slopes,
     "crossed_factors": crossed_factors,
     "strong_items": strong_items,
-    "families_sampled": partial(small_families, "Small families, effects sampled", DEFAULT),
+    "families_sampled": partial(small_families, "Small families, effects sampled", nuts(effects="sampled")),
+    "families_integrated": partial(small_families, "Small families, effects integrated", nuts(effects="integrated")),
     "importance": partial(random_intercept, "Random intercepts, importance sampling", importance),
 }
