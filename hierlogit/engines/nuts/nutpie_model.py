@@ -26,7 +26,6 @@ from ...density.joint.c_callbacks import Outputs
 from ...density.joint.log_density import evaluate
 from ...density.joint.model_arrays import JointArrays
 from ...fits.posterior import posterior_layout
-from ...numba_support.compile import CFunction
 from .options import INTEGRATION_ERROR
 
 if TYPE_CHECKING:
@@ -111,12 +110,12 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *rest)
         return self.as_python_functions()._make_sampler(settings, init_mean, cores, *rest)
 
-    def c_functions(self) -> tuple[CFunction, IntArray, CFunction, IntArray]:
-        """The density and what writes the kept numbers, each with its table."""
+    def c_functions(self) -> tuple[int, IntArray, int, IntArray]:
+        """Addresses of the density and of what writes the kept numbers, each with its table."""
         table, kept = (
             joint_callbacks.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects)
         )
-        return joint_callbacks.log_density_callback, table, joint_callbacks.expand_callback, kept
+        return joint_callbacks.log_density_callback.address, table, joint_callbacks.expand_callback.address, kept
 
     def log_density(self, x: FloatArray, gradient: FloatArray) -> float:
         """The density; its gradient is written."""
@@ -135,8 +134,8 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         sizes["unconstrained_parameter"] = self.n_dim
         kinds, shapes = ["float64"] * len(dims), [list(shape) for shape in self.shapes.values()]
         return _lib.PyMcModel(
-            _lib.LogpFunc(density.address, table.ctypes.data, owner),
-            _lib.ExpandFunc(self.n_dim, self.n_out, write.address, kept.ctypes.data, owner),
+            _lib.LogpFunc(density, table.ctypes.data, owner),
+            _lib.ExpandFunc(self.n_dim, self.n_out, write, kept.ctypes.data, owner),
             _lib.PyVariable.new_variables(list(dims), kinds, shapes, sizes, dims),
             self.n_dim,
             sizes,
@@ -205,10 +204,11 @@ class IntegratedModel(NativeModel):
         """Length of a position."""
         return self.integrated.n_dim
 
-    def c_functions(self) -> tuple[CFunction, IntArray, CFunction, IntArray]:
-        """The density and what writes the kept numbers, each with its table."""
+    def c_functions(self) -> tuple[int, IntArray, int, IntArray]:
+        """Addresses of the density and of what writes the kept numbers, each with its table."""
         table = integrated_callbacks.table_of(self.integrated, self.finer, self.outputs)
-        return integrated_callbacks.log_density_callback, table, integrated_callbacks.expand_callback, table
+        functions = integrated_callbacks.log_density_callback, integrated_callbacks.expand_callback
+        return functions[0].address, table, functions[1].address, table
 
     def log_density(self, x: FloatArray, gradient: FloatArray) -> float:
         """The density; its gradient is written."""

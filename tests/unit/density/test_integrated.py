@@ -305,7 +305,8 @@ def test_effects_of_levels_are_those_of_the_users_labels() -> None:
 def test_c_functions_give_what_python_gets(model: Model) -> None:
     arrays = integrated(model, 9)
     of_model = native(model, arrays)
-    density, table, write, same = of_model.c_functions()
+    _, table, _, same = of_model.c_functions()
+    density, write = c_callbacks.log_density_callback, c_callbacks.expand_callback
     assert table is same
     address = table.ctypes.data
     for x in positions(arrays.n_dim, 40):
@@ -338,7 +339,7 @@ def test_c_functions_give_what_python_gets(model: Model) -> None:
 def test_positions_where_the_density_is_no_number_are_turned_back(model: Model) -> None:
     arrays = integrated(model, 9)
     of_model = native(model, arrays)
-    density, table, *_ = of_model.c_functions()
+    density, (_, table, *_) = c_callbacks.log_density_callback, of_model.c_functions()
     for number in (np.nan, np.inf, -np.inf, 1e300):
         for place in range(arrays.n_dim):
             x = np.full(arrays.n_dim, 0.1)
