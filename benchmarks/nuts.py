@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 OURS = "hierlogit"
 ENGINES = (
-    *("hierlogit", "hierlogit_importance", "hierlogit_nutpie"),
+    *("hierlogit", "hierlogit_sampled", "hierlogit_integrated", "hierlogit_importance", "hierlogit_nutpie"),
     *("pymc", "pymc_own", "bambi_nutpie", "bambi", "rstanarm"),
 )
 #: Default number of adaptation steps of rstanarm, half of 2,000 iterations.

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: What a timed fit includes in addition to sampling.
 INCLUDED = {
     "hierlogit": "model from formula and data frame, start at the mode, convergence measures of all parameters",
+    "hierlogit_sampled": "as hierlogit, cluster effects sampled with the parameters",
+    "hierlogit_integrated": "as hierlogit, effects of one factor integrated out at each step, and drawn afterwards",
     "hierlogit_nutpie": "model from formula and data frame, compiling its graph, convergence measures",
     "hierlogit_importance": "model from formula and data frame, mode of the marginal posterior, draws of the effects",
     "pymc": "model from formula and data frame by hierlogit's to_pymc, compiling; PyMC's default sampler, nutpie",
@@ -179,12 +181,17 @@ class Sampler(ABC):
         """Labels and draws of the parameters, and the other results of the engine."""
 
 
+#: What this package's NUTS does with the cluster effects, where it is not left to it.
+_EFFECTS = {"hierlogit_sampled": "sampled", "hierlogit_integrated": "integrated"}
+
+
 class _Hierlogit(Sampler):
     def fit(self, request: Request, _steps: Steps) -> Any:
         import hierlogit as hl
 
         backend = "nutpie" if request.engine == "hierlogit_nutpie" else "native"
-        engine = hl.NUTS(backend=backend, progress=False, **request.options("cores", "seed"))
+        effects = _EFFECTS.get(request.engine, "auto")
+        engine = hl.NUTS(backend=backend, effects=effects, progress=False, **request.options("cores", "seed"))
         return self.case.model(self.frame, request.variant).fit(engine)
 
     def read(self, found: Any) -> tuple[list[str], np.ndarray, dict[str, Any]]:
@@ -279,6 +286,7 @@ def _told_by_pymc(found: Any) -> dict[str, Any]:
 
 _SAMPLERS: dict[str, type[Sampler]] = {
     "hierlogit": _Hierlogit,
+    **dict.fromkeys(_EFFECTS, _Hierlogit),
     "hierlogit_nutpie": _Hierlogit,
     "hierlogit_importance": _Importance,
     "pymc": _PyMC,
@@ -346,9 +354,8 @@ def _direct_microseconds(compiled: Any) -> float | None:
     if hasattr(compiled, "compiled_logp_func"):
         address, data = compiled.compiled_logp_func.address, compiled.user_data
     else:
-        from hierlogit.density.joint.c_callbacks import log_density_callback, table_of
-
-        address, data = log_density_callback.address, table_of(compiled.joint.arrays, compiled.outputs)
+        density, data, *_ = compiled.c_functions()
+        address = density.address
     pointer = ctypes.c_void_p
     function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, pointer, pointer, pointer, pointer)(address)
     size = compiled.n_dim
