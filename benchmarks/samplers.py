@@ -354,8 +354,7 @@ def _direct_microseconds(compiled: Any) -> float | None:
     if hasattr(compiled, "compiled_logp_func"):
         address, data = compiled.compiled_logp_func.address, compiled.user_data
     else:
-        density, data, *_ = compiled.c_functions()
-        address = density.address
+        address, data, *_ = compiled.c_functions()
     pointer = ctypes.c_void_p
     function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, pointer, pointer, pointer, pointer)(address)
     size = compiled.n_dim
