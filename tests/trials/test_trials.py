@@ -39,7 +39,8 @@ def test_default_nuts_converges(name: str) -> None:
     assert measures["max_rhat"] <= 1.01
     assert min(measures["min_ess_bulk"], measures["min_ess_tail"]) >= LEAST_ESS
     assert measures["divergences"] == 0
-    assert {one.code for one in fit.diagnostics.findings} == set(trial.deserved)
+    # Notes say what was done, such as which effects were integrated out.
+    assert {one.code for one in fit.diagnostics.findings if one.severity != "note"} == set(trial.deserved)
 
 
 @pytest.mark.parametrize("name", SIMULATED)
