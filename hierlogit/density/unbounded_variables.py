@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..priors.families import Decov
+from .joint.attenuation import ATTENUATION
 from .joint.geometry import centring_matrix
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: c^2 = (16 sqrt(3) / (15 pi))^2, by which averaging over clusters shrinks logits.
-ATTENUATION = 3.0 * (16.0 / (15.0 * np.pi)) ** 2
 #: The smallest log sd and the largest correlation variable that `UnboundedVariables.at` returns: the ends have none.
 LEAST_LOG_SD = -20.0
 MOST_Z = 8.0

@@ -20,6 +20,7 @@ from hierlogit.density.joint.geometry import Geometry, centred_by_information, n
 from hierlogit.density.joint.log_density import evaluate
 from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
 from hierlogit.density.joint.scale_variables import scales_forward
+from hierlogit.density.kernels.scale_priors import cholesky_forward, scale_priors
 from hierlogit.density.log_prior import point_log_prior
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.design.design import Design
@@ -174,6 +175,8 @@ def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
         gamma_scale=plain.gamma_scale + numbers(plain.gamma_scale, 0.2),
         centre=numbers(plain.centre, 0.3),
         width=np.exp(numbers(plain.width, 0.3)),
+        attenuation=[one @ one.T for one in (numbers(like, 0.6) for like in plain.attenuation)],
+        log_attenuation0=0.4,
         weighted_Z=numbers(plain.weighted_Z, 0.5),
         information=information,
         score=[numbers(one) for one in plain.score],
@@ -239,10 +242,32 @@ def position(joint: JointArrays, rng: np.random.Generator) -> np.ndarray:
 def user_parameters(joint: JointArrays, x: np.ndarray) -> np.ndarray:
     """(beta, log sds, variables of correlations, u) at a position."""
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
-    beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
-    scales = np.empty(len(arrays.centre))
-    scales_forward(arrays, x[p : few(joint)], scales)
-    return np.concatenate([beta, scales, at(joint, x).u])
+    beta = units_of_fixed_effects(joint, x) * (arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p])
+    return np.concatenate([beta, scales_at(joint, x), at(joint, x).u])
+
+
+def scales_at(joint: JointArrays, x: np.ndarray) -> np.ndarray:
+    """Log sds and variables of correlations at a position."""
+    scales = np.empty(len(joint.arrays.centre))
+    scales_forward(joint.arrays, x[len(joint.arrays.gamma0) : few(joint)], scales)
+    return scales
+
+
+def units_of_fixed_effects(joint: JointArrays, x: np.ndarray) -> float:
+    """What the fixed effects are multiplied by, from the variance of the random part."""
+    arrays, scales = joint.arrays, scales_at(joint, x)
+    count = int((arrays.q**2).sum())
+    sd, gradient = np.empty(len(arrays.sd_family)), np.empty(len(scales))
+    unit, cholesky = np.zeros(count), np.zeros(count)
+    scale_priors(arrays.sd_family, arrays.sd_arguments, arrays.set_size, scales, sd, gradient)
+    own = (arrays.q, arrays.effect_at, arrays.set_first, arrays.cor_start, arrays.cor_power)
+    cholesky_forward(*own, scales, sd, unit, cholesky, gradient)
+    total, at_factor = 0.0, 0
+    for q in arrays.q.tolist():
+        L, M = (one[at_factor : at_factor + q * q].reshape(q, q) for one in (cholesky, arrays.attenuation))
+        total += float(np.trace(L.T @ M @ L))
+        at_factor += q * q
+    return float(np.sqrt(1 + total) / np.exp(arrays.log_attenuation0[0]))
 
 
 def non_centred_position(model: Model, parameters: np.ndarray) -> np.ndarray:
@@ -283,8 +308,11 @@ def slopes_of(function: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarra
 def away_from_kinks(model: Model, joint: JointArrays, x: np.ndarray) -> bool:
     """Whether differences cross no point where the prior of a coefficient has no derivative."""
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
-    form = arrays.centred_scale.reshape(p, p)
-    stated, reach = arrays.centred0 + form @ x[:p], 4 * H * np.abs(form).max(axis=1, initial=0.0)
+    k, form = units_of_fixed_effects(joint, x), arrays.centred_scale.reshape(p, p)
+    stated = k * (arrays.centred0 + form @ x[:p])
+    # The units grow at most as the sds do.
+    fastest = np.maximum(arrays.width, 1).max(initial=1.0)
+    reach = 4 * H * (k * np.abs(form).max(axis=1, initial=0.0) + fastest * np.abs(stated))
     priors = [model.priors.fixed[label] for label in model.design.fixed_effects]
     return not any(
         isinstance(prior, pr.Laplace) and abs(value - prior.mu) <= span

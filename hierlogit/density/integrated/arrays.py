@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ...numba_support.struct_by_address import by_address
 from ..joint.arrays import Joint
+from ..joint.attenuation import ATTENUATION
 from ..joint.model_arrays import JointArrays
 from ..kernels import binomial_residuals as residuals
 from ..marginal.gauss_hermite import grid
-from ..unbounded_variables import ATTENUATION
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -115,6 +115,8 @@ def integrated_arrays(joint: JointArrays, nodes: int) -> IntegratedArrays:
     place = np.empty(J, dtype=np.int64)
     place[order] = np.arange(J)
     permuted: Joint = arrays._replace(
+        attenuation=np.zeros_like(arrays.attenuation),  # `marginal_scale` has another form of it
+        log_attenuation0=np.zeros(1),
         y=rows(arrays.y),
         trials=trials,
         offset=rows(arrays.offset),

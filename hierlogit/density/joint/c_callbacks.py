@@ -5,6 +5,7 @@ A C function does not take NumPy arrays: it gets the address of a table with the
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_a
 from ...numba_support.vectors import copy, window
 from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
 from .arrays import Joint
+from .attenuation import log_attenuation
 from .log_density import affine, evaluate, evaluate_with, scratch_size
 from .scale_variables import scales_forward
 
@@ -123,6 +125,9 @@ def write_kept(
         cholesky,
         gradient,
     )
+    k = math.exp(log_attenuation(joint, cholesky))
+    for i in range(p):
+        out[i] *= k
     at = p
     for g in range(len(o.factor)):
         t = o.factor[g]

@@ -174,5 +174,5 @@ def _lowest(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
     try:
         variances, vectors = eigsh(covariance, k=MOST_DIRECTIONS, which="LA", v0=start, tol=TOLERANCE)
     except ArpackNoConvergence as error:  # the vectors found so far are orthogonal too
-        variances, vectors = error.eigenvalues, error.eigenvectors
+        variances, vectors = np.real(error.eigenvalues), np.real(error.eigenvectors)
     return 1.0 / variances, vectors

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ...design.arrangement import Arrangement
 from ..marginal.fixed_effects import cross_with_effects, fixed_information
 from ..marginal.laplace import LaplaceLikelihood
+from .attenuation import ATTENUATION
 from .coupling import Coupling, coupling_at_mode, uncoupled
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class Geometry:
         A matrix G with ``G G'`` their covariance matrix.
     centre, width : ndarray, shape (E + K,)
         Of the log sds of all factors, then of the correlation variables.
+    attenuation : list of ndarray, shape (q_t, q_t)
+        By how much logits averaged over each factor's effects shrink with their covariances.
+    log_attenuation0 : float
+        Log of this shrinkage at the centre.
     weighted_Z : ndarray, shape (q_0, n)
         Columns of the first factor times the weights of the rows; shape (q_0, 0) if there is no other factor.
     information : list of ndarray, shape (q_t, q_t, J_t)
@@ -65,6 +70,8 @@ class Geometry:
     gamma_scale: FloatArray
     centre: FloatArray
     width: FloatArray
+    attenuation: list[FloatArray]
+    log_attenuation0: float
     weighted_Z: FloatArray
     information: list[FloatArray]
     score: list[FloatArray]
@@ -83,6 +90,8 @@ def non_centred(model: ModelSpec) -> Geometry:
         gamma_scale=np.eye(p),
         centre=np.zeros(scales),
         width=np.ones(scales),
+        attenuation=[np.zeros((q, q)) for q, _ in shapes],
+        log_attenuation0=0.0,
         weighted_Z=np.zeros((shapes[0][0], len(row_index.y) if len(shapes) > 1 else 0)),
         information=[np.zeros((q, q, J)) for q, J in shapes],
         score=[np.zeros((q, J)) for q, J in shapes],
@@ -155,11 +164,15 @@ def centred_by_information(
         )
     centre, width = _scales(model, arrangement, cholesky, information)
     gamma_scale = _gamma_scale(model, likelihood)
+    attenuation = [ATTENUATION * (one * row_index.trials) @ one.T / row_index.trials.sum() for one in Z]
+    variance = sum(np.einsum("ac,ab,bc->", L, one, L) for L, one in zip(cholesky, attenuation, strict=True))
     return Geometry(
         gamma0=gamma,
         gamma_scale=gamma_scale,
         centre=centre,
         width=width,
+        attenuation=attenuation,
+        log_attenuation0=0.5 * float(np.log1p(variance)),
         weighted_Z=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
         information=information,
         score=scores,

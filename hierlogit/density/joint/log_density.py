@@ -4,23 +4,27 @@ The sampler's position x holds, one after the other, p variables for the fixed e
 correlations, and a variable for every effect of every level (`partial_centring`). All of them are shifted and scaled by
 constants, so that a posterior that is nearly normal is nearly standard normal in x:
 
-    gamma = gamma0 + G x_fixed          log sd = centre + width x_sd          z = centre + width x_cor
+    gamma = k (gamma0 + G x_fixed)      log sd = centre + width x_sd          z = centre + width x_cor
 
-Where sds vanish, their logarithms are stretched (`scale_variables`). The variables of the effects of all factors but
-the first also depend on each other and on x_fixed (`coupling`).
+Fixed effects grow with the sds, and are in units that grow alike, k (`attenuation`). Where sds vanish, their logarithms
+are stretched (`scale_variables`). The variables of the effects of all factors but the first also depend on each other
+and on x_fixed (`coupling`).
 
 The gradient is that of reverse-mode differentiation: each step has its counterpart on the way back.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from ...numba_support.compile import exact_kernel
-from ...numba_support.vectors import allocate, fill, window
+from ...numba_support.vectors import allocate, dot, fill, window
 from ..kernels.scale_priors import cholesky_backward, cholesky_forward, scale_priors, symmetric_density, total_square
 from .arrays import Joint
+from .attenuation import add_attenuation, log_attenuation
 from .other_factors import others_backward, others_columns, others_forward, others_size
 from .row_batches import add_batch, batch_size
 from .scale_variables import scales_backward, scales_forward
@@ -56,19 +60,25 @@ def fixed_prior(
     centred0: FloatArray,
     centred_scale: FloatArray,
     x: FloatArray,
+    factor: float,
     grad: FloatArray,
     centred: FloatArray,
     dcentred: FloatArray,
-) -> float:
-    """Log prior density of the fixed effects; its gradient is added. The last two, of shape (p,), are scratch."""
-    p, value = len(centred0), 0.0
+) -> tuple[float, float]:
+    """Log prior density of the fixed effects, ``factor (centred0 + centred_scale x)``; its derivative in log factor.
+
+    The gradient in x is added to `grad`. The last two, of shape (p,), are scratch.
+    """
+    p, value, derivative = len(centred0), 0.0, 0.0
     affine(centred0, centred_scale, x, centred)
     for k in range(p):
         location, scale, nu = arguments[3 * k], arguments[3 * k + 1], arguments[3 * k + 2]
-        log_density, dcentred[k] = symmetric_density(family[k], location, scale, nu, centred[k])
+        log_density, slope = symmetric_density(family[k], location, scale, nu, factor * centred[k])
         value += log_density
+        dcentred[k] = factor * slope
+        derivative += centred[k] * dcentred[k]
     add_transposed(centred_scale, dcentred, grad)
-    return value
+    return value, derivative
 
 
 @exact_kernel
@@ -127,7 +137,7 @@ def evaluate_with(
 def parameters_size(joint: Joint) -> int:
     """How many numbers `parameters_forward` and `parameters_backward` write to their scratch."""
     p, E, scales, entries = len(joint.gamma0), len(joint.sd_family), len(joint.centre), total_square(joint.q)
-    return 4 * p + 2 * scales + E + 3 * entries
+    return 4 * p + 2 * scales + E + 3 * entries + 2
 
 
 @exact_kernel
@@ -176,20 +186,17 @@ def parameters_forward(joint: Joint, x: FloatArray, log_scale: float, grad: Floa
     p, scales = len(joint.gamma0), len(joint.centre)
     gamma, dgamma, cholesky, dcholesky = shared_parts(joint, scratch)
     unbounded, dunbounded, sd, cor_cholesky = _own_parts(joint, scratch)
-    centred, used = allocate(scratch, parameters_size(joint) - 2 * p, p)
+    kept, used = allocate(scratch, parameters_size(joint) - 2 * p - 2, 2)
+    centred, used = allocate(scratch, used, p)
     dcentred, used = allocate(scratch, used, p)
     fill(dgamma, 0.0)
     fill(cor_cholesky, 0.0)
     fill(cholesky, 0.0)
     fill(dcholesky, 0.0)
-    affine(joint.gamma0, joint.gamma_scale, x, gamma)
     fill(window(grad, 0, p), 0.0)
     value = scales_forward(joint, window(x, p, scales), unbounded)
     for e in range(joint.q[0], len(joint.sd_family)):
         unbounded[e] += log_scale
-    value += fixed_prior(
-        joint.beta_family, joint.beta_arguments, joint.centred0, joint.centred_scale, x, grad, centred, dcentred
-    )
     value += scale_priors(joint.sd_family, joint.sd_arguments, joint.set_size, unbounded, sd, dunbounded)
     value += cholesky_forward(
         joint.q,
@@ -203,7 +210,16 @@ def parameters_forward(joint: Joint, x: FloatArray, log_scale: float, grad: Floa
         cholesky,
         dunbounded,
     )
-    return value
+    log_k = log_attenuation(joint, cholesky)
+    k = math.exp(log_k)
+    affine(joint.gamma0, joint.gamma_scale, x, gamma)
+    for i in range(p):
+        gamma[i] *= k
+    log_density, kept[1] = fixed_prior(
+        joint.beta_family, joint.beta_arguments, joint.centred0, joint.centred_scale, x, k, grad, centred, dcentred
+    )
+    kept[0] = k
+    return value + p * log_k + log_density
 
 
 @exact_kernel
@@ -212,8 +228,13 @@ def parameters_backward(joint: Joint, grad: FloatArray, scratch: FloatArray) -> 
 
     It is added to `grad` for the fixed effects, and to `derivative_in_scales`.
     """
-    _, dgamma, _, dcholesky = shared_parts(joint, scratch)
+    p = len(joint.gamma0)
+    gamma, dgamma, cholesky, dcholesky = shared_parts(joint, scratch)
     unbounded, dunbounded, sd, cor_cholesky = _own_parts(joint, scratch)
+    kept = window(scratch, parameters_size(joint) - 2 * p - 2, 2)
+    add_attenuation(joint, cholesky, p + kept[1] + dot(gamma, dgamma), dcholesky)
+    for i in range(p):
+        dgamma[i] *= kept[0]
     cholesky_backward(
         joint.q, joint.effect_at, joint.set_first, joint.cor_start, unbounded, sd, cor_cholesky, dcholesky, dunbounded
     )

@@ -132,6 +132,8 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         beta_arguments=_flat([np.array(_location_scale(model.priors.fixed[k])) for k in design.fixed_effects]),
         centre=geometry.centre,
         width=geometry.width,
+        attenuation=_flat(geometry.attenuation),
+        log_attenuation0=np.array([geometry.log_attenuation0]),
         sd_arguments=_flat([np.array(one) for _, arguments in sd for one in arguments]),
         cor_power=np.array(cor_power, dtype=float),
         information=_flat(geometry.information),

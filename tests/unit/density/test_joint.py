@@ -221,6 +221,8 @@ def one_row(factors: int) -> Joint:
         beta_arguments=np.array([0.5, 1.7, 0.0]),
         centre=np.array([-0.3, 0.1][:factors]),
         width=np.array([0.8, 1.2][:factors]),
+        attenuation=np.array([0.24, 0.31][:factors]),
+        log_attenuation0=np.array([0.07]),
         sd_arguments=np.array([1.6, 0.0, 0.0, 0.65, 0.0, 0.0][: 3 * factors]),
         cor_power=np.empty(0),
         information=np.array([2.1, 1.9][:factors]),
@@ -258,14 +260,15 @@ def bent(centre: float, width: float, x: float) -> tuple[float, float]:
 
 def test_one_row_of_one_cluster_by_hand() -> None:
     x, log_sd, v = 0.33, 0.27, -0.41
-    gamma = 0.2 + 0.7 * x
     sd, log_slope = bent(-0.3, 0.8, log_sd)
+    k = math.sqrt(1 + 0.24 * sd**2) / math.exp(0.07)
+    gamma = k * (0.2 + 0.7 * x)
     A = 1 + sd**2 * 2.1
     u = sd * (0.45 - 0.75 * gamma) / A + v / math.sqrt(A)
     eta = 0.15 + 1.1 * gamma + 0.9 * sd * u
     p = 1 / (1 + math.exp(-eta))
     expected = 2 * math.log(p) + math.log(1 - p)
-    expected += -0.5 * ((0.25 + 0.6 * x - 0.5) / 1.7) ** 2 - 0.5 * (sd / 1.6) ** 2 + math.log(sd)
+    expected += -0.5 * ((k * (0.25 + 0.6 * x) - 0.5) / 1.7) ** 2 + math.log(k) - 0.5 * (sd / 1.6) ** 2 + math.log(sd)
     expected += -0.5 * u**2 - 0.5 * math.log(A) + log_slope
     value, gradient, found, b = evaluated(one_row(1), np.array([x, log_sd, v]))
     assert value == pytest.approx(expected, rel=1e-14)
@@ -277,9 +280,10 @@ def test_one_row_of_one_cluster_by_hand() -> None:
 
 def test_one_row_of_two_clusters_by_hand() -> None:
     x, log_sds, v = -0.29, (0.11, -0.53), (0.37, 0.61)
-    gamma = 0.2 + 0.7 * x
     sd, log_slope = bent(-0.3, 0.8, log_sds[0])
     other = math.exp(0.1 + 1.2 * log_sds[1])
+    k = math.sqrt(1 + 0.24 * sd**2 + 0.31 * other**2) / math.exp(0.07)
+    gamma = k * (0.2 + 0.7 * x)
     # The second factor comes first: its effects take away from what pulls at those of the first.
     B = 1 + other**2 * 1.9
     w = other * (-0.55 - 0.85 * gamma) / B + (1.3 * v[1] + 0.65 * x) / math.sqrt(B)
@@ -288,7 +292,7 @@ def test_one_row_of_two_clusters_by_hand() -> None:
     eta = 0.15 + 1.1 * gamma + 0.9 * sd * u - 1.3 * other * w
     p = 1 / (1 + math.exp(-eta))
     expected = 2 * math.log(p) + math.log(1 - p)
-    expected += -0.5 * ((0.25 + 0.6 * x - 0.5) / 1.7) ** 2
+    expected += -0.5 * ((k * (0.25 + 0.6 * x) - 0.5) / 1.7) ** 2 + math.log(k)
     expected += -0.5 * (sd / 1.6) ** 2 - 0.65 * other + math.log(sd) + math.log(other)
     expected += -0.5 * (u**2 + w**2) - 0.5 * (math.log(A) + math.log(B)) + log_slope
     value, _, found, b = evaluated(one_row(2), np.array([x, *log_sds, *v]))
@@ -552,7 +556,7 @@ def test_table_has_an_address_and_a_length_for_every_array(model: Model) -> None
 def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:
     joint = joint_arrays(model, non_centred(model))
     kinds = "".join(own.dtype.kind for own in joint.arrays)
-    assert kinds == "f" * 23 + "i" * 17
+    assert kinds == "f" * 25 + "i" * 17
     assert {own.dtype.itemsize for own in (*joint.arrays, *outputs_of(model, joint))} == {8}
     assert {own.ndim for own in joint.arrays} == {1}
 
