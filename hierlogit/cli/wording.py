@@ -16,6 +16,7 @@ OPTIONS = (
     "seed",
     "target_accept",
     "backend",
+    "effects",
     "nodes",
     "overwrite",
 )

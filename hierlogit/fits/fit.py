@@ -183,11 +183,18 @@ class Fit(Shown, Generic[M_co]):
     def _title(self) -> str:
         engine, estimate = self.diagnostics.engine, self.estimate
         if estimate is None:
-            sizes = self.data["posterior"].sizes
-            engine += f": {number_of(sizes['chain'], 'chain')} of {sizes['draw']:,} draws, "
+            engine += f": {counted_draws(self)}, "
         else:
             engine += ": " if engine == estimate.method else f" ({estimate.method}): "
         return f"Fit by {engine}{self.diagnostics.status}, {number(sum(self.diagnostics.seconds.values()))} s"
+
+
+def counted_draws(fit: Fit) -> str:
+    """The draws of a sampled fit in words, such as ``4 chains of 1,000 draws``."""
+    sizes = fit.data["posterior"].sizes
+    if fit.diagnostics.engine == "ImportanceSampling":
+        return f"{sizes['draw']:,} independent draws"
+    return f"{number_of(sizes['chain'], 'chain')} of {sizes['draw']:,} draws"
 
 
 def _table_of_draws(model: ModelSpec, posterior: xr.Dataset) -> Table:

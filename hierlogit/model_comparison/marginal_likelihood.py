@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..display import Facts, Shown, View
-from ..engines.importance.nodes import POINTS, finer, integration_changes, nodes_needed
+from ..engines.importance.nodes import POINTS, compared_with, finer, integration_changes, nodes_needed
 from ..engines.maximum.integrator import MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
 from ..fits.arguments import model_of
@@ -31,6 +31,8 @@ DEFAULT_SEED = 0
 SMALL_CHANGE = 0.002
 #: Change that is said in a warning: a Bayes factor would be wrong by five per cent.
 LARGE_CHANGE = 0.05
+#: Monte Carlo error that is said in a warning: a Bayes factor could be wrong by a fifth.
+LARGE_ERROR = 0.1
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,8 +52,8 @@ class Evidence(Shown):
     nodes : int
         Quadrature nodes in each dimension; 1 for Laplace's method.
     integration_change : float
-        By how much finer quadrature changes the log-likelihood; not a number for Laplace's method, whose error is not
-        known, and 0 without random effects.
+        By how much finer quadrature changes the log-likelihood, or a coarser one with the most nodes there are; not a
+        number for Laplace's method, whose error is not known, and 0 without random effects.
     draws : int
         Points at which the density was computed.
     default_priors : tuple of str
@@ -96,7 +98,8 @@ class Evidence(Shown):
             return "none"
         if self.method == "Laplace":
             return "Laplace's method, with an error that is not known"
-        return f"quadrature with {self.nodes} nodes; finer quadrature changes it by {self.integration_change:.2g}"
+        change = f"{compared_with(self.nodes)} nodes change it by {self.integration_change:.2g}"
+        return f"quadrature with {self.nodes} nodes; {change}"
 
 
 def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = None, seed: int | None = None) -> Evidence:
@@ -138,7 +141,8 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     DataWarning
         If priors are the defaults: the evidence depends on them, however many rows there are.
     ConvergenceWarning
-        If the Pareto k-hat is too large, or the integration over the random effects is not accurate.
+        If the Pareto k-hat or the Monte Carlo error is too large, or the integration over the random effects is not
+        accurate.
 
     Notes
     -----
@@ -209,10 +213,21 @@ def warn_if_inaccurate(results: dict[str, Evidence]) -> None:
                 "hl.NUTS(), and use priors with lighter tails, or raise draws.",
                 ConvergenceWarning,
             )
-        if one.integration_change > LARGE_CHANGE:
+        if one.is_reliable and one.mc_error > LARGE_ERROR:
             warn(
-                f"The evidence {of}is not accurate: quadrature with {finer(one.nodes)} nodes in place of {one.nodes} "
-                f"changes the log-likelihood by {one.integration_change:.2g}. Raise nodes.",
+                f"The evidence {of}is not precise: the Monte Carlo error of its logarithm is {one.mc_error:.2g}, which "
+                f"should be at most {LARGE_ERROR}. Raise draws.",
+                ConvergenceWarning,
+            )
+        if one.integration_change > LARGE_CHANGE:
+            remedy = (
+                "Raise nodes."
+                if one.nodes < MOST_NODES
+                else "There is no finer quadrature: use priors under which sds of hundreds are not plausible."
+            )
+            warn(
+                f"The evidence {of}is not accurate: quadrature with {compared_with(one.nodes)} nodes in place of "
+                f"{one.nodes} changes the log-likelihood by {one.integration_change:.2g}. {remedy}",
                 ConvergenceWarning,
             )
 

@@ -193,7 +193,7 @@ def _page(request: Request, title: str, keys: Sequence[str], content: str) -> st
         f"{len(request.subjects)} models compared: {', '.join(subject.name for subject in request.subjects)}."
         if request.several
         else f"A {'mixed-effects ' if request.subjects[0].design.groups else ''}logistic regression, fitted by "
-        f"{request.subjects[0].fit.diagnostics.engine}."
+        f"{request.subjects[0].engine}."
     )
     assets = files(__package__).joinpath("assets")
     style = assets.joinpath("style.css").read_text(encoding="utf-8")

@@ -70,6 +70,12 @@ class Subject:
         return f"`{self.design.outcome.event}`"
 
     @property
+    def engine(self) -> str:
+        """The engine in the words of a text: the name of a method in place of that of a class."""
+        engine = self.fit.diagnostics.engine
+        return "importance sampling" if engine == "ImportanceSampling" else engine
+
+    @property
     def sampled(self) -> bool:
         """Whether it is a sampled fit."""
         return self.fit.estimate is None

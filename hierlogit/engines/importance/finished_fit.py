@@ -16,8 +16,9 @@ from ...fits.identification import findings_of_model
 from ...fits.posterior import assemble
 from ..maximum.conditional_effects import conditional_effects
 from ..maximum.gaussian_draws import posterior_of
+from ..maximum.integrator import MOST_NODES
 from ..maximum.marginal_posterior import MarginalPosterior
-from .nodes import finer, integration_changes
+from .nodes import compared_with, finer, integration_changes
 from .weighting import Weighted, propose
 
 if TYPE_CHECKING:
@@ -167,14 +168,19 @@ def _findings(measures: dict[str, float], options: Options, *, interrupted: bool
             )
         )
     if measures["integration_change"] > LARGE_CHANGE:
-        more = finer(options.nodes)
+        other = compared_with(options.nodes)
+        remedy = (
+            f"Use more, hl.ImportanceSampling(nodes={finer(options.nodes)}), or NUTS."
+            if options.nodes < MOST_NODES
+            else "There is no finer quadrature: use NUTS, and priors under which sds of hundreds are not plausible."
+        )
         findings.append(
             Finding(
                 "inaccurate_integration",
                 "warning",
-                f"{options.nodes} quadrature nodes are too few here: quadrature with {more} nodes changes the log "
+                f"{options.nodes} quadrature nodes are too few here: quadrature with {other} nodes changes the log "
                 f"densities of the draws by different amounts, with an sd of {measures['integration_change']:.2g}.",
-                f"Use more, hl.ImportanceSampling(nodes={more}), or NUTS.",
+                remedy,
             )
         )
     return tuple(findings)

@@ -18,7 +18,7 @@ from ...validation import flag, refuse_beyond_memory, seed_or_new, seed_or_none,
 from ..maximum.fit_by_likelihood import LEAST_DRAWS
 from ..maximum.integrator import MOST_NODES, integrator
 from ..maximum.marginal_posterior import MarginalPosterior
-from ..nuts.nuts import NUTS
+from ..nuts.nuts import NUTS, sampled_instead
 from ..stages import Stages
 from .finished_fit import Options, finished_fit, weighted_draws
 from .nodes import nodes_needed
@@ -120,7 +120,7 @@ class ImportanceSampling(ShownAsCall):
         """A fit by NUTS, with a finding that says why."""
         per_chain = max(math.ceil(self.draws / CHAINS), LEAST_PER_CHAIN)
         engine = NUTS(draws=per_chain, chains=CHAINS, cores=self.cores, seed=seed, progress=self.progress)
-        fit = engine.run(model)
+        fit = sampled_instead(model, engine, type(self).__name__)
         limit = khat_threshold(len(weighted.x))
         note = Finding(
             "engine_changed",

@@ -26,8 +26,13 @@ SMALL = 0.02
 
 
 def finer(nodes: int) -> int:
-    """Nodes of the rule that a rule is compared with."""
+    """Nodes of the next rule; the same if there is none."""
     return min(nodes + nodes // 2 + 1, MOST_NODES)
+
+
+def compared_with(nodes: int) -> int:
+    """Nodes of the rule that a rule is compared with: the next one, or a coarser one if there is none."""
+    return finer(nodes) if nodes < MOST_NODES else 2 * nodes // 3
 
 
 def nodes_needed(model: ModelSpec) -> int:
@@ -53,10 +58,13 @@ def nodes_needed(model: ModelSpec) -> int:
 
 
 def integration_changes(model: ModelSpec, nodes: int, x: FloatArray) -> FloatArray:
-    """Log densities by a finer rule minus those by `nodes` nodes, at vectors of shape (m, d); shape (m,)."""
+    """Log densities by another rule minus those by `nodes` nodes, at vectors of shape (m, d); shape (m,).
+
+    The other rule is that of `compared_with`.
+    """
     if not model.design.groups:
         return np.zeros(len(x))
-    rules = [MarginalPosterior(model, count) for count in (nodes, finer(nodes))]
-    coarse, fine = ([rule.log_density(one) for one in x] for rule in rules)
-    change: FloatArray = np.array(fine) - np.array(coarse)
+    rules = [MarginalPosterior(model, count) for count in (nodes, compared_with(nodes))]
+    given, other = ([rule.log_density(one) for one in x] for rule in rules)
+    change: FloatArray = np.array(other) - np.array(given)
     return change

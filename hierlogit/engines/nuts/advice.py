@@ -54,6 +54,8 @@ class Advice:
     convergence : Convergence
     seconds : mapping of str to float
         Wall time by stage.
+    tried : str, optional
+        Name of an engine that was tried first, and need not be tried again.
     """
 
     model: ModelSpec
@@ -62,6 +64,7 @@ class Advice:
     options: SamplerOptions
     convergence: Convergence
     seconds: Mapping[str, float]
+    tried: str = ""
 
     @cached_property
     def movements(self) -> Movements:
@@ -131,8 +134,9 @@ class Advice:
         if options.effects == "sampled" and not obstacle_to_integration(self.model, options.backend):
             name = integrated_group(self.model).name
             if any(one.factor == name for one in moving):
-                return f"effects='integrated' samples without the effects of '{name}'."
-        if all(one.kind == "fixed" for one in moving) or not self._integrable():
+                return f"hl.NUTS(effects='integrated') integrates the effects of '{name}' out while it samples."
+        tried = self.tried == "ImportanceSampling"
+        if tried or all(one.kind == "fixed" for one in moving) or not self._integrable():
             return ""
         return "hl.ImportanceSampling() makes independent draws, with the cluster effects integrated out."
 

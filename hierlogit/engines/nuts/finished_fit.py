@@ -29,6 +29,7 @@ def finished_fit[M: ModelSpec](
     draws: xr.Dataset,
     stats: xr.Dataset,
     seconds: dict[str, float],
+    tried: str = "",
 ) -> Fit[M]:
     """The fit of a sampler's draws, with its diagnostics.
 
@@ -42,10 +43,12 @@ def finished_fit[M: ModelSpec](
         What the sampler returned, dims (chain, draw, ...).
     seconds : dict of str to float
         Wall time by stage.
+    tried : str, optional
+        Name of an engine that was tried first.
     """
     posterior, stats = _complete_part(draws, stats)
     convergence = Convergence.of(model, posterior, stats)
-    findings = convergence_findings(Advice(model, posterior, stats, options, convergence, seconds))
+    findings = convergence_findings(Advice(model, posterior, stats, options, convergence, seconds, tried))
     about_model = findings_of_model(model)
     diagnostics = Diagnostics(
         engine="NUTS",

@@ -156,6 +156,9 @@ class NUTS(ShownAsCall):
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Sample the posterior of `model`."""
+        return self._run(model, tried="")
+
+    def _run[M: ModelSpec](self, model: M, tried: str) -> Fit[M]:
         require_model(model)
         backend, notes = self._backend_for(model)
         self._refuse_beyond_memory(model, backend)
@@ -167,7 +170,7 @@ class NUTS(ShownAsCall):
         else:
             from .pymc_backend import sample_graph as sample
         draws, stats, seconds, options = sample(model, options)
-        return finished_fit(model, options, (*notes, *about_effects), draws, stats, seconds)
+        return finished_fit(model, options, (*notes, *about_effects), draws, stats, seconds, tried)
 
     def _refuse_beyond_memory(self, model: ModelSpec, backend: str) -> None:
         each = values_per_draw(model)
@@ -202,3 +205,16 @@ class NUTS(ShownAsCall):
                 "installed. "
                 'Run pip install "hierlogit[jax]", or choose backend="native".'
             )
+
+
+def sampled_instead[M: ModelSpec](model: M, engine: NUTS, tried: str) -> Fit[M]:
+    """The fit by NUTS after another engine has been tried in vain, which its advice does not name.
+
+    Parameters
+    ----------
+    model : Model
+    engine : NUTS
+    tried : str
+        Name of the other engine.
+    """
+    return engine._run(model, tried)

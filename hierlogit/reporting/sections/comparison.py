@@ -44,7 +44,7 @@ def content(request: Request) -> str:
     return "".join(
         [
             facts(
-                (subject.name, f"`{subject.fit.model.formula.line}`, by {subject.fit.diagnostics.engine}")
+                (subject.name, f"`{subject.fit.model.formula.line}`, by {subject.engine}")
                 for subject in request.subjects
             ),
             attempted("The comparison", lambda: _criteria(fits)),

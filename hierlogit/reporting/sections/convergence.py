@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...engines.importance.finished_fit import LEAST_EFFECTIVE
+from ...engines.importance.finished_fit import LARGE_CHANGE, LEAST_EFFECTIVE
 from ...engines.nuts.convergence import MAX_RHAT, MIN_BFMI, MIN_ESS_PER_CHAIN
+from ...engines.nuts.convergence_findings import MAX_INTEGRATION_ERROR
+from ...engines.nuts.options import INTEGRATION_ERROR
+from ...fits.fit import counted_draws
 from ...fits.psis import MOST_K_HAT
 from ...formatting import number
-from ...validation import number_of
 from ..finding_list import finding_list
 from ..html import facts, paragraph
 from ..request import Request, Subject
@@ -26,7 +28,8 @@ OF_SAMPLERS = {
     "at_max_treedepth": ("Transitions at the largest tree depth", "should be few"),
     "pareto_k": ("Pareto k-hat of the importance weights", f"should be at most {MOST_K_HAT}"),
     "ess_weights": ("Effective size of the weighted draws", f"should be at least {LEAST_EFFECTIVE}"),
-    "integration_change": ("Change of log densities by finer quadrature, sd", "should be near 0"),
+    "integration_change": ("Change of log densities by finer quadrature, sd", f"should be at most {LARGE_CHANGE}"),
+    INTEGRATION_ERROR: ("Error of log densities by quadrature, sd", f"should be at most {MAX_INTEGRATION_ERROR}"),
 }
 #: Measures of optimisations.
 OF_SEARCHES = {
@@ -61,11 +64,11 @@ def _good(subject: Subject) -> str:
 
 
 def _how(subject: Subject) -> str:
-    estimate, sizes = subject.fit.estimate, subject.fit.posterior.sizes
+    estimate = subject.fit.estimate
     if estimate is None:
         return (
-            f"{number_of(sizes['chain'], 'chain')} of {sizes['draw']:,} draws each from the posterior, by "
-            f"{subject.fit.diagnostics.engine}. All intervals come from these draws."
+            f"{counted_draws(subject.fit)} from the posterior, by {subject.engine}. All intervals come from these "
+            "draws."
         )
     objective = "posterior density" if estimate.penalised else "likelihood"
     integrated = f", with the random effects integrated out ({estimate.method})" if subject.design.groups else ""

@@ -133,7 +133,7 @@ def test_groups_labels_and_report(fit: hl.results.Fit) -> None:
     assert len(np.unique(fit.posterior["sd_herd"])) == 1000
     assert hl.summary(fit)["ess_bulk"].min() > 700
     assert fit.estimate is None
-    assert "1 chain of 1,000 draws" in repr(fit)
+    assert "Fit by ImportanceSampling: 1,000 independent draws, converged" in repr(fit)
 
 
 def test_same_seed_same_draws_whatever_the_cores(cbpp: hl.Model, fit: hl.results.Fit) -> None:
@@ -171,6 +171,18 @@ def test_unreliable_weights_give_way_to_nuts(cbpp: hl.Model, monkeypatch: pytest
     (note,) = [finding for finding in fit.diagnostics.findings if finding.code == "engine_changed"]
     assert "k-hat of the importance weights is" in note.evidence
     assert note.severity == "note"
+
+
+def test_nuts_in_its_place_does_not_advise_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random slopes, whose effects NUTS cannot integrate out, and too few draws for chains that agree."""
+    monkeypatch.setattr(importance_sampling, "khat_threshold", lambda _: -1.0)
+    monkeypatch.setattr(importance_sampling, "LEAST_PER_CHAIN", 10)
+    model = hl.Model("y ~ 1 + (1 + week | ID)", hl.datasets.load("bacteria"))
+    with pytest.warns(ConvergenceWarning):
+        fit = model.fit(hl.ImportanceSampling(draws=100, nodes=5, seed=1, progress=False))
+    findings = [finding for finding in fit.diagnostics.findings if finding.code in {"high_rhat", "low_ess"}]
+    assert findings
+    assert not any("ImportanceSampling" in str(finding) for finding in findings)
 
 
 def test_too_few_nodes_are_a_finding() -> None:

@@ -58,15 +58,19 @@ def _stats(**changed: np.ndarray) -> xr.Dataset:
     return xr.Dataset({name: (("chain", "draw"), values) for name, values in columns.items()})
 
 
-def _advice(model: hl.Model, drawn: xr.Dataset, stats: xr.Dataset | None = None, **options: Any) -> Advice:
+def _advice(
+    model: hl.Model, drawn: xr.Dataset, stats: xr.Dataset | None = None, tried: str = "", **options: Any
+) -> Advice:
     engine = hl.NUTS(draws=DRAWS, chains=CHAINS, seed=1)
     settings = replace(engine.options("native"), **options)
     of_run = _stats() if stats is None else stats
-    return Advice(model, drawn, of_run, settings, Convergence.of(model, drawn, of_run), {"sample": 9.0})
+    return Advice(model, drawn, of_run, settings, Convergence.of(model, drawn, of_run), {"sample": 9.0}, tried)
 
 
-def _found(model: hl.Model, drawn: xr.Dataset, stats: xr.Dataset | None = None, **options: Any) -> dict[str, Finding]:
-    return {finding.code: finding for finding in convergence_findings(_advice(model, drawn, stats, **options))}
+def _found(
+    model: hl.Model, drawn: xr.Dataset, stats: xr.Dataset | None = None, tried: str = "", **options: Any
+) -> dict[str, Finding]:
+    return {finding.code: finding for finding in convergence_findings(_advice(model, drawn, stats, tried, **options))}
 
 
 def test_good_draws_are_converged(model: hl.Model) -> None:
@@ -179,7 +183,7 @@ def test_integrating_effects_out_is_advised_where_they_were_sampled(model: hl.Mo
     sd = np.exp(_slow(5))[..., None]
     variables = {"beta": _noise(1, 3), "sd_g": sd, "b_g": _noise(3, CLUSTERS, 1)}
     drawn = posterior_dataset(single, posterior_layout(single), variables)
-    words = "effects='integrated' samples without the effects of 'g'"
+    words = "hl.NUTS(effects='integrated') integrates the effects of 'g' out"
     assert words in _found(single, drawn)["high_rhat"].remedy
     assert words not in _found(single, drawn, effects="integrated")["high_rhat"].remedy
 
@@ -188,6 +192,7 @@ def test_importance_sampling_is_named_where_effects_can_be_integrated_out(model:
     words = "hl.ImportanceSampling()"
     sd = np.exp(np.stack([_noise(2), _slow(5)], axis=-1))
     assert words in _found(model, _draws(model, sd_g=sd))["high_rhat"].remedy
+    assert words not in _found(model, _draws(model, sd_g=sd), tried="ImportanceSampling")["high_rhat"].remedy
     beta = _noise(1, 3)
     beta[..., 1] = _slow(5)
     assert words not in _found(model, _draws(model, beta=beta))["high_rhat"].remedy

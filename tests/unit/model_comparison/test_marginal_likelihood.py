@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import binom, halfnorm, norm
 
 import hierlogit as hl
+from hierlogit.engines.maximum.integrator import MOST_NODES
 from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError, FitError, ModelError
 from hierlogit.model_comparison import marginal_likelihood, parameter_integral
 from hierlogit.model_comparison.parameter_integral import REPLICATES, Integral, integral_over_parameters
@@ -130,6 +131,25 @@ def test_too_few_nodes_are_warned_of() -> None:
     model = hl.Model("outcome ~ time + (1 | patientID)", hl.datasets.load("toenail"), priors=WITH_SLOPES)
     with pytest.warns(ConvergenceWarning, match="quadrature with 5 nodes in place of 3 changes"):
         hl.evidence(model, nodes=3, draws=256)
+
+
+def test_where_no_quadrature_is_fine_enough() -> None:
+    """Under priors for sds of thousands, even the most nodes miss most of the integral."""
+    random = np.random.default_rng(5)
+    outcomes = [0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 1]
+    frame = pd.DataFrame({"g": np.repeat(list("abcd"), 3), "y": outcomes, "x": random.normal(size=12)})
+    wide = {"Intercept": hl.priors.Normal(0, 2), "x": hl.priors.Cauchy(0, 10), "sd": hl.priors.HalfCauchy(5)}
+    model = hl.Model("y ~ x + (1 | g)", frame, priors=wide)
+    with pytest.warns(ConvergenceWarning) as warned:
+        found = hl.evidence(model)
+    assert found.nodes == MOST_NODES
+    assert any("66 nodes in place of 100" in str(one.message) for one in warned)
+
+
+def test_imprecise_values_are_warned_of(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marginal_likelihood, "LARGE_ERROR", 1e-9)
+    with pytest.warns(ConvergenceWarning, match=r"Monte Carlo error of its logarithm is .* Raise draws"):
+        hl.evidence(hl.Model("p(k, n) ~ 1 + (1 | g)", rows, priors=PRIORS), draws=256)
 
 
 def test_what_is_refused(rows: pd.DataFrame) -> None:
