@@ -292,7 +292,7 @@ def test_warnings_are_one_line_each(engines, rows, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     assert [line[:9] for line in lines] == ["warning: ", "warning: "]
-    assert "1 of 120 rows was dropped" in lines[0]
+    assert "1 of 120 rows has missing values in dose (1) and was dropped" in lines[0]
     assert lines[1] == "warning: 3 transitions diverged. Raise --target-accept."
 
 
