@@ -118,7 +118,9 @@ def fit(
     effects: Annotated[
         str | None, typer.Option(help="What nuts does with cluster effects: auto (the default), sampled or integrated.")
     ] = None,
-    nodes: Annotated[int | None, typer.Option(help="Quadrature nodes in each dimension, for agq, map and importance.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="Quadrature nodes in each dimension, for agq, map and importance.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Makes the run reproducible; random by default.")] = None,
     prior: Annotated[
         list[str] | None, typer.Option(help="Such as 'beta=Normal(0, 1)' or 'sd_group=Exponential(2)'; once for each.")

@@ -70,7 +70,7 @@ class BayesFactors(Shown):
     sensitivity : ResultTable
         Indexed by ``model`` and ``scale``, the multiple of the scales of the priors of the parameters in which the
         models differ: ``log_evidence``, ``log_bayes_factor`` with its error, ``bayes_factor``, ``probability`` and
-        ``pareto_k``.
+        ``pareto_k``. Only a scale of 1 if they differ in no parameter whose prior has a scale.
     reference : str
         The model to which the Bayes factors are relative.
     parameters : tuple of str
@@ -100,6 +100,10 @@ class BayesFactors(Shown):
             remarks.append(
                 f"The random effects of {quoted_list(laplace)} are integrated out by Laplace's method, whose error is "
                 "not part of the Monte Carlo errors."
+            )
+        if not self.parameters:
+            remarks.append(
+                "No parameter whose prior has a scale is in some of the models only: there are no priors to scale."
             )
         others = self.sensitivity.drop(self.reference, level="model")
         for name in others.index.get_level_values("model").unique() if self.parameters else ():
@@ -157,7 +161,7 @@ def bayes_factor(
     Warns
     -----
     DataWarning
-        If priors are the defaults.
+        If priors of parameters in which the models differ are the defaults.
     ConvergenceWarning
         If an evidence is not reliable; see `evidence`.
 
@@ -198,7 +202,10 @@ def bayes_factor(
         name: computed_evidence(model, draws, count, seed)
         for name, model in progress(models.items(), "Integrating models", len(models))
     }
-    warn_of_defaults(results.values())
+    # The priors of parameters that all models have hardly matter for the ratios.
+    differing = _differing(models)
+    of_defaults = dict.fromkeys(label for one in results.values() for label in one.default_priors)
+    warn_of_defaults([label for label in of_defaults if label in differing])
     warn_if_inaccurate(results)
     return _assembled(models, results, prior, reference, multiples)
 
@@ -215,17 +222,18 @@ def _assembled(
     base = order[0] if reference is None else reference
     table = _compared(values, prior, base).assign(method=[one.method for one in results.values()])
     differing = _differing(models)
+    labels = dict.fromkeys(label for model in models.values() for label in parameter_labels(model.design))
+    # Correlations, which have no scale, keep their priors.
+    scaled = tuple(label for label in labels if label in differing and not label.startswith("cor_"))
     blocks = {}
-    for scale in progress(scales, "Scaling priors"):
+    for scale in progress(scales if scaled else [1.0], "Scaling priors"):
         blocks[scale] = _compared({name: _scaled(one, differing, scale) for name, one in results.items()}, prior, base)
     sensitivity = pd.concat(blocks, names=["scale"]).swaplevel().loc[order]
-    labels = dict.fromkeys(label for model in models.values() for label in parameter_labels(model.design))
     return BayesFactors(
         ResultTable.of(table.loc[order], f"Evidence of models, Bayes factors relative to '{base}'"),
         ResultTable.of(sensitivity, f"Bayes factors relative to '{base}', by the scales of the priors"),
         base,
-        # Correlations, which have no scale, keep their priors.
-        tuple(label for label in labels if label in differing and not label.startswith("cor_")),
+        scaled,
         results,
     )
 

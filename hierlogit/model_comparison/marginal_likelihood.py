@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from ..display import Facts, Shown, View
 from ..engines.importance.nodes import POINTS, compared_with, finer, integration_changes, nodes_needed
-from ..engines.maximum.integrator import MOST_NODES, integrator
+from ..engines.maximum.integrator import MOST_EFFECTS, MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
 from ..fits.arguments import model_of
 from ..fits.psis import khat_threshold
 from ..formatting import fixed
 from ..priors.defaults import default_priors
-from ..validation import number_of, quoted_list, seed_or_new, whole_number
+from ..validation import agree, number_of, quoted_list, seed_or_new, whole_number
 from .nesting import parameter_labels
 from .parameter_integral import Integral, integral_over_parameters
 
@@ -170,14 +170,18 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     chosen = None if nodes is None else whole_number("nodes", nodes, FitError, least=1, most=MOST_NODES)
     seed = DEFAULT_SEED if seed is None else seed_or_new(seed, FitError)
     result = computed_evidence(model, draws, chosen, seed)
-    warn_of_defaults([result])
+    warn_of_defaults(result.default_priors)
     warn_if_inaccurate({"": result})
     return result
 
 
 def computed_evidence(model: ModelSpec, draws: int, nodes: int | None, seed: int) -> Evidence:
     """The evidence of a model, without warnings; the arguments are those of `evidence`, checked."""
-    count = _nodes_for(model) if nodes is None else nodes
+    if nodes is None:
+        count = _nodes_for(model)
+    else:
+        _refuse_quadrature(model, nodes)
+        count = nodes
     integral = integral_over_parameters(model, count, draws, seed)
     change = _integration_change(model, count, integral)
     return Evidence(
@@ -232,14 +236,19 @@ def warn_if_inaccurate(results: dict[str, Evidence]) -> None:
             )
 
 
-def warn_of_defaults(results: Iterable[Evidence]) -> None:
-    """Warn that priors are the defaults in some of the models, if they are."""
-    labels = list(dict.fromkeys(label for one in results for label in one.default_priors))
+def warn_of_defaults(labels: Collection[str]) -> None:
+    """Warn that the priors of these parameters, which matter for the evidence, are the defaults; not if there are none.
+
+    Parameters
+    ----------
+    labels : collection of str
+    """
     if labels:
         warn(
-            f"The evidence depends on the priors, and those of {quoted_list(labels)} are the defaults, which are wide: "
-            "a model with one more parameter loses more evidence the wider its prior. State priors that say what you "
-            "expect, Model(..., priors={...}), and see how Bayes factors change with their scales: hl.bayes_factor.",
+            f"The evidence depends on the priors, and {agree(labels, 'that', 'those')} of {quoted_list(labels)} "
+            f"{agree(labels, 'is the default, which is', 'are the defaults, which are')} wide: a model with one more "
+            "parameter loses more evidence the wider its prior. State priors that say what you expect, "
+            "Model(..., priors={...}); hl.bayes_factor shows how Bayes factors change with their scales.",
             DataWarning,
         )
 
@@ -252,6 +261,20 @@ def _with_default_priors(model: ModelSpec) -> tuple[str, ...]:
         labels += [f"sd_{group.result_name}[{effect}]" for effect, prior, default in pairs if prior == default]
     known = parameter_labels(design)
     return tuple(label for label in known if label in labels)
+
+
+def _refuse_quadrature(model: ModelSpec, nodes: int) -> None:
+    if not model.design.groups:
+        return
+    try:
+        integrator(model.design, nodes)
+    except EngineError as error:
+        groups = quoted_list([group.name for group in model.design.groups])
+        raise EngineError(
+            f"nodes={nodes}: quadrature cannot integrate out the effects of {groups}, but only those of one factor "
+            f"with up to {MOST_EFFECTS} effects, or of two nested factors with one effect each. Leave nodes out: "
+            "Laplace's method is then used."
+        ) from error
 
 
 def _nodes_for(model: ModelSpec) -> int:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", INK)
 #: Bayes factors between which neither model is favoured much (Kass and Raftery 1995).
 WEAK = (1 / 3, 3.0)
+#: The least range of Bayes factors that the axis covers.
+LEAST_RANGE = (0.1, 10.0)
 
 
 def bayes_factor(result: BayesFactors, *, ax: Any = None) -> AxesArray:
@@ -65,6 +67,8 @@ def _draw(ax: Axes, result: BayesFactors) -> None:
     others = [name for name in result.table.index if name != result.reference]
     for k, name in enumerate(others):
         _line(ax, str(name), result.sensitivity.loc[name], result, COLOURS[k % len(COLOURS)])
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, LEAST_RANGE[0]), max(high, LEAST_RANGE[1]))
     scales = result.sensitivity.index.get_level_values("scale").unique()
     ax.set_xticks(list(scales), [f"{scale:g}" for scale in scales])
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -131,4 +131,21 @@ def test_default_priors_are_warned_of_once() -> None:
     with pytest.warns(DataWarning, match="are the defaults") as caught:
         found = hl.bayes_factor(fits, draws=256)
     assert len(caught) == 1
+    assert "'period[p4]'" in str(caught[0].message)
+    assert "Intercept" not in str(caught[0].message)  # both models have it
     assert "With the scales of these priors multiplied by 0.25 to 4" in repr(found)
+
+
+def test_models_of_the_same_parameters_have_no_priors_to_scale() -> None:
+    rows = hl.datasets.load("cbpp")
+    models = {
+        name: hl.Model(
+            "p(successes, size) ~ 1 + (1 | herd)", rows, priors={**PRIORS, "sd": hl.priors.HalfNormal(scale)}
+        )
+        for name, scale in {"narrow": 0.5, "wide": 3.0}.items()
+    }
+    found = hl.bayes_factor(models, draws=256)
+    assert found.parameters == ()
+    assert set(found.sensitivity.index.get_level_values("scale")) == {1.0}
+    assert "there are no priors to scale" in repr(found)
+    assert found.table["log_evidence"].nunique() == 2
