@@ -36,16 +36,17 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     model : Model
     engines : mapping of str to Engine, optional
         Engines to compare, by the names of their columns; the last one is the reference. If not given: Laplace, AGQ if
-        quadrature is possible for the model, MAP, and NUTS as the reference.
+        quadrature is possible for the model, MAP, and NUTS as the reference. `hierlogit.ImportanceSampling` draws from
+        the same posterior as NUTS, so that it is compared only if it is given.
 
     Returns
     -------
     ResultTable
         One row for each parameter, and a last row ``log_likelihood`` for the engines that have one. The columns have
-        two levels: the engine, and ``estimate`` (the posterior mean for NUTS), ``error`` (standard error or posterior
-        sd) and, except for the last engine, ``differs``: whether the difference from the estimate of the last engine is
-        larger than ``error``. Laplace and AGQ do not use the priors, so that differences come from the priors as well
-        as from approximations.
+        two levels: the engine, and ``estimate`` (the posterior mean for NUTS and importance sampling), ``error``
+        (standard error or posterior sd) and, except for the last engine, ``differs``: whether the difference from the
+        estimate of the last engine is larger than ``error``. Laplace and AGQ do not use the priors, so that differences
+        come from the priors as well as from approximations.
 
     Raises
     ------

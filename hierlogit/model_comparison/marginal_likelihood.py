@@ -227,7 +227,7 @@ def warn_if_inaccurate(results: dict[str, Evidence]) -> None:
             remedy = (
                 "Raise nodes."
                 if one.nodes < MOST_NODES
-                else "There is no finer quadrature: use priors under which sds of hundreds are not plausible."
+                else "More nodes are not possible: use priors under which sds of hundreds are not plausible."
             )
             warn(
                 f"The evidence {of}is not accurate: quadrature with {compared_with(one.nodes)} nodes in place of "

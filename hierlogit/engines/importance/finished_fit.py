@@ -172,7 +172,7 @@ def _findings(measures: dict[str, float], options: Options, *, interrupted: bool
         remedy = (
             f"Use more, hl.ImportanceSampling(nodes={finer(options.nodes)}), or NUTS."
             if options.nodes < MOST_NODES
-            else "There is no finer quadrature: use NUTS, and priors under which sds of hundreds are not plausible."
+            else "More are not possible: use NUTS, and priors under which sds of hundreds are not plausible."
         )
         findings.append(
             Finding(

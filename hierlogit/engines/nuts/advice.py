@@ -85,8 +85,8 @@ class Advice:
         spread = next((one for one in moving if one.kind in ("sd", "cor")), None)
         if "fixed" in kinds and kinds & {"mean", "effect"}:
             return (
-                "The data tell their sum better than each of them, which is no fault of the model: the terms need not "
-                "be simplified."
+                "The data tell their sum better than each of them. The model is not at fault: the terms need not be "
+                "simplified."
             )
         if kinds == {"fixed"} and coupling.others:
             return (

@@ -293,6 +293,7 @@ def test_verbs_take_the_fit(fit: hl.results.Fit, tmp_path: Path) -> None:
     assert "by Pareto-smoothed importance sampling" in page
     assert "hl.ImportanceSampling(" in page
     assert "Effective size of the weighted draws" in page
+    assert "1,000 independent draws from the posterior, by importance sampling" in page
 
 
 def test_sampled_again_without_rows(fit: hl.results.Fit) -> None:
