@@ -227,6 +227,8 @@ def _same_sampler(fit: Fit) -> Engine:
             "only fits by hl.NUTS(backend='native') and hl.ImportanceSampling() can be sampled again without some "
             "rows: pass refit=False, or fit the model again."
         )
+    # Of an integrated fit; they are no option, but chosen for the model.
+    settings.pop("nodes", None)
     return NUTS(**{**settings, "store": None})
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..display import Shown, View
 from ..engines.importance.proposal import DEGREES, SplitT, at_mode
-from ..engines.importance.weighting import GOOD, Densities, Weighted, adapted
+from ..engines.importance.weighting import Densities, Weighted, adapted
 from ..engines.maximum.marginal_posterior import MarginalPosterior
 from ..fits.psis import psis
 from ..formatting import fixed
@@ -28,8 +28,6 @@ REPLICATES = 16
 #: Points from whose weighted moments a second proposal is made, if few of them are worth as much as draws of the
 #: density itself.
 FIRST_POINTS = 512
-#: How many points for each variable the first ones have to be worth for their moments to be used.
-WORTH = 10.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,7 +91,7 @@ def integral_over_parameters(model: ModelSpec, nodes: int, draws: int, seed: int
     densities = Densities(model, nodes, centre, 1)
     first = _points(proposals[0], uniform_points(FIRST_POINTS, len(centre) + 1, for_first))
     weighted = Weighted(first, densities.of(first, progress=False) - proposals[0].log_density(first))
-    if WORTH * len(centre) <= weighted.effective_size < GOOD * FIRST_POINTS:
+    if weighted.should_be_adapted:
         proposals.append(adapted(weighted))
     each = 2 ** int(np.ceil(np.log2(max(draws / REPLICATES / len(proposals), 1))))
     points = np.concatenate(

@@ -100,7 +100,10 @@ class ImportanceSampling(ShownAsCall):
             object.__setattr__(self, option, value)
 
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
-        """Draw from the posterior of `model`."""
+        """Draw from the posterior of `model`.
+
+        An interruption keeps the draws that have been proposed, if their weights are reliable.
+        """
         require_model(model)
         refuse_beyond_memory("ImportanceSampling: draws", self.draws, values_per_draw(model), EngineError)
         if model.design.groups:
@@ -113,6 +116,8 @@ class ImportanceSampling(ShownAsCall):
         stages.begin("weigh")
         weighted, interrupted = weighted_draws(model, proposal, options)
         if weighted.pareto_k > khat_threshold(len(weighted.x)):
+            if interrupted:  # whoever stopped this engine does not want another one to start
+                raise KeyboardInterrupt
             return self._sampled_instead(model, seed, weighted)
         return finished_fit(model, options, weighted, stages, interrupted=interrupted)
 

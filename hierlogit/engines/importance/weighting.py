@@ -27,8 +27,9 @@ IntArray = npt.NDArray[np.intp]
 TOGETHER = 25
 #: Share of draws that are worth as much as draws of the posterior, below which the proposal is adapted.
 GOOD = 0.6
-#: Draws from which moments are taken at least.
-FEWEST_FOR_MOMENTS = 500
+#: Draws from which moments are taken at least, and how many draws for each variable they have to be worth: a matrix of
+#: moments of fewer says little, and that of a single one has no factor.
+FEWEST_FOR_MOMENTS, WORTH = 500, 10.0
 #: Share of the draws asked for that may be lost because draws with large weights are chosen only once.
 LOST = 0.002
 #: Times the draws asked for that are proposed at most.
@@ -68,6 +69,12 @@ class Weighted:
     def effective_size(self) -> float:
         """How many draws of the posterior the weighted draws are worth (Kish 1965)."""
         return float(1.0 / (self.weights**2).sum())
+
+    @property
+    def should_be_adapted(self) -> bool:
+        """Whether a proposal with the moments of the weighted draws would do better, and these are known well."""
+        count, d = self.x.shape
+        return WORTH * d <= self.effective_size < GOOD * count
 
     @property
     def log_evidence(self) -> float:
@@ -150,7 +157,7 @@ def propose(
         counts[-1] += batch
         weighted = Weighted(x, log_density - _mixture(proposals, counts, x))
         yield weighted
-        if len(proposals) == 1 and weighted.effective_size < GOOD * len(x):
+        if len(proposals) == 1 and weighted.should_be_adapted:
             proposals.append(adapted(weighted))
             counts.append(0)
         elif weighted.lost(draws) <= LOST:
@@ -185,11 +192,12 @@ class Densities:
     """
 
     def __init__(self, model: ModelSpec, nodes: int, centre: FloatArray, cores: int) -> None:
-        self._cores, self._centre = cores, centre
-        self._idle = [MarginalPosterior(model, nodes) for _ in range(cores)]
+        self._model, self._nodes, self._cores = model, nodes, cores
+        first = MarginalPosterior(model, nodes)
+        first.log_density(centre)
+        self._modes = first.objective.modes()
+        self._idle = [first]  # a thread that finds none makes its own
         self._stop = np.zeros(1, dtype=np.uint64)
-        self._idle[0].log_density(centre)
-        self._modes = self._idle[0].objective.modes()
 
     def of(self, x: FloatArray, *, progress: bool) -> FloatArray:
         """Log densities of vectors of shape (m, d), shape (m,).
@@ -210,7 +218,10 @@ class Densities:
                 self._stop[0] = 1
 
     def _of_part(self, x: FloatArray) -> FloatArray:
-        posterior = self._idle.pop()  # one for each thread
+        try:
+            posterior = self._idle.pop()
+        except IndexError:
+            posterior = MarginalPosterior(self._model, self._nodes)
         try:
             posterior.objective.likelihood.work.u[:] = self._modes
             return posterior.log_densities(x, self._stop)

@@ -100,16 +100,18 @@ class MarginalPosterior:
     def log_densities(self, x: FloatArray, stop: npt.NDArray[np.uint64] | None = None) -> FloatArray:
         """Log densities at vectors of shape (m, n_dim), shape (m,), in less time than one by one.
 
+        Minus infinity beyond the range of floats.
+
         Parameters
         ----------
         x : ndarray, shape (m, n_dim)
         stop : ndarray of uint64, shape (1,), optional
-            The work ends, with values that are not numbers, once another thread has set it to 1.
+            The work ends, without values for the vectors that are left, once another thread has set it to 1.
         """
         with np.errstate(all="ignore"):
             psi, prior = self.psi(x), self.variables.log_prior(x)
         inside = np.isfinite(prior) & np.all(np.isfinite(psi), axis=1)
         values = np.full(len(x), -np.inf)
         values[inside] = prior[inside] + log_likelihoods(self.objective, self.nodes, psi[inside], stop)
-        values[np.isposinf(values)] = -np.inf
+        values[~np.isfinite(values)] = -np.inf
         return values

@@ -218,6 +218,16 @@ def test_an_interruption_keeps_the_draws_made(cbpp: hl.Model, monkeypatch: pytes
     assert fit.posterior.sizes["draw"] == 300
 
 
+def test_an_interruption_does_not_start_nuts(cbpp: hl.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(model: hl.Model, proposal: SplitT, options: Any) -> tuple[Weighted, bool]:
+        return finished_fit.weighted_draws(model, proposal, options)[0], True
+
+    monkeypatch.setattr(importance_sampling, "khat_threshold", lambda _: -1.0)
+    monkeypatch.setattr(importance_sampling, "weighted_draws", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cbpp.fit(hl.ImportanceSampling(draws=100, nodes=5, seed=1, progress=False))
+
+
 def test_nodes_are_as_many_as_the_integration_needs(cbpp: hl.Model) -> None:
     assert nodes_needed(cbpp) == 5
     toenail = hl.Model(TOENAIL, hl.datasets.load("toenail"))
@@ -276,6 +286,15 @@ def test_a_poor_proposal_is_adapted(cbpp: hl.Model) -> None:
     right = list(propose(cbpp, 5, good, 800, np.random.SeedSequence(2), 1, progress=False))[-1]
     error = np.hypot(rounds[-1].log_evidence_error, right.log_evidence_error)
     assert abs(rounds[-1].log_evidence - right.log_evidence) < 4 * error
+
+
+def test_moments_of_a_few_draws_are_not_used(cbpp: hl.Model) -> None:
+    """Of a proposal so far off that a single draw has all of the weight: the moments have no Cholesky factor."""
+    good = at_mode(MarginalPosterior(cbpp, 5))
+    far = SplitT(good.centre + 60 * np.diag(good.factor), 0.1 * good.factor, good.below, good.above)
+    rounds = list(propose(cbpp, 5, far, 100, np.random.SeedSequence(1), 1, progress=False))
+    assert rounds[0].effective_size < 5
+    assert rounds[-1].pareto_k > 0.7
 
 
 def test_verbs_take_the_fit(fit: hl.results.Fit, tmp_path: Path) -> None:

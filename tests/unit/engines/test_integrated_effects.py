@@ -18,6 +18,7 @@ from hierlogit.engines.nuts import nutpie_model
 from hierlogit.engines.nuts.effects_form import form_of_effects
 from hierlogit.errors import ConvergenceWarning, EngineError
 from hierlogit.fits.posterior import parameter_draws
+from hierlogit.model_comparison.leave_out import sampled_again
 
 NESTED = "y ~ x + (1 | town/child)"
 SMALL = {"draws": 60, "tune": 60, "chains": 2}
@@ -104,6 +105,16 @@ def test_runs_on_disk_are_recovered(integrated: hl.results.Fit, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("interrupted_sampling")
+def test_sampled_again_without_rows(integrated: hl.results.Fit) -> None:
+    design = integrated.model.design
+    (child,) = (group for group in design.groups if group.result_name == "town:child")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        again = sampled_again(integrated, np.asarray(child.index == 0))
+    assert again.diagnostics.settings["effects"] == "integrated"
+    assert again.posterior["u_town:child"].shape == integrated.posterior["u_town:child"].shape
+
+
 def test_interrupted_runs_keep_their_draws() -> None:
     model = hl.Model(NESTED, nested())
     with pytest.warns(ConvergenceWarning, match="interrupted"):
