@@ -163,7 +163,7 @@ def _blocks(sizes: IntArray, nodes: int) -> tuple[IntArray, IntArray]:
     rows = np.concatenate([[0], np.cumsum(sizes)])
     while bounds[-1] < J:
         start = bounds[-1]
-        stops = np.arange(start + 1, J + 1)
+        stops = np.arange(start + 1, min(J, start + max(BLOCK // nodes, 1)) + 1)  # no block has more levels
         height = sizes[stops - 1]
         needed = height * (stops - start)
         dense = (rows[stops] - rows[start] >= (1 - PADDING) * needed) | (stops - start <= FEWEST_LEVELS)

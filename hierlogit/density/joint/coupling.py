@@ -162,10 +162,18 @@ def _block_diagonal(blocks: Sequence[FloatArray], levels: IntArray) -> FloatArra
 
 
 def _lowest(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The lowest eigenvalues of the inverse of a covariance matrix, and their eigenvectors in columns."""
-    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+    """The lowest eigenvalues of the inverse of a covariance matrix, and their eigenvectors in columns.
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not finite, or has no eigenvalues for another reason.
+    """
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigsh
 
     size = len(covariance)
+    if not np.all(np.isfinite(covariance)):  # for which LAPACK writes messages of its own
+        raise np.linalg.LinAlgError("the covariance matrix is not finite")
     if size <= MOST_DIRECTIONS:
         variances, vectors = np.linalg.eigh(covariance)
         return 1.0 / variances, vectors
@@ -175,4 +183,6 @@ def _lowest(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
         variances, vectors = eigsh(covariance, k=MOST_DIRECTIONS, which="LA", v0=start, tol=TOLERANCE)
     except ArpackNoConvergence as error:  # the vectors found so far are orthogonal too
         variances, vectors = np.real(error.eigenvalues), np.real(error.eigenvectors)
+    except ArpackError as error:
+        raise np.linalg.LinAlgError(str(error)) from error
     return 1.0 / variances, vectors

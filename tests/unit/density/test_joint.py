@@ -508,6 +508,21 @@ def test_directions_that_are_not_found_in_time_are_left_out(monkeypatch: pytest.
     assert vectors.shape == (40, 1)
 
 
+@pytest.mark.parametrize("size", [5, 40])
+def test_a_covariance_that_is_not_finite_has_no_directions(size: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """By LAPACK and by ARPACK, which would write messages; the sampler then starts without a geometry."""
+    covariance = np.eye(size)
+    covariance[0, 0] = np.nan
+    with pytest.raises(np.linalg.LinAlgError, match="not finite"):
+        coupling._lowest(covariance)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_errors_of_arpack_are_errors_of_linear_algebra() -> None:
+    with pytest.raises(np.linalg.LinAlgError, match="Starting vector is zero"):
+        coupling._lowest(np.zeros((40, 40)))
+
+
 # ---- C functions -------------------------------------------------------------------------------------------------
 
 
