@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from ..density.joint.attenuation import ATTENUATION
 from ..density.linear_predictor import Draws
 from ..effects.numerics.population_average import average_probability
 from ..errors import FitError
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: The standard normal distribution function at ``ATTENUATION * x`` approximates the logistic one at x.
-ATTENUATION = 16 * np.sqrt(3) / (15 * np.pi)
 QUANTITIES = ("conditional", "average", "ratio", "approximate")
 #: Newton's method: the largest number of steps, the largest change of a linear predictor in a step, and the tolerance.
 MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
@@ -110,7 +109,7 @@ def conditional_vs_average(
 
     def both(draws: Draws) -> FloatArray:
         variance = total({group.name: mean_variance(draws, group, trials) for group in query.design.groups})
-        factor = 1 / np.sqrt(1 + ATTENUATION**2 * variance)[:, None]
+        factor = 1 / np.sqrt(1 + ATTENUATION * variance)[:, None]
         beta = draws.beta
         sd = np.sqrt(total(spread(draws, rows)))
         probability = average_probability(beta @ rows.X.T + rows.offset, sd)
