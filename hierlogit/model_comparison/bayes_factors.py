@@ -108,10 +108,14 @@ class BayesFactors(Shown):
         others = self.sensitivity.drop(self.reference, level="model")
         for name in others.index.get_level_values("model").unique() if self.parameters else ():
             of_model = others.loc[name]
-            low, high = of_model["bayes_factor"].min(), of_model["bayes_factor"].max()
+            factors = of_model["bayes_factor"]
+            # Beyond the range of floats a Bayes factor is 0 or infinite, but its logarithm is known.
+            column = "bayes_factor" if np.all((factors > 0) & np.isfinite(factors)) else "log_bayes_factor"
+            low, high = of_model[column].min(), of_model[column].max()
             ends = of_model.index.min(), of_model.index.max()
             remarks.append(
-                f"With the scales of these priors multiplied by {ends[0]:g} to {ends[1]:g}, the Bayes factor of "
+                f"With the scales of these priors multiplied by {ends[0]:g} to {ends[1]:g}, the "
+                f"{'log ' if column == 'log_bayes_factor' else ''}Bayes factor of "
                 f"'{name}' lies between {number(low)} and {number(high)}."
             )
         return remarks
@@ -217,7 +221,7 @@ def _assembled(
     reference: str | None,
     scales: Sequence[float],
 ) -> BayesFactors:
-    values = {name: _Value(one.log_evidence, one.mc_error, one.pareto_k) for name, one in results.items()}
+    values = {name: _Value(one.log_evidence, one.mcse, one.pareto_k) for name, one in results.items()}
     order = sorted(models, key=lambda name: -(values[name].log_evidence + np.log(prior[name])))
     base = order[0] if reference is None else reference
     table = _compared(values, prior, base).assign(method=[one.method for one in results.values()])
@@ -274,14 +278,14 @@ def _scaled(result: Evidence, differing: frozenset[str], scale: float) -> _Value
     """Log evidence, its error and the Pareto k-hat with other scales of the priors of some parameters."""
     changed = _with_scales(result.model, differing, scale)
     if scale == 1 or changed is None:
-        return _Value(result.log_evidence, result.mc_error, result.pareto_k)
+        return _Value(result.log_evidence, result.mcse, result.pareto_k)
     points = result.integral.points
     log_priors = [UnboundedVariables(model).log_prior(points) for model in (changed, result.model)]
     again = result.integral.of_density_times(log_priors[0] - log_priors[1])
     if again.pareto_k <= khat_threshold(len(points)):
         return _Value(again.log_value, again.error, again.pareto_k)
     anew = computed_evidence(changed, result.draws, result.nodes, result.seed)
-    return _Value(anew.log_evidence, anew.mc_error, anew.pareto_k)
+    return _Value(anew.log_evidence, anew.mcse, anew.pareto_k)
 
 
 def _with_scales(model: ModelSpec, differing: frozenset[str], scale: float) -> ModelSpec | None:

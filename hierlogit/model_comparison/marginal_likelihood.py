@@ -43,7 +43,7 @@ class Evidence(Shown):
     ----------
     log_evidence : float
         Natural logarithm of the marginal likelihood, binomial coefficients included.
-    mc_error : float
+    mcse : float
         Its Monte Carlo standard error.
     pareto_k : float
         Pareto k-hat of the importance weights: up to 0.7, value and error are reliable.
@@ -65,7 +65,7 @@ class Evidence(Shown):
     """
 
     log_evidence: float
-    mc_error: float
+    mcse: float
     pareto_k: float
     method: str
     nodes: int
@@ -90,7 +90,7 @@ class Evidence(Shown):
         ]
         if self.default_priors:
             facts.append(("priors", f"the defaults, for {number_of(len(self.default_priors), 'parameter')}"))
-        title = f"Log marginal likelihood {fixed(self.log_evidence, 3)}, Monte Carlo error {self.mc_error:.2g}"
+        title = f"Log marginal likelihood {fixed(self.log_evidence, 3)}, Monte Carlo error {self.mcse:.2g}"
         return View(title, (Facts(tuple(facts)),))
 
     def _integration(self) -> str:
@@ -125,7 +125,7 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     Returns
     -------
     Evidence
-        ``log_evidence``, ``mc_error``, ``pareto_k``, and how the random effects were integrated out.
+        ``log_evidence``, ``mcse``, ``pareto_k``, and how the random effects were integrated out.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     few variables. Its integral is the mean of its ratios, at quasi-random points, to a t distribution with its mode and
     curvature, or to a mixture with one that has its moments. For crossed random effects, or more effects than
     quadrature takes, Laplace's method is used: ``method`` is then ``"Laplace"``, and the error of that approximation is
-    not part of ``mc_error``.
+    not part of ``mcse``.
 
     References
     ----------
@@ -186,7 +186,7 @@ def computed_evidence(model: ModelSpec, draws: int, nodes: int | None, seed: int
     change = _integration_change(model, count, integral)
     return Evidence(
         log_evidence=integral.log_value,
-        mc_error=integral.error,
+        mcse=integral.error,
         pareto_k=integral.pareto_k,
         method=_method(model, count),
         nodes=count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,9 @@ COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", INK)
 WEAK = (1 / 3, 3.0)
 #: The least range of Bayes factors that the axis covers.
 LEAST_RANGE = (0.1, 10.0)
+#: Logarithm of the largest Bayes factor that is drawn where it is: a logarithmic axis of larger ones ends in numbers
+#: that floats do not have.
+LARGEST = 100 * math.log(10)
 
 
 def bayes_factor(result: BayesFactors, *, ax: Any = None) -> AxesArray:
@@ -40,6 +44,7 @@ def bayes_factor(result: BayesFactors, *, ax: Any = None) -> AxesArray:
         On logarithmic axes, the Bayes factor of each model relative to the reference, plus and minus twice its Monte
         Carlo error, against the multiple of the scales. The large points are those of the priors as given. Open points
         have a Pareto k-hat that is too large. The band is where neither model is favoured by more than three to one.
+        Bayes factors above 1e100 are drawn there, and those below 1e-100 likewise.
 
     Raises
     ------
@@ -92,9 +97,10 @@ def _draw(ax: Axes, result: BayesFactors) -> None:
 
 def _line(ax: Axes, name: str, table: pd.DataFrame, result: BayesFactors, colour: str) -> None:
     scales, logs = table.index.to_numpy(float), table["log_bayes_factor"].to_numpy()
-    factors, error = np.exp(logs), 2 * table["mcse_log_bayes_factor"].to_numpy()
+    error = 2 * table["mcse_log_bayes_factor"].to_numpy()
+    low, factors, high = (np.exp(np.clip(ends, -LARGEST, LARGEST)) for ends in (logs - error, logs, logs + error))
     ax.plot(scales, factors, color=colour, linewidth=1.4, label=name)
-    ax.vlines(scales, np.exp(logs - error), np.exp(logs + error), color=colour, linewidth=1.2)
+    ax.vlines(scales, low, high, color=colour, linewidth=1.2)
     reliable = table["pareto_k"].to_numpy() <= khat_threshold(result.evidence[name].draws)
     ax.scatter(
         scales,

@@ -121,6 +121,23 @@ def test_bayes_factors_are_drawn_by_the_scales_of_the_priors():
     _within_the_figure(ax)
 
 
+@pytest.mark.parametrize(("reference", "end"), [("1", 1e100), ("clinic", 1e-100)])
+def test_bayes_factors_beyond_floats_are_drawn_at_the_end(reference, end):
+    rng = np.random.default_rng(1)
+    clinic = np.repeat(np.arange(40), 100)
+    rows = pd.DataFrame({"y": rng.random(4000) < np.where(clinic % 2, 0.97, 0.03), "clinic": clinic.astype(str)})
+    priors = {"Intercept": hl.priors.Normal(0, 1.5), "sd": hl.priors.HalfNormal(2)}
+    models = {
+        "1": hl.Model("y ~ 1", rows, priors={"Intercept": priors["Intercept"]}),
+        "clinic": hl.Model("y ~ 1 + (1 | clinic)", rows, priors=priors),
+    }
+    found = hl.bayes_factor(models, reference=reference, scales=[0.5, 2], draws=256)
+    assert np.abs(found.table["log_bayes_factor"]).max() > 1000
+    assert "the log Bayes factor of" in str(found)
+    (line,) = (one for one in hl.plots.bayes_factor(found)[0].get_lines() if len(one.get_xdata()) == 3)
+    np.testing.assert_allclose(line.get_ydata(), end)
+
+
 def test_what_cannot_be_drawn_is_said(fits):
     with pytest.raises(FitError, match="table is not made by hl.compare: it has the columns 'a'"):
         hl.plots.compare(pd.DataFrame({"a": [1]}))

@@ -38,7 +38,7 @@ def test_table_is_what_the_evidence_says(models: dict[str, hl.Model], result: hl
         alone = hl.evidence(model, draws=2048)
         assert result.evidence[name].log_evidence == alone.log_evidence
         assert table.loc[name, "log_evidence"] == alone.log_evidence
-        assert table.loc[name, "mcse_log_evidence"] == pytest.approx(alone.mc_error)
+        assert table.loc[name, "mcse_log_evidence"] == pytest.approx(alone.mcse)
     logs = table["log_evidence"]
     assert logs.is_monotonic_decreasing
     np.testing.assert_allclose(table["bayes_factor"], np.exp(logs - logs["same"]))
@@ -71,7 +71,7 @@ def test_scaled_priors_are_those_of_a_model_with_them(
     wide = {f"beta[{WEEK}]": hl.priors.Normal(0, 4), "sd": hl.priors.HalfNormal(4)}
     anew = hl.evidence(models["falling"].with_priors(wide), draws=2048)
     weighted = result.sensitivity.loc[("falling", 4.0)]
-    error = 5 * np.hypot(anew.mc_error, weighted["mcse_log_evidence"])
+    error = 5 * np.hypot(anew.mcse, weighted["mcse_log_evidence"])
     assert weighted["log_evidence"] == pytest.approx(anew.log_evidence, abs=error)
     assert weighted["log_evidence"] < result.table.loc["falling", "log_evidence"] - 0.5
     assert result.sensitivity.loc["alone", "log_evidence"].nunique() == 5  # its slope is not in every model
@@ -80,7 +80,7 @@ def test_scaled_priors_are_those_of_a_model_with_them(
     again = hl.bayes_factor({name: models[name] for name in ("falling", "alone")}, scales=[4], draws=2048)
     alone = hl.evidence(models["falling"].with_priors({"sd": hl.priors.HalfNormal(4)}), draws=2048, nodes=anew.nodes)
     assert again.sensitivity.loc[("falling", 4.0), "log_evidence"] == pytest.approx(
-        alone.log_evidence, abs=5 * alone.mc_error
+        alone.log_evidence, abs=5 * alone.mcse
     )
 
 

@@ -43,7 +43,7 @@ def test_intercept_and_sd_against_a_sum_over_a_grid(rows: pd.DataFrame) -> None:
     cell = (intercepts[1] - intercepts[0]) * (sds[1] - sds[0])
     assert found.log_evidence == pytest.approx(logsumexp(total) + np.log(cell), abs=1e-3)
     assert found.method == "quadrature"
-    assert found.mc_error < 5e-4
+    assert found.mcse < 5e-4
     assert found.default_priors == ()
 
 
@@ -66,7 +66,7 @@ def test_order_of_the_rows_and_seed(rows: pd.DataFrame) -> None:
     assert hl.evidence(model.fit("laplace"), draws=1024).log_evidence == one.log_evidence
     other = hl.evidence(model, draws=1024, seed=5)
     assert other.log_evidence != one.log_evidence
-    assert other.log_evidence == pytest.approx(one.log_evidence, abs=5 * np.hypot(one.mc_error, other.mc_error))
+    assert other.log_evidence == pytest.approx(one.log_evidence, abs=5 * np.hypot(one.mcse, other.mcse))
 
 
 @pytest.mark.parametrize("good", [0.0, 2.0], ids=["one proposal", "a mixture of two"])
@@ -84,7 +84,7 @@ def test_importance_sampling_measures_the_same(rows: pd.DataFrame) -> None:
     model = hl.Model("p(k, n) ~ x + (1 | h/g)", rows.assign(h=rows["g"].str[1].astype(int) // 3), priors=WITH_SLOPES)
     measures = model.fit(hl.ImportanceSampling(draws=2000, seed=2, progress=False)).diagnostics.measures
     found = hl.evidence(model, draws=1024)
-    error = 5 * np.hypot(found.mc_error, measures["mcse_log_evidence"])
+    error = 5 * np.hypot(found.mcse, measures["mcse_log_evidence"])
     assert found.method == "quadrature"
     assert found.log_evidence == pytest.approx(measures["log_evidence"], abs=error + 0.01)
 
@@ -214,4 +214,4 @@ def test_thermodynamic_calculation_of_herds() -> None:
     error = estimates.std(ddof=1) / np.sqrt(len(estimates))
     found = hl.evidence(model)
     assert error < 0.05
-    assert found.log_evidence == pytest.approx(estimates.mean(), abs=4 * np.hypot(error, found.mc_error))
+    assert found.log_evidence == pytest.approx(estimates.mean(), abs=4 * np.hypot(error, found.mcse))
