@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -217,9 +217,9 @@ def warn_if_inaccurate(results: dict[str, Evidence]) -> None:
                 "hl.NUTS(), and use priors with lighter tails, or raise draws.",
                 ConvergenceWarning,
             )
-        if one.is_reliable and one.mc_error > LARGE_ERROR:
+        if one.is_reliable and one.mcse > LARGE_ERROR:
             warn(
-                f"The evidence {of}is not precise: the Monte Carlo error of its logarithm is {one.mc_error:.2g}, which "
+                f"The evidence {of}is not precise: the Monte Carlo error of its logarithm is {one.mcse:.2g}, which "
                 f"should be at most {LARGE_ERROR}. Raise draws.",
                 ConvergenceWarning,
             )
@@ -236,12 +236,12 @@ def warn_if_inaccurate(results: dict[str, Evidence]) -> None:
             )
 
 
-def warn_of_defaults(labels: Collection[str]) -> None:
+def warn_of_defaults(labels: Sequence[str]) -> None:
     """Warn that the priors of these parameters, which matter for the evidence, are the defaults; not if there are none.
 
     Parameters
     ----------
-    labels : collection of str
+    labels : sequence of str
     """
     if labels:
         warn(

@@ -74,7 +74,7 @@ class Weighted:
     def should_be_adapted(self) -> bool:
         """Whether a proposal with the moments of the weighted draws would do better, and these are known well."""
         count, d = self.x.shape
-        return WORTH * d <= self.effective_size < GOOD * count
+        return bool(WORTH * d <= self.effective_size < GOOD * count)
 
     @property
     def log_evidence(self) -> float:
