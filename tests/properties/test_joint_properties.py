@@ -175,8 +175,9 @@ def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
         gamma_scale=plain.gamma_scale + numbers(plain.gamma_scale, 0.2),
         centre=numbers(plain.centre, 0.3),
         width=np.exp(numbers(plain.width, 0.3)),
+        bend=rng.uniform(0.0, 1.0, size=plain.bend.shape),
         attenuation=[one @ one.T for one in (numbers(like, 0.6) for like in plain.attenuation)],
-        log_attenuation0=0.4,
+        attenuation0=np.array([0.4, 1.3]),
         weighted_Z=numbers(plain.weighted_Z, 0.5),
         information=information,
         score=[numbers(one) for one in plain.score],
@@ -267,7 +268,8 @@ def units_of_fixed_effects(joint: JointArrays, x: np.ndarray) -> float:
         L, M = (one[at_factor : at_factor + q * q].reshape(q, q) for one in (cholesky, arrays.attenuation))
         total += float(np.trace(L.T @ M @ L))
         at_factor += q * q
-    return float(np.sqrt(1 + total) / np.exp(arrays.log_attenuation0[0]))
+    bounded = total / (1 + total / arrays.attenuation0[1])
+    return float(np.sqrt(1 + bounded) / np.exp(arrays.attenuation0[0]))
 
 
 def non_centred_position(model: Model, parameters: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def integrated_arrays(joint: JointArrays, nodes: int) -> IntegratedArrays:
     place[order] = np.arange(J)
     permuted: Joint = arrays._replace(
         attenuation=np.zeros_like(arrays.attenuation),  # `marginal_scale` has another form of it
-        log_attenuation0=np.zeros(1),
+        attenuation0=np.array([0.0, 1.0]),
         y=rows(arrays.y),
         trials=trials,
         offset=rows(arrays.offset),

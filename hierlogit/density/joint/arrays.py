@@ -37,8 +37,9 @@ class Joint(NamedTuple):
     beta_arguments: FloatArray  # (3 p,) location, scale, degrees of freedom
     centre: FloatArray  # (E + K,) log sds, then correlation variables: centre + width x
     width: FloatArray  # (E + K,)
+    bend: FloatArray  # (E,) by how much more log sds fall where sds vanish: see `scale_variables`
     attenuation: FloatArray  # (sum of q_t^2,) c^2 times the mean products of each factor's columns: see `attenuation`
-    log_attenuation0: FloatArray  # (1,) by this the units are those of the logits at the centre
+    attenuation0: FloatArray  # (2,) log k without the constant at the centre, and m: see `attenuation`
     sd_arguments: FloatArray  # (3 E,)
     cor_power: FloatArray  # (K,) exponents of 1 - tanh(z)^2 in the density of the correlation variables
     # A quadratic approximation of the log-likelihood in the effects b of a level: kappa' b - b' information b / 2 with

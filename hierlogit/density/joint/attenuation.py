@@ -4,9 +4,11 @@ Averaged over random effects whose part of the linear predictor has variance s^2
 ``sqrt(1 + c^2 s^2)``, where c = 16 sqrt(3) / (15 pi) (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060). What the
 data tell is the averaged logits, so that the fixed effects grow with the sds. They are sampled in units of
 
-    k = sqrt((1 + c^2 s^2) / (1 + c^2 s_0^2)),          s^2 = sum_t tr(L_t' M_t L_t),
+    k = sqrt((1 + a) / (1 + a_0)),        a = v / (1 + v / m),        v = c^2 sum_t tr(L_t' M_t L_t),
 
-one at the centre s_0, where M_t has the mean products of factor t's columns over the trials.
+one at the centre. M_t has the mean products of factor t's columns over the trials, where columns count less the more
+reliable their effects: what the data tell of the effects is not averaged over. The bound m keeps k from growing without
+end, by which chains that try very large sds would diverge.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ FloatArray = npt.NDArray[np.float64]
 
 #: c^2 = (16 sqrt(3) / (15 pi))^2, by which averaging over clusters shrinks logits.
 ATTENUATION = 3.0 * (16.0 / (15.0 * np.pi)) ** 2
+#: m, as a multiple of 1 + v at the centre.
+LARGEST = 4.0
 
 
 @exact_kernel
-def _shrinkage(joint: Joint, cholesky: FloatArray) -> float:
-    """``1 + c^2 s^2`` at Cholesky factors of all grouping factors."""
-    total, at = 1.0, 0
+def _variance(joint: Joint, cholesky: FloatArray) -> float:
+    """The variance v at Cholesky factors of all grouping factors."""
+    total, at = 0.0, 0
     for t in range(len(joint.q)):
         q = joint.q[t]
         for a in range(q):
@@ -44,14 +48,17 @@ def _shrinkage(joint: Joint, cholesky: FloatArray) -> float:
 @exact_kernel
 def log_attenuation(joint: Joint, cholesky: FloatArray) -> float:
     """Log k at Cholesky factors of all grouping factors."""
-    value: float = 0.5 * math.log(_shrinkage(joint, cholesky)) - joint.log_attenuation0[0]
+    variance = _variance(joint, cholesky)
+    value: float = 0.5 * math.log1p(variance / (1.0 + variance / joint.attenuation0[1])) - joint.attenuation0[0]
     return value
 
 
 @exact_kernel
 def add_attenuation(joint: Joint, cholesky: FloatArray, dlog_k: float, dcholesky: FloatArray) -> None:
     """Add to the derivative in the Cholesky factors what reaches them through log k."""
-    factor, at = dlog_k / _shrinkage(joint, cholesky), 0
+    variance = _variance(joint, cholesky)
+    kept = 1.0 / (1.0 + variance / joint.attenuation0[1])
+    factor, at = dlog_k * kept * kept / (1.0 + variance * kept), 0
     for t in range(len(joint.q)):
         q = joint.q[t]
         for a in range(q):

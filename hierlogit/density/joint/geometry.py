@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...design.arrangement import Arrangement
 from ..marginal.fixed_effects import cross_with_effects, fixed_information
 from ..marginal.laplace import LaplaceLikelihood
-from .attenuation import ATTENUATION
+from .attenuation import ATTENUATION, LARGEST
 from .coupling import Coupling, coupling_at_mode, uncoupled
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ LEAST_SD = 0.1
 MOST_Z = 2.0
 #: The largest scale of log sds and of correlation variables.
 WIDEST = 1.0
+#: If the expected log-likelihood falls by this much between an sd and zero, the data tell the sd from zero.
+TOLD_FROM_ZERO = 4.0
 #: Share of the rows' information at the mode by which effects are centred. Away from the mode rows hold less
 #: information, the less the larger the sds: with all of it, effects and their sds would be correlated. Half of it was
 #: much better for clusters of few rows, and elsewhere cost at most a tenth of the effective sample size.
@@ -48,10 +50,12 @@ class Geometry:
         A matrix G with ``G G'`` their covariance matrix.
     centre, width : ndarray, shape (E + K,)
         Of the log sds of all factors, then of the correlation variables.
+    bend : ndarray, shape (E,)
+        By how much the slope of the log sds rises beyond `width` where the sds vanish.
     attenuation : list of ndarray, shape (q_t, q_t)
         By how much logits averaged over each factor's effects shrink with their covariances.
-    log_attenuation0 : float
-        Log of this shrinkage at the centre.
+    attenuation0 : ndarray, shape (2,)
+        Half the log of this shrinkage at the centre, and its bound.
     weighted_Z : ndarray, shape (q_0, n)
         Columns of the first factor times the weights of the rows; shape (q_0, 0) if there is no other factor.
     information : list of ndarray, shape (q_t, q_t, J_t)
@@ -70,8 +74,9 @@ class Geometry:
     gamma_scale: FloatArray
     centre: FloatArray
     width: FloatArray
+    bend: FloatArray
     attenuation: list[FloatArray]
-    log_attenuation0: float
+    attenuation0: FloatArray
     weighted_Z: FloatArray
     information: list[FloatArray]
     score: list[FloatArray]
@@ -90,8 +95,9 @@ def non_centred(model: ModelSpec) -> Geometry:
         gamma_scale=np.eye(p),
         centre=np.zeros(scales),
         width=np.ones(scales),
+        bend=np.zeros(sum(q for q, _ in shapes)),
         attenuation=[np.zeros((q, q)) for q, _ in shapes],
-        log_attenuation0=0.0,
+        attenuation0=np.array([0.0, 1.0]),
         weighted_Z=np.zeros((shapes[0][0], len(row_index.y) if len(shapes) > 1 else 0)),
         information=[np.zeros((q, q, J)) for q, J in shapes],
         score=[np.zeros((q, J)) for q, J in shapes],
@@ -162,17 +168,21 @@ def centred_by_information(
             + _sums(Z[t] * working, levels[t], J[t])
             + np.einsum("kaj,k->aj", cross_information[t], gamma)
         )
-    centre, width = _scales(model, arrangement, cholesky, information)
+    centre, width, bend = _scales(model, arrangement, cholesky, information)
     gamma_scale = _gamma_scale(model, likelihood)
-    attenuation = [ATTENUATION * (one * row_index.trials) @ one.T / row_index.trials.sum() for one in Z]
+    attenuation = [
+        _attenuation(row_index.trials, *of_factor) for of_factor in zip(Z, levels, cholesky, information, strict=True)
+    ]
     variance = sum(np.einsum("ac,ab,bc->", L, one, L) for L, one in zip(cholesky, attenuation, strict=True))
+    bound = LARGEST * (1 + variance)
     return Geometry(
         gamma0=gamma,
         gamma_scale=gamma_scale,
         centre=centre,
         width=width,
+        bend=bend,
         attenuation=attenuation,
-        log_attenuation0=0.5 * float(np.log1p(variance)),
+        attenuation0=np.array([0.5 * np.log1p(variance / (1 + variance / bound)), bound]),
         weighted_Z=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
         information=information,
         score=scores,
@@ -254,6 +264,19 @@ def _conditional_covariance(information: FloatArray, L: FloatArray) -> csr_array
     return csr_array((values.ravel(), ((a * count + j).ravel(), (c * count + j).ravel())), shape=(q * count,) * 2)
 
 
+def _attenuation(
+    trials: FloatArray, Z: FloatArray, level: npt.NDArray[np.int64], L: FloatArray, information: FloatArray
+) -> FloatArray:
+    """By how much logits shrink with the covariance matrix of a factor's effects, shape (q, q).
+
+    Only what the data leave unknown of the effects is averaged over: columns count less the more reliable the effects.
+    """
+    signal = (L**2).sum(axis=1)[:, None] * np.einsum("aaj->aj", information)
+    unknown = Z / np.sqrt(1 + signal)[:, level]
+    shrinkage: FloatArray = ATTENUATION * (unknown * trials) @ unknown.T / trials.sum()
+    return shrinkage
+
+
 def _gamma_scale(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
     """A matrix G with ``G G'`` the covariance matrix of the coefficients of the basis, from data and prior."""
     design, R = model.design, likelihood.arrangement.triangular
@@ -280,13 +303,14 @@ def centring_matrix(model: ModelSpec) -> FloatArray:
 
 def _scales(
     model: ModelSpec, arrangement: Arrangement, cholesky: list[FloatArray], information: list[FloatArray]
-) -> tuple[FloatArray, FloatArray]:
-    """Centres and widths of log sds and correlation variables.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Centres and widths of log sds and correlation variables, and the bends of log sds.
 
     With the reliability ``r_j = sd^2 I_j / (1 + sd^2 I_j)`` of each level's effect, the information about the logarithm
-    of the sd is ``2 sum r_j^2`` in the normal case.
+    of the sd is ``2 sum r_j^2`` in the normal case. From there to an sd of zero the expected log-likelihood falls by
+    ``sum (sd^2 I_j - log(1 + sd^2 I_j)) / 2``.
     """
-    log_sd, sd_width, z, z_width = [], [], [], []
+    log_sd, sd_width, bend, z, z_width = [], [], [], [], []
     for k, L, factor_information in zip(arrangement.factors, cholesky, information, strict=False):
         group = model.design.groups[k]
         least = LEAST_SD / group.column_sds
@@ -295,7 +319,10 @@ def _scales(
         signal = at[:, None] ** 2 * np.einsum("aaj->aj", factor_information)
         reliability = signal / (1 + signal)
         log_sd += np.log(at).tolist()
-        sd_width += (1 / np.sqrt(np.maximum(2 * (reliability**2).sum(axis=1), WIDEST**-2))).tolist()
+        widths = 1 / np.sqrt(np.maximum(2 * (reliability**2).sum(axis=1), WIDEST**-2))
+        sd_width += widths.tolist()
+        fall = 0.5 * (signal - np.log1p(signal)).sum(axis=1)
+        bend += np.where(fall < TOLD_FROM_ZERO, 1 - widths, 0.0).tolist()
         for one in group.set_slices:
             members = reliability[one]
             safe = np.where(sd[one, None] > least[one, None] / 10, L[one, one], np.diag(least[one]))
@@ -308,4 +335,4 @@ def _scales(
                     information_z = float((members[a] * members[b]).sum())
                     z_width.append(1 / np.sqrt(max(information_z, WIDEST**-2)))
                     left *= np.sqrt(max(1 - partial**2, 0.0))
-    return np.array(log_sd + z), np.array(sd_width + z_width)
+    return np.array(log_sd + z), np.array(sd_width + z_width), np.array(bend)

@@ -1,11 +1,13 @@
 """Log sds and correlation variables from the sampler's variables, shifted and scaled, and bent where sds vanish.
 
-Correlation variables are ``centre + width x``. So are log sds where they are likely. Far below the centre the data
-cannot tell an sd from zero, and the posterior of its logarithm has a tail as long as that of ``e^x``, however narrow
-the rest: in units of a small width this tail is far too long for steps that fit the rest. The slope therefore rises
-from the width to 1 on the way to it, around the point where the sd is e^-TURN of that at the centre:
+Correlation variables are ``centre + width x``. So are log sds, unless the data can hardly tell the sd from zero. The
+posterior of its logarithm then has a tail as long as that of ``e^x``, however narrow the rest: in units of a small
+width this tail is far too long for steps that fit the rest. The slope therefore rises from the width to 1 towards it:
 
-    log sd = centre + width x - (1 - width) (s(-x - t) - s(-t)),    s(z) = log(1 + e^z),    t = TURN / width
+    log sd = centre + width x - bend (s(-x - t) - s(-t)),    s(z) = log(1 + e^z),    t = TURN / width^2
+
+with ``bend = 1 - width``. Where the data do tell it from zero, the likelihood falls steeply there and not slowly, and
+the bend is 0.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from .arrays import Joint
 
 FloatArray = npt.NDArray[np.float64]
 
-#: By how much the logarithm of an sd is below its centre where the slope rises.
-TURN = 0.3
+#: Where the slope rises; narrower posteriors reach their tail later.
+TURN = 0.12
 
 
 @exact_kernel
@@ -36,11 +38,11 @@ def scales_forward(joint: Joint, x: FloatArray, unbounded: FloatArray) -> float:
     for k in range(len(unbounded)):
         unbounded[k] = joint.centre[k] + joint.width[k] * x[k]
     for e in range(len(joint.sd_family)):
-        width = joint.width[e]
-        if width < 1.0:
-            turn = TURN / width
-            unbounded[e] -= (1.0 - width) * (_softplus(-x[e] - turn) - _softplus(-turn))
-            value += math.log(width + (1.0 - width) / (1.0 + math.exp(x[e] + turn)))
+        width, bend = joint.width[e], joint.bend[e]
+        if bend > 0.0:
+            turn = TURN / (width * width)
+            unbounded[e] -= bend * (_softplus(-x[e] - turn) - _softplus(-turn))
+            value += math.log(width + bend / (1.0 + math.exp(x[e] + turn)))
     return value
 
 
@@ -50,8 +52,7 @@ def scales_backward(joint: Joint, x: FloatArray, dunbounded: FloatArray, dx: Flo
     for k in range(len(dunbounded)):
         dx[k] = joint.width[k] * dunbounded[k]
     for e in range(len(joint.sd_family)):
-        width = joint.width[e]
-        if width < 1.0:
-            share = 1.0 / (1.0 + math.exp(x[e] + TURN / width))
-            bend = (1.0 - width) * share
-            dx[e] += bend * dunbounded[e] - bend * (1.0 - share) / (width + bend)
+        width, bend = joint.width[e], joint.bend[e]
+        if bend > 0.0:
+            share = 1.0 / (1.0 + math.exp(x[e] + TURN / (width * width)))
+            dx[e] += bend * share * dunbounded[e] - bend * share * (1.0 - share) / (width + bend * share)

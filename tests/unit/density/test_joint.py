@@ -221,8 +221,9 @@ def one_row(factors: int) -> Joint:
         beta_arguments=np.array([0.5, 1.7, 0.0]),
         centre=np.array([-0.3, 0.1][:factors]),
         width=np.array([0.8, 1.2][:factors]),
+        bend=np.array([0.35, 0.0][:factors]),
         attenuation=np.array([0.24, 0.31][:factors]),
-        log_attenuation0=np.array([0.07]),
+        attenuation0=np.array([0.07, 1.4]),
         sd_arguments=np.array([1.6, 0.0, 0.0, 0.65, 0.0, 0.0][: 3 * factors]),
         cor_power=np.empty(0),
         information=np.array([2.1, 1.9][:factors]),
@@ -251,17 +252,22 @@ def one_row(factors: int) -> Joint:
     )
 
 
-def bent(centre: float, width: float, x: float) -> tuple[float, float]:
+def bent(centre: float, width: float, bend: float, x: float) -> tuple[float, float]:
     """An sd from its variable, and the log slope of its logarithm."""
-    t = 0.3 / width
-    log_sd = centre + width * x - (1 - width) * math.log((1 + math.exp(-x - t)) / (1 + math.exp(-t)))
-    return math.exp(log_sd), math.log(width + (1 - width) / (1 + math.exp(x + t)))
+    t = 0.12 / width**2
+    log_sd = centre + width * x - bend * math.log((1 + math.exp(-x - t)) / (1 + math.exp(-t)))
+    return math.exp(log_sd), math.log(width + bend / (1 + math.exp(x + t)))
+
+
+def units(variance: float) -> float:
+    """What the coefficient is multiplied by."""
+    return math.sqrt(1 + variance / (1 + variance / 1.4)) / math.exp(0.07)
 
 
 def test_one_row_of_one_cluster_by_hand() -> None:
     x, log_sd, v = 0.33, 0.27, -0.41
-    sd, log_slope = bent(-0.3, 0.8, log_sd)
-    k = math.sqrt(1 + 0.24 * sd**2) / math.exp(0.07)
+    sd, log_slope = bent(-0.3, 0.8, 0.35, log_sd)
+    k = units(0.24 * sd**2)
     gamma = k * (0.2 + 0.7 * x)
     A = 1 + sd**2 * 2.1
     u = sd * (0.45 - 0.75 * gamma) / A + v / math.sqrt(A)
@@ -280,9 +286,9 @@ def test_one_row_of_one_cluster_by_hand() -> None:
 
 def test_one_row_of_two_clusters_by_hand() -> None:
     x, log_sds, v = -0.29, (0.11, -0.53), (0.37, 0.61)
-    sd, log_slope = bent(-0.3, 0.8, log_sds[0])
+    sd, log_slope = bent(-0.3, 0.8, 0.35, log_sds[0])
     other = math.exp(0.1 + 1.2 * log_sds[1])
-    k = math.sqrt(1 + 0.24 * sd**2 + 0.31 * other**2) / math.exp(0.07)
+    k = units(0.24 * sd**2 + 0.31 * other**2)
     gamma = k * (0.2 + 0.7 * x)
     # The second factor comes first: its effects take away from what pulls at those of the first.
     B = 1 + other**2 * 1.9
@@ -571,7 +577,7 @@ def test_table_has_an_address_and_a_length_for_every_array(model: Model) -> None
 def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:
     joint = joint_arrays(model, non_centred(model))
     kinds = "".join(own.dtype.kind for own in joint.arrays)
-    assert kinds == "f" * 25 + "i" * 17
+    assert kinds == "f" * 26 + "i" * 17
     assert {own.dtype.itemsize for own in (*joint.arrays, *outputs_of(model, joint))} == {8}
     assert {own.ndim for own in joint.arrays} == {1}
 
