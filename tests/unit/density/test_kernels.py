@@ -137,7 +137,8 @@ def test_it_is_evaluated_in_one_place() -> None:
     package = Path(hl.__file__).parent
     sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
     assert sum(text.count("exp_of_negative(-abs(") for text in sources) == 1
-    assert sum(text.count("log1p_of_unit(") for text in sources) == 3  # its definition, rows, and their sums
+    # Its definition, rows, their sums, and rows at the nodes of quadrature, of proposals and of their slopes.
+    assert sum(text.count("log1p_of_unit(") for text in sources) == 6
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------

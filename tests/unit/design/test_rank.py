@@ -90,7 +90,7 @@ def test_columns_that_depend_on_others_only_in_complete_rows() -> None:
     with pytest.warns(DataWarning) as caught:
         made = build_design(parse("y ~ x + twice"), frame)
     assert [str(warning.message).partition(" dropped")[0] for warning in caught] == [
-        "10 of 240 rows were",
+        "10 of 240 rows have missing values in x (10) and were",
         "columns were",
     ]
     assert made.fixed_effects == ("Intercept", "x")

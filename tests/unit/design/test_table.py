@@ -257,7 +257,9 @@ HOLES = {
 @pytest.mark.parametrize("kind", HOLES)
 def test_rows_with_missing_values_are_dropped_and_counted(kind: str) -> None:
     frame = pd.DataFrame({"x": HOLES[kind], "y": [0, 1, 1, 0], "other": [1, None, None, None]}, index=list("pqrs"))
-    with pytest.warns(DataWarning, match=r"1 of 4 rows was dropped .* in x \(1\)\. Pass missing='error'"):
+    with pytest.warns(
+        DataWarning, match=r"1 of 4 rows has missing values in x \(1\) and was dropped\. Pass missing='error'"
+    ):
         rows = training_table(frame, ["x", "y"], "drop")
     assert rows.n_missing == 1
     assert rows.missing_by_column == {"x": 1}
