@@ -111,16 +111,19 @@ def test_rows_of_clusters_of_two_agree_with_samples_without_them() -> None:
 def test_rows_with_effects_of_their_own_within_clusters_agree_with_samples_without_them() -> None:
     """Herds, and an effect of each row nested in them: weights of draws that know either effect fail."""
     model = hl.Model("p(successes, size) ~ period + (1 | herd) + (1 | obs)", hl.datasets.load("cbpp"))
-    fit = model.fit(hl.NUTS(seed=1, progress=False))
-    found = hl.loo(fit, refit=False)
+    fit = model.fit(hl.NUTS(draws=4000, seed=1, progress=False))
+    found, given = hl.loo(fit, refit=False), GivenOthers(fit.model, Draws.of(fit.model, fit.posterior))
     assert set(found.elpd_i["method"].to_numpy()) == {"integrated"}
-    assert float(found.pareto_k.max()) < 0.6
+    assert float(found.pareto_k.max()) < 0.7
     for row in np.argsort(found.pareto_k.to_numpy())[-2:].tolist():
         rows = np.arange(56) == row
         draws = Draws.of(fit.model, sampled_again(fit, rows).posterior)
         log_p = GivenOthers(fit.model, draws).of(np.array([row]))[0][:, 0]
         exact_value = np.logaddexp.reduce(log_p) - np.log(len(log_p))
-        assert float(found.elpd_i[row]) == pytest.approx(exact_value, abs=0.05)
+        weights = np.exp(-given.of(np.array([row]))[0][:, 0])
+        error = weights.std() / weights.mean() / np.sqrt(len(weights) / 2)  # draws are worth about half their number
+        assert error < 0.05
+        assert float(found.elpd_i[row]) == pytest.approx(exact_value, abs=4 * error)
 
 
 def test_arviz_compares_clusters(fit: hl.results.Fit) -> None:
