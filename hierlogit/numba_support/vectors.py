@@ -75,6 +75,29 @@ def _view(context: Any, builder: Any, signature: Any, array: Any, start: Any, le
     )
 
 
+#: Numbers that are left free behind scratch.
+_APART = 64
+
+
+@kernel
+def vector(count: int) -> FloatArray:
+    """Scratch for a vector, which is not set.
+
+    The memory behind it is left free. A loop over arrays that begin close to each other in memory is executed one
+    number at a time, since it might read what it has just written; over others it is executed by vector instructions,
+    which sum in another order. Without a distance, the last digits would depend on where memory happens to be free.
+    """
+    scratch: FloatArray = np.empty(count + _APART)[:count]
+    return scratch
+
+
+@kernel
+def matrix(rows: int, columns: int) -> FloatArray:
+    """Scratch for a matrix of zeros, with free memory behind it as in `vector`."""
+    scratch: FloatArray = np.zeros((rows + 1 + _APART // columns, columns))[:rows]
+    return scratch
+
+
 @kernel
 def allocate(values: FloatArray, start: int, count: int) -> tuple[FloatArray, int]:
     """The next `count` entries of a scratch array as a `window`, and where they end."""

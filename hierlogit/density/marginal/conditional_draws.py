@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...design.arrangement import RowIndex
 from ...numba_support.compile import exact_kernel, kernel
-from ...numba_support.vectors import copy, view
+from ...numba_support.vectors import copy, fill, vector, view
 from ..kernels.binomial import logistic, row_log_likelihood
 from .block_cholesky import solve_lower_transposed
 from .conditional_mode import find_modes
@@ -151,25 +151,28 @@ def add_inner_integrals(
 ) -> None:
     """Add the log-likelihood of an inner level, integrated over its effect, at outer effects v; and its derivatives."""
     size, pairs = len(v), len(v) * len(nodes)
-    mode, scratch = np.zeros(size), np.empty(4 * size)
+    mode, scratch = vector(size), vector(4 * size)
+    fill(mode, 0.0)
     inner_modes(y, trials, eta, inner, outer, v, mode, scratch)
-    top, score, curvature, third = np.empty(size), np.zeros(size), np.zeros(size), np.zeros(size)
-    weight, dweight, scale = np.empty(size), np.empty(size), np.empty(size)
+    top, score, curvature, third = vector(size), vector(size), vector(size), vector(size)
+    weight, dweight, scale = vector(size), vector(size), vector(size)
     for k in range(size):
-        top[k] = -0.5 * mode[k] * mode[k]
+        top[k], score[k], curvature[k], third[k] = -0.5 * mode[k] * mode[k], 0.0, 0.0, 0.0
     for i in range(len(y)):
         add_at_mode(y[i], trials[i], eta[i], Z[i], s, outer[i], v, mode, top, weight, dweight, score, curvature, third)
     for k in range(size):
         scale[k] = math.sqrt(2.0 / (1.0 + s * s * curvature[k]))
-    points, outer_points = np.empty(pairs), np.empty(pairs)
-    pair_logs, share, probability = np.empty(pairs), np.empty(pairs), np.empty(len(y) * pairs)
+    points, outer_points = vector(pairs), vector(pairs)
+    pair_logs, share, probability = vector(pairs), vector(pairs), vector(len(y) * pairs)
     place_inner_nodes(mode, scale, top, v, nodes, log_weights, points, outer_points, pair_logs)
     for i in range(len(y)):
         kept = view(probability, i * pairs, (i + 1) * pairs)
         add_at_pairs(y[i], trials[i], eta[i], inner[i], outer[i], points, outer_points, pair_logs, kept)
-    total, first, second = np.empty(size), np.empty(size), np.empty(size)
+    total, first, second = vector(size), vector(size), vector(size)
     inner_shares(pair_logs, nodes, share, total, first, second)
-    mean, by_inner, by_node = np.empty(size), np.zeros(size), np.zeros(size)
+    mean, by_inner, by_node = vector(size), vector(size), vector(size)
+    fill(by_inner, 0.0)
+    fill(by_node, 0.0)
     for i in range(len(y)):
         kept = view(probability, i * pairs, (i + 1) * pairs)
         mean_residuals(y[i], trials[i], Z[i], kept, share, nodes, mean, by_inner, by_node)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...design.arrangement import Arrangement, RowIndex
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import copy, fill, view
+from ...numba_support.vectors import copy, fill, matrix, vector, view
 from ..kernels.binomial import expit, logistic, row_log_likelihood
 from .conditional_mode import find_modes
 from .evaluation import MODE_TOLERANCE, Evaluation
@@ -170,16 +170,16 @@ def integrate(
 ) -> None:
     """Log-likelihood of every level from its mode; the rows' share of the gradient into ``w.deta``."""
     n, q, size = len(r.y), r.q[0], len(log_weights)
-    L, R, inverse = np.empty((q, q)), np.zeros((q, q)), np.zeros((q, q))
-    dC, dH, on_logits = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
-    half, scratch = np.empty((q, q)), np.empty((q, q))
-    dmode, by_rows, step, logit_step = np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1)), np.empty((q, 1))
+    L, R, inverse = matrix(q, q), matrix(q, q), matrix(q, q)
+    dC, dH, on_logits = matrix(q, q), matrix(q, q), matrix(q, q)
+    half, scratch = matrix(q, q), matrix(q, q)
+    dmode, by_rows, step, logit_step = matrix(q, 1), matrix(q, 1), matrix(q, 1), matrix(q, 1)
     for a in range(q):
         for b in range(q):
             L[a, b] = cholesky[a * q + b]
-    logs, share, residual, shift = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    scores, points = np.empty((q, size)), np.empty((q, size))
-    steps, shifts, gradients = np.empty((q, size)), np.empty((q, size)), np.empty((q, size))
+    logs, share, residual, shift = vector(size), vector(size), vector(size), vector(size)
+    scores, points = matrix(q, size), matrix(q, size)
+    steps, shifts, gradients = matrix(q, size), matrix(q, size), matrix(q, size)
     for j in range(len(r.row_start) - 1):
         start, stop = r.row_start[j], r.row_start[j + 1]
         u = view(w.u, j * q, (j + 1) * q)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ...design.arrangement import RowIndex
 from ...numba_support.compile import exact_kernel, kernel
-from ...numba_support.vectors import copy, fill, view
+from ...numba_support.vectors import copy, fill, vector, view
 from .block_cholesky import solve_lower_transposed
 from .conditional_draws import outer_density
 from .conditional_mode import find_modes
@@ -74,8 +74,8 @@ def quadrature_values(
 def _sum_of_levels(r: RowIndex, w: Work, cholesky: FloatArray, nodes: FloatArray, log_weights: FloatArray) -> float:
     """Log-likelihood of all levels, with nodes around their modes."""
     n, q, size = len(r.y), r.q[0], len(log_weights)
-    steps, on_logits = np.empty(q * size), np.empty(q * size)
-    logs, shift, value = np.empty(size), np.empty(size), 0.0
+    steps, on_logits = vector(q * size), vector(q * size)
+    logs, shift, value = vector(size), vector(size), 0.0
     for j in range(len(r.row_start) - 1):
         for a in range(q):
             for k in range(size):
@@ -120,7 +120,7 @@ def nested_values(
     """By quadrature over the effects of two nested factors with one effect each."""
     n, base, size, largest = len(r.y), first_columns(r), len(nodes), log_weights.max()
     eta, inner, outer = np.empty(n), np.empty(n), np.empty(n)
-    v, logs, slopes, inner_weights = np.empty(size), np.empty(size), np.empty(size), log_weights - largest
+    v, logs, slopes, inner_weights = vector(size), vector(size), vector(size), log_weights - largest
     # Of each inner integral: sqrt(2 / h) is in it as if it were 1 / sqrt(h).
     constant = largest - 0.5 * math.log(2.0 * math.pi)
     for s in range(len(gammas)):

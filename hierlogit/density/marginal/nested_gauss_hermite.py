@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ...design.arrangement import Arrangement, RowIndex
 from ...errors import EngineError
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import view
+from ...numba_support.vectors import vector, view
 from .evaluation import MODE_TOLERANCE, Evaluation
 from .fixed_effects import columns_times, fixed_predictor
 from .gauss_hermite import grid
@@ -72,20 +72,20 @@ def integrate(
     constant = largest - 0.5 * np.log(np.pi)
 
     # By outer node.
-    v, outer_logs, outer_share = np.empty(size), np.empty(size), np.empty(size)
-    ds, by_outer = np.empty(size), np.empty(size)
-    mode, top, scale, h = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    mode_score, curvature, third = np.empty(size), np.empty(size), np.empty(size)
-    total, first, second = np.empty(size), np.empty(size), np.empty(size)
-    score, node_score, dcurvature, dmode = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    scratch = np.empty(4 * size)
+    v, outer_logs, outer_share = vector(size), vector(size), vector(size)
+    ds, by_outer = vector(size), vector(size)
+    mode, top, scale, h = vector(size), vector(size), vector(size), vector(size)
+    mode_score, curvature, third = vector(size), vector(size), vector(size)
+    total, first, second = vector(size), vector(size), vector(size)
+    score, node_score, dcurvature, dmode = vector(size), vector(size), vector(size), vector(size)
+    scratch = vector(4 * size)
     # By row and outer node.
-    weight, dweight, deta = np.empty(most_rows * size), np.empty(most_rows * size), np.empty(most_part * size)
+    weight, dweight, deta = vector(most_rows * size), vector(most_rows * size), vector(most_part * size)
     # By pair of nodes.
-    points, outer_points = np.empty(size * size), np.empty(size * size)
-    logs, share = np.empty(size * size), np.empty(size * size)
-    probability = np.empty(max(KEPT, most_rows * size))
-    inner, outer = np.empty(most_rows), np.empty(most_rows)
+    points, outer_points = vector(size * size), vector(size * size)
+    logs, share = vector(size * size), vector(size * size)
+    probability = vector(max(KEPT, most_rows * size))
+    inner, outer = vector(most_rows), vector(most_rows)
     by_outer_mode, by_sd = np.empty(len(values)), np.empty(len(values))
     failures = 0
     for part in range(len(r.part_start) - 1):
