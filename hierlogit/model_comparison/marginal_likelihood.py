@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..display import Facts, Shown, View
-from ..engines.importance.nodes import POINTS, compared_with, finer, integration_changes, nodes_needed
+from ..engines.importance.nodes import compared_with, finer, integration_changes, nodes_needed
 from ..engines.maximum.integrator import MOST_EFFECTS, MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
 from ..fits.arguments import model_of
@@ -31,6 +31,8 @@ DEFAULT_SEED = 0
 SMALL_CHANGE = 0.002
 #: Change that is said in a warning: a Bayes factor would be wrong by five per cent.
 LARGE_CHANGE = 0.05
+#: Points at which quadrature is compared with finer quadrature.
+COMPARED = 96
 #: Monte Carlo error that is said in a warning: a Bayes factor could be wrong by a fifth.
 LARGE_ERROR = 0.1
 
@@ -295,11 +297,15 @@ def _nodes_for(model: ModelSpec) -> int:
 
 
 def _integration_change(model: ModelSpec, nodes: int, integral: Integral) -> float:
-    """Change of the log evidence by finer quadrature, from some of the points; NaN for Laplace's method."""
+    """Change of the log evidence by finer quadrature, from some of the points; NaN for Laplace's method.
+
+    The points are chosen in proportion to their weights, as draws of the posterior: those with the largest weights lie
+    in its tails, such as at sds near zero, where any quadrature is accurate.
+    """
     if not model.design.groups:
         return 0.0
     if nodes == 1:
         return float("nan")
-    best = np.argsort(integral.log_ratio)[-len(integral.points) // 4 :]
-    some = best[:: max(1, len(best) // POINTS)]
+    shares = np.cumsum(np.exp(integral.log_ratio - integral.log_ratio.max()))
+    some = np.searchsorted(shares, shares[-1] * (np.arange(COMPARED) + 0.5) / COMPARED)
     return float(abs(np.mean(integration_changes(model, nodes, integral.points[some]))))

@@ -9,9 +9,11 @@ from scipy.special import logsumexp
 from scipy.stats import binom, halfnorm, norm
 
 import hierlogit as hl
+from hierlogit.engines.importance import weighting
 from hierlogit.engines.maximum.integrator import MOST_NODES
 from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError, FitError, ModelError
-from hierlogit.model_comparison import marginal_likelihood, parameter_integral
+from hierlogit.model_comparison import marginal_likelihood
+from hierlogit.model_comparison.marginal_likelihood import SMALL_CHANGE
 from hierlogit.model_comparison.parameter_integral import REPLICATES, Integral, integral_over_parameters
 
 PRIORS = {"Intercept": hl.priors.Normal(0, 1.5), "sd": hl.priors.HalfNormal(1)}
@@ -73,7 +75,7 @@ def test_order_of_the_rows_and_seed(rows: pd.DataFrame) -> None:
 def test_proposals_do_not_change_the_value(rows: pd.DataFrame, good: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model = hl.Model("p(k, n) ~ x + (1 | g)", rows, priors=WITH_SLOPES)
     usual = integral_over_parameters(model, 9, 4096, seed=1)
-    monkeypatch.setattr(parameter_integral, "GOOD", good)
+    monkeypatch.setattr(weighting, "GOOD", good)
     other = integral_over_parameters(model, 9, 4096, seed=2)
     assert other.error < 0.01
     assert other.log_value == pytest.approx(usual.log_value, abs=5 * np.hypot(usual.error, other.error))
@@ -131,6 +133,21 @@ def test_too_few_nodes_are_warned_of() -> None:
     model = hl.Model("outcome ~ time + (1 | patientID)", hl.datasets.load("toenail"), priors=WITH_SLOPES)
     with pytest.warns(ConvergenceWarning, match="quadrature with 5 nodes in place of 3 changes"):
         hl.evidence(model, nodes=3, draws=256)
+
+
+def test_nodes_do_for_all_of_the_posterior() -> None:
+    """Single rows tell nothing of an sd, whose posterior reaches from zero to where five nodes are not enough."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"g": np.arange(8), "x": random.normal(size=8)})
+    frame["y"] = (frame["x"] + random.logistic(size=8) > 0).astype(int)
+    priors = {"Intercept": hl.priors.Normal(0, 1.5), "x": hl.priors.Normal(0, 3), "sd": hl.priors.Exponential(0.9)}
+    with pytest.warns(DataWarning, match="single trial"):
+        model = hl.Model("y ~ x + (1 | g)", frame, priors=priors)
+    five, found, exact = (hl.evidence(model, nodes=nodes) for nodes in (5, None, 61))
+    off = abs(five.log_evidence - exact.log_evidence)
+    assert off > 2 * SMALL_CHANGE
+    assert off / 2 < five.integration_change < 2 * off
+    assert found.nodes > 5
 
 
 def test_where_no_quadrature_is_fine_enough() -> None:
