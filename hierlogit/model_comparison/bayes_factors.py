@@ -102,9 +102,7 @@ class BayesFactors(Shown):
                 "not part of the Monte Carlo errors."
             )
         if not self.parameters:
-            remarks.append(
-                "No parameter whose prior has a scale is in some of the models only: there are no priors to scale."
-            )
+            remarks.append("The models have the same parameters, correlations aside: there are no priors to scale.")
         others = self.sensitivity.drop(self.reference, level="model")
         for name in others.index.get_level_values("model").unique() if self.parameters else ():
             of_model = others.loc[name]
