@@ -121,8 +121,19 @@ def mode_and_covariance(posterior: MarginalPosterior) -> tuple[FloatArray, Float
 
 
 def upper_factor(covariance: FloatArray) -> FloatArray:
-    """The upper triangular matrix U with ``U U'`` the covariance matrix."""
-    factor: FloatArray = np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1]
+    """The upper triangular matrix U, of positive diagonal, with ``U U'`` the covariance matrix.
+
+    Where variances differ so much that rounding errors are larger than the smallest, these are raised.
+    """
+    try:
+        factor: FloatArray = np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1]
+    except np.linalg.LinAlgError:
+        from scipy.linalg import rq
+
+        variances, axes = np.linalg.eigh(covariance)
+        least = len(variances) * np.finfo(float).eps * variances.max()
+        factor = rq(axes * np.sqrt(np.maximum(variances, least)))[0]
+        factor = factor * np.sign(np.diag(factor))
     return factor
 
 

@@ -271,6 +271,17 @@ def test_proposal_has_the_density_of_its_draws() -> None:
     assert np.exp(two.log_density(mesh)).sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1.0, abs=1e-3)
 
 
+def test_covariances_that_are_singular_up_to_rounding_have_a_factor() -> None:
+    axes = np.linalg.qr(np.random.default_rng(1).normal(size=(4, 4)))[0]
+    for least in (1.0, 1e-6, 1e-20, -1e-18):
+        covariance = (axes * [1e4, 1.0, 1e-2, least]) @ axes.T
+        covariance = (covariance + covariance.T) / 2
+        factor = upper_factor(covariance)
+        np.testing.assert_array_equal(factor, np.triu(factor))
+        assert np.all(np.diag(factor) > 0)
+        np.testing.assert_allclose(factor @ factor.T, covariance, atol=1e-10)
+
+
 def test_draws_are_chosen_in_proportion_to_their_weights() -> None:
     weighted = Weighted(np.empty((6, 1)), np.log([1.0, 1.0, 2.0, 2.0, 4.0, 40.0]))
     weighted.__dict__["_smoothed"] = (np.array([1.0, 1.0, 2.0, 2.0, 4.0, 40.0]) / 50, 0.0)
