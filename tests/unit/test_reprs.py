@@ -118,7 +118,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         method="fitted again by Laplace without each",
     )
     ratio = hl.likelihood_ratio(smaller, small)
-    with pytest.warns(DataWarning, match="are the defaults"):
+    with pytest.warns(DataWarning, match="evidence depends on the priors"):
         factors = hl.bayes_factor({f"{SCRIPT} {k}": fit for k, fit in enumerate((smaller, small))}, draws=256, nodes=1)
     return {
         "BayesFactors": [factors],

@@ -104,7 +104,6 @@ def test_runs_on_disk_are_recovered(integrated: hl.results.Fit, tmp_path: Path) 
     assert recovered.diagnostics.settings["nodes"] == integrated.diagnostics.settings["nodes"]
 
 
-@pytest.mark.usefixtures("interrupted_sampling")
 def test_sampled_again_without_rows(integrated: hl.results.Fit) -> None:
     design = integrated.model.design
     (child,) = (group for group in design.groups if group.result_name == "town:child")
@@ -115,6 +114,7 @@ def test_sampled_again_without_rows(integrated: hl.results.Fit) -> None:
     assert again.posterior["u_town:child"].shape == integrated.posterior["u_town:child"].shape
 
 
+@pytest.mark.usefixtures("interrupted_sampling")
 def test_interrupted_runs_keep_their_draws() -> None:
     model = hl.Model(NESTED, nested())
     with pytest.warns(ConvergenceWarning, match="interrupted"):
