@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...design.arrangement import Arrangement
-from ..marginal.fixed_effects import cross_with_effects, fixed_information
+from ..marginal.fixed_effects import information_and_modes
 from ..marginal.laplace import LaplaceLikelihood
 from .attenuation import ATTENUATION, LARGEST
 from .coupling import Coupling, coupling_at_mode, uncoupled
@@ -107,7 +107,11 @@ def non_centred(model: ModelSpec) -> Geometry:
 
 
 def centred_by_information(
-    model: ModelSpec, likelihood: LaplaceLikelihood, gamma: FloatArray, share: float = SHARE
+    model: ModelSpec,
+    likelihood: LaplaceLikelihood,
+    gamma: FloatArray,
+    share: float = SHARE,
+    share_of_first: float | None = None,
 ) -> Geometry:
     """Centres and scales from Laplace's method at a maximum of the marginal posterior, or near one.
 
@@ -121,6 +125,8 @@ def centred_by_information(
     share : float
         Share of the rows' information by which effects are centred. With all of it they are independent of each other
         and of the fixed effects at the point of evaluation, to second order.
+    share_of_first : float, optional
+        That of the first factor, if it is another.
 
     Returns
     -------
@@ -161,6 +167,14 @@ def centred_by_information(
                 row, column = slice(a * J[t], (a + 1) * J[t]), slice(c * J[t], (c + 1) * J[t])
                 information[t][a, c] -= np.asarray(eliminated[row].multiply(cross[column]).sum(axis=1)).ravel()
             cross_information[t] -= (cross @ solved).T.reshape(cross_information[t].shape)
+    centre, width, bend = _scales(model, arrangement, cholesky, information)
+    attenuation = [
+        _attenuation(row_index.trials, *of_factor) for of_factor in zip(Z, levels, cholesky, information, strict=True)
+    ]
+    if share_of_first is not None:  # the other factors no longer need these
+        information[0] *= share_of_first / share
+        cross_information[0] *= share_of_first / share
+        weight *= share_of_first / share
     for t in range(len(q)):
         working = residual + weight * others if t == 0 else residual
         scores.append(
@@ -168,13 +182,8 @@ def centred_by_information(
             + _sums(Z[t] * working, levels[t], J[t])
             + np.einsum("kaj,k->aj", cross_information[t], gamma)
         )
-    centre, width, bend = _scales(model, arrangement, cholesky, information)
-    gamma_scale = _gamma_scale(model, likelihood)
-    attenuation = [
-        _attenuation(row_index.trials, *of_factor) for of_factor in zip(Z, levels, cholesky, information, strict=True)
-    ]
-    variance = sum(np.einsum("ac,ab,bc->", L, one, L) for L, one in zip(cholesky, attenuation, strict=True))
-    bound = LARGEST * (1 + variance)
+    of_gamma, modes_by_gamma = information_and_modes(likelihood)
+    gamma_scale = _gamma_scale(model, arrangement, of_gamma)
     return Geometry(
         gamma0=gamma,
         gamma_scale=gamma_scale,
@@ -182,14 +191,14 @@ def centred_by_information(
         width=width,
         bend=bend,
         attenuation=attenuation,
-        attenuation0=np.array([0.5 * np.log1p(variance / (1 + variance / bound)), bound]),
+        attenuation0=_attenuation_at(cholesky, attenuation),
         weighted_Z=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
         information=information,
         score=scores,
         cross_information=cross_information,
         coupling=coupling_at_mode(
             likelihood,
-            cross_with_effects(likelihood)[1],
+            modes_by_gamma,
             gamma_scale,
             cholesky[1:],
             positions[1:],
@@ -277,9 +286,16 @@ def _attenuation(
     return shrinkage
 
 
-def _gamma_scale(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
+def _attenuation_at(cholesky: list[FloatArray], attenuation: list[FloatArray]) -> FloatArray:
+    """Half the log of the shrinkage at Cholesky factors, and its bound."""
+    variance = sum(np.einsum("ac,ab,bc->", L, one, L) for L, one in zip(cholesky, attenuation, strict=True))
+    bound = LARGEST * (1 + variance)
+    return np.array([0.5 * np.log1p(variance / (1 + variance / bound)), bound])
+
+
+def _gamma_scale(model: ModelSpec, arrangement: Arrangement, of_data: FloatArray) -> FloatArray:
     """A matrix G with ``G G'`` the covariance matrix of the coefficients of the basis, from data and prior."""
-    design, R = model.design, likelihood.arrangement.triangular
+    design, R = model.design, arrangement.triangular
     p = len(design.fixed_effects)
     if not p:
         return np.empty((0, 0))
@@ -287,7 +303,7 @@ def _gamma_scale(model: ModelSpec, likelihood: LaplaceLikelihood) -> FloatArray:
     scales = [
         float(getattr(model.priors.fixed[label], model.priors.fixed[label].scale)) for label in design.fixed_effects
     ]
-    information = fixed_information(likelihood) + (centring / np.square(scales)[:, None]).T @ centring
+    information = of_data + (centring / np.square(scales)[:, None]).T @ centring
     gamma_scale: FloatArray = np.linalg.inv(np.linalg.cholesky(information)).T
     return gamma_scale
 

@@ -49,23 +49,21 @@ def fixed_information(likelihood: Evaluated) -> FloatArray:
     ``X'WX - X'WA H^-1 A'WX``: what the normal equations of the penalised least squares leave when the random effects
     are eliminated (Bates et al. 2015, Journal of Statistical Software 67, section 5.2).
     """
-    row_index, work = likelihood.arrangement.row_index, likelihood.work
-    crossed, solved = cross_with_effects(likelihood)
-    information: FloatArray = (row_index.X * work.weight[:, None]).T @ row_index.X - crossed @ solved.T
-    return information
+    return information_and_modes(likelihood)[0]
 
 
-def cross_with_effects(likelihood: Evaluated) -> tuple[FloatArray, FloatArray]:
-    """``X'WA`` and ``X'WA H^-1`` at the last evaluation, each of shape (p, effects).
+def information_and_modes(likelihood: Evaluated) -> tuple[FloatArray, FloatArray]:
+    """`fixed_information`, and by how much the conditional modes fall with each coefficient, shape (p, effects).
 
-    The second has the conditional modes' derivatives in the coefficients, with the sign changed, to first order.
+    The latter is ``X'WA H^-1``, to first order.
     """
     row_index, work = likelihood.arrangement.row_index, likelihood.work
     p = row_index.X.shape[1]
-    weighted = np.ascontiguousarray((row_index.X * work.weight[:, None]).T)
+    weighted = row_index.X * work.weight[:, None]
     crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
-    _cross_with_effects(row_index, work, likelihood.cholesky, weighted, crossed, solved)
-    return crossed, solved
+    _cross_with_effects(row_index, work, likelihood.cholesky, np.ascontiguousarray(weighted.T), crossed, solved)
+    information: FloatArray = weighted.T @ row_index.X - crossed @ solved.T
+    return information, solved
 
 
 @exact_kernel

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...density.joint.geometry import SHARE, Geometry, centred_by_information, non_centred
+from ...density.joint.geometry import Geometry, centred_by_information, non_centred
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...errors import EngineError
 from ..maximum.integrator import integrator
@@ -25,7 +24,7 @@ FEW_ROWS = 3
 NODES = 5
 
 
-def around_the_mode(model: ModelSpec, share_of_first: float = SHARE) -> Geometry:
+def around_the_mode(model: ModelSpec, share_of_first: float | None = None) -> Geometry:
     """Centres, scales and local information from the mode of the marginal posterior.
 
     The mode is that of Laplace's method, or of quadrature where levels of one factor, or of nested ones, have few rows.
@@ -34,8 +33,9 @@ def around_the_mode(model: ModelSpec, share_of_first: float = SHARE) -> Geometry
     Parameters
     ----------
     model : Model
-    share_of_first : float
-        Share of the rows' information by which the effects of the arrangement's first factor are centred.
+    share_of_first : float, optional
+        Share of the rows' information by which the effects of the arrangement's first factor are centred, if it is
+        another than that of the others.
     """
     likelihood = LaplaceLikelihood(model.arrangement)
     objective = Objective(model, likelihood, penalised=True)
@@ -46,16 +46,7 @@ def around_the_mode(model: ModelSpec, share_of_first: float = SHARE) -> Geometry
     gamma = model.arrangement.triangular @ point.psi[: objective.p]
     converged = likelihood.evaluate(gamma, objective.flat_cholesky(point.psi)).converged
     try:
-        geometry = centred_by_information(model, likelihood, gamma)
-        if share_of_first != SHARE:
-            whole = centred_by_information(model, likelihood, gamma, share_of_first)
-            geometry = replace(
-                geometry,
-                weighted_Z=whole.weighted_Z,
-                information=[whole.information[0], *geometry.information[1:]],
-                score=[whole.score[0], *geometry.score[1:]],
-                cross_information=[whole.cross_information[0], *geometry.cross_information[1:]],
-            )
+        geometry = centred_by_information(model, likelihood, gamma, share_of_first=share_of_first)
     except np.linalg.LinAlgError:
         return non_centred(model)
     scales = [geometry.gamma_scale, geometry.centre, geometry.width]
@@ -89,4 +80,4 @@ def start_of(model: ModelSpec, parameterization: str, *, integrated: bool) -> Ge
     """
     if parameterization == "noncentered":
         return non_centred(model)
-    return around_the_mode(model, 1.0 if integrated else SHARE)
+    return around_the_mode(model, 1.0 if integrated else None)
