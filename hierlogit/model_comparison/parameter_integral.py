@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..display import Shown, View
 from ..engines.importance.proposal import DEGREES, SplitT, at_mode
-from ..engines.importance.weighting import Densities, Weighted, adapted
+from ..engines.importance.weighting import Densities, Weighted, adapted, log_mean
 from ..engines.maximum.marginal_posterior import MarginalPosterior
 from ..fits.psis import psis
 from ..formatting import fixed
@@ -48,8 +48,7 @@ class Integral(Shown):
     @property
     def log_value(self) -> float:
         """Logarithm of the integral, the mean ratio."""
-        top = float(self.log_ratio.max())
-        return top + float(np.log(np.exp(self.log_ratio - top).mean()))
+        return log_mean(self.log_ratio)
 
     @property
     def error(self) -> float:

@@ -82,16 +82,16 @@ def centre_block(
     if len(joint.q) > 1:
         add_other_effects(joint, r0, b, eta)
         for r in range(0, rows, m):
-            _subtract_products(window(joint.weighted_Z, r0 + r, m), window(eta, r, m), middle)
+            _add_products(-1.0, window(joint.weighted_Z, r0 + r, m), window(eta, r, m), middle)
     add_column(window(joint.offset, r0, rows), 1.0, eta)
     add_columns(joint.X, n, r0, gamma, 1.0, eta)
     return _map_of_levels(sd, window(joint.information, j0, m), middle, spread)
 
 
 @kernel
-def _subtract_products(left: FloatArray, right: FloatArray, out: FloatArray) -> None:
+def _add_products(sign: float, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
     for j in range(len(out)):
-        out[j] -= left[j] * right[j]
+        out[j] += sign * left[j] * right[j]
 
 
 @kernel
@@ -224,12 +224,6 @@ def _shares(logs: FloatArray, product: FloatArray, top: FloatArray, total: Float
 
 
 @kernel
-def _add_products(left: FloatArray, right: FloatArray, out: FloatArray) -> None:
-    for j in range(len(out)):
-        out[j] += left[j] * right[j]
-
-
-@kernel
 def _sd_gradient(node: float, middle: FloatArray, spread: FloatArray, share: FloatArray, score: FloatArray) -> float:
     total = 0.0
     for j in range(len(middle)):
@@ -287,7 +281,7 @@ def add_block(
         share = window(logs, node * m, m)
         dcholesky[0] += _sd_gradient(blocks.nodes[node], middle, spread, share, window(score, node * m, m))
         for r in range(0, rows, m):
-            _add_products(share, window(residual, node * rows + r, m), window(deta, r, m))
+            _add_products(1.0, share, window(residual, node * rows + r, m), window(deta, r, m))
     dot_columns(joint.X, n, r0, deta, 1.0, dgamma)
     if len(joint.q) > 1:
         sum_for_other_effects(joint, r0, deta, db_others)

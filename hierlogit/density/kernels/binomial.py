@@ -130,6 +130,16 @@ def sum_of_logarithms(values: np.ndarray) -> float:
 
 
 @kernel
+def log_sum(logs: np.ndarray) -> float:
+    """Logarithm of the sum of the exponentials."""
+    highest, total = logs.max(), 0.0
+    for k in range(len(logs)):
+        total += exp_of_negative(logs[k] - highest)
+    value: float = highest + np.log(total)
+    return value
+
+
+@kernel
 def logistic(x: float) -> tuple[float, float, float]:
     """``e = exp(-|x|)``, ``d = 1 / (1 + e)`` and the probability ``p = expit(x)``.
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ...design.arrangement import RowIndex
 from ...numba_support.compile import exact_kernel, kernel
 from ...numba_support.vectors import copy, fill, vector, view
+from ..kernels.binomial import log_sum
 from .block_cholesky import solve_lower_transposed
 from .conditional_draws import outer_density
 from .conditional_mode import find_modes
@@ -99,10 +100,7 @@ def _sum_of_levels(r: RowIndex, w: Work, cholesky: FloatArray, nodes: FloatArray
                 for k in range(size):
                     shift[k] += z * logit[k]
             add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
-        top, total = logs.max(), 0.0
-        for k in range(size):
-            total += math.exp(logs[k] - top)
-        value += top + math.log(total) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
+        value += log_sum(logs) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
     return value
 
 
@@ -137,8 +135,5 @@ def nested_values(
             outer_density(r, part, cholesky[s, 0], eta, inner, outer, nodes, inner_weights, v, logs, slopes)
             for k in range(size):
                 logs[k] += log_weights[k]
-            top, total = logs.max(), 0.0
-            for k in range(size):
-                total += math.exp(logs[k] - top)
-            value += top + math.log(total) + math.log(sd) - 0.5 * math.log(math.pi)
+            value += log_sum(logs) + math.log(sd) - 0.5 * math.log(math.pi)
         values[s] = value

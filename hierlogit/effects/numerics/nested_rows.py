@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...density.kernels.binomial import bernoulli_variance, exp_of_negative, logistic, row_log_likelihood
+from ...density.kernels.binomial import bernoulli_variance, exp_of_negative, log_sum, logistic, row_log_likelihood
 from ...density.marginal.inner_quadrature import inner_modes
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import view
@@ -29,16 +29,6 @@ BoolArray = npt.NDArray[np.bool_]
 #: log-likelihood, is below this: quadrature does not need the mode itself.
 TOLERANCE = 1e-6
 MOST_STEPS = 50
-
-
-@kernel
-def log_sum(logs: FloatArray) -> float:
-    """Logarithm of the sum of the exponentials."""
-    highest, total = logs.max(), 0.0
-    for k in range(len(logs)):
-        total += exp_of_negative(logs[k] - highest)
-    value: float = highest + np.log(total)
-    return value
 
 
 @kernel

@@ -36,6 +36,12 @@ LOST = 0.002
 MOST_TIMES = 10
 
 
+def log_mean(logs: FloatArray) -> float:
+    """Logarithm of the mean of values that are given by their logarithms."""
+    top = float(logs.max())
+    return top + float(np.log(np.mean(np.exp(logs - top))))
+
+
 @dataclass(frozen=True)
 class Weighted:
     """Draws of proposals with importance weights.
@@ -79,8 +85,7 @@ class Weighted:
     @property
     def log_evidence(self) -> float:
         """Logarithm of the mean ratio: the log marginal likelihood of the model under its priors."""
-        top = float(self.log_ratio.max())
-        return top + float(np.log(np.mean(np.exp(self.log_ratio - top))))
+        return log_mean(self.log_ratio)
 
     @property
     def log_evidence_error(self) -> float:
