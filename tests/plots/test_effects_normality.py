@@ -8,8 +8,8 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.diagnostics.fit.cluster_outliers import standardised_modes
 from hierlogit.diagnostics.fit.effects_qq import effect_quantiles
-from hierlogit.diagnostics.fit.refitted import ReferenceFit
 from hierlogit.diagnostics.fit.simultaneous_band import normal_scores
+from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.plots.style import BLUE, VERMILLION
 
 

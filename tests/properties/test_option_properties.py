@@ -378,6 +378,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "simulate": lambda _: (hl.simulate, STUDY),
     "slopes": lambda s: (hl.slopes, {"fit": s.sampled}),
     "summary": lambda s: (hl.summary, {"fit": s.fit}),
+    "test_slopes": lambda s: (hl.test_slopes, {"fit": s.fit, "replicates": 50}),
     "variance_components": lambda s: (hl.variance_components, {"fit": s.fit}),
     "vpc": lambda s: (hl.vpc, {"fit": s.fit}),
     "datasets.load": lambda _: (hl.datasets.load, {"name": "cbpp"}),

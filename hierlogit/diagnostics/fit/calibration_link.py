@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ...engines.maximum.refitted import RefittedModel
 from ..recalibration import Forecasts
 from .measures import Measure
-from .refitted import RefittedModel
 
 FloatArray = npt.NDArray[np.float64]
 

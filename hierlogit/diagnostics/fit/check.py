@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...display import Folded, Sentences, Shown, Table, View
+from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
 from ...fits.arguments import require_fit
 from ...fits.findings import count_by_severity, gravest_first
@@ -26,7 +27,6 @@ from .measures import CheckResult, adjusted_for_number, as_table
 from .predictive_check import Comparison, compare_with_simulated
 from .predictors import shape_measures
 from .prior_sensitivity import prior_checks
-from .refitted import ReferenceFit
 
 if TYPE_CHECKING:
     from ...fits.findings import Finding

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from ...design.design import Design
 from ...design.grouping import GroupBlock
+from ...engines.maximum.refitted import RefittedModel
 from .measures import Measure
-from .refitted import RefittedModel
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from .measures import Measure
 
 if TYPE_CHECKING:
+    from ...engines.maximum.refitted import RefittedModel
     from ...model_spec import ModelSpec
-    from .refitted import RefittedModel
 
 FloatArray = npt.NDArray[np.float64]
 #: Names of a column that numbers the rows; the first that the formula does not use.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
 from .cluster_outliers import standardised_modes
 from .predictive_check import simulated_fits
-from .refitted import ReferenceFit
 from .simultaneous_band import normal_scores, simultaneous_band
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ...errors import EngineError
 from .measures import CheckResult
 
 if TYPE_CHECKING:
-    from .refitted import ReferenceFit
+    from ...engines.maximum.refitted import ReferenceFit
 
 #: Quadrature points per cluster that the comparison may take.
 AFFORDABLE = 5000

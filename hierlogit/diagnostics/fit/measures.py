@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,12 @@ import pandas as pd
 
 from ...fits.findings import FINDING_KINDS, Finding, Severity
 from ...result_table import ResultTable
+from ...studies.tail_probability import Tail
 
 if TYPE_CHECKING:
-    from .refitted import RefittedModel
+    from ...engines.maximum.refitted import RefittedModel
 
 FloatArray = npt.NDArray[np.float64]
-Tail = Literal["upper", "both"]
 #: Smaller p-values are not printed: they depend on the tail of a distribution fitted to simulated data.
 SMALLEST = 1e-4
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...design.projection import unexplained
 from .measures import Measure
-from .score_test import AddedColumns, unexplained
+from .score_test import AddedColumns
 
 if TYPE_CHECKING:
     from ...design.design import Design
-    from .refitted import ReferenceFit, RefittedModel
+    from ...engines.maximum.refitted import ReferenceFit, RefittedModel
 
 FloatArray = npt.NDArray[np.float64]
 

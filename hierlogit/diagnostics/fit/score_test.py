@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from ...density.marginal.fixed_effects import fixed_information
 from ...design.arrangement import Arrangement, arrange
+from ...design.projection import orthogonal
 
 if TYPE_CHECKING:
-    from .refitted import ReferenceFit, RefittedModel
+    from ...engines.maximum.refitted import ReferenceFit, RefittedModel
 
 FloatArray = npt.NDArray[np.float64]
 
-#: A column counts as a combination of the model's columns if the rest is smaller than this fraction of it.
-NEW = 1e-6
 #: Directions with less information than this fraction of the largest count as directions without any.
 SINGULAR = 1e-8
 
@@ -78,38 +77,3 @@ class AddedColumns:
 
 def _quadratic(score: FloatArray, information: FloatArray) -> float:
     return float(score @ np.linalg.pinv(information, rcond=SINGULAR, hermitian=True) @ score)
-
-
-def unexplained(columns: FloatArray, X: FloatArray) -> FloatArray:
-    """The part of columns that is orthogonal to others, as orthogonal columns with mean squares of one.
-
-    Parameters
-    ----------
-    columns : ndarray, shape (n, k)
-    X : ndarray, shape (n, p)
-
-    Returns
-    -------
-    ndarray, shape (n, r)
-        With r between 0 and k.
-
-    Examples
-    --------
-    >>> x = np.arange(6.0)[:, None]
-    >>> line = np.column_stack([np.ones(6), x])
-    >>> unexplained(3 * x + 2, line).shape, unexplained(x**2, line).shape
-    ((6, 0), (6, 1))
-    """
-    basis = np.linalg.qr(X)[0] if X.shape[1] else np.empty((len(columns), 0))
-    scaled = columns / np.sqrt(np.maximum((columns**2).mean(axis=0), 1e-300))
-    rest = scaled - basis @ (basis.T @ scaled)
-    return orthogonal(rest - basis @ (basis.T @ rest))  # twice, because of rounding errors
-
-
-def orthogonal(columns: FloatArray) -> FloatArray:
-    """An orthogonal basis of columns, with mean squares of one, without directions that are almost zero."""
-    if not columns.shape[1]:
-        return columns
-    u, s, _ = np.linalg.svd(columns, full_matrices=False)
-    length = np.sqrt(len(columns))
-    return np.asarray(u[:, s > NEW * length] * length)

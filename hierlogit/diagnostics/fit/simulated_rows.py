@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from ...effects.cluster_effects import cluster_choices
 from ...effects.query import PredictionQuery
+from ...engines.maximum.refitted import ReferenceFit
 from ...errors import PredictionError
 from ...progress import progress
 from ..recalibration import fitted_probability
 from .predictive_check import simulated_fits, simulated_outcomes
-from .refitted import ReferenceFit
 
 if TYPE_CHECKING:
     from ...fits.fit import Fit

@@ -46,6 +46,7 @@ SLOW: Mapping[str, dict[str, Any]] = {
     "bootstrap": {"replicates": 3, "seed": 1},
     "influence": {},
     "check": {"replicates": 50, "seed": 1},
+    "test_slopes": {"replicates": 50, "seed": 1},
     "calibration": {"replicates": 20, "seed": 1},
     "plots.forest": {},
     "plots.caterpillar": {},

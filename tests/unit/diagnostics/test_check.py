@@ -312,7 +312,7 @@ def test_every_check_names_a_verb_or_a_picture() -> None:
     from hierlogit.diagnostics.fit.cluster_slopes import slope_measures
     from hierlogit.diagnostics.fit.effects_normality import effect_measures
     from hierlogit.diagnostics.fit.predictors import shape_measures
-    from hierlogit.diagnostics.fit.refitted import ReferenceFit
+    from hierlogit.engines.maximum.refitted import ReferenceFit
 
     fit = hl.Model(sensible("contraception"), hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     design = fit.model.design

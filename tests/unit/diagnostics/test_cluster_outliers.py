@@ -13,7 +13,7 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.diagnostics.fit.cluster_outliers import cluster_measures, proportions, standardised_modes
 from hierlogit.diagnostics.fit.cluster_slopes import slope_measures, slope_scores
-from hierlogit.diagnostics.fit.refitted import ReferenceFit
+from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.fits.fit import Fit
 
 

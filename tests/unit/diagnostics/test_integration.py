@@ -11,7 +11,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.diagnostics.fit.integration import integration_check
-from hierlogit.diagnostics.fit.refitted import ReferenceFit
+from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.errors import ConvergenceWarning
 from hierlogit.fits.fit import Fit
 

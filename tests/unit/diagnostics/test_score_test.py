@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
+from hierlogit.design.projection import unexplained
 from hierlogit.diagnostics.fit.predictors import numeric_predictors, shape_measures, steps_of
-from hierlogit.diagnostics.fit.refitted import ReferenceFit
-from hierlogit.diagnostics.fit.score_test import AddedColumns, orthogonal, unexplained
+from hierlogit.diagnostics.fit.score_test import AddedColumns
+from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.fits.fit import Fit
 
 
@@ -63,21 +64,6 @@ def test_simulated_outcomes_have_statistics_of_chi_squared_size() -> None:
         found.append(statistic(fit, rows[["x"]].to_numpy() ** [2, 3]))
     assert np.mean(found) == pytest.approx(2, abs=4 * 2 / np.sqrt(40))
     assert np.mean(np.array(found) > 5.99) < 0.16
-
-
-def test_what_the_model_has_adds_nothing() -> None:
-    random = np.random.default_rng(1)
-    X = np.column_stack([np.ones(50), random.normal(size=(50, 2))])
-    new = random.normal(size=50)
-    both = unexplained(np.column_stack([X @ [1.0, 2.0, 3.0], new, 1e6 * new, X[:, 1]]), X)
-    assert both.shape == (50, 1)
-    np.testing.assert_allclose(X.T @ both, 0, atol=1e-10)
-    assert (both**2).mean() == pytest.approx(1)
-    left = new - X @ np.linalg.lstsq(X, new, rcond=None)[0]
-    np.testing.assert_allclose(np.abs(both[:, 0] @ left), 50 * np.sqrt((left**2).mean()))
-    assert unexplained(X[:, 1:], X).shape == (50, 0)
-    assert unexplained(new[:, None], np.empty((50, 0))).shape == (50, 1)
-    assert orthogonal(np.empty((50, 0))).shape == (50, 0)
 
 
 def test_predictors_that_are_amounts_and_their_missing_powers() -> None:

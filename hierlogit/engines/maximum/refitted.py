@@ -1,4 +1,4 @@
-"""The reference fit of the checks, and refits of its model to other outcomes."""
+"""The maximum of a fit as a reference, and its model refitted to other outcomes, with residuals and modes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.marginal.selected_inverse import effect_variances
-from ...engines.maximum.integrator import integrator
-from ...engines.maximum.map import MAP
-from ...engines.maximum.objective import Likelihood, Objective
-from ...engines.maximum.optimizer import climb
 from ...errors import ConvergenceWarning, unsaid
+from .integrator import integrator
+from .map import MAP
+from .objective import Likelihood, Objective
+from .optimizer import climb
 
 if TYPE_CHECKING:
     from ...design.arrangement import Arrangement
@@ -44,8 +44,11 @@ class RefittedModel:
         Modes of the standardised effects, in the order of the arrangement.
     eta : ndarray, shape (n,)
         Linear predictor with the modes of the cluster effects.
-    sds : mapping of str to ndarray, shape (q,)
-        Standard deviations of the effects, by grouping factor.
+    gradient : ndarray, shape (n,)
+        Derivative of the marginal log-likelihood in each row's linear predictor: the row's residual, averaged over the
+        conditional distribution of the effects.
+    cholesky : mapping of str to ndarray, shape (q, q)
+        Cholesky factor of the covariance matrix of the effects, by grouping factor.
     modes, variances : mapping of str to ndarray, shape (J, q)
         Conditional modes of the effects, and conditional variances about them.
     """
@@ -56,9 +59,15 @@ class RefittedModel:
     flat_cholesky: FloatArray
     standardised_modes: FloatArray
     eta: FloatArray
-    sds: Mapping[str, FloatArray]
+    gradient: FloatArray
+    cholesky: Mapping[str, FloatArray]
     modes: Mapping[str, FloatArray]
     variances: Mapping[str, FloatArray]
+
+    @property
+    def sds(self) -> dict[str, FloatArray]:
+        """Standard deviations of the effects, shape (q,), by grouping factor."""
+        return {name: np.sqrt((L**2).sum(axis=1)) for name, L in self.cholesky.items()}
 
     @property
     def trials(self) -> FloatArray:
@@ -141,18 +150,18 @@ class ReferenceFit:
         psi = climb(objective, objective.evaluate(self.point), self._scale).psi
         objective.evaluate(psi)  # so that the work arrays hold the maximum
         standardised_modes = objective.modes()
+        gradient = _gradient(arrangement, objective.likelihood.work.deta, y, design.outcome.trials)
         laplace = objective.laplace_at(psi, standardised_modes)
         conditional_variances = effect_variances(arrangement.row_index, laplace.work)
         eta = design.X @ psi[: objective.p] + design.offset
-        sds, modes, variances = {}, {}, {}
+        cholesky, modes, variances = {}, {}, {}
         for group, at, L in zip(design.groups, arrangement.positions, objective.cholesky(psi), strict=True):
             name = group.name
-            sds[name], modes[name] = np.sqrt((L**2).sum(axis=1)), laplace.work.b[at].copy()
+            cholesky[name], modes[name] = L, laplace.work.b[at].copy()
             variances[name] = conditional_variances[at]
             eta += np.einsum("nq,nq->n", group.Z, modes[name][group.index])
-        return RefittedModel(
-            design, y, psi, objective.flat_cholesky(psi), standardised_modes, eta, sds, modes, variances
-        )
+        flat = objective.flat_cholesky(psi)
+        return RefittedModel(design, y, psi, flat, standardised_modes, eta, gradient, cholesky, modes, variances)
 
     @cached_property
     def _scale(self) -> FloatArray:
@@ -163,3 +172,15 @@ class ReferenceFit:
         values, vectors = np.linalg.eigh(covariance[np.ix_(free, free)])
         scale[free] = vectors * np.sqrt(np.maximum(values, 0.0))
         return scale
+
+
+def _gradient(arrangement: Arrangement, collapsed: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
+    """Derivative of the log-likelihood in the linear predictor of each row of the design, from that of collapsed rows.
+
+    Rows that are collapsed have the same expected proportion of successes.
+    """
+    row_index = arrangement.row_index
+    expected = np.divide(
+        row_index.y - collapsed, row_index.trials, out=np.zeros(len(collapsed)), where=row_index.trials > 0
+    )
+    return y - trials * expected[arrangement.row_of]

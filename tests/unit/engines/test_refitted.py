@@ -9,8 +9,8 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
-from hierlogit.diagnostics.fit.refitted import ReferenceFit
 from hierlogit.engines.maximum.refit import Refitter
+from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.fits.fit import Fit
 
 CASES = {
