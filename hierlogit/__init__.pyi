@@ -6,6 +6,7 @@ from . import plots as plots
 from . import priors as priors
 from . import results as results
 from .variance.attenuation import conditional_vs_average as conditional_vs_average
+from .building.build_up import build as build
 from .diagnostics.fit.check import check as check
 from .diagnostics.influence import influence as influence
 from .variance.odds_ratios import ior as ior

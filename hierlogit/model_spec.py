@@ -80,12 +80,20 @@ class ModelSpec(Shown):
 
     @classmethod
     def from_parts(
-        cls, formula: str, table: TrainingTable, priors: Priors, namespace: Mapping[str, Any] | None = None
+        cls,
+        formula: str,
+        table: TrainingTable,
+        priors: Priors | None = None,
+        namespace: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A model from rows that are already cleaned and priors that are already resolved, as in a saved fit."""
+        """A model from rows that are already cleaned, as in a saved fit, with priors already resolved or the defaults.
+
+        Models of the same cleaned rows can be compared even where their formulas need different columns.
+        """
         model = cls.__new__(cls)
         parsed = parse(formula)
-        model._set(parsed, design_of_rows(parsed, table, namespace), priors, namespace)
+        design = design_of_rows(parsed, table, namespace)
+        model._set(parsed, design, resolve_priors(design, None) if priors is None else priors, namespace)
         return model
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -104,6 +104,11 @@ class Design(Shown):
     _namespace: Mapping[str, Any]
 
     @property
+    def offset_terms(self) -> tuple[str, ...]:
+        """Terms of the fixed part with a coefficient of 1, such as ``offset(log(n))``."""
+        return self._fixed.offset_terms
+
+    @property
     def n_rows(self) -> int:
         """Number of rows to which the model is fitted."""
         return len(self.outcome.y)

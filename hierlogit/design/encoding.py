@@ -115,6 +115,11 @@ class Encoding:
         parts = [parts for term in self._columns.values() for parts in parts_of_term(term, names)]
         self.parts: tuple[Parts, ...] = tuple(parts[j] for j in kept)
 
+    @property
+    def offset_terms(self) -> tuple[str, ...]:
+        """The offsets of the expression, as written."""
+        return tuple(self._offsets)
+
     def __repr__(self) -> str:
         return call_text("Encoding", {"expression": self.expression})
 

@@ -1,3 +1,4 @@
+from .build_up import build as build
 from .cluster_curves import curves as curves
 from .cluster_effects import caterpillar as caterpillar
 from .cluster_influence import influence as influence

@@ -1,0 +1,1 @@
+"""The guided build-up of a model: every step from an intercept to random slopes, with its evidence."""

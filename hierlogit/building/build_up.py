@@ -1,0 +1,374 @@
+"""Formula and table → `build`: a model built up step by step, with all models that were tried on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..design.design import Collinear
+from ..design.table import Missing
+from ..diagnostics.data.nesting import relation_table
+from ..display import Facts, Folded, Part, Sentences, Shown, Table, View
+from ..engines.engine import Engine
+from ..engines.maximum.agq import AGQ
+from ..engines.maximum.laplace import Laplace
+from ..engines.maximum.refit import maximum_of
+from ..engines.registry import resolve_engine
+from ..errors import EngineError, ModelError
+from ..fits.findings import Finding
+from ..fits.fit import Fit
+from ..model import Model
+from ..progress import progress
+from ..result_table import ResultTable
+from ..summaries.intervals import Interval
+from ..validation import number_of, probability, shortened
+from .estimands import Estimand, chosen_estimand, coefficients, over_models
+from .plan import Plan, Structure
+from .step import Step, latent_icc
+from .walk import UNDECIDED, Walk
+
+#: Columns of the table of models that are left out first where there is not enough room.
+SPARE = ("reason", "seconds", "stage", "naive_p_value", "parameters")
+
+
+@dataclass(frozen=True, repr=False)
+class Build(Shown):
+    """A build-up of a model: all models that were tried, and the one that it proposes.
+
+    Attributes
+    ----------
+    table : ResultTable
+        One row for each model, by name (``M0``, ``M1``, ...) in the order in which they were fitted: its ``stage``
+        (``"intercept"``, ``"level"``, ``"predictors"`` or ``"slope"``); what it ``adds`` to the model named in
+        ``against``; the number of ``parameters`` and the ``log_likelihood``; the likelihood-ratio ``statistic`` against
+        that model with its ``p_value``, for slopes also ``p_adjusted``, adjusted for the number of slopes that were
+        tried beside the same model (Holm 1979), and the ``naive_p_value`` of the chi-squared distribution; for each
+        grouping factor the intraclass correlation on the latent scale, such as ``icc_district``; whether it was
+        ``kept``, with the ``reason``; and ``seconds``, the time for its data checks, fit and test.
+    fits : mapping of str to Fit
+        The fits by name of the model.
+    proposed : str
+        Name of the model that is proposed.
+    not_tried : mapping of str to str
+        Levels and slopes without a fit, with the reason.
+    supported : mapping of str to str
+        Slopes that are not kept although their tests support them, because of their fits, with the reason.
+    findings : mapping of str to tuple of Finding
+        By name of the model, what the data cannot tell of it and could of the models before; the findings of its fit
+        are in ``fits[name].diagnostics.findings``.
+    relations : ResultTable
+        How the grouping factors are related, as in `DataCheck`.
+    maximal : str
+        The formula with all slopes that were tried.
+    alpha : float
+        Level of the tests of slopes.
+    ci_prob : float
+        Probability of the intervals.
+    interrupted : bool
+        Whether an interruption came before the end.
+    """
+
+    table: ResultTable
+    fits: Mapping[str, Fit[Model]]
+    proposed: str
+    not_tried: Mapping[str, str]
+    supported: Mapping[str, str]
+    findings: Mapping[str, tuple[Finding, ...]]
+    relations: ResultTable
+    maximal: str
+    alpha: float
+    ci_prob: float
+    interrupted: bool
+    _estimand: Estimand = field(default=None, compare=False)
+
+    @property
+    def fit(self) -> Fit[Model]:
+        """The fit of the proposed model."""
+        return self.fits[self.proposed]
+
+    @property
+    def formula(self) -> str:
+        """The formula of the proposed model."""
+        return self.fit.model.formula.line
+
+    @property
+    def kept(self) -> list[str]:
+        """Names of the models that were kept, each the beginning of the next step."""
+        return [str(name) for name in self.table.index[self.table["kept"] == "yes"]]
+
+    @cached_property
+    def estimands(self) -> ResultTable:
+        """The quantities of interest in all models, as `evaluate` returns them; computed when first read."""
+        return self._evaluated(self._estimand)
+
+    def evaluate(self, estimand: str | Sequence[str] | Callable[[Fit], Any] | None = None) -> ResultTable:
+        """Quantities of interest in all models, without fitting them again.
+
+        Parameters
+        ----------
+        estimand : str, list of str or callable, optional
+            As for `build`.
+
+        Returns
+        -------
+        ResultTable
+            One row for each ``model`` and ``quantity``: ``estimate``, ``se``, ``lower`` and ``upper`` end of the
+            interval, and ``change``, the difference from the model that it is compared with in the table of models.
+
+        Raises
+        ------
+        ModelError
+            If a name is not known, or no model has a value.
+        """
+        largest = max(self.fits.values(), key=lambda fit: len(fit.model.design.fixed_effects)).model.design
+        return self._evaluated(chosen_estimand(estimand, largest))
+
+    def _evaluated(self, estimand: Estimand) -> ResultTable:
+        fits = progress(list(self.fits.items()), "Evaluating the models")
+        values = over_models(fits, estimand, self.ci_prob)
+        smaller = [(self.table.loc[name, "against"], quantity) for name, quantity in values.index]
+        before = values["estimate"].reindex(pd.MultiIndex.from_tuples(smaller)).to_numpy()
+        title = f"Quantities of interest by model; {100 * self.ci_prob:g}% intervals"
+        return ResultTable.of(values.assign(change=values["estimate"] - before), title, spare=("change", "se"))
+
+    def _view(self) -> View:
+        title = f"Build-up: {number_of(len(self.fits), 'model')} tried, {self.proposed} proposed"
+        columns = ["kept", "adds", "against", "statistic", "p_value", "p_adjusted", *self._iccs, "log_likelihood"]
+        folded: dict[str, Part] = {
+            "Why models were kept or not": Table.of(pd.DataFrame(self.table[["adds", "kept", "reason"]])).whole,
+            "Levels and slopes that were not tried": Facts(tuple(self.not_tried.items())),
+            "What the data cannot tell of the models": Sentences(tuple(self._data_findings())),
+        }
+        return View(
+            title,
+            (
+                Facts(tuple(self._facts())),
+                Sentences(
+                    tuple(str(finding) for finding in self.fit.diagnostics.findings), ".fit.diagnostics.findings"
+                ),
+                Table.of(pd.DataFrame(self.table[columns]), ".table", spare=("log_likelihood",)),
+                Table.of(self._by_model(), ".estimands"),
+                *(Folded(heading, part) for heading, part in folded.items()),
+            ),
+        )
+
+    @property
+    def _iccs(self) -> list[str]:
+        return [name for name in self.table.columns if name.startswith("icc_")]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "proposed", self.formula
+        if self.interrupted:
+            yield "stopped", "interrupted before all steps were made: the proposal is that of the steps so far"
+        if self.supported:
+            slopes = "; ".join(f"{slope} ({why})" for slope, why in self.supported.items())
+            yield (
+                "undecided",
+                f"supported by the tests, not by the fits; hl.NUTS() can estimate them: {slopes}",
+            )
+        for group in self.fit.model.design.groups:
+            related = self.relations.loc[self.relations["factor"] == group.name, "description"]
+            yield str(group.name), "; ".join([f"{len(group.levels):,} clusters", *related])
+        yield (
+            "rule",
+            f"levels and predictors are kept as planned, slopes where the adjusted p < {self.alpha:g}",
+        )
+        if self.not_tried:
+            name, why = next(iter(self.not_tried.items()))
+            more = f" and {len(self.not_tried) - 1:,} more" if len(self.not_tried) > 1 else ""
+            yield "not tried", f"{name} ({why}){more}: .not_tried"
+        if self.maximal:
+            yield (
+                "all slopes",
+                f"if theory or the design calls for them, with hl.NUTS(): {self.maximal}",
+            )
+
+    def _by_model(self) -> pd.DataFrame:
+        """Estimates by quantity and kept model: those the user named, or the coefficients, which need no draws."""
+        if self._estimand is not None:
+            estimates = self.estimands["estimate"]
+        else:
+            tables = {name: coefficients(self.fits[name], self.ci_prob)["estimate"] for name in self.kept}
+            estimates = pd.concat(tables, names=["model"])
+        labels = dict.fromkeys(estimates.index.get_level_values("quantity"))
+        values = pd.DataFrame(estimates).pivot_table(values="estimate", index="quantity", columns="model")
+        values = values.reindex(index=list(labels), columns=[name for name in self.kept if name in values.columns])
+        return values.set_axis(pd.MultiIndex.from_product([["estimate in"], values.columns]), axis=1)
+
+    def _data_findings(self) -> Iterator[str]:
+        for name, findings in self.findings.items():
+            yield from (f"{name}: {finding}" for finding in findings)
+
+
+def build(
+    formula: str,
+    data: Any,
+    *,
+    clusters: str | Sequence[str] | None = None,
+    estimand: str | Sequence[str] | Callable[[Fit], Any] | None = None,
+    engine: Engine | str = "laplace",
+    alpha: float = 0.05,
+    ci_prob: float | None = None,
+    missing: Missing = "drop",
+    collinear: Collinear = "drop",
+    namespace: Mapping[str, Any] | None = None,
+) -> Build:
+    """Build-up of a model from an intercept to random slopes, with the evidence for each step and all models tried.
+
+    The steps are an intercept alone; the levels, the highest first; the fixed effects together; and random slopes one
+    by one. Levels and fixed effects are part of the plan of a study and are kept, whatever their p-values. Of the
+    slopes, all are tried beside the same model, and the one with the smallest p-value is kept if it is below `alpha`
+    after adjustment for their number; those with p-values below `alpha` on their own are then tried beside it.
+
+    Parameters
+    ----------
+    formula : str
+        Outcome, fixed effects and grouping factors, as for `Model`: ``"use ~ age + urban + (1 | district)"``. If the
+        random terms have slopes, these are tried; otherwise all terms of the fixed part that are no interactions, for
+        each grouping factor within whose clusters they vary.
+    data : table
+        As for `Model`. All models are fitted to the rows that are complete in all columns of the formula.
+    clusters : str or list of str, optional
+        Columns that define clusters, in place of random terms: ``["school", "class"]``. Whether they are nested or
+        crossed is found from the rows. ``"school/class"`` is for classes whose labels are repeated in other schools.
+    estimand : str, list of str or callable, optional
+        Quantities that are followed through all models. The name of a predictor stands for its coefficients and its
+        average comparison (see `avg_comparisons`), the label of a parameter, such as ``"sd_district[Intercept]"``, for
+        that parameter. A callable takes a `Fit` and returns a number, numbers by name, or a table such as that of
+        ``hl.avg_comparisons(fit, "urban")``. If not given, all coefficients and average comparisons, which are computed
+        when ``.estimands`` is first read.
+    engine : Engine or str
+        ``"laplace"`` or ``"agq"``, or an engine with options such as ``hl.AGQ(nodes=25)``.
+    alpha : float
+        Level of the tests of slopes.
+    ci_prob : float, optional
+        Probability of the intervals; ArviZ's default if not given.
+    missing, collinear, namespace
+        As for `Model`.
+
+    Returns
+    -------
+    Build
+        If interrupted by Ctrl-C, with the models fitted so far.
+
+    Raises
+    ------
+    FormulaError, DesignError
+        As for `Model`.
+    ModelError
+        If there are no clusters, the fixed part has no intercept, or an option is not allowed.
+    EngineError
+        If the engine does not maximise a likelihood.
+
+    Notes
+    -----
+    *Sufficiency.* A level is not tried if every cluster has a single trial, or another level has the same clusters. A
+    slope is not tried if the predictor is constant within all clusters, or varies within fewer than 10 of the clusters
+    that have more trials than random effects (all clusters if there are fewer than 10, and never fewer than 5), or the
+    data checks of the model warn of it. It is not kept if its fit has a warning that the smaller model has not, or is
+    singular. If a slope is supported, but its covariance matrix with the intercepts is singular, the slope without
+    correlation is tried as well.
+
+    *Tests.* A variance cannot be negative: p-values are those of the mixture of chi-squared distributions that
+    `likelihood_ratio` uses. For predictors with several columns, whose slopes have several variances, they are an upper
+    bound. ``hl.likelihood_ratio(result.fits["M2"], result.fits["M4"], method="bootstrap")`` simulates the distribution.
+
+    *What it does not do.* The predictors are not selected. Standard errors and p-values of the proposed model do not
+    account for the selection of its slopes. Where the design or theory calls for all slopes (Barr and others 2013),
+    sample ``result.maximal`` with NUTS, whose priors keep all variances estimable.
+
+    References
+    ----------
+    Hox, Moerbeek and van de Schoot (2018), Multilevel Analysis, section 4.1, for the order of the steps.
+    Barr, Levy, Scheepers and Tily (2013), Journal of Memory and Language 68: 255-278, and Matuschek, Kliegl, Vasishth,
+    Baayen and Bates (2017), Journal of Memory and Language 94: 305-315, for all slopes or those that the data support.
+    Silvapulle and Sen (2005), Constrained Statistical Inference, section 3.6, for the bound of the p-value.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> result = hl.build("use ~ age + urban + (1 | district)", hl.datasets.load("contraception"))
+    >>> result.formula
+    'use ~ age + urban + (1 + urban | district)'
+    >>> result.table[["adds", "against", "statistic", "p_value", "kept"]]
+    """
+    engine = _likelihood_engine(engine)
+    alpha = probability("alpha", alpha, ModelError)
+    interval = Interval.of(ci_prob, "eti")
+    plan = Plan.of(formula, data, clusters, missing=missing, collinear=collinear, namespace=namespace)
+    estimand = chosen_estimand(estimand, plan.design)
+    walk = Walk(plan, engine, alpha)
+    interrupted = False
+    try:
+        for _ in progress(walk.models(), "Building up"):
+            pass
+    except KeyboardInterrupt:
+        if not walk.steps:
+            raise
+        interrupted = True
+    result = Build(
+        table=_table(walk),
+        fits={step.name: step.fit for step in walk.steps},
+        proposed=walk.current.name,
+        not_tried=dict(walk.not_tried),
+        supported=dict(walk.supported),
+        findings={step.name: step.findings for step in walk.steps},
+        relations=ResultTable.of(relation_table(plan.relations), "How the grouping factors are related"),
+        maximal=_maximal(plan, walk),
+        alpha=alpha,
+        ci_prob=interval.prob,
+        interrupted=interrupted,
+        _estimand=estimand,
+    )
+    if estimand is not None and not interrupted:
+        _ = result.estimands  # so that what the user's function raises is said now
+    return result
+
+
+def _likelihood_engine(given: Engine | str) -> Engine:
+    engine = resolve_engine(given)
+    if not isinstance(engine, (Laplace, AGQ)):
+        raise EngineError(
+            f"engine={shortened(given)} does not maximise the likelihood, which the tests of the steps need: pass "
+            "hl.Laplace() or hl.AGQ(), and fit the proposed model with another engine afterwards."
+        )
+    return engine
+
+
+def _maximal(plan: Plan, walk: Walk) -> str:
+    """The formula with all slopes that were tried; empty if there is none."""
+    levels = walk.current.structure.levels
+    slopes = tuple(slope for slope in walk.possible if slope.group in levels)
+    return plan.formula(Structure(levels, predictors=True, slopes=slopes)) if slopes else ""
+
+
+def _table(walk: Walk) -> ResultTable:
+    rows = {step.name: _row(walk, step) for step in walk.steps}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    return ResultTable.of(table, "Models of the build-up, in the order in which they were fitted", spare=SPARE)
+
+
+def _row(walk: Walk, step: Step) -> dict[str, Any]:
+    estimate, decision, test = maximum_of(step.fit), walk.decisions.get(step.name, UNDECIDED), step.test
+    iccs = latent_icc(step.fit)
+    levels = [group.result_name for group in walk.levels]
+    return {
+        "stage": step.stage,
+        "adds": step.adds,
+        "against": step.against,
+        "parameters": estimate.n_parameters,
+        "log_likelihood": estimate.log_likelihood,
+        "statistic": np.nan if test is None else test.statistic,
+        "p_value": np.nan if test is None else test.p_value,
+        "p_adjusted": np.nan if decision.p_adjusted is None else decision.p_adjusted,
+        "naive_p_value": np.nan if test is None else test.naive_p_value,
+        **{f"icc_{name}": iccs.get(name, np.nan) for name in levels},
+        "kept": "yes" if decision.kept else "no",
+        "reason": decision.reason,
+        "seconds": step.seconds,
+    }

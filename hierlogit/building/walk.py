@@ -1,0 +1,267 @@
+"""The walk of a build-up: an intercept, then levels, fixed effects and random slopes, one model after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ..design.grouping import GroupBlock
+from ..engines.engine import Engine
+from ..engines.maximum.refit import maximum_of
+from ..errors import HierlogitError, HierlogitWarning, unsaid
+from ..fits.findings import Finding
+from ..formatting import p_value
+from ..validation import agree, number_of
+from .plan import Plan, Slope, Structure
+from .step import Decision, Step, holm, ratio_test, zero_levels
+from .sufficiency import findings_of_intercepts, findings_of_slope, level_obstacle, slope_obstacle
+
+#: Severities of findings with which a slope is not kept.
+GRAVE = ("warning", "error")
+#: What is decided about a model whose step was interrupted.
+UNDECIDED = Decision(kept=False, reason="interrupted before the decision")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A slope that was tried.
+
+    Attributes
+    ----------
+    slope : Slope
+    step : Step
+        The model that has it.
+    objection : str
+        Why the model is not kept, whatever its p-value; empty if nothing speaks against it.
+    """
+
+    slope: Slope
+    step: Step
+    objection: str
+
+    @property
+    def p_value(self) -> float:
+        """p-value of the likelihood ratio."""
+        return 1.0 if self.step.test is None else self.step.test.p_value
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """By which the slope that is supported most comes first, also where p-values are too small for floats."""
+        return self.p_value, 0.0 if self.step.test is None else -self.step.test.statistic
+
+
+class Walk:
+    """The models fitted so far, and what is decided about them.
+
+    Parameters
+    ----------
+    plan : Plan
+    engine : Engine
+    alpha : float
+        Level of the tests of slopes.
+
+    Attributes
+    ----------
+    steps : list of Step
+    decisions : dict of str to Decision
+        By name of the model.
+    not_tried : dict of str to str
+        Levels and slopes without a fit, with the reason.
+    possible : list of Slope
+        Slopes about whose variances the rows can tell something.
+    supported : dict of str to str
+        Slopes that the tests support and that are not kept, with the reason.
+    """
+
+    def __init__(self, plan: Plan, engine: Engine, alpha: float) -> None:
+        self._plan, self._engine, self._alpha = plan, engine, alpha
+        self.steps: list[Step] = []
+        self.decisions: dict[str, Decision] = {}
+        self.not_tried: dict[str, str] = {}
+        self.possible: list[Slope] = []
+        self.supported: dict[str, str] = {}
+
+    @property
+    def levels(self) -> tuple[GroupBlock, ...]:
+        """All grouping factors, the highest first."""
+        return self._plan.levels
+
+    def models(self) -> Iterator[Step]:
+        """Fit one model after the other."""
+        first = self._fitted("intercept", "intercept only", Structure(), None)
+        self._decide(first, kept=True, reason="the beginning")
+        yield first
+        yield from self._levels()
+        yield from self._predictors()
+        yield from self._slopes()
+
+    @property
+    def current(self) -> Step:
+        """The last model that was kept."""
+        return next(step for step in reversed(self.steps) if self._is_kept(step))
+
+    def _is_kept(self, step: Step) -> bool:
+        return step.name in self.decisions and self.decisions[step.name].kept
+
+    def _decide(self, step: Step, *, kept: bool, reason: str, p_adjusted: float | None = None) -> None:
+        self.decisions[step.name] = Decision(kept, reason, p_adjusted)
+
+    # ---- levels and predictors ------------------------------------------------------------------------------------
+
+    def _levels(self) -> Iterator[Step]:
+        for group in self._plan.levels:
+            before = self.current
+            obstacle = level_obstacle(self._plan, group, [self._plan.group(name) for name in before.structure.levels])
+            if obstacle:
+                self.not_tried[group.name] = obstacle
+                continue
+            structure = replace(before.structure, levels=(*before.structure.levels, group.name))
+            step = self._tried("level", group.name, structure, before)
+            if step is None:
+                continue
+            zero = group.name in zero_levels(step.fit)
+            reason = "its sd is estimated as zero" if zero else "part of the design, whatever the p-value"
+            self._decide(step, kept=not zero, reason=reason)
+            yield step
+
+    def _predictors(self) -> Iterator[Step]:
+        if not self._plan.predictors:
+            return
+        before = self.current
+        step = self._tried("predictors", self._plan.predictors, replace(before.structure, predictors=True), before)
+        if step is None:
+            return
+        self._decide(step, kept=True, reason="planned, whatever the p-value")
+        yield step
+        for level in zero_levels(step.fit):
+            rest = tuple(one for one in self.current.structure.levels if one != level)
+            without = self._tried("level", f"without {level}", replace(self.current.structure, levels=rest), None)
+            if without is not None:
+                self._decide(without, kept=True, reason=f"given the predictors, the sd of {level} is estimated as zero")
+                yield without
+
+    # ---- slopes ---------------------------------------------------------------------------------------------------
+
+    def _slopes(self) -> Iterator[Step]:
+        self.possible = left = self._possible_slopes()
+        while left:
+            before, tried = self.current, []
+            for slope in left:
+                one = self._with_slope(slope, before)
+                if one is None:
+                    continue
+                yield one.step
+                apart = self._without_correlation(one, before)
+                if apart is not None:
+                    yield apart.step
+                    one = self._better(one, apart)
+                tried.append(one)
+            left = self._decided(tried)
+
+    def _possible_slopes(self) -> list[Slope]:
+        possible = []
+        for slope in self._plan.slopes:
+            level = slope.group in self.current.structure.levels
+            obstacle = slope_obstacle(self._plan, slope) if level else f"the model has no intercepts of {slope.group}"
+            if obstacle:
+                self.not_tried[str(slope)] = obstacle
+            else:
+                possible.append(slope)
+        return possible
+
+    def _with_slope(self, slope: Slope, before: Step) -> Tried | None:
+        # The effects of a factor are all correlated, or none of them is.
+        others = [one for one in before.structure.slopes if one.group == slope.group]
+        slope = replace(slope, correlated=others[0].correlated) if others else slope
+        structure = replace(before.structure, slopes=(*before.structure.slopes, slope))
+        step = self._tried("slope", str(slope), structure, before, slope)
+        return None if step is None else Tried(slope, step, _objection(step, before))
+
+    def _without_correlation(self, one: Tried, before: Step) -> Tried | None:
+        """The same slope without correlations, where a supported one has a singular covariance matrix."""
+        alone = all(other.group != one.slope.group for other in before.structure.slopes)
+        if one.slope.correlated and alone and maximum_of(one.step.fit).boundary and one.p_value < self._alpha:
+            return self._with_slope(replace(one.slope, correlated=False), before)
+        return None
+
+    def _better(self, one: Tried, apart: Tried) -> Tried:
+        """Of a slope with a singular covariance matrix and the same slope without correlations, the one to decide on.
+
+        The other one is not kept.
+        """
+        if apart.objection:
+            self._decide(apart.step, kept=False, reason=apart.objection)
+            return one
+        self._decide(one.step, kept=False, reason=f"{one.objection}; see {apart.step.name}, without correlations")
+        return apart
+
+    def _decided(self, tried: list[Tried]) -> list[Slope]:
+        """Decide about slopes that were tried beside the same model; returns those to be tried beside the next one."""
+        adjusted = holm([one.p_value for one in tried])
+        among = f" adjusted for {number_of(len(tried), 'slope')}" if len(tried) > 1 else ""
+        supported = [one for one, p in zip(tried, adjusted, strict=True) if p < self._alpha and not one.objection]
+        best = min(supported, key=lambda one: one.rank, default=None)
+        again = []
+        for one, p in zip(tried, adjusted, strict=True):
+            reason = f"{p_value(p)}{among}"
+            if p < self._alpha and one.objection:
+                reason += f", but {one.objection}"
+                self.supported[str(one.slope)] = one.objection
+            elif best is not None and one is not best and one.p_value < self._alpha:
+                again.append(one.slope)
+                reason += f"; tried again beside {best.slope}"
+            self._decide(one.step, kept=one is best, reason=reason, p_adjusted=p)
+        return again
+
+    # ---- one model ------------------------------------------------------------------------------------------------
+
+    def _tried(
+        self, stage: str, adds: str, structure: Structure, against: Step | None, slope: Slope | None = None
+    ) -> Step | None:
+        """The step, or None where there is no fit, for a reason that is kept."""
+        try:
+            model = self._plan.model(structure)
+            grave = [] if slope is None else _grave(self._new(findings_of_slope(model, slope)))
+            obstacle = grave[0].evidence if grave else ""
+            if not obstacle:
+                return self._fitted(stage, adds, structure, against, slope)
+        except HierlogitError as error:
+            obstacle = str(error)
+        self.not_tried[adds] = obstacle
+        return None
+
+    def _fitted(
+        self, stage: str, adds: str, structure: Structure, against: Step | None, slope: Slope | None = None
+    ) -> Step:
+        begun = time.perf_counter()
+        model = self._plan.model(structure)
+        findings = findings_of_intercepts(model) if slope is None else findings_of_slope(model, slope)
+        with unsaid(HierlogitWarning):  # the fit has them as findings
+            fit = self._engine.run(model)
+            test = None if against is None else ratio_test(against.fit, fit)
+        name, seconds = f"M{len(self.steps)}", time.perf_counter() - begun
+        before = "" if against is None else against.name
+        step = Step(name, stage, adds, before, structure, fit, test, self._new(findings), seconds)
+        self.steps.append(step)
+        return step
+
+    def _new(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Those of the findings that no model had before."""
+        known = {finding for step in self.steps for finding in step.findings}
+        return tuple(finding for finding in findings if finding not in known)
+
+
+def _grave(findings: Iterable[Finding]) -> list[Finding]:
+    """Those of the findings that are more than notes."""
+    return [finding for finding in findings if finding.severity in GRAVE]
+
+
+def _objection(step: Step, before: Step) -> str:
+    """Why a slope is not kept, whatever its p-value: new findings of the fit, or a singular covariance matrix."""
+    known = {finding.code for finding in before.fit.diagnostics.findings}
+    new = [finding.code for finding in _grave(step.fit.diagnostics.findings) if finding.code not in known]
+    if new:
+        return f"the fit has the {agree(new, 'finding', 'findings')} {', '.join(new)}"
+    boundary = maximum_of(step.fit).boundary
+    return f"the fit is singular: {', '.join(boundary)}" if boundary else ""
