@@ -103,6 +103,12 @@ ENTRIES = (
         "hl.plots.likelihood_ratio(hl.likelihood_ratio(simple_ml, ml, replicates=200, seed=1))",
     ),
     Entry(
+        "build",
+        "Building up a model",
+        "A quantity of interest in every model that was tried; models with open points were not kept.",
+        'hl.plots.build(hl.build(simple.formula.text, data), ["urban[Y]", "average difference, urban: Y - N"])',
+    ),
+    Entry(
         "compare",
         "Comparison of models",
         "An information criterion or, for sampled fits, the expected log predictive density; the best model on top.",

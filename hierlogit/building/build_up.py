@@ -63,6 +63,8 @@ class Build(Shown):
         are in ``fits[name].diagnostics.findings``.
     relations : ResultTable
         How the grouping factors are related, as in `DataCheck`.
+    planned : str
+        The formula as given, with the clusters.
     maximal : str
         The formula with all slopes that were tried.
     alpha : float
@@ -80,6 +82,7 @@ class Build(Shown):
     supported: Mapping[str, str]
     findings: Mapping[str, tuple[Finding, ...]]
     relations: ResultTable
+    planned: str
     maximal: str
     alpha: float
     ci_prob: float
@@ -172,8 +175,7 @@ class Build(Shown):
                 f"supported by the tests, not by the fits; hl.NUTS() can estimate them: {slopes}",
             )
         for group in self.fit.model.design.groups:
-            related = self.relations.loc[self.relations["factor"] == group.name, "description"]
-            yield str(group.name), "; ".join([f"{len(group.levels):,} clusters", *related])
+            yield str(group.name), "; ".join([f"{len(group.levels):,} clusters", *self._related(group.name)])
         yield (
             "rule",
             f"levels and predictors are kept as planned, slopes where the adjusted p < {self.alpha:g}",
@@ -187,6 +189,13 @@ class Build(Shown):
                 "all slopes",
                 f"if theory or the design calls for them, with hl.NUTS(): {self.maximal}",
             )
+
+    def _related(self, name: str) -> Iterator[str]:
+        """How a factor is related to others, and what to write if labels of crossed factors are repeated."""
+        related = self.relations[self.relations["factor"] == name]
+        for other, kind, description in related[["other", "kind", "description"]].itertuples(index=False):
+            nested = f", or nested if its labels are repeated: {other}/{name}" if kind == "crossed" else ""
+            yield f"{description}{nested}"
 
     def _by_model(self) -> pd.DataFrame:
         """Estimates by quantity and kept model: those the user named, or the coefficients, which need no draws."""
@@ -296,6 +305,13 @@ def build(
     >>> result.formula
     'use ~ age + urban + (1 + urban | district)'
     >>> result.table[["adds", "against", "statistic", "p_value", "kept"]]
+    Models of the build-up, in the order in which they were fitted
+      model  adds              against  statistic  p_value  kept
+      M0     intercept only                     -        -  yes
+      M1     district          M0          56.46   < 0.001  yes
+      M2     age + urban       M1          34.06   < 0.001  yes
+      M3     age | district    M2           2.355    0.216  no
+      M4     urban | district  M2          16.37   < 0.001  yes
     """
     engine = _likelihood_engine(engine)
     alpha = probability("alpha", alpha, ModelError)
@@ -319,6 +335,7 @@ def build(
         supported=dict(walk.supported),
         findings={step.name: step.findings for step in walk.steps},
         relations=ResultTable.of(relation_table(plan.relations), "How the grouping factors are related"),
+        planned=plan.largest.formula.line,
         maximal=_maximal(plan, walk),
         alpha=alpha,
         ci_prob=interval.prob,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..design.design import Collinear, Design
 from ..design.grouping import GroupBlock
-from ..design.table import Missing
+from ..design.table import Missing, read_table
 from ..diagnostics.data.nesting import Relation, relations
 from ..errors import ModelError
 from ..formula.parser import parse
@@ -89,20 +89,20 @@ class Plan:
         ModelError
             If there are no clusters, they are given twice, or the fixed part has no intercept.
         """
-        parsed = parse(formula)
+        parsed, frame = parse(formula), read_table(data)
         if clusters is not None:
             if parsed.random:
                 raise ModelError(
                     f"the formula has random terms ({', '.join(term.text for term in parsed.random)}), and clusters= "
                     "gives clusters too: leave one of the two out."
                 )
-            formula = " + ".join([formula, *(f"(1 | {one})" for one in _cluster_texts(clusters))])
+            formula = " + ".join([formula, *(f"(1 | {one})" for one in _cluster_texts(clusters, list(frame.columns)))])
         elif not parsed.random:
             raise ModelError(
                 f"there are no clusters. Write them into the formula, {parsed.line} + (1 | cluster), or pass their "
                 "columns: clusters=['school', 'class']."
             )
-        largest = ModelSpec(formula, data, missing=missing, collinear=collinear, namespace=namespace)
+        largest = ModelSpec(formula, frame, missing=missing, collinear=collinear, namespace=namespace)
         if not largest.design.has_intercept:
             raise ModelError(
                 f"the fixed part '{largest.formula.fixed}' has no intercept, with which a build-up begins: leave the "
@@ -175,8 +175,8 @@ def in_formula(name: str) -> str:
     return name if name.isidentifier() else f"`{name}`"
 
 
-def _cluster_texts(clusters: str | Sequence[str]) -> Iterator[str]:
-    """Each of the clusters as the right-hand side of a random term."""
+def _cluster_texts(clusters: str | Sequence[str], columns: Sequence[str]) -> Iterator[str]:
+    """Each of the clusters as the right-hand side of a random term, for a table with these columns."""
     given = [clusters] if isinstance(clusters, str) else listed(clusters)
     if not given or not all(isinstance(one, str) and one.strip() for one in given):
         raise ModelError(
@@ -186,8 +186,8 @@ def _cluster_texts(clusters: str | Sequence[str]) -> Iterator[str]:
     if len(set(given)) < len(given):
         raise ModelError(f"clusters= names the same clusters twice: {quoted_list(given)}.")
     for one in given:
-        # Operators join columns; everything else that is not a name by itself is one with blanks or signs.
-        yield one if re.search(r"[/:`]", one) else in_formula(one)
+        # What joins columns is written as in a formula; anything else is a column, which an error can name.
+        yield one if one not in columns and re.search(r"[/:`]", one) else in_formula(one)
 
 
 def _slopes_of(group: GroupBlock, design: Design) -> Iterator[Slope]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..density.linear_predictor import Draws
@@ -90,22 +89,6 @@ def ratio_test(smaller: Fit, larger: Fit) -> RatioTest:
         variances=gap.variances,
         names=gap.names,
     )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979, Scandinavian Journal of Statistics 6: 65-70).
-
-    Examples
-    --------
-    >>> holm([0.04, 0.01, 0.03])
-    [0.06, 0.03, 0.06]
-    """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted, highest = [1.0] * len(p_values), 0.0
-    for rank, k in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[k]))
-        adjusted[k] = highest
-    return adjusted
 
 
 def latent_icc(fit: Fit) -> dict[str, float]:

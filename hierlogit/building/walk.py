@@ -6,15 +6,18 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..design.grouping import GroupBlock
 from ..engines.engine import Engine
 from ..engines.maximum.refit import maximum_of
 from ..errors import HierlogitError, HierlogitWarning, unsaid
 from ..fits.findings import Finding
 from ..formatting import p_value
+from ..summaries.multiplicity import holm
 from ..validation import agree, number_of
 from .plan import Plan, Slope, Structure
-from .step import Decision, Step, holm, ratio_test, zero_levels
+from .step import Decision, Step, ratio_test, zero_levels
 from .sufficiency import findings_of_intercepts, findings_of_slope, level_obstacle, slope_obstacle
 
 #: Severities of findings with which a slope is not kept.
@@ -198,7 +201,7 @@ class Walk:
 
     def _decided(self, tried: list[Tried]) -> list[Slope]:
         """Decide about slopes that were tried beside the same model; returns those to be tried beside the next one."""
-        adjusted = holm([one.p_value for one in tried])
+        adjusted = holm(np.array([one.p_value for one in tried])).tolist()
         among = f" adjusted for {number_of(len(tried), 'slope')}" if len(tried) > 1 else ""
         supported = [one for one, p in zip(tried, adjusted, strict=True) if p < self._alpha and not one.objection]
         best = min(supported, key=lambda one: one.rank, default=None)

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import quote
 
+from ..building.build_up import Build
 from ..diagnostics.fit.check import FEWEST_REPLICATES
 from ..display import element
 from ..errors import FitError
@@ -23,6 +24,7 @@ from ..whole_files import written_whole
 from .html import bullets, heading, paragraph, prose
 from .request import Request, Subject, attempted
 from .sections import (
+    building,
     checks,
     clusters,
     comparison,
@@ -43,6 +45,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
     "summary": ("Summary", summary.content),
     "data": ("Data and clusters", data.content),
     "model": ("Model", formula.content),
+    "build": ("How the model was built up", building.content),
     "comparison": ("Comparison of models", comparison.content),
     "convergence": ("Did the computation work?", convergence.content),
     "estimates": ("Estimates", estimates.content),
@@ -72,7 +75,7 @@ class ReportPath(Path):
 
 @findings_shown()
 def report(
-    fits: Fit | Mapping[str, Fit],
+    fits: Fit | Mapping[str, Fit] | Build,
     path: str | PathLike[str] = "report.html",
     *,
     title: str | None = None,
@@ -86,17 +89,17 @@ def report(
 
     Parameters
     ----------
-    fits : Fit or mapping of str to Fit
-        One fit, or several fits by name.
+    fits : Fit, mapping of str to Fit, or Build
+        One fit, several fits by name, or the result of `build`, whose proposed model is reported.
     path : str or path
         File to write; an existing one is replaced once the new one is complete.
     title : str, optional
         Title of the page; derived from the outcome if not given.
     sections : sequence of str, optional
-        Sections to include, in this order: ``"summary"``, ``"data"``, ``"model"``, ``"comparison"`` (with several
-        fits), ``"convergence"``, ``"estimates"``, ``"effects"``, ``"variance"``, ``"clusters"``, ``"checks"``,
-        ``"influence"``, ``"sliders"`` (sliders that show the effect of differences between clusters); all if not given.
-        How the report was made always comes last.
+        Sections to include, in this order: ``"summary"``, ``"data"``, ``"model"``, ``"build"`` (of a
+        build-up), ``"comparison"`` (with several fits), ``"convergence"``, ``"estimates"``, ``"effects"``,
+        ``"variance"``, ``"clusters"``, ``"checks"``, ``"influence"``, ``"sliders"`` (sliders that show the effect of
+        differences between clusters); all if not given. How the report was made always comes last.
     replicates : int
         How many data sets to simulate for the checks, at least 50.
     seed : int, optional
@@ -127,11 +130,12 @@ def report(
     >>> hl.report(fit, "bacteria.html", sections=["data", "estimates"])  # doctest: +SKIP
     ReportPath('bacteria.html')
     """
-    subjects = _subjects(fits)
+    built = fits if isinstance(fits, Build) else None
+    subjects = _subjects(fits.fit if isinstance(fits, Build) else fits)
     place = file_path("path", path, FitError)
     if title is not None:
         title = text("title", title, FitError)
-    chosen = _chosen(sections, several=len(subjects) > 1)
+    chosen = _chosen(sections, several=len(subjects) > 1, built=built is not None)
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     seed = seed_or_none("seed", seed, FitError)
     used_seed = subjects[0].fit.diagnostics.seed if seed is None else seed
@@ -141,6 +145,7 @@ def report(
         Interval.of(ci_prob, ci_kind),
         1 if used_seed is None else int(used_seed),
         replicates,
+        built,
     )
     parts = []
     for key in progress(chosen, "Writing the report"):
@@ -169,8 +174,9 @@ def _subjects(fits: Fit | Mapping[str, Fit]) -> tuple[Subject, ...]:
     return tuple(Subject(str(name), fit) for name, fit in given.items())
 
 
-def _chosen(sections: Sequence[str] | None, *, several: bool) -> tuple[str, ...]:
-    known = [key for key in SECTIONS if several or key != "comparison"]
+def _chosen(sections: Sequence[str] | None, *, several: bool, built: bool) -> tuple[str, ...]:
+    left_out = {"comparison": not several, "build": not built}
+    known = [key for key in SECTIONS if not left_out.get(key, False)]
     if sections is None:
         return tuple(known)
     return tuple(names("sections", sections, known, FitError, "section", "the report"))

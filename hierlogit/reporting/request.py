@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..building.build_up import Build
 from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
 from ..effects.comparisons import avg_comparisons
@@ -106,6 +107,8 @@ class Request:
         Seed of all simulations.
     replicates : int
         Number of data sets simulated for the checks.
+    build : Build or None
+        The build-up whose proposed model is reported.
     """
 
     subjects: tuple[Subject, ...]
@@ -113,6 +116,7 @@ class Request:
     interval: Interval
     seed: int
     replicates: int
+    build: Build | None = None
 
     @property
     def several(self) -> bool:

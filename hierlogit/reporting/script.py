@@ -10,6 +10,7 @@ from ..priors.families import Decov, Prior
 from .request import Request, Subject
 
 if TYPE_CHECKING:
+    from ..building.build_up import Build
     from ..model_spec import ModelSpec
 
 #: Options of engines that do not affect results.
@@ -36,6 +37,8 @@ def program(request: Request, title: str | None, path: str) -> str:
         f'rows = pd.read_csv("rows.csv")  # your table: {first.n_rows:,} complete rows, with {columns}',
     ]
     options = "".join(f", {text}" for text in _options(request, title))
+    if request.build is not None:
+        return "\n".join([*lines, *_build(request.build, request.subjects[0], path, options)])
     if not request.several:
         lines += [*_model(request.subjects[0]), f"hl.report(fit, {path!r}{options})"]
         return "\n".join(lines)
@@ -44,6 +47,13 @@ def program(request: Request, title: str | None, path: str) -> str:
         *above, last = _model(subject)
         lines += [*above, last.replace("fit = ", f"fits[{subject.name!r}] = ", 1)]
     return "\n".join([*lines, f"hl.report(fits, {path!r}{options})"])
+
+
+def _build(result: Build, subject: Subject, path: str, options: str) -> list[str]:
+    return [
+        f"result = hl.build({result.planned!r}, rows, engine={_engine(subject)}, alpha={result.alpha:g})",
+        f"hl.report(result, {path!r}{options})",
+    ]
 
 
 def _options(request: Request, title: str | None) -> list[str]:

@@ -209,7 +209,7 @@ KINDS: dict[str, Kind] = {
     ),
     **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name"], CHOICE),
     **dict.fromkeys(["group", "effect", "x"], NAME),
-    **dict.fromkeys(["effects", "sections", "test"], NAMES),
+    **dict.fromkeys(["effects", "sections", "test", "quantities"], NAMES),
     "title": TEXT,
     "executor": EXECUTOR,
     **dict.fromkeys(["statistic", "estimand"], FUNCTION),
@@ -241,6 +241,13 @@ KINDS: dict[str, Kind] = {
 SPECIAL: dict[tuple[str, str], Kind] = {
     ("Layout", "clusters"): MAPPING,
     ("NUTS", "effects"): CHOICE,
+    ("build", "clusters"): Kind(
+        [3, 1.5, True, b"x", "", " ", [], [3], ["g", "g"], "nonsense", "g/", {"g": 1}, HOSTILE, [HOSTILE]], ["g", ["g"]]
+    ),
+    ("build", "estimand"): Kind([value for value in NAMES.wrong if value is not int], ["x", ["Intercept", "x"]]),
+    ("Build.evaluate", "estimand"): Kind(
+        [value for value in NAMES.wrong if value is not int], ["f", "sd_g[Intercept]"]
+    ),
     ("check_data", "sd"): Kind([*POSITIVE.wrong, {"nonsense": 1}, {"g": 0}, {3: 1}], [0.5, {"g": 2}]),
     ("ior", "group"): Kind([value for value in NAMES.wrong if value != "x"], ["g", ["g"]]),
     ("ior", "variables"): Kind([*NAMES.wrong, "g", {}, {"z": 0}, {"z": "x"}, {"z": HOSTILE}], ["z", {"z": 2}]),
@@ -312,6 +319,7 @@ class Subjects:
         self.power = hl.power(**STUDY, grid={"g": [6, 8]}, replicates=2, seed=1)
         stated = {"Intercept": pr.Normal(0, 2), "beta": pr.Normal(0, 1), "sd": pr.HalfNormal(1)}
         models = {name: fit.model.with_priors(stated) for name, fit in self.two.items()}
+        self.build = hl.build("y ~ x + f + (1 | g)", self.rows, engine=hl.Laplace(draws=100, seed=1))
         self.factors = hl.bayes_factor(models, draws=256, nodes=1)
         self.figure = plt.figure()
         assert self.fit.estimate is not None
@@ -336,6 +344,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "avg_slopes": lambda s: (hl.avg_slopes, {"fit": s.sampled}),
     "bayes_factor": lambda s: (hl.bayes_factor, {"fits": s.two, "draws": 256, "nodes": 1}),
     "bootstrap": lambda s: (hl.bootstrap, {"fit": s.fit, "replicates": 2}),
+    "build": lambda s: (hl.build, {"formula": "y ~ x", "data": s.rows, "clusters": "g"}),
     "calibration": lambda s: (hl.calibration, {"fit": s.fit, "replicates": 20}),
     "check": lambda s: (hl.check, {"fit": s.fit, "replicates": 50}),
     "check_data": lambda s: (hl.check_data, {"model": s.model}),
@@ -384,6 +393,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "datasets.load": lambda _: (hl.datasets.load, {"name": "cbpp"}),
     "datasets.describe": lambda _: (hl.datasets.describe, {"name": "cbpp"}),
     "plots.bayes_factor": lambda s: (hl.plots.bayes_factor, {"result": s.factors}),
+    "plots.build": lambda s: (hl.plots.build, {"result": s.build}),
     "plots.calibration": lambda s: (hl.plots.calibration, {"fit": s.fit, "replicates": 20}),
     "plots.caterpillar": lambda s: (hl.plots.caterpillar, {"fit": s.fit}),
     "plots.check_data": lambda s: (hl.plots.check_data, {"result": hl.check_data(s.model)}),
@@ -410,6 +420,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "Model.with_outcome": lambda s: (s.model.with_outcome, {"y": s.model.design.outcome.y}),
     "Fit.save": lambda s: (s.fit.save, {"path": s.folder / "again.nc"}),
     "Explanation.save": lambda s: (hl.explain(s.model).save, {"folder": s.folder / "program"}),
+    "Build.evaluate": lambda s: (s.build.evaluate, {}),
     "Bootstrap.summary": lambda s: (s.bootstrap.summary, {}),
     "Estimate.sd": lambda s: (s.estimate.sd, {"group": "g"}),
     "Estimate.cor": lambda s: (s.estimate.cor, {"group": "g"}),

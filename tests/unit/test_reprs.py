@@ -123,6 +123,10 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
     return {
         "BayesFactors": [factors],
         "Bootstrap": [boot, replace(boot, values=numbers.T, estimate=numbers.T.iloc[0], requested=9, interrupted=True)],
+        "Build": [
+            hl.build("healed ~ `<b>dose</b>` + arm", rows(40, 15), clusters=["<i>clinic</i>", "reader"]),
+            hl.build("healed ~ `<b>dose</b>`", rows(40, 15), clusters="<i>clinic</i>", estimand="<b>dose</b>"),
+        ],
         "Check": [check, replace(check, findings=findings())],
         "DataCheck": [hl.check_data(large.model), hl.check_data(fits["wide"].model), hl.check_data(smaller.model)],
         "DensityCheck": [results.DensityCheck(5, 1, 1e-3, 1e-8, 1e-3, 1e-6, f"u_{SCRIPT}")],
