@@ -234,8 +234,8 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "heterogeneous_slopes": FindingKind(
             "model",
             ("warning",),
-            "The effects of the predictors differ between clusters more than the model allows for.",
-            "hl.plots.curves(fit, 'x') shows the curve of each cluster.",
+            "The slope of a predictor differs between clusters, and the model takes it to be the same in all of them.",
+            "hl.test_slopes(fit) tests the slopes one by one.",
         ),
         "skewed_effects": FindingKind(
             "model",

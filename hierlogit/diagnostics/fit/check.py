@@ -111,7 +111,9 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
       lacks, and of steps of it.
     - ``cluster_spread``, ``lowest_cluster``, ``highest_cluster``: sd and extremes of the clusters' proportions.
     - ``outlying_cluster``: the largest standardised effect.
-    - ``reversed_slopes``, ``heterogeneous_slopes``: whether the slopes are the same in all clusters.
+    - ``reversed_slopes``: whether the slopes of a cluster are the reverse of those of the others.
+    - ``heterogeneous_slopes``: score tests of the variance of slopes that the model lacks, as by `test_slopes`; the
+      largest one counts.
     - ``skewed_effects``, ``nonnormal_tails``: score tests of normality of the cluster effects.
     - ``integration_error``: for likelihood fits, whether more quadrature nodes would move an estimate.
     - ``prior_data_conflict``, ``prior_sensitivity``: for fits with priors, power-scaling.

@@ -1,6 +1,8 @@
-"""Measures of the slopes within clusters: reversed slopes in one cluster, and heterogeneity between clusters."""
+"""Measures of the slopes within clusters: reversed in one cluster, or different between clusters."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,19 +10,22 @@ import numpy.typing as npt
 from ...design.design import Design
 from ...design.grouping import GroupBlock
 from ...engines.maximum.refitted import RefittedModel
+from ...model_comparison.slope_scores import AbsentSlope, absent_slopes, slope_scores
 from .measures import Measure
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def slope_measures(design: Design) -> list[Measure]:
-    """Measures of every grouping factor within whose clusters a predictor varies."""
-    return [
-        measure
-        for group in design.groups
-        if _varies_within(design, group)
-        for measure in (_reversed_slopes(group), _heterogeneous_slopes(group))
-    ]
+    """Measures of every grouping factor within whose clusters a predictor varies, and of slopes that it lacks."""
+    absent, measures = absent_slopes(design), []
+    for group in design.groups:
+        if _varies_within(design, group):
+            measures.append(_reversed_slopes(group))
+        slopes = [slope for slope in absent if slope.group == group.name]
+        if slopes:
+            measures.append(_heterogeneous_slopes(group, slopes))
+    return measures
 
 
 def _varies_within(design: Design, group: GroupBlock) -> bool:
@@ -34,10 +39,10 @@ def _reversed_slopes(group: GroupBlock) -> Measure:
     name = group.name
 
     def largest_score(fitted: RefittedModel) -> float:
-        return float(np.max(np.abs(slope_scores(fitted, group))))
+        return float(np.max(np.abs(relations(fitted, group))))
 
     def evidence(fitted: RefittedModel, _: float, __: FloatArray) -> str:
-        scores = slope_scores(fitted, group)
+        scores = relations(fitted, group)
         level = int(np.argmax(np.abs(scores)))
         how = "weaker than in the others, or reversed" if scores[level] < 0 else "stronger than in the others"
         return (
@@ -50,28 +55,34 @@ def _reversed_slopes(group: GroupBlock) -> Measure:
     return Measure("reversed_slopes", name, statistic, "upper", largest_score, evidence, remedy)
 
 
-def _heterogeneous_slopes(group: GroupBlock) -> Measure:
+def _heterogeneous_slopes(group: GroupBlock, slopes: Sequence[AbsentSlope]) -> Measure:
     name = group.name
 
-    def mean_square(fitted: RefittedModel) -> float:
-        return float(np.mean(slope_scores(fitted, group) ** 2))
+    def standardised(fitted: RefittedModel) -> FloatArray:
+        scores = slope_scores(fitted, slopes)
+        return np.array([score.value / np.sqrt(max(score.information, 1e-300)) for score in scores])
 
-    def evidence(_: RefittedModel, value: float, simulated: FloatArray) -> str:
+    def largest_score(fitted: RefittedModel) -> float:
+        return float(standardised(fitted).max())
+
+    def evidence(fitted: RefittedModel, value: float, simulated: FloatArray) -> str:
+        which = slopes[int(standardised(fitted).argmax())]
+        among = f" (the largest of {len(slopes)})" if len(slopes) > 1 else ""
         return (
-            f"The association of the outcomes with the predictors differs more between the clusters of '{name}' than "
-            f"the model allows for: the mean square of the clusters' slope scores is {value:.2f}, in simulated data "
-            f"{simulated.mean():.2f}"
+            f"The slope of '{which.term}' differs between the clusters of '{name}', and the model takes it to be the "
+            f"same: the score of its variance is {value:.1f}{among}, and {simulated.mean():.1f} on average if it is"
         )
 
     remedy = (
-        f"Add a random slope of a predictor that varies within clusters, (1 + x | {name}), and look at "
-        f"hl.plots.curves(fit, 'x', group={name!r})."
+        f"hl.test_slopes(fit) shows which slopes vary and how much: add the first one to the random term of '{name}', "
+        "as in (1 + x | g), and test again."
     )
-    statistic = "mean square of the clusters' slope scores"
-    return Measure("heterogeneous_slopes", name, statistic, "upper", mean_square, evidence, remedy)
+    return Measure(
+        "heterogeneous_slopes", name, "largest score of a slope's variance", "upper", largest_score, evidence, remedy
+    )
 
 
-def slope_scores(fitted: RefittedModel, group: GroupBlock) -> FloatArray:
+def relations(fitted: RefittedModel, group: GroupBlock) -> FloatArray:
     """Score of each cluster for a factor that multiplies its slopes, over its standard deviation; shape (J,).
 
     The score is the sum of the cluster's residuals times its centred linear predictor. It is negative where outcomes

@@ -12,9 +12,10 @@ from scipy.special import expit
 
 import hierlogit as hl
 from hierlogit.diagnostics.fit.cluster_outliers import cluster_measures, proportions, standardised_modes
-from hierlogit.diagnostics.fit.cluster_slopes import slope_measures, slope_scores
+from hierlogit.diagnostics.fit.cluster_slopes import relations, slope_measures
 from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.fits.fit import Fit
+from hierlogit.model_comparison.slope_scores import absent_slopes, slope_scores
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_relations_are_standardised_scores_of_a_stretched_linear_predictor() -> 
     p = expit(eta)
     one: Any = SimpleNamespace(eta=eta, y=y, residual=y - p, weight=p * (1 - p))
     group: Any = SimpleNamespace(index=g, levels=np.arange(6))
-    found = slope_scores(one, group)
+    found = relations(one, group)
     for j in range(5):
         rows = g == j
         w = p[rows] * (1 - p[rows])
@@ -108,7 +109,7 @@ def test_relations_are_negative_where_outcomes_are_turned() -> None:
     reversed_y = np.where(g == 3, 1 - y, y)
     group: Any = SimpleNamespace(index=g, levels=np.arange(40), name="g", effects=("Intercept",))
     one: Any = SimpleNamespace(eta=eta, y=reversed_y, residual=reversed_y - p, weight=p * (1 - p))
-    found = slope_scores(one, group)
+    found = relations(one, group)
     assert found[3] < -6
     rest = np.delete(found, 3)
     assert rest.mean() == pytest.approx(0, abs=0.6)
@@ -123,8 +124,9 @@ def test_relations_are_measured_where_predictors_vary_within_clusters(fit: Fit) 
     assert slope_measures(hl.Model("y ~ z + (1 | g)", frame).design) == []
     one = ReferenceFit.of(fit).observed
     reversed_slopes, heterogeneous_slopes = slope_measures(fit.model.design)
-    found = slope_scores(one, fit.model.design.groups[0])
+    found = relations(one, fit.model.design.groups[0])
     assert reversed_slopes.of(one) == pytest.approx(np.abs(found).max())
-    assert heterogeneous_slopes.of(one) == pytest.approx((found**2).mean())
+    (period,) = slope_scores(one, absent_slopes(fit.model.design))
+    assert heterogeneous_slopes.of(one) == pytest.approx(period.value / np.sqrt(period.information))
     level = fit.model.design.groups[0].levels[np.abs(found).argmax()]
     assert f"In cluster {level} of 'herd'" in reversed_slopes.evidence(one, 0.0, np.zeros(2))
