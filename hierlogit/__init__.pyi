@@ -30,6 +30,8 @@ from .variance.r_squared import pcv as pcv
 from .variance.r_squared import r2 as r2
 from .translations.explanation import explain as explain
 from .effects.datagrid import datagrid as datagrid
+from .effects.hypotheses import hypotheses as hypotheses
+from .effects.contextual import contextual_effects as contextual_effects
 from .diagnostics.quadrature import check_quadrature as check_quadrature
 from .model_comparison.loo import loo as loo
 from .model_comparison.marginal_likelihood import evidence as evidence

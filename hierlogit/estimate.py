@@ -94,6 +94,15 @@ class Estimate(Shown):
         with np.errstate(invalid="ignore"):
             return np.sqrt(np.diag(self.covariance)[: len(self.beta)])
 
+    def deviations(self) -> FloatArray:
+        """Deviations of the parameters whose cross-products are the covariance matrix, shape (m, m); NaN as zero."""
+        covariance = np.where(np.isnan(self.covariance), 0.0, self.covariance)
+        sds = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        units = np.where(sds > 0, sds, 1.0)
+        variances, axes = np.linalg.eigh(covariance / np.outer(units, units))
+        deviations: FloatArray = sds * (axes * np.sqrt(np.maximum(variances, 0.0))).T
+        return deviations
+
     @property
     def z_values(self) -> FloatArray:
         """Fixed effects divided by their standard errors, shape (p,); NaN where there is no standard error."""

@@ -21,6 +21,7 @@ INTERVAL_KINDS = {
     "percentile": "percentile",
     "basic": "basic bootstrap",
     "normal": "normal",
+    "simultaneous": "simultaneous",
     "wilson": "Wilson",
 }
 _END = re.compile(rf"({'|'.join(INTERVAL_KINDS)})([\d_]+)_(?:lb|ub)")

@@ -25,6 +25,8 @@ IntArray = npt.NDArray[np.intp]
 
 #: How many numbers are computed at once, which limits temporary arrays to 64 MiB.
 CHUNK_SIZE = 2**23
+#: Distance of points on either side of a maximum, for central differences, relative to standard deviations.
+STEP = 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,23 @@ class Draws:
         """A single draw: the maximum of a likelihood fit, with the conditional modes of the effects."""
         modes = {name: values[None] for name, values in estimate.modes.items()}
         return cls(estimate.beta[None], modes, {name: L[None] for name, L in estimate.cholesky.items()})
+
+    @classmethod
+    def around(cls, estimate: Estimate) -> Draws | None:
+        """Points on either side of the maximum of a likelihood fit, `STEP` times each of the estimate's `deviations`.
+
+        First all points on one side, then those on the other. None if the covariance matrix is not known. The effects
+        are at their conditional modes.
+        """
+        if not np.isfinite(estimate.covariance).all():
+            return None
+        p, steps = len(estimate.beta), STEP * estimate.deviations()
+        steps = np.concatenate([steps, -steps])
+        cholesky = {name: np.repeat(L[None], len(steps), axis=0) for name, L in estimate.cholesky.items()}
+        for k, (name, a, b) in enumerate(estimate.entries):
+            cholesky[name][:, a, b] += steps[:, p + k]
+        modes = {name: np.broadcast_to(values, (len(steps), *values.shape)) for name, values in estimate.modes.items()}
+        return cls(estimate.beta + steps[:, :p], modes, cholesky)
 
     def __len__(self) -> int:
         return len(self.beta)

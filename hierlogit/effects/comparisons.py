@@ -22,7 +22,7 @@ from .averaging_by import Averages, average
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
 from .evaluated import Evaluated
-from .hypothesis import RowTests
+from .hypothesis import IDENTITY, LOG, RowTests
 from .query import PredictionQuery
 from .row_by_row import RowByRow
 
@@ -49,8 +49,8 @@ COMPARISON_NAMES = {
 OF_PROBABILITIES = ("lnratio", "oddsratio", "lnoddsratio")
 #: dy/dx, the elasticity, and the two semi-elasticities.
 SLOPES = ("dydx", "eyex", "eydx", "dyex")
-#: Value of a comparison if there is no effect, for the probability of direction; zero where it is not listed.
-NULL = {"ratio": 1.0, "oddsratio": 1.0}
+#: Comparisons that are 1 if there is no effect, and more nearly normal as logarithms; the others are 0.
+RATIOS = ("ratio", "oddsratio")
 
 
 @repeats_findings
@@ -68,6 +68,7 @@ def comparisons(
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
+    adjust: str | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -101,13 +102,21 @@ def comparisons(
         weight, whatever their trials.
     given : table, optional
         Rows of new clusters whose outcomes are known, as for `predictions`.
-    hypothesis : {"pairwise", "reference", "sequential"} or array, optional
-        Differences between rows of the result, which replace them; an array holds weights, shape (rows,) or
-        (rows, differences).
+    hypothesis : str, list of str or array, optional
+        Hypotheses about rows of the result, which replace them. Differences by name: ``"pairwise"``, ``"reference"``
+        and ``"sequential"``, with the opposite sign ``"revpairwise"``, ``"revreference"`` and ``"revsequential"``.
+        Relations between rows: ``"Y - N > 0.05"``, ``"b1 = b2"``, as for `hypotheses`. An array holds weights, shape
+        (rows,) or (rows, hypotheses).
     direction : bool
-        Whether to add ``p_direction``, the posterior probability that the effect has the sign of its median.
+        Whether to add ``p_direction``, the posterior probability that the effect has the sign of its median; for
+        maximum-likelihood fits also ``z`` and ``p_value``.
     rope : pair of float, optional
-        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it.
+        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it, and for
+        maximum-likelihood fits ``p_equivalence``, the p-value of the two one-sided tests of equivalence.
+    adjust : {"holm", "single-step"}, optional
+        How to allow for the number of rows or hypotheses: Holm's adjustment of the p-values of maximum-likelihood
+        fits, or the distribution of the largest deviation of all rows, which gives simultaneous intervals for all
+        fits, and adjusted p-values.
     allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `predictions`.
 
@@ -115,8 +124,9 @@ def comparisons(
     -------
     DrawTable
         ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the ends of the interval; for
-        likelihood fits also ``estimate``, at the maximum. ``.draws`` has the draws, dims (chain, draw, row), which for
-        very many rows are computed when they are read, as for `predictions`.
+        likelihood fits also ``estimate``, at the maximum. With `hypothesis`, its text in place of the first columns,
+        and for maximum-likelihood fits ``z`` and ``p_value``. ``.draws`` has the draws, dims (chain, draw, row), which
+        for very many rows are computed when they are read, as for `predictions`.
 
     Raises
     ------
@@ -138,7 +148,16 @@ def comparisons(
       urban  Y - N     0.148
     """
     _measure(comparison)
-    test = RowTests(hypothesis, direction, rope, NULL.get(comparison, 0.0) if isinstance(comparison, str) else 0.0)
+    is_ratio = isinstance(comparison, str) and comparison in RATIOS
+    test = RowTests.of(
+        fit,
+        hypothesis=hypothesis,
+        direction=direction,
+        rope=rope,
+        adjust=adjust,
+        null=1.0 if is_ratio else 0.0,
+        scale=LOG if is_ratio else IDENTITY,
+    )
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
     if scale == "link" and comparison in OF_PROBABILITIES:
@@ -178,6 +197,7 @@ def slopes(
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
+    adjust: str | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -198,7 +218,7 @@ def slopes(
         Rows at which to take slopes; the training rows if not given.
     slope : {"dydx", "eyex", "eydx", "dyex"}
         The derivative, the elasticity, or one of the two semi-elasticities.
-    clusters, scale, by, weights, given, hypothesis, direction, rope
+    clusters, scale, by, weights, given, hypothesis, direction, rope, adjust
         As for `comparisons`. Averages are averages of the slopes of rows.
     allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `predictions`.
@@ -223,7 +243,7 @@ def slopes(
       age   dydx   0.00187
     """
     choice("slope", slope, SLOPES, PredictionError)
-    test = RowTests(hypothesis, direction, rope, 0.0)
+    test = RowTests.of(fit, hypothesis=hypothesis, direction=direction, rope=rope, adjust=adjust)
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
     query = PredictionQuery.for_predictions(
@@ -263,6 +283,7 @@ def avg_comparisons(
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
+    adjust: str | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -277,7 +298,7 @@ def avg_comparisons(
         As for `comparisons`.
     by : str, list of str, or True
         Columns whose groups of rows are averaged over; True averages over all rows.
-    weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    weights, given, hypothesis, direction, rope, adjust, allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `comparisons`.
 
     Returns
@@ -310,6 +331,7 @@ def avg_comparisons(
         hypothesis=hypothesis,
         direction=direction,
         rope=rope,
+        adjust=adjust,
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         ci_prob=ci_prob,
@@ -333,6 +355,7 @@ def avg_slopes(
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
+    adjust: str | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -347,7 +370,7 @@ def avg_slopes(
         As for `slopes`.
     by : str, list of str, or True
         Columns whose groups of rows are averaged over; True averages over all rows.
-    weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    weights, given, hypothesis, direction, rope, adjust, allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `slopes`.
 
     Returns
@@ -380,6 +403,7 @@ def avg_slopes(
         hypothesis=hypothesis,
         direction=direction,
         rope=rope,
+        adjust=adjust,
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         ci_prob=ci_prob,

@@ -138,7 +138,7 @@ def _numbers(frame: pd.DataFrame, name: str) -> pd.Series[float]:
 
 
 def _level_contrasts(model: ModelSpec, name: str, contrast: Any) -> list[tuple[Any, Any]]:
-    levels = _levels(model, name)
+    levels = levels_of(model, name)
     if isinstance(contrast, str) and contrast in LEVEL_CONTRASTS:
         if contrast == "reference":
             return [(levels[0], level) for level in levels[1:]]
@@ -152,7 +152,8 @@ def _level_contrasts(model: ModelSpec, name: str, contrast: Any) -> list[tuple[A
     return [(pair[0], pair[1])]
 
 
-def _levels(model: ModelSpec, name: str) -> list[Any]:
+def levels_of(model: ModelSpec, name: str) -> list[Any]:
+    """The levels of a categorical variable that the training rows have, in order."""
     values = model.design.table.frame[name]
     if isinstance(values.dtype, pd.CategoricalDtype):
         return [level for level in values.cat.categories if (values == level).any()]

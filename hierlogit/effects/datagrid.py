@@ -1,4 +1,4 @@
-"""Grids of rows to predict for: chosen values of some predictors, typical values of the others."""
+"""Grids of rows to predict for: chosen values of some predictors, typical values or all levels of the others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,21 @@ from ..errors import DesignError, PredictionError
 from ..fits.arguments import model_of
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
-from ..validation import LARGEST_COUNT, listed, mapping, quoted_list, unknown_names
+from ..validation import LARGEST_COUNT, choice, listed, mapping, quoted_list, unknown_names
+from .contrasts import is_numeric, levels_of, predictors_of
+
+#: Which values columns have that are not given.
+GRID_TYPES = ("mean_or_mode", "balanced")
 
 
-def datagrid(fit: Fit | ModelSpec, values: Mapping[str, Any] | None = None, /, **columns: Any) -> pd.DataFrame:
+def datagrid(
+    fit: Fit | ModelSpec,
+    values: Mapping[str, Any] | None = None,
+    /,
+    *,
+    grid_type: str = "mean_or_mode",
+    **columns: Any,
+) -> pd.DataFrame:
     """A table with all combinations of the given values, and the other columns at their mean or most frequent value.
 
     Parameters
@@ -27,14 +38,18 @@ def datagrid(fit: Fit | ModelSpec, values: Mapping[str, Any] | None = None, /, *
     values : mapping of str to scalar or sequence, optional
         Values of columns of the training data, including grouping factors: for names that Python does not take as
         keywords, ``{"body mass": [20, 30]}``.
+    grid_type : {"mean_or_mode", "balanced"}
+        Values of the columns not given. ``"mean_or_mode"``: numbers are at their mean, text, factors and True/False at
+        their most frequent value. ``"balanced"``: numbers are at their mean, text, factors and True/False have all
+        their levels, in all combinations. Averages over these rows give all levels the same weight: they are the
+        estimated marginal means of R's emmeans, with ``clusters="typical"`` and ``scale="link"``.
     **columns : scalar or sequence
         Values of further columns, ``age=[20, 30]``.
 
     Returns
     -------
     pandas.DataFrame
-        The columns that predictions need. Numeric columns not given are at their mean; text, factors and numbered
-        clusters at their most frequent value.
+        The columns that predictions need. Clusters not given are those of the most frequent combination.
 
     Raises
     ------
@@ -47,8 +62,11 @@ def datagrid(fit: Fit | ModelSpec, values: Mapping[str, Any] | None = None, /, *
     >>> model = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception"))
     >>> hl.datagrid(model, urban=["N", "Y"], age=0)[["age", "urban"]].to_dict("list")
     {'age': [0, 0], 'urban': ['N', 'Y']}
+    >>> hl.datagrid(model, age=[0, 5], grid_type="balanced")[["age", "urban"]].to_dict("list")
+    {'age': [0, 0, 5, 5], 'urban': ['N', 'Y', 'N', 'Y']}
     """
     model = model_of(fit, "fit")
+    choice("grid_type", grid_type, GRID_TYPES, PredictionError)
     frame, predictors = model.design.table.frame, model.design.predictors
     chosen = _chosen(values, columns, predictors)
     labels = model.design.level_columns
@@ -57,6 +75,9 @@ def datagrid(fit: Fit | ModelSpec, values: Mapping[str, Any] | None = None, /, *
         cells = listed(value)
         given[name] = [value] if cells is None else cells
         _refuse_unusable(name, given[name])
+    if grid_type == "balanced":
+        varied = [name for name in predictors_of(model) if name not in given and not is_numeric(model, name)]
+        given |= {name: levels_of(model, name) for name in varied}
     count = math.prod(len(cells) for cells in given.values())
     if count > LARGEST_COUNT:
         raise PredictionError(f"datagrid: {count:,} combinations are more than {LARGEST_COUNT:,}. Give fewer values.")

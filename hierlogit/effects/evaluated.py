@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from ..density.linear_predictor import STEP
 from ..summaries import intervals
 from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
-#: Function of draws, shape (draws, values), that returns further columns of their table.
-MoreSummaries = Callable[[FloatArray], Mapping[str, FloatArray]]
+#: Function of positions and of their draws, shape (draws, values), that returns further columns of their table.
+MoreSummaries = Callable[[Any, FloatArray], Mapping[str, FloatArray]]
 
 
 class Summarisable(Protocol):
@@ -49,11 +50,14 @@ class Evaluated:
         For likelihood fits, the values at the maximum.
     chain_shape : tuple of int
         Number of chains, and of draws in each.
+    around : ndarray, shape (2 m, values), or None
+        For functions of the parameters of a likelihood fit, the values at the points of `Draws.around`.
     """
 
     draws: FloatArray
     estimate: FloatArray | None
     chain_shape: tuple[int, int]
+    around: FloatArray | None = None
 
     @property
     def count(self) -> int:
@@ -66,9 +70,22 @@ class Evaluated:
         return int(self.draws.shape[1])
 
     def mapped(self, function: Callable[[FloatArray], FloatArray]) -> Evaluated:
-        """A function applied to the draws and to the estimate; it takes an array (draws, values)."""
+        """A function applied to the draws, the estimate and the points around it; it takes an array (draws, values)."""
         estimate = None if self.estimate is None else function(self.estimate[None])[0]
-        return replace(self, draws=function(self.draws), estimate=estimate)
+        around = None if self.around is None else function(self.around)
+        return replace(self, draws=function(self.draws), estimate=estimate, around=around)
+
+    def deviations(self, scale: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """Deviations, shape (m, values), whose cross-products are the covariances of the values on a scale.
+
+        By the delta method where the values are functions of the parameters of a likelihood fit, else of the draws.
+        """
+        if self.around is None:
+            values = scale(self.draws)
+            deviations: FloatArray = (values - values.mean(axis=0)) / np.sqrt(max(self.count - 1, 1))
+            return deviations
+        above, below = np.split(scale(self.around), 2)
+        return (above - below) / (2 * STEP)
 
     def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
         """Values, shape (draws, some values), with their positions."""
@@ -92,33 +109,36 @@ class Evaluated:
 
     def table(self, quantity: str, described: pd.DataFrame, interval: Interval) -> DrawTable:
         """The columns that describe the values with their summaries; a column with a summary's name is renamed."""
-        return summary_table(self, quantity, described, interval)
+        return described_table(self, quantity, described, summary_columns(self, interval))
 
 
-def summary_table(
-    values: Summarisable,
-    quantity: str,
-    described: pd.DataFrame,
-    interval: Interval,
-    more: MoreSummaries | None = None,
-) -> DrawTable:
-    """The columns that describe the values with their summaries, a block of values after the other.
+def summary_columns(
+    values: Summarisable, interval: Interval, more: MoreSummaries | None = None
+) -> dict[str, FloatArray]:
+    """Summaries of the values by the names of their columns, a block of values after the other.
 
     Parameters
     ----------
     values : Evaluated, RowByRow or the like
-    quantity : str
-        The title.
-    described : pandas.DataFrame
-        One row for each value. A column with the name of a summary is renamed.
     interval : Interval
     more : callable, optional
-        Function of the draws of some values, shape (draws, values), that returns further columns.
+        Function of the positions of some values and of their draws, shape (draws, values), that returns further
+        columns.
     """
     columns = {} if values.estimate is None else {"estimate": values.estimate}
     for at, draws in values.blocks():
-        for name, summaries in {**summarise(draws, interval), **({} if more is None else more(draws))}.items():
+        for name, summaries in {**summarise(draws, interval), **({} if more is None else more(at, draws))}.items():
             columns.setdefault(name, np.full(values.size, np.nan))[at] = summaries
+    return columns
+
+
+def described_table(
+    values: Summarisable, quantity: str, described: pd.DataFrame, columns: Mapping[str, FloatArray]
+) -> DrawTable:
+    """The columns that describe the values with their summaries and draws; the quantity is the title.
+
+    A column that describes and has the name of a summary is renamed.
+    """
     described = set_aside(described, columns)
     table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
     labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))

@@ -1,25 +1,135 @@
-"""Differences between rows of a result, probabilities of direction and practical equivalence."""
+"""Tests of the rows of a result or of hypotheses about them, the same for sampled and likelihood fits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ..errors import PredictionError
-from ..summaries.intervals import DrawTable, Interval
-from ..validation import as_float, flag, listed, number_array, number_of, one_of, quoted_list, shortened
-from .evaluated import Evaluated, summary_table
-from .query import MAX_CELLS
+from ..fits.arguments import require_fit
+from ..fits.fit import Fit
+from ..summaries.intervals import DrawTable, Interval, end_names
+from ..summaries.multiplicity import LargestDeviation
+from ..validation import as_float, choice, flag, listed, shortened
+from .evaluated import Evaluated, described_table, summary_columns
+from .expressions import Labels
+from .families import Family, check_hypothesis
 from .row_by_row import RowByRow
+from .wald_tests import WaldTests
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
-HYPOTHESES = ("pairwise", "reference", "sequential")
+#: Ways to adjust for the number of rows that are tested.
+ADJUSTMENTS = ("holm", "single-step")
+#: The largest family with simultaneous intervals.
+LARGEST_FAMILY = 2000
+
+
+class Scale(NamedTuple):
+    """A scale on which values are more nearly normal, with the way back."""
+
+    of: Callable[[FloatArray], FloatArray]
+    back: Callable[[FloatArray], FloatArray]
+
+    def bounds(self, rope: tuple[float, float]) -> FloatArray:
+        """The ends of a region on this scale."""
+        return self.of(np.array(rope))
+
+
+def _as_given(values: FloatArray) -> FloatArray:
+    return values
+
+
+# Probabilities of 0 and 1 and infinite ratios, as the draws of extreme values can be, are taken for those nearest.
+
+
+def _log(values: FloatArray) -> FloatArray:
+    return np.log(np.clip(values, 1e-300, 1e300))
+
+
+def _logit(values: FloatArray) -> FloatArray:
+    inside = np.clip(values, 1e-300, 1 - 1e-16)
+    return np.log(inside) - np.log1p(-inside)
+
+
+def _expit(values: FloatArray) -> FloatArray:
+    from scipy.special import expit
+
+    return np.asarray(expit(values))
+
+
+IDENTITY, LOG, LOGIT = Scale(_as_given, _as_given), Scale(_log, np.exp), Scale(_logit, _expit)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Values with what is asked about each of them.
+
+    Attributes
+    ----------
+    values : Evaluated or RowByRow
+    null : ndarray, shape (k,)
+        The number with which each value is compared.
+    side : ndarray of int, shape (k,)
+        1 for the hypothesis that a value is above its number, -1 for below, 0 for equal.
+    scale : Scale
+        Where the values are nearly normal.
+    """
+
+    values: Evaluated | RowByRow
+    null: FloatArray
+    side: IntArray
+    scale: Scale
+
+    def shares(
+        self, at: Any, draws: FloatArray, *, direction: bool, rope: Any, one_sided: bool
+    ) -> dict[str, FloatArray]:
+        """Shares of the draws of some values, shape (draws, values), on the sides that are asked for."""
+        null, side, columns = self.null[at], self.side[at], {}
+        above, below = (draws > null).mean(axis=0), (draws < null).mean(axis=0)
+        if one_sided:
+            columns["p_hypothesis"] = np.where(side == 0, np.nan, np.where(side > 0, above, below))
+        if direction:
+            columns["p_direction"] = np.maximum(above, below)
+        if rope is not None:
+            columns["p_rope"] = ((draws >= rope[0]) & (draws <= rope[1])).mean(axis=0)
+        # Rows with missing values have draws of NaN, which are on neither side.
+        return {name: np.where(np.isnan(draws[0]), np.nan, values) for name, values in columns.items()}
+
+    def wald_tests(self) -> WaldTests:
+        """Tests of the estimates on the scale where they are nearly normal."""
+        assert self.values.estimate is not None
+        deviations = None
+        with np.errstate(invalid="ignore"):  # infinite logarithms of ratios
+            if isinstance(self.values, Evaluated):
+                deviations = self.values.deviations(self.scale.of)
+                error = np.sqrt((deviations**2).sum(axis=0))
+            else:
+                error = np.full(self.values.size, np.nan)
+                for at, draws in self.values.blocks():
+                    error[at] = self.scale.of(draws).std(axis=0, ddof=1)
+            return WaldTests(
+                self.scale.of(self.values.estimate), error, self.scale.of(self.null), self.side, deviations
+            )
+
+    def simultaneous(self, prob: float) -> tuple[FloatArray, FloatArray]:
+        """Ends of intervals about the means of the draws that contain, in this share of the draws, all values."""
+        assert isinstance(self.values, Evaluated)
+        with np.errstate(invalid="ignore"):
+            draws = self.scale.of(self.values.draws)
+            centre, sd = draws.mean(axis=0), draws.std(axis=0, ddof=1)
+        known = np.flatnonzero(sd > 0)
+        if not known.size:
+            return centre, centre
+        largest = LargestDeviation.of_draws((draws[:, known] - centre[known]) / sd[known])
+        reach = largest.quantile(prob) * sd
+        return centre - reach, centre + reach
 
 
 @dataclass(frozen=True)
@@ -28,104 +138,142 @@ class RowTests:
 
     Attributes
     ----------
-    hypothesis : {"pairwise", "reference", "sequential"}, array of float or None
-        Differences between rows, which replace them; an array holds weights, shape (rows,) or (rows, differences).
+    hypothesis : str, list of str, array of float or None
+        Hypotheses about the rows, which replace them: differences by name, expressions of their labels, or weights,
+        shape (rows,) or (rows, hypotheses).
     direction : bool
         Whether to add the probability of direction.
     rope : pair of float or None
         Bounds of a region of practical equivalence, to add the posterior probability inside it.
+    adjust : {"holm", "single-step"} or None
+        How to adjust for the number of rows.
     null : float
-        The value if there is no effect.
+        The value of a row if there is no effect.
+    scale : Scale
+        Where the rows are nearly normal. Hypotheses about several rows are tested as they are.
+    of_likelihood : bool
+        Whether the fit maximised the likelihood, without priors, so that there are p-values.
     """
 
     hypothesis: Any
     direction: bool
     rope: tuple[float, float] | None
+    adjust: str | None
     null: float
+    scale: Scale
+    of_likelihood: bool
 
-    def __post_init__(self) -> None:
-        flag("direction", self.direction, PredictionError)
-        if isinstance(self.hypothesis, str) and self.hypothesis not in HYPOTHESES:
-            raise PredictionError(
-                f"hypothesis={shortened(self.hypothesis)} is not allowed; {one_of(HYPOTHESES)}, or pass weights of the "
-                "rows."
-            )
-        if self.hypothesis is not None and not isinstance(self.hypothesis, str):
-            self._given_weights()
-        if self.rope is not None:
-            _bounds(self.rope)
-
-    def table(
-        self, quantity: str, described: pd.DataFrame, values: Evaluated | RowByRow, interval: Interval
-    ) -> DrawTable:
-        """Summaries of the rows or of their differences, with the probabilities added.
+    @classmethod
+    def of(
+        cls,
+        fit: Fit,
+        *,
+        hypothesis: Any,
+        direction: bool,
+        rope: Any,
+        adjust: str | None,
+        null: float = 0.0,
+        scale: Scale = IDENTITY,
+    ) -> RowTests:
+        """The tests that the options of a function ask for.
 
         Raises
         ------
         PredictionError
-            If there is only one row, or the number of weights differs from the number of rows.
+            If an option is not allowed.
+        """
+        require_fit(fit)
+        flag("direction", direction, PredictionError)
+        if hypothesis is not None:
+            check_hypothesis(hypothesis)
+        bounds = None if rope is None else _bounds(rope)
+        if adjust is not None:
+            choice("adjust", adjust, ADJUSTMENTS, PredictionError)
+        of_likelihood = fit.estimate is not None and not fit.estimate.penalised
+        if adjust == "holm" and not of_likelihood:
+            raise PredictionError(
+                f"adjust='holm' adjusts p-values, which fits by {fit.diagnostics.engine} do not have. Pass "
+                "adjust='single-step' for simultaneous intervals."
+            )
+        return cls(hypothesis, direction, bounds, adjust, null, scale, of_likelihood)
+
+    def table(
+        self, quantity: str, described: pd.DataFrame, values: Evaluated | RowByRow, interval: Interval
+    ) -> DrawTable:
+        """Summaries of the rows, or of the hypotheses about them, with the tests added.
+
+        Raises
+        ------
+        PredictionError
+            If a hypothesis does not fit the rows, or tests cannot be adjusted.
         """
         if self.hypothesis is None:
-            return summary_table(values, quantity, described, interval, lambda draws: self._tests(draws, self.null))
-        if isinstance(self.hypothesis, str):
-            low, high = _pairs(self.hypothesis, len(described), values.count)
-            names = np.array(list(_names(described)), dtype=object)
-            labels = [f"({second}) - ({first})" for first, second in zip(names[low], names[high], strict=True)]
-            values = values.differences(low, high)
+            k = values.size
+            question = Question(values, np.full(k, self.null), np.zeros(k, dtype=np.intp), self.scale)
         else:
-            weights = self._weights(len(described))
-            labels = [f"weights {k + 1}" for k in range(weights.shape[1])]
-            values = values.combined(weights)
-        described = pd.DataFrame({"hypothesis": labels})
-        combined = f"{quantity}, combined over rows"
-        return summary_table(values, combined, described, interval, lambda draws: self._tests(draws, 0.0))
+            family = Family.of(self.hypothesis, Labels(list(_names(described)), "row"), values.count)
+            question = Question(family.applied(values), family.null, family.side, IDENTITY)
+            described, quantity = pd.DataFrame({"hypothesis": family.labels}), f"{quantity}, combined over rows"
+        return described_table(question.values, quantity, described, self.columns(question, interval))
 
-    def _tests(self, draws: FloatArray, null: float) -> dict[str, FloatArray]:
-        """Columns with the probabilities of the tests, for draws of shape (draws, values)."""
-        columns = {}
-        if self.direction:
-            columns["p_direction"] = np.maximum((draws > null).mean(axis=0), (draws < null).mean(axis=0))
-        if self.rope is not None:
-            low, high = _bounds(self.rope)
-            columns["p_rope"] = ((draws >= low) & (draws <= high)).mean(axis=0)
-        # Rows with missing values have draws of NaN, which are on neither side.
-        return {name: np.where(np.isnan(draws[0]), np.nan, values) for name, values in columns.items()}
-
-    def _given_weights(self) -> FloatArray:
-        what = f"one of {quoted_list(HYPOTHESES)}, or numbers, one for each row of the result"
-        return number_array("hypothesis", self.hypothesis, PredictionError, what)
-
-    def _weights(self, count: int) -> FloatArray:
-        """Weights of the rows, shape (rows, differences)."""
-        weights = self._given_weights()
-        if weights.ndim not in (1, 2) or len(weights) != count:
+    def columns(self, question: Question, interval: Interval) -> dict[str, FloatArray]:
+        """Summaries and tests of the values, by the names of their columns."""
+        values = question.values
+        tested = self.of_likelihood and values.estimate is not None
+        if self.adjust is not None and self.of_likelihood and not tested:
             raise PredictionError(
-                f"hypothesis has shape {weights.shape}; the result has {number_of(count, 'row')}, so the shape "
-                f"must be ({count},) or ({count}, differences)."
+                f"adjust='{self.adjust}' needs estimates, which there are not where effects or outcomes are drawn at "
+                "random. Pass clusters='average' or 'typical', or leave adjust= out."
             )
-        return weights.reshape(count, -1)
-
-
-def _pairs(hypothesis: str, count: int, draws: int) -> tuple[IntArray, IntArray]:
-    """Positions of the rows that are subtracted, and of those that they are subtracted from.
-
-    Raises
-    ------
-    PredictionError
-        If there is only one row, or there are too many pairs of rows.
-    """
-    if count < 2:
-        raise PredictionError(f"hypothesis='{hypothesis}' compares rows of the result, which has only one.")
-    if hypothesis == "pairwise" and draws * count * (count - 1) // 2 > MAX_CELLS:
-        raise PredictionError(
-            f"hypothesis='pairwise': {count:,} rows make {count * (count - 1) // 2:,} pairs, whose {draws:,} draws do "
-            "not fit into memory. Average over groups of rows with by=, or take fewer rows or draws."
+        self.refuse_unadjustable(
+            values.size, in_memory=isinstance(values, Evaluated), one_sided=bool(question.side.any())
         )
-    if hypothesis == "pairwise":
-        low, high = np.triu_indices(count, 1)
-        return low, high
-    others = np.arange(1, count)
-    return (others - 1 if hypothesis == "sequential" else np.zeros_like(others)), others
+        shares = partial(
+            question.shares,
+            direction=self.direction,
+            rope=self.rope,
+            one_sided=bool(question.side.any()) and not self.of_likelihood,
+        )
+        columns = summary_columns(values, interval, shares)
+        asked = self.hypothesis is not None or self.direction or self.adjust is not None
+        tests = question.wald_tests() if tested and (asked or self.rope is not None) else None
+        if self.adjust == "single-step":
+            ends = (question if tests is None else tests).simultaneous(interval.prob)
+            named = zip(end_names("simultaneous", interval.prob), map(question.scale.back, ends), strict=True)
+            columns = _in_place_of(interval.columns, dict(named), columns)
+        if tests is not None and asked:
+            columns |= {"z": tests.z_values, "p_value": tests.p_values(self.adjust)}
+        if tests is not None and self.rope is not None:
+            columns["p_equivalence"] = tests.equivalence(*question.scale.bounds(self.rope))
+        return columns
+
+    def refuse_unadjustable(self, size: int, *, one_sided: bool, in_memory: bool = True) -> None:
+        """Refuse families that have no simultaneous intervals or p-values.
+
+        Raises
+        ------
+        PredictionError
+        """
+        if self.adjust != "single-step":
+            return
+        if size > LARGEST_FAMILY or not in_memory:
+            raise PredictionError(
+                f"adjust='single-step' is for families of up to {LARGEST_FAMILY:,} values that fit into memory; these "
+                f"are {size:,}. Average over groups of rows with by=, or state fewer hypotheses."
+            )
+        if one_sided and self.of_likelihood:
+            raise PredictionError(
+                "adjust='single-step' is for hypotheses with =; those with < and > are tested on one side. Pass "
+                "adjust='holm'."
+            )
+
+
+def _in_place_of(
+    replaced: Sequence[str], ends: Mapping[str, FloatArray], columns: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    """The columns with the ends of other intervals where those of the first kind are."""
+    names = dict(zip(replaced, ends, strict=True))
+    return {names.get(name, name): ends[names[name]] if name in names else column for name, column in columns.items()}
 
 
 def _bounds(rope: Any) -> tuple[float, float]:

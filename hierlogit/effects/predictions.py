@@ -19,7 +19,7 @@ from ..validation import choice
 from .averaging_by import Averages, average
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .evaluated import Evaluated
-from .hypothesis import RowTests
+from .hypothesis import IDENTITY, LOGIT, RowTests
 from .query import PredictionQuery
 from .row_by_row import RowByRow
 
@@ -44,6 +44,7 @@ def predictions(
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
+    adjust: str | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -77,14 +78,22 @@ def predictions(
     given : table, optional
         Rows of clusters not in the training data whose outcomes are known. The effects of these clusters are drawn
         given their outcomes, one draw for each posterior draw, and count in `newdata` as those of training clusters do.
-    hypothesis : {"pairwise", "reference", "sequential"} or array, optional
-        Differences between rows of the result, which replace them; an array holds weights, shape (rows,) or
-        (rows, differences).
+    hypothesis : str, list of str or array, optional
+        Hypotheses about rows of the result, which replace them. Differences by name: ``"pairwise"``, ``"reference"``
+        and ``"sequential"``, with the opposite sign ``"revpairwise"``, ``"revreference"`` and ``"revsequential"``.
+        Relations between rows: ``"Y - N > 0.05"``, ``"b1 = b2"``, as for `hypotheses`. An array holds weights, shape
+        (rows,) or (rows, hypotheses).
     direction : bool
         Whether to add ``p_direction``, the posterior probability that a value is on the same side as its median: above
-        or below a probability of 0.5, log-odds of 0 or, with `hypothesis`, a difference of 0.
+        or below a probability of 0.5, log-odds of 0 or, with `hypothesis`, a difference of 0. For maximum-likelihood
+        fits also ``z`` and ``p_value``.
     rope : pair of float, optional
-        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it.
+        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it, and for
+        maximum-likelihood fits ``p_equivalence``, the p-value of the two one-sided tests of equivalence.
+    adjust : {"holm", "single-step"}, optional
+        How to allow for the number of rows or hypotheses: Holm's adjustment of the p-values of maximum-likelihood
+        fits, or the distribution of the largest deviation of all rows, which gives simultaneous intervals for all
+        fits, and adjusted p-values.
     allow_new_levels : bool
         With ``clusters="observed"``, whether a cluster not in the training data is treated as ``"new"``; otherwise it
         is an error.
@@ -136,7 +145,16 @@ def predictions(
     choice("kind", kind, KINDS, PredictionError)
     if kind == "outcome" and scale == "link":
         raise PredictionError("kind='outcome' simulates outcomes, which have no link scale: leave scale= out.")
-    tests = RowTests(hypothesis, direction, rope, 0.5 if scale == "response" else 0.0)
+    probabilities = kind == "expected" and scale == "response"
+    tests = RowTests.of(
+        fit,
+        hypothesis=hypothesis,
+        direction=direction,
+        rope=rope,
+        adjust=adjust,
+        null=0.5 if probabilities else 0.0,
+        scale=LOGIT if probabilities else IDENTITY,
+    )
     if kind == "outcome" and tests.direction and hypothesis is None:
         raise PredictionError(
             "direction=True: simulated outcomes are counts, which have no direction. Pass hypothesis= to compare rows, "
@@ -175,6 +193,7 @@ def avg_predictions(
     hypothesis: str | Any = None,
     direction: bool = False,
     rope: tuple[float, float] | None = None,
+    adjust: str | None = None,
     allow_new_levels: bool = False,
     num_draws: int | None = None,
     ci_prob: float | None = None,
@@ -192,7 +211,7 @@ def avg_predictions(
         As for `predictions`.
     by : str, list of str, or True
         Columns whose groups of rows are averaged over; True averages over all rows.
-    weights, given, hypothesis, direction, rope, allow_new_levels, num_draws, ci_prob, ci_kind, seed
+    weights, given, hypothesis, direction, rope, adjust, allow_new_levels, num_draws, ci_prob, ci_kind, seed
         As for `predictions`.
 
     Returns
@@ -229,6 +248,7 @@ def avg_predictions(
         hypothesis=hypothesis,
         direction=direction,
         rope=rope,
+        adjust=adjust,
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         ci_prob=ci_prob,

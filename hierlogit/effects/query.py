@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..density.linear_predictor import Draws
+from ..density.linear_predictor import CHUNK_SIZE, Draws
 from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
 from ..errors import PredictionError
@@ -51,6 +51,8 @@ class Query:
         Number of chains, and of draws in each.
     point : Draws or None
         For likelihood fits, the maximum as a single draw.
+    around : Draws or None
+        For likelihood fits, points on either side of the maximum, if the covariance matrix is known.
     """
 
     model: ModelSpec
@@ -58,6 +60,7 @@ class Query:
     draws: Draws
     chain_shape: tuple[int, int]
     point: Draws | None
+    around: Draws | None
 
     @classmethod
     def of(cls, fit: Fit, newdata: Any = None, num_draws: int | None = None, *, fixed: bool = True) -> Query:
@@ -265,8 +268,24 @@ class PredictionQuery(Query):
         values = self._room_for(count * terms)
         for part, draws in self.chunks(len(rows), what):
             values[part] = np.concatenate(compute(self.treatment.of_part(part), draws, every), axis=1)
-        evaluated = Evaluated(values, estimate, self.chain_shape)
+        evaluated = Evaluated(values, estimate, self.chain_shape, self._values_around(compute, rows, terms))
         return self.of_all_rows(evaluated) if self.averages is None else evaluated
+
+    def _values_around(self, compute: Predicted, rows: PlacedRows, terms: int) -> FloatArray | None:
+        """The values at the points around the maximum, if they depend on nothing but the parameters."""
+        if (
+            self.point is None
+            or self.around is None
+            or not {*self.treatment.clusters.values()} <= {"average", "typical"}
+        ):
+            return None
+        if self.averages is None and len(self.around) * len(rows) * terms > CHUNK_SIZE:
+            return None
+        every = slice(0, len(rows))
+        parts = [
+            np.concatenate(compute(self.treatment, some, every), axis=1) for _, some in self.around.chunks(len(rows))
+        ]
+        return np.concatenate(parts)
 
     def _row_by_row(self, compute: Predicted, terms: int, estimate: FloatArray | None, what: str) -> RowByRow:
         complete = self.data.complete
@@ -312,9 +331,13 @@ def _seed_of(fit: Fit, seed: int | None) -> int:
     return seed_or_new(given, PredictionError)
 
 
-def _draws_and_point(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int], Draws | None]:
-    """The posterior draws, with their numbers of chains and draws, and the maximum of a likelihood fit."""
-    return *_chosen_draws(fit, num_draws), None if fit.estimate is None else Draws.at(fit.estimate)
+def _draws_and_point(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int], Draws | None, Draws | None]:
+    """The posterior draws, with their numbers of chains and draws, and the maximum of a likelihood fit, with others.
+
+    The others are the points on either side of it.
+    """
+    chosen = _chosen_draws(fit, num_draws)
+    return *chosen, *((None, None) if fit.estimate is None else (Draws.at(fit.estimate), Draws.around(fit.estimate)))
 
 
 def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:

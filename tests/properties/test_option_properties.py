@@ -161,9 +161,26 @@ BY = Kind(
     [3, b"x", [], ["nonsense"], "nonsense", [3], [HOSTILE], {"f": 1}, OBJECT, HOSTILE], [True, False, "f", ["f", "g"]]
 )
 HYPOTHESIS = Kind(
-    ["", "nonsense", b"x", True, 3, ["a"], [np.nan], [True], np.zeros((2, 2, 2)), [[1], [1, 2]], {"a": 1}, HOSTILE],
-    ["reference", "pairwise"],
+    [
+        *[
+            "",
+            "nonsense",
+            b"x",
+            True,
+            3,
+            ["a"],
+            [np.nan],
+            [True],
+            np.zeros((2, 2, 2)),
+            [[1], [1, 2]],
+            {"a": 1},
+            HOSTILE,
+        ],
+        *["=", "b1 = b1", "b0 > 0", "b1 * b1 = 1", "b1 = 1 = 1", "(b1 > 0", ["b1 = 0", 3], ["pairwise"], "b1 / 0 = 1"],
+    ],
+    ["reference", "revpairwise", "b1 > 0.5", ["b1 = 0.1", "b1 < 2"]],
 )
+ADJUST = Kind([*NOT_TEXTS, "", "nonsense", "none", ["holm"]], ["single-step", "holm"])
 ROPE = Kind(
     [3, True, "ab", [1], (1, 2, 3), (2, 1), (1, 1), ("a", "b"), (np.nan, 1), (None, 1), {}, HOSTILE], [(-0.1, 0.1)]
 )
@@ -207,7 +224,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
     ),
-    **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name"], CHOICE),
+    **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type"], CHOICE),
     **dict.fromkeys(["group", "effect", "x"], NAME),
     **dict.fromkeys(["effects", "sections", "test", "quantities"], NAMES),
     "title": TEXT,
@@ -224,6 +241,7 @@ KINDS: dict[str, Kind] = {
     "weights": WEIGHTS,
     "by": BY,
     "hypothesis": HYPOTHESIS,
+    "adjust": ADJUST,
     "rope": ROPE,
     "variables": VARIABLES,
     "priors": PRIORS,
@@ -314,6 +332,7 @@ class Subjects:
         self.fit = self.model.fit(hl.Laplace(draws=100, seed=1))
         self.smaller = hl.Model("y ~ x + f + (1 | g)", self.rows).fit(hl.Laplace(draws=100, seed=1))
         self.sampled = make_fit("y ~ x + f + z + (1 | g)", self.rows, draws=20)
+        self.contextual = hl.Model("y ~ x + between(x, g) + (1 | g)", self.rows).fit(hl.Laplace(draws=100, seed=1))
         self.two = {"one": self.fit, "two": self.smaller}
         self.bootstrap = hl.bootstrap(self.fit, replicates=3, seed=1)
         self.power = hl.power(**STUDY, grid={"g": [6, 8]}, replicates=2, seed=1)
@@ -357,9 +376,14 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     ),
     "comparisons": lambda s: (hl.comparisons, {"fit": s.sampled}),
     "conditional_vs_average": lambda s: (hl.conditional_vs_average, {"fit": s.fit}),
-    "datagrid": lambda s: (lambda fit, **values: hl.datagrid(fit, values), {"fit": s.fit}),
+    "contextual_effects": lambda s: (hl.contextual_effects, {"fit": s.contextual}),
+    "datagrid": lambda s: (
+        lambda fit, grid_type="balanced", **values: hl.datagrid(fit, values, grid_type=grid_type),
+        {"fit": s.fit},
+    ),
     "evidence": lambda s: (hl.evidence, {"fit": s.fit, "draws": 256, "nodes": 1}),
     "explain": lambda s: (hl.explain, {"model": s.model}),
+    "hypotheses": lambda s: (hl.hypotheses, {"fit": s.fit}),
     "icc": lambda s: (hl.icc, {"fit": s.fit}),
     "icl": lambda s: (hl.icl, {"fit": s.fit}),
     "influence": lambda s: (hl.influence, {"fit": s.fit}),

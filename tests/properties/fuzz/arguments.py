@@ -167,7 +167,17 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
         "variables": st.one_of(name, st.lists(name, max_size=2), st.dictionaries(name, number, max_size=2)),
         "comparison": st.sampled_from(["difference", "ratio", "lnratio", "lnor", "lift", "oddsratio", "nonsense"]),
         "slope": st.sampled_from(["dydx", "eyex", "eydx", "dyex", "nonsense"]),
-        "hypothesis": st.sampled_from(["pairwise", "reference", "sequential", "b1 = b2", CODE, [1, -1]]),
+        "hypothesis": st.one_of(
+            st.sampled_from(
+                ["pairwise", "reference", "sequential", "revpairwise", "b1 = b2", CODE, f"{CODE} > 0", [1, -1]]
+            ),
+            st.lists(
+                st.sampled_from(["b1 = 0", "b2 - b1 > 0.1", "`1` < 2 * Intercept", f"`{SCRIPT}` = 1"]), max_size=3
+            ),
+            name.map(lambda label: f"{label} = 0"),
+        ),
+        "adjust": st.sampled_from(["holm", "single-step", "single-step", "nonsense"]),
+        "grid_type": st.sampled_from(["balanced", "balanced", "nonsense"]),
         "direction": st.booleans(),
         "rope": st.sampled_from([(-0.1, 0.1), (0, 0), (1, -1), (-1e9, 1e9)]),
         "group": st.one_of(group, group, word),

@@ -161,9 +161,12 @@ def check_shown(value: Any) -> None:
             Page(html)
 
 
-ENDS = re.compile(r"(eti|hdi|wald|profile)[\d_e-]+_(lb|ub)")
+ENDS = re.compile(r"(eti|hdi|wald|profile|simultaneous)[\d_e-]+_(lb|ub)")
 #: Columns of results that are probabilities or shares, wherever they are.
-SHARES = ("p_value", "p_direction", "p_rope", "p_above_1", "fitted", "weight")
+SHARES = (
+    *("p_value", "p_direction", "p_rope", "p_hypothesis", "p_equivalence", "p_above_1"),
+    *("fitted", "weight"),
+)
 #: Columns that cannot be negative.
 SPREADS = ("sd", "se", "conditional_sd", "mcse_mean", "mcse_sd")
 

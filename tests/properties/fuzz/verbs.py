@@ -31,6 +31,8 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "avg_comparisons": {},
     "slopes": {},
     "avg_slopes": {},
+    "hypotheses": {},
+    "contextual_effects": {},
     "residuals": {},
     "scores": {},
     "conditional_vs_average": {},

@@ -321,7 +321,7 @@ def test_the_direction_of_a_probability_is_that_of_its_log_odds(fit: hl.results.
 
 
 def test_more_pairs_of_rows_than_memory_holds_are_refused(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hierlogit.effects.hypothesis.MAX_CELLS", 120 * 7139)
+    monkeypatch.setattr("hierlogit.effects.families.MAX_CELLS", 120 * 7139)
     with pytest.raises(PredictionError, match="120 rows make 7,140 pairs, whose 120 draws do not fit into memory"):
         hl.predictions(fit, hypothesis="pairwise")
     assert len(hl.predictions(fit, hypothesis="reference")) == 119
