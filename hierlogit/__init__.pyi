@@ -58,7 +58,9 @@ from .studies.bootstrap import bootstrap as bootstrap
 from .studies.layouts import Layout as Layout
 from .studies.power import power as power
 from .studies.simulate import simulate as simulate
+from .summaries.directions import re_pca as re_pca
 from .summaries.tables import odds_ratios as odds_ratios
 from .summaries.tables import ranef as ranef
 from .summaries.tables import summary as summary
 from .summaries.variance_components import variance_components as variance_components
+from .summaries.zeta import profile as profile

@@ -109,6 +109,13 @@ ENTRIES = (
         'hl.plots.build(hl.build(simple.formula.text, data), ["urban[Y]", "average difference, urban: Y - N"])',
     ),
     Entry(
+        "profile",
+        "Profiles",
+        "Zeta, the signed root of the likelihood-ratio statistic, along each parameter: straight where Wald's interval "
+        "is as good.",
+        'hl.plots.profile(hl.profile(ml, ["urban[Y]", "sd_district[urban[Y]]", "cor_district[Intercept, urban[Y]]"]))',
+    ),
+    Entry(
         "compare",
         "Comparison of models",
         "An information criterion or, for sampled fits, the expected log predictive density; the best model on top.",

@@ -138,16 +138,15 @@ def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray)
     """Log density of the correlations of one set; adds its gradient in the Cholesky factor to `dL`."""
     prior = model.priors.cor[name]
     sd = np.sqrt((L**2).sum(axis=1))
-    diagonal = np.abs(np.diag(L))
-    if np.any(sd == 0):
-        # Correlations are not defined here; the density is that of independence, the limit along the diagonal.
-        return float(prior.logpdf(np.eye(len(sd))))
+    # An effect with an sd of zero has no correlations; the limit along the diagonal is that it is independent.
+    varies = sd > 0
+    diagonal, sd = np.where(varies, np.diag(L), 1.0), np.where(varies, sd, 1.0)
     power = prior.eta - 1
     if power:
         with np.errstate(divide="ignore"):
-            dL[np.diag_indices(len(sd))] += 2 * power / np.diag(L)
+            dL[np.diag_indices(len(sd))] += np.where(varies, 2 * power / diagonal, 0.0)
         dL -= 2 * power * L / sd[:, None] ** 2
     # log det R = 2 sum log(L_ii / sd_i); the constant is the density of independence.
     with np.errstate(divide="ignore", invalid="ignore"):
-        logdet = 2 * np.log(diagonal / sd).sum()
+        logdet = 2 * np.log(np.abs(diagonal) / sd).sum()
     return float(prior.logpdf(np.eye(len(sd)))) + (power * float(logdet) if power else 0.0)

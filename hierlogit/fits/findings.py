@@ -133,7 +133,14 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             ("note",),
             "A standard deviation is estimated as zero, or a correlation as 1 or -1: the data do not support all of "
             "the random effects.",
-            "hl.variance_components(fit) shows the sds and correlations.",
+            "hl.variance_components(fit) shows the sds and correlations, hl.re_pca(fit) the empty directions.",
+        ),
+        "nearly_singular": FindingKind(
+            "maximum",
+            ("note",),
+            "The effects of the clusters vary in fewer directions than there are effects: the likelihood is hardly "
+            "lower without the others.",
+            "hl.re_pca(fit) shows the variance in each direction.",
         ),
         "separation": FindingKind(
             "maximum",

@@ -11,6 +11,7 @@ from .pareto_shapes import khat as khat
 from .power_curves import power as power
 from .prior_probabilities import prior_predictive as prior_predictive
 from .prior_sensitivity import bayes_factor as bayes_factor
+from .profile_zeta import profile as profile
 from .ratio_distribution import likelihood_ratio as likelihood_ratio
 from .ratio_forest import forest as forest
 from .reliability_curve import calibration as calibration

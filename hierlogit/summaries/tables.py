@@ -42,8 +42,9 @@ def summary(
     fit : Fit
     interval : {"draws", "wald", "profile"}, optional
         Basis of the intervals. ``"draws"``: posterior draws. ``"wald"``: estimate and standard error, on the log scale
-        for sds and on the scale of Fisher's z for correlations. ``"profile"``: the profile likelihood, for the fixed
-        effects and sds of fits by Laplace or AGQ. If not given, draws for sampled fits and Wald for likelihood fits.
+        for sds and on the scale of Fisher's z for correlations. ``"profile"``: the likelihood, or for fits by MAP the
+        posterior density, maximised over all other parameters (see `profile`). If not given, draws for sampled fits
+        and Wald for likelihood fits.
     ci_prob : float, optional
         Probability of the intervals, such as 0.95; ArviZ's default if not given, which is 0.89 unless
         ``arviz.rcParams["stats.ci_prob"]`` has been changed.

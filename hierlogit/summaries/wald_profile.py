@@ -11,7 +11,6 @@ import pandas as pd
 from ..errors import FitError
 from ..estimate import LARGEST_RELATIVE_ERROR
 from ..fits.fit import Fit
-from ..fits.identification import single_trials
 from ..result_table import ResultTable
 from .intervals import Interval, end_names
 
@@ -35,16 +34,12 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
     Raises
     ------
     FitError
-        If the fit has no estimate, or is a posterior mode, which has no profile likelihood.
+        If the fit has no estimate.
     """
     if fit.estimate is None:
         raise FitError(
             f"interval='{kind}' is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
             f"{fit.diagnostics.engine}, whose intervals come from its draws."
-        )
-    if kind == "profile" and fit.estimate.penalised:
-        raise FitError(
-            "interval='profile' needs a maximum-likelihood fit; this one maximised a posterior density. Use 'wald'."
         )
     table, values, errors = _estimates(fit.estimate)
     ends = (
@@ -91,27 +86,22 @@ def _wald(table: pd.DataFrame, values: FloatArray, errors: FloatArray, prob: flo
 
 
 def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tuple[FloatArray, FloatArray]:
-    """Ends of intervals in the order of the table; NaN for correlations, and sds in which the likelihood is flat."""
+    """Ends of intervals in the order of the table; NaN for parameters that have no profile."""
     from rich.console import Console
     from rich.progress import track
 
     from ..engines.maximum.profile import Profiler
 
-    design = fit.model.design
     profiler = Profiler(fit.model, estimate)
-    profiles = [profiler.coefficient(k) for k in range(len(design.fixed_effects))]
-    places = estimate.spread_covariance()[0]
-    positions = {group.name: g for g, group in enumerate(design.groups)}
-    flat = {group.name for group in design.groups if single_trials(design, group)}
-    spread = [profiler.sd(positions[name], i) if i == j and name not in flat else None for name, i, j in places]
     console = Console(stderr=True)
     steps = track(
-        [*profiles, *spread],
+        list(profiler.profiles().values()),
         description="Profiling",
         console=console,
         transient=True,
         disable=not (progress and console.is_terminal),
     )
     ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
+    profiler.warn_if_higher()
     low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
     return low, high

@@ -19,6 +19,7 @@ from hierlogit.model import Model
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "reference.json").read_text(encoding="utf-8"))
 PROFILES = json.loads((Path(__file__).parents[1] / "reference" / "profile_reference.json").read_text(encoding="utf-8"))
+ZETA = json.loads((Path(__file__).parents[1] / "reference" / "zeta_reference.json").read_text(encoding="utf-8"))
 MODELS = list(REFERENCE["models"])
 #: Fits whose standard deviation is zero, or whose correlation is one, in both programs.
 SINGULAR = {"cbpp_slope_uncorr": "sd_herd[period_num] = 0", "bacteria_slope": "cor_ID[Intercept, week] = 1"}
@@ -226,8 +227,6 @@ def test_profile_intervals_are_those_of_lme4(name: str) -> None:
     spelled = {_as_in_r(label): label for label in ours.index}
     compared = 0
     for label, ends in PROFILES[name].items():
-        if label.startswith("cor_"):
-            continue
         row = ours.loc[spelled[label]]
         found = row[["profile95_lb", "profile95_ub"]].to_numpy(dtype=float)
         off = np.abs(found - ends) / row["se"]
@@ -235,7 +234,19 @@ def test_profile_intervals_are_those_of_lme4(name: str) -> None:
             off = off[1:]
         assert np.all(off < 2e-3), (label, found, ends)
         compared += 1
-    assert compared == len(ours) - ours.index.str.startswith("cor_").sum()
+    assert compared == len(ours)
+
+
+def test_zeta_is_that_of_lme4() -> None:
+    model = hl.Model("use ~ urban + (1 + urban | district)", hl.datasets.load("contraception"))
+    fit = model.fit("laplace")
+    assert fit.estimate is not None
+    profiler = Profiler(model, fit.estimate)
+    for label, profile in profiler.profiles().items():
+        theirs = ZETA["zeta"][_as_in_r(label)]
+        assert profile is not None
+        zeta = profiler.zeta(profile, np.array(theirs["value"]))
+        np.testing.assert_allclose(zeta, theirs["zeta"], atol=5e-3)
 
 
 def test_the_end_where_lme4_interpolates_badly_is_inside() -> None:
@@ -252,7 +263,11 @@ def test_the_end_where_lme4_interpolates_badly_is_inside() -> None:
 
 def _as_in_r(label: str) -> str:
     """``sd_herd[Intercept]`` is ``sd_(Intercept)|herd`` in lme4's words, ``urban[Y]`` is ``urbanY``."""
-    if label.startswith(("sd_", "cor_")):
+    if label.startswith("cor_"):
+        group, effects = label.removeprefix("cor_").removesuffix("]").split("[", 1)
+        first, second = effects.split(", ")
+        return f"cor_{_as_in_r(second)}.{_as_in_r(first)}|{group}"
+    if label.startswith("sd_"):
         group, effect = label.removeprefix("sd_").removesuffix("]").split("[", 1)
         return f"sd_{_as_in_r(effect)}|{group}"
     plain = label.replace("[", "").replace("]", "").replace(" ** ", "^")

@@ -216,7 +216,19 @@ KINDS: dict[str, Kind] = {
     ),
     **dict.fromkeys(["seed"], SEED),
     **dict.fromkeys(
-        ["progress", "store_u", "refit", "loo", "adjusted", "direction", "allow_new_levels", "sort", "rug"], FLAG
+        [
+            "progress",
+            "store_u",
+            "refit",
+            "loo",
+            "adjusted",
+            "direction",
+            "allow_new_levels",
+            "sort",
+            "rug",
+            "standardized",
+        ],
+        FLAG,
     ),
     **dict.fromkeys(
         ["ci_prob", "prob", "alpha", "target_accept", "icc", "low", "high", "share", "typical"], PROBABILITY
@@ -226,7 +238,7 @@ KINDS: dict[str, Kind] = {
     ),
     **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type"], CHOICE),
     **dict.fromkeys(["group", "effect", "x"], NAME),
-    **dict.fromkeys(["effects", "sections", "test", "quantities"], NAMES),
+    **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters"], NAMES),
     "title": TEXT,
     "executor": EXECUTOR,
     **dict.fromkeys(["statistic", "estimand"], FUNCTION),
@@ -402,8 +414,10 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "prior_from_mor": lambda _: (hl.prior_from_mor, {"mor": 2, "family": "gamma"}),
     "prior_from_range": lambda _: (hl.prior_from_range, {"low": 0.1, "high": 0.6, "family": "gamma"}),
     "prior_predictive": lambda s: (hl.prior_predictive, {"model": s.model}),
+    "profile": lambda s: (hl.profile, {"fit": s.fit, "parameters": "x", "points": 2}),
     "r2": lambda s: (hl.r2, {"fit": s.fit}),
     "ranef": lambda s: (hl.ranef, {"fit": s.fit}),
+    "re_pca": lambda s: (hl.re_pca, {"fit": s.fit}),
     "recover": lambda s: (hl.recover, {"folder": s.folder}),
     "report": lambda s: (hl.report, {"fits": s.fit, "path": s.folder / "page.html", "sections": ["data"]}),
     "residuals": lambda s: (hl.residuals, {"fit": s.fit, "replicates": 20}),
@@ -431,6 +445,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.likelihood_ratio": lambda s: (hl.plots.likelihood_ratio, {"result": hl.likelihood_ratio(s.smaller, s.fit)}),
     "plots.power": lambda s: (hl.plots.power, {"result": s.power}),
     "plots.prior_predictive": lambda s: (hl.plots.prior_predictive, {"model": s.model}),
+    "plots.profile": lambda s: (hl.plots.profile, {"table": hl.profile(s.fit, "x", points=2)}),
     "plots.residuals": lambda s: (hl.plots.residuals, {"fit": s.fit, "replicates": 20}),
     "plots.shrinkage": lambda s: (hl.plots.shrinkage, {"result": s.fit}),
     "plots.text_alternative": lambda s: (hl.plots.text_alternative, {"figure": s.figure}),

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EngineError
-from ...estimate import LARGEST_RELATIVE_ERROR, NEARLY_ONE, Estimate
+from ...estimate import LARGEST_RELATIVE_ERROR, Estimate
 from ...fits.findings import Finding
-from ...fits.identification import findings_of_design, single_trials
+from ...fits.identification import findings_of_design
 from ...validation import agree, quoted_list
 from .flat_directions import LEAST_COST, LONG_STEP
 from .integrator import MOST_NODES, integrator
 from .objective import Objective
+from .singularity import nearly_singular, singular_fit
 
 if TYPE_CHECKING:
     from .optimizer import Optimum
@@ -40,75 +41,11 @@ def search_findings(result: SearchResult, approach: Approach, estimate: Estimate
     findings += _separation(result.infinite)
     findings += _large_sds(objective, optimum)
     findings += _unbounded_intervals(estimate)
-    findings += _singular_fit(objective, optimum, approach)
+    findings += singular_fit(objective, optimum, penalised=approach.penalised)
+    findings += nearly_singular(objective, optimum)
     findings += _integration_error(result, approach)
     objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
     return tuple(findings)
-
-
-def boundary_names(objective: Objective, optimum: Optimum) -> tuple[str, ...]:
-    """Names of sds that are zero and of correlations that are 1 or -1."""
-    return tuple(name for _, names in _boundary(objective, optimum) for name in names)
-
-
-def _boundary(objective: Objective, optimum: Optimum) -> list[tuple[str, list[str]]]:
-    """For each grouping factor, the names of sds that are zero, and those of correlations that are 1 or -1."""
-    found = []
-    for group, L in zip(objective.model.design.groups, objective.cholesky(optimum.point.psi), strict=True):
-        sd = np.sqrt((L**2).sum(axis=1))
-        name = group.result_name
-        zeros = [f"sd_{name}[{effect}] = 0" for effect, value in zip(group.effects, sd, strict=True) if value == 0]
-        ends = []
-        for members in group.sets:
-            varying = [i for i in members if sd[i] > 0]
-            pairs = [(i, j) for i in varying for j in varying if i < j]
-            ones = [(i, j, L[i] @ L[j] / (sd[i] * sd[j])) for i, j in pairs]
-            ones = [(i, j, r) for i, j, r in ones if abs(r) > NEARLY_ONE]
-            ends += [f"cor_{name}[{group.effects[i]}, {group.effects[j]}] = {np.sign(r):.0f}" for i, j, r in ones]
-            if not ones and any(L[i, i] == 0 for i in varying):
-                ends.append(f"the covariance matrix of {quoted_list([group.effects[i] for i in varying])} by {name}")
-        found += [("zero", zeros), ("end", ends)]
-    return found
-
-
-def _singular_fit(objective: Objective, optimum: Optimum, approach: Approach) -> list[Finding]:
-    design = objective.model.design
-    # An sd that is not identified has a finding of its own.
-    held = {f"sd_{group.result_name}[" for group in design.groups if single_trials(design, group)}
-    names: dict[str, list[str]] = {"zero": [], "end": []}
-    for kind, of_factor in _boundary(objective, optimum):
-        names[kind] += [name for name in of_factor if not name.startswith(tuple(held))]
-    if not any(names.values()):
-        return []
-    meaning = (["The data show no more variation there than expected by chance."] if names["zero"] else []) + (
-        [
-            "A correlation of 1 or -1 is the end of its range: in these data, the effects of a cluster are as if all "
-            "of them followed from one or a few others, which small or few clusters often bring about by chance."
-        ]
-        if names["end"]
-        else []
-    )
-    return [
-        Finding(
-            "singular_fit",
-            "note",
-            f"The fit is singular: {'; '.join(names['zero'] + names['end'])}. {' '.join(meaning)} Only the other "
-            "parameters have standard errors.",
-            _not_singular(zero=bool(names["zero"]), penalised=approach.penalised),
-        )
-    ]
-
-
-def _not_singular(*, zero: bool, penalised: bool) -> str:
-    """What to do about an sd of zero, or about a correlation of 1 or -1."""
-    if zero and penalised:
-        return "Leave the term out, or give its sd a prior that vanishes at zero, such as Gamma(2, 1)."
-    if zero:
-        return "Leave the term out, or use NUTS, or MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
-    bars = "Write the random term with two bars, (... || group), which has no correlations"
-    if penalised:
-        return f"{bars}, or give its correlations a prior that vanishes at 1 and -1, such as LKJ(2)."
-    return f"{bars}, or use NUTS or hl.MAP(), whose default prior of correlations vanishes at 1 and -1."
 
 
 def _not_converged(optimum: Optimum) -> list[Finding]:

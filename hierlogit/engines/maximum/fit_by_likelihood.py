@@ -20,11 +20,12 @@ from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
 from ...validation import refuse_beyond_memory, seed_or_none, whole_number
 from ..stages import Stages
-from .convergence import boundary_names, search_findings
+from .convergence import search_findings
 from .gaussian_draws import log_ratios, sample, to_datatree
 from .integrator import MOST_NODES
 from .objective import Objective
 from .search_result import Approach, SearchResult
+from .singularity import boundary_names
 from .starting_values import starting_point
 
 if TYPE_CHECKING:

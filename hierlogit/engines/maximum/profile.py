@@ -1,4 +1,4 @@
-"""Profile likelihood: intervals of a parameter, with the log-likelihood maximised over all others."""
+"""Profiles: intervals of a parameter, with the log-likelihood or posterior density maximised over all others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import ConvergenceWarning, warn
+from ...fits.identification import single_trials
+from .held_objectives import FixedCorrelation, FixedSd
 from .integrator import integrator
 from .objective import Objective, Point
-from .optimizer import climb
+from .optimizer import climb, restricted
 
 if TYPE_CHECKING:
     from ...estimate import Estimate
@@ -25,30 +28,12 @@ CLOSE = 1e-4
 MOST_TRIALS = 30
 #: First step for a parameter without standard error, for one sd of its column; and how much longer each further one is.
 FIRST_STEP, LONGER = 0.2, 1.3
+#: How much higher than the estimate a profile may be.
+HIGHER = 0.01
+#: First step for a correlation without standard error.
+FIRST_TURN = 0.3
 #: An interval that reaches further from the estimate, on the logit scale for one sd of the column, has no end.
 FAR = 50.0
-
-
-class FixedSd(Objective):
-    """A objective with one sd held: its row of the Cholesky factor keeps its direction and is given that length."""
-
-    def __init__(self, objective: Objective, row: IntArray) -> None:
-        self.__dict__.update(objective.__dict__)
-        self._row = row
-        self.sd = 0.0
-
-    def evaluate(self, psi: FloatArray) -> Point:
-        """Value and gradient at a vector, after its row is rescaled to the length that is held."""
-        length = float(np.sqrt((psi[self._row] ** 2).sum()))
-        direction = psi[self._row] / length
-        held = psi.copy()
-        held[self._row] = self.sd * direction
-        point = super().evaluate(held)
-        gradient = point.gradient.copy()
-        of_row = gradient[self._row]
-        gradient[self._row] = self.sd / length * (of_row - direction * (direction @ of_row))
-        # The vector keeps its length, which holds the direction, since the sd may be zero.
-        return Point(psi.copy(), point.value, point.log_likelihood, gradient, point.converged)
 
 
 @dataclass(frozen=True)
@@ -64,8 +49,8 @@ class Profile:
         Value of the parameter -> vector from which to maximise over the others.
     maximise : callable
         Value and start -> the point that maximises over the others.
-    least : float
-        Smallest possible value.
+    least, most : float
+        Smallest and largest possible values.
     reach : float
         A distance from the estimate beyond which the interval is taken to have no end.
     """
@@ -75,23 +60,31 @@ class Profile:
     start: Callable[[float], FloatArray]
     maximise: Callable[[float, FloatArray], Point]
     least: float
+    most: float
     reach: float
 
 
 class Profiler:
-    """Profiles of the parameters of one maximum-likelihood estimate.
+    """Profiles of the parameters of one estimate: of the likelihood, or of the posterior density that was maximised.
 
     Parameters
     ----------
     model : Model
     estimate : Estimate
+
+    Attributes
+    ----------
+    highest_gain : float
+        How much higher than at the estimate a profile has been so far; zero if the estimate is the maximum.
     """
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
-        self._model = model
-        self._objective = Objective(model, integrator(model.design, estimate.nodes)(model.arrangement), penalised=False)
+        self._model, self._estimate = model, estimate
+        likelihood = integrator(model.design, estimate.nodes)(model.arrangement)
+        self._objective = Objective(model, likelihood, penalised=estimate.penalised)
         self._psi = self._objective.at(estimate)
         self._maximum = self._objective.evaluate(self._psi).value
+        self.highest_gain = 0.0
         of_entries = [self._objective.effect_sds[g][a] for g, a, _ in self._objective.entries]
         self._units = np.concatenate([model.design.column_sds, np.array(of_entries, dtype=np.float64)])
         # Infinite estimates and parameters of a flat likelihood have no variance, but others are maximised over them.
@@ -99,18 +92,77 @@ class Profiler:
         unknown = np.flatnonzero(np.isnan(np.diag(estimate.covariance)))
         self._covariance[unknown, unknown] = (FIRST_STEP / self._units[unknown]) ** 2
 
+    def profiles(self) -> dict[str, Profile | None]:
+        """Profiles by label: of the fixed effects, then of sds and correlations in the order of a summary.
+
+        None for sds and correlations in which the likelihood is flat, and for correlations with an sd of zero.
+        """
+        design, estimate = self._model.design, self._estimate
+        found: dict[str, Profile | None] = {label: self.coefficient(k) for k, label in enumerate(design.fixed_effects)}
+        positions = {group.name: g for g, group in enumerate(design.groups)}
+        flat = set() if estimate.penalised else {one.name for one in design.groups if single_trials(design, one)}
+        for name, i, j in estimate.spread_covariance()[0]:
+            known = name not in flat and (i == j or bool(np.all(estimate.sd(name)[[i, j]] > 0)))
+            profile = None
+            if known:
+                g = positions[name]
+                profile = self.sd(g, i) if i == j else self.correlation(g, i, j)
+            found[estimate.spread_label(name, i, j)] = profile
+        return found
+
     def coefficient(self, k: int) -> Profile:
         """Profile of one fixed effect."""
         return self._profile_of_entry(k, least=-np.inf, guess=FIRST_STEP / self._units[k])
 
     def sd(self, g: int, effect: int) -> Profile:
         """Profile of one standard deviation: grouping factor and effect by their positions."""
-        p, entries = self._objective.p, self._objective.entries
-        row = np.array([p + k for k, (h, a, _) in enumerate(entries) if (h, a) == (g, effect)], dtype=np.intp)
+        row = self._row(g, effect)
         unit = float(self._objective.effect_sds[g][effect])
         if len(row) == 1:
             return self._profile_of_entry(int(row[0]), least=0.0, guess=FIRST_STEP / unit)
         return self._profile_of_row(row, FIRST_STEP / unit)
+
+    def correlation(self, g: int, i: int, j: int) -> Profile:
+        """Profile of one correlation: grouping factor and two effects by their positions, the first one first."""
+        first, second = self._row(g, i), self._row(g, j)
+        objective = FixedCorrelation(self._objective, first, second, self._psi)
+        of_first, of_second = np.zeros(len(second)), self._psi[second]
+        of_first[: len(first)] = self._psi[first]
+        sizes = [float(np.sqrt(row @ row)) for row in (of_first, of_second)]
+        of_first, of_second = of_first / sizes[0], of_second / sizes[1]
+        estimate = float(of_first @ of_second)
+        slopes = np.zeros(len(self._psi))
+        slopes[second] = (of_first - estimate * of_second) / sizes[1]
+        slopes[first] = ((of_second - estimate * of_first) / sizes[0])[: len(first)]
+        covariances = self._covariance @ slopes
+        variance = float(slopes @ covariances)
+        # Steps of one standard error; the coordinates of the second row are lengths of about its own.
+        variances = np.diag(self._covariance).copy()
+        variances[second] = max(float(of_second @ self._covariance[np.ix_(second, second)] @ of_second), 0.0)
+        rows = np.concatenate([first, second])
+        variances[rows] = np.where(variances[rows] > 0, variances[rows], (FIRST_STEP / self._units[rows]) ** 2)
+        variances[second[0]] = 0.0
+        full = self._covariance.copy()
+        full[second] = full[:, second] = 0.0
+        np.fill_diagonal(full, variances)
+        scale = _conditional_directions(full, variances > 0, np.zeros(len(full)), 0.0)
+
+        def start(value: float) -> FloatArray:
+            moved = covariances / variance * (value - estimate) if variance > 0 else np.zeros(len(covariances))
+            moved[second] = 0.0
+            return objective.coordinates(self._psi + moved)
+
+        def maximise(value: float, psi: FloatArray) -> Point:
+            objective.correlation = value
+            return self._climb(objective, psi, scale, rows)
+
+        error = float(np.sqrt(variance)) or FIRST_TURN
+        return Profile(estimate, error, start, maximise, -1.0, 1.0, np.inf)
+
+    def _row(self, g: int, effect: int) -> IntArray:
+        """Positions of the entries of one row of a Cholesky factor."""
+        p, entries = self._objective.p, self._objective.entries
+        return np.array([p + k for k, (h, a, _) in enumerate(entries) if (h, a) == (g, effect)], dtype=np.intp)
 
     def _profile_of_entry(self, k: int, *, least: float, guess: float) -> Profile:
         variance = self._covariance[k, k]
@@ -127,10 +179,10 @@ class Profiler:
         def maximise(value: float, psi: FloatArray) -> Point:
             held = psi.copy()
             held[k] = value
-            return climb(self._objective, self._objective.evaluate(held), scale)
+            return self._climb(self._objective, held, scale, np.array([k]))
 
         error, reach = float(np.sqrt(variance)) or guess, FAR / float(self._units[k])
-        return Profile(float(self._psi[k]), error, start, maximise, least, reach)
+        return Profile(float(self._psi[k]), error, start, maximise, least, np.inf, reach)
 
     def _profile_of_row(self, row: IntArray, guess: float) -> Profile:
         objective = FixedSd(self._objective, row)
@@ -151,10 +203,42 @@ class Profiler:
 
         def maximise(value: float, psi: FloatArray) -> Point:
             objective.sd = value
-            return climb(objective, objective.evaluate(psi), scale)
+            return self._climb(objective, psi, scale, row)
 
         reach = FAR / float(self._units[row[0]])
-        return Profile(sd, float(np.sqrt(variance)) or guess, start, maximise, 0.0, reach)
+        return Profile(sd, float(np.sqrt(variance)) or guess, start, maximise, 0.0, np.inf, reach)
+
+    def warn_if_higher(self) -> None:
+        """Warn if a profile was higher than the estimate, which is then not the maximum."""
+        if self.highest_gain > HIGHER:
+            what = "posterior density" if self._estimate.penalised else "likelihood"
+            warn(
+                f"the estimates are not at the maximum: with a parameter held at another value, the log {what} is "
+                f"higher by {self.highest_gain:.2g}, so that there is more than one local maximum. Intervals are "
+                "relative to the estimates. hl.compare_searches(fit) shows where other searches end.",
+                ConvergenceWarning,
+            )
+
+    def _climb(self, objective: Objective, psi: FloatArray, scale: FloatArray, held: IntArray) -> Point:
+        """Maximise over all parameters but those at the positions `held`.
+
+        Priors of sds have kinks at zero, at which the search of a posterior mode stops: other sds are tried there.
+        """
+        point = climb(objective, objective.evaluate(psi), scale)
+        if not objective.penalised:
+            return point
+        free = np.ones(len(psi), dtype=bool)
+        for g, group in enumerate(self._model.design.groups):
+            for effect in range(len(group.effects)):
+                row = self._row(g, effect)
+                if np.isin(row, held).any() or not point.psi[row].any():
+                    continue
+                without = point.psi.copy()
+                without[row] = 0.0
+                tried = objective.evaluate(without)
+                if tried.value >= point.value:
+                    point, free[row] = tried, False
+        return point if free.all() else climb(objective, point, restricted(scale, free))
 
     def ends(self, profile: Profile, prob: float) -> tuple[float, float]:
         """Interval of the values that the likelihood-ratio test with one degree of freedom does not reject.
@@ -169,7 +253,7 @@ class Profiler:
         -------
         low, high : float
             Infinite where the likelihood does not fall far enough, however far one goes; not a number where no end was
-            found. The low end of an sd is 0 if 0 is not rejected.
+            found. The low end of an sd is 0 if 0 is not rejected, and the end of a correlation 1 or -1 likewise.
         """
         from scipy.special import ndtri
 
@@ -182,33 +266,68 @@ class Profiler:
         sign, goal = np.sign(quantile), abs(quantile)
         near, far = profile.estimate, np.inf * sign
         near_root, far_root = 0.0, np.inf
+        bound = profile.least if sign < 0 else profile.most
         value, psi = profile.estimate + quantile * profile.error, None
         for trial in range(MOST_TRIALS):
-            value = max(value, profile.least)
-            point = profile.maximise(value, profile.start(value) if psi is None else psi)
-            psi = point.psi
-            root = float(np.sqrt(max(2 * (self._maximum - point.value), 0.0)))
-            if not np.isfinite(root):
+            value = min(max(value, profile.least), profile.most)
+            point = self._maximum_at(profile, value, psi)
+            root = self._root(point)
+            if np.isnan(root):
                 return np.nan
             if abs(root - goal) < CLOSE:
                 return value
             if root < goal:
-                if value == profile.least:
+                if value == bound:
                     return value
                 if abs(value - profile.estimate) > profile.reach:
                     return float(sign * np.inf)
                 near, near_root = value, root
             else:
                 far, far_root = value, root
+            psi = point.psi if np.isfinite(root) else None
             # Longer and longer steps, for ends that are far away or nowhere.
             value = _next_value(near, near_root, far, far_root, goal, sign * profile.error * LONGER**trial)
         return np.nan
+
+    def _maximum_at(self, profile: Profile, value: float, psi: FloatArray | None) -> Point:
+        """The maximum over the other parameters, with a search that starts at the vector of another value."""
+        if psi is None:
+            return profile.maximise(value, profile.start(value))
+        point = profile.maximise(value, psi)
+        if not self._objective.penalised:
+            return point
+        # A posterior density may have one maximum where another sd is zero and one where it is not.
+        other = profile.maximise(value, profile.start(value))
+        return other if other.value > point.value else point
+
+    def _root(self, point: Point) -> float:
+        """Root of the likelihood-ratio statistic; infinite where a prior density is zero."""
+        self.highest_gain = max(self.highest_gain, point.value - self._maximum)
+        return float(np.sqrt(max(2 * (self._maximum - point.value), 0.0)))
+
+    def zeta(self, profile: Profile, values: FloatArray) -> FloatArray:
+        """Signed roots of the likelihood-ratio statistic at values of the parameter in ascending order.
+
+        They are negative below the estimate (Bates and Watts 1988, section 6.1, call them tau; lme4, zeta).
+        """
+        zeta = np.zeros(len(values))
+        below = np.flatnonzero(values < profile.estimate)[::-1]
+        for side, sign in ((below, -1.0), (np.flatnonzero(values > profile.estimate), 1.0)):
+            psi = None
+            for k in side:  # from the estimate outwards, each from the maximum before it
+                value = float(values[k])
+                point = self._maximum_at(profile, value, psi)
+                zeta[k] = sign * self._root(point)
+                psi = point.psi if np.isfinite(zeta[k]) else None
+        return zeta
 
 
 def _next_value(near: float, near_root: float, far: float, far_root: float, goal: float, step: float) -> float:
     """The value to try next: the root of the statistic grows nearly linearly with the parameter."""
     if not np.isfinite(far):
         return near + step * max(goal - near_root, 0.2)
+    if not np.isfinite(far_root):
+        return 0.5 * (near + far)
     fraction = (goal - near_root) / (far_root - near_root)
     # Not too near to either side: where the root is curved, interpolation alone converges slowly.
     return near + (far - near) * float(np.clip(fraction, 0.02, 0.98))

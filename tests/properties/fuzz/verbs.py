@@ -20,6 +20,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "odds_ratios": {},
     "ranef": {},
     "variance_components": {},
+    "re_pca": {},
     "icc": {},
     "vpc": {},
     "r2": {},
@@ -47,6 +48,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
 SLOW: Mapping[str, dict[str, Any]] = {
     "bootstrap": {"replicates": 3, "seed": 1},
     "influence": {},
+    "profile": {},
     "check": {"replicates": 50, "seed": 1},
     "test_slopes": {"replicates": 50, "seed": 1},
     "calibration": {"replicates": 20, "seed": 1},

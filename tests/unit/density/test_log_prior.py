@@ -270,6 +270,15 @@ def test_an_effect_without_spread_has_the_density_of_independence() -> None:
     assert dL[1, 0] == 0.0
 
 
+def test_the_others_of_an_effect_without_spread_keep_the_density_of_their_correlations() -> None:
+    model, beta, _ = model_of("near independence")
+    L = np.array([[0.8, 0.0, 0.0], [-0.5, 0.6, 0.0], [0.0, 0.0, 0.0]])
+    value, _, (dL,) = point_log_prior(model, beta, [L])
+    near = point_log_prior(model, beta, [L + np.diag([0.0, 0.0, 1e-9])])
+    assert near[0] == pytest.approx(value, abs=1e-7)
+    np.testing.assert_allclose(dL[:2], near[2][0][:2])
+
+
 @pytest.mark.parametrize(("eta", "expected"), [(2.0, -np.inf), (0.5, np.inf)])
 def test_a_singular_correlation_has_no_density_under_lkj(eta: float, expected: float) -> None:
     model, beta, _ = model_of("correlated")

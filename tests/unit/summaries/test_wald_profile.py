@@ -7,15 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import ndtri
 
 import hierlogit as hl
+from hierlogit.density.log_prior import point_log_prior
+from hierlogit.density.marginal.laplace import LaplaceLikelihood
+from hierlogit.engines.maximum.held_objectives import FixedCorrelation
+from hierlogit.engines.maximum.objective import Objective
 from hierlogit.engines.maximum.profile import Profiler
 from hierlogit.errors import ConvergenceWarning, EngineError, FitError, HierlogitWarning
 from hierlogit.fits.fit import Fit
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +76,22 @@ def test_errors_of_sds_and_correlations_are_those_of_the_delta_method(fits: dict
     assert values[0] == pytest.approx(fit.estimate.sd("district")[0])
 
 
+def likelihood_of(fit: Fit, beta: FloatArray, L: FloatArray) -> float:
+    """Laplace's log-likelihood at fixed effects and the Cholesky factor of one grouping factor."""
+    objective = Objective(fit.model, LaplaceLikelihood(fit.model.arrangement), penalised=False)
+    return float(
+        objective.evaluate(objective.with_cholesky(np.concatenate([beta, np.zeros(len(objective.entries))]), [L])).value
+    )
+
+
 def _golden_profile(fit: Fit) -> Callable[[float], float]:
     """Profile log-likelihood of the sd of a two-parameter model by a plain search over the other one."""
-    from hierlogit.density.marginal.laplace import LaplaceLikelihood
-    from hierlogit.design.arrangement import arrange
-    from hierlogit.engines.maximum.objective import Objective
-
-    objective = Objective(fit.model, LaplaceLikelihood(arrange(fit.model.design)), penalised=False)
 
     def profile(sd: float) -> float:
         best = minimize_scalar(
-            lambda beta: -objective.evaluate(np.array([beta, sd])).value, bounds=(-4, 0), options={"xatol": 1e-10}
+            lambda beta: -likelihood_of(fit, np.array([beta]), np.array([[sd]])),
+            bounds=(-4, 0),
+            options={"xatol": 1e-10},
         )
         return -float(best.fun)
 
@@ -100,9 +112,8 @@ def test_profile_ends_are_where_the_likelihood_has_fallen_far_enough() -> None:
 
 def test_profile_interval_of_hardly_any_probability_is_the_estimate(fits: dict[str, Fit]) -> None:
     table = hl.summary(next(iter(fits.values())), interval="profile", ci_prob=1e-300)
-    known = ~table.index.str.startswith("cor_")  # which have no profile intervals
     for end in (name for name in table.columns if name.startswith("profile")):
-        np.testing.assert_array_equal(table.loc[known, end], table.loc[known, "estimate"])
+        np.testing.assert_array_equal(table[end], table["estimate"])
 
 
 def test_profile_of_an_sd_whose_row_has_a_covariance(fits: dict[str, Fit]) -> None:
@@ -117,12 +128,73 @@ def test_profile_of_an_sd_whose_row_has_a_covariance(fits: dict[str, Fit]) -> No
         assert 2 * (fit.estimate.log_likelihood - point.log_likelihood) == pytest.approx(3.8415, abs=2e-3)
 
 
+def _posterior_profile(fit: Fit, sd: float) -> float:
+    """Log posterior density of the sd of a two-parameter model, maximised over the intercept by a plain search."""
+
+    def density(intercept: float) -> float:
+        L = np.array([[sd]])
+        likelihood = likelihood_of(fit, np.array([intercept]), L)
+        return likelihood + point_log_prior(fit.model, np.array([intercept]), [L])[0]
+
+    best = minimize_scalar(lambda one: -density(one), bounds=(-4, 0), options={"xatol": 1e-10})
+    return -float(best.fun)
+
+
+def test_profile_of_a_posterior_mode_is_that_of_its_density() -> None:
+    data = hl.datasets.load("cbpp")
+    model = hl.Model("p(successes, size) ~ 1 + (1 | herd)", data, priors={"sd": hl.priors.Gamma(2, 4)})
+    fit = model.fit(hl.MAP())
+    assert fit.estimate is not None
+    top = _posterior_profile(fit, float(fit.estimate.sd("herd")[0]))
+    table = hl.summary(fit, interval="profile", ci_prob=0.9)
+    for end in table.loc["sd_herd[Intercept]", ["profile90_lb", "profile90_ub"]]:
+        assert top - _posterior_profile(fit, float(end)) == pytest.approx(ndtri(0.95) ** 2 / 2, abs=1e-3)
+    zeta = hl.profile(fit, "sd_herd[Intercept]", points=4)
+    drops = [top - _posterior_profile(fit, float(value)) for value in zeta["value"]]
+    np.testing.assert_allclose(zeta["zeta"] ** 2 / 2, drops, atol=1e-4)
+
+
+def test_a_correlation_held_is_the_correlation_and_has_the_gradient_of_its_coordinates(fits: dict[str, Fit]) -> None:
+    fit = hl.Model("p(successes, size) ~ period + (1 + period | herd)", hl.datasets.load("cbpp")).fit("laplace")
+    assert fit.estimate is not None
+    base = Objective(fit.model, LaplaceLikelihood(fit.model.arrangement), penalised=False)
+    rows = {a: np.array([base.p + k for k, entry in enumerate(base.entries) if entry[1] == a]) for a in range(4)}
+    psi = base.at(fit.estimate) + np.random.default_rng(1).normal(0, 0.3, len(base))
+    for first, second in ((0, 1), (1, 3)):
+        objective = FixedCorrelation(base, rows[first], rows[second], psi)
+        at = objective.coordinates(psi)
+        L = base.cholesky(psi)[0]
+        objective.correlation = float(L[first] @ L[second] / np.linalg.norm(L[first]) / np.linalg.norm(L[second]))
+        # With the correlation that the vector has, coordinates are another way to write it.
+        assert objective.evaluate(at).value == pytest.approx(base.evaluate(psi).value, abs=1e-9)
+        objective.correlation = 0.4
+        found = objective.evaluate(at).gradient
+        steps = 1e-5 * np.eye(len(psi))
+        slopes = [(objective.evaluate(at + h).value - objective.evaluate(at - h).value) / 2e-5 for h in steps]
+        np.testing.assert_allclose(found, slopes, atol=1e-4)
+
+
+def test_profile_of_a_correlation_is_that_of_a_plain_search(fits: dict[str, Fit]) -> None:
+    fit = fits["slope"]
+    assert fit.estimate is not None
+    beta, sds = fit.estimate.beta, fit.estimate.sd("district")
+
+    def drop(x: FloatArray, correlation: float) -> float:
+        a, b = np.exp(x[2:])
+        L = np.array([[a, 0.0], [correlation * b, np.sqrt(1 - correlation**2) * b]])
+        return -likelihood_of(fit, x[:2], L)
+
+    zeta = hl.profile(fit, "cor_district[Intercept, urban[Y]]", points=2, ci_prob=0.8)
+    for value, one in zip(zeta["value"], zeta["zeta"], strict=True):
+        best = minimize(drop, np.concatenate([beta, np.log(sds)]), args=(value,), method="Nelder-Mead",
+                        options={"xatol": 1e-5, "fatol": 1e-8})  # fmt: skip
+        assert 2 * (best.fun + fit.estimate.log_likelihood) == pytest.approx(one**2, abs=1e-4)
+
+
 def test_intervals_that_do_not_apply_are_refused(fits: dict[str, Fit], make_fit: Callable[..., Fit]) -> None:
     sampled = make_fit("use ~ urban + (1 | district)", hl.datasets.load("contraception"))
     with pytest.raises(FitError, match=r"for fits by hl.Laplace\(\)"):
         hl.summary(sampled, interval="profile")
-    with pytest.raises(FitError, match="posterior density"):
-        hl.summary(fits["map"], interval="profile")
     with pytest.raises(FitError, match="choose one of 'draws', 'wald', 'profile'"):
         hl.summary(fits["slope"], interval="exact")
     assert "z" not in hl.summary(fits["map"])

@@ -1,0 +1,127 @@
+"""Table of the signed roots of the likelihood-ratio statistic, zeta, along each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import FitError
+from ..fits.arguments import require_fit
+from ..fits.fit import Fit
+from ..progress import progress
+from ..result_table import ResultTable
+from ..validation import interval_probability, names, whole_number
+
+if TYPE_CHECKING:
+    from ..engines.maximum.profile import Profile, Profiler
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Where an interval has no end, the profile goes as far as on the other side, or this many standard errors.
+OPEN_REACH = 4.0
+MOST_POINTS = 1000
+
+
+def profile(
+    fit: Fit, parameters: Sequence[str] | str | None = None, *, points: int = 20, ci_prob: float = 0.99
+) -> ResultTable:
+    """Profile likelihood of each parameter: how much worse the model fits with the parameter held at other values.
+
+    All other parameters are estimated again for each value. ``zeta`` is the signed square root of the likelihood-ratio
+    statistic, ``sign(value - estimate) sqrt(2 (l(estimate) - l(value)))``: the interval of probability P holds the
+    values with ``|zeta|`` below the standard normal quantile of ``(1 + P) / 2``. Where zeta is a straight line in the
+    parameter, Wald's interval is as good; where it is curved, Wald's interval is misleading. For fits by MAP, the
+    posterior density takes the place of the likelihood.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fit by Laplace, AGQ or MAP.
+    parameters : str or sequence of str, optional
+        Labels of parameters, as in `summary`; all of them if not given.
+    points : int
+        Number of values of each parameter, at most 1,000; the estimate is one more.
+    ci_prob : float
+        The values reach from one end to the other of the interval of this probability.
+
+    Returns
+    -------
+    ResultTable
+        Indexed by ``parameter``, with the columns ``value`` and ``zeta`` and a row for each value, in ascending order.
+        Sds and correlations in which the likelihood is flat, and correlations of effects with an sd of zero, are left
+        out.
+
+    Raises
+    ------
+    FitError
+        If the fit is by a sampler, or there is no such parameter.
+
+    See Also
+    --------
+    hierlogit.plots.profile : Draws it.
+    summary : Intervals, with ``interval="profile"``.
+
+    References
+    ----------
+    Bates and Watts (1988), Nonlinear Regression Analysis and Its Applications, section 6.1. Bates, Maechler, Bolker and
+    Walker (2015), Journal of Statistical Software 67 (1), section 5.1: zeta, for mixed models.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"))
+    >>> hl.profile(model.fit("laplace"), "sd_herd[Intercept]", points=4)
+    Profile likelihood (logit scale)
+      parameter           value    zeta
+      sd_herd[Intercept]  0.262  -2.576
+      sd_herd[Intercept]  0.452  -1.193
+      sd_herd[Intercept]  0.642   0
+      sd_herd[Intercept]  0.977   1.532
+      sd_herd[Intercept]  1.311   2.576
+    """
+    require_fit(fit)
+    points = whole_number("points", points, FitError, least=2, most=MOST_POINTS)
+    prob = interval_probability("ci_prob", ci_prob, FitError)
+    if fit.estimate is None:
+        raise FitError(
+            f"profile is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by {fit.diagnostics.engine}, "
+            "whose posterior draws show the same: hl.summary(fit)."
+        )
+    from ..engines.maximum.profile import Profiler
+
+    profiler = Profiler(fit.model, fit.estimate)
+    profiles = profiler.profiles()
+    if parameters is not None:
+        asked = names("parameters", parameters, list(profiles), FitError, "parameter")
+        profiles = {name: profiles[name] for name in asked}
+    rows = []
+    for name, one in progress(profiles.items(), "Profiling", total=len(profiles)):
+        if one is not None:
+            values = _values(profiler, one, prob, points)
+            rows.append(pd.DataFrame({"parameter": name, "value": values, "zeta": profiler.zeta(one, values)}))
+    profiler.warn_if_higher()
+    if not rows:
+        raise FitError("the likelihood is flat in all of these parameters, so that they have no profile.")
+    what = "posterior density" if fit.estimate.penalised else "likelihood"
+    table = pd.concat(rows).set_index("parameter")
+    table.attrs = {"ci_prob": prob, "estimates": {name: one.estimate for name, one in profiles.items() if one}}
+    return ResultTable.of(table, f"Profile {what} (logit scale)")
+
+
+def _values(profiler: Profiler, one: Profile, prob: float, points: int) -> FloatArray:
+    """Values from one end of an interval to the other, and the estimate."""
+    low, high = profiler.ends(one, prob)
+    reach = [abs(end - one.estimate) for end in (low, high) if np.isfinite(end)]
+    away = max(reach, default=OPEN_REACH * one.error)
+    low, high = (
+        end if np.isfinite(end) else min(max(one.estimate + sign * away, one.least), one.most)
+        for end, sign in ((low, -1.0), (high, 1.0))
+    )
+    # As densely on both sides, of which one may be much shorter.
+    sides = np.linspace(low, one.estimate, points // 2 + 1), np.linspace(one.estimate, high, points - points // 2 + 1)
+    values: FloatArray = np.unique(np.concatenate(sides))
+    return values
