@@ -89,12 +89,12 @@ def test_numbers_that_are_labels_are_at_the_most_frequent() -> None:
 def test_balanced_grids_have_all_levels_of_what_is_not_given() -> None:
     rows = pd.DataFrame(
         {
-            "y": [0, 1] * 6,
-            "f": pd.Categorical(["b", "a", "c"] * 4, ["c", "b", "a", "unused"]),
-            "flag": [True, True, False] * 4,
-            "x": np.arange(12.0),
-            "text": ["u", "u", "v", "v"] * 3,
-            "g": np.repeat(["p", "q", "r"], [6, 3, 3]),
+            "y": [0, 1] * 60,
+            "f": pd.Categorical(["b", "a", "c"] * 40, ["c", "b", "a", "unused"]),
+            "flag": [True, True, False, True, False] * 24,
+            "x": np.arange(120.0),
+            "text": ["u", "u", "v", "v"] * 30,
+            "g": np.repeat([*"pqrstuvw"], [22, *[14] * 7]),
         }
     )
     model = hl.Model("y ~ x + f + flag + C(text) + (1 | g)", rows)
@@ -102,7 +102,7 @@ def test_balanced_grids_have_all_levels_of_what_is_not_given() -> None:
     assert len(grid) == len(grid.drop_duplicates()) == 3 * 2 * 2
     assert grid["f"].unique().tolist() == ["c", "b", "a"]
     assert sorted(grid["flag"].unique()) == [False, True]
-    assert grid["x"].unique().tolist() == [5.5]
+    assert grid["x"].unique().tolist() == [59.5]
     assert grid["g"].unique().tolist() == ["p"]
     chosen = datagrid(model, {"x": [0, 1]}, f=["a"], grid_type="balanced")
     assert len(chosen) == 2 * 2 * 2
