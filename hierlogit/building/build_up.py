@@ -61,6 +61,8 @@ class Build(Shown):
     findings : mapping of str to tuple of Finding
         By name of the model, what the data cannot tell of it and could of the models before; the findings of its fit
         are in ``fits[name].diagnostics.findings``.
+    levels : mapping of str to int
+        Number of clusters of each grouping factor, the highest first.
     relations : ResultTable
         How the grouping factors are related, as in `DataCheck`.
     planned : str
@@ -81,6 +83,7 @@ class Build(Shown):
     not_tried: Mapping[str, str]
     supported: Mapping[str, str]
     findings: Mapping[str, tuple[Finding, ...]]
+    levels: Mapping[str, int]
     relations: ResultTable
     planned: str
     maximal: str
@@ -174,8 +177,10 @@ class Build(Shown):
                 "undecided",
                 f"supported by the tests, not by the fits; hl.NUTS() can estimate them: {slopes}",
             )
-        for group in self.fit.model.design.groups:
-            yield str(group.name), "; ".join([f"{len(group.levels):,} clusters", *self._related(group.name)])
+        proposed = [group.name for group in self.fit.model.design.groups]
+        for name, clusters in self.levels.items():
+            left_out = [] if name in proposed else ["not in the proposed model"]
+            yield name, "; ".join([f"{clusters:,} clusters", *self._related(name), *left_out])
         yield (
             "rule",
             f"levels and predictors are kept as planned, slopes where the adjusted p < {self.alpha:g}",
@@ -199,7 +204,7 @@ class Build(Shown):
 
     def _by_model(self) -> pd.DataFrame:
         """Estimates by quantity and kept model: those the user named, or the coefficients, which need no draws."""
-        if self._estimand is not None:
+        if self._estimand is not None and not self.interrupted:
             estimates = self.estimands["estimate"]
         else:
             tables = {name: coefficients(self.fits[name], self.ci_prob)["estimate"] for name in self.kept}
@@ -313,12 +318,12 @@ def build(
       M3     age | district    M2           2.355    0.216  no
       M4     urban | district  M2          16.37   < 0.001  yes
     """
-    engine = _likelihood_engine(engine)
+    likelihood_engine = _likelihood_engine(engine)
     alpha = probability("alpha", alpha, ModelError)
     interval = Interval.of(ci_prob, "eti")
     plan = Plan.of(formula, data, clusters, missing=missing, collinear=collinear, namespace=namespace)
     estimand = chosen_estimand(estimand, plan.design)
-    walk = Walk(plan, engine, alpha)
+    walk = Walk(plan, likelihood_engine, alpha)
     interrupted = False
     try:
         for _ in progress(walk.models(), "Building up"):
@@ -334,6 +339,7 @@ def build(
         not_tried=dict(walk.not_tried),
         supported=dict(walk.supported),
         findings={step.name: step.findings for step in walk.steps},
+        levels={group.name: len(group.levels) for group in plan.levels},
         relations=ResultTable.of(relation_table(plan.relations), "How the grouping factors are related"),
         planned=plan.largest.formula.line,
         maximal=_maximal(plan, walk),
@@ -347,7 +353,7 @@ def build(
     return result
 
 
-def _likelihood_engine(given: Engine | str) -> Engine:
+def _likelihood_engine(given: Engine | str) -> Laplace | AGQ:
     engine = resolve_engine(given)
     if not isinstance(engine, (Laplace, AGQ)):
         raise EngineError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -156,7 +156,7 @@ def _nothing() -> pd.DataFrame:
     return pd.DataFrame(columns=COLUMNS, index=pd.Index([], name="quantity"), dtype=np.float64)
 
 
-def over_models(fits: Iterator[tuple[str, Fit]], estimand: Estimand, prob: float) -> pd.DataFrame:
+def over_models(fits: Iterable[tuple[str, Fit]], estimand: Estimand, prob: float) -> pd.DataFrame:
     """The quantities of several models, by name of the model and label.
 
     Raises
@@ -164,14 +164,17 @@ def over_models(fits: Iterator[tuple[str, Fit]], estimand: Estimand, prob: float
     ModelError
         If the user's function fails for every model.
     """
-    parts, failure = {}, None
+    parts: dict[str, pd.DataFrame] = {}
+    failure = None
     for name, fit in fits:
         try:
             parts[name] = estimates(fit, estimand, prob)
         except LACKING as error:
             failure = error
-    if not any(len(part) for part in parts.values()):
-        why = f": {reason_of(failure)}" if failure is not None else ""
-        raise ModelError(f"estimand: no model has a value{why}. Fit hl.Model(...) and try the function on that fit.")
+    if not parts and failure is not None:
+        raise ModelError(
+            f"estimand: the function fails for every model, at last with {type(failure).__name__}: "
+            f"{reason_of(failure)}. Fit one of the models with hl.Model(...) and try the function on that fit."
+        )
     found = {name: part for name, part in parts.items() if len(part)}
-    return pd.concat(found, names=["model"])
+    return pd.concat(found or parts, names=["model"])

@@ -10,10 +10,13 @@ import numpy as np
 
 from ..design.grouping import GroupBlock
 from ..engines.engine import Engine
+from ..engines.maximum.agq import AGQ
+from ..engines.maximum.laplace import Laplace
 from ..engines.maximum.refit import maximum_of
 from ..errors import HierlogitError, HierlogitWarning, unsaid
 from ..fits.findings import Finding
 from ..formatting import p_value
+from ..model import Model
 from ..summaries.multiplicity import holm
 from ..validation import agree, number_of
 from .plan import Plan, Slope, Structure
@@ -60,7 +63,7 @@ class Walk:
     Parameters
     ----------
     plan : Plan
-    engine : Engine
+    engine : Laplace or AGQ
     alpha : float
         Level of the tests of slopes.
 
@@ -77,7 +80,7 @@ class Walk:
         Slopes that the tests support and that are not kept, with the reason.
     """
 
-    def __init__(self, plan: Plan, engine: Engine, alpha: float) -> None:
+    def __init__(self, plan: Plan, engine: Laplace | AGQ, alpha: float) -> None:
         self._plan, self._engine, self._alpha = plan, engine, alpha
         self.steps: list[Step] = []
         self.decisions: dict[str, Decision] = {}
@@ -241,13 +244,18 @@ class Walk:
         model = self._plan.model(structure)
         findings = findings_of_intercepts(model) if slope is None else findings_of_slope(model, slope)
         with unsaid(HierlogitWarning):  # the fit has them as findings
-            fit = self._engine.run(model)
+            fit = self._engine_for(model).run(model)
             test = None if against is None else ratio_test(against.fit, fit)
         name, seconds = f"M{len(self.steps)}", time.perf_counter() - begun
         before = "" if against is None else against.name
         step = Step(name, stage, adds, before, structure, fit, test, self._new(findings), seconds)
         self.steps.append(step)
         return step
+
+    def _engine_for(self, model: Model) -> Engine:
+        """The engine; Laplace in place of quadrature without random effects, where there is nothing to integrate."""
+        engine = self._engine
+        return engine if model.design.groups else Laplace(draws=engine.draws, seed=engine.seed)
 
     def _new(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Those of the findings that no model had before."""

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 import hierlogit as hl
 from hierlogit.cli.app import app
+from hierlogit.errors import FitError
 from hierlogit.reporting import page
 from hierlogit.reporting.page import ReportPath
 from hierlogit.reporting.request import attempted
@@ -81,6 +82,11 @@ def fits(contraception: pd.DataFrame) -> dict[str, hl.results.Fit]:
 
 
 @pytest.fixture(scope="module")
+def built(contraception: pd.DataFrame) -> hl.results.Build:
+    return hl.build("use ~ age + urban + (1 | district)", contraception, engine=hl.Laplace(draws=100, seed=1))
+
+
+@pytest.fixture(scope="module")
 def whole(fits: dict[str, hl.results.Fit], tmp_path_factory: pytest.TempPathFactory) -> Page:
     path = tmp_path_factory.mktemp("page") / "one.html"
     assert hl.report(fits["varying"], path, replicates=50) == path
@@ -90,7 +96,7 @@ def whole(fits: dict[str, hl.results.Fit], tmp_path_factory: pytest.TempPathFact
 
 
 def test_every_section_is_there_and_linked(whole: Page) -> None:
-    expected = [key for key in page.SECTIONS if key != "comparison"] + ["provenance"]
+    expected = [key for key in page.SECTIONS if key not in ("comparison", "build")] + ["provenance"]
     assert whole.attributes("section", "id") == expected
     assert whole.attributes("a", "href") == [f"#{key}" for key in expected]
     assert whole.gaps == []
@@ -164,11 +170,18 @@ def test_models_that_cannot_be_told_apart_are_named() -> None:
     assert _verdict(table).endswith("`c` predicts worse.")
 
 
+@pytest.mark.parametrize(("name", "sections"), [("varying", ["estimates", "effects"]), ("built", ["build"])])
 def test_the_program_makes_the_same_page(
-    fits: dict[str, hl.results.Fit], contraception: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fits: dict[str, hl.results.Fit],
+    built: hl.results.Build,
+    contraception: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    sections: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    hl.report(fits["varying"], "page.html", sections=["estimates", "effects"], title="Use & town")
+    hl.report(fits.get(name, built), "page.html", sections=sections, title="Use & town")
     first = Page(Path("page.html"))
     start = first.text.index("import hierlogit as hl")
     program = first.text[start : first.text.index("</code>", start)]
@@ -179,8 +192,19 @@ def test_the_program_makes_the_same_page(
     exec(compile(unescape(program), "program", "exec"), {})
     again = Page(Path("page.html"))
     # But for the seconds that it took.
-    took = re.compile(r"<dt>Seconds</dt><dd>.*?</dd>")
+    took = re.compile(r"<dt>Seconds</dt><dd>.*?</dd>|fitted, in .*? s,")
     assert took.sub("", again.text) == took.sub("", first.text)
+
+
+def test_a_build_up_is_reported_with_all_its_models(built: hl.results.Build, tmp_path: Path) -> None:
+    found = Page(hl.report(built, tmp_path / "built.html", sections=["build"]))
+    assert found.gaps == []
+    assert "5 models were fitted" in found.prose
+    assert "4 were kept on the way to use ~ age + urban + (1 + urban | district) (M4)." in found.prose
+    assert all(f"{name} {adds}" in found.prose for name, adds in built.table["adds"].items())
+    assert "urban[Y] in 3 models of the 5 that were tried" in found.text
+    with pytest.raises(FitError, match="build"):
+        hl.report(built.fit, tmp_path / "fit.html", sections=["build"])
 
 
 def test_several_fits_are_compared(fits: dict[str, hl.results.Fit], tmp_path: Path) -> None:
