@@ -106,7 +106,7 @@ ENTRIES = (
         "build",
         "Building up a model",
         "A quantity of interest in every model that was tried; models with open points were not kept.",
-        'hl.plots.build(hl.build(simple.formula.text, data), ["urban[Y]", "average difference, urban: Y - N"])',
+        'hl.plots.build(hl.build(simple.formula.text, women), ["urban[Y]", "average difference, urban: Y - N"])',
     ),
     Entry(
         "profile",

@@ -212,7 +212,7 @@ class Build(Shown):
         labels = dict.fromkeys(estimates.index.get_level_values("quantity"))
         values = pd.DataFrame(estimates).pivot_table(values="estimate", index="quantity", columns="model")
         values = values.reindex(index=list(labels), columns=[name for name in self.kept if name in values.columns])
-        return values.set_axis(pd.MultiIndex.from_product([["estimate in"], values.columns]), axis=1)
+        return values.set_axis(pd.MultiIndex.from_product([["estimate"], values.columns]), axis=1)
 
     def _data_findings(self) -> Iterator[str]:
         for name, findings in self.findings.items():

@@ -95,13 +95,10 @@ def _draw(ax: Axes, result: Build, quantity: str, *, named: bool) -> None:
     ax.hlines(positions, values["lower"], values["upper"], color=np.where(kept, BLUE, GREY), linewidth=1.3)
     for of_kind, edge, face in ((kept, BLUE, BLUE), (~kept, GREY, "white")):
         ax.scatter(estimate[of_kind], positions[of_kind], s=22, facecolors=face, edgecolors=edge, zorder=3)
-    adds = [
-        text if len(text) <= NAME_WIDTH else f"{text[: NAME_WIDTH - 1]}…" for text in names_of(result.table["adds"])
-    ]
-    labels = [f"{name}  {text}" for name, text in zip(models, adds, strict=True)] if named else []
+    labels = [_label(str(name), row) for name, row in result.table.iterrows()] if named else []
     ax.set_yticks(positions if named else [], labels)
     for label in ax.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text().startswith(f"{result.proposed} ") else "normal")
+        label.set_fontweight("bold" if label.get_text().startswith(f"{result.proposed}:") else "normal")
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(models) - 0.4, -0.6)
     set_title(ax, wrapped(names_of([quantity])[0], TITLE_WIDTH))
@@ -112,3 +109,10 @@ def _draw(ax: Axes, result: Build, quantity: str, *, named: bool) -> None:
         f"{quantity} in {number_of(len(known), 'model')} of the {len(models)} that were tried, {extent}; "
         f"{number(at_proposed)} in the proposed model {result.proposed}.",
     )
+
+
+def _label(name: str, row: pd.Series[Any]) -> str:
+    """The name of a model, followed by the model that it is compared with and what it adds to that."""
+    adds = names_of([row["adds"]])[0]
+    text = f"{row['against']} + {adds}" if row["against"] else adds
+    return f"{name}: {text if len(text) <= NAME_WIDTH else f'{text[: NAME_WIDTH - 1]}…'}"

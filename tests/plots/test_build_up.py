@@ -25,7 +25,11 @@ def test_every_model_is_drawn_once_and_filled_if_it_is_kept(women):
     assert to_hex(kept.get_facecolor()[0]).upper() == BLUE
     assert to_hex(others.get_facecolor()[0]) == "#ffffff"
     assert [label.get_text() for label in ax.get_yticklabels()] == [
-        f"{name}  {adds}" for name, adds in women.table["adds"].items()
+        "M0: intercept only",
+        "M1: M0 + district",
+        "M2: M1 + age + urban",
+        "M3: M2 + age | district",
+        "M4: M2 + urban | district",
     ]
     text = hl.plots.text_alternative(ax)
     assert text.startswith("urban[Y] in 3 models of the 5 that were tried, from ")
