@@ -52,6 +52,7 @@ from .priors.elicitation import prior_from_mor as prior_from_mor
 from .priors.elicitation import prior_from_range as prior_from_range
 from .diagnostics.scores import scores as scores
 from .model_comparison.engines import compare_engines as compare_engines
+from .model_comparison.searches import compare_searches as compare_searches
 from .effects.prior_predictive import prior_predictive as prior_predictive
 from .storage.load import load as load
 from .studies.bootstrap import bootstrap as bootstrap

@@ -10,6 +10,7 @@ from .fits.fit import Fit as Fit
 from .model_comparison.bayes_factors import BayesFactors as BayesFactors
 from .model_comparison.likelihood_ratio import RatioTest as RatioTest
 from .model_comparison.marginal_likelihood import Evidence as Evidence
+from .model_comparison.searches import SearchComparison as SearchComparison
 from .result_table import ResultTable as ResultTable
 from .studies.bootstrap import Bootstrap as Bootstrap
 from .studies.power import Power as Power

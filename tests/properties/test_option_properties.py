@@ -212,7 +212,8 @@ POINTS = Kind(
 # What each option takes, by its name; where functions differ, by function and name.
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(
-        ["draws", "replicates", "chains", "points", "num_draws", "tune", "cores", "nodes", "bins", "top"], COUNT
+        ["draws", "replicates", "chains", "points", "starts", "num_draws", "tune", "cores", "nodes", "bins", "top"],
+        COUNT,
     ),
     **dict.fromkeys(["seed"], SEED),
     **dict.fromkeys(
@@ -238,7 +239,7 @@ KINDS: dict[str, Kind] = {
     ),
     **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type"], CHOICE),
     **dict.fromkeys(["group", "effect", "x"], NAME),
-    **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters"], NAMES),
+    **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters", "optimizers"], NAMES),
     "title": TEXT,
     "executor": EXECUTOR,
     **dict.fromkeys(["statistic", "estimand"], FUNCTION),
@@ -386,6 +387,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
         hl.compare_engines,
         {"model": s.model, "engines": {"a": hl.Laplace(), "b": hl.MAP()}},
     ),
+    "compare_searches": lambda s: (hl.compare_searches, {"fit": s.fit, "optimizers": "BFGS", "starts": 1}),
     "comparisons": lambda s: (hl.comparisons, {"fit": s.sampled}),
     "conditional_vs_average": lambda s: (hl.conditional_vs_average, {"fit": s.fit}),
     "contextual_effects": lambda s: (hl.contextual_effects, {"fit": s.contextual}),

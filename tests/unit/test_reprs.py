@@ -142,6 +142,17 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         "Evidence": [*factors.evidence.values(), replace(next(iter(factors.evidence.values())), pareto_k=0.9)],
         "Explanation": [hl.explain(large), hl.explain(fits["wide"]), hl.explain(fits["crossed"])],
         "Finding": list(findings()),
+        "SearchComparison": [
+            hl.compare_searches(small, starts=2, seed=1),
+            results.SearchComparison(
+                pd.DataFrame(
+                    {"log_likelihood": 0.0, "difference": numbers["a"], "moved": numbers["b"].abs(), "verdict": "lower"}
+                ),
+                numbers.T,
+                1,
+                interrupted=True,
+            ),
+        ],
         "Fit": [*fits.values(), results.Fit(drawn.model, drawn.data, replace(drawn.diagnostics, findings=findings()))],
         "Influence": [influence],
         "Pooling": [hl.pooling(drawn, num_draws=10)],

@@ -49,6 +49,7 @@ SLOW: Mapping[str, dict[str, Any]] = {
     "bootstrap": {"replicates": 3, "seed": 1},
     "influence": {},
     "profile": {},
+    "compare_searches": {"starts": 2, "seed": 1},
     "check": {"replicates": 50, "seed": 1},
     "test_slopes": {"replicates": 50, "seed": 1},
     "calibration": {"replicates": 20, "seed": 1},

@@ -1,0 +1,174 @@
+"""Other searches for the maximum of a fit: the same search from random starts, and SciPy's optimizers."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ...estimate import Estimate
+from ...model_spec import ModelSpec
+from .objective import Objective, Point
+from .optimizer import maximise
+from .search_result import Approach
+from .starting_values import directions, starting_point
+
+FloatArray = npt.NDArray[np.float64]
+
+#: SciPy's optimizers that are offered; all but the last two use the gradient.
+OPTIMIZERS = ("BFGS", "L-BFGS-B", "SLSQP", "TNC", "CG", "trust-constr", "Nelder-Mead", "Powell")
+WITHOUT_GRADIENT = ("Nelder-Mead", "Powell")
+#: Options by which they search as closely as they can.
+OPTIONS = {
+    "BFGS": {"gtol": 1e-5, "maxiter": 2000},
+    "L-BFGS-B": {"gtol": 1e-6, "ftol": 1e-14, "maxiter": 2000},
+    "SLSQP": {"ftol": 1e-12, "maxiter": 2000},
+    "TNC": {"gtol": 1e-6, "ftol": 1e-14, "maxfun": 5000},
+    "CG": {"gtol": 1e-5, "maxiter": 2000},
+    "trust-constr": {"gtol": 1e-6, "xtol": 1e-10, "maxiter": 2000},
+    "Nelder-Mead": {"xatol": 1e-5, "fatol": 1e-9, "maxfev": 20_000, "adaptive": True},
+    "Powell": {"xtol": 1e-6, "ftol": 1e-12, "maxfev": 20_000},
+}
+#: Random starts: the fixed effects are moved by this many standard errors, the sds by such a factor on the log scale.
+MOVED, FACTOR = 3.0, 1.0
+#: What SciPy's optimizers are told where the density is beyond the range of numbers, above the value at the start.
+BEYOND = 1e10
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    name : str
+        ``usual start``, ``start 2``, or the name of an optimizer.
+    value : float
+        Log-likelihood, or log posterior density.
+    estimates : ndarray, shape (parameters,)
+        Fixed effects, sds and correlations, in the order of a summary.
+    finished : bool
+        Whether the search says that it ended at a maximum.
+    evaluations : int
+    seconds : float
+    """
+
+    name: str
+    value: float
+    estimates: FloatArray
+    finished: bool
+    evaluations: int
+    seconds: float
+
+
+class OtherSearches:
+    """Searches for the maximum of an estimate's likelihood, or of the posterior density.
+
+    Parameters
+    ----------
+    model : Model
+    estimate : Estimate
+    """
+
+    def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
+        self._model, self._estimate = model, estimate
+        self._approach = Approach.of("search", model.design, estimate.nodes, penalised=estimate.penalised)
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of the estimates."""
+        spread = [self._estimate.spread_label(*place) for place in self._estimate.spread_covariance()[0]]
+        return [*self._estimate.fixed_effects, *spread]
+
+    @property
+    def errors(self) -> FloatArray:
+        """Standard errors of the estimates; zero or not a number where there is none."""
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.diag(self._estimate.spread_covariance()[2]))
+        return np.concatenate([self._estimate.standard_errors, spread])
+
+    def fit(self) -> Search:
+        """The end of the search of the fit."""
+        objective = self._objective()
+        psi = objective.at(self._estimate)
+        return Search("fit", objective.evaluate(psi).value, self._estimates(objective, psi), True, 0, 0.0)
+
+    def run(self, starts: int, optimizers: list[str], random: np.random.Generator) -> Iterator[Search]:
+        """The searches one by one: from the usual start and random ones, then SciPy's from the usual start."""
+        for k in range(starts):
+            yield self._own(f"start {k + 1}" if k else "usual start", random if k else None)
+        for name in optimizers:
+            yield self._scipy(name)
+
+    def _own(self, name: str, random: np.random.Generator | None) -> Search:
+        objective, began = self._objective(), time.perf_counter()
+        point, scale = starting_point(objective)
+        if random is not None:
+            point = objective.evaluate(_moved(objective, point, scale, random))
+            scale = directions(objective, point)
+        optimum = maximise(objective, point, scale)
+        seconds = time.perf_counter() - began
+        estimates = self._estimates(objective, optimum.point.psi)
+        return Search(name, optimum.point.value, estimates, optimum.converged, objective.evaluations, seconds)
+
+    def _scipy(self, name: str) -> Search:
+        from scipy.optimize import minimize
+
+        objective, began = self._objective(), time.perf_counter()
+        start, scale = starting_point(objective)
+        best = start
+
+        def evaluated(x: FloatArray) -> Point:
+            nonlocal best
+            point = objective.evaluate(start.psi + scale @ x)
+            if point.value > best.value:
+                best = point
+            return point
+
+        def descent(x: FloatArray) -> tuple[float, FloatArray]:
+            point = evaluated(x)
+            if not (np.isfinite(point.value) and np.all(np.isfinite(point.gradient))):
+                return BEYOND - start.value, np.zeros(len(x))
+            return -point.value, -scale.T @ point.gradient
+
+        free = np.any(scale != 0, axis=0)  # sds that are held at zero have no direction
+        scale = scale[:, free]
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # what SciPy says of its steps; its verdict is in the result
+            if name in WITHOUT_GRADIENT:
+                result = minimize(
+                    lambda x: descent(x)[0], np.zeros(scale.shape[1]), method=name, options=dict(OPTIONS[name])
+                )
+            else:
+                result = minimize(descent, np.zeros(scale.shape[1]), jac=True, method=name, options=dict(OPTIONS[name]))
+        seconds = time.perf_counter() - began
+        estimates = self._estimates(objective, best.psi)
+        return Search(name, best.value, estimates, bool(result.success), objective.evaluations, seconds)
+
+    def _objective(self) -> Objective:
+        """A new objective, so that no search begins with the modes that another one has found."""
+        likelihood = self._approach.likelihood(self._model.arrangement)
+        return Objective(self._model, likelihood, penalised=self._approach.penalised)
+
+    def _estimates(self, objective: Objective, psi: FloatArray) -> FloatArray:
+        cholesky = dict(zip(self._estimate.cholesky, objective.cholesky(psi), strict=True))
+        moved = replace(self._estimate, beta=psi[: objective.p], cholesky=cholesky)
+        return np.concatenate([moved.beta, moved.spread_covariance()[1]])
+
+
+def _moved(objective: Objective, point: Point, scale: FloatArray, random: np.random.Generator) -> FloatArray:
+    """A vector far from the usual start, with correlations of any size."""
+    psi, p = point.psi.copy(), objective.p
+    psi[:p] += MOVED * scale[:p, :p] @ random.normal(size=p)
+    cholesky = objective.cholesky(psi)
+    for g, group in enumerate(objective.model.design.groups):
+        sds = np.sqrt((cholesky[g] ** 2).sum(axis=1)) * np.exp(FACTOR * random.normal(size=len(cholesky[g])))
+        for part in group.set_slices:
+            rows = np.tril(random.normal(size=(part.stop - part.start,) * 2))
+            lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+            cholesky[g][part, part] = sds[part, None] * rows / lengths
+    return objective.with_cholesky(psi, cholesky)
