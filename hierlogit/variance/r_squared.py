@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -123,7 +125,14 @@ def r2(
 
 
 @repeats_findings
-def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> DrawTable:
+def pcv(
+    fit0: Fit,
+    fit1: Fit,
+    *,
+    effect: str | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> DrawTable:
     """Proportional change in variance: the share of the variance between clusters that a second model explains.
 
     It is ``(V_0 - V_1) / V_0`` for each grouping factor that both models have, where V is the variance of its effects
@@ -133,22 +142,25 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     ----------
     fit0, fit1 : Fit
         Fits of the smaller and of the larger model to the same rows.
+    effect : str, optional
+        A random effect whose variance alone is compared, such as ``"x"`` for the variance of the slopes of x: what a
+        cross-level interaction ``x:z`` explains of it (Raudenbush and Bryk 2002). All effects if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
 
     Returns
     -------
     DrawTable
-        One row for each grouping factor: ``group``, ``mean``, ``sd`` and the ends of the interval; for likelihood fits
-        also ``estimate``, at the maxima. ``.draws`` has the draws, dims (chain, draw, row): draws of the two posteriors
-        are paired at random, which treats the two variances as independent. Since they come from the same data, the
-        interval tends to be too wide.
+        One row for each grouping factor: ``group``, ``effect`` if one is given, ``mean``, ``sd`` and the ends of the
+        interval; for likelihood fits also ``estimate``, at the maxima. ``.draws`` has the draws, dims (chain, draw,
+        row): draws of the two posteriors are paired at random, which treats the two variances as independent. Since
+        they come from the same data, the interval tends to be too wide.
 
     Raises
     ------
     FitError
-        If the fits have different rows or outcomes or no grouping factor in common, or a variance of the first fit is
-        zero.
+        If the fits have different rows or outcomes or no grouping factor or `effect` in common, or a variance of the
+        first fit is zero.
 
     Notes
     -----
@@ -159,7 +171,8 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
 
     References
     ----------
-    Merlo, Yang, Chaix, Lynch and Råstam (2005), Journal of Epidemiology and Community Health 59: 729-736.
+    Merlo, Yang, Chaix, Lynch and Råstam (2005), Journal of Epidemiology and Community Health 59: 729-736;
+    Raudenbush and Bryk (2002), Hierarchical Linear Models, 2nd edition, chapter 4, for slopes.
 
     Examples
     --------
@@ -176,8 +189,10 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     interval = Interval.of(ci_prob, ci_kind)
     queries = query_of(fit0), query_of(fit1)
     pairs = _common_groups(fit0, fit1)
+    if effect is not None:
+        pairs = _with_effect(pairs, effect)
     trials = fit0.model.design.outcome.trials
-    zero = [before.name for before, _ in pairs if not mean_variance(queries[0].draws, before, trials).any()]
+    zero = [before.name for before, _ in pairs if not _variance(queries[0].draws, before, trials, effect).any()]
     if zero:
         raise FitError(
             f"the {agree(zero, 'variance', 'variances')} of {quoted_list(zero)} {agree(zero, 'is', 'are')} zero in the "
@@ -189,20 +204,47 @@ def pcv(fit0: Fit, fit1: Fit, *, ci_prob: float | None = None, ci_kind: str | No
     first, second = (query.draws[random.permutation(len(query.draws))[:count]] for query in queries)
     points = [query.point for query in queries]
     estimate = (
-        _change(points[0], points[1], pairs, trials)[0] if points[0] is not None and points[1] is not None else None
+        _change(points[0], points[1], pairs, trials, effect)[0]
+        if points[0] is not None and points[1] is not None
+        else None
     )
-    values = Evaluated(_change(first, second, pairs, trials), estimate, (1, count))
+    values = Evaluated(_change(first, second, pairs, trials, effect), estimate, (1, count))
     described = pd.DataFrame({"group": [before.name for before, _ in pairs]})
+    if effect is not None:
+        described["effect"] = effect
     return values.table("Proportional change in variance", described, interval)
 
 
-def _change(before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]], trials: FloatArray) -> FloatArray:
+def _change(
+    before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]], trials: FloatArray, effect: str | None
+) -> FloatArray:
     changes = []
     for first, second in pairs:
-        variance = mean_variance(before, first, trials)
+        variance = _variance(before, first, trials, effect)
         with np.errstate(divide="ignore", invalid="ignore"):  # a single draw may be zero
-            changes.append(1 - mean_variance(after, second, trials) / variance)
+            changes.append(1 - _variance(after, second, trials, effect) / variance)
     return np.column_stack(changes)
+
+
+def _variance(draws: Draws, group: GroupBlock, trials: FloatArray, effect: str | None) -> FloatArray:
+    """The variance of one effect of a grouping factor, or of all for an average trial, shape (draws,)."""
+    if effect is None:
+        return mean_variance(draws, group, trials)
+    variance: FloatArray = (draws.cholesky[group.name][:, group.effects.index(effect)] ** 2).sum(axis=1)
+    return variance
+
+
+def _with_effect(pairs: list[tuple[GroupBlock, GroupBlock]], effect: Any) -> list[tuple[GroupBlock, GroupBlock]]:
+    """The grouping factors over which an effect varies in both fits.
+
+    Raises
+    ------
+    FitError
+        If there are none.
+    """
+    shared = [[name for name in before.effects if name in after.effects] for before, after in pairs]
+    choice("effect", effect, list(dict.fromkeys(name for names in shared for name in names)), FitError)
+    return [pair for pair, names in zip(pairs, shared, strict=True) if effect in names]
 
 
 def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:

@@ -138,3 +138,17 @@ def test_fits_that_cannot_be_compared(make_fit: MakeFit) -> None:
     if null.estimate.sd("reader")[0] == 0:
         with pytest.raises(FitError, match="'reader' is zero in the first fit"):
             hl.pcv(null, null)
+
+
+def test_the_variance_of_one_effect_alone_is_compared(make_fit: MakeFit) -> None:
+    frame = rows()
+    fits = [make_fit(f"y ~ {fixed} + (1 + x | clinic) + (1 | reader)", frame, seed=k) for k, fixed in enumerate("x1")]
+    table = hl.pcv(*fits, effect="x")
+    assert table[["group", "effect"]].to_numpy().tolist() == [["clinic", "x"]]
+    variances = [fit.posterior["sd_clinic"].sel(clinic_effect="x").to_numpy() ** 2 for fit in fits]
+    ratio = np.mean(variances[1]) * np.mean(1 / variances[0])  # the draws are paired at random
+    assert table["mean"].item() == pytest.approx(1 - ratio, abs=0.02)
+    both = hl.pcv(*fits, effect="Intercept")
+    assert both["group"].tolist() == ["clinic", "reader"]
+    with pytest.raises(FitError, match="effect='z' is not allowed; choose one of 'Intercept', 'x'"):
+        hl.pcv(*fits, effect="z")
