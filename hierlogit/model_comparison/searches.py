@@ -112,7 +112,8 @@ def compare_searches(
     ['fit', 'same', 'same', 'same', 'same', 'same']
     """
     require_fit(fit)
-    chosen = list(USUAL) if optimizers is None else _optimizers(optimizers)
+    given = USUAL if optimizers is None else optimizers
+    chosen = names("optimizers", given, OPTIMIZERS, FitError, "optimizer", "SciPy")
     starts = whole_number("starts", starts, FitError, least=1, most=MOST_STARTS)
     used = seed_or_new(seed, FitError)
     estimate = maximum_of(fit)
@@ -132,12 +133,6 @@ def compare_searches(
     table, estimates = _tables(found, searches)
     name = "log_posterior" if estimate.penalised else "log_likelihood"
     return SearchComparison(table.rename(columns={"value": name}), estimates, used, interrupted)
-
-
-def _optimizers(given: Sequence[str] | str) -> list[str]:
-    if isinstance(given, Sequence) and not isinstance(given, str) and not given:
-        return []
-    return names("optimizers", given, OPTIMIZERS, FitError, "optimizer", "SciPy")
 
 
 def _tables(found: list[Search], searches: OtherSearches) -> tuple[pd.DataFrame, pd.DataFrame]:

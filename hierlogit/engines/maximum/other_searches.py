@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,8 +117,9 @@ class OtherSearches:
         return Search(name, optimum.point.value, estimates, optimum.converged, objective.evaluations, seconds)
 
     def _scipy(self, name: str) -> Search:
-        from scipy.optimize import minimize
+        from scipy import optimize
 
+        minimize: Any = optimize.minimize  # whose type takes no name of a method that is not written out
         objective, began = self._objective(), time.perf_counter()
         start, scale = starting_point(objective)
         best = start
@@ -139,12 +141,13 @@ class OtherSearches:
         scale = scale[:, free]
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # what SciPy says of its steps; its verdict is in the result
-            if name in WITHOUT_GRADIENT:
-                result = minimize(
-                    lambda x: descent(x)[0], np.zeros(scale.shape[1]), method=name, options=dict(OPTIONS[name])
-                )
-            else:
-                result = minimize(descent, np.zeros(scale.shape[1]), jac=True, method=name, options=dict(OPTIONS[name]))
+            result = minimize(
+                (lambda x: descent(x)[0]) if name in WITHOUT_GRADIENT else descent,
+                np.zeros(scale.shape[1]),
+                jac=None if name in WITHOUT_GRADIENT else True,
+                method=name,
+                options=dict(OPTIONS[name]),
+            )
         seconds = time.perf_counter() - began
         estimates = self._estimates(objective, best.psi)
         return Search(name, best.value, estimates, bool(result.success), objective.evaluations, seconds)

@@ -43,15 +43,15 @@ def test_all_searches_end_where_those_of_lme4_do(slopes: Fit) -> None:
 
 
 def test_random_starts_repeat_exactly_and_differ_by_seed(slopes: Fit) -> None:
-    first, again, other = (hl.compare_searches(slopes, [], starts=3, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (hl.compare_searches(slopes, "BFGS", starts=3, seed=seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first.table.drop(columns="seconds"), again.table.drop(columns="seconds"))
     assert list(first.table["evaluations"]) != list(other.table["evaluations"])
-    assert hl.compare_searches(slopes, [], starts=2).seed != hl.compare_searches(slopes, [], starts=2).seed
+    assert hl.compare_searches(slopes, "BFGS", starts=2).seed != hl.compare_searches(slopes, "BFGS", starts=2).seed
 
 
 def test_a_start_that_ends_higher_is_told() -> None:
     model = hl.Model("p(successes, size) ~ period + (1 + period | herd)", hl.datasets.load("cbpp"))
-    found = hl.compare_searches(model.fit(hl.MAP()), [], starts=5, seed=1)
+    found = hl.compare_searches(model.fit(hl.MAP()), "BFGS", starts=5, seed=1)
     higher = found.table[found.table["verdict"] == "higher"]
     assert len(higher)
     assert (higher["log_posterior"] > found.table.loc["fit", "log_posterior"] + 0.01).all()
@@ -79,7 +79,7 @@ def test_estimates_that_the_data_do_not_tell_apart_are_flat() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HierlogitWarning)
         fit = hl.Model("y ~ x + (1 | g) + (1 | same)", frame).fit("laplace")
-    found = hl.compare_searches(fit, [], starts=4, seed=1)
+    found = hl.compare_searches(fit, "BFGS", starts=4, seed=1)
     sds = found.estimates.loc[["sd_g[Intercept]", "sd_same[Intercept]"]]
     assert np.ptp(sds.iloc[0]) > 0.05
     np.testing.assert_allclose((sds**2).sum(), (sds["fit"] ** 2).sum(), rtol=1e-3)
