@@ -37,6 +37,7 @@ from .model_comparison.loo import loo as loo
 from .model_comparison.marginal_likelihood import evidence as evidence
 from .model_comparison.likelihood_ratio import likelihood_ratio as likelihood_ratio
 from .model_comparison.slope_tests import test_slopes as test_slopes
+from .model_comparison.term_tests import test_terms as test_terms
 from .model import Model as Model
 from .variance.partial_pooling import pooling as pooling
 from .variance.icc_vpc import icc as icc

@@ -18,7 +18,7 @@ from ..fits.fit import Fit
 from ..formatting import number, p_value
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import count_failures, warn_of_failures
-from ..studies.simulated_ratio import SHORT, OfRatio
+from ..studies.simulated_ratio import OfRatio, ratio_statistic
 from ..studies.tasks import Done, check_executor, run_tasks
 from ..validation import choice, file_path, quoted_list, seed_or_new, whole_number
 from .nesting import Difference, difference, maxima, refuse_other_rows
@@ -210,27 +210,36 @@ def _simulated_statistics(
 
 
 def _statistic(smaller: Estimate, larger: Estimate) -> float:
-    """Twice the difference of the log-likelihoods, refused if it is negative by more than rounding."""
-    statistic = 2 * (larger.log_likelihood - smaller.log_likelihood)
-    if statistic < -SHORT:
-        raise FitError(
-            f"the log-likelihood of the larger model is below that of the smaller one, by {-statistic / 2:.4g}: the "
-            "search for its maximum failed. See fit1.diagnostics.findings."
-        )
-    return max(statistic, 0.0)
+    try:
+        return ratio_statistic(smaller, larger)
+    except FitError as error:
+        raise FitError(f"{error} See fit1.diagnostics.findings.") from None
 
 
 def _chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float, str]:
+    reason = no_mixture(gap, smaller)
+    if reason:
+        raise FitError(f"{reason}: pass method='bootstrap'.")
+    return chibar(statistic, gap)
+
+
+def no_mixture(gap: Difference, smaller: Estimate) -> str:
+    """Why the reference distribution is not known; empty if it is."""
     if len(gap.variances) > 1:
-        raise FitError(
+        return (
             f"the larger model has {len(gap.variances)} more variances ({quoted_list(gap.variances)}), and the mixture "
-            "of chi-squared distributions is known for one only: pass method='bootstrap'."
+            "of chi-squared distributions is known for one only"
         )
     if smaller.boundary:
-        raise FitError(
+        return (
             f"the smaller fit is itself at a boundary ({quoted_list(smaller.boundary)}), where the mixture of "
-            "chi-squared distributions is not known: pass method='bootstrap'."
+            "chi-squared distributions is not known"
         )
+    return ""
+
+
+def chibar(statistic: float, gap: Difference) -> tuple[float, str]:
+    """The p-value by the reference distribution, where it is known, and its description."""
     d = gap.parameters
     if not gap.variances:
         return chi_squared_tail(statistic, d), f"chi-squared with {_degrees(d)}"

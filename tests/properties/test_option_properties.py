@@ -237,7 +237,9 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
     ),
-    **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type"], CHOICE),
+    **dict.fromkeys(
+        ["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type", "adjust"], CHOICE
+    ),
     **dict.fromkeys(["group", "effect", "x"], NAME),
     **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters", "optimizers"], NAMES),
     "title": TEXT,
@@ -428,6 +430,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "slopes": lambda s: (hl.slopes, {"fit": s.sampled}),
     "summary": lambda s: (hl.summary, {"fit": s.fit}),
     "test_slopes": lambda s: (hl.test_slopes, {"fit": s.fit, "replicates": 50}),
+    "test_terms": lambda s: (hl.test_terms, {"fit": s.fit, "replicates": 2}),
     "variance_components": lambda s: (hl.variance_components, {"fit": s.fit}),
     "vpc": lambda s: (hl.vpc, {"fit": s.fit}),
     "datasets.load": lambda _: (hl.datasets.load, {"name": "cbpp"}),

@@ -173,6 +173,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.compare({"one": smaller, "two": small}),
             hl.compare_engines(smaller.model, {f"engine {k}": hl.Laplace(seed=k) for k in range(4)}),
             hl.check_quadrature(small),
+            hl.test_terms(small, "bootstrap", replicates=3, seed=1, adjust="holm"),
             hl.test_slopes(fits["crossed"], replicates=50, seed=1),
             boot.summary(),
         ],

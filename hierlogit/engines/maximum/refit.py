@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,10 +86,24 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
     return Approach.of(type(engine).__name__, model.design, nodes, penalised=isinstance(engine, MAP))
 
 
-def search(model: ModelSpec, approach: Approach) -> Refit:
-    """The search of a likelihood engine, without the findings and draws of a fit."""
+def search(model: ModelSpec, approach: Approach, near: tuple[FloatArray, Sequence[FloatArray]] | None = None) -> Refit:
+    """The search of a likelihood engine, without the findings and draws of a fit.
+
+    Parameters
+    ----------
+    model : Model
+    approach : Approach
+    near : (ndarray, sequence of ndarray), optional
+        Fixed effects and Cholesky factors to start from, if the maximum should be near.
+    """
     objective = Objective(model, approach.likelihood(model.arrangement), penalised=approach.penalised)
-    return Refit.of(SearchResult.of(objective, *starting_point(objective)), approach)
+    if near is None:
+        start = starting_point(objective)
+    else:
+        psi = objective.with_cholesky(np.concatenate([near[0], np.zeros(len(objective.entries))]), list(near[1]))
+        point = objective.evaluate(psi)
+        start = point, directions(objective, point)
+    return Refit.of(SearchResult.of(objective, *start), approach)
 
 
 @dataclass(frozen=True)

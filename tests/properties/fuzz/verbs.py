@@ -51,6 +51,7 @@ SLOW: Mapping[str, dict[str, Any]] = {
     "profile": {},
     "compare_searches": {"starts": 2, "seed": 1},
     "check": {"replicates": 50, "seed": 1},
+    "test_terms": {"replicates": 3, "seed": 1},
     "test_slopes": {"replicates": 50, "seed": 1},
     "calibration": {"replicates": 20, "seed": 1},
     "plots.forest": {},

@@ -60,3 +60,14 @@ def test_holm_is_between_none_and_bonferroni() -> None:
     adjusted = holm(raw)
     np.testing.assert_allclose(adjusted[:3], [0.04, 0.5, 0.003])
     assert np.isnan(adjusted[3])
+
+
+def test_the_smallest_is_multiplied_by_all_the_next_by_the_rest() -> None:
+    # The example of R's p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm").
+    np.testing.assert_allclose(holm(np.array([0.01, 0.02, 0.03, 0.04, 0.05])), [0.05, 0.08, 0.09, 0.09, 0.09])
+    np.testing.assert_allclose(holm(np.array([0.5, 0.9, 0.001])), [1.0, 1.0, 0.003])
+
+
+def test_missing_values_do_not_count() -> None:
+    np.testing.assert_allclose(holm(np.array([np.nan, 0.02, 0.01])), [np.nan, 0.02, 0.02])
+    assert holm(np.empty(0)).shape == (0,)

@@ -1,0 +1,204 @@
+"""Likelihood-ratio tests of all terms of a likelihood fit, with their reference distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.maximum.refit import search
+from ..engines.maximum.search_result import Approach
+from ..errors import FitError
+from ..progress import progress
+from ..studies.checkpoint import Checkpoint, identity
+from ..studies.failures import warn_of_failures
+from ..studies.simulated_outcomes import generator, simulated_outcome
+from ..studies.simulated_ratio import ratio_of_refits, ratio_statistic
+from ..studies.tasks import Done, run_tasks
+from .likelihood_ratio import CONSEQUENCE, chi_squared_tail, chibar, no_mixture
+from .nesting import Difference, difference
+from .restricted_model import Constrained, Kept, RestrictedModel, near_maximum
+
+if TYPE_CHECKING:
+    from ..estimate import Estimate
+    from ..fits.fit import Fit
+    from ..model_spec import ModelSpec
+    from .term_comparisons import TermComparison
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TermRatio:
+    """Two nested models with their maxima, and the likelihood-ratio statistic.
+
+    Attributes
+    ----------
+    comparison : TermComparison
+    smaller, larger : ModelSpec
+    smaller_estimate, larger_estimate : Estimate
+    gap : Difference
+    statistic : float
+    """
+
+    comparison: TermComparison
+    smaller: ModelSpec
+    larger: ModelSpec
+    smaller_estimate: Estimate
+    larger_estimate: Estimate
+    gap: Difference
+    statistic: float
+
+    @property
+    def naive_p_value(self) -> float:
+        """The p-value by the chi-squared distribution with a degree of freedom for each parameter."""
+        return chi_squared_tail(self.statistic, self.gap.parameters)
+
+    def reference(self) -> tuple[float, str]:
+        """The p-value by the reference distribution with its description; missing, with the reason, if not known."""
+        reason = no_mixture(self.gap, self.smaller_estimate)
+        return (np.nan, f"not known, method='bootstrap' simulates it: {reason}") if reason else self._known()
+
+    def _known(self) -> tuple[float, str]:
+        return chibar(self.statistic, self.gap)
+
+    def wald(self) -> float:
+        """Wald's joint chi-squared statistic of the fixed effects that are tested; missing for random effects."""
+        tested = list(self.comparison.tested)
+        beta = self.larger_estimate.beta[tested]
+        covariance = self.larger_estimate.covariance[np.ix_(tested, tested)]
+        if not tested or not np.all(np.isfinite(covariance)):
+            return np.nan
+        return float(beta @ np.linalg.solve(covariance, beta))
+
+
+class Maxima:
+    """Maxima of restrictions of a model, each found once by a search that starts near the maximum of the whole one.
+
+    Parameters
+    ----------
+    fit : Fit
+        By maximum likelihood.
+    estimate : Estimate
+        Its estimate.
+    """
+
+    def __init__(self, fit: Fit, estimate: Estimate) -> None:
+        self._model, self._estimate = fit.model, estimate
+        self._known: dict[Kept, tuple[ModelSpec, Estimate]] = {Kept.all_of(fit.model.design): (fit.model, estimate)}
+
+    def of(self, kept: Kept) -> tuple[ModelSpec, Estimate]:
+        """A restricted model and its estimate.
+
+        Raises
+        ------
+        FitError
+            If the search does not end at a maximum.
+        """
+        if kept not in self._known:
+            model = RestrictedModel(self._model, kept)
+            nodes = self._estimate.nodes if model.design.groups else 1
+            approach = Approach.of("refit", model.design, nodes, penalised=False)
+            # At a boundary the gradient is zero, so that a search would not leave it.
+            near = None if self._estimate.boundary else near_maximum(self._model, self._estimate, kept)
+            self._known[kept] = model, search(model, approach, near).maximum()
+        return self._known[kept]
+
+
+def term_ratios(
+    fit: Fit, estimate: Estimate, comparisons: Sequence[TermComparison]
+) -> dict[TermComparison, TermRatio | str]:
+    """The likelihood ratio of each comparison, or why there is none."""
+    maxima = Maxima(fit, estimate)
+    found: dict[TermComparison, TermRatio | str] = {}
+    for comparison in progress(comparisons, "Testing terms"):
+        try:
+            (smaller, below), (larger, above) = maxima.of(comparison.smaller), maxima.of(comparison.larger)
+            statistic = ratio_statistic(below, above)
+        except FitError as error:
+            found[comparison] = str(error)
+        else:
+            gap = difference(smaller.design, larger.design)
+            found[comparison] = TermRatio(comparison, smaller, larger, below, above, gap, statistic)
+    return found
+
+
+@dataclass(frozen=True)
+class OfTerms:
+    """Task that computes the likelihood ratio of one term in one replicate.
+
+    Outcomes are simulated from the model without the term, with the same random numbers for all terms.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        The whole model.
+    ratios : tuple of TermRatio
+    seed : int
+    """
+
+    model: ModelSpec
+    ratios: tuple[TermRatio, ...]
+    seed: int
+
+    def __call__(self, number: int) -> dict[str, float]:
+        """The statistic of a term in a replicate; `number` counts the terms of the first replicate first."""
+        replicate, place = divmod(number, len(self.ratios))
+        one, design = self.ratios[place], self.model.design
+        parameters = Constrained.of(design, one.smaller_estimate, one.comparison.smaller)
+        y = simulated_outcome(design, parameters, generator(self.seed, replicate))
+        return {
+            "statistic": ratio_of_refits(y, one.smaller, one.smaller_estimate, one.larger, one.larger_estimate),
+        }
+
+
+@dataclass(frozen=True)
+class SimulatedRatios:
+    """Likelihood ratios of each term in simulated data.
+
+    Attributes
+    ----------
+    statistics : tuple of ndarray
+        For each term, of the replicates with a result.
+    failures : tuple of int
+        For each term, the number of replicates without a result.
+    """
+
+    statistics: tuple[FloatArray, ...]
+    failures: tuple[int, ...]
+
+    @classmethod
+    def of(cls, done: Done[list[float]], terms: int) -> SimulatedRatios:
+        """From finished tasks."""
+        return cls(
+            tuple(
+                np.array([done.results[number][0] for number in sorted(done.results) if number % terms == place])
+                for place in range(terms)
+            ),
+            tuple(sum(number % terms == place for number in done.failures) for place in range(terms)),
+        )
+
+
+def simulated_ratios(
+    fit: Fit,
+    estimate: Estimate,
+    ratios: Sequence[TermRatio],
+    replicates: int,
+    seed: int,
+    executor: Executor | None,
+    store: str | PathLike[str] | None,
+) -> SimulatedRatios:
+    """The distribution of each term's likelihood ratio in data simulated from the model without it."""
+    labels = [one.comparison.label for one in ratios]
+    study = identity(fit.model, estimate, seed, ["statistic"]) | {"terms": labels}
+    checkpoint, tasks = Checkpoint.of(store, study), replicates * len(ratios)
+    missing = [number for number in range(tasks) if number not in checkpoint]
+    run_tasks(OfTerms(fit.model, tuple(ratios), seed), missing, executor, "Simulating", checkpoint.add)
+    done = checkpoint.first(tasks)
+    warn_of_failures(done.failures, len(done.results) + len(done.failures), CONSEQUENCE)
+    return SimulatedRatios.of(done, len(ratios))

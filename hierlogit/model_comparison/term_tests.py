@@ -1,0 +1,192 @@
+"""Tests of all terms of a fit: of its fixed effects and of its random effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import FitError, StudyError
+from ..fits.arguments import require_fit
+from ..result_table import ResultTable
+from ..studies.tasks import check_executor
+from ..summaries.multiplicity import holm
+from ..validation import choice, file_path, seed_or_new, whole_number
+from .likelihood_ratio import METHODS, chi_squared_tail
+from .nesting import maxima
+from .term_comparisons import TermComparison, term_comparisons
+from .term_ratios import SimulatedRatios, TermRatio, simulated_ratios, term_ratios
+
+if TYPE_CHECKING:
+    from ..fits.fit import Fit
+
+FloatArray = npt.NDArray[np.float64]
+ADJUSTMENTS = ("holm",)
+SPARE = ("reference", "without", "parameters", "wald", "p_naive", "failures", "replicates")
+
+
+def test_terms(
+    fit: Fit,
+    method: str | None = None,
+    *,
+    adjust: str | None = None,
+    replicates: int = 1000,
+    seed: int | None = None,
+    executor: Executor | None = None,
+    store: str | PathLike[str] | None = None,
+) -> ResultTable:
+    """Tests of every term of a fit: of each fixed effect with all its columns, and of each random effect.
+
+    The models without a term are fitted by a search that starts at the maximum of the whole model, which takes
+    milliseconds.
+
+    Parameters
+    ----------
+    fit : Fit
+        By Laplace or AGQ.
+    method : {"chibar", "bootstrap"}, optional
+        Reference distribution of the likelihood ratio, as for `likelihood_ratio`; ``"chibar"`` if not given.
+    adjust : {"holm"}, optional
+        Adds p-values adjusted for the number of terms.
+    replicates : int
+        How many data sets to simulate for each term for the bootstrap.
+    seed, executor, store
+        For the bootstrap, as for `bootstrap`.
+
+    Returns
+    -------
+    ResultTable
+        A row for each term:
+
+        - ``term``: of the fixed part, or of a random term; ``"all effects"`` of a grouping factor with several terms;
+        - ``component``: ``"fixed"``, or the grouping factor;
+        - ``parameters``: how many parameters the smaller model lacks. A random effect takes its correlations with it;
+        - ``statistic``: twice the difference of the log-likelihoods;
+        - ``p_value``: by the reference distribution; missing where this is not known;
+        - ``adjusted_p``: with `adjust`, that p-value adjusted by Holm's procedure;
+        - ``p_naive``: by the chi-squared distribution, which is too large for variances;
+        - ``wald``, ``p_wald``: Wald's chi-squared test of all columns of a fixed term jointly, in the larger
+          model;
+        - ``reference``: the reference distribution, or why there is none;
+        - ``without``: terms that both models lack, see the notes;
+        - ``replicates``, ``failures``: with the bootstrap, numbers of simulated data sets with and without a result.
+
+    Raises
+    ------
+    FitError
+        If the fit is by another engine or not at a maximum, or an option is not allowed.
+    StudyError
+        If an option of the bootstrap is not allowed, or `store` belongs to another study.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If more than 5% of the replicates have no result.
+
+    See Also
+    --------
+    likelihood_ratio : The test of two models.
+    test_slopes : Slopes that are not in the model.
+
+    Notes
+    -----
+    Marginality is respected as in type II tests (``Anova`` of the R package car): a term that others contain is tested
+    by comparing models without these others, which ``without`` names. In ``x * z`` the term ``x`` is tested between
+    ``x + z`` and ``z``, and in ``(1 + x | g)`` the intercept between ``(1 | g)`` and no random effects of g. Terms that
+    no other contains are compared with the whole model, as by R's ``drop1``. The intercept of the fixed part is not
+    tested.
+
+    The bootstrap simulates from each smaller model, with the same random numbers for all of them: differences between
+    the p-values of terms are less affected by chance than the p-values themselves. Ctrl-C ends it, and the p-values are
+    those of the data sets finished so far.
+
+    References
+    ----------
+    Self and Liang (1987), Journal of the American Statistical Association 82: 605-610.
+    Stram and Lee (1994), Biometrics 50: 1171-1177.
+    Fox (2016), Applied Regression Analysis and Generalized Linear Models, section 8.2: marginality.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ age + urban + livch + (1 + urban | district)", hl.datasets.load("contraception"))
+    >>> hl.test_terms(model.fit("laplace"))[["term", "component", "statistic", "p_value"]]
+    Likelihood-ratio tests of terms
+      term         component  statistic  p_value
+      age          fixed          11.20  < 0.001
+      urban        fixed          19.84  < 0.001
+      livch        fixed          85.01  < 0.001
+      Intercept    district       43.11  < 0.001
+      urban        district       14.60  < 0.001
+      all effects  district       57.71        -
+    """
+    require_fit(fit)
+    if adjust is not None:
+        choice("adjust", adjust, ADJUSTMENTS, FitError)
+    method = METHODS[0] if method is None else choice("method", method, METHODS, FitError)
+    requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
+    check_executor(executor)
+    if store is not None:
+        file_path("store", store, StudyError)
+    estimate = maxima({"fit": fit})["fit"]
+    for finding in fit.diagnostics.findings:
+        if finding.severity == "error":
+            raise FitError(f"the fit has no maximum to compare with: {finding.evidence} {finding.remedy}")
+    found = term_ratios(fit, estimate, term_comparisons(fit.model.design))
+    rows = {one: _row(one, ratio) for one, ratio in found.items()}
+    title = "Likelihood-ratio tests of terms"
+    if method == "bootstrap":
+        ratios = [one for one in found.values() if isinstance(one, TermRatio)]
+        simulated = simulated_ratios(fit, estimate, ratios, requested, used_seed, executor, store)
+        for one, more in zip(ratios, _by_simulation(ratios, simulated), strict=True):
+            rows[one.comparison] |= more
+        title += ", by parametric bootstrap"
+    return _table(list(rows.values()), adjust, title)
+
+
+# In tests of users, pytest would take it for one of them.
+test_terms.__test__ = False  # type: ignore[attr-defined]
+
+
+def _row(comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
+    row: dict[str, Any] = {"term": comparison.term, "component": comparison.component}
+    without = ", ".join(comparison.without)
+    if isinstance(ratio, str):
+        missing = dict.fromkeys(("statistic", "p_value", "p_naive", "wald", "p_wald"), np.nan)
+        return row | {"parameters": 0} | missing | {"reference": ratio, "without": without}
+    p_value, reference = ratio.reference()
+    wald = ratio.wald()
+    return row | {
+        "parameters": ratio.gap.parameters,
+        "statistic": ratio.statistic,
+        "p_value": p_value,
+        "p_naive": ratio.naive_p_value,
+        "wald": wald,
+        "p_wald": np.nan if np.isnan(wald) else chi_squared_tail(wald, len(comparison.tested)),
+        "reference": reference,
+        "without": without,
+    }
+
+
+def _by_simulation(ratios: Sequence[TermRatio], simulated: SimulatedRatios) -> list[Mapping[str, Any]]:
+    """What the bootstrap changes in the row of each term."""
+    found: list[Mapping[str, Any]] = []
+    for one, values, failures in zip(ratios, simulated.statistics, simulated.failures, strict=True):
+        p_value = (1 + int(np.sum(values >= one.statistic))) / (len(values) + 1) if len(values) else np.nan
+        reference = "simulated from the model without the term"
+        found.append({"p_value": p_value, "reference": reference, "replicates": len(values), "failures": failures})
+    return found
+
+
+def _table(rows: Sequence[Mapping[str, Any]], adjust: str | None, title: str) -> ResultTable:
+    names = ("term", "component", "parameters", "statistic", "p_value", "p_naive", "wald", "p_wald")
+    more = [name for name in ("reference", "without", "replicates", "failures") if any(name in row for row in rows)]
+    table = pd.DataFrame(rows, columns=[*names, *more])
+    if adjust is not None:
+        table.insert(5, "adjusted_p", holm(table["p_value"].to_numpy(dtype=np.float64)))
+    return ResultTable.of(table, title, spare=SPARE)
