@@ -73,8 +73,8 @@ def contextual_effects(
     found = _contexts(fit.model.design)
     if not found:
         raise FitError(
-            "the formula has no contextual effect: no term between(x, g), the mean of x in the clusters of g, with "
-            "within(x, g) or x beside it. Write within(x, g) + between(x, g) in place of x."
+            "the model has no contextual effect: its formula has no between(x, g), the mean of x in the clusters of g, "
+            "with within(x, g) or x beside it. Write within(x, g) + between(x, g) in place of x."
         )
     parts = hypotheses(fit, [f"{part} = 0" for one in found for part in (one.within, one.between)])
     values = parts["mean" if fit.estimate is None else "estimate"].to_numpy()

@@ -102,34 +102,42 @@ class Question:
         # Rows with missing values have draws of NaN, which are on neither side.
         return {name: np.where(np.isnan(draws[0]), np.nan, values) for name, values in columns.items()}
 
-    def wald_tests(self) -> WaldTests:
-        """Tests of the estimates on the scale where they are nearly normal."""
+    def wald_tests(self, *, together: bool) -> WaldTests:
+        """Tests of the estimates on the scale where they are nearly normal, with their covariances if `together`.
+
+        Standard errors are by the delta method where the values are functions of the parameters alone, else they are
+        the standard deviations of the draws.
+        """
         assert self.values.estimate is not None
         deviations = None
         with np.errstate(invalid="ignore"):  # infinite logarithms of ratios
-            if isinstance(self.values, Evaluated):
+            if isinstance(self.values, Evaluated) and (together or self.values.around is not None):
                 deviations = self.values.deviations(self.scale.of)
                 error = np.sqrt((deviations**2).sum(axis=0))
             else:
                 error = np.full(self.values.size, np.nan)
                 for at, draws in self.values.blocks():
-                    error[at] = self.scale.of(draws).std(axis=0, ddof=1)
-            return WaldTests(
-                self.scale.of(self.values.estimate), error, self.scale.of(self.null), self.side, deviations
-            )
+                    error[at] = _sd(self.scale.of(draws))
+            estimate, null = self.scale.of(self.values.estimate), self.scale.of(self.null)
+        return WaldTests(estimate, error, null, self.side, deviations)
 
     def simultaneous(self, prob: float) -> tuple[FloatArray, FloatArray]:
         """Ends of intervals about the means of the draws that contain, in this share of the draws, all values."""
         assert isinstance(self.values, Evaluated)
         with np.errstate(invalid="ignore"):
             draws = self.scale.of(self.values.draws)
-            centre, sd = draws.mean(axis=0), draws.std(axis=0, ddof=1)
+            centre, sd = draws.mean(axis=0), _sd(draws)
         known = np.flatnonzero(sd > 0)
         if not known.size:
             return centre, centre
         largest = LargestDeviation.of_draws((draws[:, known] - centre[known]) / sd[known])
         reach = largest.quantile(prob) * sd
         return centre - reach, centre + reach
+
+
+def _sd(draws: FloatArray) -> FloatArray:
+    """Standard deviations of draws, shape (draws, values); NaN of a single draw."""
+    return draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1], np.nan)
 
 
 @dataclass(frozen=True)
@@ -236,8 +244,9 @@ class RowTests:
         )
         columns = summary_columns(values, interval, shares)
         asked = self.hypothesis is not None or self.direction or self.adjust is not None
-        tests = question.wald_tests() if tested and (asked or self.rope is not None) else None
-        if self.adjust == "single-step":
+        together = self.adjust == "single-step"
+        tests = question.wald_tests(together=together) if tested and (asked or self.rope is not None) else None
+        if together:
             ends = (question if tests is None else tests).simultaneous(interval.prob)
             named = zip(end_names("simultaneous", interval.prob), map(question.scale.back, ends), strict=True)
             columns = _in_place_of(interval.columns, dict(named), columns)
