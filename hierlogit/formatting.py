@@ -13,7 +13,10 @@ MCSE_DIGITS, MOST_DIGITS = 2, 5
 #: Numbers beyond these are written with a power of ten.
 LARGE, SMALL = 1e6, 1e-5
 #: Columns and rows with log-likelihoods and criteria, whose differences matter, not their size.
-CRITERIA = ("log_likelihood", "log_posterior", "finer", "aic", "bic", "icl", "elpd", "elpd_diff", "difference", "dse")
+CRITERIA = (
+    *("log_likelihood", "log_posterior", "finer", "aic", "bic", "bic_clusters", "bic_hybrid"),
+    *("elpd", "elpd_diff", "difference", "dse"),
+)
 #: Text for a missing number.
 NO_VALUE = "–"
 #: LaTeX for its special characters, and in cells of tables for characters that are missing in its usual fonts.

@@ -12,14 +12,18 @@ from .nesting import maxima
 
 
 def icl(fit: Fit) -> float:
-    """Integrated completed likelihood of a maximum-likelihood fit; smaller is better. Experimental.
+    """Integrated completed likelihood of a maximum-likelihood fit; smaller is better. Not for choosing a model.
 
     ``bic`` judges a model by the likelihood of the outcomes, ``icl`` by that of the outcomes together with the most
     probable cluster effects: ``ICL = -2 log p(y, u | estimates) + k log n`` at the modes u of the standardised effects,
     for k parameters and n rows. By Laplace's method this is ``BIC - log|H| + q log(2 pi)``, for q effects whose
-    precision matrix at the modes is H. Of two models with the same BIC, the one with fewer effects, or effects that are
-    known more precisely, has the smaller value. The criterion was developed for latent classes (Biernacki, Celeux and
-    Govaert 2000); for normal effects there is no established definition, so look at ``fit.estimate.bic`` as well.
+    precision matrix at the modes is H.
+
+    The criterion was developed for latent classes (Biernacki, Celeux and Govaert 2000), where it favours classes that
+    are well separated. Normal effects of clusters are never well separated: in simulated studies (the page on comparing
+    models) it missed random effects that exist in most studies with ten rows in a cluster, and predictors of clusters
+    in nearly all, and forms without the constant or with the entropy did no better. `compare` has criteria that choose
+    the right model.
 
     Parameters
     ----------

@@ -16,12 +16,15 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..formatting import number
 from ..progress import progress
+from ..result_table import ResultTable
 from ..validation import agree, names, number_of, quoted_list, seed_or_new, whole_number
 
 #: SciPy's optimizers that are tried if none are named.
 USUAL = ("BFGS", "L-BFGS-B", "SLSQP", "TNC")
 #: Log-likelihoods that differ by no more, and estimates by no more standard errors, are those of the same maximum.
 SAME_VALUE, SAME_ESTIMATES = 0.01, 0.05
+#: A smaller difference is within the rounding error of the values.
+ROUNDING = 1e-9
 MOST_STARTS = 1000
 
 
@@ -132,7 +135,8 @@ def compare_searches(
         interrupted = True
     table, estimates = _tables(found, searches)
     name = "log_posterior" if estimate.penalised else "log_likelihood"
-    return SearchComparison(table.rename(columns={"value": name}), estimates, used, interrupted)
+    table = ResultTable.of(table.rename(columns={"value": name}), "Searches for the maximum")
+    return SearchComparison(table, estimates, used, interrupted)
 
 
 def _tables(found: list[Search], searches: OtherSearches) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -142,6 +146,7 @@ def _tables(found: list[Search], searches: OtherSearches) -> tuple[pd.DataFrame,
     for one in found:
         moves = np.abs(one.estimates - fit.estimates)[known] / errors[known]
         moved, difference = float(moves.max(initial=0.0)), one.value - fit.value
+        difference = 0.0 if abs(difference) < ROUNDING else difference
         rows.append(
             {
                 "value": one.value,
@@ -155,7 +160,8 @@ def _tables(found: list[Search], searches: OtherSearches) -> tuple[pd.DataFrame,
         )
     index = pd.Index([one.name for one in found], name="search")
     columns = {one.name: one.estimates for one in found}
-    return pd.DataFrame(rows, index), pd.DataFrame(columns, pd.Index(searches.labels, name="parameter"))
+    estimates = pd.DataFrame(columns, pd.Index(searches.labels, name="parameter"))
+    return pd.DataFrame(rows, index), ResultTable.of(estimates, "Estimates (logit scale)")
 
 
 def _verdict(difference: float, moved: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
+from ..model_comparison.compare import CRITERIA
 from ..validation import instance, quoted_list
 from .style import BLUE, GREY, INK, PALE, AxesArray, describe, given_axes, house_style, names_of, new_axes, set_title
 
@@ -95,7 +96,7 @@ def _densities(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _criteria(ax: Axes, table: pd.DataFrame) -> None:
-    positions, criterion = np.arange(len(table)), str(table.attrs["criterion"]).upper()
+    positions, criterion = np.arange(len(table)), CRITERIA[table.attrs["criterion"]]
     difference = table["difference"].to_numpy()
     ax.hlines(positions, 0, difference, color=PALE, linewidth=1.5)
     ax.scatter(difference, positions, s=26, c=[BLUE, *[GREY] * (len(table) - 1)], linewidths=0, zorder=3)
@@ -110,6 +111,6 @@ def _criteria(ax: Axes, table: pd.DataFrame) -> None:
         )
     ax.set_xlim(-0.03 * max(difference.max(), 1), 1.35 * max(difference.max(), 1))
     ax.set_xlabel(f"{criterion} minus that of the best model")
-    set_title(ax, f"{criterion}, smaller is better")
+    set_title(ax, f"{criterion[0].upper()}{criterion[1:]}, smaller is better")
     others = [f"{name} +{value:.1f}" for name, value in zip(table.index[1:], difference[1:], strict=True)]
     describe(ax, f"{criterion} of {len(table)} models; the best is {table.index[0]}; the others: {', '.join(others)}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import hierlogit as hl
@@ -181,3 +182,20 @@ def test_gallery_has_every_plot(load_tool: Callable[[str], ModuleType]) -> None:
     assert gallery.PAGE.read_text(encoding="utf-8") == gallery.page(), "run python tools/gallery.py"
     for entry in gallery.ENTRIES:
         assert f"hl.plots.{entry.function}(" in entry.call
+
+
+def test_the_table_of_the_criteria_is_that_of_the_simulated_studies() -> None:
+    table = pd.read_csv(DOCS / "comparing" / "criteria.csv")
+    table["rate"] = 100 * table["right"] / table[["smaller", "right", "larger"]].sum(axis=1)
+    means = table.groupby(["question", "truth", "size", "criterion"])["rate"].mean()
+    text = (DOCS / "comparing.md").read_text(encoding="utf-8")
+    for name, key in (
+        ("clusters do not differ", ("random effects", "none", 0.0)),
+        ("slopes differ too, sd 0.3", ("random effects", "slope", 0.3)),
+        ("predictor of clusters, effect 0.5", ("predictor of clusters", "with", 0.5)),
+    ):
+        (line,) = (one for one in text.splitlines() if one.startswith(f"| {name} |"))
+        shown = [float(cell.removesuffix(" %")) for cell in re.findall(r"\d+ %", line)]
+        criteria = ["aic", "bic", "bic_clusters", "bic_hybrid", "bic_hybrid_alone"]
+        criteria += ["icl", "icl_without_constant", "icl_entropy"]
+        assert shown == [round(float(means[(*key, criterion)])) for criterion in criteria]

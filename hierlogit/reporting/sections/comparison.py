@@ -20,14 +20,15 @@ from ..request import Request, attempted
 from .estimates import middle
 
 #: Columns of a comparison of likelihood fits and of sampled fits, in order, and their headings.
-CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "icl", "difference", "weight")
+CRITERIA = ("log_likelihood", "parameters", "aic", "bic", "bic_clusters", "bic_hybrid", "difference", "weight")
 SAMPLED = ("elpd", "se", "elpd_diff", "dse", "p", "weight")
 HEADS = {
     "log_likelihood": "Log-likelihood",
     "parameters": "Parameters",
     "aic": "AIC",
     "bic": "BIC",
-    "icl": "ICL",
+    "bic_clusters": "BIC by clusters",
+    "bic_hybrid": "Hybrid BIC",
     "difference": "Difference",
     "weight": "Weight",
     "elpd": "Expected log predictive density",

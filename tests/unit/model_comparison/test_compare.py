@@ -9,6 +9,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import FitError
+from hierlogit.model_comparison.hybrid_bic import cluster_columns
 
 FORMULAS = {"plain": "y ~ week_gt2 + trt", "one": "y ~ week_gt2 + (1 | ID)", "both": "y ~ week_gt2 + trt + (1 | ID)"}
 
@@ -41,7 +42,54 @@ def test_criteria_are_those_of_their_definitions(maxima: dict[str, hl.results.Fi
     np.testing.assert_allclose(table["weight"], expected / expected.sum())
     by_bic = hl.compare(maxima, criterion="bic")
     assert list(by_bic.index) == list(by_bic["bic"].sort_values().index)
-    assert by_bic.attrs == {"criterion": "bic", "rows": 220}
+    assert by_bic.attrs == {"criterion": "bic", "rows": 220, "clusters": {"ID": 50}}
+
+
+def test_bic_by_clusters_and_hybrid_count_units_of_each_parameter() -> None:
+    random = np.random.default_rng(1)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 15), "x": random.normal(size=300), "z": random.normal(size=300)})
+    data["w"], data["y"] = random.normal(size=20)[data["g"]], (random.uniform(size=300) < 0.5).astype(int)
+    data["h"] = data["g"] // 4
+    fixed = {"plain": "y ~ x + z + w + x:w", "intercept": "y ~ x + z + w + x:w + (1 | g)"}
+    fits = {name: hl.Model(text, data).fit("laplace") for name, text in fixed.items()}
+    fits["slope"] = hl.Model("y ~ x + z + w + x:w + (1 + x | g)", data).fit("laplace")
+    rows, J = np.log(300), np.log(20)
+    penalties = hl.compare(fits)["bic_hybrid"] + 2 * hl.compare(fits)["log_likelihood"]
+    # Of the intercept, x, z, w and x:w, all but z are of the clusters where the slope of x may vary.
+    for name, spread in (("plain", 0), ("intercept", 1), ("slope", 3)):
+        assert penalties[name] == pytest.approx(rows + 4 * J + spread * J)
+    # Where only intercepts may vary, the coefficients of x and x:w are of the rows.
+    two = hl.compare({name: fits[name] for name in fixed}, criterion="bic_hybrid")
+    penalties = two["bic_hybrid"] + 2 * two["log_likelihood"]
+    assert penalties["plain"] == pytest.approx(3 * rows + 2 * J)
+    assert penalties["intercept"] == pytest.approx(3 * rows + 3 * J)
+    by_clusters = two["bic_clusters"] + 2 * two["log_likelihood"]
+    np.testing.assert_allclose(by_clusters, J * two["parameters"])
+    # Of nested factors, the one with the fewest clusters counts for what is constant within its clusters.
+    fits["nested"] = hl.Model("y ~ x + z + w + x:w + (1 | h/g)", data).fit("laplace")
+    nested = hl.compare({"intercept": fits["intercept"], "nested": fits["nested"]})
+    assert nested.attrs["clusters"] == {"g": 20, "h": 5, "h:g": 20}
+    penalty = (nested["bic_hybrid"] + 2 * nested["log_likelihood"])["nested"]
+    assert penalty == pytest.approx(3 * rows + np.log(5) + J + np.log(5) + J)
+
+
+def test_columns_far_from_zero_are_told_apart() -> None:
+    random = np.random.default_rng(2)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 15), "year": 2000 + random.integers(0, 9, 300)})
+    data["w"], data["y"] = 1e4 + random.normal(size=20)[data["g"]], (random.uniform(size=300) < 0.5).astype(int)
+    design = hl.Model("y ~ year + w + I(year**2) + (1 | g)", data).design
+    assert list(cluster_columns(design, design.groups[0])) == [True, False, True, False]
+    design = hl.Model("y ~ year + w + I(year**2) + (0 + year | g)", data).design
+    assert list(cluster_columns(design, design.groups[0])) == [False, True, False, False]
+
+
+def test_criteria_of_clusters_need_clusters(maxima: dict[str, hl.results.Fit]) -> None:
+    fits = {"one": maxima["plain"], "two": hl.Model("y ~ trt", hl.datasets.load("bacteria")).fit("laplace")}
+    assert "bic_clusters" not in hl.compare(fits)
+    with pytest.raises(FitError, match="criterion='bic_hybrid' counts clusters, which none of the models has"):
+        hl.compare(fits, criterion="bic_hybrid")
+    with pytest.raises(FitError, match="choose one of 'aic', 'bic', 'bic_clusters', 'bic_hybrid'"):
+        hl.compare(fits, criterion="icl")
 
 
 def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.results.Fit]) -> None:
