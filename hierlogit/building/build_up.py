@@ -252,10 +252,10 @@ def build(
         crossed is found from the rows. ``"school/class"`` is for classes whose labels are repeated in other schools.
     estimand : str, list of str or callable, optional
         Quantities that are followed through all models. The name of a predictor stands for its coefficients and its
-        average comparison (see `avg_comparisons`), the label of a parameter, such as ``"sd_district[Intercept]"``, for
-        that parameter. A callable takes a `Fit` and returns a number, numbers by name, or a table such as that of
-        ``hl.avg_comparisons(fit, "urban")``. If not given, all coefficients and average comparisons, which are computed
-        when ``.estimands`` is first read.
+        average comparison (see `avg_comparisons`; its standard error is by the delta method), the label of a parameter,
+        such as ``"sd_district[Intercept]"``, for that parameter. A callable takes a `Fit` and returns a number, numbers
+        by name, or a table such as that of ``hl.avg_comparisons(fit, "urban")``. If not given, all coefficients and
+        average comparisons, which are computed when ``.estimands`` is first read.
     engine : Engine or str
         ``"laplace"`` or ``"agq"``, or an engine with options such as ``hl.AGQ(nodes=25)``.
     alpha : float

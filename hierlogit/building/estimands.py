@@ -11,20 +11,17 @@ import pandas as pd
 
 from ..design.design import Design
 from ..diagnostics.data.within_between import predictors_of
-from ..effects.comparisons import avg_comparisons
 from ..errors import HierlogitError, ModelError
 from ..fits.fit import Fit
-from ..fits.posterior import draws_within
 from ..fits.repeated_findings import findings_shown
 from ..studies.bootstrap import numbers
 from ..summaries.intervals import Interval
 from ..summaries.tables import summary
 from ..validation import kind_of, listed, reason_of, shortened, unknown_names
+from .delta_method import average_differences
 
 #: Names of parameters and predictors, or a function of a fit; None for all coefficients and average comparisons.
 Estimand = tuple[str, ...] | Callable[[Fit], Any] | None
-#: Rows times draws of an average comparison, beyond which fewer draws are used, and how many at least.
-MOST_VALUES, FEWEST_DRAWS = 2 * 10**5, 200
 COLUMNS = ("estimate", "se", "lower", "upper")
 #: Errors of a user's function that mean that the model lacks what the function asks for.
 LACKING = (HierlogitError, LookupError)
@@ -93,7 +90,7 @@ def estimates(fit: Fit, estimand: Estimand, prob: float) -> pd.DataFrame:
     -------
     pandas.DataFrame
         By label: ``estimate``, ``se``, ``lower`` and ``upper``, missing if the user's function returns numbers. Those
-        of average comparisons are from the estimate and the sd of a few hundred draws.
+        of average comparisons are by the delta method.
     """
     with findings_shown():
         if callable(estimand):
@@ -124,14 +121,11 @@ def _comparisons(fit: Fit, estimand: Sequence[str] | None, prob: float) -> pd.Da
     varied = [name for name in _predictors(design) if estimand is None or name in estimand]
     if not varied:
         return _nothing()
-    affordable = draws_within(fit.posterior, design.n_rows, MOST_VALUES, FEWEST_DRAWS)
-    clusters = "average" if design.groups else "observed"
-    table = avg_comparisons(fit, varied, clusters=clusters, num_draws=affordable)
+    table, errors = average_differences(fit, varied)
     labels = [f"average difference, {term}: {contrast}" for term, contrast in table[["term", "contrast"]].to_numpy()]
-    # A few draws tell the sd better than the ends of an interval.
-    estimate, reach = table["estimate"], Interval.of(prob, "eti").quantile * table["sd"]
-    ends = {"normal_lb": estimate - reach, "normal_ub": estimate + reach}
-    return _with_labels(pd.DataFrame({"estimate": estimate, "se": table["sd"], **ends}), labels)
+    estimate, reach = table["estimate"].to_numpy(), Interval.of(prob, "eti").quantile * errors
+    values = {"estimate": estimate, "se": errors, "lower": estimate - reach, "upper": estimate + reach}
+    return pd.DataFrame(values, index=pd.Index(labels, name="quantity"))
 
 
 def _of_value(value: Any) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ...density.kernels.binomial import bernoulli_variance, expit, logistic
 from ...density.linear_predictor import Draws
@@ -109,8 +110,10 @@ def predictor_sd(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> Flo
     variance = np.zeros((len(draws), len(rows)))
     for name in factors:
         group = rows.groups[name]
-        distinct, which = np.unique(group.Z, axis=0, return_inverse=True)
+        # By hashing, which takes a small part of the time that sorting the rows takes.
+        which = pd.DataFrame(group.Z).groupby(list(range(group.Z.shape[1])), sort=False).ngroup().to_numpy()
+        distinct = group.Z[np.unique(which, return_index=True)[1]]
         scaled = np.einsum("sab,na->snb", draws.cholesky[name], distinct)
-        variance += np.einsum("snb,snb->sn", scaled, scaled)[:, which.ravel()]
+        variance += np.einsum("snb,snb->sn", scaled, scaled)[:, which]
     sd: FloatArray = np.sqrt(variance, out=variance)
     return sd
