@@ -23,10 +23,11 @@ from ..errors import EngineError, ModelError
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..model import Model
+from ..model_comparison.slope_tests import FEWEST_REPLICATES
 from ..progress import progress
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
-from ..validation import number_of, probability, shortened
+from ..validation import flag, number_of, probability, seed_or_new, shortened, whole_number
 from .estimands import Estimand, chosen_estimand, coefficients, over_models
 from .plan import Plan, Structure
 from .step import Step, latent_icc
@@ -61,6 +62,8 @@ class Build(Shown):
     findings : mapping of str to tuple of Finding
         By name of the model, what the data cannot tell of it and could of the models before; the findings of its fit
         are in ``fits[name].diagnostics.findings``.
+    scores : ResultTable or None
+        With `screen`, the score tests of the slopes, as `test_slopes` returns them.
     levels : mapping of str to int
         Number of clusters of each grouping factor, the highest first.
     relations : ResultTable
@@ -69,8 +72,8 @@ class Build(Shown):
         The formula as given, with the clusters.
     maximal : str
         The formula with all slopes that were tried.
-    alpha : float
-        Level of the tests of slopes.
+    settings : mapping of str to object
+        Options of the steps, by name: ``alpha``, ``screen``, ``replicates`` and ``seed``.
     ci_prob : float
         Probability of the intervals.
     interrupted : bool
@@ -83,11 +86,12 @@ class Build(Shown):
     not_tried: Mapping[str, str]
     supported: Mapping[str, str]
     findings: Mapping[str, tuple[Finding, ...]]
+    scores: ResultTable | None
     levels: Mapping[str, int]
     relations: ResultTable
     planned: str
     maximal: str
-    alpha: float
+    settings: Mapping[str, Any]
     ci_prob: float
     interrupted: bool
     _estimand: Estimand = field(default=None, compare=False)
@@ -148,6 +152,7 @@ class Build(Shown):
         folded: dict[str, Part] = {
             "Why models were kept or not": Table.of(pd.DataFrame(self.table[["adds", "kept", "reason"]])).whole,
             "Levels and slopes that were not tried": Facts(tuple(self.not_tried.items())),
+            "Score tests of the slopes": Sentences(()) if self.scores is None else Table.of(pd.DataFrame(self.scores)),
             "What the data cannot tell of the models": Sentences(tuple(self._data_findings())),
         }
         return View(
@@ -173,18 +178,14 @@ class Build(Shown):
             yield "stopped", "interrupted before all steps were made: the proposal is that of the steps so far"
         if self.supported:
             slopes = "; ".join(f"{slope} ({why})" for slope, why in self.supported.items())
-            yield (
-                "undecided",
-                f"supported by the tests, not by the fits; hl.NUTS() can estimate them: {slopes}",
-            )
+            yield "undecided", f"supported by the tests, not by the fits; hl.NUTS() can estimate them: {slopes}"
         proposed = [group.name for group in self.fit.model.design.groups]
         for name, clusters in self.levels.items():
             left_out = [] if name in proposed else ["not in the proposed model"]
             yield name, "; ".join([f"{clusters:,} clusters", *self._related(name), *left_out])
-        yield (
-            "rule",
-            f"levels and predictors are kept as planned, slopes where the adjusted p < {self.alpha:g}",
-        )
+        alpha = f"p < {self.settings['alpha']:g}"
+        screened = f" of those with a score test of {alpha}" if self.scores is not None else ""
+        yield "rule", f"levels and predictors are kept as planned, slopes where the adjusted {alpha}{screened}"
         if self.not_tried:
             name, why = next(iter(self.not_tried.items()))
             more = f" and {len(self.not_tried) - 1:,} more" if len(self.not_tried) > 1 else ""
@@ -227,6 +228,9 @@ def build(
     estimand: str | Sequence[str] | Callable[[Fit], Any] | None = None,
     engine: Engine | str = "laplace",
     alpha: float = 0.05,
+    screen: bool = False,
+    replicates: int = 200,
+    seed: int | None = 0,
     ci_prob: float | None = None,
     missing: Missing = "drop",
     collinear: Collinear = "drop",
@@ -260,6 +264,12 @@ def build(
         ``"laplace"`` or ``"agq"``, or an engine with options such as ``hl.AGQ(nodes=25)``.
     alpha : float
         Level of the tests of slopes.
+    screen : bool
+        Whether slopes are first tested by their scores beside the model of intercepts and fixed effects, as by
+        `test_slopes`, and only those with p-values below `alpha` are fitted. The score tests have a reference
+        distribution by simulation. They take longer than the fits, and are for few or small clusters.
+    replicates, seed
+        Number of data sets that are simulated for the score tests, 50 or more, and the seed of the simulation.
     ci_prob : float, optional
         Probability of the intervals; ArviZ's default if not given.
     missing, collinear, namespace
@@ -319,11 +329,16 @@ def build(
       M4     urban | district  M2          16.37   < 0.001  yes
     """
     likelihood_engine = _likelihood_engine(engine)
-    alpha = probability("alpha", alpha, ModelError)
+    settings: dict[str, Any] = {
+        "alpha": probability("alpha", alpha, ModelError),
+        "screen": flag("screen", screen, ModelError),
+        "replicates": whole_number("replicates", replicates, ModelError, least=FEWEST_REPLICATES),
+        "seed": seed_or_new(seed, ModelError),
+    }
     interval = Interval.of(ci_prob, "eti")
     plan = Plan.of(formula, data, clusters, missing=missing, collinear=collinear, namespace=namespace)
     estimand = chosen_estimand(estimand, plan.design)
-    walk = Walk(plan, likelihood_engine, alpha)
+    walk = Walk(plan, likelihood_engine, **settings)
     interrupted = False
     try:
         for _ in progress(walk.models(), "Building up"):
@@ -339,11 +354,12 @@ def build(
         not_tried=dict(walk.not_tried),
         supported=dict(walk.supported),
         findings={step.name: step.findings for step in walk.steps},
+        scores=walk.scores,
         levels={group.name: len(group.levels) for group in plan.levels},
         relations=ResultTable.of(relation_table(plan.relations), "How the grouping factors are related"),
         planned=plan.largest.formula.line,
         maximal=_maximal(plan, walk),
-        alpha=alpha,
+        settings=settings,
         ci_prob=interval.prob,
         interrupted=interrupted,
         _estimand=estimand,

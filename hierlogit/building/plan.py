@@ -175,6 +175,11 @@ def in_formula(name: str) -> str:
     return name if name.isidentifier() else f"`{name}`"
 
 
+def column_name(term: str) -> str:
+    """The name of a term in a design, which has no backticks."""
+    return term.strip("`")
+
+
 def _cluster_texts(clusters: str | Sequence[str], columns: Sequence[str]) -> Iterator[str]:
     """Each of the clusters as the right-hand side of a random term, for a table with these columns."""
     given = [clusters] if isinstance(clusters, str) else listed(clusters)

@@ -14,7 +14,7 @@ from ..diagnostics.data.random_slopes import effect_table, slope_findings
 from ..fits.findings import Finding, gravest_first
 from ..fits.identification import findings_of_design, single_trials
 from ..model_spec import ModelSpec
-from .plan import Plan, Slope
+from .plan import Plan, Slope, column_name
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def informative_clusters(plan: Plan, slope: Slope) -> int:
 
 def columns_of(plan: Plan, slope: Slope) -> FloatArray:
     """The columns of a slope in the design of the largest model, shape (n, k)."""
-    group, term = plan.group(slope.group), slope.term.strip("`")
+    group, term = plan.group(slope.group), column_name(slope.term)
     of_group = [k for k, owner in enumerate(group.terms) if owner == term]
     if of_group:
         return group.Z[:, of_group]

@@ -17,9 +17,11 @@ from ..errors import HierlogitError, HierlogitWarning, unsaid
 from ..fits.findings import Finding
 from ..formatting import p_value
 from ..model import Model
+from ..result_table import ResultTable
 from ..summaries.multiplicity import holm
 from ..validation import agree, number_of
-from .plan import Plan, Slope, Structure
+from .plan import Plan, Slope, Structure, column_name
+from .screening import score_tests
 from .step import Decision, Step, ratio_test, zero_levels
 from .sufficiency import findings_of_intercepts, findings_of_slope, level_obstacle, slope_obstacle
 
@@ -66,6 +68,10 @@ class Walk:
     engine : Laplace or AGQ
     alpha : float
         Level of the tests of slopes.
+    screen : bool
+        Whether only slopes with a significant score test are fitted.
+    replicates, seed : int
+        Number of data sets that are simulated for the score tests, and the seed.
 
     Attributes
     ----------
@@ -78,15 +84,21 @@ class Walk:
         Slopes about whose variances the rows can tell something.
     supported : dict of str to str
         Slopes that the tests support and that are not kept, with the reason.
+    scores : ResultTable or None
+        Score tests of the slopes beside the model of intercepts and fixed effects.
     """
 
-    def __init__(self, plan: Plan, engine: Laplace | AGQ, alpha: float) -> None:
+    def __init__(
+        self, plan: Plan, engine: Laplace | AGQ, *, alpha: float, screen: bool, replicates: int, seed: int
+    ) -> None:
         self._plan, self._engine, self._alpha = plan, engine, alpha
+        self._screen, self._replicates, self._seed = screen, replicates, seed
         self.steps: list[Step] = []
         self.decisions: dict[str, Decision] = {}
         self.not_tried: dict[str, str] = {}
         self.possible: list[Slope] = []
         self.supported: dict[str, str] = {}
+        self.scores: ResultTable | None = None
 
     @property
     def levels(self) -> tuple[GroupBlock, ...]:
@@ -150,7 +162,9 @@ class Walk:
     # ---- slopes ---------------------------------------------------------------------------------------------------
 
     def _slopes(self) -> Iterator[Step]:
-        self.possible = left = self._possible_slopes()
+        self.possible = self._possible_slopes()
+        left = self._screened(self.possible) if self._screen else self.possible
+        unlikely = len(self.possible) - len(left)
         while left:
             before, tried = self.current, []
             for slope in left:
@@ -163,7 +177,7 @@ class Walk:
                     yield apart.step
                     one = self._better(one, apart)
                 tried.append(one)
-            left = self._decided(tried)
+            left, unlikely = self._decided(tried, unlikely), 0
 
     def _possible_slopes(self) -> list[Slope]:
         possible = []
@@ -175,6 +189,21 @@ class Walk:
             else:
                 possible.append(slope)
         return possible
+
+    def _screened(self, slopes: list[Slope]) -> list[Slope]:
+        """The slopes whose score tests give a reason to fit them, and those that have none."""
+        self.scores = score_tests(self.current.fit, self._replicates, self._seed) if slopes else None
+        if self.scores is None:
+            return slopes
+        p_values = {(row["group"], row["term"]): float(row["p_value"]) for _, row in self.scores.iterrows()}
+        kept = []
+        for slope in slopes:
+            p = p_values.get((slope.group, column_name(slope.term)), 0.0)
+            if p < self._alpha:
+                kept.append(slope)
+            else:
+                self.not_tried[str(slope)] = f"score test, {p_value(p)}"
+        return kept
 
     def _with_slope(self, slope: Slope, before: Step) -> Tried | None:
         # The effects of a factor are all correlated, or none of them is.
@@ -202,10 +231,14 @@ class Walk:
         self._decide(one.step, kept=False, reason=f"{one.objection}; see {apart.step.name}, without correlations")
         return apart
 
-    def _decided(self, tried: list[Tried]) -> list[Slope]:
-        """Decide about slopes that were tried beside the same model; returns those to be tried beside the next one."""
-        adjusted = holm(np.array([one.p_value for one in tried])).tolist()
-        among = f" adjusted for {number_of(len(tried), 'slope')}" if len(tried) > 1 else ""
+    def _decided(self, tried: list[Tried], unlikely: int) -> list[Slope]:
+        """Decide about slopes that were tried beside the same model; returns those to be tried beside the next one.
+
+        Those that the score tests left out, `unlikely` in number, count in the adjustment as the least supported.
+        """
+        count = len(tried) + unlikely
+        adjusted = holm(np.array([one.p_value for one in tried] + [1.0] * unlikely)).tolist()[: len(tried)]
+        among = f" adjusted for {number_of(count, 'slope')}" if count > 1 else ""
         supported = [one for one, p in zip(tried, adjusted, strict=True) if p < self._alpha and not one.objection]
         best = min(supported, key=lambda one: one.rank, default=None)
         again = []

@@ -21,7 +21,7 @@ from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
 from ..studies.simulated_outcomes import generator, simulated_outcome
 from ..studies.tail_probability import tail_probability
-from ..studies.tasks import check_executor, run_tasks
+from ..studies.tasks import Done, check_executor, run_tasks
 from ..summaries.multiplicity import holm
 from ..validation import file_path, seed_or_new, whole_number
 from .slope_scores import AbsentSlope, absent_slopes, slope_scores
@@ -133,10 +133,27 @@ def test_slopes(
         return _table(slopes, np.empty(0), np.empty((0, 0)))
     task = OfSlopes(reference, slopes, used_seed)
     study = identity(fit.model, reference.estimate, used_seed, [slope.label for slope in slopes])
-    checkpoint = Checkpoint.of(store, study)
-    missing = [number for number in range(requested) if number not in checkpoint]
-    run_tasks(task, missing, executor, "Testing slopes", checkpoint.add)
-    done = checkpoint.first(requested)
+    done, _ = simulated_scores(task, Checkpoint.of(store, study), requested, executor)
+    return score_table(task, done)
+
+
+def simulated_scores(
+    task: OfSlopes, checkpoint: Checkpoint, replicates: int, executor: Executor | None
+) -> tuple[Done[list[float]], bool]:
+    """Scores in simulated data sets, and whether all of them were computed before an interruption."""
+    missing = [number for number in range(replicates) if number not in checkpoint]
+    finished = run_tasks(task, missing, executor, "Testing slopes", checkpoint.add)
+    return checkpoint.first(replicates), finished
+
+
+def score_table(task: OfSlopes, done: Done[list[float]]) -> ResultTable:
+    """The tests, as `test_slopes` returns them, from the scores of simulated data sets.
+
+    Raises
+    ------
+    StudyError
+        If too few of the data sets have a result.
+    """
     run = len(done.results) + len(done.failures)
     warn_of_failures(done.failures, run, CONSEQUENCE)
     if len(done.results) < FEWEST_REPLICATES:
@@ -144,8 +161,8 @@ def test_slopes(
             f"{len(done.results):,} of {run:,} simulated data sets have a result, too few for p-values, which need "
             f"{FEWEST_REPLICATES}. Repeat the call without interrupting it, or look at hl.check_data(fit.model)."
         )
-    observed = np.array([score.value for score in slope_scores(reference.observed, slopes)])
-    return _table(slopes, observed, np.array([done.results[number] for number in sorted(done.results)]))
+    observed = np.array([score.value for score in slope_scores(task.reference.observed, task.slopes)])
+    return _table(task.slopes, observed, np.array([done.results[number] for number in sorted(done.results)]))
 
 
 # In tests of users, pytest would take it for one of them.

@@ -50,8 +50,9 @@ def program(request: Request, title: str | None, path: str) -> str:
 
 
 def _build(result: Build, subject: Subject, path: str, options: str) -> list[str]:
+    settings = "".join(f", {name}={value!r}" for name, value in result.settings.items())
     return [
-        f"result = hl.build({result.planned!r}, rows, engine={_engine(subject)}, alpha={result.alpha:g})",
+        f"result = hl.build({result.planned!r}, rows, engine={_engine(subject)}{settings})",
         f"hl.report(result, {path!r}{options})",
     ]
 

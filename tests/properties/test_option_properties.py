@@ -227,6 +227,7 @@ KINDS: dict[str, Kind] = {
             "allow_new_levels",
             "sort",
             "rug",
+            "screen",
             "standardized",
         ],
         FLAG,

@@ -26,7 +26,7 @@ def _of(result: Build) -> Iterator[str]:
         f"{number_of(len(result.fits), 'model')} were fitted, in {seconds} s, and are all in the table; "
         f"{len(result.kept):,} were kept on the way to `{result.formula}` ({result.proposed}). Grouping factors and "
         "predictors were planned and kept whatever their p-values, unless an sd was zero; a slope was kept if its "
-        f"adjusted p-value was below {result.alpha:g}."
+        f"adjusted p-value was below {result.settings['alpha']:g}."
     )
     if result.interrupted:
         yield paragraph("The build-up was interrupted before all steps were made.")

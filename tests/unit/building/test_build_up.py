@@ -17,6 +17,7 @@ from hierlogit.building.walk import Walk
 from hierlogit.engines.maximum.refit import maximum_of
 from hierlogit.errors import DataWarning, EngineError, FormulaError, ModelError
 from hierlogit.fits.fit import Fit
+from hierlogit.formatting import p_value
 
 ENGINE = hl.Laplace(draws=100, seed=1)
 
@@ -159,6 +160,22 @@ def test_the_bound_is_above_the_level_of_simulated_data() -> None:
         p_values.append(ratio_test(*fits).p_value)
     # Two Monte Carlo standard errors above the level.
     assert np.mean(np.array(p_values) < 0.1) < 0.1 + 2 * np.sqrt(0.09 / 200)
+
+
+def test_slopes_without_a_significant_score_are_not_fitted(women: Build) -> None:
+    rows = hl.datasets.load("contraception")
+    result = hl.build(
+        "use ~ age + I(age**2) + urban + livch + (1 | district)", rows, screen=True, replicates=60, seed=3
+    )
+    assert result.formula == women.formula
+    assert list(result.table["adds"][3:]) == ["urban | district"]
+    scores = hl.test_slopes(result.fits["M2"], replicates=60, seed=3).set_index("term")["p_value"]
+    assert result.scores is not None
+    assert result.scores.set_index("term")["p_value"].equals(scores)
+    assert list(result.not_tried) == ["age | district", "I(age ** 2) | district", "livch | district"]
+    assert result.not_tried["livch | district"] == f"score test, {p_value(scores['livch'])}"
+    # The slopes that were not fitted count all the same.
+    assert float(result.table["p_adjusted"]["M3"]) == float(women.table["p_adjusted"]["M5"])
 
 
 # ---- decisions ----------------------------------------------------------------------------------------------------
@@ -316,6 +333,16 @@ def test_an_interruption_keeps_the_models_fitted_so_far(monkeypatch: pytest.Monk
         assert result.table.loc["M4", "reason"] == "interrupted before the decision"
 
 
+def test_an_interruption_of_the_score_tests_ends_the_build_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hierlogit.model_comparison.slope_tests.OfSlopes.__call__", interrupted)
+    result = hl.build("passed ~ hours + (1 | school)", schools(12), screen=True, engine=ENGINE)
+    assert result.interrupted
+    assert (list(result.fits), result.proposed, result.scores) == (["M0", "M1", "M2"], "M2", None)
+
+
 def test_an_interruption_before_the_first_model_is_one_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> Fit:
         raise KeyboardInterrupt
@@ -360,6 +387,6 @@ def test_nothing_of_the_models_is_said_twice(recwarn: pytest.WarningsRecorder) -
 
 def test_a_walk_has_no_models_before_it_begins() -> None:
     plan = Plan.of("y ~ x + (1 | g)", small(), None, missing="drop", collinear="drop", namespace=None)
-    walk = Walk(plan, ENGINE, 0.05)
+    walk = Walk(plan, ENGINE, alpha=0.05, screen=False, replicates=50, seed=1)
     names = [step.name for step in walk.models()]
     assert names == [step.name for step in walk.steps] == list(walk.decisions)

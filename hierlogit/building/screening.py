@@ -1,0 +1,34 @@
+"""Score tests of slopes beside a model of a build-up, by which those that are fitted are chosen."""
+
+from __future__ import annotations
+
+from ..engines.maximum.refitted import ReferenceFit
+from ..errors import HierlogitWarning, StudyError, unsaid
+from ..fits.fit import Fit
+from ..model_comparison.slope_scores import absent_slopes
+from ..model_comparison.slope_tests import OfSlopes, score_table, simulated_scores
+from ..result_table import ResultTable
+from ..studies.checkpoint import Checkpoint, identity
+
+
+def score_tests(fit: Fit, replicates: int, seed: int) -> ResultTable | None:
+    """The table of `test_slopes`; None if there is no slope to test, or no data can be simulated from the fit.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If an interruption came before all data sets were simulated: a build-up ends there.
+    """
+    slopes, reference = absent_slopes(fit.model.design), ReferenceFit.of(fit)
+    if not slopes or not reference.usable:
+        return None
+    task = OfSlopes(reference, slopes, seed)
+    study = identity(fit.model, reference.estimate, seed, [slope.label for slope in slopes])
+    with unsaid(HierlogitWarning):  # of replicates without a result, which are left out
+        done, finished = simulated_scores(task, Checkpoint.of(None, study), replicates, None)
+        if not finished:
+            raise KeyboardInterrupt
+        try:
+            return score_table(task, done)
+        except StudyError:  # too few of the data sets have a result
+            return None
