@@ -45,6 +45,19 @@ def is_end(column: object) -> bool:
     return bool(_END.fullmatch(str(column)))
 
 
+def interval_title(table: pd.DataFrame) -> str:
+    """Probability and kind of the intervals in a table; an empty text if there are none.
+
+    Examples
+    --------
+    >>> interval_title(pd.DataFrame(columns=["mean", "eti89_lb", "eti89_ub"]))
+    '89% equal-tailed interval'
+    """
+    names = [last_level(key) for key in table.columns]
+    ends = dict.fromkeys((found[2], found[1]) for found in map(_END.fullmatch, names) if found)
+    return " and ".join(f"{prob.replace('_', '.')}% {INTERVAL_KINDS[kind]} interval" for prob, kind in ends)
+
+
 class ResultTable(pd.DataFrame):
     """A table of results.
 
@@ -135,10 +148,7 @@ class ResultTable(pd.DataFrame):
         return _untitled(super().__array_ufunc__(function, method, *inputs, **options))  # type: ignore[misc]
 
     def _title(self) -> str:
-        names = [last_level(key) for key in self.columns]
-        ends = dict.fromkeys((found[2], found[1]) for found in map(_END.fullmatch, names) if found)
-        kinds = [f"{prob.replace('_', '.')}% {INTERVAL_KINDS[kind]} interval" for prob, kind in ends]
-        return "; ".join(filter(None, (self.quantity, " and ".join(kinds))))
+        return "; ".join(filter(None, (self.quantity, interval_title(self))))
 
     def _view(self) -> View:
         title = self._title() if self.quantity else ""

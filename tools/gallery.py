@@ -59,6 +59,15 @@ ENTRIES = (
         "Fixed effects as odds ratios with intervals, on a logarithmic axis and as numbers.",
         "hl.plots.forest(fit)",
     ),
+    Entry(
+        "hypotheses",
+        "Families of hypotheses",
+        "All differences of pairs with simultaneous intervals and adjusted p-values; those in the shaded region "
+        "are too small to matter.",
+        """\
+pairs = hl.avg_predictions(ml, by="livch", clusters="average", hypothesis="pairwise", adjust="single-step")
+hl.plots.hypotheses(pairs, rope=(-0.1, 0.1))""",
+    ),
     Entry("caterpillar", "Cluster effects", "The effects of each cluster with intervals.", "hl.plots.caterpillar(fit)"),
     Entry(
         "shrinkage",

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..errors import PredictionError
 from ..validation import listed, number_array, number_of, one_of, quoted_list, shortened
@@ -110,6 +111,12 @@ class Family:
         null = np.array([one.null for one in stated])
         side = np.array([one.side for one in stated], dtype=np.intp)
         return cls([one.text for one in stated], None, weights, null, side)
+
+    @property
+    def described(self) -> pd.DataFrame:
+        """The column ``hypothesis``, and ``null`` with the numbers if there are others than zero."""
+        described = pd.DataFrame({"hypothesis": self.labels})
+        return described.assign(null=self.null) if self.null.any() else described
 
     def applied(self, values: Combinable) -> Any:
         """The combinations of values, of a class of the same kind."""

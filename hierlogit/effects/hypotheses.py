@@ -64,12 +64,13 @@ def hypotheses(
     -------
     ResultTable
         One row for each ``hypothesis``: the coefficients on the left less those on the right, tested against the
-        number that remains. For sampled fits ``mean``, ``sd`` and the ends of the interval, ``p_direction``, the
-        posterior probability of being on the same side of the number as the median, and for hypotheses with ``<`` or
-        ``>`` ``p_hypothesis``, the posterior probability that they are true. For maximum-likelihood fits ``estimate``,
-        ``se``, the ends of the Wald interval, ``z`` and ``p_value``: of a two-sided test of equality for ``=``, of a
-        one-sided test with the hypothesis as its alternative for ``<`` and ``>``. Fits by MAP have the estimates of
-        the latter and the probabilities of the former, by the normal distribution.
+        number that remains, which is in the column ``null`` if it is not always zero. For sampled fits ``mean``,
+        ``sd`` and the ends of the interval, ``p_direction``, the posterior probability of being on the same side of
+        the number as the median, and for hypotheses with ``<`` or ``>`` ``p_hypothesis``, the posterior probability
+        that they are true. For maximum-likelihood fits ``estimate``, ``se``, the ends of the Wald interval, ``z`` and
+        ``p_value``: of a two-sided test of equality for ``=``, of a one-sided test with the hypothesis as its
+        alternative for ``<`` and ``>``. Fits by MAP have the estimates of the latter and the probabilities of the
+        former, by the normal distribution.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def hypotheses(
     interval = Interval.of(ci_prob, ci_kind)
     draws = 1 if fit.estimate is not None else fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     family = Family.zeros(labels) if hypothesis is None else Family.of(hypothesis, labels, draws)
-    described = pd.DataFrame({"hypothesis": family.labels})
+    described = family.described
     if fit.estimate is not None:
         combined: NormalCoefficients = family.applied(NormalCoefficients.of(fit.estimate))
         wald = WaldTests(combined.estimate, combined.error, family.null, family.side, combined.deviations)

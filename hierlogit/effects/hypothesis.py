@@ -194,7 +194,7 @@ class RowTests:
         flag("direction", direction, PredictionError)
         if hypothesis is not None:
             check_hypothesis(hypothesis)
-        bounds = None if rope is None else _bounds(rope)
+        bounds = None if rope is None else rope_bounds(rope)
         if adjust is not None:
             choice("adjust", adjust, ADJUSTMENTS, PredictionError)
         of_likelihood = fit.estimate is not None and not fit.estimate.penalised
@@ -221,7 +221,7 @@ class RowTests:
         else:
             family = Family.of(self.hypothesis, Labels(list(_names(described)), "row"), values.count)
             question = Question(family.applied(values), family.null, family.side, IDENTITY)
-            described, quantity = pd.DataFrame({"hypothesis": family.labels}), f"{quantity}, combined over rows"
+            described, quantity = family.described, f"{quantity}, combined over rows"
         return described_table(question.values, quantity, described, self.columns(question, interval))
 
     def columns(self, question: Question, interval: Interval) -> dict[str, FloatArray]:
@@ -285,8 +285,14 @@ def _in_place_of(
     return {names.get(name, name): ends[names[name]] if name in names else column for name, column in columns.items()}
 
 
-def _bounds(rope: Any) -> tuple[float, float]:
-    """Both ends, which may be infinite."""
+def rope_bounds(rope: Any) -> tuple[float, float]:
+    """Both ends of a region of practical equivalence, which may be infinite.
+
+    Raises
+    ------
+    PredictionError
+        If they are not two numbers in order.
+    """
     ends = [as_float(end) for end in listed(rope) or []]
     if len(ends) != 2 or not ends[0] < ends[1]:
         raise PredictionError(f"rope={shortened(rope)} must be two numbers, (low, high) with low < high.")

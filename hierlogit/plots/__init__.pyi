@@ -6,6 +6,7 @@ from .cluster_proportions import cluster_check as cluster_check
 from .cluster_shrinkage import shrinkage as shrinkage
 from .cluster_sizes import check_data as check_data
 from .effects_normality import effects_qq as effects_qq
+from .hypothesis_intervals import hypotheses as hypotheses
 from .model_comparison import compare as compare
 from .pareto_shapes import khat as khat
 from .power_curves import power as power

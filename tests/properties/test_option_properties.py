@@ -444,6 +444,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.curves": lambda s: (hl.plots.curves, {"fit": s.sampled, "x": "f"}),
     "plots.effects_qq": lambda s: (hl.plots.effects_qq, {"fit": s.fit, "replicates": 20}),
     "plots.forest": lambda s: (hl.plots.forest, {"fit": s.fit}),
+    "plots.hypotheses": lambda s: (hl.plots.hypotheses, {"result": hl.hypotheses(s.fit)}),
     "plots.influence": lambda s: (hl.plots.influence, {"result": hl.influence(s.fit)}),
     "plots.khat": lambda s: (hl.plots.khat, {"result": hl.loo(s.sampled, refit=False)}),
     "plots.likelihood_ratio": lambda s: (hl.plots.likelihood_ratio, {"result": hl.likelihood_ratio(s.smaller, s.fit)}),

@@ -137,6 +137,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.avg_comparisons(drawn, direction=True, rope=(-0.1, 0.1)),
             hl.slopes(fits["wide, drawn"], "<b>dose</b>", scale="link", ci_prob=0.955),
             hl.conditional_vs_average(drawn),
+            hl.hypotheses(drawn, "pairwise", adjust="single-step"),
         ],
         "Estimate": [fit.estimate for fit in fits.values() if fit.estimate],
         "Evidence": [*factors.evidence.values(), replace(next(iter(factors.evidence.values())), pareto_k=0.9)],
