@@ -209,7 +209,7 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     FitError
         If the fit is not by this package's sampler, or the chains do not converge.
     """
-    again = _same_sampler(fit).run(fit.model.silenced(rows))
+    again = same_sampler(fit).run(fit.model.silenced(rows))
     if again.diagnostics.status == "failed":
         reasons = " ".join(finding.evidence for finding in again.diagnostics.findings)
         raise FitError(f"sampling without these rows failed: {reasons}")
@@ -217,7 +217,7 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.diagnostics)
 
 
-def _same_sampler(fit: Fit) -> Engine:
+def same_sampler(fit: Fit) -> Engine:
     """The engine of a sampled fit with the same settings and seed, which shows and stores nothing."""
     settings = {**fit.diagnostics.settings, "seed": fit.diagnostics.seed, "progress": False}
     if fit.diagnostics.engine == "ImportanceSampling":

@@ -35,7 +35,7 @@ FloatArray = npt.NDArray[np.float64]
 FEWEST_REPLICATES = 50
 #: What replicates without a result mean.
 CONSEQUENCE = "They are left out of the reference distribution."
-COLUMNS = ("group", "term", "columns", "clusters", "score", "sd", "p_value", "adjusted_p")
+COLUMNS = ("group", "term", "columns", "clusters", "score", "sd", "p_value", "p_adjusted")
 
 
 def test_slopes(
@@ -75,7 +75,7 @@ def test_slopes(
           `summary`, zero if the score is below its mean; of several columns the root mean square. It is the estimate
           after one scoring step from zero, which is rough, and too small for large variances;
         - ``p_value``: probability of a score as large or larger in data simulated from the fit;
-        - ``adjusted_p``: p-value adjusted for the number of slopes by Holm's procedure.
+        - ``p_adjusted``: p-value adjusted for the number of slopes by Holm's procedure.
 
         If interrupted by Ctrl-C, the reference distribution is that of the data sets finished so far.
 
@@ -113,7 +113,7 @@ def test_slopes(
     >>> import hierlogit as hl
     >>> model = hl.Model("use ~ age + I(age**2) + urban + livch + (1 | district)", hl.datasets.load("contraception"))
     >>> found = hl.test_slopes(model.fit("laplace"), seed=1)
-    >>> found["term"].tolist()[0], found["adjusted_p"].tolist()[0] < 0.05
+    >>> found["term"].tolist()[0], found["p_adjusted"].tolist()[0] < 0.05
     ('urban', True)
     """
     require_fit(fit)
@@ -205,7 +205,7 @@ def _table(slopes: Sequence[AbsentSlope], observed: FloatArray, simulated: Float
         own = (slope.group, slope.term, slope.columns.shape[1], slope.clusters)
         rows.append((*own, above / sd, slope.unit * np.sqrt(max(above, 0.0)) / sd, p_value))
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
-    table["adjusted_p"] = holm(table["p_value"].to_numpy(dtype=np.float64))
+    table["p_adjusted"] = holm(table["p_value"].to_numpy(dtype=np.float64))
     table = table.sort_values(["p_value", "score"], ascending=[True, False], kind="stable", ignore_index=True)
     what = f"Score tests of slopes that are not in the model, by {len(simulated):,} simulated data sets"
     return ResultTable.of(table, what, spare=["columns", "clusters", "p_value"])

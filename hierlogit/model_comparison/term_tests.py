@@ -20,6 +20,7 @@ from ..validation import choice, file_path, seed_or_new, whole_number
 from .likelihood_ratio import METHODS, chi_squared_tail
 from .nesting import maxima
 from .term_comparisons import TermComparison, term_comparisons
+from .term_posterior import bayes_factors, directions, loo_differences
 from .term_ratios import SimulatedRatios, TermRatio, simulated_ratios, term_ratios
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 ADJUSTMENTS = ("holm",)
+#: Methods for fits by a sampler.
+OF_SAMPLES = ("direction", "loo", "bayes_factor")
 SPARE = ("reference", "without", "parameters", "wald", "p_naive", "failures", "replicates")
 
 
@@ -42,20 +45,26 @@ def test_terms(
 ) -> ResultTable:
     """Tests of every term of a fit: of each fixed effect with all its columns, and of each random effect.
 
-    The models without a term are fitted by a search that starts at the maximum of the whole model, which takes
-    milliseconds.
+    For likelihood fits these are likelihood-ratio tests. The models without a term are fitted by a search that starts
+    at the maximum of the whole model, which takes milliseconds. For fits by a sampler they are the answers of the
+    posterior.
 
     Parameters
     ----------
     fit : Fit
-        By Laplace or AGQ.
-    method : {"chibar", "bootstrap"}, optional
-        Reference distribution of the likelihood ratio, as for `likelihood_ratio`; ``"chibar"`` if not given.
+        By Laplace or AGQ, or by a sampler.
+    method : str, optional
+        For likelihood fits the reference distribution of the likelihood ratio, as for `likelihood_ratio`:
+        ``"chibar"`` (default) or ``"bootstrap"``. For sampled fits ``"direction"`` (default), from the draws alone;
+        ``"loo"``, differences of leave-one-out predictions by row, for which the models without a term are sampled; or
+        ``"bayes_factor"``, from the evidence of the models under the priors of the fit.
     adjust : {"holm"}, optional
-        Adds p-values adjusted for the number of terms.
+        For likelihood fits: adds p-values adjusted for the number of terms.
     replicates : int
         How many data sets to simulate for each term for the bootstrap.
-    seed, executor, store
+    seed : int, optional
+        For the bootstrap and Bayes factors.
+    executor, store
         For the bootstrap, as for `bootstrap`.
 
     Returns
@@ -66,27 +75,41 @@ def test_terms(
         - ``term``: of the fixed part, or of a random term; ``"all effects"`` of a grouping factor with several terms;
         - ``component``: ``"fixed"``, or the grouping factor;
         - ``parameters``: how many parameters the smaller model lacks. A random effect takes its correlations with it;
+        - ``without``: terms that both models lack, see the notes.
+
+        For likelihood fits:
+
         - ``statistic``: twice the difference of the log-likelihoods;
         - ``p_value``: by the reference distribution; missing where this is not known;
-        - ``adjusted_p``: with `adjust`, that p-value adjusted by Holm's procedure;
+        - ``p_adjusted``: with `adjust`, that p-value adjusted by Holm's procedure;
         - ``p_naive``: by the chi-squared distribution, which is too large for variances;
-        - ``wald``, ``p_wald``: Wald's chi-squared test of all columns of a fixed term jointly, in the larger
-          model;
+        - ``wald``, ``p_wald``: Wald's chi-squared test of all columns of a fixed term jointly, in the larger model;
         - ``reference``: the reference distribution, or why there is none;
-        - ``without``: terms that both models lack, see the notes;
         - ``replicates``, ``failures``: with the bootstrap, numbers of simulated data sets with and without a result.
+
+        For sampled fits:
+
+        - ``p_direction``: probability that a single coefficient has the sign of its median;
+        - ``p_contour``: posterior probability of values of the coefficients that are further from their mean than zero
+          is, by Mahalanobis' distance;
+        - ``elpd_difference``, ``se``: by how much the term improves the expected log predictive density;
+        - ``bayes_factor``, ``log_bayes_factor``, ``mcse_log_bayes_factor``: evidence with the term over that without
+          it;
+        - ``note``: why a number is missing.
 
     Raises
     ------
     FitError
-        If the fit is by another engine or not at a maximum, or an option is not allowed.
+        If the fit is by MAP or not at a maximum, or an option is not allowed.
     StudyError
         If an option of the bootstrap is not allowed, or `store` belongs to another study.
 
     Warns
     -----
     ConvergenceWarning
-        If more than 5% of the replicates have no result.
+        If more than 5% of the replicates have no result, or an evidence is not reliable.
+    DataWarning
+        If Bayes factors depend on default priors.
 
     See Also
     --------
@@ -99,7 +122,8 @@ def test_terms(
     by comparing models without these others, which ``without`` names. In ``x * z`` the term ``x`` is tested between
     ``x + z`` and ``z``, and in ``(1 + x | g)`` the intercept between ``(1 | g)`` and no random effects of g. Terms that
     no other contains are compared with the whole model, as by R's ``drop1``. The intercept of the fixed part is not
-    tested.
+    tested. Directions are those of the coefficients of the model as it is, and are missing for terms that others
+    contain.
 
     The bootstrap simulates from each smaller model, with the same random numbers for all of them: differences between
     the p-values of terms are less affected by chance than the p-values themselves. Ctrl-C ends it, and the p-values are
@@ -110,6 +134,7 @@ def test_terms(
     Self and Liang (1987), Journal of the American Statistical Association 82: 605-610.
     Stram and Lee (1994), Biometrics 50: 1171-1177.
     Fox (2016), Applied Regression Analysis and Generalized Linear Models, section 8.2: marginality.
+    Held (2004), Journal of Computational and Graphical Statistics 13: 20-35: contour probabilities.
 
     Examples
     --------
@@ -128,19 +153,25 @@ def test_terms(
     require_fit(fit)
     if adjust is not None:
         choice("adjust", adjust, ADJUSTMENTS, FitError)
-    method = METHODS[0] if method is None else choice("method", method, METHODS, FitError)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     check_executor(executor)
     if store is not None:
         file_path("store", store, StudyError)
+    comparisons = term_comparisons(fit.model.design)
+    if fit.estimate is None:
+        chosen = OF_SAMPLES[0] if method is None else choice("method", method, OF_SAMPLES, FitError)
+        if adjust is not None:
+            raise FitError("adjust is for the p-values of likelihood fits, which this fit by a sampler does not have.")
+        return _of_posterior(fit, comparisons, chosen, seed)
+    chosen = METHODS[0] if method is None else choice("method", method, METHODS, FitError)
     estimate = maxima({"fit": fit})["fit"]
     for finding in fit.diagnostics.findings:
         if finding.severity == "error":
             raise FitError(f"the fit has no maximum to compare with: {finding.evidence} {finding.remedy}")
-    found = term_ratios(fit, estimate, term_comparisons(fit.model.design))
+    found = term_ratios(fit, estimate, comparisons)
     rows = {one: _row(one, ratio) for one, ratio in found.items()}
     title = "Likelihood-ratio tests of terms"
-    if method == "bootstrap":
+    if chosen == "bootstrap":
         ratios = [one for one in found.values() if isinstance(one, TermRatio)]
         simulated = simulated_ratios(fit, estimate, ratios, requested, used_seed, executor, store)
         for one, more in zip(ratios, _by_simulation(ratios, simulated), strict=True):
@@ -153,12 +184,30 @@ def test_terms(
 test_terms.__test__ = False  # type: ignore[attr-defined]
 
 
+def _of_posterior(fit: Fit, comparisons: Sequence[TermComparison], method: str, seed: int | None) -> ResultTable:
+    titles = {
+        "direction": "Posterior probabilities about terms",
+        "loo": "Leave-one-out differences by terms",
+        "bayes_factor": "Bayes factors of terms",
+    }
+    rows = {
+        "direction": lambda: directions(fit, comparisons),
+        "loo": lambda: loo_differences(fit, comparisons),
+        "bayes_factor": lambda: bayes_factors(fit, comparisons, seed),
+    }[method]()
+    table = pd.DataFrame([_names(one) | row for one, row in zip(comparisons, rows, strict=True)])
+    return ResultTable.of(table, titles[method], spare=("note", "without", "parameters"))
+
+
+def _names(comparison: TermComparison) -> dict[str, Any]:
+    return {"term": comparison.term, "component": comparison.component, "without": ", ".join(comparison.without)}
+
+
 def _row(comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
-    row: dict[str, Any] = {"term": comparison.term, "component": comparison.component}
-    without = ", ".join(comparison.without)
+    row = _names(comparison)
     if isinstance(ratio, str):
         missing = dict.fromkeys(("statistic", "p_value", "p_naive", "wald", "p_wald"), np.nan)
-        return row | {"parameters": 0} | missing | {"reference": ratio, "without": without}
+        return row | {"parameters": 0} | missing | {"reference": ratio}
     p_value, reference = ratio.reference()
     wald = ratio.wald()
     return row | {
@@ -169,7 +218,6 @@ def _row(comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
         "wald": wald,
         "p_wald": np.nan if np.isnan(wald) else chi_squared_tail(wald, len(comparison.tested)),
         "reference": reference,
-        "without": without,
     }
 
 
@@ -188,5 +236,5 @@ def _table(rows: Sequence[Mapping[str, Any]], adjust: str | None, title: str) ->
     more = [name for name in ("reference", "without", "replicates", "failures") if any(name in row for row in rows)]
     table = pd.DataFrame(rows, columns=[*names, *more])
     if adjust is not None:
-        table.insert(5, "adjusted_p", holm(table["p_value"].to_numpy(dtype=np.float64)))
+        table.insert(5, "p_adjusted", holm(table["p_value"].to_numpy(dtype=np.float64)))
     return ResultTable.of(table, title, spare=SPARE)

@@ -175,3 +175,16 @@ def test_the_mixture_holds_its_level_and_the_naive_test_does_not() -> None:
         error = np.sqrt(level * (1 - level) / 2000)
         assert np.mean([mixture_tail(one, 1) < level for one in simulated]) == pytest.approx(level, abs=3 * error)
         assert np.mean([chi_squared_tail(one, 1) < level for one in simulated]) < level - 2 * error
+
+
+@pytest.mark.slow
+def test_the_mixture_of_a_correlated_slope_holds_its_level() -> None:
+    layout = hl.Layout({"school": 300}, size=20, predictors={"x": "normal"})
+    rows = hl.simulate("y ~ x + (1 | school)", layout, beta={"Intercept": -0.5, "x": 0.5}, sd={"school": 1.0}, seed=1)
+    smaller, larger = fitted("y ~ x + (1 | school)", rows), fitted("y ~ x + (1 + x | school)", rows)
+    simulated = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=2000, seed=3).simulated
+    assert simulated is not None
+    for level in (0.1, 0.05, 0.01):
+        error = np.sqrt(level * (1 - level) / 2000)
+        assert np.mean([mixture_tail(one, 2) < level for one in simulated]) == pytest.approx(level, abs=3 * error)
+        assert np.mean([chi_squared_tail(one, 2) < level for one in simulated]) < level

@@ -36,7 +36,7 @@ def test_the_slope_that_varies_comes_first_with_its_size() -> None:
     assert first["p_value"] < 0.001
     assert first["sd"] == pytest.approx(1, abs=0.4)
     assert second["p_value"] > 0.05
-    np.testing.assert_array_equal(found["adjusted_p"], holm(found["p_value"].to_numpy()))
+    np.testing.assert_array_equal(found["p_adjusted"], holm(found["p_value"].to_numpy()))
     assert found["clusters"].tolist() == [40, 40]
     assert "by 200 simulated data sets" in repr(found)
 
@@ -69,7 +69,7 @@ def test_the_seed_repeats_it_whoever_computes(tmp_path: Path) -> None:
 def test_nothing_to_test_is_an_empty_table() -> None:
     found = hl.test_slopes(fitted("y ~ 1 + (1 | g)"))
     assert len(found) == 0
-    assert "adjusted_p" in found
+    assert "p_adjusted" in found
     assert "score" in repr(found)
 
 
@@ -94,15 +94,35 @@ def test_few_results_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         hl.test_slopes(fitted(), seed=1)
 
 
-def p_values(seeds: range, slope: float) -> np.ndarray[Any, Any]:
-    """Of the slope of x, in simulated tables."""
-    found = []
-    for seed in seeds:
-        table = hl.test_slopes(fitted(frame=simulated(seed, slope)), replicates=100, seed=seed)
-        found.append(float(table.set_index("term")["p_value"]["x"]))
-    return np.array(found)
+def slope_of_x(seed: int, slope: float, replicates: int) -> tuple[float, float]:
+    """p-value of the slope of x in a simulated table, and the smallest adjusted one."""
+    table = hl.test_slopes(fitted(frame=simulated(seed, slope)), replicates=replicates, seed=seed)
+    return float(table.set_index("term")["p_value"]["x"]), float(table["p_adjusted"].min())
 
 
 def test_p_values_without_and_with_differences_between_slopes() -> None:
-    assert np.mean(p_values(range(100, 115), 0.0) < 0.05) < 0.3
-    assert np.mean(p_values(range(100, 110), 0.9) < 0.05) > 0.6
+    clean = [slope_of_x(seed, 0.0, 100)[0] for seed in range(100, 115)]
+    assert np.mean(np.array(clean) < 0.05) < 0.3
+    planted = [slope_of_x(seed, 0.9, 100)[0] for seed in range(100, 108)]
+    assert np.mean(np.array(planted) < 0.05) > 0.6
+
+
+@pytest.mark.slow
+def test_the_level_is_kept() -> None:
+    found = np.array([slope_of_x(seed, 0.0, 200) for seed in range(500)])
+    for level in (0.1, 0.05, 0.01):
+        error = np.sqrt(level * (1 - level) / 500)
+        assert np.mean(found[:, 0] < level) == pytest.approx(level, abs=3 * error)
+        assert np.mean(found[:, 1] < level) < level + 3 * error  # of either slope, adjusted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slope", [0.4, 0.6])
+def test_slopes_are_found_as_often_as_by_the_likelihood_ratio(slope: float) -> None:
+    by_score, by_ratio = [], []
+    for seed in range(10_000, 10_200):
+        frame = simulated(seed, slope)
+        smaller, larger = fitted(frame=frame), fitted("y ~ x + z + (1 + x || g)", frame)
+        by_score.append(slope_of_x(seed, slope, 200)[0] < 0.05)
+        by_ratio.append(hl.likelihood_ratio(smaller, larger).p_value < 0.05)
+    assert np.mean(by_score) > np.mean(by_ratio) - 0.1

@@ -137,7 +137,7 @@ def test_the_bootstrap_is_that_of_two_models(herds: hl.results.Fit, tmp_path: Pa
     assert found.loc[("period", "fixed"), "p_value"] == period.p_value
     herd = hl.likelihood_ratio(without_herds, herds, "bootstrap", replicates=25, seed=3)
     assert found.loc[("Intercept", "herd"), "p_value"] == pytest.approx(herd.p_value, abs=0.1)
-    np.testing.assert_array_equal(found["adjusted_p"], holm(found["p_value"].to_numpy()))
+    np.testing.assert_array_equal(found["p_adjusted"], holm(found["p_value"].to_numpy()))
     # Another number of workers, or a file of fewer replicates, changes nothing.
     more = hl.test_terms(herds, "bootstrap", replicates=30, seed=3, store=store)
     with ThreadPoolExecutor(2) as pool:
