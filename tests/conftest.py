@@ -24,6 +24,7 @@ from hierlogit.fits.diagnostics import Diagnostics
 from hierlogit.fits.fit import Fit
 from hierlogit.fits.posterior import assemble
 from hierlogit.model import Model
+from hierlogit.model_spec import ModelSpec
 
 mpl.use("Agg")
 
@@ -101,7 +102,7 @@ def reference() -> dict[str, Any]:
     return fits
 
 
-def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2) -> Fit:
+def synthetic_fit(model: ModelSpec, draws: int = 200, seed: int = 1, chains: int = 2) -> Fit:
     """A fit of `model` whose draws come from normal distributions about made-up values."""
     rng = np.random.default_rng(seed)
     design, coords = model.design, model.coords
@@ -138,8 +139,8 @@ def synthetic_fit(model: Model, draws: int = 200, seed: int = 1, chains: int = 2
 def make_fit() -> Callable[..., Fit]:
     """Make a fit without sampling, from a formula and rows or from a model."""
 
-    def make(formula: str | Model, data: Any, **options: Any) -> Fit:
-        return synthetic_fit(formula if isinstance(formula, Model) else Model(formula, data), **options)
+    def make(formula: str | ModelSpec, data: Any, **options: Any) -> Fit:
+        return synthetic_fit(Model(formula, data) if isinstance(formula, str) else formula, **options)
 
     return make
 

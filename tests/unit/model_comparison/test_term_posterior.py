@@ -103,6 +103,7 @@ def test_leave_one_out_compares_models_sampled_again(
     found = hl.test_terms(sampled, "loo").set_index("term")
     smaller = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"), priors=PRIORS)
     expected = loo(sampled).elpd_i - loo(make_fit(smaller, None, draws=100)).elpd_i
+    assert not found.loc["trt", "note"]
     assert found.loc["trt", "elpd_difference"] == pytest.approx(float(expected.sum()), rel=1e-6)
     assert found.loc["trt", "se"] == pytest.approx(float(np.sqrt(220 * expected.var())), rel=1e-6)
     assert found.loc["week_gt2", "note"] == "no chains."
