@@ -382,7 +382,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         ),
         "many_covariances": FindingKind(
             "data",
-            ("error", "warning"),
+            ("error", "warning", "note"),
             "A random term has more sds and correlations than the number of its clusters can support.",
             "hl.check_data(model).effects shows the effects and clusters of each random term.",
         ),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..validation import agree, number_of, quoted_list
-from .findings import Finding
+from .findings import Finding, Severity
 
 if TYPE_CHECKING:
     from ..design.design import Design
@@ -29,6 +29,8 @@ VERY_FEW_EVENTS, TOO_FEW_EVENTS = 5, 1
 MANY_PARAMETERS = 8
 #: Correlated effects from which a covariance matrix is compared with the number of clusters.
 MANY_EFFECTS = 3
+#: Fewer clusters for each of its sds and correlations are few.
+CLUSTERS_EACH = 2
 #: Zero is far from a predictor if it lies outside of its range, and its mean is more sds than this away.
 FAR_FROM_ZERO = 4.0
 #: From here on, differences between clusters in the rows are below a millionth of those of the intercepts.
@@ -56,7 +58,7 @@ def findings_of_design(design: Design) -> tuple[Finding, ...]:
             continue
         found += _constant_slopes(group)
         found += _saturated_intercept(design, group)
-        found += [finding for finding in many_covariances(group) if finding.severity == "error"]
+        found += _many_covariances(group)
         found += _independent_far_from_zero(group)
         found += _correlated_beyond_rounding(group)
     return (*found, *_identical_factors(design))
@@ -118,25 +120,34 @@ def _largest_set(group: GroupBlock) -> int:
     return max(map(len, group.sets))
 
 
-def many_covariances(group: GroupBlock) -> Iterator[Finding]:
-    """A finding about more sds and correlations than clusters."""
+def _many_covariances(group: GroupBlock) -> Iterator[Finding]:
+    """A finding about few clusters for the number of sds and correlations."""
     q, clusters = _largest_set(group), len(group.levels)
     parameters = q * (q + 1) // 2
-    if q < MANY_EFFECTS or clusters >= parameters:
+    if q < MANY_EFFECTS or clusters >= CLUSTERS_EACH * parameters:
         return
     pairs = parameters - q
-    singular = clusters <= q
-    yield Finding(
-        "many_covariances",
-        "error" if singular else "warning",
-        f"{q} correlated effects of '{group.name}' have {parameters:,} parameters, {q} sds and "
-        f"{number_of(pairs, 'correlation')}, and '{group.name}' has {clusters:,} clusters. "
-        + (
+    severity: Severity = "note"
+    consequence = (
+        f"With fewer than {CLUSTERS_EACH} clusters for each parameter, correlations are hardly known, and often "
+        "estimated as 1 or -1 by chance."
+    )
+    if clusters <= q:
+        severity = "error"
+        consequence = (
             f"A covariance matrix of {q} effects cannot be estimated from {clusters:,} clusters, and the search for it "
             "takes long."
-            if singular
-            else "With fewer clusters than parameters, most correlations are estimated as 1 or -1, or hardly at all."
-        ),
+        )
+    elif clusters < parameters:
+        severity = "warning"
+        consequence = (
+            "With fewer clusters than parameters, most correlations are estimated as 1 or -1, or hardly at all."
+        )
+    yield Finding(
+        "many_covariances",
+        severity,
+        f"{q} correlated effects of '{group.name}' have {parameters:,} parameters, {q} sds and "
+        f"{number_of(pairs, 'correlation')}, and '{group.name}' has {clusters:,} clusters. {consequence}",
         _simpler(group),
     )
 

@@ -11,7 +11,6 @@ import pandas as pd
 from ...design.design import Design
 from ...design.grouping import GroupBlock
 from ...fits.findings import Finding
-from ...fits.identification import many_covariances
 from ...validation import quoted_list
 from .cluster_sizes import FEW
 from .variance_within import spanned
@@ -42,7 +41,6 @@ def slope_findings(group: GroupBlock, effects: pd.DataFrame) -> Iterator[Finding
         if 0 < counts[k] < min(FEW, len(group.levels)):
             yield _in_few(group, effect, list(group.levels[informed[:, k]]))
     yield from _uncorrelated(group, informed)
-    yield from (finding for finding in many_covariances(group) if finding.severity != "error")
     absent = list(effects.loc[(effects["factor"] == group.name) & ~effects["in_fixed_part"], "effect"])
     if absent:
         yield Finding(

@@ -133,7 +133,7 @@ def test_covariances_without_clusters_or_events_are_counted_before_the_search() 
     frame = rows(clusters=12, size=5)
     report = hl.check_data(model("y ~ 1 + (f | g)", frame))
     found = {finding.code: finding for finding in report.findings}
-    assert told("y ~ 1 + (f | g)", frame) == {}
+    assert told("y ~ 1 + (f | g)", frame) == {"many_covariances": found["many_covariances"]}
     assert found["many_covariances"].severity == "warning"
     assert (
         "5 correlated effects of 'g' have 15 parameters, 5 sds and 10 correlations"
@@ -153,6 +153,16 @@ def test_covariances_without_clusters_or_events_are_counted_before_the_search() 
     with pytest.warns(DataWarning) as caught:
         hl.Model("y ~ 1 + (f | g)", few)
     assert any("10 events for 16 parameters" in str(warning.message) for warning in caught)
+    # 12 clusters are more than the 10 parameters of a matrix of 4 effects, and still few: no warning, but a finding.
+    four = frame[frame["f"] != frame["f"].iloc[0]]
+    noted = told("y ~ 1 + (f | g)", four)["many_covariances"]
+    assert noted.severity == "note"
+    assert "have 10 parameters, 4 sds and 6 correlations, and 'g' has 12 clusters. With fewer than 2" in noted.evidence
+    fit = hl.Model("y ~ 1 + (f | g)", four).fit(hl.MAP())
+    assert noted in fit.diagnostics.findings
+    assert fit.diagnostics.status == "converged"
+    assert noted in hl.check_data(fit.model).findings
+    assert told("y ~ 1 + (f | g)", rows(clusters=20, size=5)[lambda d: d["f"] != frame["f"].iloc[0]]) == {}
     assert told("y ~ 1 + (f || g)", frame) == {}
     numeric = hl.check_data(model("y ~ 1 + (1 + x + I(x**2) | g)", frame[frame["g"] < 5])).findings
     assert any(finding.code == "many_covariances" and "two bars" in finding.remedy for finding in numeric)
