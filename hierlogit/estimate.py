@@ -14,6 +14,7 @@ from .design.grouping import result_name
 from .display import MOST, Column, Facts, Part, Shown, Table, View
 from .errors import FitError
 from .formatting import cell, criterion
+from .student_t import two_sided_p_value
 from .validation import text, unknown_names
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Estimate(Shown):
         Number of parameters: fixed effects, sds and correlations, including those at a boundary.
     n_rows : int
         Number of rows, as used by the BIC.
+    df : ndarray, shape (p,)
+        Degrees of freedom of the fixed effects, whose t values are compared with the t distribution; infinite for the
+        normal distribution.
+    restricted : bool
+        Whether the restricted likelihood was maximised, with the fixed effects integrated out too.
     """
 
     nodes: int
@@ -82,11 +88,18 @@ class Estimate(Shown):
     conditional_sds: Mapping[str, FloatArray]
     n_parameters: int
     n_rows: int
+    df: FloatArray
+    restricted: bool = False
 
     @property
     def method(self) -> str:
         """How the random effects were integrated out, such as ``"Laplace"`` or ``"quadrature with 25 nodes"``."""
         return "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
+
+    @property
+    def likelihood(self) -> str:
+        """Which likelihood was maximised, in words."""
+        return "restricted maximum likelihood" if self.restricted else "maximum likelihood"
 
     @property
     def standard_errors(self) -> FloatArray:
@@ -105,17 +118,26 @@ class Estimate(Shown):
 
     @property
     def z_values(self) -> FloatArray:
-        """Fixed effects divided by their standard errors, shape (p,); NaN where there is no standard error."""
+        """Fixed effects divided by their standard errors, shape (p,): z, or t with few clusters. NaN without one."""
         errors = self.standard_errors
         return np.divide(self.beta, errors, out=np.full_like(errors, np.nan), where=errors > 0)
 
     @property
     def p_values(self) -> FloatArray:
-        """Wald's two-sided p-values of the tests that a fixed effect is zero, shape (p,)."""
-        from scipy.special import ndtr
+        """Wald's two-sided p-values of the tests that a fixed effect is zero, by the t distribution, shape (p,)."""
+        return two_sided_p_value(self.z_values, self.df)
 
-        p: FloatArray = 2 * ndtr(-np.abs(self.z_values))
-        return p
+    @property
+    def has_t_tests(self) -> bool:
+        """Whether the fixed effects are compared with the t distribution, and not with the normal distribution."""
+        return bool(np.any(np.isfinite(self.df)))
+
+    @property
+    def tests(self) -> dict[str, FloatArray]:
+        """The tests that each fixed effect is zero, as columns of a table: statistics, degrees of freedom, p-values."""
+        if not self.has_t_tests:
+            return {"z": self.z_values, "p_value": self.p_values}
+        return {"t": self.z_values, "df": self.df, "p_value": self.p_values}
 
     @property
     def deviance(self) -> float:
@@ -221,7 +243,7 @@ class Estimate(Shown):
         return f"sd_{name}[{effects[i]}]" if i == j else f"cor_{name}[{effects[i]}, {effects[j]}]"
 
     def _view(self) -> View:
-        what = "Posterior mode" if self.penalised else "Maximum likelihood"
+        what = "Posterior mode" if self.penalised else f"{self.likelihood[0].upper()}{self.likelihood[1:]}"
         title = f"{what}, random effects integrated out by {self.method}" if self.cholesky else what
         return View(title, (Facts(self.facts()), *self.tables()))
 
@@ -232,7 +254,9 @@ class Estimate(Shown):
             f"{self.n_parameters} parameters and {self.n_rows:,} rows"
         )
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
-        return (("log-likelihood", fit), *boundary)
+        tests = (("tests", "t, with between-within degrees of freedom"),) if self.has_t_tests else ()
+        name = "restricted log-likelihood" if self.restricted else "log-likelihood"
+        return ((name, fit), *tests, *boundary)
 
     def tables(self) -> tuple[Part, ...]:
         """Fixed effects, and sds and correlations, with their standard errors, for a view."""
@@ -242,7 +266,7 @@ class Estimate(Shown):
         if self.fixed_effects:
             columns = {"estimate": self.beta, "se": self.standard_errors}
             if not self.penalised:
-                columns |= {"z": self.z_values, "p_value": self.p_values}
+                columns |= self.tests
             yield _table("fixed effect (logit scale)", self.fixed_effects, columns)
         places, values, covariance = self.spread_covariance()
         if places:
@@ -268,7 +292,11 @@ def to_dataset(estimate: Estimate) -> xr.Dataset:
     """
     import xarray as xr
 
-    variables: dict[str, Any] = {"beta": ("p", estimate.beta), "covariance": (("m", "n"), estimate.covariance)}
+    variables: dict[str, Any] = {
+        "beta": ("p", estimate.beta),
+        "covariance": (("m", "n"), estimate.covariance),
+        "df": ("p", estimate.df),
+    }
     for k, name in enumerate(estimate.cholesky):
         variables[f"cholesky_{k}"] = ((f"effect_{k}", f"effect_{k}_bis"), estimate.cholesky[name])
         variables[f"modes_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.modes[name])
@@ -288,11 +316,19 @@ def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
         for field in ("cholesky", "modes", "conditional_sds")
     }
     beta, covariance = stored["beta"].to_numpy(), stored["covariance"].to_numpy()
+    # Fits saved before there were degrees of freedom have draws from normal distributions.
+    df = stored["df"].to_numpy() if "df" in stored else np.full(len(beta), np.inf)
     effects = {group.name: group.effects for group in design.groups}
     return Estimate(
-        fixed_effects=design.fixed_effects, effects=effects, beta=beta, covariance=covariance, **by_group, **record
+        fixed_effects=design.fixed_effects,
+        effects=effects,
+        beta=beta,
+        covariance=covariance,
+        df=df,
+        **by_group,
+        **record,
     )
 
 
 #: Attributes of an estimate that are not arrays.
-_PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows")
+_PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows", "restricted")

@@ -81,13 +81,13 @@ class ResultTable(pd.DataFrame):
     >>> import hierlogit as hl
     >>> model = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp"))
     >>> hl.summary(model.fit("laplace"), ci_prob=0.95)
-    Parameters (logit scale); 95% Wald interval
-      parameter           component  estimate     se  wald95_lb  wald95_ub       z  p_value
-      Intercept           fixed        -1.399  0.232     -1.854     -0.943  -6.016  < 0.001
-      period[p2]          fixed        -0.992  0.307     -1.593     -0.391  -3.236   0.0012
-      period[p3]          fixed        -1.129  0.327     -1.769     -0.488  -3.455  < 0.001
-      period[p4]          fixed        -1.580  0.427     -2.418     -0.743  -3.697  < 0.001
-      sd_herd[Intercept]  herd          0.642  0.179      0.372      1.108       -        -
+    Parameters (logit scale); t with between-within df; 95% Wald interval
+      parameter           component  estimate     se  wald95_lb  wald95_ub       t   df  p_value
+      Intercept           fixed        -1.399  0.232     -1.897     -0.900  -6.016   14  < 0.001
+      period[p2]          fixed        -0.992  0.307     -1.594     -0.390  -3.236  824   0.0013
+      period[p3]          fixed        -1.129  0.327     -1.770     -0.488  -3.455  824  < 0.001
+      period[p4]          fixed        -1.580  0.427     -2.419     -0.741  -3.697  824  < 0.001
+      sd_herd[Intercept]  herd          0.642  0.179      0.372      1.108       -    -        -
     """
 
     quantity: str = ""

@@ -98,7 +98,7 @@ def _estimates(fit: Fit) -> tuple[pd.Series[float], pd.Series[float]]:
         index = pd.Index(draws["parameter"].to_numpy(), name="parameter")
         values = draws.to_numpy().reshape(-1, len(index))
         return pd.Series(values.mean(axis=0), index), pd.Series(values.std(axis=0, ddof=1), index)
-    table = summary_of_estimate(fit, "wald", 0.5, progress=False)
+    table = summary_of_estimate(fit, "wald", 0.5, None, progress=False)
     likelihood = pd.Series([fit.estimate.log_likelihood], ["log_likelihood"])
     no_error = pd.Series([np.nan], ["log_likelihood"])
     estimates, errors = pd.concat([table["estimate"], likelihood]), pd.concat([table["se"], no_error])

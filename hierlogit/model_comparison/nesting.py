@@ -61,8 +61,8 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
     Raises
     ------
     FitError
-        If a fit is not by maximum likelihood, or the random effects are integrated out by different methods that do not
-        agree.
+        If a fit is not by maximum likelihood, the random effects are integrated out by different methods that do not
+        agree, or likelihoods are restricted and the fixed effects differ.
     """
     estimates: dict[str, Estimate] = {}
     for name, fit in fits.items():
@@ -78,7 +78,34 @@ def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
             )
         estimates[name] = fit.estimate
     _refuse_other_integration(fits, estimates)
+    _refuse_restricted(fits, estimates)
     return estimates
+
+
+def _refuse_restricted(fits: Mapping[str, Fit], estimates: Mapping[str, Estimate]) -> None:
+    """Check that restricted likelihoods are compared with each other only, and for the same fixed effects.
+
+    Each is an integral over the fixed effects, whose value depends on the columns and their units.
+    """
+    restricted = [name for name, estimate in estimates.items() if estimate.restricted]
+    if not restricted:
+        return
+    others = [name for name in estimates if name not in restricted]
+    remedy = "Fit all of them with restricted=False, hl.Laplace() or hl.AGQ()."
+    if others:
+        raise FitError(
+            f"{quoted_list(restricted)} maximised the restricted likelihood and "
+            f"{quoted_list(others)} the likelihood, which cannot be compared. {remedy}"
+        )
+    first, *rest = restricted
+    X = fits[first].model.design.X
+    for name in rest:
+        other = fits[name].model.design.X
+        if other.shape != X.shape or not np.allclose(other, X):
+            raise FitError(
+                f"the restricted likelihoods of '{first}' and '{name}' cannot be compared, since their fixed effects "
+                f"differ: each is an integral over its own fixed effects. {remedy}"
+            )
 
 
 def _refuse_other_integration(fits: Mapping[str, Fit], estimates: Mapping[str, Estimate]) -> None:

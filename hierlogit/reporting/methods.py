@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..formatting import criterion, number
 from ..validation import number_of
 from .request import Subject
+
+if TYPE_CHECKING:
+    from ..estimate import Estimate
 
 #: Software that the paragraph names, by its key among the versions of a fit.
 SOFTWARE = {"hierlogit": "hierlogit", "nutpie": "nutpie", "pymc": "PyMC", "python": "Python"}
@@ -92,11 +97,22 @@ def _integrated(subject: Subject) -> str:
 def _maximised(subject: Subject) -> str:
     estimate = subject.fit.estimate
     assert estimate is not None
-    goal = "posterior mode" if estimate.penalised else "maximum-likelihood estimate"
+    goal = "posterior mode" if estimate.penalised else f"estimate by {estimate.likelihood}"
     integrated = f", with the random effects integrated out ({estimate.method})" if subject.design.groups else ""
     return (
-        f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the log-likelihood is "
-        f"{criterion(estimate.log_likelihood)} with {number_of(estimate.n_parameters, 'parameter')}."
+        f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the "
+        f"{'restricted ' if estimate.restricted else ''}log-likelihood is {criterion(estimate.log_likelihood)} with "
+        f"{number_of(estimate.n_parameters, 'parameter')}.{_tests(estimate)}"
+    )
+
+
+def _tests(estimate: Estimate) -> str:
+    """What fixed effects are compared with, if it is not the normal distribution."""
+    if not estimate.has_t_tests:
+        return ""
+    return (
+        " Tests and intervals of the fixed effects are by Student's t distribution with between-within degrees of "
+        "freedom."
     )
 
 

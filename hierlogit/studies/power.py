@@ -22,6 +22,7 @@ from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..result_table import ResultTable
+from ..student_t import t_quantile, two_sided_p_value
 from ..validation import (
     agree,
     choice,
@@ -75,7 +76,7 @@ class Power(Shown):
         One row for each cell of the grid and each tested coefficient; the columns are described under `power`.
     replicates : pandas.DataFrame
         One row for each study and tested coefficient: the cell, ``replicate``, ``parameter``, ``estimate``, ``se``,
-        ``p_value``, and whether the fit was ``singular``. Studies without an estimate are left out.
+        ``df``, ``p_value``, and whether the fit was ``singular``. Studies without an estimate are left out.
     failures : mapping of (int, int) to str
         Error messages of the studies without an estimate, by numbers of cell and replicate.
     grid : tuple of str
@@ -146,12 +147,14 @@ def power(
         How many studies to simulate in each cell of the grid. With 500, a power of 0.8 has a Monte Carlo standard error
         of 0.018.
     method : {"wald", "lr"}
-        Wald's z test, or the likelihood-ratio test of the model against the one without the coefficient, with one
-        degree of freedom.
+        Wald's test, or the likelihood-ratio test of the model against the one without the coefficient. The statistic,
+        or the square root of the ratio's, is compared with the distribution that the engine's `df` chooses: Student's t
+        with fewer than 40 clusters, and otherwise the normal distribution.
     alpha : float
         Significance level of the tests; the intervals for the coverage have probability ``1 - alpha``.
     engine : Engine or str
-        A likelihood engine: ``hl.Laplace()``, ``hl.AGQ()`` or ``hl.MAP()``.
+        A likelihood engine with its options: ``hl.Laplace()``, ``hl.Laplace(restricted=True)``, ``hl.AGQ()`` or
+        ``hl.MAP()``.
     seed : int, optional
         Makes the studies reproducible, whatever the executor and its number of workers.
     executor : concurrent.futures.Executor, optional
@@ -259,13 +262,13 @@ class StudyResult:
 
     Attributes
     ----------
-    rows : tuple of (str, float, float, float)
-        Label, estimate, standard error and p-value of each tested coefficient.
+    rows : tuple of (str, float, float, float, float)
+        Label, estimate, standard error, degrees of freedom and p-value of each tested coefficient.
     singular : bool
         Whether the maximum is at a boundary.
     """
 
-    rows: tuple[tuple[str, float, float, float], ...]
+    rows: tuple[tuple[str, float, float, float, float], ...]
     singular: bool
 
 
@@ -309,24 +312,21 @@ class Study:
         for label in self.tested:
             k = model.design.fixed_effects.index(label)
             value, se = float(estimate.beta[k]), float(estimate.standard_errors[k])
-            rows.append((label, value, se, p_value(model, estimate, k)))
+            rows.append((label, value, se, float(estimate.df[k]), p_value(model, estimate, k)))
         return StudyResult(tuple(rows), bool(estimate.boundary))
 
 
 def _wald(_: ModelSpec, estimate: Estimate, k: int) -> float:
-    from scipy.special import ndtr
-
-    return float(2 * ndtr(-abs(estimate.beta[k] / estimate.standard_errors[k])))
+    return float(estimate.p_values[k])
 
 
 def _likelihood_ratio(model: ModelSpec, estimate: Estimate, k: int) -> float:
-    from scipy.special import chdtrc
-
     profile = Profiler(model, estimate).coefficient(k)
     without = profile.maximise(0.0, profile.start(0.0)).log_likelihood
     if not np.isfinite(without):
         raise FitError("the likelihood without the coefficient was not maximised.")
-    return float(chdtrc(1, max(2 * (estimate.log_likelihood - without), 0.0)))
+    root = np.sqrt(max(2 * (estimate.log_likelihood - without), 0.0))
+    return float(two_sided_p_value(root, estimate.df[k]))
 
 
 P_VALUES: dict[str, Callable[[ModelSpec, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}
@@ -380,10 +380,9 @@ def _tested_in_all(cells: Sequence[Cell], test: Any, engine: Engine, method: str
     for cell in cells:
         approach = approach_of(engine, cell.first)
         _tested(cell.first, tested)
-    if approach.penalised and method == "lr":
-        raise StudyError(
-            "method='lr' needs a maximum-likelihood engine; hl.MAP() maximises a posterior density. Use 'wald'."
-        )
+    if method == "lr" and (approach.penalised or approach.restricted):
+        what = "a posterior density" if approach.penalised else "the restricted likelihood"
+        raise StudyError(f"method='lr' needs a maximum of the likelihood; {engine} maximises {what}. Use 'wald'.")
     return list(tested)
 
 
@@ -402,23 +401,20 @@ def _tested(model: ModelSpec, test: str | Sequence[str] | None) -> list[str]:
 def _gathered(
     task: Study, done: Done[StudyResult], grid: tuple[str, ...], alpha: float, n: int, *, interrupted: bool
 ) -> Power:
-    from scipy.special import ndtri
-
     records = []
     for number in sorted(done.results):
         result = done.results[number]
         records += [(*task.place(number), *row, result.singular) for row in result.rows]
-    columns = ["cell", "replicate", "parameter", "estimate", "se", "p_value", "singular"]
+    columns = ["cell", "replicate", "parameter", "estimate", "se", "df", "p_value", "singular"]
     studies = pd.DataFrame.from_records(records, columns=columns)
     failures = {task.place(number): text for number, text in sorted(done.failures.items())}
     lost = Counter(cell for cell, _ in failures)
-    reach = float(ndtri(1 - alpha / 2))
     rows = []
     for k, cell in enumerate(task.cells):
         for label in task.tested:
             results = studies[(studies["cell"] == k) & (studies["parameter"] == label)]
             true = cell.truth.beta[label]
-            measured = _measures(results, true, len(results) + lost[k], alpha, reach)
+            measured = _measures(results, true, len(results) + lost[k], alpha)
             rows.append({**cell.chosen, "parameter": label, "true": true, **measured})
     chosen = pd.DataFrame([dict(cell.chosen) for cell in task.cells], columns=list(grid))
     replicates = chosen.loc[studies["cell"]].reset_index(drop=True).join(studies.drop(columns="cell"))
@@ -426,13 +422,13 @@ def _gathered(
     return Power(table, replicates, failures, grid, alpha, n, task.seed, interrupted=interrupted)
 
 
-def _measures(studies: pd.DataFrame, true: float, run: int, alpha: float, reach: float) -> dict[str, float]:
+def _measures(studies: pd.DataFrame, true: float, run: int, alpha: float) -> dict[str, float]:
     """Measures of Morris, White and Crowther (2019), table 6, each with its Monte Carlo standard error."""
     estimate, se = studies["estimate"].to_numpy(), studies["se"].to_numpy()
-    count = len(studies)
+    reach, count = t_quantile(studies["df"], 1 - alpha) * se, len(studies)
     missing = float("nan")
     power = float((studies["p_value"] < alpha).sum()) / run if run else missing
-    coverage = float((np.abs(estimate - true) <= reach * se).mean()) if count else missing
+    coverage = float((np.abs(estimate - true) <= reach).mean()) if count else missing
     empirical = float(estimate.std(ddof=1)) if count > 1 else missing
     model = float(np.sqrt(np.mean(se**2))) if count else missing
     spread = float(np.var(se**2, ddof=1)) if count > 1 else missing
@@ -448,8 +444,8 @@ def _measures(studies: pd.DataFrame, true: float, run: int, alpha: float, reach:
             "empirical_se_mcse": float(np.divide(empirical, np.sqrt(2 * (count - 1)))) if count > 1 else missing,
             "model_se": model,
             "model_se_mcse": float(np.sqrt(np.divide(spread, 4 * count * model**2))),
-            "width": 2 * reach * float(se.mean()) if count else missing,
-            "width_mcse": 2 * reach * float(np.divide(se.std(ddof=1), np.sqrt(count))) if count > 1 else missing,
+            "width": 2 * float(reach.mean()) if count else missing,
+            "width_mcse": 2 * float(np.divide(reach.std(ddof=1), np.sqrt(count))) if count > 1 else missing,
             "converged": count / run if run else missing,
             "converged_mcse": float(np.sqrt(np.divide(count * (run - count), float(run) ** 3))) if run else missing,
             "singular": float(studies["singular"].mean()) if count else missing,

@@ -13,17 +13,18 @@ from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
-from ..validation import choice, flag, quoted_list
+from ..student_t import t_quantile, two_sided_p_value
+from ..validation import choice, flag, quoted_list, shortened
 from .intervals import Interval, end_names, summarise
 from .log_odds_contrasts import log_odds_contrasts
+from .wald_profile import PARAMETERS, summary_of_estimate, title_of_tests, with_df
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Exponentials of larger numbers, up or down, are infinite or zero.
 LARGEST_LOGARITHM = 700.0
 INTERVALS = ("draws", "wald", "profile")
-#: Title of tables of parameters, and columns that are left out first where there is not enough room.
-PARAMETERS = "Parameters (logit scale)"
+#: Columns that are left out first where there is not enough room.
 SPARE = ("mcse_sd", "mcse_mean", "component", "ess_tail", "ess_bulk", "r_hat", "sd")
 
 
@@ -33,6 +34,7 @@ def summary(
     interval: str | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
+    df: str | None = None,
     progress: bool = True,
 ) -> ResultTable:
     """Fixed effects and variance components in one table, with intervals and convergence measures.
@@ -50,6 +52,10 @@ def summary(
         ``arviz.rcParams["stats.ci_prob"]`` has been changed.
     ci_kind : {"eti", "hdi"}, optional
         Equal-tailed or highest-density intervals of draws; ArviZ's default if not given.
+    df : {"between-within", "normal"}, optional
+        For Wald and profile intervals and p-values of the fixed effects: Student's t distribution with between-within
+        degrees of freedom, or the normal distribution. If not given, as in the fit, whose engine has the same option:
+        t if a grouping factor has fewer than 40 clusters.
     progress : bool
         Whether profiling shows a progress bar on a terminal.
 
@@ -60,13 +66,13 @@ def summary(
         ``cor_<group>[effect, effect]``, all on the logit scale. The column ``component`` is ``fixed`` or the grouping
         factor. With intervals from draws, the other columns are ``mean``, ``sd``, the ends of the interval and, for
         sampled fits, ``r_hat``, ``ess_bulk``, ``ess_tail``, ``mcse_mean`` and ``mcse_sd``. With Wald and profile
-        intervals, they are ``estimate``, ``se`` and the ends of the interval, for fits without priors also ``z`` and
-        ``p_value`` of the fixed effects.
+        intervals, they are ``estimate``, ``se`` and the ends of the interval, for fits without priors also ``z``, or
+        ``t`` with its degrees of freedom ``df``, and ``p_value`` of the fixed effects.
 
     Raises
     ------
     FitError
-        If the interval is not available for this fit.
+        If the interval, or `df`, is not available for this fit.
 
     Examples
     --------
@@ -82,10 +88,13 @@ def summary(
         choice("interval", interval, INTERVALS, FitError)
     chosen = interval or ("draws" if fit.estimate is None else "wald")
     if chosen == "draws":
+        if df is not None:
+            raise FitError(
+                f"df={shortened(df)} is for interval='wald' and interval='profile'; draws have the degrees of freedom "
+                "of the engine: hl.Laplace(df=...)."
+            )
         return _summary_of_draws(fit, Interval.of(ci_prob, ci_kind))
-    from .wald_profile import summary_of_estimate
-
-    return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, progress=progress)
+    return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, df, progress=progress)
 
 
 def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
@@ -109,7 +118,9 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
 
 
 @repeats_findings
-def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None) -> ResultTable:
+def odds_ratios(
+    fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None = None, df: str | None = None
+) -> ResultTable:
     """Odds ratios ``exp(beta)`` of the fixed effects, with intervals.
 
     They are conditional on the cluster: they compare rows of the same cluster, or of clusters with equal effects, that
@@ -122,7 +133,7 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     Parameters
     ----------
     fit : Fit
-    ci_prob, ci_kind
+    ci_prob, ci_kind, df
         As for `summary`.
 
     Returns
@@ -136,7 +147,7 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     Raises
     ------
     FitError
-        If the model has no fixed effects besides the intercept.
+        If the model has no fixed effects besides the intercept, or `df` is given for a fit by a sampler or MAP.
 
     Examples
     --------
@@ -151,9 +162,11 @@ def odds_ratios(fit: Fit, *, ci_prob: float | None = None, ci_kind: str | None =
     index = pd.Index([contrast.label for contrast in contrasts], name="fixed_effect")
     title = "Odds ratios, within a cluster" if fit.model.design.groups else "Odds ratios"
     weights = np.array([contrast.weights for contrast in contrasts])
-    if fit.estimate is not None:
-        _warn_beyond_floats(index, weights @ fit.estimate.beta)
-        return ResultTable.of(pd.DataFrame(_ratios_at_maximum(fit.estimate, weights, interval), index=index), title)
+    if fit.estimate is not None or df is not None:
+        estimate = with_df(fit, df)
+        _warn_beyond_floats(index, weights @ estimate.beta)
+        table = pd.DataFrame(_ratios_at_maximum(estimate, weights, interval), index=index)
+        return ResultTable.of(table, "; ".join([title, *title_of_tests(estimate)]))
     beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
     logarithms = beta.reshape(-1, weights.shape[1]) @ weights.T
     _warn_beyond_floats(index, np.median(logarithms, axis=0))
@@ -176,7 +189,10 @@ def _warn_beyond_floats(labels: pd.Index[str], logarithms: FloatArray) -> None:
 
 
 def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interval) -> dict[str, FloatArray]:
-    """Odds ratios of contrasts with Wald intervals, which are symmetric on the logarithmic scale."""
+    """Odds ratios of contrasts with Wald intervals, which are symmetric on the logarithmic scale.
+
+    A contrast of several coefficients has the smallest of their degrees of freedom.
+    """
     from scipy.special import ndtr
 
     # Only the coefficients in a contrast: the errors of others may be infinite or missing.
@@ -185,13 +201,14 @@ def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interv
     variances = [row[j] @ estimate.covariance[np.ix_(j, j)] @ row[j] for row, j in zip(weights, used, strict=True)]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # separated outcomes have infinite ratios
         errors = np.sqrt(variances)
-        reach = interval.quantile * errors
+        df = np.array([estimate.df[j].min() for j in used])
+        reach = t_quantile(df, interval.prob) * errors
         low, high = end_names("wald", interval.prob)
         columns = {"estimate": np.exp(middle), low: np.exp(middle - reach), high: np.exp(middle + reach)}
-        z_values = middle / errors
+        t_values = middle / errors
     if estimate.penalised:
-        return {**columns, "p_above_1": ndtr(z_values)}
-    return {**columns, "p_value": 2 * ndtr(-np.abs(z_values))}
+        return {**columns, "p_above_1": ndtr(t_values)}
+    return {**columns, "p_value": two_sided_p_value(t_values, df)}
 
 
 @repeats_findings

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..design.degrees_of_freedom import checked_df, degrees_of_freedom
 from ..errors import FitError
 from ..estimate import LARGEST_RELATIVE_ERROR
 from ..fits.fit import Fit
 from ..result_table import ResultTable
-from .intervals import Interval, end_names
+from ..student_t import t_quantile
+from .intervals import end_names
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Title of tables of parameters.
+PARAMETERS = "Parameters (logit scale)"
+#: Columns that are left out first where there is not enough room.
+SPARE = ("component", "df", "t", "z", "p_value", "se")
 
-def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> ResultTable:
+
+def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, progress: bool) -> ResultTable:
     """Table of the estimates of a likelihood fit.
 
     Parameters
@@ -28,32 +36,61 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, *, progress: bool) -> 
     fit : Fit
     kind : {"wald", "profile"}
     prob : float
+    df : {"between-within", "normal"}, optional
+        Degrees of freedom of the fixed effects; those of the fit if not given.
     progress : bool
         Whether profiling shows a progress bar.
 
     Raises
     ------
     FitError
-        If the fit has no estimate.
+        If the fit has no estimate, or a profile is requested of a restricted fit.
     """
     if fit.estimate is None:
         raise FitError(
             f"interval='{kind}' is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "
             f"{fit.diagnostics.engine}, whose intervals come from its draws."
         )
-    table, values, errors = _estimates(fit.estimate)
-    ends = (
-        _profile(fit, fit.estimate, prob, progress=progress)
-        if kind == "profile"
-        else _wald(table, values, errors, prob)
-    )
+    estimate = with_df(fit, df)
+    table, values, errors = _estimates(estimate)
+    if kind == "profile":
+        ends = _profile(fit, estimate, prob, progress=progress)
+    else:
+        normal = np.full(len(table) - len(estimate.df), np.inf)
+        ends = _wald(table, values, errors, np.concatenate([estimate.df, normal]), prob)
     for name, column in zip(end_names(kind, prob), ends, strict=True):
         table[name] = column
-    if not fit.estimate.penalised:
-        fixed = len(fit.estimate.fixed_effects)
-        for name, tests in (("z", fit.estimate.z_values), ("p_value", fit.estimate.p_values)):
-            table[name] = np.concatenate([tests, np.full(len(table) - fixed, np.nan)])
-    return ResultTable.of(table, "Parameters (logit scale)", spare=["component", "z", "p_value", "se"])
+    if not estimate.penalised:
+        fixed = len(estimate.fixed_effects)
+        for name, values_of_tests in estimate.tests.items():
+            table[name] = np.concatenate([values_of_tests, np.full(len(table) - fixed, np.nan)])
+    return ResultTable.of(table, "; ".join([PARAMETERS, *title_of_tests(estimate)]), spare=SPARE)
+
+
+def with_df(fit: Fit, df: str | None) -> Estimate:
+    """The estimate of a likelihood fit, with other degrees of freedom of the fixed effects if they are given.
+
+    Raises
+    ------
+    FitError
+        If `df` is given and the fit has no tests.
+    """
+    df = checked_df("df", df, FitError)
+    if df is None:
+        assert fit.estimate is not None
+        return fit.estimate
+    if fit.estimate is None or fit.estimate.penalised:
+        raise FitError(
+            f"df='{df}' is for the tests and intervals of fits by hl.Laplace() and hl.AGQ(); this one is by "
+            f"{fit.diagnostics.engine}, whose intervals are those of the posterior."
+        )
+    return replace(fit.estimate, df=degrees_of_freedom(fit.model.design, df))
+
+
+def title_of_tests(estimate: Estimate) -> list[str]:
+    """What the title of a table says of the likelihood and the tests, where they are not the usual ones."""
+    special = [estimate.likelihood] if estimate.restricted else []
+    return [*special, "t with between-within df"] if estimate.has_t_tests else special
 
 
 def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
@@ -68,8 +105,10 @@ def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray
     return pd.DataFrame({"component": components, "estimate": values, "se": errors}, index=index), values, errors
 
 
-def _wald(table: pd.DataFrame, values: FloatArray, errors: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:
-    reach = Interval(prob, "eti").quantile * errors
+def _wald(
+    table: pd.DataFrame, values: FloatArray, errors: FloatArray, df: FloatArray, prob: float
+) -> tuple[FloatArray, FloatArray]:
+    reach = t_quantile(df, prob) * errors
     low, high = values - reach, values + reach
     is_sd, is_cor = (table.index.str.startswith(what) & (table["component"] != "fixed") for what in ("sd_", "cor_"))
     known = errors > 0
@@ -94,14 +133,19 @@ def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tu
 
     profiler = Profiler(fit.model, estimate)
     console = Console(stderr=True)
+    profiles = list(profiler.profiles().values())
     steps = track(
-        list(profiler.profiles().values()),
+        profiles,
         description="Profiling",
         console=console,
         transient=True,
         disable=not (progress and console.is_terminal),
     )
-    ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
+    df = [*estimate.df, *[np.inf] * (len(profiles) - len(estimate.df))]
+    ends = [
+        (np.nan, np.nan) if profile is None else profiler.ends(profile, prob, of_profile)
+        for profile, of_profile in zip(steps, df, strict=True)
+    ]
     profiler.warn_if_higher()
     low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
     return low, high

@@ -229,6 +229,7 @@ KINDS: dict[str, Kind] = {
             "rug",
             "screen",
             "standardized",
+            "restricted",
         ],
         FLAG,
     ),
@@ -238,7 +239,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
     ),
-    **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type"], CHOICE),
+    **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type", "df"], CHOICE),
     **dict.fromkeys(["group", "effect", "x"], NAME),
     **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters", "optimizers"], NAMES),
     "title": TEXT,

@@ -26,6 +26,14 @@ class AGQ(ShownAsCall):
     ----------
     nodes : int
         Nodes in each dimension, 1 to 100. One node is Laplace's method.
+    restricted : bool
+        Whether to maximise the restricted likelihood, in which the fixed effects are integrated out too, by Laplace's
+        method. Its sds are less biased with few clusters. As REML in lme4 and glmmTMB, it compares models with the same
+        fixed effects only.
+    df : {"between-within", "normal"}, optional
+        Degrees of freedom of tests, intervals and draws of the fixed effects: Student's t distribution with
+        between-within degrees of freedom, or the normal distribution. If not given, t if a grouping factor has fewer
+        than 40 clusters, and otherwise normal.
     draws : int
         Draws of parameters and effects from the Gaussian approximation at the maximum, for verbs that need draws.
     seed : int, optional
@@ -34,11 +42,13 @@ class AGQ(ShownAsCall):
     Raises
     ------
     EngineError
-        If an option is out of range, or quadrature cannot integrate out the model's random effects.
+        If an option is not allowed, quadrature cannot integrate out the model's random effects, or the restricted
+        likelihood does not exist, because outcomes are separated.
 
     References
     ----------
-    Pinheiro and Bates (1995), Journal of Computational and Graphical Statistics 4: 12-35.
+    Pinheiro and Bates (1995), Journal of Computational and Graphical Statistics 4: 12-35. Li and Redden (2015), BMC
+    Medical Research Methodology 15: 38, for the degrees of freedom.
 
     Examples
     --------
@@ -52,6 +62,8 @@ class AGQ(ShownAsCall):
     nodes: int = 25
     draws: int = 1000
     seed: int | None = None
+    restricted: bool = False
+    df: str | None = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -59,6 +71,6 @@ class AGQ(ShownAsCall):
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the likelihood of `model`."""
         require_model(model)
-        approach = Approach.of("AGQ", model.design, self.nodes, penalised=False)
+        approach = Approach.of_likelihood("AGQ", model.design, self.nodes, restricted=self.restricted, df=self.df)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -173,11 +173,12 @@ def _integration_error(result: SearchResult, approach: Approach) -> list[Finding
     except EngineError:
         return []
     finer.work.u[:] = result.laplace.work.u
-    refined = Objective(result.objective.model, finer, penalised=approach.penalised).evaluate(result.optimum.point.psi)
-    move = largest_move(result.optimum.covariance, refined.gradient)
+    psi, fitted = result.optimum.point.psi, result.objective.evaluate(result.optimum.point.psi)
+    refined = Objective(result.objective.model, finer, penalised=approach.penalised).evaluate(psi)
+    move = largest_move(result.optimum.covariance, refined.gradient - fitted.gradient)
     if move < INTEGRATION_ERROR:
         return []
-    change = refined.log_likelihood - result.optimum.point.log_likelihood
+    change = refined.log_likelihood - fitted.log_likelihood
     evidence = (
         f"quadrature with {nodes} nodes moves an estimate by about {move:.1f} standard errors, and the "
         f"log-likelihood at these parameters by {change:+.1f}. Clusters with few rows and large effects cause this."
@@ -198,7 +199,7 @@ def largest_move(covariance: FloatArray, gradient: FloatArray) -> float:
     covariance : ndarray, shape (m, m)
         Covariance of the estimates; zero or not a number for parameters that are held.
     gradient : ndarray, shape (m,)
-        Gradient, at the estimates, of a log-likelihood with more quadrature nodes.
+        By how much the gradient at the estimates changes with more quadrature nodes.
     """
     covariance = np.nan_to_num(covariance)
     step, errors = covariance @ gradient, np.sqrt(np.maximum(np.diag(covariance), 0.0))

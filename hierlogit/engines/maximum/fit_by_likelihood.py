@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.marginal.selected_inverse import effect_variances
+from ...design.degrees_of_freedom import checked_df
 from ...errors import ConvergenceWarning, EngineError, warn
 from ...estimate import Estimate
 from ...fits.diagnostics import DeferredMeasures, Diagnostics, versions
@@ -18,13 +19,13 @@ from ...fits.fit import Fit
 from ...fits.identification import findings_of_design, findings_of_model
 from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
-from ...validation import refuse_beyond_memory, seed_or_none, whole_number
+from ...validation import flag, refuse_beyond_memory, seed_or_none, whole_number
 from ..stages import Stages
 from .convergence import search_findings
 from .gaussian_draws import log_ratios, sample, to_datatree
 from .integrator import MOST_NODES
+from .maximum_search import search_maximum
 from .objective import Objective
-from .search_result import Approach, SearchResult
 from .singularity import boundary_names
 from .starting_values import starting_point
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ...model_spec import ModelSpec
+    from .search_result import Approach, SearchResult
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,12 +50,15 @@ def check_options(engine: Any) -> None:
     EngineError
     """
     name = type(engine).__name__
-    checked = {
+    checked: dict[str, object] = {
         "draws": whole_number(f"{name}: draws", engine.draws, EngineError, least=LEAST_DRAWS),
         "seed": seed_or_none(f"{name}: seed", engine.seed, EngineError),
     }
     if hasattr(engine, "nodes"):
         checked["nodes"] = whole_number(f"{name}: nodes", engine.nodes, EngineError, least=1, most=MOST_NODES)
+    if hasattr(engine, "restricted"):
+        checked["restricted"] = flag(f"{name}: restricted", engine.restricted, EngineError)
+        checked["df"] = checked_df(f"{name}: df", engine.df, EngineError)
     for option, value in checked.items():
         object.__setattr__(engine, option, value)
 
@@ -78,7 +83,7 @@ def fit_by_likelihood[M: ModelSpec](
     likelihood = approach.likelihood(model.arrangement)
     stages.begin("search")
     objective = Objective(model, likelihood, penalised=approach.penalised)
-    result = SearchResult.of(objective, *starting_point(objective))
+    result = search_maximum(approach, objective, *starting_point(objective))
     estimate = estimate_of(approach, result)
     about_search = search_findings(result, approach, estimate)
     about_model = findings_of_model(model) if approach.penalised else findings_of_design(model.design)
@@ -140,4 +145,6 @@ def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
         conditional_sds={name: np.sqrt(variances[at]) for name, at in positions.items()},
         n_parameters=len(objective),
         n_rows=design.n_rows,
+        df=approach.df,
+        restricted=approach.restricted,
     )

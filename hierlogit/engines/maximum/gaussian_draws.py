@@ -3,8 +3,9 @@
 The diagonals of the Cholesky factors are drawn as logarithms where they are well known, and on their own scale, up to
 their signs, where they may be zero. The effects given the parameters are drawn from their exact distribution if these
 were found by quadrature, and otherwise from the Gaussian at their mode. The Pareto shape k-hat of the ratios of the
-density of the parameters that was maximised, with the effects integrated out, to that of the draws shows how good the
-approximation is: the smaller, the better (Vehtari et al. 2024, Journal of Machine Learning Research 25).
+density of the parameters that was maximised, with the effects integrated out, to that of the Gaussian shows how good
+the approximation is: the smaller, the better (Vehtari et al. 2024, Journal of Machine Learning Research 25). With few
+clusters, fixed effects are then given the tails of t distributions.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ...fits.posterior import assemble, posterior_dataset, posterior_layout
 from .conditional_effects import conditional_effects
 from .many_likelihoods import log_likelihoods
 from .objective import Objective
+from .t_tails import with_t_tails
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,8 +75,10 @@ def sample(result: SearchResult, approach: Approach, draws: int, seed: int) -> S
     draws : int
     seed : int
     """
-    for_parameters, for_effects = np.random.SeedSequence(seed).spawn(2)
-    psi, steps_in_sds = _parameters(result, draws, for_parameters)
+    for_parameters, for_effects, for_tails = np.random.SeedSequence(seed).spawn(3)
+    steps_in_sds = _normal_steps(result, draws, for_parameters)
+    steps_in_sds = with_t_tails(steps_in_sds, result.optimum.covariance_factor, approach.df, for_tails)
+    psi = _parameters(result, steps_in_sds)
     objective, optimum, laplace = result.objective, result.optimum, result.laplace
     row_index, work, R = laplace.arrangement.row_index, laplace.work, laplace.arrangement.triangular
     gammas = np.ascontiguousarray(psi[:, : objective.p] @ R.T)
@@ -110,7 +114,8 @@ def log_ratios(result: SearchResult, approach: Approach, draws: int, seed: int) 
     points = approach.nodes ** (q if q > 1 else int(row_index.q[0]))
     per_draw = max(len(row_index.y) * points, _operations(row_index) * ROWS_EVALUATED / AFFORDABLE)
     draws = min(draws, max(LEAST_WEIGHTED, int(ROWS_EVALUATED / per_draw)))
-    psi, steps_in_sds = _parameters(result, draws, np.random.SeedSequence(seed).spawn(2)[0])
+    steps_in_sds = _normal_steps(result, draws, np.random.SeedSequence(seed).spawn(2)[0])
+    psi = _parameters(result, steps_in_sds)
     # Arrays of its own, since those of the search hold the maximum.
     likelihood = approach.likelihood(result.laplace.arrangement)
     likelihood.work.u[:] = optimum.modes
@@ -123,22 +128,27 @@ def log_ratios(result: SearchResult, approach: Approach, draws: int, seed: int) 
     return ratios
 
 
-def _parameters(result: SearchResult, draws: int, seed: np.random.SeedSequence) -> tuple[FloatArray, FloatArray]:
-    """Draws of the parameters, and the standard normal numbers that they are made of."""
+def _normal_steps(result: SearchResult, draws: int, seed: np.random.SeedSequence) -> FloatArray:
+    """Standard normal steps along the columns of the covariance factor, from which parameters are drawn."""
+    optimum = result.optimum
+    noise = np.random.default_rng(seed).standard_normal((draws, optimum.covariance_factor.shape[1]))
+    # Without a maximum there is no covariance to draw from: all draws are at the estimate, and a finding reports it.
+    return noise if optimum.positive_definite else np.zeros_like(noise)
+
+
+def _parameters(result: SearchResult, steps_in_sds: FloatArray) -> FloatArray:
+    """Draws of the parameters, by steps along the columns of the covariance factor."""
     objective, optimum = result.objective, result.optimum
     free = np.flatnonzero(optimum.free)
     logged = _drawn_as_logarithms(objective, optimum, free)
     # Derivative of what is drawn with respect to the parameters: 1 / L_ii for those drawn as logarithms.
     jacobian = np.where(logged, 1.0 / np.where(logged, optimum.point.psi[free], 1.0), 1.0)
-    noise = np.random.default_rng(seed).standard_normal((draws, optimum.covariance_factor.shape[1]))
-    # Without a maximum there is no covariance to draw from: all draws are at the estimate, and a finding reports it.
-    steps_in_sds = noise if optimum.positive_definite else np.zeros_like(noise)
     steps = steps_in_sds @ optimum.covariance_factor[free].T * jacobian
-    psi = np.repeat(optimum.point.psi[None], draws, axis=0)
+    psi = np.repeat(optimum.point.psi[None], len(steps_in_sds), axis=0)
     drawn = psi[:, free] + steps
     drawn[:, logged] = optimum.point.psi[free][logged] * np.exp(steps[:, logged])
     psi[:, free] = drawn
-    return _with_positive_diagonals(objective, psi), steps_in_sds
+    return _with_positive_diagonals(objective, psi)
 
 
 def _operations(row_index: RowIndex) -> float:

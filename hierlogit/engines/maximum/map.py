@@ -59,6 +59,6 @@ class MAP(ShownAsCall):
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the marginal posterior density of `model`."""
         require_model(model)
-        approach = Approach.of("MAP", model.design, self.nodes, penalised=True)
+        approach = Approach.of_posterior("MAP", model.design, self.nodes)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ConvergenceWarning, warn
+from ...errors import ConvergenceWarning, FitError, warn
 from ...fits.identification import single_trials
+from ...student_t import t_quantile
 from .held_objectives import FixedCorrelation, FixedSd
 from .integrator import integrator
 from .objective import Objective, Point
@@ -76,9 +77,19 @@ class Profiler:
     ----------
     highest_gain : float
         How much higher than at the estimate a profile has been so far; zero if the estimate is the maximum.
+
+    Raises
+    ------
+    FitError
+        If the estimate is that of a restricted likelihood.
     """
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
+        if estimate.restricted:
+            raise FitError(
+                "the fit maximised the restricted likelihood, which has no profiles here: use "
+                "hl.summary(fit, interval='wald'), or fit the model with restricted=False."
+            )
         self._model, self._estimate = model, estimate
         likelihood = integrator(model.design, estimate.nodes)(model.arrangement)
         self._objective = Objective(model, likelihood, penalised=estimate.penalised)
@@ -240,14 +251,16 @@ class Profiler:
                     point, free[row] = tried, False
         return point if free.all() else climb(objective, point, restricted(scale, free))
 
-    def ends(self, profile: Profile, prob: float) -> tuple[float, float]:
-        """Interval of the values that the likelihood-ratio test with one degree of freedom does not reject.
+    def ends(self, profile: Profile, prob: float, df: float = np.inf) -> tuple[float, float]:
+        """Interval of the values that the likelihood-ratio test of one parameter does not reject.
 
         Parameters
         ----------
         profile : Profile
         prob : float
             Confidence level.
+        df : float
+            Degrees of freedom of the t distribution, with which the square root of the statistic is compared.
 
         Returns
         -------
@@ -255,9 +268,7 @@ class Profiler:
             Infinite where the likelihood does not fall far enough, however far one goes; not a number where no end was
             found. The low end of an sd is 0 if 0 is not rejected, and the end of a correlation 1 or -1 likewise.
         """
-        from scipy.special import ndtri
-
-        quantile = float(ndtri(0.5 + prob / 2))
+        quantile = float(t_quantile(df, prob))
         if quantile == 0:  # rounded: the interval has no width
             return profile.estimate, profile.estimate
         return self._interval_end(profile, -quantile), self._interval_end(profile, quantile)

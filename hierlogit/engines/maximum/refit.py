@@ -22,6 +22,7 @@ from .fit_by_likelihood import estimate_of
 from .gaussian_draws import sample, to_datatree
 from .laplace import Laplace
 from .map import MAP
+from .maximum_search import search_maximum
 from .objective import Objective, Point
 from .search_result import Approach, SearchResult
 from .starting_values import directions, starting_point
@@ -69,7 +70,10 @@ def likelihood_engine(estimate: Estimate, seed: int) -> Engine:
     """The engine that finds this kind of estimate."""
     if estimate.penalised:
         return MAP(nodes=estimate.nodes, seed=seed)
-    return Laplace(seed=seed) if estimate.nodes == 1 else AGQ(nodes=estimate.nodes, seed=seed)
+    df = "between-within" if estimate.has_t_tests else "normal"
+    if estimate.nodes == 1:
+        return Laplace(seed=seed, restricted=estimate.restricted, df=df)
+    return AGQ(nodes=estimate.nodes, seed=seed, restricted=estimate.restricted, df=df)
 
 
 def approach_of(engine: Engine, model: ModelSpec) -> Approach:
@@ -82,8 +86,10 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
     """
     if not isinstance(engine, (Laplace, AGQ, MAP)):
         raise EngineError(f"the engine must be hl.Laplace(), hl.AGQ() or hl.MAP(); got {shortened(engine)}.")
-    nodes = 1 if isinstance(engine, Laplace) else engine.nodes
-    return Approach.of(type(engine).__name__, model.design, nodes, penalised=isinstance(engine, MAP))
+    name, nodes = type(engine).__name__, 1 if isinstance(engine, Laplace) else engine.nodes
+    if isinstance(engine, MAP):
+        return Approach.of_posterior(name, model.design, nodes)
+    return Approach.of_likelihood(name, model.design, nodes, restricted=engine.restricted, df=engine.df)
 
 
 def search(model: ModelSpec, approach: Approach, near: tuple[FloatArray, Sequence[FloatArray]] | None = None) -> Refit:
@@ -103,7 +109,7 @@ def search(model: ModelSpec, approach: Approach, near: tuple[FloatArray, Sequenc
         psi = objective.with_cholesky(np.concatenate([near[0], np.zeros(len(objective.entries))]), list(near[1]))
         point = objective.evaluate(psi)
         start = point, directions(objective, point)
-    return Refit.of(SearchResult.of(objective, *start), approach)
+    return Refit.of(search_maximum(approach, objective, *start), approach)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class Refitter:
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
         self._model, self._estimate = model, estimate
-        self._approach = Approach.of("refit", model.design, estimate.nodes, penalised=estimate.penalised)
+        self._approach = Approach.like(estimate, model.design)
 
     @classmethod
     def of(cls, fit: Fit) -> Refitter:
@@ -218,7 +224,7 @@ class Refitter:
 
     def _search(self, arrangement: Arrangement) -> SearchResult:
         objective = Objective(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)
-        return SearchResult.of(objective, *self._start(objective))
+        return search_maximum(self._approach, objective, *self._start(objective))
 
     def _start(self, objective: Objective) -> tuple[Point, FloatArray]:
         if self._estimate.boundary:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...design.arrangement import Arrangement
+from ...design.degrees_of_freedom import degrees_of_freedom
+from ...errors import EngineError
 from .flat_directions import bounded
 from .integrator import integrator
 from .objective import Likelihood, Objective, Point
@@ -18,6 +20,7 @@ from .optimizer import Optimum, maximise
 
 if TYPE_CHECKING:
     from ...design.design import Design
+    from ...estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,6 +37,10 @@ class Approach:
         Quadrature nodes in each dimension; 1 for Laplace's method.
     penalised : bool
         Whether priors are part of what is maximised.
+    restricted : bool
+        Whether the fixed effects are integrated out too, while the covariances are estimated.
+    df : ndarray, shape (p,)
+        Degrees of freedom of the fixed effects, infinite for normal distributions.
     likelihood : callable
         Arrangement -> Likelihood.
     """
@@ -41,18 +48,44 @@ class Approach:
     engine: str
     nodes: int
     penalised: bool
+    restricted: bool
+    df: FloatArray
     likelihood: Callable[[Arrangement], Likelihood]
 
     @classmethod
-    def of(cls, engine: str, design: Design, nodes: int, *, penalised: bool) -> Approach:
-        """The approach of an engine to a design, with the likelihood that the number of nodes stands for.
+    def of_posterior(cls, engine: str, design: Design, nodes: int) -> Approach:
+        """The approach of an engine that maximises the posterior density of a design.
 
         Raises
         ------
         EngineError
             If quadrature with more than one node cannot integrate out the design's random effects.
         """
-        return cls(engine, nodes, penalised, integrator(design, nodes))
+        normal = np.full(len(design.fixed_effects), np.inf)
+        return cls(engine, nodes, True, False, normal, integrator(design, nodes))
+
+    @classmethod
+    def of_likelihood(cls, engine: str, design: Design, nodes: int, *, restricted: bool, df: str | None) -> Approach:
+        """The approach of an engine that maximises the likelihood of a design, or its restricted likelihood.
+
+        Raises
+        ------
+        EngineError
+            If quadrature with more than one node cannot integrate out the design's random effects, or the restricted
+            likelihood is requested for a design without any.
+        """
+        if restricted and not design.groups:
+            raise EngineError(
+                "restricted=True: the model has no random effects, whose sds the restricted likelihood is for. Use "
+                "model.fit('laplace')."
+            )
+        return cls(engine, nodes, False, restricted, degrees_of_freedom(design, df), integrator(design, nodes))
+
+    @classmethod
+    def like(cls, estimate: Estimate, design: Design) -> Approach:
+        """The approach that led to an estimate of a design."""
+        kinds = (estimate.penalised, estimate.restricted)
+        return cls("refit", estimate.nodes, *kinds, estimate.df, integrator(design, estimate.nodes))
 
 
 @dataclass(frozen=True)

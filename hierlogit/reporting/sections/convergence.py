@@ -70,10 +70,12 @@ def _how(subject: Subject) -> str:
             f"{counted_draws(subject.fit)} from the posterior, by {subject.engine}. All intervals come from these "
             "draws."
         )
-    objective = "posterior density" if estimate.penalised else "likelihood"
+    restricted = "restricted " if estimate.restricted else ""
+    objective = "posterior density" if estimate.penalised else f"{restricted}likelihood"
+    tails = ", with t distributions of the fixed effects" if estimate.has_t_tests else ""
     integrated = f", with the random effects integrated out ({estimate.method})" if subject.design.groups else ""
     return (
-        f"The maximum of the {objective}{integrated}: a log-likelihood of {number(estimate.log_likelihood)}. The table "
-        "of estimates has Wald intervals; intervals of derived quantities come from draws from the normal "
-        "approximation at the maximum."
+        f"The maximum of the {objective}{integrated}: a {restricted}log-likelihood of "
+        f"{number(estimate.log_likelihood)}. The table of estimates has Wald intervals; intervals of derived "
+        f"quantities come from draws from the normal approximation at the maximum{tails}."
     )

@@ -78,7 +78,7 @@ def test_k_hat_is_that_of_the_parameters_alone() -> None:
     model = hl.Model("outcome ~ treatment * time + (1 | patientID)", hl.datasets.load("toenail"))
     fit = model.fit(hl.AGQ(nodes=20, seed=1))
     assert fit.diagnostics.measures["pareto_k"] < 0.7
-    approach = Approach.of("AGQ", model.design, 20, penalised=False)
+    approach = Approach.of_likelihood("AGQ", model.design, 20, restricted=False, df=None)
     objective = Objective(model, approach.likelihood(model.arrangement), penalised=False)
     result = SearchResult.of(objective, *starting_point(objective))
     ratios, psi = log_ratios(result, approach, 100, 1), sample(result, approach, 100, 1).psi

@@ -1,0 +1,177 @@
+"""Level of tests and coverage of intervals with few clusters, by simulation: docs/few_clusters/, by `python -m`.
+
+python -m benchmarks.few_clusters                 # simulate, then write the table and the picture
+python -m benchmarks.few_clusters --only-picture  # from the table that is there
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import hierlogit as hl
+from hierlogit.design.degrees_of_freedom import degrees_of_freedom
+from hierlogit.engines.maximum.refit import Refitter, approach_of, search
+from hierlogit.errors import HierlogitError
+from hierlogit.estimate import Estimate
+from hierlogit.plots.style import BLUE, GREY, MEDIUM, SMALL, VERMILLION, house_style
+from hierlogit.student_t import t_quantile
+
+DOCS = Path(__file__).parents[1] / "docs"
+TABLE, PICTURE = DOCS / "few_clusters" / "few_clusters.csv", DOCS / "images" / "few_clusters.png"
+CLUSTERS = (6, 8, 10, 20, 40)
+SIZE, INTERCEPT, SD, SD_OF_EFFECT, EFFECT = 20, -0.5, 0.8, 0.6, 0.7
+ENGINES = {"maximum": hl.Laplace(), "restricted": hl.Laplace(restricted=True)}
+TESTS = {"normal": "z", "between-within": "t"}
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A study in which half of the rows, or of the clusters, are treated.
+
+    Attributes
+    ----------
+    title : str
+    formula : str
+    by_cluster : bool
+        Whether whole clusters are treated.
+    varying : bool
+        Whether the effect differs between clusters.
+    """
+
+    title: str
+    formula: str
+    by_cluster: bool
+    varying: bool
+
+    def model(self, clusters: int) -> hl.Model:
+        """The model of a study, with outcomes that are replaced."""
+        cluster = np.repeat(np.arange(clusters), SIZE)
+        treated = (cluster if self.by_cluster else np.arange(clusters * SIZE)) % 2
+        return hl.Model(self.formula, pd.DataFrame({"y": treated, "treated": treated, "cluster": cluster}))
+
+    def outcomes(self, model: hl.Model, effect: float, random: np.random.Generator) -> np.ndarray:
+        """Simulated outcomes of the rows."""
+        cluster, treated = model.design.groups[0].index, model.design.X[:, 1]
+        clusters = len(model.design.groups[0].levels)
+        eta = INTERCEPT + effect * treated + SD * random.normal(size=clusters)[cluster]
+        if self.varying:
+            eta += SD_OF_EFFECT * random.normal(size=clusters)[cluster] * treated
+        return random.binomial(1, 1 / (1 + np.exp(-eta))).astype(np.float64)
+
+
+TRIALS = {
+    "between": Trial("between clusters", "y ~ treated + (1 | cluster)", by_cluster=True, varying=False),
+    "within": Trial("within clusters", "y ~ treated + (1 | cluster)", by_cluster=False, varying=False),
+    "varying": Trial(
+        "within clusters, effect varies", "y ~ treated + (1 + treated || cluster)", by_cluster=False, varying=True
+    ),
+}
+
+
+def measured(name: str, clusters: int, effect: float, studies: int, seed: int) -> Iterator[dict[str, object]]:
+    """Rows of the table for one kind of study: the share of intervals that contain the effect, and their width."""
+    trial = TRIALS[name]
+    model = trial.model(clusters)
+    refitters = {kind: Refitter(model, _start(trial, model, engine, effect)) for kind, engine in ENGINES.items()}
+    df = {kind: float(degrees_of_freedom(model.design, kind)[1]) for kind in TESTS}
+    found: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in ENGINES}
+    without = dict.fromkeys(ENGINES, 0)
+    for study in range(studies):
+        random = np.random.default_rng([seed, list(TRIALS).index(name), clusters, round(100 * effect), study])
+        y = trial.outcomes(model, effect, random)
+        for kind, refitter in refitters.items():
+            try:
+                estimate = refitter.with_outcome(y).bounded_maximum()
+            except HierlogitError:
+                without[kind] += 1
+                continue
+            sd = float(estimate.sd("cluster")[0])
+            found[kind].append((float(estimate.beta[1]), float(estimate.standard_errors[1]), sd))
+    for kind in ENGINES:
+        value, se, sd = np.array(found[kind]).T
+        for tests in TESTS:
+            reach = float(t_quantile(df[tests], LEVEL)) * se
+            covered = float((np.abs(value - effect) <= reach).mean())
+            yield {
+                "treatment": name,
+                "clusters": clusters,
+                "effect": effect,
+                "likelihood": kind,
+                "tests": tests,
+                "df": df[tests],
+                "studies": len(value),
+                "without_estimate": without[kind],
+                "coverage": covered,
+                "mcse": float(np.sqrt(covered * (1 - covered) / len(value))),
+                "width": 2 * float(reach.mean()),
+                "bias": float(value.mean() - effect),
+                "median_sd": float(np.median(sd)),
+            }
+
+
+def _start(trial: Trial, model: hl.Model, engine: hl.Laplace, effect: float) -> Estimate:
+    """The true parameters as an estimate, where all searches start."""
+    y = trial.outcomes(model, effect, np.random.default_rng(0))
+    estimate = search(model.with_outcome(y), approach_of(engine, model)).estimate
+    sds = [SD, SD_OF_EFFECT][: len(estimate.cholesky["cluster"])]
+    return replace(estimate, beta=np.array([INTERCEPT, effect]), cholesky={"cluster": np.diag(sds)}, boundary=())
+
+
+def draw(table: pd.DataFrame) -> None:
+    """The picture: coverage against the number of clusters, a panel for each kind of treatment."""
+    lines = {
+        ("maximum", "normal"): (GREY, "o", "maximum likelihood, z"),
+        ("restricted", "normal"): (VERMILLION, "s", "restricted likelihood, z"),
+        ("maximum", "between-within"): (BLUE, "o", "maximum likelihood, t"),
+        ("restricted", "between-within"): ("#009E73", "s", "restricted likelihood, t"),
+    }
+    with house_style():
+        figure, panels = plt.subplots(1, len(TRIALS), figsize=(8.6, 2.9), sharey=True, layout="constrained")
+        for ax, (name, trial) in zip(panels, TRIALS.items(), strict=True):
+            ax.axhspan(93, 97, color="#EFEFEF", zorder=0)
+            ax.axhline(95, color="#BBBBBB", linewidth=0.8, zorder=1)
+            for shift, (key, (colour, marker, label)) in enumerate(lines.items()):
+                own = table[(table["treatment"] == name) & (table["effect"] > 0)]
+                own = own[(own["likelihood"] == key[0]) & (own["tests"] == key[1])]
+                at = np.arange(len(own)) + 0.07 * (shift - 1.5)
+                ax.errorbar(
+                    at, 100 * own["coverage"], 196 * own["mcse"], color=colour, marker=marker, ms=3.5, lw=1, label=label
+                )
+            ax.set_xticks(range(len(CLUSTERS)), [str(count) for count in CLUSTERS])
+            ax.set_xlabel("clusters")
+            ax.set_title(f"Treatment {trial.title}", fontsize=MEDIUM, loc="left")
+        panels[0].set_ylabel("coverage of 95% intervals (%)")
+        panels[-1].legend(fontsize=SMALL, frameon=False, loc="lower right")
+        figure.savefig(PICTURE, dpi=160)
+        plt.close(figure)
+
+
+def main() -> None:
+    """Simulate and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only-picture", action="store_true")
+    options = parser.parse_args()
+    if not options.only_picture:
+        rows: list[dict[str, object]] = []
+        for clusters in CLUSTERS:
+            for name in TRIALS:
+                for effect in (0.0, EFFECT):
+                    rows += measured(name, clusters, effect, options.studies, options.seed)
+                    table = pd.DataFrame(rows[-4:]).round(3).to_string(index=False, header=len(rows) == 4)
+                    print(table, flush=True)  # noqa: T201
+                    pd.DataFrame(rows).round(5).to_csv(TABLE, index=False)
+    draw(pd.read_csv(TABLE))
+
+
+if __name__ == "__main__":
+    main()

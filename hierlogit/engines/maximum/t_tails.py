@@ -1,0 +1,57 @@
+"""Draws of the fixed effects with the tails of t distributions, where few clusters tell of them.
+
+The errors of the fixed effects come from several levels: from differences within clusters, and from differences between
+the clusters of each factor. Only the part of a draw that comes from a level with few clusters is scaled, by the same
+factor for all coefficients of the level. An intercept where a predictor is far from zero, for example, owes most of its
+error to the slope, which rows within clusters tell of, and keeps it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Directions shorter than this, relative to the longest, are rounding errors of others.
+ROUNDING = 1e-9
+
+
+def with_t_tails(steps: FloatArray, factor: FloatArray, df: FloatArray, seed: np.random.SeedSequence) -> FloatArray:
+    """Standard normal steps with some of their parts scaled, so that each fixed effect has its t distribution.
+
+    The parameters are taken in the order of their degrees of freedom, the largest first: all that have no t
+    distribution, then the coefficients of the rows, of inner and of outer factors. What is new in the steps that move
+    each of these sets of parameters is scaled together, and so has a multivariate t distribution.
+
+    Parameters
+    ----------
+    steps : ndarray, shape (draws, r)
+        Independent standard normal numbers.
+    factor : ndarray, shape (m, r)
+        The steps times its transpose are errors of the parameters, of which the fixed effects come first.
+    df : ndarray, shape (p,)
+        Degrees of freedom of the fixed effects; infinite for the normal distribution.
+    seed : SeedSequence
+    """
+    if not np.any(np.isfinite(df)):
+        return steps
+    of_parameters = np.concatenate([df, np.full(len(factor) - len(df), np.inf)])
+    random, scaled = np.random.default_rng(seed), steps.copy()
+    known = np.zeros((factor.shape[1], 0))
+    for value in sorted(set(of_parameters), reverse=True):
+        new = _new_directions(factor[of_parameters == value], known)
+        known = np.column_stack([known, new])
+        if np.isfinite(value) and new.shape[1]:
+            scale = np.sqrt(value / random.chisquare(value, len(steps)))
+            scaled += (scale - 1)[:, None] * (steps @ new @ new.T)
+    return scaled
+
+
+def _new_directions(rows: FloatArray, known: FloatArray) -> FloatArray:
+    """Orthonormal directions of steps that move some parameters, orthogonal to those that are known; shape (r, k)."""
+    lengths = np.linalg.norm(rows, axis=1)
+    moved = rows[lengths > 0] / lengths[lengths > 0, None]
+    _, sizes, directions = np.linalg.svd(moved - (moved @ known) @ known.T, full_matrices=False)
+    new: FloatArray = directions[sizes > ROUNDING * max(1.0, float(sizes.max(initial=0.0)))].T
+    return new
