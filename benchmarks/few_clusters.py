@@ -1,6 +1,6 @@
-"""Level of tests and coverage of intervals with few clusters, by simulation: docs/few_clusters/, by `python -m`.
+"""Level of tests and coverage of intervals with few clusters, by simulation: docs/few_clusters/ and its picture.
 
-python -m benchmarks.few_clusters                 # simulate, then write the table and the picture
+python -m benchmarks.few_clusters                 # simulate what the table lacks, then draw the picture
 python -m benchmarks.few_clusters --only-picture  # from the table that is there
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,7 +27,7 @@ from hierlogit.student_t import t_quantile
 DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PICTURE = DOCS / "few_clusters" / "few_clusters.csv", DOCS / "images" / "few_clusters.png"
 CLUSTERS = (6, 8, 10, 20, 40)
-SIZE, INTERCEPT, SD, SD_OF_EFFECT, EFFECT = 20, -0.5, 0.8, 0.6, 0.7
+INTERCEPT, SD, SD_OF_EFFECT, EFFECT = -0.5, 0.8, 0.8, 0.7
 ENGINES = {"maximum": hl.Laplace(), "restricted": hl.Laplace(restricted=True)}
 TESTS = {"normal": "z", "between-within": "t"}
 LEVEL = 0.95
@@ -40,6 +41,8 @@ class Trial:
     ----------
     title : str
     formula : str
+    size : int
+        Rows of each cluster.
     by_cluster : bool
         Whether whole clusters are treated.
     varying : bool
@@ -48,13 +51,14 @@ class Trial:
 
     title: str
     formula: str
+    size: int
     by_cluster: bool
     varying: bool
 
     def model(self, clusters: int) -> hl.Model:
         """The model of a study, with outcomes that are replaced."""
-        cluster = np.repeat(np.arange(clusters), SIZE)
-        treated = (cluster if self.by_cluster else np.arange(clusters * SIZE)) % 2
+        cluster = np.repeat(np.arange(clusters), self.size)
+        treated = (cluster if self.by_cluster else np.arange(clusters * self.size)) % 2
         return hl.Model(self.formula, pd.DataFrame({"y": treated, "treated": treated, "cluster": cluster}))
 
     def outcomes(self, model: hl.Model, effect: float, random: np.random.Generator) -> np.ndarray:
@@ -68,10 +72,14 @@ class Trial:
 
 
 TRIALS = {
-    "between": Trial("between clusters", "y ~ treated + (1 | cluster)", by_cluster=True, varying=False),
-    "within": Trial("within clusters", "y ~ treated + (1 | cluster)", by_cluster=False, varying=False),
+    "between": Trial("between clusters", "y ~ treated + (1 | cluster)", size=20, by_cluster=True, varying=False),
+    "within": Trial("within clusters", "y ~ treated + (1 | cluster)", size=20, by_cluster=False, varying=False),
     "varying": Trial(
-        "within clusters, effect varies", "y ~ treated + (1 + treated || cluster)", by_cluster=False, varying=True
+        "within clusters, effect varies",
+        "y ~ treated + (1 + treated || cluster)",
+        size=60,
+        by_cluster=False,
+        varying=True,
     ),
 }
 
@@ -162,14 +170,15 @@ def main() -> None:
     parser.add_argument("--only-picture", action="store_true")
     options = parser.parse_args()
     if not options.only_picture:
-        rows: list[dict[str, object]] = []
-        for clusters in CLUSTERS:
-            for name in TRIALS:
-                for effect in (0.0, EFFECT):
-                    rows += measured(name, clusters, effect, options.studies, options.seed)
-                    table = pd.DataFrame(rows[-4:]).round(3).to_string(index=False, header=len(rows) == 4)
-                    print(table, flush=True)  # noqa: T201
-                    pd.DataFrame(rows).round(5).to_csv(TABLE, index=False)
+        table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame()
+        for effect, name, clusters in product((EFFECT, 0.0), TRIALS, CLUSTERS):
+            kind = {"treatment": name, "clusters": clusters, "effect": effect}
+            if len(table) and (table[list(kind)] == pd.Series(kind)).all(axis=1).any():
+                continue
+            rows = pd.DataFrame(measured(name, clusters, effect, options.studies, options.seed))
+            print(rows.round(3).to_string(index=False), flush=True)  # noqa: T201
+            table = pd.concat([table, rows]).sort_values(list(kind), kind="stable", ignore_index=True)
+            table.round(5).to_csv(TABLE, index=False)
     draw(pd.read_csv(TABLE))
 
 

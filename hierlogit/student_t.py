@@ -23,6 +23,21 @@ def t_quantile(df: npt.ArrayLike, prob: float) -> FloatArray:
     return quantile
 
 
+def t_cdf(t: npt.ArrayLike, df: npt.ArrayLike) -> FloatArray:
+    """Probability of a value below each `t`.
+
+    Examples
+    --------
+    >>> t_cdf([-2.45, -1.96], [6, np.inf]).round(3)
+    array([0.025, 0.025])
+    """
+    from scipy.special import ndtr, stdtr
+
+    df, t = np.asarray(df, dtype=np.float64), np.asarray(t, dtype=np.float64)
+    below: FloatArray = np.where(np.isinf(df), ndtr(t), stdtr(np.where(np.isinf(df), 1.0, df), t))
+    return below
+
+
 def two_sided_p_value(t: npt.ArrayLike, df: npt.ArrayLike) -> FloatArray:
     """Probability of a value further from zero than each `t`.
 
@@ -31,8 +46,4 @@ def two_sided_p_value(t: npt.ArrayLike, df: npt.ArrayLike) -> FloatArray:
     >>> two_sided_p_value([2.45, 1.96], [6, np.inf]).round(3)
     array([0.05, 0.05])
     """
-    from scipy.special import ndtr, stdtr
-
-    df, below = np.asarray(df, dtype=np.float64), -np.abs(np.asarray(t, dtype=np.float64))
-    tail: FloatArray = np.where(np.isinf(df), ndtr(below), stdtr(np.where(np.isinf(df), 1.0, df), below))
-    return 2 * tail
+    return 2 * t_cdf(-np.abs(np.asarray(t, dtype=np.float64)), df)

@@ -109,7 +109,7 @@ def comparisons(
         (rows,) or (rows, hypotheses).
     direction : bool
         Whether to add ``p_direction``, the posterior probability that the effect has the sign of its median; for
-        maximum-likelihood fits also ``z`` and ``p_value``.
+        maximum-likelihood fits also ``z``, or ``t`` and ``df`` with few clusters, and ``p_value``.
     rope : pair of float, optional
         Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it, and for
         maximum-likelihood fits ``p_equivalence``, the p-value of the two one-sided tests of equivalence.
@@ -125,8 +125,9 @@ def comparisons(
     DrawTable
         ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the ends of the interval; for
         likelihood fits also ``estimate``, at the maximum. With `hypothesis`, its text in place of the first columns,
-        and for maximum-likelihood fits ``z`` and ``p_value``. ``.draws`` has the draws, dims (chain, draw, row), which
-        for very many rows are computed when they are read, as for `predictions`.
+        and for maximum-likelihood fits ``z``, or ``t`` and ``df`` with few clusters, and ``p_value``. ``.draws`` has
+        the draws, dims (chain, draw, row), which for very many rows are computed when they are read, as for
+        `predictions`.
 
     Raises
     ------

@@ -90,7 +90,7 @@ def contextual_effects(
     )
     table = pd.concat([described, pd.DataFrame(tests.drop(columns="hypothesis"))], axis=1)
     return ResultTable.of(
-        table, "Contextual effects (logit scale)", data=["variable", "group"], spare=("se", "z", "sd")
+        table, "Contextual effects (logit scale)", data=["variable", "group"], spare=("se", "df", "t", "z", "sd")
     )
 
 

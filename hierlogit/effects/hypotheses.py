@@ -56,7 +56,8 @@ def hypotheses(
     adjust : {"holm", "single-step"}, optional
         How to allow for the number of hypotheses: Holm's adjustment of the p-values of maximum-likelihood fits, or
         the distribution of the largest deviation of all of them, which gives simultaneous intervals for all fits, and
-        adjusted p-values. It is that of the draws of sampled fits and of a multivariate normal distribution for others.
+        adjusted p-values. It is that of the draws of sampled fits and of a multivariate normal or t distribution for
+        others.
     ci_prob, ci_kind
         As for `summary`.
 
@@ -69,8 +70,9 @@ def hypotheses(
         the number as the median, and for hypotheses with ``<`` or ``>`` ``p_hypothesis``, the posterior probability
         that they are true. For maximum-likelihood fits ``estimate``, ``se``, the ends of the Wald interval, ``z`` and
         ``p_value``: of a two-sided test of equality for ``=``, of a one-sided test with the hypothesis as its
-        alternative for ``<`` and ``>``. Fits by MAP have the estimates of the latter and the probabilities of the
-        former, by the normal distribution.
+        alternative for ``<`` and ``>``. With few clusters there are ``t`` and ``df`` in place of ``z``, the smallest
+        degrees of freedom of the coefficients that are involved. Fits by MAP have the estimates of the latter and the
+        probabilities of the former, by the normal distribution.
 
     Raises
     ------
@@ -106,10 +108,10 @@ def hypotheses(
     family = Family.zeros(labels) if hypothesis is None else Family.of(hypothesis, labels, draws)
     described = family.described
     if fit.estimate is not None:
-        combined: NormalCoefficients = family.applied(NormalCoefficients.of(fit.estimate))
-        wald = WaldTests(combined.estimate, combined.error, family.null, family.side, combined.deviations)
+        combined: WaldCoefficients = family.applied(WaldCoefficients.of(fit.estimate))
+        wald = WaldTests(combined.estimate, combined.error, family.null, family.side, combined.df, combined.deviations)
         columns = pd.DataFrame(_of_wald(wald, tests, interval))
-        return ResultTable.of(pd.concat([described, columns], axis=1), TITLE, spare=("se", "z"))
+        return ResultTable.of(pd.concat([described, columns], axis=1), TITLE, spare=("se", "df", "t", "z"))
     beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
     values: Evaluated = family.applied(Evaluated(beta.reshape(draws, -1), None, (beta.shape[0], beta.shape[1])))
     question = Question(values, family.null, family.side, IDENTITY)
@@ -117,7 +119,7 @@ def hypotheses(
 
 
 @dataclass(frozen=True)
-class NormalCoefficients:
+class WaldCoefficients:
     """Coefficients of a likelihood fit or combinations of them, with their covariances.
 
     Attributes
@@ -125,47 +127,52 @@ class NormalCoefficients:
     estimate : ndarray, shape (k,)
     deviations : ndarray, shape (m, k)
         Deviations whose cross-products are the covariances; NaN for what has no standard error.
+    df : ndarray, shape (k,)
+        Degrees of freedom: of a combination, the smallest of its coefficients.
     """
 
     estimate: FloatArray
     deviations: FloatArray
+    df: FloatArray
 
     @classmethod
-    def of(cls, estimate: Estimate) -> NormalCoefficients:
+    def of(cls, estimate: Estimate) -> WaldCoefficients:
         """The coefficients of a fit."""
         deviations = estimate.deviations()[:, : len(estimate.beta)]
-        return cls(estimate.beta, np.where(np.isnan(estimate.standard_errors), np.nan, deviations))
+        return cls(estimate.beta, np.where(np.isnan(estimate.standard_errors), np.nan, deviations), estimate.df)
 
     @property
     def error(self) -> FloatArray:
         """Standard errors, shape (k,)."""
         return np.asarray(np.sqrt((self.deviations**2).sum(axis=0)))
 
-    def differences(self, low: IntArray, high: IntArray) -> NormalCoefficients:
+    def differences(self, low: IntArray, high: IntArray) -> WaldCoefficients:
         """Differences between the coefficients at two lists of positions."""
-        return NormalCoefficients(
-            self.estimate[high] - self.estimate[low], self.deviations[:, high] - self.deviations[:, low]
+        return WaldCoefficients(
+            self.estimate[high] - self.estimate[low],
+            self.deviations[:, high] - self.deviations[:, low],
+            np.minimum(self.df[high], self.df[low]),
         )
 
-    def combined(self, weights: FloatArray) -> NormalCoefficients:
+    def combined(self, weights: FloatArray) -> WaldCoefficients:
         """Sums of the coefficients with weights, shape (coefficients, sums)."""
         unknown = np.isnan(self.error)
         deviations = np.where(unknown, 0.0, self.deviations) @ weights
         deviations[:, (weights[unknown] != 0).any(axis=0)] = np.nan
-        return NormalCoefficients(self.estimate @ weights, deviations)
+        df = np.where(weights != 0, self.df[:, None], np.inf).min(axis=0)
+        return WaldCoefficients(self.estimate @ weights, deviations, df)
 
 
 def _of_wald(wald: WaldTests, tests: RowTests, interval: Interval) -> dict[str, FloatArray]:
     """Estimates with Wald or simultaneous intervals, and their tests."""
     tests.refuse_unadjustable(len(wald.null), one_sided=bool(wald.side.any()))
-    kind, reach = "wald", interval.quantile * wald.error
-    ends = wald.estimate - reach, wald.estimate + reach
+    kind, ends = "wald", wald.interval(interval.prob)
     if tests.adjust == "single-step":
         kind, ends = "simultaneous", wald.simultaneous(interval.prob)
     named = dict(zip(end_names(kind, interval.prob), ends, strict=True))
     columns = {"estimate": wald.estimate, "se": wald.error, **named}
     if tests.of_likelihood:
-        columns |= {"z": wald.z_values, "p_value": wald.p_values(tests.adjust)}
+        columns |= wald.columns(tests.adjust)
         return columns if tests.rope is None else {**columns, "p_equivalence": wald.equivalence(*tests.rope)}
     columns["p_direction"] = wald.direction
     if wald.side.any():

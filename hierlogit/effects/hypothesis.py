@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..engines.maximum.t_tails import combined_df
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..student_t import t_quantile
 from ..summaries.intervals import DrawTable, Interval, end_names
 from ..summaries.multiplicity import LargestDeviation
 from ..validation import as_float, choice, flag, listed, shortened
@@ -23,12 +25,17 @@ from .families import Family, check_hypothesis
 from .row_by_row import RowByRow
 from .wald_tests import WaldTests
 
+if TYPE_CHECKING:
+    from ..estimate import Estimate
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 #: Ways to adjust for the number of rows that are tested.
 ADJUSTMENTS = ("holm", "single-step")
 #: The largest family with simultaneous intervals.
 LARGEST_FAMILY = 2000
+#: Probability of the interval of draws that a t distribution is given.
+MATCHED = 0.95
 
 
 class Scale(NamedTuple):
@@ -102,24 +109,27 @@ class Question:
         # Rows with missing values have draws of NaN, which are on neither side.
         return {name: np.where(np.isnan(draws[0]), np.nan, values) for name, values in columns.items()}
 
-    def wald_tests(self, *, together: bool) -> WaldTests:
+    def wald_tests(self, fitted: Estimate, *, together: bool) -> WaldTests:
         """Tests of the estimates on the scale where they are nearly normal, with their covariances if `together`.
 
-        Standard errors are by the delta method where the values are functions of the parameters alone, else they are
-        the standard deviations of the draws.
+        Functions of the parameters have the degrees of freedom of the levels that their errors come from. Values that
+        depend on more have the fewest of the fit, and standard errors by which the t distribution has their 95 %
+        interval, that of the draws.
         """
         assert self.values.estimate is not None
-        deviations = None
+        deviations, smallest = None, float(fitted.df.min(initial=np.inf))
         with np.errstate(invalid="ignore"):  # infinite logarithms of ratios
             if isinstance(self.values, Evaluated) and (together or self.values.around is not None):
                 deviations = self.values.deviations(self.scale.of)
+            if isinstance(self.values, Evaluated) and deviations is not None and self.values.around is not None:
                 error = np.sqrt((deviations**2).sum(axis=0))
+                df = combined_df(deviations, fitted.deviations().T, fitted.df)
             else:
-                error = np.full(self.values.size, np.nan)
+                error, df = np.full(self.values.size, np.nan), np.full(self.values.size, smallest)
                 for at, draws in self.values.blocks():
-                    error[at] = _sd(self.scale.of(draws))
+                    error[at] = _error(self.scale.of(draws), smallest)
             estimate, null = self.scale.of(self.values.estimate), self.scale.of(self.null)
-        return WaldTests(estimate, error, null, self.side, deviations)
+        return WaldTests(estimate, error, null, self.side, df, deviations)
 
     def simultaneous(self, prob: float) -> tuple[FloatArray, FloatArray]:
         """Ends of intervals about the means of the draws that contain, in this share of the draws, all values."""
@@ -135,9 +145,14 @@ class Question:
         return centre - reach, centre + reach
 
 
-def _sd(draws: FloatArray) -> FloatArray:
-    """Standard deviations of draws, shape (draws, values); NaN of a single draw."""
-    return draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1], np.nan)
+def _error(draws: FloatArray, df: float) -> FloatArray:
+    """Standard errors of values with these draws, shape (draws, values); NaN of a single draw."""
+    if len(draws) == 1:
+        return np.full(draws.shape[1], np.nan)
+    if np.isinf(df):
+        return np.asarray(draws.std(axis=0, ddof=1))
+    low, high = Interval(MATCHED, "eti").ends(draws)
+    return np.asarray((high - low) / (2 * t_quantile(df, MATCHED)))
 
 
 @dataclass(frozen=True)
@@ -159,8 +174,8 @@ class RowTests:
         The value of a row if there is no effect.
     scale : Scale
         Where the rows are nearly normal. Hypotheses about several rows are tested as they are.
-    of_likelihood : bool
-        Whether the fit maximised the likelihood, without priors, so that there are p-values.
+    fitted : Estimate or None
+        The maximum, if the fit maximised the likelihood, without priors, so that there are p-values.
     """
 
     hypothesis: Any
@@ -169,7 +184,7 @@ class RowTests:
     adjust: str | None
     null: float
     scale: Scale
-    of_likelihood: bool
+    fitted: Estimate | None
 
     @classmethod
     def of(
@@ -197,13 +212,18 @@ class RowTests:
         bounds = None if rope is None else rope_bounds(rope)
         if adjust is not None:
             choice("adjust", adjust, ADJUSTMENTS, PredictionError)
-        of_likelihood = fit.estimate is not None and not fit.estimate.penalised
-        if adjust == "holm" and not of_likelihood:
+        fitted = None if fit.with_priors else fit.estimate
+        if adjust == "holm" and fitted is None:
             raise PredictionError(
                 f"adjust='holm' adjusts p-values, which fits by {fit.diagnostics.engine} do not have. Pass "
                 "adjust='single-step' for simultaneous intervals."
             )
-        return cls(hypothesis, direction, bounds, adjust, null, scale, of_likelihood)
+        return cls(hypothesis, direction, bounds, adjust, null, scale, fitted)
+
+    @property
+    def of_likelihood(self) -> bool:
+        """Whether there are p-values."""
+        return self.fitted is not None
 
     def table(
         self, quantity: str, described: pd.DataFrame, values: Evaluated | RowByRow, interval: Interval
@@ -244,14 +264,15 @@ class RowTests:
         )
         columns = summary_columns(values, interval, shares)
         asked = self.hypothesis is not None or self.direction or self.adjust is not None
-        together = self.adjust == "single-step"
-        tests = question.wald_tests(together=together) if tested and (asked or self.rope is not None) else None
+        together, tests = self.adjust == "single-step", None
+        if self.fitted is not None and tested and (asked or self.rope is not None):
+            tests = question.wald_tests(self.fitted, together=together)
         if together:
             ends = (question if tests is None else tests).simultaneous(interval.prob)
             named = zip(end_names("simultaneous", interval.prob), map(question.scale.back, ends), strict=True)
             columns = _in_place_of(interval.columns, dict(named), columns)
         if tests is not None and asked:
-            columns |= {"z": tests.z_values, "p_value": tests.p_values(self.adjust)}
+            columns |= tests.columns(self.adjust)
         if tests is not None and self.rope is not None:
             columns["p_equivalence"] = tests.equivalence(*question.scale.bounds(self.rope))
         return columns

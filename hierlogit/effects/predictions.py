@@ -86,7 +86,7 @@ def predictions(
     direction : bool
         Whether to add ``p_direction``, the posterior probability that a value is on the same side as its median: above
         or below a probability of 0.5, log-odds of 0 or, with `hypothesis`, a difference of 0. For maximum-likelihood
-        fits also ``z`` and ``p_value``.
+        fits also ``z``, or ``t`` and ``df`` with few clusters, and ``p_value``.
     rope : pair of float, optional
         Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it, and for
         maximum-likelihood fits ``p_equivalence``, the p-value of the two one-sided tests of equivalence.

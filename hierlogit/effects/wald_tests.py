@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..student_t import t_cdf, t_quantile, two_sided_p_value
 from ..summaries.multiplicity import LargestDeviation, holm, single_step
 
 FloatArray = npt.NDArray[np.float64]
@@ -16,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class WaldTests:
-    """Tests of estimates that are approximately normal.
+    """Tests of estimates that are approximately normal, or have t distributions because clusters are few.
 
     Attributes
     ----------
@@ -26,14 +27,17 @@ class WaldTests:
         The values that are tested.
     side : ndarray of int, shape (k,)
         1 if the alternative is a value above, -1 for one below, 0 for one on either side.
+    df : ndarray, shape (k,)
+        Degrees of freedom; infinite for the normal distribution.
     deviations : ndarray, shape (m, k), or None
-        Deviations whose cross-products are the covariances of the estimates; None if they do not fit into memory.
+        Deviations whose cross-products have the correlations of the estimates; None if they do not fit into memory.
     """
 
     estimate: FloatArray
     error: FloatArray
     null: FloatArray
     side: npt.NDArray[Any]
+    df: FloatArray
     deviations: FloatArray | None = None
 
     def distance(self, value: FloatArray | float) -> FloatArray:
@@ -43,16 +47,20 @@ class WaldTests:
             return np.divide(self.estimate - value, self.error, out=np.full_like(self.error, np.nan), where=known)
 
     @cached_property
-    def z_values(self) -> FloatArray:
+    def t_values(self) -> FloatArray:
         """Distances from the null values in standard errors, shape (k,)."""
         return self.distance(self.null)
+
+    def interval(self, prob: float) -> tuple[FloatArray, FloatArray]:
+        """Ends of the interval of each value."""
+        reach = t_quantile(self.df, prob) * self.error
+        return self.estimate - reach, self.estimate + reach
 
     @cached_property
     def raw_p_values(self) -> FloatArray:
         """P-values without adjustment, shape (k,)."""
-        from scipy.special import ndtr
-
-        p: FloatArray = np.where(self.side == 0, 2 * ndtr(-np.abs(self.z_values)), ndtr(-self.side * self.z_values))
+        both = two_sided_p_value(self.t_values, self.df)
+        p: FloatArray = np.where(self.side == 0, both, t_cdf(-self.side * self.t_values, self.df))
         return p
 
     def p_values(self, adjust: str | None) -> FloatArray:
@@ -61,16 +69,21 @@ class WaldTests:
             return self.raw_p_values
         if adjust == "holm":
             return holm(self.raw_p_values)
-        return single_step(self.raw_p_values, self.z_values, self._largest)
+        return single_step(self.raw_p_values, self.t_values, self._largest)
+
+    def columns(self, adjust: str | None) -> dict[str, FloatArray]:
+        """Statistics and p-values as columns of a table: ``z``, or ``t`` with its ``df``, and ``p_value``."""
+        p_values = self.p_values(adjust)
+        if not np.any(np.isfinite(self.df)):
+            return {"z": self.t_values, "p_value": p_values}
+        return {"t": self.t_values, "df": self.df, "p_value": p_values}
 
     def equivalence(self, low: float, high: float) -> FloatArray:
         """P-values of the two one-sided tests that the value is above `low` and below `high`; the larger, shape (k,).
 
         Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15: 657-680.
         """
-        from scipy.special import ndtr
-
-        p: FloatArray = np.maximum(ndtr(-self.distance(low)), ndtr(self.distance(high)))
+        p: FloatArray = np.maximum(t_cdf(-self.distance(low), self.df), t_cdf(self.distance(high), self.df))
         return p
 
     # For estimates with priors, the normal distribution is that of the posterior.
@@ -78,24 +91,16 @@ class WaldTests:
     @property
     def direction(self) -> FloatArray:
         """Probabilities of being on the same side of the null values as the estimates, shape (k,)."""
-        from scipy.special import ndtr
-
-        p: FloatArray = ndtr(np.abs(self.z_values))
-        return p
+        return t_cdf(np.abs(self.t_values), self.df)
 
     @property
     def probability_of_side(self) -> FloatArray:
         """Probabilities of being on the side of the alternatives, shape (k,); NaN for alternatives on either side."""
-        from scipy.special import ndtr
-
-        return np.where(self.side == 0, np.nan, ndtr(self.side * self.z_values))
+        return np.where(self.side == 0, np.nan, t_cdf(self.side * self.t_values, self.df))
 
     def probability_between(self, low: float, high: float) -> FloatArray:
         """Probabilities of being between two values, shape (k,)."""
-        from scipy.special import ndtr
-
-        p: FloatArray = ndtr(-self.distance(high)) - ndtr(-self.distance(low))
-        return p
+        return t_cdf(-self.distance(high), self.df) - t_cdf(-self.distance(low), self.df)
 
     def simultaneous(self, prob: float) -> tuple[FloatArray, FloatArray]:
         """Ends of intervals that contain all values together with a probability."""
@@ -108,4 +113,6 @@ class WaldTests:
         known = np.flatnonzero(self.error > 0)
         if not known.size:
             return LargestDeviation(np.zeros(1))
-        return LargestDeviation.of_normal(self.deviations[:, known] / self.error[known])
+        deviations = self.deviations[:, known]
+        lengths = np.sqrt((deviations**2).sum(axis=0))
+        return LargestDeviation.of_t(deviations / lengths, float(self.df[known].min()))

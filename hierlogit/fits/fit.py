@@ -32,7 +32,7 @@ M_co = TypeVar("M_co", bound=ModelSpec, default=ModelSpec, covariant=True)
 ELSEWHERE = {
     **dict.fromkeys(("summary", "coef", "coefs", "coef_", "params", "fixef", "fe_params", "bse"), "hl.summary(fit)"),
     **dict.fromkeys(("conf_int", "confint"), "hl.summary(fit, ci_prob=0.95)"),
-    **dict.fromkeys(("pvalues", "tvalues", "zvalues"), 'hl.summary(fit)[["z", "p_value"]]'),
+    **dict.fromkeys(("pvalues", "tvalues", "zvalues"), 'hl.summary(fit)["p_value"], beside which z or t stand'),
     **dict.fromkeys(("odds_ratio", "odds_ratios"), "hl.odds_ratios(fit)"),
     **dict.fromkeys(("ranef", "random_effects", "re_params"), "hl.ranef(fit)"),
     **dict.fromkeys(("VarCorr", "vcomp", "cov_re", "variance_components"), "hl.variance_components(fit)"),

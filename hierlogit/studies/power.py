@@ -22,7 +22,7 @@ from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..result_table import ResultTable
-from ..student_t import t_quantile, two_sided_p_value
+from ..student_t import t_quantile
 from ..validation import (
     agree,
     choice,
@@ -147,9 +147,9 @@ def power(
         How many studies to simulate in each cell of the grid. With 500, a power of 0.8 has a Monte Carlo standard error
         of 0.018.
     method : {"wald", "lr"}
-        Wald's test, or the likelihood-ratio test of the model against the one without the coefficient. The statistic,
-        or the square root of the ratio's, is compared with the distribution that the engine's `df` chooses: Student's t
-        with fewer than 40 clusters, and otherwise the normal distribution.
+        Wald's test, with the distribution that the engine's `df` chooses, Student's t with fewer than 40 clusters and
+        otherwise the normal distribution; or the likelihood-ratio test of the model against the one without the
+        coefficient, with the chi-squared distribution with one degree of freedom.
     alpha : float
         Significance level of the tests; the intervals for the coverage have probability ``1 - alpha``.
     engine : Engine or str
@@ -200,7 +200,7 @@ def power(
     >>> power.table[["school", "parameter", "power"]]
     Power at alpha 0.05, by simulation
       school  parameter  power
-          10  arm[new]   0.440
+          10  arm[new]   0.300
           40  arm[new]   0.940
     """
     replicates = whole_number("replicates", replicates, StudyError, least=2)
@@ -321,12 +321,13 @@ def _wald(_: ModelSpec, estimate: Estimate, k: int) -> float:
 
 
 def _likelihood_ratio(model: ModelSpec, estimate: Estimate, k: int) -> float:
+    from scipy.special import chdtrc
+
     profile = Profiler(model, estimate).coefficient(k)
     without = profile.maximise(0.0, profile.start(0.0)).log_likelihood
     if not np.isfinite(without):
         raise FitError("the likelihood without the coefficient was not maximised.")
-    root = np.sqrt(max(2 * (estimate.log_likelihood - without), 0.0))
-    return float(two_sided_p_value(root, estimate.df[k]))
+    return float(chdtrc(1, max(2 * (estimate.log_likelihood - without), 0.0)))
 
 
 P_VALUES: dict[str, Callable[[ModelSpec, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}

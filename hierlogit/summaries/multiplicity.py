@@ -51,10 +51,11 @@ class LargestDeviation:
         return cls(np.sort(np.abs(deviations).max(axis=1)))
 
     @classmethod
-    def of_normal(cls, deviations: FloatArray) -> LargestDeviation:
-        """Of standard normal variables, whose correlation matrix is ``D'D`` for deviations D of shape (m, k).
+    def of_t(cls, deviations: FloatArray, df: float = np.inf) -> LargestDeviation:
+        """Of a multivariate t distribution, whose correlation matrix is ``D'D`` for deviations D of shape (m, k).
 
-        It is simulated, always with the same random numbers: the errors of probabilities are below 0.001.
+        With infinite degrees of freedom, the variables are normal. It is simulated, always with the same random
+        numbers: the errors of probabilities are below 0.001.
         """
         m, k = deviations.shape
         if m > k:  # fewer columns with the same cross-products
@@ -66,7 +67,10 @@ class LargestDeviation:
             np.abs(random.standard_normal((min(step, count - start), m)) @ deviations).max(axis=1)
             for start in range(0, count, step)
         ]
-        return cls(np.sort(np.concatenate(largest)))
+        drawn = np.concatenate(largest)
+        if np.isfinite(df):
+            drawn *= np.sqrt(df / random.chisquare(df, count))
+        return cls(np.sort(drawn))
 
     def quantile(self, prob: float) -> float:
         """What the largest deviation does not exceed with a probability."""

@@ -53,9 +53,10 @@ def summary(
     ci_kind : {"eti", "hdi"}, optional
         Equal-tailed or highest-density intervals of draws; ArviZ's default if not given.
     df : {"between-within", "normal"}, optional
-        For Wald and profile intervals and p-values of the fixed effects: Student's t distribution with between-within
-        degrees of freedom, or the normal distribution. If not given, as in the fit, whose engine has the same option:
-        t if a grouping factor has fewer than 40 clusters.
+        For Wald intervals and p-values of the fixed effects: Student's t distribution with between-within degrees of
+        freedom, or the normal distribution. If not given, as in the fit, whose engine has the same option: t if a
+        grouping factor has fewer than 40 clusters. Profile intervals are those of likelihood-ratio tests by the
+        chi-squared distribution in any case.
     progress : bool
         Whether profiling shows a progress bar on a terminal.
 

@@ -133,19 +133,14 @@ def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tu
 
     profiler = Profiler(fit.model, estimate)
     console = Console(stderr=True)
-    profiles = list(profiler.profiles().values())
     steps = track(
-        profiles,
+        list(profiler.profiles().values()),
         description="Profiling",
         console=console,
         transient=True,
         disable=not (progress and console.is_terminal),
     )
-    df = [*estimate.df, *[np.inf] * (len(profiles) - len(estimate.df))]
-    ends = [
-        (np.nan, np.nan) if profile is None else profiler.ends(profile, prob, of_profile)
-        for profile, of_profile in zip(steps, df, strict=True)
-    ]
+    ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
     profiler.warn_if_higher()
     low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
     return low, high

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from ...errors import ConvergenceWarning, FitError, warn
 from ...fits.identification import single_trials
-from ...student_t import t_quantile
 from .held_objectives import FixedCorrelation, FixedSd
 from .integrator import integrator
 from .objective import Objective, Point
@@ -251,16 +250,14 @@ class Profiler:
                     point, free[row] = tried, False
         return point if free.all() else climb(objective, point, restricted(scale, free))
 
-    def ends(self, profile: Profile, prob: float, df: float = np.inf) -> tuple[float, float]:
-        """Interval of the values that the likelihood-ratio test of one parameter does not reject.
+    def ends(self, profile: Profile, prob: float) -> tuple[float, float]:
+        """Interval of the values that the likelihood-ratio test with one degree of freedom does not reject.
 
         Parameters
         ----------
         profile : Profile
         prob : float
             Confidence level.
-        df : float
-            Degrees of freedom of the t distribution, with which the square root of the statistic is compared.
 
         Returns
         -------
@@ -268,7 +265,9 @@ class Profiler:
             Infinite where the likelihood does not fall far enough, however far one goes; not a number where no end was
             found. The low end of an sd is 0 if 0 is not rejected, and the end of a correlation 1 or -1 likewise.
         """
-        quantile = float(t_quantile(df, prob))
+        from scipy.special import ndtri
+
+        quantile = float(ndtri(0.5 + prob / 2))
         if quantile == 0:  # rounded: the interval has no width
             return profile.estimate, profile.estimate
         return self._interval_end(profile, -quantile), self._interval_end(profile, quantile)

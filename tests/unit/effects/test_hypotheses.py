@@ -26,7 +26,7 @@ def rows(clustered_rows: MakeRows) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def ml(rows: pd.DataFrame) -> hl.results.Fit:
-    return hl.Model("healed ~ dose + arm + (1 | clinic)", rows).fit(hl.Laplace(draws=4000, seed=1))
+    return hl.Model("healed ~ dose + arm + (1 | clinic)", rows).fit(hl.Laplace(draws=4000, seed=1, df="normal"))
 
 
 @pytest.fixture(scope="module")

@@ -13,28 +13,28 @@ def test_the_largest_difference_of_means_is_the_studentised_range() -> None:
     # All pairs of four independent means with the same known variance: Tukey's distribution.
     low, high = np.triu_indices(4, 1)
     pairs = (np.eye(4)[:, high] - np.eye(4)[:, low]) / np.sqrt(2)
-    largest = LargestDeviation.of_normal(pairs)
+    largest = LargestDeviation.of_t(pairs)
     for prob in (0.89, 0.95):
         tukey = studentized_range.ppf(prob, 4, np.inf) / np.sqrt(2)
         assert largest.quantile(prob) == pytest.approx(tukey, abs=0.01)
         assert largest.p_values(np.array([tukey]))[0] == pytest.approx(1 - prob, abs=0.002)
-    again = LargestDeviation.of_normal(pairs)
+    again = LargestDeviation.of_t(pairs)
     np.testing.assert_array_equal(largest.ordered, again.ordered)
 
 
 def test_independent_and_identical_deviations_are_the_two_ends() -> None:
     z = np.array([2.0, 2.5, 0.3])
     raw = 2 * norm.sf(z)
-    independent = single_step(raw, z, LargestDeviation.of_normal(np.eye(3)))
+    independent = single_step(raw, z, LargestDeviation.of_t(np.eye(3)))
     np.testing.assert_allclose(independent, 1 - (1 - raw) ** 3, atol=0.003)
-    identical = single_step(raw, z, LargestDeviation.of_normal(np.ones((1, 3))))
+    identical = single_step(raw, z, LargestDeviation.of_t(np.ones((1, 3))))
     np.testing.assert_allclose(identical, raw, atol=0.003)
 
 
 def test_p_values_too_small_to_simulate_are_those_of_sidak() -> None:
     z = np.array([9.0, np.nan, 0.1])
     raw = 2 * norm.sf(np.abs(z))
-    adjusted = single_step(raw, z, LargestDeviation.of_normal(np.eye(3)[:, [0, 2]]))
+    adjusted = single_step(raw, z, LargestDeviation.of_t(np.eye(3)[:, [0, 2]]))
     assert raw[0] <= adjusted[0] <= 2 * raw[0]
     assert np.isnan(adjusted[1])
     assert adjusted[2] >= raw[2]
@@ -51,7 +51,7 @@ def test_more_deviations_than_values_are_reduced() -> None:
     unit = deviations / np.sqrt((deviations**2).sum(axis=0))
     correlation = float(unit[:, 0] @ unit[:, 1])
     few = np.linalg.cholesky(np.array([[1, correlation], [correlation, 1]])).T
-    both = [LargestDeviation.of_normal(one).quantile(0.95) for one in (unit, few)]
+    both = [LargestDeviation.of_t(one).quantile(0.95) for one in (unit, few)]
     assert both[0] == pytest.approx(both[1], abs=0.01)
 
 
