@@ -63,8 +63,8 @@ class Model(ModelSpec):
     -----
     DataWarning
         If rows are dropped, or the rows cannot tell some parameter: an sd that is not identified, more parameters than
-        events, more sds and correlations than clusters, predictors of random slopes far from zero. Each fit has the
-        same findings; `hierlogit.check_data` has more of them.
+        events, predictors of random slopes far from zero. Each fit has the same findings; `hierlogit.check_data` has
+        more of them.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class Model(ModelSpec):
 
     def _warn(self) -> None:
         for finding in gravest_first(findings_of_model(self)):
-            if finding.severity != "note":
+            if finding.severity == "error" or finding.code == "uncentred_slope":
                 warn(f"{finding.evidence} {finding.remedy}", DataWarning)
 
     if not TYPE_CHECKING:  # type checkers report unknown attributes themselves

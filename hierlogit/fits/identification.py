@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..validation import agree, number_of, quoted_list
-from .findings import Finding, Severity
+from .findings import Finding
 
 if TYPE_CHECKING:
     from ..design.design import Design
@@ -127,25 +127,22 @@ def _many_covariances(group: GroupBlock) -> Iterator[Finding]:
     if q < MANY_EFFECTS or clusters >= CLUSTERS_EACH * parameters:
         return
     pairs = parameters - q
-    severity: Severity = "note"
     consequence = (
         f"With fewer than {CLUSTERS_EACH} clusters for each parameter, correlations are hardly known, and often "
         "estimated as 1 or -1 by chance."
     )
     if clusters <= q:
-        severity = "error"
         consequence = (
             f"A covariance matrix of {q} effects cannot be estimated from {clusters:,} clusters, and the search for it "
             "takes long."
         )
     elif clusters < parameters:
-        severity = "warning"
         consequence = (
             "With fewer clusters than parameters, most correlations are estimated as 1 or -1, or hardly at all."
         )
     yield Finding(
         "many_covariances",
-        severity,
+        "error" if clusters <= q else "warning" if clusters < parameters else "note",
         f"{q} correlated effects of '{group.name}' have {parameters:,} parameters, {q} sds and "
         f"{number_of(pairs, 'correlation')}, and '{group.name}' has {clusters:,} clusters. {consequence}",
         _simpler(group),

@@ -101,7 +101,7 @@ def compare_searches(
     Raises
     ------
     FitError
-        If the fit is by a sampler, or has infinite estimates, so that there is no maximum.
+        If the fit is by a sampler, or has infinite estimates, so that there is no maximum, or is restricted.
 
     References
     ----------
@@ -124,6 +124,11 @@ def compare_searches(
         raise FitError(
             "the fit has infinite estimates, so that there is no maximum at which searches could end. hl.MAP() and "
             "NUTS have finite ones."
+        )
+    if estimate.restricted:
+        raise FitError(
+            "the fit maximised the restricted likelihood, which other searches do not: fit the model with "
+            "restricted=False."
         )
     searches = OtherSearches(fit.model, estimate)
     found, interrupted = [searches.fit()], False

@@ -24,6 +24,10 @@ class Laplace(ShownAsCall):
 
     Parameters
     ----------
+    draws : int
+        Draws of parameters and effects from the Gaussian approximation at the maximum, for verbs that need draws.
+    seed : int, optional
+        Another seed gives other draws; 0 if not given. The estimates do not depend on it.
     restricted : bool
         Whether to maximise the restricted likelihood, in which the fixed effects are integrated out too, by Laplace's
         method. Its sds are less biased with few clusters. As REML in lme4 and glmmTMB, it compares models with the same
@@ -32,10 +36,6 @@ class Laplace(ShownAsCall):
         Degrees of freedom of tests, intervals and draws of the fixed effects: Student's t distribution with
         between-within degrees of freedom, or the normal distribution. If not given, t if a grouping factor has fewer
         than 40 clusters, and otherwise normal.
-    draws : int
-        Draws of parameters and effects from the Gaussian approximation at the maximum, for verbs that need draws.
-    seed : int, optional
-        Another seed gives other draws; 0 if not given. The estimates do not depend on it.
 
     Raises
     ------

@@ -77,7 +77,7 @@ class OtherSearches:
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
         self._model, self._estimate = model, estimate
-        self._approach = Approach.of("search", model.design, estimate.nodes, penalised=estimate.penalised)
+        self._approach = Approach.like(estimate, model.design)
 
     @property
     def labels(self) -> list[str]:
