@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .engines.registry import resolve_engine
 from .errors import DataWarning, warn
 from .fits.findings import gravest_first
-from .fits.identification import findings_of_model
+from .fits.identification import findings_before_fits
 from .foreign_options import refuse_options
 from .model_spec import ModelSpec
 from .translations.latex import latex
@@ -75,9 +75,8 @@ class Model(ModelSpec):
     """
 
     def _warn(self) -> None:
-        for finding in gravest_first(findings_of_model(self)):
-            if finding.severity == "error" or finding.code == "uncentred_slope":
-                warn(f"{finding.evidence} {finding.remedy}", DataWarning)
+        for finding in gravest_first(findings_before_fits(self)):
+            warn(f"{finding.evidence} {finding.remedy}", DataWarning)
 
     if not TYPE_CHECKING:  # type checkers report unknown attributes themselves
 

@@ -256,9 +256,9 @@ def _warn_of_data(model: Model) -> None:
     from ..diagnostics.data.check_data import check_data
     from ..diagnostics.data.suspect_columns import suspect_findings
     from ..errors import DataWarning, warn
-    from ..fits.identification import findings_of_model
+    from ..fits.identification import findings_before_fits
 
-    given = (*findings_of_model(model), *suspect_findings(model))
+    given = (*findings_before_fits(model), *suspect_findings(model))
     for finding in check_data(model).findings:
         if finding.severity != "note" and finding not in given and finding.code != "missing_values":
             warn(f"{finding.evidence} {finding.remedy}", DataWarning)

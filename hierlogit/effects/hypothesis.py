@@ -136,7 +136,7 @@ class Question:
         assert isinstance(self.values, Evaluated)
         with np.errstate(invalid="ignore"):
             draws = self.scale.of(self.values.draws)
-            centre, sd = draws.mean(axis=0), _sd(draws)
+            centre, sd = draws.mean(axis=0), _error(draws, np.inf)
         known = np.flatnonzero(sd > 0)
         if not known.size:
             return centre, centre

@@ -69,6 +69,12 @@ def findings_of_model(model: ModelSpec) -> tuple[Finding, ...]:
     return (*findings_of_design(model.design), *_contradicting_priors(model))
 
 
+def findings_before_fits(model: ModelSpec) -> tuple[Finding, ...]:
+    """Those findings of a model that are given as warnings when it is made: errors, and predictors far from zero."""
+    found = findings_of_model(model)
+    return tuple(finding for finding in found if finding.severity == "error" or finding.code == "uncentred_slope")
+
+
 # ---- events and parameters ------------------------------------------------------------------------------------------
 
 

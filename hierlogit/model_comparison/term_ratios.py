@@ -76,6 +76,18 @@ class TermRatio:
             return np.nan
         return float(beta @ np.linalg.solve(covariance, beta))
 
+    def wald_p_value(self) -> float:
+        """P-value of Wald's test: by the F distribution if the coefficients have t tests, else by chi-squared."""
+        from scipy.special import fdtrc
+
+        statistic, tested = self.wald(), list(self.comparison.tested)
+        if np.isnan(statistic):
+            return np.nan
+        df = float(self.larger_estimate.df[tested].min())
+        if np.isinf(df):
+            return chi_squared_tail(statistic, len(tested))
+        return float(fdtrc(len(tested), df, statistic / len(tested)))
+
 
 class Maxima:
     """Maxima of restrictions of a model, each found once by a search that starts near the maximum of the whole one.
@@ -103,7 +115,8 @@ class Maxima:
         if kept not in self._known:
             model = RestrictedModel(self._model, kept)
             nodes = self._estimate.nodes if model.design.groups else 1
-            approach = Approach.of("refit", model.design, nodes, penalised=False)
+            df = "between-within" if self._estimate.has_t_tests else "normal"
+            approach = Approach.of_likelihood("refit", model.design, nodes, restricted=False, df=df)
             # At a boundary the gradient is zero, so that a search would not leave it.
             near = None if self._estimate.boundary else near_maximum(self._model, self._estimate, kept)
             self._known[kept] = model, search(model, approach, near).maximum()

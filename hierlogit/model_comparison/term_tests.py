@@ -17,7 +17,7 @@ from ..result_table import ResultTable
 from ..studies.tasks import check_executor
 from ..summaries.multiplicity import holm
 from ..validation import choice, file_path, seed_or_new, whole_number
-from .likelihood_ratio import METHODS, chi_squared_tail
+from .likelihood_ratio import METHODS
 from .nesting import maxima
 from .term_comparisons import TermComparison, term_comparisons
 from .term_posterior import bayes_factors, directions, loo_differences
@@ -83,7 +83,8 @@ def test_terms(
         - ``p_value``: by the reference distribution; missing where this is not known;
         - ``p_adjusted``: with `adjust`, that p-value adjusted by Holm's procedure;
         - ``p_naive``: by the chi-squared distribution, which is too large for variances;
-        - ``wald``, ``p_wald``: Wald's chi-squared test of all columns of a fixed term jointly, in the larger model;
+        - ``wald``, ``p_wald``: Wald's statistic of all columns of a fixed term jointly, in the larger model, with the
+          chi-squared distribution or, with few clusters, the F distribution with between-within degrees of freedom;
         - ``reference``: the reference distribution, or why there is none;
         - ``replicates``, ``failures``: with the bootstrap, numbers of simulated data sets with and without a result.
 
@@ -100,7 +101,7 @@ def test_terms(
     Raises
     ------
     FitError
-        If the fit is by MAP or not at a maximum, or an option is not allowed.
+        If the fit is by MAP or not at a maximum, or restricted, or an option is not allowed.
     StudyError
         If an option of the bootstrap is not allowed, or `store` belongs to another study.
 
@@ -165,6 +166,11 @@ def test_terms(
         return _of_posterior(fit, comparisons, chosen, seed)
     chosen = METHODS[0] if method is None else choice("method", method, METHODS, FitError)
     estimate = maxima({"fit": fit})["fit"]
+    if estimate.restricted:
+        raise FitError(
+            "the fit maximised the restricted likelihood, which cannot compare models with different fixed effects: "
+            "fit the model with restricted=False."
+        )
     for finding in fit.diagnostics.findings:
         if finding.severity == "error":
             raise FitError(f"the fit has no maximum to compare with: {finding.evidence} {finding.remedy}")
@@ -209,14 +215,13 @@ def _row(comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
         missing = dict.fromkeys(("statistic", "p_value", "p_naive", "wald", "p_wald"), np.nan)
         return row | {"parameters": 0} | missing | {"reference": ratio}
     p_value, reference = ratio.reference()
-    wald = ratio.wald()
     return row | {
         "parameters": ratio.gap.parameters,
         "statistic": ratio.statistic,
         "p_value": p_value,
         "p_naive": ratio.naive_p_value,
-        "wald": wald,
-        "p_wald": np.nan if np.isnan(wald) else chi_squared_tail(wald, len(comparison.tested)),
+        "wald": ratio.wald(),
+        "p_wald": ratio.wald_p_value(),
         "reference": reference,
     }
 
