@@ -91,7 +91,7 @@ class PrincipalComponents:
         total, kept = float(np.trace(covariance)), list(range(len(self.effects)))
         for k in reversed(range(len(self.effects))):
             rest = [j for j in kept if j != k]
-            if len(kept) > self.filled and _outside(covariance, rest) < EMPTY * total:
+            if _outside(covariance, rest) < EMPTY * total:
                 kept = rest
         return kept
 

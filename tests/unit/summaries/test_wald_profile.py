@@ -154,6 +154,33 @@ def test_profile_of_a_posterior_mode_is_that_of_its_density() -> None:
     np.testing.assert_allclose(zeta["zeta"] ** 2 / 2, drops, atol=1e-4)
 
 
+@pytest.mark.parametrize("label", ["period[p3]", "sd_herd[period[p3]]", "cor_herd[Intercept, period[p2]]"])
+def test_no_start_leads_higher_than_the_profile_of_a_posterior_mode(label: str) -> None:
+    """With exponential priors, the density has one maximum where another sd is zero and one where it is not."""
+    model = hl.Model("p(successes, size) ~ period + (1 + period | herd)", hl.datasets.load("cbpp"))
+    fit = model.fit(hl.MAP())
+    assert fit.estimate is not None
+    profiler, random = Profiler(model, fit.estimate), np.random.default_rng(1)
+    one = profiler.profiles()[label]
+    assert one is not None
+    values = np.clip(one.estimate + one.error * np.array([-1.5, -0.8, 0.8, 1.5]), one.least + 0.03, one.most)
+    zeta = profiler.zeta(one, values)
+    top = one.maximise(one.estimate, one.start(one.estimate)).value
+    for value, root in zip(values, zeta, strict=True):
+        start = one.start(float(value))
+        starts = [start * random.uniform(0, 1.5, len(start)) for _ in range(3)]
+        starts.append(np.where(np.arange(len(start)) >= len(start) - 4, 0.0, start))  # the last sd is zero
+        assert top - root**2 / 2 > max(one.maximise(float(value), at).value for at in starts) - 0.005
+
+
+def test_a_posterior_density_of_zero_is_beyond_the_ends() -> None:
+    data = hl.datasets.load("cbpp")
+    priors = {"sd": hl.priors.Gamma(2, 1)}
+    model = hl.Model("p(successes, size) ~ period + (1 | herd)", data, priors=priors)
+    table = hl.summary(model.fit(hl.MAP()), interval="profile", ci_prob=0.9999)
+    assert 0 < table.loc["sd_herd[Intercept]", "profile99_99_lb"] < 0.2
+
+
 def test_a_correlation_held_is_the_correlation_and_has_the_gradient_of_its_coordinates(fits: dict[str, Fit]) -> None:
     fit = hl.Model("p(successes, size) ~ period + (1 + period | herd)", hl.datasets.load("cbpp")).fit("laplace")
     assert fit.estimate is not None
