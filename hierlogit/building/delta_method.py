@@ -36,8 +36,7 @@ def _around(fit: Fit) -> Fit:
     of squares over the directions is its variance.
     """
     model, estimate = fit.model, maximum_of(fit)
-    values, vectors = np.linalg.eigh(np.nan_to_num(estimate.covariance))
-    steps = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, values > 0].T
+    steps = estimate.deviations()
     entries = np.array([estimate.cholesky[group][row, column] for group, row, column in estimate.entries])
     points = np.concatenate([estimate.beta, entries]) + np.concatenate([steps, -steps])
     cholesky = {name: np.zeros((len(points), *L.shape)) for name, L in estimate.cholesky.items()}
