@@ -142,7 +142,7 @@ def test_terms(
     >>> import hierlogit as hl
     >>> model = hl.Model("use ~ age + urban + livch + (1 + urban | district)", hl.datasets.load("contraception"))
     >>> hl.test_terms(model.fit("laplace"))[["term", "component", "statistic", "p_value"]]
-    Likelihood-ratio tests of terms
+    Likelihood-ratio tests of terms; missing p-values are not known, and 'reference' says why
       term         component  statistic  p_value
       age          fixed          11.20  < 0.001
       urban        fixed          19.84  < 0.001
@@ -177,6 +177,8 @@ def test_terms(
     found = term_ratios(fit, estimate, comparisons)
     rows = {one: _row(one, ratio) for one, ratio in found.items()}
     title = "Likelihood-ratio tests of terms"
+    if chosen == "chibar" and any(np.isnan(row["p_value"]) for row in rows.values()):
+        title += "; missing p-values are not known, and 'reference' says why"
     if chosen == "bootstrap":
         ratios = [one for one in found.values() if isinstance(one, TermRatio)]
         simulated = simulated_ratios(fit, estimate, ratios, requested, used_seed, executor, store)
