@@ -17,7 +17,7 @@ from ..fits.repeated_findings import findings_shown
 from ..studies.bootstrap import numbers
 from ..summaries.intervals import Interval
 from ..summaries.tables import summary
-from ..validation import kind_of, listed, reason_of, shortened, unknown_names
+from ..validation import kind_of, listed, quoted_list, reason_of, shortened, unknown_names
 from .delta_method import average_differences
 
 #: Names of parameters and predictors, or a function of a fit; None for all coefficients and average comparisons.
@@ -131,15 +131,18 @@ def _comparisons(fit: Fit, estimand: Sequence[str] | None, prob: float) -> pd.Da
 def _of_value(value: Any) -> pd.DataFrame:
     """What the user's function returned: a table of this package or numbers by name."""
     if isinstance(value, pd.DataFrame) and {"estimate", "mean"}.intersection(value.columns):
-        texts = value.select_dtypes(exclude="number")
-        numbered = isinstance(value.index, pd.RangeIndex)
-        labels = [" ".join(map(str, row)) for row in texts.itertuples(index=False)] if numbered else list(value.index)
-        return _with_labels(pd.DataFrame(value), list(map(str, labels)))
+        table = pd.DataFrame(value)
+        labels = list(map(str, table.index))
+        if isinstance(table.index, pd.RangeIndex):  # what stands before the numbers says what they are
+            first = next(k for k, name in enumerate(table.columns) if name in ("estimate", "mean"))
+            described = table.iloc[:, :first].drop(columns="rows", errors="ignore")
+            labels = [" ".join(map(str, row)) for row in described.to_numpy()]
+        return _with_labels(table, labels)
     by_name = numbers(value, "estimand")
     return pd.DataFrame({"estimate": by_name}).reindex(columns=COLUMNS).rename_axis("quantity")
 
 
-def _with_labels(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+def _with_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     """The columns of a table of estimates under the names that all have in common."""
     found = {
         "estimate": "estimate" if "estimate" in table else "mean",
@@ -147,6 +150,12 @@ def _with_labels(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "lower": next((name for name in table.columns if str(name).endswith("_lb")), ""),
         "upper": next((name for name in table.columns if str(name).endswith("_ub")), ""),
     }
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise ModelError(
+            f"estimand: the table of the function has several rows with the same labels: {quoted_list(repeated)}. "
+            "Return numbers by name, a dict, in place of the table."
+        )
     columns = {name: table[source].to_numpy() if source in table else np.nan for name, source in found.items()}
     return pd.DataFrame(columns, index=pd.Index(labels, name="quantity"))
 

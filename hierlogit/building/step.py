@@ -9,8 +9,14 @@ from ..engines.maximum.refit import maximum_of
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..model import Model
-from ..model_comparison.likelihood_ratio import RatioTest, chi_squared_tail, likelihood_ratio, mixture_tail
+from ..model_comparison.likelihood_ratio import (
+    RatioTest,
+    chi_squared_tail,
+    likelihood_ratio,
+    mixture_tail,
+)
 from ..model_comparison.nesting import difference, maxima
+from ..studies.simulated_ratio import ratio_statistic
 from ..variance.by_factor import LOGISTIC_VARIANCE, mean_variance
 from .plan import Structure
 
@@ -78,7 +84,7 @@ def ratio_test(smaller: Fit, larger: Fit) -> RatioTest:
     if len(gap.variances) <= 1:
         return likelihood_ratio(smaller, larger)
     estimates = maxima({"smaller": smaller, "larger": larger})
-    statistic = max(2 * (estimates["larger"].log_likelihood - estimates["smaller"].log_likelihood), 0.0)
+    statistic = ratio_statistic(estimates["smaller"], estimates["larger"])
     d = gap.parameters
     return RatioTest(
         statistic=statistic,

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..design.grouping import GroupBlock
-from ..engines.engine import Engine
 from ..engines.maximum.agq import AGQ
 from ..engines.maximum.laplace import Laplace
 from ..engines.maximum.refit import maximum_of
 from ..errors import HierlogitError, HierlogitWarning, unsaid
 from ..fits.findings import Finding
+from ..fits.fit import Fit
 from ..formatting import p_value
 from ..model import Model
+from ..model_comparison.likelihood_ratio import RatioTest
 from ..result_table import ResultTable
 from ..summaries.multiplicity import holm
 from ..validation import agree, number_of
@@ -107,7 +108,9 @@ class Walk:
 
     def models(self) -> Iterator[Step]:
         """Fit one model after the other."""
-        first = self._fitted("intercept", "intercept only", Structure(), None)
+        begun, model = time.perf_counter(), self._plan.model(Structure())
+        findings, fit = findings_of_intercepts(model), self._fitted(model)
+        first = self._step("intercept", "intercept only", Structure(), None, fit, None, findings, begun)
         self._decide(first, kept=True, reason="the beginning")
         yield first
         yield from self._levels()
@@ -259,36 +262,42 @@ class Walk:
         self, stage: str, adds: str, structure: Structure, against: Step | None, slope: Slope | None = None
     ) -> Step | None:
         """The step, or None where there is no fit, for a reason that is kept."""
+        begun = time.perf_counter()
         try:
             model = self._plan.model(structure)
-            grave = [] if slope is None else _grave(self._new(findings_of_slope(model, slope)))
-            obstacle = grave[0].evidence if grave else ""
-            if not obstacle:
-                return self._fitted(stage, adds, structure, against, slope)
+            findings = self._new(findings_of_intercepts(model) if slope is None else findings_of_slope(model, slope))
+            grave = [] if slope is None else _grave(findings)
+            if not grave:
+                fit = self._fitted(model)
+                test = None if against is None else ratio_test(against.fit, fit)
+                return self._step(stage, adds, structure, against, fit, test, findings, begun)
+            obstacle = grave[0].evidence
         except HierlogitError as error:
             obstacle = str(error)
         self.not_tried[adds] = obstacle
         return None
 
-    def _fitted(
-        self, stage: str, adds: str, structure: Structure, against: Step | None, slope: Slope | None = None
+    def _step(
+        self,
+        stage: str,
+        adds: str,
+        structure: Structure,
+        against: Step | None,
+        fit: Fit[Model],
+        test: RatioTest | None,
+        findings: tuple[Finding, ...],
+        begun: float,
     ) -> Step:
-        begun = time.perf_counter()
-        model = self._plan.model(structure)
-        findings = findings_of_intercepts(model) if slope is None else findings_of_slope(model, slope)
-        with unsaid(HierlogitWarning):  # the fit has them as findings
-            fit = self._engine_for(model).run(model)
-            test = None if against is None else ratio_test(against.fit, fit)
-        name, seconds = f"M{len(self.steps)}", time.perf_counter() - begun
-        before = "" if against is None else against.name
-        step = Step(name, stage, adds, before, structure, fit, test, self._new(findings), seconds)
-        self.steps.append(step)
-        return step
+        name, before = f"M{len(self.steps)}", "" if against is None else against.name
+        seconds = time.perf_counter() - begun
+        self.steps.append(Step(name, stage, adds, before, structure, fit, test, findings, seconds))
+        return self.steps[-1]
 
-    def _engine_for(self, model: Model) -> Engine:
-        """The engine; Laplace in place of quadrature without random effects, where there is nothing to integrate."""
-        engine = self._engine
-        return engine if model.design.groups else Laplace(draws=engine.draws, seed=engine.seed)
+    def _fitted(self, model: Model) -> Fit[Model]:
+        """The fit; by Laplace in place of quadrature without random effects, where there is nothing to integrate."""
+        engine = self._engine if model.design.groups else Laplace(draws=self._engine.draws, seed=self._engine.seed)
+        with unsaid(HierlogitWarning):  # the fit has them as findings
+            return engine.run(model)
 
     def _new(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Those of the findings that no model had before."""

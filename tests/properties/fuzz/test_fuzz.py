@@ -332,6 +332,22 @@ def test_two_fits(one: str, other: str, rows: Rows, name: str) -> None:
         check_table(found, explained=any(map(findings_of, fits)))
 
 
+@share(0.02)
+@given(formulas.valid(), sound_rows, st.sampled_from([None, "numbers"]))
+def test_build_ups(template: str, rows: Rows, estimand: str | None) -> None:
+    text = formulas.written(template, rows)
+    quantity = None if estimand is None else lambda fit: fit.estimate.log_likelihood
+    engine = hl.Laplace(draws=100, seed=1)
+    found = attempt("build", lambda: hl.build(text, rows.table, engine=engine, estimand=quantity), OF_MODELS).value
+    if found is None:
+        return
+    attempt("build", lambda: check_shown(found))
+    assert np.isfinite(found.table["log_likelihood"]).all()
+    assert found.proposed in found.kept
+    assert set(found.findings) == set(found.fits) == set(found.table.index)
+    assert not set(found.not_tried) & set(found.table["adds"])
+
+
 # ---- studies -------------------------------------------------------------------------------------------------------
 
 OF_STUDIES = ("clusters", "predictor", "size", "beta", "sd", "cor", "layout", "formula", "rows", *OF_MODELS)

@@ -295,6 +295,10 @@ def test_quantities_of_interest_in_all_models(women: Build) -> None:
         (lambda fit: hl.mor(fit)["estimate"].iloc[0], ["estimand"]),
         (lambda fit: hl.summary(fit).loc[["hours"]], ["hours"]),
         (lambda fit: hl.avg_comparisons(fit, "arm", num_draws=20), ["arm new - control"]),
+        (
+            lambda fit: hl.avg_comparisons(fit, "arm", by="sex", num_draws=20),
+            ["arm new - control girl", "arm new - control boy"],
+        ),
         (lambda fit: {"a": 1.0, "b": len(fit.model.design.groups)}, ["a", "b"]),
     ],
 )
@@ -307,6 +311,12 @@ def test_functions_of_fits(pupils: Build, function: Callable[[Fit], Any], labels
 def test_a_function_that_fails_for_every_model_is_an_error(pupils: Build) -> None:
     with pytest.raises(ModelError, match="fails for every model, at last with KeyError: 'none'"):
         pupils.evaluate(lambda fit: hl.summary(fit).loc["none"])
+
+
+def test_rows_of_a_table_with_the_same_labels_are_refused(pupils: Build) -> None:
+    twice = pd.DataFrame({"term": ["arm", "arm"], "estimate": [1.0, 2.0]})
+    with pytest.raises(ModelError, match="several rows with the same labels: 'arm'"):
+        pupils.evaluate(lambda _: twice)
 
 
 # ---- interruptions and errors -------------------------------------------------------------------------------------
