@@ -24,7 +24,7 @@ LARGEST = 2e-3
 def model(request: pytest.FixtureRequest) -> dict[str, Any]:
     found: dict[str, Any] = request.param
     data = hl.datasets.load(found["data"])
-    return {**found, "fit": hl.Model(found["formula"], data).fit(hl.Laplace(draws=200, seed=1))}
+    return {**found, "fit": hl.Model(found["formula"], data).fit(hl.Laplace(draws=200, seed=1, df="normal"))}
 
 
 def marginal(model: dict[str, Any], **options: Any) -> pd.DataFrame:
