@@ -120,6 +120,11 @@ def compare_searches(
     starts = whole_number("starts", starts, FitError, least=1, most=MOST_STARTS)
     used = seed_or_new(seed, FitError)
     estimate = maximum_of(fit)
+    if estimate.restricted:
+        raise FitError(
+            "the fit maximised the restricted likelihood, for which there are no other searches here: fit the model "
+            "with restricted=False."
+        )
     if any(finding.code == "separation" for finding in fit.diagnostics.findings):
         raise FitError(
             "the fit has infinite estimates, so that there is no maximum at which searches could end. hl.MAP() and "

@@ -17,7 +17,8 @@ from ..result_table import ResultTable
 from ..validation import interval_probability, names, whole_number
 
 if TYPE_CHECKING:
-    from ..engines.maximum.profile import Profile, Profiler
+    from ..engines.maximum.parameter_profiles import Profile
+    from ..engines.maximum.profile import Profiler
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def profile(
     Raises
     ------
     FitError
-        If the fit is by a sampler, or there is no such parameter.
+        If the fit is by a sampler, maximised the restricted likelihood, or there is no such parameter.
 
     See Also
     --------

@@ -109,7 +109,7 @@ def nearly_singular(objective: Objective, optimum: Optimum) -> list[Finding]:
             continue
         L[g][part, part] = one.without_empty() / group.column_sds[part, None]
         without = objective.evaluate(objective.with_cholesky(optimum.point.psi, L))
-        lost = optimum.point.log_likelihood - without.log_likelihood
+        lost = objective.evaluate(optimum.point.psi).log_likelihood - without.log_likelihood
         if lost > LITTLE_LOST:
             continue
         findings.append(

@@ -108,6 +108,9 @@ def test_what_has_no_searches_is_refused(slopes: Fit, make_fit: Callable[..., Fi
         hl.compare_searches(slopes, starts=0)
     with pytest.raises(FitError, match="by a sampler and has no maximum"):
         hl.compare_searches(make_fit("use ~ urban + (1 | district)", hl.datasets.load("contraception")))
+    restricted = slopes.model.fit(hl.Laplace(restricted=True))
+    with pytest.raises(FitError, match="the restricted likelihood, for which there are no other searches"):
+        hl.compare_searches(restricted)
     frame = hl.datasets.load("contraception").assign(use=lambda rows: rows["use"].where(rows["urban"] == "Y", 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HierlogitWarning)

@@ -78,6 +78,8 @@ def test_what_has_no_profile_is_refused(herds: Fit, make_fit: Callable[..., Fit]
         hl.profile(herds, "period")
     with pytest.raises(FitError, match="points=1"):
         hl.profile(herds, points=1)
+    with pytest.raises(FitError, match="the restricted likelihood, which has no profiles"):
+        hl.profile(herds.model.fit(hl.Laplace(restricted=True)))
     sampled = make_fit("use ~ urban + (1 | district)", hl.datasets.load("contraception"))
     with pytest.raises(FitError, match=r"profile is for fits by hl.Laplace\(\), hl.AGQ\(\) and hl.MAP\(\)"):
         hl.profile(sampled)
