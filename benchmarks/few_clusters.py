@@ -1,7 +1,7 @@
-"""Level of tests and coverage of intervals with few clusters, by simulation: docs/few_clusters/ and its picture.
+"""Level of tests and coverage of intervals with few clusters, by simulation: docs/explanation/few_clusters.md.
 
-python -m benchmarks.few_clusters                 # simulate what the table lacks, then draw the picture
-python -m benchmarks.few_clusters --only-picture  # from the table that is there
+python -m benchmarks.few_clusters                 # simulate what the table lacks, then write the page
+python -m benchmarks.few_clusters --only-page     # from the table that is there
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hierlogit.student_t import t_quantile
 
 DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PICTURE = DOCS / "few_clusters" / "few_clusters.csv", DOCS / "images" / "few_clusters.png"
+PAGE, BEGIN, END = DOCS / "explanation" / "few_clusters.md", "<!-- coverage -->", "<!-- end of coverage -->"
 CLUSTERS = (6, 8, 10, 20, 40)
 INTERCEPT, SD, SD_OF_EFFECT, EFFECT = -0.5, 0.8, 0.8, 0.7
 ENGINES = {"maximum": hl.Laplace(), "restricted": hl.Laplace(restricted=True)}
@@ -133,6 +134,19 @@ def _start(trial: Trial, model: hl.Model, engine: hl.Laplace, effect: float) -> 
     return replace(estimate, beta=np.array([INTERCEPT, effect]), cholesky={"cluster": np.diag(sds)}, boundary=())
 
 
+def written(table: pd.DataFrame) -> str:
+    """The table of the page: coverage, and rejections without an effect, for each kind of study and interval."""
+    names = [f"{kind}, {symbol}" for symbol in TESTS.values() for kind in ("maximum", "restricted")]
+    lines = [f"| treatment | clusters | {' | '.join(names)} |", "| --- | ---: |" + " ---: |" * len(names)]
+    coverage = table.set_index(["treatment", "clusters", "tests", "likelihood", "effect"])["coverage"].sort_index()
+    for name, clusters in product(TRIALS, CLUSTERS):
+        of_case = [coverage[name, clusters, tests, kind] for tests, kind in product(TESTS, ENGINES)]
+        levels = [f"{100 * (1 - own[0.0]):.1f}" if 0.0 in own else "–" for own in of_case]
+        cells = [f"{100 * own[EFFECT]:.1f} / {level}" for own, level in zip(of_case, levels, strict=True)]
+        lines.append(f"| {TRIALS[name].title} | {clusters} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def draw(table: pd.DataFrame) -> None:
     """The picture: coverage against the number of clusters, a panel for each kind of treatment."""
     lines = {
@@ -163,13 +177,13 @@ def draw(table: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    """Simulate and write."""
+    """Simulate, and write the table, the picture and the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only-picture", action="store_true")
+    parser.add_argument("--only-page", action="store_true")
     options = parser.parse_args()
-    if not options.only_picture:
+    if not options.only_page:
         table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame()
         for effect, name, clusters in product((EFFECT, 0.0), TRIALS, CLUSTERS):
             kind = {"treatment": name, "clusters": clusters, "effect": effect}
@@ -179,7 +193,11 @@ def main() -> None:
             print(rows.round(3).to_string(index=False), flush=True)  # noqa: T201
             table = pd.concat([table, rows]).sort_values(list(kind), kind="stable", ignore_index=True)
             table.round(5).to_csv(TABLE, index=False)
-    draw(pd.read_csv(TABLE))
+    table = pd.read_csv(TABLE)
+    draw(table)
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{written(table)}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,11 @@ def keys_of(names: Mapping[str, str]) -> list[str]:
 
 engines = st.one_of(
     st.just(hl.Laplace(draws=100, seed=1)),
-    st.just(hl.Laplace(draws=100, seed=1)),
+    st.builds(
+        lambda restricted, df: hl.Laplace(draws=100, seed=1, restricted=restricted, df=df),
+        st.booleans(),
+        st.sampled_from([None, "between-within", "normal"]),
+    ),
     st.builds(lambda nodes: hl.AGQ(nodes=nodes, draws=100, seed=2), st.sampled_from([1, 2, 3, 5, 9, 25])),
     st.builds(lambda nodes: hl.MAP(nodes=nodes, draws=100, seed=3), st.sampled_from([1, 1, 5])),
 )
