@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +20,7 @@ from hierlogit.density.joint.coupling import Coupling
 from hierlogit.density.joint.geometry import Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate
 from hierlogit.density.joint.model_arrays import JointArrays, joint_arrays
-from hierlogit.density.joint.scale_variables import scales_forward
+from hierlogit.density.joint.scale_variables import scales_forward, set_signs
 from hierlogit.density.kernels.scale_priors import cholesky_forward, scale_priors
 from hierlogit.density.log_prior import point_log_prior
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
@@ -175,7 +176,7 @@ def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
         gamma_scale=plain.gamma_scale + numbers(plain.gamma_scale, 0.2),
         centre=numbers(plain.centre, 0.3),
         width=np.exp(numbers(plain.width, 0.3)),
-        bend=rng.uniform(0.0, 1.0, size=plain.bend.shape),
+        growth=rng.choice([0.0, 0.1, 0.4], size=plain.growth.shape),
         attenuation=[one @ one.T for one in (numbers(like, 0.6) for like in plain.attenuation)],
         attenuation0=np.array([0.4, 1.3]),
         weighted_Z=numbers(plain.weighted_Z, 0.5),
@@ -237,14 +238,31 @@ def few(joint: JointArrays) -> int:
 def position(joint: JointArrays, rng: np.random.Generator) -> np.ndarray:
     x = rng.normal(size=joint.n_dim)
     x[: few(joint)] *= 0.6
+    # Away from zero, where sds that have a sign vanish, and differences of their logarithms mean nothing.
+    of_sd = x[len(joint.arrays.gamma0) :][: len(joint.arrays.growth)]
+    of_sd += np.copysign(0.2, of_sd) * (joint.arrays.growth > 0)
     return x
 
 
 def user_parameters(joint: JointArrays, x: np.ndarray) -> np.ndarray:
-    """(beta, log sds, variables of correlations, u) at a position."""
+    """(beta, log sds, variables of correlations, u) at a position, for positive sds."""
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
     beta = units_of_fixed_effects(joint, x) * (arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p])
-    return np.concatenate([beta, scales_at(joint, x), at(joint, x).u])
+    sign, scales, u, E = signs_at(joint, x), scales_at(joint, x), at(joint, x).u.copy(), len(arrays.growth)
+    for t, (first, stop) in enumerate(pairwise(arrays.effect_at.tolist())):
+        for e in range(first, stop):
+            mates = first + arrays.set_first[e] + np.arange(arrays.cor_start[e + 1] - arrays.cor_start[e])
+            scales[E + arrays.cor_start[e] : E + arrays.cor_start[e + 1]] *= sign[e] * sign[mates]
+            start = arrays.variable_at[t] + (e - first) * arrays.levels[t]
+            u[start : start + arrays.levels[t]] *= sign[e]
+    return np.concatenate([beta, scales, u])
+
+
+def signs_at(joint: JointArrays, x: np.ndarray) -> np.ndarray:
+    """Signs of the sds at a position."""
+    sign = np.ones(len(joint.arrays.growth))
+    set_signs(joint.arrays, x[len(joint.arrays.gamma0) : few(joint)], sign)
+    return sign
 
 
 def scales_at(joint: JointArrays, x: np.ndarray) -> np.ndarray:
@@ -261,6 +279,7 @@ def units_of_fixed_effects(joint: JointArrays, x: np.ndarray) -> float:
     sd, gradient = np.empty(len(arrays.sd_family)), np.empty(len(scales))
     unit, cholesky = np.zeros(count), np.zeros(count)
     scale_priors(arrays.sd_family, arrays.sd_arguments, arrays.set_size, scales, sd, gradient)
+    sd *= signs_at(joint, x)
     own = (arrays.q, arrays.effect_at, arrays.set_first, arrays.cor_start, arrays.cor_power)
     cholesky_forward(*own, scales, sd, unit, cholesky, gradient)
     total, at_factor = 0.0, 0
@@ -313,7 +332,8 @@ def away_from_kinks(model: Model, joint: JointArrays, x: np.ndarray) -> bool:
     k, form = units_of_fixed_effects(joint, x), arrays.centred_scale.reshape(p, p)
     stated = k * (arrays.centred0 + form @ x[:p])
     # The units grow at most as the sds do.
-    fastest = np.maximum(arrays.width, 1).max(initial=1.0)
+    rate, of_sd = arrays.growth, np.abs(x[p:][: len(arrays.growth)])
+    fastest = max(arrays.width.max(initial=1.0), (rate / np.tanh(rate * of_sd + (rate == 0))).max(initial=1.0))
     reach = 4 * H * (k * np.abs(form).max(axis=1, initial=0.0) + fastest * np.abs(stated))
     priors = [model.priors.fixed[label] for label in model.design.fixed_effects]
     return not any(

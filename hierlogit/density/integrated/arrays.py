@@ -18,6 +18,7 @@ from ...numba_support.struct_by_address import by_address
 from ..joint.arrays import Joint
 from ..joint.attenuation import ATTENUATION
 from ..joint.model_arrays import JointArrays
+from ..joint.scale_variables import log_sd_at_mode
 from ..kernels import binomial_residuals as residuals
 from ..marginal.gauss_hermite import grid
 
@@ -132,10 +133,11 @@ def integrated_arrays(joint: JointArrays, nodes: int) -> IntegratedArrays:
     orders = tuple(place[one] if k == first else one for k, one in enumerate(joint.orders))
     points, log_weights = _rule(nodes)
     attenuation = ATTENUATION * float(np.mean(np.square(arrays.Z[:n])))
+    at_mode = math.exp(log_sd_at_mode(arrays.centre[:1], arrays.growth[:1]).item())
     blocks = Blocks(
         nodes=points,
         log_weights=log_weights,
-        attenuation=np.array([attenuation, 0.5 * math.log1p(attenuation * math.exp(2 * arrays.centre[0]))]),
+        attenuation=np.array([attenuation, 0.5 * math.log1p(attenuation * at_mode**2)]),
         origin=np.linalg.solve(arrays.gamma_scale.reshape(p, p), arrays.gamma0),
         level_start=level_start,
         row_start=row_start,

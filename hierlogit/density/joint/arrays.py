@@ -37,7 +37,7 @@ class Joint(NamedTuple):
     beta_arguments: FloatArray  # (3 p,) location, scale, degrees of freedom
     centre: FloatArray  # (E + K,) log sds, then correlation variables: centre + width x
     width: FloatArray  # (E + K,)
-    bend: FloatArray  # (E,) by how much more log sds fall where sds vanish: see `scale_variables`
+    growth: FloatArray  # (E,) rates of the sds that have a sign, 0 for the others: see `scale_variables`
     attenuation: FloatArray  # (sum of q_t^2,) c^2 times the mean products of each factor's columns: see `attenuation`
     attenuation0: FloatArray  # (2,) log k without the constant at the centre, and m: see `attenuation`
     sd_arguments: FloatArray  # (3 E,)

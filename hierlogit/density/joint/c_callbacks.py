@@ -17,12 +17,12 @@ from numba.np.arrayobj import make_array
 
 from ...numba_support.compile import c_function, exact_kernel
 from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
-from ...numba_support.vectors import copy, window
+from ...numba_support.vectors import window
 from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
 from .arrays import Joint
 from .attenuation import log_attenuation
 from .log_density import affine, evaluate, evaluate_with, scratch_size
-from .scale_variables import scales_forward
+from .scale_variables import scales_forward, set_signs
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -97,7 +97,8 @@ def write_kept(
     """Write what is kept of a position, in the order of `hierlogit.fits.posterior.posterior_layout`.
 
     That is beta, sds and correlations of each group, effects of each group, and their standardised effects. Effects
-    stand level by level. Those of `evaluate` at x are given. `log_scale` is that of `parameters_forward`.
+    stand level by level. Those of `evaluate` at x are given. `log_scale` is that of `parameters_forward`. Sds are kept
+    without their signs, which go to the correlations and to the standardised effects.
     """
     p, scales = len(joint.gamma0), len(joint.centre)
     affine(joint.beta0, joint.beta_scale, x, out)
@@ -113,6 +114,7 @@ def write_kept(
         np.empty(scales),
     )
     scale_priors(joint.sd_family, joint.sd_arguments, joint.set_size, unbounded, sd, gradient)
+    set_signs(joint, window(x, p, scales), sd)
     cholesky_forward(
         joint.q,
         joint.effect_at,
@@ -132,7 +134,9 @@ def write_kept(
     for g in range(len(o.factor)):
         t = o.factor[g]
         q = joint.q[t]
-        copy(window(sd, joint.effect_at[t], q), window(out, at, q))
+        own = window(sd, joint.effect_at[t], q)
+        for a in range(q):
+            out[at + a] = abs(own[a])
         at += q
         if o.correlated[g]:
             cholesky_at = total_square(window(joint.q, 0, t))
@@ -141,7 +145,7 @@ def write_kept(
                     total = 0.0
                     for d in range(q):
                         total += cor_cholesky[cholesky_at + a * q + d] * cor_cholesky[cholesky_at + c * q + d]
-                    out[at + a * q + c] = 1.0 if a == c else total
+                    out[at + a * q + c] = 1.0 if a == c else math.copysign(1.0, own[a] * own[c]) * total
             at += q * q
     for standardised in range(2):
         source, first = u if standardised else b, 0
@@ -151,7 +155,10 @@ def write_kept(
             if o.standardised[g] or not standardised:
                 for j in range(J):
                     for a in range(q):
-                        out[at + j * q + a] = source[joint.variable_at[t] + a * J + o.order[first + j]]
+                        kept = source[joint.variable_at[t] + a * J + o.order[first + j]]
+                        if standardised:
+                            kept = math.copysign(1.0, sd[joint.effect_at[t] + a]) * kept
+                        out[at + j * q + a] = kept
                 at += J * q
             first += J
 

@@ -16,6 +16,7 @@ from ..marginal.fixed_effects import information_and_modes
 from ..marginal.laplace import LaplaceLikelihood
 from .attenuation import ATTENUATION, LARGEST
 from .coupling import Coupling, coupling_at_mode, uncoupled
+from .scale_variables import signed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -50,8 +51,8 @@ class Geometry:
         A matrix G with ``G G'`` their covariance matrix.
     centre, width : ndarray, shape (E + K,)
         Of the log sds of all factors, then of the correlation variables.
-    bend : ndarray, shape (E,)
-        By how much the slope of the log sds rises beyond `width` where the sds vanish.
+    growth : ndarray, shape (E,)
+        Rates of the sds that have a sign, since the data hardly tell them from zero; 0 for the others.
     attenuation : list of ndarray, shape (q_t, q_t)
         By how much logits averaged over each factor's effects shrink with their covariances.
     attenuation0 : ndarray, shape (2,)
@@ -74,7 +75,7 @@ class Geometry:
     gamma_scale: FloatArray
     centre: FloatArray
     width: FloatArray
-    bend: FloatArray
+    growth: FloatArray
     attenuation: list[FloatArray]
     attenuation0: FloatArray
     weighted_Z: FloatArray
@@ -95,7 +96,7 @@ def non_centred(model: ModelSpec) -> Geometry:
         gamma_scale=np.eye(p),
         centre=np.zeros(scales),
         width=np.ones(scales),
-        bend=np.zeros(sum(q for q, _ in shapes)),
+        growth=np.zeros(sum(q for q, _ in shapes)),
         attenuation=[np.zeros((q, q)) for q, _ in shapes],
         attenuation0=np.array([0.0, 1.0]),
         weighted_Z=np.zeros((shapes[0][0], len(row_index.y) if len(shapes) > 1 else 0)),
@@ -167,7 +168,7 @@ def centred_by_information(
                 row, column = slice(a * J[t], (a + 1) * J[t]), slice(c * J[t], (c + 1) * J[t])
                 information[t][a, c] -= np.asarray(eliminated[row].multiply(cross[column]).sum(axis=1)).ravel()
             cross_information[t] -= (cross @ solved).T.reshape(cross_information[t].shape)
-    centre, width, bend = _scales(model, arrangement, cholesky, information)
+    centre, width, growth = _scales(model, arrangement, cholesky, information)
     attenuation = [
         _attenuation(row_index.trials, *of_factor) for of_factor in zip(Z, levels, cholesky, information, strict=True)
     ]
@@ -189,7 +190,7 @@ def centred_by_information(
         gamma_scale=gamma_scale,
         centre=centre,
         width=width,
-        bend=bend,
+        growth=growth,
         attenuation=attenuation,
         attenuation0=_attenuation_at(cholesky, attenuation),
         weighted_Z=Z[0] * weight if len(q) > 1 else np.empty((int(q[0]), 0)),
@@ -286,6 +287,23 @@ def _attenuation(
     return shrinkage
 
 
+def _partial_information(covariance: FloatArray, least: FloatArray, information: FloatArray) -> FloatArray:
+    """Information about each effect of every level with the level's other effects integrated out, shape (q, J).
+
+    These have the given covariance matrix, and sds of at least `least`.
+    """
+    q = len(information)
+    partial = np.einsum("aaj->aj", information).copy()
+    for a in range(q):
+        rest = np.arange(q) != a
+        if rest.any():
+            prior = covariance[np.ix_(rest, rest)] + np.diag(least[rest] ** 2)
+            cross = information[a, rest].T
+            precision = np.linalg.inv(prior) + information[np.ix_(rest, rest)].transpose(2, 0, 1)
+            partial[a] -= np.einsum("jc,jc->j", cross, np.linalg.solve(precision, cross[..., None])[..., 0])
+    return np.maximum(partial, 0.0)
+
+
 def _attenuation_at(cholesky: list[FloatArray], attenuation: list[FloatArray]) -> FloatArray:
     """Half the log of the shrinkage at Cholesky factors, and its bound."""
     variance = sum(np.einsum("ac,ab,bc->", L, one, L) for L, one in zip(cholesky, attenuation, strict=True))
@@ -320,13 +338,14 @@ def centring_matrix(model: ModelSpec) -> FloatArray:
 def _scales(
     model: ModelSpec, arrangement: Arrangement, cholesky: list[FloatArray], information: list[FloatArray]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Centres and widths of log sds and correlation variables, and the bends of log sds.
+    """Centres and widths of log sds and correlation variables, and the growth of sds that have a sign.
 
     With the reliability ``r_j = sd^2 I_j / (1 + sd^2 I_j)`` of each level's effect, the information about the logarithm
     of the sd is ``2 sum r_j^2`` in the normal case. From there to an sd of zero the expected log-likelihood falls by
-    ``sum (sd^2 I_j - log(1 + sd^2 I_j)) / 2``.
+    ``sum (sd^2 I_j - log(1 + sd^2 I_j)) / 2``, where I_j is what the data tell of the effect without knowing the
+    level's others.
     """
-    log_sd, sd_width, bend, z, z_width = [], [], [], [], []
+    log_sd, sd_width, growth, z, z_width = [], [], [], [], []
     for k, L, factor_information in zip(arrangement.factors, cholesky, information, strict=False):
         group = model.design.groups[k]
         least = LEAST_SD / group.column_sds
@@ -334,11 +353,14 @@ def _scales(
         at = np.maximum(sd, least)
         signal = at[:, None] ** 2 * np.einsum("aaj->aj", factor_information)
         reliability = signal / (1 + signal)
-        log_sd += np.log(at).tolist()
         widths = 1 / np.sqrt(np.maximum(2 * (reliability**2).sum(axis=1), WIDEST**-2))
         sd_width += widths.tolist()
-        fall = 0.5 * (signal - np.log1p(signal)).sum(axis=1)
-        bend += np.where(fall < TOLD_FROM_ZERO, 1 - widths, 0.0).tolist()
+        own = at[:, None] ** 2 * _partial_information(L @ L.T, least, factor_information)
+        fall = 0.5 * (own - np.log1p(own)).sum(axis=1)
+        mode, told = np.log(at), fall >= TOLD_FROM_ZERO
+        with_sign, rate = signed(mode, widths)
+        log_sd += np.where(told, mode, with_sign).tolist()
+        growth += np.where(told, 0.0, rate).tolist()
         for one in group.set_slices:
             members = reliability[one]
             safe = np.where(sd[one, None] > least[one, None] / 10, L[one, one], np.diag(least[one]))
@@ -351,4 +373,4 @@ def _scales(
                     information_z = float((members[a] * members[b]).sum())
                     z_width.append(1 / np.sqrt(max(information_z, WIDEST**-2)))
                     left *= np.sqrt(max(1 - partial**2, 0.0))
-    return np.array(log_sd + z), np.array(sd_width + z_width), np.array(bend)
+    return np.array(log_sd + z), np.array(sd_width + z_width), np.array(growth)

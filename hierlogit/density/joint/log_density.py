@@ -6,9 +6,9 @@ constants, so that a posterior that is nearly normal is nearly standard normal i
 
     gamma = k (gamma0 + G x_fixed)      log sd = centre + width x_sd          z = centre + width x_cor
 
-Fixed effects grow with the sds, and are in units that grow alike, k (`attenuation`). Where sds vanish, their logarithms
-are stretched (`scale_variables`). The variables of the effects of all factors but the first also depend on each other
-and on x_fixed (`coupling`).
+Fixed effects grow with the sds, and are in units that grow alike, k (`attenuation`). Sds that may vanish have a sign
+(`scale_variables`). The variables of the effects of all factors but the first also depend on each other and on x_fixed
+(`coupling`).
 
 The gradient is that of reverse-mode differentiation: each step has its counterpart on the way back.
 """
@@ -27,7 +27,7 @@ from .arrays import Joint
 from .attenuation import add_attenuation, log_attenuation
 from .other_factors import others_backward, others_columns, others_forward, others_size
 from .row_batches import add_batch, batch_size
-from .scale_variables import scales_backward, scales_forward
+from .scale_variables import scales_backward, scales_forward, set_signs
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -198,6 +198,7 @@ def parameters_forward(joint: Joint, x: FloatArray, log_scale: float, grad: Floa
     for e in range(joint.q[0], len(joint.sd_family)):
         unbounded[e] += log_scale
     value += scale_priors(joint.sd_family, joint.sd_arguments, joint.set_size, unbounded, sd, dunbounded)
+    set_signs(joint, window(x, p, scales), sd)
     value += cholesky_forward(
         joint.q,
         joint.effect_at,

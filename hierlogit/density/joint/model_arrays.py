@@ -132,7 +132,7 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         beta_arguments=_flat([np.array(_location_scale(model.priors.fixed[k])) for k in design.fixed_effects]),
         centre=geometry.centre,
         width=geometry.width,
-        bend=geometry.bend,
+        growth=geometry.growth,
         attenuation=_flat(geometry.attenuation),
         attenuation0=geometry.attenuation0,
         sd_arguments=_flat([np.array(one) for _, arguments in sd for one in arguments]),

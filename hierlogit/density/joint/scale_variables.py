@@ -1,13 +1,15 @@
-"""Log sds and correlation variables from the sampler's variables, shifted and scaled, and bent where sds vanish.
+"""Log sds and correlation variables from the sampler's variables, and signs of sds that the data hardly tell from zero.
 
 Correlation variables are ``centre + width x``. So are log sds, unless the data can hardly tell the sd from zero. The
-posterior of its logarithm then has a tail as long as that of ``e^x``, however narrow the rest: in units of a small
-width this tail is far too long for steps that fit the rest. The slope therefore rises from the width to 1 towards it:
+posterior of its logarithm then has a long tail towards minus infinity, that of the sd ends at zero. Neither is anything
+like a normal distribution. What is nearly normal is an sd with a sign: random effects are as likely with both signs, so
+that a posterior of either sign alone is continued symmetrically, and zero becomes an interior point:
 
-    log sd = centre + width x - bend (s(-x - t) - s(-t)),    s(z) = log(1 + e^z),    t = TURN / width^2
+    sd = 2 e^centre sinh(a x)
 
-with ``bend = 1 - width``. Where the data do tell it from zero, the likelihood falls steeply there and not slowly, and
-the bend is 0.
+This is linear near zero and exponential far from it. The rate `a` is `growth`, which is 0 for the other sds. The sign
+is that of the effect's row of the Cholesky factor. What is kept of a draw has positive sds: the signs are moved to the
+correlations and to the standardised effects (`c_callbacks`).
 """
 
 from __future__ import annotations
@@ -22,13 +24,21 @@ from .arrays import Joint
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Where the slope rises; narrower posteriors reach their tail later.
-TURN = 0.12
+#: Positions nearer to zero than this count as this far from it: logarithms there would have no digits left.
+NEAREST = 1e-6
+#: `growth`, as a share of the width that the logarithm of the sd has at the mode, where it has the slope of this width.
+#: With half of the width there were divergences with few clusters, with less the tail of large sds is too long.
+RATE = 0.3
 
 
-@exact_kernel
-def _softplus(z: float) -> float:
-    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+def signed(log_sd: FloatArray, width: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Centre and growth of sds with a sign, whose logarithms have this mode and width."""
+    return log_sd - math.log(2.0 * math.sinh(math.atanh(RATE))), RATE * width
+
+
+def log_sd_at_mode(centre: FloatArray, growth: FloatArray) -> FloatArray:
+    """The modes of log sds for which the centres and growths were made."""
+    return np.where(growth > 0, centre + math.log(2.0 * math.sinh(math.atanh(RATE))), centre)
 
 
 @exact_kernel
@@ -38,11 +48,11 @@ def scales_forward(joint: Joint, x: FloatArray, unbounded: FloatArray) -> float:
     for k in range(len(unbounded)):
         unbounded[k] = joint.centre[k] + joint.width[k] * x[k]
     for e in range(len(joint.sd_family)):
-        width, bend = joint.width[e], joint.bend[e]
-        if bend > 0.0:
-            turn = TURN / (width * width)
-            unbounded[e] -= bend * (_softplus(-x[e] - turn) - _softplus(-turn))
-            value += math.log(width + bend / (1.0 + math.exp(x[e] + turn)))
+        if joint.growth[e] > 0.0:
+            size = joint.growth[e] * max(abs(x[e]), NEAREST)
+            rest = -math.expm1(-2.0 * size)
+            unbounded[e] = joint.centre[e] + size + math.log(rest)
+            value += math.log((2.0 - rest) / rest)
     return value
 
 
@@ -52,7 +62,14 @@ def scales_backward(joint: Joint, x: FloatArray, dunbounded: FloatArray, dx: Flo
     for k in range(len(dunbounded)):
         dx[k] = joint.width[k] * dunbounded[k]
     for e in range(len(joint.sd_family)):
-        width, bend = joint.width[e], joint.bend[e]
-        if bend > 0.0:
-            share = 1.0 / (1.0 + math.exp(x[e] + TURN / (width * width)))
-            dx[e] += bend * share * dunbounded[e] - bend * share * (1.0 - share) / (width + bend * share)
+        if joint.growth[e] > 0.0:
+            tanh = math.tanh(joint.growth[e] * max(abs(x[e]), NEAREST))
+            dx[e] = math.copysign(joint.growth[e], x[e]) * (dunbounded[e] - 1.0 + tanh * tanh) / tanh
+
+
+@exact_kernel
+def set_signs(joint: Joint, x: FloatArray, sd: FloatArray) -> None:
+    """Give the sds the signs that they have at a position."""
+    for e in range(len(sd)):
+        if joint.growth[e] > 0.0:
+            sd[e] = math.copysign(sd[e], x[e])

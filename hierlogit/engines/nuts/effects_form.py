@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from ...design.grouping import GroupBlock
     from ...model_spec import ModelSpec
 
-#: With fewer rows for each level, on average, what the data say of an effect is less than its prior does. The sds of
-#: two or more factors, their effects and the fixed effects then move together, in a funnel that chains cross slowly.
-#: With a single factor both forms were equally good, however few the rows.
+#: With fewer rows for each level, on average, the data tell less of an effect than its prior does. Sds, effects and
+#: fixed effects then move together, in a funnel that chains cross slowly.
 FEW_ROWS = 3.0
 
 
@@ -41,7 +40,7 @@ def form_of_effects(model: ModelSpec, asked: str, backend: str) -> tuple[str, tu
                 f"NUTS: effects='integrated' {obstacle}. Leave effects out, and what is possible is chosen."
             )
         return "integrated", ()
-    if obstacle or len(model.design.groups) == 1 or _rows_per_level(model) >= FEW_ROWS:
+    if obstacle or _rows_per_level(model) >= FEW_ROWS:
         return "sampled", ()
     group = integrated_group(model)
     note = Finding(

@@ -70,8 +70,8 @@ class NUTS(ShownAsCall):
         Native backend only. "sampled" samples the cluster effects together with the parameters. "integrated" integrates
         out those of the factor with the most levels, by Gauss-Hermite quadrature at every step, and draws them
         afterwards from their exact conditional distribution; it takes one effect for each level. "auto" integrates
-        where there are several factors, and levels have so few rows that the chains would mix badly. The posterior is
-        the same.
+        where levels have fewer than three rows on average, so that the chains would mix badly. The posterior is the
+        same.
     progress : bool
         Whether to show a progress bar, with the time that remains for each chain.
     store_u : bool

@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,7 @@ from hierlogit.density.joint.c_callbacks import (
 from hierlogit.density.joint.geometry import LEAST_SD, SHARE, Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate, evaluate_with, scratch_size
 from hierlogit.density.joint.model_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
+from hierlogit.density.joint.scale_variables import NEAREST, RATE
 from hierlogit.density.kernels import binomial_residuals as residuals
 from hierlogit.density.kernels import scale_priors as scales
 from hierlogit.density.kernels.design_products import SHORT, add_columns, add_sorted, dot_columns, sum_sorted
@@ -221,7 +223,7 @@ def one_row(factors: int) -> Joint:
         beta_arguments=np.array([0.5, 1.7, 0.0]),
         centre=np.array([-0.3, 0.1][:factors]),
         width=np.array([0.8, 1.2][:factors]),
-        bend=np.array([0.35, 0.0][:factors]),
+        growth=np.array([0.35, 0.0][:factors]),
         attenuation=np.array([0.24, 0.31][:factors]),
         attenuation0=np.array([0.07, 1.4]),
         sd_arguments=np.array([1.6, 0.0, 0.0, 0.65, 0.0, 0.0][: 3 * factors]),
@@ -252,11 +254,9 @@ def one_row(factors: int) -> Joint:
     )
 
 
-def bent(centre: float, width: float, bend: float, x: float) -> tuple[float, float]:
-    """An sd from its variable, and the log slope of its logarithm."""
-    t = 0.12 / width**2
-    log_sd = centre + width * x - bend * math.log((1 + math.exp(-x - t)) / (1 + math.exp(-t)))
-    return math.exp(log_sd), math.log(width + bend / (1 + math.exp(x + t)))
+def with_sign(centre: float, growth: float, x: float) -> tuple[float, float]:
+    """An sd from its variable, and the log slope of the logarithm of its size, up to a constant."""
+    return 2 * math.exp(centre) * math.sinh(growth * x), -math.log(math.tanh(growth * abs(x)))
 
 
 def units(variance: float) -> float:
@@ -264,9 +264,10 @@ def units(variance: float) -> float:
     return math.sqrt(1 + variance / (1 + variance / 1.4)) / math.exp(0.07)
 
 
-def test_one_row_of_one_cluster_by_hand() -> None:
-    x, log_sd, v = 0.33, 0.27, -0.41
-    sd, log_slope = bent(-0.3, 0.8, 0.35, log_sd)
+@pytest.mark.parametrize("of_sd", [0.27, -0.84])
+def test_one_row_of_one_cluster_by_hand(of_sd: float) -> None:
+    x, v = 0.33, -0.41
+    sd, log_slope = with_sign(-0.3, 0.35, of_sd)
     k = units(0.24 * sd**2)
     gamma = k * (0.2 + 0.7 * x)
     A = 1 + sd**2 * 2.1
@@ -274,9 +275,9 @@ def test_one_row_of_one_cluster_by_hand() -> None:
     eta = 0.15 + 1.1 * gamma + 0.9 * sd * u
     p = 1 / (1 + math.exp(-eta))
     expected = 2 * math.log(p) + math.log(1 - p)
-    expected += -0.5 * ((k * (0.25 + 0.6 * x) - 0.5) / 1.7) ** 2 + math.log(k) - 0.5 * (sd / 1.6) ** 2 + math.log(sd)
-    expected += -0.5 * u**2 - 0.5 * math.log(A) + log_slope
-    value, gradient, found, b = evaluated(one_row(1), np.array([x, log_sd, v]))
+    expected += -0.5 * ((k * (0.25 + 0.6 * x) - 0.5) / 1.7) ** 2 + math.log(k) - 0.5 * (sd / 1.6) ** 2
+    expected += math.log(abs(sd)) - 0.5 * u**2 - 0.5 * math.log(A) + log_slope
+    value, gradient, found, b = evaluated(one_row(1), np.array([x, of_sd, v]))
     assert value == pytest.approx(expected, rel=1e-14)
     assert found == pytest.approx([u], rel=1e-14)
     assert b == pytest.approx([sd * u], rel=1e-14)
@@ -284,10 +285,11 @@ def test_one_row_of_one_cluster_by_hand() -> None:
     assert gradient[2] == pytest.approx(((2 - 3 * p) * 0.9 * sd - u) / math.sqrt(A), rel=1e-14)
 
 
-def test_one_row_of_two_clusters_by_hand() -> None:
-    x, log_sds, v = -0.29, (0.11, -0.53), (0.37, 0.61)
-    sd, log_slope = bent(-0.3, 0.8, 0.35, log_sds[0])
-    other = math.exp(0.1 + 1.2 * log_sds[1])
+@pytest.mark.parametrize("of_sd", [0.11, -1.3])
+def test_one_row_of_two_clusters_by_hand(of_sd: float) -> None:
+    x, v = -0.29, (0.37, 0.61)
+    sd, log_slope = with_sign(-0.3, 0.35, of_sd)
+    other = math.exp(0.1 - 1.2 * 0.53)
     k = units(0.24 * sd**2 + 0.31 * other**2)
     gamma = k * (0.2 + 0.7 * x)
     # The second factor comes first: its effects take away from what pulls at those of the first.
@@ -299,12 +301,30 @@ def test_one_row_of_two_clusters_by_hand() -> None:
     p = 1 / (1 + math.exp(-eta))
     expected = 2 * math.log(p) + math.log(1 - p)
     expected += -0.5 * ((k * (0.25 + 0.6 * x) - 0.5) / 1.7) ** 2 + math.log(k)
-    expected += -0.5 * (sd / 1.6) ** 2 - 0.65 * other + math.log(sd) + math.log(other)
+    expected += -0.5 * (sd / 1.6) ** 2 - 0.65 * other + math.log(abs(sd)) + math.log(other)
     expected += -0.5 * (u**2 + w**2) - 0.5 * (math.log(A) + math.log(B)) + log_slope
-    value, _, found, b = evaluated(one_row(2), np.array([x, *log_sds, *v]))
+    value, _, found, b = evaluated(one_row(2), np.array([x, of_sd, -0.53, *v]))
     assert value == pytest.approx(expected, rel=1e-14)
     assert found == pytest.approx([u, w], rel=1e-14)
     assert b == pytest.approx([sd * u, other * w], rel=1e-14)
+
+
+@pytest.mark.parametrize("factors", [1, 2])
+def test_sds_pass_through_zero(factors: int) -> None:
+    arrays = one_row(factors)
+
+    def there(of_sd: float) -> tuple[float, float]:
+        x = np.concatenate([[0.33, of_sd], 0.4 * np.ones(2 * factors - 1)])
+        value, gradient, _, _ = evaluated(arrays, x)
+        return value, gradient[1]
+
+    def difference(of_sd: float, step: float) -> float:
+        return (there(of_sd + step)[0] - there(of_sd - step)[0]) / (2 * step)
+
+    for of_sd in (0.0, 1e-7, -1e-4, 0.003):
+        expected = (4 * difference(of_sd, 0.01) - difference(of_sd, 0.02)) / 3
+        assert there(of_sd)[1] == pytest.approx(expected, abs=2 * NEAREST)
+    assert abs(there(0.0)[1]) > 0.01  # zero is a point like any other
 
 
 def test_far_out_linear_predictors_keep_their_digits() -> None:
@@ -409,7 +429,7 @@ def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str, share: flo
     model, likelihood, geometry = centred(name, share)
     joint = joint_arrays(model, geometry)
     first = len(joint.arrays.gamma0) + len(joint.arrays.centre)
-    _, gradient, u, b = evaluated(joint.arrays, np.zeros(joint.n_dim))
+    _, gradient, u, b = evaluated(joint.arrays, centre_of(joint))
     by_factor = dict(zip(model.arrangement.factors, model.arrangement.row_index.cholesky_at, strict=False))
     for k, (group, order, start) in enumerate(zip(model.design.groups, joint.orders, joint.starts, strict=True)):
         q, places = len(group.effects), start + np.arange(len(group.effects)) * len(group.levels) + order[:, None]
@@ -421,15 +441,26 @@ def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str, share: flo
     assert gradient[first:] == pytest.approx(np.zeros(joint.n_dim - first), abs=1e-8)
 
 
+def centre_of(joint: JointArrays) -> np.ndarray:
+    """The position around which centres and scales are those of the posterior."""
+    growth, x = joint.arrays.growth, np.zeros(joint.n_dim)
+    has_sign = np.flatnonzero(growth)
+    x[len(joint.arrays.gamma0) + has_sign] = math.atanh(RATE) / growth[has_sign]
+    return x
+
+
 def hessian(joint: JointArrays, h: float = 0.002) -> np.ndarray:
     """Second derivatives at the centre, by central differences of the gradient of the fourth order."""
 
     def gradient(x: np.ndarray) -> np.ndarray:
         return evaluated(joint.arrays, x)[1]
 
-    steps = h * np.eye(joint.n_dim)
+    x, steps = centre_of(joint), h * np.eye(joint.n_dim)
     return np.array(
-        [(8 * (gradient(s) - gradient(-s)) - (gradient(2 * s) - gradient(-2 * s))) / (12 * h) for s in steps]
+        [
+            (8 * (gradient(x + s) - gradient(x - s)) - (gradient(x + 2 * s) - gradient(x - 2 * s))) / (12 * h)
+            for s in steps
+        ]
     )
 
 
@@ -621,9 +652,12 @@ def test_c_function_expands_as_python_does(model: Model, standardised: bool) -> 
         assert out == pytest.approx(expected, rel=1e-13, abs=1e-14)
 
 
-def test_what_is_kept_is_in_the_users_parameters_and_order(model: Model) -> None:
-    joint = joint_arrays(model, non_centred(model))
+@pytest.mark.parametrize("growth", [0.0, 0.3])
+def test_what_is_kept_is_in_the_users_parameters_and_order(model: Model, growth: float) -> None:
+    plain = non_centred(model)
+    joint = joint_arrays(model, replace(plain, growth=np.full(len(plain.growth), growth)))
     x, p = positions(joint, 1)[0], len(joint.arrays.gamma0)
+    x[p : p + len(plain.growth) : 2] *= -1  # every other sd has the other sign, if they have one
     _, out = call_expand(joint, outputs_of(model, joint), x, output_size(model, standardised=True))
     value, _, _, _ = evaluated(joint.arrays, x)
     beta = out[:p]
@@ -636,7 +670,9 @@ def test_what_is_kept_is_in_the_users_parameters_and_order(model: Model) -> None
         name, q, J = group.result_name, len(group.effects), len(group.levels)
         sd = kept[f"sd_{name}"]
         first = p + joint.effects_at[k]
-        assert np.log(sd) == pytest.approx(x[first : first + q], abs=1e-12)
+        of_sd = x[first : first + q]
+        expected = 2 * np.sinh(growth * np.abs(of_sd)) if growth else np.exp(of_sd)
+        assert sd == pytest.approx(expected, rel=1e-12)
         cor = np.eye(q)
         if group.correlated:
             cor = kept[f"cor_{name}"].reshape(q, q)

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
+from hierlogit.density.joint.scale_variables import log_sd_at_mode
 from hierlogit.engines.nuts.adaptation_start import FEW_ROWS, NODES, around_the_mode
 
 # Laplace's method is poor here, and few draws are enough.
@@ -26,7 +27,8 @@ def nested(rows: int, sds: tuple[float, float], seed: int = 3) -> pd.DataFrame:
 def centres(model: hl.Model) -> np.ndarray:
     """Sds at the centre, in the order of the design's groups."""
     order = list(model.arrangement.factors)
-    return np.exp(around_the_mode(model).centre)[[order.index(k) for k in range(len(order))]]
+    geometry = around_the_mode(model)
+    return np.exp(log_sd_at_mode(geometry.centre, geometry.growth))[[order.index(k) for k in range(len(order))]]
 
 
 def sds(fit: hl.results.Fit) -> list[float]:
