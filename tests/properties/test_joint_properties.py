@@ -176,7 +176,7 @@ def arbitrary(model: Model, rng: np.random.Generator) -> Geometry:
         gamma_scale=plain.gamma_scale + numbers(plain.gamma_scale, 0.2),
         centre=numbers(plain.centre, 0.3),
         width=np.exp(numbers(plain.width, 0.3)),
-        growth=rng.choice([0.0, 0.1, 0.4], size=plain.growth.shape),
+        growth=np.array([0.0, 0.1, 0.4])[rng.integers(3, size=plain.growth.shape)],
         attenuation=[one @ one.T for one in (numbers(like, 0.6) for like in plain.attenuation)],
         attenuation0=np.array([0.4, 1.3]),
         weighted_Z=numbers(plain.weighted_Z, 0.5),

@@ -301,7 +301,7 @@ def _partial_information(covariance: FloatArray, least: FloatArray, information:
             cross = information[a, rest].T
             precision = np.linalg.inv(prior) + information[np.ix_(rest, rest)].transpose(2, 0, 1)
             partial[a] -= np.einsum("jc,jc->j", cross, np.linalg.solve(precision, cross[..., None])[..., 0])
-    return np.maximum(partial, 0.0)
+    return np.asarray(np.maximum(partial, 0.0))
 
 
 def _attenuation_at(cholesky: list[FloatArray], attenuation: list[FloatArray]) -> FloatArray:

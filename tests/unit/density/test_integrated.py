@@ -216,9 +216,9 @@ def test_levels_with_more_rows_than_can_be_multiplied() -> None:
     data = pd.DataFrame({"y": rng.integers(0, 2, 2000), "x": rng.normal(size=2000), "g": np.arange(2000) % 2})
     model = hl.Model("y ~ x + (1 | g)", data)
     arrays = integrated(model, 21)
-    values = kept(model, arrays, np.zeros(arrays.n_dim))
-    other = kept(model, arrays, x := np.array([0.5, -0.5, 1.0]))
-    scale = value_at(arrays, x) - value_at(arrays, np.zeros(3))
+    here, there = np.array([0.0, 0.0, 0.7]), np.array([0.5, -0.5, 1.0])
+    values, other = kept(model, arrays, here), kept(model, arrays, there)
+    found = value_at(arrays, there) - value_at(arrays, here)
     step = 1e-5
 
     def log_jacobian(at: FloatArray) -> float:
@@ -227,8 +227,8 @@ def test_levels_with_more_rows_than_can_be_multiplied() -> None:
         ]
         return float(np.linalg.slogdet(np.array(columns))[1])
 
-    expected = log_posterior(model, other) - log_posterior(model, values) + log_jacobian(x) - log_jacobian(np.zeros(3))
-    assert scale == pytest.approx(expected, abs=1e-4)
+    expected = log_posterior(model, other) - log_posterior(model, values) + log_jacobian(there) - log_jacobian(here)
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 # ---- number of nodes ---------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_draws_of_effects_have_their_conditional_distribution(name: str) -> None
     assert not np.any(np.diff(np.array(drawn), axis=0) == 0)
 
     values = kept(model, arrays, x)
-    design, sd = model.design, values[f"sd_{group.result_name}"][0]
+    design, sd = model.design, cholesky[0]  # with its sign, as the draws have theirs
     eta = design.offset + design.X @ values["beta"]
     for k, other in enumerate(design.groups):
         if k != first_group(model):
@@ -294,7 +294,7 @@ def test_effects_of_levels_are_those_of_the_users_labels() -> None:
     data["y"] = (data["g"].isin(["z", "m"])).astype(int)
     model = hl.Model("y ~ 1 + (1 | g)", data)
     arrays = integrated(model, 21)
-    effects = kept(model, arrays, np.zeros(arrays.n_dim))["b_g"][:, 0]
+    effects = kept(model, arrays, np.ones(arrays.n_dim))["b_g"][:, 0]
     by_label = dict(zip(model.design.groups[0].levels, effects, strict=True))
     assert min(by_label["z"], by_label["m"]) > 0 > max(by_label["a"], by_label["c"])
 
