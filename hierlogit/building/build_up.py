@@ -376,6 +376,11 @@ def _likelihood_engine(given: Engine | str) -> Laplace | AGQ:
             f"engine={shortened(given)} does not maximise the likelihood, which the tests of the steps need: pass "
             "hl.Laplace() or hl.AGQ(), and fit the proposed model with another engine afterwards."
         )
+    if engine.restricted:
+        raise EngineError(
+            f"engine={shortened(given)}: restricted likelihoods of models with different fixed effects cannot be "
+            "compared. Leave restricted=True out, and fit the proposed model with it afterwards."
+        )
     return engine
 
 

@@ -379,6 +379,11 @@ def test_a_model_that_cannot_be_fitted_is_not_tried() -> None:
         ({"formula": "y ~ x", "clusters": "h"}, FormulaError, "unknown variable 'h'"),
         ({"formula": "y ~ x", "clusters": "g", "engine": "nuts"}, EngineError, "does not maximise the likelihood"),
         ({"formula": "y ~ x", "clusters": "g", "engine": hl.MAP()}, EngineError, "does not maximise the likelihood"),
+        (
+            {"formula": "y ~ x", "clusters": "g", "engine": hl.Laplace(restricted=True)},
+            EngineError,
+            "restricted likelihoods of models with different fixed effects",
+        ),
         ({"formula": "y ~ x", "clusters": "g", "alpha": 1}, ModelError, "alpha"),
         ({"formula": "y ~ x", "clusters": "g", "estimand": "xx"}, ModelError, "Did you mean 'x'"),
         ({"formula": "y ~ x", "clusters": "g", "estimand": 3}, ModelError, "is not understood"),
