@@ -111,6 +111,7 @@ def _criteria(ax: Axes, table: pd.DataFrame) -> None:
         )
     ax.set_xlim(-0.03 * max(difference.max(), 1), 1.35 * max(difference.max(), 1))
     ax.set_xlabel(f"{criterion} minus that of the best model")
-    set_title(ax, f"{criterion[0].upper()}{criterion[1:]}, smaller is better")
+    title = f"{criterion[0].upper()}{criterion[1:]}"
+    set_title(ax, f"{title}, smaller is better")
     others = [f"{name} +{value:.1f}" for name, value in zip(table.index[1:], difference[1:], strict=True)]
-    describe(ax, f"{criterion} of {len(table)} models; the best is {table.index[0]}; the others: {', '.join(others)}.")
+    describe(ax, f"{title} of {len(table)} models; the best is {table.index[0]}; the others: {', '.join(others)}.")

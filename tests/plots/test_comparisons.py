@@ -39,6 +39,13 @@ def test_criteria_are_drawn_from_the_best(fits):
     _within_the_figure(ax)
 
 
+def test_criteria_are_named_in_words(fits):
+    ax = hl.plots.compare(hl.compare(fits, criterion="bic_hybrid"))[0]
+    assert ax.get_title() == "Hybrid BIC, smaller is better"
+    assert ax.get_xlabel() == "hybrid BIC minus that of the best model"
+    assert hl.plots.text_alternative(ax).startswith("Hybrid BIC of 3 models; the best is")
+
+
 def test_densities_are_drawn_with_their_errors():
     table = pd.DataFrame(
         {
