@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .restricted_model import Kept
+from .nesting import Difference, difference
+from .restricted_model import Kept, RestrictedModel
 
 if TYPE_CHECKING:
     from ..design.column_parts import Parts
     from ..design.design import Design
+    from ..model_spec import ModelSpec
 
 #: The term that stands for all effects of a grouping factor.
 ALL_EFFECTS = "all effects"
@@ -51,6 +53,12 @@ class TermComparison:
     def tested(self) -> tuple[int, ...]:
         """Positions of the tested fixed effects among those of the larger model; none for random effects."""
         return tuple(place for place, k in enumerate(self.larger.fixed) if k not in self.smaller.fixed)
+
+
+def difference_of(model: ModelSpec, comparison: TermComparison) -> Difference:
+    """The parameters that the smaller model of a comparison lacks."""
+    smaller, larger = (RestrictedModel(model, kept).design for kept in (comparison.smaller, comparison.larger))
+    return difference(smaller, larger)
 
 
 def term_comparisons(design: Design) -> tuple[TermComparison, ...]:

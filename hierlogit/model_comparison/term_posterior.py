@@ -19,8 +19,8 @@ from .marginal_likelihood import (
     warn_if_inaccurate,
     warn_of_defaults,
 )
-from .nesting import difference
 from .restricted_model import Kept, RestrictedModel
+from .term_comparisons import difference_of
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit
@@ -37,7 +37,7 @@ NO_DIRECTION = "sds have no direction: method='loo' or 'bayes_factor' compares m
 def directions(fit: Fit, comparisons: Sequence[TermComparison]) -> list[Row]:
     """Probability of direction and contour probability of each fixed term."""
     beta = fit.posterior["beta"].stack(draw_of=("chain", "draw")).transpose("draw_of", ...).to_numpy()
-    return [{"parameters": _parameters(fit, one), **_direction(beta, one)} for one in comparisons]
+    return [{"parameters": difference_of(fit.model, one).parameters, **_direction(beta, one)} for one in comparisons]
 
 
 def _direction(beta: FloatArray, comparison: TermComparison) -> Row:
@@ -115,20 +115,17 @@ def _compared(
     missing = dict.fromkeys(names, np.nan)
     try:
         for one in progress(comparisons, what):
-            row: Row = {"parameters": _parameters(fit, one), **missing, "note": ""}
+            row: Row = {"parameters": difference_of(fit.model, one).parameters, **missing, "note": ""}
             try:
                 rows.append(row | compared(one))
             except HierlogitError as error:
                 rows.append(row | {"note": str(error)})
     except KeyboardInterrupt:
         left = comparisons[len(rows) :]
-        rows += [{"parameters": _parameters(fit, one), **missing, "note": "interrupted"} for one in left]
+        rows += [
+            {"parameters": difference_of(fit.model, one).parameters, **missing, "note": "interrupted"} for one in left
+        ]
     return rows
-
-
-def _parameters(fit: Fit, comparison: TermComparison) -> int:
-    smaller, larger = (RestrictedModel(fit.model, kept).design for kept in (comparison.smaller, comparison.larger))
-    return difference(smaller, larger).parameters
 
 
 def bayes_factors(fit: Fit, comparisons: Sequence[TermComparison], seed: int | None) -> list[Row]:

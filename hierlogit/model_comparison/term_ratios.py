@@ -62,9 +62,8 @@ class TermRatio:
     def reference(self) -> tuple[float, str]:
         """The p-value by the reference distribution with its description; missing, with the reason, if not known."""
         reason = no_mixture(self.gap, self.smaller_estimate)
-        return (np.nan, f"not known, method='bootstrap' simulates it: {reason}") if reason else self._known()
-
-    def _known(self) -> tuple[float, str]:
+        if reason:
+            return np.nan, f"not known, method='bootstrap' simulates it: {reason}"
         return chibar(self.statistic, self.gap)
 
     def wald(self) -> float:

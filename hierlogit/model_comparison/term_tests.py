@@ -19,7 +19,7 @@ from ..summaries.multiplicity import holm
 from ..validation import choice, file_path, seed_or_new, whole_number
 from .likelihood_ratio import METHODS
 from .nesting import maxima
-from .term_comparisons import TermComparison, term_comparisons
+from .term_comparisons import TermComparison, difference_of, term_comparisons
 from .term_posterior import bayes_factors, directions, loo_differences
 from .term_ratios import SimulatedRatios, TermRatio, simulated_ratios, term_ratios
 
@@ -142,7 +142,7 @@ def test_terms(
     >>> import hierlogit as hl
     >>> model = hl.Model("use ~ age + urban + livch + (1 + urban | district)", hl.datasets.load("contraception"))
     >>> hl.test_terms(model.fit("laplace"))[["term", "component", "statistic", "p_value"]]
-    Likelihood-ratio tests of terms; missing p-values are not known, and 'reference' says why
+    Likelihood-ratio tests of terms; for missing p-values see 'reference'
       term         component  statistic  p_value
       age          fixed          11.20  < 0.001
       urban        fixed          19.84  < 0.001
@@ -175,10 +175,10 @@ def test_terms(
         if finding.severity == "error":
             raise FitError(f"the fit has no maximum to compare with: {finding.evidence} {finding.remedy}")
     found = term_ratios(fit, estimate, comparisons)
-    rows = {one: _row(one, ratio) for one, ratio in found.items()}
+    rows = {one: _row(fit, one, ratio) for one, ratio in found.items()}
     title = "Likelihood-ratio tests of terms"
     if chosen == "chibar" and any(np.isnan(row["p_value"]) for row in rows.values()):
-        title += "; missing p-values are not known, and 'reference' says why"
+        title += "; for missing p-values see 'reference'"
     if chosen == "bootstrap":
         ratios = [one for one in found.values() if isinstance(one, TermRatio)]
         simulated = simulated_ratios(fit, estimate, ratios, requested, used_seed, executor, store)
@@ -211,11 +211,12 @@ def _names(comparison: TermComparison) -> dict[str, Any]:
     return {"term": comparison.term, "component": comparison.component, "without": ", ".join(comparison.without)}
 
 
-def _row(comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
+def _row(fit: Fit, comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
     row = _names(comparison)
     if isinstance(ratio, str):
         missing = dict.fromkeys(("statistic", "p_value", "p_naive", "wald", "p_wald"), np.nan)
-        return row | {"parameters": 0} | missing | {"reference": ratio}
+        count = difference_of(fit.model, comparison).parameters
+        return row | {"parameters": count} | missing | {"reference": ratio}
     p_value, reference = ratio.reference()
     return row | {
         "parameters": ratio.gap.parameters,

@@ -101,9 +101,9 @@ def slope_of_x(seed: int, slope: float, replicates: int) -> tuple[float, float]:
 
 
 def test_p_values_without_and_with_differences_between_slopes() -> None:
-    clean = [slope_of_x(seed, 0.0, 100)[0] for seed in range(100, 115)]
+    clean = [slope_of_x(seed, 0.0, 50)[0] for seed in range(100, 110)]
     assert np.mean(np.array(clean) < 0.05) < 0.3
-    planted = [slope_of_x(seed, 0.9, 100)[0] for seed in range(100, 108)]
+    planted = [slope_of_x(seed, 0.9, 50)[0] for seed in range(100, 106)]
     assert np.mean(np.array(planted) < 0.05) > 0.6
 
 
