@@ -105,3 +105,13 @@ def test_any_text_is_refused_or_read(text: str) -> None:
 @given(st.integers(0, 400), st.sampled_from(["(", "-", "1*(", "`"]))
 def test_depth_is_no_trouble(depth: int, opening: str) -> None:
     refused_or_read(opening * depth + "Y" + ")" * depth + " = 1")
+
+
+@given(amounts, st.sampled_from(list(RELATIONS)))
+def test_a_number_on_the_left_is_the_number_on_the_right(number: float, relation: str) -> None:
+    mirrored = relation.translate(str.maketrans("<>", "><"))
+    one, other = read(f"{number!r} {relation} age - N"), read(f"age - N {mirrored} {number!r}")
+    assert isinstance(one, Hypothesis)
+    assert isinstance(other, Hypothesis)
+    assert (one.weights, one.null, one.side) == (other.weights, other.null, other.side)
+    assert one.null == number
