@@ -61,15 +61,15 @@ def singular_fit(objective: Objective, optimum: Optimum, *, penalised: bool) -> 
         names[kind] += [name for name in of_factor if not name.startswith(tuple(held))]
     if not any(names.values()):
         return []
-    meaning = (["The data show no more variation there than expected by chance."] if names["zero"] else []) + (
-        [
-            *_empty_directions(objective, optimum),
-            "A correlation of 1 or -1 is the end of its range: in these data, the effects of a cluster are as if all "
-            "of them followed from one or a few others, which small or few clusters often bring about by chance.",
-        ]
-        if names["end"]
-        else []
-    )
+    meaning = ["The data show no more variation there than expected by chance."] if names["zero"] else []
+    if names["end"]:
+        meaning += _empty_directions(objective, optimum)
+        if any(name.startswith("cor_") for name in names["end"]):
+            meaning.append("A correlation of 1 or -1 is the end of its range.")
+        meaning.append(
+            "In these data, the effects of a cluster are as if all of them followed from one or a few others, which "
+            "small or few clusters often bring about by chance."
+        )
     return [
         Finding(
             "singular_fit",
