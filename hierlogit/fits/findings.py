@@ -345,7 +345,8 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             ("note",),
             "A predictor varies both within and between clusters: its effects at the two levels may differ, and one "
             "coefficient mixes them.",
-            "hl.check_data(model).columns shows the share of each column's variance that is between clusters.",
+            "hl.check_data(model).columns shows the share of each column's variance that is between clusters; "
+            "hl.contextual_effects(fit) tests the difference of the two effects, once they are separate.",
         ),
         "collinearity": FindingKind(
             "data",
