@@ -39,7 +39,7 @@ def _of(result: Build) -> Iterator[str]:
     if result.supported:
         yield facts((f"{slope}, supported but not kept", why) for slope, why in result.supported.items())
     if result.maximal:
-        yield paragraph(f"With all slopes that were tried, the model is `{result.maximal}`.")
+        yield paragraph(f"If theory or the design calls for all slopes, the model to sample is `{result.maximal}`.")
     reasons = [[str(name), f"`{row['adds']}`", row["kept"], row["reason"]] for name, row in result.table.iterrows()]
     yield folded(
         "Why models were kept or not", table(["Model", "Adds", "Kept", "Reason"], reasons, "Decisions about the models")
