@@ -179,12 +179,15 @@ def test_the_mixture_holds_its_level_and_the_naive_test_does_not() -> None:
 
 @pytest.mark.slow
 def test_the_mixture_of_a_correlated_slope_holds_its_level() -> None:
-    layout = hl.Layout({"school": 300}, size=20, predictors={"x": "normal"})
-    rows = hl.simulate("y ~ x + (1 | school)", layout, beta={"Intercept": -0.5, "x": 0.5}, sd={"school": 1.0}, seed=1)
-    smaller, larger = fitted("y ~ x + (1 | school)", rows), fitted("y ~ x + (1 + x | school)", rows)
+    """With many trials in each row, so that Laplace's method is accurate; with clusters enough, it is conservative."""
+    layout = hl.Layout({"school": 300}, size=6, predictors={"x": "normal"})
+    formula = "p(y, 30) ~ x + (1 | school)"
+    rows = hl.simulate(formula, layout, beta={"Intercept": -0.5, "x": 0.5}, sd={"school": 1.0}, seed=1)
+    smaller, larger = fitted(formula, rows), fitted("p(y, 30) ~ x + (1 + x | school)", rows)
     simulated = hl.likelihood_ratio(smaller, larger, "bootstrap", replicates=2000, seed=3).simulated
     assert simulated is not None
     for level in (0.1, 0.05, 0.01):
         error = np.sqrt(level * (1 - level) / 2000)
-        assert np.mean([mixture_tail(one, 2) < level for one in simulated]) == pytest.approx(level, abs=3 * error)
-        assert np.mean([chi_squared_tail(one, 2) < level for one in simulated]) < level
+        by_mixture = np.mean([mixture_tail(one, 2) < level for one in simulated])
+        assert 0.65 * level < by_mixture < level + 3 * error
+        assert np.mean([chi_squared_tail(one, 2) < level for one in simulated]) < 0.8 * by_mixture
