@@ -107,9 +107,9 @@ class _Context:
 
 def _contexts(design: Design) -> list[_Context]:
     found = []
-    for label in design.fixed_effects:
+    for label, parts in zip(design.fixed_effects, design.fixed_parts, strict=True):
         match = _BETWEEN.fullmatch(label)
-        if match is None:
+        if match is None or len(parts) != 1:  # interactions have no contextual effect of their own
             continue
         variable, group = match.groups()
         means, deviations = written(label), f"within({variable}, {group})"

@@ -54,3 +54,10 @@ def test_formulas_without_cluster_means_are_refused(make_fit: MakeFit, rows: pd.
     for fixed in ("dose", "within(dose, clinic)", "between(dose, clinic)"):
         with pytest.raises(FitError, match=r"no contextual effect.*within\(x, g\) \+ between\(x, g\)"):
             hl.contextual_effects(make_fit(f"healed ~ {fixed} + (1 | clinic)", rows))
+
+
+def test_interactions_of_both_parts_are_no_variables(make_fit: MakeFit, rows: pd.DataFrame) -> None:
+    fixed = "(within(dose, clinic) + between(dose, clinic)) * within(arm == 'new', clinic)"
+    fit = make_fit(f"healed ~ {fixed} + (1 | clinic)", rows)
+    assert "between(dose, clinic):within(arm == 'new', clinic)" in fit.model.design.fixed_effects
+    assert hl.contextual_effects(fit)["variable"].tolist() == ["dose"]
