@@ -68,12 +68,11 @@ def degrees_of_freedom(design: Design, df: str | None) -> FloatArray:
         return np.full(count, np.inf)
     outer = {group.name: [g for g in design.groups if g is not group and _inside(group, g)] for group in design.groups}
     values, claimed = np.full(count, np.inf), np.zeros(count, dtype=bool)
-    # The outermost factors first, since a column that is constant within their clusters is so within all inner ones.
-    for group in sorted(design.groups, key=lambda group: len(outer[group.name])):
+    for group in design.groups:
         surrounding = max((len(g.levels) for g in outer[group.name]), default=0)
         for effect, column in zip(group.effects, group.Z.T, strict=True):
             members = _proportional_within(group, design.X, column)
-            if effect == "Intercept":
+            if effect == "Intercept":  # what is constant within outer clusters belongs to these
                 for g in outer[group.name]:
                     members &= ~_proportional_within(g, design.X, np.ones(design.n_rows))
             values[members] = np.minimum(values[members], len(group.levels) - surrounding - members.sum())
@@ -113,12 +112,17 @@ def _dimensions(design: Design, outer: dict[str, list[GroupBlock]]) -> int:
 
 def _proportional_within(group: GroupBlock, columns: FloatArray, effect: FloatArray) -> BoolArray:
     """Which columns, shape (n, p), are a multiple of the column of an effect in each cluster; shape (p,)."""
-    J = len(group.levels)
+    J, effect = len(group.levels), _scaled(effect)
     length = np.bincount(group.index, weights=effect**2, minlength=J)
     proportional = np.empty(columns.shape[1], dtype=bool)
-    for k, column in enumerate(columns.T):
+    for k, column in enumerate(map(_scaled, columns.T)):
         product = np.bincount(group.index, weights=effect * column, minlength=J)
         multiple = np.divide(product, length, out=np.zeros(J), where=length > 0)
-        apart = np.abs(column - multiple[group.index] * effect).max(initial=0.0)
-        proportional[k] = apart <= 1e3 * CONSTANT * np.abs(column).max(initial=0.0)
+        proportional[k] = np.abs(column - multiple[group.index] * effect).max(initial=0.0) <= 1e3 * CONSTANT
     return proportional
+
+
+def _scaled(column: FloatArray) -> FloatArray:
+    """A column divided by its largest value, so that its squares are within the range of floats."""
+    largest = float(np.abs(column).max(initial=0.0))
+    return column / largest if largest > 0 else column

@@ -94,7 +94,8 @@ class RestrictedObjective(Objective):
         mode = self._integral(optimum.point.psi, self._gamma)
         to_beta = np.linalg.inv(self.likelihood.arrangement.triangular)
         beta, slopes = to_beta @ mode.gamma, to_beta @ self._gamma_slopes
-        spread = to_beta @ np.linalg.inv(np.linalg.cholesky(mode.information)).T
+        known = optimum.positive_definite and bool(np.isfinite(mode.log_det))
+        spread = to_beta @ np.linalg.inv(np.linalg.cholesky(mode.information)).T if known else np.zeros_like(to_beta)
         p, free = len(beta), optimum.covariance_factor
         factor = np.block([[spread, slopes @ free], [np.zeros((len(free), p)), free]])
         axes = np.block([[spread, slopes @ optimum.axes], [np.zeros((len(free), p)), optimum.axes]])
@@ -110,8 +111,8 @@ class RestrictedObjective(Objective):
                 optimum.point.converged,
             ),
             free=np.concatenate([np.ones(p, dtype=bool), optimum.free]),
-            covariance=covariance if optimum.positive_definite else np.full_like(covariance, np.nan),
-            positive_definite=optimum.positive_definite,
+            covariance=covariance if known else np.full_like(covariance, np.nan),
+            positive_definite=known,
             axes=axes,
             curvatures=np.concatenate([np.ones(p), optimum.curvatures]),
             covariance_factor=factor,
