@@ -51,7 +51,7 @@ def hypotheses(
         ``"revreference"`` and ``"revsequential"``. An array holds weights, shape (coefficients,) or
         (coefficients, hypotheses).
     rope : pair of float, optional
-        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it, or for
+        Bounds of a region of practical equivalence; adds ``p_rope``, the posterior probability inside it, and for
         maximum-likelihood fits ``p_equivalence``, the p-value of the two one-sided tests (the larger of both).
     adjust : {"holm", "single-step"}, optional
         How to allow for the number of hypotheses: Holm's adjustment of the p-values of maximum-likelihood fits, or
@@ -173,8 +173,12 @@ def _of_wald(wald: WaldTests, tests: RowTests, interval: Interval) -> dict[str, 
     columns = {"estimate": wald.estimate, "se": wald.error, **named}
     if tests.of_likelihood:
         columns |= wald.columns(tests.adjust)
-        return columns if tests.rope is None else {**columns, "p_equivalence": wald.equivalence(*tests.rope)}
-    columns["p_direction"] = wald.direction
-    if wald.side.any():
-        columns["p_hypothesis"] = wald.probability_of_side
-    return columns if tests.rope is None else {**columns, "p_rope": wald.probability_between(*tests.rope)}
+    else:
+        columns["p_direction"] = wald.direction
+        if wald.side.any():
+            columns["p_hypothesis"] = wald.probability_of_side
+    if tests.rope is not None:
+        columns["p_rope"] = wald.probability_between(*tests.rope)
+        if tests.of_likelihood:
+            columns["p_equivalence"] = wald.equivalence(*tests.rope)
+    return columns

@@ -86,7 +86,8 @@ class WaldTests:
         p: FloatArray = np.maximum(t_cdf(-self.distance(low), self.df), t_cdf(self.distance(high), self.df))
         return p
 
-    # For estimates with priors, the normal distribution is that of the posterior.
+    # Probabilities that take the distribution of the estimate about the value for that of the value about it, as with flat
+    # priors; with priors, the curvature that errors come from is that of the posterior.
 
     @property
     def direction(self) -> FloatArray:

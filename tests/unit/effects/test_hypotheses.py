@@ -75,6 +75,7 @@ def test_equivalence_is_two_one_sided_tests(ml: hl.results.Fit) -> None:
     table = hl.hypotheses(ml, ["dose = 0", "arm[new] = arm[old]"], rope=(-0.2, 0.3))
     below, above = (table["estimate"] + 0.2) / table["se"], (table["estimate"] - 0.3) / table["se"]
     np.testing.assert_allclose(table["p_equivalence"], np.maximum(norm.sf(below), norm.cdf(above)))
+    np.testing.assert_allclose(table["p_rope"], norm.cdf(below) - norm.cdf(above))
 
 
 def test_draws_answer_hypotheses_about_coefficients(drawn: hl.results.Fit) -> None:
