@@ -86,8 +86,7 @@ class WaldTests:
         p: FloatArray = np.maximum(t_cdf(-self.distance(low), self.df), t_cdf(self.distance(high), self.df))
         return p
 
-    # Probabilities that take the distribution of the estimate about the value for that of the value about it, as with flat
-    # priors; with priors, the curvature that errors come from is that of the posterior.
+    # The normal or t distribution stands for the posterior in what follows, that with flat priors for a likelihood.
 
     @property
     def direction(self) -> FloatArray:
