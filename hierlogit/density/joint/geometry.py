@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...design.arrangement import Arrangement
+from ...priors import families as pr
 from ..marginal.fixed_effects import information_and_modes
 from ..marginal.laplace import LaplaceLikelihood
 from .attenuation import ATTENUATION, LARGEST
@@ -33,6 +34,8 @@ MOST_Z = 2.0
 WIDEST = 1.0
 #: If the expected log-likelihood falls by this much between an sd and zero, the data tell the sd from zero.
 TOLD_FROM_ZERO = 4.0
+#: Prior families whose densities at zero are neither zero nor infinite, so that sds can pass through it.
+THROUGH_ZERO = (pr.HalfNormal, pr.HalfStudentT, pr.HalfCauchy, pr.Exponential)
 #: Share of the rows' information at the mode by which effects are centred. Away from the mode rows hold less
 #: information, the less the larger the sds: with all of it, effects and their sds would be correlated. Half of it was
 #: much better for clusters of few rows, and elsewhere cost at most a tenth of the effective sample size.
@@ -357,10 +360,10 @@ def _scales(
         sd_width += widths.tolist()
         own = at[:, None] ** 2 * _partial_information(L @ L.T, least, factor_information)
         fall = 0.5 * (own - np.log1p(own)).sum(axis=1)
-        mode, told = np.log(at), fall >= TOLD_FROM_ZERO
-        with_sign, rate = signed(mode, widths)
-        log_sd += np.where(told, mode, with_sign).tolist()
-        growth += np.where(told, 0.0, rate).tolist()
+        through_zero = [isinstance(prior, THROUGH_ZERO) for prior in model.priors.sd[group.name]]
+        has_sign, (with_sign, rate) = (fall < TOLD_FROM_ZERO) & through_zero, signed(np.log(at), widths)
+        log_sd += np.where(has_sign, with_sign, np.log(at)).tolist()
+        growth += np.where(has_sign, rate, 0.0).tolist()
         for one in group.set_slices:
             members = reliability[one]
             safe = np.where(sd[one, None] > least[one, None] / 10, L[one, one], np.diag(least[one]))

@@ -1,9 +1,10 @@
 """Log sds and correlation variables from the sampler's variables, and signs of sds that the data hardly tell from zero.
 
-Correlation variables are ``centre + width x``. So are log sds, unless the data can hardly tell the sd from zero. The
-posterior of its logarithm then has a long tail towards minus infinity, that of the sd ends at zero. Neither is anything
-like a normal distribution. What is nearly normal is an sd with a sign: random effects are as likely with both signs, so
-that a posterior of either sign alone is continued symmetrically, and zero becomes an interior point:
+Correlation variables are ``centre + width x``. So are log sds, unless the data can hardly tell the sd from zero, where
+the prior density is neither zero nor infinite. The posterior of its logarithm then has a long tail towards minus
+infinity, that of the sd ends at zero. Neither is anything like a normal distribution. What is nearly normal is an sd
+with a sign: random effects are as likely with both signs, so that a posterior of either sign alone is continued
+symmetrically, and zero becomes an interior point:
 
     sd = 2 e^centre sinh(a x)
 

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import expit
 
 import hierlogit as hl
+from hierlogit import priors as pr
 from hierlogit.density.joint.scale_variables import log_sd_at_mode
 from hierlogit.engines.nuts.adaptation_start import FEW_ROWS, NODES, around_the_mode
 
@@ -50,6 +51,18 @@ def test_mode_is_that_of_laplace_where_quadrature_cannot_be_done() -> None:
     model = hl.Model("y ~ x + (1 | town) + (1 | child)", data)
     found = np.maximum(sds(model.fit(hl.MAP())), 0.1)  # centres have a least sd
     assert centres(model) == pytest.approx(found, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("prior", "passes"), [(pr.Exponential(1), True), (pr.HalfCauchy(1), True), (pr.Gamma(2, 4), False)]
+)
+def test_sds_that_are_hardly_told_from_zero_have_a_sign(prior: pr.Prior, passes: bool) -> None:
+    def has_sign(sd: float) -> bool:
+        model = hl.Model("y ~ x + (1 | child)", nested(10, (0.0, sd)), priors={"sd": prior})
+        return bool(around_the_mode(model).growth[0] > 0)
+
+    assert has_sign(0.1) == passes
+    assert not has_sign(1.0)
 
 
 def test_few_rows_that_do_not_differ_by_cluster() -> None:
