@@ -179,7 +179,7 @@ def test_the_mixture_holds_its_level_and_the_naive_test_does_not() -> None:
 
 @pytest.mark.slow
 def test_the_mixture_of_a_correlated_slope_holds_its_level() -> None:
-    """With many trials in each row, so that Laplace's method is accurate; with clusters enough, it is conservative."""
+    """With many trials in each row, so that Laplace's method is accurate; the mixture is slightly conservative."""
     layout = hl.Layout({"school": 300}, size=6, predictors={"x": "normal"})
     formula = "p(y, 30) ~ x + (1 | school)"
     rows = hl.simulate(formula, layout, beta={"Intercept": -0.5, "x": 0.5}, sd={"school": 1.0}, seed=1)
