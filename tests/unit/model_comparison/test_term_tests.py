@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import FitError, StudyError
-from hierlogit.model_comparison.restricted_model import Kept, RestrictedModel
+from hierlogit.model_comparison.restricted_model import Constrained, Kept, RestrictedModel, near_maximum
 from hierlogit.model_comparison.term_comparisons import term_comparisons
 from hierlogit.summaries.multiplicity import holm
 
@@ -212,3 +213,19 @@ def test_a_restricted_model_can_be_sent_to_workers(survey: hl.results.Fit) -> No
         assert list(one.priors.fixed) == ["Intercept", "urban[Y]"]
         assert not one.priors.cor
     np.testing.assert_array_equal(again.design.X, survey.model.design.X[:, [0, 2]])
+
+
+def test_restricted_parameters_are_those_of_the_whole_model_with_zeros(survey: hl.results.Fit) -> None:
+    kept, estimate = Kept((0, 2), ((1,),)), survey.estimate
+    assert estimate is not None
+    beta, (cholesky,) = near_maximum(survey.model, estimate, kept)
+    assert cholesky[0, 0] == pytest.approx(estimate.sd("district")[1])
+    X, lost = survey.model.design.X, [1, 3, 4, 5, 6]
+    left = X @ estimate.beta - X[:, [0, 2]] @ beta
+    np.testing.assert_allclose(X[:, [0, 2]].T @ left, 0, atol=1e-8 * np.abs(X[:, lost]).sum())
+    restricted: Any = SimpleNamespace(beta=beta, cholesky={"district": cholesky})
+    found = Constrained.of(survey.model.design, restricted, kept)
+    np.testing.assert_array_equal(found.beta, [beta[0], 0, beta[1], 0, 0, 0, 0])
+    np.testing.assert_array_equal(found.cholesky["district"], [[0, 0], [0, cholesky[0, 0]]])
+    none = Constrained.of(survey.model.design, restricted, Kept((0, 2), ((),)))
+    assert not none.cholesky["district"].any()
