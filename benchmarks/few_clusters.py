@@ -141,8 +141,7 @@ def written(table: pd.DataFrame) -> str:
     coverage = table.set_index(["treatment", "clusters", "tests", "likelihood", "effect"])["coverage"].sort_index()
     for name, clusters in product(TRIALS, CLUSTERS):
         of_case = [coverage[name, clusters, tests, kind] for tests, kind in product(TESTS, ENGINES)]
-        levels = [f"{100 * (1 - own[0.0]):.1f}" if 0.0 in own else "–" for own in of_case]
-        cells = [f"{100 * own[EFFECT]:.1f} / {level}" for own, level in zip(of_case, levels, strict=True)]
+        cells = [f"{100 * own[EFFECT]:.1f} / {100 * (1 - own[0.0]):.1f}" for own in of_case]
         lines.append(f"| {TRIALS[name].title} | {clusters} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
