@@ -428,7 +428,10 @@ class Table:
         shown, hidden = self._fitting(limit)
         columns, missing = self._chosen(self._room)
         table = [Column(c.name, c.cells[:shown], c.number).aligned for c in columns]
-        lines = ["", *_headings(columns, [len(text[0]) for text in table])]
+        widths = _with_headings(columns, [len(text[0]) for text in table])
+        for column, texts, width in zip(columns, table, widths, strict=True):
+            texts[:] = [f"{text:>{width}}" if column.number else f"{text:<{width}}" for text in texts]
+        lines = ["", *_headings(columns, widths)]
         lines += [f"{' ' * INDENT}{'  '.join(row).rstrip()}" for row in zip(*table, strict=True)]
         return lines + self._remark_lines(hidden, missing)
 
@@ -461,8 +464,8 @@ class Table:
     def _chosen(self, room: int) -> tuple[list[Column], list[Column]]:
         """The columns for which there is room, and the others."""
         left = list(self.columns)
-        widths = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) + 2 for c in left}
-        while sum(widths[id(column)] for column in left) > room and len(left) > 1:
+        own = {id(c): len(Column(c.name, c.cells[: self.most], c.number).aligned[0]) for c in left}
+        while sum(_with_headings(left, [own[id(c)] for c in left])) + 2 * len(left) > room and len(left) > 1:
             spare = [column for column in left[1:] if not column.label] or left
             last = max(reversed(spare), key=lambda column: column.spare)
             # Both ends of an interval are left out together.
@@ -536,6 +539,16 @@ def _terminal() -> int:
     return min(max(shutil.get_terminal_size((WIDTH, HEIGHT)).columns, NARROWEST), WIDEST)
 
 
+def _with_headings(columns: Sequence[Column], widths: Sequence[int]) -> list[int]:
+    """The widths of columns, the first of which in a group is widened where the shared heading needs more room."""
+    enough: list[int] = []
+    for group, run in groupby(zip(columns, widths, strict=True), lambda pair: pair[0].group):
+        first, *others = (width for _, width in run)
+        needed = len(f"- {_cut(group)} -") if group else 0
+        enough += [max(first, needed - sum(width + 2 for width in others)), *others]
+    return enough
+
+
 def _headings(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
     """The line with the headings that columns share, if there are any."""
     if not any(column.group for column in columns):
@@ -543,7 +556,7 @@ def _headings(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
     texts = []
     for group, run in groupby(zip(columns, widths, strict=True), lambda pair: pair[0].group):
         room = sum(width + 2 for _, width in run) - 2
-        texts.append(f" {_cut(group, room - 2)} ".center(room, "-") if group else " " * room)
+        texts.append(f" {_cut(group)} ".center(room, "-") if group else " " * room)
     return [f"{' ' * INDENT}{'  '.join(texts).rstrip()}"]
 
 

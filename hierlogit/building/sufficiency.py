@@ -64,10 +64,11 @@ def slope_obstacle(plan: Plan, slope: Slope) -> str:
     clusters, informative = len(group.levels), informative_clusters(plan, slope)
     if not group.varies_within(columns_of(plan, slope)).any():
         return f"constant within the clusters of {slope.group}"
-    if informative < max(VERY_FEW, min(FEW, clusters)):
+    needed = max(VERY_FEW, min(FEW, clusters))
+    if informative < needed:
         return (
             f"it varies within {informative:,} of {clusters:,} clusters of {slope.group} that have more trials than "
-            "random effects"
+            f"random effects, and {needed:,} are needed"
         )
     return ""
 

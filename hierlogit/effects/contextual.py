@@ -15,6 +15,7 @@ from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
 from .expressions import written
 from .hypotheses import hypotheses
+from .hypothesis import adjusted_title
 
 _BETWEEN = re.compile(r"between\((.+), (.+)\)", re.DOTALL)
 
@@ -89,9 +90,8 @@ def contextual_effects(
         }
     )
     table = pd.concat([described, pd.DataFrame(tests.drop(columns="hypothesis"))], axis=1)
-    return ResultTable.of(
-        table, "Contextual effects (logit scale)", data=["variable", "group"], spare=("se", "df", "t", "z", "sd")
-    )
+    title = adjusted_title("Contextual effects (logit scale)", adjust)
+    return ResultTable.of(table, title, data=["variable", "group"], spare=("se", "df", "t", "z", "sd"))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..summaries.intervals import Interval, end_names
 from .evaluated import Evaluated, described_table
 from .expressions import Labels
 from .families import Family
-from .hypothesis import IDENTITY, Question, RowTests
+from .hypothesis import IDENTITY, Question, RowTests, adjusted_title
 from .wald_tests import WaldTests
 
 FloatArray = npt.NDArray[np.float64]
@@ -111,7 +111,8 @@ def hypotheses(
         combined: WaldCoefficients = family.applied(WaldCoefficients.of(fit.estimate))
         wald = WaldTests(combined.estimate, combined.error, family.null, family.side, combined.df, combined.deviations)
         columns = pd.DataFrame(_of_wald(wald, tests, interval))
-        return ResultTable.of(pd.concat([described, columns], axis=1), TITLE, spare=("se", "df", "t", "z"))
+        table = pd.concat([described, columns], axis=1)
+        return ResultTable.of(table, adjusted_title(TITLE, adjust), spare=("se", "df", "t", "z"))
     beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
     values: Evaluated = family.applied(Evaluated(beta.reshape(draws, -1), None, (beta.shape[0], beta.shape[1])))
     question = Question(values, family.null, family.side, IDENTITY)

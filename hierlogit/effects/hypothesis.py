@@ -74,6 +74,11 @@ def _expit(values: FloatArray) -> FloatArray:
 IDENTITY, LOG, LOGIT = Scale(_as_given, _as_given), Scale(_log, np.exp), Scale(_logit, _expit)
 
 
+def adjusted_title(quantity: str, adjust: str | None) -> str:
+    """The title of a table: the name of a column of p-values does not show that they are adjusted."""
+    return f"{quantity}; p-values adjusted by Holm's method" if adjust == "holm" else quantity
+
+
 @dataclass(frozen=True)
 class Question:
     """Values with what is asked about each of them.
@@ -242,7 +247,9 @@ class RowTests:
             family = Family.of(self.hypothesis, Labels(list(_names(described)), "row"), values.count)
             question = Question(family.applied(values), family.null, family.side, IDENTITY)
             described, quantity = family.described, f"{quantity}, combined over rows"
-        return described_table(question.values, quantity, described, self.columns(question, interval))
+        return described_table(
+            question.values, adjusted_title(quantity, self.adjust), described, self.columns(question, interval)
+        )
 
     def columns(self, question: Question, interval: Interval) -> dict[str, FloatArray]:
         """Summaries and tests of the values, by the names of their columns."""

@@ -207,5 +207,9 @@ def _table(slopes: Sequence[AbsentSlope], observed: FloatArray, simulated: Float
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
     table["p_adjusted"] = holm(table["p_value"].to_numpy(dtype=np.float64))
     table = table.sort_values(["p_value", "score"], ascending=[True, False], kind="stable", ignore_index=True)
-    what = f"Score tests of slopes that are not in the model, by {len(simulated):,} simulated data sets"
+    what = "Score tests of slopes that are not in the model"
+    if slopes:
+        what = f"{what}, by {len(simulated):,} simulated data sets"
+    else:
+        what = f"{what}: there are none, since every term is constant within clusters or has a random slope"
     return ResultTable.of(table, what, spare=["columns", "clusters", "p_value"])

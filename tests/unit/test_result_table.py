@@ -242,6 +242,14 @@ def test_columns_of_two_levels_have_shared_headings() -> None:
     assert "| Laplace estimate |" in re.sub(" +", " ", table.to_markdown())
 
 
+def test_a_shared_heading_is_whole_over_one_narrow_column() -> None:
+    columns = pd.MultiIndex.from_product([["estimate"], ["M2"]])
+    lines = repr(ResultTable.of(pd.DataFrame([[0.5], [1.25]], index=["x", "z"], columns=columns))).splitlines()
+    assert lines[0].strip() == "- estimate -"
+    assert len({len(line) for line in lines[1:]}) <= 2
+    assert lines[1].endswith("M2")
+
+
 # ---- other forms ------------------------------------------------------------------------------------------------
 
 
@@ -319,7 +327,7 @@ def test_a_printed_summary_has_the_numbers_of_its_cells() -> None:
     fit = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
     table = hl.summary(fit)
     line = next(line for line in repr(table).splitlines() if line.strip().startswith("period[p2]"))
-    for name in ("estimate", "se", "wald89_lb", "wald89_ub", "z"):
+    for name in ("estimate", "se", "wald89_lb", "wald89_ub", "t"):
         assert plain(cell(name, table.loc["period[p2]", name])) in line.split()
 
 

@@ -235,8 +235,17 @@ def test_few_informative_clusters_are_no_base_for_a_slope() -> None:
     rows["pilot"] = rows["hours"] * (rows["school"].astype(int) <= 9)
     result = hl.build("passed ~ pilot + (1 | school)", rows, engine=ENGINE)
     assert result.not_tried == {
-        "pilot | school": "it varies within 9 of 12 clusters of school that have more trials than random effects"
+        "pilot | school": "it varies within 9 of 12 clusters of school that have more trials than random effects, "
+        "and 10 are needed"
     }
+
+
+def test_four_clusters_are_too_few_for_slopes_and_the_head_of_one_model_is_whole() -> None:
+    result = hl.build("passed ~ hours + (1 | school)", schools(4), engine=ENGINE, estimand="hours")
+    assert result.not_tried["hours | school"].endswith(
+        "within 4 of 4 clusters of school that have more trials than random effects, and 5 are needed"
+    )
+    assert "- estimate -" in repr(result)
 
 
 def test_a_singular_slope_is_tried_without_its_correlation() -> None:

@@ -207,7 +207,11 @@ def test_adjusted_p_values_are_those_of_the_intervals(ml: hl.results.Fit) -> Non
     together = hl.avg_predictions(ml, adjust="single-step", ci_prob=0.9, **options)
     outside = (together["simultaneous90_lb"] > 0) | (together["simultaneous90_ub"] < 0)
     assert (outside == (together["p_value"] < 0.1)).all()
-    step = hl.avg_predictions(ml, adjust="holm", **options)["p_value"]
+    by_steps = hl.avg_predictions(ml, adjust="holm", **options)
+    for table in (by_steps, hl.hypotheses(ml, adjust="holm")):
+        assert "; p-values adjusted by Holm's method" in repr(table).splitlines()[0]
+    assert "Holm" not in repr(together)
+    step = by_steps["p_value"]
     assert (raw <= together["p_value"]).all()
     assert (together["p_value"] <= np.minimum(3 * raw, 1)).all()
     assert (step >= raw).all()
