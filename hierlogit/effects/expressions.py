@@ -22,6 +22,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+#: What looks like the label of a column, in messages about unknown ones: `arm[new]`, `between(x, g)`.
+_LABEL_LIKE = re.compile(r"[^\W\d][\w.]*(?:\[(?:[^\[\]]|\[[^\]]*\])*\]|\([^)]*\))?")
 _POSITION = re.compile(r"b([0-9]{1,9})")
 #: Nobody nests brackets this deeply, and Python's recursion is limited.
 _DEEPEST = 50
@@ -205,7 +207,11 @@ class _Reader:
         count, what = len(self.labels.names), self.labels.what
         by_position = f" or {'b1' if count == 1 else f'b1 to b{count:,}'} by position"
         known = quoted_list([written(label) for label in dict.fromkeys(self.labels.names)])
+        whole = _LABEL_LIKE.match(self.text, at)
+        name = whole.group() if whole else name
         meant = nearest(name, list(self.labels.names)) if count > 1 else ""
+        if what == "coefficient" and name.startswith(("sd_", "cor_")):
+            meant = " Sds and correlations are not coefficients: hl.test_terms(fit) tests random effects."
         raise self.error(f"there is no {what} {shortened(name)}; the {what}s are {known},{by_position}.{meant}", at)
 
     # ---- grammar -----------------------------------------------------------------------------------------------

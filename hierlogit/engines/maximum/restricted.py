@@ -144,6 +144,7 @@ def restricted_maximum(found: SearchResult) -> SearchResult:
     """
     objective, unknown = found.objective, list(found.infinite)
     unknown += [objective.model.design.fixed_effects[k] for k in found.unidentified if k < objective.p]
+    unknown = list(dict.fromkeys(unknown))  # an estimate can be both
     if unknown:
         raise EngineError(
             f"the restricted likelihood is infinite: {agree(unknown, 'the estimate', 'the estimates')} of "

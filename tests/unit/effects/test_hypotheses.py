@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -111,6 +112,26 @@ def test_infinite_estimates_have_no_tests_and_others_have(ml: hl.results.Fit) ->
     assert table["p_value"].notna().tolist() == [True, False]
     assert table["simultaneous89_lb"].notna().tolist() == [True, False]
     assert table["z"][0] == pytest.approx(hl.hypotheses(ml, "dose = 0")["z"][0])
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "message"),
+    [
+        ("arm[new] = arm[odd]", "character 12: there is no coefficient 'arm[odd]'; .*Did you mean 'arm[old]'?"),
+        (
+            "sd_site[dose] > 0.2",
+            "no coefficient 'sd_site[dose]'; .* Sds and correlations are not coefficients",
+        ),
+        (
+            "cor_site[Intercept, arm[new]] = 0",
+            "no coefficient 'cor_site[Intercept, arm[new]]'; .* are not coefficients",
+        ),
+    ],
+)
+def test_unknown_labels_of_coefficients_are_named_whole(ml: hl.results.Fit, hypothesis: str, message: str) -> None:
+    pattern = ".*".join(map(re.escape, message.split(".*")))
+    with pytest.raises(PredictionError, match=pattern):
+        hl.hypotheses(ml, hypothesis)
 
 
 def test_models_without_coefficients_are_refused(rows: pd.DataFrame) -> None:

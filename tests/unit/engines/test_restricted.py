@@ -116,6 +116,8 @@ def test_what_has_no_restricted_likelihood_is_refused() -> None:
     separated = ROWS.assign(never=((ROWS["y"] == 0) & (ROWS["x"] > 0.2)).astype(int))
     with pytest.raises(EngineError, match="the restricted likelihood is infinite: the estimate of 'never'"):
         hl.Model("y ~ x + never + (1 | g)", separated).fit(hl.Laplace(restricted=True))
+    with pytest.raises(EngineError, match="infinite: the estimates of 'Intercept', 'x' are infinite"):
+        hl.Model("y ~ x + (1 | g)", ROWS.assign(x=ROWS["y"])).fit(hl.Laplace(restricted=True))
     with pytest.raises(EngineError, match="Laplace: restricted=1 must be True or False"):
         hl.Laplace(restricted=1)  # type: ignore[arg-type]
 
