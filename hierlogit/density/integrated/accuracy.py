@@ -20,6 +20,9 @@ LADDER = (5, 7, 9, 12, 16, 24, 32, 48, 64, 96, 128)
 FINER = 3
 #: Positions at which the rules are compared.
 POSITIONS = 16
+#: Sd of the positions of the first factor's sd. Its posterior is wider than the normal approximation to it, and the error
+#: grows with the sd.
+SPREAD = 2.0
 #: Largest sd of the differences between log densities. No posterior mean moves by more than about this share of its
 #: sd: the covariance of a parameter with the density's relative error is at most the product of their sds.
 TOLERANCE = 0.01
@@ -28,8 +31,8 @@ TOLERANCE = 0.01
 def fewest_nodes(joint: JointArrays) -> tuple[IntegratedArrays, IntegratedArrays]:
     """The integrated density with as few nodes as do, and the finer rule by which its error is known.
 
-    Rules are compared where draws are to be expected, at positions that are standard normal. If no number of nodes is
-    enough, the largest is taken.
+    Rules are compared where draws are to be expected, at positions that are standard normal but for `SPREAD`. If no
+    number of nodes is enough, the largest is taken.
 
     Parameters
     ----------
@@ -42,6 +45,7 @@ def fewest_nodes(joint: JointArrays) -> tuple[IntegratedArrays, IntegratedArrays
     """
     values: dict[int, FloatArray] = {}
     positions = np.random.default_rng(0).standard_normal((POSITIONS, integrated_arrays(joint, 1).n_dim))
+    positions[:, len(joint.arrays.gamma0)] *= SPREAD
     for nodes, twice in zip(LADDER[:-FINER], LADDER[FINER:], strict=True):
         for one in (nodes, twice):
             if one not in values:
