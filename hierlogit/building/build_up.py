@@ -159,9 +159,7 @@ class Build(Shown):
             title,
             (
                 Facts(tuple(self._facts())),
-                Sentences(
-                    tuple(str(finding) for finding in self.fit.diagnostics.findings), ".fit.diagnostics.findings"
-                ),
+                Sentences(tuple(self._proposed_findings()), ".fit.diagnostics.findings"),
                 Table.of(pd.DataFrame(self.table[columns]), ".table", spare=("log_likelihood",)),
                 Table.of(self._by_model(), ".estimands"),
                 *(Folded(heading, part) for heading, part in folded.items()),
@@ -200,8 +198,8 @@ class Build(Shown):
         """How a factor is related to others, and what to write if labels of crossed factors are repeated."""
         related = self.relations[self.relations["factor"] == name]
         for other, kind, description in related[["other", "kind", "description"]].itertuples(index=False):
-            nested = f", or nested if its labels are repeated: {other}/{name}" if kind == "crossed" else ""
-            yield f"{description}{nested}"
+            nested = f", or nested if labels are repeated: {other}/{name} or {name}/{other}"
+            yield f"{description}{nested if kind == 'crossed' else ''}"
 
     def _by_model(self) -> pd.DataFrame:
         """Estimates by quantity and kept model: those the user named, or the coefficients, which need no draws."""
@@ -214,6 +212,14 @@ class Build(Shown):
         values = pd.DataFrame(estimates).pivot_table(values="estimate", index="quantity", columns="model")
         values = values.reindex(index=list(labels), columns=[name for name in self.kept if name in values.columns])
         return values.set_axis(pd.MultiIndex.from_product([["estimate"], values.columns]), axis=1)
+
+    def _proposed_findings(self) -> Iterator[str]:
+        """Findings of the proposed fit, then warnings about the data on the way to it, such as few clusters."""
+        of_fit = self.fit.diagnostics.findings
+        yield from map(str, of_fit)
+        known = {finding.code for finding in of_fit}
+        for name in self.kept:
+            yield from (str(one) for one in self.findings[name] if one.severity != "note" and one.code not in known)
 
     def _data_findings(self) -> Iterator[str]:
         for name, findings in self.findings.items():
