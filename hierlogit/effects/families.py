@@ -155,7 +155,10 @@ def expressions_of(hypothesis: Any) -> list[str] | None:
 
 def _given_weights(hypothesis: Any) -> FloatArray:
     what = f"one of {quoted_list(HYPOTHESES)}, relations such as 'b1 = b2', or numbers, one for each row of the result"
-    return number_array("hypothesis", hypothesis, PredictionError, what)
+    weights = number_array("hypothesis", hypothesis, PredictionError, what)
+    if not weights.size:
+        raise PredictionError(f"hypothesis is empty; it must be {what}.")
+    return weights
 
 
 def _pairs(name: str, count: int, draws: int, what: str) -> tuple[IntArray, IntArray]:

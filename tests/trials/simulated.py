@@ -263,10 +263,7 @@ def _single_factors() -> tuple[Trial, ...]:
             "single_rows",
             plain,
             partial(_by_cluster, clusters([1] * 300), 11),
-            {
-                "not_identified": "single rows cannot tell the sd between clusters, which has its prior",
-                "inaccurate_integration": "the prior allows sds for which few nodes do not suffice",
-            },
+            {"not_identified": "single rows cannot tell the sd between clusters, which has its prior"},
         ),
         Trial(
             "many_trials",

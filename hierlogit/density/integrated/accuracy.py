@@ -20,8 +20,8 @@ LADDER = (5, 7, 9, 12, 16, 24, 32, 48, 64, 96, 128)
 FINER = 3
 #: Positions at which the rules are compared.
 POSITIONS = 16
-#: Sd of the positions of the first factor's sd. Its posterior is wider than the normal approximation to it, and the error
-#: grows with the sd.
+#: Sd of the positions of the first factor's sd, whose posterior is wider than the normal approximation to it. The error
+#: of the quadrature grows with the sd.
 SPREAD = 2.0
 #: Largest sd of the differences between log densities. No posterior mean moves by more than about this share of its
 #: sd: the covariance of a parameter with the density's relative error is at most the product of their sds.

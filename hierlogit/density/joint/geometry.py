@@ -5,6 +5,7 @@ They affect how quickly the sampler moves and not what it samples: the change of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -307,6 +308,13 @@ def _partial_information(covariance: FloatArray, least: FloatArray, information:
     return np.asarray(np.maximum(partial, 0.0))
 
 
+def _reach(information: FloatArray, priors: Sequence[pr.Prior]) -> FloatArray:
+    """Sds up to which the expected log-likelihood hardly falls, by a half or less, or the prior's median if it is less."""
+    total = np.maximum((information**2).sum(axis=1), np.finfo(float).tiny)
+    medians = [prior.quantile(0.5) if isinstance(prior, THROUGH_ZERO) else np.inf for prior in priors]
+    return np.minimum((2 / total) ** 0.25, medians)
+
+
 def _attenuation_at(cholesky: list[FloatArray], attenuation: list[FloatArray]) -> FloatArray:
     """Half the log of the shrinkage at Cholesky factors, and its bound."""
     variance = sum(np.einsum("ac,ab,bc->", L, one, L) for L, one in zip(cholesky, attenuation, strict=True))
@@ -358,10 +366,12 @@ def _scales(
         reliability = signal / (1 + signal)
         widths = 1 / np.sqrt(np.maximum(2 * (reliability**2).sum(axis=1), WIDEST**-2))
         sd_width += widths.tolist()
-        own = at[:, None] ** 2 * _partial_information(L @ L.T, least, factor_information)
-        fall = 0.5 * (own - np.log1p(own)).sum(axis=1)
-        through_zero = [isinstance(prior, THROUGH_ZERO) for prior in model.priors.sd[group.name]]
-        has_sign, (with_sign, rate) = (fall < TOLD_FROM_ZERO) & through_zero, signed(np.log(at), widths)
+        own = _partial_information(L @ L.T, least, factor_information)
+        signal = at[:, None] ** 2 * own
+        fall = 0.5 * (signal - np.log1p(signal)).sum(axis=1)
+        priors = model.priors.sd[group.name]
+        has_sign = (fall < TOLD_FROM_ZERO) & [isinstance(prior, THROUGH_ZERO) for prior in priors]
+        with_sign, rate = signed(np.log(np.maximum(sd, _reach(own, priors))), widths)
         log_sd += np.where(has_sign, with_sign, np.log(at)).tolist()
         growth += np.where(has_sign, rate, 0.0).tolist()
         for one in group.set_slices:

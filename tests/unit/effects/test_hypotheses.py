@@ -134,6 +134,12 @@ def test_unknown_labels_of_coefficients_are_named_whole(ml: hl.results.Fit, hypo
         hl.hypotheses(ml, hypothesis)
 
 
+@pytest.mark.parametrize("hypothesis", [[], np.empty((2, 0))])
+def test_empty_hypotheses_are_refused(ml: hl.results.Fit, hypothesis: Any) -> None:
+    with pytest.raises(PredictionError, match="hypothesis is empty; it must be one of"):
+        hl.avg_predictions(ml, hypothesis=hypothesis, by="arm")
+
+
 def test_models_without_coefficients_are_refused(rows: pd.DataFrame) -> None:
     fit = hl.Model("healed ~ 0 + (1 | clinic)", rows).fit(hl.Laplace(seed=1))
     with pytest.raises(FitError, match="the model has no fixed effects"):
