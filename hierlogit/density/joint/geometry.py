@@ -309,7 +309,7 @@ def _partial_information(covariance: FloatArray, least: FloatArray, information:
 
 
 def _reach(information: FloatArray, priors: Sequence[pr.Prior]) -> FloatArray:
-    """Sds up to which the expected log-likelihood hardly falls, by a half or less, or the prior's median if it is less."""
+    """Sds to which the expected log-likelihood falls by no more than a half, or the prior's median if that is less."""
     total = np.maximum((information**2).sum(axis=1), np.finfo(float).tiny)
     medians = [prior.quantile(0.5) if isinstance(prior, THROUGH_ZERO) else np.inf for prior in priors]
     return np.minimum((2 / total) ** 0.25, medians)
