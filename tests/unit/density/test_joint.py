@@ -34,7 +34,7 @@ from hierlogit.density.joint.c_callbacks import (
 from hierlogit.density.joint.geometry import LEAST_SD, SHARE, Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate, evaluate_with, scratch_size
 from hierlogit.density.joint.model_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
-from hierlogit.density.joint.scale_variables import NEAREST, RATE
+from hierlogit.density.joint.scale_variables import NEAREST
 from hierlogit.density.kernels import binomial_residuals as residuals
 from hierlogit.density.kernels import scale_priors as scales
 from hierlogit.density.kernels.design_products import SHORT, add_columns, add_sorted, dot_columns, sum_sorted
@@ -429,7 +429,7 @@ def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str, share: flo
     model, likelihood, geometry = centred(name, share)
     joint = joint_arrays(model, geometry)
     first = len(joint.arrays.gamma0) + len(joint.arrays.centre)
-    _, gradient, u, b = evaluated(joint.arrays, centre_of(joint))
+    _, gradient, u, b = evaluated(joint.arrays, centre_of(joint, likelihood))
     by_factor = dict(zip(model.arrangement.factors, model.arrangement.row_index.cholesky_at, strict=False))
     for k, (group, order, start) in enumerate(zip(model.design.groups, joint.orders, joint.starts, strict=True)):
         q, places = len(group.effects), start + np.arange(len(group.effects)) * len(group.levels) + order[:, None]
@@ -441,21 +441,25 @@ def test_centre_has_the_modes_and_roots_of_laplaces_method(name: str, share: flo
     assert gradient[first:] == pytest.approx(np.zeros(joint.n_dim - first), abs=1e-8)
 
 
-def centre_of(joint: JointArrays) -> np.ndarray:
-    """The position around which centres and scales are those of the posterior."""
-    growth, x = joint.arrays.growth, np.zeros(joint.n_dim)
-    has_sign = np.flatnonzero(growth)
-    x[len(joint.arrays.gamma0) + has_sign] = math.atanh(RATE) / growth[has_sign]
+def centre_of(joint: JointArrays, likelihood: LaplaceLikelihood) -> np.ndarray:
+    """The position of the point at which the likelihood was evaluated, as to fixed effects, sds and correlations."""
+    arrays, x, at, sds = joint.arrays, np.zeros(joint.n_dim), 0, []
+    for q in arrays.q.tolist():
+        sds.append(np.sqrt((likelihood.cholesky[at : at + q * q].reshape(q, q) ** 2).sum(axis=1)))
+        at += q * q
+    sd, has_sign = np.concatenate(sds), np.flatnonzero(arrays.growth)
+    scaled = np.arcsinh(sd[has_sign] / (2 * np.exp(arrays.centre[has_sign])))
+    x[len(arrays.gamma0) + has_sign] = scaled / arrays.growth[has_sign]
     return x
 
 
-def hessian(joint: JointArrays, h: float = 0.002) -> np.ndarray:
+def hessian(joint: JointArrays, likelihood: LaplaceLikelihood, h: float = 0.002) -> np.ndarray:
     """Second derivatives at the centre, by central differences of the gradient of the fourth order."""
 
     def gradient(x: np.ndarray) -> np.ndarray:
         return evaluated(joint.arrays, x)[1]
 
-    x, steps = centre_of(joint), h * np.eye(joint.n_dim)
+    x, steps = centre_of(joint, likelihood), h * np.eye(joint.n_dim)
     return np.array(
         [
             (8 * (gradient(x + s) - gradient(x - s)) - (gradient(x + 2 * s) - gradient(x - 2 * s))) / (12 * h)
@@ -467,21 +471,21 @@ def hessian(joint: JointArrays, h: float = 0.002) -> np.ndarray:
 @pytest.mark.parametrize("name", ["slopes", "two sets", "nested"])
 def test_density_is_standard_normal_to_second_order_at_its_centre(name: str) -> None:
     # Where levels of the other factors share no level of the first; else they are not quite independent.
-    model, _, geometry = centred(name, share=1.0)
+    model, likelihood, geometry = centred(name, share=1.0)
     joint = joint_arrays(model, geometry)
     p, scale = len(joint.arrays.gamma0), len(joint.arrays.centre)
     moving = np.r_[:p, p + scale : joint.n_dim]  # all but the sds and correlations
-    assert hessian(joint)[np.ix_(moving, moving)] == pytest.approx(-np.eye(len(moving)), abs=1e-7)
+    assert hessian(joint, likelihood)[np.ix_(moving, moving)] == pytest.approx(-np.eye(len(moving)), abs=1e-7)
 
 
 @pytest.mark.parametrize("name", ["crossed", "no fixed effects"])
 def test_effects_of_the_first_factor_are_independent_of_the_others_at_the_centre(name: str) -> None:
-    model, _, geometry = centred(name, share=1.0)
+    model, likelihood, geometry = centred(name, share=1.0)
     joint = joint_arrays(model, geometry)
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
     first = p + len(arrays.centre)
     moving = np.r_[:p, first : joint.n_dim]
-    found = hessian(joint)[:, moving]
+    found = hessian(joint, likelihood)[:, moving]
     own = slice(first, first + int(arrays.variable_at[1]))
     assert found[own] == pytest.approx(-np.eye(joint.n_dim)[own][:, moving], abs=1e-7)
 
@@ -489,11 +493,11 @@ def test_effects_of_the_first_factor_are_independent_of_the_others_at_the_centre
 @pytest.mark.parametrize("name", ["crossed", "no fixed effects"])
 def test_levels_of_other_factors_are_standardised_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coupling, "LEAST_PRECISION", 0.0)
-    model, _, geometry = centred(name, share=1.0)
+    model, likelihood, geometry = centred(name, share=1.0)
     assert len(geometry.coupling.stretch) == 0
     joint = joint_arrays(model, geometry)
     arrays, first = joint.arrays, len(joint.arrays.gamma0) + len(joint.arrays.centre)
-    found = hessian(joint)
+    found = hessian(joint, likelihood)
     for t in range(1, len(arrays.q)):
         q, J = int(arrays.q[t]), int(arrays.levels[t])
         for level in range(J):
@@ -508,12 +512,12 @@ def test_other_factors_are_uncoupled_from_each_other_and_from_the_fixed_effects(
 ) -> None:
     monkeypatch.setattr(coupling, "LEAST_PRECISION", np.inf)
     monkeypatch.setattr(coupling, "MOST_DIRECTIONS", 1000)
-    model, _, geometry = centred(name, share=share)
+    model, likelihood, geometry = centred(name, share=share)
     joint = joint_arrays(model, geometry)
     arrays, p = joint.arrays, len(joint.arrays.gamma0)
     first = p + len(arrays.centre)
     own, others = np.r_[first : first + arrays.variable_at[1]], np.r_[first + arrays.variable_at[1] : joint.n_dim]
-    found = hessian(joint)
+    found = hessian(joint, likelihood)
     # The first factor's effects, independent given the others, integrated out.
     gone = np.linalg.solve(found[np.ix_(own, own)], found[np.ix_(own, np.r_[:p, others])])
     left = found[np.ix_(others, np.r_[:p, others])] - found[np.ix_(others, own)] @ gone
