@@ -220,7 +220,7 @@ def _chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float
     reason = no_mixture(gap, smaller)
     if reason:
         raise FitError(f"{reason}: pass method='bootstrap'.")
-    return chibar(statistic, gap)
+    return chibar(statistic, gap, smaller)
 
 
 def no_mixture(gap: Difference, smaller: Estimate) -> str:
@@ -230,7 +230,7 @@ def no_mixture(gap: Difference, smaller: Estimate) -> str:
             f"the larger model has {len(gap.variances)} more variances ({quoted_list(gap.variances)}), and the mixture "
             "of chi-squared distributions is known for one only"
         )
-    if smaller.boundary:
+    if gap.variances and smaller.boundary:
         return (
             f"the smaller fit is itself at a boundary ({quoted_list(smaller.boundary)}), where the mixture of "
             "chi-squared distributions is not known"
@@ -238,11 +238,16 @@ def no_mixture(gap: Difference, smaller: Estimate) -> str:
     return ""
 
 
-def chibar(statistic: float, gap: Difference) -> tuple[float, str]:
-    """The p-value by the reference distribution, where it is known, and its description."""
+def chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float, str]:
+    """The p-value by the reference distribution, where it is known, and its description.
+
+    A variance that both models estimate as zero is as good as absent from them, so that the test of fixed effects is
+    that of the models without it.
+    """
     d = gap.parameters
     if not gap.variances:
-        return chi_squared_tail(statistic, d), f"chi-squared with {_degrees(d)}"
+        beside = f"; approximate, since {', '.join(smaller.boundary)}" if smaller.boundary else ""
+        return chi_squared_tail(statistic, d), f"chi-squared with {_degrees(d)}{beside}"
     return mixture_tail(statistic, d), f"the mixture of half chi-squared with {d - 1} and half with {_degrees(d)}"
 
 

@@ -64,7 +64,7 @@ class TermRatio:
         reason = no_mixture(self.gap, self.smaller_estimate)
         if reason:
             return np.nan, f"not known, method='bootstrap' simulates it: {reason}"
-        return chibar(self.statistic, self.gap)
+        return chibar(self.statistic, self.gap, self.smaller_estimate)
 
     def wald(self) -> float:
         """Wald's joint chi-squared statistic of the fixed effects that are tested; missing for random effects."""
