@@ -72,8 +72,13 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 # ---- models --------------------------------------------------------------------------------------------------------
 
 
+def words_of(rows: Rows) -> list[Any]:
+    """Words of which errors of models of these rows mention one."""
+    return [*OF_MODELS, *rows.written.values(), *(rows.name(role) for role in ROLES)]
+
+
 def model_of(kind: str, text: Any, rows: Rows, **options: Any) -> Outcome:
-    words = [*OF_MODELS, *rows.written.values(), *(rows.name(role) for role in ROLES)]
+    words = words_of(rows)
     return attempt(kind, lambda: Model(text, rows.table, **options), words)
 
 
@@ -338,7 +343,7 @@ def test_build_ups(template: str, rows: Rows, estimand: str | None) -> None:
     text = formulas.written(template, rows)
     quantity = None if estimand is None else lambda fit: fit.estimate.log_likelihood
     engine = hl.Laplace(draws=100, seed=1)
-    found = attempt("build", lambda: hl.build(text, rows.table, engine=engine, estimand=quantity), OF_MODELS).value
+    found = attempt("build", lambda: hl.build(text, rows.table, engine=engine, estimand=quantity), words_of(rows)).value
     if found is None:
         return
     attempt("build", lambda: check_shown(found))
