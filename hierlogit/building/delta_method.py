@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..density.linear_predictor import Draws
 from ..effects.comparisons import avg_comparisons
 from ..engines.maximum.gaussian_draws import posterior_of
 from ..engines.maximum.refit import maximum_of
@@ -36,13 +37,8 @@ def _around(fit: Fit) -> Fit:
     of squares over the directions is its variance.
     """
     model, estimate = fit.model, maximum_of(fit)
-    steps = estimate.deviations()
-    entries = np.array([estimate.cholesky[group][row, column] for group, row, column in estimate.entries])
-    points = np.concatenate([estimate.beta, entries]) + np.concatenate([steps, -steps])
-    cholesky = {name: np.zeros((len(points), *L.shape)) for name, L in estimate.cholesky.items()}
-    for k, (group, row, column) in enumerate(estimate.entries):
-        cholesky[group][:, row, column] = points[:, len(estimate.beta) + k]
+    points = Draws.around(estimate, step=1.0)
     effects = sum(modes.size for modes in estimate.modes.values())
-    roots = [cholesky[group.name] for group in model.design.groups]
-    posterior = posterior_of(model, points[:, : len(estimate.beta)], roots, np.zeros((len(points), effects)))
+    roots = [points.cholesky[group.name] for group in model.design.groups]
+    posterior = posterior_of(model, points.beta, roots, np.zeros((len(points), effects)))
     return Fit(model, assemble(model, posterior, None, priors=False), fit.diagnostics, estimate)

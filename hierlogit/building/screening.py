@@ -8,7 +8,6 @@ from ..fits.fit import Fit
 from ..model_comparison.slope_scores import absent_slopes
 from ..model_comparison.slope_tests import OfSlopes, score_table, simulated_scores
 from ..result_table import ResultTable
-from ..studies.checkpoint import Checkpoint, identity
 
 
 def score_tests(fit: Fit, replicates: int, seed: int) -> ResultTable | None:
@@ -23,9 +22,8 @@ def score_tests(fit: Fit, replicates: int, seed: int) -> ResultTable | None:
     if not slopes or not reference.usable:
         return None
     task = OfSlopes(reference, slopes, seed)
-    study = identity(fit.model, reference.estimate, seed, [slope.label for slope in slopes])
     with unsaid(HierlogitWarning):  # of replicates without a result, which are left out
-        done, finished = simulated_scores(task, Checkpoint.of(None, study), replicates, None)
+        done, finished = simulated_scores(task, replicates)
         if not finished:
             raise KeyboardInterrupt
         try:

@@ -13,6 +13,7 @@ from ..model_comparison.likelihood_ratio import (
     RatioTest,
     chi_squared_tail,
     likelihood_ratio,
+    mixture_name,
     mixture_tail,
 )
 from ..model_comparison.nesting import difference, maxima
@@ -89,7 +90,7 @@ def ratio_test(smaller: Fit, larger: Fit) -> RatioTest:
     return RatioTest(
         statistic=statistic,
         p_value=mixture_tail(statistic, d),
-        reference=f"at most that of the mixture of half chi-squared with {d - 1} and half with {d} degrees of freedom",
+        reference=f"at most that of {mixture_name(d)}",
         naive_p_value=chi_squared_tail(statistic, d),
         parameters=d,
         variances=gap.variances,

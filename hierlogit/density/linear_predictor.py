@@ -65,15 +65,12 @@ class Draws:
         return cls(estimate.beta[None], modes, {name: L[None] for name, L in estimate.cholesky.items()})
 
     @classmethod
-    def around(cls, estimate: Estimate) -> Draws | None:
-        """Points on either side of the maximum of a likelihood fit, `STEP` times each of the estimate's `deviations`.
+    def around(cls, estimate: Estimate, step: float = STEP) -> Draws:
+        """Points on either side of the maximum of a likelihood fit, `step` times each of the estimate's `deviations`.
 
-        First all points on one side, then those on the other. None if the covariance matrix is not known. The effects
-        are at their conditional modes.
+        First all points on one side, then those on the other. The effects are at their conditional modes.
         """
-        if not np.isfinite(estimate.covariance).all():
-            return None
-        p, steps = len(estimate.beta), STEP * estimate.deviations()
+        p, steps = len(estimate.beta), step * estimate.deviations()
         steps = np.concatenate([steps, -steps])
         cholesky = {name: np.repeat(L[None], len(steps), axis=0) for name, L in estimate.cholesky.items()}
         for k, (name, a, b) in enumerate(estimate.entries):

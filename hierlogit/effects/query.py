@@ -337,7 +337,10 @@ def _draws_and_point(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int,
     The others are the points on either side of it.
     """
     chosen = _chosen_draws(fit, num_draws)
-    return *chosen, *((None, None) if fit.estimate is None else (Draws.at(fit.estimate), Draws.around(fit.estimate)))
+    if fit.estimate is None:
+        return *chosen, None, None
+    known = bool(np.isfinite(fit.estimate.covariance).all())
+    return *chosen, Draws.at(fit.estimate), Draws.around(fit.estimate) if known else None
 
 
 def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:

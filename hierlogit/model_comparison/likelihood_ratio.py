@@ -19,7 +19,7 @@ from ..formatting import number, p_value
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import count_failures, warn_of_failures
 from ..studies.simulated_ratio import OfRatio, ratio_statistic
-from ..studies.tasks import Done, check_executor, run_tasks
+from ..studies.tasks import check_executor
 from ..validation import choice, file_path, quoted_list, seed_or_new, whole_number
 from .nesting import Difference, difference, maxima, refuse_other_rows
 
@@ -182,7 +182,7 @@ def likelihood_ratio(
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances, names=gap.names)
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
     study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
-    done, finished = _simulated_statistics(task, Checkpoint.of(store, study), requested, executor)
+    done, finished = Checkpoint.of(store, study).completed(task, requested, executor, "Simulating")
     warn_of_failures(done.failures, len(done.results) + len(done.failures), CONSEQUENCE)
     simulated = np.array([done.results[k][0] for k in sorted(done.results)])
     return RatioTest(
@@ -198,15 +198,6 @@ def likelihood_ratio(
         seed=used_seed,
         names=gap.names,
     )
-
-
-def _simulated_statistics(
-    task: OfRatio, checkpoint: Checkpoint, replicates: int, executor: Executor | None
-) -> tuple[Done[list[float]], bool]:
-    """Statistics of simulated data sets, and whether all of them were computed before an interruption."""
-    missing = [k for k in range(replicates) if k not in checkpoint]
-    finished = run_tasks(task, missing, executor, "Simulating", checkpoint.add)
-    return checkpoint.first(replicates), finished
 
 
 def _statistic(smaller: Estimate, larger: Estimate) -> float:
@@ -248,12 +239,17 @@ def chibar(statistic: float, gap: Difference, smaller: Estimate) -> tuple[float,
     if not gap.variances:
         beside = f"; approximate, since {', '.join(smaller.boundary)}" if smaller.boundary else ""
         return chi_squared_tail(statistic, d), f"chi-squared with {_degrees(d)}{beside}"
-    return mixture_tail(statistic, d), f"the mixture of half chi-squared with {d - 1} and half with {_degrees(d)}"
+    return mixture_tail(statistic, d), mixture_name(d)
 
 
 def mixture_tail(statistic: float, d: int) -> float:
     """Upper tail probability of the mixture for `d` parameters, one of them a variance (Stram and Lee 1994)."""
     return 0.5 * chi_squared_tail(statistic, d - 1) + 0.5 * chi_squared_tail(statistic, d)
+
+
+def mixture_name(d: int) -> str:
+    """The distribution of `mixture_tail` in words."""
+    return f"the mixture of half chi-squared with {d - 1} and half with {_degrees(d)}"
 
 
 def _degrees(d: int) -> str:

@@ -21,7 +21,7 @@ from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
 from ..studies.simulated_outcomes import generator, simulated_outcome
 from ..studies.tail_probability import tail_probability
-from ..studies.tasks import Done, check_executor, run_tasks
+from ..studies.tasks import Done, check_executor
 from ..summaries.multiplicity import holm
 from ..validation import file_path, seed_or_new, whole_number
 from .slope_scores import AbsentSlope, absent_slopes, slope_scores
@@ -132,18 +132,17 @@ def test_slopes(
     if not slopes:
         return _table(slopes, np.empty(0), np.empty((0, 0)))
     task = OfSlopes(reference, slopes, used_seed)
-    study = identity(fit.model, reference.estimate, used_seed, [slope.label for slope in slopes])
-    done, _ = simulated_scores(task, Checkpoint.of(store, study), requested, executor)
+    done, _ = simulated_scores(task, requested, executor, store)
     return score_table(task, done)
 
 
 def simulated_scores(
-    task: OfSlopes, checkpoint: Checkpoint, replicates: int, executor: Executor | None
+    task: OfSlopes, replicates: int, executor: Executor | None = None, store: str | PathLike[str] | None = None
 ) -> tuple[Done[list[float]], bool]:
     """Scores in simulated data sets, and whether all of them were computed before an interruption."""
-    missing = [number for number in range(replicates) if number not in checkpoint]
-    finished = run_tasks(task, missing, executor, "Testing slopes", checkpoint.add)
-    return checkpoint.first(replicates), finished
+    reference, labels = task.reference, [slope.label for slope in task.slopes]
+    study = identity(reference.model, reference.estimate, task.seed, labels)
+    return Checkpoint.of(store, study).completed(task, replicates, executor, "Testing slopes")
 
 
 def score_table(task: OfSlopes, done: Done[list[float]]) -> ResultTable:

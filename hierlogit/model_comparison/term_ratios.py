@@ -19,7 +19,7 @@ from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
 from ..studies.simulated_outcomes import generator, simulated_outcome
 from ..studies.simulated_ratio import ratio_of_refits, ratio_statistic
-from ..studies.tasks import Done, run_tasks
+from ..studies.tasks import Done
 from .likelihood_ratio import CONSEQUENCE, chi_squared_tail, chibar, no_mixture
 from .nesting import Difference, difference
 from .restricted_model import Constrained, Kept, RestrictedModel, near_maximum
@@ -208,9 +208,7 @@ def simulated_ratios(
     """The distribution of each term's likelihood ratio in data simulated from the model without it."""
     labels = [one.comparison.label for one in ratios]
     study = identity(fit.model, estimate, seed, ["statistic"]) | {"terms": labels}
-    checkpoint, tasks = Checkpoint.of(store, study), replicates * len(ratios)
-    missing = [number for number in range(tasks) if number not in checkpoint]
-    run_tasks(OfTerms(fit.model, tuple(ratios), seed), missing, executor, "Simulating", checkpoint.add)
-    done = checkpoint.first(tasks)
+    task = OfTerms(fit.model, tuple(ratios), seed)
+    done, _ = Checkpoint.of(store, study).completed(task, replicates * len(ratios), executor, "Simulating")
     warn_of_failures(done.failures, len(done.results) + len(done.failures), CONSEQUENCE)
     return SimulatedRatios.of(done, len(ratios))

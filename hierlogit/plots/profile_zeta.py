@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
+from ..student_t import t_quantile
 from ..validation import instance
 from .style import (
     BLUE,
@@ -107,7 +108,6 @@ def _panels(count: int) -> AxesArray:
 
 def _draw(ax: Axes, name: str, values: FloatArray, zeta: FloatArray, estimate: float) -> None:
     from scipy.interpolate import PchipInterpolator
-    from scipy.special import ndtri
 
     known = np.isfinite(zeta)
     values, zeta = values[known], zeta[known]
@@ -121,7 +121,7 @@ def _draw(ax: Axes, name: str, values: FloatArray, zeta: FloatArray, estimate: f
     ax.set_ylim(-reach, reach)
     texts = []
     for prob in INTERVALS:
-        quantile = float(ndtri(0.5 + prob / 2))
+        quantile = float(t_quantile(np.inf, prob))
         ends = [_crossing(values, zeta, sign * quantile) for sign in (-1, 1)]
         for end, sign in zip(ends, (-1, 1), strict=True):
             if end is not None:

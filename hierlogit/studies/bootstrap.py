@@ -24,7 +24,7 @@ from ..validation import agree, choice, function_or_none, kind_of, number_of, se
 from .checkpoint import Checkpoint, identity
 from .failures import SHOWN, TOLERABLE, count_failures, warn_of_failures
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import check_executor, run_tasks
+from .tasks import check_executor
 
 INTERVALS = ("percentile", "basic", "normal")
 #: A function of a fit that returns a number, a mapping or Series of numbers, or an array.
@@ -202,9 +202,7 @@ def bootstrap(
     else:
         task, estimate = OfFit(fit.model, maximum, used_seed, statistic), numbers(statistic(fit))
     checkpoint = Checkpoint.of(store, identity(fit.model, maximum, used_seed, list(estimate)))
-    missing = [number for number in range(requested) if number not in checkpoint]
-    finished = run_tasks(task, missing, executor, "Refitting", checkpoint.add)
-    done = checkpoint.first(requested)
+    done, finished = checkpoint.completed(task, requested, executor, "Refitting")
     warn_of_failures(done.failures, len(done.results) + len(done.failures), _consequence(done.failures))
     values = pd.DataFrame.from_dict(done.results, orient="index", columns=list(estimate), dtype=np.float64).sort_index()
     for sentence in _undefined(values, TOLERABLE):

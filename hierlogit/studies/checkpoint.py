@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..validation import agree, file_path, quoted_list, reason_of
 from ..whole_files import written_whole
-from .tasks import Done
+from .tasks import Done, run_tasks
 
 #: Format of a file, stored in it.
 FORMAT = "hierlogit study 1"
@@ -106,6 +107,17 @@ class Checkpoint:
                     partial.write_text(json.dumps(record | {"digest": _digest(record)}), encoding="utf-8")
             except OSError as error:
                 raise StudyError(f"store: cannot write {self.path}: {reason_of(error)}.") from error
+
+    def completed(
+        self, task: Callable[[int], dict[str, float]], count: int, executor: Executor | None, what: str
+    ) -> tuple[Done[list[float]], bool]:
+        """Results of the first `count` tasks, after those that are missing have been run as by `run_tasks`.
+
+        With them stands whether all tasks have been run, which is not so after an interruption.
+        """
+        missing = [number for number in range(count) if number not in self]
+        finished = run_tasks(task, missing, executor, what, self.add)
+        return self.first(count), finished
 
     def first(self, n: int) -> Done[list[float]]:
         """Results of the first `n` tasks, since a file can have more."""

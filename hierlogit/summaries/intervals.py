@@ -13,6 +13,7 @@ import pandas as pd
 from ..display import ShownAsCall
 from ..errors import PredictionError
 from ..result_table import ResultTable, is_end, last_level
+from ..student_t import t_quantile
 from ..validation import choice, interval_probability
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ class Interval(ShownAsCall):
     @property
     def quantile(self) -> float:
         """Standard normal quantile at the upper end of an equal-tailed interval."""
-        from scipy.special import ndtri
-
-        return float(ndtri(0.5 + self.prob / 2))
+        return float(t_quantile(np.inf, self.prob))
 
     def ends(self, draws: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Lower and upper ends of the interval over the first axis of `draws`."""

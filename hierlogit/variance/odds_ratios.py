@@ -15,6 +15,7 @@ from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
+from ..student_t import t_quantile
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import agree, interval_probability, names, quoted_list, real_number
 from .by_factor import cluster_variances, described_rows, query_of, result_rows, total
@@ -165,13 +166,13 @@ def ior(
       rural[Y]  upper          1.727
       rural[Y]  opposed        0.247
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr
 
     interval = Interval.of(ci_prob, ci_kind)
     prob = interval_probability("prob", prob, PredictionError)
     query = query_of(fit, None, num_draws)
     steps, differing = _between_clusters(fit, variables, group)
-    reach = float(ndtri(0.5 + prob / 2))
+    reach = float(t_quantile(np.inf, prob))
 
     def quantities(draws: Draws) -> FloatArray:
         variances, columns = cluster_variances(query, draws), []

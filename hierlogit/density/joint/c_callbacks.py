@@ -153,12 +153,10 @@ def write_kept(
             t = o.factor[g]
             q, J = joint.q[t], joint.levels[t]
             if o.standardised[g] or not standardised:
-                for j in range(J):
-                    for a in range(q):
-                        kept = source[joint.variable_at[t] + a * J + o.order[first + j]]
-                        if standardised:
-                            kept = math.copysign(1.0, sd[joint.effect_at[t] + a]) * kept
-                        out[at + j * q + a] = kept
+                for a in range(q):
+                    sign = math.copysign(1.0, sd[joint.effect_at[t] + a]) if standardised else 1.0
+                    for j in range(J):
+                        out[at + j * q + a] = sign * source[joint.variable_at[t] + a * J + o.order[first + j]]
                 at += J * q
             first += J
 

@@ -30,16 +30,18 @@ NEAREST = 1e-6
 #: `growth`, as a share of the width that the logarithm of the sd has at the mode, where it has the slope of this width.
 #: With half of the width there were divergences with few clusters, with less the tail of large sds is too long.
 RATE = 0.3
+#: The logarithm of an sd at its mode, less its centre.
+AT_MODE = math.log(2.0 * math.sinh(math.atanh(RATE)))
 
 
 def signed(log_sd: FloatArray, width: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Centre and growth of sds with a sign, whose logarithms have this mode and width."""
-    return log_sd - math.log(2.0 * math.sinh(math.atanh(RATE))), RATE * width
+    return log_sd - AT_MODE, RATE * width
 
 
 def log_sd_at_mode(centre: FloatArray, growth: FloatArray) -> FloatArray:
     """The modes of log sds for which the centres and growths were made."""
-    return np.where(growth > 0, centre + math.log(2.0 * math.sinh(math.atanh(RATE))), centre)
+    return np.where(growth > 0, centre + AT_MODE, centre)
 
 
 @exact_kernel

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConvergenceWarning, warn
+from ...student_t import t_quantile
 from .objective import Point
 from .parameter_profiles import ParameterProfiles, Profile
 
@@ -65,9 +66,7 @@ class Profiler(ParameterProfiles):
             Infinite where the likelihood does not fall far enough, however far one goes; not a number where no end was
             found. The low end of an sd is 0 if 0 is not rejected, and the end of a correlation 1 or -1 likewise.
         """
-        from scipy.special import ndtri
-
-        quantile = float(ndtri(0.5 + prob / 2))
+        quantile = float(t_quantile(np.inf, prob))
         if quantile == 0:  # rounded: the interval has no width
             return profile.estimate, profile.estimate
         return self._interval_end(profile, -quantile), self._interval_end(profile, quantile)

@@ -90,7 +90,7 @@ def test_few_results_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> bool:
         return False
 
-    monkeypatch.setattr("hierlogit.model_comparison.slope_tests.run_tasks", interrupted)
+    monkeypatch.setattr("hierlogit.studies.checkpoint.run_tasks", interrupted)
     with pytest.raises(StudyError, match="0 of 0 simulated data sets have a result"):
         hl.test_slopes(fitted(), seed=1)
 
