@@ -215,11 +215,13 @@ def list() -> pd.DataFrame:
     >>> hl.datasets.list()[["name", "rows", "clusters"]]
                 name  rows                             clusters
     0       bacteria   220                          50 children
-    1           cbpp    56                             15 herds
-    2  contraception  1934                         60 districts
-    3        guimmun  2159  1595 mothers within 161 communities
-    4        toenail  1908                         294 patients
-    5        verbagg  7584               316 persons x 24 items
+    1            bdf  2287                          131 schools
+    2           cbpp    56                             15 herds
+    3  contraception  1934                         60 districts
+    4        guimmun  2159  1595 mothers within 161 communities
+    5         medpar  1495                         54 hospitals
+    6        toenail  1908                         294 patients
+    7        verbagg  7584               316 persons x 24 items
     """
     shown = ("name", "rows", "clusters", "outcome", "title", "origin", "licence")
     described = (describe(name) for name in _names())

@@ -28,6 +28,7 @@ UNBOUNDED = {
     "contraception_nested": "sd_district[Intercept]",
     "cbpp_olre": "sd_herd[Intercept]",
     "bacteria_slope_uncorr": "sd_ID[week]",
+    "bdf_slope": "sd_school[I(IQ_verb - 12)]",
 }
 #: lme4 is 1.2e-7 in log-likelihood below the maximum here, and 0.3 % off in an sd that the data hardly determine.
 FLAT = REFERENCE["models"]["contraception_nested"]["r_formula"]

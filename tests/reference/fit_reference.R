@@ -13,7 +13,10 @@ datasets <- list(
   toenail = list(file = "toenail.csv", groups = "patientID"),
   guimmun = list(file = "guimmun.csv", groups = c("mom", "comm")),
   bacteria = list(file = "bacteria.csv", groups = "ID",
-                  levels = list(trt = c("placebo", "drug", "drug+"), ap = c("placebo", "active")))
+                  levels = list(trt = c("placebo", "drug", "drug+"), ap = c("placebo", "active"))),
+  bdf = list(file = "bdf.csv", groups = "school"),
+  medpar = list(file = "medpar.csv", groups = "provnum", text = "provnum",
+                levels = list(type = c("elective", "urgent", "emergency")))
 )
 
 M <- function(data, rhs, resp, py_rhs = rhs, ...) {
@@ -25,6 +28,7 @@ C <- function(rhs, ...) M("contraception", rhs, "use", gsub("\\^2", "**2", rhs),
 cov_c <- "age + I(age^2) + urban + livch"
 cov_c01 <- "age + I(age^2) + urban01 + livch"
 cov_g <- "kid2p + mom25p + ord + ethn + momEd + husEd + momWork + rural + pcInd81"
+cov_b <- "I(IQ_verb - 12) + ses + sex + minority + mixedgra"
 V <- function(rhs, ...) M("verbagg", rhs, "r2", gsub("\\^2", "**2", rhs), ...)
 
 models <- list(
@@ -61,7 +65,12 @@ models <- list(
   bacteria_ri    = M("bacteria", "trt + week_gt2 + (1|ID)", "y", agq = TRUE),
   bacteria_week  = M("bacteria", "ap*hilo + week + (1|ID)", "y", agq = TRUE),
   bacteria_slope = M("bacteria", "trt + week + (1 + week|ID)", "y"),
-  bacteria_slope_uncorr = M("bacteria", "trt + week + (1|ID) + (0 + week|ID)", "y")
+  bacteria_slope_uncorr = M("bacteria", "trt + week + (1|ID) + (0 + week|ID)", "y"),
+  bdf_null       = M("bdf", "1 + (1|school)", "repeated", agq = TRUE),
+  bdf_ri         = M("bdf", paste(cov_b, "+ (1|school)"), "repeated", agq = TRUE),
+  bdf_slope      = M("bdf", paste(cov_b, "+ (1 + I(IQ_verb - 12)|school)"), "repeated"),
+  medpar_null    = M("medpar", "1 + (1|provnum)", "died", agq = TRUE),
+  medpar_ri      = M("medpar", "age80 + type + (1|provnum)", "died", agq = TRUE)
 )
 
 pb <- list(

@@ -1,5 +1,6 @@
 # Writes ../../hierlogit/datasets/*.csv from the R packages named below.  Run from this folder:
 #   Rscript make_data.R
+# medpar of the package COUNT is read from the collection Rdatasets, at a fixed commit; MEDPAR may name a copy of that file.
 suppressPackageStartupMessages({library(lme4); library(mlmRev)})
 yn  <- function(x, one) as.integer(as.character(x) == one)
 ch  <- function(x) as.character(x)
@@ -37,3 +38,16 @@ data(bacteria, package = "MASS")
 with(bacteria, out(data.frame(
   ID = ch(ID), week = as.integer(week), week_gt2 = as.integer(week > 2), y = yn(y, "y"),
   ap = ifelse(ap == "a", "active", "placebo"), hilo = ch(hilo), trt = ch(trt)), "bacteria.csv"))
+
+data(bdf, package = "nlme")
+with(as.data.frame(bdf), out(data.frame(
+  school = int(schoolNR), pupil = int(pupilNR), repeated = as.integer(ch(repeatgr) != "0"),
+  sex = ifelse(ch(sex) == "1", "girl", "boy"), minority = ch(Minority), IQ_verb = IQ.verb, IQ_perf = round(IQ.perf, 3),
+  ses = as.integer(ses), mixedgra = ifelse(ch(mixedgra) == "1", "Y", "N"), percmino = as.integer(percmino),
+  classsiz = as.integer(classsiz)), "bdf.csv"))
+
+rdatasets <- "https://raw.githubusercontent.com/vincentarelbundock/Rdatasets/1dcc2bf5f955cc1224a3e1307256e1fe86b68dae/csv"
+medpar <- read.csv(Sys.getenv("MEDPAR", file.path(rdatasets, "COUNT/medpar.csv")), colClasses = c(provnum = "character"))
+with(medpar, out(data.frame(
+  provnum = provnum, died = died, type = c("elective", "urgent", "emergency")[type], age80 = age80, white = white,
+  hmo = hmo, los = los), "medpar.csv"))

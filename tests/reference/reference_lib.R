@@ -11,9 +11,11 @@ CTRL <- function(tol = 1e-10, derivs = TRUE)
 radix <- function(x) if (is.numeric(x)) sort(unique(x)) else sort(unique(as.character(x)), method = "radix")
 
 # One data set: text columns become factors with levels in C-locale sorted order (what pandas
-# and formulae use for plain string columns), unless `levels` says otherwise.
+# and formulae use for plain string columns), unless `levels` says otherwise. `text` names columns of
+# digits that are identifiers, whose leading zeros count.
 load_ds <- function(spec) {
-  d <- read.csv(file.path(DATA, spec$file), stringsAsFactors = FALSE, na.strings = character(0))
+  d <- read.csv(file.path(DATA, spec$file), stringsAsFactors = FALSE, na.strings = character(0),
+                colClasses = setNames(rep("character", length(spec$text)), spec$text))
   lev <- list()
   for (v in names(d)) {
     if (v %in% spec$groups) { d[[v]] <- factor(d[[v]], levels = radix(d[[v]])); next }

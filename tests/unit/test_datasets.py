@@ -13,9 +13,11 @@ from hierlogit.errors import HierlogitError
 # name -> rows, clusters by grouping column, outcome, sum of the outcome
 FACTS = [
     ("bacteria", 220, {"ID": 50}, "y", 177),
+    ("bdf", 2287, {"school": 131, "pupil": 2287}, "repeated", 299),
     ("cbpp", 56, {"herd": 15, "obs": 56}, "successes", 99),
     ("contraception", 1934, {"district": 60}, "use", 759),
     ("guimmun", 2159, {"mom": 1595, "comm": 161}, "immun", 964),
+    ("medpar", 1495, {"provnum": 54}, "died", 513),
     ("toenail", 1908, {"patientID": 294}, "outcome", 408),
     ("verbagg", 7584, {"id": 316, "item": 24}, "r2", 3611),
 ]
