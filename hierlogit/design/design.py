@@ -220,10 +220,10 @@ class Design(Shown):
         ----------
         data : table
             Must have the columns of the parts that are encoded; the outcome is not needed.
-        clusters : mapping of str to {"observed", "new", "average", "typical"}, optional
+        clusters : mapping of str to {"observed", "new", "average", "quantile", "typical"}, optional
             What is needed of each grouping factor: its effects' columns and the clusters of the rows (``"observed"``,
             for all factors if not given), the same with labels of new clusters, if the table has them (``"new"``), only
-            its effects' columns (``"average"``), or nothing (``"typical"``).
+            its effects' columns (``"average"`` and ``"quantile"``), or nothing (``"typical"``).
         fixed : bool
             Whether the fixed part is encoded.
 

@@ -238,11 +238,12 @@ class Factor(ShownAsCall):
     def encode(self, frame: pd.DataFrame, rows: pd.Index[Any], clusters: str) -> GroupRows:
         """Clusters and random-effects columns of the rows of another table.
 
-        Only observed clusters are looked up. The clusters of an average have no labels; new clusters have those of the
-        grouping columns that the table has. The labels of the rows, for messages, are in `rows`.
+        Only observed clusters are looked up. New clusters have the labels of the grouping columns that the table has;
+        the clusters of an average or a quantile have none. The labels of the rows, for messages, are in `rows`.
         """
         Z = np.ascontiguousarray(np.column_stack([encoding.encode(frame, rows)[0] for encoding in self.encodings]))
-        named = [column for column in self.block.columns if column in frame.columns and clusters != "average"]
+        labelled = clusters in ("observed", "new")
+        named = [column for column in self.block.columns if column in frame.columns and labelled]
         labels = _cluster_labels(frame, tuple(named)) if named else np.zeros(len(frame), dtype=np.int64)
         if clusters != "observed":
             return GroupRows(labels, np.full(len(frame), -1, dtype=np.intp), Z)

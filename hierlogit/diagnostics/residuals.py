@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..density.linear_predictor import Draws
-from ..effects.cluster_effects import cluster_choices
+from ..effects.cluster_choice import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit

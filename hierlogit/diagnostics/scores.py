@@ -12,7 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from ..density.linear_predictor import Draws
-from ..effects.cluster_effects import PlacedRows, cluster_choices
+from ..effects.cluster_choice import cluster_choices
+from ..effects.cluster_effects import PlacedRows
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
 from ..fits.arguments import require_fit

@@ -15,32 +15,13 @@ from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
 from ..errors import PredictionError
 from ..model_spec import ModelSpec
-from ..validation import choice, mapping, number_of, quoted_list, unknown_names
+from ..validation import number_of, quoted_list
+from .cluster_choice import ClusterSet
 from .numerics.population_average import average_probability, average_slope, predictor_sd
 from .random_streams import simulated_outcomes, standard_normals
 
 FloatArray = npt.NDArray[np.float64]
-CLUSTERS = ("observed", "new", "average", "typical")
 SCALES = ("response", "link")
-
-
-def cluster_choices(model: ModelSpec, clusters: str | Mapping[str, str]) -> dict[str, str]:
-    """The choice for each grouping factor, from one choice for all or a mapping with ``"observed"`` as default.
-
-    Raises
-    ------
-    PredictionError
-        If a factor or a choice is not allowed.
-    """
-    names = [group.name for group in model.design.groups]
-    if not isinstance(clusters, Mapping):
-        return dict.fromkeys(names, choice("clusters", clusters, CLUSTERS, PredictionError))
-    given = mapping("clusters", clusters, PredictionError, f"one of {quoted_list(CLUSTERS)}, by grouping factor")
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        raise PredictionError(unknown_names("clusters", unknown, names, "grouping factor"))
-    chosen = {name: choice(f"clusters['{name}']", value, CLUSTERS, PredictionError) for name, value in given.items()}
-    return {name: chosen.get(name, "observed") for name in names}
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,7 @@ class ClusterTreatment:
     ----------
     model : Model
     clusters : mapping of str to str
-        The choice for each grouping factor: "observed", "new", "average" or "typical".
+        The choice for each grouping factor: "observed", "new", "average", "typical" or "quantile".
     scale : {"response", "link"}
     allow_new_levels : bool
         Whether a level that is not in the training data is treated as new where the choice is "observed".
@@ -103,6 +84,10 @@ class ClusterTreatment:
     first_draw : int
         Number of the first of the posterior draws that are computed with. Effects and outcomes that are drawn at random
         depend on the number of the draw, but not on which draws and rows are computed together.
+    representatives : tuple of ClusterQuantile
+        The representative clusters of the factors with the choice "quantile".
+    set_number : int
+        Number of this set of representative clusters. Outcomes that are drawn for different sets are independent.
     """
 
     model: ModelSpec
@@ -111,10 +96,16 @@ class ClusterTreatment:
     allow_new_levels: bool
     seed: int
     first_draw: int = 0
+    representatives: ClusterSet = ()
+    set_number: int = 0
 
     def of_part(self, part: slice) -> ClusterTreatment:
         """The treatment for a part of the draws."""
         return replace(self, first_draw=part.start)
+
+    def at(self, representatives: ClusterSet, set_number: int) -> ClusterTreatment:
+        """The treatment with other representative clusters."""
+        return replace(self, representatives=representatives, set_number=set_number)
 
     def place(self, rows: EncodedRows) -> PlacedRows:
         """The rows with the clusters whose effects count.
@@ -161,13 +152,14 @@ class ClusterTreatment:
 
         The predictions must be on the response scale, and no grouping factor may be averaged over.
         """
-        return simulated_outcomes(self.seed, self.first_draw, rows.first, self.predict(draws, rows), trials)
+        seed = self.seed + self.set_number
+        return simulated_outcomes(seed, self.first_draw, rows.first, self.predict(draws, rows), trials)
 
     def slope(self, draws: Draws, rows: PlacedRows, above: PlacedRows, below: PlacedRows, gap: float) -> FloatArray:
         """Derivative of the predictions at `rows`, for a step of `gap` from `below` to `above`; shape (draws, n).
 
-        The derivative of the linear predictor is a central difference, exact for terms up to squares. The derivative of
-        the probability follows from it exactly.
+        The derivative of the linear predictor is a central difference, exact for terms up to squares of the fixed part
+        and of observed clusters. The derivative of the probability follows from it exactly.
         """
         from scipy.special import expit
 
@@ -189,10 +181,14 @@ class ClusterTreatment:
 
     def linear(self, draws: Draws, rows: PlacedRows) -> FloatArray:
         """Linear predictors of each draw and row, shape (draws, n), without the effects that are averaged over."""
+        from scipy.special import ndtri
+
         eta = linear_predictor(draws, rows.encoded)
         for number, factor in enumerate(self.model.design.groups):
             if factor.name in rows.new:
                 self._add_new_clusters(eta, draws, factor, number, rows)
+        for cluster in self.representatives:
+            eta += ndtri(cluster.prob) * predictor_sd(draws, rows.encoded, cluster.factors)
         return eta
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, set_aside
 from ..validation import agree, choice, kind_of, one_of, quoted_list, shortened
 from .averaging_by import Averages, average
+from .cluster_choice import Clusters
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
 from .evaluated import Evaluated
@@ -60,7 +61,7 @@ def comparisons(
     *,
     newdata: Any = None,
     comparison: str | Comparison = "difference",
-    clusters: str | Mapping[str, str] = "observed",
+    clusters: Clusters = "observed",
     scale: str = "response",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
@@ -90,8 +91,9 @@ def comparisons(
     comparison : {"difference", "ratio", "lnratio", "oddsratio", "lnoddsratio"} or callable
         Function of the prediction with the high value and the prediction with the low value. A callable takes both as
         arrays (draws, rows) and returns an array of that shape.
-    clusters : {"observed", "new", "average", "typical"} or dict
-        Which cluster effects count, as for `predictions`. New clusters have the same effects in both predictions.
+    clusters : {"observed", "new", "average", "typical", "low", "middle", "high"}, float, list or dict
+        Which cluster effects count, as for `predictions`. New clusters have the same effects in both predictions, and
+        representative clusters are at the same quantile.
     scale : {"response", "link"}
         Whether probabilities or their logits are compared.
     by : str, list of str, or True, optional
@@ -124,10 +126,10 @@ def comparisons(
     -------
     DrawTable
         ``term``, ``contrast``, the columns of the rows or groups, ``mean``, ``sd`` and the ends of the interval; for
-        likelihood fits also ``estimate``, at the maximum. With `hypothesis`, its text in place of the first columns,
-        and for maximum-likelihood fits ``z``, or ``t`` and ``df`` with few clusters, and ``p_value``. ``.draws`` has
-        the draws, dims (chain, draw, row), which for very many rows are computed when they are read, as for
-        `predictions`.
+        likelihood fits also ``estimate``, at the maximum. With quantiles of clusters, ``clusters`` comes first and
+        names them. With `hypothesis`, its text in place of the first columns, and for maximum-likelihood fits ``z``, or
+        ``t`` and ``df`` with few clusters, and ``p_value``. ``.draws`` has the draws, dims (chain, draw, row), which
+        for very many rows are computed when they are read, as for `predictions`.
 
     Raises
     ------
@@ -190,7 +192,7 @@ def slopes(
     *,
     newdata: Any = None,
     slope: str = "dydx",
-    clusters: str | Mapping[str, str] = "observed",
+    clusters: Clusters = "observed",
     scale: str = "response",
     by: str | Sequence[str] | bool | None = None,
     weights: str | Sequence[float] | None = None,
@@ -276,7 +278,7 @@ def avg_comparisons(
     *,
     newdata: Any = None,
     comparison: str | Comparison = "difference",
-    clusters: str | Mapping[str, str] = "observed",
+    clusters: Clusters = "observed",
     scale: str = "response",
     by: str | Sequence[str] | bool = True,
     weights: str | Sequence[float] | None = None,
@@ -348,7 +350,7 @@ def avg_slopes(
     *,
     newdata: Any = None,
     slope: str = "dydx",
-    clusters: str | Mapping[str, str] = "observed",
+    clusters: Clusters = "observed",
     scale: str = "response",
     by: str | Sequence[str] | bool = True,
     weights: str | Sequence[float] | None = None,
@@ -521,7 +523,7 @@ def _numeric_variables(fit: Fit, variables: Any) -> list[str]:
 
 
 def _repeated(query: PredictionQuery, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
-    """The rows repeated for each term and label, which become the first columns."""
+    """The rows repeated for each term and label, which become the first columns, and for each set of clusters."""
     frame = query.described
     first = ["term", what] if query.averages is not None else ["term", what, "row"]
     described = set_aside(frame, first)
@@ -529,4 +531,4 @@ def _repeated(query: PredictionQuery, terms: list[tuple[str, str]], what: str) -
     for term, label in terms:
         part = with_columns(described, {"term": term, what: label})
         parts.append(part if query.averages is not None else part.assign(row=described.index))
-    return pd.concat(parts, ignore_index=True)[[*first, *described.columns]]
+    return query.for_each_set(pd.concat(parts, ignore_index=True)[[*first, *described.columns]])

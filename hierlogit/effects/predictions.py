@@ -13,10 +13,12 @@ import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..errors import PredictionError
+from ..fits.arguments import require_fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import choice
 from .averaging_by import Averages, average
+from .cluster_choice import Clusters, cluster_choices
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOGIT, RowTests
@@ -35,7 +37,7 @@ def predictions(
     fit: Fit,
     newdata: Any = None,
     *,
-    clusters: str | Mapping[str, str] = "observed",
+    clusters: Clusters = "observed",
     scale: str = "response",
     kind: str = "expected",
     by: str | Sequence[str] | bool | None = None,
@@ -59,13 +61,16 @@ def predictions(
     newdata : table, optional
         Rows to predict for; the training rows if not given. Only columns that play a part are needed, and rows with
         missing values in them have results of NaN, with a warning that gives their number.
-    clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
+    clusters : {"observed", "new", "average", "typical", "low", "middle", "high"}, float, list or dict
         Which cluster effects count. ``"observed"``: those of the row's own clusters. ``"new"``: effects of clusters not
         in the training data, drawn from their distribution; rows with the same label share a draw, different labels get
         independent ones, and rows without the grouping columns are all in the same new cluster. ``"average"``: the
-        probability averaged over the distribution of clusters, by quadrature. ``"typical"``: effects of zero. Only
+        probability averaged over the distribution of clusters, by quadrature. ``"typical"``: effects of zero. A number
+        between 0 and 1: the representative cluster at this quantile of the distribution of clusters; ``"low"``,
+        ``"middle"`` and ``"high"`` are those at 10, 50 and 90 %. A list of quantiles predicts for each of them. Only
         ``"observed"`` needs the grouping columns. A dict chooses for each factor, with ``"observed"`` as default:
-        ``{"id": "average"}`` predicts for known items, averaged over persons.
+        ``{"id": "average"}`` predicts for known items, averaged over persons, and ``{"id": [0.1, 0.9]}`` for known
+        items and two persons.
     scale : {"response", "link"}
         Probabilities, or their logits.
     kind : {"expected", "outcome"}
@@ -109,11 +114,12 @@ def predictions(
     DrawTable
         The rows' columns, without grouping columns that play no part, with ``mean``, ``sd`` and the ends of the
         interval, labelled as the rows are in their table; a column of the data with one of these names becomes
-        ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average. For
-        likelihood fits also ``estimate``, at the maximum and the conditional modes, unless effects or outcomes are
-        drawn at random. ``.draws`` has the draws, dims (chain, draw, row). If the rows times the draws are more than
-        two hundred million, the table is computed in blocks of rows, and draws are computed again when they are read
-        from ``.draws``.
+        ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average. With
+        quantiles of clusters, the first column is ``clusters``, which names them (``district 10%``), and the rows are
+        repeated for each. For likelihood fits also ``estimate``, at the maximum and the conditional modes, unless
+        effects or outcomes are drawn at random. ``.draws`` has the draws, dims (chain, draw, row). If the rows times
+        the draws are more than two hundred million, the table is computed in blocks of rows, and draws are computed
+        again when they are read from ``.draws``.
 
     Raises
     ------
@@ -124,6 +130,19 @@ def predictions(
     -----
     DataWarning
         If rows of `newdata` have missing values. Averages leave these rows out.
+
+    Notes
+    -----
+    Over clusters, the sum ``z'b`` of the effects with their predictors is normal with variance ``z' Sigma z``. The
+    representative cluster at the quantile p has ``z'b = q sqrt(z' Sigma z)``, with the normal quantile q of p, at the
+    row's predictors and in each draw. At these predictors, a share p of all clusters has smaller probabilities. With
+    random slopes, one cluster need not be low everywhere: the low cluster at age 20 may not be that at age 40. With
+    several grouping factors, a quantile for all is that of the sum of their contributions (``id + item 10%``); in a
+    dict, each factor has its own (``id 10%, item 10%``, which is less likely).
+
+    References
+    ----------
+    Duchateau and Janssen (2005), The American Statistician 59: 143-146, for quantiles of clusters.
 
     Examples
     --------
@@ -139,6 +158,13 @@ def predictions(
     Probability of use = 1, combined over rows
       hypothesis  estimate
       (Y) - (N)      0.156
+    >>> hl.predictions(fit, rows, clusters=["low", "high"])[["clusters", "urban", "estimate"]]
+    Probability of use = 1
+      clusters      urban  estimate
+      district 10%  N         0.211
+      district 10%  Y         0.339
+      district 90%  N         0.481
+      district 90%  Y         0.639
     """
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
@@ -175,8 +201,8 @@ def predictions(
     )
     values = _simulated(query) if kind == "outcome" else _expected(query)
     what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
-    quantity = what if query.averages is None else f"average {what}"
-    return tests.table(quantity[0].upper() + quantity[1:], query.described, values, interval)
+    quantity, described = what if query.averages is None else f"average {what}", query.for_each_set(query.described)
+    return tests.table(quantity[0].upper() + quantity[1:], described, values, interval)
 
 
 @repeats_findings
@@ -184,7 +210,7 @@ def avg_predictions(
     fit: Fit,
     newdata: Any = None,
     *,
-    clusters: str | Mapping[str, str] = "observed",
+    clusters: Clusters = "observed",
     scale: str = "response",
     kind: str = "expected",
     by: str | Sequence[str] | bool = True,
@@ -340,10 +366,11 @@ def posterior_predictive(
     >>> import arviz as az, hierlogit as hl
     >>> az.plot_ppc_pava(hl.posterior_predictive(fit, num_draws=100, seed=1))  # doctest: +SKIP
     """
+    require_fit(fit)
     query = PredictionQuery.for_predictions(
         fit,
         newdata,
-        clusters=clusters,
+        clusters=cluster_choices(fit.model, clusters),
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         seed=seed,

@@ -14,14 +14,17 @@ import pandas as pd
 from ..density.linear_predictor import CHUNK_SIZE, Draws
 from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock, GroupRows
+from ..design.table import with_columns
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..progress import progress
+from ..summaries.intervals import set_aside
 from ..validation import flag, quoted_list, seed_or_new, seed_or_none, whole_number
 from .averaging_by import Averages, row_weights
-from .cluster_effects import ClusterTreatment, PlacedRows, cluster_choices
+from .cluster_choice import ClusterChoice, Clusters, ClusterSet, cluster_choices
+from .cluster_effects import ClusterTreatment, PlacedRows
 from .evaluated import Evaluated
 from .new_rows import Rows
 from .numerics.given_outcomes import Seen, modes_of_effects, new_labels, sampled_effects
@@ -161,11 +164,14 @@ class PredictionQuery(Query):
         Groups of rows to average over.
     new_levels : mapping of str to ndarray
         By grouping factor, labels of new clusters whose effects stand after those of the training clusters in `draws`.
+    sets : tuple of ClusterSet
+        The representative clusters, for each of which the rows are predicted; a single empty set if there are none.
     """
 
     treatment: ClusterTreatment
     averages: Averages | None
     new_levels: Mapping[str, npt.NDArray[Any]]
+    sets: tuple[ClusterSet, ...]
 
     @classmethod
     def for_predictions(
@@ -173,7 +179,7 @@ class PredictionQuery(Query):
         fit: Fit,
         newdata: Any = None,
         *,
-        clusters: str | Mapping[str, str] = "observed",
+        clusters: Clusters = "observed",
         scale: str = "response",
         by: str | Sequence[str] | bool | None = None,
         weights: str | Sequence[float] | None = None,
@@ -193,8 +199,10 @@ class PredictionQuery(Query):
             If an option is not allowed.
         """
         require_fit(fit)
-        choices = cluster_choices(fit.model, clusters)
-        data = Rows.of(fit.model.design, newdata, choices, others=fit.model.design.trial_columns if trials else ())
+        choice = ClusterChoice.of(fit.model, clusters)
+        data = Rows.of(
+            fit.model.design, newdata, choice.treatments, others=fit.model.design.trial_columns if trials else ()
+        )
         allow_new_levels = flag("allow_new_levels", allow_new_levels, PredictionError)
         by = bool(by) if isinstance(by, np.bool_) else by
         if by is None or by is False:
@@ -204,8 +212,9 @@ class PredictionQuery(Query):
         else:
             averages = Averages.by(data, by, row_weights(data, weights))
         random = np.random.default_rng(_seed_of(fit, seed))
-        treatment = ClusterTreatment(fit.model, choices, scale, allow_new_levels, int(random.integers(2**32)))
-        prepared = cls(fit.model, data, *_draws_and_point(fit, num_draws), treatment, averages, {})
+        seed = int(random.integers(2**32))
+        treatment = ClusterTreatment(fit.model, choice.treatments, scale, allow_new_levels, seed)
+        prepared = cls(fit.model, data, *_draws_and_point(fit, num_draws), treatment, averages, {}, choice.sets)
         return prepared if given is None else prepared._given(given, random)
 
     @property
@@ -218,6 +227,20 @@ class PredictionQuery(Query):
     def described(self) -> pd.DataFrame:
         """The rows, or the groups of rows that are averaged over."""
         return self.data.shown if self.averages is None else self.averages.described
+
+    def for_each_set(self, described: pd.DataFrame) -> pd.DataFrame:
+        """What describes the values of one set of representative clusters, repeated for all sets.
+
+        The first column, ``clusters``, names them; without representative clusters the table is as it was. Rows that
+        are numbered stay so, and labels of rows are repeated.
+        """
+        if not any(self.sets):
+            return described
+        kept = set_aside(described, ["clusters"])
+        labels = [", ".join(cluster.label for cluster in chosen) for chosen in self.sets]
+        parts = [with_columns(kept, {"clusters": label}) for label in labels]
+        repeated = pd.concat(parts, ignore_index=isinstance(kept.index, pd.RangeIndex))
+        return repeated[["clusters", *kept.columns]]
 
     def encode(self, frame: pd.DataFrame) -> EncodedRows:
         """Rows encoded for the model, with the clusters of `new_levels` among the known ones."""
@@ -242,7 +265,7 @@ class PredictionQuery(Query):
             Function of the cluster treatment, draws and a run of the complete rows that returns values for each term,
             shape (draws, rows) or (draws, groups of rows). It is kept where values are computed when they are read.
         terms : int
-            Number of terms.
+            Number of terms, for each set of representative clusters.
         rows : PlacedRows
             One of the sets of rows that are computed with.
         what : str
@@ -258,7 +281,7 @@ class PredictionQuery(Query):
         PredictionError
             If averages do not fit into memory.
         """
-        every = slice(0, len(rows))
+        every, compute, terms = slice(0, len(rows)), partial(_of_each_set, compute, self.sets), terms * len(self.sets)
         estimate = None
         if self.point is not None and not rows.new:
             estimate = np.concatenate(compute(self.treatment, self.point, every), axis=1)[0]
@@ -276,7 +299,7 @@ class PredictionQuery(Query):
         if (
             self.point is None
             or self.around is None
-            or not {*self.treatment.clusters.values()} <= {"average", "typical"}
+            or not {*self.treatment.clusters.values()} <= {"average", "typical", "quantile"}
         ):
             return None
         if self.averages is None and len(self.around) * len(rows) * terms > CHUNK_SIZE:
@@ -321,6 +344,13 @@ class PredictionQuery(Query):
             )
         point = None if self.point is None else self.point.extended(modes_of_effects(self.point, seen))
         return replace(self, draws=self.draws.extended(effects), point=point, new_levels=labels)
+
+
+def _of_each_set(
+    compute: Predicted, sets: Sequence[ClusterSet], treatment: ClusterTreatment, draws: Draws, run: slice
+) -> list[FloatArray]:
+    """The values of all terms for each set of representative clusters, one set after the other."""
+    return [values for k, chosen in enumerate(sets) for values in compute(treatment.at(chosen, k), draws, run)]
 
 
 def _seed_of(fit: Fit, seed: int | None) -> int:

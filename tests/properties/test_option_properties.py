@@ -138,7 +138,8 @@ TABLE = Kind(
 AXES = Kind([3, True, "x", [], [3], {}, int, OBJECT, HOSTILE])
 ANYTHING_ELSE = Kind([3, 1.5, True, "x", b"x", [], {}, (), pd.DataFrame(), int, OBJECT, HOSTILE])
 CLUSTERS = Kind(
-    [*NOT_TEXTS, "", "nonsense", {"nonsense": "new"}, {"g": 3}, {"g": HOSTILE}, {3: "new"}], ["new", {"g": "typical"}]
+    [*NOT_TEXTS, "", "nonsense", {"nonsense": "new"}, {"g": 3}, {"g": HOSTILE}, {3: "new"}, [0.1, "new"], {"g": [1]}],
+    ["new", {"g": "typical"}],
 )
 WEIGHTS = Kind(
     [

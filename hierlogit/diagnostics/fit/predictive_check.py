@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...effects.cluster_effects import ClusterTreatment, cluster_choices
+from ...effects.cluster_choice import cluster_choices
+from ...effects.cluster_effects import ClusterTreatment
 from ...effects.query import Query
 from ...progress import progress
 from ...studies.tail_probability import leave_one_out_tail_probabilities, tail_probability

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...effects.cluster_effects import cluster_choices
+from ...effects.cluster_choice import cluster_choices
 from ...effects.query import PredictionQuery
 from ...engines.maximum.refitted import ReferenceFit
 from ...errors import PredictionError

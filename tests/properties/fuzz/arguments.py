@@ -138,7 +138,7 @@ new_rows = st.tuples(
 
 # ---- options -------------------------------------------------------------------------------------------------------
 
-CLUSTERS = ["observed", "new", "average", "typical"]
+CLUSTERS = ["observed", "new", "average", "typical", "low", 0.9, [0.2, "high"]]
 
 
 def words_of(fit: Fit) -> list[str]:

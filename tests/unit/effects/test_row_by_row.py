@@ -65,7 +65,7 @@ def _same(whole: Any, parts: Any, atol: float = 1e-12) -> None:
 
 #: Quadrature over clusters uses the nodes that the largest sd of a block needs; its error is at most 1e-9.
 ACCURACY = {"average": 3e-8}
-CLUSTERS = ["observed", "new", "average", "typical", {"clinic": "new", "reader": "observed"}]
+CLUSTERS = ["observed", "new", "average", "typical", {"clinic": "new", "reader": "observed"}, {"clinic": [0.1, 0.9]}]
 TESTS: list[dict[str, Any]] = [
     {"direction": True, "rope": (0.3, 0.6)},
     {"hypothesis": "sequential", "direction": True},
