@@ -2,6 +2,7 @@ from .building.build_up import Build as Build
 from .diagnostics.data.check_data import DataCheck as DataCheck
 from .diagnostics.density import DensityCheck as DensityCheck
 from .diagnostics.fit.check import Check as Check
+from .diagnostics.ignored_clusters.side_by_side import IgnoringClusters as IgnoringClusters
 from .diagnostics.influence import Influence as Influence
 from .estimate import Estimate as Estimate
 from .fits.diagnostics import Diagnostics as Diagnostics

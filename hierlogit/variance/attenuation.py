@@ -17,6 +17,7 @@ from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, summarise
 from .by_factor import mean_variance, query_of, spread, total
+from .logistic_regressions import logistic_regressions
 from .row_averages import distinct_rows
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 QUANTITIES = ("conditional", "average", "ratio", "approximate")
-#: Newton's method: the largest number of steps, the largest change of a linear predictor in a step, and the tolerance.
-MOST_STEPS, LONGEST_STEP, ACCURACY = 50, 2.0, 1e-9
 
 
 @repeats_findings
@@ -152,7 +151,7 @@ def _side_by_side(values: Evaluated, labels: tuple[str, ...], interval: Interval
 def nearest_coefficients(
     probability: FloatArray, X: FloatArray, offset: FloatArray, weights: FloatArray, start: FloatArray
 ) -> FloatArray:
-    """Coefficients of the logistic regression closest to given probabilities, by Newton's method for all draws at once.
+    """Coefficients of the logistic regression closest to given probabilities, for all draws at once.
 
     Parameters
     ----------
@@ -178,27 +177,9 @@ def nearest_coefficients(
     >>> nearest_coefficients(p[None], X, np.zeros(4), np.ones(4), np.zeros((1, 2))).round(6)
     array([[-1. ,  0.5]])
     """
-    from scipy.special import expit
-
-    # Orthogonal columns keep full precision, whatever the units of the predictors.
-    _, R = np.linalg.qr(X * np.sqrt(weights)[:, None])
-    U = np.linalg.solve(R.T, X.T).T
-    products = (U[:, :, None] * U[:, None, :]).reshape(len(U), -1) * weights[:, None]
-    transformed = start @ R.T
-    for _ in range(MOST_STEPS):
-        fitted = expit(transformed @ U.T + offset)
-        gradient = ((probability - fitted) * weights) @ U
-        fitted *= 1 - fitted
-        information = (fitted @ products).reshape(*transformed.shape, -1)
-        try:
-            step = np.linalg.solve(information, gradient[..., None])[..., 0]
-        except np.linalg.LinAlgError:  # probabilities of exactly 0 and 1
-            break
-        longest = np.abs(step @ U.T).max(axis=1)
-        transformed += step * np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))[:, None]
-        if longest.max() < ACCURACY:
-            coefficients: FloatArray = np.linalg.solve(R, transformed.T).T
-            return coefficients
+    found = logistic_regressions(probability, X, offset, weights, start)
+    if found.finite.all():
+        return found.coefficients
     raise FitError(
         "for some draws no logistic regression fits the averaged probabilities: look for extreme coefficients or sds "
         "in hl.summary(fit). Fits by hl.MAP() and hl.NUTS() have priors that keep them moderate."

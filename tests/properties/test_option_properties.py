@@ -404,6 +404,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "icc": lambda s: (hl.icc, {"fit": s.fit}),
     "icl": lambda s: (hl.icl, {"fit": s.fit}),
     "influence": lambda s: (hl.influence, {"fit": s.fit}),
+    "ignoring_clusters": lambda s: (hl.ignoring_clusters, {"fit": s.fit, "replicates": 3}),
     "ior": lambda s: (hl.ior, {"fit": s.fit}),
     "likelihood_ratio": lambda s: (hl.likelihood_ratio, {"fit0": s.smaller, "fit1": s.fit, "replicates": 2}),
     "load": lambda s: (hl.load, {"path": s.fit.save(s.folder / "fit.nc")}),

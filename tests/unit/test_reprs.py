@@ -155,6 +155,10 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             ),
         ],
         "Fit": [*fits.values(), results.Fit(drawn.model, drawn.data, replace(drawn.diagnostics, findings=findings()))],
+        "IgnoringClusters": [
+            hl.ignoring_clusters(small, replicates=5, seed=1),
+            replace(hl.ignoring_clusters(fits["wide, drawn"], replicates=0), interrupted=True, findings=findings()),
+        ],
         "Influence": [influence],
         "Pooling": [hl.pooling(drawn, num_draws=10)],
         "Power": [

@@ -37,6 +37,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "residuals": {},
     "scores": {},
     "conditional_vs_average": {},
+    "ignoring_clusters": {"replicates": 3, "seed": 1},
     "posterior_predictive": {},
     "check_quadrature": {},
     "pooling": {},

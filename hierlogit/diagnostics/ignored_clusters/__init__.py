@@ -1,0 +1,1 @@
+"""What a logistic regression that ignores the clusters gets wrong, judged by a mixed model of the same rows."""
