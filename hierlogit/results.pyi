@@ -1,4 +1,4 @@
-from .building.build_up import Build as Build
+from .building.models_tried import Build as Build
 from .diagnostics.data.check_data import DataCheck as DataCheck
 from .diagnostics.density import DensityCheck as DensityCheck
 from .diagnostics.fit.check import Check as Check

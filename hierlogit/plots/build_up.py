@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..building.build_up import Build
+from ..building.models_tried import Build
 from ..errors import FitError
 from ..formatting import number
 from ..validation import instance, names, number_of

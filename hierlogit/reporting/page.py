@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import quote
 
-from ..building.build_up import Build
+from ..building.models_tried import Build
 from ..diagnostics.fit.check import FEWEST_REPLICATES
 from ..display import element
 from ..errors import FitError

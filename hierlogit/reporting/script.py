@@ -10,7 +10,7 @@ from ..priors.families import Decov, Prior
 from .request import Request, Subject
 
 if TYPE_CHECKING:
-    from ..building.build_up import Build
+    from ..building.models_tried import Build
     from ..model_spec import ModelSpec
 
 #: Options of engines that do not affect results.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...building.build_up import Build
+from ...building.models_tried import Build
 from ...formatting import number, percent, probability
 from ...plots.build_up import build as draw
 from ...validation import number_of

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.building.build_up import Build
 from hierlogit.building.delta_method import average_differences
+from hierlogit.building.models_tried import Build
 from hierlogit.building.plan import Plan, Slope, Structure
 from hierlogit.building.step import ratio_test
 from hierlogit.building.walk import Walk
