@@ -187,6 +187,22 @@ class Estimate(Shown):
         covariance : ndarray
             Covariance matrix of the values; zero for correlations of 1 or -1, NaN where those of the entries are.
         """
+        places, values, jacobian = self._spread()
+        of_entries = self.covariance[len(self.beta) :, len(self.beta) :]
+        unknown = np.isnan(np.diag(of_entries))
+        covariance: FloatArray = jacobian @ np.where(np.isnan(of_entries), 0.0, of_entries) @ jacobian.T
+        affected = np.any(jacobian[:, unknown] != 0, axis=1)
+        covariance[affected] = covariance[:, affected] = np.nan
+        return places, values, covariance
+
+    def spread_deviations(self) -> FloatArray:
+        """Deviations of sds and correlations, as `deviations`, shape (m, s); NaN for those without a standard error."""
+        deviations: FloatArray = self.deviations()[:, len(self.beta) :] @ self._spread()[2].T
+        known = np.diag(self.spread_covariance()[2]) > 0
+        return np.where(known, deviations, np.nan)
+
+    def _spread(self) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
+        """Places and values of sds and correlations, and their derivatives in the entries of the Cholesky factors."""
         places: list[tuple[str, int, int]] = []
         for name, L in self.cholesky.items():
             places += [(name, i, i) for i in range(len(L))]
@@ -213,12 +229,7 @@ class Estimate(Shown):
                         jacobian[row, columns[name, a, b]] = slope[b]
         at_end = np.array([i != j for _, i, j in places], dtype=bool) & (np.abs(values) > NEARLY_ONE)
         jacobian[at_end] = 0.0
-        of_entries = self.covariance[len(self.beta) :, len(self.beta) :]
-        unknown = np.isnan(np.diag(of_entries))
-        covariance: FloatArray = jacobian @ np.where(np.isnan(of_entries), 0.0, of_entries) @ jacobian.T
-        affected = np.any(jacobian[:, unknown] != 0, axis=1)
-        covariance[affected] = covariance[:, affected] = np.nan
-        return places, values, covariance
+        return places, values, jacobian
 
     def vague_sds(self) -> list[str]:
         """Labels of the sds whose standard errors are so large that the Wald interval has no upper end."""

@@ -60,8 +60,8 @@ def build(
     ----------
     formula : str
         Outcome, fixed effects and grouping factors, as for `Model`: ``"use ~ age + urban + (1 | district)"``. If the
-        random terms have slopes, these are tried; otherwise all terms of the fixed part that are no interactions, for
-        each grouping factor within whose clusters they vary.
+        random terms have slopes, these are tried; otherwise all terms of the fixed part, for each grouping factor
+        within whose clusters they vary, interactions once the model has the slopes of all their parts.
     data : table
         As for `Model`. All models are fitted to the rows that are complete in all columns of the formula.
     clusters : str or list of str, optional

@@ -142,13 +142,43 @@ class Plan:
         Those of the formula if it has any; otherwise each term of the fixed part that is no interaction, for each
         grouping factor.
         """
-        written = tuple(slope for group in self.levels for slope in _slopes_of(group, self.design))
-        return written or tuple(
+        return self._written or tuple(
             Slope(_as_written(term, self.design), group.name)
             for group in self.levels
-            for term in dict.fromkeys(self.design.fixed_terms)
-            if term != "Intercept" and not _is_interaction(term)
+            for term, parts in self._parts.items()
+            if len(parts) == 1
         )
+
+    @cached_property
+    def interactions(self) -> dict[Slope, tuple[str, ...]]:
+        """Slopes of interactions, level by level, with the terms beside whose slopes they are in question.
+
+        These are the parts of the interaction and the lower interactions of the fixed part; without their slopes, those
+        of the interaction would depend on where the predictors have their zero. There are none if the formula has
+        slopes.
+        """
+        if self._written:
+            return {}
+        return {
+            Slope(term, group.name): (
+                *parts,
+                *(low for low, some in self._parts.items() if 1 < len(some) < len(parts) and set(some) < set(parts)),
+            )
+            for group in self.levels
+            for term, parts in self._parts.items()
+            if len(parts) > 1
+        }
+
+    @cached_property
+    def _written(self) -> tuple[Slope, ...]:
+        """The slopes that the formula has."""
+        return tuple(slope for group in self.levels for slope in _slopes_of(group, self.design))
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        """Terms of the fixed part with the terms whose interaction they are, or themselves."""
+        columns = zip(self.design.fixed_terms, self.design.fixed_parts, strict=True)
+        return {term: tuple(part.component for part in parts) for term, parts in columns if term != "Intercept"}
 
     def formula(self, structure: Structure) -> str:
         """The formula of a model of the build-up."""
@@ -206,14 +236,3 @@ def _slopes_of(group: GroupBlock, design: Design) -> Iterator[Slope]:
 
 def _as_written(term: str, design: Design) -> str:
     return in_formula(term) if term in design.table.frame.columns else term
-
-
-def _is_interaction(term: str) -> bool:
-    """Whether a term is an interaction, whatever stands inside of brackets.
-
-    Examples
-    --------
-    >>> _is_interaction("age:urban"), _is_interaction("C(urban, Treatment('a:b'))")
-    (True, False)
-    """
-    return ":" in re.sub(r"[(\[].*[)\]]", "", term)

@@ -97,6 +97,7 @@ class Walk:
         self.steps: list[Step] = []
         self.decisions: dict[str, Decision] = {}
         self.not_tried: dict[str, str] = {}
+        self._waiting = dict(plan.interactions)
         self.possible: list[Slope] = []
         self.supported: dict[str, str] = {}
         self.scores: ResultTable | None = None
@@ -165,10 +166,12 @@ class Walk:
     # ---- slopes ---------------------------------------------------------------------------------------------------
 
     def _slopes(self) -> Iterator[Step]:
-        self.possible = self._possible_slopes()
-        left = self._screened(self.possible) if self._screen else self.possible
+        self.possible = self._possible(self._plan.slopes)
+        if self._screen and self.possible:
+            self.scores = score_tests(self.current.fit, self._replicates, self._seed)
+        left = self._screened(self.possible)
         unlikely = len(self.possible) - len(left)
-        while left:
+        while left := left or self._interactions():
             before, tried = self.current, []
             for slope in left:
                 one = self._with_slope(slope, before)
@@ -181,10 +184,15 @@ class Walk:
                     one = self._better(one, apart)
                 tried.append(one)
             left, unlikely = self._decided(tried, unlikely), 0
+        for slope, missing in self._missing_parts().items():
+            self.not_tried[str(slope)] = (
+                f"an interaction, and the model has no {agree(missing, 'slope', 'slopes')} of {' and '.join(missing)} "
+                f"over {slope.group}"
+            )
 
-    def _possible_slopes(self) -> list[Slope]:
+    def _possible(self, slopes: Iterable[Slope]) -> list[Slope]:
         possible = []
-        for slope in self._plan.slopes:
+        for slope in slopes:
             level = slope.group in self.current.structure.levels
             obstacle = slope_obstacle(self._plan, slope) if level else f"the model has no intercepts of {slope.group}"
             if obstacle:
@@ -194,8 +202,7 @@ class Walk:
         return possible
 
     def _screened(self, slopes: list[Slope]) -> list[Slope]:
-        """The slopes whose score tests give a reason to fit them, and those that have none."""
-        self.scores = score_tests(self.current.fit, self._replicates, self._seed) if slopes else None
+        """The slopes whose score tests give a reason to fit them; all of them where there are no score tests."""
         if self.scores is None:
             return slopes
         p_values = {(row["group"], row["term"]): float(row["p_value"]) for _, row in self.scores.iterrows()}
@@ -207,6 +214,23 @@ class Walk:
             else:
                 self.not_tried[str(slope)] = f"score test, {p_value(p)}"
         return kept
+
+    def _interactions(self) -> list[Slope]:
+        """Slopes of interactions that are in question now that the model has the slopes of all their parts."""
+        ready = [slope for slope, missing in self._missing_parts().items() if not missing]
+        for slope in ready:
+            del self._waiting[slope]
+        possible = self._possible(ready)
+        self.possible += possible
+        return self._screened(possible)
+
+    def _missing_parts(self) -> dict[Slope, list[str]]:
+        """Slopes of interactions that were not in question so far, with the parts whose slopes the model lacks."""
+        present = {(column_name(one.term), one.group) for one in self.current.structure.slopes}
+        return {
+            slope: [part for part in parts if (part, slope.group) not in present]
+            for slope, parts in self._waiting.items()
+        }
 
     def _with_slope(self, slope: Slope, before: Step) -> Tried | None:
         # The effects of a factor are all correlated, or none of them is.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import xarray as xr
 from ..density.linear_predictor import STEP
 from ..summaries import intervals
 from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
+from .expressions import Hypothesis
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -101,6 +102,10 @@ class Evaluated:
     def combined(self, weights: FloatArray) -> Evaluated:
         """Sums of the values with weights, shape (values, sums)."""
         return self.mapped(lambda values: values @ weights)
+
+    def computed(self, stated: Sequence[Hypothesis]) -> Evaluated:
+        """What hypotheses compare with their numbers."""
+        return self.mapped(lambda values: np.column_stack([one.value(values.T) for one in stated]))
 
     def array(self, rows: npt.NDArray[Any], number: npt.DTypeLike = np.float64) -> xr.DataArray:
         """The draws with their dims."""

@@ -1,15 +1,21 @@
-"""Hypotheses written as text, ``"Y - N > 0.05"``: a linear combination of labelled values and a number."""
+"""Hypotheses written as text, ``"Y - N > 0.05"``: a function of labelled values and a number."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from ..errors import PredictionError
-from ..validation import LARGEST_NUMBER, nearest, quoted_list, shortened
+from ..validation import LARGEST_NUMBER, nearest, number_of, quoted_list, shortened
+from .arithmetic import FUNCTIONS, Columns, Combination, Expression, added, applied, divided, multiplied
 
 #: A sign for each relation: whether the values are above, below or equal to the number.
 RELATIONS = {"=": 0, "==": 0, "<": -1, "<=": -1, ">": 1, ">=": 1}
@@ -17,7 +23,7 @@ _TOKEN = re.compile(
     r"""
       (?P<number>   (?: [0-9]+ \.? [0-9]* | \.[0-9]+ ) (?: [eE][+-]?[0-9]+ )? )
     | (?P<quoted>   `[^`]*` )
-    | (?P<operator> [=<>]=? | [-+*/()] )
+    | (?P<operator> [=<>]=? | \*\* | [-+*/^()] )
     | (?P<other>    [^\W\d][\w.]* | . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -27,34 +33,10 @@ _LABEL_LIKE = re.compile(r"[^\W\d][\w.]*(?:\[(?:[^\[\]]|\[[^\]]*\])*\]|\([^)]*\)
 _POSITION = re.compile(r"b([0-9]{1,9})")
 #: Nobody nests brackets this deeply, and Python's recursion is limited.
 _DEEPEST = 50
+#: Exponents beyond these make numbers that mean nothing.
+_LARGEST_EXPONENT = 100
 
-type Kind = Literal["number", "label", "operator", "end"]
-
-
-@dataclass(frozen=True)
-class Combination:
-    """A linear combination of values and a constant.
-
-    Attributes
-    ----------
-    weights : mapping of int to float
-        By position of the value, weights that are not zero.
-    constant : float
-    """
-
-    weights: Mapping[int, float]
-    constant: float
-
-    def plus(self, other: Combination, factor: float = 1.0) -> Combination:
-        """The sum with another combination, multiplied by a factor."""
-        weights = dict(self.weights)
-        for at, weight in other.weights.items():
-            weights[at] = weights.get(at, 0.0) + factor * weight
-        return Combination({at: w for at, w in weights.items() if w}, self.constant + factor * other.constant)
-
-    def times(self, factor: float) -> Combination:
-        """The combination multiplied by a factor."""
-        return Combination({}, 0.0).plus(self, factor)
+type Kind = Literal["number", "label", "function", "operator", "end"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +49,37 @@ class Labels:
         A label for each value. Several values may have the same label, which then cannot be used.
     what : str
         What has the labels, in the singular: ``"row"`` or ``"coefficient"``.
+    parts : sequence of tuple of str
+        What each label is joined from, if it has several parts.
+    numbered : int, optional
+        How many values, the first ones, can be named by position; all if not given.
     """
 
     names: Sequence[str]
     what: str
+    parts: Sequence[tuple[str, ...]] = ()
+    numbered: int | None = None
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[tuple[str, ...]], what: str) -> Labels:
+        """Labels that are joined from as many parts each."""
+        return cls([", ".join(one) for one in parts], what, parts)
+
+    def difference(self, low: int, high: int) -> str:
+        """The label of a difference between two values; what their labels have in common stands once.
+
+        Examples
+        --------
+        >>> Labels.of_parts([("N", "0"), ("N", "3+"), ("Y", "0")], "row").difference(0, 1)
+        '(3+) - (0) at N'
+        """
+        if not self.parts:
+            return f"({self.names[high]}) - ({self.names[low]})"
+        both = list(zip(self.parts[low], self.parts[high], strict=True))
+        differing = [pair for pair in both if pair[0] != pair[1]] or both
+        first, second = (", ".join(one) for one in zip(*differing, strict=True))
+        shared = [one for one, other in both if one == other] if len(differing) < len(both) else []
+        return f"({second}) - ({first})" + (f" at {', '.join(shared)}" if shared else "")
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
@@ -88,32 +97,58 @@ class Labels:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A linear combination of values that is compared with a number.
+    """A function of values that is compared with a number.
 
     Attributes
     ----------
     text : str
         As written, on one line.
-    weights : mapping of int to float
-        By position of the value: those on the left of the relation less those on its right.
+    expression : Expression
+        What is on the left of the relation less what is on its right.
     null : float
-        The number with which the combination is compared: what has no label, brought to the other side.
+        The number with which it is compared: what has no label, brought to the other side.
     side : {-1, 0, 1}
-        Whether the combination is below, equal to or above the number.
+        Whether the expression is below, equal to or above the number.
     """
 
     text: str
-    weights: Mapping[int, float]
+    expression: Expression
     null: float
     side: int
+
+    @property
+    def weights(self) -> Mapping[int, float] | None:
+        """The weights of the values, by position, if they are combined linearly; else None."""
+        return self.expression.weights if isinstance(self.expression, Combination) else None
+
+    def value(self, columns: Columns) -> npt.NDArray[Any]:
+        """The expression for some values, such as those of all draws.
+
+        Raises
+        ------
+        PredictionError
+            If it is not defined for them.
+        """
+        with np.errstate(all="ignore"):
+            value = np.asarray(self.expression.value(columns))
+        known = np.all([np.isfinite(columns[at]) for at in self.expression.positions], axis=0)
+        undefined = int(np.sum(known & ~np.isfinite(value)))
+        if undefined:
+            where = "the estimates" if value.ndim == 0 else f"{undefined:,} of {number_of(value.size, 'draw')}"
+            raise PredictionError(
+                f"hypothesis={shortened(self.text)} is not a finite number for {where}: it divides by zero, or has a "
+                "logarithm or a root of a negative number."
+            )
+        return value
 
 
 def parse_hypothesis(text: str, labels: Labels) -> Hypothesis:
     """The hypothesis that a text states about labelled values.
 
-    The text has one of the relations ``=``, ``<`` and ``>`` between two sums of multiples of labels and numbers. A
-    label that begins with a letter is written as it is; where several fit, the longest counts. Others, such as
-    ``3+``, go in backticks. ``b1``, ``b2``, ... are values by position, unless there are labels of these names.
+    The text has one of the relations ``=``, ``<`` and ``>`` between two expressions of labels and numbers, with the
+    four operations of arithmetic, powers (``**`` or ``^``) whose exponents are numbers, and the functions of
+    `FUNCTIONS`. A label that begins with a letter is written as it is; where several fit, the longest counts. Others,
+    such as ``3+``, go in backticks. ``b1``, ``b2``, ... are values by position, unless there are labels of these names.
 
     Parameters
     ----------
@@ -129,9 +164,11 @@ def parse_hypothesis(text: str, labels: Labels) -> Hypothesis:
     --------
     >>> labels = Labels(("N", "Y", "3+"), "row")
     >>> parse_hypothesis("Y - N > 0.05", labels)
-    Hypothesis(text='Y - N > 0.05', weights={1: 1.0, 0: -1.0}, null=0.05, side=1)
+    Hypothesis(text='Y - N > 0.05', expression=Combination(weights={1: 1.0, 0: -1.0}, constant=0.0), null=0.05, side=1)
     >>> parse_hypothesis("0 = (`3+` + b2) / 2 - N", labels).weights
     {2: 0.5, 1: 0.5, 0: -1.0}
+    >>> float(parse_hypothesis("Y / N - 1 = 0.1", labels).value(np.array([0.4, 0.6, 0.5])))
+    0.4999999999999999
     """
     return _Reader(text, labels).hypothesis()
 
@@ -189,6 +226,8 @@ class _Reader:
             return _Token("number", word, at)
         if match["operator"] is not None:
             return _Token("operator", word, at)
+        if word in FUNCTIONS and self.text[match.end() :].lstrip().startswith("("):
+            return _Token("function", word, at)
         return _Token("label", word, at, self._position(word.strip("`") if match["quoted"] is not None else word, at))
 
     def _position(self, name: str, at: int) -> int:
@@ -200,19 +239,17 @@ class _Reader:
                 )
             return self.labels.positions[name]
         numbered = _POSITION.fullmatch(name)
-        if numbered and 1 <= int(numbered[1]) <= len(self.labels.names):
+        count, what = len(self.labels.names) if self.labels.numbered is None else self.labels.numbered, self.labels.what
+        if numbered and 1 <= int(numbered[1]) <= count:
             return int(numbered[1]) - 1
         if not name[:1].isalnum() and len(name) <= 1:
             raise self.error(f"{name!r} has no meaning here" if name else "there is nothing between the backticks", at)
-        count, what = len(self.labels.names), self.labels.what
-        by_position = f" or {'b1' if count == 1 else f'b1 to b{count:,}'} by position"
+        by_position = f", or {'b1' if count == 1 else f'b1 to b{count:,}'} by position" if count else ""
         known = quoted_list([written(label) for label in dict.fromkeys(self.labels.names)])
         whole = _LABEL_LIKE.match(self.text, at)
         name = whole.group() if whole else name
-        meant = nearest(name, list(self.labels.names)) if count > 1 else ""
-        if what == "coefficient" and name.startswith(("sd_", "cor_")):
-            meant = " Sds and correlations are not coefficients: hl.test_terms(fit) tests random effects."
-        raise self.error(f"there is no {what} {shortened(name)}; the {what}s are {known},{by_position}.{meant}", at)
+        meant = nearest(name, list(self.labels.names)) if len(self.labels.names) > 1 else ""
+        raise self.error(f"there is no {what} {shortened(name)}; the {what}s are {known}{by_position}.{meant}", at)
 
     # ---- grammar -----------------------------------------------------------------------------------------------
 
@@ -224,15 +261,20 @@ class _Reader:
         right = self._sum()
         self._end()
         side = RELATIONS[token.text]
-        if not left.weights:  # 0.05 < Y - N
+        if not left.positions:  # 0.05 < Y - N
             left, right, side = right, left, -side
-        combined = left.plus(right, -1.0)
-        if not combined.weights:
+        whole = added(left, right, -1.0)
+        if not whole.positions:
             raise self.error("the two sides do not differ in any label", token.start)
-        numbers = [*combined.weights.values(), combined.constant]
+        compared, null = whole, 0.0
+        if isinstance(whole, Combination):
+            compared, null = Combination(whole.weights), 0.0 - whole.constant
+        elif isinstance(right, Combination) and not right.weights:
+            compared, null = left, right.constant
+        numbers = [*(compared.weights.values() if isinstance(compared, Combination) else ()), null]
         if not all(abs(number) <= LARGEST_NUMBER for number in numbers):
             raise self.error(f"a number is beyond {LARGEST_NUMBER:g}", 0)
-        return Hypothesis(" ".join(self.text.split()), combined.weights, 0.0 - combined.constant, side)
+        return Hypothesis(" ".join(self.text.split()), compared, null, side)
 
     def _end(self) -> None:
         token = self._next()
@@ -241,46 +283,77 @@ class _Reader:
         if token.kind != "end":
             raise self._unexpected(token, "an operator or the end")
 
-    def _sum(self) -> Combination:
+    def _sum(self) -> Expression:
         total = self._product()
         while (token := self._ahead()).text in ("+", "-") and token.kind == "operator":
             self.at += 1
-            total = total.plus(self._product(), 1.0 if token.text == "+" else -1.0)
+            total = added(total, self._product(), 1.0 if token.text == "+" else -1.0)
         return total
 
-    def _product(self) -> Combination:
+    def _product(self) -> Expression:
         product = self._factor()
         while (token := self._ahead()).text in ("*", "/") and token.kind == "operator":
             self.at += 1
             other = self._factor()
-            if token.text == "/":
-                if other.weights or not other.constant:
-                    raise self.error("only numbers other than 0 can divide", token.start)
-                product = product.times(1.0 / other.constant)
-            elif product.weights and other.weights:
-                raise self.error("a label can be multiplied by numbers only", token.start)
+            if token.text == "*":
+                product = multiplied(product, other)
+            elif other == Combination({}):
+                raise self.error("nothing can be divided by 0", token.start)
             else:
-                product = product.times(other.constant) if product.weights else other.times(product.constant)
+                product = divided(product, other)
         return product
 
-    def _factor(self) -> Combination:
+    def _factor(self) -> Expression:
+        """A power with its signs, which count for the power: ``-2 ** 2`` is -4."""
         sign = 1.0
-        while (token := self._next()).kind == "operator" and token.text in ("+", "-"):
+        while (token := self._ahead()).kind == "operator" and token.text in ("+", "-"):
+            self.at += 1
             sign = -sign if token.text == "-" else sign
+        base = self._atom()
+        if (token := self._ahead()).kind == "operator" and token.text in ("**", "^"):
+            self.at += 1
+            with self._deeper(token):
+                exponent = self._factor()
+            if exponent.positions or abs(exponent.value({})) > _LARGEST_EXPONENT:
+                raise self.error(
+                    f"an exponent is a number from -{_LARGEST_EXPONENT} to {_LARGEST_EXPONENT}", token.start
+                )
+            base = self._defined(applied(np.power, base, exponent), token)
+        return base if sign > 0 else multiplied(Combination({}, sign), base)
+
+    def _atom(self) -> Expression:
+        token = self._next()
         if token.kind == "number":
-            return Combination({}, sign * float(token.text))
+            return Combination({}, float(token.text))
         if token.kind == "label":
-            return Combination({token.position: sign}, 0.0)
+            return Combination({token.position: 1.0})
+        if token.kind == "function":
+            self._next()  # the bracket that makes it a function
+            return self._defined(applied(FUNCTIONS[token.text], self._inside(token)), token)
         if token.text != "(":
             raise self._unexpected(token, "a label or a number")
+        return self._inside(token)
+
+    def _inside(self, opening: _Token) -> Expression:
+        """What is inside of brackets, and the bracket that closes them."""
+        with self._deeper(opening):
+            inside = self._sum()
+            if self._next().text != ")":
+                raise self.error("a bracket is never closed", opening.start)
+        return inside
+
+    def _defined(self, result: Expression, token: _Token) -> Expression:
+        if isinstance(result, Combination) and not math.isfinite(result.constant):
+            raise self.error(f"{token.text!r} of these numbers is not a finite number", token.start)
+        return result
+
+    @contextmanager
+    def _deeper(self, token: _Token) -> Iterator[None]:
         self.depth += 1
         if self.depth > _DEEPEST:
             raise self.error(f"brackets are nested more than {_DEEPEST} deep", token.start)
-        inside = self._sum()
-        if self._next().text != ")":
-            raise self.error("a bracket is never closed", token.start)
+        yield
         self.depth -= 1
-        return inside.times(sign)
 
     def _ahead(self) -> _Token:
         return self.tokens[self.at]

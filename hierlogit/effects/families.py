@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 #: Differences by name; those that begin with "rev" have the opposite sign.
 HYPOTHESES = ("pairwise", "reference", "sequential", "revpairwise", "revreference", "revsequential")
+#: The largest number of pairs of values: those of 100 values, more than anyone reads.
+MOST_PAIRS = 4950
 
 
 class Combinable(Protocol):
@@ -30,10 +32,13 @@ class Combinable(Protocol):
     def combined(self, weights: FloatArray) -> Any:
         """Sums of the values with weights, shape (values, sums)."""
 
+    def computed(self, stated: Sequence[Hypothesis]) -> Any:
+        """What hypotheses compare with their numbers, linear or not."""
+
 
 @dataclass(frozen=True)
 class Family:
-    """Linear combinations of values, each with the number that it is compared with.
+    """Functions of values, each with the number that it is compared with.
 
     Attributes
     ----------
@@ -44,7 +49,9 @@ class Family:
         In place of `pairs`.
     null : ndarray, shape (k,)
     side : ndarray of int, shape (k,)
-        1 if the hypothesis is that a combination is above its number, -1 for below, 0 for equal.
+        1 if the hypothesis is that a function is above its number, -1 for below, 0 for equal.
+    stated : tuple of Hypothesis
+        The hypotheses, if they are written as text; without weights, if one of them is not linear.
     """
 
     labels: list[str]
@@ -52,6 +59,7 @@ class Family:
     weights: FloatArray | None
     null: FloatArray
     side: IntArray
+    stated: tuple[Hypothesis, ...] = ()
 
     @classmethod
     def of(cls, hypothesis: Any, labels: Labels, draws: int) -> Self:
@@ -98,19 +106,19 @@ class Family:
     @classmethod
     def _differences(cls, name: str, labels: Labels, draws: int) -> Self:
         low, high = _pairs(name, len(labels.names), draws, labels.what)
-        names = np.array([str(label) for label in labels.names], dtype=object)
-        texts = [f"({second}) - ({first})" for first, second in zip(names[low], names[high], strict=True)]
+        texts = [labels.difference(*pair) for pair in zip(low.tolist(), high.tolist(), strict=True)]
         return cls(texts, (low, high), None, np.zeros(len(texts)), np.zeros(len(texts), dtype=np.intp))
 
     @classmethod
     def _stated(cls, stated: Sequence[Hypothesis], values: int) -> Self:
         weights = np.zeros((values, len(stated)))
         for k, one in enumerate(stated):
-            for at, weight in one.weights.items():
+            for at, weight in (one.weights or {}).items():
                 weights[at, k] = weight
+        linear = all(one.weights is not None for one in stated)
         null = np.array([one.null for one in stated])
         side = np.array([one.side for one in stated], dtype=np.intp)
-        return cls([one.text for one in stated], None, weights, null, side)
+        return cls([one.text for one in stated], None, weights if linear else None, null, side, tuple(stated))
 
     @property
     def described(self) -> pd.DataFrame:
@@ -119,11 +127,10 @@ class Family:
         return described.assign(null=self.null) if self.null.any() else described
 
     def applied(self, values: Combinable) -> Any:
-        """The combinations of values, of a class of the same kind."""
+        """The functions of values, of a class of the same kind."""
         if self.pairs is not None:
             return values.differences(*self.pairs)
-        assert self.weights is not None
-        return values.combined(self.weights)
+        return values.computed(self.stated) if self.weights is None else values.combined(self.weights)
 
 
 def check_hypothesis(hypothesis: Any) -> None:
@@ -172,10 +179,18 @@ def _pairs(name: str, count: int, draws: int, what: str) -> tuple[IntArray, IntA
     if count < 2:
         raise PredictionError(f"hypothesis='{name}' compares {what}s of the result, which has only one.")
     kind = name.removeprefix("rev")
-    if kind == "pairwise" and draws * count * (count - 1) // 2 > MAX_CELLS:
+    pairs = count * (count - 1) // 2
+    if kind == "pairwise" and (pairs > MOST_PAIRS or draws * pairs > MAX_CELLS):
+        limit = (
+            f"; at most {MOST_PAIRS:,} are compared"
+            if pairs > MOST_PAIRS
+            else f", whose {draws:,} draws do not fit into memory"
+        )
+        fewer = "Average over groups of rows with by=, compare" if what == "row" else "Compare"
         raise PredictionError(
-            f"hypothesis='{name}': {count:,} {what}s make {count * (count - 1) // 2:,} pairs, whose {draws:,} draws do "
-            "not fit into memory. Average over groups of rows with by=, or take fewer rows or draws."
+            f"hypothesis='{name}': {count:,} {what}s make {pairs:,} pairs{limit}. {fewer} all {what}s with the first "
+            "one or with the one before, hypothesis='reference' or 'sequential', or state the differences that matter: "
+            "hypothesis=['b2 = b1', 'b5 = b1']."
         )
     if kind == "pairwise":
         low, high = np.triu_indices(count, 1)

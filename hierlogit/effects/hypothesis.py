@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -181,6 +181,8 @@ class RowTests:
         Where the rows are nearly normal. Hypotheses about several rows are tested as they are.
     fitted : Estimate or None
         The maximum, if the fit maximised the likelihood, without priors, so that there are p-values.
+    used : frozenset of str
+        Columns of the table that the model uses.
     """
 
     hypothesis: Any
@@ -190,6 +192,7 @@ class RowTests:
     null: float
     scale: Scale
     fitted: Estimate | None
+    used: frozenset[str]
 
     @classmethod
     def of(
@@ -223,7 +226,8 @@ class RowTests:
                 f"adjust='holm' adjusts p-values, which fits by {fit.diagnostics.engine} do not have. Pass "
                 "adjust='single-step' for simultaneous intervals."
             )
-        return cls(hypothesis, direction, bounds, adjust, null, scale, fitted)
+        used = frozenset(fit.model.formula.columns)
+        return cls(hypothesis, direction, bounds, adjust, null, scale, fitted, used)
 
     @property
     def of_likelihood(self) -> bool:
@@ -244,7 +248,7 @@ class RowTests:
             k = values.size
             question = Question(values, np.full(k, self.null), np.zeros(k, dtype=np.intp), self.scale)
         else:
-            family = Family.of(self.hypothesis, Labels(list(_names(described)), "row"), values.count)
+            family = Family.of(self.hypothesis, _row_labels(described, self.used), values.count)
             question = Question(family.applied(values), family.null, family.side, IDENTITY)
             described, quantity = family.described, f"{quantity}, combined over rows"
         return described_table(
@@ -327,16 +331,20 @@ def rope_bounds(rope: Any) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _identifying_columns(described: pd.DataFrame) -> list[Any]:
-    """Columns whose values differ between the rows; all columns if there are none."""
-    varying = [name for name in described.columns if name != "rows" and described[name].nunique(dropna=False) > 1]
-    return varying or list(described.columns)
-
-
-def _names(described: pd.DataFrame) -> Iterator[str]:
-    """A name for each row, from the columns in which the rows differ."""
-    columns = _identifying_columns(described)
-    named = [
-        [f"row {value}" if name == "row" else str(value) for value in described[name].tolist()] for name in columns
+def _row_labels(described: pd.DataFrame, used: Container[str]) -> Labels:
+    """A label for each row, from as few columns as tell the rows apart: those the model uses come before others."""
+    parts = [
+        [f"row {value}" if name == "row" else str(value) for value in described[name].tolist()]
+        for name in _identifying_columns(described, used)
     ]
-    return map(", ".join, zip(*named, strict=True))
+    return Labels.of_parts(list(zip(*parts, strict=True)), "row")
+
+
+def _identifying_columns(described: pd.DataFrame, used: Container[str]) -> list[Any]:
+    """Columns whose values tell the rows apart; all columns if none differ."""
+    varying = [name for name in described.columns if name != "rows" and described[name].nunique(dropna=False) > 1]
+    by_row = varying[: varying.index("row") + 1] if "row" in varying else []
+    for columns in (by_row, [name for name in varying if name in used]):
+        if columns and not described.duplicated(columns).any():
+            return columns
+    return varying or list(described.columns)

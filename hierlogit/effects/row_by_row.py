@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from ..density import linear_predictor
 from ..lazy_draws import lazy_variable
 from ..progress import progress
 from .evaluated import Evaluated
+from .expressions import Hypothesis
 from .random_streams import TILE
 
 FloatArray = npt.NDArray[np.float64]
@@ -102,6 +103,14 @@ class RowByRow:
         for at, values in self.blocks():
             sums += values @ weights[at]
         return Evaluated(sums, None if self.estimate is None else self.estimate @ weights, self.chain_shape)
+
+    def computed(self, stated: Sequence[Hypothesis]) -> Evaluated:
+        """What hypotheses compare with their numbers."""
+        wanted = np.array(sorted(frozenset().union(*(one.expression.positions for one in stated))))
+        values = dict(zip(wanted.tolist(), self.columns(wanted).T, strict=True))
+        draws = np.column_stack([one.value(values) for one in stated])
+        estimate = None if self.estimate is None else np.array([one.value(self.estimate) for one in stated])
+        return Evaluated(draws, estimate, self.chain_shape)
 
     def array(self, rows: npt.NDArray[Any], number: npt.DTypeLike = np.float64) -> xr.DataArray:
         """The draws with their dims; those that are read are computed again."""

@@ -78,7 +78,7 @@ class WaldTests:
             return {"z": self.t_values, "p_value": p_values}
         return {"t": self.t_values, "df": self.df, "p_value": p_values}
 
-    def equivalence(self, low: float, high: float) -> FloatArray:
+    def equivalence(self, low: FloatArray | float, high: FloatArray | float) -> FloatArray:
         """P-values of the two one-sided tests that the value is above `low` and below `high`; the larger, shape (k,).
 
         Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15: 657-680.
@@ -98,7 +98,7 @@ class WaldTests:
         """Probabilities of being on the side of the alternatives, shape (k,); NaN for alternatives on either side."""
         return np.where(self.side == 0, np.nan, t_cdf(self.side * self.t_values, self.df))
 
-    def probability_between(self, low: float, high: float) -> FloatArray:
+    def probability_between(self, low: FloatArray | float, high: FloatArray | float) -> FloatArray:
         """Probabilities of being between two values, shape (k,)."""
         return t_cdf(-self.distance(high), self.df) - t_cdf(-self.distance(low), self.df)
 

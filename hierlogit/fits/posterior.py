@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..density.variables import Variable
+    from ..design.design import Design
 
 
 def assemble(
@@ -130,6 +131,24 @@ def draws_within(posterior: xr.Dataset, rows: int, values: int, fewest: int) -> 
     return most if posterior.sizes["chain"] * posterior.sizes["draw"] > most else None
 
 
+def parameter_labels(design: Design) -> list[str]:
+    """Labels of all estimated parameters, in the order of `parameter_draws`.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> model = hl.Model("use ~ age + (1 + urban | district)", hl.datasets.load("contraception"))
+    >>> parameter_labels(model.design)[2:]
+    ['sd_district[Intercept]', 'sd_district[urban[Y]]', 'cor_district[Intercept, urban[Y]]']
+    """
+    labels = list(design.fixed_effects)
+    for group in design.groups:
+        name, effects = group.result_name, group.effects
+        labels += [f"sd_{name}[{effect}]" for effect in effects]
+        labels += [f"cor_{name}[{effects[i]}, {effects[j]}]" for i, j in group.correlated_pairs]
+    return labels
+
+
 def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
     """Draws of all estimated parameters: fixed effects, then sds and correlations by grouping factor.
 
@@ -144,19 +163,18 @@ def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
         Dims (chain, draw, parameter), labelled by ``parameter`` (``sd_district[urban[Y]]``) and ``component``
         (``fixed`` or the grouping factor). Constants, such as the diagonal of a correlation matrix, are left out.
     """
-    parts = [("fixed", label, posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
+    parts = [("fixed", posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
     for group in model.design.groups:
         name, dim = group.result_name, model.effect_dim(group)
-        for i, effect in enumerate(group.effects):
-            parts.append((group.name, f"sd_{name}[{effect}]", posterior[f"sd_{name}"].isel({dim: i})))
-        for i, j in group.correlated_pairs:
-            values = posterior[f"cor_{name}"].isel({dim: i, f"{dim}_bis": j})
-            parts.append((group.name, f"cor_{name}[{group.effects[i]}, {group.effects[j]}]", values))
-    draws = np.stack([values.transpose("chain", "draw").to_numpy() for *_, values in parts], axis=-1)
+        parts += [(group.name, posterior[f"sd_{name}"].isel({dim: i})) for i in range(len(group.effects))]
+        parts += [
+            (group.name, posterior[f"cor_{name}"].isel({dim: i, f"{dim}_bis": j})) for i, j in group.correlated_pairs
+        ]
+    draws = np.stack([values.transpose("chain", "draw").to_numpy() for _, values in parts], axis=-1)
     coords = {
         "chain": posterior["chain"],
         "draw": posterior["draw"],
-        "parameter": [label for _, label, _ in parts],
-        "component": ("parameter", [component for component, *_ in parts]),
+        "parameter": parameter_labels(model.design),
+        "component": ("parameter", [component for component, _ in parts]),
     }
     return xr.DataArray(draws, dims=("chain", "draw", "parameter"), coords=coords)

@@ -19,6 +19,8 @@ from .nesting import maxima, refuse_other_rows
 
 #: Criteria for likelihood fits, with their names; all are on the scale of -2 log-likelihood, and smaller is better.
 CRITERIA = {"aic": "AIC", "bic": "BIC", "bic_clusters": "BIC by clusters", "bic_hybrid": "hybrid BIC"}
+#: Columns that are left out first where there is not enough room, unless the models are sorted by them.
+SPARE = ("bic_hybrid", "log_likelihood", "bic", "bic_clusters", "aic")
 #: How weights of models are computed from leave-one-out predictions.
 METHODS = ("stacking", "BB-pseudo-BMA", "pseudo-BMA")
 
@@ -134,4 +136,5 @@ def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> ResultTable:
     weight = np.exp(-0.5 * table["difference"])
     table["weight"] = weight / weight.sum()
     table.attrs = {"criterion": criterion, "rows": next(iter(estimates.values())).n_rows, "clusters": clusters}
-    return ResultTable.of(table, f"Models by {CRITERIA[criterion]}; smaller is better")
+    spare = [name for name in SPARE if name != criterion]
+    return ResultTable.of(table, f"Models by {CRITERIA[criterion]}; smaller is better", spare=spare)

@@ -37,7 +37,14 @@ FloatArray = npt.NDArray[np.float64]
 INTERVALS = (0.5, 0.8, 0.9, 0.95, 0.99)
 #: Panels in a row, their size in inches, and the number of characters of a title.
 COLUMNS, WIDTH, HEIGHT, TITLE = 4, 2.3, 2.2, 28
+#: Characters of a line below the panels for each panel above it.
+LETTERS = 46
 MOST_PANELS = 100
+#: What the lines are, below all panels.
+LEGEND = (
+    "Vertical lines: ends of the 50, 80, 90, 95 and 99% profile intervals. Dashed: the curve if Wald's intervals were "
+    "right."
+)
 
 
 def profile(table: pd.DataFrame, *, axes: Any = None) -> AxesArray:
@@ -103,6 +110,7 @@ def _panels(count: int) -> AxesArray:
     for ax in axes.ravel()[count:]:
         ax.remove()
     figure.supylabel("zeta", fontsize=9)
+    figure.supxlabel(wrapped(LEGEND, LETTERS * columns), fontsize=SMALL, color=GREY)
     return as_axes(axes.ravel()[:count])
 
 

@@ -77,7 +77,7 @@ def re_pca(fit: Fit, group: str | None = None, *, standardized: bool = True) -> 
         sentences.append(sentence[:1].lower() + sentence[1:])
     what = "one sd of each predictor" if standardized else "one unit of each predictor"
     title = "; ".join(filter(None, [f"Directions in which clusters vary (logit scale, {what})", *sentences]))
-    return ResultTable.of(pd.concat(tables), title)
+    return ResultTable.of(pd.concat(tables), title, spare=("cumulative", "share"))
 
 
 def _root(fit: Fit, factor: GroupBlock) -> FloatArray:

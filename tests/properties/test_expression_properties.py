@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def test_relations_are_read_as_written(
         return
     if not left[1].any():
         weights, constant, side = -weights, -constant, -side
+    assert found.weights is not None
     weighed = np.zeros(len(LABELS))
     for at, weight in found.weights.items():
         weighed[at] = weight
@@ -75,9 +77,10 @@ def refused_or_read(text: str) -> None:
     if isinstance(found, str):
         assert found.startswith("hypothesis=")
         return
-    assert found.weights
-    assert np.isfinite([*found.weights.values(), found.null]).all()
-    assert all(0 <= at < len(LABELS) and weight != 0 for at, weight in found.weights.items())
+    assert found.expression.positions
+    assert all(0 <= at < len(LABELS) for at in found.expression.positions)
+    assert np.isfinite([*(found.weights or {}).values(), found.null]).all()
+    assert all(weight != 0 for weight in (found.weights or {}).values())
 
 
 @given(sides(), st.sampled_from(list(RELATIONS)), sides(), st.data())
@@ -91,7 +94,26 @@ def test_nearly_right_relations_are_refused_or_read(
     refused_or_read(text)
 
 
-MORE = ("b1", "b99", "1e999", "1e-999", "0", "(", ")", "*", "/", "=", "<", "-", "`", "__import__('os')")
+MORE = (
+    "b1",
+    "b99",
+    "exp",
+    "exp(",
+    "^",
+    "**",
+    "1e999",
+    "1e-999",
+    "0",
+    "(",
+    ")",
+    "*",
+    "/",
+    "=",
+    "<",
+    "-",
+    "`",
+    "__import__('os')",
+)
 words = st.sampled_from([*LABELS, *MORE])
 
 
@@ -102,9 +124,40 @@ def test_any_text_is_refused_or_read(text: str) -> None:
     refused_or_read(text)
 
 
-@given(st.integers(0, 400), st.sampled_from(["(", "-", "1*(", "`"]))
+@given(st.integers(0, 400), st.sampled_from(["(", "-", "1*(", "`", "exp(", "Y ** ("]))
 def test_depth_is_no_trouble(depth: int, opening: str) -> None:
     refused_or_read(opening * depth + "Y" + ")" * depth + " = 1")
+
+
+@st.composite
+def formulas(draw: st.DrawFn, depth: int = 3) -> str:
+    """An expression that Python reads in the same way, with positive values of the labels."""
+    if depth == 0 or draw(st.booleans()):
+        return draw(st.sampled_from(["age", "Y", "N", "b5", "2", "0.5"]))
+    inner = formulas(depth=depth - 1)
+    form = draw(
+        st.sampled_from(["{} + {}", "{} - {}", "{} * {}", "{} / {}", "({})", "-{}", "exp({})", "sqrt(1 + ({}) ** 2)"])
+    )
+    return form.format(*(draw(inner) for _ in range(form.count("{}"))))
+
+
+@given(formulas(), st.floats(-3, 3))
+def test_arithmetic_is_that_of_python(text: str, null: float) -> None:
+    values = {"age": 1.5, "Y": 0.3, "N": 0.7, "b5": 2.5}
+    names = {**values, "exp": np.exp, "sqrt": np.sqrt}
+    found = read(f"{text.replace('Y - N', 'Y - (N)')} = {null!r}")
+    if isinstance(found, str):
+        assert "do not differ in any label" in found or "divided by 0" in found or "not a finite number" in found
+        return
+    columns = np.ones(len(LABELS))
+    columns[[1, 6, 7, 4]] = list(values.values())
+    with np.errstate(all="ignore"):
+        try:
+            expected = eval(text, {"__builtins__": {}}, names)
+        except (ZeroDivisionError, OverflowError):
+            return
+    if np.isfinite(expected) and abs(expected) < 1e8:
+        assert float(found.value(columns)) - found.null == pytest.approx(expected - null, rel=1e-9, abs=1e-9)
 
 
 @given(amounts, st.sampled_from(list(RELATIONS)))

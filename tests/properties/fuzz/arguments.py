@@ -176,7 +176,10 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
                 ["pairwise", "reference", "sequential", "revpairwise", "b1 = b2", CODE, f"{CODE} > 0", [1, -1]]
             ),
             st.lists(
-                st.sampled_from(["b1 = 0", "b2 - b1 > 0.1", "`1` < 2 * Intercept", f"`{SCRIPT}` = 1"]), max_size=3
+                st.sampled_from(
+                    ["b1 = 0", "b2 - b1 > 0.1", "exp(b1) / b2 > 1", "`1` < 2 * Intercept", f"`{SCRIPT}` = 1"]
+                ),
+                max_size=3,
             ),
             name.map(lambda label: f"{label} = 0"),
         ),

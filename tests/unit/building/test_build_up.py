@@ -262,11 +262,26 @@ def test_a_singular_slope_is_tried_without_its_correlation() -> None:
     assert result.maximal == "y ~ x + (1 + x | g)"
 
 
+def test_slopes_of_interactions_are_tried_beside_those_of_their_parts() -> None:
+    rng = np.random.default_rng(4)
+    rows = pd.DataFrame({"g": np.repeat(np.arange(40), 40), "x": rng.normal(size=1600), "z": rng.normal(size=1600)})
+    rows["w"] = np.arange(1600) % 40 % 2
+    slopes = rng.normal(size=(40, 4))[rows["g"]]
+    eta = slopes[:, 0] + slopes[:, 1] * rows["x"] + slopes[:, 2] * rows["z"] + slopes[:, 3] * rows["x"] * rows["z"]
+    rows["y"] = rng.binomial(1, 1 / (1 + np.exp(-eta)))
+    result = hl.build("y ~ x * z + C(w) + C(w):x + (1 | g)", rows, engine=ENGINE)
+    assert result.formula == "y ~ x * z + C(w) + C(w):x + (1 + z + x + x:z | g)"
+    (tried,) = result.table.index[result.table["adds"] == "x:z | g"]
+    assert set(result.fits[result.table.loc[tried, "against"]].model.design.groups[0].terms) == {"Intercept", "x", "z"}
+    assert result.not_tried == {"C(w):x | g": "an interaction, and the model has no slope of C(w) over g"}
+
+
 def test_slopes_of_the_formula_are_the_ones_that_are_tried() -> None:
     plan = Plan.of("y ~ x * z + (1 + I(x**2) || g)", small(), None, missing="drop", collinear="drop", namespace=None)
     assert plan.slopes == (Slope("I(x ** 2)", "g", correlated=False),)
     default = Plan.of("y ~ x * z + (1 | g)", small(), None, missing="drop", collinear="drop", namespace=None)
     assert [str(slope) for slope in default.slopes] == ["x | g", "z | g"]
+    assert (default.interactions, plan.interactions) == ({Slope("x:z", "g"): ("x", "z")}, {})
     structure = Structure(("g",), predictors=True, slopes=plan.slopes)
     assert plan.formula(structure) == "y ~ x * z + (1 + I(x ** 2) || g)"
 

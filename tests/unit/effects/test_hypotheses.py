@@ -14,7 +14,9 @@ import pytest
 from scipy.stats import norm
 
 import hierlogit as hl
+from hierlogit.effects.hypotheses import WaldValues
 from hierlogit.errors import FitError, HierlogitWarning, PredictionError
+from hierlogit.fits.posterior import parameter_labels
 
 MakeFit = Callable[..., hl.results.Fit]
 MakeRows = Callable[..., pd.DataFrame]
@@ -117,18 +119,17 @@ def test_infinite_estimates_have_no_tests_and_others_have(ml: hl.results.Fit) ->
 @pytest.mark.parametrize(
     ("hypothesis", "message"),
     [
-        ("arm[new] = arm[odd]", "character 12: there is no coefficient 'arm[odd]'; .*Did you mean 'arm[old]'?"),
-        (
-            "sd_site[dose] > 0.2",
-            "no coefficient 'sd_site[dose]'; .* Sds and correlations are not coefficients",
-        ),
-        (
-            "cor_site[Intercept, arm[new]] = 0",
-            "no coefficient 'cor_site[Intercept, arm[new]]'; .* are not coefficients",
-        ),
+        ("arm[new] = arm[odd]", "character 12: there is no parameter 'arm[odd]'; .*Did you mean 'arm[old]'?"),
+        ("sd_site[Intercept] > 0.2", "no parameter 'sd_site[Intercept]'; .*Did you mean 'sd_clinic[Intercept]'?"),
+        ("b5 = 0", "no parameter 'b5'; .*, or b1 to b4 by position"),
+        ("abs(dose) = 0", "there is no parameter 'abs(dose)'"),
+        ("dose ** arm[new] = 0", "character 6: an exponent is a number from -100 to 100"),
+        ("log(-1) * dose = 0", "character 1: 'log' of these numbers is not a finite number"),
+        ("log(0 * dose - 1) * dose = 0", "'log' of these numbers is not a finite number"),
+        ("log(dose - 9) = 0", "is not a finite number for the estimates: it divides by zero, or has a logarithm"),
     ],
 )
-def test_unknown_labels_of_coefficients_are_named_whole(ml: hl.results.Fit, hypothesis: str, message: str) -> None:
+def test_what_cannot_be_computed_is_refused_with_its_place(ml: hl.results.Fit, hypothesis: str, message: str) -> None:
     pattern = ".*".join(map(re.escape, message.split(".*")))
     with pytest.raises(PredictionError, match=pattern):
         hl.hypotheses(ml, hypothesis)
@@ -146,6 +147,91 @@ def test_models_without_coefficients_are_refused(rows: pd.DataFrame) -> None:
         hl.hypotheses(fit)
 
 
+# ---- sds, correlations and functions ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def slopes(rows: pd.DataFrame) -> hl.results.Fit:
+    rng = np.random.default_rng(5)
+    slope = rng.normal(0, 0.9, 8)[rows["clinic"].astype("category").cat.codes]
+    p = 1 / (1 + np.exp(-slope * (1 + rows["dose"])))
+    varied = rows.assign(healed=(rng.random(len(rows)) < p).astype(int))
+    return hl.Model("healed ~ dose + arm + (1 + dose | clinic)", varied).fit(hl.MAP(draws=200, seed=1))
+
+
+def test_sds_are_tested_as_logarithms_with_the_intervals_of_their_summary(ml: hl.results.Fit) -> None:
+    summary = hl.summary(ml).loc["sd_clinic[Intercept]"]
+    table = hl.hypotheses(ml, ["2 * sd_clinic[Intercept] > 0.2", "sd_clinic[Intercept] = dose"], rope=(0, 0.4)).iloc[0]
+    for name in ("estimate", "se", "wald89_lb", "wald89_ub"):
+        assert table[name] == pytest.approx(2 * summary[name], rel=1e-6)
+    relative = summary["se"] / summary["estimate"]
+    z = np.log(summary["estimate"] / 0.1) / relative
+    assert (table["z"], table["p_value"]) == pytest.approx((z, norm.sf(z)), rel=1e-6)
+    above = norm.cdf(np.log(0.2 / summary["estimate"]) / relative)
+    assert (table["p_rope"], table["p_equivalence"]) == pytest.approx((above, 1 - above), rel=1e-6)
+
+
+def test_functions_have_errors_by_the_delta_method(slopes: hl.results.Fit) -> None:
+    estimate = estimate_of(slopes)
+    stated = [
+        "exp(dose) = 1",
+        "sd_clinic[Intercept]^2 / (sd_clinic[Intercept]^2 + 3.29) = 0.1",
+        "sd_clinic[Intercept] / sd_clinic[dose] = 1",
+        "cor_clinic[Intercept, dose] = 0.2",
+        "sd_clinic[dose] * cor_clinic[Intercept, dose] - b2 = 0",
+    ]
+    table = hl.hypotheses(slopes, stated)
+
+    def values(beta: np.ndarray, entries: np.ndarray) -> np.ndarray:
+        a, b, c = entries
+        sd = np.array([abs(a), np.hypot(b, c)])
+        share, cor = sd[0] ** 2 / (sd[0] ** 2 + 3.29), b * np.sign(a) / sd[1]
+        return np.array([np.exp(beta[1]), share, sd[0] / sd[1], cor, sd[1] * cor - beta[1]])
+
+    places = [(a, b) for _, a, b in estimate.entries]
+    assert places == [(0, 0), (1, 0), (1, 1)]
+    L = np.array([estimate.cholesky["clinic"][place] for place in places])
+    expected, step = values(estimate.beta, L), 1e-6
+    gradient = [(values(estimate.beta + e, L) - values(estimate.beta - e, L)) / (2 * step) for e in step * np.eye(4)]
+    gradient += [(values(estimate.beta, L + e) - values(estimate.beta, L - e)) / (2 * step) for e in step * np.eye(3)]
+    errors = np.sqrt(np.diag(np.array(gradient).T @ estimate.covariance @ np.array(gradient)))
+    np.testing.assert_allclose(table["estimate"], expected, rtol=1e-9)
+    np.testing.assert_allclose(table["se"], errors, rtol=1e-5)
+    assert table["null"].tolist() == [1, 0.1, 1, 0.2, 0]
+
+
+def test_draws_answer_hypotheses_about_functions_of_all_parameters(drawn: hl.results.Fit) -> None:
+    stated = ["exp(dose) > 1", "sd_clinic[Intercept]**2 < 3.29 / 4", "sd_clinic[Intercept] > arm[old]"]
+    table = hl.hypotheses(drawn, stated)
+    assert table.quantity == "Hypotheses about parameters"
+    dose, old = (drawn.posterior["beta"].values.reshape(-1, 4)[:, k] for k in (1, 3))
+    sd = drawn.posterior["sd_clinic"].values.ravel()
+    np.testing.assert_allclose(table["mean"], [np.exp(dose).mean(), (sd**2).mean(), (sd - old).mean()])
+    shares = [(dose > 0).mean(), (sd**2 < 3.29 / 4).mean(), (sd > old).mean()]
+    np.testing.assert_allclose(table["p_hypothesis"], shares)
+
+
+@pytest.mark.parametrize(
+    "hypothesis",
+    [
+        "sd_clinic[Intercept] = 0",
+        "0 < sd_clinic[Intercept]**2",
+        "sd_clinic[Intercept] > -1",
+        "sd_clinic[Intercept] * b2 = 0",
+    ],
+)
+def test_sds_of_zero_have_no_wald_tests(ml: hl.results.Fit, drawn: hl.results.Fit, hypothesis: str) -> None:
+    with pytest.raises(PredictionError, match=r"zero is the end of the range of an sd.*hl\.test_terms\(fit\)"):
+        hl.hypotheses(ml, hypothesis)
+    assert len(hl.hypotheses(drawn, hypothesis)) == 1
+
+
+def test_labels_are_those_of_the_parameters(slopes: hl.results.Fit) -> None:
+    labels = parameter_labels(slopes.model.design)
+    assert labels == list(hl.summary(slopes).index)
+    np.testing.assert_allclose(WaldValues.parameters(estimate_of(slopes)).estimate, hl.summary(slopes)["estimate"])
+
+
 # ---- rows of results -----------------------------------------------------------------------------------------------
 
 
@@ -159,6 +245,9 @@ def test_relations_between_rows(drawn: hl.results.Fit) -> None:
     expected = [(values[:, 0] > 0.05).mean(), np.nan, (values[:, 2] < 0).mean()]
     np.testing.assert_allclose(table["p_hypothesis"], expected)
     assert table["hypothesis"].tolist() == stated
+    ratio = hl.avg_predictions(drawn, hypothesis=["new / control > 1.1", "logit(old) = 0"], **options)
+    np.testing.assert_allclose(ratio.draws.values.reshape(-1, 2)[:, 0], p[:, 1] / p[:, 0])
+    np.testing.assert_allclose(ratio["p_hypothesis"], [(p[:, 1] > 1.1 * p[:, 0]).mean(), np.nan])
     reverse = hl.avg_predictions(drawn, hypothesis="revpairwise", **options)
     assert reverse["hypothesis"].tolist() == ["(control) - (new)", "(control) - (old)", "(new) - (old)"]
     np.testing.assert_allclose(reverse["mean"][0], -values[:, 0].mean())
@@ -272,7 +361,8 @@ def test_what_cannot_be_adjusted_is_refused(
             "there is no row 'kontrol'; the rows are 'control', 'new', 'old', or b1 to b3 by position",
         ),
         ("new > 0 > old", "character 9: there is a second relation. Pass a list of hypotheses."),
-        ("new * old = 0", "a label can be multiplied by numbers only"),
+        ("new / (old - old) = 0", "character 5: nothing can be divided by 0"),
+        ("sqrt(new - 2) = 0", "is not a finite number for 400 of 400 draws"),
         (["new = 0", "pairwise"], "hypothesis='pairwise' is not allowed"),
     ],
 )

@@ -308,7 +308,7 @@ def test_rows_of_predictions_are_compared_and_tested(fit: hl.results.Fit) -> Non
     np.testing.assert_allclose(weighted["mean"], [means.mean(), difference.mean()])
     rows = hl.datagrid(fit, arm=["a", "b"], x=[0, 2])
     sequential = hl.predictions(fit, rows, clusters="typical", hypothesis="sequential")
-    assert sequential["hypothesis"].tolist() == ["(2, a) - (0, a)", "(0, b) - (2, a)", "(2, b) - (0, b)"]
+    assert sequential["hypothesis"].tolist() == ["(2) - (0) at a", "(0, b) - (2, a)", "(2) - (0) at b"]
 
 
 def test_the_direction_of_a_probability_is_that_of_its_log_odds(fit: hl.results.Fit) -> None:
@@ -320,11 +320,24 @@ def test_the_direction_of_a_probability_is_that_of_its_log_odds(fit: hl.results.
         hl.predictions(fit, kind="outcome", direction=True)
 
 
-def test_more_pairs_of_rows_than_memory_holds_are_refused(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hierlogit.effects.families.MAX_CELLS", 120 * 7139)
-    with pytest.raises(PredictionError, match="120 rows make 7,140 pairs, whose 120 draws do not fit into memory"):
+def test_labels_have_no_more_than_tells_the_rows_apart(fit: hl.results.Fit) -> None:
+    rows = hl.datagrid(fit, arm=["a", "b"], x=[0, 2]).assign(visit=[4, 7, 1, 2])
+    pairs = hl.predictions(fit, rows, clusters="typical", hypothesis="pairwise")
+    assert pairs["hypothesis"].tolist()[:3] == ["(2) - (0) at a", "(b) - (a) at 0", "(2, b) - (0, a)"]
+    # Rows that are the same in all columns of the model are told apart by another one.
+    same = hl.predictions(fit, rows.assign(x=0.0), clusters="typical", hypothesis="sequential")
+    assert same["hypothesis"].tolist() == ["(7) - (4) at a", "(b, 1) - (a, 7)", "(2) - (1) at b"]
+    steps = hl.comparisons(fit, "x", newdata=rows, clusters="typical", hypothesis="row 3 = row 0")
+    assert steps["hypothesis"].tolist() == ["row 3 = row 0"]
+
+
+def test_more_pairs_of_rows_than_anyone_reads_are_refused(fit: hl.results.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PredictionError, match="120 rows make 7,140 pairs; at most 4,950 are compared. Average over"):
         hl.predictions(fit, hypothesis="pairwise")
     assert len(hl.predictions(fit, hypothesis="reference")) == 119
+    monkeypatch.setattr("hierlogit.effects.families.MAX_CELLS", 120 * 27)
+    with pytest.raises(PredictionError, match="8 rows make 28 pairs, whose 120 draws do not fit into memory"):
+        hl.predictions(fit, fit.model.design.table.frame.iloc[:8], hypothesis="pairwise")
 
 
 @pytest.mark.parametrize("verb", ["predictions", "comparisons", "slopes"])
