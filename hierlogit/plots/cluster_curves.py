@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
 from ..design.grouping import GroupBlock
 from ..effects.datagrid import datagrid
@@ -19,11 +18,12 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import Interval
-from ..validation import agree, flag, listed, mapping, one_of, quoted_list, text, unknown_names
+from ..validation import agree, flag, listed, mapping, one_of, probability, quoted_list, text, unknown_names
 from .style import (
     BLUE,
     GREY,
     INK,
+    PALE,
     SMALL,
     VERMILLION,
     AxesArray,
@@ -54,6 +54,8 @@ RIBBONS = (0.9, 0.5)
 CLUSTER_DRAWS, CROWD_DRAWS, CHUNK = 400, 200, 4 * 10**6
 #: Dashes of the population's curve; horizontal offset of the two means from the clusters if the predictor has levels.
 DASHES, ASIDE = (0, (3.0, 1.2)), 0.07
+#: Dots of the edges of the band of clusters; width of its bars if the predictor has levels.
+DOTS, BAND_BAR = (0, (1.0, 1.6)), 16.0
 #: Largest width of a figure, its width for each level, and the width of a character of a level's label, all in inches.
 WIDEST, LEVEL_WIDTH, CHARACTER = 13.0, 0.5, 0.085
 #: Lines of a label below the axis, and characters in a line of a slanted one.
@@ -75,13 +77,15 @@ class _Curve:
 class _Panel:
     """Curves of a panel: those of a typical cluster, of the population, and of all clusters, shape (J, points).
 
-    For models without random effects there is only the first one.
+    The band is between two quantiles of the distribution of clusters, shape (2, points). For models without random
+    effects there is only the first curve.
     """
 
     title: str
     typical: _Curve
     average: _Curve | None
     clusters: FloatArray
+    band: FloatArray | None
 
 
 @repeats_findings
@@ -92,6 +96,7 @@ def curves(
     group: str | None = None,
     at: Mapping[str, Any] | None = None,
     by: str | None = None,
+    cluster_band: float | None = None,
     rug: bool = False,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
@@ -116,6 +121,10 @@ def curves(
         Values of other predictors; those not given are at their mean or most frequent value, as in `datagrid`.
     by : str, optional
         A predictor with few values, each of which gets a panel.
+    cluster_band : float, optional
+        Share of all clusters in a band about the typical one: with 0.8, between the quantiles at 10 and 90 % of the
+        fitted distribution of the clusters of `group`. No band if not given. More of the drawn clusters may lie inside,
+        since their own curves are shrunken.
     rug : bool
         Whether ticks along the axis show the values in the rows; for numeric predictors only.
     ci_prob, ci_kind
@@ -136,7 +145,8 @@ def curves(
 
     See Also
     --------
-    hierlogit.predictions, hierlogit.datagrid : Compute the values shown.
+    hierlogit.predictions, hierlogit.datagrid : Compute the values shown; those of the band with
+        ``clusters={group: [0.1, 0.9]}`` and ``"typical"`` for other factors.
     hierlogit.conditional_vs_average : Coefficients of both kinds of curves.
 
     Notes
@@ -146,12 +156,16 @@ def curves(
     Examples
     --------
     >>> import hierlogit as hl
-    >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"})  # doctest: +SKIP
+    >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"}, cluster_band=0.8)  # doctest: +SKIP
     """
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     factor = fit.model.design.chosen_groups(group)[0] if fit.model.design.groups or group is not None else None
     fixed = {} if at is None else mapping("at", at, PredictionError, "values by predictor, {'age': 30}")
+    if cluster_band is not None:
+        cluster_band = probability("cluster_band", cluster_band, PredictionError)
+        if factor is None:
+            raise PredictionError("cluster_band: the model has no random effects, by which clusters could differ.")
     _check_columns(fit, factor, x, by, fixed)
     frame = fit.model.design.table.frame
     values, numeric = _along(fit, x)
@@ -161,7 +175,7 @@ def curves(
     # Computed before a figure is made, so that an error leaves none behind.
     grids = [datagrid(fit, {**fixed, x: list(values), **({} if by is None else {by: level})}) for level in panels]
     computed = [
-        _compute(fit, factor, grid, interval, "" if by is None else f"{by} = {level}")
+        _compute(fit, factor, grid, interval, cluster_band, "" if by is None else f"{by} = {level}")
         for grid, level in zip(grids, panels, strict=True)
     ]
     with house_style():
@@ -188,8 +202,14 @@ def curves(
                 positions=positions,
                 panel=panel,
                 interval=interval,
+                cluster_band=cluster_band,
             )
-        _legend(drawn, _entries(fit, factor, interval, numeric), _others(fit, grids[-1], x, by), new=axes is None)
+        _legend(
+            drawn,
+            _entries(fit, factor, interval, cluster_band, numeric),
+            _others(fit, grids[-1], x, by),
+            new=axes is None,
+        )
     return drawn
 
 
@@ -237,11 +257,28 @@ def _levels(values: pd.Series[Any], name: str, most: int) -> list[Any]:
     return levels
 
 
-def _compute(fit: Fit, group: GroupBlock | None, grid: pd.DataFrame, interval: Interval, title: str) -> _Panel:
+def _compute(
+    fit: Fit,
+    group: GroupBlock | None,
+    grid: pd.DataFrame,
+    interval: Interval,
+    cluster_band: float | None,
+    title: str,
+) -> _Panel:
     typical = _curve(fit, grid, "typical", interval)
     if group is None:
-        return _Panel(title, typical, None, np.empty((0, len(grid))))
-    return _Panel(title, typical, _curve(fit, grid, "average", interval), _cluster_means(fit, group, grid))
+        return _Panel(title, typical, None, np.empty((0, len(grid))), None)
+    average, clusters, band = _curve(fit, grid, "average", interval), _cluster_means(fit, group, grid), None
+    if cluster_band is not None:
+        ends = [(1 - cluster_band) / 2, (1 + cluster_band) / 2]
+        band = predictions(fit, grid, clusters=_others_typical(fit, group, ends))["mean"].to_numpy().reshape(2, -1)
+    return _Panel(title, typical, average, clusters, band)
+
+
+def _others_typical(fit: Fit, group: GroupBlock, chosen: Any) -> dict[str, Any]:
+    """The choice of clusters with effects of 0 for the other grouping factors."""
+    names = [other.name for other in fit.model.design.groups]
+    return {name: chosen if name == group.name else "typical" for name in names}
 
 
 def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _Curve:
@@ -252,7 +289,7 @@ def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _
 
 def _cluster_means(fit: Fit, group: GroupBlock, grid: pd.DataFrame) -> FloatArray:
     """Posterior mean probability of each cluster at each row of `grid`, shape (J, points)."""
-    alone, frame = _only(fit, group), fit.model.design.table.frame
+    frame, alone = fit.model.design.table.frame, _others_typical(fit, group, "observed")
     _, first = np.unique(group.index, return_index=True)
     points, clusters = len(grid), len(group.levels)
     wanted = CROWD_DRAWS if clusters > MAX_LINES else CLUSTER_DRAWS
@@ -264,22 +301,16 @@ def _cluster_means(fit: Fit, group: GroupBlock, grid: pd.DataFrame) -> FloatArra
         rows = grid.iloc[np.tile(np.arange(points), len(part))].reset_index(drop=True)
         for column in group.columns:
             rows[column] = np.repeat(np.asarray(frame[column].iloc[part]), points)
-        predicted = predictions(alone, rows, allow_new_levels=True, num_draws=draws)
+        predicted = predictions(fit, rows, clusters=alone, num_draws=draws)
         means[start : start + step] = predicted["mean"].to_numpy().reshape(-1, points)
     return means
-
-
-def _only(fit: Fit, group: GroupBlock) -> Fit:
-    """The fit with all effects of the other grouping factors set to 0, including those of new clusters."""
-    posterior = fit.posterior
-    others = [other.result_name for other in fit.model.design.groups if other.name != group.name]
-    silent = {f"{part}_{name}": xr.zeros_like(posterior[f"{part}_{name}"]) for name in others for part in ("b", "sd")}
-    return Fit(fit.model, xr.DataTree.from_dict({"posterior": posterior.assign(silent)}), fit.diagnostics)
 
 
 def _draw_panel(ax: Axes, panel: _Panel, x: str, positions: FloatArray, levels: Any) -> None:
     """Curves of the clusters, the typical cluster and the average; `levels` are None where x is numeric."""
     numeric = levels is None
+    if panel.band is not None:
+        _draw_cluster_band(ax, positions, *panel.band, numeric)
     _draw_clusters(ax, positions, panel.clusters, numeric)
     _draw_curves(ax, positions, panel, numeric)
     if not numeric:
@@ -287,6 +318,15 @@ def _draw_panel(ax: Axes, panel: _Panel, x: str, positions: FloatArray, levels: 
     ax.set_xlabel(x)
     ax.set_ylim(-0.02, 1.02)
     set_title(ax, wrapped(panel.title, int(_inches(ax) / CHARACTER)))
+
+
+def _draw_cluster_band(ax: Axes, positions: FloatArray, low: FloatArray, high: FloatArray, numeric: bool) -> None:
+    if not numeric:
+        ax.vlines(positions, low, high, colors=PALE, linewidth=BAND_BAR, zorder=0.5)
+        return
+    ax.fill_between(positions, low, high, color=PALE, alpha=0.5, linewidth=0, zorder=0.5)
+    for edge in (low, high):  # over the lines or ribbons of many clusters
+        ax.plot(positions, edge, color=INK, linewidth=0.9, linestyle=DOTS, zorder=2.5)
 
 
 def _draw_clusters(ax: Axes, positions: FloatArray, clusters: FloatArray, numeric: bool) -> None:
@@ -379,8 +419,10 @@ def _legend(drawn: AxesArray, entries: tuple[list[Any], list[str]], others: str,
         drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
 
 
-def _entries(fit: Fit, group: GroupBlock | None, interval: Interval, numeric: bool) -> tuple[list[Any], list[str]]:
-    """Handles and labels of the legend: the curves and the clusters."""
+def _entries(
+    fit: Fit, group: GroupBlock | None, interval: Interval, cluster_band: float | None, numeric: bool
+) -> tuple[list[Any], list[str]]:
+    """Handles and labels of the legend: the curves, the clusters and their band."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -401,6 +443,9 @@ def _entries(fit: Fit, group: GroupBlock | None, interval: Interval, numeric: bo
         f"middle {shares} of {clusters}" if many else clusters,
         f"population average{factors}, {interval_text}",
     ]
+    if cluster_band is not None:
+        handles.append(Patch(facecolor=PALE, edgecolor=INK if numeric else PALE, linestyle=DOTS, linewidth=0.9))
+        labels.append(f"middle {100 * cluster_band:g}% of the fitted distribution of {group.name}")
     return handles, labels
 
 
@@ -414,6 +459,7 @@ def _describe(
     positions: FloatArray,
     panel: _Panel,
     interval: Interval,
+    cluster_band: float | None,
 ) -> None:
     ends = (f"{positions[0]:.3g}", f"{positions[-1]:.3g}") if names is None else (names[0], names[-1])
     where = f" ({panel.title})" if panel.title else ""
@@ -424,11 +470,18 @@ def _describe(
         return
     spread = "spread of the " if len(panel.clusters) > MAX_LINES else ""
     lowest, highest = panel.clusters[:, -1].min(), panel.clusters[:, -1].max()
+    band_text = ""
+    if panel.band is not None and cluster_band is not None:
+        low, high = panel.band[:, -1]
+        band_text = (
+            f" The middle {100 * cluster_band:g}% of the fitted distribution of {name} is between "
+            f"{low:.2f} and {high:.2f} there."
+        )
     describe(
         ax,
         f"{text} in a typical cluster and {_ends(panel.average, ends)} on average over clusters, with their "
         f"{interval_text}s, and the {spread}curves of {counted(len(panel.clusters), name)}, which at {ends[1]} lie "
-        f"between {lowest:.2f} and {highest:.2f}.",
+        f"between {lowest:.2f} and {highest:.2f}.{band_text}",
     )
 
 

@@ -179,3 +179,29 @@ def test_long_levels_leave_room_for_the_curves(make_fit, count):
     place = ax.get_position()
     assert place.height > 0.4
     assert place.width > 0.7
+
+
+def test_band_of_the_fitted_distribution_of_clusters(clinics, crossed, crowd):
+    (ax,) = hl.plots.curves(clinics, "dose", at={"arm": "new"}, cluster_band=0.8)
+    low, high = ax.get_lines()[:2]
+    along = low.get_xdata()
+    table = hl.predictions(clinics, hl.datagrid(clinics, dose=along, arm="new"), clusters=[0.1, 0.9])
+    np.testing.assert_allclose([*low.get_ydata(), *high.get_ydata()], table["mean"])
+    assert ax.figure.legends[0].get_texts()[-1].get_text() == "middle 80% of the fitted distribution of clinic"
+    words = hl.plots.text_alternative(ax)
+    assert f"is between {low.get_ydata()[-1]:.2f} and {high.get_ydata()[-1]:.2f} there" in words
+    (ax,) = hl.plots.curves(crossed, "arm", group="reader", cluster_band=0.5)
+    (bars,) = [bars for bars in ax.collections if bars.get_linewidth()[0] == cluster_curves.BAND_BAR]
+    grid = hl.datagrid(crossed, arm=["control", "new", "old"])
+    table = hl.predictions(crossed, grid, clusters={"reader": [0.25, 0.75], "clinic": "typical"})
+    np.testing.assert_allclose(np.asarray(bars.get_segments())[:, :, 1].T.ravel(), table["mean"])
+    (ax,) = hl.plots.curves(crowd, "dose", cluster_band=0.8)
+    assert len(ax.get_lines()) == 2 + 2
+
+
+def test_band_needs_a_share_and_clusters(clinics, make_fit):
+    with pytest.raises(hl.errors.PredictionError, match="cluster_band=80 must be a number between 0 and 1"):
+        hl.plots.curves(clinics, "dose", cluster_band=80)
+    rows = pd.DataFrame({"y": [0, 1] * 20, "x": np.arange(40) % 7})
+    with pytest.raises(hl.errors.PredictionError, match="cluster_band: the model has no random effects"):
+        hl.plots.curves(make_fit("y ~ x", rows), "x", cluster_band=0.8)

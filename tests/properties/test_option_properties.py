@@ -235,7 +235,8 @@ KINDS: dict[str, Kind] = {
         FLAG,
     ),
     **dict.fromkeys(
-        ["ci_prob", "prob", "alpha", "target_accept", "icc", "low", "high", "share", "typical"], PROBABILITY
+        ["ci_prob", "prob", "alpha", "target_accept", "icc", "low", "high", "share", "typical", "cluster_band"],
+        PROBABILITY,
     ),
     **dict.fromkeys(
         ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
