@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..design.design import Design
 from ..diagnostics.data.within_between import predictors_of
+from ..effects.averaging_by import SIZES
 from ..errors import HierlogitError, ModelError
 from ..fits.fit import Fit
 from ..fits.repeated_findings import findings_shown
@@ -135,7 +136,7 @@ def _of_value(value: Any) -> pd.DataFrame:
         labels = list(map(str, table.index))
         if isinstance(table.index, pd.RangeIndex):  # what stands before the numbers says what they are
             first = next(k for k, name in enumerate(table.columns) if name in ("estimate", "mean"))
-            described = table.iloc[:, :first].drop(columns="rows", errors="ignore")
+            described = table.iloc[:, :first].drop(columns=[*SIZES], errors="ignore")
             labels = [" ".join(map(str, row)) for row in described.to_numpy()]
         return _with_labels(table, labels)
     by_name = numbers(value, "estimand")

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..display import Facts, Shown, View
 from ..errors import HierlogitError
-from ..validation import nearest, one_of, shortened
+from ..validation import nearest, shortened
 
 # `list` is a function of this module. It comes last, and the module does not use the builtin of that name.
 __all__ = ["Dataset", "DatasetError", "describe", "list", "load"]
@@ -193,7 +193,8 @@ def _names() -> tuple[str, ...]:
 
 def _file(name: str, suffix: str) -> Traversable:
     if not isinstance(name, str) or name not in _names():
-        raise DatasetError(f"there is no data set {shortened(name)}; {one_of(_names())}.{nearest(name, _names())}")
+        known = ", ".join(f"'{one}'" for one in _names())
+        raise DatasetError(f"there is no data set {shortened(name)}; choose one of {known}.{nearest(name, _names())}")
     return files(__name__).joinpath(f"{name}.{suffix}")
 
 
@@ -213,15 +214,18 @@ def list() -> pd.DataFrame:
     --------
     >>> import hierlogit as hl
     >>> hl.datasets.list()[["name", "rows", "clusters"]]
-                name  rows                             clusters
-    0       bacteria   220                          50 children
-    1            bdf  2287                          131 schools
-    2           cbpp    56                             15 herds
-    3  contraception  1934                         60 districts
-    4        guimmun  2159  1595 mothers within 161 communities
-    5         medpar  1495                         54 hospitals
-    6        toenail  1908                         294 patients
-    7        verbagg  7584               316 persons x 24 items
+                 name  rows                             clusters
+    0        bacteria   220                          50 children
+    1             bdf  2287                          131 schools
+    2            cbpp    56                             15 herds
+    3   contraception  1934                         60 districts
+    4         guimmun  2159  1595 mothers within 161 communities
+    5          medpar  1495                         54 hospitals
+    6         opinion  2500                            48 states
+    7   opinion_cells  1600                            50 states
+    8     salamanders   644                 23 sites x 7 species
+    9         toenail  1908                         294 patients
+    10        verbagg  7584               316 persons x 24 items
     """
     shown = ("name", "rows", "clusters", "outcome", "title", "origin", "licence")
     described = (describe(name) for name in _names())

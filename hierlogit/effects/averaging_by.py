@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..density.linear_predictor import cached_blocks
 from ..design.grouping import with_whole_labels
 from ..errors import PredictionError
 from ..summaries.intervals import set_aside
-from ..validation import names, number_array, quoted_list
+from ..validation import agree, names, number_array, number_of, quoted_list
 from .new_rows import Rows
 
 FloatArray = npt.NDArray[np.float64]
+#: Columns of averages that say how much each of them is over, and not of what.
+SIZES = ("rows", "total_weight")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Averages:
     Attributes
     ----------
     described : pandas.DataFrame
-        Values of the columns that define each group, and ``rows``, its number of rows.
+        Values of the columns that define each group, ``rows``, its number of rows, and with weights
+        ``total_weight``, their sum.
     order, starts : ndarray of int
         Row numbers sorted by group, and where each group starts among them.
     share : ndarray, shape (n,)
@@ -47,10 +52,9 @@ class Averages:
             If a column does not exist.
         """
         frame = data.complete_frame.reset_index(drop=True)  # whose labels may be named like a column
-        weights = np.ones(len(frame)) if weights is None else weights
         if by is True:
             everything = pd.DataFrame(index=pd.RangeIndex(1))
-            return cls._of(everything, np.zeros(len(frame), dtype=np.intp), weights)
+            return cls._of(everything, np.zeros(len(frame), dtype=np.intp), weights, {})
         hint = " Pass columns that the formula does not use with newdata=, or by=True to average over all rows."
         columns = names("by", by, list(frame.columns), PredictionError, "column", "the rows", hint)
         try:
@@ -61,26 +65,55 @@ class Averages:
             ) from None
         firsts = np.unique(codes, return_index=True)[1]
         described = with_whole_labels(frame.iloc[firsts][columns], data.design.group_columns.intersection(columns))
-        described = set_aside(described.reset_index(drop=True), ["rows"]).assign(rows=np.bincount(codes))
-        return cls._of(described, codes, weights)
+        sizes: dict[str, npt.NDArray[Any]] = {"rows": np.bincount(codes)}
+        if weights is not None:
+            sizes["total_weight"] = np.bincount(codes, weights=weights)
+        return cls._of(described.reset_index(drop=True), codes, weights, sizes)
 
     @classmethod
-    def _of(cls, described: pd.DataFrame, codes: npt.NDArray[np.intp], weights: FloatArray) -> Averages:
+    def _of(
+        cls,
+        groups: pd.DataFrame,
+        codes: npt.NDArray[np.intp],
+        weights: FloatArray | None,
+        sizes: Mapping[str, npt.NDArray[Any]],
+    ) -> Averages:
+        weights = np.ones(len(codes)) if weights is None else weights
         totals = np.bincount(codes, weights=weights)
         if not np.all(totals > 0):
-            raise PredictionError(
-                "weights: they sum to zero in a group of rows, which then has no average. Leave these rows out, or "
-                "give one of them a positive weight."
-            )
+            _refuse_weightless(groups[totals <= 0], len(groups))
         order = np.argsort(codes, kind="stable")
         counts = np.bincount(codes)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
+        described = set_aside(groups, list(sizes)).assign(**sizes)
         return cls(described, order, starts, (weights / totals[codes])[order])
 
     def of(self, values: FloatArray) -> FloatArray:
         """Averages over the rows of each group, shape (draws, groups)."""
-        averages: FloatArray = np.add.reduceat(values[:, self.order] * self.share, self.starts, axis=1)
+        averages = np.empty((len(values), len(self.starts)))
+        for part in cached_blocks(len(values), len(self.order)):
+            weighted = values[part].take(self.order, axis=1)
+            weighted *= self.share
+            np.add.reduceat(weighted, self.starts, axis=1, out=averages[part])
         return averages
+
+
+def _refuse_weightless(groups: pd.DataFrame, count: int) -> None:
+    """Name the groups without weight.
+
+    Raises
+    ------
+    PredictionError
+    """
+    if groups.columns.empty:
+        raise PredictionError("weights: they sum to zero, so that there is no average. Give a row a positive weight.")
+    labels = [", ".join(map(str, label)) for label in groups.itertuples(index=False, name=None)]
+    raise PredictionError(
+        f"weights: they sum to zero in {len(labels):,} of {number_of(count, 'group')} of rows by "
+        f"{quoted_list(list(groups.columns))}, {agree(labels, 'which has', 'which have')} no average: "
+        f"{quoted_list(labels)}. Leave the rows of {agree(labels, 'this group', 'these groups')} out, or give one "
+        "a positive weight."
+    )
 
 
 def average(values: FloatArray, averages: Averages | None) -> FloatArray:

@@ -19,6 +19,7 @@ from ..student_t import t_quantile
 from ..summaries.intervals import DrawTable, Interval, end_names
 from ..summaries.multiplicity import LargestDeviation
 from ..validation import as_float, choice, flag, listed, shortened
+from .averaging_by import SIZES
 from .evaluated import Evaluated, described_table, summary_columns
 from .expressions import Labels
 from .families import Family, check_hypothesis
@@ -342,7 +343,8 @@ def _row_labels(described: pd.DataFrame, used: Container[str]) -> Labels:
 
 def _identifying_columns(described: pd.DataFrame, used: Container[str]) -> list[Any]:
     """Columns whose values tell the rows apart; all columns if none differ."""
-    varying = [name for name in described.columns if name != "rows" and described[name].nunique(dropna=False) > 1]
+    possible = [name for name in described.columns if name not in SIZES]
+    varying = [name for name in possible if described[name].nunique(dropna=False) > 1]
     by_row = varying[: varying.index("row") + 1] if "row" in varying else []
     for columns in (by_row, [name for name in varying if name in used]):
         if columns and not described.duplicated(columns).any():

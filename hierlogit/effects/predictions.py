@@ -78,8 +78,8 @@ def predictions(
     by : str, list of str, or True, optional
         Columns whose groups of rows are averaged over, within each draw; True averages over all rows.
     weights : str or sequence of float, optional
-        With `by`: a column of the rows, or one number for each row; by default all rows have the same weight, whatever
-        their trials.
+        With `by`: a column of the rows, or one number for each row, such as the number of people that a cell of a
+        census stands for (poststratification); by default all rows have the same weight, whatever their trials.
     given : table, optional
         Rows of clusters not in the training data whose outcomes are known. The effects of these clusters are drawn
         given their outcomes, one draw for each posterior draw, and count in `newdata` as those of training clusters do.
@@ -114,12 +114,13 @@ def predictions(
     DrawTable
         The rows' columns, without grouping columns that play no part, with ``mean``, ``sd`` and the ends of the
         interval, labelled as the rows are in their table; a column of the data with one of these names becomes
-        ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average. With
-        quantiles of clusters, the first column is ``clusters``, which names them (``district 10%``), and the rows are
-        repeated for each. For likelihood fits also ``estimate``, at the maximum and the conditional modes, unless
-        effects or outcomes are drawn at random. ``.draws`` has the draws, dims (chain, draw, row). If the rows times
-        the draws are more than two hundred million, the table is computed in blocks of rows, and draws are computed
-        again when they are read from ``.draws``.
+        ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average, with
+        `weights` also ``total_weight``, the sum of their weights. With quantiles of clusters, the first column is
+        ``clusters``, which names them (``district 10%``), and the rows are repeated for each. For likelihood fits also
+        ``estimate``, at the maximum and the conditional modes, unless effects or outcomes are drawn at random.
+        ``.draws`` has the draws, dims (chain, draw, row). If the rows times the draws are more than two hundred
+        million, the table is computed in blocks of rows, and draws are computed again when they are read from
+        ``.draws``.
 
     Raises
     ------

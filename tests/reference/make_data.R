@@ -51,3 +51,9 @@ medpar <- read.csv(Sys.getenv("MEDPAR", file.path(rdatasets, "COUNT/medpar.csv")
 with(medpar, out(data.frame(
   provnum = provnum, died = died, type = c("elective", "urgent", "emergency")[type], age80 = age80, white = white,
   hmo = hmo, los = los), "medpar.csv"))
+
+data(Salamanders, package = "glmmTMB")
+with(Salamanders, out(data.frame(
+  site = ch(site), mined = ch(mined), cover = round(cover, 4), visit = as.integer(sample), DOP = round(DOP, 4),
+  Wtemp = round(Wtemp, 4), DOY = round(DOY, 4), spp = ch(spp), count = as.integer(count),
+  present = as.integer(count > 0)), "salamanders.csv"))
