@@ -83,4 +83,7 @@ def _scaled(columns: FloatArray) -> FloatArray:
 
 def _sums(columns: FloatArray, index: npt.NDArray[np.intp], J: int) -> FloatArray:
     """Sums of columns of shape (n, c) within clusters, shape (J, c)."""
-    return np.stack([np.bincount(index, weights=column, minlength=J) for column in columns.T], axis=1)
+    sums = np.empty((J, columns.shape[1]))
+    for k, column in enumerate(columns.T):
+        sums[:, k] = np.bincount(index, weights=column, minlength=J)
+    return sums

@@ -54,7 +54,10 @@ def log_odds_contrasts(design: Design) -> tuple[LogOddsContrast, ...]:
 
 
 def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
-    """The step between the quartiles of each variable of a curve; none if one of them is not a column of numbers."""
+    """The step between the quartiles of each variable of a curve.
+
+    There are none if one of them is not a column of numbers, or if the curve is in interactions only.
+    """
     frame = design.table.frame
     if not all(name in frame and frame[name].dtype.kind in "iuf" for name in curve.variables):
         return
@@ -73,7 +76,9 @@ def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
             return
         others = "".join(f", {other} {value:.4g}" for other, value in medians.items() if other != name)
         label = f"{name}[{high:.4g} rather than {low:.4g}{others}]"
-        yield LogOddsContrast(label, frozenset({label, name, *curve.components}), (upper - lower) * inside)
+        weights = (upper - lower) * inside
+        if weights.any():
+            yield LogOddsContrast(label, frozenset({label, name, *curve.components}), weights)
 
 
 def _apart(values: pd.Series[float]) -> tuple[float, float]:

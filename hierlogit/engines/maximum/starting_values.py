@@ -19,6 +19,8 @@ RIDGE = 0.01
 MOST_STEPS = 15
 #: The plain regression is only a start: it ends with a step this short, on the logit scale for one sd of a column.
 NEAR_ENOUGH = 0.05
+#: Factor by which sds are reduced while the likelihood cannot be computed, and sds that are then taken for zero.
+SMALLER, SMALLEST = 1e-3, 1e-30
 
 
 def starting_point(objective: Objective) -> tuple[Point, FloatArray]:
@@ -31,12 +33,22 @@ def starting_point(objective: Objective) -> tuple[Point, FloatArray]:
     """
     psi = np.zeros(len(objective))
     psi[: objective.p] = _shrunken(objective, plain_regression(objective))
-    psi = objective.with_cholesky(psi, objective.first_cholesky(FIRST_SD))
-    point = objective.evaluate(psi)
+    point = _computable(objective, psi, objective.first_cholesky(FIRST_SD))
     for _ in range(EM_STEPS if objective.entries else 0):
-        psi = objective.with_cholesky(psi, _em_step(objective, point))
-        point = objective.evaluate(psi)
+        point = _computable(objective, psi, _em_step(objective, point))
     return point, directions(objective, point)
+
+
+def _computable(objective: Objective, psi: FloatArray, cholesky: list[FloatArray]) -> Point:
+    """The likelihood at Cholesky factors, or at smaller ones where it is not a number.
+
+    With several grouping factors, slopes of a predictor extremely far from zero exceed the digits of the arithmetic.
+    """
+    point = objective.evaluate(objective.with_cholesky(psi, cholesky))
+    while not np.isfinite(point.gradient).all() and any(L.any() for L in cholesky):
+        cholesky = [np.where(np.abs(L) > SMALLEST, SMALLER * L, 0.0) for L in cholesky]
+        point = objective.evaluate(objective.with_cholesky(psi, cholesky))
+    return point
 
 
 def plain_regression(objective: Objective) -> FloatArray:

@@ -574,6 +574,19 @@ def test_the_unit_of_a_predictor_does_not_matter(formula: str, size: float) -> N
     hl.summary(fit, interval="wald")
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_slopes_of_several_factors_by_a_predictor_extremely_far_from_zero_end_with_a_finding(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    data = pd.DataFrame(
+        {"y": random.integers(0, 2, 24), "x": 1e9 + random.normal(size=24), "z": random.normal(size=24)}
+    )
+    data["g"], data["h"] = np.arange(24) % 3, random.integers(0, 5, 24)
+    fit = quietly("y ~ x + (1 + x | g) + (1 + x + z | h)", data, hl.Laplace(seed=1))
+    assert fit.estimate is not None
+    assert np.isfinite(fit.estimate.log_likelihood)
+    assert fit.diagnostics.findings
+
+
 @pytest.mark.parametrize("offset", [-1e3, 1e3, 1e5])
 def test_offsets_far_out_are_made_up_for_by_the_intercept(offset: float) -> None:
     data = rows().assign(o=offset)

@@ -112,6 +112,14 @@ def test_icl_counts_how_well_effects_are_known(maxima: dict[str, hl.results.Fit]
     assert hl.icl(maxima["plain"]) == pytest.approx(plain.bic)
 
 
+def test_models_without_fixed_effects_are_compared() -> None:
+    data = hl.datasets.load("bacteria")
+    fits = {text: hl.Model(text, data).fit("laplace") for text in ("y ~ week", "y ~ 0 + (1 | ID)")}
+    table = hl.compare(fits)
+    penalty = table["bic_hybrid"] + 2 * table["log_likelihood"]
+    assert penalty["y ~ 0 + (1 | ID)"] == pytest.approx(np.log(50))
+
+
 def test_samplers_fits_are_compared_by_leave_one_out(sampled: dict[str, hl.results.Fit]) -> None:
     table = hl.compare(sampled)
     expected = arviz_stats.compare({name: hl.loo(fit) for name, fit in sampled.items()}, round_to="none")

@@ -166,6 +166,12 @@ def test_interactions_of_a_whole_curve_have_no_odds_ratio_and_those_of_one_term_
     assert [name.partition(" rather")[0] for name in single.index] == ["age[6.44", "urban[Y]", "age:urban[Y]"]
 
 
+def test_a_curve_in_interactions_only_keeps_its_coefficients(make_fit: MakeFit) -> None:
+    fit = make_fit("use ~ urban / bs(age, df=4)", hl.datasets.load("contraception"))
+    assert len(hl.odds_ratios(fit)) == 9
+    assert not (hl.odds_ratios(fit)["median"] == 1).any()
+
+
 def test_a_curve_of_a_computed_variable_keeps_its_coefficients(make_fit: MakeFit) -> None:
     fit = make_fit("use ~ within(age, district) + I(within(age, district)**2)", hl.datasets.load("contraception"))
     assert list(hl.odds_ratios(fit).index) == ["within(age, district)", "I(within(age, district) ** 2)"]
