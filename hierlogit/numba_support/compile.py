@@ -35,6 +35,7 @@ COMPILED = (
     "density/integrated",
     "effects/numerics",
     "variance/shared_clusters.py",
+    "clusters/pairs.py",
 )
 
 

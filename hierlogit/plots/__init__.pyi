@@ -3,8 +3,10 @@ from .cluster_curves import curves as curves
 from .cluster_effects import caterpillar as caterpillar
 from .cluster_influence import influence as influence
 from .cluster_proportions import cluster_check as cluster_check
+from .cluster_ranks import league_table as league_table
 from .cluster_shrinkage import shrinkage as shrinkage
 from .cluster_sizes import check_data as check_data
+from .control_limits import funnel as funnel
 from .effects_normality import effects_qq as effects_qq
 from .hypothesis_intervals import hypotheses as hypotheses
 from .model_comparison import compare as compare

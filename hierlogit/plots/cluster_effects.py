@@ -13,12 +13,12 @@ from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..summaries.tables import ranef
 from ..validation import flag
+from .cluster_axis import height_for, name_clusters
 from .style import (
     BLUE,
     GREY,
     INK,
     MAX_NAMED,
-    SMALL,
     AxesArray,
     counted,
     describe,
@@ -32,12 +32,6 @@ from .style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-#: How many clusters are named at each end if there are too many to name them all.
-NAMED_AT_ENDS = 5
-
-#: Height in inches of a named cluster, the smallest height of a figure, and the height if not all are named.
-ROW_HEIGHT, LEAST_HEIGHT, CROWD_HEIGHT = 0.14, 2.2, 7.0
 
 
 def caterpillar(
@@ -96,7 +90,7 @@ def caterpillar(
     with house_style():
         if axes is None:
             most = max(len(part) for part in parts)
-            drawn = new_axes(len(panels), width=max(4.2, 3.6 * len(panels)), height=_height(most))
+            drawn = new_axes(len(panels), width=max(4.2, 3.6 * len(panels)), height=height_for(most))
         else:
             drawn = given_axes(axes, len(panels), "one for each effect")
         for ax, (factor, name), part in zip(drawn, panels, parts, strict=True):
@@ -104,10 +98,6 @@ def caterpillar(
             _panel(ax, ordered, factor=factor, effect=name, interval=interval, sort=sort)
             set_title(ax, name if len({other for other, _ in panels}) == 1 else f"{factor}: {name}")
     return drawn
-
-
-def _height(clusters: int) -> float:
-    return CROWD_HEIGHT if clusters > MAX_NAMED else max(LEAST_HEIGHT, 1.0 + ROW_HEIGHT * clusters)
 
 
 def _centre(part: pd.DataFrame) -> str:
@@ -126,17 +116,8 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
         positions, low, high, colors=list(colours), linewidth=0.4 if crowded else 1.2, alpha=0.6 if crowded else 1
     )
     ax.scatter(middle, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
-    ax.set_ylim(-0.9, len(part) - 0.1)
     ax.margins(x=0.03)
-    if crowded:
-        ax.set_yticks([])
-        ax.set_ylabel(counted(len(part), factor) + (", sorted" if sort else ""))
-        if sort:
-            _name_ends(ax, names)
-    else:
-        ax.set_yticks(positions, names, fontsize=SMALL)
-        ax.tick_params(axis="y", length=0)
-        ax.set_ylabel(factor)
+    name_clusters(ax, names, factor, ordered=sort)
     ax.set_xlabel(
         f"Deviation on the logit scale\n{_centre(part)} and {interval_name(interval.prob, interval.kind)}; "
         "blue: excludes 0"
@@ -147,22 +128,3 @@ def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: 
         f"{interval_name(interval.prob, interval.kind)}s: from {middle.min():.2f} ({names[int(middle.argmin())]}) to "
         f"{middle.max():.2f} ({names[int(middle.argmax())]}); {int(away.sum())} intervals exclude 0.",
     )
-
-
-def _name_ends(ax: Axes, names: list[str]) -> None:
-    """Write the names of the lowest and highest clusters beside the axis, each with a line to its position."""
-    count, step = len(names), 0.026
-    for k in range(NAMED_AT_ENDS):
-        for position, height in ((k, 0.005 + step * k), (count - 1 - k, 0.995 - step * k)):
-            ax.annotate(
-                names[position],
-                xy=(0, position),
-                xycoords=("axes fraction", "data"),
-                xytext=(-0.05, height),
-                textcoords="axes fraction",
-                ha="right",
-                va="center",
-                fontsize=SMALL,
-                annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 0},
-            )

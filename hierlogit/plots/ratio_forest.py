@@ -16,6 +16,7 @@ from ..summaries.intervals import Interval, columns_of_ends
 from ..summaries.log_odds_contrasts import log_odds_contrasts
 from ..summaries.tables import odds_ratios
 from ..validation import mapping, names, text, unknown_names
+from .ratio_axis import ratio_axis
 from .style import (
     BLUE,
     GREY,
@@ -145,7 +146,6 @@ def _heights(labels: Sequence[str]) -> list[float]:
 
 
 def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     rows = _rows(table)
     heights = np.array(_heights(labels))
@@ -156,15 +156,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
     middle, low, high = np.clip(np.array(rows).T, LEAST_RATIO, 1 / LEAST_RATIO)
     ax.hlines(positions, low, high, colors=colours, linewidth=1.8)
     ax.scatter(middle, positions, s=28, c=colours, linewidths=0, zorder=3)
-    ax.set_xscale("log")
-    shown = [1.0, *(value for value in (*middle, *low, *high) if np.isfinite(value))]
-    least, most = min(shown), max(shown)
-    span = max(most / least, 1.02)
-    ax.set_xlim(least / span**0.06, most * span**0.06)
-    ax.xaxis.set_major_locator(FixedLocator(_ticks(*ax.get_xlim())))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.tick_params(axis="x", which="minor", length=0)
+    ratio_axis(ax, np.concatenate([middle, low, high]))
     ax.set_yticks(positions, labels, fontsize=MEDIUM)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -183,26 +175,6 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
         fontsize=SMALL,
         color=GREY,
     )
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """About four to eight round ratios between two limits, including 1.
-
-    Examples
-    --------
-    >>> _ticks(0.15, 3.0)
-    [0.2, 0.5, 1.0, 2.0]
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    every = -(-len(decades) // 8)
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        ticks = [float(f"{step}e{k}") for k in decades if k % every == 0 for step in steps]
-        inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) >= 4:
-            return inside
-    return [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
 
 
 def _figures(median: float, low: float, high: float) -> str:

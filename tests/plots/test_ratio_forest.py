@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.plots.ratio_forest import _figures, _ticks, readable
+from hierlogit.plots.ratio_axis import round_ratios
+from hierlogit.plots.ratio_forest import _figures, readable
 
 
 def test_draws_what_odds_ratios_gives(clinics):
@@ -86,7 +87,7 @@ def test_figures_have_the_decimals_their_width_asks_for(ratio, text):
 
 @pytest.mark.parametrize("limits", [(0.9, 1.1), (0.94, 3.7), (0.15, 3), (0.01, 50), (1e-8, 1e9), (0.999, 1.002)])
 def test_ticks_are_few_and_hold_1(limits):
-    ticks = _ticks(*limits)
+    ticks = round_ratios(*limits)
     assert 2 <= len(ticks) <= 10
     assert min(abs(tick - 1) for tick in ticks) < 1e-9
 

@@ -289,12 +289,20 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("slopes", "variables"): Kind([*NAMES.wrong, "f", "g"], ["x", ["x", "z"]]),
     ("avg_slopes", "variables"): Kind([*NAMES.wrong, "f", "g"], ["x", ["x", "z"]]),
     ("plots.cluster_check", "sort"): CHOICE,
+    ("plots.league_table", "show"): CHOICE,
     ("plots.residuals", "by"): NAME,
     ("residuals", "by"): NAME,
     ("plots.curves", "by"): NAME,
     ("plots.power", "x"): CHOICE,
     ("plots.forest", "effects"): NAMES,
     ("plots.forest", "labels"): MAPPING,
+    **dict.fromkeys([("league_table", "best"), ("league_table", "expected"), ("league_table", "others")], CHOICE),
+    ("league_table", "target"): Kind(
+        [*MAPPING.wrong, {}, {"rate": 1}, {"pe": 0}, {"pe": HOSTILE}, {"pe": 1, "odds_ratio": 1}], [{"odds_ratio": 1.5}]
+    ),
+    ("league_table", "at"): Kind(
+        [*MAPPING.wrong, {"g": 1}, {"x": [1, 2]}, {"x": None}, {"x": HOSTILE}], [{}, {"x": 1}, {"f": "a"}]
+    ),
     ("influence", "group"): Kind([*NOT_TEXTS, "", "nonsense"], ["g", "f"]),
     ("compare_engines", "engines"): Kind([*MAPPING.wrong, {}, {"a": hl.Laplace()}, {"a": hl.Laplace(), "b": 3}]),
     ("bayes_factor", "fits"): Kind([*MAPPING.wrong, {}, {"a": 3, "b": 4}]),
@@ -356,6 +364,7 @@ class Subjects:
         stated = {"Intercept": pr.Normal(0, 2), "beta": pr.Normal(0, 1), "sd": pr.HalfNormal(1)}
         models = {name: fit.model.with_priors(stated) for name, fit in self.two.items()}
         self.build = hl.build("y ~ x + f + (1 | g)", self.rows, engine=hl.Laplace(draws=100, seed=1))
+        self.league = hl.league_table(self.sampled)
         self.factors = hl.bayes_factor(models, draws=256, nodes=1)
         self.figure = plt.figure()
         assert self.fit.estimate is not None
@@ -407,6 +416,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "influence": lambda s: (hl.influence, {"fit": s.fit}),
     "ignoring_clusters": lambda s: (hl.ignoring_clusters, {"fit": s.fit, "replicates": 3}),
     "ior": lambda s: (hl.ior, {"fit": s.fit}),
+    "league_table": lambda s: (hl.league_table, {"fit": s.sampled}),
     "likelihood_ratio": lambda s: (hl.likelihood_ratio, {"fit0": s.smaller, "fit1": s.fit, "replicates": 2}),
     "load": lambda s: (hl.load, {"path": s.fit.save(s.folder / "fit.nc")}),
     "loo": lambda s: (hl.loo, {"fit": s.sampled, "refit": False}),
@@ -450,6 +460,8 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.forest": lambda s: (hl.plots.forest, {"fit": s.fit}),
     "plots.hypotheses": lambda s: (hl.plots.hypotheses, {"result": hl.hypotheses(s.fit)}),
     "plots.influence": lambda s: (hl.plots.influence, {"result": hl.influence(s.fit)}),
+    "plots.funnel": lambda s: (hl.plots.funnel, {"result": s.league}),
+    "plots.league_table": lambda s: (hl.plots.league_table, {"result": s.league}),
     "plots.khat": lambda s: (hl.plots.khat, {"result": hl.loo(s.sampled, refit=False)}),
     "plots.likelihood_ratio": lambda s: (hl.plots.likelihood_ratio, {"result": hl.likelihood_ratio(s.smaller, s.fit)}),
     "plots.power": lambda s: (hl.plots.power, {"result": s.power}),

@@ -160,6 +160,11 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             replace(hl.ignoring_clusters(fits["wide, drawn"], replicates=0), interrupted=True, findings=findings()),
         ],
         "Influence": [influence],
+        "LeagueTable": [
+            hl.league_table(drawn, num_draws=10),
+            hl.league_table(small, target={"odds_ratio": 1.2}),
+            hl.league_table(fits["crossed"], "reader", at={"<b>dose</b>": 1}, others="average"),
+        ],
         "Pooling": [hl.pooling(drawn, num_draws=10)],
         "Power": [
             power,

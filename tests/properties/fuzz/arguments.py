@@ -201,6 +201,14 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
         "loo": st.sampled_from([None, False, True]),
         "nodes": st.sampled_from([1, 2, 9, 40, 0]),
         "values": st.dictionaries(name, st.one_of(number, st.lists(number, max_size=3), word), max_size=2),
+        "best": st.sampled_from(["low", "high", "nonsense"]),
+        "share": st.one_of(st.sampled_from([0.1, 0.5, 0.999]), strange),
+        "expected": st.sampled_from(["typical", "population", "average"]),
+        "others": st.sampled_from(["observed", "average", "new"]),
+        "target": st.dictionaries(
+            st.sampled_from(["odds_ratio", "pe", "standardised_rate", "rate"]), number, max_size=2
+        ),
+        "at": st.dictionaries(name, st.one_of(number, word), max_size=2),
     }
 
 
