@@ -581,7 +581,9 @@ def test_slopes_of_several_factors_by_a_predictor_extremely_far_from_zero_end_wi
         {"y": random.integers(0, 2, 24), "x": 1e9 + random.normal(size=24), "z": random.normal(size=24)}
     )
     data["g"], data["h"] = np.arange(24) % 3, random.integers(0, 5, 24)
-    fit = quietly("y ~ x + (1 + x | g) + (1 + x + z | h)", data, hl.Laplace(seed=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        fit = quietly("y ~ x + (1 + x | g) + (1 + x + z | h)", data, hl.Laplace(seed=1))
     assert fit.estimate is not None
     assert np.isfinite(fit.estimate.log_likelihood)
     assert fit.diagnostics.findings
