@@ -11,6 +11,7 @@ import pandas as pd
 
 from .display import Column, Table, View
 from .formatting import latex_cell, markdown_cell
+from .pictures import Picture, TablePlots
 
 #: Kinds of intervals, by the prefix of the columns that hold their ends.
 INTERVAL_KINDS = {
@@ -30,6 +31,8 @@ _SAME_NUMBERS = frozenset(
     {None, "copy", "take", "reindex", "sort_values", "sort_index", "rename", "reset_index", "round", "astype", "fillna"}
     | {"transpose", "stack", "unstack", "infer_objects", "convert_dtypes"}
 )
+#: Those of them after which the numbers are in other places, where the picture of the table does not look for them.
+_OTHER_PLACES = frozenset({"transpose", "stack", "unstack"})
 #: Options of pandas that say how numbers are written: with them, nothing is rounded here.
 _FORMATS = frozenset({"float_format", "formatters", "decimal", "floatfmt", "intfmt"})
 
@@ -92,17 +95,24 @@ class ResultTable(pd.DataFrame):
 
     quantity: str = ""
     # Columns that the table was made with, those of them with values of the user's data, columns that are left out
-    # first where there is not enough room, and the decimals that the user has rounded to.
+    # first where there is not enough room, the decimals that the user has rounded to, and how the table is drawn.
     _own: frozenset[str] = frozenset()
     _of_data: frozenset[str] = frozenset()
     _spare: tuple[str, ...] = ()
     _decimals: int | None = None
+    _picture: Picture | None = None
 
-    _metadata = ["quantity", "_own", "_of_data", "_spare", "_decimals"]  # noqa: RUF012  pandas reads this name
+    _metadata = ["quantity", "_own", "_of_data", "_spare", "_decimals", "_picture"]  # noqa: RUF012  pandas reads this name
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, quantity: str = "", *, data: Sequence[Hashable] = (), spare: Sequence[str] = ()
+        cls,
+        table: pd.DataFrame,
+        quantity: str = "",
+        *,
+        data: Sequence[Hashable] = (),
+        spare: Sequence[str] = (),
+        picture: Picture | None = None,
     ) -> Self:
         """A table of results.
 
@@ -114,6 +124,8 @@ class ResultTable(pd.DataFrame):
             Columns with values of the user's data, which are not rounded.
         spare : sequence of str
             Columns that are left out first, in this order, where there is not enough room.
+        picture : Picture, optional
+            How the table is drawn.
         """
         result = cls(table)
         result.attrs = table.attrs
@@ -121,7 +133,13 @@ class ResultTable(pd.DataFrame):
         object.__setattr__(result, "_own", frozenset(map(last_level, table.columns)))
         object.__setattr__(result, "_of_data", frozenset(map(str, data)))
         object.__setattr__(result, "_spare", tuple(spare))
+        object.__setattr__(result, "_picture", picture)
         return result
+
+    @property
+    def plot(self) -> TablePlots:
+        """Plots of the table: ``table.plot()`` draws it as `hierlogit.plots` does, and the rest is that of pandas."""
+        return TablePlots(self)
 
     @property
     def _constructor(self) -> Callable[..., ResultTable]:
@@ -134,6 +152,9 @@ class ResultTable(pd.DataFrame):
             object.__setattr__(result, name, getattr(joined[0], name, None))
         if len({one.quantity for one in joined}) > 1 or not (joined or method in _SAME_NUMBERS):
             object.__setattr__(result, "quantity", "")
+            object.__setattr__(result, "_picture", None)
+        if len({one._picture for one in joined}) > 1 or method in _OTHER_PLACES:
+            object.__setattr__(result, "_picture", None)
         return result
 
     # Numbers that are computed from the table are on another scale than its title says.
@@ -248,8 +269,9 @@ def _written_labels(labels: pd.Index[Any], written: Callable[[str], str]) -> pd.
 
 
 def _untitled(result: Any) -> Any:
-    """The result of a computation, which is no longer what the title of the table says."""
+    """The result of a computation, which is no longer what the title of the table says, nor what is drawn."""
     for one in result if isinstance(result, tuple) else (result,):
         if isinstance(one, ResultTable):
             object.__setattr__(one, "quantity", "")
+            object.__setattr__(one, "_picture", None)
     return result

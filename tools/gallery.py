@@ -54,6 +54,24 @@ ENTRIES = (
         'hl.plots.curves(fit, "age", by="urban")',
     ),
     Entry(
+        "predictions",
+        "Predictions",
+        "Predicted probabilities against up to three predictors, with proportions of events in the rows.",
+        'hl.plots.predictions(fit, ["age", "urban", "livch"], points=True)',
+    ),
+    Entry(
+        "comparisons",
+        "Comparisons",
+        "Differences of probabilities along a predictor: on average over clusters, and in each of them.",
+        'hl.plots.comparisons(fit, "urban", "age", clusters="observed")',
+    ),
+    Entry(
+        "slopes",
+        "Slopes",
+        "Slopes of the probability along a predictor.",
+        'hl.plots.slopes(fit, "age", ["age", "urban"])',
+    ),
+    Entry(
         "forest",
         "Odds ratios",
         "Fixed effects as odds ratios with intervals, on a logarithmic axis and as numbers.",

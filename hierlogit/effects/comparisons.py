@@ -22,6 +22,7 @@ from .averaging_by import Averages, average
 from .cluster_choice import Clusters
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
+from .effects_picture import EffectsPicture
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOG, RowTests
 from .query import PredictionQuery
@@ -182,7 +183,11 @@ def comparisons(
     described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
     compared_by = COMPARISON_NAMES[comparison] if isinstance(comparison, str) else "Comparison of"
     averaged = "" if query.averages is None else "average "
-    return test.table(f"{compared_by} the {averaged}{query.predicted_quantity}", described, values, interval)
+    picture = EffectsPicture.of(
+        "comparisons", query, labels=("term", "contrast"), null=None if callable(comparison) else test.null
+    )
+    title = f"{compared_by} the {averaged}{query.predicted_quantity}"
+    return test.table(title, described, values, interval, picture)
 
 
 @repeats_findings
@@ -268,7 +273,8 @@ def slopes(
     values = query.predicted(changed, len(names), rows, "Taking slopes")
     described = _repeated(query, [(name, slope) for name in names], "slope")
     averaged = "Slope" if query.averages is None else "Average slope"
-    return test.table(f"{averaged} of the {query.predicted_quantity}", described, values, interval)
+    picture = EffectsPicture.of("slopes", query, labels=("term", "slope"), null=0.0)
+    return test.table(f"{averaged} of the {query.predicted_quantity}", described, values, interval, picture)
 
 
 @repeats_findings

@@ -130,12 +130,14 @@ def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str])
     given, open_ = [name for name in clusters if name in rows], [name for name in clusters if name not in rows]
     if not open_:
         return rows
-    chosen = []
-    for _, row in rows[given].iterrows():
-        same = (frame[given].astype(object) == row).all(axis=1)
+    chosen: dict[tuple[Any, ...], Any] = {}
+    labels = list(rows[given].itertuples(index=False, name=None)) if given else [()] * len(rows)
+    for row in dict.fromkeys(labels):
+        same = (frame[given].astype(object) == list(row)).all(axis=1)
         candidates = frame.loc[same, open_] if same.any() else frame[open_]
-        chosen.append(candidates.astype(object).value_counts(sort=True).index[0])
-    return with_columns(rows, dict(zip(open_, map(list, zip(*chosen, strict=True)), strict=True)))
+        chosen[row] = candidates.astype(object).value_counts(sort=True).index[0]
+    columns = zip(*(chosen[row] for row in labels), strict=True)
+    return with_columns(rows, dict(zip(open_, map(list, columns), strict=True)))
 
 
 def typical_value(values: pd.Series[Any], *, label: bool) -> Any:

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..density.linear_predictor import STEP
+from ..pictures import Picture
 from ..summaries import intervals
 from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
 from .expressions import Hypothesis
@@ -138,13 +139,17 @@ def summary_columns(
 
 
 def described_table(
-    values: Summarisable, quantity: str, described: pd.DataFrame, columns: Mapping[str, FloatArray]
+    values: Summarisable,
+    quantity: str,
+    described: pd.DataFrame,
+    columns: Mapping[str, FloatArray],
+    picture: Picture | None = None,
 ) -> DrawTable:
-    """The columns that describe the values with their summaries and draws; the quantity is the title.
+    """The columns that describe the values with their summaries, draws and picture; the quantity is the title.
 
     A column that describes and has the name of a summary is renamed.
     """
     described = set_aside(described, columns)
     table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
     labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
-    return DrawTable.with_draws(table, values.array(labels.to_numpy()), quantity)
+    return DrawTable.with_draws(table, values.array(labels.to_numpy()), quantity, picture=picture)

@@ -22,7 +22,7 @@ from ..validation import shortened
 from .evaluated import Evaluated, described_table
 from .expressions import Hypothesis, Labels
 from .families import HYPOTHESES, Family, expressions_of
-from .hypothesis import IDENTITY, Question, RowTests, adjusted_title
+from .hypothesis import IDENTITY, PICTURE_OF_HYPOTHESES, Question, RowTests, adjusted_title
 from .wald_tests import WaldTests
 
 FloatArray = npt.NDArray[np.float64]
@@ -131,14 +131,15 @@ def hypotheses(
         values = WaldValues.parameters(fit.estimate) if of_all else WaldValues.coefficients(fit.estimate)
         columns = pd.DataFrame(_of_wald(family, values, tests, interval))
         table = pd.concat([described, columns], axis=1)
-        return ResultTable.of(table, adjusted_title(title, adjust), spare=("se", "df", "t", "z"))
+        spare = ("se", "df", "t", "z")
+        return ResultTable.of(table, adjusted_title(title, adjust), spare=spare, picture=PICTURE_OF_HYPOTHESES)
     if of_all:
         posterior = parameter_draws(fit.model, fit.posterior).to_numpy()
     else:
         posterior = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
     drawn = family.applied(Evaluated(posterior.reshape(draws, -1), None, (posterior.shape[0], posterior.shape[1])))
     question = Question(drawn, family.null, family.side, IDENTITY)
-    return described_table(drawn, title, described, tests.columns(question, interval))
+    return described_table(drawn, title, described, tests.columns(question, interval), PICTURE_OF_HYPOTHESES)
 
 
 def _family(fit: Fit, hypothesis: Any, draws: int) -> tuple[Family, bool]:

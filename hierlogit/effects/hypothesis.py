@@ -15,6 +15,7 @@ from ..engines.maximum.t_tails import combined_df
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..pictures import Picture
 from ..student_t import t_quantile
 from ..summaries.intervals import DrawTable, Interval, end_names
 from ..summaries.multiplicity import LargestDeviation
@@ -35,6 +36,8 @@ IntArray = npt.NDArray[np.intp]
 ADJUSTMENTS = ("holm", "single-step")
 #: The largest family with simultaneous intervals.
 LARGEST_FAMILY = 2000
+#: How tables of hypotheses are drawn.
+PICTURE_OF_HYPOTHESES = Picture("hypotheses")
 #: Probability of the interval of draws that a t distribution is given.
 MATCHED = 0.95
 
@@ -236,9 +239,14 @@ class RowTests:
         return self.fitted is not None
 
     def table(
-        self, quantity: str, described: pd.DataFrame, values: Evaluated | RowByRow, interval: Interval
+        self,
+        quantity: str,
+        described: pd.DataFrame,
+        values: Evaluated | RowByRow,
+        interval: Interval,
+        picture: Picture | None = None,
     ) -> DrawTable:
-        """Summaries of the rows, or of the hypotheses about them, with the tests added.
+        """Summaries of the rows, or of the hypotheses about them, with the tests added; `picture` is that of the rows.
 
         Raises
         ------
@@ -251,10 +259,9 @@ class RowTests:
         else:
             family = Family.of(self.hypothesis, _row_labels(described, self.used), values.count)
             question = Question(family.applied(values), family.null, family.side, IDENTITY)
-            described, quantity = family.described, f"{quantity}, combined over rows"
-        return described_table(
-            question.values, adjusted_title(quantity, self.adjust), described, self.columns(question, interval)
-        )
+            described, quantity, picture = family.described, f"{quantity}, combined over rows", PICTURE_OF_HYPOTHESES
+        title = adjusted_title(quantity, self.adjust)
+        return described_table(question.values, title, described, self.columns(question, interval), picture)
 
     def columns(self, question: Question, interval: Interval) -> dict[str, FloatArray]:
         """Summaries and tests of the values, by the names of their columns."""

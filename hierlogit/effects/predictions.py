@@ -20,6 +20,7 @@ from ..validation import choice
 from .averaging_by import Averages, average
 from .cluster_choice import Clusters, cluster_choices
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
+from .effects_picture import EffectsPicture
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOGIT, RowTests
 from .query import PredictionQuery
@@ -203,7 +204,8 @@ def predictions(
     values = _simulated(query) if kind == "outcome" else _expected(query)
     what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
     quantity, described = what if query.averages is None else f"average {what}", query.for_each_set(query.described)
-    return tests.table(quantity[0].upper() + quantity[1:], described, values, interval)
+    picture = EffectsPicture.of("predictions", query)
+    return tests.table(quantity[0].upper() + quantity[1:], described, values, interval, picture)
 
 
 @repeats_findings

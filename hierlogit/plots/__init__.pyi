@@ -7,6 +7,9 @@ from .cluster_ranks import league_table as league_table
 from .cluster_shrinkage import shrinkage as shrinkage
 from .cluster_sizes import check_data as check_data
 from .control_limits import funnel as funnel
+from .effect_pictures import comparisons as comparisons
+from .effect_pictures import predictions as predictions
+from .effect_pictures import slopes as slopes
 from .effects_normality import effects_qq as effects_qq
 from .hypothesis_intervals import hypotheses as hypotheses
 from .model_comparison import compare as compare

@@ -12,7 +12,7 @@ from ..building.models_tried import Build
 from ..errors import FitError
 from ..formatting import number
 from ..validation import instance, names, number_of
-from .style import BLUE, GREY, INK, AxesArray, as_axes, describe, given_axes, house_style, names_of, set_title, wrapped
+from .style import BLUE, GREY, INK, AxesArray, describe, given_axes, house_style, names_of, new_axes, set_title, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,16 +71,9 @@ def build(result: Build, quantities: str | Sequence[str] | None = None, *, axes:
 
 def _grid(panels: int, models: int) -> AxesArray:
     """The axes of a new figure with a few panels in each row, which share the models."""
-    import matplotlib.pyplot as plt
-
     across = min(panels, ACROSS)
-    down = -(-panels // across)
-    size = (LABEL_WIDTH + PANEL_WIDTH * across, down * (HEAD_HEIGHT + ROW_HEIGHT * models))
-    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
-    every = as_axes(axes)
-    for unused in every[panels:]:
-        figure.delaxes(unused)
-    return every[:panels].view(AxesArray)
+    height = -(-panels // across) * (HEAD_HEIGHT + ROW_HEIGHT * models)
+    return new_axes(panels, columns=across, width=LABEL_WIDTH + PANEL_WIDTH * across, height=height)
 
 
 def _draw(ax: Axes, result: Build, quantity: str, *, named: bool) -> None:

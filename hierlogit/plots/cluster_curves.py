@@ -19,6 +19,7 @@ from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import Interval
 from ..validation import agree, flag, listed, mapping, one_of, probability, quoted_list, text, unknown_names
+from .predictor_axis import CHARACTER, draw_rug, inches, mark_levels
 from .style import (
     BLUE,
     GREY,
@@ -56,10 +57,8 @@ CLUSTER_DRAWS, CROWD_DRAWS, CHUNK = 400, 200, 4 * 10**6
 DASHES, ASIDE = (0, (3.0, 1.2)), 0.07
 #: Dots of the edges of the band of clusters; width of its bars if the predictor has levels.
 DOTS, BAND_BAR = (0, (1.0, 1.6)), 16.0
-#: Largest width of a figure, its width for each level, and the width of a character of a level's label, all in inches.
-WIDEST, LEVEL_WIDTH, CHARACTER = 13.0, 0.5, 0.085
-#: Lines of a label below the axis, and characters in a line of a slanted one.
-MAX_LABEL_LINES, SLANTED_LENGTH = 4, 24
+#: Largest width of a figure, and its width for each level, in inches.
+WIDEST, LEVEL_WIDTH = 13.0, 0.5
 #: Largest numbers of levels of a predictor on the axis, and of one that defines panels.
 MAX_LEVELS, MAX_PANELS = 30, 12
 
@@ -190,7 +189,7 @@ def curves(
         for k, (ax, level, panel) in enumerate(zip(drawn, panels, computed, strict=True)):
             _draw_panel(ax, panel, x, positions, None if numeric else values)
             if rug:
-                _draw_rug(ax, frame[x] if by is None else frame.loc[frame[by] == level, x])
+                draw_rug(ax, frame[x] if by is None else frame.loc[frame[by] == level, x])
             if k == 0 or axes is not None:
                 ax.set_ylabel(probability_label(fit))
             _describe(
@@ -314,10 +313,10 @@ def _draw_panel(ax: Axes, panel: _Panel, x: str, positions: FloatArray, levels: 
     _draw_clusters(ax, positions, panel.clusters, numeric)
     _draw_curves(ax, positions, panel, numeric)
     if not numeric:
-        _mark_levels(ax, levels)
+        mark_levels(ax, levels)
     ax.set_xlabel(x)
     ax.set_ylim(-0.02, 1.02)
-    set_title(ax, wrapped(panel.title, int(_inches(ax) / CHARACTER)))
+    set_title(ax, wrapped(panel.title, int(inches(ax) / CHARACTER)))
 
 
 def _draw_cluster_band(ax: Axes, positions: FloatArray, low: FloatArray, high: FloatArray, numeric: bool) -> None:
@@ -367,29 +366,6 @@ def _draw_band(ax: Axes, positions: FloatArray, curve: _Curve, colour: str, **op
 def _draw_points(ax: Axes, positions: FloatArray, curve: _Curve, colour: str, marker: str, size: float) -> None:
     ax.vlines(positions, curve.low, curve.high, colors=colour, linewidth=2.2, zorder=2)
     ax.plot(positions, curve.mean, color=colour, linestyle="none", marker=marker, markersize=size, zorder=3)
-
-
-def _draw_rug(ax: Axes, values: pd.Series[Any]) -> None:
-    ax.vlines(np.unique(values.to_numpy()), 0, 0.025, colors=INK, linewidth=0.5, transform=ax.get_xaxis_transform())
-
-
-def _mark_levels(ax: Axes, values: Any) -> None:
-    """Write the levels below the axis: side by side in a few lines each or, where there is no room, slanted."""
-    names = names_of(values)
-    room = max(int(_inches(ax) / len(names) / CHARACTER) - 1, 1)
-    beside = [wrapped(name, room) for name in names]
-    fits = all(len(line) <= room + 1 for name in beside for line in name.split("\n"))
-    if fits and all(name.count("\n") < MAX_LABEL_LINES for name in beside):
-        ax.set_xticks(np.arange(len(names)), beside)
-    else:
-        slanted = [wrapped(name, SLANTED_LENGTH) for name in names]
-        ax.set_xticks(np.arange(len(names)), slanted, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_xlim(-0.5, len(names) - 0.5)
-
-
-def _inches(ax: Axes) -> float:
-    """Width of a panel in inches."""
-    return ax.get_position().width * float(ax.figure.get_figwidth())  # type: ignore[union-attr]
 
 
 def _others(fit: Fit, grid: pd.DataFrame, x: str, by: str | None) -> str:

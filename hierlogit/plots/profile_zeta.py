@@ -19,11 +19,11 @@ from .style import (
     PALE,
     SMALL,
     AxesArray,
-    as_axes,
     describe,
     given_axes,
     house_style,
     names_of,
+    new_axes,
     set_title,
     wrapped,
 )
@@ -100,18 +100,12 @@ def profile(table: pd.DataFrame, *, axes: Any = None) -> AxesArray:
 
 def _panels(count: int) -> AxesArray:
     """The axes of a new figure, in rows of `COLUMNS` panels."""
-    import matplotlib.pyplot as plt
-
     columns = min(count, COLUMNS)
-    rows = math.ceil(count / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH * columns + 0.4, HEIGHT * rows + 0.3), layout="constrained", squeeze=False
-    )
-    for ax in axes.ravel()[count:]:
-        ax.remove()
-    figure.supylabel("zeta", fontsize=9)
-    figure.supxlabel(wrapped(LEGEND, LETTERS * columns), fontsize=SMALL, color=GREY)
-    return as_axes(axes.ravel()[:count])
+    width, height = WIDTH * columns + 0.4, HEIGHT * math.ceil(count / columns) + 0.3
+    drawn = new_axes(count, columns=columns, width=width, height=height)
+    drawn[0].figure.supylabel("zeta", fontsize=9)
+    drawn[0].figure.supxlabel(wrapped(LEGEND, LETTERS * columns), fontsize=SMALL, color=GREY)
+    return drawn
 
 
 def _draw(ax: Axes, name: str, values: FloatArray, zeta: FloatArray, estimate: float) -> None:

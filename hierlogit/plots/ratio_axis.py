@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def ratio_axis(ax: Axes, values: npt.NDArray[np.float64]) -> None:
-    """Make the horizontal axis logarithmic, with room for these ratios and for 1."""
+def ratio_axis(ax: Axes, values: npt.NDArray[np.float64], along: Literal["x", "y"] = "x") -> None:
+    """Make the horizontal or the vertical axis logarithmic, with room for these ratios and for 1."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-    ax.set_xscale("log")
+    axis = ax.xaxis if along == "x" else ax.yaxis
+    ax.set(**{f"{along}scale": "log"})
     shown = [1.0, *values[np.isfinite(values)]]
     least, most = min(shown), max(shown)
     span = max(most / least, 1.02)
-    ax.set_xlim(least / span**0.06, most * span**0.06)
-    ax.xaxis.set_major_locator(FixedLocator(round_ratios(*ax.get_xlim())))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.tick_params(axis="x", which="minor", length=0)
+    limits = least / span**0.06, most * span**0.06
+    ax.set(**{f"{along}lim": limits})
+    axis.set_major_locator(FixedLocator(round_ratios(*limits)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis=along, which="minor", length=0)
 
 
 def round_ratios(low: float, high: float) -> list[float]:

@@ -34,6 +34,7 @@ class AxesArray(np.ndarray[Any, np.dtype[Any]]):
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
+GREEN, PURPLE, ORANGE, SKY = "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK = "#222222"
 GREY = "#8A8A8A"
 PALE = "#D9D9D9"
@@ -94,12 +95,20 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_axes(panels: int, *, width: float, height: float, **options: Any) -> AxesArray:
-    """The axes of a new figure with `panels` panels in a row, laid out so that no label is cut off."""
+def new_axes(panels: int, *, width: float, height: float, columns: int | None = None, **options: Any) -> AxesArray:
+    """The axes of a new figure with `panels` panels in rows of `columns`, laid out so that no label is cut off.
+
+    They are in a single row if `columns` is not given.
+    """
     import matplotlib.pyplot as plt
 
-    _, axes = plt.subplots(1, panels, figsize=(width, height), layout="constrained", squeeze=False, **options)
-    return as_axes(axes)
+    columns = columns or panels
+    rows = -(-panels // columns)
+    _, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options)
+    drawn = as_axes(axes)
+    for ax in drawn[panels:]:
+        ax.remove()
+    return as_axes(drawn[:panels])
 
 
 def as_axes(axes: Any) -> AxesArray:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..display import ShownAsCall
 from ..errors import PredictionError
+from ..pictures import Picture
 from ..result_table import ResultTable, is_end, last_level
 from ..student_t import t_quantile
 from ..validation import choice, interval_probability
@@ -176,10 +177,15 @@ class DrawTable(ResultTable):
 
     @classmethod
     def with_draws(
-        cls, table: pd.DataFrame, draws: Any, quantity: str = "", spare: Sequence[str] = ("sd",)
+        cls,
+        table: pd.DataFrame,
+        draws: Any,
+        quantity: str = "",
+        spare: Sequence[str] = ("sd",),
+        picture: Picture | None = None,
     ) -> DrawTable:
-        """A table of summaries with draws attached, what is summarised, and columns that are left out first."""
+        """A table of summaries with draws, what is summarised, columns that are left out first, and its picture."""
         data = [name for name in map(last_level, table.columns) if not is_summary(name)]
-        result = cls.of(table, quantity, data=data, spare=[*spare, *reversed(data)])
+        result = cls.of(table, quantity, data=data, spare=[*spare, *reversed(data)], picture=picture)
         object.__setattr__(result, "draws", draws)
         return result

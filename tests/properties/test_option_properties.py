@@ -200,6 +200,22 @@ VARIABLES = Kind(
     ],
     ["x", ["x"], {"x": 2}, {"x": np.float64(0.5)}],
 )
+CONDITION = Kind(
+    [
+        *NAMES.wrong,
+        {},
+        {"x": 1},
+        {"x": "nonsense"},
+        {"x": []},
+        {"x": [[1], [2]]},
+        {"x": ["a", "b"]},
+        {"x": HOSTILE},
+        {"x": int},
+        {"nonsense": None},
+        {3: None},
+    ],
+    ["x", ["x", "f", "z"], {"x": "fivenum", "f": "a"}, {"f": None, "x": np.unique}],
+)
 PRIORS = Kind([3, True, "x", ["x"], {3: 1}, {"nonsense": pr.Normal()}, {"x": 3}, {"x": HOSTILE}, OBJECT, HOSTILE], [{}])
 ENGINE = Kind(
     [3, True, "", "nonsense", hl.Laplace, b"laplace", [], {}, int, OBJECT, HOSTILE], ["laplace", hl.AGQ(nodes=3)]
@@ -261,6 +277,7 @@ KINDS: dict[str, Kind] = {
     "adjust": ADJUST,
     "rope": ROPE,
     "variables": VARIABLES,
+    "condition": CONDITION,
     "priors": PRIORS,
     "engine": ENGINE,
     "values": Kind(
@@ -318,6 +335,9 @@ SPECIAL: dict[tuple[str, str], Kind] = {
     ("simulate", "beta"): Kind([*MAPPING.wrong, {}, {"Intercept": 1}, {"Intercept": 1, "x": np.nan}]),
     ("comparisons", "comparison"): Kind([*NOT_CALLABLE, "", "nonsense"]),
     ("avg_comparisons", "comparison"): Kind([*NOT_CALLABLE, "", "nonsense"]),
+    ("plots.comparisons", "comparison"): Kind([*NOT_CALLABLE, "", "nonsense"]),
+    ("plots.slopes", "variables"): Kind([*NAMES.wrong, "f", "g"], ["x", ["x", "z"]]),
+    ("plots.predictions", "points"): FLAG,
     ("plots.prior_predictive", "axes"): Kind([]),
     ("plots.text_alternative", "figure"): Kind([value for value in AXES.wrong if value != []]),
     ("Model.with_priors", "priors"): PRIORS,
@@ -455,6 +475,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.check_data": lambda s: (hl.plots.check_data, {"result": hl.check_data(s.model)}),
     "plots.cluster_check": lambda s: (hl.plots.cluster_check, {"fit": s.sampled, "num_draws": 10}),
     "plots.compare": lambda s: (hl.plots.compare, {"table": hl.compare(s.two)}),
+    "plots.comparisons": lambda s: (hl.plots.comparisons, {"result": s.fit, "variables": "f", "condition": "x"}),
     "plots.curves": lambda s: (hl.plots.curves, {"fit": s.sampled, "x": "f"}),
     "plots.effects_qq": lambda s: (hl.plots.effects_qq, {"fit": s.fit, "replicates": 20}),
     "plots.forest": lambda s: (hl.plots.forest, {"fit": s.fit}),
@@ -465,10 +486,12 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.khat": lambda s: (hl.plots.khat, {"result": hl.loo(s.sampled, refit=False)}),
     "plots.likelihood_ratio": lambda s: (hl.plots.likelihood_ratio, {"result": hl.likelihood_ratio(s.smaller, s.fit)}),
     "plots.power": lambda s: (hl.plots.power, {"result": s.power}),
+    "plots.predictions": lambda s: (hl.plots.predictions, {"result": s.fit, "condition": "x"}),
     "plots.prior_predictive": lambda s: (hl.plots.prior_predictive, {"model": s.model}),
     "plots.profile": lambda s: (hl.plots.profile, {"table": hl.profile(s.fit, "x", points=2)}),
     "plots.residuals": lambda s: (hl.plots.residuals, {"fit": s.fit, "replicates": 20}),
     "plots.shrinkage": lambda s: (hl.plots.shrinkage, {"result": s.fit}),
+    "plots.slopes": lambda s: (hl.plots.slopes, {"result": s.fit, "variables": "x", "condition": "x"}),
     "plots.text_alternative": lambda s: (hl.plots.text_alternative, {"figure": s.figure}),
     # Methods of what these return.
     "AGQ.run": lambda s: (hl.AGQ().run, {"model": s.model}),

@@ -1,0 +1,240 @@
+"""The figure of predictions, comparisons or slopes: its size, panels, legend and text alternative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..result_table import interval_title
+from .cluster_shrinkage import areas
+from .effect_layout import EffectTable, Layout, text_of
+from .effect_panels import FEW_ROWS, LABEL_WIDTH, Drawing, Group, described, draw_lines, draw_panel
+from .predictor_axis import CHARACTER, draw_rug, inches
+from .ratio_axis import ratio_axis
+from .style import (
+    GREY,
+    MAX_NAMED,
+    SMALL,
+    AxesArray,
+    counted,
+    describe,
+    given_axes,
+    house_style,
+    new_axes,
+    set_title,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Most panels side by side, and the largest width of a figure in inches.
+ACROSS, WIDEST = 4, 13.0
+#: Heights of a row of a list with few and with more rows, and of a figure with too many to name them, in inches.
+ROW_HEIGHT, DENSE_HEIGHT, CROWD_HEIGHT = 0.2, 0.15, 7.0
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is drawn beside the rows of a table.
+
+    Attributes
+    ----------
+    lines : EffectTable or None
+        The same values for each cluster, as thin lines.
+    proportions : pandas.DataFrame or None
+        Proportions of events in the rows, by the colour and the panel where these columns have a few values.
+    rug : pandas.DataFrame or None
+        The rows whose values on the axis get a tick.
+    """
+
+    lines: EffectTable | None = None
+    proportions: pd.DataFrame | None = None
+    rug: pd.DataFrame | None = None
+
+
+def draw_figure(table: EffectTable, layout: Layout, extras: Extras, axes: Any) -> AxesArray:
+    """Draw a table in a new figure or on given axes, one for each panel."""
+    drawing = Drawing(table, layout)
+    thin = None if extras.lines is None else Drawing(extras.lines, layout.with_lines(extras.lines))
+    panels = drawing.panels
+    with house_style():
+        if axes is None:
+            drawn = _new_axes(drawing)
+        else:
+            drawn = given_axes(axes, len(panels), "one for each panel" if len(panels) > 1 else "one panel")
+        for k, (ax, title) in enumerate(zip(drawn, panels, strict=True)):
+            if thin is not None:
+                draw_lines(ax, thin, title)
+            draw_panel(ax, drawing, title)
+            if table.picture.null == 1:
+                ratio_axis(ax, _ratios(drawing, thin), "x" if drawing.flat else "y")
+            if extras.proportions is not None:
+                _draw_proportions(ax, drawing, title, extras.proportions)
+            if extras.rug is not None:
+                draw_rug(ax, _of_panel(extras.rug, drawing, title)[layout.axis[0]])
+            _label(ax, drawing, first=axes is not None or k % _across(drawing) == 0)
+            set_title(ax, wrapped(title, max(int(inches(ax) / CHARACTER), 12)))
+            _describe(ax, drawing, title, extras)
+        _legend(drawn, drawing, thin, extras, new=axes is None)
+    return drawn
+
+
+def _ratios(*drawings: Drawing | None) -> npt.NDArray[np.float64]:
+    """All ratios that are drawn, with the ends of their intervals."""
+    columns = ["middle", "low", "high"]
+    values = np.concatenate([drawing.rows[columns].to_numpy().ravel() for drawing in drawings if drawing is not None])
+    return values[values > 0]
+
+
+def _across(drawing: Drawing) -> int:
+    """Panels side by side: those of one effect, where there are effects and other panels."""
+    panels, layout = drawing.panels, drawing.layout
+    if layout.panel is not None and layout.effects == "panel":
+        return min(int(drawing.table.frame[layout.panel].nunique()), ACROSS)
+    return min(len(panels), ACROSS if not drawing.flat else 3)
+
+
+def _new_axes(drawing: Drawing) -> AxesArray:
+    panels, across = len(drawing.panels), _across(drawing)
+    down = -(-panels // across)
+    if not drawing.flat:
+        width, height = (6.4, 4.2) if panels == 1 else (min(3.3 * across, WIDEST), 3.1 * down + 0.9)
+        if drawing.kind == "levels":
+            width = float(np.clip(across * (1.1 + 0.5 * len(drawing.levels)), width, WIDEST))
+        return new_axes(panels, columns=across, width=width, height=height, sharex=drawing.numeric, sharey=True)
+    rows = (
+        drawing.rows.groupby("panel")["x"].nunique() if drawing.kind == "list" else drawing.rows["panel"].value_counts()
+    )
+    most = int(rows.max())
+    longest = max(len(line) for level in drawing.levels for line in wrapped(level, LABEL_WIDTH).split("\n"))
+    each = (ROW_HEIGHT if most <= FEW_ROWS else DENSE_HEIGHT) * max(1.0, 0.6 * len(drawing.groups))
+    height = CROWD_HEIGHT if most > MAX_NAMED else 1.4 + each * most
+    width = across * (3.0 + (0.0 if most > MAX_NAMED else 0.07 * longest))
+    return new_axes(panels, columns=across, width=max(width, 4.4), height=height * down + 0.3, sharex=True)
+
+
+def _label(ax: Axes, drawing: Drawing, *, first: bool) -> None:
+    """Write what is along both axes."""
+    quantity = drawing.table.quantity or drawing.table.middle
+    if drawing.flat:
+        ax.set_xlabel(wrapped(quantity, max(int(inches(ax) / CHARACTER), 16)))
+        if first:
+            ax.set_ylabel(_listed(drawing, ax))
+        return
+    ax.set_xlabel(", ".join(drawing.layout.axis))
+    if first:
+        tall = ax.get_position().height * float(ax.figure.get_figheight())  # type: ignore[union-attr]
+        ax.set_ylabel(wrapped(quantity, max(int(tall / 0.075), 16)))
+
+
+def _listed(drawing: Drawing, ax: Axes) -> str:
+    """What is listed from top to bottom; a number where there are no names."""
+    if drawing.kind == "rows":
+        return f"{int(drawing.rows['panel'].value_counts().max()):,} rows, in the order of their values"
+    named, name = bool(len(ax.get_yticks())), ", ".join(drawing.layout.axis)
+    if named or not name:
+        return name
+    return f"{counted(len(drawing.levels), name)}, in the order of their values" if drawing.of_clusters else name
+
+
+def _of_panel(frame: pd.DataFrame, drawing: Drawing, title: str) -> pd.DataFrame:
+    """The rows of a table of data that have the value of a panel, if its column has a few values."""
+    panel = drawing.layout.panel
+    if panel is None or panel not in frame or drawing.table.is_amount(panel):
+        return frame
+    values = {text_of(value) for value in drawing.table.frame[panel][drawing.rows["panel"] == title]}
+    return frame[[text_of(value) in values for value in frame[panel]]]
+
+
+def _draw_proportions(ax: Axes, drawing: Drawing, title: str, proportions: pd.DataFrame) -> None:
+    rows, colour = _of_panel(proportions, drawing, title), drawing.layout.colour
+    if not len(rows):
+        return
+    sizes = areas(rows["trials"].to_numpy(dtype=np.float64), False)
+    by_colour = colour is not None and colour in rows
+    groups = drawing.groups if by_colour else [Group(None, GREY, "o")]
+    asides = drawing.asides(np.arange(2.0)) if by_colour and not drawing.numeric else [0.0] * len(groups)
+    for group, aside in zip(groups, asides, strict=True):
+        chosen = np.array(
+            [not by_colour or value == group.value for value in rows[colour]] if by_colour else [True] * len(rows)
+        )
+        part = rows[chosen]
+        at = part["axis"] if drawing.numeric else [_place(drawing, value) + aside for value in part["axis"]]
+        ax.scatter(
+            at, part["proportion"], s=list(sizes[chosen]), facecolors="none", edgecolors=group.colour, linewidths=0.9,
+            alpha=0.8, zorder=2.5,
+        )  # fmt: skip
+
+
+def _place(drawing: Drawing, value: Any) -> float:
+    level = text_of(value)
+    return float(drawing.levels.index(level)) if level in drawing.levels else np.nan
+
+
+def _notes(drawing: Drawing) -> str:
+    """What holds for all rows: the interval, the clusters, and predictors with one value."""
+    table, interval = drawing.table, interval_title(drawing.table.frame)
+    at = table.constants() if drawing.layout.unique else ""
+    parts = [f"{table.middle} with {interval}" if interval else table.middle, table.picture.clusters]
+    return "; ".join(filter(None, [*parts, f"at {at}" if at else ""]))
+
+
+def _lines_text(thin: Drawing) -> str:
+    """What the thin lines are: clusters of a factor, all or some of them."""
+    columns, drawn = thin.layout.lines, len(thin.lines(thin.rows))
+    for name, own, levels in thin.table.picture.factors:
+        if {*own} == {*columns}:
+            return counted(levels, name) if drawn == levels else f"{drawn:,} of {counted(levels, name)}"
+    return f"{drawn:,} combinations of {' and '.join(columns)}"
+
+
+def _legend(drawn: AxesArray, drawing: Drawing, thin: Drawing | None, extras: Extras, *, new: bool) -> None:
+    """Draw the legend above the panels of a new figure, or in the first of the given axes."""
+    from matplotlib.lines import Line2D
+
+    handles: list[Any] = []
+    labels: list[str] = []
+    if drawing.layout.colour is not None:
+        for group in drawing.groups:
+            style: Any = {"linewidth": 2.0} if drawing.kind == "curve" else {"marker": group.mark, "linestyle": "none"}
+            handles.append(Line2D([], [], color=group.colour, **style))
+            labels.append(drawing.name_of(group))
+    lines = thin or (drawing if drawing.layout.lines else None)
+    if lines is not None:
+        handles.append(Line2D([], [], color=GREY, linewidth=1.0))
+        labels.append(_lines_text(lines))
+    if extras.proportions is not None:
+        handles.append(Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=5, markerfacecolor="none"))
+        labels.append("proportions of events in the rows")
+    room = float(drawn[0].figure.get_figwidth()) if new else inches(drawn[0])
+    characters = max(int(room / 0.068) - 3, 18)
+    labels = [wrapped(label, characters - 6) for label in labels]
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
+    options: dict[str, Any] = {
+        "title": wrapped(_notes(drawing), characters),
+        "title_fontsize": SMALL + 1,
+        "alignment": "left",
+        "handlelength": 1.8,
+        "ncols": int(np.clip(characters // (longest + 7), 1, max(len(labels), 1))),
+    }
+    if new:
+        drawn[0].figure.legend(handles, labels, loc="outside upper left", **options)
+    else:
+        drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
+
+
+def _describe(ax: Axes, drawing: Drawing, title: str, extras: Extras) -> None:
+    quantity = drawing.table.quantity or drawing.table.middle
+    axis = ", ".join(drawing.layout.axis)
+    against = f" against {axis}" if axis else ""
+    where = f" ({title})" if title else ""
+    thin = None if extras.lines is None else Drawing(extras.lines, drawing.layout.with_lines(extras.lines))
+    lines = thin or (drawing if drawing.layout.lines else None)
+    more = "" if lines is None else f" Thin lines: {_lines_text(lines)}."
+    values = "; ".join(described(drawing, title))
+    describe(ax, f"{quantity}{against}{where}: {values} ({_notes(drawing)}).{more}")
