@@ -124,6 +124,13 @@ hl.plots.hypotheses(pairs, rope=(-0.1, 0.1))""",
         "hl.plots.influence(hl.influence(ml))",
     ),
     Entry(
+        "ignoring_clusters",
+        "What ignoring clusters does",
+        "Coefficients of a logistic regression that ignores the clusters beside those of the model, by how much its "
+        "standard errors are wrong, and the false-positive rates of its tests.",
+        "hl.plots.ignoring_clusters(hl.ignoring_clusters(ml, seed=1))",
+    ),
+    Entry(
         "likelihood_ratio",
         "A variance at zero",
         "The likelihood ratio of a random slope, with its distribution where the slope does not vary.",

@@ -12,6 +12,7 @@ from .effect_pictures import predictions as predictions
 from .effect_pictures import slopes as slopes
 from .effects_normality import effects_qq as effects_qq
 from .hypothesis_intervals import hypotheses as hypotheses
+from .ignored_clusters import ignoring_clusters as ignoring_clusters
 from .model_comparison import compare as compare
 from .pareto_shapes import khat as khat
 from .power_curves import power as power

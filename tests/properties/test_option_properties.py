@@ -480,6 +480,10 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.effects_qq": lambda s: (hl.plots.effects_qq, {"fit": s.fit, "replicates": 20}),
     "plots.forest": lambda s: (hl.plots.forest, {"fit": s.fit}),
     "plots.hypotheses": lambda s: (hl.plots.hypotheses, {"result": hl.hypotheses(s.fit)}),
+    "plots.ignoring_clusters": lambda s: (
+        hl.plots.ignoring_clusters,
+        {"result": hl.ignoring_clusters(s.fit, replicates=3)},
+    ),
     "plots.influence": lambda s: (hl.plots.influence, {"result": hl.influence(s.fit)}),
     "plots.funnel": lambda s: (hl.plots.funnel, {"result": s.league}),
     "plots.league_table": lambda s: (hl.plots.league_table, {"result": s.league}),

@@ -33,7 +33,7 @@ from .sentences import sentences
 FloatArray = npt.NDArray[np.float64]
 
 #: Columns of the table that are left out first where there is not enough room.
-SPARE = ("false_positive_mcse",)
+SPARE = ("false_positive_mcse", "effective_n", "se_ratio")
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +53,8 @@ class IgnoringClusters(Shown):
     simulated : pandas.DataFrame
         One row for each replicate, by its number, with the naive z statistic of each coefficient in outcomes simulated
         with this coefficient set to zero.
+    column_sds : pandas.Series
+        Standard deviation of the column of each fixed effect, 1 for the intercept.
     findings : tuple of Finding
         Why naive estimates are infinite, if the outcomes are separated.
     sentences : tuple of str
@@ -71,6 +73,7 @@ class IgnoringClusters(Shown):
     table: pd.DataFrame
     shared: pd.DataFrame
     simulated: pd.DataFrame
+    column_sds: pd.Series[float]
     findings: tuple[Finding, ...]
     sentences: tuple[str, ...]
     alpha: float
@@ -82,7 +85,7 @@ class IgnoringClusters(Shown):
         counts = f"; {len(self.simulated):,} of {self.requested:,} simulations, seed {self.seed}"
         title = f"Ignoring clusters: logistic regression beside the mixed model{counts if self.requested else ''}"
         remarks = ("Interrupted before all simulations were run.",) if self.interrupted else ()
-        estimates = self.coefficients.loc[:, (slice(None), ["estimate", "se"])]
+        estimates = self.coefficients.loc[:, self.coefficients.columns.get_level_values(1).isin(["estimate", "se"])]
         return View(
             title,
             (
@@ -110,7 +113,8 @@ def ignoring_clusters(
 
     This naive regression takes all outcomes as independent. Its coefficients estimate population averages, which are
     closer to zero than the coefficients of the mixed model, given the cluster. Its standard errors are too small for
-    predictors that vary between clusters and too large for those that vary within them.
+    predictors that vary between clusters and too large for those that vary within them, unless the effects of these
+    differ between clusters.
 
     Parameters
     ----------
@@ -217,8 +221,9 @@ def ignoring_clusters(
     return IgnoringClusters(
         coefficients,
         table,
-        pd.DataFrame(effects.shared, index=table.index),
+        ResultTable.of(pd.DataFrame(effects.shared, table.index), "Additions to the design effect, by shared clusters"),
         z,
+        pd.Series(design.column_sds, table.index),
         findings,
         tuple(sentences(design, table, mixed, level)),
         level,
