@@ -94,6 +94,18 @@ hl.plots.hypotheses(pairs, rope=(-0.1, 0.1))""",
         "hl.plots.shrinkage(fit)",
     ),
     Entry(
+        "league_table",
+        "Ranks of clusters",
+        "Expected ranks with the interval of each, and behind it the one that holds for all ranks at once.",
+        'hl.plots.league_table(hl.league_table(fit, best="high"))',
+    ),
+    Entry(
+        "funnel",
+        "Funnel plot",
+        "Observed / expected events of the clusters against their size, with limits of what chance alone explains.",
+        "hl.plots.funnel(fit)",
+    ),
+    Entry(
         "cluster_check",
         "Posterior predictive check of the clusters",
         "The observed proportion of events in each cluster against simulated ones.",

@@ -78,7 +78,7 @@ def simultaneous_ranks(effects: FloatArray, prob: float) -> tuple[FloatArray, Fl
     Intervals of the differences of all pairs, of equal width in posterior standard deviations, contain all differences
     at once with this probability. A cluster then ranks above as many others as lie surely below it, and so on (Mogstad,
     Romano, Shaikh and Wilhelm 2024, Review of Economic Studies 91: 476-518, section 3, with posterior draws in place of
-    the bootstrap).
+    the bootstrap, and in a single step).
 
     Parameters
     ----------

@@ -21,7 +21,18 @@ from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
 from ..result_table import ResultTable
 from ..summaries.intervals import CI_NAMES, Interval
-from ..validation import choice, listed, mapping, number_of, probability, real_number, shortened, text, unknown_names
+from ..validation import (
+    agree,
+    choice,
+    listed,
+    mapping,
+    number_of,
+    probability,
+    real_number,
+    shortened,
+    text,
+    unknown_names,
+)
 from .binomial_limits import overdispersion
 from .rows_by_cluster import RowsByCluster
 from .table_columns import Comparison
@@ -88,15 +99,16 @@ class LeagueTable(Shown):
     @property
     def statement(self) -> str:
         """What the fit can tell of the differences between the clusters, in words."""
-        count, prob = len(self.table), f"{100 * self.interval.prob:g}%"
+        count = len(self.table)
         if self._no_variance:
             return (
                 f"Nothing can be ranked: the estimated sd between clusters of {self.group} is zero. Their proportions "
                 "differ no more than chance lets them, and the order below is that of the draws around the estimate."
             )
-        words = f"At {prob}, {self.from_average:,} of {count:,} clusters differ from the average cluster"
+        apart = _out_of(self.from_average, count, "clusters")
+        words = f"At {100 * self.interval.prob:g}%, {apart} from the average cluster"
         if self.pairs is not None:
-            words += f", and {self.pairs:,} of {count * (count - 1) // 2:,} pairs from each other"
+            words += f"; {_out_of(self.pairs, count * (count - 1) // 2, 'pairs of clusters')} from each other"
         if self.rankability["mean"] < LOW_RANKABILITY:
             words += ". Rankability is low: most of the differences between the clusters' own estimates are chance"
         return f"{words}."
@@ -156,6 +168,17 @@ class LeagueTable(Shown):
 
 #: Columns that are left out first where there is not enough room.
 SPARE = ("events", "standardised_rate", "trials", "rate", "p_above_target")
+
+
+def _out_of(some: int, every: int, what: str) -> str:
+    """How many clusters, or pairs of them, differ.
+
+    Examples
+    --------
+    >>> _out_of(0, 54, "clusters"), _out_of(1, 54, "clusters")
+    ('none of 54 clusters differs', '1 of 54 clusters differs')
+    """
+    return f"{f'{some:,}' if some else 'none'} of {every:,} {what} {agree(max(some, 1), 'differs', 'differ')}"
 
 
 def _interval_name(interval: Interval) -> str:
@@ -333,7 +356,6 @@ def _compared(comparison: Comparison, fit: Fit, others: str, at: Mapping[str, An
     outcome = comparison.query.design.outcome
     title = f"{outcome.event} in clusters of {factor.name}, {_interval_name(interval)}s"
     order = np.argsort(columns["expected_rank"], kind="stable")
-    away = np.maximum(columns["p_above_1"], 1 - columns["p_above_1"]) >= comparison.certain
     variance = columns["expected_sd"] ** 2
     low, high = interval.ends(rankability)
     draws = comparison.effects.reshape(*comparison.query.chain_shape, -1)
@@ -350,7 +372,7 @@ def _compared(comparison: Comparison, fit: Fit, others: str, at: Mapping[str, An
             {"mean": rankability.mean(), **dict(zip(interval.columns, (float(low), float(high)), strict=True))}
         ),
         overdispersion=overdispersion(columns["events"], columns["expected_population"], variance),
-        from_average=int(away.sum()),
+        from_average=comparison.from_average,
         pairs=comparison.pairs,
         effects=xr.DataArray(draws, dims=("chain", "draw", "cluster"), coords={"cluster": factor.levels}),
         fit=fit,

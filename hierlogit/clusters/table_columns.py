@@ -85,6 +85,12 @@ class Comparison:
         """Probability of one direction at which an equal-tailed interval excludes no difference."""
         return (1 + self.interval.prob) / 2
 
+    @cached_property
+    def from_average(self) -> int:
+        """Number of clusters that differ from the average one, with an effect of zero."""
+        above, below = (self.effects > 0).mean(axis=0), (self.effects < 0).mean(axis=0)
+        return int(np.sum(np.maximum(above, below) >= self.certain))
+
     @property
     def pairs_compared(self) -> bool:
         """Whether the clusters are few enough for all pairs of them to be compared."""

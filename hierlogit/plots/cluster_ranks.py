@@ -155,8 +155,8 @@ def _differs(ax: Axes, league: LeagueTable, show: str, middle: float | None, *, 
     away: npt.NDArray[np.bool_] = (low > middle) | (high < middle)
     together = [name for name in table if str(name).startswith("rank_simultaneous")]
     if show == "expected_rank" and together:
-        ends = (table[name].to_numpy() for name in together)
-        ax.hlines(positions, *ends, colors=PALE, linewidth=0.4 if crowded else 3.0, zorder=0.4)
+        first, last = (table[name].to_numpy() for name in together)
+        ax.hlines(positions, first, last, colors=PALE, linewidth=0.4 if crowded else 3.0, zorder=0.4)
     ax.hlines(
         positions, low, high, colors=list(np.where(away, BLUE, GREY)), linewidth=0.4 if crowded else 1.2, zorder=2
     )

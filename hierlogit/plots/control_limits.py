@@ -33,6 +33,7 @@ from .style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -186,6 +187,7 @@ def _lines(ax: Axes, shown: Funnel) -> None:
     ax.axhline(shown.centre, color=INK, linewidth=0.8, zorder=0.5)
     for prob, style in ((INNER, (0, (4, 2))), (OUTER, "solid")):
         low, high = shown.limits(sizes, prob)
+        low[low <= 0], high[high >= shown.centre / shown.rate] = np.nan, np.nan  # there is no limit
         ax.plot(sizes, low, color=GREY, linewidth=1.0, linestyle=style, label=f"{100 * prob:g}% limits")
         ax.plot(sizes, high, color=GREY, linewidth=1.0, linestyle=style)
     ax.set_xlim(first, last)
@@ -243,8 +245,11 @@ def _name_farthest(ax: Axes, shown: Funnel, names: list[str]) -> None:
         )
     if not texts:
         return
-    ax.get_figure(root=True).draw_without_rendering()  # places the axes, so that the room is known
-    inside, taken = ax.get_window_extent(), []
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # places the axes, so that the room is known
+    inside = ax.get_window_extent()
+    taken: list[Bbox] = []
     for text in texts:
         box = text.get_window_extent()
         if box.x0 < inside.x0 or box.x1 > inside.x1 or any(box.overlaps(other) for other in taken):

@@ -153,7 +153,7 @@ def test_differences_are_those_counted_by_hand(crossed: Fit) -> None:
     pairs = [(j, k) for j in range(7) for k in range(j)]
     assert league.pairs == sum(not 0.2 < np.mean(effects[:, j] > effects[:, k]) < 0.8 for j, k in pairs)
     assert f"At 60%, {league.from_average} of 7 clusters" in league.statement
-    assert f"{league.pairs} of 21 pairs" in league.statement
+    assert f"{league.pairs} of 21 pairs of clusters" in league.statement
 
 
 @pytest.mark.parametrize("name", ["herds", "crossed"])
@@ -196,12 +196,12 @@ def test_blocks_of_clusters_and_draws_do_not_matter(crossed: Fit, monkeypatch: p
 def test_permuted_rows_and_relabelled_clusters_give_the_same_table(clustered_rows: ClusteredRows) -> None:
     rows = clustered_rows(12, 15)
     formula = "healed ~ dose + (1 + dose | clinic)"
-    first = hl.league_table(hl.Model(formula, rows).fit(hl.MAP(seed=1)))
+    first = hl.league_table(hl.Model(formula, rows).fit(hl.Laplace(seed=1)))
     permuted = rows.sample(frac=1, random_state=2, ignore_index=True)
-    again = hl.league_table(hl.Model(formula, permuted).fit(hl.MAP(seed=1)))
+    again = hl.league_table(hl.Model(formula, permuted).fit(hl.Laplace(seed=1)))
     pd.testing.assert_frame_equal(pd.DataFrame(again.table), pd.DataFrame(first.table), rtol=1e-4)
     labels = {label: f"Z{100 - k}" for k, label in enumerate(rows["clinic"].unique())}
-    renamed = hl.league_table(hl.Model(formula, rows.replace({"clinic": labels})).fit(hl.MAP(seed=1)))
+    renamed = hl.league_table(hl.Model(formula, rows.replace({"clinic": labels})).fit(hl.Laplace(seed=1)))
     assert set(renamed.table.index) == set(labels.values())
     # The draws of the effects are others, since the clusters are in another order.
     expected = first.table.rename(index=labels).loc[renamed.table.index]
@@ -224,12 +224,10 @@ def test_without_differences_nothing_is_ranked() -> None:
     rng = np.random.default_rng(2)
     rows = pd.DataFrame({"g": np.repeat(np.arange(20), 30), "y": np.tile([0, 0, 1], 200)})
     rows["x"] = rng.normal(size=600)
-    with pytest.warns(hl.errors.ConvergenceWarning):
-        fit = hl.Model("y ~ x + (1 | g)", rows).fit(hl.Laplace(seed=1))
-    with pytest.warns(hl.errors.ConvergenceWarning):
-        league = hl.league_table(fit)
+    fit = hl.Model("y ~ x + (1 | g)", rows).fit(hl.Laplace(seed=1))
+    league = hl.league_table(fit)
     assert fit.estimate is not None
-    assert fit.estimate.sd("g")["Intercept"] == 0
+    assert fit.estimate.sd("g") == 0
     assert league.statement.startswith("Nothing can be ranked: the estimated sd between clusters of g is zero.")
     assert "Nothing can be ranked" in str(league)
     assert league.from_average == 0
