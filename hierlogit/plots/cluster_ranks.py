@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..clusters.standing import LeagueTable, league_table_of
 from ..errors import FitError
 from ..fits.fit import Fit
+from ..formatting import number
 from ..validation import choice
 from .cluster_axis import height_for, name_clusters
 from .ratio_axis import ratio_axis
@@ -43,7 +44,8 @@ QUANTITIES = {
     "p_best": "Probability of being among the best {among:,}",
     "p_worst": "Probability of being among the worst {among:,}",
 }
-#: Quantities with a logarithmic axis.
+#: Quantities with intervals, and what these are compared with, in words; those with a logarithmic axis.
+COMPARED = {"expected_rank": "the middle rank", "odds_ratio": "1", "pe": "1", "standardised_rate": "the overall rate"}
 RATIOS = ("odds_ratio", "pe")
 
 
@@ -52,9 +54,10 @@ def league_table(
 ) -> AxesArray:
     """Plot of the ranks of clusters with intervals, or of another column of their league table.
 
-    The best clusters are on top. Clusters whose interval excludes the middle rank, a ratio of 1 or the overall rate are
-    blue, the others grey. Behind the interval of each rank, a pale line shows the one that holds for all clusters at
-    once. Up to 80 clusters are named on the axis; with more, only the five at each end.
+    The best clusters are on top. Intervals that exclude the middle rank, a ratio of 1 or the overall rate are blue, and
+    so are probabilities of at least 0.5; the others are grey. Behind the interval of each rank, a pale line shows the
+    one that holds for all clusters at once. Up to 80 clusters are named on the axis; with more, only the five at each
+    end.
 
     Parameters
     ----------
@@ -101,74 +104,68 @@ def _panel(ax: Axes, league: LeagueTable, show: str) -> None:
     table = league.table.iloc[::-1]  # the best on top
     names, positions, values = names_of(table.index), np.arange(len(table)), table[show].to_numpy()
     crowded = len(table) > MAX_NAMED
-    label = QUANTITIES[show].format(among=league.among)
-    middle = _middle(league, show)
-    away = _differs(ax, league, show, middle, crowded=crowded)
-    colours = list(np.where(away, BLUE, GREY))
-    ax.scatter(values, positions, s=1.5 if crowded else 12, c=colours, linewidths=0, zorder=3)
+    width, pale_width, size, alpha = (0.4, 0.4, 1.5, 0.6) if crowded else (1.2, 3.0, 12, 1.0)
+    low, high, middle = _ends(league, show)
+    blue = (low > middle) | (high < middle) if show in COMPARED else values >= 0.5
+    if show == "expected_rank" and _together(league):
+        first, last = (table[name].to_numpy() for name in _together(league))
+        ax.hlines(positions, first, last, colors=PALE, linewidth=pale_width, zorder=0.4)
+    colours = list(np.where(blue, BLUE, GREY))
+    ax.hlines(positions, low, high, colors=colours, linewidth=width, alpha=alpha, zorder=2)
+    ax.scatter(values, positions, s=size, c=INK if crowded else colours, linewidths=0, zorder=3)
     name_clusters(ax, names, league.group, ordered=True, order="the best on top")
+    _horizontal_axis(ax, show, np.concatenate([low, values, high]), len(table))
+    label = QUANTITIES[show].format(among=league.among)
+    ax.set_xlabel(f"{label}\n{_key(league, show)}")
+    if show in COMPARED:
+        ax.axvline(middle, color=INK, linewidth=0.8, zorder=0.5)
+        counted_blue = f"{int(blue.sum()):,} intervals exclude {number(middle)}"
+    else:
+        counted_blue = f"{int(blue.sum()):,} are at least 0.5"
+    describe(
+        ax,
+        f"{label} of {counted(len(table), league.group)}, in the order of expected ranks, from {names[-1]} "
+        f"({values[-1]:.2f}) to {names[0]} ({values[0]:.2f}); {counted_blue}. {league.statement}",
+    )
+
+
+def _ends(league: LeagueTable, show: str) -> tuple[FloatArray, FloatArray, float]:
+    """Ends of the lines, from the worst to the best cluster, and the value that intervals are compared with."""
+    table = league.table.iloc[::-1]
+    if show not in COMPARED:
+        values = table[show].to_numpy()
+        return np.zeros_like(values), values, 0.0
+    prefix = "rank" if show == "expected_rank" else show
+    low, high = (table[f"{prefix}_{end}"].to_numpy() for end in league.interval.columns)
+    overall = float(table["events"].sum() / table["trials"].sum())
+    return low, high, {"expected_rank": (len(table) + 1) / 2, "standardised_rate": overall}.get(show, 1.0)
+
+
+def _together(league: LeagueTable) -> list[str]:
+    """Columns with the ends of the intervals for all ranks at once, if they were computed."""
+    return [str(name) for name in league.table if str(name).startswith("rank_simultaneous")]
+
+
+def _horizontal_axis(ax: Axes, show: str, values: FloatArray, clusters: int) -> None:
     if show in RATIOS:
-        ends = [f"{show}_{end}" for end in league.interval.columns]
-        ratio_axis(ax, table[[show, *ends]].to_numpy().ravel())
+        ratio_axis(ax, values)
     elif show == "expected_rank":
         from matplotlib.ticker import MaxNLocator
 
-        ax.set_xlim(0.5 - 0.02 * len(table), 0.5 + 1.02 * len(table))
+        ax.set_xlim(0.5 - 0.02 * clusters, 0.5 + 1.02 * clusters)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    else:
+    elif show in COMPARED:
         ax.margins(x=0.03)
-    if middle is None:
-        ax.set_xlabel(label)
-        ax.set_xlim(-0.03, 1.03)
     else:
-        ax.axvline(middle, color=INK, linewidth=0.8, zorder=0.5)
-        ax.set_xlabel(f"{label}\n{_key(league, show)}")
-    best = f"{names[-1]} ({values[-1]:.2f})"
-    excluded = "" if middle is None else f" {int(away.sum()):,} intervals exclude {middle:.3g}."
-    describe(
-        ax,
-        f"{label} of {counted(len(table), league.group)}, in the order of expected ranks, from {best} to {names[0]} "
-        f"({values[0]:.2f}).{excluded} {league.statement}",
-    )
-
-
-def _middle(league: LeagueTable, show: str) -> float | None:
-    """What the intervals are compared with: the middle rank, a ratio of 1 or the rate of all rows."""
-    if show == "expected_rank":
-        return (len(league.table) + 1) / 2
-    if show == "standardised_rate":
-        return float(league.table["events"].sum() / league.table["trials"].sum())
-    return 1.0 if show in RATIOS else None
-
-
-def _differs(ax: Axes, league: LeagueTable, show: str, middle: float | None, *, crowded: bool) -> npt.NDArray[np.bool_]:
-    """Draw the intervals, and return which of them exclude the middle; of probabilities, which are above a half."""
-    table, positions = league.table.iloc[::-1], np.arange(len(league.table))
-    if middle is None:
-        above = table[show].to_numpy() >= 0.5
-        ax.hlines(
-            positions, 0, table[show], colors=list(np.where(above, BLUE, GREY)), linewidth=0.4 if crowded else 1.2
-        )
-        return above
-    prefix = "rank" if show == "expected_rank" else show
-    low, high = (table[f"{prefix}_{end}"].to_numpy() for end in league.interval.columns)
-    away: npt.NDArray[np.bool_] = (low > middle) | (high < middle)
-    together = [name for name in table if str(name).startswith("rank_simultaneous")]
-    if show == "expected_rank" and together:
-        first, last = (table[name].to_numpy() for name in together)
-        ax.hlines(positions, first, last, colors=PALE, linewidth=0.4 if crowded else 3.0, zorder=0.4)
-    ax.hlines(
-        positions, low, high, colors=list(np.where(away, BLUE, GREY)), linewidth=0.4 if crowded else 1.2, zorder=2
-    )
-    return away
+        ax.set_xlim(-0.03, 1.03)
 
 
 def _key(league: LeagueTable, show: str) -> str:
     """What points, lines and colours mean."""
+    if show not in COMPARED:
+        return "blue: at least 0.5"
     point = {"expected_rank": "expected rank", "odds_ratio": "median"}.get(show, "mean")
-    interval = interval_name(league.interval.prob, league.interval.kind)
-    compared = {"expected_rank": "the middle rank", "standardised_rate": "the overall rate"}.get(show, "1")
-    text = f"{point} and {interval}\nblue: excludes {compared}"
-    if show == "expected_rank" and any(str(name).startswith("rank_simultaneous") for name in league.table):
+    text = f"{point} and {interval_name(league.interval.prob, league.interval.kind)}\nblue: excludes {COMPARED[show]}"
+    if show == "expected_rank" and _together(league):
         text += "\npale: interval for all ranks at once"
     return text

@@ -42,6 +42,8 @@ KINDS = ("oe", "rate")
 INNER, OUTER = 0.95, 0.998
 #: Points of a curve, clusters beyond the outer limits that are named, and the ratio of sizes for a logarithmic axis.
 POINTS, NAMED, WIDE = 300, 6, 50
+#: Pixels around a name that are free of other names.
+PADDING = 2.0
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def _name_farthest(ax: Axes, shown: Funnel, names: list[str]) -> None:
     inside = ax.get_window_extent()
     taken: list[Bbox] = []
     for text in texts:
-        box = text.get_window_extent()
+        box = text.get_window_extent().padded(PADDING)
         if box.x0 < inside.x0 or box.x1 > inside.x1 or any(box.overlaps(other) for other in taken):
             text.remove()
         else:
