@@ -72,8 +72,8 @@ class LeagueTable(Shown):
         the ends of its interval.
     overdispersion : float
         Mean squared standardised difference between observed and expected events, 1 if clusters differ by chance alone.
-    from_average : int
-        Number of clusters that differ from the average cluster, with effects of zero.
+    from_typical : int
+        Number of clusters that differ from a typical one, with an effect of zero.
     pairs : int or None
         Number of pairs of clusters that differ from each other; None if there are too many pairs to compare.
     effects : xarray.DataArray
@@ -91,7 +91,7 @@ class LeagueTable(Shown):
     at: Mapping[str, Any] | None
     rankability: pd.Series[float]
     overdispersion: float
-    from_average: int
+    from_typical: int
     pairs: int | None
     effects: xr.DataArray
     fit: Fit
@@ -105,8 +105,8 @@ class LeagueTable(Shown):
                 f"Nothing can be ranked: the estimated sd between clusters of {self.group} is zero. Their proportions "
                 "differ no more than chance lets them, and the order below is that of the draws around the estimate."
             )
-        apart = _out_of(self.from_average, count, "clusters")
-        words = f"At {100 * self.interval.prob:g}%, {apart} from the average cluster"
+        apart = _out_of(self.from_typical, count, "clusters")
+        words = f"At {100 * self.interval.prob:g}%, {apart} from a typical cluster"
         if self.pairs is not None:
             words += f"; {_out_of(self.pairs, count * (count - 1) // 2, 'pairs of clusters')} from each other"
         if self.rankability["mean"] < LOW_RANKABILITY:
@@ -279,7 +279,7 @@ def league_table(
     The risk-standardised rates of the Centers for Medicare and Medicaid Services are those with
     ``expected="typical"``. As a ratio times a rate they can exceed 1.
 
-    A cluster differs from the average one if the probability of one direction is at least that at which an equal-tailed
+    A cluster differs from a typical one if the probability of one direction is at least that at which an equal-tailed
     interval excludes an odds ratio of 1, 0.945 for intervals of 89 %; two clusters differ likewise if the order of
     their effects is that certain. This is not adjusted for the number of comparisons.
 
@@ -372,7 +372,7 @@ def _compared(comparison: Comparison, fit: Fit, others: str, at: Mapping[str, An
             {"mean": rankability.mean(), **dict(zip(interval.columns, (float(low), float(high)), strict=True))}
         ),
         overdispersion=overdispersion(columns["events"], columns["expected_population"], variance),
-        from_average=comparison.from_average,
+        from_typical=comparison.from_typical,
         pairs=comparison.pairs,
         effects=xr.DataArray(draws, dims=("chain", "draw", "cluster"), coords={"cluster": factor.levels}),
         fit=fit,

@@ -86,8 +86,8 @@ class Comparison:
         return (1 + self.interval.prob) / 2
 
     @cached_property
-    def from_average(self) -> int:
-        """Number of clusters that differ from the average one, with an effect of zero."""
+    def from_typical(self) -> int:
+        """Number of clusters that differ from a typical one, with an effect of zero."""
         above, below = (self.effects > 0).mean(axis=0), (self.effects < 0).mean(axis=0)
         return int(np.sum(np.maximum(above, below) >= self.certain))
 

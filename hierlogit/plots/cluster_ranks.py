@@ -38,7 +38,7 @@ FloatArray = npt.NDArray[np.float64]
 #: What can be drawn, by the column of the table, with its name on the axis.
 QUANTITIES = {
     "expected_rank": "Rank",
-    "odds_ratio": "Odds ratio to the average cluster",
+    "odds_ratio": "Odds ratio to a typical cluster",
     "pe": "Predicted / expected events",
     "standardised_rate": "Standardised rate",
     "p_best": "Probability of being among the best {among:,}",

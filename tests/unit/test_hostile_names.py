@@ -78,7 +78,16 @@ def shown(fit: hl.results.Fit) -> Iterator[Any]:
     model = fit.model
     yield from (fit, model, model.formula, model.design, model.priors, hl.explain(fit))
     yield from (model.design.groups[0], model.design.table, model.design.outcome, hl.check_data(model))
-    for verb in (hl.summary, hl.odds_ratios, hl.variance_components, hl.ranef, hl.predictions, hl.icc, hl.pooling):
+    for verb in (
+        hl.summary,
+        hl.odds_ratios,
+        hl.variance_components,
+        hl.ranef,
+        hl.predictions,
+        hl.icc,
+        hl.pooling,
+        hl.league_table,
+    ):
         yield verb(fit)  # type: ignore[operator]
 
 

@@ -149,10 +149,10 @@ def test_ranks_are_those_counted_by_hand(crossed: Fit, best: str, at: dict[str, 
 def test_differences_are_those_counted_by_hand(crossed: Fit) -> None:
     league = hl.league_table(crossed, "clinic", ci_prob=0.6)
     effects = league.effects.to_numpy().reshape(-1, 7)
-    assert league.from_average == sum(not 0.2 < np.mean(effects[:, j] > 0) < 0.8 for j in range(7))
+    assert league.from_typical == sum(not 0.2 < np.mean(effects[:, j] > 0) < 0.8 for j in range(7))
     pairs = [(j, k) for j in range(7) for k in range(j)]
     assert league.pairs == sum(not 0.2 < np.mean(effects[:, j] > effects[:, k]) < 0.8 for j, k in pairs)
-    assert f"At 60%, {league.from_average} of 7 clusters" in league.statement
+    assert f"At 60%, {league.from_typical} of 7 clusters" in league.statement
     assert f"{league.pairs} of 21 pairs of clusters" in league.statement
 
 
@@ -230,7 +230,7 @@ def test_without_differences_nothing_is_ranked() -> None:
     assert fit.estimate.sd("g") == 0
     assert league.statement.startswith("Nothing can be ranked: the estimated sd between clusters of g is zero.")
     assert "Nothing can be ranked" in str(league)
-    assert league.from_average == 0
+    assert league.from_typical == 0
     assert league.pairs == 0
 
 
@@ -241,7 +241,7 @@ def test_equal_effects_share_their_ranks(make_fit: MakeFit, clustered_rows: Clus
     league = hl.league_table(Fit(fit.model, data, fit.diagnostics))
     assert (league.table["expected_rank"] == 3).all()
     assert (league.table["odds_ratio"] == 1).all()
-    assert (league.from_average, league.pairs) == (0, 0)
+    assert (league.from_typical, league.pairs) == (0, 0)
 
 
 def test_wrong_options_are_refused(crossed: Fit, make_fit: MakeFit) -> None:
