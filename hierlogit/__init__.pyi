@@ -31,6 +31,7 @@ from .variance.r_squared import pcv as pcv
 from .variance.r_squared import r2 as r2
 from .translations.explanation import explain as explain
 from .effects.datagrid import datagrid as datagrid
+from .explorer.notebooks import explore as explore
 from .effects.hypotheses import hypotheses as hypotheses
 from .effects.contextual import contextual_effects as contextual_effects
 from .diagnostics.quadrature import check_quadrature as check_quadrature

@@ -115,6 +115,10 @@ class PredictionError(HierlogitError, ValueError):
     """An option of a prediction or summary is not allowed, or new data do not match the model."""
 
 
+class PackageError(HierlogitError, ImportError):
+    """An optional package that a function needs is not installed."""
+
+
 class StudyError(HierlogitError, ValueError):
     """An option of a simulated study is not allowed, or its parameters do not match the model."""
 

@@ -6,6 +6,7 @@ from .diagnostics.fit.check import Check as Check
 from .diagnostics.ignored_clusters.side_by_side import IgnoringClusters as IgnoringClusters
 from .diagnostics.influence import Influence as Influence
 from .estimate import Estimate as Estimate
+from .explorer.widget import Explorer as Explorer
 from .fits.diagnostics import Diagnostics as Diagnostics
 from .fits.findings import Finding as Finding
 from .fits.fit import Fit as Fit

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -63,6 +65,24 @@ def interrupted_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(nutpie, "sample", started)
     yield
     timer.cancel()
+
+
+@pytest.fixture(scope="session")
+def page_after_scripts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Function of a page, as HTML, that returns what has become of it in a browser once its scripts have run."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no browser here")
+    folder = tmp_path_factory.mktemp("browser")
+
+    def shown(page: str) -> str:
+        path = folder / "page.html"
+        path.write_text(page, encoding="utf-8")
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--dump-dom"]
+        done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout
+
+    return shown
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from ..building.models_tried import Build
 from ..diagnostics.fit.check import FEWEST_REPLICATES
 from ..display import element
 from ..errors import FitError
+from ..explorer import page as explorer
 from ..fits.arguments import require_fit
 from ..fits.diagnostics import versions
 from ..fits.fit import Fit
@@ -202,7 +203,10 @@ def _page(request: Request, title: str, keys: Sequence[str], content: str) -> st
         f"{request.subjects[0].engine}."
     )
     assets = files(__package__).joinpath("assets")
-    style = assets.joinpath("style.css").read_text(encoding="utf-8")
+    moving = "sliders" in keys
+    style = assets.joinpath("style.css").read_text(encoding="utf-8") + (
+        explorer.asset("explorer.css") if moving else ""
+    )
     head = "".join(
         [
             '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -218,6 +222,6 @@ def _page(request: Request, title: str, keys: Sequence[str], content: str) -> st
             element("footer", paragraph(f"Made with hierlogit {versions()['hierlogit']}.")),
         ]
     )
-    script = element("script", assets.joinpath("sliders.js").read_text(encoding="utf-8")) if "sliders" in keys else ""
+    script = explorer.script() if moving else ""
     inside = element("head", head) + element("body", element("div", body, class_="page") + script)
     return f"<!doctype html>\n{element('html', inside, lang='en')}\n"

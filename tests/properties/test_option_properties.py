@@ -430,6 +430,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     ),
     "evidence": lambda s: (hl.evidence, {"fit": s.fit, "draws": 256, "nodes": 1}),
     "explain": lambda s: (hl.explain, {"model": s.model}),
+    "explore": lambda s: (hl.explore, {"fit": s.fit}),
     "hypotheses": lambda s: (hl.hypotheses, {"fit": s.fit}),
     "icc": lambda s: (hl.icc, {"fit": s.fit}),
     "icl": lambda s: (hl.icl, {"fit": s.fit}),

@@ -61,7 +61,7 @@ class TestVersionsAgree:
 
     def test_every_tried_version_is_within_the_bounds(self) -> None:
         tried = pins()
-        for name, requirement in requirements("dev", "docs", "polars", "dask").items():
+        for name, requirement in requirements("dev", "docs", "polars", "dask", "widgets").items():
             assert name in tried, f"constraints.txt does not pin {name}"
             assert tried[name] in requirement.specifier, f"{name} {tried[name]} is not {requirement.specifier}"
 
@@ -82,7 +82,7 @@ class TestVersionsAgree:
 
     def test_extras_that_repeat_a_dependency_have_its_bounds(self) -> None:
         dev = requirements("dev")
-        for extra in ("docs", "polars", "dask"):
+        for extra in ("docs", "polars", "dask", "widgets"):
             for requirement in map(Requirement, METADATA["optional-dependencies"][extra]):
                 known = dev.get(canonicalize_name(requirement.name), requirement)
                 assert known.specifier == requirement.specifier, requirement.name

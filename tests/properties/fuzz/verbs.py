@@ -45,6 +45,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "icl": {},
     "datagrid": {},
     "explain": {},
+    "explore": {},
 }
 #: Functions that refit, simulate or draw pictures, with few replicates.
 SLOW: Mapping[str, dict[str, Any]] = {

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
-import shutil
-import subprocess
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -16,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
 from typer.testing import CliRunner
 
 import hierlogit as hl
@@ -25,10 +21,8 @@ from hierlogit.errors import FitError
 from hierlogit.reporting import page
 from hierlogit.reporting.page import ReportPath
 from hierlogit.reporting.request import attempted
-from hierlogit.reporting.sections import sliders
 
 ROOT = Path(__file__).parents[3]
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EMPTY = {"meta", "img", "input", "br"}
 
 
@@ -316,72 +310,26 @@ def test_the_command_writes_a_page(
     assert "there is no file none.nc" in run(app, ["report", "none.nc", "-o", "c"]).output
 
 
-# ---- the script ---------------------------------------------------------------------------------------------------
+# ---- the sliders --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def answers(whole: Page, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What the script says after its sliders were moved."""
-    if BROWSER is None:
-        pytest.skip("there is no browser here")
-    folder = tmp_path_factory.mktemp("browser")
-
-    def moved(sd: float, size: int) -> str:
-        step = (
-            f"for (const [name, value] of [['sd', {sd}], ['size', {size}]]) {{"
-            "const slider = document.getElementById('play-' + name); slider.value = value;"
-            "slider.dispatchEvent(new Event('input')); }"
-        )
-        path = folder / "moved.html"
-        path.write_text(whole.text.replace("</body>", f"<script>{step}</script></body>"), encoding="utf-8")
-        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--dump-dom"]
-        done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, check=True, timeout=60)
-        found = re.search(r'<p id="play-words"[^>]*>(.*?)</p>', done.stdout, re.DOTALL)
-        assert found is not None
-        assert len(re.findall(r'<circle class="first" cx="[\d.]+"', done.stdout)) == size + 1
-        return " ".join(found.group(1).split())
-
-    return moved
+def test_the_sliders_are_those_of_the_first_fit(
+    whole: Page, fits: dict[str, hl.results.Fit], page_after_scripts: Any
+) -> None:
+    done = page_after_scripts(whole.text)
+    names = re.findall(r'<input id="[^"]*" type="range"[^>]* data-name="(\w+)"', done)
+    assert names == ["sd", "sd_slope", "correlation", "size"]
+    (said,) = re.findall(r'<p class="words"[^>]*>(.*?)</p>', done)
+    share, ratio = hl.icc(fits["varying"])["estimate"].iloc[0], hl.mor(fits["varying"])["estimate"].iloc[0]
+    assert f"{100 * share:.1f}% lies between clusters of district" in said
+    assert f"the median odds ratio is {ratio:.2f}." in said
+    assert len(re.findall(r'<circle class="first" cx="[\d.]+"', done)) == 26 + 1 + 2
 
 
-@pytest.mark.parametrize(("sd", "size"), [(0.0, 5), (0.7, 26), (2.5, 3)])
-def test_sliders_show_what_mathematics_says(answers: Any, whole: Page, sd: float, size: int) -> None:
-    said = answers(sd, size)
-    start = json.loads(re.findall(r'<script type="application/json" id="play-start">(.*?)</script>', whole.text)[0])
-    z, weight = np.polynomial.hermite_e.hermegauss(200)
-    weight = weight / weight.sum()
-    p = expit(start["level"] + sd * z)
-
-    def estimate(k: int) -> float:
-        likelihood = weight * p**k * (1 - p) ** (size - k)
-        return float((likelihood * p).sum() / likelihood.sum())
-
-    slope = float((weight * expit(sd * z) * expit(-sd * z)).sum() / 0.25)
-    share = sd**2 / (sd**2 + np.pi**2 / 3)
-    ratio = np.exp(np.sqrt(2) * 0.6744897501960817 * sd)
-    assert f"With an sd of {sd:.2f}, the share of the variance between clusters is {100 * share:.1f}%" in said
-    assert f"the median odds ratio is {ratio:.2f}" in said
-    estimated = re.findall(r"rows\) is ([\d.]+), that of a cluster with events only is ([\d.]+);", said)[0]
-    numbers = [float(found) for found in estimated]
-    np.testing.assert_allclose(numbers, [estimate(0), estimate(size)], atol=1.1e-3)
-    mean = float(re.findall(r"the mean of all clusters is ([\d.]+)\.", said)[0])
-    assert mean == pytest.approx(float((weight * p).sum()), abs=1.1e-3)
-    assert int(re.findall(r"has (\d+)% of the slope", said)[0]) == pytest.approx(100 * slope, abs=0.6)
-
-
-@pytest.mark.parametrize("name", ["same", "varying"])
-def test_sliders_start_at_the_fit(fits: dict[str, hl.results.Fit], name: str) -> None:
-    from hierlogit.reporting.request import Request, Subject
-    from hierlogit.summaries.intervals import Interval
-
-    fit = fits[name]
-    said = sliders.content(Request((Subject("", fit),), None, Interval(0.89, "eti"), 1, 50))
-    found = re.findall(r'<input id="play-(\w+)" type="range"[^>]* value="([\d.]+)"', said)
-    assert [slider for slider, _ in found] == ["sd", "size"]
-    # The latent share of the variance between clusters says how far they are apart, averaged over rows.
-    share = hl.icc(fit)["mean"].iloc[0]
-    assert float(found[0][1]) == pytest.approx(np.sqrt(np.pi**2 / 3 * share / (1 - share)), rel=0.03)
-    assert float(found[1][1]) == 26
+def test_the_script_is_left_out_without_its_section(fits: dict[str, hl.results.Fit], tmp_path: Path) -> None:
+    found = Page(hl.report(fits["same"], tmp_path / "none.html", sections=["estimates"]))
+    assert "script" not in {tag for tag, _ in found.elements}
+    assert "hierlogit-explorer" not in found.text
 
 
 def test_a_report_is_a_link_in_a_notebook(tmp_path: Path) -> None:
