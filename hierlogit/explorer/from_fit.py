@@ -22,6 +22,7 @@ from ..variance.by_factor import fixed_part, mean_variance, spread
 from .slider_model import LARGEST_SIZE, Axis, Points, Position, SliderModel, upper_end
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 
 #: Rows that stand for those of the data, and groups of them by the second effect's column.
 MOST_ROWS, MOST_GROUPS = 400, 20
@@ -147,7 +148,9 @@ def _points(draws: Draws, rows: EncodedRows, factor: GroupBlock, at: float, star
 def _fewer(points: Points, trials: FloatArray) -> tuple[Points, FloatArray]:
     """At most `MOST_ROWS` rows for those of the data, each the mean of rows that are nearly alike, and their trials."""
     values = np.column_stack([points.eta, points.z, points.rest])
-    place = pd.DataFrame(values.round(10)).groupby(list(range(4)), sort=False).ngroup().to_numpy()
+    place: IntArray = (
+        pd.DataFrame(values.round(10)).groupby(list(range(4)), sort=False).ngroup().to_numpy().astype(np.intp)
+    )
     if place.max() >= MOST_ROWS:
         slope = _binned(points.z[:, 1], np.zeros(len(values), dtype=np.intp), MOST_GROUPS)
         groups = int(slope.max()) + 1
@@ -157,12 +160,12 @@ def _fewer(points: Points, trials: FloatArray) -> tuple[Points, FloatArray]:
     return Points(means[:, 0], means[:, 1:3], means[:, 3]), weights
 
 
-def _binned(values: FloatArray, within: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
+def _binned(values: FloatArray, within: IntArray, most: int) -> IntArray:
     """Number of each row's bin: bins of neighbouring values, as equal in size as they can be, inside each group."""
     frame = pd.DataFrame({"value": values, "group": within})
     ranks = frame.groupby("group")["value"].rank(method="dense", pct=True)
     bins = np.minimum((ranks * most).astype(int), most - 1)
-    found: npt.NDArray[np.intp] = frame.assign(bin=bins).groupby(["group", "bin"]).ngroup().to_numpy()
+    found: IntArray = frame.assign(bin=bins).groupby(["group", "bin"]).ngroup().to_numpy().astype(np.intp)
     return found
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INPUTS = ("sd", "sd_slope", "correlation", "size")
 
 
-class Explorer(Shown, anywidget.AnyWidget):  # type: ignore[misc]
+class Explorer(Shown, anywidget.AnyWidget):
     """Sliders for the differences between the clusters of a fit, in Jupyter, marimo and VS Code.
 
     The first four attributes are the positions of the sliders and can be set; the others follow from them.

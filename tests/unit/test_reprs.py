@@ -142,7 +142,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         "Estimate": [fit.estimate for fit in fits.values() if fit.estimate],
         "Evidence": [*factors.evidence.values(), replace(next(iter(factors.evidence.values())), pareto_k=0.9)],
         "Explanation": [hl.explain(large), hl.explain(fits["wide"]), hl.explain(fits["crossed"])],
-        "Explorer": [hl.explore(large), hl.explore(fits["crossed"]), hl.explore(small)],
+        "Explorer": [hl.explore(drawn), hl.explore(fits["crossed"]), hl.explore(small)],
         "Finding": list(findings()),
         "SearchComparison": [
             hl.compare_searches(small, starts=2, seed=1),

@@ -175,8 +175,9 @@ def test_a_page_without_widgets_has_a_table(fits: dict[str, hl.results.Fit]) -> 
     sliders = hl.explore(fits["slope"])
     assert "ICC" in repr(sliders)
     assert "<table" in sliders._repr_html_()
-    bundle, _ = sliders._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+    bundle = sliders._repr_mimebundle_()
+    assert bundle is not None
+    assert "application/vnd.jupyter.widget-view+json" in bundle[0]
 
 
 # ---- in the browser -----------------------------------------------------------------------------------------------
