@@ -119,6 +119,29 @@ class UnboundedVariables:
                 left = np.sqrt(max(left**2 - entry**2, 0.0))
         return x
 
+    def centred(self, x: FloatArray) -> FloatArray:
+        """The coefficients that have priors, with the intercept at the means of the predictors, shape (..., p)."""
+        centred: FloatArray = self._beta(x, self.cholesky(x)) @ self._centring.T
+        return centred
+
+    def of_centred(self, centred: FloatArray, others: FloatArray) -> FloatArray:
+        """The vectors of such coefficients, shape (m, p), and the variables of sds and correlations, shape (m, k)."""
+        x = np.concatenate([np.zeros_like(centred), others], axis=1)
+        basis = np.linalg.solve(self._centring @ self._inverse, centred.T).T
+        x[:, : self.n_fixed] = basis / self._factor(self.cholesky(x))[..., None]
+        return x
+
+    def log_volume(self, x: FloatArray) -> FloatArray:
+        """Logarithm of the volume of the coefficients that have priors in that of their variables; shape (...)."""
+        constant = float(np.linalg.slogdet(self._inverse)[1])
+        volume: FloatArray = constant + self.n_fixed * np.log(self._factor(self.cholesky(x)))
+        return volume
+
+    @property
+    def correlation_powers(self) -> FloatArray:
+        """The power a of each correlation variable, in the order of the vector."""
+        return np.concatenate([np.empty(0), *(row.powers for row in self._rows)])
+
     def log_prior(self, x: FloatArray) -> FloatArray:
         """Normalised log prior density of vectors of shape (..., n_dim); shape ``x.shape[:-1]``."""
         cholesky = self.cholesky(x)

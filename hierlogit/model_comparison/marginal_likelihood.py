@@ -150,14 +150,16 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     -----
     The posterior density of the parameters, with the random effects integrated out by quadrature, is a function of a
     few variables. Its integral is the mean of its ratios, at quasi-random points, to a t distribution with its mode and
-    curvature, or to a mixture with one that has its moments. For crossed random effects, or more effects than
-    quadrature takes, Laplace's method is used: ``method`` is then ``"Laplace"``, and the error of that approximation is
-    not part of ``mcse``.
+    curvature, or to a mixture with one that has its moments. Where that misses much of it, as with few clusters and
+    priors with heavy tails, a third of the points have a distribution as wide as the priors. For crossed random
+    effects, or more effects than quadrature takes, Laplace's method is used: ``method`` is then ``"Laplace"``, and the
+    error of that approximation is not part of ``mcse``.
 
     References
     ----------
     Kass and Raftery (1995), Journal of the American Statistical Association 90: 773-795.
     Geweke (1989), Econometrica 57: 1317-1339, for importance sampling.
+    Hesterberg (1995), Technometrics 37: 185-194, for mixtures with a wide distribution.
 
     Examples
     --------

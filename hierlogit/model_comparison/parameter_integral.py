@@ -7,14 +7,17 @@ replicates give the Monte Carlo error (Owen 1997, Annals of Statistics 25: 1541-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import SeedSequence
 
 from ..display import Shown, View
-from ..engines.importance.proposal import DEGREES, SplitT, at_mode
-from ..engines.importance.weighting import Densities, Weighted, adapted, log_mean
+from ..engines.importance.proposal import SplitT, at_mode
+from ..engines.importance.weighting import Densities, Proposal, Weighted, adapted, log_mean, log_mixture
+from ..engines.importance.wide_proposal import WideProposal
 from ..engines.maximum.marginal_posterior import MarginalPosterior
 from ..fits.psis import psis
 from ..formatting import fixed
@@ -28,6 +31,12 @@ REPLICATES = 16
 #: Points from whose weighted moments a second proposal is made, if few of them are worth as much as draws of the
 #: density itself.
 FIRST_POINTS = 512
+#: Points of the wide proposal by which the usual one is judged, and how many more there are if it misses something.
+WIDE_POINTS = (256, 1024)
+#: Share of the integral where the density of the wide proposal is above that of the usual one, above which it is used.
+MISSED = 0.1
+#: Central probability of each variable from which moments are taken where the tails are heavy.
+CENTRAL = 0.9
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,7 +82,8 @@ class Integral(Shown):
 def integral_over_parameters(model: ModelSpec, nodes: int, draws: int, seed: int) -> Integral:
     """The integral of prior times marginal likelihood, by points of a t distribution at its mode.
 
-    Where it is not near enough, half of the points are those of a second one with the moments of the density.
+    Where it is not near enough, as many points are those of a second one with the moments of the density; and where it
+    misses some of it, as many are those of a distribution as wide as the priors.
 
     Parameters
     ----------
@@ -81,48 +91,57 @@ def integral_over_parameters(model: ModelSpec, nodes: int, draws: int, seed: int
     nodes : int
         Quadrature nodes for the random effects.
     draws : int
-        Rounded up to `REPLICATES` times a power of two, which is best for the points.
+        Rounded up to `REPLICATES` times a power of two for each distribution, which is best for the points.
     seed : int
     """
-    for_first, for_points = np.random.SeedSequence(seed).spawn(2)
-    proposals = [at_mode(MarginalPosterior(model, nodes))]
-    centre = proposals[0].centre
-    densities = Densities(model, nodes, centre, 1)
-    first = _points(proposals[0], uniform_points(FIRST_POINTS, len(centre) + 1, for_first))
-    weighted = Weighted(first, densities.of(first, progress=False) - proposals[0].log_density(first))
-    if weighted.should_be_adapted:
-        proposals.append(adapted(weighted))
+    for_first, for_points, for_wide = SeedSequence(seed).spawn(3)
+    posterior = MarginalPosterior(model, nodes)
+    usual, wide = at_mode(posterior), WideProposal.of(model, posterior.variables)
+    densities = Densities(model, nodes, usual.centre, 1)
+    proposals = _chosen(usual, wide, densities, for_first, for_wide)
     each = 2 ** int(np.ceil(np.log2(max(draws / REPLICATES / len(proposals), 1))))
     points = np.concatenate(
         [
-            _points(proposal, uniform_points(each, len(centre) + 1, one))
+            proposal.points(uniform_points(each, posterior.n_dim + 1, one))
             for replicate in for_points.spawn(REPLICATES)
             for proposal, one in zip(proposals, replicate.spawn(len(proposals)), strict=True)
         ]
     )
-    # Relative to the mixture, neither proposal can make weights large where the other has points.
-    mixture = np.logaddexp.reduce([proposal.log_density(points) for proposal in proposals]) - np.log(len(proposals))
+    # Relative to the mixture, no proposal can make weights large where another has points.
+    mixture = log_mixture(proposals, [each] * len(proposals), points)
     return Integral(points, densities.of(points, progress=True) - mixture)
 
 
-def uniform_points(count: int, dimensions: int, seed: np.random.SeedSequence) -> FloatArray:
+def _chosen(
+    usual: SplitT, wide: WideProposal, densities: Densities, for_first: SeedSequence, for_wide: SeedSequence
+) -> Sequence[Proposal]:
+    """The proposals whose points are used."""
+    dimensions = len(usual.centre) + 1
+    first = usual.points(uniform_points(FIRST_POINTS, dimensions, for_first))
+    log_density = densities.of(first, progress=False)
+    few, many = (
+        uniform_points(size, dimensions, one) for size, one in zip(WIDE_POINTS, for_wide.spawn(2), strict=True)
+    )
+    points = wide.points(few)
+    x, values = np.concatenate([first, points]), np.concatenate([log_density, densities.of(points, progress=False)])
+    both: list[Proposal] = [usual, wide]
+    counts = [len(first), len(points)]
+    weights = Weighted(x, values - log_mixture(both, counts, x)).weights
+    if weights[wide.log_density(x) > usual.log_density(x)].sum() <= MISSED:
+        weighted = Weighted(first, log_density - usual.log_density(first))
+        return [usual, adapted(weighted)] if weighted.should_be_adapted else [usual]
+    points = wide.points(many)
+    x, values = np.concatenate([x, points]), np.concatenate([values, densities.of(points, progress=False)])
+    counts[1] += len(points)
+    weighted = Weighted(x, values - log_mixture(both, counts, x))
+    # Tails may have no moments.
+    return [*both, adapted(weighted.within(CENTRAL))] if weighted.has_moments else both
+
+
+def uniform_points(count: int, dimensions: int, seed: SeedSequence) -> FloatArray:
     """Scrambled Sobol points, a power of two of them, strictly between 0 and 1; shape (count, dimensions)."""
     from scipy.stats.qmc import Sobol
 
     least = np.finfo(np.float64).eps
     points: FloatArray = Sobol(dimensions, rng=np.random.default_rng(seed)).random(count)
     return np.clip(points, least, 1 - least)
-
-
-def _points(proposal: SplitT, uniform: FloatArray) -> FloatArray:
-    """Points of a proposal with d variables from uniform ones of shape (count, d + 1)."""
-    from scipy.special import chdtri, ndtri
-
-    u, spread = uniform[:, :-1], np.sqrt(DEGREES / chdtri(DEGREES, uniform[:, -1:]))
-    below = proposal.below / (proposal.below + proposal.above)
-    # The probability of a side is in proportion to its scale.
-    is_below = u < below
-    normal = ndtri(np.where(is_below, 0.5 * u / below, 0.5 + 0.5 * (u - below) / (1 - below)))
-    v = normal * spread * np.where(is_below, proposal.below, proposal.above)
-    points: FloatArray = proposal.centre + v @ proposal.factor.T
-    return points

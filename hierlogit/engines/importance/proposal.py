@@ -72,6 +72,19 @@ class SplitT:
         draws: FloatArray = self.centre + v @ self.factor.T
         return draws
 
+    def points(self, uniform: FloatArray) -> FloatArray:
+        """Points from uniform ones of shape (count, d + 1), shape (count, d)."""
+        from scipy.special import chdtri, ndtri
+
+        u, spread = uniform[:, :-1], np.sqrt(DEGREES / chdtri(DEGREES, uniform[:, -1:]))
+        below = self.below / (self.below + self.above)
+        # The probability of a side is in proportion to its scale.
+        is_below = u < below
+        normal = ndtri(np.where(is_below, 0.5 * u / below, 0.5 + 0.5 * (u - below) / (1 - below)))
+        v = normal * spread * np.where(is_below, self.below, self.above)
+        points: FloatArray = self.centre + v @ self.factor.T
+        return points
+
     def log_density(self, x: FloatArray) -> FloatArray:
         """Normalised log density of vectors of shape (m, d), shape (m,)."""
         from scipy.linalg import solve_triangular

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,16 @@ def log_mean(logs: FloatArray) -> float:
     """Logarithm of the mean of values that are given by their logarithms."""
     top = float(logs.max())
     return top + float(np.log(np.mean(np.exp(logs - top))))
+
+
+class Proposal(Protocol):
+    """A distribution from which draws are proposed."""
+
+    def points(self, uniform: FloatArray) -> FloatArray:
+        """Points from uniform ones of shape (count, d + 1), shape (count, d)."""
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """Normalised log density of vectors of shape (m, d), shape (m,)."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,23 @@ class Weighted:
     @property
     def should_be_adapted(self) -> bool:
         """Whether a proposal with the moments of the weighted draws would do better, and these are known well."""
-        count, d = self.x.shape
-        return bool(WORTH * d <= self.effective_size < GOOD * count)
+        return self.has_moments and self.effective_size < GOOD * len(self.x)
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether the moments of the weighted draws are known well."""
+        return bool(WORTH * self.x.shape[1] <= self.effective_size)
+
+    def within(self, prob: float) -> Weighted:
+        """The draws with each variable cut off at the ends of its interval with this probability."""
+        order = np.argsort(self.x, axis=0)
+        shares = np.cumsum(self.weights[order], axis=0)
+        ends = [
+            np.take_along_axis(self.x, order, axis=0)[(shares < tail).sum(axis=0).clip(max=len(order) - 1), at]
+            for tail in ((1 - prob) / 2, (1 + prob) / 2)
+            for at in [np.arange(self.x.shape[1])]
+        ]
+        return Weighted(np.clip(self.x, *ends), self.log_ratio)
 
     @property
     def log_evidence(self) -> float:
@@ -160,7 +185,7 @@ def propose(
         x = np.concatenate([x, more])
         log_density = np.concatenate([log_density, densities.of(more, progress=progress)])
         counts[-1] += batch
-        weighted = Weighted(x, log_density - _mixture(proposals, counts, x))
+        weighted = Weighted(x, log_density - log_mixture(proposals, counts, x))
         yield weighted
         if len(proposals) == 1 and weighted.should_be_adapted:
             proposals.append(adapted(weighted))
@@ -178,8 +203,10 @@ def adapted(weighted: Weighted) -> SplitT:
     return SplitT(mean, upper_factor(covariance), ones, ones)
 
 
-def _mixture(proposals: list[SplitT], counts: list[int], x: FloatArray) -> FloatArray:
-    logs = [np.log(count / len(x)) + one.log_density(x) for one, count in zip(proposals, counts, strict=True) if count]
+def log_mixture(proposals: Sequence[Proposal], counts: Sequence[int], x: FloatArray) -> FloatArray:
+    """Log density of the mixture of proposals that have so many draws each, at vectors of shape (m, d)."""
+    whole = sum(counts)
+    logs = [np.log(count / whole) + one.log_density(x) for one, count in zip(proposals, counts, strict=True) if count]
     total: FloatArray = np.logaddexp.reduce(logs)
     return total
 

@@ -13,14 +13,17 @@ from scipy.stats import t as student_t
 
 import hierlogit as hl
 from hierlogit import priors as pr
+from hierlogit.density.unbounded_variables import UnboundedVariables
 from hierlogit.engines.importance import finished_fit, importance_sampling, weighting
 from hierlogit.engines.importance.nodes import SMALL, integration_changes, nodes_needed
 from hierlogit.engines.importance.proposal import DEGREES, SplitT, at_mode, mode_and_covariance, upper_factor
 from hierlogit.engines.importance.weighting import Densities, Weighted, propose
+from hierlogit.engines.importance.wide_proposal import WideProposal
 from hierlogit.engines.maximum.marginal_posterior import MarginalPosterior
 from hierlogit.errors import ConvergenceWarning, EngineError
 from hierlogit.fits.posterior import parameter_draws
 from hierlogit.model_comparison.leave_out import sampled_again
+from hierlogit.model_comparison.parameter_integral import uniform_points
 
 TOENAIL = "outcome ~ treatment * time + (1 | patientID)"
 GUIMMUN = "immun ~ kid2p + mom25p + ord + ethn + momEd + husEd + momWork + rural + pcInd81 + (1 | comm/mom)"
@@ -257,6 +260,25 @@ def test_proposal_has_the_density_of_its_draws() -> None:
     axis = np.linspace(-40, 40, 1601)
     mesh = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     assert np.exp(two.log_density(mesh)).sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("sd", [pr.LogNormal(0, 0.5), pr.Gamma(0.5, 1), pr.HalfCauchy(5)])
+def test_wide_proposal_has_the_density_of_its_points_and_heavy_tails(sd: pr.ScalePrior) -> None:
+    rows = hl.datasets.load("contraception").head(300)
+    model = hl.Model("use ~ age + (1 + age | district)", rows, priors={"beta": pr.Cauchy(0.5, 2), "sd": sd})
+    variables = UnboundedVariables(model)
+    wide = WideProposal.of(model, variables)
+    points = wide.points(uniform_points(2**13, variables.n_dim + 1, np.random.SeedSequence(1)))
+    again = variables.of_centred(variables.centred(points), points[:, variables.n_fixed :])
+    np.testing.assert_allclose(again, points, rtol=1e-6)
+    assert (variables.log_prior(points) - wide.log_density(points)).max() < 3
+    if isinstance(sd, pr.LogNormal):  # with few points far out, where the ratios would be large
+        low, middle, high = np.quantile(points, [0.4, 0.5, 0.6], axis=0)
+        narrow = SplitT(middle, np.diag(high - low), np.ones(5), np.ones(5))
+        ratios = np.exp(narrow.log_density(points) - wide.log_density(points))
+        error = ratios.std() / np.sqrt(len(points))
+        assert error < 0.05
+        assert ratios.mean() == pytest.approx(1.0, abs=3 * error)
 
 
 def test_covariances_that_are_singular_up_to_rounding_have_a_factor() -> None:
