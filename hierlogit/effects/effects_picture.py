@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Which cluster effects count, in the words of a caption.
 CLUSTER_TEXTS = {"average": "averaged over clusters of", "typical": "typical cluster of", "new": "new clusters of"}
+#: Column of representative clusters.
+SETS = "clusters"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class EffectsPicture(Picture):
         Columns of the model with labels, which may be numbers.
     clusters : str
         Which cluster effects count, in words; nothing where they are those of the rows.
+    sets : str or None
+        The column that names representative clusters, if the table has them.
     decimals : tuple of tuple
         For each numeric column of the model, its name and the decimals that matter: three digits of its sd.
     """
@@ -45,6 +49,7 @@ class EffectsPicture(Picture):
     factors: tuple[tuple[str, tuple[str, ...], int], ...]
     level_columns: frozenset[str]
     clusters: str
+    sets: str | None
     decimals: tuple[tuple[str, int], ...]
 
     @classmethod
@@ -55,7 +60,9 @@ class EffectsPicture(Picture):
         design, choices = query.design, query.treatment.clusters
         factors = tuple((group.name, tuple(group.columns), len(group.levels)) for group in design.groups)
         texts, decimals = _in_words(design.groups, choices), tuple(_decimals(design.table.frame))
-        return cls(plot, labels, null, factors, design.level_columns, texts, decimals)
+        return cls(
+            plot, labels, null, factors, design.level_columns, texts, SETS if any(query.sets) else None, decimals
+        )
 
     @property
     def cluster_columns(self) -> tuple[str, ...]:

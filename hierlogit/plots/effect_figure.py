@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .predictor_axis import CHARACTER, draw_rug, inches
 from .ratio_axis import ratio_axis
 from .style import (
     GREY,
+    INK,
     MAX_NAMED,
     SMALL,
     AxesArray,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Most panels side by side, and the largest width of a figure in inches.
 ACROSS, WIDEST = 4, 13.0
+#: Width of a character of the legend in inches.
+LEGEND_CHARACTER = 0.068
 #: Heights of a row of a list with few and with more rows, and of a figure with too many to name them, in inches.
 ROW_HEIGHT, DENSE_HEIGHT, CROWD_HEIGHT = 0.2, 0.15, 7.0
 
@@ -180,7 +184,8 @@ def _notes(drawing: Drawing) -> str:
     """What holds for all rows: the interval, the clusters, and predictors with one value."""
     table, interval = drawing.table, interval_title(drawing.table.frame)
     at = table.constants() if drawing.layout.unique else ""
-    parts = [f"{table.middle} with {interval}" if interval else table.middle, table.picture.clusters]
+    cluster = f"cluster at {table.sets[0]}" if len(table.sets) == 1 else ""
+    parts = [f"{table.middle} with {interval}" if interval else table.middle, table.picture.clusters, cluster]
     return "; ".join(filter(None, [*parts, f"at {at}" if at else ""]))
 
 
@@ -190,7 +195,24 @@ def _lines_text(thin: Drawing) -> str:
     for name, own, levels in thin.table.picture.factors:
         if {*own} == {*columns}:
             return counted(levels, name) if drawn == levels else f"{drawn:,} of {counted(levels, name)}"
+    if columns == (thin.table.picture.sets,):
+        return f"{drawn:,} representative clusters"
     return f"{drawn:,} combinations of {' and '.join(columns)}"
+
+
+def _keys(drawing: Drawing) -> Iterator[tuple[str, str, Group]]:
+    """Texts, colours and styles of the legend: the groups by colour, and then the representative clusters."""
+    by_colour = drawing.layout.colour is not None
+    if by_colour:
+        groups: dict[str, Group] = {}
+        for group in drawing.groups:
+            groups.setdefault(drawing.name_of(replace(group, chosen=None)), group)
+        for label, group in groups.items():
+            plain = replace(group, dashes="-", mark="o") if drawing.layout.sets is not None else group
+            yield label, group.colour, plain
+    for chosen, group in {group.chosen: group for group in drawing.groups}.items():
+        if chosen is not None:
+            yield chosen, INK if by_colour else group.colour, group
 
 
 def _legend(drawn: AxesArray, drawing: Drawing, thin: Drawing | None, extras: Extras, *, new: bool) -> None:
@@ -199,11 +221,12 @@ def _legend(drawn: AxesArray, drawing: Drawing, thin: Drawing | None, extras: Ex
 
     handles: list[Any] = []
     labels: list[str] = []
-    if drawing.layout.colour is not None:
-        for group in drawing.groups:
-            style: Any = {"linewidth": 2.0} if drawing.kind == "curve" else {"marker": group.mark, "linestyle": "none"}
-            handles.append(Line2D([], [], color=group.colour, **style))
-            labels.append(drawing.name_of(group))
+    for label, colour, group in _keys(drawing):
+        style: Any = {"linewidth": 2.0, "linestyle": group.dashes}
+        if drawing.kind != "curve" and not drawing.layout.lines:
+            style = {"marker": group.mark, "linestyle": "none"}
+        handles.append(Line2D([], [], color=colour, **style))
+        labels.append(label)
     lines = thin or (drawing if drawing.layout.lines else None)
     if lines is not None:
         handles.append(Line2D([], [], color=GREY, linewidth=1.0))
@@ -212,20 +235,22 @@ def _legend(drawn: AxesArray, drawing: Drawing, thin: Drawing | None, extras: Ex
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=5, markerfacecolor="none"))
         labels.append("proportions of events in the rows")
     room = float(drawn[0].figure.get_figwidth()) if new else inches(drawn[0])
-    characters = max(int(room / 0.068) - 3, 18)
+    characters = max(int(room / LEGEND_CHARACTER) - 3, 18)
     labels = [wrapped(label, characters - 6) for label in labels]
     longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
     options: dict[str, Any] = {
-        "title": wrapped(_notes(drawing), characters),
-        "title_fontsize": SMALL + 1,
         "alignment": "left",
-        "handlelength": 1.8,
-        "ncols": int(np.clip(characters // (longest + 7), 1, max(len(labels), 1))),
+        "handlelength": 1.8 if drawing.layout.sets is None else 2.6,
     }
     if new:
-        drawn[0].figure.legend(handles, labels, loc="outside upper left", **options)
-    else:
-        drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
+        columns = int(np.clip(characters // (longest + 7), 1, max(len(labels), 1)))
+        notes = {"title": wrapped(_notes(drawing), characters), "title_fontsize": SMALL + 1}
+        drawn[0].figure.legend(handles, labels, loc="outside upper left", ncols=columns, **notes, **options)
+        return
+    for ax in drawn:
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{wrapped(_notes(drawing), characters)}".strip(), fontsize=SMALL + 1)
+    if handles:
+        drawn[0].legend(handles, labels, loc="best", **options)
 
 
 def _describe(ax: Axes, drawing: Drawing, title: str, extras: Extras) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,8 @@ from ..summaries.intervals import columns_of_ends, is_summary
 from ..validation import names, quoted_list
 from .style import names_of
 
-#: Colours that can be told apart, and most panels.
-MAX_COLOURS, MAX_PANELS = 7, 12
+#: Colours and styles that can be told apart, and most panels.
+MAX_COLOURS, MAX_STYLES, MAX_PANELS = 7, 5, 12
 #: Numbers with more different values than this are a curve.
 MANY_VALUES = 12
 #: Tables with more combinations of values for each row are not a grid, but rows of data.
@@ -89,7 +89,13 @@ class EffectTable:
     @property
     def varying(self) -> list[str]:
         """The columns of the data with several values."""
-        return [name for name in self.described if _different(self.frame[name]) > 1]
+        return [name for name in self.described if name != self.picture.sets and _different(self.frame[name]) > 1]
+
+    @property
+    def sets(self) -> list[str]:
+        """The representative clusters of the rows, each once."""
+        column = self.picture.sets
+        return [] if column is None or column not in self.frame else list(dict.fromkeys(self.frame[column]))
 
     @property
     def effects(self) -> list[str]:
@@ -117,7 +123,7 @@ class EffectTable:
         terms = set(self.frame["term"]) if "term" in self.picture.labels and "term" in self.frame else set()
         clusters = self.picture.cluster_columns
         kept = [name for name in self.described if name not in terms and name not in clusters]
-        shown = [name for name in kept if _different(self.frame[name]) == 1]
+        shown = [name for name in kept if name != self.picture.sets and _different(self.frame[name]) == 1]
         return ", ".join(f"{name} = {self.text_of(name, self.frame[name].iloc[0])}" for name in shown)
 
 
@@ -135,6 +141,8 @@ class Layout:
         Columns of clusters, each of which is a thin line.
     effects : {"axis", "panel"} or None
         Where different effects go, if there are several.
+    sets : str or None
+        Column of representative clusters, each of which has a style of lines and points.
     unique : bool
         Whether there is one row for each place.
     """
@@ -144,6 +152,7 @@ class Layout:
     panel: str | None = None
     lines: tuple[str, ...] = ()
     effects: str | None = None
+    sets: str | None = None
     unique: bool = True
 
     @classmethod
@@ -158,11 +167,18 @@ class Layout:
         several = len(set(table.effects)) > 1
         if condition is not None:
             return cls._chosen(table, condition, "panel" if several else None)
+        return cls._found(table, several).with_sets(table)
+
+    @classmethod
+    def _found(cls, table: EffectTable, several: bool) -> Layout:
+        """A layout that fits the table."""
         clusters = [name for name in table.varying if name in table.picture.cluster_columns]
         others = [name for name in table.varying if name not in clusters]
         if clusters and (not others or not _repeated(table, clusters)):
             colour = others[0] if len(others) == 1 and _different(table.frame[others[0]]) <= MAX_COLOURS else None
             layout = cls(tuple(clusters), colour, effects="panel" if several else None)
+        elif not others and not several and len(table.sets) > 1:
+            layout = cls((str(table.picture.sets),))
         elif not others:
             layout = cls((), effects="axis" if several else None)
         else:
@@ -170,12 +186,18 @@ class Layout:
             axis, colour, panel, *more = [*others, None, None]
             layout = cls((str(axis),), colour, panel, tuple(clusters), "panel" if several else None)
             if any(more) or not layout._fits(table):
-                return cls((), effects="panel" if several else None, unique=False)
-        return layout if _is_grid(table, layout) else cls((), effects="panel" if several else None, unique=False)
+                return cls._of_rows(table, several)
+        return layout if _is_grid(table, layout) else cls._of_rows(table, several)
+
+    @classmethod
+    def _of_rows(cls, table: EffectTable, several: bool) -> Layout:
+        """The layout of rows of data, in the order of their values."""
+        panel = table.picture.sets if len(table.sets) > 1 else None
+        return cls((), panel=panel, effects="panel" if several else None, unique=False)
 
     @classmethod
     def _chosen(cls, table: EffectTable, condition: Any, effects: str | None) -> Layout:
-        if isinstance(condition, dict):
+        if isinstance(condition, Mapping):
             raise PredictionError(
                 "condition is a dict, which gives values at which a fit is drawn; the table has its values. Name up to "
                 "three of its columns: the axis, colours and panels."
@@ -187,7 +209,7 @@ class Layout:
                 "colours and panels."
             )
         axis, colour, panel = [*chosen, None, None][:3]
-        layout = cls((str(axis),), colour, panel, (), effects).with_lines(table)
+        layout = cls((str(axis),), colour, panel, (), effects).with_lines(table).with_sets(table)
         unique = _is_unique(table, layout)
         for role, name, most in (("colours", layout.colour, MAX_COLOURS), ("panels", layout.panel, MAX_PANELS)):
             if name is not None and _different(table.frame[name]) > most:
@@ -207,6 +229,13 @@ class Layout:
         lines = lines if lines and _repeated(table, lines) else ()
         return replace(self, colour=colour, lines=lines)
 
+    def with_sets(self, table: EffectTable) -> Layout:
+        """The layout with a style for each representative cluster, or with thin lines if there are many of them."""
+        column, count = table.picture.sets, len(table.sets)
+        if column is None or count < 2 or column in {*self.axis, self.colour, self.panel}:
+            return self
+        return replace(self, sets=column) if count <= MAX_STYLES else replace(self, lines=(*self.lines, column))
+
     def _fits(self, table: EffectTable) -> bool:
         sizes = ((self.colour, MAX_COLOURS), (self.panel, MAX_PANELS))
         return all(name is None or _different(table.frame[name]) <= most for name, most in sizes)
@@ -214,7 +243,7 @@ class Layout:
     @property
     def columns(self) -> list[str]:
         """All columns that have a place."""
-        return [*self.axis, *(name for name in (self.colour, self.panel) if name is not None), *self.lines]
+        return [*self.axis, *(name for name in (self.colour, self.panel, self.sets) if name is not None), *self.lines]
 
 
 def text_of(value: Any, decimals: int | None = None) -> str:
@@ -237,11 +266,17 @@ def _different(column: pd.Series[Any]) -> int:
         return 0
 
 
+def _keys(table: EffectTable, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of the rows, with their effects and representative clusters."""
+    sets = [] if table.picture.sets is None or not table.sets else [table.picture.sets]
+    keys = table.frame[list(dict.fromkeys([*columns, *sets]))].copy()
+    keys[len(keys.columns)] = table.effects
+    return keys
+
+
 def _is_unique(table: EffectTable, layout: Layout) -> bool:
     """Whether there is one row for each effect and each combination of the columns that have a place."""
-    keys = table.frame[layout.columns].copy()
-    keys[len(keys.columns)] = table.effects
-    return not keys.duplicated().any()
+    return not _keys(table, layout.columns).duplicated().any()
 
 
 def _is_grid(table: EffectTable, layout: Layout) -> bool:
@@ -254,6 +289,4 @@ def _is_grid(table: EffectTable, layout: Layout) -> bool:
 
 def _repeated(table: EffectTable, clusters: Sequence[str]) -> bool:
     """Whether the clusters have several rows of the same effect."""
-    keys = table.frame[list(clusters)].copy()
-    keys[len(keys.columns)] = table.effects
-    return bool(keys.duplicated().any())
+    return bool(_keys(table, clusters).duplicated().any())

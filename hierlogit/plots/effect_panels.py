@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,15 @@ FloatArray = npt.NDArray[np.float64]
 #: Colours and marks of groups.
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 MARKS = ("o", "D", "s", "^", "v", "P", "X")
+#: Dashes of representative clusters: solid in the middle, and then away from it on both sides.
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)), (0, (9, 3)))
 #: More levels than this are listed from top to bottom.
 MOST_LEVELS = 12
 #: Most rows that are drawn in the order of their values.
 MOST_ROWS = 2000
-#: Distance between the points of groups in a level, and the largest share of a level that all of them take.
-ASIDE, SPREAD = 0.16, 0.6
+#: Distance between the points of groups in a level, the largest share of a level that all of them take, and the
+#: distance at a number, as a share of that to the next number.
+ASIDE, SPREAD, NEAR = 0.16, 0.6, 0.03
 #: Lists with more rows have small labels.
 FEW_ROWS = 24
 #: Characters in a line of a label of a list.
@@ -37,11 +40,13 @@ LABEL_WIDTH = 34
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one colour: its value, and how it is drawn."""
+    """Rows of one colour and one representative cluster: these, and how they are drawn."""
 
     value: Any
     colour: str
     mark: str
+    chosen: str | None = None
+    dashes: Any = "-"
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Drawing:
                 "x": frame[layout.axis[0]].astype(float) if self.numeric else self._places(),
                 "colour": list(frame[layout.colour]) if layout.colour is not None else None,
                 "panel": self._titles(),
+                "set": list(frame[layout.sets]) if layout.sets is not None else None,
                 "line": self.table.texts(layout.lines, " "),
                 "middle": frame[self.table.middle].astype(float),
             }
@@ -126,12 +132,23 @@ class Drawing:
     @cached_property
     def groups(self) -> list[Group]:
         """The groups of rows by colour; numbers have a range of colours."""
-        name = self.layout.colour
-        if name is None:
-            return [Group(None, COLOURS[0], MARKS[0])]
-        values = list(dict.fromkeys(self.rows["colour"].iloc[self._order([name])]))
-        colours = _shades(len(values)) if self.table.is_amount(name) else COLOURS
-        return [Group(*item) for item in zip(values, colours, MARKS, strict=False)]
+        name, values, colours = self.layout.colour, [None], COLOURS
+        if name is not None:
+            values = list(dict.fromkeys(self.rows["colour"].iloc[self._order([name])]))
+            colours = _shades(len(values)) if self.table.is_amount(name) else COLOURS
+        by_colour = [Group(*item) for item in zip(values, colours, MARKS, strict=False)]
+        return [replace(group, **style) for group in by_colour for style in self._styles()]
+
+    def _styles(self) -> list[dict[str, Any]]:
+        """The styles of representative clusters, solid lines for those in the middle."""
+        if self.layout.sets is None:
+            return [{}]
+        chosen = self.table.sets
+        ranks = np.argsort(np.argsort(np.abs(np.arange(len(chosen)) - (len(chosen) - 1) // 2), kind="stable"))
+        return [
+            {"chosen": name, "dashes": DASHES[rank], "mark": MARKS[rank]}
+            for name, rank in zip(chosen, ranks, strict=True)
+        ]
 
     def _order(self, columns: Sequence[str]) -> npt.NDArray[np.intp]:
         """Positions of the rows with the levels of categories and numbers in order; else as they are."""
@@ -150,12 +167,15 @@ class Drawing:
 
     def of_group(self, rows: pd.DataFrame, group: Group) -> pd.DataFrame:
         """Those of the rows that have the colour of a group."""
-        return rows if self.layout.colour is None else rows[[value == group.value for value in rows["colour"]]]
+        if self.layout.colour is not None:
+            rows = rows[[value == group.value for value in rows["colour"]]]
+        return rows if group.chosen is None else rows[rows["set"] == group.chosen]
 
     def name_of(self, group: Group) -> str:
-        """The value that the rows of a group have in common."""
-        assert self.layout.colour is not None
-        return f"{self.layout.colour} = {self.table.text_of(self.layout.colour, group.value)}"
+        """What the rows of a group have in common; nothing if they are all rows."""
+        colour = self.layout.colour
+        value = "" if colour is None else f"{colour} = {self.table.text_of(colour, group.value)}"
+        return ", ".join(filter(None, [value, group.chosen]))
 
     def lines(self, rows: pd.DataFrame) -> list[str]:
         """The clusters whose lines are drawn."""
@@ -165,7 +185,8 @@ class Drawing:
         """Distances of the groups from their place on the axis."""
         count = len(self.groups)
         gap = float(np.diff(np.unique(positions)).min(initial=np.inf))
-        step = min(ASIDE, SPREAD / count) * (gap if np.isfinite(gap) else 1.0)
+        share = NEAR if self.numeric else min(ASIDE, SPREAD / count)
+        step = share * (gap if np.isfinite(gap) else 1.0)
         return [(k - (count - 1) / 2) * step for k in range(count)]
 
 
@@ -207,14 +228,16 @@ def draw_lines(ax: Axes, drawing: Drawing, title: str) -> None:
                 continue
             part = parts[name].assign(x=_positions(drawing, parts[name])).sort_values("x")
             colour = group.colour if several else GREY
-            ax.plot(part["x"], part["middle"], color=colour, linewidth=width, alpha=0.45, zorder=1, **marks)
+            options = {"linestyle": group.dashes, **marks}
+            ax.plot(part["x"], part["middle"], color=colour, linewidth=width, alpha=0.45, zorder=1, **options)
     if not drawing.numeric:
         mark_levels(ax, drawing.levels)
 
 
 def _draw_curve(ax: Axes, rows: pd.DataFrame, group: Group) -> None:
-    ax.fill_between(rows["x"], rows["low"], rows["high"], color=group.colour, alpha=0.2, linewidth=0, zorder=2)
-    ax.plot(rows["x"], rows["middle"], color=group.colour, linewidth=2.0, zorder=3)
+    alpha = 0.2 if group.chosen is None else 0.12
+    ax.fill_between(rows["x"], rows["low"], rows["high"], color=group.colour, alpha=alpha, linewidth=0, zorder=2)
+    ax.plot(rows["x"], rows["middle"], color=group.colour, linewidth=2.0, linestyle=group.dashes, zorder=3)
 
 
 def _positions(drawing: Drawing, rows: pd.DataFrame) -> FloatArray:
@@ -262,7 +285,7 @@ def _draw_list(ax: Axes, drawing: Drawing, rows: pd.DataFrame) -> None:
     for group, aside in zip(drawing.groups, drawing.asides(np.arange(len(levels) + 1.0)), strict=True):
         part = drawing.of_group(rows, group)
         at = np.array([places[level] for level in part["x"]]) - aside
-        width, alpha = (0.4, 0.6) if crowded else (1.6, 1.0)
+        width, alpha = (0.4, 0.35) if crowded else (1.6, 1.0)
         ax.hlines(at, part["low"], part["high"], colors=group.colour, linewidth=width, alpha=alpha, zorder=2)
         ax.scatter(
             part["middle"], at, s=1.5 if crowded else 18, c=group.colour, marker=group.mark, linewidths=0, zorder=3
@@ -295,7 +318,8 @@ def described(drawing: Drawing, title: str) -> Iterator[str]:
         part = drawing.of_group(rows, group).dropna(subset="middle")
         if not len(part):
             continue
-        name = "" if group.value is None else f"{drawing.name_of(group)}: "
+        named = drawing.name_of(group)
+        name = f"{named}: " if named else ""
         if drawing.kind in {"curve", "numbers"} and not drawing.layout.lines:
             ends = part.sort_values("x").iloc[[0, -1]]
             yield name + ", ".join(f"{_value(row)} at {text_of(row['x'])}" for _, row in ends.iterrows())

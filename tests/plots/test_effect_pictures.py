@@ -254,7 +254,7 @@ def test_other_calls_are_those_of_pandas(clinics):
         assert isinstance(computed.plot(), Axes)
     _, ax = plt.subplots()
     assert table.plot(ax=ax)[0] is ax
-    assert ax.get_xlabel() == "arm"
+    assert ax.get_xlabel().splitlines() == ["arm", "mean with 89% equal-tailed interval"]
 
 
 def test_hypotheses_are_drawn_as_such(clinics):
@@ -307,6 +307,25 @@ def test_tables_are_drawn_as_they_are(clinics):
         table[["arm", "sd"]].plot()
     with pytest.raises(PredictionError, match="result must be a fit, or a table by hl.slopes"):
         hl.plots.slopes(3)
+
+
+def test_representative_clusters_have_a_style_each(clinics):
+    (ax,) = hl.plots.predictions(clinics, {"dose": None, "arm": ["new", "old"]}, clusters=["low", "middle", "high"])
+    drawn = lines(ax)
+    grid = hl.datagrid(clinics, dose=drawn[0].get_xdata(), arm="new")
+    table = hl.predictions(clinics, grid, clusters=["low", "middle", "high"])
+    for line, (_, part) in zip(drawn[:3], table.groupby("clusters", sort=False), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), part["mean"])
+        assert line.get_color() == BLUE
+    assert [line.get_linestyle() for line in drawn] == ["--", "-", "--"] * 2
+    assert len({str(line._dash_pattern) for line in drawn}) == 3
+    assert legend(ax)[1:] == ["arm = new", "arm = old", "clinic 10%", "clinic 50%", "clinic 90%"]
+    (ax,) = hl.plots.predictions(clinics, "dose", clusters="high")
+    assert "cluster at clinic 90%" in legend(ax)[0]
+    (ax,) = hl.plots.predictions(clinics, "dose", clusters=list(np.linspace(0.1, 0.9, 9)))
+    assert legend(ax)[1:] == ["9 representative clusters"]
+    (ax,) = hl.avg_predictions(clinics, clusters=[0.1, 0.9]).plot()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["clinic 10%", "clinic 90%"]
 
 
 # ---- figures ----------------------------------------------------------------------------------------------------

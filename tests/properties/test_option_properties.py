@@ -210,7 +210,6 @@ CONDITION = Kind(
         {"x": [[1], [2]]},
         {"x": ["a", "b"]},
         {"x": HOSTILE},
-        {"x": int},
         {"nonsense": None},
         {3: None},
     ],
