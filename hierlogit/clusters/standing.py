@@ -291,7 +291,6 @@ def league_table(
     Goldstein and Spiegelhalter (1996), Journal of the Royal Statistical Society A 159: 385-443.
     Laird and Louis (1989), Journal of Educational Statistics 14: 29-46, for expected ranks.
     Lin, Louis, Paddock and Ridgeway (2006), Bayesian Analysis 1: 915-946, for percentiles and the best and worst.
-    Mogstad, Romano, Shaikh and Wilhelm (2024), Review of Economic Studies 91: 476-518, for simultaneous ranks.
     Krumholz, Wang, Mattera et al. (2006), Circulation 113: 1683-1692, for the risk-standardised rate.
     Lingsma, Eijkemans and Steyerberg (2009), BMC Medical Research Methodology 9: 53, for rankability.
     Spiegelhalter (2005), Statistics in Medicine 24: 1185-1202, for over-dispersion.

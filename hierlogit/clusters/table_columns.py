@@ -14,7 +14,7 @@ from ..progress import progress
 from ..summaries.intervals import CHUNK_SIZE, Interval, end_names
 from .binomial_limits import clopper_pearson
 from .event_counts import AveragedFactors, EventCounts, noise_ratios
-from .pairs import ordered_pairs, simultaneous_ranks
+from .pairs import ordered_pairs
 from .ranks import RankArray, RankSummaries, ranks_of
 from .rows_by_cluster import RowsByCluster
 
@@ -91,15 +91,12 @@ class Comparison:
         above, below = (self.effects > 0).mean(axis=0), (self.effects < 0).mean(axis=0)
         return int(np.sum(np.maximum(above, below) >= self.certain))
 
-    @property
-    def pairs_compared(self) -> bool:
-        """Whether the clusters are few enough for all pairs of them to be compared."""
-        return len(self.factor.levels) <= MOST_COMPARED
-
     @cached_property
     def pairs(self) -> int | None:
-        """Number of pairs of clusters that differ from each other; None if pairs are not compared."""
-        return ordered_pairs(self.ranks, self.certain) if self.pairs_compared else None
+        """Number of pairs of clusters that differ from each other; None if there are too many to compare."""
+        if len(self.factor.levels) > MOST_COMPARED:
+            return None
+        return ordered_pairs(self.ranks, self.certain)
 
     def observed_columns(self) -> Columns:
         """Rows, trials and events of each cluster."""
@@ -165,15 +162,13 @@ class Comparison:
         """Expected ranks with intervals, and probabilities of being among the best and the worst."""
         found, count = RankSummaries.of(self.ranks, self.interval, self.among), self.ranks.shape[1]
         low, high = (f"rank_{name}" for name in self.interval.columns)
-        together: Columns = {}
-        if self.pairs_compared:
-            ends = simultaneous_ranks(self._upwards, self.interval.prob)
-            together = dict(zip(end_names("rank_simultaneous", self.interval.prob), ends, strict=True))
+        first, last = end_names("rank_simultaneous", self.interval.prob)
         return {
             "expected_rank": found.expected,
             low: found.low,
             high: found.high,
-            **together,
+            first: found.first,
+            last: found.last,
             "percentile": 100 * found.expected / (count + 1),
             "p_best": found.best,
             "p_worst": found.worst,

@@ -11,6 +11,7 @@ from ..clusters.standing import LeagueTable, league_table_of
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..formatting import number
+from ..summaries.intervals import end_names
 from ..validation import choice
 from .cluster_axis import height_for, name_clusters
 from .ratio_axis import ratio_axis
@@ -107,8 +108,8 @@ def _panel(ax: Axes, league: LeagueTable, show: str) -> None:
     width, pale_width, size, alpha = (0.4, 0.4, 1.5, 0.6) if crowded else (1.2, 3.0, 12, 1.0)
     low, high, middle = _ends(league, show)
     blue = (low > middle) | (high < middle) if show in COMPARED else values >= 0.5
-    if show == "expected_rank" and _together(league):
-        first, last = (table[name].to_numpy() for name in _together(league))
+    if show == "expected_rank":
+        first, last = (table[name].to_numpy() for name in end_names("rank_simultaneous", league.interval.prob))
         ax.hlines(positions, first, last, colors=PALE, linewidth=pale_width, zorder=0.4)
     colours = list(np.where(blue, BLUE, GREY))
     ax.hlines(positions, low, high, colors=colours, linewidth=width, alpha=alpha, zorder=2)
@@ -141,11 +142,6 @@ def _ends(league: LeagueTable, show: str) -> tuple[FloatArray, FloatArray, float
     return low, high, {"expected_rank": (len(table) + 1) / 2, "standardised_rate": overall}.get(show, 1.0)
 
 
-def _together(league: LeagueTable) -> list[str]:
-    """Columns with the ends of the intervals for all ranks at once, if they were computed."""
-    return [str(name) for name in league.table if str(name).startswith("rank_simultaneous")]
-
-
 def _horizontal_axis(ax: Axes, show: str, values: FloatArray, clusters: int) -> None:
     if show in RATIOS:
         ratio_axis(ax, values)
@@ -166,6 +162,6 @@ def _key(league: LeagueTable, show: str) -> str:
         return "blue: at least 0.5"
     point = {"expected_rank": "expected rank", "odds_ratio": "median"}.get(show, "mean")
     text = f"{point} and {interval_name(league.interval.prob, league.interval.kind)}\nblue: excludes {COMPARED[show]}"
-    if show == "expected_rank" and _together(league):
+    if show == "expected_rank":
         text += "\npale: interval for all ranks at once"
     return text

@@ -135,6 +135,10 @@ def funnel(result: LeagueTable | Fit, group: str | None = None, *, kind: str = "
         If an option is not allowed, the model has no random effects or no such grouping factor, the result has another
         one, or all trials have the same outcome.
 
+    See Also
+    --------
+    hierlogit.league_table : Computes the values shown.
+
     Notes
     -----
     With ``kind="oe"``, clusters stand at their trials times the odds of their expected rate, divided by the odds of the
@@ -144,10 +148,6 @@ def funnel(result: LeagueTable | Fit, group: str | None = None, *, kind: str = "
     References
     ----------
     Spiegelhalter (2005), Funnel plots for comparing institutional performance, Statistics in Medicine 24: 1185-1202.
-
-    See Also
-    --------
-    hierlogit.league_table : Computes the values shown.
 
     Examples
     --------

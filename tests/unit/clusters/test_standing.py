@@ -234,12 +234,14 @@ def test_without_differences_nothing_is_ranked() -> None:
     assert league.pairs == 0
 
 
-def test_equal_effects_share_their_ranks(make_fit: MakeFit, clustered_rows: ClusteredRows) -> None:
-    fit = make_fit("healed ~ dose + (1 | clinic)", clustered_rows(5, 6), draws=10)
+def test_equal_effects_have_any_rank(make_fit: MakeFit, clustered_rows: ClusteredRows) -> None:
+    fit = make_fit("healed ~ dose + (1 | clinic)", clustered_rows(5, 6), draws=500)
     data = fit.data.copy()
     data["posterior"] = xr.DataTree(data["posterior"].to_dataset().assign(b_clinic=fit.posterior["b_clinic"] * 0))
     league = hl.league_table(Fit(fit.model, data, fit.diagnostics))
-    assert (league.table["expected_rank"] == 3).all()
+    np.testing.assert_allclose(league.table["expected_rank"], 3, atol=0.25)
+    assert (league.table["rank_eti89_lb"] == 1).all()
+    assert (league.table["rank_eti89_ub"] == 5).all()
     assert (league.table["odds_ratio"] == 1).all()
     assert (league.from_typical, league.pairs) == (0, 0)
 
