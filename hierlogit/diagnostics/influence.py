@@ -29,7 +29,7 @@ from ..model_spec import ModelSpec
 from ..result_table import ResultTable
 from ..studies.bootstrap import Statistic
 from ..studies.failures import count_failures
-from ..studies.tasks import Done, check_executor, run_tasks
+from ..studies.tasks import Done, check_executor, collect_tasks
 from ..summaries.tables import summary
 from ..validation import flag, function_or_none, number_of, one_of, quoted_list, text, unknown_names
 
@@ -203,14 +203,7 @@ def _by_weights(
 def _run(
     task: Callable[[int], dict[str, float]], clusters: Clusters, executor: Executor | None
 ) -> Done[dict[str, float]]:
-    done: Done[dict[str, float]] = Done({}, {})
-
-    def keep(more: Done[dict[str, float]]) -> None:
-        done.results.update(more.results)
-        done.failures.update(more.failures)
-
-    run_tasks(task, range(len(clusters.labels)), executor, "Leaving out clusters", keep)
-    return done
+    return collect_tasks(task, range(len(clusters.labels)), executor, "Leaving out clusters")[0]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
 from ..effects.contrasts import is_numeric, levels_of, predictors_of
 from ..effects.datagrid import datagrid
-from ..effects.query import Query
+from ..effects.query import Query, central_draw
 from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..formatting import number
@@ -53,7 +53,7 @@ def slider_model(fit: Fit, x: str | None = None, group: str | None = None) -> Sl
     """
     factor, design = fit.model.design.chosen_groups(group)[0], fit.model.design
     name = _chosen(fit, factor, x)
-    draws, chosen = _central(fit), list(range(min(len(factor.effects), 2)))
+    draws, chosen = central_draw(fit), list(range(min(len(factor.effects), 2)))
     training, trials = design.training_rows(), design.outcome.trials
     covariance = (draws.cholesky[factor.name][0] @ draws.cholesky[factor.name][0].T)[np.ix_(chosen, chosen)]
     at = _reference(factor)
@@ -86,13 +86,6 @@ def slider_model(fit: Fit, x: str | None = None, group: str | None = None) -> Sl
         axis=axis,
         curve=curve,
     )
-
-
-def _central(fit: Fit) -> Draws:
-    """The maximum of a likelihood fit, or the posterior means, as a single draw."""
-    if fit.estimate is not None:
-        return Draws.at(fit.estimate)
-    return Draws.of(fit.model, fit.posterior.mean(("chain", "draw")).expand_dims(("chain", "draw")))
 
 
 def _chosen(fit: Fit, factor: GroupBlock, x: str | None) -> str | None:

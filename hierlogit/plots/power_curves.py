@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import FitError
 from ..studies.power import Power
 from ..validation import choice, instance
+from ..variance.partial_pooling import wilson
 from .style import (
     BLUE,
     GREY,
@@ -105,7 +106,8 @@ def _panel(ax: Axes, rows: pd.DataFrame, result: Power, along: str, others: list
         points = rows[(rows[others] == curve).all(axis=1)].sort_values(along) if others else rows.sort_values(along)
         colour, marker = CURVES[k]
         place = positions[np.searchsorted(values, points[along])] + gap * (k - (len(curves) - 1) / 2)
-        low, high = _ends(points)
+        shares, counts = (np.asarray(points[name], dtype=np.float64) for name in ("power", "studies"))
+        low, high = wilson(shares, counts, REACH)
         ax.vlines(place, low, high, colors=colour, linewidth=1.2)
         label = ", ".join(f"{value:g}" if isinstance(value, (int, float)) else str(value) for value in curve)
         ax.plot(place, points["power"], color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=label)
@@ -126,11 +128,3 @@ def _panel(ax: Axes, rows: pd.DataFrame, result: Power, along: str, others: list
     )
     name = rows["parameter"].iloc[0]
     describe(ax, f"Power to reject {name} = 0 at alpha {result.alpha:g}, by {along}; {'; '.join(curve_texts)}.")
-
-
-def _ends(points: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
-    """Ends of Wilson's intervals, which stay between 0 and 1 and have a width at proportions of 0 and 1."""
-    share, count = points["power"], points["studies"]
-    middle = (share + REACH**2 / (2 * count)) / (1 + REACH**2 / count)
-    half = REACH / (1 + REACH**2 / count) * np.sqrt(share * (1 - share) / count + REACH**2 / (4 * count**2))
-    return (middle - half).clip(lower=0), (middle + half).clip(upper=1)

@@ -40,7 +40,7 @@ from .layouts import Layout
 from .parameters import AssumedParameters
 from .simulate import model_without_outcome
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import Done, check_executor, run_tasks
+from .tasks import Done, check_executor, collect_tasks
 
 if TYPE_CHECKING:
     from ..engines.engine import Engine
@@ -213,14 +213,8 @@ def power(
     cells = _cells(formula, layout, AssumedParameters.given(beta, sd, cor), tried, used_seed)
     tested = _tested_in_all(cells, test, engine, method)
     task = Study(tuple(cells), used_seed, tuple(tested), engine, method)
-    done: Done[StudyResult] = Done({}, {})
-
-    def keep(more: Done[StudyResult]) -> None:
-        done.results.update(more.results)
-        done.failures.update(more.failures)
-
     # Cells take turns, so that after an interruption all have about the same number of studies.
-    finished = run_tasks(task, range(replicates * len(cells)), executor, "Simulating studies", keep)
+    done, finished = collect_tasks(task, range(replicates * len(cells)), executor, "Simulating studies")
     return _gathered(task, done, tuple(tried), alpha, replicates, interrupted=not finished)
 
 

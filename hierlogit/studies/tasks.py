@@ -173,3 +173,24 @@ def run_tasks[R](
     except KeyboardInterrupt:
         return False
     return True
+
+
+def collect_tasks[R](
+    task: Callable[[int], R], numbers: Sequence[int], executor: Executor | None, what: str
+) -> tuple[Done[R], bool]:
+    """Run a task for each number as `run_tasks` does, and collect what it returns.
+
+    Returns
+    -------
+    done : Done
+    finished : bool
+        Whether all tasks ran, which is not so after an interruption.
+    """
+    done: Done[R] = Done({}, {})
+
+    def keep(more: Done[R]) -> None:
+        done.results.update(more.results)
+        done.failures.update(more.failures)
+
+    finished = run_tasks(task, numbers, executor, what, keep)
+    return done, finished

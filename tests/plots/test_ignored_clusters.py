@@ -52,7 +52,7 @@ def test_without_simulations_there_are_two_panels(crossed: hl.results.Fit) -> No
 
 def test_some_effects_in_any_order(found: IgnoringClusters) -> None:
     chosen = list(found.table.index[:0:-1])
-    axes = hl.plots.ignoring_clusters(found, chosen)
+    axes = found.plot(effects=chosen)
     assert _row_labels(axes[0]) == chosen
     assert axes[0].get_yticks()[0] > axes[0].get_yticks()[-1]
 

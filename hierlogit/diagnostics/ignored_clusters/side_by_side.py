@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +12,19 @@ import pandas as pd
 
 from ...design.design import Design
 from ...display import Sentences, Shown, Table, View
+from ...effects.query import central_draw
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import StudyError
 from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.repeated_findings import repeats_findings
+from ...pictures import Picture, Pictured
 from ...result_table import ResultTable
 from ...studies.parameters import Population
-from ...studies.tasks import Done, check_executor, run_tasks
+from ...studies.tasks import check_executor, collect_tasks
 from ...summaries.intervals import DrawTable, Interval, end_names
 from ...validation import probability, seed_or_new, whole_number
 from ...variance.attenuation import conditional_vs_average
-from ...variance.by_factor import query_of
 from ..data.separation import DOWN, FINITE, UP, Separation, separation_findings
 from ..data.variance_within import Parts
 from .design_effects import DesignEffects
@@ -37,7 +39,7 @@ SPARE = ("false_positive_mcse", "effective_n", "se_ratio")
 
 
 @dataclass(frozen=True, repr=False)
-class IgnoringClusters(Shown):
+class IgnoringClusters(Pictured, Shown):
     """A logistic regression that ignores the clusters, beside the mixed model of the same rows.
 
     Attributes
@@ -80,6 +82,7 @@ class IgnoringClusters(Shown):
     requested: int
     seed: int
     interrupted: bool
+    _picture: ClassVar[Picture] = Picture("ignoring_clusters")
 
     def _view(self) -> View:
         counts = f"; {len(self.simulated):,} of {self.requested:,} simulations, seed {self.seed}"
@@ -181,8 +184,8 @@ def ignoring_clusters(
     all clusters, and ``1 + (m - 1) r_x r`` in general, with r_x the intraclass correlation of the predictor (Scott and
     Holt 1982; Moulton 1986; Neuhaus and Segal 1993 for binary outcomes).
 
-    Parameters are at the maximum, or posterior means of the coefficients and covariance matrices. In the simulations
-    of a coefficient that is zero, the others are as estimated, and a slope that varies over clusters still varies. The
+    Parameters are at the maximum, or posterior means of coefficients, sds and correlations. In the simulations of a
+    coefficient that is zero, the others are as estimated, and a slope that varies over clusters still varies. The
     correlation of outcomes then differs from that of the fit, and with it the design effect.
 
     References
@@ -234,24 +237,22 @@ def ignoring_clusters(
 
 
 def _population(fit: Fit) -> Population:
-    """The parameters at the maximum, or the posterior means of coefficients and covariance matrices."""
+    """The parameters at the maximum, or the posterior means.
+
+    Raises
+    ------
+    FitError
+        If a likelihood fit is not at a maximum.
+    """
     if fit.estimate is not None:
-        maximum = finite_maximum_of(fit)
-        return Population(maximum.beta, maximum.cholesky)
-    draws = query_of(fit).draws
-    covariances = {name: np.einsum("sab,scb->ac", L, L) / len(draws) for name, L in draws.cholesky.items()}
-    return Population(draws.beta.mean(axis=0), {name: np.linalg.cholesky(S) for name, S in covariances.items()})
+        finite_maximum_of(fit)
+    draw = central_draw(fit)
+    return Population(draw.beta[0], {name: L[0] for name, L in draw.cholesky.items()})
 
 
 def _simulated(task: NaiveTests, count: int, executor: Executor | None) -> tuple[pd.DataFrame, bool]:
     """The z statistics of the replicates, and whether they were interrupted."""
-    done: Done[dict[str, float]] = Done({}, {})
-
-    def keep(more: Done[dict[str, float]]) -> None:
-        done.results.update(more.results)
-        done.failures.update(more.failures)
-
-    finished = run_tasks(task, range(count), executor, "Simulating", keep)
+    done, finished = collect_tasks(task, range(count), executor, "Simulating")
     for message in done.failures.values():  # none can fail: each has estimates, if infinite ones
         raise StudyError(f"a simulation failed: {message}")
     labels = [task.design.fixed_effects[k] for k in task.tested]
