@@ -14,6 +14,7 @@ from ..display import Facts, Sentences, Shown, Table, View
 from ..engines.maximum.integrator import MOST_NODES
 from ..errors import FitError
 from ..fits.arguments import model_of
+from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import number
 from ..priors.families import Decov, Prior
@@ -37,7 +38,7 @@ from .marginal_likelihood import (
     warn_if_inaccurate,
     warn_of_defaults,
 )
-from .nesting import parameter_labels, refuse_other_rows
+from .nesting import refuse_other_rows
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit

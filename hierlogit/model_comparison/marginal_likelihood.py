@@ -13,11 +13,11 @@ from ..engines.importance.nodes import compared_with, finer, integration_changes
 from ..engines.maximum.integrator import MOST_EFFECTS, MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
 from ..fits.arguments import model_of
+from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import fixed
 from ..priors.defaults import default_priors
 from ..validation import agree, number_of, quoted_list, seed_or_new, whole_number
-from .nesting import parameter_labels
 from .parameter_integral import Integral, integral_over_parameters
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from ..engines.maximum.integrator import MOST_NODES, likelihood_at
 from ..errors import EngineError, FitError
 from ..estimate import Estimate
 from ..fits.fit import Fit
+from ..fits.posterior import parameter_labels
 from ..validation import agree, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
@@ -205,16 +206,6 @@ def difference(smaller: Design, larger: Design) -> Difference:
         covariances,
         tuple(name for name in parameter_labels(larger) if name not in parameter_labels(smaller)),
     )
-
-
-def parameter_labels(design: Design) -> list[str]:
-    """Labels of the parameters of a model, as in its summary."""
-    labels = list(design.fixed_effects)
-    for group in design.groups:
-        name, effects = group.result_name, group.effects
-        labels += [f"sd_{name}[{effect}]" for effect in effects]
-        labels += [f"cor_{name}[{effects[i]}, {effects[j]}]" for i, j in group.correlated_pairs]
-    return labels
 
 
 def _outside(smaller: Design, larger: Design) -> list[str]:

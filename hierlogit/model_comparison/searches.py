@@ -130,11 +130,6 @@ def compare_searches(
             "the fit has infinite estimates, so that there is no maximum at which searches could end. hl.MAP() and "
             "NUTS have finite ones."
         )
-    if estimate.restricted:
-        raise FitError(
-            "the fit maximised the restricted likelihood, which other searches do not: fit the model with "
-            "restricted=False."
-        )
     searches = OtherSearches(fit.model, estimate)
     found, interrupted = [searches.fit()], False
     steps = searches.run(starts, chosen, np.random.default_rng(used))

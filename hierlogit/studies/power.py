@@ -22,7 +22,7 @@ from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..result_table import ResultTable
-from ..student_t import t_quantile
+from ..student_t import t_quantile, two_sided_p_value
 from ..validation import (
     agree,
     choice,
@@ -315,13 +315,12 @@ def _wald(_: ModelSpec, estimate: Estimate, k: int) -> float:
 
 
 def _likelihood_ratio(model: ModelSpec, estimate: Estimate, k: int) -> float:
-    from scipy.special import chdtrc
-
     profile = Profiler(model, estimate).coefficient(k)
     without = profile.maximise(0.0, profile.start(0.0)).log_likelihood
     if not np.isfinite(without):
         raise FitError("the likelihood without the coefficient was not maximised.")
-    return float(chdtrc(1, max(2 * (estimate.log_likelihood - without), 0.0)))
+    root = np.sqrt(max(2 * (estimate.log_likelihood - without), 0.0))  # normal, up to its sign, under the hypothesis
+    return float(two_sided_p_value(root, np.inf))
 
 
 P_VALUES: dict[str, Callable[[ModelSpec, Estimate, int], float]] = {"wald": _wald, "lr": _likelihood_ratio}

@@ -30,6 +30,8 @@ def test_lines_stand_at_the_ends_of_profile_intervals(slopes: Fit) -> None:
     text = hl.plots.text_alternative(axes)
     assert "Profile of sd_district[urban[Y]]: estimate 0.816; 95% interval from 0.464 to 1.24." in text
     assert "cor_district" in axes[4].get_title()
+    legend = " ".join(axes[0].figure.get_supxlabel().split())
+    assert legend.startswith("Vertical lines: ends of the 50, 80, 90, 95 and 99% profile intervals.")
 
 
 def test_an_interval_that_is_open_has_no_line(slopes: Fit) -> None:

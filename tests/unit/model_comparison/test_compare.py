@@ -45,6 +45,13 @@ def test_criteria_are_those_of_their_definitions(maxima: dict[str, hl.results.Fi
     assert by_bic.attrs == {"criterion": "bic", "rows": 220, "clusters": {"ID": 50}}
 
 
+def test_weights_are_shown_where_there_is_little_room(maxima: dict[str, hl.results.Fit]) -> None:
+    named = {f"a model with a name: {name}": fit for name, fit in maxima.items()}
+    for criterion in ("aic", "bic_hybrid"):
+        head = repr(hl.compare(named, criterion=criterion)).splitlines()[1].split()
+        assert {criterion, "parameters", "difference", "weight"} <= {*head}
+
+
 def test_bic_by_clusters_and_hybrid_count_units_of_each_parameter() -> None:
     random = np.random.default_rng(1)
     data = pd.DataFrame({"g": np.repeat(np.arange(20), 15), "x": random.normal(size=300), "z": random.normal(size=300)})

@@ -47,6 +47,14 @@ def test_components_are_those_of_lme4(name: str) -> None:
     assert ("singular_fit" in {one.code for one in fit.diagnostics.findings}) == theirs["singular"]
 
 
+def test_all_loadings_are_shown_where_there_is_little_room() -> None:
+    table = hl.re_pca(_fit(FORMULAS["contraception_slope_short"], hl.datasets.load("contraception")))
+    long = table.rename(columns={"Intercept": "Intercept_with_a_name", "urban[Y]": "slope_with_a_name_of_its_own"})
+    columns = next(line for line in repr(long).splitlines() if "direction  " in line).split()
+    assert columns[-2:] == ["Intercept_with_a_name", "slope_with_a_name_of_its_own"]
+    assert "cumulative" not in columns
+
+
 def test_standardized_components_do_not_depend_on_units() -> None:
     data = hl.datasets.load("contraception")
     years, decades = (
