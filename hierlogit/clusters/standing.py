@@ -125,7 +125,7 @@ class LeagueTable(Shown):
         ends = (self.rankability[name] for name in self.interval.columns)
         typical = self.expected == "typical"
         facts = [
-            ("rank 1", f"the {BEST[self.best]} probability; the best and the worst are {self.among:,} clusters each"),
+            ("rank 1", f"the {BEST[self.best]} probability; best and worst: {number_of(self.among, 'cluster')} each"),
             ("effects", f"{self._compared_at}, odds ratios to a cluster with an effect of zero"),
             ("oe, pe", f"relative to {'a typical cluster' if typical else 'the population of clusters'}"),
             ("rankability", f"{number(self.rankability['mean'])}, {_interval_name(self.interval)} {span(*ends)}"),

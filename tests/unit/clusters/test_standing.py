@@ -193,6 +193,18 @@ def test_blocks_of_clusters_and_draws_do_not_matter(crossed: Fit, monkeypatch: p
         pd.testing.assert_frame_equal(pd.DataFrame(parts), pd.DataFrame(whole))
 
 
+@pytest.mark.parametrize("others", ["observed", "average"])
+def test_tables_of_average_probabilities_are_as_good(
+    others: str, make_fit: MakeFit, clustered_rows: ClusteredRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = make_fit("healed ~ I(20 * dose) + (1 | clinic) + (1 | reader)", clustered_rows(5, 8), draws=20)
+    one_by_one = hl.league_table(fit, others=others).table
+    monkeypatch.setattr(event_counts, "LEAST_ROWS", 0)
+    by_tables = hl.league_table(fit, others=others).table
+    pd.testing.assert_frame_equal(pd.DataFrame(by_tables), pd.DataFrame(one_by_one), rtol=1e-7)
+    assert not np.array_equal(by_tables["expected_population"], one_by_one["expected_population"])
+
+
 def test_permuted_rows_and_relabelled_clusters_give_the_same_table(clustered_rows: ClusteredRows) -> None:
     rows = clustered_rows(12, 15)
     formula = "healed ~ dose + (1 + dose | clinic)"
