@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from ..display import Facts, Folded, Part, Sentences, Shown, Table, View
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..model import Model
+from ..pictures import Picture, Pictured
 from ..progress import progress
 from ..result_table import ResultTable
 from ..validation import number_of
@@ -20,7 +21,7 @@ from .estimands import Estimand, chosen_estimand, coefficients, over_models
 
 
 @dataclass(frozen=True, repr=False)
-class Build(Shown):
+class Build(Shown, Pictured):
     """A build-up of a model: all models that were tried, and the one that it proposes.
 
     Attributes
@@ -61,6 +62,8 @@ class Build(Shown):
     interrupted : bool
         Whether an interruption came before the end.
     """
+
+    _picture: ClassVar[Picture] = Picture("build")
 
     table: ResultTable
     fits: Mapping[str, Fit[Model]]

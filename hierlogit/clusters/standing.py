@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
+from ..pictures import Picture, Pictured
 from ..result_table import ResultTable
 from ..summaries.intervals import CI_NAMES, Interval
 from ..validation import (
@@ -46,7 +47,7 @@ LOW_RANKABILITY = 0.5
 
 
 @dataclass(frozen=True, repr=False)
-class LeagueTable(Shown):
+class LeagueTable(Shown, Pictured):
     """The clusters of a grouping factor in the order of their expected ranks, with how certain that order is.
 
     Attributes
@@ -80,6 +81,8 @@ class LeagueTable(Shown):
         Draws of the effect of each cluster, the logarithm of its odds ratio, dims (chain, draw, cluster).
     fit : Fit
     """
+
+    _picture: ClassVar[Picture] = Picture("league_table")
 
     group: str
     table: pd.DataFrame

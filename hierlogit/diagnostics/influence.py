@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from ..model_comparison.leave_out import (
     weights_without,
 )
 from ..model_spec import ModelSpec
+from ..pictures import Picture, Pictured
 from ..result_table import ResultTable
 from ..studies.bootstrap import Statistic
 from ..studies.failures import count_failures
@@ -43,7 +44,7 @@ STATUS_TEXTS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Influence(Shown):
+class Influence(Shown, Pictured):
     """How estimates change when each cluster is left out.
 
     Attributes
@@ -69,6 +70,8 @@ class Influence(Shown):
     method : str
         How the estimates without a cluster were computed.
     """
+
+    _picture: ClassVar[Picture] = Picture("influence")
 
     group: str
     table: pd.DataFrame

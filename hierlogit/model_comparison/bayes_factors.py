@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from ..fits.arguments import model_of
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import number
+from ..pictures import Picture, Pictured
 from ..priors.families import Decov, Prior
 from ..progress import progress
 from ..result_table import ResultTable
@@ -59,7 +60,7 @@ class _Value(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class BayesFactors(Shown):
+class BayesFactors(Shown, Pictured):
     """Bayes factors of models, relative to one of them.
 
     Attributes
@@ -78,6 +79,8 @@ class BayesFactors(Shown):
         The parameters in which the models differ, and whose priors are scaled.
     evidence : mapping of str to Evidence
     """
+
+    _picture: ClassVar[Picture] = Picture("bayes_factor")
 
     table: ResultTable
     sensitivity: ResultTable

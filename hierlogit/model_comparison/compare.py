@@ -11,6 +11,7 @@ import pandas as pd
 from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..pictures import Picture
 from ..result_table import ResultTable
 from ..validation import choice, mapping, quoted_list
 from .hybrid_bic import hybrid_penalties
@@ -23,6 +24,8 @@ CRITERIA = {"aic": "AIC", "bic": "BIC", "bic_clusters": "BIC by clusters", "bic_
 SPARE = ("bic_hybrid", "log_likelihood", "bic", "bic_clusters", "aic")
 #: How weights of models are computed from leave-one-out predictions.
 METHODS = ("stacking", "BB-pseudo-BMA", "pseudo-BMA")
+#: How comparisons are drawn.
+PICTURE = Picture("compare")
 
 
 def compare(
@@ -113,7 +116,8 @@ def compare(
     results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
     table: pd.DataFrame = arviz_stats.compare(results, method=method, round_to="none")
     what = "rows" if group is None else f"clusters of {group}"
-    return ResultTable.of(table, f"Expected log predictive density, leaving out {what} one by one; larger is better")
+    title = f"Expected log predictive density, leaving out {what} one by one; larger is better"
+    return ResultTable.of(table, title, picture=PICTURE)
 
 
 def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> ResultTable:
@@ -137,4 +141,4 @@ def _by_criterion(fits: Mapping[str, Fit], criterion: str) -> ResultTable:
     table["weight"] = weight / weight.sum()
     table.attrs = {"criterion": criterion, "rows": next(iter(estimates.values())).n_rows, "clusters": clusters}
     spare = [name for name in SPARE if name != criterion]
-    return ResultTable.of(table, f"Models by {CRITERIA[criterion]}; smaller is better", spare=spare)
+    return ResultTable.of(table, f"Models by {CRITERIA[criterion]}; smaller is better", spare=spare, picture=PICTURE)

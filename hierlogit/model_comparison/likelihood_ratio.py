@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from ..errors import FitError, StudyError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..formatting import number, p_value
+from ..pictures import Picture, Pictured
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import count_failures, warn_of_failures
 from ..studies.simulated_ratio import OfRatio, ratio_statistic
@@ -35,7 +36,7 @@ CONSEQUENCE = "They are left out of the p-value."
 
 
 @dataclass(frozen=True, repr=False)
-class RatioTest(Shown):
+class RatioTest(Shown, Pictured):
     """Result of a likelihood-ratio test.
 
     Attributes
@@ -64,6 +65,8 @@ class RatioTest(Shown):
     seed : int or None
         Seed of the bootstrap.
     """
+
+    _picture: ClassVar[Picture] = Picture("likelihood_ratio")
 
     statistic: float
     p_value: float

@@ -132,7 +132,9 @@ class Drawing:
     @cached_property
     def groups(self) -> list[Group]:
         """The groups of rows by colour; numbers have a range of colours."""
-        name, values, colours = self.layout.colour, [None], COLOURS
+        name = self.layout.colour
+        values: list[Any] = [None]
+        colours: Sequence[str] = COLOURS
         if name is not None:
             values = list(dict.fromkeys(self.rows["colour"].iloc[self._order([name])]))
             colours = _shades(len(values)) if self.table.is_amount(name) else COLOURS

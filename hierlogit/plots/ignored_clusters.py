@@ -94,8 +94,9 @@ def ignoring_clusters(result: IgnoringClusters, effects: Sequence[str] | None = 
     with house_style():
         if axes is None:
             longest = max(len(line) for label in labels for line in label.split("\n"))
-            size = {"width": 2.6 + 2.2 * panels + CHARACTER * longest, "height": 1.5 + ROW * len(chosen)}
-            drawn = new_axes(panels, **size, sharey=True, width_ratios=(2, *[1] * (panels - 1)))
+            width, height = 2.6 + 2.2 * panels + CHARACTER * longest, 1.5 + ROW * len(chosen)
+            ratios = (2, *[1] * (panels - 1))
+            drawn = new_axes(panels, width=width, height=height, sharey=True, width_ratios=ratios)
         else:
             drawn = given_axes(axes, panels, "one for coefficients, one for standard errors, one for false positives")
         rows = result.table.loc[chosen]

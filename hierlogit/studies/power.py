@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from ..engines.registry import resolve_engine
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
+from ..pictures import Picture, Pictured
 from ..result_table import ResultTable
 from ..student_t import t_quantile, two_sided_p_value
 from ..validation import (
@@ -67,7 +68,7 @@ MOST_CELLS = 10_000
 
 
 @dataclass(frozen=True, repr=False)
-class Power(Shown):
+class Power(Shown, Pictured):
     """Power, coverage, bias and precision in simulated studies.
 
     Attributes
@@ -90,6 +91,8 @@ class Power(Shown):
     interrupted : bool
         Whether an interruption came before all studies had run.
     """
+
+    _picture: ClassVar[Picture] = Picture("power")
 
     table: pd.DataFrame
     replicates: pd.DataFrame

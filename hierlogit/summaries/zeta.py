@@ -12,6 +12,7 @@ import pandas as pd
 from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
+from ..pictures import Picture
 from ..progress import progress
 from ..result_table import ResultTable
 from ..validation import interval_probability, names, whole_number
@@ -110,7 +111,7 @@ def profile(
     what = "posterior density" if fit.estimate.penalised else "likelihood"
     table = pd.concat(rows).set_index("parameter")
     table.attrs = {"ci_prob": prob, "estimates": {name: one.estimate for name, one in profiles.items() if one}}
-    return ResultTable.of(table, f"Profile {what} (logit scale)")
+    return ResultTable.of(table, f"Profile {what} (logit scale)", picture=Picture("profile"))
 
 
 def _values(profiler: Profiler, one: Profile, prob: float, points: int) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
 from ..model_spec import ModelSpec
+from ..pictures import Picture, Pictured
 from ..priors.defaults import Priors
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
@@ -30,7 +32,7 @@ SMALLEST_DIFFERENCE = 0.5
 
 
 @dataclass(frozen=True, repr=False)
-class Pooling(Shown):
+class Pooling(Shown, Pictured):
     """Result of `hl.pooling`: each cluster's probability by no, complete and partial pooling.
 
     Attributes
@@ -50,6 +52,8 @@ class Pooling(Shown):
     complete : Fit or None
         The fit of the model without random effects, at its maximum; None if it has no coefficients.
     """
+
+    _picture: ClassVar[Picture] = Picture("shrinkage")
 
     group: str
     table: pd.DataFrame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from ...display import Facts, Folded, Sentences, Shown, Table, View
 from ...fits.arguments import require_model
 from ...fits.findings import count_by_severity, gravest_first
 from ...fits.identification import findings_of_model
+from ...pictures import Picture, Pictured
 from ...result_table import ResultTable
 from ...validation import quoted_list
 from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class DataCheck(Shown):
+class DataCheck(Shown, Pictured):
     """The result of `hl.check_data`.
 
     Attributes
@@ -71,6 +72,8 @@ class DataCheck(Shown):
         How far the fixed part separates the outcomes.
     model : Model
     """
+
+    _picture: ClassVar[Picture] = Picture("check_data")
 
     findings: tuple[Finding, ...]
     totals: pd.Series[float]
