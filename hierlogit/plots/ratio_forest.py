@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pandas as pd
 from ..design.design import Design
 from ..errors import FitError
 from ..fits.fit import Fit
+from ..result_table import ResultTable, interval_title
 from ..summaries.intervals import Interval, columns_of_ends
 from ..summaries.log_odds_contrasts import log_odds_contrasts
-from ..summaries.tables import odds_ratios
-from ..validation import mapping, names, text, unknown_names
+from ..summaries.tables import PICTURE_OF_RATIOS, odds_ratios
+from ..validation import mapping, names, quoted_list, text, unknown_names
 from .ratio_axis import ratio_axis
 from .style import (
     BLUE,
@@ -28,6 +30,7 @@ from .style import (
     given_axes,
     house_style,
     interval_name,
+    names_of,
     new_axes,
     wrapped,
 )
@@ -43,7 +46,7 @@ _SUPERSCRIPTS = {"2": "²", "3": "³", "4": "⁴"}
 
 
 def forest(
-    fit: Fit,
+    result: Fit | ResultTable,
     effects: Sequence[str] | None = None,
     *,
     ci_prob: float | None = None,
@@ -55,12 +58,13 @@ def forest(
 
     Parameters
     ----------
-    fit : Fit
+    result : Fit or ResultTable
+        A fit, or a table by `hierlogit.odds_ratios`, whose ``plot()`` is this function.
     effects : list of str, optional
         Fixed effects by label (``"urban[Y]"``) or term (``"urban"``), in the order in which they are drawn; all except
         the intercept if not given.
     ci_prob, ci_kind
-        Probability and kind of the intervals; ArviZ's defaults if not given.
+        Probability and kind of the intervals of a fit; ArviZ's defaults if not given.
     labels : mapping of str to str, optional
         Texts in place of the labels of effects, by label: ``{"urban[Y]": "Lives in a town"}``.
     ax : matplotlib Axes, optional
@@ -90,45 +94,88 @@ def forest(
     >>> import hierlogit as hl
     >>> hl.plots.forest(fit, ["urban", "livch"])  # doctest: +SKIP
     """
-    interval = Interval.of(ci_prob, ci_kind)
-    table = odds_ratios(fit, ci_prob=interval.prob, ci_kind=interval.kind)
-    chosen = _chosen(fit.model.design, list(table.index), effects)
-    texts = _texts(fit.model.design, list(table.index), labels)
+    ratios = (
+        _of_table(result, ci_prob, ci_kind) if isinstance(result, ResultTable) else _of_fit(result, ci_prob, ci_kind)
+    )
+    chosen = ratios.chosen(effects)
+    texts = ratios.labelled(labels)
     wanted = [wrapped(texts[label], LABEL_WIDTH) for label in chosen]
     longest = max(len(line) for name in wanted for line in name.split("\n"))
     heights = _heights(wanted)
+    table = ratios.table.loc[chosen]
     with house_style():
         if ax is None:
             drawn = new_axes(1, width=5.8 + CHARACTER * longest, height=1.3 + sum(heights))
         else:
             drawn = given_axes(ax, 1, "one forest")
-        _draw(drawn[0], table.loc[chosen], wanted, interval)
-    design = fit.model.design
-    lines = [f"{label} {_figures(*row)}" for label, row in zip(chosen, _rows(table.loc[chosen]), strict=True)]
-    named = interval_name(interval.prob, interval.kind)
-    describe(drawn[0], f"Odds ratios of {design.outcome.event} with {named}s: {'; '.join(lines)}.")
+        _draw(drawn[0], table, wanted, ratios.interval)
+    lines = [f"{label} {_figures(*row)}" for label, row in zip(chosen, _rows(table), strict=True)]
+    describe(drawn[0], f"{ratios.title} with {ratios.interval}s: {'; '.join(lines)}.")
     return drawn
 
 
-def _texts(design: Design, known: list[str], labels: Mapping[str, str] | None) -> dict[str, str]:
-    """What to write for each effect: the caller's text, or the readable label."""
-    texts = {label: readable(label, design) for label in known}
-    given = {} if labels is None else mapping("labels", labels, FitError, "texts by label, {'urban[Y]': 'Town'}")
-    unknown = [name for name in given if name not in texts]
-    if unknown:
-        raise FitError(unknown_names("labels", unknown, known, "fixed effect"))
-    return texts | {name: text(f"labels[{name!r}]", value, FitError) for name, value in given.items()}
+@dataclass(frozen=True)
+class _Ratios:
+    """Odds ratios to draw.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+    texts : dict of str to str
+        What is written for each row, by its label.
+    names : dict of str to set of str
+        By the label of a row, the names by which it can be chosen.
+    title, interval : str
+    """
+
+    table: pd.DataFrame
+    texts: dict[str, str]
+    names: dict[str, set[str]]
+    title: str
+    interval: str
+
+    def chosen(self, wanted: Sequence[str] | None) -> list[str]:
+        """Labels of the rows in the order in which they are drawn."""
+        if wanted is None:
+            return list(self.texts)
+        allowed = list(dict.fromkeys([*self.texts, *(name for one in self.names.values() for name in sorted(one))]))
+        given = names("effects", wanted, allowed, FitError, "fixed effect")
+        return list(dict.fromkeys(label for name in given for label, known in self.names.items() if name in known))
+
+    def labelled(self, labels: Mapping[str, str] | None) -> dict[str, str]:
+        """What to write for each row: the caller's text, or the readable label."""
+        given = {} if labels is None else mapping("labels", labels, FitError, "texts by label, {'urban[Y]': 'Town'}")
+        unknown = [name for name in given if name not in self.texts]
+        if unknown:
+            raise FitError(unknown_names("labels", unknown, list(self.texts), "fixed effect"))
+        return self.texts | {name: text(f"labels[{name!r}]", value, FitError) for name, value in given.items()}
 
 
-def _chosen(design: Design, known: list[str], wanted: Sequence[str] | None) -> list[str]:
-    if wanted is None:
-        return known
-    contrasts = log_odds_contrasts(design)
-    allowed = list(dict.fromkeys([*known, *(name for contrast in contrasts for name in sorted(contrast.names))]))
-    chosen: list[str] = []
-    for name in names("effects", wanted, allowed, FitError, "fixed effect"):
-        chosen += [one.label for one in contrasts if name in one.names and one.label not in chosen]
-    return chosen
+def _of_fit(fit: Fit, ci_prob: float | None, ci_kind: str | None) -> _Ratios:
+    interval = Interval.of(ci_prob, ci_kind)
+    table = odds_ratios(fit, ci_prob=interval.prob, ci_kind=interval.kind)
+    design = fit.model.design
+    texts = {label: readable(label, design) for label in table.index}
+    named = {one.label: {one.label, *one.names} for one in log_odds_contrasts(design)}
+    title = f"Odds ratios of {design.outcome.event}"
+    return _Ratios(table, texts, named, title, interval_name(interval.prob, interval.kind))
+
+
+def _of_table(table: ResultTable, ci_prob: float | None, ci_kind: str | None) -> _Ratios:
+    if table._picture != PICTURE_OF_RATIOS or not len(table) or interval_title(table) == "":
+        raise FitError("result is not a table by hl.odds_ratios with its intervals. Pass such a table, or a fit.")
+    given = [name for name, value in (("ci_prob", ci_prob), ("ci_kind", ci_kind)) if value is not None]
+    if given:
+        raise FitError(f"{quoted_list(given)} is for fits; result is a table, which has its intervals: leave it out.")
+    labels = names_of(table.index)
+    drawn = pd.DataFrame(table).set_axis(labels)
+    return _Ratios(
+        drawn,
+        dict(zip(labels, labels, strict=True)),
+        {one: {one} for one in labels},
+        table.quantity or "Odds ratios",
+        interval_title(table),
+    )
 
 
 def _middle(table: pd.DataFrame) -> str:
@@ -145,7 +192,7 @@ def _heights(labels: Sequence[str]) -> list[float]:
     return [0.16 + 0.14 * (1 + label.count("\n")) for label in labels]
 
 
-def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) -> None:
+def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: str) -> None:
 
     rows = _rows(table)
     heights = np.array(_heights(labels))
@@ -166,7 +213,7 @@ def _draw(ax: Axes, table: pd.DataFrame, labels: list[str], interval: Interval) 
     for position, row in zip(positions, rows, strict=True):
         ax.text(1.02, position, _figures(*row), transform=beside, va="center", fontsize=MEDIUM - 1)
     ax.annotate(
-        f"{_middle(table)} [{interval_name(interval.prob, interval.kind)}]",
+        f"{_middle(table)} [{interval}]",
         xy=(1.02, 1),
         xycoords="axes fraction",
         xytext=(0, 3),

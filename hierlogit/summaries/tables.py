@@ -12,6 +12,7 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.repeated_findings import repeats_findings
+from ..pictures import Picture
 from ..result_table import ResultTable
 from ..student_t import t_quantile, two_sided_p_value
 from ..validation import choice, flag, quoted_list, shortened
@@ -23,6 +24,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Exponentials of larger numbers, up or down, are infinite or zero.
 LARGEST_LOGARITHM = 700.0
+#: How tables of odds ratios are drawn.
+PICTURE_OF_RATIOS = Picture("forest")
 INTERVALS = ("draws", "wald", "profile")
 #: Columns that are left out first where there is not enough room.
 SPARE = ("mcse_sd", "mcse_mean", "component", "ess_tail", "ess_bulk", "r_hat", "sd")
@@ -167,7 +170,7 @@ def odds_ratios(
         estimate = with_df(fit, df)
         _warn_beyond_floats(index, weights @ estimate.beta)
         table = pd.DataFrame(_ratios_at_maximum(estimate, weights, interval), index=index)
-        return ResultTable.of(table, "; ".join([title, *title_of_tests(estimate)]))
+        return ResultTable.of(table, "; ".join([title, *title_of_tests(estimate)]), picture=PICTURE_OF_RATIOS)
     beta = fit.posterior["beta"].transpose("chain", "draw", "fixed_effect").to_numpy()
     logarithms = beta.reshape(-1, weights.shape[1]) @ weights.T
     _warn_beyond_floats(index, np.median(logarithms, axis=0))
@@ -175,7 +178,7 @@ def odds_ratios(
         ratios = np.exp(logarithms)
     columns = {"median": np.median(ratios, axis=0), **summarise(ratios, interval)}
     columns["p_above_1"] = (ratios > 1).mean(axis=0)
-    return ResultTable.of(pd.DataFrame(columns, index=index), title)
+    return ResultTable.of(pd.DataFrame(columns, index=index), title, picture=PICTURE_OF_RATIOS)
 
 
 def _warn_beyond_floats(labels: pd.Index[str], logarithms: FloatArray) -> None:

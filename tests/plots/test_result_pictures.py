@@ -39,3 +39,17 @@ def test_checks_of_data_and_comparisons_are_drawn(clinics: Any) -> None:
     _, ax = plt.subplots()
     assert hl.compare({"one": ml, "two": ml}).plot(ax=ax)[0] is ax
     assert len(hl.profile(ml, "urban[Y]", points=3).plot()) == 1
+
+
+def test_odds_ratios_are_drawn_as_those_of_the_fit(clinics: Any) -> None:
+    table = hl.odds_ratios(clinics, ci_prob=0.5)
+    (ax,), (other,) = table.plot(labels={"arm[new]": "new arm"}), hl.plots.forest(clinics, ci_prob=0.5)
+    for mine, its in zip(ax.collections, other.collections, strict=True):
+        assert mine.get_offsets().tolist() == its.get_offsets().tolist()
+    assert "new arm" in [label.get_text() for label in ax.get_yticklabels()]
+    (ax,) = table.loc[["arm[old]", "arm[new]"]].plot(effects=["arm[new]"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["arm[new]"]
+    with pytest.raises(hl.errors.FitError, match="'ci_prob' is for fits; result is a table"):
+        table.plot(ci_prob=0.9)
+    with pytest.raises(hl.errors.FitError, match="result is not a table by hl.odds_ratios"):
+        hl.plots.forest(hl.summary(clinics))

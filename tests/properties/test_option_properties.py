@@ -478,7 +478,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.comparisons": lambda s: (hl.plots.comparisons, {"result": s.fit, "variables": "f", "condition": "x"}),
     "plots.curves": lambda s: (hl.plots.curves, {"fit": s.sampled, "x": "f"}),
     "plots.effects_qq": lambda s: (hl.plots.effects_qq, {"fit": s.fit, "replicates": 20}),
-    "plots.forest": lambda s: (hl.plots.forest, {"fit": s.fit}),
+    "plots.forest": lambda s: (hl.plots.forest, {"result": s.fit}),
     "plots.hypotheses": lambda s: (hl.plots.hypotheses, {"result": hl.hypotheses(s.fit)}),
     "plots.ignoring_clusters": lambda s: (
         hl.plots.ignoring_clusters,
