@@ -67,7 +67,9 @@ class Averages:
         described = with_whole_labels(frame.iloc[firsts][columns], data.design.group_columns.intersection(columns))
         sizes: dict[str, npt.NDArray[Any]] = {"rows": np.bincount(codes)}
         if weights is not None:
-            sizes["total_weight"] = np.bincount(codes, weights=weights)
+            totals = np.bincount(codes, weights=weights)
+            counted = bool(np.all(weights == np.round(weights)) and np.all(totals < 2**53))
+            sizes["total_weight"] = totals.astype(np.int64) if counted else totals  # people are shown in whole numbers
         return cls._of(described.reset_index(drop=True), codes, weights, sizes)
 
     @classmethod

@@ -30,7 +30,7 @@ def text(cell: dict[str, Any]) -> str:
 
 def test_they_are_all_in_the_documentation() -> None:
     page = (ROOT / "docs" / "case_studies" / "index.md").read_text(encoding="utf-8")
-    assert len(NOTEBOOKS) == 8
+    assert len(NOTEBOOKS) == len(re.findall(r"\]\(\w+\.ipynb\)", page)) >= 8
     for path in NOTEBOOKS:
         assert f"]({path.name})" in page
         assert f"\n{path.stem}\n" in page
