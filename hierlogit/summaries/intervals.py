@@ -126,7 +126,7 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
 
 #: Columns of summaries besides the ends of intervals; columns of the user's data with one of these names are renamed.
 SUMMARIES = (
-    *("rows", "estimate", "mean", "sd", "median", "null", "z", "t", "df", "p_value"),
+    *("rows", "total_weight", "estimate", "mean", "sd", "median", "null", "z", "t", "df", "p_value"),
     *("p_direction", "p_rope", "p_hypothesis", "p_equivalence"),
 )
 

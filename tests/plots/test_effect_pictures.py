@@ -216,6 +216,14 @@ def test_tables_have_a_picture_that_follows_what_is_done_to_them(clinics):
     np.testing.assert_allclose(lines(ax)[0].get_ydata(), chosen["mean"])
 
 
+def test_numbers_of_rows_and_sums_of_weights_have_no_place_in_pictures(crossed):
+    weights = np.arange(len(crossed.model.design.table.frame)) + 1
+    (ax,) = hl.avg_predictions(crossed, by=["arm", "reader"], weights=weights).plot()
+    (plain,) = hl.avg_predictions(crossed, by=["arm", "reader"]).plot()
+    assert ax.get_xlabel() == plain.get_xlabel() == "arm"
+    assert [*map(str, ax.get_xticklabels())] == [*map(str, plain.get_xticklabels())]
+
+
 def test_clusters_are_listed_in_the_order_of_their_values(clinics, crowd):
     table = hl.avg_comparisons(clinics, {"arm": ("control", "new")}, by="clinic")
     (ax,) = table.plot()
