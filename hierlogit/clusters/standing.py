@@ -23,7 +23,6 @@ from ..pictures import Picture, Pictured
 from ..result_table import ResultTable
 from ..summaries.intervals import CI_NAMES, Interval
 from ..validation import (
-    agree,
     choice,
     listed,
     mapping,
@@ -74,9 +73,9 @@ class LeagueTable(Shown, Pictured):
     overdispersion : float
         Mean squared standardised difference between observed and expected events, 1 if clusters differ by chance alone.
     from_typical : int
-        Number of clusters that differ from a typical one, with an effect of zero.
+        Number of clusters that can be distinguished from a typical one, with an effect of zero.
     pairs : int or None
-        Number of pairs of clusters that differ from each other; None if there are too many pairs to compare.
+        Number of pairs of clusters that can be distinguished from each other; None if there are too many to compare.
     effects : xarray.DataArray
         Draws of the effect of each cluster, the logarithm of its odds ratio, dims (chain, draw, cluster).
     fit : Fit
@@ -108,10 +107,10 @@ class LeagueTable(Shown, Pictured):
                 f"Nothing can be ranked: the estimated sd between clusters of {self.group} is zero. Their proportions "
                 "differ no more than chance lets them, and the order below is that of the draws around the estimate."
             )
-        apart = _out_of(self.from_typical, count, "clusters")
-        words = f"At {100 * self.interval.prob:g}%, {apart} from a typical cluster"
+        words = f"At {100 * self.interval.prob:g}%, {_out_of(self.from_typical, count)} clusters can be distinguished "
+        words += "from a typical cluster"
         if self.pairs is not None:
-            words += f"; {_out_of(self.pairs, count * (count - 1) // 2, 'pairs of clusters')} from each other"
+            words += f", and {_out_of(self.pairs, count * (count - 1) // 2)} pairs of clusters from each other"
         if self.rankability["mean"] < LOW_RANKABILITY:
             words += ". Rankability is low: most of the differences between the clusters' own estimates are chance"
         return f"{words}."
@@ -173,15 +172,15 @@ class LeagueTable(Shown, Pictured):
 SPARE = ("events", "standardised_rate", "trials", "rate", "p_above_target")
 
 
-def _out_of(some: int, every: int, what: str) -> str:
-    """How many clusters, or pairs of them, differ.
+def _out_of(some: int, every: int) -> str:
+    """How many of all.
 
     Examples
     --------
-    >>> _out_of(0, 54, "clusters"), _out_of(1, 54, "clusters")
-    ('none of 54 clusters differs', '1 of 54 clusters differs')
+    >>> _out_of(0, 54), _out_of(1000, 2000)
+    ('none of 54', '1,000 of 2,000')
     """
-    return f"{f'{some:,}' if some else 'none'} of {every:,} {what} {agree(max(some, 1), 'differs', 'differ')}"
+    return f"{some:,} of {every:,}" if some else f"none of {every:,}"
 
 
 def _interval_name(interval: Interval) -> str:
@@ -258,8 +257,8 @@ def league_table(
         - ``p_best`` and ``p_worst``: probability of being among the best and the worst; with `target`
           ``p_above_target``.
 
-        ``.statement`` says how many clusters and pairs of clusters differ, ``.rankability`` how much of the differences
-        is not chance. `hierlogit.plots.league_table` and `hierlogit.plots.funnel` draw it.
+        ``.statement`` says how many clusters and pairs of clusters can be distinguished, ``.rankability`` how much of
+        the differences is not chance. `hierlogit.plots.league_table` and `hierlogit.plots.funnel` draw it.
 
     Raises
     ------
@@ -282,9 +281,12 @@ def league_table(
     The risk-standardised rates of the Centers for Medicare and Medicaid Services are those with
     ``expected="typical"``. As a ratio times a rate they can exceed 1.
 
-    A cluster differs from a typical one if the probability of one direction is at least that at which an equal-tailed
-    interval excludes an odds ratio of 1, 0.945 for intervals of 89 %; two clusters differ likewise if the order of
-    their effects is that certain. This is not adjusted for the number of comparisons.
+    A cluster is distinguished from a typical one if the probability of one direction is at least that at which an
+    equal-tailed interval excludes an odds ratio of 1, 0.945 for intervals of 89 %; two clusters are distinguished if
+    the order of their effects is that certain. This is not adjusted for the number of comparisons.
+
+    The simultaneous intervals of ranks reach equally far from all expected ranks, in root mean squares of the
+    deviations on either side, and contain all ranks in the given share of the draws.
 
     Rankability is ``tau^2 / (tau^2 + median s^2)``, with the variance ``tau^2`` between clusters and the squared
     standard error ``s^2`` of a cluster's own estimate, here ``1 / sum n p (1 - p)``, for each draw.
