@@ -42,8 +42,8 @@ QUANTITIES = {
     "odds_ratio": "Odds ratio to a typical cluster",
     "pe": "Predicted / expected events",
     "standardised_rate": "Standardised rate",
-    "p_best": "Probability of being among the best {among:,}",
-    "p_worst": "Probability of being among the worst {among:,}",
+    "p_best": "Probability of being {among} best",
+    "p_worst": "Probability of being {among} worst",
 }
 #: Quantities with intervals, and what these are compared with, in words; those with a logarithmic axis.
 COMPARED = {"expected_rank": "the middle rank", "odds_ratio": "1", "pe": "1", "standardised_rate": "the overall rate"}
@@ -116,7 +116,7 @@ def _panel(ax: Axes, league: LeagueTable, show: str) -> None:
     ax.scatter(values, positions, s=size, c=INK if crowded else colours, linewidths=0, zorder=3)
     name_clusters(ax, names, league.group, ordered=True, order="the best on top")
     _horizontal_axis(ax, show, np.concatenate([low, values, high]), len(table))
-    label = QUANTITIES[show].format(among=league.among)
+    label = QUANTITIES[show].format(among="the" if league.among == 1 else f"among the {league.among:,}")
     ax.set_xlabel(f"{label}\n{_key(league, show)}")
     if show in COMPARED:
         ax.axvline(middle, color=INK, linewidth=0.8, zorder=0.5)

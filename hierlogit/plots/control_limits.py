@@ -221,9 +221,11 @@ def _clusters(ax: Axes, shown: Funnel) -> None:
             zorder=3,
             label=f"{label} ({int(chosen.sum()):,})",
         )
-    lowest, highest = min(float(shown.value.min()), shown.centre), max(float(shown.value.max()), shown.centre)
-    room = 0.06 * (highest - lowest) + 0.02 * shown.centre
-    ax.set_ylim(max(lowest - room, -room), highest + room)
+    # The outer limits of the largest cluster are in sight.
+    ends = [float(end[0]) for end in shown.limits(shown.size.max(keepdims=True), OUTER)]
+    lowest, highest = min(float(shown.value.min()), ends[0]), max(float(shown.value.max()), ends[1])
+    room = 0.06 * (highest - lowest)
+    ax.set_ylim(lowest - room, highest + room)
 
 
 def _name_farthest(ax: Axes, shown: Funnel, names: list[str]) -> None:
