@@ -63,6 +63,7 @@ from .studies.bootstrap import bootstrap as bootstrap
 from .studies.layouts import Layout as Layout
 from .studies.power import power as power
 from .studies.simulate import simulate as simulate
+from .summaries.cluster_coefficients import coef as coef
 from .summaries.directions import re_pca as re_pca
 from .summaries.tables import odds_ratios as odds_ratios
 from .summaries.tables import ranef as ranef

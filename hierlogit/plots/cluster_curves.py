@@ -19,9 +19,11 @@ from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import Interval
 from ..validation import agree, flag, listed, mapping, one_of, probability, quoted_list, text, unknown_names
-from .predictor_axis import CHARACTER, draw_rug, inches, mark_levels
+from .cluster_rows import constant_values, others_typical, rows_of_clusters
+from .predictor_axis import draw_rug, mark_levels
 from .style import (
     BLUE,
+    CHARACTER,
     GREY,
     INK,
     PALE,
@@ -34,7 +36,9 @@ from .style import (
     house_style,
     interval_name,
     names_of,
+    narrow_legend,
     new_axes,
+    panel_width,
     probability_label,
     set_title,
     wrapped,
@@ -206,7 +210,7 @@ def curves(
         _legend(
             drawn,
             _entries(fit, factor, interval, cluster_band, numeric),
-            _others(fit, grids[-1], x, by),
+            constant_values(fit, grids[-1], {x, by}),
             new=axes is None,
         )
     return drawn
@@ -270,14 +274,8 @@ def _compute(
     average, clusters, band = _curve(fit, grid, "average", interval), _cluster_means(fit, group, grid), None
     if cluster_band is not None:
         ends = [(1 - cluster_band) / 2, (1 + cluster_band) / 2]
-        band = predictions(fit, grid, clusters=_others_typical(fit, group, ends))["mean"].to_numpy().reshape(2, -1)
+        band = predictions(fit, grid, clusters=others_typical(fit, group, ends))["mean"].to_numpy().reshape(2, -1)
     return _Panel(title, typical, average, clusters, band)
-
-
-def _others_typical(fit: Fit, group: GroupBlock, chosen: Any) -> dict[str, Any]:
-    """The choice of clusters with effects of 0 for the other grouping factors."""
-    names = [other.name for other in fit.model.design.groups]
-    return {name: chosen if name == group.name else "typical" for name in names}
 
 
 def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _Curve:
@@ -288,20 +286,16 @@ def _curve(fit: Fit, grid: pd.DataFrame, clusters: str, interval: Interval) -> _
 
 def _cluster_means(fit: Fit, group: GroupBlock, grid: pd.DataFrame) -> FloatArray:
     """Posterior mean probability of each cluster at each row of `grid`, shape (J, points)."""
-    frame, alone = fit.model.design.table.frame, _others_typical(fit, group, "observed")
-    _, first = np.unique(group.index, return_index=True)
+    alone = others_typical(fit, group, "observed")
     points, clusters = len(grid), len(group.levels)
     wanted = CROWD_DRAWS if clusters > MAX_LINES else CLUSTER_DRAWS
     draws = min(wanted, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"])
     step = max(1, CHUNK // (draws * points))
     means = np.empty((clusters, points))
     for start in range(0, clusters, step):
-        part = first[start : start + step]
-        rows = grid.iloc[np.tile(np.arange(points), len(part))].reset_index(drop=True)
-        for column in group.columns:
-            rows[column] = np.repeat(np.asarray(frame[column].iloc[part]), points)
-        predicted = predictions(fit, rows, clusters=alone, num_draws=draws)
-        means[start : start + step] = predicted["mean"].to_numpy().reshape(-1, points)
+        part = slice(start, start + step)
+        predicted = predictions(fit, rows_of_clusters(fit, group, grid, part), clusters=alone, num_draws=draws)
+        means[part] = predicted["mean"].to_numpy().reshape(-1, points)
     return means
 
 
@@ -309,22 +303,22 @@ def _draw_panel(ax: Axes, panel: _Panel, x: str, positions: FloatArray, levels: 
     """Curves of the clusters, the typical cluster and the average; `levels` are None where x is numeric."""
     numeric = levels is None
     if panel.band is not None:
-        _draw_cluster_band(ax, positions, *panel.band, numeric)
+        _draw_cluster_band(ax, positions, panel.band, numeric)
     _draw_clusters(ax, positions, panel.clusters, numeric)
     _draw_curves(ax, positions, panel, numeric)
     if not numeric:
         mark_levels(ax, levels)
     ax.set_xlabel(x)
     ax.set_ylim(-0.02, 1.02)
-    set_title(ax, wrapped(panel.title, int(inches(ax) / CHARACTER)))
+    set_title(ax, wrapped(panel.title, int(panel_width(ax) / CHARACTER)))
 
 
-def _draw_cluster_band(ax: Axes, positions: FloatArray, low: FloatArray, high: FloatArray, numeric: bool) -> None:
+def _draw_cluster_band(ax: Axes, positions: FloatArray, band: FloatArray, numeric: bool) -> None:
     if not numeric:
-        ax.vlines(positions, low, high, colors=PALE, linewidth=BAND_BAR, zorder=0.5)
+        ax.vlines(positions, band[0], band[1], colors=PALE, linewidth=BAND_BAR, zorder=0.5)
         return
-    ax.fill_between(positions, low, high, color=PALE, alpha=0.5, linewidth=0, zorder=0.5)
-    for edge in (low, high):  # over the lines or ribbons of many clusters
+    ax.fill_between(positions, band[0], band[1], color=PALE, alpha=0.5, linewidth=0, zorder=0.5)
+    for edge in band:  # over the lines or ribbons of many clusters
         ax.plot(positions, edge, color=INK, linewidth=0.9, linestyle=DOTS, zorder=2.5)
 
 
@@ -368,22 +362,6 @@ def _draw_points(ax: Axes, positions: FloatArray, curve: _Curve, colour: str, ma
     ax.plot(positions, curve.mean, color=colour, linestyle="none", marker=marker, markersize=size, zorder=3)
 
 
-def _others(fit: Fit, grid: pd.DataFrame, x: str, by: str | None) -> str:
-    """Values of the predictors that are constant along the curves, as text."""
-    factors = {column for group in fit.model.design.groups for column in group.columns}
-    shown = [name for name in grid.columns if name not in {x, by, *factors}]
-    return ", ".join(f"{name} = {_value(grid[name].iloc[0], fit.model.design.table.frame[name])}" for name in shown)
-
-
-def _value(value: Any, column: pd.Series[Any]) -> str:
-    """A value with as many decimals as matter among the values of its column: two digits of their sd."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    sd = float(column.std())
-    near = round(float(value), 1 - int(np.floor(np.log10(sd)))) if sd > 0 else float(value)
-    return f"{near + 0.0:.6g}"
-
-
 def _legend(drawn: AxesArray, entries: tuple[list[Any], list[str]], others: str, *, new: bool) -> None:
     handles, labels = entries
     options: dict[str, Any] = {"ncols": 2, "handlelength": 2.0, "alignment": "left", "title_fontsize": SMALL + 1}
@@ -392,7 +370,7 @@ def _legend(drawn: AxesArray, entries: tuple[list[Any], list[str]], others: str,
     if new:
         drawn[0].figure.legend(handles, labels, loc="outside upper left", **options)
     else:
-        drawn[0].legend(handles, labels, loc="best", **{**options, "ncols": 1})
+        narrow_legend(drawn[0], handles, labels, **{**options, "ncols": 1})
 
 
 def _entries(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from ..effects.cluster_effects import SCALES
 from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
-from ..summaries.tables import ranef
-from ..validation import flag
+from ..validation import agree, choice, flag, number_of
 from .cluster_axis import height_for, name_clusters
+from .cluster_values import ClusterValues, coefficients, deviations, probabilities
 from .style import (
     BLUE,
+    CHARACTER,
     GREY,
     INK,
     MAX_NAMED,
@@ -27,11 +29,17 @@ from .style import (
     interval_name,
     names_of,
     new_axes,
+    panel_width,
     set_title,
+    wrapped,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+#: Width of the label below an axis, relative to the panel.
+LABEL_WIDTH = 1.1
 
 
 def caterpillar(
@@ -39,15 +47,19 @@ def caterpillar(
     group: str | None = None,
     effect: str | None = None,
     *,
+    fixed: bool = False,
+    scale: str = "link",
+    at: Mapping[str, Any] | None = None,
     sort: bool = True,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     axes: Any = None,
 ) -> AxesArray:
-    """Caterpillar plot of the cluster effects with intervals, one panel for each effect.
+    """Caterpillar plot of the cluster effects with intervals: deviations, coefficients or probabilities.
 
-    Clusters whose interval excludes 0 are blue, the others grey. Up to 80 clusters are named on the axis; with more,
-    only the five lowest and the five highest.
+    Clusters whose interval excludes the vertical line are blue, the others grey. The line is at 0, at the fixed effect,
+    or at the probability in a typical cluster. Up to 80 clusters are named on the axis; with more, only the five lowest
+    and the five highest.
 
     Parameters
     ----------
@@ -56,8 +68,16 @@ def caterpillar(
         One grouping factor; all of them if not given.
     effect : str, optional
         One effect, such as ``"Intercept"`` or ``"urban[Y]"``; all of them if not given.
+    fixed : bool
+        Whether fixed effects are added to the deviations, which gives the coefficients of each cluster, as in `coef`.
+    scale : {"link", "response"}
+        The logit scale, with one panel for each effect, or probabilities, with one panel for each grouping factor. A
+        probability depends on all effects of the cluster; the effects of other factors are 0.
+    at : mapping of str to value, optional
+        With ``scale="response"``, values of predictors; those not given are at their mean or most frequent value, as in
+        `datagrid`.
     sort : bool
-        Whether each panel is sorted by its effect, the highest on top; otherwise clusters are in the order of the data.
+        Whether each panel is sorted by its values, the highest on top; otherwise clusters are in the order of the data.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     axes : matplotlib Axes or array of Axes, optional
@@ -70,61 +90,78 @@ def caterpillar(
     Raises
     ------
     FitError
-        If the model has no random effects, or no such grouping factor or effect.
+        If the model has no random effects, or no such grouping factor or effect, or options do not go together.
+    PredictionError
+        If a column in `at` is not a predictor of the model, or has no single value that can be used.
 
     See Also
     --------
-    hierlogit.ranef : Computes the values shown.
+    hierlogit.ranef, hierlogit.coef, hierlogit.predictions : Compute the values shown.
 
     Examples
     --------
     >>> import hierlogit as hl
     >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
+    >>> hl.plots.caterpillar(fit, scale="response", at={"urban": "Y"})  # doctest: +SKIP
     """
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
-    sort = flag("sort", sort, FitError)
-    panels = [(factor.name, factor.effects[k]) for factor, k in fit.model.design.chosen_effects(group, effect)]
-    table = ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
-    parts = [pd.DataFrame(table.xs((factor, name), level=("group", "effect"))) for factor, name in panels]
+    sort, fixed = flag("sort", sort, FitError), flag("fixed", fixed, FitError)
+    if choice("scale", scale, SCALES, FitError) == "response":
+        _refuse_effects(effect, fixed)
+        panels = probabilities(fit, group, at, interval)
+    elif at is not None:
+        raise FitError("at= is for scale='response': effects on the logit scale are the same at all values.")
+    else:
+        panels = (coefficients if fixed else deviations)(fit, group, effect, interval)
     with house_style():
         if axes is None:
-            most = max(len(part) for part in parts)
+            most = max(len(panel.table) for panel in panels)
             drawn = new_axes(len(panels), width=max(4.2, 3.6 * len(panels)), height=height_for(most))
         else:
-            drawn = given_axes(axes, len(panels), "one for each effect")
-        for ax, (factor, name), part in zip(drawn, panels, parts, strict=True):
-            ordered = part.sort_values(_centre(part)) if sort else part.iloc[::-1]
-            _panel(ax, ordered, factor=factor, effect=name, interval=interval, sort=sort)
-            set_title(ax, name if len({other for other, _ in panels}) == 1 else f"{factor}: {name}")
+            drawn = given_axes(
+                axes, len(panels), "one for each factor" if scale == "response" else "one for each effect"
+            )
+        for ax, panel in zip(drawn, panels, strict=True):
+            _draw(ax, panel, interval, sort=sort)
+            if len({other.factor for other in panels}) == 1 or scale == "response":
+                set_title(ax, panel.title)
+            else:
+                set_title(ax, f"{panel.factor}: {panel.title}")
     return drawn
 
 
-def _centre(part: pd.DataFrame) -> str:
-    """The column with the points: posterior means, or the conditional modes of a likelihood fit."""
-    return "mode" if "mode" in part else "mean"
+def _refuse_effects(effect: str | None, fixed: bool) -> None:
+    if effect is not None:
+        raise FitError(
+            "effect= is for scale='link': the probability in a cluster depends on all of its effects. Leave effect= "
+            "out, and choose values of predictors with at=."
+        )
+    if fixed:
+        raise FitError("fixed=True is for scale='link': probabilities include the fixed effects. Leave fixed= out.")
 
 
-def _panel(ax: Axes, part: pd.DataFrame, *, factor: str, effect: str, interval: Interval, sort: bool) -> None:
+def _draw(ax: Axes, panel: ClusterValues, interval: Interval, *, sort: bool) -> None:
+    part = panel.table.sort_values(panel.centre) if sort else panel.table.iloc[::-1]
     low, high = (part[column].to_numpy() for column in interval.columns)
-    middle, names, positions = part[_centre(part)].to_numpy(), names_of(part.index), np.arange(len(part))
-    away = (low > 0) | (high < 0)
+    middle, labels, positions = part[panel.centre].to_numpy(), names_of(part.index), np.arange(len(part))
+    away = (low > panel.reference) | (high < panel.reference)
     crowded = len(part) > MAX_NAMED
     colours = np.where(away, BLUE, GREY)
-    ax.axvline(0, color=INK, linewidth=0.8, zorder=0.5)
+    ax.axvline(panel.reference, color=INK, linewidth=0.8, zorder=0.5)
     ax.hlines(
         positions, low, high, colors=list(colours), linewidth=0.4 if crowded else 1.2, alpha=0.6 if crowded else 1
     )
     ax.scatter(middle, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
     ax.margins(x=0.03)
-    name_clusters(ax, names, factor, ordered=sort)
-    ax.set_xlabel(
-        f"Deviation on the logit scale\n{_centre(part)} and {interval_name(interval.prob, interval.kind)}; "
-        "blue: excludes 0"
-    )
+    name_clusters(ax, labels, panel.factor, ordered=sort)
+    interval_text = interval_name(interval.prob, interval.kind)
+    lines = [*panel.quantity.split("\n"), f"{panel.centre} and {interval_text}; blue: excludes {panel.excluded}"]
+    room = int(LABEL_WIDTH * panel_width(ax) / CHARACTER)
+    ax.set_xlabel("\n".join(wrapped(line, room) for line in lines))
     describe(
         ax,
-        f"Effects '{effect}' of the {counted(len(part), factor)}, on the logit scale, with "
-        f"{interval_name(interval.prob, interval.kind)}s: from {middle.min():.2f} ({names[int(middle.argmin())]}) to "
-        f"{middle.max():.2f} ({names[int(middle.argmax())]}); {int(away.sum())} intervals exclude 0.",
+        f"{panel.described}, of {counted(len(part), panel.factor)}, with {interval_text}s: from {middle.min():.2f} "
+        f"({labels[int(middle.argmin())]}) to {middle.max():.2f} ({labels[int(middle.argmax())]}); "
+        f"{number_of(int(away.sum()), 'interval')} {agree(int(away.sum()), 'excludes', 'exclude')} {panel.excluded}.",
     )

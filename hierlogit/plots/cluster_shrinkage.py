@@ -1,7 +1,8 @@
-"""Plot of partial pooling: raw proportions of clusters against their estimated probabilities."""
+"""Plot of partial pooling: raw proportions of clusters against estimated probabilities, or two coefficients."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..validation import text
 from ..variance.partial_pooling import Pooling, pooling
+from .coefficient_shrinkage import draw_coefficients, two_coefficients
 from .style import (
     BLUE,
     GREY,
@@ -41,12 +43,23 @@ LARGEST_IN_CROWD, SMALLEST_IN_CROWD = 40.0, 2.0
 ROOM = 0.05
 
 
-def shrinkage(result: Pooling | Fit | ModelSpec, group: str | None = None, *, axes: Any = None) -> AxesArray:
-    """Plot of the raw proportion of events of each cluster against its estimated probability.
+def shrinkage(
+    result: Pooling | Fit | ModelSpec,
+    group: str | None = None,
+    *,
+    effects: Sequence[str] | None = None,
+    axes: Any = None,
+) -> AxesArray:
+    """Plot of the raw proportion of events of each cluster against its estimated probability, or of two coefficients.
 
     The diagonal is no pooling; the vermillion line or marks are complete pooling. The vertical line from the diagonal
     to a point is the change by partial pooling, which is large for small points, the clusters with few trials. With
     more than 80 clusters, only the points are drawn.
+
+    With `effects`, arrows lead from the coefficients of each cluster by itself to those by partial pooling. Where the
+    clusters' own estimates are imprecise, arrows are long and lead towards the fixed effects. Clusters whose own
+    estimates are not finite have open points, and the legend counts them. Arrows from far away may begin outside of the
+    axes.
 
     Parameters
     ----------
@@ -54,6 +67,8 @@ def shrinkage(result: Pooling | Fit | ModelSpec, group: str | None = None, *, ax
         From `hierlogit.pooling`, or a fit or model for which to call it.
     group : str, optional
         With a fit or a model, the grouping factor whose clusters are drawn; the first in the formula if not given.
+    effects : sequence of two str, optional
+        Two coefficients that vary over the clusters, such as ``["Intercept", "urban[Y]"]``, for both axes.
     axes : matplotlib Axes, optional
         Where to draw; a new figure if not given.
 
@@ -64,7 +79,7 @@ def shrinkage(result: Pooling | Fit | ModelSpec, group: str | None = None, *, ax
     Raises
     ------
     FitError
-        If the model has no random effects, or no such grouping factor, or the result has another one.
+        If the model has no random effects, no such grouping factor or coefficients, or the result has another factor.
 
     See Also
     --------
@@ -74,15 +89,20 @@ def shrinkage(result: Pooling | Fit | ModelSpec, group: str | None = None, *, ax
     --------
     >>> import hierlogit as hl
     >>> hl.plots.shrinkage(fit)  # doctest: +SKIP
+    >>> hl.plots.shrinkage(fit, effects=["Intercept", "urban[Y]"])  # doctest: +SKIP
     """
     if not isinstance(result, Pooling):
         model_of(result, "result")
         result = pooling(result, group=group)
     if group is not None and text("group", group, FitError) != result.group:
         raise FitError(f"group='{group}', but the result is the pooling of '{result.group}'. Leave group= out.")
+    pair = None if effects is None else two_coefficients(result, effects)
     with house_style():
         drawn = new_axes(1, width=5.6, height=5.6) if axes is None else given_axes(axes, 1, "one panel")
         (ax,) = drawn
+        if pair is not None:
+            draw_coefficients(ax, result, pair, new=axes is None)
+            return drawn
         limits = _limits(result)
         _references(ax, result, limits)
         _clusters(ax, result)

@@ -14,9 +14,10 @@ from ..result_table import interval_title
 from .cluster_shrinkage import areas
 from .effect_layout import EffectTable, Layout, text_of
 from .effect_panels import FEW_ROWS, LABEL_WIDTH, Drawing, Group, described, draw_lines, draw_panel
-from .predictor_axis import CHARACTER, draw_rug, inches
+from .predictor_axis import draw_rug
 from .ratio_axis import ratio_axis
 from .style import (
+    CHARACTER,
     GREY,
     INK,
     MAX_NAMED,
@@ -27,6 +28,7 @@ from .style import (
     given_axes,
     house_style,
     new_axes,
+    panel_width,
     set_title,
     wrapped,
 )
@@ -82,7 +84,7 @@ def draw_figure(table: EffectTable, layout: Layout, extras: Extras, axes: Any) -
             if extras.rug is not None:
                 draw_rug(ax, _of_panel(extras.rug, drawing, title)[layout.axis[0]])
             _label(ax, drawing, first=axes is not None or k % _across(drawing) == 0)
-            set_title(ax, wrapped(title, max(int(inches(ax) / CHARACTER), 12)))
+            set_title(ax, wrapped(title, max(int(panel_width(ax) / CHARACTER), 12)))
             _describe(ax, drawing, title, extras)
         _legend(drawn, drawing, thin, extras, new=axes is None)
     return drawn
@@ -126,7 +128,7 @@ def _label(ax: Axes, drawing: Drawing, *, first: bool) -> None:
     """Write what is along both axes."""
     quantity = drawing.table.quantity or drawing.table.middle
     if drawing.flat:
-        ax.set_xlabel(wrapped(quantity, max(int(inches(ax) / CHARACTER), 16)))
+        ax.set_xlabel(wrapped(quantity, max(int(panel_width(ax) / CHARACTER), 16)))
         if first:
             ax.set_ylabel(_listed(drawing, ax))
         return
@@ -234,7 +236,7 @@ def _legend(drawn: AxesArray, drawing: Drawing, thin: Drawing | None, extras: Ex
     if extras.proportions is not None:
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=5, markerfacecolor="none"))
         labels.append("proportions of events in the rows")
-    room = float(drawn[0].figure.get_figwidth()) if new else inches(drawn[0])
+    room = float(drawn[0].figure.get_figwidth()) if new else panel_width(drawn[0])
     characters = max(int(room / LEGEND_CHARACTER) - 3, 18)
     labels = [wrapped(label, characters - 6) for label in labels]
     longest = max((len(line) for label in labels for line in label.split("\n")), default=0)

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .style import INK, names_of, wrapped
+from .style import CHARACTER, INK, names_of, panel_width, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Width of a character of a level's label in inches.
-CHARACTER = 0.085
 #: Lines of a label below the axis, and characters in a line of a slanted one.
 MAX_LABEL_LINES, SLANTED_LENGTH = 4, 24
 
@@ -22,7 +20,7 @@ MAX_LABEL_LINES, SLANTED_LENGTH = 4, 24
 def mark_levels(ax: Axes, values: Sequence[Any]) -> None:
     """Write the levels below the axis: side by side in a few lines each or, where there is no room, slanted."""
     names = names_of(values)
-    room = max(int(inches(ax) / len(names) / CHARACTER) - 1, 1)
+    room = max(int(panel_width(ax) / len(names) / CHARACTER) - 1, 1)
     beside = [wrapped(name, room) for name in names]
     fits = all(len(line) <= room + 1 for name in beside for line in name.split("\n"))
     if fits and all(name.count("\n") < MAX_LABEL_LINES for name in beside):
@@ -36,8 +34,3 @@ def mark_levels(ax: Axes, values: Sequence[Any]) -> None:
 def draw_rug(ax: Axes, values: pd.Series[Any]) -> None:
     """Draw ticks along the axis at the values in the rows."""
     ax.vlines(np.unique(values.to_numpy()), 0, 0.025, colors=INK, linewidth=0.5, transform=ax.get_xaxis_transform())
-
-
-def inches(ax: Axes) -> float:
-    """Width of a panel in inches."""
-    return ax.get_position().width * float(ax.figure.get_figwidth())  # type: ignore[union-attr]

@@ -43,6 +43,8 @@ SMALL = 7.0
 MEDIUM = 9.0
 LARGE = 10.0
 
+#: Width of a character of a label or a legend, in inches.
+CHARACTER = 0.085
 #: With more clusters than this, not all are named on an axis.
 MAX_NAMED = 80
 
@@ -132,6 +134,19 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
     if len(array) != panels:
         raise FitError(f"this plot needs {panels} Axes ({what}); got {len(array)}.")
     return array
+
+
+def panel_width(ax: Axes) -> float:
+    """Width of a panel in inches."""
+    return ax.get_position().width * float(ax.figure.get_figwidth())  # type: ignore[union-attr]
+
+
+def narrow_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any) -> None:
+    """A legend inside of a panel, with labels broken where they are longer than the panel is wide."""
+    room = max(int(panel_width(ax) / CHARACTER) - 8, 12)
+    if "title" in options:
+        options["title"] = wrapped(options["title"], room)
+    ax.legend(handles, [wrapped(label, room) for label in labels], loc="best", **options)
 
 
 def set_title(ax: Axes, text: str, **options: Any) -> None:

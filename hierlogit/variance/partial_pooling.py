@@ -1,4 +1,4 @@
-"""The probability of the event in each cluster by no, complete and partial pooling."""
+"""Probabilities and coefficients of each cluster by no, complete and partial pooling."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ..priors.defaults import Priors
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import quoted_list, shortened
+from .pooled_coefficients import pooled_coefficients
 
 FloatArray = npt.NDArray[np.float64]
 #: Shrinkage is computed where raw proportion and complete pooling differ by at least this many events.
@@ -33,7 +34,7 @@ SMALLEST_DIFFERENCE = 0.5
 
 @dataclass(frozen=True, repr=False)
 class Pooling(Shown, Pictured):
-    """Result of `hl.pooling`: each cluster's probability by no, complete and partial pooling.
+    """Result of `hl.pooling`: each cluster's probability and coefficients by no, complete and partial pooling.
 
     Attributes
     ----------
@@ -43,6 +44,10 @@ class Pooling(Shown, Pictured):
         One row for each cluster: ``rows``, ``trials``, ``events``; ``raw``, the proportion of events, with the ends of
         its Wilson interval (``wilson89_lb``, ``wilson89_ub``); ``complete``; ``partial`` with the ends of its interval;
         and ``shrinkage``, where the estimate lies between ``raw`` (0) and ``complete`` (1).
+    coefficients : pandas.DataFrame
+        On the logit scale, one row for each ``level`` and ``effect``: ``unpooled``, the coefficient of the cluster by
+        itself, and its standard error ``se``, both NaN where it has no finite one; ``complete``; ``fixed``, the fixed
+        effect of the mixed model; ``partial``, with the ends of its interval.
     overall : float
         Proportion of events in all rows.
     interval : Interval
@@ -57,6 +62,7 @@ class Pooling(Shown, Pictured):
 
     group: str
     table: pd.DataFrame
+    coefficients: pd.DataFrame
     overall: float
     interval: Interval
     partial: Fit
@@ -76,6 +82,9 @@ class Pooling(Shown, Pictured):
         if without:
             clusters = quoted_list(without)
             facts.append(("no shrinkage", f"for {clusters}: raw and complete differ by less than half an event"))
+        names, known = self.coefficients.index.unique("effect"), self.coefficients["unpooled"].notna()
+        finite = int(known.groupby(level="level", sort=False).all().sum())
+        facts.append(("coefficients", f"{', '.join(names)}; {finite:,} clusters have finite ones by themselves"))
         engine = self.partial.diagnostics.engine
         title = f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by {engine}"
         wilson = end_names("wilson", self.interval.prob)
@@ -98,7 +107,7 @@ def pooling(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Pooling:
-    """The probability of the event in each cluster by no, complete and partial pooling.
+    """The probability of the event, and the coefficients, in each cluster by no, complete and partial pooling.
 
     *No pooling* is the proportion of events in the cluster, without regard to other clusters. *Complete pooling* is the
     model without random effects, which ignores clusters. *Partial pooling* is the model itself: the estimate of a
@@ -114,14 +123,15 @@ def pooling(
     group : str, optional
         The grouping factor whose clusters are described; the first in the formula if not given.
     num_draws : int, optional
-        How many posterior draws to use for the intervals of partial pooling, evenly spaced; all if not given.
+        How many posterior draws to use for the intervals of the probabilities, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
 
     Returns
     -------
     Pooling
-        ``.table`` has one row for each cluster, in the order of its labels; `hierlogit.plots.shrinkage` draws it.
+        ``.table`` has the probabilities, one row for each cluster, in the order of its labels, and ``.coefficients``
+        the intercepts and slopes; `hierlogit.plots.shrinkage` draws both.
 
     Raises
     ------
@@ -147,6 +157,13 @@ def pooling(
     which differs from the average of all rows, and a slope or the effects of another factor may move them the opposite
     way.
 
+    The coefficients are those that vary over the clusters, as in `coef`. A cluster by itself has the coefficients that
+    maximise the likelihood of its own rows, while the coefficients that do not vary, and the effects of other grouping
+    factors, are those of the model: partial pooling maximises the same likelihood times the distribution of clusters,
+    by which it is drawn towards ``fixed``. A cluster has no finite coefficients of its own if a predictor is constant
+    in it, or separates its events from its non-events. ``complete`` is nearer to zero than ``fixed``, since it averages
+    over clusters (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060).
+
     References
     ----------
     Gelman and Hill (2007), Data Analysis Using Regression and Multilevel/Hierarchical Models, section 12.2; Wilson
@@ -161,6 +178,8 @@ def pooling(
       district  events  trials    raw  complete  partial  shrinkage
       3              2       2  1         0.392    0.435      0.929
       14            74     118  0.627     0.392    0.595      0.136
+    >>> pooled.coefficients.loc[[3, 14], ["unpooled", "se", "fixed", "partial"]].round(2).to_dict("split")["data"]
+    [[nan, nan, -0.54, -0.26], [0.52, 0.19, -0.54, 0.39]]
     """
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
@@ -194,7 +213,11 @@ def _pooled(fit: Fit, factor: GroupBlock, complete: Fit | None, num_draws: int |
     )
     table["shrinkage"] = shrinkage(table)
     table = ResultTable.of(table, f"Probability of {outcome.event} in the clusters of {factor.name}", spare=["rows"])
-    return Pooling(factor.name, table, float(outcome.y.sum() / outcome.trials.sum()), interval, fit, complete)
+    coefficients = ResultTable.of(
+        pooled_coefficients(fit, factor, complete, interval), f"Coefficients of clusters of {factor.name} (logit scale)"
+    )
+    overall = float(outcome.y.sum() / outcome.trials.sum())
+    return Pooling(factor.name, table, coefficients, overall, interval, fit, complete)
 
 
 def without_random_effects(fit: Fit) -> Fit | None:

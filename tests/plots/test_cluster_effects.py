@@ -88,3 +88,65 @@ def test_bad_arguments_are_named(clinics, make_fit):
     plain = make_fit("healed ~ dose", clinics.model.design.table.frame)
     with pytest.raises(hl.errors.FitError, match="no random effects"):
         hl.plots.caterpillar(plain)
+
+
+def test_coefficients_with_the_fixed_effects(clinics):
+    axes = hl.plots.caterpillar(clinics, fixed=True)
+    table, post = hl.coef(clinics), clinics.posterior.mean(("chain", "draw"))
+    for ax, effect in zip(axes, ["Intercept", "dose"], strict=True):
+        part = table.xs(("clinic", effect), level=("group", "effect")).sort_values("mean")
+        np.testing.assert_allclose(points(ax)[:, 0], part["mean"])
+        line = float(post["beta"].sel(fixed_effect=effect))
+        assert ax.get_lines()[0].get_xdata()[0] == pytest.approx(line)
+        assert "excludes the fixed effect" in " ".join(ax.get_xlabel().split())
+    words = hl.plots.text_alternative(axes[1])
+    assert words.startswith(
+        f"Coefficients 'dose' on the logit scale, about the fixed effect {line:.2f}, of 30 clusters"
+    )
+    assert [ax.get_title() for ax in hl.plots.caterpillar(clinics, effect="dose", fixed=True)] == ["dose"]
+
+
+def test_probabilities_in_the_clusters(crossed, clinics):
+    axes = hl.plots.caterpillar(crossed, scale="response", at={"arm": "new", "dose": 1.5})
+    assert [ax.get_title() for ax in axes] == ["clinic", "reader"]
+    readers = crossed.model.design.groups[1].levels
+    grid = hl.datagrid(crossed, arm="new", dose=1.5, reader=list(readers))
+    expected = hl.predictions(crossed, grid, clusters={"reader": "observed", "clinic": "typical"}).sort_values("mean")
+    np.testing.assert_allclose(points(axes[1])[:, 0], expected["mean"])
+    segments = np.asarray(axes[1].collections[0].get_segments())
+    np.testing.assert_allclose(segments[:, :, 0], expected[["eti89_lb", "eti89_ub"]])
+    typical = hl.predictions(crossed, grid.head(1), clusters="typical")["mean"].iloc[0]
+    assert axes[0].get_lines()[0].get_xdata()[0] == pytest.approx(typical)
+    assert axes[0].get_xlabel().startswith("Probability that healed = 'yes'\nat dose = 1.5, arm = new\n")
+    assert f"about that of a typical cluster, {typical:.2f}, of 12 clusters of clinic" in hl.plots.text_alternative(
+        axes
+    )
+    (ax,) = hl.plots.caterpillar(clinics, scale="response")
+    assert [label.get_text() for label in ax.get_yticklabels()] != []
+
+
+def test_labels_of_narrow_panels_are_broken(clinics):
+    _, ax = plt.subplots(figsize=(2.4, 5), layout="constrained")
+    hl.plots.caterpillar(clinics, scale="response", axes=ax)
+    ax.figure.canvas.draw()
+    label = ax.xaxis.label.get_window_extent()
+    assert label.x0 >= 0
+    assert label.x1 <= ax.figure.bbox.width
+
+
+def test_options_that_do_not_go_together(clinics):
+    with pytest.raises(hl.errors.FitError, match="effect= is for scale='link'"):
+        hl.plots.caterpillar(clinics, effect="dose", scale="response")
+    with pytest.raises(hl.errors.FitError, match="fixed=True is for scale='link'"):
+        hl.plots.caterpillar(clinics, fixed=True, scale="response")
+    with pytest.raises(hl.errors.FitError, match="at= is for scale='response'"):
+        hl.plots.caterpillar(clinics, at={"dose": 1})
+    with pytest.raises(hl.errors.FitError, match="scale='odds' is not allowed; choose one of 'response', 'link'"):
+        hl.plots.caterpillar(clinics, scale="odds")
+    with pytest.raises(hl.errors.FitError, match="no coefficient 'arm' in the clusters; choose one of 'Intercept'"):
+        hl.plots.caterpillar(clinics, effect="arm", fixed=True)
+    with pytest.raises(hl.errors.PredictionError, match="at: 'clinic' names clusters, which are all drawn"):
+        hl.plots.caterpillar(clinics, scale="response", at={"clinic": "c1"})
+    with pytest.raises(hl.errors.PredictionError, match="at: give one value for each predictor"):
+        hl.plots.caterpillar(clinics, scale="response", at={"dose": [1, 2]})
+    assert not plt.get_fignums()

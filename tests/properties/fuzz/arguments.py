@@ -165,6 +165,8 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
         "scale": st.sampled_from(["response", "link", "logit"]),
         "clusters": st.one_of(cluster, cluster, choices),
         "allow_new_levels": st.booleans(),
+        "fixed": st.booleans(),
+        "cluster_band": st.sampled_from([0.8, 0.5, 2]),
         "kind": st.sampled_from(["expected", "outcome", "nonsense"]),
         "by": st.one_of(name, st.lists(name, max_size=3), st.booleans()),
         "weights": st.one_of(word, st.lists(st.floats(0, 9), max_size=7)),

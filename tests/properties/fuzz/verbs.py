@@ -19,6 +19,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "summary": {"progress": False},
     "odds_ratios": {},
     "ranef": {},
+    "coef": {},
     "variance_components": {},
     "re_pca": {},
     "icc": {},
