@@ -39,7 +39,7 @@ def herds(make_fit: MakeFit) -> Fit:
 @pytest.fixture(scope="session")
 def crowd(make_fit: MakeFit, clustered_rows: ClusteredRows) -> Fit:
     """Three thousand clinics."""
-    return make_fit("healed ~ dose + arm + (1 + dose | clinic)", clustered_rows(3000, 4), draws=150, chains=2)
+    return make_fit("healed ~ dose + arm + (1 + dose | clinic)", clustered_rows(3000, 4), draws=50, chains=2)
 
 
 @pytest.fixture(autouse=True)
