@@ -15,6 +15,9 @@ from ..summaries.multiplicity import LargestDeviation
 FloatArray = npt.NDArray[np.float64]
 RankArray = npt.NDArray[np.int32]
 
+#: Ends this close to a whole rank are that rank.
+ROUNDING = 1e-9
+
 
 def ranks_of(effects: FloatArray) -> RankArray:
     """Rank of each cluster in each draw, 1 for the smallest effect; equal effects are ranked at random.
@@ -105,5 +108,6 @@ class RankSummaries:
             np.divide(np.abs(some, out=some), scale, out=some, where=scale > 0)
             np.maximum(largest, some.max(axis=1), out=largest)
         reach = LargestDeviation(np.sort(largest)).quantile(interval.prob)
-        first, last = np.ceil(expected - reach * below), np.floor(expected + reach * above)
+        first = np.ceil(expected - reach * below - ROUNDING)
+        last = np.floor(expected + reach * above + ROUNDING)
         return cls(expected, np.floor(low), np.ceil(high), np.maximum(first, 1), np.minimum(last, count), best, worst)

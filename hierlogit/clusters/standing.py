@@ -303,10 +303,13 @@ def league_table(
     Examples
     --------
     >>> import hierlogit as hl
-    >>> model = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception"))
-    >>> league = hl.league_table(model.fit(hl.Laplace(seed=1)), best="high")
-    >>> league.table[["events", "trials", "rate", "pe", "odds_ratio", "expected_rank"]].head(2)  # doctest: +SKIP
-    >>> print(league.statement)  # doctest: +SKIP
+    >>> model = hl.Model("died ~ age80 + type + (1 | provnum)", hl.datasets.load("medpar"))
+    >>> league = hl.league_table(model.fit(hl.Laplace(seed=1)))
+    >>> league.table[["trials", "rate", "pe", "odds_ratio", "expected_rank"]].head(2)
+    died = 1 in clusters of provnum, 89% equal-tailed intervals
+      provnum  trials    rate     pe  odds_ratio  expected_rank
+      030022       51  0.196   0.889       0.863          14.99
+      030043       15  0.0667  0.896       0.863          15.50
     """
     require_fit(fit)
     factor = fit.model.design.chosen_groups(group)[0]
