@@ -103,6 +103,7 @@ def in_two(in_blocks: Callable[[], None]) -> Any:
     "options",
     [
         {"hypothesis": np.random.default_rng(1).normal(size=(60, 3))},
+        {"hypothesis": ["b3 / (b50 + 9) > 1.1", "b2 - b1 = 0"]},
         {"kind": "outcome"},
         {"kind": "outcome", "clusters": "new", "ci_kind": "hdi"},
         {"num_draws": 7, "ci_prob": 0.5},
