@@ -374,7 +374,7 @@ def _draws_and_point(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int,
 
 
 def central_draw(fit: Fit) -> Draws:
-    """The maximum of a likelihood fit, or the posterior means of coefficients, sds, correlations and effects."""
+    """The maximum of a likelihood fit, or the posterior means of all parameters and effects, as a single draw."""
     if fit.estimate is not None:
         return Draws.at(fit.estimate)
     return Draws.of(fit.model, fit.posterior.mean(("chain", "draw")).expand_dims(("chain", "draw")))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..density.linear_predictor import Draws, linear_predictor
 from ..design.grouping import GroupBlock
+from ..effects.query import central_draw
 from ..fits.fit import Fit
 from ..summaries.cluster_coefficients import VaryingCoefficients, coefficient_table
 from ..summaries.intervals import Interval
@@ -34,7 +35,7 @@ def pooled_coefficients(fit: Fit, factor: GroupBlock, complete: Fit | None, inte
         NaN where the maximum is not finite; ``complete``; ``fixed``, the fixed effect; ``partial`` with its interval.
     """
     design = fit.model.design
-    varying, point = VaryingCoefficients.of(design, factor), _point(fit)
+    varying, point = VaryingCoefficients.of(design, factor), central_draw(fit)
     table = coefficient_table(fit, factor, interval).droplevel("group")
     own, covariances = _unpooled(fit, factor, varying, point)
     pooled = (
@@ -54,15 +55,6 @@ def pooled_coefficients(fit: Fit, factor: GroupBlock, complete: Fit | None, inte
         },
         index=table.index,
     )
-
-
-def _point(fit: Fit) -> Draws:
-    """The maximum with the conditional modes, or the posterior means, as a single draw."""
-    if fit.estimate is not None:
-        return Draws.at(fit.estimate)
-    draws = Draws.of(fit.model, fit.posterior)
-    means = {name: values.mean(axis=0, keepdims=True) for name, values in draws.effects.items()}
-    return Draws(draws.beta.mean(axis=0, keepdims=True), means, {})
 
 
 def _unpooled(
