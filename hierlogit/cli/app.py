@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..validation import number_of
+from .cluster_options import read_clusters
 from .engine_options import chosen_engine
-from .output import CommandError, planned_files, prepare, refuse_file, tables_of, write_results
+from .output import CommandError, planned_files, prepare, refuse_file, tables_of, write_results, write_table
 from .rows import read_rows
 from .terminal import (
     INTERRUPTED,
@@ -197,6 +198,43 @@ def report(
             loaded if len(loaded) > 1 else loaded[names[0]], output, title=title, seed=seed, ci_prob=ci_prob
         )
         say(f"Report in {written}", style="bold")
+
+
+@app.command()
+def predict(
+    *,
+    fit: Annotated[Path, typer.Argument(help="A saved fit, such as hierlogit-fit/fit.nc, or its folder.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="Table with rows to predict for; by default the rows of the fit.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("predictions.csv"),
+    clusters: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="observed, average, typical, new, low, middle, high or quantiles such as 0.1,0.9; also by grouping "
+            "factor, 'district=low,high', once for each."
+        ),
+    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Column to average by; once for each.")] = None,
+    sep: Annotated[str | None, typer.Option(help="Character between columns, such as ';' or tab.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal character of numbers, such as ','.")] = ".",
+    encoding: Annotated[str, typer.Option(help="Encoding of the text, such as latin-1.")] = "utf-8",
+    seed: Annotated[int | None, typer.Option(help="Makes the effects of new clusters reproducible.")] = None,
+    ci_prob: CiProb = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write predicted probabilities of a saved fit, for clusters as they are, on average or at quantiles."""
+    with plain_messages():
+        chosen = read_clusters(clusters or [])
+        if output.exists() and not overwrite:
+            raise CommandError(f"{output} already exists. Pass --overwrite to replace it, or another --output.")
+        import hierlogit as hl
+
+        fitted = hl.load(fit / "fit.nc" if fit.is_dir() else fit)
+        rows = None if data is None else read_rows(data, sep=sep, decimal=decimal, encoding=encoding)
+        table = hl.predictions(fitted, rows, clusters=chosen, by=by or None, ci_prob=ci_prob, seed=seed)
+        write_table(table, output)
+        say(f"{number_of(len(table), 'prediction')} in {output}", style="bold")
 
 
 def _names(fits: list[Path], given: list[str] | None) -> list[str]:

@@ -133,11 +133,7 @@ def write_results(fitted: Fit, tables: dict[str, pd.DataFrame], folder: Path, ci
     fitted.save(folder / "fit.nc")
     written = {"fit.nc", *tables}
     for name, table in tables.items():
-        try:
-            with written_whole(folder / name) as partial:
-                table.to_csv(partial, index=not name.startswith("predictions"))
-        except OSError as error:
-            raise CommandError(f"cannot write {folder / name}: {reason_of(error)}.") from error
+        write_table(table, folder / name, index=not name.startswith("predictions"))
     for name, draw in _pictures(fitted, ci_prob).items():
         try:
             _save_picture(draw(), folder / name)
@@ -145,6 +141,15 @@ def write_results(fitted: Fit, tables: dict[str, pd.DataFrame], folder: Path, ci
         except HierlogitError as error:
             note(f"{name} was not drawn: {error}")
     return written
+
+
+def write_table(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
+    """Write a table as a file of comma-separated values, with or without its index."""
+    try:
+        with written_whole(path) as partial:
+            table.to_csv(partial, index=index)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {reason_of(error)}.") from error
 
 
 def _pictures(fitted: Fit, ci_prob: float | None) -> dict[str, Callable[[], Any]]:

@@ -403,3 +403,28 @@ def test_what_the_data_cannot_tell_is_said_before_the_fit(tmp_path, clustered_ro
     result = run("fit", path, f"{outcome} ~ dose + (1 | clinic)", "-o", tmp_path / "two")
     assert "warning: 'clinic' has 3 clusters: so few carry little information" in result.stderr
     assert result.stderr.index("3 clusters") < result.stderr.index("here the fit would begin")
+
+
+def test_predictions_of_a_saved_fit(make_fit, clustered_rows, tmp_path):
+    fit = make_fit(FORMULA, clustered_rows(12, 10), draws=60)
+    fit.save(tmp_path / "fit.nc")
+    grid = hl.datagrid(fit, arm=["control", "new"])
+    grid.to_csv(tmp_path / "grid.csv", index=False)
+    out = tmp_path / "low.csv"
+    result = run("predict", tmp_path, tmp_path / "grid.csv", "-o", out, "--clusters", "low,0.9", "--ci-prob", 0.5)
+    assert result.exit_code == 0, result.output
+    assert "4 predictions in" in result.stdout
+    written, expected = pd.read_csv(out), hl.predictions(fit, grid, clusters=[0.1, 0.9], ci_prob=0.5)
+    assert written["clusters"].tolist() == ["clinic 10%"] * 2 + ["clinic 90%"] * 2
+    np.testing.assert_allclose(written["eti50_lb"], expected["eti50_lb"])
+    assert "already exists. Pass --overwrite" in refused(run("predict", tmp_path, "-o", out))
+    result = run(
+        "predict", tmp_path / "fit.nc", "-o", out, "--overwrite", "--clusters", "clinic=average", "--by", "arm"
+    )
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(out)["rows"].sum() == 120
+    wrong = refused(run("predict", tmp_path, "-o", tmp_path / "no.csv", "--clusters", "1.5"))
+    assert "clusters=1.5 must be a number between 0 and 1" in wrong
+    twice = refused(run("predict", tmp_path, "-o", tmp_path / "no.csv", "--clusters", "low", "--clusters", "high"))
+    assert "pass --clusters once for each grouping factor" in " ".join(twice.split())
+    assert not (tmp_path / "no.csv").exists()
