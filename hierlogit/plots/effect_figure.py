@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..errors import PredictionError
 from ..result_table import interval_title
 from .cluster_shrinkage import areas
 from .effect_layout import EffectTable, Layout, text_of
@@ -36,8 +37,8 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Most panels side by side, and the largest width of a figure in inches.
-ACROSS, WIDEST = 4, 13.0
+#: Most panels, most of them side by side, also of lists, and the largest width of a figure in inches.
+MOST_PANELS, ACROSS, LISTS_ACROSS, WIDEST = 36, 4, 3, 13.0
 #: Width of a character of the legend in inches.
 LEGEND_CHARACTER = 0.068
 #: Heights of a row of a list with few and with more rows, and of a figure with too many to name them, in inches.
@@ -68,6 +69,11 @@ def draw_figure(table: EffectTable, layout: Layout, extras: Extras, axes: Any) -
     drawing = Drawing(table, layout)
     thin = None if extras.lines is None else Drawing(extras.lines, layout.with_lines(extras.lines))
     panels = drawing.panels
+    if len(panels) > MOST_PANELS:
+        raise PredictionError(
+            f"there would be {len(panels):,} panels, one for each effect and value; at most {MOST_PANELS} can be "
+            "drawn. Compare fewer variables or levels, or leave out the predictor of the panels."
+        )
     with house_style():
         if axes is None:
             drawn = _new_axes(drawing)
@@ -102,7 +108,7 @@ def _across(drawing: Drawing) -> int:
     panels, layout = drawing.panels, drawing.layout
     if layout.panel is not None and layout.effects == "panel":
         return min(int(drawing.table.frame[layout.panel].nunique()), ACROSS)
-    return min(len(panels), ACROSS if not drawing.flat else 3)
+    return min(len(panels), LISTS_ACROSS if drawing.flat else ACROSS)
 
 
 def _new_axes(drawing: Drawing) -> AxesArray:

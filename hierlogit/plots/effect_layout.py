@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..effects.conditions import MOST_NAMES
 from ..effects.effects_picture import EffectsPicture
 from ..errors import PredictionError
 from ..result_table import ResultTable, is_end
@@ -156,8 +157,8 @@ class Layout:
     unique: bool = True
 
     @classmethod
-    def of(cls, table: EffectTable, condition: Any = None) -> Layout:
-        """The layout that the user has chosen, or one that fits the table.
+    def of(cls, table: EffectTable, condition: Any = None, option: str = "condition") -> Layout:
+        """The layout that the user has chosen by an option, or one that fits the table.
 
         Raises
         ------
@@ -166,7 +167,7 @@ class Layout:
         """
         several = len(set(table.effects)) > 1
         if condition is not None:
-            return cls._chosen(table, condition, "panel" if several else None)
+            return cls._chosen(table, condition, option, "panel" if several else None)
         return cls._found(table, several).with_sets(table)
 
     @classmethod
@@ -196,16 +197,16 @@ class Layout:
         return cls((), panel=panel, effects="panel" if several else None, unique=False)
 
     @classmethod
-    def _chosen(cls, table: EffectTable, condition: Any, effects: str | None) -> Layout:
+    def _chosen(cls, table: EffectTable, condition: Any, option: str, effects: str | None) -> Layout:
         if isinstance(condition, Mapping):
             raise PredictionError(
                 "condition is a dict, which gives values at which a fit is drawn; the table has its values. Name up to "
                 "three of its columns: the axis, colours and panels."
             )
-        chosen = names("condition", condition, table.described, PredictionError, "column", "the table")
-        if len(chosen) > 3:
+        chosen = names(option, condition, table.described, PredictionError, "column", "the table")
+        if len(chosen) > MOST_NAMES:
             raise PredictionError(
-                f"condition names {len(chosen)} columns, {quoted_list(chosen)}; at most three can be drawn: the axis, "
+                f"{option} names {len(chosen)} columns, {quoted_list(chosen)}; at most three can be drawn: the axis, "
                 "colours and panels."
             )
         axis, colour, panel = [*chosen, None, None][:3]

@@ -338,7 +338,7 @@ class _Wanted:
         computed = self.function(fit, **{**self.given, **options, "by": by, "clusters": clusters})
         table = EffectTable.of(computed, self.name)
         named = None if by is True else [by] if isinstance(by, str) else list(by)
-        return table, Layout.of(table, named), Extras()
+        return table, Layout.of(table, named, "by"), Extras()
 
     def _conditional(self, fit: Fit, condition: Any) -> tuple[EffectTable, Layout, Extras]:
         """Values at a grid of predictors, with thin lines for clusters where their effects count."""

@@ -265,6 +265,25 @@ def test_other_calls_are_those_of_pandas(clinics):
     assert ax.get_xlabel().splitlines() == ["arm", "mean with 89% equal-tailed interval"]
 
 
+def test_averages_by_more_columns_than_places_are_drawn_from_their_table(crossed):
+    by = ["arm", "reader", "clinic", "healed"]
+    with pytest.raises(PredictionError, match="by names 4 columns, 'arm', 'reader', 'clinic', 'healed'; at most three"):
+        hl.plots.predictions(crossed, by=by)
+    assert len(hl.avg_predictions(crossed, by=by).plot()) == 1
+
+
+def test_too_many_panels_are_refused(make_fit):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"y": rng.integers(0, 2, 200), "f": np.tile([f"level {k}" for k in range(10)], 20)})
+    rows["x"], rows["g"] = rng.normal(size=200), np.repeat(list("abcde"), 40)
+    fit = make_fit("y ~ f + x + (1 | g)", rows)
+    with pytest.raises(PredictionError, match="there would be 45 panels"):
+        hl.plots.comparisons(fit, {"f": "pairwise"}, "x")
+    assert not plt.get_fignums()
+    (ax,) = hl.plots.comparisons(fit, {"f": "pairwise"})
+    assert len(ax.get_yticklabels()) == 45
+
+
 def test_hypotheses_are_drawn_as_such(clinics):
     (ax,) = hl.avg_predictions(clinics, by="arm", hypothesis="pairwise").plot(rope=(-0.1, 0.1))
     assert len(ax.patches) == 1

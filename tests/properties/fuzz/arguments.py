@@ -170,6 +170,15 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
         "kind": st.sampled_from(["expected", "outcome", "nonsense"]),
         "by": st.one_of(name, st.lists(name, max_size=3), st.booleans()),
         "weights": st.one_of(word, st.lists(st.floats(0, 9), max_size=7)),
+        "condition": st.one_of(
+            name,
+            st.lists(name, max_size=3),
+            st.dictionaries(
+                name,
+                st.one_of(st.none(), st.sampled_from(["threenum", "minmax", "nonsense"]), st.lists(number, max_size=3)),
+            ),
+        ),
+        "rug": st.booleans(),
         "variables": st.one_of(name, st.lists(name, max_size=2), st.dictionaries(name, number, max_size=2)),
         "comparison": st.sampled_from(["difference", "ratio", "lnratio", "lnor", "lift", "oddsratio", "nonsense"]),
         "slope": st.sampled_from(["dydx", "eyex", "eydx", "dyex", "nonsense"]),

@@ -61,6 +61,9 @@ SLOW: Mapping[str, dict[str, Any]] = {
     "plots.forest": {},
     "plots.caterpillar": {},
     "plots.curves": {},
+    "plots.predictions": {},
+    "plots.comparisons": {},
+    "plots.slopes": {},
     "plots.shrinkage": {},
     "plots.league_table": {},
     "plots.funnel": {},
@@ -68,7 +71,7 @@ SLOW: Mapping[str, dict[str, Any]] = {
     "plots.cluster_check": {"num_draws": 10},
     "plots.effects_qq": {"replicates": 20},
 }
-NEEDED = {"plots.curves": ["x"]}
+NEEDED = {"plots.curves": ["x"], "plots.predictions": ["condition"]}
 
 
 def function_of(name: str) -> Callable[..., Any]:
@@ -100,6 +103,8 @@ def calls(draw: st.DrawFn, fit: Fit, names: Mapping[str, dict[str, Any]] = QUICK
     """A call with a few of the options of its function."""
     name = draw(st.sampled_from(list(names)))
     possible = options(fit)
+    if name == "plots.predictions":
+        possible["points"] = st.booleans()
     if name == "plots.curves":
         possible["x"] = possible["group"] | possible["by"]
     known = set(inspect.signature(function_of(name)).parameters) & set(possible) - set(names[name])
