@@ -13,6 +13,7 @@ import pandas as pd
 from ..effects.conditions import MOST_NAMES
 from ..effects.effects_picture import EffectsPicture
 from ..errors import PredictionError
+from ..formatting import is_missing
 from ..result_table import ResultTable, is_end
 from ..summaries.intervals import columns_of_ends, is_summary
 from ..validation import names, quoted_list
@@ -252,9 +253,11 @@ def text_of(value: Any, decimals: int | None = None) -> str:
 
     Examples
     --------
-    >>> text_of(2.0), text_of(0.123456), text_of(0.0022, 2), text_of("b"), text_of(12345)
-    ('2', '0.1235', '0', 'b', '12345')
+    >>> text_of(2.0), text_of(0.123456), text_of(0.0022, 2), text_of("b"), text_of(12345), text_of(None)
+    ('2', '0.1235', '0', 'b', '12345', 'missing')
     """
+    if is_missing(value):
+        return "missing"
     if isinstance(value, float | np.floating):
         return f"{(value if decimals is None else round(float(value), decimals)) + 0.0:{DIGITS}}"
     return names_of([value])[0]

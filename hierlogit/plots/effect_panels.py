@@ -64,12 +64,12 @@ class Drawing:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """The rows: ``x``, ``colour``, ``panel``, ``line``, ``middle``, ``low`` and ``high``."""
+        """The rows: ``x``, ``colour``, ``panel``, ``set``, ``line``, ``middle``, ``low`` and ``high``."""
         frame, layout, ends = self.table.frame, self.layout, self.table.ends
         rows = pd.DataFrame(
             {
                 "x": frame[layout.axis[0]].astype(float) if self.numeric else self._places(),
-                "colour": list(frame[layout.colour]) if layout.colour is not None else None,
+                "colour": None if layout.colour is None else _known(frame[layout.colour]),
                 "panel": self._titles(),
                 "set": list(frame[layout.sets]) if layout.sets is not None else None,
                 "line": self.table.texts(layout.lines, " "),
@@ -190,6 +190,12 @@ class Drawing:
         share = NEAR if self.numeric else min(ASIDE, SPREAD / count)
         step = share * (gap if np.isfinite(gap) else 1.0)
         return [(k - (count - 1) / 2) * step for k in range(count)]
+
+
+def _known(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The values of a column, None where they are missing, so that they can be compared."""
+    known = [None if missing else value for value, missing in zip(column, column.isna(), strict=True)]
+    return pd.Series(known, index=column.index, dtype=object)  # text alone would have NaN in place of None
 
 
 def _shades(count: int) -> list[str]:

@@ -244,6 +244,16 @@ def test_rows_of_the_data_are_drawn_in_the_order_of_their_values(clinics):
     assert sum(len(line.get_xdata()) for line in lines(ax)) == 360
 
 
+def test_groups_of_rows_with_missing_values_are_drawn(clinics):
+    frame = clinics.model.design.table.frame
+    rows = frame.assign(site=np.where(np.arange(len(frame)) % 3 == 0, None, "a"))
+    table = hl.avg_predictions(clinics, rows, by=["arm", "site"])
+    (ax,) = table.plot()
+    assert legend(ax)[1:] == ["site = a", "site = missing"]
+    for line, part in zip(lines(ax), (table[table["site"] == "a"], table[table["site"].isna()]), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), part["mean"])
+
+
 def test_numbers_that_are_labels_are_levels(make_fit):
     rng = np.random.default_rng(2)
     rows = pd.DataFrame({"y": rng.integers(0, 2, 120), "week": np.tile([0, 2, 4, 11], 30)})
