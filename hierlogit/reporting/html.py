@@ -107,6 +107,13 @@ def folded(title: str, content: str) -> str:
     return element("details", element("summary", prose(title)) + content)
 
 
+def copied(anchor: str, content: str, what: str) -> str:
+    """Content with a button that copies its text, which a script shows."""
+    button = element("button", f"Copy {what}", type="button", data_copies=anchor, hidden=True, class_="screen")
+    said = element("span", "", role="status", class_="screen")
+    return element("div", content, id=anchor) + element("p", f"{button} {said}", class_="copy")
+
+
 def beside(*parts: str) -> str:
     """Content side by side if there is room, otherwise one below the other."""
     return element("div", "".join(element("div", part) for part in parts), class_="beside")

@@ -10,12 +10,12 @@ from typing import Any
 from ..display import element
 from .html import prose, scrolled
 
-#: SVG images above this many bytes are stored as PNG.
-MOST_BYTES = 150_000
+#: SVG images above this many bytes are stored as PNG if that is smaller, so that three fits in a report fit in 3 MB.
+MOST_BYTES = 40_000
 #: Plots wider than this, in inches, have several panels; on a phone they scroll rather than shrink.
 WIDE = 7.0
-#: Pixels per inch on the screen, the smallest to which a plot shrinks, and dots per inch of PNG images.
-NATURAL, SQUEEZED, DOTS = 96, 56, 200
+#: Pixels per inch on the screen, the smallest to which a plot shrinks, and dots per inch and colours of PNG images.
+NATURAL, SQUEEZED, DOTS, COLOURS = 96, 56, 192, 64
 
 
 def picture(draw: Callable[[], Any], caption: str) -> str:
@@ -61,8 +61,19 @@ def _source(drawn: Any) -> str:
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "hierlogit"}):
         lines = BytesIO()
         drawn.savefig(lines, format="svg", metadata={"Date": None})
-    if lines.tell() <= MOST_BYTES:
-        return f"data:image/svg+xml;base64,{base64.b64encode(lines.getvalue()).decode()}"
-    pixels = BytesIO()
-    drawn.savefig(pixels, format="png", dpi=DOTS, metadata={"Software": None})
-    return f"data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}"
+    drawing, pixels = lines.getvalue(), b""
+    if len(drawing) > MOST_BYTES:
+        pixels = _pixels(drawn)
+    kind, content = ("png", pixels) if pixels and len(pixels) < len(drawing) else ("svg+xml", drawing)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _pixels(drawn: Any) -> bytes:
+    """The image as PNG with few colours, which are all that plots have."""
+    from PIL import Image
+
+    full, few = BytesIO(), BytesIO()
+    drawn.savefig(full, format="png", dpi=DOTS)
+    with Image.open(full) as image:
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(few, format="png", optimize=True)
+    return few.getvalue()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..formatting import criterion, number
 from ..validation import number_of
+from .references import REFERENCES, Reference
 from .request import Subject
 
 if TYPE_CHECKING:
@@ -24,7 +25,36 @@ def methods(subject: Subject, interval: str) -> str:
     interval : str
         Name of the intervals, such as ``89% interval``.
     """
-    return " ".join([_model(subject), _sampled(subject) if subject.sampled else _maximised(subject), _ends(interval)])
+    how = _sampled(subject) if subject.sampled else _maximised(subject)
+    return " ".join([_model(subject), how, _summaries(subject), _ends(interval)])
+
+
+def cited(subject: Subject) -> list[Reference]:
+    """The references to which the paragraph belongs, in alphabetical order."""
+    keys = ["hierlogit"]
+    engine = subject.fit.diagnostics.engine
+    if engine == "ImportanceSampling":
+        keys.append("psis")
+    elif subject.sampled:
+        keys += ["nuts", "rhat", *(["pymc"] if "pymc" in subject.fit.diagnostics.versions else [])]
+    elif subject.design.groups:
+        keys.append("laplace")
+    if subject.fit.estimate is not None and subject.fit.estimate.has_t_tests:
+        keys.append("between_within")
+    if subject.design.groups:
+        keys += ["icc", "mor", "average"]
+    return sorted((REFERENCES[key] for key in keys), key=lambda reference: reference.text)
+
+
+def _summaries(subject: Subject) -> str:
+    """What effects and differences between clusters are given as."""
+    if not subject.design.groups:
+        return "Effects on probabilities are averages over the rows."
+    return (
+        "Differences between clusters are given as intraclass correlations on the latent scale (Goldstein et al. 2002) "
+        "and median odds ratios (Larsen and Merlo 2005); effects on probabilities are averages over the rows and over "
+        "the population of clusters (Zeger et al. 1988)."
+    )
 
 
 def _model(subject: Subject) -> str:
@@ -57,8 +87,9 @@ def _by_weights(subject: Subject) -> str:
     )
     return (
         f"{subject.fit.posterior.sizes['draw']:,} independent draws of the posterior were chosen from "
-        f"{number(round(measures['proposed']))} by Pareto-smoothed importance sampling ({_software(subject)}, seed "
-        f"{diagnostics.seed}){integrated}; the Pareto k-hat of the weights was {measures['pareto_k']:.2f}, and their "
+        f"{number(round(measures['proposed']))} by Pareto-smoothed importance sampling (Vehtari et al. 2024; "
+        f"{_software(subject)}, seed {diagnostics.seed}){integrated}; the Pareto k-hat of the weights was "
+        f"{measures['pareto_k']:.2f}, and their "
         f"effective size {number(round(measures['ess_weights']))}."
     )
 
@@ -68,14 +99,14 @@ def _by_chains(subject: Subject) -> str:
     measures = diagnostics.measures
     parts = []
     if "max_rhat" in measures:
-        parts.append(f"the largest R-hat was {measures['max_rhat']:.3f}")
+        parts.append(f"the largest R-hat was {measures['max_rhat']:.3f} (Vehtari et al. 2021)")
     if "min_ess_bulk" in measures:
         parts.append(f"the smallest bulk effective sample size {number(round(measures['min_ess_bulk']))}")
     if "divergences" in measures:
         parts.append(f"there were {number_of(int(measures['divergences']), 'divergent transition')}")
     convergence = f"; {', '.join(parts)}" if parts else ""
     return (
-        f"The posterior was sampled by the No-U-Turn sampler ({_software(subject)}), with "
+        f"The posterior was sampled by the No-U-Turn sampler (Hoffman and Gelman 2014; {_software(subject)}), with "
         f"{number_of(sizes['chain'], 'chain')} of "
         f"{sizes['draw']:,} draws after tuning and seed {diagnostics.seed}{convergence}.{_integrated(subject)}"
     )
@@ -98,7 +129,11 @@ def _maximised(subject: Subject) -> str:
     estimate = subject.fit.estimate
     assert estimate is not None
     goal = "posterior mode" if estimate.penalised else f"estimate by {estimate.likelihood}"
-    integrated = f", with the random effects integrated out ({estimate.method})" if subject.design.groups else ""
+    integrated = (
+        f", with the random effects integrated out ({estimate.method}; Pinheiro and Chao 2006)"
+        if subject.design.groups
+        else ""
+    )
     return (
         f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the "
         f"{'restricted ' if estimate.restricted else ''}log-likelihood is {criterion(estimate.log_likelihood)} with "
@@ -112,7 +147,7 @@ def _tests(estimate: Estimate) -> str:
         return ""
     return (
         " Tests and intervals of the fixed effects are by Student's t distribution with between-within degrees of "
-        "freedom."
+        "freedom (Li and Redden 2015)."
     )
 
 

@@ -34,8 +34,10 @@ from .sections import (
     effects,
     estimates,
     formula,
+    ignoring,
     influence,
     provenance,
+    ranking,
     sliders,
     summary,
     variance,
@@ -53,6 +55,8 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
     "effects": ("Effects on probabilities", effects.content),
     "variance": ("Variance between clusters", variance.content),
     "clusters": ("Clusters", clusters.content),
+    "ranking": ("Comparison of clusters", ranking.content),
+    "ignoring": ("What ignoring clusters would do", ignoring.content),
     "checks": ("Checks", checks.content),
     "influence": ("Influence of single clusters", influence.content),
     "sliders": ("Try it: differences between clusters", sliders.content),
@@ -99,8 +103,9 @@ def report(
     sections : sequence of str, optional
         Sections to include, in this order: ``"summary"``, ``"data"``, ``"model"``, ``"build"`` (of a
         build-up), ``"comparison"`` (with several fits), ``"convergence"``, ``"estimates"``, ``"effects"``,
-        ``"variance"``, ``"clusters"``, ``"checks"``, ``"influence"``, ``"sliders"`` (sliders that show the effect of
-        differences between clusters); all if not given. How the report was made always comes last.
+        ``"variance"``, ``"clusters"``, ``"ranking"`` (clusters compared with what is expected of them), ``"ignoring"``
+        (what a regression without clusters gets wrong), ``"checks"``, ``"influence"``, ``"sliders"`` (sliders that show
+        the effect of differences between clusters); all if not given. How the report was made always comes last.
     replicates : int
         How many data sets to simulate for the checks, at least 50.
     seed : int, optional
@@ -122,7 +127,7 @@ def report(
     -----
     The page needs no network. If a part cannot be computed, a line says why, and the other parts are unaffected. The
     page has headings, captions and text alternatives of all plots, and can be used with a keyboard, on a phone and
-    in print. Its only script moves the curves of the sliders.
+    in print. Its scripts move the curves of the sliders and copy texts.
 
     Examples
     --------
@@ -222,6 +227,7 @@ def _page(request: Request, title: str, keys: Sequence[str], content: str) -> st
             element("footer", paragraph(f"Made with hierlogit {versions()['hierlogit']}.")),
         ]
     )
-    script = explorer.script() if moving else ""
+    script = element("script", assets.joinpath("copy.js").read_text(encoding="utf-8"))
+    script += explorer.script() if moving else ""
     inside = element("head", head) + element("body", element("div", body, class_="page") + script)
     return f"<!doctype html>\n{element('html', inside, lang='en')}\n"

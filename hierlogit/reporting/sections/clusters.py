@@ -16,6 +16,8 @@ from ..request import Request, Subject, attempted
 
 #: Largest number of predictors whose curves are drawn.
 MOST_CURVES = 3
+#: Share of the clusters in the band of the curves.
+BAND = 0.8
 
 
 def content(request: Request) -> str:
@@ -61,11 +63,16 @@ def _drawn(subject: Subject) -> list[str]:
 
 
 def _curves(subject: Subject, name: str, kind: dict[str, Any]) -> str:
-    lines = ": a line for each cluster, a typical cluster in blue, and the average over the population in orange"
+    lines = (
+        ": a line for each cluster, the middle 80% of clusters as a band, a typical cluster in blue, and the average "
+        "over the population in orange"
+    )
     if not subject.design.groups:
         lines = ""
     caption = (
         f"Probability of {subject.event} against `{name}`{lines}. The values of the other predictors are given above "
         "the plot."
     )
-    return picture(lambda: curves(subject.fit, name, **kind), caption)
+    return picture(
+        lambda: curves(subject.fit, name, cluster_band=BAND if subject.design.groups else None, **kind), caption
+    )
