@@ -113,7 +113,9 @@ class _Compared:
     """Average probabilities at values of a predictor: at the estimates, and by draw, shape (draws,)."""
 
     name: str
+    #: Its levels, its two values, or the ends of the middle half of its values.
     values: list[Any]
+    halves: bool
     estimates: list[float]
     draws: list[FloatArray]
 
@@ -126,17 +128,18 @@ class _Compared:
 def _compared(subject: Subject, name: str) -> _Compared:
     model = subject.fit.model
     frame = model.design.table.frame
+    halves = False
     if is_numeric(model, name):
         column = frame[name].astype(float)
-        values = [float(value) for value in column.quantile([0.25, 0.75])]
-        if values[0] == values[1] or column.nunique() == 2:
-            values = [float(column.min()), float(column.max())]
+        low, high = (float(value) for value in column.quantile([0.25, 0.75]))
+        halves = low < high and column.nunique() > 2
+        values = [low, high] if halves else [float(column.min()), float(column.max())]
     else:
         values = levels_of(model, name)[:MOST_VALUES]
     clusters = "average" if subject.design.groups else "observed"
     tables = [_average(subject, clusters, frame.assign(**{name: value})) for value in values]
     estimates = [float(table[middle(table)].iloc[0]) for table in tables]
-    return _Compared(name, values, estimates, [table.draws.to_numpy().ravel() for table in tables])
+    return _Compared(name, values, halves, estimates, [table.draws.to_numpy().ravel() for table in tables])
 
 
 def _average(subject: Subject, clusters: str | dict[str, Any], rows: Any = None) -> DrawTable:
@@ -152,17 +155,17 @@ def _frequencies(subject: Subject, interval: Interval, interval_name: str) -> st
     among = _out_of(float(outcome.y.sum() / outcome.trials.sum()))
     found = sorted((_compared(subject, name) for name in subject.compared), key=lambda one: -one.largest)
     unit = "trials" if outcome.binomial else "rows"
-    rows = "".join(_bars(one, among, interval) for one in found[:MOST_PREDICTORS])
-    left_out = [f"`{one.name}`" for one in found[MOST_PREDICTORS:]]
+    shown, left_out = found[:MOST_PREDICTORS], [f"`{one.name}`" for one in found[MOST_PREDICTORS:]]
+    rows = "".join(_bars(one, among, interval) for one in shown)
     head = ("Predictor", "Value", f"Of {among.text}", f"Compared with the first value ({interval_name})")
     top = element("thead", element("tr", "".join(element("th", prose(words), scope="col") for words in head)))
     caption = element("caption", element("span", prose(f"Of {among.text} {unit}, how many have {subject.event}?")))
-    numeric = any(is_numeric(subject.fit.model, one.name) for one in found[:MOST_PREDICTORS])
-    quarters = " Numbers are at the ends of the middle half of their values." if numeric else ""
-    less = f" {_listed(left_out)} {'matters' if len(left_out) == 1 else 'matter'} less." if left_out else ""
+    others = "One predictor changes, and all others stay as they are. " if len(found) > 1 else ""
+    halves = [f"`{one.name}`" for one in shown if one.halves]
+    ends = f"The values of {_listed(halves)} are the ends of the middle half in the data. " if halves else ""
+    less = f"Differences by {_listed(left_out)} are smaller. " if left_out else ""
     return element("table", caption + top + rows, class_="frequencies") + paragraph(
-        f"One predictor changes, and all others stay as they are.{quarters}{less} Where the interval goes from fewer "
-        "to more, the data do not tell the direction."
+        f"{others}{ends}{less}Where an interval goes from fewer to more, the data do not tell the direction."
     )
 
 

@@ -136,7 +136,7 @@ def test_numbers_are_those_of_the_verbs(whole: Page, fits: dict[str, hl.results.
 def test_the_summary_gives_the_numbers_of_the_verbs(whole: Page, fits: dict[str, hl.results.Fit]) -> None:
     fit = fits["varying"]
     assert (
-        "The question is how the probability of use = 1 depends on age and urban, and how much it differs"
+        "The question is how the probability of use = 1 depends on age and urban , and how much it differs"
         in whole.prose
     )
     assert "1,934 rows, 759 of them with use = 1 : 39 of 100." in whole.prose
