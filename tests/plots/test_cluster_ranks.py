@@ -26,8 +26,9 @@ def test_intervals_of_ranks_and_of_all_ranks_at_once(clinics):
 
 
 def test_thousands_of_clusters_are_not_named(crowd):
-    for show in ("expected_rank", "odds_ratio", "p_best"):
-        (ax,) = hl.plots.league_table(hl.league_table(crowd, num_draws=50), show=show)
+    league = hl.league_table(crowd, num_draws=50)
+    for show in ("expected_rank", "p_best"):
+        (ax,) = hl.plots.league_table(league, show=show)
         assert len(ax.get_yticks()) == 0
         assert ax.get_ylabel() == "3,000 clusters of clinic, the best on top"
         ax.figure.canvas.draw()

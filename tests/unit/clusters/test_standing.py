@@ -39,13 +39,11 @@ def herds(make_fit: MakeFit) -> Fit:
     return make_fit("p(sick, size) ~ period + (1 | herd)", frame, draws=40)
 
 
-def expit(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
-
-
 def average(mean: float, sd: float) -> float:
     """The probability averaged over a normal distribution, by a fine sum."""
-    v = np.linspace(-8, 8, 2001)
+    if sd == 0:
+        return 1 / (1 + math.exp(-mean))
+    v = np.linspace(-8, 8, 401)
     weights = np.exp(-(v**2) / 2)
     return float(np.sum(weights / (1 + np.exp(-(mean + sd * v)))) / weights.sum())
 
