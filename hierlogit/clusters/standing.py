@@ -105,7 +105,7 @@ class LeagueTable(Shown, Pictured):
         if self._no_variance:
             return (
                 f"Nothing can be ranked: the estimated sd between clusters of {self.group} is zero. Their proportions "
-                "differ no more than chance lets them, and the order below is that of the draws around the estimate."
+                "differ no more than expected by chance, and the order below is that of the draws around the estimate."
             )
         words = f"At {100 * self.interval.prob:g}%, {_out_of(self.from_typical, count)} clusters can be distinguished "
         words += "from a typical cluster"

@@ -94,7 +94,8 @@ def comparisons(
         arrays (draws, rows) and returns an array of that shape.
     clusters : {"observed", "new", "average", "typical", "low", "middle", "high"}, float, list or dict
         Which cluster effects count, as for `predictions`. New clusters have the same effects in both predictions, and
-        representative clusters are at the same quantile.
+        representative clusters are at the same quantile: with a random slope of the variable that is compared, these
+        are two different clusters.
     scale : {"response", "link"}
         Whether probabilities or their logits are compared.
     by : str, list of str, or True, optional

@@ -85,7 +85,8 @@ class IgnoringClusters(Pictured, Shown):
     _picture: ClassVar[Picture] = Picture("ignoring_clusters")
 
     def _view(self) -> View:
-        counts = f"; {len(self.simulated):,} of {self.requested:,} simulations, seed {self.seed}"
+        run = f"{len(self.simulated):,} of " if len(self.simulated) < self.requested else ""
+        counts = f"; {run}{self.requested:,} simulations, seed {self.seed}"
         title = f"Ignoring clusters: logistic regression beside the mixed model{counts if self.requested else ''}"
         remarks = ("Interrupted before all simulations were run.",) if self.interrupted else ()
         estimates = self.coefficients.loc[:, self.coefficients.columns.get_level_values(1).isin(["estimate", "se"])]
@@ -176,8 +177,8 @@ def ignoring_clusters(
     the naive information ``X'WX``, and B the variance of ``X'y``: a sum of ``x_i x_j' Cov(y_i, y_j)`` over each outcome
     with itself and all pairs of outcomes that share clusters. The covariances are those of the mixed model, integrated
     over its effects. The design effect is the ratio of the diagonals of ``A^-1 B A^-1`` and ``A^-1``. Nothing else is
-    approximated, whether factors are nested or crossed and whether slopes vary; ``shared`` has what each way to share
-    clusters adds.
+    approximated, whether factors are nested or crossed and whether slopes vary, but for integrals over more than two
+    shared effects, which have errors of up to half a percent; ``shared`` has what each way to share clusters adds.
 
     It can be understood by rules of thumb. For clusters of m rows, and a correlation r of the outcomes in a cluster, it
     is about ``1 + (m - 1) r`` for a predictor that is constant within clusters, ``1 - r`` for one with the same mean in
