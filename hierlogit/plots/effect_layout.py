@@ -217,7 +217,7 @@ class Layout:
             if name is not None and _different(table.frame[name]) > most:
                 raise PredictionError(
                     f"'{name}' has {_different(table.frame[name]):,} different values, too many for {role}; at most "
-                    f"{most} can be told apart. Name it first, give fewer values, or leave it out."
+                    f"{most} can be distinguished. Name it first, give fewer values, or leave it out."
                 )
         return replace(layout, unique=unique, lines=layout.lines if unique else ())
 
