@@ -240,5 +240,7 @@ def _against(subject: Subject, request: Request) -> list[str]:
             found.append("the model could not be checked")
         else:
             evidence = [finding.meaning for finding in result.findings if finding.severity != "note"]
-            found += [f"the checks found evidence against the model ({evidence[0].rstrip('.')})"] if evidence else []
+            if evidence:
+                meaning = evidence[0].rstrip(".")
+                found.append(f"the checks found evidence against the model: {meaning[0].lower()}{meaning[1:]}")
     return found

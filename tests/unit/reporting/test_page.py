@@ -153,7 +153,7 @@ def test_the_summary_gives_the_numbers_of_the_verbs(whole: Page, fits: dict[str,
     low, high = (round(100 * value) for value in table["estimate"])
     assert f"the event is expected in {low} to {high} of 100 rows" in whole.prose
     # The formula has no square of age.
-    assert "Can it be trusted? With care: the checks found evidence against the model (" in whole.prose
+    assert "Can it be trusted? With care: the checks found evidence against the model: " in whole.prose
 
 
 def test_the_methods_name_their_sources_and_can_be_copied(whole: Page, fits: dict[str, hl.results.Fit]) -> None:
