@@ -149,18 +149,21 @@ def add_effects(eta: FloatArray, effects: FloatArray, index: npt.NDArray[np.intp
     known = np.flatnonzero(index >= 0)
     if not known.size:
         return
-    everywhere, clusters = known.size == len(index), index[known]
+    rows: IntArray | slice = known
+    clusters = index[known]
+    if 2 * known.size > len(index):  # adding zeros to the other rows is quicker than leaving them out
+        rows, clusters = slice(None), index
+        if known.size < len(index):  # index -1 is the last column
+            effects = np.concatenate([effects, np.zeros_like(effects[:, :1])], axis=1)
     for k in range(Z.shape[1]):
-        values = Z[known, k]
+        values = Z[rows, k]
         constant = bool(np.all(values == 1))
-        for part in cached_blocks(len(eta), known.size):
+        for part in cached_blocks(len(eta), len(clusters)):
             share = effects[part, :, k].take(clusters, axis=1)
             if not constant:
                 share *= values
-            if everywhere:
-                eta[part] += share
-            else:
-                eta[part, known] += share
+            some = eta[part]
+            some[:, rows] += share
 
 
 def cached_blocks(draws: int, size: int) -> Iterator[slice]:

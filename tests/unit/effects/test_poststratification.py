@@ -70,6 +70,16 @@ def test_states_without_respondents_are_drawn_from_the_distribution_between_stat
     np.testing.assert_allclose(averages.reshape(-1, 2), by_hand, rtol=1e-10)
 
 
+def test_states_without_respondents_leave_the_others_as_they_are(fit: hl.results.Fit, cells: pd.DataFrame) -> None:
+    known = cells[~cells["state"].isin(["AK", "HI"])]
+    for some in (cells, cells[cells["state"].isin(["AK", "HI", "CA"])]):  # most rows known, and most rows unknown
+        table = hl.predictions(fit, some, by="state", weights="n", allow_new_levels=True, seed=1, num_draws=50)
+        alone = hl.predictions(fit, known, by="state", weights="n", num_draws=50)
+        shared = alone["state"][alone["state"].isin(some["state"])]
+        left = table.draws.values[0][:, table["state"].isin(shared)]
+        np.testing.assert_allclose(left, alone.draws.values[0][:, shared.index], rtol=1e-12)
+
+
 def test_differences_and_totals(fit: hl.results.Fit, cells: pd.DataFrame) -> None:
     known = cells[cells["state"].isin(["CA", "TX", "NY"])]
     table = hl.predictions(fit, known, by="state", weights="n")
