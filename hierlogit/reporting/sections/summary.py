@@ -159,7 +159,7 @@ def _frequencies(subject: Subject, interval: Interval, interval_name: str) -> st
     rows = "".join(_bars(one, among, interval) for one in shown)
     head = ("Predictor", "Value", f"Of {among.text}", f"Compared with the first value ({interval_name})")
     top = element("thead", element("tr", "".join(element("th", prose(words), scope="col") for words in head)))
-    caption = element("caption", element("span", prose(f"Of {among.text} {unit}, how many have {subject.event}?")))
+    caption = element("caption", element("span", prose(f"Frequency of {subject.event} among {among.text} {unit}")))
     others = "One predictor changes, and all others stay as they are. " if len(found) > 1 else ""
     halves = [f"`{one.name}`" for one in shown if one.halves]
     ends = f"The values of {_listed(halves)} are the ends of the middle half in the data. " if halves else ""
