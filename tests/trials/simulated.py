@@ -305,7 +305,12 @@ def _random_slopes() -> tuple[Trial, ...]:
         Trial("slopes_2", "y ~ x + w + (1 + x + w | g)", partial(_slopes, 2, levels)),
         Trial("slopes_3", "y ~ x + w + v + (1 + x + w + v | g)", partial(_slopes, 3, levels)),
         Trial("slopes_uncorrelated", "y ~ x + w + (1 + x + w || g)", partial(_slopes, 2, levels)),
-        Trial("slopes_of_5", "y ~ x + w + (1 + x + w | g)", partial(_slopes, 2, clusters([60] * 5))),
+        Trial(
+            "slopes_of_5",
+            "y ~ x + w + (1 + x + w | g)",
+            partial(_slopes, 2, clusters([60] * 5)),
+            {"many_covariances": "six sds and correlations of five clusters"},
+        ),
         Trial("strong_correlation", "y ~ x + (1 + x | g)", strong),
         Trial("slope_only", "y ~ x + (0 + x | g)", centred),
         Trial("income", "y ~ income + (1 + income | g)", partial(_scaled, "income", 30_000.0, 12_000.0, 26)),
