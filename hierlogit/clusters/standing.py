@@ -107,10 +107,12 @@ class LeagueTable(Shown, Pictured):
                 f"Nothing can be ranked: the estimated sd between clusters of {self.group} is zero. Their proportions "
                 "differ no more than expected by chance, and the order below is that of the draws around the estimate."
             )
-        words = f"At {100 * self.interval.prob:g}%, {_out_of(self.from_typical, count)} clusters can be distinguished "
-        words += "from a typical cluster"
+        words = (
+            f"{_out_of(self.from_typical, count).capitalize()} clusters can be distinguished from a typical cluster, "
+        )
         if self.pairs is not None:
-            words += f", and {_out_of(self.pairs, count * (count - 1) // 2)} pairs of clusters from each other"
+            words += f"and {_out_of(self.pairs, count * (count - 1) // 2)} pairs of clusters from each other, "
+        words += f"with a probability of at least {100 * self.interval.certain:g}% for the direction of each difference"
         if self.rankability["mean"] < LOW_RANKABILITY:
             words += ". Rankability is low: most of the differences between the clusters' own estimates are chance"
         return f"{words}."

@@ -80,23 +80,18 @@ class Comparison:
         outcome = self.query.design.outcome
         return float(outcome.y.sum() / outcome.trials.sum())
 
-    @property
-    def certain(self) -> float:
-        """Probability of one direction at which an equal-tailed interval excludes no difference."""
-        return (1 + self.interval.prob) / 2
-
     @cached_property
     def from_typical(self) -> int:
         """Number of clusters that differ from a typical one, with an effect of zero."""
         above, below = (self.effects > 0).mean(axis=0), (self.effects < 0).mean(axis=0)
-        return int(np.sum(np.maximum(above, below) >= self.certain))
+        return int(np.sum(np.maximum(above, below) >= self.interval.certain))
 
     @cached_property
     def pairs(self) -> int | None:
         """Number of pairs of clusters that differ from each other; None if there are too many to compare."""
         if len(self.factor.levels) > MOST_COMPARED:
             return None
-        return ordered_pairs(self.ranks, self.certain)
+        return ordered_pairs(self.ranks, self.interval.certain)
 
     def observed_columns(self) -> Columns:
         """Rows, trials and events of each cluster."""

@@ -373,13 +373,6 @@ def _draws_and_point(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int,
     return *chosen, Draws.at(fit.estimate), Draws.around(fit.estimate) if known else None
 
 
-def central_draw(fit: Fit) -> Draws:
-    """The maximum of a likelihood fit, or the posterior means of all parameters and effects, as a single draw."""
-    if fit.estimate is not None:
-        return Draws.at(fit.estimate)
-    return Draws.of(fit.model, fit.posterior.mean(("chain", "draw")).expand_dims(("chain", "draw")))
-
-
 def _chosen_draws(fit: Fit, num_draws: int | None) -> tuple[Draws, tuple[int, int]]:
     """The posterior draws, all or `num_draws` evenly spaced, with the number of chains and of draws in each."""
     posterior = fit.posterior

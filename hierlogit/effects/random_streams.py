@@ -70,13 +70,14 @@ def standard_normals(
 
 
 def simulated_outcomes(
-    seed: int, first_draw: int, first_row: int, probability: FloatArray, trials: FloatArray
+    seed: int, stream: int, first_draw: int, first_row: int, probability: FloatArray, trials: FloatArray
 ) -> FloatArray:
     """Successes of rows, the same whichever rows and draws are simulated together.
 
     Parameters
     ----------
-    seed : int
+    seed, stream : int
+        Different streams of a seed are independent.
     first_draw : int
         Number of the first posterior draw.
     first_row : int
@@ -91,11 +92,11 @@ def simulated_outcomes(
     Examples
     --------
     >>> p, ones = np.full((2, 600), 0.5), np.ones(600)
-    >>> whole = simulated_outcomes(1, 0, 0, p, ones)
-    >>> bool(np.all(simulated_outcomes(1, 1, 512, p[1:, 512:], ones[512:]) == whole[1:, 512:]))
+    >>> whole = simulated_outcomes(1, 0, 0, 0, p, ones)
+    >>> bool(np.all(simulated_outcomes(1, 0, 1, 512, p[1:, 512:], ones[512:]) == whole[1:, 512:]))
     True
     """
-    generator = np.random.Philox(key=np.random.SeedSequence(seed).generate_state(2, np.uint64))
+    generator = np.random.Philox(key=np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(2, np.uint64))
     random, state = np.random.Generator(generator), generator.state
     successes = np.empty_like(probability)
     for start in range(0, probability.shape[1], TILE):

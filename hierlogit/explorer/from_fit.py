@@ -13,8 +13,9 @@ from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
 from ..effects.contrasts import is_numeric, levels_of, predictors_of
 from ..effects.datagrid import datagrid
-from ..effects.query import Query, central_draw
+from ..effects.query import Query
 from ..errors import PredictionError
+from ..fits.central_draw import central_draw
 from ..fits.fit import Fit
 from ..formatting import number
 from ..validation import text, unknown_names

@@ -10,8 +10,9 @@ import pandas as pd
 from ..effects.datagrid import datagrid
 from ..effects.predictions import predictions
 from ..errors import FitError, PredictionError
+from ..fits.central_draw import central_draw
 from ..fits.fit import Fit
-from ..summaries.cluster_coefficients import coef, fixed_estimates
+from ..summaries.cluster_coefficients import coef
 from ..summaries.intervals import Interval
 from ..summaries.tables import ranef
 from ..validation import agree, mapping, quoted_list, text, unknown_names
@@ -80,7 +81,7 @@ def coefficients(fit: Fit, group: str | None, effect: str | None, interval: Inte
             raise FitError(unknown_names("effect", [effect], known, "coefficient", "the clusters"))
         chosen = [(factor, name) for factor, name in chosen if name == effect]
     centre = "mean" if fit.estimate is None else "estimate"
-    fixed = fixed_estimates(fit)
+    fixed = dict(zip(fit.model.design.fixed_effects, central_draw(fit).beta[0].tolist(), strict=True))
     return [
         ClusterValues(
             factor,

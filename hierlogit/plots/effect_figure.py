@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import PredictionError
 from ..result_table import interval_title
 from .cluster_shrinkage import areas
-from .effect_layout import EffectTable, Layout, text_of
+from .effect_layout import EffectLayout, EffectTable, text_of
 from .effect_panels import FEW_ROWS, LABEL_WIDTH, Drawing, Group, described, draw_lines, draw_panel
 from .predictor_axis import draw_rug
 from .ratio_axis import ratio_axis
@@ -64,7 +64,7 @@ class Extras:
     rug: pd.DataFrame | None = None
 
 
-def draw_figure(table: EffectTable, layout: Layout, extras: Extras, axes: Any) -> AxesArray:
+def draw_figure(table: EffectTable, layout: EffectLayout, extras: Extras, axes: Any) -> AxesArray:
     """Draw a table in a new figure or on given axes, one for each panel."""
     drawing = Drawing(table, layout)
     thin = None if extras.lines is None else Drawing(extras.lines, layout.with_lines(extras.lines))

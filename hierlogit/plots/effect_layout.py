@@ -130,7 +130,7 @@ class EffectTable:
 
 
 @dataclass(frozen=True)
-class Layout:
+class EffectLayout:
     """Where the columns of a table go.
 
     Attributes
@@ -158,7 +158,7 @@ class Layout:
     unique: bool = True
 
     @classmethod
-    def of(cls, table: EffectTable, condition: Any = None, option: str = "condition") -> Layout:
+    def of(cls, table: EffectTable, condition: Any = None, option: str = "condition") -> EffectLayout:
         """The layout that the user has chosen by an option, or one that fits the table.
 
         Raises
@@ -172,7 +172,7 @@ class Layout:
         return cls._found(table, several).with_sets(table)
 
     @classmethod
-    def _found(cls, table: EffectTable, several: bool) -> Layout:
+    def _found(cls, table: EffectTable, several: bool) -> EffectLayout:
         """A layout that fits the table."""
         clusters = [name for name in table.varying if name in table.picture.cluster_columns]
         others = [name for name in table.varying if name not in clusters]
@@ -192,13 +192,13 @@ class Layout:
         return layout if _is_grid(table, layout) else cls._of_rows(table, several)
 
     @classmethod
-    def _of_rows(cls, table: EffectTable, several: bool) -> Layout:
+    def _of_rows(cls, table: EffectTable, several: bool) -> EffectLayout:
         """The layout of rows of data, in the order of their values."""
         panel = table.picture.sets if len(table.sets) > 1 else None
         return cls((), panel=panel, effects="panel" if several else None, unique=False)
 
     @classmethod
-    def _chosen(cls, table: EffectTable, condition: Any, option: str, effects: str | None) -> Layout:
+    def _chosen(cls, table: EffectTable, condition: Any, option: str, effects: str | None) -> EffectLayout:
         if isinstance(condition, Mapping):
             raise PredictionError(
                 "condition is a dict, which gives values at which a fit is drawn; the table has its values. Name up to "
@@ -221,7 +221,7 @@ class Layout:
                 )
         return replace(layout, unique=unique, lines=layout.lines if unique else ())
 
-    def with_lines(self, table: EffectTable) -> Layout:
+    def with_lines(self, table: EffectTable) -> EffectLayout:
         """The layout with clusters that are neither on the axis nor panels as lines, and so with too many colours."""
         colour, clusters = self.colour, table.picture.cluster_columns
         if colour in clusters and _different(table.frame[colour]) > MAX_COLOURS:
@@ -231,7 +231,7 @@ class Layout:
         lines = lines if lines and _repeated(table, lines) else ()
         return replace(self, colour=colour, lines=lines)
 
-    def with_sets(self, table: EffectTable) -> Layout:
+    def with_sets(self, table: EffectTable) -> EffectLayout:
         """The layout with a style for each representative cluster, or with thin lines if there are many of them."""
         column, count = table.picture.sets, len(table.sets)
         if column is None or count < 2 or column in {*self.axis, self.colour, self.panel}:
@@ -278,12 +278,12 @@ def _keys(table: EffectTable, columns: Sequence[str]) -> pd.DataFrame:
     return keys
 
 
-def _is_unique(table: EffectTable, layout: Layout) -> bool:
+def _is_unique(table: EffectTable, layout: EffectLayout) -> bool:
     """Whether there is one row for each effect and each combination of the columns that have a place."""
     return not _keys(table, layout.columns).duplicated().any()
 
 
-def _is_grid(table: EffectTable, layout: Layout) -> bool:
+def _is_grid(table: EffectTable, layout: EffectLayout) -> bool:
     """Whether there is one row for each place, and not many more combinations of values than rows, as in data."""
     combinations = math.prod(_different(table.frame[name]) for name in {*layout.columns}.difference(layout.axis))
     along = len(table.frame[list(layout.axis)].drop_duplicates()) if layout.axis else 1

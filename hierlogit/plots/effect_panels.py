@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..effects.conditions import MOST_LINES, spread_out
-from .effect_layout import MANY_VALUES, EffectTable, Layout, text_of
+from .effect_layout import MANY_VALUES, EffectLayout, EffectTable, text_of
 from .predictor_axis import mark_levels
 from .style import BLUE, GREEN, GREY, INK, MAX_NAMED, ORANGE, PURPLE, SKY, SMALL, VERMILLION, wrapped
 
@@ -56,11 +56,11 @@ class Drawing:
     Attributes
     ----------
     table : EffectTable
-    layout : Layout
+    layout : EffectLayout
     """
 
     table: EffectTable
-    layout: Layout
+    layout: EffectLayout
 
     @cached_property
     def rows(self) -> pd.DataFrame:

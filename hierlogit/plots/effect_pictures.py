@@ -21,7 +21,7 @@ from ..result_table import ResultTable
 from ..summaries.intervals import DrawTable
 from ..validation import agree, flag, kind_of, quoted_list
 from .effect_figure import Extras, draw_figure
-from .effect_layout import EffectTable, Layout
+from .effect_layout import EffectLayout, EffectTable
 from .raw_proportions import raw_proportions
 from .style import AxesArray
 
@@ -301,7 +301,7 @@ class _Wanted:
         if isinstance(result, ResultTable):
             self._refuse_options(points=points, rug=rug)
             table = EffectTable.of(result, self.name)
-            return draw_figure(table, Layout.of(table, condition), Extras(), axes)
+            return draw_figure(table, EffectLayout.of(table, condition), Extras(), axes)
         if not isinstance(result, Fit):
             raise PredictionError(
                 f"result must be a fit, or a table by hl.{self.name} or hl.avg_{self.name}; got {kind_of(result)}."
@@ -323,7 +323,7 @@ class _Wanted:
                 f"computed already: pass {agree(named, 'it', 'them')} to hl.{self.name}, or pass the fit."
             )
 
-    def _averages(self, fit: Fit) -> tuple[EffectTable, Layout, Extras]:
+    def _averages(self, fit: Fit) -> tuple[EffectTable, EffectLayout, Extras]:
         """Averages over groups of rows."""
         by = self.of_rows["by"]
         if by is None or by is False:
@@ -338,9 +338,9 @@ class _Wanted:
         computed = self.function(fit, **{**self.given, **options, "by": by, "clusters": clusters})
         table = EffectTable.of(computed, self.name)
         named = None if by is True else [by] if isinstance(by, str) else list(by)
-        return table, Layout.of(table, named, "by"), Extras()
+        return table, EffectLayout.of(table, named, "by"), Extras()
 
-    def _conditional(self, fit: Fit, condition: Any) -> tuple[EffectTable, Layout, Extras]:
+    def _conditional(self, fit: Fit, condition: Any) -> tuple[EffectTable, EffectLayout, Extras]:
         """Values at a grid of predictors, with thin lines for clusters where their effects count."""
         named = [name for name, value in self.of_rows.items() if value is not None and value is not False]
         if named:
@@ -362,7 +362,7 @@ class _Wanted:
         lines = None
         if lined:
             lines = self._at(fit, chosen.grid(fit, lined), clusters, num_draws=LINE_DRAWS)
-        return table, Layout.of(table, list(chosen.varied)), Extras(lines)
+        return table, EffectLayout.of(table, list(chosen.varied)), Extras(lines)
 
     def _clusters(self, fit: Fit, chosen: Condition) -> Any:
         """Which cluster effects count: as given, or those of clusters that the condition names."""
@@ -391,7 +391,7 @@ def _is_lined(group: GroupBlock, chosen: Condition, treatments: Mapping[str, str
     return treatments[group.name] == "observed" and not {*group.columns} <= {*chosen.values}
 
 
-def _of_data(fit: Fit, table: EffectTable, layout: Layout, *, points: bool, rug: bool) -> dict[str, Any]:
+def _of_data(fit: Fit, table: EffectTable, layout: EffectLayout, *, points: bool, rug: bool) -> dict[str, Any]:
     """Proportions of events and values on the axis in the rows of the data."""
     frame, axis = fit.model.design.table.frame, layout.axis[0] if len(layout.axis) == 1 else None
     if axis is None or axis not in frame:

@@ -142,14 +142,6 @@ def coef(
     return ResultTable.of(pd.concat(tables), "Coefficients of clusters (logit scale)")
 
 
-def fixed_estimates(fit: Fit) -> dict[str, float]:
-    """Fixed effects by label: at the maximum, or their posterior means."""
-    labels = fit.model.design.fixed_effects
-    if fit.estimate is not None:
-        return dict(zip(labels, fit.estimate.beta.tolist(), strict=True))
-    return dict(zip(labels, Draws.of(fit.model, fit.posterior).beta.mean(axis=0).tolist(), strict=True))
-
-
 def coefficient_table(fit: Fit, factor: GroupBlock, interval: Interval) -> pd.DataFrame:
     """The table of `coef` for one grouping factor."""
     varying, draws = VaryingCoefficients.of(fit.model.design, factor), Draws.of(fit.model, fit.posterior)

@@ -55,6 +55,11 @@ class Interval(ShownAsCall):
         return end_names(self.kind, self.prob)
 
     @property
+    def certain(self) -> float:
+        """Probability of one direction at which an equal-tailed interval excludes no difference."""
+        return (1 + self.prob) / 2
+
+    @property
     def quantile(self) -> float:
         """Standard normal quantile at the upper end of an equal-tailed interval."""
         return float(t_quantile(np.inf, self.prob))

@@ -50,6 +50,10 @@ def logistic_regressions(
 ) -> LogisticRegressions:
     """Logistic regressions of several proportions on the same predictors.
 
+    Products of columns are the same for all outcomes, as they are not in `unpooled_estimates`, where every cluster has
+    rows of its own. Separation shows in a log-likelihood that no longer rises while linear predictors of rows without
+    variation still move: with many rows, a finite maximum may have linear predictors as large as any fixed bound.
+
     Parameters
     ----------
     proportion : ndarray, shape (fits, n)

@@ -24,6 +24,9 @@ def unpooled_estimates(
     Lindsay 1988, Annals of the Institute of Statistical Mathematics 40: 641-663). A cluster has no estimates if its
     columns are linearly dependent, or separate its events from its non-events: then the maximum is infinite.
 
+    The rows differ between the clusters here; `logistic_regressions` is for many outcomes of the same rows. Separation
+    shows in a linear predictor beyond `FARTHEST`, which one cluster's few rows reach within a few steps.
+
     Parameters
     ----------
     y, trials, offset : ndarray, shape (n,)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..density.linear_predictor import Draws, linear_predictor
 from ..design.grouping import GroupBlock
-from ..effects.query import central_draw
+from ..fits.central_draw import central_draw
 from ..fits.fit import Fit
 from ..summaries.cluster_coefficients import VaryingCoefficients, coefficient_table
 from ..summaries.intervals import Interval

@@ -12,9 +12,9 @@ import pandas as pd
 
 from ...design.design import Design
 from ...display import Sentences, Shown, Table, View
-from ...effects.query import central_draw
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import StudyError
+from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.repeated_findings import repeats_findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,8 +151,25 @@ def test_differences_are_those_counted_by_hand(crossed: Fit) -> None:
     assert league.from_typical == sum(not 0.2 < np.mean(effects[:, j] > 0) < 0.8 for j in range(7))
     pairs = [(j, k) for j in range(7) for k in range(j)]
     assert league.pairs == sum(not 0.2 < np.mean(effects[:, j] > effects[:, k]) < 0.8 for j, k in pairs)
-    assert f"At 60%, {league.from_typical} of 7 clusters" in league.statement
+    assert league.statement.startswith(f"{league.from_typical} of 7 clusters can be distinguished")
     assert f"{league.pairs} of 21 pairs of clusters" in league.statement
+    assert "a probability of at least 80% for the direction of each difference" in league.statement
+
+
+def test_statement_of_none_one_and_several(crossed: Fit) -> None:
+    league = hl.league_table(crossed, "clinic")
+    words = "with a probability of at least 94.5% for the direction of each difference"
+    none, one = (replace(league, from_typical=alone, pairs=6 * alone).statement for alone in (0, 1))
+    assert none.startswith(
+        "None of 7 clusters can be distinguished from a typical cluster, and none of 21 pairs of clusters from each "
+        f"other, {words}"
+    )
+    assert one.startswith(
+        "1 of 7 clusters can be distinguished from a typical cluster, and 6 of 21 pairs of clusters from each other, "
+        f"{words}"
+    )
+    uncounted = replace(league, from_typical=3, pairs=None).statement
+    assert uncounted.startswith(f"3 of 7 clusters can be distinguished from a typical cluster, {words}")
 
 
 @pytest.mark.parametrize("name", ["herds", "crossed"])

@@ -14,6 +14,7 @@ import xarray as xr
 
 import hierlogit as hl
 from hierlogit.effects import evaluated
+from hierlogit.effects.random_streams import simulated_outcomes
 
 #: Rows of a block; two thirds of the rows of the table fit, the last block is smaller.
 TILE = 8
@@ -191,3 +192,9 @@ def test_a_block_holds_no_more_than_its_size(
     monkeypatch.setattr("hierlogit.effects.evaluated.summarise", watched)
     hl.predictions(fit)
     assert seen == [8, 8, 8, 8, 8, 8, 8, 4]
+
+
+def test_outcomes_of_another_stream_are_not_those_of_another_seed() -> None:
+    p, ones = np.full((20, 300), 0.5), np.ones(300)
+    first, second = simulated_outcomes(1, 1, 0, 0, p, ones), simulated_outcomes(2, 0, 0, 0, p, ones)
+    assert 0.45 < np.mean(first == second) < 0.55
