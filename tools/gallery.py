@@ -38,12 +38,21 @@ layout = hl.Layout({"school": 20}, size=20, cluster_predictors={"school": {"arm"
 
 @dataclass(frozen=True)
 class Entry:
-    """A plot: its heading, what it shows, and the code that draws it, which ends in a call of `hl.plots`."""
+    """A plot: its heading, what it shows, and the code that draws it, which ends in a call of `hl.plots`.
+
+    A second plot by the same function has a `variant`, which is added to the name of its image.
+    """
 
     function: str
     heading: str
     text: str
     call: str
+    variant: str = ""
+
+    @property
+    def image(self) -> str:
+        """Name of the image."""
+        return f"{self.function}_{self.variant}.png" if self.variant else f"{self.function}.png"
 
 
 ENTRIES = (
@@ -88,10 +97,24 @@ hl.plots.hypotheses(pairs, rope=(-0.1, 0.1))""",
     ),
     Entry("caterpillar", "Cluster effects", "The effects of each cluster with intervals.", "hl.plots.caterpillar(fit)"),
     Entry(
+        "caterpillar",
+        "Probabilities in clusters",
+        "The probability in each cluster, at values of the predictors that can be chosen, with intervals.",
+        'hl.plots.caterpillar(fit, scale="response", at={"urban": "Y"})',
+        "response",
+    ),
+    Entry(
         "shrinkage",
         "Partial pooling",
         "The raw proportion of each cluster against its estimated probability: small clusters are pulled to the mean.",
         "hl.plots.shrinkage(fit)",
+    ),
+    Entry(
+        "shrinkage",
+        "Partial pooling of two coefficients",
+        "Arrows from the coefficients of each cluster by itself to those by partial pooling.",
+        'hl.plots.shrinkage(fit, effects=["Intercept", "urban[Y]"])',
+        "effects",
     ),
     Entry(
         "league_table",
@@ -215,7 +238,7 @@ def page() -> str:
     for entry in ENTRIES:
         parts.append(
             f"## {entry.heading}\n\n{entry.text}\n\n```python\n{entry.call}\n```\n\n"
-            f"![{entry.text}](images/gallery/{entry.function}.png)\n"
+            f"![{entry.text}](images/gallery/{entry.image})\n"
         )
     return "\n".join(parts)
 
@@ -237,7 +260,7 @@ def main() -> None:
         exec("\n".join(before), names)
         axes = eval(last, names)
         figure = np.asarray(axes, dtype=object).ravel()[0].figure
-        figure.savefig(IMAGES / f"{entry.function}.png", dpi=100)
+        figure.savefig(IMAGES / entry.image, dpi=100)
         plt.close(figure)
     PAGE.write_text(page(), encoding="utf-8")
 

@@ -13,14 +13,32 @@ if TYPE_CHECKING:
 
 #: How many clusters are named at each end if there are too many to name them all.
 NAMED_AT_ENDS = 5
+#: Height in inches of a name at the ends.
+NAME_HEIGHT = 0.15
 
 #: Height in inches of a named cluster, the smallest height of a figure, and the height if not all are named.
-ROW_HEIGHT, LEAST_HEIGHT, CROWD_HEIGHT = 0.14, 2.2, 7.0
+ROW_HEIGHT, LEAST_HEIGHT, CROWD_HEIGHT = 0.14, 2.2, 9.0
+#: Width of a line and area of a point of a named cluster, and the smallest of each, where many clusters are close.
+LINE, POINT = 1.2, 12.0
+LEAST_LINE, LEAST_POINT = 0.4, 1.5
 
 
 def height_for(clusters: int) -> float:
     """Height of a figure in inches."""
     return CROWD_HEIGHT if clusters > MAX_NAMED else max(LEAST_HEIGHT, 1.0 + ROW_HEIGHT * clusters)
+
+
+def marks_for(ax: Axes, clusters: int) -> tuple[float, float]:
+    """Width of the line and area of the point of a cluster: as for named clusters where there is room for it."""
+    if clusters <= MAX_NAMED:
+        return LINE, POINT
+    row = 72 * _height(ax) / clusters
+    return min(max(0.3 * row, LEAST_LINE), LINE), min(max(row**2, LEAST_POINT), POINT)
+
+
+def _height(ax: Axes) -> float:
+    """Height of a panel in inches."""
+    return ax.get_position().height * float(ax.figure.get_figheight())  # type: ignore[union-attr]
 
 
 def name_clusters(ax: Axes, names: list[str], factor: str, *, ordered: bool, order: str = "sorted") -> None:
@@ -51,7 +69,7 @@ def name_clusters(ax: Axes, names: list[str], factor: str, *, ordered: bool, ord
 
 def _name_ends(ax: Axes, names: list[str]) -> None:
     """Write the names of the lowest and highest clusters beside the axis, each with a line to its position."""
-    count, step = len(names), 0.026
+    count, step = len(names), NAME_HEIGHT / _height(ax)
     for k in range(NAMED_AT_ENDS):
         for position, height in ((k, 0.005 + step * k), (count - 1 - k, 0.995 - step * k)):
             ax.annotate(

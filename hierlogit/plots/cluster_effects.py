@@ -13,7 +13,7 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..validation import agree, choice, flag, number_of
-from .cluster_axis import height_for, name_clusters
+from .cluster_axis import height_for, marks_for, name_clusters
 from .cluster_values import ClusterValues, coefficients, deviations, probabilities
 from .style import (
     BLUE,
@@ -146,13 +146,12 @@ def _draw(ax: Axes, panel: ClusterValues, interval: Interval, *, sort: bool) -> 
     low, high = (part[column].to_numpy() for column in interval.columns)
     middle, labels, positions = part[panel.centre].to_numpy(), names_of(part.index), np.arange(len(part))
     away = (low > panel.reference) | (high < panel.reference)
-    crowded = len(part) > MAX_NAMED
+    width, size = marks_for(ax, len(part))
     colours = np.where(away, BLUE, GREY)
     ax.axvline(panel.reference, color=INK, linewidth=0.8, zorder=0.5)
-    ax.hlines(
-        positions, low, high, colors=list(colours), linewidth=0.4 if crowded else 1.2, alpha=0.6 if crowded else 1
-    )
-    ax.scatter(middle, positions, s=1.5 if crowded else 12, c=list(colours), linewidths=0, zorder=3)
+    alpha = 0.6 if len(part) > MAX_NAMED else 1.0
+    ax.hlines(positions, low, high, colors=list(colours), linewidth=width, alpha=alpha)
+    ax.scatter(middle, positions, s=size, c=list(colours), linewidths=0, zorder=3)
     ax.margins(x=0.03)
     name_clusters(ax, labels, panel.factor, ordered=sort)
     interval_text = interval_name(interval.prob, interval.kind)

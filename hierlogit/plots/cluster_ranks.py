@@ -13,7 +13,7 @@ from ..fits.fit import Fit
 from ..formatting import number
 from ..summaries.intervals import end_names
 from ..validation import choice
-from .cluster_axis import height_for, name_clusters
+from .cluster_axis import height_for, marks_for, name_clusters
 from .ratio_axis import ratio_axis
 from .style import (
     BLUE,
@@ -105,14 +105,14 @@ def _panel(ax: Axes, league: LeagueTable, show: str) -> None:
     table = league.table.iloc[::-1]  # the best on top
     names, positions, values = names_of(table.index), np.arange(len(table)), table[show].to_numpy()
     crowded = len(table) > MAX_NAMED
-    width, pale_width, size, alpha = (0.4, 0.4, 1.5, 0.6) if crowded else (1.2, 3.0, 12, 1.0)
+    width, size = marks_for(ax, len(table))
     low, high, middle = _ends(league, show)
     blue = (low > middle) | (high < middle) if show in COMPARED else values >= 0.5
     if show == "expected_rank":
         first, last = (table[name].to_numpy() for name in end_names("rank_simultaneous", league.interval.prob))
-        ax.hlines(positions, first, last, colors=PALE, linewidth=pale_width, zorder=0.4)
+        ax.hlines(positions, first, last, colors=PALE, linewidth=2.5 * width, zorder=0.4)
     colours = list(np.where(blue, BLUE, GREY))
-    ax.hlines(positions, low, high, colors=colours, linewidth=width, alpha=alpha, zorder=2)
+    ax.hlines(positions, low, high, colors=colours, linewidth=width, alpha=0.6 if crowded else 1.0, zorder=2)
     ax.scatter(values, positions, s=size, c=INK if crowded else colours, linewidths=0, zorder=3)
     name_clusters(ax, names, league.group, ordered=True, order="the best on top")
     _horizontal_axis(ax, show, np.concatenate([low, values, high]), len(table))
@@ -149,7 +149,8 @@ def _horizontal_axis(ax: Axes, show: str, values: FloatArray, clusters: int) -> 
         from matplotlib.ticker import MaxNLocator
 
         ax.set_xlim(0.5 - 0.02 * clusters, 0.5 + 1.02 * clusters)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ranks = MaxNLocator(integer=True, steps=[1, 2, 5, 10]).tick_values(1, clusters)
+        ax.set_xticks([1, *(rank for rank in ranks if 1 < rank <= clusters)])
     elif show in COMPARED:
         ax.margins(x=0.03)
     else:
