@@ -56,6 +56,13 @@ def datagrid(
     PredictionError
         If a name is not a column that the model predicts from.
 
+    Notes
+    -----
+    The column of the clusters is filled with the most frequent cluster, so that ``between(x, g)`` and ``within(x, g)``
+    use the mean of ``x`` in that cluster, whatever ``x`` is in the grid. For the means of other clusters, name them:
+    ``datagrid(fit, x=[1, 2], g=[3, 8])``. A cluster that is not in the training data has the mean of its rows in the
+    grid: with a new number or name, ``datagrid(fit, x=[1, 3], g=1000)`` has ``between(x, g) = 2`` in both rows.
+
     Examples
     --------
     >>> import hierlogit as hl

@@ -11,10 +11,11 @@ from ..effects.cluster_effects import SCALES
 from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
-from ..summaries.intervals import Interval
-from ..validation import agree, choice, flag, number_of
+from ..result_table import ResultTable, interval_title
+from ..summaries.intervals import Interval, columns_of_ends
+from ..validation import agree, choice, flag, number_of, quoted_list
 from .cluster_axis import height_for, marks_for, name_clusters
-from .cluster_values import ClusterValues, coefficients, deviations, probabilities
+from .cluster_values import ClusterValues, coefficients, deviations, of_table, probabilities
 from .style import (
     BLUE,
     CHARACTER,
@@ -43,7 +44,7 @@ LABEL_WIDTH = 1.1
 
 
 def caterpillar(
-    fit: Fit,
+    result: Fit | ResultTable,
     group: str | None = None,
     effect: str | None = None,
     *,
@@ -63,7 +64,9 @@ def caterpillar(
 
     Parameters
     ----------
-    fit : Fit
+    result : Fit or ResultTable
+        A fit, or a table by `hierlogit.ranef` or `hierlogit.coef`, whose ``plot()`` is this function; `group`,
+        `effect` and `sort` are the options for tables.
     group : str, optional
         One grouping factor; all of them if not given.
     effect : str, optional
@@ -104,31 +107,46 @@ def caterpillar(
     >>> hl.plots.caterpillar(fit, "district", "Intercept")  # doctest: +SKIP
     >>> hl.plots.caterpillar(fit, scale="response", at={"urban": "Y"})  # doctest: +SKIP
     """
-    require_fit(fit)
-    interval = Interval.of(ci_prob, ci_kind)
     sort, fixed = flag("sort", sort, FitError), flag("fixed", fixed, FitError)
-    if choice("scale", scale, SCALES, FitError) == "response":
-        _refuse_effects(effect, fixed)
-        panels = probabilities(fit, group, at, interval)
-    elif at is not None:
-        raise FitError("at= is for scale='response': effects on the logit scale are the same at all values.")
+    response = choice("scale", scale, SCALES, FitError) == "response"
+    if isinstance(result, ResultTable):
+        _refuse_options(fixed=fixed, scale=response, at=at, ci_prob=ci_prob, ci_kind=ci_kind)
+        panels, interval_text = of_table(result, group, effect), interval_title(result)
     else:
-        panels = (coefficients if fixed else deviations)(fit, group, effect, interval)
+        require_fit(result)
+        interval = Interval.of(ci_prob, ci_kind)
+        panels = _panels(result, group, effect, fixed, response, at, interval)
+        interval_text = interval_name(interval.prob, interval.kind)
     with house_style():
         if axes is None:
             most = max(len(panel.table) for panel in panels)
             drawn = new_axes(len(panels), width=max(4.2, 3.6 * len(panels)), height=height_for(most))
         else:
-            drawn = given_axes(
-                axes, len(panels), "one for each factor" if scale == "response" else "one for each effect"
-            )
+            drawn = given_axes(axes, len(panels), "one for each factor" if response else "one for each effect")
         for ax, panel in zip(drawn, panels, strict=True):
-            _draw(ax, panel, interval, sort=sort)
-            if len({other.factor for other in panels}) == 1 or scale == "response":
+            _draw(ax, panel, interval_text, sort=sort)
+            if len({other.factor for other in panels}) == 1 or response:
                 set_title(ax, panel.title)
             else:
                 set_title(ax, f"{panel.factor}: {panel.title}")
     return drawn
+
+
+def _panels(
+    fit: Fit, group: str | None, effect: str | None, fixed: bool, response: bool, at: Any, interval: Interval
+) -> list[ClusterValues]:
+    if response:
+        _refuse_effects(effect, fixed)
+        return probabilities(fit, group, at, interval)
+    if at is not None:
+        raise FitError("at= is for scale='response': effects on the logit scale are the same at all values.")
+    return (coefficients if fixed else deviations)(fit, group, effect, interval)
+
+
+def _refuse_options(**options: Any) -> None:
+    given = [name for name, value in options.items() if value not in (None, False)]
+    if given:
+        raise FitError(f"{quoted_list(given)} {agree(given, 'is', 'are')} for fits; result is a table. Pass a fit.")
 
 
 def _refuse_effects(effect: str | None, fixed: bool) -> None:
@@ -141,9 +159,9 @@ def _refuse_effects(effect: str | None, fixed: bool) -> None:
         raise FitError("fixed=True is for scale='link': probabilities include the fixed effects. Leave fixed= out.")
 
 
-def _draw(ax: Axes, panel: ClusterValues, interval: Interval, *, sort: bool) -> None:
+def _draw(ax: Axes, panel: ClusterValues, interval_text: str, *, sort: bool) -> None:
     part = panel.table.sort_values(panel.centre) if sort else panel.table.iloc[::-1]
-    low, high = (part[column].to_numpy() for column in interval.columns)
+    low, high = (part[column].to_numpy() for column in columns_of_ends(part))
     middle, labels, positions = part[panel.centre].to_numpy(), names_of(part.index), np.arange(len(part))
     away = (low > panel.reference) | (high < panel.reference)
     width, size = marks_for(ax, len(part))
@@ -154,7 +172,6 @@ def _draw(ax: Axes, panel: ClusterValues, interval: Interval, *, sort: bool) -> 
     ax.scatter(middle, positions, s=size, c=list(colours), linewidths=0, zorder=3)
     ax.margins(x=0.03)
     name_clusters(ax, labels, panel.factor, ordered=sort)
-    interval_text = interval_name(interval.prob, interval.kind)
     lines = [*panel.quantity.split("\n"), f"{panel.centre} and {interval_text}; blue: excludes {panel.excluded}"]
     room = int(LABEL_WIDTH * panel_width(ax) / CHARACTER)
     ax.set_xlabel("\n".join(wrapped(line, room) for line in lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,18 @@ import pandas as pd
 from ..effects.datagrid import datagrid
 from ..effects.predictions import predictions
 from ..errors import FitError, PredictionError
-from ..fits.central_draw import central_draw
 from ..fits.fit import Fit
+from ..result_table import ResultTable, is_end
 from ..summaries.cluster_coefficients import coef
+from ..summaries.cluster_picture import ClusterPicture
 from ..summaries.intervals import Interval
 from ..summaries.tables import ranef
 from ..validation import agree, mapping, quoted_list, text, unknown_names
 from .cluster_rows import constant_values, others_typical, rows_of_clusters
 from .style import probability_label
+
+#: Columns with the value of a cluster, in the order of preference.
+CENTRES = ("mode", "estimate", "mean")
 
 
 @dataclass(frozen=True)
@@ -53,48 +58,63 @@ class ClusterValues:
 
 def deviations(fit: Fit, group: str | None, effect: str | None, interval: Interval) -> list[ClusterValues]:
     """Deviations from the fixed effects, a panel for each effect."""
-    chosen = [(factor.name, factor.effects[k]) for factor, k in fit.model.design.chosen_effects(group, effect)]
-    table = ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
-    centre = "mode" if "mode" in table else "mean"
-    return [
-        ClusterValues(
-            factor,
-            name,
-            pd.DataFrame(table.xs((factor, name), level=("group", "effect"))),
-            centre,
-            0.0,
-            "0",
-            "Deviation on the logit scale",
-            f"Effects '{name}' on the logit scale",
-        )
-        for factor, name in chosen
-    ]
+    fit.model.design.chosen_effects(group, effect)  # which refuses those that there are not
+    return of_table(ranef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind), None, effect)
 
 
 def coefficients(fit: Fit, group: str | None, effect: str | None, interval: Interval) -> list[ClusterValues]:
     """Coefficients of the clusters, a panel for each that varies."""
-    table = coef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind)
-    chosen = list(dict.fromkeys((factor, name) for factor, _, name in table.index))
+    return of_table(coef(fit, group, ci_prob=interval.prob, ci_kind=interval.kind), None, effect)
+
+
+def of_table(table: ResultTable, group: str | None, effect: str | None) -> list[ClusterValues]:
+    """Deviations or coefficients in a table by `ranef` or `coef`, a panel for each effect.
+
+    Raises
+    ------
+    FitError
+        If the table is another, or has no such grouping factor or effect.
+    """
+    picture = table._picture
+    centre = next((name for name in CENTRES if name in table), None)
+    complete = sum(map(is_end, table.columns)) == 2 and list(table.index.names) == ["group", "level", "effect"]
+    if not isinstance(picture, ClusterPicture) or centre is None or not complete or not len(table):
+        raise FitError(
+            "result is not a table by hl.ranef or hl.coef with its index, estimates and intervals. Pass such a table, "
+            "or a fit."
+        )
+    pairs = list(dict.fromkeys((factor, name) for factor, _, name in table.index))
+    if group is not None:
+        _require("group", group, [factor for factor, _ in pairs], "grouping factor", "the table")
+        pairs = [(factor, name) for factor, name in pairs if factor == group]
     if effect is not None:
-        known = list(dict.fromkeys(name for _, name in chosen))
-        if text("effect", effect, FitError) not in known:
-            raise FitError(unknown_names("effect", [effect], known, "coefficient", "the clusters"))
-        chosen = [(factor, name) for factor, name in chosen if name == effect]
-    centre = "mean" if fit.estimate is None else "estimate"
-    fixed = dict(zip(fit.model.design.fixed_effects, central_draw(fit).beta[0].tolist(), strict=True))
+        _require("effect", effect, [name for _, name in pairs], "coefficient", "the clusters")
+        pairs = [(factor, name) for factor, name in pairs if name == effect]
+    about = _about(picture)
     return [
         ClusterValues(
-            factor,
-            name,
-            pd.DataFrame(table.xs((factor, name), level=("group", "effect"))),
-            centre,
-            fixed.get(name, 0.0),
-            "the fixed effect",
-            "Coefficient on the logit scale",
-            f"Coefficients '{name}' on the logit scale, about the fixed effect {fixed.get(name, 0):.2f}",
+            factor, name, pd.DataFrame(table.xs((factor, name), level=("group", "effect"))), centre, *about(name)
         )
-        for factor, name in chosen
+        for factor, name in pairs
     ]
+
+
+def _require(option: str, value: str, known: list[str], what: str, where: str) -> None:
+    if text(option, value, FitError) not in known:
+        raise FitError(unknown_names(option, [value], list(dict.fromkeys(known)), what, where))
+
+
+def _about(picture: ClusterPicture) -> Callable[[str], tuple[float, str, str, str]]:
+    """Where the line of an effect is, with its name, what is on the axis, and the same in a sentence."""
+    if picture.fixed is None:
+        return lambda name: (0.0, "0", "Deviation on the logit scale", f"Effects '{name}' on the logit scale")
+    fixed = dict(picture.fixed)
+    return lambda name: (
+        fixed.get(name, 0.0),
+        "the fixed effect",
+        "Coefficient on the logit scale",
+        f"Coefficients '{name}' on the logit scale, about the fixed effect {fixed.get(name, 0):.2f}",
+    )
 
 
 def probabilities(fit: Fit, group: str | None, at: Any, interval: Interval) -> list[ClusterValues]:

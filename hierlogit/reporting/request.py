@@ -67,8 +67,9 @@ class Subject:
 
     @property
     def event(self) -> str:
-        """The event as it is named in the data, as code."""
-        return f"`{self.design.outcome.event}`"
+        """The event as it is named in the data, as code; of counts, the column of the successes, without the trials."""
+        outcome = self.design.outcome
+        return f"`{outcome.name if outcome.binomial else outcome.event}`"
 
     @property
     def engine(self) -> str:

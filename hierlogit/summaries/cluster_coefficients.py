@@ -12,9 +12,11 @@ from ..density.linear_predictor import Draws
 from ..design.design import Design
 from ..design.grouping import GroupBlock
 from ..fits.arguments import require_fit
+from ..fits.central_draw import central_draw
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
+from .cluster_picture import ClusterPicture
 from .intervals import CHUNK_SIZE, Interval, summarise
 
 FloatArray = npt.NDArray[np.float64]
@@ -121,7 +123,7 @@ def coef(
     --------
     hierlogit.ranef : Deviations from the fixed effects.
     hierlogit.pooling : Compares these coefficients with those of each cluster by itself.
-    hierlogit.plots.caterpillar : Draws them, with ``fixed=True``.
+    hierlogit.plots.caterpillar : Draws them, with ``fixed=True``, as does ``plot()`` of the table.
 
     Notes
     -----
@@ -139,7 +141,9 @@ def coef(
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     tables = [coefficient_table(fit, factor, interval) for factor in fit.model.design.chosen_groups(group)]
-    return ResultTable.of(pd.concat(tables), "Coefficients of clusters (logit scale)")
+    fixed = zip(fit.model.design.fixed_effects, central_draw(fit).beta[0].tolist(), strict=True)
+    picture = ClusterPicture("caterpillar", tuple(fixed))
+    return ResultTable.of(pd.concat(tables), "Coefficients of clusters (logit scale)", picture=picture)
 
 
 def coefficient_table(fit: Fit, factor: GroupBlock, interval: Interval) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from ..pictures import Picture
 from ..result_table import ResultTable
 from ..student_t import t_quantile, two_sided_p_value
 from ..validation import choice, flag, quoted_list, shortened
+from .cluster_picture import ClusterPicture
 from .intervals import Interval, end_names, summarise
 from .log_odds_contrasts import log_odds_contrasts
 from .wald_profile import PARAMETERS, summary_of_estimate, title_of_tests, with_df
@@ -242,6 +243,10 @@ def ranef(
     FitError
         If the model has no random effects, or no such grouping factor.
 
+    See Also
+    --------
+    hierlogit.plots.caterpillar : Draws them, as does ``plot()`` of the table.
+
     Examples
     --------
     >>> import hierlogit as hl
@@ -261,7 +266,8 @@ def ranef(
             [[factor.name], factor.levels, factor.effects], names=["group", "level", "effect"]
         )
         tables.append(pd.DataFrame(columns, index=index))
-    return ResultTable.of(pd.concat(tables), "Deviations of clusters from the fixed effects (logit scale)")
+    title = "Deviations of clusters from the fixed effects (logit scale)"
+    return ResultTable.of(pd.concat(tables), title, picture=ClusterPicture("caterpillar"))
 
 
 def _conditional_modes(estimate: Estimate, group: str, interval: Interval) -> dict[str, FloatArray]:

@@ -150,3 +150,36 @@ def test_options_that_do_not_go_together(clinics):
     with pytest.raises(hl.errors.PredictionError, match="at: give one value for each predictor"):
         hl.plots.caterpillar(clinics, scale="response", at={"dose": [1, 2]})
     assert not plt.get_fignums()
+
+
+def test_tables_draw_themselves_as_their_fit_is_drawn(crossed):
+    for table, fixed in [(hl.ranef(crossed, ci_prob=0.8), False), (hl.coef(crossed, ci_prob=0.8), True)]:
+        of_table = table.plot(effect="Intercept")
+        of_fit = hl.plots.caterpillar(crossed, effect="Intercept", fixed=fixed, ci_prob=0.8)
+        assert len(of_table) == 2
+        for ax, other in zip(of_table, of_fit, strict=True):
+            np.testing.assert_array_equal(points(ax), points(other))
+            np.testing.assert_array_equal(ax.lines[0].get_xdata(), other.lines[0].get_xdata())
+            assert ax.get_title() == other.get_title()
+    (ax,) = hl.ranef(crossed).plot(group="reader", effect="dose", sort=False)
+    assert ax.get_ylabel() == "reader"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fixed": True, "scale": "response"}, r"'fixed', 'scale' are for fits; result is a table"),
+        ({"ci_prob": 0.5}, r"'ci_prob' is for fits"),
+        ({"group": "x"}, r"group: there is no grouping factor 'x' in the table"),
+        ({"effect": "x"}, r"effect: there is no coefficient 'x'"),
+    ],
+)
+def test_options_that_a_table_has_not(crossed, options, message):
+    with pytest.raises(hl.errors.FitError, match=message):
+        hl.coef(crossed).plot(**options)
+
+
+def test_tables_without_clusters_are_refused(crossed):
+    for table in (hl.summary(crossed), hl.ranef(crossed).reset_index(), hl.ranef(crossed)[["mean"]]):
+        with pytest.raises(hl.errors.FitError, match=r"not a table by hl\.ranef or hl\.coef"):
+            hl.plots.caterpillar(table)

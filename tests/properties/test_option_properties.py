@@ -473,7 +473,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.bayes_factor": lambda s: (hl.plots.bayes_factor, {"result": s.factors}),
     "plots.build": lambda s: (hl.plots.build, {"result": s.build}),
     "plots.calibration": lambda s: (hl.plots.calibration, {"fit": s.fit, "replicates": 20}),
-    "plots.caterpillar": lambda s: (hl.plots.caterpillar, {"fit": s.fit}),
+    "plots.caterpillar": lambda s: (hl.plots.caterpillar, {"result": s.fit}),
     "plots.check_data": lambda s: (hl.plots.check_data, {"result": hl.check_data(s.model)}),
     "plots.cluster_check": lambda s: (hl.plots.cluster_check, {"fit": s.sampled, "num_draws": 10}),
     "plots.compare": lambda s: (hl.plots.compare, {"table": hl.compare(s.two)}),

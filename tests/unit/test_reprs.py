@@ -220,7 +220,7 @@ def reached(value: Any, seen: dict[int, Any]) -> Iterator[Any]:
         parts = list(value)[:50]
     elif type(value).__module__.startswith("hierlogit") and not inspect.isroutine(value):
         yield value
-        if isinstance(value, (pd.DataFrame, tuple)):
+        if isinstance(value, (pd.DataFrame, tuple, results.Explorer)):  # a widget has traits of its own
             return
         # The data and draws of a fit are xarray's, and are made when they are read.
         names = [name for name in dir(type(value)) if not name.startswith("_") and name not in ("data", "posterior")]

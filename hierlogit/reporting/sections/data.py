@@ -55,7 +55,7 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
     events, trials = float(outcome.y.sum()), float(outcome.trials.sum())
     unit = "trials" if outcome.binomial else "rows"
     pairs = [
-        ("Event", subject.event),
+        ("Event", f"`{outcome.event}`"),
         ("Occurred in", f"{events:,.0f} of {trials:,.0f} {unit} ({percent(events / trials)})"),
         ("Rows", f"{subject.design.n_rows:,}"),
     ]
