@@ -184,6 +184,12 @@ def test_gallery_has_every_plot(load_tool: Callable[[str], ModuleType]) -> None:
         assert f"hl.plots.{entry.function}(" in entry.call
 
 
+def test_the_origin_of_every_data_set_is_listed() -> None:
+    page = (DOCS / "case_studies" / "index.md").read_text(encoding="utf-8")
+    for _, one in hl.datasets.list().iterrows():
+        assert f"| `{one['name']}`: {one['title']} | {one['rows']:,} | {one['clusters']} | {one['origin']} |" in page
+
+
 def test_the_table_of_the_criteria_is_that_of_the_simulated_studies() -> None:
     table = pd.read_csv(DOCS / "comparing" / "criteria.csv")
     table["rate"] = 100 * table["right"] / table[["smaller", "right", "larger"]].sum(axis=1)
