@@ -67,6 +67,8 @@ class LeagueTable(Shown, Pictured):
         What happens to the effects of other grouping factors.
     at : mapping or None
         Values of predictors at which the effects of the clusters are compared; None for the rows of each cluster.
+    target : mapping or None
+        The quantity and the number that ``p_above_target`` is about.
     rankability : pandas.Series
         Posterior ``mean`` of the share of the differences between the clusters' own estimates that is not chance, and
         the ends of its interval.
@@ -91,6 +93,7 @@ class LeagueTable(Shown, Pictured):
     expected: str
     others: str
     at: Mapping[str, Any] | None
+    target: Mapping[str, float] | None
     rankability: pd.Series[float]
     overdispersion: float
     from_typical: int
@@ -135,6 +138,9 @@ class LeagueTable(Shown, Pictured):
             ("rankability", f"{number(self.rankability['mean'])}, {_interval_name(self.interval)} {span(*ends)}"),
             ("over-dispersion", f"{number(self.overdispersion)}, 1 if clusters differ by chance alone"),
         ]
+        if self.target is not None:
+            ((name, value),) = self.target.items()
+            facts.append(("p_above_target", f"probability that {name} is above {value:g}"))
         if len(design.groups) > 1:
             held = "kept, like predictors" if self.others == "observed" else "averaged over"
             facts.insert(2, ("other factors", held))
@@ -377,6 +383,7 @@ def _compared(comparison: Comparison, fit: Fit, others: str, at: Mapping[str, An
         expected=comparison.expected,
         others=others,
         at=None if at is None else dict(at),
+        target=None if comparison.target is None else dict([comparison.target]),
         rankability=pd.Series(
             {"mean": rankability.mean(), **dict(zip(interval.columns, (float(low), float(high)), strict=True))}
         ),

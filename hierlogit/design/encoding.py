@@ -184,11 +184,13 @@ def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any]) -> None:
         if unseen.any():
             new = [level_text(level) for level in pd.unique(np.asarray(frame[name], dtype=object)[unseen])]
             places, known = list(rows[unseen]), list(map(level_text, component.levels))
+            where = f", in {agree(places, 'row', 'rows')} {quoted_list(places)},"
+            remedy = "leave these rows out, or give them one of these levels"
+            if unseen.all():  # as with a value of a grid, whose rows the user has not made
+                where, remedy = ",", "use one of these levels"
             raise PredictionError(
-                f"'{name}' has the {agree(new, 'level', 'levels')} {quoted_list(new)}, in "
-                f"{agree(places, 'row', 'rows')} {quoted_list(places)}, which no row has that the model is fitted to. "
-                f"There are estimates for {quoted_list(known)} only: leave these rows out, or give them one of these "
-                "levels."
+                f"'{name}' has the {agree(new, 'level', 'levels')} {quoted_list(new)}{where} which no row has that the "
+                f"model is fitted to. There are estimates for {quoted_list(known)} only: {remedy}."
             )
 
 

@@ -82,7 +82,10 @@ def _to_pandas(data: Any) -> pd.DataFrame:
         try:
             return pd.DataFrame(dict(data))
         except (TypeError, ValueError, AttributeError) as error:  # raised by pandas
-            raise DesignError(f"the mapping given as data cannot be read as a table: {reason_of(error)}.") from None
+            single = all(map(pd.api.types.is_scalar, data.values()))
+            lists = "its values are not columns. Pass lists, also for one row: {'x': [1]}"
+            reason = lists if single else reason_of(error)
+            raise DesignError(f"the mapping given as data cannot be read as a table: {reason}.") from None
     import narwhals as nw
 
     module = type(data).__module__.partition(".")[0]

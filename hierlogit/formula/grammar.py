@@ -46,8 +46,8 @@ _REMEDIES_CALL = _REMEDIES | {
     "=": "An argument's name stands right after '(' or ','; a comparison has two signs: I(x == 1).",
     ",": "Only the arguments of a function are separated by commas.",
     ":": "Interactions are made of whole terms: write f(a):f(b), or I(a * b) for a product of numbers.",
-    "|": "Random terms stand on their own, outside function calls: (1 | g).",
-    "||": "Random terms stand on their own, outside function calls: (1 + x || g).",
+    "|": "Random terms stand on their own, outside function calls and after a +: x + (1 | g).",
+    "||": "Random terms stand on their own, outside function calls and after a +: x + (1 + x || g).",
     **dict.fromkeys(
         _COMPARISONS, "One comparison at a time; after an argument's name in parentheses: f(x, by=(z == 1))."
     ),

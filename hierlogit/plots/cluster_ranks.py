@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..clusters.standing import LeagueTable, league_table_of
+from ..clusters.standing import BEST, LeagueTable, league_table_of
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..formatting import number
@@ -63,7 +63,7 @@ def league_table(
     Parameters
     ----------
     result : LeagueTable or Fit
-        From `hierlogit.league_table`, or a fit for which to call it.
+        From `hierlogit.league_table`, or a fit for which to call it. Call it yourself to pass options such as ``best``.
     group : str, optional
         With a fit, the grouping factor; the first in the formula if not given.
     show : {"expected_rank", "odds_ratio", "pe", "standardised_rate", "p_best", "p_worst"}
@@ -164,5 +164,6 @@ def _key(league: LeagueTable, show: str) -> str:
     point = {"expected_rank": "expected rank", "odds_ratio": "median"}.get(show, "mean")
     text = f"{point} and {interval_name(league.interval.prob, league.interval.kind)}\nblue: excludes {COMPARED[show]}"
     if show == "expected_rank":
+        text = f"1: {BEST[league.best]} probability of {league.fit.model.design.outcome.event}\n{text}"
         text += "\npale: interval for all ranks at once"
     return text

@@ -184,7 +184,8 @@ def pooling(
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
         raise FitError(
-            f"engine={shortened(engine)} is for a model that is not fitted yet: leave it out, or pass fit.model."
+            f"engine={shortened(engine)} is for a model that is not fitted yet: leave it out, or pass fit.model. A "
+            "grouping factor is passed as group=."
         )
     factor = model_of(model).design.chosen_groups(group)[0]
     fit = model if isinstance(model, Fit) else resolve_engine("laplace" if engine is None else engine).run(model)

@@ -23,6 +23,14 @@ def test_intervals_of_ranks_and_of_all_ranks_at_once(clinics):
     np.testing.assert_array_equal(single, league.table[["rank_eti89_lb", "rank_eti89_ub"]])
     np.testing.assert_array_equal(together, league.table[["rank_simultaneous89_lb", "rank_simultaneous89_ub"]])
     assert league.statement in hl.plots.text_alternative(ax)
+    assert 1 <= min(ax.get_xticks()) < max(ax.get_xticks()) <= len(league.table)
+
+
+def test_the_axis_says_which_rank_is_the_best(clinics):
+    event = clinics.model.design.outcome.event
+    for best, words in (("low", "lowest"), ("high", "highest")):
+        (ax,) = hl.plots.league_table(hl.league_table(clinics, best=best, num_draws=20))
+        assert f"1: {words} probability of {event}\n" in ax.get_xlabel()
 
 
 def test_thousands_of_clusters_are_not_named(crowd):

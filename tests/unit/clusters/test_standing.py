@@ -118,6 +118,8 @@ def test_ranks_are_those_counted_by_hand(crossed: Fit, best: str, at: dict[str, 
     target = {"odds_ratio": 1.4}
     league = hl.league_table(crossed, best=best, at=at, share=0.3, target=target, ci_prob=0.5)
     assert league.among == 2
+    assert league.target == target
+    assert "probability that odds_ratio is above 1.4" in repr(league)
     J, S = len(block.levels), len(draws)
     effects = np.empty((S, J))
     for s in range(S):

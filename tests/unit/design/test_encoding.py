@@ -367,7 +367,7 @@ def test_interrupts_are_not_swallowed() -> None:
         ("t", {"t": ["a", "q"]}, ["'t' has the level 'q', in row 1,", "estimates for 'a', 'b', 'c' only"]),
         ("C(k)", {"k": [0, 9]}, ["'k' has the level '9'", "'0', '1', '2', '3'"]),
         ("C(u, Helmert)", {"u": ["lo", "q", "q2", "q"]}, ["the levels 'q', 'q2', in rows 1, 2, 3"]),
-        ("x:t", {"x": [0.0], "t": ["q"]}, ["'t' has the level 'q'"]),
+        ("x:t", {"x": [0.0], "t": ["q"]}, ["'t' has the level 'q', which", "only: use one of these levels."]),
         ("log(z)", {"z": [1.0, 0.0]}, ["'log(z)' is not finite in 1 of 2 rows"]),
     ],
 )

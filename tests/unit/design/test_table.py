@@ -102,7 +102,7 @@ def test_polars_needs_no_pyarrow() -> None:
         (Path("rows.csv"), "got a path"),
         (pd.Series([1, 2]), "a single column"),
         ({"y": [0, 1], "x": [1]}, r"cannot be read as a table: All arrays must be of the same length\.$"),
-        ({"y": 0, "x": 1}, "cannot be read as a table"),
+        ({"y": 0, "x": "a"}, r"cannot be read as a table: its values are not columns\. Pass lists, .*: {'x': \[1\]}"),
         (
             pd.DataFrame([[0]], columns=pd.MultiIndex.from_tuples([("y", "a")])),
             "of several levels: .*df.columns =",
