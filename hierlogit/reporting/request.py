@@ -12,6 +12,7 @@ from ..building.models_tried import Build
 from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
 from ..effects.comparisons import avg_comparisons
+from ..effects.contrasts import is_numeric
 from ..errors import HierlogitError, PredictionError
 from ..fits.fit import Fit
 from ..fits.posterior import draws_within
@@ -57,6 +58,17 @@ class Subject:
     def compared(self) -> list[str]:
         """Those of the predictors that can be compared in all rows; others would lead to combinations without data."""
         return [name for name in self.predictors if not self.design.dropped or self._comparable(name)]
+
+    @cached_property
+    def amounts(self) -> list[str]:
+        """Those of the predictors that are numbers with more than two values."""
+        model, frame = self.fit.model, self.design.table.frame
+        return [name for name in self.predictors if is_numeric(model, name) and frame[name].nunique() > 2]
+
+    def labelled(self, most: int) -> list[str]:
+        """The other predictors, as far as they have at most so many values."""
+        frame = self.design.table.frame
+        return [name for name in self.predictors if name not in self.amounts and frame[name].nunique() <= most]
 
     def _comparable(self, name: str) -> bool:
         try:

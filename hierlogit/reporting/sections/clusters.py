@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
 from ...plots.cluster_curves import MAX_LEVELS, curves
 from ...plots.cluster_effects import caterpillar
 from ...plots.cluster_shrinkage import shrinkage
+from ...variance.partial_pooling import pooling
 from ..html import heading, paragraph
 from ..images import picture
 from ..request import Request, Subject, attempted
@@ -44,22 +43,30 @@ def _of(subject: Subject, request: Request, level: int) -> Iterator[str]:
                 "whose interval excludes 0 are blue.",
             ),
         )
-        yield attempted(
-            f"The shrinkage of `{group.name}`",
-            lambda group=group: picture(  # type: ignore[misc]
-                lambda: shrinkage(subject.fit, group.name),
-                "The raw proportion of events in each cluster and its estimated probability. Estimates of small "
-                "clusters are drawn towards those of the others; large clusters stay near their own proportion.",
-            ),
+        yield attempted(f"The shrinkage of `{group.name}`", lambda group=group: _shrinkage(subject, group.name))  # type: ignore[misc]
+
+
+def _shrinkage(subject: Subject, group: str) -> Iterator[str]:
+    """Shrinkage of the probabilities and, if more than one coefficient varies, of the first two."""
+    pooled = pooling(subject.fit, group=group)
+    yield picture(
+        lambda: shrinkage(pooled),
+        "The raw proportion of events in each cluster and its estimated probability. Estimates of small clusters are "
+        "drawn towards those of the others; large clusters stay near their own proportion.",
+    )
+    table = pooled.coefficients
+    varying, own = list(table.index.unique("effect"))[:2], table["unpooled"].notna()
+    if len(varying) == 2 and own.groupby(level="level").all().any():
+        yield picture(
+            lambda: shrinkage(pooled, effects=varying),
+            f"Two coefficients of each cluster, `{varying[0]}` and `{varying[1]}`: from those of its own rows alone to "
+            "those of the model. Arrows are long where a cluster's own rows tell little.",
         )
 
 
 def _drawn(subject: Subject) -> list[str]:
     """Predictors whose curves are drawn: numeric ones first, then those with levels."""
-    usable, frame = subject.predictors, subject.design.table.frame
-    numbers = [name for name in usable if pd.api.types.is_numeric_dtype(frame[name]) and frame[name].nunique() > 2]
-    levels = [name for name in usable if name not in numbers and frame[name].nunique() <= MAX_LEVELS]
-    return [*numbers, *levels][:MOST_CURVES]
+    return [*subject.amounts, *subject.labelled(MAX_LEVELS)][:MOST_CURVES]
 
 
 def _curves(subject: Subject, name: str, kind: dict[str, Any]) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...formatting import number, points, span
+from ...plots.effect_layout import MAX_COLOURS
+from ...plots.effect_pictures import predictions
 from ...summaries.intervals import columns_of_ends
 from ...validation import quoted_list
 from ...variance.attenuation import conditional_vs_average
 from ..html import paragraph, table
+from ..images import picture
 from ..request import Request, Subject, attempted
 from .estimates import middle
+
+#: Largest number of numeric predictors that are drawn together with one that has levels.
+MOST_PICTURES = 2
 
 
 def content(request: Request) -> str:
@@ -23,6 +29,7 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
         yield paragraph("The model has no predictors.")
         return
     yield attempted("Effects on probabilities", lambda: _effects(subject, request))
+    yield attempted("The pictures of predictions", lambda: _pictures(subject, request))
     if subject.design.groups:
         yield attempted("Conditional and average coefficients", lambda: _coefficients(subject, request))
 
@@ -46,6 +53,22 @@ def _effects(subject: Subject, request: Request) -> str:
         f"Difference in the probability of {subject.event}, in percentage points, if one predictor changes and the "
         f"others stay as they are, on average over the rows{over}{_thinned(subject)}.{without}"
     ) + table(["Predictor", "Change", "Percentage points", request.interval_name], rows, "Average effects")
+
+
+def _pictures(subject: Subject, request: Request) -> Iterator[str]:
+    """Predictions by numeric predictors, together with the predictor with levels whose average effect is largest."""
+    effects, levels = request.effects[subject.name], subject.labelled(MAX_COLOURS)
+    sizes = effects[middle(effects)].abs().groupby(effects["term"]).max()
+    known = [name for name in levels if name in sizes.index]
+    if not known:
+        return
+    other = max(known, key=lambda name: float(sizes[name]))
+    over = ", averaged over the population of clusters" if subject.design.groups else ""
+    for name in subject.amounts[:MOST_PICTURES]:
+        yield picture(
+            lambda name=name: predictions(subject.fit, [name, other], **request.intervals),  # type: ignore[misc]
+            f"Probability of {subject.event} by `{name}` and `{other}`{over}, with {request.interval_name}s.",
+        )
 
 
 def _coefficients(subject: Subject, request: Request) -> str:

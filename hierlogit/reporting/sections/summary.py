@@ -202,9 +202,10 @@ def _clusters(subject: Subject) -> str:
             continue
         others = {one.name: "typical" for one in subject.design.groups if one is not group}
         table = _average(subject, {group.name: list(SHARES), **others})
-        low, high = table[middle(table)]
+        low, high = map(among, table[middle(table)])
+        frequency = low if low == high else f"{low} to {high}"
         texts.append(
-            f"In the middle 80% of clusters of `{group.name}`, the event is expected in {among(low)} to {among(high)} "
+            f"In the middle 80% of clusters of `{group.name}`, the event is expected in {frequency} "
             f"of {among.text} {'trials' if outcome.binomial else 'rows'} with the same predictors."
         )
     return " ".join(texts) or "Each cluster is a single row."

@@ -121,6 +121,20 @@ def test_pictures_have_words_and_ids_are_unique(whole: Page) -> None:
     assert whole.attributes("html", "lang") == ["en"]
 
 
+def test_predictors_and_coefficients_are_drawn_together_where_there_are_two(
+    whole: Page, fits: dict[str, hl.results.Fit], tmp_path: Path
+) -> None:
+    captions = ("Probability of use = 1 by age and urban", "Two coefficients of each cluster, Intercept and urban[Y]")
+    assert all(caption in whole.prose for caption in captions)
+    slopes = Page(hl.report(fits["same"], tmp_path / "one.html", sections=["clusters"]))
+    assert "Two coefficients" not in slopes.prose
+    counts = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit(hl.Laplace(seed=1))
+    levels = Page(hl.report(counts, tmp_path / "two.html", sections=["effects"]))
+    assert "Difference in the probability of successes , in percentage points" in levels.prose
+    assert "img" not in {tag for tag, _ in levels.elements}
+    assert slopes.gaps == levels.gaps == []
+
+
 def test_numbers_are_those_of_the_verbs(whole: Page, fits: dict[str, hl.results.Fit]) -> None:
     fit = fits["varying"]
     ratio = hl.odds_ratios(fit).loc["urban[Y]", "estimate"]
