@@ -187,7 +187,7 @@ def test_gallery_has_every_plot(load_tool: Callable[[str], ModuleType]) -> None:
 def test_the_origin_of_every_data_set_is_listed() -> None:
     page = (DOCS / "case_studies" / "index.md").read_text(encoding="utf-8")
     for _, one in hl.datasets.list().iterrows():
-        assert f"| `{one['name']}`: {one['title']} | {one['rows']:,} | {one['clusters']} | {one['origin']} |" in page
+        assert f"| `{one['name']}`: {one['title']}; {one['rows']:,} rows, {one['clusters']} | {one['origin']} |" in page
 
 
 def test_the_table_of_the_criteria_is_that_of_the_simulated_studies() -> None:
