@@ -13,16 +13,26 @@ STEPS, HALVINGS, LONGEST, SMALL_STEP = 100, 30, 5.0, 1e-9
 FARTHEST = 30.0
 #: Smallest eigenvalues with which columns are independent and the information is invertible, for columns of size one.
 INDEPENDENT, INVERTIBLE = 1e-10, 1e-13
+#: Part of a coefficient, relative to its size, in directions that the columns do not tell, that counts as none.
+TOLD = 1e-5
 
 
 def unpooled_estimates(
-    y: FloatArray, trials: FloatArray, offset: FloatArray, columns: FloatArray, index: IntArray, start: FloatArray
+    y: FloatArray,
+    trials: FloatArray,
+    offset: FloatArray,
+    columns: FloatArray,
+    index: IntArray,
+    start: FloatArray,
+    loadings: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Maximum-likelihood estimates of the coefficients of each cluster by itself, and their covariance matrices.
 
     By Newton's method for all clusters at once; where the information is singular, with its upper bound (Böhning and
     Lindsay 1988, Annals of the Institute of Statistical Mathematics 40: 641-663). A cluster has no estimates if its
-    columns are linearly dependent, or separate its events from its non-events: then the maximum is infinite.
+    columns separate its events from its non-events: then the maximum is infinite. Where its columns are linearly
+    dependent, the directions that they do not tell stay at the start, and coefficients with a part in them have no
+    estimate.
 
     The rows differ between the clusters here; `logistic_regressions` is for many outcomes of the same rows. Separation
     shows in a linear predictor beyond `FARTHEST`, which one cluster's few rows reach within a few steps.
@@ -35,17 +45,20 @@ def unpooled_estimates(
         Cluster of each row.
     start : ndarray, shape (J, m)
         Coefficients to start from: those of a mixed model, or zeros.
+    loadings : ndarray, shape (r, m)
+        The combinations of the columns' coefficients that are wanted; an identity matrix for the coefficients.
 
     Returns
     -------
-    estimates : ndarray, shape (J, m)
-    covariances : ndarray, shape (J, m, m)
-        Both NaN for clusters that have none.
+    estimates : ndarray, shape (J, r)
+    covariances : ndarray, shape (J, r, r)
+        NaN for clusters and combinations that have none.
 
     Examples
     --------
     >>> y, ones = np.array([1.0, 0, 1, 1, 1, 1]), np.ones(6)
-    >>> own, _ = unpooled_estimates(y, ones, 0 * ones, ones[:, None], np.array([0, 0, 0, 0, 1, 1]), np.zeros((2, 1)))
+    >>> start, index = np.zeros((2, 1)), np.array([0, 0, 0, 0, 1, 1])
+    >>> own, _ = unpooled_estimates(y, ones, 0 * ones, ones[:, None], index, start, np.eye(1))
     >>> own.round(3)  # log(3), and an infinite one
     array([[1.099],
            [  nan]])
@@ -53,7 +66,9 @@ def unpooled_estimates(
     a, begin, count = start.copy(), _predictor(columns, start, index), len(start)
     products = _by_cluster(columns[:, :, None] * columns[:, None, :], index, count)
     bound = _by_cluster(trials[:, None, None] / 4 * columns[:, :, None] * columns[:, None, :], index, count)
-    found, given_up = np.zeros(count, dtype=bool), ~_regular(products, INDEPENDENT)
+    untold, told = _untold(products, loadings)
+    bound += untold
+    found, given_up = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     fit = _log_likelihood(y, trials, offset + begin, index, count)
     for _ in range(STEPS):
         searched = ~(found | given_up)
@@ -61,6 +76,7 @@ def unpooled_estimates(
             break
         eta = _predictor(columns, a, index)
         gradient, information = _derivatives(y, trials, offset + eta, columns, index, count)
+        information += untold
         # Far from the maximum, where the information vanishes, its upper bound takes its place.
         regular = _regular(information, INVERTIBLE)
         information[~regular] = bound[~regular]
@@ -72,10 +88,12 @@ def unpooled_estimates(
         found |= searched & regular & (width < SMALL_STEP)
         far = _largest(np.abs(_predictor(columns, a, index) - begin), index, count) > FARTHEST
         given_up |= searched & far
-    estimates, covariances = np.full_like(a, np.nan), np.full((*a.shape, a.shape[1]), np.nan)
     _, information = _derivatives(y, trials, offset + _predictor(columns, a, index), columns, index, count)
-    estimates[found], covariances[found] = a[found], np.linalg.inv(information[found])
-    return estimates, covariances
+    covariances = np.full((count, len(loadings), len(loadings)), np.nan)
+    covariances[found] = loadings @ np.linalg.inv((information + untold)[found]) @ loadings.T
+    told &= found[:, None]
+    estimates = np.where(told, a @ loadings.T, np.nan)
+    return estimates, np.where(told[:, :, None] & told[:, None, :], covariances, np.nan)
 
 
 def _predictor(columns: FloatArray, a: FloatArray, index: IntArray) -> FloatArray:
@@ -94,6 +112,31 @@ def _largest(values: FloatArray, index: IntArray, count: int) -> FloatArray:
     most = np.zeros(count)
     np.maximum.at(most, index, values)
     return most
+
+
+def _untold(products: FloatArray, loadings: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """What makes the information regular in directions that columns do not tell, and which combinations they tell.
+
+    Parameters
+    ----------
+    products : ndarray, shape (J, m, m)
+        Products of the columns of each cluster.
+    loadings : ndarray, shape (r, m)
+
+    Returns
+    -------
+    untold : ndarray, shape (J, m, m)
+        Zero for clusters whose columns are independent.
+    told : ndarray of bool, shape (J, r)
+    """
+    size = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
+    size = np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(products / (size[:, :, None] * size[:, None, :]))
+    null = vectors * (values <= INDEPENDENT)[:, None, :]
+    scaled = loadings / size[:, None, :]
+    told = np.linalg.norm(scaled @ null, axis=2) <= TOLD * np.linalg.norm(scaled, axis=2)
+    stretched = size[:, :, None] * null
+    return stretched @ stretched.transpose(0, 2, 1), told
 
 
 def _regular(products: FloatArray, tolerance: float) -> npt.NDArray[np.bool_]:

@@ -83,8 +83,12 @@ class Pooling(Shown, Pictured):
             clusters = quoted_list(without)
             facts.append(("no shrinkage", f"for {clusters}: raw and complete differ by less than half an event"))
         names, known = self.coefficients.index.unique("effect"), self.coefficients["unpooled"].notna()
-        finite = int(known.groupby(level="level", sort=False).all().sum())
-        facts.append(("coefficients", f"{', '.join(names)}; {finite:,} clusters have finite ones by themselves"))
+        by_cluster = known.groupby(level="level", sort=False)
+        finite, some = int(by_cluster.all().sum()), int((by_cluster.any() & ~by_cluster.all()).sum())
+        partly = f", {some:,} some of them" if some else ""
+        facts.append(
+            ("coefficients", f"{', '.join(names)}; {finite:,} clusters have finite ones by themselves{partly}")
+        )
         engine = self.partial.diagnostics.engine
         title = f"Pooling of {len(table):,} clusters of {self.group}: {outcome.event}, by {engine}"
         wilson = end_names("wilson", self.interval.prob)
@@ -160,8 +164,10 @@ def pooling(
     The coefficients are those that vary over the clusters, as in `coef`. A cluster by itself has the coefficients that
     maximise the likelihood of its own rows, while the coefficients that do not vary, and the effects of other grouping
     factors, are those of the model: partial pooling maximises the same likelihood times the distribution of clusters,
-    by which it is drawn towards ``fixed``. A cluster has no finite coefficients of its own if a predictor is constant
-    in it, or separates its events from its non-events. ``complete`` is nearer to zero than ``fixed``, since it averages
+    by which it is drawn towards ``fixed``. A cluster has no finite coefficients of its own if a predictor separates its
+    events from its non-events. Coefficients that its rows do not tell are NaN: if a predictor is zero in the whole
+    cluster, its slope; if it is another constant, the intercept too, for which lme4's ``lmList`` gives the log-odds at
+    that constant. ``complete`` is nearer to zero than ``fixed``, since it averages
     over clusters (Zeger, Liang and Albert 1988, Biometrics 44: 1049-1060).
 
     References

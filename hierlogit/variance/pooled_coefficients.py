@@ -32,7 +32,8 @@ def pooled_coefficients(fit: Fit, factor: GroupBlock, complete: Fit | None, inte
     -------
     pandas.DataFrame
         Indexed by ``level`` and ``effect``: ``unpooled``, the cluster by itself, and its standard error ``se``, both
-        NaN where the maximum is not finite; ``complete``; ``fixed``, the fixed effect; ``partial`` with its interval.
+        NaN where the maximum is not finite or the cluster's rows do not tell the coefficient; ``complete``; ``fixed``,
+        the fixed effect; ``partial`` with its interval.
     """
     design = fit.model.design
     varying, point = VaryingCoefficients.of(design, factor), central_draw(fit)
@@ -74,5 +75,5 @@ def _unpooled(
         fixed, loadings = varying.fixed_part(point.beta)[0], varying.loadings
     offset = eta - np.einsum("nm,nm->n", columns, start[factor.index])
     outcome = design.outcome
-    own, covariances = unpooled_estimates(outcome.y, outcome.trials, offset, columns, factor.index, start)
-    return fixed + own @ loadings.T, loadings @ covariances @ loadings.T
+    own, covariances = unpooled_estimates(outcome.y, outcome.trials, offset, columns, factor.index, start, loadings)
+    return fixed + own, covariances

@@ -57,12 +57,21 @@ def test_complete_and_partial_pooling_are_those_of_the_fits(pooled: hl.results.P
 
 
 def test_clusters_without_estimates_of_their_own(pooled: hl.results.Pooling, contraception: pd.DataFrame) -> None:
-    """With one binary predictor, they exist if there are events and non-events with both of its values."""
+    """With one binary predictor, they exist if there are events and non-events with both of its values.
+
+    In clusters without rows in towns, the intercept exists by itself: the log-odds of the others.
+    """
     cells = contraception.groupby(["district", "urban"], observed=True)["use"].agg(lambda use: use.astype(int).mean())
     inside = ((cells > 0) & (cells < 1)).groupby("district").sum() == 2
     known = pooled.coefficients["unpooled"].notna().groupby("level").all()
     np.testing.assert_array_equal(known.to_numpy(), inside.to_numpy())
-    assert f"{inside.sum()} clusters have finite ones by themselves" in repr(pooled)
+    intercepts = pooled.coefficients["unpooled"].xs("Intercept", level="effect")
+    rural = (contraception["urban"] == "N").groupby(contraception["district"]).all()
+    overlap = cells.xs("N", level="urban")[rural[rural].index].loc[lambda share: (share > 0) & (share < 1)]
+    assert len(overlap) > 5
+    np.testing.assert_allclose(intercepts[overlap.index], np.log(overlap / (1 - overlap)))
+    np.testing.assert_array_equal(intercepts.notna(), inside.to_numpy() | intercepts.index.isin(overlap.index))
+    assert f"{inside.sum()} clusters have finite ones by themselves, {len(overlap)} some of them" in repr(pooled)
 
 
 def test_partial_pooling_lies_between_for_intercepts_alone(contraception: pd.DataFrame) -> None:
