@@ -229,7 +229,7 @@ def ignoring_clusters(
         z,
         pd.Series(design.column_sds, table.index),
         findings,
-        tuple(sentences(design, table, mixed, level)),
+        tuple(sentences(design, table, mixed, level, len(z))),
         level,
         count,
         used_seed,

@@ -232,9 +232,17 @@ def test_sentences_say_what_is_wrong(study: hl.results.Fit) -> None:
         "'arm' (100% of its variance between the clusters of 'g'): its naive standard error is too small by a " in arm
     )
     assert f"factor of {error:.2f}, and 720 outcomes tell as much about it as " in arm
-    assert "would be significant in" in arm
+    rate = found.table["false_positive"]["arm"]
+    assert 0 < rate < 1
+    assert f"would be significant in {100 * rate:.0f}% of data sets." in arm  # with a Monte Carlo error of 7 points
     assert "too large by a factor of" in inside
     assert "significant" not in hl.ignoring_clusters(study, replicates=0).sentences[1]
+
+
+def test_rates_of_zero_name_the_number_of_simulations(study: hl.results.Fit) -> None:
+    never = hl.ignoring_clusters(study, replicates=5, alpha=1e-9, seed=1)
+    assert np.all(never.table["false_positive"].dropna() == 0)
+    assert "at the 0% level would be significant in none of 5 data sets." in never.sentences[1]
 
 
 def test_dropped_columns_are_left_out() -> None:
