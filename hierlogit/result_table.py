@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from numbers import Integral
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import pandas as pd
 
-from .display import Column, Table, View
+from .display import Column, Shown, Table, View
 from .formatting import latex_cell, markdown_cell
 from .pictures import Picture, TablePlots
 
@@ -248,6 +248,45 @@ class ResultTable(pd.DataFrame):
         """All cells as they are shown, by column."""
         frame = pd.DataFrame(self)
         return Table.of(frame, index=False, data=self._data(), rows=len(self), decimals=self._decimals).columns
+
+
+class HasTables(Shown):
+    """Base class of results with data frames as attributes, which errors name where a result is taken for one."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # type checkers report unknown attributes themselves
+
+        def __getattr__(self, name: str) -> object:
+            known = name.startswith("_") or hasattr(type(self), name)
+            if not known and hasattr(pd.DataFrame, name) and (tables := self._tables()):
+                where = _named(tables, f"{next(iter(tables))}.{name}")
+                raise AttributeError(f"the {type(self).__name__} has no attribute '{name}'. {where}", name=name)
+            # Raises Python's error again, or that of a property which could not be computed.
+            return object.__getattribute__(self, name)
+
+        def __getitem__(self, key: object) -> NoReturn:
+            tables = self._tables()
+            having = [name for name, table in tables.items() if isinstance(key, str) and key in table]
+            where = _named(tables, f"{having[0]}[{key!r}]" if having else f"{next(iter(tables))}[...]")
+            raise TypeError(f"the {type(self).__name__} has no columns. {where}")
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        """The data frames by attribute, the main one first."""
+        tables = {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
+        return dict(sorted(tables.items(), key=lambda item: item[0] != "table"))
+
+
+def _named(tables: Iterable[str], wanted: str) -> str:
+    """Which attributes are data frames, and what to write.
+
+    Examples
+    --------
+    >>> _named(["table"], "table.to_csv"), _named(["table", "shared"], "shared['g']")
+    ('Its data frame is .table: use .table.to_csv.', "Its data frames are .table, .shared: use .shared['g'].")
+    """
+    names = [f".{name}" for name in tables]
+    return f"Its data {'frame is' if len(names) == 1 else 'frames are'} {', '.join(names)}: use .{wanted}."
 
 
 def last_level(key: object) -> str:

@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ..display import Facts, Folded, Part, Sentences, Shown, Table, View
+from ..display import Facts, Folded, Part, Sentences, Table, View
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..model import Model
 from ..pictures import Picture, Pictured
 from ..progress import progress
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..validation import number_of
 from .estimands import Estimand, chosen_estimand, coefficients, over_models
 
 
 @dataclass(frozen=True, repr=False)
-class Build(Shown, Pictured):
+class Build(HasTables, Pictured):
     """A build-up of a model: all models that were tried, and the one that it proposes.
 
     Attributes

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from ..design.grouping import GroupBlock
-from ..display import Facts, Sentences, Shown, Table, View
+from ..display import Facts, Sentences, Table, View
 from ..effects.datagrid import datagrid
 from ..effects.query import MAX_CELLS, Query
 from ..errors import FitError, PredictionError
@@ -20,7 +20,7 @@ from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
 from ..pictures import Picture, Pictured
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..summaries.intervals import CI_NAMES, Interval
 from ..validation import (
     choice,
@@ -46,7 +46,7 @@ LOW_RANKABILITY = 0.5
 
 
 @dataclass(frozen=True, repr=False)
-class LeagueTable(Shown, Pictured):
+class LeagueTable(HasTables, Pictured):
     """The clusters of a grouping factor in the order of their expected ranks, with how certain that order is.
 
     Attributes

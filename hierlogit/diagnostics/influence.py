@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..display import Sentences, Shown, Table, View
+from ..display import Sentences, Table, View
 from ..engines.maximum.refit import finite_maximum_of, likelihood_engine
 from ..errors import FitError, StudyError
 from ..fits.arguments import require_fit
@@ -27,7 +27,7 @@ from ..model_comparison.leave_out import (
 )
 from ..model_spec import ModelSpec
 from ..pictures import Picture, Pictured
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..studies.bootstrap import Statistic
 from ..studies.failures import count_failures
 from ..studies.tasks import Done, check_executor, collect_tasks
@@ -44,7 +44,7 @@ STATUS_TEXTS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Influence(Shown, Pictured):
+class Influence(HasTables, Pictured):
     """How estimates change when each cluster is left out.
 
     Attributes

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..density.unbounded_variables import UnboundedVariables
-from ..display import Facts, Sentences, Shown, Table, View
+from ..display import Facts, Sentences, Table, View
 from ..engines.maximum.integrator import MOST_NODES
 from ..errors import FitError
 from ..fits.arguments import model_of
@@ -20,7 +20,7 @@ from ..formatting import number
 from ..pictures import Picture, Pictured
 from ..priors.families import Decov, Prior
 from ..progress import progress
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..validation import (
     choice,
     mapping,
@@ -60,7 +60,7 @@ class _Value(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class BayesFactors(Shown, Pictured):
+class BayesFactors(HasTables, Pictured):
     """Bayes factors of models, relative to one of them.
 
     Attributes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..display import Sentences, Shown, Table, View
+from ..display import Sentences, Table, View
 from ..engines.maximum.other_searches import OPTIMIZERS, OtherSearches, Search
 from ..engines.maximum.refit import maximum_of
 from ..errors import FitError
@@ -16,7 +16,7 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..formatting import number
 from ..progress import progress
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..validation import agree, names, number_of, quoted_list, seed_or_new, whole_number
 
 #: SciPy's optimizers that are tried if none are named.
@@ -29,7 +29,7 @@ MOST_STARTS = 1000
 
 
 @dataclass(frozen=True, repr=False)
-class SearchComparison(Shown):
+class SearchComparison(HasTables):
     """Where several searches for the maximum of a fit ended.
 
     Attributes

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..display import FOLDED, MOST, Sentences, Shown, Table, View
+from ..display import FOLDED, MOST, Sentences, Table, View
 from ..engines.maximum.refit import INFINITE, Refitter, finite_maximum_of, likelihood_engine
 from ..errors import ConvergenceWarning, StudyError, warn
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import agree, choice, function_or_none, kind_of, number_of, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
@@ -32,7 +32,7 @@ Statistic = Callable[[Fit], Any]
 
 
 @dataclass(frozen=True, repr=False)
-class Bootstrap(Shown):
+class Bootstrap(HasTables):
     """Values of a statistic in data sets simulated from a fit.
 
     Attributes

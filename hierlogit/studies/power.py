@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..design.table import read_table
-from ..display import Sentences, Shown, Table, View
+from ..display import Sentences, Table, View
 from ..engines.maximum.profile import Profiler
 from ..engines.maximum.refit import approach_of, search
 from ..engines.registry import resolve_engine
@@ -22,7 +22,7 @@ from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..pictures import Picture, Pictured
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..student_t import t_quantile, two_sided_p_value
 from ..validation import (
     agree,
@@ -68,7 +68,7 @@ MOST_CELLS = 10_000
 
 
 @dataclass(frozen=True, repr=False)
-class Power(Shown, Pictured):
+class Power(HasTables, Pictured):
     """Power, coverage, bias and precision in simulated studies.
 
     Attributes

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..design.grouping import GroupBlock
-from ..display import Facts, Shown, Table, View
+from ..display import Facts, Table, View
 from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
@@ -22,7 +22,7 @@ from ..formatting import number, span
 from ..model_spec import ModelSpec
 from ..pictures import Picture, Pictured
 from ..priors.defaults import Priors
-from ..result_table import ResultTable
+from ..result_table import HasTables, ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import quoted_list, shortened
 from .pooled_coefficients import pooled_coefficients
@@ -33,7 +33,7 @@ SMALLEST_DIFFERENCE = 0.5
 
 
 @dataclass(frozen=True, repr=False)
-class Pooling(Shown, Pictured):
+class Pooling(HasTables, Pictured):
     """Result of `hl.pooling`: each cluster's probability and coefficients by no, complete and partial pooling.
 
     Attributes

@@ -8,6 +8,7 @@ import pickle
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hierlogit as hl
+from hierlogit.display import View
 from hierlogit.formatting import cell, plain
-from hierlogit.result_table import ResultTable
+from hierlogit.result_table import HasTables, ResultTable
 from hierlogit.results import DrawTable
 
 TITLE = "Parameters (logit scale); 89% equal-tailed interval"
@@ -352,3 +354,38 @@ def test_intervals_follow_the_default_of_arviz() -> None:
     for table in tables:
         assert "95%" in repr(table).splitlines()[0], repr(table)
         assert not any("89" in str(column) for column in table.columns)
+
+
+# ---- results with several tables -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class Several(HasTables):
+    shared: pd.DataFrame
+    table: pd.DataFrame
+    text: str = ""
+
+    def _view(self) -> View:
+        return View("several", ())
+
+
+SEVERAL = Several(pd.DataFrame({("a", "b"): [1]}), pd.DataFrame({"oe": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"), [("oe", "use .table['oe']."), ("a", "use .shared['a']."), (0, "use .table[...].")]
+)
+def test_results_taken_for_a_data_frame_name_theirs(key: object, wanted: str) -> None:
+    with pytest.raises(TypeError, match="the Several has no columns. Its data frames are .table, .shared: ") as error:
+        SEVERAL[key]  # type: ignore[index]
+    assert str(error.value).endswith(wanted)
+
+
+def test_methods_of_data_frames_are_found_in_the_table() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'to_csv'.* use \.table\.to_csv\.") as error:
+        SEVERAL.to_csv("file.csv")  # type: ignore[attr-defined]
+    assert error.value.name == "to_csv"
+    with pytest.raises(AttributeError, match="^'Several' object has no attribute 'oe'$"):
+        SEVERAL.oe  # type: ignore[attr-defined]  # noqa: B018
+    again = pickle.loads(pickle.dumps(copy.deepcopy(SEVERAL)))
+    pd.testing.assert_frame_equal(again.shared, SEVERAL.shared)

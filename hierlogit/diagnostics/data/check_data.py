@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ...design.grouping import result_name
-from ...display import Facts, Folded, Sentences, Shown, Table, View
+from ...display import Facts, Folded, Sentences, Table, View
 from ...fits.arguments import require_model
 from ...fits.findings import count_by_severity, gravest_first
 from ...fits.identification import findings_of_model
 from ...pictures import Picture, Pictured
-from ...result_table import ResultTable
+from ...result_table import HasTables, ResultTable
 from ...validation import quoted_list
 from .cluster_sizes import cluster_table, size_findings, size_summary, smallest_first
 from .collinearity import Collinearity, collinearity_findings
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class DataCheck(Shown, Pictured):
+class DataCheck(HasTables, Pictured):
     """The result of `hl.check_data`.
 
     Attributes

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...display import Folded, Sentences, Shown, Table, View
+from ...display import Folded, Sentences, Table, View
 from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
 from ...fits.arguments import require_fit
 from ...fits.findings import count_by_severity, gravest_first
+from ...result_table import HasTables
 from ...validation import LARGEST_COUNT, probability, seed_or_new, whole_number
 from .calibration_link import row_measures
 from .cluster_outliers import cluster_measures
@@ -37,7 +38,7 @@ FEWEST_REPLICATES = 50
 
 
 @dataclass(frozen=True, repr=False)
-class Check(Shown):
+class Check(HasTables):
     """The result of `hl.check`.
 
     Attributes

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...design.design import Design
-from ...display import Sentences, Shown, Table, View
+from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import StudyError
 from ...fits.central_draw import central_draw
@@ -19,7 +19,7 @@ from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.repeated_findings import repeats_findings
 from ...pictures import Picture, Pictured
-from ...result_table import ResultTable
+from ...result_table import HasTables, ResultTable
 from ...studies.parameters import Population
 from ...studies.tasks import check_executor, collect_tasks
 from ...summaries.intervals import DrawTable, Interval, end_names
@@ -39,7 +39,7 @@ SPARE = ("false_positive_mcse", "effective_n", "se_ratio")
 
 
 @dataclass(frozen=True, repr=False)
-class IgnoringClusters(Pictured, Shown):
+class IgnoringClusters(Pictured, HasTables):
     """A logistic regression that ignores the clusters, beside the mixed model of the same rows.
 
     Attributes
