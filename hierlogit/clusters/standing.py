@@ -134,7 +134,7 @@ class LeagueTable(HasTables, Pictured):
         facts = [
             ("rank 1", f"the {BEST[self.best]} probability; best and worst: {number_of(self.among, 'cluster')} each"),
             ("effects", f"{self._compared_at}, odds ratios to a cluster with an effect of zero"),
-            ("oe, pe", f"relative to {'a typical cluster' if typical else 'the population of clusters'}"),
+            ("oe, pe", f"in .table, relative to {'a typical cluster' if typical else 'the population of clusters'}"),
             ("rankability", f"{number(self.rankability['mean'])}, {_interval_name(self.interval)} {span(*ends)}"),
             ("over-dispersion", f"{number(self.overdispersion)}, 1 if clusters differ by chance alone"),
         ]
@@ -274,7 +274,8 @@ def league_table(
     FitError
         If the model has no random effects or no such grouping factor.
     PredictionError
-        If an option is out of range, or there are too many draws of too many clusters.
+        If an option is out of range, `others` is ``"average"`` and there is only one grouping factor, or there are too
+        many draws of too many clusters.
 
     Notes
     -----
@@ -326,6 +327,11 @@ def league_table(
     best = choice("best", best, tuple(BEST), PredictionError)
     expected = choice("expected", expected, EXPECTED, PredictionError)
     others = choice("others", others, OTHERS, PredictionError)
+    if others == "average" and len(fit.model.design.groups) == 1:
+        raise PredictionError(
+            f"others='average' is for models with several grouping factors, and this one has '{factor.name}' only. "
+            "Leave others= out."
+        )
     among = max(int(probability("share", share, PredictionError) * len(factor.levels) + 0.5), 1)
     wanted = None if target is None else _target(target)
     query = Query.of(fit, None, num_draws)

@@ -294,6 +294,17 @@ class Design(Shown):
         columns = dict.fromkeys(column for count in counts for column in computed.get(count, (count,)))
         return [column for column in columns if column in self.table.frame]
 
+    def refuse_unseen_levels(self, name: str, values: Sequence[Any]) -> None:
+        """Refuse values of a column that are levels of the fixed part without an estimate.
+
+        Raises
+        ------
+        PredictionError
+            If no training row has them, or the values are of another type.
+        """
+        column = _matching_column(pd.Series(values, dtype=object), self.table.frame[name], name)
+        self._fixed.refuse_unseen_levels(pd.DataFrame({name: column}))
+
     def encode_fixed(self, frame: pd.DataFrame) -> FloatArray:
         """Fixed-effect columns of rows that have the columns of the training table, shape (n, p)."""
         return self._fixed.encode(frame)[0]

@@ -151,6 +151,17 @@ class Encoding:
         every, offset = self._finite(values, frame, labels, PredictionError)
         return self._independent.of_rows(every, labels), offset
 
+    def refuse_unseen_levels(self, frame: pd.DataFrame) -> None:
+        """Refuse levels that no training row has, in those columns that the table has.
+
+        Raises
+        ------
+        PredictionError
+            With the levels that there are.
+        """
+        for term in self._columns.values():
+            _refuse_unseen(term, frame, None)
+
     def _finite(
         self, values: _Values, frame: pd.DataFrame, rows: pd.Index[Any], error: type[HierlogitError]
     ) -> tuple[FloatArray, FloatArray]:
@@ -172,8 +183,8 @@ _REPLACED = ("C", "S", "T")
 _NEW_ROWS = "C() of other rows"
 
 
-def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any]) -> None:
-    """Refuse levels of a categorical predictor that no training row has."""
+def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any] | None) -> None:
+    """Refuse levels of a categorical predictor that no training row has; without `rows`, places are not named."""
     for component in getattr(term, "components", ()):
         call = getattr(component, "call", None)
         name = component.name if call is None else getattr([*call.args, None][0], "name", None)
@@ -183,11 +194,12 @@ def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any]) -> None:
         unseen = ~np.isin(np.asarray(frame[name], dtype=object), np.array(component.levels, dtype=object))
         if unseen.any():
             new = [level_text(level) for level in pd.unique(np.asarray(frame[name], dtype=object)[unseen])]
-            places, known = list(rows[unseen]), list(map(level_text, component.levels))
-            where = f", in {agree(places, 'row', 'rows')} {quoted_list(places)},"
-            remedy = "leave these rows out, or give them one of these levels"
-            if unseen.all():  # as with a value of a grid, whose rows the user has not made
-                where, remedy = ",", "use one of these levels"
+            known = list(map(level_text, component.levels))
+            where, remedy = ",", "use one of these levels"
+            if rows is not None and not unseen.all():  # if all rows have it, users may not have made the rows
+                places = list(rows[unseen])
+                where = f", in {agree(places, 'row', 'rows')} {quoted_list(places)},"
+                remedy = "leave these rows out, or give them one of these levels"
             raise PredictionError(
                 f"'{name}' has the {agree(new, 'level', 'levels')} {quoted_list(new)}{where} which no row has that the "
                 f"model is fitted to. There are estimates for {quoted_list(known)} only: {remedy}."

@@ -60,7 +60,7 @@ class Condition:
         Raises
         ------
         PredictionError
-            If a name is not a predictor, or a value cannot be used.
+            If a name is not a predictor or is given twice, or a value cannot be used.
         """
         known = list(model.design.predictors)
         if isinstance(condition, Mapping):
@@ -70,6 +70,11 @@ class Condition:
                 raise PredictionError(unknown_names("condition", unknown, known, "predictor"))
         else:
             given = dict.fromkeys(names("condition", condition, known, PredictionError, "predictor"))
+            if len(given) < len(listed(condition) or given):
+                raise PredictionError(
+                    f"condition={shortened(condition)} names a predictor twice. Name each once: for the axis, the "
+                    "colours or the panels."
+                )
         varied = tuple(name for name, value in given.items() if not _is_single(model, name, value))
         if not 0 < len(varied) <= MOST_NAMES:
             raise PredictionError(

@@ -54,7 +54,7 @@ def datagrid(
     Raises
     ------
     PredictionError
-        If a name is not a column that the model predicts from.
+        If a name is not a column that the model predicts from, or a value is a level for which there is no estimate.
 
     Notes
     -----
@@ -82,6 +82,8 @@ def datagrid(
         cells = listed(value)
         given[name] = [value] if cells is None else cells
         _refuse_unusable(name, given[name])
+        if name in model.design.fixed_columns:
+            model.design.refuse_unseen_levels(name, given[name])
     if grid_type == "balanced":
         varied = [name for name in predictors_of(model) if name not in given and not is_numeric(model, name)]
         given |= {name: levels_of(model, name) for name in varied}

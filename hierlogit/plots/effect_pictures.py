@@ -103,6 +103,12 @@ def predictions(
     hierlogit.predictions : Computes the values shown.
     hierlogit.plots.curves : A typical cluster, the population and all clusters in one plot.
 
+    Notes
+    -----
+    Under a condition, predictors that it does not name have the same value everywhere, also those that belong to the
+    clusters on the axis: with ``["item", "gender"]`` all items are drawn as items of one type. Averages of the rows, by
+    ``by=["item", "gender"]``, keep the type of each item.
+
     Examples
     --------
     >>> import hierlogit as hl

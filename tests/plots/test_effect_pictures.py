@@ -311,6 +311,7 @@ def test_hypotheses_are_drawn_as_such(clinics):
         ({"condition": "dosis"}, "condition: there is no predictor 'dosis' in the model; choose one of"),
         ({"condition": {"dosis": None}}, "condition: there is no predictor 'dosis'"),
         ({"condition": {"dose": 3}}, "must vary from one to 3 predictors"),
+        ({"condition": ["arm", "dose", "arm"]}, "names a predictor twice. Name each once"),
         ({"condition": {"dose": "fournum"}}, "must be a list of values, or one of 'threenum'"),
         ({"condition": {"dose": [1, 2], "arm": "none"}}, "none"),
         ({"condition": ["arm", "dose"], "by": "arm"}, "condition= makes the rows, and 'by' is for averages"),

@@ -120,6 +120,7 @@ def test_ranks_are_those_counted_by_hand(crossed: Fit, best: str, at: dict[str, 
     assert league.among == 2
     assert league.target == target
     assert "probability that odds_ratio is above 1.4" in repr(league)
+    assert "oe, pe           in .table, relative to a typical cluster" in repr(league)
     J, S = len(block.levels), len(draws)
     effects = np.empty((S, J))
     for s in range(S):
@@ -289,6 +290,11 @@ def test_wrong_options_are_refused(crossed: Fit, make_fit: MakeFit) -> None:
         hl.league_table(crossed, at={"clinic": "clinic 1"})
     with pytest.raises(PredictionError, match="share=0 must be a number between 0 and 1"):
         hl.league_table(crossed, share=0)
+    alone = make_fit("healed ~ dose + (1 | clinic)", crossed.model.design.table.frame)
+    with pytest.raises(
+        PredictionError, match="several grouping factors, and this one has 'clinic' only"
+    ):
+        hl.league_table(alone, others="average")
     plain = make_fit("healed ~ dose", crossed.model.design.table.frame)
     with pytest.raises(FitError, match="no random effects"):
         hl.league_table(plain)

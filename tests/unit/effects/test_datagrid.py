@@ -56,6 +56,27 @@ def test_numbers_that_are_levels_are_not_averaged() -> None:
     assert grid["x"].tolist() == [3]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"urban": "X"}, "'urban' has the level 'X', which no row has .* for 'N', 'Y' only: use one of these levels"),
+        ({"urban": ["N", "X", "Z"]}, "'urban' has the levels 'X', 'Z', which no row has"),
+        ({"urban": 1}, "column 'urban' held text or categories when the model was fitted and holds numbers now"),
+        ({"age": "old"}, "column 'age' held numbers when the model was fitted and holds text or categories now"),
+    ],
+)
+def test_levels_without_an_estimate_are_refused(model: hl.Model, given: dict[str, object], words: str) -> None:
+    with pytest.raises(PredictionError, match=words):
+        datagrid(model, given)
+
+
+def test_levels_that_predictions_can_do_without_are_taken() -> None:
+    rows = hl.datasets.load("contraception")
+    of_districts = hl.Model("use ~ age + I(urban == 'Y') + (1 + livch | district)", rows)
+    grid = datagrid(of_districts, livch="4", urban="X", district=999)
+    assert grid[["livch", "urban", "district"]].to_numpy().tolist() == [["4", "X", 999]]
+
+
 def test_names_that_the_model_does_not_use_are_refused(model: hl.Model) -> None:
     with pytest.raises(
         PredictionError, match="no predictors 'woman', 'use' .* choose one of 'age', 'urban', 'livch', 'district'"
