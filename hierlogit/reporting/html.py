@@ -102,9 +102,9 @@ def code(text: str, label: str) -> str:
     return scrolled(element("pre", element("code", escape(text))), label)
 
 
-def folded(title: str, content: str) -> str:
-    """Content that is hidden until it is opened, and shown in print."""
-    return element("details", element("summary", prose(title)) + content)
+def folded(title: str, content: str, *, printed: bool = True) -> str:
+    """Content that is hidden until it is opened, and shown in print; if not `printed`, only where it was opened."""
+    return element("details", element("summary", prose(title)) + content, class_=None if printed else "unprinted")
 
 
 def copied(anchor: str, content: str, what: str) -> str:
@@ -112,6 +112,11 @@ def copied(anchor: str, content: str, what: str) -> str:
     button = element("button", f"Copy {what}", type="button", data_copies=anchor, hidden=True, class_="screen")
     said = element("span", "", role="status", class_="screen")
     return element("div", content, id=anchor) + element("p", f"{button} {said}", class_="copy")
+
+
+def kept(*parts: str) -> str:
+    """Content that stays on one page in print, pictures beside each other included."""
+    return element("div", "".join(parts), class_="kept")
 
 
 def beside(*parts: str) -> str:

@@ -127,7 +127,8 @@ def report(
     -----
     The page needs no network. If a part cannot be computed, a line says why, and the other parts are unaffected. The
     page has headings, captions and text alternatives of all plots, and can be used with a keyboard, on a phone and
-    in print. Its scripts move the curves of the sliders and copy texts.
+    in print, where long tables of fits after the first are left out unless they are opened. Its scripts move the
+    curves of the sliders and copy texts.
 
     Examples
     --------

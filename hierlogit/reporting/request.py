@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..building.models_tried import Build
 from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
@@ -47,6 +49,15 @@ class Subject:
     def design(self) -> Design:
         """The design of its model."""
         return self.fit.model.design
+
+    def same_outcomes(self, other: Subject) -> bool:
+        """Whether another fit has the same outcomes in the same order, whatever its predictors and clusters."""
+        one, two = self.design.outcome, other.design.outcome
+        return (
+            (one.name, one.event) == (two.name, two.event)
+            and np.array_equal(one.y, two.y)
+            and np.array_equal(one.trials, two.trials)
+        )
 
     @property
     def predictors(self) -> list[str]:
@@ -171,6 +182,10 @@ class Request:
             for subject in self.subjects
             if subject.predictors
         }
+
+    def printed(self, subject: Subject) -> bool:
+        """Whether long tables of a fit are printed though they are folded: those of the first one only."""
+        return subject is self.subjects[0]
 
     def each(self, make: Callable[[Subject, int], Iterable[str]]) -> Iterator[str]:
         """Content for each fit, under its name if there are several; `make` takes the fit and the level of headings."""

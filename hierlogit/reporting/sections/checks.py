@@ -30,7 +30,8 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
             f"them. If the model is right, at least one of all checks has a finding in {result.alpha:.0%} of studies."
         )
         yield finding_list(result.findings, "The checks found no evidence against the model.")
-        yield folded("All checks", attempted("The table of checks", lambda: _table(result)))
+        every = attempted("The table of checks", lambda: _table(result))
+        yield folded("All checks", every, printed=request.printed(subject))
     yield attempted(
         "The calibration plot",
         lambda: picture(

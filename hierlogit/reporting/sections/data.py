@@ -30,8 +30,7 @@ def _same(first: Subject, other: Subject) -> bool:
     one, two = first.design, other.design
     return (
         [group.name for group in one.groups] == [group.name for group in two.groups]
-        and np.array_equal(one.outcome.y, two.outcome.y)
-        and np.array_equal(one.outcome.trials, two.outcome.trials)
+        and first.same_outcomes(other)
         and all(np.array_equal(a.index, b.index) for a, b in zip(one.groups, two.groups, strict=True))
     )
 

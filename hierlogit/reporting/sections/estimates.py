@@ -27,17 +27,19 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
     rows = summary(subject.fit, progress=False, **(kind if subject.sampled else {"ci_prob": request.interval.prob}))
     within = ", for rows of the same cluster" if subject.design.groups else ""
     fixed = rows[rows["component"] == "fixed"]
+    has_ratios = any(label != "Intercept" for label in fixed.index)
     if len(fixed):
         yield paragraph(
             f"A coefficient is a difference in the log-odds of {subject.event}{within}. Its exponential, the odds "
             "ratio, is the factor by which the odds are multiplied."
         )
-    parts = [_fixed(subject, fixed, odds_ratios(subject.fit, **kind), request)] if len(fixed) else []
+    ratios = odds_ratios(subject.fit, **kind) if has_ratios else None
+    parts = [_fixed(subject, fixed, ratios, request)] if len(fixed) else []
     varying = rows[rows["component"] != "fixed"]
     if len(varying):
         parts.append(_varying(subject, varying, _name_of(subject, request)))
     yield beside(*parts)
-    if len(fixed) > 1 or (len(fixed) == 1 and fixed.index[0] != "Intercept"):
+    if has_ratios:
         yield attempted(
             "The plot of the odds ratios",
             lambda: picture(
@@ -51,27 +53,34 @@ def middle(frame: pd.DataFrame) -> str:
     return "estimate" if "estimate" in frame else "mean"
 
 
-def _fixed(subject: Subject, rows: pd.DataFrame, ratios: pd.DataFrame, request: Request) -> str:
+def _fixed(subject: Subject, rows: pd.DataFrame, ratios: pd.DataFrame | None, request: Request) -> str:
     low, high = columns_of_ends(rows)
-    ratio_low, ratio_high = columns_of_ends(ratios)
     uncertain = "p_value" if "p_value" in rows else None
-    head = ["Fixed effect", "Coefficient", _name_of(subject, request), "Odds ratio", request.interval_name]
+    head = ["Fixed effect", "Coefficient", _name_of(subject, request)]
+    head += [] if ratios is None else ["Odds ratio", request.interval_name]
     last = "p" if uncertain else "Probability above 0"
     above = (subject.fit.posterior["beta"] > 0).mean(("chain", "draw")).to_series() if not uncertain else None
     lines = []
     for label, row in rows.iterrows():
-        ratio: Any = ratios.loc[str(label)] if label in ratios.index else None
         lines.append(
             [
                 f"`{label}`",
                 number(row[middle(rows)]),
                 span(row[low], row[high]),
-                "–" if ratio is None else number(ratio["estimate" if "estimate" in ratio else "median"]),
-                "–" if ratio is None else span(ratio[ratio_low], ratio[ratio_high]),
+                *([] if ratios is None else _ratio(ratios, str(label))),
                 probability(row["p_value"] if above is None else above[str(label)]),
             ]
         )
     return table([*head, last], lines, "Fixed effects")
+
+
+def _ratio(ratios: pd.DataFrame, label: str) -> list[str]:
+    """The odds ratio of a fixed effect and its interval; the intercept has none."""
+    if label not in ratios.index:
+        return ["–", "–"]
+    low, high = columns_of_ends(ratios)
+    ratio: Any = ratios.loc[label]
+    return [number(ratio["estimate" if "estimate" in ratio else "median"]), span(ratio[low], ratio[high])]
 
 
 def _varying(subject: Subject, rows: pd.DataFrame, interval: str) -> str:

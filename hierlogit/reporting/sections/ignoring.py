@@ -47,7 +47,7 @@ def _beside(subject: Subject, request: Request) -> Iterator[str]:
 
 def _columns(result: IgnoringClusters) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table."""
-    simulated = result.requested > 0
+    simulated = "false_positive" in result.table
     head = ["Coefficient", "Without clusters", "Population-averaged", "Standard error too small by", "Design effect"]
     head += ["False positives"] if simulated else []
     rows = []

@@ -27,7 +27,8 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
     references = bullets(escape(reference.text) for reference in cited(subject))
     yield copied(f"methods-{number}", text + references, "the methods and references")
     entries = element("pre", element("code", escape("\n\n".join(one.bibtex for one in cited(subject)))))
-    yield folded("References as BibTeX", copied(f"bibtex-{number}", scrolled(entries, "BibTeX"), "the BibTeX entries"))
+    bibtex = copied(f"bibtex-{number}", scrolled(entries, "BibTeX"), "the BibTeX entries")
+    yield folded("References as BibTeX", bibtex, printed=False)
     diagnostics = subject.fit.diagnostics
     settings = ", ".join(f"{name}={value}" for name, value in diagnostics.settings.items() if value is not None)
     pairs = [

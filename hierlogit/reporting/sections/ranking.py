@@ -9,7 +9,7 @@ from ...formatting import number, percent, span
 from ...plots.cluster_ranks import league_table as ranks
 from ...plots.control_limits import funnel
 from ...variance.by_factor import between_rows
-from ..html import beside, folded, heading, paragraph, table
+from ..html import beside, folded, heading, kept, paragraph, table
 from ..images import picture
 from ..request import Request, Subject, attempted
 
@@ -31,13 +31,15 @@ def _of(subject: Subject, request: Request, level: int) -> Iterator[str]:
             yield heading(f"`{group.name}`", level)
         yield attempted(
             f"The comparison of clusters of `{group.name}`",
-            lambda group=group: _compared(league_table(subject.fit, group.name, **request.intervals), request),  # type: ignore[misc]
+            lambda group=group: _compared(  # type: ignore[misc]
+                league_table(subject.fit, group.name, **request.intervals), request, request.printed(subject)
+            ),
         )
 
 
-def _compared(league: LeagueTable, request: Request) -> Iterator[str]:
+def _compared(league: LeagueTable, request: Request, printed: bool) -> Iterator[str]:
     low, high = (league.rankability[name] for name in league.interval.columns)
-    yield paragraph(
+    said = paragraph(
         f"{league.statement} Of the differences between the clusters' own estimates, "
         f"{percent(league.rankability['mean'])} ({request.interval_name} {percent(low)} to {percent(high)}) are not "
         "chance (rankability). Rank 1 has the lowest probability of the event."
@@ -56,9 +58,9 @@ def _compared(league: LeagueTable, request: Request) -> Iterator[str]:
                 "Expected ranks of the clusters with intervals; the pale lines hold for all clusters at once.",
             )
         )
-    yield beside(*pictures)
+    yield kept(said, beside(*pictures))
     if len(league.table) <= MOST_LISTED:
-        yield folded("All clusters", _table(league, request))
+        yield folded("All clusters", _table(league, request), printed=printed)
 
 
 def _table(league: LeagueTable, request: Request) -> str:

@@ -2,65 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from math import ceil, log10
+from collections.abc import Iterator, Sequence
+from itertools import batched
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ...display import element
-from ...effects.contrasts import is_numeric, levels_of
-from ...effects.predictions import avg_predictions
 from ...formatting import number
-from ...summaries.intervals import DrawTable, Interval
+from ...summaries.intervals import Interval
 from ...validation import number_of
-from ...variance.by_factor import between_rows
-from ..html import heading, paragraph, prose
+from ..html import facts, heading, paragraph, prose, scrolled
 from ..request import Request, Subject, attempted
-from .estimates import middle
+from .frequencies import Compared, Frequency, compared, difference, middle_clusters, out_of
 
-FloatArray = npt.NDArray[np.float64]
-
-#: Predictors that are shown, values of each, and draws for frequencies, which are rounded to whole numbers.
-MOST_PREDICTORS, MOST_VALUES, MOST_DRAWS = 4, 6, 200
-#: Shares of clusters with a lower probability, for the range of the middle 80%.
-SHARES = (0.1, 0.9)
+#: Predictors that are shown, or named in the question, and fits that are shown side by side in one table.
+MOST_PREDICTORS, MOST_NAMED, MOST_BESIDE = 4, 6, 4
 
 
 def content(request: Request) -> str:
-    """The section, fit by fit."""
+    """The section: a column for each of several fits of the same outcomes, and fit by fit otherwise."""
+    first, *others = request.subjects
+    if others and all(first.same_outcomes(other) for other in others):
+        return "".join(_side_by_side(request))
     return "".join(request.each(lambda subject, level: _of(subject, request, level)))
 
 
 def _of(subject: Subject, request: Request, level: int) -> Iterator[str]:
-    yield heading("The question", level) + paragraph(_question(subject))
+    among = _among(subject)
+    yield heading("The question", level) + paragraph(_question([subject]))
     if subject.compared:
         yield heading("What was found", level)
-        yield attempted("The frequencies", lambda: _frequencies(subject, request.interval, request.interval_name))
+        yield attempted("The frequencies", lambda: _frequencies(subject, among, request))
     if subject.design.groups:
         yield heading("How much do clusters differ?", level)
-        yield attempted("The differences between clusters", lambda: paragraph(_clusters(subject)))
-    yield heading("Can it be trusted?", level) + paragraph(_trust(subject, request))
+        yield attempted("The differences between clusters", lambda: paragraph(_clusters(subject, among)))
+    yield heading("Can it be trusted?", level) + paragraph(f"{_trust(subject, request)} {_limits(subject)}")
 
 
-def _question(subject: Subject) -> str:
+def _among(subject: Subject) -> Frequency:
+    """The number out of which events are counted, by how rare they are."""
     outcome = subject.design.outcome
-    events, trials = float(outcome.y.sum()), float(outcome.trials.sum())
-    unit, among = "trials" if outcome.binomial else "rows", _out_of(events / trials)
-    named = [f"`{name}`" for name in subject.predictors]
-    others = f" and {len(named) - MOST_VALUES} more" if len(named) > MOST_VALUES else ""
-    asked = (
-        [f"how the probability of {subject.event} depends on {_listed(named[:MOST_VALUES])}{others}"] if named else []
-    )
-    groups = subject.design.groups
+    return out_of(float(outcome.y.sum() / outcome.trials.sum()))
+
+
+def _unit(subject: Subject) -> str:
+    return "trials" if subject.design.outcome.binomial else "rows"
+
+
+def _question(subjects: Sequence[Subject]) -> str:
+    """The question of fits of the same outcomes, about all their predictors and grouping factors."""
+    first = subjects[0]
+    outcome = first.design.outcome
+    events, trials, among = float(outcome.y.sum()), float(outcome.trials.sum()), _among(first)
+    named = list(dict.fromkeys(f"`{name}`" for subject in subjects for name in subject.predictors))
+    others = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    asked = [f"how the probability of {first.event} depends on {_listed(named[:MOST_NAMED])}{others}"] if named else []
+    groups = {group.name: len(group.levels) for subject in subjects for group in subject.design.groups}
     if groups:
-        clusters = _listed([f"the {number_of(len(one.levels), 'cluster')} of `{one.name}`" for one in groups])
+        clusters = _listed([f"the {number_of(size, 'cluster')} of `{name}`" for name, size in groups.items()])
         asked.append(f"how much it differs between {clusters}")
-    text = ", and ".join(asked) or f"how large the probability of {subject.event} is"
+    text = ", and ".join(asked) or f"how large the probability of {first.event} is"
     return (
-        f"The question is {text}. There are {trials:,.0f} {unit}, {events:,.0f} of them with {subject.event}: "
+        f"The question is {text}. There are {trials:,.0f} {_unit(first)}, {events:,.0f} of them with {first.event}: "
         f"{among(events / trials)} of {among.text}."
     )
 
@@ -69,159 +71,155 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-# ---- frequencies ----
+# ---- one fit ----
 
 
-@dataclass(frozen=True)
-class _Frequency:
-    """Frequencies out of a round number, in whole numbers."""
-
-    base: int
-
-    @property
-    def text(self) -> str:
-        return f"{self.base:,}"
-
-    def __call__(self, share: float) -> str:
-        count = round(share * self.base)
-        if count == 0 and share > 0:
-            return "fewer than 1"
-        if count == self.base and share < 1:
-            return f"more than {self.base - 1:,}"
-        return f"{count:,}"
-
-    def more(self, difference: float) -> str:
-        """A difference in words."""
-        count = round(abs(difference) * self.base)
-        return "as many" if count == 0 else f"{count:,} {'more' if difference > 0 else 'fewer'}"
-
-
-def _out_of(rate: float) -> _Frequency:
-    """Frequencies out of 100 or, for rare events, the power of ten out of which two or more are expected.
-
-    Examples
-    --------
-    >>> _out_of(0.39).base, _out_of(0.004).base
-    (100, 1000)
-    """
-    rarer = max(min(rate, 1 - rate), 1e-5)
-    return _Frequency(10 ** max(2, ceil(log10(2 / rarer) - 1e-9)))
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """Average probabilities at values of a predictor: at the estimates, and by draw, shape (draws,)."""
-
-    name: str
-    #: Its levels, its two values, or the ends of the middle half of its values.
-    values: list[Any]
-    halves: bool
-    estimates: list[float]
-    draws: list[FloatArray]
-
-    @property
-    def largest(self) -> float:
-        """Largest difference from the first value."""
-        return max(abs(estimate - self.estimates[0]) for estimate in self.estimates)
-
-
-def _compared(subject: Subject, name: str) -> _Compared:
-    model = subject.fit.model
-    frame = model.design.table.frame
-    halves = False
-    if is_numeric(model, name):
-        column = frame[name].astype(float)
-        low, high = (float(value) for value in column.quantile([0.25, 0.75]))
-        halves = low < high and column.nunique() > 2
-        values = [low, high] if halves else [float(column.min()), float(column.max())]
-    else:
-        values = levels_of(model, name)[:MOST_VALUES]
-    clusters = "average" if subject.design.groups else "observed"
-    tables = [_average(subject, clusters, frame.assign(**{name: value})) for value in values]
-    estimates = [float(table[middle(table)].iloc[0]) for table in tables]
-    return _Compared(name, values, halves, estimates, [table.draws.to_numpy().ravel() for table in tables])
-
-
-def _average(subject: Subject, clusters: str | dict[str, Any], rows: Any = None) -> DrawTable:
-    """Average predictions from a few hundred draws, which are enough for whole numbers."""
-    sizes = subject.fit.posterior.sizes
-    draws = min(MOST_DRAWS, sizes["chain"] * sizes["draw"])
-    return avg_predictions(subject.fit, rows, clusters=clusters, num_draws=draws)
-
-
-def _frequencies(subject: Subject, interval: Interval, interval_name: str) -> str:
+def _frequencies(subject: Subject, among: Frequency, request: Request) -> str:
     """Bars with the frequency of the event at values of the predictors that matter most."""
-    outcome = subject.design.outcome
-    among = _out_of(float(outcome.y.sum() / outcome.trials.sum()))
-    found = sorted((_compared(subject, name) for name in subject.compared), key=lambda one: -one.largest)
-    unit = "trials" if outcome.binomial else "rows"
+    found = sorted((compared(subject, name) for name in subject.compared), key=lambda one: -one.largest)
     shown, left_out = found[:MOST_PREDICTORS], [f"`{one.name}`" for one in found[MOST_PREDICTORS:]]
-    rows = "".join(_bars(one, among, interval) for one in shown)
-    head = ("Predictor", "Value", f"Of {among.text}", f"Compared with the first value ({interval_name})")
+    rows = "".join(_bars(one, among, request.interval) for one in shown)
+    head = ("Predictor", "Value", f"Of {among.text}", f"Compared with the first value ({request.interval_name})")
+    return _table(subject, among, head, rows) + paragraph(_explained(len(found) > 1, shown, left_out))
+
+
+def _table(subject: Subject, among: Frequency, head: Sequence[str], rows: str, kind: str = "frequencies") -> str:
     top = element("thead", element("tr", "".join(element("th", prose(words), scope="col") for words in head)))
-    caption = element("caption", element("span", prose(f"Frequency of {subject.event} among {among.text} {unit}")))
-    others = "One predictor changes, and all others stay as they are. " if len(found) > 1 else ""
-    halves = [f"`{one.name}`" for one in shown if one.halves]
+    words = prose(f"Frequency of {subject.event} among {among.text} {_unit(subject)}")
+    return element("table", element("caption", element("span", words)) + top + rows, class_=kind)
+
+
+def _explained(several: bool, shown: Sequence[Compared], left_out: list[str]) -> str:
+    others = "One predictor changes, and all others stay as they are. " if several else ""
+    halves = list(dict.fromkeys(f"`{one.name}`" for one in shown if one.halves))
     ends = f"The values of {_listed(halves)} are the ends of the middle half in the data. " if halves else ""
     less = f"Differences by {_listed(left_out)} are smaller. " if left_out else ""
-    return element("table", caption + top + rows, class_="frequencies") + paragraph(
-        f"{others}{ends}{less}Where an interval goes from fewer to more, the data do not tell the direction."
-    )
+    return f"{others}{ends}{less}Where an interval goes from fewer to more, the data do not tell the direction."
 
 
-def _bars(one: _Compared, among: _Frequency, interval: Interval) -> str:
+def _bars(one: Compared, among: Frequency, interval: Interval) -> str:
     rows = []
-    for k, (value, estimate) in enumerate(zip(one.values, one.estimates, strict=True)):
+    for k, value in enumerate(one.values):
         name = element("th", prose(f"`{one.name}`"), scope="rowgroup", rowspan=str(len(one.values))) if k == 0 else ""
-        bar = element("span", "", class_="bar", style=f"--share:{min(estimate, 1):.3f}", aria_hidden="true")
-        said = "" if k == 0 else _difference(estimate - one.estimates[0], one.draws[k] - one.draws[0], among, interval)
-        label = number(value) if isinstance(value, float) else str(value)
-        cells = (prose(label), bar + prose(among(estimate)), prose(said))
+        cells = (prose(_label(value)), _bar(one, k, among), prose(difference(one, k, among, interval)))
         rows.append(element("tr", name + "".join(element("td", cell) for cell in cells)))
     return element("tbody", "".join(rows))
 
 
-def _difference(estimate: float, draws: FloatArray, among: _Frequency, interval: Interval) -> str:
-    low, high = (float(end) for end in interval.ends(draws))
-    first, last = sorted((low, high), key=abs)
-    if low * high > 0 and round(abs(first) * among.base):
-        # Both ends have the same direction, which is named once.
-        return f"{among.more(estimate)} ({round(abs(first) * among.base):,} to {among.more(last)})"
-    return f"{among.more(estimate)} ({among.more(low)} to {among.more(high)})"
+def _label(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
-# ---- clusters, and trust ----
+def _bar(one: Compared, k: int, among: Frequency) -> str:
+    share = one.estimates[k]
+    bar = element("span", "", class_="bar", style=f"--share:{min(share, 1):.3f}", aria_hidden="true")
+    return bar + prose(among(share))
 
 
-def _clusters(subject: Subject) -> str:
-    outcome = subject.design.outcome
-    among = _out_of(float(outcome.y.sum() / outcome.trials.sum()))
-    texts = []
-    for group in subject.design.groups:
-        if group.name in between_rows(subject.design):
-            continue
-        others = {one.name: "typical" for one in subject.design.groups if one is not group}
-        table = _average(subject, {group.name: list(SHARES), **others})
-        low, high = map(among, table[middle(table)])
-        frequency = low if low == high else f"{low} to {high}"
-        texts.append(
-            f"In the middle 80% of clusters of `{group.name}`, the event is expected in {frequency} "
-            f"of {among.text} {'trials' if outcome.binomial else 'rows'} with the same predictors."
-        )
+def _clusters(subject: Subject, among: Frequency) -> str:
+    texts = [
+        f"In the middle 80% of clusters of `{name}`, the event is expected in {frequency} "
+        f"of {among.text} {_unit(subject)} with the same predictors."
+        for name, frequency in middle_clusters(subject, among).items()
+    ]
     return " ".join(texts) or "Each cluster is a single row."
+
+
+# ---- several fits ----
+
+
+def _side_by_side(request: Request) -> Iterator[str]:
+    """The question once, tables with a column for each fit, and the answers of whether to trust them."""
+    subjects = request.subjects
+    yield heading("The question", 3) + paragraph(_question(subjects))
+    if any(subject.compared or subject.design.groups for subject in subjects):
+        yield heading("What was found, and how much clusters differ", 3)
+        yield attempted("The frequencies", lambda: _columns(request))
+    answers: dict[str, list[str]] = {}
+    for subject in subjects:
+        answers.setdefault(_trust(subject, request), []).append(subject.name)
+    yield heading("Can it be trusted?", 3)
+    yield facts((", ".join(names), answer) for answer, names in answers.items())
+    if limits := _limits(*subjects):
+        yield paragraph(limits)
+
+
+def _columns(request: Request) -> Iterator[str]:
+    subjects, first = request.subjects, request.subjects[0]
+    among = _among(first)
+    found = [{name: compared(subject, name) for name in subject.compared} for subject in subjects]
+    clusters = [middle_clusters(subject, among) for subject in subjects]
+    largest: dict[str, float] = {}
+    for one in (one for columns in found for one in columns.values()):
+        largest[one.name] = max(one.largest, largest.get(one.name, 0))
+    names = sorted(largest, key=lambda name: -largest[name])
+    shown = names[:MOST_PREDICTORS]
+    factors = dict.fromkeys(name for column in clusters for name in column)
+    for batch in batched(range(len(subjects)), MOST_BESIDE):
+        rows = [_values(name, [found[k].get(name) for k in batch], among, request.interval) for name in shown]
+        rows += [_ranges(name, [clusters[k].get(name, "") for k in batch]) for name in factors]
+        head = ["Predictor", "Value", *(subjects[k].name for k in batch)]
+        yield scrolled(_table(first, among, head, "".join(rows), "frequencies several"), "Frequencies")
+    pairs = [columns[name] for columns in found for name in shown if name in columns]
+    left_out = [f"`{name}`" for name in names[MOST_PREDICTORS:]]
+    if pairs:
+        yield paragraph(
+            f"Below a frequency is its difference from that at the first value, with its {request.interval_name}. "
+            f"{_explained(len(names) > 1, pairs, left_out)}"
+        )
+    if factors:
+        yield paragraph(
+            f"The range for clusters is that of the middle 80% of them, among {among.text} {_unit(first)} with the "
+            "same predictors."
+        )
+
+
+def _values(name: str, columns: Sequence[Compared | None], among: Frequency, interval: Interval) -> str:
+    """Rows of the values of a predictor, which may differ between fits from different rows."""
+    values = list(dict.fromkeys(value for one in columns if one is not None for value in one.values))
+    rows = []
+    for row, value in enumerate(values):
+        cells = [element("td", prose(_label(value)))]
+        for one in columns:
+            if one is None or value not in one.values:
+                cells.append(element("td", "not in the model" if one is None and row == 0 else "", class_="note"))
+                continue
+            k = one.values.index(value)
+            change = element("span", prose(difference(one, k, among, interval)), class_="change") if k else ""
+            cells.append(element("td", _bar(one, k, among) + change))
+        first = element("th", prose(f"`{name}`"), scope="rowgroup", rowspan=str(len(values))) if row == 0 else ""
+        rows.append(element("tr", first + "".join(cells)))
+    return element("tbody", "".join(rows))
+
+
+def _ranges(name: str, columns: Sequence[str]) -> str:
+    first = element("th", prose(f"Clusters of `{name}`"), scope="row") + element("td", "middle 80%")
+    cells = "".join(element("td", prose(words)) for words in columns)
+    return element("tbody", element("tr", first + cells))
+
+
+# ---- trust ----
 
 
 def _trust(subject: Subject, request: Request) -> str:
     against = _against(subject, request)
-    if subject.fit.diagnostics.status == "failed":
+    if _failed(subject):
         return "No: the computation failed. Do not use the results."
-    answer = (
-        f"With care: {'; '.join(against)}."
-        if against
-        else "The computation converged, and the checks found no evidence against the model."
-    )
+    if against:
+        return f"With care: {'; '.join(against)}."
+    return "The computation converged, and the checks found no evidence against the model."
+
+
+def _failed(subject: Subject) -> bool:
+    return subject.fit.diagnostics.status == "failed"
+
+
+def _limits(*subjects: Subject) -> str:
+    """What holds for all results, unless there are none."""
+    if all(map(_failed, subjects)):
+        return ""
     return (
-        f"{answer} Intervals show how far the results may be from those of all rows and clusters of this kind. "
+        "Intervals show how far the results may be from those of all rows and clusters of this kind. "
         "Differences between values of a predictor are associations: they are effects only if nothing else explains "
         "them."
     )

@@ -197,10 +197,10 @@ def test_texts_are_copied_without_a_network(whole: Page, page_after_scripts: Any
 
 
 def test_rare_events_are_counted_out_of_more_than_a_hundred() -> None:
-    from hierlogit.reporting.sections.summary import _out_of
+    from hierlogit.reporting.sections.frequencies import out_of
 
-    assert [_out_of(rate).base for rate in (0.5, 0.02, 0.019, 0.9999)] == [100, 100, 1000, 100_000]
-    among = _out_of(0.4)
+    assert [out_of(rate).base for rate in (0.5, 0.02, 0.019, 0.9999)] == [100, 100, 1000, 100_000]
+    among = out_of(0.4)
     assert [among(0.0), among(0.004), among(0.114), among(0.999)] == ["0", "fewer than 1", "11", "more than 99"]
     assert [among.more(0.1), among.more(-0.1), among.more(0.001)] == ["10 more", "10 fewer", "as many"]
 
@@ -272,6 +272,83 @@ def test_several_fits_are_compared(fits: dict[str, hl.results.Fit], tmp_path: Pa
     assert order.count("h3") >= 2
 
 
+@pytest.fixture(scope="module")
+def summaries(
+    fits: dict[str, hl.results.Fit], contraception: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
+) -> Page:
+    """The summary of fits of the same rows, of which one has no predictors."""
+    empty = hl.Model("use ~ 1 + (1 | district)", contraception).fit(hl.Laplace(seed=1))
+    chosen = ["summary", "ranking", "checks"]
+    place = tmp_path_factory.mktemp("three") / "three.html"
+    return Page(hl.report({**fits, "empty": empty}, place, sections=chosen, replicates=50))
+
+
+def test_several_fits_share_one_summary(summaries: Page, fits: dict[str, hl.results.Fit]) -> None:
+    start, end = (summaries.text.index(f'<section id="{key}"') for key in ("summary", "ranking"))
+    text = summaries.text[start:end]
+    assert re.findall(r"<h[34]>(.*?)</h", text) == [
+        "The question",
+        "What was found, and how much clusters differ",
+        "Can it be trusted?",
+    ]
+    for once in ("The question is how the probability", "Intervals show how far the results", "<table"):
+        assert text.count(once) == 1, once
+    head, *rows = re.findall(r"<tr>(.*?)</tr>", text)
+    assert re.findall(r"<th[^>]*>(.*?)</th>", head) == ["Predictor", "Value", "same", "varying", "empty"]
+    cells = [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+    table = dict(zip((row[0] for row in cells), cells, strict=True))
+    assert table["N"][3] == "not in the model"
+    low, high = [], []
+    for column, (name, fit) in enumerate(fits.items(), 1):
+        rows_of = fit.model.design.table.frame
+        few, many = (
+            round(100 * hl.avg_predictions(fit, rows_of.assign(urban=value), clusters="average")["estimate"].iloc[0])
+            for value in "NY"
+        )
+        assert table["N"][column] == f"{few}", name
+        assert re.fullmatch(rf"{many}\d+ more \(\d+ to \d+ more\)", table["Y"][column]), name
+        ends = hl.avg_predictions(fit, clusters={"district": [0.1, 0.9]}, num_draws=200)["estimate"]
+        low.append(round(100 * ends.iloc[0]))
+        high.append(round(100 * ends.iloc[1]))
+    assert [f"{a} to {b}" for a, b in zip(low, high, strict=True)] == table["middle 80%"][1:3]
+
+
+def test_fits_of_other_outcomes_have_summaries_of_their_own(
+    fits: dict[str, hl.results.Fit], contraception: pd.DataFrame, tmp_path: Path
+) -> None:
+    half = hl.Model("use ~ age + (1 | district)", contraception.iloc[::2]).fit(hl.Laplace(seed=1))
+    found = Page(hl.report({"all": fits["same"], "half": half}, tmp_path / "two.html", sections=["summary"]))
+    assert found.prose.count("The question is how the probability of use = 1 depends on") == 2
+    assert "There are 967 rows" in found.prose
+
+
+def test_more_fits_than_fit_beside_each_other_are_in_several_tables(
+    fits: dict[str, hl.results.Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hierlogit.reporting.sections.summary.MOST_BESIDE", 1)
+    found = Page(hl.report(fits, tmp_path / "two.html", sections=["summary"]))
+    assert [tag for tag, _ in found.elements].count("table") == 2
+    assert found.prose.count("The question is") == 1
+
+
+def test_long_tables_are_printed_for_the_first_fit_only(summaries: Page, whole: Page) -> None:
+    def folds(page: Page) -> list[tuple[str, str | None]]:
+        titles = re.findall(r"<details(?: class=\"(\w+)\")?><summary>(.*?)</summary>", page.text)
+        return [(title, kind or None) for kind, title in titles]
+
+    for title in ("All clusters", "All checks"):
+        assert [kind for what, kind in folds(summaries) if what == title] == [None, "unprinted", "unprinted"]
+        assert (title, None) in folds(whole)
+    assert ("References as BibTeX", "unprinted") in folds(summaries)
+    # The funnel and the ranks of each fit are on one page with the sentences about them.
+    together = re.findall(r'<div class="kept"><p>(.*?)</p><div class="beside">(.*?)</div></div></div>', summaries.text)
+    assert [text.count("Rank 1 has the lowest probability") for text, _ in together] == [1, 1, 1]
+    assert [pictures.count("<img") for _, pictures in together] == [2, 2, 2]
+    style = re.sub(r"\s+", " ", whole.text[whole.text.index("@media print") : whole.text.index("</style>")])
+    assert ".unprinted:not([open]) { display: none; }" in style
+    assert "details:not(.unprinted)::details-content { content-visibility: visible;" in style
+
+
 def test_labels_are_no_markup(tmp_path: Path, make_fit: Any) -> None:
     rng = np.random.default_rng(2)
     rows = pd.DataFrame({"y": rng.choice(["<no>", "a & b"], 80), "x<1": rng.normal(size=80)})
@@ -288,6 +365,7 @@ def test_labels_are_no_markup(tmp_path: Path, make_fit: Any) -> None:
     [
         ("p(successes, size) ~ period + (1 | herd)", "cbpp", hl.MAP(seed=1), []),
         ("use ~ age + urban", "contraception", hl.Laplace(seed=1), []),
+        ("use ~ 1 + (1 | district)", "contraception", hl.Laplace(seed=1), []),
         ("y ~ 0 + (1 | ID)", "bacteria", hl.MAP(seed=1), ["The plot of influence"]),
         ("y ~ week_gt2 + (1 | ID) + (1 | week)", "bacteria", hl.MAP(seed=1), []),
     ],
