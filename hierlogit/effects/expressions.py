@@ -167,8 +167,8 @@ def parse_hypothesis(text: str, labels: Labels) -> Hypothesis:
     Hypothesis(text='Y - N > 0.05', expression=Combination(weights={1: 1.0, 0: -1.0}, constant=0.0), null=0.05, side=1)
     >>> parse_hypothesis("0 = (`3+` + b2) / 2 - N", labels).weights
     {2: 0.5, 1: 0.5, 0: -1.0}
-    >>> float(parse_hypothesis("Y / N - 1 = 0.1", labels).value(np.array([0.4, 0.6, 0.5])))
-    0.4999999999999999
+    >>> float(parse_hypothesis("Y / N - 1 = 0.1", labels).value(np.array([0.5, 0.75, 0.5])))
+    0.5
     """
     return _Reader(text, labels).hypothesis()
 

@@ -163,10 +163,10 @@ def predictions(
     >>> hl.predictions(fit, rows, clusters=["low", "high"])[["clusters", "urban", "estimate"]]
     Probability of use = 1
       clusters      urban  estimate
-      district 10%  N         0.211
-      district 10%  Y         0.339
-      district 90%  N         0.481
-      district 90%  Y         0.639
+      district 10%  N         0.222
+      district 10%  Y         0.353
+      district 90%  N         0.464
+      district 90%  Y         0.624
     """
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)

@@ -96,7 +96,9 @@ def simulated_outcomes(
     >>> bool(np.all(simulated_outcomes(1, 0, 1, 512, p[1:, 512:], ones[512:]) == whole[1:, 512:]))
     True
     """
-    generator = np.random.Philox(key=np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(2, np.uint64))
+    # The first stream is that of the seed itself, the others are its children.
+    sequence = np.random.SeedSequence(seed, spawn_key=(stream,) if stream else ())
+    generator = np.random.Philox(key=sequence.generate_state(2, np.uint64))
     random, state = np.random.Generator(generator), generator.state
     successes = np.empty_like(probability)
     for start in range(0, probability.shape[1], TILE):
