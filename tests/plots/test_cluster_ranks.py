@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 
 import hierlogit as hl
+from hierlogit.fits.fit import Fit
 
 
 @pytest.mark.parametrize("show", ["expected_rank", "odds_ratio", "pe", "standardised_rate", "p_best", "p_worst"])
-def test_points_are_those_of_the_table(herds, show):
+def test_points_are_those_of_the_table(herds: Fit, show: str) -> None:
     league = hl.league_table(herds, ci_prob=0.8)
     (ax,) = hl.plots.league_table(league, show=show)
     points = next(part for part in ax.collections if len(part.get_offsets()) == 15)
@@ -16,7 +17,7 @@ def test_points_are_those_of_the_table(herds, show):
     assert names[-1] == str(league.table.index[0])  # the best on top
 
 
-def test_intervals_of_ranks_and_of_all_ranks_at_once(clinics):
+def test_intervals_of_ranks_and_of_all_ranks_at_once(clinics: Fit) -> None:
     league = hl.league_table(clinics)
     (ax,) = hl.plots.league_table(league)
     together, single = (np.asarray(part.get_segments())[::-1, :, 0] for part in ax.collections[:2])
@@ -26,14 +27,14 @@ def test_intervals_of_ranks_and_of_all_ranks_at_once(clinics):
     assert 1 <= min(ax.get_xticks()) < max(ax.get_xticks()) <= len(league.table)
 
 
-def test_the_axis_says_which_rank_is_the_best(clinics):
+def test_the_axis_says_which_rank_is_the_best(clinics: Fit) -> None:
     event = clinics.model.design.outcome.event
     for best, words in (("low", "lowest"), ("high", "highest")):
         (ax,) = hl.plots.league_table(hl.league_table(clinics, best=best, num_draws=20))
         assert f"1: {words} probability of {event}\n" in ax.get_xlabel()
 
 
-def test_thousands_of_clusters_are_not_named(crowd):
+def test_thousands_of_clusters_are_not_named(crowd: Fit) -> None:
     league = hl.league_table(crowd, num_draws=50)
     for show in ("expected_rank", "p_best"):
         (ax,) = hl.plots.league_table(league, show=show)
@@ -42,13 +43,13 @@ def test_thousands_of_clusters_are_not_named(crowd):
         ax.figure.canvas.draw()
 
 
-def test_a_fit_with_crossed_factors_in_given_axes(crossed):
+def test_a_fit_with_crossed_factors_in_given_axes(crossed: Fit) -> None:
     _, axes = plt.subplots(1, 2)
     assert hl.plots.league_table(crossed, "reader", axes=axes[1])[0] is axes[1]
     assert "4 clusters of reader" in hl.plots.text_alternative(axes[1])
 
 
-def test_bad_arguments_are_named(clinics, crossed):
+def test_bad_arguments_are_named(clinics: Fit, crossed: Fit) -> None:
     with pytest.raises(hl.errors.FitError, match="show='rank' is not allowed"):
         hl.plots.league_table(clinics, show="rank")
     with pytest.raises(hl.errors.FitError, match="the result is the league table of 'clinic'"):
@@ -56,4 +57,4 @@ def test_bad_arguments_are_named(clinics, crossed):
     with pytest.raises(hl.errors.FitError, match="needs 1 Axes"):
         hl.plots.league_table(crossed, axes=plt.subplots(1, 2)[1])
     with pytest.raises(hl.errors.FitError, match="result is not a Fit"):
-        hl.plots.league_table(3)
+        hl.plots.league_table(3)  # type: ignore[arg-type]

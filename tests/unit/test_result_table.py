@@ -182,7 +182,8 @@ KINDS = ["float64", "Float64", "int64", "object", "category", "datetime64[ns]", 
     st.booleans(),
 )
 def test_any_table_is_shown(names: list[str], rows: int, kind: str, several: bool) -> None:
-    values = pd.DataFrame({k: pd.Series([1, 0, 1][:rows]).astype(kind) for k in range(len(names))})
+    dtype = pd.api.types.pandas_dtype(kind)
+    values = pd.DataFrame({k: pd.Series([1, 0, 1][:rows]).astype(dtype) for k in range(len(names))})
     values.columns = (
         pd.MultiIndex.from_tuples([("a", name) for name in names]) if several and names else pd.Index(names)
     )

@@ -291,9 +291,7 @@ def test_wrong_options_are_refused(crossed: Fit, make_fit: MakeFit) -> None:
     with pytest.raises(PredictionError, match="share=0 must be a number between 0 and 1"):
         hl.league_table(crossed, share=0)
     alone = make_fit("healed ~ dose + (1 | clinic)", crossed.model.design.table.frame)
-    with pytest.raises(
-        PredictionError, match="several grouping factors, and this one has 'clinic' only"
-    ):
+    with pytest.raises(PredictionError, match="several grouping factors, and this one has 'clinic' only"):
         hl.league_table(alone, others="average")
     plain = make_fit("healed ~ dose", crossed.model.design.table.frame)
     with pytest.raises(FitError, match="no random effects"):
