@@ -42,7 +42,7 @@ from .model_comparison.slope_tests import test_slopes as test_slopes
 from .model_comparison.term_tests import test_terms as test_terms
 from .model import Model as Model
 from .variance.partial_pooling import pooling as pooling
-from .clusters.standing import league_table as league_table
+from .clusters.league_table import league_table as league_table
 from .variance.icc_vpc import icc as icc
 from .variance.icc_vpc import vpc as vpc
 from .effects.predictions import avg_predictions as avg_predictions

@@ -1,5 +1,5 @@
 from .building.models_tried import Build as Build
-from .clusters.standing import LeagueTable as LeagueTable
+from .clusters.league_table import LeagueTable as LeagueTable
 from .diagnostics.data.check_data import DataCheck as DataCheck
 from .diagnostics.density import DensityCheck as DensityCheck
 from .diagnostics.fit.check import Check as Check

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..clusters.standing import BEST, LeagueTable, league_table_of
+from ..clusters.league_table import BEST, LeagueTable, league_table_of
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..formatting import number

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..clusters.binomial_limits import control_limits, overdispersion, tail_probabilities
-from ..clusters.standing import LeagueTable, league_table_of
+from ..clusters.league_table import LeagueTable, league_table_of
 from ..errors import FitError
 from ..fits.fit import Fit
 from ..validation import choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...clusters.standing import LeagueTable, league_table
+from ...clusters.league_table import LeagueTable, league_table
 from ...formatting import number, percent, span
 from ...plots.cluster_ranks import league_table as ranks
 from ...plots.control_limits import funnel
