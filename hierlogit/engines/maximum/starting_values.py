@@ -128,6 +128,15 @@ def _em_step(objective: Objective, point: Point) -> list[FloatArray]:
     return updated
 
 
+def _root(information: FloatArray) -> FloatArray:
+    """A matrix R with ``R'R`` equal to the information, or to the nearest that rounding has not made indefinite."""
+    try:
+        return np.linalg.cholesky(information).T
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(information)
+        return np.sqrt(np.maximum(values, 1e-10))[:, None] * vectors.T
+
+
 def directions(objective: Objective, point: Point) -> FloatArray:
     """Directions of about one standard error each at the point that was evaluated last, shape (m, m)."""
     scale = np.zeros((len(objective), len(objective)))
@@ -135,7 +144,7 @@ def directions(objective: Objective, point: Point) -> FloatArray:
     if p:
         # In the coefficients of the orthogonal basis, where predictors far from zero do no harm.
         information = fixed_information(objective.likelihood) + 1e-10 * np.eye(p)
-        root = np.linalg.cholesky(information).T @ objective.likelihood.arrangement.triangular
+        root = _root(information) @ objective.likelihood.arrangement.triangular
         rows = np.vstack([root, prior_rows(objective)[0]]) if objective.penalised else root
         scale[:p, :p] = np.linalg.inv(np.linalg.qr(rows, mode="r"))
     cholesky = objective.cholesky(point.psi)

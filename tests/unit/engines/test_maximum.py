@@ -18,7 +18,7 @@ from hierlogit.engines.engine import Engine
 from hierlogit.engines.maximum.gaussian_draws import log_ratios, sample
 from hierlogit.engines.maximum.objective import Objective
 from hierlogit.engines.maximum.search_result import Approach, SearchResult
-from hierlogit.engines.maximum.starting_values import starting_point
+from hierlogit.engines.maximum.starting_values import _root, starting_point
 from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError
 from hierlogit.fits.fit import Fit
 
@@ -587,6 +587,15 @@ def test_slopes_of_several_factors_by_a_predictor_extremely_far_from_zero_end_wi
     assert fit.estimate is not None
     assert np.isfinite(fit.estimate.log_likelihood)
     assert fit.diagnostics.findings
+
+
+def test_the_root_of_an_information_that_rounding_has_made_indefinite() -> None:
+    sound = np.array([[2.0, 0.5], [0.5, 1.0]])
+    np.testing.assert_allclose(_root(sound).T @ _root(sound), sound)
+    indefinite = np.array([[1e18, 1e9], [1e9, 1.0 - 1e-7]])
+    root = _root(indefinite)
+    assert np.isfinite(root).all()
+    assert np.linalg.norm(root.T @ root - indefinite) < 1e-6 * np.linalg.norm(indefinite)
 
 
 @pytest.mark.parametrize("offset", [-1e3, 1e3, 1e5])
