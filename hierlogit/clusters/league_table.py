@@ -14,8 +14,8 @@ from ..design.grouping import GroupBlock
 from ..display import Facts, Sentences, Table, View
 from ..effects.datagrid import datagrid
 from ..effects.query import MAX_CELLS, Query
-from ..errors import FitError, PredictionError
-from ..fits.arguments import require_fit
+from ..errors import PredictionError
+from ..fits.arguments import require_fit, require_group
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
@@ -30,7 +30,6 @@ from ..validation import (
     probability,
     real_number,
     shortened,
-    text,
     unknown_names,
 )
 from .binomial_limits import overdispersion
@@ -360,8 +359,7 @@ def league_table_of(result: LeagueTable | Fit, group: str | None) -> LeagueTable
     if not isinstance(result, LeagueTable):
         require_fit(result, "result")
         return league_table(result, group)
-    if group is not None and text("group", group, FitError) != result.group:
-        raise FitError(f"group='{group}', but the result is the league table of '{result.group}'. Leave group= out.")
+    require_group(group, result.group, "league table")
     return result
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..design.grouping import GroupBlock
 from ..effects.query import Query
 from ..progress import progress
-from ..summaries.intervals import CHUNK_SIZE, Interval, end_names
+from ..summaries.intervals import CHUNK_SIZE, Interval, end_names, put_block
 from .binomial_limits import clopper_pearson
 from .event_counts import AveragedFactors, EventCounts, noise_ratios
 from .pairs import ordered_pairs
@@ -131,8 +131,7 @@ class Comparison:
                     found[f"pe_{name}"] = end
             found["reliability"] = (1 / (1 + ratios[:, part])).mean(axis=0)
             found |= self._beyond("pe", relative) | self._beyond("standardised_rate", relative * self.overall)
-            for name, values in found.items():
-                columns.setdefault(name, np.full(len(events), np.nan))[part] = values
+            put_block(columns, found, part, len(events))
         for name in ("", *(f"_{end}" for end in low_high)):
             columns[f"standardised_rate{name}"] = columns[f"pe{name}"] * self.overall
         return columns, 1 / (1 + np.median(ratios, axis=1).astype(np.float64))
@@ -149,8 +148,8 @@ class Comparison:
             for name, end in zip(self.interval.columns, self.interval.ends(ratios), strict=True):
                 found[f"odds_ratio_{name}"] = end
             found["p_above_1"] = (ratios > 1).mean(axis=0)
-            for name, values in (found | self._beyond("odds_ratio", ratios)).items():
-                columns.setdefault(name, np.full(self.effects.shape[1], np.nan))[part] = values
+            found |= self._beyond("odds_ratio", ratios)
+            put_block(columns, found, part, self.effects.shape[1])
         return columns
 
     def rank_columns(self) -> Columns:

@@ -14,7 +14,7 @@ import xarray as xr
 from ..density.linear_predictor import STEP
 from ..pictures import Picture
 from ..summaries import intervals
-from ..summaries.intervals import DrawTable, Interval, set_aside, summarise
+from ..summaries.intervals import DrawTable, Interval, put_block, set_aside, summarise
 from .expressions import Hypothesis
 
 FloatArray = npt.NDArray[np.float64]
@@ -133,8 +133,8 @@ def summary_columns(
     """
     columns = {} if values.estimate is None else {"estimate": values.estimate}
     for at, draws in values.blocks():
-        for name, summaries in {**summarise(draws, interval), **({} if more is None else more(at, draws))}.items():
-            columns.setdefault(name, np.full(values.size, np.nan))[at] = summaries
+        found = {**summarise(draws, interval), **({} if more is None else more(at, draws))}
+        put_block(columns, found, at, values.size)
     return columns
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ..density.linear_predictor import Draws
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
+from ..design.identical_rows import identical_rows
 from ..effects.contrasts import is_numeric, levels_of, predictors_of
 from ..effects.datagrid import datagrid
 from ..effects.query import Query
@@ -142,9 +143,7 @@ def _points(draws: Draws, rows: EncodedRows, factor: GroupBlock, at: float, star
 def _fewer(points: Points, trials: FloatArray) -> tuple[Points, FloatArray]:
     """At most `MOST_ROWS` rows for those of the data, each the mean of rows that are nearly alike, and their trials."""
     values = np.column_stack([points.eta, points.z, points.rest])
-    place: IntArray = (
-        pd.DataFrame(values.round(10)).groupby(list(range(4)), sort=False).ngroup().to_numpy().astype(np.intp)
-    )
+    _, place = identical_rows(values.round(10))
     if place.max() >= MOST_ROWS:
         slope = _binned(points.z[:, 1], np.zeros(len(values), dtype=np.intp), MOST_GROUPS)
         groups = int(slope.max()) + 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import FitError, ModelError
 from ..model_spec import ModelSpec
-from ..validation import instance, kind_of
+from ..validation import instance, kind_of, text
 from .fit import Fit
 
 MAKE_A_MODEL = "Make one first: model = hl.Model(formula, data)."
@@ -23,6 +23,18 @@ def require_fit(value: object, name: str = "fit") -> None:
     """
     remedy = f"Fit the model first: {name} = model.fit()." if isinstance(value, ModelSpec) else MAKE_A_FIT
     instance(name, value, Fit, FitError, "a Fit", remedy)
+
+
+def require_group(group: object, found: str, what: str) -> None:
+    """Check that a grouping factor, if it is given, is the one that a result is about.
+
+    Raises
+    ------
+    FitError
+        If it is another one.
+    """
+    if group is not None and text("group", group, FitError) != found:
+        raise FitError(f"group='{group}', but the result is the {what} of '{found}'. Leave group= out.")
 
 
 def require_model(value: object, name: str = "model") -> None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import FitError
-from ..fits.arguments import model_of
+from ..fits.arguments import model_of, require_group
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
-from ..validation import text
 from ..variance.partial_pooling import Pooling, pooling
 from .coefficient_shrinkage import draw_coefficients, two_coefficients
 from .style import (
@@ -94,8 +92,7 @@ def shrinkage(
     if not isinstance(result, Pooling):
         model_of(result, "result")
         result = pooling(result, group=group)
-    if group is not None and text("group", group, FitError) != result.group:
-        raise FitError(f"group='{group}', but the result is the pooling of '{result.group}'. Leave group= out.")
+    require_group(group, result.group, "pooling")
     pair = None if effects is None else two_coefficients(result, effects)
     with house_style():
         drawn = new_axes(1, width=5.6, height=5.6) if axes is None else given_axes(axes, 1, "one panel")

@@ -17,7 +17,7 @@ from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..result_table import ResultTable
 from .cluster_picture import ClusterPicture
-from .intervals import CHUNK_SIZE, Interval, summarise
+from .intervals import CHUNK_SIZE, Interval, put_block, summarise
 
 FloatArray = npt.NDArray[np.float64]
 #: Distance of a column from the span of others, and a loading that counts as zero, for columns of size one.
@@ -160,6 +160,7 @@ def coefficient_table(fit: Fit, factor: GroupBlock, interval: Interval) -> pd.Da
     step = max(1, CHUNK_SIZE // (len(draws) * count))
     for start in range(0, len(factor.levels), step):
         some = varying.of_clusters(draws.beta, effects[:, start : start + step])
-        for name, values in summarise(some.reshape(len(draws), -1), interval).items():
-            columns.setdefault(name, np.empty(len(index)))[start * count : start * count + len(values)] = values
+        flat = some.reshape(len(draws), -1)
+        part = slice(start * count, start * count + flat.shape[1])
+        put_block(columns, summarise(flat, interval), part, len(index))
     return pd.DataFrame(columns, index=index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +127,20 @@ def summarise(draws: FloatArray, interval: Interval) -> dict[str, FloatArray]:
             for name, ends in zip(interval.columns, interval.ends(some), strict=True):
                 columns[name][part] = ends
     return {name: values.reshape(draws.shape[1:]) for name, values in columns.items()}
+
+
+def put_block(columns: dict[str, FloatArray], found: Mapping[str, FloatArray], at: Any, size: int) -> None:
+    """Write values of a block of rows into columns of `size` rows, which are made when they are first found.
+
+    Examples
+    --------
+    >>> columns = {}
+    >>> put_block(columns, {"mean": np.array([0.5, 0.7])}, slice(1, 3), 4)
+    >>> columns["mean"]
+    array([nan, 0.5, 0.7, nan])
+    """
+    for name, values in found.items():
+        columns.setdefault(name, np.full(size, np.nan))[at] = values
 
 
 #: Columns of summaries besides the ends of intervals; columns of the user's data with one of these names are renamed.

@@ -16,9 +16,9 @@ from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ...design.design import Design
+from ...design.identical_rows import identical_rows
 from ...effects.numerics.population_average import average_probability, rule_for
 from ...model_comparison.parameter_integral import uniform_points
 from ...progress import progress
@@ -107,11 +107,9 @@ def _levels(design: Design) -> dict[Members, IntArray]:
     every = range(len(design.groups))
     for size in range(1, len(design.groups) + 1):
         for members in combinations(every, size):
-            columns = {k: design.groups[k].index for k in members}
-            level = pd.DataFrame(columns).groupby(list(columns), sort=False).ngroup().to_numpy().astype(np.intp)
+            first, level = identical_rows(np.column_stack([design.groups[k].index for k in members]))
             if np.bincount(level, weights=design.outcome.trials).max() < 2:  # no two outcomes share them
                 continue
-            first = np.unique(level, return_index=True)[1]
             closed = tuple(
                 k for k in every if np.array_equal(design.groups[k].index[first][level], design.groups[k].index)
             )

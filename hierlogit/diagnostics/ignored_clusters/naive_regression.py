@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ...design.design import Design
+from ...design.identical_rows import identical_rows
 from ...variance.logistic_regressions import LogisticRegressions, logistic_regressions
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,9 +36,7 @@ class NaiveRegression:
     @classmethod
     def of(cls, design: Design) -> NaiveRegression:
         """The regression for the rows of a design."""
-        columns = pd.DataFrame(np.column_stack([design.X, design.offset]))
-        row_of = columns.groupby(list(columns), sort=False).ngroup().to_numpy().astype(np.intp)
-        first = np.unique(row_of, return_index=True)[1]
+        first, row_of = identical_rows(np.column_stack([design.X, design.offset]))
         trials = np.bincount(row_of, weights=design.outcome.trials)
         return cls(design.X[first], design.offset[first], trials, row_of)
 
