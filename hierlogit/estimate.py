@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .design.grouping import result_name
-from .display import MOST, Column, Facts, Part, Shown, Table, View
+from .display import MOST, Column, Facts, Part, Shown, ShownAsCall, Table, View
 from .errors import FitError
 from .formatting import cell, criterion
 from .student_t import two_sided_p_value
@@ -29,6 +29,38 @@ FloatArray = npt.NDArray[np.float64]
 LARGEST_RELATIVE_ERROR = 2.5
 #: A correlation further from zero than this counts as 1 or -1.
 NEARLY_ONE = 1 - 1e-6
+
+
+@dataclass(frozen=True, repr=False)
+class Clustered(ShownAsCall):
+    """Clusters from whose differences a covariance matrix of estimates is computed, in place of the model.
+
+    Attributes
+    ----------
+    kind : {"robust", "jackknife"}
+        From the scores of the clusters at the estimates, or from the estimates without each cluster.
+    group : str
+        What makes the clusters.
+    index : ndarray of int, shape (n,)
+        Number of each row's cluster.
+    model_covariance : ndarray, shape (m, m)
+        What the covariance matrix would be if the model were right.
+    """
+
+    kind: str
+    group: str
+    index: npt.NDArray[np.intp]
+    model_covariance: FloatArray
+
+    @property
+    def count(self) -> int:
+        """Number of clusters."""
+        return int(self.index.max()) + 1
+
+    @property
+    def described(self) -> str:
+        """How the covariance matrix was computed, in words: ``robust, by 60 clusters of district``."""
+        return f"{self.kind}, by {self.count:,} clusters of {self.group}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,8 +85,9 @@ class Estimate(Shown):
         By grouping factor, the lower triangular Cholesky factor L of the covariance matrix ``L L'`` of its effects.
     covariance : ndarray, shape (m, m)
         Covariance matrix of the fixed effects and the free entries of the Cholesky factors, from the observed
-        information. Rows and columns of parameters at a boundary are zero, those of infinite estimates and of
-        parameters that are not identified are NaN; all entries are NaN where the information is not positive definite.
+        information or, if `clustered` is given, from differences between clusters. Rows and columns of parameters at a
+        boundary are zero, those of infinite estimates and of parameters that are not identified are NaN; all entries
+        are NaN where the information is not positive definite.
     entries : tuple of (str, int, int), length m - p
         Grouping factor, row and column of each entry of a Cholesky factor.
     boundary : tuple of str
@@ -72,6 +105,8 @@ class Estimate(Shown):
         normal distribution.
     restricted : bool
         Whether the restricted likelihood was maximised, with the fixed effects integrated out too.
+    clustered : Clustered or None
+        The clusters from which the covariance matrix is computed, as by `hierlogit.robust`.
     """
 
     nodes: int
@@ -90,6 +125,12 @@ class Estimate(Shown):
     n_rows: int
     df: FloatArray
     restricted: bool = False
+    clustered: Clustered | None = None
+
+    @property
+    def model_covariance(self) -> FloatArray:
+        """Covariance matrix from the observed information, shape (m, m), also where `covariance` is another."""
+        return self.covariance if self.clustered is None else self.clustered.model_covariance
 
     @property
     def method(self) -> str:
@@ -131,6 +172,14 @@ class Estimate(Shown):
     def has_t_tests(self) -> bool:
         """Whether the fixed effects are compared with the t distribution, and not with the normal distribution."""
         return bool(np.any(np.isfinite(self.df)))
+
+    @property
+    def degrees_of_freedom(self) -> str:
+        """What the degrees of freedom of t tests are, in words."""
+        within = "between-within degrees of freedom"
+        return (
+            within if self.clustered is None else f"{within}, at most one fewer than clusters of {self.clustered.group}"
+        )
 
     @property
     def tests(self) -> dict[str, FloatArray]:
@@ -265,9 +314,10 @@ class Estimate(Shown):
             f"{self.n_parameters} parameters and {self.n_rows:,} rows"
         )
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
-        tests = (("tests", "t, with between-within degrees of freedom"),) if self.has_t_tests else ()
+        errors = (("standard errors", self.clustered.described),) if self.clustered else ()
+        tests = (("tests", f"t, with {self.degrees_of_freedom}"),) if self.has_t_tests else ()
         name = "restricted log-likelihood" if self.restricted else "log-likelihood"
-        return ((name, fit), *tests, *boundary)
+        return ((name, fit), *errors, *tests, *boundary)
 
     def tables(self) -> tuple[Part, ...]:
         """Fixed effects, and sds and correlations, with their standard errors, for a view."""
@@ -313,6 +363,10 @@ def to_dataset(estimate: Estimate) -> xr.Dataset:
         variables[f"modes_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.modes[name])
         variables[f"conditional_sds_{k}"] = ((f"level_{k}", f"effect_{k}"), estimate.conditional_sds[name])
     plain = {name: getattr(estimate, name) for name in _PLAIN}
+    if estimate.clustered is not None:
+        variables["cluster"] = ("row", estimate.clustered.index)
+        variables["model_covariance"] = (("m", "n"), estimate.clustered.model_covariance)
+        plain["clustered"] = [estimate.clustered.kind, estimate.clustered.group]
     return xr.Dataset(variables, attrs={"estimate": json.dumps({**plain, "groups": list(estimate.cholesky)})})
 
 
@@ -330,6 +384,10 @@ def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
     # Fits saved before there were degrees of freedom have draws from normal distributions.
     df = stored["df"].to_numpy() if "df" in stored else np.full(len(beta), np.inf)
     effects = {group.name: group.effects for group in design.groups}
+    if "clustered" in record:
+        index, model_covariance = stored["cluster"].to_numpy(), stored["model_covariance"].to_numpy()
+        kind, group = record["clustered"]
+        record["clustered"] = Clustered(kind, group, index, model_covariance)
     return Estimate(
         fixed_effects=design.fixed_effects,
         effects=effects,

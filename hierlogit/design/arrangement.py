@@ -129,13 +129,15 @@ class Arrangement(ShownAsCall):
         return np.where(first < columns, eliminated, others)
 
 
-def arrange(design: Design) -> Arrangement:
+def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arrangement:
     """The rows of a design sorted, collapsed and indexed.
 
     Parameters
     ----------
     design : Design
         Without random effects, it gets a single level whose column is zero, so that its effect is zero.
+    clusters : ndarray of int, shape (n,), optional
+        For a design without random effects, the level of each row in place of the single one: each is a part.
 
     Returns
     -------
@@ -156,7 +158,8 @@ def arrange(design: Design) -> Arrangement:
     q = np.array([len(groups[k].effects) for k in factors], dtype=np.int64)
     Z = np.concatenate([groups[k].Z for k in factors], axis=1) if groups else np.zeros((design.n_rows, 1))
     if not groups:
-        index, sizes, q = [np.zeros(design.n_rows, dtype=np.int64)], [1], np.ones(1, dtype=np.int64)
+        only = np.zeros(design.n_rows, dtype=np.int64) if clusters is None else clusters.astype(np.int64)
+        index, sizes, q = [only], [int(only.max()) + 1], np.ones(1, dtype=np.int64)
 
     parts = _parts(index, sizes)
     ranks = [_rank(labels) for labels in parts]

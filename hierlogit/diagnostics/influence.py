@@ -18,6 +18,7 @@ from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold
+from ..fits.row_clusters import Clusters
 from ..model_comparison.leave_out import (
     RefitWithoutCluster,
     ReweightedWithoutCluster,
@@ -25,14 +26,13 @@ from ..model_comparison.leave_out import (
     posterior_means,
     weights_without,
 )
-from ..model_spec import ModelSpec
 from ..pictures import Picture, Pictured
 from ..result_table import HasTables, ResultTable
 from ..studies.bootstrap import Statistic
 from ..studies.failures import count_failures
 from ..studies.tasks import Done, check_executor, collect_tasks
 from ..summaries.tables import summary
-from ..validation import flag, function_or_none, number_of, one_of, quoted_list, text, unknown_names
+from ..validation import flag, function_or_none, quoted_list
 
 FloatArray = npt.NDArray[np.float64]
 #: What a status means for the clusters that follow.
@@ -207,52 +207,6 @@ def _run(
     task: Callable[[int], dict[str, float]], clusters: Clusters, executor: Executor | None
 ) -> Done[dict[str, float]]:
     return collect_tasks(task, range(len(clusters.labels)), executor, "Leaving out clusters")[0]
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Groups of rows that are left out together.
-
-    Attributes
-    ----------
-    group : str
-    labels : pandas.Index
-        In the order of their numbers.
-    index : ndarray of int, shape (n,)
-        Number of each row's cluster.
-    """
-
-    group: str
-    labels: pd.Index[Any]
-    index: npt.NDArray[np.intp]
-
-    @classmethod
-    def of(cls, model: ModelSpec, group: str | None) -> Clusters:
-        """The levels of a grouping factor, or the values of a column.
-
-        Raises
-        ------
-        FitError
-            If there is none of this name, or its values are all the same.
-        """
-        groups, frame = model.design.groups, model.design.table.frame
-        known = list(dict.fromkeys([*(factor.name for factor in groups), *frame.columns]))
-        if group is None:
-            if len(groups) != 1:
-                raise FitError(
-                    f"the model has {number_of(len(groups), 'grouping factor')}: pass group=, the factor or column "
-                    f"whose clusters are left out; {one_of(known)}."
-                )
-            group = groups[0].name
-        if text("group", group, FitError) not in known:
-            raise FitError(unknown_names("group", [group], known, "grouping factor or column"))
-        for factor in groups:
-            if factor.name == group:
-                return cls(group, pd.Index(factor.levels, name=group), factor.index)
-        index, values = pd.factorize(frame[group], sort=True)
-        if len(values) < 2:
-            raise FitError(f"group: '{group}' has only one value, so that no rows remain without it.")
-        return cls(group, pd.Index(np.asarray(values), name=group), index)
 
 
 @dataclass(frozen=True)

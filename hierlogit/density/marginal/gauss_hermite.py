@@ -168,7 +168,10 @@ def integrate(
     values: FloatArray,
     dcholesky: FloatArray,
 ) -> None:
-    """Log-likelihood of every level from its mode; the rows' share of the gradient into ``w.deta``."""
+    """Log-likelihood of every level from its mode; the rows' share of the gradient into ``w.deta``.
+
+    `dcholesky` has the derivative in L of one level after the other, and is zero before.
+    """
     n, q, size = len(r.y), r.q[0], len(log_weights)
     L, R, inverse = matrix(q, q), matrix(q, q), matrix(q, q)
     dC, dH, on_logits = matrix(q, q), matrix(q, q), matrix(q, q)
@@ -182,7 +185,7 @@ def integrate(
     steps, shifts, gradients = matrix(q, size), matrix(q, size), matrix(q, size)
     for j in range(len(r.row_start) - 1):
         start, stop = r.row_start[j], r.row_start[j + 1]
-        u = view(w.u, j * q, (j + 1) * q)
+        u, dL = view(w.u, j * q, (j + 1) * q), view(dcholesky, j * q * q, (j + 1) * q * q)
         for a in range(q):
             for b in range(a + 1):
                 R[a, b] = w.cholesky_first[(j * q + a) * q + b]
@@ -233,7 +236,7 @@ def integrate(
                 dC[a, b] = 0.0
                 for k in range(size):
                     dC[a, b] += SQRT2 * share[k] * gradients[a, k] * nodes[b, k]
-                    dcholesky[a * q + b] += share[k] * scores[a, k] * points[b, k]
+                    dL[a * q + b] += share[k] * scores[a, k] * points[b, k]
         _derivative_in_curvature(R, inverse, dC, half, scratch, dH)
         # Through H: directly, and by the weights of the rows, which move with the mode.
         _multiply(L, dH, half)
@@ -271,7 +274,7 @@ def integrate(
                 direct = 0.0
                 for c in range(q):
                     direct += w.products_first[(j * q + a) * q + c] * half[c, b]
-                dcholesky[a * q + b] += 2.0 * direct + by_rows[a, 0] * u[b] + w.score[j * q + a] * step[b, 0]
+                dL[a * q + b] += 2.0 * direct + by_rows[a, 0] * u[b] + w.score[j * q + a] * step[b, 0]
 
 
 class QuadratureLikelihood:
@@ -292,6 +295,7 @@ class QuadratureLikelihood:
         self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
         self.values: FloatArray = np.zeros(len(row_index.row_start) - 1)
         self._eta = np.empty(len(row_index.y))
+        self.dcholesky: FloatArray = np.zeros((len(self.values), len(self.cholesky)))
         self._levels = np.arange(len(self.values))
         self._nodes, self._log_weights = grid(nodes, int(row_index.q[0]))
 
@@ -303,9 +307,9 @@ class QuadratureLikelihood:
         self.cholesky = cholesky
         fixed_predictor(row_index, gamma, self._eta)
         find_modes(row_index, work, cholesky, self._eta, self._levels)
-        dcholesky = np.zeros(len(cholesky))
-        integrate(row_index, work, cholesky, self._nodes, self._log_weights, self.values, dcholesky)
+        self.dcholesky[:] = 0.0
+        integrate(row_index, work, cholesky, self._nodes, self._log_weights, self.values, self.dcholesky.ravel())
         dgamma = np.empty(len(gamma))
         columns_times(row_index, work.deta, dgamma)
         value = float(self.values.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, dcholesky, bool(work.decrement.max() <= MODE_TOLERANCE))
+        return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), bool(work.decrement.max() <= MODE_TOLERANCE))

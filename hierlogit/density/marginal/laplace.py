@@ -33,7 +33,10 @@ LARGE = 96
 def evaluate_parts(
     r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, parts: IntArray, dcholesky: FloatArray
 ) -> None:
-    """Laplace approximation of some parts; of its gradient the rows' share is left in ``w.deta``."""
+    """Laplace approximation of some parts; of its gradient the rows' share is left in ``w.deta``.
+
+    `dcholesky` has the derivative in the Cholesky factors of one part after the other, and is zero before.
+    """
     # Two compiled functions: one that called both would hold another copy of each, and take as long to compile.
     find_modes(r, w, cholesky, eta, parts)
     differentiate(r, w, cholesky, parts, dcholesky)
@@ -47,6 +50,15 @@ class LaplaceLikelihood:
     Parameters
     ----------
     arrangement : Arrangement
+
+    Attributes
+    ----------
+    arrangement : Arrangement
+    work : Work
+    cholesky : ndarray
+        Flat Cholesky factors of the last evaluation.
+    dcholesky : ndarray, shape (parts, entries)
+        Derivative of each part's log-likelihood in them.
     """
 
     def __init__(self, arrangement: Arrangement) -> None:
@@ -54,6 +66,7 @@ class LaplaceLikelihood:
         row_index = arrangement.row_index
         self.work = make_work(row_index)
         self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
+        self.dcholesky = np.zeros((len(row_index.part_start) - 1, len(self.cholesky)))
         self._eta = np.empty(len(row_index.y))
         sizes = np.diff(row_index.col_start)
         self._small = np.flatnonzero(sizes <= LARGE)
@@ -76,7 +89,8 @@ class LaplaceLikelihood:
             work.u[:] = 0.0
         self.cholesky = cholesky
         fixed_predictor(row_index, gamma, self._eta)
-        dcholesky = np.zeros(len(cholesky))
+        self.dcholesky[:] = 0.0
+        dcholesky = self.dcholesky.ravel()
         if len(self._small):
             evaluate_parts(row_index, work, cholesky, self._eta, self._small, dcholesky)
         for part in self._large:
@@ -84,7 +98,7 @@ class LaplaceLikelihood:
         dgamma = np.empty(len(gamma))
         columns_times(row_index, work.deta, dgamma)
         value = float(work.log_joint.sum() - 0.5 * work.log_det.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, dcholesky, bool(work.decrement.max() <= MODE_TOLERANCE))
+        return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), bool(work.decrement.max() <= MODE_TOLERANCE))
 
     def factorise(self) -> None:
         """Leave the Cholesky factors of the last evaluation's H in the work arrays, in place of its inverse."""

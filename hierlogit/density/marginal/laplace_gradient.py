@@ -6,6 +6,8 @@ It takes into account that the mode moves with the parameters. With ``V = H^-1``
     d log L / d beta = X'c,    d log L / d L = sum_i z_i (c_i u + r_i k - w_i V a_i)'
 
 with the entries of u, k and ``V a_i`` that belong to the row's level. Sums over rows are taken by level and by block.
+The derivative in L is kept by part, since the parts are independent: `dcholesky` has that of one part after the other,
+and is zero before. The derivative in beta by part is that of its rows.
 """
 
 from __future__ import annotations
@@ -64,16 +66,17 @@ def _to_predictor(left: FloatArray, q: int, right: FloatArray, p: int, V: FloatA
 def _curvatures(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
     """Add the derivative of ``-log|H| / 2`` in L at fixed weights; put the inverse's blocks on the logit scale."""
     _curvatures_of_pairs(r, w, cholesky, parts, dcholesky)
-    q, blocks = r.q[0], len(r.cross_at) - 1
+    q, blocks, entries = r.q[0], len(r.cross_at) - 1, r.cholesky_at[len(r.q)]
     scratch = np.empty(largest_block(r))
     for part in parts:
+        own = after(dcholesky, part * entries)
         for j in range(r.part_start[part], r.part_start[part + 1]):
             V = after(w.inverse_first, j * q * q)
-            _add_curvature(after(w.products_first, j * q * q), q, q, cholesky, V, False, dcholesky)
+            _add_curvature(after(w.products_first, j * q * q), q, q, cholesky, V, False, own)
             _to_predictor(cholesky, q, cholesky, q, V, scratch)
         for k in range(r.other_start[part], r.other_start[part + 1]):
             t, at = r.other_factor[k], r.other_at[k]
-            L, dL, width = after(cholesky, r.cholesky_at[t]), after(dcholesky, r.cholesky_at[t]), r.q[t]
+            L, dL, width = after(cholesky, r.cholesky_at[t]), after(own, r.cholesky_at[t]), r.q[t]
             V = after(w.inverse_other, at)
             _add_curvature(after(w.products_other, at), width, width, L, V, False, dL)
             _to_predictor(L, width, L, width, V, scratch)
@@ -81,18 +84,19 @@ def _curvatures(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dch
             s, t, at = r.cross_factors[k], r.cross_factors[blocks + k], r.cross_at[k]
             left, right = after(cholesky, r.cholesky_at[s]), after(cholesky, r.cholesky_at[t])
             M, V = after(w.products_cross, at), after(w.inverse_cross, at)
-            _add_curvature(M, r.q[s], r.q[t], right, V, False, after(dcholesky, r.cholesky_at[s]))
-            _add_curvature(M, r.q[s], r.q[t], left, V, True, after(dcholesky, r.cholesky_at[t]))
+            _add_curvature(M, r.q[s], r.q[t], right, V, False, after(own, r.cholesky_at[s]))
+            _add_curvature(M, r.q[s], r.q[t], left, V, True, after(own, r.cholesky_at[t]))
             _to_predictor(left, r.q[s], right, r.q[t], V, scratch)
 
 
 @kernel
 def _curvatures_of_pairs(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
     """The blocks of `_curvatures` between levels of the eliminated factor and levels of the others."""
-    q = r.q[0]
+    q, entries = r.q[0], r.cholesky_at[len(r.q)]
     if len(r.q) == 1:
         return
     for part in parts:
+        own = after(dcholesky, part * entries)
         for j in range(r.part_start[part], r.part_start[part + 1]):
             columns = (r.matrix_at[j + 1] - r.matrix_at[j]) // q
             M = view(w.products_pair, r.matrix_at[j], r.matrix_at[j + 1])
@@ -103,7 +107,7 @@ def _curvatures_of_pairs(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntA
                     total = 0.0
                     for k in range(columns):
                         total += scaled[a * columns + k] * V[b * columns + k]
-                    dcholesky[a * q + b] -= total
+                    own[a * q + b] -= total
             for a in range(q - 1, -1, -1):  # L V in place of V
                 for k in range(columns):
                     V[a * columns + k] *= cholesky[a * q + a]
@@ -112,7 +116,7 @@ def _curvatures_of_pairs(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntA
                         V[a * columns + k] += cholesky[a * q + c] * V[c * columns + k]
             for p in range(r.pair_start[j], r.pair_start[j + 1]):
                 t, first = r.pair_factor[p], r.pair_first[p]
-                L, dL, width = after(cholesky, r.cholesky_at[t]), after(dcholesky, r.cholesky_at[t]), r.q[t]
+                L, dL, width = after(cholesky, r.cholesky_at[t]), after(own, r.cholesky_at[t]), r.q[t]
                 for d in range(q):
                     row = d * columns + first
                     for a in range(width):
@@ -188,18 +192,19 @@ def predictor_variance(r: RowIndex, w: Work, parts: IntArray, out: FloatArray) -
 @kernel
 def _add_outer(r: RowIndex, parts: IntArray, score: FloatArray, u: FloatArray, dcholesky: FloatArray) -> None:
     """Add ``sum_j score_j u_j'`` by factor."""
-    q, base = r.q[0], first_columns(r)
+    q, base, entries = r.q[0], first_columns(r), r.cholesky_at[len(r.q)]
     for part in parts:
+        own = after(dcholesky, part * entries)
         for j in range(r.part_start[part], r.part_start[part + 1]):
             for a in range(q):
                 for b in range(q):
-                    dcholesky[a * q + b] += score[j * q + a] * u[j * q + b]
+                    own[a * q + b] += score[j * q + a] * u[j * q + b]
         for k in range(r.other_start[part], r.other_start[part + 1]):
             t, at = r.other_factor[k], base + r.other_col[k]
             width = r.q[t]
             for a in range(width):
                 for b in range(width):
-                    dcholesky[r.cholesky_at[t] + a * width + b] += score[at + a] * u[at + b]
+                    own[r.cholesky_at[t] + a * width + b] += score[at + a] * u[at + b]
 
 
 @kernel

@@ -58,7 +58,8 @@ def integrate(
 ) -> int:
     """Log-likelihood of every outer level, with nodes around the Laplace modes; returns how many searches failed.
 
-    These are the searches for inner modes. The rows' share of the gradient goes into ``w.deta``.
+    These are the searches for inner modes. The rows' share of the gradient goes into ``w.deta``; `dcholesky` has the
+    derivatives in the two sds of one outer level after the other, and is zero before.
     """
     n, size, base = len(r.y), len(nodes), first_columns(r)
     s, g = cholesky[0], cholesky[1]
@@ -213,8 +214,8 @@ def integrate(
             dv = outer_share[k] * (g * by_outer[k] - v[k])
             by_outer_mode[part] += dv
             by_sd[part] += np.sqrt(2.0) * nodes[k] * dv
-            dcholesky[0] += outer_share[k] * ds[k]
-            dcholesky[1] += outer_share[k] * by_outer[k] * v[k]
+            dcholesky[2 * part] += outer_share[k] * ds[k]
+            dcholesky[2 * part + 1] += outer_share[k] * by_outer[k] * v[k]
         for i in range(start_of_part, r.row_start[r.part_start[part + 1]]):
             row_deta = view(deta, (i - start_of_part) * size, (i - start_of_part + 1) * size)
             mean = 0.0
@@ -237,28 +238,28 @@ def _move_outer_nodes(
     n, base = len(r.y), first_columns(r)
     s, g = cholesky[0], cholesky[1]
     for part in range(len(r.part_start) - 1):
-        column = base + r.col_start[part]
+        column, dL = base + r.col_start[part], view(dcholesky, 2 * part, 2 * part + 2)
         levels = range(r.part_start[part], r.part_start[part + 1])
         variance = w.schur[r.schur_at[part]]
         by_schur = -0.5 * variance * np.sqrt(variance) * by_sd[part]
         solved = by_outer_mode[part]
-        dcholesky[1] += by_schur * 2.0 * g * w.products_other[r.other_at[r.other_start[part]]]
+        dL[1] += by_schur * 2.0 * g * w.products_other[r.other_at[r.other_start[part]]]
         for j in levels:
             slope, pair = w.solved_pair[r.matrix_at[j]], w.products_pair[r.matrix_at[j]]
-            dcholesky[0] += by_schur * 2.0 * slope * (slope * s * w.products_first[j] - g * pair)
-            dcholesky[1] -= by_schur * 2.0 * slope * s * pair
+            dL[0] += by_schur * 2.0 * slope * (slope * s * w.products_first[j] - g * pair)
+            dL[1] -= by_schur * 2.0 * slope * s * pair
             for i in range(r.row_start[j], r.row_start[j + 1]):
                 along = g * r.Z[n + i] - slope * s * r.Z[i]
                 solved += along * (by_schur * along * along * w.weight[i] * w.one_minus_2p[i])
         outer_step = variance * solved
-        dcholesky[1] += outer_step * w.score[column]
+        dL[1] += outer_step * w.score[column]
         for j in levels:
             slope, right = w.solved_pair[r.matrix_at[j]], 0.0
             for i in range(r.row_start[j], r.row_start[j + 1]):
                 along = g * r.Z[n + i] - slope * s * r.Z[i]
                 right += s * r.Z[i] * (by_schur * along * along * w.weight[i] * w.one_minus_2p[i])
             inner_step = right / (w.cholesky_first[j] * w.cholesky_first[j]) - slope * outer_step
-            dcholesky[0] += inner_step * w.score[j]
+            dL[0] += inner_step * w.score[j]
             for i in range(r.row_start[j], r.row_start[j + 1]):
                 z, other = r.Z[i], r.Z[n + i]
                 along = g * other - slope * s * z
@@ -266,8 +267,8 @@ def _move_outer_nodes(
                     by_schur * along * along * w.one_minus_2p[i] - s * z * inner_step - g * other * outer_step
                 )
                 w.deta[i] += change
-                dcholesky[0] += z * w.u[j] * change
-                dcholesky[1] += other * w.u[column] * change
+                dL[0] += z * w.u[j] * change
+                dL[1] += other * w.u[column] * change
 
 
 class NestedQuadratureLikelihood:
@@ -291,6 +292,8 @@ class NestedQuadratureLikelihood:
         Flat Cholesky factors of the last evaluation.
     values : ndarray
         Log-likelihood of each outer level, without binomial coefficients.
+    dcholesky : ndarray, shape (outer levels, 2)
+        Derivative of each of them in the two sds.
 
     Raises
     ------
@@ -305,6 +308,7 @@ class NestedQuadratureLikelihood:
         self.work = make_work(row_index)
         self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
         self.values = np.zeros(len(row_index.part_start) - 1)
+        self.dcholesky = np.zeros((len(self.values), len(self.cholesky)))
         self._eta = np.empty(len(row_index.y))
         self._parts = np.arange(len(self.values))
         points, self._log_weights = grid(nodes, 1)
@@ -317,7 +321,7 @@ class NestedQuadratureLikelihood:
             work.u[:] = 0.0
         self.cholesky = cholesky
         fixed_predictor(row_index, gamma, self._eta)
-        dcholesky = np.zeros(len(cholesky))
+        dcholesky = self.dcholesky.ravel()
         evaluate_parts(row_index, work, cholesky, self._eta, self._parts, dcholesky)
         dcholesky[:] = 0.0
         failures = integrate(
@@ -326,7 +330,8 @@ class NestedQuadratureLikelihood:
         dgamma = np.empty(len(gamma))
         columns_times(row_index, work.deta, dgamma)
         value = float(self.values.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, dcholesky, failures == 0 and bool(work.decrement.max() <= MODE_TOLERANCE))
+        converged = failures == 0 and bool(work.decrement.max() <= MODE_TOLERANCE)
+        return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), converged)
 
 
 def _check_nested(row_index: RowIndex) -> None:

@@ -46,6 +46,11 @@ class Likelihood(Protocol):
         """Log-likelihood of each independent part of the data at the last evaluation, without binomial coefficients."""
         ...
 
+    @property
+    def dcholesky(self) -> FloatArray:
+        """Derivative of each of these in the flattened Cholesky factors, shape (parts, entries)."""
+        ...
+
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Value and gradient at coefficients of the orthogonal basis and flattened Cholesky factors."""
         ...
@@ -147,6 +152,18 @@ class Objective:
             gradient = np.full_like(gradient, np.nan)
         self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
         return self._last
+
+    def scores(self) -> FloatArray:
+        """Gradient of each independent part's log-likelihood at the last evaluation, shape (parts, parameters).
+
+        They add up to the gradient of the log-likelihood, without that of the log prior density.
+        """
+        likelihood, row_index = self.likelihood, self.likelihood.arrangement.row_index
+        starts, deta = row_index.row_start[row_index.part_start[:-1]], likelihood.work.deta
+        dgamma = np.empty((len(starts), self.p))
+        for k in range(self.p):
+            dgamma[:, k] = np.add.reduceat(row_index.X[:, k] * deta, starts)
+        return np.column_stack([dgamma @ likelihood.arrangement.triangular, likelihood.dcholesky[:, self._flat]])
 
     def first_cholesky(self, usual: float) -> list[FloatArray]:
         """Cholesky factors from which a search starts, without correlations.

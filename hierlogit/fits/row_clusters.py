@@ -1,0 +1,131 @@
+"""Clusters of rows: the levels of a grouping factor, the values of a column, or values that are given row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import FitError
+from ..model_spec import ModelSpec
+from ..validation import listed, number_of, one_of, reason_of, shortened, text, unknown_names
+
+IntArray = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Groups of rows that belong together.
+
+    Attributes
+    ----------
+    group : str
+    labels : pandas.Index
+        In the order of their numbers.
+    index : ndarray of int, shape (n,)
+        Number of each row's cluster.
+    """
+
+    group: str
+    labels: pd.Index[Any]
+    index: IntArray
+
+    @classmethod
+    def of(cls, model: ModelSpec, group: str | None) -> Clusters:
+        """The levels of a grouping factor, or the values of a column; the only factor if no name is given.
+
+        Raises
+        ------
+        FitError
+            If there is none of this name, or its values are all the same.
+        """
+        groups = model.design.groups
+        if group is None:
+            if len(groups) != 1:
+                raise FitError(
+                    f"the model has {number_of(len(groups), 'grouping factor')}: pass group=, the factor or column "
+                    f"whose clusters are left out; {one_of(known_names(model))}."
+                )
+            group = groups[0].name
+        return cls.named(model, text("group", group, FitError), "group")
+
+    @classmethod
+    def named(cls, model: ModelSpec, name: str, option: str) -> Clusters:
+        """The levels of the grouping factor of a name, or the values of the column.
+
+        Parameters
+        ----------
+        model : Model
+        name : str
+        option : str
+            The option of a public function that the name was given for.
+
+        Raises
+        ------
+        FitError
+            If there is none of this name, or its values are all the same.
+        """
+        known = known_names(model)
+        if name not in known:
+            raise FitError(unknown_names(option, [name], known, "grouping factor or column"))
+        for factor in model.design.groups:
+            if factor.name == name:
+                return cls(name, pd.Index(factor.levels, name=name), factor.index)
+        return cls._of_values(model.design.table.frame[name], name, option)
+
+    @classmethod
+    def of_rows(cls, model: ModelSpec, values: Any, option: str) -> Clusters:
+        """Clusters with the same value, of values for the rows of the table.
+
+        Parameters
+        ----------
+        model : Model
+        values : pandas.Series or array-like
+            A series has its values by the labels of the rows. Other values are those of the rows of the model, or of
+            all rows of the table if none was left out.
+        option : str
+            The option of a public function that they were given for.
+
+        Raises
+        ------
+        FitError
+            If they are not one for each row, some are missing, or all are the same.
+        """
+        rows = model.design.table.rows
+        if isinstance(values, pd.Series) and values.index.is_unique and rows.isin(values.index).all():
+            name = option if values.name is None else str(values.name)
+            return cls._of_values(values.loc[rows], name, option)
+        given = listed(values)
+        if given is None:
+            raise FitError(
+                f"{option} must be the name of a grouping factor or column, or a value for each row; got "
+                f"{shortened(values)}."
+            )
+        if len(given) != len(rows):
+            raise FitError(
+                f"{option} has {number_of(len(given), 'value')} and the model {number_of(len(rows), 'row')}. Pass a "
+                "column of the same table, such as data['region'], whose labels tell which of its rows were left out."
+            )
+        return cls._of_values(pd.Series(given), option, option)
+
+    @classmethod
+    def _of_values(cls, values: pd.Series[Any], name: str, option: str) -> Clusters:
+        try:
+            index, labels = pd.factorize(values, sort=True)
+        except TypeError as error:  # values that are lists, or text and numbers together
+            raise FitError(f"{option}: the values of '{name}' cannot be compared: {reason_of(error)}.") from error
+        missing = int((index < 0).sum())
+        if missing:
+            raise FitError(f"{option}: '{name}' has no value in {number_of(missing, 'row')} of the model.")
+        if len(labels) < 2:
+            raise FitError(f"{option}: '{name}' has only one value: at least two clusters are needed.")
+        return cls(name, pd.Index(np.asarray(labels), name=name), index)
+
+
+def known_names(model: ModelSpec) -> list[str]:
+    """The names that clusters can have: grouping factors, then columns of the formula."""
+    factors = [factor.name for factor in model.design.groups]
+    return list(dict.fromkeys([*factors, *map(str, model.design.table.frame.columns)]))
