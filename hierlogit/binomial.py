@@ -1,4 +1,7 @@
-"""The binomial distribution of outcomes: log-likelihood at a linear predictor, and simulated successes."""
+"""The binomial distribution of outcomes: log-likelihood at a linear predictor, and simulated successes.
+
+Successes are simulated from beta-binomial distributions, too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Shapes of beta distributions are not below this: NumPy refuses zero, to which tiny ones are rounded.
+SMALLEST_SHAPE = 1e-300
 
 
 def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatArray:
@@ -41,7 +47,9 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray) -> FloatA
     return result
 
 
-def simulated_successes(probability: FloatArray, trials: FloatArray, random: np.random.Generator) -> FloatArray:
+def simulated_successes(
+    probability: FloatArray, trials: FloatArray, random: np.random.Generator, phi: FloatArray | None = None
+) -> FloatArray:
     """Simulated successes of rows with given probabilities.
 
     Parameters
@@ -49,6 +57,9 @@ def simulated_successes(probability: FloatArray, trials: FloatArray, random: np.
     probability : ndarray, shape (..., n)
     trials : ndarray, shape (n,)
     random : numpy.random.Generator
+    phi : ndarray, shape (...), optional
+        Precision of beta-binomial outcomes, for which the probabilities of the rows are means of beta distributions;
+        infinite for binomial ones.
 
     Returns
     -------
@@ -60,7 +71,16 @@ def simulated_successes(probability: FloatArray, trials: FloatArray, random: np.
     >>> simulated_successes(np.array([0.0, 1.0]), np.array([5.0, 7.0]), np.random.default_rng(1))
     array([0., 7.])
     """
+    if phi is not None:
+        probability = _beta_distributed(probability, np.asarray(phi)[..., None], random)
     return random.binomial(trials.astype(np.int64), probability).astype(np.float64)
+
+
+def _beta_distributed(mean: FloatArray, phi: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Draws from beta distributions with precision `phi`; the mean where that is infinite."""
+    finite = np.where(np.isfinite(phi), phi, 1.0)
+    shapes = (np.maximum(finite * share, SMALLEST_SHAPE) for share in (mean, 1.0 - mean))
+    return np.where(np.isfinite(phi), random.beta(*shapes), mean)
 
 
 def log_binomial_coefficient(y: FloatArray, trials: FloatArray) -> FloatArray:

@@ -84,20 +84,20 @@ class Estimate(Shown):
     cholesky : mapping of str to ndarray, shape (q, q)
         By grouping factor, the lower triangular Cholesky factor L of the covariance matrix ``L L'`` of its effects.
     covariance : ndarray, shape (m, m)
-        Covariance matrix of the fixed effects and the free entries of the Cholesky factors, from the observed
-        information or, if `clustered` is given, from differences between clusters. Rows and columns of parameters at a
-        boundary are zero, those of infinite estimates and of parameters that are not identified are NaN; all entries
-        are NaN where the information is not positive definite.
-    entries : tuple of (str, int, int), length m - p
+        Covariance matrix of the fixed effects, the free entries of the Cholesky factors and, for beta-binomial
+        outcomes, ``1 / sqrt(phi)``, from the observed information or, if `clustered` is given, from differences between
+        clusters. Rows and columns of parameters at a boundary are zero, those of infinite estimates and of parameters
+        that are not identified are NaN; all entries are NaN where the information is not positive definite.
+    entries : tuple of (str, int, int)
         Grouping factor, row and column of each entry of a Cholesky factor.
     boundary : tuple of str
-        Names of sds that are zero and of correlations that are 1 or -1.
+        Names of sds that are zero, of correlations that are 1 or -1, and of phi if it is infinite.
     modes : mapping of str to ndarray, shape (J, q)
         By grouping factor, the conditional modes of the effects on the logit scale.
     conditional_sds : mapping of str to ndarray, shape (J, q)
         By grouping factor, the conditional standard deviations of the effects, given the estimates.
     n_parameters : int
-        Number of parameters: fixed effects, sds and correlations, including those at a boundary.
+        Number of parameters: fixed effects, sds, correlations and phi, including those at a boundary.
     n_rows : int
         Number of rows, as used by the BIC.
     df : ndarray, shape (p,)
@@ -107,6 +107,9 @@ class Estimate(Shown):
         Whether the restricted likelihood was maximised, with the fixed effects integrated out too.
     clustered : Clustered or None
         The clusters from which the covariance matrix is computed, as by `hierlogit.robust`.
+    phi : float or None
+        Precision of beta-binomial outcomes, infinite where the data vary no more than binomial ones; None for binomial
+        outcomes.
     """
 
     nodes: int
@@ -126,11 +129,20 @@ class Estimate(Shown):
     df: FloatArray
     restricted: bool = False
     clustered: Clustered | None = None
+    phi: float | None = None
 
     @property
     def model_covariance(self) -> FloatArray:
         """Covariance matrix from the observed information, shape (m, m), also where `covariance` is another."""
         return self.covariance if self.clustered is None else self.clustered.model_covariance
+
+    @property
+    def phi_se(self) -> float:
+        """Standard error of phi, by the delta method; NaN at a boundary and for binomial outcomes."""
+        if self.phi is None or not np.isfinite(self.phi):
+            return float("nan")
+        # phi is the power -2 of the parameter of the covariance matrix.
+        return float(2.0 * self.phi**1.5 * np.sqrt(self.covariance[-1, -1]))
 
     @property
     def method(self) -> str:
@@ -237,7 +249,8 @@ class Estimate(Shown):
             Covariance matrix of the values; zero for correlations of 1 or -1, NaN where those of the entries are.
         """
         places, values, jacobian = self._spread()
-        of_entries = self.covariance[len(self.beta) :, len(self.beta) :]
+        p, last = len(self.beta), len(self.beta) + len(self.entries)
+        of_entries = self.covariance[p:last, p:last]
         unknown = np.isnan(np.diag(of_entries))
         covariance: FloatArray = jacobian @ np.where(np.isnan(of_entries), 0.0, of_entries) @ jacobian.T
         affected = np.any(jacobian[:, unknown] != 0, axis=1)
@@ -246,7 +259,8 @@ class Estimate(Shown):
 
     def spread_deviations(self) -> FloatArray:
         """Deviations of sds and correlations, as `deviations`, shape (m, s); NaN for those without a standard error."""
-        deviations: FloatArray = self.deviations()[:, len(self.beta) :] @ self._spread()[2].T
+        p = len(self.beta)
+        deviations: FloatArray = self.deviations()[:, p : p + len(self.entries)] @ self._spread()[2].T
         known = np.diag(self.spread_covariance()[2]) > 0
         return np.where(known, deviations, np.nan)
 
@@ -336,6 +350,9 @@ class Estimate(Shown):
                 errors = np.sqrt(np.diag(covariance))
             columns = {"estimate": values, "se": np.where(errors > 0, errors, np.nan)}
             yield _table("sd or correlation (logit scale)", labels, columns)
+        if self.phi is not None:
+            columns = {"estimate": np.array([self.phi]), "se": np.array([self.phi_se])}
+            yield _table("precision of the beta distribution", ["phi"], columns)
 
 
 def _table(name: str, labels: Sequence[str], columns: Mapping[str, FloatArray]) -> Table:
@@ -400,4 +417,4 @@ def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
 
 
 #: Attributes of an estimate that are not arrays.
-_PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows", "restricted")
+_PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows", "restricted", "phi")

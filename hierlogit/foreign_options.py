@@ -20,7 +20,6 @@ INSTEAD = MappingProxyType(
         "weights": "Rows cannot be weighted. If the weights are numbers of trials, they belong in the formula: "
         "p(successes, trials) ~ ..., or p(proportion * trials, trials) ~ ... for proportions. Weights of averages over "
         "rows are an option of hl.avg_predictions, hl.avg_comparisons and hl.avg_slopes.",
-        "family": "Every model has binary or binomial outcomes with a logit link: leave it out.",
         "link": "Every model has a logit link: leave it out.",
         "trials": _FORMULA.format("p(successes, trials) ~ ..."),
         "size": _FORMULA.format("p(successes, trials) ~ ..."),

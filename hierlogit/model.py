@@ -31,7 +31,7 @@ class Model(ModelSpec):
     data : pandas.DataFrame, polars.DataFrame or mapping of columns
         One row for each observation.
     priors : mapping of str to Prior or bambi.Prior, optional
-        Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``) or by parameter
+        Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``, ``"phi"``) or by parameter
         (``"age"``, ``"sd_district"``); see `hierlogit.priors.defaults.resolve_priors`.
     missing : {"drop", "error"}
         What to do with rows that have missing values in columns of the formula, or no trials: drop them, with a warning
@@ -42,8 +42,14 @@ class Model(ModelSpec):
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns, such as the knots of a spline or a matrix of
         contrasts: ``{"knots": [20, 40], "steps": matrix}`` for ``bs(x, knots=knots) + C(f, steps)``.
+    family : {"binomial", "betabinomial"}
+        Distribution of the successes of a row, given its linear predictor; binary outcomes are binomial with one trial.
+        Beta-binomial counts vary more than binomial ones: the probability of a row has a beta distribution with the
+        mean p and the precision ``phi``, ``Beta(p phi, (1 - p) phi)``, so that the successes of m trials have the
+        variance ``m p (1 - p) (phi + m) / (phi + 1)`` and any two trials of a row the correlation ``1 / (phi + 1)``.
+        It needs rows with several trials.
     **others
-        Options of other packages, such as ``weights``, ``family`` or ``nAGQ``: there are none here, and an error says
+        Options of other packages, such as ``weights``, ``link`` or ``nAGQ``: there are none here, and an error says
         what is written instead.
 
     Attributes

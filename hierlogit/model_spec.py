@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .design.design import Collinear, Design, build_design, design_of_rows
 from .design.grouping import GroupBlock
+from .design.outcome import Family, known_family
 from .design.table import Missing, TrainingTable
 from .display import Facts, Shown, View
 from .foreign_options import refuse_options
@@ -57,11 +58,12 @@ class ModelSpec(Shown):
         missing: Missing = "drop",
         collinear: Collinear = "drop",
         namespace: Mapping[str, Any] | None = None,
+        family: Family = "binomial",
         **others: Any,
     ) -> None:
-        refuse_options("hl.Model", others, ("priors", "missing", "collinear", "namespace"))
-        parsed = parse(formula)
-        design = build_design(parsed, data, missing=missing, collinear=collinear, namespace=namespace)
+        refuse_options("hl.Model", others, ("priors", "missing", "collinear", "namespace", "family"))
+        parsed, family = parse(formula), known_family(family)
+        design = build_design(parsed, data, missing=missing, collinear=collinear, namespace=namespace, family=family)
         self._set(parsed, design, resolve_priors(design, priors), namespace)
         self._warn()
 
@@ -85,6 +87,7 @@ class ModelSpec(Shown):
         table: TrainingTable,
         priors: Priors | None = None,
         namespace: Mapping[str, Any] | None = None,
+        family: Family = "binomial",
     ) -> Self:
         """A model from rows that are already cleaned, as in a saved fit, with priors already resolved or the defaults.
 
@@ -92,7 +95,7 @@ class ModelSpec(Shown):
         """
         model = cls.__new__(cls)
         parsed = parse(formula)
-        design = design_of_rows(parsed, table, namespace)
+        design = design_of_rows(parsed, table, namespace, family)
         model._set(parsed, design, resolve_priors(design, None) if priors is None else priors, namespace)
         return model
 
@@ -102,7 +105,8 @@ class ModelSpec(Shown):
     def __reduce__(self) -> tuple[object, ...]:
         # The encodings learned by formulae hold modules and functions, which cannot be pickled; formula and rows
         # rebuild them.
-        return (type(self).from_parts, (self.formula.text, self.design.table, self.priors, dict(self.namespace)))
+        parts = (self.formula.text, self.design.table, self.priors, dict(self.namespace), self.family)
+        return (type(self).from_parts, parts)
 
     def with_priors(self, priors: Mapping[str, Any]) -> Self:
         """The model with some of its priors replaced; those not named stay as they are."""
@@ -164,6 +168,16 @@ class ModelSpec(Shown):
         return arrange(self.design)
 
     @property
+    def family(self) -> Family:
+        """Distribution of the outcomes: ``"binomial"`` or ``"betabinomial"``."""
+        return self.design.outcome.family
+
+    @property
+    def overdispersed(self) -> bool:
+        """Whether the outcomes are beta-binomial, with the parameter ``phi``."""
+        return self.family == "betabinomial"
+
+    @property
     def coords(self) -> dict[str, Any]:
         """Labels of all dimensions that results can have."""
         design = self.design
@@ -213,6 +227,7 @@ class ModelSpec(Shown):
         of_group = ("b_{}", "u_{}", "sd_{}", "cor_{}", "chol_cor_{}", "{}_effect", "{}_effect_bis", "{}_of_obs")
         of_set = ("chol_cor_{}{}", "{}_effect{}", "{}_effect{}_bis", "tau_{}{}", "shares_{}{}")
         names = {f"slopes_scaled[{label}]" for label in self.design.fixed_effects}
+        names.update(["phi"] if self.overdispersed else [])
         for group in self.design.groups:
             names.update(pattern.format(group.result_name) for pattern in of_group)
             ends = [self.set_suffix(group, k) for k in range(len(group.sets))]
@@ -223,7 +238,8 @@ class ModelSpec(Shown):
     @property
     def kind(self) -> str:
         """Kind of the model, as text."""
-        return "Mixed-effects logistic regression" if self.design.groups else "Logistic regression"
+        name = "Mixed-effects logistic regression" if self.design.groups else "Logistic regression"
+        return f"{name} with beta-binomial outcomes" if self.overdispersed else name
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Formula, event, rows and clusters, for views of the model and its fits."""

@@ -190,7 +190,10 @@ class Plan:
     def model(self, structure: Structure) -> Model:
         """A model of the build-up, of the rows of the largest one."""
         return Model.from_parts(
-            self.formula(structure), self.design.table, namespace=dict(self.largest.namespace) or None
+            self.formula(structure),
+            self.design.table,
+            namespace=dict(self.largest.namespace) or None,
+            family=self.largest.family,
         )
 
     def _random(self, level: str, slopes: Sequence[Slope]) -> str:

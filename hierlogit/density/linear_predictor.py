@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
 from ..lazy_draws import lazy_variable
 from ..model_spec import ModelSpec
+from . import beta_binomial
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
@@ -43,11 +44,14 @@ class Draws:
         Random effects ``b_<group>`` by grouping factor.
     cholesky : mapping of str to ndarray, shape (draws, q, q)
         Cholesky factors ``L`` of the effects' covariance matrices, ``Sigma = L L'``, by grouping factor.
+    phi : ndarray, shape (draws,), or None
+        Precision of beta-binomial outcomes, infinite where they are binomial; None for binomial models.
     """
 
     beta: FloatArray
     effects: Mapping[str, FloatArray]
     cholesky: Mapping[str, FloatArray]
+    phi: FloatArray | None = None
 
     @classmethod
     def of(cls, model: ModelSpec, posterior: xr.Dataset) -> Draws:
@@ -55,16 +59,16 @@ class Draws:
         groups = model.design.groups
         effects = {group.name: _flat(posterior[f"b_{group.result_name}"]) for group in groups}
         cholesky = {group.name: _covariance_cholesky(group, posterior) for group in groups}
-        if "beta" in posterior:
-            return cls(_flat(posterior["beta"]), effects, cholesky)
         count = posterior.sizes["chain"] * posterior.sizes["draw"]
-        return cls(np.empty((count, 0)), effects, cholesky)
+        beta = _flat(posterior["beta"]) if "beta" in posterior else np.empty((count, 0))
+        return cls(beta, effects, cholesky, _flat(posterior["phi"]) if model.overdispersed else None)
 
     @classmethod
     def at(cls, estimate: Estimate) -> Draws:
         """A single draw: the maximum of a likelihood fit, with the conditional modes of the effects."""
         modes = {name: values[None] for name, values in estimate.modes.items()}
-        return cls(estimate.beta[None], modes, {name: L[None] for name, L in estimate.cholesky.items()})
+        phi = None if estimate.phi is None else np.array([estimate.phi])
+        return cls(estimate.beta[None], modes, {name: L[None] for name, L in estimate.cholesky.items()}, phi)
 
     @classmethod
     def around(cls, estimate: Estimate, step: float = STEP) -> Draws:
@@ -78,7 +82,11 @@ class Draws:
         for k, (name, a, b) in enumerate(estimate.entries):
             cholesky[name][:, a, b] += steps[:, p + k]
         modes = {name: np.broadcast_to(values, (len(steps), *values.shape)) for name, values in estimate.modes.items()}
-        return cls(estimate.beta + steps[:, :p], modes, cholesky)
+        phi = None
+        if estimate.phi is not None:
+            with np.errstate(divide="ignore"):
+                phi = (estimate.phi**-0.5 + steps[:, -1]) ** -2.0
+        return cls(estimate.beta + steps[:, :p], modes, cholesky, phi)
 
     def __len__(self) -> int:
         return len(self.beta)
@@ -88,12 +96,13 @@ class Draws:
             self.beta[chosen],
             {name: values[chosen] for name, values in self.effects.items()},
             {name: values[chosen] for name, values in self.cholesky.items()},
+            None if self.phi is None else self.phi[chosen],
         )
 
     def extended(self, effects: Mapping[str, FloatArray]) -> Draws:
         """The draws with effects of further clusters, shape (draws, clusters, q), appended by grouping factor."""
         longer = {name: np.concatenate([self.effects[name], new], axis=1) for name, new in effects.items()}
-        return Draws(self.beta, {**self.effects, **longer}, self.cholesky)
+        return replace(self, effects={**self.effects, **longer})
 
     def chunks(self, rows: int) -> Iterator[tuple[slice, Draws]]:
         """Parts of the draws for which linear predictors of `rows` rows fit the chunk size, each with its slice."""
@@ -186,7 +195,11 @@ def _log_likelihood_at(
     picked = (chain[:, None] * per_chain + draw).ravel()
     values = np.empty((len(picked), len(row)))
     for part, some in draws[picked].chunks(len(row)):
-        values[part] = log_likelihood(outcome.y[row], outcome.trials[row], linear_predictor(some, rows))
+        eta = linear_predictor(some, rows)
+        if some.phi is None:
+            values[part] = log_likelihood(outcome.y[row], outcome.trials[row], eta)
+        else:
+            values[part] = beta_binomial.log_likelihood(outcome.y[row], outcome.trials[row], eta, some.phi)
     return values.reshape(len(chain), len(draw), len(row))
 
 

@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
-    """The ``log_prior`` group of a fit: prior densities of fixed effects, sds and correlations.
+    """The ``log_prior`` group of a fit: prior densities of fixed effects, sds, correlations and phi.
 
     Cluster effects are not included: their distribution is part of the model.
 
@@ -29,7 +29,7 @@ def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         ``beta`` by fixed effect, for the intercept at the predictors' means; ``sd_<group>`` by effect, or one value if
-        the prior is joint; ``cor_<group>``.
+        the prior is joint; ``cor_<group>``; ``phi``.
     """
     design, densities = model.design, {}
     if design.fixed_effects:
@@ -47,6 +47,9 @@ def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
             densities[f"sd_{name}"] = _each(sd.isel({dim: separate}), dim, [priors[i] for i in separate])
         if group.name in model.priors.cor:
             densities[f"cor_{name}"] = _correlations(model, group.name, posterior[f"cor_{name}"].to_numpy())
+    if model.priors.phi is not None:
+        phi = posterior["phi"].transpose("chain", "draw")
+        densities["phi"] = phi.copy(data=model.priors.phi.logpdf(phi.to_numpy()))
     return xr.Dataset(densities, coords={"chain": posterior["chain"], "draw": posterior["draw"]})
 
 

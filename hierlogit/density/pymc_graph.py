@@ -30,8 +30,9 @@ def build_graph(model: ModelSpec) -> pm.Model:
     Returns
     -------
     pymc.Model
-        ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>`` are the user's parameters. The free variables are
-        ``intercept_at_means``, ``slopes_scaled``, the sds, the Cholesky factors of the correlations and ``u_<group>``.
+        ``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>`` and ``phi`` are the user's parameters. The free
+        variables are ``intercept_at_means``, ``slopes_scaled``, the sds, the Cholesky factors of the correlations,
+        ``u_<group>`` and ``phi``.
 
     Examples
     --------
@@ -45,8 +46,14 @@ def build_graph(model: ModelSpec) -> pm.Model:
         eta = _fixed_part(model.design, variables.fixed)
         for of_group in variables.groups:
             eta = eta + _contribution(of_group.group, _random_effects(of_group))
-        _random_variable(variables.outcome, logit_p=eta, observed=outcome.y.astype(int))
+        arguments = {"logit_p": eta} if variables.phi is None else _beta(eta, _random_variable(variables.phi))
+        _random_variable(variables.outcome, **arguments, observed=outcome.y.astype(int))
     return graph
+
+
+def _beta(eta: Any, phi: Any) -> dict[str, Any]:
+    """Parameters of the beta distribution of the rows' probabilities, with precision phi."""
+    return {"alpha": phi * pt.sigmoid(eta), "beta": phi * pt.sigmoid(-eta)}
 
 
 def _fixed_part(design: Design, fixed: FixedVariables | None) -> Any:

@@ -1,6 +1,7 @@
 """Variables of a model with distribution, arguments and dimensions, from which graph, program and texts are made.
 
-Results have the parameters ``beta``, ``sd_<group>``, ``cor_<group>`` and ``b_<group>``. A sampler uses other variables:
+Results have the parameters ``beta``, ``sd_<group>``, ``cor_<group>``, ``b_<group>`` and, for beta-binomial outcomes,
+``phi``. A sampler uses other variables:
 the log-odds at the predictors' means and the coefficients of scaled columns in place of ``beta``, the Cholesky factor
 of each correlation matrix, standardised effects, and with `Decov` a common scale and shares of the variance in place of
 sds.
@@ -154,6 +155,8 @@ class ModelVariables:
         None if the model has no fixed effects.
     groups : tuple of GroupVariables
         One for each grouping factor.
+    phi : Variable or None
+        Precision of beta-binomial outcomes.
     outcome : Variable
     coords : mapping of str to labels
         Labels of all dimensions, those of results and those of free variables.
@@ -161,11 +164,12 @@ class ModelVariables:
 
     fixed: FixedVariables | None
     groups: tuple[GroupVariables, ...]
+    phi: Variable | None
     outcome: Variable
     coords: Mapping[str, Any]
 
     def __iter__(self) -> Iterator[Variable]:
-        yield from chain(self.fixed or (), *self.groups, (self.outcome,))
+        yield from chain(self.fixed or (), *self.groups, (self.phi,) if self.phi else (), (self.outcome,))
 
 
 def model_variables(model: ModelSpec) -> ModelVariables:
@@ -201,7 +205,8 @@ def model_variables(model: ModelSpec) -> ModelVariables:
     for of_group in groups:
         for part, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
             coords |= {dim: list(of_group.group.effects[part]) for dim in (cholesky.dims if cholesky else ())}
-    return ModelVariables(_fixed(model) if design.fixed_effects else None, groups, _outcome(model), coords)
+    fixed = _fixed(model) if design.fixed_effects else None
+    return ModelVariables(fixed, groups, _phi(model), _outcome(model), coords)
 
 
 def _fixed(model: ModelSpec) -> FixedVariables:
@@ -280,11 +285,17 @@ def _cholesky(model: ModelSpec, group: GroupBlock, k: int) -> Variable | None:
     )
 
 
+def _phi(model: ModelSpec) -> Variable | None:
+    prior = model.priors.phi
+    return None if prior is None else replace(_number("phi", prior), priors=(StatedPrior((0,), prior),))
+
+
 def _outcome(model: ModelSpec) -> Variable:
     name, outcome = model.outcome_name, model.design.outcome
     if not outcome.binomial:
         return Variable(name, "Bernoulli", {}, ("obs",), (len(outcome.y),), observed=True)
-    return Variable(name, "Binomial", {"n": outcome.trials.astype(int)}, ("obs",), (len(outcome.y),), observed=True)
+    family = "BetaBinomial" if model.overdispersed else "Binomial"
+    return Variable(name, family, {"n": outcome.trials.astype(int)}, ("obs",), (len(outcome.y),), observed=True)
 
 
 def _number(name: str, prior: Prior) -> Variable:

@@ -99,6 +99,8 @@ class Arrangement(ShownAsCall):
         Rows before collapsing.
     row_of : ndarray of int, shape (n_rows,)
         For each row of the design, its row in the row index.
+    overdispersed : bool
+        Whether the outcomes are beta-binomial; rows are then not collapsed, since sums of counts are not.
     """
 
     row_index: RowIndex
@@ -108,6 +110,7 @@ class Arrangement(ShownAsCall):
     log_coefficients: float
     n_rows: int
     row_of: IntArray
+    overdispersed: bool = False
 
     def with_counts(self, y: FloatArray, trials: FloatArray) -> Arrangement:
         """The arrangement with other counts; rows without trials do not contribute.
@@ -168,7 +171,8 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
 
     given = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials)
     order = given.order()
-    rows, groups_of_rows = given[order].collapsed()
+    overdispersed = design.outcome.family == "betabinomial"
+    rows, groups_of_rows = (given[order], np.arange(design.n_rows)) if overdispersed else given[order].collapsed()
     row_of = np.empty(design.n_rows, dtype=np.int64)
     row_of[order] = groups_of_rows
     R = _triangular(design.X)
@@ -214,7 +218,8 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
         positions[k] = first[rank][:, None] + np.arange(width)
     coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials).sum()
-    return Arrangement(row_index, factors, tuple(positions), R, float(coefficients), design.n_rows, row_of)
+    at = tuple(positions)
+    return Arrangement(row_index, factors, at, R, float(coefficients), design.n_rows, row_of, overdispersed)
 
 
 def _triangular(X: FloatArray) -> FloatArray:

@@ -19,7 +19,16 @@ from ..validation import agree, choice, number_array, number_of, quoted_list, te
 from .column_parts import Parts
 from .encoding import Encoding, computed_values
 from .grouping import Factor, GroupBlock, GroupRows, build_factors, with_whole_labels
-from .outcome import WHOLE_TOLERANCE, Outcome, code_outcome, outcome_columns, read_outcome, tried_rows
+from .outcome import (
+    WHOLE_TOLERANCE,
+    Family,
+    Outcome,
+    code_outcome,
+    of_family,
+    outcome_columns,
+    read_outcome,
+    tried_rows,
+)
 from .proportions import refuse_proportions
 from .rank import DroppedColumn, column_sds, reasons
 from .suspect_columns import suspect_columns
@@ -363,9 +372,10 @@ class Design(Shown):
         response = self.response
         frame = self._response_frame(read_table(data), self._counts)
         try:
-            return code_outcome(response, frame, self.table.frame, self.outcome)
+            outcome = code_outcome(response, frame, self.table.frame, self.outcome)
         except DesignError as error:
             raise PredictionError(str(error)) from error
+        return replace(outcome, family=self.outcome.family)
 
     def _response_frame(self, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         """Counts of the response in another table, those of expressions computed unless they are columns of it."""
@@ -439,6 +449,7 @@ def build_design(
     missing: Missing = "drop",
     collinear: Collinear = "drop",
     namespace: Mapping[str, Any] | None = None,
+    family: Family = "binomial",
 ) -> Design:
     """The design of a formula and a table.
 
@@ -456,6 +467,8 @@ def build_design(
         names them, or raise an error.
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns.
+    family : {"binomial", "betabinomial"}
+        Distribution of the outcomes.
 
     Raises
     ------
@@ -485,7 +498,7 @@ def build_design(
     for count in formula.response.computed:
         counts = computed_values(count.text, table.frame, formula_namespace(namespace), table.rows)
         table = table.with_column(count.text, counts)
-    design = design_of_rows(formula, tried_rows(formula.response, table, missing), namespace)
+    design = design_of_rows(formula, tried_rows(formula.response, table, missing), namespace, family)
     _say_dropped(design, collinear)
     return design
 
@@ -505,14 +518,19 @@ def _say_dropped(design: Design, collinear: Collinear) -> None:
         )
 
 
-def design_of_rows(formula: Formula, table: TrainingTable, namespace: Mapping[str, Any] | None = None) -> Design:
+def design_of_rows(
+    formula: Formula,
+    table: TrainingTable,
+    namespace: Mapping[str, Any] | None = None,
+    family: Family = "binomial",
+) -> Design:
     """The design of a formula and rows that are already selected and cleaned; otherwise as for `build_design`."""
     # A formula from a file has not been checked before.
     _check_names(formula, table.frame, namespace)
     names = formula_namespace(namespace)
     clusters = {column for term in formula.random for column in term.group}
     table = replace(table, frame=with_whole_labels(table.frame, clusters))
-    outcome = read_outcome(formula.response, table.frame)
+    outcome = of_family(read_outcome(formula.response, table.frame), family)
     fixed = Encoding(formula.fixed, table.frame, names, "the fixed part", table.rows)
     factors = build_factors(formula, table, names)
     if not fixed.labels and not factors:

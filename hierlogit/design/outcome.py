@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,12 @@ import pandas as pd
 from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
-from ..validation import agree, number_of, quoted_list
+from ..validation import agree, choice, number_of, quoted_list
 from .table import Missing, TrainingTable, say_dropped, with_columns
 
 FloatArray = npt.NDArray[np.float64]
+Family = Literal["binomial", "betabinomial"]
+FAMILIES: tuple[Family, ...] = ("binomial", "betabinomial")
 
 #: Counts that differ less than this from whole numbers are rounded: products such as ``prop * n`` are not exact.
 WHOLE_TOLERANCE = 1e-6
@@ -40,6 +42,8 @@ class Outcome(Shown):
         Trials of each row; all 1 for a binary outcome.
     binomial : bool
         Whether the formula gave trials or failures.
+    family : {"binomial", "betabinomial"}
+        Distribution of the successes of a row, given its linear predictor.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Outcome(Shown):
     y: FloatArray
     trials: FloatArray
     binomial: bool
+    family: Family = "binomial"
 
     @property
     def counted(self) -> str:
@@ -56,6 +61,33 @@ class Outcome(Shown):
 
     def _view(self) -> View:
         return View(f"Outcome {self.name}", (Facts((("event", self.counted), ("rows", f"{len(self.y):,}"))),))
+
+
+def known_family(family: object) -> Family:
+    """The family of a model's outcomes.
+
+    Raises
+    ------
+    DesignError
+    """
+    return choice("family", family, FAMILIES, DesignError)
+
+
+def of_family(outcome: Outcome, family: Family) -> Outcome:
+    """The outcomes with the distribution of a family.
+
+    Raises
+    ------
+    DesignError
+        If the family is beta-binomial and all rows have one trial: the likelihood does not depend on phi.
+    """
+    if family == "betabinomial" and outcome.trials.max() <= 1:
+        counts = "no row has more than one trial" if outcome.binomial else f"'{outcome.name}' is binary"
+        raise DesignError(
+            f"family='betabinomial': {counts}, and a single trial cannot vary more than a binomial one, so that phi "
+            "is not identified. Give counts of several trials, p(successes, trials) ~ ..., or leave family out."
+        )
+    return replace(outcome, family=family)
 
 
 def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:

@@ -26,8 +26,12 @@ from ..validation import agree, plain_value, quoted_list
 
 
 def model_record(model: ModelSpec) -> dict[str, Any]:
-    """Formula, names of the namespace, priors and fingerprint of a model, for JSON; its rows are in `rows_dataset`."""
+    """Formula, family, names of the namespace, priors and fingerprint of a model, for JSON.
+
+    Its rows are in `rows_dataset`.
+    """
     return {
+        "family": model.family,
         "formula": model.formula.text,
         "namespace": sorted({use.name.partition(".")[0] for use in model.formula.names} & set(model.namespace)),
         "priors": _priors_record(model.priors),
@@ -64,7 +68,8 @@ def read_model[M: ModelSpec](
             f"the formula in {source} uses {quoted_list(lacking)}: pass namespace={{{lacking[0]!r}: ...}} with "
             f"{agree(lacking, 'its value', 'their values')}."
         )
-    model = kind.from_parts(record["formula"], _read_rows(rows), _read_priors(record["priors"]), namespace)
+    family = record.get("family", "binomial")  # older files have none
+    model = kind.from_parts(record["formula"], _read_rows(rows), _read_priors(record["priors"]), namespace, family)
     _check_fingerprint(model.design, record["fingerprint"], source)
     return model
 
@@ -77,6 +82,7 @@ def _priors_record(priors: Priors) -> dict[str, Any]:
         "fixed": {label: record(prior) for label, prior in priors.fixed.items()},
         "sd": {group: [record(prior) for prior in of_group] for group, of_group in priors.sd.items()},
         "cor": {group: record(prior) for group, prior in priors.cor.items()},
+        "phi": None if priors.phi is None else record(priors.phi),
     }
 
 
@@ -90,10 +96,12 @@ def _read_priors(record: Mapping[str, Any]) -> Priors:
         return family(**{name: value for name, value in values.items() if name != "family"})
 
     cor: dict[str, LKJ] = {group: prior(values) for group, values in record["cor"].items()}
+    of_phi = record.get("phi")  # None, or not in older files, for binomial outcomes
     return Priors(
         {label: prior(values) for label, values in record["fixed"].items()},
         {group: tuple(prior(values) for values in of_group) for group, of_group in record["sd"].items()},
         cor,
+        None if of_phi is None else prior(of_phi),
     )
 
 

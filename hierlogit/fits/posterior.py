@@ -85,6 +85,7 @@ def posterior_layout(model: ModelSpec, *, store_u: bool = False) -> dict[str, Va
     variables = model_variables(model)
     stored = [variables.fixed.beta] if variables.fixed else []
     stored += [item for of_group in variables.groups for item in (of_group.sd, of_group.cor) if item is not None]
+    stored += [variables.phi] if variables.phi else []
     stored += [of_group.b for of_group in variables.groups]
     stored += [of_group.u for of_group in variables.groups if store_u]
     return {variable.name: variable for variable in stored}
@@ -146,11 +147,11 @@ def parameter_labels(design: Design) -> list[str]:
         name, effects = group.result_name, group.effects
         labels += [f"sd_{name}[{effect}]" for effect in effects]
         labels += [f"cor_{name}[{effects[i]}, {effects[j]}]" for i, j in group.correlated_pairs]
-    return labels
+    return [*labels, "phi"] if design.outcome.family == "betabinomial" else labels
 
 
 def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
-    """Draws of all estimated parameters: fixed effects, then sds and correlations by grouping factor.
+    """Draws of all estimated parameters: fixed effects, sds and correlations by grouping factor, then phi.
 
     Parameters
     ----------
@@ -161,7 +162,8 @@ def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray
         Dims (chain, draw, parameter), labelled by ``parameter`` (``sd_district[urban[Y]]``) and ``component``
-        (``fixed`` or the grouping factor). Constants, such as the diagonal of a correlation matrix, are left out.
+        (``fixed``, the grouping factor, or ``phi``). Constants, such as the diagonal of a correlation matrix, are left
+        out.
     """
     parts = [("fixed", posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
     for group in model.design.groups:
@@ -170,6 +172,7 @@ def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
         parts += [
             (group.name, posterior[f"cor_{name}"].isel({dim: i, f"{dim}_bis": j})) for i, j in group.correlated_pairs
         ]
+    parts += [("phi", posterior["phi"])] if model.overdispersed else []
     draws = np.stack([values.transpose("chain", "draw").to_numpy() for _, values in parts], axis=-1)
     coords = {
         "chain": posterior["chain"],

@@ -96,6 +96,7 @@ def _restricted_priors(whole: ModelSpec, design: Design, kept: Kept) -> Priors:
         {label: priors.fixed[label] for label in design.fixed_effects},
         {group.name: tuple(priors.sd[group.name][k] for k in random[group.name]) for group in design.groups},
         {group.name: priors.cor[group.name] for group in design.groups if group.correlated},
+        priors.phi,
     )
 
 

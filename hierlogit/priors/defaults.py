@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,14 +14,16 @@ from ..design.grouping import GroupBlock
 from ..display import Facts, Shown, View
 from ..errors import PriorError
 from ..validation import mapping, nearest, one_of, quoted_list, shortened
-from .elicitation import implied_odds_ratios
+from .elicitation import implied_correlation, implied_odds_ratios
 from .families import (
     COEFFICIENT_FAMILIES,
     LKJ,
+    PHI_FAMILIES,
     SD_FAMILIES,
     CoefficientPrior,
     Decov,
     Exponential,
+    LogNormal,
     Normal,
     Prior,
     ScalePrior,
@@ -29,6 +32,10 @@ from .families import (
 #: Scale of the default priors of coefficients, on the logit scale, for one standard deviation of a predictor.
 COEFFICIENT_SCALE = 2.5
 DEFAULT_ETA = 2.0
+#: Median of the default prior of phi, an intra-trial correlation of 0.05, and the sd of its logarithm: correlations are
+#: between 0.002 and 0.57 with a probability of 90 %. Its tail leaves counts free to be nearly binomial, whereas phi
+#: keeps a finite mean, which it would not have with a half-Cauchy prior: the likelihood does not vanish as phi grows.
+DEFAULT_PHI, DEFAULT_LOG_PHI_SD = 20.0, 2.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,16 +50,21 @@ class Priors(Shown):
         By grouping factor, one prior for each of its effects. A `Decov` is repeated for each effect it covers.
     cor : mapping of str to LKJ
         By grouping factor, for factors with correlated effects.
+    phi : ScalePrior or None
+        Of the precision of beta-binomial outcomes; None for binomial ones.
     """
 
     fixed: Mapping[str, CoefficientPrior]
     sd: Mapping[str, tuple[ScalePrior, ...]]
     cor: Mapping[str, LKJ]
+    phi: ScalePrior | None = None
 
     def _view(self) -> View:
         sds = [(f"sd_{name}", ", ".join(map(str, priors))) for name, priors in self.sd.items()]
         cors = [(f"cor_{name}", str(prior)) for name, prior in self.cor.items()]
-        return View("Priors", (Facts((*((name, str(prior)) for name, prior in self.fixed.items()), *sds, *cors)),))
+        phi = [] if self.phi is None else [("phi", str(self.phi))]
+        fixed = [(name, str(prior)) for name, prior in self.fixed.items()]
+        return View("Priors", (Facts((*fixed, *sds, *cors, *phi)),))
 
     def table(self, design: Design) -> list[tuple[str, str]]:
         """Label and text of each prior; those of random intercepts with the median odds ratios that they imply."""
@@ -62,6 +74,8 @@ class Priors(Shown):
                 rows.append((f"sd_{group.result_name}[{effect}]", _with_meaning(prior, group, effect)))
             if group.name in self.cor:
                 rows.append((f"cor_{group.result_name}", str(self.cor[group.name])))
+        if self.phi is not None:
+            rows.append(("phi", f"{self.phi}: {implied_correlation(self.phi)}"))
         return rows
 
 
@@ -77,7 +91,8 @@ def default_priors(design: Design) -> Priors:
 
     The prior of the intercept at the predictors' means is Normal(0, 2.5), that of a coefficient Normal(0, 2.5 / sd(x)).
     The sd of a random effect is exponential with mean 1 / sd(z), or 1 for an intercept. Correlations have an LKJ(2)
-    prior. None of these depends on the mean of a predictor.
+    prior. None of these depends on the mean of a predictor. The prior of phi is log-normal, with the median 20 and an
+    sd of log phi of 2.
     """
     fixed = {
         label: Normal(0.0, COEFFICIENT_SCALE / sd)
@@ -85,7 +100,8 @@ def default_priors(design: Design) -> Priors:
     }
     sd = {group.name: tuple(Exponential(s) for s in group.column_sds) for group in design.groups}
     cor = {group.name: LKJ(DEFAULT_ETA) for group in design.groups if group.correlated}
-    return Priors(fixed, sd, cor)
+    phi = LogNormal(math.log(DEFAULT_PHI), DEFAULT_LOG_PHI_SD) if design.outcome.family == "betabinomial" else None
+    return Priors(fixed, sd, cor, phi)
 
 
 def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, instead_of: Priors | None = None) -> Priors:
@@ -95,10 +111,11 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
     ----------
     design : Design
     given : mapping of str to Prior or bambi.Prior, optional
-        By class, ``"Intercept"``, ``"beta"`` (all other fixed effects), ``"sd"``, ``"cor"``; or by parameter: the
-        label or the term of a fixed effect (``"urban[Y]"``, ``"livch"``, or ``"beta[urban[Y]]"``), ``"sd_district"``,
-        ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The most specific key wins. If a
-        column has the same name as a class or another parameter, only ``"beta[...]"`` refers to its coefficient.
+        By class, ``"Intercept"``, ``"beta"`` (all other fixed effects), ``"sd"``, ``"cor"``, ``"phi"``; or by
+        parameter: the label or the term of a fixed effect (``"urban[Y]"``, ``"livch"``, or ``"beta[urban[Y]]"``),
+        ``"sd_district"``, ``"sd_district[urban[Y]]"``, ``"cor_district"``, and Bambi's ``"1|district"``. The most
+        specific key wins. If a column has the same name as a class or another parameter, only ``"beta[...]"`` refers to
+        its coefficient.
 
     instead_of : Priors, optional
         Priors of the parameters that are not named; the defaults if not given.
@@ -126,7 +143,7 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
     if given is not None:
         given = mapping("priors", given, PriorError, "a mapping of names to priors, {'sd': HalfNormal(1)}")
     priors = default_priors(design) if instead_of is None else instead_of
-    fixed, sd, cor = dict(priors.fixed), dict(priors.sd), dict(priors.cor)
+    fixed, sd, cor, phi = dict(priors.fixed), dict(priors.sd), dict(priors.cor), priors.phi
     keys = _keys(design)
     chosen = [(key, _target(key, keys, design), prior) for key, prior in (given or {}).items()]
     for key, (rank, kind, places), prior in sorted(chosen, key=lambda item: -item[1][0]):
@@ -134,6 +151,8 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
             fixed.update(dict.fromkeys(places, _of_family(key, prior, COEFFICIENT_FAMILIES)))
         elif kind == "cor":
             cor.update(dict.fromkeys(places, _of_family(key, prior, (LKJ,))))
+        elif kind == "phi":
+            phi = _of_family(key, prior, PHI_FAMILIES)
         else:
             family = _of_family(key, prior, SD_FAMILIES)
             if isinstance(family, Decov) and rank == _ONE_PARAMETER:
@@ -145,7 +164,7 @@ def resolve_priors(design: Design, given: Mapping[str, Any] | None = None, inste
                 of_group[effect] = family
                 sd[group] = tuple(of_group)
     _refuse_split_decov(design, sd)
-    return Priors(fixed, sd, cor)
+    return Priors(fixed, sd, cor, phi)
 
 
 _CLASS, _SEVERAL, _ONE_PARAMETER = 2, 1, 0
@@ -170,6 +189,7 @@ def _keys(design: Design) -> dict[str, _Target]:
         "beta": ("fixed", slopes),
         "sd": ("sd", everywhere),
         "cor": ("cor", tuple(group.name for group in design.groups if group.correlated)),
+        "phi": ("phi", ("phi",) if design.outcome.family == "betabinomial" else ()),
     }
     keys.update({name: (_CLASS, kind, places) for name, (kind, places) in classes.items() if places})
     return keys

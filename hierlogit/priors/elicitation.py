@@ -193,6 +193,18 @@ def implied_odds_ratios(prior: ScalePrior) -> str:
     return f"MOR {_brief(middle)} (95 % below {_brief(high)})"
 
 
+def implied_correlation(prior: ScalePrior) -> str:
+    """Text with the median of the intra-trial correlation that a prior of phi implies, and its central 90%.
+
+    Examples
+    --------
+    >>> implied_correlation(LogNormal(3, 2))
+    'correlation within rows 0.047 (90 % in 0.0019 to 0.57)'
+    """
+    low, middle, high = (1.0 / (1.0 + prior.quantile(q)) for q in (0.95, 0.5, 0.05))
+    return f"correlation within rows {middle:.2g} (90 % in {low:.2g} to {high:.2g})"
+
+
 def _brief(value: float) -> str:
     if value < 10:
         return f"{value:.1f}"

@@ -510,3 +510,5 @@ SD_FAMILIES: tuple[type[ScalePrior], ...] = (
     LogNormal,
     Decov,
 )
+#: Of the precision of beta-binomial outcomes, a single positive number.
+PHI_FAMILIES: tuple[type[ScalePrior], ...] = tuple(family for family in SD_FAMILIES if family is not Decov)

@@ -67,16 +67,16 @@ def _options(request: Request, title: str | None) -> list[str]:
 
 def _model(subject: Subject) -> list[str]:
     model = subject.fit.model
-    formula = subject.fit.model.formula.line
+    formula, family = model.formula.line, f", family={model.family!r}" if model.overdispersed else ""
     priors = _priors(model) if subject.fit.with_priors else []
     if not priors:
-        return [f"model = hl.Model({formula!r}, rows)", f"fit = model.fit({_engine(subject)})"]
+        return [f"model = hl.Model({formula!r}, rows{family})", f"fit = model.fit({_engine(subject)})"]
     entries = [f"    {key!r}: {prior}," for key, prior in priors]
     return [
         "priors = {",
         *entries,
         "}",
-        f"model = hl.Model({formula!r}, rows, priors=priors)",
+        f"model = hl.Model({formula!r}, rows, priors=priors{family})",
         f"fit = model.fit({_engine(subject)})",
     ]
 
@@ -98,6 +98,8 @@ def _priors(model: ModelSpec) -> list[tuple[str, str]]:
                 changed.append((key, sd_prior))
         if group.name in priors.cor and priors.cor[group.name] != defaults.cor[group.name]:
             changed.append((f"cor_{name}", priors.cor[group.name]))
+    if priors.phi is not None and priors.phi != defaults.phi:
+        changed.append(("phi", priors.phi))
     return [(key, f"hl.priors.{prior!r}") for key, prior in changed]
 
 

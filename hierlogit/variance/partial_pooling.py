@@ -243,8 +243,8 @@ def without_random_effects(fit: Fit) -> Fit | None:
     if not model.design.fixed_effects:
         return None
     text = f"{model.formula.response.text} ~ {model.formula.fixed}"
-    priors = Priors(model.priors.fixed, {}, {})
-    plain = ModelSpec.from_parts(text, model.design.table, priors, dict(model.namespace))
+    priors = Priors(model.priors.fixed, {}, {}, model.priors.phi)
+    plain = ModelSpec.from_parts(text, model.design.table, priors, dict(model.namespace), model.family)
     from ..engines.maximum.laplace import Laplace
     from ..engines.maximum.map import MAP
 

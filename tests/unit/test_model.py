@@ -302,8 +302,8 @@ def test_a_formula_is_text(text: object) -> None:
     [
         ({"weights": "n"}, r"has no option 'weights'. Rows cannot be weighted. .* p\(successes, trials\) ~"),
         (
-            {"family": "binomial"},
-            "has no option 'family'. Every model has binary or binomial outcomes with a logit link",
+            {"link": "logit"},
+            "has no option 'link'. Every model has a logit link",
         ),
         ({"nAGQ": 9}, r"has no option 'nAGQ'. The engine integrates .* model.fit\(hl.AGQ\(nodes=9\)\)"),
         ({"method": "REML"}, "has no option 'method'. A model is fitted by an engine: model.fit"),

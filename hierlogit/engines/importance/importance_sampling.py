@@ -105,6 +105,11 @@ class ImportanceSampling(ShownAsCall):
         An interruption keeps the draws that have been proposed, if their weights are reliable.
         """
         require_model(model)
+        if model.overdispersed:
+            raise EngineError(
+                "importance sampling integrates the effects out by quadrature, which is for binomial outcomes, and "
+                "this model's are beta-binomial: use hl.NUTS()."
+            )
         refuse_beyond_memory("ImportanceSampling: draws", self.draws, values_per_draw(model), EngineError)
         if model.design.groups:
             integrator(model.design, 2)  # refuses random effects that quadrature cannot integrate out

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...binomial import log_binomial_coefficient
-from ...density.marginal.laplace import LaplaceLikelihood
+from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...design.arrangement import arrange
 from ...errors import FitError
 from ...fits.row_clusters import Clusters, known_names
@@ -60,7 +60,7 @@ def cluster_scores(model: ModelSpec, estimate: Estimate, index: IntArray) -> Clu
         objective = Objective(model, integrator(design, estimate.nodes)(model.arrangement), penalised=False)
         to_cluster = _cluster_of_parts(model, index)
     else:
-        objective = Objective(model, LaplaceLikelihood(arrange(design, index)), penalised=False)
+        objective = Objective(model, laplace_likelihood(arrange(design, index)), penalised=False)
         to_cluster = np.arange(count)
     objective.evaluate(objective.at(estimate))
     coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials)

@@ -114,6 +114,9 @@ def _labels(objective: Objective, places: npt.NDArray[np.intp]) -> list[str]:
         if k < objective.p:
             labels.append(design.fixed_effects[k])
             continue
+        if k == objective.p + len(objective.entries):
+            labels.append("phi")
+            continue
         g, a, b = objective.entries[k - objective.p]
         group = design.groups[g]
         effects = group.effects[a] if a == b else f"{group.effects[b]}, {group.effects[a]}"

@@ -130,6 +130,7 @@ def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
     variances = effect_variances(arrangement.row_index, work)
     positions = {group.name: at for group, at in zip(design.groups, arrangement.positions, strict=True)}
     names = [group.name for group in design.groups]
+    phi = objective.phi(optimum.point.psi)
     return Estimate(
         nodes=approach.nodes,
         penalised=approach.penalised,
@@ -147,4 +148,5 @@ def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
         n_rows=design.n_rows,
         df=approach.df,
         restricted=approach.restricted,
+        phi=None if phi is None else float(phi),
     )

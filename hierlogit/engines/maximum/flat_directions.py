@@ -206,4 +206,5 @@ def _involved(objective: Objective, directions: FloatArray) -> npt.NDArray[np.bo
 def _scales(objective: Objective) -> FloatArray:
     """By how many logits the linear predictor moves, for one sd of its column, when a parameter moves by 1."""
     of_entries = np.array([objective.effect_sds[g][a] for g, a, _ in objective.entries])
-    return np.concatenate([objective.model.design.column_sds, of_entries])
+    of_root = [1.0] if objective.overdispersed else []
+    return np.concatenate([objective.model.design.column_sds, of_entries, of_root])

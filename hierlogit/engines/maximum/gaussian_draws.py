@@ -19,6 +19,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ...density.log_prior import point_log_prior
+from ...density.marginal import overdispersed_mode
 from ...density.marginal.effect_draws import draw_effects
 from ...density.variables import model_variables
 from ...fits.posterior import assemble, posterior_dataset, posterior_layout
@@ -99,7 +100,10 @@ def sample(result: SearchResult, approach: Approach, draws: int, seed: int) -> S
         np.dot(steps_in_sds[part], optimum.mode_derivatives.T, out=u[part])
         u[part] += optimum.modes
         noise = random.standard_normal(u[part].shape)
-        draw_effects(row_index, work, gammas[part], flat[part], u[part], noise, refactorise, eta)
+        if objective.overdispersed:
+            overdispersed_mode.draw_effects(row_index, work, gammas[part], flat[part], u[part], noise, eta)
+        else:
+            draw_effects(row_index, work, gammas[part], flat[part], u[part], noise, refactorise, eta)
     return Sample(psi, u)
 
 
@@ -163,7 +167,7 @@ def to_datatree(model: ModelSpec, result: SearchResult, draws: Sample, *, penali
     """The draws in ArviZ's groups."""
     objective = result.objective
     cholesky = _cholesky_draws(objective, draws.psi)
-    posterior = posterior_of(model, draws.psi[:, : objective.p], cholesky, draws.u)
+    posterior = posterior_of(model, draws.psi[:, : objective.p], cholesky, draws.u, objective.phi(draws.psi))
     return assemble(model, posterior, None, priors=penalised)
 
 
@@ -172,7 +176,7 @@ def _drawn_as_logarithms(objective: Objective, optimum: Optimum, free: npt.NDArr
     psi = optimum.point.psi
     with np.errstate(invalid="ignore"):
         well_known = np.sqrt(np.diag(optimum.covariance)) < WELL_KNOWN * psi
-    return np.array([k in objective.diagonal and well_known[k] for k in free], dtype=bool)
+    return np.array([k in objective.scales and well_known[k] for k in free], dtype=bool)
 
 
 def _with_positive_diagonals(objective: Objective, psi: FloatArray) -> FloatArray:
@@ -194,7 +198,9 @@ def _cholesky_draws(objective: Objective, psi: FloatArray) -> list[FloatArray]:
     return cholesky
 
 
-def posterior_of(model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArray], u: FloatArray) -> xr.Dataset:
+def posterior_of(
+    model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArray], u: FloatArray, phi: FloatArray | None = None
+) -> xr.Dataset:
     """Draws in one chain, with the names of results.
 
     Parameters
@@ -205,6 +211,8 @@ def posterior_of(model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArr
         Cholesky factors by grouping factor.
     u : ndarray, shape (draws, effects)
         Standardised effects, in the order of the arrangement.
+    phi : ndarray, shape (draws,), optional
+        Precision of beta-binomial outcomes.
     """
     variables, positions = model_variables(model), model.arrangement.positions
     draws = {variables.fixed.beta.name: beta} if variables.fixed else {}
@@ -214,6 +222,8 @@ def posterior_of(model: ModelSpec, beta: FloatArray, cholesky: Sequence[FloatArr
         if of_group.cor is not None:
             draws[of_group.cor.name] = _correlations(of_group.group, L, sd)
         draws[of_group.b.name] = _effects(u, at, L)
+    if variables.phi is not None and phi is not None:
+        draws[variables.phi.name] = phi
     return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
 
 
@@ -250,4 +260,8 @@ def _log_prior(objective: Objective, psi: FloatArray, logged: npt.NDArray[np.int
             sd = np.sqrt((L[of_set] ** 2).sum(axis=1))
             if np.all(diagonal > 0):
                 value += float((np.arange(q, 0, -1) * np.log(diagonal)).sum() - q * np.log(sd).sum())
+    phi = objective.phi(psi)
+    if phi is not None and objective.model.priors.phi is not None:
+        # The density of 1 / sqrt(phi), up to a constant.
+        value += float(objective.model.priors.phi.logpdf(phi)) + 1.5 * float(np.log(phi))
     return value + float(np.log(psi[logged]).sum())

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...density.marginal.gauss_hermite import QuadratureLikelihood
-from ...density.marginal.laplace import LaplaceLikelihood
 from ...density.marginal.nested_gauss_hermite import NestedQuadratureLikelihood
+from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...design.arrangement import Arrangement
 from ...errors import EngineError
 from ...estimate import Estimate
@@ -32,7 +32,12 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
         If quadrature cannot integrate out the design's random effects; the message names the engines that can.
     """
     if nodes == 1:
-        return LaplaceLikelihood
+        return laplace_likelihood
+    if design.outcome.family == "betabinomial":
+        raise EngineError(
+            "quadrature is for binomial outcomes, and this model's are beta-binomial: use hl.Laplace(), hl.MAP() with "
+            "nodes=1, or hl.NUTS()."
+        )
     groups = design.groups
     effects = [len(group.effects) for group in groups]
     nested = len(groups) == 2 and (groups[0].nested_in(groups[1]) or groups[1].nested_in(groups[0]))

@@ -37,7 +37,7 @@ def log_likelihoods(
     gammas = np.ascontiguousarray(psi[:, : objective.p] @ likelihood.arrangement.triangular.T)
     cholesky = objective.flat_cholesky(psi)
     stop = np.zeros(1, dtype=np.uint64) if stop is None else stop
-    if isinstance(likelihood, LaplaceLikelihood) and likelihood.has_large_parts:
+    if isinstance(likelihood, LaplaceLikelihood) and (likelihood.has_large_parts or objective.overdispersed):
         for k, (gamma, flat) in enumerate(zip(gammas, cholesky, strict=True)):
             values[k] = np.nan if stop[0] else likelihood.evaluate(gamma, flat).value
         return values

@@ -1,4 +1,8 @@
-"""Model + likelihood -> a function of one vector: the fixed effects, then the free entries of the Cholesky factors."""
+"""Model + likelihood -> a function of one vector: the fixed effects, then the free entries of the Cholesky factors.
+
+For beta-binomial outcomes, the last entry of the vector, and of the flattened Cholesky factors, is ``1 / sqrt(phi)``.
+Its sign is free, as that of a diagonal entry of a Cholesky factor is, and at zero the outcomes are binomial.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import numpy.typing as npt
 from ...density.log_prior import point_log_prior
 from ...density.marginal.evaluation import Evaluation
 from ...density.marginal.laplace import LaplaceLikelihood
+from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...density.marginal.work import Work
 from ...design.arrangement import Arrangement
 from ...fits.identification import single_trials
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from ...design.grouping import GroupBlock
     from ...estimate import Estimate
     from ...model_spec import ModelSpec
+    from ...priors.families import ScalePrior
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -96,6 +102,8 @@ class Objective:
         of the sets.
     effect_sds : list of ndarray, shape (q,)
         Standard deviations of the columns of each factor's effects.
+    overdispersed : bool
+        Whether the last entry of a vector is ``1 / sqrt(phi)``.
     held_factors : list of GroupBlock
         Factors with a single trial in each cluster, whose sds are held at zero: the likelihood does not depend on them.
         With priors, none is held.
@@ -118,6 +126,10 @@ class Objective:
         widths = [len(group.effects) for group in design.groups]
         self._flat: IntArray = np.array([starts[g] + a * widths[g] + b for g, a, b in self.entries], dtype=np.intp)
         self._n_flat = int(arrangement.row_index.cholesky_at[-1])
+        self.overdispersed = model.overdispersed
+        if self.overdispersed:
+            self._flat = np.append(self._flat, self._n_flat)
+            self._n_flat += 1
         self.effect_sds = [group.column_sds for group in design.groups]
         self.held_factors: list[GroupBlock] = (
             [] if penalised else [one for one in design.groups if single_trials(design, one)]
@@ -126,12 +138,26 @@ class Objective:
         self._last: Point | None = None
 
     def __len__(self) -> int:
-        return self.p + len(self.entries)
+        return self.p + len(self._flat)
 
     @property
-    def diagonal(self) -> IntArray:
-        """Positions in the vector of the diagonal entries of Cholesky factors."""
-        return np.array([self.p + k for k, (_, a, b) in enumerate(self.entries) if a == b], dtype=np.intp)
+    def scales(self) -> IntArray:
+        """Positions in the vector of the diagonal entries of Cholesky factors, and of ``1 / sqrt(phi)``."""
+        diagonal = [self.p + k for k, (_, a, b) in enumerate(self.entries) if a == b]
+        return np.array([*diagonal, *([len(self) - 1] if self.overdispersed else [])], dtype=np.intp)
+
+    @property
+    def of_entries(self) -> slice:
+        """Positions in the vector of the entries of the Cholesky factors."""
+        return slice(self.p, self.p + len(self.entries))
+
+    def phi(self, psi: FloatArray) -> FloatArray | None:
+        """Precision of beta-binomial outcomes at vectors of shape (..., parameters), infinite for binomial ones."""
+        if not self.overdispersed:
+            return None
+        with np.errstate(divide="ignore"):
+            precision: FloatArray = psi[..., -1] ** -2.0
+        return precision
 
     def evaluate(self, psi: FloatArray) -> Point:
         """Value and gradient at a vector; the likelihood's work arrays then hold it."""
@@ -147,7 +173,11 @@ class Objective:
             prior, dbeta, dcholesky = point_log_prior(self.model, psi[: self.p], cholesky)
             value += prior
             gradient[: self.p] += dbeta
-            gradient[self.p :] += [dcholesky[g][a, b] for g, a, b in self.entries]
+            gradient[self.of_entries] += [dcholesky[g][a, b] for g, a, b in self.entries]
+            if self.model.priors.phi is not None:
+                root = float(psi[-1])
+                log_density, score = _of_root(self.model.priors.phi, root)
+                value, gradient[-1] = value + log_density, gradient[-1] + score
         if not np.all(np.isfinite(gradient)):  # infinite entries would make warnings of every product
             gradient = np.full_like(gradient, np.nan)
         self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
@@ -195,20 +225,28 @@ class Objective:
     def cholesky(self, psi: FloatArray) -> list[FloatArray]:
         """Cholesky factor of each grouping factor's covariance matrix, shape (q, q)."""
         cholesky = [np.zeros((len(group.effects),) * 2) for group in self.model.design.groups]
-        for value, (g, a, b) in zip(psi[self.p :], self.entries, strict=True):
+        for value, (g, a, b) in zip(psi[self.of_entries], self.entries, strict=True):
             cholesky[g][a, b] = value
         return cholesky
 
     def with_cholesky(self, psi: FloatArray, cholesky: list[FloatArray]) -> FloatArray:
         """The vector with other Cholesky factors."""
         changed = psi.copy()
-        changed[self.p :] = [cholesky[g][a, b] for g, a, b in self.entries]
+        changed[self.of_entries] = [cholesky[g][a, b] for g, a, b in self.entries]
         return changed
 
     def at(self, estimate: Estimate) -> FloatArray:
         """The vector of an estimate of the same model."""
         cholesky = [estimate.cholesky[group.name] for group in self.model.design.groups]
-        return self.with_cholesky(np.concatenate([estimate.beta, np.zeros(len(self.entries))]), cholesky)
+        return self.vector(estimate.beta, cholesky, estimate.phi)
+
+    def vector(self, beta: FloatArray, cholesky: list[FloatArray], phi: float | None) -> FloatArray:
+        """The vector of fixed effects, Cholesky factors and, for beta-binomial outcomes, phi."""
+        psi = np.zeros(len(self))
+        psi[: self.p] = beta
+        if self.overdispersed and phi is not None:
+            psi[-1] = phi**-0.5
+        return self.with_cholesky(psi, cholesky)
 
     def modes(self) -> FloatArray:
         """Standardised effects at the last evaluation."""
@@ -226,7 +264,7 @@ class Objective:
         """
         if isinstance(self.likelihood, LaplaceLikelihood):
             return self.likelihood
-        laplace = LaplaceLikelihood(self.likelihood.arrangement)
+        laplace = laplace_likelihood(self.likelihood.arrangement)
         laplace.work.u[:] = modes
         laplace.evaluate(self.likelihood.arrangement.triangular @ psi[: self.p], self.flat_cholesky(psi))
         return laplace
@@ -242,3 +280,11 @@ class Objective:
             if isinstance(prior, Laplace) and label != "Intercept":
                 kinks.append((k, prior.mu, KINK_REACH / float(self.model.design.column_sds[k])))
         return kinks
+
+
+def _of_root(prior: ScalePrior, root: float) -> tuple[float, float]:
+    """Log prior density of phi at ``root = 1 / sqrt(phi)``, and its derivative in the root."""
+    if root == 0.0:
+        return -np.inf, 0.0
+    phi = root**-2.0
+    return float(prior.logpdf(phi)), float(prior.score(phi)) * -2.0 * phi / root

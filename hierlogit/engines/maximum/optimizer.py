@@ -39,6 +39,8 @@ POSSIBLE_GAIN = 1e-6
 SMALL_SD = 0.03
 #: What setting a parameter to its boundary may cost.
 BOUNDARY_LOSS = 1e-7
+#: ``1 / sqrt(phi)`` this small is compared with zero: the correlation of two trials of a row is then below 0.001.
+SMALL_ROOT = 0.03
 MOST_NEWTON_STEPS = 6
 #: Curvature below this share of the largest is within the rounding error of its differences.
 LEAST_CURVATURE = 1e-10
@@ -344,6 +346,12 @@ def hold_boundaries(objective: Objective, point: Point) -> tuple[Point, npt.NDAr
         held = objective.evaluate(_canonical_psi(objective, point.psi, cholesky))
         if held.value >= point.value - BOUNDARY_LOSS:
             point = held
+    if objective.overdispersed and abs(point.psi[-1]) < SMALL_ROOT:
+        psi = point.psi.copy()
+        psi[-1] = 0.0
+        held = objective.evaluate(psi)
+        if held.value >= point.value - BOUNDARY_LOSS:
+            point = held
     return _hold_kinks(objective, point)
 
 
@@ -354,6 +362,8 @@ def _hold_kinks(objective: Objective, point: Point) -> tuple[Point, npt.NDArray[
     for k, (g, a, b) in enumerate(objective.entries):
         if cholesky[g][b, b] == 0.0 or not cholesky[g][a].any():
             free[objective.p + k] = False
+    if objective.overdispersed:
+        free[-1] = point.psi[-1] != 0.0
     for k, kink, reach in objective.kinks():
         if abs(point.psi[k] - kink) > reach:
             continue
@@ -376,7 +386,10 @@ def _canonical_psi(objective: Objective, psi: FloatArray, cholesky: list[FloatAr
     for group, L, target in zip(objective.model.design.groups, cholesky, canonical, strict=True):
         for of_set in group.set_slices:
             target[of_set, of_set] = canonical_cholesky(L[of_set, of_set])
-    return objective.with_cholesky(psi, canonical)
+    canonical_psi = objective.with_cholesky(psi, canonical)
+    if objective.overdispersed:
+        canonical_psi[-1] = abs(psi[-1])
+    return canonical_psi
 
 
 def canonical_cholesky(L: FloatArray) -> FloatArray:

@@ -82,6 +82,7 @@ class ParameterProfiles:
         self._objective = Objective(model, likelihood, penalised=estimate.penalised)
         self._psi = self._objective.at(estimate)
         of_entries = [self._objective.effect_sds[g][a] for g, a, _ in self._objective.entries]
+        of_entries += [1.0] if model.overdispersed else []
         self._units = np.concatenate([model.design.column_sds, np.array(of_entries, dtype=np.float64)])
         # Infinite estimates and parameters of a flat likelihood have no variance, but others are maximised over them.
         self._covariance = np.nan_to_num(estimate.covariance)

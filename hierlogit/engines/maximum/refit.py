@@ -92,7 +92,12 @@ def approach_of(engine: Engine, model: ModelSpec) -> Approach:
     return Approach.of_likelihood(name, model.design, nodes, restricted=engine.restricted, df=engine.df)
 
 
-def search(model: ModelSpec, approach: Approach, near: tuple[FloatArray, Sequence[FloatArray]] | None = None) -> Refit:
+def search(
+    model: ModelSpec,
+    approach: Approach,
+    near: tuple[FloatArray, Sequence[FloatArray]] | None = None,
+    near_phi: float | None = None,
+) -> Refit:
     """The search of a likelihood engine, without the findings and draws of a fit.
 
     Parameters
@@ -101,13 +106,14 @@ def search(model: ModelSpec, approach: Approach, near: tuple[FloatArray, Sequenc
     approach : Approach
     near : (ndarray, sequence of ndarray), optional
         Fixed effects and Cholesky factors to start from, if the maximum should be near.
+    near_phi : float, optional
+        With them, phi of beta-binomial outcomes.
     """
     objective = Objective(model, approach.likelihood(model.arrangement), penalised=approach.penalised)
     if near is None:
         start = starting_point(objective)
     else:
-        psi = objective.with_cholesky(np.concatenate([near[0], np.zeros(len(objective.entries))]), list(near[1]))
-        point = objective.evaluate(psi)
+        point = objective.evaluate(objective.vector(near[0], list(near[1]), near_phi))
         start = point, directions(objective, point)
     return Refit.of(search_maximum(approach, objective, *start), approach)
 

@@ -177,8 +177,10 @@ class ReferenceFit:
 def _gradient(arrangement: Arrangement, collapsed: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
     """Derivative of the log-likelihood in the linear predictor of each row of the design, from that of collapsed rows.
 
-    Rows that are collapsed have the same expected proportion of successes.
+    Rows that are collapsed have the same expected proportion of successes; those of beta-binomial outcomes are not.
     """
+    if arrangement.overdispersed:
+        return collapsed[arrangement.row_of]
     row_index = arrangement.row_index
     expected = np.divide(
         row_index.y - collapsed, row_index.trials, out=np.zeros(len(collapsed)), where=row_index.trials > 0

@@ -79,6 +79,11 @@ class Approach:
                 "restricted=True: the model has no random effects, whose sds the restricted likelihood is for. Use "
                 "model.fit('laplace')."
             )
+        if restricted and design.outcome.family == "betabinomial":
+            raise EngineError(
+                "restricted=True: the restricted likelihood is for binomial outcomes, and this model's are "
+                "beta-binomial. Leave it out."
+            )
         return cls(engine, nodes, False, restricted, degrees_of_freedom(design, df), integrator(design, nodes))
 
     @classmethod

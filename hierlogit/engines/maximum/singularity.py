@@ -27,8 +27,9 @@ LITTLE_LOST = 0.5
 
 
 def boundary_names(objective: Objective, optimum: Optimum) -> tuple[str, ...]:
-    """Names of sds that are zero and of correlations that are 1 or -1."""
-    return tuple(name for _, names in _boundary(objective, optimum) for name in names)
+    """Names of sds that are zero, of correlations that are 1 or -1, and of phi if it is infinite."""
+    binomial = ["phi = infinity"] if objective.overdispersed and optimum.point.psi[-1] == 0.0 else []
+    return (*(name for _, names in _boundary(objective, optimum) for name in names), *binomial)
 
 
 def _boundary(objective: Objective, optimum: Optimum) -> list[tuple[str, list[str]]]:

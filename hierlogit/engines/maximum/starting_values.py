@@ -7,13 +7,15 @@ import numpy.typing as npt
 
 from ...density.marginal.fixed_effects import fixed_information
 from ...design.arrangement import RowIndex
-from .objective import Objective, Point
+from .objective import LIKELY, Objective, Point
 
 FloatArray = npt.NDArray[np.float64]
 
 #: First sd of an effect, on the logit scale for one sd of its column.
 FIRST_SD = 1.0
 EM_STEPS = 2
+#: First ``1 / sqrt(phi)`` of beta-binomial outcomes: a correlation of trials of about 0.1.
+FIRST_ROOT = 0.3
 #: Precision of a normal prior on the plain regression's standardised coefficients, so that separated data have a start.
 RIDGE = 0.01
 MOST_STEPS = 15
@@ -33,10 +35,21 @@ def starting_point(objective: Objective) -> tuple[Point, FloatArray]:
     """
     psi = np.zeros(len(objective))
     psi[: objective.p] = _shrunken(objective, plain_regression(objective))
+    if objective.overdispersed:
+        psi[-1] = _first_root(objective)
     point = _computable(objective, psi, objective.first_cholesky(FIRST_SD))
     for _ in range(EM_STEPS if objective.entries else 0):
         point = _computable(objective, psi, _em_step(objective, point))
     return point, directions(objective, point)
+
+
+def _first_root(objective: Objective) -> float:
+    """First ``1 / sqrt(phi)``: with priors, within what they leave most of their probability to."""
+    prior = objective.model.priors.phi
+    if prior is None or not objective.penalised:
+        return FIRST_ROOT
+    low, high = (prior.quantile(prob) for prob in LIKELY)
+    return float(np.clip(FIRST_ROOT**-2.0, low, high) ** -0.5)
 
 
 def _computable(objective: Objective, psi: FloatArray, cholesky: list[FloatArray]) -> Point:
@@ -152,4 +165,8 @@ def directions(objective: Objective, point: Point) -> FloatArray:
     for k, (g, a, _) in enumerate(objective.entries):
         sd = np.sqrt((cholesky[g][a] ** 2).sum())
         scale[p + k, p + k] = sd * np.sqrt(2.0 / levels[g])
+    if objective.overdispersed:
+        # Rows of a single trial tell nothing about phi. At zero, a step reaches phi of the usual start.
+        several = max(int((objective.model.design.outcome.trials > 1).sum()), 1)
+        scale[-1, -1] = (abs(point.psi[-1]) or FIRST_ROOT) * np.sqrt(2.0 / several)
     return scale

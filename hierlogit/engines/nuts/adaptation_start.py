@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...density.joint.geometry import Geometry, centred_by_information, non_centred
-from ...density.marginal.laplace import LaplaceLikelihood
+from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...errors import EngineError
 from ..maximum.integrator import integrator
 from ..maximum.objective import Objective, Point
@@ -37,7 +37,7 @@ def around_the_mode(model: ModelSpec, share_of_first: float | None = None) -> Ge
         Share of the rows' information by which the effects of the arrangement's first factor are centred, if it is
         another than that of the others.
     """
-    likelihood = LaplaceLikelihood(model.arrangement)
+    likelihood = laplace_likelihood(model.arrangement)
     objective = Objective(model, likelihood, penalised=True)
     point = climb(objective, *starting_point(objective))
     if _is_sparse(model):
