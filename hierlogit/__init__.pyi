@@ -60,6 +60,7 @@ from .model_comparison.searches import compare_searches as compare_searches
 from .effects.prior_predictive import prior_predictive as prior_predictive
 from .storage.load import load as load
 from .studies.bootstrap import bootstrap as bootstrap
+from .studies.cluster_robust import robust as robust
 from .studies.layouts import Layout as Layout
 from .studies.power import power as power
 from .studies.simulate import simulate as simulate

@@ -145,6 +145,12 @@ class Estimate(Shown):
         return float(2.0 * self.phi**1.5 * np.sqrt(self.covariance[-1, -1]))
 
     @property
+    def vector(self) -> FloatArray:
+        """The parameters that `covariance` is of, shape (m,)."""
+        entries = [self.cholesky[name][a, b] for name, a, b in self.entries]
+        return np.array([*self.beta, *entries, *([] if self.phi is None else [self.phi**-0.5])])
+
+    @property
     def method(self) -> str:
         """How the random effects were integrated out, such as ``"Laplace"`` or ``"quadrature with 25 nodes"``."""
         return "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
@@ -186,12 +192,9 @@ class Estimate(Shown):
         return bool(np.any(np.isfinite(self.df)))
 
     @property
-    def degrees_of_freedom(self) -> str:
-        """What the degrees of freedom of t tests are, in words."""
-        within = "between-within degrees of freedom"
-        return (
-            within if self.clustered is None else f"{within}, at most one fewer than clusters of {self.clustered.group}"
-        )
+    def kind_of_df(self) -> str:
+        """Which degrees of freedom the t tests have, in words: ``between-within``, or ``at most 24``."""
+        return "between-within" if self.clustered is None else f"at most {self.clustered.count - 1:,}"
 
     @property
     def tests(self) -> dict[str, FloatArray]:
@@ -329,7 +332,7 @@ class Estimate(Shown):
         )
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
         errors = (("standard errors", self.clustered.described),) if self.clustered else ()
-        tests = (("tests", f"t, with {self.degrees_of_freedom}"),) if self.has_t_tests else ()
+        tests = (("tests", f"t, with {self.kind_of_df} degrees of freedom"),) if self.has_t_tests else ()
         name = "restricted log-likelihood" if self.restricted else "log-likelihood"
         return ((name, fit), *errors, *tests, *boundary)
 

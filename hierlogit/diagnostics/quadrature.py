@@ -90,13 +90,13 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
 
 def _largest_move(model: ModelSpec, estimate: Estimate, nodes: int) -> float:
     """Standard errors by which one Newton step with the gradient of a finer quadrature moves an estimate at most."""
-    if not np.all(np.isfinite(estimate.covariance)):
+    if not np.all(np.isfinite(estimate.model_covariance)):
         return np.nan
     gradients = []
     for count in (estimate.nodes, nodes):
         objective = Objective(model, integrator(model.design, count)(model.arrangement), penalised=estimate.penalised)
         gradients.append(objective.evaluate(objective.at(estimate)).gradient)
-    return largest_move(estimate.covariance, gradients[1] - gradients[0])
+    return largest_move(estimate.model_covariance, gradients[1] - gradients[0])
 
 
 def _verdict(moved: float) -> str:

@@ -175,6 +175,12 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "hl.check_quadrature(fit) shows in which clusters.",
         ),
         # ---- the fitted model --------------------------------------------------------------------------------------
+        "few_independent_clusters": FindingKind(
+            "maximum",
+            ("note", "warning"),
+            "Robust standard errors are computed from few clusters: they vary by chance, and are too small on average.",
+            "hl.summary(fit) shows the degrees of freedom, which allow for this in part.",
+        ),
         "overdispersion": FindingKind(
             "model",
             ("warning",),

@@ -31,6 +31,7 @@ M_co = TypeVar("M_co", bound=ModelSpec, default=ModelSpec, covariant=True)
 #: The call for what fits of other packages have as attributes and methods, by their name there.
 ELSEWHERE = {
     **dict.fromkeys(("summary", "coef", "coefs", "coef_", "params", "fixef", "fe_params", "bse"), "hl.summary(fit)"),
+    **dict.fromkeys(("get_robustcov_results", "vcovCL", "vcovHC"), "hl.robust(fit)"),
     **dict.fromkeys(("conf_int", "confint"), "hl.summary(fit, ci_prob=0.95)"),
     **dict.fromkeys(("pvalues", "tvalues", "zvalues"), 'hl.summary(fit)["p_value"], beside which z or t stand'),
     **dict.fromkeys(("odds_ratio", "odds_ratios"), "hl.odds_ratios(fit)"),

@@ -172,6 +172,13 @@ def likelihood_ratio(
         file_path("store", store, StudyError)
     refuse_other_rows({name: fit.model.design for name, fit in fits.items()})
     estimates = maxima(fits)
+    for name, estimate in estimates.items():
+        if estimate.clustered is not None:
+            raise FitError(
+                f"the standard errors of {name} are {estimate.clustered.described}, while the likelihood ratio takes "
+                "the model to be right. Test its coefficients with hl.test_terms or hl.hypotheses, or pass the fit "
+                "that the standard errors were computed for."
+            )
     gap = difference(fit0.model.design, fit1.model.design)
     if gap.parameters <= 0:
         raise FitError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..engines.maximum.cluster_covariance import robust_fit
 from ..errors import DataWarning, FitError, warn
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
@@ -14,7 +17,7 @@ from ..fits.posterior import parameter_draws
 from ..fits.repeated_findings import repeats_findings
 from ..pictures import Picture
 from ..result_table import ResultTable
-from ..student_t import t_quantile, two_sided_p_value
+from ..student_t import t_cdf, t_quantile, two_sided_p_value
 from ..validation import choice, flag, quoted_list, shortened
 from .cluster_picture import ClusterPicture
 from .intervals import Interval, end_names, summarise
@@ -28,6 +31,7 @@ LARGEST_LOGARITHM = 700.0
 #: How tables of odds ratios are drawn.
 PICTURE_OF_RATIOS = Picture("forest")
 INTERVALS = ("draws", "wald", "profile")
+COVARIANCES = ("model", "robust", "jackknife")
 #: Columns that are left out first where there is not enough room.
 SPARE = ("mcse_sd", "mcse_mean", "component", "ess_tail", "ess_bulk", "r_hat", "sd")
 
@@ -39,6 +43,8 @@ def summary(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     df: str | None = None,
+    covariance: str = "model",
+    cluster: Any = None,
     progress: bool = True,
 ) -> ResultTable:
     """Fixed effects and variance components in one table, with intervals and convergence measures.
@@ -61,6 +67,12 @@ def summary(
         freedom, or the normal distribution. If not given, as in the fit, whose engine has the same option: t if a
         grouping factor has fewer than 40 clusters. Profile intervals are those of likelihood-ratio tests by the
         chi-squared distribution in any case.
+    covariance : {"model", "robust"}
+        Where the standard errors of a likelihood fit come from: from the model, or from differences between clusters,
+        as with `robust`, of which ``hl.summary(fit, covariance="robust")`` is short for
+        ``hl.summary(hl.robust(fit))``.
+    cluster : str or array-like, optional
+        For robust standard errors: the clusters, as for `robust`.
     progress : bool
         Whether profiling shows a progress bar on a terminal.
 
@@ -77,7 +89,7 @@ def summary(
     Raises
     ------
     FitError
-        If the interval, or `df`, is not available for this fit.
+        If the interval, `df` or the covariance is not available for this fit.
 
     Examples
     --------
@@ -89,6 +101,16 @@ def summary(
     """
     require_fit(fit)
     progress = flag("progress", progress, FitError)
+    choice("covariance", covariance, COVARIANCES, FitError)
+    if covariance == "jackknife":
+        raise FitError(
+            "covariance='jackknife' takes a search for each cluster: make the fit with it once, "
+            "fit = hl.robust(fit, covariance='jackknife'), and pass it to hl.summary and other functions."
+        )
+    if covariance == "robust":
+        fit = robust_fit(fit, cluster)
+    elif cluster is not None:
+        raise FitError("cluster= is for covariance='robust': pass both, or leave both out.")
     if interval is not None:
         choice("interval", interval, INTERVALS, FitError)
     chosen = interval or ("draws" if fit.estimate is None else "wald")
@@ -198,8 +220,6 @@ def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interv
 
     A contrast of several coefficients has the smallest of their degrees of freedom.
     """
-    from scipy.special import ndtr
-
     # Only the coefficients in a contrast: the errors of others may be infinite or missing.
     used = [np.flatnonzero(row) for row in weights]
     middle = np.array([row[j] @ estimate.beta[j] for row, j in zip(weights, used, strict=True)])
@@ -212,7 +232,7 @@ def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interv
         columns = {"estimate": np.exp(middle), low: np.exp(middle - reach), high: np.exp(middle + reach)}
         t_values = middle / errors
     if estimate.penalised:
-        return {**columns, "p_above_1": ndtr(t_values)}
+        return {**columns, "p_above_1": t_cdf(t_values, df)}
     return {**columns, "p_value": two_sided_p_value(t_values, df)}
 
 

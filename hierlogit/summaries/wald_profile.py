@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..design.degrees_of_freedom import checked_df, degrees_of_freedom
+from ..engines.maximum.cluster_covariance import clustered_df
 from ..errors import FitError
 from ..estimate import LARGEST_RELATIVE_ERROR
 from ..fits.fit import Fit
@@ -84,13 +85,18 @@ def with_df(fit: Fit, df: str | None) -> Estimate:
             f"df='{df}' is for the tests and intervals of fits by hl.Laplace() and hl.AGQ(); this one is by "
             f"{fit.diagnostics.engine}, whose intervals are those of the posterior."
         )
-    return replace(fit.estimate, df=degrees_of_freedom(fit.model.design, df))
+    values, clustered = degrees_of_freedom(fit.model.design, df), fit.estimate.clustered
+    if clustered is not None and df != "normal":
+        values = clustered_df(values, clustered.count)
+    return replace(fit.estimate, df=values)
 
 
 def title_of_tests(estimate: Estimate) -> list[str]:
     """What the title of a table says of the likelihood and the tests, where they are not the usual ones."""
     special = [estimate.likelihood] if estimate.restricted else []
-    return [*special, "t with between-within df"] if estimate.has_t_tests else special
+    if estimate.clustered is not None:
+        special.append(f"{estimate.clustered.kind} standard errors by {estimate.clustered.group}")
+    return [*special, f"t with {estimate.kind_of_df} df"] if estimate.has_t_tests else special
 
 
 def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray]:

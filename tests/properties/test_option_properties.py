@@ -257,7 +257,9 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
     ),
-    **dict.fromkeys(["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type", "df"], CHOICE),
+    **dict.fromkeys(
+        ["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type", "df", "covariance"], CHOICE
+    ),
     **dict.fromkeys(["group", "effect", "x"], NAME),
     **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters", "optimizers"], NAMES),
     "title": TEXT,
@@ -275,6 +277,7 @@ KINDS: dict[str, Kind] = {
     "by": BY,
     "hypothesis": HYPOTHESIS,
     "adjust": ADJUST,
+    "cluster": Kind([*NOT_TEXTS, "", "nonsense", "x"], ["g", np.repeat(np.arange(8), 6)]),
     "rope": ROPE,
     "variables": VARIABLES,
     "condition": CONDITION,
@@ -460,6 +463,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "recover": lambda s: (hl.recover, {"folder": s.folder}),
     "report": lambda s: (hl.report, {"fits": s.fit, "path": s.folder / "page.html", "sections": ["data"]}),
     "residuals": lambda s: (hl.residuals, {"fit": s.fit, "replicates": 20}),
+    "robust": lambda s: (hl.robust, {"fit": s.fit}),
     "scores": lambda s: (hl.scores, {"fit": s.fit}),
     "simulate": lambda _: (hl.simulate, STUDY),
     "slopes": lambda s: (hl.slopes, {"fit": s.sampled}),

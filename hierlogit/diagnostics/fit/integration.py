@@ -39,7 +39,7 @@ def integration_check(reference: ReferenceFit) -> CheckResult:
         return _not_made("quadrature cannot do these random effects.")
     fitted = reference.objective(reference.model.arrangement).evaluate(reference.point)
     point = Objective(reference.model, finer, penalised=estimate.penalised).evaluate(reference.point)
-    moved = largest_move(estimate.covariance, point.gradient - fitted.gradient)
+    moved = largest_move(estimate.model_covariance, point.gradient - fitted.gradient)
     engine = "hl.MAP" if estimate.penalised else "hl.AGQ"
     return CheckResult(
         check="integration_error",

@@ -68,10 +68,15 @@ class ParameterProfiles:
     Raises
     ------
     FitError
-        If the estimate is that of a restricted likelihood.
+        If the estimate is that of a restricted likelihood, or its covariance matrix is computed from clusters.
     """
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
+        if estimate.clustered is not None:
+            raise FitError(
+                f"the standard errors of the fit are {estimate.clustered.described}, while a profile of the likelihood "
+                "takes the model to be right: use hl.summary(fit, interval='wald')."
+            )
         if estimate.restricted:
             raise FitError(
                 "the fit maximised the restricted likelihood, which has no profiles here: use "

@@ -43,7 +43,7 @@ class Profiler(ParameterProfiles):
     Raises
     ------
     FitError
-        If the estimate is that of a restricted likelihood.
+        If the estimate is that of a restricted likelihood, or its covariance matrix is computed from clusters.
     """
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:

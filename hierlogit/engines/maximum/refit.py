@@ -175,11 +175,16 @@ class Refitter:
     ----------
     model : Model
     estimate : Estimate
+
+    Attributes
+    ----------
+    approach : Approach
+        How the fit integrated and what it maximised.
     """
 
     def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
         self._model, self._estimate = model, estimate
-        self._approach = Approach.like(estimate, model.design)
+        self.approach = Approach.like(estimate, model.design)
 
     @classmethod
     def of(cls, fit: Fit) -> Refitter:
@@ -194,6 +199,10 @@ class Refitter:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Refitter, (self._model, self._estimate))
+
+    def again(self) -> SearchResult:
+        """The search repeated on the same rows and outcomes, with what a fit does not keep of it."""
+        return self._search(self._model.arrangement)
 
     def with_outcome(self, y: FloatArray) -> Refit:
         """Refit to other numbers of successes, shape (n,)."""
@@ -211,7 +220,7 @@ class Refitter:
         FitError
             If the search does not end at a maximum, or an estimate is infinite.
         """
-        result, model, approach = self._search(self._arrangement_without(rows)), self._model, self._approach
+        result, model, approach = self._search(self._arrangement_without(rows)), self._model, self.approach
         estimate = Refit.of(result, approach).bounded_maximum()
 
         def data() -> xr.DataTree:
@@ -226,11 +235,11 @@ class Refitter:
         return self._model.arrangement.with_counts(outcome.y * kept, outcome.trials * kept)
 
     def _refit(self, arrangement: Arrangement) -> Refit:
-        return Refit.of(self._search(arrangement), self._approach)
+        return Refit.of(self._search(arrangement), self.approach)
 
     def _search(self, arrangement: Arrangement) -> SearchResult:
-        objective = Objective(self._model, self._approach.likelihood(arrangement), penalised=self._approach.penalised)
-        return search_maximum(self._approach, objective, *self._start(objective))
+        objective = Objective(self._model, self.approach.likelihood(arrangement), penalised=self.approach.penalised)
+        return search_maximum(self.approach, objective, *self._start(objective))
 
     def _start(self, objective: Objective) -> tuple[Point, FloatArray]:
         if self._estimate.boundary:

@@ -119,7 +119,7 @@ class ReferenceFit:
     @property
     def usable(self) -> bool:
         """Whether it is a maximum with a finite covariance matrix, from which refits can start."""
-        return bool(np.all(np.isfinite(self.estimate.covariance)))
+        return bool(np.all(np.isfinite(self.estimate.model_covariance)))
 
     @cached_property
     def observed(self) -> RefittedModel:
@@ -166,7 +166,7 @@ class ReferenceFit:
     @cached_property
     def _scale(self) -> FloatArray:
         """Directions of one standard error each: a factor of the covariance."""
-        covariance = self.estimate.covariance
+        covariance = self.estimate.model_covariance
         free = np.diag(covariance) > 0
         scale = np.zeros((len(covariance), int(free.sum())))
         values, vectors = np.linalg.eigh(covariance[np.ix_(free, free)])

@@ -219,6 +219,8 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
         "target": st.dictionaries(
             st.sampled_from(["odds_ratio", "pe", "standardised_rate", "rate"]), number, max_size=2
         ),
+        "covariance": st.sampled_from(["model", "robust", "jackknife", "nonsense"]),
+        "cluster": st.one_of(group, group, word, st.lists(st.integers(0, 3), max_size=7)),
         "at": st.dictionaries(name, st.one_of(number, word), max_size=2),
     }
 

@@ -47,6 +47,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "datagrid": {},
     "explain": {},
     "explore": {},
+    "robust": {},
 }
 #: Functions that refit, simulate or draw pictures, with few replicates.
 SLOW: Mapping[str, dict[str, Any]] = {

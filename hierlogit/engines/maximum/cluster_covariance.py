@@ -1,0 +1,191 @@
+"""Covariance matrices of estimates from differences between independent clusters, and fits that have them.
+
+They do not take the distribution of the outcomes within a cluster from the model: the scores of clusters vary as they
+do, whatever makes the outcomes of a cluster alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...design.degrees_of_freedom import FEW_CLUSTERS
+from ...errors import ConvergenceWarning, FitError, warn
+from ...estimate import Clustered
+from ...fits.findings import Finding, status_of, warning_text
+from ...fits.fit import Fit
+from ...validation import number_of
+from .cluster_scores import cluster_scores, independent_clusters
+from .gaussian_draws import sample, to_datatree
+from .refit import Refitter, finite_maximum_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ...estimate import Estimate
+    from ...fits.row_clusters import Clusters
+    from ...model_spec import ModelSpec
+    from .optimizer import Optimum
+
+FloatArray = npt.NDArray[np.float64]
+
+#: With fewer clusters there is a warning: standard errors are themselves uncertain, and on average too small.
+TOO_FEW = 20
+
+
+def sandwich(estimate: Estimate, scores: FloatArray) -> FloatArray:
+    """The sandwich of the inverse information and the covariance matrix of the clusters' scores, shape (m, m).
+
+    With the inverse information V, J clusters with scores ``s_j`` and their mean ``s``,
+
+        J / (J - 1) V sum_j (s_j - s) (s_j - s)' V
+
+    At the maximum of the likelihood their mean is zero. At that of a posterior density it is minus the derivative of
+    the log prior density divided by J: the prior is known, and adds nothing to the variation of the scores. Rows and
+    columns of parameters without a standard error are as in V.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    scores : ndarray, shape (J, m)
+    """
+    covariance = estimate.model_covariance
+    known = np.isfinite(np.diag(covariance))
+    centred = scores[:, known] - scores[:, known].mean(axis=0)
+    moves = centred @ covariance[np.ix_(known, known)]
+    found = np.full_like(covariance, np.nan)
+    found[np.ix_(known, known)] = len(scores) / (len(scores) - 1) * moves.T @ moves
+    return found
+
+
+def robust_fit[M: ModelSpec](fit: Fit[M], cluster: Any) -> Fit[M]:
+    """The fit with the sandwich covariance matrix of its estimates; the arguments are those of `hierlogit.robust`.
+
+    Raises
+    ------
+    FitError
+        If the fit is by a sampler, has no maximum, is restricted or clustered already, or the clusters depend on each
+        other.
+    """
+    estimate = clustered_maximum(fit)
+    if estimate.restricted:
+        raise FitError(
+            "the restricted likelihood is no product of likelihoods of clusters, which have no scores therefore: fit "
+            "the model with restricted=False, or use hl.robust(fit, covariance='jackknife')."
+        )
+    clusters = independent_clusters(fit.model, cluster)
+    scores = cluster_scores(fit.model, estimate, clusters.index).scores
+    return with_cluster_covariance(fit, clusters, "robust", sandwich(estimate, scores))
+
+
+def clustered_maximum(fit: Fit) -> Estimate:
+    """The estimate of a fit whose covariance matrix can be computed from clusters.
+
+    Raises
+    ------
+    FitError
+        If the fit is by a sampler, has no maximum, or has such a covariance matrix already.
+    """
+    if fit.estimate is None:
+        raise FitError(
+            f"the fit is by {fit.diagnostics.engine}: a posterior follows from the model, and has no standard errors "
+            "that could be replaced. Add a grouping factor for the clusters to the model, or fit it with hl.Laplace() "
+            "or hl.AGQ()."
+        )
+    if fit.estimate.clustered is not None:
+        raise FitError(
+            f"the standard errors of the fit are {fit.estimate.clustered.described}, already: pass the fit that they "
+            "were computed for."
+        )
+    estimate = finite_maximum_of(fit)
+    if not np.isfinite(np.diag(estimate.covariance)).any():
+        raise FitError("the fit has no standard errors, because the information is not positive definite at its end.")
+    return estimate
+
+
+def with_cluster_covariance[M: ModelSpec](fit: Fit[M], clusters: Clusters, kind: str, covariance: FloatArray) -> Fit[M]:
+    """The fit with another covariance matrix of its estimates, and with draws from it.
+
+    Parameters
+    ----------
+    fit : Fit
+    clusters : Clusters
+    kind : {"robust", "jackknife"}
+    covariance : ndarray, shape (m, m)
+    """
+    assert fit.estimate is not None
+    model, clustered = fit.model, Clustered(kind, clusters.group, clusters.index, fit.estimate.covariance)
+    df = clustered_df(fit.estimate.df, clustered.count)
+    estimate = replace(fit.estimate, covariance=covariance, df=df, clustered=clustered)
+    few = _few_clusters(clustered, int((np.diag(covariance) > 0).sum()))
+    findings = (*fit.diagnostics.findings, *few)
+    if text := warning_text(few):
+        warn(text, ConvergenceWarning)
+    measures = {name: fit.diagnostics.measures[name] for name in fit.diagnostics.measures if name != "pareto_k"}
+    diagnostics = replace(fit.diagnostics, findings=findings, status=status_of(findings), measures=measures)
+    draws = fit.diagnostics.settings.get("draws")
+
+    def data() -> xr.DataTree:
+        count = fit.posterior.sizes["draw"] if draws is None else int(draws)
+        return _drawn(model, estimate, count, int(fit.diagnostics.seed or 0))
+
+    return Fit(model, data, diagnostics, estimate)
+
+
+def clustered_df(df: FloatArray, count: int) -> FloatArray:
+    """Degrees of freedom of fixed effects whose standard errors are computed from so many clusters, shape (p,).
+
+    Those of the model, but no more than one fewer than clusters: the standard errors are those of a mean of as many
+    values (Cameron and Miller 2015, Journal of Human Resources 50: 317-372, section VI.D). With many clusters, and
+    normal distributions in the model, it stays at these.
+    """
+    if count >= FEW_CLUSTERS and not np.any(np.isfinite(df)):
+        return df
+    return np.minimum(df, count - 1.0)
+
+
+def _few_clusters(clustered: Clustered, parameters: int) -> list[Finding]:
+    count = clustered.count
+    if count >= FEW_CLUSTERS:
+        return []
+    too_few = count < max(TOO_FEW, parameters + 1)
+    evidence = f"The standard errors are computed from {number_of(count, 'cluster')} of {clustered.group}."
+    if count <= parameters:
+        evidence += f" Their covariance matrix is singular, since there are {parameters} parameters."
+    return [
+        Finding(
+            "few_independent_clusters",
+            "warning" if too_few else "note",
+            evidence,
+            "Compare them with those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and "
+            "with those of a model that has a random intercept for these clusters.",
+        )
+    ]
+
+
+def _drawn(model: ModelSpec, estimate: Estimate, draws: int, seed: int) -> xr.DataTree:
+    """Draws of the parameters with the covariance matrix of an estimate, and of the effects given them."""
+    refitter = Refitter(model, estimate)
+    result = refitter.again()
+    optimum = _with_covariance(result.optimum, estimate)
+    result = replace(result, optimum=optimum)
+    drawn = sample(result, refitter.approach, draws, seed)
+    return to_datatree(model, result, drawn, penalised=estimate.penalised)
+
+
+def _with_covariance(optimum: Optimum, estimate: Estimate) -> Optimum:
+    """An optimum with the covariance matrix of an estimate, in the directions in which its own has variance."""
+    factor, target = optimum.covariance_factor, estimate.deviations().T
+    units = np.sqrt((factor**2).sum(axis=1))
+    moving = units > 0
+    scale = units[moving, None]
+    turned = np.linalg.lstsq(factor[moving] / scale, target[moving] / scale, rcond=None)[0]
+    return replace(
+        optimum,
+        covariance=estimate.covariance,
+        covariance_factor=factor @ turned,
+        mode_derivatives=optimum.mode_derivatives @ turned,
+    )
