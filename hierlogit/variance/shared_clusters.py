@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from ..density.kernels.binomial import expit
-from ..effects.numerics.population_average import rule_for
+from ..effects.numerics.population_average import (
+    LARGEST,
+    LOGISTIC_REACH,
+    REACH,
+    average_of_row,
+    normal_cdf,
+    rule_for,
+    slope_of_row,
+)
 from ..numba_support.compile import kernel
 
 FloatArray = npt.NDArray[np.float64]
 
-
-@kernel
-def _average(mean: float, sd: float, nodes: FloatArray, weights: FloatArray) -> float:
-    total = 0.0
-    for k in range(len(nodes)):
-        total += weights[k] * expit(mean + sd * nodes[k])
-    return total
+#: Minus the logarithm of the Fourier transform at the frequency of the nodes: a higher power of t multiplies it than in
+#: `population_average`, because the poles of g g' are threefold.
+DECAY = 33.0
 
 
 @kernel
@@ -31,17 +36,40 @@ def _covariance(
     inner_weights: FloatArray,
     covariance: FloatArray,
 ) -> None:
-    alone, whole = np.zeros(1), np.ones(1)
     for i in range(len(mean)):
-        nodes, weights = (inner_nodes, inner_weights) if other[i] > 0.0 else (alone, whole)
-        centre = _average(mean[i], other[i], nodes, weights)
+        if shared[i] > max(LARGEST, other[i]):
+            covariance[i] = _wide_covariance(-abs(mean[i]), shared[i], other[i], inner_nodes, inner_weights)
+            continue
+        # Where the others spread more widely, few nodes are enough, and `outer_nodes` are more.
+        centre = average_of_row(mean[i], other[i], inner_nodes, inner_weights)
         first, second = 0.0, 0.0
         # Deviations from the centre keep precision where the probability hardly varies.
         for k in range(len(outer_nodes)):
-            away = _average(mean[i] + shared[i] * outer_nodes[k], other[i], nodes, weights) - centre
+            away = average_of_row(mean[i] + shared[i] * outer_nodes[k], other[i], inner_nodes, inner_weights) - centre
             first += outer_weights[k] * away
             second += outer_weights[k] * away * away
         covariance[i] = second - first * first if shared[i] > 0.0 else 0.0
+
+
+@kernel
+def _wide_covariance(m: float, shared: float, other: float, nodes: FloatArray, weights: FloatArray) -> float:
+    """`shared_covariance` of one row where the shared effects spread widely, for m <= 0.
+
+    With ``g(x) = E expit(x + other V)``, integration by parts gives ``E g(m + shared U)^2`` as the integral of
+    ``2 g(x) g'(x) Phi((m - x) / shared)``, whose integrand is smooth and has the width of g', by the trapezoidal rule.
+    """
+    # The Fourier transform of g g' falls as exp(-pi t - (other t)^2 / 4), that of the factor Phi as
+    # exp(-(shared t)^2 / 2), and that of their product as the largest product of the two at frequencies that sum to t.
+    spread = other / math.sqrt(1.0 + 0.5 * (other / shared) ** 2)
+    step = max(2.0 * math.pi**2 / DECAY, math.pi * spread / math.sqrt(DECAY))
+    halves = math.ceil((LOGISTIC_REACH + REACH * other) / step)
+    first, second = 0.0, 0.0
+    for k in range(-halves, halves + 1):
+        x = k * step
+        rise = slope_of_row(x, other, 1.0, 0.0, nodes, weights) * normal_cdf((m - x) / shared) * step
+        first += rise
+        second += 2.0 * average_of_row(x, other, nodes, weights) * rise
+    return second - first * first
 
 
 def shared_covariance(mean: FloatArray, shared: FloatArray, other: FloatArray) -> FloatArray:

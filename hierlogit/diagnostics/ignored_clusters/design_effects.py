@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ...design.design import Design
 from ...design.identical_rows import identical_rows
-from ...effects.numerics.population_average import average_probability, rule_for
+from ...effects.numerics.population_average import LARGEST, average_probability, rule_for
 from ...model_comparison.parameter_integral import uniform_points
 from ...progress import progress
 from ...studies.simulated_outcomes import Parameters
@@ -192,7 +192,7 @@ def _main_coordinates(directions: FloatArray) -> FloatArray:
 def _nodes(coordinates: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Nodes, shape (nodes, r), and weights for functions of ``c'v`` with standard normal v."""
     r = coordinates.shape[1]
-    if r <= MOST_PRODUCT:
+    if r <= MOST_PRODUCT and np.abs(coordinates).max() <= LARGEST:
         rules = [rule_for(np.abs(column)) for column in coordinates.T]
         nodes = np.array(list(product(*(rule[0] for rule in rules))))
         weights = np.prod(np.array(list(product(*(rule[1] for rule in rules)))), axis=1)

@@ -7,6 +7,7 @@ The linear predictor of a row in a randomly drawn cluster is normal, with the fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,11 @@ REACH = 6.5
 EXPONENT = 22.0
 #: Half of the squared distance from the real line of the poles of expit, times the squared standard deviation.
 HALF_POLE = np.pi**2 / 2
+#: Above this standard deviation the integral is over the logistic variable.
+LARGEST = 16.0
+#: Distance of the nodes of that rule, and where it is truncated: a probability of 1e-13 lies outside.
+LOGISTIC_STEP, LOGISTIC_REACH = 2 * np.pi**2 / EXPONENT, 30.0
+ROOT_HALF, ROOT_TWO_PI = math.sqrt(0.5), math.sqrt(2 * math.pi)
 #: Linear predictors between which average probabilities are interpolated, and their number.
 END, POINTS = 12.0, 481
 
@@ -39,8 +45,20 @@ def _rule(halves: int) -> tuple[FloatArray, FloatArray]:
     return nodes, weights / weights.sum()
 
 
+def _logistic_rule() -> tuple[FloatArray, FloatArray]:
+    halves = math.ceil(LOGISTIC_REACH / LOGISTIC_STEP)
+    nodes = LOGISTIC_STEP * np.arange(-halves, halves + 1)
+    weights = 1 / np.cosh(nodes / 2) ** 2
+    return nodes, weights / weights.sum()
+
+
+LOGISTIC_NODES, LOGISTIC_WEIGHTS = _logistic_rule()
+
+
 def rule_for(sd: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights of a rule that is exact to about 1e-9 for standard deviations up to the largest in `sd`.
+
+    It is not meant for standard deviations above `LARGEST`, with which the number of nodes would grow in proportion.
 
     It is the trapezoidal rule (Trefethen and Weideman 2014, SIAM Review 56: 385-458). With the same number of nodes it
     is as accurate as Gauss-Hermite quadrature, whose weights underflow where a large sd needs hundreds of nodes. With a
@@ -49,19 +67,56 @@ def rule_for(sd: FloatArray) -> tuple[FloatArray, FloatArray]:
     exp(-2 pi^2 / h^2).
     """
     # The step that bounds the first error is longest at this sd; below it, the second error dominates.
-    s = max(float(np.max(sd, initial=0.0)), float(np.sqrt(HALF_POLE / EXPONENT)))
+    s = max(min(float(np.max(sd, initial=0.0)), LARGEST), float(np.sqrt(HALF_POLE / EXPONENT)))
     step = 2 * np.pi**2 / (EXPONENT * s + HALF_POLE / s)
     halves = int(np.ceil(REACH / step / 4)) * 4  # rounded up to few different rules, which are cached
     return _rule(halves)
 
 
 @kernel
-def _average(mean: FloatArray, sd: FloatArray, nodes: FloatArray, weights: FloatArray, probability: FloatArray) -> None:
-    for i in range(len(mean)):
-        total, m, s = 0.0, mean[i], sd[i]
+def normal_cdf(z: float) -> float:
+    """Distribution function of the standard normal distribution."""
+    return 0.5 * math.erfc(-ROOT_HALF * z)
+
+
+@kernel
+def average_of_row(m: float, s: float, nodes: FloatArray, weights: FloatArray) -> float:
+    """``E expit(m + s V)`` for a standard normal V, by the rule for s or, above `LARGEST`, the logistic one.
+
+    expit is the distribution function of the logistic variable L, so that the average is the probability of
+    ``L - s V <= m``, which is ``E Phi((m - L) / s)``. The larger s, the smoother is this function of L.
+    """
+    if s == 0.0:
+        return expit(m)
+    total = 0.0
+    if s <= LARGEST:
         for k in range(len(nodes)):
             total += weights[k] * expit(m + s * nodes[k])
-        probability[i] = total
+    else:
+        for k in range(len(LOGISTIC_NODES)):
+            total += LOGISTIC_WEIGHTS[k] * normal_cdf((m - LOGISTIC_NODES[k]) / s)
+    return total
+
+
+@kernel
+def slope_of_row(m: float, s: float, dm: float, ds: float, nodes: FloatArray, weights: FloatArray) -> float:
+    """Derivative of `average_of_row` where m and s have the derivatives dm and ds."""
+    total = 0.0
+    if s <= LARGEST:
+        for k in range(len(nodes)):
+            e, d, _ = logistic(m + s * nodes[k])
+            total += weights[k] * bernoulli_variance(e, d) * (dm + ds * nodes[k])
+        return total
+    for k in range(len(LOGISTIC_NODES)):
+        z = (m - LOGISTIC_NODES[k]) / s
+        total += LOGISTIC_WEIGHTS[k] * math.exp(-0.5 * z * z) * (dm - ds * z)
+    return total / (s * ROOT_TWO_PI)
+
+
+@kernel
+def _average(mean: FloatArray, sd: FloatArray, nodes: FloatArray, weights: FloatArray, probability: FloatArray) -> None:
+    for i in range(len(mean)):
+        probability[i] = average_of_row(mean[i], sd[i], nodes, weights)
 
 
 @kernel
@@ -75,11 +130,7 @@ def _average_derivative(
     derivative: FloatArray,
 ) -> None:
     for i in range(len(mean)):
-        total, m, s = 0.0, mean[i], sd[i]
-        for k in range(len(nodes)):
-            e, d, _ = logistic(m + s * nodes[k])
-            total += weights[k] * bernoulli_variance(e, d) * (dmean[i] + dsd[i] * nodes[k])
-        derivative[i] = total
+        derivative[i] = slope_of_row(mean[i], sd[i], dmean[i], dsd[i], nodes, weights)
 
 
 def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
@@ -91,6 +142,8 @@ def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
     array([0.880797])
     >>> average_probability(np.array([2.0]), np.array([4.0])).round(6)
     array([0.676172])
+    >>> average_probability(np.array([2.0]), np.array([4e6])).round(6)
+    array([0.5])
     """
     out = np.empty(mean.shape)
     _average(np.ascontiguousarray(mean).ravel(), np.ascontiguousarray(sd).ravel(), *rule_for(sd), out.ravel())

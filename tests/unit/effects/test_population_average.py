@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws
@@ -49,6 +49,24 @@ def test_wide_and_narrow_clusters_in_one_call_do_not_disturb_each_other() -> Non
     m, s = np.array([0.3, 0.3, -4.0]), np.array([0.0, 30.0, 1e-9])
     found = average_probability(m, s)
     np.testing.assert_allclose(found, [_integral(a, b) for a, b in zip(m, s, strict=True)], atol=2e-9)
+
+
+@pytest.mark.parametrize("s", [16.01, 40.0, 500.0])
+@pytest.mark.parametrize("m", [-30.0, 0.0, 7.0, 300.0])
+def test_wide_clusters(m: float, s: float) -> None:
+    one, h = np.ones(1), 1e-3 * s
+    assert average_probability(m * one, s * one)[0] == pytest.approx(_integral(m, s), abs=2e-9)
+    slopes = average_slope(m * one, s * one, one, 0 * one), average_slope(m * one, s * one, 0 * one, one)
+    rise = (_integral(m + h, s) - _integral(m - h, s)) / (2 * h)
+    growth = (_integral(m, s + h) - _integral(m, s - h)) / (2 * h)
+    assert [slopes[0][0], slopes[1][0]] == pytest.approx([rise, growth], abs=1e-6 / s)
+
+
+@pytest.mark.parametrize("s", [1e6, 1e12, 1e300])
+def test_clusters_so_wide_that_each_is_certain(s: float) -> None:
+    # The number of nodes must not grow with the sd.
+    found = average_probability(np.array([0.0, s, -s]), np.full(3, s))
+    np.testing.assert_allclose(found, ndtr([0, 1, -1]), atol=2 / s + 1e-10)
 
 
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")

@@ -183,6 +183,26 @@ def test_covariances_by_dense_quadrature(m: float, shared: float, other: float) 
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-20)
 
 
+@pytest.mark.parametrize("other", [0.0, 0.7, 9.0, 25.0, 80.0])
+@pytest.mark.parametrize("shared", [3.0, 15.99, 16.01, 60.0])
+@pytest.mark.parametrize("m", [-40.0, 0.0, 11.0])
+def test_covariances_of_wide_clusters(m: float, shared: float, other: float) -> None:
+    x, v = (np.linspace(-9, 9, 2 * round(9 * sd / 0.7 + 20) + 1) for sd in (shared, other))
+    over_x, over_v = (np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum() for z in (x, v))
+    given_x = expit(m + shared * x[:, None] + other * v) @ over_v
+    expected = (given_x - given_x @ over_x) ** 2 @ over_x
+    found = shared_covariance(np.array([m]), np.array([shared]), np.array([other]))[0]
+    assert found == pytest.approx(expected, abs=3e-9)
+
+
+def test_covariances_of_clusters_so_wide_that_each_is_certain() -> None:
+    # P(both events) of two outcomes with correlated normal thresholds, by the arcsine law. With nodes in proportion to
+    # the sds, this would run for years.
+    shared, other = np.array([1e9, 1e300, 3e5]), np.array([1e9, 0.0, 4e5])
+    found = shared_covariance(np.zeros(3), shared, other)
+    np.testing.assert_allclose(found, np.arcsin([0.5, 1.0, 0.36]) / (2 * np.pi), atol=1e-5)
+
+
 @given(
     n=st.integers(1, 400),
     width=st.floats(0, 12),
