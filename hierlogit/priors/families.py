@@ -74,11 +74,22 @@ class CoefficientPrior(Prior):
     scale: ClassVar[str] = "sigma"
 
     def rescaled(self, factor: float) -> Self:
-        """The prior that `factor` times the coefficient has."""
-        return replace(
-            self,
-            **{self.location: getattr(self, self.location) * factor, self.scale: getattr(self, self.scale) * factor},
-        )
+        """The prior that `factor` times the coefficient has.
+
+        Raises
+        ------
+        PriorError
+            If it is beyond the range of floats.
+        """
+        location, scale = getattr(self, self.location) * factor, getattr(self, self.scale) * factor
+        if scale < SMALLEST_SCALE or not np.isfinite([location, scale]).all():
+            raise PriorError(
+                f"the prior {self} cannot be used for a column whose standard deviation is {factor:.3g}: for the "
+                f"column in units of that, {self.location} would be {location:.3g} and {self.scale} {scale:.3g}, which "
+                f"must be finite and not below {SMALLEST_SCALE:g}. Give a less extreme prior, or change the unit of "
+                "the column."
+            )
+        return replace(self, **{self.location: location, self.scale: scale})
 
     def widened(self, factor: float) -> Self:
         """The prior with the same location and `factor` times the scale."""
