@@ -10,6 +10,7 @@ from .building.build_up import build as build
 from .diagnostics.fit.check import check as check
 from .diagnostics.ignored_clusters.side_by_side import ignoring_clusters as ignoring_clusters
 from .diagnostics.influence import influence as influence
+from .diagnostics.new_clusters.validate import validate as validate
 from .variance.odds_ratios import ior as ior
 from .variance.odds_ratios import mor as mor
 from .model_comparison.bayes_factors import bayes_factor as bayes_factor

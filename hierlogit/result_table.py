@@ -24,6 +24,7 @@ INTERVAL_KINDS = {
     "normal": "normal",
     "simultaneous": "simultaneous",
     "wilson": "Wilson",
+    "prediction": "prediction",
 }
 _END = re.compile(rf"({'|'.join(INTERVAL_KINDS)})([\d_]+)_(?:lb|ub)")
 #: What pandas calls operations after which the numbers are those of the table, so that its title is still true.

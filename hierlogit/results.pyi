@@ -5,6 +5,7 @@ from .diagnostics.density import DensityCheck as DensityCheck
 from .diagnostics.fit.check import Check as Check
 from .diagnostics.ignored_clusters.side_by_side import IgnoringClusters as IgnoringClusters
 from .diagnostics.influence import Influence as Influence
+from .diagnostics.new_clusters.validate import Validation as Validation
 from .estimate import Estimate as Estimate
 from .explorer.widget import Explorer as Explorer
 from .fits.diagnostics import Diagnostics as Diagnostics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number
 from .fit.simulated_rows import FEWEST_REPLICATES, SimulatedRows
+from .new_clusters.folds import Folds
+from .new_clusters.unseen_clusters import UnseenClusters, left_out_clusters, unseen_treatments
 from .recalibration import Forecasts
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ def calibration(
     fit: Fit,
     *,
     clusters: str | Mapping[str, str] = "observed",
+    group: Any = None,
+    folds: int | None = None,
     replicates: int = 100,
     ci_prob: float | None = None,
     num_draws: int | None = None,
@@ -45,6 +49,12 @@ def calibration(
     fit : Fit
     clusters : {"observed", "average", "typical", "new"}, or dict of these by grouping factor
         Cluster effects of the predictions; see `predictions`.
+    group : str or column of values, optional
+        The clusters of this grouping factor or column are left out, and their rows predicted by fits without them: by
+        the average over the population of clusters, unless `clusters` is ``"typical"``. `validate` also has the
+        calibration in each cluster, and more options.
+    folds : int, optional
+        With `group`, into how many folds the clusters are divided; each is left out by itself if not given.
     replicates : int
         Data sets to simulate for the band, at most as many as the fit has draws.
     ci_prob : float, optional
@@ -52,7 +62,7 @@ def calibration(
     num_draws : int, optional
         How many posterior draws to use for the probabilities, evenly spaced; all if not given.
     seed : int, optional
-        Repeats the band exactly.
+        Repeats the band, and the assignment of clusters to folds, exactly.
 
     Returns
     -------
@@ -66,6 +76,8 @@ def calibration(
     ------
     PredictionError
         If an option is out of range, or the fit is not at a maximum from which simulated data can be fitted.
+    FitError
+        If there is no such grouping factor or column to leave out, or no fit without some cluster.
 
     See Also
     --------
@@ -78,7 +90,8 @@ def calibration(
     this, as in `hl.check`: outcomes are simulated in clusters with new effects, the model is fitted to them again, and
     the curve is that of the new probabilities. ``fitted`` is the probability at the maximum, for a fit by a sampler at
     the mode of the marginal posterior. Otherwise ``fitted`` is the posterior mean, or the probability at the maximum
-    for likelihood fits, and outcomes are simulated in clusters with new effects.
+    for likelihood fits, and outcomes are simulated in clusters with new effects. With `group`, it is by fits without
+    the row's cluster, and outcomes are simulated in clusters with new effects by the fit to all rows.
 
     References
     ----------
@@ -98,7 +111,12 @@ def calibration(
     seed = seed_or_new(seed, PredictionError)
     interval = Interval.of(ci_prob, "eti")
     outcome = fit.model.design.outcome
-    rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed)
+    if group is None:
+        if folds is not None:
+            raise PredictionError("folds: name the clusters that are divided into folds, group='district'.")
+        rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed)
+    else:
+        rows = _unseen_rows(fit, clusters, group, folds, replicates, seed)
     forecasts = Forecasts.of(rows.probability, outcome.trials)
     expected, low, high = _band(forecasts, rows, interval)
     names = interval.columns
@@ -115,6 +133,17 @@ def calibration(
     )
     table.attrs.update(forecasts.decomposition(outcome.y))
     return ResultTable.of(table, "Expected and recalibrated probabilities")
+
+
+def _unseen_rows(
+    fit: Fit, clusters: str | Mapping[str, str], group: Any, folds: int | None, replicates: int, seed: int
+) -> SimulatedRows:
+    """The rows with probabilities by fits without their clusters."""
+    outcome = fit.model.design.outcome
+    parts = Folds.of(left_out_clusters(fit, group), outcome.y, outcome.trials, folds=folds, seed=seed)
+    treatments = unseen_treatments(fit.model, "average" if clusters == "observed" else clusters)
+    unseen = UnseenClusters.of(fit, parts, treatments)
+    return SimulatedRows.of_probabilities(fit, unseen.complete(parts), replicates, seed)
 
 
 def _band(forecasts: Forecasts, rows: SimulatedRows, interval: Interval) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -17,6 +17,7 @@ from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold, psis, relative_efficiency
 from ..progress import progress
 from ..validation import number_of, quoted_list
+from .row_scores import log_kernel
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit
@@ -52,14 +53,6 @@ def unseen_rows(fit: Fit) -> Unseen:
         If fits without some rows are unreliable.
     """
     return _weighted(fit) if fit.estimate is None else _searched_again(fit)
-
-
-def log_kernel(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
-    """Log-likelihood of trials one by one, without the binomial coefficient."""
-    from scipy.special import xlog1py, xlogy
-
-    values: FloatArray = np.asarray(xlogy(y, p) + xlog1py(trials - y, -p))
-    return values
 
 
 def _weighted(fit: Fit) -> Unseen:

@@ -77,7 +77,11 @@ def fitted_probability(
     fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None = None, seed: int | None = None
 ) -> FloatArray:
     """Probability of the event in each training row: its posterior mean, of a likelihood fit that at the maximum."""
-    query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
+    return mean_probability(PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed))
+
+
+def mean_probability(query: PredictionQuery) -> FloatArray:
+    """Probability in each complete row of a query: its posterior mean, of a likelihood fit that at the maximum."""
     rows = query.place(query.rows)
     if query.point is not None and not rows.new:
         at_maximum: FloatArray = query.treatment.predict(query.point, rows)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,11 @@ from ..fits.repeated_findings import repeats_findings
 from ..lazy_draws import lazy_variable
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
-from ..validation import flag, shortened
-from .loo_rows import Unseen, log_kernel, unseen_rows
+from ..validation import flag, seed_or_new, shortened
+from .loo_rows import Unseen, unseen_rows
+from .new_clusters.folds import Folds
+from .new_clusters.unseen_clusters import UnseenClusters, left_out_clusters, unseen_treatments
+from .row_scores import auc, auc_error, log_kernel, mean_error, squared_errors
 
 if TYPE_CHECKING:
     from ..design.outcome import Outcome
@@ -41,12 +44,14 @@ def scores(
     *,
     clusters: str | Mapping[str, str] = "observed",
     loo: bool | None = None,
+    group: Any = None,
+    folds: int | None = None,
     num_draws: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
 ) -> DrawTable:
-    """Brier score, logarithmic score and area under the ROC curve, in the sample and with rows left out.
+    """Brier score, logarithmic score and area under the ROC curve, in the sample and with rows or clusters left out.
 
     Parameters
     ----------
@@ -56,12 +61,17 @@ def scores(
     loo : bool, optional
         Whether each row is also scored by a fit without it; by default for fits by NUTS, if `clusters` is
         ``"observed"``. Fits by a likelihood engine are refitted without each row, in milliseconds to seconds each.
+    group : str or column of values, optional
+        In place of single rows, the clusters of this grouping factor or column are left out, and their rows predicted
+        by the average over the population of clusters. `validate` has the scores of each cluster, and more options.
+    folds : int, optional
+        With `group`, into how many folds the clusters are divided; each is left out by itself if not given.
     num_draws : int, optional
         How many posterior draws to use in the sample, evenly spaced; all if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     seed : int, optional
-        Repeats the effects of new clusters exactly.
+        Repeats the effects of new clusters, and the assignment of clusters to folds, exactly.
 
     Returns
     -------
@@ -74,12 +84,15 @@ def scores(
         better than the scores of nearly all draws, so that an interval over the draws would not contain it (unless
         effects of new clusters are drawn, which have no maximum); scores of draws are computed when they are read. With
         ``"loo"``, the score is that of probabilities by fits without the row, ``sd`` its standard error, and the
-        interval normal. For fits by a sampler, ``table.attrs["pareto_k"]`` has the k-hat of each row.
+        interval normal. For fits by a sampler, ``table.attrs["pareto_k"]`` has the k-hat of each row. With `group`, the
+        sample is ``"new clusters"``, and standard errors take clusters as independent.
 
     Raises
     ------
     PredictionError
         If an option is out of range, or rows are left out and `clusters` is not ``"observed"``.
+    FitError
+        If there is no such grouping factor or column, or no fit without some cluster.
 
     Warns
     -----
@@ -117,6 +130,10 @@ def scores(
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
     own_clusters = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
+    if group is not None:
+        return _with_clusters_left_out(fit, clusters, loo, group, folds, num_draws, interval, seed)
+    if folds is not None:
+        raise PredictionError("folds: name the clusters that are divided into folds, group='district'.")
     left_out = fit.estimate is None and own_clusters if loo is None else flag("loo", loo, PredictionError)
     if left_out and not own_clusters:
         raise PredictionError(
@@ -127,70 +144,46 @@ def scores(
     if not left_out:
         return table
     unseen = unseen_rows(fit)
-    rows = _left_out(unseen, fit.model.design.outcome, interval)
-    if fit.estimate is not None:
-        rows = rows.rename(columns={"mean": "estimate"})
-    both = DrawTable.with_draws(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
+    both = _joined(fit, table, _left_out(unseen, fit.model.design.outcome, interval, "loo"))
     if unseen.k_hat is not None:
         # Not an array: pandas compares the attributes of tables that it joins.
         both.attrs["pareto_k"] = tuple(unseen.k_hat.tolist())
     return both
 
 
+def _with_clusters_left_out(
+    fit: Fit,
+    clusters: str | Mapping[str, str],
+    loo: bool | None,
+    group: Any,
+    folds: int | None,
+    num_draws: int | None,
+    interval: Interval,
+    seed: int | None,
+) -> DrawTable:
+    """Scores in the sample, and of rows by fits without their clusters."""
+    if loo is not None and flag("loo", loo, PredictionError):
+        raise PredictionError("loo=True leaves out rows and group= clusters: give one of them.")
+    outcome, left_out = fit.model.design.outcome, left_out_clusters(fit, group)
+    parts = Folds.of(left_out, outcome.y, outcome.trials, folds=folds, seed=seed_or_new(seed, PredictionError))
+    p = UnseenClusters.of(fit, parts, unseen_treatments(fit.model, "average")).complete(parts)
+    unseen = Unseen(p, log_kernel(p, outcome.y, outcome.trials), None)
+    table = _in_sample(fit, clusters, num_draws, interval, seed)
+    return _joined(fit, table, _left_out(unseen, outcome, interval, "new clusters", left_out.index))
+
+
+def _joined(fit: Fit, table: DrawTable, rows: pd.DataFrame) -> DrawTable:
+    """The scores in the sample with those of rows or clusters left out below."""
+    if fit.estimate is not None and "estimate" in table:
+        rows = rows.rename(columns={"mean": "estimate"})
+    return DrawTable.with_draws(pd.concat([pd.DataFrame(table), rows], ignore_index=True), table.draws, table.quantity)
+
+
 def score_values(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
     """Brier score, log score and AUC of probabilities, shape (draws, n); shape (draws, 3)."""
     total = trials.sum()
-    brier = _squared_errors(p, y, trials).sum(axis=1) / total
+    brier = squared_errors(p, y, trials).sum(axis=1) / total
     return np.column_stack([brier, -log_kernel(p, y, trials).sum(axis=1) / total, [auc(one, y, trials) for one in p]])
-
-
-def _squared_errors(p: FloatArray, y: FloatArray, trials: FloatArray) -> FloatArray:
-    """Squared errors of each row, summed over its trials."""
-    return y * (1 - p) ** 2 + (trials - y) * p**2
-
-
-def auc(p: FloatArray, y: FloatArray, trials: FloatArray) -> float:
-    """Share of pairs of an event and a non-event in which the event had the higher probability, ties counting half.
-
-    Examples
-    --------
-    >>> auc(np.array([0.2, 0.4, 0.4]), np.array([0.0, 1.0, 0.0]), np.ones(3))
-    0.75
-    """
-    lower, _ = _placements(p, y, trials)
-    return float((y * lower).sum() / y.sum())
-
-
-def _placements(p: FloatArray, y: FloatArray, trials: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """For each row, the share of non-events with a lower probability, and of events with a higher one; ties half."""
-    distinct, member = np.unique(p, return_inverse=True)
-    events = np.bincount(member, weights=y, minlength=len(distinct))
-    others = np.bincount(member, weights=trials - y, minlength=len(distinct))
-    lower = (np.cumsum(others) - others / 2) / others.sum()
-    higher = (events.sum() - np.cumsum(events) + events / 2) / events.sum()
-    return lower[member], higher[member]
-
-
-def auc_error(p: FloatArray, y: FloatArray, trials: FloatArray) -> float:
-    """Standard error of the AUC of independent rows (Obuchowski 1997, Biometrics 53: 567-578).
-
-    Of rows of one trial it is that of DeLong, DeLong and Clarke-Pearson; trials of one row are not independent.
-    """
-    lower, higher = _placements(p, y, trials)
-    area = (y * lower).sum() / y.sum()
-    events, others = y * (lower - area), (trials - y) * (higher - area)
-    with_events, with_others = int((y > 0).sum()), int((y < trials).sum())
-    variance = (
-        _per_row(with_events) * (events**2).sum() / y.sum() ** 2
-        + _per_row(with_others) * (others**2).sum() / (trials - y).sum() ** 2
-        + 2 * _per_row(len(y)) * (events * others).sum() / (y.sum() * (trials - y).sum())
-    )
-    return float(np.sqrt(max(variance, 0.0)))
-
-
-def _per_row(count: int) -> float:
-    """What a sum of squares about an estimated mean is too small by."""
-    return count / (count - 1) if count > 1 else np.nan
 
 
 def _in_sample(
@@ -230,21 +223,21 @@ def _scores_at(
     return values[..., score]
 
 
-def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFrame:
-    """Scores of rows by fits without them, with standard errors and normal intervals."""
+def _left_out(
+    unseen: Unseen, outcome: Outcome, interval: Interval, sample: str, cluster: IntArray | None = None
+) -> pd.DataFrame:
+    """Scores of rows by fits without them or their clusters, with standard errors and normal intervals."""
     y, trials, p = outcome.y, outcome.trials, unseen.probability
-    each = {"brier": _squared_errors(p, y, trials), "log_score": -unseen.log_probability}
-    # A mean over trials is a sum over rows of different size; rows are what is independent.
-    total = float(trials.sum())
+    each = {"brier": squared_errors(p, y, trials), "log_score": -unseen.log_probability}
     scores_and_errors = {
-        name: (float(values.sum()) / total, _sum_error(values) / total) for name, values in each.items()
+        name: (float(values.sum() / trials.sum()), mean_error(values, trials, cluster)) for name, values in each.items()
     }
-    scores_and_errors["auc"] = auc(p, y, trials), auc_error(p, y, trials)
+    scores_and_errors["auc"] = auc(p, y, trials), auc_error(p, y, trials, cluster)
     low, high = interval.columns
     table = pd.DataFrame(
         {
             "score": SCORES,
-            "sample": "loo",
+            "sample": sample,
             "mean": [scores_and_errors[k][0] for k in SCORES],
             "sd": [scores_and_errors[k][1] for k in SCORES],
         }
@@ -253,8 +246,3 @@ def _left_out(unseen: Unseen, outcome: Outcome, interval: Interval) -> pd.DataFr
     table[low] = np.clip(table["mean"] - interval.quantile * table["sd"], limits[:, 0], limits[:, 1])
     table[high] = np.clip(table["mean"] + interval.quantile * table["sd"], limits[:, 0], limits[:, 1])
     return table
-
-
-def _sum_error(values: FloatArray) -> float:
-    """Standard error of a sum over independent rows."""
-    return float(np.sqrt(len(values)) * values.std(ddof=1))

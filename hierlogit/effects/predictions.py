@@ -199,7 +199,7 @@ def predictions(
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         seed=seed,
-        trials=kind == "outcome",
+        others=fit.model.design.trial_columns if kind == "outcome" else (),
     )
     values = _simulated(query) if kind == "outcome" else _expected(query)
     what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
@@ -377,7 +377,7 @@ def posterior_predictive(
         allow_new_levels=allow_new_levels,
         num_draws=num_draws,
         seed=seed,
-        trials=True,
+        others=fit.model.design.trial_columns,
     )
     labels = fit.model.coords["obs"] if newdata is None else np.arange(len(query.data.frame))
     number = np.int64 if query.data.complete.all() else np.float64

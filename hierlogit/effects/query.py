@@ -187,11 +187,11 @@ class PredictionQuery(Query):
         allow_new_levels: bool = False,
         num_draws: int | None = None,
         seed: int | None = None,
-        trials: bool = False,
+        others: Sequence[str] = (),
     ) -> PredictionQuery:
         """The query for the options that `predictions`, `comparisons` and `slopes` share.
 
-        With `trials`, rows whose numbers of trials are missing are not complete.
+        Rows are complete if they have no missing values in the columns that predictions need, and in `others`.
 
         Raises
         ------
@@ -200,9 +200,7 @@ class PredictionQuery(Query):
         """
         require_fit(fit)
         choice = ClusterChoice.of(fit.model, clusters)
-        data = Rows.of(
-            fit.model.design, newdata, choice.treatments, others=fit.model.design.trial_columns if trials else ()
-        )
+        data = Rows.of(fit.model.design, newdata, choice.treatments, others=others)
         allow_new_levels = flag("allow_new_levels", allow_new_levels, PredictionError)
         by = bool(by) if isinstance(by, np.bool_) else by
         if by is None or by is False:

@@ -24,3 +24,5 @@ from .ratio_forest import forest as forest
 from .reliability_curve import calibration as calibration
 from .residual_patterns import residuals as residuals
 from .style import text_alternative as text_alternative
+from .validation_curves import validation_curves as validation_curves
+from .validation_forest import validation as validation

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..diagnostics.calibration import calibration as calibration_of
@@ -31,6 +32,7 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FloatArray = npt.NDArray[np.float64]
 #: Number of bars of the histogram, and height of the highest as a share of the panel.
 BARS, BAR_HEIGHT = 40, 0.14
 
@@ -94,28 +96,14 @@ def _draw(ax: Axes, fit: Fit, table: pd.DataFrame, interval: Interval) -> None:
     outside = (calibrated < low) | (calibrated > high)
     share = float(table["trials"][outside].sum() / table["trials"].sum())
     band = interval_name(interval.prob, interval.kind)
-    counts, edges = np.histogram(fitted, bins=BARS, range=(0, 1), weights=table["trials"])
-    ax.bar(edges[:-1], BAR_HEIGHT * counts / counts.max(), width=1 / BARS, align="edge", color=PALE, zorder=0.3)
+    trial_bars(ax, fitted, table["trials"].to_numpy())
     ax.fill_between(fitted, low, high, color=BLUE, alpha=0.2, linewidth=0, zorder=1, label=f"{band} of simulated data")
-    ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
     ax.plot(fitted, calibrated, color=BLUE, linewidth=1.6, zorder=2, label="isotonic regression of outcomes")
     if len(fitted) <= BARS:
         ax.scatter(fitted, calibrated, s=12, color=BLUE, linewidths=0, zorder=3)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1)
-    ax.set_aspect("equal")
-    ax.set_xlabel(probability_label(fit))
-    ax.set_ylabel(proportion_label(fit))
+    reliability_panel(ax, probability_label(fit), proportion_label(fit))
     ax.legend(loc="upper left", handlelength=1.4)
     parts = table.attrs
-    ax.annotate(
-        f"bars: trials, at most {counts.max():,.0f}",
-        xy=(0.98, BAR_HEIGHT + 0.02),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=SMALL,
-        color=GREY,
-    )
     title = (
         f"Brier score {parts['brier']:.3f} = miscalibration {parts['miscalibration']:.4f}\n"
         f"− discrimination {parts['discrimination']:.3f} + uncertainty {parts['uncertainty']:.3f}"
@@ -128,3 +116,27 @@ def _draw(ax: Axes, fit: Fit, table: pd.DataFrame, interval: Interval) -> None:
         f"{share:.0%} of the trials lie outside the {band}. Brier score {parts['brier']:.3f}, of which "
         f"miscalibration {parts['miscalibration']:.4f}.",
     )
+
+
+def trial_bars(ax: Axes, probability: FloatArray, trials: FloatArray) -> None:
+    """A histogram of the trials by predicted probability at the bottom of the panel."""
+    counts, edges = np.histogram(probability, bins=BARS, range=(0, 1), weights=trials)
+    ax.bar(edges[:-1], BAR_HEIGHT * counts / counts.max(), width=1 / BARS, align="edge", color=PALE, zorder=0.3)
+    ax.annotate(
+        f"bars: trials, at most {counts.max():,.0f}",
+        xy=(0.98, BAR_HEIGHT + 0.02),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=SMALL,
+        color=GREY,
+    )
+
+
+def reliability_panel(ax: Axes, predicted: str, observed: str) -> None:
+    """The square of predicted and observed probabilities, with its diagonal and the labels of its axes."""
+    ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.set_aspect("equal")
+    ax.set_xlabel(predicted)
+    ax.set_ylabel(observed)

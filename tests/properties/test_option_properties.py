@@ -219,6 +219,13 @@ PRIORS = Kind([3, True, "x", ["x"], {3: 1}, {"nonsense": pr.Normal()}, {"x": 3},
 ENGINE = Kind(
     [3, True, "", "nonsense", hl.Laplace, b"laplace", [], {}, int, OBJECT, HOSTILE], ["laplace", hl.AGQ(nodes=3)]
 )
+GROUP_OR_VALUES = Kind(
+    [
+        *[3, 1.5, True, b"x", "", "nonsense", [], ["x"], {"x": 1}, int, OBJECT, HOSTILE],
+        *[[np.nan] * 48, ["a"] * 48, [HOSTILE] * 48, pd.Series(["a", "b"]), pd.Series([OBJECT, HOSTILE] * 24)],
+    ],
+    ["g", "f", pd.Series(["a", "b"] * 24), ["a", "b"] * 24],
+)
 POINTS = Kind(
     ["x", b"x", True, ["a"], [True], [True, 1.0], [[1], [1, 2]], {"a": 1}, 1j, None, OBJECT, HOSTILE],
     [0.5, [1, 2], -1, 0, (0, 1e10)],
@@ -228,7 +235,10 @@ POINTS = Kind(
 # What each option takes, by its name; where functions differ, by function and name.
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(
-        ["draws", "replicates", "chains", "points", "starts", "num_draws", "tune", "cores", "nodes", "bins", "top"],
+        [
+            *["draws", "replicates", "chains", "points", "starts", "num_draws", "tune", "cores", "nodes", "bins"],
+            *["top", "folds", "least_events"],
+        ],
         COUNT,
     ),
     **dict.fromkeys(["seed"], SEED),
@@ -261,7 +271,7 @@ KINDS: dict[str, Kind] = {
         ["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type", "df", "covariance"], CHOICE
     ),
     **dict.fromkeys(["group", "effect", "x"], NAME),
-    **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters", "optimizers"], NAMES),
+    **dict.fromkeys(["effects", "sections", "test", "quantities", "parameters", "optimizers", "measures"], NAMES),
     "title": TEXT,
     "executor": EXECUTOR,
     **dict.fromkeys(["statistic", "estimand"], FUNCTION),
@@ -324,6 +334,8 @@ SPECIAL: dict[tuple[str, str], Kind] = {
         [*MAPPING.wrong, {"g": 1}, {"x": [1, 2]}, {"x": None}, {"x": HOSTILE}], [{}, {"x": 1}, {"f": "a"}]
     ),
     ("influence", "group"): Kind([*NOT_TEXTS, "", "nonsense"], ["g", "f"]),
+    **{(name, "group"): GROUP_OR_VALUES for name in ("validate", "scores", "calibration")},
+    ("validate", "clusters"): Kind([*CLUSTERS.wrong, "new"], ["typical", {"g": "typical"}]),
     ("compare_engines", "engines"): Kind([*MAPPING.wrong, {}, {"a": hl.Laplace()}, {"a": hl.Laplace(), "b": 3}]),
     ("bayes_factor", "fits"): Kind([*MAPPING.wrong, {}, {"a": 3, "b": 4}]),
     ("bayes_factor", "reference"): Kind([*NOT_TEXTS, "", "nonsense"], ["one", "two"]),
@@ -388,6 +400,7 @@ class Subjects:
         models = {name: fit.model.with_priors(stated) for name, fit in self.two.items()}
         self.build = hl.build("y ~ x + f + (1 | g)", self.rows, engine=hl.Laplace(draws=100, seed=1))
         self.league = hl.league_table(self.sampled)
+        self.validation = hl.validate(self.fit)
         self.factors = hl.bayes_factor(models, draws=256, nodes=1)
         self.figure = plt.figure()
         assert self.fit.estimate is not None
@@ -470,6 +483,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "summary": lambda s: (hl.summary, {"fit": s.fit}),
     "test_slopes": lambda s: (hl.test_slopes, {"fit": s.fit, "replicates": 50}),
     "test_terms": lambda s: (hl.test_terms, {"fit": s.fit, "replicates": 2}),
+    "validate": lambda s: (hl.validate, {"fit": s.fit}),
     "variance_components": lambda s: (hl.variance_components, {"fit": s.fit}),
     "vpc": lambda s: (hl.vpc, {"fit": s.fit}),
     "datasets.load": lambda _: (hl.datasets.load, {"name": "cbpp"}),
@@ -502,6 +516,8 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.residuals": lambda s: (hl.plots.residuals, {"fit": s.fit, "replicates": 20}),
     "plots.shrinkage": lambda s: (hl.plots.shrinkage, {"result": s.fit}),
     "plots.slopes": lambda s: (hl.plots.slopes, {"result": s.fit, "variables": "x", "condition": "x"}),
+    "plots.validation": lambda s: (hl.plots.validation, {"result": s.validation}),
+    "plots.validation_curves": lambda s: (hl.plots.validation_curves, {"result": s.validation}),
     "plots.text_alternative": lambda s: (hl.plots.text_alternative, {"figure": s.figure}),
     # Methods of what these return.
     "AGQ.run": lambda s: (hl.AGQ().run, {"model": s.model}),

@@ -188,6 +188,11 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.test_slopes(fits["crossed"], replicates=50, seed=1),
             boot.summary(),
         ],
+        "Validation": [
+            hl.validate(small),
+            hl.validate(small, folds=2, clusters="typical", least_events=20, seed=1),
+            replace(hl.validate(smaller, pd.Series(rows(10, 6)["<i>clinic</i>"])), failures={SCRIPT: f"no {SCRIPT}"}),
+        ],
         "RatioTest": [
             ratio,
             replace(ratio, simulated=np.arange(500.0), failures={3: "FitError: no maximum."}, interrupted=True),

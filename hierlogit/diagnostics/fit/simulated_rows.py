@@ -61,8 +61,7 @@ class SimulatedRows:
             If an option is not allowed, or the model would have to be refitted and the fit is not at a maximum.
         """
         PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)  # refuses wrong options
-        available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-        used = min(replicates, available)
+        used = min(replicates, _draws_of(fit))
         own = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
         if not own:
             return cls(fit, None, fitted_probability(fit, clusters, num_draws, seed), used, seed)
@@ -75,6 +74,11 @@ class SimulatedRows:
         if fit.estimate is None:
             return cls(fit, reference, reference.observed.probability, used, seed)
         return cls(fit, reference, fitted_probability(fit, clusters), used, seed)
+
+    @classmethod
+    def of_probabilities(cls, fit: Fit, probability: FloatArray, replicates: int, seed: int) -> SimulatedRows:
+        """Given probabilities, shape (n,), with data sets simulated in clusters with new effects."""
+        return cls(fit, None, probability, min(replicates, _draws_of(fit)), seed)
 
     @property
     def trials(self) -> FloatArray:
@@ -89,3 +93,8 @@ class SimulatedRows:
             return
         for fitted in simulated_fits(self.fit, self.reference, self.replicates, self.seed):
             yield fitted.probability, fitted.y
+
+
+def _draws_of(fit: Fit) -> int:
+    """Number of posterior draws, each of which is simulated from at most once."""
+    return fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]

@@ -53,6 +53,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
 SLOW: Mapping[str, dict[str, Any]] = {
     "bootstrap": {"replicates": 3, "seed": 1},
     "influence": {},
+    "validate": {"seed": 1},
     "profile": {},
     "compare_searches": {"starts": 2, "seed": 1},
     "check": {"replicates": 50, "seed": 1},

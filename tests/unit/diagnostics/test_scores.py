@@ -13,7 +13,8 @@ from scipy.special import expit
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws, linear_predictor
 from hierlogit.diagnostics.loo_rows import unseen_rows
-from hierlogit.diagnostics.scores import auc, auc_error, score_values
+from hierlogit.diagnostics.row_scores import auc, auc_error, mean_error
+from hierlogit.diagnostics.scores import score_values
 from hierlogit.errors import ConvergenceWarning, PredictionError
 from hierlogit.fits.fit import Fit
 from hierlogit.model_comparison.leave_out import integrated_log_likelihood, sampled_again
@@ -132,7 +133,8 @@ def test_rows_left_out_of_a_likelihood_fit_are_predicted_by_fits_without_them(he
     squared, logs = y * (1 - p) ** 2 + (n - y) * p**2, -y * np.log(p) - (n - y) * np.log1p(-p)
     for name, values in (("brier", squared), ("log_score", logs)):
         assert loo.loc[name, "estimate"] == pytest.approx(values.sum() / n.sum())
-        assert loo.loc[name, "sd"] == pytest.approx(np.sqrt(56 * values.var(ddof=1)) / n.sum())
+        deviations = values - n * values.sum() / n.sum()
+        assert loo.loc[name, "sd"] == pytest.approx(np.sqrt(56 / 55 * (deviations**2).sum()) / n.sum())
     assert loo.loc["auc", "estimate"] == auc(p, y, n)
     np.testing.assert_allclose(loo["eti95_ub"], loo["estimate"] + 1.959964 * loo["sd"], rtol=1e-6)
     assert (table.loc["training", "estimate"].iloc[:2] < loo["estimate"].iloc[:2]).all()
@@ -238,3 +240,13 @@ def test_rows_of_very_many_trials_have_finite_scores(make_fit: Callable[..., hl.
         found = unseen_rows(make_fit("p(k, n) ~ x", rows, draws=60))
     assert np.all(found.log_probability < np.log(np.finfo(float).tiny))
     assert np.isfinite(found.log_probability).all()
+
+
+def test_errors_of_clusters_of_rows(rows) -> None:
+    """Rows that are there twice, together in a cluster, tell no more than once."""
+    p, y, trials = rows
+    twice, cluster = np.tile(np.arange(len(p)), 2), np.tile(np.arange(len(p)), 2)
+    once = auc_error(p, y, trials)
+    assert auc_error(p[twice], y[twice], trials[twice], cluster) == pytest.approx(once)
+    assert auc_error(p[twice], y[twice], trials[twice]) < 0.8 * once
+    assert mean_error(y[twice], trials[twice], cluster) == pytest.approx(mean_error(y, trials))
