@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 import hierlogit as hl
 from hierlogit.diagnostics.new_clusters.cluster_measures import MEASURES, measures_of
 from hierlogit.diagnostics.new_clusters.meta_analysis import RandomEffects
+from hierlogit.engines.maximum.refit import Refitter
 from hierlogit.errors import ConvergenceWarning, FitError, PredictionError
 from hierlogit.model_comparison.leave_out import sampled_again
 
@@ -276,33 +277,34 @@ def test_clusters_without_which_there_is_no_fit_are_said() -> None:
         hl.scores(fit, group="g")
 
 
-class Interrupting(Executor):
-    """Runs a number of parts, then is interrupted."""
+def interrupt_after(fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C after a number of fits without clusters."""
+    without, done = Refitter.without, []
 
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
+    def interrupted(self: Refitter, out: Any) -> Any:
+        if len(done) == fits:
+            raise KeyboardInterrupt
+        done.append(out)
+        return without(self, out)
 
-    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        if self.parts > 0:
-            future.set_result(function(*arguments, **options))
-        else:
-            future.set_exception(KeyboardInterrupt())
-        self.parts -= 1
-        return future
+    monkeypatch.setattr(Refitter, "without", interrupted)
 
 
-def test_executors_and_interruptions(fit: hl.results.Fit, found: hl.results.Validation) -> None:
+def test_executors_and_interruptions(
+    fit: hl.results.Fit, found: hl.results.Validation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ThreadPoolExecutor(2) as executor:
         pd.testing.assert_frame_equal(hl.validate(fit, executor=executor).table, found.table)
-    partly = hl.validate(fit, executor=Interrupting(1))
+    interrupt_after(4, monkeypatch)
+    partly = hl.validate(fit)
     done = partly.table["status"] == "converged"
-    assert 0 < done.sum() < 10
+    assert done.sum() == 4
     assert (partly.table.loc[~done, "status"] == "interrupted").all()
     pd.testing.assert_frame_equal(partly.table[done], found.table[done])
     assert "interrupted before" in repr(partly)
+    interrupt_after(0, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        hl.validate(fit, executor=Interrupting(0))
+        hl.validate(fit)
 
 
 # ---- scores and calibration of all rows ------------------------------------------------------------------------------
