@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..display import element
 from ..errors import PriorError
-from ..validation import probability, real_array, real_number, shortened
+from ..validation import LARGEST_NUMBER, probability, real_array, real_number, shortened
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -82,12 +82,11 @@ class CoefficientPrior(Prior):
             If it is beyond the range of floats.
         """
         location, scale = getattr(self, self.location) * factor, getattr(self, self.scale) * factor
-        if scale < SMALLEST_SCALE or not np.isfinite([location, scale]).all():
+        if scale < SMALLEST_SCALE or max(abs(location), scale) > LARGEST_NUMBER:
             raise PriorError(
-                f"the prior {self} cannot be used for a column whose standard deviation is {factor:.3g}: for the "
-                f"column in units of that, {self.location} would be {location:.3g} and {self.scale} {scale:.3g}, which "
-                f"must be finite and not below {SMALLEST_SCALE:g}. Give a less extreme prior, or change the unit of "
-                "the column."
+                f"the prior {self} cannot be used for a column whose standard deviation is {factor:.3g}: in units of "
+                f"it, {self.location} is {location:.3g} and {self.scale} {scale:.3g}, beyond the range from "
+                f"{SMALLEST_SCALE:g} to {LARGEST_NUMBER:g}. Give a less extreme prior, or change the unit of the column."
             )
         return replace(self, **{self.location: location, self.scale: scale})
 
