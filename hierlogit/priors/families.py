@@ -86,7 +86,7 @@ class CoefficientPrior(Prior):
             raise PriorError(
                 f"the prior {self} cannot be used for a column whose standard deviation is {factor:.3g}: in units of "
                 f"it, {self.location} is {location:.3g} and {self.scale} {scale:.3g}, beyond the range from "
-                f"{SMALLEST_SCALE:g} to {LARGEST_NUMBER:g}. Give a less extreme prior, or change the unit of the column."
+                f"{SMALLEST_SCALE:g} to {LARGEST_NUMBER:g}. Give a less extreme prior, or change the column's unit."
             )
         return replace(self, **{self.location: location, self.scale: scale})
 
