@@ -17,9 +17,10 @@ _ENGINE = (
 #: What to do instead, by option; ``{value}`` is the value that was given.
 INSTEAD = MappingProxyType(
     {
-        "weights": "Rows cannot be weighted. If the weights are numbers of trials, they belong in the formula: "
-        "p(successes, trials) ~ ..., or p(proportion * trials, trials) ~ ... for proportions. Weights of averages over "
-        "rows are an option of hl.avg_predictions, hl.avg_comparisons and hl.avg_slopes.",
+        "weights": "Weights belong to the model: hl.Model(formula, data, weights=hl.FrequencyWeights('n')) for counts "
+        "of identical rows, hl.SamplingWeights('w') for a sample. Numbers of trials belong in the formula: "
+        "p(successes, trials) ~ ... Weights of averages over rows are an option of hl.avg_predictions, "
+        "hl.avg_comparisons and hl.avg_slopes.",
         "link": "Every model has a logit link: leave it out.",
         "trials": _FORMULA.format("p(successes, trials) ~ ..."),
         "size": _FORMULA.format("p(successes, trials) ~ ..."),

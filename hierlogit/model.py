@@ -42,6 +42,9 @@ class Model(ModelSpec):
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns, such as the knots of a spline or a matrix of
         contrasts: ``{"knots": [20, 40], "steps": matrix}`` for ``bs(x, knots=knots) + C(f, steps)``.
+    weights : FrequencyWeights or SamplingWeights, optional
+        Columns with counts of identical rows, ``hl.FrequencyWeights("n")``, or with weights of a sample,
+        ``hl.SamplingWeights("w", clusters={"school": "w_school"})``. Numbers of trials belong in the formula.
     family : {"binomial", "betabinomial"}
         Distribution of the successes of a row, given its linear predictor; binary outcomes are binomial with one trial.
         Beta-binomial counts vary more than binomial ones: the probability of a row has a beta distribution with the
@@ -49,14 +52,15 @@ class Model(ModelSpec):
         variance ``m p (1 - p) (phi + m) / (phi + 1)`` and any two trials of a row the correlation ``1 / (phi + 1)``.
         It needs rows with several trials.
     **others
-        Options of other packages, such as ``weights``, ``link`` or ``nAGQ``: there are none here, and an error says
-        what is written instead.
+        Options of other packages, such as ``link`` or ``nAGQ``: there are none here, and an error says what is written
+        instead.
 
     Attributes
     ----------
     formula : Formula
     design : Design
     priors : Priors
+    weights : FrequencyWeights or SamplingWeights or None
 
     Raises
     ------

@@ -23,6 +23,7 @@ from .priors.defaults import Priors, resolve_priors
 
 if TYPE_CHECKING:
     from .design.arrangement import Arrangement
+    from .design.weights import Weights
 
 #: Names in results that neither a grouping factor nor an outcome may take.
 RESERVED_NAMES = frozenset(
@@ -58,12 +59,15 @@ class ModelSpec(Shown):
         missing: Missing = "drop",
         collinear: Collinear = "drop",
         namespace: Mapping[str, Any] | None = None,
+        weights: Weights | None = None,
         family: Family = "binomial",
         **others: Any,
     ) -> None:
-        refuse_options("hl.Model", others, ("priors", "missing", "collinear", "namespace", "family"))
+        refuse_options("hl.Model", others, ("priors", "missing", "collinear", "namespace", "weights", "family"))
         parsed, family = parse(formula), known_family(family)
-        design = build_design(parsed, data, missing=missing, collinear=collinear, namespace=namespace, family=family)
+        design = build_design(
+            parsed, data, missing=missing, collinear=collinear, namespace=namespace, weights=weights, family=family
+        )
         self._set(parsed, design, resolve_priors(design, priors), namespace)
         self._warn()
 
@@ -159,6 +163,11 @@ class ModelSpec(Shown):
         model._set(self.formula, design, self.priors, self.namespace)
         model.__dict__["arrangement"] = self.arrangement.with_counts(y, trials)
         return model
+
+    @property
+    def weights(self) -> Weights | None:
+        """Frequency or sampling weights of the rows, or None."""
+        return self.design.table.weights
 
     @cached_property
     def arrangement(self) -> Arrangement:

@@ -34,6 +34,7 @@ from .rank import DroppedColumn, column_sds, reasons
 from .suspect_columns import suspect_columns
 from .table import Missing, TrainingTable, clean_column, read_table, training_table, warn_of_data, with_columns
 from .transforms import formula_functions, formula_namespace
+from .weights import FrequencyWeights, SamplingWeights, checked_weights
 
 FloatArray = npt.NDArray[np.float64]
 Collinear = Literal["drop", "error"]
@@ -449,6 +450,7 @@ def build_design(
     missing: Missing = "drop",
     collinear: Collinear = "drop",
     namespace: Mapping[str, Any] | None = None,
+    weights: object = None,
     family: Family = "binomial",
 ) -> Design:
     """The design of a formula and a table.
@@ -467,6 +469,7 @@ def build_design(
         names them, or raise an error.
     namespace : mapping of str to object, optional
         Functions and values that the formula can use besides the columns.
+    weights : FrequencyWeights or SamplingWeights, optional
     family : {"binomial", "betabinomial"}
         Distribution of the outcomes.
 
@@ -490,7 +493,9 @@ def build_design(
     if "Intercept" in formula.columns:
         raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
-    table = training_table(source, used, missing)
+    weighted = checked_weights(weights, list(source.columns))
+    of_weights = [] if weighted is None else [name for name in weighted.columns if name not in used]
+    table = training_table(source, [*used, *of_weights], missing)
     for suspect in suspect_columns(formula, table.frame):
         warn_of_data(f"{suspect.evidence}. {suspect.remedy}")
     if not formula.response.binomial:
@@ -498,7 +503,12 @@ def build_design(
     for count in formula.response.computed:
         counts = computed_values(count.text, table.frame, formula_namespace(namespace), table.rows)
         table = table.with_column(count.text, counts)
-    design = design_of_rows(formula, tried_rows(formula.response, table, missing), namespace, family)
+    table = tried_rows(formula.response, table, missing)
+    if isinstance(weighted, FrequencyWeights):
+        table = table.repeated(weighted, keep=weighted.rows in used)
+    elif isinstance(weighted, SamplingWeights):
+        table = table.sampled(weighted)
+    design = design_of_rows(formula, table, namespace, family)
     _say_dropped(design, collinear)
     return design
 

@@ -18,6 +18,7 @@ import pandas as pd
 from ..display import Facts, Shown, View
 from ..errors import DataWarning, DesignError, warn
 from ..validation import agree, choice, kind_of, number_of, quoted_list, reason_of, shortened
+from .weights import FrequencyWeights, SamplingWeights, Weights, weights_in
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -178,6 +179,12 @@ class TrainingTable(Shown):
         Levels of categoricals without rows, by column.
     n_untried : int
         Number of rows left out because they have no trials.
+    weights : FrequencyWeights or SamplingWeights, optional
+        Rows with frequency weights are repeated in `frame`; sampling weights are columns of it.
+    n_repeated : int
+        With frequency weights, the number of rows that are repeated.
+    n_weightless : int
+        Number of rows left out because their weight is zero.
     """
 
     frame: pd.DataFrame
@@ -186,13 +193,19 @@ class TrainingTable(Shown):
     missing_by_column: Mapping[str, int]
     unused_levels: Mapping[str, tuple[str, ...]]
     n_untried: int = 0
+    weights: Weights | None = None
+    n_repeated: int = 0
+    n_weightless: int = 0
 
     @property
     def counted(self) -> str:
-        """Number of rows, and of rows dropped for missing values or without trials, as text."""
+        """Number of rows, their weights, and numbers of rows dropped, as text."""
         where = ", ".join(f"{name} {count:,}" for name, count in self.missing_by_column.items())
         gone = [f"{self.n_missing:,} more dropped for missing values: {where}"] if self.n_missing else []
         gone += [f"{self.n_untried:,} more dropped, without trials"] if self.n_untried else []
+        gone += [f"{self.n_weightless:,} more dropped, with weight zero"] if self.n_weightless else []
+        if isinstance(self.weights, FrequencyWeights):
+            gone.insert(0, f"{number_of(self.n_repeated, 'row')} of the table, counted by '{self.weights.rows}'")
         return f"{len(self.frame):,}" + (f" ({'; '.join(gone)})" if gone else "")
 
     def with_column(self, name: str, values: Any) -> TrainingTable:
@@ -202,19 +215,69 @@ class TrainingTable(Shown):
     def without_untried(self, untried: npt.NDArray[np.bool_]) -> TrainingTable:
         """The table without the rows where `untried`, shape (n,), is true."""
         frame, unused = _with_used_levels(self.frame.loc[~untried].reset_index(drop=True))
-        gone = {name: (*self.unused_levels.get(name, ()), *levels) for name, levels in unused.items()}
         return replace(
             self,
             frame=frame,
             rows=self.rows[~untried],
-            unused_levels={**self.unused_levels, **gone},
+            unused_levels=_joined(self.unused_levels, unused),
             n_untried=int(untried.sum()),
+        )
+
+    def repeated(self, weights: FrequencyWeights, *, keep: bool) -> TrainingTable:
+        """The table with each row repeated as often as it counts; `keep` says whether the counts stay a column of it.
+
+        Raises
+        ------
+        DesignError
+            If the column does not hold counts.
+        """
+        counts = weights.counts(self.frame)
+        frame = self.frame if keep else self.frame.drop(columns=weights.rows)
+        frame, unused = _with_used_levels(frame.loc[frame.index.repeat(counts)].reset_index(drop=True))
+        weightless = int((counts == 0).sum())
+        return replace(
+            self,
+            frame=frame,
+            rows=self.rows[counts == 1] if counts.max() == 1 else pd.RangeIndex(len(frame)),
+            unused_levels=_joined(self.unused_levels, unused),
+            weights=weights,
+            n_repeated=len(counts) - weightless,
+            n_weightless=weightless,
+        )
+
+    def sampled(self, weights: SamplingWeights) -> TrainingTable:
+        """The table with sampling weights, without the rows whose weight is zero.
+
+        Raises
+        ------
+        DesignError
+            If a column does not hold weights.
+        """
+        by_column = [weights_in(self.frame, name) for name in weights.columns]
+        weightless = np.any(np.array(by_column) == 0, axis=0)
+        if weightless.all():
+            raise DesignError(
+                f"all weights in {quoted_list(list(weights.columns))} are zero. Check which columns these are."
+            )
+        frame, unused = _with_used_levels(self.frame.loc[~weightless].reset_index(drop=True))
+        return replace(
+            self,
+            frame=frame,
+            rows=self.rows[~weightless],
+            unused_levels=_joined(self.unused_levels, unused),
+            weights=weights,
+            n_weightless=int(weightless.sum()),
         )
 
     def _view(self) -> View:
         columns = tuple((str(name), _values_of(self.frame[name])) for name in self.frame.columns)
         rows = Facts((("rows", self.counted),))
         return View("Rows and columns that the model is fitted to", (rows, Facts(columns, "columns", ".frame")))
+
+
+def _joined(before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Unused levels by column, with those that are unused from now on."""
+    return {**before, **{name: (*before.get(name, ()), *levels) for name, levels in after.items()}}
 
 
 def _values_of(column: pd.Series[Any]) -> str:

@@ -18,6 +18,7 @@ import xarray as xr
 
 from ..design.design import Design
 from ..design.table import TrainingTable
+from ..design.weights import FrequencyWeights, SamplingWeights, Weights
 from ..errors import FitError
 from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
@@ -127,6 +128,9 @@ def rows_dataset(table: TrainingTable) -> xr.Dataset:
         "n_untried": table.n_untried,
         "missing_by_column": dict(table.missing_by_column),
         "unused_levels": {name: list(levels) for name, levels in table.unused_levels.items()},
+        "weights": _weights_record(table.weights),
+        "n_repeated": table.n_repeated,
+        "n_weightless": table.n_weightless,
     }
     return xr.Dataset(variables, attrs={"table": json.dumps(left_out)})
 
@@ -155,8 +159,23 @@ def _read_rows(stored: xr.Dataset) -> TrainingTable:
         record["n_missing"],
         record["missing_by_column"],
         {name: tuple(levels) for name, levels in record["unused_levels"].items()},
-        record.get("n_untried", 0),  # older files have none
+        record.get("n_untried", 0),  # older files have neither these nor weights
+        _read_weights(record.get("weights")),
+        record.get("n_repeated", 0),
+        record.get("n_weightless", 0),
     )
+
+
+def _weights_record(weights: Weights | None) -> dict[str, Any] | None:
+    if isinstance(weights, SamplingWeights):
+        return {"rows": weights.rows, "clusters": dict(weights.clusters), "scaling": weights.scaling}
+    return None if weights is None else {"rows": weights.rows}
+
+
+def _read_weights(record: Mapping[str, Any] | None) -> Weights | None:
+    if record is None:
+        return None
+    return SamplingWeights(**record) if "scaling" in record else FrequencyWeights(record["rows"])
 
 
 def _fingerprint(design: Design) -> dict[str, Any]:
