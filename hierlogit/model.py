@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from .engines.registry import resolve_engine
-from .errors import DataWarning, warn
+from .errors import DataWarning, ModelError, warn
+from .fits.arguments import NO_POSTERIOR, refuse_sampling_weights
 from .fits.findings import gravest_first
 from .fits.identification import findings_before_fits
 from .foreign_options import refuse_options
@@ -143,6 +144,11 @@ class Model(ModelSpec):
         -------
         pymc.Model
 
+        Raises
+        ------
+        ModelError
+            If the model has sampling weights.
+
         Examples
         --------
         >>> import hierlogit as hl
@@ -152,6 +158,7 @@ class Model(ModelSpec):
         """
         from .density.pymc_graph import build_graph
 
+        refuse_sampling_weights(self, "model.to_pymc", NO_POSTERIOR, ModelError)
         return build_graph(self)
 
     def to_bambi(self) -> bambi.Model:
@@ -164,7 +171,7 @@ class Model(ModelSpec):
         Raises
         ------
         ModelError
-            If Bambi cannot express the model; for example, it has no correlated random effects.
+            If Bambi cannot express the model; for example, it has no correlated random effects or sampling weights.
 
         Examples
         --------
@@ -175,6 +182,7 @@ class Model(ModelSpec):
         """
         from .translations.bambi_model import bambi_model
 
+        refuse_sampling_weights(self, "model.to_bambi", NO_POSTERIOR, ModelError)
         return bambi_model(self)
 
     def to_latex(self) -> str:

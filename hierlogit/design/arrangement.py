@@ -21,6 +21,8 @@ from ..numba_support.struct_by_address import by_address
 
 if TYPE_CHECKING:
     from .design import Design
+    from .grouping import GroupBlock
+    from .sampling import ScaledWeights
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -79,6 +81,31 @@ class RowIndex(NamedTuple):
         return call_html(repr(self), self._asdict())
 
 
+@dataclass(frozen=True)
+class ArrangedWeights:
+    """Sampling weights in the order of a row index.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (n_rows,)
+        By which the counts of each row of the design are multiplied.
+    coefficients : ndarray, shape (n_rows,)
+        The same, times the weights of all clusters of the row.
+    levels : ndarray, shape (J,)
+        Powers of the likelihoods of the levels of the first factor, inside the integral over the others.
+    parts : ndarray, shape (C,)
+        By which the log-likelihood of each part is multiplied.
+    of_rows : ndarray
+        The weight of the part of each row of the row index.
+    """
+
+    rows: FloatArray
+    coefficients: FloatArray
+    levels: FloatArray
+    parts: FloatArray
+    of_rows: FloatArray
+
+
 @dataclass(frozen=True, repr=False)
 class Arrangement(ShownAsCall):
     """A row index, with the mapping back to the design.
@@ -101,6 +128,8 @@ class Arrangement(ShownAsCall):
         For each row of the design, its row in the row index.
     overdispersed : bool
         Whether the outcomes are beta-binomial; rows are then not collapsed, since sums of counts are not.
+    weights : ArrangedWeights or None
+        Sampling weights.
     """
 
     row_index: RowIndex
@@ -111,6 +140,7 @@ class Arrangement(ShownAsCall):
     n_rows: int
     row_of: IntArray
     overdispersed: bool = False
+    weights: ArrangedWeights | None = None
 
     def with_counts(self, y: FloatArray, trials: FloatArray) -> Arrangement:
         """The arrangement with other counts; rows without trials do not contribute.
@@ -119,9 +149,13 @@ class Arrangement(ShownAsCall):
         ----------
         y, trials : ndarray, shape (n_rows,)
         """
+        coefficients = log_binomial_coefficient(y, trials)
+        if self.weights is not None:
+            coefficients = coefficients * self.weights.coefficients
+            y, trials = y * self.weights.rows, trials * self.weights.rows
         collapsed = [np.bincount(self.row_of, counts, len(self.row_index.y)) for counts in (y, trials)]
         row_index = self.row_index._replace(y=collapsed[0], trials=collapsed[1])
-        return replace(self, row_index=row_index, log_coefficients=float(log_binomial_coefficient(y, trials).sum()))
+        return replace(self, row_index=row_index, log_coefficients=float(coefficients.sum()))
 
     def parts_of(self, group: int) -> IntArray:
         """The part of the data of each level of one of the design's groups, shape (J,)."""
@@ -169,7 +203,13 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     index = [rank[levels] for rank, levels in zip(ranks, index, strict=True)]
     parts = [np.sort(labels) for labels in parts]
 
-    given = _Rows(index, design.X, Z, design.offset, design.outcome.y, design.outcome.trials)
+    y, trials = design.outcome.y, design.outcome.trials
+    coefficients = log_binomial_coefficient(y, trials)
+    sampling = design.sampling
+    if sampling is not None:
+        coefficients = coefficients * sampling.of_contributions(groups)
+        y, trials = y * sampling.rows, trials * sampling.rows
+    given = _Rows(index, design.X, Z, design.offset, y, trials)
     order = given.order()
     overdispersed = design.outcome.family == "betabinomial"
     rows, groups_of_rows = (given[order], np.arange(design.n_rows)) if overdispersed else given[order].collapsed()
@@ -217,9 +257,29 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     positions: list[IntArray] = [np.empty((0, 0), dtype=np.int64)] * len(groups)
     for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
         positions[k] = first[rank][:, None] + np.arange(width)
-    coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials).sum()
-    at = tuple(positions)
-    return Arrangement(row_index, factors, at, R, float(coefficients), design.n_rows, row_of, overdispersed)
+    weights = None
+    if sampling is not None:
+        of_parts = np.ones(n_parts)
+        if sampling.top is not None:
+            top = next(group for group in groups if group.name == sampling.top)
+            of_parts[parts[0][index[0]]] = sampling.clusters[top.name][top.index]
+        weights = ArrangedWeights(
+            rows=sampling.rows,
+            coefficients=sampling.of_contributions(groups),
+            levels=_inner_weights(sampling, groups[factors[0]], ranks[0]) if groups else np.ones(1),
+            parts=of_parts,
+            of_rows=of_parts[parts[0]][rows.index[0]],
+        )
+    at, log_coefficients = tuple(positions), float(coefficients.sum())
+    return Arrangement(row_index, factors, at, R, log_coefficients, design.n_rows, row_of, overdispersed, weights)
+
+
+def _inner_weights(sampling: ScaledWeights, group: GroupBlock, rank: IntArray) -> FloatArray:
+    """The weights of the levels of a factor, sorted by their ranks; 1 at the top, where parts have weights."""
+    weights = np.ones(len(rank))
+    if group.name != sampling.top:
+        weights[rank] = sampling.clusters[group.name]
+    return weights
 
 
 def _triangular(X: FloatArray) -> FloatArray:

@@ -31,6 +31,7 @@ from .outcome import (
 )
 from .proportions import refuse_proportions
 from .rank import DroppedColumn, column_sds, reasons
+from .sampling import ScaledWeights, scaled_weights
 from .suspect_columns import suspect_columns
 from .table import Missing, TrainingTable, clean_column, read_table, training_table, warn_of_data, with_columns
 from .transforms import formula_functions, formula_namespace
@@ -141,8 +142,9 @@ class Design(Shown):
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Event, rows, clusters and dropped columns, for views of the design, its model and its fits."""
         clusters = [("clusters", f"{group.name}: {group.sizes}; varying {group.varying}") for group in self.groups]
+        weights = [] if self.sampling is None else [("weights", f"{self.table.weights!r}")]
         dropped = [("dropped", f"from {where}: {why}") for where, why in self.drops]
-        return (("event", self.outcome.counted), ("rows", self.table.counted), *clusters, *dropped)
+        return (("event", self.outcome.counted), ("rows", self.table.counted), *weights, *clusters, *dropped)
 
     @property
     def drops(self) -> tuple[tuple[str, str], ...]:
@@ -157,6 +159,31 @@ class Design(Shown):
         offset = (("offset", "of the linear predictor, differs between rows"),) if np.any(self.offset) else ()
         facts = (*self.facts(), ("fixed", f"{len(self.fixed_effects):,} columns: {columns}"), *offset)
         return View("Design of a model", (Facts(facts),))
+
+    @cached_property
+    def sampling(self) -> ScaledWeights | None:
+        """Sampling weights of rows and clusters, scaled; None without.
+
+        Raises
+        ------
+        DesignError
+            If they do not fit the grouping factors.
+        """
+        if not isinstance(self.table.weights, SamplingWeights):
+            return None
+        return scaled_weights(self.table.weights, self.table.frame, self.groups, self.outcome.trials)
+
+    @property
+    def shares(self) -> FloatArray:
+        """How much each row counts in averages over the training rows, shape (n,).
+
+        Its trials or, with sampling weights, as much of as many trials as it is of the population.
+        """
+        trials = self.outcome.trials
+        if self.sampling is None:
+            return trials
+        weighted: FloatArray = trials * self.sampling.population
+        return weighted * trials.sum() / weighted.sum()
 
     @cached_property
     def column_sds(self) -> FloatArray:
@@ -509,6 +536,11 @@ def build_design(
     elif isinstance(weighted, SamplingWeights):
         table = table.sampled(weighted)
     design = design_of_rows(formula, table, namespace, family)
+    if design.sampling is not None and family == "betabinomial":  # sampling weights that do not fit are refused now
+        raise DesignError(
+            "sampling weights are for binomial outcomes, and family='betabinomial' was given: the weighted "
+            "log-likelihood of a beta-binomial row is not that of weighted counts. Leave one of the two out."
+        )
     _say_dropped(design, collinear)
     return design
 

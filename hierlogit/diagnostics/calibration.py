@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import PredictionError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number
@@ -106,7 +106,7 @@ def calibration(
     >>> round(parts["miscalibration"] - parts["discrimination"] + parts["uncertainty"] - parts["brier"], 12)
     0.0
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.calibration", NOT_THE_POPULATION)
     replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
     seed = seed_or_new(seed, PredictionError)
     interval = Interval.of(ci_prob, "eti")

@@ -15,7 +15,7 @@ from ..density.joint.model_arrays import joint_arrays, unknown_families
 from ..density.variables import Variable, model_variables
 from ..display import Facts, Shown, View
 from ..errors import EngineError
-from ..fits.arguments import require_model
+from ..fits.arguments import NO_POSTERIOR, refuse_sampling_weights, require_model
 from ..priors.families import Decov
 from ..validation import SEED_BOUND, agree, quoted_list, whole_number
 
@@ -129,6 +129,7 @@ def check_density(model: ModelSpec, points: int = 5, seed: int = 1) -> DensityCh
     True
     """
     require_model(model)
+    refuse_sampling_weights(model, "hl.check_density", NO_POSTERIOR, EngineError)
     points = whole_number("points", points, EngineError, least=2)
     seed = whole_number("seed", seed, EngineError, least=0, most=SEED_BOUND - 1)
     unknown = unknown_families(model)

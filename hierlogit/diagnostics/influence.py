@@ -14,7 +14,7 @@ import pandas as pd
 from ..display import Sentences, Table, View
 from ..engines.maximum.refit import finite_maximum_of, likelihood_engine
 from ..errors import FitError, StudyError
-from ..fits.arguments import require_fit
+from ..fits.arguments import require_unweighted
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold
@@ -162,7 +162,11 @@ def influence(
       1        4           0.342  period[p3]
       5        4           0.183  period[p2]
     """
-    require_fit(fit)
+    require_unweighted(
+        fit,
+        "hl.influence",
+        "its distances need the curvature of a likelihood. hl.robust(fit, 'jackknife') leaves out clusters.",
+    )
     function_or_none("estimand", estimand, StudyError, "a function of a Fit that returns a number or numbers")
     refit = flag("refit", refit, FitError)
     check_executor(executor)

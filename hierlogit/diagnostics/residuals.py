@@ -13,7 +13,7 @@ from ..density.linear_predictor import Draws
 from ..effects.cluster_choice import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ..result_table import ResultTable
 from ..validation import choice, names, seed_or_new, text, whole_number
 from .fit.simulated_rows import FEWEST_REPLICATES, SimulatedRows
@@ -119,7 +119,7 @@ def residuals(
     >>> binned["outside"].to_numpy()[[0, 1, -2, -1]]
     array([ True,  True,  True,  True])
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.residuals", NOT_THE_POPULATION)
     choice("type", type, TYPES, PredictionError)
     cluster_choices(fit.model, clusters)
     if type != "binned" and (by is not None or bins is not None):

@@ -16,7 +16,7 @@ from ..effects.cluster_choice import cluster_choices
 from ..effects.cluster_effects import PlacedRows
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ..fits.repeated_findings import repeats_findings
 from ..lazy_draws import lazy_variable
 from ..progress import progress
@@ -127,7 +127,7 @@ def scores(
       log_score  training     0.626
       auc        training     0.679
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.scores", NOT_THE_POPULATION)
     interval = Interval.of(ci_prob, ci_kind)
     own_clusters = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
     if group is not None:

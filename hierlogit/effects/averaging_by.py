@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..density.linear_predictor import cached_blocks
+from ..design.design import Design
 from ..design.grouping import with_whole_labels
 from ..errors import PredictionError
 from ..summaries.intervals import set_aside
@@ -123,8 +124,10 @@ def average(values: FloatArray, averages: Averages | None) -> FloatArray:
     return values if averages is None else averages.of(values)
 
 
-def row_weights(data: Rows, weights: str | Sequence[float] | None) -> FloatArray | None:
+def row_weights(data: Rows, weights: str | Sequence[float] | None, design: Design) -> FloatArray | None:
     """Weights of the complete rows, taken from a column or given as numbers for all rows.
+
+    If none are given, the rows of a sample have the sampling weights of their model.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def row_weights(data: Rows, weights: str | Sequence[float] | None) -> FloatArray
         If the column does not exist, the number of weights is wrong, or a weight is negative or not a number.
     """
     if weights is None:
-        return None
+        return design.sampling.population if data.of_training and design.sampling is not None else None
     what = "the name of a column, or a number for each row"
     if isinstance(weights, str):
         frame = data.complete_frame

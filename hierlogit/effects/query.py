@@ -208,7 +208,7 @@ class PredictionQuery(Query):
                 raise PredictionError("weights= is used in averages only: pass by=True, or the columns to average by.")
             averages = None
         else:
-            averages = Averages.by(data, by, row_weights(data, weights))
+            averages = Averages.by(data, by, row_weights(data, weights, fit.model.design))
         random = np.random.default_rng(_seed_of(fit, seed))
         seed = int(random.integers(2**32))
         treatment = ClusterTreatment(fit.model, choice.treatments, scale, allow_new_levels, seed)

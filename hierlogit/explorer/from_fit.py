@@ -56,13 +56,13 @@ def slider_model(fit: Fit, x: str | None = None, group: str | None = None) -> Sl
     factor, design = fit.model.design.chosen_groups(group)[0], fit.model.design
     name = _chosen(fit, factor, x)
     draws, chosen = central_draw(fit), list(range(min(len(factor.effects), 2)))
-    training, trials = design.training_rows(), design.outcome.trials
+    training, trials = design.training_rows(), design.shares
     covariance = (draws.cholesky[factor.name][0] @ draws.cholesky[factor.name][0].T)[np.ix_(chosen, chosen)]
     at = _reference(factor)
     if at:
         shift = np.array([[1.0, at], [0.0, 1.0]])
         covariance = shift @ covariance @ shift.T
-    sizes = np.bincount(factor.index, weights=trials)
+    sizes = np.bincount(factor.index, weights=design.outcome.trials)
     start = _position(covariance, int(np.clip(np.median(sizes), 1, LARGEST_SIZE)))
     whole = _points(draws, training, factor, at, start)
     moments = (whole.z * trials[:, None]).T @ whole.z / trials.sum()

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import FitError, ModelError
+from ..design.weights import SamplingWeights
+from ..errors import FitError, HierlogitError, ModelError
 from ..model_spec import ModelSpec
 from ..validation import instance, kind_of, text
 from .fit import Fit
 
+#: Reasons against sampling weights.
+NO_LIKELIHOOD = (
+    "what a fit with them maximises is a pseudo-likelihood, whose value is no probability of the data. Test "
+    "coefficients by hl.summary(fit) or hl.hypotheses(fit), whose standard errors are those of the sample."
+)
+NOT_THE_POPULATION = (
+    "it compares the model with the outcomes in the sample, which differ from the population that the model "
+    "describes, as some rows were more likely to be selected than others. hl.avg_predictions(fit) and "
+    "hl.avg_comparisons(fit) are averages over the population."
+)
+NO_POSTERIOR = (
+    "the weighted log-likelihood is no log density of the data, so that prior and weights give no posterior. Fit the "
+    "model by hl.Laplace() or hl.AGQ(). Or leave the weights out, put the variables that decided on selection into the "
+    "formula, and average over the population: hl.avg_predictions(fit, cells, weights='count'), as the case study of "
+    "opinions does (poststratification)."
+)
 MAKE_A_MODEL = "Make one first: model = hl.Model(formula, data)."
 MAKE_A_FIT = "Fit a model first: fit = hl.Model(formula, data).fit()."
 
@@ -23,6 +40,41 @@ def require_fit(value: object, name: str = "fit") -> None:
     """
     remedy = f"Fit the model first: {name} = model.fit()." if isinstance(value, ModelSpec) else MAKE_A_FIT
     instance(name, value, Fit, FitError, "a Fit", remedy)
+
+
+def refuse_sampling_weights(
+    model: ModelSpec, function: str, reason: str, error: type[HierlogitError] = FitError
+) -> None:
+    """Refuse a model with sampling weights.
+
+    Parameters
+    ----------
+    model : Model
+    function : str
+        What was called, ``hl.loo``.
+    reason : str
+        Why it cannot take sampling weights, and what to do instead; `NO_LIKELIHOOD`, for example.
+    error : type
+        Class of the error.
+
+    Raises
+    ------
+    HierlogitError
+    """
+    if isinstance(model.weights, SamplingWeights):
+        raise error(f"{function} takes no sampling weights: {reason}")
+
+
+def require_unweighted(fit: Any, function: str, reason: str, name: str = "fit") -> None:
+    """Check that a value is a fit of a model without sampling weights.
+
+    Raises
+    ------
+    FitError
+        If it is not.
+    """
+    require_fit(fit, name)
+    refuse_sampling_weights(fit.model, function, reason)
 
 
 def require_group(group: object, found: str, what: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
 from ..fits.fit import Fit
 from ..pictures import Picture
 from ..result_table import ResultTable
@@ -91,7 +91,7 @@ def compare(
         raise FitError("compare needs two or more fits by name: hl.compare({'one': fit1, 'two': fit2}).")
     fits = mapping("fits", fits, FitError, "fits by name, {'one': fit1, 'two': fit2}")
     for name, fit in fits.items():
-        require_fit(fit, f"fits['{name}']")
+        require_unweighted(fit, "hl.compare", NO_LIKELIHOOD, f"fits['{name}']")
     if criterion is not None:
         choice("criterion", criterion, tuple(CRITERIA), FitError)
     choice("method", method, METHODS, FitError)

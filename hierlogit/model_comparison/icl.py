@@ -6,7 +6,7 @@ import numpy as np
 
 from ..density.marginal.laplace import LaplaceLikelihood
 from ..engines.maximum.integrator import likelihood_at
-from ..fits.arguments import require_fit
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
 from ..fits.fit import Fit
 from .nesting import maxima
 
@@ -50,7 +50,7 @@ def icl(fit: Fit) -> float:
     >>> round(fit.estimate.bic), round(hl.icl(fit))
     (2526, 2589)
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.icl", NO_LIKELIHOOD)
     estimate = maxima({"the fit": fit})["the fit"]
     likelihood = likelihood_at(fit.model, estimate, nodes=1)
     assert isinstance(likelihood, LaplaceLikelihood)

@@ -12,7 +12,7 @@ import xarray as xr
 from ..density.linear_predictor import Draws
 from ..effects.numerics.given_other_rows import GivenOthers
 from ..errors import FitError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
 from ..fits.fit import Fit
 from ..fits.psis import psis, relative_efficiency
 from ..progress import progress
@@ -86,7 +86,7 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     >>> int(result.n_data_points), round(result.elpd)
     (50, -101)
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.loo", NO_LIKELIHOOD)
     refit = flag("refit", refit, FitError)
     if fit.estimate is not None:
         raise FitError(

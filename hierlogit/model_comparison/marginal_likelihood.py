@@ -12,7 +12,7 @@ from ..display import Facts, Shown, View
 from ..engines.importance.nodes import compared_with, finer, integration_changes, nodes_needed
 from ..engines.maximum.integrator import MOST_EFFECTS, MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
-from ..fits.arguments import model_of
+from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import fixed
@@ -170,6 +170,7 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     -101.7
     """
     model = model_of(fit, "fit")
+    refuse_sampling_weights(model, "hl.evidence", NO_LIKELIHOOD)
     draws = whole_number("draws", draws, FitError, least=LEAST_DRAWS)
     chosen = None if nodes is None else whole_number("nodes", nodes, FitError, least=1, most=MOST_NODES)
     seed = DEFAULT_SEED if seed is None else seed_or_new(seed, FitError)

@@ -15,7 +15,7 @@ import pandas as pd
 from ..engines.maximum.refit import finite_maximum_of
 from ..engines.maximum.refitted import ReferenceFit
 from ..errors import FitError, StudyError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
 from ..result_table import ResultTable
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
@@ -116,7 +116,7 @@ def test_slopes(
     >>> found["term"].tolist()[0], found["p_adjusted"].tolist()[0] < 0.05
     ('urban', True)
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.test_slopes", NO_LIKELIHOOD)
     requested = whole_number("replicates", replicates, StudyError, least=FEWEST_REPLICATES)
     used_seed = seed_or_new(seed, StudyError)
     check_executor(executor)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError, StudyError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
 from ..result_table import ResultTable
 from ..studies.tasks import check_executor
 from ..summaries.multiplicity import holm
@@ -151,7 +151,7 @@ def test_terms(
       urban        district       14.60  < 0.001
       all effects  district       57.71        -
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.test_terms", NO_LIKELIHOOD)
     if adjust is not None:
         choice("adjust", adjust, ADJUSTMENTS, FitError)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)

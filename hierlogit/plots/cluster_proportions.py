@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..design.grouping import GroupBlock
 from ..effects.predictions import posterior_predictive
 from ..errors import PredictionError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..validation import choice, whole_number
@@ -95,7 +95,7 @@ def cluster_check(
     >>> import hierlogit as hl
     >>> hl.plots.cluster_check(fit, "district", seed=1)  # doctest: +SKIP
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.plots.cluster_check", NOT_THE_POPULATION)
     interval = Interval.of(ci_prob, ci_kind)
     choice("sort", sort, SORTS, PredictionError)
     num_draws = whole_number("num_draws", num_draws, PredictionError, least=2)

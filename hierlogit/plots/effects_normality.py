@@ -8,7 +8,7 @@ import numpy as np
 
 from ..diagnostics.fit.effects_qq import EffectQuantiles, effect_quantiles
 from ..errors import FitError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number
@@ -101,7 +101,7 @@ def effects_qq(
     >>> import hierlogit as hl
     >>> hl.plots.effects_qq(fit, "district", seed=1)  # doctest: +SKIP
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.plots.effects_qq", NOT_THE_POPULATION)
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     interval = Interval.of(ci_prob, "eti")
     panels = fit.model.design.chosen_effects(group, effect)

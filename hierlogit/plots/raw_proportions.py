@@ -35,9 +35,10 @@ def raw_proportions(fit: Fit, axis: str, numeric: bool, others: Sequence[str]) -
     frame, outcome = design.table.frame, design.outcome
     along = frame[axis]
     keys: list[Any] = [frame[name].astype(object) for name in others]
-    rows = pd.DataFrame({"events": outcome.y, "trials": outcome.trials, "axis": along})
+    weight = design.shares / outcome.trials
+    rows = pd.DataFrame({"events": outcome.y * weight, "trials": design.shares, "axis": along})
     if numeric:
-        rows["total"] = along.astype(float) * outcome.trials
+        rows["total"] = along.astype(float) * design.shares
         keys.append(_groups(along.to_numpy(dtype=np.float64)))
     else:
         keys.append(along.astype(object))

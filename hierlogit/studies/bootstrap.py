@@ -15,7 +15,7 @@ from ..display import FOLDED, MOST, Sentences, Table, View
 from ..engines.maximum.refit import INFINITE, Refitter, finite_maximum_of, likelihood_engine
 from ..errors import ConvergenceWarning, StudyError, warn
 from ..estimate import Estimate
-from ..fits.arguments import require_fit
+from ..fits.arguments import require_unweighted
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..result_table import HasTables, ResultTable
@@ -191,7 +191,12 @@ def bootstrap(
     >>> boot.summary(ci_prob=0.95).loc["sd_herd[Intercept]", ["percentile95_lb", "percentile95_ub"]].round(1).to_list()
     [0.2, 0.9]
     """
-    require_fit(fit)
+    require_unweighted(
+        fit,
+        "hl.bootstrap",
+        "it simulates outcomes from the model, without the selection of the sample. hl.summary(fit) has standard "
+        "errors of the sample.",
+    )
     function_or_none("statistic", statistic, StudyError, "a function of a Fit that returns a number or numbers")
     check_executor(executor)
     maximum = finite_maximum_of(fit)

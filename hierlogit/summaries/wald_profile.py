@@ -13,6 +13,7 @@ from ..design.degrees_of_freedom import checked_df, degrees_of_freedom
 from ..engines.maximum.cluster_covariance import clustered_df
 from ..errors import FitError
 from ..estimate import LARGEST_RELATIVE_ERROR
+from ..fits.arguments import NO_LIKELIHOOD, refuse_sampling_weights
 from ..fits.fit import Fit
 from ..result_table import ResultTable
 from ..student_t import t_quantile
@@ -55,6 +56,7 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, pro
     estimate = with_df(fit, df)
     table, values, errors = _estimates(estimate)
     if kind == "profile":
+        refuse_sampling_weights(fit.model, "interval='profile'", NO_LIKELIHOOD)
         ends = _profile(fit, estimate, prob, progress=progress)
     else:
         normal = np.full(len(table) - len(estimate.df), np.inf)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
-from ..fits.arguments import require_fit
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
 from ..fits.fit import Fit
 from ..pictures import Picture
 from ..progress import progress
@@ -85,7 +85,7 @@ def profile(
       sd_herd[Intercept]  0.977   1.532
       sd_herd[Intercept]  1.311   2.576
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.profile", NO_LIKELIHOOD)
     points = whole_number("points", points, FitError, least=2, most=MOST_POINTS)
     prob = interval_probability("ci_prob", ci_prob, FitError)
     if fit.estimate is None:

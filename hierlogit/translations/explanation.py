@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..display import Content, Facts, Folded, Shown, View, element
 from ..errors import ModelError
-from ..fits.arguments import model_of
+from ..fits.arguments import NO_POSTERIOR, model_of, refuse_sampling_weights
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..validation import path as checked_path
@@ -138,5 +138,6 @@ def explain(model: ModelSpec | Fit) -> Explanation:
     ['y = data["y"].to_numpy(dtype=int)']
     """
     chosen = model_of(model)
+    refuse_sampling_weights(chosen, "hl.explain", NO_POSTERIOR, ModelError)
     program = pymc_program(chosen)
     return Explanation(chosen.formula.line, words(chosen), latex(chosen), program.code, program.data)

@@ -103,11 +103,11 @@ def conditional_vs_average(
             "some coefficients of this fit are infinite, because predictors separate the outcomes, and so are their "
             "population averages. Fit the model by hl.MAP() or hl.NUTS(), whose priors keep them finite."
         )
-    trials = query.design.outcome.trials
-    rows, weights = distinct_rows(query.rows, trials)
+    shares = query.design.shares
+    rows, weights = distinct_rows(query.rows, shares)
 
     def both(draws: Draws) -> FloatArray:
-        variance = total({group.name: mean_variance(draws, group, trials) for group in query.design.groups})
+        variance = total({group.name: mean_variance(draws, group, shares) for group in query.design.groups})
         factor = 1 / np.sqrt(1 + ATTENUATION * variance)[:, None]
         beta = draws.beta
         sd = np.sqrt(total(spread(draws, rows)))

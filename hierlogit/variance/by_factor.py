@@ -56,8 +56,8 @@ def result_rows(query: Query) -> int:
 def cluster_variances(query: Query, draws: Draws) -> dict[str, FloatArray]:
     """``z'Sigma z`` by grouping factor, shape (draws, rows); averaged over the training rows, shape (draws, 1)."""
     if query.data.of_training:
-        trials = query.design.outcome.trials
-        return {group.name: mean_variance(draws, group, trials)[:, None] for group in query.design.groups}
+        shares = query.design.shares
+        return {group.name: mean_variance(draws, group, shares)[:, None] for group in query.design.groups}
     return spread(draws, query.rows)
 
 

@@ -121,7 +121,7 @@ def icc(
         variances = cluster_variances(query, draws)
         whole = total(variances) + LOGISTIC_VARIANCE
         if not adjusted:
-            whole += fixed_variance(draws, query.design.X, query.design.outcome.trials)[:, None]
+            whole += fixed_variance(draws, query.design.X, query.design.shares)[:, None]
         return np.concatenate([total(variances, sharing.factors) / whole for sharing in shared], axis=1)
 
     values = query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
@@ -202,7 +202,7 @@ def vpc(
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, newdata, num_draws)
     shared = sharings(query.design)
-    rows, share = distinct_rows(query.rows, query.design.outcome.trials if newdata is None else None)
+    rows, share = distinct_rows(query.rows, query.design.shares if newdata is None else None)
 
     def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         """Variance of an outcome, and its covariance with the outcome of a row that shares clusters, for each way."""

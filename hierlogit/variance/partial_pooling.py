@@ -15,7 +15,7 @@ from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
 from ..errors import ConvergenceWarning, FitError, unsaid
-from ..fits.arguments import model_of
+from ..fits.arguments import NOT_THE_POPULATION, model_of, refuse_sampling_weights
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
@@ -193,6 +193,7 @@ def pooling(
             f"engine={shortened(engine)} is for a model that is not fitted yet: leave it out, or pass fit.model. A "
             "grouping factor is passed as group=."
         )
+    refuse_sampling_weights(model_of(model), "hl.pooling", NOT_THE_POPULATION)
     factor = model_of(model).design.chosen_groups(group)[0]
     fit = model if isinstance(model, Fit) else resolve_engine("laplace" if engine is None else engine).run(model)
     return _pooled(fit, factor, without_random_effects(fit), num_draws, interval)

@@ -102,9 +102,9 @@ def r2(
     interval = Interval.of(ci_prob, ci_kind)
     query = query_of(fit, None, num_draws)
     single = between_rows(query.design)
-    trials = query.design.outcome.trials
+    weights = query.design.shares
     # Only one of the methods averages over the rows, which are sorted for it.
-    rows, share = distinct_rows(query.rows, trials) if method == "delta" else (query.rows, trials)
+    rows, share = distinct_rows(query.rows, weights) if method == "delta" else (query.rows, weights)
 
     def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
         return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
@@ -114,8 +114,8 @@ def r2(
         if method == "delta":
             (p,) = average_moments(draws, rows, share, averaged)
             residual = 1 / (p * (1 - p))
-        variances = {group.name: mean_variance(draws, group, trials) for group in query.design.groups}
-        fixed = fixed_variance(draws, query.design.X, trials)
+        variances = {group.name: mean_variance(draws, group, weights) for group in query.design.groups}
+        fixed = fixed_variance(draws, query.design.X, weights)
         random = total(variances, tuple(name for name in variances if name not in single))
         whole = fixed + total(variances) + residual
         return np.column_stack([fixed / whole, (fixed + random) / whole])
@@ -191,7 +191,7 @@ def pcv(
     pairs = _common_groups(fit0, fit1)
     if effect is not None:
         pairs = _with_effect(pairs, effect)
-    trials = fit0.model.design.outcome.trials
+    trials = fit0.model.design.shares
     zero = [before.name for before, _ in pairs if not _variance(queries[0].draws, before, trials, effect).any()]
     if zero:
         raise FitError(

@@ -14,6 +14,7 @@ from ...design.design import Design
 from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import StudyError
+from ...fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
 from ...fits.fit import Fit
@@ -208,6 +209,7 @@ def ignoring_clusters(
       livch[2]            0.0101           1.019
       livch[3+]           0.0106           1.013
     """
+    require_unweighted(fit, "hl.ignoring_clusters", NOT_THE_POPULATION)
     interval = Interval.of(ci_prob, ci_kind)
     count, level = whole_number("replicates", replicates, StudyError, least=0), probability("alpha", alpha, StudyError)
     used_seed = seed_or_new(seed, StudyError)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...display import ShownAsCall
 from ...errors import EngineError
-from ...fits.arguments import require_model
+from ...fits.arguments import NO_POSTERIOR, refuse_sampling_weights, require_model
 from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.posterior import values_per_draw
@@ -110,6 +110,7 @@ class ImportanceSampling(ShownAsCall):
                 "importance sampling integrates the effects out by quadrature, which is for binomial outcomes, and "
                 "this model's are beta-binomial: use hl.NUTS()."
             )
+        refuse_sampling_weights(model, "hl.ImportanceSampling()", NO_POSTERIOR, EngineError)
         refuse_beyond_memory("ImportanceSampling: draws", self.draws, values_per_draw(model), EngineError)
         if model.design.groups:
             integrator(model.design, 2)  # refuses random effects that quadrature cannot integrate out

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ...display import ShownAsCall
-from ...fits.arguments import require_model
+from ...errors import EngineError
+from ...fits.arguments import NO_POSTERIOR, refuse_sampling_weights, require_model
 from .fit_by_likelihood import check_options, fit_by_likelihood
 from .search_result import Approach
 
@@ -59,6 +60,7 @@ class MAP(ShownAsCall):
     def run[M: ModelSpec](self, model: M) -> Fit[M]:
         """Maximise the marginal posterior density of `model`."""
         require_model(model)
+        refuse_sampling_weights(model, "hl.MAP()", NO_POSTERIOR, EngineError)
         approach = Approach.of_posterior("MAP", model.design, self.nodes)
         settings = {name: value for name, value in asdict(self).items() if name != "seed"}
         return fit_by_likelihood(model, approach, self.draws, self.seed, settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...display import ShownAsCall
 from ...errors import EngineError
-from ...fits.arguments import require_model
+from ...fits.arguments import NO_POSTERIOR, refuse_sampling_weights, require_model
 from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.posterior import values_per_draw
@@ -160,6 +160,7 @@ class NUTS(ShownAsCall):
 
     def _run[M: ModelSpec](self, model: M, tried: str) -> Fit[M]:
         require_model(model)
+        refuse_sampling_weights(model, "hl.NUTS()", NO_POSTERIOR, EngineError)
         backend, notes = self._backend_for(model)
         self._refuse_beyond_memory(model, backend)
         self._require(backend)
