@@ -105,6 +105,9 @@ class Estimate(Shown):
         normal distribution.
     restricted : bool
         Whether the restricted likelihood was maximised, with the fixed effects integrated out too.
+    weighted : bool
+        Whether the model has sampling weights: `log_likelihood` is then a pseudo-likelihood, in which weights of the
+        top level are divided by their mean, and there are no information criteria.
     clustered : Clustered or None
         The clusters from which the covariance matrix is computed, as by `hierlogit.robust`.
     phi : float or None
@@ -128,6 +131,7 @@ class Estimate(Shown):
     n_rows: int
     df: FloatArray
     restricted: bool = False
+    weighted: bool = False
     clustered: Clustered | None = None
     phi: float | None = None
 
@@ -158,6 +162,8 @@ class Estimate(Shown):
     @property
     def likelihood(self) -> str:
         """Which likelihood was maximised, in words."""
+        if self.weighted:
+            return "maximum pseudo-likelihood"
         return "restricted maximum likelihood" if self.restricted else "maximum likelihood"
 
     @property
@@ -205,7 +211,12 @@ class Estimate(Shown):
 
     @property
     def deviance(self) -> float:
-        """Minus twice the marginal log-likelihood."""
+        """Minus twice the marginal log-likelihood; an error with sampling weights, as `aic` and `bic`."""
+        if self.weighted:
+            raise FitError(
+                "there are no deviance, AIC and BIC with sampling weights: what was maximised is a pseudo-likelihood, "
+                "whose value is no probability of the data. Test coefficients by hl.summary(fit) or hl.hypotheses(fit)."
+            )
         return -2 * self.log_likelihood
 
     @property
@@ -326,14 +337,14 @@ class Estimate(Shown):
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Log-likelihood and its size, for a view of the estimate or of its fit."""
-        fit = (
-            f"{criterion(self.log_likelihood)}; AIC {criterion(self.aic)}, BIC {criterion(self.bic)}, with "
-            f"{self.n_parameters} parameters and {self.n_rows:,} rows"
-        )
+        size = f"with {self.n_parameters} parameters and {self.n_rows:,} rows"
+        criteria = "" if self.weighted else f"; AIC {criterion(self.aic)}, BIC {criterion(self.bic)}"
+        fit = f"{criterion(self.log_likelihood)}{criteria}, {size}"
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
         errors = (("standard errors", self.clustered.described),) if self.clustered else ()
         tests = (("tests", f"t, with {self.kind_of_df} degrees of freedom"),) if self.has_t_tests else ()
-        name = "restricted log-likelihood" if self.restricted else "log-likelihood"
+        kind = "restricted " if self.restricted else "pseudo-" if self.weighted else ""
+        name = f"{kind}log-likelihood"
         return ((name, fit), *errors, *tests, *boundary)
 
     def tables(self) -> tuple[Part, ...]:
@@ -420,4 +431,15 @@ def from_dataset(stored: xr.Dataset, design: Design) -> Estimate:
 
 
 #: Attributes of an estimate that are not arrays.
-_PLAIN = ("nodes", "penalised", "log_likelihood", "entries", "boundary", "n_parameters", "n_rows", "restricted", "phi")
+_PLAIN = (
+    "nodes",
+    "penalised",
+    "log_likelihood",
+    "entries",
+    "boundary",
+    "n_parameters",
+    "n_rows",
+    "restricted",
+    "weighted",
+    "phi",
+)

@@ -23,8 +23,8 @@ from ...numba_support.compile import kernel
 from ...numba_support.vectors import copy, fill, matrix, vector, view
 from ..kernels.binomial import expit, logistic, row_log_likelihood
 from .conditional_mode import find_modes
-from .evaluation import MODE_TOLERANCE, Evaluation
-from .fixed_effects import columns_times, fixed_predictor
+from .evaluation import MODE_TOLERANCE, Evaluation, sum_of_parts
+from .fixed_effects import fixed_predictor
 from .work import Work, make_work
 
 if TYPE_CHECKING:
@@ -309,7 +309,5 @@ class QuadratureLikelihood:
         find_modes(row_index, work, cholesky, self._eta, self._levels)
         self.dcholesky[:] = 0.0
         integrate(row_index, work, cholesky, self._nodes, self._log_weights, self.values, self.dcholesky.ravel())
-        dgamma = np.empty(len(gamma))
-        columns_times(row_index, work.deta, dgamma)
-        value = float(self.values.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), bool(work.decrement.max() <= MODE_TOLERANCE))
+        converged = bool(work.decrement.max() <= MODE_TOLERANCE)
+        return sum_of_parts(self.arrangement, self.values, work.deta, self.dcholesky, converged=converged)

@@ -17,8 +17,8 @@ from ...design.arrangement import Arrangement, RowIndex
 from .block_cholesky import eliminate, factorise_dense
 from .conditional_mode import find_modes
 from .cross_products import sum_products
-from .evaluation import MODE_TOLERANCE, Evaluation
-from .fixed_effects import columns_times, fixed_predictor
+from .evaluation import MODE_TOLERANCE, Evaluation, sum_of_parts
+from .fixed_effects import fixed_predictor
 from .laplace_gradient import differentiate
 from .large_part import LargePart
 from .work import Work, make_work
@@ -95,10 +95,8 @@ class LaplaceLikelihood:
             evaluate_parts(row_index, work, cholesky, self._eta, self._small, dcholesky)
         for part in self._large:
             part.evaluate(row_index, work, cholesky, self._eta, dcholesky)
-        dgamma = np.empty(len(gamma))
-        columns_times(row_index, work.deta, dgamma)
-        value = float(work.log_joint.sum() - 0.5 * work.log_det.sum()) + self.arrangement.log_coefficients
-        return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), bool(work.decrement.max() <= MODE_TOLERANCE))
+        converged = bool(work.decrement.max() <= MODE_TOLERANCE)
+        return sum_of_parts(self.arrangement, self.values, work.deta, self.dcholesky, converged=converged)
 
     def factorise(self) -> None:
         """Leave the Cholesky factors of the last evaluation's H in the work arrays, in place of its inverse."""

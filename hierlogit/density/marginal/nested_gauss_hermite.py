@@ -4,7 +4,7 @@ Each factor has one effect: v of an outer level, u_j of each inner level j in it
 weights omega, the likelihood of an outer level is a sum over nodes for v of products of sums over nodes for each u_j:
 
     log L = log sum_k omega_k exp(x_k^2 + F(v_k)) + log sd - log(pi) / 2,            v_k = v + sqrt(2) sd x_k
-    F(v) = sum_j log I_j(v) - v^2 / 2
+    F(v) = sum_j p_j log I_j(v) - v^2 / 2,    with powers p_j that are 1 unless inner levels have sampling weights
     log I_j(v) = log sum_m omega_m exp(x_m^2 + f_j(u_m, v)) - log(pi h) / 2,         u_m = u_j(v) + sqrt(2 / h) x_m
     f_j(u, v) = l_j(u, v) - u^2 / 2,  with its mode u_j(v) and h = -d^2 f_j / d u^2 there
 
@@ -25,8 +25,8 @@ from ...design.arrangement import Arrangement, RowIndex
 from ...errors import EngineError
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import vector, view
-from .evaluation import MODE_TOLERANCE, Evaluation
-from .fixed_effects import columns_times, fixed_predictor
+from .evaluation import MODE_TOLERANCE, Evaluation, sum_of_parts
+from .fixed_effects import fixed_predictor
 from .gauss_hermite import grid
 from .inner_quadrature import (
     add_at_mode,
@@ -53,6 +53,7 @@ def integrate(
     eta: FloatArray,
     nodes: FloatArray,
     log_weights: FloatArray,
+    powers: FloatArray,
     values: FloatArray,
     dcholesky: FloatArray,
 ) -> int:
@@ -177,7 +178,7 @@ def integrate(
                         node_score[few],
                     )
             for k in range(size):
-                outer_logs[k] += top[k] + constant + np.log(total[k]) - 0.5 * np.log(h[k])
+                outer_logs[k] += powers[j] * (top[k] + constant + np.log(total[k]) - 0.5 * np.log(h[k]))
                 # Derivatives of the inner sum in the nodes' scale, in the curvature that sets it, and in the mode.
                 dscale = s * node_score[k] - mode[k] * first[k] - scale[k] * second[k]
                 dcurvature[k] = -0.5 * (scale[k] * dscale + 1.0) / h[k]
@@ -186,7 +187,7 @@ def integrate(
                 # In s: at fixed nodes, in the curvature, in the gradient at the mode, and through the linear
                 # predictor there.
                 curved = s * s * dcurvature[k] * third[k] - s * dmode[k] * curvature[k]
-                ds[k] += (
+                ds[k] += powers[j] * (
                     mode[k] * score[k]
                     + scale[k] * node_score[k]
                     + 2.0 * s * curvature[k] * dcurvature[k]
@@ -200,6 +201,7 @@ def integrate(
                 ws, ts = view(weight, i * size, (i + 1) * size), view(dweight, i * size, (i + 1) * size)
                 for k in range(size):
                     row_deta[k] += s * z * (s * z * dcurvature[k] * ts[k] - dmode[k] * ws[k])
+                    row_deta[k] *= powers[j]
                     by_outer[k] += other * row_deta[k]
 
         highest = outer_logs.max()
@@ -310,6 +312,8 @@ class NestedQuadratureLikelihood:
         self.values = np.zeros(len(row_index.part_start) - 1)
         self.dcholesky = np.zeros((len(self.values), len(self.cholesky)))
         self._eta = np.empty(len(row_index.y))
+        weights = arrangement.weights
+        self._powers = np.ones(len(row_index.row_start) - 1) if weights is None else weights.levels
         self._parts = np.arange(len(self.values))
         points, self._log_weights = grid(nodes, 1)
         self._nodes = np.ascontiguousarray(points[0])
@@ -325,13 +329,10 @@ class NestedQuadratureLikelihood:
         evaluate_parts(row_index, work, cholesky, self._eta, self._parts, dcholesky)
         dcholesky[:] = 0.0
         failures = integrate(
-            row_index, work, cholesky, self._eta, self._nodes, self._log_weights, self.values, dcholesky
+            row_index, work, cholesky, self._eta, self._nodes, self._log_weights, self._powers, self.values, dcholesky
         )
-        dgamma = np.empty(len(gamma))
-        columns_times(row_index, work.deta, dgamma)
-        value = float(self.values.sum()) + self.arrangement.log_coefficients
         converged = failures == 0 and bool(work.decrement.max() <= MODE_TOLERANCE)
-        return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), converged)
+        return sum_of_parts(self.arrangement, self.values, work.deta, self.dcholesky, converged=converged)
 
 
 def _check_nested(row_index: RowIndex) -> None:

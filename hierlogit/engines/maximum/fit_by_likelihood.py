@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...density.marginal.selected_inverse import effect_variances
 from ...design.degrees_of_freedom import checked_df
 from ...errors import ConvergenceWarning, EngineError, warn
-from ...estimate import Estimate
+from ...estimate import Clustered, Estimate
 from ...fits.diagnostics import DeferredMeasures, Diagnostics, versions
 from ...fits.findings import status_of, warning_text
 from ...fits.fit import Fit
@@ -32,6 +32,7 @@ from .starting_values import starting_point
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ...design.design import Design
     from ...model_spec import ModelSpec
     from .search_result import Approach, SearchResult
 
@@ -115,7 +116,8 @@ def fit_by_likelihood[M: ModelSpec](
         findings=findings,
         settings=dict(settings),
         seed=seed_used,
-        measures=DeferredMeasures(search, {"pareto_k": pareto_k}),
+        # With sampling weights, the draws are those of a sandwich, not an approximation of what was maximised.
+        measures=DeferredMeasures(search, {} if estimate.weighted else {"pareto_k": pareto_k}),
         seconds=seconds,
         versions=versions("scipy", "numba"),
     )
@@ -149,4 +151,15 @@ def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
         df=approach.df,
         restricted=approach.restricted,
         phi=None if phi is None else float(phi),
+        weighted=design.sampling is not None,
+        clustered=_clustered(design, result.model_covariance),
     )
+
+
+def _clustered(design: Design, model_covariance: FloatArray | None) -> Clustered | None:
+    """The clusters of the top level, or the rows, from which the sandwich covariance matrix was computed."""
+    if model_covariance is None or design.sampling is None:
+        return None
+    top = [group for group in design.groups if group.name == design.sampling.top]
+    index = top[0].index if top else np.arange(design.n_rows)
+    return Clustered("robust", top[0].name if top else "rows", index, model_covariance)

@@ -12,7 +12,7 @@ from ...design.arrangement import Arrangement
 from ...errors import EngineError
 from ...estimate import Estimate
 from ...model_spec import ModelSpec
-from ...validation import number_of
+from ...validation import number_of, quoted_list
 from .objective import Likelihood, Objective
 
 if TYPE_CHECKING:
@@ -31,7 +31,14 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
     EngineError
         If quadrature cannot integrate out the design's random effects; the message names the engines that can.
     """
+    sampling = design.sampling
     if nodes == 1:
+        if sampling is not None and sampling.inner:
+            raise EngineError(
+                f"Laplace's method takes sampling weights of rows and of clusters of '{sampling.top}', the top level, "
+                f"but not of {quoted_list(sampling.inner)}. Use hl.AGQ(nodes=25), which takes them for two nested "
+                "factors with one effect each, (1 | a/b)."
+            )
         return laplace_likelihood
     if design.outcome.family == "betabinomial":
         raise EngineError(

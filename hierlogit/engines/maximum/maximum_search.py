@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .restricted import restricted_maximum
+from .sandwich import with_sandwich
 from .search_result import SearchResult
 
 if TYPE_CHECKING:
@@ -35,5 +36,7 @@ def search_maximum(approach: Approach, objective: Objective, start: Point, scale
         If the restricted likelihood does not exist.
     """
     found = SearchResult.of(objective, start, scale)
+    if objective.model.design.sampling is not None:
+        return with_sandwich(found)
     # Without fixed effects, both likelihoods are the same.
     return restricted_maximum(found) if approach.restricted and objective.p else found

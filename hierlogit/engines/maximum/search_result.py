@@ -74,6 +74,11 @@ class Approach:
             If quadrature with more than one node cannot integrate out the design's random effects, or the restricted
             likelihood is requested for a design without any.
         """
+        if restricted and design.sampling is not None:
+            raise EngineError(
+                "restricted=True: there is no restricted likelihood with sampling weights, as the fixed effects are "
+                "integrated out of all clusters together, which have different weights. Leave it out."
+            )
         if restricted and not design.groups:
             raise EngineError(
                 "restricted=True: the model has no random effects, whose sds the restricted likelihood is for. Use "
@@ -84,7 +89,10 @@ class Approach:
                 "restricted=True: the restricted likelihood is for binomial outcomes, and this model's are "
                 "beta-binomial. Leave it out."
             )
-        return cls(engine, nodes, False, restricted, degrees_of_freedom(design, df), integrator(design, nodes))
+        values = degrees_of_freedom(design, df)
+        if np.any(np.isfinite(values)) and design.sampling is not None and design.sampling.top is not None:
+            values = np.minimum(values, len(design.sampling.clusters[design.sampling.top]) - 1.0)
+        return cls(engine, nodes, False, restricted, values, integrator(design, nodes))
 
     @classmethod
     def like(cls, estimate: Estimate, design: Design) -> Approach:
@@ -107,6 +115,8 @@ class SearchResult:
         Fixed effects whose estimates are infinite: the estimate is then merely where the search stopped.
     unidentified : ndarray of int
         Positions of parameters in which the likelihood is flat.
+    model_covariance : ndarray or None
+        The inverse of the observed information where the covariance at the optimum is another, for sampling weights.
     """
 
     objective: Objective
@@ -114,6 +124,7 @@ class SearchResult:
     laplace: LaplaceLikelihood
     infinite: tuple[str, ...]
     unidentified: npt.NDArray[np.intp]
+    model_covariance: FloatArray | None = None
 
     @classmethod
     def of(cls, objective: Objective, start: Point, scale: FloatArray) -> SearchResult:
