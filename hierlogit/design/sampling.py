@@ -75,7 +75,8 @@ def scaled_weights(
     Raises
     ------
     DesignError
-        If the factors are crossed, a factor is not one of the model, or clusters have several weights.
+        If the factors are crossed, a factor is not one of the model, clusters have several weights, or there is only
+        one at the top.
     """
     chain = _from_inner_to_outer(groups)
     names = [group.name for group in chain]
@@ -99,6 +100,11 @@ def scaled_weights(
         first = np.unique(inner.index, return_index=True)[1]
         scaled[inner.name] = _within(scaled[inner.name], outer.index[first], np.ones(len(first)), weights.scaling)
     top = chain[-1].name
+    if len(chain[-1].levels) < 2:
+        raise DesignError(
+            f"sampling weights need at least two clusters of '{top}': standard errors come from the differences between "
+            f"them. Leave the random effects of '{top}' out of the formula."
+        )
     scaled[top] = scaled[top] / scaled[top].mean()
     return ScaledWeights(_within(rows, chain[0].index, trials, weights.scaling), scaled, top, population)
 

@@ -29,12 +29,13 @@ def program(request: Request, title: str | None, path: str) -> str:
         File name of the page.
     """
     first = request.subjects[0].design
-    columns = ", ".join(map(repr, first.table.frame.columns))
+    table, weights = first.table, first.table.weights
+    columns = ", ".join(map(repr, dict.fromkeys([*table.frame.columns, *(() if weights is None else weights.columns)])))
     lines = [
         "import hierlogit as hl",
         "import pandas as pd",
         "",
-        f'rows = pd.read_csv("rows.csv")  # your table: {first.n_rows:,} complete rows, with {columns}',
+        f'rows = pd.read_csv("rows.csv")  # your table: {table.n_repeated or first.n_rows:,} complete rows, with {columns}',
     ]
     options = "".join(f", {text}" for text in _options(request, title))
     if request.build is not None:
@@ -68,15 +69,16 @@ def _options(request: Request, title: str | None) -> list[str]:
 def _model(subject: Subject) -> list[str]:
     model = subject.fit.model
     formula, family = model.formula.line, f", family={model.family!r}" if model.overdispersed else ""
+    weights = "" if model.weights is None else f", weights=hl.{model.weights!r}"
     priors = _priors(model) if subject.fit.with_priors else []
     if not priors:
-        return [f"model = hl.Model({formula!r}, rows{family})", f"fit = model.fit({_engine(subject)})"]
+        return [f"model = hl.Model({formula!r}, rows{weights}{family})", f"fit = model.fit({_engine(subject)})"]
     entries = [f"    {key!r}: {prior}," for key, prior in priors]
     return [
         "priors = {",
         *entries,
         "}",
-        f"model = hl.Model({formula!r}, rows, priors=priors{family})",
+        f"model = hl.Model({formula!r}, rows, priors=priors{weights}{family})",
         f"fit = model.fit({_engine(subject)})",
     ]
 

@@ -265,7 +265,8 @@ KINDS: dict[str, Kind] = {
         PROBABILITY,
     ),
     **dict.fromkeys(
-        ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family"], CHOICE
+        ["backend", "parameterization", "missing", "collinear", "scale", "kind", "type", "slope", "family", "scaling"],
+        CHOICE,
     ),
     **dict.fromkeys(
         ["interval", "ci_kind", "criterion", "comparison", "method", "name", "grid_type", "df", "covariance"], CHOICE
@@ -305,6 +306,10 @@ KINDS: dict[str, Kind] = {
 }
 SPECIAL: dict[tuple[str, str], Kind] = {
     ("Layout", "clusters"): MAPPING,
+    ("FrequencyWeights", "rows"): TEXT,
+    ("SamplingWeights", "rows"): TEXT,
+    ("SamplingWeights", "clusters"): Kind([*MAPPING.wrong, {"g": 1}, {"g": HOSTILE}], [{}, {"g": "w"}]),
+    ("Model", "weights"): Kind([*ANYTHING_ELSE.wrong, hl.FrequencyWeights("nonsense"), hl.SamplingWeights("f")]),
     ("NUTS", "effects"): CHOICE,
     ("build", "clusters"): Kind(
         [3, 1.5, True, b"x", "", " ", [], [3], ["g", "g"], "nonsense", "g/", {"g": 1}, HOSTILE, [HOSTILE]], ["g", ["g"]]
@@ -419,6 +424,8 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "MAP": lambda _: (hl.MAP, {}),
     "NUTS": lambda _: (hl.NUTS, {}),
     "Layout": lambda _: (hl.Layout, {"clusters": {"g": 4}}),
+    "FrequencyWeights": lambda _: (hl.FrequencyWeights, {"rows": "n"}),
+    "SamplingWeights": lambda _: (hl.SamplingWeights, {"rows": "w"}),
     "Model": lambda s: (hl.Model, {"formula": "y ~ x", "data": s.rows}),
     "avg_comparisons": lambda s: (hl.avg_comparisons, {"fit": s.sampled}),
     "avg_predictions": lambda s: (hl.avg_predictions, {"fit": s.sampled}),
