@@ -102,8 +102,8 @@ def scaled_weights(
     top = chain[-1].name
     if len(chain[-1].levels) < 2:
         raise DesignError(
-            f"sampling weights need at least two clusters of '{top}': standard errors come from the differences between "
-            f"them. Leave the random effects of '{top}' out of the formula."
+            f"sampling weights need at least two clusters of '{top}': standard errors come from the differences "
+            f"between them. Leave the random effects of '{top}' out of the formula."
         )
     scaled[top] = scaled[top] / scaled[top].mean()
     return ScaledWeights(_within(rows, chain[0].index, trials, weights.scaling), scaled, top, population)

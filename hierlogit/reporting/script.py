@@ -30,12 +30,13 @@ def program(request: Request, title: str | None, path: str) -> str:
     """
     first = request.subjects[0].design
     table, weights = first.table, first.table.weights
+    complete = table.n_repeated or first.n_rows
     columns = ", ".join(map(repr, dict.fromkeys([*table.frame.columns, *(() if weights is None else weights.columns)])))
     lines = [
         "import hierlogit as hl",
         "import pandas as pd",
         "",
-        f'rows = pd.read_csv("rows.csv")  # your table: {table.n_repeated or first.n_rows:,} complete rows, with {columns}',
+        f'rows = pd.read_csv("rows.csv")  # your table: {complete:,} complete rows, with {columns}',
     ]
     options = "".join(f", {text}" for text in _options(request, title))
     if request.build is not None:
