@@ -299,4 +299,4 @@ def test_what_describes_the_population_works(weighted: Fit, function: Callable[[
 
 def test_one_cluster_has_no_sandwich(pupils: pd.DataFrame) -> None:
     with pytest.raises(DesignError, match="two clusters"):
-        hl.Model("y ~ x + (1 | school)", pupils[pupils["school"] == 0], weights=hl.SamplingWeights("w"))
+        hl.Model("y ~ x + (1 | school)", pupils.assign(school=0), weights=hl.SamplingWeights("w"))
