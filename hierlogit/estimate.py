@@ -148,6 +148,12 @@ class Estimate(Shown):
         # phi is the power -2 of the parameter of the covariance matrix.
         return float(2.0 * self.phi**1.5 * np.sqrt(self.covariance[-1, -1]))
 
+    def phi_deviations(self) -> FloatArray:
+        """Deviations of phi, as `deviations`, shape (m,); NaN where it has no standard error."""
+        if self.phi is None or not self.phi_se > 0:
+            return np.full(len(self.covariance), np.nan)
+        return np.asarray(-2.0 * self.phi**1.5 * self.deviations()[:, -1])
+
     @property
     def vector(self) -> FloatArray:
         """The parameters that `covariance` is of, shape (m,)."""

@@ -578,6 +578,10 @@ def design_of_rows(
     if not fixed.labels and not factors:
         dropped = f": {reasons(fixed.dropped)}" if fixed.dropped else "; no intercept, no predictor and no random term"
         raise DesignError(f"the formula has nothing to estimate{dropped}.")
+    if family == "betabinomial" and "phi" in fixed.labels:
+        raise DesignError(
+            "'phi' is the name of the precision of beta-binomial outcomes in results: rename that column."
+        )
     predicting = {use.name for use in formula.names if use.where != "response"}
     in_fixed_part = {use.name for use in formula.names if use.where == "fixed part"}
     return Design(

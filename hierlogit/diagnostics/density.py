@@ -54,7 +54,8 @@ class DensityCheck(Shown):
         Largest difference of two derivatives, relative to the larger one where that is above 1.
     gradient_tolerance : float
     where : str
-        Variables with the largest difference of derivatives: ``beta``, ``sd_<group>``, ``cor_<group>``, ``u_<group>``.
+        Variables with the largest difference of derivatives: ``beta``, ``sd_<group>``, ``cor_<group>``, ``u_<group>``,
+        ``phi``.
     """
 
     points: int
@@ -190,7 +191,14 @@ class _Positions:
                         names[k] = of_group.cor.name
             for k in self._effects_at(g, of_group.group).ravel().tolist():
                 names[k] = of_group.u.name
+        if self._variables.phi is not None:
+            names[self._phi_at] = self._variables.phi.name
         return names
+
+    @property
+    def _phi_at(self) -> int:
+        """Place of log phi, behind the log sds."""
+        return self._p + self._n_sds - 1
 
     def _sd_at(self, g: int, a: int) -> int:
         return self._p + self._joint.effects_at[g] + a
@@ -237,6 +245,8 @@ class _Positions:
             for one, cholesky in zip(of_group.group.set_slices, of_group.cholesky, strict=True):
                 if cholesky is not None:
                     values[cholesky.name] = self._cholesky(g, one, x)
+        if self._variables.phi is not None:
+            values[self._variables.phi.name] = np.exp(x[self._phi_at])
         return values
 
     def effects(self, x: FloatArray) -> dict[str, Numbers]:
@@ -267,6 +277,8 @@ class _Positions:
         counted from 0. Under decov the graph has a scale and shares in place of sds.
         """
         total = np.zeros((), dtype=x.dtype)
+        if self._variables.phi is not None:
+            total = total + x[self._phi_at]
         for g, of_group in enumerate(self._variables.groups):
             logs = self._log_sds(g, of_group.group, x)
             total = total + np.sum(logs)

@@ -186,12 +186,16 @@ class WaldValues:
 
     @classmethod
     def parameters(cls, estimate: Estimate) -> WaldValues:
-        """The coefficients of a fit, then its sds and correlations, in the order of `parameter_labels`."""
+        """The coefficients of a fit, its sds and correlations, and phi, in the order of `parameter_labels`."""
         beta, (places, spread, _) = cls.coefficients(estimate), estimate.spread_covariance()
         sds = [len(beta.estimate) + k for k, (_, i, j) in enumerate(places) if i == j]
+        deviations = [beta.deviations, estimate.spread_deviations()]
+        if estimate.phi is not None:
+            spread = np.append(spread, estimate.phi)
+            deviations.append(estimate.phi_deviations()[:, None])
         return cls(
             np.concatenate([beta.estimate, spread]),
-            np.column_stack([beta.deviations, estimate.spread_deviations()]),
+            np.column_stack(deviations),
             np.concatenate([beta.df, np.full(len(spread), np.inf)]),
             np.array(sds, dtype=np.intp),
         )

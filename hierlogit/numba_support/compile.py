@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
+from numba.extending import overload
 
 #: Floating-point optimisations that allow sums to be reordered, so that they use vector instructions; infinities and
 #: NaN keep their meaning.
@@ -210,6 +211,27 @@ def exact_kernel[F: Callable[..., Any]](function: F) -> F:
 def fused_kernel[F: Callable[..., Any]](function: F) -> F:
     """As `exact_kernel`, but a product and the sum it goes into may be rounded once instead of twice."""
     return _compiled(function, {"contract"})
+
+
+def by_type(function: Callable[..., Any], implementations: Mapping[type, Callable[..., Any]]) -> None:
+    """Give a function implementations in compiled code, of which the class of the first argument chooses one.
+
+    They are compiled as by `exact_kernel`.
+
+    Parameters
+    ----------
+    function : callable
+    implementations : mapping of type to callable
+        By class of named tuples of `struct_by_address`.
+    """
+    by_compiled_type: dict[Any, Callable[..., Any]] = {
+        vars(kind)["compiled_type"]: implementation for kind, implementation in implementations.items()
+    }
+
+    def chosen(first: Any, *_others: Any) -> Callable[..., Any] | None:
+        return by_compiled_type.get(first)
+
+    overload(function, jit_options={**_OPTIONS, "fastmath": False}, strict=False)(chosen)
 
 
 class CFunction:

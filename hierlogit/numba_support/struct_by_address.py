@@ -90,10 +90,11 @@ def by_address[T](arrays: type[T]) -> type[T]:
     """A named tuple, whose fields are annotated as arrays, for compiled functions.
 
     In compiled code each array is one-dimensional, with its entries in the order of memory. It is not owned: the caller
-    keeps the named tuple alive.
+    keeps the named tuple alive. A class that inherits the fields of another one is another type in compiled code.
     """
     names = {"__module__": arrays.__module__, "__qualname__": arrays.__qualname__, "__doc__": arrays.__doc__}
-    addressed: type[T] = type(arrays.__name__, (_Table, arrays), names)
+    bases = (arrays,) if issubclass(arrays, _Table) else (_Table, arrays)
+    addressed: type[T] = type(arrays.__name__, bases, names)
     addressed.dtypes = _dtypes(addressed)  # type: ignore[attr-defined]
     kind = Addressed(addressed.__name__, addressed.dtypes)  # type: ignore[attr-defined]
     typeof_impl.register(addressed)(lambda _value, _context: kind)

@@ -54,9 +54,9 @@ def summary(
     fit : Fit
     interval : {"draws", "wald", "profile"}, optional
         Basis of the intervals. ``"draws"``: posterior draws. ``"wald"``: estimate and standard error, on the log scale
-        for sds and on the scale of Fisher's z for correlations. ``"profile"``: the likelihood, or for fits by MAP the
-        posterior density, maximised over all other parameters (see `profile`). If not given, draws for sampled fits
-        and Wald for likelihood fits.
+        for sds and phi and on the scale of Fisher's z for correlations. ``"profile"``: the likelihood, or for fits by
+        MAP the posterior density, maximised over all other parameters (see `profile`). If not given, draws for sampled
+        fits and Wald for likelihood fits.
     ci_prob : float, optional
         Probability of the intervals, such as 0.95; ArviZ's default if not given, which is 0.89 unless
         ``arviz.rcParams["stats.ci_prob"]`` has been changed.
@@ -80,11 +80,12 @@ def summary(
     -------
     ResultTable
         One row for each parameter: fixed effects, then for each grouping factor ``sd_<group>[effect]`` and
-        ``cor_<group>[effect, effect]``, all on the logit scale. The column ``component`` is ``fixed`` or the grouping
-        factor. With intervals from draws, the other columns are ``mean``, ``sd``, the ends of the interval and, for
-        sampled fits, ``r_hat``, ``ess_bulk``, ``ess_tail``, ``mcse_mean`` and ``mcse_sd``. With Wald and profile
-        intervals, they are ``estimate``, ``se`` and the ends of the interval, for fits without priors also ``z``, or
-        ``t`` with its degrees of freedom ``df``, and ``p_value`` of the fixed effects.
+        ``cor_<group>[effect, effect]``, all on the logit scale, then ``phi`` of beta-binomial outcomes. The column
+        ``component`` is ``fixed``, the grouping factor or ``phi``. With intervals from draws, the other columns are
+        ``mean``, ``sd``, the ends of the interval and, for sampled fits, ``r_hat``, ``ess_bulk``, ``ess_tail``,
+        ``mcse_mean`` and ``mcse_sd``. With Wald and profile intervals, they are ``estimate``, ``se`` and the ends of
+        the interval, for fits without priors also ``z``, or ``t`` with its degrees of freedom ``df``, and ``p_value``
+        of the fixed effects.
 
     Raises
     ------

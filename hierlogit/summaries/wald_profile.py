@@ -26,6 +26,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Title of tables of parameters.
 PARAMETERS = "Parameters (logit scale)"
+#: Label and component of the precision of beta-binomial outcomes.
+PHI = "phi"
 #: Columns that are left out first where there is not enough room.
 SPARE = ("component", "df", "t", "z", "p_value", "se")
 
@@ -108,6 +110,9 @@ def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray
     values = np.concatenate([estimate.beta, spread])
     with np.errstate(invalid="ignore"):
         errors = np.concatenate([estimate.standard_errors, np.sqrt(np.diag(covariance))])
+    if estimate.phi is not None:
+        labels, components = [*labels, PHI], [*components, PHI]
+        values, errors = np.append(values, estimate.phi), np.append(errors, estimate.phi_se)
     errors = np.where(errors > 0, errors, np.nan)  # what is held at a boundary has none
     index = pd.Index(labels, name="parameter")
     return pd.DataFrame({"component": components, "estimate": values, "se": errors}, index=index), values, errors
@@ -120,7 +125,8 @@ def _wald(
     low, high = values - reach, values + reach
     is_sd, is_cor = (table.index.str.startswith(what) & (table["component"] != "fixed") for what in ("sd_", "cor_"))
     known = errors > 0
-    # Sds on the log scale. Where the standard error is several times the estimate, an sd has no end but zero.
+    is_sd |= table["component"] == PHI
+    # Sds and phi on the log scale. Where the standard error is several times the estimate, an sd has no end but zero.
     sds = np.flatnonzero(is_sd & known)
     vague = errors[sds] > LARGEST_RELATIVE_ERROR * values[sds]
     factor = np.exp(reach[sds] / np.where(vague, np.inf, values[sds]))
@@ -149,6 +155,8 @@ def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tu
         disable=not (progress and console.is_terminal),
     )
     ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
+    if estimate.phi is not None:
+        ends.append(profiler.ends_of_phi(prob))
     profiler.warn_if_higher()
     low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
     return low, high

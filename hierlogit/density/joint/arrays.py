@@ -68,3 +68,11 @@ class Joint(NamedTuple):
     information_at: IntArray  # (T + 1,) where each factor's information starts
     coupling_start: IntArray  # (directions + 1,) where the entries of each direction start
     coupling_index: IntArray  # for each entry the variable that it belongs to
+
+
+@by_address
+class OverdispersedJoint(Joint):
+    """The arrays of a model with beta-binomial outcomes: those of `Joint`, with phi after the E sds.
+
+    Its prior and its logarithm, centre and width stand with theirs, and the correlation variables come after it.
+    """

@@ -34,7 +34,7 @@ WRONG_SIZE = -1
 JOINT_ARRAYS = len(Joint._fields)
 
 #: Where in the table the address of `evaluate_callback` stands, behind all arrays.
-FUNCTION = ENTRY * (JOINT_ARRAYS + 4)
+FUNCTION = ENTRY * (JOINT_ARRAYS + 5)
 
 #: Signatures: of a density for the other functions, and of the functions that nutpie calls.
 EVALUATE = types.double(types.voidptr, *4 * [types.CPointer(types.double)])
@@ -58,6 +58,7 @@ class Outputs(NamedTuple):
     correlated: IntArray  # 1 if the correlation matrix is kept
     standardised: IntArray  # 1 if the standardised effects are kept
     order: IntArray  # (sum of J,) the number of each level in the density
+    scale: IntArray  # where phi stands behind the sds; empty for binomial outcomes
 
 
 _joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
@@ -96,9 +97,9 @@ def write_kept(
 ) -> None:
     """Write what is kept of a position, in the order of `hierlogit.fits.posterior.posterior_layout`.
 
-    That is beta, sds and correlations of each group, effects of each group, and their standardised effects. Effects
-    stand level by level. Those of `evaluate` at x are given. `log_scale` is that of `parameters_forward`. Sds are kept
-    without their signs, which go to the correlations and to the standardised effects.
+    That is beta, sds and correlations of each group, phi, effects of each group, and their standardised effects.
+    Effects stand level by level. Those of `evaluate` at x are given. `log_scale` is that of `parameters_forward`. Sds
+    are kept without their signs, which go to the correlations and to the standardised effects.
     """
     p, scales = len(joint.gamma0), len(joint.centre)
     affine(joint.beta0, joint.beta_scale, x, out)
@@ -147,6 +148,9 @@ def write_kept(
                         total += cor_cholesky[cholesky_at + a * q + d] * cor_cholesky[cholesky_at + c * q + d]
                     out[at + a * q + c] = 1.0 if a == c else math.copysign(1.0, own[a] * own[c]) * total
             at += q * q
+    for e in o.scale:
+        out[at] = sd[e]
+        at += 1
     for standardised in range(2):
         source, first = u if standardised else b, 0
         for g in range(len(o.factor)):

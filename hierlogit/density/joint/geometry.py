@@ -6,7 +6,7 @@ They affect how quickly the sampler moves and not what it samples: the change of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,13 +94,13 @@ def non_centred(model: ModelSpec) -> Geometry:
     arrangement = model.arrangement
     row_index, p = arrangement.row_index, len(model.design.fixed_effects)
     shapes = [(int(q), J) for q, J in zip(row_index.q, level_counts(arrangement), strict=True)]
-    scales = scale_count(model, arrangement)
+    scales, dispersion = scale_count(model, arrangement), int(model.overdispersed)
     return Geometry(
         gamma0=np.zeros(p),
         gamma_scale=np.eye(p),
         centre=np.zeros(scales),
         width=np.ones(scales),
-        growth=np.zeros(sum(q for q, _ in shapes)),
+        growth=np.zeros(sum(q for q, _ in shapes) + dispersion),
         attenuation=[np.zeros((q, q)) for q, _ in shapes],
         attenuation0=np.array([0.0, 1.0]),
         weighted_Z=np.zeros((shapes[0][0], len(row_index.y) if len(shapes) > 1 else 0)),
@@ -213,6 +213,17 @@ def centred_by_information(
     )
 
 
+def with_log_phi(model: ModelSpec, geometry: Geometry, mode: float, width: float) -> Geometry:
+    """The geometry with centre and width of log phi, which stand between those of log sds and correlation variables."""
+    sds = sum(len(group.effects) for group in model.design.groups)
+    return replace(
+        geometry,
+        centre=np.insert(geometry.centre, sds, mode),
+        width=np.insert(geometry.width, sds, width),
+        growth=np.append(geometry.growth, 0.0),
+    )
+
+
 def level_counts(arrangement: Arrangement) -> list[int]:
     """Levels of each of an arrangement's factors."""
     row_index = arrangement.row_index
@@ -245,9 +256,9 @@ def row_levels(arrangement: Arrangement) -> list[npt.NDArray[np.int64]]:
 
 
 def scale_count(model: ModelSpec, arrangement: Arrangement) -> int:
-    """Number of sds and correlation variables."""
+    """Number of sds and correlation variables, and of log phi."""
     groups = [model.design.groups[k] for k in arrangement.factors]
-    return sum(len(group.effects) + len(group.correlated_pairs) for group in groups)
+    return sum(len(group.effects) + len(group.correlated_pairs) for group in groups) + int(model.overdispersed)
 
 
 def _sums(values: FloatArray, level: npt.NDArray[np.int64], count: int) -> FloatArray:

@@ -26,6 +26,7 @@ from ..kernels.scale_priors import cholesky_backward, cholesky_forward, scale_pr
 from .arrays import Joint
 from .attenuation import add_attenuation, log_attenuation
 from .other_factors import others_backward, others_columns, others_forward, others_size
+from .outcomes import begin_rows, end_rows
 from .row_batches import add_batch, batch_size
 from .scale_variables import scales_backward, scales_forward, set_signs
 
@@ -123,12 +124,14 @@ def evaluate_with(
     value = others_forward(joint, x, gamma, cholesky, of_others, u, b, value)
     first = joint.q[0] * joint.q[0]
     L, dL, db_others = window(cholesky, 0, first), window(dcholesky, 0, first), derivative_in_others(joint, of_others)
+    _, dunbounded, sd, _ = _own_parts(joint, of_parameters)
+    begin_rows(joint, sd, batch)
     for k in range(len(joint.batch_start) - 1):
         value = add_batch(joint, k, x, gamma, L, batch, u, b, db_others, grad, dgamma, dL, value)
     others_backward(joint, cholesky, of_others, u, grad, dgamma, dcholesky)
     parameters_backward(joint, grad, of_parameters)
+    end_rows(joint, dunbounded, sd, batch)
     p, scales = len(joint.gamma0), len(joint.centre)
-    dunbounded = derivative_in_scales(joint, of_parameters)
     scales_backward(joint, window(x, p, scales), dunbounded, window(grad, p, scales))
     return value
 

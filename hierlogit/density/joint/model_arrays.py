@@ -13,10 +13,12 @@ import numpy.typing as npt
 from ...priors import families as pr
 from ..kernels import binomial_residuals as residuals
 from ..kernels import scale_priors as scales
-from .arrays import Joint
+from .arrays import Joint, OverdispersedJoint
 from .geometry import Geometry, centring_matrix, level_counts, level_positions, row_levels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...design.grouping import GroupBlock
     from ...model_spec import ModelSpec
 
@@ -90,6 +92,7 @@ class JointArrays:
 def unknown_families(model: ModelSpec) -> list[str]:
     """Families of a model's priors that are not implemented in the compiled density."""
     used = [*model.priors.fixed.values(), *(prior for group in model.priors.sd.values() for prior in group)]
+    used += [] if model.priors.phi is None else [model.priors.phi]
     return sorted({type(prior).__name__ for prior in used if type(prior) not in FAMILIES})
 
 
@@ -114,6 +117,11 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
     sets = [one for group in groups for one in group.set_slices for _ in range(one.start, one.stop)]
     first = [one.start for one in sets]
     place = [i for group in groups for i in range(len(group.effects))]
+    starts_of_rows = _starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64))
+    sizes = [one.stop - one.start for one in sets]
+    if model.priors.phi is not None:  # as if it were the sd of one more effect
+        sd.append(_scale_priors([model.priors.phi]))
+        first, sizes = [*first, 0], [*sizes, 1]
     widths = np.array([len(group.effects) for group in groups], dtype=np.int64)
     variables, batches = _starts(row_index.q * np.array(counts)), _batches(row_index.row_start)
     arrays = Joint(
@@ -145,9 +153,9 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         coupling_stretch=geometry.coupling.stretch,
         beta_family=_whole([FAMILIES[type(model.priors.fixed[k])] for k in design.fixed_effects]),
         sd_family=_whole([family for families, _ in sd for family in families]),
-        set_size=_whole([one.stop - one.start for one in sets]),
+        set_size=_whole(sizes),
         set_first=_whole(first),
-        cor_start=_starts(np.array(place, dtype=np.int64) - np.array(first, dtype=np.int64)),
+        cor_start=starts_of_rows,
         q=row_index.q,
         levels=_whole(counts),
         level_of=np.concatenate(row_levels(arrangement)),
@@ -161,6 +169,8 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         coupling_start=geometry.coupling.start,
         coupling_index=geometry.coupling.index,
     )
+    if model.overdispersed:
+        arrays = OverdispersedJoint(*arrays)
     back = {k: t for t, k in enumerate(arrangement.factors)}
     positions = level_positions(arrangement)
     orders = tuple(
@@ -198,14 +208,16 @@ def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:
 
 def _sd_priors(group: GroupBlock, priors: tuple[pr.ScalePrior, ...]) -> tuple[list[int], list[list[float]]]:
     """Family and three arguments of each effect's prior; a joint prior stands with the first effect of its set."""
-    families, arguments = [], []
     firsts = {one.start for one in group.set_slices}
-    for k, prior in enumerate(priors):
-        joined = isinstance(prior, pr.Decov) and k not in firsts
-        families.append(scales.JOINED if joined else FAMILIES[type(prior)])
-        values = list(prior.arguments().values())
-        arguments.append(values + [0.0] * (3 - len(values)))
-    return families, arguments
+    families, arguments = _scale_priors(priors)
+    joined = [isinstance(prior, pr.Decov) and k not in firsts for k, prior in enumerate(priors)]
+    return [scales.JOINED if one else family for one, family in zip(joined, families, strict=True)], arguments
+
+
+def _scale_priors(priors: Sequence[pr.ScalePrior]) -> tuple[list[int], list[list[float]]]:
+    """Family and three arguments of each prior."""
+    arguments = [list(prior.arguments().values()) for prior in priors]
+    return [FAMILIES[type(prior)] for prior in priors], [one + [0.0] * (3 - len(one)) for one in arguments]
 
 
 def _flat(arrays: list[FloatArray]) -> FloatArray:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from ...numba_support.compile import exact_kernel
 from ...numba_support.vectors import add_column, allocate, copy, fill, view, window
-from ..kernels.binomial_residuals import add_rows
 from ..kernels.design_products import add_by_level, add_columns, add_effects, add_sorted, dot_columns, sum_sorted
 from .arrays import Joint
+from .outcomes import SHARED, add_rows
 from .partial_centring import backward, forward
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 @exact_kernel
 def batch_size(joint: Joint) -> int:
     """How many numbers `add_batch` writes to its scratch."""
-    size: int = (8 + 3 * joint.q[0]) * joint.q[0] * joint.most[0] + 2 * joint.most[1]
+    size: int = (8 + 3 * joint.q[0]) * joint.q[0] * joint.most[0] + 2 * joint.most[1] + SHARED
     return size
 
 
@@ -109,7 +109,8 @@ def add_batch(
         copy(window(u_k, a * m, m), window(u, a * J + j0, m))
         copy(window(b_k, a * m, m), window(b, a * J + j0, m))
     add_sorted(joint.Z, n, q, level, row_start, b_k, 1.0, eta)
-    value += add_rows(joint.kind[k], window(joint.y, r0, count), window(joint.trials, r0, count), eta, residual)
+    y, trials = window(joint.y, r0, count), window(joint.trials, r0, count)
+    value += add_rows(joint, k, y, trials, eta, residual, scratch)
     sum_sorted(joint.Z, n, q, level, row_start, residual, 1.0, db)
     backward(q, L, kappa, m, C, inverse, IL, centre, u_k, db, dt, dC, dkappa, grad, J, first_v, dL)
     dot_columns(joint.X, n, r0, residual, 1.0, dgamma)

@@ -214,3 +214,31 @@ def variance_weight(trials: float, x: float, tau: float) -> float:
     """Squared slope of a row's mean over its variance, ``m p q (1 + tau) / (1 + m tau)``: positive, near the weight."""
     e, d, _ = logistic(x)
     return trials * e * d * d * (1.0 + tau) / (1.0 + trials * tau)
+
+
+@kernel
+def add_rows(
+    y: np.ndarray, trials: np.ndarray, eta: np.ndarray, tau: float, residual: np.ndarray
+) -> tuple[float, float]:
+    """Log-likelihood of some rows, without binomial coefficients, and its derivative in tau.
+
+    Writes the derivatives in the linear predictors to `residual`.
+    """
+    total, score, trials_before, log_total, slope_total = 0.0, 0.0, -1.0, 0.0, 0.0
+    for i in range(len(y)):
+        x = eta[i]
+        e, d, _ = logistic(x)
+        log_of_larger = -log1p_of_unit(e)
+        large, small = d, max(e * d, SMALLEST_PROBABILITY)
+        p, q, log_p, log_q = large, small, log_of_larger, log_of_larger - x
+        if x < 0.0:
+            p, q, log_p, log_q = small, large, log_of_larger + x, log_of_larger
+        logs, means, slopes, _, _ = rising_sums(p, log_p, y[i], tau)
+        other_logs, other_means, other_slopes, _, _ = rising_sums(q, log_q, trials[i] - y[i], tau)
+        if trials[i] != trials_before:  # rows next to each other often have the same
+            trials_before = trials[i]
+            log_total, slope_total = log_and_slope(trials_before, tau)
+        total += logs + other_logs - log_total
+        score += slopes + other_slopes - slope_total
+        residual[i] = q * means - p * other_means
+    return total, score

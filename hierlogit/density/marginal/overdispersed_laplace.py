@@ -18,7 +18,7 @@ from .evaluation import MODE_TOLERANCE, Evaluation
 from .fixed_effects import columns_times, fixed_predictor
 from .laplace import LaplaceLikelihood
 from .laplace_gradient import differentiate, predictor_variance
-from .overdispersed_mode import find_modes, row_slopes
+from .overdispersed_mode import find_modes, raise_weights, row_slopes
 from .work import make_work
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,6 +64,16 @@ class OverdispersedLaplace(LaplaceLikelihood):
         columns_times(row_index, work.deta, dgamma)
         value = float(self.values.sum()) + self.arrangement.log_coefficients
         return Evaluation(value, dgamma, self.dcholesky.sum(axis=0), bool(work.decrement.max() <= MODE_TOLERANCE))
+
+    def raise_weights(self) -> None:
+        """Factorise H at the last evaluation with weights that are not below those of the variance function.
+
+        They are positive, as the information by which a sampler centres effects must be.
+        """
+        row_index, work, parts = self.arrangement.row_index, self.work, self._small
+        raise_weights(row_index, work, self.cholesky[-1] ** 2, self._predictor)
+        self.factorise()
+        differentiate(row_index, work, self.cholesky, parts, np.zeros(self._of_factors.size))
 
     def _slopes_in_inverse_phi(self, cholesky: FloatArray) -> FloatArray:
         """Derivative of each part's log-likelihood, after `differentiate`, which leaves ``a_i'k`` for the predictor."""

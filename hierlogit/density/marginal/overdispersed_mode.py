@@ -83,6 +83,13 @@ def _raise_weights(r: RowIndex, w: Work, tau: float, part: IntArray) -> None:
         w.weight[i] = max(w.weight[i], variance_weight(r.trials[i], w.eta[i], tau))
 
 
+@exact_kernel
+def raise_weights(r: RowIndex, w: Work, tau: float, eta: FloatArray) -> None:
+    """Weights of all rows, at linear predictors `eta`, that are at least those of the variance function."""
+    for i in range(len(eta)):
+        w.weight[i] = max(w.weight[i], variance_weight(r.trials[i], eta[i], tau))
+
+
 @kernel
 def _find_mode(r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, part: IntArray) -> None:
     """Find the mode of one part; where its H is not positive definite, the decrement is infinite afterwards."""

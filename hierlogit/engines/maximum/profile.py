@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ...errors import ConvergenceWarning, warn
 from ...student_t import t_quantile
 from .objective import Point
-from .parameter_profiles import ParameterProfiles, Profile
+from .parameter_profiles import FIRST_STEP, ParameterProfiles, Profile
 
 if TYPE_CHECKING:
     from ...estimate import Estimate
@@ -70,6 +70,12 @@ class Profiler(ParameterProfiles):
         if quantile == 0:  # rounded: the interval has no width
             return profile.estimate, profile.estimate
         return self._interval_end(profile, -quantile), self._interval_end(profile, quantile)
+
+    def ends_of_phi(self, prob: float) -> tuple[float, float]:
+        """Interval of phi, from that of ``1 / sqrt(phi)``; its high end is infinite if binomial is not rejected."""
+        root = self._profile_of_entry(len(self._psi) - 1, least=0.0, guess=FIRST_STEP)
+        low, high = self.ends(root, prob)
+        return high**-2.0, low**-2.0 if low != 0.0 else np.inf
 
     def _interval_end(self, profile: Profile, quantile: float) -> float:
         sign, goal = np.sign(quantile), abs(quantile)

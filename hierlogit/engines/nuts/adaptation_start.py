@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...density.joint.geometry import Geometry, centred_by_information, non_centred
-from ...density.marginal.overdispersed_laplace import laplace_likelihood
+from ...density.joint.geometry import Geometry, centred_by_information, non_centred, with_log_phi
+from ...density.marginal.overdispersed_laplace import OverdispersedLaplace, laplace_likelihood
 from ...errors import EngineError
 from ..maximum.integrator import integrator
-from ..maximum.objective import Objective, Point
+from ..maximum.objective import LIKELY, Objective, Point
 from ..maximum.optimizer import climb
 from ..maximum.starting_values import directions, starting_point
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FEW_ROWS = 3
 #: Quadrature nodes that are then used to find the mode: more move it by less than its standard error.
 NODES = 5
+#: Half the step of the difference that gives the curvature in log phi, and the largest width of log phi.
+HALF_STEP, WIDEST_LOG_PHI = 0.3, 2.0
 
 
 def around_the_mode(model: ModelSpec, share_of_first: float | None = None) -> Geometry:
@@ -45,8 +47,12 @@ def around_the_mode(model: ModelSpec, share_of_first: float | None = None) -> Ge
     # The last evaluation of the search may have been at another point.
     gamma = model.arrangement.triangular @ point.psi[: objective.p]
     converged = likelihood.evaluate(gamma, objective.flat_cholesky(point.psi)).converged
+    if isinstance(likelihood, OverdispersedLaplace):
+        likelihood.raise_weights()
     try:
         geometry = centred_by_information(model, likelihood, gamma, share_of_first=share_of_first)
+        if model.overdispersed:
+            geometry = with_log_phi(model, geometry, *_log_phi(objective, point))
     except np.linalg.LinAlgError:
         return non_centred(model)
     scales = [geometry.gamma_scale, geometry.centre, geometry.width]
@@ -54,6 +60,20 @@ def around_the_mode(model: ModelSpec, share_of_first: float | None = None) -> Ge
     if not converged or not all(np.all(np.isfinite(array)) for array in arrays):
         return non_centred(model)
     return geometry
+
+
+def _log_phi(objective: Objective, point: Point) -> tuple[float, float]:
+    """Log phi at a point, not far above its prior, and a width from the curvature of the objective in it."""
+    psi, sides = point.psi.copy(), []
+    prior = objective.model.priors.phi
+    assert prior is not None
+    mode = float(min(-2.0 * np.log(abs(psi[-1])), np.log(prior.quantile(LIKELY[1]))))
+    for side in (-HALF_STEP, HALF_STEP):
+        psi[-1] = np.exp(-0.5 * (mode + side))
+        sides.append(-0.5 * psi[-1] * float(objective.evaluate(psi).gradient[-1]))
+    curvature = (sides[0] - sides[1]) / (2 * HALF_STEP)
+    objective.evaluate(point.psi)  # so that the work arrays hold it
+    return mode, float(1.0 / np.sqrt(max(curvature, WIDEST_LOG_PHI**-2)))
 
 
 def _is_sparse(model: ModelSpec) -> bool:

@@ -66,6 +66,8 @@ def obstacle_to_integration(model: ModelSpec, backend: str) -> str:
         return f"needs backend='native', not {backend!r}"
     if not model.design.groups:
         return "needs random effects, of which this model has none"
+    if model.overdispersed:
+        return "is for binomial outcomes, and those of this model are beta-binomial"
     group = integrated_group(model)
     if len(group.effects) > 1:
         return (

@@ -12,7 +12,7 @@ from ...fits.posterior import posterior_layout
 from ..stages import Stages
 from .adaptation_start import start_of
 from .nutpie_draws import from_disk, from_memory
-from .nutpie_model import IntegratedModel, NativeModel
+from .nutpie_model import IntegratedModel, NativeModel, OverdispersedModel
 from .options import SamplerOptions, checks_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def sample_native(
     if options.store is not None:
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
-    with density_compiled_beside(_callbacks(integrated=integrated)):
+    with density_compiled_beside(_callbacks(integrated=integrated, overdispersed=model.overdispersed)):
         geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
     stages.begin("locate")
@@ -69,8 +69,12 @@ def sample_native(
     return drawn, stats, stages.end(), options
 
 
-def _callbacks(*, integrated: bool) -> ModuleType:
+def _callbacks(*, integrated: bool, overdispersed: bool) -> ModuleType:
     """The module of the density that is sampled."""
+    if overdispersed:
+        from ...density.joint import overdispersed_callbacks
+
+        return overdispersed_callbacks
     if integrated:
         from ...density.integrated import c_callbacks as of_integrated
 
@@ -82,6 +86,8 @@ def _callbacks(*, integrated: bool) -> ModuleType:
 
 def _native(model: ModelSpec, joint: JointArrays, options: SamplerOptions) -> NativeModel:
     """What nutpie samples."""
+    if model.overdispersed:
+        return OverdispersedModel(model, joint, options.store_u)
     if options.effects != "integrated":
         return NativeModel(model, joint, options.store_u)
     arrays, finer = fewest_nodes(joint)

@@ -22,6 +22,7 @@ from ...density.integrated import c_callbacks as integrated_callbacks
 from ...density.integrated.arrays import IntegratedArrays
 from ...density.integrated.log_density import evaluate as evaluate_integrated
 from ...density.joint import c_callbacks as joint_callbacks
+from ...density.joint import overdispersed_callbacks
 from ...density.joint.c_callbacks import Outputs
 from ...density.joint.log_density import evaluate
 from ...density.joint.model_arrays import JointArrays
@@ -78,6 +79,7 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             correlated=np.array([group.correlated for group in groups], dtype=np.int64),
             standardised=np.full(len(groups), int(self.store_u), dtype=np.int64),
             order=np.concatenate([none, *self.joint.orders]),
+            scale=np.array([len(self.joint.arrays.sd_family) - 1] if self.model.overdispersed else [], dtype=np.int64),
         )
 
     @property
@@ -177,6 +179,19 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             list(shapes),
             make_initial_point_fn=self.start,
         )
+
+
+@dataclass(frozen=True)
+class OverdispersedModel(NativeModel):
+    """A joint density with beta-binomial outcomes, as nutpie takes it; the parameters are those of `NativeModel`."""
+
+    def c_functions(self) -> tuple[int, IntArray, int, IntArray]:
+        """Addresses of the density and of what writes the kept numbers, each with its table."""
+        table, kept = (
+            overdispersed_callbacks.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects)
+        )
+        functions = overdispersed_callbacks.log_density_callback, overdispersed_callbacks.expand_callback
+        return functions[0].address, table, functions[1].address, kept
 
 
 @dataclass(frozen=True)

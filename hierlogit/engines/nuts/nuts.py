@@ -186,8 +186,6 @@ class NUTS(ShownAsCall):
         from ...density.joint.model_arrays import unknown_families
 
         unknown = unknown_families(model) if self.backend == "native" else []
-        if self.backend == "native" and model.overdispersed:
-            unknown = ["beta-binomial outcomes"]
         if not unknown:
             return self.backend, ()
         note = Finding(

@@ -86,6 +86,7 @@ def outputs_of(model: Model, joint: JointArrays, *, standardised: bool = True) -
         correlated=np.array([group.correlated for group in groups], dtype=np.int64),
         standardised=np.full(len(groups), int(standardised), dtype=np.int64),
         order=np.concatenate([np.empty(0, dtype=np.int64), *joint.orders]),
+        scale=np.empty(0, dtype=np.int64),
     )
 
 
