@@ -45,6 +45,11 @@ class TermComparison:
     without: tuple[str, ...]
 
     @property
+    def names(self) -> dict[str, str]:
+        """The columns of tables that say what is tested."""
+        return {"term": self.term, "component": self.component, "without": ", ".join(self.without)}
+
+    @property
     def label(self) -> str:
         """The term as in a formula: ``age``, ``age | district``."""
         return self.term if self.component == "fixed" else f"{self.term} | {self.component}"

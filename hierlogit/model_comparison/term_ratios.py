@@ -66,26 +66,30 @@ class TermRatio:
             return np.nan, f"not known, method='bootstrap' simulates it: {reason}"
         return chibar(self.statistic, self.gap, self.smaller_estimate)
 
-    def wald(self) -> float:
-        """Wald's joint chi-squared statistic of the fixed effects that are tested; missing for random effects."""
-        tested = list(self.comparison.tested)
-        beta = self.larger_estimate.beta[tested]
-        covariance = self.larger_estimate.covariance[np.ix_(tested, tested)]
-        if not tested or not np.all(np.isfinite(covariance)):
-            return np.nan
-        return float(beta @ np.linalg.solve(covariance, beta))
+    def wald(self) -> tuple[float, float]:
+        """Wald's joint test of the fixed effects that are tested, in the larger model."""
+        return joint_wald(self.larger_estimate, self.comparison.tested)
 
-    def wald_p_value(self) -> float:
-        """P-value of Wald's test: by the F distribution if the coefficients have t tests, else by chi-squared."""
-        from scipy.special import fdtrc
 
-        statistic, tested = self.wald(), list(self.comparison.tested)
-        if np.isnan(statistic):
-            return np.nan
-        df = float(self.larger_estimate.df[tested].min())
-        if np.isinf(df):
-            return chi_squared_tail(statistic, len(tested))
-        return float(fdtrc(len(tested), df, statistic / len(tested)))
+def joint_wald(estimate: Estimate, tested: Sequence[int]) -> tuple[float, float]:
+    """Wald's chi-squared statistic of several fixed effects by their positions, and its p-value.
+
+    The p-value is by the F distribution if the coefficients have t tests, else by the chi-squared distribution. Both
+    are missing without fixed effects, or if the covariance matrix of these is unknown or singular.
+    """
+    from scipy.special import fdtrc
+
+    places = list(tested)
+    beta, covariance = estimate.beta[places], estimate.covariance[np.ix_(places, places)]
+    if not places or not np.all(np.isfinite(covariance)):
+        return np.nan, np.nan
+    units = np.sqrt(np.diag(covariance))
+    if np.any(units == 0) or np.linalg.matrix_rank(covariance / np.outer(units, units)) < len(places):
+        return np.nan, np.nan
+    statistic, df = float(beta @ np.linalg.solve(covariance, beta)), float(estimate.df[places].min())
+    if np.isinf(df):
+        return statistic, chi_squared_tail(statistic, len(places))
+    return statistic, float(fdtrc(len(places), df, statistic / len(places)))
 
 
 class Maxima:

@@ -17,6 +17,7 @@ from ..result_table import ResultTable
 from ..studies.tasks import check_executor
 from ..summaries.multiplicity import holm
 from ..validation import choice, file_path, seed_or_new, whole_number
+from .cluster_wald import cluster_wald_tests
 from .likelihood_ratio import METHODS
 from .nesting import maxima
 from .term_comparisons import TermComparison, difference_of, term_comparisons
@@ -24,6 +25,7 @@ from .term_posterior import bayes_factors, directions, loo_differences
 from .term_ratios import SimulatedRatios, TermRatio, simulated_ratios, term_ratios
 
 if TYPE_CHECKING:
+    from ..estimate import Clustered, Estimate
     from ..fits.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,7 +47,8 @@ def test_terms(
 ) -> ResultTable:
     """Tests of every term of a fit: of each fixed effect with all its columns, and of each random effect.
 
-    For likelihood fits these are likelihood-ratio tests. The models without a term are fitted by a search that starts
+    For likelihood fits these are likelihood-ratio tests, and for those with robust standard errors, made by `robust`,
+    Wald's tests of the terms of the fixed part. The models without a term are fitted by a search that starts
     at the maximum of the whole model, which takes milliseconds. For fits by a sampler they are the answers of the
     posterior.
 
@@ -87,6 +90,8 @@ def test_terms(
           chi-squared distribution or, with few clusters, the F distribution with between-within degrees of freedom;
         - ``reference``: the reference distribution, or why there is none;
         - ``replicates``, ``failures``: with the bootstrap, numbers of simulated data sets with and without a result.
+
+        For likelihood fits with robust standard errors, ``statistic`` and ``p_value`` are Wald's.
 
         For sampled fits:
 
@@ -174,6 +179,13 @@ def test_terms(
     for finding in fit.diagnostics.findings:
         if finding.severity == "error":
             raise FitError(f"the fit has no maximum to compare with: {finding.evidence} {finding.remedy}")
+    if estimate.clustered is not None:
+        if method is not None:
+            raise FitError(
+                f"method='{method}' is for likelihood ratios, which take the model to be right, while the standard "
+                f"errors of the fit are {estimate.clustered.described}. Leave method= out for Wald's tests."
+            )
+        return _of_clusters(fit, estimate, estimate.clustered, comparisons, adjust)
     found = term_ratios(fit, estimate, comparisons)
     rows = {one: _row(fit, one, ratio) for one, ratio in found.items()}
     title = "Likelihood-ratio tests of terms"
@@ -203,28 +215,39 @@ def _of_posterior(fit: Fit, comparisons: Sequence[TermComparison], method: str, 
         "loo": lambda: loo_differences(fit, comparisons),
         "bayes_factor": lambda: bayes_factors(fit, comparisons, seed),
     }[method]()
-    table = pd.DataFrame([_names(one) | row for one, row in zip(comparisons, rows, strict=True)])
+    table = pd.DataFrame([one.names | row for one, row in zip(comparisons, rows, strict=True)])
     return ResultTable.of(table, titles[method], spare=("note", "without", "parameters"))
 
 
-def _names(comparison: TermComparison) -> dict[str, Any]:
-    return {"term": comparison.term, "component": comparison.component, "without": ", ".join(comparison.without)}
+def _of_clusters(
+    fit: Fit, estimate: Estimate, clustered: Clustered, comparisons: Sequence[TermComparison], adjust: str | None
+) -> ResultTable:
+    """Wald's tests of the terms of the fixed part, by the covariance matrix of a fit with robust standard errors."""
+    rows = cluster_wald_tests(fit, estimate, clustered, comparisons)
+    columns = ["term", "component", "parameters", "statistic", "p_value"]
+    columns += ["without"] if any(row["without"] for row in rows) else []
+    columns += ["reference"] if any("reference" in row for row in rows) else []
+    table = pd.DataFrame(rows, columns=columns)
+    if adjust is not None:
+        table.insert(5, "p_adjusted", holm(table["p_value"].to_numpy(dtype=np.float64)))
+    title = f"Wald's tests of terms; {clustered.kind} standard errors by {clustered.group}"
+    return ResultTable.of(table, title, spare=SPARE)
 
 
 def _row(fit: Fit, comparison: TermComparison, ratio: TermRatio | str) -> dict[str, Any]:
-    row = _names(comparison)
+    row = comparison.names
     if isinstance(ratio, str):
         missing = dict.fromkeys(("statistic", "p_value", "p_naive", "wald", "p_wald"), np.nan)
         count = difference_of(fit.model, comparison).parameters
         return row | {"parameters": count} | missing | {"reference": ratio}
-    p_value, reference = ratio.reference()
+    (p_value, reference), (wald, p_wald) = ratio.reference(), ratio.wald()
     return row | {
         "parameters": ratio.gap.parameters,
         "statistic": ratio.statistic,
         "p_value": p_value,
         "p_naive": ratio.naive_p_value,
-        "wald": ratio.wald(),
-        "p_wald": ratio.wald_p_value(),
+        "wald": wald,
+        "p_wald": p_wald,
         "reference": reference,
     }
 

@@ -39,7 +39,10 @@ def cited(subject: Subject) -> list[Reference]:
         keys += ["nuts", "rhat", *(["pymc"] if "pymc" in subject.fit.diagnostics.versions else [])]
     elif subject.design.groups:
         keys.append("laplace")
-    if subject.fit.estimate is not None and subject.fit.estimate.has_t_tests:
+    estimate = subject.fit.estimate
+    if estimate is not None and estimate.clustered is not None:
+        keys.append(estimate.clustered.kind)
+    elif estimate is not None and estimate.has_t_tests:
         keys.append("between_within")
     if subject.design.groups:
         keys += ["icc", "mor", "average"]
@@ -142,7 +145,15 @@ def _maximised(subject: Subject) -> str:
 
 
 def _tests(estimate: Estimate) -> str:
-    """What fixed effects are compared with, if it is not the normal distribution."""
+    """Where standard errors come from, and what fixed effects are compared with, if these are not the usual ones."""
+    if estimate.clustered is not None:
+        clusters = f"{number_of(estimate.clustered.count, 'cluster')} of `{estimate.clustered.group}`"
+        where = {
+            "robust": f" Standard errors are cluster-robust, from the scores of {clusters} (Liang and Zeger 1986)",
+            "jackknife": f" Standard errors are those of the jackknife over {clusters} (MacKinnon et al. 2023)",
+        }[estimate.clustered.kind]
+        by_t = f", with t distributions of {estimate.kind_of_df} degrees of freedom" if estimate.has_t_tests else ""
+        return f"{where}{by_t}."
     if not estimate.has_t_tests:
         return ""
     return (

@@ -112,6 +112,20 @@ REFERENCES: Mapping[str, Reference] = {
         "binary outcome in small sample cluster-randomized trials",
         "BMC Medical Research Methodology | 15 | 38",
     ),
+    "robust": _article(
+        "liang1986",
+        "Liang, K.-Y.; Zeger, S. L.",
+        "1986",
+        "Longitudinal data analysis using generalized linear models",
+        "Biometrika | 73 | 13–22",
+    ),
+    "jackknife": _article(
+        "mackinnon2023",
+        "MacKinnon, J. G.; Nielsen, M. Ø.; Webb, M. D.",
+        "2023",
+        "Cluster-robust inference: a guide to empirical practice",
+        "Journal of Econometrics | 232 | 272–299",
+    ),
     "icc": _article(
         "goldstein2002",
         "Goldstein, H.; Browne, W.; Rasbash, J.",

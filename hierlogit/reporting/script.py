@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..fits.row_clusters import known_names
 from ..priors.defaults import default_priors
 from ..priors.families import Decov, Prior
 from .request import Request, Subject
@@ -68,6 +69,17 @@ def _options(request: Request, title: str | None) -> list[str]:
 
 
 def _model(subject: Subject) -> list[str]:
+    """The lines that make the model and its fit, which is the last one."""
+    estimate = subject.fit.estimate
+    if estimate is None or estimate.clustered is None:
+        return _as_modelled(subject)
+    group, kind = estimate.clustered.group, estimate.clustered.kind
+    cluster = repr(group) if group in known_names(subject.fit.model) else f"rows[{group!r}]"
+    option = "" if kind == "robust" else f", covariance={kind!r}"
+    return [*_as_modelled(subject), f"fit = hl.robust(fit, {cluster}{option})"]
+
+
+def _as_modelled(subject: Subject) -> list[str]:
     model = subject.fit.model
     formula, family = model.formula.line, f", family={model.family!r}" if model.overdispersed else ""
     weights = "" if model.weights is None else f", weights=hl.{model.weights!r}"

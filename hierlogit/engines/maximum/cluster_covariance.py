@@ -73,8 +73,8 @@ def robust_fit[M: ModelSpec](fit: Fit[M], cluster: Any) -> Fit[M]:
     estimate = clustered_maximum(fit)
     if estimate.restricted:
         raise FitError(
-            "the restricted likelihood is no product of likelihoods of clusters, which have no scores therefore: fit "
-            "the model with restricted=False, or use hl.robust(fit, covariance='jackknife')."
+            "the restricted likelihood does not divide into likelihoods of clusters, from whose scores robust standard "
+            "errors are computed: fit the model with restricted=False, or use hl.robust(fit, covariance='jackknife')."
         )
     clusters = independent_clusters(fit.model, cluster)
     scores = cluster_scores(fit.model, estimate, clusters.index).scores
