@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..engines.maximum.refit import Refitter
 from ..errors import FitError, StudyError
-from ..validation import number_of, quoted_list
+from ..validation import number_of, quoted_list, shortened
 from .tasks import collect_tasks
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def jackknife(model: ModelSpec, estimate: Estimate, clusters: Clusters, executor
         failed = [clusters.labels[k] for k in sorted(done.failures)]
         raise FitError(
             f"there are no estimates without {quoted_list(failed)} of {clusters.group}, so that the jackknife is not "
-            f"known. Without '{clusters.labels[number]}': {reason} Use hl.MAP(), whose priors keep estimates finite, "
-            "or covariance='robust'."
+            f"known. Without {shortened(clusters.labels[number])}: {reason} Use hl.MAP(), whose priors keep estimates "
+            "finite, or covariance='robust'."
         )
     without = np.array([done.results[number] for number in range(count)])
     return _covariance(without - estimate.vector, estimate.model_covariance)
