@@ -31,6 +31,10 @@ LARGEST_RELATIVE_ERROR = 2.5
 NEARLY_ONE = 1 - 1e-6
 
 
+#: What makes the clusters where each row is one.
+ROWS = "rows"
+
+
 @dataclass(frozen=True, repr=False)
 class Clustered(ShownAsCall):
     """Clusters from whose differences a covariance matrix of estimates is computed, in place of the model.

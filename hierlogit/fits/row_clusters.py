@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..design.weights import FrequencyWeights
 from ..errors import FitError
 from ..model_spec import ModelSpec
 from ..validation import listed, number_of, one_of, reason_of, shortened, text, unknown_names
@@ -95,7 +96,9 @@ class Clusters:
             If they are not one for each row, some are missing, or all are the same.
         """
         rows = model.design.table.rows
-        if isinstance(values, pd.Series) and values.index.is_unique and rows.isin(values.index).all():
+        by_label = isinstance(values, pd.Series) and values.index.is_unique
+        repeated = _repeated_by(model)
+        if by_label and repeated is None and rows.isin(values.index).all():
             name = option if values.name is None else str(values.name)
             return cls._of_values(values.loc[rows], name, option)
         given = listed(values)
@@ -104,10 +107,15 @@ class Clusters:
                 f"{option} must be the name of a grouping factor or column, or a value for each row; got "
                 f"{shortened(values)}."
             )
-        if len(given) != len(rows):
+        if len(given) != len(rows) or (by_label and repeated is not None):
+            remedy = (
+                "Pass a column of the same table, such as data['region'], whose labels tell which of its rows were "
+                "left out."
+                if repeated is None
+                else f"Repeat each value as often as its row is counted: data['region'].repeat(data['{repeated}'])."
+            )
             raise FitError(
-                f"{option} has {number_of(len(given), 'value')} and the model {number_of(len(rows), 'row')}. Pass a "
-                "column of the same table, such as data['region'], whose labels tell which of its rows were left out."
+                f"{option} has {number_of(len(given), 'value')} and the model {number_of(len(rows), 'row')}. {remedy}"
             )
         return cls._of_values(pd.Series(given), option, option)
 
@@ -123,6 +131,14 @@ class Clusters:
         if len(labels) < 2:
             raise FitError(f"{option}: '{name}' has only one value: at least two clusters are needed.")
         return cls(name, pd.Index(np.asarray(labels), name=name), index)
+
+
+def _repeated_by(model: ModelSpec) -> str | None:
+    """The column of frequency weights by which rows are repeated, and numbered anew."""
+    table = model.design.table
+    if isinstance(table.weights, FrequencyWeights) and table.n_repeated != len(table.rows):
+        return table.weights.rows
+    return None
 
 
 def known_names(model: ModelSpec) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..estimate import ROWS
 from ..fits.row_clusters import known_names
 from ..priors.defaults import default_priors
 from ..priors.families import Decov, Prior
@@ -70,8 +71,10 @@ def _options(request: Request, title: str | None) -> list[str]:
 
 def _model(subject: Subject) -> list[str]:
     """The lines that make the model and its fit, which is the last one."""
-    estimate = subject.fit.estimate
+    estimate, sampling = subject.fit.estimate, subject.design.sampling
     if estimate is None or estimate.clustered is None:
+        return _as_modelled(subject)
+    if sampling is not None and estimate.clustered.group == (sampling.top or ROWS):  # what the engine computes itself
         return _as_modelled(subject)
     group, kind = estimate.clustered.group, estimate.clustered.kind
     cluster = repr(group) if group in known_names(subject.fit.model) else f"rows[{group!r}]"

@@ -95,7 +95,8 @@ def clustered_maximum(fit: Fit) -> Estimate:
             "that could be replaced. Add a grouping factor for the clusters to the model, or fit it with hl.Laplace() "
             "or hl.AGQ()."
         )
-    if fit.estimate.clustered is not None:
+    # With sampling weights, they are computed from clusters from the outset, perhaps from others than are wanted.
+    if fit.estimate.clustered is not None and not fit.estimate.weighted:
         raise FitError(
             f"the standard errors of the fit are {fit.estimate.clustered.described}, already: pass the fit that they "
             "were computed for."
@@ -117,7 +118,7 @@ def with_cluster_covariance[M: ModelSpec](fit: Fit[M], clusters: Clusters, kind:
     covariance : ndarray, shape (m, m)
     """
     assert fit.estimate is not None
-    model, clustered = fit.model, Clustered(kind, clusters.group, clusters.index, fit.estimate.covariance)
+    model, clustered = fit.model, Clustered(kind, clusters.group, clusters.index, fit.estimate.model_covariance)
     df = clustered_df(fit.estimate.df, clustered.count)
     estimate = replace(fit.estimate, covariance=covariance, df=df, clustered=clustered)
     few = _few_clusters(clustered, int((np.diag(covariance) > 0).sum()))
@@ -155,13 +156,19 @@ def _few_clusters(clustered: Clustered, parameters: int) -> list[Finding]:
     evidence = f"The standard errors are computed from {number_of(count, 'cluster')} of {clustered.group}."
     if count <= parameters:
         evidence += f" Their covariance matrix is singular, since there are {parameters} parameters."
+    of_model = "those of a model that has a random intercept for these clusters."
+    remedy = f"Compare them with {of_model}"
+    if clustered.kind == "robust":
+        remedy = (
+            "Compare them with those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and "
+            f"with {of_model}"
+        )
     return [
         Finding(
             "few_independent_clusters",
             "warning" if too_few else "note",
             evidence,
-            "Compare them with those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and "
-            "with those of a model that has a random intercept for these clusters.",
+            remedy,
         )
     ]
 

@@ -33,7 +33,7 @@ class ClusterScores:
     Attributes
     ----------
     log_likelihood : ndarray, shape (J,)
-        With the binomial coefficients.
+        With the binomial coefficients, and with sampling weights if there are any.
     scores : ndarray, shape (J, m)
         Derivatives in the fixed effects and the free entries of the Cholesky factors, the parameters whose covariance
         matrix an `Estimate` has. Of a fit by MAP these are those of the likelihood alone: its prior belongs to no
@@ -64,8 +64,10 @@ def cluster_scores(model: ModelSpec, estimate: Estimate, index: IntArray) -> Clu
         to_cluster = np.arange(count)
     objective.evaluate(objective.at(estimate))
     coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials)
-    log_likelihood = np.bincount(index, coefficients, count)
-    log_likelihood += np.bincount(to_cluster, objective.likelihood.values, count)
+    values, weights = objective.likelihood.values, objective.likelihood.arrangement.weights
+    if weights is not None:
+        coefficients, values = weights.coefficients * coefficients, weights.parts * values
+    log_likelihood = np.bincount(index, coefficients, count) + np.bincount(to_cluster, values, count)
     scores = np.column_stack([np.bincount(to_cluster, column, count) for column in objective.scores().T])
     return ClusterScores(log_likelihood, scores.reshape(count, len(objective)))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...density.marginal.selected_inverse import effect_variances
 from ...design.degrees_of_freedom import checked_df
 from ...errors import ConvergenceWarning, EngineError, warn
-from ...estimate import Clustered, Estimate
+from ...estimate import ROWS, Clustered, Estimate
 from ...fits.diagnostics import DeferredMeasures, Diagnostics, versions
 from ...fits.findings import status_of, warning_text
 from ...fits.fit import Fit
@@ -162,4 +162,4 @@ def _clustered(design: Design, model_covariance: FloatArray | None) -> Clustered
         return None
     top = [group for group in design.groups if group.name == design.sampling.top]
     index = top[0].index if top else np.arange(design.n_rows)
-    return Clustered("robust", top[0].name if top else "rows", index, model_covariance)
+    return Clustered("robust", top[0].name if top else ROWS, index, model_covariance)

@@ -119,3 +119,18 @@ def test_a_column_is_taken_by_the_labels_of_its_rows() -> None:
     np.testing.assert_array_equal(found.index, rows["district"].drop(1003))
     with pytest.raises(FitError, match="has 120 values and the model 119 rows"):
         independent_clusters(model, rows["district"].to_numpy())
+
+
+def test_clusters_of_weighted_rows() -> None:
+    rows = _nested_rows().assign(n=np.arange(120) % 3, w=np.linspace(0.5, 2, 120))
+    counted = hl.Model("y ~ x + (1 | school)", rows, weights=hl.FrequencyWeights("n"))
+    repeated = rows["district"].repeat(rows["n"])
+    np.testing.assert_array_equal(independent_clusters(counted, repeated).index, repeated)
+    with pytest.raises(FitError, match=r"Repeat each value.*data\['region'\].repeat\(data\['n'\]\)"):
+        independent_clusters(counted, rows["district"])
+    fit = hl.Model("y ~ x + (1 | school)", rows, weights=hl.SamplingWeights("w")).fit("laplace")
+    assert fit.estimate is not None
+    found = cluster_scores(fit.model, fit.estimate, independent_clusters(fit.model, None).index)
+    assert found.log_likelihood.sum() == pytest.approx(fit.estimate.log_likelihood, abs=1e-8)
+    moves = found.scores @ fit.estimate.model_covariance
+    np.testing.assert_allclose(12 / 11 * moves.T @ moves, fit.estimate.covariance, rtol=1e-3)
