@@ -8,6 +8,7 @@ from . import results as results
 from .variance.attenuation import conditional_vs_average as conditional_vs_average
 from .building.build_up import build as build
 from .diagnostics.fit.check import check as check
+from .diagnostics.fit.overdispersion import check_overdispersion as check_overdispersion
 from .diagnostics.ignored_clusters.side_by_side import ignoring_clusters as ignoring_clusters
 from .diagnostics.influence import influence as influence
 from .diagnostics.new_clusters.validate import validate as validate

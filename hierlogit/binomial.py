@@ -83,6 +83,31 @@ def _beta_distributed(mean: FloatArray, phi: FloatArray, random: np.random.Gener
     return np.where(np.isfinite(phi), random.beta(*shapes), mean)
 
 
+def variance_factor(trials: FloatArray, phi: FloatArray | float | None) -> FloatArray:
+    """Variance of beta-binomial successes over that of binomial ones, ``(phi + m) / (phi + 1)``.
+
+    Parameters
+    ----------
+    trials : ndarray, shape (n,)
+    phi : ndarray, shape (...), or float, or None
+        Precision of beta-binomial outcomes; infinite or None for binomial ones.
+
+    Returns
+    -------
+    ndarray, shape (..., n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> variance_factor(np.array([1.0, 5.0]), np.array([3.0, np.inf]))
+    array([[1., 2.],
+           [1., 1.]])
+    """
+    tau = 1.0 / np.asarray(np.inf if phi is None else phi, dtype=np.float64)[..., None]
+    factor: FloatArray = (1.0 + trials * tau) / (1.0 + tau)
+    return factor
+
+
 def log_binomial_coefficient(y: FloatArray, trials: FloatArray) -> FloatArray:
     """Logarithm of `trials` choose `y`, elementwise."""
     from scipy.special import gammaln

@@ -3,6 +3,7 @@ from .clusters.league_table import LeagueTable as LeagueTable
 from .diagnostics.data.check_data import DataCheck as DataCheck
 from .diagnostics.density import DensityCheck as DensityCheck
 from .diagnostics.fit.check import Check as Check
+from .diagnostics.fit.overdispersion import Overdispersion as Overdispersion
 from .diagnostics.ignored_clusters.side_by_side import IgnoringClusters as IgnoringClusters
 from .diagnostics.influence import Influence as Influence
 from .diagnostics.new_clusters.validate import Validation as Validation

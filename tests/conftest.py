@@ -146,6 +146,8 @@ def synthetic_fit(model: ModelSpec, draws: int = 200, seed: int = 1, chains: int
             variables[f"cor_{name}"] = ((*dims, dim, f"{dim}_bis"), cor)
         centre = rng.normal(0, 0.7, (len(group.levels), q))
         variables[f"b_{name}"] = ((*dims, model.dim(group), dim), centre + rng.normal(0, 0.25, (*shape, *centre.shape)))
+    if model.overdispersed:
+        variables["phi"] = (dims, np.exp(rng.normal(1.5, 0.1, shape)))
     used = {dim for dimensions, _ in variables.values() for dim in dimensions}
     labels = {name: values for name, values in coords.items() if name in used}
     posterior = xr.Dataset(variables, coords={"chain": np.arange(chains), "draw": np.arange(draws), **labels})

@@ -33,6 +33,7 @@ model = hl.Model("use ~ age + I(age**2) + urban + livch + (1 + urban | district)
 fit = model.fit(hl.NUTS(seed=1))
 simple = hl.Model("use ~ age + I(age**2) + urban + livch + (1 | district)", women)
 ml, simple_ml = model.fit("laplace"), simple.fit("laplace")
+herds = hl.Model("p(successes, size) ~ period + (1 | herd)", hl.datasets.load("cbpp")).fit("laplace")
 layout = hl.Layout({"school": 20}, size=20, cluster_predictors={"school": {"arm": ["control", "new"]}})"""
 
 
@@ -145,6 +146,12 @@ hl.plots.hypotheses(pairs, rope=(-0.1, 0.1))""",
         "Residuals",
         "Residuals averaged over bins of a predictor, and a Q-Q plot of quantile residuals.",
         'hl.plots.residuals(fit, by="age", seed=1)',
+    ),
+    Entry(
+        "check_overdispersion",
+        "Over-dispersion of counts",
+        "The variance of counts over the binomial one, with its distribution in simulated binomial counts.",
+        "hl.plots.check_overdispersion(hl.check_overdispersion(herds, seed=1))",
     ),
     Entry(
         "effects_qq",

@@ -126,6 +126,9 @@ def fit(
     prior: Annotated[
         list[str] | None, typer.Option(help="Such as 'beta=Normal(0, 1)' or 'sd_group=Exponential(2)'; once for each.")
     ] = None,
+    family: Annotated[
+        str, typer.Option(help="binomial, or betabinomial for counts that vary more than binomial ones.")
+    ] = "binomial",
     missing: Annotated[
         str, typer.Option(help="Rows with missing values or without trials: drop them, or stop with an error.")
     ] = "drop",
@@ -161,8 +164,9 @@ def fit(
         priors = read_priors(prior or [])
         rows_without: Any = missing
         dependent: Any = collinear
+        distribution: Any = family
         rows = read_rows(data, sep=sep, decimal=decimal, encoding=encoding)
-        model = Model(formula, rows, priors=priors, missing=rows_without, collinear=dependent)
+        model = Model(formula, rows, priors=priors, missing=rows_without, collinear=dependent, family=distribution)
         _refuse_levels_for_all_rows(model)
         _analyse(model, chosen, output, overwrite=overwrite, ci_prob=ci_prob)
 

@@ -8,6 +8,7 @@ import re
 OPTIONS = (
     "missing",
     "collinear",
+    "family",
     "ci_prob",
     "draws",
     "tune",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from ..binomial import variance_factor
 from ..density.linear_predictor import Draws, add_effects, linear_predictor
 from ..design.design import EncodedRows
 from ..effects.numerics.population_average import POINTS, AverageTable, average_probability, predictor_sd
@@ -32,9 +33,10 @@ class EventCounts:
     population : ndarray
         Events expected on average over the population of clusters.
     variance : ndarray
-        Binomial variance of the events at the probabilities of the population of clusters.
+        Variance of the events at the probabilities of the population of clusters.
     information : ndarray, shape (draws, clusters, q, q)
-        ``Z'WZ``, the information of the cluster's rows about its effects, with the binomial variances W of the rows.
+        ``Z'WZ``, the information of the cluster's rows about its effects; W has the information of each row
+        about its log-odds.
     """
 
     predicted: FloatArray
@@ -109,7 +111,8 @@ def _counted(part: slice, draws: Draws, some: RowsByCluster, factor: str, averag
     population = averages.probability(part, draws, rows, eta, (*others, factor))
     add_effects(eta, draws.effects[factor], own.index, own.Z)
     predicted = averages.probability(part, draws, rows, eta, others)
-    weights = some.trials * predicted * (1 - predicted)
+    ratio = variance_factor(some.trials, draws.phi)
+    weights = some.trials * predicted * (1 - predicted) / ratio
     q = own.Z.shape[1]
     information = np.empty((len(draws), len(some.starts) - 1, q, q))
     for a in range(q):
@@ -119,7 +122,7 @@ def _counted(part: slice, draws: Draws, some: RowsByCluster, factor: str, averag
         _sums(some.trials * predicted, some),
         _sums(some.trials * typical, some),
         _sums(some.trials * population, some),
-        _sums(some.trials * population * (1 - population), some),
+        _sums(some.trials * population * (1 - population) * ratio, some),
         information,
     )
 

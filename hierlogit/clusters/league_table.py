@@ -250,10 +250,10 @@ def league_table(
 
         - ``rows``, ``trials``, ``events``, and ``rate``, the observed proportion of events.
         - ``expected_typical`` and ``expected_population``: events expected of the cluster's rows in a typical cluster
-          and over the population of clusters; ``expected_sd``, the binomial standard deviation of the latter.
+          and over the population of clusters; ``expected_sd``, the standard deviation of the events at the latter.
         - ``oe``: observed / expected events, averaged over the draws, so that it differs a little from the ratio of the
           columns; with the exact binomial interval of the observed ones (``oe_exact89_lb``), which takes the expected
-          ones as known.
+          ones as known; NaN for beta-binomial outcomes.
         - ``pe`` with interval: predicted / expected events, where the effects of the cluster predict.
         - ``standardised_rate`` with interval: ``pe`` times the proportion of events in all rows.
         - ``odds_ratio`` with interval: median ratio to a cluster with an effect of zero; ``p_above_1``, the probability

@@ -117,7 +117,7 @@ class Comparison:
             with np.errstate(divide="ignore", invalid="ignore"):  # no events are expected after separation
                 expected = counts.typical if self.expected == "typical" else counts.population
                 relative, per_event = counts.predicted / expected, (1 / expected).mean(axis=0)
-                exact = clopper_pearson(events[part], trials[part], self.interval.prob)
+                exact = self._exact_interval(events[part], trials[part])
                 found: Columns = {
                     "expected_typical": counts.typical.mean(axis=0),
                     "expected_population": counts.population.mean(axis=0),
@@ -135,6 +135,12 @@ class Comparison:
         for name in ("", *(f"_{end}" for end in low_high)):
             columns[f"standardised_rate{name}"] = columns[f"pe{name}"] * self.overall
         return columns, 1 / (1 + np.median(ratios, axis=1).astype(np.float64))
+
+    def _exact_interval(self, events: FloatArray, trials: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Ends of the exact binomial interval of each proportion; NaN for beta-binomial outcomes, which have none."""
+        if self.query.model.overdispersed:
+            return np.full(len(events), np.nan), np.full(len(events), np.nan)
+        return clopper_pearson(events, trials, self.interval.prob)
 
     def effect_columns(self) -> Columns:
         """Odds ratios to a cluster with an effect of zero."""

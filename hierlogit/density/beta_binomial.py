@@ -1,4 +1,4 @@
-"""The log-likelihood of beta-binomial outcomes at linear predictors of several draws."""
+"""Probabilities of beta-binomial outcomes at linear predictors of several draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..binomial import log_binomial_coefficient
-from .kernels.beta_binomial import log_likelihoods
+from .kernels.beta_binomial import cumulative, log_likelihoods, scores
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,7 +37,42 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray, phi: Floa
     array([[0.2, 0.2, 0.2, 0.2, 0.2]])
     """
     out = np.empty(eta.shape)
-    y, trials = (np.ascontiguousarray(counts, dtype=np.float64) for counts in (y, trials))
-    log_likelihoods(y, trials, np.ascontiguousarray(eta), 1.0 / np.asarray(phi, dtype=np.float64), out)
+    y, trials, eta, tau = _contiguous(y, trials, eta, phi)
+    log_likelihoods(y, trials, eta, tau, out)
     out += log_binomial_coefficient(y, trials)
     return out
+
+
+def score(y: FloatArray, trials: FloatArray, eta: FloatArray, phi: FloatArray) -> FloatArray:
+    """Derivative of the log-likelihood of each row in its linear predictor, shape (draws, n); arguments as above."""
+    out = np.empty(eta.shape)
+    y, trials, eta, tau = _contiguous(y, trials, eta, phi)
+    scores(y, trials, eta, tau, out)
+    return out
+
+
+def cumulative_probabilities(
+    y: FloatArray, trials: FloatArray, eta: FloatArray, phi: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Probabilities of fewer successes than `y`, and of at most `y`, both of shape (draws, n); arguments as above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one, four = np.array([1.0]), np.array([4.0])
+    >>> fewer, at_most = cumulative_probabilities(one, four, np.zeros((1, 1)), np.array([2.0]))
+    >>> fewer.round(12), at_most.round(12)
+    (array([[0.2]]), array([[0.4]]))
+    """
+    fewer, at_most = np.empty(eta.shape), np.empty(eta.shape)
+    y, trials, eta, tau = _contiguous(y, trials, eta, phi)
+    cumulative(y, trials, eta, tau, fewer, at_most)
+    return fewer, at_most
+
+
+def _contiguous(
+    y: FloatArray, trials: FloatArray, eta: FloatArray, phi: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """The arrays as compiled code takes them, with the inverse of phi."""
+    y, trials, eta, phi = (np.ascontiguousarray(array, dtype=np.float64) for array in (y, trials, eta, phi))
+    return y, trials, eta, 1.0 / phi

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..binomial import log_likelihood
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
 from ..lazy_draws import lazy_variable
 from ..model_spec import ModelSpec
-from . import beta_binomial
+from .outcome_likelihood import log_likelihood
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
@@ -196,10 +195,7 @@ def _log_likelihood_at(
     values = np.empty((len(picked), len(row)))
     for part, some in draws[picked].chunks(len(row)):
         eta = linear_predictor(some, rows)
-        if some.phi is None:
-            values[part] = log_likelihood(outcome.y[row], outcome.trials[row], eta)
-        else:
-            values[part] = beta_binomial.log_likelihood(outcome.y[row], outcome.trials[row], eta, some.phi)
+        values[part] = log_likelihood(outcome.y[row], outcome.trials[row], eta, some.phi)
     return values.reshape(len(chain), len(draw), len(row))
 
 

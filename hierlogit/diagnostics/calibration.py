@@ -153,7 +153,7 @@ def _band(forecasts: Forecasts, rows: SimulatedRows, interval: Interval) -> tupl
     places = forecasts.probability[at]
     refuse_beyond_memory("replicates", rows.replicates, len(at), PredictionError)
     curves = np.empty((rows.replicates, len(at)))
-    for curve, (probability, y) in zip(curves, rows, strict=True):
+    for curve, (probability, y, _) in zip(curves, rows, strict=True):
         simulated = Forecasts.of(probability, rows.trials)
         curve[:] = np.interp(places, simulated.probability, simulated.recalibrated(y))
     low, high = interval.ends(curves)

@@ -69,6 +69,9 @@ def _weighted(fit: Fit) -> Unseen:
         log_weights, k_hat[at] = psis(-log_probability, efficiency)
         weights = np.exp(log_weights)
         p[at] = (weights * probability).sum(axis=1)
+        if fit.model.overdispersed:
+            log_p[at] = log_kernel(p[at], outcome.y[at], outcome.trials[at])
+            continue
         kernel = log_probability - log_binomial_coefficient(outcome.y[at], outcome.trials[at])[:, None]
         log_p[at] = logsumexp(log_weights + kernel, axis=1)  # the probability of very many trials is below all floats
     limit = khat_threshold(len(given.draws))

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..binomial import variance_factor
 from ..density.linear_predictor import Draws
+from ..density.outcome_likelihood import cumulative_probabilities
 from ..effects.cluster_choice import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
@@ -53,10 +55,12 @@ def residuals(
         ``"quantile"``: randomised quantile residuals. With F the predictive distribution of the row's successes y,
         ``u`` is drawn uniformly between F(y - 1) and F(y), and the residual is its standard normal quantile: it has a
         normal distribution if the model is right, whatever the number of trials. ``"pearson"``:
-        (y - n p) / sqrt(n p (1 - p)), for n trials with probability p. ``"deviance"``: the square root of the row's
-        contribution to the deviance, with the sign of y - n p. ``"binned"``: averages of y / n - p over rows with
-        similar fitted probabilities, or similar values of `by`; if the model is right, about 95 % of the averages are
-        within the bounds, two standard deviations about the mean of the same averages in data simulated from the fit.
+        y - n p over its standard deviation, sqrt(n p (1 - p)) for binomial outcomes of n trials with probability p, and
+        sqrt((phi + n) / (phi + 1)) times as much for beta-binomial ones. ``"deviance"``, for binomial outcomes: the
+        square root of the row's contribution to the deviance, with the sign of y - n p. ``"binned"``: averages of
+        y / n - p over rows with similar fitted probabilities, or similar values of `by`; if the model is right, about
+        95 % of the averages are within the bounds, two standard deviations about the mean of the same averages in data
+        simulated from the fit.
     clusters : {"observed", "new", "average", "typical"}, or dict of these by grouping factor
         Cluster effects of the fitted probabilities. ``"observed"``: those of the row's own cluster, so that residuals
         are conditional on the clusters. ``"new"``: drawn from their distribution, as DHARMa does, so that residuals
@@ -122,6 +126,11 @@ def residuals(
     require_unweighted(fit, "hl.residuals", NOT_THE_POPULATION)
     choice("type", type, TYPES, PredictionError)
     cluster_choices(fit.model, clusters)
+    if type == "deviance" and fit.model.overdispersed:
+        raise PredictionError(
+            "type='deviance': the deviance compares with a model that fits every row, which for beta-binomial counts "
+            "depends on phi. Use type='quantile' or type='pearson'."
+        )
     if type != "binned" and (by is not None or bins is not None):
         raise PredictionError(f"by= and bins= are for type='binned', not for type='{type}': leave them out.")
     if by is not None:
@@ -140,9 +149,19 @@ def residuals(
     if type == "quantile":
         table["uniform"] = _uniform(fit, clusters, num_draws, seed)
         table["residual"] = _normal_quantile(table["uniform"].to_numpy())
+    elif type == "pearson":
+        table["residual"] = _pearson(outcome, fitted) / np.sqrt(_variance_factor(fit, num_draws))
     else:
-        table["residual"] = (_pearson if type == "pearson" else _deviance)(outcome, fitted)
+        table["residual"] = _deviance(outcome, fitted)
     return ResultTable.of(table, f"{TITLES[type]} of rows")
+
+
+def _variance_factor(fit: Fit, num_draws: int | None) -> FloatArray:
+    """Variance of each row's outcome over the binomial one, at the maximum or averaged over the draws, shape (n,)."""
+    query = PredictionQuery.for_predictions(fit, num_draws=num_draws)
+    phi = (query.draws if query.point is None else query.point).phi
+    factor: FloatArray = np.atleast_2d(variance_factor(query.model.design.outcome.trials, phi)).mean(axis=0)
+    return factor
 
 
 def _pearson(outcome: Outcome, p: FloatArray) -> FloatArray:
@@ -162,32 +181,28 @@ def _deviance(outcome: Outcome, p: FloatArray) -> FloatArray:
 
 def _uniform(fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, seed: int | None) -> FloatArray:
     """Randomised probability integral transform of each row's successes, shape (n,)."""
-    from scipy.special import bdtr
-
     query = PredictionQuery.for_predictions(fit, clusters=clusters, num_draws=num_draws, seed=seed)
     outcome, rows = query.model.design.outcome, query.place(query.rows)
-    y, trials = outcome.y, outcome.trials.astype(np.int64)  # SciPy warns about numbers of trials of type float
     at_maximum = query.point is not None and not rows.new
     used: Draws = query.point if at_maximum and query.point is not None else query.draws
     below, upto = np.zeros(len(rows)), np.zeros(len(rows))
     for part, some in used.chunks(len(rows)):
         p = query.treatment.of_part(part).predict(some, rows)
-        upto += bdtr(y, trials, p).sum(axis=0)
-        # Below no successes there is nothing; SciPy is given a count that is not negative.
-        below += np.where(y > 0, bdtr(np.maximum(y - 1, 0), trials, p), 0.0).sum(axis=0)
+        fewer, as_many = cumulative_probabilities(outcome.y, outcome.trials, p, some.phi)
+        below += fewer.sum(axis=0)
+        upto += as_many.sum(axis=0)
     # Another stream of random numbers than that of the effects of new clusters.
     share = np.random.default_rng(None if seed is None else [seed, 2]).uniform(size=len(rows))
     uniform: FloatArray = (below + share * (upto - below)) / len(used)
     return uniform
 
 
-def quantile_residuals(y: FloatArray, trials: FloatArray, p: FloatArray, random: np.random.Generator) -> FloatArray:
+def quantile_residuals(
+    y: FloatArray, trials: FloatArray, p: FloatArray, phi: float | None, random: np.random.Generator
+) -> FloatArray:
     """Randomised quantile residuals of successes with known probabilities, shape (n,)."""
-    from scipy.special import bdtr
-
-    count = trials.astype(np.int64)
-    below = np.where(y > 0, bdtr(np.maximum(y - 1, 0), count, p), 0.0)
-    return _normal_quantile(below + random.uniform(size=len(y)) * (bdtr(y, count, p) - below))
+    below, upto = cumulative_probabilities(y, trials, p[None], None if phi is None else np.array([phi]))
+    return _normal_quantile(below[0] + random.uniform(size=len(y)) * (upto[0] - below[0]))
 
 
 def _normal_quantile(u: FloatArray) -> FloatArray:
@@ -211,7 +226,7 @@ def _binned(simulated: SimulatedRows, by: str | None, bins: int | None) -> Resul
     table["residual"] = _averages(code, design.outcome.y, trials, fitted)
     places = _places(code, trials)
     averages = []
-    for probability, y in simulated:
+    for probability, y, _ in simulated:
         # Bins by the fitted probability are those of the simulated data, which ties can make fewer.
         own = code if by is not None else _equal_bins(probability, bins)
         averages.append(np.interp(places, _places(own, trials), _averages(own, y, trials, probability)))

@@ -103,11 +103,12 @@ def scores(
     Notes
     -----
     A row with n trials counts n times, and is left out with all of them; its log score is that of its trials one by
-    one, without the binomial coefficient. For fits by a sampler, the posterior without a row is approximated by
-    Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry 2017), as in `loo`. The other rows of the cluster
-    stay: the scores are those of predictions for new rows of known clusters. Standard errors treat rows as independent;
-    that of the AUC is by DeLong's method, or Obuchowski's if rows have several trials. Intervals of ``"training"``
-    express uncertainty about the parameters, those of ``"loo"`` sampling variation of the rows.
+    one, without the binomial coefficient. It judges probabilities: with beta-binomial outcomes it does not depend on
+    phi, and `loo` judges the distribution of the counts. For fits by a sampler, the posterior without a row is
+    approximated by Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry 2017), as in `loo`. The other rows of
+    the cluster stay: the scores are those of predictions for new rows of known clusters. Standard errors treat rows as
+    independent; that of the AUC is by DeLong's method, or Obuchowski's if rows have several trials. Intervals of
+    ``"training"`` express uncertainty about the parameters, those of ``"loo"`` sampling variation of the rows.
 
     References
     ----------

@@ -153,7 +153,9 @@ class ClusterTreatment:
         The predictions must be on the response scale, and no grouping factor may be averaged over.
         """
         probability = self.predict(draws, rows)
-        return simulated_outcomes(self.seed, self.set_number, self.first_draw, rows.first, probability, trials)
+        return simulated_outcomes(
+            self.seed, self.set_number, self.first_draw, rows.first, probability, trials, draws.phi
+        )
 
     def slope(self, draws: Draws, rows: PlacedRows, above: PlacedRows, below: PlacedRows, gap: float) -> FloatArray:
         """Derivative of the predictions at `rows`, for a step of `gap` from `below` to `above`; shape (draws, n).

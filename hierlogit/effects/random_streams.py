@@ -70,7 +70,13 @@ def standard_normals(
 
 
 def simulated_outcomes(
-    seed: int, stream: int, first_draw: int, first_row: int, probability: FloatArray, trials: FloatArray
+    seed: int,
+    stream: int,
+    first_draw: int,
+    first_row: int,
+    probability: FloatArray,
+    trials: FloatArray,
+    phi: FloatArray | None = None,
 ) -> FloatArray:
     """Successes of rows, the same whichever rows and draws are simulated together.
 
@@ -84,6 +90,8 @@ def simulated_outcomes(
         Number of the first row, a multiple of `TILE`.
     probability : ndarray, shape (draws, n)
     trials : ndarray, shape (n,)
+    phi : ndarray, shape (draws,), optional
+        Precision of beta-binomial outcomes.
 
     Returns
     -------
@@ -108,5 +116,6 @@ def simulated_outcomes(
             position = [0, first_draw + draw, (first_row + start) // TILE, 0]
             state["state"]["counter"] = np.array(position, dtype=np.uint64)
             generator.state = state
-            successes[draw, tile] = simulated_successes(probability[draw, tile], trials[tile], random)
+            of_draw = None if phi is None else phi[draw]
+            successes[draw, tile] = simulated_successes(probability[draw, tile], trials[tile], random, of_draw)
     return successes

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..binomial import log_likelihood
 from ..density.linear_predictor import Draws, linear_predictor
+from ..density.outcome_likelihood import log_likelihood
 from ..design.design import EncodedRows
 from ..effects.numerics.given_outcomes import Seen, log_likelihoods
 from ..engines.importance.importance_sampling import ImportanceSampling
@@ -170,7 +170,7 @@ def integrated_log_likelihood(model: ModelSpec, draws: Draws, rows: npt.NDArray[
     # Rows all of whose clusters have other rows are independent given the draws.
     known = np.all([np.ones(len(y), dtype=bool), *(index >= 0 for index in indices.values())], axis=0)
     eta = linear_predictor(draws, left_out.at(np.flatnonzero(known)))
-    given_effects = log_likelihood(y[known], trials[known], eta).sum(axis=1)
+    given_effects = log_likelihood(y[known], trials[known], eta, draws.phi).sum(axis=1)
     return given_effects + log_likelihoods(draws, Seen(left_out, y, trials))
 
 

@@ -154,7 +154,8 @@ class Difference:
     fixed : int
         Number of fixed effects.
     variances : tuple of str
-        Random effects, as ``group[effect]``, whose variances are zero in the smaller model.
+        Random effects, as ``group[effect]``, whose variances are zero in the smaller model; and ``"phi"`` if its
+        outcomes are binomial and those of the larger model beta-binomial, whose extra variance can be zero as well.
     covariances : int
         Number of correlations.
     names : tuple of str
@@ -181,6 +182,9 @@ def difference(smaller: Design, larger: Design) -> Difference:
     FitError
         If they are not nested; the message names what the larger one lacks.
     """
+    families = smaller.outcome.family, larger.outcome.family
+    if families == ("betabinomial", "binomial"):
+        raise FitError("the models are not nested: only the first one has beta-binomial outcomes.")
     if not np.allclose(smaller.offset, larger.offset):
         raise FitError("the models are not nested: their offsets differ.")
     outside = _outside(smaller, larger)
@@ -202,7 +206,7 @@ def difference(smaller: Design, larger: Design) -> Difference:
     new = [f"{group.name}[{effect}]" for group in larger.groups for effect in group.effects]
     return Difference(
         len(larger.fixed_effects) - len(smaller.fixed_effects),
-        tuple(name for name in new if name not in known),
+        (*(name for name in new if name not in known), *(["phi"] if families[0] != families[1] else [])),
         covariances,
         tuple(name for name in parameter_labels(larger) if name not in parameter_labels(smaller)),
     )

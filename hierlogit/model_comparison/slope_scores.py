@@ -169,10 +169,7 @@ class _Factor:
 
     @classmethod
     def of(cls, fitted: RefittedModel, group: GroupBlock) -> _Factor:
-        L = fitted.cholesky[group.name]
-        information = _sums_of_products(group, group.Z, group.Z, fitted.weight)
-        inside = np.linalg.inv(np.eye(len(L)) + L.T @ information @ L)
-        return cls(group, L @ inside @ L.T)
+        return cls(group, conditional_covariances(fitted, group))
 
     def score(self, fitted: RefittedModel, columns: FloatArray) -> SlopeScore:
         group, weight = self.group, fitted.weight
@@ -185,6 +182,14 @@ class _Factor:
         adjusted -= crossed.swapaxes(1, 2) @ self.covariance @ crossed
         value = 0.5 * (residual**2).sum() + (residual * shift).sum() - 0.5 * np.einsum("jaa->", adjusted)
         return SlopeScore(float(value), 0.5 * float((adjusted**2).sum()))
+
+
+def conditional_covariances(fitted: RefittedModel, group: GroupBlock) -> FloatArray:
+    """Covariance of the effects of each cluster given the outcomes and the effects of other factors, (J, q, q)."""
+    L = fitted.cholesky[group.name]
+    information = _sums_of_products(group, group.Z, group.Z, fitted.weight)
+    covariances: FloatArray = L @ np.linalg.inv(np.eye(len(L)) + L.T @ information @ L) @ L.T
+    return covariances
 
 
 def _sums_of_products(group: GroupBlock, left: FloatArray, right: FloatArray, weight: FloatArray) -> FloatArray:

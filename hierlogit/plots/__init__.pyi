@@ -7,6 +7,7 @@ from .cluster_ranks import league_table as league_table
 from .cluster_shrinkage import shrinkage as shrinkage
 from .cluster_sizes import check_data as check_data
 from .control_limits import funnel as funnel
+from .dispersion_ratio import check_overdispersion as check_overdispersion
 from .effect_pictures import comparisons as comparisons
 from .effect_pictures import predictions as predictions
 from .effect_pictures import slopes as slopes

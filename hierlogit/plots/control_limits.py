@@ -133,7 +133,7 @@ def funnel(result: LeagueTable | Fit, group: str | None = None, *, kind: str = "
     ------
     FitError
         If an option is not allowed, the model has no random effects or no such grouping factor, the result has another
-        one, or all trials have the same outcome.
+        one, all trials have the same outcome, or outcomes are beta-binomial.
 
     See Also
     --------
@@ -156,6 +156,12 @@ def funnel(result: LeagueTable | Fit, group: str | None = None, *, kind: str = "
     """
     kind = choice("kind", kind, KINDS, FitError)
     league = league_table_of(result, group)
+    if league.fit.model.overdispersed:
+        raise FitError(
+            "the control limits are those of binomial counts, and counts of this model are beta-binomial: limits of a "
+            "cluster would depend on the trials of each of its rows. hl.plots.league_table shows the clusters with "
+            "intervals."
+        )
     shown = Funnel.of(league, kind)
     with house_style():
         drawn = new_axes(1, width=5.6, height=4.4) if axes is None else given_axes(axes, 1, "one panel")

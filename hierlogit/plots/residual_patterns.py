@@ -188,8 +188,8 @@ def _compared(
         low, high = normal_simultaneous_band(len(outcome.y), shown, BAND)
         return _Quantiles(table["residual"].to_numpy(), shown, low, high, "normal samples")
     random = np.random.default_rng([seed, 3])  # another stream than that of the outcomes
-    observed = quantile_residuals(outcome.y, outcome.trials, rows.probability, random)
-    simulated = np.array([np.sort(quantile_residuals(y, outcome.trials, p, random))[shown] for p, y in rows])
+    observed = quantile_residuals(outcome.y, outcome.trials, rows.probability, rows.phi, random)
+    simulated = np.array([np.sort(quantile_residuals(y, outcome.trials, p, phi, random))[shown] for p, y, phi in rows])
     low, high = simultaneous_band(simulated, BAND)
     return _Quantiles(observed, shown, low, high, "simulated data sets")
 

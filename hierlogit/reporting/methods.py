@@ -44,6 +44,8 @@ def cited(subject: Subject) -> list[Reference]:
         keys.append(estimate.clustered.kind)
     elif estimate is not None and estimate.has_t_tests:
         keys.append("between_within")
+    if subject.fit.model.overdispersed:
+        keys.append("beta_binomial")
     if subject.design.groups:
         keys += ["icc", "mor", "average"]
     return sorted((REFERENCES[key] for key in keys), key=lambda reference: reference.text)
@@ -63,6 +65,8 @@ def _summaries(subject: Subject) -> str:
 def _model(subject: Subject) -> str:
     design = subject.design
     kind = "mixed-effects logistic regression" if design.groups else "logistic regression"
+    if subject.fit.model.overdispersed:
+        kind += " of beta-binomial counts (Skellam 1948)"
     groups = [f"{number_of(len(group.levels), 'cluster')} of `{group.name}`" for group in design.groups]
     nested = f", in {' and '.join(groups)}" if groups else ""
     left_out = design.table.n_missing

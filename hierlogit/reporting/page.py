@@ -64,7 +64,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Request], str]]] = {
 #: Key and heading of the last section, which is always included.
 PROVENANCE = ("provenance", "How this report was made")
 #: Data sets simulated for the checks; each takes a refit.
-REPLICATES = 100
+REPLICATES = 200
 
 
 class ReportPath(Path):

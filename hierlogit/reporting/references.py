@@ -75,6 +75,14 @@ REFERENCES: Mapping[str, Reference] = {
         "models",
         "Journal of Computational and Graphical Statistics | 15 | 58--81",
     ),
+    "beta_binomial": _article(
+        "skellam1948",
+        "Skellam, J. G.",
+        "1948",
+        "A probability distribution derived from the binomial distribution by regarding the probability of success as "
+        "variable between the sets of trials",
+        "Journal of the Royal Statistical Society: Series B | 10 | 257--261",
+    ),
     "nuts": _article(
         "hoffman2014",
         "Hoffman, M. D.; Gelman, A.",

@@ -150,8 +150,8 @@ def bootstrap(
         A likelihood fit.
     statistic : callable, optional
         A function of a `Fit` that returns a number, a mapping or Series of numbers, or an array. If not given, the
-        statistic consists of the fixed effects, sds and correlations, which is fastest. For workers in other processes
-        it must be picklable, such as a function defined in a module.
+        statistic consists of the fixed effects, sds, correlations and phi, which is fastest. For workers in other
+        processes it must be picklable, such as a function defined in a module.
     replicates : int
         How many data sets to simulate.
     seed : int, optional
@@ -314,7 +314,7 @@ class OfFit:
 
 
 def parameters(model: ModelSpec, estimate: Estimate) -> dict[str, float]:
-    """Fixed effects, sds and correlations of an estimate, by label."""
+    """Fixed effects, sds, correlations and phi of an estimate, by label."""
     by_label = dict(zip(model.design.fixed_effects, estimate.beta.tolist(), strict=True))
     for group in model.design.groups:
         sd, cor, name = estimate.sd(group.name), estimate.cor(group.name), group.result_name
@@ -322,7 +322,7 @@ def parameters(model: ModelSpec, estimate: Estimate) -> dict[str, float]:
         by_label |= {
             f"cor_{name}[{group.effects[i]}, {group.effects[j]}]": float(cor[i, j]) for i, j in group.correlated_pairs
         }
-    return by_label
+    return by_label if estimate.phi is None else by_label | {"phi": estimate.phi}
 
 
 def numbers(value: Any, what: str = "statistic") -> dict[str, float]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..design.design import Design
 from ..design.grouping import GroupBlock
+from ..design.outcome import Family
 from ..errors import StudyError
 from ..validation import mapping, quoted_list, real_number, shortened, unknown_names
 
@@ -27,10 +28,13 @@ class Population:
         Fixed effects.
     cholesky : mapping of str to ndarray, shape (q, q)
         By grouping factor, the Cholesky factor of the covariance matrix of its effects.
+    phi : float or None
+        Precision of beta-binomial outcomes; None for binomial ones.
     """
 
     beta: FloatArray
     cholesky: Mapping[str, FloatArray]
+    phi: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,18 @@ class AssumedParameters:
     cor : mapping of str to float or mapping
         By grouping factor, the correlation of all pairs of its effects, or correlations by ``"effect, effect"``; zero
         if not given.
+    phi : float or None
+        Precision of beta-binomial outcomes; None for binomial ones.
     """
 
     beta: Mapping[str, float]
     sd: Mapping[str, Any] = field(default_factory=dict)
     cor: Mapping[str, Any] = field(default_factory=dict)
+    phi: float | None = None
 
     @classmethod
-    def given(cls, beta: object, sd: object, cor: object) -> AssumedParameters:
-        """Check the arguments of a public function; None for no sds or correlations.
+    def given(cls, beta: object, sd: object, cor: object, phi: object) -> AssumedParameters:
+        """Check the arguments of a public function; None for no sds or correlations, or for binomial outcomes.
 
         Raises
         ------
@@ -62,7 +69,14 @@ class AssumedParameters:
         """
         sds = {} if sd is None else mapping("sd", sd, StudyError, "standard deviations by grouping factor, {'g': 0.5}")
         cors = {} if cor is None else mapping("cor", cor, StudyError, "correlations by grouping factor, {'g': 0.2}")
-        return cls(mapping("beta", beta, StudyError, "coefficients by label, {'Intercept': -1, 'x': 0.3}"), sds, cors)
+        precision = None if phi is None else real_number("phi", phi, StudyError, above=0)
+        betas = mapping("beta", beta, StudyError, "coefficients by label, {'Intercept': -1, 'x': 0.3}")
+        return cls(betas, sds, cors, precision)
+
+    @property
+    def family(self) -> Family:
+        """Distribution of the outcomes."""
+        return "binomial" if self.phi is None else "betabinomial"
 
     def of(self, design: Design) -> Population:
         """The parameters as arrays for the columns of a design.
@@ -78,7 +92,7 @@ class AssumedParameters:
             unknown = [name for name in given if name not in names]
             if unknown:
                 raise StudyError(unknown_names(what, unknown, names, "grouping factor"))
-        return Population(beta, {group.name: self._cholesky(group) for group in design.groups})
+        return Population(beta, {group.name: self._cholesky(group) for group in design.groups}, self.phi)
 
     def _cholesky(self, group: GroupBlock) -> FloatArray:
         given = self.sd.get(group.name, {})

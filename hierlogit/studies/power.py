@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -124,6 +124,7 @@ def power(
     beta: Mapping[str, float],
     sd: Mapping[str, Any] | None = None,
     cor: Mapping[str, Any] | None = None,
+    phi: float | None = None,
     test: str | Sequence[str] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
     replicates: int = 500,
@@ -139,8 +140,8 @@ def power(
 
     Parameters
     ----------
-    formula, layout, beta, sd, cor
-        As for `simulate`.
+    formula, layout, beta, sd, cor, phi
+        As for `simulate`. With `phi`, the models fitted are beta-binomial as well.
     test : str or list of str, optional
         Coefficients to test against zero, by label; all except the intercept if not given.
     grid : mapping of str to sequence, optional
@@ -213,7 +214,7 @@ def power(
     used_seed = seed_or_new(seed, StudyError)
     check_executor(executor)
     tried = {} if grid is None else mapping("grid", grid, StudyError, "lists of values by name, {'school': [20, 40]}")
-    cells = _cells(formula, layout, AssumedParameters.given(beta, sd, cor), tried, used_seed)
+    cells = _cells(formula, layout, AssumedParameters.given(beta, sd, cor, phi), tried, used_seed)
     tested = _tested_in_all(cells, test, engine, method)
     task = Study(tuple(cells), used_seed, tuple(tested), engine, method)
     # Cells take turns, so that after an interruption all have about the same number of studies.
@@ -249,7 +250,7 @@ class Cell:
         """The model of a simulated study."""
         model = self.first
         if self.drawn:
-            model = model_without_outcome(self.formula, self.layout.table(random))
+            model = model_without_outcome(self.formula, self.layout.table(random), self.truth.family)
         return model.with_outcome(simulated_outcome(model.design, self.truth.of(model.design), random))
 
 
@@ -347,11 +348,10 @@ def _cells(
                 "The rows of a table are fixed: numbers of clusters can vary in an hl.Layout only."
             )
         cell_layout = layout.with_numbers(**numbers) if numbers else layout
-        assumed = AssumedParameters({**truth.beta, **effects}, truth.sd, truth.cor)
+        assumed = replace(truth, beta={**truth.beta, **effects})
         random = generator(seed, len(cells), 0)
-        first = model_without_outcome(
-            formula, cell_layout.table(random) if isinstance(cell_layout, Layout) else read_table(cell_layout)
-        )
+        rows = cell_layout.table(random) if isinstance(cell_layout, Layout) else read_table(cell_layout)
+        first = model_without_outcome(formula, rows, assumed.family)
         assumed.of(first.design)
         cells.append(
             Cell(chosen, formula, cell_layout, assumed, first, isinstance(cell_layout, Layout) and cell_layout.random)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..design.outcome import Family
 from ..design.table import read_table, with_columns
 from ..errors import StudyError
 from ..formula.parser import parse
@@ -26,6 +27,7 @@ def simulate(
     beta: Mapping[str, float],
     sd: Mapping[str, Any] | None = None,
     cor: Mapping[str, Any] | None = None,
+    phi: float | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """A table with simulated outcomes: cluster effects are drawn first, then the outcomes given them.
@@ -45,6 +47,9 @@ def simulate(
     cor : mapping of str to float or mapping, optional
         Correlations by grouping factor: ``{"school": -0.3}`` for all pairs of effects, or by label,
         ``{"school": {"Intercept, time": -0.3}}``; zero if not given.
+    phi : float, optional
+        Precision of beta-binomial counts, which vary more than binomial ones the smaller it is; see `Model`. Counts are
+        binomial if not given.
     seed : int, optional
         Makes the table reproducible.
 
@@ -66,15 +71,15 @@ def simulate(
     >>> list(rows.columns), len(rows)
     (['school', 'x', 'y'], 1000)
     """
-    assumed = AssumedParameters.given(beta, sd, cor)
+    assumed = AssumedParameters.given(beta, sd, cor, phi)
     random = np.random.default_rng(seed_or_none("seed", seed, StudyError))
     rows = layout.table(random) if isinstance(layout, Layout) else read_table(layout)
-    model = model_without_outcome(formula, rows)
+    model = model_without_outcome(formula, rows, assumed.family)
     y = simulated_outcome(model.design, assumed.of(model.design), random)
     return with_columns(rows, {model.formula.response.column: y.astype(np.int64)})
 
 
-def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
+def model_without_outcome(formula: str, rows: pd.DataFrame, family: Family) -> Model:
     """The model of rows without outcomes; placeholders stand in for them.
 
     Raises
@@ -87,7 +92,8 @@ def model_without_outcome(formula: str, rows: pd.DataFrame) -> Model:
     if len(rows) < 2:
         raise StudyError("a study needs two rows or more. Add rows to the table, or clusters to the layout.")
     # A model needs both outcomes.
-    return Model(formula, with_columns(rows, {response.column: np.arange(len(rows)) % 2}), missing="error")
+    placeholders = with_columns(rows, {response.column: np.arange(len(rows)) % 2})
+    return Model(formula, placeholders, missing="error", family=family)
 
 
 def _refuse_undrawable(response: Response, rows: pd.DataFrame) -> None:

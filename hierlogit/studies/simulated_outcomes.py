@@ -27,6 +27,11 @@ class Parameters(Protocol):
         """By grouping factor, the Cholesky factor of the covariance matrix of its effects, shape (q, q)."""
         ...
 
+    @property
+    def phi(self) -> float | None:
+        """Precision of beta-binomial outcomes; None for binomial ones."""
+        ...
+
 
 def simulated_outcome(design: Design, parameters: Parameters, random: np.random.Generator) -> FloatArray:
     """Simulated successes of each row, shape (n,), with cluster effects drawn from their distribution.
@@ -43,7 +48,8 @@ def simulated_outcome(design: Design, parameters: Parameters, random: np.random.
     for group in design.groups:
         effects = random.standard_normal((len(group.levels), len(group.effects))) @ parameters.cholesky[group.name].T
         eta += np.einsum("nq,nq->n", group.Z, effects[group.index])
-    return simulated_successes(expit(eta), design.outcome.trials, random)
+    phi = None if parameters.phi is None else np.array(parameters.phi)
+    return simulated_successes(expit(eta), design.outcome.trials, random, phi)
 
 
 def generator(seed: int, *number: int) -> np.random.Generator:

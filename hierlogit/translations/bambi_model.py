@@ -65,7 +65,7 @@ def bambi_model(model: ModelSpec) -> bambi.Model:
 
 def _refuse_other_columns(model: ModelSpec, built: bambi.Model) -> None:
     """Refuse a translation whose terms have other columns: Bambi codes some interactions otherwise."""
-    design, component = model.design, built.parameters["p"]
+    design, component = model.design, built.parameters["mu" if model.overdispersed else "p"]
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     for label, values in zip(design.fixed_terms, design.X.T, strict=True):
@@ -125,7 +125,7 @@ def _outcome(model: ModelSpec) -> tuple[pd.DataFrame, str, str]:
     if outcome.binomial:
         successes, trials = (_unused(name, data) for name in ("successes_", "trials_"))
         data[successes], data[trials] = outcome.y.astype(int), outcome.trials.astype(int)
-        return data, f"p({successes}, {trials})", "binomial"
+        return data, f"p({successes}, {trials})", "beta_binomial" if model.overdispersed else "binomial"
     data[outcome.name] = outcome.y.astype(int)
     return data, _quoted(outcome.name), "bernoulli"
 
@@ -161,6 +161,8 @@ def _priors(model: ModelSpec) -> dict[str, Any]:
     priors: dict[str, Any] = {term: _bambi_prior(term, of_term) for term, of_term in owners.items()}
     for group in design.groups:
         priors.update(_group_priors(model, group))
+    if model.priors.phi is not None:
+        priors["kappa"] = _bambi_prior("phi", [model.priors.phi])
     return priors
 
 

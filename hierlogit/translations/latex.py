@@ -53,6 +53,8 @@ def text(words: str) -> str:
 def _likelihood(model: ModelSpec, variables: ModelVariables) -> str:
     name = text(model.design.outcome.name)
     arguments = "m_i, p_i" if "n" in variables.outcome.arguments else "p_i"
+    if variables.phi is not None:
+        arguments = "m_i, \\phi p_i, \\phi (1 - p_i)"
     return f"{name}_i &\\sim \\operatorname{{{variables.outcome.family}}}({arguments})"
 
 
@@ -126,6 +128,8 @@ def _priors(variables: ModelVariables) -> list[str]:
         for number, cholesky in enumerate(of_group.cholesky, start=1):
             for stated in cholesky.priors if cholesky else ():
                 lines.append(f"{_matrix('R', t, number, of_group)} &\\sim {_distribution(stated.prior)}")
+    if variables.phi is not None:
+        lines += [f"\\phi &\\sim {_distribution(stated.prior)}" for stated in variables.phi.priors]
     return lines
 
 

@@ -83,7 +83,7 @@ def pymc_program(model: ModelSpec) -> Program:
     graph = [
         *_fixed_part(model, variables.fixed),
         *(line for base, of_group in groups for line in _random_effects(base, of_group)),
-        *_likelihood(variables.outcome),
+        *_likelihood(variables),
     ]
     lines = [
         *_head(model),
@@ -460,9 +460,16 @@ def _sds(base: str, of_group: GroupVariables) -> list[str]:
     return [*lines, *_stacked(f"sd_{base}", sd, entries)]
 
 
-def _likelihood(outcome: Variable) -> list[str]:
-    arguments = {**dict.fromkeys(outcome.arguments, "trials"), "logit_p": "eta", "observed": "y"}
-    return ["# The outcomes, given the log-odds.", *_random_variable("", outcome, arguments)]
+def _likelihood(variables: ModelVariables) -> list[str]:
+    outcome, phi, lines = variables.outcome, variables.phi, []
+    arguments = dict.fromkeys(outcome.arguments, "trials")
+    if phi is None:
+        arguments["logit_p"] = "eta"
+    else:
+        lines += ["# Precision of the rows' probabilities about their mean.", *_random_variable(phi.name, phi), ""]
+        arguments |= {"alpha": f"{phi.name} * pm.math.sigmoid(eta)", "beta": f"{phi.name} * pm.math.sigmoid(-eta)"}
+    arguments["observed"] = "y"
+    return [*lines, "# The outcomes, given the log-odds.", *_random_variable("", outcome, arguments)]
 
 
 def _sampling(variables: ModelVariables) -> list[str]:
@@ -473,6 +480,7 @@ def _sampling(variables: ModelVariables) -> list[str]:
         for variable in (of_group.sd, of_group.cor)
         if variable is not None
     ]
+    names += [variables.phi.name] if variables.phi else []
     listed = ", ".join(quoted(name) for name in names)
     return [
         "",

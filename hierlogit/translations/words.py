@@ -84,10 +84,7 @@ def _outcome(model: ModelSpec) -> Paragraph:
     outcome, n = model.design.outcome, model.design.n_rows
     events, trials = f"{outcome.y.sum():,.0f}", f"{outcome.trials.sum():,.0f}"
     if outcome.binomial:
-        observed = (
-            f"The {n:,} rows have {events} events (`{outcome.event}`) in {trials} trials. All trials of a row have the "
-            "same probability p of the event."
-        )
+        observed = f"The {n:,} rows have {events} events (`{outcome.event}`) in {trials} trials. {_trials(model)}"
     else:
         observed = (
             f"The event, `{outcome.event}`, occurs in {events} of {trials} rows. Each row has a probability p of the "
@@ -97,6 +94,18 @@ def _outcome(model: ModelSpec) -> Paragraph:
         "Outcome",
         f"{observed} The model is for the log-odds of the event, log(p / (1 - p)): log-odds of 0 are a probability of "
         "one half, and adding 1 to the log-odds multiplies the odds by 2.72.",
+    )
+
+
+def _trials(model: ModelSpec) -> str:
+    """The probability of the event in the trials of a row."""
+    if not model.overdispersed:
+        return "All trials of a row have the same probability p of the event."
+    return (
+        "All trials of a row have the same probability of the event, which has a beta distribution with the mean p: "
+        "rows with the same p differ, and counts vary more than binomial ones. The precision of this distribution, "
+        "`phi`, is estimated; any two trials of a row have the correlation 1 / (phi + 1), so that large values mean "
+        "that counts are nearly binomial."
     )
 
 

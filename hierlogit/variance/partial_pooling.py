@@ -140,7 +140,8 @@ def pooling(
     Raises
     ------
     FitError
-        If the model has no random effects or no such grouping factor, or an engine is given with a fit.
+        If the model has no random effects, no such grouping factor or beta-binomial outcomes, or an engine is given
+        with a fit.
 
     Notes
     -----
@@ -194,6 +195,11 @@ def pooling(
             "grouping factor is passed as group=."
         )
     refuse_sampling_weights(model_of(model), "hl.pooling", NOT_THE_POPULATION)
+    if model_of(model).overdispersed:
+        raise FitError(
+            "the model has beta-binomial outcomes, and what the rows of a cluster tell by themselves is known here for "
+            "binomial ones only. hl.coef(fit) and hl.ranef(fit) have the clusters by partial pooling."
+        )
     factor = model_of(model).design.chosen_groups(group)[0]
     fit = model if isinstance(model, Fit) else resolve_engine("laplace" if engine is None else engine).run(model)
     return _pooled(fit, factor, without_random_effects(fit), num_draws, interval)

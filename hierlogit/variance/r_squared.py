@@ -82,6 +82,11 @@ def r2(
     Schielzeth approximate p by the intercept of a model without predictors; here it is the average probability of the
     model itself, by quadrature.
 
+    With beta-binomial outcomes, ``V_e`` is the variance of a single trial, which does not depend on phi: phi divides it
+    into what the trials of a row share, ``1 / (phi + 1)`` of the variance given p, and the rest. Neither is explained,
+    so that the formulas are those of binomial outcomes. (With a row effect, V_e is that of a trial given the effect of
+    its row, which comes on top of it, and the coefficients hold for a given row as well.)
+
     References
     ----------
     Nakagawa and Schielzeth (2013), Methods in Ecology and Evolution 4: 133-142, equations 29 and 30.

@@ -242,6 +242,7 @@ KINDS: dict[str, Kind] = {
         COUNT,
     ),
     **dict.fromkeys(["seed"], SEED),
+    "phi": POSITIVE,
     **dict.fromkeys(
         [
             "progress",
@@ -396,6 +397,7 @@ class Subjects:
         self.model = hl.Model("y ~ x + f + z + (1 | g)", self.rows)
         self.fit = self.model.fit(hl.Laplace(draws=100, seed=1))
         self.smaller = hl.Model("y ~ x + f + (1 | g)", self.rows).fit(hl.Laplace(draws=100, seed=1))
+        self.counts = hl.Model("p(y, 3) ~ x + (1 | g)", self.rows).fit(hl.Laplace(draws=100, seed=1))
         self.sampled = make_fit("y ~ x + f + z + (1 | g)", self.rows, draws=20)
         self.contextual = hl.Model("y ~ x + between(x, g) + (1 | g)", self.rows).fit(hl.Laplace(draws=100, seed=1))
         self.two = {"one": self.fit, "two": self.smaller}
@@ -437,6 +439,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "check": lambda s: (hl.check, {"fit": s.fit, "replicates": 50}),
     "check_data": lambda s: (hl.check_data, {"model": s.model}),
     "check_density": lambda s: (hl.check_density, {"model": s.model}),
+    "check_overdispersion": lambda s: (hl.check_overdispersion, {"fit": s.counts, "replicates": 50}),
     "check_quadrature": lambda s: (hl.check_quadrature, {"fit": s.fit}),
     "compare": lambda s: (hl.compare, {"fits": s.two}),
     "compare_engines": lambda s: (
@@ -500,6 +503,10 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "plots.calibration": lambda s: (hl.plots.calibration, {"fit": s.fit, "replicates": 20}),
     "plots.caterpillar": lambda s: (hl.plots.caterpillar, {"result": s.fit}),
     "plots.check_data": lambda s: (hl.plots.check_data, {"result": hl.check_data(s.model)}),
+    "plots.check_overdispersion": lambda s: (
+        hl.plots.check_overdispersion,
+        {"result": hl.check_overdispersion(s.counts, replicates=50)},
+    ),
     "plots.cluster_check": lambda s: (hl.plots.cluster_check, {"fit": s.sampled, "num_draws": 10}),
     "plots.compare": lambda s: (hl.plots.compare, {"table": hl.compare(s.two)}),
     "plots.comparisons": lambda s: (hl.plots.comparisons, {"result": s.fit, "variables": "f", "condition": "x"}),

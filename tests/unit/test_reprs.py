@@ -118,6 +118,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         method="fitted again by Laplace without each",
     )
     ratio = hl.likelihood_ratio(smaller, small)
+    overdispersion = hl.check_overdispersion(small, replicates=50, seed=1)
     with pytest.warns(DataWarning, match="evidence depends on the priors"):
         factors = hl.bayes_factor({f"{SCRIPT} {k}": fit for k, fit in enumerate((smaller, small))}, draws=256, nodes=1)
     return {
@@ -128,6 +129,10 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.build("healed ~ `<b>dose</b>`", rows(40, 15), clusters="<i>clinic</i>", estimand="<b>dose</b>"),
         ],
         "Check": [check, replace(check, findings=findings())],
+        "Overdispersion": [
+            overdispersion,
+            replace(overdispersion, failures={3: f"{SCRIPT}"}, findings=findings()[:1], interrupted=True),
+        ],
         "DataCheck": [hl.check_data(large.model), hl.check_data(fits["wide"].model), hl.check_data(smaller.model)],
         "DensityCheck": [results.DensityCheck(5, 1, 1e-3, 1e-8, 1e-3, 1e-6, f"u_{SCRIPT}")],
         "Diagnostics": [replace(large.diagnostics, findings=findings()), *(fit.diagnostics for fit in fits.values())],

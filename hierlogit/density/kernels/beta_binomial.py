@@ -242,3 +242,30 @@ def add_rows(
         score += slopes + other_slopes - slope_total
         residual[i] = q * means - p * other_means
     return total, score
+
+
+@kernel
+def scores(y: np.ndarray, trials: np.ndarray, eta: np.ndarray, tau: np.ndarray, out: np.ndarray) -> None:
+    """Derivatives of the log-likelihoods of rows, shape (n,), in linear predictors of draws, shape (draws, n)."""
+    for s in range(len(eta)):
+        add_rows(y, trials, eta[s], tau[s], out[s])
+
+
+@kernel
+def cumulative(
+    y: np.ndarray, trials: np.ndarray, eta: np.ndarray, tau: np.ndarray, fewer: np.ndarray, at_most: np.ndarray
+) -> None:
+    """Probabilities of fewer successes than y, and of at most y, by the ratio of each probability to the one before."""
+    for s in range(len(eta)):
+        for i in range(len(y)):
+            m, x, t = trials[i], eta[s, i], tau[s]
+            e, d, _ = logistic(x)
+            p, q = (d, e * d) if x >= 0.0 else (e * d, d)
+            log_probability, total = row_log_likelihood(0.0, m, x, t), 0.0
+            for k in range(int(y[i])):
+                total += math.exp(log_probability)
+                above = max(p + k * t, SMALLEST_PROBABILITY)
+                below = max(q + (m - k - 1.0) * t, SMALLEST_PROBABILITY)
+                log_probability += math.log((m - k) * above / ((k + 1.0) * below))
+            fewer[s, i] = min(total, 1.0)
+            at_most[s, i] = min(total + math.exp(log_probability), 1.0)

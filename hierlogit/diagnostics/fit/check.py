@@ -105,7 +105,7 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     -----
     The findings of the engine are followed by those of these checks:
 
-    - ``overdispersion``: for rows with several trials, the Pearson statistic.
+    - ``overdispersion``: for rows with several trials, the variance ratio of `check_overdispersion`.
     - ``miscalibration``: whether events happen as often as predicted, by isotonic regression.
     - ``link_misfit``: residuals on the square of the linear predictor.
     - ``nonlinear_effect``, ``residual_trend``: score tests of the lowest power of each numeric predictor that the model
@@ -176,7 +176,7 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
 def _checks_by_simulation(fit: Fit, reference: ReferenceFit, replicates: int, seed: int) -> Comparison:
     design = fit.model.design
     measures = [
-        *dispersion_measures(fit.model),
+        *dispersion_measures(design),
         *row_measures(),
         *shape_measures(reference),
         *cluster_measures(design),

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ...binomial import log_likelihood
 from ...density.linear_predictor import Draws, linear_predictor
+from ...density.outcome_likelihood import log_likelihood
 from ...fits.posterior import parameter_draws
 from ...validation import quoted_list
 from .measures import CheckResult
@@ -152,7 +152,7 @@ def _total_log_likelihood(fit: Fit) -> xr.Dataset:
     draws, rows, outcome = Draws.of(fit.model, posterior), design.training_rows(), design.outcome
     total = np.empty(len(draws))
     for part, some in draws.chunks(len(rows)):
-        total[part] = log_likelihood(outcome.y, outcome.trials, linear_predictor(some, rows)).sum(axis=1)
+        total[part] = log_likelihood(outcome.y, outcome.trials, linear_predictor(some, rows), some.phi).sum(axis=1)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], 1)
     coords = {"chain": posterior["chain"], "draw": posterior["draw"]}
     return xr.Dataset({"total": (("chain", "draw", "all"), total.reshape(shape))}, coords=coords)

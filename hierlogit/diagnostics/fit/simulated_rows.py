@@ -39,6 +39,8 @@ class SimulatedRows:
         What is refitted; None if the probabilities do not depend on the outcomes of the row's cluster.
     probability : ndarray, shape (n,)
         Probability of the event in each row, for the observed outcomes.
+    phi : float or None
+        Precision of beta-binomial outcomes with these probabilities.
     replicates : int
     seed : int
     """
@@ -46,6 +48,7 @@ class SimulatedRows:
     fit: Fit
     reference: ReferenceFit | None
     probability: FloatArray
+    phi: float | None
     replicates: int
     seed: int
 
@@ -64,7 +67,7 @@ class SimulatedRows:
         used = min(replicates, _draws_of(fit))
         own = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
         if not own:
-            return cls(fit, None, fitted_probability(fit, clusters, num_draws, seed), used, seed)
+            return cls(fit, None, fitted_probability(fit, clusters, num_draws, seed), None, used, seed)
         reference = ReferenceFit.of(fit)
         if not reference.usable:
             raise PredictionError(
@@ -72,27 +75,27 @@ class SimulatedRows:
                 "rows are compared: see fit.diagnostics.findings, or pass clusters='average'."
             )
         if fit.estimate is None:
-            return cls(fit, reference, reference.observed.probability, used, seed)
-        return cls(fit, reference, fitted_probability(fit, clusters), used, seed)
+            return cls(fit, reference, reference.observed.probability, reference.observed.phi, used, seed)
+        return cls(fit, reference, fitted_probability(fit, clusters), fit.estimate.phi, used, seed)
 
     @classmethod
     def of_probabilities(cls, fit: Fit, probability: FloatArray, replicates: int, seed: int) -> SimulatedRows:
         """Given probabilities, shape (n,), with data sets simulated in clusters with new effects."""
-        return cls(fit, None, probability, min(replicates, _draws_of(fit)), seed)
+        return cls(fit, None, probability, None, min(replicates, _draws_of(fit)), seed)
 
     @property
     def trials(self) -> FloatArray:
         """Trials of each row."""
         return self.fit.model.design.outcome.trials
 
-    def __iter__(self) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Probabilities and successes of the rows in each data set."""
+    def __iter__(self) -> Iterator[tuple[FloatArray, FloatArray, float | None]]:
+        """Probabilities and successes of the rows in each data set, and phi."""
         if self.reference is None:
             for y in progress(simulated_outcomes(self.fit, self.replicates, self.seed), "Simulating", self.replicates):
-                yield self.probability, y
+                yield self.probability, y, self.phi
             return
         for fitted in simulated_fits(self.fit, self.reference, self.replicates, self.seed):
-            yield fitted.probability, fitted.y
+            yield fitted.probability, fitted.y, fitted.phi
 
 
 def _draws_of(fit: Fit) -> int:

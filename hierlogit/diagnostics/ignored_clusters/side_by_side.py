@@ -13,7 +13,7 @@ import pandas as pd
 from ...design.design import Design
 from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
-from ...errors import StudyError
+from ...errors import FitError, StudyError
 from ...fits.arguments import NOT_THE_POPULATION, require_unweighted
 from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
@@ -163,8 +163,8 @@ def ignoring_clusters(
     Raises
     ------
     FitError
-        If the model has no random effects or no fixed effects, or a likelihood fit is not at a maximum because the
-        search failed or estimates are infinite.
+        If the model has no random effects, no fixed effects or beta-binomial outcomes, or a likelihood fit is not at a
+        maximum because the search failed or estimates are infinite.
     StudyError
         If an option is not allowed, or the workers cannot run the tasks.
 
@@ -214,6 +214,12 @@ def ignoring_clusters(
     count, level = whole_number("replicates", replicates, StudyError, least=0), probability("alpha", alpha, StudyError)
     used_seed = seed_or_new(seed, StudyError)
     check_executor(executor)
+    if fit.model.overdispersed:
+        raise FitError(
+            "the trials of a row depend on each other in a beta-binomial model, which a regression that ignores "
+            "clusters ignores as well, and the design effects are defined for clusters alone. Fit the model with "
+            "family='binomial' and an effect of each row, (1 | row), whose clusters the rows are."
+        )
     mixed = conditional_vs_average(fit, num_draws=num_draws, ci_prob=interval.prob, ci_kind=interval.kind)
     design, population, naive = fit.model.design, _population(fit), NaiveRegression.of(fit.model.design)
     effects = DesignEffects.of(design, population, naive)

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...binomial import log_binomial_coefficient, log_likelihood
+from ...binomial import log_binomial_coefficient, variance_factor
 from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
 from ...density.marginal.gauss_hermite import grid
+from ...density.outcome_likelihood import log_likelihood
 from ...design.design import EncodedRows
 from .given_outcomes import LARGE_SD, NODES, Problem, log_integral
 from .nested_rows import leave_out
@@ -71,7 +72,8 @@ class GivenOthers:
 
         design = self.model.design
         p = expit(_mean(self.draws, design.training_rows()))
-        weight = design.outcome.trials * p * (1 - p)
+        trials, phi = design.outcome.trials, self.draws.phi
+        weight = trials * p * (1 - p) / variance_factor(trials, None if phi is None else float(np.median(phi)))
         return {name: weight * variance for name, variance in self._variances.items()}
 
     @cached_property
@@ -125,7 +127,12 @@ class GivenOthers:
 
     @cached_property
     def _nested(self) -> tuple[GroupBlock, GroupBlock] | None:
-        """An inner and an outer grouping factor with one effect each; None if the model has none."""
+        """An inner and an outer grouping factor with one effect each; None if the model has none.
+
+        Their effects are integrated out together for binomial outcomes only.
+        """
+        if self.model.overdispersed:
+            return None
         single = [group for group in self.model.design.groups if len(group.effects) == 1]
         pairs = [(a, b) for a in single for b in single if len(a.levels) > len(b.levels) and a.nested_in(b)]
         return pairs[0] if pairs else None
@@ -162,7 +169,7 @@ class GivenOthers:
         design = self.model.design
         y, trials = design.outcome.y, design.outcome.trials
         eta = linear_predictor(self.draws, design.training_rows().at(at))
-        log_probability, probability = log_likelihood(y[at], trials[at], eta), expit(eta)
+        log_probability, probability = log_likelihood(y[at], trials[at], eta, self.draws.phi), expit(eta)
         for places in self._sharing(at):
             integrate = self._integrate_nested if self.in_nested_integrals[at[places[0]]] else self._integrate
             integrate(at[places], places, log_probability, probability)
@@ -210,7 +217,8 @@ class GivenOthers:
             for name, level in levels.items():
                 own = encoded.groups[name].index == level
                 columns.append((groups[name].Z * own[:, None]) @ draws.cholesky[name])
-            problem = Problem(linear_predictor(draws, others), np.concatenate(columns, axis=-1), y, trials)
+            eta = linear_predictor(draws, others)
+            problem = Problem(eta, np.concatenate(columns, axis=-1), y, trials, draws.phi)
             log_p, p = _left_out(problem, inside, alone)
             log_probability[part, places], probability[part, places] = log_p, p
 
@@ -292,7 +300,7 @@ def _left_out(problem: Problem, at: IntArray, alone: npt.NDArray[np.bool_]) -> t
             eta = problem.predictor_of(row, places)
         else:
             eta = problem.predictor_of(row, points)
-            weights = logs - log_likelihood(problem.y[[row]], problem.trials[[row]], eta)
+            weights = logs - problem.log_likelihood_of(row, eta)
             without = np.logaddexp.reduce(weights)
         log_p[:, k] = whole - without
         p[:, k] = (np.exp(weights - without) * expit(eta)).sum(axis=0)

@@ -1,24 +1,25 @@
 """Draws of the effects of new clusters from their exact distribution, given some of their outcomes.
 
 Given the coefficients and covariances of a posterior draw, the effects ``b = L u`` of new clusters have the density
-``prod_i Bin(y_i | t_i, expit(eta_i + z_i' L u)) phi(u)``. An independence sampler proposes from a t distribution with
-the mode and curvature of this density, found by Newton's method. The proposal has heavier tails than the density, so
-that the sampler is uniformly ergodic: from any start, the distance to the exact distribution falls by the same factor
-at each step (Mengersen and Tweedie 1996, Annals of Statistics 24: 101-121).
+``prod_i p(y_i | t_i, expit(eta_i + z_i' L u)) phi(u)``, with the binomial or beta-binomial probabilities p. An
+independence sampler proposes from a t distribution with the mode and curvature of this density, found by Newton's
+method. The proposal has heavier tails than the density, so that the sampler is uniformly ergodic: from any start, the
+distance to the exact distribution falls by the same factor at each step (Mengersen and Tweedie 1996, Annals of
+Statistics 24: 101-121).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...binomial import log_likelihood
 from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
+from ...density.outcome_likelihood import log_likelihood, score_and_weight
 from ...design.design import EncodedRows
 
 FloatArray = npt.NDArray[np.float64]
@@ -146,12 +147,15 @@ class Problem:
     A : ndarray, shape (draws, n, d)
         Coefficients of the standardised effects in the linear predictors.
     y, trials : ndarray, shape (n,)
+    phi : ndarray, shape (draws,), or None
+        Precision of beta-binomial outcomes.
     """
 
     eta: FloatArray
     A: FloatArray
     y: FloatArray
     trials: FloatArray
+    phi: FloatArray | None
 
     def predictor(self, u: FloatArray) -> FloatArray:
         """Linear predictors of all rows at effects u, shape (draws, d); shape (draws, n)."""
@@ -165,11 +169,16 @@ class Problem:
     def without(self, row: int) -> Problem:
         """The densities given the other rows."""
         kept = np.arange(len(self.y)) != row
-        return Problem(self.eta[:, kept], self.A[:, kept], self.y[kept], self.trials[kept])
+        return replace(self, eta=self.eta[:, kept], A=self.A[:, kept], y=self.y[kept], trials=self.trials[kept])
+
+    def log_likelihood_of(self, row: int, eta: FloatArray) -> FloatArray:
+        """Log probability of one row's outcome at linear predictors of each draw; both of shape (k, draws)."""
+        y, trials = self.y[[row]], self.trials[[row]]
+        return np.stack([log_likelihood(y, trials, of_node[:, None], self.phi)[:, 0] for of_node in eta])
 
     def log_density(self, u: FloatArray) -> FloatArray:
         """Log density at effects u, shape (draws, d), up to a constant; shape (draws,)."""
-        of_rows = log_likelihood(self.y, self.trials, self.predictor(u)).sum(axis=1)
+        of_rows = log_likelihood(self.y, self.trials, self.predictor(u), self.phi).sum(axis=1)
         values: FloatArray = of_rows - 0.5 * (u**2).sum(axis=1)
         return values
 
@@ -198,7 +207,8 @@ def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Uni
                 Z, at = rows.groups[unit.group].Z, np.searchsorted(chosen, unit.rows)
                 A[:, at, column : column + Z.shape[1]] = Z[at] @ part_draws.cholesky[unit.group]
                 column += Z.shape[1]
-            problem = Problem(linear_predictor(part_draws, rows), A, seen.y[chosen], seen.trials[chosen])
+            eta = linear_predictor(part_draws, rows)
+            problem = Problem(eta, A, seen.y[chosen], seen.trials[chosen], part_draws.phi)
             yield part, part_draws, units, problem
 
 
@@ -255,12 +265,9 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
 
 
 def _derivatives(problem: Problem, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-    from scipy.special import expit
-
-    p = expit(problem.predictor(u))
+    score, weight = score_and_weight(problem.y, problem.trials, problem.predictor(u), problem.phi)
     transposed = problem.A.transpose(0, 2, 1)
-    gradient = (transposed @ (problem.y - problem.trials * p)[..., None])[..., 0] - u
-    weight = problem.trials * p * (1 - p)
+    gradient = (transposed @ score[..., None])[..., 0] - u
     H = (transposed * weight[:, None, :]) @ problem.A
     H += np.eye(u.shape[1])
     return gradient, H

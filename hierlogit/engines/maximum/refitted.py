@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...binomial import variance_factor
 from ...density.marginal.selected_inverse import effect_variances
 from ...errors import ConvergenceWarning, unsaid
 from .integrator import integrator
@@ -51,6 +52,8 @@ class RefittedModel:
         Cholesky factor of the covariance matrix of the effects, by grouping factor.
     modes, variances : mapping of str to ndarray, shape (J, q)
         Conditional modes of the effects, and conditional variances about them.
+    phi : float or None
+        Precision of beta-binomial outcomes; None for binomial ones.
     """
 
     design: Design
@@ -63,6 +66,7 @@ class RefittedModel:
     cholesky: Mapping[str, FloatArray]
     modes: Mapping[str, FloatArray]
     variances: Mapping[str, FloatArray]
+    phi: float | None
 
     @property
     def sds(self) -> dict[str, FloatArray]:
@@ -84,13 +88,13 @@ class RefittedModel:
 
     @property
     def residual(self) -> FloatArray:
-        """Successes minus their expected number."""
-        return self.y - self.trials * self.probability
+        """Quasi-score of each row in its log-odds: successes minus their expected number, over the variance factor."""
+        return (self.y - self.trials * self.probability) / variance_factor(self.trials, self.phi)
 
     @property
     def weight(self) -> FloatArray:
-        """Variance of the successes."""
-        return self.trials * self.probability * (1 - self.probability)
+        """Variance of the residual, which is the quasi-information of each row about its log-odds."""
+        return self.trials * self.probability * (1 - self.probability) / variance_factor(self.trials, self.phi)
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,20 @@ class ReferenceFit:
             variances[name] = conditional_variances[at]
             eta += np.einsum("nq,nq->n", group.Z, modes[name][group.index])
         flat = objective.flat_cholesky(psi)
-        return RefittedModel(design, y, psi, flat, standardised_modes, eta, gradient, cholesky, modes, variances)
+        phi = objective.phi(psi)
+        return RefittedModel(
+            design,
+            y,
+            psi,
+            flat,
+            standardised_modes,
+            eta,
+            gradient,
+            cholesky,
+            modes,
+            variances,
+            None if phi is None else float(phi),
+        )
 
     @cached_property
     def _scale(self) -> FloatArray:

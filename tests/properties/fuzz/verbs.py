@@ -59,6 +59,7 @@ SLOW: Mapping[str, dict[str, Any]] = {
     "check": {"replicates": 50, "seed": 1},
     "test_terms": {"replicates": 3, "seed": 1},
     "test_slopes": {"replicates": 50, "seed": 1},
+    "check_overdispersion": {"replicates": 50, "seed": 1},
     "calibration": {"replicates": 20, "seed": 1},
     "plots.forest": {},
     "plots.caterpillar": {},

@@ -127,7 +127,7 @@ def test_bands_hold_what_they_say() -> None:
     fit = model.fit(hl.Laplace(seed=1))
     table = hl.calibration(fit, seed=1, replicates=400, ci_prob=0.8)
     curves = []
-    for p, y in SimulatedRows.of(fit, "observed", None, 300, 2):
+    for p, y, _ in SimulatedRows.of(fit, "observed", None, 300, 2):
         forecasts = Forecasts.of(p, np.ones(len(p)))
         curves.append(np.interp(table["fitted"], forecasts.probability, forecasts.recalibrated(y)))
     inside = (np.array(curves) >= table["eti80_lb"].to_numpy()) & (np.array(curves) <= table["eti80_ub"].to_numpy())
