@@ -11,16 +11,20 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from textwrap import wrap
+from typing import Any, Literal, overload
 
 import pandas as pd
 
 from ..display import Facts, Shown, View
 from ..errors import HierlogitError
-from ..validation import nearest, shortened
+from ..validation import choice, nearest, shortened
 
 # `list` is a function of this module. It comes last, and the module does not use the builtin of that name.
 __all__ = ["Dataset", "DatasetError", "describe", "list", "load"]
 
+#: Libraries whose frames `load` returns.
+Backend = Literal["pandas", "polars", "pyarrow"]
+BACKENDS: tuple[Backend, ...] = ("pandas", "polars", "pyarrow")
 _WIDTH = 100
 
 
@@ -147,24 +151,33 @@ def describe(name: str) -> Dataset:
     return Dataset(name=name, **facts)
 
 
-def load(name: str) -> pd.DataFrame:
+@overload
+def load(name: str) -> pd.DataFrame: ...
+@overload
+def load(name: str, backend: Literal["pandas"]) -> pd.DataFrame: ...
+@overload
+def load(name: str, backend: Backend) -> Any: ...
+def load(name: str, backend: Backend = "pandas") -> Any:
     """The rows of a data set.
 
     Parameters
     ----------
     name : str
         Name of the data set, from `list`.
+    backend : {"pandas", "polars", "pyarrow"}
+        Library of the table. polars must be installed for its own.
 
     Returns
     -------
-    pandas.DataFrame
+    pandas.DataFrame, polars.DataFrame or pyarrow.Table
         A new table, which can be changed. Text columns are strings, whose levels are in sorted order; columns with
-        another order of levels are ordered categoricals, with the reference level first.
+        another order of levels are ordered categoricals, with the reference level first: in polars of type Enum, in
+        Arrow ordered dictionaries.
 
     Raises
     ------
     DatasetError
-        If there is no data set with this name.
+        If there is no data set with this name, or `backend` is none of these or is not installed.
 
     Examples
     --------
@@ -175,6 +188,7 @@ def load(name: str) -> pd.DataFrame:
     >>> sorted(women["livch"].unique())
     ['0', '1', '2', '3+']
     """
+    choice("backend", backend, BACKENDS, DatasetError)
     about = describe(name)
     text = dict.fromkeys((*about.text, *about.levels), "str")
     with _file(name, "csv").open("r", encoding="utf-8") as lines:
@@ -182,7 +196,23 @@ def load(name: str) -> pd.DataFrame:
         table = pd.read_csv(lines, dtype=text, keep_default_na=False)
     for column, levels in about.levels.items():
         table[column] = pd.Categorical(table[column], categories=levels, ordered=True)
-    return table
+    return table if backend == "pandas" else _converted(table, about, backend)
+
+
+def _converted(table: pd.DataFrame, about: Dataset, backend: Backend) -> Any:
+    """The table as one of another library."""
+    if backend == "pyarrow":
+        import pyarrow as pa
+
+        return pa.Table.from_pandas(table, preserve_index=False)
+    try:
+        import polars as pl
+    except ImportError:
+        raise DatasetError("backend='polars' needs polars, which is not installed: pip install polars.") from None
+    words = {column: table[column].to_list() for column in (*about.text, *about.levels)}
+    types = {column: pl.Enum(levels) for column, levels in about.levels.items()}
+    columns = {column: words.get(column, table[column].to_numpy()) for column in map(str, table)}
+    return pl.DataFrame(columns, schema_overrides=types)
 
 
 @cache
@@ -219,13 +249,14 @@ def list() -> pd.DataFrame:
     1             bdf  2287                          131 schools
     2            cbpp    56                             15 herds
     3   contraception  1934                         60 districts
-    4         guimmun  2159  1595 mothers within 161 communities
-    5          medpar  1495                         54 hospitals
-    6         opinion  2500                            48 states
-    7   opinion_cells  1600                            50 states
-    8     salamanders   644                 23 sites x 7 species
-    9         toenail  1908                         294 patients
-    10        verbagg  7584               316 persons x 24 items
+    4       crossbill  2355                 267 quadrats x 9 years
+    5         guimmun  2159  1595 mothers within 161 communities
+    6          medpar  1495                         54 hospitals
+    7         opinion  2500                            48 states
+    8   opinion_cells  1600                            50 states
+    9     salamanders   644                 23 sites x 7 species
+    10        toenail  1908                         294 patients
+    11        verbagg  7584               316 persons x 24 items
     """
     shown = ("name", "rows", "clusters", "outcome", "title", "origin", "licence")
     described = (describe(name) for name in _names())

@@ -1,4 +1,4 @@
-"""Fits of crossed sites and species, and of a survey of states, against glmer and glmmTMB."""
+"""Fits of crossed sites and species, crossed sites and years, and a survey of states, against glmer and glmmTMB."""
 
 from __future__ import annotations
 

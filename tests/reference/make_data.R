@@ -1,6 +1,7 @@
 # Writes ../../hierlogit/datasets/*.csv from the R packages named below.  Run from this folder:
 #   Rscript make_data.R
-# medpar of the package COUNT is read from the collection Rdatasets, at a fixed commit; MEDPAR may name a copy of that file.
+# medpar of the package COUNT is read from the collection Rdatasets, and crossbill from the repository of unmarked, each at
+# a fixed commit; MEDPAR and CROSSBILL may name copies of these files.
 suppressPackageStartupMessages({library(lme4); library(mlmRev)})
 yn  <- function(x, one) as.integer(as.character(x) == one)
 ch  <- function(x) as.character(x)
@@ -57,3 +58,19 @@ with(Salamanders, out(data.frame(
   site = ch(site), mined = ch(mined), cover = round(cover, 4), visit = as.integer(sample), DOP = round(DOP, 4),
   Wtemp = round(Wtemp, 4), DOY = round(DOY, 4), spp = ch(spp), count = as.integer(count),
   present = as.integer(count > 0)), "salamanders.csv"))
+
+# One row for each quadrat and year in which it was visited. The day is the mean of the visits whose date is known.
+unmarked <- "https://raw.githubusercontent.com/rbchan/unmarked/d02963ff63ef517a6c27867e0d6ecc9013e34474/data"
+copy <- Sys.getenv("CROSSBILL")
+load(if (nzchar(copy)) copy else url(file.path(unmarked, "crossbill.rda")))
+by_year <- lapply(1999:2007, function(year) {
+  visit <- function(what) as.matrix(crossbill[sprintf("%s%02d%d", what, year %% 100, 1:3)])
+  seen <- visit("det")
+  day <- ifelse(is.na(seen), NA, visit("date"))
+  with(crossbill, data.frame(
+    site = id, year = year, elevation = ele / 1000, forest = forest, day = round(rowMeans(day, na.rm = TRUE), 1),
+    detections = as.integer(rowSums(seen, na.rm = TRUE)), visits = as.integer(rowSums(!is.na(seen)))))
+})
+crossbills <- do.call(rbind, by_year)
+crossbills <- crossbills[crossbills$visits > 0, ]
+out(crossbills[order(crossbills$site, crossbills$year), ], "crossbill.csv")

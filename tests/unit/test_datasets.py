@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from hierlogit import datasets
+from hierlogit.design.table_sources import read_table
 from hierlogit.errors import HierlogitError
 
 # name -> rows, clusters by grouping column, outcome, sum of the outcome
@@ -16,6 +18,7 @@ FACTS = [
     ("bdf", 2287, {"school": 131, "pupil": 2287}, "repeated", 299),
     ("cbpp", 56, {"herd": 15, "obs": 56}, "successes", 99),
     ("contraception", 1934, {"district": 60}, "use", 759),
+    ("crossbill", 2355, {"site": 267, "year": 9}, "detections", 1362),
     ("guimmun", 2159, {"mom": 1595, "comm": 161}, "immun", 964),
     ("medpar", 1495, {"provnum": 54}, "died", 513),
     ("opinion", 2500, {"state": 48}, "support", 1323),
@@ -63,7 +66,7 @@ def test_levels_that_look_like_numbers() -> None:
     assert sorted(datasets.load("guimmun")["ord"].unique()) == ["01", "23", "46", "7p"]
 
 
-def test_levels_and_tables_are_those_of_the_reference_fits(reference: dict) -> None:
+def test_levels_and_tables_are_those_of_the_reference_fits(reference: dict[str, Any]) -> None:
     for name, expected in reference["datasets"].items():
         table = datasets.load(name)
         assert len(table) == expected["rows"]
@@ -98,6 +101,14 @@ def test_salamanders_are_present_where_some_were_counted() -> None:
     assert ((visits["mined"] == "yes") == visits["site"].str.startswith("VF")).all()
 
 
+def test_quadrats_are_visited_two_or_three_times_a_year() -> None:
+    surveys = datasets.load("crossbill")
+    assert not surveys.duplicated(["site", "year"]).any()
+    assert set(surveys["visits"]) == {2, 3}
+    assert (surveys["detections"] <= surveys["visits"]).all()
+    assert (surveys.groupby("site")[["elevation", "forest"]].nunique() == 1).all(axis=None)
+
+
 def test_no_two_communities_share_a_mother() -> None:
     children = datasets.load("guimmun")
     assert (children.groupby("mom")["comm"].nunique() == 1).all()
@@ -107,6 +118,24 @@ def test_each_load_is_a_table_of_its_own() -> None:
     first = datasets.load("cbpp")
     first["size"] = 0
     assert datasets.load("cbpp")["size"].sum() == 842
+
+
+@pytest.mark.parametrize("name", ["bacteria", "cbpp", "opinion"])
+def test_other_libraries_have_the_same_rows_and_levels(name: str) -> None:
+    expected = datasets.load(name)
+    for backend in datasets.BACKENDS:
+        read = read_table(datasets.load(name, backend=backend))
+        assert read.to_dict("list") == expected.to_dict("list")
+        for column, levels in datasets.describe(name).levels.items():
+            assert tuple(read[column].cat.categories) == levels
+    with pytest.raises(datasets.DatasetError, match="backend='dask' is not allowed"):
+        datasets.load(name, backend="dask")  # type: ignore[call-overload]
+
+
+def test_polars_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(datasets.DatasetError, match="pip install polars"):
+        datasets.load("cbpp", backend="polars")
 
 
 def test_list_has_one_row_a_set() -> None:
