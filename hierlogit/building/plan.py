@@ -10,7 +10,8 @@ from typing import Any
 
 from ..design.design import Collinear, Design
 from ..design.grouping import GroupBlock
-from ..design.table import Missing, read_table
+from ..design.table import Missing
+from ..design.table_sources import read_table
 from ..diagnostics.data.nesting import Relation, relations
 from ..errors import ModelError
 from ..formula.parser import parse

@@ -99,7 +99,7 @@ def demo(
 def fit(
     *,
     data: Annotated[
-        Path, typer.Argument(help="Table with the rows: .csv, .tsv (also .gz, .bz2, .xz, .zip) or .parquet.")
+        Path, typer.Argument(help="Table with the rows: .csv, .tsv (also .gz, .bz2, .xz, .zip), .parquet or .arrow.")
     ],
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),

@@ -25,6 +25,8 @@ _ENGINE = re.compile(r"\bhl\.(NUTS|Laplace|AGQ|MAP|ImportanceSampling)\(([^()]*)
 _ARGUMENT = re.compile(rf"\b({'|'.join(OPTIONS)})=('[^']*'|\"[^\"]*\"|-?[\w.]+\b)")
 #: The other options of the same name are those of pandas.
 _READING = re.compile(r"\bRead the file with decimal=(',')")
+_READ_CSV = re.compile(r"\bRead it with pandas\.read_csv\((.*?)\) and pass the table")
+_TEXT_OPTION = re.compile(r"\b(sep|decimal|encoding)=('[^']*')")
 _NAME = re.compile(r"(?<![\w-])(target_accept|ci_prob)(?![\w=])")
 
 
@@ -37,6 +39,8 @@ def on_command_line(message: str) -> str:
     'Pass --missing error to refuse them instead.'
     >>> on_command_line("Then try hl.AGQ(nodes=25), or raise target_accept.")
     'Then try --engine agq --nodes 25, or raise --target-accept.'
+    >>> on_command_line("Read it with pandas.read_csv('rows.csv', sep=';', decimal=',') and pass the table.")
+    "Pass --sep ';' --decimal ','."
     """
     # Indented lines quote a formula, with marks below it.
     return "\n".join(line if line.startswith("  ") else _translated(line) for line in message.split("\n"))
@@ -44,9 +48,15 @@ def on_command_line(message: str) -> str:
 
 def _translated(line: str) -> str:
     line = _READING.sub(lambda found: f"Pass --decimal {found[1]}", line)
+    line = _READ_CSV.sub(_text_options, line)
     line = _ENGINE.sub(_engine, line)
     line = _ARGUMENT.sub(lambda found: f"{flag(found[1])} {_plain(found[2])}", line)
     return _NAME.sub(lambda found: flag(found[1]), line)
+
+
+def _text_options(found: re.Match[str]) -> str:
+    options = _TEXT_OPTION.findall(found[1].replace(r"'\t'", "'tab'"))
+    return "Pass " + " ".join(f"{flag(name)} {_plain(value)}" for name, value in options)
 
 
 def _engine(found: re.Match[str]) -> str:

@@ -33,7 +33,8 @@ from .proportions import refuse_proportions
 from .rank import DroppedColumn, column_sds, reasons
 from .sampling import ScaledWeights, scaled_weights
 from .suspect_columns import suspect_columns
-from .table import Missing, TrainingTable, clean_column, read_table, training_table, warn_of_data, with_columns
+from .table import Missing, TrainingTable, clean_column, training_table, warn_of_data, with_columns
+from .table_sources import read_table, source_of
 from .transforms import formula_functions, formula_namespace
 from .weights import FrequencyWeights, SamplingWeights, checked_weights
 
@@ -144,7 +145,8 @@ class Design(Shown):
         clusters = [("clusters", f"{group.name}: {group.sizes}; varying {group.varying}") for group in self.groups]
         weights = [] if self.sampling is None else [("weights", f"{self.table.weights!r}")]
         dropped = [("dropped", f"from {where}: {why}") for where, why in self.drops]
-        return (("event", self.outcome.counted), ("rows", self.table.counted), *weights, *clusters, *dropped)
+        source = (("read from", self.table.source),) if self.table.source else ()
+        return (("event", self.outcome.counted), ("rows", self.table.counted), *source, *weights, *clusters, *dropped)
 
     @property
     def drops(self) -> tuple[tuple[str, str], ...]:
@@ -515,14 +517,15 @@ def build_design(
     ('Intercept', 'x')
     """
     choice("collinear", collinear, COLLINEAR_CHOICES, DesignError)
-    source = read_table(data)
+    wanted = [*formula.columns, *(weights.columns if isinstance(weights, (FrequencyWeights, SamplingWeights)) else ())]
+    source = read_table(data, wanted)
     _check_names(formula, source, namespace)
     if "Intercept" in formula.columns:
         raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
     used = [name for name in formula.columns if name in source.columns]
     weighted = checked_weights(weights, list(source.columns))
     of_weights = [] if weighted is None else [name for name in weighted.columns if name not in used]
-    table = training_table(source, [*used, *of_weights], missing)
+    table = replace(training_table(source, [*used, *of_weights], missing), source=source_of(data))
     for suspect in suspect_columns(formula, table.frame):
         warn_of_data(f"{suspect.evidence}. {suspect.remedy}")
     if not formula.response.binomial:

@@ -1,4 +1,4 @@
-"""Tables of any kind as pandas frames with the columns that a formula needs, checked and without missing values."""
+"""The columns of a table that a formula needs, checked and without missing values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,133 +16,14 @@ import pandas as pd
 
 from ..display import Facts, Shown, View
 from ..errors import DataWarning, DesignError, warn
-from ..validation import agree, choice, kind_of, number_of, quoted_list, reason_of, shortened
+from ..validation import agree, choice, number_of, quoted_list
+from .table_sources import read_table
 from .weights import FrequencyWeights, SamplingWeights, Weights, weights_in
-
-if TYPE_CHECKING:
-    import narwhals as nw
 
 Missing = Literal["drop", "error"]
 MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
 #: Number of levels of a column that a view of a table shows.
 _LEVELS_SHOWN = 8
-
-
-def read_table(data: Any) -> pd.DataFrame:
-    """A table as a pandas frame, with unchanged values.
-
-    Parameters
-    ----------
-    data : pandas.DataFrame, polars.DataFrame, any eager frame that narwhals reads, or mapping of columns
-
-    Returns
-    -------
-    pandas.DataFrame
-        The same columns. A pandas frame is returned as it is; rows of other tables are numbered from 0.
-
-    Raises
-    ------
-    DesignError
-        If `data` is not a table, is lazy, has no rows, or has two columns with the same name.
-
-    Examples
-    --------
-    >>> read_table({"y": [0, 1], "g": ["a", "b"]}).shape
-    (2, 2)
-    """
-    frame = data if isinstance(data, pd.DataFrame) else _to_pandas(data)
-    if frame.columns.nlevels > 1:
-        raise DesignError(
-            f"the columns of the table have names of several levels: {quoted_list(list(frame.columns))}. Give each "
-            "column one name, such as df.columns = ['_'.join(map(str, name)) for name in df.columns]."
-        )
-    frame = _named_by_text(frame)
-    duplicated = list(dict.fromkeys(frame.columns[frame.columns.duplicated()]))
-    if duplicated:
-        raise DesignError(
-            f"the table has more than one column named {quoted_list(duplicated)}. "
-            "Every column needs a name of its own: rename or drop the duplicates."
-        )
-    if len(frame) == 0:
-        raise DesignError("the table has no rows.")
-    return frame
-
-
-def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with names of columns as text, as formulas write them: `0` in backticks for the number 0."""
-    if all(type(name) is str for name in frame.columns):
-        return frame
-    named = frame.copy(deep=False)
-    named.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
-    return named
-
-
-def _to_pandas(data: Any) -> pd.DataFrame:
-    if isinstance(data, Mapping):
-        try:
-            return pd.DataFrame(dict(data))
-        except (TypeError, ValueError, AttributeError) as error:  # raised by pandas
-            single = all(map(pd.api.types.is_scalar, data.values()))
-            lists = "its values are not columns. Pass lists, also for one row: {'x': [1]}"
-            reason = lists if single else reason_of(error)
-            raise DesignError(f"the mapping given as data cannot be read as a table: {reason}.") from None
-    import narwhals as nw
-
-    module = type(data).__module__.partition(".")[0]
-    try:
-        if module in ("duckdb", "_duckdb"):
-            frame: nw.DataFrame[Any] = nw.from_native(data).collect()
-        else:
-            frame = nw.from_native(data, eager_only=True)
-    except (TypeError, ImportError, AttributeError):
-        raise DesignError(
-            "data must be a table: a pandas or polars DataFrame, a pyarrow Table, an xarray Dataset, a DuckDB relation "
-            f"or a mapping of column names to values; got {_described(data, module)}"
-        ) from None
-    return pd.DataFrame({name: _to_series(frame[name]) for name in frame.columns})
-
-
-def _described(data: Any, module: str) -> str:
-    """The type of what is no table, and how to make one of it."""
-    kind = kind_of(data)
-    if isinstance(data, (str, PathLike)):
-        what = "a text" if isinstance(data, str) else "a path"
-        return f"{what}, {shortened(data)}. If it is the name of a file, read it first: pandas.read_csv(...)."
-    if hasattr(data, "read_all"):
-        return f"{kind} of {module}. Call .read_all() first."
-    if hasattr(data, "collect"):
-        return f"{kind} of {module}, which is not computed yet. Call .collect() first."
-    if module == "xarray":
-        return f"{kind} of {module}. Call .to_dataset(...) first."
-    if hasattr(data, "compute"):
-        return f"{kind} of {module}, which is not computed yet. Call .compute() first."
-    if isinstance(data, (list, tuple)) and data and all(isinstance(row, Mapping) for row in data):
-        return f"a {kind} of rows. Call pandas.DataFrame(rows) first."
-    if isinstance(data, pd.Series):
-        return "a Series, which is a single column. Call .to_frame() first, or join it with others."
-    if isinstance(data, np.ndarray) and data.dtype.names:
-        return f"{kind} with fields. Call pandas.DataFrame(...) first."
-    if isinstance(data, (np.ndarray, list, tuple)):
-        return f"{kind}, which has no names of columns. Call pandas.DataFrame(..., columns=[...]) first."
-    return f"{kind}."
-
-
-def _to_series(column: nw.Series[Any]) -> pd.Series[Any]:
-    """The values as a pandas series, without pyarrow; whole numbers stay whole even with missing values."""
-    import narwhals as nw
-
-    if isinstance(column.dtype, nw.Enum):
-        return pd.Series(pd.Categorical(column.to_list(), list(column.dtype.categories), ordered=True))
-    wide = column.dtype in (nw.Int128, nw.UInt128)  # which NumPy does not have
-    if column.dtype.is_numeric() and not column.dtype.is_decimal() and not wide and column.null_count() == 0:
-        return pd.Series(column.to_numpy())
-    if column.dtype.is_integer():
-        values = column.to_list()
-        if wide and any(value is not None and not -(2**63) <= value < 2**63 for value in values):
-            return pd.Series(values, dtype=object)
-        return pd.Series(pd.array(values, dtype="UInt64" if column.dtype == nw.UInt64 else "Int64"))
-    # Categories of polars are in the order of their first use in the process; they are read as text.
-    return pd.Series(column.to_list(), dtype=object)
 
 
 def with_columns(frame: pd.DataFrame, columns: Mapping[Any, Any]) -> pd.DataFrame:
@@ -185,6 +65,8 @@ class TrainingTable(Shown):
         With frequency weights, the number of rows that are repeated.
     n_weightless : int
         Number of rows left out because their weight is zero.
+    source : str
+        The file or the kind of lazy frame that the rows were read from; empty for a table in memory.
     """
 
     frame: pd.DataFrame
@@ -196,6 +78,7 @@ class TrainingTable(Shown):
     weights: Weights | None = None
     n_repeated: int = 0
     n_weightless: int = 0
+    source: str = ""
 
     @property
     def counted(self) -> str:
@@ -271,7 +154,8 @@ class TrainingTable(Shown):
 
     def _view(self) -> View:
         columns = tuple((str(name), _values_of(self.frame[name])) for name in self.frame.columns)
-        rows = Facts((("rows", self.counted),))
+        source = (("read from", self.source),) if self.source else ()
+        rows = Facts((("rows", self.counted), *source))
         return View("Rows and columns that the model is fitted to", (rows, Facts(columns, "columns", ".frame")))
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from ..design.design import Design, EncodedRows
 from ..design.grouping import with_whole_labels
-from ..design.table import read_table, with_columns
+from ..design.table import with_columns
+from ..design.table_sources import read_table
 from ..errors import DataWarning, PredictionError, warn
 from ..validation import agree, number_of, quoted_list
 

@@ -131,6 +131,7 @@ def rows_dataset(table: TrainingTable) -> xr.Dataset:
         "weights": _weights_record(table.weights),
         "n_repeated": table.n_repeated,
         "n_weightless": table.n_weightless,
+        "source": table.source,
     }
     return xr.Dataset(variables, attrs={"table": json.dumps(left_out)})
 
@@ -159,10 +160,11 @@ def _read_rows(stored: xr.Dataset) -> TrainingTable:
         record["n_missing"],
         record["missing_by_column"],
         {name: tuple(levels) for name, levels in record["unused_levels"].items()},
-        record.get("n_untried", 0),  # older files have neither these nor weights
+        record.get("n_untried", 0),  # older files have neither these, nor weights, nor a source
         _read_weights(record.get("weights")),
         record.get("n_repeated", 0),
         record.get("n_weightless", 0),
+        record.get("source", ""),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import pandas as pd
 
-from ..design.table import read_table
+from ..design.table_sources import read_table
 from ..display import Sentences, Table, View
 from ..engines.maximum.profile import Profiler
 from ..engines.maximum.refit import approach_of, search

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..design.outcome import Family
-from ..design.table import read_table, with_columns
+from ..design.table import with_columns
+from ..design.table_sources import read_table
 from ..errors import StudyError
 from ..formula.parser import parse
 from ..formula.terms import Response

@@ -24,7 +24,12 @@ METADATA = PROJECT["project"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 #: Names in conda-forge of what PyPI calls otherwise.
-CONDA_NAMES = {"matplotlib": "matplotlib-base", "graphviz": "python-graphviz", "build": "python-build"}
+CONDA_NAMES = {
+    "matplotlib": "matplotlib-base",
+    "graphviz": "python-graphviz",
+    "build": "python-build",
+    "duckdb": "python-duckdb",
+}
 #: Packages parts of which are used that are not public.
 INTERNALS_USED = ("numba", "llvmlite", "nutpie")
 

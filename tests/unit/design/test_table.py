@@ -3,23 +3,15 @@
 import datetime
 import decimal
 import fractions
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
-import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 
 import hierlogit as hl
-from hierlogit.design.table import clean_column, read_table, training_table
+from hierlogit.design.table import clean_column, training_table
 from hierlogit.errors import DataWarning, DesignError
 from hierlogit.validation import SHOWN, quoted_list
 
@@ -28,113 +20,6 @@ BIG = 2**53
 
 def cleaned(values: Any, dtype: Any = None) -> "pd.Series[Any]":
     return clean_column(pd.Series(values, dtype=dtype), "x")
-
-
-# ---- reading -----------------------------------------------------------------------------------------------------
-
-
-def test_a_pandas_frame_is_returned_as_it_is() -> None:
-    frame = pd.DataFrame({"y": [0, 1]})
-    assert read_table(frame) is frame
-
-
-def test_polars_keeps_whole_numbers_whole_beside_missing_ones() -> None:
-    read = read_table(pl.DataFrame({"id": [BIG + 1, None, BIG]}))
-    assert [value for value in read["id"] if value is not pd.NA] == [BIG + 1, BIG]
-
-
-def test_polars_columns_have_the_values_of_pandas() -> None:
-    table = pl.DataFrame(
-        {
-            "i": [3, 1, 2],
-            "f": [0.5, None, 1.5],
-            "b": [True, None, False],
-            "t": ["z", None, "a"],
-            "u": pl.Series([1, 2, 2**64 - 1], dtype=pl.UInt64),
-            "d": [decimal.Decimal("1.5"), decimal.Decimal(2), None],
-            "w": pl.Series([3, None, -1], dtype=pl.Int128),
-            "h": pl.Series([2**70, 2**70 + 1, 1], dtype=pl.Int128),
-        }
-    )
-    read = read_table(table)
-    assert list(read.columns) == table.columns
-    for name in table.columns:
-        present = read[name].dropna().tolist()
-        assert present == table[name].drop_nulls().to_list(), name
-        assert read[name].isna().tolist() == table[name].is_null().to_list(), name
-
-
-def test_the_categories_of_polars_are_text_and_its_enums_keep_their_order() -> None:
-    pl.Series(["z", "y", "x"], dtype=pl.Categorical)  # polars remembers categories in the order it met them
-    table = pl.DataFrame({"t": ["y", "x", "z"]})
-    table = table.with_columns(
-        c=pl.col("t").cast(pl.Categorical), e=pl.col("t").cast(pl.Enum(["z", "x", "unused", "y"]))
-    )
-    rows = training_table(table, ["c", "e"], "drop")
-    assert rows.frame["c"].cat.categories.tolist() == ["x", "y", "z"]
-    assert rows.frame["e"].cat.categories.tolist() == ["z", "x", "y"]
-    assert rows.unused_levels == {"e": ("unused",)}
-
-
-def test_polars_needs_no_pyarrow() -> None:
-    code = (
-        "import sys; sys.modules['pyarrow'] = None\n"
-        "import polars as pl\n"
-        "from hierlogit.design.table import read_table\n"
-        "frame = read_table(pl.DataFrame({'i': [1, None], 't': ['a', 'b'], 'f': [0.5, 1.0]}))\n"
-        "assert frame.shape == (2, 3)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ([1, 2], "got list, which has no names of columns"),
-        (None, "pandas or polars DataFrame, a pyarrow Table, an xarray Dataset, .* or a mapping.*got None"),
-        (np.zeros((2, 2)), "got ndarray, which has no names of columns"),
-        (np.zeros(2, [("y", int), ("x", float)]), r"got ndarray with fields\. Call pandas\.DataFrame\(\.\.\.\) first"),
-        (xr.DataArray([1, 2]), r"got DataArray of xarray\. Call \.to_dataset\(\.\.\.\) first"),
-        (pl.LazyFrame({"y": [1]}), r"got LazyFrame of polars, which is not computed yet. Call \.collect\(\)"),
-        (pa.table({"y": [1]}).to_reader(), r"got RecordBatchReader of pyarrow. Call \.read_all\(\)"),
-        ([{"y": 1}, {"y": 0}], "got a list of rows"),
-        ("rows.csv", r"got a text, 'rows\.csv'.*pandas\.read_csv"),
-        (Path("rows.csv"), "got a path"),
-        (pd.Series([1, 2]), "a single column"),
-        ({"y": [0, 1], "x": [1]}, r"cannot be read as a table: All arrays must be of the same length\.$"),
-        ({"y": 0, "x": "a"}, r"cannot be read as a table: its values are not columns\. Pass lists, .*: {'x': \[1\]}"),
-        (
-            pd.DataFrame([[0]], columns=pd.MultiIndex.from_tuples([("y", "a")])),
-            "of several levels: .*df.columns =",
-        ),
-        (pd.DataFrame({"y": []}), "no rows"),
-        (pd.DataFrame([[0, 1, 2]], columns=["y", "x", "x"]), "more than one column named 'x'"),
-        (pd.DataFrame([[0, 1, 2]], columns=["y", 1, "1"]), "more than one column named '1'"),
-    ],
-)
-def test_what_is_no_table_is_refused(data: Any, words: str) -> None:
-    with pytest.raises(DesignError, match=words) as caught:
-        read_table(data)
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__ or caught.value.__context__ is None
-
-
-def test_tables_of_other_libraries() -> None:
-    columns = {"y": [0, 1, 1], "x": [0.5, 1.5, 2.5]}
-    dataset = xr.Dataset({name: ("row", values) for name, values in columns.items()})
-    for table in (pa.table(columns), dataset, pl.DataFrame(columns), columns):
-        read = read_table(table)
-        assert {name: read[name].tolist() for name in ("y", "x")} == columns
-
-
-@given(
-    st.lists(st.one_of(st.integers(), st.floats(allow_nan=False), st.tuples(st.integers(), st.text())), unique_by=str)
-)
-def test_names_of_columns_are_text(names: list[Any]) -> None:
-    index = pd.Index([*names, None], dtype=object, tupleize_cols=False)
-    frame = pd.DataFrame(np.zeros((2, len(index))), columns=index)
-    assert list(read_table(frame).columns) == [str(name) for name in frame.columns]
-    assert list(frame.columns) == list(index)
 
 
 def test_columns_without_names_are_named_in_backticks() -> None:
