@@ -166,6 +166,18 @@ hl.plots.hypotheses(pairs, rope=(-0.1, 0.1))""",
         "hl.plots.influence(hl.influence(ml))",
     ),
     Entry(
+        "validation",
+        "Validation on new clusters",
+        "Calibration and discrimination in clusters that were left out, their means, and intervals for a new cluster.",
+        "hl.plots.validation(hl.validate(ml))",
+    ),
+    Entry(
+        "validation_curves",
+        "Calibration in new clusters",
+        "Calibration curves of clusters that were left out, and a smooth one of all rows.",
+        "hl.plots.validation_curves(hl.validate(ml))",
+    ),
+    Entry(
         "ignoring_clusters",
         "What ignoring clusters does",
         "Coefficients of a logistic regression that ignores the clusters beside those of the model, by how much its "

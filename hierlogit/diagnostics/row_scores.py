@@ -72,6 +72,32 @@ def auc_error(p: FloatArray, y: FloatArray, trials: FloatArray, cluster: IntArra
     return float(np.sqrt(max(variance, 0.0)))
 
 
+def placement_variances(p: FloatArray, y: FloatArray, trials: FloatArray, cluster: IntArray) -> tuple[float, float]:
+    """Variances of the placements of events and of non-events within clusters, the same in all of them.
+
+    With them, the AUC of a cluster with m events and n non-events has the variance ``a / m + b / n``.
+
+    Parameters
+    ----------
+    p, y, trials : ndarray, shape (n,)
+    cluster : ndarray of int, shape (n,)
+        Number of each row's cluster; those without both outcomes do not count.
+    """
+    sums, counts = np.zeros(2), np.zeros(2)
+    order = np.argsort(cluster, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
+        weights = y[rows], trials[rows] - y[rows]
+        if not min(weight.sum() for weight in weights) > 0:
+            continue
+        area = auc(p[rows], y[rows], trials[rows])
+        for k, placement in enumerate(_placements(p[rows], y[rows], trials[rows])):
+            sums[k] += weights[k] @ (placement - area) ** 2
+            counts[k] += weights[k].sum() - 1
+    with np.errstate(invalid="ignore"):
+        first, second = sums / counts
+    return float(first), float(second)
+
+
 def _per_unit(count: int) -> float:
     """What a sum of squares about an estimated mean is too small by."""
     return count / (count - 1) if count > 1 else np.nan

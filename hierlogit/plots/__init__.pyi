@@ -1,4 +1,5 @@
 from .build_up import build as build
+from .calibration_by_cluster import validation_curves as validation_curves
 from .cluster_curves import curves as curves
 from .cluster_effects import caterpillar as caterpillar
 from .cluster_influence import influence as influence
@@ -25,5 +26,4 @@ from .ratio_forest import forest as forest
 from .reliability_curve import calibration as calibration
 from .residual_patterns import residuals as residuals
 from .style import text_alternative as text_alternative
-from .validation_curves import validation_curves as validation_curves
 from .validation_forest import validation as validation

@@ -160,7 +160,7 @@ def _bounds(of_clusters: pd.DataFrame, others: list[float | None], *, logarithmi
     inside = np.array([*middle, *(value for value in others if value is not None)])
     inside = inside[np.isfinite(inside)]
     if logarithmic:
-        inside = np.log(inside)
+        inside = np.log(inside[inside > 0])
     low, high = (float(inside.min()), float(inside.max())) if len(inside) else (0.0, 1.0)
     room = ROOM * (high - low) or 0.5
     ends = np.array([low - room, high + room])

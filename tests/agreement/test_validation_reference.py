@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import logit
+from scipy.stats import t
 
 import hierlogit as hl
 from hierlogit.diagnostics.new_clusters.meta_analysis import RandomEffects
@@ -59,15 +60,22 @@ def test_meta_analysis_is_that_of_metafor(by_r: dict[str, Any], name: str) -> No
     assert pooled.prediction_interval(0.95) == pytest.approx((theirs["new_low"], theirs["new_high"]), rel=1e-5)
 
 
-def test_pooled_over_districts_as_by_metafor(found: hl.results.Validation, by_r: dict[str, Any]) -> None:
-    expected = by_r["pooled"]["calibration_intercept"]
-    row = found.pooled.loc["calibration_intercept"]
-    ours = row[["estimate", "tau", "i2", "wald95_lb", "wald95_ub", "prediction95_lb", "prediction95_ub"]]
-    theirs = [expected[key] for key in ("mean", "tau", "i2", "low", "high", "new_low", "new_high")]
-    assert row["clusters"] == expected["k"]
-    np.testing.assert_allclose(ours.astype(float), theirs, rtol=2e-3)
-    area = by_r["pooled"]["auc"]
-    row = found.pooled.loc["auc"]
+def test_calibration_is_pooled_as_by_lme4(found: hl.results.Validation, by_r: dict[str, Any]) -> None:
+    for measure in ("calibration_intercept", "calibration_slope"):
+        expected, row = by_r["pooled"][measure], found.pooled.loc[measure]
+        assert row["clusters"] == 60
+        half = t.ppf(0.975, 59) * expected["se"], t.ppf(0.975, 58) * np.hypot(expected["tau"], expected["se"])
+        ends = [expected["mean"] + sign * size for size in half for sign in (-1, 1)]
+        ours = row[["estimate", "wald95_lb", "wald95_ub", "prediction95_lb", "prediction95_ub", "tau"]]
+        np.testing.assert_allclose(ours.astype(float), [expected["mean"], *ends, expected["tau"]], rtol=1e-3, atol=5e-4)
+
+
+def test_areas_are_pooled_as_by_metafor(found: hl.results.Validation, by_r: dict[str, Any]) -> None:
+    area, row = by_r["pooled"]["auc"], found.pooled.loc["auc"]
     assert row["clusters"] == area["k"]
-    values = row[["estimate", "prediction95_lb", "prediction95_ub"]].to_numpy(dtype=np.float64)
-    np.testing.assert_allclose(logit(values), [area[key] for key in ("mean", "new_low", "new_high")], rtol=2e-3)
+    values = row[["estimate", "wald95_lb", "wald95_ub", "prediction95_lb", "prediction95_ub"]].to_numpy(
+        dtype=np.float64
+    )
+    theirs = [area[key] for key in ("mean", "low", "high", "new_low", "new_high")]
+    np.testing.assert_allclose(logit(values), theirs, rtol=2e-3)
+    np.testing.assert_allclose(row[["tau", "i2"]].astype(float), [area["tau"], area["i2"]], rtol=2e-3)

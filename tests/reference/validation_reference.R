@@ -48,9 +48,23 @@ pooled <- function(y, se) {
   list(k = fit$k, mean = fit$b[[1]], se = fit$se, tau = sqrt(fit$tau2), i2 = fit$I2 / 100, low = fit$ci.lb, high = fit$ci.ub,
        new_low = fit$b[[1]] - half, new_high = fit$b[[1]] + half)
 }
-slope <- with(districts, pooled(slope, slope_se))
-intercept <- with(districts, pooled(intercept, intercept_se))
-area <- with(districts, pooled(qlogis(auc), auc_se / (auc * (1 - auc))))
+one_stage <- function(formula, position) {
+  fit <- glmer(formula, d, binomial, control = glmerControl(optimizer = "bobyqa", tolPwrss = 1e-11))
+  list(mean = fixef(fit)[[position]], se = sqrt(vcov(fit)[position, position]),
+       tau = attr(VarCorr(fit)$district, "stddev")[[position]])
+}
+intercept <- one_stage(use ~ 1 + offset(lp) + (1 | district), 1)
+slope <- one_stage(use ~ lp + (1 + lp | district), 2)
+# AUCs with the variances of placements within all districts together.
+sums <- c(0, 0, 0, 0)
+for (one in split(d, d$district)) if (length(unique(one$use)) > 1) {
+  v <- outer(one$p[one$use == 1], one$p[one$use == 0], function(a, b) (a > b) + (a == b) / 2)
+  sums <- sums + c(sum((rowMeans(v) - mean(v))^2), nrow(v) - 1, sum((colMeans(v) - mean(v))^2), ncol(v) - 1)
+}
+se <- with(districts, sqrt(sums[1] / sums[2] / events + sums[3] / sums[4] / (rows - events)))
+centre <- pooled(districts$auc, se)$mean
+kept <- !is.na(districts$auc) & districts$auc > 0 & districts$auc < 1
+area <- pooled(qlogis(districts$auc[kept]), se[kept] / (centre * (1 - centre)))
 examples <- list(heterogeneous = list(y = c(0.1, 0.9, -0.4, 1.6, 0.3, 0.7), se = c(0.2, 0.3, 0.15, 0.4, 0.1, 0.25)),
                  homogeneous = list(y = c(0.50, 0.52, 0.49, 0.51), se = c(0.2, 0.3, 0.15, 0.4)),
                  three = list(y = c(-1, 0, 2), se = c(0.1, 0.5, 1)))

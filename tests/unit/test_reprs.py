@@ -195,7 +195,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         ],
         "Validation": [
             hl.validate(small),
-            hl.validate(small, folds=2, clusters="typical", least_events=20, seed=1),
+            hl.validate(small, folds=2, clusters="typical", least_events=1, seed=1),
             replace(hl.validate(smaller, pd.Series(rows(10, 6)["<i>clinic</i>"])), failures={SCRIPT: f"no {SCRIPT}"}),
         ],
         "RatioTest": [

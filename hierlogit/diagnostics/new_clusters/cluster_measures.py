@@ -1,4 +1,4 @@
-"""Calibration and discrimination of predicted probabilities in each cluster by itself, and pooled over clusters."""
+"""Calibration, discrimination and scores of predicted probabilities in each cluster by itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...effects.hypothesis import IDENTITY, LOG, LOGIT, Scale
-from ...summaries.intervals import Interval, end_names
+from ...summaries.intervals import Interval
 from ...variance.no_pooling import unpooled_estimates
 from ..row_scores import auc, auc_error, log_kernel, mean_error, squared_errors
-from .meta_analysis import RandomEffects
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -137,48 +136,16 @@ def overall_measures(p: FloatArray, y: FloatArray, trials: FloatArray) -> pd.Ser
     return table.iloc[0][list(MEASURES)].astype(np.float64)
 
 
-def pooled_measures(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
-    """Random-effects meta-analysis of each measure over the clusters.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        By `measures_of`.
-    interval : Interval
-        Probability of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each measure; see `hierlogit.validate`.
-    """
-    ends, ends_of_new = end_names("wald", interval.prob), end_names("prediction", interval.prob)
-    rows = {}
-    for name, scale in MEASURES.items():
-        values, errors = scale.estimates(*(table[key].to_numpy(dtype=np.float64) for key in (name, f"{name}_se")))
-        told = np.isfinite(values)
-        row: dict[str, object] = {"clusters": int(told.sum()), "not_estimable": int((~told).sum())}
-        if told.any():
-            pooled = RandomEffects.of(values[told], errors[told])
-            limits = [pooled.mean, *pooled.interval(interval.prob), *pooled.prediction_interval(interval.prob)]
-            keys = ["estimate", *ends, *ends_of_new]
-            row |= dict(zip(keys, scale.scale.back(np.array(limits)).tolist(), strict=True))
-            row |= {"tau": pooled.tau, "i2": pooled.i2}
-        rows[name] = row | {"scale": scale.name}
-    columns = ["estimate", *ends, *ends_of_new, "tau", "i2", "clusters", "not_estimable", "scale"]
-    found = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
-    return found.astype(dict.fromkeys(columns[:7], np.float64)).rename_axis("measure")
-
-
 def cluster_intervals(table: pd.DataFrame, measure: str, interval: Interval) -> pd.DataFrame:
-    """A measure of each cluster with the ends of its normal interval on the scale of pooling, NaN where not estimable.
+    """A measure of each cluster with the ends of its normal interval on the scale of pooling.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``value``, ``low`` and ``high``, with the index of the table.
+        Columns ``value``, NaN where it is not estimable, and ``low`` and ``high``, NaN without a standard error, with
+        the index of the table.
     """
     scale = MEASURES[measure]
     values, errors = scale.estimates(*(table[key].to_numpy(dtype=np.float64) for key in (measure, f"{measure}_se")))
-    ends = {"value": values, "low": values - interval.quantile * errors, "high": values + interval.quantile * errors}
-    return pd.DataFrame({name: scale.scale.back(end) for name, end in ends.items()}, index=table.index)
+    low, high = (scale.scale.back(values + sign * interval.quantile * errors) for sign in (-1, 1))
+    return pd.DataFrame({"value": table[measure], "low": low, "high": high})

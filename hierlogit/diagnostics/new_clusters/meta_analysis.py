@@ -56,9 +56,7 @@ class RandomEffects:
         if k < FEWEST:
             return cls(mean, float(se[0]), np.nan, np.nan, k)
         spread = float(weights @ (estimate - mean) ** 2) / (k - 1)
-        precisions = 1 / variance
-        typical = (k - 1) * precisions.sum() / (precisions.sum() ** 2 - (precisions**2).sum())
-        i2 = between / (between + typical)
+        i2 = between / (between + shared_variance(variance))
         return cls(mean, float(np.sqrt(spread / weights.sum())), float(np.sqrt(between)), float(i2), k)
 
     def interval(self, prob: float) -> tuple[float, float]:
@@ -74,6 +72,12 @@ class RandomEffects:
             return np.nan, np.nan
         half = float(t_quantile(self.count - 2, prob)) * float(np.hypot(self.tau, self.se))
         return self.mean - half, self.mean + half
+
+
+def shared_variance(variances: FloatArray) -> float:
+    """One variance in place of those of at least two clusters, for I2 (Higgins and Thompson 2002, equation 9)."""
+    w = 1 / variances
+    return float((len(w) - 1) * w.sum() / (w.sum() ** 2 - (w**2).sum()))
 
 
 def _restricted_maximum(estimate: FloatArray, variance: FloatArray) -> float:

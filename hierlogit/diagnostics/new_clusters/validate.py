@@ -25,9 +25,10 @@ from ...studies.tasks import check_executor
 from ...summaries.intervals import Interval
 from ...validation import agree, flag, number_of, quoted_list, seed_or_new
 from ..recalibration import fitted_probability
-from .cluster_measures import MEASURES, measures_of, overall_measures, pooled_measures
+from .cluster_measures import MEASURES, measures_of, overall_measures
 from .external_rows import ExternalRows
 from .folds import KEPT, Folds
+from .pooling import PredictedRows, pooled_measures
 from .unseen_clusters import UnseenClusters, left_out_clusters, unseen_treatments
 
 FloatArray = npt.NDArray[np.float64]
@@ -107,13 +108,14 @@ class Validation(HasTables, Pictured):
         return "; ".join(parts) or "of a model without random effects"
 
     def _remarks(self) -> Iterator[str]:
-        total = len(self.table)
+        total = int((self.table["status"] != "kept").sum())
         missing = self.pooled.loc[self.pooled["not_estimable"] > 0, "not_estimable"]
         if len(missing):
             counts = ", ".join(f"{name} in {count:,}" for name, count in missing.items())
             yield (
-                f"Not estimable, and so not pooled: {counts} of {number_of(total, 'cluster')}, which were not "
-                "predicted, have no events or no non-events, or too few rows for an estimate with a standard error"
+                f"Not estimable in single clusters: {counts} of {number_of(total, 'cluster')}, which were not "
+                "predicted, have no events or no non-events, or too few rows. The pooled calibration intercept and "
+                "slope are of all clusters that were predicted, other measures of those in which they are estimable"
             )
         texts = {
             "kept": "in every fit, and not validated: they have fewer events or non-events than least_events",
@@ -152,8 +154,8 @@ def validate(
 ) -> Validation:
     """Validation on clusters that the model has not seen: each is left out and predicted by a fit without it.
 
-    Calibration, discrimination and scores are computed in each cluster by itself, and pooled over the clusters by
-    random-effects meta-analysis, with an interval for a new cluster. With a coarser column, such as a region or a year,
+    Calibration, discrimination and scores are computed in each cluster by itself, and pooled over the clusters, with
+    their heterogeneity and an interval for a new cluster. With a coarser column, such as a region or a year,
     this is internal-external validation; with `data`, external validation on another table.
 
     Parameters
@@ -202,9 +204,10 @@ def validate(
         and ``fold``, ``status`` and, for fits by a sampler, ``pareto_k`` of the cluster's fold, missing if it was
         sampled again. ``.pooled`` has one row for each measure: ``estimate``, the mean over clusters, with the ends of
         its interval (``wald89_lb``) and of the interval for the true value in a new cluster (``prediction89_lb``);
-        ``tau``, the standard deviation between clusters on the ``scale`` of pooling, and ``i2``; and in how many
-        ``clusters`` the measure is estimable. ``.performance`` has the measures of all rows together, and
-        ``.predictions`` the probabilities. ``.plot()`` draws the clusters. Ctrl-C returns what is done so far.
+        ``tau``, the standard deviation between clusters on the ``scale`` of pooling, and ``i2``; how many ``clusters``
+        are pooled, and in how many the measure is ``not_estimable``. ``.performance`` has the measures of all rows
+        together, and ``.predictions`` the probabilities. ``.plot()`` draws the clusters. Ctrl-C returns what is done so
+        far.
 
     Raises
     ------
@@ -226,16 +229,20 @@ def validate(
     formula learns from the rows (knots of splines, means of `scale`) and default priors stay those of all rows.
 
     A cluster's standard errors are those of its rows, which are independent given the cluster: of the AUC by DeLong's
-    method, of log(O/E) ``sqrt(sum m p (1 - p)) / expected`` with the predictions p of m trials each. (With the observed
-    rate in place of the predictions, as in Debray et al. 2017, clusters whose events are many by chance would count for
-    more.) The AUC is pooled as a logit, O/E and the scores as logarithms, by restricted maximum likelihood, with
-    Hartung and Knapp's standard error and t with k - 1 degrees of freedom for k clusters. The interval for a new
-    cluster is ``estimate +- t sqrt(tau^2 + se^2)`` on that scale, with k - 2 degrees of freedom. It is for the true
-    value, not for what few rows of a cluster would show.
+    method, of log(O/E) ``sqrt(sum m p (1 - p)) / expected`` with the predictions p of m trials each.
+
+    The calibration intercept and slope are pooled by mixed logistic regressions of all rows, in one stage: with the
+    logits of the predictions as an offset and a random intercept, and with random intercepts and slopes of the logits.
+    The other measures are pooled in two stages, by random-effects meta-analysis with restricted maximum likelihood and
+    Hartung and Knapp's standard error; the AUC as a logit, O/E and the scores as logarithms. The AUC has standard
+    errors from the variances of its placements in all clusters together, since DeLong's of a small cluster depends on
+    its AUC. Intervals of the mean are by t with k - 1 degrees of freedom for k clusters. The interval for a new
+    cluster is ``estimate +- t sqrt(tau^2 + se^2)`` on the scale of pooling, with k - 2. It is for the true value, not
+    for what few rows of a cluster would show.
 
     Measures of a cluster without both outcomes are not estimable, except for its scores, and slopes of small clusters
-    are imprecise. They are counted in ``not_estimable``. If many clusters drop out because they have no events,
-    the pooled values are those of clusters with more events, and ``calibration_intercept`` and ``oe`` are too high.
+    are imprecise: ``not_estimable`` counts them. Clusters without events have no log(O/E), so that where many have
+    none, ``oe`` is that of clusters with more events; ``calibration_intercept`` is of all.
 
     The AUC of all rows compares patients of different clusters too, and is another quantity than that within clusters
     (van Klaveren et al. 2014). ``"typical"`` predictions are not calibrated in the large even by the right model: their
@@ -244,7 +251,7 @@ def validate(
     References
     ----------
     Debray, Damen, Snell et al. (2017), BMJ 356: i6460, and Debray, Damen, Riley et al. (2019), Statistical Methods in
-    Medical Research 28: 2768-2786, for the meta-analysis of O/E and the c-statistic.
+    Medical Research 28: 2768-2786, for the meta-analysis of performance.
     Snell, Ensor, Debray, Moons and Riley (2018), Statistical Methods in Medical Research 27: 3505-3522, for the scales.
     Royston, Parmar and Sylvester (2004), Statistics in Medicine 23: 907-926, for internal-external validation.
     Higgins, Thompson and Spiegelhalter (2009), Journal of the Royal Statistical Society A 172: 137-159, and Partlett
@@ -287,7 +294,9 @@ def validate(
         table["pareto_k"] = np.where(parts.number == KEPT, np.nan, unseen.pareto_k[parts.number])
     how = "each cluster left out" if folds is None else f"{parts.count:,} folds of clusters left out"
     failures = {parts.described(number): text for number, text in sorted(unseen.failures.items())}
-    return _assembled(fit, table, predictions, treatments, interval, failures, f"{how}, {unseen.method}")
+    predicted = np.isfinite(unseen.probability)
+    method = f"{how}, {unseen.method}"
+    return _assembled(fit, table, predictions, predicted, treatments, interval, failures, method)
 
 
 def _left_out_options(folds: int | None, least_events: int) -> list[str]:
@@ -309,7 +318,9 @@ def _external(
     predictions = _predictions(rows.clusters, fold, rows.y, rows.trials, rows.probability, rows.labels)
     table = _table(rows.clusters, predictions)
     table["fold"], table["status"] = 1, np.where(rows.known, "known", "converged")
-    return _assembled(fit, table, predictions, treatments, interval, {}, "rows of another table, predicted by the fit")
+    every = np.ones(fit.model.design.n_rows, dtype=bool)
+    how = "rows of another table, predicted by the fit"
+    return _assembled(fit, table, predictions, every, treatments, interval, {}, how)
 
 
 def _predictions(
@@ -336,20 +347,25 @@ def _assembled(
     fit: Fit,
     table: pd.DataFrame,
     predictions: pd.DataFrame,
+    seen: npt.NDArray[np.bool_],
     treatments: Mapping[str, str],
     interval: Interval,
     failures: Mapping[Any, str],
     method: str,
 ) -> Validation:
+    """The result, with the apparent measures of the training rows that are `seen`."""
     outcome, group = fit.model.design.outcome, str(table.index.name)
     told = predictions.dropna(subset=["probability"])
-    validated = overall_measures(*(told[name].to_numpy() for name in ("probability", "y", "trials")))
-    apparent = overall_measures(fitted_probability(fit, treatments), outcome.y, outcome.trials)
+    p, y, trials = (told[name].to_numpy() for name in ("probability", "y", "trials"))
+    rows = PredictedRows(p, y, trials, table.index.get_indexer(pd.Index(told["cluster"])))
+    validated = overall_measures(p, y, trials)
+    apparent = overall_measures(fitted_probability(fit, treatments)[seen], outcome.y[seen], outcome.trials[seen])
+    pooled = pooled_measures(table[table["status"] != "kept"], rows, interval)
     performance = pd.DataFrame({"apparent": apparent, "validated": validated, "optimism": apparent - validated})
     return Validation(
         group,
         ResultTable.of(table, f"Clusters of {group}", data=["fold"], spare=SPARE, picture=None),
-        ResultTable.of(pooled_measures(table, interval), f"Measures pooled over clusters of {group}"),
+        ResultTable.of(pooled, f"Measures pooled over clusters of {group}"),
         ResultTable.of(performance.loc[list(MEASURES)].rename_axis("measure"), "Measures of all rows together"),
         predictions,
         interval,

@@ -119,6 +119,11 @@ def test_small_clusters_can_stay_in_every_fit(frame: pd.DataFrame, fit: hl.resul
     assert found.table.loc[kept, "events"].equals(events.loc[kept, "sum"].rename("events"))
     assert found.predictions["probability"].isna().equals(frame["g"].isin(found.table.index[kept]))
     assert "kept: in every fit" in repr(found)
+    # What is compared are the same rows, and clusters that were to be validated.
+    p, y = hl.predictions(fit, clusters="average")["estimate"].to_numpy(), frame["y"].to_numpy()
+    of_others = ~frame["g"].isin(found.table.index[kept]).to_numpy()
+    assert found.performance.loc["brier", "apparent"] == pytest.approx(((y - p)[of_others] ** 2).mean())
+    assert list(found.pooled.loc["brier", ["clusters", "not_estimable"]]) == [10 - kept.sum(), 0]
     with pytest.raises(PredictionError, match="none of 10 clusters of g has as many"):
         hl.validate(fit, least_events=1000)
     with pytest.raises(PredictionError, match="there are only 10 clusters to divide"):
@@ -174,12 +179,11 @@ def test_measures_by_hand(found: hl.results.Validation) -> None:
 
 
 def test_pooled_on_the_scale_of_each_measure(found: hl.results.Validation) -> None:
-    area, error = found.table["auc"].to_numpy(), found.table["auc_se"].to_numpy()
-    pooled = RandomEffects.of(logit(area), error / (area * (1 - area)))
-    row = found.pooled.loc["auc"]
-    assert row["estimate"] == pytest.approx(expit(pooled.mean))
+    brier, error = found.table["brier"].to_numpy(), found.table["brier_se"].to_numpy()
+    pooled, row = RandomEffects.of(np.log(brier), error / brier), found.pooled.loc["brier"]
+    assert row["estimate"] == pytest.approx(np.exp(pooled.mean))
     ends = row[["prediction89_lb", "prediction89_ub"]].to_numpy(dtype=np.float64)
-    np.testing.assert_allclose(ends, expit(pooled.prediction_interval(0.89)))
+    np.testing.assert_allclose(ends, np.exp(pooled.prediction_interval(0.89)))
     ratio = RandomEffects.of(
         np.log(found.table["oe"].to_numpy()), (found.table["oe_se"] / found.table["oe"]).to_numpy()
     )
@@ -202,7 +206,15 @@ def test_clusters_without_both_outcomes_are_counted() -> None:
     frame.loc[frame["g"] == "c01", "y"] = 0
     found = hl.validate(hl.Model(FORMULA, frame).fit(hl.Laplace(seed=1)))
     assert list(found.pooled.loc["auc", ["clusters", "not_estimable"]]) == [5, 1]
-    assert (found.pooled["clusters"] + found.pooled["not_estimable"] == 6).all()
+    # The regression of all rows has the cluster without events too.
+    assert list(found.pooled.loc["calibration_intercept", ["clusters", "not_estimable"]]) == [6, 1]
+    large = hl.Model(
+        "y ~ 1 + offset(eta) + (1 | cluster)", found.predictions.assign(eta=logit(found.predictions["probability"]))
+    )
+    by_hand = large.fit("laplace").estimate
+    assert by_hand is not None
+    row = found.pooled.loc["calibration_intercept"]
+    assert [row["estimate"], row["tau"]] == pytest.approx([by_hand.beta[0], by_hand.sd("cluster")[0]], abs=1e-5)
     assert "auc in 1" in " ".join(repr(found).split())
     assert len(found.table) == 6
 

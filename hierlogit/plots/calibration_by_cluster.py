@@ -80,15 +80,13 @@ def _draw(
     trial_bars(ax, p, trials)
     crowded = len(curves) > CROWD
     for number, curve in enumerate(curves):
-        name = f"{len(curves):,} clusters of {result.group}" if number == 0 else None
+        name = f"{len(curves):,} of {len(result.table):,} clusters of {result.group}" if number == 0 else None
         width, alpha = (0.5, 0.45) if crowded else (1.0, 0.8)
         ax.plot(curve.predicted, curve.observed, color=GREY, linewidth=width, alpha=alpha, zorder=1.8, label=name)
     if overall is not None:
         ax.plot(overall.predicted, overall.observed, color=BLUE, linewidth=2.0, zorder=2.5, label="all rows, smooth")
     reliability_panel(ax, f"Predicted probability of {result.event}", f"Observed probability of {result.event}")
-    without = len(result.table) - len(curves)
-    title = f"without a curve: {without:,}" if without else None
-    ax.legend(loc="upper left", handlelength=1.4, frameon=True, framealpha=0.85, edgecolor="none", title=title)
+    ax.legend(loc="upper left", handlelength=1.4, frameon=True, framealpha=0.85, edgecolor="none")
     slopes = result.pooled.loc["calibration_slope"]
     described = ""
     if overall is not None:
@@ -97,5 +95,5 @@ def _draw(
     describe(
         ax,
         f"Calibration curves of {len(curves):,} clusters of {result.group} that were left out{described}; mean "
-        f"calibration slope {slopes['estimate']:.2f}. {without:,} clusters have no curve.",
+        f"calibration slope {slopes['estimate']:.2f}. {len(result.table) - len(curves):,} clusters have no curve.",
     )
