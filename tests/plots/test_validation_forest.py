@@ -44,8 +44,8 @@ def test_draws_the_measures_with_their_mean_and_a_new_cluster(found: hl.results.
 
 def test_is_told_in_words(found: hl.results.Validation) -> None:
     text = hl.plots.text_alternative(found.plot(measures="auc"))
-    mean = found.pooled.loc["auc", "estimate"]
-    assert f"AUC within the cluster of 15 clusters of herd, estimable in {found.pooled.loc['auc', 'clusters']}" in text
+    mean, absent = float(found.pooled["estimate"]["auc"]), int(found.pooled["not_estimable"]["auc"])
+    assert f"AUC within the cluster of 15 clusters of herd, estimable in {15 - absent}" in text
     assert f"mean {mean:.3f}" in text
     curves = hl.plots.text_alternative(hl.plots.validation_curves(found))
     assert "clusters have no curve" in curves

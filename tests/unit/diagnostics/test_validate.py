@@ -291,7 +291,8 @@ def test_clusters_without_which_there_is_no_fit_are_said() -> None:
 
 def interrupt_after(fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C after a number of fits without clusters."""
-    without, done = Refitter.without, []
+    without = Refitter.without
+    done: list[Any] = []
 
     def interrupted(self: Refitter, out: Any) -> Any:
         if len(done) == fits:
