@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import EngineError
 from ..priors.families import Decov
 from .joint.attenuation import ATTENUATION
 from .joint.geometry import centring_matrix
@@ -64,9 +65,19 @@ class UnboundedVariables:
         Length of the vector.
     n_fixed : int
         Number of fixed effects, whose variables come first.
+
+    Raises
+    ------
+    EngineError
+        If the outcomes are beta-binomial.
     """
 
     def __init__(self, model: ModelSpec) -> None:
+        if model.overdispersed:
+            raise EngineError(
+                "marginal likelihoods, and what is computed from them, such as Bayes factors, are for binomial "
+                "outcomes, and this model's are beta-binomial. hl.loo and hl.compare take both."
+            )
         self._model, design = model, model.design
         self.n_fixed = len(design.fixed_effects)
         self._inverse = np.linalg.inv(model.arrangement.triangular)

@@ -135,6 +135,12 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "the random effects.",
             "hl.variance_components(fit) shows the sds and correlations, hl.re_pca(fit) the empty directions.",
         ),
+        "not_overdispersed": FindingKind(
+            "maximum",
+            ("note",),
+            "Beta-binomial outcomes are estimated to be binomial: phi is infinite.",
+            "hl.summary(fit, interval='profile') shows the interval of phi.",
+        ),
         "nearly_singular": FindingKind(
             "maximum",
             ("note",),

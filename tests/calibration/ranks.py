@@ -1,6 +1,6 @@
 """Studies simulated from their priors and fitted with the same priors: where the true values rank among the draws.
 
-Nothing here but the fit is the package's own: draws from priors, outcomes, linear predictors and ranks are NumPy's.
+Nothing here but the fit is the package's own: draws from priors, outcomes, predictors and ranks are NumPy's and SciPy's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from scipy.special import betaln, expit
 
 import hierlogit as hl
 from hierlogit import priors as pr
@@ -56,12 +57,15 @@ class Values:
         By grouping factor.
     cor : mapping of str to ndarray, shape (...)
         By grouping factor with two effects.
+    phi : ndarray, shape (...), or None
+        Of beta-binomial outcomes.
     """
 
     beta: FloatArray
     sd: Mapping[str, FloatArray]
     cor: Mapping[str, FloatArray]
     effects: Mapping[str, FloatArray]
+    phi: FloatArray | None = None
 
 
 def drawn_from_prior(study: Study, rng: np.random.Generator) -> Values:
@@ -80,7 +84,7 @@ def drawn_from_prior(study: Study, rng: np.random.Generator) -> Values:
         sds[group] = sd
         levels = study.rows[group].nunique()
         effects[group] = rng.normal(size=(levels, len(sd))) @ np.linalg.cholesky(covariance).T
-    return Values(beta, sds, cors, effects)
+    return Values(beta, sds, cors, effects, np.array(value["phi"]) if "phi" in value else None)
 
 
 def linear_predictor(study: Study, values: Values) -> FloatArray:
@@ -108,8 +112,21 @@ def quantities(study: Study, values: Values, y: npt.NDArray[Any]) -> dict[str, F
                 found[f"b_{group}[{size}, {label}]"] = values.effects[group][..., j, k]
     eta = linear_predictor(study, values)
     # The binomial coefficients are the same for all draws.
-    found["log-likelihood"] = (y * eta - study.trials * np.logaddexp(0, eta)).sum(axis=-1)
+    if values.phi is None:
+        found["log-likelihood"] = (y * eta - study.trials * np.logaddexp(0, eta)).sum(axis=-1)
+    else:
+        found["phi"], phi = values.phi, values.phi[..., None]
+        a, b = phi * expit(eta), phi * expit(-eta)
+        found["log-likelihood"] = (betaln(a + y, b + study.trials - y) - betaln(a, b)).sum(axis=-1)
     return found
+
+
+def outcomes(study: Study, values: Values, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Simulated successes of each row."""
+    p = expit(linear_predictor(study, values))
+    if values.phi is not None:
+        p = rng.beta(values.phi * p, values.phi * (1 - p))
+    return rng.binomial(study.trials, p)
 
 
 def posterior_values(study: Study, fit: Fit) -> Values:
@@ -128,6 +145,7 @@ def posterior_values(study: Study, fit: Fit) -> Values:
             if len(study.effects[group]) > 1
         },
         {group: posterior[f"b_{group}"].to_numpy() for group in study.effects},
+        posterior["phi"].to_numpy() if "phi" in posterior else None,
     )
 
 
@@ -144,10 +162,12 @@ def simulated(study: Study, seed: tuple[int, ...], fit_priors: Mapping[str, pr.P
     """
     rng = np.random.default_rng(seed)
     truth = drawn_from_prior(study, rng)
-    p = 1 / (1 + np.exp(-linear_predictor(study, truth)))
-    y = rng.binomial(study.trials, p)
+    y = outcomes(study, truth, rng)
     model = hl.Model(
-        study.formula, study.rows.assign(**{study.outcome: y}), priors={**study.priors, **(fit_priors or {})}
+        study.formula,
+        study.rows.assign(**{study.outcome: y}),
+        priors={**study.priors, **(fit_priors or {})},
+        family=study.family,
     )
     sampler_seed = int(rng.integers(2**32))
     true = quantities(study, truth, y)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,8 @@ class Study:
         Of each row.
     engine : callable
         The engine, for a number of draws of each chain and a seed.
+    family : {"binomial", "betabinomial"}
+        Distribution of the outcomes. There is a prior of ``phi`` for beta-binomial ones.
     """
 
     title: str
@@ -73,6 +75,7 @@ class Study:
     outcome: str
     trials: npt.NDArray[np.int64]
     engine: Callable[[int, int], Engine] = DEFAULT
+    family: Literal["binomial", "betabinomial"] = "binomial"
 
 
 def random_intercept(title: str, engine: Callable[[int, int], Engine]) -> Study:
@@ -216,6 +219,30 @@ def small_families(title: str, engine: Callable[[int, int], Engine]) -> Study:
     )
 
 
+def overdispersed_counts() -> Study:
+    """Litters of 25 farms, two to six each, whose animals resemble each other more than those of one farm do."""
+    rng = np.random.default_rng(6)
+    farm = np.repeat(np.arange(25), rng.integers(2, 7, 25))
+    n = len(farm)
+    treated, born = rng.integers(0, 2, n).astype(float), rng.integers(1, 15, n)
+    return Study(
+        "Beta-binomial counts",
+        "p(died, born) ~ treated + (1 | farm)",
+        pd.DataFrame({"farm": [f"farm {k:02}" for k in farm], "treated": treated, "born": born}),
+        {
+            "Intercept": pr.Normal(-0.5, 1),
+            "treated": pr.Normal(-0.3, 0.7),
+            "sd_farm[Intercept]": pr.HalfNormal(0.8),
+            "phi": pr.LogNormal(2, 1),
+        },
+        {"treated": treated},
+        {"farm": {"Intercept": np.ones(n)}},
+        "died",
+        born,
+        family="betabinomial",
+    )
+
+
 STUDIES: dict[str, Callable[[], Study]] = {
     "random_intercept": partial(random_intercept, "Random intercepts", DEFAULT),
     "correlated_slopes": correlated_slopes,
@@ -224,4 +251,6 @@ STUDIES: dict[str, Callable[[], Study]] = {
     "families_sampled": partial(small_families, "Small families, effects sampled", nuts(effects="sampled")),
     "families_integrated": partial(small_families, "Small families, effects integrated", nuts(effects="integrated")),
     "importance": partial(random_intercept, "Random intercepts, importance sampling", importance),
+    # Seeds are by the places of the studies.
+    "overdispersed_counts": overdispersed_counts,
 }

@@ -63,7 +63,8 @@ def test_the_page_has_the_table_of_the_ranks_written_down() -> None:
 def test_studies_simulate_the_model_that_is_fitted(name: str) -> None:
     study, rng = STUDIES[name](), np.random.default_rng(1)
     y = rng.integers(0, study.trials + 1)
-    model = hl.Model(study.formula, study.rows.assign(**{study.outcome: y}), priors=study.priors)
+    rows = study.rows.assign(**{study.outcome: y})
+    model = hl.Model(study.formula, rows, priors=study.priors, family=study.family)
     design, truth = model.design, drawn_from_prior(study, rng)
     eta = design.X @ truth.beta
     stated: dict[str, pr.Prior] = dict(model.priors.fixed)
@@ -72,6 +73,7 @@ def test_studies_simulate_the_model_that_is_fitted(name: str) -> None:
         held = zip(group.effects, model.priors.sd[group.name], strict=True)
         stated |= {f"sd_{group.name}[{label}]": prior for label, prior in held}
     stated |= {f"cor_{group}": prior for group, prior in model.priors.cor.items()}
+    stated |= {} if model.priors.phi is None else {"phi": model.priors.phi}
     np.testing.assert_allclose(linear_predictor(study, truth), eta)
     assert list(design.fixed_effects) == ["Intercept", *study.fixed]
     assert stated == study.priors

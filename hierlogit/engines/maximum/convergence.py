@@ -43,6 +43,7 @@ def search_findings(result: SearchResult, approach: Approach, estimate: Estimate
     findings += _unbounded_intervals(estimate)
     findings += singular_fit(objective, optimum, penalised=approach.penalised)
     findings += nearly_singular(objective, optimum)
+    findings += _not_overdispersed(objective, optimum)
     findings += _integration_error(result, approach)
     objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
     return tuple(findings)
@@ -66,6 +67,22 @@ def _not_converged(optimum: Optimum) -> list[Finding]:
             evidence,
             "Look for predictors on extreme scales, separation, or random terms about which the data hold hardly any "
             "information. Then try hl.MAP(), whose priors keep the estimates finite.",
+        )
+    ]
+
+
+def _not_overdispersed(objective: Objective, optimum: Optimum) -> list[Finding]:
+    """A finding about beta-binomial outcomes that are estimated to be binomial."""
+    if not objective.overdispersed or optimum.point.psi[-1] != 0.0:
+        return []
+    return [
+        Finding(
+            "not_overdispersed",
+            "note",
+            "The estimate of phi is infinite: given the rest of the model, the counts vary no more than binomial ones. "
+            "The other estimates are those of the model with binomial outcomes, and phi has no standard error.",
+            "Leave family='betabinomial' out; hl.summary(fit, interval='profile') shows how much over-dispersion the "
+            "data leave possible.",
         )
     ]
 
