@@ -18,12 +18,13 @@ REFERENCE: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["models
 
 def counts_of(entry: dict[str, Any]) -> pd.DataFrame:
     """The rows of a fit: those of a data set, or how often something is the case in each cell of it."""
-    rows = hl.datasets.load(entry["data"])
+    rows: pd.DataFrame = hl.datasets.load(entry["data"])
     if not entry.get("cells"):
         return rows
     event = rows[entry["counted"]].isin([1, "1", "Y"]).astype(int)
     cells = event.groupby([rows[column] for column in entry["cells"]], observed=True)
-    return cells.agg(successes="sum", size="size").reset_index()
+    counted: pd.DataFrame = cells.agg(successes="sum", size="size").reset_index()
+    return counted
 
 
 @pytest.mark.parametrize("name", list(REFERENCE))

@@ -1,6 +1,6 @@
 """Studies simulated from their priors and fitted with the same priors: where the true values rank among the draws.
 
-Nothing here but the fit is the package's own: draws from priors, outcomes, predictors and ranks are NumPy's and SciPy's.
+Nothing but the fit is the package's own: draws from priors, outcomes, predictors and ranks are NumPy's and SciPy's.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def outcomes(study: Study, values: Values, rng: np.random.Generator) -> npt.NDAr
     p = expit(linear_predictor(study, values))
     if values.phi is not None:
         p = rng.beta(values.phi * p, values.phi * (1 - p))
-    return rng.binomial(study.trials, p)
+    y: npt.NDArray[np.int64] = rng.binomial(study.trials, p)
+    return y
 
 
 def posterior_values(study: Study, fit: Fit) -> Values:
