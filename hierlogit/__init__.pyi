@@ -52,6 +52,8 @@ from .variance.icc_vpc import vpc as vpc
 from .effects.predictions import avg_predictions as avg_predictions
 from .effects.predictions import posterior_predictive as posterior_predictive
 from .effects.predictions import predictions as predictions
+from .imputation.fit_imputed import fit_imputed as fit_imputed
+from .imputation.pool import pool as pool
 from .diagnostics.calibration import calibration as calibration
 from .reporting.page import report as report
 from .diagnostics.residuals import residuals as residuals

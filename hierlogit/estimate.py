@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from .design.grouping import result_name
 from .display import MOST, Column, Facts, Part, Shown, ShownAsCall, Table, View
+from .error_levels import combined_df
 from .errors import FitError
 from .formatting import cell, criterion
 from .student_t import two_sided_p_value
@@ -211,6 +212,38 @@ class Estimate(Shown):
     def kind_of_df(self) -> str:
         """Which degrees of freedom the t tests have, in words: ``between-within``, or ``at most 24``."""
         return "between-within" if self.clustered is None else f"at most {self.clustered.count - 1:,}"
+
+    @property
+    def df_kind(self) -> str:
+        """Which degrees of freedom t tests have, in a word."""
+        return "between-within"
+
+    @property
+    def complete_df(self) -> FloatArray:
+        """Degrees of freedom of the fixed effects that missing values have not reduced, shape (p,)."""
+        return self.df
+
+    @property
+    def spread_df(self) -> FloatArray:
+        """Degrees of freedom of the sds and correlations, in the order of `spread_covariance`."""
+        return np.full(len(self._spread()[0]), np.inf)
+
+    def with_df(self, df: FloatArray) -> Self:
+        """The estimate with other degrees of freedom of the fixed effects, as they are without missing values."""
+        return replace(self, df=df)
+
+    def df_of(self, deviations: FloatArray) -> FloatArray:
+        """Degrees of freedom of functions of the parameters with these `deviations`, shape (r, k)."""
+        return combined_df(deviations, self.deviations().T, self.df)
+
+    def reduced_df(self, deviations: FloatArray, complete: FloatArray) -> FloatArray:
+        """Degrees of freedom of functions of the parameters, given those without missing values, shape (k,)."""
+        return complete
+
+    @property
+    def missing_information(self) -> dict[str, FloatArray]:
+        """What missing values cost in each fixed effect, sd and correlation, as columns of a table: nothing."""
+        return {}
 
     @property
     def tests(self) -> dict[str, FloatArray]:

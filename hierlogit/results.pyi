@@ -12,10 +12,12 @@ from .explorer.widget import Explorer as Explorer
 from .fits.diagnostics import Diagnostics as Diagnostics
 from .fits.findings import Finding as Finding
 from .fits.fit import Fit as Fit
+from .fits.pooled_fit import PooledFit as PooledFit
 from .model_comparison.bayes_factors import BayesFactors as BayesFactors
 from .model_comparison.likelihood_ratio import RatioTest as RatioTest
 from .model_comparison.marginal_likelihood import Evidence as Evidence
 from .model_comparison.searches import SearchComparison as SearchComparison
+from .pooled_estimate import PooledEstimate as PooledEstimate
 from .result_table import ResultTable as ResultTable
 from .studies.bootstrap import Bootstrap as Bootstrap
 from .studies.power import Power as Power

@@ -129,7 +129,7 @@ def hypotheses(
     described, title = family.described, "Hypotheses about parameters" if of_all else TITLE
     if fit.estimate is not None:
         values = WaldValues.parameters(fit.estimate) if of_all else WaldValues.coefficients(fit.estimate)
-        columns = pd.DataFrame(_of_wald(family, values, tests, interval))
+        columns = pd.DataFrame(_of_wald(fit.estimate, family, values, tests, interval))
         table = pd.concat([described, columns], axis=1)
         spare = ("se", "df", "t", "z")
         return ResultTable.of(table, adjusted_title(title, adjust), spare=spare, picture=PICTURE_OF_HYPOTHESES)
@@ -168,7 +168,7 @@ class WaldValues:
     deviations : ndarray, shape (m, k)
         Deviations whose cross-products are the covariances; NaN for what has no standard error.
     df : ndarray, shape (k,)
-        Degrees of freedom: of a function, the smallest of its parameters.
+        Degrees of freedom without missing values: of a function, the smallest of its parameters.
     sds : ndarray of int
         Positions of sds.
     """
@@ -182,7 +182,8 @@ class WaldValues:
     def coefficients(cls, estimate: Estimate) -> WaldValues:
         """The coefficients of a fit."""
         deviations = estimate.deviations()[:, : len(estimate.beta)]
-        return cls(estimate.beta, np.where(np.isnan(estimate.standard_errors), np.nan, deviations), estimate.df)
+        known = np.where(np.isnan(estimate.standard_errors), np.nan, deviations)
+        return cls(estimate.beta, known, estimate.complete_df)
 
     @classmethod
     def parameters(cls, estimate: Estimate) -> WaldValues:
@@ -270,14 +271,16 @@ def _single_sds(family: Family, values: WaldValues) -> BoolArray:
     return single
 
 
-def _of_wald(family: Family, values: WaldValues, tests: RowTests, interval: Interval) -> dict[str, FloatArray]:
+def _of_wald(
+    estimate: Estimate, family: Family, values: WaldValues, tests: RowTests, interval: Interval
+) -> dict[str, FloatArray]:
     """Estimates with Wald or simultaneous intervals, and their tests; multiples of sds are tested as logarithms."""
     tests.refuse_unadjustable(len(family.null), one_sided=bool(family.side.any()))
     as_log, natural = _single_sds(family, values), family.applied(values)
     tested = natural.logarithms(as_log)
-    wald = WaldTests(
-        tested.estimate, tested.error, _scaled(family.null, as_log), family.side, tested.df, tested.deviations
-    )
+    df = estimate.reduced_df(tested.deviations, tested.df)
+    null = _scaled(family.null, as_log)
+    wald = WaldTests(tested.estimate, tested.error, null, family.side, df, tested.deviations)
     kind, ends = "wald", wald.interval(interval.prob)
     if tests.adjust == "single-step":
         kind, ends = "simultaneous", wald.simultaneous(interval.prob)

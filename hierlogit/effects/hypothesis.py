@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..engines.maximum.t_tails import combined_df
 from ..errors import PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
@@ -132,7 +131,7 @@ class Question:
                 deviations = self.values.deviations(self.scale.of)
             if isinstance(self.values, Evaluated) and deviations is not None and self.values.around is not None:
                 error = np.sqrt((deviations**2).sum(axis=0))
-                df = combined_df(deviations, fitted.deviations().T, fitted.df)
+                df = fitted.df_of(deviations)
             else:
                 error, df = np.full(self.values.size, np.nan), np.full(self.values.size, smallest)
                 for at, draws in self.values.blocks():

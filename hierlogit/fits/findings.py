@@ -449,6 +449,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "Rows with missing values were left out, which biases the results if these rows differ from the others.",
             "hl.check_data(model).totals shows how many rows were left out.",
         ),
+        "few_imputations": FindingKind(
+            "data",
+            ("warning", "note"),
+            "There are few imputations for the information that is missing, so that other imputations would give "
+            "other standard errors and p-values.",
+            "hl.summary(fit) shows the fraction of missing information of every parameter, fmi.",
+        ),
     }
 )
 

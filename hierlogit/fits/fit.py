@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import xarray as xr
 from typing_extensions import TypeVar
@@ -17,7 +17,7 @@ from ..formatting import cell, number
 from ..model_spec import ModelSpec
 from ..validation import file_path, number_of
 from .diagnostics import Diagnostics
-from .netcdf import write_fit
+from .netcdf import stored_fit, write_tree
 from .posterior import parameter_draws
 
 if TYPE_CHECKING:
@@ -165,10 +165,14 @@ class Fit(Shown, Generic[M_co]):
         >>> bool((again.estimate.beta == fit.estimate.beta).all())
         True
         """
-        return write_fit(file_path("path", path, FitError), self.model, self.data, self.diagnostics, self.estimate)
+        return write_tree(file_path("path", path, FitError), *self._stored())
+
+    def _stored(self) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+        """Groups and metadata of the file that the fit is written to."""
+        return stored_fit(self.model, self.data, self.diagnostics, self.estimate)
 
     def _view(self) -> View:
-        facts = [*self.model.facts()]
+        facts = [*self._about()]
         tables: tuple[Part, ...]
         if self.estimate is not None:
             facts += self.estimate.facts()
@@ -180,6 +184,10 @@ class Fit(Shown, Generic[M_co]):
         findings = Sentences(tuple(map(str, self.diagnostics.findings)), ".diagnostics.findings")
         priors = Folded("Priors", Facts(self.model.stated_priors() if self.with_priors else (), where=".model.priors"))
         return View(self._title(), (Facts(tuple(facts)), findings, *tables, priors))
+
+    def _about(self) -> tuple[tuple[str, str], ...]:
+        """What the fit is about, for its view."""
+        return self.model.facts()
 
     def _title(self) -> str:
         engine, estimate = self.diagnostics.engine, self.estimate

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..density.variables import Variable
     from ..design.design import Design
 
+    FloatArray = npt.NDArray[np.float64]
+
 
 def assemble(
     model: ModelSpec, posterior: xr.Dataset, sample_stats: xr.Dataset | None, *, priors: bool = True
@@ -109,6 +111,48 @@ def posterior_dataset(
     used = {dim for variable in layout.values() for dim in variable.dims}
     labels = {dim: labels for dim, labels in model.coords.items() if dim in used}
     return xr.Dataset(variables, coords={"chain": range(chains), "draw": range(count), **labels})
+
+
+def posterior_of_arrays(
+    model: ModelSpec,
+    beta: FloatArray,
+    cholesky: Mapping[str, FloatArray],
+    effects: Mapping[str, FloatArray],
+    phi: FloatArray | None = None,
+) -> xr.Dataset:
+    """Draws in one chain, with the names of results.
+
+    Parameters
+    ----------
+    model : Model
+    beta : ndarray, shape (draws, p)
+    cholesky : mapping of str to ndarray, shape (draws, q, q)
+        By grouping factor, Cholesky factors of the covariance matrices of its effects.
+    effects : mapping of str to ndarray, shape (draws, J, q)
+        Random effects by grouping factor.
+    phi : ndarray, shape (draws,), optional
+        Precision of beta-binomial outcomes.
+    """
+    variables = model_variables(model)
+    draws = {variables.fixed.beta.name: beta} if variables.fixed else {}
+    for of_group in variables.groups:
+        L = cholesky[of_group.group.name]
+        sd = np.sqrt((L**2).sum(axis=2))
+        draws[of_group.sd.name] = sd
+        if of_group.cor is not None:
+            draws[of_group.cor.name] = _correlations(L, sd)
+        draws[of_group.b.name] = effects[of_group.group.name]
+    if variables.phi is not None and phi is not None:
+        draws[variables.phi.name] = phi
+    return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
+
+
+def _correlations(L: FloatArray, sd: FloatArray) -> FloatArray:
+    unit = np.divide(L, sd[..., None], out=np.zeros_like(L), where=sd[..., None] > 0)
+    R: FloatArray = np.einsum("sac,sbc->sab", unit, unit)
+    diagonal = np.arange(L.shape[1])
+    R[:, diagonal, diagonal] = 1.0
+    return R
 
 
 def values_per_draw(model: ModelSpec) -> int:

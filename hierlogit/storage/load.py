@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -15,7 +16,8 @@ from ..fits.diagnostics import Diagnostics
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..fits.model_record import read_model
-from ..fits.netcdf import ESTIMATE_GROUP, LAYOUT, ROWS_GROUP
+from ..fits.netcdf import ESTIMATE_GROUP, LAYOUT, ROWS_GROUP, imputation_group
+from ..fits.pooled_fit import PooledFit
 from ..fits.posterior import assemble, posterior_layout
 from ..model import Model
 from ..validation import mapping, memory
@@ -64,8 +66,11 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
                 f"{source} was written by a later version of hierlogit, whose files this one cannot read: update "
                 "hierlogit."
             )
-        model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
-        return _assembled(model, tree, metadata["diagnostics"])
+        records = metadata.get("imputations")
+        if records is None:
+            return _read_fit(tree, metadata, namespace, source)
+        fits = [_read_fit(tree[imputation_group(k)], one, namespace, source) for k, one in enumerate(records)]
+        return PooledFit(fits, _read_diagnostics(metadata["diagnostics"]))
 
 
 def _refuse_sizes(tree: xr.DataTree) -> None:
@@ -73,6 +78,14 @@ def _refuse_sizes(tree: xr.DataTree) -> None:
     needed = sum(node.to_dataset().nbytes for node in tree.subtree)
     if needed > memory():
         raise ValueError(f"its arrays have {needed:,} bytes, more than the memory of this machine")
+
+
+def _read_fit(
+    tree: xr.DataTree, metadata: Mapping[str, Any], namespace: Mapping[str, Any] | None, source: Path
+) -> Fit[Model]:
+    """A fit from its groups and metadata."""
+    model = read_model(Model, metadata, tree[ROWS_GROUP].to_dataset(), namespace, source)
+    return _assembled(model, tree, metadata["diagnostics"])
 
 
 def _assembled(model: Model, tree: xr.DataTree, diagnostics: dict[str, Any]) -> Fit[Model]:

@@ -219,7 +219,7 @@ def _warn_beyond_floats(labels: pd.Index[str], logarithms: FloatArray) -> None:
 def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interval) -> dict[str, FloatArray]:
     """Odds ratios of contrasts with Wald intervals, which are symmetric on the logarithmic scale.
 
-    A contrast of several coefficients has the smallest of their degrees of freedom.
+    A contrast of several coefficients has the smallest of their degrees of freedom, reduced by missing values.
     """
     # Only the coefficients in a contrast: the errors of others may be infinite or missing.
     used = [np.flatnonzero(row) for row in weights]
@@ -227,7 +227,8 @@ def _ratios_at_maximum(estimate: Estimate, weights: FloatArray, interval: Interv
     variances = [row[j] @ estimate.covariance[np.ix_(j, j)] @ row[j] for row, j in zip(weights, used, strict=True)]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # separated outcomes have infinite ratios
         errors = np.sqrt(variances)
-        df = np.array([estimate.df[j].min() for j in used])
+        complete = np.array([estimate.complete_df[j].min() for j in used])
+        df = estimate.reduced_df(estimate.deviations()[:, : len(estimate.beta)] @ weights.T, complete)
         reach = t_quantile(df, interval.prob) * errors
         low, high = end_names("wald", interval.prob)
         columns = {"estimate": np.exp(middle), low: np.exp(middle - reach), high: np.exp(middle + reach)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +28,7 @@ PARAMETERS = "Parameters (logit scale)"
 #: Label and component of the precision of beta-binomial outcomes.
 PHI = "phi"
 #: Columns that are left out first where there is not enough room.
-SPARE = ("component", "df", "t", "z", "p_value", "se")
+SPARE = ("component", "riv", "lambda", "df", "t", "z", "p_value", "fmi", "se")
 
 
 def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, progress: bool) -> ResultTable:
@@ -61,14 +60,15 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, pro
         refuse_sampling_weights(fit.model, "interval='profile'", NO_LIKELIHOOD)
         ends = _profile(fit, estimate, prob, progress=progress)
     else:
-        normal = np.full(len(table) - len(estimate.df), np.inf)
-        ends = _wald(table, values, errors, np.concatenate([estimate.df, normal]), prob)
+        ends = _wald(table, values, errors, np.concatenate([estimate.df, estimate.spread_df]), prob)
     for name, column in zip(end_names(kind, prob), ends, strict=True):
         table[name] = column
     if not estimate.penalised:
         fixed = len(estimate.fixed_effects)
         for name, values_of_tests in estimate.tests.items():
             table[name] = np.concatenate([values_of_tests, np.full(len(table) - fixed, np.nan)])
+    for name, missing in estimate.missing_information.items():
+        table[name] = missing
     return ResultTable.of(table, "; ".join([PARAMETERS, *title_of_tests(estimate)]), spare=SPARE)
 
 
@@ -92,7 +92,7 @@ def with_df(fit: Fit, df: str | None) -> Estimate:
     values, clustered = degrees_of_freedom(fit.model.design, df), fit.estimate.clustered
     if clustered is not None and df != "normal":
         values = clustered_df(values, clustered.count)
-    return replace(fit.estimate, df=values)
+    return fit.estimate.with_df(values)
 
 
 def title_of_tests(estimate: Estimate) -> list[str]:

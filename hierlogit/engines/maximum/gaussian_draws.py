@@ -21,8 +21,7 @@ import xarray as xr
 from ...density.log_prior import point_log_prior
 from ...density.marginal import overdispersed_mode
 from ...density.marginal.effect_draws import draw_effects
-from ...density.variables import model_variables
-from ...fits.posterior import assemble, posterior_dataset, posterior_layout
+from ...fits.posterior import assemble, posterior_of_arrays
 from .conditional_effects import conditional_effects
 from .many_likelihoods import log_likelihoods
 from .objective import Objective
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...design.arrangement import RowIndex
-    from ...design.grouping import GroupBlock
     from ...model_spec import ModelSpec
     from .optimizer import Optimum
     from .search_result import Approach, SearchResult
@@ -214,17 +212,10 @@ def posterior_of(
     phi : ndarray, shape (draws,), optional
         Precision of beta-binomial outcomes.
     """
-    variables, positions = model_variables(model), model.arrangement.positions
-    draws = {variables.fixed.beta.name: beta} if variables.fixed else {}
-    for of_group, L, at in zip(variables.groups, cholesky, positions, strict=True):
-        sd = np.sqrt((L**2).sum(axis=2))
-        draws[of_group.sd.name] = sd
-        if of_group.cor is not None:
-            draws[of_group.cor.name] = _correlations(of_group.group, L, sd)
-        draws[of_group.b.name] = _effects(u, at, L)
-    if variables.phi is not None and phi is not None:
-        draws[variables.phi.name] = phi
-    return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
+    names = [group.name for group in model.design.groups]
+    by_name = dict(zip(names, cholesky, strict=True))
+    effects = {name: _effects(u, at, by_name[name]) for name, at in zip(names, model.arrangement.positions, strict=True)}
+    return posterior_of_arrays(model, beta, by_name, effects, phi)
 
 
 def _effects(u: FloatArray, at: npt.NDArray[np.int64], L: FloatArray) -> FloatArray:
@@ -235,14 +226,6 @@ def _effects(u: FloatArray, at: npt.NDArray[np.int64], L: FloatArray) -> FloatAr
         part = slice(start, start + step)
         np.einsum("sjc,sac->sja", u[part][:, at], L[part], out=b[part])
     return b
-
-
-def _correlations(group: GroupBlock, L: FloatArray, sd: FloatArray) -> FloatArray:
-    unit = np.divide(L, sd[..., None], out=np.zeros_like(L), where=sd[..., None] > 0)
-    R: FloatArray = np.einsum("sac,sbc->sab", unit, unit)
-    for i in range(len(group.effects)):
-        R[:, i, i] = 1.0
-    return R
 
 
 def _log_prior(objective: Objective, psi: FloatArray, logged: npt.NDArray[np.intp]) -> float:

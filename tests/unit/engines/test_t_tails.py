@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 import hierlogit as hl
-from hierlogit.engines.maximum.t_tails import combined_df, with_t_tails
+from hierlogit.engines.maximum.t_tails import with_t_tails
+from hierlogit.error_levels import combined_df
 
 DRAWS = 4000
 #: An error of a test at this level is a fault of the code.

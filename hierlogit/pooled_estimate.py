@@ -1,0 +1,176 @@
+"""The class `PooledEstimate`: the estimates from several imputations, combined by Rubin's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import FitError
+from .estimate import Estimate
+from .formatting import number
+from .rubins_rules import MissingInformation, between_factor, missing_information
+from .validation import agree
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False)
+class PooledEstimate(Estimate):
+    """The estimates from several imputations, combined by Rubin's rules.
+
+    Fixed effects, entries of the Cholesky factors and conditional modes are means over the imputations. ``covariance``
+    is the total covariance matrix ``T = W + (1 + 1/m) B``: the mean of the covariance matrices of the m imputations,
+    and the covariance matrix of their estimates. ``df`` are Barnard and Rubin's degrees of freedom. The conditional sds
+    include the variance of the modes between imputations. There is no log-likelihood, since that of each imputation is
+    of other data: ``log_likelihood`` is NaN.
+
+    Attributes
+    ----------
+    members : tuple of Estimate, length m
+        The estimates from the imputations.
+
+    References
+    ----------
+    Rubin (1987), Multiple Imputation for Nonresponse in Surveys, section 3.1; Barnard and Rubin (1999), Biometrika 86:
+    948-955.
+    """
+
+    members: tuple[Estimate, ...] = ()
+
+    @classmethod
+    def of(cls, members: Sequence[Estimate]) -> PooledEstimate:
+        """The estimates combined. They are of the same parameters, by the same engine."""
+        members = [_with_positive_diagonals(one) for one in members]
+        first = members[0]
+        modes = {name: np.array([one.modes[name] for one in members]) for name in first.modes}
+        missing = {name: between_factor(len(members)) * values.var(axis=0, ddof=1) for name, values in modes.items()}
+        within = {name: np.mean([one.conditional_sds[name] ** 2 for one in members], axis=0) for name in modes}
+        boundary = [name for name in first.boundary if all(name in one.boundary for one in members)]
+        plain = {name: getattr(first, name) for name in ("nodes", "penalised", "fixed_effects", "effects", "entries")}
+        pooled = cls(
+            **plain,
+            log_likelihood=np.nan,
+            beta=np.mean([one.beta for one in members], axis=0),
+            cholesky={name: np.mean([one.cholesky[name] for one in members], axis=0) for name in first.cholesky},
+            covariance=np.mean([one.covariance for one in members], axis=0),
+            boundary=tuple(boundary),
+            modes={name: values.mean(axis=0) for name, values in modes.items()},
+            conditional_sds={name: np.sqrt(within[name] + missing[name]) for name in modes},
+            n_parameters=first.n_parameters,
+            n_rows=first.n_rows,
+            df=first.df,
+            restricted=first.restricted,
+            members=tuple(members),
+        )
+        differences = pooled._differences()
+        return replace(pooled, covariance=pooled.covariance + differences.T @ differences)._reduced()
+
+    def _reduced(self) -> PooledEstimate:
+        """The estimate with the degrees of freedom that the members and their differences give."""
+        p = len(self.beta)
+        return replace(self, df=self.reduced_df(self.deviations()[:, :p], self.complete_df))
+
+    def _differences(self) -> FloatArray:
+        """Differences from the mean, shape (m, parameters), whose cross-products are ``(1 + 1/m) B``."""
+        values = np.array([_parameters(one) for one in self.members])
+        m = len(values)
+        differences: FloatArray = (values - values.mean(axis=0)) * np.sqrt(between_factor(m) / (m - 1))
+        return differences
+
+    def deviations(self) -> FloatArray:
+        """Deviations whose cross-products are the covariance matrix.
+
+        First those of each member, then the differences between the members, m rows.
+        """
+        within = [one.deviations() / np.sqrt(len(self.members)) for one in self.members]
+        return np.concatenate([*within, self._differences()])
+
+    @property
+    def degrees_of_freedom(self) -> str:
+        """Whose degrees of freedom the t distribution of the fixed effects has."""
+        return "Barnard-Rubin"
+
+    @property
+    def complete_df(self) -> FloatArray:
+        """Degrees of freedom of the fixed effects that missing values have not reduced, shape (p,)."""
+        return np.asarray(np.min([one.df for one in self.members], axis=0))
+
+    @property
+    def spread_df(self) -> FloatArray:
+        """Degrees of freedom of the sds and correlations, in the order of `spread_covariance`."""
+        return self.reduced_df(self.spread_deviations(), super().spread_df)
+
+    def with_df(self, df: FloatArray) -> Self:
+        """The estimate with other degrees of freedom of the fixed effects, as they are without missing values."""
+        changed: Self = replace(self, members=tuple(one.with_df(df) for one in self.members))
+        return changed._reduced()  # type: ignore[return-value]
+
+    def df_of(self, deviations: FloatArray) -> FloatArray:
+        """Degrees of freedom of functions of the parameters with these `deviations`, shape (r, k)."""
+        m = len(self.members)
+        of_members = np.split(deviations[:-m] * np.sqrt(m), m)
+        complete = [one.df_of(part) for one, part in zip(self.members, of_members, strict=True)]
+        return self.reduced_df(deviations, np.min(complete, axis=0))
+
+    def reduced_df(self, deviations: FloatArray, complete: FloatArray) -> FloatArray:
+        """Degrees of freedom of functions of the parameters, given those without missing values, shape (k,)."""
+        return self._missing(deviations, complete).df
+
+    def _missing(self, deviations: FloatArray, complete: FloatArray) -> MissingInformation:
+        """What missing values cost in functions of the parameters with these deviations, shape (r, k)."""
+        m = len(self.members)
+        between = (deviations[-m:] ** 2).sum(axis=0) / between_factor(m)
+        return missing_information((deviations[:-m] ** 2).sum(axis=0), between, m, complete)
+
+    @property
+    def missing_information(self) -> dict[str, FloatArray]:
+        """What missing values cost in each fixed effect, sd and correlation, as columns of a table."""
+        deviations = np.column_stack([self.deviations()[:, : len(self.beta)], self.spread_deviations()])
+        complete = np.concatenate([self.complete_df, super().spread_df])
+        return self._missing(deviations, complete).columns
+
+    @property
+    def deviance(self) -> float:
+        """There is none.
+
+        Raises
+        ------
+        FitError
+        """
+        raise FitError(
+            "estimates pooled over imputations have no log-likelihood, deviance, AIC or BIC: those of each imputation "
+            "are of other data, and their mean compares no models. hl.test_terms(fit) and hl.hypotheses(fit) test "
+            "terms by Wald's method; fit.fits has the fits of the imputations."
+        )
+
+    aic = deviance
+    bic = deviance
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """How much is missing, for a view of the estimate or of its fit."""
+        missing = self.missing_information["fmi"][: len(self.beta)]
+        known = missing[np.isfinite(missing)]
+        what = f"up to {number(float(known.max()))} of a coefficient's" if known.size else "unknown"
+        boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
+        tests = (("tests", f"t, with {self.degrees_of_freedom} degrees of freedom"),)
+        return (("information missing", what), *(() if self.penalised else tests), *boundary)
+
+
+def _parameters(estimate: Estimate) -> FloatArray:
+    """Fixed effects, then the free entries of the Cholesky factors."""
+    return np.concatenate([estimate.beta, [estimate.cholesky[name][a, b] for name, a, b in estimate.entries]])
+
+
+def _with_positive_diagonals(estimate: Estimate) -> Estimate:
+    """The estimate with columns of its Cholesky factors turned, whose signs are free, so that those of all agree."""
+    signs = np.ones(len(estimate.covariance))
+    for k, (name, _, b) in enumerate(estimate.entries, start=len(estimate.beta)):
+        signs[k] = -1.0 if estimate.cholesky[name][b, b] < 0 else 1.0
+    if np.all(signs > 0):
+        return estimate
+    cholesky = {name: L * np.where(np.diag(L) < 0, -1.0, 1.0) for name, L in estimate.cholesky.items()}
+    return replace(estimate, cholesky=cholesky, covariance=estimate.covariance * np.outer(signs, signs))
