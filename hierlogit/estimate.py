@@ -236,7 +236,7 @@ class Estimate(Shown):
         """Degrees of freedom of functions of the parameters with these `deviations`, shape (r, k)."""
         return combined_df(deviations, self.deviations().T, self.df)
 
-    def reduced_df(self, deviations: FloatArray, complete: FloatArray) -> FloatArray:
+    def reduced_df(self, deviations: FloatArray, complete: FloatArray) -> FloatArray:  # noqa: ARG002  of pooled ones
         """Degrees of freedom of functions of the parameters, given those without missing values, shape (k,)."""
         return complete
 

@@ -13,7 +13,6 @@ from .errors import FitError
 from .estimate import Estimate
 from .formatting import number
 from .rubins_rules import MissingInformation, between_factor, missing_information
-from .validation import agree
 
 FloatArray = npt.NDArray[np.float64]
 

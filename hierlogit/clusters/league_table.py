@@ -15,7 +15,7 @@ from ..display import Facts, Sentences, Table, View
 from ..effects.datagrid import datagrid
 from ..effects.query import MAX_CELLS, Query
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_fit, require_group, require_unweighted
+from ..fits.arguments import NOT_THE_POPULATION, require_fit, require_group, require_unweighted, refuse_pooled
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
@@ -321,6 +321,7 @@ def league_table(
       030043       15  0.0667  0.896       0.863          15.50
     """
     require_unweighted(fit, "hl.league_table", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Expected events are those of the rows")
     factor = fit.model.design.chosen_groups(group)[0]
     interval = Interval.of(ci_prob, ci_kind)
     best = choice("best", best, tuple(BEST), PredictionError)

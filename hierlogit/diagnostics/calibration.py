@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number
@@ -107,6 +107,7 @@ def calibration(
     0.0
     """
     require_unweighted(fit, "hl.calibration", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Calibration is of the rows")
     replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
     seed = seed_or_new(seed, PredictionError)
     interval = Interval.of(ci_prob, "eti")

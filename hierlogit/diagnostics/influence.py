@@ -14,7 +14,7 @@ import pandas as pd
 from ..display import Sentences, Table, View
 from ..engines.maximum.refit import finite_maximum_of, likelihood_engine
 from ..errors import FitError, StudyError
-from ..fits.arguments import require_unweighted
+from ..fits.arguments import require_unweighted, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold
@@ -167,6 +167,7 @@ def influence(
         "hl.influence",
         "its distances need the curvature of a likelihood. hl.robust(fit, 'jackknife') leaves out clusters.",
     )
+    refuse_pooled(fit, "fit", "Influence is on the estimates")
     function_or_none("estimand", estimand, StudyError, "a function of a Fit that returns a number or numbers")
     refit = flag("refit", refit, FitError)
     check_executor(executor)

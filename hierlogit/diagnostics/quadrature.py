@@ -11,7 +11,7 @@ from ..engines.maximum.convergence import INTEGRATION_ERROR, largest_move
 from ..engines.maximum.integrator import MOST_NODES, integrator, likelihood_at
 from ..engines.maximum.objective import Objective
 from ..errors import EngineError, FitError
-from ..fits.arguments import require_fit
+from ..fits.arguments import refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..result_table import ResultTable
 from ..validation import number_of, whole_number
@@ -59,6 +59,7 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
     True
     """
     require_fit(fit)
+    refuse_pooled(fit, "fit", "The error of quadrature is in the likelihood")
     if fit.estimate is None:
         raise FitError(
             "check_quadrature is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by "

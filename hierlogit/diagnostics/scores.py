@@ -16,7 +16,7 @@ from ..effects.cluster_choice import cluster_choices
 from ..effects.cluster_effects import PlacedRows
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
 from ..fits.repeated_findings import repeats_findings
 from ..lazy_draws import lazy_variable
 from ..progress import progress
@@ -129,6 +129,7 @@ def scores(
       auc        training     0.679
     """
     require_unweighted(fit, "hl.scores", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Scores are of the rows")
     interval = Interval.of(ci_prob, ci_kind)
     own_clusters = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
     if group is not None:

@@ -25,6 +25,7 @@ from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_num
 from .effects_picture import EffectsPicture
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOG, RowTests
+from .over_imputations import described_rows, over_imputations
 from .query import PredictionQuery
 from .row_by_row import RowByRow
 
@@ -167,21 +168,26 @@ def comparisons(
     choice("scale", scale, SCALES, PredictionError)
     if scale == "link" and comparison in OF_PROBABILITIES:
         raise PredictionError(f"comparison='{comparison}' compares probabilities: leave scale= at 'response'.")
-    query = PredictionQuery.for_predictions(
-        fit,
-        newdata,
-        clusters=clusters,
-        scale=scale,
-        by=by,
-        weights=weights,
-        given=given,
-        allow_new_levels=allow_new_levels,
-        num_draws=num_draws,
-        seed=seed,
-    )
+
+    def values_of(one: Fit, count: int | None) -> tuple[PredictionQuery, Evaluated | RowByRow]:
+        query = PredictionQuery.for_predictions(
+            one,
+            newdata,
+            clusters=clusters,
+            scale=scale,
+            by=by,
+            weights=weights,
+            given=given,
+            allow_new_levels=allow_new_levels,
+            num_draws=count,
+            seed=seed,
+        )
+        return query, _compared_rows(query, contrasts(fit.model, query.data.complete_frame, variables), comparison)
+
+    queries, values = over_imputations(fit, num_draws, values_of)
+    query = queries[0]
     varied = contrasts(fit.model, query.data.complete_frame, variables)
-    values = _compared_rows(query, varied, comparison)
-    described = _repeated(query, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
+    described = _repeated(queries, [(contrast.variable, contrast.label) for contrast in varied], "contrast")
     compared_by = COMPARISON_NAMES[comparison] if isinstance(comparison, str) else "Comparison of"
     averaged = "" if query.averages is None else "average "
     picture = EffectsPicture.of(
@@ -255,24 +261,29 @@ def slopes(
     test = RowTests.of(fit, hypothesis=hypothesis, direction=direction, rope=rope, adjust=adjust)
     interval = Interval.of(ci_prob, ci_kind)
     choice("scale", scale, SCALES, PredictionError)
-    query = PredictionQuery.for_predictions(
-        fit,
-        newdata,
-        clusters=clusters,
-        scale=scale,
-        by=by,
-        weights=weights,
-        given=given,
-        allow_new_levels=allow_new_levels,
-        num_draws=num_draws,
-        seed=seed,
-    )
     names = _numeric_variables(fit, variables)
-    rows = query.place(query.rows)
-    moved = [_moved(query, name) for name in names]
-    changed = partial(_slopes_of_run, query.averages, rows, moved, slope)
-    values = query.predicted(changed, len(names), rows, "Taking slopes")
-    described = _repeated(query, [(name, slope) for name in names], "slope")
+
+    def values_of(one: Fit, count: int | None) -> tuple[PredictionQuery, Evaluated | RowByRow]:
+        query = PredictionQuery.for_predictions(
+            one,
+            newdata,
+            clusters=clusters,
+            scale=scale,
+            by=by,
+            weights=weights,
+            given=given,
+            allow_new_levels=allow_new_levels,
+            num_draws=count,
+            seed=seed,
+        )
+        rows = query.place(query.rows)
+        moved = [_moved(query, name) for name in names]
+        changed = partial(_slopes_of_run, query.averages, rows, moved, slope)
+        return query, query.predicted(changed, len(names), rows, "Taking slopes")
+
+    queries, values = over_imputations(fit, num_draws, values_of)
+    query = queries[0]
+    described = _repeated(queries, [(name, slope) for name in names], "slope")
     averaged = "Slope" if query.averages is None else "Average slope"
     picture = EffectsPicture.of("slopes", query, labels=("term", "slope"), null=0.0)
     return test.table(f"{averaged} of the {query.predicted_quantity}", described, values, interval, picture)
@@ -529,9 +540,9 @@ def _numeric_variables(fit: Fit, variables: Any) -> list[str]:
     return names
 
 
-def _repeated(query: PredictionQuery, terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
+def _repeated(queries: Sequence[PredictionQuery], terms: list[tuple[str, str]], what: str) -> pd.DataFrame:
     """The rows repeated for each term and label, which become the first columns, and for each set of clusters."""
-    frame = query.described
+    query, frame = queries[0], described_rows(queries)
     first = ["term", what] if query.averages is not None else ["term", what, "row"]
     described = set_aside(frame, first)
     parts = []

@@ -23,6 +23,7 @@ from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .effects_picture import EffectsPicture
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOGIT, RowTests
+from .over_imputations import described_rows, over_imputations
 from .query import PredictionQuery
 from .row_by_row import RowByRow
 
@@ -188,22 +189,28 @@ def predictions(
             "direction=True: simulated outcomes are counts, which have no direction. Pass hypothesis= to compare rows, "
             "or leave kind= at 'expected'."
         )
-    query = PredictionQuery.for_predictions(
-        fit,
-        newdata,
-        clusters=clusters,
-        scale=scale,
-        by=by,
-        weights=weights,
-        given=given,
-        allow_new_levels=allow_new_levels,
-        num_draws=num_draws,
-        seed=seed,
-        others=fit.model.design.trial_columns if kind == "outcome" else (),
-    )
-    values = _simulated(query) if kind == "outcome" else _expected(query)
+
+    def values_of(one: Fit, count: int | None) -> tuple[PredictionQuery, Evaluated | RowByRow]:
+        query = PredictionQuery.for_predictions(
+            one,
+            newdata,
+            clusters=clusters,
+            scale=scale,
+            by=by,
+            weights=weights,
+            given=given,
+            allow_new_levels=allow_new_levels,
+            num_draws=count,
+            seed=seed,
+            others=fit.model.design.trial_columns if kind == "outcome" else (),
+        )
+        return query, _simulated(query) if kind == "outcome" else _expected(query)
+
+    queries, values = over_imputations(fit, num_draws, values_of)
+    query = queries[0]
     what = f"simulated outcomes, {query.design.outcome.event}" if kind == "outcome" else query.predicted_quantity
-    quantity, described = what if query.averages is None else f"average {what}", query.for_each_set(query.described)
+    quantity = what if query.averages is None else f"average {what}"
+    described = query.for_each_set(described_rows(queries))
     picture = EffectsPicture.of("predictions", query)
     return tests.table(quantity[0].upper() + quantity[1:], described, values, interval, picture)
 
@@ -370,19 +377,26 @@ def posterior_predictive(
     >>> az.plot_ppc_pava(hl.posterior_predictive(fit, num_draws=100, seed=1))  # doctest: +SKIP
     """
     require_fit(fit)
-    query = PredictionQuery.for_predictions(
-        fit,
-        newdata,
-        clusters=cluster_choices(fit.model, clusters),
-        allow_new_levels=allow_new_levels,
-        num_draws=num_draws,
-        seed=seed,
-        others=fit.model.design.trial_columns,
-    )
-    labels = fit.model.coords["obs"] if newdata is None else np.arange(len(query.data.frame))
-    number = np.int64 if query.data.complete.all() else np.float64
-    simulated = _simulated(query).array(np.asarray(labels), number).rename(row="obs")
+
+    def simulated_by(one: Fit, count: int | None) -> tuple[PredictionQuery, Evaluated | RowByRow]:
+        query = PredictionQuery.for_predictions(
+            one,
+            newdata,
+            clusters=cluster_choices(fit.model, clusters),
+            allow_new_levels=allow_new_levels,
+            num_draws=count,
+            seed=seed,
+            others=fit.model.design.trial_columns,
+        )
+        return query, _simulated(query)
+
+    queries, values = over_imputations(fit, num_draws, simulated_by)
+    data = queries[0].data
+    labels = fit.model.coords["obs"] if newdata is None else np.arange(len(data.frame))
+    number = np.int64 if data.complete.all() else np.float64
+    simulated = values.array(np.asarray(labels), number).rename(row="obs")
     groups = {"posterior_predictive": xr.Dataset({fit.model.outcome_name: simulated})}
     if newdata is None:
-        groups |= {name: fit.data[name].to_dataset() for name in ("observed_data", "constant_data")}
+        named = [name for name in ("observed_data", "constant_data") if name in fit.data.children]
+        groups |= {name: fit.data[name].to_dataset() for name in named}
     return xr.DataTree.from_dict(groups)

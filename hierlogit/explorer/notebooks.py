@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fits.arguments import require_fit
+from ..fits.arguments import refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from .from_fit import slider_model
@@ -72,6 +72,7 @@ def explore(fit: Fit, x: str | None = None, *, group: str | None = None) -> Expl
     ...
     """
     require_fit(fit)
+    refuse_pooled(fit, "fit", "Sliders show the rows")
     model = slider_model(fit, x, group)
     from .widget import Explorer
 

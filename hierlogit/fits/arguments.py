@@ -9,6 +9,7 @@ from ..errors import FitError, HierlogitError, ModelError
 from ..model_spec import ModelSpec
 from ..validation import instance, kind_of, text
 from .fit import Fit
+from .pooled_fit import PooledFit
 
 #: Reasons against sampling weights.
 NO_LIKELIHOOD = (
@@ -27,6 +28,8 @@ NO_POSTERIOR = (
     "opinions does (poststratification)."
 )
 MAKE_A_MODEL = "Make one first: model = hl.Model(formula, data)."
+#: What to use in place of likelihoods for fits that are pooled over imputations.
+USE_WALD = "hl.test_terms and hl.hypotheses test terms by Wald's method."
 MAKE_A_FIT = "Fit a model first: fit = hl.Model(formula, data).fit()."
 
 
@@ -75,6 +78,32 @@ def require_unweighted(fit: Any, function: str, reason: str, name: str = "fit") 
     """
     require_fit(fit, name)
     refuse_sampling_weights(fit.model, function, reason)
+
+
+def refuse_pooled(value: object, name: str, what: str, remedy: str = "") -> None:
+    """Refuse a fit that is pooled over imputations, by functions of a single table.
+
+    Parameters
+    ----------
+    value : object
+        A fit or a model, or anything else, which is not refused here.
+    name : str
+        Name of the argument.
+    what : str
+        What has no meaning across imputations, as the start of a sentence.
+    remedy : str
+        What to use instead, besides the fits of the imputations.
+
+    Raises
+    ------
+    FitError
+    """
+    if isinstance(value, PooledFit):
+        raise FitError(
+            f"{name} is pooled over {len(value.fits)} imputations. {what} of one table, and those of different "
+            f"imputations cannot be combined.{f' {remedy}' if remedy else ''} For a single imputation pass its fit, "
+            f"{name}.fits[0]."
+        )
 
 
 def require_group(group: object, found: str, what: str) -> None:

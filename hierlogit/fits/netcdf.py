@@ -46,7 +46,8 @@ def stored_imputations(
     fits: Iterable[tuple[dict[str, xr.Dataset], dict[str, Any]]], diagnostics: Diagnostics
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
     """Groups and metadata of a pooled fit from those of its fits."""
-    tree, records = {}, []
+    tree: dict[str, xr.Dataset] = {}
+    records = []
     for k, (groups, record) in enumerate(fits):
         tree |= {f"{imputation_group(k)}/{name}": group for name, group in groups.items()}
         records.append(record)

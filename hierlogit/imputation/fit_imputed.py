@@ -102,7 +102,9 @@ def fit_imputed(
     with unsaid(DataWarning):  # which would be those of the first table, many times
         models += [_model(formula, frame, k, missing, model_options) for k, frame in enumerate(frames[1:], start=1)]
     require_agreement(models, "tables")
-    done, finished = collect_tasks(_FitOne(models, _seeded(chosen, len(models))), range(len(models)), executor, "Fitting")
+    done, finished = collect_tasks(
+        _FitOne(models, _seeded(chosen, len(models))), range(len(models)), executor, "Fitting"
+    )
     if done.failures:
         k, reason = min(done.failures.items())
         raise FitError(

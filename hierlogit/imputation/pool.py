@@ -150,11 +150,10 @@ def _diagnostics(fits: Sequence[Fit]) -> Diagnostics:
 
 def _measures(all_diagnostics: Sequence[Diagnostics]) -> dict[str, float]:
     """The worst of each convergence measure within an imputation; divergences are counted."""
-    worst = {"min": np.min, "max": np.max}
     measures: dict[str, float] = {}
     for name in all_diagnostics[0].measures:
         values = [one.measures[name] for one in all_diagnostics if name in one.measures]
-        combine = np.sum if name == "divergences" else worst.get(name[:3], np.max)
+        combine = sum if name == "divergences" else min if name.startswith("min") else max
         measures[name] = float(combine(values))
     return measures
 
@@ -175,7 +174,7 @@ def _few_imputations(fits: Sequence[Fit]) -> list[Finding]:
         return []
     evidence = (
         f"{number(100 * float(missing[largest]))} % of the information about '{pooled.fixed_effects[largest]}' is "
-        f"missing, and there are {m} imputations: another {m} would give somewhat different standard errors and p-values."
+        f"missing, and there are {m} imputations: {m} others would give somewhat other standard errors and p-values."
     )
     remedy = f"For results that can be repeated, impute {int(np.ceil(PER_PERCENT * missing[largest]))} tables or more."
     return [Finding("few_imputations", "note", evidence, remedy)]

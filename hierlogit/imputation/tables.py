@@ -10,9 +10,9 @@ import pandas as pd
 
 from ..design.table import read_table
 from ..errors import DataWarning, DesignError, warn
-from ..validation import agree, kind_of, number_of, quoted_list, text
+from ..validation import agree, number_of, quoted_list, text
 
-#: Columns of the long table of R's mice: the number of the imputation, 0 for the table with missing values, and the row.
+#: Columns of the long table of R's mice: the number of the imputation, 0 for the data with missing values, and the row.
 IMPUTATION, ROW = ".imp", ".id"
 _A_LIST = "Pass a list of tables, or one long table with a column that numbers the imputations."
 
@@ -96,7 +96,7 @@ def _rows_of(table: pd.DataFrame, chosen: pd.Series[bool], column: str) -> pd.Da
 
 def _say_changed(original: pd.DataFrame, imputed: list[pd.DataFrame]) -> None:
     """Warn of observed values of the table with missing values that imputed tables do not have."""
-    changed = {}
+    changed: dict[str, int] = {}
     for name in original.columns:
         known = original[name].notna().to_numpy()
         observed = original[name].astype(object).to_numpy()[known]

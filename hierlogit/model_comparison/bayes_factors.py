@@ -13,7 +13,7 @@ from ..density.unbounded_variables import UnboundedVariables
 from ..display import Facts, Sentences, Table, View
 from ..engines.maximum.integrator import MOST_NODES
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights
+from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights, refuse_pooled
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import number
@@ -195,6 +195,8 @@ def bayes_factor(
     what = "models or fits by name, {'one': fit1, 'two': fit2}"
     if not isinstance(fits, Mapping) or len(fits) < 2:
         raise FitError("bayes_factor needs two or more fits by name: hl.bayes_factor({'one': fit1, 'two': fit2}).")
+    for name, fit in fits.items():
+        refuse_pooled(fit, f"fits['{name}']", "The evidence is that")
     models = {name: model_of(value, f"fits['{name}']") for name, value in mapping("fits", fits, FitError, what).items()}
     for model in models.values():
         refuse_sampling_weights(model, "hl.bayes_factor", NO_LIKELIHOOD)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, USE_WALD, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..pictures import Picture
 from ..result_table import ResultTable
@@ -92,6 +92,7 @@ def compare(
     fits = mapping("fits", fits, FitError, "fits by name, {'one': fit1, 'two': fit2}")
     for name, fit in fits.items():
         require_unweighted(fit, "hl.compare", NO_LIKELIHOOD, f"fits['{name}']")
+        refuse_pooled(fit, f"fits['{name}']", "AIC and leave-one-out are of the outcomes", USE_WALD)
     if criterion is not None:
         choice("criterion", criterion, tuple(CRITERIA), FitError)
     choice("method", method, METHODS, FitError)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..density.marginal.laplace import LaplaceLikelihood
 from ..engines.maximum.integrator import likelihood_at
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, USE_WALD, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from .nesting import maxima
 
@@ -51,6 +51,7 @@ def icl(fit: Fit) -> float:
     (2526, 2589)
     """
     require_unweighted(fit, "hl.icl", NO_LIKELIHOOD)
+    refuse_pooled(fit, "fit", "A likelihood is that", USE_WALD)
     estimate = maxima({"the fit": fit})["the fit"]
     likelihood = likelihood_at(fit.model, estimate, nodes=1)
     assert isinstance(likelihood, LaplaceLikelihood)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..display import Facts, Sentences, Shown, View
 from ..errors import FitError, StudyError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, USE_WALD, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..formatting import number, p_value
 from ..pictures import Picture, Pictured
@@ -166,6 +166,7 @@ def likelihood_ratio(
     fits = {"fit0": fit0, "fit1": fit1}
     for name, fit in fits.items():
         require_unweighted(fit, "hl.likelihood_ratio", NO_LIKELIHOOD, name)
+        refuse_pooled(fit, name, "A likelihood is that", USE_WALD)
     requested, used_seed = whole_number("replicates", replicates, StudyError, least=1), seed_or_new(seed, StudyError)
     check_executor(executor)
     if store is not None:

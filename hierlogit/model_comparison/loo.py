@@ -12,7 +12,7 @@ import xarray as xr
 from ..density.linear_predictor import Draws
 from ..effects.numerics.given_other_rows import GivenOthers
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..fits.psis import psis, relative_efficiency
 from ..progress import progress
@@ -87,6 +87,7 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     (50, -101)
     """
     require_unweighted(fit, "hl.loo", NO_LIKELIHOOD)
+    refuse_pooled(fit, "fit", "Leave-one-out predictions are of the outcomes")
     refit = flag("refit", refit, FitError)
     if fit.estimate is not None:
         raise FitError(

@@ -12,7 +12,7 @@ from ..display import Facts, Shown, View
 from ..engines.importance.nodes import compared_with, finer, integration_changes, nodes_needed
 from ..engines.maximum.integrator import MOST_EFFECTS, MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
-from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights
+from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights, refuse_pooled
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import fixed
@@ -169,6 +169,7 @@ def evidence(fit: Fit | ModelSpec, *, draws: int = 4096, nodes: int | None = Non
     >>> round(hl.evidence(model).log_evidence, 1)
     -101.7
     """
+    refuse_pooled(fit, "fit", "The evidence is that")
     model = model_of(fit, "fit")
     refuse_sampling_weights(model, "hl.evidence", NO_LIKELIHOOD)
     draws = whole_number("draws", draws, FitError, least=LEAST_DRAWS)

@@ -12,7 +12,7 @@ from ..display import Sentences, Table, View
 from ..engines.maximum.other_searches import OPTIMIZERS, OtherSearches, Search
 from ..engines.maximum.refit import maximum_of
 from ..errors import FitError
-from ..fits.arguments import require_fit
+from ..fits.arguments import refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..formatting import number
 from ..progress import progress
@@ -115,6 +115,7 @@ def compare_searches(
     ['fit', 'same', 'same', 'same', 'same', 'same']
     """
     require_fit(fit)
+    refuse_pooled(fit, "fit", "A search is for the likelihood")
     given = USUAL if optimizers is None else optimizers
     chosen = names("optimizers", given, OPTIMIZERS, FitError, "optimizer", "SciPy")
     starts = whole_number("starts", starts, FitError, least=1, most=MOST_STARTS)

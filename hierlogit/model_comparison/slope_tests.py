@@ -15,7 +15,7 @@ import pandas as pd
 from ..engines.maximum.refit import finite_maximum_of
 from ..engines.maximum.refitted import ReferenceFit
 from ..errors import FitError, StudyError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
 from ..result_table import ResultTable
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
@@ -117,6 +117,7 @@ def test_slopes(
     ('urban', True)
     """
     require_unweighted(fit, "hl.test_slopes", NO_LIKELIHOOD)
+    refuse_pooled(fit, "fit", "Score tests are of the likelihood")
     requested = whole_number("replicates", replicates, StudyError, least=FEWEST_REPLICATES)
     used_seed = seed_or_new(seed, StudyError)
     check_executor(executor)

@@ -12,14 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError, StudyError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
+from ..fits.pooled_fit import PooledFit
 from ..result_table import ResultTable
 from ..studies.tasks import check_executor
 from ..summaries.multiplicity import holm
-from ..validation import choice, file_path, seed_or_new, whole_number
+from ..validation import choice, file_path, seed_or_new, shortened, whole_number
 from .cluster_wald import cluster_wald_tests
 from .likelihood_ratio import METHODS
 from .nesting import maxima
+from .pooled_term_tests import wald_tests_of_terms
 from .term_comparisons import TermComparison, difference_of, term_comparisons
 from .term_posterior import bayes_factors, directions, loo_differences
 from .term_ratios import SimulatedRatios, TermRatio, simulated_ratios, term_ratios
@@ -50,7 +52,7 @@ def test_terms(
     For likelihood fits these are likelihood-ratio tests, and for those with robust standard errors, made by `robust`,
     Wald's tests of the terms of the fixed part. The models without a term are fitted by a search that starts
     at the maximum of the whole model, which takes milliseconds. For fits by a sampler they are the answers of the
-    posterior.
+    posterior, and for likelihood fits pooled over imputations Wald's tests.
 
     Parameters
     ----------
@@ -92,6 +94,13 @@ def test_terms(
         - ``replicates``, ``failures``: with the bootstrap, numbers of simulated data sets with and without a result.
 
         For likelihood fits with robust standard errors, ``statistic`` and ``p_value`` are Wald's.
+
+        For pooled likelihood fits:
+
+        - ``statistic``, ``df``: the statistic D1, which has an F distribution, and the degrees of freedom of its
+          denominator; missing for random effects;
+        - ``p_value``, ``p_adjusted``, ``reference``: as above;
+        - ``riv``: relative increase in variance due to missing values, averaged over the coefficients of the term.
 
         For sampled fits:
 
@@ -139,6 +148,8 @@ def test_terms(
     ----------
     Self and Liang (1987), Journal of the American Statistical Association 82: 605-610.
     Stram and Lee (1994), Biometrics 50: 1171-1177.
+    Li, Raghunathan and Rubin (1991), Journal of the American Statistical Association 86: 1065-1073, and Reiter (2007),
+    Biometrika 94: 502-508: Wald's tests with imputations.
     Fox (2016), Applied Regression Analysis and Generalized Linear Models, section 8.2: marginality.
     Held (2004), Journal of Computational and Graphical Statistics 13: 20-35: contour probabilities.
 
@@ -166,9 +177,13 @@ def test_terms(
     comparisons = term_comparisons(fit.model.design)
     if fit.estimate is None:
         chosen = OF_SAMPLES[0] if method is None else choice("method", method, OF_SAMPLES, FitError)
+        if chosen != "direction":
+            refuse_pooled(fit, "fit", "Comparisons of models are of the outcomes", "Leave method= out for directions.")
         if adjust is not None:
             raise FitError("adjust is for the p-values of likelihood fits, which this fit by a sampler does not have.")
         return _of_posterior(fit, comparisons, chosen, seed)
+    if isinstance(fit, PooledFit):
+        return _of_imputations(fit, comparisons, method, adjust)
     chosen = METHODS[0] if method is None else choice("method", method, METHODS, FitError)
     estimate = maxima({"fit": fit})["fit"]
     if estimate.restricted:
@@ -202,6 +217,24 @@ def test_terms(
 
 # In tests of users, pytest would take it for one of them.
 test_terms.__test__ = False  # type: ignore[attr-defined]
+
+
+def _of_imputations(
+    fit: PooledFit, comparisons: Sequence[TermComparison], method: str | None, adjust: str | None
+) -> ResultTable:
+    if method is not None:
+        raise FitError(
+            f"method={shortened(method)} compares likelihoods, and those of different imputations are of other data. "
+            "Leave method= out for Wald's tests, pooled over the imputations."
+        )
+    if not fit.with_priors:
+        table = pd.DataFrame(wald_tests_of_terms(fit, comparisons))
+        if adjust is not None:
+            place = list(table.columns).index("p_value") + 1
+            table.insert(place, "p_adjusted", holm(table["p_value"].to_numpy(dtype=np.float64)))
+        title = f"Wald tests of terms, pooled over {len(fit.fits)} imputations; for missing p-values see 'reference'"
+        return ResultTable.of(table, title, spare=("reference", "without", "riv", "parameters"))
+    raise FitError("the fits are by MAP, whose estimates have no tests: fit the tables by hl.Laplace() or hl.AGQ().")
 
 
 def _of_posterior(fit: Fit, comparisons: Sequence[TermComparison], method: str, seed: int | None) -> ResultTable:

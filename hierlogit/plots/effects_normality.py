@@ -8,7 +8,7 @@ import numpy as np
 
 from ..diagnostics.fit.effects_qq import EffectQuantiles, effect_quantiles
 from ..errors import FitError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted
+from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number
@@ -102,6 +102,7 @@ def effects_qq(
     >>> hl.plots.effects_qq(fit, "district", seed=1)  # doctest: +SKIP
     """
     require_unweighted(fit, "hl.plots.effects_qq", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Simulated bands are by refits")
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     interval = Interval.of(ci_prob, "eti")
     panels = fit.model.design.chosen_effects(group, effect)

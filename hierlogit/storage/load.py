@@ -69,7 +69,8 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
         records = metadata.get("imputations")
         if records is None:
             return _read_fit(tree, metadata, namespace, source)
-        fits = [_read_fit(tree[imputation_group(k)], one, namespace, source) for k, one in enumerate(records)]
+        parts = [tree.children[imputation_group(k)] for k in range(len(records))]
+        fits = [_read_fit(part, one, namespace, source) for part, one in zip(parts, records, strict=True)]
         return PooledFit(fits, _read_diagnostics(metadata["diagnostics"]))
 
 

@@ -15,7 +15,7 @@ from ..display import FOLDED, MOST, Sentences, Table, View
 from ..engines.maximum.refit import INFINITE, Refitter, finite_maximum_of, likelihood_engine
 from ..errors import ConvergenceWarning, StudyError, warn
 from ..estimate import Estimate
-from ..fits.arguments import require_unweighted
+from ..fits.arguments import require_unweighted, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..result_table import HasTables, ResultTable
@@ -197,6 +197,7 @@ def bootstrap(
         "it simulates outcomes from the model, without the selection of the sample. hl.summary(fit) has standard "
         "errors of the sample.",
     )
+    refuse_pooled(fit, "fit", "Replicates are of the rows", "hl.summary has standard errors by Rubin's rules.")
     function_or_none("statistic", statistic, StudyError, "a function of a Fit that returns a number or numbers")
     check_executor(executor)
     maximum = finite_maximum_of(fit)

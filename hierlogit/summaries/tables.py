@@ -11,7 +11,7 @@ import pandas as pd
 from ..engines.maximum.cluster_covariance import robust_fit
 from ..errors import DataWarning, FitError, warn
 from ..estimate import Estimate
-from ..fits.arguments import require_fit
+from ..fits.arguments import refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.repeated_findings import repeats_findings
@@ -20,6 +20,7 @@ from ..result_table import ResultTable
 from ..student_t import t_cdf, t_quantile, two_sided_p_value
 from ..validation import choice, flag, quoted_list, shortened
 from .cluster_picture import ClusterPicture
+from .convergence import convergence_columns
 from .intervals import Interval, end_names, summarise
 from .log_odds_contrasts import log_odds_contrasts
 from .wald_profile import PARAMETERS, summary_of_estimate, title_of_tests, with_df
@@ -85,7 +86,8 @@ def summary(
         ``mean``, ``sd``, the ends of the interval and, for sampled fits, ``r_hat``, ``ess_bulk``, ``ess_tail``,
         ``mcse_mean`` and ``mcse_sd``. With Wald and profile intervals, they are ``estimate``, ``se`` and the ends of
         the interval, for fits without priors also ``z``, or ``t`` with its degrees of freedom ``df``, and ``p_value``
-        of the fixed effects.
+        of the fixed effects. Pooled likelihood fits have the missing information ``fmi``, ``riv`` and ``lambda`` of
+        `pool` too; the convergence measures of pooled sampled fits are those within the imputations.
 
     Raises
     ------
@@ -122,6 +124,8 @@ def summary(
                 "of the engine: hl.Laplace(df=...)."
             )
         return _summary_of_draws(fit, Interval.of(ci_prob, ci_kind))
+    if chosen == "profile":
+        refuse_pooled(fit, "fit", "A profile is of the likelihood", "Leave interval= out for Wald intervals.")
     return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, df, progress=progress)
 
 
@@ -132,16 +136,9 @@ def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
     table = pd.DataFrame({"component": dataset["component"].to_numpy()}, index=index)
     for name, values in summarise(draws, interval).items():
         table[name] = values
-    if fit.estimate is not None:  # independent draws: there are no chains that could fail to converge
-        return ResultTable.of(table, PARAMETERS, spare=SPARE)
-    import arviz_stats
-
-    if dataset.sizes["chain"] > 1:
-        table["r_hat"] = arviz_stats.rhat(dataset)["value"].to_numpy()
-    table["ess_bulk"] = arviz_stats.ess(dataset, method="bulk")["value"].to_numpy()
-    table["ess_tail"] = arviz_stats.ess(dataset, method="tail")["value"].to_numpy()
-    table["mcse_mean"] = arviz_stats.mcse(dataset, method="mean")["value"].to_numpy()
-    table["mcse_sd"] = arviz_stats.mcse(dataset, method="sd")["value"].to_numpy()
+    if fit.estimate is None:  # of likelihood fits, draws are independent: there are no chains that could not converge
+        for name, values in convergence_columns(fit).items():
+            table[name] = values
     return ResultTable.of(table, PARAMETERS, spare=SPARE)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..pictures import Picture
 from ..progress import progress
@@ -86,6 +86,7 @@ def profile(
       sd_herd[Intercept]  1.311   2.576
     """
     require_unweighted(fit, "hl.profile", NO_LIKELIHOOD)
+    refuse_pooled(fit, "fit", "A profile is of the likelihood", "hl.summary has Wald intervals.")
     points = whole_number("points", points, FitError, least=2, most=MOST_POINTS)
     prob = interval_probability("ci_prob", ci_prob, FitError)
     if fit.estimate is None:

@@ -12,7 +12,9 @@ import xarray as xr
 from ..density.joint.attenuation import ATTENUATION
 from ..density.linear_predictor import Draws
 from ..effects.numerics.population_average import average_probability
+from ..effects.over_imputations import over_imputations
 from ..errors import FitError
+from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, summarise
@@ -22,6 +24,7 @@ from .row_averages import distinct_rows
 
 if TYPE_CHECKING:
     from ..effects.evaluated import Evaluated
+    from ..effects.query import Query
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -95,30 +98,36 @@ def conditional_vs_average(
       time            -0.451   -0.185  0.410       -0.176
     """
     interval = Interval.of(ci_prob, ci_kind)
-    query = query_of(fit, None, num_draws)
-    if not query.design.fixed_effects:
+    require_fit(fit)
+    fit.model.design.chosen_groups(None)
+    if not fit.model.design.fixed_effects:
         raise FitError("the model has no fixed effects, so there is no coefficient to compare.")
     if any(finding.code == "separation" for finding in fit.diagnostics.findings):
         raise FitError(
             "some coefficients of this fit are infinite, because predictors separate the outcomes, and so are their "
             "population averages. Fit the model by hl.MAP() or hl.NUTS(), whose priors keep them finite."
         )
-    shares = query.design.shares
-    rows, weights = distinct_rows(query.rows, shares)
+    labels = fit.model.design.fixed_effects
 
-    def both(draws: Draws) -> FloatArray:
-        variance = total({group.name: mean_variance(draws, group, shares) for group in query.design.groups})
-        factor = 1 / np.sqrt(1 + ATTENUATION * variance)[:, None]
-        beta = draws.beta
-        sd = np.sqrt(total(spread(draws, rows)))
-        probability = average_probability(beta @ rows.X.T + rows.offset, sd)
-        average = nearest_coefficients(probability, rows.X, rows.offset, weights, factor * beta)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            parts = (beta, average, average / beta, factor * beta)
-        return np.stack(parts, axis=2).reshape(len(draws), -1)
+    def compared(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query = query_of(one, None, count)
+        trials = query.design.shares
+        rows, weights = distinct_rows(query.rows, trials)
 
-    labels = query.design.fixed_effects
-    values = query.evaluate(both, len(QUANTITIES) * len(labels), 4 * len(weights), "Averaging")
+        def both(draws: Draws) -> FloatArray:
+            variance = total({group.name: mean_variance(draws, group, trials) for group in query.design.groups})
+            factor = 1 / np.sqrt(1 + ATTENUATION * variance)[:, None]
+            beta = draws.beta
+            sd = np.sqrt(total(spread(draws, rows)))
+            probability = average_probability(beta @ rows.X.T + rows.offset, sd)
+            average = nearest_coefficients(probability, rows.X, rows.offset, weights, factor * beta)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                parts = (beta, average, average / beta, factor * beta)
+            return np.stack(parts, axis=2).reshape(len(draws), -1)
+
+        return query, query.evaluate(both, len(QUANTITIES) * len(labels), 4 * len(weights), "Averaging")
+
+    _, values = over_imputations(fit, num_draws, compared)
     return _side_by_side(values, labels, interval)
 
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..density.linear_predictor import Draws
+from ..effects.evaluated import Evaluated
 from ..effects.numerics.population_average import average_probability
+from ..effects.over_imputations import over_imputations
+from ..effects.query import Query
 from ..errors import PredictionError
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
@@ -114,21 +118,31 @@ def icc(
             "adjusted=False adds the variance of the fixed part over the training rows: it cannot be combined with "
             "newdata=."
         )
-    query = query_of(fit, newdata, num_draws, fixed=False)
+
+    def shares(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query = query_of(one, newdata, count, fixed=False)
+        shared = sharings(query.design)
+
+        def correlations(draws: Draws) -> FloatArray:
+            variances = cluster_variances(query, draws)
+            whole = total(variances) + LOGISTIC_VARIANCE
+            if not adjusted:
+                whole += fixed_variance(draws, query.design.X, query.design.shares)[:, None]
+            return np.concatenate([total(variances, sharing.factors) / whole for sharing in shared], axis=1)
+
+        return query, query.of_all_rows(
+            query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
+        )
+
+    queries, values = over_imputations(fit, num_draws, shares)
+    return values.table("Intraclass correlation (latent scale)", _described(queries[0]), interval)
+
+
+def _described(query: Query) -> pd.DataFrame:
+    """The ways to share clusters, for each row of the query."""
     shared = sharings(query.design)
-
-    def correlations(draws: Draws) -> FloatArray:
-        variances = cluster_variances(query, draws)
-        whole = total(variances) + LOGISTIC_VARIANCE
-        if not adjusted:
-            whole += fixed_variance(draws, query.design.X, query.design.shares)[:, None]
-        return np.concatenate([total(variances, sharing.factors) / whole for sharing in shared], axis=1)
-
-    values = query.evaluate(correlations, len(shared) * result_rows(query), result_rows(query))
     labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
-    return query.of_all_rows(values).table(
-        "Intraclass correlation (latent scale)", described_rows(query, labels), interval
-    )
+    return described_rows(query, labels)
 
 
 @repeats_findings
@@ -200,32 +214,34 @@ def vpc(
     if scale == "latent":
         return icc(fit, newdata, num_draws=num_draws, ci_prob=ci_prob, ci_kind=ci_kind)
     interval = Interval.of(ci_prob, ci_kind)
-    query = query_of(fit, newdata, num_draws)
-    shared = sharings(query.design)
-    rows, share = distinct_rows(query.rows, query.design.shares if newdata is None else None)
 
-    def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
-        """Variance of an outcome, and its covariance with the outcome of a row that shares clusters, for each way."""
-        average = average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))
-        parts = [average * (1 - average)]
-        for sharing in shared:
-            within = total(variances, sharing.factors)
-            # A sum, not the total minus `within`, which would not be exactly zero where there are no other factors.
-            others = total(variances, tuple(name for name in variances if name not in sharing.factors))
-            sds = (np.broadcast_to(np.sqrt(values), eta.shape) for values in (within, others))
-            parts.append(shared_covariance(eta, *sds))
-        return parts
+    def shares(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query = query_of(one, newdata, count)
+        shared = sharings(query.design)
+        rows, share = distinct_rows(query.rows, query.design.shares if newdata is None else None)
 
-    def correlations(draws: Draws) -> FloatArray:
-        if newdata is None:
-            whole, *parts = average_moments(draws, rows, share, moments)[..., None]
-        else:
-            whole, *parts = moments(cluster_variances(query, draws), fixed_part(draws, query.rows))
-        with np.errstate(invalid="ignore", divide="ignore"):  # probabilities of 0 and 1 have no variance to share
-            return np.concatenate([part / whole for part in parts], axis=1)
+        def moments(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
+            """Variance of an outcome, and for each way to share clusters its covariance with another row's outcome."""
+            average = average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))
+            parts = [average * (1 - average)]
+            for sharing in shared:
+                within = total(variances, sharing.factors)
+                # A sum, not the total minus `within`, which would not be exactly zero where there are no other factors.
+                others = total(variances, tuple(name for name in variances if name not in sharing.factors))
+                sds = (np.broadcast_to(np.sqrt(values), eta.shape) for values in (within, others))
+                parts.append(shared_covariance(eta, *sds))
+            return parts
 
-    values = query.evaluate(correlations, len(shared) * result_rows(query), len(query.rows), "Integrating")
-    labels = {"group": [sharing.group for sharing in shared], "kind": [sharing.kind for sharing in shared]}
-    return query.of_all_rows(values).table(
-        f"Variance partition coefficient ({scale} scale)", described_rows(query, labels), interval
-    )
+        def correlations(draws: Draws) -> FloatArray:
+            if newdata is None:
+                whole, *parts = average_moments(draws, rows, share, moments)[..., None]
+            else:
+                whole, *parts = moments(cluster_variances(query, draws), fixed_part(draws, query.rows))
+            with np.errstate(invalid="ignore", divide="ignore"):  # probabilities of 0 and 1 have no variance to share
+                return np.concatenate([part / whole for part in parts], axis=1)
+
+        values = query.evaluate(correlations, len(shared) * result_rows(query), len(query.rows), "Integrating")
+        return query, query.of_all_rows(values)
+
+    queries, values = over_imputations(fit, num_draws, shares)
+    return values.table(f"Variance partition coefficient ({scale} scale)", _described(queries[0]), interval)

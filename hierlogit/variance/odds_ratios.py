@@ -11,6 +11,9 @@ import pandas as pd
 
 from ..density.linear_predictor import Draws
 from ..design.design import Design
+from ..effects.evaluated import Evaluated
+from ..effects.over_imputations import over_imputations
+from ..effects.query import Query
 from ..errors import FitError, PredictionError
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
@@ -82,17 +85,22 @@ def mor(
       district     1.513
     """
     interval = Interval.of(ci_prob, ci_kind)
-    query = query_of(fit, newdata, num_draws, fixed=False)
 
-    def ratios(draws: Draws) -> FloatArray:
-        variances = cluster_variances(query, draws)
-        sd = np.sqrt(np.concatenate(list(variances.values()), axis=1))
-        with np.errstate(over="ignore"):  # where the clusters hardly limit an sd, which a finding of the fit says
-            return np.exp(LOG_ODDS_RATIO_PER_SD * sd)
+    def medians(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query = query_of(one, newdata, count, fixed=False)
 
-    values = query.evaluate(ratios, len(query.design.groups) * result_rows(query), result_rows(query))
-    described = described_rows(query, {"group": [group.name for group in query.design.groups]})
-    return query.of_all_rows(values).table("Median odds ratio", described, interval)
+        def ratios(draws: Draws) -> FloatArray:
+            variances = cluster_variances(query, draws)
+            sd = np.sqrt(np.concatenate(list(variances.values()), axis=1))
+            with np.errstate(over="ignore"):  # where the clusters hardly limit an sd, which a finding of the fit says
+                return np.exp(LOG_ODDS_RATIO_PER_SD * sd)
+
+        values = query.evaluate(ratios, len(query.design.groups) * result_rows(query), result_rows(query))
+        return query, query.of_all_rows(values)
+
+    queries, values = over_imputations(fit, num_draws, medians)
+    described = described_rows(queries[0], {"group": [group.name for group in fit.model.design.groups]})
+    return values.table("Median odds ratio", described, interval)
 
 
 @repeats_findings
@@ -170,31 +178,36 @@ def ior(
 
     interval = Interval.of(ci_prob, ci_kind)
     prob = interval_probability("prob", prob, PredictionError)
-    query = query_of(fit, None, num_draws)
+    query_of(fit)
     steps, differing = _between_clusters(fit, variables, group)
     reach = float(t_quantile(np.inf, prob))
 
-    def quantities(draws: Draws) -> FloatArray:
-        variances, columns = cluster_variances(query, draws), []
-        for label, step in steps.items():
-            log_ratio = step * draws.beta[:, query.design.fixed_effects.index(label)]
-            sd = np.sqrt(2 * total(variances, differing[label])[:, 0])
-            if np.max(np.abs(log_ratio) + reach * sd) > LARGEST_LOG_RATIO:
-                raise PredictionError(
-                    f"variables: a difference of {step:g} in '{label}' makes odds ratios too large. Choose a "
-                    "smaller one."
-                )
-            away = np.divide(np.abs(log_ratio), sd, out=np.full_like(sd, np.inf), where=sd > 0)
-            ends = (np.exp(log_ratio - reach * sd), np.exp(log_ratio + reach * sd))
-            columns += [np.exp(log_ratio), *ends, ndtr(-away)]
-        return np.column_stack(columns)
+    def intervals(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query = query_of(one, None, count)
+
+        def quantities(draws: Draws) -> FloatArray:
+            variances, columns = cluster_variances(query, draws), []
+            for label, step in steps.items():
+                log_ratio = step * draws.beta[:, query.design.fixed_effects.index(label)]
+                sd = np.sqrt(2 * total(variances, differing[label])[:, 0])
+                if np.max(np.abs(log_ratio) + reach * sd) > LARGEST_LOG_RATIO:
+                    raise PredictionError(
+                        f"variables: a difference of {step:g} in '{label}' makes odds ratios too large. Choose a "
+                        "smaller one."
+                    )
+                away = np.divide(np.abs(log_ratio), sd, out=np.full_like(sd, np.inf), where=sd > 0)
+                ends = (np.exp(log_ratio - reach * sd), np.exp(log_ratio + reach * sd))
+                columns += [np.exp(log_ratio), *ends, ndtr(-away)]
+            return np.column_stack(columns)
+
+        return query, query.evaluate(quantities, 4 * len(steps))
 
     described = {
         "term": np.repeat(list(steps), len(QUANTITIES)),
         "groups": np.repeat([", ".join(differing[label]) for label in steps], len(QUANTITIES)),
         "quantity": list(QUANTITIES) * len(steps),
     }
-    values = query.evaluate(quantities, 4 * len(steps))
+    _, values = over_imputations(fit, num_draws, intervals)
     return values.table("Odds ratios between clusters", pd.DataFrame(described), interval)
 
 

@@ -15,7 +15,7 @@ from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
 from ..errors import ConvergenceWarning, FitError, unsaid
-from ..fits.arguments import NOT_THE_POPULATION, model_of, refuse_sampling_weights
+from ..fits.arguments import NOT_THE_POPULATION, model_of, refuse_sampling_weights, refuse_pooled
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span
@@ -188,6 +188,7 @@ def pooling(
     >>> pooled.coefficients.loc[[3, 14], ["unpooled", "se", "fixed", "partial"]].round(2).to_dict("split")["data"]
     [[nan, nan, -0.54, -0.26], [0.52, 0.19, -0.54, 0.39]]
     """
+    refuse_pooled(model, "model", "No and complete pooling are fits to the rows")
     interval = Interval.of(ci_prob, ci_kind)
     if isinstance(model, Fit) and engine is not None:
         raise FitError(

@@ -12,6 +12,8 @@ from ..density.linear_predictor import Draws
 from ..design.grouping import GroupBlock
 from ..effects.evaluated import Evaluated
 from ..effects.numerics.population_average import average_probability
+from ..effects.over_imputations import over_imputations
+from ..effects.query import Query
 from ..errors import FitError, PredictionError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
@@ -105,27 +107,31 @@ def r2(
     """
     choice("method", method, ("theoretical", "delta"), PredictionError)
     interval = Interval.of(ci_prob, ci_kind)
-    query = query_of(fit, None, num_draws)
-    single = between_rows(query.design)
-    weights = query.design.shares
-    # Only one of the methods averages over the rows, which are sorted for it.
-    rows, share = distinct_rows(query.rows, weights) if method == "delta" else (query.rows, weights)
 
-    def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
-        return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
+    def explained(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query = query_of(one, None, count)
+        single = between_rows(query.design)
+        trials = query.design.shares
+        # Only one of the methods averages over the rows, which are sorted for it.
+        rows, share = distinct_rows(query.rows, trials) if method == "delta" else (query.rows, trials)
 
-    def shares(draws: Draws) -> FloatArray:
-        residual: FloatArray | float = LOGISTIC_VARIANCE
-        if method == "delta":
-            (p,) = average_moments(draws, rows, share, averaged)
-            residual = 1 / (p * (1 - p))
-        variances = {group.name: mean_variance(draws, group, weights) for group in query.design.groups}
-        fixed = fixed_variance(draws, query.design.X, weights)
-        random = total(variances, tuple(name for name in variances if name not in single))
-        whole = fixed + total(variances) + residual
-        return np.column_stack([fixed / whole, (fixed + random) / whole])
+        def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
+            return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
 
-    values = query.evaluate(shares, 2, len(query.rows))
+        def shares(draws: Draws) -> FloatArray:
+            residual: FloatArray | float = LOGISTIC_VARIANCE
+            if method == "delta":
+                (p,) = average_moments(draws, rows, share, averaged)
+                residual = 1 / (p * (1 - p))
+            variances = {group.name: mean_variance(draws, group, trials) for group in query.design.groups}
+            fixed = fixed_variance(draws, query.design.X, trials)
+            random = total(variances, tuple(name for name in variances if name not in single))
+            whole = fixed + total(variances) + residual
+            return np.column_stack([fixed / whole, (fixed + random) / whole])
+
+        return query, query.evaluate(shares, 2, len(query.rows))
+
+    _, values = over_imputations(fit, num_draws, explained)
     return values.table("R-squared (latent scale)", pd.DataFrame({"quantity": ["marginal", "conditional"]}), interval)
 
 
@@ -192,43 +198,52 @@ def pcv(
     require_fit(fit0, "fit0")
     require_fit(fit1, "fit1")
     interval = Interval.of(ci_prob, ci_kind)
-    queries = query_of(fit0), query_of(fit1)
+    for fit in (fit0, fit1):
+        query_of(fit)
     pairs = _common_groups(fit0, fit1)
     if effect is not None:
         pairs = _with_effect(pairs, effect)
-    trials = fit0.model.design.shares
-    zero = [before.name for before, _ in pairs if not _variance(queries[0].draws, before, trials, effect).any()]
+    names = [before.name for before, _ in pairs]
+    before, after = (_variances(fit, names, effect) for fit in (fit0, fit1))
+    zero = [name for name, some in zip(names, before.draws.any(axis=0), strict=True) if not some]
     if zero:
         raise FitError(
             f"the {agree(zero, 'variance', 'variances')} of {quoted_list(zero)} {agree(zero, 'is', 'are')} zero in the "
             "first fit, so that the proportional change is not defined."
         )
-    count = min(len(query.draws) for query in queries)
+    count = min(before.count, after.count)
     # Fits with the same seed used the same random numbers: paired in order, their draws would not be independent.
     random = np.random.default_rng(1)
-    first, second = (query.draws[random.permutation(len(query.draws))[:count]] for query in queries)
-    points = [query.point for query in queries]
-    estimate = (
-        _change(points[0], points[1], pairs, trials, effect)[0]
-        if points[0] is not None and points[1] is not None
-        else None
-    )
-    values = Evaluated(_change(first, second, pairs, trials, effect), estimate, (1, count))
+    first, second = (values.draws[random.permutation(values.count)[:count]] for values in (before, after))
+    estimate = None
+    if before.estimate is not None and after.estimate is not None:
+        estimate = _change(before.estimate, after.estimate)
+    values = Evaluated(_change(first, second), estimate, (1, count))
     described = pd.DataFrame({"group": [before.name for before, _ in pairs]})
     if effect is not None:
         described["effect"] = effect
     return values.table("Proportional change in variance", described, interval)
 
 
-def _change(
-    before: Draws, after: Draws, pairs: list[tuple[GroupBlock, GroupBlock]], trials: FloatArray, effect: str | None
-) -> FloatArray:
-    changes = []
-    for first, second in pairs:
-        variance = _variance(before, first, trials, effect)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a single draw may be zero
-            changes.append(1 - _variance(after, second, trials, effect) / variance)
-    return np.column_stack(changes)
+def _change(before: FloatArray, after: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):  # a single draw may be zero
+        return 1 - after / before
+
+
+def _variances(fit: Fit, names: list[str], effect: str | None) -> Evaluated:
+    """The variances of the clusters of some grouping factors, shape (draws, factors)."""
+
+    def of_one(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
+        query, trials = query_of(one, None, count), one.model.design.shares
+        factors = [group for group in one.model.design.groups if group.name in names]
+        factors.sort(key=lambda group: names.index(group.name))
+
+        def variances(draws: Draws) -> FloatArray:
+            return np.column_stack([_variance(draws, group, trials, effect) for group in factors])
+
+        return query, query.evaluate(variances, len(names))
+
+    return over_imputations(fit, None, of_one)[1]
 
 
 def _variance(draws: Draws, group: GroupBlock, trials: FloatArray, effect: str | None) -> FloatArray:

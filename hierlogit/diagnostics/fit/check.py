@@ -14,7 +14,7 @@ import pandas as pd
 from ...display import Folded, Sentences, Table, View
 from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
-from ...fits.arguments import NOT_THE_POPULATION, require_unweighted
+from ...fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
 from ...fits.findings import count_by_severity, gravest_first
 from ...result_table import HasTables
 from ...validation import LARGEST_COUNT, probability, seed_or_new, whole_number
@@ -147,6 +147,7 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     ['nonlinear_effect', 'residual_trend', 'heterogeneous_slopes']
     """
     require_unweighted(fit, "hl.check", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Checks are by refits to the rows", "hl.plots.cluster_check draws all imputations.")
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     alpha = probability("alpha", alpha, FitError)
     if alpha * (replicates + 1) <= 1:

@@ -14,7 +14,8 @@ from ...design.design import Design
 from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import FitError, StudyError
-from ...fits.arguments import NOT_THE_POPULATION, require_unweighted
+from ...errors import StudyError
+from ...fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled
 from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
 from ...fits.fit import Fit
@@ -210,6 +211,7 @@ def ignoring_clusters(
       livch[3+]           0.0106           1.013
     """
     require_unweighted(fit, "hl.ignoring_clusters", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Logistic regressions that ignore clusters are of the rows")
     interval = Interval.of(ci_prob, ci_kind)
     count, level = whole_number("replicates", replicates, StudyError, least=0), probability("alpha", alpha, StudyError)
     used_seed = seed_or_new(seed, StudyError)

@@ -214,7 +214,8 @@ def posterior_of(
     """
     names = [group.name for group in model.design.groups]
     by_name = dict(zip(names, cholesky, strict=True))
-    effects = {name: _effects(u, at, by_name[name]) for name, at in zip(names, model.arrangement.positions, strict=True)}
+    positions = dict(zip(names, model.arrangement.positions, strict=True))
+    effects = {name: _effects(u, at, by_name[name]) for name, at in positions.items()}
     return posterior_of_arrays(model, beta, by_name, effects, phi)
 
 
