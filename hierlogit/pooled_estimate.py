@@ -21,11 +21,11 @@ FloatArray = npt.NDArray[np.float64]
 class PooledEstimate(Estimate):
     """The estimates from several imputations, combined by Rubin's rules.
 
-    Fixed effects, entries of the Cholesky factors and conditional modes are means over the imputations. ``covariance``
-    is the total covariance matrix ``T = W + (1 + 1/m) B``: the mean of the covariance matrices of the m imputations,
-    and the covariance matrix of their estimates. ``df`` are Barnard and Rubin's degrees of freedom. The conditional sds
-    include the variance of the modes between imputations. There is no log-likelihood, since that of each imputation is
-    of other data: ``log_likelihood`` is NaN.
+    Fixed effects, entries of the Cholesky factors, ``1 / sqrt(phi)`` and conditional modes are means over the
+    imputations. ``covariance`` is the total covariance matrix ``T = W + (1 + 1/m) B``: the mean of the covariance
+    matrices of the m imputations, and the covariance matrix of their estimates. ``df`` are Barnard and Rubin's degrees
+    of freedom. The conditional sds include the variance of the modes between imputations. There is no log-likelihood,
+    since that of each imputation is of other data: ``log_likelihood`` is NaN.
 
     Attributes
     ----------
@@ -63,6 +63,7 @@ class PooledEstimate(Estimate):
             n_rows=first.n_rows,
             df=first.df,
             restricted=first.restricted,
+            phi=None if first.phi is None else _precision(float(np.mean([_dispersion(one) for one in members]))),
             members=tuple(members),
         )
         differences = pooled._differences()
@@ -90,7 +91,12 @@ class PooledEstimate(Estimate):
 
     @property
     def degrees_of_freedom(self) -> str:
-        """Whose degrees of freedom the t distribution of the fixed effects has."""
+        """What the degrees of freedom of t tests are, in words."""
+        return "Barnard and Rubin's degrees of freedom"
+
+    @property
+    def df_kind(self) -> str:
+        """Which degrees of freedom t tests have, in a word."""
         return "Barnard-Rubin"
 
     @property
@@ -155,13 +161,25 @@ class PooledEstimate(Estimate):
         known = missing[np.isfinite(missing)]
         what = f"up to {number(float(known.max()))} of a coefficient's" if known.size else "unknown"
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
-        tests = (("tests", f"t, with {self.degrees_of_freedom} degrees of freedom"),)
+        tests = (("tests", f"t, with {self.degrees_of_freedom}"),)
         return (("information missing", what), *(() if self.penalised else tests), *boundary)
 
 
 def _parameters(estimate: Estimate) -> FloatArray:
-    """Fixed effects, then the free entries of the Cholesky factors."""
-    return np.concatenate([estimate.beta, [estimate.cholesky[name][a, b] for name, a, b in estimate.entries]])
+    """The parameters in the order of the covariance matrix."""
+    entries = [estimate.cholesky[name][a, b] for name, a, b in estimate.entries]
+    return np.concatenate([estimate.beta, entries, [] if estimate.phi is None else [_dispersion(estimate)]])
+
+
+def _precision(dispersion: float) -> float:
+    """The phi with this ``1 / sqrt(phi)``."""
+    return dispersion**-2 if dispersion > 0 else np.inf
+
+
+def _dispersion(estimate: Estimate) -> float:
+    """``1 / sqrt(phi)``, zero for binomial variation."""
+    assert estimate.phi is not None
+    return float(estimate.phi**-0.5)
 
 
 def _with_positive_diagonals(estimate: Estimate) -> Estimate:

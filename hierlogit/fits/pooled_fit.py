@@ -164,7 +164,11 @@ def _spread_out(fit: Fit, member: Estimate, pooled: PooledEstimate, seed: np.ran
         name: b + more[..., None] * (member.modes[name] - pooled.modes[name]) for name, b in draws.effects.items()
     }
     beta = draws.beta + more * (member.beta - pooled.beta)
-    posterior = posterior_of_arrays(fit.model, beta, cholesky, effects)
+    phi = None
+    if draws.phi is not None and member.phi is not None and pooled.phi is not None:
+        with np.errstate(divide="ignore"):
+            phi = (draws.phi**-0.5 + more[:, 0] * (member.phi**-0.5 - pooled.phi**-0.5)) ** -2.0
+    posterior = posterior_of_arrays(fit.model, beta, cholesky, effects, phi)
     return assemble(fit.model, posterior, None, priors=pooled.penalised)
 
 
