@@ -284,12 +284,12 @@ class Estimate(Shown):
 
     def cor(self, group: str) -> FloatArray:
         """Correlations of the effects of a grouping factor, shape (q, q); 0 where an sd is zero."""
-        unit = self._unit_rows(group)
+        unit = self.unit_rows(group)
         R: FloatArray = unit @ unit.T
         np.fill_diagonal(R, 1.0)
         return R
 
-    def _unit_rows(self, group: str) -> FloatArray:
+    def unit_rows(self, group: str) -> FloatArray:
         """The rows of a Cholesky factor, each of length one; zero where an sd is zero."""
         L, sd = self._cholesky_of(group), self.sd(group)
         return np.divide(L, sd[:, None], out=np.zeros_like(L), where=sd[:, None] > 0)
@@ -334,7 +334,7 @@ class Estimate(Shown):
         columns = {entry: k for k, entry in enumerate(self.entries)}
         jacobian = np.zeros((len(places), len(self.entries)))
         for row, (name, i, j) in enumerate(places):
-            sd, unit = sds[name], self._unit_rows(name)
+            sd, unit = sds[name], self.unit_rows(name)
             # An sd is the length of a row of L, a correlation the product of two rows of length one.
             for a, slope in (
                 ((i, unit[i]),)

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from .density.linear_predictor import correlation_cholesky
 from .errors import FitError
 from .estimate import Estimate
 from .formatting import number
@@ -21,11 +22,11 @@ FloatArray = npt.NDArray[np.float64]
 class PooledEstimate(Estimate):
     """The estimates from several imputations, combined by Rubin's rules.
 
-    Fixed effects, entries of the Cholesky factors, ``1 / sqrt(phi)`` and conditional modes are means over the
-    imputations. ``covariance`` is the total covariance matrix ``T = W + (1 + 1/m) B``: the mean of the covariance
-    matrices of the m imputations, and the covariance matrix of their estimates. ``df`` are Barnard and Rubin's degrees
-    of freedom. The conditional sds include the variance of the modes between imputations. There is no log-likelihood,
-    since that of each imputation is of other data: ``log_likelihood`` is NaN.
+    Fixed effects, sds, correlations, ``1 / sqrt(phi)`` and conditional modes are means over the imputations.
+    ``covariance`` is the total covariance matrix ``T = W + (1 + 1/m) B``: the mean of the covariance matrices of the m
+    imputations, and the covariance matrix of their estimates. ``df`` are Barnard and Rubin's degrees of freedom. The
+    conditional sds include the variance of the modes between imputations. There is no log-likelihood, since that of
+    each imputation is of other data: ``log_likelihood`` is NaN.
 
     Attributes
     ----------
@@ -54,7 +55,7 @@ class PooledEstimate(Estimate):
             **plain,
             log_likelihood=np.nan,
             beta=np.mean([one.beta for one in members], axis=0),
-            cholesky={name: np.mean([one.cholesky[name] for one in members], axis=0) for name in first.cholesky},
+            cholesky={name: _mean_cholesky(members, name) for name in first.cholesky},
             covariance=np.mean([one.covariance for one in members], axis=0),
             boundary=tuple(boundary),
             modes={name: values.mean(axis=0) for name, values in modes.items()},
@@ -76,10 +77,23 @@ class PooledEstimate(Estimate):
 
     def _differences(self) -> FloatArray:
         """Differences from the mean, shape (m, parameters), whose cross-products are ``(1 + 1/m) B``."""
-        values = np.array([_parameters(one) for one in self.members])
-        m = len(values)
-        differences: FloatArray = (values - values.mean(axis=0)) * np.sqrt(between_factor(m) / (m - 1))
-        return differences
+        return _apart([_parameters(one) for one in self.members])
+
+    def spread_covariance(self) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
+        """Sds and correlations with their total covariance matrix, as of any estimate."""
+        places, values = [], []
+        for one in self.members:
+            places, value, _ = one.spread_covariance()
+            values.append(value)
+        deviations = self.spread_deviations()
+        return places, np.mean(values, axis=0), deviations.T @ deviations
+
+    def spread_deviations(self) -> FloatArray:
+        """Deviations of sds and correlations, in the order of `deviations`; NaN for those without a standard error."""
+        within = [one.spread_deviations() / np.sqrt(len(self.members)) for one in self.members]
+        unknown = np.all([np.isnan(part).any(axis=0) for part in within], axis=0)
+        between = _apart([one.spread_covariance()[1] for one in self.members])
+        return np.where(unknown, np.nan, np.concatenate([*map(np.nan_to_num, within), between]))
 
     def deviations(self) -> FloatArray:
         """Deviations whose cross-products are the covariance matrix.
@@ -163,6 +177,21 @@ class PooledEstimate(Estimate):
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
         tests = (("tests", f"t, with {self.degrees_of_freedom}"),)
         return (("information missing", what), *(() if self.penalised else tests), *boundary)
+
+
+def _apart(values: Sequence[FloatArray]) -> FloatArray:
+    """Differences of the imputations from their mean, whose cross-products are ``(1 + 1/m) B``."""
+    m, every = len(values), np.array(values)
+    differences: FloatArray = (every - every.mean(axis=0)) * np.sqrt(between_factor(m) / (m - 1))
+    return differences
+
+
+def _mean_cholesky(members: Sequence[Estimate], group: str) -> FloatArray:
+    """The Cholesky factor with the means of the sds and correlations."""
+    sd = np.mean([one.sd(group) for one in members], axis=0)
+    correlations = np.mean([one.cor(group) for one in members], axis=0)
+    factor: FloatArray = sd[:, None] * correlation_cholesky(correlations[None])[0]
+    return factor
 
 
 def _parameters(estimate: Estimate) -> FloatArray:

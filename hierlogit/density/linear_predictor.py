@@ -125,11 +125,11 @@ def _covariance_cholesky(group: GroupBlock, posterior: xr.Dataset) -> FloatArray
         if correlations is None or len(members) == 1:
             cholesky[:, part, part] = sd[:, part, None]
         else:
-            cholesky[:, part, part] = sd[:, part, None] * _correlation_cholesky(correlations[:, part, part])
+            cholesky[:, part, part] = sd[:, part, None] * correlation_cholesky(correlations[:, part, part])
     return cholesky
 
 
-def _correlation_cholesky(R: FloatArray) -> FloatArray:
+def correlation_cholesky(R: FloatArray) -> FloatArray:
     """Cholesky factors of correlation matrices, including singular ones, for draws at the boundary."""
     L = np.zeros_like(R)
     for i in range(R.shape[-1]):

@@ -22,6 +22,10 @@ from .weights import FrequencyWeights, SamplingWeights, Weights, weights_in
 
 Missing = Literal["drop", "error"]
 MISSING_CHOICES: tuple[Missing, ...] = ("drop", "error")
+#: From this share of rows with missing values on, results may depend on how these are handled.
+MANY_MISSING = 0.1
+#: What to do in place of dropping many rows.
+INSTEAD_OF_DROPPING = " Multiple imputation keeps them: hl.fit_imputed fits the model to imputed tables."
 #: Number of levels of a column that a view of a table shows.
 _LEVELS_SHOWN = 8
 
@@ -240,10 +244,13 @@ def _with_used_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tupl
 
 def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index[Any], missing: Missing) -> None:
     where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
-    say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing)
+    other = "" if incomplete.mean() < MANY_MISSING else INSTEAD_OF_DROPPING
+    say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing, other)
 
 
-def say_dropped(gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.Index[Any], missing: Missing) -> None:
+def say_dropped(
+    gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.Index[Any], missing: Missing, other: str = ""
+) -> None:
     """Warn that rows are dropped, or refuse them.
 
     Parameters
@@ -256,6 +263,8 @@ def say_dropped(gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.
         What to do about it if they are refused.
     labels : pandas.Index, length n
     missing : {"drop", "error"}
+    other : str
+        Another remedy, if they are dropped.
 
     Raises
     ------
@@ -270,7 +279,7 @@ def say_dropped(gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.
         )
     warn_of_data(
         f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what} and "
-        f"{agree(count, 'was', 'were')} dropped. Pass missing='error' to refuse them instead."
+        f"{agree(count, 'was', 'were')} dropped. Pass missing='error' to refuse them instead.{other}"
     )
 
 

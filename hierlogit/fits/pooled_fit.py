@@ -155,11 +155,7 @@ def _spread_out(fit: Fit, member: Estimate, pooled: PooledEstimate, seed: np.ran
     """The draws of a likelihood fit, further from the mean of all imputations, with tails of t distributions."""
     draws, m = Draws.of(fit.model, fit.posterior), len(pooled.members)
     more = (_scales(len(draws), m, np.random.default_rng(seed)) - 1)[:, None]
-    cholesky = {}
-    for name, L in draws.cholesky.items():
-        moved = L + more[..., None] * (member.cholesky[name] - pooled.cholesky[name])
-        # The sign of a column is free.
-        cholesky[name] = moved * np.where(np.diagonal(moved, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
+    cholesky = {name: _covariances_apart(L, name, member, pooled, more) for name, L in draws.cholesky.items()}
     effects = {
         name: b + more[..., None] * (member.modes[name] - pooled.modes[name]) for name, b in draws.effects.items()
     }
@@ -170,6 +166,21 @@ def _spread_out(fit: Fit, member: Estimate, pooled: PooledEstimate, seed: np.ran
             phi = (draws.phi**-0.5 + more[:, 0] * (member.phi**-0.5 - pooled.phi**-0.5)) ** -2.0
     posterior = posterior_of_arrays(fit.model, beta, cholesky, effects, phi)
     return assemble(fit.model, posterior, None, priors=pooled.penalised)
+
+
+def _covariances_apart(
+    L: FloatArray, group: str, member: Estimate, pooled: PooledEstimate, more: FloatArray
+) -> FloatArray:
+    """Cholesky factors, shape (draws, q, q), with sds and the directions of their rows further from the means."""
+    sd = np.sqrt((L**2).sum(axis=2))
+    units = np.divide(L, sd[..., None], out=np.zeros_like(L), where=sd[..., None] > 0)
+    mean = np.mean([one.unit_rows(group) for one in pooled.members], axis=0)
+    units += more[..., None] * (member.unit_rows(group) - mean)
+    lengths = np.sqrt((units**2).sum(axis=2))
+    moved = np.abs(sd + more * (member.sd(group) - pooled.sd(group)))
+    factors: FloatArray = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > 0)[..., None] * units
+    # The sign of a column is free.
+    return factors * np.where(np.diagonal(factors, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
 
 
 def _scales(count: int, imputations: int, random: np.random.Generator) -> FloatArray:

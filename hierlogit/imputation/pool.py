@@ -60,8 +60,7 @@ def pool(fits: Iterable[Fit[M_co]]) -> PooledFit[M_co]:
     Of each coefficient, the pooled estimate is the mean over the m imputations, and its variance
     ``T = W + (1 + 1/m) B`` the mean of the squared standard errors and the variance between imputations. `summary` has
     the fraction of missing information ``fmi``, the relative increase in variance ``riv`` and the share of the variance
-    due to missing values, ``lambda``, as R's mice. Sds and correlations of random effects are combined in the same way,
-    by the entries of the Cholesky factors of their covariance matrices.
+    due to missing values, ``lambda``, as R's mice. Sds and correlations of random effects are combined in the same way.
 
     The degrees of freedom without missing values are between-within or infinite, as in the fits. R's mice takes the
     number of rows less that of coefficients for ``glmer``, with which its degrees of freedom agree if they are many.

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ...design.design import Design
+from ...design.table import MANY_MISSING
 from ...fits.findings import Finding
 from ...fits.identification import few_events, parameter_counts
 from ...model_spec import ModelSpec
 from ...priors.families import Normal
 
-#: Below this share the rarer outcome is called rare; from this share on, missing rows get a warning.
-RARE, MANY_MISSING = 0.05, 0.1
+#: Below this share the rarer outcome is called rare.
+RARE = 0.05
 #: The finding mentions the intercept's prior if the logit of the share is more sds than this from its mean.
 FAR = 2.0
 
@@ -78,5 +79,5 @@ def _missing(design: Design) -> Iterator[Finding]:
         f"{table.n_missing:,} of {table.n_missing + design.n_rows:,} rows ({share:.1%}) were left out because of "
         f"missing values: {where}.",
         "The complete rows are representative if completeness does not depend on the outcome, given the predictors. "
-        "Otherwise use multiple imputation first.",
+        "Otherwise impute the missing values several times, and pass the imputed tables to hl.fit_imputed.",
     )

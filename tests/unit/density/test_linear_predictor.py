@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import hierlogit as hl
-from hierlogit.density.linear_predictor import Draws, _correlation_cholesky
+from hierlogit.density.linear_predictor import Draws, correlation_cholesky
 
 MakeFit = Callable[..., hl.results.Fit]
 
@@ -69,6 +69,6 @@ def test_roots_of_singular_correlations() -> None:
     perfect = np.ones((1, 3, 3))
     mixed = np.array([[[1.0, -1.0, 0.5], [-1.0, 1.0, -0.5], [0.5, -0.5, 1.0]]])
     for R in (perfect, mixed):
-        L = _correlation_cholesky(R)
+        L = correlation_cholesky(R)
         np.testing.assert_allclose(L @ L.transpose(0, 2, 1), R, atol=1e-12)
         assert np.all(np.triu(L[0], 1) == 0)
