@@ -214,11 +214,6 @@ class Estimate(Shown):
         return "between-within" if self.clustered is None else f"at most {self.clustered.count - 1:,}"
 
     @property
-    def df_kind(self) -> str:
-        """Which degrees of freedom t tests have, in a word."""
-        return "between-within"
-
-    @property
     def complete_df(self) -> FloatArray:
         """Degrees of freedom of the fixed effects that missing values have not reduced, shape (p,)."""
         return self.df

@@ -64,6 +64,7 @@ class PooledEstimate(Estimate):
             n_rows=first.n_rows,
             df=first.df,
             restricted=first.restricted,
+            weighted=first.weighted,
             phi=None if first.phi is None else _precision(float(np.mean([_dispersion(one) for one in members]))),
             members=tuple(members),
         )
@@ -81,7 +82,8 @@ class PooledEstimate(Estimate):
 
     def spread_covariance(self) -> tuple[list[tuple[str, int, int]], FloatArray, FloatArray]:
         """Sds and correlations with their total covariance matrix, as of any estimate."""
-        places, values = [], []
+        places: list[tuple[str, int, int]] = []
+        values = []
         for one in self.members:
             places, value, _ = one.spread_covariance()
             values.append(value)
@@ -104,13 +106,8 @@ class PooledEstimate(Estimate):
         return np.concatenate([*within, self._differences()])
 
     @property
-    def degrees_of_freedom(self) -> str:
-        """What the degrees of freedom of t tests are, in words."""
-        return "Barnard and Rubin's degrees of freedom"
-
-    @property
-    def df_kind(self) -> str:
-        """Which degrees of freedom t tests have, in a word."""
+    def kind_of_df(self) -> str:
+        """Which degrees of freedom the t tests have, in words."""
         return "Barnard-Rubin"
 
     @property
@@ -175,7 +172,7 @@ class PooledEstimate(Estimate):
         known = missing[np.isfinite(missing)]
         what = f"up to {number(float(known.max()))} of a coefficient's" if known.size else "unknown"
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
-        tests = (("tests", f"t, with {self.degrees_of_freedom}"),)
+        tests = (("tests", f"t, with {self.kind_of_df} degrees of freedom"),)
         return (("information missing", what), *(() if self.penalised else tests), *boundary)
 
 

@@ -15,7 +15,7 @@ from ..display import Facts, Sentences, Table, View
 from ..effects.datagrid import datagrid
 from ..effects.query import MAX_CELLS, Query
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_fit, require_group, require_unweighted, refuse_pooled
+from ..fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_fit, require_group, require_unweighted
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number

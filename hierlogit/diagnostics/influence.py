@@ -14,7 +14,7 @@ import pandas as pd
 from ..display import Sentences, Table, View
 from ..engines.maximum.refit import finite_maximum_of, likelihood_engine
 from ..errors import FitError, StudyError
-from ..fits.arguments import require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold

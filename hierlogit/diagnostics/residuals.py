@@ -15,7 +15,7 @@ from ..density.outcome_likelihood import cumulative_probabilities
 from ..effects.cluster_choice import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ..result_table import ResultTable
 from ..validation import choice, names, seed_or_new, text, whole_number
 from .fit.simulated_rows import FEWEST_REPLICATES, SimulatedRows

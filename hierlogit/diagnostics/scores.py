@@ -16,7 +16,7 @@ from ..effects.cluster_choice import cluster_choices
 from ..effects.cluster_effects import PlacedRows
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ..fits.repeated_findings import repeats_findings
 from ..lazy_draws import lazy_variable
 from ..progress import progress

@@ -34,7 +34,7 @@ def fit_imputed(
     imputation: str | None = None,
     executor: Executor | None = None,
     missing: Missing = "error",
-    **model_options: Any,
+    **others: Any,
 ) -> PooledFit[Model]:
     """One model fitted to each of several imputed tables, with the fits pooled.
 
@@ -58,8 +58,8 @@ def fit_imputed(
         Distributes the fits over workers: a ``ProcessPoolExecutor``, or ``client.get_executor()`` of a Dask cluster.
     missing : {"error", "drop"}
         What to do with values that are missing still. Rows that are dropped must be the same in all tables.
-    **model_options
-        Further options of `Model`: ``priors``, ``collinear``, ``namespace`` and so on.
+    **others
+        Other options of `Model`: ``priors``, ``collinear``, ``namespace`` and so on.
 
     Returns
     -------
@@ -98,9 +98,9 @@ def fit_imputed(
     """
     check_executor(executor)
     chosen, frames = resolve_engine(engine), imputed_tables(tables, imputation)
-    models = [Model(formula, frames[0], missing=missing, **model_options)]
+    models = [Model(formula, frames[0], missing=missing, **others)]
     with unsaid(DataWarning):  # which would be those of the first table, many times
-        models += [_model(formula, frame, k, missing, model_options) for k, frame in enumerate(frames[1:], start=1)]
+        models += [_model(formula, frame, k, missing, others) for k, frame in enumerate(frames[1:], start=1)]
     require_agreement(models, "tables")
     done, finished = collect_tasks(
         _FitOne(models, _seeded(chosen, len(models))), range(len(models)), executor, "Fitting"

@@ -13,7 +13,7 @@ from ..density.unbounded_variables import UnboundedVariables
 from ..display import Facts, Sentences, Table, View
 from ..engines.maximum.integrator import MOST_NODES
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights, refuse_pooled
+from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_pooled, refuse_sampling_weights
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import number

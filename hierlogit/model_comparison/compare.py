@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, USE_WALD, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, USE_WALD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..pictures import Picture
 from ..result_table import ResultTable

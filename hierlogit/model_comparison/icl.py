@@ -6,7 +6,7 @@ import numpy as np
 
 from ..density.marginal.laplace import LaplaceLikelihood
 from ..engines.maximum.integrator import likelihood_at
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, USE_WALD, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, USE_WALD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from .nesting import maxima
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..display import Facts, Sentences, Shown, View
 from ..errors import FitError, StudyError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, USE_WALD, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, USE_WALD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..formatting import number, p_value
 from ..pictures import Picture, Pictured

@@ -12,7 +12,7 @@ import xarray as xr
 from ..density.linear_predictor import Draws
 from ..effects.numerics.given_other_rows import GivenOthers
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..fits.psis import psis, relative_efficiency
 from ..progress import progress

@@ -12,7 +12,7 @@ from ..display import Facts, Shown, View
 from ..engines.importance.nodes import compared_with, finer, integration_changes, nodes_needed
 from ..engines.maximum.integrator import MOST_EFFECTS, MOST_NODES, integrator
 from ..errors import ConvergenceWarning, DataWarning, EngineError, FitError, warn
-from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_sampling_weights, refuse_pooled
+from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_pooled, refuse_sampling_weights
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import fixed

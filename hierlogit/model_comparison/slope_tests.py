@@ -15,7 +15,7 @@ import pandas as pd
 from ..engines.maximum.refit import finite_maximum_of
 from ..engines.maximum.refitted import ReferenceFit
 from ..errors import FitError, StudyError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..result_table import ResultTable
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures

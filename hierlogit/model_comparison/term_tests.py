@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError, StudyError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.pooled_fit import PooledFit
 from ..result_table import ResultTable
 from ..studies.tasks import check_executor

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..diagnostics.fit.effects_qq import EffectQuantiles, effect_quantiles
 from ..errors import FitError
-from ..fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..summaries.intervals import Interval
 from ..validation import refuse_beyond_memory, seed_or_new, whole_number

@@ -15,7 +15,7 @@ from ..display import FOLDED, MOST, Sentences, Table, View
 from ..engines.maximum.refit import INFINITE, Refitter, finite_maximum_of, likelihood_engine
 from ..errors import ConvergenceWarning, StudyError, warn
 from ..estimate import Estimate
-from ..fits.arguments import require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..result_table import HasTables, ResultTable

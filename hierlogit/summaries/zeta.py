@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
-from ..fits.arguments import NO_LIKELIHOOD, require_unweighted, refuse_pooled, require_fit
+from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..pictures import Picture
 from ..progress import progress

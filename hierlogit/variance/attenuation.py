@@ -111,11 +111,11 @@ def conditional_vs_average(
 
     def compared(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
         query = query_of(one, None, count)
-        trials = query.design.shares
-        rows, weights = distinct_rows(query.rows, trials)
+        shares = query.design.shares
+        rows, weights = distinct_rows(query.rows, shares)
 
         def both(draws: Draws) -> FloatArray:
-            variance = total({group.name: mean_variance(draws, group, trials) for group in query.design.groups})
+            variance = total({group.name: mean_variance(draws, group, shares) for group in query.design.groups})
             factor = 1 / np.sqrt(1 + ATTENUATION * variance)[:, None]
             beta = draws.beta
             sd = np.sqrt(total(spread(draws, rows)))

@@ -15,7 +15,7 @@ from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
 from ..errors import ConvergenceWarning, FitError, unsaid
-from ..fits.arguments import NOT_THE_POPULATION, model_of, refuse_sampling_weights, refuse_pooled
+from ..fits.arguments import NOT_THE_POPULATION, model_of, refuse_pooled, refuse_sampling_weights
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..formatting import number, span

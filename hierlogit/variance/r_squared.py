@@ -111,9 +111,9 @@ def r2(
     def explained(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
         query = query_of(one, None, count)
         single = between_rows(query.design)
-        trials = query.design.shares
+        weights = query.design.shares
         # Only one of the methods averages over the rows, which are sorted for it.
-        rows, share = distinct_rows(query.rows, trials) if method == "delta" else (query.rows, trials)
+        rows, share = distinct_rows(query.rows, weights) if method == "delta" else (query.rows, weights)
 
         def averaged(variances: dict[str, FloatArray], eta: FloatArray) -> list[FloatArray]:
             return [average_probability(eta, np.broadcast_to(np.sqrt(total(variances)), eta.shape))]
@@ -123,8 +123,8 @@ def r2(
             if method == "delta":
                 (p,) = average_moments(draws, rows, share, averaged)
                 residual = 1 / (p * (1 - p))
-            variances = {group.name: mean_variance(draws, group, trials) for group in query.design.groups}
-            fixed = fixed_variance(draws, query.design.X, trials)
+            variances = {group.name: mean_variance(draws, group, weights) for group in query.design.groups}
+            fixed = fixed_variance(draws, query.design.X, weights)
             random = total(variances, tuple(name for name in variances if name not in single))
             whole = fixed + total(variances) + residual
             return np.column_stack([fixed / whole, (fixed + random) / whole])
@@ -234,12 +234,12 @@ def _variances(fit: Fit, names: list[str], effect: str | None) -> Evaluated:
     """The variances of the clusters of some grouping factors, shape (draws, factors)."""
 
     def of_one(one: Fit, count: int | None) -> tuple[Query, Evaluated]:
-        query, trials = query_of(one, None, count), one.model.design.shares
+        query, weights = query_of(one, None, count), one.model.design.shares
         factors = [group for group in one.model.design.groups if group.name in names]
         factors.sort(key=lambda group: names.index(group.name))
 
         def variances(draws: Draws) -> FloatArray:
-            return np.column_stack([_variance(draws, group, trials, effect) for group in factors])
+            return np.column_stack([_variance(draws, group, weights, effect) for group in factors])
 
         return query, query.evaluate(variances, len(names))
 

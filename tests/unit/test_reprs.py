@@ -117,6 +117,7 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
         failures={SCRIPT: "no maximum"},
         method="fitted again by Laplace without each",
     )
+    pooled = hl.fit_imputed("p(successes, trials) ~ arm + (1 | reader)", [rows(10, 6)] * 5, hl.Laplace(seed=1))
     ratio = hl.likelihood_ratio(smaller, small)
     overdispersion = hl.check_overdispersion(small, replicates=50, seed=1)
     with pytest.warns(DataWarning, match="evidence depends on the priors"):
@@ -171,6 +172,8 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.league_table(small, target={"odds_ratio": 1.2}),
             hl.league_table(fits["crossed"], "reader", at={"<b>dose</b>": 1}, others="average"),
         ],
+        "PooledEstimate": [pooled.estimate],
+        "PooledFit": [pooled, hl.pool([drawn, drawn])],
         "Pooling": [hl.pooling(drawn, num_draws=10)],
         "Power": [
             power,
@@ -190,6 +193,8 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             hl.compare_engines(smaller.model, {f"engine {k}": hl.Laplace(seed=k) for k in range(4)}),
             hl.check_quadrature(small),
             hl.test_terms(small, "bootstrap", replicates=3, seed=1, adjust="holm"),
+            hl.summary(pooled),
+            hl.test_terms(pooled),
             hl.test_slopes(fits["crossed"], replicates=50, seed=1),
             boot.summary(),
         ],

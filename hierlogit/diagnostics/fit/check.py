@@ -14,7 +14,7 @@ import pandas as pd
 from ...display import Folded, Sentences, Table, View
 from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
-from ...fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled, require_fit
+from ...fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ...fits.findings import count_by_severity, gravest_first
 from ...result_table import HasTables
 from ...validation import LARGEST_COUNT, probability, seed_or_new, whole_number

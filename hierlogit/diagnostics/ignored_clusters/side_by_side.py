@@ -15,7 +15,7 @@ from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import FitError, StudyError
 from ...errors import StudyError
-from ...fits.arguments import NOT_THE_POPULATION, require_unweighted, refuse_pooled
+from ...fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
 from ...fits.fit import Fit
