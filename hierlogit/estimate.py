@@ -219,9 +219,9 @@ class Estimate(Shown):
         return self.df
 
     @property
-    def spread_df(self) -> FloatArray:
-        """Degrees of freedom of the sds and correlations, in the order of `spread_covariance`."""
-        return np.full(len(self._spread()[0]), np.inf)
+    def other_df(self) -> FloatArray:
+        """Degrees of freedom of the sds and correlations, in the order of `spread_covariance`, and of phi."""
+        return np.full(len(self._spread()[0]) + (self.phi is not None), np.inf)
 
     def with_df(self, df: FloatArray) -> Self:
         """The estimate with other degrees of freedom of the fixed effects, as they are without missing values."""
@@ -237,7 +237,7 @@ class Estimate(Shown):
 
     @property
     def missing_information(self) -> dict[str, FloatArray]:
-        """What missing values cost in each fixed effect, sd and correlation, as columns of a table: nothing."""
+        """What missing values cost in each parameter, as columns of a table: nothing."""
         return {}
 
     @property

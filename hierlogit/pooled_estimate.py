@@ -116,9 +116,14 @@ class PooledEstimate(Estimate):
         return np.asarray(np.min([one.df for one in self.members], axis=0))
 
     @property
-    def spread_df(self) -> FloatArray:
-        """Degrees of freedom of the sds and correlations, in the order of `spread_covariance`."""
-        return self.reduced_df(self.spread_deviations(), super().spread_df)
+    def other_df(self) -> FloatArray:
+        """Degrees of freedom of the sds and correlations, in the order of `spread_covariance`, and of phi."""
+        return self.reduced_df(self._other_deviations(), super().other_df)
+
+    def _other_deviations(self) -> FloatArray:
+        """Deviations of sds, correlations and ``1 / sqrt(phi)``, in the order of `deviations`."""
+        spread = self.spread_deviations()
+        return spread if self.phi is None else np.column_stack([spread, self.deviations()[:, -1]])
 
     def with_df(self, df: FloatArray) -> Self:
         """The estimate with other degrees of freedom of the fixed effects, as they are without missing values."""
@@ -144,9 +149,9 @@ class PooledEstimate(Estimate):
 
     @property
     def missing_information(self) -> dict[str, FloatArray]:
-        """What missing values cost in each fixed effect, sd and correlation, as columns of a table."""
-        deviations = np.column_stack([self.deviations()[:, : len(self.beta)], self.spread_deviations()])
-        complete = np.concatenate([self.complete_df, super().spread_df])
+        """What missing values cost in each parameter, as columns of a table."""
+        deviations = np.column_stack([self.deviations()[:, : len(self.beta)], self._other_deviations()])
+        complete = np.concatenate([self.complete_df, super().other_df])
         return self._missing(deviations, complete).columns
 
     @property

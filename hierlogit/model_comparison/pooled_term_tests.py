@@ -21,6 +21,8 @@ OF_RANDOM_EFFECTS = (
     "none: an sd of zero is the end of its range, where Wald's test does not apply, and likelihood ratios of different "
     "imputations have no common distribution. hl.test_terms of single imputations, fit.fits, shows whether they agree"
 )
+#: Why a term that others contain has no test by errors from differences between clusters.
+OF_OTHER_MODELS = "none: fit the model without the terms in 'without', with these standard errors"
 
 
 def wald_tests_of_terms(fit: PooledFit, comparisons: Sequence[TermComparison]) -> list[dict[str, Any]]:
@@ -43,10 +45,14 @@ def _row(fit: PooledFit, comparison: TermComparison, maxima: Sequence[Maxima]) -
     tested = list(comparison.tested)
     if not tested:
         return row | missing | {"reference": OF_RANDOM_EFFECTS} | without
-    try:
-        estimates = [one.of(comparison.larger)[1] for one in maxima]
-    except FitError as error:
-        return row | missing | {"reference": str(error)} | without
+    estimates = [one.estimate for one in fit.fits if one.estimate is not None]
+    if comparison.without:
+        if estimates[0].clustered is not None:
+            return row | missing | {"reference": OF_OTHER_MODELS} | without
+        try:
+            estimates = [one.of(comparison.larger)[1] for one in maxima]
+        except FitError as error:
+            return row | missing | {"reference": str(error)} | without
     beta = np.array([one.beta[tested] for one in estimates])
     covariances = np.array([one.covariance[np.ix_(tested, tested)] for one in estimates])
     if not np.all(np.isfinite(covariances)):

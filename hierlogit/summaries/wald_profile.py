@@ -60,7 +60,7 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, pro
         refuse_sampling_weights(fit.model, "interval='profile'", NO_LIKELIHOOD)
         ends = _profile(fit, estimate, prob, progress=progress)
     else:
-        ends = _wald(table, values, errors, np.concatenate([estimate.df, estimate.spread_df]), prob)
+        ends = _wald(table, values, errors, np.concatenate([estimate.df, estimate.other_df]), prob)
     for name, column in zip(end_names(kind, prob), ends, strict=True):
         table[name] = column
     if not estimate.penalised:

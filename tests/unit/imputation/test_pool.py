@@ -152,6 +152,21 @@ def test_terms_are_tested_by_wald(fit: PooledFit[hl.Model]) -> None:
         hl.test_terms(fit, "bootstrap")
 
 
+def test_every_parameter_of_beta_binomial_models_is_pooled(clustered_rows: Callable[..., pd.DataFrame]) -> None:
+    frame = clustered_rows(30, 6)
+    random = np.random.default_rng(5)
+    counts = frame.assign(trials=10, healed=random.binomial(10, random.beta(2, 2, len(frame))))
+    tables = imputed_tables(counts, 5)
+    formula = "p(healed, trials) ~ dose + (1 | clinic)"
+    fit = hl.fit_imputed(formula, tables, hl.Laplace(seed=1), family="betabinomial")
+    found, members = hl.summary(fit), [hl.summary(one) for one in fit.fits]
+    dispersions = np.array([one.loc["phi", "estimate"] for one in members]) ** -0.5
+    assert found.loc["phi", "estimate"] == pytest.approx(dispersions.mean() ** -2)
+    assert found["fmi"].notna().all()
+    draws = fit.posterior["phi"].to_numpy().ravel()
+    assert np.median(draws) == pytest.approx(found.loc["phi", "estimate"], rel=0.05)
+
+
 @pytest.mark.parametrize(
     "call",
     [
