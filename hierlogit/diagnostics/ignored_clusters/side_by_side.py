@@ -14,7 +14,6 @@ from ...design.design import Design
 from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
 from ...errors import FitError, StudyError
-from ...errors import StudyError
 from ...fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
