@@ -76,8 +76,8 @@ def pooled_measures(table: pd.DataFrame, rows: PredictedRows, interval: Interval
             keys = ["estimate", *ends, *ends_of_new]
             row |= dict(zip(keys, scale.scale.back(np.array(limits)).tolist(), strict=True))
             row |= {"tau": pooled.tau, "i2": pooled.i2, "clusters": pooled.count}
-        found[name] = row
-    columns = ["estimate", *ends, *ends_of_new, "tau", "i2", "clusters", "not_estimable", "scale"]
+        found[name] = row | {"not_pooled": len(table) - (0 if pooled is None else pooled.count)}
+    columns = ["estimate", *ends, *ends_of_new, "tau", "i2", "clusters", "not_pooled", "not_estimable", "scale"]
     of_measures = pd.DataFrame.from_dict(found, orient="index").reindex(columns=columns)
     return of_measures.astype(dict.fromkeys(columns[:7], np.float64)).rename_axis("measure")
 

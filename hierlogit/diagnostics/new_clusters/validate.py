@@ -109,14 +109,14 @@ class Validation(HasTables, Pictured):
 
     def _remarks(self) -> Iterator[str]:
         total = int((self.table["status"] != "kept").sum())
-        missing = self.pooled.loc[self.pooled["not_estimable"] > 0, "not_estimable"]
-        if len(missing):
-            counts = ", ".join(f"{name} in {count:,}" for name, count in missing.items())
-            yield (
-                f"Not estimable in single clusters: {counts} of {number_of(total, 'cluster')}, which were not "
-                "predicted, have no events or no non-events, or too few rows. The pooled calibration intercept and "
-                "slope are of all clusters that were predicted, other measures of those in which they are estimable"
-            )
+        told = {
+            "not_estimable": "Not estimable, without events, without non-events, or with too few rows",
+            "not_pooled": "Not in the mean, without a value or standard error, or with a value at the end of its range",
+        }
+        for column, meaning in told.items():
+            counts = [f"{name} in {count:,}" for name, count in self.pooled[column].items() if count]
+            if counts:
+                yield f"{meaning}: {', '.join(counts)} of {number_of(total, 'cluster')}"
         texts = {
             "kept": "in every fit, and not validated: they have fewer events or non-events than least_events",
             "check": "the weights of draws are unreliable (refit=True samples again)",
@@ -205,9 +205,9 @@ def validate(
         sampled again. ``.pooled`` has one row for each measure: ``estimate``, the mean over clusters, with the ends of
         its interval (``wald89_lb``) and of the interval for the true value in a new cluster (``prediction89_lb``);
         ``tau``, the standard deviation between clusters on the ``scale`` of pooling, and ``i2``; how many ``clusters``
-        are pooled, and in how many the measure is ``not_estimable``. ``.performance`` has the measures of all rows
-        together, and ``.predictions`` the probabilities. ``.plot()`` draws the clusters. Ctrl-C returns what is done so
-        far.
+        are pooled and how many ``not_pooled``, and in how many the measure is ``not_estimable``. ``.performance`` has
+        the measures of all rows together, and ``.predictions`` the probabilities. ``.plot()`` draws the clusters.
+        Ctrl-C returns what is done so far.
 
     Raises
     ------
@@ -269,8 +269,8 @@ def validate(
     >>> found.pooled.loc[["calibration_slope", "auc"], ["estimate", "tau", "clusters", "not_estimable"]].round(2)
     Measures pooled over clusters of district
       measure            estimate   tau  clusters  not_estimable
-      calibration_slope      0.95  0.63        55              5
-      auc                    0.63  0.29        53              7
+      calibration_slope      1.13  0.83        60              5
+      auc                    0.64  0.54        56              3
     """
     require_fit(fit)
     interval = Interval.of(ci_prob, "eti")

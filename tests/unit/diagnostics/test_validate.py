@@ -215,6 +215,7 @@ def test_clusters_without_both_outcomes_are_counted() -> None:
     assert by_hand is not None
     row = found.pooled.loc["calibration_intercept"]
     assert [row["estimate"], row["tau"]] == pytest.approx([by_hand.beta[0], by_hand.sd("cluster")[0]], abs=1e-5)
+    assert (found.pooled["clusters"] + found.pooled["not_pooled"] == 6).all()
     assert "auc in 1" in " ".join(repr(found).split())
     assert len(found.table) == 6
 
