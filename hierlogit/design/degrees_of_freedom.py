@@ -33,7 +33,8 @@ def degrees_of_freedom(design: Design, df: str | None) -> FloatArray:
     """Degrees of freedom of each fixed effect, infinite for the normal distribution; shape (p,).
 
     Of J clusters, a column that is constant within each of them has J - k, where k columns are (the intercept is one).
-    Other columns have N - J - k, for N trials and k such columns. With several factors:
+    Other columns have N - J - k, for N trials, or N rows of beta-binomial outcomes, whose trials in a row are not
+    independent, and k such columns. With several factors:
 
     - The clusters of a factor that is nested in another are reduced by the clusters of that one. A column belongs to
       the outermost factor within whose clusters it is constant.
@@ -77,7 +78,8 @@ def degrees_of_freedom(design: Design, df: str | None) -> FloatArray:
                     members &= ~_proportional_within(g, design.X, np.ones(design.n_rows))
             values[members] = np.minimum(values[members], len(group.levels) - surrounding - members.sum())
             claimed |= members
-    values[~claimed] = design.outcome.trials.sum() - _dimensions(design, outer) - (~claimed).sum()
+    independent = design.n_rows if design.outcome.family == "betabinomial" else design.outcome.trials.sum()
+    values[~claimed] = independent - _dimensions(design, outer) - (~claimed).sum()
     at_least_one: FloatArray = np.maximum(values, 1.0)
     return at_least_one
 

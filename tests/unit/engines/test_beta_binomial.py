@@ -18,6 +18,7 @@ import hierlogit as hl
 from hierlogit.binomial import simulated_successes
 from hierlogit.density.marginal.overdispersed_laplace import laplace_likelihood
 from hierlogit.density.variables import model_variables
+from hierlogit.design.outcome import FAMILIES
 from hierlogit.engines.engine import Engine
 from hierlogit.engines.maximum.objective import Objective
 from hierlogit.fits.fit import Fit
@@ -204,6 +205,16 @@ def test_counts_that_vary_less_than_binomial_ones_are_estimated_as_binomial() ->
     np.testing.assert_allclose(other.beta, plain.beta, rtol=1e-5, atol=1e-6)
     assert np.all(np.isinf(fits[1].posterior["phi"]))
     np.testing.assert_allclose(hl.summary(fits[1], interval="profile", progress=False).loc["phi"].iloc[-4], np.inf)
+
+
+def test_the_trials_of_a_row_are_not_independent(model: Model) -> None:
+    within = [hl.Model(FORMULAS["intercepts"], rows(4.0), family=family).fit("laplace") for family in FAMILIES]
+    of_binomial, of_beta_binomial = (one.estimate for one in within)
+    assert of_binomial is not None
+    assert of_beta_binomial is not None
+    design = model.design
+    assert of_binomial.df.tolist() == [11, design.outcome.trials.sum() - 12 - 1]
+    assert of_beta_binomial.df.tolist() == [11, design.n_rows - 12 - 1]
 
 
 def test_map_is_pulled_to_the_prior_of_phi() -> None:
