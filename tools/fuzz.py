@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         tallies = [Path(folder, f"{part}.json") for part in range(PROCESSES)]
         runs = [_start(cases // PROCESSES, seed + part, tally) for part, tally in enumerate(tallies)]
-        codes = [run.wait() for run in runs]
+        codes = _ends(runs)
         counts: Counter[tuple[str, str]] = Counter()
         for tally in filter(Path.exists, tallies):
             counts.update({(kind, end): n for kind, end, n in json.loads(tally.read_text(encoding="utf-8"))})
@@ -41,6 +42,18 @@ def _start(cases: int, seed: int, tally: Path) -> subprocess.Popen[bytes]:
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = {**os.environ, **threads, "CASES": str(cases), "TALLY": str(tally)}
     return subprocess.Popen([*command, "tests/properties/fuzz"], cwd=ROOT, env=environment)
+
+
+def _ends(runs: list[subprocess.Popen[bytes]]) -> list[int]:
+    """The exit statuses of the processes, which an interruption ends too."""
+    # Shells start what runs in the background with interruptions ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return [run.wait() for run in runs]
+    except KeyboardInterrupt:
+        for run in runs:
+            run.send_signal(signal.SIGINT)
+        return [run.wait() for run in runs]
 
 
 def _show(counts: Counter[tuple[str, str]]) -> None:

@@ -17,6 +17,7 @@ from ..kernels.binomial import linearise
 from .block_cholesky import eliminate, factorise_dense, solve_dense, solve_first, solve_last
 from .cross_products import sum_products
 from .effects_to_predictor import add_effects, move, product, scale_effects, sum_by_level, times_cholesky_transposed
+from .evaluation import MODE_TOLERANCE
 from .work import Work, first_columns
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,6 +25,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: Newton's method ends where the joint log density can rise by less than half of this.
 TOLERANCE = 1e-18
+#: After more steps than these it ends where the rise counts as none: rounding may keep it from becoming less.
+MANY_STEPS = 30
 MOST_STEPS = 200
 MOST_HALVINGS = 40
 
@@ -105,7 +108,8 @@ def find_modes(r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, part
     """
     joint_log_density(r, w, cholesky, eta, parts)
     active, kept = parts, np.empty_like(parts)
-    for _ in range(MOST_STEPS):
+    for step in range(MOST_STEPS):
+        tolerance = TOLERANCE if step < MANY_STEPS else MODE_TOLERANCE
         mode_gradient(r, w, cholesky, active)
         sum_products(r, w, active)
         eliminate(r, w, cholesky, active)
@@ -117,7 +121,7 @@ def find_modes(r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, part
             w.decrement[part] = product(r, part, w.gradient, w.step)
         count = 0
         for part in active:
-            if w.decrement[part] > TOLERANCE:
+            if w.decrement[part] > tolerance:
                 kept[count] = part  # not before its own place in `active`, which may be the same memory
                 count += 1
         if count == 0:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from ...design.arrangement import RowIndex
 from ...numba_support.compile import exact_kernel
 from .block_cholesky import eliminate, solve_first, solve_last
-from .conditional_mode import MOST_STEPS, TOLERANCE, ascend, joint_log_density, mode_gradient
+from .conditional_mode import MANY_STEPS, MOST_STEPS, TOLERANCE, ascend, joint_log_density, mode_gradient
 from .cross_products import sum_products
 from .effects_to_predictor import product
+from .evaluation import MODE_TOLERANCE
 from .laplace_gradient import finish_gradient, start_gradient
 from .selected_inverse import select_inverse
 from .work import Work, first_columns
@@ -56,11 +57,12 @@ class LargePart:
             self.factorise(r, w, cholesky)
             current = True
         before = np.inf
-        for _ in range(MOST_STEPS):
+        for step in range(MOST_STEPS):
+            tolerance = TOLERANCE if step < MANY_STEPS else MODE_TOLERANCE
             mode_gradient(r, w, cholesky, part)
             self._solve(r, w)
             decrement = w.decrement[part[0]] = product(r, part[0], w.gradient, w.step)
-            done = not decrement > TOLERANCE  # also where it is NaN
+            done = not decrement > tolerance  # also where it is NaN
             if not current and (done or decrement > self.STALE * before):
                 self.factorise(r, w, cholesky)
                 current = True

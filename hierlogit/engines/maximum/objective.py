@@ -7,6 +7,7 @@ Its sign is free, as that of a diagonal entry of a Cholesky factor is, and at ze
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...density.marginal.work import Work
 from ...design.arrangement import Arrangement
 from ...fits.identification import single_trials
 from ...priors.families import Laplace
+from .effect_units import EffectUnits
 
 if TYPE_CHECKING:
     from ...design.grouping import GroupBlock
@@ -102,6 +104,8 @@ class Objective:
         of the sets.
     effect_sds : list of ndarray, shape (q,)
         Standard deviations of the columns of each factor's effects.
+    effect_units : list of EffectUnits
+        Units of each factor's effects in which the search is well scaled.
     overdispersed : bool
         Whether the last entry of a vector is ``1 / sqrt(phi)``.
     held_factors : list of GroupBlock
@@ -131,6 +135,10 @@ class Objective:
             self._flat = np.append(self._flat, self._n_flat)
             self._n_flat += 1
         self.effect_sds = [group.column_sds for group in design.groups]
+        self.effect_units = [
+            EffectUnits.of(group, np.clip(self._likely_sds(group, 0.5), *POSSIBLE_SDS) if penalised else None)
+            for group in design.groups
+        ]
         self.held_factors: list[GroupBlock] = (
             [] if penalised else [one for one in design.groups if single_trials(design, one)]
         )
@@ -158,6 +166,25 @@ class Objective:
         with np.errstate(divide="ignore"):
             precision: FloatArray = psi[..., -1] ** -2.0
         return precision
+
+    @cached_property
+    def entry_directions(self) -> FloatArray:
+        """Moves of the entries of the Cholesky factors, in columns, for a unit of each entry of the scaled factors."""
+        if not any(units.rescaled.any() for units in self.effect_units):
+            return np.eye(len(self.entries))
+        place = {entry: k for k, entry in enumerate(self.entries)}
+        moves = np.zeros((len(place), len(place)))
+        inverses = [units.unscaled(np.eye(len(units.sds))) for units in self.effect_units]
+        for (g, a, b), k in place.items():
+            for (other, row, column), at in place.items():
+                if other == g and column == b and row >= a:
+                    moves[at, k] = inverses[g][row, a]
+        return moves
+
+    def scaled_sds(self, psi: FloatArray) -> list[FloatArray]:
+        """Sds of each factor's effects in their `effect_units`, each of shape (q,)."""
+        scaled = [units.scaled(L) for units, L in zip(self.effect_units, self.cholesky(psi), strict=True)]
+        return [np.sqrt((L**2).sum(axis=1)) for L in scaled]
 
     def evaluate(self, psi: FloatArray) -> Point:
         """Value and gradient at a vector; the likelihood's work arrays then hold it."""
@@ -201,17 +228,21 @@ class Objective:
         The sds are `usual` for one sd of each column, or what the priors leave most of their probability to.
         """
         factors = []
-        for group, column_sds in zip(self.model.design.groups, self.effect_sds, strict=True):
-            sds = usual / column_sds
+        for group, units in zip(self.model.design.groups, self.effect_units, strict=True):
+            sds = np.where(units.rescaled, usual, usual / units.sds)
             if self.penalised:
-                priors = self.model.priors.sd[group.name]
-                low, high = (np.array([prior.quantile(prob) for prior in priors]) for prob in LIKELY)
+                low, high = (self._likely_sds(group, prob) for prob in LIKELY)
                 # Not far above all plausible sds, where no probability lies between 0 and 1.
-                sds = np.clip(np.clip(sds, np.minimum(low, LARGEST_START * sds), high), *POSSIBLE_SDS)
+                likely = np.clip(np.clip(sds, np.minimum(low, LARGEST_START * sds), high), *POSSIBLE_SDS)
+                sds = np.where(units.rescaled, sds, likely)
             elif any(group is held for held in self.held_factors):
                 sds = np.zeros_like(sds)
-            factors.append(np.diag(sds))
+            factors.append(units.unscaled(np.diag(sds)))
         return factors
+
+    def _likely_sds(self, group: GroupBlock, prob: float) -> FloatArray:
+        """Quantiles of the priors of a factor's sds at a probability, shape (q,)."""
+        return np.array([prior.quantile(prob) for prior in self.model.priors.sd[group.name]])
 
     def flat_cholesky(self, psi: FloatArray) -> FloatArray:
         """Cholesky factors flattened for compiled code, in the order of the arrangement's grouping factors.

@@ -335,14 +335,16 @@ def hold_boundaries(objective: Objective, point: Point) -> tuple[Point, npt.NDAr
     for g, a, b in objective.entries:
         if a != b:
             continue
-        cholesky = objective.cholesky(point.psi)
-        sd = float(np.sqrt((cholesky[g][a] ** 2).sum()))
-        if sd * objective.effect_sds[g][a] < SMALL_SD:
-            cholesky[g][a] = 0.0
-        elif abs(cholesky[g][a, a]) < SMALL_SD * sd:
-            cholesky[g][a, a] = 0.0
+        cholesky, units = objective.cholesky(point.psi), objective.effect_units[g]
+        scaled = units.scaled(cholesky[g])
+        sd = float(np.sqrt((scaled[a] ** 2).sum()))
+        if sd * units.sds[a] < SMALL_SD:
+            scaled[a] = 0.0
+        elif abs(scaled[a, a]) < SMALL_SD * sd:
+            scaled[a, a] = 0.0
         else:
             continue
+        cholesky[g] = units.unscaled(scaled)
         held = objective.evaluate(_canonical_psi(objective, point.psi, cholesky))
         if held.value >= point.value - BOUNDARY_LOSS:
             point = held
@@ -383,9 +385,12 @@ def _canonical(objective: Objective, point: Point) -> Point:
 
 def _canonical_psi(objective: Objective, psi: FloatArray, cholesky: list[FloatArray]) -> FloatArray:
     canonical = [np.zeros_like(L) for L in cholesky]
-    for group, L, target in zip(objective.model.design.groups, cholesky, canonical, strict=True):
+    groups = zip(objective.model.design.groups, objective.effect_units, cholesky, canonical, strict=True)
+    for group, units, L, target in groups:
+        scaled, of_scaled = units.scaled(L), np.zeros_like(L)
         for of_set in group.set_slices:
-            target[of_set, of_set] = canonical_cholesky(L[of_set, of_set])
+            of_scaled[of_set, of_set] = canonical_cholesky(scaled[of_set, of_set])
+        target[:] = L if np.array_equal(of_scaled, scaled) else units.unscaled(of_scaled)
     canonical_psi = objective.with_cholesky(psi, canonical)
     if objective.overdispersed:
         canonical_psi[-1] = abs(psi[-1])

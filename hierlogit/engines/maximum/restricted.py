@@ -48,8 +48,8 @@ class RestrictedObjective(Objective):
         self._gamma = objective.likelihood.arrangement.triangular @ start[: objective.p]
         self._gamma_slopes = np.zeros((objective.p, len(objective.entries)))
         self._last = None
-        sds = [np.sqrt((L**2).sum(axis=1)) for L in objective.cholesky(start)]
-        least = [LEAST_SD / of_columns for of_columns in objective.effect_sds]
+        sds = objective.scaled_sds(start)
+        least = [LEAST_SD / units.sds for units in objective.effect_units]
         self._steps = np.array([DIFFERENCE * max(sds[g][a], least[g][a]) for g, a, _ in objective.entries])
 
     def evaluate(self, psi: FloatArray) -> Point:
@@ -63,17 +63,19 @@ class RestrictedObjective(Objective):
         value = middle.log_integral(self.likelihood.arrangement.triangular)
         gradient = middle.evaluation.dcholesky[self._flat].copy()
         converged = middle.converged
+        directions, changes = self.entry_directions, np.zeros(len(psi))
+        slopes = self._gamma_slopes @ directions
         for k, step in enumerate(self._steps):
             sides = []
             for sign in (1.0, -1.0):
-                moved = psi.copy()
-                moved[k] += sign * step
-                sides.append(self._integral(moved, middle.gamma + sign * step * self._gamma_slopes[:, k]))
+                moved = psi + sign * step * directions[:, k]
+                sides.append(self._integral(moved, middle.gamma + sign * step * slopes[:, k]))
             above, below = sides
-            self._gamma_slopes[:, k] = (above.gamma - below.gamma) / (2 * step)
-            gradient[k] += middle.evaluation.dgamma @ self._gamma_slopes[:, k]
-            gradient[k] -= 0.5 * (above.log_det - below.log_det) / (2 * step)
+            slopes[:, k] = (above.gamma - below.gamma) / (2 * step)
+            changes[k] = middle.evaluation.dgamma @ slopes[:, k] - 0.5 * (above.log_det - below.log_det) / (2 * step)
             converged = converged and above.converged and below.converged
+        self._gamma_slopes = np.linalg.solve(directions.T, slopes.T).T
+        gradient += np.linalg.solve(directions.T, changes)
         if not (np.all(np.isfinite(gradient)) and np.isfinite(value)):
             self._gamma_slopes[:] = 0.0
             gradient = np.full_like(gradient, np.nan)

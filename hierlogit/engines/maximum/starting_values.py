@@ -160,11 +160,9 @@ def directions(objective: Objective, point: Point) -> FloatArray:
         root = _root(information) @ objective.likelihood.arrangement.triangular
         rows = np.vstack([root, prior_rows(objective)[0]]) if objective.penalised else root
         scale[:p, :p] = np.linalg.inv(np.linalg.qr(rows, mode="r"))
-    cholesky = objective.cholesky(point.psi)
-    levels = [len(group.levels) for group in objective.model.design.groups]
-    for k, (g, a, _) in enumerate(objective.entries):
-        sd = np.sqrt((cholesky[g][a] ** 2).sum())
-        scale[p + k, p + k] = sd * np.sqrt(2.0 / levels[g])
+    sds, levels = objective.scaled_sds(point.psi), [len(group.levels) for group in objective.model.design.groups]
+    lengths = np.array([sds[g][a] * np.sqrt(2.0 / levels[g]) for g, a, _ in objective.entries])
+    scale[objective.of_entries, objective.of_entries] = objective.entry_directions * lengths
     if objective.overdispersed:
         # Rows of a single trial tell nothing about phi. At zero, a step reaches phi of the usual start.
         several = max(int((objective.model.design.outcome.trials > 1).sum()), 1)

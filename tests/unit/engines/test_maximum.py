@@ -15,6 +15,7 @@ import pytest
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.engines.engine import Engine
+from hierlogit.engines.maximum.effect_units import EffectUnits
 from hierlogit.engines.maximum.gaussian_draws import log_ratios, sample
 from hierlogit.engines.maximum.objective import Objective
 from hierlogit.engines.maximum.search_result import Approach, SearchResult
@@ -587,6 +588,53 @@ def test_slopes_of_several_factors_by_a_predictor_extremely_far_from_zero_end_wi
     assert fit.estimate is not None
     assert np.isfinite(fit.estimate.log_likelihood)
     assert fit.diagnostics.findings
+
+
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize("far", [60.0, 1e3, 1e5])
+def test_correlated_slopes_by_a_predictor_far_from_zero_are_found_as_by_a_centred_one(
+    far: float, restricted: bool
+) -> None:
+    random = np.random.default_rng(5)
+    data = pd.DataFrame({"x": random.normal(size=300), "g": random.integers(0, 12, 300)})
+    effects = random.normal(scale=[1.0, 0.8], size=(12, 2))[data["g"]]
+    data["y"] = random.random(300) < 1 / (1 + np.exp(-(effects[:, 0] + (0.5 + effects[:, 1]) * data["x"])))
+    engine = hl.Laplace(restricted=restricted)
+    centred = quietly("y ~ x + (1 + x | g)", data, engine)
+    fit = quietly("y ~ x + (1 + x | g)", data.assign(x=data["x"] + far), engine)
+    assert fit.estimate is not None
+    assert centred.estimate is not None
+    assert fit.estimate.log_likelihood == pytest.approx(centred.estimate.log_likelihood, abs=1e-4)
+    sds = [np.linalg.norm(one.cholesky["g"][1]) for one in (centred.estimate, fit.estimate)]
+    assert sds[1] == pytest.approx(sds[0], rel=2e-3)
+    assert fit.diagnostics.measures["evaluations"] < 3 * centred.diagnostics.measures["evaluations"]
+
+
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+@pytest.mark.parametrize("seed", [2, 7])
+def test_searches_end_where_rounding_keeps_conditional_modes_from_settling(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    data = pd.DataFrame({"y": random.integers(0, 2, 60), "x": 1e9 + random.normal(size=60)})
+    fit = quietly("y ~ x + (1 + x | g)", data.assign(g=random.integers(0, 6, 60)))
+    assert fit.diagnostics.measures["evaluations"] < 1000
+    assert fit.diagnostics.findings
+
+
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
+def test_units_of_effects_are_orthogonal_columns_where_a_predictor_is_far_from_zero() -> None:
+    data = rows().assign(year=lambda frame: 2000 + 8 * frame["x"])
+    (group,) = hl.Model("y ~ year + (1 + year | g)", data).design.groups
+    units = EffectUnits.of(group, None)
+    ((_, T),) = units.triangular
+    basis = np.linalg.solve(T.T, group.Z.T).T
+    np.testing.assert_allclose(basis.T @ basis / len(basis), np.eye(2), atol=1e-9)
+    np.testing.assert_array_equal(T, np.tril(T))
+    L = np.array([[1.5, 0.0], [-0.3, 0.2]])
+    np.testing.assert_allclose(basis @ units.scaled(L), group.Z @ L, atol=1e-9)
+    np.testing.assert_allclose(units.unscaled(units.scaled(L)), L, atol=1e-9)
+    (near,) = hl.Model("y ~ x + (1 + x | g)", data).design.groups
+    assert EffectUnits.of(near, None).triangular == []
 
 
 def test_the_root_of_an_information_that_rounding_has_made_indefinite() -> None:
