@@ -122,7 +122,7 @@ class Maxima:
             approach = Approach.of_likelihood("refit", model.design, nodes, restricted=False, df=df)
             # At a boundary the gradient is zero, so that a search would not leave it.
             near = None if self._estimate.boundary else near_maximum(self._model, self._estimate, kept)
-            self._known[kept] = model, search(model, approach, near).maximum()
+            self._known[kept] = model, search(model, approach, near, self._estimate.phi).maximum()
         return self._known[kept]
 
 
