@@ -1,4 +1,4 @@
-"""Codings of categorical predictors: Helmert and polynomial contrasts, contrast matrices, and checked levels."""
+"""Codings of categorical predictors: Helmert, successive and polynomial contrasts, matrices, and checked levels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 #: What the second argument of ``C()`` can be.
 CHOICES = (
     "Treatment('a') (differences from level 'a'), Sum (deviations from the mean of all levels), Helmert (differences "
-    "from the mean of the levels before), Poly (linear, quadratic, ... trend) or a matrix with one row for each level"
+    "from the mean of the levels before), Diff (differences from the level before), Poly (linear, quadratic, ... "
+    "trend) or a matrix with one row for each level"
 )
 
 
@@ -55,6 +56,20 @@ class Helmert(_Contrasts):
         matrix = np.triu(-np.ones((k, k - 1)))
         matrix[np.arange(1, k), np.arange(k - 1)] = np.arange(1.0, k)
         return matrix, [_word(level) for level in levels[1:]]
+
+
+class Diff(_Contrasts):
+    """Successive differences, as ``contr.sdif`` of R's MASS: each level after the first, and the one before it.
+
+    The coefficients are the differences themselves. Venables, W. N. and Ripley, B. D. (2002), Modern Applied Statistics
+    with S, section 6.2.
+    """
+
+    def contrasts(self, levels: Sequence[Any]) -> tuple[FloatArray, list[str]]:
+        """The contrasts of these levels; each is named for the level that is compared with the one before it."""
+        k = len(levels)
+        steps = np.tril(np.ones((k, k)), -1)[:, : k - 1]
+        return steps - steps.mean(axis=0), [_word(level) for level in levels[1:]]
 
 
 class Poly(_Contrasts):

@@ -299,12 +299,12 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
     from formulae.environment import Environment
 
     from .arguments import check_arguments, nodes
-    from .codings import Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
+    from .codings import Diff, Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
     from .logical import with_factors
     from .redundancy import coded_terms
 
     text, lists = name_lists(expression, [str(name) for name in frame])
-    values = {"Helmert": Helmert, "Poly": Poly, **namespace, **lists, _NEW_ROWS: plain_categorical}
+    values = {"Helmert": Helmert, "Diff": Diff, "Poly": Poly, **namespace, **lists, _NEW_ROWS: plain_categorical}
     values |= {_own("C"): categorical, _own("S"): sum_coded, _own("T"): treatment_coded}
     description = _formulae()(text)
     for term in description.common_terms:

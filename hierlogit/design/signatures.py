@@ -14,7 +14,7 @@ from ..errors import DesignError
 from ..validation import listed, quoted_list, shortened
 
 #: Codings of a categorical predictor, the second argument of ``C()``.
-CODINGS = ("Treatment", "Sum", "Helmert", "Poly")
+CODINGS = ("Treatment", "Sum", "Helmert", "Diff", "Poly")
 
 _OF_NUMBERS = ("x",)
 _SPLINE = ("x", "df", "knots", "degree", "intercept", "lower_bound", "upper_bound")
@@ -32,6 +32,7 @@ _SIGNATURES: Mapping[str, tuple[tuple[str, ...], int, str]] = MappingProxyType(
         "Treatment": (("reference",), 0, "Treatment('a')"),
         "Sum": (("omit",), 0, "Sum or Sum('a')"),
         "Helmert": ((), 0, "Helmert"),
+        "Diff": ((), 0, "Diff"),
         "Poly": (("scores",), 0, "Poly or Poly([1, 2, 4])"),
     }
 )

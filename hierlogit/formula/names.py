@@ -13,13 +13,22 @@ _LISTED = 20
 # Names that need no backticks in a formula.
 _PLAIN = re.compile(r"(?!(?:True|False|None)$)[^\W\d_][\w.]*")
 # Codings of R: the second argument of C() here.
-_CODINGS = {"contr.treatment": "Treatment", "contr.sum": "Sum", "contr.helmert": "Helmert", "contr.poly": "Poly"}
+_CODINGS = {
+    "contr.treatment": "Treatment",
+    "contr.sum": "Sum",
+    "contr.helmert": "Helmert",
+    "contr.sdif": "Diff",
+    "contr.poly": "Poly",
+}
 # Functions of R and other packages: the function here that does the same, and its spelling.
 _HABITS = {
     "factor": ("C", "C(x) makes a column categorical"),
     "as.factor": ("C", "C(x) makes a column categorical"),
     "relevel": ("C", "C(x, Treatment('level')) sets the reference level"),
-    "ordered": ("C", "C(x, Poly) codes trends over the levels, in their order"),
+    "ordered": (
+        "C",
+        "C(x, Poly) codes trends over the levels, in their order, and C(x, Diff) the steps between them",
+    ),
     "ns": ("bs", "bs(x, df=4) is a spline of x"),
     "s": ("bs", "bs(x, df=4) is a spline of x"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..design.table import read_table
+from ..design.table_sources import read_table
 from ..errors import DataWarning, DesignError, warn
 from ..validation import agree, number_of, quoted_list, text
 

@@ -91,13 +91,13 @@ def _refuse_other_columns(model: ModelSpec, built: bambi.Model) -> None:
 
 def _namespace(names: Mapping[str, Any]) -> dict[str, Any]:
     """Names for formulas of Bambi, which has fewer codings and takes no matrices of contrasts."""
-    from ..design.codings import Helmert, Matrix, Poly
+    from ..design.codings import Diff, Helmert, Matrix, Poly
 
     tables = {
         name: value for name, value in names.items() if isinstance(value, (list, tuple, np.ndarray, pd.DataFrame))
     }
     matrices = {name: Matrix(value) for name, value in tables.items() if np.asarray(value, dtype=object).ndim == 2}
-    return {**formula_namespace(names), "Helmert": Helmert, "Poly": Poly, **matrices}
+    return {**formula_namespace(names), "Helmert": Helmert, "Diff": Diff, "Poly": Poly, **matrices}
 
 
 def _refuse_what_bambi_lacks(model: ModelSpec) -> None:

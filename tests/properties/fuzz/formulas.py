@@ -23,7 +23,8 @@ NUMBERS = [
 ]  # fmt: skip
 FACTORS = [
     "{t}", "{t}", "{u}", "{lg}", "C({w})", "C({t}, Sum)", "C({u}, Treatment('hi'))", "S({t})", "T({t}, 'b')",
-    "C({t}, levels=['c', 'b', 'a'])", "C({t}, Treatment)", "{h}", "C({lg})", "C({u}, Helmert)", "C({u}, Poly)",
+    "C({t}, levels=['c', 'b', 'a'])", "C({t}, Treatment)", "{h}", "C({lg})", "C({u}, Helmert)", "C({u}, Diff)",
+    "C({u}, Poly)",
 ]  # fmt: skip
 SHAPES = [
     "{n1}", "{f1}", "{n1} + {f1}", "{n1} + {n2}", "{n1} * {f1}", "{f1} * {f2}", "{f1} / {n1}", "{n1}:{f1}",

@@ -286,17 +286,23 @@ KINDS: Mapping[str, Callable[[pd.DataFrame], Any]] = {
     "lists": as_lists,
     "polars": as_polars,
     "arrow": as_arrow,
+    "lazy": lambda frame: as_polars(frame).lazy(),
+    "batch": lambda frame: as_arrow(frame).combine_chunks().to_batches()[0],
+    "reader": lambda frame: as_arrow(frame).to_reader(max_chunksize=10),
+    "pandas in arrow": pa.Table.from_pandas,
     "arrays": lambda frame: {name: frame[name].to_numpy() for name in frame},
     "series": lambda frame: {name: frame[name] for name in frame},
 }
 #: What looks like a table and is none.
 NO_TABLES: Mapping[str, Callable[[pd.DataFrame], Any]] = {
     "records": lambda frame: frame.to_dict("records"),
-    "lazy": lambda frame: as_polars(frame).lazy(),
+    "failing query": lambda frame: as_polars(frame).lazy().select("no such column"),
+    "array of arrow": lambda frame: as_arrow(frame).column(0),
     "matrix": lambda frame: frame.to_numpy(),
     "column": lambda frame: frame.iloc[:, 0],
     "uneven lists": lambda frame: {name: [1] * i for i, name in enumerate(frame)},
     "path": lambda _: "rows.csv",
+    "path of arrow": lambda _: "rows.parquet",
     "nothing": lambda _: None,
 }
 

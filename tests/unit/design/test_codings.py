@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hierlogit as hl
-from hierlogit.design.codings import Helmert, Poly
+from hierlogit.design.codings import Diff, Helmert, Poly
 from hierlogit.design.encoding import Encoding
 from hierlogit.design.table import training_table
 from hierlogit.design.transforms import formula_namespace
@@ -41,6 +41,16 @@ def test_helmert_contrasts_are_those_of_r() -> None:
     expected = [[-1, -1, -1], [1, -1, -1], [0, 2, -1], [0, 0, 3]]
     np.testing.assert_array_equal(codes("C(f, Helmert)"), expected)
     assert encoding("C(f, Helmert)").labels[1:] == tuple(f"C(f, Helmert)[{level}]" for level in "bcd")
+
+
+def test_successive_differences_are_those_of_r() -> None:
+    # MASS::contr.sdif(4)
+    expected = [[-0.75, -0.5, -0.25], [0.25, -0.5, -0.25], [0.25, 0.5, -0.25], [0.25, 0.5, 0.75]]
+    np.testing.assert_allclose(codes("C(f, Diff)"), expected, atol=1e-15)
+    assert encoding("C(f, Diff)").labels[1:] == tuple(f"C(f, Diff)[{level}]" for level in "bcd")
+    matrix, _ = Diff().contrasts(["a", "b", "c", "d"])
+    whole = np.column_stack([np.ones(4), matrix])
+    np.testing.assert_allclose(np.linalg.inv(whole)[1:] @ [1.0, 4.0, 6.0, 7.0], [3.0, 2.0, 1.0], atol=1e-12)
 
 
 def test_polynomial_contrasts_are_those_of_r() -> None:

@@ -250,7 +250,7 @@ def test_polars_needs_no_pyarrow() -> None:
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "import polars as pl\n"
-        "from hierlogit.design.table import read_table\n"
+        "from hierlogit.design.table_sources import read_table\n"
         "frame = read_table(pl.DataFrame({'i': [1, None], 't': ['a', 'b'], 'f': [0.5, 1.0]}))\n"
         "assert frame.shape == (2, 3)\n"
     )

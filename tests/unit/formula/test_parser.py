@@ -484,6 +484,9 @@ def test_all_functions_are_listed_and_the_way_for_others_is_shown() -> None:
     with pytest.raises(FormulaError) as caught:
         check_names(parse("use ~ C(age, contr.sum)"), COLUMNS, ["C", "Sum"])
     assert caught.value.hint == "The same coding is Sum here: C(x, Sum)."
+    with pytest.raises(FormulaError) as caught:
+        check_names(parse("use ~ C(age, contr.sdif)"), COLUMNS, ["C", "Diff"])
+    assert caught.value.hint == "The same coding is Diff here: C(x, Diff)."
 
 
 def test_habits_are_only_suggested_where_they_help() -> None:

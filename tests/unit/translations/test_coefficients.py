@@ -24,7 +24,7 @@ CODINGS = {
         *("C(f, Poly)", "C(f, own)", "C(f, levels=['c', 'a', 'b'])", "C(f, [[1], [2], [4]])"),
     ],
     "h": ["h", "C(h, Sum)", "C(h, Helmert)", "C(h, [[-1/2], [1/2]])", "T(h, 'v')"],
-    "k": ["C(k)", "C(k, Sum)", "C(k, Helmert)", "C(k, Poly)", "C(k, Poly([0, 2, 4, 11]))"],
+    "k": ["C(k)", "C(k, Sum)", "C(k, Helmert)", "C(k, Diff)", "C(k, Poly)", "C(k, Poly([0, 2, 4, 11]))"],
 }
 
 
@@ -174,6 +174,7 @@ def said(formula: str) -> dict[str, str]:
             "C(f, Helmert)[b]:x",
             "1/2 of how much higher the coefficient of `x` is where `f` is b rather than a",
         ),
+        ("y ~ C(f, Diff)", "C(f, Diff)[c]", "how much higher the log-odds are where `f` is c rather than b"),
         (
             "y ~ C(f, Poly)",
             "C(f, Poly)[linear]",
