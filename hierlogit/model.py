@@ -31,7 +31,7 @@ class Model(ModelSpec):
         ``"use ~ age + urban + (1 + urban | district)"``. A formula without random terms is plain logistic regression.
     data : table
         One row for each observation: a pandas or polars frame, also a lazy one, Arrow data, a DuckDB relation, a
-        mapping of columns, or the name of a .parquet, .feather, .arrow or .csv file. Only the columns of the formula are
+        mapping of columns, or the name of a .parquet, .feather, .arrow or .csv file. Only columns of the formula are
         read from lazy frames and from files of Parquet and Arrow.
     priors : mapping of str to Prior or bambi.Prior, optional
         Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``, ``"phi"``) or by parameter

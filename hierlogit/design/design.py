@@ -490,7 +490,7 @@ def build_design(
         From `hierlogit.formula.parser.parse`.
     data : table
         One row for each observation: a pandas or polars frame, also a lazy one, Arrow data, a DuckDB relation, a
-        mapping of columns, or the name of a .parquet, .feather, .arrow or .csv file. Only the columns of the formula are
+        mapping of columns, or the name of a .parquet, .feather, .arrow or .csv file. Only columns of the formula are
         read from lazy frames and from files of Parquet and Arrow.
     missing : {"drop", "error"}
         What to do with rows that have missing values in columns of the formula, or no trials: drop them, with a warning
