@@ -67,7 +67,7 @@ MODELS: dict[str, Callable[[pd.DataFrame], hl.Model]] = {
 #: A row effect needs quadrature: Laplace's error in its log-likelihood is as large as the differences of interest.
 ENGINES: dict[str, hl.Laplace | hl.AGQ] = {
     "binomial": hl.Laplace(),
-    "row effect": hl.AGQ(nodes=11),
+    "row effect": hl.AGQ(nodes=7),
     "beta-binomial": hl.Laplace(),
 }
 

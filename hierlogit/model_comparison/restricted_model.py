@@ -133,10 +133,13 @@ class Constrained:
     beta : ndarray, shape (p,)
     cholesky : mapping of str to ndarray, shape (q, q)
         By grouping factor.
+    phi : float or None
+        Precision of beta-binomial outcomes; None for binomial ones.
     """
 
     beta: FloatArray
     cholesky: dict[str, FloatArray]
+    phi: float | None
 
     @classmethod
     def of(cls, design: Design, estimate: Estimate, kept: Kept) -> Constrained:
@@ -148,4 +151,4 @@ class Constrained:
             cholesky[group.name] = np.zeros((len(group.effects),) * 2)
             if effects:
                 cholesky[group.name][np.ix_(effects, effects)] = estimate.cholesky[group.name]
-        return cls(beta, cholesky)
+        return cls(beta, cholesky, estimate.phi)

@@ -239,6 +239,13 @@ def test_the_likelihood_ratio_against_binomial_counts_is_that_of_a_variance(fit:
     assert drawn.p_value == pytest.approx(1 / 21)
 
 
+def test_terms_are_tested_with_beta_binomial_outcomes(fit: Fit) -> None:
+    tested = hl.test_terms(fit, "bootstrap", replicates=4, seed=1)
+    assert tested["p_value"].le(1).all()
+    slopes = hl.test_slopes(fit, replicates=50, seed=1)
+    assert slopes["p_value"].between(0, 1).all()
+
+
 # ---- variances ---------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ class CountModels:
         index = pd.Index([model.name for model in models], name="counts")
         table = pd.DataFrame([model.described() for model in models], index)
         table.insert(3, "delta_aic", table["aic"] - table["aic"].min())
-        return ResultTable.of(table.astype({"parameters": "Int64"}), "Models of the counts")
+        return ResultTable.of(table.astype({"parameters": "Int64"}), "Models of the counts", spare=["integration"])
 
     def coefficients(self) -> ResultTable:
         """Fixed effects by model, and those with a row effect averaged over rows."""

@@ -29,7 +29,7 @@ from ...studies.tasks import check_executor
 from ...validation import file_path, probability, quoted_list, seed_or_new, whole_number
 from ...variance.by_factor import between_rows
 from .dispersion import variance_ratio
-from .dispersion_models import CountModel, CountModels
+from .dispersion_models import BETA_BINOMIAL, ROW_EFFECT, CountModel, CountModels
 
 if TYPE_CHECKING:
     from ...fits.fit import Fit
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 #: Simulated data sets with which a tail probability of one in a hundred is known well enough.
 FEWEST_REPLICATES = 50
+#: The models at the beginning of a sentence.
+LEADING = {ROW_EFFECT: "A row effect", BETA_BINOMIAL: "The beta-binomial distribution"}
 #: What replicates without a result mean for the p-value.
 CONSEQUENCE = "They are left out of the p-value."
 #: Smaller differences of AIC are no reason to prefer a model (Burnham and Anderson 2002, section 2.6).
@@ -100,7 +102,7 @@ class Overdispersion(HasTables, Pictured):
         stopped = ("Interrupted before all replicates had run.",) if self.interrupted else ()
         failures = count_failures(self.failures, run, CONSEQUENCE)
         remarks = Sentences((*map(str, self.findings), *stopped, *failures), ".findings")
-        return View(title, (remarks, Table.of(self.table, ".table")))
+        return View(title, (remarks, Table.of(self.table, ".table", spare=["integration"])))
 
 
 def check_overdispersion(
@@ -281,7 +283,7 @@ def _finding(ratio: float, tail: float, models: CountModels, better: CountModel 
     else:
         other = models.row_effect if better is models.beta_binomial else models.beta_binomial
         advice = (
-            f"Of the two mechanisms, the {better.name} fits better (AIC {criterion(better.aic)}, with the {other.name} "
+            f"{LEADING[better.name]} fits better than {LEADING[other.name].lower()} (AIC {criterion(better.aic)} and "
             f"{criterion(other.aic)}): fit {better.call}."
         )
     return Finding("overdispersion", "warning", evidence, advice)
