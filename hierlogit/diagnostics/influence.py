@@ -179,7 +179,7 @@ def influence(
     estimate = pd.Series(estimates(fit, estimand))
     done = _run(task, clusters, executor)
     p = len(fit.model.design.fixed_effects)
-    scale = Scale(summary(fit, interval="wald")["se"], maximum.covariance[:p, :p])
+    scale = Scale(summary(fit, interval="wald")["se"], maximum.model_covariance[:p, :p])
     engine = type(likelihood_engine(maximum, 0)).__name__
     return _assembled(clusters, estimate, scale, done, f"fitted again by {engine} without each")
 

@@ -197,6 +197,25 @@ def test_too_few_clusters_are_a_warning(herds: Fit) -> None:
     assert np.isfinite(robust.posterior["beta"]).all()
 
 
+@pytest.mark.slow
+def test_intervals_cover_where_a_level_is_missing() -> None:
+    """Of a predictor of regions, in a model of the clusters within regions."""
+    random, studies, covered = np.random.default_rng(1), 300, np.zeros(2)
+    for _ in range(studies):
+        region, cluster = np.repeat(np.arange(40), 40), np.repeat(np.arange(160), 10)
+        z = random.normal(size=40)[region]
+        eta = -0.3 + 0.5 * z + random.normal(0, 0.7, 40)[region] + random.normal(0, 0.5, 160)[cluster]
+        y = (random.uniform(size=1600) < 1 / (1 + np.exp(-eta))).astype(int)
+        frame = pd.DataFrame({"region": region, "cluster": cluster, "z": z, "y": y})
+        fit = hl.Model("y ~ z + (1 | cluster)", frame).fit("laplace")
+        for k, one in enumerate((fit, hl.robust(fit, frame["region"]))):
+            assert one.estimate is not None
+            covered[k] += abs(one.estimate.beta[1] - 0.5) < 1.96 * one.estimate.standard_errors[1]
+    of_model, of_clusters = covered / studies
+    assert of_model < 0.85
+    assert of_clusters > 0.90
+
+
 # ---- functions of the fit ------------------------------------------------------------------------------------------
 
 
