@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "robust_errors.md"
 BEGIN, END = "<!-- coverage -->", "<!-- end of coverage -->"
-REGIONS = (8, 12, 20, 40, 80)
+REGIONS = (8, 12, 20)
 CLUSTERS, SIZE = 4, 10
 COEFFICIENTS = {"Intercept": -0.3, "z": 0.5, "x": 0.5}
 SD_OF_REGIONS, SD_OF_CLUSTERS = 0.7, 0.5
