@@ -98,7 +98,7 @@ def fit_imputed(
     """
     check_executor(executor)
     chosen, frames = resolve_engine(engine), imputed_tables(tables, imputation)
-    models = [Model(formula, frames[0], missing=missing, **others)]
+    models = [_model(formula, frames[0], 0, missing, others)]
     with unsaid(DataWarning):  # which would be those of the first table, many times
         models += [_model(formula, frame, k, missing, others) for k, frame in enumerate(frames[1:], start=1)]
     require_agreement(models, "tables")
@@ -115,6 +115,8 @@ def fit_imputed(
     if len(fits) < 2:
         raise FitError(f"interrupted after {number_of(len(fits), 'fit')}: pooling needs at least two.")
     pooled = pool(fits)
+    if (seed := getattr(chosen, "seed", None)) is not None:  # that of the user, from which the others were made
+        pooled = PooledFit(pooled.fits, replace(pooled.diagnostics, seed=seed))
     if not finished:
         pooled = _interrupted(pooled, len(models))
     if text := warning_text(pooled.diagnostics.findings):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..fits.pooled_fit import PooledFit
 from ..formatting import criterion, number
+from ..pooled_estimate import PooledEstimate
 from ..validation import number_of
 from .references import REFERENCES, Reference
 from .request import Subject
@@ -40,7 +42,9 @@ def cited(subject: Subject) -> list[Reference]:
     elif subject.design.groups:
         keys.append("laplace")
     estimate = subject.fit.estimate
-    if estimate is not None and estimate.clustered is not None:
+    if isinstance(subject.fit, PooledFit):
+        keys += ["stacked" if estimate is None else "barnard_rubin"]
+    elif estimate is not None and estimate.clustered is not None:
         keys.append(estimate.clustered.kind)
     elif estimate is not None and estimate.has_t_tests:
         keys.append("between_within")
@@ -81,7 +85,14 @@ def _sampled(subject: Subject) -> str:
     diagnostics = subject.fit.diagnostics
     priors = "; ".join(f"{text} for `{label}`" for label, text in subject.fit.model.priors.table(subject.design))
     how = _by_weights(subject) if diagnostics.engine == "ImportanceSampling" else _by_chains(subject)
-    return f"{how} Priors: {priors}."
+    return f"{how}{_of_imputations(subject)} Priors: {priors}."
+
+
+def _of_imputations(subject: Subject) -> str:
+    """How the draws of several imputed tables are combined."""
+    if not isinstance(subject.fit, PooledFit):
+        return ""
+    return f" The draws of {len(subject.fit.fits)} imputed tables were stacked (Zhou and Reiter 2010)."
 
 
 def _by_weights(subject: Subject) -> str:
@@ -141,6 +152,12 @@ def _maximised(subject: Subject) -> str:
         if subject.design.groups
         else ""
     )
+    if isinstance(estimate, PooledEstimate):
+        return (
+            f"Parameters are the {goal}{integrated}, computed with {_software(subject)} for each of "
+            f"{len(estimate.members)} imputed tables, and pooled by Rubin's rules with small-sample degrees of freedom "
+            "(Barnard and Rubin 1999)."
+        )
     return (
         f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the "
         f"{'restricted ' if estimate.restricted else ''}log-likelihood is {criterion(estimate.log_likelihood)} with "

@@ -120,6 +120,20 @@ REFERENCES: Mapping[str, Reference] = {
         "binary outcome in small sample cluster-randomized trials",
         "BMC Medical Research Methodology | 15 | 38",
     ),
+    "barnard_rubin": _article(
+        "barnard1999",
+        "Barnard, J.; Rubin, D. B.",
+        "1999",
+        "Small-sample degrees of freedom with multiple imputation",
+        "Biometrika | 86 | 948--955",
+    ),
+    "stacked": _article(
+        "zhou2010",
+        "Zhou, X.; Reiter, J. P.",
+        "2010",
+        "A note on Bayesian inference after multiple imputation",
+        "The American Statistician | 64 | 159--163",
+    ),
     "robust": _article(
         "liang1986",
         "Liang, K.-Y.; Zeger, S. L.",

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..estimate import ROWS
+from ..fits.pooled_fit import PooledFit
 from ..fits.row_clusters import known_names
 from ..priors.defaults import default_priors
 from ..priors.families import Decov, Prior
@@ -87,6 +88,12 @@ def _as_modelled(subject: Subject) -> list[str]:
     formula, family = model.formula.line, f", family={model.family!r}" if model.overdispersed else ""
     weights = "" if model.weights is None else f", weights=hl.{model.weights!r}"
     priors = _priors(model) if subject.fit.with_priors else []
+    if isinstance(subject.fit, PooledFit):
+        given = f", priors={{{', '.join(f'{key!r}: {prior}' for key, prior in priors)}}}" if priors else ""
+        return [
+            'tables = pd.read_csv("imputed.csv")  # imputed tables one below the other, numbered by the column .imp',
+            f"fit = hl.fit_imputed({formula!r}, tables, {_engine(subject)}{given}{weights}{family})",
+        ]
     if not priors:
         return [f"model = hl.Model({formula!r}, rows{weights}{family})", f"fit = model.fit({_engine(subject)})"]
     entries = [f"    {key!r}: {prior}," for key, prior in priors]

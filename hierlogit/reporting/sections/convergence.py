@@ -9,6 +9,7 @@ from ...engines.nuts.convergence import MAX_RHAT, MIN_BFMI, MIN_ESS_PER_CHAIN
 from ...engines.nuts.convergence_findings import MAX_INTEGRATION_ERROR
 from ...engines.nuts.options import INTEGRATION_ERROR
 from ...fits.fit import counted_draws
+from ...fits.pooled_fit import PooledFit
 from ...fits.psis import MOST_K_HAT
 from ...formatting import number
 from ..finding_list import finding_list
@@ -63,17 +64,27 @@ def _good(subject: Subject) -> str:
     return f"{agreed}, and there are enough draws."
 
 
+def _of_tables(subject: Subject) -> str:
+    return f" of {len(subject.fit.fits)} imputed tables" if isinstance(subject.fit, PooledFit) else ""
+
+
 def _how(subject: Subject) -> str:
     estimate = subject.fit.estimate
     if estimate is None:
         return (
-            f"{counted_draws(subject.fit)} from the posterior, by {subject.engine}. All intervals come from these "
-            "draws."
+            f"{counted_draws(subject.fit)} from the posterior{_of_tables(subject)}, by {subject.engine}. All intervals "
+            "come from these draws."
         )
     restricted = "restricted " if estimate.restricted else ""
     objective = "posterior density" if estimate.penalised else f"{restricted}likelihood"
     tails = ", with t distributions of the fixed effects" if estimate.has_t_tests else ""
     integrated = f", with the random effects integrated out ({estimate.method})" if subject.design.groups else ""
+    if isinstance(subject.fit, PooledFit):
+        return (
+            f"The maximum of the {objective}{integrated}, of each of {len(subject.fit.fits)} imputed tables, pooled by "
+            "Rubin's rules. The table of estimates has Wald intervals; intervals of derived quantities come from draws "
+            f"of all imputations{tails}."
+        )
     return (
         f"The maximum of the {objective}{integrated}: a {restricted}log-likelihood of "
         f"{number(estimate.log_likelihood)}. The table of estimates has Wald intervals; intervals of derived "
