@@ -238,8 +238,8 @@ def test_the_sampled_density_is_that_of_the_graph(name: str, prior: hl.priors.Pr
     assert hl.check_density(model, points=3).agrees
 
 
-def test_nuts_agrees_with_the_posterior_mode(model: Model) -> None:
-    fit = model.fit(hl.NUTS(draws=500, chains=2, seed=3, progress=False))
+def test_nuts_agrees_with_the_posterior_mode(model: Model, tmp_path: Path) -> None:
+    fit = model.fit(hl.NUTS(draws=500, chains=2, seed=3, progress=False, store=tmp_path / "run"))
     mode = model.fit("map").estimate
     assert mode is not None
     assert mode.phi is not None
@@ -248,6 +248,9 @@ def test_nuts_agrees_with_the_posterior_mode(model: Model) -> None:
     assert abs(logs.mean() - np.log(mode.phi)) < 2 * logs.std()
     assert list(fit.posterior.data_vars) == ["beta", "sd_g", "phi", "b_g"]
     assert hl.summary(fit).loc["phi", "component"] == "phi"
+    recovered = hl.recover(tmp_path / "run")
+    assert recovered.model.family == "betabinomial"
+    np.testing.assert_array_equal(recovered.posterior["phi"], fit.posterior["phi"])
 
 
 def test_a_fit_is_saved_with_its_family(fit: Fit[Model], tmp_path: Path) -> None:
