@@ -86,7 +86,8 @@ def _draw(
     if overall is not None:
         ax.plot(overall.predicted, overall.observed, color=BLUE, linewidth=2.0, zorder=2.5, label="all rows, smooth")
     reliability_panel(ax, f"Predicted probability of {result.event}", f"Observed probability of {result.event}")
-    ax.legend(loc="upper left", handlelength=1.4, frameon=True, framealpha=0.85, edgecolor="none")
+    if curves or overall is not None:
+        ax.legend(loc="upper left", handlelength=1.4, frameon=True, framealpha=0.85, edgecolor="none")
     slopes = result.pooled.loc["calibration_slope"]
     described = ""
     if overall is not None:

@@ -115,18 +115,21 @@ def _pooled_auc(areas: FloatArray, table: pd.DataFrame, rows: PredictedRows) -> 
 
 def _by_regression(name: str, table: pd.DataFrame, rows: PredictedRows) -> RandomEffects | None:
     """A coefficient that varies between clusters, of a mixed logistic regression of the outcomes on the logits."""
+    if not 0 < rows.y.sum() < rows.trials.sum():  # an infinite intercept
+        return None
+    errors = table[f"{name}_se"].dropna().to_numpy()
+    # Predictions that differ between clusters alone tell nothing of a slope within them.
+    if name == "calibration_slope" and len(errors) < FEWEST:
+        return None
     formula, position = REGRESSIONS[name]
     columns = {"y": rows.y, "trials": rows.trials, "logit": logit(rows.p), "cluster": rows.index}
     with unsaid(DataWarning), unsaid(ConvergenceWarning):
         model = Model(formula, pd.DataFrame(columns))
-        if len(model.design.fixed_effects) <= position:  # one prediction for all rows
-            return None
         found = search(model, approach_of(Laplace(), model))
     estimate = found.estimate
     if found.unbounded or not found.converged or not np.isfinite(estimate.standard_errors[position]):
         return None
     tau = float(estimate.sd("cluster")[position])
-    errors = table[f"{name}_se"].dropna().to_numpy()
     i2 = tau**2 / (tau**2 + shared_variance(errors**2)) if len(errors) >= FEWEST else np.nan
     count = len(np.unique(rows.index))
     return RandomEffects(float(estimate.beta[position]), float(estimate.standard_errors[position]), tau, i2, count)

@@ -14,7 +14,7 @@ import pandas as pd
 from ...display import Facts, Sentences, Table, View
 from ...effects.cluster_choice import Clusters as ClusterOption
 from ...errors import FitError, PredictionError
-from ...fits.arguments import require_fit
+from ...fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ...fits.fit import Fit
 from ...fits.repeated_findings import repeats_findings
 from ...fits.row_clusters import Clusters
@@ -212,7 +212,8 @@ def validate(
     Raises
     ------
     FitError
-        If there is no such grouping factor or column, or a likelihood fit is not at a maximum.
+        If there is no such grouping factor or column, a likelihood fit is not at a maximum, the model has sampling
+        weights, or the fit is pooled over imputations.
     PredictionError
         If an option is out of range, there are fewer clusters than folds, effects are ``"observed"`` of which no rows
         remain, or `data` cannot be predicted.
@@ -272,7 +273,8 @@ def validate(
       calibration_slope      1.13  0.83        60              5
       auc                    0.64  0.54        56              3
     """
-    require_fit(fit)
+    require_unweighted(fit, "hl.validate", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Predictions are validated by the outcomes")
     interval = Interval.of(ci_prob, "eti")
     seed = seed_or_new(seed, PredictionError)
     refit = flag("refit", refit, FitError)
