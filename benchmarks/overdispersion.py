@@ -159,7 +159,7 @@ def draw(table: pd.DataFrame) -> None:
 def main() -> None:
     """Simulate, and write the table, the picture and the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--studies", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only-page", action="store_true")
     options = parser.parse_args()

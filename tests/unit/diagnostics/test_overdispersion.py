@@ -13,9 +13,11 @@ from scipy.stats import binomtest
 
 import hierlogit as hl
 from hierlogit.diagnostics.fit.dispersion import variance_ratio
+from hierlogit.diagnostics.fit.overdispersion import OfRatio
 from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.errors import FitError, StudyError
 from hierlogit.fits.fit import Fit
+from hierlogit.studies.tail_probability import tail_probability
 
 FORMULA = "p(k, n) ~ x + (1 | g)"
 
@@ -140,18 +142,32 @@ def test_models_without_clusters_are_checked() -> None:
     assert found.p_value < 0.01
 
 
+def p_values(studies: int, clusters: int, size: int, trials: int, row_sd: float = 0.0) -> np.ndarray:
+    """P-values of simulated studies, as `check_overdispersion` computes them, without the other models."""
+    found = []
+    for seed in range(studies):
+        reference = ReferenceFit.of(fitted(counts(clusters, size, seed, trials=trials, row_sd=row_sd)))
+        if reference.usable:
+            simulated = np.array([OfRatio(reference, seed)(number)["ratio"] for number in range(60)])
+            found.append(tail_probability(variance_ratio(reference.observed), simulated, "upper"))
+    assert len(found) > 0.9 * studies
+    return np.array(found)
+
+
+def test_binomial_counts_are_seldom_found_and_others_often() -> None:
+    clean, dispersed = p_values(40, 12, 4, 10), p_values(20, 12, 4, 10, row_sd=0.8)
+    assert (clean < 0.05).sum() <= 6  # more with a probability of 0.003
+    assert clean.mean() == pytest.approx(0.5, abs=0.15)
+    assert (dispersed < 0.05).sum() >= 14
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("clusters", "size", "trials"), [(15, 10, 20), (30, 2, 10), (40, 3, 3)])
 def test_the_p_value_has_its_level(clusters: int, size: int, trials: int) -> None:
     """Of binomial counts, 5 % are found at the level of 5 %: a binomial test at 1 in 1,000."""
-    p_values = []
-    for seed in range(300):
-        fit = fitted(counts(clusters, size, seed, trials=trials))
-        if ReferenceFit.of(fit).usable:
-            p_values.append(hl.check_overdispersion(fit, replicates=60, seed=seed).p_value)
-    assert len(p_values) > 250
+    found = p_values(300, clusters, size, trials)
     for level in (0.05, 0.2):
-        assert binomtest(int(np.sum(np.array(p_values) < level)), len(p_values), level).pvalue > 1e-3
+        assert binomtest(int(np.sum(found < level)), len(found), level).pvalue > 1e-3
 
 
 @pytest.mark.slow
