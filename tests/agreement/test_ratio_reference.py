@@ -11,7 +11,12 @@ import pytest
 import hierlogit as hl
 from hierlogit.errors import ConvergenceWarning
 
-CASES = ("contraception_urban_slope", "bacteria_intercept", "bacteria_week_slope", "cbpp_intercept")
+CASES = (
+    "contraception_urban_slope",
+    "cbpp_intercept",
+    pytest.param("bacteria_intercept", marks=pytest.mark.slow),
+    pytest.param("bacteria_week_slope", marks=pytest.mark.slow),
+)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -62,7 +62,7 @@ def test_seed_repeats(clinics):
 
 
 def test_three_thousand_clusters_are_not_named(crowd):
-    axes = hl.plots.cluster_check(crowd, seed=1)
+    axes = hl.plots.cluster_check(crowd, num_draws=50, seed=1)
     assert not axes[0].get_xticklabels()
     assert "3,000" in axes[0].get_xlabel()
     assert len(observed_points(axes[0])) == 3000

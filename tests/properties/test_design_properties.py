@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierlogit.design.design import Design, build_design
@@ -57,6 +57,7 @@ def designed(formula: str, frame: Any) -> Design:
     return build_design(parse(formula), frame, namespace={"order": ["c", "a", "b"]})
 
 
+@settings(max_examples=50)
 @given(formula=formulas(), seed=st.integers(0, 50), data=st.data())
 def test_training_rows_alone_get_their_columns(formula: str, seed: int, data: st.DataObject) -> None:
     frame = table(seed)
@@ -80,6 +81,7 @@ def test_training_rows_alone_get_their_columns(formula: str, seed: int, data: st
         np.testing.assert_allclose(found.Z, block.Z[rows], rtol=1e-12, atol=1e-12)
 
 
+@settings(max_examples=50)
 @given(formula=formulas(), seed=st.integers(0, 50))
 def test_permuted_rows_permute_the_design(formula: str, seed: int) -> None:
     frame = table(seed)
@@ -94,6 +96,7 @@ def test_permuted_rows_permute_the_design(formula: str, seed: int) -> None:
         np.testing.assert_allclose(right.Z, left.Z[order], rtol=1e-8, atol=1e-8)
 
 
+@settings(max_examples=50)
 @given(formula=formulas(), seed=st.integers(0, 50))
 def test_designs_are_sound(formula: str, seed: int) -> None:
     design = designed(formula, table(seed))
