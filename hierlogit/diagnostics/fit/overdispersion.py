@@ -16,7 +16,7 @@ from ...display import Sentences, Table, View
 from ...engines.maximum.refit import finite_maximum_of
 from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError, StudyError
-from ...fits.arguments import NO_LIKELIHOOD, require_unweighted
+from ...fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ...fits.findings import Finding, count_by_severity
 from ...formatting import criterion, number, p_value
 from ...pictures import Picture, Pictured
@@ -184,6 +184,7 @@ def check_overdispersion(
     (1.8, True)
     """
     require_unweighted(fit, "hl.check_overdispersion", NO_LIKELIHOOD)
+    refuse_pooled(fit, "fit", "The check is by refits to the rows")
     requested = whole_number("replicates", replicates, StudyError, least=FEWEST_REPLICATES)
     alpha = probability("alpha", alpha, StudyError)
     used_seed = seed_or_new(seed, StudyError)
