@@ -62,7 +62,7 @@ class ExternalRows:
         lacking = [column for column in columns if column not in frame.columns]
         if lacking:
             raise PredictionError(
-                f"group: the data lack the column {lacking[0]!r}, by which the clusters are told apart; "
+                f"group: the data lack the column {lacking[0]!r}, with the names of the clusters; "
                 f"{one_of([str(column) for column in frame.columns])}."
             )
         values = frame[columns[0]]
@@ -82,7 +82,7 @@ def _columns_of(fit: Fit, group: Any) -> tuple[str, list[str], GroupBlock | None
     groups = fit.model.design.groups
     if group is None:
         if len(groups) != 1:
-            raise PredictionError("group: name the column of the data by which the clusters are told apart.")
+            raise PredictionError("group: name the column of the data that has the names of the clusters.")
         group = groups[0].name
     if not isinstance(group, str):
         raise PredictionError(

@@ -50,7 +50,7 @@ def unseen_treatments(model: ModelSpec, clusters: ClusterOption) -> dict[str, st
     treatments = cluster_choices(model, clusters)
     if "new" in treatments.values():
         raise PredictionError(
-            f"clusters={shortened(clusters)}: a probability for validation is no random draw. Choose 'average' for "
+            f"clusters={shortened(clusters)}: effects drawn at random cannot be validated. Choose 'average' for "
             "the average over the population of clusters, or 'typical' for a cluster with effects of zero."
         )
     return treatments
