@@ -32,6 +32,10 @@ class PooledEstimate(Estimate):
     ----------
     members : tuple of Estimate, length m
         The estimates from the imputations.
+    nodes, penalised, log_likelihood, fixed_effects, effects, beta, cholesky, covariance, entries, boundary
+        As for `Estimate`.
+    modes, conditional_sds, n_parameters, n_rows, df, restricted, weighted, clustered, phi
+        As for `Estimate`.
 
     References
     ----------

@@ -94,7 +94,7 @@ def fit_imputed(
     >>> tables = [data.assign(age=data["age"] + (data.index % 7 == k)) for k in range(5)]  # stand for imputations
     >>> fit = hl.fit_imputed("use ~ age + (1 | district)", tables, "laplace")
     >>> len(fit.fits), round(float(fit.estimate.beta[1]), 4)
-    (5, 0.0079)
+    (5, 0.0086)
     """
     check_executor(executor)
     chosen, frames = resolve_engine(engine), imputed_tables(tables, imputation)

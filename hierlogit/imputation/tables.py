@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..design.table_sources import read_table
 from ..errors import DataWarning, DesignError, warn
-from ..validation import agree, number_of, quoted_list, text
+from ..validation import agree, number_of, quoted_list, shortened, text
 
 #: Columns of the long table of R's mice: the number of the imputation, 0 for the data with missing values, and the row.
 IMPUTATION, ROW = ".imp", ".id"
@@ -22,7 +22,7 @@ def imputed_tables(tables: Any, imputation: str | None) -> list[pd.DataFrame]:
 
     Parameters
     ----------
-    tables : iterable of tables, mapping of labels to tables, or table
+    tables : iterable of tables, or table
         The imputed tables, or a long table of all of them.
     imputation : str, optional
         The column of a long table that numbers the imputations; ``.imp`` if not given.
@@ -37,14 +37,16 @@ def imputed_tables(tables: Any, imputation: str | None) -> list[pd.DataFrame]:
     DataWarning
         If a long table has the rows with missing values too, and values that are not missing differ from them.
     """
+    column = None if imputation is None else text("imputation", imputation, DesignError)
     if _is_list(tables):
-        if imputation is not None:
+        if column is not None:
             raise DesignError(
-                f"imputation='{imputation}' names the column of one long table; here is a list of tables. Leave it out."
+                f"imputation={shortened(column)} names the column of one long table; here is a list of tables. Leave "
+                "it out."
             )
         found = [_read(table, k) for k, table in enumerate(tables)]
     else:
-        found = _of_long_table(read_table(tables), imputation)
+        found = _of_long_table(read_table(tables), column)
     if len(found) < 2:
         raise DesignError(f"{number_of(len(found), 'imputed table')}, where at least two are needed. {_A_LIST}")
     return found
@@ -65,7 +67,7 @@ def _read(table: Any, k: int) -> pd.DataFrame:
 
 
 def _of_long_table(table: pd.DataFrame, imputation: str | None) -> list[pd.DataFrame]:
-    column = IMPUTATION if imputation is None else text("imputation", imputation, DesignError)
+    column = IMPUTATION if imputation is None else imputation
     if column not in table.columns:
         raise DesignError(
             f"one table is given, which has no column '{column}' that numbers the imputations. {_A_LIST} In R, "
