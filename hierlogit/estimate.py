@@ -178,6 +178,11 @@ class Estimate(Shown):
         return "restricted maximum likelihood" if self.restricted else "maximum likelihood"
 
     @property
+    def kind_of_likelihood(self) -> str:
+        """What stands before the word log-likelihood: ``"restricted "``, ``"pseudo-"`` or nothing."""
+        return "restricted " if self.restricted else "pseudo-" if self.weighted else ""
+
+    @property
     def standard_errors(self) -> FloatArray:
         """Standard errors of the fixed effects, shape (p,)."""
         with np.errstate(invalid="ignore"):
@@ -381,8 +386,7 @@ class Estimate(Shown):
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
         errors = (("standard errors", self.clustered.described),) if self.clustered else ()
         tests = (("tests", f"t, with {self.kind_of_df} degrees of freedom"),) if self.has_t_tests else ()
-        kind = "restricted " if self.restricted else "pseudo-" if self.weighted else ""
-        name = f"{kind}log-likelihood"
+        name = f"{self.kind_of_likelihood}log-likelihood"
         return ((name, fit), *errors, *tests, *boundary)
 
     def tables(self) -> tuple[Part, ...]:

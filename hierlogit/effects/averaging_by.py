@@ -36,12 +36,15 @@ class Averages:
         Row numbers sorted by group, and where each group starts among them.
     share : ndarray, shape (n,)
         Weights of the rows in that order, which sum to one in each group.
+    of_sample : bool
+        Whether the weights are the sampling weights of the model, so that the averages are over the population.
     """
 
     described: pd.DataFrame
     order: npt.NDArray[np.intp]
     starts: npt.NDArray[np.intp]
     share: FloatArray
+    of_sample: bool = False
 
     @classmethod
     def by(cls, data: Rows, by: str | Sequence[str] | bool, weights: FloatArray | None = None) -> Averages:

@@ -209,6 +209,8 @@ class PredictionQuery(Query):
             averages = None
         else:
             averages = Averages.by(data, by, row_weights(data, weights, fit.model.design))
+            if weights is None and data.of_training and fit.model.design.sampling is not None:
+                averages = replace(averages, of_sample=True)
         random = np.random.default_rng(_seed_of(fit, seed))
         seed = int(random.integers(2**32))
         treatment = ClusterTreatment(fit.model, choice.treatments, scale, allow_new_levels, seed)
@@ -219,7 +221,8 @@ class PredictionQuery(Query):
     def predicted_quantity(self) -> str:
         """What is predicted, as text: ``probability of use = 1``."""
         what = "probability" if self.treatment.scale == "response" else "log-odds"
-        return f"{what} of {self.design.outcome.event}"
+        weighted = ", weighted to the population" if self.averages is not None and self.averages.of_sample else ""
+        return f"{what} of {self.design.outcome.event}{weighted}"
 
     @property
     def described(self) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..design.weights import SamplingWeights
 from ..fits.pooled_fit import PooledFit
 from ..formatting import criterion, number
 from ..pooled_estimate import PooledEstimate
@@ -12,6 +13,7 @@ from .references import REFERENCES, Reference
 from .request import Subject
 
 if TYPE_CHECKING:
+    from ..design.design import Design
     from ..estimate import Estimate
 
 #: Software that the paragraph names, by its key among the versions of a fit.
@@ -42,6 +44,8 @@ def cited(subject: Subject) -> list[Reference]:
     elif subject.design.groups:
         keys.append("laplace")
     estimate = subject.fit.estimate
+    if subject.design.sampling is not None:
+        keys.append("sampling_weights")
     if isinstance(subject.fit, PooledFit):
         keys += ["stacked" if estimate is None else "barnard_rubin"]
     elif estimate is not None and estimate.clustered is not None:
@@ -160,8 +164,20 @@ def _maximised(subject: Subject) -> str:
         )
     return (
         f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the "
-        f"{'restricted ' if estimate.restricted else ''}log-likelihood is {criterion(estimate.log_likelihood)} with "
-        f"{number_of(estimate.n_parameters, 'parameter')}.{_tests(estimate)}"
+        f"{estimate.kind_of_likelihood}log-likelihood is {criterion(estimate.log_likelihood)} with "
+        f"{number_of(estimate.n_parameters, 'parameter')}.{_weights(subject.design)}{_tests(estimate)}"
+    )
+
+
+def _weights(design: Design) -> str:
+    """How sampling weights are used."""
+    weights, sampling = design.table.weights, design.sampling
+    if not isinstance(weights, SamplingWeights) or sampling is None:
+        return ""
+    scaled = f", row weights scaled to the {'' if weights.scaling == 'size' else 'effective '}size of their clusters"
+    return (
+        f" Rows and clusters have the sampling weights of `{'`, `'.join(weights.columns)}` (Rabe-Hesketh and Skrondal "
+        f"2006{scaled if weights.rows is not None and design.groups else ''}); standard errors are by the sandwich."
     )
 
 

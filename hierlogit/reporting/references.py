@@ -112,6 +112,13 @@ REFERENCES: Mapping[str, Reference] = {
         "PyMC: a modern, and comprehensive probabilistic programming framework in Python",
         "PeerJ Computer Science | 9 | e1516",
     ),
+    "sampling_weights": _article(
+        "rabehesketh2006",
+        "Rabe-Hesketh, S.; Skrondal, A.",
+        "2006",
+        "Multilevel modelling of complex survey data",
+        "Journal of the Royal Statistical Society A | 169 | 805-827",
+    ),
     "between_within": _article(
         "li2015",
         "Li, P.; Redden, D. T.",

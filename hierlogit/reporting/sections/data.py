@@ -58,6 +58,12 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
         ("Occurred in", f"{events:,.0f} of {trials:,.0f} {unit} ({percent(events / trials)})"),
         ("Rows", f"{subject.design.n_rows:,}"),
     ]
+    if rows.weights is not None:
+        pairs.append(("Weights", f"`{rows.weights!r}`"))
+    if rows.n_repeated:
+        pairs.append(("Rows of the table, counted", f"{rows.n_repeated:,}"))
+    if rows.n_weightless:
+        pairs.append(("Rows left out because their weight is zero", f"{rows.n_weightless:,}"))
     if rows.n_missing:
         by_column = ", ".join(f"`{name}` {count:,}" for name, count in rows.missing_by_column.items())
         pairs.append(("Rows left out for missing values", f"{rows.n_missing:,} ({by_column})"))
