@@ -177,7 +177,7 @@ def _weights(design: Design) -> str:
     scaled = f", row weights scaled to the {'' if weights.scaling == 'size' else 'effective '}size of their clusters"
     return (
         f" Rows and clusters have the sampling weights of `{'`, `'.join(weights.columns)}` (Rabe-Hesketh and Skrondal "
-        f"2006{scaled if weights.rows is not None and design.groups else ''}); standard errors are by the sandwich."
+        f"2006{scaled if weights.rows is not None and design.groups else ''})."
     )
 
 
