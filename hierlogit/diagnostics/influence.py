@@ -165,7 +165,8 @@ def influence(
     require_unweighted(
         fit,
         "hl.influence",
-        "its distances need the curvature of a likelihood. hl.robust(fit, 'jackknife') leaves out clusters.",
+        "Cook's distances are changes in units of the curvature of a log-likelihood. "
+        "hl.robust(fit, covariance='jackknife') fits the model without each cluster.",
     )
     refuse_pooled(fit, "fit", "Influence is on the estimates")
     function_or_none("estimand", estimand, StudyError, "a function of a Fit that returns a number or numbers")

@@ -192,6 +192,27 @@ def test_draws_have_the_sandwich_covariance(pupils: pd.DataFrame) -> None:
     assert "pareto_k" not in fit.diagnostics.measures
 
 
+def test_standard_errors_may_be_those_of_coarser_clusters(weighted: Fit, pupils: pd.DataFrame) -> None:
+    assert weighted.estimate is not None
+    same = hl.robust(weighted).estimate
+    assert same is not None
+    np.testing.assert_allclose(same.covariance, weighted.estimate.covariance, rtol=1e-9)
+    region = pupils["school"] // 2
+    with pytest.warns(hl.errors.ConvergenceWarning, match="13 clusters"):
+        coarser = hl.robust(weighted, region).estimate
+    theta = np.concatenate([weighted.estimate.beta, weighted.estimate.sd("school")])
+    by_school = np.column_stack(
+        [
+            (two_levels(theta + step, pupils, "size") - two_levels(theta - step, pupils, "size")) / (2 * STEP)
+            for step in STEP * np.eye(3)
+        ]
+    )
+    scores = pd.DataFrame(by_school).groupby(np.arange(25) // 2).sum().to_numpy()
+    inverse = weighted.estimate.model_covariance
+    assert coarser is not None
+    np.testing.assert_allclose(coarser.covariance, inverse @ scores.T @ scores @ inverse * 13 / 12, rtol=2e-2)
+
+
 def test_averages_are_over_the_population(pupils: pd.DataFrame) -> None:
     weights = hl.SamplingWeights("w", clusters={"school": "ws"})
     fit = hl.Model("y ~ x + (1 | school)", pupils, weights=weights).fit("laplace")
