@@ -258,7 +258,8 @@ class Estimate(Shown):
         if self.weighted:
             raise FitError(
                 "there are no deviance, AIC and BIC with sampling weights: what was maximised is a pseudo-likelihood, "
-                "whose value is no probability of the data. Test coefficients by hl.summary(fit) or hl.hypotheses(fit)."
+                "which estimates that of the whole population. Test coefficients by hl.summary(fit) or "
+                "hl.hypotheses(fit)."
             )
         return -2 * self.log_likelihood
 

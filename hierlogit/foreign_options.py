@@ -17,10 +17,6 @@ _ENGINE = (
 #: What to do instead, by option; ``{value}`` is the value that was given.
 INSTEAD = MappingProxyType(
     {
-        "weights": "Weights belong to the model: hl.Model(formula, data, weights=hl.FrequencyWeights('n')) for counts "
-        "of identical rows, hl.SamplingWeights('w') for a sample. Numbers of trials belong in the formula: "
-        "p(successes, trials) ~ ... Weights of averages over rows are an option of hl.avg_predictions, "
-        "hl.avg_comparisons and hl.avg_slopes.",
         "link": "Every model has a logit link: leave it out.",
         "trials": _FORMULA.format("p(successes, trials) ~ ..."),
         "size": _FORMULA.format("p(successes, trials) ~ ..."),

@@ -21,8 +21,6 @@ from ..numba_support.struct_by_address import by_address
 
 if TYPE_CHECKING:
     from .design import Design
-    from .grouping import GroupBlock
-    from .sampling import ScaledWeights
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -104,6 +102,32 @@ class ArrangedWeights:
     levels: FloatArray
     parts: FloatArray
     of_rows: FloatArray
+
+    @classmethod
+    def of(cls, design: Design, level: IntArray, part: IntArray, collapsed: IntArray) -> ArrangedWeights | None:
+        """The weights of a design, if it has sampling weights.
+
+        Parameters
+        ----------
+        design : Design
+        level : ndarray of int, shape (n_rows,)
+            Level of the first factor of each row of the design.
+        part : ndarray of int, shape (J,)
+            Part of each of these levels.
+        collapsed : ndarray of int
+            Level of each row of the row index.
+        """
+        sampling = design.sampling
+        if sampling is None:
+            return None
+        parts, levels = np.ones(int(part[-1]) + 1), np.ones(len(part))
+        for group in design.groups:
+            of_rows = sampling.clusters[group.name][group.index]
+            if group.name == sampling.top:
+                parts[part[level]] = of_rows
+            else:  # quadrature, which alone takes such weights, has no levels but those of the first factor here
+                levels[level] = of_rows
+        return cls(sampling.rows, sampling.of_contributions(design.groups), levels, parts, parts[part[collapsed]])
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,12 +227,7 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     index = [rank[levels] for rank, levels in zip(ranks, index, strict=True)]
     parts = [np.sort(labels) for labels in parts]
 
-    y, trials = design.outcome.y, design.outcome.trials
-    coefficients = log_binomial_coefficient(y, trials)
-    sampling = design.sampling
-    if sampling is not None:
-        coefficients = coefficients * sampling.of_contributions(groups)
-        y, trials = y * sampling.rows, trials * sampling.rows
+    y, trials, log_coefficients = _weighted_counts(design)
     given = _Rows(index, design.X, Z, design.offset, y, trials)
     order = given.order()
     overdispersed = design.outcome.family == "betabinomial"
@@ -257,29 +276,18 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     positions: list[IntArray] = [np.empty((0, 0), dtype=np.int64)] * len(groups)
     for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
         positions[k] = first[rank][:, None] + np.arange(width)
-    weights = None
-    if sampling is not None:
-        of_parts = np.ones(n_parts)
-        if sampling.top is not None:
-            top = next(group for group in groups if group.name == sampling.top)
-            of_parts[parts[0][index[0]]] = sampling.clusters[top.name][top.index]
-        weights = ArrangedWeights(
-            rows=sampling.rows,
-            coefficients=sampling.of_contributions(groups),
-            levels=_inner_weights(sampling, groups[factors[0]], ranks[0]) if groups else np.ones(1),
-            parts=of_parts,
-            of_rows=of_parts[parts[0]][rows.index[0]],
-        )
-    at, log_coefficients = tuple(positions), float(coefficients.sum())
+    at, weights = tuple(positions), ArrangedWeights.of(design, index[0], parts[0], rows.index[0])
     return Arrangement(row_index, factors, at, R, log_coefficients, design.n_rows, row_of, overdispersed, weights)
 
 
-def _inner_weights(sampling: ScaledWeights, group: GroupBlock, rank: IntArray) -> FloatArray:
-    """The weights of the levels of a factor, sorted by their ranks; 1 at the top, where parts have weights."""
-    weights = np.ones(len(rank))
-    if group.name != sampling.top:
-        weights[rank] = sampling.clusters[group.name]
-    return weights
+def _weighted_counts(design: Design) -> tuple[FloatArray, FloatArray, float]:
+    """Successes and trials of the rows, and the sum of their log binomial coefficients, with their sampling weights."""
+    y, trials, sampling = design.outcome.y, design.outcome.trials, design.sampling
+    coefficients = log_binomial_coefficient(y, trials)
+    if sampling is None:
+        return y, trials, float(coefficients.sum())
+    weights = sampling.of_contributions(design.groups)
+    return y * sampling.rows, trials * sampling.rows, float(coefficients @ weights)
 
 
 def _triangular(X: FloatArray) -> FloatArray:

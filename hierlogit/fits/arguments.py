@@ -13,7 +13,7 @@ from .pooled_fit import PooledFit
 
 #: Reasons against sampling weights.
 NO_LIKELIHOOD = (
-    "what a fit with them maximises is a pseudo-likelihood, whose value is no probability of the data. Test "
+    "what a fit with them maximises is a pseudo-likelihood, which estimates that of the whole population. Test "
     "coefficients by hl.summary(fit) or hl.hypotheses(fit), whose standard errors are those of the sample."
 )
 NOT_THE_POPULATION = (
@@ -22,10 +22,10 @@ NOT_THE_POPULATION = (
     "hl.avg_comparisons(fit) are averages over the population."
 )
 NO_POSTERIOR = (
-    "the weighted log-likelihood is no log density of the data, so that prior and weights give no posterior. Fit the "
-    "model by hl.Laplace() or hl.AGQ(). Or leave the weights out, put the variables that decided on selection into the "
-    "formula, and average over the population: hl.avg_predictions(fit, cells, weights='count'), as the case study of "
-    "opinions does (poststratification)."
+    "the weighted log-likelihood estimates that of the whole population, with which a posterior would be far too "
+    "narrow. Fit the model by hl.Laplace() or hl.AGQ(). Or leave the weights out, put the variables that decided on "
+    "selection into the formula, and average over the population: hl.avg_predictions(fit, cells, weights='count'), as "
+    "the case study of opinions does (poststratification)."
 )
 MAKE_A_MODEL = "Make one first: model = hl.Model(formula, data)."
 #: What to use in place of likelihoods for fits that are pooled over imputations.

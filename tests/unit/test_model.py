@@ -300,7 +300,6 @@ def test_a_formula_is_text(text: object) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"weights": "n"}, r"has no option 'weights'. Rows cannot be weighted. .* p\(successes, trials\) ~"),
         (
             {"link": "logit"},
             "has no option 'link'. Every model has a logit link",

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.errors import DesignError, ModelError
+from hierlogit.errors import DesignError
 
 
 def counted() -> pd.DataFrame:
@@ -97,12 +97,6 @@ def test_other_weights_are_refused(weights: Any, message: str) -> None:
     )
     with pytest.raises(DesignError, match=message):
         hl.Model("y ~ x + (1 | g)", rows, weights=weights)
-
-
-def test_weights_elsewhere_are_refused_with_the_place_where_they_belong() -> None:
-    model = hl.Model("y ~ x + (1 | g)", counted())
-    with pytest.raises(ModelError, match=r"Weights belong to the model"):
-        model.fit("laplace", weights="n")
 
 
 def test_nothing_to_weight() -> None:
