@@ -124,7 +124,8 @@ class SamplingWeights(ShownAsCall):
     scaling : {"size", "effective"}
         How weights below the top level are scaled within each cluster of the next level: to add up to its number of
         rows, or to its effective number, ``(sum w)^2 / sum w^2``. A factor common to all weights of a cluster thus
-        does not matter. Without random effects, weights of rows are divided by their mean.
+        does not change estimates; averages over rows have the products of the weights as given. Without random effects,
+        weights of rows are divided by their mean.
 
     Raises
     ------

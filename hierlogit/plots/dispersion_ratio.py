@@ -42,6 +42,15 @@ def check_overdispersion(result: Overdispersion, *, ax: Any = None) -> AxesArray
     ndarray of matplotlib Axes, shape (1,)
         A histogram of the ratios in simulated data, and a line at the observed one.
 
+    Raises
+    ------
+    FitError
+        If `result` is not from `hierlogit.check_overdispersion`.
+
+    See Also
+    --------
+    hierlogit.check_overdispersion : Computes the values shown.
+
     Examples
     --------
     >>> import hierlogit as hl

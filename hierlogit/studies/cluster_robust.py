@@ -43,7 +43,7 @@ def robust[M: ModelSpec](
         of them. If not given, the grouping factor in which all others are nested.
     covariance : {"robust", "jackknife"}
         From the scores of the clusters at the estimates, or from the estimates without each cluster, which takes a
-        search for each. The jackknife has the larger standard errors, and is the more cautious with few clusters.
+        search for each. The jackknife tends to larger standard errors, and is the more cautious with few clusters.
     executor : concurrent.futures.Executor, optional
         Distributes the searches of the jackknife over workers.
 
@@ -59,7 +59,7 @@ def robust[M: ModelSpec](
         If the fit is by a sampler, has no maximum, or is restricted, for which there is the jackknife alone; if the
         clusters depend on each other; or if there are no estimates without a cluster.
     StudyError
-        If the executor is none, or the jackknife is interrupted.
+        If the executor cannot run functions, or the jackknife is interrupted.
 
     Warns
     -----

@@ -194,7 +194,10 @@ def check_overdispersion(
     _refuse_what_cannot_be_checked(fit)
     reference = ReferenceFit.of(fit)
     if not reference.usable:
-        raise FitError("the fit has no maximum with a finite covariance matrix, from which data could be simulated.")
+        raise FitError(
+            "the fit has no maximum with a finite covariance matrix, from which data could be simulated. "
+            "hl.check_data(fit.model) looks for the cause, such as separation."
+        )
     task = OfRatio(reference, used_seed)
     study = identity(fit.model, reference.estimate, used_seed, ["ratio"])
     done, finished = Checkpoint.of(store, study).completed(task, requested, executor, "Simulating")

@@ -70,8 +70,7 @@ class Folds:
         if not len(chosen):
             raise PredictionError(
                 f"least_events={least_events:,}: none of {number_of(size, 'cluster')} of {clusters.group} has as many "
-                f"events and non-events; the largest smaller number of both in a cluster is "
-                f"{np.minimum(events, others).max():,.0f}."
+                f"events and non-events; give at most {np.minimum(events, others).max():,.0f}."
             )
         number = np.full(size, KEPT, dtype=np.intp)
         if folds is None:
