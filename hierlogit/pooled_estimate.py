@@ -182,7 +182,9 @@ class PooledEstimate(Estimate):
         what = f"up to {number(float(known.max()))} of a coefficient's" if known.size else "unknown"
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
         tests = (("tests", f"t, with {self.kind_of_df} degrees of freedom"),)
-        return (("information missing", what), *(() if self.penalised else tests), *boundary)
+        clustered = self.members[0].clustered
+        errors = (("standard errors", clustered.described),) if clustered else ()
+        return (("information missing", what), *errors, *(() if self.penalised else tests), *boundary)
 
 
 def _apart(values: Sequence[FloatArray]) -> FloatArray:

@@ -123,7 +123,8 @@ def _computed(fit: Fit) -> dict[str, Any]:
         return {"engine": fit.diagnostics.engine, "chains": sizes["chain"], "draws": sizes["draw"]}
     draws = fit.diagnostics.settings.get("draws")
     plain = {"engine": fit.diagnostics.engine, "draws": draws}
-    return plain | {"nodes": estimate.nodes, "restricted": estimate.restricted}
+    errors = "of the model" if estimate.clustered is None else estimate.clustered.described
+    return plain | {"nodes": estimate.nodes, "restricted": estimate.restricted, "standard errors": errors}
 
 
 def _diagnostics(fits: Sequence[Fit]) -> Diagnostics:

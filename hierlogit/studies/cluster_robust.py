@@ -56,8 +56,8 @@ def robust[M: ModelSpec](
     Raises
     ------
     FitError
-        If the fit is by a sampler, has no maximum, or is restricted, for which there is the jackknife alone; if the
-        clusters depend on each other; or if there are no estimates without a cluster.
+        If the fit is by a sampler or pooled over imputations, has no maximum, or is restricted, for which there is the
+        jackknife alone; if the clusters depend on each other; or if there are no estimates without a cluster.
     StudyError
         If the executor cannot run functions, or the jackknife is interrupted.
 

@@ -17,6 +17,7 @@ from ...errors import ConvergenceWarning, FitError, warn
 from ...estimate import Clustered
 from ...fits.findings import Finding, status_of, warning_text
 from ...fits.fit import Fit
+from ...pooled_estimate import PooledEstimate
 from ...validation import number_of
 from .cluster_scores import cluster_scores, independent_clusters
 from .gaussian_draws import sample, to_datatree
@@ -87,13 +88,19 @@ def clustered_maximum(fit: Fit) -> Estimate:
     Raises
     ------
     FitError
-        If the fit is by a sampler, has no maximum, or has such a covariance matrix already.
+        If the fit is by a sampler or pooled, has no maximum, or has such a covariance matrix already.
     """
     if fit.estimate is None:
         raise FitError(
             f"the fit is by {fit.diagnostics.engine}: a posterior follows from the model, and has no standard errors "
             "that could be replaced. Add a grouping factor for the clusters to the model, or fit it with hl.Laplace() "
             "or hl.AGQ()."
+        )
+    if isinstance(fit.estimate, PooledEstimate):
+        raise FitError(
+            f"the fit is pooled over {len(fit.estimate.members)} imputations, each of which has its own scores of "
+            "clusters. Compute robust standard errors of each imputation, and pool these fits: "
+            "hl.pool([hl.robust(one, cluster) for one in fit.fits])."
         )
     # With sampling weights, they are computed from clusters from the outset, perhaps from others than are wanted.
     if fit.estimate.clustered is not None and not fit.estimate.weighted:

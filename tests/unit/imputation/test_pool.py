@@ -251,6 +251,23 @@ def test_fits_that_do_not_agree_are_named(tables: list[pd.DataFrame], fit: Poole
             hl.pool(fits)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("covariance", ["robust", "jackknife"])
+def test_robust_standard_errors_are_not_computed_of_pooled_fits(fit: PooledFit[hl.Model], covariance: str) -> None:
+    with pytest.raises(FitError, match=r"pooled over 6 imputations.*hl\.pool\(\[hl\.robust\(one, cluster\)"):
+        hl.robust(fit, covariance=covariance)
+
+
+def test_fits_with_robust_standard_errors_are_pooled(fit: PooledFit[hl.Model]) -> None:
+    robust = [hl.robust(one) for one in fit.fits]
+    pooled = hl.pool(robust)
+    within = np.mean([one.estimate.covariance[1, 1] for one in robust if one.estimate is not None])
+    between = np.var([hl.summary(one)["estimate"]["dose"] for one in robust], ddof=1)
+    np.testing.assert_allclose(hl.summary(pooled)["se"]["dose"] ** 2, within + (1 + 1 / M) * between)
+    assert "robust, by 50 clusters of clinic" in str(pooled)
+    with pytest.raises(FitError, match=r"fits\[1\] has standard errors robust, by 50 clusters of clinic, and"):
+        hl.pool([fit.fits[0], robust[1]])
+
+
 def test_long_tables_of_mice_are_read(tables: list[pd.DataFrame], fit: PooledFit[hl.Model]) -> None:
     rows = np.arange(len(tables[0])) + 1
     parts = [table.assign(**{".imp": k}).assign(**{".id": rows}) for k, table in enumerate(tables, start=1)]
