@@ -60,8 +60,8 @@ def re_pca(fit: Fit, group: str | None = None, *, standardized: bool = True) -> 
         lies in 2 of 3 directions
       group     direction     sd   share  cumulative  Intercept  urban[Y]     age
       district  1          0.678  0.907        0.907      0.865    -0.496  0.0783
-      district  2          0.217  0.0925       1.000      0.419     0.798  0.433
-      district  3          0      0            1.000     -0.277    -0.341  0.898
+      district  2          0.217  0.0925       1          0.419     0.798  0.433
+      district  3          0      0            1         -0.277    -0.341  0.898
     """
     require_fit(fit)
     standardized = flag("standardized", standardized, FitError)
@@ -69,7 +69,9 @@ def re_pca(fit: Fit, group: str | None = None, *, standardized: bool = True) -> 
     for factor in fit.model.design.chosen_groups(group):
         units = factor.column_sds if standardized else np.ones(len(factor.effects))
         found = PrincipalComponents.of(factor.effects, units[:, None] * _root(fit, factor))
-        columns = {"sd": found.sds, "share": found.shares, "cumulative": np.cumsum(found.shares)}
+        # From the last direction backwards, so that what none is left of is exactly the whole.
+        left = np.append(np.cumsum(found.shares[:0:-1])[::-1], 0.0)
+        columns = {"sd": found.sds, "share": found.shares, "cumulative": found.shares.sum() - left}
         columns |= dict(zip(factor.effects, found.loadings, strict=True))
         directions = [(factor.name, k + 1) for k in range(len(factor.effects))]
         tables.append(pd.DataFrame(columns, pd.MultiIndex.from_tuples(directions, names=["group", "direction"])))

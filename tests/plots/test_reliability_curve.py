@@ -9,7 +9,7 @@ import hierlogit as hl
 def test_draws_the_calibration_curve_in_its_band(clinics):
     (ax,) = hl.plots.calibration(clinics, seed=1, ci_prob=0.8)
     table = hl.calibration(clinics, seed=1, ci_prob=0.8)
-    diagonal, curve = ax.get_lines()
+    curve, diagonal = ax.get_lines()
     np.testing.assert_array_equal(diagonal.get_xydata(), [[0, 0], [1, 1]])
     np.testing.assert_allclose(curve.get_xydata(), table[["fitted", "calibrated"]])
     corners = ax.collections[0].get_paths()[0].vertices

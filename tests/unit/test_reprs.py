@@ -19,7 +19,7 @@ import pytest
 import hierlogit as hl
 from hierlogit import results
 from hierlogit.display import Column, Facts, Sentences, Table, View
-from hierlogit.errors import ConvergenceWarning, DataWarning
+from hierlogit.errors import ConvergenceWarning, DataWarning, FitError
 from hierlogit.fits.diagnostics import DeferredMeasures
 from hierlogit.fits.findings import FINDING_KINDS, Finding
 from hierlogit.formatting import cell, plain
@@ -224,6 +224,14 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
     }
 
 
+def _attribute(value: Any, name: str) -> Any:
+    """An attribute; None where it is refused, as the likelihood of pooled estimates is."""
+    try:
+        return getattr(value, name)
+    except FitError:
+        return None
+
+
 def reached(value: Any, seen: dict[int, Any]) -> Iterator[Any]:
     """The objects of this package that public attributes lead to, each once."""
     if id(value) in seen or isinstance(value, DeferredMeasures):  # whose values would be computed
@@ -240,7 +248,7 @@ def reached(value: Any, seen: dict[int, Any]) -> Iterator[Any]:
         # The data and draws of a fit are xarray's, and are made when they are read.
         names = [name for name in dir(type(value)) if not name.startswith("_") and name not in ("data", "posterior")]
         names += [field.name for field in fields(value)] if is_dataclass(value) else list(vars(value))
-        parts = [getattr(value, name) for name in dict.fromkeys(names) if not name.startswith("_")]
+        parts = [_attribute(value, name) for name in dict.fromkeys(names) if not name.startswith("_")]
     else:
         return
     for part in parts:

@@ -34,6 +34,7 @@ from hierlogit.density.joint.c_callbacks import (
 from hierlogit.density.joint.geometry import LEAST_SD, SHARE, Geometry, centred_by_information, non_centred
 from hierlogit.density.joint.log_density import evaluate, evaluate_with, scratch_size
 from hierlogit.density.joint.model_arrays import FAMILIES, JointArrays, joint_arrays, unknown_families
+from hierlogit.density.joint.outcomes import SHARED
 from hierlogit.density.joint.scale_variables import NEAREST
 from hierlogit.density.kernels import binomial_residuals as residuals
 from hierlogit.density.kernels import scale_priors as scales
@@ -629,8 +630,9 @@ def test_scratch_is_all_that_is_noted_down_and_need_not_be_clean(model: Model) -
         assert evaluate_with(arrays, x, gradient, effects, effects.copy(), scratch[:size]) == expected
         np.testing.assert_array_equal(gradient, slopes)
         np.testing.assert_array_equal(scratch[size:], beyond)
-        # The last numbers belong to the last array, which is used if there are effects.
-        assert np.isnan(scratch[size - 1]) == (arrays.q[0] == 0)
+        # Before what beta-binomial rows share, the last numbers are those of the last array, which is used if there are
+        # effects.
+        assert np.isnan(scratch[size - SHARED - 1]) == (arrays.q[0] == 0)
 
 
 def test_c_function_gives_value_and_gradient(model: Model) -> None:

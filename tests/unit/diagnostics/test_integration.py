@@ -69,5 +69,5 @@ def test_what_cannot_be_checked_says_why() -> None:
     assert "no random effects" in integration_check(ReferenceFit.of(plain)).evidence
     most = quietly("p(successes, size) ~ period + (1 | herd)", "cbpp", hl.AGQ(nodes=100, seed=1))
     assert "would take too long" in integration_check(ReferenceFit.of(most)).evidence
-    lost = ReferenceFit(plain.model, SimpleNamespace(covariance=np.full((2, 2), np.nan)))  # type: ignore[arg-type]
+    lost = ReferenceFit(plain.model, SimpleNamespace(model_covariance=np.full((2, 2), np.nan)))  # type: ignore[arg-type]
     assert "did not end at a maximum" in integration_check(ReferenceFit(crossed.model, lost.estimate)).evidence

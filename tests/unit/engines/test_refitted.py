@@ -72,5 +72,5 @@ def test_after_a_sampler_it_is_the_mode_of_the_marginal_posterior(make_fit, clus
 
 
 def test_without_a_curvature_it_is_of_no_use() -> None:
-    estimate = SimpleNamespace(covariance=np.full((2, 2), np.nan))
+    estimate = SimpleNamespace(model_covariance=np.full((2, 2), np.nan))
     assert not ReferenceFit(None, estimate).usable  # type: ignore[arg-type]

@@ -225,7 +225,7 @@ def test_restricted_parameters_are_those_of_the_whole_model_with_zeros(survey: h
     X, lost = survey.model.design.X, [1, 3, 4, 5, 6]
     left = X @ estimate.beta - X[:, [0, 2]] @ beta
     np.testing.assert_allclose(X[:, [0, 2]].T @ left, 0, atol=1e-8 * np.abs(X[:, lost]).sum())
-    restricted: Any = SimpleNamespace(beta=beta, cholesky={"district": cholesky})
+    restricted: Any = SimpleNamespace(beta=beta, cholesky={"district": cholesky}, phi=None)
     found = Constrained.of(survey.model.design, restricted, kept)
     np.testing.assert_array_equal(found.beta, [beta[0], 0, beta[1], 0, 0, 0, 0])
     np.testing.assert_array_equal(found.cholesky["district"], [[0, 0], [0, cholesky[0, 0]]])
