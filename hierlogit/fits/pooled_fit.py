@@ -22,7 +22,7 @@ from .posterior import assemble, posterior_of_arrays
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Fewest degrees of freedom of the draws' tails: with less, their standard deviation would be infinite.
+#: Fewest degrees of freedom of the draws' tails: with 1 or 2, their standard deviation would be infinite.
 LEAST_DF = 4
 
 

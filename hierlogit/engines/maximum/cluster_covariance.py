@@ -146,9 +146,9 @@ def with_cluster_covariance[M: ModelSpec](fit: Fit[M], clusters: Clusters, kind:
 def clustered_df(df: FloatArray, count: int) -> FloatArray:
     """Degrees of freedom of fixed effects whose standard errors are computed from so many clusters, shape (p,).
 
-    Those of the model, but no more than one fewer than clusters: the standard errors are those of a mean of as many
-    values (Cameron and Miller 2015, Journal of Human Resources 50: 317-372, section VI.D). With many clusters, and
-    normal distributions in the model, it stays at these.
+    Those of the model, but at most one less than the number of clusters, from which the standard errors are computed
+    as those of a mean are from its values (Cameron and Miller 2015, Journal of Human Resources 50: 317-372, section
+    VI.D). With many clusters, a model whose fixed effects have normal distributions keeps them.
     """
     if count >= FEW_CLUSTERS and not np.any(np.isfinite(df)):
         return df

@@ -14,11 +14,12 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def with_sandwich(result: SearchResult) -> SearchResult:
-    """The end of a search, with the covariance matrix of a sample in place of the inverse of the information.
+    """The end of a search, with the sandwich covariance matrix in place of the inverse of the information.
 
     ``H^-1 (sum_j s_j s_j') H^-1 J / (J - 1)``, with the weighted scores ``s_j`` of the J clusters of the top level, or
     of the rows of a model without random effects (Rabe-Hesketh and Skrondal 2006, section 2.3). With ``H^-1 = F F'``
     it is ``F K K' F'``, where ``K K' = F' (sum_j s_j s_j') F J / (J - 1)``, so that draws are made along ``F K``.
+    Unlike `cluster_covariance.sandwich`, it does not centre the scores, whose sum is zero at the maximum.
     """
     optimum, factor = result.optimum, result.optimum.covariance_factor
     along = weighted_scores(result) @ factor
@@ -38,7 +39,7 @@ def with_sandwich(result: SearchResult) -> SearchResult:
 def weighted_scores(result: SearchResult) -> FloatArray:
     """Contributions to the gradient at the end of a search, shape (J, parameters), each with its sampling weight.
 
-    Of the clusters of the top level or, without random effects, of the rows.
+    There is one for each cluster of the top level or, without random effects, for each row.
     """
     objective, psi = result.objective, result.optimum.point.psi
     design, weights = objective.model.design, objective.likelihood.arrangement.weights
