@@ -141,6 +141,12 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "Beta-binomial outcomes are estimated to be binomial: phi is infinite.",
             "hl.summary(fit, interval='profile') shows the interval of phi.",
         ),
+        "at_prior_peak": FindingKind(
+            "maximum",
+            ("note",),
+            "The posterior mode of a coefficient is at the peak of its Laplace prior: it has no standard error.",
+            "hl.NUTS() samples the posterior.",
+        ),
         "nearly_singular": FindingKind(
             "maximum",
             ("note",),

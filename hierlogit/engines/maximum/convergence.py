@@ -44,6 +44,7 @@ def search_findings(result: SearchResult, approach: Approach, estimate: Estimate
     findings += singular_fit(objective, optimum, penalised=approach.penalised)
     findings += nearly_singular(objective, optimum)
     findings += _not_overdispersed(objective, optimum)
+    findings += _at_prior_peak(objective, optimum)
     findings += _integration_error(result, approach)
     objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
     return tuple(findings)
@@ -83,6 +84,24 @@ def _not_overdispersed(objective: Objective, optimum: Optimum) -> list[Finding]:
             "The other estimates are those of the model with binomial outcomes, and phi has no standard error.",
             "Leave family='betabinomial' out; hl.summary(fit, interval='profile') shows how much over-dispersion the "
             "data leave possible.",
+        )
+    ]
+
+
+def _at_prior_peak(objective: Objective, optimum: Optimum) -> list[Finding]:
+    """A finding about coefficients that are estimated at the peak of a Laplace prior."""
+    effects = objective.model.design.fixed_effects
+    peaks = [f"{effects[k]} = {peak:.6g}" for k, peak, _ in objective.kinks() if not optimum.free[k]]
+    if not peaks:
+        return []
+    return [
+        Finding(
+            "at_prior_peak",
+            "note",
+            f"The posterior mode is at the peak of the Laplace prior of {agree(peaks, 'a coefficient', 'coefficients')}: "
+            f"{', '.join(peaks)}. The density is not smooth there, so that its curvature gives no standard error, and "
+            "the draws of the fit have this value.",
+            "hl.NUTS() samples the posterior, whose intervals do not need a curvature.",
         )
     ]
 

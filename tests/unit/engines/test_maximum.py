@@ -468,6 +468,10 @@ def test_a_lasso_prior_sets_coefficients_to_exactly_zero() -> None:
     fit = quietly(CBPP, hl.datasets.load("cbpp"), "map", priors={"beta": pr.Laplace(0, 0.02)})
     assert fit.estimate is not None
     assert fit.estimate.beta[1] == 0
+    (finding,) = [one for one in fit.diagnostics.findings if one.code == "at_prior_peak"]
+    assert "period_num = 0. " in finding.evidence
+    wide = quietly(CBPP, hl.datasets.load("cbpp"), "map", priors={"beta": pr.Laplace(0, 2)})
+    assert "at_prior_peak" not in {one.code for one in wide.diagnostics.findings}
     assert fit.diagnostics.status == "converged"
 
 
