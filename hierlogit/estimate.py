@@ -257,7 +257,7 @@ class Estimate(Shown):
         """Minus twice the marginal log-likelihood; an error with sampling weights, as `aic` and `bic`."""
         if self.weighted:
             raise FitError(
-                "there are no deviance, AIC and BIC with sampling weights: what was maximised is a pseudo-likelihood, "
+                "there is no deviance, AIC or BIC with sampling weights: what was maximised is a pseudo-likelihood, "
                 "which estimates that of the whole population. Test coefficients by hl.summary(fit) or "
                 "hl.hypotheses(fit)."
             )

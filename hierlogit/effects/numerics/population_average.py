@@ -48,7 +48,7 @@ def _rule(halves: int) -> tuple[FloatArray, FloatArray]:
 def _logistic_rule() -> tuple[FloatArray, FloatArray]:
     halves = math.ceil(LOGISTIC_REACH / LOGISTIC_STEP)
     nodes = LOGISTIC_STEP * np.arange(-halves, halves + 1)
-    weights = 1 / np.cosh(nodes / 2) ** 2
+    weights: FloatArray = 1 / np.cosh(nodes / 2) ** 2
     return nodes, weights / weights.sum()
 
 

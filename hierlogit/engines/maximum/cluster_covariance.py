@@ -163,21 +163,10 @@ def _few_clusters(clustered: Clustered, parameters: int) -> list[Finding]:
     evidence = f"The standard errors are computed from {number_of(count, 'cluster')} of {clustered.group}."
     if count <= parameters:
         evidence += f" Their covariance matrix is singular, since there are {parameters} parameters."
-    of_model = "those of a model that has a random intercept for these clusters."
-    remedy = f"Compare them with {of_model}"
-    if clustered.kind == "robust":
-        remedy = (
-            "Compare them with those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and "
-            f"with {of_model}"
-        )
-    return [
-        Finding(
-            "few_independent_clusters",
-            "warning" if too_few else "note",
-            evidence,
-            remedy,
-        )
-    ]
+    jackknife = "those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and with "
+    others = jackknife if clustered.kind == "robust" else ""
+    remedy = f"Compare them with {others}those of a model that has a random intercept for these clusters."
+    return [Finding("few_independent_clusters", "warning" if too_few else "note", evidence, remedy)]
 
 
 def _drawn(model: ModelSpec, estimate: Estimate, draws: int, seed: int) -> xr.DataTree:
