@@ -47,8 +47,8 @@ def _rule(halves: int) -> tuple[FloatArray, FloatArray]:
 
 def _logistic_rule() -> tuple[FloatArray, FloatArray]:
     halves = math.ceil(LOGISTIC_REACH / LOGISTIC_STEP)
-    nodes: FloatArray = LOGISTIC_STEP * np.arange(-halves, halves + 1)
-    weights: FloatArray: FloatArray = 1 / np.cosh(nodes / 2) ** 2
+    nodes = LOGISTIC_STEP * np.arange(-halves, halves + 1, dtype=np.float64)
+    weights = 1 / np.cosh(nodes / 2) ** 2
     return nodes, weights / weights.sum()
 
 

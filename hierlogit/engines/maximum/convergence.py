@@ -98,7 +98,7 @@ def _at_prior_peak(objective: Objective, optimum: Optimum) -> list[Finding]:
         Finding(
             "at_prior_peak",
             "note",
-            f"The posterior mode is at the peak of Laplace priors: {', '.join(peaks)}. The density is not smooth there, "
+            f"The posterior mode is at the peak of Laplace priors: {', '.join(peaks)}. The density has a kink there, "
             "so that its curvature gives no standard error, and the draws of the fit have this value.",
             "hl.NUTS() samples the posterior, whose intervals do not need a curvature.",
         )
