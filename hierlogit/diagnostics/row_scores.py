@@ -115,4 +115,6 @@ def mean_error(values: FloatArray, trials: FloatArray, cluster: IntArray | None 
     if cluster is not None:
         values, trials = (np.bincount(cluster, weights=one) for one in (values, trials))
     deviations = values - trials * values.sum() / trials.sum()
+    # Of rows with one and the same score, the mean may differ from it by rounding: their error is zero, not 1e-18.
+    deviations[np.abs(deviations) <= len(values) * np.finfo(np.float64).eps * np.abs(values)] = 0.0
     return float(np.sqrt(_per_unit(int((trials > 0).sum())) * (deviations**2).sum()) / trials.sum())

@@ -231,6 +231,17 @@ def test_few_clusters_have_no_interval_for_a_new_one() -> None:
     assert np.isnan(two.prediction_interval(0.9)).all()
 
 
+def test_clusters_whose_rows_score_alike_have_no_error() -> None:
+    # The mean of 21 squares of this number differs from each by rounding.
+    p = np.append(np.full(21, 0.3466595), [0.2, 0.6, 0.3, 0.7])
+    y = np.append(np.zeros(21), [0.0, 1.0, 1.0, 0.0])
+    index = np.repeat([0, 1, 2], [21, 2, 2])
+    table = measures_of(p, y, np.ones(25), index, 3)
+    assert table["brier_se"].tolist()[0] == 0
+    assert table["log_score_se"].tolist()[0] == 0
+    assert (table["brier_se"][1:] > 0).any()
+
+
 def test_trials_of_rows_count_one_by_one() -> None:
     herds = hl.datasets.load("cbpp")
     fit = hl.Model("p(successes, size) ~ period + (1 | herd)", herds).fit(hl.Laplace(seed=1))
