@@ -160,9 +160,13 @@ def _update_inverse(inverse: FloatArray, step: FloatArray, change: FloatArray) -
     curvature = float(step @ change)
     if curvature <= 1e-10 * float(step @ step):
         return
-    predicted = inverse @ change
-    inverse += (1.0 + float(change @ predicted) / curvature) / curvature * np.outer(step, step)
-    inverse -= (np.outer(step, predicted) + np.outer(predicted, step)) / curvature
+    # A prior may be so narrow that its slopes overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        predicted = inverse @ change
+        updated = inverse + (1.0 + float(change @ predicted) / curvature) / curvature * np.outer(step, step)
+        updated -= (np.outer(step, predicted) + np.outer(predicted, step)) / curvature
+    if np.all(np.isfinite(updated)):
+        inverse[:] = updated
 
 
 def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool_], scale: FloatArray) -> Optimum:
@@ -176,6 +180,8 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
         hessian[k] = scale.T @ (shifted.gradient - point.gradient) / DIFFERENCE
         mode_derivatives[:, k] = (objective.modes() - modes) / DIFFERENCE
     information = -0.5 * (hessian + hessian.T)
+    # Where the likelihood or its gradient is not a number close by, nothing is known of the curvature.
+    information[~np.isfinite(information)] = 0.0
     curvatures, vectors = _principal_axes(information)
     # Of an information that is not positive definite, the part with positive curvature counts.
     positive = curvatures > LEAST_CURVATURE * np.abs(curvatures).max(initial=0.0)
