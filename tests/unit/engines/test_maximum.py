@@ -702,18 +702,3 @@ def test_sds_near_zero_are_tried_there_while_the_search_climbs() -> None:
 def test_a_prior_whose_slopes_overflow_is_a_finding() -> None:
     fit = quietly("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"), "map", priors={"sd": pr.LogNormal(1, 1e-99)})
     assert "not_converged" in {finding.code for finding in fit.diagnostics.findings}
-
-
-def test_an_information_that_is_not_a_number_is_none() -> None:
-    from hierlogit.density.marginal.laplace import LaplaceLikelihood
-    from hierlogit.design.arrangement import arrange
-    from hierlogit.engines.maximum.objective import Objective
-    from hierlogit.engines.maximum.optimizer import polish_optimum
-
-    model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
-    objective = Objective(model, LaplaceLikelihood(arrange(model.design)), penalised=False)
-    point = objective.evaluate(np.array([1.0, -1.0, 1.0]))
-    with np.errstate(all="ignore"):
-        optimum = polish_optimum(objective, point, np.ones(3, dtype=bool), np.diag([1.0, np.inf, 1.0]))
-    assert not optimum.positive_definite
-    assert np.isnan(optimum.covariance).all()
