@@ -138,7 +138,7 @@ def test_weights_of_rows_and_schools(pupils: pd.DataFrame, scaling: Any) -> None
     compare(fit, lambda theta: two_levels(theta, pupils, scaling), ["school"])
 
 
-@pytest.mark.parametrize("scaling", ["size", "effective"])
+@pytest.mark.parametrize("scaling", ["size", pytest.param("effective", marks=pytest.mark.slow)])
 def test_weights_of_rows_classes_and_schools(pupils: pd.DataFrame, scaling: Any) -> None:
     weights = hl.SamplingWeights("w", clusters={"school": "ws", "school:classroom": "wc"}, scaling=scaling)
     model = hl.Model("y ~ x + (1 | school/classroom)", pupils, weights=weights)
