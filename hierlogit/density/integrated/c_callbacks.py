@@ -17,7 +17,6 @@ from ...numba_support.struct_by_address import ENTRY, array_at, at_address, numb
 from ...numba_support.vectors import allocate, window
 from ..joint.arrays import Joint
 from ..joint.c_callbacks import (
-    DIVERGED,
     EVALUATE,
     EXPAND,
     JOINT_ARRAYS,
@@ -25,6 +24,7 @@ from ..joint.c_callbacks import (
     WRONG_SIZE,
     Outputs,
     call_evaluate,
+    checked_density,
     write_kept,
 )
 from ..joint.log_density import shared_parts
@@ -98,13 +98,8 @@ def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> i
     size, effects = parameters + others, integrated + others
     if n != size:
         return WRONG_SIZE
-    u, b = np.empty(effects), np.empty(effects)
-    density = call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    array_at(value, 1)[0] = density
-    finite = np.isfinite(density)
-    for derivative in array_at(grad, size):
-        finite &= np.isfinite(derivative)
-    return 0 if finite else DIVERGED
+    function = number_at(table, FUNCTION)
+    return checked_density(function, table, effects, array_at(x, size), array_at(grad, size), array_at(value, 1))
 
 
 @c_function(EXPAND)

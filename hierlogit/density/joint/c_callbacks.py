@@ -79,12 +79,18 @@ def call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: 
     return types.double(address, table, x, grad, u, b), generate
 
 
+@exact_kernel
+def position_size(joint: Joint) -> int:
+    """Length of a position."""
+    size: int = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
+    return size
+
+
 @c_function(EVALUATE)
 def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
     """`evaluate` for the other functions here, each of which would otherwise contain a copy of its machine code."""
     joint = _joint_at(table, 0)
-    effects = joint.variable_at[-1]
-    size = len(joint.gamma0) + len(joint.centre) + effects
+    size, effects = position_size(joint), joint.variable_at[-1]
     scratch = np.empty(scratch_size(joint))
     return evaluate_with(
         joint, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects), scratch
@@ -165,32 +171,49 @@ def write_kept(
             first += J
 
 
+@exact_kernel
+def checked_density(address: int, table: Any, effects: int, x: FloatArray, grad: FloatArray, value: FloatArray) -> int:
+    """Write the value and gradient of the function at `address`; `DIVERGED` if they are not finite, otherwise 0.
+
+    `effects` is the number of random effects, standardised or not, that the function writes besides.
+    """
+    u, b = np.empty(effects), np.empty(effects)
+    density = call_evaluate(address, table, x, grad, u, b)
+    value[0] = density
+    finite = np.isfinite(density)
+    for derivative in grad:
+        finite &= np.isfinite(derivative)
+    return 0 if finite else DIVERGED
+
+
+@exact_kernel
+def evaluate_and_write(joint: Joint, o: Outputs, address: int, table: Any, x: FloatArray, out: FloatArray) -> None:
+    """Write what is kept of a position, with the effects of the function at `address`."""
+    grad, u, b = np.empty(len(x)), np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
+    call_evaluate(address, table, x, grad, u, b)
+    write_kept(joint, o, x, 0.0, u, b, out)
+
+
 @c_function(LOG_DENSITY)
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
     """Value and gradient, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
-    size = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
+    size, effects = position_size(joint), joint.variable_at[-1]
     if n != size:
         return WRONG_SIZE
-    u, b = np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
-    density = call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    array_at(value, 1)[0] = density
-    finite = np.isfinite(density)
-    for derivative in array_at(grad, size):
-        finite &= np.isfinite(derivative)
-    return 0 if finite else DIVERGED
+    function = number_at(table, FUNCTION)
+    return checked_density(function, table, effects, array_at(x, size), array_at(grad, size), array_at(value, 1))
 
 
 @c_function(EXPAND)
 def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     """What is kept of a position, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
-    size = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1]
+    size = position_size(joint)
     if n != size:
         return WRONG_SIZE
-    grad, u, b = np.empty(size), np.empty(joint.variable_at[-1]), np.empty(joint.variable_at[-1])
-    call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    write_kept(joint, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), 0.0, u, b, array_at(out, n_out))
+    outputs, function = _outputs_at(table, JOINT_ARRAYS), number_at(table, FUNCTION)
+    evaluate_and_write(joint, outputs, function, table, array_at(x, size), array_at(out, n_out))
     return 0
 
 

@@ -11,7 +11,6 @@ from ...numba_support.compile import c_function
 from ...numba_support.struct_by_address import array_at, at_address, number_at, table_of_arrays
 from .arrays import Joint, OverdispersedJoint
 from .c_callbacks import (
-    DIVERGED,
     EVALUATE,
     EXPAND,
     FUNCTION,
@@ -19,8 +18,9 @@ from .c_callbacks import (
     LOG_DENSITY,
     WRONG_SIZE,
     Outputs,
-    call_evaluate,
-    write_kept,
+    checked_density,
+    evaluate_and_write,
+    position_size,
 )
 from .log_density import evaluate_with, scratch_size
 
@@ -33,8 +33,7 @@ _joint_at, _outputs_at = at_address(OverdispersedJoint), at_address(Outputs)
 def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
     """`evaluate` for the other functions here, each of which would otherwise contain a copy of its machine code."""
     joint = _joint_at(table, 0)
-    effects = joint.variable_at[-1]
-    size = len(joint.gamma0) + len(joint.centre) + effects
+    size, effects = position_size(joint), joint.variable_at[-1]
     scratch = np.empty(scratch_size(joint))
     return evaluate_with(
         joint, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects), scratch
@@ -45,28 +44,22 @@ def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
     """Value and gradient, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
-    size, effects = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1], joint.variable_at[-1]
+    size, effects = position_size(joint), joint.variable_at[-1]
     if n != size:
         return WRONG_SIZE
-    u, b = np.empty(effects), np.empty(effects)
-    density = call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    array_at(value, 1)[0] = density
-    finite = np.isfinite(density)
-    for derivative in array_at(grad, size):
-        finite &= np.isfinite(derivative)
-    return 0 if finite else DIVERGED
+    function = number_at(table, FUNCTION)
+    return checked_density(function, table, effects, array_at(x, size), array_at(grad, size), array_at(value, 1))
 
 
 @c_function(EXPAND)
 def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     """What is kept of a position, with the signature that nutpie expects of a compiled model."""
     joint = _joint_at(table, 0)
-    size, effects = len(joint.gamma0) + len(joint.centre) + joint.variable_at[-1], joint.variable_at[-1]
+    size = position_size(joint)
     if n != size:
         return WRONG_SIZE
-    grad, u, b = np.empty(size), np.empty(effects), np.empty(effects)
-    call_evaluate(number_at(table, FUNCTION), table, x, grad, u, b)
-    write_kept(joint, _outputs_at(table, JOINT_ARRAYS), array_at(x, size), 0.0, u, b, array_at(out, n_out))
+    outputs, function = _outputs_at(table, JOINT_ARRAYS), number_at(table, FUNCTION)
+    evaluate_and_write(joint, outputs, function, table, array_at(x, size), array_at(out, n_out))
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -60,6 +61,8 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         Whether standardised effects are kept.
     """
 
+    #: The module with the density's C functions.
+    callbacks: ClassVar[ModuleType] = joint_callbacks
     #: Names of numbers that are written behind the kept variables of each draw.
     checks: ClassVar[tuple[str, ...]] = ()
 
@@ -114,10 +117,9 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
 
     def c_functions(self) -> tuple[int, IntArray, int, IntArray]:
         """Addresses of the density and of what writes the kept numbers, each with its table."""
-        table, kept = (
-            joint_callbacks.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects)
-        )
-        return joint_callbacks.log_density_callback.address, table, joint_callbacks.expand_callback.address, kept
+        functions = self.callbacks
+        table, kept = (functions.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects))
+        return functions.log_density_callback.address, table, functions.expand_callback.address, kept
 
     def log_density(self, x: FloatArray, gradient: FloatArray) -> float:
         """The density; its gradient is written."""
@@ -185,13 +187,7 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
 class OverdispersedModel(NativeModel):
     """A joint density with beta-binomial outcomes, as nutpie takes it; the parameters are those of `NativeModel`."""
 
-    def c_functions(self) -> tuple[int, IntArray, int, IntArray]:
-        """Addresses of the density and of what writes the kept numbers, each with its table."""
-        table, kept = (
-            overdispersed_callbacks.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects)
-        )
-        functions = overdispersed_callbacks.log_density_callback, overdispersed_callbacks.expand_callback
-        return functions[0].address, table, functions[1].address, kept
+    callbacks: ClassVar[ModuleType] = overdispersed_callbacks
 
 
 @dataclass(frozen=True)
