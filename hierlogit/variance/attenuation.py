@@ -14,11 +14,10 @@ from ..density.linear_predictor import Draws
 from ..effects.numerics.population_average import average_probability
 from ..effects.over_imputations import over_imputations
 from ..errors import FitError
-from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
 from ..summaries.intervals import DrawTable, Interval, summarise
-from .by_factor import mean_variance, query_of, spread, total
+from .by_factor import mean_variance, query_of, require_random_effects, spread, total
 from .logistic_regressions import logistic_regressions
 from .row_averages import distinct_rows
 
@@ -98,8 +97,7 @@ def conditional_vs_average(
       time            -0.451   -0.185  0.410       -0.176
     """
     interval = Interval.of(ci_prob, ci_kind)
-    require_fit(fit)
-    fit.model.design.chosen_groups(None)
+    require_random_effects(fit)
     if not fit.model.design.fixed_effects:
         raise FitError("the model has no fixed effects, so there is no coefficient to compare.")
     if any(finding.code == "separation" for finding in fit.diagnostics.findings):

@@ -29,6 +29,17 @@ LOGISTIC_VARIANCE = np.pi**2 / 3
 ALL = "all"
 
 
+def require_random_effects(fit: Fit) -> None:
+    """Refuse what is not a fit with random effects.
+
+    Raises
+    ------
+    FitError
+    """
+    require_fit(fit)
+    fit.model.design.chosen_groups(None)
+
+
 def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None, *, fixed: bool = True) -> Query:
     """A query to a fit with random effects, for each row of `newdata` or, if not given, for the training rows together.
 
@@ -41,8 +52,7 @@ def query_of(fit: Fit, newdata: Any = None, num_draws: int | None = None, *, fix
     PredictionError
         If the rows do not match the model, or the fit has fewer draws.
     """
-    require_fit(fit)
-    fit.model.design.chosen_groups(None)
+    require_random_effects(fit)
     query = Query.of(fit, newdata, num_draws, fixed=fixed)
     _ = query.rows  # encodes the rows now, so that rows that do not match the model are refused before computing
     return query

@@ -21,7 +21,7 @@ from ..priors.elicitation import LOG_ODDS_RATIO_PER_SD
 from ..student_t import t_quantile
 from ..summaries.intervals import DrawTable, Interval
 from ..validation import agree, interval_probability, names, quoted_list, real_number
-from .by_factor import cluster_variances, described_rows, query_of, result_rows, total
+from .by_factor import cluster_variances, described_rows, query_of, require_random_effects, result_rows, total
 
 FloatArray = npt.NDArray[np.float64]
 QUANTITIES = ("odds ratio", "lower", "upper", "opposed")
@@ -178,7 +178,7 @@ def ior(
 
     interval = Interval.of(ci_prob, ci_kind)
     prob = interval_probability("prob", prob, PredictionError)
-    query_of(fit)
+    require_random_effects(fit)
     steps, differing = _between_clusters(fit, variables, group)
     reach = float(t_quantile(np.inf, prob))
 

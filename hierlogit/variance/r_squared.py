@@ -27,6 +27,7 @@ from .by_factor import (
     fixed_variance,
     mean_variance,
     query_of,
+    require_random_effects,
     total,
 )
 from .row_averages import distinct_rows
@@ -199,7 +200,7 @@ def pcv(
     require_fit(fit1, "fit1")
     interval = Interval.of(ci_prob, ci_kind)
     for fit in (fit0, fit1):
-        query_of(fit)
+        require_random_effects(fit)
     pairs = _common_groups(fit0, fit1)
     if effect is not None:
         pairs = _with_effect(pairs, effect)
