@@ -6,7 +6,6 @@ python -m benchmarks.overdispersion --only-page     # from the table that is the
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from hierlogit.engines.maximum.refit import approach_of, search
 from hierlogit.errors import HierlogitError
 from hierlogit.plots.style import BLUE, GREY, MEDIUM, SMALL, VERMILLION, house_style
 from hierlogit.student_t import t_quantile
+
+from .study_pages import is_simulated, options_of, table_so_far, write_between
 
 DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PICTURE = DOCS / "overdispersion" / "overdispersion.csv", DOCS / "images" / "overdispersion.png"
@@ -158,17 +159,13 @@ def draw(table: pd.DataFrame) -> None:
 
 def main() -> None:
     """Simulate, and write the table, the picture and the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only-page", action="store_true")
-    options = parser.parse_args()
+    options = options_of(__doc__, studies=100)
     if not options.only_page:
-        table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame()
+        table = table_so_far(TABLE)
         for mechanism, strengths in STRENGTHS.items():
             for strength in strengths:
                 kind = {"mechanism": mechanism, "strength": strength}
-                if len(table) and (table[list(kind)] == pd.Series(kind)).all(axis=1).any():
+                if is_simulated(table, kind):
                     continue
                 rows = pd.DataFrame(measured(Study(mechanism, strength), options.studies, options.seed))
                 print(rows.round(3).to_string(index=False), flush=True)  # noqa: T201
@@ -176,9 +173,7 @@ def main() -> None:
                 table.round(5).to_csv(TABLE, index=False)
     table = pd.read_csv(TABLE)
     draw(table)
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{written(table)}\n\n{END}{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, written(table))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import hierlogit as hl
 from hierlogit.errors import HierlogitWarning
 from hierlogit.student_t import t_quantile
 
+from .study_pages import write_between
+
 FloatArray = npt.NDArray[np.float64]
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "robust_errors.md"
@@ -71,9 +73,7 @@ def main() -> None:
             shares = 100 * np.mean([covered(study(regions, random)) for _ in range(studies)], axis=0)
         for k, what in ((1, "of regions"), (2, "of rows")):
             lines.append(f"| {regions} | {what} | " + " | ".join(f"{share:.1f}" for share in shares[:, k]) + " |")
-    text = PAGE.read_text(encoding="utf-8")
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    PAGE.write_text(before + "\n\n" + "\n".join(lines) + "\n\n" + after, encoding="utf-8")
+    write_between(PAGE, BEGIN, END, "\n".join(lines))
 
 
 if __name__ == "__main__":
