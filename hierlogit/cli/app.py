@@ -26,6 +26,7 @@ from .terminal import (
     say_report,
     show_table,
 )
+from .weight_options import ClusterOption, FrequencyOption, SamplingOption, ScalingOption, read_weights
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -129,6 +130,10 @@ def fit(
     family: Annotated[
         str, typer.Option(help="binomial, or betabinomial for counts that vary more than binomial ones.")
     ] = "binomial",
+    frequency_weights: FrequencyOption = None,
+    sampling_weights: SamplingOption = None,
+    cluster_weights: ClusterOption = None,
+    scaling: ScalingOption = None,
     missing: Annotated[
         str, typer.Option(help="Rows with missing values or without trials: drop them, or stop with an error.")
     ] = "drop",
@@ -162,11 +167,20 @@ def fit(
 
         Interval.of(ci_prob, None)
         priors = read_priors(prior or [])
+        weights = read_weights(frequency_weights, sampling_weights, cluster_weights or [], scaling)
         rows_without: Any = missing
         dependent: Any = collinear
         distribution: Any = family
         rows = read_rows(data, sep=sep, decimal=decimal, encoding=encoding)
-        model = Model(formula, rows, priors=priors, missing=rows_without, collinear=dependent, family=distribution)
+        model = Model(
+            formula,
+            rows,
+            priors=priors,
+            missing=rows_without,
+            collinear=dependent,
+            family=distribution,
+            weights=weights,
+        )
         _refuse_levels_for_all_rows(model)
         _analyse(model, chosen, output, overwrite=overwrite, ci_prob=ci_prob)
 

@@ -22,6 +22,8 @@ OPTIONS = (
     "overwrite",
 )
 _ENGINE = re.compile(r"\bhl\.(NUTS|Laplace|AGQ|MAP|ImportanceSampling)\(([^()]*)\)")
+_WEIGHTS = re.compile(r"\b(?:weights=)?hl\.(Frequency|Sampling)Weights\((?:rows=)?('[^']*')?[^()]*\)")
+_CLUSTER_WEIGHTS = re.compile(r"\bSamplingWeights: clusters\b")
 _ARGUMENT = re.compile(rf"\b({'|'.join(OPTIONS)})=('[^']*'|\"[^\"]*\"|-?[\w.]+\b)")
 #: The other options of the same name are those of pandas.
 _READING = re.compile(r"\bRead the file with decimal=(',')")
@@ -41,6 +43,8 @@ def on_command_line(message: str) -> str:
     'Then try --engine agq --nodes 25, or raise --target-accept.'
     >>> on_command_line("Read it with pandas.read_csv('rows.csv', sep=';', decimal=',') and pass the table.")
     "Pass --sep ';' --decimal ','."
+    >>> on_command_line("If they are weights of a sample, pass weights=hl.SamplingWeights('w').")
+    'If they are weights of a sample, pass --sampling-weights w.'
     """
     # Indented lines quote a formula, with marks below it.
     return "\n".join(line if line.startswith("  ") else _translated(line) for line in message.split("\n"))
@@ -50,6 +54,8 @@ def _translated(line: str) -> str:
     line = _READING.sub(lambda found: f"Pass --decimal {found[1]}", line)
     line = _READ_CSV.sub(_text_options, line)
     line = _ENGINE.sub(_engine, line)
+    line = _WEIGHTS.sub(_weights, line)
+    line = _CLUSTER_WEIGHTS.sub("--cluster-weights", line)
     line = _ARGUMENT.sub(lambda found: f"{flag(found[1])} {_plain(found[2])}", line)
     return _NAME.sub(lambda found: flag(found[1]), line)
 
@@ -63,6 +69,11 @@ def _engine(found: re.Match[str]) -> str:
     arguments = found[2].replace(", ", " ")
     name = found[1].lower().removesuffix("sampling")
     return f"--engine {name}{' ' if arguments else ''}{arguments}"
+
+
+def _weights(found: re.Match[str]) -> str:
+    column = f" {_plain(found[2])}" if found[2] else ""
+    return f"--{found[1].lower()}-weights{column}"
 
 
 def _plain(value: str) -> str:
