@@ -379,6 +379,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "Clusters with a single trial carry no information about the differences between clusters.",
             "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
         ),
+        "weights_in_small_clusters": FindingKind(
+            "data",
+            ("warning", "note"),
+            "Rows have different sampling weights within clusters that are small: the weighted rows of a cluster "
+            "represent the others badly, so that the weights do not remove the bias of the coefficients.",
+            "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
+        ),
         "few_clusters": FindingKind(
             "data",
             ("warning", "note"),

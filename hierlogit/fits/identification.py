@@ -37,6 +37,10 @@ FAR_FROM_ZERO = 4.0
 BEYOND_ROUNDING = 1e6
 #: Quantiles of the priors of two sds, by which they contradict each other if the predictor is far from zero.
 LARGE_INTERCEPT, USUAL_SLOPE = 0.95, 0.5
+#: Trials in a cluster, on average, below which weighted rows represent the others badly, and very badly.
+SMALL_WEIGHTED, VERY_SMALL_WEIGHTED = 30, 10
+#: Weights of rows in a cluster that differ by less than this fraction are the same.
+SAME_WEIGHT = 1e-9
 #: A categorical term with this many columns may be meant as a grouping factor inside of another.
 MANY_LEVELS = 3
 
@@ -61,7 +65,7 @@ def findings_of_design(design: Design) -> tuple[Finding, ...]:
         found += _many_covariances(group)
         found += _independent_far_from_zero(group)
         found += _correlated_beyond_rounding(group)
-    return (*found, *_identical_factors(design))
+    return (*found, *_identical_factors(design), *_weights_in_small_clusters(design))
 
 
 def findings_of_model(model: ModelSpec) -> tuple[Finding, ...]:
@@ -245,6 +249,30 @@ def _identical_factors(design: Design) -> Iterator[Finding]:
                 "variances cannot be separated.",
                 "Keep one of the two in the random terms.",
             )
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+
+
+def _weights_in_small_clusters(design: Design) -> Iterator[Finding]:
+    """Rows of small clusters with different sampling weights (Rabe-Hesketh and Skrondal 2006, section 6)."""
+    if design.sampling is None or not design.groups:
+        return
+    weights, group = design.sampling.rows, max(design.groups, key=lambda one: len(one.levels))
+    size = design.outcome.trials.sum() / len(group.levels)
+    # Scaled weights of rows that have the same weight within each cluster are 1.
+    if size >= SMALL_WEIGHTED or np.ptp(weights) <= SAME_WEIGHT * weights.max():
+        return
+    yield Finding(
+        "weights_in_small_clusters",
+        "warning" if size < VERY_SMALL_WEIGHTED else "note",
+        f"The rows of a cluster of '{group.name}' have different sampling weights, and its clusters have {size:.1f} "
+        "trials on average. If selection within clusters depended on the outcome, a few weighted rows represent the "
+        "others badly: the intercept is biased, and its interval contains the true value too rarely.",
+        "Report averages over the population, hl.avg_predictions(fit, clusters='average'), which are much less biased "
+        "than coefficients, and compare scaling='size' with scaling='effective'. If predictors in the formula decided "
+        "on selection within clusters, leave the weights of rows out.",
+    )
 
 
 # ---- predictors far from zero ---------------------------------------------------------------------------------------

@@ -200,3 +200,20 @@ def test_a_prior_that_allows_for_the_distance_is_no_contradiction() -> None:
         found = told(formula, frame, {"sd_g[Intercept]": pr.HalfNormal(2000)})["uncentred_slope"]
         assert "independent of the slopes there" in found.evidence
         assert found in findings_of_design(model(formula, frame).design)
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "severity"), [(6, "warning"), (20, "note"), (40, None)])
+def test_weights_that_differ_within_small_clusters_are_a_finding(size: int, severity: str | None) -> None:
+    frame = rows(clusters=10, size=size)
+    frame["weight"] = np.random.default_rng(2).uniform(1, 3, len(frame))
+    frame["of_g"] = frame.groupby("g")["weight"].transform("first")
+    made = hl.Model("y ~ x + (1 | g)", frame, weights=hl.SamplingWeights("weight"))
+    found = [one for one in findings_of_design(made.design) if one.code == "weights_in_small_clusters"]
+    assert [one.severity for one in found] == ([] if severity is None else [severity])
+    assert all(f"its clusters have {size}.0 trials on average" in one.evidence for one in found)
+    # Weights that are the same within each cluster are those of clusters.
+    for weights in (hl.SamplingWeights("of_g"), hl.SamplingWeights("of_g", scaling="effective")):
+        assert not findings_of_design(hl.Model("y ~ x + (1 | g)", frame, weights=weights).design)
