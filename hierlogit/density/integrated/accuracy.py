@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Numbers of nodes that are tried, each against the one `FINER` places after it, which is about twice as fine.
-LADDER = (5, 7, 9, 12, 16, 24, 32, 48, 64, 96, 128)
-FINER = 3
+#: Numbers of nodes that are tried, each against twice as many.
+LADDER = (5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
 #: Positions at which the rules are compared.
 POSITIONS = 16
 #: Sd of the positions of the first factor's sd, whose posterior is wider than the normal approximation to it. The error
@@ -46,14 +45,14 @@ def fewest_nodes(joint: JointArrays) -> tuple[IntegratedArrays, IntegratedArrays
     values: dict[int, FloatArray] = {}
     positions = np.random.default_rng(0).standard_normal((POSITIONS, integrated_arrays(joint, 1).n_dim))
     positions[:, len(joint.arrays.gamma0)] *= SPREAD
-    for nodes, twice in zip(LADDER[:-FINER], LADDER[FINER:], strict=True):
-        for one in (nodes, twice):
+    for nodes in LADDER:
+        for one in (nodes, 2 * nodes):
             if one not in values:
                 values[one] = _log_densities(integrated_arrays(joint, one), positions)
-        if np.std(values[nodes] - values[twice]) <= TOLERANCE:
+        if np.std(values[nodes] - values[2 * nodes]) <= TOLERANCE:
             break
     chosen = integrated_arrays(joint, nodes)
-    return chosen, chosen.with_nodes(twice)
+    return chosen, chosen.with_nodes(2 * nodes)
 
 
 def _log_densities(arrays: IntegratedArrays, positions: FloatArray) -> FloatArray:
