@@ -1,4 +1,4 @@
-"""Exact binomial intervals and control limits of proportions, and over-dispersion of clusters about them."""
+"""Exact binomial control limits of proportions, and over-dispersion of clusters about them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,6 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Share of the clusters at each end whose deviations are drawn in before over-dispersion is computed.
 WINSORISED = 0.1
-
-
-def clopper_pearson(events: FloatArray, trials: FloatArray, prob: float) -> tuple[FloatArray, FloatArray]:
-    """Ends of the exact interval for a probability (Clopper and Pearson 1934, Biometrika 26: 404-413).
-
-    Examples
-    --------
-    >>> low, high = clopper_pearson(np.array([0.0, 5.0]), np.array([10.0, 10.0]), 0.95)
-    >>> low.round(4), high.round(4)
-    (array([0.    , 0.1871]), array([0.3085, 0.8129]))
-    """
-    from scipy.special import betaincinv
-
-    tail, missed = (1 - prob) / 2, trials - events
-    low = np.where(events > 0, betaincinv(np.maximum(events, 1.0), missed + 1, tail), 0.0)
-    high = np.where(missed > 0, betaincinv(events + 1, np.maximum(missed, 1.0), 1 - tail), 1.0)
-    return low, high
 
 
 def control_limits(trials: FloatArray, target: float, prob: float) -> tuple[FloatArray, FloatArray]:

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from ..binomial_intervals import clopper_pearson
 from ..design.grouping import GroupBlock
 from ..effects.query import Query
 from ..progress import progress
 from ..summaries.intervals import CHUNK_SIZE, Interval, end_names, put_block
-from .binomial_limits import clopper_pearson
 from .event_counts import AveragedFactors, EventCounts, noise_ratios
 from .pairs import ordered_pairs
 from .ranks import RankArray, RankSummaries, ranks_of

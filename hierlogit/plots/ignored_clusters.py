@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..binomial_intervals import wilson
 from ..diagnostics.ignored_clusters.side_by_side import IgnoringClusters
 from ..errors import FitError
 from ..formatting import number, percent
 from ..result_table import interval_title
 from ..summaries.intervals import columns_of_ends
 from ..validation import instance, names
-from ..variance.partial_pooling import wilson
 from .style import (
     BLUE,
     GREY,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..binomial_intervals import wilson
 from ..errors import FitError
 from ..studies.power import Power
 from ..validation import choice, instance
-from ..variance.partial_pooling import wilson
 from .style import (
     BLUE,
     GREY,

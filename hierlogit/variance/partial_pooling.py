@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..binomial_intervals import wilson
 from ..design.grouping import GroupBlock
 from ..display import Facts, Table, View
 from ..effects.predictions import predictions
@@ -294,30 +295,6 @@ def _partial(fit: Fit, group: GroupBlock, draws: int | None, interval: Interval)
 
 def _total(group: GroupBlock, values: FloatArray) -> FloatArray:
     return np.bincount(group.index, weights=values, minlength=len(group.levels))
-
-
-def wilson(share: FloatArray, trials: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper ends of Wilson's interval for a probability, in the shape of `share`.
-
-    Parameters
-    ----------
-    share : ndarray
-        Observed proportions of events.
-    trials : ndarray
-    quantile : float
-        Standard normal quantile at the upper end of the interval.
-
-    Examples
-    --------
-    >>> low, high = wilson(np.array([0.0, 0.5]), np.array([2.0, 100.0]), 1.959964)
-    >>> low.round(3), high.round(3)
-    (array([0.   , 0.404]), array([0.658, 0.596]))
-    """
-    z2 = quantile**2
-    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = quantile / (1 + z2 / trials) * np.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    # At proportions of 0 and 1 one end is exactly 0 or 1, which rounding could exceed.
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 
 def shrinkage(table: pd.DataFrame) -> FloatArray:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest, norm
 
 import hierlogit as hl
-from hierlogit.variance.partial_pooling import wilson
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +98,6 @@ def test_nothing_but_clusters() -> None:
     found = hl.pooling(hl.Model("use ~ 0 + (1 | district)", hl.datasets.load("contraception")))
     assert found.complete is None
     np.testing.assert_allclose(found.table["complete"], 0.5)
-
-
-@pytest.mark.parametrize(("events", "trials"), [(0, 2), (3, 10), (7, 7), (40, 118)])
-def test_wilson(events: int, trials: int) -> None:
-    low, high = wilson(np.array([events / trials]), np.array([float(trials)]), float(norm.ppf(0.945)))
-    expected = binomtest(events, trials).proportion_ci(0.89, method="wilson")
-    np.testing.assert_allclose([low[0], high[0]], [expected.low, expected.high], atol=1e-12)
 
 
 def test_what_is_shown(contraception: pd.DataFrame) -> None:
