@@ -246,6 +246,18 @@ def test_fewest_nodes_are_accurate_and_fewer_are_not() -> None:
     assert np.std([integration_error(chosen.with_nodes(5), finer, x) for x in at]) > 3 * TOLERANCE
 
 
+def test_nodes_suffice_for_a_wide_posterior_of_the_sd() -> None:
+    # Single rows tell nothing of the sd, whose posterior is the prior: far wider than a normal one about its mode.
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"g": np.arange(200), "y": rng.binomial(1, 0.4, 200)})
+    joint = joint_arrays(model := hl.Model("y ~ 1 + (1 | g)", data), start_of(model, "auto", integrated=True))
+    chosen, finer = fewest_nodes(joint)
+    far = np.zeros(chosen.n_dim)
+    far[len(joint.arrays.gamma0)] = 5.0
+    assert abs(integration_error(chosen, finer, far)) < 0.1
+    assert abs(integration_error(chosen.with_nodes(12), finer, far)) > 0.3
+
+
 # ---- draws of the effects ----------------------------------------------------------------------------------------
 
 
