@@ -147,8 +147,7 @@ class ModelSpec(Shown):
         model = type(self).__new__(type(self))
         model._set(self.formula, design, self.priors, self.namespace)
         if "arrangement" in self.__dict__:
-            arrangement = self.arrangement.with_counts(design.outcome.y, design.outcome.trials)
-            model.__dict__["arrangement"] = arrangement
+            model.__dict__["arrangement"] = self.arrangement.with_outcome(design.outcome)
         return model
 
     def silenced(self, rows: npt.NDArray[np.bool_]) -> Self:
@@ -156,12 +155,10 @@ class ModelSpec(Shown):
 
         It is for engines, which read its `arrangement`; it cannot be saved.
         """
-        outcome = self.design.outcome
-        y, trials = outcome.y * ~rows, outcome.trials * ~rows
-        design = replace(self.design, outcome=replace(outcome, y=y, trials=trials))
+        design = replace(self.design, outcome=self.design.outcome.silenced(rows))
         model = type(self).__new__(type(self))
         model._set(self.formula, design, self.priors, self.namespace)
-        model.__dict__["arrangement"] = self.arrangement.with_counts(y, trials)
+        model.__dict__["arrangement"] = self.arrangement.with_outcome(design.outcome)
         return model
 
     @property

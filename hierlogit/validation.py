@@ -459,8 +459,8 @@ def refuse_beyond_memory(name: str, count: int, each: int, error: ErrorClass, *,
         return
     share = {1: "", 4: "a quarter of "}[copies]
     raise error(
-        f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {_gigabytes(needed)} in all. This is more "
-        f"than {share}the memory of this machine, {_gigabytes(available)}. Pass {name}="
+        f"{name}={count:,}: each of them holds {number_of(each, 'number')}, {gigabytes(needed)} in all. This is more "
+        f"than {share}the memory of this machine, {gigabytes(available)}. Pass {name}="
         f"{max(available // (8 * copies * each), 1):,} or fewer."
     )
 
@@ -473,5 +473,6 @@ def memory() -> int:
         return 64 * 10**9
 
 
-def _gigabytes(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """A number of bytes as text."""
     return f"{size / 1e9:,.3g} GB"

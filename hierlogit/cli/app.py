@@ -298,7 +298,7 @@ def _refuse_levels_for_all_rows(model: Model) -> None:
     """Stop before a fit that takes minutes because a column of the file was read as text by mistake."""
     from ..design.suspect_columns import suspect_columns
 
-    for suspect in suspect_columns(model.formula, model.design.table.frame):
+    for suspect in suspect_columns(model.formula, model.design.table.frame, model.design.table.row_counts):
         if suspect.kind in ("numbers_as_text", "many_levels"):
             decimal = ", or pass --decimal ',' if their commas are decimal points" if suspect.decimal_comma else ""
             raise CommandError(

@@ -97,7 +97,7 @@ class Comparison:
         """Rows, trials and events of each cluster."""
         index, count, outcome = self.factor.index, len(self.factor.levels), self.query.design.outcome
         trials, events = (np.bincount(index, weights=w, minlength=count) for w in (outcome.trials, outcome.y))
-        rows = np.bincount(index, minlength=count).astype(np.float64)
+        rows = self.factor.rows_of_clusters.astype(np.float64)
         return {"rows": rows, "trials": trials, "events": events, "rate": events / trials}
 
     def event_columns(self, events: FloatArray, trials: FloatArray) -> tuple[Columns, FloatArray]:

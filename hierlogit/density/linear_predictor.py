@@ -196,6 +196,8 @@ def _log_likelihood_at(
     for part, some in draws[picked].chunks(len(row)):
         eta = linear_predictor(some, rows)
         values[part] = log_likelihood(outcome.y[row], outcome.trials[row], eta, some.phi)
+    if outcome.of_counted is not None:
+        values += outcome.beyond_binomial[row]
     return values.reshape(len(chain), len(draw), len(row))
 
 

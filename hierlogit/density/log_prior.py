@@ -58,7 +58,7 @@ def _fixed(model: ModelSpec, beta: xr.DataArray) -> xr.DataArray:
     shifted = beta.transpose("chain", "draw", "fixed_effect").copy()
     if design.has_intercept:
         position = design.fixed_effects.index("Intercept")
-        shifted[..., position] = shifted.to_numpy() @ design.X.mean(axis=0)
+        shifted[..., position] = shifted.to_numpy() @ design.column_means
     return _each(shifted, "fixed_effect", [model.priors.fixed[label] for label in design.fixed_effects])
 
 
@@ -100,7 +100,7 @@ def point_log_prior(
         Zero above the diagonal. At an sd of zero, where it is not defined, the derivative along the diagonal.
     """
     design = model.design
-    means = design.X.mean(axis=0) if design.has_intercept else np.zeros(len(beta))
+    means = design.column_means if design.has_intercept else np.zeros(len(beta))
     value, dbeta = 0.0, np.zeros(len(beta))
     for k, label in enumerate(design.fixed_effects):
         prior = model.priors.fixed[label]

@@ -62,7 +62,7 @@ def _fixed_part(design: Design, fixed: FixedVariables | None) -> Any:
     labels, X = design.fixed_effects, design.X
     slopes = [j for j, label in enumerate(labels) if label != "Intercept"]
     scales = design.column_sds[slopes]
-    means = X[:, slopes].mean(axis=0) if design.has_intercept else np.zeros(len(slopes))
+    means = design.column_means[slopes] if design.has_intercept else np.zeros(len(slopes))
     eta, parts = design.offset, {}
     if fixed.slopes is not None:
         scaled = _vector(fixed.slopes)

@@ -292,7 +292,7 @@ def _phi(model: ModelSpec) -> Variable | None:
 
 def _outcome(model: ModelSpec) -> Variable:
     name, outcome = model.outcome_name, model.design.outcome
-    if not outcome.binomial:
+    if not outcome.grouped:
         return Variable(name, "Bernoulli", {}, ("obs",), (len(outcome.y),), observed=True)
     family = "BetaBinomial" if model.overdispersed else "Binomial"
     return Variable(name, family, {"n": outcome.trials.astype(int)}, ("obs",), (len(outcome.y),), observed=True)

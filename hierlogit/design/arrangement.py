@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..binomial import log_binomial_coefficient
 from ..display import ShownAsCall, call_html, call_text
 from ..numba_support.struct_by_address import by_address
 
 if TYPE_CHECKING:
     from .design import Design
+    from .outcome import Outcome
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -166,14 +166,9 @@ class Arrangement(ShownAsCall):
     overdispersed: bool = False
     weights: ArrangedWeights | None = None
 
-    def with_counts(self, y: FloatArray, trials: FloatArray) -> Arrangement:
-        """The arrangement with other counts; rows without trials do not contribute.
-
-        Parameters
-        ----------
-        y, trials : ndarray, shape (n_rows,)
-        """
-        coefficients = log_binomial_coefficient(y, trials)
+    def with_outcome(self, outcome: Outcome) -> Arrangement:
+        """The arrangement with other outcomes of its rows; rows without trials do not contribute."""
+        y, trials, coefficients = outcome.y, outcome.trials, outcome.log_coefficients
         if self.weights is not None:
             coefficients = coefficients * self.weights.coefficients
             y, trials = y * self.weights.rows, trials * self.weights.rows
@@ -234,7 +229,7 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     rows, groups_of_rows = (given[order], np.arange(design.n_rows)) if overdispersed else given[order].collapsed()
     row_of = np.empty(design.n_rows, dtype=np.int64)
     row_of[order] = groups_of_rows
-    R = _triangular(design.X)
+    R = _triangular(design.X, design.table.row_counts)
 
     n_parts = int(parts[0][-1]) + 1
     col_of, col_start, others = _columns(parts, q, n_parts)
@@ -283,18 +278,21 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
 def _weighted_counts(design: Design) -> tuple[FloatArray, FloatArray, float]:
     """Successes and trials of the rows, and the sum of their log binomial coefficients, with their sampling weights."""
     y, trials, sampling = design.outcome.y, design.outcome.trials, design.sampling
-    coefficients = log_binomial_coefficient(y, trials)
+    coefficients = design.outcome.log_coefficients
     if sampling is None:
         return y, trials, float(coefficients.sum())
     weights = sampling.of_contributions(design.groups)
     return y * sampling.rows, trials * sampling.rows, float(coefficients @ weights)
 
 
-def _triangular(X: FloatArray) -> FloatArray:
-    """``R`` of ``X = basis R``, where the columns of the basis are orthogonal with length sqrt(n)."""
+def _triangular(X: FloatArray, counts: FloatArray | None) -> FloatArray:
+    """``R`` of ``X = basis R``, where the columns of the basis are orthogonal with length sqrt(n) over all rows."""
     if not X.shape[1]:
         return np.empty((0, 0))
-    R: FloatArray = np.linalg.qr(X, mode="r") / np.sqrt(len(X))
+    total = float(len(X))
+    if counts is not None:
+        X, total = X * np.sqrt(counts)[:, None], float(counts.sum())
+    R: FloatArray = np.linalg.qr(X, mode="r") / np.sqrt(total)
     # With a positive diagonal, each column of the basis has the direction of its column of X.
     return R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError, FitError, PredictionError
-from ..formula.names import check_names
 from ..formula.terms import Formula, Response
 from ..validation import agree, choice, number_array, number_of, quoted_list, text, unknown_names
 from .column_parts import Parts
@@ -24,19 +23,20 @@ from .outcome import (
     Family,
     Outcome,
     code_outcome,
+    counted_outcome,
     of_family,
     outcome_columns,
-    read_outcome,
-    tried_rows,
+    outcome_of,
+    outcomes_of_rows,
 )
-from .proportions import refuse_proportions
 from .rank import DroppedColumn, column_sds, reasons
+from .row_counts import column_means
 from .sampling import ScaledWeights, scaled_weights
-from .suspect_columns import suspect_columns
-from .table import Missing, TrainingTable, clean_column, training_table, warn_of_data, with_columns
-from .table_sources import read_table, source_of
-from .transforms import formula_functions, formula_namespace
-from .weights import FrequencyWeights, SamplingWeights, checked_weights
+from .table import Missing, TrainingTable, clean_column, warn_of_data, with_columns
+from .table_sources import read_table
+from .training_rows import check_known_names, training_rows
+from .transforms import formula_namespace
+from .weights import SamplingWeights
 
 FloatArray = npt.NDArray[np.float64]
 Collinear = Literal["drop", "error"]
@@ -122,8 +122,13 @@ class Design(Shown):
 
     @property
     def n_rows(self) -> int:
-        """Number of rows to which the model is fitted."""
+        """Number of rows to which the model is fitted; those that have been counted together are one row."""
         return len(self.outcome.y)
+
+    @property
+    def n_observations(self) -> int:
+        """Number of rows before they are counted; `n_rows` if they have not been."""
+        return self.table.n_rows
 
     @property
     def fixed_parts(self) -> tuple[Parts, ...]:
@@ -190,7 +195,12 @@ class Design(Shown):
     @cached_property
     def column_sds(self) -> FloatArray:
         """Standard deviation of each fixed-effect column, 1 for the intercept; shape (p,)."""
-        return column_sds(self.X)
+        return column_sds(self.X, self.table.row_counts)
+
+    @cached_property
+    def column_means(self) -> FloatArray:
+        """Mean of each fixed-effect column, shape (p,)."""
+        return column_means(self.X, self.table.row_counts)
 
     def chosen_groups(self, group: str | None) -> list[GroupBlock]:
         """The grouping factor with the name `group`, or all of them.
@@ -307,12 +317,17 @@ class Design(Shown):
     @property
     def response_columns(self) -> list[str]:
         """Columns of the table that the left-hand side of the formula needs."""
-        return self._columns_of(self._counts)
+        return [*self._columns_of(self._counts), *self._columns_of_counts]
 
     @property
     def trial_columns(self) -> list[str]:
         """Columns of the table from which the number of trials of a row is computed."""
-        return self._columns_of(self._counts_of_trials)
+        return self._columns_of(self._counts_of_trials) or self._columns_of_counts
+
+    @property
+    def _columns_of_counts(self) -> list[str]:
+        """The column with the numbers of rows, if they have been counted."""
+        return [] if self.table.counts is None else [self.table.counts.column]
 
     @property
     def _counts(self) -> list[str]:
@@ -357,10 +372,9 @@ class Design(Shown):
             If a column with the trials is missing, or its values are not counts.
         """
         table = read_table(data)
-        if not self.outcome.binomial:
-            return np.ones(len(table))
-        if isinstance(self.response.trials, int):
-            return np.full(len(table), float(self.response.trials))
+        if not self.outcome.binomial or isinstance(self.response.trials, int):
+            counts = self.row_counts_of(table)
+            return float(self.response.trials or 1) * (np.ones(len(table)) if counts is None else counts)
         columns = self._counts_of_trials
         counts = self._response_frame(table, columns).to_numpy(dtype=np.float64)
         whole = np.round(counts)
@@ -370,6 +384,18 @@ class Design(Shown):
             )
         trials: FloatArray = whole.sum(axis=1)
         return trials
+
+    def row_counts_of(self, table: pd.DataFrame) -> FloatArray | None:
+        """How many rows each row of another table stands for, shape (n,), if it is counted as those of the design are.
+
+        Raises
+        ------
+        PredictionError
+            If the column with the numbers of rows does not hold numbers.
+        """
+        if self.table.counts is None or self.table.counts.column not in table.columns:
+            return None
+        return self._checked_frame(table, [self.table.counts.column]).to_numpy(dtype=np.float64)[:, 0]
 
     def with_outcome(self, y: Any) -> Design:
         """The design with other successes, shape (n,), also in the table.
@@ -399,10 +425,16 @@ class Design(Shown):
         PredictionError
             If a column of the outcome is missing, or a value is not an outcome of the training rows.
         """
-        response = self.response
-        frame = self._response_frame(read_table(data), self._counts)
+        response, table, counts = self.response, read_table(data), self.table.counts
+        frame = self._response_frame(table, self._counts)
         try:
-            outcome = code_outcome(response, frame, self.table.frame, self.outcome)
+            if counts is None:
+                outcome = code_outcome(response, frame, self.table.frame, self.outcome)
+            elif counts.column in table.columns:
+                frame = with_columns(frame, {counts.column: self.row_counts_of(table)})
+                outcome = counted_outcome(response, frame, counts)
+            else:
+                outcome = code_outcome(response, frame, *outcomes_of_rows(response, counts, self.outcome))
         except DesignError as error:
             raise PredictionError(str(error)) from error
         return replace(outcome, family=self.outcome.family)
@@ -418,7 +450,9 @@ class Design(Shown):
         return with_columns(frame, values)[list(names)]
 
     def _checked_frame(self, table: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
-        trained = self.table.frame
+        trained, counts = dict(self.table.frame.items()), self.table.counts
+        if counts is not None and counts.outcomes is not None and counts.column not in table.columns:
+            trained[self.response.column] = counts.outcomes
         absent = [name for name in needed if name not in table.columns]
         if absent:
             raise PredictionError(
@@ -519,27 +553,7 @@ def build_design(
     ('Intercept', 'x')
     """
     choice("collinear", collinear, COLLINEAR_CHOICES, DesignError)
-    wanted = [*formula.columns, *(weights.columns if isinstance(weights, (FrequencyWeights, SamplingWeights)) else ())]
-    source = read_table(data, wanted)
-    _check_names(formula, source, namespace)
-    if "Intercept" in formula.columns:
-        raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
-    used = [name for name in formula.columns if name in source.columns]
-    weighted = checked_weights(weights, list(source.columns))
-    of_weights = [] if weighted is None else [name for name in weighted.columns if name not in used]
-    table = replace(training_table(source, [*used, *of_weights], missing), source=source_of(data))
-    for suspect in suspect_columns(formula, table.frame):
-        warn_of_data(f"{suspect.evidence}. {suspect.remedy}")
-    if not formula.response.binomial:
-        refuse_proportions(formula, table.frame[formula.response.column], source)
-    for count in formula.response.computed:
-        counts = computed_values(count.text, table.frame, formula_namespace(namespace), table.rows)
-        table = table.with_column(count.text, counts)
-    table = tried_rows(formula.response, table, missing)
-    if isinstance(weighted, FrequencyWeights):
-        table = table.repeated(weighted, keep=weighted.rows in used)
-    elif isinstance(weighted, SamplingWeights):
-        table = table.sampled(weighted)
+    table = training_rows(formula, data, missing, namespace, weights, family)
     design = design_of_rows(formula, table, namespace, family)
     if design.sampling is not None and family == "betabinomial":  # sampling weights that do not fit are refused now
         raise DesignError(
@@ -573,12 +587,12 @@ def design_of_rows(
 ) -> Design:
     """The design of a formula and rows that are already selected and cleaned; otherwise as for `build_design`."""
     # A formula from a file has not been checked before.
-    _check_names(formula, table.frame, namespace)
+    check_known_names(formula, list(table.frame.columns), namespace)
     names = formula_namespace(namespace)
     clusters = {column for term in formula.random for column in term.group}
     table = replace(table, frame=with_whole_labels(table.frame, clusters))
-    outcome = of_family(read_outcome(formula.response, table.frame), family)
-    fixed = Encoding(formula.fixed, table.frame, names, "the fixed part", table.rows)
+    outcome = of_family(outcome_of(formula.response, table), family)
+    fixed = Encoding(formula.fixed, table.frame, names, "the fixed part", table.rows, table.row_counts)
     factors = build_factors(formula, table, names)
     if not fixed.labels and not factors:
         dropped = f": {reasons(fixed.dropped)}" if fixed.dropped else "; no intercept, no predictor and no random term"
@@ -605,10 +619,3 @@ def design_of_rows(
         fixed_columns=frozenset(in_fixed_part.intersection(table.frame.columns)),
         _namespace=names,
     )
-
-
-def _check_names(formula: Formula, frame: pd.DataFrame, namespace: Mapping[str, Any] | None) -> None:
-    functions = formula_functions(namespace)
-    # A function can also be an argument, as in C(t, Sum).
-    values = {*formula_namespace(namespace), *functions}
-    check_names(formula, list(frame.columns), functions, values)

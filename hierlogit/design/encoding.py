@@ -46,6 +46,8 @@ class Encoding:
         The part of the formula, for messages.
     rows : pandas.Index, optional
         Labels of the rows, for messages; the index of `frame` if not given.
+    counts : ndarray, shape (n,), optional
+        How often each row counts; what is learned is then learned as from all of these rows.
 
     Attributes
     ----------
@@ -80,10 +82,11 @@ class Encoding:
         namespace: Mapping[str, Any],
         where: str = "the fixed part",
         rows: pd.Index[Any] | None = None,
+        counts: FloatArray | None = None,
     ) -> None:
         self.expression = expression
         with _evaluating(expression, DesignError):
-            terms = _learned_terms(expression, _as_floating(frame), namespace)
+            terms = _learned_terms(expression, _as_floating(frame), namespace, counts)
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
         self._columns = {name: term for name, term in terms.items() if term.kind != "offset"}
         self.has_offset = bool(self._offsets)
@@ -105,7 +108,7 @@ class Encoding:
             {name: term.data for name, term in self._offsets.items()},
         )
         every, self.offset = self._finite(values, frame, frame.index if rows is None else rows, DesignError)
-        self._independent = Independent.of(every, labels, owners, degrees, where)
+        self._independent = Independent.of(every, labels, owners, degrees, where, counts)
         kept = self._independent.kept
         self.dropped = self._independent.dropped
         self.columns = np.ascontiguousarray(every[:, kept]) if self.dropped else every
@@ -294,18 +297,26 @@ def computed_values(
     return values[:, 0]
 
 
-def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The terms of the expression by name, evaluated on these rows."""
+def _learned_terms(
+    expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any], counts: FloatArray | None = None
+) -> dict[str, Any]:
+    """The terms of the expression by name, evaluated on these rows, each of which may count several times."""
     from formulae.environment import Environment
 
     from .arguments import check_arguments, nodes
     from .codings import Diff, Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
+    from .counted_transforms import OF_FORMULAE, OWN, Learned
     from .logical import with_factors
     from .redundancy import coded_terms
 
     text, lists = name_lists(expression, [str(name) for name in frame])
     values = {"Helmert": Helmert, "Diff": Diff, "Poly": Poly, **namespace, **lists, _NEW_ROWS: plain_categorical}
     values |= {_own("C"): categorical, _own("S"): sum_coded, _own("T"): treatment_coded}
+    replaced = set(_REPLACED)
+    if counts is not None:
+        values |= {name: Learned(kind, counts) for name, kind in OWN.items()}
+        values |= {_own(name): Learned(kind, counts) for name, kind in OF_FORMULAE.items()}
+        replaced.update(OF_FORMULAE)
     description = _formulae()(text)
     for term in description.common_terms:
         if hasattr(term, "components"):
@@ -314,7 +325,7 @@ def _learned_terms(expression: str, frame: pd.DataFrame, namespace: Mapping[str,
         for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
             check_arguments(call, frame, values)
             for node in nodes(call):
-                if getattr(node, "callee", None) in _REPLACED:
+                if getattr(node, "callee", None) in replaced:
                     node.callee = _own(node.callee)
     # Without an environment, formulae would look up names among the variables of this function.
     evaluated = coded_terms(description.common_terms, frame, Environment([_Shared(values)]))

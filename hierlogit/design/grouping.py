@@ -22,6 +22,7 @@ from ..formula.terms import Formula, RandomTerm
 from ..validation import agree, quoted_list
 from .encoding import Encoding
 from .rank import DroppedColumn, column_sds, reasons
+from .row_counts import column_means
 from .table import TrainingTable, with_columns
 
 FloatArray = npt.NDArray[np.float64]
@@ -60,6 +61,8 @@ class GroupBlock(Shown):
         The effects of a set are adjacent, and the sets are in the order of their effects.
     dropped : tuple of DroppedColumn
         Effects that were dropped, because their columns depend linearly on those of others in the same term.
+    counts : ndarray, shape (n,), optional
+        How often each row counts.
     """
 
     name: str
@@ -71,6 +74,7 @@ class GroupBlock(Shown):
     Z: FloatArray
     sets: tuple[tuple[int, ...], ...]
     dropped: tuple[DroppedColumn, ...] = ()
+    counts: FloatArray | None = None
 
     @property
     def result_name(self) -> str:
@@ -80,12 +84,19 @@ class GroupBlock(Shown):
     @cached_property
     def column_sds(self) -> FloatArray:
         """Standard deviation of each column of Z, 1 for the intercept; shape (q,)."""
-        return column_sds(self.Z)
+        return column_sds(self.Z, self.counts)
 
     @cached_property
     def column_ranges(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Smallest and largest value and mean of each column of Z, each of shape (q,)."""
-        return self.Z.min(axis=0), self.Z.max(axis=0), self.Z.mean(axis=0)
+        return self.Z.min(axis=0), self.Z.max(axis=0), column_means(self.Z, self.counts)
+
+    @cached_property
+    def rows_of_clusters(self) -> IntArray:
+        """Number of rows of each cluster, shape (J,)."""
+        if self.counts is None:
+            return np.bincount(self.index, minlength=len(self.levels))
+        return np.bincount(self.index, weights=self.counts, minlength=len(self.levels)).astype(np.intp)
 
     @cached_property
     def set_slices(self) -> tuple[slice, ...]:
@@ -121,7 +132,7 @@ class GroupBlock(Shown):
         >>> hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")).design.groups[0].sizes
         '50, of 2 to 5 rows (median 5)'
         """
-        rows = np.bincount(self.index)
+        rows = self.rows_of_clusters
         fewest, most = int(rows.min()), int(rows.max())
         rows_text = (
             f"{most:,} rows each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
@@ -297,7 +308,8 @@ def _factor(
     # Dependence within a term only counts: the columns of (1 | g) + (0 + f | g) together are dependent, but the model
     # is identified.
     encodings = tuple(
-        Encoding(term.effects, table.frame, namespace, f"the random term {term.text}", table.rows) for term in terms
+        Encoding(term.effects, table.frame, namespace, f"the random term {term.text}", table.rows, table.row_counts)
+        for term in terms
     )
     effects: list[str] = []
     sets: list[tuple[int, ...]] = []
@@ -332,6 +344,7 @@ def _factor(
         np.ascontiguousarray(Z),
         tuple(sets),
         tuple(column for encoding in encodings for column in encoding.dropped),
+        table.row_counts,
     )
     return block, encodings
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..binomial import log_binomial_coefficient
 from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
 from ..validation import agree, choice, number_of, quoted_list
+from .row_counts import RowCounts, unused_name
 from .table import Missing, TrainingTable, say_dropped, with_columns
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,6 +48,9 @@ class Outcome(Shown):
         Whether the formula gave trials or failures.
     family : {"binomial", "betabinomial"}
         Distribution of the successes of a row, given its linear predictor.
+    of_counted : ndarray, shape (n,), optional
+        If rows have been counted: the sum of the log binomial coefficients of the rows that each row stands for. It is
+        zero for a binary outcome.
     """
 
     name: str
@@ -52,12 +59,37 @@ class Outcome(Shown):
     trials: FloatArray
     binomial: bool
     family: Family = "binomial"
+    of_counted: FloatArray | None = None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether rows have several trials: their numbers are in the formula, or rows have been counted."""
+        return self.binomial or self.of_counted is not None
+
+    @property
+    def log_coefficients(self) -> FloatArray:
+        """Log binomial coefficient of each row, or of the rows that it stands for; shape (n,)."""
+        if self.of_counted is None:
+            return log_binomial_coefficient(self.y, self.trials)
+        return np.where(self.trials > 0, self.of_counted, 0.0)
+
+    @cached_property
+    def beyond_binomial(self) -> FloatArray:
+        """What the log-likelihood of counted rows has in addition to the binomial one of their sums, shape (n,).
+
+        It is negative: which of the rows have events is known, so that their order does not count.
+        """
+        return self.log_coefficients - log_binomial_coefficient(self.y, self.trials)
 
     @property
     def counted(self) -> str:
         """The event and how often it occurred, as text: ``use = 1: 759 of 1,934 rows``."""
         unit = "trials" if self.binomial else "rows"
         return f"{self.event}: {self.y.sum():,.0f} of {self.trials.sum():,.0f} {unit}"
+
+    def silenced(self, rows: npt.NDArray[np.bool_]) -> Outcome:
+        """The outcomes with zero trials in the rows where `rows`, shape (n,), is true."""
+        return replace(self, y=self.y * ~rows, trials=self.trials * ~rows)
 
     def _view(self) -> View:
         return View(f"Outcome {self.name}", (Facts((("event", self.counted), ("rows", f"{len(self.y):,}"))),))
@@ -90,8 +122,8 @@ def of_family(outcome: Outcome, family: Family) -> Outcome:
     return replace(outcome, family=family)
 
 
-def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
-    """Outcomes of the training rows.
+def read_outcome(response: Response, frame: pd.DataFrame, rows: int | None = None) -> Outcome:
+    """Outcomes of the training rows; `rows` is their number before they are counted, for messages.
 
     The event of a text outcome with two levels is the second level, in sorted order or in the order of the categorical,
     as in R's ``glm``; ``use[N] ~`` chooses another.
@@ -105,9 +137,9 @@ def read_outcome(response: Response, frame: pd.DataFrame) -> Outcome:
     if outcome.y.sum() == 0 or np.array_equal(outcome.y, outcome.trials):
         always = "never" if outcome.y.sum() == 0 else "always"
         raise DesignError(
-            f"the outcome is constant: the event ({outcome.event}) {always} happens in the {len(outcome.y):,} complete "
-            "rows. A logistic regression needs both outcomes: check how the event is coded, and which rows were "
-            "selected."
+            f"the outcome is constant: the event ({outcome.event}) {always} happens in the "
+            f"{rows or len(outcome.y):,} complete rows. A logistic regression needs both outcomes: check how the event "
+            "is coded, and which rows were selected."
         )
     return outcome
 
@@ -128,8 +160,108 @@ def tried_rows(response: Response, table: TrainingTable, missing: Missing) -> Tr
         return table
     if untried.all():
         raise DesignError(f"no row of {response.text} has any trials. Check which column holds the trials.")
-    say_dropped(untried, f"no trials in {response.text}", "Leave them out", table.rows, missing)
+    what, counts = f"no trials in {response.text}", table.row_counts
+    say_dropped(untried, what, "Leave them out", table.rows, missing, counts=counts)
     return table.without_untried(untried)
+
+
+def added_up(response: Response, table: TrainingTable, by: Sequence[str]) -> TrainingTable:
+    """The table with one row for each combination of the other columns, in which counted outcomes are added up.
+
+    Parameters
+    ----------
+    response : Response
+        Its columns are not among the others.
+    table : TrainingTable
+        Its rows have been counted for each outcome.
+    by : sequence of str
+        The other columns.
+
+    Raises
+    ------
+    DesignError
+        As for `read_outcome`.
+    """
+    frame, counts = table.frame, table.row_counts
+    assert table.counts is not None
+    assert counts is not None
+    outcome = read_outcome(response, frame, table.n_rows)
+    which = frame.groupby(list(by), observed=True).ngroup().to_numpy() if by else np.zeros(len(frame), dtype=np.intp)
+    first = np.unique(which, return_index=True)[1]
+
+    def total(values: FloatArray) -> npt.NDArray[np.int64]:
+        return np.round(np.bincount(which, weights=values * counts)).astype(np.int64)
+
+    sums = {response.column: total(outcome.y)}
+    outcomes, coefficients = None, None
+    if response.binomial:
+        coefficients = unused_name("log_coefficients", [*frame.columns])
+        if response.failures is not None:
+            sums[response.failures] = total(outcome.trials - outcome.y)
+        elif isinstance(response.trials, str):
+            sums[response.trials] = total(outcome.trials)
+    else:
+        values = frame[response.column]
+        outcomes = pd.concat([values[outcome.y == flag].iloc[:1] for flag in (0, 1)], ignore_index=True)
+    sums[table.counts.column] = total(np.ones(len(frame)))
+    collapsed = with_columns(frame[list(by)].iloc[first].reset_index(drop=True), sums)
+    if coefficients is not None:
+        constants = np.bincount(which, weights=outcome.log_coefficients * counts)
+        collapsed = with_columns(collapsed, {coefficients: constants})
+    return replace(
+        table,
+        frame=collapsed,
+        rows=pd.RangeIndex(len(collapsed)),
+        counts=RowCounts(table.counts.column, coefficients, outcomes),
+    )
+
+
+def outcome_of(response: Response, table: TrainingTable) -> Outcome:
+    """Outcomes of the training rows, which may have been counted and added up.
+
+    Raises
+    ------
+    DesignError
+        As for `read_outcome`.
+    """
+    if table.counts is None:
+        return read_outcome(response, table.frame)
+    outcome = counted_outcome(response, table.frame, table.counts)
+    of_counted = np.zeros(len(table.frame))
+    if table.counts.coefficients is not None:
+        of_counted = table.frame[table.counts.coefficients].to_numpy(dtype=np.float64)
+    return replace(outcome, of_counted=of_counted)
+
+
+def counted_outcome(response: Response, frame: pd.DataFrame, counts: RowCounts) -> Outcome:
+    """Outcomes of rows with sums in the columns of the outcome.
+
+    Raises
+    ------
+    DesignError
+        If sums are negative, fractional or larger than their trials.
+    """
+    if response.failures is not None or isinstance(response.trials, str):
+        return _binomial(response, frame)
+    each = response.trials or 1
+    trials = with_columns(frame, {counts.column: each * frame[counts.column]})
+    outcome = _binomial(replace(response, trials=counts.column), trials)
+    event = f"{response.column} of {each}" if response.binomial else _event(response.column, counts)
+    return replace(outcome, event=event, binomial=response.binomial)
+
+
+def outcomes_of_rows(response: Response, counts: RowCounts, outcome: Outcome) -> tuple[pd.DataFrame, Outcome]:
+    """Rows before they were counted, one of each binary outcome, with their outcomes, by which others are coded."""
+    if counts.outcomes is None:
+        return pd.DataFrame(), outcome
+    flags = np.arange(2.0)
+    return pd.DataFrame({response.column: counts.outcomes}), replace(outcome, y=flags, trials=np.ones(2))
+
+
+def _event(name: str, counts: RowCounts) -> str:
+    """The event of a binary outcome whose rows have been counted."""
+    assert counts.outcomes is not None
+    return f"{name} = {_shown_level(counts.outcomes.iloc[-1])}"
 
 
 def code_outcome(response: Response, frame: pd.DataFrame, trained: pd.DataFrame, outcome: Outcome) -> Outcome:
@@ -174,7 +306,7 @@ def outcome_columns(response: Response, frame: pd.DataFrame, before: Outcome, af
     before, after : Outcome
         The outcomes in the rows, and those that replace them.
     """
-    if before.binomial:
+    if before.grouped:
         changed = {response.column: after.y.astype(np.int64)}
         if response.failures is not None:
             changed[response.failures] = (after.trials - after.y).astype(np.int64)
@@ -207,8 +339,12 @@ def _binary(response: Response, frame: pd.DataFrame) -> Outcome:
             f"make a 0/1 column of the event you mean and use that, or give counts as p(successes, trials)."
         )
     y = (values == event).to_numpy(dtype=np.float64)
-    shown = f"'{event}'" if isinstance(event, str) else f"{event:g}" if isinstance(event, float) else str(event)
-    return Outcome(name, f"{name} = {shown}", y, np.ones(len(y)), binomial=False)
+    return Outcome(name, f"{name} = {_shown_level(event)}", y, np.ones(len(y)), binomial=False)
+
+
+def _shown_level(level: Any) -> str:
+    """A level of the outcome, as text."""
+    return f"'{level}'" if isinstance(level, str) else f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def _levels(values: pd.Series[Any]) -> list[Any]:

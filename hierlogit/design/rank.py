@@ -19,6 +19,7 @@ import pandas as pd
 from ..display import ShownAsCall
 from ..errors import PredictionError
 from ..validation import SHOWN, agree, number_of, quoted_list
+from .row_counts import standard_deviations
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,9 +31,16 @@ NO_SHARE = 1e-7
 ESTIMABLE_TOLERANCE = 1e-7
 
 
-def column_sds(columns: FloatArray) -> FloatArray:
-    """Standard deviation of each column, 1 for columns that do not vary; shape (p,)."""
-    sds = columns.std(axis=0, ddof=1) if len(columns) > 1 else np.zeros(columns.shape[1])
+def column_sds(columns: FloatArray, counts: FloatArray | None = None) -> FloatArray:
+    """Standard deviation of each column, 1 for columns that do not vary; shape (p,).
+
+    Parameters
+    ----------
+    columns : ndarray, shape (n, p)
+    counts : ndarray, shape (n,), optional
+        How often each row counts.
+    """
+    sds = standard_deviations(columns, counts) if len(columns) > 1 else np.zeros(columns.shape[1])
     constant = sds <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)
     return np.where(constant, 1.0, sds)
 
@@ -85,7 +93,13 @@ class Independent(ShownAsCall):
 
     @classmethod
     def of(
-        cls, columns: FloatArray, labels: Sequence[str], terms: Sequence[str], degrees: Sequence[int], where: str
+        cls,
+        columns: FloatArray,
+        labels: Sequence[str],
+        terms: Sequence[str],
+        degrees: Sequence[int],
+        where: str,
+        counts: FloatArray | None = None,
     ) -> Independent:
         """Find the columns that do not depend on those before them; as in R, interactions stand behind single columns.
 
@@ -98,6 +112,8 @@ class Independent(ShownAsCall):
             How many columns of the table, or functions of them, the term of each column joins.
         where : str
             The part of the formula, for messages.
+        counts : ndarray, shape (n,), optional
+            How often each row counts.
 
         Examples
         --------
@@ -107,6 +123,9 @@ class Independent(ShownAsCall):
         >>> found.kept.tolist(), found.dropped[0].label, found.dropped[0].reason
         ([0, 2], 'twice x', "a linear combination of 'x'")
         """
+        total = float(len(columns)) if counts is None else float(counts.sum())
+        if counts is not None:  # sums of squares and products are then those of all rows
+            columns = columns * np.sqrt(counts)[:, None]
         norms = np.linalg.norm(columns, axis=0)
         scale = np.where(norms > 0, norms, 1.0)
         kept = _independent(columns, scale, degrees)
@@ -120,7 +139,7 @@ class Independent(ShownAsCall):
             for k, j in enumerate(gone.tolist())
         )
         weights = shares * scale[gone] / scale[kept][:, None]
-        return cls(kept, dropped, weights, norms[gone] / np.sqrt(len(columns)))
+        return cls(kept, dropped, weights, norms[gone] / np.sqrt(total))
 
     def of_rows(self, columns: FloatArray, rows: pd.Index[Any]) -> FloatArray:
         """The kept columns of other rows, shape (n, k).

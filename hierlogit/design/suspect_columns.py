@@ -7,9 +7,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..formula.terms import Formula
@@ -61,7 +62,9 @@ class SuspectColumn:
     decimal_comma: bool = False
 
 
-def suspect_columns(formula: Formula, frame: pd.DataFrame) -> Iterator[SuspectColumn]:
+def suspect_columns(
+    formula: Formula, frame: pd.DataFrame, counts: npt.NDArray[np.float64] | None = None
+) -> Iterator[SuspectColumn]:
     """The suspect columns of a formula.
 
     Parameters
@@ -69,6 +72,8 @@ def suspect_columns(formula: Formula, frame: pd.DataFrame) -> Iterator[SuspectCo
     formula : Formula
     frame : pandas.DataFrame
         From `hierlogit.design.table.training_table`.
+    counts : ndarray, shape (n,), optional
+        How often each row counts.
 
     Notes
     -----
@@ -80,12 +85,12 @@ def suspect_columns(formula: Formula, frame: pd.DataFrame) -> Iterator[SuspectCo
         if isinstance(frame[name].dtype, pd.CategoricalDtype) and all(
             isinstance(level, str) for level in frame[name].cat.categories
         ):
-            yield from _of_column(str(name), frame[name], predictor=name in alone)
+            levels = frame[name].cat.categories.tolist()
+            rows = np.bincount(frame[name].cat.codes.to_numpy(), counts, len(levels)).astype(np.int64).tolist()
+            yield from _of_column(str(name), levels, rows, predictor=name in alone)
 
 
-def _of_column(name: str, values: pd.Series[Any], *, predictor: bool) -> Iterator[SuspectColumn]:
-    levels = values.cat.categories.tolist()
-    rows = np.bincount(values.cat.codes.to_numpy(), minlength=len(levels)).tolist()
+def _of_column(name: str, levels: list[str], rows: list[int], *, predictor: bool) -> Iterator[SuspectColumn]:
     counts = dict(zip(levels, rows, strict=True))
     numbers = _numbers_as_text(name, counts) if predictor else None
     if numbers is not None:
@@ -103,12 +108,12 @@ def _of_column(name: str, values: pd.Series[Any], *, predictor: bool) -> Iterato
             f"If they are missing, replace them: df['{name}'].replace({list(missing)}, None).",
         )
     yield from _similar(name, rest)
-    if predictor and len(levels) >= MANY_LEVELS and 2 * len(levels) > len(values):
+    if predictor and len(levels) >= MANY_LEVELS and 2 * len(levels) > sum(rows):
         yield SuspectColumn(
             "many_levels",
             name,
             f"the predictor '{name}' is text with {number_of(len(levels), 'level')} in "
-            f"{number_of(len(values), 'row')}, such as {_some(levels)}, each of which has a coefficient",
+            f"{number_of(sum(rows), 'row')}, such as {_some(levels)}, each of which has a coefficient",
             f"If '{name}' names clusters, write (1 | {name}); if it should be numbers, convert it; if the values are "
             f"categories, write C({name}).",
         )

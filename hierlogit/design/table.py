@@ -17,6 +17,7 @@ import pandas as pd
 from ..display import Facts, Shown, View
 from ..errors import DataWarning, DesignError, warn
 from ..validation import agree, choice, number_of, quoted_list
+from .row_counts import CountedColumn, RowCounts
 from .table_sources import read_table
 from .weights import FrequencyWeights, SamplingWeights, Weights, weights_in
 
@@ -56,7 +57,7 @@ class TrainingTable(Shown):
     rows : pandas.Index
         Labels of the rows in the user's table; positions if its labels were not unique.
     n_missing : int
-        Number of rows left out because of missing values.
+        Number of rows left out because of missing values. All numbers of rows are those before rows are counted.
     missing_by_column : mapping of str to int
         Number of missing values, for each column that has some.
     unused_levels : mapping of str to tuple of str
@@ -71,6 +72,9 @@ class TrainingTable(Shown):
         Number of rows left out because their weight is zero.
     source : str
         The file or the kind of lazy frame that the rows were read from; empty for a table in memory.
+    counts : RowCounts, optional
+        If rows have been counted: the columns of `frame` that say how many rows each row stands for. The columns of the
+        outcome then hold sums.
     """
 
     frame: pd.DataFrame
@@ -83,6 +87,24 @@ class TrainingTable(Shown):
     n_repeated: int = 0
     n_weightless: int = 0
     source: str = ""
+    counts: RowCounts | None = None
+
+    @property
+    def row_counts(self) -> npt.NDArray[np.float64] | None:
+        """How many rows each row stands for, shape (n,); None if rows have not been counted."""
+        return None if self.counts is None else self.frame[self.counts.column].to_numpy(dtype=np.float64)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, before they are counted."""
+        return len(self.frame) if self.counts is None else int(self.frame[self.counts.column].sum())
+
+    def column(self, name: str) -> pd.Series[Any] | CountedColumn:
+        """A column of numbers, with its mean, standard deviation and quantiles over all rows."""
+        counts = self.row_counts
+        if counts is None:
+            return self.frame[name].astype(np.float64)
+        return CountedColumn(self.frame[name].to_numpy(dtype=np.float64), counts)
 
     @property
     def counted(self) -> str:
@@ -93,11 +115,23 @@ class TrainingTable(Shown):
         gone += [f"{self.n_weightless:,} more dropped, with weight zero"] if self.n_weightless else []
         if isinstance(self.weights, FrequencyWeights):
             gone.insert(0, f"{number_of(self.n_repeated, 'row')} of the table, counted by '{self.weights.rows}'")
-        return f"{len(self.frame):,}" + (f" ({'; '.join(gone)})" if gone else "")
+        distinct = f", counted to {number_of(len(self.frame), 'distinct row')}" if self.counts is not None else ""
+        return f"{self.n_rows:,}{distinct}" + (f" ({'; '.join(gone)})" if gone else "")
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows as results show them: with their numbers if they have been counted, but without constants."""
+        hidden = None if self.counts is None else self.counts.coefficients
+        return self.frame if hidden is None else self.frame.drop(columns=hidden)
 
     def with_column(self, name: str, values: Any) -> TrainingTable:
         """The table with another column, which is computed from the others."""
         return replace(self, frame=with_columns(self.frame, {name: values}))
+
+    def number_of_rows(self, chosen: npt.NDArray[np.bool_]) -> int:
+        """Number of rows, before they are counted, where `chosen`, shape (n,), is true."""
+        counts = self.row_counts
+        return int(chosen.sum()) if counts is None else int(counts[chosen].sum())
 
     def without_untried(self, untried: npt.NDArray[np.bool_]) -> TrainingTable:
         """The table without the rows where `untried`, shape (n,), is true."""
@@ -107,7 +141,7 @@ class TrainingTable(Shown):
             frame=frame,
             rows=self.rows[~untried],
             unused_levels=_joined(self.unused_levels, unused),
-            n_untried=int(untried.sum()),
+            n_untried=self.number_of_rows(untried),
         )
 
     def repeated(self, weights: FrequencyWeights, *, keep: bool) -> TrainingTable:
@@ -153,7 +187,40 @@ class TrainingTable(Shown):
             rows=self.rows[~weightless],
             unused_levels=_joined(self.unused_levels, unused),
             weights=weights,
-            n_weightless=int(weightless.sum()),
+            n_weightless=self.number_of_rows(weightless),
+        )
+
+    def multiplied(self, weights: FrequencyWeights, column: str, *, keep: bool) -> TrainingTable:
+        """The table whose rows count as often as the weights say, or that often each time if they have been counted.
+
+        Parameters
+        ----------
+        weights : FrequencyWeights
+        column : str
+            Name of the column with the counts.
+        keep : bool
+            Whether the column of the weights stays.
+
+        Raises
+        ------
+        DesignError
+            If the column of the weights does not hold counts.
+        """
+        times, before = weights.counts(self.frame), self.row_counts
+        there = times > 0
+        rows = times if before is None else times * before.astype(np.int64)
+        frame = self.frame if keep else self.frame.drop(columns=weights.rows)
+        frame = with_columns(frame, {column: rows}).loc[there].reset_index(drop=True)
+        frame, unused = _with_used_levels(frame)
+        return replace(
+            self,
+            frame=frame,
+            rows=pd.RangeIndex(len(frame)),
+            unused_levels=_joined(self.unused_levels, unused),
+            weights=weights,
+            n_repeated=self.number_of_rows(there),
+            n_weightless=self.number_of_rows(~there),
+            counts=RowCounts(column),
         )
 
     def _view(self) -> View:
@@ -179,7 +246,9 @@ def _values_of(column: pd.Series[Any]) -> str:
     return f"{column.min():.6g} to {column.max():.6g}"
 
 
-def training_table(data: Any, columns: Sequence[str], missing: Missing) -> TrainingTable:
+def training_table(
+    data: Any, columns: Sequence[str], missing: Missing, counts: RowCounts | None = None
+) -> TrainingTable:
     """The columns that a formula uses, checked and without incomplete rows.
 
     Parameters
@@ -190,6 +259,8 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
         Names of the columns; all of them exist.
     missing : {"drop", "error"}
         What to do with rows that have missing values in these columns.
+    counts : RowCounts, optional
+        Names the column with how many rows each row of the table stands for.
 
     Raises
     ------
@@ -200,16 +271,20 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
     choice("missing", missing, MISSING_CHOICES, DesignError)
     table = read_table(data)
     labels = table.index if table.index.is_unique and table.index.nlevels == 1 else pd.RangeIndex(len(table))
+    numbers = None if counts is None else table[counts.column].to_numpy(dtype=np.int64)
     used = pd.DataFrame({name: clean_column(table[name], name) for name in columns}, index=table.index)
     used.index = pd.RangeIndex(len(used))
     for name in columns:
-        _refuse_infinite(used[name], name, labels)
+        _refuse_infinite(used[name], name, labels, numbers)
 
     absent = used.isna()
     incomplete = absent.any(axis=1).to_numpy()
-    by_column = {str(name): int(count) for name, count in absent.sum().items() if count}
+    totals = absent.sum() if numbers is None else absent.mul(numbers, axis=0).sum()
+    by_column = {str(name): int(count) for name, count in totals.items() if count}
     if incomplete.any():
-        _say_missing(incomplete, by_column, labels, missing)
+        _say_missing(incomplete, by_column, labels, missing, numbers)
+    if counts is not None:
+        used[counts.column] = numbers
     complete = used.loc[~incomplete].reset_index(drop=True)
     if len(complete) == 0:
         where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
@@ -225,7 +300,8 @@ def training_table(data: Any, columns: Sequence[str], missing: Missing) -> Train
         elif pd.api.types.is_extension_array_dtype(complete[name].dtype):  # whole numbers that had missing values
             complete[name] = complete[name].astype(np.int64)
     complete, unused = _with_used_levels(complete)
-    return TrainingTable(complete, labels[~incomplete], int(incomplete.sum()), by_column, unused)
+    n_missing = int(incomplete.sum() if numbers is None else numbers[incomplete].sum())
+    return TrainingTable(complete, labels[~incomplete], n_missing, by_column, unused, counts=counts)
 
 
 def _with_used_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
@@ -242,14 +318,26 @@ def _with_used_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tupl
     return with_columns(frame, used), gone
 
 
-def _say_missing(incomplete: Any, by_column: Mapping[str, int], labels: pd.Index[Any], missing: Missing) -> None:
+def _say_missing(
+    incomplete: npt.NDArray[np.bool_],
+    by_column: Mapping[str, int],
+    labels: pd.Index[Any],
+    missing: Missing,
+    counts: npt.NDArray[np.int64] | None,
+) -> None:
     where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
-    other = "" if incomplete.mean() < MANY_MISSING else INSTEAD_OF_DROPPING
-    say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing, other)
+    other = "" if np.average(incomplete, weights=counts) < MANY_MISSING else INSTEAD_OF_DROPPING
+    say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing, other, counts)
 
 
 def say_dropped(
-    gone: npt.NDArray[np.bool_], what: str, remedy: str, labels: pd.Index[Any], missing: Missing, other: str = ""
+    gone: npt.NDArray[np.bool_],
+    what: str,
+    remedy: str,
+    labels: pd.Index[Any],
+    missing: Missing,
+    other: str = "",
+    counts: npt.NDArray[Any] | None = None,
 ) -> None:
     """Warn that rows are dropped, or refuse them.
 
@@ -265,17 +353,21 @@ def say_dropped(
     missing : {"drop", "error"}
     other : str
         Another remedy, if they are dropped.
+    counts : ndarray, shape (n,), optional
+        How many rows each row stands for, which have no labels then.
 
     Raises
     ------
     DesignError
         If `missing` is "error".
     """
-    count, total = int(gone.sum()), len(gone)
+    numbers = np.ones(len(gone), dtype=np.int64) if counts is None else counts
+    count, total = int(numbers[gone].sum()), int(numbers.sum())
     if missing == "error":
+        which = f": {agree(count, 'row', 'rows')} {quoted_list(list(labels[gone]))}" if counts is None else ""
         raise DesignError(
-            f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what}: "
-            f"{agree(count, 'row', 'rows')} {quoted_list(list(labels[gone]))}. {remedy}, or pass missing='drop'."
+            f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what}{which}. {remedy}, or pass "
+            "missing='drop'."
         )
     warn_of_data(
         f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what} and "
@@ -402,13 +494,16 @@ def _as_float(value: Any) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _refuse_infinite(values: pd.Series[Any], name: str, labels: pd.Index[Any]) -> None:
+def _refuse_infinite(
+    values: pd.Series[Any], name: str, labels: pd.Index[Any], counts: npt.NDArray[np.int64] | None
+) -> None:
     if values.dtype.kind != "f":
         return
     infinite = np.isinf(values.to_numpy())
     if infinite.any():
+        count = int(infinite.sum() if counts is None else counts[infinite].sum())
+        which = f", in {agree(count, 'row', 'rows')} {quoted_list(list(labels[infinite]))}" if counts is None else ""
         raise DesignError(
-            f"column '{name}' has {number_of(int(infinite.sum()), 'infinite value')}, in "
-            f"{agree(int(infinite.sum()), 'row', 'rows')} {quoted_list(list(labels[infinite]))}. Replace infinite "
-            "values by finite ones, or by missing ones to leave the rows out."
+            f"column '{name}' has {number_of(count, 'infinite value')}{which}. Replace infinite values by finite ones, "
+            "or by missing ones to leave the rows out."
         )

@@ -9,7 +9,8 @@ import zipfile
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ..validation import number_of, quoted_list, reason_of, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as arrow_dataset
 
 #: Endings of compressed text.
 COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zip"})
@@ -63,6 +65,8 @@ def check_file(path: Path) -> str:
         If there is no such file, or it is of a kind that cannot be read.
     """
     kind = ending(path)
+    if kind not in ARROW_FORMATS and path.is_dir() and any(path.rglob("*.parquet")):
+        return ".parquet"
     if kind in OTHER_PROGRAMS:
         raise DesignError(f"{path} is {OTHER_PROGRAMS[kind]}: export the table as CSV or Parquet from there.")
     if kind not in SEPARATOR_OF and kind not in ARROW_FORMATS:
@@ -121,19 +125,50 @@ def read_arrow_file(path: Path, wanted: Collection[str] | None = None) -> pa.Tab
     DesignError
         If the file cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.dataset as arrow_dataset
-
-    kind = ending(path)
-    try:
-        stored = arrow_dataset.dataset(path, format=ARROW_FORMATS[kind], partitioning="hive")
+    stored = open_dataset(path)
+    assert stored is not None
+    with reading(path):
         names = stored.schema.names
         chosen = None
         if wanted and set(wanted) <= set(names):
             chosen = [name for name in names if name in {*wanted, *index_columns(stored.schema)}]
         return stored.to_table(columns=chosen)
+
+
+def open_dataset(path: Path) -> arrow_dataset.Dataset | None:
+    """A file of Parquet or Arrow, or a folder of such files, of which nothing is read yet; None for a file of text.
+
+    Folders may be those of values, as in ``visits/country=de/year=2024``.
+
+    Raises
+    ------
+    DesignError
+        If it cannot be opened.
+    """
+    kind = check_file(path)
+    if kind not in ARROW_FORMATS:
+        return None
+    import pyarrow.dataset as arrow_dataset
+
+    with reading(path):
+        return arrow_dataset.dataset(path, format=ARROW_FORMATS[kind], partitioning="hive")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Context that turns errors of Arrow into those of this package.
+
+    Raises
+    ------
+    DesignError
+    """
+    import pyarrow as pa
+
+    try:
+        yield
     except (OSError, pa.ArrowException) as error:
-        raise DesignError(f"cannot read {path} as {kind[1:]}: {reason_of(error)}.") from error
+        kind = check_file(path)[1:]
+        raise DesignError(f"cannot read {path} as {kind}: {reason_of(error)}.") from error
 
 
 def index_columns(schema: pa.Schema) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,8 @@ def read_table(data: Any, wanted: Collection[str] | None = None) -> pd.DataFrame
             "column one name, such as df.columns = ['_'.join(map(str, name)) for name in df.columns]."
         )
     frame = _named_by_text(frame)
-    _refuse_same_names(frame.columns)
-    if len(frame) == 0:
-        raise DesignError("the table has no rows.")
+    refuse_same_names(frame.columns)
+    refuse_empty(frame)
     return frame
 
 
@@ -94,7 +94,24 @@ def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
     return named
 
 
-def _refuse_same_names(names: Sequence[Any] | pd.Index[Any]) -> None:
+def refuse_empty(frame: pd.DataFrame) -> None:
+    """Refuse a table without rows.
+
+    Raises
+    ------
+    DesignError
+    """
+    if len(frame) == 0:
+        raise DesignError("the table has no rows.")
+
+
+def refuse_same_names(names: Sequence[Any] | pd.Index[Any]) -> None:
+    """Refuse a table in which two columns have the same name.
+
+    Raises
+    ------
+    DesignError
+    """
     index = pd.Index(names)
     duplicated = list(dict.fromkeys(index[index.duplicated()]))
     if duplicated:
@@ -107,9 +124,8 @@ def _refuse_same_names(names: Sequence[Any] | pd.Index[Any]) -> None:
 def _to_pandas(data: Any, wanted: Collection[str] | None) -> pd.DataFrame:
     if isinstance(data, Mapping):
         return _from_mapping(data)
-    if isinstance(data, (str, PathLike)):
-        path = Path(data)
-        path = path.expanduser() if path.parts[:1] == ("~",) else path
+    path = path_of(data)
+    if path is not None:
         if check_file(path) in ARROW_FORMATS:
             return _from_arrow(read_arrow_file(path, wanted))
         return read_text_file(path)
@@ -125,10 +141,44 @@ def _to_pandas(data: Any, wanted: Collection[str] | None) -> pd.DataFrame:
         return _from_arrow(_from_stream(data))
     if isinstance(known, nw.LazyFrame):
         known = _collected(known, wanted, data)
+    return frame_of(known, data)
+
+
+def path_of(data: Any) -> Path | None:
+    """The path of a file whose name is given as data; None for a table."""
+    if not isinstance(data, (str, PathLike)):
+        return None
+    path = Path(data)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
+def lazy_frame(data: Any) -> nw.LazyFrame[Any] | None:
+    """A lazy frame of any library, for narwhals; None for anything else."""
+    if isinstance(data, (pd.DataFrame, Mapping)) or _is_connection(data) or _library(data) == "pyarrow":
+        return None
+    import narwhals as nw
+
+    try:
+        known = nw.from_native(data)
+    except (TypeError, ImportError, AttributeError):
+        return None
+    return known if isinstance(known, nw.LazyFrame) else None
+
+
+def frame_of(known: nw.DataFrame[Any], data: Any) -> pd.DataFrame:
+    """The rows that were computed from a frame of a library."""
+    import narwhals as nw
+
     native = nw.to_native(known)
     if _library(native) == "pyarrow":
         return _from_arrow(native, factors=_library(data) == "duckdb")
     return pd.DataFrame({name: _to_series(known[name]) for name in known.columns})
+
+
+def frame_from_arrow(table: pa.Table, metadata: Mapping[bytes, bytes] | None) -> pd.DataFrame:
+    """An Arrow table as a pandas frame without row labels; the metadata tell who has written it."""
+    plain = table.replace_schema_metadata(None)
+    return _from_arrow(plain, factors=any(key in (metadata or {}) for key in _WRITERS_OF_FACTORS))
 
 
 def _library(data: Any) -> str:
@@ -157,12 +207,28 @@ def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
 
 def _collected(lazy: nw.LazyFrame[Any], wanted: Collection[str] | None, data: Any) -> nw.DataFrame[Any]:
     """The rows of a lazy frame, computed now."""
-    try:
+    with computing(data):
         names = lazy.collect_schema().names()
         if wanted and set(wanted) <= set(names):
             lazy = lazy.select([name for name in names if name in set(wanted)])
         return lazy.collect()
-    except Exception as error:  # whatever goes wrong in the user's own query, in any library
+
+
+@contextmanager
+def computing(data: Any) -> Iterator[None]:
+    """Context that turns whatever goes wrong in the user's own query, in any library, into an error that says so.
+
+    Raises
+    ------
+    DesignError
+    KeyboardInterrupt
+        If the query was interrupted, which libraries tell as an error of their own.
+    """
+    try:
+        yield
+    except Exception as error:
+        if "interrupt" in f"{type(error).__name__} {error}".lower():
+            raise KeyboardInterrupt from error
         raise DesignError(f"the {kind_of(data)} given as data cannot be computed: {reason_of(error)}.") from error
 
 
@@ -239,7 +305,7 @@ def _from_arrow(table: pa.Table, *, factors: bool = False) -> pd.DataFrame:
     import narwhals as nw
     import pyarrow as pa
 
-    _refuse_same_names(table.column_names)
+    refuse_same_names(table.column_names)
     metadata = table.schema.metadata or {}
     factors = factors or any(key in metadata for key in _WRITERS_OF_FACTORS)
     known = nw.from_native(table, eager_only=True)

@@ -22,19 +22,28 @@ class ClusterMeans:
     """Mean of a predictor in each cluster, learned from the training rows.
 
     In new data, clusters of the training data keep their training mean; new clusters have the mean of their new rows.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n,), optional
+        How often each training row counts.
     """
 
     # With this attribute, formulae makes one instance for each call in a formula.
     __stateful_transform__ = True
 
-    def __init__(self) -> None:
+    def __init__(self, counts: npt.NDArray[np.float64] | None = None) -> None:
         self._means: pd.Series[float] | None = None
+        self._counts = counts
 
     def _cluster_means(self, x: Any, g: Any) -> npt.NDArray[np.float64]:
         values = pd.Series(np.asarray(x, dtype=float))
         clusters = pd.Series(np.asarray(g, dtype=object))
         current = values.groupby(clusters).mean()
-        if self._means is None:
+        if self._means is None and self._counts is not None:
+            counts = pd.Series(self._counts)
+            self._means = (counts * values).groupby(clusters).sum() / counts.groupby(clusters).sum()
+        elif self._means is None:
             self._means = current
         known = clusters.map(self._means).astype(float)
         return np.asarray(known.fillna(clusters.map(current).astype(float)), dtype=np.float64)
@@ -117,6 +126,9 @@ def formula_functions(extra: Mapping[str, Any] | None = None) -> tuple[str, ...]
 
 
 #: Functions of NumPy besides its ufuncs.
+_OVER_ROWS = ("cumsum", "max", "mean", "median", "min", "percentile", "ptp", "quantile", "std", "sum", "var")
+#: Functions of NumPy whose values depend on all rows at once, as formulas call them.
+AGGREGATES = frozenset(f"np.{name}" for name in (*_OVER_ROWS, "nanmax", "nanmean", "nanmedian", "nanmin", "nanstd"))
 _NUMPY_FUNCTIONS = (
     *("around", "average", "clip", "cumsum", "digitize", "interp", "isclose", "isin", "max", "mean", "median", "min"),
     *("nan_to_num", "nanmax", "nanmean", "nanmedian", "nanmin", "nanstd", "percentile", "ptp", "quantile", "round"),

@@ -18,7 +18,7 @@ from ..validation import agree, choice, kind_of, mapping, number_of, quoted_list
 FloatArray = npt.NDArray[np.float64]
 Scaling = Literal["size", "effective"]
 SCALING_CHOICES: tuple[Scaling, ...] = ("size", "effective")
-#: More rows than this are not made of frequency weights. Sampling weights, which add up to a population, often do.
+#: More rows than this are not made of frequency weights, but counted.
 MOST_ROWS = 20_000_000
 _KINDS = (
     "hl.FrequencyWeights({column}) if each row stands for that many identical rows; hl.SamplingWeights({column}) if "
@@ -33,7 +33,9 @@ class FrequencyWeights(ShownAsCall):
 
     They are for tables in which identical rows have been counted. The model is that of the table with repeated rows:
     estimates, standard errors, log-likelihood, draws and every function of a fit agree with it exactly, and results for
-    each row have a row for each repetition. Rows that are counted zero times are left out.
+    each row have a row for each repetition. Rows that are counted zero times are left out. If the weights add up to
+    more than 20 million, rows are not repeated: those with the same predictors are one row with its successes and its
+    number of rows, as of a large table that is counted where it lies.
 
     They are not for weights of a sample (`SamplingWeights`): a row with the weight 1,000 would count as 1,000
     independent observations, and standard errors would be far too small.
@@ -76,7 +78,7 @@ class FrequencyWeights(ShownAsCall):
         Raises
         ------
         DesignError
-            If a count is negative or not whole, or they add up to more than `MOST_ROWS`.
+            If a count is negative or not whole, or all are zero.
         """
         values = weights_in(frame, self.rows)
         counts = np.round(values).astype(np.int64)
@@ -86,13 +88,6 @@ class FrequencyWeights(ShownAsCall):
                 f"frequency weights are whole numbers, but '{self.rows}' has "
                 f"{number_of(len(fractional), 'other value')}, such as {values[fractional[0]]:.6g}. If they are "
                 f"weights of a sample, pass weights=hl.SamplingWeights({self.rows!r})."
-            )
-        if counts.sum() > MOST_ROWS:
-            raise DesignError(
-                f"the frequency weights in '{self.rows}' add up to {counts.sum():,} rows; at most {MOST_ROWS:,} are "
-                f"possible. If they are weights of a sample, pass weights=hl.SamplingWeights({self.rows!r}). If they "
-                "are counts, give each combination of predictors and cluster one row with its events and its number "
-                "of rows, and the formula p(events, rows) ~ ..."
             )
         if not counts.any():
             raise DesignError(f"all frequency weights in '{self.rows}' are zero. Check which column holds the counts.")

@@ -236,7 +236,7 @@ class _Positions:
         arrays, p = self._joint.arrays, self._p
         beta = arrays.beta0 + arrays.beta_scale.reshape(p, p) @ x[:p]
         if fixed is not None and fixed.intercept is not None:
-            values[fixed.intercept.name] = self._design.X.mean(axis=0) @ beta
+            values[fixed.intercept.name] = self._design.column_means @ beta
         if fixed is not None and fixed.slopes is not None:
             columns = [j for stated in fixed.slopes.priors for j in stated.members]
             values |= _by_name(fixed.slopes, beta[columns] * self._design.column_sds[columns])

@@ -254,7 +254,7 @@ def _assembled(
     largest = dfbetas.abs()
     table = pd.DataFrame(
         {
-            "rows": np.bincount(clusters.index, minlength=len(labels)),
+            "rows": clusters.sizes,
             "cooks_distance": scale.cooks_distance(changes.to_numpy()[:, : len(scale.covariance)]),
             "dfbetas": largest.max(axis=1),
             "parameter": largest.fillna(-1.0).idxmax(axis=1).where(largest.notna().any(axis=1), ""),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..binomial import log_binomial_coefficient
 from ..density.linear_predictor import Draws, linear_predictor
 from ..effects.numerics.given_other_rows import GivenOthers
 from ..engines.maximum.refit import Refitter
@@ -72,7 +71,7 @@ def _weighted(fit: Fit) -> Unseen:
         if fit.model.overdispersed:
             log_p[at] = log_kernel(p[at], outcome.y[at], outcome.trials[at])
             continue
-        kernel = log_probability - log_binomial_coefficient(outcome.y[at], outcome.trials[at])[:, None]
+        kernel = log_probability - outcome.log_coefficients[at][:, None]
         log_p[at] = logsumexp(log_weights + kernel, axis=1)  # the probability of very many trials is below all floats
     limit = khat_threshold(len(given.draws))
     if np.any(k_hat > limit):

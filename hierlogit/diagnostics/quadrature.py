@@ -75,7 +75,7 @@ def check_quadrature(fit: Fit, nodes: int | None = None) -> ResultTable:
     values = [likelihood_at(fit.model, fit.estimate, k).values[parts] for k in (fit.estimate.nodes, max(finer, 2))]
     table = pd.DataFrame(
         {
-            "rows": np.bincount(outer.index, minlength=len(outer.levels)),
+            "rows": outer.rows_of_clusters,
             "log_likelihood": values[0],
             "finer": values[1],
         },

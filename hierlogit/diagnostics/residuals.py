@@ -223,7 +223,8 @@ def _binned(simulated: SimulatedRows, by: str | None, bins: int | None) -> Resul
     name = "fitted" if by is None else f"{by}_in_data" if by in OWN_COLUMNS else by
     ends = {"lower": grouped.min(), "upper": grouped.max()} if numeric else {}
     table = pd.DataFrame({name: grouped.mean() if numeric else grouped.first(), **ends})
-    table["rows"], table["trials"] = np.bincount(code), np.bincount(code, weights=trials)
+    table["rows"] = np.bincount(code, design.table.row_counts).astype(np.intp)
+    table["trials"] = np.bincount(code, weights=trials)
     table["residual"] = _averages(code, design.outcome.y, trials, fitted)
     places = _places(code, trials)
     averages = []

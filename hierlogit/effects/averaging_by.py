@@ -56,9 +56,11 @@ class Averages:
             If a column does not exist.
         """
         frame = data.complete_frame.reset_index(drop=True)  # whose labels may be named like a column
+        counts = data.design.row_counts_of(frame)
+        each = weights if counts is None else counts if weights is None else counts * weights
         if by is True:
             everything = pd.DataFrame(index=pd.RangeIndex(1))
-            return cls._of(everything, np.zeros(len(frame), dtype=np.intp), weights, {})
+            return cls._of(everything, np.zeros(len(frame), dtype=np.intp), each, {})
         hint = " Pass columns that the formula does not use with newdata=, or by=True to average over all rows."
         columns = names("by", by, list(frame.columns), PredictionError, "column", "the rows", hint)
         try:
@@ -69,12 +71,12 @@ class Averages:
             ) from None
         firsts = np.unique(codes, return_index=True)[1]
         described = with_whole_labels(frame.iloc[firsts][columns], data.design.group_columns.intersection(columns))
-        sizes: dict[str, npt.NDArray[Any]] = {"rows": np.bincount(codes)}
+        sizes: dict[str, npt.NDArray[Any]] = {"rows": np.bincount(codes, counts).astype(np.intp)}
         if weights is not None:
-            totals = np.bincount(codes, weights=weights)
+            totals = np.bincount(codes, weights=each)
             counted = bool(np.all(weights == np.round(weights)) and np.all(totals < 2**53))
             sizes["total_weight"] = totals.astype(np.int64) if counted else totals  # people are shown in whole numbers
-        return cls._of(described.reset_index(drop=True), codes, weights, sizes)
+        return cls._of(described.reset_index(drop=True), codes, each, sizes)
 
     @classmethod
     def _of(

@@ -518,7 +518,7 @@ def _slopes_of_run(
 
 
 def _moved(query: PredictionQuery, name: str) -> _Moved:
-    half = SMALL_STEP * float(query.model.design.table.frame[name].astype(float).std())
+    half = SMALL_STEP * float(query.model.design.table.column(name).std())
     frame = query.data.complete_frame
     values = frame[name].astype(float)
     above, below = (query.place(query.encode(with_columns(frame, {name: values + step}))) for step in (half, -half))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..design.grouping import GroupBlock
+from ..design.row_counts import CountedColumn
 from ..design.table import with_columns
 from ..errors import PredictionError
 from ..fits.fit import Fit
@@ -27,7 +28,7 @@ POINTS = 60
 #: Numeric predictors with at most this number of different values have all of them where they are no axis.
 FEW_VALUES = 5
 #: Values of a numeric predictor by name, as functions of the column.
-NAMED_VALUES: dict[str, Callable[[pd.Series[Any]], list[float]]] = {
+NAMED_VALUES: dict[str, Callable[[pd.Series[Any] | CountedColumn], list[float]]] = {
     "threenum": lambda column: [column.mean() + k * column.std() for k in (-1, 0, 1)],
     "fivenum": lambda column: column.quantile([0, 0.25, 0.5, 0.75, 1]).tolist(),
     "quartile": lambda column: column.quantile([0.25, 0.5, 0.75]).tolist(),
@@ -134,7 +135,7 @@ def _values(model: ModelSpec, name: str, value: Any, *, along: bool) -> list[Any
             raise PredictionError(
                 f"condition['{name}']={shortened(value)} must be a list of values, or one of {allowed}."
             )
-        value = NAMED_VALUES[value](column.astype(float))
+        value = NAMED_VALUES[value](model.design.table.column(name))
     cells = listed(value)
     if not cells:
         raise PredictionError(
@@ -155,4 +156,4 @@ def _usual_values(model: ModelSpec, name: str, *, along: bool) -> list[Any]:
         return spread_out(levels, MOST_LINES) if crowd else levels
     if along:
         return list(np.linspace(column.min(), column.max(), POINTS).tolist())
-    return list(dict.fromkeys(NAMED_VALUES["fivenum"](column)))
+    return list(dict.fromkeys(NAMED_VALUES["fivenum"](model.design.table.column(name))))

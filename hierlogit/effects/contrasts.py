@@ -101,7 +101,7 @@ def contrasts(model: ModelSpec, frame: pd.DataFrame, variables: Any) -> list[Con
 
 
 def _numeric_contrast(model: ModelSpec, frame: pd.DataFrame, name: str, contrast: Any) -> tuple[str, Any, Any]:
-    trained = model.design.table.frame[name].astype(float)
+    trained = model.design.table.column(name)
     if isinstance(contrast, str):
         choice(f"variables['{name}']", contrast, NAMED_STEPS, PredictionError)
         if contrast == "iqr":

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from ..design.grouping import with_whole_labels
-from ..design.table import clean_column, with_columns
+from ..design.row_counts import most_frequent
+from ..design.table import TrainingTable, clean_column, with_columns
 from ..errors import DesignError, PredictionError
 from ..fits.arguments import model_of
 from ..fits.fit import Fit
@@ -74,7 +75,7 @@ def datagrid(
     """
     model = model_of(fit, "fit")
     choice("grid_type", grid_type, GRID_TYPES, PredictionError)
-    frame, predictors = model.design.table.frame, model.design.predictors
+    predictors = model.design.predictors
     chosen = _chosen(values, columns, predictors)
     labels = model.design.level_columns
     given: dict[str, list[Any]] = {}
@@ -92,10 +93,10 @@ def datagrid(
         raise PredictionError(f"datagrid: {count:,} combinations are more than {LARGEST_COUNT:,}. Give fewer values.")
     rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
     clusters = [name for name in predictors if name in model.design.group_columns]
-    rows = _with_clusters(rows, frame, clusters)
+    rows = _with_clusters(rows, model.design.table, clusters)
     for name in predictors:
         if name not in rows:
-            rows[name] = typical_value(frame[name], label=name in labels)
+            rows[name] = typical_value(model.design.table, name, label=name in labels)
     return with_whole_labels(rows[list(predictors)], clusters)
 
 
@@ -131,7 +132,7 @@ def _refuse_unusable(name: str, cells: list[Any]) -> None:
         raise PredictionError(f"datagrid: {name} has a missing value. Give it another value, or leave it out.")
 
 
-def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str]) -> pd.DataFrame:
+def _with_clusters(rows: pd.DataFrame, table: TrainingTable, clusters: list[str]) -> pd.DataFrame:
     """The rows with the grouping columns not given: their most frequent combination, given the others.
 
     Chosen one by one, they could name a cluster that does not exist, such as a mother from another community.
@@ -139,18 +140,21 @@ def _with_clusters(rows: pd.DataFrame, frame: pd.DataFrame, clusters: list[str])
     given, open_ = [name for name in clusters if name in rows], [name for name in clusters if name not in rows]
     if not open_:
         return rows
+    frame, counts = table.frame, table.row_counts
+    numbers = None if counts is None else pd.Series(counts)
     chosen: dict[tuple[Any, ...], Any] = {}
     labels = list(rows[given].itertuples(index=False, name=None)) if given else [()] * len(rows)
     for row in dict.fromkeys(labels):
         same = (frame[given].astype(object) == list(row)).all(axis=1)
         candidates = frame.loc[same, open_] if same.any() else frame[open_]
-        chosen[row] = candidates.astype(object).value_counts(sort=True).index[0]
+        chosen[row] = most_frequent(candidates.astype(object), None if numbers is None else numbers[candidates.index])
     columns = zip(*(chosen[row] for row in labels), strict=True)
     return with_columns(rows, dict(zip(open_, map(list, columns), strict=True)))
 
 
-def typical_value(values: pd.Series[Any], *, label: bool) -> Any:
+def typical_value(table: TrainingTable, name: str, *, label: bool) -> Any:
     """The mean of a numeric column; the most frequent value of text, True/False and numbers that are labels."""
+    values, counts = table.frame[name], table.row_counts
     if values.dtype.kind in "iuf" and not label:
-        return float(values.mean())
-    return values.value_counts(sort=True).index[0]
+        return float(table.column(name).mean())
+    return most_frequent(values, None if counts is None else pd.Series(counts))

@@ -76,7 +76,7 @@ class Rows:
             If rows have missing values; the text gives their number.
         """
         if newdata is None:
-            frame = design.table.frame.set_axis(design.table.rows)
+            frame = design.table.shown.set_axis(design.table.rows)
             return cls(design, frame, np.ones(len(frame), dtype=bool), True, clusters, fixed)
         frame = read_table(newdata)
         needed = [*dict.fromkeys([*design.needs(clusters, fixed=fixed), *others])]

@@ -185,7 +185,7 @@ def single_trials(design: Design, group: GroupBlock) -> bool:
     A mixture of Bernoulli distributions is a Bernoulli distribution: other sds give the same likelihood with other
     fixed effects.
     """
-    n = design.n_rows
+    n = design.n_observations
     if len(group.levels) < n:
         # Each cluster has rows, and each row has a trial: only rows without trials, which do not count, may be more.
         trials = np.bincount(group.index, weights=design.outcome.trials, minlength=len(group.levels))

@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from ..design.design import Design
+from ..design.row_counts import RowCounts
 from ..design.table import TrainingTable
 from ..design.weights import FrequencyWeights, SamplingWeights, Weights
 from ..errors import FitError
@@ -132,6 +133,7 @@ def rows_dataset(table: TrainingTable) -> xr.Dataset:
         "n_repeated": table.n_repeated,
         "n_weightless": table.n_weightless,
         "source": table.source,
+        "counts": _counts_record(table.counts),
     }
     return xr.Dataset(variables, attrs={"table": json.dumps(left_out)})
 
@@ -165,7 +167,33 @@ def _read_rows(stored: xr.Dataset) -> TrainingTable:
         record.get("n_repeated", 0),
         record.get("n_weightless", 0),
         record.get("source", ""),
+        _read_counts(record.get("counts")),
     )
+
+
+def _counts_record(counts: RowCounts | None) -> dict[str, Any] | None:
+    """How rows have been counted."""
+    if counts is None:
+        return None
+    record: dict[str, Any] = {"column": counts.column, "coefficients": counts.coefficients, "outcomes": None}
+    if counts.outcomes is not None:
+        values = counts.outcomes
+        categorical = isinstance(values.dtype, pd.CategoricalDtype)
+        record["outcomes"] = [plain_value(value) for value in values]
+        record["levels"] = [plain_value(level) for level in values.cat.categories] if categorical else None
+    return record
+
+
+def _read_counts(record: Mapping[str, Any] | None) -> RowCounts | None:
+    if record is None:
+        return None
+    outcomes = None
+    if record["outcomes"] is not None:
+        levels = record["levels"]
+        outcomes = pd.Series(record["outcomes"])
+        if levels is not None:
+            outcomes = pd.Series(pd.Categorical(record["outcomes"], categories=levels, ordered=True))
+    return RowCounts(record["column"], record["coefficients"], outcomes)
 
 
 def _weights_record(weights: Weights | None) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..errors import FitError
 from ..model_spec import ModelSpec
 from ..validation import listed, number_of, one_of, reason_of, shortened, text, unknown_names
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 
@@ -28,11 +29,19 @@ class Clusters:
         In the order of their numbers.
     index : ndarray of int, shape (n,)
         Number of each row's cluster.
+    counts : ndarray, shape (n,), optional
+        How often each row counts.
     """
 
     group: str
     labels: pd.Index[Any]
     index: IntArray
+    counts: FloatArray | None = None
+
+    @property
+    def sizes(self) -> IntArray:
+        """Number of rows of each cluster."""
+        return np.bincount(self.index, self.counts, len(self.labels)).round().astype(np.intp)
 
     @classmethod
     def of(cls, model: ModelSpec, group: str | None) -> Clusters:
@@ -74,8 +83,9 @@ class Clusters:
             raise FitError(unknown_names(option, [name], known, "grouping factor or column"))
         for factor in model.design.groups:
             if factor.name == name:
-                return cls(name, pd.Index(factor.levels, name=name), factor.index)
-        return cls._of_values(model.design.table.frame[name], name, option)
+                return cls(name, pd.Index(factor.levels, name=name), factor.index, factor.counts)
+        table = model.design.table
+        return replace(cls._of_values(table.frame[name], name, option), counts=table.row_counts)
 
     @classmethod
     def of_rows(cls, model: ModelSpec, values: Any, option: str) -> Clusters:
@@ -96,6 +106,11 @@ class Clusters:
             If they are not one for each row, some are missing, or all are the same.
         """
         rows = model.design.table.rows
+        if model.design.table.counts is not None:
+            raise FitError(
+                f"{option}: the rows of the model have been counted, so that there is no value for each of them. Pass "
+                f"the name of a grouping factor or column; {one_of(known_names(model))}."
+            )
         by_label = isinstance(values, pd.Series) and values.index.is_unique
         repeated = _repeated_by(model)
         if by_label and repeated is None and rows.isin(values.index).all():
@@ -144,4 +159,6 @@ def _repeated_by(model: ModelSpec) -> str | None:
 def known_names(model: ModelSpec) -> list[str]:
     """The names that clusters can have: grouping factors, then columns of the formula."""
     factors = [factor.name for factor in model.design.groups]
-    return list(dict.fromkeys([*factors, *map(str, model.design.table.frame.columns)]))
+    table = model.design.table
+    of_counts = [] if table.counts is None else table.counts.columns
+    return [name for name in dict.fromkeys([*factors, *map(str, table.frame.columns)]) if name not in of_counts]

@@ -16,7 +16,7 @@ from ..result_table import ResultTable
 from ..validation import choice, mapping, quoted_list
 from .hybrid_bic import hybrid_penalties
 from .loo import loo
-from .nesting import maxima, refuse_other_rows
+from .nesting import maxima, refuse_counted_apart, refuse_other_rows
 
 #: Criteria for likelihood fits, with their names; all are on the scale of -2 log-likelihood, and smaller is better.
 CRITERIA = {"aic": "AIC", "bic": "BIC", "bic_clusters": "BIC by clusters", "bic_hybrid": "hybrid BIC"}
@@ -112,6 +112,9 @@ def compare(
             f"criterion='{criterion}' is for fits by likelihood engines; these are by a sampler and are compared by "
             "leave-one-out: leave criterion= out."
         )
+    if group is None:
+        designs = {name: fit.model.design for name, fit in fits.items()}
+        refuse_counted_apart(designs, "leave-one-out by rows", "Pass group=, whose clusters are left out instead.")
     import arviz_stats
 
     results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}

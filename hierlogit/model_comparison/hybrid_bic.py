@@ -37,8 +37,10 @@ def hybrid_penalties(designs: Mapping[str, Design]) -> dict[str, float]:
     groups = {(one.name, one.effects): one for design in designs.values() for one in design.groups}
     penalties = {}
     for name, design in designs.items():
-        units = np.full(len(design.fixed_effects), float(design.n_rows))
+        units = np.full(len(design.fixed_effects), float(design.n_observations))
         for group in groups.values():
+            if len(group.index) != design.n_rows:  # of rows that were counted by other predictors
+                continue
             tied = cluster_columns(design, group)
             units[tied] = np.minimum(units[tied], len(group.levels))
         of_spread = [

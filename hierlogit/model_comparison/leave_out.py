@@ -171,7 +171,8 @@ def integrated_log_likelihood(model: ModelSpec, draws: Draws, rows: npt.NDArray[
     known = np.all([np.ones(len(y), dtype=bool), *(index >= 0 for index in indices.values())], axis=0)
     eta = linear_predictor(draws, left_out.at(np.flatnonzero(known)))
     given_effects = log_likelihood(y[known], trials[known], eta, draws.phi).sum(axis=1)
-    return given_effects + log_likelihoods(draws, Seen(left_out, y, trials))
+    beyond = np.broadcast_to(design.outcome.beyond_binomial, len(rows))[rows].sum()
+    return given_effects + log_likelihoods(draws, Seen(left_out, y, trials)) + beyond
 
 
 def resampled(fit: Fit, rows: npt.NDArray[np.bool_], weights: FloatArray) -> Fit:

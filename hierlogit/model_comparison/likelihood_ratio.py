@@ -22,7 +22,7 @@ from ..studies.failures import count_failures, warn_of_failures
 from ..studies.simulated_ratio import OfRatio, ratio_statistic
 from ..studies.tasks import check_executor
 from ..validation import choice, file_path, quoted_list, seed_or_new, whole_number
-from .nesting import Difference, difference, maxima, refuse_other_rows
+from .nesting import Difference, difference, maxima, refuse_counted_apart, refuse_other_rows
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
@@ -191,6 +191,8 @@ def likelihood_ratio(
     if method == "chibar":
         p_value, reference = _chibar(statistic, gap, estimates["fit0"])
         return RatioTest(statistic, p_value, reference, naive, gap.parameters, gap.variances, names=gap.names)
+    designs = {name: fit.model.design for name, fit in fits.items()}
+    refuse_counted_apart(designs, "the bootstrap", "Pass method='chibar', or fit both models to a sample of the rows.")
     task = OfRatio(fit0.model, estimates["fit0"], fit1.model, estimates["fit1"], used_seed)
     study = identity(fit0.model, estimates["fit0"], used_seed, ["statistic"]) | {"larger": fit1.model.formula.text}
     done, finished = Checkpoint.of(store, study).completed(task, requested, executor, "Simulating")

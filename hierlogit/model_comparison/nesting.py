@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..design.design import Design
+from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock
 from ..engines.maximum.integrator import MOST_NODES, likelihood_at
 from ..errors import EngineError, FitError
@@ -35,11 +35,18 @@ def refuse_other_rows(designs: Mapping[str, Design]) -> None:
     """
     (first, design), *others = designs.items()
     for name, other_design in others:
-        if other_design.n_rows != design.n_rows:
+        if other_design.n_observations != design.n_observations:
             raise FitError(
-                f"'{name}' is fitted to {other_design.n_rows:,} rows and '{first}' to {design.n_rows:,}: likelihoods "
-                "of different rows cannot be compared. If missing values are the cause, fit both to the rows that are "
-                "complete in both."
+                f"'{name}' is fitted to {other_design.n_observations:,} rows and '{first}' to "
+                f"{design.n_observations:,}: likelihoods of different rows cannot be compared. If missing values are "
+                "the cause, fit both to the rows that are complete in both."
+            )
+        if counted_apart(design, other_design):
+            if _totals(design) == _totals(other_design):
+                continue
+            raise FitError(
+                f"'{name}' and '{first}' are fits to different outcomes: their numbers of events differ. Fit both to "
+                "the same table."
             )
         if other_design.outcome.binomial != design.outcome.binomial:
             raise FitError(
@@ -54,6 +61,45 @@ def refuse_other_rows(designs: Mapping[str, Design]) -> None:
                 f"'{name}' and '{first}' are fits to different outcomes, or to rows in another order. Fit both to the "
                 "same table."
             )
+
+
+def counted_apart(one: Design, other: Design) -> bool:
+    """Whether rows have been counted for one of two designs in another way than for the other one.
+
+    Each is counted by its own predictors. Log-likelihoods of the same rows still agree.
+    """
+    first, second = one.table.row_counts, other.table.row_counts
+    if first is None or second is None:
+        return first is not second
+    return not np.array_equal(first, second) or not one.table.frame.columns.equals(other.table.frame.columns)
+
+
+def refuse_counted_apart(designs: Mapping[str, Design], what: str, remedy: str) -> None:
+    """Refuse models whose rows have been counted by different predictors, where rows are compared one by one.
+
+    Parameters
+    ----------
+    designs : mapping of str to Design
+    what : str
+        What compares rows.
+    remedy : str
+        What to do instead.
+
+    Raises
+    ------
+    FitError
+    """
+    (first, design), *others = designs.items()
+    for name, other in others:
+        if counted_apart(design, other):
+            raise FitError(
+                f"{what} compares rows, but those of '{first}' and '{name}' have been counted by different predictors, "
+                f"to {design.n_rows:,} and {other.n_rows:,} distinct rows. {remedy}"
+            )
+
+
+def _totals(design: Design) -> tuple[float, float]:
+    return float(design.outcome.y.sum()), float(design.outcome.trials.sum())
 
 
 def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
@@ -185,9 +231,10 @@ def difference(smaller: Design, larger: Design) -> Difference:
     families = smaller.outcome.family, larger.outcome.family
     if families == ("betabinomial", "binomial"):
         raise FitError("the models are not nested: only the first one has beta-binomial outcomes.")
-    if not np.allclose(smaller.offset, larger.offset):
+    rows = _in_rows_of(smaller, larger)
+    if not np.allclose(rows.offset, larger.offset):
         raise FitError("the models are not nested: their offsets differ.")
-    outside = _outside(smaller, larger)
+    outside = _outside(smaller.fixed_effects, rows.X, larger)
     if outside:
         raise FitError(
             f"the models are not nested: {quoted_list(outside)} of the first one "
@@ -200,7 +247,7 @@ def difference(smaller: Design, larger: Design) -> Difference:
     for group in smaller.groups:
         if group.name not in groups_of_larger:
             raise FitError(f"the models are not nested: the second one has no random effects of '{group.name}'.")
-        covariances -= _refuse_lacking(group, groups_of_larger[group.name])
+        covariances -= _refuse_lacking(group, rows.groups[group.name].Z, groups_of_larger[group.name])
         known |= {f"{group.name}[{effect}]" for effect in group.effects}
     covariances += sum(len(group.correlated_pairs) for group in larger.groups)
     new = [f"{group.name}[{effect}]" for group in larger.groups for effect in group.effects]
@@ -212,18 +259,41 @@ def difference(smaller: Design, larger: Design) -> Difference:
     )
 
 
-def _outside(smaller: Design, larger: Design) -> list[str]:
+def _in_rows_of(smaller: Design, larger: Design) -> EncodedRows:
+    """The columns of the smaller design in the rows of the larger one, which may have been counted otherwise.
+
+    Raises
+    ------
+    FitError
+        If the larger design lacks a column of the table that the smaller one needs.
+    """
+    if not counted_apart(smaller, larger):
+        return smaller.training_rows()
+    lacking = [name for name in smaller.predictors if name not in larger.predictors]
+    if lacking or larger.table.counts is None:
+        raise FitError(
+            f"the models are not nested: the second one has no {quoted_list(lacking)}."
+            if lacking
+            else "only the rows of the first model have been counted. Fit both to the same source."
+        )
+    return smaller.encode(larger.table.frame)
+
+
+def _outside(labels: Sequence[str], X: FloatArray, larger: Design) -> list[str]:
     """Fixed effects of the smaller design whose columns those of the larger one do not span."""
-    if not len(smaller.fixed_effects):
+    if not len(labels):
         return []
     basis = np.linalg.qr(larger.X / np.maximum(np.abs(larger.X).max(axis=0), 1e-300))[0]
-    rest = smaller.X - basis @ (basis.T @ smaller.X)
-    outside = np.linalg.norm(rest, axis=0) > IN_SPAN * np.linalg.norm(smaller.X, axis=0)
-    return [label for label, is_outside in zip(smaller.fixed_effects, outside, strict=True) if is_outside]
+    rest = X - basis @ (basis.T @ X)
+    outside = np.linalg.norm(rest, axis=0) > IN_SPAN * np.linalg.norm(X, axis=0)
+    return [label for label, is_outside in zip(labels, outside, strict=True) if is_outside]
 
 
-def _refuse_lacking(group: GroupBlock, other: GroupBlock) -> int:
-    """Refuse a grouping factor whose effects or correlations `other` lacks; returns its number of correlations."""
+def _refuse_lacking(group: GroupBlock, Z: FloatArray, other: GroupBlock) -> int:
+    """Refuse a grouping factor whose effects or correlations `other` lacks; returns its number of correlations.
+
+    Its columns in the rows of `other` are `Z`.
+    """
     lacking = [effect for effect in group.effects if effect not in other.effects]
     if lacking:
         raise FitError(
@@ -231,7 +301,7 @@ def _refuse_lacking(group: GroupBlock, other: GroupBlock) -> int:
             f"{quoted_list(lacking)} of '{group.name}'."
         )
     positions = [other.effects.index(effect) for effect in group.effects]
-    if not np.allclose(group.Z, other.Z[:, positions]):
+    if not np.allclose(Z, other.Z[:, positions]):
         raise FitError(f"the models are not nested: the random effects of '{group.name}' have different columns.")
     correlated_in_other = {frozenset((other.effects[i], other.effects[j])) for i, j in other.correlated_pairs}
     for i, j in group.correlated_pairs:

@@ -76,7 +76,7 @@ class Implied:
         tree = drawn_from_priors(model, draws=draws, seed=seed)
         design, outcome = model.design, model.design.outcome
         drawn = Draws.of(model, _sized(tree["prior"].to_dataset(), draws))
-        average_row = expit(drawn.beta @ design.X.mean(axis=0) + design.offset.mean())
+        average_row = expit(drawn.beta @ design.column_means + design.offset.mean())
         index = np.zeros(design.n_rows, dtype=np.intp) if group is None else group.index
         simulated = tree["prior_predictive"][model.outcome_name].transpose("chain", "draw", "obs").to_numpy()
         proportions = _by_cluster(simulated.reshape(draws, -1).astype(np.float64), index, outcome.trials)

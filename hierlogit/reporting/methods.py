@@ -81,7 +81,7 @@ def _model(subject: Subject) -> str:
     missing = f" {number_of(left_out, 'row')} with missing values were left out." if left_out else ""
     return (
         f"We modelled the probability of {subject.event} by {kind}, `{subject.fit.model.formula.line}`, on "
-        f"{number_of(design.n_rows, 'row')}{nested}.{missing}"
+        f"{number_of(design.n_observations, 'row')}{nested}.{missing}"
     )
 
 

@@ -33,7 +33,7 @@ def program(request: Request, title: str | None, path: str) -> str:
     """
     first = request.subjects[0].design
     table, weights = first.table, first.table.weights
-    complete = table.n_repeated or first.n_rows
+    complete = table.n_repeated or first.n_observations
     columns = ", ".join(map(repr, dict.fromkeys([*table.frame.columns, *(() if weights is None else weights.columns)])))
     lines = [
         "import hierlogit as hl",

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..design.column_parts import Curve, curves, part_of_curve
 from ..design.design import Design
+from ..design.row_counts import CountedColumn
 from ..errors import PredictionError
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,9 +65,9 @@ def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
     inside = np.array(
         [bool(parts) and all(part.component in curve.components for part in parts) for parts in design.fixed_parts]
     )
-    medians = {name: float(frame[name].median()) for name in curve.variables}
+    medians = {name: float(design.table.column(name).median()) for name in curve.variables}
     for name in curve.variables:
-        low, high = _apart(frame[name])
+        low, high = _apart(design.table.column(name))
         rows = pd.concat([frame.iloc[[0]]] * 2, ignore_index=True)
         for variable, value in medians.items():
             rows[variable] = [low, high] if variable == name else value
@@ -81,7 +82,7 @@ def _steps(design: Design, curve: Curve) -> Iterator[LogOddsContrast]:
             yield LogOddsContrast(label, frozenset({label, name, *curve.components}), weights)
 
 
-def _apart(values: pd.Series[float]) -> tuple[float, float]:
+def _apart(values: pd.Series[float] | CountedColumn) -> tuple[float, float]:
     """The quartiles of a variable, or its ends if the quartiles are equal."""
-    low, high = (float(value) for value in np.quantile(values.to_numpy(dtype=np.float64), [0.25, 0.75]))
+    low, high = (float(value) for value in values.quantile([0.25, 0.75]))
     return (low, high) if low < high else (float(values.min()), float(values.max()))

@@ -122,7 +122,7 @@ def _refuse_what_bambi_lacks(model: ModelSpec) -> None:
 def _outcome(model: ModelSpec) -> tuple[pd.DataFrame, str, str]:
     outcome = model.design.outcome
     data = _with_factors(model)
-    if outcome.binomial:
+    if outcome.grouped:
         successes, trials = (_unused(name, data) for name in ("successes_", "trials_"))
         data[successes], data[trials] = outcome.y.astype(int), outcome.trials.astype(int)
         return data, f"p({successes}, {trials})", "beta_binomial" if model.overdispersed else "binomial"

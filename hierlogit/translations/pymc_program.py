@@ -87,7 +87,7 @@ def pymc_program(model: ModelSpec) -> Program:
     ]
     lines = [
         *_head(model),
-        *_reading(table),
+        *_reading(table, counted=model.design.table.counts is not None),
         *before,
         "with pm.Model(coords=coords) as model:",
         *(f"    {line}" if line else "" for line in graph),
@@ -168,10 +168,11 @@ def _section(title: str) -> str:
     return f"# ---- {_one_line(title)} ".ljust(WIDTH - 20, "-")
 
 
-def _reading(table: _Table) -> list[str]:
+def _reading(table: _Table, *, counted: bool) -> list[str]:
     text = [name for name in table.plain if not pd.api.types.is_numeric_dtype(table.plain[name])]
     types = "".join(f"{quoted(str(name))}: str, " for name in text).removesuffix(", ")
-    lines = [_section("Data: one row for each observation"), ""]
+    each = "observation" if not counted else "combination of predictors, with counts"
+    lines = [_section(f"Data: one row for each {each}"), ""]
     if text:
         lines.append("# Read text as text, even if it looks like a number or a missing value.")
         lines += _call(
@@ -189,7 +190,15 @@ def _reading(table: _Table) -> list[str]:
 
 
 def _outcome(model: ModelSpec, table: _Table) -> list[str]:
-    response, outcome = model.design.response, model.design.outcome
+    response, outcome, counts = model.design.response, model.design.outcome, model.design.table.counts
+    if counts is not None and (not outcome.binomial or isinstance(response.trials, int)):
+        each = f" * {response.trials}" if outcome.binomial else ""
+        return [
+            f"# Events and trials of the rows with the same predictors; the event is {_one_line(outcome.event)}.",
+            f"y = {column_code(response.column)}.to_numpy()",
+            f"trials = {column_code(counts.column)}.to_numpy(){each}",
+            "",
+        ]
     if outcome.binomial:
         lines = ["# Successes and trials of each row.", f"y = {column_code(response.column)}.to_numpy()"]
         if isinstance(response.trials, int):
@@ -225,9 +234,15 @@ def _fixed_columns(model: ModelSpec, table: _Table) -> list[str]:
         f"# The sampler gets {centred}scaled columns, since columns far from zero or of very different",
         "# sizes would slow it down.",
     ]
-    if design.has_intercept:
-        lines.append("means = X.mean(axis=0)")
-    lines.append("sds = X.std(axis=0, ddof=1)")
+    if design.table.counts is not None:
+        lines += [
+            f"rows = {column_code(design.table.counts.column)}.to_numpy()",
+            "means = rows @ X / rows.sum()",
+            "sds = np.sqrt(rows @ (X - means) ** 2 / (rows.sum() - 1))",
+        ]
+    else:
+        lines += ["means = X.mean(axis=0)"] if design.has_intercept else []
+        lines.append("sds = X.std(axis=0, ddof=1)")
     if np.any(design.X[:, slopes].std(axis=0) <= 1e-12):
         lines.append("sds[sds < 1e-12] = 1.0  # columns that do not vary")
     return [*lines, ""]

@@ -81,7 +81,7 @@ def words(model: ModelSpec) -> tuple[Paragraph, ...]:
 
 
 def _outcome(model: ModelSpec) -> Paragraph:
-    outcome, n = model.design.outcome, model.design.n_rows
+    outcome, n = model.design.outcome, model.design.n_observations
     events, trials = f"{outcome.y.sum():,.0f}", f"{outcome.trials.sum():,.0f}"
     if outcome.binomial:
         observed = f"The {n:,} rows have {events} events (`{outcome.event}`) in {trials} trials. {_trials(model)}"

@@ -137,7 +137,7 @@ def fixed_variance(draws: Draws, X: FloatArray, trials: FloatArray) -> FloatArra
 
 def between_rows(design: Design) -> tuple[str, ...]:
     """Observation-level grouping factors, whose clusters are single rows: overdispersion, which no two rows share."""
-    return tuple(group.name for group in design.groups if len(group.levels) == design.n_rows)
+    return tuple(group.name for group in design.groups if len(group.levels) == design.n_observations)
 
 
 @dataclass(frozen=True)

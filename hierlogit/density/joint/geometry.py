@@ -353,7 +353,7 @@ def centring_matrix(model: ModelSpec) -> FloatArray:
     design = model.design
     centring = np.eye(len(design.fixed_effects))
     if design.has_intercept:
-        centring[design.fixed_effects.index("Intercept")] = design.X.mean(axis=0)
+        centring[design.fixed_effects.index("Intercept")] = design.column_means
     return centring
 
 

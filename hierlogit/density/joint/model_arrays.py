@@ -197,7 +197,7 @@ def _kinds(trials: FloatArray, starts: IntArray) -> IntArray:
 
 
 def _kind(trials: FloatArray) -> int:
-    if np.all(trials == 1):  # rows left out by `with_counts` have no trials
+    if np.all(trials == 1):  # rows left out by `silenced` have no trials
         return residuals.ONE
     return residuals.FEW if trials.max() <= residuals.MOST_OF_FEW else residuals.MANY
 

@@ -26,7 +26,7 @@ QUANTILES = {"min": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "max": 1.0}
 def cluster_table(design: Design, group: GroupBlock) -> pd.DataFrame:
     """Count rows, trials, events and non-events of each cluster, in the order of the levels."""
     outcome, clusters = design.outcome, len(group.levels)
-    rows = np.bincount(group.index, minlength=clusters)
+    rows = group.rows_of_clusters
     trials, events = (
         np.bincount(group.index, weights=counts, minlength=clusters).astype(np.int64)
         for counts in (outcome.trials, outcome.y)

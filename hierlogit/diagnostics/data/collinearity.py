@@ -55,7 +55,9 @@ class Collinearity:
         columns, terms = (tuple(names[k] for k in kept) for names in (design.fixed_effects, design.fixed_terms))
         if not kept:
             return cls((), (), 1.0, (), {}, {})
-        scaled = design.X[:, kept] - (design.X[:, kept].mean(axis=0) if design.has_intercept else 0.0)
+        scaled = design.X[:, kept] - (design.column_means[kept] if design.has_intercept else 0.0)
+        counts = design.table.row_counts
+        scaled = scaled if counts is None else scaled * np.sqrt(counts)[:, None]
         R = np.linalg.qr(scaled / np.linalg.norm(scaled, axis=0), mode="r")
         condition, weakest = _weakest(R)
         families = _families(design, list(dict.fromkeys(terms)))

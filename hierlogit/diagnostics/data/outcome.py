@@ -26,7 +26,7 @@ def totals(design: Design) -> dict[str, float]:
     trials, events = int(outcome.trials.sum()), int(outcome.y.sum())
     rarer, (coefficients, parameters) = min(events, trials - events), parameter_counts(design)
     return {
-        "rows": design.n_rows,
+        "rows": design.n_observations,
         "rows_missing": design.table.n_missing,
         "trials": trials,
         "events": events,
@@ -71,13 +71,13 @@ def _missing(design: Design) -> Iterator[Finding]:
     table = design.table
     if not table.n_missing:
         return
-    share = table.n_missing / (table.n_missing + design.n_rows)
+    rows = table.n_missing + design.n_observations
+    share = table.n_missing / rows
     where = ", ".join(f"'{name}' {count:,}" for name, count in table.missing_by_column.items())
     yield Finding(
         "missing_values",
         "warning" if share >= MANY_MISSING else "note",
-        f"{table.n_missing:,} of {table.n_missing + design.n_rows:,} rows ({share:.1%}) were left out because of "
-        f"missing values: {where}.",
+        f"{table.n_missing:,} of {rows:,} rows ({share:.1%}) were left out because of missing values: {where}.",
         "The complete rows are representative if completeness does not depend on the outcome, given the predictors. "
         "Otherwise impute the missing values several times, and pass the imputed tables to hl.fit_imputed.",
     )

@@ -11,7 +11,7 @@ from ...model_spec import ModelSpec
 
 def suspect_findings(model: ModelSpec) -> Iterator[Finding]:
     """Findings about levels that look alike, and about numbers and missing values that are read as text."""
-    for suspect in suspect_columns(model.formula, model.design.table.frame):
+    for suspect in suspect_columns(model.formula, model.design.table.frame, model.design.table.row_counts):
         evidence, remedy = f"{suspect.evidence}.", suspect.remedy
         match suspect.kind:
             case "similar_levels":

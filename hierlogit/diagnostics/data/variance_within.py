@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...design.grouping import GroupBlock
+from ...design.row_counts import column_means
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -15,8 +16,9 @@ FloatArray = npt.NDArray[np.float64]
 def cluster_means(columns: FloatArray, group: GroupBlock) -> FloatArray:
     """Mean of each column, shape (n, p), over the rows of each cluster; shape (J, p)."""
     clusters = len(group.levels)
-    sums = [np.bincount(group.index, weights=column, minlength=clusters) for column in columns.T]
-    means: FloatArray = np.array(sums).reshape(-1, clusters).T / np.bincount(group.index)[:, None]
+    counted = columns if group.counts is None else columns * group.counts[:, None]
+    sums = [np.bincount(group.index, weights=column, minlength=clusters) for column in counted.T]
+    means: FloatArray = np.array(sums).reshape(-1, clusters).T / group.rows_of_clusters[:, None]
     return means
 
 
@@ -43,14 +45,15 @@ class Parts:
         """Variance components of columns, shape (n, p)."""
         from scipy.special import fdtrc
 
-        sizes, means = np.bincount(group.index), cluster_means(columns, group)
-        n, clusters = len(columns), len(sizes)
+        sizes, means = group.rows_of_clusters, cluster_means(columns, group)
+        n, clusters = int(sizes.sum()), len(sizes)
         rest = n - clusters
         if not rest:
             nothing = np.full(columns.shape[1], np.nan)
             return cls(nothing, nothing, nothing)
-        spread = (sizes[:, None] * (means - columns.mean(axis=0)) ** 2).sum(axis=0) / (clusters - 1)
-        within = ((columns - means[group.index]) ** 2).sum(axis=0) / rest
+        spread = (sizes[:, None] * (means - column_means(columns, group.counts)) ** 2).sum(axis=0) / (clusters - 1)
+        squares = (columns - means[group.index]) ** 2
+        within = (squares.sum(axis=0) if group.counts is None else group.counts @ squares) / rest
         typical_size = (n - (sizes**2).sum() / n) / (clusters - 1)
         ratio = np.divide(spread, within, out=np.full_like(spread, np.inf), where=within > 0)
         between = np.maximum(spread - within, 0.0) / typical_size

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ...design.design import Design
 from ...design.grouping import GroupBlock
+from ...design.row_counts import standard_deviations
 from ...fits.findings import Finding
 from ...validation import quoted_list
 from .variance_within import Parts, cluster_means, spanned
@@ -60,7 +61,10 @@ def level_table(design: Design, levels: list[Levels]) -> pd.DataFrame:
     """One row for each fixed-effect column: its term, its sd (missing with a single row), and where it varies."""
     several = len(design.X) > 1
     table = pd.DataFrame(
-        {"term": design.fixed_terms, "sd": design.X.std(axis=0, ddof=1) if several else np.nan},
+        {
+            "term": design.fixed_terms,
+            "sd": standard_deviations(design.X, design.table.row_counts) if several else np.nan,
+        },
         index=pd.Index(design.fixed_effects, name="column"),
     )
     for one in levels:

@@ -56,7 +56,7 @@ class AddedColumns:
 
     def _statistics(self, fitted: RefittedModel) -> dict[str, float]:
         design, k = self._reference.model.design, self._basis.shape[1]
-        arrangement = self._arrangement.with_counts(fitted.y, design.outcome.trials)
+        arrangement = self._arrangement.with_outcome(replace(design.outcome, y=fitted.y))
         likelihood = self._reference.likelihood(arrangement)
         likelihood.work.u[:] = fitted.standardised_modes
         R, p = arrangement.triangular, len(design.fixed_effects)

@@ -338,7 +338,7 @@ def _table(clusters: Clusters, predictions: pd.DataFrame) -> pd.DataFrame:
     p, y, trials = (predictions[name].to_numpy()[told] for name in ("probability", "y", "trials"))
     table = measures_of(p, y, trials, clusters.index[told], len(clusters.labels)).set_axis(clusters.labels)
     for name, values in (("rows", None), ("trials", "trials"), ("events", "y")):
-        weights = None if values is None else predictions[values].to_numpy()
+        weights = clusters.counts if values is None else predictions[values].to_numpy()
         counts = np.bincount(clusters.index, weights, len(clusters.labels))
         table[name] = counts.round().astype(np.int64)
     table["expected"] = table["expected"].where(table["brier"].notna())

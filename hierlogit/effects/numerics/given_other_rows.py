@@ -173,6 +173,8 @@ class GivenOthers:
         for places in self._sharing(at):
             integrate = self._integrate_nested if self.in_nested_integrals[at[places[0]]] else self._integrate
             integrate(at[places], places, log_probability, probability)
+        if design.outcome.of_counted is not None:
+            log_probability += design.outcome.beyond_binomial[at]
         return log_probability, probability
 
     def _sharing(self, at: IntArray) -> Iterator[IntArray]:

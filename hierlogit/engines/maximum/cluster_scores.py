@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...binomial import log_binomial_coefficient
 from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...design.arrangement import arrange
 from ...errors import FitError
@@ -63,7 +62,7 @@ def cluster_scores(model: ModelSpec, estimate: Estimate, index: IntArray) -> Clu
         objective = Objective(model, laplace_likelihood(arrange(design, index)), penalised=False)
         to_cluster = np.arange(count)
     objective.evaluate(objective.at(estimate))
-    coefficients = log_binomial_coefficient(design.outcome.y, design.outcome.trials)
+    coefficients = design.outcome.log_coefficients
     values, weights = objective.likelihood.values, objective.likelihood.arrangement.weights
     if weights is not None:
         coefficients, values = weights.coefficients * coefficients, weights.parts * values

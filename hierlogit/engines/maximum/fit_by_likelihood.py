@@ -147,7 +147,7 @@ def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
         modes={name: work.b[at] for name, at in positions.items()},
         conditional_sds={name: np.sqrt(variances[at]) for name, at in positions.items()},
         n_parameters=len(objective),
-        n_rows=design.n_rows,
+        n_rows=design.n_observations,
         df=approach.df,
         restricted=approach.restricted,
         phi=None if phi is None else float(phi),

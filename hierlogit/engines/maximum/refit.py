@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -206,7 +206,7 @@ class Refitter:
 
     def with_outcome(self, y: FloatArray) -> Refit:
         """Refit to other numbers of successes, shape (n,)."""
-        return self._refit(self._model.arrangement.with_counts(y, self._model.design.outcome.trials))
+        return self._refit(self._model.arrangement.with_outcome(replace(self._model.design.outcome, y=y)))
 
     def without(self, rows: npt.NDArray[np.bool_]) -> Refit:
         """Refit without the rows that are True; shape (n,)."""
@@ -230,9 +230,7 @@ class Refitter:
         return Fit(model, data, Diagnostics(engine, exact=False, status="converged", seed=seed), estimate)
 
     def _arrangement_without(self, rows: npt.NDArray[np.bool_]) -> Arrangement:
-        outcome = self._model.design.outcome
-        kept = ~rows
-        return self._model.arrangement.with_counts(outcome.y * kept, outcome.trials * kept)
+        return self._model.arrangement.with_outcome(self._model.design.outcome.silenced(rows))
 
     def _refit(self, arrangement: Arrangement) -> Refit:
         return Refit.of(self._search(arrangement), self.approach)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -149,7 +149,7 @@ class ReferenceFit:
         Parameters at a boundary are held there, since the curvature carries no information about them.
         """
         design = self.model.design
-        arrangement = self.model.arrangement.with_counts(y, design.outcome.trials)
+        arrangement = self.model.arrangement.with_outcome(replace(design.outcome, y=y))
         objective = self.objective(arrangement)
         psi = climb(objective, objective.evaluate(self.point), self._scale).psi
         objective.evaluate(psi)  # so that the work arrays hold the maximum

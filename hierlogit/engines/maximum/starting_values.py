@@ -106,7 +106,7 @@ def prior_rows(objective: Objective) -> tuple[FloatArray, FloatArray]:
     locations = np.array([getattr(priors[label], priors[label].location) for label in design.fixed_effects])
     rows = np.eye(objective.p)
     if design.has_intercept:
-        rows[design.fixed_effects.index("Intercept")] = design.X.mean(axis=0)
+        rows[design.fixed_effects.index("Intercept")] = design.column_means
     return rows / scales[:, None], locations / scales
 
 

@@ -56,8 +56,10 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
     pairs = [
         ("Event", f"`{outcome.event}`"),
         ("Occurred in", f"{events:,.0f} of {trials:,.0f} {unit} ({percent(events / trials)})"),
-        ("Rows", f"{subject.design.n_rows:,}"),
+        ("Rows", f"{subject.design.n_observations:,}"),
     ]
+    if rows.counts is not None:
+        pairs.append(("Rows with different predictors or clusters, to which they are counted", f"{len(rows.frame):,}"))
     if rows.weights is not None:
         pairs.append(("Weights", f"`{rows.weights!r}`"))
     if rows.n_repeated:

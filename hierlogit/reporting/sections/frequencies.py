@@ -85,9 +85,9 @@ def compared(subject: Subject, name: str) -> Compared:
     frame = model.design.table.frame
     halves = False
     if is_numeric(model, name):
-        column = frame[name].astype(float)
+        column = model.design.table.column(name)
         low, high = (float(value) for value in column.quantile([0.25, 0.75]))
-        halves = low < high and column.nunique() > 2
+        halves = low < high and frame[name].nunique() > 2
         values = [low, high] if halves else [float(column.min()), float(column.max())]
     else:
         values = levels_of(model, name)[:MOST_VALUES]

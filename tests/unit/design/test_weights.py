@@ -81,7 +81,6 @@ def test_weights_survive_pickling_and_show_what_was_written() -> None:
         ([1, 2, 3, 4, 5, 6], r"got list. Put the weights into a column 'w'"),
         (hl.FrequencyWeights("m"), "lacks the column 'm'"),
         (hl.FrequencyWeights("half"), r"has 5 other values, such as 1.5. If they are weights of a sample"),
-        (hl.FrequencyWeights("many"), r"add up to 60,000,000 rows; at most 20,000,000 are possible"),
         (hl.FrequencyWeights("less"), "1 weight in 'less' is negative, such as -1"),
         (hl.FrequencyWeights("g"), "the weights in 'g' must be numbers; the column holds text"),
         (hl.FrequencyWeights("none"), "all frequency weights in 'none' are zero"),
@@ -93,7 +92,7 @@ def test_weights_survive_pickling_and_show_what_was_written() -> None:
 )
 def test_other_weights_are_refused(weights: Any, message: str) -> None:
     rows = counted().assign(
-        half=[1.5, 0.5, 1.5, 2.5, 3.5, 1], many=10_000_000, less=[1, 1, 1, 1, 1, -1], none=[0, 0, 0, 0, 0, 0]
+        half=[1.5, 0.5, 1.5, 2.5, 3.5, 1], less=[1, 1, 1, 1, 1, -1], none=[0, 0, 0, 0, 0, 0]
     )
     with pytest.raises(DesignError, match=message):
         hl.Model("y ~ x + (1 | g)", rows, weights=weights)

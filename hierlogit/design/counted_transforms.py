@@ -1,0 +1,121 @@
+"""Transformations that learn from counted rows what they would learn from all rows: means, knots and polynomials.
+
+Imported only where a formula is evaluated, because it loads formulae.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from formulae.transforms import BSpline, Polynomial
+
+from .row_counts import quantiles
+from .transforms import Between, Within
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class CountedCenter:
+    """``center(x)``: `x` minus its mean over all rows."""
+
+    def __init__(self, counts: FloatArray) -> None:
+        self._counts = counts
+        self._mean: float | None = None
+
+    def __call__(self, x: Any) -> Any:
+        """Deviations from the mean, shape (n,)."""
+        if self._mean is None:
+            self._mean = float(np.average(x, weights=self._counts))
+        return x - self._mean
+
+
+class CountedScale:
+    """``scale(x)``: deviations from the mean over all rows, in units of the standard deviation (denominator n)."""
+
+    def __init__(self, counts: FloatArray) -> None:
+        self._counts = counts
+        self._learned: tuple[float, float] | None = None
+
+    def __call__(self, x: Any) -> Any:
+        """Standardised values, shape (n,)."""
+        if self._learned is None:
+            mean = float(np.average(x, weights=self._counts))
+            self._learned = mean, float(np.sqrt(np.average((x - mean) ** 2, weights=self._counts)))
+        mean, sd = self._learned
+        return (x - mean) / sd
+
+
+class CountedSpline(BSpline):  # type: ignore[misc]
+    """``bs(x, df)``: a B-spline whose inner knots are quantiles over all rows."""
+
+    def __init__(self, counts: FloatArray) -> None:
+        super().__init__()
+        self._counts = counts
+
+    def _initialize(
+        self, x: Any, df: Any, knots: Any, degree: Any, intercept: Any, lower_bound: Any, upper_bound: Any
+    ) -> None:
+        """Choose the knots where only their number is given."""
+        inner = -1 if df is None else df - (degree + 1) + (not intercept)
+        if knots is None and inner >= 0:
+            knots = quantiles(np.asarray(x, dtype=np.float64), self._counts, np.linspace(0, 1, inner + 2)[1:-1])
+        super()._initialize(x, df, knots, degree, intercept, lower_bound, upper_bound)
+
+
+class CountedPolynomial(Polynomial):  # type: ignore[misc]
+    """``poly(x, degree)``: polynomials that are orthonormal over all rows."""
+
+    def __init__(self, counts: FloatArray) -> None:
+        super().__init__()
+        self._counts = counts
+
+    def __call__(self, x: Any, degree: int = 1, raw: bool = False) -> Any:
+        """Polynomials of `x`, shape (n, degree)."""
+        if not self.norms2 and not raw:
+            self._learn(np.asarray(x, dtype=np.float64), degree)
+        return super().__call__(x, degree, raw)
+
+    def _learn(self, x: FloatArray, degree: int) -> None:
+        """The coefficients of the recurrence by which formulae computes the polynomials."""
+        before, current = np.zeros_like(x), np.ones_like(x)
+        for k in range(degree + 1):
+            self.norms2[k] = self._counts @ current**2
+            self.alpha[k] = self._counts @ (x * current**2) / self.norms2[k]
+            beta = self.norms2[k] / self.norms2[k - 1] if k else 0.0
+            before, current = current, (x - self.alpha[k]) * current - beta * before
+
+
+class Learned:
+    """A transformation that is made anew for each call in a formula, and learns from the rows as often as they count.
+
+    Parameters
+    ----------
+    kind : callable
+        Takes the counts.
+    counts : ndarray, shape (n,)
+    """
+
+    # With this attribute, formulae makes one instance for each call in a formula.
+    __stateful_transform__ = True
+
+    def __init__(self, kind: Callable[[FloatArray], Any], counts: FloatArray) -> None:
+        self._kind, self._counts = kind, counts
+
+    def __call__(self) -> Any:
+        """A transformation that has learned nothing yet."""
+        return self._kind(self._counts)
+
+
+#: Transformations of formulae by name, with those that replace them.
+OF_FORMULAE: Mapping[str, Callable[[FloatArray], Any]] = {
+    "center": CountedCenter,
+    "scale": CountedScale,
+    "standardize": CountedScale,
+    "bs": CountedSpline,
+    "poly": CountedPolynomial,
+}
+#: Transformations of this package, which know of counts themselves.
+OWN: Mapping[str, Callable[[FloatArray], Any]] = {"within": Within, "between": Between}

@@ -1,0 +1,133 @@
+"""Rows that each stand for several identical ones, and statistics of their columns as of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """How rows have been counted: each row of a table stands for several rows with the same predictors.
+
+    Attributes
+    ----------
+    column : str
+        The column of the table with the number of rows that each row stands for.
+    coefficients : str, optional
+        The column with the sum of their log binomial coefficients; for a binary outcome, which has none, not given.
+    outcomes : pandas.Series, optional
+        The two values of a binary outcome as they are in the data, the event last; not given before the successes are
+        added up, and for successes out of trials.
+    """
+
+    column: str
+    coefficients: str | None = None
+    outcomes: pd.Series[Any] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that hold the counts."""
+        return [self.column] if self.coefficients is None else [self.column, self.coefficients]
+
+
+def unused_name(name: str, taken: Sequence[str]) -> str:
+    """The name, or the name with underscores if it is taken.
+
+    Examples
+    --------
+    >>> unused_name("rows", ["y", "rows"])
+    'rows_'
+    """
+    while name in taken:
+        name += "_"
+    return name
+
+
+def column_means(columns: FloatArray, counts: FloatArray | None) -> FloatArray:
+    """Mean of each column, shape (p,), over rows that count once or as often as given."""
+    means: FloatArray = columns.mean(axis=0) if counts is None else counts @ columns / counts.sum()
+    return means
+
+
+def standard_deviations(columns: FloatArray, counts: FloatArray | None) -> FloatArray:
+    """Standard deviation of each column, shape (p,), with the number of rows less 1 in the denominator."""
+    if counts is None:
+        deviations: FloatArray = columns.std(axis=0, ddof=1)
+        return deviations
+    squares = counts @ (columns - column_means(columns, counts)) ** 2
+    return np.asarray(np.sqrt(squares / (counts.sum() - 1)))
+
+
+def quantiles(values: FloatArray, counts: FloatArray, q: Any) -> Any:
+    """Quantiles of values that each occur several times, interpolated as by ``numpy.quantile``.
+
+    Examples
+    --------
+    >>> float(quantiles(np.array([1.0, 2.0, 5.0]), np.array([3.0, 1.0, 2.0]), 0.5))
+    1.5
+    >>> float(np.quantile([1, 1, 1, 2, 5, 5], 0.5))
+    1.5
+    """
+    order = np.argsort(values, kind="stable")
+    ordered, ends = values[order], np.cumsum(counts[order])
+    place = (ends[-1] - 1) * np.asarray(q, dtype=np.float64)
+    before = np.floor(place)
+    low, high = (
+        ordered[np.searchsorted(ends, np.minimum(position, ends[-1] - 1), side="right")]
+        for position in (before, before + 1)
+    )
+    return low + (high - low) * (place - before)
+
+
+class CountedColumn:
+    """A column of numbers that each occur several times, with the statistics that pandas has for the whole column.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+    counts : ndarray, shape (n,)
+    """
+
+    def __init__(self, values: FloatArray, counts: FloatArray) -> None:
+        self._values, self._counts = values, counts
+
+    def mean(self) -> float:
+        """The mean."""
+        return float(column_means(self._values, self._counts))
+
+    def std(self) -> float:
+        """The standard deviation, with the number of rows less 1 in the denominator."""
+        return float(standard_deviations(self._values, self._counts))
+
+    def quantile(self, q: float | Sequence[float]) -> Any:
+        """A quantile, or a series of several."""
+        found = quantiles(self._values, self._counts, q)
+        return float(found) if np.ndim(found) == 0 else pd.Series(found, index=np.asarray(q))
+
+    def median(self) -> float:
+        """The median."""
+        return float(quantiles(self._values, self._counts, 0.5))
+
+    def min(self) -> float:
+        """The smallest value."""
+        return float(self._values.min())
+
+    def max(self) -> float:
+        """The largest value."""
+        return float(self._values.max())
+
+
+def most_frequent(values: pd.Series[Any] | pd.DataFrame, counts: pd.Series[Any] | None) -> Any:
+    """The value, or the tuple of values, that most rows have, where rows count once or as often as given."""
+    if counts is None:
+        return values.value_counts(sort=True).index[0]
+    keys = values if isinstance(values, pd.Series) else [values[name] for name in values]
+    return counts.groupby(keys, observed=True).sum().idxmax()
