@@ -18,6 +18,7 @@ from ..progress import progress
 from ..validation import gigabytes, memory, number_of
 from .table_files import open_dataset, reading
 from .table_sources import (
+    collected,
     computing,
     frame_from_arrow,
     frame_of,
@@ -155,27 +156,23 @@ class _Lazy:
         refuse_same_names(self.names)
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
-        first = self._collected(self._lazy.select(list(columns)).head(COUNTED_FROM + 1))
+        first = collected(self._lazy.select(list(columns)).head(COUNTED_FROM + 1), self._data)
         return frame_of(first, self._data) if len(first) <= COUNTED_FROM else None
 
     def size(self) -> int:
         import narwhals as nw
 
-        return int(self._collected(self._lazy.select(nw.len())).item())
+        return int(collected(self._lazy.select(nw.len()), self._data).item())
 
     def rows(self, columns: Sequence[str]) -> pd.DataFrame:
-        return frame_of(self._collected(self._lazy.select(list(columns))), self._data)
+        return frame_of(collected(self._lazy.select(list(columns)), self._data), self._data)
 
     def counted(self, columns: Sequence[str], count: str, most: int) -> pd.DataFrame | None:
         import narwhals as nw
 
         distinct = self._lazy.select(list(columns)).group_by(*columns).agg(nw.len().alias(count))
-        found = self._collected(distinct.head(most + 1))
+        found = collected(distinct.head(most + 1), self._data)
         return frame_of(found, self._data) if len(found) <= most else None
-
-    def _collected(self, lazy: nw.LazyFrame[Any]) -> nw.DataFrame[Any]:
-        with computing(self._data):
-            return lazy.collect()
 
 
 class _Files:

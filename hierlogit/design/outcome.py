@@ -82,6 +82,11 @@ class Outcome(Shown):
         return self.log_coefficients - log_binomial_coefficient(self.y, self.trials)
 
     @property
+    def totals(self) -> tuple[float, float]:
+        """Number of events, and of trials."""
+        return float(self.y.sum()), float(self.trials.sum())
+
+    @property
     def counted(self) -> str:
         """The event and how often it occurred, as text: ``use = 1: 759 of 1,934 rows``."""
         unit = "trials" if self.binomial else "rows"

@@ -129,5 +129,7 @@ def most_frequent(values: pd.Series[Any] | pd.DataFrame, counts: pd.Series[Any] 
     """The value, or the tuple of values, that most rows have, where rows count once or as often as given."""
     if counts is None:
         return values.value_counts(sort=True).index[0]
-    keys = values if isinstance(values, pd.Series) else [values[name] for name in values]
-    return counts.groupby(keys, observed=True).sum().idxmax()
+    if isinstance(values, pd.Series):
+        return counts.groupby(values, observed=True).sum().idxmax()
+    label = counts.groupby([values[name] for name in values], observed=True).sum().idxmax()
+    return label if values.shape[1] > 1 else (label,)

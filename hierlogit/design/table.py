@@ -115,8 +115,22 @@ class TrainingTable(Shown):
         gone += [f"{self.n_weightless:,} more dropped, with weight zero"] if self.n_weightless else []
         if isinstance(self.weights, FrequencyWeights):
             gone.insert(0, f"{number_of(self.n_repeated, 'row')} of the table, counted by '{self.weights.rows}'")
-        distinct = f", counted to {number_of(len(self.frame), 'distinct row')}" if self.counts is not None else ""
-        return f"{self.n_rows:,}{distinct}" + (f" ({'; '.join(gone)})" if gone else "")
+        return f"{self.n_rows:,}{self.counted_to}" + (f" ({'; '.join(gone)})" if gone else "")
+
+    @property
+    def counted_to(self) -> str:
+        """To how many rows the rows have been counted, as the end of a text; empty if they have not."""
+        return "" if self.counts is None else f", counted to {number_of(len(self.frame), 'distinct row')}"
+
+    def counted_apart(self, other: TrainingTable) -> bool:
+        """Whether rows have been counted in another way than those of another table: each by its own predictors.
+
+        Log-likelihoods of the same rows still agree.
+        """
+        first, second = self.row_counts, other.row_counts
+        if first is None or second is None:
+            return first is not second
+        return not np.array_equal(first, second) or not self.frame.columns.equals(other.frame.columns)
 
     @property
     def shown(self) -> pd.DataFrame:

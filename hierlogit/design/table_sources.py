@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import narwhals as nw
     import pyarrow as pa
 
+#: Seconds after which a thread that waits for a query looks whether it is interrupted.
+PAUSE = 0.2
 #: Keys of the metadata in which pandas and R say that they have written an Arrow table; their dictionaries are factors.
 _WRITERS_OF_FACTORS = (b"pandas", b"r")
 #: Beginning of the keys in which polars says that a dictionary is an Enum.
@@ -135,9 +139,8 @@ def _to_pandas(data: Any, wanted: Collection[str] | None) -> pd.DataFrame:
         return _from_arrow(_from_stream(data))
     import narwhals as nw
 
-    try:
-        known = nw.from_native(data)
-    except (TypeError, ImportError, AttributeError):
+    known = _known(data)
+    if known is None:
         return _from_arrow(_from_stream(data))
     if isinstance(known, nw.LazyFrame):
         known = _collected(known, wanted, data)
@@ -158,11 +161,21 @@ def lazy_frame(data: Any) -> nw.LazyFrame[Any] | None:
         return None
     import narwhals as nw
 
-    try:
-        known = nw.from_native(data)
-    except (TypeError, ImportError, AttributeError):
-        return None
+    known = _known(data)
     return known if isinstance(known, nw.LazyFrame) else None
+
+
+def _known(data: Any) -> nw.DataFrame[Any] | nw.LazyFrame[Any] | None:
+    """A frame of any library, for narwhals; None for what it does not know."""
+    import narwhals as nw
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about packages that other frames will need
+        try:
+            known: nw.DataFrame[Any] | nw.LazyFrame[Any] = nw.from_native(data)
+        except (TypeError, ImportError, AttributeError):
+            return None
+    return known
 
 
 def frame_of(known: nw.DataFrame[Any], data: Any) -> pd.DataFrame:
@@ -211,7 +224,45 @@ def _collected(lazy: nw.LazyFrame[Any], wanted: Collection[str] | None, data: An
         names = lazy.collect_schema().names()
         if wanted and set(wanted) <= set(names):
             lazy = lazy.select([name for name in names if name in set(wanted)])
-        return lazy.collect()
+    return collected(lazy, data)
+
+
+def collected(lazy: nw.LazyFrame[Any], data: Any) -> nw.DataFrame[Any]:
+    """The rows of a lazy frame that was made from the user's, computed now.
+
+    Raises
+    ------
+    DesignError
+    KeyboardInterrupt
+        Soon after the user has interrupted the query.
+    """
+    import narwhals as nw
+
+    with computing(data):
+        native = nw.to_native(lazy)
+        return _interruptible(lazy, native) if _library(native) == "duckdb" else lazy.collect()
+
+
+def _interruptible(lazy: nw.LazyFrame[Any], relation: Any) -> nw.DataFrame[Any]:
+    """The rows of a query of DuckDB, which does not notice itself that it is interrupted: it runs in another thread."""
+    done: Future[nw.DataFrame[Any]] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(lazy.collect())
+        except BaseException as error:  # which the thread that waits raises again
+            done.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        while not done.done():
+            wait([done], timeout=PAUSE)
+    except KeyboardInterrupt:
+        interrupt = getattr(getattr(relation, "_con", None), "interrupt", None)
+        if interrupt is not None:  # older versions have none, and their query ends by itself
+            interrupt()
+        raise
+    return done.result()
 
 
 @contextmanager

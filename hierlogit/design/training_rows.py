@@ -54,7 +54,7 @@ def training_rows(
     DesignError
         If the data do not fit the formula, or do not fit into memory.
     """
-    reason = uncountable(formula, namespace, family)
+    reason = uncountable(formula, namespace, weights, family)
     reading = _read(formula, data, namespace, weights, reason)
     source, counts = reading.frame, reading.counts
     used = [name for name in formula.columns if name in source.columns]
@@ -81,17 +81,21 @@ def training_rows(
     return added_up(formula.response, table, [name for name in table.frame.columns if name in predicting])
 
 
-def uncountable(formula: Formula, namespace: Mapping[str, Any] | None, family: Family) -> str:
+def uncountable(formula: Formula, namespace: Mapping[str, Any] | None, weights: object, family: Family) -> str:
     """Why rows with the same predictors cannot be added up, as a clause; empty if they can.
 
     Examples
     --------
     >>> from hierlogit.formula.parser import parse
-    >>> uncountable(parse("y ~ I(x - np.mean(x))"), None, "binomial")
+    >>> uncountable(parse("y ~ I(x - np.mean(x))"), None, None, "binomial")
     "'np.mean' depends on all rows at once"
     """
     if family == "betabinomial":
         return "sums of beta-binomial outcomes are not beta-binomial"
+    if isinstance(weights, SamplingWeights) and not formula.random:
+        return "their standard errors come from the differences between single rows"
+    if formula.response.computed:
+        return f"'{formula.response.computed[0].text}' is computed from columns"
     predicting = {use.name for use in formula.names if use.where != "response"}
     if formula.response.trials in predicting:
         return f"the trials '{formula.response.trials}' are also a predictor"
@@ -138,7 +142,7 @@ def _read(formula: Formula, data: Any, namespace: Mapping[str, Any] | None, weig
     check_known_names(formula, source.names, namespace)
     checked_weights(weights, source.names)
     used = [name for name in source.names if name in wanted]
-    column = unused_name(ROWS, [*source.names, *(count.text for count in formula.response.computed)])
+    column = unused_name(ROWS, source.names)
     frame, text = count_rows(source, used, column, reason)
     return _Reading(frame, text, RowCounts(column) if column in frame else None)
 
@@ -166,7 +170,7 @@ def _with_frequencies(
         return table.repeated(weights, keep=keep)
     if uncountable:
         raise DesignError(
-            f"the frequency weights in '{weights.rows}' add up to {rows:,} rows; at most {MOST_ROWS:,} can be repeated, "
-            f"and they cannot be counted together, since {uncountable}."
+            f"the frequency weights in '{weights.rows}' add up to {rows:,} rows; at most {MOST_ROWS:,} can be "
+            f"repeated, and they cannot be counted together, since {uncountable}."
         )
     return table.multiplied(weights, unused_name(ROWS, list(table.frame.columns)), keep=keep)

@@ -50,6 +50,11 @@ def require_agreement(models: Sequence[ModelSpec], name: str) -> None:
 
 
 def _same_rows(first: Design, other: Design, where: str, name: str) -> None:
+    if other.table.counts is not None or first.table.counts is not None:
+        raise FitError(
+            f"the rows of {where} or {name}[0] have been counted, but imputed tables are compared row by row. Collect "
+            "them, and pass the data frames."
+        )
     if other.n_rows != first.n_rows:
         raise FitError(
             f"{where} has {other.n_rows:,} rows, and {name}[0] {first.n_rows:,}: imputed tables have the same rows. "

@@ -41,8 +41,8 @@ def refuse_other_rows(designs: Mapping[str, Design]) -> None:
                 f"{design.n_observations:,}: likelihoods of different rows cannot be compared. If missing values are "
                 "the cause, fit both to the rows that are complete in both."
             )
-        if counted_apart(design, other_design):
-            if _totals(design) == _totals(other_design):
+        if design.table.counted_apart(other_design.table):
+            if design.outcome.totals == other_design.outcome.totals:
                 continue
             raise FitError(
                 f"'{name}' and '{first}' are fits to different outcomes: their numbers of events differ. Fit both to "
@@ -63,17 +63,6 @@ def refuse_other_rows(designs: Mapping[str, Design]) -> None:
             )
 
 
-def counted_apart(one: Design, other: Design) -> bool:
-    """Whether rows have been counted for one of two designs in another way than for the other one.
-
-    Each is counted by its own predictors. Log-likelihoods of the same rows still agree.
-    """
-    first, second = one.table.row_counts, other.table.row_counts
-    if first is None or second is None:
-        return first is not second
-    return not np.array_equal(first, second) or not one.table.frame.columns.equals(other.table.frame.columns)
-
-
 def refuse_counted_apart(designs: Mapping[str, Design], what: str, remedy: str) -> None:
     """Refuse models whose rows have been counted by different predictors, where rows are compared one by one.
 
@@ -91,15 +80,11 @@ def refuse_counted_apart(designs: Mapping[str, Design], what: str, remedy: str) 
     """
     (first, design), *others = designs.items()
     for name, other in others:
-        if counted_apart(design, other):
+        if design.table.counted_apart(other.table):
             raise FitError(
                 f"{what} compares rows, but those of '{first}' and '{name}' have been counted by different predictors, "
                 f"to {design.n_rows:,} and {other.n_rows:,} distinct rows. {remedy}"
             )
-
-
-def _totals(design: Design) -> tuple[float, float]:
-    return float(design.outcome.y.sum()), float(design.outcome.trials.sum())
 
 
 def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:
@@ -267,7 +252,7 @@ def _in_rows_of(smaller: Design, larger: Design) -> EncodedRows:
     FitError
         If the larger design lacks a column of the table that the smaller one needs.
     """
-    if not counted_apart(smaller, larger):
+    if not smaller.table.counted_apart(larger.table):
         return smaller.training_rows()
     lacking = [name for name in smaller.predictors if name not in larger.predictors]
     if lacking or larger.table.counts is None:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..density.linear_predictor import Draws, linear_predictor
 from ..design.grouping import GroupBlock
+from ..design.row_counts import column_means
 from ..effects.prior_predictive import prior_predictive as drawn_from_priors
 from ..errors import PredictionError
 from ..fits.arguments import model_of
@@ -76,7 +77,9 @@ class Implied:
         tree = drawn_from_priors(model, draws=draws, seed=seed)
         design, outcome = model.design, model.design.outcome
         drawn = Draws.of(model, _sized(tree["prior"].to_dataset(), draws))
-        average_row = expit(drawn.beta @ design.column_means + design.offset.mean())
+        average_row = expit(
+            drawn.beta @ design.column_means + float(column_means(design.offset, design.table.row_counts))
+        )
         index = np.zeros(design.n_rows, dtype=np.intp) if group is None else group.index
         simulated = tree["prior_predictive"][model.outcome_name].transpose("chain", "draw", "obs").to_numpy()
         proportions = _by_cluster(simulated.reshape(draws, -1).astype(np.float64), index, outcome.trials)

@@ -101,6 +101,11 @@ def _namespace(names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_what_bambi_lacks(model: ModelSpec) -> None:
+    if model.design.table.counts is not None:
+        raise ModelError(
+            "Bambi learns means and knots from single rows, but the rows of this model have been counted. Make the "
+            "model from a data frame of the rows, or use to_pymc()."
+        )
     if model.design.drops:
         dropped = [f"from {where}, since {why}" for where, why in model.design.drops]
         raise ModelError(

@@ -217,7 +217,7 @@ def _pooled(fit: Fit, factor: GroupBlock, complete: Fit | None, num_draws: int |
     low, high = wilson(raw, trials, interval.quantile)
     table = pd.DataFrame(
         {
-            "rows": np.bincount(factor.index, minlength=len(factor.levels)),
+            "rows": factor.rows_of_clusters,
             "trials": trials.astype(np.int64),
             "events": _total(factor, outcome.y).astype(np.int64),
             "raw": raw,

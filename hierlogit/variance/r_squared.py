@@ -277,14 +277,16 @@ def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
         If there are none, or the fits have different rows, outcomes or clusters.
     """
     first, second = fit0.model.design, fit1.model.design
-    counts = f"{first.n_rows:,} and {second.n_rows:,} rows"
-    if first.n_rows != second.n_rows or not first.table.rows.equals(second.table.rows):
+    counts = f"{first.n_observations:,} and {second.n_observations:,} rows"
+    apart = first.table.counted_apart(second.table)
+    if first.n_observations != second.n_observations or not (apart or first.table.rows.equals(second.table.rows)):
         raise FitError(
             f"the fits use different rows ({counts}), so that their variances cannot be compared. If missing values in "
             "a predictor of one model are the cause, drop these rows before both fits."
         )
     pairs_of_arrays = (first.outcome.y, second.outcome.y), (first.outcome.trials, second.outcome.trials)
-    if not all(np.array_equal(*arrays) for arrays in pairs_of_arrays):
+    same = apart or all(np.array_equal(*arrays) for arrays in pairs_of_arrays)
+    if not same or first.outcome.totals != second.outcome.totals:
         raise FitError("the fits have different outcomes, so that their variances cannot be compared. Use one table.")
     by_name = {group.name: group for group in fit1.model.design.chosen_groups(None)}
     pairs = [(group, by_name[group.name]) for group in fit0.model.design.chosen_groups(None) if group.name in by_name]
@@ -294,6 +296,6 @@ def _common_groups(fit0: Fit, fit1: Fit) -> list[tuple[GroupBlock, GroupBlock]]:
             f"the fits have no grouping factor in common: {names[0]} in the first, {names[1]} in the second."
         )
     for before, after in pairs:
-        if not np.array_equal(before.index, after.index):
+        if not (np.array_equal(before.levels, after.levels) if apart else np.array_equal(before.index, after.index)):
             raise FitError(f"the rows are in different clusters of '{before.name}' in the two fits.")
     return pairs

@@ -109,7 +109,9 @@ class DataCheck(HasTables, Pictured):
             f"{outcome.event}: {total['events']:,.0f} of {total['trials']:,.0f} {unit} ({total['share']:.1%})",
         )
         missing = f", {total['rows_missing']:,.0f} more left out for missing values" if total["rows_missing"] else ""
-        yield "rows", f"{total['rows']:,.0f}{missing}"
+        yield "rows", f"{total['rows']:,.0f}{self.model.design.table.counted_to}{missing}"
+        if self.model.design.table.source:
+            yield "read from", self.model.design.table.source
         yield "fixed", _fixed_fact(total, self.separation)
         for name in self.factors.index:
             yield str(name), self._factor_fact(str(name))

@@ -78,7 +78,7 @@ def _log_phi(objective: Objective, point: Point) -> tuple[float, float]:
 
 def _is_sparse(model: ModelSpec) -> bool:
     groups = model.design.groups
-    return len(groups) in (1, 2) and model.design.n_rows < FEW_ROWS * max(len(group.levels) for group in groups)
+    return len(groups) in (1, 2) and model.design.n_observations < FEW_ROWS * max(len(group.levels) for group in groups)
 
 
 def _mode_by_quadrature(model: ModelSpec, objective: Objective, point: Point) -> Point:

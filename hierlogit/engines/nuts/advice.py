@@ -112,7 +112,7 @@ class Advice:
                 f"hl.check_data(model).effects shows how many clusters of '{group.name}' are informative about "
                 f"{spread.words}; if they are few, write || in place of | for uncorrelated effects."
             )
-        rows = self.model.design.n_rows / clusters
+        rows = self.model.design.n_observations / clusters
         if rows < FEW_ROWS:
             return (
                 f"With {rows:.2g} rows for each cluster of '{group.name}', the data say little of an effect, and the "

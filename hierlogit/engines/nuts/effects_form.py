@@ -79,4 +79,4 @@ def obstacle_to_integration(model: ModelSpec, backend: str) -> str:
 
 def _rows_per_level(model: ModelSpec) -> float:
     """Rows for each level, on average."""
-    return model.design.n_rows / len(integrated_group(model).levels)
+    return model.design.n_observations / len(integrated_group(model).levels)

@@ -91,9 +91,7 @@ def test_weights_survive_pickling_and_show_what_was_written() -> None:
     ],
 )
 def test_other_weights_are_refused(weights: Any, message: str) -> None:
-    rows = counted().assign(
-        half=[1.5, 0.5, 1.5, 2.5, 3.5, 1], less=[1, 1, 1, 1, 1, -1], none=[0, 0, 0, 0, 0, 0]
-    )
+    rows = counted().assign(half=[1.5, 0.5, 1.5, 2.5, 3.5, 1], less=[1, 1, 1, 1, 1, -1], none=[0, 0, 0, 0, 0, 0])
     with pytest.raises(DesignError, match=message):
         hl.Model("y ~ x + (1 | g)", rows, weights=weights)
 

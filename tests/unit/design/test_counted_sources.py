@@ -1,0 +1,198 @@
+"""Sources are counted if that pays, read as a whole if it does not and they fit, and refused if they do not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import hierlogit as hl
+from hierlogit.design import counted_sources
+from hierlogit.design.row_counts import CountedColumn
+from hierlogit.errors import DataWarning, DesignError, FormulaError
+
+
+@pytest.fixture(autouse=True)
+def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counted_sources, "COUNTED_FROM", 20)
+    monkeypatch.setattr(counted_sources, "CHUNK", 16)
+
+
+def rows(n: int = 120) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "y": random.integers(0, 2, n),
+            "x": random.integers(0, 3, n),
+            "z": random.normal(size=n),
+            "g": random.choice(["a", "b", "c"], n),
+        }
+    )
+
+
+def lazy(frame: pd.DataFrame) -> pl.LazyFrame:
+    return pl.from_pandas(frame).lazy()
+
+
+def test_rows_are_counted_only_where_it_pays() -> None:
+    few = hl.Model("y ~ x + (1 | g)", lazy(rows(20))).design.table
+    assert (few.counts, few.source) == (None, "LazyFrame of polars, collected")
+    many = hl.Model("y ~ x + (1 | g)", lazy(rows())).design.table
+    assert many.counted == "120, counted to 9 distinct rows"
+    assert many.source == "LazyFrame of polars, rows counted"
+    distinct = hl.Model("y ~ z + (1 | g)", lazy(rows()))
+    assert distinct.design.n_rows == 120
+    assert distinct.design.table.source == (
+        "LazyFrame of polars, collected; rows not counted, since most of them are distinct"
+    )
+    assert "rows not counted, since most of them are distinct" in str(hl.check_data(distinct))
+    assert hl.Model("y ~ x + (1 | g)", rows()).design.table.counts is None
+    assert hl.Model("y ~ x + (1 | g)", pl.from_pandas(rows())).design.table.counts is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "reason"),
+    [
+        ("y ~ I(x - np.mean(x)) + (1 | g)", {}, "'np.mean' depends on all rows at once"),
+        (
+            "y ~ f(x) + (1 | g)",
+            {"namespace": {"f": lambda x: x - x.mean()}},
+            "'f' is a function of your program, which may depend on all rows at once",
+        ),
+        ("p(y, x) ~ log(x) + (1 | g)", {}, "the trials 'x' are also a predictor"),
+        ("p(y * x, x) ~ 1 + (1 | g)", {}, "'y * x' is computed from columns"),
+        ("p(y, x) ~ 1 + (1 | g)", {"family": "betabinomial"}, "sums of beta-binomial outcomes are not beta-binomial"),
+    ],
+)
+def test_rows_that_cannot_be_added_up_are_read(formula: str, options: dict[str, Any], reason: str) -> None:
+    frame = rows().assign(x=lambda frame: frame["x"] + 1)
+    model = hl.Model(formula, lazy(frame), **options)
+    assert model.design.table.source.endswith(f"; rows not counted, since {reason}")
+    expected = hl.Model(formula, frame, **options)
+    np.testing.assert_array_equal(model.design.X, expected.design.X)
+
+
+def test_values_of_the_program_may_be_used() -> None:
+    options: dict[str, Any] = {"namespace": {"knots": [1.0]}}
+    design = hl.Model("y ~ bs(x, knots=knots, degree=1) + (1 | g)", lazy(rows()), **options).design
+    assert design.n_rows == 9
+
+
+def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counted_sources, "memory", lambda: 48_000)
+    assert hl.Model("y ~ x + (1 | g)", lazy(rows())).design.n_rows == 9
+    message = (
+        r"the 120 rows of LazyFrame of polars cannot be counted together, since most of them are distinct, and a model "
+        r"of all of them would need about 5.76e-05 GB of memory, .* about 50 rows fit. .* a sample of the clusters."
+    )
+    with pytest.raises(DesignError, match=message):
+        hl.Model("y ~ z + (1 | g)", lazy(rows()))
+
+
+def test_errors_come_before_rows_are_read() -> None:
+    def fail(_: object) -> int:
+        raise AssertionError("rows were read")
+
+    source = lazy(rows()).with_columns(pl.col("x").map_elements(fail, return_dtype=pl.Int64))
+    with pytest.raises(FormulaError, match="unknown variable 'xx'"):
+        hl.Model("y ~ xx + (1 | g)", source)
+    with pytest.raises(DesignError, match="the table lacks the column 'w'"):
+        hl.Model("y ~ x + (1 | g)", source, weights=hl.FrequencyWeights("w"))
+
+
+def test_no_rows_and_no_complete_rows(tmp_path: Path) -> None:
+    with pytest.raises(DesignError, match="the table has no rows"):
+        hl.Model("y ~ x + (1 | g)", lazy(rows().iloc[:0]))
+    rows().iloc[:0].to_parquet(tmp_path / "none.parquet")
+    with pytest.raises(DesignError, match="the table has no rows"):
+        hl.Model("y ~ x + (1 | g)", tmp_path / "none.parquet")
+    with (
+        pytest.warns(DataWarning, match="120 of 120 rows have missing values"),
+        pytest.raises(DesignError, match=r"every row has a missing value, in x \(120\)"),
+    ):
+        hl.Model("y ~ x + (1 | g)", lazy(rows().assign(x=np.nan)))
+
+
+def test_missing_values_and_a_group_without_complete_rows() -> None:
+    frame = rows().astype({"x": "Int64"})
+    frame.loc[frame["g"] == "b", "x"] = pd.NA
+    frame.loc[[0, 1], "y"] = None
+    gone = int((frame["x"].isna() | frame["y"].isna()).sum())
+    with pytest.warns(DataWarning, match=rf"{gone} of 120 rows have missing values in x \(\d+\), y \(2\)|y \(2\), x"):
+        counted = hl.Model("y ~ x + (1 | g)", lazy(frame)).design
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        plain = hl.Model("y ~ x + (1 | g)", frame).design
+    assert counted.table.n_missing == plain.table.n_missing == gone
+    assert counted.table.missing_by_column == plain.table.missing_by_column
+    assert list(counted.groups[0].levels) == ["a", "c"]
+    assert counted.table.unused_levels == plain.table.unused_levels
+    with pytest.raises(DesignError, match=rf"{gone} of 120 rows have missing values in .*\)\. Fill or drop them"):
+        hl.Model("y ~ x + (1 | g)", lazy(frame), missing="error")
+    with pytest.raises(DesignError, match=r"column 'x' has 40 infinite values\. Replace"):
+        hl.Model("y ~ x", lazy(rows().assign(x=[np.inf, 1.0, 2.0] * 40)))
+
+
+def test_a_column_named_rows_keeps_its_name() -> None:
+    design = hl.Model("y ~ rows + (1 | g)", lazy(rows().rename(columns={"x": "rows"}))).design
+    assert design.table.counts is not None
+    assert design.table.counts.column == "rows_"
+    assert design.fixed_effects == ("Intercept", "rows")
+
+
+def test_the_order_of_rows_and_engines_does_not_matter(tmp_path: Path) -> None:
+    frame = rows(400)
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=40)
+    sources = (lazy(frame), lazy(frame.sample(frac=1, random_state=1)), tmp_path / "rows.parquet")
+    first, *others = (hl.Model("y ~ x + (1 | g)", source).design.table.frame for source in sources)
+    for other in others:
+        pd.testing.assert_frame_equal(first, other)
+
+
+@pytest.mark.parametrize("written_by", ["pandas", "arrow"])
+def test_dictionaries_of_files_keep_the_order_of_their_levels(written_by: str, tmp_path: Path) -> None:
+    frame = rows().assign(g=lambda frame: pd.Categorical(frame["g"], ["c", "b", "a", "unused"]))
+    path = tmp_path / "rows.parquet"
+    if written_by == "pandas":
+        frame.to_parquet(path)
+    else:
+        chunks = [pa.Table.from_pandas(part).replace_schema_metadata(None) for part in (frame[:50], frame[50:])]
+        pa.parquet.write_table(pa.concat_tables(chunks), path)
+    levels = hl.Model("y ~ x + g", path).design.table.frame["g"].cat.categories
+    assert list(levels) == (["c", "b", "a"] if written_by == "pandas" else ["a", "b", "c"])
+
+
+def test_statistics_of_counted_columns_are_those_of_all_rows() -> None:
+    random = np.random.default_rng(5)
+    values, counts = random.normal(size=30), random.integers(1, 9, 30)
+    counted, every = CountedColumn(values, counts.astype(float)), pd.Series(np.repeat(values, counts))
+    for name in ("mean", "std", "median", "min", "max"):
+        assert getattr(counted, name)() == pytest.approx(getattr(every, name)(), rel=1e-12)
+    places = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
+    np.testing.assert_allclose(counted.quantile(places), every.quantile(places), rtol=1e-12)
+
+
+def test_a_query_that_runs_is_interrupted() -> None:
+    duckdb = pytest.importorskip("duckdb")
+    relation = duckdb.connect().sql(
+        "SELECT (a.range + b.range) % 2 AS y, a.range % 3 AS x FROM range(2000000) a, range(100000) b"
+    )
+    if not hasattr(relation, "_con"):
+        pytest.skip("this version of DuckDB ends its queries itself")
+    hl.Model("y ~ x", rows())  # imports what models need
+    begun = time.perf_counter()
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        hl.Model("y ~ x", relation)
+    assert time.perf_counter() - begun < 60
