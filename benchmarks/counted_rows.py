@@ -18,9 +18,9 @@ from typing import Any
 
 from machine import description, peak_memory, python_versions
 
-FORMULA = "converted ~ arm + device + week + country + (1 + arm | cluster)"
-CLUSTERS, COUNTRIES, WEEKS = 5_000, 20, 6
-ARMS, DEVICES = ("control", "short form", "no form"), ("phone", "tablet", "computer")
+FORMULA = "converted ~ arm * device + week + country + (1 | cluster)"
+CLUSTERS, COUNTRIES, WEEKS = 5_000, 20, 4
+ARMS, DEVICES = ("long form", "short form"), ("computer", "phone")
 #: Rows in each file.
 EACH = 5_000_000
 
@@ -32,15 +32,15 @@ def write(folder: Path, rows: int) -> None:
     from pyarrow import parquet
 
     random = np.random.default_rng(20260501)
-    country_of, effect = random.integers(0, COUNTRIES, CLUSTERS), random.normal(0, 0.5, (CLUSTERS, 3))
+    country_of, effect = random.integers(0, COUNTRIES, CLUSTERS), random.normal(0, 0.5, CLUSTERS)
     of_country = random.normal(0, 0.3, COUNTRIES)
     folder.mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, rows, EACH)):
         n = min(EACH, rows - start)
         cluster = random.integers(0, CLUSTERS, n)
-        arm, device, week = random.integers(0, 3, n), random.integers(0, 3, n), random.integers(1, WEEKS + 1, n)
-        eta = -2.0 + 0.3 * (arm == 1) + 0.5 * (arm == 2) - 0.2 * device + 0.02 * week + of_country[country_of[cluster]]
-        eta += effect[cluster, 0] + 0.4 * np.where(arm == 0, 0.0, effect[cluster, arm])
+        arm, device, week = random.integers(0, 2, n), random.integers(0, 2, n), random.integers(1, WEEKS + 1, n)
+        eta = -2.0 + 0.3 * arm + 0.2 * arm * device - 0.2 * device + 0.02 * week
+        eta += of_country[country_of[cluster]] + effect[cluster]
         converted = random.random(n, dtype=np.float32) < 1 / (1 + np.exp(-eta.astype(np.float32)))
         columns = {
             "converted": pa.array(converted),

@@ -32,7 +32,8 @@ class Model(ModelSpec):
     data : table
         One row for each observation: a pandas or polars frame, also a lazy one, Arrow data, a DuckDB relation, a
         mapping of columns, or the name of a .parquet, .feather, .arrow or .csv file. Only columns of the formula are
-        read from lazy frames and from files of Parquet and Arrow.
+        read from lazy frames and from files of Parquet and Arrow. If these have more than a million rows, rows that are
+        alike in all of these columns are counted there and become one row.
     priors : mapping of str to Prior or bambi.Prior, optional
         Priors that replace the defaults, by class (``"beta"``, ``"sd"``, ``"cor"``, ``"phi"``) or by parameter
         (``"age"``, ``"sd_district"``); see `hierlogit.priors.defaults.resolve_priors`.

@@ -525,7 +525,8 @@ def build_design(
     data : table
         One row for each observation: a pandas or polars frame, also a lazy one, Arrow data, a DuckDB relation, a
         mapping of columns, or the name of a .parquet, .feather, .arrow or .csv file. Only columns of the formula are
-        read from lazy frames and from files of Parquet and Arrow.
+        read from lazy frames and from files of Parquet and Arrow. If these have more than a million rows, rows that are
+        alike in all of these columns are counted there and become one row.
     missing : {"drop", "error"}
         What to do with rows that have missing values in columns of the formula, or no trials: drop them, with a warning
         that gives their number, or raise an error.

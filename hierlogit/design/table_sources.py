@@ -86,7 +86,7 @@ def source_of(data: Any) -> str:
     module = _library(data)
     if module == "duckdb" and not _is_connection(data):
         return "query of duckdb, executed"
-    return f"{kind_of(data)} of {module}, collected" if _is_lazy(data) else ""
+    return f"{kind_of(data)} of {module}, collected" if lazy_frame(data) is not None else ""
 
 
 def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -197,10 +197,6 @@ def frame_from_arrow(table: pa.Table, metadata: Mapping[bytes, bytes] | None) ->
 def _library(data: Any) -> str:
     """The library that an object is of."""
     return type(data).__module__.partition(".")[0].lstrip("_")
-
-
-def _is_lazy(data: Any) -> bool:
-    return hasattr(data, "collect") or (hasattr(data, "compute") and hasattr(data, "columns"))
 
 
 def _is_connection(data: Any) -> bool:

@@ -236,6 +236,7 @@ def _fixed_columns(model: ModelSpec, table: _Table) -> list[str]:
     ]
     if design.table.counts is not None:
         lines += [
+            "# They are those of all rows, of which each row of the table stands for several.",
             f"rows = {column_code(design.table.counts.column)}.to_numpy()",
             "means = rows @ X / rows.sum()",
             "sds = np.sqrt(rows @ (X - means) ** 2 / (rows.sum() - 1))",

@@ -16,9 +16,12 @@ import pyarrow.parquet
 import pytest
 
 import hierlogit as hl
+from hierlogit.density.linear_predictor import Draws, pointwise_log_likelihood
 from hierlogit.design import counted_sources
-from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, FitError, PredictionError
+from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, FitError, ModelError, PredictionError
 from hierlogit.fits.fit import Fit
+from hierlogit.model_comparison.leave_out import integrated_log_likelihood
+from hierlogit.translations.pymc_program import pymc_program
 
 duckdb = pytest.importorskip("duckdb")
 dask = pytest.importorskip("dask.dataframe")
@@ -261,6 +264,35 @@ def test_leaving_clusters_out_agrees(fits: tuple[Fit, Fit]) -> None:
     np.testing.assert_allclose(robust[0].standard_errors, robust[1].standard_errors, rtol=1e-6)  # type: ignore[union-attr]
     with pytest.raises(FitError, match="have been counted, so that there is no value for each"):
         hl.robust(fits[0], cluster=np.arange(1980))
+
+
+def test_log_likelihoods_of_rows_have_no_binomial_coefficients(fits: tuple[Fit, Fit]) -> None:
+    counted, plain = fits
+    draws = Draws.of(plain.model, plain.posterior)[np.arange(3)]
+    clusters = [fit.model.design.groups[0].index for fit in fits]
+    values = [
+        integrated_log_likelihood(fit.model, draws, index == 5) for fit, index in zip(fits, clusters, strict=True)
+    ]
+    np.testing.assert_allclose(values[0], values[1], rtol=0, atol=1e-8)
+    totals = [
+        pointwise_log_likelihood(fit.model, plain.posterior)["healed"].isel(draw=slice(2)).sum("obs") for fit in fits
+    ]
+    np.testing.assert_allclose(totals[0], totals[1], rtol=0, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_the_densities_of_a_counted_model_agree(fits: tuple[Fit, Fit]) -> None:
+    assert hl.check_density(fits[0].model).agrees
+
+
+def test_translations_know_of_counts(fits: tuple[Fit, Fit]) -> None:
+    program = pymc_program(fits[0].model)
+    assert 'trials = data["rows"].to_numpy()' in program.code
+    assert "means = rows @ X / rows.sum()" in program.code
+    assert program.data["rows"].sum() == 1980
+    with pytest.raises(ModelError, match="the rows of this model have been counted"):
+        fits[0].model.to_bambi()
+    assert "947 of 1,980 rows" in str(hl.explain(fits[0].model))
 
 
 def test_successes_out_of_trials_keep_their_constants(tmp_path: Path) -> None:
