@@ -129,7 +129,8 @@ def count_rows(source: Source, columns: Sequence[str], count: str, uncountable: 
         if counted is not None and len(counted) <= WORTH_COUNTING * counted[count].sum():
             return counted, f"{source.name}, rows counted"
     size = source.size()
-    why = uncountable or "most of them are distinct"
+    many = f"more than {room:,}" if room < WORTH_COUNTING * size else "most"
+    why = uncountable or f"{many} of them are distinct"
     if size > room:
         raise _too_many(source, size, room, columns, why)
     return source.rows(columns), f"{source.text}; rows not counted, since {why}"

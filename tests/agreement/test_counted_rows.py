@@ -267,7 +267,7 @@ def test_leaving_clusters_out_agrees(fits: tuple[Fit, Fit]) -> None:
 
 
 def test_log_likelihoods_of_rows_have_no_binomial_coefficients(fits: tuple[Fit, Fit]) -> None:
-    counted, plain = fits
+    plain = fits[1]
     draws = Draws.of(plain.model, plain.posterior)[np.arange(3)]
     clusters = [fit.model.design.groups[0].index for fit in fits]
     values = [
