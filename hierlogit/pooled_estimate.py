@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .density.linear_predictor import correlation_cholesky
 from .errors import FitError
-from .estimate import Estimate
+from .estimate import Clustered, Estimate
 from .formatting import number
 from .rubins_rules import MissingInformation, between_factor, missing_information
 
@@ -55,12 +55,13 @@ class PooledEstimate(Estimate):
         within = {name: np.mean([one.conditional_sds[name] ** 2 for one in members], axis=0) for name in modes}
         boundary = [name for name in first.boundary if all(name in one.boundary for one in members)]
         plain = {name: getattr(first, name) for name in ("nodes", "penalised", "fixed_effects", "effects", "entries")}
+        parameters = [_parameters(one) for one in members]
         pooled = cls(
             **plain,
             log_likelihood=np.nan,
             beta=np.mean([one.beta for one in members], axis=0),
             cholesky={name: _mean_cholesky(members, name) for name in first.cholesky},
-            covariance=np.mean([one.covariance for one in members], axis=0),
+            covariance=_total(parameters, [one.covariance for one in members]),
             boundary=tuple(boundary),
             modes={name: values.mean(axis=0) for name, values in modes.items()},
             conditional_sds={name: np.sqrt(within[name] + missing[name]) for name in modes},
@@ -69,11 +70,11 @@ class PooledEstimate(Estimate):
             df=first.df,
             restricted=first.restricted,
             weighted=first.weighted,
+            clustered=_clustered(members, parameters),
             phi=None if first.phi is None else _precision(float(np.mean([_dispersion(one) for one in members]))),
             members=tuple(members),
         )
-        differences = pooled._differences()
-        return replace(pooled, covariance=pooled.covariance + differences.T @ differences)._reduced()
+        return pooled._reduced()
 
     def _reduced(self) -> PooledEstimate:
         """The estimate with the degrees of freedom that the members and their differences give."""
@@ -182,8 +183,7 @@ class PooledEstimate(Estimate):
         what = f"up to {number(float(known.max()))} of a coefficient's" if known.size else "unknown"
         boundary = (("boundary", "; ".join(self.boundary)),) if self.boundary else ()
         tests = (("tests", f"t, with {self.kind_of_df} degrees of freedom"),)
-        clustered = self.members[0].clustered
-        errors = (("standard errors", clustered.described),) if clustered else ()
+        errors = (("standard errors", self.clustered.described),) if self.clustered else ()
         return (("information missing", what), *errors, *(() if self.penalised else tests), *boundary)
 
 
@@ -192,6 +192,21 @@ def _apart(values: Sequence[FloatArray]) -> FloatArray:
     m, every = len(values), np.array(values)
     differences: FloatArray = (every - every.mean(axis=0)) * np.sqrt(between_factor(m) / (m - 1))
     return differences
+
+
+def _total(values: Sequence[FloatArray], covariances: Sequence[FloatArray]) -> FloatArray:
+    """The total covariance matrix ``W + (1 + 1/m) B`` of estimates with these covariance matrices."""
+    differences = _apart(values)
+    total: FloatArray = np.mean(covariances, axis=0) + differences.T @ differences
+    return total
+
+
+def _clustered(members: Sequence[Estimate], parameters: Sequence[FloatArray]) -> Clustered | None:
+    """The clusters of the members' covariance matrices, with the total of those that their models have."""
+    clustered = members[0].clustered
+    if clustered is None:
+        return None
+    return replace(clustered, model_covariance=_total(parameters, [one.model_covariance for one in members]))
 
 
 def _mean_cholesky(members: Sequence[Estimate], group: str) -> FloatArray:
@@ -227,4 +242,7 @@ def _with_positive_diagonals(estimate: Estimate) -> Estimate:
     if np.all(signs > 0):
         return estimate
     cholesky = {name: L * np.where(np.diag(L) < 0, -1.0, 1.0) for name, L in estimate.cholesky.items()}
-    return replace(estimate, cholesky=cholesky, covariance=estimate.covariance * np.outer(signs, signs))
+    turned, clustered = np.outer(signs, signs), estimate.clustered
+    if clustered is not None:
+        clustered = replace(clustered, model_covariance=clustered.model_covariance * turned)
+    return replace(estimate, cholesky=cholesky, covariance=estimate.covariance * turned, clustered=clustered)

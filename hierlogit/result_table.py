@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import pandas as pd
 
-from .display import Column, Shown, Table, View
+from .display import Column, Sentences, Shown, Table, View
 from .formatting import latex_cell, markdown_cell
 from .pictures import Picture, TablePlots
 
@@ -75,6 +75,8 @@ class ResultTable(pd.DataFrame):
     ----------
     quantity : str
         What the table is about, and on which scale: the first part of its title.
+    note : str
+        What must be known of the fit to read the numbers, shown below them; empty if there is nothing.
 
     See Also
     --------
@@ -95,6 +97,7 @@ class ResultTable(pd.DataFrame):
     """
 
     quantity: str = ""
+    note: str = ""
     # Columns that the table was made with, those of them with values of the user's data, columns that are left out
     # first where there is not enough room, the decimals that the user has rounded to, and how the table is drawn.
     _own: frozenset[str] = frozenset()
@@ -103,7 +106,7 @@ class ResultTable(pd.DataFrame):
     _decimals: int | None = None
     _picture: Picture | None = None
 
-    _metadata = ["quantity", "_own", "_of_data", "_spare", "_decimals", "_picture"]  # noqa: RUF012  pandas reads this name
+    _metadata = ["quantity", "note", "_own", "_of_data", "_spare", "_decimals", "_picture"]  # noqa: RUF012  pandas reads it
 
     @classmethod
     def of(
@@ -114,6 +117,7 @@ class ResultTable(pd.DataFrame):
         data: Sequence[Hashable] = (),
         spare: Sequence[str] = (),
         picture: Picture | None = None,
+        note: str = "",
     ) -> Self:
         """A table of results.
 
@@ -127,10 +131,12 @@ class ResultTable(pd.DataFrame):
             Columns that are left out first, in this order, where there is not enough room.
         picture : Picture, optional
             How the table is drawn.
+        note : str
         """
         result = cls(table)
         result.attrs = table.attrs
         object.__setattr__(result, "quantity", quantity)
+        object.__setattr__(result, "note", note)
         object.__setattr__(result, "_own", frozenset(map(last_level, table.columns)))
         object.__setattr__(result, "_of_data", frozenset(map(str, data)))
         object.__setattr__(result, "_spare", tuple(spare))
@@ -151,9 +157,8 @@ class ResultTable(pd.DataFrame):
         joined = [one for one in getattr(other, "input_objs", ()) if isinstance(one, ResultTable)]
         for name in self._metadata if joined else ():
             object.__setattr__(result, name, getattr(joined[0], name, None))
-        if len({one.quantity for one in joined}) > 1 or not (joined or method in _SAME_NUMBERS):
-            object.__setattr__(result, "quantity", "")
-            object.__setattr__(result, "_picture", None)
+        if len({(one.quantity, one.note) for one in joined}) > 1 or not (joined or method in _SAME_NUMBERS):
+            _untitled(result)
         if len({one._picture for one in joined}) > 1 or method in _OTHER_PLACES:
             object.__setattr__(result, "_picture", None)
         return result
@@ -177,7 +182,7 @@ class ResultTable(pd.DataFrame):
         table = Table.of(
             pd.DataFrame(self), ".to_string()", data=self._data(), spare=self._spare, decimals=self._decimals
         )
-        return View(title, (table,))
+        return View(title, (table, Sentences((self.note,))) if self.note else (table,))
 
     def _data(self) -> list[str]:
         """Columns of the user's data, and whole numbers that the user added, which may be years or labels."""
@@ -309,9 +314,9 @@ def _written_labels(labels: pd.Index[Any], written: Callable[[str], str]) -> pd.
 
 
 def _untitled(result: Any) -> Any:
-    """The result of a computation, which is no longer what the title of the table says, nor what is drawn."""
+    """The result of a computation, which is no longer what title and note of the table say, nor what is drawn."""
     for one in result if isinstance(result, tuple) else (result,):
         if isinstance(one, ResultTable):
-            object.__setattr__(one, "quantity", "")
-            object.__setattr__(one, "_picture", None)
+            for name, nothing in (("quantity", ""), ("note", ""), ("_picture", None)):
+                object.__setattr__(one, name, nothing)
     return result

@@ -31,6 +31,8 @@ SEED_BOUND = 2**32
 LARGEST_COUNT = 10_000_000
 #: Numbers beyond this are refused: products of two of them would overflow.
 LARGEST_NUMBER = 1e100
+#: Counts that differ less than this from whole numbers are rounded: products such as ``prop * n`` are not exact.
+WHOLE_TOLERANCE = 1e-6
 
 type ErrorClass = type[HierlogitError]
 FloatArray = npt.NDArray[np.float64]

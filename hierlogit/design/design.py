@@ -14,12 +14,11 @@ import pandas as pd
 from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError, FitError, PredictionError
 from ..formula.terms import Formula, Response
-from ..validation import agree, choice, number_array, number_of, quoted_list, text, unknown_names
+from ..validation import WHOLE_TOLERANCE, agree, choice, number_array, number_of, quoted_list, text, unknown_names
 from .column_parts import Parts
 from .encoding import Encoding, computed_values
 from .grouping import Factor, GroupBlock, GroupRows, build_factors, with_whole_labels
 from .outcome import (
-    WHOLE_TOLERANCE,
     Family,
     Outcome,
     code_outcome,

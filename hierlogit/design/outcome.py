@@ -15,7 +15,7 @@ from ..binomial import log_binomial_coefficient
 from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
-from ..validation import agree, choice, number_of, quoted_list
+from ..validation import WHOLE_TOLERANCE, agree, choice, number_of, quoted_list
 from .row_counts import RowCounts, unused_name
 from .table import Missing, TrainingTable, say_dropped, with_columns
 
@@ -23,8 +23,6 @@ FloatArray = npt.NDArray[np.float64]
 Family = Literal["binomial", "betabinomial"]
 FAMILIES: tuple[Family, ...] = ("binomial", "betabinomial")
 
-#: Counts that differ less than this from whole numbers are rounded: products such as ``prop * n`` are not exact.
-WHOLE_TOLERANCE = 1e-6
 _GIVE_COUNTS = (
     "Give counts, not proportions: p(prop * n, n), or p(round(prop * n), n) if the proportion was rounded before."
 )

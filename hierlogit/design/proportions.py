@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..errors import DesignError
 from ..formula.terms import Formula
-from .outcome import WHOLE_TOLERANCE
+from ..validation import WHOLE_TOLERANCE
 from .table import clean_column
 
 FloatArray = npt.NDArray[np.float64]

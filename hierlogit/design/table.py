@@ -261,7 +261,12 @@ def _values_of(column: pd.Series[Any]) -> str:
 
 
 def training_table(
-    data: Any, columns: Sequence[str], missing: Missing, counts: RowCounts | None = None
+    data: Any,
+    columns: Sequence[str],
+    missing: Missing,
+    counts: RowCounts | None = None,
+    *,
+    of_weights: Sequence[str] = (),
 ) -> TrainingTable:
     """The columns that a formula uses, checked and without incomplete rows.
 
@@ -275,6 +280,8 @@ def training_table(
         What to do with rows that have missing values in these columns.
     counts : RowCounts, optional
         Names the column with how many rows each row of the table stands for.
+    of_weights : sequence of str
+        Those of the columns that hold weights.
 
     Raises
     ------
@@ -296,7 +303,8 @@ def training_table(
     totals = absent.sum() if numbers is None else absent.mul(numbers, axis=0).sum()
     by_column = {str(name): int(count) for name, count in totals.items() if count}
     if incomplete.any():
-        _say_missing(incomplete, by_column, labels, missing, numbers)
+        imputable = absent.drop(columns=list(of_weights)).any(axis=1).to_numpy()
+        _say_missing(incomplete, imputable, by_column, labels, missing, numbers)
     if counts is not None:
         used[counts.column] = numbers
     complete = used.loc[~incomplete].reset_index(drop=True)
@@ -334,13 +342,15 @@ def _with_used_levels(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tupl
 
 def _say_missing(
     incomplete: npt.NDArray[np.bool_],
+    imputable: npt.NDArray[np.bool_],
     by_column: Mapping[str, int],
     labels: pd.Index[Any],
     missing: Missing,
     counts: npt.NDArray[np.int64] | None,
 ) -> None:
+    """Say which rows have missing values, and which of them are in columns that can be imputed, unlike weights."""
     where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
-    other = "" if np.average(incomplete, weights=counts) < MANY_MISSING else INSTEAD_OF_DROPPING
+    other = "" if np.average(imputable, weights=counts) < MANY_MISSING else INSTEAD_OF_DROPPING
     say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing, other, counts)
 
 

@@ -60,7 +60,7 @@ def training_rows(
     used = [name for name in formula.columns if name in source.columns]
     weighted = checked_weights(weights, _without(source, counts))
     of_weights = [] if weighted is None else [name for name in weighted.columns if name not in used]
-    table = training_table(source, [*used, *of_weights], missing, counts)
+    table = training_table(source, [*used, *of_weights], missing, counts, of_weights=of_weights)
     table = replace(table, source=reading.source)
     for suspect in suspect_columns(formula, table.frame, table.row_counts):
         warn_of_data(f"{suspect.evidence}. {suspect.remedy}")

@@ -13,13 +13,26 @@ import pandas as pd
 
 from ..display import ShownAsCall
 from ..errors import DesignError
-from ..validation import agree, choice, kind_of, mapping, number_of, quoted_list, shortened, text
+from ..validation import (
+    LARGEST_NUMBER,
+    WHOLE_TOLERANCE,
+    agree,
+    choice,
+    kind_of,
+    mapping,
+    number_of,
+    quoted_list,
+    shortened,
+    text,
+)
 
 FloatArray = npt.NDArray[np.float64]
 Scaling = Literal["size", "effective"]
 SCALING_CHOICES: tuple[Scaling, ...] = ("size", "effective")
 #: More rows than this are not made of frequency weights, but counted.
 MOST_ROWS = 20_000_000
+#: Larger sums of counts are not exact.
+MOST_COUNTED = 2**53
 _KINDS = (
     "hl.FrequencyWeights({column}) if each row stands for that many identical rows; hl.SamplingWeights({column}) if "
     "the weights are inverse probabilities of selection. Numbers of trials behind a proportion, which are weights in "
@@ -78,20 +91,25 @@ class FrequencyWeights(ShownAsCall):
         Raises
         ------
         DesignError
-            If a count is negative or not whole, or all are zero.
+            If a count is negative or not whole, all are zero, or they add up to more than `MOST_COUNTED`.
         """
         values = weights_in(frame, self.rows)
-        counts = np.round(values).astype(np.int64)
-        fractional = np.flatnonzero(values != counts)
+        whole = np.round(values)
+        fractional = np.flatnonzero(np.abs(values - whole) > WHOLE_TOLERANCE)
         if len(fractional):
             raise DesignError(
                 f"frequency weights are whole numbers, but '{self.rows}' has "
                 f"{number_of(len(fractional), 'other value')}, such as {values[fractional[0]]:.6g}. If they are "
                 f"weights of a sample, pass weights=hl.SamplingWeights({self.rows!r})."
             )
-        if not counts.any():
+        if (total := float(whole.sum())) > MOST_COUNTED:
+            raise DesignError(
+                f"the frequency weights in '{self.rows}' add up to {total:.3g} rows, which are too many to count. Check "
+                "which column holds the counts."
+            )
+        if not whole.any():
             raise DesignError(f"all frequency weights in '{self.rows}' are zero. Check which column holds the counts.")
-        return counts
+        return whole.astype(np.int64)
 
 
 @dataclass(frozen=True, repr=False)
@@ -215,7 +233,7 @@ def weights_in(frame: pd.DataFrame, column: str) -> FloatArray:
     Raises
     ------
     DesignError
-        If they are not numbers, or negative.
+        If they are not numbers, negative, or so large or small that their products cannot be computed.
     """
     values = frame[column]
     if values.dtype.kind not in "iuf":
@@ -227,5 +245,12 @@ def weights_in(frame: pd.DataFrame, column: str) -> FloatArray:
         raise DesignError(
             f"{number_of(len(negative), 'weight')} in '{column}' {agree(len(negative), 'is', 'are')} negative, such as "
             f"{weights[negative[0]]:.6g}. Weights start at 0."
+        )
+    extreme = weights[(weights > LARGEST_NUMBER) | ((weights > 0) & (weights < 1 / LARGEST_NUMBER))]
+    if len(extreme):
+        raise DesignError(
+            f"{number_of(len(extreme), 'weight')} in '{column}' {agree(len(extreme), 'is', 'are')} neither zero nor "
+            f"between {1 / LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, such as {extreme[0]:.6g}. Check the column; a "
+            "factor that all weights share does not matter."
         )
     return weights

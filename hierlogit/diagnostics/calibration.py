@@ -62,7 +62,7 @@ def calibration(
     num_draws : int, optional
         How many posterior draws to use for the probabilities, evenly spaced; all if not given.
     seed : int, optional
-        Repeats the band, and the assignment of clusters to folds, exactly.
+        For the band, and the assignment of clusters to folds; drawn, and kept in ``table.attrs["seed"]``, if not given.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def calibration(
             "trials": forecasts.trials,
         }
     )
-    table.attrs.update(forecasts.decomposition(outcome.y))
+    table.attrs.update(forecasts.decomposition(outcome.y) | {"seed": seed})
     return ResultTable.of(table, "Expected and recalibrated probabilities")
 
 

@@ -71,7 +71,8 @@ def scores(
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     seed : int, optional
-        Repeats the effects of new clusters, and the assignment of clusters to folds, exactly.
+        Repeats the effects of new clusters, and the assignment of clusters to folds, exactly. That of the
+        folds is drawn, and kept in ``table.attrs["seed"]``, if not given.
 
     Returns
     -------
@@ -167,11 +168,15 @@ def _with_clusters_left_out(
     if loo is not None and flag("loo", loo, PredictionError):
         raise PredictionError("loo=True leaves out rows and group= clusters: give one of them.")
     outcome, left_out = fit.model.design.outcome, left_out_clusters(fit, group)
-    parts = Folds.of(left_out, outcome.y, outcome.trials, folds=folds, seed=seed_or_new(seed, PredictionError))
+    used_seed = seed_or_new(seed, PredictionError)
+    parts = Folds.of(left_out, outcome.y, outcome.trials, folds=folds, seed=used_seed)
     p = UnseenClusters.of(fit, parts, unseen_treatments(fit.model, "average")).complete(parts)
     unseen = Unseen(p, log_kernel(p, outcome.y, outcome.trials), None)
     table = _in_sample(fit, clusters, num_draws, interval, seed)
-    return _joined(fit, table, _left_out(unseen, outcome, interval, "new clusters", left_out.index))
+    both = _joined(fit, table, _left_out(unseen, outcome, interval, "new clusters", left_out.index))
+    if folds is not None:
+        both.attrs["seed"] = used_seed
+    return both
 
 
 def _joined(fit: Fit, table: DrawTable, rows: pd.DataFrame) -> DrawTable:

@@ -54,7 +54,11 @@ class PooledFit(Fit[M_co]):
     variance is ``W + (1 + 1/m) B``, with t distributions. In the draws of likelihood fits the differences between the
     estimates of an imputation and the means of all are therefore multiplied by ``sqrt((m + 1) / (m - 1))``, and by
     ``sqrt(d / q)`` with q from the chi-squared distribution with ``d = max(m - 1, 4)`` degrees of freedom, before they
-    are stacked. The draws of samplers are stacked as they are; with 20 imputations or more, the difference is small.
+    are stacked: the variance between imputations is itself estimated, from m values. Intervals from the draws are thus
+    close to those by Barnard and Rubin's t distributions, and the standard deviation of the draws is
+    ``sqrt(1 + 2 * lambda / (d - 2))`` times Rubin's standard error, where ``lambda`` is the share of the variance due
+    to missing values: 1.22 times with 5 imputations and a share of a half, 1.03 times with 20. The draws of samplers
+    are stacked as they are; with 20 imputations or more, the difference is small.
 
     References
     ----------
@@ -80,7 +84,7 @@ class PooledFit(Fit[M_co]):
 
     @cached_property
     def imputations(self) -> tuple[Fit[M_co], ...]:
-        """The fits, with draws that give Rubin's total variance when they are stacked."""
+        """The fits, with draws that have the tails of Rubin's t distributions when they are stacked."""
         if not isinstance(self.estimate, PooledEstimate):
             return self.fits
         seeds = np.random.SeedSequence(self.diagnostics.seed).spawn(len(self.fits))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 
+from ..design.grouping import GroupBlock
 from ..errors import ConvergenceWarning, warn
 from .findings import warning_text
 from .fit import Fit
@@ -45,3 +46,24 @@ def repeats_findings[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         return result
 
     return repeating
+
+
+def note_of_zero_sds(fit: Fit, groups: Sequence[GroupBlock]) -> str:
+    """What the finding of a singular fit says, below a table of effects whose sds are estimated as zero.
+
+    Parameters
+    ----------
+    fit : Fit
+    groups : sequence of GroupBlock
+        The grouping factors in the table.
+
+    Returns
+    -------
+    str
+        Empty if all sds of these factors are above zero, or those of zero have a finding that is a warning.
+    """
+    estimate = fit.estimate
+    if estimate is None or all(estimate.sd(group.name).all() for group in groups):
+        return ""
+    found = [finding.evidence for finding in fit.diagnostics.findings if finding.code == "singular_fit"]
+    return found[0] if found else ""

@@ -10,7 +10,7 @@ import numpy as np
 from ..design.design import Design
 from ..errors import DataWarning, FitError, PredictionError, warn
 from ..model_spec import ModelSpec
-from ..validation import agree, quoted_list
+from ..validation import agree, number_of, quoted_list
 
 #: Largest difference between columns of the same rows, relative to their size, that is rounding.
 ROUNDING = 1e-9
@@ -57,8 +57,8 @@ def _same_rows(first: Design, other: Design, where: str, name: str) -> None:
         )
     if other.n_rows != first.n_rows:
         raise FitError(
-            f"{where} has {other.n_rows:,} rows, and {name}[0] {first.n_rows:,}: imputed tables have the same rows. "
-            "Rows with values that are still missing in one of them must be left out of all."
+            f"{where} has {number_of(other.n_rows, 'row')}, and {name}[0] {first.n_rows:,}: imputed tables have the "
+            f"same rows.{_why_other_rows(first, other, where, name)}"
         )
     if not first.table.rows.equals(other.table.rows):
         at = int(np.flatnonzero(first.table.rows != other.table.rows)[0])
@@ -67,6 +67,21 @@ def _same_rows(first: Design, other: Design, where: str, name: str) -> None:
             f"{first.table.rows[at]!r}. Sort the tables alike and give them the same labels, such as "
             "table.reset_index(drop=True)."
         )
+
+
+def _why_other_rows(first: Design, other: Design, where: str, name: str) -> str:
+    """What is known of the rows that one of two tables lacks, and what to do, as sentences."""
+    both = {f"{name}[0]": first.table, where: other.table}
+    gone = [f"{number_of(table.n_missing, 'row')} of {which}" for which, table in both.items() if table.n_missing]
+    if gone:
+        return (
+            f" Left out for values that are still missing: {' and '.join(gone)}. Impute these values too, or leave the "
+            "rows out of all tables."
+        )
+    (few, fewer), (many, more) = sorted(both.items(), key=lambda item: len(item[1].rows))
+    lacking = more.rows.difference(fewer.rows, sort=False).tolist()
+    which = f" {few} lacks {agree(lacking, 'the row', 'the rows')} {quoted_list(lacking)} of {many}." if lacking else ""
+    return f"{which} Leave rows out before imputation, or out of all tables."
 
 
 def _same_columns(first: Design, other: Design, where: str, name: str) -> None:

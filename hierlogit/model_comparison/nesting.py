@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..design.design import Design, EncodedRows
 from ..design.grouping import GroupBlock
+from ..design.weights import FrequencyWeights
 from ..engines.maximum.integrator import MOST_NODES, likelihood_at
 from ..errors import EngineError, FitError
 from ..estimate import Estimate
@@ -59,7 +60,7 @@ def refuse_other_rows(designs: Mapping[str, Design]) -> None:
         if not same or not other_design.table.rows.equals(design.table.rows):
             raise FitError(
                 f"'{name}' and '{first}' are fits to different outcomes, or to rows in another order. Fit both to the "
-                "same table."
+                f"same table{_weighted_alike(design, other_design)}."
             )
 
 
@@ -85,6 +86,12 @@ def refuse_counted_apart(designs: Mapping[str, Design], what: str, remedy: str) 
                 f"{what} compares rows, but those of '{first}' and '{name}' have been counted by different predictors, "
                 f"to {design.n_rows:,} and {other.n_rows:,} distinct rows. {remedy}"
             )
+
+
+def _weighted_alike(design: Design, other: Design) -> str:
+    """What to add of weights, if the rows of one of two designs are repeated by frequency weights."""
+    counted = [one.table.weights for one in (design, other) if isinstance(one.table.weights, FrequencyWeights)]
+    return f", with weights=hl.{counted[0]!r} in both: they repeat each row in its place" if len(counted) == 1 else ""
 
 
 def maxima(fits: Mapping[str, Fit]) -> dict[str, Estimate]:

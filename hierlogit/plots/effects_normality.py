@@ -58,7 +58,7 @@ def effects_qq(
     rows, and with binary outcomes they take few values. Each mode is therefore divided by its standard deviation, and
     compared with the modes in data simulated from the fit, with normal effects, to which the model is fitted again.
     Simulated data sets in which the sd of the effect is estimated as zero are left out, and counted in the panel; there
-    is no band if nearly all of them are.
+    is no band if nearly all of them are. An effect whose own sd is estimated as zero has a panel that says so.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def effects_qq(
     Raises
     ------
     FitError
-        If an option is not allowed, the model has no random effects or no such grouping factor or effect, or the fit is
-        not at a maximum.
+        If an option is not allowed, the model has no random effects or no such grouping factor or effect, the fit is
+        not at a maximum, or the sds of all these effects are estimated as zero.
 
     See Also
     --------
@@ -112,7 +112,10 @@ def effects_qq(
     with house_style():
         drawn = _new_axes(len(panels)) if axes is None else given_axes(axes, len(panels), "one for each effect")
         for ax, effect_quantile in zip(drawn, quantiles, strict=True):
-            _panel(ax, effect_quantile, interval.prob)
+            if effect_quantile.sd > 0:
+                _panel(ax, effect_quantile, interval.prob)
+            else:
+                _panel_without_variance(ax, effect_quantile)
     return drawn
 
 
@@ -178,6 +181,25 @@ def _panel(ax: Axes, quantiles: EffectQuantiles, prob: float) -> None:
         f"Normal Q-Q plot of the standardised modes of the effects '{quantiles.effect}' of the "
         f"{counted(len(outside), quantiles.group)}: {int(outside.sum()):,} lie outside the band that contains "
         f"{100 * prob:g}% of simulated data sets{f'; the furthest: {furthest}' if furthest else ''}.",
+    )
+
+
+def _panel_without_variance(ax: Axes, quantiles: EffectQuantiles) -> None:
+    set_title(ax, f"{quantiles.effect} of {quantiles.group}")
+    ax.set_axis_off()
+    ax.annotate(
+        "sd estimated as zero:\nall modes are zero",
+        xy=(0.5, 0.5),
+        xycoords="axes fraction",
+        ha="center",
+        va="center",
+        fontsize=SMALL,
+        color=GREY,
+    )
+    describe(
+        ax,
+        f"No Q-Q plot of the effects '{quantiles.effect}' of {quantiles.group}: their sd is estimated as zero, and all "
+        "modes are zero.",
     )
 
 

@@ -47,10 +47,10 @@ def cited(subject: Subject) -> list[Reference]:
     if subject.design.sampling is not None:
         keys.append("sampling_weights")
     if isinstance(subject.fit, PooledFit):
-        keys += ["stacked" if estimate is None else "barnard_rubin"]
-    elif estimate is not None and estimate.clustered is not None:
+        keys.append("stacked" if estimate is None else "barnard_rubin")
+    if estimate is not None and estimate.clustered is not None:
         keys.append(estimate.clustered.kind)
-    elif estimate is not None and estimate.has_t_tests:
+    elif estimate is not None and estimate.has_t_tests and not isinstance(estimate, PooledEstimate):
         keys.append("between_within")
     if subject.fit.model.overdispersed:
         keys.append("beta_binomial")
@@ -160,7 +160,7 @@ def _maximised(subject: Subject) -> str:
         return (
             f"Parameters are the {goal}{integrated}, computed with {_software(subject)} for each of "
             f"{len(estimate.members)} imputed tables, and pooled by Rubin's rules with small-sample degrees of freedom "
-            "(Barnard and Rubin 1999)."
+            f"(Barnard and Rubin 1999).{_weights(subject.design)}{_errors(estimate)}"
         )
     return (
         f"Parameters are the {goal}{integrated}, computed with {_software(subject)}; the "
@@ -184,19 +184,26 @@ def _weights(design: Design) -> str:
 def _tests(estimate: Estimate) -> str:
     """Where standard errors come from, and what fixed effects are compared with, if these are not the usual ones."""
     if estimate.clustered is not None:
-        clusters = f"{number_of(estimate.clustered.count, 'cluster')} of `{estimate.clustered.group}`"
-        where = {
-            "robust": f" Standard errors are cluster-robust, from the scores of {clusters} (Liang and Zeger 1986)",
-            "jackknife": f" Standard errors are those of the jackknife over {clusters} (MacKinnon et al. 2023)",
-        }[estimate.clustered.kind]
         by_t = f", with t distributions of {estimate.kind_of_df} degrees of freedom" if estimate.has_t_tests else ""
-        return f"{where}{by_t}."
+        return _errors(estimate, by_t)
     if not estimate.has_t_tests:
         return ""
     return (
         " Tests and intervals of the fixed effects are by Student's t distribution with between-within degrees of "
         "freedom (Li and Redden 2015)."
     )
+
+
+def _errors(estimate: Estimate, distributions: str = "") -> str:
+    """Where standard errors come from, if not from the model, and their distributions."""
+    if estimate.clustered is None:
+        return ""
+    clusters = f"{number_of(estimate.clustered.count, 'cluster')} of `{estimate.clustered.group}`"
+    where = {
+        "robust": f"cluster-robust, from the scores of {clusters} (Liang and Zeger 1986)",
+        "jackknife": f"those of the jackknife over {clusters} (MacKinnon et al. 2023)",
+    }[estimate.clustered.kind]
+    return f" Standard errors are {where}{distributions}."
 
 
 def _software(subject: Subject) -> str:

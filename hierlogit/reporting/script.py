@@ -78,9 +78,14 @@ def _model(subject: Subject) -> list[str]:
     if sampling is not None and estimate.clustered.group == (sampling.top or ROWS):  # what the engine computes itself
         return _as_modelled(subject)
     group, kind = estimate.clustered.group, estimate.clustered.kind
-    cluster = repr(group) if group in known_names(subject.fit.model) else f"rows[{group!r}]"
     option = "" if kind == "robust" else f", covariance={kind!r}"
-    return [*_as_modelled(subject), f"fit = hl.robust(fit, {cluster}{option})"]
+    pooled, known = isinstance(subject.fit, PooledFit), group in known_names(subject.fit.model)
+    values = f"tables.loc[tables['.imp'] == 1, {group!r}].to_numpy()" if pooled else f"rows[{group!r}]"
+    of_clusters = f"{repr(group) if known else values}{option}"
+    again = (
+        f"hl.pool([hl.robust(one, {of_clusters}) for one in fit.fits])" if pooled else f"hl.robust(fit, {of_clusters})"
+    )
+    return [*_as_modelled(subject), f"fit = {again}"]
 
 
 def _as_modelled(subject: Subject) -> list[str]:

@@ -14,7 +14,7 @@ from ..design.grouping import GroupBlock
 from ..fits.arguments import require_fit
 from ..fits.central_draw import central_draw
 from ..fits.fit import Fit
-from ..fits.repeated_findings import repeats_findings
+from ..fits.repeated_findings import note_of_zero_sds, repeats_findings
 from ..result_table import ResultTable
 from .cluster_picture import ClusterPicture
 from .intervals import CHUNK_SIZE, Interval, put_block, summarise
@@ -140,10 +140,12 @@ def coef(
     """
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
-    tables = [coefficient_table(fit, factor, interval) for factor in fit.model.design.chosen_groups(group)]
+    factors = fit.model.design.chosen_groups(group)
+    tables = [coefficient_table(fit, factor, interval) for factor in factors]
     fixed = zip(fit.model.design.fixed_effects, central_draw(fit).beta[0].tolist(), strict=True)
     picture = ClusterPicture("caterpillar", tuple(fixed))
-    return ResultTable.of(pd.concat(tables), "Coefficients of clusters (logit scale)", picture=picture)
+    title, note = "Coefficients of clusters (logit scale)", note_of_zero_sds(fit, factors)
+    return ResultTable.of(pd.concat(tables), title, picture=picture, note=note)
 
 
 def coefficient_table(fit: Fit, factor: GroupBlock, interval: Interval) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from ..errors import DataWarning, FitError, warn
 from ..estimate import Estimate
 from ..fits.arguments import refuse_pooled, require_fit
 from ..fits.fit import Fit
+from ..fits.pooled_fit import PooledFit
 from ..fits.posterior import parameter_draws
-from ..fits.repeated_findings import repeats_findings
+from ..fits.repeated_findings import note_of_zero_sds, repeats_findings
 from ..pictures import Picture
 from ..result_table import ResultTable
 from ..student_t import t_cdf, t_quantile, two_sided_p_value
@@ -70,8 +71,8 @@ def summary(
         chi-squared distribution in any case.
     covariance : {"model", "robust"}
         Where the standard errors of a likelihood fit come from: from the model, or from differences between clusters,
-        as with `robust`, of which ``hl.summary(fit, covariance="robust")`` is short for
-        ``hl.summary(hl.robust(fit))``.
+        as with `robust`: ``hl.summary(fit, covariance="robust")`` is short for ``hl.summary(hl.robust(fit))``. Those of
+        the jackknife, which takes longer, are in ``hl.summary(hl.robust(fit, covariance="jackknife"))``.
     cluster : str or array-like, optional
         For robust standard errors: the clusters, as for `robust`.
     progress : bool
@@ -107,8 +108,9 @@ def summary(
     choice("covariance", covariance, COVARIANCES, FitError)
     if covariance == "jackknife":
         raise FitError(
-            "covariance='jackknife' takes a search for each cluster: make the fit with it once, "
-            "fit = hl.robust(fit, covariance='jackknife'), and pass it to hl.summary and other functions."
+            "covariance='jackknife' takes a search for each cluster, which hl.summary does not start: make a fit with "
+            f"it once, fit = {_with_jackknife(fit, cluster)}, and pass that to hl.summary and other functions. "
+            "covariance='robust' takes no searches."
         )
     if covariance == "robust":
         fit = robust_fit(fit, cluster)
@@ -127,6 +129,14 @@ def summary(
     if chosen == "profile":
         refuse_pooled(fit, "fit", "A profile is of the likelihood", "Leave interval= out for Wald intervals.")
     return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, df, progress=progress)
+
+
+def _with_jackknife(fit: Fit, cluster: Any) -> str:
+    """The call that makes a fit with the standard errors of the jackknife."""
+    options = f"{'' if cluster is None else 'cluster, '}covariance='jackknife'"
+    if isinstance(fit, PooledFit):
+        return f"hl.pool([hl.robust(one, {options}) for one in fit.fits])"
+    return f"hl.robust(fit, {options})"
 
 
 def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
@@ -255,7 +265,8 @@ def ranef(
         Indexed by ``group``, ``level`` and ``effect``. For sampled fits ``mean``, ``sd`` and the ends of the interval.
         For likelihood fits ``mode`` and ``conditional_sd``, the conditional mode and standard deviation of the effect
         given the estimates, as in lme4, and the ends of the normal interval that they give. It does not include the
-        uncertainty of the estimates; the draws in ``fit.posterior`` do.
+        uncertainty of the estimates; the draws in ``fit.posterior`` do. Effects whose sd is estimated as zero are all
+        zero, which a note below the table says.
 
     Raises
     ------
@@ -273,8 +284,8 @@ def ranef(
     """
     require_fit(fit)
     interval = Interval.of(ci_prob, ci_kind)
-    tables = []
-    for factor in fit.model.design.chosen_groups(group):
+    tables, factors = [], fit.model.design.chosen_groups(group)
+    for factor in factors:
         if fit.estimate is None:
             dims = (fit.model.dim(factor), fit.model.effect_dim(factor))
             effects = fit.posterior[f"b_{factor.result_name}"].transpose("chain", "draw", *dims).to_numpy()
@@ -286,7 +297,8 @@ def ranef(
         )
         tables.append(pd.DataFrame(columns, index=index))
     title = "Deviations of clusters from the fixed effects (logit scale)"
-    return ResultTable.of(pd.concat(tables), title, picture=ClusterPicture("caterpillar"))
+    note = note_of_zero_sds(fit, factors)
+    return ResultTable.of(pd.concat(tables), title, picture=ClusterPicture("caterpillar"), note=note)
 
 
 def _conditional_modes(estimate: Estimate, group: str, interval: Interval) -> dict[str, FloatArray]:

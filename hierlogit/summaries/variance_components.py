@@ -10,7 +10,7 @@ from ..design.grouping import GroupBlock
 from ..estimate import Estimate
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
-from ..fits.repeated_findings import repeats_findings
+from ..fits.repeated_findings import note_of_zero_sds, repeats_findings
 from ..result_table import ResultTable
 from .intervals import Interval, summarise
 
@@ -52,7 +52,8 @@ def variance_components(
     interval = Interval.of(ci_prob, ci_kind)
     keys: list[tuple[str, str, str]] = []
     columns: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-    for factor in fit.model.design.chosen_groups(group):
+    factors = fit.model.design.chosen_groups(group)
+    for factor in factors:
         name, dim = factor.result_name, fit.model.effect_dim(factor)
         sd = fit.posterior[f"sd_{name}"].transpose("chain", "draw", dim).to_numpy().reshape(-1, len(factor.effects))
         for quantity, values in (("sd", sd), ("variance", sd**2)):
@@ -66,9 +67,10 @@ def variance_components(
     index = pd.MultiIndex.from_tuples(keys, names=["group", "quantity", "effect"])
     table = summarise(np.column_stack(columns), interval)
     if fit.estimate is not None:
-        estimate = [_at_maximum(fit.estimate, factor) for factor in fit.model.design.chosen_groups(group)]
+        estimate = [_at_maximum(fit.estimate, factor) for factor in factors]
         table = {"estimate": np.concatenate(estimate), **table}
-    return ResultTable.of(pd.DataFrame(table, index=index), "Variance between clusters (logit scale)")
+    title, note = "Variance between clusters (logit scale)", note_of_zero_sds(fit, factors)
+    return ResultTable.of(pd.DataFrame(table, index=index), title, note=note)
 
 
 def _at_maximum(estimate: Estimate, group: GroupBlock) -> FloatArray:

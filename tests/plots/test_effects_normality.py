@@ -10,6 +10,7 @@ from hierlogit.diagnostics.fit.cluster_outliers import standardised_modes
 from hierlogit.diagnostics.fit.effects_qq import effect_quantiles
 from hierlogit.diagnostics.fit.simultaneous_band import normal_scores
 from hierlogit.engines.maximum.refitted import ReferenceFit
+from hierlogit.errors import FitError
 from hierlogit.plots.style import BLUE, VERMILLION
 
 
@@ -127,3 +128,18 @@ def test_works_on_given_axes_and_refuses_what_is_wrong(women):
     plain = hl.Model("use ~ age", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     with pytest.raises(hl.errors.FitError, match="no random effects"):
         hl.plots.effects_qq(plain)
+
+
+def test_effects_without_variance_have_no_distribution():
+    random = np.random.default_rng(5)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "h": np.tile(np.arange(20), 10)})
+    frame["y"] = random.binomial(1, expit(random.normal(size=20)[frame["h"]]))
+    fit = hl.Model("y ~ 1 + (1 | g) + (1 | h)", frame).fit(hl.Laplace(seed=1))
+    assert fit.estimate.boundary == ("sd_g[Intercept] = 0",)
+    with pytest.raises(FitError, match=r"the sd of 'Intercept of g' is estimated as zero: .* all modes are zero"):
+        hl.plots.effects_qq(fit, "g", seed=1, replicates=20)
+    without, other = hl.plots.effects_qq(fit, seed=1, replicates=20)
+    assert [ax.get_title() for ax in (without, other)] == ["Intercept of g", "Intercept of h"]
+    assert [text.get_text() for text in without.texts] == ["sd estimated as zero:\nall modes are zero"]
+    assert not without.collections
+    assert len(points(other)) == 20

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
+from ...validation import agree, quoted_list
 from .cluster_outliers import standardised_modes
 from .predictive_check import simulated_fits
 from .simultaneous_band import normal_scores, simultaneous_band
@@ -30,6 +31,8 @@ class EffectQuantiles:
     Attributes
     ----------
     group, effect : str
+    sd : float
+        As it is estimated. If it is zero, so are all modes, and there is nothing to compare.
     levels : ndarray, shape (J,)
         Labels of the clusters.
     normal : ndarray, shape (J,)
@@ -50,6 +53,7 @@ class EffectQuantiles:
 
     group: str
     effect: str
+    sd: float
     levels: npt.NDArray[Any]
     normal: FloatArray
     observed: FloatArray
@@ -84,32 +88,43 @@ def effect_quantiles(
     Raises
     ------
     FitError
-        If the fit did not end at a maximum.
+        If the fit did not end at a maximum, or the sds of all effects are estimated as zero.
     """
     reference = ReferenceFit.of(fit)
     if not reference.usable:
         raise FitError("the fit did not end at a maximum, so there is nothing to simulate from: see fit.diagnostics.")
+    sds = [float(reference.estimate.sd(group.name)[k]) for group, k in panels]
+    if not any(sds):
+        names = [f"{group.effects[k]} of {group.name}" for group, k in panels]
+        raise FitError(
+            f"{agree(names, 'the sd', 'the sds')} of {quoted_list(names)} {agree(names, 'is', 'are')} estimated as "
+            "zero: the data show no more variation there than expected by chance, and all modes are zero, so that "
+            "there is no distribution to look at."
+        )
     simulated = [
         [np.sort(standardised_modes(fitted, group)[:, k]) for group, k in panels]
         for fitted in simulated_fits(fit, reference, replicates, seed)
     ]
     return [
-        _of_panel(group, k, standardised_modes(reference.observed, group)[:, k], np.array(modes), prob)
-        for (group, k), modes in zip(panels, zip(*simulated, strict=True), strict=True)
+        _of_panel(group, k, sd, standardised_modes(reference.observed, group)[:, k], np.array(modes), prob)
+        for (group, k), sd, modes in zip(panels, sds, zip(*simulated, strict=True), strict=True)
     ]
 
 
-def _of_panel(group: GroupBlock, k: int, observed: FloatArray, simulated: FloatArray, prob: float) -> EffectQuantiles:
+def _of_panel(
+    group: GroupBlock, k: int, sd: float, observed: FloatArray, simulated: FloatArray, prob: float
+) -> EffectQuantiles:
     order = np.argsort(observed, kind="stable")
     # Modes are zero where the outcomes carry no information; if most are, the estimated sd is nearly zero.
     varying = simulated[(simulated != 0).mean(axis=1) > 0.5]
-    if len(varying) < FEWEST:  # nothing to compare with
+    if sd == 0 or len(varying) < FEWEST:  # nothing to compare with
         middle = low = high = np.full(len(order), np.nan)
     else:
         middle, (low, high) = varying.mean(axis=0), simultaneous_band(varying, prob)
     return EffectQuantiles(
         group=group.name,
         effect=group.effects[k],
+        sd=sd,
         levels=group.levels[order],
         normal=normal_scores(len(order)),
         observed=observed[order],

@@ -65,6 +65,8 @@ class Validation(HasTables, Pictured):
         How the predictions were made, in words.
     event : str
         What is predicted.
+    seed : int or None
+        With which the clusters were assigned to folds; None if there are no folds of several clusters.
     """
 
     _picture: ClassVar[Picture] = Picture("validation")
@@ -79,10 +81,12 @@ class Validation(HasTables, Pictured):
     failures: Mapping[Any, str]
     method: str
     event: str
+    seed: int | None
 
     def _view(self) -> View:
         title = f"Validation of the probability of {self.event} on {len(self.table):,} clusters of {self.group}"
-        facts = [("method", self.method), ("predictions", self._predicted)]
+        seed = [] if self.seed is None else [("seed of the folds", str(self.seed))]
+        facts = [("method", self.method), *seed, ("predictions", self._predicted)]
         return View(
             title,
             (
@@ -183,7 +187,7 @@ def validate(
     ci_prob : float, optional
         Probability of the intervals; ArviZ's default if not given.
     seed : int, optional
-        Repeats the assignment of clusters to folds.
+        For the assignment of clusters to folds; drawn, and kept in the result, if not given.
     executor : concurrent.futures.Executor, optional
         Distributes refits over workers.
 
@@ -298,7 +302,8 @@ def validate(
     failures = {parts.described(number): text for number, text in sorted(unseen.failures.items())}
     predicted = np.isfinite(unseen.probability)
     method = f"{how}, {unseen.method}"
-    return _assembled(fit, table, predictions, predicted, treatments, interval, failures, method)
+    kept_seed = None if folds is None else seed
+    return _assembled(fit, table, predictions, predicted, treatments, interval, failures, method, kept_seed)
 
 
 def _left_out_options(folds: int | None, least_events: int) -> list[str]:
@@ -354,6 +359,7 @@ def _assembled(
     interval: Interval,
     failures: Mapping[Any, str],
     method: str,
+    seed: int | None = None,
 ) -> Validation:
     """The result, with the apparent measures of the training rows that are `seen`."""
     outcome, group = fit.model.design.outcome, str(table.index.name)
@@ -375,4 +381,5 @@ def _assembled(
         failures,
         method,
         outcome.event,
+        seed,
     )

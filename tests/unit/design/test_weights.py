@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.errors import DesignError
+from hierlogit.errors import DataWarning, DesignError
 
 
 def counted() -> pd.DataFrame:
@@ -150,3 +150,30 @@ def test_crossed_factors_are_refused() -> None:
     rows = nested().assign(item=np.tile(["i1", "i2"], 6))
     with pytest.raises(DesignError, match="'classroom' and 'item' are crossed|'item' and 'classroom' are crossed"):
         hl.Model("y ~ 1 + (1 | classroom) + (1 | item)", rows, weights=hl.SamplingWeights("w"))
+
+
+def test_missing_counts_are_not_to_be_imputed() -> None:
+    frame = pd.DataFrame({"y": [0, 1] * 10, "x": np.arange(20.0), "n": [np.nan] * 5 + [2.0] * 15})
+    with pytest.warns(DataWarning, match=r"missing values in n \(5\) and were dropped") as caught:
+        hl.Model("y ~ x", frame, weights=hl.FrequencyWeights("n"))
+    assert not any("hl.fit_imputed" in str(one.message) for one in caught)
+    with pytest.warns(DataWarning, match=r"missing values in x \(5\) and were dropped.* hl\.fit_imputed"):
+        hl.Model("y ~ x", frame.assign(x=frame["x"].mask(frame["n"].isna()), n=2), weights=hl.FrequencyWeights("n"))
+
+
+@pytest.mark.parametrize("extreme", [1e200, 1e-300, 5e-324, 1.7e308])
+def test_weights_whose_products_cannot_be_computed_are_refused(extreme: float) -> None:
+    frame = counted().assign(w=[1.0, 2.0, extreme, 1.0, 2.0, 1.0])
+    for weights in (hl.SamplingWeights("w", scaling="effective"), hl.SamplingWeights("w", {"g": "w"})):
+        with pytest.raises(DesignError, match=r"1 weight in 'w' is neither zero nor between 1e-100 and 1e\+100"):
+            hl.Model("y ~ x + (1 | g)", frame, weights=weights)
+
+
+def test_counts_beyond_all_numbers_of_rows_are_refused_and_nearly_whole_ones_rounded() -> None:
+    for huge in (2**63 - 1, 2**62, 2**53, 1e30):
+        frame = counted().assign(n=[huge, huge, huge, huge, 1, 1])
+        with pytest.raises(DesignError, match=r"the frequency weights in 'n' add up to .* rows, which are too many"):
+            hl.Model("y ~ x", frame, weights=hl.FrequencyWeights("n"))
+    frame = counted()
+    rounded = hl.Model("y ~ x", frame.assign(n=frame["n"] + 1e-9), weights=hl.FrequencyWeights("n"))
+    assert rounded.design.n_rows == frame["n"].sum()

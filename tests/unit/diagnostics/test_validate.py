@@ -412,3 +412,17 @@ def test_the_interval_for_a_new_cluster_contains_its_value() -> None:
         inside.append(((true > low) & (true < high)).mean())
     shares = pd.DataFrame(inside).mean()
     assert ((shares > 0.84) & (shares < 0.94)).all(), shares.to_dict()
+
+
+def test_folds_are_repeated_by_the_seed_that_the_result_keeps(fit: hl.results.Fit) -> None:
+    drawn = hl.validate(fit, folds=3)
+    again = hl.validate(fit, folds=3, seed=drawn.seed)
+    np.testing.assert_array_equal(drawn.table["fold"], again.table["fold"])
+    assert f"seed of the folds  {drawn.seed}" in repr(drawn)
+    assert hl.validate(fit).seed is None
+    assert "seed" not in repr(hl.validate(fit))
+    for verb in (hl.scores, hl.calibration):
+        table = verb(fit, group="g", folds=3)
+        pd.testing.assert_frame_equal(
+            pd.DataFrame(table), pd.DataFrame(verb(fit, group="g", folds=3, seed=table.attrs["seed"]))
+        )

@@ -77,11 +77,11 @@ def test_draws_have_the_total_variance(fit: PooledFit[hl.Model]) -> None:
     assert fit.posterior["imputation"].to_numpy().tolist() == list(range(1, M + 1))
     draws = beta.reshape(-1, beta.shape[2])
     np.testing.assert_allclose(draws.mean(axis=0), fit.estimate.beta, atol=0.05 * fit.estimate.standard_errors.max())
-    # Where much is missing, the tails of the t distribution add to the variance.
-    slack = 1 + hl.summary(fit)["fmi"].to_numpy()[: draws.shape[1]]
+    # The variance between imputations is that of a t distribution with M - 1 degrees of freedom.
+    missing = hl.summary(fit)["lambda"].to_numpy()[: draws.shape[1]]
     ratio = draws.std(axis=0) / fit.estimate.standard_errors
-    assert np.all(ratio > 0.95)
-    assert np.all(ratio < 1.05 * slack)
+    np.testing.assert_allclose(ratio, np.sqrt(1 + 2 * missing / (M - 3)), rtol=0.05)
+    assert ratio.max() > 1.1
     plain = np.concatenate([one.posterior["beta"].to_numpy()[0] for one in fit.fits])
     assert draws[:, 1].std() > plain[:, 1].std()
 
@@ -215,7 +215,14 @@ def changed(tables: list[pd.DataFrame], **columns: Callable[[pd.DataFrame], Any]
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: [t[0], t[1].iloc[1:]], r"tables\[1\] has 599 rows, and tables\[0\] 600"),
+        (
+            lambda t: [t[0], t[1].drop(index=[3, 17])],
+            r"tables\[1\] has 598 rows, and tables\[0\] 600: .* tables\[1\] lacks the rows 3, 17 of tables\[0\]",
+        ),
+        (
+            lambda t: [t[0].iloc[1:], t[1]],
+            r"tables\[1\] has 600 rows, and .* tables\[0\] lacks the row 0 of tables\[1\]",
+        ),
         (lambda t: [t[0], t[1].iloc[::-1]], r"tables\[1\] has other rows than tables\[0\]: its row 0 is labelled 599"),
         (lambda t: changed(t, clinic=lambda one: one["clinic"].replace("clinic 1", "clinic 2")), "other clusters of"),
         (lambda t: changed(t, arm=lambda one: one["arm"].replace("old", "new")), r"lacks 'arm\[old\]'"),
@@ -234,6 +241,13 @@ def test_tables_that_do_not_agree_are_named(
 ) -> None:
     with pytest.raises(HierlogitError, match=message):
         hl.fit_imputed(FORMULA, spoil(tables), "laplace")
+
+
+def test_rows_left_out_of_some_tables_are_counted(tables: list[pd.DataFrame]) -> None:
+    holes = changed(tables, dose=lambda one: one["dose"].mask(one.index < 5))
+    message = r"Left out for values that are still missing: 5 rows of tables\[1\]\. Impute these values too"
+    with pytest.raises(FitError, match=message):
+        hl.fit_imputed(FORMULA, holes, "laplace", missing="drop")
 
 
 def test_fits_that_do_not_agree_are_named(tables: list[pd.DataFrame], fit: PooledFit[hl.Model]) -> None:
@@ -264,6 +278,16 @@ def test_fits_with_robust_standard_errors_are_pooled(fit: PooledFit[hl.Model]) -
     between = np.var([hl.summary(one)["estimate"]["dose"] for one in robust], ddof=1)
     np.testing.assert_allclose(hl.summary(pooled)["se"]["dose"] ** 2, within + (1 + 1 / M) * between)
     assert "robust, by 50 clusters of clinic" in str(pooled)
+    assert hl.summary(pooled).quantity == (
+        "Parameters (logit scale); robust standard errors by clinic; t with Barnard-Rubin df"
+    )
+    assert pooled.estimate is not None
+    assert pooled.estimate.model_covariance[1, 1] == pytest.approx(hl.summary(fit)["se"]["dose"] ** 2)
+    assert hl.odds_ratios(pooled).quantity.count("robust") == 1
+    with pytest.raises(
+        FitError, match=r"fit = hl\.pool\(\[hl\.robust\(one, covariance='jackknife'\) for one in fit\.fits"
+    ):
+        hl.summary(fit, covariance="jackknife")
     with pytest.raises(FitError, match=r"fits\[1\] has standard errors robust, by 50 clusters of clinic, and"):
         hl.pool([fit.fits[0], robust[1]])
 

@@ -165,3 +165,16 @@ def test_quadrature_with_one_node_is_laplaces_method(maxima: dict[str, hl.result
     test = hl.likelihood_ratio(maxima["one"], one_node)
     assert test.p_value == hl.likelihood_ratio(maxima["one"], maxima["both"]).p_value
     assert hl.icl(one_node) == hl.icl(maxima["both"])
+
+
+def test_counted_rows_and_repeated_rows_in_another_order_are_refused_with_what_to_do() -> None:
+    cells = pd.DataFrame({"g": np.repeat(np.arange(10), 4), "x": [0, 0, 1, 1] * 10, "y": [0, 1] * 20})
+    cells["n"] = 1 + np.random.default_rng(1).integers(0, 4, 40)
+    counted = hl.Model("y ~ x + (1 | g)", cells, weights=hl.FrequencyWeights("n")).fit("laplace")
+    repeated = cells.loc[cells.index.repeat(cells["n"])].reset_index(drop=True)
+    in_place = hl.Model("y ~ 1 + (1 | g)", repeated).fit("laplace")
+    assert len(hl.compare({"counted": counted, "repeated": in_place})) == 2
+    turned = hl.Model("y ~ x + (1 | g)", repeated.iloc[::-1].reset_index(drop=True)).fit("laplace")
+    message = r"'repeated' and 'counted' are .* same table, with weights=hl\.FrequencyWeights\(rows='n'\) in both"
+    with pytest.raises(FitError, match=message):
+        hl.compare({"counted": counted, "repeated": turned})

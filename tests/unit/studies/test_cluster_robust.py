@@ -224,6 +224,10 @@ def test_summary_is_that_of_the_robust_fit(fit: Fit, rows: pd.DataFrame) -> None
     pd.testing.assert_frame_equal(short, hl.summary(hl.robust(fit, rows["region"])))
     assert "robust standard errors by region" in repr(short)
     np.testing.assert_array_equal(short["estimate"], hl.summary(fit)["estimate"])
+    with pytest.raises(
+        FitError, match=r"make a fit with it once, fit = hl\.robust\(fit, cluster, covariance='jackknife'\)"
+    ):
+        hl.summary(fit, covariance="jackknife", cluster=rows["region"])
 
 
 def test_draws_have_the_robust_covariance_matrix(rows: pd.DataFrame) -> None:
@@ -333,7 +337,7 @@ def test_fits_without_such_errors_are_refused(fit: Fit, make_fit: Any, rows: pd.
     jackknife = hl.robust(restricted, covariance="jackknife")
     assert jackknife.estimate is not None
     assert jackknife.estimate.restricted
-    with pytest.raises(FitError, match="make the fit with it once"):
+    with pytest.raises(FitError, match="make a fit with it once"):
         hl.summary(fit, covariance="jackknife")
     with pytest.raises(FitError, match="cluster= is for covariance='robust'"):
         hl.summary(fit, cluster="district")

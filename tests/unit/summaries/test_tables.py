@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import arviz_stats
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import ndtr
 
@@ -175,3 +176,20 @@ def test_a_curve_in_interactions_only_keeps_its_coefficients(make_fit: MakeFit) 
 def test_a_curve_of_a_computed_variable_keeps_its_coefficients(make_fit: MakeFit) -> None:
     fit = make_fit("use ~ within(age, district) + I(within(age, district)**2)", hl.datasets.load("contraception"))
     assert list(hl.odds_ratios(fit).index) == ["within(age, district)", "I(within(age, district) ** 2)"]
+
+
+def test_tables_of_effects_without_variance_say_so_in_the_words_of_the_finding() -> None:
+    frame = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "y": np.tile([0, 1], 100), "x": np.tile([0, 0, 1, 1], 50)})
+    fit = hl.Model("y ~ x + (1 | g)", frame).fit(hl.Laplace(draws=100, seed=1))
+    (finding,) = fit.diagnostics.findings
+    assert finding.code == "singular_fit"
+    for verb in (hl.ranef, hl.coef, hl.variance_components):
+        table = verb(fit)
+        assert table.note == finding.evidence
+        # Below the numbers, in text and HTML; a part of the table keeps it, what is computed from it does not.
+        assert table.head(2).note == finding.evidence
+        assert (table * 2).note == ""
+        assert "The data show no more variation there than expected by chance" in " ".join(repr(table).split())
+        assert "sd_g[Intercept] = 0" in table._repr_html_()
+    varied = hl.Model("use ~ urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
+    assert hl.ranef(varied).note == ""
