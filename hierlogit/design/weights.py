@@ -104,8 +104,8 @@ class FrequencyWeights(ShownAsCall):
             )
         if (total := float(whole.sum())) > MOST_COUNTED:
             raise DesignError(
-                f"the frequency weights in '{self.rows}' add up to {total:.3g} rows, which are too many to count. Check "
-                "which column holds the counts."
+                f"the frequency weights in '{self.rows}' add up to {total:.3g} rows, which are too many to count. "
+                "Check which column holds the counts."
             )
         if not whole.any():
             raise DesignError(f"all frequency weights in '{self.rows}' are zero. Check which column holds the counts.")
