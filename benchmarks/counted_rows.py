@@ -88,9 +88,10 @@ def measure(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _timed(steps: dict[str, Any], name: str, step: Any) -> Any:
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     result = step()
     steps[f"{name}_seconds"], steps[f"{name}_peak_mib"] = time.perf_counter() - start, peak_memory()
+    steps[f"{name}_processor_seconds"] = time.process_time() - processor
     return result
 
 

@@ -477,4 +477,4 @@ def memory() -> int:
 
 def gigabytes(size: int) -> str:
     """A number of bytes as text."""
-    return f"{size / 1e9:,.3g} GB"
+    return f"{size / 1e9:,.0f} GB" if size >= 1e11 else f"{size / 1e9:.3g} GB"
