@@ -65,7 +65,7 @@ def training_rows(
     for suspect in suspect_columns(formula, table.frame, table.row_counts):
         warn_of_data(f"{suspect.evidence}. {suspect.remedy}")
     if not formula.response.binomial:
-        refuse_proportions(formula, table.frame[formula.response.column], source)
+        refuse_proportions(formula, table.frame[formula.response.column], source[_without(source, counts)])
     for count in formula.response.computed:
         values = computed_values(count.text, table.frame, formula_namespace(namespace), table.rows)
         table = table.with_column(count.text, values)
@@ -93,7 +93,7 @@ def uncountable(formula: Formula, namespace: Mapping[str, Any] | None, weights: 
     if family == "betabinomial":
         return "sums of beta-binomial outcomes are not beta-binomial"
     if isinstance(weights, SamplingWeights) and not formula.random:
-        return "their standard errors come from the differences between single rows"
+        return "standard errors with sampling weights come from the differences between single rows"
     if formula.response.computed:
         return f"'{formula.response.computed[0].text}' is computed from columns"
     predicting = {use.name for use in formula.names if use.where != "response"}

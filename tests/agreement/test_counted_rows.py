@@ -342,5 +342,9 @@ def test_sampling_weights_of_counted_rows(visits: pd.DataFrame) -> None:
     assert plain.estimate is not None
     assert counted.estimate.log_likelihood == pytest.approx(plain.estimate.log_likelihood, rel=0, abs=1e-9)
     np.testing.assert_allclose(counted.estimate.standard_errors, plain.estimate.standard_errors, rtol=1e-6)
+    alone = model("healed ~ dose", lazy(rows), weights=weights).design.table
+    assert alone.source.endswith(
+        "not counted, since standard errors with sampling weights come from the differences between single rows"
+    )
     average, of_all = (hl.avg_predictions(fit)["estimate"] for fit in (counted, plain))
     np.testing.assert_allclose(average, of_all, rtol=1e-6)

@@ -92,7 +92,9 @@ def test_values_that_cannot_be_printed_are_named_by_their_type() -> None:
 
 def test_what_does_not_fit_into_memory_is_refused_with_its_size() -> None:
     message = raised(refuse_beyond_memory, "draws", 10**9, 10**9, FitError)
-    assert message.startswith("draws=1,000,000,000: each of them holds 1,000,000,000 numbers, 8e+09 GB in all. This is")
+    assert message.startswith(
+        "draws=1,000,000,000: each of them holds 1,000,000,000 numbers, 8,000,000,000 GB in all. This is"
+    )
     refuse_beyond_memory("draws", 1000, 1000, FitError)
 
 

@@ -93,8 +93,9 @@ def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(counted_sources, "memory", lambda: 48_000)
     assert hl.Model("y ~ x + (1 | g)", lazy(rows())).design.n_rows == 9
     message = (
-        r"the 120 rows of LazyFrame of polars cannot be counted together, since more than 50 of them are distinct, and a "
-        r"model of all of them would need about 5.76e-05 GB of memory, .* about 50 rows fit. .* a sample of the clusters."
+        r"the 120 rows of LazyFrame of polars cannot be counted together, since more than 50 of them are distinct, and "
+        r"a model of all of them would need about 5.76e-05 GB of memory, .* about 50 rows fit. .* sample of the "
+        r"clusters."
     )
     with pytest.raises(DesignError, match=message):
         hl.Model("y ~ z + (1 | g)", lazy(rows()))
