@@ -109,7 +109,7 @@ def cluster_check(
             drawn = new_axes(2, width=wide + 3.4, height=3.8, width_ratios=[wide, 2.3])
         else:
             drawn = given_axes(axes, 2, "the clusters, and the sd between them")
-        names = [names_of(factor.levels)[k] for k in order]
+        names = names_of(factor.levels[k] for k in order)
         _clusters(
             drawn[0],
             fit,
