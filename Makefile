@@ -15,8 +15,14 @@
 # tools/find-python.sh finds the Python to use. To use another one: `make test PYTHON=/path/to/python`.
 
 SHELL := /bin/sh
-# Distributed by file, so that tests that share a sampled fit run in the same process.
-PYTEST := -m pytest -n 2 --dist loadfile
+# Distributed by file, so that tests that share a sampled fit run in the same process; conftest.py orders the files.
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# One process runs on each core: with more threads, they would only wait for each other. Byte code is kept for the other
+# processes, those that tests start among them.
+TESTS := test test-slow test-jax test-lowest calibration
+$(TESTS): export OMP_NUM_THREADS = 1
+$(TESTS): export OPENBLAS_NUM_THREADS = 1
+$(TESTS): export PYTHONDONTWRITEBYTECODE =
 USABLE := import sys, pip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 14))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(PIP_INSTALL) -c constraints.txt
@@ -55,9 +61,6 @@ test-slow: .venv/.installed-dev
 fuzz: .venv/.installed-dev
 	.venv/bin/python tools/fuzz.py
 
-# The fits are small and one runs on each core, so that more threads would only slow them down.
-calibration: export OMP_NUM_THREADS = 1
-calibration: export OPENBLAS_NUM_THREADS = 1
 calibration: .venv/.installed-dev
 	.venv/bin/python -m pytest -n 2 -m calibration tests/calibration
 	.venv/bin/python -m tests.calibration.report

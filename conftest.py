@@ -1,7 +1,39 @@
-"""What tests, examples in docstrings and examples in documents share: the width of the screen."""
+"""What tests, examples in docstrings and examples in documents share: the width of the screen, and their order."""
 
+import gc
 import os
+from collections import Counter
+
+import pytest
 
 # Texts are as narrow as the terminal, so what examples show would depend on where they run: worker processes of pytest
 # are told that a screen has 80 characters, by the readline library that the first process imports.
 os.environ["COLUMNS"] = "100"
+
+#: Files that start first, each in a process of its own. Where nothing is compiled yet, one compiles the likelihoods and
+#: the other the densities of NUTS, most of what all others need: no process compiles what another one has on disk.
+COMPILING = ("tests/properties/test_marginal_properties.py", "tests/unit/numba_support/test_compile.py")
+#: A page of the documents is a single test that takes as long as many others.
+PAGE = 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that compile come first, and files with few tests last, so that two processes end at about the same time.
+
+    `--no-loadscope-reorder` keeps this order when tests are distributed by file.
+    """
+    file_of = {item: item.nodeid.partition("::")[0] for item in items}
+    sizes = Counter(file_of.values())
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        file = file_of[item]
+        if file in COMPILING:
+            return 0, COMPILING.index(file)
+        return 1, -PAGE if file.endswith(".md") else -sizes[file]
+
+    items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is in memory by now, modules and tests, out of all searches for garbage."""
+    gc.freeze()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +18,9 @@ import pytest
 from numba import config
 from numba.core.registry import cpu_target
 
+from hierlogit.density.integrated import c_callbacks as integrated_callbacks
 from hierlogit.density.joint import background_compile as side_process
-from hierlogit.density.joint import c_callbacks
+from hierlogit.density.joint import c_callbacks, overdispersed_callbacks
 from hierlogit.numba_support.compile import are_compiled, kernel
 from hierlogit.numba_support.struct_by_address import by_address
 from hierlogit.numba_support.vectors import after, view, window
@@ -250,10 +252,11 @@ def test_a_system_that_starts_no_processes_is_no_failure(
     assert not started
 
 
-def test_c_functions_are_on_disk_once_they_are_compiled() -> None:
-    for one in c_callbacks.CALLBACKS:
+@pytest.mark.parametrize("module", [c_callbacks, overdispersed_callbacks, integrated_callbacks])
+def test_c_functions_are_on_disk_once_they_are_compiled(module: ModuleType) -> None:
+    for one in module.CALLBACKS:
         one.compile()
-    assert are_compiled(c_callbacks.CALLBACKS)
+    assert are_compiled(module.CALLBACKS)
 
 
 # ---- machine code ------------------------------------------------------------------------------------------------
