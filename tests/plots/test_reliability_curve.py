@@ -7,8 +7,8 @@ import hierlogit as hl
 
 
 def test_draws_the_calibration_curve_in_its_band(clinics):
-    (ax,) = hl.plots.calibration(clinics, seed=1, ci_prob=0.8)
-    table = hl.calibration(clinics, seed=1, ci_prob=0.8)
+    (ax,) = hl.plots.calibration(clinics, seed=1, ci_prob=0.8, replicates=50)
+    table = hl.calibration(clinics, seed=1, ci_prob=0.8, replicates=50)
     curve, diagonal = ax.get_lines()
     np.testing.assert_array_equal(diagonal.get_xydata(), [[0, 0], [1, 1]])
     np.testing.assert_allclose(curve.get_xydata(), table[["fitted", "calibrated"]])
@@ -38,10 +38,10 @@ def test_few_probabilities_are_points(herds):
 
 def test_is_told_in_words_and_leaves_settings_alone(clinics):
     before = dict(mpl.rcParams)
-    axes = hl.plots.calibration(clinics, seed=1)
+    axes = hl.plots.calibration(clinics, seed=1, replicates=50)
     assert dict(mpl.rcParams) == before
     text = hl.plots.text_alternative(axes)
-    table = hl.calibration(clinics, seed=1)
+    table = hl.calibration(clinics, seed=1, replicates=50)
     outside = (table["calibrated"] < table["eti89_lb"]) | (table["calibrated"] > table["eti89_ub"])
     assert f"{outside.mean():.0%} of the trials lie outside the 89% interval" in text
     assert text.endswith(".")

@@ -19,7 +19,7 @@ from hierlogit.model_comparison.leave_out import integrated_log_likelihood, samp
 @pytest.fixture(scope="module")
 def fit() -> hl.results.Fit:
     model = hl.Model("use ~ age + I(age**2) + urban + (1 + urban | district)", hl.datasets.load("contraception"))
-    return model.fit(hl.NUTS(draws=1000, seed=1, progress=False))
+    return model.fit(hl.NUTS(draws=500, seed=1, progress=False))
 
 
 @pytest.fixture(scope="module")

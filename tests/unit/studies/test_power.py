@@ -43,8 +43,8 @@ def test_studies_are_fits_of_simulated_tables(found: hl.results.Power) -> None:
 
 
 def test_power_is_that_of_a_loop_by_hand() -> None:
-    table = hl.power(FORMULA, LAYOUT, **TRUTH, replicates=150, seed=1).table.set_index("parameter")
-    random, count = np.random.default_rng(5), 150
+    count, random = 80, np.random.default_rng(5)
+    table = hl.power(FORMULA, LAYOUT, **TRUTH, replicates=count, seed=1).table.set_index("parameter")
     rejected = np.zeros(2)
     g, arm = np.repeat(np.arange(16), 12), np.repeat(np.arange(16) % 2, 12)
     for _ in range(count):
@@ -87,12 +87,13 @@ def test_measures_by_hand(found: hl.results.Power) -> None:
 def test_level_and_coverage_are_nominal_without_an_effect() -> None:
     layout = hl.Layout({"g": 40}, size=10, predictors={"x": "normal"})
     none = {"beta": {"Intercept": 0.5, "x": 0.0}, "sd": {"g": 0.7}}
-    for method in ("wald", "lr"):
-        row = hl.power("y ~ x + (1 | g)", layout, **none, replicates=200, seed=2, method=method).table.iloc[0]
-        assert abs(row["power"] - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / 200)
-        assert abs(row["coverage"] - 0.95) < 3.5 * np.sqrt(0.05 * 0.95 / 200)
+    for method, count in (("wald", 200), ("lr", 100)):
+        row = hl.power("y ~ x + (1 | g)", layout, **none, replicates=count, seed=2, method=method).table.iloc[0]
+        assert abs(row["power"] - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / count)
+        assert abs(row["coverage"] - 0.95) < 3.5 * np.sqrt(0.05 * 0.95 / count)
         assert abs(row["bias"]) < 3.5 * row["bias_mcse"]
-        assert row["model_se"] == pytest.approx(row["empirical_se"], rel=0.12)
+        if method == "wald":  # the other has the same estimates
+            assert row["model_se"] == pytest.approx(row["empirical_se"], rel=0.12)
 
 
 def test_more_clusters_and_larger_effects_are_found_more_often() -> None:
