@@ -125,11 +125,12 @@ class CountedColumn:
         return float(self._values.max())
 
 
-def most_frequent(values: pd.Series[Any] | pd.DataFrame, counts: pd.Series[Any] | None) -> Any:
+def most_frequent(values: pd.Series[Any] | pd.DataFrame, counts: FloatArray | None) -> Any:
     """The value, or the tuple of values, that most rows have, where rows count once or as often as given."""
     if counts is None:
         return values.value_counts(sort=True).index[0]
+    numbers = pd.Series(counts, index=values.index)
     if isinstance(values, pd.Series):
-        return counts.groupby(values, observed=True).sum().idxmax()
-    label = counts.groupby([values[name] for name in values], observed=True).sum().idxmax()
+        return numbers.groupby(values, observed=True).sum().idxmax()
+    label = numbers.groupby([values[name] for name in values], observed=True).sum().idxmax()
     return label if values.shape[1] > 1 else (label,)

@@ -118,6 +118,11 @@ class TrainingTable(Shown):
         return f"{self.n_rows:,}{self.counted_to}" + (f" ({'; '.join(gone)})" if gone else "")
 
     @property
+    def unit(self) -> str:
+        """What results by row are for: rows or, if rows have been counted, those that differ."""
+        return "rows" if self.counts is None else "distinct rows"
+
+    @property
     def counted_to(self) -> str:
         """To how many rows the rows have been counted, as the end of a text; empty if they have not."""
         return "" if self.counts is None else f", counted to {number_of(len(self.frame), 'distinct row')}"

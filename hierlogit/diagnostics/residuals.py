@@ -154,7 +154,7 @@ def residuals(
         table["residual"] = _pearson(outcome, fitted) / np.sqrt(_variance_factor(fit, num_draws))
     else:
         table["residual"] = _deviance(outcome, fitted)
-    return ResultTable.of(table, f"{TITLES[type]} of rows")
+    return ResultTable.of(table, f"{TITLES[type]} of {fit.model.design.table.unit}")
 
 
 def _variance_factor(fit: Fit, num_draws: int | None) -> FloatArray:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..design.grouping import with_whole_labels
-from ..design.row_counts import most_frequent
+from ..design.row_counts import column_means, most_frequent
 from ..design.table import TrainingTable, clean_column, with_columns
 from ..errors import DesignError, PredictionError
 from ..fits.arguments import model_of
@@ -18,6 +20,8 @@ from ..fits.fit import Fit
 from ..model_spec import ModelSpec
 from ..validation import LARGEST_COUNT, choice, listed, mapping, quoted_list, unknown_names
 from .contrasts import is_numeric, levels_of, predictors_of
+
+FloatArray = npt.NDArray[np.float64]
 
 #: Which values columns have that are not given.
 GRID_TYPES = ("mean_or_mode", "balanced")
@@ -94,9 +98,10 @@ def datagrid(
     rows = pd.DataFrame(list(product(*given.values())), columns=list(given))
     clusters = [name for name in predictors if name in model.design.group_columns]
     rows = _with_clusters(rows, model.design.table, clusters)
+    frame, counts = model.design.table.frame, model.design.table.row_counts
     for name in predictors:
         if name not in rows:
-            rows[name] = typical_value(model.design.table, name, label=name in labels)
+            rows[name] = typical_value(frame[name], label=name in labels, counts=counts)
     return with_whole_labels(rows[list(predictors)], clusters)
 
 
@@ -141,20 +146,22 @@ def _with_clusters(rows: pd.DataFrame, table: TrainingTable, clusters: list[str]
     if not open_:
         return rows
     frame, counts = table.frame, table.row_counts
-    numbers = None if counts is None else pd.Series(counts)
     chosen: dict[tuple[Any, ...], Any] = {}
     labels = list(rows[given].itertuples(index=False, name=None)) if given else [()] * len(rows)
     for row in dict.fromkeys(labels):
         same = (frame[given].astype(object) == list(row)).all(axis=1)
         candidates = frame.loc[same, open_] if same.any() else frame[open_]
-        chosen[row] = most_frequent(candidates.astype(object), None if numbers is None else numbers[candidates.index])
+        own = counts if counts is None or not same.any() else counts[same]
+        chosen[row] = most_frequent(candidates.astype(object), own)
     columns = zip(*(chosen[row] for row in labels), strict=True)
     return with_columns(rows, dict(zip(open_, map(list, columns), strict=True)))
 
 
-def typical_value(table: TrainingTable, name: str, *, label: bool) -> Any:
-    """The mean of a numeric column; the most frequent value of text, True/False and numbers that are labels."""
-    values, counts = table.frame[name], table.row_counts
+def typical_value(values: pd.Series[Any], *, label: bool, counts: FloatArray | None = None) -> Any:
+    """The mean of a numeric column; the most frequent value of text, True/False and numbers that are labels.
+
+    Rows count once, or as often as `counts`, shape (n,), say.
+    """
     if values.dtype.kind in "iuf" and not label:
-        return float(table.column(name).mean())
-    return most_frequent(values, None if counts is None else pd.Series(counts))
+        return float(values.mean() if counts is None else column_means(values.to_numpy(dtype=np.float64), counts))
+    return most_frequent(values, counts)

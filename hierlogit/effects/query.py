@@ -222,7 +222,9 @@ class PredictionQuery(Query):
         """What is predicted, as text: ``probability of use = 1``."""
         what = "probability" if self.treatment.scale == "response" else "log-odds"
         weighted = ", weighted to the population" if self.averages is not None and self.averages.of_sample else ""
-        return f"{what} of {self.design.outcome.event}{weighted}"
+        by_row = self.averages is None and self.data.of_training and self.design.table.counts is not None
+        each = f", of {self.design.table.unit}" if by_row else ""
+        return f"{what} of {self.design.outcome.event}{weighted}{each}"
 
     @property
     def described(self) -> pd.DataFrame:

@@ -119,7 +119,7 @@ def compare(
 
     results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
     table: pd.DataFrame = arviz_stats.compare(results, method=method, round_to="none")
-    what = "rows" if group is None else f"clusters of {group}"
+    what = next(iter(fits.values())).model.design.table.unit if group is None else f"clusters of {group}"
     title = f"Expected log predictive density, leaving out {what} one by one; larger is better"
     return ResultTable.of(table, title, picture=PICTURE)
 

@@ -202,6 +202,8 @@ def test_predictions_of_rows_are_for_combinations_with_their_numbers(
 ) -> None:
     counted, plain = fits
     table = hl.predictions(counted)
+    assert str(table).startswith("Probability of healed = 'yes', of distinct rows")
+    assert str(hl.residuals(counted)).startswith("Quantile residuals of distinct rows")
     assert len(table) == counted.model.design.n_rows
     assert table["rows"].sum() == 1980
     keys = ["dose", "arm", "night", "clinic"]
