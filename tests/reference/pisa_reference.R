@@ -1,9 +1,10 @@
 # Weighted multilevel logistic regressions of the PISA sample of the USA in 2000 by WeMix, at both scalings of the weights
-# of pupils, and the published estimates of Rabe-Hesketh and Skrondal (2006); writes pisa_reference.json.
+# of pupils; writes pisa_reference.json, in a quarter of an hour.
 #
-# pisa_usa_2000.csv has the 2,069 pupils of 148 schools that Rabe-Hesketh and Skrondal used (OECD, Programme for
-# International Student Assessment 2000, whose data may be distributed with their source): the columns of their file
-# pisaUSA2000.dta, from the Stata Press page of "Multilevel and Longitudinal Modeling Using Stata".
+# pisa_usa_2000.csv has the 2,069 pupils of 148 schools of Rabe-Hesketh and Skrondal (2006), with the columns of their
+# pisaUSA2000.dta, which Stata Press distributes with "Multilevel and Longitudinal Modeling Using Stata" (read from the
+# copy in github.com/munozedg/data; weights rounded to four decimals). The data are OECD's, Programme for International
+# Student Assessment 2000, and may be distributed with their source.
 # WeMix 4.0.4 (github.com/American-Institutes-for-Research/WeMix, commit 4f1497c) wants Matrix 1.5-4.1 for its linear
 # models; its logistic models run with 1.5-3, as here, with this line of its DESCRIPTION changed.
 # Run from this folder: Rscript pisa_reference.R
