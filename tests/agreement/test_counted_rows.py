@@ -293,7 +293,7 @@ def test_translations_know_of_counts(fits: tuple[Fit, Fit]) -> None:
     assert "means = rows @ X / rows.sum()" in program.code
     assert program.data["rows"].sum() == 1980
     with pytest.raises(ModelError, match="the rows of this model have been counted"):
-        fits[0].model.to_bambi()
+        fits[0].model.to_bambi()  # type: ignore[attr-defined]
     assert "947 of 1,980 rows" in str(hl.explain(fits[0].model))
 
 
