@@ -180,6 +180,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "estimates.",
             "hl.check_quadrature(fit) shows in which clusters.",
         ),
+        "estimated_determinant": FindingKind(
+            "maximum",
+            ("warning", "note"),
+            "Large crossed factors are too many to factorise their covariance, so that the log-likelihood is estimated "
+            "with random vectors, which are the same in every fit.",
+            "hl.summary(fit) shows the standard errors of the estimates, to compare with.",
+        ),
         "too_few_nodes": FindingKind(
             "maximum",
             ("warning",),

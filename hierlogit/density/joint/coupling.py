@@ -135,10 +135,12 @@ def _directions(
         place_of[at - base] = place
         blocks += list(C)
         first += len(at)
-    found = []
+    found: list[tuple[IntArray, FloatArray, float]] = []
+    # Of parts too large for a dense covariance, no direction is known.
+    without = {part.number for part in likelihood.parts_without_schur}
     for part, (start, stop) in enumerate(pairwise(row_index.col_start.tolist())):
         levels = level_of[start:stop]
-        if len(np.unique(levels)) < 2:
+        if part in without or len(np.unique(levels)) < 2:
             continue
         size = stop - start
         inverse = work.schur[row_index.schur_at[part] : row_index.schur_at[part + 1]].reshape(size, size)

@@ -27,7 +27,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @kernel
-def _congruence(
+def congruence(
     left: FloatArray, q: int, block: FloatArray, right: FloatArray, p: int, scratch: FloatArray, out: FloatArray
 ) -> None:
     """``out = left' block right`` for lower triangular left (q x q) and right (p x p)."""
@@ -90,6 +90,30 @@ def solve_lower_transposed(R: FloatArray, q: int, x: FloatArray) -> None:
 
 
 @kernel
+def scale_pairs(r: RowIndex, w: Work, cholesky: FloatArray, j: int, out: FloatArray) -> None:
+    """``L' Z'WZ L`` of the pairs of a level of the eliminated factor; ``Z'WZ L`` into ``w.scaled_pair``."""
+    q = r.q[0]
+    columns = (r.matrix_at[j + 1] - r.matrix_at[j]) // q
+    scaled = view(w.scaled_pair, r.matrix_at[j], r.matrix_at[j + 1])
+    matrix = view(w.products_pair, r.matrix_at[j], r.matrix_at[j + 1])
+    for p in range(r.pair_start[j], r.pair_start[j + 1]):
+        t, first = r.pair_factor[p], r.pair_first[p]
+        width, L = r.q[t], after(cholesky, r.cholesky_at[t])
+        for a in range(q):
+            for b in range(width):
+                total = 0.0
+                for c in range(b, width):
+                    total += matrix[a * columns + first + c] * L[c * width + b]
+                scaled[a * columns + first + b] = total
+    for a in range(q):
+        for k in range(columns):
+            out[a * columns + k] = cholesky[a * q + a] * scaled[a * columns + k]
+        for c in range(a + 1, q):
+            for k in range(columns):
+                out[a * columns + k] += cholesky[c * q + a] * scaled[c * columns + k]
+
+
+@kernel
 def eliminate(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray) -> None:
     """Factorise the blocks D_j of some parts: log|D| into ``w.log_det``, Schur complements into ``w.schur``."""
     q = r.q[0]
@@ -98,7 +122,7 @@ def eliminate(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray) -> No
         log_det = 0.0
         for j in range(r.part_start[part], r.part_start[part + 1]):
             D = view(w.cholesky_first, j * q * q, (j + 1) * q * q)
-            _congruence(cholesky, q, after(w.products_first, j * q * q), cholesky, q, scratch, D)
+            congruence(cholesky, q, after(w.products_first, j * q * q), cholesky, q, scratch, D)
             for a in range(q):
                 D[a * q + a] += 1.0
             log_det += cholesky_in_place(D, q)
@@ -114,7 +138,7 @@ def eliminate(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray) -> No
         for k in range(r.other_start[part], r.other_start[part + 1]):
             t, col = r.other_factor[k], r.other_col[k] - base
             L, width = after(cholesky, r.cholesky_at[t]), r.q[t]
-            _congruence(L, width, after(w.products_other, r.other_at[k]), L, width, scratch, block)
+            congruence(L, width, after(w.products_other, r.other_at[k]), L, width, scratch, block)
             for a in range(width):
                 for b in range(width):
                     S[(col + a) * size + col + b] = block[a * width + b]
@@ -123,32 +147,15 @@ def eliminate(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray) -> No
             s, t = r.cross_factors[k], r.cross_factors[blocks + k]
             left, right = r.cross_cols[k] - base, r.cross_cols[blocks + k] - base
             one, other = after(cholesky, r.cholesky_at[s]), after(cholesky, r.cholesky_at[t])
-            _congruence(one, r.q[s], after(w.products_cross, r.cross_at[k]), other, r.q[t], scratch, block)
+            congruence(one, r.q[s], after(w.products_cross, r.cross_at[k]), other, r.q[t], scratch, block)
             for a in range(r.q[s]):
                 for b in range(r.q[t]):
                     S[(right + b) * size + left + a] = block[a * r.q[t] + b]
         # B_j = L' Z'WZ L of the pairs; S = C - sum_j B_j' D_j^-1 B_j.
         for j in range(r.part_start[part], r.part_start[part + 1]):
-            columns = (r.matrix_at[j + 1] - r.matrix_at[j]) // q
             R = view(w.cholesky_first, j * q * q, (j + 1) * q * q)
             W = view(w.solved_pair, r.matrix_at[j], r.matrix_at[j + 1])
-            scaled = view(w.scaled_pair, r.matrix_at[j], r.matrix_at[j + 1])
-            matrix = view(w.products_pair, r.matrix_at[j], r.matrix_at[j + 1])
-            for p in range(r.pair_start[j], r.pair_start[j + 1]):
-                t, first = r.pair_factor[p], r.pair_first[p]
-                width, L = r.q[t], after(cholesky, r.cholesky_at[t])
-                for a in range(q):
-                    for b in range(width):
-                        total = 0.0
-                        for c in range(b, width):
-                            total += matrix[a * columns + first + c] * L[c * width + b]
-                        scaled[a * columns + first + b] = total
-            for a in range(q):
-                for k in range(columns):
-                    W[a * columns + k] = cholesky[a * q + a] * scaled[a * columns + k]
-                for c in range(a + 1, q):
-                    for k in range(columns):
-                        W[a * columns + k] += cholesky[c * q + a] * scaled[c * columns + k]
+            scale_pairs(r, w, cholesky, j, W)
             solve_lower(R, q, W)
             _subtract_products(W, view(r.matrix_cols, r.matrix_at[j] // q, r.matrix_at[j + 1] // q), q, base, S, size)
             solve_lower_transposed(R, q, W)

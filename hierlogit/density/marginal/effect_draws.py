@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,16 +13,18 @@ from ...numba_support.vectors import add_column, after, copy, view
 from .block_cholesky import solve_dense, solve_first, solve_last, solve_lower_transposed
 from .conditional_mode import find_modes, joint_log_density, mode_gradient
 from .fixed_effects import fixed_predictor
+from .large_part import PartWithoutSchur
 from .work import Work, first_columns
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @kernel
-def correlate_noise(r: RowIndex, w: Work, x: FloatArray) -> None:
+def correlate_noise(r: RowIndex, w: Work, parts: IntArray, x: FloatArray) -> None:
     """Turn standard normal numbers into a draw from ``N(0, H^-1)``, in place; ``w.schur`` holds Cholesky factors."""
     q, base = r.q[0], first_columns(r)
-    for part in range(len(r.part_start) - 1):
+    for part in parts:
         S, size = view(w.schur, r.schur_at[part], r.schur_at[part + 1]), r.col_start[part + 1] - r.col_start[part]
         rest = view(x, base + r.col_start[part], base + r.col_start[part + 1])
         for i in range(size - 1, -1, -1):
@@ -80,6 +84,41 @@ def draw_effects(
             solve_dense(r, w, parts, w.step)
             solve_last(r, w, parts, w.step)
             add_column(w.step, 1.0, w.u)
-        correlate_noise(r, w, noise[s])
+        correlate_noise(r, w, parts, noise[s])
         add_column(noise[s], 1.0, w.u)
         copy(w.u, starts[s])
+
+
+def draw_effects_by_part(
+    r: RowIndex,
+    w: Work,
+    special: Sequence[PartWithoutSchur],
+    gammas: FloatArray,
+    cholesky: FloatArray,
+    starts: FloatArray,
+    noise: FloatArray,
+    eta: FloatArray,
+) -> None:
+    """As `draw_effects` without `refactorise`, where some parts have no dense Schur complement.
+
+    Parameters
+    ----------
+    special : sequence of PartWithoutSchur
+        Those parts, factorised.
+    """
+    parts = np.arange(len(r.part_start) - 1)
+    others = np.setdiff1d(parts, [one.number for one in special])
+    for s in range(len(gammas)):
+        fixed_predictor(r, gammas[s], eta)
+        w.u[:] = starts[s]
+        joint_log_density(r, w, cholesky[s], eta, parts)
+        mode_gradient(r, w, cholesky[s], parts)
+        solve_first(r, w, others, w.step)
+        solve_dense(r, w, others, w.step)
+        solve_last(r, w, others, w.step)
+        correlate_noise(r, w, others, noise[s])
+        for one in special:
+            one.solve(r, w, w.step)
+            one.correlate(noise[s])
+        w.u[:] += w.step + noise[s]
+        starts[s] = w.u

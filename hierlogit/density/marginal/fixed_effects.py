@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,11 @@ from .effects_to_predictor import sum_by_level, times_cholesky_transposed
 from .selected_inverse import multiply_dense
 from .work import Work
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @kernel
@@ -35,12 +39,27 @@ def columns_times(r: RowIndex, deta: FloatArray, out: FloatArray) -> None:
         out[k] = dot(view(r.X, k * n, (k + 1) * n), deta)
 
 
+class Solver(Protocol):
+    """A part that solves with its H."""
+
+    number: int
+
+    def solve(self, r: RowIndex, w: Work, x: FloatArray) -> None:
+        """``H^-1 x`` in place."""
+        ...
+
+
 class Evaluated(Protocol):
     """A likelihood that has been evaluated, with the factorisation at its point."""
 
     arrangement: Arrangement
     work: Work
     cholesky: FloatArray
+
+    @property
+    def parts_without_schur(self) -> Sequence[Solver]:
+        """The parts that have no dense Schur complement in the work arrays."""
+        ...
 
 
 def fixed_information(likelihood: Evaluated) -> FloatArray:
@@ -61,22 +80,34 @@ def information_and_modes(likelihood: Evaluated) -> tuple[FloatArray, FloatArray
     p = row_index.X.shape[1]
     weighted = row_index.X * work.weight[:, None]
     crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
-    _cross_with_effects(row_index, work, likelihood.cholesky, np.ascontiguousarray(weighted.T), crossed, solved)
+    special = likelihood.parts_without_schur
+    inverted = np.setdiff1d(np.arange(len(row_index.part_start) - 1), [one.number for one in special])
+    columns = np.ascontiguousarray(weighted.T)
+    _cross_with_effects(row_index, work, likelihood.cholesky, columns, inverted, crossed, solved)
+    for one in special:
+        for k in range(p):
+            one.solve(row_index, work, solved[k])
     information: FloatArray = weighted.T @ row_index.X - crossed @ solved.T
     return information, solved
 
 
 @exact_kernel
 def _cross_with_effects(
-    r: RowIndex, w: Work, cholesky: FloatArray, weighted: FloatArray, crossed: FloatArray, solved: FloatArray
+    r: RowIndex,
+    w: Work,
+    cholesky: FloatArray,
+    weighted: FloatArray,
+    inverted: IntArray,
+    crossed: FloatArray,
+    solved: FloatArray,
 ) -> None:
-    """``A'`` times each row of `weighted`, and ``H^-1`` times that."""
+    """``A'`` times each row of `weighted`, and that times ``H^-1`` for the parts whose inverse is at hand."""
     parts = np.arange(len(r.part_start) - 1)
     for k in range(len(weighted)):
         sum_by_level(r, parts, weighted[k], w.gradient)
         times_cholesky_transposed(r, cholesky, parts, w.gradient, w.step)
         copy(w.step, crossed[k])
-        solve_first(r, w, parts, w.step)
-        multiply_dense(r, w, parts, w.step, w.gradient)
-        solve_last(r, w, parts, w.step)
+        solve_first(r, w, inverted, w.step)
+        multiply_dense(r, w, inverted, w.step, w.gradient)
+        solve_last(r, w, inverted, w.step)
         copy(w.step, solved[k])

@@ -288,6 +288,9 @@ class QuadratureLikelihood:
         In each dimension.
     """
 
+    #: No part is evaluated by itself.
+    parts_without_schur: tuple[()] = ()
+
     def __init__(self, arrangement: Arrangement, nodes: int) -> None:
         self.arrangement = arrangement
         row_index = arrangement.row_index

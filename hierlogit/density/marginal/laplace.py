@@ -10,6 +10,8 @@ Statistical Association 81: 82-86):
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,13 +22,14 @@ from .cross_products import sum_products
 from .evaluation import MODE_TOLERANCE, Evaluation, sum_of_parts
 from .fixed_effects import fixed_predictor
 from .laplace_gradient import differentiate
-from .large_part import LargePart
+from .large_part import DensePart, LargePart, PartWithoutSchur
+from .large_part_choice import choose_parts_without_schur, refuse_beyond_memory, without_schur
 from .work import Work, make_work
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Parts with more columns of the other factors than this are factorised by LAPACK.
+#: Parts with more columns of the other factors than this are evaluated one by one, outside compiled code.
 LARGE = 96
 
 
@@ -62,20 +65,30 @@ class LaplaceLikelihood:
     """
 
     def __init__(self, arrangement: Arrangement) -> None:
-        self.arrangement = arrangement
-        row_index = arrangement.row_index
+        sizes = np.diff(arrangement.row_index.col_start)
+        special = choose_parts_without_schur(arrangement.row_index)
+        row_index = without_schur(arrangement.row_index, special)
+        refuse_beyond_memory(row_index)
+        self.arrangement = replace(arrangement, row_index=row_index) if special else arrangement
         self.work = make_work(row_index)
         self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
         self.dcholesky = np.zeros((len(row_index.part_start) - 1, len(self.cholesky)))
         self._eta = np.empty(len(row_index.y))
-        sizes = np.diff(row_index.col_start)
         self._small = np.flatnonzero(sizes <= LARGE)
-        self._large = [LargePart(row_index, int(part)) for part in np.flatnonzero(sizes > LARGE)]
+        self._large: list[LargePart] = [
+            special[part] if part in special else DensePart(row_index, part)
+            for part in np.flatnonzero(sizes > LARGE).tolist()
+        ]
 
     @property
     def has_large_parts(self) -> bool:
-        """Whether LAPACK factorises some parts, which compiled code cannot do by itself."""
+        """Whether some parts are not evaluated by compiled code alone."""
         return bool(self._large)
+
+    @property
+    def parts_without_schur(self) -> list[PartWithoutSchur]:
+        """The parts that have no dense Schur complement in the work arrays."""
+        return [part for part in self._large if isinstance(part, PartWithoutSchur)]
 
     @property
     def values(self) -> FloatArray:

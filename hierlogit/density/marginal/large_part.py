@@ -1,6 +1,8 @@
-"""A part of the data whose Schur complement is factorised by LAPACK."""
+"""A large part of the data, whose H is factorised, or its inverse multiplied by, outside compiled code."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 import numpy.typing as npt
@@ -19,48 +21,62 @@ from .work import Work, first_columns
 FloatArray = npt.NDArray[np.float64]
 
 
-class LargePart:
-    """A part whose Schur complement is large enough for LAPACK.
+class LargePart(ABC):
+    """A part that is evaluated by itself.
 
-    The inverse is kept from one evaluation to the next: steps with it converge nearly as fast as Newton's and cost a
-    fraction of a factorisation.
+    What solves with H is kept from one evaluation to the next: steps with an old matrix converge nearly as fast as
+    Newton's and cost a fraction of a factorisation.
+
+    Parameters
+    ----------
+    part : int
+
+    Attributes
+    ----------
+    number : int
+        Of the part.
     """
 
     #: The matrix is factorised anew where a step with an old one leaves more than this share of the decrement.
     STALE = 0.2
 
-    def __init__(self, row_index: RowIndex, part: int) -> None:
-        self._part = np.array([part])
-        self._size = int(row_index.col_start[part + 1] - row_index.col_start[part])
-        first = int(first_columns(row_index) + row_index.col_start[part])
-        self._columns = slice(first, first + self._size)
-        self._dense = slice(int(row_index.schur_at[part]), int(row_index.schur_at[part + 1]))
-        self._inverted = False
+    def __init__(self, part: int) -> None:
+        self.number, self._part = part, np.array([part])
+        #: Whether the matrix of an earlier evaluation can still be solved with.
+        self._solves = False
+
+    @abstractmethod
+    def factorise(self, r: RowIndex, w: Work, cholesky: FloatArray) -> None:
+        """Factorise H at the current effects, or what stands for it in `solve`."""
+
+    @abstractmethod
+    def solve(self, r: RowIndex, w: Work, x: FloatArray) -> None:
+        """``H^-1 x`` in place, for the effects of this part."""
+
+    @abstractmethod
+    def _invert(self, r: RowIndex, w: Work, cholesky: FloatArray) -> None:
+        """Leave the blocks of ``H^-1`` that the gradient needs in the work arrays, and log|H|."""
 
     def evaluate(self, r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray, dcholesky: FloatArray) -> None:
         """As `evaluate_parts`, for one part."""
         self._find_mode(r, w, cholesky, eta)
-        self._invert(w)
-        select_inverse(r, w, self._part)
+        self._invert(r, w, cholesky)
         start_gradient(r, w, cholesky, self._part, dcholesky)
-        self._solve(r, w)
+        self.solve(r, w, w.step)
         finish_gradient(r, w, cholesky, self._part, dcholesky)
-
-    def _matrix(self, w: Work) -> FloatArray:
-        return w.schur[self._dense].reshape(self._size, self._size)
 
     def _find_mode(self, r: RowIndex, w: Work, cholesky: FloatArray, eta: FloatArray) -> None:
         part = self._part
         joint_log_density(r, w, cholesky, eta, part)
         current = False  # whether the factorisation is that of the current effects
-        if not self._inverted:
+        if not self._solves:
             self.factorise(r, w, cholesky)
             current = True
         before = np.inf
         for step in range(MOST_STEPS):
             tolerance = TOLERANCE if step < MANY_STEPS else MODE_TOLERANCE
             mode_gradient(r, w, cholesky, part)
-            self._solve(r, w)
+            self.solve(r, w, w.step)
             decrement = w.decrement[part[0]] = product(r, part[0], w.gradient, w.step)
             done = not decrement > tolerance  # also where it is NaN
             if not current and (done or decrement > self.STALE * before):
@@ -73,6 +89,39 @@ class LargePart:
             ascend(r, w, cholesky, eta, part)
             current = False
 
+
+class PartWithoutSchur(LargePart):
+    """A part without a dense Schur complement in the work arrays.
+
+    Parameters
+    ----------
+    part : int
+    """
+
+    @abstractmethod
+    def correlate(self, x: FloatArray) -> None:
+        """Turn standard normal numbers into a draw from ``N(0, H^-1)``, in place, for the effects of this part."""
+
+
+class DensePart(LargePart):
+    """A part whose Schur complement is factorised by LAPACK.
+
+    Parameters
+    ----------
+    row_index : RowIndex
+    part : int
+    """
+
+    def __init__(self, row_index: RowIndex, part: int) -> None:
+        super().__init__(part)
+        self._size = int(row_index.col_start[part + 1] - row_index.col_start[part])
+        first = int(first_columns(row_index) + row_index.col_start[part])
+        self._columns = slice(first, first + self._size)
+        self._dense = slice(int(row_index.schur_at[part]), int(row_index.schur_at[part + 1]))
+
+    def _matrix(self, w: Work) -> FloatArray:
+        return w.schur[self._dense].reshape(self._size, self._size)
+
     def factorise(self, r: RowIndex, w: Work, cholesky: FloatArray) -> None:
         """Assemble the Schur complement at the current effects and factorise it."""
         from scipy.linalg.lapack import dpotrf
@@ -83,23 +132,25 @@ class LargePart:
         matrix = self._matrix(w)
         dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)
         w.log_det[self._part] += 2.0 * np.log(np.diag(matrix)).sum()
-        self._inverted = False
+        self._solves = False
 
-    def _invert(self, w: Work) -> None:
+    def _invert(self, r: RowIndex, w: Work, cholesky: FloatArray) -> None:  # noqa: ARG002
         from scipy.linalg.lapack import dpotri
 
         matrix = self._matrix(w)
         dpotri(matrix.T, lower=0, overwrite_c=1)
         _mirror(matrix)
-        self._inverted = True
+        self._solves = True
+        select_inverse(r, w, self._part)
 
-    def _solve(self, r: RowIndex, w: Work) -> None:
+    def solve(self, r: RowIndex, w: Work, x: FloatArray) -> None:
+        """Solve with the Cholesky factor, or multiply by the inverse that took its place."""
         from scipy.linalg.lapack import dpotrs
 
-        solve_first(r, w, self._part, w.step)
-        rest, matrix = w.step[self._columns], self._matrix(w)
-        rest[:] = matrix @ rest if self._inverted else dpotrs(matrix.T, rest, lower=0)[0]
-        solve_last(r, w, self._part, w.step)
+        solve_first(r, w, self._part, x)
+        rest, matrix = x[self._columns], self._matrix(w)
+        rest[:] = matrix @ rest if self._solves else dpotrs(matrix.T, rest, lower=0)[0]
+        solve_last(r, w, self._part, x)
 
 
 @exact_kernel

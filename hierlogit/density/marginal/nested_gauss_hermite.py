@@ -303,6 +303,9 @@ class NestedQuadratureLikelihood:
         If the arrangement is any other.
     """
 
+    #: No part is evaluated by itself.
+    parts_without_schur: tuple[()] = ()
+
     def __init__(self, arrangement: Arrangement, nodes: int) -> None:
         row_index = arrangement.row_index
         _check_nested(row_index)

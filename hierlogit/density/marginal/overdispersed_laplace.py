@@ -18,6 +18,7 @@ from .evaluation import MODE_TOLERANCE, Evaluation
 from .fixed_effects import columns_times, fixed_predictor
 from .laplace import LaplaceLikelihood
 from .laplace_gradient import differentiate, predictor_variance
+from .large_part_choice import refuse_beyond_memory
 from .overdispersed_mode import find_modes, raise_weights, row_slopes
 from .work import make_work
 
@@ -37,6 +38,7 @@ class OverdispersedLaplace(LaplaceLikelihood):
 
     def __init__(self, arrangement: Arrangement) -> None:
         row_index = arrangement.row_index
+        refuse_beyond_memory(row_index)
         self.arrangement, self.work = arrangement, make_work(row_index)
         n, parts = len(row_index.y), len(row_index.part_start) - 1
         entries = int(row_index.cholesky_at[-1])

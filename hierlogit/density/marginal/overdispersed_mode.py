@@ -164,6 +164,6 @@ def draw_effects(
         fixed_predictor(r, gammas[s], eta)
         copy(starts[s], w.u)
         find_modes(r, w, cholesky[s], eta, parts)
-        correlate_noise(r, w, noise[s])
+        correlate_noise(r, w, parts, noise[s])
         add_column(noise[s], 1.0, w.u)
         copy(w.u, starts[s])

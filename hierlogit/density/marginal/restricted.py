@@ -8,16 +8,19 @@ those of the likelihood by quadrature.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...design.arrangement import Arrangement
 from .evaluation import Evaluation
-from .fixed_effects import fixed_information
+from .fixed_effects import Solver, fixed_information
 from .laplace import LaplaceLikelihood
 from .work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,6 +39,11 @@ class Likelihood(Protocol):
     arrangement: Arrangement
     work: Work
     cholesky: FloatArray
+
+    @property
+    def parts_without_schur(self) -> Sequence[Solver]:
+        """The parts that have no dense Schur complement in the work arrays."""
+        ...
 
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Value and gradient."""

@@ -60,15 +60,20 @@ class Work(NamedTuple):
     decrement: FloatArray  # Newton decrement gradient' H^-1 gradient: twice what the joint log density can still gain
 
 
-def make_work(row_index: RowIndex) -> Work:
-    """Arrays for evaluations of an arrangement, with all effects at zero."""
+def work_sizes(row_index: RowIndex) -> list[int]:
+    """Length of each of the arrays."""
     n, levels, q = len(row_index.y), len(row_index.row_start) - 1, int(row_index.q[0])
     columns = levels * q + int(row_index.col_start[-1])
     pairs, other, cross = int(row_index.matrix_at[-1]), int(row_index.other_at[-1]), int(row_index.cross_at[-1])
     sizes = [columns, columns, n, n, n, n, n, columns, columns, columns]
     sizes += [levels * q * q, pairs, other, cross, levels * q * q, pairs, pairs, levels * q * q, pairs, other, cross]
     sizes += [int(row_index.schur_at[-1])] + 3 * [len(row_index.part_start) - 1]
-    return Work(*(np.zeros(size) for size in sizes))
+    return sizes
+
+
+def make_work(row_index: RowIndex) -> Work:
+    """Arrays for evaluations of an arrangement, with all effects at zero."""
+    return Work(*(np.zeros(size) for size in work_sizes(row_index)))
 
 
 @exact_kernel

@@ -15,6 +15,7 @@ from ...validation import agree, quoted_list
 from .flat_directions import LEAST_COST, LONG_STEP
 from .integrator import MOST_NODES, integrator
 from .objective import Objective
+from .probe_errors import probe_errors
 from .singularity import nearly_singular, singular_fit
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def search_findings(result: SearchResult, approach: Approach, estimate: Estimate
     findings += _not_overdispersed(objective, optimum)
     findings += _at_prior_peak(objective, optimum)
     findings += _integration_error(result, approach)
+    findings += probe_errors(result)
     objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
     return tuple(findings)
 

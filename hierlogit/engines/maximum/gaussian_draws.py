@@ -20,7 +20,7 @@ import xarray as xr
 
 from ...density.log_prior import point_log_prior
 from ...density.marginal import overdispersed_mode
-from ...density.marginal.effect_draws import draw_effects
+from ...density.marginal.effect_draws import draw_effects, draw_effects_by_part
 from ...fits.posterior import assemble, posterior_of_arrays
 from .conditional_effects import conditional_effects
 from .many_likelihoods import log_likelihoods
@@ -100,6 +100,10 @@ def sample(result: SearchResult, approach: Approach, draws: int, seed: int) -> S
         noise = random.standard_normal(u[part].shape)
         if objective.overdispersed:
             overdispersed_mode.draw_effects(row_index, work, gammas[part], flat[part], u[part], noise, eta)
+        elif laplace.parts_without_schur:
+            draw_effects_by_part(
+                row_index, work, laplace.parts_without_schur, gammas[part], flat[part], u[part], noise, eta
+            )
         else:
             draw_effects(row_index, work, gammas[part], flat[part], u[part], noise, refactorise, eta)
     return Sample(psi, u)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...density.log_prior import point_log_prior
 from ...density.marginal.evaluation import Evaluation
+from ...density.marginal.fixed_effects import Solver
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...density.marginal.work import Work
@@ -24,6 +25,8 @@ from ...priors.families import Laplace
 from .effect_units import EffectUnits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...design.grouping import GroupBlock
     from ...estimate import Estimate
     from ...model_spec import ModelSpec
@@ -57,6 +60,11 @@ class Likelihood(Protocol):
     @property
     def dcholesky(self) -> FloatArray:
         """Derivative of each of these in the flattened Cholesky factors, shape (parts, entries)."""
+        ...
+
+    @property
+    def parts_without_schur(self) -> Sequence[Solver]:
+        """The parts that have no dense Schur complement in the work arrays."""
         ...
 
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
@@ -193,7 +201,7 @@ class Objective:
         self.evaluations += 1
         R = self.likelihood.arrangement.triangular
         evaluation = self.likelihood.evaluate(R @ psi[: self.p], self.flat_cholesky(psi))
-        gradient = np.concatenate([R.T @ evaluation.dgamma, evaluation.dcholesky[self._flat]])
+        gradient = self.gradient_of(evaluation)
         value = evaluation.value
         if self.penalised:
             cholesky = self.cholesky(psi)
@@ -209,6 +217,11 @@ class Objective:
             gradient = np.full_like(gradient, np.nan)
         self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
         return self._last
+
+    def gradient_of(self, evaluation: Evaluation) -> FloatArray:
+        """Gradient of an evaluated log-likelihood in the entries of the vector."""
+        R = self.likelihood.arrangement.triangular
+        return np.concatenate([R.T @ evaluation.dgamma, evaluation.dcholesky[self._flat]])
 
     def scores(self) -> FloatArray:
         """Gradient of each independent part's log-likelihood at the last evaluation, shape (parts, parameters).
