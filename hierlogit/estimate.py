@@ -352,8 +352,8 @@ class Estimate(Shown):
         jacobian[at_end] = 0.0
         return places, values, jacobian
 
-    def vague_sds(self) -> list[str]:
-        """Labels of the sds whose standard errors are so large that the Wald interval has no upper end."""
+    def vague_scales(self) -> list[str]:
+        """Labels of the sds, and phi, whose standard errors are so large that the Wald interval has no upper end."""
         vague, p = [], len(self.beta)
         rows: dict[tuple[str, int], list[int]] = {}
         for k, (name, a, _) in enumerate(self.entries):
@@ -367,6 +367,8 @@ class Estimate(Shown):
             slope = L / float(L @ L)
             if float(slope @ self.covariance[np.ix_(places, places)] @ slope) > LARGEST_RELATIVE_ERROR**2:
                 vague.append(self.spread_label(name, a, a))
+        if self.phi is not None and self.phi_se > LARGEST_RELATIVE_ERROR * self.phi:
+            vague.append("phi")
         return vague
 
     def spread_label(self, group: str, i: int, j: int) -> str:

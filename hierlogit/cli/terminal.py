@@ -109,9 +109,12 @@ def _verdict(diagnostics: Diagnostics) -> str:
 
 def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | None, predicted: pd.DataFrame) -> None:
     """Print fixed effects with their odds ratios, variance components, and the first predictions."""
+    from ..summaries.wald_profile import PHI
+
     design = fitted.model.design
     shown = [name for name in summary.columns if name not in {"component", "ess_tail", "mcse_mean", "mcse_sd"}]
-    fixed = summary.loc[summary["component"] == "fixed", shown]
+    count = len(design.fixed_effects)
+    fixed, others = summary[shown].iloc[:count], summary.iloc[count:]
     if len(fixed):
         say(f"\nFixed effects on the logit scale; the event is {design.outcome.event}", style="bold")
         if ratios is not None:
@@ -122,10 +125,13 @@ def say_estimates(fitted: Fit, summary: pd.DataFrame, ratios: pd.DataFrame | Non
             exponential = "median of exp(effect)" if middle == "median" else "exp(effect)"
             say(f"odds_ratio: {exponential}{', within a cluster' if design.groups else ''}", style="dim")
     for group in design.groups:
-        part = summary.loc[summary["component"] == group.name, shown]
+        part = others.loc[(others["component"] == group.name) & (others.index != PHI), shown]
         say(f"\nVariance components: {group.name}, {len(group.levels):,} clusters, logit scale", style="bold")
         part.index = part.index.str.replace(rf"^(sd|cor)_{re.escape(group.result_name)}\[", r"\1[", regex=True)
         show_table(part.reset_index())
+    if fitted.model.overdispersed:
+        say("\nPrecision of the beta-binomial counts", style="bold")
+        show_table(others.loc[[PHI], shown].reset_index())
     if design.groups:
         left = f"first {HEAD} of {len(predicted):,} rows" if len(predicted) > HEAD else f"{len(predicted)} rows"
         say(f"\nPredicted probability of {design.outcome.event} by {design.groups[0].name}, {left}", style="bold")

@@ -171,10 +171,22 @@ def reading(path: Path) -> Iterator[None]:
         raise DesignError(f"cannot read {path} as {kind}: {reason_of(error)}.") from error
 
 
+def stored_labels(schema: pa.Schema) -> list[Any]:
+    """What pandas has stored about row labels: names of columns, or ranges; nothing if it cannot be read.
+
+    Metadata are text that any program may have written.
+    """
+    try:
+        described = schema.pandas_metadata
+    except ValueError:  # no JSON, or no text
+        return []
+    labels = described.get("index_columns") if isinstance(described, dict) else None
+    return labels if isinstance(labels, list) else []
+
+
 def index_columns(schema: pa.Schema) -> list[str]:
     """The columns in which pandas has stored row labels."""
-    described: dict[str, Any] = schema.pandas_metadata or {}
-    return [name for name in described.get("index_columns", ()) if isinstance(name, str) and name in schema.names]
+    return [name for name in stored_labels(schema) if isinstance(name, str) and name in schema.names]
 
 
 def _undecodable(path: Path, error: UnicodeDecodeError, encoding: str) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..errors import DesignError
 from ..validation import kind_of, quoted_list, reason_of
-from .table_files import ARROW_FORMATS, check_file, index_columns, read_arrow_file, read_text_file
+from .table_files import ARROW_FORMATS, check_file, index_columns, read_arrow_file, read_text_file, stored_labels
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -371,9 +371,10 @@ def _labelled(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
     labels = index_columns(schema)
     if len(labels) == 1:
         return frame.set_index(labels[0])
-    described = (schema.pandas_metadata or {}).get("index_columns", ())
+    described = stored_labels(schema)
     if len(described) == 1 and isinstance(described[0], dict) and described[0].get("kind") == "range":
-        numbers = range(described[0]["start"], described[0]["stop"], described[0]["step"])
+        ends = [described[0].get(name) for name in ("start", "stop", "step")]
+        numbers = range(*ends) if all(isinstance(end, int) for end in ends) and ends[2] else range(0)
         if len(numbers) == len(frame):
             return frame.set_axis(pd.RangeIndex.from_range(numbers))
     return frame.drop(columns=labels)

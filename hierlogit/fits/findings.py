@@ -164,7 +164,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "unbounded_interval": FindingKind(
             "maximum",
             ("note",),
-            "The standard error of an sd is so large that its Wald interval has no upper end.",
+            "The standard error of an sd, or of phi, is so large that its Wald interval has no upper end.",
             "hl.summary(fit, interval='profile') shows the interval by profile likelihood.",
         ),
         "large_sd": FindingKind(

@@ -60,7 +60,8 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, pro
         refuse_sampling_weights(fit.model, "interval='profile'", NO_LIKELIHOOD)
         ends = _profile(fit, estimate, prob, progress=progress)
     else:
-        ends = _wald(table, values, errors, np.concatenate([estimate.df, estimate.other_df]), prob)
+        df_of_all = np.concatenate([estimate.df, estimate.other_df])
+        ends = _wald(table, values, errors, df_of_all, prob, len(estimate.fixed_effects))
     for name, column in zip(end_names(kind, prob), ends, strict=True):
         table[name] = column
     if not estimate.penalised:
@@ -119,13 +120,15 @@ def _estimates(estimate: Estimate) -> tuple[pd.DataFrame, FloatArray, FloatArray
 
 
 def _wald(
-    table: pd.DataFrame, values: FloatArray, errors: FloatArray, df: FloatArray, prob: float
+    table: pd.DataFrame, values: FloatArray, errors: FloatArray, df: FloatArray, prob: float, fixed: int
 ) -> tuple[FloatArray, FloatArray]:
     reach = t_quantile(df, prob) * errors
     low, high = values - reach, values + reach
-    is_sd, is_cor = (table.index.str.startswith(what) & (table["component"] != "fixed") for what in ("sd_", "cor_"))
+    # By position: a column may be named as a parameter is, and a grouping factor "fixed" or "phi".
+    other = np.arange(len(table)) >= fixed
+    is_sd, is_cor = (table.index.str.startswith(what) & other for what in ("sd_", "cor_"))
     known = errors > 0
-    is_sd |= table["component"] == PHI
+    is_sd |= other & (table.index == PHI)
     # Sds and phi on the log scale. Where the standard error is several times the estimate, an sd has no end but zero.
     sds = np.flatnonzero(is_sd & known)
     vague = errors[sds] > LARGEST_RELATIVE_ERROR * values[sds]

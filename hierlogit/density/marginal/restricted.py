@@ -117,8 +117,9 @@ def _mode(likelihood: Likelihood, cholesky: FloatArray, gamma: FloatArray, heigh
             step = np.linalg.solve(information, gradient)
         except np.linalg.LinAlgError:
             break
-        length = float(np.sqrt(np.maximum(gradient @ step, 0.0)))
-        if not length > SHORTEST_STEP:  # not a number, or short enough
+        with np.errstate(over="ignore", invalid="ignore"):  # of coefficients on the way to infinity
+            length = float(np.sqrt(np.maximum(gradient @ step, 0.0)))
+        if not SHORTEST_STEP < length < np.inf:  # not a number, or short enough
             break
         step *= min(1.0, LONGEST_STEP / length)
         for _ in range(MOST_HALVINGS):

@@ -162,7 +162,7 @@ def _labels(objective: Objective, places: npt.NDArray[np.intp]) -> list[str]:
 
 
 def _unbounded_intervals(estimate: Estimate) -> list[Finding]:
-    vague = estimate.vague_sds()
+    vague = estimate.vague_scales()
     if not vague:
         return []
     return [

@@ -180,9 +180,10 @@ def polish_optimum(objective: Objective, point: Point, free: npt.NDArray[np.bool
         hessian[k] = scale.T @ (shifted.gradient - point.gradient) / DIFFERENCE
         mode_derivatives[:, k] = (objective.modes() - modes) / DIFFERENCE
     information = -0.5 * (hessian + hessian.T)
-    # Where the likelihood or its gradient is not a number close by, nothing is known of the curvature.
+    # Close by, the likelihood or its gradient may not be a number, as with random slopes of a predictor extremely far
+    # from zero: nothing is known of the curvature there.
     information[~np.isfinite(information)] = 0.0
-    curvatures, vectors = _principal_axes(information)
+    curvatures, vectors = np.linalg.eigh(information)
     # Of an information that is not positive definite, the part with positive curvature counts.
     positive = curvatures > LEAST_CURVATURE * np.abs(curvatures).max(initial=0.0)
     positive_definite = bool(positive.all())
@@ -238,14 +239,6 @@ def with_well_scaled_steps(objective: Objective, optimum: Optimum) -> Optimum:
         covariance_factor=better.covariance_factor @ turned,
         mode_derivatives=better.mode_derivatives @ turned,
     )
-
-
-def _principal_axes(information: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues, lowest first, and eigenvectors of a symmetric matrix; NaN where it is not finite."""
-    if not np.all(np.isfinite(information)):
-        return np.full(len(information), np.nan), np.eye(len(information))
-    values, vectors = np.linalg.eigh(information)
-    return values, vectors
 
 
 def maximise(objective: Objective, start: Point, scale: FloatArray) -> Optimum:

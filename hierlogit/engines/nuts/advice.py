@@ -95,6 +95,11 @@ class Advice:
             )
         if spread is not None:
             return self._of_spread(spread)
+        if "phi" in kinds:
+            return (
+                "The counts tell little about phi: give it a prior that you can defend, priors={'phi': ...}, or leave "
+                "family= out if they vary no more than binomial ones."
+            )
         if len(factors) > 1:
             return f"The data hardly tell the effects of {' and '.join(map(repr, factors))} apart."
         return ""
@@ -189,7 +194,7 @@ class Advice:
         return None if strongest is None or strength[strongest] < NOTED else self.movements.quantities[strongest]
 
 
-_PARAMETERS = ("fixed", "sd", "cor")
+_PARAMETERS = ("fixed", "sd", "cor", "phi")
 
 
 def _rounded(count: float) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...model_spec import ModelSpec
 
 FloatArray = npt.NDArray[np.float64]
-Kind = Literal["fixed", "sd", "cor", "mean", "effect"]
+Kind = Literal["fixed", "sd", "cor", "phi", "mean", "effect"]
 
 #: The largest size of a correlation that is transformed: beyond, rounding would give infinite values.
 _LARGEST = 1 - 1e-12
@@ -32,10 +32,10 @@ class Quantity:
     ----------
     words : str
         ``urban[Y]``, ``sd_item[Intercept]``, ``the mean of the effects of 'item'``.
-    kind : {"fixed", "sd", "cor", "mean", "effect"}
+    kind : {"fixed", "sd", "cor", "phi", "mean", "effect"}
         A parameter, the mean of an effect over clusters, or the effect of one cluster.
     factor : str or None
-        The grouping factor; None for fixed effects.
+        The grouping factor; None for fixed effects and phi.
     """
 
     words: str
@@ -44,7 +44,7 @@ class Quantity:
 
 
 def parameter_quantities(model: ModelSpec, posterior: xr.Dataset) -> Iterator[tuple[Quantity, FloatArray]]:
-    """Each parameter with its draws, shape (chains, draws): sds as logarithms, correlations as Fisher's z.
+    """Each parameter with its draws, shape (chains, draws): sds and phi as logarithms, correlations as Fisher's z.
 
     On these scales, what moves together does so linearly.
     """
@@ -52,8 +52,11 @@ def parameter_quantities(model: ModelSpec, posterior: xr.Dataset) -> Iterator[tu
     labels = zip(parameters["parameter"].to_numpy(), parameters["component"].to_numpy(), strict=True)
     for k, (label, component) in enumerate(labels):
         values = parameters.to_numpy()[..., k]
-        if component == "fixed":
+        if k < len(model.design.fixed_effects):
             yield Quantity(str(label), "fixed"), values
+        elif label == "phi":
+            with np.errstate(divide="ignore"):
+                yield Quantity(str(label), "phi"), np.log(values)
         elif str(label).startswith("sd_"):
             with np.errstate(divide="ignore"):
                 yield Quantity(str(label), "sd", str(component)), np.log(values)

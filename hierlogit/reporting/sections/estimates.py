@@ -26,7 +26,8 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
     kind = request.intervals
     rows = summary(subject.fit, progress=False, **(kind if subject.sampled else {"ci_prob": request.interval.prob}))
     within = ", for rows of the same cluster" if subject.design.groups else ""
-    fixed = rows[rows["component"] == "fixed"]
+    count = len(subject.design.fixed_effects)
+    fixed, varying = rows.iloc[:count], rows.iloc[count:]
     has_ratios = any(label != "Intercept" for label in fixed.index)
     if len(fixed):
         yield paragraph(
@@ -35,7 +36,6 @@ def _of(subject: Subject, request: Request) -> Iterator[str]:
         )
     ratios = odds_ratios(subject.fit, **kind) if has_ratios else None
     parts = [_fixed(subject, fixed, ratios, request)] if len(fixed) else []
-    varying = rows[rows["component"] != "fixed"]
     if len(varying):
         parts.append(_varying(subject, varying, _name_of(subject, request)))
     yield beside(*parts)

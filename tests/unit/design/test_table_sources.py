@@ -316,3 +316,21 @@ def test_columns_of_weights_are_read_from_files_too(tmp_path: Path) -> None:
     path = written(herds, tmp_path / "herds.parquet")
     weights = hl.FrequencyWeights("times")
     assert hl.Model(FORMULA, path, weights=weights).design.X.shape == (2 * len(herds), 4)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"{", b"\xff", b"[1]", b"3", b"null", b'{"index_columns": 3}', b'{"index_columns": [{"kind": "range"}]}',
+        b'{"index_columns": [{"kind": "range", "start": 0, "stop": 2, "step": 0}]}', b'{"index_columns": ["absent"]}',
+        b'{"index_columns": [null]}',
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_read_from_metadata_are_left_out(stored: bytes, tmp_path: Path) -> None:
+    """Metadata of Arrow are text that any program may have written, or that was damaged."""
+    table = pa.table({"y": [0, 1], "g": ["a", "b"]}).replace_schema_metadata({b"pandas": stored})
+    pyarrow.feather.write_feather(table, tmp_path / "rows.feather")
+    for given in (table, tmp_path / "rows.feather"):
+        frame = read_table(given, ["y"])
+        assert frame["y"].tolist() == [0, 1]
+        assert frame.index.tolist() == [0, 1]

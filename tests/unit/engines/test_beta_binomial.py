@@ -341,3 +341,15 @@ def test_engines_without_the_family_say_so(model: Model, engine: Engine, said: s
 def test_marginal_likelihoods_are_refused(model: Model) -> None:
     with pytest.raises(hl.errors.EngineError, match="are for binomial outcomes"):
         hl.evidence(model)
+
+
+@pytest.mark.parametrize(("seed", "unbounded"), [(25, True), (47, False)])
+def test_an_interval_of_phi_without_an_upper_end_is_a_finding(seed: int, unbounded: bool) -> None:
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"m": 6, "x": rng.normal(size=30)})
+    fit = hl.Model("p(y, m) ~ x", table.assign(y=rng.binomial(6, expit(table["x"]))), family="betabinomial").fit(
+        "laplace"
+    )
+    evidence = [one.evidence for one in fit.diagnostics.findings if one.code == "unbounded_interval"]
+    assert np.isinf(hl.summary(fit)["wald89_ub"]["phi"]) == unbounded == bool(evidence)
+    assert not unbounded or "The standard error of 'phi' is more than 2.5 times the estimate" in evidence[0]

@@ -108,6 +108,24 @@ def test_slopes_that_move_together_are_collinear(model: hl.Model) -> None:
     assert "simplif" not in finding.remedy
 
 
+@pytest.mark.parametrize("random", ["", " + (1 | g)"])
+def test_phi_that_does_not_mix_is_advised_on(random: str) -> None:
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"m": 5, "y": rng.integers(0, 6, 60), "x": rng.normal(size=60), "g": np.arange(60) % 6})
+    model = hl.Model(f"p(y, m) ~ x{random}", rows, family="betabinomial")
+    of_groups = {"sd_g": np.exp(_noise(2, 1) / 4), "b_g": _noise(3, 6, 1)} if random else {}
+    variables = {"beta": _noise(1, 2), "phi": np.exp(_slow(5)), **of_groups}
+    drawn = posterior_dataset(model, posterior_layout(model), variables)
+    finding = _found(model, drawn)["high_rhat"]
+    assert "that of phi" in finding.evidence
+    assert "The counts tell little about phi: give it a prior" in finding.remedy
+    # The logarithm of phi moves, as that of an sd does.
+    advice = _advice(model, drawn)
+    moved = advice.movements.values[:, advice.movements.quantities.index(advice.parameter("phi"))]
+    centred = _slow(5) - _slow(5).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(moved, (centred / centred.std()).ravel(), atol=1e-9)
+
+
 def test_a_quantity_that_moves_with_the_sum_of_two(model: hl.Model) -> None:
     beta, effects = _noise(1, 3), _noise(3, CLUSTERS, 2)
     one, two = _slow(5), _slow(6)
