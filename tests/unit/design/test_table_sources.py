@@ -330,7 +330,7 @@ def test_labels_that_cannot_be_read_from_metadata_are_left_out(stored: bytes, tm
     """Metadata of Arrow are text that any program may have written, or that was damaged."""
     table = pa.table({"y": [0, 1], "g": ["a", "b"]}).replace_schema_metadata({b"pandas": stored})
     pyarrow.feather.write_feather(table, tmp_path / "rows.feather")
-    for given in (table, tmp_path / "rows.feather"):
-        frame = read_table(given, ["y"])
+    for source in (table, tmp_path / "rows.feather"):
+        frame = read_table(source, ["y"])
         assert frame["y"].tolist() == [0, 1]
         assert frame.index.tolist() == [0, 1]
