@@ -16,6 +16,8 @@ Kündig and Sigrist (2025, arXiv 2505.09552) compare such methods for crossed ra
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +41,8 @@ IntArray = npt.NDArray[np.int64]
 PROBES, SEED = 16, 1
 #: A residual this short, as a share of the right-hand side, ends the conjugate gradients; so do this many steps.
 RESIDUAL, MOST_STEPS = 1e-11, 2000
+#: Vectors that a thread multiplies by the matrix together: the matrix is read from memory once for all of them.
+TOGETHER = 8
 #: Steps of Lanczos's method for a draw of the effects.
 DRAW_STEPS = 60
 
@@ -95,7 +99,7 @@ class IterativePart(PartWithoutSchur):
 
     def _invert(self, r: RowIndex, w: Work, cholesky: FloatArray) -> None:  # noqa: ARG002
         z, M, entries = self._probes, self._matrix, self._entries
-        solved, steps, ratios = _conjugate_gradients(M, z)
+        solved, logarithms = _solved_with_logarithms(M, z)
         once = M @ z - z
         twice = M @ once - once
         # Row sums of the squares of E.
@@ -103,7 +107,7 @@ class IterativePart(PartWithoutSchur):
         squares.data **= 2
         second = squares.sum(axis=1) - 1.0
         known = (z * once).sum(axis=0) - 0.5 * (once * once).sum(axis=0)
-        log_dets = len(z) * _lanczos_logarithms(steps, ratios) - known - 0.5 * second.sum()
+        log_dets = len(z) * logarithms - known - 0.5 * second.sum()
         self.log_dets = log_dets - 2.0 * np.log(self._scale).sum()
         w.log_det[self._part] = self.log_dets.mean()
         rest = solved - z + once
@@ -134,6 +138,19 @@ def _matrix_of(entries: PartEntries) -> tuple[csr_array, IntArray]:
     starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))])
     matrix = csr_array((np.zeros(len(order)), column[order].astype(np.int32), starts.astype(np.int32)), shape=(n, n))
     return matrix, source[order]
+
+
+def _solved_with_logarithms(M: csr_array, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``M^-1 z``, and ``z' log(M) z / z'z`` of each column; `TOGETHER` columns at a time, in threads."""
+
+    def solve(begin: int) -> tuple[FloatArray, FloatArray]:
+        solved, steps, ratios = _conjugate_gradients(M, np.ascontiguousarray(z[:, begin : begin + TOGETHER]))
+        return solved, _lanczos_logarithms(steps, ratios)
+
+    begins = range(0, z.shape[1], TOGETHER)
+    with ThreadPoolExecutor(min(len(begins), os.cpu_count() or 1)) as threads:
+        found = list(threads.map(solve, begins))
+    return np.concatenate([one for one, _ in found], axis=1), np.concatenate([one for _, one in found])
 
 
 def _conjugate_gradients(M: csr_array, right: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

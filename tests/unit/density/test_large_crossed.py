@@ -27,6 +27,7 @@ from hierlogit.density.marginal.sparse_cholesky import (
 from hierlogit.density.marginal.sparse_fronts import structure
 from hierlogit.density.marginal.sparse_part import SparsePart
 from hierlogit.design.arrangement import Arrangement
+from hierlogit.engines.nuts.adaptation_start import around_the_mode
 from hierlogit.errors import EngineError
 
 FloatArray = npt.NDArray[np.float64]
@@ -235,6 +236,17 @@ def test_random_vectors_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = [one for one in fit.diagnostics.findings if one.code == "estimated_determinant"]
     assert "16 random vectors" in found.evidence
     assert fit.diagnostics.status == "converged"
+
+
+def test_sampler_starts_with_the_same_geometry_but_for_the_coupling(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hl.Model(FORMULA, crossed(nested=True))
+    dense = around_the_mode(model)
+    monkeypatch.setattr(large_part_choice, "DENSE", 10)
+    sparse = around_the_mode(model)
+    assert len(dense.coupling.stretch) > 0
+    assert len(sparse.coupling.stretch) == 0
+    np.testing.assert_allclose(sparse.coupling.by_fixed, dense.coupling.by_fixed, atol=1e-6)
+    np.testing.assert_allclose(sparse.gamma_scale, dense.gamma_scale, atol=1e-6)
 
 
 # ---- what is chosen, and memory ----------------------------------------------------------------------------------
