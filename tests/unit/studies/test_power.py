@@ -43,7 +43,7 @@ def test_studies_are_fits_of_simulated_tables(found: hl.results.Power) -> None:
 
 
 def test_power_is_that_of_a_loop_by_hand() -> None:
-    count, random = 80, np.random.default_rng(5)
+    count, random = 150, np.random.default_rng(5)
     table = hl.power(FORMULA, LAYOUT, **TRUTH, replicates=count, seed=1).table.set_index("parameter")
     rejected = np.zeros(2)
     g, arm = np.repeat(np.arange(16), 12), np.repeat(np.arange(16) % 2, 12)
