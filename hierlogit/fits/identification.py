@@ -38,7 +38,7 @@ BEYOND_ROUNDING = 1e6
 #: Quantiles of the priors of two sds, by which they contradict each other if the predictor is far from zero.
 LARGE_INTERCEPT, USUAL_SLOPE = 0.95, 0.5
 #: Trials in a cluster, on average, below which weighted rows represent the others badly, and very badly.
-SMALL_WEIGHTED, VERY_SMALL_WEIGHTED = 40, 20
+SMALL_WEIGHTED, VERY_SMALL_WEIGHTED = 40, 10
 #: Weights of rows in a cluster that differ by less than this fraction are the same.
 SAME_WEIGHT = 1e-9
 #: A categorical term with this many columns may be meant as a grouping factor inside of another.
