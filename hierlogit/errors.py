@@ -144,10 +144,31 @@ _unsaid: ContextVar[tuple[type[HierlogitWarning], ...]] = ContextVar("unsaid", d
 _INSIDE = (str(Path(__file__).parent), contextlib.__file__)
 
 
+#: Where warnings of this context are collected; None if they are given.
+_collected: ContextVar[list[tuple[str, type[HierlogitWarning]]] | None] = ContextVar("collected", default=None)
+
+
 def warn(text: str, kind: type[HierlogitWarning]) -> None:
     """Give a warning that points to the user's own line, unless this thread is within `unsaid`."""
-    if not issubclass(kind, _unsaid.get()):
+    if issubclass(kind, _unsaid.get()):
+        return
+    found = _collected.get()
+    if found is None:
         warnings.warn(text, kind, skip_file_prefixes=_INSIDE)
+    else:
+        found.append((text, kind))
+
+
+@contextlib.contextmanager
+def collected_warnings() -> Iterator[list[tuple[str, type[HierlogitWarning]]]]:
+    """Context in which warnings of this package, in this thread, are put into a list, for `warn` in another place."""
+    found: list[tuple[str, type[HierlogitWarning]]] = []
+    tokens = _collected.set(found), _unsaid.set(())
+    try:
+        yield found
+    finally:
+        _collected.reset(tokens[0])
+        _unsaid.reset(tokens[1])
 
 
 @contextlib.contextmanager

@@ -24,14 +24,14 @@ class Bar(Protocol):
         """Remove the bar."""
 
 
-def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def progress[T](parts: Iterable[T], what: str | None, total: int | None = None) -> Iterator[T]:
     """The parts one by one, with a bar once they have taken longer than `PATIENCE`.
 
     Parameters
     ----------
     parts : iterable
-    what : str
-        Text of the bar.
+    what : str or None
+        Text of the bar; None shows none.
     total : int, optional
         Number of parts; their length if not given.
     """
@@ -42,7 +42,7 @@ def progress[T](parts: Iterable[T], what: str, total: int | None = None) -> Iter
     try:
         for done, part in enumerate(parts):
             # Finding out who watches takes longer than most work does.
-            if patient and time.perf_counter() - started > PATIENCE:
+            if what is not None and patient and time.perf_counter() - started > PATIENCE:
                 make, patient = _watched(), False
                 bar = None if make is None else make(what, size)
             if bar is not None:

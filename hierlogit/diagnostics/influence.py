@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -26,11 +25,12 @@ from ..model_comparison.leave_out import (
     posterior_means,
     weights_without,
 )
+from ..parallel.tasks import Done, collect_tasks
+from ..parallel.workers import AnyExecutor, check_executor
 from ..pictures import Picture, Pictured
 from ..result_table import HasTables, ResultTable
 from ..studies.bootstrap import Statistic
 from ..studies.failures import count_failures
-from ..studies.tasks import Done, check_executor, collect_tasks
 from ..summaries.tables import summary
 from ..validation import flag, function_or_none, quoted_list
 
@@ -101,7 +101,7 @@ def influence(
     estimand: Statistic | None = None,
     *,
     refit: bool = True,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Influence:
     """Changes of the estimates when each cluster is left out in turn.
 
@@ -121,7 +121,7 @@ def influence(
     refit : bool
         For fits by a sampler: whether to sample again without those clusters for which the weights of the draws are
         unreliable, with a Pareto k-hat above ``min(1 - 1 / log10(draws), 0.7)``; if not, their status is ``"check"``.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or distributed.Client, optional
         Distributes refits over workers; `estimand` must then be picklable.
 
     Returns
@@ -186,7 +186,7 @@ def influence(
 
 
 def _by_weights(
-    fit: Fit, clusters: Clusters, estimand: Statistic | None, executor: Executor | None, *, refit: bool
+    fit: Fit, clusters: Clusters, estimand: Statistic | None, executor: AnyExecutor | None, *, refit: bool
 ) -> Influence:
     weights, shapes = weights_without(fit, clusters.index, len(clusters.labels))
     unreliable = frozenset(np.flatnonzero(~(shapes <= khat_threshold(weights.shape[1]))).tolist())
@@ -210,7 +210,7 @@ def _by_weights(
 
 
 def _run(
-    task: Callable[[int], dict[str, float]], clusters: Clusters, executor: Executor | None
+    task: Callable[[int], dict[str, float]], clusters: Clusters, executor: AnyExecutor | None
 ) -> Done[dict[str, float]]:
     return collect_tasks(task, range(len(clusters.labels)), executor, "Leaving out clusters")[0]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from ..errors import ConvergenceWarning, DataWarning, FitError, HierlogitError, 
 from ..fits.findings import Finding, gravest_first, status_of, warning_text
 from ..fits.pooled_fit import PooledFit
 from ..model import Model
-from ..studies.tasks import check_executor, collect_tasks
+from ..parallel.tasks import collect_tasks
+from ..parallel.workers import AnyExecutor, check_executor
 from ..validation import number_of
 from .agreement import require_agreement
 from .pool import pool
@@ -32,7 +32,7 @@ def fit_imputed(
     engine: Engine | str = "nuts",
     *,
     imputation: str | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     missing: Missing = "error",
     **others: Any,
 ) -> PooledFit[Model]:
@@ -54,8 +54,8 @@ def fit_imputed(
         the engine's.
     imputation : str, optional
         The column of a long table that numbers the imputations; ``.imp`` if not given.
-    executor : concurrent.futures.Executor, optional
-        Distributes the fits over workers: a ``ProcessPoolExecutor``, or ``client.get_executor()`` of a Dask cluster.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the fits over workers: a ``ProcessPoolExecutor``, or the ``Client`` of a Dask cluster.
     missing : {"error", "drop"}
         What to do with values that are missing still. Rows that are dropped must be the same in all tables.
     **others

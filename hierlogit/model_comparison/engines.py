@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ from ..engines.registry import resolve_engine
 from ..errors import EngineError, FitError
 from ..fits.arguments import require_model
 from ..fits.posterior import parameter_draws
+from ..parallel.tasks import all_results
+from ..parallel.workers import check_executor
 from ..result_table import ResultTable
 from ..summaries.wald_profile import summary_of_estimate
 from ..validation import mapping, number_of
@@ -26,9 +29,12 @@ if TYPE_CHECKING:
     from ..engines.engine import Engine
     from ..fits.fit import Fit
     from ..model_spec import ModelSpec
+    from ..parallel.workers import AnyExecutor
 
 
-def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = None) -> ResultTable:
+def compare_engines(
+    model: ModelSpec, engines: Mapping[str, Engine] | None = None, *, executor: AnyExecutor | None = None
+) -> ResultTable:
     """Estimates of a model by Laplace's method, quadrature, MAP and NUTS, side by side.
 
     Parameters
@@ -38,6 +44,8 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
         Engines to compare, by the names of their columns; the last one is the reference. If not given: Laplace, AGQ if
         quadrature is possible for the model, MAP, and NUTS as the reference. `hierlogit.ImportanceSampling` draws from
         the same posterior as NUTS, so that it is compared only if it is given.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the engines over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -52,6 +60,8 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     ------
     FitError
         If there are fewer than two engines.
+    StudyError
+        If the executor cannot run them.
 
     Examples
     --------
@@ -62,15 +72,17 @@ def compare_engines(model: ModelSpec, engines: Mapping[str, Engine] | None = Non
     False
     """
     require_model(model)
+    check_executor(executor)
     what = "two or more engines by name, {'Laplace': hl.Laplace(), 'NUTS': hl.NUTS()}"
     given = _default_engines(model) if engines is None else mapping("engines", engines, FitError, what)
     if len(given) < 2:
         raise FitError(f"engines must be {what}; got {number_of(len(given), 'engine')}.")
     chosen = {name: resolve_engine(engine) for name, engine in given.items()}
     columns: dict[tuple[str, str], pd.Series[float]] = {}
-    for name, engine in chosen.items():
-        estimates, errors = _estimates(engine.run(model))
-        columns[name, "estimate"], columns[name, "error"] = estimates, errors
+    task = _Estimates(model, tuple(chosen.values()))
+    found = all_results(task, range(len(chosen)), executor, "Fitting")
+    for number, name in enumerate(chosen):
+        columns[name, "estimate"], columns[name, "error"] = found[number]
     # In the order of the parameters; the log-likelihood, which samplers do not have, comes last.
     labels = dict.fromkeys(label for values in columns.values() for label in values.index)
     ordered = sorted(labels, key=lambda label: label == "log_likelihood")
@@ -90,6 +102,24 @@ def _default_engines(model: ModelSpec) -> dict[str, Engine]:
     except EngineError:
         del engines["AGQ"]
     return engines
+
+
+@dataclass(frozen=True)
+class _Estimates:
+    """Task that fits a model by one of several engines.
+
+    Attributes
+    ----------
+    model : ModelSpec
+    engines : tuple of Engine
+    """
+
+    model: ModelSpec
+    engines: tuple[Engine, ...]
+
+    def __call__(self, number: int) -> tuple[pd.Series[float], pd.Series[float]]:
+        """Estimates and errors by engine `number`."""
+        return _estimates(self.engines[number].run(self.model))
 
 
 def _estimates(fit: Fit) -> tuple[pd.Series[float], pd.Series[float]]:

@@ -210,12 +210,23 @@ def sampled_again(fit: Fit, rows: npt.NDArray[np.bool_]) -> Fit:
     FitError
         If the fit is not by this package's sampler, or the chains do not converge.
     """
-    again = same_sampler(fit).run(fit.model.silenced(rows))
+    return sampled_without(fit.model, same_sampler(fit), rows)
+
+
+def sampled_without(model: ModelSpec, sampler: Engine, rows: npt.NDArray[np.bool_]) -> Fit:
+    """A model sampled by `same_sampler` of its fit, with no trials in some rows.
+
+    Raises
+    ------
+    FitError
+        If the chains do not converge.
+    """
+    again = sampler.run(model.silenced(rows))
     if again.diagnostics.status == "failed":
         reasons = " ".join(finding.evidence for finding in again.diagnostics.findings)
         raise FitError(f"sampling without these rows failed: {reasons}")
     stats = again.data["sample_stats"].to_dataset() if "sample_stats" in again.data.children else None
-    return Fit(fit.model, assemble(fit.model, again.posterior, stats), again.diagnostics)
+    return Fit(model, assemble(model, again.posterior, stats), again.diagnostics)
 
 
 def same_sampler(fit: Fit) -> Engine:

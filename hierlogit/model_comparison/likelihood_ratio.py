@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, ClassVar
@@ -16,11 +15,11 @@ from ..errors import FitError, StudyError
 from ..fits.arguments import NO_LIKELIHOOD, USE_WALD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..formatting import number, p_value
+from ..parallel.workers import AnyExecutor, check_executor
 from ..pictures import Picture, Pictured
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import count_failures, warn_of_failures
 from ..studies.simulated_ratio import OfRatio, ratio_statistic
-from ..studies.tasks import check_executor
 from ..validation import choice, file_path, quoted_list, seed_or_new, whole_number
 from .nesting import Difference, difference, maxima, refuse_counted_apart, refuse_other_rows
 
@@ -103,7 +102,7 @@ def likelihood_ratio(
     *,
     replicates: int = 1000,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     store: str | PathLike[str] | None = None,
 ) -> RatioTest:
     """Likelihood-ratio test of a model against a larger one in which it is nested.

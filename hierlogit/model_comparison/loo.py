@@ -15,20 +15,25 @@ from ..errors import FitError
 from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..fits.psis import psis, relative_efficiency
+from ..parallel.tasks import all_results
+from ..parallel.workers import check_executor
 from ..progress import progress
 from ..validation import flag
-from .leave_out import integrated_log_likelihood, sampled_again
+from .leave_out import integrated_log_likelihood, same_sampler, sampled_without
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
 
     from ..design.grouping import GroupBlock
+    from ..engines.engine import Engine
+    from ..model_spec import ModelSpec
+    from ..parallel.workers import AnyExecutor
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 
-def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
+def loo(fit: Fit, group: str | None = None, *, refit: bool = True, executor: AnyExecutor | None = None) -> ELPDData:
     """Leave-one-out cross-validation of a sampled fit, by row or by cluster.
 
     A row that is left out is predicted with the effect of its own cluster, which is estimated from the other rows of
@@ -48,6 +53,8 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     refit : bool
         Whether the model is sampled again without each unit whose weights are unreliable; its k-hat is then 0. Each
         takes as long as the fit.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes these fits over workers, as for `bootstrap`; each runs its chains as the fit did.
 
     Returns
     -------
@@ -60,7 +67,10 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     Raises
     ------
     FitError
-        If the fit is a likelihood fit, whose draws are not from a posterior, or has no such grouping factor.
+        If the fit is a likelihood fit, whose draws are not from a posterior, or has no such grouping factor, or if it
+        cannot be sampled again without a unit.
+    StudyError
+        If the executor cannot run the fits.
 
     Notes
     -----
@@ -89,6 +99,7 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     require_unweighted(fit, "hl.loo", NO_LIKELIHOOD)
     refuse_pooled(fit, "fit", "Leave-one-out predictions are of the outcomes")
     refit = flag("refit", refit, FitError)
+    check_executor(executor)
     if fit.estimate is not None:
         raise FitError(
             "loo is for fits by hl.NUTS(): the draws of a likelihood engine are not from a posterior. Compare such "
@@ -97,7 +108,7 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True) -> ELPDData:
     units = _by_row(fit) if group is None else _by_cluster(fit, fit.model.design.chosen_groups(group)[0])
     result = _weighted(fit, units, quiet=refit)
     failing = np.flatnonzero(result.pareto_k.to_numpy() > result.good_k)
-    return _with_refits(fit, units, result, failing) if refit and len(failing) else result
+    return _with_refits(fit, units, result, failing, executor) if refit and len(failing) else result
 
 
 @dataclass(frozen=True)
@@ -185,18 +196,49 @@ def _weighted(fit: Fit, units: _Units, *, quiet: bool) -> ELPDData:
     return of_units
 
 
-def _with_refits(fit: Fit, units: _Units, result: ELPDData, failing: IntArray) -> ELPDData:
+@dataclass(frozen=True)
+class _WithoutUnit:
+    """Task that samples the model again without one unit, and predicts it.
+
+    Attributes
+    ----------
+    model : ModelSpec
+    sampler : Engine
+        That of the fit, with its settings and seed.
+    index : ndarray of int, shape (n,)
+        Number of each row's unit.
+    """
+
+    model: ModelSpec
+    sampler: Engine
+    index: IntArray
+
+    def __call__(self, number: int) -> float:
+        """Log predictive density of a unit.
+
+        Raises
+        ------
+        FitError
+            If the chains do not converge.
+        """
+        rows = self.index == number
+        draws = Draws.of(self.model, sampled_without(self.model, self.sampler, rows).posterior)
+        if rows.sum() == 1:
+            log_p = GivenOthers(self.model, draws).of(np.flatnonzero(rows))[0][:, 0]
+        else:
+            log_p = integrated_log_likelihood(self.model, draws, rows)
+        return float(np.logaddexp.reduce(log_p) - np.log(len(log_p)))
+
+
+def _with_refits(
+    fit: Fit, units: _Units, result: ELPDData, failing: IntArray, executor: AnyExecutor | None
+) -> ELPDData:
     """The result with some units predicted by sampling again without them."""
     elpd_i, pareto_k = result.elpd_i.copy(), result.pareto_k.copy()
     method = elpd_i["method"].to_numpy().astype(object)
-    for number in progress(failing.tolist(), "Sampling without a unit"):
-        rows = units.index == number
-        draws = Draws.of(fit.model, sampled_again(fit, rows).posterior)
-        if rows.sum() == 1:
-            log_p = GivenOthers(fit.model, draws).of(np.flatnonzero(rows))[0][:, 0]
-        else:
-            log_p = integrated_log_likelihood(fit.model, draws, rows)
-        elpd_i[number] = np.logaddexp.reduce(log_p) - np.log(len(log_p))
+    task = _WithoutUnit(fit.model, same_sampler(fit), units.index)
+    for number, value in all_results(task, failing.tolist(), executor, "Sampling without a unit").items():
+        elpd_i[number] = value
         pareto_k[number], method[number] = 0.0, "refit"
     elpd_i = elpd_i.assign_coords(method=(elpd_i.dims[0], method.astype(str)))
     elpd = float(elpd_i.sum())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -16,12 +15,13 @@ from ..engines.maximum.refit import finite_maximum_of
 from ..engines.maximum.refitted import ReferenceFit
 from ..errors import FitError, StudyError
 from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
+from ..parallel.tasks import Done
+from ..parallel.workers import AnyExecutor, check_executor
 from ..result_table import ResultTable
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
 from ..studies.simulated_outcomes import generator, simulated_outcome
 from ..studies.tail_probability import tail_probability
-from ..studies.tasks import Done, check_executor
 from ..summaries.multiplicity import holm
 from ..validation import file_path, seed_or_new, whole_number
 from .slope_scores import AbsentSlope, absent_slopes, slope_scores
@@ -43,7 +43,7 @@ def test_slopes(
     *,
     replicates: int = 200,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     store: str | PathLike[str] | None = None,
 ) -> ResultTable:
     """Score tests of slopes that are not in the model, ranked: which of them vary between clusters.
@@ -138,7 +138,7 @@ def test_slopes(
 
 
 def simulated_scores(
-    task: OfSlopes, replicates: int, executor: Executor | None = None, store: str | PathLike[str] | None = None
+    task: OfSlopes, replicates: int, executor: AnyExecutor | None = None, store: str | PathLike[str] | None = None
 ) -> tuple[Done[list[float]], bool]:
     """Scores in simulated data sets, and whether all of them were computed before an interruption."""
     reference, labels = task.reference, [slope.label for slope in task.slopes]

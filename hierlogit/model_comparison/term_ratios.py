@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -14,12 +13,13 @@ import numpy.typing as npt
 from ..engines.maximum.refit import search
 from ..engines.maximum.search_result import Approach
 from ..errors import FitError
+from ..parallel.tasks import Done
+from ..parallel.workers import AnyExecutor
 from ..progress import progress
 from ..studies.checkpoint import Checkpoint, identity
 from ..studies.failures import warn_of_failures
 from ..studies.simulated_outcomes import generator, simulated_outcome
 from ..studies.simulated_ratio import ratio_of_refits, ratio_statistic
-from ..studies.tasks import Done
 from .likelihood_ratio import CONSEQUENCE, chi_squared_tail, chibar, no_mixture
 from .nesting import Difference, difference
 from .restricted_model import Constrained, Kept, RestrictedModel, near_maximum
@@ -206,7 +206,7 @@ def simulated_ratios(
     ratios: Sequence[TermRatio],
     replicates: int,
     seed: int,
-    executor: Executor | None,
+    executor: AnyExecutor | None,
     store: str | PathLike[str] | None,
 ) -> SimulatedRatios:
     """The distribution of each term's likelihood ratio in data simulated from the model without it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ import pandas as pd
 from ..errors import FitError, StudyError
 from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.pooled_fit import PooledFit
+from ..parallel.workers import AnyExecutor, check_executor
 from ..result_table import ResultTable
-from ..studies.tasks import check_executor
 from ..summaries.multiplicity import holm
 from ..validation import choice, file_path, seed_or_new, shortened, whole_number
 from .cluster_wald import cluster_wald_tests
@@ -44,7 +43,7 @@ def test_terms(
     adjust: str | None = None,
     replicates: int = 1000,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     store: str | PathLike[str] | None = None,
 ) -> ResultTable:
     """Tests of every term of a fit: of each fixed effect with all its columns, and of each random effect.

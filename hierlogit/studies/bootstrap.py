@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +17,13 @@ from ..estimate import Estimate
 from ..fits.arguments import refuse_pooled, require_unweighted
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
+from ..parallel.workers import AnyExecutor, check_executor
 from ..result_table import HasTables, ResultTable
 from ..summaries.intervals import Interval, end_names
 from ..validation import agree, choice, function_or_none, kind_of, number_of, seed_or_new, whole_number
 from .checkpoint import Checkpoint, identity
 from .failures import SHOWN, TOLERABLE, count_failures, warn_of_failures
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import check_executor
 
 INTERVALS = ("percentile", "basic", "normal")
 #: A function of a fit that returns a number, a mapping or Series of numbers, or an array.
@@ -137,7 +136,7 @@ def bootstrap(
     replicates: int = 1000,
     *,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     store: str | os.PathLike[str] | None = None,
 ) -> Bootstrap:
     """A statistic in data sets simulated from a fit, each with the model fitted again (parametric bootstrap).
@@ -156,8 +155,8 @@ def bootstrap(
         How many data sets to simulate.
     seed : int, optional
         Makes the replicates reproducible, whatever the executor and its number of workers.
-    executor : concurrent.futures.Executor, optional
-        Distributes replicates over workers: a ``ProcessPoolExecutor``, or ``client.get_executor()`` of a Dask cluster.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes replicates over workers: a ``ProcessPoolExecutor``, or the ``Client`` of a Dask cluster.
     store : path, optional
         A file to which replicates are written as they finish. If it exists, its replicates are read and only the
         missing ones are run, so that the same call resumes an interrupted one.

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from typing import Any
 from ..errors import StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
-from ..validation import agree, file_path, quoted_list, reason_of
+from ..parallel.tasks import Done, run_tasks
+from ..parallel.workers import AnyExecutor, LostWorkerError
+from ..validation import agree, file_path, number_of, quoted_list, reason_of
 from ..whole_files import written_whole
-from .tasks import Done, run_tasks
 
 #: Format of a file, stored in it.
 FORMAT = "hierlogit study 1"
@@ -109,21 +109,31 @@ class Checkpoint:
                 raise StudyError(f"store: cannot write {self.path}: {reason_of(error)}.") from error
 
     def completed(
-        self, task: Callable[[int], dict[str, float]], count: int, executor: Executor | None, what: str
+        self, task: Callable[[int], dict[str, float]], count: int, executor: AnyExecutor | None, what: str
     ) -> tuple[Done[list[float]], bool]:
         """Results of the first `count` tasks, after those that are missing have been run as by `run_tasks`.
 
         With them stands whether all tasks have been run, which is not so after an interruption.
+
+        Raises
+        ------
+        StudyError
+            If the executor cannot run the tasks.
         """
         missing = [number for number in range(count) if number not in self]
-        finished = run_tasks(task, missing, executor, what, self.add)
+        try:
+            finished = run_tasks(task, missing, executor, what, self.add)
+        except LostWorkerError as error:
+            done = number_of(len(self.done.results) + len(self.done.failures), "finished task")
+            kept = f"{self.path} has {done}: repeat the call with it" if self.path else "store= keeps finished tasks"
+            raise StudyError(f"{error} {kept}.") from error
         return self.first(count), finished
 
     def first(self, n: int) -> Done[list[float]]:
         """Results of the first `n` tasks, since a file can have more."""
         return Done(
-            {number: values for number, values in self.done.results.items() if number < n},
-            {number: text for number, text in self.done.failures.items() if number < n},
+            {number: values for number, values in sorted(self.done.results.items()) if number < n},
+            {number: text for number, text in sorted(self.done.failures.items()) if number < n},
         )
 
 

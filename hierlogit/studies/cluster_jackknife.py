@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,9 @@ import numpy.typing as npt
 
 from ..engines.maximum.refit import Refitter
 from ..errors import FitError, StudyError
+from ..parallel.tasks import collect_tasks
+from ..parallel.workers import AnyExecutor
 from ..validation import number_of, quoted_list, shortened
-from .tasks import collect_tasks
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
@@ -50,7 +50,7 @@ class ParametersWithoutCluster:
         return Refitter(self.model, self.estimate).without(self.index == number).bounded_maximum().vector
 
 
-def jackknife(model: ModelSpec, estimate: Estimate, clusters: Clusters, executor: Executor | None) -> FloatArray:
+def jackknife(model: ModelSpec, estimate: Estimate, clusters: Clusters, executor: AnyExecutor | None) -> FloatArray:
     """The jackknife covariance matrix of the estimates, shape (m, m).
 
     With the estimates t, and those without cluster j ``t_j``, it is ``(J - 1) / J sum_j (t_j - t) (t_j - t)'``.
@@ -61,7 +61,7 @@ def jackknife(model: ModelSpec, estimate: Estimate, clusters: Clusters, executor
     model : Model
     estimate : Estimate
     clusters : Clusters
-    executor : concurrent.futures.Executor or None
+    executor : concurrent.futures.Executor, distributed.Client or None
 
     Raises
     ------

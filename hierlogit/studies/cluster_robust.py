@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from typing import Any
 
 from ..engines.maximum.cluster_covariance import clustered_maximum, robust_fit, with_cluster_covariance
@@ -11,9 +10,9 @@ from ..errors import FitError
 from ..fits.arguments import require_fit
 from ..fits.fit import Fit
 from ..model_spec import ModelSpec
+from ..parallel.workers import AnyExecutor, check_executor
 from ..validation import choice
 from .cluster_jackknife import jackknife
-from .tasks import check_executor
 
 COVARIANCES = ("robust", "jackknife")
 
@@ -23,7 +22,7 @@ def robust[M: ModelSpec](
     cluster: Any = None,
     *,
     covariance: str = "robust",
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Fit[M]:
     """A likelihood fit with cluster-robust standard errors, which all functions then use.
 
@@ -44,7 +43,7 @@ def robust[M: ModelSpec](
     covariance : {"robust", "jackknife"}
         From the scores of the clusters at the estimates, or from the estimates without each cluster, which takes a
         search for each. The jackknife tends to larger standard errors, and is the more cautious with few clusters.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or distributed.Client, optional
         Distributes the searches of the jackknife over workers.
 
     Returns

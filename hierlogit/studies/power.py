@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -21,6 +20,8 @@ from ..engines.registry import resolve_engine
 from ..errors import FitError, StudyError
 from ..estimate import Estimate
 from ..model_spec import ModelSpec
+from ..parallel.tasks import Done, collect_tasks
+from ..parallel.workers import AnyExecutor, check_executor
 from ..pictures import Picture, Pictured
 from ..result_table import HasTables, ResultTable
 from ..student_t import t_quantile, two_sided_p_value
@@ -41,7 +42,6 @@ from .layouts import Layout
 from .parameters import AssumedParameters
 from .simulate import model_without_outcome
 from .simulated_outcomes import generator, simulated_outcome
-from .tasks import Done, check_executor, collect_tasks
 
 if TYPE_CHECKING:
     from ..engines.engine import Engine
@@ -132,7 +132,7 @@ def power(
     alpha: float = 0.05,
     engine: Engine | str = "laplace",
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Power:
     """Power, coverage, bias and precision of a planned study, from simulated studies.
 
@@ -161,7 +161,7 @@ def power(
         ``hl.MAP()``.
     seed : int, optional
         Makes the studies reproducible, whatever the executor and its number of workers.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or distributed.Client, optional
         Distributes studies over workers, as for `bootstrap`.
 
     Returns

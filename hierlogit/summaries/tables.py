@@ -16,6 +16,7 @@ from ..fits.fit import Fit
 from ..fits.pooled_fit import PooledFit
 from ..fits.posterior import parameter_draws
 from ..fits.repeated_findings import note_of_zero_sds, repeats_findings
+from ..parallel.workers import AnyExecutor, check_executor
 from ..pictures import Picture
 from ..result_table import ResultTable
 from ..student_t import t_cdf, t_quantile, two_sided_p_value
@@ -48,6 +49,7 @@ def summary(
     covariance: str = "model",
     cluster: Any = None,
     progress: bool = True,
+    executor: AnyExecutor | None = None,
 ) -> ResultTable:
     """Fixed effects and variance components in one table, with intervals and convergence measures.
 
@@ -77,6 +79,8 @@ def summary(
         For robust standard errors: the clusters, as for `robust`.
     progress : bool
         Whether profiling shows a progress bar on a terminal.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes profiles over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -94,6 +98,8 @@ def summary(
     ------
     FitError
         If the interval, `df` or the covariance is not available for this fit.
+    StudyError
+        If the executor cannot run the searches.
 
     Examples
     --------
@@ -105,6 +111,7 @@ def summary(
     """
     require_fit(fit)
     progress = flag("progress", progress, FitError)
+    check_executor(executor)
     choice("covariance", covariance, COVARIANCES, FitError)
     if covariance == "jackknife":
         raise FitError(
@@ -128,7 +135,9 @@ def summary(
         return _summary_of_draws(fit, Interval.of(ci_prob, ci_kind))
     if chosen == "profile":
         refuse_pooled(fit, "fit", "A profile is of the likelihood", "Leave interval= out for Wald intervals.")
-    return summary_of_estimate(fit, chosen, Interval.of(ci_prob, ci_kind).prob, df, progress=progress)
+    return summary_of_estimate(
+        fit, chosen, Interval.of(ci_prob, ci_kind).prob, df, progress=progress, executor=executor
+    )
 
 
 def _with_jackknife(fit: Fit, cluster: Any) -> str:

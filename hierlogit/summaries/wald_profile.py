@@ -20,6 +20,7 @@ from .intervals import end_names
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
+    from ..parallel.workers import AnyExecutor
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,7 +32,9 @@ PHI = "phi"
 SPARE = ("component", "riv", "lambda", "df", "t", "z", "p_value", "fmi", "se")
 
 
-def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, progress: bool) -> ResultTable:
+def summary_of_estimate(
+    fit: Fit, kind: str, prob: float, df: str | None, *, progress: bool, executor: AnyExecutor | None = None
+) -> ResultTable:
     """Table of the estimates of a likelihood fit.
 
     Parameters
@@ -43,6 +46,8 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, pro
         Degrees of freedom of the fixed effects; those of the fit if not given.
     progress : bool
         Whether profiling shows a progress bar.
+    executor : concurrent.futures.Executor, distributed.Client or None
+        Distributes profiles over workers.
 
     Raises
     ------
@@ -58,7 +63,9 @@ def summary_of_estimate(fit: Fit, kind: str, prob: float, df: str | None, *, pro
     table, values, errors = _estimates(estimate)
     if kind == "profile":
         refuse_sampling_weights(fit.model, "interval='profile'", NO_LIKELIHOOD)
-        ends = _profile(fit, estimate, prob, progress=progress)
+        from .profiling import profile_ends
+
+        ends = profile_ends(fit.model, estimate, prob, executor, "Profiling" if progress else None)
     else:
         df_of_all = np.concatenate([estimate.df, estimate.other_df])
         ends = _wald(table, values, errors, df_of_all, prob, len(estimate.fixed_effects))
@@ -138,28 +145,4 @@ def _wald(
     cors = np.flatnonzero(is_cor & known)
     z, width = np.arctanh(values[cors]), reach[cors] / (1 - values[cors] ** 2)
     low[cors], high[cors] = np.tanh(z - width), np.tanh(z + width)
-    return low, high
-
-
-def _profile(fit: Fit, estimate: Estimate, prob: float, *, progress: bool) -> tuple[FloatArray, FloatArray]:
-    """Ends of intervals in the order of the table; NaN for parameters that have no profile."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from ..engines.maximum.profile import Profiler
-
-    profiler = Profiler(fit.model, estimate)
-    console = Console(stderr=True)
-    steps = track(
-        list(profiler.profiles().values()),
-        description="Profiling",
-        console=console,
-        transient=True,
-        disable=not (progress and console.is_terminal),
-    )
-    ends = [(np.nan, np.nan) if profile is None else profiler.ends(profile, prob) for profile in steps]
-    if estimate.phi is not None:
-        ends.append(profiler.ends_of_phi(prob))
-    profiler.warn_if_higher()
-    low, high = (np.array(column, dtype=np.float64) for column in zip(*ends, strict=True))
     return low, high

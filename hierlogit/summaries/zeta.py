@@ -5,31 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ..errors import FitError
 from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
+from ..parallel.workers import check_executor
 from ..pictures import Picture
-from ..progress import progress
 from ..result_table import ResultTable
 from ..validation import interval_probability, names, whole_number
 
 if TYPE_CHECKING:
-    from ..engines.maximum.parameter_profiles import Profile
-    from ..engines.maximum.profile import Profiler
+    from ..parallel.workers import AnyExecutor
 
-FloatArray = npt.NDArray[np.float64]
-
-#: Where an interval has no end, the profile goes as far as on the other side, or this many standard errors.
-OPEN_REACH = 4.0
 MOST_POINTS = 1000
 
 
 def profile(
-    fit: Fit, parameters: Sequence[str] | str | None = None, *, points: int = 20, ci_prob: float = 0.99
+    fit: Fit,
+    parameters: Sequence[str] | str | None = None,
+    *,
+    points: int = 20,
+    ci_prob: float = 0.99,
+    executor: AnyExecutor | None = None,
 ) -> ResultTable:
     """Profile likelihood of each parameter: how much worse the model fits with the parameter held at other values.
 
@@ -49,6 +47,8 @@ def profile(
         Number of values of each parameter, at most 1,000; the estimate is one more.
     ci_prob : float
         The values reach from one end to the other of the interval of this probability.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the parameters over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -61,6 +61,8 @@ def profile(
     ------
     FitError
         If the fit is by a sampler, maximised the restricted likelihood, or there is no such parameter.
+    StudyError
+        If the executor cannot run the searches.
 
     See Also
     --------
@@ -94,37 +96,22 @@ def profile(
             f"profile is for fits by hl.Laplace(), hl.AGQ() and hl.MAP(); this one is by {fit.diagnostics.engine}, "
             "whose posterior draws show the same: hl.summary(fit)."
         )
+    check_executor(executor)
     from ..engines.maximum.profile import Profiler
+    from .profiling import zeta_curves
 
-    profiler = Profiler(fit.model, fit.estimate)
-    profiles = profiler.profiles()
+    labels = list(Profiler(fit.model, fit.estimate).by_label())
     if parameters is not None:
-        asked = names("parameters", parameters, list(profiles), FitError, "parameter")
-        profiles = {name: profiles[name] for name in asked}
-    rows = []
-    for name, one in progress(profiles.items(), "Profiling", total=len(profiles)):
-        if one is not None:
-            values = _values(profiler, one, prob, points)
-            rows.append(pd.DataFrame({"parameter": name, "value": values, "zeta": profiler.zeta(one, values)}))
-    profiler.warn_if_higher()
+        labels = names("parameters", parameters, labels, FitError, "parameter")
+    curves = zeta_curves(fit.model, fit.estimate, labels, prob, points, executor)
+    rows = [
+        pd.DataFrame({"parameter": name, "value": one.values, "zeta": one.zeta})
+        for name, one in curves.items()
+        if one is not None
+    ]
     if not rows:
         raise FitError("the likelihood is flat in all of these parameters, so that they have no profile.")
     what = "posterior density" if fit.estimate.penalised else "likelihood"
     table = pd.concat(rows).set_index("parameter")
-    table.attrs = {"ci_prob": prob, "estimates": {name: one.estimate for name, one in profiles.items() if one}}
+    table.attrs = {"ci_prob": prob, "estimates": {name: one.estimate for name, one in curves.items() if one}}
     return ResultTable.of(table, f"Profile {what} (logit scale)", picture=Picture("profile"))
-
-
-def _values(profiler: Profiler, one: Profile, prob: float, points: int) -> FloatArray:
-    """Values from one end of an interval to the other, and the estimate."""
-    low, high = profiler.ends(one, prob)
-    reach = [abs(end - one.estimate) for end in (low, high) if np.isfinite(end)]
-    away = max(reach, default=OPEN_REACH * one.error)
-    low, high = (
-        end if np.isfinite(end) else min(max(one.estimate + sign * away, one.least), one.most)
-        for end, sign in ((low, -1.0), (high, 1.0))
-    )
-    # As densely on both sides, of which one may be much shorter.
-    sides = np.linspace(low, one.estimate, points // 2 + 1), np.linspace(one.estimate, high, points - points // 2 + 1)
-    values: FloatArray = np.unique(np.concatenate(sides))
-    return values

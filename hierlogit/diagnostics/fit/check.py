@@ -16,6 +16,7 @@ from ...engines.maximum.refitted import ReferenceFit
 from ...errors import FitError
 from ...fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ...fits.findings import count_by_severity, gravest_first
+from ...parallel.workers import check_executor
 from ...result_table import HasTables
 from ...validation import LARGEST_COUNT, probability, seed_or_new, whole_number
 from .calibration_link import row_measures
@@ -24,7 +25,7 @@ from .cluster_slopes import slope_measures
 from .dispersion import dispersion_measures
 from .effects_normality import effect_measures
 from .integration import integration_check
-from .measures import CheckResult, adjusted_for_number, as_table
+from .measures import CheckResult, Measure, adjusted_for_number, as_table
 from .predictive_check import Comparison, compare_with_simulated
 from .predictors import shape_measures
 from .prior_sensitivity import prior_checks
@@ -32,6 +33,7 @@ from .prior_sensitivity import prior_checks
 if TYPE_CHECKING:
     from ...fits.findings import Finding
     from ...fits.fit import Fit
+    from ...parallel.workers import AnyExecutor
 
 #: Simulated data sets with which a tail probability of one in a hundred is known well enough.
 FEWEST_REPLICATES = 50
@@ -77,7 +79,14 @@ class Check(HasTables):
         return View(title, (Sentences(tuple(map(str, self.findings)), ".findings"), Folded("All checks", checks)))
 
 
-def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | None = None) -> Check:
+def check(
+    fit: Fit,
+    *,
+    replicates: int = 200,
+    alpha: float = 0.05,
+    seed: int | None = None,
+    executor: AnyExecutor | None = None,
+) -> Check:
     """Look for what is wrong with a fitted model.
 
     Parameters
@@ -89,7 +98,9 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     alpha : float
         Probability of any finding with a p-value if the model is right.
     seed : int, optional
-        Repeats the result exactly.
+        Repeats the result exactly, whatever the executor and its number of workers.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the refits over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -100,6 +111,8 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     ------
     FitError
         If an option is out of range.
+    StudyError
+        If the executor cannot run the refits.
 
     Notes
     -----
@@ -156,8 +169,9 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
         remedy = enough or f"alpha= above {1 / replicates:.2g}"
         raise FitError(f"alpha={alpha:g} is too small for {replicates:,} simulated data sets: pass {remedy}.")
     seed_used = seed_or_new(seed, FitError)
+    check_executor(executor)
     reference = ReferenceFit.of(fit)
-    comparison = _checks_by_simulation(fit, reference, replicates, seed_used)
+    comparison = _checks_by_simulation(fit, reference, replicates, seed_used, executor)
     results = [*comparison.results, *_checks_by_threshold(fit, reference)]
     adjusted = np.full(len(results), np.nan)
     adjusted[: len(comparison.results)] = adjusted_for_number(
@@ -174,9 +188,9 @@ def check(fit: Fit, *, replicates: int = 200, alpha: float = 0.05, seed: int | N
     )
 
 
-def _checks_by_simulation(fit: Fit, reference: ReferenceFit, replicates: int, seed: int) -> Comparison:
-    design = fit.model.design
-    measures = [
+def _all_measures(reference: ReferenceFit) -> list[Measure]:
+    design = reference.model.design
+    return [
         *dispersion_measures(design),
         *row_measures(),
         *shape_measures(reference),
@@ -184,9 +198,15 @@ def _checks_by_simulation(fit: Fit, reference: ReferenceFit, replicates: int, se
         *slope_measures(design),
         *effect_measures(design),
     ]
+
+
+def _checks_by_simulation(
+    fit: Fit, reference: ReferenceFit, replicates: int, seed: int, executor: AnyExecutor | None
+) -> Comparison:
+    measures = _all_measures(reference)
     infinite = any(finding.code == "separation" for finding in fit.diagnostics.findings)
     if reference.usable and not infinite:
-        return compare_with_simulated(fit, reference, measures, replicates, seed)
+        return compare_with_simulated(fit, reference, _all_measures, replicates, seed, executor)
     why = "some estimates are infinite." if infinite else "the fit did not end at a maximum."
     not_made = [CheckResult.not_made(measure.check, measure.about, measure.statistic, why) for measure in measures]
     return Comparison(not_made, np.ones((0, len(measures))))

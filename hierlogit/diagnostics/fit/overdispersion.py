@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, ClassVar
@@ -19,13 +18,13 @@ from ...errors import FitError, StudyError
 from ...fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ...fits.findings import Finding, count_by_severity
 from ...formatting import criterion, number, p_value
+from ...parallel.workers import AnyExecutor, check_executor
 from ...pictures import Picture, Pictured
 from ...result_table import HasTables
 from ...studies.checkpoint import Checkpoint, identity
 from ...studies.failures import count_failures, warn_of_failures
 from ...studies.simulated_outcomes import generator, simulated_outcome
 from ...studies.tail_probability import tail_probability
-from ...studies.tasks import check_executor
 from ...validation import file_path, probability, quoted_list, seed_or_new, whole_number
 from ...variance.by_factor import between_rows
 from .dispersion import variance_ratio
@@ -111,7 +110,7 @@ def check_overdispersion(
     replicates: int = 500,
     alpha: float = 0.05,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     store: str | PathLike[str] | None = None,
 ) -> Overdispersion:
     """Whether counts vary more within clusters than binomial ones, and which of two mechanisms describes it better.

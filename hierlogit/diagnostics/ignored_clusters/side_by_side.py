@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,10 +18,11 @@ from ...fits.central_draw import central_draw
 from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.repeated_findings import repeats_findings
+from ...parallel.tasks import collect_tasks
+from ...parallel.workers import AnyExecutor, check_executor
 from ...pictures import Picture, Pictured
 from ...result_table import HasTables, ResultTable
 from ...studies.parameters import Population
-from ...studies.tasks import check_executor, collect_tasks
 from ...summaries.intervals import DrawTable, Interval, end_names
 from ...validation import probability, seed_or_new, whole_number
 from ...variance.attenuation import conditional_vs_average
@@ -112,7 +112,7 @@ def ignoring_clusters(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
 ) -> IgnoringClusters:
     """What a logistic regression of the same rows gets wrong by ignoring the clusters.
 
@@ -137,7 +137,7 @@ def ignoring_clusters(
         Probability and kind of the intervals; ArviZ's defaults if not given. Naive intervals are Wald's.
     seed : int, optional
         Makes the simulations reproducible, whatever the executor and its number of workers.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or distributed.Client, optional
         Distributes replicates over workers, as for `bootstrap`.
 
     Returns
@@ -260,7 +260,7 @@ def _population(fit: Fit) -> Population:
     return Population(draw.beta[0], {name: L[0] for name, L in draw.cholesky.items()})
 
 
-def _simulated(task: NaiveTests, count: int, executor: Executor | None) -> tuple[pd.DataFrame, bool]:
+def _simulated(task: NaiveTests, count: int, executor: AnyExecutor | None) -> tuple[pd.DataFrame, bool]:
     """The z statistics of the replicates, and whether they were interrupted."""
     done, finished = collect_tasks(task, range(count), executor, "Simulating")
     for message in done.failures.values():  # none can fail: each has estimates, if infinite ones

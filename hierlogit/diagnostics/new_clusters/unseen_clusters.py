@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,8 @@ from ...fits.psis import khat_threshold
 from ...fits.row_clusters import Clusters
 from ...model_comparison.leave_out import sampled_again, weights_without
 from ...model_spec import ModelSpec
-from ...studies.tasks import collect_tasks
+from ...parallel.tasks import collect_tasks
+from ...parallel.workers import AnyExecutor
 from ...validation import quoted_list, shortened
 from .folds import Folds
 
@@ -155,7 +155,7 @@ class UnseenClusters:
         treatments: Mapping[str, str],
         *,
         refit: bool = True,
-        executor: Executor | None = None,
+        executor: AnyExecutor | None = None,
     ) -> UnseenClusters:
         """Each fold predicted by a fit without it.
 
@@ -185,7 +185,7 @@ class UnseenClusters:
         cls,
         task: Callable[[int], FloatArray],
         folds: Folds,
-        executor: Executor | None,
+        executor: AnyExecutor | None,
         pareto_k: FloatArray | None,
         unreliable: frozenset[int],
         method: str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,10 +17,10 @@ from ...fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweigh
 from ...fits.fit import Fit
 from ...fits.repeated_findings import repeats_findings
 from ...fits.row_clusters import Clusters
+from ...parallel.workers import AnyExecutor, check_executor
 from ...pictures import Picture, Pictured
 from ...result_table import HasTables, ResultTable
 from ...studies.failures import count_failures
-from ...studies.tasks import check_executor
 from ...summaries.intervals import Interval
 from ...validation import agree, flag, number_of, quoted_list, seed_or_new
 from ..recalibration import fitted_probability
@@ -154,7 +153,7 @@ def validate(
     refit: bool = True,
     ci_prob: float | None = None,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Validation:
     """Validation on clusters that the model has not seen: each is left out and predicted by a fit without it.
 
@@ -188,7 +187,7 @@ def validate(
         Probability of the intervals; ArviZ's default if not given.
     seed : int, optional
         For the assignment of clusters to folds; drawn, and kept in the result, if not given.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or distributed.Client, optional
         Distributes refits over workers.
 
     Returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,21 +96,27 @@ class ParameterProfiles:
         self._covariance[unknown, unknown] = (FIRST_STEP / self._units[unknown]) ** 2
 
     def profiles(self) -> dict[str, Profile | None]:
-        """Profiles by label: of the fixed effects, then of sds and correlations in the order of a summary.
+        """Profiles by label, of all parameters; None for those that have none."""
+        return {label: None if make is None else make() for label, make in self.by_label().items()}
+
+    def by_label(self) -> dict[str, Callable[[], Profile] | None]:
+        """What makes the profiles, by label: of the fixed effects, then of the rest in the order of a summary.
 
         None for sds and correlations in which the likelihood is flat, and for correlations with an sd of zero.
         """
         design, estimate = self._model.design, self._estimate
-        found: dict[str, Profile | None] = {label: self.coefficient(k) for k, label in enumerate(design.fixed_effects)}
+        found: dict[str, Callable[[], Profile] | None] = {
+            label: partial(self.coefficient, k) for k, label in enumerate(design.fixed_effects)
+        }
         positions = {group.name: g for g, group in enumerate(design.groups)}
         flat = set() if estimate.penalised else {one.name for one in design.groups if single_trials(design, one)}
         for name, i, j in estimate.spread_covariance()[0]:
             known = name not in flat and (i == j or bool(np.all(estimate.sd(name)[[i, j]] > 0)))
-            profile = None
+            make: Callable[[], Profile] | None = None
             if known:
                 g = positions[name]
-                profile = self.sd(g, i) if i == j else self.correlation(g, i, j)
-            found[estimate.spread_label(name, i, j)] = profile
+                make = partial(self.sd, g, i) if i == j else partial(self.correlation, g, i, j)
+            found[estimate.spread_label(name, i, j)] = make
         return found
 
     def coefficient(self, k: int) -> Profile:

@@ -136,16 +136,17 @@ class Profiler(ParameterProfiles):
                 psi = point.psi if np.isfinite(zeta[k]) else None
         return zeta
 
-    def warn_if_higher(self) -> None:
-        """Warn if a profile was higher than the estimate, which is then not the maximum."""
-        if self.highest_gain > HIGHER:
-            what = "posterior density" if self._estimate.penalised else "likelihood"
-            warn(
-                f"the estimates are not at the maximum: with a parameter held at another value, the log {what} is "
-                f"higher by {self.highest_gain:.2g}, so that there is more than one local maximum. Intervals are "
-                "relative to the estimates. hl.compare_searches(fit) shows where other searches end.",
-                ConvergenceWarning,
-            )
+
+def warn_if_higher(estimate: Estimate, gain: float) -> None:
+    """Warn if a profile was higher than the estimate, by `gain`: the estimate is then not the maximum."""
+    if gain > HIGHER:
+        what = "posterior density" if estimate.penalised else "likelihood"
+        warn(
+            f"the estimates are not at the maximum: with a parameter held at another value, the log {what} is "
+            f"higher by {gain:.2g}, so that there is more than one local maximum. Intervals are "
+            "relative to the estimates. hl.compare_searches(fit) shows where other searches end.",
+            ConvergenceWarning,
+        )
 
 
 def _next_value(near: float, near_root: float, far: float, far_root: float, goal: float, step: float) -> float:

@@ -1,0 +1,1 @@
+"""Work on many processes and machines: executors of every kind, and numbered tasks that are run by them."""

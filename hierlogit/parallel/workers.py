@@ -1,0 +1,292 @@
+"""Executors of every kind: how many workers they have, and how a task is sent to each of them once."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import StudyError
+from ..validation import kind_of, reason_of
+
+#: How often a task is sent again after all workers of a Dask cluster that held it are gone.
+MOST_SENDINGS = 5
+
+
+class DaskClient(Protocol):
+    """What is used of a ``distributed.Client``."""
+
+    @property
+    def get_executor(self) -> Callable[..., Executor]:
+        """Makes an executor that submits to the cluster."""
+
+    @property
+    def scatter(self) -> Callable[..., Any]:
+        """Sends data to workers, and returns a future of them."""
+
+    @property
+    def nthreads(self) -> Callable[..., Any]:
+        """Tells the threads of each worker."""
+
+
+#: What the option ``executor=`` takes.
+type AnyExecutor = Executor | DaskClient
+
+
+def check_executor(executor: object) -> None:
+    """Refuse what is not an executor, and what cannot take tasks.
+
+    Raises
+    ------
+    StudyError
+    """
+    if executor is None or isinstance(executor, Executor):
+        return
+    if not _is_dask_client(executor):
+        raise StudyError(
+            f"executor is not an Executor (got {kind_of(executor)}). Pass concurrent.futures.ProcessPoolExecutor(), "
+            "a distributed.Client of a Dask cluster, or None to run in this process."
+        )
+    _check_client(executor)
+
+
+def _is_dask_client(executor: object) -> bool:
+    # Whoever passes a client has imported the package, which nobody else has to install.
+    distributed = sys.modules.get("distributed")
+    return distributed is not None and isinstance(executor, distributed.Client)
+
+
+def _check_client(client: Any) -> None:
+    if client.asynchronous:
+        raise StudyError("executor: the Dask client is asynchronous. Pass a Client(...) without asynchronous=True.")
+    if client.status != "running":
+        raise StudyError(f"executor: the Dask client is {client.status}. Connect a new Client, and keep it open.")
+
+
+class Workers:
+    """The workers of an executor, to which a task has been sent.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor
+    task : callable
+        What is submitted in place of the task.
+    """
+
+    #: Whether a lost part can be run again, after the task has been sent again.
+    sends_again = False
+
+    def __init__(self, executor: Executor, task: Any) -> None:
+        self._executor, self._task = executor, task
+
+    def count(self) -> int:
+        """How many tasks run at a time, now."""
+        # Pools of processes and threads and loky's have the first, mpi4py's the second.
+        for name in ("_max_workers", "num_workers"):
+            workers = getattr(self._executor, name, None)
+            if isinstance(workers, int) and workers > 0:
+                return workers
+        return os.cpu_count() or 1
+
+    def submit[R](self, run: Callable[..., R], *arguments: Any) -> Future[R]:
+        """Run a function of the task and other arguments on a worker.
+
+        Raises
+        ------
+        StudyError
+            If the executor takes no tasks.
+        """
+        try:
+            return self._executor.submit(run, self._task, *arguments)
+        except BrokenExecutor as error:
+            raise lost(error) from error
+        except RuntimeError as error:  # it was shut down
+            raise StudyError(
+                f"executor: it takes no tasks: {reason_of(error)}. Make a new executor, and keep it open while the "
+                "tasks run."
+            ) from error
+
+    def send_again(self) -> None:
+        """Send the task again, after the workers that held it are gone."""
+        raise NotImplementedError
+
+
+class DaskWorkers(Workers):
+    """The workers of a Dask cluster: the task is sent to each of them once, and Dask repeats the parts of lost ones.
+
+    Parameters
+    ----------
+    executor : distributed.cfexecutor.ClientExecutor
+    client : distributed.Client
+    task : callable
+    """
+
+    sends_again = True
+
+    def __init__(self, executor: Executor, client: Any, task: Any) -> None:
+        super().__init__(executor, task)
+        self._client, self._original = client, task
+        self.send_again()
+
+    def count(self) -> int:
+        """How many tasks run at a time: the threads of all workers, whose number may change."""
+        _check_client(self._client)
+        return sum(self._client.nthreads().values()) or 1
+
+    def submit[R](self, run: Callable[..., R], *arguments: Any) -> Future[R]:
+        """Run a function of the task and other arguments on a worker.
+
+        Raises
+        ------
+        StudyError
+            If the client is closed.
+        """
+        try:
+            # Without a name of its own, Dask would take the result of an earlier call for that of this one.
+            return self._executor.submit(run, self._task, *arguments, pure=False)
+        except Exception as error:  # a closed client has errors of many kinds
+            _check_client(self._client)
+            raise StudyError(f"executor: it takes no tasks: {reason_of(error)}. Connect a new Client.") from error
+
+    def send_again(self) -> None:
+        """Send the task to all workers.
+
+        Raises
+        ------
+        StudyError
+            If there is no worker, the client is closed, or the task cannot be pickled.
+        """
+        _check_client(self._client)
+        try:
+            self._task = self._client.scatter(self._original, broadcast=True, hash=False)
+        except TimeoutError as error:
+            raise StudyError("executor: the Dask cluster has no workers. Start some, and repeat the call.") from error
+        except Exception as error:  # pickling runs code of the parts
+            raise StudyError(_cannot_be_sent("task", error)) from error
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A task in a file, which each process reads once.
+
+    Attributes
+    ----------
+    path : str
+    """
+
+    path: str
+
+    def read(self) -> Any:
+        """The task."""
+        return _read(self.path)
+
+
+# One task stays in the memory of a worker, until that of the next study takes its place.
+@lru_cache(maxsize=1)
+def _read(path: str) -> Any:
+    return pickle.loads(Path(path).read_bytes())
+
+
+@contextmanager
+def workers_of(executor: AnyExecutor, task: Any) -> Iterator[Workers]:
+    """The workers of an executor, after the task has been sent to them.
+
+    Raises
+    ------
+    StudyError
+        If the task cannot be sent, or the executor takes no tasks.
+    """
+    if not isinstance(executor, Executor):
+        _check_client(executor)
+        yield DaskWorkers(executor.get_executor(), executor, task)
+        return
+    client = getattr(executor, "_client", None)
+    if _is_dask_client(client):
+        _check_client(client)
+        yield DaskWorkers(executor, client, task)
+    elif isinstance(executor, ProcessPoolExecutor):
+        # Its processes are on this machine. An initializer could not be given to them any more.
+        with _in_file(_pickled(task)) as file:
+            yield Workers(executor, file)
+    else:
+        yield Workers(executor, task)
+
+
+@contextmanager
+def _in_file(content: bytes) -> Iterator[InFile]:
+    """A temporary file with a pickled task.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be written.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="hierlogit-"))
+        file = folder / "task.pickle"
+        file.write_bytes(content)
+    except OSError as error:
+        raise StudyError(
+            f"executor: {len(content):,} bytes that workers need cannot be written to {tempfile.gettempdir()}: "
+            f"{reason_of(error)}. Name a folder with more room by the environment variable TMPDIR."
+        ) from error
+    try:
+        yield InFile(str(file))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pickled(task: Any) -> bytes:
+    """A task as bytes.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be pickled; names the part that cannot.
+    """
+    try:
+        return pickle.dumps(task)
+    except Exception as error:  # pickling runs code of the parts
+        whole = error
+    parts = {field.name: getattr(task, field.name) for field in fields(task)} if is_dataclass(task) else {}
+    for name, part in parts.items():
+        try:
+            pickle.dumps(part)
+        except Exception as error:
+            raise StudyError(_cannot_be_sent(name, error)) from None
+    raise StudyError(_cannot_be_sent("task", whole)) from None
+
+
+def _cannot_be_sent(name: str, error: Exception) -> str:
+    return (
+        f"executor: the {name} cannot be sent to other processes: {reason_of(error)}. Use a function defined at the "
+        "top level of a module, in place of a lambda or a function within another one, or pass a "
+        "concurrent.futures.ThreadPoolExecutor."
+    )
+
+
+class LostWorkerError(StudyError):
+    """A worker ended before its tasks were finished, and nobody repeats them."""
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error says that a worker is gone, with its tasks or with the task that it held."""
+    return isinstance(error, (BrokenExecutor, CancelledError)) or type(error).__name__ == "KilledWorker"
+
+
+def lost(error: Exception) -> LostWorkerError:
+    """The error for a worker that is gone."""
+    return LostWorkerError(
+        f"executor: a worker ended before its tasks were finished ({type(error).__name__}: {reason_of(error)}). It "
+        "was killed, ran out of memory, or could not import what it needs: functions must be defined in a module "
+        "that it can import, and a script must start its work below if __name__ == '__main__'. Make a new executor."
+    )
