@@ -99,7 +99,8 @@ def uncountable(formula: Formula, namespace: Mapping[str, Any] | None, weights: 
     predicting = {use.name for use in formula.names if use.where != "response"}
     if formula.response.trials in predicting:
         return f"the trials '{formula.response.trials}' are also a predictor"
-    given = set(namespace or {})
+    # Other namespaces are refused when the names of the formula are checked.
+    given = set(namespace) if isinstance(namespace, Mapping) else set()
     for use in formula.names:
         if use.name in AGGREGATES:
             return f"'{use.name}' depends on all rows at once"
