@@ -23,7 +23,7 @@ def maxima() -> dict[str, hl.results.Fit]:
 @pytest.fixture(scope="module")
 def sampled() -> dict[str, hl.results.Fit]:
     data = hl.datasets.load("bacteria")
-    engine = hl.NUTS(draws=800, seed=1, progress=False)
+    engine = hl.NUTS(draws=400, seed=1, progress=False)
     return {name: hl.Model(FORMULAS[name], data).fit(engine) for name in ("one", "both")}
 
 
