@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import hierlogit as hl
 from hierlogit import priors as pr
+from hierlogit.design.table import with_columns
 from hierlogit.fits.fit import Fit
 
 from .tables import CODE, KINDS, NAMES, SCRIPT
@@ -43,7 +44,7 @@ def priors(draw: st.DrawFn, values: st.SearchStrategy[Any] = numbers) -> tuple[s
 def keys_of(names: Mapping[str, str]) -> list[str]:
     return [
         "beta", "Intercept", "sd", "cor", names["x"], names["t"], f"sd_{names['g']}", f"cor_{names['g']}",
-        f"sd_{names['g']}[Intercept]", f"beta[{names['x']}]", "nonsense", CODE, "", "1|g",
+        f"sd_{names['g']}[Intercept]", f"beta[{names['x']}]", "phi", "nonsense", CODE, "", "1|g",
     ]  # fmt: skip
 
 
@@ -222,7 +223,19 @@ def options(fit: Fit) -> dict[str, st.SearchStrategy[Any]]:
         "covariance": st.sampled_from(["model", "robust", "jackknife", "nonsense"]),
         "cluster": st.one_of(group, group, word, st.lists(st.integers(0, 3), max_size=7)),
         "at": st.dictionaries(name, st.one_of(number, word), max_size=2),
+        "folds": st.sampled_from([2, 3, 5, 1, 0, 99, 2.5]),
+        "least_events": st.sampled_from([0, 1, 3, 99, -1, "1"]),
+        "refit": st.booleans(),
+        "alpha": st.one_of(st.sampled_from([0.05, 0.5]), strange),
+        "data": st.sampled_from(_rows_with_outcomes(fit)),
     }
+
+
+def _rows_with_outcomes(fit: Fit) -> list[Any]:
+    """Rows to validate on: those of the fit, with other clusters or a part of them, and what is none."""
+    frame, groups = fit.model.design.table.frame, [group.name for group in fit.model.design.groups]
+    others = {name: frame[name].astype(str).radd("new ") for name in groups if name in frame}
+    return [frame.copy(), with_columns(frame, others), frame.iloc[::2], frame.head(1), frame.head(0), first(fit), 3]
 
 
 # ---- studies -------------------------------------------------------------------------------------------------------
@@ -258,8 +271,10 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     )  # fmt: skip
     sd = st.floats(0, 2)
     effects = {"x": draw(sd), "Intercept": draw(sd)} if "x |" in terms or "(x" in terms else draw(sd)
+    phi = draw(st.one_of(st.none(), st.none(), st.floats(0.5, 50)))
+    outcome = "y" if phi is None else "p(y, 4)"
     study = {
-        "formula": f"y ~ {draw(st.sampled_from(['x', 'x + z', 'x * w', 'z', 'x + C(w)']))} + {terms}",
+        "formula": f"{outcome} ~ {draw(st.sampled_from(['x', 'x + z', 'x * w', 'z', 'x + C(w)']))} + {terms}",
         "clusters": {name: draw(counts) if draw(st.booleans()) else count for name, count in clusters.items()},
         "size": draw(st.one_of(counts, st.just((2, 5)), st.lists(counts, min_size=1, max_size=3))),
         "predictors": {"x": draw(columns), "z": draw(columns), "w": draw(columns)},
@@ -269,6 +284,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
             name: effects for name in ("g", "h", "g:k") if f"| {name}" in terms or (name == "g:k" and "/k" in terms)
         },
         "cor": None,
+        "phi": phi,
     }
     spoiled: dict[str, st.SearchStrategy[Any]] = {
         "formula": st.sampled_from(
@@ -290,6 +306,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
             st.one_of(strange, st.dictionaries(st.sampled_from(["Intercept", "x", "z"]), strange, max_size=2)),
         ),
         "cor": st.dictionaries(st.sampled_from(["g", "h"]), st.one_of(strange, st.floats(-1, 1))),
+        "phi": strange,
     }
     for name in draw(st.lists(st.sampled_from(sorted(spoiled)), max_size=1)):
         study[name] = draw(spoiled[name])

@@ -24,7 +24,7 @@ NUMBERS = [
 FACTORS = [
     "{t}", "{t}", "{u}", "{lg}", "C({w})", "C({t}, Sum)", "C({u}, Treatment('hi'))", "S({t})", "T({t}, 'b')",
     "C({t}, levels=['c', 'b', 'a'])", "C({t}, Treatment)", "{h}", "C({lg})", "C({u}, Helmert)", "C({u}, Diff)",
-    "C({u}, Poly)",
+    "C({t}, Diff)", "C({w}, Diff)", "C({u}, Poly)",
 ]  # fmt: skip
 SHAPES = [
     "{n1}", "{f1}", "{n1} + {f1}", "{n1} + {n2}", "{n1} * {f1}", "{f1} * {f2}", "{f1} / {n1}", "{n1}:{f1}",
@@ -56,7 +56,7 @@ VOCABULARY = [
     "I(", "log(", "(1 | {g})", ".", "@", "!", ";", "\\", "lambda", "for", "if", "x.y", "np", "np.pi", "np.random",
     "offset", "s({x})", "mo({x})", "factor({t})", "({x} | {g})", "offset({y})", "- offset({z})", "scale({t})",
     "log({x})", "bs({t})", "C({x}, ", "poly({x}, 99)", "bs({z}, df=1)", "bs({z}, df=999)", "poly({w}, 9)",
-    "C({t}, Treatment('zz'))", "C({t}, Nonsense)",
+    "C({t}, Treatment('zz'))", "C({t}, Nonsense)", "C({x}, Diff)", "C({t}, Diff(1))", "C({u}, Diff", "Diff",
 ]  # fmt: skip
 
 

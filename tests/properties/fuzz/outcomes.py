@@ -10,10 +10,11 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,11 +25,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from hierlogit import errors
 from hierlogit.errors import HierlogitError, HierlogitWarning
 from hierlogit.fits.fit import Fit
-from hierlogit.results import SearchComparison
+from hierlogit.result_table import HasTables
 
 from .tables import SCRIPT
+
+#: Seconds after which a call counts as one that does not end; the first may compile.
+LONGEST = 300
+#: The name of an error or a warning with its message.
+NAMED_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning)): ")
 
 #: How the calls of each kind ended: "result", "finding" (a result with findings or a warning of ours) or "error".
 tally: Counter[tuple[str, str]] = Counter()
@@ -82,6 +89,25 @@ def no_canary() -> None:
     assert not Path("canary.npy").exists(), "text was evaluated"
 
 
+@contextlib.contextmanager
+def in_time() -> Iterator[None]:
+    """A call within that does not end fails the test, where the system has a clock for it."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"the call did not end within {LONGEST} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(LONGEST)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def attempt(kind: str, call: Callable[[], Any], words: Sequence[object] = ()) -> Outcome:
     """The outcome of a call, counted as one of `kind`.
 
@@ -93,7 +119,7 @@ def attempt(kind: str, call: Callable[[], Any], words: Sequence[object] = ()) ->
         An error mentions one of them, if there are some.
     """
     value = error = None
-    with untouched() as said:
+    with untouched() as said, in_time():
         try:
             value = call()
         except HierlogitError as raised:
@@ -103,6 +129,9 @@ def attempt(kind: str, call: Callable[[], Any], words: Sequence[object] = ()) ->
         check_error(error, words)
         tally[kind, "error"] += 1
     else:
+        failures = getattr(value, "failures", None)
+        for reason in failures.values() if isinstance(failures, Mapping) else ():
+            check_reason(str(reason))
         tally[kind, "finding" if said or findings_of(value) else "result"] += 1
     return Outcome(value, error, tuple(said))
 
@@ -122,6 +151,12 @@ def check_error(error: HierlogitError, words: Sequence[object]) -> None:
     assert type(error).__module__.startswith("hierlogit."), f"an error from {type(error).__module__}"
     if words:
         assert any(str(word) in text or repr(word)[1:-1] in text for word in words), f"nothing of {words} in: {text}"
+
+
+def check_reason(text: str) -> None:
+    """Of many searches or fits, those that failed did so with errors of this package."""
+    for name in NAMED_ERROR.findall(text):
+        assert hasattr(errors, name), f"an error of another library: {text}"
 
 
 # ---- sane results --------------------------------------------------------------------------------------------------
@@ -208,6 +243,11 @@ def check_table(table: pd.DataFrame, explained: bool) -> None:
                 assert not bad.any(), f"{name} is {numbers[name][bad][0]} without a finding:\n{table.to_string()}"
 
 
+def tables_of(value: Any) -> list[pd.DataFrame]:
+    """The tables of a result that is not itself one."""
+    return list(value._tables().values()) if isinstance(value, HasTables) else []
+
+
 def numeric_columns(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.columns if pd.api.types.is_numeric_dtype(table[name].dtype)]
 
@@ -224,10 +264,11 @@ def check_probabilities(table: pd.DataFrame) -> None:
 def same(one: Any, other: Any) -> bool:
     """Whether two results of the same call are the same."""
     if isinstance(one, pd.DataFrame):
-        pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
+        pair = (pd.DataFrame(table).drop(columns="seconds", errors="ignore") for table in (one, other))
+        pd.testing.assert_frame_equal(*pair)
         return True
+    if isinstance(one, HasTables):
+        return all(same(*pair) for pair in zip(tables_of(one), tables_of(other), strict=True))
     if isinstance(one, float):
         return one == other or (np.isnan(one) and np.isnan(other))
-    if isinstance(one, SearchComparison):  # with times
-        return same(one.table.drop(columns="seconds"), other.table.drop(columns="seconds"))
     return repr(one) == repr(other)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -19,14 +20,17 @@ SCRIPT = "<script>alert('x')</script>"
 CODE = "__import__('pathlib').Path('canary').touch()"
 
 #: The columns of every table, by the part they play.
-ROLES = ("y", "word", "flag", "s", "d", "n", "x", "z", "w", "lg", "t", "u", "g", "h", "k")
+ROLES = (
+    "y", "word", "flag", "s", "d", "n", "x", "z", "w", "lg", "t", "u", "g", "h", "k", "wf", "ws", "wc",
+)  # fmt: skip
 
 
 def study(seed: int, rows: int, clusters: int) -> pd.DataFrame:
     """Rows of a small study, with outcomes of each form and predictors of each type.
 
     ``y``, ``word`` and ``flag`` are one binary outcome as number, text and True/False; ``s`` successes and ``d``
-    failures make ``n`` trials; ``h`` crosses the clusters ``g``, and ``k`` is nested in them.
+    failures make ``n`` trials; ``h`` crosses the clusters ``g``, and ``k`` is nested in them. ``wf`` are counts of
+    rows, ``ws`` sampling weights of rows and ``wc`` of the clusters ``g``.
     """
     rng = np.random.default_rng(seed)
     g, h = rng.permutation(np.arange(rows) % clusters), rng.integers(0, 5, rows)
@@ -34,6 +38,7 @@ def study(seed: int, rows: int, clusters: int) -> pd.DataFrame:
     p = 1 / (1 + np.exp(-(rng.normal(0, 0.8, clusters)[g] + 0.7 * x - 0.2 * z + 0.3)))
     y = (rng.uniform(size=rows) < p).astype(int)
     s = rng.binomial(n, p)
+    of_weights = np.random.default_rng([seed, 1])
     return pd.DataFrame(
         {
             "y": y,
@@ -51,6 +56,9 @@ def study(seed: int, rows: int, clusters: int) -> pd.DataFrame:
             "g": 10 * g + 101,
             "h": np.array([f"h{i}" for i in h], dtype=object),
             "k": np.array([f"{i}/{j % 2}" for i, j in zip(g, h, strict=True)], dtype=object),
+            "wf": of_weights.integers(0, 4, rows),
+            "ws": of_weights.uniform(0.3, 4, rows).round(2),
+            "wc": of_weights.uniform(0.3, 4, clusters).round(2)[g],
         }
     )
 
@@ -202,6 +210,43 @@ CHANGES: Mapping[str, Change] = {
     "many trials": lambda frame, _: frame.assign(n=frame["n"] * 10**6, s=frame["s"] * 10**6, d=frame["d"] * 10**6),
     "decimal trials": column("n", lambda v, _: v.map(Decimal)),
     "no failures": lambda frame, _: frame.assign(n=frame["s"], d=0),
+    # ---- weights
+    "missing counts": spotted("wf", pd.NA, "Int64"),
+    "negative counts": spotted("wf", -1, int),
+    "fractional counts": spotted("wf", 0.5, float),
+    "rounded counts": column("wf", lambda v, _: v + 1e-12),
+    "counts of zero": column("wf", lambda *_: 0),
+    "counts of one": column("wf", lambda *_: 1),
+    "counts of text": column("wf", lambda v, _: v.map(str)),
+    "counts as booleans": column("wf", lambda v, _: v > 1),
+    "decimal counts": column("wf", lambda v, _: v.map(Decimal)),
+    "counts of arrow": column("wf", lambda v, _: v.astype(pd.ArrowDtype(pa.uint8()))),
+    "large counts": column("wf", lambda v, _: v * 30),
+    "huge counts": column("wf", lambda v, _: v * 10**9),
+    "largest counts": spotted("wf", 2**63 - 1, int),
+    "infinite counts": spotted("wf", np.inf, float),
+    "missing weights": spotted("ws", np.nan, float),
+    "negative weights": spotted("ws", -1.0, float),
+    "infinite weights": spotted("ws", np.inf, float),
+    "weights of zero": spotted("ws", 0.0, float),
+    "nothing but zero": column("ws", lambda *_: 0.0),
+    "equal weights": column("ws", lambda *_: 2.5),
+    "huge weights": column("ws", lambda v, _: v * 1e200),
+    "one huge weight": spotted("ws", 1e300, float),
+    "one heavy row": spotted("ws", 1e9, float),
+    "tiny weights": column("ws", lambda v, _: v * 1e-300),
+    "denormal weights": spotted("ws", 5e-324, float),
+    "weights of text": column("ws", lambda v, _: v.map(str)),
+    "decimal weights": column("ws", lambda v, _: v.map(str).map(Decimal)),
+    "nullable weights": column("ws", lambda v, _: v.astype("Float64")),
+    "weights of dates": column("ws", lambda v, _: pd.Timestamp("2020-01-01") + pd.to_timedelta(v, "D")),
+    "weights that vary within clusters": column("wc", lambda v, rng: rng.uniform(1, 2, len(v))),
+    "missing weights of clusters": spotted("wc", np.nan, float),
+    "clusters without weight": column("wc", lambda v, _: v.where(v != v.min(), 0.0)),
+    "one heavy cluster": column("wc", lambda v, _: v.where(v != v.max(), 1e12)),
+    "huge weights of clusters": column("wc", lambda v, _: v * 1e200),
+    "negative weights of clusters": column("wc", lambda v, _: -v),
+    "no column of weights": lambda frame, _: frame.drop(columns=["wf", "ws"]),
     # ---- clusters and rows
     "one cluster": column("g", lambda *_: 1),
     "two clusters": column("g", lambda v, _: v % 2),
@@ -242,6 +287,16 @@ HARMLESS = (
     "index with a name", "one truth", "far from zero", "many trials", "rounded successes", "boolean numbers",
     "interval clusters", "clusters that look alike",
 )  # fmt: skip
+#: Changes of weights: the first of them are harmless.
+OF_WEIGHTS = (
+    "rounded counts", "counts of one", "decimal counts", "counts of arrow", "large counts", "weights of zero",
+    "equal weights", "one heavy row", "decimal weights", "nullable weights", "clusters without weight",
+    "one heavy cluster", "missing counts", "missing weights", "missing weights of clusters", "negative counts",
+    "fractional counts", "counts of zero", "counts of text", "counts as booleans", "huge counts", "largest counts",
+    "infinite counts", "negative weights", "infinite weights", "nothing but zero", "huge weights", "one huge weight",
+    "tiny weights", "denormal weights", "weights of text", "weights of dates", "weights that vary within clusters",
+    "huge weights of clusters", "negative weights of clusters", "no column of weights",
+)  # fmt: skip
 
 # ---- names ---------------------------------------------------------------------------------------------------------
 
@@ -252,7 +307,7 @@ NAMES = (
     "group", "level", "effect", "fixed_effect", "lp", "index", "columns", "dtype", "C", "I", "np", "p", "log",
     "lambda", "class", "None", "True", "my col", "a.b", "x1", "größe", "日本", "🙂", "a:b", "a|b", "a~b", "a+b", "(a)",
     "[a]", "a]", "'", '"', "a\nb", "\t", "a", "<b>bold</b>", "&amp;", "$x$", "\\end{aligned}", "a_b", "100 %",
-    "__written_1__", "__class__", "eti89_lb", "0", "1e3", "-", "{x}", "%s",
+    "__written_1__", "__class__", "eti89_lb", "0", "1e3", "-", "{x}", "%s", "fixed", "phi",
 )  # fmt: skip
 
 
@@ -276,6 +331,17 @@ def as_arrow(frame: pd.DataFrame) -> pa.Table:
     return pa.table({str(name): frame[name].tolist() for name in frame})
 
 
+def as_relation(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
+    return duckdb.from_df(frame)
+
+
+def as_result(frame: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+    """A connection that holds the rows as the result of its last query."""
+    connection = duckdb.connect()
+    connection.register("given", frame)
+    return connection.execute("SELECT * FROM given")
+
+
 def as_lists(frame: pd.DataFrame) -> dict[Any, list[Any]]:
     return {name: frame[name].tolist() for name in frame}
 
@@ -287,6 +353,9 @@ KINDS: Mapping[str, Callable[[pd.DataFrame], Any]] = {
     "polars": as_polars,
     "arrow": as_arrow,
     "lazy": lambda frame: as_polars(frame).lazy(),
+    "duckdb": as_relation,
+    "result of duckdb": as_result,
+    "enums of polars": lambda frame: as_polars(frame).with_columns(pl.col("t").cast(pl.Enum(["a", "b", "c"]))),
     "batch": lambda frame: as_arrow(frame).combine_chunks().to_batches()[0],
     "reader": lambda frame: as_arrow(frame).to_reader(max_chunksize=10),
     "pandas in arrow": pa.Table.from_pandas,
@@ -363,6 +432,12 @@ kinds_of_tables = st.sampled_from(["pandas"] * 6 + list(KINDS))
 #: Tables with which most models can be fitted.
 sound_rows = rows(
     st.lists(st.sampled_from(HARMLESS), max_size=2), st.one_of(st.just({}), st.just({}), names), kinds_of_tables
+)
+#: Tables with weights, most of which can be used.
+weighted_rows = rows(
+    st.lists(st.one_of(st.sampled_from(OF_WEIGHTS), st.sampled_from(HARMLESS)), max_size=2),
+    st.one_of(st.just({}), st.just({}), names),
+    kinds_of_tables,
 )
 #: Tables with anything wrong.
 any_rows = rows(

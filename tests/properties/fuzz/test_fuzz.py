@@ -6,7 +6,7 @@ Each test takes a share of the cases: 100 in the default run, which are the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -15,102 +15,42 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import hierlogit as hl
 from hierlogit import priors as pr
 from hierlogit.cli.app import app
-from hierlogit.fits.fit import Fit
 from hierlogit.model import Model
 
 from . import formulas
 from .arguments import chances, elicited, engines, families, keys_of, numbers, priors, studies
-from .outcomes import (
-    Outcome,
-    attempt,
-    check_probabilities,
-    check_shown,
-    check_table,
-    findings_of,
-    no_canary,
-    same,
-    tally,
-)
+from .checks import OF_MODELS, check_call, check_fit, check_fit_and_calls, fit_of, look_at, model_of, share, words_of
+from .outcomes import attempt, check_shown, check_table, findings_of, no_canary, same, tally
 from .tables import CODE, KINDS, ROLES, SCRIPT, Rows, any_rows, sound_rows
-from .verbs import SLOW, Call, calls
-
-Test = Callable[..., None]
-
-#: Words of which errors of models mention one, besides the names in the table.
-OF_MODELS = (
-    "formula", "outcome", "column", "row", "table", "prior", "data must be", "mapping", "random", "term", "response",
-    "bracket", "~", "character", "cluster", "fixed", "text", "predictor", "operator", "name", "function", "empty",
-)  # fmt: skip
-
-
-def share(part: float) -> Callable[[Test], Test]:
-    """As many cases as are the part of all of them."""
-    return settings(max_examples=max(1, round(part * settings.default.max_examples)))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty folder, in which a file would betray that text was evaluated."""
-    # The first import of these changes filters of warnings, or the limit of recursion.
-    import arviz  # noqa: F401
-    import formulae  # noqa: F401
-    import pymc  # noqa: F401
-
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("fuzz")
-        patch.chdir(folder)
-        yield folder
-
+from .verbs import SLOW, calls
+from .weights import Options, usual
 
 # ---- models --------------------------------------------------------------------------------------------------------
-
-
-def words_of(rows: Rows) -> list[Any]:
-    """Words of which errors of models of these rows mention one."""
-    return [*OF_MODELS, *rows.written.values(), *(rows.name(role) for role in ROLES)]
-
-
-def model_of(kind: str, text: Any, rows: Rows, **options: Any) -> Outcome:
-    words = words_of(rows)
-    return attempt(kind, lambda: Model(text, rows.table, **options), words)
-
-
-def look_at(kind: str, model: Model) -> None:
-    """What is done with a model before it is fitted."""
-    for see in (check_shown, lambda one: check_shown(one.design), lambda one: check_shown(one.priors)):
-        attempt(kind, lambda see=see: see(model))
-    check_shown(attempt(kind, lambda: hl.check_data(model)).value)
-    check_shown(attempt(kind, lambda: hl.explain(model)).value)
-    latex = attempt(kind, model.to_latex).value
-    assert latex is None or latex.count("{") - latex.count("\\{") == latex.count("}") - latex.count("\\}"), latex
-    X = model.design.X
-    assert np.isfinite(X).all(), "the design is not finite"
-    assert len(X) == model.design.n_rows == len(model.design.table.frame)
 
 
 any_formulas = st.one_of(formulas.nearly_valid(), formulas.nearly_valid(), formulas.hostile())
 
 
-@share(0.30)
-@given(any_formulas, sound_rows)
-def test_any_formula(template: Any, rows: Rows) -> None:
+@share(0.28)
+@given(any_formulas, sound_rows, usual)
+def test_any_formula(template: Any, rows: Rows, options: Options) -> None:
     text = formulas.written(template, rows)
-    model = model_of("formulas", text, rows).value
+    model = model_of("formulas", text, rows, options).value
     if model is not None:
         attempt("formulas", lambda: check_shown(hl.explain(model)))
 
 
-@share(0.22)
-@given(formulas.valid(), any_rows)
-def test_any_table(template: str, rows: Rows) -> None:
-    model = model_of("tables", formulas.written(template, rows), rows).value
+@share(0.20)
+@given(formulas.valid(), any_rows, usual)
+def test_any_table(template: str, rows: Rows, options: Options) -> None:
+    model = model_of("tables", formulas.written(template, rows), rows, options).value
     if model is not None:
         look_at("tables", model)
 
@@ -137,9 +77,9 @@ def _of(rows: Rows) -> tuple[Any, ...]:
 # ---- priors --------------------------------------------------------------------------------------------------------
 
 
-@share(0.12)
-@given(st.data(), formulas.valid(), sound_rows)
-def test_any_priors(data: st.DataObject, template: str, rows: Rows) -> None:
+@share(0.11)
+@given(st.data(), formulas.valid(), sound_rows, usual)
+def test_any_priors(data: st.DataObject, template: str, rows: Rows, options: Options) -> None:
     keys = st.sampled_from(keys_of({role: rows.name(role) for role in ROLES}))
     chosen = data.draw(st.dictionaries(keys, priors(), min_size=1, max_size=2), label="priors")
     made = {}
@@ -153,7 +93,7 @@ def test_any_priors(data: st.DataObject, template: str, rows: Rows) -> None:
         density = attempt("priors", lambda prior=prior: prior.logpdf([0.0, 5e-324, 0.5, 3.0, 1e154, 1e300])).value
         assert density is None or not np.isnan(density).any(), f"{prior} has a density that is not a number"
     words = formulas.written(template, rows)
-    model = model_of("priors", words, rows, priors=made).value
+    model = model_of("priors", words, rows, options, priors=made).value
     if model is not None:
         check_shown(model)
         fit = attempt("priors", lambda: model.fit(hl.MAP(draws=100, seed=1)), [*OF_MODELS, "MAP"]).value
@@ -164,79 +104,27 @@ def test_any_priors(data: st.DataObject, template: str, rows: Rows) -> None:
 # ---- fits and what is made of them ---------------------------------------------------------------------------------
 
 
-def fit_of(kind: str, template: str, rows: Rows, engine: Any) -> Fit | None:
-    model = model_of(kind, formulas.written(template, rows), rows).value
-    return None if model is None else attempt(kind, lambda: model.fit(engine), [*OF_MODELS, "Laplace", "nodes"]).value
-
-
-def check_fit(kind: str, fit: Fit) -> None:
-    """The estimates are finite, unless a finding says why not; text and pages can be made of them."""
-    found = findings_of(fit)
-    table = attempt(kind, lambda: hl.summary(fit, progress=False)).value
-    check_table(table, explained=bool(found))
-    if fit.estimate is not None:
-        assert np.isfinite(fit.estimate.log_likelihood) or found, "the log-likelihood is not finite"
-        if not fit.estimate.restricted:  # a density of contrasts of the outcomes may be above one, a probability not
-            assert fit.estimate.log_likelihood <= 1e-9 or not np.isfinite(fit.estimate.log_likelihood)
-    attempt(kind, lambda: check_shown(fit))
-    attempt(kind, lambda: check_shown(fit.diagnostics))
-
-
-def check_call(kind: str, fit: Fit, call: Call) -> None:
-    """A call gives a sane result twice, or an error that mentions what was given."""
-    words = ["fit", "model", "row", *call.options, *map(str, call.options.values()), *fit.model.design.table.frame]
-    one = attempt(f"{kind}: {call.name}", lambda: call(fit), words)
-    if one.error is not None:
-        return
-    attempt(f"{kind}: {call.name}", lambda: check_shown(one.value))
-    # A single draw has no standard deviation.
-    explained = bool(one.warned or findings_of(fit)) or call.options.get("num_draws") == 1
-    if isinstance(one.value, pd.DataFrame):
-        seen = ("ratio", "lnratio", "lnor", "lift", "oddsratio", "eyex", "dyex", "eydx")
-        explained = explained or any(word in map(str, call.options.values()) for word in seen)
-        check_table(one.value, explained)
-        if call.name in ("predictions", "avg_predictions") and call.options.get("kind") != "outcome":
-            if call.options.get("scale") != "link":
-                check_probabilities(one.value)
-            rows = call.arguments(fit).get("newdata")
-            whole = not call.options.get("by") and not call.options.get("hypothesis")
-            if call.name == "predictions" and whole and (rows is None or hasattr(rows, "shape")):
-                assert len(one.value) == (fit.model.design.n_rows if rows is None else len(rows))
-        if call.name in ("icc", "vpc", "r2"):
-            check_probabilities(one.value)
-    if "seed" in call.options and call.options["seed"] is not None:
-        assert same(one.value, attempt(f"{kind}: {call.name}", lambda: call(fit)).value)
-
-
-def check_fit_and_calls(kind: str, data: st.DataObject, template: str, rows: Rows, engine: Any) -> None:
-    """A fit, if there is one, and what a few functions compute of it."""
-    fit = fit_of(kind, template, rows, engine)
-    if fit is None:
-        return
-    check_fit(kind, fit)
-    for call in data.draw(st.lists(calls(fit), min_size=2, max_size=4), label="calls"):
-        check_call(kind, fit, call)
-
-
-@share(0.2)
+@share(0.15)
 @given(st.data(), formulas.valid(), sound_rows, engines)
 def test_fits_and_what_is_computed_of_them(data: st.DataObject, template: str, rows: Rows, engine: Any) -> None:
     check_fit_and_calls("fits", data, template, rows, engine)
 
 
 @share(0.03)
-@given(formulas.valid(), sound_rows, engines)
-def test_order_of_rows_and_names_of_clusters_do_not_matter(template: str, rows: Rows, engine: Any) -> None:
+@given(formulas.valid(), sound_rows, engines, usual)
+def test_order_of_rows_and_names_of_clusters_do_not_matter(
+    template: str, rows: Rows, engine: Any, options: Options
+) -> None:
     assume(not any(part in template for part in ("{h}", "{k}", "{w}", "bs(", "poly(")))
     text = formulas.written(template, rows)
-    model = model_of("order", text, rows).value
+    model = model_of("order", text, rows, options).value
     assume(model is not None)
-    one = attempt("order", lambda: Model(text, rows.frame).fit(engine)).value
+    one = attempt("order", lambda: Model(text, rows.frame, **options.of(rows)).fit(engine)).value
     frame = rows.frame.iloc[np.random.default_rng(rows.seed).permutation(len(rows.frame))]
     label = rows.name("g")
     relabelled = frame[label].map("cluster {}".format, na_action="ignore").astype(object)
     frame = frame.assign(**{label: relabelled})
-    again = attempt("order", lambda: Model(text, frame).fit(engine)).value
+    again = attempt("order", lambda: Model(text, frame, **options.of(rows)).fit(engine)).value
     assert (one is None) == (again is None)
     if one is None or findings_of(one) or findings_of(again):
         return
@@ -267,9 +155,9 @@ def test_counts_are_the_same_as_their_rows(template: str, rows: Rows) -> None:
 
 
 @share(0.02)
-@given(formulas.valid(), sound_rows, engines)
-def test_a_saved_fit_is_the_same(template: str, rows: Rows, engine: Any) -> None:
-    fit = fit_of("files", template, rows, engine)
+@given(formulas.valid(), sound_rows, engines, usual)
+def test_a_saved_fit_is_the_same(template: str, rows: Rows, engine: Any, options: Options) -> None:
+    fit = fit_of("files", template, rows, engine, options)
     if fit is None:
         return
     path = attempt("files", lambda: fit.save("fit.nc"), [*OF_MODELS, "fit.nc"]).value
@@ -286,17 +174,19 @@ def test_a_saved_fit_is_the_same(template: str, rows: Rows, engine: Any) -> None
 
 
 @share(0.01)
-@given(st.data(), formulas.valid(), sound_rows)
-def test_functions_that_refit_or_draw_pictures(data: st.DataObject, template: str, rows: Rows) -> None:
-    fit = fit_of("slow", template, rows, hl.Laplace(draws=100, seed=1))
+@given(st.data(), formulas.valid(), sound_rows, usual)
+def test_functions_that_refit_or_draw_pictures(
+    data: st.DataObject, template: str, rows: Rows, options: Options
+) -> None:
+    fit = fit_of("slow", template, rows, hl.Laplace(draws=100, seed=1), options)
     if fit is not None:
         check_call("slow", fit, data.draw(calls(fit, SLOW), label="call"))
 
 
 @share(0.002)
-@given(formulas.valid(), sound_rows)
-def test_reports_and_graphs(template: str, rows: Rows) -> None:
-    fit = fit_of("reports", template, rows, hl.Laplace(draws=100, seed=1))
+@given(formulas.valid(), sound_rows, usual)
+def test_reports_and_graphs(template: str, rows: Rows, options: Options) -> None:
+    fit = fit_of("reports", template, rows, hl.Laplace(draws=100, seed=1), options)
     if fit is None:
         return
     attempt("reports", fit.model.to_pymc)
@@ -308,10 +198,10 @@ def test_reports_and_graphs(template: str, rows: Rows) -> None:
 
 
 @share(0.01)
-@given(st.data(), formulas.valid(), sound_rows)
-def test_sampled_fits(data: st.DataObject, template: str, rows: Rows) -> None:
+@given(st.data(), formulas.valid(), sound_rows, usual)
+def test_sampled_fits(data: st.DataObject, template: str, rows: Rows, options: Options) -> None:
     engine = hl.NUTS(draws=20, tune=30, chains=2, cores=1, seed=1, progress=False)
-    check_fit_and_calls("sampled", data, template, rows, engine)
+    check_fit_and_calls("sampled", data, template, rows, engine, options)
 
 
 @share(0.02)
@@ -319,11 +209,13 @@ def test_sampled_fits(data: st.DataObject, template: str, rows: Rows) -> None:
     formulas.valid(),
     formulas.valid(),
     sound_rows,
+    st.one_of(usual.map(lambda options: [options, options]), st.lists(usual, min_size=2, max_size=2)),
     st.sampled_from(["compare", "likelihood_ratio", "pcv", "bayes_factor"]),
 )
-def test_two_fits(one: str, other: str, rows: Rows, name: str) -> None:
-    other = f"{one.partition('~')[0]}~{other.partition('~')[2]}"
-    fits = [fit_of("two", template, rows, hl.Laplace(draws=100, seed=1)) for template in (one, other)]
+def test_two_fits(first: str, second: str, rows: Rows, options: list[Options], name: str) -> None:
+    templates = first, f"{first.partition('~')[0]}~{second.partition('~')[2]}"
+    engine = hl.Laplace(draws=100, seed=1)
+    fits = [fit_of("two", template, rows, engine, one) for template, one in zip(templates, options, strict=True)]
     if None in fits:
         return
     verbs: dict[str, Callable[[], Any]] = {
@@ -430,7 +322,8 @@ OPTIONS = (
     ["--prior", "sd=Exponential(2)"], ["--prior", "beta"], ["--prior", f"beta={CODE}"],
     ["--prior", "beta=Normal(0, -1)"], ["--prior", "beta=Normal(1e400)"], ["--ci-prob", "0.95"], ["--ci-prob", "2"],
     ["--draws", "-1"], ["--draws", "x"], ["--nodes", "5"], ["--engine", "map"], ["--engine", "agq"],
-    ["--engine", "nonsense"], ["--chains", "2"], ["--seed", "-1"], ["--nonsense"],
+    ["--engine", "nonsense"], ["--family", "betabinomial"], ["--family", "nonsense"],
+    ["--chains", "2"], ["--seed", "-1"], ["--nonsense"],
 )  # fmt: skip
 
 
