@@ -11,7 +11,7 @@ import pytest
 os.environ["COLUMNS"] = "100"
 
 #: Files that start first, each in a process of its own. Where nothing is compiled yet, one compiles the likelihoods and
-#: the other the densities of NUTS, most of what all others need: no process compiles what another one has on disk.
+#: the other the densities of NUTS, which nearly all others need, so that little is compiled twice.
 COMPILING = ("tests/properties/test_marginal_properties.py", "tests/unit/numba_support/test_compile.py")
 #: A page of the documents is a single test that takes as long as many others.
 PAGE = 30
