@@ -38,7 +38,17 @@ def main() -> int:
 
 
 def _start(cases: int, seed: int, tally: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "-n0", "-q", "--hypothesis-profile=fuzz", f"--hypothesis-seed={seed}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n0",
+        "-q",
+        "-m",
+        "slow or not slow",
+        "--hypothesis-profile=fuzz",
+        f"--hypothesis-seed={seed}",
+    ]
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = {**os.environ, **threads, "CASES": str(cases), "TALLY": str(tally)}
     return subprocess.Popen([*command, "tests/properties/fuzz"], cwd=ROOT, env=environment)

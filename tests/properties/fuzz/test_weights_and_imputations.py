@@ -64,6 +64,7 @@ def test_beta_binomial_fits(data: st.DataObject, template: str, rows: Rows, engi
     check_fit_and_calls("beta-binomial", data, template, rows, engine, chosen)
 
 
+@pytest.mark.slow  # of `make fuzz` alone
 @share(0.003)
 @given(st.data(), of_counts, sound_rows, overdispersed)
 def test_sampled_beta_binomial_fits(data: st.DataObject, template: str, rows: Rows, chosen: Options) -> None:
@@ -164,6 +165,7 @@ def test_pooled_fits(data: st.DataObject, template: str, imputed: Imputed, engin
     assert same(hl.summary(kept), hl.summary(again))
 
 
+@pytest.mark.slow  # of `make fuzz` alone
 @share(0.002)
 @given(st.data(), formulas.valid(), sound_imputed, usual)
 def test_sampled_pooled_fits(data: st.DataObject, template: str, imputed: Imputed, chosen: Options) -> None:
@@ -173,6 +175,7 @@ def test_sampled_pooled_fits(data: st.DataObject, template: str, imputed: Impute
         check_calls("sampled pooled", data, pooled.value)
 
 
+@pytest.mark.slow  # of `make fuzz` alone
 @share(0.003)
 @given(formulas.valid(), sound_imputed, st.sampled_from(["report", "file", "file"]))
 def test_reports_and_files_of_pooled_fits(template: str, imputed: Imputed, what: str) -> None:
