@@ -15,6 +15,9 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import ConvergenceWarning, DataWarning, FitError, HierlogitError, PredictionError
+from hierlogit.reporting.methods import cited, methods
+from hierlogit.reporting.request import Subject
+from hierlogit.reporting.script import _model
 from hierlogit.results import Fit, PooledEstimate, PooledFit
 
 FORMULA = "healed ~ dose + arm + (1 | clinic)"
@@ -292,6 +295,18 @@ def test_fits_with_robust_standard_errors_are_pooled(fit: PooledFit[hl.Model]) -
         hl.pool([fit.fits[0], robust[1]])
 
 
+def test_reports_of_pooled_robust_fits_say_so_and_their_scripts_make_them(fit: PooledFit[hl.Model]) -> None:
+    subject = Subject("fit", hl.pool([hl.robust(one) for one in fit.fits]))
+    text = methods(subject, "95% interval")
+    assert (
+        "(Barnard and Rubin 1999). Standard errors are cluster-robust, from the scores of 50 clusters of `clinic`"
+        in text
+    )
+    assert {"Liang", "Barnard"} <= {one.text.split()[0].strip(",") for one in cited(subject)}
+    assert _model(subject)[-1] == "fit = hl.pool([hl.robust(one, 'clinic') for one in fit.fits])"
+    assert "Standard errors" not in methods(Subject("fit", fit), "95% interval")
+
+
 def test_long_tables_of_mice_are_read(tables: list[pd.DataFrame], fit: PooledFit[hl.Model]) -> None:
     rows = np.arange(len(tables[0])) + 1
     parts = [table.assign(**{".imp": k}).assign(**{".id": rows}) for k, table in enumerate(tables, start=1)]
@@ -316,6 +331,10 @@ def test_few_imputations_are_a_finding(fit: PooledFit[hl.Model], tables: list[pd
     with pytest.warns(ConvergenceWarning, match="There are 3 imputations, too few"):
         few = hl.fit_imputed(FORMULA, tables[:3], "laplace")
     assert few.diagnostics.status == "check"
+    for verb in (hl.ranef, hl.avg_predictions, hl.odds_ratios):
+        with pytest.warns(ConvergenceWarning) as said:
+            verb(few)
+        assert len(said) == 1
 
 
 def test_findings_of_single_imputations_say_in_how_many(tables: list[pd.DataFrame]) -> None:
