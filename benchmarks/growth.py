@@ -5,6 +5,7 @@ Every size is fitted in a process of its own, which runs this file::
     python benchmarks/growth.py ENGINE ROWS CLUSTERS
 
 It simulates a random-slope model, fits it twice, and prints the time of the second fit and the peak memory as JSON.
+Experiments of many more rows, which are counted where they lie in Parquet files, are measured by `counted_rows`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machine import ONE_THREAD, description, is_installed, peak_memory, python_versions
@@ -23,6 +26,8 @@ from machine import ONE_THREAD, description, is_installed, peak_memory, python_v
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Rows of the smallest table that is counted where it lies.
+FEWEST_COUNTED = 100_000
 FORMULA = "y ~ x1 + x2 + (1 + x1 | g)"
 
 
@@ -82,7 +87,7 @@ def measure_size(engine: str, rows: int, clusters: int) -> dict[str, Any]:
     }
 
 
-def measure_growth(engines: list[str], max_rows: int, timeout: float) -> dict[str, Any]:
+def measure_growth(engines: list[str], max_rows: int, max_counted: int, timeout: float) -> dict[str, Any]:
     """Measure every size and engine, and the time of whole processes."""
     present = [engine for engine in engines if is_installed(engine)]
     found = []
@@ -97,8 +102,24 @@ def measure_growth(engines: list[str], max_rows: int, timeout: float) -> dict[st
         "formula": FORMULA,
         "missing": [engine for engine in engines if engine not in present],
         "growth": found,
+        "counted": measure_counted(max_counted, timeout),
         "process_seconds": _processes(present, timeout),
     }
+
+
+def measure_counted(max_rows: int, timeout: float, source: str = "files") -> list[dict[str, Any]]:
+    """Measure experiments of ten times as many rows each time, written to a temporary folder and fitted from there."""
+    script = str(Path(__file__).with_name("counted_rows.py"))
+    found: list[dict[str, Any]] = []
+    rows = FEWEST_COUNTED
+    while rows <= max_rows:
+        with tempfile.TemporaryDirectory() as folder:
+            told = _run([sys.executable, script, "write", folder, str(rows)], timeout)
+            if not isinstance(told, dict):
+                told = _run([sys.executable, script, "fit", folder, source], timeout)
+        found.append({"rows": rows} | (told if isinstance(told, dict) else json.loads(told)))
+        rows *= 10
+    return found
 
 
 def _processes(engines: list[str], timeout: float, repeats: int = 5) -> dict[str, Any]:
@@ -157,12 +178,27 @@ def table_of_growth(found: dict[str, Any]) -> str:
             continue
         numbers = "".join(f"{'':>11}" if one[key] is None else f"{one[key]:11.3f}" for key in keys)
         lines.append(f"{start}{numbers}{one['log_likelihood']:16.4f}")
+    lines += _table_of_counted(found["counted"])
     for name, one in found["process_seconds"].items():
         told = one.get("failure") or f"{one['median']:.3f} s ({one['min']:.3f} to {one['max']:.3f})"
         lines.append(f"process, {name}: {told}")
     if found["missing"]:
         lines.append(f"not installed: {', '.join(found['missing'])}")
     return "\n".join(lines)
+
+
+def _table_of_counted(found: list[dict[str, Any]]) -> list[str]:
+    """Lines of the measurements of counted rows."""
+    steps = ("model", "laplace", "nuts")
+    heads = "".join(f"{step + ' ' + unit:>13}" for step in steps for unit in ("s", "MiB"))
+    lines = [f"{'rows':>12}{'distinct':>10}{heads}"] if found else []
+    for one in found:
+        if "failure" in one:
+            lines.append(f"{one['rows']:12,d}{one['failure']:>10}")
+            continue
+        numbers = "".join(f"{one[f'{step}_{what}']:13.2f}" for step in steps for what in ("seconds", "peak_mib"))
+        lines.append(f"{one['rows']:12,d}{one['distinct']:10,d}{numbers}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ each. A timed call includes the standard errors of the fixed effects; `peers.INC
 it includes.
 
 ``--growth`` measures the growth of time and memory with the numbers of rows and clusters instead, and the time of a
-whole process (see `growth`).
+whole process (see `growth`). ``--max-counted 0`` leaves tables in files out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
         from growth import measure_growth, table_of_growth
 
         engines = [name for name in asked.engines or ("hierlogit", "glmm") if name in ("hierlogit", "glmm")]
-        found = measure_growth(engines, asked.max_rows, asked.timeout)
+        found = measure_growth(engines, asked.max_rows, asked.max_counted, asked.timeout)
         table = table_of_growth(found)
     else:
         found = measure_models(asked)
@@ -150,7 +150,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=30.0, help="seconds for all calls of one engine and model")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one fit in another process")
     parser.add_argument("--growth", action="store_true", help="measure growth with rows and clusters instead")
-    parser.add_argument("--max-rows", type=int, default=1_000_000, help="largest table of --growth")
+    parser.add_argument("--max-rows", type=int, default=1_000_000, help="largest table of --growth in memory")
+    parser.add_argument(
+        "--max-counted",
+        type=int,
+        default=100_000_000,
+        help="largest table of --growth in files",
+    )
     parser.add_argument("--out", type=Path, help="JSON file (default: build/likelihood.json or build/growth.json)")
     return parser.parse_args()
 
