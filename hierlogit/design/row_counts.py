@@ -87,6 +87,11 @@ def quantiles(values: FloatArray, counts: FloatArray, q: Any) -> Any:
     return low + (high - low) * (place - before)
 
 
+def row_quantiles(values: FloatArray, counts: FloatArray | None, q: Any) -> Any:
+    """Quantiles of values over rows that count once or as often as given."""
+    return np.quantile(values, q) if counts is None else quantiles(values, counts, q)
+
+
 class CountedColumn:
     """A column of numbers that each occur several times, with the statistics that pandas has for the whole column.
 

@@ -128,7 +128,7 @@ def calibration(
             "expected": expected,
             names[0]: low,
             names[1]: high,
-            "rows": np.bincount(forecasts.member),
+            "rows": np.bincount(forecasts.member, fit.model.design.table.row_counts).astype(np.intp),
             "trials": forecasts.trials,
         }
     )

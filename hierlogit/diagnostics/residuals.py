@@ -12,6 +12,7 @@ import pandas as pd
 from ..binomial import variance_factor
 from ..density.linear_predictor import Draws
 from ..density.outcome_likelihood import cumulative_probabilities
+from ..design.row_counts import row_quantiles
 from ..effects.cluster_choice import cluster_choices
 from ..effects.query import PredictionQuery
 from ..errors import PredictionError
@@ -218,19 +219,22 @@ def _binned(simulated: SimulatedRows, by: str | None, bins: int | None) -> Resul
     values: Any = pd.Series(fitted) if by is None else design.table.frame[by]
     amounts = values.dtype.kind in "iuf" if by is None else by not in design.level_columns
     numeric = amounts and not isinstance(values.dtype, pd.CategoricalDtype) and values.dtype != bool
-    code = _equal_bins(values.to_numpy(dtype=np.float64), bins) if numeric else pd.factorize(values, sort=True)[0]
+    counts = design.table.row_counts
+    code = (
+        _equal_bins(values.to_numpy(dtype=np.float64), bins, counts) if numeric else pd.factorize(values, sort=True)[0]
+    )
     grouped = values.reset_index(drop=True).groupby(code)
     name = "fitted" if by is None else f"{by}_in_data" if by in OWN_COLUMNS else by
     ends = {"lower": grouped.min(), "upper": grouped.max()} if numeric else {}
     table = pd.DataFrame({name: grouped.mean() if numeric else grouped.first(), **ends})
-    table["rows"] = np.bincount(code, design.table.row_counts).astype(np.intp)
+    table["rows"] = np.bincount(code, counts).astype(np.intp)
     table["trials"] = np.bincount(code, weights=trials)
     table["residual"] = _averages(code, design.outcome.y, trials, fitted)
     places = _places(code, trials)
     averages = []
     for probability, y, _ in simulated:
         # Bins by the fitted probability are those of the simulated data, which ties can make fewer.
-        own = code if by is not None else _equal_bins(probability, bins)
+        own = code if by is not None else _equal_bins(probability, bins, counts)
         averages.append(np.interp(places, _places(own, trials), _averages(own, y, trials, probability)))
     expected, reach = np.mean(averages, axis=0), 2 * np.std(averages, axis=0, ddof=1)
     table["expected"], table["bound_lb"], table["bound_ub"] = expected, expected - reach, expected + reach
@@ -251,9 +255,9 @@ def _places(code: npt.NDArray[np.intp], trials: FloatArray) -> FloatArray:
     return middle
 
 
-def _equal_bins(values: FloatArray, bins: int | None) -> npt.NDArray[np.intp]:
+def _equal_bins(values: FloatArray, bins: int | None, counts: FloatArray | None) -> npt.NDArray[np.intp]:
     """Bin of each value; bins have about equal numbers of rows, and equal values are in one bin."""
     rows = len(values)
     count = bins or (int(np.sqrt(rows)) if rows >= 100 else min(10, max(rows // 2, 1)))
-    edges = np.unique(np.quantile(values, np.arange(1, count) / count))
+    edges = np.unique(row_quantiles(values, counts, np.arange(1, count) / count))
     return np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)[1].astype(np.intp)

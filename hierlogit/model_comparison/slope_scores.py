@@ -136,13 +136,14 @@ def _all_parts_vary(design: Design, terms: dict[str, _Term], group: GroupBlock, 
 
 def _absent_slope(group: GroupBlock, name: str, columns: FloatArray) -> Iterator[AbsentSlope]:
     """The slope of a term, unless the effects of the factor span it."""
-    rows = len(columns)
+    rows, counts = len(columns), group.counts
     # Effects such as (0 + urban | g) span the intercept already.
-    centred = group.Z - group.Z.mean(axis=0)
-    effects = orthogonal(centred / group.column_sds)
-    new = unexplained(columns, np.column_stack([np.ones(rows), effects]))
+    centred = group.Z - group.column_ranges[2]
+    effects = orthogonal(centred / group.column_sds, counts)
+    new = unexplained(columns, np.column_stack([np.ones(rows), effects]), counts)
     if new.shape[1]:
-        to_own = np.linalg.pinv(new.T @ columns / rows)
+        weighted = columns if counts is None else columns * (counts / counts.mean())[:, None]
+        to_own = np.linalg.pinv(new.T @ weighted / rows)
         unit = float(np.sqrt((to_own**2).sum(axis=1).mean()))
         yield AbsentSlope(group.name, name, new, unit, int(group.varies_within(columns).any(axis=1).sum()))
 

@@ -277,10 +277,11 @@ def _marginal(fit: Fit, complete: Fit | None) -> FloatArray:
 def _partial(fit: Fit, group: GroupBlock, draws: int | None, interval: Interval) -> pd.DataFrame:
     """Average probability of each cluster's rows with its interval, in the order of the levels."""
     columns, frame = list(group.columns), fit.model.design.table.frame
+    trials, counts = fit.model.design.outcome.trials, fit.model.design.table.row_counts
     table = predictions(
         fit,
         by=columns,
-        weights=fit.model.design.outcome.trials.tolist(),
+        weights=(trials if counts is None else trials / counts).tolist(),  # averages multiply them by the counts
         num_draws=draws,
         ci_prob=interval.prob,
         ci_kind=interval.kind,

@@ -18,9 +18,11 @@ import pytest
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws, pointwise_log_likelihood
 from hierlogit.design import counted_sources
+from hierlogit.engines.maximum.refitted import ReferenceFit
 from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, FitError, ModelError, PredictionError
 from hierlogit.fits.fit import Fit
 from hierlogit.model_comparison.leave_out import integrated_log_likelihood
+from hierlogit.model_comparison.slope_scores import absent_slopes, slope_scores
 from hierlogit.translations.pymc_program import pymc_program
 
 duckdb = pytest.importorskip("duckdb")
@@ -189,6 +191,8 @@ def test_averages_and_typical_values_are_those_of_all_rows(fits: tuple[Fit, Fit]
         hl.r2,
         hl.summary,
         hl.odds_ratios,
+        lambda fit: hl.pooling(fit).table,
+        lambda fit: pd.DataFrame(slope_scores(ReferenceFit.of(fit).observed, absent_slopes(fit.model.design))),
     ]
     for result in results:
         one, other = result(counted), result(plain)

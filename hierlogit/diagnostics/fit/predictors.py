@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...design.projection import unexplained
+from ...design.row_counts import row_quantiles
 from .measures import Measure
 from .score_test import AddedColumns
 
@@ -28,9 +29,9 @@ def shape_measures(reference: ReferenceFit) -> list[Measure]:
     design = reference.model.design
     powers, steps = {}, {}
     for name in numeric_predictors(design):
-        values = design.table.frame[name].to_numpy(dtype=np.float64)
-        powers[name] = _missing_power(values, design.X)
-        steps[name] = unexplained(steps_of(values), design.X)
+        values, counts = design.table.frame[name].to_numpy(dtype=np.float64), design.table.row_counts
+        powers[name] = _missing_power(values, design.X, counts)
+        steps[name] = unexplained(steps_of(values, counts), design.X, counts)
     curves = {f"{name}^{power}": columns for name, (power, columns) in powers.items() if columns.shape[1]}
     cuts = {name: columns for name, columns in steps.items() if columns.shape[1]}
     added = AddedColumns(reference, {**curves, **{f"steps of {name}": columns for name, columns in cuts.items()}})
@@ -49,11 +50,11 @@ def numeric_predictors(design: Design) -> list[str]:
     ]
 
 
-def _missing_power(values: FloatArray, X: FloatArray) -> tuple[int, FloatArray]:
+def _missing_power(values: FloatArray, X: FloatArray, counts: FloatArray | None) -> tuple[int, FloatArray]:
     """The lowest power that the model's columns do not span, and its part that is orthogonal to them."""
     scaled = (values - values.mean()) / values.std()
     for power in range(1, HIGHEST_POWER + 1):
-        columns = unexplained(scaled[:, None] ** power, X)
+        columns = unexplained(scaled[:, None] ** power, X, counts)
         if columns.shape[1]:
             break
     return power, columns
@@ -93,13 +94,16 @@ def _steps(added: AddedColumns, name: str, count: int, *, few: bool) -> Measure:
     return Measure("residual_trend", name, what, "upper", statistic, evidence, remedy)
 
 
-def steps_of(values: FloatArray) -> FloatArray:
-    """Indicators of the steps of a predictor: its values if they are few, or else quantiles; shape (n, steps)."""
+def steps_of(values: FloatArray, counts: FloatArray | None = None) -> FloatArray:
+    """Indicators of the steps of a predictor: its values if they are few, or else quantiles; shape (n, steps).
+
+    Rows count once, or as often as `counts`, shape (n,), say.
+    """
     distinct = np.unique(values)
     if len(distinct) <= MOST_STEPS:
         code = np.searchsorted(distinct, values)
     else:
         count = max(2, min(MOST_STEPS, len(values) // ROWS_OF_STEP))
-        edges = np.unique(np.quantile(values, np.arange(1, count) / count))
+        edges = np.unique(row_quantiles(values, counts, np.arange(1, count) / count))
         code = np.searchsorted(edges, values, side="right")
     return np.asarray(code[:, None] == np.unique(code), dtype=np.float64)
