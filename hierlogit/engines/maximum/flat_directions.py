@@ -135,14 +135,40 @@ def _infinite(objective: Objective, optimum: Optimum) -> tuple[npt.NDArray[np.in
         candidates = np.flatnonzero((errors * design.column_sds > LARGE_ERROR) | unsure)
     infinite = []
     for k in candidates:
-        direction = _along_ridge(objective, optimum, int(k))
-        change = design.X @ direction[: objective.p]
-        step = LONG_STEP / np.sqrt(np.mean(change**2)) * direction
+        step = _long_step(objective, _along_ridge(objective, optimum, int(k)))
         costs = [optimum.point.value - objective.evaluate(optimum.point.psi + sign * step).value for sign in (1, -1)]
         if min(abs(cost) for cost in costs) < LEAST_COST:
             infinite.append(k)
             away += step if abs(costs[0]) < abs(costs[1]) else -step
+    if not infinite and len(candidates):
+        return _infinite_together(objective, optimum, candidates)
     return np.array(infinite, dtype=np.intp), away
+
+
+def _infinite_together(
+    objective: Objective, optimum: Optimum, candidates: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Those of some fixed effects that go to infinity together, along Newton's step, and that direction.
+
+    Several coefficients may belong to the same separated rows, such as the intercept and the slope of a category
+    without events. The curvature then also leads to where the rows go different ways, while Newton's step moves each of
+    them further out, by about one logit.
+    """
+    nowhere = candidates[:0], np.zeros(len(objective))
+    newton = optimum.covariance @ optimum.point.gradient
+    if not optimum.positive_definite or not np.any(objective.model.design.X @ newton[: objective.p]):
+        return nowhere
+    step = _long_step(objective, newton)
+    if abs(optimum.point.value - objective.evaluate(optimum.point.psi + step).value) >= LEAST_COST:
+        return nowhere
+    return np.intersect1d(candidates, np.flatnonzero(_involved(objective, step[:, None]))), step
+
+
+def _long_step(objective: Objective, direction: FloatArray) -> FloatArray:
+    """A step along a direction by which the linear predictor moves far."""
+    change = objective.model.design.X @ direction[: objective.p]
+    step: FloatArray = LONG_STEP / np.sqrt(np.mean(change**2)) * direction
+    return step
 
 
 def _undetermined(

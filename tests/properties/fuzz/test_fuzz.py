@@ -248,7 +248,7 @@ def test_build_ups(template: str, rows: Rows, estimand: str | None) -> None:
 
 # ---- studies -------------------------------------------------------------------------------------------------------
 
-OF_STUDIES = ("clusters", "predictor", "size", "beta", "sd", "cor", "layout", "formula", "rows", *OF_MODELS)
+OF_STUDIES = ("clusters", "predictor", "size", "beta", "sd", "cor", "phi", "layout", "formula", "rows", *OF_MODELS)
 
 
 @share(0.05)

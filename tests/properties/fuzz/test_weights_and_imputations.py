@@ -6,6 +6,7 @@ As in `test_fuzz`, a call ends in a sane result or in an error of this package. 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ def test_sampled_beta_binomial_fits(data: st.DataObject, template: str, rows: Ro
 @share(0.01)
 @given(formulas.valid(), weighted_rows, engines, st.sampled_from(["binomial", "binomial", "betabinomial"]))
 def test_counted_rows_are_the_same_as_repeated_rows(template: str, rows: Rows, engine: Any, family: str) -> None:
+    # Lists and other kinds do not keep the order of the levels, with which the coefficients differ.
+    rows = replace(rows, kind="pandas")
     text, counted = formulas.written(template, rows), Options("counts", family=family)
     model = model_of("repeated rows", text, rows, counted).value
     assume(model is not None and model.design.table.counts is None)  # few enough to be repeated

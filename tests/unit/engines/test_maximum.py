@@ -285,6 +285,18 @@ def test_what_matters_only_where_estimates_are_infinite_is_held_in_draws() -> No
     np.testing.assert_allclose(table["se"][shared], hl.summary(without)["se"][shared], rtol=1e-3)
 
 
+def test_intercept_and_slope_of_two_rows_without_events_are_infinite_together() -> None:
+    # The rows are so close that their curvature leads to where one goes up and the other down.
+    data = rows(clusters=20, size=8)
+    data["arm"] = "a"
+    data.loc[:1, "arm"], data.loc[:1, "x"], data.loc[:1, "y"] = "b", [1.31, 1.62], 0
+    fit = quietly("y ~ x * arm", data)
+    assert codes(fit) == {"separation"}
+    assert hl.summary(fit)["se"].isna()[["arm[b]", "x:arm[b]"]].all()
+    without = hl.Model("y ~ x", data[2:]).fit("laplace")
+    np.testing.assert_allclose(hl.summary(fit)["se"][["Intercept", "x"]], hl.summary(without)["se"], rtol=1e-3)
+
+
 def test_an_sd_is_held_in_draws_where_every_row_is_separated() -> None:
     data = rows(clusters=20, size=8)
     data["y"] = (data["x"] > 0) * 1
