@@ -44,6 +44,7 @@ from .model_comparison.slope_tests import test_slopes as test_slopes
 from .model_comparison.term_tests import test_terms as test_terms
 from .model import Model as Model
 from .design.weights import FrequencyWeights as FrequencyWeights
+from .shards.shards import Shards as Shards
 from .design.weights import SamplingWeights as SamplingWeights
 from .variance.partial_pooling import pooling as pooling
 from .clusters.league_table import league_table as league_table

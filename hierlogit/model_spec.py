@@ -143,11 +143,15 @@ class ModelSpec(Shown):
         >>> model.design.outcome.y.sum() + reversed_model.design.outcome.y.sum()
         np.float64(220.0)
         """
-        design = self.design.with_outcome(y)
+        model = self.with_design(self.design.with_outcome(y))
+        if "arrangement" in self.__dict__:
+            model.__dict__["arrangement"] = self.arrangement.with_outcome(model.design.outcome)
+        return model
+
+    def with_design(self, design: Design) -> Self:
+        """The model with another design of the same formula, such as that of other rows; it cannot be saved."""
         model = type(self).__new__(type(self))
         model._set(self.formula, design, self.priors, self.namespace)
-        if "arrangement" in self.__dict__:
-            model.__dict__["arrangement"] = self.arrangement.with_outcome(design.outcome)
         return model
 
     def silenced(self, rows: npt.NDArray[np.bool_]) -> Self:
@@ -155,10 +159,8 @@ class ModelSpec(Shown):
 
         It is for engines, which read its `arrangement`; it cannot be saved.
         """
-        design = replace(self.design, outcome=self.design.outcome.silenced(rows))
-        model = type(self).__new__(type(self))
-        model._set(self.formula, design, self.priors, self.namespace)
-        model.__dict__["arrangement"] = self.arrangement.with_outcome(design.outcome)
+        model = self.with_design(replace(self.design, outcome=self.design.outcome.silenced(rows)))
+        model.__dict__["arrangement"] = self.arrangement.with_outcome(model.design.outcome)
         return model
 
     @property

@@ -19,6 +19,8 @@ from .model_comparison.marginal_likelihood import Evidence as Evidence
 from .model_comparison.searches import SearchComparison as SearchComparison
 from .pooled_estimate import PooledEstimate as PooledEstimate
 from .result_table import ResultTable as ResultTable
+from .shards.fit import ShardedFit as ShardedFit
+from .shards.model import ShardedModel as ShardedModel
 from .studies.bootstrap import Bootstrap as Bootstrap
 from .studies.power import Power as Power
 from .summaries.intervals import DrawTable as DrawTable

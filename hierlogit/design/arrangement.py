@@ -185,7 +185,9 @@ class Arrangement(ShownAsCall):
         return np.where(first < columns, eliminated, others)
 
 
-def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arrangement:
+def arrange(
+    design: Design, clusters: npt.NDArray[np.intp] | None = None, triangular: FloatArray | None = None
+) -> Arrangement:
     """The rows of a design sorted, collapsed and indexed.
 
     Parameters
@@ -194,6 +196,8 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
         Without random effects, it gets a single level whose column is zero, so that its effect is zero.
     clusters : ndarray of int, shape (n,), optional
         For a design without random effects, the level of each row in place of the single one: each is a part.
+    triangular : ndarray, shape (p, p), optional
+        ``R`` of all rows of a table of which these are a part, so that the parts share their basis.
 
     Returns
     -------
@@ -229,7 +233,7 @@ def arrange(design: Design, clusters: npt.NDArray[np.intp] | None = None) -> Arr
     rows, groups_of_rows = (given[order], np.arange(design.n_rows)) if overdispersed else given[order].collapsed()
     row_of = np.empty(design.n_rows, dtype=np.int64)
     row_of[order] = groups_of_rows
-    R = _triangular(design.X, design.table.row_counts)
+    R = _triangular(design.X, design.table.row_counts) if triangular is None else triangular
 
     n_parts = int(parts[0][-1]) + 1
     col_of, col_start, others = _columns(parts, q, n_parts)

@@ -332,7 +332,12 @@ def _factor(
         effects += encoding.labels
         sets += [members] if term.correlated else [(member,) for member in members]
     Z = np.column_stack([encoding.columns for encoding in encodings])
-    levels, index = _levels(table.frame, terms[0].group)
+    levels, index = levels_of(table.frame, terms[0].group)
+    if len(levels) < 2:
+        raise DesignError(
+            f"the grouping factor '{name}' has only one level. Random effects need at least two clusters, and many "
+            "more to estimate their variance: leave the term out, or check which rows were selected."
+        )
     sources = tuple(source for encoding in encodings for source in encoding.terms)
     block = GroupBlock(
         name,
@@ -349,25 +354,26 @@ def _factor(
     return block, encodings
 
 
-def _levels(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
+def levels_of(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[npt.NDArray[Any], IntArray]:
+    """Labels of the clusters that columns define, shape (J,), and the position of each row's cluster, shape (n,).
+
+    Raises
+    ------
+    DesignError
+        If two clusters have the same label.
+    """
     # Levels of a:b are sorted by a, then by b, in the order of the levels of each column. They are renumbered after
     # each column, so that the product of the numbers of levels does not overflow.
     index = np.zeros(len(frame), dtype=np.int64)
     for column in columns:
         code, categories = _codes(frame[column])
         index = np.unique(index * len(categories) + code, return_inverse=True)[1]
-    used, first = np.unique(index, return_index=True)
-    name = ":".join(columns)
-    if len(used) < 2:
-        raise DesignError(
-            f"the grouping factor '{name}' has only one level. Random effects need at least two clusters, and many "
-            "more to estimate their variance: leave the term out, or check which rows were selected."
-        )
+    first = np.unique(index, return_index=True)[1]
     levels = _cluster_labels(frame.iloc[first], columns)
     if len(pd.Index(levels).unique()) < len(levels):
         raise DesignError(
-            f"two clusters of '{name}' have the same label, because levels of its columns contain ':'. Replace the "
-            "colons in these columns."
+            f"two clusters of '{':'.join(columns)}' have the same label, because levels of its columns contain "
+            "':'. Replace the colons in these columns."
         )
     return levels, index.astype(np.intp)
 

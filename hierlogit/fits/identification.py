@@ -58,7 +58,7 @@ def findings_of_design(design: Design) -> tuple[Finding, ...]:
     found = [finding for finding in few_events(design) if finding.severity == "error"]
     for group in design.groups:
         if single_trials(design, group):
-            found.append(_single_trials(group))
+            found.append(single_trials_finding(group))
             continue
         found += _constant_slopes(group)
         found += _saturated_intercept(design, group)
@@ -193,7 +193,8 @@ def single_trials(design: Design, group: GroupBlock) -> bool:
     return bool(design.outcome.trials.max() <= 1)
 
 
-def _single_trials(group: GroupBlock) -> Finding:
+def single_trials_finding(group: GroupBlock) -> Finding:
+    """The finding about a factor with a single trial in each cluster."""
     name = group.name
     return Finding(
         "not_identified",

@@ -60,15 +60,27 @@ def summary_of_estimate(
             f"{fit.diagnostics.engine}, whose intervals come from its draws."
         )
     estimate = with_df(fit, df)
-    table, values, errors = _estimates(estimate)
     if kind == "profile":
         refuse_sampling_weights(fit.model, "interval='profile'", NO_LIKELIHOOD)
         from .profiling import profile_ends
 
         ends = profile_ends(fit.model, estimate, prob, executor, "Profiling" if progress else None)
-    else:
-        df_of_all = np.concatenate([estimate.df, estimate.other_df])
-        ends = _wald(table, values, errors, df_of_all, prob, len(estimate.fixed_effects))
+        return _with_ends(estimate, _estimates(estimate)[0], kind, prob, ends)
+    return wald_table(estimate, prob)
+
+
+def wald_table(estimate: Estimate, prob: float) -> ResultTable:
+    """Table of estimates with standard errors, Wald intervals of that probability and tests."""
+    table, values, errors = _estimates(estimate)
+    df_of_all = np.concatenate([estimate.df, estimate.other_df])
+    ends = _wald(table, values, errors, df_of_all, prob, len(estimate.fixed_effects))
+    return _with_ends(estimate, table, "wald", prob, ends)
+
+
+def _with_ends(
+    estimate: Estimate, table: pd.DataFrame, kind: str, prob: float, ends: tuple[FloatArray, FloatArray]
+) -> ResultTable:
+    """The table with the ends of the intervals, and the tests of fits without priors."""
     for name, column in zip(end_names(kind, prob), ends, strict=True):
         table[name] = column
     if not estimate.penalised:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -237,7 +238,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         [
             *["draws", "replicates", "chains", "points", "starts", "num_draws", "tune", "cores", "nodes", "bins"],
-            *["top", "folds", "least_events"],
+            *["top", "folds", "least_events", "shards"],
         ],
         COUNT,
     ),
@@ -279,7 +280,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(["statistic", "estimand"], FUNCTION),
     **dict.fromkeys(["store", "path", "folder"], PATH),
     **dict.fromkeys(["namespace", "at", "beta", "sd", "cor", "grid", "predictors", "cluster_predictors"], MAPPING),
-    **dict.fromkeys(["newdata", "given", "data", "layout"], TABLE),
+    **dict.fromkeys(["newdata", "given", "data", "layout", "source"], TABLE),
     **dict.fromkeys(["ax", "axes", "figure"], AXES),
     **dict.fromkeys(["fit", "fit0", "fit1", "fits", "model", "result", "table", "engines", "y"], ANYTHING_ELSE),
     "tables": ANYTHING_ELSE,
@@ -411,9 +412,15 @@ class Subjects:
         self.league = hl.league_table(self.sampled)
         self.validation = hl.validate(self.fit)
         self.factors = hl.bayes_factor(models, draws=256, nodes=1)
+        self.shards = hl.Shards.write(self.rows, folder / "shards", group="g", shards=2)
+        self.sharded = self.shards.model("y ~ x + (1 | g)")
         self.figure = plt.figure()
         assert self.fit.estimate is not None
         self.estimate = self.fit.estimate
+
+    def new_folder(self) -> Path:
+        """A folder that does not exist yet."""
+        return Path(tempfile.mkdtemp(dir=self.folder)) / "new"
 
 
 @pytest.fixture(scope="module")
@@ -430,6 +437,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "Layout": lambda _: (hl.Layout, {"clusters": {"g": 4}}),
     "FrequencyWeights": lambda _: (hl.FrequencyWeights, {"rows": "n"}),
     "SamplingWeights": lambda _: (hl.SamplingWeights, {"rows": "w"}),
+    "Shards": lambda s: (hl.Shards, {"folder": s.shards.folder}),
     "Model": lambda s: (hl.Model, {"formula": "y ~ x", "data": s.rows}),
     "avg_comparisons": lambda s: (hl.avg_comparisons, {"fit": s.sampled}),
     "avg_predictions": lambda s: (hl.avg_predictions, {"fit": s.sampled}),
@@ -548,6 +556,11 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "Model.fit": lambda s: (s.model.fit, {"engine": hl.Laplace(draws=100)}),
     "Model.with_priors": lambda s: (s.model.with_priors, {"priors": {}}),
     "Model.with_outcome": lambda s: (s.model.with_outcome, {"y": s.model.design.outcome.y}),
+    "Shards.write": lambda s: (hl.Shards.write, {"source": s.rows, "folder": s.new_folder(), "group": "g"}),
+    "Shards.model": lambda s: (s.shards.model, {"formula": "y ~ x + (1 | g)"}),
+    "ShardedModel.fit": lambda s: (s.sharded.fit, {}),
+    "ShardedFit.summary": lambda s: (s.sharded.fit().summary, {}),
+    "ShardedFit.ranef": lambda s: (s.sharded.fit().ranef, {"folder": s.new_folder()}),
     "Fit.save": lambda s: (s.fit.save, {"path": s.folder / "again.nc"}),
     "Explanation.save": lambda s: (hl.explain(s.model).save, {"folder": s.folder / "program"}),
     "Build.evaluate": lambda s: (s.build.evaluate, {}),

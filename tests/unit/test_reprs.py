@@ -91,7 +91,7 @@ def findings() -> tuple[Finding, ...]:
 
 
 @pytest.fixture(scope="module")
-def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
+def examples(fits: dict[str, results.Fit], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """Objects of each class of results."""
     large, drawn = fits["large"], fits["large, drawn"]
     small = hl.Model("p(successes, trials) ~ arm + (1 | reader)", rows(10, 6)).fit(hl.Laplace(seed=1))
@@ -120,6 +120,9 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
     pooled = hl.fit_imputed("p(successes, trials) ~ arm + (1 | reader)", [rows(10, 6)] * 5, hl.Laplace(seed=1))
     ratio = hl.likelihood_ratio(smaller, small)
     overdispersion = hl.check_overdispersion(small, replicates=50, seed=1)
+    folder = tmp_path_factory.mktemp("shards") / "new"
+    shards = hl.Shards.write(rows(40, 15), folder, group="<i>clinic</i>", shards=4)
+    sharded = shards.model("healed ~ `<b>dose</b>` + arm + (1 | `<i>clinic</i>`)")
     with pytest.warns(DataWarning, match="evidence depends on the priors"):
         factors = hl.bayes_factor({f"{SCRIPT} {k}": fit for k, fit in enumerate((smaller, small))}, draws=256, nodes=1)
     return {
@@ -207,8 +210,11 @@ def examples(fits: dict[str, results.Fit]) -> dict[str, list[Any]]:
             ratio,
             replace(ratio, simulated=np.arange(500.0), failures={3: "FitError: no maximum."}, interrupted=True),
         ],
+        "ShardedModel": [sharded],
+        "ShardedFit": [sharded.fit("laplace")],
         "others": [
             layout,
+            shards,
             hl.NUTS(),
             hl.NUTS(draws=2000, seed=7, store="a/folder/" * 20),
             hl.Laplace(),

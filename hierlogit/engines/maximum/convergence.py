@@ -12,9 +12,9 @@ from ...estimate import LARGEST_RELATIVE_ERROR, Estimate
 from ...fits.findings import Finding
 from ...fits.identification import findings_of_design
 from ...validation import agree, quoted_list
-from .flat_directions import LEAST_COST, LONG_STEP
+from .flat_directions import LEAST_COST, LONG_STEP, Bounded
 from .integrator import MOST_NODES, integrator
-from .objective import Objective
+from .objective import Objective, Point
 from .probe_errors import probe_errors
 from .singularity import nearly_singular, singular_fit
 
@@ -37,19 +37,38 @@ CHECK_NODES = {1: 9, 2: 4, 3: 3}
 def search_findings(result: SearchResult, approach: Approach, estimate: Estimate) -> tuple[Finding, ...]:
     """The findings about the end of a search, with advice."""
     objective, optimum = result.objective, result.optimum
-    findings = _not_converged(optimum)
-    findings += _not_identified(result)
-    findings += _separation(result.infinite)
-    findings += _large_sds(objective, optimum)
-    findings += _unbounded_intervals(estimate)
-    findings += singular_fit(objective, optimum, penalised=approach.penalised)
-    findings += nearly_singular(objective, optimum)
-    findings += _not_overdispersed(objective, optimum)
-    findings += _at_prior_peak(objective, optimum)
+    unidentified = result.unidentified
+    if len(unidentified):
+        about_design = findings_of_design(objective.model.design)
+        unidentified = unidentified[:0] if any(one.code in EXPLANATIONS for one in about_design) else unidentified
+    findings = optimum_findings(objective, Bounded(optimum, result.infinite, unidentified), estimate)
     findings += _integration_error(result, approach)
     findings += probe_errors(result)
     objective.evaluate(optimum.point.psi)  # so that the work arrays hold the optimum again
     return tuple(findings)
+
+
+def optimum_findings(objective: Objective, found: Bounded, estimate: Estimate) -> list[Finding]:
+    """The findings for which the objective alone is needed, and not the rows.
+
+    Parameters
+    ----------
+    objective : Objective
+    found : Bounded
+        The end of the search, without unidentified parameters that have an explanation.
+    estimate : Estimate
+    """
+    optimum = found.optimum
+    findings = _not_converged(optimum)
+    findings += _not_identified(objective, found.unidentified)
+    findings += _separation(found.infinite)
+    findings += _large_sds(objective, optimum)
+    findings += _unbounded_intervals(estimate)
+    findings += singular_fit(objective, optimum, penalised=objective.penalised)
+    findings += nearly_singular(objective, optimum)
+    findings += _not_overdispersed(objective, optimum)
+    findings += _at_prior_peak(objective, optimum)
+    return findings
 
 
 def _not_converged(optimum: Optimum) -> list[Finding]:
@@ -124,12 +143,9 @@ def _separation(infinite: tuple[str, ...]) -> list[Finding]:
     ]
 
 
-def _not_identified(result: SearchResult) -> list[Finding]:
-    """A finding about a flat likelihood, unless the design explains it."""
-    objective, places = result.objective, result.unidentified
+def _not_identified(objective: Objective, places: npt.NDArray[np.intp]) -> list[Finding]:
+    """A finding about a likelihood that is flat in the parameters at these positions of the vector."""
     if not len(places):
-        return []
-    if any(finding.code in EXPLANATIONS for finding in findings_of_design(objective.model.design)):
         return []
     labels = [label for label in _labels(objective, places) if label]
     return [
@@ -204,10 +220,7 @@ def _large_sds(objective: Objective, optimum: Optimum) -> list[Finding]:
 def _integration_error(result: SearchResult, approach: Approach) -> list[Finding]:
     """Compare with finer quadrature at the same parameters, if quadrature can integrate out these random effects."""
     arrangement, design = result.laplace.arrangement, result.objective.model.design
-    if approach.nodes == 1:
-        nodes = CHECK_NODES.get(int(arrangement.row_index.q[0]), 0)
-    else:
-        nodes = min(approach.nodes + approach.nodes // 2 + 1, MOST_NODES)
+    nodes = finer_nodes(approach.nodes, int(arrangement.row_index.q[0]))
     try:
         finer = integrator(design, nodes)(arrangement)
     except EngineError:
@@ -215,7 +228,30 @@ def _integration_error(result: SearchResult, approach: Approach) -> list[Finding
     finer.work.u[:] = result.laplace.work.u
     psi, fitted = result.optimum.point.psi, result.objective.evaluate(result.optimum.point.psi)
     refined = Objective(result.objective.model, finer, penalised=approach.penalised).evaluate(psi)
-    move = largest_move(result.optimum.covariance, refined.gradient - fitted.gradient)
+    return inaccurate_integration(approach, nodes, result.optimum.covariance, fitted, refined)
+
+
+def finer_nodes(nodes: int, effects: int) -> int:
+    """Nodes of a finer quadrature; 0 if there is none for so many effects of the first factor."""
+    return CHECK_NODES.get(effects, 0) if nodes == 1 else min(nodes + nodes // 2 + 1, MOST_NODES)
+
+
+def inaccurate_integration(
+    approach: Approach, nodes: int, covariance: FloatArray, fitted: Point, refined: Point
+) -> list[Finding]:
+    """A finding about estimates that finer quadrature would move.
+
+    Parameters
+    ----------
+    approach : Approach
+    nodes : int
+        Of the finer quadrature.
+    covariance : ndarray, shape (m, m)
+        Of the estimates.
+    fitted, refined : Point
+        The objective at the estimates, by the approach and by finer quadrature.
+    """
+    move = largest_move(covariance, refined.gradient - fitted.gradient)
     if move < INTEGRATION_ERROR:
         return []
     change = refined.log_likelihood - fitted.log_likelihood

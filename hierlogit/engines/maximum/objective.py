@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...density.log_prior import point_log_prior
 from ...density.marginal.evaluation import Evaluation
-from ...density.marginal.fixed_effects import Solver
+from ...density.marginal.fixed_effects import Solver, fixed_information
 from ...density.marginal.laplace import LaplaceLikelihood
 from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...density.marginal.work import Work
@@ -116,9 +116,8 @@ class Objective:
         Units of each factor's effects in which the search is well scaled.
     overdispersed : bool
         Whether the last entry of a vector is ``1 / sqrt(phi)``.
-    held_factors : list of GroupBlock
-        Factors with a single trial in each cluster, whose sds are held at zero: the likelihood does not depend on them.
-        With priors, none is held.
+    single_trials : list of GroupBlock
+        Factors with a single trial in each cluster: the likelihood does not depend on their sds.
     """
 
     def __init__(self, model: ModelSpec, likelihood: Likelihood, *, penalised: bool) -> None:
@@ -147,14 +146,26 @@ class Objective:
             EffectUnits.of(group, np.clip(self._likely_sds(group, 0.5), *POSSIBLE_SDS) if penalised else None)
             for group in design.groups
         ]
-        self.held_factors: list[GroupBlock] = (
-            [] if penalised else [one for one in design.groups if single_trials(design, one)]
-        )
+        self.single_trials = [one for one in design.groups if single_trials(design, one)]
         self.evaluations = 0
         self._last: Point | None = None
 
     def __len__(self) -> int:
         return self.p + len(self._flat)
+
+    @property
+    def held_factors(self) -> list[GroupBlock]:
+        """Factors whose sds are held at zero, as the likelihood does not depend on them. With priors, none is held."""
+        return [] if self.penalised else self.single_trials
+
+    @property
+    def triangular(self) -> FloatArray:
+        """``R`` of the orthogonal basis of the fixed effects' columns, shape (p, p)."""
+        return self.likelihood.arrangement.triangular
+
+    def fixed_information(self) -> FloatArray:
+        """Information about the coefficients of the orthogonal basis at the last evaluation, shape (p, p)."""
+        return fixed_information(self.likelihood)
 
     @property
     def scales(self) -> IntArray:
@@ -217,6 +228,10 @@ class Objective:
             gradient = np.full_like(gradient, np.nan)
         self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
         return self._last
+
+    def forget(self) -> None:
+        """Evaluate anew also at the vector that was evaluated last, after the modes have been changed."""
+        self._last = None
 
     def gradient_of(self, evaluation: Evaluation) -> FloatArray:
         """Gradient of an evaluated log-likelihood in the entries of the vector."""

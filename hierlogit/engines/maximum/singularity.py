@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from ...estimate import NEARLY_ONE
 from ...fits.findings import Finding
-from ...fits.identification import single_trials
 from ...fits.principal_components import PrincipalComponents
 from ...formatting import number
 from ...validation import quoted_list
@@ -54,9 +53,8 @@ def _boundary(objective: Objective, optimum: Optimum) -> list[tuple[str, list[st
 
 def singular_fit(objective: Objective, optimum: Optimum, *, penalised: bool) -> list[Finding]:
     """A finding about sds that are zero and correlations that are 1 or -1."""
-    design = objective.model.design
     # An sd that is not identified has a finding of its own.
-    held = {f"sd_{group.result_name}[" for group in design.groups if single_trials(design, group)}
+    held = {f"sd_{group.result_name}[" for group in objective.single_trials}
     names: dict[str, list[str]] = {"zero": [], "end": []}
     for kind, of_factor in _boundary(objective, optimum):
         names[kind] += [name for name in of_factor if not name.startswith(tuple(held))]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from ...density.marginal.fixed_effects import fixed_information
 from ...design.arrangement import RowIndex
 from .objective import LIKELY, Objective, Point
 
@@ -25,8 +26,14 @@ NEAR_ENOUGH = 0.05
 SMALLER, SMALLEST = 1e-3, 1e-30
 
 
-def starting_point(objective: Objective) -> tuple[Point, FloatArray]:
+def starting_point(objective: Objective, plain: FloatArray | None = None) -> tuple[Point, FloatArray]:
     """The start of a search, and directions of about one standard error each.
+
+    Parameters
+    ----------
+    objective : Objective
+    plain : ndarray, shape (p,), optional
+        Coefficients of the logistic regression without random effects, if its rows are not in memory.
 
     Returns
     -------
@@ -34,7 +41,7 @@ def starting_point(objective: Objective) -> tuple[Point, FloatArray]:
     scale : ndarray, shape (m, m)
     """
     psi = np.zeros(len(objective))
-    psi[: objective.p] = _shrunken(objective, plain_regression(objective))
+    psi[: objective.p] = _shrunken(objective, plain_regression(objective) if plain is None else plain)
     if objective.overdispersed:
         psi[-1] = _first_root(objective)
     point = _computable(objective, psi, objective.first_cholesky(FIRST_SD))
@@ -72,17 +79,37 @@ def plain_regression(objective: Objective) -> FloatArray:
         return np.empty(0)
     # Offsets that the columns can make up for, however large, leave the search where it would begin without them.
     origin = -np.linalg.lstsq(row_index.X, row_index.offset, rcond=None)[0] if row_index.offset.any() else np.zeros(p)
+    gamma = ridge_regression(lambda at: plain_terms(row_index, at), origin)
+    return np.linalg.solve(arrangement.triangular, gamma)
+
+
+def ridge_regression(terms: Callable[[FloatArray], tuple[FloatArray, FloatArray]], origin: FloatArray) -> FloatArray:
+    """Coefficients of the orthogonal basis of a logistic regression, slightly shrunken to an origin; shape (p,).
+
+    Parameters
+    ----------
+    terms : callable
+        Gradient and information of the log-likelihood at coefficients, as by `plain_terms`.
+    origin : ndarray, shape (p,)
+    """
     gamma = origin.copy()
     for _ in range(MOST_STEPS):
-        probability, weight = _plain_probabilities(row_index, gamma)
-        gradient = row_index.X.T @ (row_index.y - row_index.trials * probability) - RIDGE * (gamma - origin)
-        information = (row_index.X * weight[:, None]).T @ row_index.X + RIDGE * np.eye(p)
+        of_rows, information = terms(gamma)
+        gradient = of_rows - RIDGE * (gamma - origin)
+        information = information + RIDGE * np.eye(len(origin))
         step = np.linalg.solve(information, gradient)
         largest = float(np.abs(step).max())
         gamma += step * min(1.0, 4.0 / max(largest, 1e-300))
         if largest < NEAR_ENOUGH:
             break
-    return np.linalg.solve(arrangement.triangular, gamma)
+    return gamma
+
+
+def plain_terms(row_index: RowIndex, gamma: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Gradient, shape (p,), and information, shape (p, p), of a logistic regression without random effects."""
+    probability, weight = _plain_probabilities(row_index, gamma)
+    gradient = row_index.X.T @ (row_index.y - row_index.trials * probability)
+    return gradient, (row_index.X * weight[:, None]).T @ row_index.X
 
 
 def _plain_probabilities(row_index: RowIndex, gamma: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -156,8 +183,8 @@ def directions(objective: Objective, point: Point) -> FloatArray:
     p = objective.p
     if p:
         # In the coefficients of the orthogonal basis, where predictors far from zero do no harm.
-        information = fixed_information(objective.likelihood) + 1e-10 * np.eye(p)
-        root = _root(information) @ objective.likelihood.arrangement.triangular
+        information = objective.fixed_information() + 1e-10 * np.eye(p)
+        root = _root(information) @ objective.triangular
         rows = np.vstack([root, prior_rows(objective)[0]]) if objective.penalised else root
         scale[:p, :p] = np.linalg.inv(np.linalg.qr(rows, mode="r"))
     sds, levels = objective.scaled_sds(point.psi), [len(group.levels) for group in objective.model.design.groups]

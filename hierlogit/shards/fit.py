@@ -1,0 +1,113 @@
+"""The class `ShardedFit`: estimates of a model whose rows are in shards, and the effects of its clusters as files."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..display import Facts, Sentences, Shown, View
+from ..errors import FitError
+from ..formatting import number
+from ..parallel.workers import AnyExecutor, check_executor
+from ..result_table import ResultTable
+from ..summaries.intervals import Interval
+from ..summaries.wald_profile import wald_table
+from ..validation import one_of, text, unknown_names
+from .new_folder import new_folder
+from .opened import WriteEffects
+
+if TYPE_CHECKING:
+    from ..estimate import Estimate
+    from ..fits.diagnostics import Diagnostics
+    from .objective import Sums
+    from .spec import ShardedSpec
+
+
+class ShardedFit(Shown):
+    """A model of shards at the maximum of its likelihood.
+
+    Attributes
+    ----------
+    model : ShardedModel
+    estimate : Estimate
+        As for fits in memory, but without the modes of the clusters, which `ranef` writes to files.
+    diagnostics : Diagnostics
+    """
+
+    model: ShardedSpec
+    estimate: Estimate
+    diagnostics: Diagnostics
+    _sums: Sums
+
+    def __init__(self, model: ShardedSpec, estimate: Estimate, diagnostics: Diagnostics, sums: Sums) -> None:
+        self.__dict__.update(model=model, estimate=estimate, diagnostics=diagnostics, _sums=sums)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a ShardedFit is immutable: make a new one instead of setting '{name}'.")
+
+    def summary(self, *, ci_prob: float | None = None) -> ResultTable:
+        """Fixed effects, sds and correlations with standard errors and Wald intervals, as by `hierlogit.summary`.
+
+        Parameters
+        ----------
+        ci_prob : float, optional
+            Probability of the intervals; ArviZ's default if not given.
+
+        Returns
+        -------
+        ResultTable
+            One row for each parameter, with ``component``, ``estimate``, ``se``, the ends of the interval, and for the
+            fixed effects ``z`` and ``p_value``.
+        """
+        return wald_table(self.estimate, Interval.of(ci_prob, None).prob)
+
+    def ranef(
+        self, folder: str | PathLike[str], group: str | None = None, *, executor: AnyExecutor | None = None
+    ) -> Path:
+        """Write the conditional modes of the random effects of a grouping factor, a file of Parquet for each shard.
+
+        Parameters
+        ----------
+        folder : str or path
+            A folder that does not exist or is empty.
+        group : str, optional
+            The grouping factor; may be left out if there is only one.
+        executor : concurrent.futures.Executor or distributed.Client, optional
+            Where the shards are evaluated; in this process if not given.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder. Its files have the columns ``level``, the cluster, ``effect``, ``mode`` and ``conditional_sd``,
+            on the logit scale; ``pandas.read_parquet(folder)`` reads all of them.
+
+        Raises
+        ------
+        FitError
+            If the folder holds files, or there is no such grouping factor.
+        StudyError
+            If the executor cannot run the tasks.
+        """
+        check_executor(executor)
+        names = list(self.estimate.effects)
+        if group is None and len(names) > 1:
+            raise FitError(f"the model has several grouping factors: pass group=; {one_of(names)}.")
+        factor = names[0] if group is None else text("group", group, FitError)
+        if factor not in names:
+            raise FitError(unknown_names("group", [factor], names, "grouping factor"))
+        place = new_folder("folder", folder, FitError)
+        files = tuple(shard.file for shard in self.model.manifest.shards)
+        estimate = self.estimate
+        write = WriteEffects(place.absolute(), files, names.index(factor))
+        self._sums.by(executor).results(estimate.nodes, estimate.vector, write)
+        return place
+
+    def _view(self) -> View:
+        facts = (*self.model.facts(), *self.estimate.facts())
+        if self.diagnostics.measures:
+            facts = (*facts, ("measures", self.diagnostics.measured()))
+        findings = Sentences(tuple(map(str, self.diagnostics.findings)), ".diagnostics.findings")
+        seconds = number(sum(self.diagnostics.seconds.values()))
+        title = f"Fit of shards by {self.diagnostics.engine}: {self.diagnostics.status}, {seconds} s"
+        return View(title, (Facts(facts), findings, *self.estimate.tables()))

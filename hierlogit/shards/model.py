@@ -1,0 +1,189 @@
+"""The class `ShardedModel`: a formula and shards, fitted by maximum likelihood, one round of evaluations at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.maximum.agq import AGQ
+from ..engines.maximum.convergence import finer_nodes, inaccurate_integration, optimum_findings
+from ..engines.maximum.flat_directions import bounded
+from ..engines.maximum.integrator import integrator
+from ..engines.maximum.laplace import Laplace
+from ..engines.maximum.objective import Objective
+from ..engines.maximum.optimizer import maximise
+from ..engines.maximum.search_result import Approach
+from ..engines.maximum.singularity import boundary_names
+from ..engines.maximum.starting_values import starting_point
+from ..engines.registry import resolve_engine
+from ..engines.stages import Stages
+from ..errors import ConvergenceWarning, EngineError, warn
+from ..estimate import Estimate
+from ..fits.diagnostics import Diagnostics, versions
+from ..fits.findings import Finding, status_of, warning_text
+from ..fits.identification import single_trials_finding
+from ..parallel.workers import AnyExecutor, check_executor
+from .fit import ShardedFit
+from .objective import ShardedObjective
+from .spec import ShardedSpec
+
+if TYPE_CHECKING:
+    from ..engines.engine import Engine
+    from ..engines.maximum.flat_directions import Bounded
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ShardedModel(ShardedSpec):
+    """Mixed-effects logistic regression of a table in shards, made by `hierlogit.Shards.model`.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    manifest : Manifest
+    rows : int
+        Complete rows.
+    """
+
+    def fit(self, engine: Engine | str = "laplace", *, executor: AnyExecutor | None = None) -> ShardedFit:
+        """Maximise the likelihood, each evaluation of which is a sum over the shards.
+
+        The sums are taken in the order of the shards, and the modes of each cluster are searched for anew at each
+        evaluation: results are the same to the last bit for any number of workers.
+
+        Parameters
+        ----------
+        engine : Laplace or AGQ or str
+            ``"laplace"``, ``"agq"``, ``hl.Laplace()`` or ``hl.AGQ(nodes=9)``. Their options ``draws`` and ``seed`` have
+            no effect, as no draws are made; tests of the fixed effects use the normal distribution.
+        executor : concurrent.futures.Executor or distributed.Client, optional
+            Where the shards are evaluated; in this process if not given. Its workers must be able to read the folder
+            of the shards, and keep the rows of those that they have evaluated.
+
+        Returns
+        -------
+        ShardedFit
+
+        Raises
+        ------
+        EngineError
+            For other engines, restricted likelihoods, and random effects that quadrature cannot integrate out.
+        StudyError
+            If the executor cannot run the evaluations.
+        KeyboardInterrupt
+            If it is interrupted; the message names the round that was reached.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import hierlogit as hl
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rows = hl.datasets.load("contraception")
+        ...     shards = hl.Shards.write(rows, f"{folder}/shards", group="district", shards=4)
+        ...     fit = shards.model("use ~ urban + (1 + urban | district)").fit("laplace")
+        >>> round(fit.estimate.log_likelihood, 2)
+        -1253.24
+        """
+        check_executor(executor)
+        chosen = _likelihood_engine(engine)
+        stages = Stages("start")
+        reference = self._reference
+        nodes = chosen.nodes if isinstance(chosen, AGQ) else 1
+        likelihood = integrator(reference.design, nodes)(reference.arrangement)
+        approach = Approach(
+            type(chosen).__name__,
+            nodes,
+            False,
+            False,
+            np.full(len(reference.design.fixed_effects), np.inf),
+            integrator(reference.design, nodes),
+        )
+        objective = ShardedObjective(
+            self._spec,
+            Objective(reference, likelihood, penalised=False),
+            self._single_trials,
+            self._sums.by(executor),
+            nodes,
+        )
+        start = starting_point(objective, objective.sums.plain_regression(nodes))
+        stages.begin("search")
+        found = bounded(objective, maximise(objective, *start))
+        estimate = _estimate(objective, found, nodes, self.rows)
+        about_search = self._findings(objective, found, estimate, approach)
+        findings = (*about_search, *map(single_trials_finding, objective.single_trials))
+        seconds = stages.end()
+        if text := warning_text(about_search):
+            warn(text, ConvergenceWarning)
+        diagnostics = Diagnostics(
+            engine=approach.engine,
+            exact=False,
+            status=status_of(findings),
+            findings=findings,
+            settings={"nodes": nodes} if nodes > 1 else {},
+            measures={
+                "evaluations": float(objective.evaluations),
+                "gradient_norm": found.optimum.gradient_norm,
+                "possible_gain": found.optimum.possible_gain,
+            },
+            seconds=seconds,
+            versions=versions("scipy", "numba"),
+        )
+        return ShardedFit(self, estimate, diagnostics, self._sums)
+
+    def _findings(
+        self, objective: ShardedObjective, found: Bounded, estimate: Estimate, approach: Approach
+    ) -> tuple[Finding, ...]:
+        """What the search and finer quadrature tell."""
+        findings = optimum_findings(objective, found, estimate)
+        psi, reference = found.optimum.point.psi, self._reference
+        nodes = finer_nodes(approach.nodes, int(objective.likelihood.arrangement.row_index.q[0]))
+        try:
+            integrator(reference.design, nodes)
+        except EngineError:
+            return tuple(findings)
+        refined = objective.sums.evaluate(nodes, psi)
+        fitted = objective.evaluate(psi)
+        findings += inaccurate_integration(approach, nodes, found.optimum.covariance, fitted, refined)
+        return tuple(findings)
+
+
+def _likelihood_engine(engine: Engine | str) -> Laplace | AGQ:
+    chosen = resolve_engine(engine)
+    if not isinstance(chosen, (Laplace, AGQ)):
+        raise EngineError(
+            f"models of shards are fitted by hl.Laplace() and hl.AGQ(), and the engine is hl.{type(chosen).__name__}"
+            "(). Other engines need hl.Model, which takes all rows at once."
+        )
+    if chosen.restricted:
+        raise EngineError("restricted=True is not available for models of shards, as it needs hl.Model. Leave it out.")
+    if chosen.df == "between-within":
+        raise EngineError(
+            "df='between-within' is not available for models of shards, whose tests use the normal distribution. Leave "
+            "it out, or use hl.Model."
+        )
+    return chosen
+
+
+def _estimate(objective: ShardedObjective, found: Bounded, nodes: int, rows: int) -> Estimate:
+    """The result of the search in the user's parameters."""
+    design, psi = objective.model.design, found.optimum.point.psi
+    names = [group.name for group in design.groups]
+    return Estimate(
+        nodes=nodes,
+        penalised=False,
+        log_likelihood=found.optimum.point.log_likelihood,
+        fixed_effects=design.fixed_effects,
+        effects={group.name: group.effects for group in design.groups},
+        beta=psi[: objective.p],
+        cholesky=dict(zip(names, objective.cholesky(psi), strict=True)),
+        covariance=found.optimum.covariance,
+        entries=tuple((names[g], a, b) for g, a, b in objective.entries),
+        boundary=boundary_names(objective, found.optimum),
+        modes={},
+        conditional_sds={},
+        n_parameters=len(objective),
+        n_rows=rows,
+        df=np.full(objective.p, np.inf),
+    )

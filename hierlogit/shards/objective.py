@@ -1,0 +1,168 @@
+"""The log-likelihood of all shards as an objective of the search that fits in memory use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.maximum.effect_units import EffectUnits
+from ..engines.maximum.objective import Objective, Point
+from ..engines.maximum.starting_values import ridge_regression
+from ..parallel.tasks import all_results
+from .moments import joined
+from .opened import OfShard, PlainTerms, ShardDesign, information, point
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..design.design import Design
+    from ..design.grouping import GroupBlock
+    from ..model_spec import ModelSpec
+    from ..parallel.workers import AnyExecutor
+    from .opened import Recipe
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Evaluates shards where they are, and adds up the results.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    numbers : tuple of int
+        The shards that have complete rows.
+    triangular : ndarray, shape (p, p)
+        ``R`` of the basis of the fixed effects' columns, of all rows.
+    executor : concurrent.futures.Executor, distributed.Client or None
+    """
+
+    recipe: Recipe
+    numbers: tuple[int, ...]
+    triangular: FloatArray
+    executor: AnyExecutor | None
+
+    def by(self, executor: AnyExecutor | None) -> Sums:
+        """The same, evaluated by another executor."""
+        return replace(self, executor=executor)
+
+    def results[R](self, nodes: int, psi: FloatArray, result: Callable[[Objective, Point, int], R]) -> list[R]:
+        """The results of all shards at a vector, in the order of their numbers."""
+        task = OfShard(self.recipe, self.triangular, nodes, psi, result)
+        return list(all_results(task, self.numbers, self.executor, None).values())
+
+    def plain_regression(self, nodes: int) -> FloatArray:
+        """Coefficients of the logistic regression without random effects, slightly shrunken; shape (p,)."""
+        if not len(self.triangular):
+            return np.empty(0)
+        of_offset, products = self._plain_terms(nodes, None)
+        # Offsets that the columns can make up for, however large, leave the search where it would begin without them.
+        origin = -np.linalg.solve(products, of_offset) if of_offset.any() else np.zeros(len(of_offset))
+        gamma = ridge_regression(lambda at: self._plain_terms(nodes, at), origin)
+        return np.linalg.solve(self.triangular, gamma)
+
+    def _plain_terms(self, nodes: int, gamma: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+        task = PlainTerms(self.recipe, self.triangular, nodes, gamma)
+        gradients, informations = zip(*all_results(task, self.numbers, self.executor, None).values(), strict=True)
+        return sum(gradients[1:], gradients[0]), sum(informations[1:], informations[0])
+
+    def evaluate(self, nodes: int, psi: FloatArray) -> Point:
+        """Value and gradient at a vector, added up in the order of the shards: the same whatever the workers."""
+        value, gradient, converged = 0.0, np.zeros(len(psi)), True
+        for one in self.results(nodes, psi, point):
+            value, gradient, converged = value + one.value, gradient + one.gradient, converged and one.converged
+        if not np.all(np.isfinite(gradient)):
+            gradient = np.full_like(gradient, np.nan)
+        return Point(psi.copy(), value, value, gradient, converged)
+
+
+class ShardedObjective(Objective):
+    """The log-likelihood of all shards.
+
+    Parameters
+    ----------
+    model : ModelSpec
+        Its design is that of `whole_design`.
+    reference : Objective
+        Of the rows that the encoding was learned from, which has the same parameters.
+    single_trials : list of GroupBlock
+        Factors with a single trial in each cluster.
+    sums : Sums
+    nodes : int
+        Quadrature nodes; 1 for Laplace's method.
+    """
+
+    def __init__(
+        self, model: ModelSpec, reference: Objective, single_trials: list[GroupBlock], sums: Sums, nodes: int
+    ) -> None:
+        self.__dict__.update(reference.__dict__)
+        self.model, self.sums, self.nodes = model, sums, nodes
+        groups = model.design.groups
+        self.effect_sds = [group.column_sds for group in groups]
+        self.effect_units = [EffectUnits.of(group, None) for group in groups]
+        self.single_trials = single_trials
+        self.evaluations = 0
+        self._last = None
+
+    @property
+    def triangular(self) -> FloatArray:
+        """``R`` of the orthogonal basis of the fixed effects' columns of all rows, shape (p, p)."""
+        return self.sums.triangular
+
+    def evaluate(self, psi: FloatArray) -> Point:
+        """Value and gradient at a vector."""
+        if self._last is not None and np.array_equal(psi, self._last.psi):
+            return self._last
+        self.evaluations += 1
+        try:
+            self._last = self.sums.evaluate(self.nodes, psi)
+        except KeyboardInterrupt:
+            reached = "" if self._last is None else f", at a log-likelihood of {self._last.log_likelihood:.6g}"
+            raise KeyboardInterrupt(
+                f"the fit of the shards was interrupted in round {self.evaluations}{reached}; nothing of it is kept"
+            ) from None
+        return self._last
+
+    def fixed_information(self) -> FloatArray:
+        """Information about the coefficients of the orthogonal basis at the last evaluation, shape (p, p)."""
+        assert self._last is not None
+        total = np.zeros((self.p, self.p))
+        for one in self.sums.results(self.nodes, self._last.psi, information):
+            total += one
+        return total
+
+    def modes(self) -> FloatArray:
+        """No modes: those of the clusters stay with the shards."""
+        return np.empty(0)
+
+
+def whole_design(reference: Design, parts: Sequence[ShardDesign]) -> Design:
+    """A design with few rows that has the numbers of clusters and the moments of the columns of all rows.
+
+    The mean products of the columns of its rows are those of all rows, so that mean squares of linear predictors are
+    those of all rows too. Its outcomes and the clusters of its rows mean nothing.
+
+    Parameters
+    ----------
+    reference : Design
+        Of the rows that the encoding was learned from.
+    parts : sequence of ShardDesign
+        What was learned from each shard.
+    """
+    X = joined([part.X for part in parts])
+    groups = []
+    for g, group in enumerate(reference.groups):
+        Z, count = joined([part.Z[g] for part in parts]), sum(part.clusters[g] for part in parts)
+        rows = Z.representative
+        whole = replace(group, levels=np.arange(count), index=np.zeros(len(rows), dtype=np.intp), Z=rows, counts=None)
+        whole.__dict__.update(column_sds=Z.sds, column_ranges=(Z.low, Z.high, Z.mean))
+        groups.append(whole)
+    rows = X.representative
+    design = replace(reference, X=rows, offset=np.zeros(len(rows)), groups=tuple(groups))
+    design.__dict__.update(column_sds=X.sds, column_means=X.mean)
+    return design

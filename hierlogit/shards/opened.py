@@ -1,0 +1,297 @@
+"""Shards in the memory of the process that evaluates them: designs and likelihoods, kept from one round to the next."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..density.marginal.selected_inverse import effect_variances
+from ..design.arrangement import arrange
+from ..design.design import Design
+from ..design.grouping import levels_of, with_whole_labels
+from ..engines.maximum.integrator import integrator
+from ..engines.maximum.objective import Objective, Point
+from ..engines.maximum.starting_values import plain_terms
+from ..model_spec import ModelSpec
+from .folder import Manifest, read_shard
+from .moments import Moments
+from .rows import complete_rows
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Models whose shards stay in the memory of a process.
+MOST_MODELS = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a process needs to evaluate the shards of a model.
+
+    Attributes
+    ----------
+    token : str
+        Differs from those of all other models.
+    content : bytes
+        Folder, manifest and reference model, which a process reads once.
+    """
+
+    token: str
+    content: bytes
+
+    @classmethod
+    def of(cls, token: str, folder: Path, manifest: Manifest, reference: ModelSpec) -> Recipe:
+        """The recipe of a model whose encoding is that of `reference`."""
+        return cls(token, pickle.dumps((folder, manifest, reference)))
+
+
+@dataclass
+class OpenShard:
+    """One shard in memory.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        The reference model with the rows of the shard.
+    objectives : dict of int to Objective
+        By number of quadrature nodes.
+    lock : Lock
+        Held while the shard is evaluated, since the work arrays are shared.
+    """
+
+    model: ModelSpec
+    objectives: dict[int, Objective] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def objective(self, triangular: FloatArray, nodes: int) -> Objective:
+        """The objective of the shard, which is made when it is first needed."""
+        if nodes not in self.objectives:
+            design = self.model.design
+            arrangement = arrange(design, triangular=triangular)
+            likelihood = integrator(design, nodes)(arrangement)
+            self.objectives[nodes] = Objective(self.model, likelihood, penalised=False)
+        return self.objectives[nodes]
+
+    def evaluated(self, triangular: FloatArray, nodes: int, psi: FloatArray) -> tuple[Objective, Point]:
+        """The objective of the shard after its evaluation at a vector.
+
+        The modes are searched for from zero, so that a value depends on the vector alone, and not on those that this
+        process has evaluated before.
+        """
+        objective = self.objective(triangular, nodes)
+        objective.likelihood.work.u[:] = 0.0
+        objective.forget()
+        return objective, objective.evaluate(psi)
+
+
+class _Opened:
+    """The shards of a model that this process has read."""
+
+    def __init__(self, content: bytes) -> None:
+        folder, manifest, reference = pickle.loads(content)
+        self._folder: Path = folder
+        self._manifest: Manifest = manifest
+        self._reference: ModelSpec = reference
+        self._shards: dict[int, OpenShard] = {}
+        self._lock = Lock()
+
+    def shard(self, number: int) -> OpenShard:
+        """A shard, which is read if this process has not yet done so."""
+        found = self._shards.get(number)
+        if found is None:
+            frame = read_shard(self._folder, self._manifest, number, self._reference.formula.columns)
+            table = complete_rows(frame, self._reference.formula)
+            assert table is not None  # shards without complete rows are left out
+            clusters = {column for term in self._reference.formula.random for column in term.group}
+            table = replace(table, frame=with_whole_labels(table.frame, clusters))
+            read = OpenShard(self._reference.with_design(_encoded(self._reference.design, table)))
+            with self._lock:
+                found = self._shards.setdefault(number, read)
+        return found
+
+
+def _encoded(design: Design, table: Any) -> Design:
+    """The design of a shard's rows, encoded as the reference rows are."""
+    encoded = design.encode(table.frame, {group.name: "average" for group in design.groups})
+    groups = []
+    for group in design.groups:
+        levels, index = levels_of(table.frame, group.columns)
+        groups.append(replace(group, levels=levels, index=index, Z=encoded.groups[group.name].Z))
+    outcome = design.encode_outcome(table.frame)
+    return replace(design, outcome=outcome, X=encoded.X, offset=encoded.offset, groups=tuple(groups), table=table)
+
+
+_opened: OrderedDict[str, _Opened] = OrderedDict()
+_lock = Lock()
+
+
+def _shard(recipe: Recipe, number: int) -> OpenShard:
+    """A shard of a model, with the shards of the models that were used last kept in memory."""
+    with _lock:
+        if recipe.token not in _opened:
+            _opened[recipe.token] = _Opened(recipe.content)
+            while len(_opened) > MOST_MODELS:
+                _opened.popitem(last=False)
+        _opened.move_to_end(recipe.token)
+        model = _opened[recipe.token]
+    return model.shard(number)
+
+
+def forget(token: str) -> None:
+    """Let go of the shards of a model that this process has read."""
+    with _lock:
+        _opened.pop(token, None)
+
+
+@dataclass(frozen=True)
+class ShardDesign:
+    """What is learned from the encoded rows of a shard.
+
+    Attributes
+    ----------
+    X : Moments
+        Of the columns of the fixed effects.
+    Z : tuple of Moments
+        Of those of the random effects of each factor.
+    clusters : tuple of int
+        Number of clusters of each factor.
+    most_trials : tuple of float
+        The largest number of trials in a cluster of each factor.
+    events, trials : float
+    """
+
+    X: Moments
+    Z: tuple[Moments, ...]
+    clusters: tuple[int, ...]
+    most_trials: tuple[float, ...]
+    events: float
+    trials: float
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Task that encodes a shard and returns what is learned from it."""
+
+    recipe: Recipe
+
+    def __call__(self, number: int) -> ShardDesign:
+        """The moments of the shard's design."""
+        design = _shard(self.recipe, number).model.design
+        trials = design.outcome.trials
+        return ShardDesign(
+            Moments.of(design.X),
+            tuple(Moments.of(group.Z) for group in design.groups),
+            tuple(len(group.levels) for group in design.groups),
+            tuple(float(np.bincount(group.index, weights=trials).max()) for group in design.groups),
+            float(design.outcome.y.sum()),
+            float(trials.sum()),
+        )
+
+
+@dataclass(frozen=True)
+class OfShard[R]:
+    """Task that evaluates a shard at a vector, and returns something of it.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    triangular : ndarray, shape (p, p)
+        ``R`` of the basis of the fixed effects, of all rows.
+    nodes : int
+    psi : ndarray
+    result : callable
+        Function of the objective after its evaluation, the value there, and the number of the shard.
+    """
+
+    recipe: Recipe
+    triangular: FloatArray
+    nodes: int
+    psi: FloatArray
+    result: Callable[[Objective, Point, int], R]
+
+    def __call__(self, number: int) -> R:
+        """The result for a shard."""
+        shard = _shard(self.recipe, number)
+        with shard.lock:
+            return self.result(*shard.evaluated(self.triangular, self.nodes, self.psi), number)
+
+
+@dataclass(frozen=True)
+class PlainTerms:
+    """Task that returns the terms of a logistic regression without random effects.
+
+    Attributes
+    ----------
+    recipe, triangular, nodes
+        As for `OfShard`.
+    gamma : ndarray, shape (p,) or None
+        Coefficients of the basis; None for the terms of a linear regression of the offset.
+    """
+
+    recipe: Recipe
+    triangular: FloatArray
+    nodes: int
+    gamma: FloatArray | None
+
+    def __call__(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """Gradient and information; for the offset, its products with the columns, and those of the columns."""
+        shard = _shard(self.recipe, number)
+        with shard.lock:
+            row_index = shard.objective(self.triangular, self.nodes).likelihood.arrangement.row_index
+        if self.gamma is None:
+            return row_index.X.T @ row_index.offset, row_index.X.T @ row_index.X
+        return plain_terms(row_index, self.gamma)
+
+
+def point(_objective: Objective, at: Point, _number: int) -> Point:
+    """The value and the gradient."""
+    return at
+
+
+def information(objective: Objective, _at: Point, _number: int) -> FloatArray:
+    """The information about the coefficients of the basis."""
+    return objective.fixed_information()
+
+
+@dataclass(frozen=True)
+class WriteEffects:
+    """Result of a task that writes the conditional modes of a factor to a file.
+
+    Attributes
+    ----------
+    folder : Path
+    files : tuple of str
+        Name of the file of each shard.
+    group : int
+        Position of the factor.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    group: int
+
+    def __call__(self, objective: Objective, at: Point, number: int) -> int:
+        """Number of clusters that were written."""
+        import pandas as pd
+
+        laplace = objective.laplace_at(at.psi, objective.modes())
+        arrangement, work = laplace.arrangement, laplace.work
+        group, place = objective.model.design.groups[self.group], arrangement.positions[self.group]
+        sds = np.sqrt(effect_variances(arrangement.row_index, work)[place])
+        table = pd.DataFrame(
+            {
+                "level": np.repeat(group.levels, len(group.effects)),
+                "effect": np.tile(np.array(group.effects, dtype=object), len(group.levels)),
+                "mode": work.b[place].ravel(),
+                "conditional_sd": sds.ravel(),
+            }
+        )
+        table.to_parquet(self.folder / self.files[number], index=False)
+        return len(group.levels)

@@ -1,0 +1,136 @@
+"""The complete rows of a shard, and the few of them from which the encoding of a model is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..design.counted_transforms import OF_FORMULAE, OWN
+from ..design.table import TrainingTable
+from ..design.training_rows import training_rows
+from ..design.transforms import AGGREGATES
+from ..errors import DataWarning, DesignError, unsaid
+from ..validation import quoted_list
+
+if TYPE_CHECKING:
+    from ..formula.terms import Formula
+
+#: Rows that are kept of each shard to learn from: so many in any case, so many of each combination of categorical
+#: predictors, and one for each value of a column with at most so many values.
+SPREAD, OF_EACH, MOST_VALUES = 200, 5, 200
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """What is counted of a shard's rows, and those that are learned from.
+
+    Attributes
+    ----------
+    used : int
+        Complete rows with trials.
+    missing : int
+        Rows with missing values.
+    untried : int
+        Rows without trials.
+    missing_by_column : dict of str to int
+    kept : pandas.DataFrame
+        Complete rows as they are in the shard: among them each level of each predictor.
+    """
+
+    used: int
+    missing: int
+    untried: int
+    missing_by_column: dict[str, int]
+    kept: pd.DataFrame
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, formula: Formula) -> ShardRows:
+        """Count and choose among the rows of a shard."""
+        table = complete_rows(frame, formula)
+        if table is None:
+            absent = frame.isna().sum()
+            by_column = {str(name): int(count) for name, count in absent.items() if count}
+            return cls(0, len(frame), 0, by_column, frame.iloc[:0])
+        kept = learned_from(frame.loc[table.rows], formula)
+        return cls(table.n_rows, table.n_missing, table.n_untried, dict(table.missing_by_column), kept)
+
+
+def complete_rows(frame: pd.DataFrame, formula: Formula) -> TrainingTable | None:
+    """The rows of a shard that a model is fitted to, cleaned; None if each has a missing value.
+
+    Raises
+    ------
+    DesignError
+        If they do not fit the formula.
+    """
+    if frame.isna().any(axis=1).all():
+        return None
+    with unsaid(DataWarning):  # of all shards together, missing values are said
+        return training_rows(formula, frame, "drop", None, None, "binomial")
+
+
+def learned_from(rows: pd.DataFrame, formula: Formula) -> pd.DataFrame:
+    """A few rows with each level of each predictor, and many combinations of levels; always the same ones.
+
+    They have as many independent columns of a design as all rows have, unless an interaction has rare combinations that
+    none of them has.
+    """
+    clusters = {column for term in formula.random for column in term.group}
+    elsewhere = {use.name for use in formula.names if use.where != "grouping factor"}
+    predictors = [name for name in rows if name in elsewhere or name not in clusters]
+    mixed = rows.sample(frac=1, random_state=0)
+    chosen = [mixed.head(SPREAD).index]
+    chosen += [mixed.drop_duplicates(name).head(SPREAD).index for name in rows if name in clusters]
+    if levels := [name for name in predictors if not _is_number(rows[name])]:
+        chosen.append(mixed.groupby(levels, observed=True, sort=False).head(OF_EACH).index)
+    for name in predictors:
+        values = mixed.drop_duplicates(name).index
+        chosen += [values] if len(values) <= MOST_VALUES or not _is_number(rows[name]) else []
+    together = chosen[0]
+    for other in chosen[1:]:
+        together = together.union(other)
+    return rows.loc[together.sort_values()]
+
+
+def _is_number(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
+
+
+def check_formula(formula: Formula, group: str) -> None:
+    """Refuse formulas whose likelihood is not a sum over shards, or whose columns depend on all rows at once.
+
+    Raises
+    ------
+    DesignError
+    """
+    factors = {term.group_name: term.group for term in formula.random}
+    if not factors:
+        raise DesignError(
+            f"the formula has no random effects. The shards are divided by '{group}': add (1 | {group}), or fit a "
+            "plain logistic regression of counted rows with hl.Model."
+        )
+    across = [name for name, columns in factors.items() if group not in columns]
+    if across:
+        raise DesignError(
+            f"the random effects of {quoted_list(across)} cross the shards, which are divided by '{group}': the "
+            f"likelihood is a sum over shards only if each factor is '{group}' or nested in it, as in (1 | {group}) or "
+            f"(1 | {group}/{across[0].split(':')[-1]}). Crossed factors need hl.Model, which takes all rows at once; "
+            f"if each cluster of {quoted_list(across)} lies in one of '{group}', write it nested."
+        )
+    _refuse_learned(formula)
+
+
+def _refuse_learned(formula: Formula) -> None:
+    learned: Sequence[str] = [
+        use.name
+        for use in formula.names
+        if use.is_call and (use.name in OWN or use.name in OF_FORMULAE or use.name in AGGREGATES)
+    ]
+    if learned:
+        raise DesignError(
+            f"'{learned[0]}' in the formula depends on all rows at once, which shards do not have. Compute it as a "
+            "column before the shards are written, or with constants: I((age - 30) / 10) in place of scale(age)."
+        )

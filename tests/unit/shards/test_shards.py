@@ -1,0 +1,256 @@
+"""Models of shards: the fits in memory, whatever the shards and the workers."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierlogit as hl
+from hierlogit.engines.maximum.objective import Point
+from hierlogit.errors import DataWarning, DesignError, EngineError, FitError
+from hierlogit.shards.objective import Sums
+
+FORMULA = "y ~ x * arm + (1 + x | site)"
+
+
+def visits(clusters: int = 300, seed: int = 1) -> pd.DataFrame:
+    """Rows of a binary outcome in clusters of 10 to 40 rows, with text, categories and numbers."""
+    rng = np.random.default_rng(seed)
+    site = np.repeat(np.arange(clusters), rng.integers(10, 41, clusters))
+    x, arm = rng.normal(size=len(site)), rng.choice(["control", "new", "old"], len(site))
+    b = rng.normal(size=(clusters, 2)) * [0.8, 0.4]
+    eta = -0.4 + 0.5 * x + 0.7 * (arm == "new") + b[site, 0] + b[site, 1] * x
+    y = np.where(rng.uniform(size=len(site)) < 1 / (1 + np.exp(-eta)), "yes", "no")
+    size = pd.Categorical(rng.choice(["small", "large", "huge"], len(site)), ["small", "large", "huge"])
+    ward = rng.integers(0, 3, len(site))
+    return pd.DataFrame({"y": y, "x": x, "arm": arm, "size": size, "site": site, "ward": ward}).sample(
+        frac=1, random_state=2, ignore_index=True
+    )
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return visits()
+
+
+@pytest.fixture(scope="module")
+def shards(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> hl.Shards:
+    return hl.Shards.write(table, tmp_path_factory.mktemp("visits") / "shards", group="site", shards=4)
+
+
+def assert_same_fit(sharded: hl.results.ShardedFit, fit: hl.results.Fit) -> None:
+    found, expected = sharded.estimate, fit.estimate
+    assert expected is not None
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-9)
+    np.testing.assert_allclose(found.vector, expected.vector, atol=1e-6)
+    errors = [np.sqrt(np.diag(one.covariance)) for one in (found, expected)]
+    np.testing.assert_allclose(errors[0], errors[1], rtol=1e-5)
+    assert (found.aic, found.bic) == pytest.approx((expected.aic, expected.bic), rel=1e-9)
+    codes = [[one.code for one in of.diagnostics.findings] for of in (sharded, fit)]
+    assert codes[0] == codes[1]
+
+
+def test_shards_divide_rows_about_equally_and_clusters_not_at_all(table: pd.DataFrame, shards: hl.Shards) -> None:
+    files = [pd.read_parquet(shards.folder / shard.file) for shard in shards.manifest.shards]
+    assert [len(file) for file in files] == [shard.rows for shard in shards.manifest.shards]
+    assert max(map(len, files)) - min(map(len, files)) <= 20
+    sites = [set(file["site"]) for file in files]
+    assert len(set.union(*sites)) == sum(map(len, sites)) == shards.manifest.clusters == 300
+    together = pd.concat(files).sort_values(["site", "x"], ignore_index=True)
+    expected = table.astype(object).sort_values(["site", "x"], ignore_index=True)
+    pd.testing.assert_frame_equal(together.astype(object), expected)
+    assert shards.manifest.levels == {"size": ["small", "large", "huge"]}
+
+
+@pytest.mark.parametrize("engine", [hl.Laplace(), hl.AGQ(nodes=5)])
+def test_fits_are_those_of_all_rows(table: pd.DataFrame, shards: hl.Shards, engine: hl.Laplace | hl.AGQ) -> None:
+    fit = hl.Model(FORMULA, table).fit(engine)
+    assert_same_fit(shards.model(FORMULA).fit(engine), fit)
+
+
+def test_nested_factors_and_order_of_levels_are_those_of_all_rows(table: pd.DataFrame, shards: hl.Shards) -> None:
+    formula = "y['no'] ~ C(ward) + size + (1 | site/ward)"
+    sharded = shards.model(formula).fit("laplace")
+    fit = hl.Model(formula, table).fit("laplace")
+    assert_same_fit(sharded, fit)
+    assert sharded.estimate.fixed_effects == fit.model.design.fixed_effects
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(sharded.summary(ci_prob=0.9)), pd.DataFrame(hl.summary(fit, ci_prob=0.9)), atol=1e-5
+    )
+
+
+def test_threads_do_not_change_a_bit(shards: hl.Shards) -> None:
+    alone = shards.model(FORMULA).fit("laplace").estimate
+    for workers in (2, 3):
+        with ThreadPoolExecutor(workers) as pool:
+            other = shards.model(FORMULA, executor=pool).fit("laplace", executor=pool).estimate
+        assert other.log_likelihood == alone.log_likelihood
+        np.testing.assert_array_equal(other.vector, alone.vector)
+        np.testing.assert_array_equal(other.covariance, alone.covariance)
+
+
+def test_an_evaluation_does_not_depend_on_those_before(shards: hl.Shards) -> None:
+    sums = shards.model(FORMULA).__dict__["_sums"]
+    psi = np.array([-0.4, 0.5, 0.7, 0.0, 0.1, 0.1, 0.8, 0.1, 0.4])
+    for nodes in (1, 5):
+        first = sums.evaluate(nodes, psi)
+        sums.evaluate(nodes, 1.5 * psi)
+        again = sums.evaluate(nodes, psi)
+        assert again.value == first.value
+        np.testing.assert_array_equal(again.gradient, first.gradient)
+
+
+def test_effects_are_written_by_shard(table: pd.DataFrame, shards: hl.Shards, tmp_path: Path) -> None:
+    sharded = shards.model(FORMULA).fit("laplace")
+    written = pd.read_parquet(sharded.ranef(tmp_path / "effects")).set_index(["level", "effect"]).sort_index()
+    expected = hl.ranef(hl.Model(FORMULA, table).fit("laplace")).droplevel("group").sort_index()
+    assert len(written) == 600
+    for column in ("mode", "conditional_sd"):
+        np.testing.assert_allclose(written[column], expected.loc[written.index, column], atol=1e-5)
+    with pytest.raises(FitError, match="not empty"):
+        sharded.ranef(tmp_path / "effects")
+
+
+def test_rows_with_missing_values_are_left_out_and_counted(table: pd.DataFrame, tmp_path: Path) -> None:
+    gaps = table.copy()
+    gaps.loc[gaps.index[::17], "x"] = np.nan
+    gaps["site"] = gaps["site"].astype("Int64").mask(gaps.index == 5)
+    # All rows of the largest cluster, which has a file of its own, are incomplete.
+    largest = gaps["site"].value_counts().index[0]
+    gaps.loc[gaps["site"] == largest, "arm"] = None
+    gaps = pd.concat([gaps] + [gaps[gaps["site"] == largest]] * 200, ignore_index=True)
+    shards = hl.Shards.write(gaps, tmp_path / "gaps", group="site", shards=3)
+    missing = int(gaps[["x", "site", "arm"]].isna().any(axis=1).sum())
+    with pytest.warns(
+        DataWarning, match=rf"^{missing:,} of {len(gaps):,} rows have missing values in arm .*site \(1\)"
+    ):
+        model = shards.model("y ~ x + arm + (1 | site)")
+    assert model.rows == len(gaps) - missing
+    with pytest.warns(DataWarning, match="dropped"):
+        whole = hl.Model("y ~ x + arm + (1 | site)", gaps)
+    assert_same_fit(model.fit("laplace"), whole.fit("laplace"))
+
+
+def test_a_shard_of_one_cluster_has_columns_that_do_not_vary(table: pd.DataFrame, tmp_path: Path) -> None:
+    few = visits(6)
+    few = pd.concat([few, *(few.assign(site=few["site"] + 10 * k) for k in range(1, 9))], ignore_index=True)
+    few["z"] = few["site"] % 3 * 0.5
+    shards = hl.Shards.write(few, tmp_path / "shards", group="site", shards=1000)
+    assert {shard.clusters for shard in shards.manifest.shards} == {1}
+    assert len(shards) == few["site"].nunique()
+    formula = "y ~ x + z + (1 | site)"
+    assert_same_fit(shards.model(formula).fit(hl.AGQ(nodes=3)), hl.Model(formula, few).fit(hl.AGQ(nodes=3)))
+
+
+def test_successes_out_of_trials_have_their_coefficients(tmp_path: Path) -> None:
+    rows = hl.datasets.load("cbpp")
+    rows = pd.concat([rows.assign(herd=rows["herd"].astype(str) + f"-{k}") for k in range(3)], ignore_index=True)
+    shards = hl.Shards.write(rows, tmp_path / "herds", group="herd", shards=3)
+    formula = "p(successes, size) ~ period + (1 | herd)"
+    assert_same_fit(shards.model(formula).fit("laplace"), hl.Model(formula, rows).fit("laplace"))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "polars", "duckdb"])
+def test_lazy_tables_are_divided_as_those_in_memory(
+    kind: str, table: pd.DataFrame, shards: hl.Shards, tmp_path: Path
+) -> None:
+    stored = tmp_path / "visits.parquet"
+    table.to_parquet(stored)
+    source: object = stored
+    if kind == "folder":
+        (tmp_path / "parts").mkdir()
+        table.iloc[:900].to_parquet(tmp_path / "parts" / "a.parquet")
+        table.iloc[900:].to_parquet(tmp_path / "parts" / "b.parquet")
+        source = tmp_path / "parts"
+    elif kind == "polars":
+        source = pytest.importorskip("polars").scan_parquet(stored)
+    elif kind == "duckdb":
+        source = pytest.importorskip("duckdb").sql(f"SELECT * FROM '{stored}'")
+    other = hl.Shards.write(source, tmp_path / "shards", group="site", shards=4)
+    assert [(one.rows, one.clusters) for one in other.manifest.shards] == [
+        (one.rows, one.clusters) for one in shards.manifest.shards
+    ]
+    assert {file.name for file in other.folder.iterdir()} == {file.name for file in shards.folder.iterdir()}
+
+
+def test_views_name_rows_clusters_and_shards(shards: hl.Shards) -> None:
+    assert "site: 300" in repr(shards)
+    fit = shards.model(FORMULA).fit("laplace")
+    for text in ("in 4 shards", "site: 300; varying {Intercept, x} correlated", "log-likelihood", "arm[new]"):
+        assert text in repr(fit)
+    assert "<" in fit._repr_html_()
+
+
+def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards: hl.Shards, tmp_path: Path) -> None:
+    with pytest.raises(DesignError, match="is not a folder of shards: there is no such folder"):
+        hl.Shards(tmp_path / "nowhere")
+    with pytest.raises(DesignError, match=r"it has no file shards\.json"):
+        hl.Shards(tmp_path)
+    with pytest.raises(DesignError, match="'sites'"):
+        hl.Shards.write(table, tmp_path / "new", group="sites")
+    with pytest.raises(DesignError, match="is not empty"):
+        hl.Shards.write(table, shards.folder, group="site")
+    record = json.loads((shards.folder / "shards.json").read_text())
+    (tmp_path / "shards.json").write_text(json.dumps({**record, "version": 99}))
+    with pytest.raises(DesignError, match="later version"):
+        hl.Shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("y ~ x + (1 | ward)", "random effects of 'ward' cross the shards, which are divided by 'site'"),
+        ("y ~ x + (1 | site) + (1 | ward)", "'ward' cross the shards"),
+        ("y ~ x", "no random effects"),
+        ("y ~ scale(x) + (1 | site)", "'scale' in the formula depends on all rows"),
+        ("y ~ within(x, site) + (1 | site)", "'within' in the formula"),
+        ("y ~ I(x - np.mean(x)) + (1 | site)", r"'np\.mean' in the formula"),
+        ("y ~ x + I(2 * x) + (1 | site)", "cannot tell these effects apart"),
+        ("y ~ x + (1 | sites)", "sites"),
+    ],
+)
+def test_formulas_that_shards_cannot_take_are_refused(shards: hl.Shards, formula: str, message: str) -> None:
+    with pytest.raises((DesignError, hl.errors.FormulaError), match=message):
+        shards.model(formula)
+
+
+def test_other_engines_and_other_functions_are_refused(shards: hl.Shards) -> None:
+    model = shards.model("y ~ x + (1 | site)")
+    refused: list[tuple[hl.NUTS | hl.Laplace | hl.AGQ, str]] = [
+        (hl.NUTS(), "hl.NUTS"),
+        (hl.Laplace(restricted=True), "restricted"),
+        (hl.AGQ(df="between-within"), "df="),
+    ]
+    for engine, message in refused:
+        with pytest.raises(EngineError, match=message):
+            model.fit(engine)
+    with pytest.raises(FitError, match="is not a Fit"):
+        hl.summary(model.fit("laplace"))  # type: ignore[arg-type]
+
+
+def test_an_interruption_says_how_far_the_fit_got(shards: hl.Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rounds = shards.model("y ~ x + (1 | site)"), []
+    evaluate = Sums.evaluate
+
+    def interrupted(sums: Sums, nodes: int, psi: np.ndarray) -> Point:
+        rounds.append(psi)
+        if len(rounds) == 5:
+            raise KeyboardInterrupt
+        return evaluate(sums, nodes, psi)
+
+    monkeypatch.setattr(Sums, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="interrupted in round 5, at a log-likelihood of -"):
+        model.fit("laplace")
+
+
+@pytest.mark.slow
+def test_processes_do_not_change_a_bit(shards: hl.Shards) -> None:
+    alone = shards.model(FORMULA).fit("laplace").estimate
+    with ProcessPoolExecutor(2) as pool:
+        other = shards.model(FORMULA, executor=pool).fit("laplace", executor=pool).estimate
+    assert other.log_likelihood == alone.log_likelihood
+    np.testing.assert_array_equal(other.vector, alone.vector)
+    np.testing.assert_array_equal(other.covariance, alone.covariance)
