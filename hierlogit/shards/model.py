@@ -107,11 +107,14 @@ class ShardedModel(ShardedSpec):
             self._sums.by(executor),
             nodes,
         )
-        start = starting_point(objective, objective.sums.plain_regression(nodes))
-        stages.begin("search")
-        found = bounded(objective, maximise(objective, *start))
-        estimate = _estimate(objective, found, nodes, self.rows)
-        about_search = self._findings(objective, found, estimate, approach)
+        try:
+            start = starting_point(objective, objective.sums.plain_regression(nodes))
+            stages.begin("search")
+            found = bounded(objective, maximise(objective, *start))
+            estimate = _estimate(objective, found, nodes, self.rows)
+            about_search = self._findings(objective, found, estimate, approach)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(objective.interrupted) from None
         findings = (*about_search, *map(single_trials_finding, objective.single_trials))
         seconds = stages.end()
         if text := warning_text(about_search):

@@ -119,14 +119,16 @@ class ShardedObjective(Objective):
         if self._last is not None and np.array_equal(psi, self._last.psi):
             return self._last
         self.evaluations += 1
-        try:
-            self._last = self.sums.evaluate(self.nodes, psi)
-        except KeyboardInterrupt:
-            reached = "" if self._last is None else f", at a log-likelihood of {self._last.log_likelihood:.6g}"
-            raise KeyboardInterrupt(
-                f"the fit of the shards was interrupted in round {self.evaluations}{reached}; nothing of it is kept"
-            ) from None
+        self._last = self.sums.evaluate(self.nodes, psi)
         return self._last
+
+    @property
+    def interrupted(self) -> str:
+        """How far a search got that is interrupted now."""
+        if self._last is None:
+            return "the fit of the shards was interrupted before its first round"
+        reached = f"in round {self.evaluations}, at a log-likelihood of {self._last.log_likelihood:,.2f}"
+        return f"the fit of the shards was interrupted {reached}; nothing of it is kept"
 
     def fixed_information(self) -> FloatArray:
         """Information about the coefficients of the orthogonal basis at the last evaluation, shape (p, p)."""

@@ -231,18 +231,23 @@ def test_other_engines_and_other_functions_are_refused(shards: hl.Shards) -> Non
         hl.summary(model.fit("laplace"))  # type: ignore[arg-type]
 
 
-def test_an_interruption_says_how_far_the_fit_got(shards: hl.Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("last", "message"), [(1, "before its first round"), (5, "in round 5, at a log-likelihood of -")]
+)
+def test_an_interruption_says_how_far_the_fit_got(
+    shards: hl.Shards, monkeypatch: pytest.MonkeyPatch, last: int, message: str
+) -> None:
     model, rounds = shards.model("y ~ x + (1 | site)"), []
     evaluate = Sums.evaluate
 
     def interrupted(sums: Sums, nodes: int, psi: np.ndarray) -> Point:
         rounds.append(psi)
-        if len(rounds) == 5:
+        if len(rounds) == last:
             raise KeyboardInterrupt
         return evaluate(sums, nodes, psi)
 
     monkeypatch.setattr(Sums, "evaluate", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="interrupted in round 5, at a log-likelihood of -"):
+    with pytest.raises(KeyboardInterrupt, match=message):
         model.fit("laplace")
 
 
