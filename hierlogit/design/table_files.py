@@ -65,8 +65,13 @@ def check_file(path: Path) -> str:
         If there is no such file, or it is of a kind that cannot be read.
     """
     kind = ending(path)
-    if kind not in ARROW_FORMATS and path.is_dir() and any(path.rglob("*.parquet")):
-        return ".parquet"
+    if kind not in ARROW_FORMATS and path.is_dir():
+        if any(path.rglob("*.parquet")):
+            return ".parquet"
+        raise DesignError(
+            f"the folder {path} holds no files whose names end in .parquet. Give a folder of such files, or the name "
+            "of one file."
+        )
     if kind in OTHER_PROGRAMS:
         raise DesignError(f"{path} is {OTHER_PROGRAMS[kind]}: export the table as CSV or Parquet from there.")
     if kind not in SEPARATOR_OF and kind not in ARROW_FORMATS:

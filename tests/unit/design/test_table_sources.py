@@ -293,6 +293,12 @@ def test_what_is_no_table_is_refused(data: Any, words: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+def test_a_folder_without_parquet_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DesignError, match=r"the folder .* holds no files whose names end in \.parquet\."):
+        read_table(tmp_path)
+
+
 def test_tables_of_other_libraries() -> None:
     columns = {"y": [0, 1, 1], "x": [0.5, 1.5, 2.5]}
     dataset = xr.Dataset({name: ("row", values) for name, values in columns.items()})
