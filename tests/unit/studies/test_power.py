@@ -163,13 +163,13 @@ class _Halfway(Executor):
     def __init__(self) -> None:
         self.left = 5
 
-    def submit(self, function: Any, /, *_: Any, **__: Any) -> Future[Any]:
+    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
         future: Future[Any] = Future()
         self.left -= 1
         if self.left < 0:
             future.set_exception(KeyboardInterrupt())
         else:
-            future.set_result(function())
+            future.set_result(function(*arguments, **options))
         return future
 
 
