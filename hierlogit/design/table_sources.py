@@ -373,8 +373,8 @@ def _labelled(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
         return frame.set_index(labels[0])
     described = stored_labels(schema)
     if len(described) == 1 and isinstance(described[0], dict) and described[0].get("kind") == "range":
-        ends = [described[0].get(name) for name in ("start", "stop", "step")]
-        numbers = range(*ends) if all(isinstance(end, int) for end in ends) and ends[2] else range(0)
+        ends = [end for name in ("start", "stop", "step") if isinstance(end := described[0].get(name), int)]
+        numbers = range(*ends) if len(ends) == 3 and ends[2] else range(0)
         if len(numbers) == len(frame):
             return frame.set_axis(pd.RangeIndex.from_range(numbers))
     return frame.drop(columns=labels)
