@@ -125,15 +125,16 @@ def formula_functions(extra: Mapping[str, Any] | None = None) -> tuple[str, ...]
     return tuple(sorted({*callables, *of_modules, *FORMULAE_FUNCTIONS}))
 
 
-#: Functions of NumPy besides its ufuncs.
-_OVER_ROWS = ("cumsum", "max", "mean", "median", "min", "percentile", "ptp", "quantile", "std", "sum", "var")
-#: Functions of NumPy whose values depend on all rows at once, as formulas call them.
-AGGREGATES = frozenset(f"np.{name}" for name in (*_OVER_ROWS, "nanmax", "nanmean", "nanmedian", "nanmin", "nanstd"))
-_NUMPY_FUNCTIONS = (
-    *("around", "average", "clip", "cumsum", "digitize", "interp", "isclose", "isin", "max", "mean", "median", "min"),
-    *("nan_to_num", "nanmax", "nanmean", "nanmedian", "nanmin", "nanstd", "percentile", "ptp", "quantile", "round"),
-    *("searchsorted", "sinc", "std", "sum", "var", "where"),
+#: Functions of NumPy besides its ufuncs that compute a value for each row from that row alone.
+_BY_ROW = ("around", "clip", "digitize", "interp", "isclose", "isin", "nan_to_num", "round", "sinc", "where")
+#: Functions of NumPy whose values depend on all rows at once.
+_OVER_ROWS = (
+    *("average", "cumsum", "max", "mean", "median", "min", "nanmax", "nanmean", "nanmedian", "nanmin", "nanstd"),
+    *("percentile", "ptp", "quantile", "searchsorted", "std", "sum", "var"),
 )
+#: These as formulas call them.
+AGGREGATES = frozenset(f"np.{name}" for name in _OVER_ROWS)
+_NUMPY_FUNCTIONS = (*_BY_ROW, *_OVER_ROWS)
 
 
 def _public_functions(module: ModuleType) -> list[str]:

@@ -183,8 +183,8 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "estimated_determinant": FindingKind(
             "maximum",
             ("warning", "note"),
-            "Large crossed factors are too many to factorise their covariance, so that the log-likelihood is estimated "
-            "with random vectors, which are the same in every fit.",
+            "The effects of large crossed factors are too many for their matrix to be factorised. The log-likelihood "
+            "is therefore estimated with random vectors, which are the same in every fit.",
             "hl.summary(fit) shows the standard errors of the estimates, to compare with.",
         ),
         "too_few_nodes": FindingKind(

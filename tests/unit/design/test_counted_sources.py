@@ -20,7 +20,9 @@ import pytest
 import hierlogit as hl
 from hierlogit.design import counted_sources
 from hierlogit.design.row_counts import CountedColumn
+from hierlogit.design.training_rows import uncountable
 from hierlogit.errors import DataWarning, DesignError, FormulaError
+from hierlogit.formula.parser import parse
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +83,11 @@ def test_rows_that_cannot_be_added_up_are_read(formula: str, options: dict[str, 
     assert model.design.table.source.endswith(f"; rows not counted, since {reason}")
     expected = hl.Model(formula, frame, **options)
     np.testing.assert_array_equal(model.design.X, expected.design.X)
+
+
+@pytest.mark.parametrize("function", ["np.average", "np.median", "np.nanmean", "np.ptp", "np.var"])
+def test_functions_of_all_rows_are_not_computed_from_distinct_ones(function: str) -> None:
+    assert uncountable(parse(f"y ~ I(x - {function}(x)) + (1 | g)"), None, None, "binomial")
 
 
 def test_values_of_the_program_may_be_used() -> None:
