@@ -79,7 +79,7 @@ def test_table_of_a_fit(fit: Fit) -> None:
     assert table["rows"].sum() == 56
     assert table["trials"].sum() == outcome.trials.sum()
     assert {"eti80_lb", "eti80_ub"} < set(table.columns)
-    assert table.attrs == pytest.approx(Forecasts.of(p, outcome.trials).decomposition(outcome.y))
+    assert table.attrs == pytest.approx({**Forecasts.of(p, outcome.trials).decomposition(outcome.y), "seed": 1})
     assert hl.calibration(fit, seed=1, ci_prob=0.8).equals(table)
 
 

@@ -50,13 +50,14 @@ def test_measures_are_compared_and_those_without_a_number_left_out(fit: Fit) -> 
     found = compare_with_simulated(
         fit,
         reference,
-        [
+        lambda _: [
             measure("events", lambda fitted: fitted.y.sum()),
             measure("never", lambda _: np.nan),
             measure("seldom", lambda _: 1.0 if next(calls) % 2 else np.nan),
         ],
         80,
         4,
+        None,
     )
     assert [np.isnan(one.value) for one in found.results] == [False, True, True]
     events = found.results[0]
