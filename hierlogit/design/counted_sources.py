@@ -6,7 +6,8 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,7 @@ import pandas as pd
 from ..errors import DesignError
 from ..progress import progress
 from ..validation import gigabytes, memory, number_of
-from .table_files import open_dataset, reading
+from .table_files import in_chunks, open_dataset, reading
 from .table_sources import (
     collected,
     computing,
@@ -189,7 +190,11 @@ class _Files:
         return self.rows(columns) if self.size() <= COUNTED_FROM else None
 
     def size(self) -> int:
-        with reading(self._path):
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
+        with reading(self._path):  # the ends of all files, which may be many
             return int(self._dataset.count_rows())
 
     def rows(self, columns: Sequence[str]) -> pd.DataFrame:
@@ -201,7 +206,11 @@ class _Files:
         levels = {name: _Levels() for name in columns if _is_dictionary(self._dataset, name)}
         parts: list[pa.Table] = []
         with reading(self._path):
-            chunks = progress(self._chunks(columns), "Counting rows", max(size // CHUNK, 1))
+            chunks = progress(
+                in_chunks(self._dataset.to_batches(columns=list(columns)), CHUNK),
+                "Counting rows",
+                max(size // CHUNK, 1),
+            )
             for chunk in chunks:
                 parts.append(_counted(_with_codes(chunk, levels), columns, count))
                 if sum(map(len, parts)) > CHUNK:
@@ -212,19 +221,6 @@ class _Files:
         if len(found) > most:
             return None
         return frame_from_arrow(_with_levels(found, levels, self._dataset.schema), self._dataset.schema.metadata)
-
-    def _chunks(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The rows in runs of `CHUNK` or a little more."""
-        import pyarrow as pa
-
-        gathered: list[pa.RecordBatch] = []
-        for batch in self._dataset.to_batches(columns=list(columns)):
-            gathered.append(batch)
-            if sum(map(len, gathered)) >= CHUNK:
-                yield pa.Table.from_batches(gathered)
-                gathered = []
-        if gathered:
-            yield pa.Table.from_batches(gathered)
 
 
 def _is_dictionary(dataset: arrow_dataset.Dataset, name: str) -> bool:

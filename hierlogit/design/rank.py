@@ -41,8 +41,12 @@ def column_sds(columns: FloatArray, counts: FloatArray | None = None) -> FloatAr
         How often each row counts.
     """
     sds = standard_deviations(columns, counts) if len(columns) > 1 else np.zeros(columns.shape[1])
-    constant = sds <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)
-    return np.where(constant, 1.0, sds)
+    return sds_or_one(sds, np.abs(columns).max(axis=0, initial=0.0))
+
+
+def sds_or_one(sds: FloatArray, largest: FloatArray) -> FloatArray:
+    """Standard deviations of columns, 1 for those that do not vary beside their largest absolute value; shape (p,)."""
+    return np.where(sds <= 1e-12 * largest, 1.0, sds)
 
 
 @dataclass(frozen=True, repr=False)

@@ -398,9 +398,14 @@ def say_dropped(
             f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what}{which}. {remedy}, or pass "
             "missing='drop'."
         )
-    warn_of_data(
+    warn_of_data(f"{rows_dropped(count, total, what)} Pass missing='error' to refuse them instead.{other}")
+
+
+def rows_dropped(count: int, total: int, what: str) -> str:
+    """The sentence on rows that are dropped because of what they have, such as ``missing values in x (2)``."""
+    return (
         f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what} and "
-        f"{agree(count, 'was', 'were')} dropped. Pass missing='error' to refuse them instead.{other}"
+        f"{agree(count, 'was', 'were')} dropped."
     )
 
 

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,6 +174,20 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         kind = check_file(path)[1:]
         raise DesignError(f"cannot read {path} as {kind}: {reason_of(error)}.") from error
+
+
+def in_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Record batches put together to tables of so many rows or a little more."""
+    import pyarrow as pa
+
+    gathered: list[pa.RecordBatch] = []
+    for batch in batches:
+        gathered.append(batch)
+        if sum(map(len, gathered)) >= rows:
+            yield pa.Table.from_batches(gathered)
+            gathered = []
+    if gathered:
+        yield pa.Table.from_batches(gathered)
 
 
 def stored_labels(schema: pa.Schema) -> list[Any]:

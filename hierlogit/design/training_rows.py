@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -125,11 +125,12 @@ def check_known_names(formula: Formula, columns: Sequence[str], namespace: Mappi
         raise DesignError("'Intercept' is the name of the intercept in results: rename that column of the table.")
 
 
-class _Reading:
-    """A table that has been read: its rows, the column with their counts, and where they come from."""
+class _Reading(NamedTuple):
+    """A table that has been read: its rows, where they come from, and the column with their counts."""
 
-    def __init__(self, frame: pd.DataFrame, source: str, counts: RowCounts | None = None) -> None:
-        self.frame, self.source, self.counts = frame, source, counts
+    frame: pd.DataFrame
+    source: str
+    counts: RowCounts | None = None
 
 
 def _read(formula: Formula, data: Any, namespace: Mapping[str, Any] | None, weights: object, reason: str) -> _Reading:

@@ -9,18 +9,17 @@ import numpy.typing as npt
 
 from ..engines.maximum.agq import AGQ
 from ..engines.maximum.convergence import finer_nodes, inaccurate_integration, optimum_findings
+from ..engines.maximum.fit_by_likelihood import estimate_without_modes
 from ..engines.maximum.flat_directions import bounded
 from ..engines.maximum.integrator import integrator
 from ..engines.maximum.laplace import Laplace
 from ..engines.maximum.objective import Objective
 from ..engines.maximum.optimizer import maximise
 from ..engines.maximum.search_result import Approach
-from ..engines.maximum.singularity import boundary_names
 from ..engines.maximum.starting_values import starting_point
 from ..engines.registry import resolve_engine
 from ..engines.stages import Stages
 from ..errors import ConvergenceWarning, EngineError, warn
-from ..estimate import Estimate
 from ..fits.diagnostics import Diagnostics, versions
 from ..fits.findings import Finding, status_of, warning_text
 from ..fits.identification import single_trials_finding
@@ -32,6 +31,7 @@ from .spec import ShardedSpec
 if TYPE_CHECKING:
     from ..engines.engine import Engine
     from ..engines.maximum.flat_directions import Bounded
+    from ..estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -111,7 +111,7 @@ class ShardedModel(ShardedSpec):
             start = starting_point(objective, objective.sums.plain_regression(nodes))
             stages.begin("search")
             found = bounded(objective, maximise(objective, *start))
-            estimate = _estimate(objective, found, nodes, self.rows)
+            estimate = estimate_without_modes(approach, objective, found.optimum, self.rows)
             about_search = self._findings(objective, found, estimate, approach)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(objective.interrupted) from None
@@ -167,26 +167,3 @@ def _likelihood_engine(engine: Engine | str) -> Laplace | AGQ:
             "it out, or use hl.Model."
         )
     return chosen
-
-
-def _estimate(objective: ShardedObjective, found: Bounded, nodes: int, rows: int) -> Estimate:
-    """The result of the search in the user's parameters."""
-    design, psi = objective.model.design, found.optimum.point.psi
-    names = [group.name for group in design.groups]
-    return Estimate(
-        nodes=nodes,
-        penalised=False,
-        log_likelihood=found.optimum.point.log_likelihood,
-        fixed_effects=design.fixed_effects,
-        effects={group.name: group.effects for group in design.groups},
-        beta=psi[: objective.p],
-        cholesky=dict(zip(names, objective.cholesky(psi), strict=True)),
-        covariance=found.optimum.covariance,
-        entries=tuple((names[g], a, b) for g, a, b in objective.entries),
-        boundary=boundary_names(objective, found.optimum),
-        modes={},
-        conditional_sds={},
-        n_parameters=len(objective),
-        n_rows=rows,
-        df=np.full(objective.p, np.inf),
-    )

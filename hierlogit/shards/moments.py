@@ -9,6 +9,8 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
+from ..design.rank import sds_or_one
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -56,10 +58,9 @@ class Moments:
 
     @property
     def sds(self) -> FloatArray:
-        """Standard deviation of each column, 1 for columns that do not vary, as `hierlogit.design.rank.column_sds`."""
+        """Standard deviation of each column, 1 for columns that do not vary."""
         sds = np.sqrt(self.squares / max(self.rows - 1, 1))
-        largest = np.maximum(np.abs(self.low), np.abs(self.high))
-        return np.where(sds <= 1e-12 * largest, 1.0, sds)
+        return sds_or_one(sds, np.maximum(np.abs(self.low), np.abs(self.high)))
 
     @property
     def triangular(self) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..design.table_files import open_dataset
+from ..design.table_files import in_chunks, open_dataset
 from ..design.table_sources import computing, frame_from_arrow, lazy_frame, path_of, read_table, refuse_same_names
 from ..errors import DesignError
 from ..progress import progress
@@ -156,7 +156,7 @@ def _write(
     levels: dict[str, dict[Any, None]] = {}
     with ExitStack() as stack:
         writers = [stack.enter_context(pq.ParquetWriter(folder / file, plain)) for file in files]
-        for chunk in progress(_chunks(batches), "Writing shards"):
+        for chunk in progress(in_chunks(batches(None), CHUNK), "Writing shards"):
             _add_levels(levels, chunk, schema)
             columns = [pa.chunked_array([_values(part) for part in column.chunks]) for column in chunk.columns]
             # Rows without a cluster, which no model uses, are in the first file, so that they can be counted.
@@ -175,20 +175,6 @@ def _write(
         {name: list(found) for name, found in levels.items()},
         tuple(Shard(*values) for values in zip(files, rows.tolist(), of_shards.tolist(), strict=True)),
     )
-
-
-def _chunks(batches: Batches) -> Iterator[pa.Table]:
-    """The rows in runs of `CHUNK` or a little more."""
-    import pyarrow as pa
-
-    gathered: list[pa.RecordBatch] = []
-    for batch in batches(None):
-        gathered.append(batch)
-        if sum(map(len, gathered)) >= CHUNK:
-            yield pa.Table.from_batches(gathered)
-            gathered = []
-    if gathered:
-        yield pa.Table.from_batches(gathered)
 
 
 def _add_levels(levels: dict[str, dict[Any, None]], chunk: pa.Table, schema: pa.Schema) -> None:

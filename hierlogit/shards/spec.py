@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..design.table import rows_dropped, warn_of_data
 from ..design.training_rows import check_known_names, training_rows
 from ..display import Facts, Shown, View
-from ..errors import DataWarning, DesignError, unsaid, warn
+from ..errors import DataWarning, DesignError, unsaid
 from ..formula.parser import parse
 from ..model_spec import ModelSpec
 from ..parallel.tasks import all_results
 from ..parallel.workers import AnyExecutor, check_executor
-from ..validation import agree, number_of
+from ..validation import number_of
 from .folder import Manifest, read_shard
 from .moments import joined
 from .objective import Sums, whole_design
@@ -145,11 +146,7 @@ def _say_missing(read: list[ShardRows], total: int) -> int:
         )
     for count, what in ((missing, f"missing values in {where}"), (untried, "no trials")):
         if count:
-            warn(
-                f"{count:,} of {number_of(total, 'row')} {agree(count, 'has', 'have')} {what} and "
-                f"{agree(count, 'was', 'were')} dropped.",
-                DataWarning,
-            )
+            warn_of_data(rows_dropped(count, total, what))
     return missing + untried
 
 

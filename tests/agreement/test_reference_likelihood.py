@@ -243,10 +243,10 @@ def test_zeta_is_that_of_lme4() -> None:
     fit = model.fit("laplace")
     assert fit.estimate is not None
     profiler = Profiler(model, fit.estimate)
-    for label, profile in profiler.profiles().items():
+    for label, make in profiler.by_label().items():
         theirs = ZETA["zeta"][_as_in_r(label)]
-        assert profile is not None
-        zeta = profiler.zeta(profile, np.array(theirs["value"]))
+        assert make is not None
+        zeta = profiler.zeta(make(), np.array(theirs["value"]))
         np.testing.assert_allclose(zeta, theirs["zeta"], atol=5e-3)
 
 

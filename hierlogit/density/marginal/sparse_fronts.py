@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...numba_support.compile import exact_kernel
+from ...numba_support.compile import exact_kernel, kernel
 from ...numba_support.struct_by_address import by_address
 
 IntArray = npt.NDArray[np.int64]
@@ -128,6 +128,20 @@ def _first_columns(parent: IntArray, counts: IntArray) -> IntArray:
     return first[: fronts + 1].copy()
 
 
+@kernel
+def _add_rows(
+    rows: IntArray, begin: int, end: int, last: int, front: int, seen: IntArray, found: IntArray, at: int
+) -> int:
+    """Add rows from `last` on that the front does not have yet to `found`; returns the place after them."""
+    for k in range(begin, end):
+        i = rows[k]
+        if i >= last and seen[i] != front:
+            seen[i] = front
+            found[at] = i
+            at += 1
+    return at
+
+
 @exact_kernel
 def _front_rows(
     first: IntArray, row_at: IntArray, front: IntArray, begins: IntArray, rows: IntArray
@@ -138,20 +152,10 @@ def _front_rows(
     child, sibling, seen = np.full(count, -1), np.full(count, -1), np.full(len(front), -1)
     for s in range(count):
         at, last = row_at[s], first[s + 1]
-        for k in range(begins[first[s]], begins[last]):
-            i = rows[k]
-            if i >= last and seen[i] != s:
-                seen[i] = s
-                found[at] = i
-                at += 1
+        at = _add_rows(rows, begins[first[s]], begins[last], last, s, seen, found, at)
         c = child[s]
         while c >= 0:
-            for k in range(row_at[c], row_at[c + 1]):
-                i = found[k]
-                if i >= last and seen[i] != s:
-                    seen[i] = s
-                    found[at] = i
-                    at += 1
+            at = _add_rows(found, row_at[c], row_at[c + 1], last, s, seen, found, at)
             c = sibling[c]
         found[row_at[s] : at].sort()
         if at > row_at[s]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from ...design.design import Design
     from ...model_spec import ModelSpec
+    from .optimizer import Optimum
     from .search_result import Approach, SearchResult
 
 FloatArray = npt.NDArray[np.float64]
@@ -126,11 +128,21 @@ def fit_by_likelihood[M: ModelSpec](
 
 def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
     """The result of a search in the user's parameters."""
-    objective, optimum = result.objective, result.optimum
-    design = objective.model.design
+    design = result.objective.model.design
     arrangement, work = result.laplace.arrangement, result.laplace.work
     variances = effect_variances(arrangement.row_index, work)
     positions = {group.name: at for group, at in zip(design.groups, arrangement.positions, strict=True)}
+    return replace(
+        estimate_without_modes(approach, result.objective, result.optimum, design.n_observations),
+        modes={name: work.b[at] for name, at in positions.items()},
+        conditional_sds={name: np.sqrt(variances[at]) for name, at in positions.items()},
+        clustered=_clustered(design, result.model_covariance),
+    )
+
+
+def estimate_without_modes(approach: Approach, objective: Objective, optimum: Optimum, n_rows: int) -> Estimate:
+    """The end of a search in the user's parameters, without the conditional modes of the clusters."""
+    design = objective.model.design
     names = [group.name for group in design.groups]
     phi = objective.phi(optimum.point.psi)
     return Estimate(
@@ -144,15 +156,14 @@ def estimate_of(approach: Approach, result: SearchResult) -> Estimate:
         covariance=optimum.covariance,
         entries=tuple((names[g], a, b) for g, a, b in objective.entries),
         boundary=boundary_names(objective, optimum),
-        modes={name: work.b[at] for name, at in positions.items()},
-        conditional_sds={name: np.sqrt(variances[at]) for name, at in positions.items()},
+        modes={},
+        conditional_sds={},
         n_parameters=len(objective),
-        n_rows=design.n_observations,
+        n_rows=n_rows,
         df=approach.df,
         restricted=approach.restricted,
         phi=None if phi is None else float(phi),
         weighted=design.sampling is not None,
-        clustered=_clustered(design, result.model_covariance),
     )
 
 

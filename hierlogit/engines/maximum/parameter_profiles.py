@@ -95,10 +95,6 @@ class ParameterProfiles:
         unknown = np.flatnonzero(np.isnan(np.diag(estimate.covariance)))
         self._covariance[unknown, unknown] = (FIRST_STEP / self._units[unknown]) ** 2
 
-    def profiles(self) -> dict[str, Profile | None]:
-        """Profiles by label, of all parameters; None for those that have none."""
-        return {label: None if make is None else make() for label, make in self.by_label().items()}
-
     def by_label(self) -> dict[str, Callable[[], Profile] | None]:
         """What makes the profiles, by label: of the fixed effects, then of the rest in the order of a summary.
 

@@ -161,8 +161,9 @@ def test_no_start_leads_higher_than_the_profile_of_a_posterior_mode(label: str) 
     fit = model.fit(hl.MAP())
     assert fit.estimate is not None
     profiler, random = Profiler(model, fit.estimate), np.random.default_rng(1)
-    one = profiler.profiles()[label]
-    assert one is not None
+    make = profiler.by_label()[label]
+    assert make is not None
+    one = make()
     values = np.clip(one.estimate + one.error * np.array([-1.5, -0.8, 0.8, 1.5]), one.least + 0.03, one.most)
     zeta = profiler.zeta(one, values)
     top = one.maximise(one.estimate, one.start(one.estimate)).value
