@@ -269,7 +269,7 @@ def build_factors(formula: Formula, table: TrainingTable, namespace: Mapping[str
     by_factor: dict[tuple[str, ...], list[RandomTerm]] = {}
     for term in formula.random:
         by_factor.setdefault(term.group, []).append(term)
-    _refuse_equal_names([terms[0].group_name for terms in by_factor.values()])
+    _refuse_ambiguous_names([terms[0].group_name for terms in by_factor.values()])
     factors = []
     for terms in by_factor.values():
         name = terms[0].group_name
@@ -280,8 +280,10 @@ def build_factors(formula: Formula, table: TrainingTable, namespace: Mapping[str
     return tuple(factors)
 
 
-def _refuse_equal_names(names: Sequence[str]) -> None:
-    """Refuse grouping factors with the same name in results, such as the columns ``a|b`` and ``a/b``."""
+def _refuse_ambiguous_names(names: Sequence[str]) -> None:
+    """Refuse grouping factors with the same name in results, such as the columns ``a|b`` and ``a/b``, or ``fixed``."""
+    if "fixed" in names:
+        raise DesignError("'fixed' is the name of the fixed effects in results: rename that grouping column.")
     first: dict[str, str] = {}
     for name in names:
         shown = result_name(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from math import ceil, floor, log10
+from math import ceil, exp, floor, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -184,7 +184,7 @@ class SliderModel:
         lowest, highest = self._extremes(position)
         return {
             "icc": between / (between + self.others + LOGISTIC_VARIANCE),
-            "mor": float(np.exp(LOG_ODDS_RATIO_PER_SD * np.sqrt(between))),
+            "mor": _median_odds_ratio(between),
             "mean": float(self.weights @ self.rows.average(position) / self.weights.sum()),
             "ratio": self._ratio(position),
             "lowest": lowest,
@@ -267,6 +267,14 @@ class SliderModel:
         if len(self.effects) > 1:
             found.append(_slider("correlation", "Correlation of the two", -1, 1, STEP))
         return [*found, _slider("size", f"{self.unit.capitalize()} in a cluster", 1, LARGEST_SIZE, 1)]
+
+
+def _median_odds_ratio(between: float) -> float | None:
+    """Median odds ratio of a variance between clusters; None if it is too large for a floating-point number."""
+    try:
+        return exp(LOG_ODDS_RATIO_PER_SD * sqrt(between))
+    except OverflowError:
+        return None
 
 
 def _slider(name: str, label: str, low: float, high: float, step: float) -> dict[str, Any]:

@@ -43,8 +43,8 @@ class Explorer(Shown, anywidget.AnyWidget):
         Rows of a cluster, or trials for counts.
     icc : float
         Share of the latent variance that lies between clusters, as by `icc`.
-    mor : float
-        Median odds ratio, as by `mor`.
+    mor : float or None
+        Median odds ratio, as by `mor`. None if it is too large for a floating-point number.
     mean : float
         Probability averaged over the rows and the population of clusters.
     ratio : float or None
@@ -63,7 +63,7 @@ class Explorer(Shown, anywidget.AnyWidget):
     correlation = traitlets.Any().tag(sync=True)
     size = traitlets.Any().tag(sync=True)
     icc = traitlets.Float(read_only=True).tag(sync=True)
-    mor = traitlets.Float(read_only=True).tag(sync=True)
+    mor = traitlets.Float(read_only=True, allow_none=True).tag(sync=True)
     mean = traitlets.Float(read_only=True).tag(sync=True)
     ratio = traitlets.Float(read_only=True, allow_none=True).tag(sync=True)
     lowest = traitlets.Float(read_only=True).tag(sync=True)
@@ -103,7 +103,7 @@ class Explorer(Shown, anywidget.AnyWidget):
         facts += [
             ("cluster size", f"{self.size} {unit}"),
             ("ICC", number(self.icc)),
-            ("median odds ratio", number(self.mor)),
+            ("median odds ratio", "–" if self.mor is None else number(self.mor)),
             ("mean probability", number(self.mean)),
             ("average / conditional", "–" if self.ratio is None else number(self.ratio)),
             ("estimates", f"{number(self.lowest)} without events, {number(self.highest)} with events only"),

@@ -104,7 +104,9 @@ def check_call(kind: str, fit: Fit, call: Call) -> Any:
             rows = call.arguments(fit).get("newdata")
             whole = not call.options.get("by") and not call.options.get("hypothesis")
             if call.name == "predictions" and whole and (rows is None or hasattr(rows, "shape")):
-                assert len(one.value) == (fit.model.design.n_rows if rows is None else len(rows))
+                several = isinstance(call.options.get("clusters"), list)
+                repeats = one.value["clusters"].nunique() if several else 1
+                assert len(one.value) == repeats * (fit.model.design.n_rows if rows is None else len(rows))
         if call.name in ("icc", "vpc", "r2"):
             check_probabilities(one.value)
     for table in tables_of(one.value):

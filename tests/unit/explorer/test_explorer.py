@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -152,6 +153,14 @@ def test_positions_out_of_range_are_refused(fits: dict[str, hl.results.Fit], nam
     with pytest.raises(PredictionError, match=name):
         setattr(sliders, name, value)
     assert getattr(sliders, name) == before
+
+
+def test_a_median_odds_ratio_beyond_floating_point_numbers_is_left_out(fits: dict[str, hl.results.Fit]) -> None:
+    sliders = hl.explore(fits["slope"])
+    far = replace(sliders._sliders.start, sd=1000.0)
+    assert sliders._sliders.results(far)["mor"] is None
+    sliders.set_trait("mor", None)
+    assert "median odds ratio -" in " ".join(repr(sliders).split())
 
 
 def test_errors(fits: dict[str, hl.results.Fit], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,3 +78,9 @@ def test_factors_with_one_name_in_results_are_refused(names: list[str], terms: s
     frame = rows(["y", "x", "a", *names])
     with pytest.raises(DesignError, match=r"would both be called .* Rename a column"):
         hl.Model(f"y ~ x + {terms}", frame)
+
+
+def test_a_factor_with_the_name_of_the_fixed_effects_is_refused() -> None:
+    frame = rows(["y", "x", "z", "fixed", "h"])
+    with pytest.raises(DesignError, match=r"'fixed' is the name of the fixed effects in results: rename"):
+        hl.Model("y ~ x + (1 | fixed)", frame)
