@@ -19,6 +19,7 @@ from ..engines.registry import resolve_engine
 from ..errors import EngineError, ModelError
 from ..fits.fit import Fit
 from ..model_comparison.slope_tests import FEWEST_REPLICATES
+from ..parallel.workers import AnyExecutor, check_executor
 from ..progress import progress
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
@@ -48,6 +49,7 @@ def build(
     missing: Missing = "drop",
     collinear: Collinear = "drop",
     namespace: Mapping[str, Any] | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Build:
     """Build-up of a model from an intercept to random slopes, with the evidence for each step and all models tried.
 
@@ -87,6 +89,9 @@ def build(
         Probability of the intervals; ArviZ's default if not given.
     missing, collinear, namespace
         As for `Model`.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes over workers, as for `bootstrap`, the fits of the slopes that are tried beside the same model, and
+        the data sets that are simulated for the score tests.
 
     Returns
     -------
@@ -101,6 +106,8 @@ def build(
         If there are no clusters, the fixed part has no intercept, or an option is not allowed.
     EngineError
         If the engine does not maximise a likelihood.
+    StudyError
+        If the executor cannot run the fits.
 
     Notes
     -----
@@ -142,6 +149,7 @@ def build(
       M4     urban | district  M2          16.37   < 0.001  yes
     """
     likelihood_engine = _likelihood_engine(engine)
+    check_executor(executor)
     settings: dict[str, Any] = {
         "alpha": probability("alpha", alpha, ModelError),
         "screen": flag("screen", screen, ModelError),
@@ -151,7 +159,7 @@ def build(
     interval = Interval.of(ci_prob, "eti")
     plan = Plan.of(formula, data, clusters, missing=missing, collinear=collinear, namespace=namespace)
     estimand = chosen_estimand(estimand, plan.design)
-    walk = Walk(plan, likelihood_engine, **settings)
+    walk = Walk(plan, likelihood_engine, **settings, executor=executor)
     interrupted = False
     try:
         for _ in progress(walk.models(), "Building up"):

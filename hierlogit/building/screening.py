@@ -7,10 +7,11 @@ from ..errors import HierlogitWarning, StudyError, unsaid
 from ..fits.fit import Fit
 from ..model_comparison.slope_scores import absent_slopes
 from ..model_comparison.slope_tests import OfSlopes, score_table, simulated_scores
+from ..parallel.workers import AnyExecutor
 from ..result_table import ResultTable
 
 
-def score_tests(fit: Fit, replicates: int, seed: int) -> ResultTable | None:
+def score_tests(fit: Fit, replicates: int, seed: int, executor: AnyExecutor | None) -> ResultTable | None:
     """The table of `test_slopes`; None if there is no slope to test, or no data can be simulated from the fit.
 
     Raises
@@ -23,7 +24,7 @@ def score_tests(fit: Fit, replicates: int, seed: int) -> ResultTable | None:
         return None
     task = OfSlopes(reference, slopes, seed)
     with unsaid(HierlogitWarning):  # of replicates without a result, which are left out
-        done, finished = simulated_scores(task, replicates)
+        done, finished = simulated_scores(task, replicates, executor)
         if not finished:
             raise KeyboardInterrupt
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..design.grouping import GroupBlock
 from ..engines.maximum.agq import AGQ
 from ..engines.maximum.laplace import Laplace
 from ..engines.maximum.refit import maximum_of
-from ..errors import HierlogitError, HierlogitWarning, unsaid
+from ..errors import HierlogitError
 from ..fits.findings import Finding
 from ..fits.fit import Fit
 from ..formatting import p_value
@@ -21,10 +22,14 @@ from ..model_comparison.likelihood_ratio import RatioTest
 from ..result_table import ResultTable
 from ..summaries.multiplicity import holm
 from ..validation import agree, number_of
+from .fits_ahead import TimedFit, fits_ahead, fitted
 from .plan import Plan, Slope, Structure, column_name
 from .screening import score_tests
 from .step import Decision, Step, ratio_test, zero_levels
 from .sufficiency import findings_of_intercepts, findings_of_slope, level_obstacle, slope_obstacle
+
+if TYPE_CHECKING:
+    from ..parallel.workers import AnyExecutor
 
 #: Severities of findings with which a slope is not kept.
 GRAVE = ("warning", "error")
@@ -73,6 +78,8 @@ class Walk:
         Whether only slopes with a significant score test are fitted.
     replicates, seed : int
         Number of data sets that are simulated for the score tests, and the seed.
+    executor : concurrent.futures.Executor, distributed.Client or None
+        Fits the slopes that are tried beside the same model at the same time.
 
     Attributes
     ----------
@@ -90,9 +97,17 @@ class Walk:
     """
 
     def __init__(
-        self, plan: Plan, engine: Laplace | AGQ, *, alpha: float, screen: bool, replicates: int, seed: int
+        self,
+        plan: Plan,
+        engine: Laplace | AGQ,
+        *,
+        alpha: float,
+        screen: bool,
+        replicates: int,
+        seed: int,
+        executor: AnyExecutor | None = None,
     ) -> None:
-        self._plan, self._engine, self._alpha = plan, engine, alpha
+        self._plan, self._engine, self._executor, self._alpha = plan, engine, executor, alpha
         self._screen, self._replicates, self._seed = screen, replicates, seed
         self.steps: list[Step] = []
         self.decisions: dict[str, Decision] = {}
@@ -101,6 +116,7 @@ class Walk:
         self.possible: list[Slope] = []
         self.supported: dict[str, str] = {}
         self.scores: ResultTable | None = None
+        self._ahead: dict[Structure, TimedFit] = {}
 
     @property
     def levels(self) -> tuple[GroupBlock, ...]:
@@ -110,7 +126,7 @@ class Walk:
     def models(self) -> Iterator[Step]:
         """Fit one model after the other."""
         begun, model = time.perf_counter(), self._plan.model(Structure())
-        findings, fit = findings_of_intercepts(model), self._fitted(model)
+        findings, fit = findings_of_intercepts(model), fitted(model, self._engine)
         first = self._step("intercept", "intercept only", Structure(), None, fit, None, findings, begun)
         self._decide(first, kept=True, reason="the beginning")
         yield first
@@ -168,11 +184,12 @@ class Walk:
     def _slopes(self) -> Iterator[Step]:
         self.possible = self._possible(self._plan.slopes)
         if self._screen and self.possible:
-            self.scores = score_tests(self.current.fit, self._replicates, self._seed)
+            self.scores = score_tests(self.current.fit, self._replicates, self._seed, self._executor)
         left = self._screened(self.possible)
         unlikely = len(self.possible) - len(left)
         while left := left or self._interactions():
             before, tried = self.current, []
+            self._fit_ahead(left, before)
             for slope in left:
                 one = self._with_slope(slope, before)
                 if one is None:
@@ -232,11 +249,22 @@ class Walk:
             for slope, parts in self._waiting.items()
         }
 
+    def _fit_ahead(self, slopes: list[Slope], before: Step) -> None:
+        """Fit slopes beside the same model by the executor; without one, each is fitted when it is tried."""
+        if self._executor is None or len(slopes) < 2:
+            return
+        models: dict[Structure, Model] = {}
+        for slope, structure in (_added(one, before) for one in slopes):
+            try:
+                model = self._plan.model(structure)
+            except HierlogitError:  # which is said when the slope is tried
+                continue
+            if not _grave(self._new(findings_of_slope(model, slope))):
+                models[structure] = model
+        self._ahead = fits_ahead(models, self._engine, self._executor)
+
     def _with_slope(self, slope: Slope, before: Step) -> Tried | None:
-        # The effects of a factor are all correlated, or none of them is.
-        others = [one for one in before.structure.slopes if one.group == slope.group]
-        slope = replace(slope, correlated=others[0].correlated) if others else slope
-        structure = replace(before.structure, slopes=(*before.structure.slopes, slope))
+        slope, structure = _added(slope, before)
         step = self._tried("slope", str(slope), structure, before, slope)
         return None if step is None else Tried(slope, step, _objection(step, before))
 
@@ -292,7 +320,9 @@ class Walk:
             findings = self._new(findings_of_intercepts(model) if slope is None else findings_of_slope(model, slope))
             grave = [] if slope is None else _grave(findings)
             if not grave:
-                fit = self._fitted(model)
+                ahead = self._ahead.pop(structure, None)
+                fit = fitted(model, self._engine) if ahead is None else ahead.fit
+                begun -= 0.0 if ahead is None else ahead.seconds
                 test = None if against is None else ratio_test(against.fit, fit)
                 return self._step(stage, adds, structure, against, fit, test, findings, begun)
             obstacle = grave[0].evidence
@@ -317,16 +347,18 @@ class Walk:
         self.steps.append(Step(name, stage, adds, before, structure, fit, test, findings, seconds))
         return self.steps[-1]
 
-    def _fitted(self, model: Model) -> Fit[Model]:
-        """The fit; by Laplace in place of quadrature without random effects, where there is nothing to integrate."""
-        engine = self._engine if model.design.groups else Laplace(draws=self._engine.draws, seed=self._engine.seed)
-        with unsaid(HierlogitWarning):  # the fit has them as findings
-            return engine.run(model)
-
     def _new(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Those of the findings that no model had before."""
         known = {finding for step in self.steps for finding in step.findings}
         return tuple(finding for finding in findings if finding not in known)
+
+
+def _added(slope: Slope, before: Step) -> tuple[Slope, Structure]:
+    """A slope as it is added to a model, and the structure with it."""
+    # The effects of a factor are all correlated, or none of them is.
+    others = [one for one in before.structure.slopes if one.group == slope.group]
+    slope = replace(slope, correlated=others[0].correlated) if others else slope
+    return slope, replace(before.structure, slopes=(*before.structure.slopes, slope))
 
 
 def _grave(findings: Iterable[Finding]) -> list[Finding]:

@@ -14,12 +14,15 @@ from ..engines.maximum.refit import Refitter
 from ..errors import ConvergenceWarning, warn
 from ..fits.posterior import parameter_draws
 from ..fits.psis import khat_threshold, psis, relative_efficiency
+from ..parallel.tasks import all_results
 from ..progress import progress
 from ..validation import number_of, quoted_list
 from .row_scores import log_kernel
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit
+    from ..model_spec import ModelSpec
+    from ..parallel.workers import AnyExecutor
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,7 +46,7 @@ class Unseen:
     k_hat: FloatArray | None
 
 
-def unseen_rows(fit: Fit) -> Unseen:
+def unseen_rows(fit: Fit, executor: AnyExecutor | None = None) -> Unseen:
     """Each row predicted by a fit without it, with the effects of its cluster estimated from the other rows.
 
     Warns
@@ -51,7 +54,7 @@ def unseen_rows(fit: Fit) -> Unseen:
     ConvergenceWarning
         If fits without some rows are unreliable.
     """
-    return _weighted(fit) if fit.estimate is None else _searched_again(fit)
+    return _weighted(fit) if fit.estimate is None else _searched_again(fit, executor)
 
 
 def _weighted(fit: Fit) -> Unseen:
@@ -89,20 +92,38 @@ def _trouble(k_hat: FloatArray, limit: float) -> str:
     )
 
 
-def _searched_again(fit: Fit) -> Unseen:
+@dataclass(frozen=True)
+class _WithoutRow:
+    """Task that repeats the search of a likelihood engine without one row.
+
+    Attributes
+    ----------
+    model : ModelSpec
+    refitter : Refitter
+    """
+
+    model: ModelSpec
+    refitter: Refitter
+
+    def __call__(self, number: int) -> tuple[float, bool]:
+        """Linear predictor of row `number`, and whether there is a maximum without it."""
+        design = self.model.design
+        alone = np.arange(design.n_rows) == number
+        again = self.refitter.without(alone)
+        row = design.training_rows().at(np.array([number]))
+        eta = float(linear_predictor(Draws.at(again.estimate), row)[0, 0])
+        return eta, again.converged and not again.unbounded
+
+
+def _searched_again(fit: Fit, executor: AnyExecutor | None) -> Unseen:
     """By repeating the search of a likelihood engine without each row."""
     from scipy.special import expit
 
-    design, refitter = fit.model.design, Refitter.of(fit)
-    rows, outcome = design.training_rows(), design.outcome
-    p, failed = np.empty(len(rows)), []
-    for k in progress(range(len(rows)), "Leaving rows out"):
-        alone = np.zeros(len(rows), dtype=bool)
-        alone[k] = True
-        again = refitter.without(alone)
-        if again.unbounded or not again.converged:
-            failed.append(design.table.rows[k])
-        p[k] = expit(linear_predictor(Draws.at(again.estimate), rows.at(np.array([k])))[0, 0])
+    design, outcome = fit.model.design, fit.model.design.outcome
+    rows = range(design.n_rows)
+    found = all_results(_WithoutRow(fit.model, Refitter.of(fit)), rows, executor, "Leaving rows out")
+    p = np.array([expit(found[k][0]) for k in rows])
+    failed = [design.table.rows[k] for k in rows if not found[k][1]]
     if failed:
         warn(
             f"Without {len(failed):,} of {number_of(len(rows), 'row')} there is no maximum: {quoted_list(failed)}. "

@@ -19,6 +19,7 @@ from ..errors import PredictionError
 from ..fits.arguments import NOT_THE_POPULATION, refuse_pooled, require_unweighted
 from ..fits.repeated_findings import repeats_findings
 from ..lazy_draws import lazy_variable
+from ..parallel.workers import check_executor
 from ..progress import progress
 from ..summaries.intervals import DrawTable, Interval, summarise
 from ..validation import flag, seed_or_new, shortened
@@ -30,6 +31,7 @@ from .row_scores import auc, auc_error, log_kernel, mean_error, squared_errors
 if TYPE_CHECKING:
     from ..design.outcome import Outcome
     from ..fits.fit import Fit
+    from ..parallel.workers import AnyExecutor
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -50,6 +52,7 @@ def scores(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
     seed: int | None = None,
+    executor: AnyExecutor | None = None,
 ) -> DrawTable:
     """Brier score, logarithmic score and area under the ROC curve, in the sample and with rows or clusters left out.
 
@@ -73,6 +76,8 @@ def scores(
     seed : int, optional
         Repeats the effects of new clusters, and the assignment of clusters to folds, exactly. That of the
         folds is drawn, and kept in ``table.attrs["seed"]``, if not given.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the fits without each row or cluster over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -94,6 +99,8 @@ def scores(
         If an option is out of range, or rows are left out and `clusters` is not ``"observed"``.
     FitError
         If there is no such grouping factor or column, or no fit without some cluster.
+    StudyError
+        If the executor cannot run the fits.
 
     Warns
     -----
@@ -131,10 +138,11 @@ def scores(
     """
     require_unweighted(fit, "hl.scores", NOT_THE_POPULATION)
     refuse_pooled(fit, "fit", "Scores are of the rows")
+    check_executor(executor)
     interval = Interval.of(ci_prob, ci_kind)
     own_clusters = all(chosen == "observed" for chosen in cluster_choices(fit.model, clusters).values())
     if group is not None:
-        return _with_clusters_left_out(fit, clusters, loo, group, folds, num_draws, interval, seed)
+        return _with_clusters_left_out(fit, clusters, loo, group, folds, num_draws, interval, seed, executor)
     if folds is not None:
         raise PredictionError("folds: name the clusters that are divided into folds, group='district'.")
     left_out = fit.estimate is None and own_clusters if loo is None else flag("loo", loo, PredictionError)
@@ -146,7 +154,7 @@ def scores(
     table = _in_sample(fit, clusters, num_draws, interval, seed)
     if not left_out:
         return table
-    unseen = unseen_rows(fit)
+    unseen = unseen_rows(fit, executor)
     both = _joined(fit, table, _left_out(unseen, fit.model.design.outcome, interval, "loo"))
     if unseen.k_hat is not None:
         # Not an array: pandas compares the attributes of tables that it joins.
@@ -163,6 +171,7 @@ def _with_clusters_left_out(
     num_draws: int | None,
     interval: Interval,
     seed: int | None,
+    executor: AnyExecutor | None,
 ) -> DrawTable:
     """Scores in the sample, and of rows by fits without their clusters."""
     if loo is not None and flag("loo", loo, PredictionError):
@@ -170,7 +179,8 @@ def _with_clusters_left_out(
     outcome, left_out = fit.model.design.outcome, left_out_clusters(fit, group)
     used_seed = seed_or_new(seed, PredictionError)
     parts = Folds.of(left_out, outcome.y, outcome.trials, folds=folds, seed=used_seed)
-    p = UnseenClusters.of(fit, parts, unseen_treatments(fit.model, "average")).complete(parts)
+    treatments = unseen_treatments(fit.model, "average")
+    p = UnseenClusters.of(fit, parts, treatments, executor=executor).complete(parts)
     unseen = Unseen(p, log_kernel(p, outcome.y, outcome.trials), None)
     table = _in_sample(fit, clusters, num_draws, interval, seed)
     both = _joined(fit, table, _left_out(unseen, outcome, interval, "new clusters", left_out.index))

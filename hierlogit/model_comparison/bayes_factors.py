@@ -17,9 +17,10 @@ from ..fits.arguments import NO_LIKELIHOOD, model_of, refuse_pooled, refuse_samp
 from ..fits.posterior import parameter_labels
 from ..fits.psis import khat_threshold
 from ..formatting import number
+from ..parallel.tasks import all_results
+from ..parallel.workers import check_executor
 from ..pictures import Picture, Pictured
 from ..priors.families import Decov, Prior
-from ..progress import progress
 from ..result_table import HasTables, ResultTable
 from ..validation import (
     choice,
@@ -44,6 +45,7 @@ from .nesting import refuse_other_rows
 if TYPE_CHECKING:
     from ..fits.fit import Fit
     from ..model_spec import ModelSpec
+    from ..parallel.workers import AnyExecutor
 
 #: Scales of the priors of the parameters in which the models differ, as multiples of those of the models.
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -132,6 +134,7 @@ def bayes_factor(
     draws: int = 4096,
     nodes: int | None = None,
     seed: int | None = None,
+    executor: AnyExecutor | None = None,
 ) -> BayesFactors:
     """Bayes factors and posterior probabilities of models of the same rows, with their sensitivity to the priors.
 
@@ -151,6 +154,8 @@ def bayes_factor(
         Multiples of the scales of the priors of all parameters that are not in every model. Correlations keep theirs.
     draws, nodes, seed
         As for `evidence`.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the models, and the scales of their priors, over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -163,6 +168,8 @@ def bayes_factor(
         If the models are of different rows or outcomes, or an option is out of range.
     ModelError
         If one of `fits` is neither a fit nor a model.
+    StudyError
+        If the executor cannot run the integrations.
 
     Warns
     -----
@@ -207,17 +214,17 @@ def bayes_factor(
     multiples = _checked_scales(scales)
     draws = whole_number("draws", draws, FitError, least=LEAST_DRAWS)
     count = None if nodes is None else whole_number("nodes", nodes, FitError, least=1, most=MOST_NODES)
+    check_executor(executor)
     seed = DEFAULT_SEED if seed is None else seed_or_new(seed, FitError)
-    results = {
-        name: computed_evidence(model, draws, count, seed)
-        for name, model in progress(models.items(), "Integrating models", len(models))
-    }
+    task = _Evidences(tuple(models.values()), draws, count, seed)
+    found = all_results(task, range(len(models)), executor, "Integrating models")
+    results = dict(zip(models, found.values(), strict=True))
     # The priors of parameters that all models have hardly matter for the ratios.
     differing = _differing(models)
     of_defaults = dict.fromkeys(label for one in results.values() for label in one.default_priors)
     warn_of_defaults([label for label in of_defaults if label in differing])
     warn_if_inaccurate(results)
-    return _assembled(models, results, prior, reference, multiples)
+    return _assembled(models, results, prior, reference, multiples, executor)
 
 
 def _assembled(
@@ -226,6 +233,7 @@ def _assembled(
     prior: Mapping[str, float],
     reference: str | None,
     scales: Sequence[float],
+    executor: AnyExecutor | None,
 ) -> BayesFactors:
     values = {name: _Value(one.log_evidence, one.mcse, one.pareto_k) for name, one in results.items()}
     order = sorted(models, key=lambda name: -(values[name].log_evidence + np.log(prior[name])))
@@ -235,9 +243,12 @@ def _assembled(
     labels = dict.fromkeys(label for model in models.values() for label in parameter_labels(model.design))
     # Correlations, which have no scale, keep their priors.
     scaled = tuple(label for label in labels if label in differing and not label.startswith("cor_"))
-    blocks = {}
-    for scale in progress(scales if scaled else [1.0], "Scaling priors"):
-        blocks[scale] = _compared({name: _scaled(one, differing, scale) for name, one in results.items()}, prior, base)
+    task = _Scaled(tuple(results.values()), differing, tuple(scales) if scaled else (1.0,))
+    found = all_results(task, range(len(task)), executor, "Scaling priors")
+    blocks = {
+        scale: _compared({name: found[task.number(k, one)] for one, name in enumerate(results)}, prior, base)
+        for k, scale in enumerate(task.scales)
+    }
     sensitivity = pd.concat(blocks, names=["scale"]).swaplevel().loc[order]
     return BayesFactors(
         ResultTable.of(table.loc[order], f"Evidence of models, Bayes factors relative to '{base}'"),
@@ -246,6 +257,56 @@ def _assembled(
         scaled,
         results,
     )
+
+
+@dataclass(frozen=True)
+class _Evidences:
+    """Task that computes the evidence of one of several models; the other attributes are as for `computed_evidence`.
+
+    Attributes
+    ----------
+    models : tuple of ModelSpec
+    draws, nodes, seed
+    """
+
+    models: tuple[ModelSpec, ...]
+    draws: int
+    nodes: int | None
+    seed: int
+
+    def __call__(self, number: int) -> Evidence:
+        """The evidence of model `number`."""
+        return computed_evidence(self.models[number], self.draws, self.nodes, self.seed)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """Task that computes the evidence of one model with one of the scales of the priors.
+
+    Attributes
+    ----------
+    results : tuple of Evidence
+    differing : frozenset of str
+        Labels of the parameters whose priors are scaled.
+    scales : tuple of float
+    """
+
+    results: tuple[Evidence, ...]
+    differing: frozenset[str]
+    scales: tuple[float, ...]
+
+    def __len__(self) -> int:
+        """Number of models times that of scales."""
+        return len(self.results) * len(self.scales)
+
+    def number(self, scale: int, model: int) -> int:
+        """Number of the task of a scale and a model."""
+        return scale * len(self.results) + model
+
+    def __call__(self, number: int) -> _Value:
+        """Log evidence, its error and the Pareto k-hat."""
+        scale, model = divmod(number, len(self.results))
+        return _scaled(self.results[model], self.differing, self.scales[scale])
 
 
 def _prior_probabilities(models: Mapping[str, ModelSpec], given: Mapping[str, float] | None) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,16 @@ import pandas as pd
 from ..errors import FitError
 from ..fits.arguments import NO_LIKELIHOOD, USE_WALD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
+from ..parallel.workers import check_executor
 from ..pictures import Picture
 from ..result_table import ResultTable
 from ..validation import choice, mapping, quoted_list
 from .hybrid_bic import hybrid_penalties
 from .loo import loo
 from .nesting import maxima, refuse_counted_apart, refuse_other_rows
+
+if TYPE_CHECKING:
+    from ..parallel.workers import AnyExecutor
 
 #: Criteria for likelihood fits, with their names; all are on the scale of -2 log-likelihood, and smaller is better.
 CRITERIA = {"aic": "AIC", "bic": "BIC", "bic_clusters": "BIC by clusters", "bic_hybrid": "hybrid BIC"}
@@ -29,7 +33,12 @@ PICTURE = Picture("compare")
 
 
 def compare(
-    fits: Mapping[str, Fit], *, criterion: str | None = None, group: str | None = None, method: str = "stacking"
+    fits: Mapping[str, Fit],
+    *,
+    criterion: str | None = None,
+    group: str | None = None,
+    method: str = "stacking",
+    executor: AnyExecutor | None = None,
 ) -> ResultTable:
     """Table of models fitted to the same rows, the best first.
 
@@ -43,6 +52,8 @@ def compare(
         For sampled fits, a grouping factor whose clusters are left out one by one, as for `loo`; rows if not given.
     method : {"stacking", "BB-pseudo-BMA", "pseudo-BMA"}
         For sampled fits, how the weights are computed; see ``arviz_stats.compare``.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        For sampled fits, distributes the fits without a row or cluster whose weights are unreliable, as for `loo`.
 
     Returns
     -------
@@ -59,6 +70,8 @@ def compare(
     FitError
         If the fits are to different rows, of both kinds, or integrate out random effects by different methods that do
         not agree: more nodes would change a log-likelihood by more than 0.05.
+    StudyError
+        If the executor cannot run the fits.
 
     Notes
     -----
@@ -96,6 +109,7 @@ def compare(
     if criterion is not None:
         choice("criterion", criterion, tuple(CRITERIA), FitError)
     choice("method", method, METHODS, FitError)
+    check_executor(executor)
     refuse_other_rows({name: fit.model.design for name, fit in fits.items()})
     sampled = [name for name, fit in fits.items() if fit.estimate is None]
     if not sampled:
@@ -117,7 +131,7 @@ def compare(
         refuse_counted_apart(designs, "leave-one-out by rows", "Pass group=, whose clusters are left out instead.")
     import arviz_stats
 
-    results: dict[str, Any] = {name: loo(fit, group=group) for name, fit in fits.items()}
+    results: dict[str, Any] = {name: loo(fit, group=group, executor=executor) for name, fit in fits.items()}
     table: pd.DataFrame = arviz_stats.compare(results, method=method, round_to="none")
     what = next(iter(fits.values())).model.design.table.unit if group is None else f"clusters of {group}"
     title = f"Expected log predictive density, leaving out {what} one by one; larger is better"

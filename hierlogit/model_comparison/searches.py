@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ..display import Sentences, Table, View
-from ..engines.maximum.other_searches import OPTIMIZERS, OtherSearches, Search
+from ..engines.maximum.other_searches import OPTIMIZERS, Displacement, OtherSearches, Search
 from ..engines.maximum.refit import maximum_of
 from ..errors import FitError
 from ..fits.arguments import refuse_pooled, require_fit
 from ..fits.fit import Fit
 from ..formatting import number
-from ..progress import progress
+from ..parallel.tasks import results_until_interrupted
+from ..parallel.workers import check_executor
 from ..result_table import HasTables, ResultTable
 from ..validation import agree, names, number_of, quoted_list, seed_or_new, whole_number
+
+if TYPE_CHECKING:
+    from ..parallel.workers import AnyExecutor
 
 #: SciPy's optimizers that are tried if none are named.
 USUAL = ("BFGS", "L-BFGS-B", "SLSQP", "TNC")
@@ -73,7 +78,12 @@ class SearchComparison(HasTables):
 
 
 def compare_searches(
-    fit: Fit, optimizers: Sequence[str] | str | None = None, *, starts: int = 5, seed: int | None = None
+    fit: Fit,
+    optimizers: Sequence[str] | str | None = None,
+    *,
+    starts: int = 5,
+    seed: int | None = None,
+    executor: AnyExecutor | None = None,
 ) -> SearchComparison:
     """Where other starts and other optimizers end, as lme4's ``allFit``.
 
@@ -92,6 +102,8 @@ def compare_searches(
         Number of starts of the package's own search, the usual one included.
     seed : int, optional
         For the random starts; drawn, and kept in the result, if not given.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the searches over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -102,6 +114,8 @@ def compare_searches(
     ------
     FitError
         If the fit is by a sampler, or has infinite estimates, so that there is no maximum, or is restricted.
+    StudyError
+        If the executor cannot run the searches.
 
     References
     ----------
@@ -120,6 +134,7 @@ def compare_searches(
     chosen = names("optimizers", given, OPTIMIZERS, FitError, "optimizer", "SciPy")
     starts = whole_number("starts", starts, FitError, least=1, most=MOST_STARTS)
     used = seed_or_new(seed, FitError)
+    check_executor(executor)
     estimate = maximum_of(fit)
     if estimate.restricted:
         raise FitError(
@@ -131,18 +146,14 @@ def compare_searches(
             "the fit has infinite estimates, so that there is no maximum at which searches could end. hl.MAP() and "
             "NUTS have finite ones."
         )
-    searches = OtherSearches(fit.model, estimate)
-    found, interrupted = [searches.fit()], False
-    steps = searches.run(starts, chosen, np.random.default_rng(used))
-    try:
-        for one in progress(steps, "Searching", total=starts + len(chosen)):
-            found.append(one)
-    except KeyboardInterrupt:
-        interrupted = True
-    table, estimates = _tables(found, searches)
+    random = np.random.default_rng(used)
+    displacements = [Displacement.drawn(fit.model.design, random) for _ in range(starts - 1)]
+    searches = OtherSearches(fit.model, estimate, displacements, chosen)
+    found, finished = results_until_interrupted(searches, range(len(searches)), executor, "Searching")
+    table, estimates = _tables([searches.fit(), *found.values()], searches)
     name = "log_posterior" if estimate.penalised else "log_likelihood"
     table = ResultTable.of(table.rename(columns={"value": name}), "Searches for the maximum")
-    return SearchComparison(table, estimates, used, interrupted)
+    return SearchComparison(table, estimates, used, interrupted=not finished)
 
 
 def _tables(found: list[Search], searches: OtherSearches) -> tuple[pd.DataFrame, pd.DataFrame]:

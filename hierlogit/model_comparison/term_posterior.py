@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import FitError, HierlogitError
-from ..progress import progress
+from ..parallel.tasks import results_until_interrupted
 from .leave_out import same_sampler
 from .loo import loo
 from .marginal_likelihood import (
@@ -23,8 +24,10 @@ from .restricted_model import Kept, RestrictedModel
 from .term_comparisons import difference_of
 
 if TYPE_CHECKING:
+    from ..engines.engine import Engine
     from ..fits.fit import Fit
     from ..model_spec import ModelSpec
+    from ..parallel.workers import AnyExecutor
     from .term_comparisons import TermComparison
 
 FloatArray = npt.NDArray[np.float64]
@@ -74,73 +77,134 @@ def contour_probability(draws: FloatArray) -> float:
     return float((far >= zero[0]).mean())
 
 
-def loo_differences(fit: Fit, comparisons: Sequence[TermComparison]) -> list[Row]:
+@dataclass(frozen=True)
+class _LeaveOneOut:
+    """Task that samples a model with some of the terms, and leaves out its rows one by one.
+
+    Attributes
+    ----------
+    fit : Fit
+        With all terms.
+    sampler : Engine
+        That of the fit, with its settings and seed.
+    """
+
+    fit: Fit
+    sampler: Engine
+
+    def of(self, kept: Kept) -> FloatArray:
+        """Expected log predictive densities of the rows.
+
+        Raises
+        ------
+        FitError
+            If the chains do not converge, or the rows cannot be left out.
+        """
+        whole = kept == Kept.all_of(self.fit.model.design)
+        sampled = self.fit if whole else self.sampler.run(RestrictedModel(self.fit.model, kept))
+        codes = [finding.code for finding in sampled.diagnostics.findings]
+        if "interrupted" in codes and not whole:
+            raise KeyboardInterrupt
+        if sampled.diagnostics.status == "failed":
+            reasons = " ".join(finding.evidence for finding in sampled.diagnostics.findings)
+            raise FitError(f"sampling without the term failed: {reasons}")
+        by_row: FloatArray = loo(sampled).elpd_i.to_numpy()
+        return by_row
+
+
+@dataclass(frozen=True)
+class _Evidences:
+    """Task that integrates over the parameters of a model with some of the terms.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        With all terms.
+    seed : int
+    """
+
+    model: ModelSpec
+    seed: int
+
+    def of(self, kept: Kept) -> Evidence:
+        """The evidence of the model."""
+        whole = kept == Kept.all_of(self.model.design)
+        return computed_evidence(self.model if whole else RestrictedModel(self.model, kept), DRAWS, None, self.seed)
+
+
+@dataclass(frozen=True)
+class _OfEachModel[R]:
+    """Task that computes something of the model with each choice of terms.
+
+    Attributes
+    ----------
+    compute : callable
+    kept : tuple of Kept
+    """
+
+    compute: Callable[[Kept], R]
+    kept: tuple[Kept, ...]
+
+    def __call__(self, number: int) -> R | str:
+        """What was computed of model `number`, or the reason why it could not be."""
+        try:
+            return self.compute(self.kept[number])
+        except HierlogitError as error:
+            return str(error)
+
+
+def _of_models[R](
+    compute: Callable[[Kept], R], comparisons: Sequence[TermComparison], executor: AnyExecutor | None, what: str
+) -> dict[Kept, R | str]:
+    """Something of each model that is compared, or why there is none; fewer of them after an interruption."""
+    kept = tuple(dict.fromkeys(each for one in comparisons for each in (one.larger, one.smaller)))
+    found, _ = results_until_interrupted(_OfEachModel(compute, kept), range(len(kept)), executor, what)
+    return {kept[number]: value for number, value in found.items()}
+
+
+def loo_differences(fit: Fit, comparisons: Sequence[TermComparison], executor: AnyExecutor | None) -> list[Row]:
     """Difference of the expected log predictive densities of rows with each term and without it.
 
     The models without a term are sampled with the settings of the fit.
     """
-    sampler = same_sampler(fit)
-    known: dict[Kept, FloatArray] = {}
+    by_unit = _of_models(_LeaveOneOut(fit, same_sampler(fit)).of, comparisons, executor, "Sampling without terms")
 
-    def by_unit(kept: Kept) -> FloatArray:
-        if kept not in known:
-            whole = kept == Kept.all_of(fit.model.design)
-            sampled = fit if whole else sampler.run(RestrictedModel(fit.model, kept))
-            codes = [finding.code for finding in sampled.diagnostics.findings]
-            if "interrupted" in codes and not whole:
-                raise KeyboardInterrupt
-            if sampled.diagnostics.status == "failed":
-                reasons = " ".join(finding.evidence for finding in sampled.diagnostics.findings)
-                raise FitError(f"sampling without the term failed: {reasons}")
-            known[kept] = loo(sampled).elpd_i.to_numpy()
-        return known[kept]
+    def compared(larger: FloatArray, smaller: FloatArray) -> Row:
+        change = larger - smaller
+        return {"elpd_difference": float(change.sum()), "se": float(np.sqrt(len(change) * change.var()))}
 
-    def compared(comparison: TermComparison) -> Row:
-        change = by_unit(comparison.larger) - by_unit(comparison.smaller)
-        se = np.sqrt(len(change) * change.var())
-        return {"elpd_difference": float(change.sum()), "se": float(se)}
-
-    return _compared(fit, comparisons, compared, ("elpd_difference", "se"), "Sampling without terms")
+    return _compared(fit, comparisons, by_unit, compared, ("elpd_difference", "se"))
 
 
-def _compared(
+def _compared[R](
     fit: Fit,
     comparisons: Sequence[TermComparison],
-    compared: Callable[[TermComparison], Row],
+    known: Mapping[Kept, R | str],
+    compared: Callable[[R, R], Row],
     names: Sequence[str],
-    what: str,
 ) -> list[Row]:
     """A row for each comparison; its numbers are missing, with the reason, if there are none."""
     rows: list[Row] = []
-    missing = dict.fromkeys(names, np.nan)
-    try:
-        for one in progress(comparisons, what):
-            row: Row = {"parameters": difference_of(fit.model, one).parameters, **missing, "note": ""}
-            try:
-                rows.append(row | compared(one))
-            except HierlogitError as error:
-                rows.append(row | {"note": str(error)})
-    except KeyboardInterrupt:
-        left = comparisons[len(rows) :]
-        rows += [
-            {"parameters": difference_of(fit.model, one).parameters, **missing, "note": "interrupted"} for one in left
-        ]
+    for one in comparisons:
+        larger, smaller = (known.get(kept, "interrupted") for kept in (one.larger, one.smaller))
+        row: Row = {"parameters": difference_of(fit.model, one).parameters, **dict.fromkeys(names, np.nan), "note": ""}
+        if isinstance(larger, str):
+            rows.append(row | {"note": larger})
+        elif isinstance(smaller, str):
+            rows.append(row | {"note": smaller})
+        else:
+            rows.append(row | compared(larger, smaller))
     return rows
 
 
-def bayes_factors(fit: Fit, comparisons: Sequence[TermComparison], seed: int | None) -> list[Row]:
+def bayes_factors(
+    fit: Fit, comparisons: Sequence[TermComparison], seed: int | None, executor: AnyExecutor | None
+) -> list[Row]:
     """Bayes factor of each term, the evidence with it over that without it, under the priors of the model."""
-    known: dict[Kept, Evidence] = {}
+    evidences = _Evidences(fit.model, DEFAULT_SEED if seed is None else seed)
+    known = _of_models(evidences.of, comparisons, executor, "Integrating models")
 
-    def evidence_of(kept: Kept) -> Evidence:
-        if kept not in known:
-            whole = kept == Kept.all_of(fit.model.design)
-            model: ModelSpec = fit.model if whole else RestrictedModel(fit.model, kept)
-            known[kept] = computed_evidence(model, DRAWS, None, DEFAULT_SEED if seed is None else seed)
-        return known[kept]
-
-    def compared(comparison: TermComparison) -> Row:
-        larger, smaller = evidence_of(comparison.larger), evidence_of(comparison.smaller)
+    def compared(larger: Evidence, smaller: Evidence) -> Row:
         log_factor = larger.log_evidence - smaller.log_evidence
         with np.errstate(over="ignore"):
             return {
@@ -150,7 +214,10 @@ def bayes_factors(fit: Fit, comparisons: Sequence[TermComparison], seed: int | N
             }
 
     names = ("bayes_factor", "log_bayes_factor", "mcse_log_bayes_factor")
-    rows = _compared(fit, comparisons, compared, names, "Integrating models")
-    warn_of_defaults(list(dict.fromkeys(label for one in known.values() for label in one.default_priors)))
-    warn_if_inaccurate({f"without {one.label}": known[one.smaller] for one in comparisons if one.smaller in known})
+    rows = _compared(fit, comparisons, known, compared, names)
+    computed = {kept: one for kept, one in known.items() if not isinstance(one, str)}
+    warn_of_defaults(list(dict.fromkeys(label for one in computed.values() for label in one.default_priors)))
+    warn_if_inaccurate(
+        {f"without {one.label}": computed[one.smaller] for one in comparisons if one.smaller in computed}
+    )
     return rows

@@ -68,7 +68,10 @@ def test_terms(
         How many data sets to simulate for each term for the bootstrap.
     seed : int, optional
         For the bootstrap and Bayes factors.
-    executor, store
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the data sets of the bootstrap over workers, as for `bootstrap`, or for ``"loo"`` and
+        ``"bayes_factor"`` the models without a term.
+    store : str or path, optional
         For the bootstrap, as for `bootstrap`.
 
     Returns
@@ -116,7 +119,8 @@ def test_terms(
     FitError
         If the fit is by MAP or not at a maximum, or restricted, or an option is not allowed.
     StudyError
-        If an option of the bootstrap is not allowed, or `store` belongs to another study.
+        If an option of the bootstrap is not allowed, `store` belongs to another study, or the executor cannot run the
+        fits.
 
     Warns
     -----
@@ -180,7 +184,7 @@ def test_terms(
             refuse_pooled(fit, "fit", "Comparisons of models are of the outcomes", "Leave method= out for directions.")
         if adjust is not None:
             raise FitError("adjust is for the p-values of likelihood fits, which this fit by a sampler does not have.")
-        return _of_posterior(fit, comparisons, chosen, seed)
+        return _of_posterior(fit, comparisons, chosen, seed, executor)
     if isinstance(fit, PooledFit):
         return _of_imputations(fit, comparisons, method, adjust)
     chosen = METHODS[0] if method is None else choice("method", method, METHODS, FitError)
@@ -236,7 +240,9 @@ def _of_imputations(
     raise FitError("the fits are by MAP, whose estimates have no tests: fit the tables by hl.Laplace() or hl.AGQ().")
 
 
-def _of_posterior(fit: Fit, comparisons: Sequence[TermComparison], method: str, seed: int | None) -> ResultTable:
+def _of_posterior(
+    fit: Fit, comparisons: Sequence[TermComparison], method: str, seed: int | None, executor: AnyExecutor | None
+) -> ResultTable:
     titles = {
         "direction": "Posterior probabilities about terms",
         "loo": "Leave-one-out differences by terms",
@@ -244,8 +250,8 @@ def _of_posterior(fit: Fit, comparisons: Sequence[TermComparison], method: str, 
     }
     rows = {
         "direction": lambda: directions(fit, comparisons),
-        "loo": lambda: loo_differences(fit, comparisons),
-        "bayes_factor": lambda: bayes_factors(fit, comparisons, seed),
+        "loo": lambda: loo_differences(fit, comparisons, executor),
+        "bayes_factor": lambda: bayes_factors(fit, comparisons, seed, executor),
     }[method]()
     table = pd.DataFrame([one.names | row for one, row in zip(comparisons, rows, strict=True)])
     return ResultTable.of(table, titles[method], spare=("note", "without", "parameters"))

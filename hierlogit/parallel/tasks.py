@@ -292,17 +292,22 @@ def collect_tasks[R](
     return Done(dict(sorted(done.results.items())), dict(sorted(done.failures.items()))), finished
 
 
-def all_results[R](
+def results_until_interrupted[R](
     task: Callable[[int], R], numbers: Sequence[int], executor: AnyExecutor | None, what: str | None
-) -> dict[int, R]:
-    """Run a task for each number as `run_tasks` does, where all results are needed, and give the tasks' warnings.
+) -> tuple[dict[int, R], bool]:
+    """Run a task for each number as `run_tasks` does, where no task may fail, and give the tasks' warnings.
+
+    Returns
+    -------
+    results : dict of int to R
+        In the order of the numbers.
+    finished : bool
+        Whether all tasks ran, which is not so after an interruption.
 
     Raises
     ------
     Exception
         The error of the first task that has one; others are no longer begun.
-    KeyboardInterrupt
-        After an interruption.
     """
     found: dict[int, _Told[R]] = {}
 
@@ -312,12 +317,29 @@ def all_results[R](
                 raise told.value
             found[number] = told
 
-    if not run_tasks(_Telling(task), numbers, executor, what, keep):
-        raise KeyboardInterrupt
+    finished = run_tasks(_Telling(task), numbers, executor, what, keep)
     values: dict[int, R] = {}
     for number, told in sorted(found.items()):
         for text, kind in told.warnings:
             warn(text, kind)
         assert not isinstance(told.value, Exception)
         values[number] = told.value
+    return values, finished
+
+
+def all_results[R](
+    task: Callable[[int], R], numbers: Sequence[int], executor: AnyExecutor | None, what: str | None
+) -> dict[int, R]:
+    """Run a task for each number as `results_until_interrupted` does, where all results are needed.
+
+    Raises
+    ------
+    Exception
+        The error of the first task that has one; others are no longer begun.
+    KeyboardInterrupt
+        After an interruption.
+    """
+    values, finished = results_until_interrupted(task, numbers, executor, what)
+    if not finished:
+        raise KeyboardInterrupt
     return values

@@ -18,6 +18,7 @@ from ..fits.arguments import require_fit
 from ..fits.diagnostics import versions
 from ..fits.fit import Fit
 from ..fits.repeated_findings import findings_shown
+from ..parallel.workers import AnyExecutor, check_executor
 from ..progress import progress
 from ..summaries.intervals import Interval
 from ..validation import file_path, kind_of, names, reason_of, seed_or_none, shortened, text, whole_number
@@ -89,6 +90,7 @@ def report(
     seed: int | None = None,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Path:
     """Path of the report of one or several fits, written as a self-contained HTML file.
 
@@ -112,6 +114,8 @@ def report(
         Makes all simulations of the report reproducible; the seed of the first fit if not given.
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Distributes the simulations and refits of the sections over workers, as for `bootstrap`.
 
     Returns
     -------
@@ -122,6 +126,8 @@ def report(
     ------
     FitError
         If there is no fit, a section is not known, or the file cannot be written.
+    StudyError
+        If `executor` is not an executor.
 
     Notes
     -----
@@ -145,6 +151,7 @@ def report(
     chosen = _chosen(sections, several=len(subjects) > 1, built=built is not None)
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
     seed = seed_or_none("seed", seed, FitError)
+    check_executor(executor)
     used_seed = subjects[0].fit.diagnostics.seed if seed is None else seed
     request = Request(
         subjects,
@@ -153,6 +160,7 @@ def report(
         1 if used_seed is None else int(used_seed),
         replicates,
         built,
+        executor,
     )
     parts = []
     for key in progress(chosen, "Writing the report"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..design.design import Design
+    from ..parallel.workers import AnyExecutor
 
 #: Rows times draws of averages over rows and clusters, beyond which fewer draws are used, and how many at least.
 MOST_VALUES, FEWEST_DRAWS = 10**7, 200
@@ -133,6 +134,8 @@ class Request:
         Number of data sets simulated for the checks.
     build : Build or None
         The build-up whose proposed model is reported.
+    executor : concurrent.futures.Executor, distributed.Client or None
+        Where simulations and refits run.
     """
 
     subjects: tuple[Subject, ...]
@@ -141,6 +144,7 @@ class Request:
     seed: int
     replicates: int
     build: Build | None = None
+    executor: AnyExecutor | None = None
 
     @property
     def several(self) -> bool:
@@ -163,7 +167,9 @@ class Request:
         results: dict[str, Check | str] = {}
         for subject in self.subjects:
             try:
-                results[subject.name] = check(subject.fit, replicates=self.replicates, seed=self.seed)
+                results[subject.name] = check(
+                    subject.fit, replicates=self.replicates, seed=self.seed, executor=self.executor
+                )
             except Exception as error:
                 results[subject.name] = reason(error)
         return results

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from .objective import Objective, Point
 from .optimizer import maximise
 from .search_result import Approach
 from .starting_values import directions, starting_point
+
+if TYPE_CHECKING:
+    from ...design.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,18 +69,84 @@ class Search:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Displacement:
+    """How far a random start is from the usual one, as standard normal variables.
+
+    Attributes
+    ----------
+    fixed : ndarray, shape (p,)
+        Of the fixed effects.
+    log_sds : tuple of ndarray
+        Of the sds of each grouping factor.
+    correlations : tuple of tuple of ndarray
+        Of the rows of the Cholesky factors of each grouping factor's correlations, one array for each set of
+        correlated effects.
+    """
+
+    fixed: FloatArray
+    log_sds: tuple[FloatArray, ...]
+    correlations: tuple[tuple[FloatArray, ...], ...]
+
+    @classmethod
+    def drawn(cls, design: Design, random: np.random.Generator) -> Displacement:
+        """A displacement for the models of a design."""
+        fixed = random.normal(size=len(design.fixed_effects))
+        log_sds, correlations = [], []
+        for group in design.groups:
+            log_sds.append(random.normal(size=len(group.effects)))
+            sizes = [part.stop - part.start for part in group.set_slices]
+            correlations.append(tuple(np.tril(random.normal(size=(size, size))) for size in sizes))
+        return cls(fixed, tuple(log_sds), tuple(correlations))
+
+    def moved(self, objective: Objective, point: Point, scale: FloatArray) -> FloatArray:
+        """A vector far from the usual start, with correlations of any size."""
+        psi, p = point.psi.copy(), objective.p
+        psi[:p] += MOVED * scale[:p, :p] @ self.fixed
+        cholesky = objective.cholesky(psi)
+        for g, group in enumerate(objective.model.design.groups):
+            sds = np.sqrt((cholesky[g] ** 2).sum(axis=1)) * np.exp(FACTOR * self.log_sds[g])
+            for part, rows in zip(group.set_slices, self.correlations[g], strict=True):
+                lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+                cholesky[g][part, part] = sds[part, None] * rows / lengths
+        return objective.with_cholesky(psi, cholesky)
+
+
 class OtherSearches:
     """Searches for the maximum of an estimate's likelihood, or of the posterior density.
+
+    They are tasks by number: from the usual start and random ones, then SciPy's from the usual start.
 
     Parameters
     ----------
     model : Model
     estimate : Estimate
+    starts : sequence of Displacement
+        Of the random starts.
+    optimizers : sequence of str
+        Names of SciPy's optimizers.
     """
 
-    def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
+    def __init__(
+        self, model: ModelSpec, estimate: Estimate, starts: Sequence[Displacement], optimizers: Sequence[str]
+    ) -> None:
         self._model, self._estimate = model, estimate
+        self._starts: tuple[Displacement | None, ...] = (None, *starts)
+        self._optimizers = tuple(optimizers)
         self._approach = Approach.like(estimate, model.design)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._model, self._estimate, self._starts[1:], self._optimizers)
+
+    def __len__(self) -> int:
+        """Number of searches."""
+        return len(self._starts) + len(self._optimizers)
+
+    def __call__(self, number: int) -> Search:
+        """Search `number`."""
+        if number >= len(self._starts):
+            return self._scipy(self._optimizers[number - len(self._starts)])
+        return self._own(f"start {number + 1}" if number else "usual start", self._starts[number])
 
     @property
     def labels(self) -> list[str]:
@@ -98,18 +167,11 @@ class OtherSearches:
         psi = objective.at(self._estimate)
         return Search("fit", objective.evaluate(psi).value, self._estimates(objective, psi), True, 0, 0.0)
 
-    def run(self, starts: int, optimizers: list[str], random: np.random.Generator) -> Iterator[Search]:
-        """The searches one by one: from the usual start and random ones, then SciPy's from the usual start."""
-        for k in range(starts):
-            yield self._own(f"start {k + 1}" if k else "usual start", random if k else None)
-        for name in optimizers:
-            yield self._scipy(name)
-
-    def _own(self, name: str, random: np.random.Generator | None) -> Search:
+    def _own(self, name: str, displacement: Displacement | None) -> Search:
         objective, began = self._objective(), time.perf_counter()
         point, scale = starting_point(objective)
-        if random is not None:
-            point = objective.evaluate(_moved(objective, point, scale, random))
+        if displacement is not None:
+            point = objective.evaluate(displacement.moved(objective, point, scale))
             scale = directions(objective, point)
         optimum = maximise(objective, point, scale)
         seconds = time.perf_counter() - began
@@ -161,17 +223,3 @@ class OtherSearches:
         cholesky = dict(zip(self._estimate.cholesky, objective.cholesky(psi), strict=True))
         moved = replace(self._estimate, beta=psi[: objective.p], cholesky=cholesky)
         return np.concatenate([moved.beta, moved.spread_covariance()[1]])
-
-
-def _moved(objective: Objective, point: Point, scale: FloatArray, random: np.random.Generator) -> FloatArray:
-    """A vector far from the usual start, with correlations of any size."""
-    psi, p = point.psi.copy(), objective.p
-    psi[:p] += MOVED * scale[:p, :p] @ random.normal(size=p)
-    cholesky = objective.cholesky(psi)
-    for g, group in enumerate(objective.model.design.groups):
-        sds = np.sqrt((cholesky[g] ** 2).sum(axis=1)) * np.exp(FACTOR * random.normal(size=len(cholesky[g])))
-        for part in group.set_slices:
-            rows = np.tril(random.normal(size=(part.stop - part.start,) * 2))
-            lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
-            cholesky[g][part, part] = sds[part, None] * rows / lengths
-    return objective.with_cholesky(psi, cholesky)

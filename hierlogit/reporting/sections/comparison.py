@@ -48,7 +48,7 @@ def content(request: Request) -> str:
                 (subject.name, f"`{subject.fit.model.formula.line}`, by {subject.engine}")
                 for subject in request.subjects
             ),
-            attempted("The comparison", lambda: _criteria(fits)),
+            attempted("The comparison", lambda: _criteria(fits, request)),
             attempted("Tests of nested models", lambda: _tests(fits)),
             heading("Estimates", 3),
             attempted("The estimates", lambda: _estimates(fits)),
@@ -56,8 +56,8 @@ def content(request: Request) -> str:
     )
 
 
-def _criteria(fits: dict[str, Fit]) -> Iterator[str]:
-    comparison = compare(fits)
+def _criteria(fits: dict[str, Fit], request: Request) -> Iterator[str]:
+    comparison = compare(fits, executor=request.executor)
     sampled = "elpd" in comparison
     yield paragraph(
         "How well each model predicts new rows of the same clusters, by leave-one-out cross-validation, the best model "

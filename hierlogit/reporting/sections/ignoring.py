@@ -34,6 +34,7 @@ def _beside(subject: Subject, request: Request) -> Iterator[str]:
         replicates=replicates,
         num_draws=subject.affordable_draws,
         seed=request.seed,
+        executor=request.executor,
         **request.intervals,
     )
     if result.interrupted:

@@ -18,22 +18,22 @@ SHOWN = 8
 
 def content(request: Request) -> str:
     """The section, fit by fit."""
-    return "".join(request.each(lambda subject, _: _of(subject)))
+    return "".join(request.each(lambda subject, _: _of(subject, request)))
 
 
-def _of(subject: Subject) -> Iterator[str]:
+def _of(subject: Subject, request: Request) -> Iterator[str]:
     if not subject.design.groups:
         yield paragraph("The model has no clusters.")
         return
     # The factor with the fewest clusters, where each has most influence.
     group = min(subject.design.groups, key=lambda factor: len(factor.levels))
-    yield attempted("The influence of clusters", lambda: _influence(subject, group.name))
+    yield attempted("The influence of clusters", lambda: _influence(subject, group.name, request))
 
 
-def _influence(subject: Subject, group: str) -> Iterator[str]:
+def _influence(subject: Subject, group: str, request: Request) -> Iterator[str]:
     with unsaid(HierlogitWarning):
         # The table marks clusters whose weights are unreliable, since sampling again could take long.
-        result = influence(subject.fit, group=group, refit=False)
+        result = influence(subject.fit, group=group, refit=False, executor=request.executor)
     yield paragraph(
         f"Change of the estimates when one of the {len(result.table):,} clusters of `{group}` is left out. Cook's "
         "distance summarises the change of all fixed effects; DFBETAS is the change of the most affected parameter, in "

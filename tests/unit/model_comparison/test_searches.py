@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.engines.maximum.other_searches import OPTIMIZERS, OtherSearches
+from hierlogit.engines.maximum.other_searches import OPTIMIZERS, OtherSearches, Search
 from hierlogit.errors import FitError, HierlogitWarning
 from hierlogit.fits.fit import Fit
 
@@ -87,14 +86,14 @@ def test_estimates_that_the_data_do_not_tell_apart_are_flat() -> None:
 
 
 def test_what_has_ended_is_kept_when_interrupted(slopes: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = OtherSearches.run
+    search = OtherSearches.__call__
 
-    def interrupted(self: OtherSearches, *arguments: Any) -> Iterator[Any]:
-        searches = run(self, *arguments)
-        yield next(searches)
-        raise KeyboardInterrupt
+    def interrupted(self: OtherSearches, number: int) -> Search:
+        if number:
+            raise KeyboardInterrupt
+        return search(self, number)
 
-    monkeypatch.setattr(OtherSearches, "run", interrupted)
+    monkeypatch.setattr(OtherSearches, "__call__", interrupted)
     found = hl.compare_searches(slopes, seed=1)
     assert list(found.table.index) == ["fit", "usual start"]
     assert found.interrupted

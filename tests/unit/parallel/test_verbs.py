@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
@@ -15,9 +15,19 @@ import hierlogit as hl
 from hierlogit.errors import StudyError
 
 
+class Counting(ProcessPoolExecutor):
+    """Processes that count what they are given."""
+
+    submitted = 0
+
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        self.submitted += 1
+        return super().submit(fn, *args, **kwargs)
+
+
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Executor]:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+def processes() -> Iterator[Counting]:
+    with Counting(1, mp_context=get_context("spawn")) as pool:
         yield pool
 
 
@@ -42,12 +52,31 @@ VERBS: dict[str, Callable[[hl.results.Fit, Executor | None], pd.DataFrame]] = {
     "compare_engines": lambda fit, pool: hl.compare_engines(
         fit.model, {"Laplace": hl.Laplace(), "AGQ": hl.AGQ(nodes=7), "MAP": hl.MAP()}, executor=pool
     ),
+    "compare_searches": lambda fit, pool: hl.compare_searches(fit, "BFGS", starts=3, seed=1, executor=pool).table.drop(
+        columns="seconds"
+    ),
+    "scores": lambda fit, pool: hl.scores(fit, loo=True, executor=pool),
+    "scores by herd": lambda fit, pool: hl.scores(fit, group="herd", executor=pool),
+    "bayes_factor": lambda fit, pool: (
+        hl.bayes_factor(
+            {"falling": fit, "same": hl.Model("p(successes, size) ~ 1 + (1 | herd)", hl.datasets.load("cbpp"))},
+            draws=256,
+            nodes=7,
+            executor=pool,
+        ).sensitivity
+    ),
+    "build": lambda _, pool: hl.build(
+        "p(successes, size) ~ period + size + (1 | herd)", hl.datasets.load("cbpp"), executor=pool
+    ).table.drop(columns="seconds"),
 }
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_results_do_not_depend_on_the_executor(name: str, fit: hl.results.Fit, processes: Executor) -> None:
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")  # Bayes factors of default priors
+def test_results_do_not_depend_on_the_executor(name: str, fit: hl.results.Fit, processes: Counting) -> None:
+    before = processes.submitted
     alone, there = VERBS[name](fit, None), VERBS[name](fit, processes)
+    assert processes.submitted > before
     pd.testing.assert_frame_equal(pd.DataFrame(there), pd.DataFrame(alone), check_exact=True)
 
 
@@ -60,7 +89,21 @@ def test_leave_one_out_samples_again_on_workers(sampled: hl.results.Fit, process
     assert there.elpd == alone.elpd
 
 
-@pytest.mark.parametrize("verb", [hl.profile, hl.summary, hl.check, hl.loo])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["loo", "bayes_factor"])
+@pytest.mark.filterwarnings("ignore::hierlogit.errors.HierlogitWarning")  # few draws, default priors
+def test_models_without_a_term_are_computed_on_workers(
+    method: str, sampled: hl.results.Fit, processes: Counting
+) -> None:
+    before = processes.submitted
+    alone, there = (hl.test_terms(sampled, method, executor=pool) for pool in (None, processes))
+    pd.testing.assert_frame_equal(pd.DataFrame(there), pd.DataFrame(alone), check_exact=True)
+    assert processes.submitted > before
+
+
+@pytest.mark.parametrize(
+    "verb", [hl.profile, hl.summary, hl.check, hl.loo, hl.compare_searches, hl.scores, hl.test_terms, hl.report]
+)
 def test_what_is_no_executor_is_refused(verb: Any, fit: hl.results.Fit) -> None:
     with pytest.raises(StudyError, match="executor is not an Executor"):
         verb(fit, executor="pool")
