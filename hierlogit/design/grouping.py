@@ -19,7 +19,7 @@ import pandas as pd
 from ..display import Facts, Shown, ShownAsCall, View
 from ..errors import DesignError
 from ..formula.terms import Formula, RandomTerm
-from ..validation import agree, quoted_list
+from ..validation import agree, number_of, quoted_list
 from .encoding import Encoding
 from .rank import DroppedColumn, column_sds, reasons
 from .row_counts import column_means
@@ -131,11 +131,14 @@ class GroupBlock(Shown):
         >>> import hierlogit as hl
         >>> hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")).design.groups[0].sizes
         '50, of 2 to 5 rows (median 5)'
+        >>> rows = hl.datasets.load("cbpp").assign(row=range(56))
+        >>> hl.Model("p(incidence, size) ~ 1 + (1 | row)", rows).design.groups[0].sizes
+        '56, of 1 row each'
         """
         rows = self.rows_of_clusters
         fewest, most = int(rows.min()), int(rows.max())
         rows_text = (
-            f"{most:,} rows each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
+            f"{number_of(most, 'row')} each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
         )
         return f"{len(self.levels):,}, of {rows_text}"
 

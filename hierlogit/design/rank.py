@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..display import ShownAsCall
-from ..errors import PredictionError
-from ..validation import SHOWN, agree, number_of, quoted_list
+from ..errors import DesignError, PredictionError
+from ..validation import LARGEST_NUMBER, SHOWN, agree, number_of, quoted_list
 from .row_counts import standard_deviations
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,6 +29,15 @@ RANK_TOLERANCE = 1e-10
 NO_SHARE = 1e-7
 #: A row is not estimable if a dropped column differs by more than this share from what the kept columns give.
 ESTIMABLE_TOLERANCE = 1e-7
+
+
+def _refuse_tiny(columns: FloatArray, norms: FloatArray, labels: Sequence[str], where: str) -> None:
+    for j in np.flatnonzero(norms < 1 / LARGEST_NUMBER):
+        if columns[:, j].any():
+            raise DesignError(
+                f"in {where}, '{labels[j]}' is not 0, but closer to it than {1 / LARGEST_NUMBER:g} in every row. Express "
+                "it in larger units, such as multiples of its standard deviation."
+            )
 
 
 def column_sds(columns: FloatArray, counts: FloatArray | None = None) -> FloatArray:
@@ -119,6 +128,11 @@ class Independent(ShownAsCall):
         counts : ndarray, shape (n,), optional
             How often each row counts.
 
+        Raises
+        ------
+        DesignError
+            If a column is not zero, but too close to it for squares and products of its values.
+
         Examples
         --------
         >>> columns = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 1.0], [3.0, 6.0, 0.0]])
@@ -131,6 +145,7 @@ class Independent(ShownAsCall):
         if counts is not None:  # sums of squares and products are then those of all rows
             columns = columns * np.sqrt(counts)[:, None]
         norms = np.linalg.norm(columns, axis=0)
+        _refuse_tiny(columns, norms, labels, where)
         scale = np.where(norms > 0, norms, 1.0)
         kept = _independent(columns, scale, degrees)
         gone = np.setdiff1d(np.arange(len(labels)), kept)

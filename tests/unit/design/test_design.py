@@ -362,6 +362,13 @@ def test_dependent_columns_are_refused_on_request() -> None:
         design("y ~ x", collinear="yes")
 
 
+def test_columns_whose_squares_are_not_numbers_are_refused() -> None:
+    frame = dependent().assign(tiny=lambda rows: 1e-200 * rows["x"])
+    closer = "'tiny' is not 0, but closer to it than 1e-100 in every row. Express it in larger units"
+    refused("y ~ z + tiny", frame, "in the fixed part", closer)
+    refused("y ~ z + (1 + tiny | g)", frame, "in the random term (1 + tiny | g)", closer)
+
+
 def test_long_lists_of_dependent_columns_are_cut_short() -> None:
     frame = pd.DataFrame({"y": [0, 1] * 40, "f": [f"level {k // 2}" for k in range(80)]})
     frame["copy"] = "c" + frame["f"]
