@@ -132,15 +132,14 @@ class GroupBlock(Shown):
         >>> hl.Model("y ~ 1 + (1 | ID)", hl.datasets.load("bacteria")).design.groups[0].sizes
         '50, of 2 to 5 rows (median 5)'
         >>> rows = hl.datasets.load("cbpp").assign(row=range(56))
-        >>> hl.Model("p(incidence, size) ~ 1 + (1 | row)", rows).design.groups[0].sizes
+        >>> hl.Model("p(successes, size) ~ 1 + (1 | herd) + (1 | row)", rows).design.groups[1].sizes
         '56, of 1 row each'
         """
         rows = self.rows_of_clusters
         fewest, most = int(rows.min()), int(rows.max())
-        rows_text = (
-            f"{number_of(most, 'row')} each" if fewest == most else f"{fewest:,} to {most:,} rows (median {np.median(rows):,g})"
-        )
-        return f"{len(self.levels):,}, of {rows_text}"
+        if fewest == most:
+            return f"{len(self.levels):,}, of {number_of(most, 'row')} each"
+        return f"{len(self.levels):,}, of {fewest:,} to {most:,} rows (median {np.median(rows):,g})"
 
     @property
     def varying(self) -> str:

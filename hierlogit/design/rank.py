@@ -35,8 +35,8 @@ def _refuse_tiny(columns: FloatArray, norms: FloatArray, labels: Sequence[str], 
     for j in np.flatnonzero(norms < 1 / LARGEST_NUMBER):
         if columns[:, j].any():
             raise DesignError(
-                f"in {where}, '{labels[j]}' is not 0, but closer to it than {1 / LARGEST_NUMBER:g} in every row. Express "
-                "it in larger units, such as multiples of its standard deviation."
+                f"in {where}, '{labels[j]}' is not 0, but closer to it than {1 / LARGEST_NUMBER:g} in every row. "
+                "Express it in larger units, such as multiples of its standard deviation."
             )
 
 
