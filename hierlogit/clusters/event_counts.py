@@ -11,7 +11,13 @@ import numpy.typing as npt
 from ..binomial import variance_factor
 from ..density.linear_predictor import Draws, add_effects, linear_predictor
 from ..design.design import EncodedRows
-from ..effects.numerics.population_average import POINTS, AverageTable, average_probability, predictor_sd
+from ..effects.numerics.population_average import (
+    POINTS,
+    AverageTable,
+    average_probability,
+    have_one_variance,
+    predictor_sd,
+)
 from .rows_by_cluster import ARRAYS, RowsByCluster
 
 FloatArray = npt.NDArray[np.float64]
@@ -84,8 +90,7 @@ class AveragedFactors:
         """For all draws, with the factor whose clusters are compared and the others that are averaged over."""
         tables = {}
         for factors in ((*others, factor), others):
-            alike = all(np.all(np.ptp(rows.groups[name].Z, axis=0) == 0) for name in factors)
-            if factors and alike and len(rows) > LEAST_ROWS:
+            if factors and len(rows) > LEAST_ROWS and have_one_variance(rows, factors):
                 one = rows.at(np.zeros(1, dtype=np.intp))
                 tables[factors] = AverageTable.of(predictor_sd(draws, one, factors)[:, 0])
         return cls(others, tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,11 +90,30 @@ class Averages:
         totals = np.bincount(codes, weights=weights)
         if not np.all(totals > 0):
             _refuse_weightless(groups[totals <= 0], len(groups))
-        order = np.argsort(codes, kind="stable")
-        counts = np.bincount(codes)
-        starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
+        order, starts = _by_group(codes)
         described = set_aside(groups, list(sizes)).assign(**sizes)
         return cls(described, order, starts, (weights / totals[codes])[order])
+
+    @property
+    def groups(self) -> npt.NDArray[np.intp]:
+        """The group of each row, shape (n,)."""
+        codes = np.empty(len(self.order), dtype=np.intp)
+        codes[self.order] = np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.order)))
+        return codes
+
+    def of_distinct(self, first: npt.NDArray[np.intp], which: npt.NDArray[np.intp]) -> Averages:
+        """The same averages over distinct rows.
+
+        Parameters
+        ----------
+        first : ndarray of int, shape (distinct,)
+            Where each distinct row is first among all rows.
+        which : ndarray of int, shape (n,)
+            The number of each row's distinct row, which is in the same group.
+        """
+        totals = np.bincount(which[self.order], weights=self.share)
+        order, starts = _by_group(self.groups[first])
+        return replace(self, order=order, starts=starts, share=totals[order])
 
     def of(self, values: FloatArray) -> FloatArray:
         """Averages over the rows of each group, shape (draws, groups)."""
@@ -104,6 +123,12 @@ class Averages:
             weighted *= self.share
             np.add.reduceat(weighted, self.starts, axis=1, out=averages[part])
         return averages
+
+
+def _by_group(codes: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Row numbers sorted by group, and where each group starts among them."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(codes))[:-1]]).astype(np.intp)
+    return np.argsort(codes, kind="stable"), starts
 
 
 def _refuse_weightless(groups: pd.DataFrame, count: int) -> None:

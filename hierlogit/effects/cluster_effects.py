@@ -17,7 +17,7 @@ from ..errors import PredictionError
 from ..model_spec import ModelSpec
 from ..validation import number_of, quoted_list
 from .cluster_choice import ClusterSet
-from .numerics.population_average import average_probability, average_slope, predictor_sd
+from .numerics.population_average import average_over_clusters, average_probability, average_slope, predictor_sd
 from .random_streams import simulated_outcomes, standard_normals
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,10 +61,14 @@ class PlacedRows:
     def __len__(self) -> int:
         return len(self.encoded)
 
+    def at(self, chosen: npt.NDArray[np.intp] | slice) -> PlacedRows:
+        """The rows at the given positions, as a table of their own; views of them for a slice."""
+        new = {name: NewClusters(some.codes[chosen], some.count) for name, some in self.new.items()}
+        return PlacedRows(self.encoded.at(chosen), new)
+
     def part(self, rows: slice) -> PlacedRows:
         """A run of the rows, as views of them."""
-        new = {name: NewClusters(some.codes[rows], some.count) for name, some in self.new.items()}
-        return PlacedRows(self.encoded.at(rows), new, self.first + rows.start)
+        return replace(self.at(rows), first=self.first + rows.start)
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class ClusterTreatment:
 
         eta = self.linear(draws, rows)
         if self._averaged:
-            averaged = average_probability(eta, self._spread(draws, rows))
+            averaged = average_over_clusters(eta, draws, rows.encoded, self._averaged)
             return averaged if self.scale == "response" else np.log(averaged) - np.log1p(-averaged)
         if self.scale == "link":
             return eta
@@ -194,11 +198,12 @@ class ClusterTreatment:
         return eta
 
     @property
-    def _averaged(self) -> bool:
-        return "average" in self.clusters.values()
+    def _averaged(self) -> list[str]:
+        """The factors over whose clusters predictions are averaged."""
+        return [name for name, chosen in self.clusters.items() if chosen == "average"]
 
     def _spread(self, draws: Draws, rows: PlacedRows) -> FloatArray:
-        return predictor_sd(draws, rows.encoded, [k for k, chosen in self.clusters.items() if chosen == "average"])
+        return predictor_sd(draws, rows.encoded, self._averaged)
 
     def _add_new_clusters(
         self, eta: FloatArray, draws: Draws, factor: GroupBlock, number: int, rows: PlacedRows

@@ -22,6 +22,7 @@ from .averaging_by import Averages, average
 from .cluster_choice import Clusters
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
 from .contrasts import SMALL_STEP, Contrast, chosen_variables, contrasts, is_numeric
+from .distinct_rows import distinct_for_averages
 from .effects_picture import EffectsPicture
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOG, RowTests
@@ -277,9 +278,9 @@ def slopes(
             seed=seed,
         )
         rows = query.place(query.rows)
-        moved = [_moved(query, name) for name in names]
-        changed = partial(_slopes_of_run, query.averages, rows, moved, slope)
-        return query, query.predicted(changed, len(names), rows, "Taking slopes")
+        moved = [_Moved.of(query, rows, name) for name in names]
+        most = max((step.rows for step in moved), key=len)
+        return query, query.predicted(partial(_slopes_of_run, moved, slope), len(names), most, "Taking slopes")
 
     queries, values = over_imputations(fit, num_draws, values_of)
     query = queries[0]
@@ -448,24 +449,37 @@ def _compared_rows(
     query: PredictionQuery, varied: Sequence[Contrast], comparison: str | Comparison
 ) -> Evaluated | RowByRow:
     """Comparisons of the predictions at both values of each contrast, one contrast after the other."""
-    rows = [(query.place(query.encode(one.low)), query.place(query.encode(one.high))) for one in varied]
+    pairs = [_Pair.of(query, one) for one in varied]
+    most = max((pair.low for pair in pairs), key=len)
+    return query.predicted(partial(_compared_run, pairs, comparison), len(varied), most, "Comparing")
 
-    return query.predicted(
-        partial(_compared_run, query.averages, rows, comparison), len(varied), rows[0][0], "Comparing"
-    )
+
+@dataclass(frozen=True)
+class _Pair:
+    """Rows with both values of a contrast, and the groups of them that are averaged over."""
+
+    averages: Averages | None
+    low: PlacedRows
+    high: PlacedRows
+
+    @classmethod
+    def of(cls, query: PredictionQuery, contrast: Contrast) -> _Pair:
+        low, high = (query.place(query.encode(frame)) for frame in (contrast.low, contrast.high))
+        averages, chosen = distinct_for_averages(query.averages, [low, high])
+        return cls(averages, low.at(chosen), high.at(chosen))
 
 
 def _compared_run(
-    averages: Averages | None,
-    rows: Sequence[tuple[PlacedRows, PlacedRows]],
+    pairs: Sequence[_Pair],
     comparison: str | Comparison,
     treatment: ClusterTreatment,
     draws: Draws,
     run: slice,
 ) -> list[FloatArray]:
     measure, parts = _measure(comparison), []
-    for pair in rows:
-        low, high = (average(treatment.predict(draws, side.part(run)), averages) for side in pair)
+    for pair in pairs:
+        sides = (treatment.predict(draws, side.part(run)) for side in (pair.low, pair.high))
+        low, high = (average(values, pair.averages) for values in sides)
         parts.append(_compared(measure, high, low))
     return parts
 
@@ -487,17 +501,38 @@ def _compared(measure: Comparison, high: FloatArray, low: FloatArray) -> FloatAr
 
 @dataclass(frozen=True)
 class _Moved:
-    """A variable's values, the rows with it slightly higher and slightly lower, and the distance between the two."""
+    """Rows with a variable as it is, slightly higher and slightly lower.
 
+    Attributes
+    ----------
+    averages : Averages or None
+        Groups of the rows that are averaged over.
+    values : ndarray, shape (n,)
+        Of the variable.
+    rows, above, below : PlacedRows
+    gap : float
+        Distance between the last two.
+    """
+
+    averages: Averages | None
     values: FloatArray
+    rows: PlacedRows
     above: PlacedRows
     below: PlacedRows
     gap: float
 
+    @classmethod
+    def of(cls, query: PredictionQuery, rows: PlacedRows, name: str) -> _Moved:
+        half = SMALL_STEP * float(query.model.design.table.column(name).std())
+        frame = query.data.complete_frame
+        values = frame[name].astype(float)
+        above, below = (query.place(query.encode(with_columns(frame, {name: values + step}))) for step in (half, -half))
+        own = np.asarray(values, dtype=np.float64)
+        averages, chosen = distinct_for_averages(query.averages, [rows, above, below], own)
+        return cls(averages, own[chosen], rows.at(chosen), above.at(chosen), below.at(chosen), 2 * half)
+
 
 def _slopes_of_run(
-    averages: Averages | None,
-    rows: PlacedRows,
     moved: Sequence[_Moved],
     slope: str,
     treatment: ClusterTreatment,
@@ -505,24 +540,17 @@ def _slopes_of_run(
     run: slice,
 ) -> list[FloatArray]:
     """Slopes in each variable at a run of rows, or their averages over groups of rows."""
-    parts, some = [], rows.part(run)
+    parts = []
     for step in moved:
+        some = step.rows.part(run)
         change = treatment.slope(draws, some, step.above.part(run), step.below.part(run), step.gap)
         if slope.startswith("ey"):
             with np.errstate(invalid="ignore", divide="ignore"):  # a probability of 0 has no relative change
                 change /= treatment.predict(draws, some)
         if slope.endswith("ex"):
             change *= step.values[run]
-        parts.append(average(change, averages))
+        parts.append(average(change, step.averages))
     return parts
-
-
-def _moved(query: PredictionQuery, name: str) -> _Moved:
-    half = SMALL_STEP * float(query.model.design.table.column(name).std())
-    frame = query.data.complete_frame
-    values = frame[name].astype(float)
-    above, below = (query.place(query.encode(with_columns(frame, {name: values + step}))) for step in (half, -half))
-    return _Moved(np.asarray(values, dtype=np.float64), above, below, 2 * half)
 
 
 def _numeric_variables(fit: Fit, variables: Any) -> list[str]:

@@ -20,6 +20,7 @@ from ..validation import choice
 from .averaging_by import Averages, average
 from .cluster_choice import Clusters, cluster_choices
 from .cluster_effects import SCALES, ClusterTreatment, PlacedRows
+from .distinct_rows import distinct_for_averages
 from .effects_picture import EffectsPicture
 from .evaluated import Evaluated
 from .hypothesis import IDENTITY, LOGIT, RowTests
@@ -296,7 +297,9 @@ def avg_predictions(
 def _expected(query: PredictionQuery) -> Evaluated | RowByRow:
     """Predictions of the rows, or their averages over groups of rows."""
     rows = query.place(query.rows)
-    return query.predicted(partial(_predicted_rows, query.averages, rows), 1, rows, "Predicting")
+    averages, chosen = distinct_for_averages(query.averages, [rows])
+    rows = rows.at(chosen)
+    return query.predicted(partial(_predicted_rows, averages, rows), 1, rows, "Predicting")
 
 
 def _predicted_rows(

@@ -14,6 +14,7 @@ from scipy.special import expit, ndtr
 
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws
+from hierlogit.effects.numerics import population_average
 from hierlogit.effects.numerics.population_average import average_probability, average_slope, predictor_sd
 
 MakeFit = Callable[..., hl.results.Fit]
@@ -136,3 +137,13 @@ def test_new_clusters_have_the_average_as_their_mean_and_more_spread(
     average = hl.predictions(fit, at, clusters="average").draws.values.reshape(-1, 2)
     assert np.all(np.abs(new.mean(0) - average.mean(0)) < 4 * new.std(0) / np.sqrt(20_000))
     assert np.all(new.std(0) > 2 * average.std(0))
+
+
+def test_many_rows_are_interpolated(monkeypatch: pytest.MonkeyPatch, make_fit: MakeFit) -> None:
+    """Between so many points that the error is below that of the rule."""
+    fit = make_fit("use ~ age + (1 | district)", hl.datasets.load("contraception"), draws=20)
+    one_by_one = hl.predictions(fit, clusters="average").draws.values
+    monkeypatch.setattr(population_average, "LEAST_ROWS", 1000)
+    interpolated = hl.predictions(fit, clusters="average").draws.values
+    np.testing.assert_allclose(interpolated, one_by_one, rtol=0, atol=1e-9)
+    assert np.any(interpolated != one_by_one)
