@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -93,25 +93,46 @@ def test_each_process_reads_the_task_once(tmp_path: Path) -> None:
     assert 1 <= len(readers) == len(set(readers)) <= 2
 
 
-def test_parts_follow_the_time_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter(range(10_000_000))
-    # A reading of this clock is 0.1 s after the last one, so that a part takes 0.1 s, whatever its length.
-    monkeypatch.setattr("hierlogit.parallel.tasks.time.perf_counter", lambda: next(seconds) / 10)
-    executor = Recorded()
-    collect_tasks(square, range(1000), executor, "")
-    sizes = [len(part) for part in executor.parts]
-    assert sizes[:6] == [1] * 6  # two for each of three workers, before a time is known
-    assert max(sizes) > 19  # 20 tasks of 0.1 s are 2 s
-    assert sizes[-1] == 1
-    assert sum(sizes) == 1000
+class Clock:
+    """A clock that only the tasks move on, by so many seconds each."""
+
+    def __init__(self, seconds: Callable[[int], float]) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        return self.now
+
+    def task(self, number: int) -> int:
+        self.now += self.seconds(number)
+        return number
+
+
+def parts_sent(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> list[list[int]]:
+    """The parts in which 1,000 tasks of so many seconds are sent to three workers."""
+    clock, executor = Clock(seconds), Recorded()
+    monkeypatch.setattr("hierlogit.parallel.tasks.time.perf_counter", clock)
+    collect_tasks(clock.task, range(1000), executor, "")
+    assert [number for part in executor.parts for number in part] == list(range(1000))
+    return executor.parts
+
+
+def test_parts_take_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [len(part) for part in parts_sent(monkeypatch, lambda _: 0.125)]
+    full = sizes.count(16)
+    # Two for each of three workers, before a time is known; then 2 s each, until the rest is shared by the workers.
+    assert sizes[: 6 + full] == [1] * 6 + [16] * full
+    assert 16 * 6 > 1000 - 6 - 16 * full >= 16 * 5
+    assert sizes[6 + full :] == sorted(sizes[6 + full :], reverse=True)
+    assert sizes[-6:] == [1] * 6
+
+
+def test_parts_shrink_when_tasks_become_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = parts_sent(monkeypatch, lambda number: 0.125 if number < 500 else 2.0)
+    assert {len(part) for part in parts if 750 <= part[0] < 950} == {1}
 
 
 def test_slow_tasks_are_sent_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter(range(10_000_000))
-    monkeypatch.setattr("hierlogit.parallel.tasks.time.perf_counter", lambda: next(seconds) * 3)
-    executor = Recorded()
-    collect_tasks(square, range(100), executor, "")
-    assert {len(part) for part in executor.parts} == {1}
+    assert {len(part) for part in parts_sent(monkeypatch, lambda _: 3.0)} == {1}
 
 
 def test_what_takes_no_tasks_is_said(client: distributed.Client) -> None:
