@@ -14,7 +14,7 @@ from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import ridge_regression
 from ..parallel.tasks import all_results
 from .moments import joined
-from .opened import OfShard, PlainTerms, ShardDesign, information, point
+from .opened import IfKnown, OfShard, PlainTerms, ShardDesign, information, point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +53,20 @@ class Sums:
 
     def results[R](self, nodes: int, psi: FloatArray, result: Callable[[Objective, Point, int], R]) -> list[R]:
         """The results of all shards at a vector, in the order of their numbers."""
-        task = OfShard(self.recipe, self.triangular, nodes, psi, result)
-        return list(all_results(task, self.numbers, self.executor, None).values())
+        return self._round(lambda recipe: OfShard(recipe, self.triangular, nodes, psi, result))
+
+    def _round[R](self, task: Callable[[Recipe], Callable[[int], R]]) -> list[R]:
+        """The results of a task for all shards, in the order of their numbers.
+
+        The recipe is a hundred times the size of the rest of a task. It is sent only for shards that came to a process
+        which does not know the model: at first, after a worker was replaced, or after other models took its place. No
+        executor tells which process a task will come to, so that the process itself has to answer.
+        """
+        known = IfKnown(task(self.recipe.without_content))
+        found = all_results(known, self.numbers, self.executor, None)
+        if unknown := [number for number, one in found.items() if one is None]:
+            found.update(all_results(task(self.recipe), unknown, self.executor, None))
+        return [one for one in found.values() if one is not None]
 
     def plain_regression(self, nodes: int) -> FloatArray:
         """Coefficients of the logistic regression without random effects, slightly shrunken; shape (p,)."""
@@ -67,8 +79,8 @@ class Sums:
         return np.linalg.solve(self.triangular, gamma)
 
     def _plain_terms(self, nodes: int, gamma: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        task = PlainTerms(self.recipe, self.triangular, nodes, gamma)
-        gradients, informations = zip(*all_results(task, self.numbers, self.executor, None).values(), strict=True)
+        terms = self._round(lambda recipe: PlainTerms(recipe, self.triangular, nodes, gamma))
+        gradients, informations = zip(*terms, strict=True)
         return sum(gradients[1:], gradients[0]), sum(informations[1:], informations[0])
 
     def evaluate(self, nodes: int, psi: FloatArray) -> Point:

@@ -39,17 +39,45 @@ class Recipe:
     ----------
     token : str
         Differs from those of all other models.
-    content : bytes
-        Folder, manifest and reference model, which a process reads once.
+    content : bytes or None
+        Folder, manifest and reference model, which a process reads once; None for processes that have done so.
     """
 
     token: str
-    content: bytes
+    content: bytes | None
 
     @classmethod
     def of(cls, token: str, folder: Path, manifest: Manifest, reference: ModelSpec) -> Recipe:
         """The recipe of a model whose encoding is that of `reference`."""
         return cls(token, pickle.dumps((folder, manifest, reference)))
+
+    @property
+    def without_content(self) -> Recipe:
+        """The token alone."""
+        return replace(self, content=None)
+
+
+class UnknownModelError(Exception):
+    """A process that has not read the recipe of a model, or let go of it, was sent its token alone."""
+
+
+@dataclass(frozen=True)
+class IfKnown[R]:
+    """Task that returns None where the process does not know the model.
+
+    Attributes
+    ----------
+    task : callable
+    """
+
+    task: Callable[[int], R]
+
+    def __call__(self, number: int) -> R | None:
+        """The result of the task."""
+        try:
+            return self.task(number)
+        except UnknownModelError:
+            return None
 
 
 @dataclass
@@ -133,9 +161,17 @@ _lock = Lock()
 
 
 def _shard(recipe: Recipe, number: int) -> OpenShard:
-    """A shard of a model, with the shards of the models that were used last kept in memory."""
+    """A shard of a model, with the shards of the models that were used last kept in memory.
+
+    Raises
+    ------
+    UnknownModelError
+        If this process does not have the recipe, and is not given it.
+    """
     with _lock:
         if recipe.token not in _opened:
+            if recipe.content is None:
+                raise UnknownModelError
             _opened[recipe.token] = _Opened(recipe.content)
             while len(_opened) > MOST_MODELS:
                 _opened.popitem(last=False)

@@ -11,6 +11,7 @@ import pytest
 import hierlogit as hl
 from hierlogit.engines.maximum.objective import Point
 from hierlogit.errors import DataWarning, DesignError, EngineError, FitError
+from hierlogit.shards import opened
 from hierlogit.shards.objective import Sums
 
 FORMULA = "y ~ x * arm + (1 + x | site)"
@@ -101,6 +102,28 @@ def test_an_evaluation_does_not_depend_on_those_before(shards: hl.Shards) -> Non
         again = sums.evaluate(nodes, psi)
         assert again.value == first.value
         np.testing.assert_array_equal(again.gradient, first.gradient)
+
+
+def test_processes_are_sent_the_recipe_once(shards: hl.Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = shards.model("y ~ x + (1 | site)").__dict__["_sums"]
+    psi, sent = np.array([-0.4, 0.5, 0.8]), []
+    expected = sums.evaluate(1, psi)
+    run = opened.OfShard.__call__
+
+    def counted(task: opened.OfShard[Point], number: int) -> Point:
+        sent.append((number, task.recipe.content is not None))
+        return run(task, number)
+
+    monkeypatch.setattr(opened.OfShard, "__call__", counted)
+    sums.evaluate(1, psi)
+    assert sent == [(number, False) for number in range(4)]
+    # A process that takes the place of a lost one answers that it knows nothing of the model.
+    opened.forget(sums.recipe.token)
+    sent.clear()
+    again = sums.evaluate(1, psi)
+    assert [number for number, whole in sent if whole] == [0, 1, 2, 3]
+    assert again.value == expected.value
+    np.testing.assert_array_equal(again.gradient, expected.gradient)
 
 
 def test_effects_are_written_by_shard(table: pd.DataFrame, shards: hl.Shards, tmp_path: Path) -> None:
