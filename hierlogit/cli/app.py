@@ -282,6 +282,22 @@ def datasets() -> None:
         say("\nLoad one in Python: hierlogit.datasets.load('contraception')", style="dim")
 
 
+@app.command()
+def warm() -> None:
+    """Compile everything now, once for this machine, so that first fits do not wait: for images, classrooms and CI."""
+    with plain_messages():
+        from ..compile_ahead import compile_ahead
+        from ..numba_support.compile import announce_compiling
+
+        announce_compiling()
+        try:
+            compiled = compile_ahead()
+        except KeyboardInterrupt:
+            fail("interrupted: what was compiled until then is kept, and the next call compiles the rest.")
+            raise typer.Exit(INTERRUPTED) from None
+        say(f"{compiled.functions} functions are compiled: {compiled.size / 1e6:.1f} MB in {compiled.folder}")
+
+
 def _announcement(engine: Any) -> str:
     """What is about to be done, and how long it may take before anything is seen."""
     from ..engines.nuts.nuts import NUTS

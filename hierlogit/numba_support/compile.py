@@ -165,11 +165,28 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file._source_stamp = _stamp()
+        self.function_name = f"{function.__module__}.{function.__qualname__}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The index of the function's machine code, and the files that it is in; empty if there are none."""
+        folder, name = Path(self.cache_path), self._impl.filename_base
+        index = folder / f"{name}.nbi"
+        return (index, *folder.glob(f"{name}.*.nbc")) if index.exists() else ()
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The function on disk; None if there is none."""
         _finalize_before_interruption()
         return super().load_overload(signature, target_context)
+
+
+#: Those of all functions that are declared in this process.
+_CACHES: list[_Cache] = []
+
+
+def caches() -> tuple[_Cache, ...]:
+    """The caches of all functions that the modules loaded so far declare to be compiled."""
+    return tuple(_CACHES)
 
 
 class _Callback(CFunc):
@@ -193,6 +210,7 @@ _OPTIONS: dict[str, Any] = {
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
     compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
     compiled._cache = _Cache(function)
+    _CACHES.append(compiled._cache)
     result: F = compiled
     return result
 
@@ -246,6 +264,8 @@ class CFunction:
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
         self._function, self._signature = function, signature
+        self._cache = _Cache(function)
+        _CACHES.append(self._cache)
 
     @cached_property
     def _compiled(self) -> Any:
@@ -273,7 +293,7 @@ class CFunction:
         """Whether this process or an earlier one has compiled it."""
         if "_compiled" in vars(self):
             return True
-        return _Cache(self._function).load_overload(self._signature, cpu_target.target_context) is not None
+        return self._cache.load_overload(self._signature, cpu_target.target_context) is not None
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:

@@ -19,6 +19,7 @@ from hierlogit.cli.app import app
 from hierlogit.cli.output import curve_predictor
 from hierlogit.cli.terminal import show_table
 from hierlogit.model import Model
+from hierlogit.numba_support.code_files import CodeFiles
 
 PICTURES = {"forest.png", "caterpillar.png", "curves.png", "cluster_check.png"}
 TABLES = {"summary.csv", "odds_ratios.csv", "variance_components.csv", "cluster_effects.csv", "predictions.csv"}
@@ -312,6 +313,24 @@ def test_interruption_has_a_status_of_its_own(rows, tmp_path, monkeypatch):
     result = run("fit", rows, FORMULA, "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert result.stderr.startswith("error: interrupted")
+
+
+def test_warm_shows_what_is_compiled_and_where(monkeypatch, tmp_path):
+    compiled = CodeFiles(functions=12, missing=(), size=3_456_789, folder=tmp_path)
+    monkeypatch.setattr("hierlogit.compile_ahead.compile_ahead", lambda: compiled)
+    result = run("warm")
+    assert result.exit_code == 0, result.output
+    assert "".join(result.stdout.split("\n")) == f"12 functions are compiled: 3.5 MB in {tmp_path}"
+
+
+def test_an_interrupted_warm_keeps_what_is_compiled(monkeypatch):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hierlogit.compile_ahead.compile_ahead", interrupt)
+    result = run("warm")
+    assert result.exit_code == 130
+    assert result.stderr.startswith("error: interrupted: what was compiled until then is kept")
 
 
 def test_a_sampler_that_stops_early_still_gives_its_results(engines, rows, tmp_path, monkeypatch):
