@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
 from typing import Any, Protocol
 
 #: Seconds after which a bar is shown.
 PATIENCE = 2.0
-#: Seconds between two updates of a bar in a notebook.
-PAUSE = 0.2
+#: Seconds between two updates of a bar in a notebook, and between two lines.
+PAUSE, LINE_PAUSE = 0.2, 10.0
+#: Whether lines are written where there is neither a terminal nor a notebook.
+_as_lines: ContextVar[bool] = ContextVar("_as_lines", default=False)
 
 
 class Bar(Protocol):
@@ -24,8 +29,10 @@ class Bar(Protocol):
         """Remove the bar."""
 
 
-def progress[T](parts: Iterable[T], what: str | None, total: int | None = None) -> Iterator[T]:
-    """The parts one by one, with a bar once they have taken longer than `PATIENCE`.
+def progress[T](
+    parts: Iterable[T], what: str | None, total: int | None = None, patience: float | None = None
+) -> Iterator[T]:
+    """The parts one by one, with a bar once they have taken a while.
 
     Parameters
     ----------
@@ -34,16 +41,20 @@ def progress[T](parts: Iterable[T], what: str | None, total: int | None = None) 
         Text of the bar; None shows none.
     total : int, optional
         Number of parts; their length if not given.
+    patience : float, optional
+        Seconds after which the bar is shown; `PATIENCE` if not given. With a negative number it is there before the
+        first part, which may take minutes.
     """
+    wait = PATIENCE if patience is None else patience
     make: Callable[[str, int | None], Bar] | None = None
-    started, patient = time.perf_counter(), True
+    started, unseen = time.perf_counter(), True
     size = len(parts) if total is None and isinstance(parts, Sized) else total
     bar: Bar | None = None
     try:
         for done, part in enumerate(parts):
             # Finding out who watches takes longer than most work does.
-            if what is not None and patient and time.perf_counter() - started > PATIENCE:
-                make, patient = _watched(), False
+            if what is not None and unseen and time.perf_counter() - started > wait:
+                make, unseen = _watched(), False
                 bar = None if make is None else make(what, size)
             if bar is not None:
                 bar.update(done)
@@ -51,6 +62,16 @@ def progress[T](parts: Iterable[T], what: str | None, total: int | None = None) 
     finally:
         if bar is not None:
             bar.stop()
+
+
+@contextmanager
+def lines_where_unwatched() -> Iterator[None]:
+    """Context in which progress is written to stderr line by line, if that is a file or a pipe."""
+    token = _as_lines.set(True)
+    try:
+        yield
+    finally:
+        _as_lines.reset(token)
 
 
 def _watched() -> Callable[[str, int | None], Bar] | None:
@@ -63,7 +84,9 @@ def _watched() -> Callable[[str, int | None], Bar] | None:
     console = Console(stderr=True)
     if console.is_jupyter:
         return JupyterBar
-    return TerminalBar if console.is_terminal else None
+    if console.is_terminal:
+        return TerminalBar
+    return LineBar if _as_lines.get() else None
 
 
 class TerminalBar:
@@ -85,6 +108,24 @@ class TerminalBar:
     def stop(self) -> None:
         """Remove the bar."""
         self._bar.stop()
+
+
+class LineBar:
+    """Lines in a file or a pipe, the first at once and the others after a while."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._what, self._of, self._written = what, "" if total is None else f" of {total:,}", -math.inf
+
+    def update(self, done: int) -> None:
+        """Write how many parts are done."""
+        now = time.perf_counter()
+        if now - self._written > LINE_PAUSE:
+            self._written = now
+            sys.stderr.write(f"{self._what}: {done:,}{self._of} done\n")
+            sys.stderr.flush()
+
+    def stop(self) -> None:
+        """Lines stay."""
 
 
 class JupyterBar:

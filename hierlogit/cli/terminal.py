@@ -18,6 +18,7 @@ from rich.text import Text
 from ..errors import HierlogitError, HierlogitWarning
 from ..fits.findings import FINDING_KINDS
 from ..formatting import cell, plain
+from ..progress import lines_where_unwatched
 from .wording import on_command_line
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def fail(text: str) -> None:
 
 @contextmanager
 def plain_messages() -> Iterator[None]:
-    """Context in which errors become a message with an exit status, and warnings become a line each."""
+    """Context in which errors become a message with an exit status, and warnings and progress lines of text."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         line = Text("warning: ", style="bold yellow")
@@ -69,7 +70,8 @@ def plain_messages() -> Iterator[None]:
         warnings.simplefilter("always", HierlogitWarning)
         warnings.showwarning = show
         try:
-            yield
+            with lines_where_unwatched():
+                yield
         except HierlogitError as error:
             fail(str(error))
             raise typer.Exit(BAD_INPUT) from error

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..effects.numerics.given_other_rows import GivenOthers
+from ..engines.nuts.advice import duration
 from ..errors import FitError
 from ..fits.arguments import NO_LIKELIHOOD, refuse_pooled, require_unweighted
 from ..fits.fit import Fit
@@ -18,7 +19,7 @@ from ..fits.psis import psis, relative_efficiency
 from ..parallel.tasks import all_results
 from ..parallel.workers import check_executor
 from ..progress import progress
-from ..validation import flag
+from ..validation import flag, number_of
 from .leave_out import integrated_log_likelihood, same_sampler, sampled_without
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True, executor: Any
         other factors are those of the draws if their clusters have other rows.
     refit : bool
         Whether the model is sampled again without each unit whose weights are unreliable; its k-hat is then 0. Each
-        takes as long as the fit.
+        takes as long as the fit; the progress bar says before the first one how many there are, and about how long all
+        of them take.
     executor : concurrent.futures.Executor or distributed.Client, optional
         Distributes these fits over workers, as for `bootstrap`; each runs its chains as the fit did.
 
@@ -108,7 +110,9 @@ def loo(fit: Fit, group: str | None = None, *, refit: bool = True, executor: Any
     units = _by_row(fit) if group is None else _by_cluster(fit, fit.model.design.chosen_groups(group)[0])
     result = _weighted(fit, units, quiet=refit)
     failing = np.flatnonzero(result.pareto_k.to_numpy() > result.good_k)
-    return _with_refits(fit, units, result, failing, executor) if refit and len(failing) else result
+    if not refit or not len(failing):
+        return result
+    return _with_refits(fit, units, result, failing, executor, _announcement(fit, len(failing), group))
 
 
 @dataclass(frozen=True)
@@ -230,14 +234,29 @@ class _WithoutUnit:
         return float(np.logaddexp.reduce(log_p) - np.log(len(log_p)))
 
 
+def _announcement(fit: Fit, count: int, group: str | None) -> str:
+    """How many times the model is sampled again, and how long that takes by the time of the fit.
+
+    Examples
+    --------
+    >>> import hierlogit as hl
+    >>> fit = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit("laplace")
+    >>> _announcement(fit, 3, "ID").split(",")[0]
+    'Sampling again without 3 clusters of ID one by one'
+    """
+    seconds = sum(each for stage, each in fit.diagnostics.seconds.items() if stage != "compile")
+    units = number_of(count, *((f"cluster of {group}", f"clusters of {group}") if group else ("row",)))
+    return f"Sampling again without {units} one by one, about {duration(count * seconds)} in all"
+
+
 def _with_refits(
-    fit: Fit, units: _Units, result: ELPDData, failing: IntArray, executor: AnyExecutor | None
+    fit: Fit, units: _Units, result: ELPDData, failing: IntArray, executor: AnyExecutor | None, what: str
 ) -> ELPDData:
     """The result with some units predicted by sampling again without them."""
     elpd_i, pareto_k = result.elpd_i.copy(), result.pareto_k.copy()
     method = elpd_i["method"].to_numpy().astype(object)
     task = _WithoutUnit(fit.model, same_sampler(fit), units.index)
-    for number, value in all_results(task, failing.tolist(), executor, "Sampling without a unit").items():
+    for number, value in all_results(task, failing.tolist(), executor, what, patience=-1.0).items():
         elpd_i[number] = value
         pareto_k[number], method[number] = 0.0, "refit"
     elpd_i = elpd_i.assign_coords(method=(elpd_i.dims[0], method.astype(str)))

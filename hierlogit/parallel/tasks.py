@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 
@@ -208,14 +208,12 @@ def _run_there[R](
             queue.cancel()
 
 
-def _run_here[R](
-    task: Callable[[int], R], numbers: Sequence[int], what: str | None, keep: Callable[[Done[R]], None]
-) -> None:
+def _run_here[R](task: Callable[[int], R], numbers: Iterable[int], keep: Callable[[Done[R]], None]) -> None:
     """Run the tasks in this process, and keep what was done every few seconds, at the end and at an interruption."""
     done: Done[R] = Done({}, {})
     kept_at = time.monotonic()
     try:
-        for number in progress(numbers, what):
+        for number in numbers:
             one = _run_part(task, [number]).done
             done.results.update(one.results)
             done.failures.update(one.failures)
@@ -234,6 +232,7 @@ def run_tasks[R](
     executor: AnyExecutor | None,
     what: str | None,
     keep: Callable[[Done[R]], None],
+    patience: float | None = None,
 ) -> bool:
     """Run a task for each number.
 
@@ -248,6 +247,8 @@ def run_tasks[R](
         Text of the progress bar; None shows none.
     keep : callable
         Is called with the results since its last call.
+    patience : float, optional
+        After how many seconds the bar is shown; see `hierlogit.progress.progress`.
 
     Returns
     -------
@@ -261,9 +262,9 @@ def run_tasks[R](
     """
     try:
         if executor is None:
-            _run_here(task, numbers, what, keep)
+            _run_here(task, progress(numbers, what, patience=patience), keep)
         else:
-            for _ in progress(_run_there(task, numbers, executor, keep), what, len(numbers)):
+            for _ in progress(_run_there(task, numbers, executor, keep), what, len(numbers), patience):
                 pass
     except KeyboardInterrupt:
         return False
@@ -293,7 +294,11 @@ def collect_tasks[R](
 
 
 def results_until_interrupted[R](
-    task: Callable[[int], R], numbers: Sequence[int], executor: AnyExecutor | None, what: str | None
+    task: Callable[[int], R],
+    numbers: Sequence[int],
+    executor: AnyExecutor | None,
+    what: str | None,
+    patience: float | None = None,
 ) -> tuple[dict[int, R], bool]:
     """Run a task for each number as `run_tasks` does, where no task may fail, and give the tasks' warnings.
 
@@ -317,7 +322,7 @@ def results_until_interrupted[R](
                 raise told.value
             found[number] = told
 
-    finished = run_tasks(_Telling(task), numbers, executor, what, keep)
+    finished = run_tasks(_Telling(task), numbers, executor, what, keep, patience)
     values: dict[int, R] = {}
     for number, told in sorted(found.items()):
         for text, kind in told.warnings:
@@ -328,7 +333,11 @@ def results_until_interrupted[R](
 
 
 def all_results[R](
-    task: Callable[[int], R], numbers: Sequence[int], executor: AnyExecutor | None, what: str | None
+    task: Callable[[int], R],
+    numbers: Sequence[int],
+    executor: AnyExecutor | None,
+    what: str | None,
+    patience: float | None = None,
 ) -> dict[int, R]:
     """Run a task for each number as `results_until_interrupted` does, where all results are needed.
 
@@ -339,7 +348,7 @@ def all_results[R](
     KeyboardInterrupt
         After an interruption.
     """
-    values, finished = results_until_interrupted(task, numbers, executor, what)
+    values, finished = results_until_interrupted(task, numbers, executor, what, patience)
     if not finished:
         raise KeyboardInterrupt
     return values

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hierlogit import progress as module
-from hierlogit.progress import JupyterBar, MarimoBar, TerminalBar, progress
+from hierlogit.progress import JupyterBar, MarimoBar, TerminalBar, lines_where_unwatched, progress
 
 
 class Recorded:
@@ -46,6 +46,11 @@ def test_long_work_shows_how_far_it_is(watched: list[Recorded], monkeypatch: pyt
     assert list(progress(iter("abc"), "working", total=3)) == ["a", "b", "c"]
     (bar,) = watched
     assert (bar.what, bar.total, bar.seen, bar.stopped) == ("working", 3, [0, 1, 2], True)
+
+
+def test_a_bar_can_be_there_before_the_first_part(watched: list[Recorded]) -> None:
+    for _ in progress(range(2), "working", patience=-1.0):
+        assert watched[0].seen[0] == 0
 
 
 def test_a_bar_goes_away_when_work_is_interrupted(watched: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,3 +133,18 @@ def test_a_marimo_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     bar.update(4)
     bar.stop()
     assert steps == [{"title": "working", "total": 5, "remove_on_exit": True}, 3, 1, "gone"]
+
+
+def test_lines_are_written_where_nobody_watches_and_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    monkeypatch.setattr(module, "LINE_PAUSE", 10.0)
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
+    list(progress(range(1200), None))
+    list(progress(range(6), "Working"))
+    assert capsys.readouterr() == ("", "")
+    with lines_where_unwatched():
+        list(progress(range(6), "Working"))
+    assert capsys.readouterr() == ("", "Working: 0 of 6 done\nWorking: 3 of 6 done\n")
