@@ -148,10 +148,13 @@ class ModelSpec(Shown):
             model.__dict__["arrangement"] = self.arrangement.with_outcome(model.design.outcome)
         return model
 
-    def with_design(self, design: Design) -> Self:
-        """The model with another design of the same formula, such as that of other rows; it cannot be saved."""
+    def with_design(self, design: Design, priors: Priors | None = None) -> Self:
+        """The model with another design of the same formula, such as that of other rows; it cannot be saved.
+
+        Its priors are the same, unless others are given.
+        """
         model = type(self).__new__(type(self))
-        model._set(self.formula, design, self.priors, self.namespace)
+        model._set(self.formula, design, self.priors if priors is None else priors, self.namespace)
         return model
 
     def silenced(self, rows: npt.NDArray[np.bool_]) -> Self:

@@ -32,7 +32,7 @@ ESTIMABLE_TOLERANCE = 1e-7
 
 
 def _refuse_tiny(columns: FloatArray, norms: FloatArray, labels: Sequence[str], where: str) -> None:
-    for j in np.flatnonzero(norms < 1 / LARGEST_NUMBER):
+    for j in np.flatnonzero(norms < 1 / LARGEST_NUMBER).tolist():
         if columns[:, j].any():
             raise DesignError(
                 f"in {where}, '{labels[j]}' is not 0, but closer to it than {1 / LARGEST_NUMBER:g} in every row. "

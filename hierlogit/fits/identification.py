@@ -7,7 +7,7 @@ more than a few passes over the rows, which is little beside the fastest fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..design.design import Design
     from ..design.grouping import GroupBlock
     from ..model_spec import ModelSpec
+    from ..priors.families import ScalePrior
 
 #: Fewer events or non-events for each coefficient (Peduzzi and others 1996), or for each parameter, are few.
 FEW_EVENTS = 10
@@ -63,14 +64,15 @@ def findings_of_design(design: Design) -> tuple[Finding, ...]:
         found += _constant_slopes(group)
         found += _saturated_intercept(design, group)
         found += _many_covariances(group)
-        found += _independent_far_from_zero(group)
-        found += _correlated_beyond_rounding(group)
+        found += findings_of_columns(group)
     return (*found, *_identical_factors(design), *_weights_in_small_clusters(design))
 
 
 def findings_of_model(model: ModelSpec) -> tuple[Finding, ...]:
     """What the rows cannot tell, and priors that contradict each other in these rows."""
-    return (*findings_of_design(model.design), *_contradicting_priors(model))
+    several = [group for group in model.design.groups if not single_trials(model.design, group)]
+    contradictions = [one for group in several for one in contradicting_priors(group, model.priors.sd[group.name])]
+    return (*findings_of_design(model.design), *contradictions)
 
 
 def findings_before_fits(model: ModelSpec) -> tuple[Finding, ...]:
@@ -288,6 +290,12 @@ def _far_from_zero(group: GroupBlock) -> list[int]:
     return [int(k) for k in np.flatnonzero(outside & (np.abs(mean) > FAR_FROM_ZERO * group.column_sds))]
 
 
+def findings_of_columns(group: GroupBlock) -> Iterator[Finding]:
+    """Columns of effects so far from zero that the intercepts depend on the slopes; moments of the columns suffice."""
+    yield from _independent_far_from_zero(group)
+    yield from _correlated_beyond_rounding(group)
+
+
 def _independent_far_from_zero(group: GroupBlock) -> Iterator[Finding]:
     """Slopes that are independent of intercepts at a value of the predictor which is far from all rows."""
     intercept = group.effects.index("Intercept") if "Intercept" in group.effects else -1
@@ -314,36 +322,35 @@ def _correlated_beyond_rounding(group: GroupBlock) -> Iterator[Finding]:
         )
 
 
-def _contradicting_priors(model: ModelSpec) -> Iterator[Finding]:
+def contradicting_priors(group: GroupBlock, priors: Sequence[ScalePrior]) -> Iterator[Finding]:
     """Priors of intercepts and slopes that contradict each other, since the intercepts are far from all rows.
 
     Where a predictor has the mean m, clusters whose slopes have the sd s differ by about ``m s`` where it is zero. The
     prior of the intercepts' sd, which applies there, should allow for that.
     """
-    for group in model.design.groups:
-        far, priors = _far_from_zero(group), model.priors.sd[group.name]
-        far = [k for k in far if abs(group.column_ranges[2][k]) <= BEYOND_ROUNDING * group.column_sds[k]]
-        if not far or single_trials(model.design, group):
-            continue
-        intercept = group.effects.index("Intercept")
-        largest, mean = priors[intercept].quantile(LARGE_INTERCEPT), np.abs(group.column_ranges[2])
-        pairs = set(group.correlated_pairs)
-        too_far = [
-            k
-            for k in far
-            if (min(intercept, k), max(intercept, k)) in pairs and largest < mean[k] * priors[k].quantile(USUAL_SLOPE)
-        ]
-        if too_far:
-            k = too_far[0]
-            usual = priors[k].quantile(USUAL_SLOPE)
-            yield _uncentred(
-                group,
-                too_far,
-                f", and so is the prior of their sd, {priors[intercept]}, which exceeds {largest:.3g} with a "
-                f"probability of {1 - LARGE_INTERCEPT:.0%}. With an sd of the slopes of {usual:.3g}, the median of its "
-                f"prior, {priors[k]}, clusters would differ there by about {mean[k] * usual:.3g}: the two priors "
-                "together force the slopes' sd towards 0.",
-            )
+    far = _far_from_zero(group)
+    far = [k for k in far if abs(group.column_ranges[2][k]) <= BEYOND_ROUNDING * group.column_sds[k]]
+    if not far:
+        return
+    intercept = group.effects.index("Intercept")
+    largest, mean = priors[intercept].quantile(LARGE_INTERCEPT), np.abs(group.column_ranges[2])
+    pairs = set(group.correlated_pairs)
+    too_far = [
+        k
+        for k in far
+        if (min(intercept, k), max(intercept, k)) in pairs and largest < mean[k] * priors[k].quantile(USUAL_SLOPE)
+    ]
+    if too_far:
+        k = too_far[0]
+        usual = priors[k].quantile(USUAL_SLOPE)
+        yield _uncentred(
+            group,
+            too_far,
+            f", and so is the prior of their sd, {priors[intercept]}, which exceeds {largest:.3g} with a "
+            f"probability of {1 - LARGE_INTERCEPT:.0%}. With an sd of the slopes of {usual:.3g}, the median of its "
+            f"prior, {priors[k]}, clusters would differ there by about {mean[k] * usual:.3g}: the two priors "
+            "together force the slopes' sd towards 0.",
+        )
 
 
 def _uncentred(group: GroupBlock, places: list[int], consequence: str) -> Finding:

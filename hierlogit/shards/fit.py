@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..display import Facts, Sentences, Shown, View
+from ..display import Facts, Folded, Sentences, Shown, View
 from ..errors import FitError
 from ..formatting import number
 from ..parallel.workers import AnyExecutor, check_executor
@@ -110,4 +110,6 @@ class ShardedFit(Shown):
         findings = Sentences(tuple(map(str, self.diagnostics.findings)), ".diagnostics.findings")
         seconds = number(sum(self.diagnostics.seconds.values()))
         title = f"Fit of shards by {self.diagnostics.engine}: {self.diagnostics.status}, {seconds} s"
-        return View(title, (Facts(facts), findings, *self.estimate.tables()))
+        priors = self.model.stated_priors() if self.estimate.penalised else ()
+        folded = Folded("Priors", Facts(priors, where=".model.priors"))
+        return View(title, (Facts(facts), findings, *self.estimate.tables(), folded))

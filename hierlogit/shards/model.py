@@ -1,11 +1,9 @@
-"""The class `ShardedModel`: a formula and shards, fitted by maximum likelihood, one round of evaluations at a time."""
+"""The class `ShardedModel`: a formula and shards, fitted by a search with one round of evaluations at a time."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
 
 from ..engines.maximum.agq import AGQ
 from ..engines.maximum.convergence import finer_nodes, inaccurate_integration, optimum_findings
@@ -13,6 +11,7 @@ from ..engines.maximum.fit_by_likelihood import estimate_without_modes
 from ..engines.maximum.flat_directions import bounded
 from ..engines.maximum.integrator import integrator
 from ..engines.maximum.laplace import Laplace
+from ..engines.maximum.map import MAP
 from ..engines.maximum.objective import Objective
 from ..engines.maximum.optimizer import maximise
 from ..engines.maximum.search_result import Approach
@@ -22,18 +21,18 @@ from ..engines.stages import Stages
 from ..errors import ConvergenceWarning, EngineError, warn
 from ..fits.diagnostics import Diagnostics, versions
 from ..fits.findings import Finding, status_of, warning_text
-from ..fits.identification import single_trials_finding
+from ..fits.identification import contradicting_priors, findings_of_columns, single_trials_finding
 from ..parallel.workers import AnyExecutor, check_executor
 from .fit import ShardedFit
 from .objective import ShardedObjective
 from .spec import ShardedSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..engines.engine import Engine
     from ..engines.maximum.flat_directions import Bounded
     from ..estimate import Estimate
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class ShardedModel(ShardedSpec):
@@ -48,16 +47,17 @@ class ShardedModel(ShardedSpec):
     """
 
     def fit(self, engine: Engine | str = "laplace", *, executor: AnyExecutor | None = None) -> ShardedFit:
-        """Maximise the likelihood, each evaluation of which is a sum over the shards.
+        """Maximise the likelihood or the posterior density, each evaluation of which is a sum over the shards.
 
         The sums are taken in the order of the shards, and the modes of each cluster are searched for anew at each
         evaluation: results are the same to the last bit for any number of workers.
 
         Parameters
         ----------
-        engine : Laplace or AGQ or str
-            ``"laplace"``, ``"agq"``, ``hl.Laplace()`` or ``hl.AGQ(nodes=9)``. Their options ``draws`` and ``seed`` have
-            no effect, as no draws are made; tests of the fixed effects use the normal distribution.
+        engine : Laplace or AGQ or MAP or str
+            ``"laplace"``, ``"agq"``, ``"map"``, ``hl.Laplace()``, ``hl.AGQ(nodes=9)`` or ``hl.MAP()``. Their options
+            ``draws`` and ``seed`` have no effect, as no draws are made; tests of the fixed effects use the normal
+            distribution.
         executor : concurrent.futures.Executor or distributed.Client, optional
             Where the shards are evaluated; in this process if not given. Its workers must be able to read the folder
             of the shards, and keep the rows of those that they have evaluated.
@@ -87,22 +87,17 @@ class ShardedModel(ShardedSpec):
         -1243.43
         """
         check_executor(executor)
-        chosen = _likelihood_engine(engine)
+        chosen = _search_engine(engine)
         stages = Stages("start")
         reference = self._reference
-        nodes = chosen.nodes if isinstance(chosen, AGQ) else 1
-        likelihood = integrator(reference.design, nodes)(reference.arrangement)
-        approach = Approach(
-            type(chosen).__name__,
-            nodes,
-            False,
-            False,
-            np.full(len(reference.design.fixed_effects), np.inf),
-            integrator(reference.design, nodes),
+        nodes = 1 if isinstance(chosen, Laplace) else chosen.nodes
+        approach = replace(
+            Approach.of_posterior(type(chosen).__name__, reference.design, nodes), penalised=isinstance(chosen, MAP)
         )
+        likelihood = approach.likelihood(reference.arrangement)
         objective = ShardedObjective(
             self._spec,
-            Objective(reference, likelihood, penalised=False),
+            Objective(reference, likelihood, penalised=approach.penalised),
             self._single_trials,
             self._sums.by(executor),
             nodes,
@@ -115,7 +110,7 @@ class ShardedModel(ShardedSpec):
             about_search = self._findings(objective, found, estimate, approach)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(objective.interrupted) from None
-        findings = (*about_search, *map(single_trials_finding, objective.single_trials))
+        findings = (*about_search, *self._findings_of_columns(objective))
         seconds = stages.end()
         if text := warning_text(about_search):
             warn(text, ConvergenceWarning)
@@ -135,6 +130,16 @@ class ShardedModel(ShardedSpec):
         )
         return ShardedFit(self, estimate, diagnostics, self._sums)
 
+    def _findings_of_columns(self, objective: ShardedObjective) -> Iterator[Finding]:
+        """What the rows cannot tell, and priors that contradict each other, as far as moments and counts show it."""
+        single = [group.name for group in objective.single_trials]
+        yield from map(single_trials_finding, objective.single_trials)
+        for group in self._spec.design.groups:
+            if group.name not in single:
+                yield from findings_of_columns(group)
+                if objective.penalised:
+                    yield from contradicting_priors(group, self._spec.priors.sd[group.name])
+
     def _findings(
         self, objective: ShardedObjective, found: Bounded, estimate: Estimate, approach: Approach
     ) -> tuple[Finding, ...]:
@@ -146,19 +151,21 @@ class ShardedModel(ShardedSpec):
             integrator(reference.design, nodes)
         except EngineError:
             return tuple(findings)
-        refined = objective.sums.evaluate(nodes, psi)
+        refined = objective.evaluate_with(nodes, psi)
         fitted = objective.evaluate(psi)
         findings += inaccurate_integration(approach, nodes, found.optimum.covariance, fitted, refined)
         return tuple(findings)
 
 
-def _likelihood_engine(engine: Engine | str) -> Laplace | AGQ:
+def _search_engine(engine: Engine | str) -> Laplace | AGQ | MAP:
     chosen = resolve_engine(engine)
-    if not isinstance(chosen, (Laplace, AGQ)):
+    if not isinstance(chosen, (Laplace, AGQ, MAP)):
         raise EngineError(
-            f"models of shards are fitted by hl.Laplace() and hl.AGQ(), and the engine is hl.{type(chosen).__name__}"
-            "(). Other engines need hl.Model, which takes all rows at once."
+            "models of shards are fitted by hl.Laplace(), hl.AGQ() and hl.MAP(), and the engine is "
+            f"hl.{type(chosen).__name__}(). Other engines need hl.Model, which takes all rows at once."
         )
+    if isinstance(chosen, MAP):
+        return chosen
     if chosen.restricted:
         raise EngineError("restricted=True is not available for models of shards, as it needs hl.Model. Leave it out.")
     if chosen.df == "between-within":

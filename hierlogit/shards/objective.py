@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..engines.maximum.effect_units import EffectUnits
 from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import ridge_regression
 from ..parallel.tasks import all_results
@@ -83,18 +82,19 @@ class Sums:
         gradients, informations = zip(*terms, strict=True)
         return sum(gradients[1:], gradients[0]), sum(informations[1:], informations[0])
 
-    def evaluate(self, nodes: int, psi: FloatArray) -> Point:
-        """Value and gradient at a vector, added up in the order of the shards: the same whatever the workers."""
+    def evaluate(self, nodes: int, psi: FloatArray) -> tuple[float, FloatArray, bool]:
+        """Log-likelihood, its gradient, and whether all modes were found, at a vector.
+
+        They are added up in the order of the shards: the same whatever the workers.
+        """
         value, gradient, converged = 0.0, np.zeros(len(psi)), True
         for one in self.results(nodes, psi, point):
             value, gradient, converged = value + one.value, gradient + one.gradient, converged and one.converged
-        if not np.all(np.isfinite(gradient)):
-            gradient = np.full_like(gradient, np.nan)
-        return Point(psi.copy(), value, value, gradient, converged)
+        return value, gradient, converged
 
 
 class ShardedObjective(Objective):
-    """The log-likelihood of all shards.
+    """The log-likelihood of all shards, or their log posterior density.
 
     Parameters
     ----------
@@ -114,9 +114,7 @@ class ShardedObjective(Objective):
     ) -> None:
         self.__dict__.update(reference.__dict__)
         self.model, self.sums, self.nodes = model, sums, nodes
-        groups = model.design.groups
-        self.effect_sds = [group.column_sds for group in groups]
-        self.effect_units = [EffectUnits.of(group, None) for group in groups]
+        self.scale_effects()
         self.single_trials = single_trials
         self.evaluations = 0
         self._last = None
@@ -131,8 +129,12 @@ class ShardedObjective(Objective):
         if self._last is not None and np.array_equal(psi, self._last.psi):
             return self._last
         self.evaluations += 1
-        self._last = self.sums.evaluate(self.nodes, psi)
+        self._last = self.evaluate_with(self.nodes, psi)
         return self._last
+
+    def evaluate_with(self, nodes: int, psi: FloatArray) -> Point:
+        """Value and gradient at a vector, by quadrature with another number of nodes."""
+        return self.point(psi, *self.sums.evaluate(nodes, psi))
 
     @property
     def interrupted(self) -> str:

@@ -15,6 +15,8 @@ from .new_folder import new_folder
 from .partition import write_shards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .model import ShardedModel
 
 #: More files would be open at once than systems allow.
@@ -109,7 +111,9 @@ class Shards(Shown):
         write_shards(source, place, group, count)
         return cls(place)
 
-    def model(self, formula: str, *, executor: AnyExecutor | None = None) -> ShardedModel:
+    def model(
+        self, formula: str, *, priors: Mapping[str, Any] | None = None, executor: AnyExecutor | None = None
+    ) -> ShardedModel:
         """A model of the rows of all shards.
 
         Levels, numbers of rows and clusters, and moments of the columns are learned in two passes over the shards.
@@ -120,6 +124,8 @@ class Shards(Shown):
         formula : str
             As for `hierlogit.Model`. Each grouping factor is that of the shards or nested in it: ``(1 | site)`` or
             ``(1 + x | site/patient)``. Functions that depend on all rows at once, such as ``scale``, are refused.
+        priors : mapping of str to prior, optional
+            As for `hierlogit.Model`. `hierlogit.MAP` uses them.
         executor : concurrent.futures.Executor or distributed.Client, optional
             Where the shards are read; in this process if not given.
 
@@ -133,12 +139,14 @@ class Shards(Shown):
             If the formula has a column or function that does not exist.
         DesignError
             If the rows do not fit the formula, or the likelihood is not a sum over these shards.
+        PriorError
+            If a prior is not allowed, or there is no such parameter.
         StudyError
             If the executor cannot run the tasks.
         """
         from .model import ShardedModel
 
-        return ShardedModel(self.folder, self.manifest, text("formula", formula, DesignError), executor)
+        return ShardedModel(self.folder, self.manifest, text("formula", formula, DesignError), priors, executor)
 
     def _view(self) -> View:
         rows = [shard.rows for shard in self.manifest.shards]

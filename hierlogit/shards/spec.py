@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from ..formula.parser import parse
 from ..model_spec import ModelSpec
 from ..parallel.tasks import all_results
 from ..parallel.workers import AnyExecutor, check_executor
+from ..priors.defaults import resolve_priors
 from ..validation import number_of
 from .folder import Manifest, read_shard
 from .moments import joined
@@ -30,6 +31,7 @@ from .rows import ShardRows, check_formula, learned_from
 if TYPE_CHECKING:
     from ..design.grouping import GroupBlock
     from ..formula.terms import Formula
+    from ..priors.defaults import Priors
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,14 @@ class ShardedSpec(Shown):
     _single_trials: list[GroupBlock]
     _sums: Sums
 
-    def __init__(self, folder: Path, manifest: Manifest, formula: str, executor: AnyExecutor | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        formula: str,
+        priors: Mapping[str, Any] | None,
+        executor: AnyExecutor | None,
+    ) -> None:
         check_executor(executor)
         parsed = parse(formula)
         check_known_names(parsed, list(manifest.schema), None)
@@ -86,7 +95,7 @@ class ShardedSpec(Shown):
         self.__dict__.update(
             folder=folder,
             manifest=manifest,
-            _spec=reference.with_design(design),
+            _spec=reference.with_design(design, resolve_priors(design, priors)),
             rows=sum(part.X.rows for part in parts),
             _reference=reference,
             _parts=parts,
@@ -116,10 +125,20 @@ class ShardedSpec(Shown):
             *clusters,
         )
 
+    @property
+    def priors(self) -> Priors:
+        """Priors of all parameters, which `hierlogit.MAP` uses."""
+        return self._spec.priors
+
+    def stated_priors(self) -> tuple[tuple[str, str], ...]:
+        """Label and prior of each parameter, for views of the model and its fits."""
+        return self._spec.stated_priors()
+
     def _view(self) -> View:
         columns = ", ".join(self._spec.design.fixed_effects) or "none"
         fixed = ("fixed", f"{len(self._spec.design.fixed_effects):,} columns: {columns}")
-        return View("Mixed-effects logistic regression of shards", (Facts((*self.facts(), fixed)),))
+        priors = Facts(self.stated_priors(), "priors", ".priors")
+        return View("Mixed-effects logistic regression of shards", (Facts((*self.facts(), fixed)), priors))
 
 
 def _single_trials(groups: Sequence[GroupBlock], parts: Sequence[ShardDesign]) -> list[GroupBlock]:

@@ -141,14 +141,19 @@ class Objective:
         if self.overdispersed:
             self._flat = np.append(self._flat, self._n_flat)
             self._n_flat += 1
-        self.effect_sds = [group.column_sds for group in design.groups]
-        self.effect_units = [
-            EffectUnits.of(group, np.clip(self._likely_sds(group, 0.5), *POSSIBLE_SDS) if penalised else None)
-            for group in design.groups
-        ]
+        self.scale_effects()
         self.single_trials = [one for one in design.groups if single_trials(design, one)]
         self.evaluations = 0
         self._last: Point | None = None
+
+    def scale_effects(self) -> None:
+        """Choose the units of the effects by the columns of the model's design."""
+        groups = self.model.design.groups
+        self.effect_sds = [group.column_sds for group in groups]
+        self.effect_units = [
+            EffectUnits.of(group, np.clip(self._likely_sds(group, 0.5), *POSSIBLE_SDS) if self.penalised else None)
+            for group in groups
+        ]
 
     def __len__(self) -> int:
         return self.p + len(self._flat)
@@ -213,7 +218,22 @@ class Objective:
         R = self.likelihood.arrangement.triangular
         evaluation = self.likelihood.evaluate(R @ psi[: self.p], self.flat_cholesky(psi))
         gradient = self.gradient_of(evaluation)
-        value = evaluation.value
+        self._last = self.point(psi, evaluation.value, gradient, evaluation.converged)
+        return self._last
+
+    def point(self, psi: FloatArray, log_likelihood: float, gradient: FloatArray, converged: bool) -> Point:
+        """The objective at a vector, with the log prior density if there is one.
+
+        Parameters
+        ----------
+        psi : ndarray
+        log_likelihood : float
+        gradient : ndarray
+            Of the log-likelihood; that of the log prior density is added to it.
+        converged : bool
+            Whether the modes of the random effects were found.
+        """
+        value = log_likelihood
         if self.penalised:
             cholesky = self.cholesky(psi)
             prior, dbeta, dcholesky = point_log_prior(self.model, psi[: self.p], cholesky)
@@ -226,8 +246,7 @@ class Objective:
                 value, gradient[-1] = value + log_density, gradient[-1] + score
         if not np.all(np.isfinite(gradient)):  # infinite entries would make warnings of every product
             gradient = np.full_like(gradient, np.nan)
-        self._last = Point(psi.copy(), value, evaluation.value, gradient, evaluation.converged)
-        return self._last
+        return Point(psi.copy(), value, log_likelihood, gradient, converged)
 
     def forget(self) -> None:
         """Evaluate anew also at the vector that was evaluated last, after the modes have been changed."""
