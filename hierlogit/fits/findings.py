@@ -389,8 +389,8 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "weights_in_small_clusters": FindingKind(
             "data",
             ("warning", "note"),
-            "Rows have different sampling weights within clusters that are small: the weighted rows of a cluster "
-            "represent the others badly, so that the weights do not remove the bias of the coefficients.",
+            "Rows have different sampling weights within small clusters, in which few rows stand for many that are not "
+            "in the sample: the weights do not remove the bias of the coefficients.",
             "hl.plots.check_data(hl.check_data(model)) shows the sizes of the clusters.",
         ),
         "few_clusters": FindingKind(

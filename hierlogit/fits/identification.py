@@ -38,7 +38,7 @@ FAR_FROM_ZERO = 4.0
 BEYOND_ROUNDING = 1e6
 #: Quantiles of the priors of two sds, by which they contradict each other if the predictor is far from zero.
 LARGE_INTERCEPT, USUAL_SLOPE = 0.95, 0.5
-#: Trials in a cluster, on average, below which weighted rows represent the others badly, and very badly.
+#: Trials in a cluster, on average, below which weighted rows represent the others poorly, and very poorly.
 SMALL_WEIGHTED, VERY_SMALL_WEIGHTED = 40, 10
 #: Weights of rows in a cluster that differ by less than this fraction are the same.
 SAME_WEIGHT = 1e-9
@@ -271,7 +271,7 @@ def _weights_in_small_clusters(design: Design) -> Iterator[Finding]:
         "warning" if size < VERY_SMALL_WEIGHTED else "note",
         f"The rows of a cluster of '{group.name}' have different sampling weights, and its clusters have {size:.1f} "
         "trials on average. If selection within clusters depended on the outcome, a few weighted rows represent the "
-        "others badly: the intercept is biased, and its interval contains the true value too rarely.",
+        "others poorly: the intercept is biased, and its interval contains the true value too seldom.",
         "Report averages over the population, hl.avg_predictions(fit, clusters='average'), which are much less biased "
         "than coefficients, and compare scaling='size' with scaling='effective'. If predictors in the formula decided "
         "on selection within clusters, leave the weights of rows out.",

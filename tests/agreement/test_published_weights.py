@@ -1,4 +1,4 @@
-"""Weights against published estimates by Stata's gllamm and estimates by R's WeMix."""
+"""Weights against estimates by R's WeMix, and by Stata's gllamm as WeMix's vignette quotes them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ FORMULA = (
     "pass_read ~ female + isei + mn_isei + high_school + college + test_lang + one_for + both_for + (1 | id_school)"
 )
 WEIGHTS = ("w_fstuwt", {"id_school": "wnrschbw"})
-#: Estimates and sandwich standard errors of Rabe-Hesketh and Skrondal (2006) by gllamm, to three decimals, with weights
-#: of pupils scaled to the effective sizes of schools; last the variance between schools.
-PUBLISHED = [-5.878, 0.622, 0.018, 0.068, 0.103, 0.453, 0.625, -0.109, -0.280, 0.296]
-PUBLISHED_ERRORS = [0.955, 0.154, 0.005, 0.016, 0.477, 0.505, 0.382, 0.274, 0.326, 0.124]
 #: Reaction times of 300 ms or more of 18 people on ten days (Belenky and others 2003, sleepstudy in lme4).
 SLOW = (
     "0001111011 0000000000 0000000000 1100000111 0011100101 0001111110 0000011111 0000001111 0000000000 1101111111 "
@@ -52,25 +48,18 @@ def test_estimates_and_standard_errors_of_wemix(pupils: pd.DataFrame, stored: An
     assert estimate.log_likelihood == pytest.approx(expected["log_likelihood"], abs=1e-8)
 
 
-def test_published_estimates_of_the_pisa_sample(pupils: pd.DataFrame) -> None:
-    """Rabe-Hesketh and Skrondal (2006), Journal of the Royal Statistical Society A 169: 805-827."""
-    weights = hl.SamplingWeights(*WEIGHTS, "effective")
-    table = hl.summary(hl.Model(FORMULA, pupils, weights=weights).fit(hl.AGQ(nodes=25)))
-    estimates, errors = table["estimate"].to_numpy(copy=True), table["se"].to_numpy(copy=True)
-    # The last row is the sd between schools; the standard error of its square is by the delta method.
-    errors[9] *= 2 * estimates[9]
-    estimates[9] **= 2
-    np.testing.assert_allclose(estimates, PUBLISHED, atol=6e-4)
-    np.testing.assert_allclose(errors, PUBLISHED_ERRORS, atol=6e-4)
-
-
 def test_published_estimates_with_frequency_weights() -> None:
-    """Estimates by gllamm in WeMix's tests, in which the rows of three people count twice."""
+    """Those of gllamm in table 3 of WeMix's vignette, in which the rows of three people count twice.
+
+    The log-likelihood, printed there without its sign, agrees to all of its digits. It is flat at its maximum, where
+    gllamm has stopped a little apart.
+    """
     rows = pd.DataFrame({"slow": [int(one) for one in SLOW.replace(" ", "")], "days": 18 * list(range(10))})
     rows["person"] = np.repeat(np.arange(18), 10)
     rows["count"] = np.where(rows["person"] < 3, 2, 1)
     model = hl.Model("slow ~ days + (1 | person)", rows, weights=hl.FrequencyWeights("count"))
     estimate = model.fit(hl.AGQ(nodes=25)).estimate
     assert estimate is not None
-    np.testing.assert_allclose(estimate.beta, [-3.3448, 0.5928], rtol=1e-3)
-    assert estimate.log_likelihood == pytest.approx(-93.751679, rel=1e-6)
+    assert estimate.log_likelihood == pytest.approx(-93.75168, abs=1e-5)
+    np.testing.assert_allclose(estimate.beta, [-3.34499, 0.59285], rtol=3e-4)
+    assert estimate.sd("person")[0] ** 2 == pytest.approx(4.13350, rel=2e-3)
