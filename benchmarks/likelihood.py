@@ -11,8 +11,9 @@ path). Those that are not installed are left out, and their names are printed. T
 each. A timed call includes the standard errors of the fixed effects; `peers.INCLUDED` and the JSON file list what else
 it includes.
 
-``--growth`` measures the growth of time and memory with the numbers of rows and clusters instead, and the time of a
-whole process (see `growth`). ``--max-counted 0`` leaves tables in files out.
+``--growth`` measures the growth of time and memory with the numbers of rows and clusters instead, fits of counted rows
+and of shards by several processes, and the time of a whole process (see `growth`). ``--max-counted 0`` leaves counted
+tables out, and ``--max-sharded 0`` shards. ``growth_page.py`` writes what was measured into the documentation.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ def main() -> None:
     asked = _arguments()
     os.environ.update(ONE_THREAD)  # must be set before NumPy is imported by the other modules
     if asked.growth:
-        from growth import measure_growth, table_of_growth
+        from growth import ENGINES, measure_growth, table_of_growth
 
-        engines = [name for name in asked.engines or ("hierlogit", "glmm") if name in ("hierlogit", "glmm")]
-        found = measure_growth(engines, asked.max_rows, asked.max_counted, asked.timeout)
+        engines = _known(asked.engines, list(ENGINES), "engine")
+        found = measure_growth(engines, asked.max_rows, asked.max_counted, asked.max_sharded, asked.timeout)
         table = table_of_growth(found)
     else:
         found = measure_models(asked)
@@ -156,6 +157,9 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=100_000_000,
         help="largest table of --growth in files",
+    )
+    parser.add_argument(
+        "--max-sharded", type=int, default=2_000_000, help="rows of --growth that are divided into shards"
     )
     parser.add_argument("--out", type=Path, help="JSON file (default: build/likelihood.json or build/growth.json)")
     return parser.parse_args()

@@ -40,15 +40,21 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def peak_memory() -> float | None:
-    """Largest resident memory of this process so far, in MiB; None if the system does not provide it."""
+def peak_memory(process: int | None = None) -> float | None:
+    """Largest resident memory of a process so far, in MiB; None if the system does not provide it.
+
+    Parameters
+    ----------
+    process : int, optional
+        Number of the process; this one if not given.
+    """
     # On Linux, getrusage includes the memory of the parent at the start of this process, and /proc does not.
-    status = Path("/proc/self/status")
+    status = Path(f"/proc/{process or 'self'}/status")
     if status.exists():
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.MULTILINE)
         if found:
             return int(found.group(1)) / 1024
-    if sys.platform == "win32":
+    if process is not None or sys.platform == "win32":
         return None
     import resource
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from cases import Case
+from machine import peak_memory
 from measure import Fit, Outcome
 
 R_ENGINES = ("lme4", "glmmTMB")
@@ -44,6 +45,11 @@ class RProcess:
         if shutil.which("Rscript") is None:
             return {}
         return dict(word.split("=", 1) for word in self._ask("versions"))
+
+    @property
+    def peak_memory(self) -> float | None:
+        """Largest resident memory of R so far, in MiB, if it runs and the system provides it."""
+        return None if self._process is None else peak_memory(self._process.pid)
 
     def give(self, frame: pd.DataFrame) -> None:
         """Pass the data of the following fits to R."""
