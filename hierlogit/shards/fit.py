@@ -7,21 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..display import Facts, Folded, Sentences, Shown, View
+from ..engines.maximum.cluster_covariance import finite_errors_of, with_clusters
 from ..errors import FitError
 from ..formatting import number
 from ..parallel.workers import AnyExecutor, check_executor
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..summaries.wald_profile import wald_table
-from ..validation import one_of, text, unknown_names
+from ..validation import choice, one_of, text, unknown_names
 from .new_folder import new_folder
 from .opened import WriteEffects
+from .robust import robust_covariance
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
     from ..fits.diagnostics import Diagnostics
     from .objective import Sums
     from .spec import ShardedSpec
+
+COVARIANCES = ("model", "robust")
 
 
 class ShardedFit(Shown):
@@ -46,21 +50,84 @@ class ShardedFit(Shown):
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a ShardedFit is immutable: make a new one instead of setting '{name}'.")
 
-    def summary(self, *, ci_prob: float | None = None) -> ResultTable:
+    def summary(
+        self,
+        *,
+        ci_prob: float | None = None,
+        covariance: str = "model",
+        cluster: str | None = None,
+        executor: AnyExecutor | None = None,
+    ) -> ResultTable:
         """Fixed effects, sds and correlations with standard errors and Wald intervals, as by `hierlogit.summary`.
 
         Parameters
         ----------
         ci_prob : float, optional
             Probability of the intervals; ArviZ's default if not given.
+        covariance : {"model", "robust"}
+            Where the standard errors come from: the model, or differences between clusters, as with `robust`.
+        cluster : str, optional
+            For robust standard errors: the clusters, as for `robust`.
+        executor : concurrent.futures.Executor or distributed.Client, optional
+            Where scores of clusters are evaluated; in this process if not given.
 
         Returns
         -------
         ResultTable
             One row for each parameter, with ``component``, ``estimate``, ``se``, the ends of the interval, and for the
             fixed effects ``z`` and ``p_value``.
+
+        Raises
+        ------
+        FitError
+            If the covariance is not available for this fit.
+        StudyError
+            If the executor cannot run the tasks.
         """
-        return wald_table(self.estimate, Interval.of(ci_prob, None).prob)
+        prob = Interval.of(ci_prob, None).prob
+        if choice("covariance", covariance, COVARIANCES, FitError) == "robust":
+            return wald_table(self.robust(cluster, executor=executor).estimate, prob)
+        check_executor(executor)
+        if cluster is not None:
+            raise FitError("cluster= is for covariance='robust': pass both, or leave both out.")
+        return wald_table(self.estimate, prob)
+
+    def robust(self, cluster: str | None = None, *, executor: AnyExecutor | None = None) -> ShardedFit:
+        """The fit with cluster-robust standard errors, as by `hierlogit.robust`.
+
+        Each shard adds up the scores of its clusters, and their outer products: no more comes together.
+
+        Parameters
+        ----------
+        cluster : str, optional
+            The clusters, which are taken to be independent: a grouping factor, or any column of the shards in whose
+            values the clusters of all factors lie, such as the region of sites. If not given, the grouping factor in
+            which all others are nested.
+        executor : concurrent.futures.Executor or distributed.Client, optional
+            Where the shards are evaluated; in this process if not given.
+
+        Returns
+        -------
+        ShardedFit
+            ``.estimate.covariance`` is the new covariance matrix.
+
+        Raises
+        ------
+        FitError
+            If the fit has no maximum or such standard errors already, there are no such clusters, or they depend on
+            each other.
+        StudyError
+            If the executor cannot run the tasks.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If there are fewer than 20 clusters, or fewer than parameters.
+        """
+        check_executor(executor)
+        estimate, model = finite_errors_of(self.estimate, self.diagnostics), self.model
+        found = robust_covariance(self._sums.by(executor), estimate, model.folder, model.manifest, cluster)
+        return ShardedFit(model, *with_clusters(estimate, self.diagnostics, *found, ""), self._sums)
 
     def ranef(
         self, folder: str | PathLike[str], group: str | None = None, *, executor: AnyExecutor | None = None

@@ -102,8 +102,9 @@ class OpenShard:
         """The objective of the shard, which is made when it is first needed."""
         if nodes not in self.objectives:
             design = self.model.design
-            arrangement = arrange(design, triangular=triangular)
-            likelihood = integrator(design, nodes)(arrangement)
+            if not self.objectives:
+                self.model.__dict__["arrangement"] = arrange(design, triangular=triangular)
+            likelihood = integrator(design, nodes)(self.model.arrangement)
             self.objectives[nodes] = Objective(self.model, likelihood, penalised=False)
         return self.objectives[nodes]
 

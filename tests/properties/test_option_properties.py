@@ -560,6 +560,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "Shards.model": lambda s: (s.shards.model, {"formula": "y ~ x + (1 | g)"}),
     "ShardedModel.fit": lambda s: (s.sharded.fit, {}),
     "ShardedFit.summary": lambda s: (s.sharded.fit().summary, {}),
+    "ShardedFit.robust": lambda s: (s.sharded.fit().robust, {}),
     "ShardedFit.ranef": lambda s: (s.sharded.fit().ranef, {"folder": s.new_folder()}),
     "Fit.save": lambda s: (s.fit.save, {"path": s.folder / "again.nc"}),
     "Explanation.save": lambda s: (hl.explain(s.model).save, {"folder": s.folder / "program"}),

@@ -21,12 +21,13 @@ from ...pooled_estimate import PooledEstimate
 from ...validation import number_of
 from .cluster_scores import cluster_scores, independent_clusters
 from .gaussian_draws import sample, to_datatree
-from .refit import Refitter, finite_maximum_of
+from .refit import Refitter, refuse_without_maximum
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from ...estimate import Estimate
+    from ...fits.diagnostics import Diagnostics
     from ...fits.row_clusters import Clusters
     from ...model_spec import ModelSpec
     from .optimizer import Optimum
@@ -35,6 +36,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: With fewer clusters there is a warning: standard errors are themselves uncertain, and on average too small.
 TOO_FEW = 20
+#: What else to compare robust standard errors with then.
+JACKKNIFE = "those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and with "
 
 
 def sandwich(estimate: Estimate, scores: FloatArray) -> FloatArray:
@@ -57,8 +60,30 @@ def sandwich(estimate: Estimate, scores: FloatArray) -> FloatArray:
     known = np.isfinite(np.diag(covariance))
     centred = scores[:, known] - scores[:, known].mean(axis=0)
     moves = centred @ covariance[np.ix_(known, known)]
+    return _of_known(covariance, len(scores) / (len(scores) - 1) * moves.T @ moves)
+
+
+def sandwich_of_products(estimate: Estimate, products: FloatArray, count: int) -> FloatArray:
+    """The same from the sum of the outer products of the clusters' scores less their mean, shape (m, m).
+
+    Parameters
+    ----------
+    estimate : Estimate
+    products : ndarray, shape (m, m)
+    count : int
+        Number of clusters.
+    """
+    covariance = estimate.model_covariance
+    known = np.isfinite(np.diag(covariance))
+    inverse = covariance[np.ix_(known, known)]
+    return _of_known(covariance, count / (count - 1) * inverse @ products[np.ix_(known, known)] @ inverse)
+
+
+def _of_known(covariance: FloatArray, values: FloatArray) -> FloatArray:
+    """A covariance matrix of the parameters that have a standard error in another one."""
+    known = np.isfinite(np.diag(covariance))
     found = np.full_like(covariance, np.nan)
-    found[np.ix_(known, known)] = len(scores) / (len(scores) - 1) * moves.T @ moves
+    found[np.ix_(known, known)] = values
     return found
 
 
@@ -102,13 +127,24 @@ def clustered_maximum(fit: Fit) -> Estimate:
             "clusters. Compute robust standard errors of each imputation, and pool these fits: "
             "hl.pool([hl.robust(one, cluster) for one in fit.fits])."
         )
+    return finite_errors_of(fit.estimate, fit.diagnostics)
+
+
+def finite_errors_of(estimate: Estimate, diagnostics: Diagnostics) -> Estimate:
+    """The estimate at a maximum, whose covariance matrix can be computed from clusters.
+
+    Raises
+    ------
+    FitError
+        If it is no maximum, has no standard errors, or those of clusters already.
+    """
     # With sampling weights, they are computed from clusters from the outset, perhaps from others than are wanted.
-    if fit.estimate.clustered is not None and not fit.estimate.weighted:
+    if estimate.clustered is not None and not estimate.weighted:
         raise FitError(
-            f"the standard errors of the fit are {fit.estimate.clustered.described}, already: pass the fit that they "
+            f"the standard errors of the fit are {estimate.clustered.described}, already: pass the fit that they "
             "were computed for."
         )
-    estimate = finite_maximum_of(fit)
+    refuse_without_maximum(diagnostics)
     if not np.isfinite(np.diag(estimate.covariance)).any():
         raise FitError("the fit has no standard errors, because the information is not positive definite at its end.")
     return estimate
@@ -126,14 +162,8 @@ def with_cluster_covariance[M: ModelSpec](fit: Fit[M], clusters: Clusters, kind:
     """
     assert fit.estimate is not None
     model, clustered = fit.model, Clustered(kind, clusters.group, clusters.index, fit.estimate.model_covariance)
-    df = clustered_df(fit.estimate.df, clustered.count)
-    estimate = replace(fit.estimate, covariance=covariance, df=df, clustered=clustered)
-    few = _few_clusters(clustered, int((np.diag(covariance) > 0).sum()))
-    findings = (*fit.diagnostics.findings, *few)
-    if text := warning_text(few):
-        warn(text, ConvergenceWarning)
-    measures = {name: fit.diagnostics.measures[name] for name in fit.diagnostics.measures if name != "pareto_k"}
-    diagnostics = replace(fit.diagnostics, findings=findings, status=status_of(findings), measures=measures)
+    others = JACKKNIFE if kind == "robust" else ""
+    estimate, diagnostics = with_clusters(fit.estimate, fit.diagnostics, clustered, covariance, others)
     draws = fit.diagnostics.settings.get("draws")
 
     def data() -> xr.DataTree:
@@ -141,6 +171,32 @@ def with_cluster_covariance[M: ModelSpec](fit: Fit[M], clusters: Clusters, kind:
         return _drawn(model, estimate, count, int(fit.diagnostics.seed or 0))
 
     return Fit(model, data, diagnostics, estimate)
+
+
+def with_clusters(
+    estimate: Estimate, diagnostics: Diagnostics, clustered: Clustered, covariance: FloatArray, others: str
+) -> tuple[Estimate, Diagnostics]:
+    """An estimate with the covariance matrix of its clusters, and its diagnostics; warns if there are few clusters.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    diagnostics : Diagnostics
+    clustered : Clustered
+    covariance : ndarray, shape (m, m)
+    others : str
+        Further standard errors to compare with, if there are few clusters, as the beginning of a list.
+    """
+    few = _few_clusters(clustered, int((np.diag(covariance) > 0).sum()), others)
+    findings = (*diagnostics.findings, *few)
+    if text := warning_text(few):
+        warn(text, ConvergenceWarning)
+    measures = {name: diagnostics.measures[name] for name in diagnostics.measures if name != "pareto_k"}
+    df = clustered_df(estimate.df, clustered.count)
+    return (
+        replace(estimate, covariance=covariance, df=df, clustered=clustered),
+        replace(diagnostics, findings=findings, status=status_of(findings), measures=measures),
+    )
 
 
 def clustered_df(df: FloatArray, count: int) -> FloatArray:
@@ -155,7 +211,7 @@ def clustered_df(df: FloatArray, count: int) -> FloatArray:
     return np.minimum(df, count - 1.0)
 
 
-def _few_clusters(clustered: Clustered, parameters: int) -> list[Finding]:
+def _few_clusters(clustered: Clustered, parameters: int, others: str) -> list[Finding]:
     count = clustered.count
     if count >= FEW_CLUSTERS:
         return []
@@ -163,8 +219,6 @@ def _few_clusters(clustered: Clustered, parameters: int) -> list[Finding]:
     evidence = f"The standard errors are computed from {number_of(count, 'cluster')} of {clustered.group}."
     if count <= parameters:
         evidence += f" Their covariance matrix is singular, since there are {parameters} parameters."
-    jackknife = "those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and with "
-    others = jackknife if clustered.kind == "robust" else ""
     remedy = f"Compare them with {others}those of a model that has a random intercept for these clusters."
     return [Finding("few_independent_clusters", "warning" if too_few else "note", evidence, remedy)]
 

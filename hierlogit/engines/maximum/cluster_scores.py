@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,26 @@ def cluster_scores(model: ModelSpec, estimate: Estimate, index: IntArray) -> Clu
     if weights is not None:
         coefficients, values = weights.coefficients * coefficients, weights.parts * values
     log_likelihood = np.bincount(index, coefficients, count) + np.bincount(to_cluster, values, count)
-    scores = np.column_stack([np.bincount(to_cluster, column, count) for column in objective.scores().T])
-    return ClusterScores(log_likelihood, scores.reshape(count, len(objective)))
+    return ClusterScores(log_likelihood, _added_up(objective.scores(), to_cluster, count))
+
+
+def scores_by_cluster(model: ModelSpec, scores: FloatArray, index: IntArray) -> FloatArray:
+    """Scores of clusters, shape (J, m), from those of the independent parts of a model with random effects.
+
+    Parameters
+    ----------
+    model : Model
+    scores : ndarray, shape (parts, m)
+    index : ndarray of int, shape (n,)
+        Number of each row's cluster, from 0.
+    """
+    return _added_up(scores, _cluster_of_parts(model, index), int(index.max()) + 1)
+
+
+def _added_up(scores: FloatArray, to_cluster: IntArray, count: int) -> FloatArray:
+    """Sums of the scores of the parts of each cluster."""
+    sums = np.column_stack([np.bincount(to_cluster, column, count) for column in scores.T])
+    return sums.reshape(count, scores.shape[1])
 
 
 def _cluster_of_parts(model: ModelSpec, index: IntArray) -> IntArray:
@@ -123,15 +142,23 @@ def independent_clusters(model: ModelSpec, cluster: Any) -> Clusters:
     else:
         chosen = Clusters.of_rows(model, cluster, "cluster")
     if not is_independent(model, chosen.index):
-        split = [group.name for group in groups if not _inside(group.index, chosen.index)]
-        why = (
-            f"clusters of {quoted_list(split)} have rows in several of its clusters, which are therefore not "
-            "independent"
-            if split
-            else "its clusters share rows with others through crossed grouping factors, and are not independent"
-        )
+        why = why_dependent(dependent_factors(model, chosen.index))
         raise FitError(f"cluster='{chosen.group}': {why}. {_remedy(model)}")
     return chosen
+
+
+def dependent_factors(model: ModelSpec, index: IntArray) -> list[str]:
+    """The grouping factors with clusters that have rows in several of other clusters."""
+    return [group.name for group in model.design.groups if not _inside(group.index, index)]
+
+
+def why_dependent(factors: Sequence[str]) -> str:
+    """Why clusters are not independent, as a clause, from the factors that have rows in several of them."""
+    if not factors:
+        return "its clusters share rows with others through crossed grouping factors, and are not independent"
+    return (
+        f"clusters of {quoted_list(factors)} have rows in several of its clusters, which are therefore not independent"
+    )
 
 
 def top_factor(model: ModelSpec) -> GroupBlock | None:

@@ -60,10 +60,20 @@ def finite_maximum_of(fit: Fit) -> Estimate:
         If the fit is by a sampler, did not end at a maximum, or has infinite estimates.
     """
     estimate = maximum_of(fit)
-    for finding in fit.diagnostics.findings:
+    refuse_without_maximum(fit.diagnostics)
+    return estimate
+
+
+def refuse_without_maximum(diagnostics: Diagnostics) -> None:
+    """Refuse fits that did not end at a maximum, or have infinite estimates.
+
+    Raises
+    ------
+    FitError
+    """
+    for finding in diagnostics.findings:
         if finding.severity == "error" or finding.code == "separation":
             raise FitError(f"the fit has no maximum to start from: {finding.evidence} {finding.remedy}")
-    return estimate
 
 
 def likelihood_engine(estimate: Estimate, seed: int) -> Engine:

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.errors import DataWarning, DesignError, EngineError, FitError
+from hierlogit.engines.maximum.cluster_covariance import sandwich
+from hierlogit.engines.maximum.cluster_scores import cluster_scores
+from hierlogit.engines.maximum.objective import Point
+from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, EngineError, FitError
 from hierlogit.shards import opened
 from hierlogit.shards.objective import Sums
 
@@ -145,8 +148,8 @@ def test_processes_are_sent_the_recipe_once(shards: hl.Shards, monkeypatch: pyte
     sent.clear()
     again = sums.evaluate(1, psi)
     assert [number for number, whole in sent if whole] == [0, 1, 2, 3]
-    assert again.value == expected.value
-    np.testing.assert_array_equal(again.gradient, expected.gradient)
+    assert again[0] == expected[0]
+    np.testing.assert_array_equal(again[1], expected[1])
 
 
 def test_effects_are_written_by_shard(table: pd.DataFrame, shards: hl.Shards, tmp_path: Path) -> None:
@@ -158,6 +161,71 @@ def test_effects_are_written_by_shard(table: pd.DataFrame, shards: hl.Shards, tm
         np.testing.assert_allclose(written[column], expected.loc[written.index, column], atol=1e-5)
     with pytest.raises(FitError, match="not empty"):
         sharded.ranef(tmp_path / "effects")
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, hl.Shards]:
+    """Rows of sites in 47 regions, each of which has rows in several shards."""
+    table = visits(150, 4)
+    table["region"] = table["site"] % 47
+    return table, hl.Shards.write(table, tmp_path_factory.mktemp("regions") / "shards", group="site", shards=3)
+
+
+@pytest.mark.parametrize("engine", [hl.Laplace(), hl.MAP(nodes=3)])
+@pytest.mark.parametrize("cluster", [None, "site", "region"])
+def test_robust_standard_errors_are_those_of_all_rows(
+    regions: tuple[pd.DataFrame, hl.Shards], engine: hl.Laplace | hl.MAP, cluster: str | None
+) -> None:
+    table, shards = regions
+    formula = "y ~ x + arm + (1 + x | site)"
+    sharded = shards.model(formula).fit(engine)
+    fit = hl.Model(formula, table).fit(engine)
+    found = sharded.robust(cluster)
+    values = table["site" if cluster is None else cluster]
+    # At the same estimates, to the digits of the sums.
+    scores = cluster_scores(fit.model, sharded.estimate, pd.factorize(values)[0]).scores
+    expected = sandwich(sharded.estimate, scores)
+    np.testing.assert_allclose(found.estimate.covariance, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
+    assert found.estimate.clustered is not None
+    assert found.estimate.clustered.described == f"robust, by {values.nunique()} clusters of {values.name}"
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(sharded.summary(covariance="robust", cluster=cluster)),
+        pd.DataFrame(hl.summary(fit, interval="wald", covariance="robust", cluster=values)),
+        rtol=1e-4,  # two searches, with standard errors from differences of gradients
+    )
+
+
+def test_clusters_that_depend_on_each_other_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    table = table.assign(month=table["ward"] * 2, gap=table["x"].where(table["x"] > -1))
+    shards = hl.Shards.write(table, tmp_path / "shards", group="site", shards=3)
+    fit = shards.model("y ~ x + (1 | site:ward) + (1 | site:arm)").fit("laplace")
+    refused = {
+        None: "none of which contains the others",
+        "site:ward": "clusters of 'site:arm' have rows in several of its clusters",
+        "month": "cluster='month': clusters of 'site:arm' have rows",
+        "gap": r"'gap' has no value in [\d,]+ rows",
+        "nonsense": "'nonsense'",
+        "y": "cluster='y': clusters of 'site:ward', 'site:arm' have rows",
+    }
+    for cluster, message in refused.items():
+        with pytest.raises(FitError, match=message):
+            fit.robust(cluster)
+    robust = fit.robust("site")
+    with pytest.raises(FitError, match="robust, by 300 clusters of site, already"):
+        robust.robust()
+    with pytest.raises(FitError, match="cluster= is for covariance='robust'"):
+        fit.summary(cluster="site")
+
+
+def test_few_clusters_are_a_finding_without_the_jackknife(table: pd.DataFrame, tmp_path: Path) -> None:
+    few = table[table["site"] < 12]
+    fit = hl.Shards.write(few, tmp_path / "shards", group="site", shards=2).model("y ~ x + (1 | site)").fit("laplace")
+    with pytest.warns(ConvergenceWarning, match="computed from 12 clusters of site"):
+        robust = fit.robust()
+    (finding,) = robust.diagnostics.findings[len(fit.diagnostics.findings) :]
+    assert finding.code == "few_independent_clusters"
+    assert finding.remedy.startswith("Compare them with those of a model")
+    assert robust.estimate.df.max() == 11
 
 
 def test_rows_with_missing_values_are_left_out_and_counted(table: pd.DataFrame, tmp_path: Path) -> None:
