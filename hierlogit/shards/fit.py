@@ -13,7 +13,8 @@ from ..formatting import number
 from ..parallel.workers import AnyExecutor, check_executor
 from ..result_table import ResultTable
 from ..summaries.intervals import Interval
-from ..summaries.wald_profile import wald_table
+from ..summaries.profiling import profile_ends_in_turn
+from ..summaries.wald_profile import profile_table, wald_table
 from ..validation import choice, one_of, text, unknown_names
 from .new_folder import new_folder
 from .opened import WriteEffects
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .spec import ShardedSpec
 
 COVARIANCES = ("model", "robust")
+INTERVALS = ("wald", "profile")
 
 
 class ShardedFit(Shown):
@@ -53,15 +55,18 @@ class ShardedFit(Shown):
     def summary(
         self,
         *,
+        interval: str = "wald",
         ci_prob: float | None = None,
         covariance: str = "model",
         cluster: str | None = None,
         executor: AnyExecutor | None = None,
     ) -> ResultTable:
-        """Fixed effects, sds and correlations with standard errors and Wald intervals, as by `hierlogit.summary`.
+        """Fixed effects, sds and correlations with standard errors and intervals, as by `hierlogit.summary`.
 
         Parameters
         ----------
+        interval : {"wald", "profile"}
+            Profile intervals take some dozens of rounds over the shards for each parameter.
         ci_prob : float, optional
             Probability of the intervals; ArviZ's default if not given.
         covariance : {"model", "robust"}
@@ -69,7 +74,7 @@ class ShardedFit(Shown):
         cluster : str, optional
             For robust standard errors: the clusters, as for `robust`.
         executor : concurrent.futures.Executor or distributed.Client, optional
-            Where scores of clusters are evaluated; in this process if not given.
+            Where the shards are evaluated for profiles and for scores of clusters; in this process if not given.
 
         Returns
         -------
@@ -80,17 +85,22 @@ class ShardedFit(Shown):
         Raises
         ------
         FitError
-            If the covariance is not available for this fit.
+            If the interval or the covariance is not available for this fit.
         StudyError
             If the executor cannot run the tasks.
         """
         prob = Interval.of(ci_prob, None).prob
-        if choice("covariance", covariance, COVARIANCES, FitError) == "robust":
-            return wald_table(self.robust(cluster, executor=executor).estimate, prob)
         check_executor(executor)
-        if cluster is not None:
+        choice("interval", interval, INTERVALS, FitError)
+        estimate = self.estimate
+        if choice("covariance", covariance, COVARIANCES, FitError) == "robust":
+            estimate = self.robust(cluster, executor=executor).estimate
+        elif cluster is not None:
             raise FitError("cluster= is for covariance='robust': pass both, or leave both out.")
-        return wald_table(self.estimate, prob)
+        if interval == "wald":
+            return wald_table(estimate, prob)
+        objective = self.model.objective(estimate.nodes, executor, penalised=estimate.penalised)
+        return profile_table(estimate, prob, profile_ends_in_turn(objective, estimate, prob))
 
     def robust(self, cluster: str | None = None, *, executor: AnyExecutor | None = None) -> ShardedFit:
         """The fit with cluster-robust standard errors, as by `hierlogit.robust`.

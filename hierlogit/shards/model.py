@@ -12,7 +12,6 @@ from ..engines.maximum.flat_directions import bounded
 from ..engines.maximum.integrator import integrator
 from ..engines.maximum.laplace import Laplace
 from ..engines.maximum.map import MAP
-from ..engines.maximum.objective import Objective
 from ..engines.maximum.optimizer import maximise
 from ..engines.maximum.search_result import Approach
 from ..engines.maximum.starting_values import starting_point
@@ -94,14 +93,7 @@ class ShardedModel(ShardedSpec):
         approach = replace(
             Approach.of_posterior(type(chosen).__name__, reference.design, nodes), penalised=isinstance(chosen, MAP)
         )
-        likelihood = approach.likelihood(reference.arrangement)
-        objective = ShardedObjective(
-            self._spec,
-            Objective(reference, likelihood, penalised=approach.penalised),
-            self._single_trials,
-            self._sums.by(executor),
-            nodes,
-        )
+        objective = self.objective(nodes, executor, penalised=approach.penalised)
         try:
             start = starting_point(objective, objective.sums.plain_regression(nodes))
             stages.begin("search")

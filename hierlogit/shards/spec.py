@@ -15,6 +15,8 @@ import pandas as pd
 from ..design.table import rows_dropped, warn_of_data
 from ..design.training_rows import check_known_names, training_rows
 from ..display import Facts, Shown, View
+from ..engines.maximum.integrator import integrator
+from ..engines.maximum.objective import Objective
 from ..errors import DataWarning, DesignError, unsaid
 from ..formula.parser import parse
 from ..model_spec import ModelSpec
@@ -24,7 +26,7 @@ from ..priors.defaults import resolve_priors
 from ..validation import number_of
 from .folder import Manifest, read_shard
 from .moments import joined
-from .objective import Sums, whole_design
+from .objective import ShardedObjective, Sums, whole_design
 from .opened import Describe, Recipe, ShardDesign, forget
 from .rows import ShardRows, check_formula, learned_from
 
@@ -124,6 +126,19 @@ class ShardedSpec(Shown):
             ("shards", f"{self.folder}, divided by {self.manifest.group}"),
             *clusters,
         )
+
+    def objective(self, nodes: int, executor: AnyExecutor | None, *, penalised: bool) -> ShardedObjective:
+        """What a search over the shards maximises, by quadrature with `nodes` nodes in each dimension.
+
+        Raises
+        ------
+        EngineError
+            If quadrature with more than one node cannot integrate out the random effects.
+        """
+        reference = self._reference
+        likelihood = integrator(reference.design, nodes)(reference.arrangement)
+        of_reference = Objective(reference, likelihood, penalised=penalised)
+        return ShardedObjective(self._spec, of_reference, self._single_trials, self._sums.by(executor), nodes)
 
     @property
     def priors(self) -> Priors:

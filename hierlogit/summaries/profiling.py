@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..parallel.tasks import all_results
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..engines.maximum.objective import Objective
     from ..engines.maximum.parameter_profiles import Profile
     from ..estimate import Estimate
     from ..model_spec import ModelSpec
@@ -52,12 +54,16 @@ class _Ends:
     def __call__(self, number: int) -> Profiled[tuple[float, float]]:
         """Low and high end; not numbers if the parameter has no profile."""
         # With a profiler of its own, a profile does not depend on those before it, not even in the last digit.
-        profiler = Profiler(self.model, self.estimate)
-        if number == len(self.labels):
-            return Profiled(profiler.ends_of_phi(self.prob), profiler.highest_gain)
-        make = profiler.by_label()[self.labels[number]]
-        ends = (np.nan, np.nan) if make is None else profiler.ends(make(), self.prob)
-        return Profiled(ends, profiler.highest_gain)
+        return _ends_of(Profiler(self.model, self.estimate), self.labels, self.prob, number)
+
+
+def _ends_of(profiler: Profiler, labels: Sequence[str], prob: float, number: int) -> Profiled[tuple[float, float]]:
+    """Low and high end of the interval of one parameter."""
+    if number == len(labels):
+        return Profiled(profiler.ends_of_phi(prob), profiler.highest_gain)
+    make = profiler.by_label()[labels[number]]
+    ends = (np.nan, np.nan) if make is None else profiler.ends(make(), prob)
+    return Profiled(ends, profiler.highest_gain)
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,25 @@ def profile_ends(
         If the estimate is that of a restricted likelihood, or its covariance matrix is computed from clusters.
     """
     labels = tuple(Profiler(model, estimate).by_label())
-    count = len(labels) + (estimate.phi is not None)
-    ends = _all(_Ends(model, estimate, labels, prob), count, estimate, executor, what)
+    return _of_all(_Ends(model, estimate, labels, prob), labels, estimate, executor, what)
+
+
+def profile_ends_in_turn(objective: Objective, estimate: Estimate, prob: float) -> tuple[FloatArray, FloatArray]:
+    """The same for an objective each evaluation of which is distributed, and whose parameters are profiled in turn."""
+    profiler = Profiler(objective.model, estimate, objective)
+    labels = tuple(profiler.by_label())
+    return _of_all(partial(_ends_of, profiler, labels, prob), labels, estimate, None, "Profiling")
+
+
+def _of_all(
+    task: Callable[[int], Profiled[tuple[float, float]]],
+    labels: Sequence[str],
+    estimate: Estimate,
+    executor: AnyExecutor | None,
+    what: str | None,
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of the intervals of all parameters, phi included."""
+    ends = _all(task, len(labels) + (estimate.phi is not None), estimate, executor, what)
     low, high = np.array(ends, dtype=np.float64).T
     return low, high
 

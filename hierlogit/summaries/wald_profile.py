@@ -65,8 +65,13 @@ def summary_of_estimate(
         from .profiling import profile_ends
 
         ends = profile_ends(fit.model, estimate, prob, executor, "Profiling" if progress else None)
-        return _with_ends(estimate, _estimates(estimate)[0], kind, prob, ends)
+        return profile_table(estimate, prob, ends)
     return wald_table(estimate, prob)
+
+
+def profile_table(estimate: Estimate, prob: float, ends: tuple[FloatArray, FloatArray]) -> ResultTable:
+    """Table of estimates with standard errors, tests and the ends of profile intervals of that probability."""
+    return _with_ends(estimate, _estimates(estimate)[0], "profile", prob, ends)
 
 
 def wald_table(estimate: Estimate, prob: float) -> ResultTable:

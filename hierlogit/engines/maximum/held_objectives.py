@@ -19,7 +19,7 @@ class FixedSd(Objective):
 
     def __init__(self, objective: Objective, row: IntArray) -> None:
         self.__dict__.update(objective.__dict__)
-        self._row = row
+        self._objective, self._row = objective, row
         self.sd = 0.0
 
     def evaluate(self, psi: FloatArray) -> Point:
@@ -28,7 +28,7 @@ class FixedSd(Objective):
         direction = psi[self._row] / length
         held = psi.copy()
         held[self._row] = self.sd * direction
-        point = super().evaluate(held)
+        point = self._objective.evaluate(held)
         gradient = point.gradient.copy()
         of_row = gradient[self._row]
         gradient[self._row] = self.sd / length * (of_row - direction * (direction @ of_row))
@@ -54,7 +54,7 @@ class FixedCorrelation(Objective):
 
     def __init__(self, objective: Objective, first: IntArray, second: IntArray, psi: FloatArray) -> None:
         self.__dict__.update(objective.__dict__)
-        self._first, self._second = first, second
+        self._objective, self._first, self._second = objective, first, second
         self.correlation = 0.0
         self._axis = np.zeros(len(second))
         # Away from the first row, so that the reflection is far from degenerate.
@@ -89,7 +89,7 @@ class FixedCorrelation(Objective):
         normal = along - self._axis
         held = psi.copy()
         held[self._second] = length * self.correlation * along + sine * (part - _reflection_of(part, normal))
-        point = super().evaluate(held)
+        point = self._objective.evaluate(held)
         gradient = point.gradient.copy()
         slope = gradient[self._second]
         gradient[self._second] = sine * (slope - _reflection_of(slope, normal))

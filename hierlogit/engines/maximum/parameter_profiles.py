@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import FitError
-from ...fits.identification import single_trials
 from .held_objectives import FixedCorrelation, FixedSd
 from .integrator import integrator
 from .objective import Objective, Point
@@ -65,6 +64,8 @@ class ParameterProfiles:
     ----------
     model : Model
     estimate : Estimate
+    objective : Objective, optional
+        What the estimate maximises; made from the rows of the model if not given.
 
     Raises
     ------
@@ -72,7 +73,7 @@ class ParameterProfiles:
         If the estimate is that of a restricted likelihood, or its covariance matrix is computed from clusters.
     """
 
-    def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
+    def __init__(self, model: ModelSpec, estimate: Estimate, objective: Objective | None = None) -> None:
         if estimate.clustered is not None:
             raise FitError(
                 f"the standard errors of the fit are {estimate.clustered.described}, while a profile of the likelihood "
@@ -84,8 +85,10 @@ class ParameterProfiles:
                 "hl.summary(fit, interval='wald'), or fit the model with restricted=False."
             )
         self._model, self._estimate = model, estimate
-        likelihood = integrator(model.design, estimate.nodes)(model.arrangement)
-        self._objective = Objective(model, likelihood, penalised=estimate.penalised)
+        if objective is None:
+            likelihood = integrator(model.design, estimate.nodes)(model.arrangement)
+            objective = Objective(model, likelihood, penalised=estimate.penalised)
+        self._objective = objective
         self._psi = self._objective.at(estimate)
         of_entries = [self._objective.effect_sds[g][a] for g, a, _ in self._objective.entries]
         of_entries += [1.0] if model.overdispersed else []
@@ -105,7 +108,7 @@ class ParameterProfiles:
             label: partial(self.coefficient, k) for k, label in enumerate(design.fixed_effects)
         }
         positions = {group.name: g for g, group in enumerate(design.groups)}
-        flat = set() if estimate.penalised else {one.name for one in design.groups if single_trials(design, one)}
+        flat = {one.name for one in self._objective.held_factors}
         for name, i, j in estimate.spread_covariance()[0]:
             known = name not in flat and (i == j or bool(np.all(estimate.sd(name)[[i, j]] > 0)))
             make: Callable[[], Profile] | None = None

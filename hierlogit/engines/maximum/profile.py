@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...errors import ConvergenceWarning, warn
 from ...student_t import t_quantile
-from .objective import Point
+from .objective import Objective, Point
 from .parameter_profiles import FIRST_STEP, ParameterProfiles, Profile
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Profiler(ParameterProfiles):
     ----------
     model : Model
     estimate : Estimate
+    objective : Objective, optional
+        What the estimate maximises; made from the rows of the model if not given.
 
     Attributes
     ----------
@@ -46,8 +48,8 @@ class Profiler(ParameterProfiles):
         If the estimate is that of a restricted likelihood, or its covariance matrix is computed from clusters.
     """
 
-    def __init__(self, model: ModelSpec, estimate: Estimate) -> None:
-        super().__init__(model, estimate)
+    def __init__(self, model: ModelSpec, estimate: Estimate, objective: Objective | None = None) -> None:
+        super().__init__(model, estimate, objective)
         self._maximum = self._objective.evaluate(self._psi).value
         self.highest_gain = 0.0
 

@@ -195,6 +195,26 @@ def test_robust_standard_errors_are_those_of_all_rows(
     )
 
 
+@pytest.mark.parametrize(
+    ("formula", "engine"),
+    [
+        ("y ~ x + (1 + x | site)", hl.Laplace()),
+        ("y ~ x + (1 | site)", hl.MAP(nodes=3)),
+    ],
+)
+def test_profile_intervals_are_those_of_all_rows(
+    table: pd.DataFrame, tmp_path: Path, formula: str, engine: hl.Laplace | hl.MAP
+) -> None:
+    few = table[table["site"] < 60]
+    fit = hl.Model(formula, few).fit(engine)
+    shards = hl.Shards.write(few, tmp_path / "shards", group="site", shards=2)
+    found = shards.model(formula).fit(engine).summary(interval="profile", ci_prob=0.9)
+    expected = hl.summary(fit, interval="profile", ci_prob=0.9)
+    assert list(found.columns) == list(expected.columns)
+    for name in ("profile90_lb", "profile90_ub"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-4)
+
+
 def test_clusters_that_depend_on_each_other_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
     table = table.assign(month=table["ward"] * 2, gap=table["x"].where(table["x"] > -1))
     shards = hl.Shards.write(table, tmp_path / "shards", group="site", shards=3)
