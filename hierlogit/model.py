@@ -11,6 +11,7 @@ from .fits.findings import gravest_first
 from .fits.identification import findings_before_fits
 from .foreign_options import refuse_options
 from .model_spec import ModelSpec
+from .progress import shown
 from .translations.latex import latex
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ class Model(ModelSpec):
         array([ 2.96, -1.61])
         """
         refuse_options("model.fit", others, ("engine",))
-        return resolve_engine(engine).run(self)
+        chosen = resolve_engine(engine)
+        with shown(getattr(chosen, "progress", True)):
+            return chosen.run(self)
 
     def to_pymc(self) -> pymc.Model:
         """The model as a PyMC model, with non-centred effects, LKJ correlations, named dims and coords.

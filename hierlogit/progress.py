@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from html import escape
 from typing import Any, Protocol
+from weakref import WeakSet
 
 #: Seconds after which a bar is shown.
 PATIENCE = 2.0
@@ -17,6 +18,8 @@ PATIENCE = 2.0
 PAUSE, LINE_PAUSE = 0.2, 10.0
 #: Whether lines are written where there is neither a terminal nor a notebook.
 _as_lines: ContextVar[bool] = ContextVar("_as_lines", default=False)
+#: Whether no progress is shown at all.
+_unshown: ContextVar[bool] = ContextVar("_unshown", default=False)
 
 
 class Bar(Protocol):
@@ -46,7 +49,6 @@ def progress[T](
         first part, which may take minutes.
     """
     wait = PATIENCE if patience is None else patience
-    make: Callable[[str, int | None], Bar] | None = None
     started, unseen = time.perf_counter(), True
     size = len(parts) if total is None and isinstance(parts, Sized) else total
     bar: Bar | None = None
@@ -54,8 +56,7 @@ def progress[T](
         for done, part in enumerate(parts):
             # Finding out who watches takes longer than most work does.
             if what is not None and unseen and time.perf_counter() - started > wait:
-                make, unseen = _watched(), False
-                bar = None if make is None else make(what, size)
+                unseen, bar = False, show_bar(what, size)
             if bar is not None:
                 bar.update(done)
             yield part
@@ -72,6 +73,50 @@ def lines_where_unwatched() -> Iterator[None]:
         yield
     finally:
         _as_lines.reset(token)
+
+
+@contextmanager
+def shown(wanted: bool) -> Iterator[None]:
+    """Context in which progress is shown, or not."""
+    token = _unshown.set(not wanted)
+    try:
+        yield
+    finally:
+        _unshown.reset(token)
+
+
+def show_bar(what: str, total: int | None) -> Bar | None:
+    """A bar that is shown from now on; None if nobody watches.
+
+    Parameters
+    ----------
+    what : str
+    total : int or None
+        Number of parts, if it is known.
+    """
+    make = None if _unshown.get() else _watched()
+    return None if make is None else _Shown(make(what, total))
+
+
+def bar_is_shown() -> bool:
+    """Whether there is a bar, beside which another one would overwrite it."""
+    return bool(_SHOWN)
+
+
+class _Shown:
+    """A bar, which is known to be there until it is stopped."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self.update = bar, bar.update
+        _SHOWN.add(self)
+
+    def stop(self) -> None:
+        """Remove the bar."""
+        _SHOWN.discard(self)
+        self._bar.stop()
+
+
+_SHOWN: WeakSet[_Shown] = WeakSet()
 
 
 def _watched() -> Callable[[str, int | None], Bar] | None:

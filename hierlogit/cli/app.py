@@ -287,9 +287,7 @@ def warm() -> None:
     """Compile everything now, once for this machine, so that first fits do not wait: for images, classrooms and CI."""
     with plain_messages():
         from ..compile_ahead import compile_ahead
-        from ..numba_support.compile import announce_compiling
 
-        announce_compiling()
         try:
             compiled = compile_ahead()
         except KeyboardInterrupt:
@@ -343,9 +341,6 @@ def _analyse(model: Model, engine: Any, folder: Path, *, overwrite: bool, ci_pro
     say_model(model)
     _warn_of_data(model)
     say(f"\n{_announcement(engine)}", style="bold")
-    from ..numba_support.compile import announce_compiling
-
-    announce_compiling()
     fitted = model.fit(engine)
     say_report(fitted)
     from ..fits.repeated_findings import findings_shown

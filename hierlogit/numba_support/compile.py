@@ -14,7 +14,6 @@ from typing import Any
 
 from llvmlite.binding import Linkage
 from numba import njit
-from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
@@ -22,6 +21,8 @@ from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 from numba.extending import overload
+
+from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is compiled from here on
 
 #: Floating-point optimisations that allow sums to be reordered, so that they use vector instructions; infinities and
 #: NaN keep their meaning.
@@ -38,38 +39,6 @@ COMPILED = (
     "variance/shared_clusters.py",
     "clusters/pairs.py",
 )
-
-
-class _Notice(event.Listener):  # type: ignore[misc]
-    """Prints one line when functions of the package are compiled: in terminals and notebooks, or `everywhere`."""
-
-    def __init__(self) -> None:
-        self._shown, self.everywhere = False, False
-
-    def on_start(self, started: Any) -> None:
-        """Print it when a function of the package is compiled rather than read from disk."""
-        dispatcher = started.data.get("dispatcher")
-        module = getattr(getattr(dispatcher, "py_func", None), "__module__", None) or ""
-        if self._shown or not module.startswith(f"{__package__.partition('.')[0]}."):
-            return
-        self._shown = True
-        from rich.console import Console
-
-        console = Console(stderr=True, highlight=False)
-        if self.everywhere or console.is_terminal or console.is_jupyter:
-            console.print("Compiling for this machine, this once: usually less than a minute.", style="dim")
-
-    def on_end(self, _ended: Any) -> None:
-        """Nothing to print."""
-
-
-_NOTICE = _Notice()
-event.register("numba:compile", _NOTICE)
-
-
-def announce_compiling() -> None:
-    """Announce it to whoever reads the standard error of this process, as programs do that are run from a shell."""
-    _NOTICE.everywhere = True
 
 
 class _SelfContained(JITCodeLibrary):  # type: ignore[misc]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -101,6 +101,36 @@ class TestVersionsAgree:
         for name, requirement in requirements("dev").items():
             (bound,) = (one.version for one in requirement.specifier if one.operator == ">=")
             assert lowest[name] == SpecifierSet(f"=={bound}")
+
+
+class TestDependencies:
+    """Every dependency is used, and docs/install.md says for what."""
+
+    #: Modules of packages that are called otherwise.
+    MODULES: ClassVar = {"pillow": "PIL"}
+    #: Those that other libraries call for this package: pandas for its tables, xarray for files and PyMC for graphs.
+    CALLED_BY_OTHERS: ClassVar = {
+        "jinja2": "pd.DataFrame(self).to_latex(",
+        "tabulate": ".to_markdown(",
+        "h5netcdf": 'engine="h5netcdf"',
+        "h5py": 'engine="h5netcdf"',
+        "graphviz": "model_to_graphviz",
+    }
+
+    def test_the_page_names_each_with_its_use(self) -> None:
+        page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8").partition("## Dependencies")[2]
+        named = [
+            name for row in re.findall(r"^\| ([a-z][a-z0-9, -]*) \| \S", page, re.MULTILINE) for name in row.split(", ")
+        ]
+        assert named[0] == "package"
+        assert sorted(named[1:]) == sorted(requirements())
+
+    @pytest.mark.parametrize("name", sorted(requirements()))
+    def test_none_is_unused(self, name: str) -> None:
+        module = self.MODULES.get(name, name.replace("-", "_"))
+        sign = self.CALLED_BY_OTHERS.get(name)
+        used = re.compile(rf"\b(?:import|from) {module}\b" if sign is None else re.escape(sign))
+        assert any(used.search(path.read_text(encoding="utf-8")) for path in (ROOT / "hierlogit").rglob("*.py"))
 
 
 class TestPython:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,14 @@ from types import ModuleType
 
 from numba import config
 
+from ...compile_notice import compiling
 from ...numba_support.compile import are_compiled
+from ...progress import progress
 
 #: Seconds to wait for the second process once its result is needed.
 PATIENCE = 120.0
+#: Seconds between two looks at it.
+WAIT = 0.5
 #: The beginning of its program: when this process ends, even if it is killed, the pipe between them is closed.
 WATCH = """
 import os, threading
@@ -52,12 +57,23 @@ def density_compiled_beside(module: ModuleType) -> Iterator[None]:
         return
     try:
         yield
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        pass  # this process compiles it
+        for _ in progress(_running(process), compiling(module.__name__), patience=0.0):
+            pass
     finally:
         process.kill()  # has no effect on a process that has ended
         process.communicate()
+
+
+def _running(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Short waits until the process has ended; after `PATIENCE` this one compiles the density itself."""
+    latest = time.monotonic() + PATIENCE
+    while time.monotonic() < latest:
+        try:
+            process.wait(WAIT)
+        except subprocess.TimeoutExpired:
+            yield
+        else:
+            return
 
 
 def _started(module: str) -> subprocess.Popen[bytes] | None:

@@ -338,22 +338,3 @@ with side.density_compiled_beside(c_callbacks):
 def running(process: int) -> bool:
     state = Path(f"/proc/{process}/stat")
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def test_programs_that_are_run_from_a_shell_announce_compiling(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from types import SimpleNamespace
-
-    from hierlogit.numba_support import compile as compiled
-
-    notice = compiled._Notice()
-    monkeypatch.setattr(compiled, "_NOTICE", notice)
-    started = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=compiled.kernel)})
-    other = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=pytest.importorskip)})
-    compiled.announce_compiling()
-    notice.on_start(other)
-    assert capsys.readouterr().err == ""
-    notice.on_start(started)
-    notice.on_start(started)
-    assert capsys.readouterr().err == "Compiling for this machine, this once: usually less than a minute.\n"
