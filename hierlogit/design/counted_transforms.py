@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from formulae.transforms import BSpline, Polynomial
 
-from .row_counts import quantiles
+from .row_counts import GaussRule, quantiles
 from .transforms import Between, Within
 
 FloatArray = npt.NDArray[np.float64]
@@ -109,6 +109,35 @@ class Learned:
         return self._kind(self._counts)
 
 
+class LearnedElsewhere:
+    """A transformation that has learned from a whole column before it is applied to some of its rows.
+
+    Parameters
+    ----------
+    kind : callable
+        Takes the counts.
+    rule : GaussRule
+        Of the column.
+    """
+
+    # With this attribute, formulae makes one instance for each call in a formula.
+    __stateful_transform__ = True
+
+    def __init__(self, kind: Callable[[FloatArray], Any], rule: GaussRule) -> None:
+        self._kind, self._rule = kind, rule
+
+    def __call__(self) -> Any:
+        """The transformation for one call."""
+        transform = self._kind(self._rule.counts)
+
+        def apply(x: Any, *arguments: Any, **options: Any) -> Any:
+            # Only the first time counts: after that, the transformation applies what it has learned.
+            transform(self._rule.values, *arguments, **options)
+            return transform(x, *arguments, **options)
+
+        return apply
+
+
 #: Transformations of formulae by name, with those that replace them.
 OF_FORMULAE: Mapping[str, Callable[[FloatArray], Any]] = {
     "center": CountedCenter,
@@ -117,5 +146,7 @@ OF_FORMULAE: Mapping[str, Callable[[FloatArray], Any]] = {
     "bs": CountedSpline,
     "poly": CountedPolynomial,
 }
+#: Those that learn means of powers alone, which a few values can have as well as a whole column.
+OF_MOMENTS = ("center", "scale", "standardize", "poly")
 #: Transformations of this package, which know of counts themselves.
 OWN: Mapping[str, Callable[[FloatArray], Any]] = {"within": Within, "between": Between}

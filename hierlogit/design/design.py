@@ -592,7 +592,7 @@ def design_of_rows(
     clusters = {column for term in formula.random for column in term.group}
     table = replace(table, frame=with_whole_labels(table.frame, clusters))
     outcome = of_family(outcome_of(formula.response, table), family)
-    fixed = Encoding(formula.fixed, table.frame, names, "the fixed part", table.rows, table.row_counts)
+    fixed = Encoding(formula.fixed, table.frame, names, "the fixed part", table.rows, table.row_counts, table.rules)
     factors = build_factors(formula, table, names)
     if not fixed.labels and not factors:
         dropped = f": {reasons(fixed.dropped)}" if fixed.dropped else "; no intercept, no predictor and no random term"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +23,12 @@ from ..formula.lists import name_lists
 from ..validation import LARGEST_NUMBER, agree, number_of, quoted_list, reason_of, shortened
 from .column_parts import Parts, level_text, parts_of_term
 from .rank import Independent
+from .row_counts import GaussRule
 from .transforms import NUMERIC_FUNCTIONS
 
 FloatArray = npt.NDArray[np.float64]
 
+NO_RULES: Mapping[str, GaussRule] = MappingProxyType({})
 #: Whole numbers up to here are converted to floating-point numbers, whose powers do not overflow. Larger ones can only
 #: be identifiers, which floating-point numbers could not distinguish.
 _IDENTIFIER = 2**53
@@ -48,6 +51,8 @@ class Encoding:
         Labels of the rows, for messages; the index of `frame` if not given.
     counts : ndarray, shape (n,), optional
         How often each row counts; what is learned is then learned as from all of these rows.
+    rules : mapping of str to GaussRule, optional
+        Columns from whose rules ``scale(x)`` and others learn, in place of the training rows.
 
     Attributes
     ----------
@@ -83,10 +88,11 @@ class Encoding:
         where: str = "the fixed part",
         rows: pd.Index[Any] | None = None,
         counts: FloatArray | None = None,
+        rules: Mapping[str, GaussRule] | None = None,
     ) -> None:
         self.expression = expression
         with _evaluating(expression, DesignError):
-            terms = _learned_terms(expression, _as_floating(frame), namespace, counts)
+            terms = _learned_terms(expression, _as_floating(frame), namespace, counts, rules or {})
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
         self._columns = {name: term for name, term in terms.items() if term.kind != "offset"}
         self.has_offset = bool(self._offsets)
@@ -298,14 +304,18 @@ def computed_values(
 
 
 def _learned_terms(
-    expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any], counts: FloatArray | None = None
+    expression: str,
+    frame: pd.DataFrame,
+    namespace: Mapping[str, Any],
+    counts: FloatArray | None = None,
+    rules: Mapping[str, GaussRule] = NO_RULES,
 ) -> dict[str, Any]:
     """The terms of the expression by name, evaluated on these rows, each of which may count several times."""
     from formulae.environment import Environment
 
     from .arguments import check_arguments, nodes
     from .codings import Diff, Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
-    from .counted_transforms import OF_FORMULAE, OWN, Learned
+    from .counted_transforms import OF_FORMULAE, OF_MOMENTS, OWN, Learned, LearnedElsewhere
     from .logical import with_factors
     from .redundancy import coded_terms
 
@@ -325,7 +335,11 @@ def _learned_terms(
         for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
             check_arguments(call, frame, values)
             for node in nodes(call):
-                if getattr(node, "callee", None) in replaced:
+                column = getattr([*getattr(node, "args", ()), None][0], "name", "")
+                if column in rules and node.callee in OF_MOMENTS:
+                    kind, node.callee = OF_FORMULAE[node.callee], _own(f"{node.callee} of {column}")
+                    values[node.callee] = LearnedElsewhere(kind, rules[column])
+                elif getattr(node, "callee", None) in replaced:
                     node.callee = _own(node.callee)
     # Without an environment, formulae would look up names among the variables of this function.
     evaluated = coded_terms(description.common_terms, frame, Environment([_Shared(values)]))

@@ -312,7 +312,15 @@ def _factor(
     # Dependence within a term only counts: the columns of (1 | g) + (0 + f | g) together are dependent, but the model
     # is identified.
     encodings = tuple(
-        Encoding(term.effects, table.frame, namespace, f"the random term {term.text}", table.rows, table.row_counts)
+        Encoding(
+            term.effects,
+            table.frame,
+            namespace,
+            f"the random term {term.text}",
+            table.rows,
+            table.row_counts,
+            table.rules,
+        )
         for term in terms
     )
     effects: list[str] = []

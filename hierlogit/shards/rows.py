@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from ..design.counted_transforms import OF_FORMULAE, OWN
+from ..design.counted_transforms import OF_FORMULAE, OF_MOMENTS, OWN
+from ..design.row_counts import NODES, GaussRule
 from ..design.table import TrainingTable
 from ..design.training_rows import training_rows
 from ..design.transforms import AGGREGATES
 from ..errors import DataWarning, DesignError, unsaid
-from ..validation import quoted_list
+from ..validation import LARGEST_NUMBER, quoted_list
 
 if TYPE_CHECKING:
-    from ..formula.terms import Formula
+    from ..formula.terms import Formula, NameUse
 
 #: Rows that are kept of each shard to learn from: so many in any case, so many of each combination of categorical
 #: predictors, and one for each value of a column with at most so many values.
 SPREAD, OF_EACH, MOST_VALUES = 200, 5, 200
+
+#: Arguments of ``scale`` and of ``poly`` that are a column, and for the latter a degree whose powers a rule has.
+_COLUMN = re.compile(r"\s*\(\s*(?P<column>[^\W\d]\w*)\s*\)")
+_POLYNOMIAL = re.compile(rf"\s*\(\s*(?P<column>[^\W\d]\w*)\s*(,\s*(degree\s*=\s*)?[1-{NODES - 1}]\s*)?\)")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class ShardRows:
     missing_by_column : dict of str to int
     kept : pandas.DataFrame
         Complete rows as they are in the shard: among them each level of each predictor.
+    rules : dict of str to GaussRule
+        Of the columns of numbers from which ``scale(x)`` and others learn.
     """
 
     used: int
@@ -45,6 +53,7 @@ class ShardRows:
     untried: int
     missing_by_column: dict[str, int]
     kept: pd.DataFrame
+    rules: dict[str, GaussRule]
 
     @classmethod
     def of(cls, frame: pd.DataFrame, formula: Formula) -> ShardRows:
@@ -53,9 +62,14 @@ class ShardRows:
         if table is None:
             absent = frame.isna().sum()
             by_column = {str(name): int(count) for name, count in absent.items() if count}
-            return cls(0, len(frame), 0, by_column, frame.iloc[:0])
-        kept = learned_from(frame.loc[table.rows], formula)
-        return cls(table.n_rows, table.n_missing, table.n_untried, dict(table.missing_by_column), kept)
+            return cls(0, len(frame), 0, by_column, frame.iloc[:0], {})
+        kept, rules = learned_from(frame.loc[table.rows], formula), {}
+        for column in transformed_columns(formula):
+            if pd.api.types.is_numeric_dtype(table.frame[column].dtype):
+                values = np.asarray(table.frame[column], dtype=np.float64)
+                if np.abs(values).max() < LARGEST_NUMBER:  # the encoding refuses others
+                    rules[column] = GaussRule.of(values, np.ones(len(values)))
+        return cls(table.n_rows, table.n_missing, table.n_untried, dict(table.missing_by_column), kept, rules)
 
 
 def complete_rows(frame: pd.DataFrame, formula: Formula) -> TrainingTable | None:
@@ -124,13 +138,31 @@ def check_formula(formula: Formula, group: str) -> None:
 
 
 def _refuse_learned(formula: Formula) -> None:
-    learned: Sequence[str] = [
+    learned = [
         use.name
         for use in formula.names
-        if use.is_call and (use.name in OWN or use.name in OF_FORMULAE or use.name in AGGREGATES)
+        if use.is_call
+        and (use.name in OWN or use.name in OF_FORMULAE or use.name in AGGREGATES)
+        and _column_of_moments(formula, use) is None
     ]
     if learned:
         raise DesignError(
-            f"'{learned[0]}' in the formula depends on all rows at once, which shards do not have. Compute it as a "
-            "column before the shards are written, or with constants: I((age - 30) / 10) in place of scale(age)."
+            f"'{learned[0]}' in the formula depends on all rows at once. Of shards, center, scale, standardize and "
+            f"poly, with a degree up to {NODES - 1}, learn from a column of the table, as in scale(age), and not from "
+            "an expression. Compute others as a column before the shards are written, or with constants: "
+            "I((log(age) - 3.4) / 0.2) in place of scale(log(age))."
         )
+
+
+def transformed_columns(formula: Formula) -> list[str]:
+    """The columns from all of whose rows ``center(x)``, ``scale(x)`` or ``poly(x, 2)`` learn."""
+    found = [_column_of_moments(formula, use) for use in formula.names if use.is_call]
+    return list(dict.fromkeys(column for column in found if column is not None))
+
+
+def _column_of_moments(formula: Formula, use: NameUse) -> str | None:
+    """The column from which a call learns the means of its powers; None if it learns something else, or nothing."""
+    if use.name not in OF_MOMENTS:
+        return None
+    found = (_POLYNOMIAL if use.name == "poly" else _COLUMN).match(formula.text, use.span[1])
+    return None if found is None else found["column"]

@@ -123,7 +123,8 @@ class Shards(Shown):
         ----------
         formula : str
             As for `hierlogit.Model`. Each grouping factor is that of the shards or nested in it: ``(1 | site)`` or
-            ``(1 + x | site/patient)``. Functions that depend on all rows at once, such as ``scale``, are refused.
+            ``(1 + x | site/patient)``. ``scale``, ``center``, ``standardize`` and ``poly`` of a
+            column learn from all rows; other functions that depend on all rows at once, such as ``bs``, are refused.
         priors : mapping of str to prior, optional
             As for `hierlogit.Model`. `hierlogit.MAP` uses them.
         executor : concurrent.futures.Executor or distributed.Client, optional

@@ -6,12 +6,14 @@ import secrets
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..design.row_counts import GaussRule
 from ..design.table import rows_dropped, warn_of_data
 from ..design.training_rows import check_known_names, training_rows
 from ..display import Facts, Shown, View
@@ -28,7 +30,7 @@ from .folder import Manifest, read_shard
 from .moments import joined
 from .objective import ShardedObjective, Sums, whole_design
 from .opened import Describe, Recipe, ShardDesign, forget
-from .rows import ShardRows, check_formula, learned_from
+from .rows import ShardRows, check_formula, learned_from, transformed_columns
 
 if TYPE_CHECKING:
     from ..design.grouping import GroupBlock
@@ -195,7 +197,12 @@ def _reference(formula: Formula, read: list[ShardRows]) -> ModelSpec:
     together = pd.concat([one.kept for one in read], ignore_index=True)
     with unsaid(DataWarning):
         table = training_rows(formula, learned_from(together, formula), "drop", None, None, "binomial")
-    model = ModelSpec.from_parts(formula.text, table)
+    rules = {
+        column: reduce(GaussRule.joined, [one.rules[column] for one in read])
+        for column in transformed_columns(formula)
+        if all(column in one.rules for one in read)
+    }
+    model = ModelSpec.from_parts(formula.text, replace(table, rules=rules))
     for where, why in model.design.drops:
         raise DesignError(
             f"in {where}, {why}: the rows cannot tell these effects apart, at least not the "

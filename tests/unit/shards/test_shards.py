@@ -109,6 +109,20 @@ def test_nested_factors_and_order_of_levels_are_those_of_all_rows(table: pd.Data
     )
 
 
+def test_transformations_learn_from_all_rows(table: pd.DataFrame, tmp_path: Path) -> None:
+    # Means of clusters differ, so that those of a shard, or of the rows that levels are learned from, are others.
+    table = table.assign(age=40 + table["site"] / 10 + 5 * table["x"], dose=table["site"] % 3)
+    formula = "y ~ scale(age) + poly(dose, 2) + I(center(x)**2) + (1 + standardize(x) | site)"
+    shards = hl.Shards.write(table, tmp_path / "shards", group="site", shards=4)
+    sharded, fit = shards.model(formula).fit("laplace"), hl.Model(formula, table).fit("laplace")
+    assert_same_fit(sharded, fit)
+    assert sharded.estimate.fixed_effects == fit.model.design.fixed_effects
+    design, whole = fit.model.design, sharded.model.__dict__["_spec"].design
+    # A column that is centred has a mean of zero up to rounding.
+    np.testing.assert_allclose(whole.column_means, design.column_means, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(whole.column_sds, design.column_sds, rtol=1e-8)
+
+
 def test_threads_do_not_change_a_bit(shards: hl.Shards) -> None:
     alone = shards.model(FORMULA).fit("laplace").estimate
     for workers in (2, 3):
@@ -339,7 +353,10 @@ def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards
         ("y ~ x + (1 | ward)", "random effects of 'ward' cross the shards, which are divided by 'site'"),
         ("y ~ x + (1 | site) + (1 | ward)", "'ward' cross the shards"),
         ("y ~ x", "no random effects"),
-        ("y ~ scale(x) + (1 | site)", "'scale' in the formula depends on all rows"),
+        ("y ~ scale(np.exp(x)) + (1 | site)", "'scale' in the formula depends on all rows"),
+        ("y ~ scale(x) + scale(2 * x) + (1 | site)", "'scale' in the formula depends on all rows"),
+        ("y ~ poly(x, 8) + (1 | site)", "'poly' in the formula depends on all rows.* up to 7"),
+        ("y ~ bs(x, df=4) + (1 | site)", "'bs' in the formula depends on all rows"),
         ("y ~ within(x, site) + (1 | site)", "'within' in the formula"),
         ("y ~ I(x - np.mean(x)) + (1 | site)", r"'np\.mean' in the formula"),
         ("y ~ x + I(2 * x) + (1 | site)", "cannot tell these effects apart"),
