@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,6 +67,23 @@ def interrupted_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(nutpie, "sample", started)
     yield
     timer.cancel()
+
+
+class CountingProcesses(ProcessPoolExecutor):
+    """Processes that count what they are given."""
+
+    submitted = 0
+
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        self.submitted += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[CountingProcesses]:
+    """A process for tasks, which is started once for all tests: starting it takes longer than most of their tasks."""
+    with CountingProcesses(1, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,6 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.errors import StudyError
-
-
-class Counting(ProcessPoolExecutor):
-    """Processes that count what they are given."""
-
-    submitted = 0
-
-    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        self.submitted += 1
-        return super().submit(fn, *args, **kwargs)
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Counting]:
-    with Counting(1, mp_context=get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +56,7 @@ VERBS: dict[str, Callable[[hl.results.Fit, Executor | None], pd.DataFrame]] = {
 
 @pytest.mark.parametrize("name", VERBS)
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")  # Bayes factors of default priors
-def test_results_do_not_depend_on_the_executor(name: str, fit: hl.results.Fit, processes: Counting) -> None:
+def test_results_do_not_depend_on_the_executor(name: str, fit: hl.results.Fit, processes: Any) -> None:
     before = processes.submitted
     alone, there = VERBS[name](fit, None), VERBS[name](fit, processes)
     assert processes.submitted > before
@@ -82,7 +65,7 @@ def test_results_do_not_depend_on_the_executor(name: str, fit: hl.results.Fit, p
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.ConvergenceWarning")  # few draws
-def test_leave_one_out_samples_again_on_workers(sampled: hl.results.Fit, processes: Executor) -> None:
+def test_leave_one_out_samples_again_on_workers(sampled: hl.results.Fit, processes: Any) -> None:
     alone, there = (hl.loo(sampled, group="g", executor=pool) for pool in (None, processes))
     assert "refit" in alone.elpd_i["method"].to_numpy()
     assert there.elpd_i.equals(alone.elpd_i)
@@ -92,9 +75,7 @@ def test_leave_one_out_samples_again_on_workers(sampled: hl.results.Fit, process
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["loo", "bayes_factor"])
 @pytest.mark.filterwarnings("ignore::hierlogit.errors.HierlogitWarning")  # few draws, default priors
-def test_models_without_a_term_are_computed_on_workers(
-    method: str, sampled: hl.results.Fit, processes: Counting
-) -> None:
+def test_models_without_a_term_are_computed_on_workers(method: str, sampled: hl.results.Fit, processes: Any) -> None:
     before = processes.submitted
     alone, there = (hl.test_terms(sampled, method, executor=pool) for pool in (None, processes))
     pd.testing.assert_frame_equal(pd.DataFrame(there), pd.DataFrame(alone), check_exact=True)

@@ -363,11 +363,11 @@ def test_labels_are_no_markup(tmp_path: Path, make_fit: Any) -> None:
 @pytest.mark.parametrize(
     ("formula", "data", "engine", "gaps"),
     [
-        ("p(successes, size) ~ period + (1 | herd)", "cbpp", hl.MAP(seed=1), []),
-        ("use ~ age + urban", "contraception", hl.Laplace(seed=1), []),
-        ("use ~ 1 + (1 | district)", "contraception", hl.Laplace(seed=1), []),
-        ("y ~ 0 + (1 | ID)", "bacteria", hl.MAP(seed=1), ["The plot of influence"]),
-        ("y ~ week_gt2 + (1 | ID) + (1 | week)", "bacteria", hl.MAP(seed=1), []),
+        ("p(successes, size) ~ period + (1 | herd)", "cbpp", hl.MAP(draws=200, seed=1), []),
+        ("use ~ age + urban", "contraception", hl.Laplace(draws=200, seed=1), []),
+        ("use ~ 1 + (1 | district)", "contraception", hl.Laplace(draws=200, seed=1), []),
+        ("y ~ 0 + (1 | ID)", "bacteria", hl.MAP(draws=200, seed=1), ["The plot of influence"]),
+        ("y ~ week_gt2 + (1 | ID) + (1 | week)", "bacteria", hl.MAP(draws=200, seed=1), []),
     ],
 )
 def test_other_models(formula: str, data: str, engine: Any, gaps: list[str], tmp_path: Path) -> None:

@@ -67,12 +67,11 @@ def test_replicates_are_fits_of_simulated_tables(fit: hl.results.Fit) -> None:
     assert list(found.values.columns)[-1] == "sd_herd[Intercept]"
 
 
-def test_workers_make_no_difference(fit: hl.results.Fit) -> None:
+def test_workers_make_no_difference(fit: hl.results.Fit, processes: Executor) -> None:
     alone = hl.bootstrap(fit, replicates=40, seed=7).values
     with ThreadPoolExecutor(1) as threads:
         pd.testing.assert_frame_equal(hl.bootstrap(fit, replicates=40, seed=7, executor=threads).values, alone)
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        spread = hl.bootstrap(fit, odds_of_last_period, replicates=40, seed=7, executor=processes)
+    spread = hl.bootstrap(fit, odds_of_last_period, replicates=40, seed=7, executor=processes)
     np.testing.assert_allclose(spread.values["statistic"], np.exp(alone["period[p4]"]), atol=2e-3)
     assert not hl.bootstrap(fit, replicates=40, seed=8).values.equals(alone)
 
