@@ -34,9 +34,12 @@ def compile_ahead() -> CodeFiles:
 
     Raises
     ------
+    EngineError
+        If nothing can be kept on disk.
     KeyboardInterrupt
         What was compiled until then is kept.
     """
+    code_files()  # refused at once where nothing can be kept
     with unsaid(HierlogitWarning):
         for _ in progress(_fits(), "Compiling"):
             pass

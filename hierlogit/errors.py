@@ -136,7 +136,7 @@ class ConvergenceWarning(HierlogitWarning):
 
 
 class FileWarning(HierlogitWarning):
-    """A file that an interrupted process had left incomplete was removed; the text names it."""
+    """A file could not be written, or an incomplete one of an interrupted process was removed; the text names it."""
 
 
 _unsaid: ContextVar[tuple[type[HierlogitWarning], ...]] = ContextVar("unsaid", default=())

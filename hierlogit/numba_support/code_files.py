@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from .compile import caches, source_files
+from ..errors import EngineError
+from .compile import ELSEWHERE, NO_FOLDER, are_kept, caches, source_files
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,19 @@ class CodeFiles:
 
 
 def code_files() -> CodeFiles:
-    """Machine code of all functions that are declared to be compiled, whether this process uses them or not."""
+    """Machine code of all functions that are declared to be compiled, whether this process uses them or not.
+
+    Raises
+    ------
+    EngineError
+        If there is no folder in which it can be kept.
+    """
     package = Path(__file__).parents[1]
     for path in source_files():
         inside = path.relative_to(package).with_suffix("").parts
         import_module(".".join([package.name, *(part for part in inside if part != "__init__")]))
+    if not are_kept():
+        raise EngineError(f"{NO_FOLDER}. {ELSEWHERE}")
     # Programs may declare functions of their own.
     own = [cache for cache in caches() if cache.function_name.startswith(f"{package.name}.")]
     found = {cache.function_name: cache.files for cache in own}

@@ -6,7 +6,7 @@ import hashlib
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite.binding import Linkage
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -23,6 +23,7 @@ from numba.core.sigutils import normalize_signature
 from numba.extending import overload
 
 from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is compiled from here on
+from ..errors import FileWarning, warn
 
 #: Floating-point optimisations that allow sums to be reordered, so that they use vector instructions; infinities and
 #: NaN keep their meaning.
@@ -39,6 +40,11 @@ COMPILED = (
     "variance/shared_clusters.py",
     "clusters/pairs.py",
 )
+
+
+#: Why compiled functions cannot be kept on disk, and what to do.
+NO_FOLDER = "Neither the package's folder nor the user's cache folder can hold compiled functions"
+ELSEWHERE = "Set NUMBA_CACHE_DIR to a folder that can be written, with at least 20 MB left."
 
 
 class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
@@ -144,13 +150,61 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         return (index, *folder.glob(f"{name}.*.nbc")) if index.exists() else ()
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """The function on disk; None if there is none."""
+        """The function on disk; None if there is none, or the file is damaged."""
         _finalize_before_interruption()
-        return super().load_overload(signature, target_context)
+        try:
+            found = super().load_overload(signature, target_context)
+        except Exception:  # whatever damaged pickles raise
+            self._forget()
+            return None
+        # Processes that write at the same time may give one name to the files of two signatures.
+        wanted = normalize_signature(signature)[0]
+        return found if found is not None and tuple(found.signature.args) == tuple(wanted) else None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep a function on disk, if that is possible."""
+        try:
+            super().save_overload(signature, compiled)
+        except Exception as error:  # a full disk, or a damaged index that cannot be removed
+            _warn_that_nothing_is_kept(f"Compiled functions cannot be kept in {self.cache_path} ({error})")
+
+    def _forget(self) -> None:
+        """Remove the index of the function's files, so that they are written anew."""
+        with suppress(OSError):
+            Path(self.cache_path, f"{self._impl.filename_base}.nbi").unlink()
+
+
+class _NoCache(NullCache):  # type: ignore[misc]
+    """In place of a cache where no folder can be written."""
+
+    def load_overload(self, _signature: Any, _target_context: Any) -> None:
+        """None, after a warning."""
+        _finalize_before_interruption()
+        _warn_that_nothing_is_kept(NO_FOLDER)
+
+
+#: Whether it has been said that compiled functions cannot be kept.
+_SAID = threading.Event()
+
+
+def _warn_that_nothing_is_kept(why: str) -> None:
+    if not _SAID.is_set():
+        _SAID.set()
+        warn(f"{why}, so that each new process compiles again. {ELSEWHERE}", FileWarning)
 
 
 #: Those of all functions that are declared in this process.
 _CACHES: list[_Cache] = []
+
+
+def _cache_of(function: Callable[..., Any]) -> Any:
+    """A function's cache, if there is a folder for it."""
+    try:
+        made = _Cache(function)
+    except RuntimeError:  # Numba has tried all folders
+        return _NoCache()
+    _CACHES.append(made)
+    return made
 
 
 def caches() -> tuple[_Cache, ...]:
@@ -164,7 +218,7 @@ class _Callback(CFunc):
     _pyfunc: Callable[..., Any]
 
     def enable_caching(self) -> None:
-        self._cache = _Cache(self._pyfunc)
+        self._cache = _cache_of(self._pyfunc)
 
 
 #: Compiled functions hold no reference to Python objects, so that other threads may run meanwhile.
@@ -178,8 +232,7 @@ _OPTIONS: dict[str, Any] = {
 
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
     compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
-    compiled._cache = _Cache(function)
-    _CACHES.append(compiled._cache)
+    compiled._cache = _cache_of(function)
     result: F = compiled
     return result
 
@@ -233,8 +286,7 @@ class CFunction:
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
         self._function, self._signature = function, signature
-        self._cache = _Cache(function)
-        _CACHES.append(self._cache)
+        self._cache = _cache_of(function)
 
     @cached_property
     def _compiled(self) -> Any:
@@ -268,6 +320,11 @@ class CFunction:
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
     """Decorator for C functions, whose operations are executed in the order in which they are written."""
     return lambda function: CFunction(function, signature)
+
+
+def are_kept() -> bool:
+    """Whether there is a folder in which compiled functions are kept on disk."""
+    return bool(_CACHES)
 
 
 def are_compiled(functions: Iterable[CFunction]) -> bool:

@@ -19,7 +19,7 @@ from types import ModuleType
 from numba import config
 
 from ...compile_notice import compiling
-from ...numba_support.compile import are_compiled
+from ...numba_support.compile import are_compiled, are_kept
 from ...progress import progress
 
 #: Seconds to wait for the second process once its result is needed.
@@ -44,14 +44,14 @@ for one in importlib.import_module(sys.argv[2]).CALLBACKS:
 def density_compiled_beside(module: ModuleType) -> Iterator[None]:
     """Compile a density in a second process while the body runs.
 
-    No process is started if the density is on disk already.
+    No process is started if the density is on disk already, or nothing can be kept there.
 
     Parameters
     ----------
     module : module
         With C functions in its ``CALLBACKS``.
     """
-    process = None if are_compiled(module.CALLBACKS) else _started(module.__name__)
+    process = None if not are_kept() or are_compiled(module.CALLBACKS) else _started(module.__name__)
     if process is None:
         yield
         return
