@@ -100,7 +100,10 @@ def demo(
 def fit(
     *,
     data: Annotated[
-        Path, typer.Argument(help="Table with the rows: .csv, .tsv (also .gz, .bz2, .xz, .zip), .parquet or .arrow.")
+        Path,
+        typer.Argument(
+            help="Table of the rows: .csv, .tsv (also .gz, .bz2, .xz, .zip), .parquet, .arrow; or a folder of .parquet."
+        ),
     ],
     formula: Annotated[str, typer.Argument(help="Such as 'y ~ x + (1 + x | group)'; quote it.")],
     output: Output = Path("hierlogit-fit"),

@@ -17,7 +17,8 @@ import pandas as pd
 from ..errors import DesignError
 from ..progress import progress
 from ..validation import gigabytes, memory, number_of
-from .table_files import in_chunks, open_dataset, reading
+from .table import no_dates
+from .table_files import column_names, in_chunks, open_dataset, reading, refuse_absent
 from .table_sources import (
     collected,
     computing,
@@ -58,13 +59,19 @@ class Source(Protocol):
         Names of the columns.
     name : str
         What it is, for users.
+    subject : str
+        The same within a sentence: with an article, unless it is a file.
     text : str
         What it is if all of its rows are read.
     """
 
     names: list[str]
     name: str
+    subject: str
     text: str
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Refuse columns that cannot be used, before rows are read."""
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
         """The rows if there are at most `COUNTED_FROM`."""
@@ -140,7 +147,7 @@ def count_rows(source: Source, columns: Sequence[str], count: str, uncountable: 
 def _too_many(source: Source, size: int, room: int, columns: Sequence[str], why: str) -> DesignError:
     needed = BYTES_PER_VALUE * len(columns) * size
     return DesignError(
-        f"the {number_of(size, 'row')} of {source.name} cannot be counted together, since {why}, and a model of all "
+        f"the {number_of(size, 'row')} of {source.subject} cannot be counted together, since {why}, and a model of all "
         f"of them would need about {gigabytes(needed)} of memory, more than half of the "
         f"{gigabytes(memory())} of this machine; about {room:,} rows fit. Leave out or round predictors with many "
         "different values, or fit the model to a sample of the clusters."
@@ -153,9 +160,16 @@ class _Lazy:
     def __init__(self, lazy: nw.LazyFrame[Any], data: Any) -> None:
         self._lazy, self._data, self.text = lazy, data, source_of(data)
         self.name = self.text.rpartition(",")[0]
+        self.subject = f"the {self.name}"
         with computing(data):
-            self.names: list[str] = lazy.collect_schema().names()
+            self._schema = lazy.collect_schema()
+        self.names: list[str] = self._schema.names()
         refuse_same_names(self.names)
+
+    def check(self, columns: Sequence[str]) -> None:
+        for name in columns:
+            if self._schema[name].is_temporal():
+                raise no_dates(name, str(self._schema[name]))
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
         first = collected(self._lazy.select(list(columns)).head(COUNTED_FROM + 1), self._data)
@@ -182,9 +196,18 @@ class _Files:
 
     def __init__(self, dataset: arrow_dataset.Dataset, path: Path) -> None:
         self._dataset, self._path = dataset, path
-        self.name = self.text = path.name
-        self.names: list[str] = dataset.schema.names
+        self.name = self.subject = self.text = path.name
+        self.names: list[str] = column_names(dataset, path)
         refuse_same_names(self.names)
+
+    def check(self, columns: Sequence[str]) -> None:
+        import pyarrow as pa
+
+        refuse_absent(self._dataset, columns, self._path)
+        for name in columns:
+            kind = self._dataset.schema.field(name).type
+            if pa.types.is_temporal(kind):
+                raise no_dates(name, str(kind))
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
         return self.rows(columns) if self.size() <= COUNTED_FROM else None
@@ -205,7 +228,7 @@ class _Files:
         most = min(most, int(WORTH_COUNTING * size))
         levels = {name: _Levels() for name in columns if _is_dictionary(self._dataset, name)}
         parts: list[pa.Table] = []
-        with reading(self._path):
+        with reading(self._path, self._dataset, columns):
             chunks = progress(
                 in_chunks(self._dataset.to_batches(columns=list(columns)), CHUNK),
                 "Counting rows",
@@ -258,7 +281,7 @@ def _with_codes(chunk: pa.Table, levels: dict[str, _Levels]) -> pa.Table:
 
 
 def _with_levels(counted: pa.Table, levels: dict[str, _Levels], schema: pa.Schema) -> pa.Table:
-    """The table with dictionaries in place of codes, and what the files say about the columns."""
+    """The table with dictionaries in place of codes, and the metadata of the columns in the files."""
     import pyarrow as pa
 
     columns = {

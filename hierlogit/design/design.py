@@ -390,11 +390,22 @@ class Design(Shown):
         Raises
         ------
         PredictionError
-            If the column with the numbers of rows does not hold numbers.
+            If the column with the numbers of rows does not hold counts.
         """
         if self.table.counts is None or self.table.counts.column not in table.columns:
             return None
-        return self._checked_frame(table, [self.table.counts.column]).to_numpy(dtype=np.float64)[:, 0]
+        column = self.table.counts.column
+        counts = self._checked_frame(table, [column]).to_numpy(dtype=np.float64)[:, 0]
+        whole: FloatArray = np.round(counts)
+        bad = np.flatnonzero((whole < 0) | ~(np.abs(counts - whole) <= WHOLE_TOLERANCE))
+        if len(bad) or not whole.any():
+            found = f"row {table.index[bad[0]]} has {counts[bad[0]]:.6g}" if len(bad) else "all of them are zero"
+            raise PredictionError(
+                f"the column '{column}' of the new data is taken for the number of rows that each row stands for, "
+                "since the rows of the model were counted. It must hold whole numbers from 0, not only zeros, but "
+                f"{found}. Rename the column if it holds something else."
+            )
+        return whole
 
     def with_outcome(self, y: Any) -> Design:
         """The design with other successes, shape (n,), also in the table.

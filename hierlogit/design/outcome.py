@@ -209,7 +209,9 @@ def added_up(response: Response, table: TrainingTable, by: Sequence[str]) -> Tra
     sums[table.counts.column] = total(np.ones(len(frame)))
     collapsed = with_columns(frame[list(by)].iloc[first].reset_index(drop=True), sums)
     if coefficients is not None:
-        constants = np.bincount(which, weights=outcome.log_coefficients * counts)
+        # Added up in one order, whatever that of the source, so that not even the last digit depends on it.
+        order = np.lexsort((counts, outcome.trials, outcome.y))
+        constants = np.bincount(which[order], weights=(outcome.log_coefficients * counts)[order])
         collapsed = with_columns(collapsed, {coefficients: constants})
     return replace(
         table,

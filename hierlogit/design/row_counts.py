@@ -197,10 +197,11 @@ class CountedColumn:
 
 
 def most_frequent(values: pd.Series[Any] | pd.DataFrame, counts: FloatArray | None) -> Any:
-    """The value, or the tuple of values, that most rows have, where rows count once or as often as given."""
-    if counts is None:
-        return values.value_counts(sort=True).index[0]
-    numbers = pd.Series(counts, index=values.index)
+    """The value, or the tuple of values, that most rows have, where rows count once or as often as given.
+
+    Of several, it is the first in their order: rows that have been counted have none of their own.
+    """
+    numbers = pd.Series(1.0 if counts is None else counts, index=values.index)
     if isinstance(values, pd.Series):
         return numbers.groupby(values, observed=True).sum().idxmax()
     label = numbers.groupby([values[name] for name in values], observed=True).sum().idxmax()

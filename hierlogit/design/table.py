@@ -73,8 +73,8 @@ class TrainingTable(Shown):
     source : str
         The file or the kind of lazy frame that the rows were read from; empty for a table in memory.
     counts : RowCounts, optional
-        If rows have been counted: the columns of `frame` that say how many rows each row stands for. The columns of the
-        outcome then hold sums.
+        If rows have been counted: the columns of `frame` with the number of rows that each row stands for. The columns
+        of the outcome then hold sums.
     rules : mapping of str to GaussRule, optional
         If these are some rows of a larger table: columns from all of whose rows ``scale(x)`` and others have learned.
     """
@@ -167,7 +167,7 @@ class TrainingTable(Shown):
         )
 
     def repeated(self, weights: FrequencyWeights, *, keep: bool) -> TrainingTable:
-        """The table with each row repeated as often as it counts; `keep` says whether the counts stay a column of it.
+        """The table with each row repeated as often as it counts; with `keep`, the counts stay a column of it.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class TrainingTable(Shown):
         )
 
     def multiplied(self, weights: FrequencyWeights, column: str, *, keep: bool) -> TrainingTable:
-        """The table whose rows count as often as the weights say, or that often each time if they have been counted.
+        """The table whose rows count as often as their weights, times their numbers if they have been counted.
 
         Parameters
         ----------
@@ -226,11 +226,13 @@ class TrainingTable(Shown):
         Raises
         ------
         DesignError
-            If the column of the weights does not hold counts.
+            If the column of the weights does not hold counts, or there are more rows than can be counted.
         """
         times, before = weights.counts(self.frame), self.row_counts
         there = times > 0
-        rows = times if before is None else times * before.astype(np.int64)
+        counted = times if before is None else times * before  # as floating numbers, which do not overflow
+        weights.refuse_too_many(float(counted.sum()))
+        rows = counted.astype(np.int64)
         frame = self.frame if keep else self.frame.drop(columns=weights.rows)
         frame = with_columns(frame, {column: rows}).loc[there].reset_index(drop=True)
         frame, unused = _with_used_levels(frame)
@@ -246,10 +248,19 @@ class TrainingTable(Shown):
         )
 
     def _view(self) -> View:
-        columns = tuple((str(name), _values_of(self.frame[name])) for name in self.frame.columns)
+        columns = tuple((str(name), self._values_of(str(name))) for name in self.frame.columns)
         source = (("read from", self.source),) if self.source else ()
         rows = Facts((("rows", self.counted), *source))
         return View("Rows and columns that the model is fitted to", (rows, Facts(columns, "columns", ".frame")))
+
+    def _values_of(self, name: str) -> str:
+        """The values of a column, as text; of a binary outcome whose rows have been counted, its own ones."""
+        values = _values_of(self.frame[name])
+        outcomes = None if self.counts is None else self.counts.outcomes
+        if outcomes is None or outcomes.name != name:
+            return values
+        other, event = map(str, outcomes)
+        return f"{other}, {event}; {event} in {values} rows of a distinct row"
 
 
 def _joined(before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -439,7 +450,7 @@ def clean_column(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     if pd.api.types.is_numeric_dtype(dtype):
         return _plain_numbers(values, name)
     if isinstance(dtype, pd.PeriodDtype) or dtype.kind in "mM":
-        raise _no_dates(name, str(dtype))
+        raise no_dates(name, str(dtype))
     if isinstance(dtype, pd.StringDtype):
         return _ordered_levels(values)
     return _from_objects(values, name)
@@ -477,7 +488,8 @@ def _plain_levels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     return values.cat.rename_categories(words)
 
 
-def _no_dates(name: str, kind: str) -> DesignError:
+def no_dates(name: str, kind: str) -> DesignError:
+    """The error of a column of dates or durations, of a kind such as ``datetime64[ns]``."""
     return DesignError(
         f"column '{name}' holds dates or durations ({kind}). Turn it into a number, such as days since a "
         "start, or into text if it names clusters."
@@ -510,7 +522,7 @@ def _from_objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:
         return values
     kinds = sorted({type(value).__name__ for value in present})
     if all(isinstance(value, (date, time, timedelta, np.datetime64, np.timedelta64)) for value in present):
-        raise _no_dates(name, ", ".join(kinds))
+        raise no_dates(name, ", ".join(kinds))
     # Decimal is not a numbers.Real.
     if not all(isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool) for value in present):
         raise DesignError(

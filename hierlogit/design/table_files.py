@@ -9,15 +9,16 @@ import zipfile
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..errors import DesignError
-from ..validation import number_of, quoted_list, reason_of, shortened
+from ..validation import agree, number_of, quoted_list, reason_of, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,10 @@ COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zip"})
 SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 #: Endings of files of Parquet and Arrow, with the name that pyarrow has for the format.
 ARROW_FORMATS = {".parquet": "parquet", ".feather": "ipc", ".arrow": "ipc"}
+_ENDINGS = (
+    "The name of a file must end in .csv or .tsv (also .gz, .bz2, .xz, .zip), .parquet, .feather or .arrow; a folder "
+    "holds files of Parquet."
+)
 #: Endings of spreadsheets, which need a library of their own, and of files of other statistical packages.
 OTHER_PROGRAMS = {
     ".xlsx": "a spreadsheet",
@@ -45,7 +50,7 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical ba
 
 
 def ending(path: Path) -> str:
-    """The ending of a file's name that says what it holds, in lower case and without that of a compression.
+    """The ending of a file's name by which its kind is known, in lower case and without that of a compression.
 
     Examples
     --------
@@ -65,7 +70,11 @@ def check_file(path: Path) -> str:
         If there is no such file, or it is of a kind that cannot be read.
     """
     kind = ending(path)
-    if kind not in ARROW_FORMATS and path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # such as a name that is too long, or a folder that may not be read
+        raise DesignError(f"cannot open {shortened(str(path))}: {error.strerror}.") from None
+    if kind not in ARROW_FORMATS and is_folder:
         if any(path.rglob("*.parquet")):
             return ".parquet"
         raise DesignError(
@@ -74,13 +83,16 @@ def check_file(path: Path) -> str:
         )
     if kind in OTHER_PROGRAMS:
         raise DesignError(f"{path} is {OTHER_PROGRAMS[kind]}: export the table as CSV or Parquet from there.")
+    if not kind and not exists:
+        raise DesignError(f"there is no file or folder {shortened(str(path))}. {_ENDINGS}")
     if kind not in SEPARATOR_OF and kind not in ARROW_FORMATS:
         raise DesignError(
-            f"the kind of the table {shortened(str(path))} is not known: the name of a file must end in .csv or .tsv "
-            "(also .gz, .bz2, .xz, .zip), .parquet, .feather or .arrow. Read other files first, and pass the table."
+            f"the kind of the table {shortened(str(path))} is not known. {_ENDINGS} Read other files first, and pass "
+            "the table."
         )
-    if not (path.is_file() or (kind in ARROW_FORMATS and path.is_dir())):
-        raise DesignError(f"there is no file {path}.")
+    if not (path.is_file() or (kind in ARROW_FORMATS and is_folder)):
+        pattern = f" To read several files, give their folder, {path.parent}." if "*" in path.name else ""
+        raise DesignError(f"there is no file {path}.{pattern}")
     return kind
 
 
@@ -132,11 +144,11 @@ def read_arrow_file(path: Path, wanted: Collection[str] | None = None) -> pa.Tab
     """
     stored = open_dataset(path)
     assert stored is not None
-    with reading(path):
-        names = stored.schema.names
-        chosen = None
-        if wanted and set(wanted) <= set(names):
-            chosen = [name for name in names if name in {*wanted, *index_columns(stored.schema)}]
+    names = stored.schema.names
+    chosen = None
+    if wanted and set(wanted) <= set(names):
+        chosen = [name for name in names if name in {*wanted, *index_columns(stored.schema)}]
+    with reading(path, stored, chosen):
         return stored.to_table(columns=chosen)
 
 
@@ -159,9 +171,52 @@ def open_dataset(path: Path) -> arrow_dataset.Dataset | None:
         return arrow_dataset.dataset(path, format=ARROW_FORMATS[kind], partitioning="hive")
 
 
+def column_names(dataset: arrow_dataset.Dataset, path: Path) -> list[str]:
+    """Names of the columns of all files, in the order of the first one; Arrow knows only those of the first one.
+
+    Raises
+    ------
+    DesignError
+        If a file cannot be read.
+    """
+    with reading(path):
+        by_file = [fragment.physical_schema.names for fragment in dataset.get_fragments()]
+    first: list[str] = dataset.schema.names  # with those that the folders are named by
+    return [*first, *(name for name in dict.fromkeys(chain.from_iterable(by_file)) if name not in first)]
+
+
+def refuse_absent(dataset: arrow_dataset.Dataset, columns: Collection[str], path: Path) -> None:
+    """Refuse a folder with a file that lacks one of these columns: Arrow would read missing values in their place.
+
+    Raises
+    ------
+    DesignError
+    """
+    import pyarrow.dataset as arrow_dataset
+
+    for fragment in dataset.get_fragments():
+        of_folders = arrow_dataset.get_partition_keys(fragment.partition_expression)
+        absent = [name for name in columns if name not in {*fragment.physical_schema.names, *of_folders}]
+        if absent:
+            raise DesignError(
+                f"{fragment.path} lacks the {agree(absent, 'column', 'columns')} {quoted_list(absent)}, which other "
+                f"files of {path} have. Write the file with all columns, or move it out of the folder."
+            )
+
+
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(
+    path: Path, dataset: arrow_dataset.Dataset | None = None, columns: Sequence[str] | None = None
+) -> Iterator[None]:
     """Context that turns errors of Arrow into those of this package.
+
+    Parameters
+    ----------
+    path : path
+    dataset : pyarrow.dataset.Dataset, optional
+        What is read, if it can be a folder of several files: the file that cannot be read is looked for then.
+    columns : sequence of str, optional
+        The columns that are read; by default, all of them.
 
     Raises
     ------
@@ -173,7 +228,21 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         kind = check_file(path)[1:]
-        raise DesignError(f"cannot read {path} as {kind}: {reason_of(error)}.") from error
+        unreadable = path if dataset is None else _first_unreadable(dataset, columns) or path
+        raise DesignError(f"cannot read {unreadable} as {kind}: {reason_of(error)}.") from error
+
+
+def _first_unreadable(dataset: arrow_dataset.Dataset, columns: Sequence[str] | None) -> str | None:
+    """The first file of a dataset that cannot be read, which errors of Arrow do not always name."""
+    import pyarrow as pa
+
+    for fragment in dataset.get_fragments():
+        try:
+            for _ in fragment.to_batches(schema=dataset.schema, columns=columns):
+                pass
+        except (OSError, pa.ArrowException):
+            return str(fragment.path)
+    return None
 
 
 def in_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 #: Seconds after which a thread that waits for a query looks whether it is interrupted.
 PAUSE = 0.2
-#: Keys of the metadata in which pandas and R say that they have written an Arrow table; their dictionaries are factors.
+#: Keys of the metadata of Arrow tables that pandas and R have written; their dictionaries are factors.
 _WRITERS_OF_FACTORS = (b"pandas", b"r")
-#: Beginning of the keys in which polars says that a dictionary is an Enum.
+#: Beginning of the keys of polars for a dictionary that is an Enum.
 _POLARS_ENUM = b"_PL_ENUM"
 
 
@@ -189,7 +189,7 @@ def frame_of(known: nw.DataFrame[Any], data: Any) -> pd.DataFrame:
 
 
 def frame_from_arrow(table: pa.Table, metadata: Mapping[bytes, bytes] | None) -> pd.DataFrame:
-    """An Arrow table as a pandas frame without row labels; the metadata tell who has written it."""
+    """An Arrow table as a pandas frame without row labels; the metadata name the program that has written it."""
     plain = table.replace_schema_metadata(None)
     return _from_arrow(plain, factors=any(key in (metadata or {}) for key in _WRITERS_OF_FACTORS))
 
@@ -263,13 +263,13 @@ def _interruptible(lazy: nw.LazyFrame[Any], relation: Any) -> nw.DataFrame[Any]:
 
 @contextmanager
 def computing(data: Any) -> Iterator[None]:
-    """Context that turns whatever goes wrong in the user's own query, in any library, into an error that says so.
+    """Context that turns whatever goes wrong in the user's own query, in any library, into an error of this package.
 
     Raises
     ------
     DesignError
     KeyboardInterrupt
-        If the query was interrupted, which libraries tell as an error of their own.
+        If the query was interrupted, for which libraries have errors of their own.
     """
     try:
         yield

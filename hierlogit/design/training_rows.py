@@ -144,6 +144,7 @@ def _read(formula: Formula, data: Any, namespace: Mapping[str, Any] | None, weig
     check_known_names(formula, source.names, namespace)
     checked_weights(weights, source.names)
     used = [name for name in source.names if name in wanted]
+    source.check(used)
     column = unused_name(ROWS, source.names)
     frame, text = count_rows(source, used, column, reason)
     return _Reading(frame, text, RowCounts(column) if column in frame else None)

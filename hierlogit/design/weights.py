@@ -102,14 +102,23 @@ class FrequencyWeights(ShownAsCall):
                 f"{number_of(len(fractional), 'other value')}, such as {values[fractional[0]]:.6g}. If they are "
                 f"weights of a sample, pass weights=hl.SamplingWeights({self.rows!r})."
             )
-        if (total := float(whole.sum())) > MOST_COUNTED:
+        self.refuse_too_many(float(whole.sum()))
+        if not whole.any():
+            raise DesignError(f"all frequency weights in '{self.rows}' are zero. Check which column holds the counts.")
+        return whole.astype(np.int64)
+
+    def refuse_too_many(self, total: float) -> None:
+        """Refuse more rows than can be counted exactly.
+
+        Raises
+        ------
+        DesignError
+        """
+        if total > MOST_COUNTED:
             raise DesignError(
                 f"the frequency weights in '{self.rows}' add up to {total:.3g} rows, which are too many to count. "
                 "Check which column holds the counts."
             )
-        if not whole.any():
-            raise DesignError(f"all frequency weights in '{self.rows}' are zero. Check which column holds the counts.")
-        return whole.astype(np.int64)
 
 
 @dataclass(frozen=True, repr=False)

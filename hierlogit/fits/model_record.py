@@ -179,6 +179,7 @@ def _counts_record(counts: RowCounts | None) -> dict[str, Any] | None:
     if counts.outcomes is not None:
         values = counts.outcomes
         categorical = isinstance(values.dtype, pd.CategoricalDtype)
+        record["outcome"] = values.name
         record["outcomes"] = [plain_value(value) for value in values]
         record["levels"] = [plain_value(level) for level in values.cat.categories] if categorical else None
     return record
@@ -189,10 +190,10 @@ def _read_counts(record: Mapping[str, Any] | None) -> RowCounts | None:
         return None
     outcomes = None
     if record["outcomes"] is not None:
-        levels = record["levels"]
-        outcomes = pd.Series(record["outcomes"])
+        levels, name = record["levels"], record.get("outcome")  # which older files do not have
+        outcomes = pd.Series(record["outcomes"], name=name)
         if levels is not None:
-            outcomes = pd.Series(pd.Categorical(record["outcomes"], categories=levels, ordered=True))
+            outcomes = pd.Series(pd.Categorical(record["outcomes"], categories=levels, ordered=True), name=name)
     return RowCounts(record["column"], record["coefficients"], outcomes)
 
 

@@ -19,9 +19,9 @@ import pytest
 
 import hierlogit as hl
 from hierlogit.design import counted_sources
-from hierlogit.design.row_counts import CountedColumn
+from hierlogit.design.row_counts import CountedColumn, most_frequent
 from hierlogit.design.training_rows import uncountable
-from hierlogit.errors import DataWarning, DesignError, FormulaError
+from hierlogit.errors import DataWarning, DesignError, FormulaError, PredictionError
 from hierlogit.formula.parser import parse
 
 
@@ -100,8 +100,8 @@ def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(counted_sources, "memory", lambda: 48_000)
     assert hl.Model("y ~ x + (1 | g)", lazy(rows())).design.n_rows == 9
     message = (
-        r"the 120 rows of LazyFrame of polars cannot be counted together, since more than 50 of them are distinct, and "
-        r"a model of all of them would need about 5.76e-05 GB of memory, .* about 50 rows fit. .* sample of the "
+        r"the 120 rows of the LazyFrame of polars cannot be counted together, since more than 50 of them are distinct, "
+        r"and a model of all of them would need about 5.76e-05 GB of memory, .* about 50 rows fit. .* sample of the "
         r"clusters."
     )
     with pytest.raises(DesignError, match=message):
@@ -168,6 +168,90 @@ def test_the_order_of_rows_and_engines_does_not_matter(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(first, other)
 
 
+def test_constants_of_successes_out_of_trials_do_not_depend_on_the_order_of_rows() -> None:
+    random = np.random.default_rng(4)
+    trials = random.integers(1, 12, 3000)
+    frame = pd.DataFrame({"k": random.binomial(trials, 0.4), "n": trials, "x": random.integers(0, 2, 3000)})
+    first, *others = (
+        hl.Model("p(k, n) ~ x", lazy(frame.sample(frac=1, random_state=seed))).design.table.frame for seed in range(4)
+    )
+    assert first["log_coefficients"].gt(100).all()
+    for other in others:
+        pd.testing.assert_frame_equal(first, other, check_exact=True)
+
+
+def test_weights_and_counts_together_are_not_beyond_all_numbers() -> None:
+    weighted = lazy(rows().assign(w=2**48))
+    with pytest.raises(DesignError, match=r"frequency weights in 'w' add up to 3\.38e\+16 rows, which are too many"):
+        hl.Model("y ~ x + (1 | g)", weighted, weights=hl.FrequencyWeights("w"))
+    table = hl.Model("y ~ x + (1 | g)", lazy(rows().assign(w=2**44)), weights=hl.FrequencyWeights("w")).design.table
+    assert table.n_rows == 120 * 2**44
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [([2, -1], "row 1 has -1"), ([0.5, 1], "row 0 has 0.5"), ([0, 0], "all of them are zero")],
+)
+def test_new_rows_are_counted_by_whole_numbers(numbers: list[float], found: str) -> None:
+    design = hl.Model("y ~ x + (1 | g)", lazy(rows())).design
+    new = pd.DataFrame({"x": [0, 1], "g": ["a", "b"]})
+    np.testing.assert_array_equal(design.encode_trials(new.assign(rows=[2, 0])), [2, 0])
+    with pytest.raises(PredictionError, match=rf"'rows' of the new data .* not only zeros, but {found}\. Rename"):
+        design.encode_trials(new.assign(rows=numbers))
+
+
+def test_a_counted_outcome_is_shown_by_its_values() -> None:
+    frame = rows().assign(y=lambda frame: np.where(frame["y"] == 1, "yes", "no"))
+    table = hl.Model("y ~ x + (1 | g)", lazy(frame)).design.table
+    events = table.frame["y"]
+    assert f"y     no, yes; yes in {events.min()} to {events.max()} rows of a distinct row" in str(table)
+
+
+def test_dates_are_refused_before_rows_are_read(tmp_path: Path) -> None:
+    def fail(_: object) -> int:
+        raise AssertionError("rows were read")
+
+    dated = rows().assign(day=pd.Timestamp("2024-05-01"))
+    source = lazy(dated).with_columns(pl.col("x").map_elements(fail, return_dtype=pl.Int64))
+    dated.to_parquet(tmp_path / "dated.parquet")
+    damage(tmp_path / "dated.parquet")
+    for data in (source, tmp_path / "dated.parquet"):
+        with pytest.raises(DesignError, match=r"column 'day' holds dates or durations \(.*\)\. Turn it into a number"):
+            hl.Model("y ~ x + (1 | day)", data)
+    with pytest.raises(DesignError, match=r"cannot read .*dated\.parquet as parquet"):
+        hl.Model("y ~ x", tmp_path / "dated.parquet")
+
+
+def damage(path: Path) -> None:
+    """Overwrite the values of a Parquet file, but not its end with the columns."""
+    content = bytearray(path.read_bytes())
+    content[4:200] = b"\xff" * 196
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("counted_from", [20, 1000])
+def test_a_file_of_a_folder_that_cannot_be_used_is_named(
+    counted_from: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counted_sources, "COUNTED_FROM", counted_from)
+    for part in range(3):
+        rows().to_parquet(tmp_path / f"part{part}.parquet", index=False)
+
+    def refused(words: str, formula: str = "y ~ x + (1 | g)") -> None:
+        with pytest.raises(DesignError, match=words):
+            hl.Model(formula, tmp_path)
+
+    damage(tmp_path / "part1.parquet")
+    refused(r"cannot read \S*part1\.parquet as parquet: ")
+    rows().assign(y="no").to_parquet(tmp_path / "part1.parquet", index=False)
+    refused(r"cannot read \S*part1\.parquet as parquet: .*'no'")
+    rows().drop(columns="x").to_parquet(tmp_path / "part1.parquet", index=False)
+    refused(r"^\S*part1\.parquet lacks the column 'x', which other files of \S* have\. Write the file with all columns")
+    rows().assign(w=1).to_parquet(tmp_path / "part1.parquet", index=False)
+    refused(r"^\S*part0\.parquet lacks the column 'w', which other files", "y ~ w + (1 | g)")
+    assert hl.Model("y ~ x + (1 | g)", tmp_path).design.table.n_rows == 360
+
+
 @pytest.mark.parametrize("written_by", ["pandas", "arrow"])
 def test_dictionaries_of_files_keep_the_order_of_their_levels(written_by: str, tmp_path: Path) -> None:
     frame = rows().assign(g=lambda frame: pd.Categorical(frame["g"], ["c", "b", "a", "unused"]))
@@ -189,6 +273,16 @@ def test_statistics_of_counted_columns_are_those_of_all_rows() -> None:
         assert getattr(counted, name)() == pytest.approx(getattr(every, name)(), rel=1e-12)
     places = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
     np.testing.assert_allclose(counted.quantile(places), every.quantile(places), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [object, "category"])
+def test_of_values_that_are_as_frequent_the_first_is_taken(kind: Any) -> None:
+    names = [f"{k:02}" for k in (*range(30, 0, -1), *range(1, 31))]
+    values = pd.Series(pd.Categorical(names, ordered=True) if kind == "category" else names, dtype=kind)
+    for counts in (None, np.ones(60)):
+        assert most_frequent(values, counts) == "01"
+        assert most_frequent(pd.DataFrame({"g": values, "h": values}), counts) == ("01", "01")
+        assert most_frequent(pd.Series([2, 3, 3, 1]), None if counts is None else counts[:4]) == 3
 
 
 def test_a_query_that_runs_is_interrupted() -> None:
