@@ -25,8 +25,8 @@ _unshown: ContextVar[bool] = ContextVar("_unshown", default=False)
 class Bar(Protocol):
     """A progress bar."""
 
-    def update(self, done: int) -> None:
-        """Show how many parts are done."""
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
 
     def stop(self) -> None:
         """Remove the bar."""
@@ -60,6 +60,33 @@ def progress[T](
             if bar is not None:
                 bar.update(done)
             yield part
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[int, str], None]]:
+    """Context with a function that shows how many steps are done and the state, where nobody knows how many there are.
+
+    Parameters
+    ----------
+    what : str
+        Text of the bar, which appears once the steps have taken a while.
+    """
+    started, unseen = time.perf_counter(), True
+    bar: Bar | None = None
+
+    def show(done: int, state: str) -> None:
+        nonlocal unseen, bar
+        if unseen and time.perf_counter() - started > PATIENCE:
+            make, unseen = _watched(), False
+            bar = None if make is None else make(what, None)
+        if bar is not None:
+            bar.update(done, state)
+
+    try:
+        yield show
     finally:
         if bar is not None:
             bar.stop()
@@ -144,11 +171,11 @@ class TerminalBar:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.start()
-        self._task = self._bar.add_task(what, total=total)
+        self._what, self._task = what, self._bar.add_task(what, total=total)
 
-    def update(self, done: int) -> None:
-        """Show how many parts are done."""
-        self._bar.update(self._task, completed=done)
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
+        self._bar.update(self._task, completed=done, description=_with_state(self._what, state))
 
     def stop(self) -> None:
         """Remove the bar."""
@@ -161,12 +188,12 @@ class LineBar:
     def __init__(self, what: str, total: int | None) -> None:
         self._what, self._of, self._written = what, "" if total is None else f" of {total:,}", -math.inf
 
-    def update(self, done: int) -> None:
-        """Write how many parts are done."""
+    def update(self, done: int, state: str = "") -> None:
+        """Write how many parts are done, and the state that the work is in."""
         now = time.perf_counter()
         if now - self._written > LINE_PAUSE:
             self._written = now
-            sys.stderr.write(f"{self._what}: {done:,}{self._of} done\n")
+            sys.stderr.write(f"{_with_state(self._what, state)}: {done:,}{self._of} done\n")
             sys.stderr.flush()
 
     def stop(self) -> None:
@@ -180,24 +207,25 @@ class JupyterBar:
         from IPython.display import display
 
         self._what, self._total, self._shown = what, total, 0.0
-        self._handle: Any = display(self._drawn(0), raw=True, display_id=True)
+        self._handle: Any = display(self._drawn(0, ""), raw=True, display_id=True)
 
-    def update(self, done: int) -> None:
-        """Show how many parts are done."""
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
         now = time.perf_counter()
         if now - self._shown > PAUSE:
             self._shown = now
-            self._handle.update(self._drawn(done), raw=True)
+            self._handle.update(self._drawn(done, state), raw=True)
 
     def stop(self) -> None:
         """Remove the bar."""
         self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
-    def _drawn(self, done: int) -> dict[str, str]:
+    def _drawn(self, done: int, state: str) -> dict[str, str]:
+        what = _with_state(self._what, state)
         size = "" if self._total is None else f' max="{self._total}" value="{done}"'
         of = f"{done:,}" if self._total is None else f"{done:,} of {self._total:,}"
-        html = f"<label>{escape(self._what)} <progress{size}></progress> {of}</label>"
-        return {"text/html": html, "text/plain": f"{self._what}: {of}"}
+        html = f"<label>{escape(what)} <progress{size}></progress> {of}</label>"
+        return {"text/html": html, "text/plain": f"{what}: {of}"}
 
 
 class MarimoBar:
@@ -215,12 +243,18 @@ class MarimoBar:
         self._bar: Any = self._shown.__enter__()
         self._counts = total is not None
 
-    def update(self, done: int) -> None:
-        """Show how many parts are done."""
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
         if self._counts and done > self._done:
             self._bar.update(increment=done - self._done)
             self._done = done
+        elif state:
+            self._bar.update(subtitle=f"{done:,}: {state}")
 
     def stop(self) -> None:
         """Remove the bar."""
         self._shown.__exit__(None, None, None)
+
+
+def _with_state(what: str, state: str) -> str:
+    return f"{what}, {state}" if state else what

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from ..engines.maximum.agq import AGQ
 from ..engines.maximum.convergence import finer_nodes, inaccurate_integration, optimum_findings
@@ -17,17 +19,20 @@ from ..engines.maximum.search_result import Approach
 from ..engines.maximum.starting_values import starting_point
 from ..engines.registry import resolve_engine
 from ..engines.stages import Stages
-from ..errors import ConvergenceWarning, EngineError, warn
+from ..errors import ConvergenceWarning, EngineError, StudyError, warn
 from ..fits.diagnostics import Diagnostics, versions
 from ..fits.findings import Finding, status_of, warning_text
 from ..fits.identification import contradicting_priors, findings_of_columns, single_trials_finding
-from ..parallel.workers import AnyExecutor, check_executor
+from ..parallel.workers import AnyExecutor, LostWorkerError, check_executor
+from ..progress import steps
 from .fit import ShardedFit
 from .objective import ShardedObjective
+from .rounds import Rounds
 from .spec import ShardedSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
 
     from ..engines.engine import Engine
     from ..engines.maximum.flat_directions import Bounded
@@ -45,7 +50,13 @@ class ShardedModel(ShardedSpec):
         Complete rows.
     """
 
-    def fit(self, engine: Engine | str = "laplace", *, executor: AnyExecutor | None = None) -> ShardedFit:
+    def fit(
+        self,
+        engine: Engine | str = "laplace",
+        *,
+        executor: AnyExecutor | None = None,
+        store: str | PathLike[str] | None = None,
+    ) -> ShardedFit:
         """Maximise the likelihood or the posterior density, each evaluation of which is a sum over the shards.
 
         The sums are taken in the order of the shards, and the modes of each cluster are searched for anew at each
@@ -60,6 +71,9 @@ class ShardedModel(ShardedSpec):
         executor : concurrent.futures.Executor or distributed.Client, optional
             Where the shards are evaluated; in this process if not given. Its workers must be able to read the folder
             of the shards, and keep the rows of those that they have evaluated.
+        store : str or path, optional
+            A file to which each round of the search is written, some kilobytes in all. If it exists, the same call goes
+            on where the one that wrote it ended, and finds the same to the last bit.
 
         Returns
         -------
@@ -70,7 +84,8 @@ class ShardedModel(ShardedSpec):
         EngineError
             For other engines, restricted likelihoods, and random effects that quadrature cannot integrate out.
         StudyError
-            If the executor cannot run the evaluations.
+            If the executor cannot run the evaluations, or `store` is damaged, belongs to another fit or cannot be
+            written.
         KeyboardInterrupt
             If it is interrupted; the message names the round that was reached.
 
@@ -94,14 +109,19 @@ class ShardedModel(ShardedSpec):
             Approach.of_posterior(type(chosen).__name__, reference.design, nodes), penalised=isinstance(chosen, MAP)
         )
         objective = self.objective(nodes, executor, penalised=approach.penalised)
-        try:
-            start = starting_point(objective, objective.sums.plain_regression(nodes))
-            stages.begin("search")
-            found = bounded(objective, maximise(objective, *start))
-            estimate = estimate_without_modes(approach, objective, found.optimum, self.rows)
-            about_search = self._findings(objective, found, estimate, approach)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(objective.interrupted) from None
+        rounds = Rounds.of(store, self._study(approach))
+        with steps("Fitting shards") as show:
+            objective.follow(rounds, show)
+            try:
+                start = starting_point(objective, objective.sums.plain_regression(nodes))
+                stages.begin("search")
+                found = bounded(objective, maximise(objective, *start))
+                estimate = estimate_without_modes(approach, objective, found.optimum, self.rows)
+                about_search = self._findings(objective, found, estimate, approach)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(objective.interrupted) from None
+            except LostWorkerError as error:
+                raise StudyError(f"{error} {objective.interrupted}.") from error
         findings = (*about_search, *self._findings_of_columns(objective))
         seconds = stages.end()
         if text := warning_text(about_search):
@@ -121,6 +141,24 @@ class ShardedModel(ShardedSpec):
             versions=versions("scipy", "numba"),
         )
         return ShardedFit(self, estimate, diagnostics, self._sums)
+
+    def _study(self, approach: Approach) -> dict[str, Any]:
+        """What identifies a search: a file of rounds of another one is refused."""
+        moments = hashlib.sha256()
+        for numbers in (self._sums.triangular, *(group.column_sds for group in self._spec.design.groups)):
+            # The last digits can differ between machines.
+            moments.update(" ".join(f"{value:.6g}" for value in numbers.ravel()).encode())
+        manifest = json.dumps(asdict(self.manifest), sort_keys=True, default=str)
+        counts = [self.rows, *(len(group.levels) for group in self._spec.design.groups)]
+        totals = [float(sum(getattr(part, name) for part in self._parts)) for name in ("events", "trials")]
+        return {
+            "formula": self._spec.formula.text,
+            "engine": f"{approach.engine}(nodes={approach.nodes})",
+            "priors": dict(self.stated_priors()) if approach.penalised else {},
+            "shards": hashlib.sha256(manifest.encode()).hexdigest(),
+            "rows": [*counts, *totals],
+            "moments": moments.hexdigest(),
+        }
 
     def _findings_of_columns(self, objective: ShardedObjective) -> Iterator[Finding]:
         """What the rows cannot tell, and priors that contradict each other, as far as moments and counts show it."""

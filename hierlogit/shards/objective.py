@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..engines.maximum.starting_values import ridge_regression
 from ..parallel.tasks import all_results
 from .moments import joined
 from .opened import IfKnown, OfShard, PlainTerms, ShardDesign, information, point
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,16 +40,23 @@ class Sums:
     triangular : ndarray, shape (p, p)
         ``R`` of the basis of the fixed effects' columns, of all rows.
     executor : concurrent.futures.Executor, distributed.Client or None
+    rounds : Rounds
+        Those of the search that asks for the sums.
     """
 
     recipe: Recipe
     numbers: tuple[int, ...]
     triangular: FloatArray
     executor: AnyExecutor | None
+    rounds: Rounds = field(default_factory=lambda: Rounds(None, {}))
 
     def by(self, executor: AnyExecutor | None) -> Sums:
         """The same, evaluated by another executor."""
         return replace(self, executor=executor)
+
+    def kept_in(self, rounds: Rounds) -> Sums:
+        """The same for a search whose rounds are kept."""
+        return replace(self, rounds=rounds)
 
     def results[R](self, nodes: int, psi: FloatArray, result: Callable[[Objective, Point, int], R]) -> list[R]:
         """The results of all shards at a vector, in the order of their numbers."""
@@ -78,19 +86,38 @@ class Sums:
         return np.linalg.solve(self.triangular, gamma)
 
     def _plain_terms(self, nodes: int, gamma: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        terms = self._round(lambda recipe: PlainTerms(recipe, self.triangular, nodes, gamma))
-        gradients, informations = zip(*terms, strict=True)
-        return sum(gradients[1:], gradients[0]), sum(informations[1:], informations[0])
+        def total() -> tuple[FloatArray, ...]:
+            terms = self._round(lambda recipe: PlainTerms(recipe, self.triangular, nodes, gamma))
+            gradients, informations = zip(*terms, strict=True)
+            return sum(gradients[1:], gradients[0]), sum(informations[1:], informations[0])
+
+        gradient, information = self.rounds.result("plain", nodes, np.empty(0) if gamma is None else gamma, total)
+        return gradient, information
 
     def evaluate(self, nodes: int, psi: FloatArray) -> tuple[float, FloatArray, bool]:
         """Log-likelihood, its gradient, and whether all modes were found, at a vector.
 
         They are added up in the order of the shards: the same whatever the workers.
         """
-        value, gradient, converged = 0.0, np.zeros(len(psi)), True
-        for one in self.results(nodes, psi, point):
-            value, gradient, converged = value + one.value, gradient + one.gradient, converged and one.converged
-        return value, gradient, converged
+
+        def total() -> tuple[FloatArray, ...]:
+            value, gradient, converged = 0.0, np.zeros(len(psi)), True
+            for one in self.results(nodes, psi, point):
+                value, gradient, converged = value + one.value, gradient + one.gradient, converged and one.converged
+            return np.array([value, converged]), gradient
+
+        (value, converged), gradient = self.rounds.result("value", nodes, psi, total)
+        return float(value), gradient, bool(converged)
+
+    def information(self, nodes: int, psi: FloatArray) -> FloatArray:
+        """Information about the coefficients of the orthogonal basis at a vector, shape (p, p)."""
+
+        def total() -> tuple[FloatArray, ...]:
+            first, *others = self.results(nodes, psi, information)
+            return (sum(others, first),)
+
+        (found,) = self.rounds.result("information", nodes, psi, total)
+        return found
 
 
 class ShardedObjective(Objective):
@@ -114,10 +141,22 @@ class ShardedObjective(Objective):
     ) -> None:
         self.__dict__.update(reference.__dict__)
         self.model, self.sums, self.nodes = model, sums, nodes
+        self._show: Callable[[int, str], None] | None = None
         self.scale_effects()
         self.single_trials = single_trials
         self.evaluations = 0
         self._last = None
+
+    def follow(self, rounds: Rounds, show: Callable[[int, str], None]) -> None:
+        """Keep the sums of a search that begins now, and show its rounds.
+
+        Parameters
+        ----------
+        rounds : Rounds
+        show : callable
+            Takes the number of the round and what was found in it, as from `hierlogit.progress.steps`.
+        """
+        self.sums, self._show = self.sums.kept_in(rounds), show
 
     @property
     def triangular(self) -> FloatArray:
@@ -130,6 +169,9 @@ class ShardedObjective(Objective):
             return self._last
         self.evaluations += 1
         self._last = self.evaluate_with(self.nodes, psi)
+        if self._show is not None:
+            steepest = float(np.abs(self._last.gradient).max(initial=0.0))
+            self._show(self.evaluations, f"log-likelihood {self._last.log_likelihood:,.3f}, gradient {steepest:.2g}")
         return self._last
 
     def evaluate_with(self, nodes: int, psi: FloatArray) -> Point:
@@ -140,17 +182,14 @@ class ShardedObjective(Objective):
     def interrupted(self) -> str:
         """How far a search got that is interrupted now."""
         if self._last is None:
-            return "the fit of the shards was interrupted before its first round"
+            return f"the fit of the shards was interrupted before its first round; {self.sums.rounds.stored}"
         reached = f"in round {self.evaluations}, at a log-likelihood of {self._last.log_likelihood:,.2f}"
-        return f"the fit of the shards was interrupted {reached}; nothing of it is kept"
+        return f"the fit of the shards was interrupted {reached}; {self.sums.rounds.stored}"
 
     def fixed_information(self) -> FloatArray:
         """Information about the coefficients of the orthogonal basis at the last evaluation, shape (p, p)."""
         assert self._last is not None
-        total = np.zeros((self.p, self.p))
-        for one in self.sums.results(self.nodes, self._last.psi, information):
-            total += one
-        return total
+        return self.sums.information(self.nodes, self._last.psi)
 
     def modes(self) -> FloatArray:
         """No modes: those of the clusters stay with the shards."""

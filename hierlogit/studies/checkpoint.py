@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from ..estimate import Estimate
 from ..model_spec import ModelSpec
 from ..parallel.tasks import Done, run_tasks
 from ..parallel.workers import AnyExecutor, LostWorkerError
-from ..validation import agree, file_path, number_of, quoted_list, reason_of
-from ..whole_files import written_whole
+from ..stored_record import read_record, write_record
+from ..validation import file_path, number_of, quoted_list
 
 #: Format of a file, stored in it.
 FORMAT = "hierlogit study 1"
@@ -51,27 +50,9 @@ class Checkpoint:
         if store is None:
             return cls(None, study, Done({}, {}))
         file = file_path("store", store, StudyError)
-        if not file.exists():
+        record = read_record(file, FORMAT, study)
+        if record is None:
             return cls(file, study, Done({}, {}))
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            known = record["format"] == FORMAT
-            digest = record.pop("digest") if known else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            known = False
-        if not known:
-            raise StudyError(f"store: {file} was not written by hierlogit. Name another file, or remove it.")
-        if digest != _digest(record):
-            raise StudyError(
-                f"store: {file} is damaged: its content is not what was written. Restore it from a copy, or remove it "
-                "and repeat the call, which then computes all of it again."
-            )
-        other = [name for name, value in study.items() if record["study"].get(name) != value]
-        if other:
-            raise StudyError(
-                f"store: {file} holds another study, with {agree(other, 'another', 'other')} {' and '.join(other)}. "
-                "Name another file, or repeat the call that made it."
-            )
         results = {int(number): values for number, values in record["results"].items()}
         failures = {int(number): text for number, text in record["failures"].items()}
         return cls(file, study, Done(results, failures))
@@ -96,17 +77,9 @@ class Checkpoint:
             self.done.results[number] = list(values.values())
         self.done.failures.update(more.failures)
         if self.path is not None:
-            record = {
-                "format": FORMAT,
-                "study": dict(self.study),
-                "results": {str(number): values for number, values in self.done.results.items()},
-                "failures": {str(number): text for number, text in self.done.failures.items()},
-            }
-            try:
-                with written_whole(self.path) as partial:
-                    partial.write_text(json.dumps(record | {"digest": _digest(record)}), encoding="utf-8")
-            except OSError as error:
-                raise StudyError(f"store: cannot write {self.path}: {reason_of(error)}.") from error
+            results = {str(number): values for number, values in self.done.results.items()}
+            failures = {str(number): text for number, text in self.done.failures.items()}
+            write_record(self.path, FORMAT, self.study, {"results": results, "failures": failures})
 
     def completed(
         self, task: Callable[[int], dict[str, float]], count: int, executor: AnyExecutor | None, what: str
@@ -135,11 +108,6 @@ class Checkpoint:
             {number: values for number, values in sorted(self.done.results.items()) if number < n},
             {number: text for number, text in sorted(self.done.failures.items()) if number < n},
         )
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    """Digest of a record, the same before it is written and after it is read."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def identity(model: ModelSpec, estimate: Estimate, seed: int, names: Sequence[str]) -> dict[str, Any]:
