@@ -260,7 +260,7 @@ class TrainingTable(Shown):
         if outcomes is None or outcomes.name != name:
             return values
         other, event = map(str, outcomes)
-        return f"{other}, {event}; {event} in {values} rows of a distinct row"
+        return f"{other}, {event}; {event} in {values} of the rows counted together"
 
 
 def _joined(before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

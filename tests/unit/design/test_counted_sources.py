@@ -204,7 +204,7 @@ def test_a_counted_outcome_is_shown_by_its_values() -> None:
     frame = rows().assign(y=lambda frame: np.where(frame["y"] == 1, "yes", "no"))
     table = hl.Model("y ~ x + (1 | g)", lazy(frame)).design.table
     events = table.frame["y"]
-    assert f"y     no, yes; yes in {events.min()} to {events.max()} rows of a distinct row" in str(table)
+    assert f"y     no, yes; yes in {events.min()} to {events.max()} of the rows counted together" in str(table)
 
 
 def test_dates_are_refused_before_rows_are_read(tmp_path: Path) -> None:
