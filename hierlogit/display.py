@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
-from itertools import groupby
+from itertools import groupby, repeat
 from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +28,8 @@ WIDEST, NARROWEST = 200, 60
 PAGE = 120
 #: Tables with at most `MOST` rows are shown completely, of longer ones the first `HEAD` rows.
 MOST, HEAD = 30, 10
+#: Columns whose numbers have the standard error that one of the others holds, as have ends of intervals.
+ESTIMATES, ERRORS = ("estimate", "mean", "median"), ("se", "sd")
 #: Largest number of rows, facts or sentences behind a fold.
 FOLDED = 100
 #: Largest number of characters of a name or a cell, and of lines of a fact or a sentence.
@@ -404,11 +406,10 @@ class Table:
             elif decimals is not None:
                 cells = [_with_decimals(name, value, decimals) for value in values[k]]
             else:
-                errors_in = (_with_last(key, text) for text in (f"mcse_{_has_error_of(name)}", f"{name}_mcse"))
-                known_by = next((places[other] for other in errors_in if other in places), None)
-                errors = [None] * len(labels) if known_by is None else values[known_by]
+                mcse = _beside(values, places, key, (f"mcse_{_has_error_of(name)}", f"{name}_mcse"))
+                error = _beside(values, places, key, ERRORS if _is_estimate(name) else ())
                 names = [label if isinstance(label, str) and label in CRITERIA else name for label in labels]
-                cells = list(map(cell, names, values[k], errors))
+                cells = list(map(cell, names, values[k], mcse or repeat(None), error or repeat(None)))
             is_number = shown.dtypes.iloc[k].kind in "iuf"
             first = not columns and not is_number
             group = ", ".join(filter(None, above))
@@ -563,6 +564,18 @@ def _headings(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
 def _has_error_of(name: str) -> str:
     """The summary whose Monte Carlo error limits the decimals of a column: the mean's for ends of intervals."""
     return "mean" if name == "median" or _stem(name) != name else name
+
+
+def _beside(values: Sequence[list[Any]], places: Mapping[Any, int], key: Any, names: Sequence[str]) -> list[Any] | None:
+    """The values of the first of these columns that there is beside a column; None if there is none."""
+    found = (places[other] for other in (_with_last(key, name) for name in names) if other in places)
+    place = next(found, None)
+    return None if place is None else values[place]
+
+
+def _is_estimate(name: str) -> bool:
+    """Whether the standard error of a table is that of the numbers in a column."""
+    return name in ESTIMATES or _stem(name) != name
 
 
 def _paired(column: Column, other: Column) -> bool:

@@ -10,6 +10,8 @@ from numbers import Integral, Real
 DIGITS = 3
 #: Significant digits of Monte Carlo standard errors, and the most of numbers that these round.
 MCSE_DIGITS, MOST_DIGITS = 2, 5
+#: Significant digits of a standard error, or of the width of an interval, that a number shows at least.
+ERROR_DIGITS = 2
 #: Numbers beyond these are written with a power of ten.
 LARGE, SMALL = 1e6, 1e-5
 #: Columns and rows with log-likelihoods and criteria, whose differences matter, not their size.
@@ -47,8 +49,14 @@ PLAIN = str.maketrans({"−": "-", NO_VALUE: "-", "∞": "inf"}) | {
 }
 
 
-def number(value: float) -> str:
+def number(value: float, error: float | None = None) -> str:
     """A number with three significant digits; whole numbers and thousands are written in full.
+
+    Parameters
+    ----------
+    value : float
+    error : float, optional
+        Its standard error: the number has at least the decimals of two significant digits of it.
 
     Examples
     --------
@@ -56,11 +64,13 @@ def number(value: float) -> str:
     ('2.12', '−0.00456', '1,934', '−1,266', '0', '–')
     >>> number(3.2e-9), number(float("inf"))
     ('3.2e−9', '∞')
+    >>> number(0.12341, error=0.001), number(0.12341, error=0.02)
+    ('0.1234', '0.123')
     """
-    return _significant(float(value), DIGITS)
+    return _significant(float(value), DIGITS, error)
 
 
-def _significant(value: float, digits: int) -> str:
+def _significant(value: float, digits: int, error: float | None = None) -> str:
     if math.isnan(value):
         return NO_VALUE
     if math.isinf(value):
@@ -72,12 +82,19 @@ def _significant(value: float, digits: int) -> str:
         mantissa, exponent = f"{value:.1e}".split("e")
         text = f"{mantissa}e{int(exponent)}"
     else:
-        decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+        decimals = max(0, digits - 1 - math.floor(math.log10(size)), _decimals_of(error))
         text = f"{value:,.{decimals}f}"
     return text.replace("-", "−")
 
 
-def cell(column: str, value: object, mcse: float | None = None) -> str:
+def _decimals_of(error: float | None) -> int:
+    """The decimals of a standard error's first two significant digits; none if it is not a positive number."""
+    if not isinstance(error, Real) or not SMALL <= error < math.inf:
+        return 0
+    return max(0, ERROR_DIGITS - 1 - math.floor(math.log10(error)))
+
+
+def cell(column: str, value: object, mcse: float | None = None, error: float | None = None) -> str:
     """A cell of a table of results.
 
     Parameters
@@ -89,6 +106,8 @@ def cell(column: str, value: object, mcse: float | None = None) -> str:
     value : object
     mcse : float, optional
         Monte Carlo standard error of the value, which limits its decimals.
+    error : float, optional
+        Standard error of the value, of which two significant digits are shown: it has at least their decimals.
 
     Examples
     --------
@@ -98,6 +117,8 @@ def cell(column: str, value: object, mcse: float | None = None) -> str:
     ('2,651', '1,934', '< 0.001', '–', 'a')
     >>> cell("mean", 0.75831, mcse=0.0031), cell("mean", 0.75831, mcse=0.031), cell("aic", 2496.8503)
     ('0.758', '0.76', '2,496.85')
+    >>> cell("estimate", 0.75831, error=0.00092), cell("estimate", 0.75831, error=0.092)
+    ('0.75831', '0.758')
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         return f"{int(value):,}".replace("-", "−")
@@ -116,7 +137,7 @@ def cell(column: str, value: object, mcse: float | None = None) -> str:
         return criterion(size)
     if isinstance(mcse, Real) and math.isfinite(mcse) and mcse > 0 and SMALL <= abs(size) < LARGE:
         return _known_to(size, mcse)
-    return _significant(size, DIGITS + (abs(size) >= 1))
+    return _significant(size, DIGITS + (abs(size) >= 1), error)
 
 
 def is_missing(value: object) -> bool:
@@ -206,14 +227,14 @@ def markdown_cell(words: str) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """An interval.
+    """An interval, with two significant digits of its width or more.
 
     Examples
     --------
-    >>> span(-0.2, 1.025)
-    '−0.200 to 1.02'
+    >>> span(-0.2, 1.025), span(1.2341, 1.2389)
+    ('−0.200 to 1.02', '1.2341 to 1.2389')
     """
-    return f"{number(low)} to {number(high)}"
+    return f"{number(low, high - low)} to {number(high, high - low)}"
 
 
 def percent(share: float, decimals: int = 1) -> str:
