@@ -195,7 +195,7 @@ def comparisons(
         "comparisons", query, labels=("term", "contrast"), null=None if callable(comparison) else test.null
     )
     title = f"{compared_by} the {averaged}{query.predicted_quantity}"
-    return test.table(title, described, values, interval, picture)
+    return test.table(title, described, values, interval, picture, query.at_modes)
 
 
 @repeats_findings
@@ -287,7 +287,9 @@ def slopes(
     described = _repeated(queries, [(name, slope) for name in names], "slope")
     averaged = "Slope" if query.averages is None else "Average slope"
     picture = EffectsPicture.of("slopes", query, labels=("term", "slope"), null=0.0)
-    return test.table(f"{averaged} of the {query.predicted_quantity}", described, values, interval, picture)
+    return test.table(
+        f"{averaged} of the {query.predicted_quantity}", described, values, interval, picture, query.at_modes
+    )
 
 
 @repeats_findings

@@ -144,12 +144,13 @@ def described_table(
     described: pd.DataFrame,
     columns: Mapping[str, FloatArray],
     picture: Picture | None = None,
+    note: str = "",
 ) -> DrawTable:
-    """The columns that describe the values with their summaries, draws and picture; the quantity is the title.
+    """The columns that describe the values with their summaries, draws, picture and note; the quantity is the title.
 
     A column that describes and has the name of a summary is renamed.
     """
     described = set_aside(described, columns)
     table = pd.concat([described, pd.DataFrame(columns, index=described.index)], axis=1)
     labels = table.index if table.index.nlevels == 1 and table.index.is_unique else pd.RangeIndex(len(table))
-    return DrawTable.with_draws(table, values.array(labels.to_numpy()), quantity, picture=picture)
+    return DrawTable.with_draws(table, values.array(labels.to_numpy()), quantity, picture=picture, note=note)

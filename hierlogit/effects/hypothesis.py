@@ -244,8 +244,20 @@ class RowTests:
         values: Evaluated | RowByRow,
         interval: Interval,
         picture: Picture | None = None,
+        at_modes: str = "",
     ) -> DrawTable:
-        """Summaries of the rows, or of the hypotheses about them, with the tests added; `picture` is that of the rows.
+        """Summaries of the rows, or of the hypotheses about them, with the tests added.
+
+        Parameters
+        ----------
+        quantity : str
+        described : pandas.DataFrame
+        values : Evaluated or RowByRow
+        interval : Interval
+        picture : Picture, optional
+            That of the rows.
+        at_modes : str
+            What is noted if an estimate lies outside its interval.
 
         Raises
         ------
@@ -260,7 +272,9 @@ class RowTests:
             question = Question(family.applied(values), family.null, family.side, IDENTITY)
             described, quantity, picture = family.described, f"{quantity}, combined over rows", PICTURE_OF_HYPOTHESES
         title = adjusted_title(quantity, self.adjust)
-        return described_table(question.values, title, described, self.columns(question, interval), picture)
+        columns = self.columns(question, interval)
+        note = at_modes if _outside(columns, interval) else ""
+        return described_table(question.values, title, described, columns, picture, note)
 
     def columns(self, question: Question, interval: Interval) -> dict[str, FloatArray]:
         """Summaries and tests of the values, by the names of their columns."""
@@ -314,6 +328,15 @@ class RowTests:
                 "adjust='single-step' is for hypotheses with =; those with < and > are tested on one side. Pass "
                 "adjust='holm'."
             )
+
+
+def _outside(columns: Mapping[str, FloatArray], interval: Interval) -> bool:
+    """Whether there is an estimate outside its interval."""
+    low, high = (columns.get(name) for name in interval.columns)
+    estimate = columns.get("estimate")
+    if estimate is None or low is None or high is None:
+        return False
+    return bool(np.any((estimate < low) | (estimate > high)))
 
 
 def _in_place_of(

@@ -120,7 +120,9 @@ def predictions(
         ``mean_in_data``. With `by` the columns averaged by, and ``rows``, the number of rows in each average, with
         `weights` also ``total_weight``, the sum of their weights. With quantiles of clusters, the first column is
         ``clusters``, which names them (``district 10%``), and the rows are repeated for each. For likelihood fits also
-        ``estimate``, at the maximum and the conditional modes, unless effects or outcomes are drawn at random.
+        ``estimate``, at the maximum and the conditional modes, unless effects or outcomes are drawn at random. Modes
+        differ less than the effects of clusters do: with many small clusters, the estimate of an average can lie
+        outside its interval, which is over draws of the effects. A note then says so; report the mean.
         ``.draws`` has the draws, dims (chain, draw, row). If the rows times the draws are more than two hundred
         million, the table is computed in blocks of rows, and draws are computed again when they are read from
         ``.draws``.
@@ -213,7 +215,7 @@ def predictions(
     quantity = what if query.averages is None else f"average {what}"
     described = query.for_each_set(described_rows(queries))
     picture = EffectsPicture.of("predictions", query)
-    return tests.table(quantity[0].upper() + quantity[1:], described, values, interval, picture)
+    return tests.table(quantity[0].upper() + quantity[1:], described, values, interval, picture, query.at_modes)
 
 
 @repeats_findings

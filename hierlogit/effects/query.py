@@ -36,6 +36,11 @@ Predicted = Callable[[ClusterTreatment, Draws, slice], list[FloatArray]]
 
 #: Most values held at once (draws times rows), 1.5 GiB; more would fill the memory of a small machine.
 MAX_CELLS = 2 * 10**8
+#: Why estimates of likelihood fits can lie outside their intervals.
+AT_MODES = (
+    "An estimate lies outside its interval: it is at the conditional modes of the clusters' effects, which differ less "
+    "than the effects do where clusters are small. Mean and interval are over draws of the effects: report these."
+)
 #: With a smaller share of accepted proposals, draws of new clusters' effects are too inaccurate.
 FEWEST_ACCEPTED = 0.15
 
@@ -225,6 +230,11 @@ class PredictionQuery(Query):
         by_row = self.averages is None and self.data.of_training and self.design.table.counts is not None
         each = f", of {self.design.table.unit}" if by_row else ""
         return f"{what} of {self.design.outcome.event}{weighted}{each}"
+
+    @property
+    def at_modes(self) -> str:
+        """What to know of an estimate outside its interval; empty unless it is at modes of the clusters' effects."""
+        return AT_MODES if "observed" in self.treatment.clusters.values() else ""
 
     @property
     def described(self) -> pd.DataFrame:

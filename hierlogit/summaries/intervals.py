@@ -202,9 +202,10 @@ class DrawTable(ResultTable):
         quantity: str = "",
         spare: Sequence[str] = ("sd",),
         picture: Picture | None = None,
+        note: str = "",
     ) -> DrawTable:
-        """A table of summaries with draws, what is summarised, columns that are left out first, and its picture."""
+        """A table of summaries with draws, what is summarised, columns that are left out first, picture and note."""
         data = [name for name in map(last_level, table.columns) if not is_summary(name)]
-        result = cls.of(table, quantity, data=data, spare=[*spare, *reversed(data)], picture=picture)
+        result = cls.of(table, quantity, data=data, spare=[*spare, *reversed(data)], picture=picture, note=note)
         object.__setattr__(result, "draws", draws)
         return result

@@ -281,3 +281,18 @@ def test_levels_that_are_whole_numbers_have_no_decimal_point_in_contrasts(
     fit = make_fit("healed ~ C(year) + (1 | clinic)", rows)
     assert list(hl.avg_comparisons(fit, "year")["contrast"]) == ["2002 - 2001", "2003 - 2001"]
     assert list(hl.avg_comparisons(fit, {"year": [2002, 2003]})["contrast"]) == ["2003 - 2002"]
+
+
+def test_an_estimate_at_modes_outside_its_interval_is_explained() -> None:
+    """Modes of thousands of clusters of two rows differ less than the effects, over which differences are smaller."""
+    random, clusters = np.random.default_rng(1), 4000
+    g, arm = np.repeat(np.arange(clusters), 2), np.tile([0, 1], clusters)
+    p = expit(-0.5 + arm + random.normal(0, 1.5, clusters)[g])
+    rows = pd.DataFrame({"y": random.binomial(1, p), "arm": arm, "g": g})
+    fit = hl.Model("y ~ arm + (1 | g)", rows).fit(hl.AGQ(draws=200, seed=1))
+    observed, average = (hl.avg_comparisons(fit, "arm", clusters=chosen) for chosen in ("observed", "average"))
+    assert observed["estimate"].item() > observed["eti89_ub"].item()
+    assert observed["mean"].item() == pytest.approx(average["estimate"].item(), abs=0.002)
+    assert "conditional modes" in observed.note
+    assert "report these" in repr(observed)
+    assert average.note == ""
