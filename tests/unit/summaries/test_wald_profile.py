@@ -364,14 +364,15 @@ def test_an_sd_in_which_the_likelihood_is_flat_has_no_interval(interval: str) ->
     assert table.loc[["Intercept", "x"], [f"{interval}95_lb", f"{interval}95_ub"]].notna().all(axis=None)
 
 
-@pytest.mark.parametrize("name", ["fixed", "phi", "sd_g"])
-def test_names_of_factors_and_columns_do_not_change_the_scale_of_an_interval(name: str) -> None:
+# A grouping factor called "fixed" is refused.
+@pytest.mark.parametrize(("of_factor", "of_column"), [("g", "fixed"), ("phi", "phi"), ("sd_g", "sd_g")])
+def test_names_of_factors_and_columns_do_not_change_the_scale_of_an_interval(of_factor: str, of_column: str) -> None:
     rng = np.random.default_rng(1)
     plain = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "x": rng.normal(size=200)})
     plain["y"] = rng.binomial(1, 1 / (1 + np.exp(-rng.normal(size=20)[plain["g"]])))
     expected = hl.summary(hl.Model("y ~ x + (1 | g)", plain).fit("laplace"))
-    factor = hl.summary(hl.Model(f"y ~ x + (1 | {name})", plain.rename(columns={"g": name})).fit("laplace"))
-    column = hl.summary(hl.Model(f"y ~ {name} + (1 | g)", plain.rename(columns={"x": name})).fit("laplace"))
+    factor = hl.summary(hl.Model(f"y ~ x + (1 | {of_factor})", plain.rename(columns={"g": of_factor})).fit("laplace"))
+    column = hl.summary(hl.Model(f"y ~ {of_column} + (1 | g)", plain.rename(columns={"x": of_column})).fit("laplace"))
     for table in (factor, column):
         np.testing.assert_allclose(table["wald89_lb"], expected["wald89_lb"])
         np.testing.assert_allclose(table["wald89_ub"], expected["wald89_ub"])
