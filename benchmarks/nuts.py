@@ -4,7 +4,6 @@ Run it in an environment with the package, from any folder::
 
     python benchmarks/nuts.py
     python benchmarks/nuts.py --models toenail --engines hierlogit pymc --draws 200
-    python benchmarks/nuts.py --cold
 
 Each fit runs in a process of its own, in which a fit with few draws comes first. Then the whole fit is timed, from
 formula and data frame to draws and convergence diagnostics; `samplers.INCLUDED` and the JSON file list the details.
@@ -14,8 +13,6 @@ names are printed.
 All engines have the same priors, with two exceptions: Bambi has no correlated effects, and rstanarm has another prior
 for the sds of correlated effects. In these cases hierlogit also samples the variant that the other engine has, and
 ratios and agreement refer to that fit.
-
-``--cold`` measures the first fits on a machine instead, when nothing has been compiled yet.
 """
 
 from __future__ import annotations
@@ -60,20 +57,13 @@ def main() -> None:
     """Measure, write the JSON file and print the table."""
     asked = _arguments()
     os.environ.update(ONE_THREAD_A_CHAIN)  # must be set before NumPy is imported by the other modules
-    out = asked.out or Path("build") / ("nuts_cold.json" if asked.cold else "nuts.json")
+    out = asked.out or Path("build") / "nuts.json"
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def write(found: dict[str, Any]) -> None:
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
-    if asked.cold:
-        found = measure_cold(asked.timeout)
-        write(found)
-        table = table_of_cold(found)
-    else:
-        found = measure_models(asked, write)
-        table = table_of_models(found)
-    print(table)  # noqa: T201
+    print(table_of_models(measure_models(asked, write)))  # noqa: T201
 
 
 def measure_models(asked: argparse.Namespace, write: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -439,62 +429,6 @@ def _remark(record: dict[str, Any], agreement: dict[str, Any]) -> str:
     return f"  {', '.join(remarks)}" if remarks else ""
 
 
-_COLD = """
-import json, time
-start = time.perf_counter()
-import hierlogit as hl
-frame = hl.datasets.load("contraception")
-imported = time.perf_counter()
-hl.Model({formula!r}, frame).fit({engine})
-print(json.dumps({{"imports": imported - start, "fit": time.perf_counter() - imported}}))
-"""
-
-
-def measure_cold(timeout: float) -> dict[str, Any]:
-    """Time first fits without any compiled code on disk, and the same fits in a second process."""
-    from posterior_cases import POSTERIOR_CASES
-    from watched import run_watched
-
-    formula = POSTERIOR_CASES["contraception_slope"].formula
-    engines = {"laplace": "'laplace'", "NUTS": "hl.NUTS(seed=1, progress=False)"}
-    fits = []
-    for order in (("laplace", "laplace", "NUTS", "NUTS"), ("NUTS", "NUTS")):
-        with tempfile.TemporaryDirectory() as caches:
-            done: list[str] = []
-            for name in order:
-                code = _COLD.format(formula=formula, engine=engines[name])
-                watched = run_watched(
-                    [sys.executable, "-c", code], timeout, ONE_THREAD_A_CHAIN | {"NUMBA_CACHE_DIR": caches}
-                )
-                told = {"failure": watched.failure} if watched.failure else json.loads(watched.output.splitlines()[-1])
-                files = [one for one in Path(caches).rglob("*") if one.is_file()]
-                fits.append(
-                    {"engine": name, "after": list(dict.fromkeys(done))}
-                    | told
-                    | {"process": watched.seconds, "peak_mib": watched.peak_mib}
-                    | {"cache_files": len(files), "cache_mib": sum(one.stat().st_size for one in files) / 1024**2}
-                )
-                done.append(name)
-    return {"machine": description(), "versions": python_versions(), "formula": formula, "fits": fits}
-
-
-def table_of_cold(found: dict[str, Any]) -> str:
-    """Return the measurements of first fits as text."""
-    lines = [
-        f"{'fit':<10}{'compiled before':<18}{'import s':>9}{'fit s':>8}{'process s':>11}{'MiB':>7}{'cache MiB':>11}"
-    ]
-    for one in found["fits"]:
-        start = f"{one['engine']:<10}{', '.join(one['after']) or 'nothing':<18}"
-        if "fit" not in one:
-            lines.append(f"{start}{one['failure']}")
-            continue
-        lines.append(
-            f"{start}{one['imports']:9.2f}{one['fit']:8.2f}{one['process']:11.2f}"
-            f"{_cell(one['peak_mib'], '.0f', 7)}{one['cache_mib']:11.1f}"
-        )
-    return "\n".join(lines)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Speed of the sampler compared with other packages.")
     parser.add_argument("--models", nargs="+", help="models to sample (default: all)")
@@ -509,8 +443,7 @@ def _arguments() -> argparse.Namespace:
         "--patience", type=float, default=600.0, help="an engine whose fits took this many seconds is not repeated"
     )
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one process")
-    parser.add_argument("--cold", action="store_true", help="measure first fits, with nothing compiled yet, instead")
-    parser.add_argument("--out", type=Path, help="JSON file (default: build/nuts.json or build/nuts_cold.json)")
+    parser.add_argument("--out", type=Path, help="JSON file (default: build/nuts.json)")
     return parser.parse_args()
 
 
