@@ -98,7 +98,7 @@ def test_level_and_coverage_are_nominal_without_an_effect() -> None:
 
 def test_more_clusters_and_larger_effects_are_found_more_often() -> None:
     table = hl.power(
-        FORMULA, LAYOUT, **TRUTH, test="arm[new]", grid={"g": [8, 40], "arm[new]": [0.2, 1.2]}, replicates=50, seed=1
+        FORMULA, LAYOUT, **TRUTH, test="arm[new]", grid={"g": [8, 40], "arm[new]": [0.2, 1.2]}, replicates=25, seed=1
     ).table.set_index(["g", "arm[new]"])
     assert table["true"].tolist() == [0.2, 1.2, 0.2, 1.2]
     assert table["power"][40, 1.2] > table["power"][8, 1.2] + 0.2
