@@ -169,7 +169,7 @@ class _Lazy:
     def check(self, columns: Sequence[str]) -> None:
         for name in columns:
             if self._schema[name].is_temporal():
-                raise no_dates(name, str(self._schema[name]))
+                raise no_dates(name, type(self._schema[name]).__name__)
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
         first = collected(self._lazy.select(list(columns)).head(COUNTED_FROM + 1), self._data)
