@@ -166,6 +166,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         try:
             super().save_overload(signature, compiled)
         except Exception as error:  # a full disk, or a damaged index that cannot be removed
+            self._forget()  # it may name a file that an earlier version of the function has left
             _warn_that_nothing_is_kept(f"Compiled functions cannot be kept in {self.cache_path} ({error})")
 
     def _forget(self) -> None:

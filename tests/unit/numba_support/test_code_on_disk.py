@@ -56,15 +56,18 @@ def test_a_file_of_another_signature_is_not_used(declared: Callable[[], Any], tm
     assert isinstance(again(3), int)
 
 
-def test_a_full_disk_is_a_warning_once(declared: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_warning_once(
+    declared: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", full)
     function = declared()
     with pytest.warns(FileWarning, match=r"No space left on device.*Set NUMBA_CACHE_DIR") as caught:
         assert (function(1.0), function(1)) == (2.0, 2)
     assert len(caught) == 1
+    assert not list(tmp_path.rglob("*.nbi"))
 
 
 def test_folders_that_cannot_be_written_are_a_warning(
