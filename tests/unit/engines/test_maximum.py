@@ -525,7 +525,7 @@ def test_quadrature_says_what_it_can_do(formula: str, words: str) -> None:
 
 def test_a_laplace_fit_does_without_the_heavy_libraries() -> None:
     heavy = ("pymc", "pytensor", "arviz", "arviz_plots", "arviz_stats", "matplotlib", "bambi", "nutpie")
-    heavy += ("dask", "duckdb", "polars", "zarr", "h5py", "rich", "typer")
+    heavy += ("dask", "duckdb", "polars", "zarr", "h5py", "typer")  # rich shows how compiling goes
     code = (
         "import sys, hierlogit as hl; "
         "fit = hl.Model('y ~ week + (1 | ID)', hl.datasets.load('bacteria')).fit('laplace'); "
