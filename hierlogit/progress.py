@@ -104,8 +104,8 @@ def lines_where_unwatched() -> Iterator[None]:
 
 @contextmanager
 def shown(wanted: bool) -> Iterator[None]:
-    """Context in which progress is shown, or not."""
-    token = _unshown.set(not wanted)
+    """Context in which progress is shown, or not; within one in which it is not, it is not either."""
+    token = _unshown.set(_unshown.get() or not wanted)
     try:
         yield
     finally:

@@ -109,7 +109,7 @@ def test_it_is_silent_beside_another_bar(bars: list[Recorded]) -> None:
 
 
 def test_it_is_silent_where_no_progress_is_wanted(bars: list[Recorded]) -> None:
-    with progress.shown(False):
+    with progress.shown(False), progress.shown(True):
         compile_all(CompileNotice())
     assert not bars
     compile_all(CompileNotice())
