@@ -18,12 +18,14 @@ from ..summaries.wald_profile import profile_table, wald_table
 from ..validation import choice, one_of, text, unknown_names
 from .new_folder import new_folder
 from .opened import WriteEffects
+from .predictions import CLUSTERS, WritePredictions
 from .robust import robust_covariance
 
 if TYPE_CHECKING:
     from ..estimate import Estimate
     from ..fits.diagnostics import Diagnostics
     from .objective import Sums
+    from .predictions import Clusters
     from .spec import ShardedSpec
 
 COVARIANCES = ("model", "robust")
@@ -178,6 +180,47 @@ class ShardedFit(Shown):
         estimate = self.estimate
         write = WriteEffects(place.absolute(), files, names.index(factor))
         self._sums.by(executor).results(estimate.nodes, estimate.vector, write)
+        return place
+
+    def predictions(
+        self,
+        folder: str | PathLike[str],
+        clusters: Clusters = "observed",
+        *,
+        executor: AnyExecutor | None = None,
+    ) -> Path:
+        """Write the rows with their predicted probabilities, a file of Parquet for each shard.
+
+        Parameters
+        ----------
+        folder : str or path
+            A folder that does not exist or is empty.
+        clusters : {"observed", "typical", "average"}
+            Which cluster effects count, as for `hierlogit.predictions`: the modes of the row's own clusters, zero, or
+            all clusters on average.
+        executor : concurrent.futures.Executor or distributed.Client, optional
+            Where the shards are evaluated; in this process if not given.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder. Its files have the rows of the shards in their order, with all columns and ``estimate``, the
+            probability at the estimated parameters; it is missing in rows with missing values.
+
+        Raises
+        ------
+        FitError
+            If the folder holds files, the rows have a column ``estimate``, or an option is not allowed.
+        StudyError
+            If the executor cannot run the tasks.
+        """
+        check_executor(executor)
+        chosen = choice("clusters", clusters, CLUSTERS, FitError)
+        if "estimate" in self.model.manifest.schema:
+            raise FitError("the rows have a column 'estimate', the name of the predictions: rename it in the shards.")
+        place = new_folder("folder", folder, FitError)
+        write = WritePredictions(place.absolute(), self.model.folder.absolute(), self.model.manifest, chosen)
+        self._sums.by(executor).results(self.estimate.nodes, self.estimate.vector, write)
         return place
 
     def _view(self) -> View:

@@ -561,6 +561,7 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "ShardedModel.fit": lambda s: (s.sharded.fit, {}),
     "ShardedFit.summary": lambda s: (s.sharded.fit().summary, {}),
     "ShardedFit.robust": lambda s: (s.sharded.fit().robust, {}),
+    "ShardedFit.predictions": lambda s: (s.sharded.fit().predictions, {"folder": s.new_folder()}),
     "ShardedFit.ranef": lambda s: (s.sharded.fit().ranef, {"folder": s.new_folder()}),
     "Fit.save": lambda s: (s.fit.save, {"path": s.folder / "again.nc"}),
     "Explanation.save": lambda s: (hl.explain(s.model).save, {"folder": s.folder / "program"}),

@@ -262,6 +262,36 @@ def test_few_clusters_are_a_finding_without_the_jackknife(table: pd.DataFrame, t
     assert robust.estimate.df.max() == 11
 
 
+@pytest.mark.parametrize("engine", [hl.Laplace(), hl.AGQ(nodes=5)])
+def test_predictions_are_written_by_shard(
+    table: pd.DataFrame, shards: hl.Shards, tmp_path: Path, engine: hl.Laplace | hl.AGQ
+) -> None:
+    formula = "y ~ x + size + (1 + x | site)"
+    sharded, fit = shards.model(formula).fit(engine), hl.Model(formula, table).fit(engine)
+    order = ["site", "x"]
+    expected = table.sort_values(order, ignore_index=True)
+    for clusters in ("observed", "typical", "average"):
+        written = pd.read_parquet(sharded.predictions(tmp_path / clusters, clusters)).sort_values(order)
+        assert list(written) == [*table, "estimate"]
+        np.testing.assert_array_equal(written["site"], expected["site"])
+        found = hl.predictions(fit, expected, clusters=clusters)["estimate"]
+        np.testing.assert_allclose(written["estimate"], found, atol=1e-6)
+
+
+def test_rows_with_missing_values_have_no_prediction(table: pd.DataFrame, tmp_path: Path) -> None:
+    holes = table.assign(x=table["x"].where(table["x"] < 2))
+    shards = hl.Shards.write(holes, tmp_path / "shards", group="site", shards=2)
+    with pytest.warns(DataWarning, match="missing values in x"):
+        model = shards.model("y ~ x + (1 | site)")
+    written = pd.read_parquet(model.fit("laplace").predictions(tmp_path / "predicted"))
+    np.testing.assert_array_equal(written["estimate"].isna(), written["x"].isna())
+    named = hl.Shards.write(table.assign(estimate=0.5), tmp_path / "named", group="site", shards=2)
+    with pytest.raises(FitError, match="have a column 'estimate'"):
+        named.model("y ~ x + (1 | site)").fit("laplace").predictions(tmp_path / "more")
+    with pytest.raises(FitError, match="clusters='new' is not allowed"):
+        model.fit("laplace").predictions(tmp_path / "more", "new")  # type: ignore[arg-type]
+
+
 def test_rows_with_missing_values_are_left_out_and_counted(table: pd.DataFrame, tmp_path: Path) -> None:
     gaps = table.copy()
     gaps.loc[gaps.index[::17], "x"] = np.nan
