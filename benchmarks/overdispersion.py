@@ -159,7 +159,7 @@ def draw(table: pd.DataFrame) -> None:
 
 def main() -> None:
     """Simulate, and write the table, the picture and the page."""
-    options = options_of(__doc__, studies=100)
+    options = options_of(__doc__, studies=400)
     if not options.only_page:
         table = table_so_far(TABLE)
         for mechanism, strengths in STRENGTHS.items():
