@@ -186,7 +186,10 @@ class Arrangement(ShownAsCall):
 
 
 def arrange(
-    design: Design, clusters: npt.NDArray[np.intp] | None = None, triangular: FloatArray | None = None
+    design: Design,
+    clusters: npt.NDArray[np.intp] | None = None,
+    triangular: FloatArray | None = None,
+    first: int | None = None,
 ) -> Arrangement:
     """The rows of a design sorted, collapsed and indexed.
 
@@ -198,6 +201,8 @@ def arrange(
         For a design without random effects, the level of each row in place of the single one: each is a part.
     triangular : ndarray, shape (p, p), optional
         ``R`` of all rows of a table of which these are a part, so that the parts share their basis.
+    first : int, optional
+        Position of the factor to eliminate; by default the one with the most columns.
 
     Returns
     -------
@@ -212,7 +217,8 @@ def arrange(
     """
     groups = design.groups
     columns = [len(group.levels) * len(group.effects) for group in groups]
-    factors = tuple(int(k) for k in np.argsort(-np.array(columns), kind="stable"))
+    by_columns = tuple(int(k) for k in np.argsort(-np.array(columns), kind="stable"))
+    factors = by_columns if first is None else (first, *(k for k in by_columns if k != first))
     index = [np.asarray(groups[k].index, dtype=np.int64) for k in factors]
     sizes = [len(groups[k].levels) for k in factors]
     q = np.array([len(groups[k].effects) for k in factors], dtype=np.int64)
@@ -273,8 +279,8 @@ def arrange(
     )
     firsts = [np.arange(sizes[0]) * q[0], *(sizes[0] * q[0] + col for col in col_of)]
     positions: list[IntArray] = [np.empty((0, 0), dtype=np.int64)] * len(groups)
-    for k, rank, first, width in zip(factors, ranks, firsts, q, strict=False):
-        positions[k] = first[rank][:, None] + np.arange(width)
+    for k, rank, column, width in zip(factors, ranks, firsts, q, strict=False):
+        positions[k] = column[rank][:, None] + np.arange(width)
     at, weights = tuple(positions), ArrangedWeights.of(design, index[0], parts[0], rows.index[0])
     return Arrangement(row_index, factors, at, R, log_coefficients, design.n_rows, row_of, overdispersed, weights)
 

@@ -17,7 +17,6 @@ from ..summaries.profiling import profile_ends_in_turn
 from ..summaries.wald_profile import profile_table, wald_table
 from ..validation import choice, one_of, text, unknown_names
 from .new_folder import new_folder
-from .opened import WriteEffects
 from .predictions import CLUSTERS, WritePredictions
 from .robust import robust_covariance
 
@@ -146,6 +145,8 @@ class ShardedFit(Shown):
     ) -> Path:
         """Write the conditional modes of the random effects of a grouping factor, a file of Parquet for each shard.
 
+        Those of a factor that crosses the shards are in a single file.
+
         Parameters
         ----------
         folder : str or path
@@ -177,9 +178,7 @@ class ShardedFit(Shown):
             raise FitError(unknown_names("group", [factor], names, "grouping factor"))
         place = new_folder("folder", folder, FitError)
         files = tuple(shard.file for shard in self.model.manifest.shards)
-        estimate = self.estimate
-        write = WriteEffects(place.absolute(), files, names.index(factor))
-        self._sums.by(executor).results(estimate.nodes, estimate.vector, write)
+        self._sums.by(executor).write_modes(self.estimate, names.index(factor), place.absolute(), files)
         return place
 
     def predictions(

@@ -13,14 +13,16 @@ from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import ridge_regression
 from ..parallel.tasks import all_results
 from .moments import joined
-from .opened import IfKnown, OfShard, PlainTerms, ShardDesign, information, point
+from .opened import IfKnown, OfShard, PlainTerms, ShardDesign, WriteEffects, information, point
 from .rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from ..design.design import Design
     from ..design.grouping import GroupBlock
+    from ..estimate import Estimate
     from ..model_spec import ModelSpec
     from ..parallel.workers import AnyExecutor
     from .opened import Recipe
@@ -62,15 +64,17 @@ class Sums:
         """The results of all shards at a vector, in the order of their numbers."""
         return self._round(lambda recipe: OfShard(recipe, self.triangular, nodes, psi, result))
 
-    def _round[R](self, task: Callable[[Recipe], Callable[[int], R]]) -> list[R]:
-        """The results of a task for all shards, in the order of their numbers.
+    def _round[R](
+        self, task: Callable[[Recipe], Callable[[int], R]], numbers: tuple[int, ...] | None = None
+    ) -> list[R]:
+        """The results of a task for all shards, or some of them, in the order of their numbers.
 
         The recipe is a hundred times the size of the rest of a task. It is sent only for shards that came to a process
         which does not know the model: at first, after a worker was replaced, or after other models took its place. No
         executor tells which process a task will come to, so that the process itself has to answer.
         """
         known = IfKnown(task(self.recipe.without_content))
-        found = all_results(known, self.numbers, self.executor, None)
+        found = all_results(known, self.numbers if numbers is None else numbers, self.executor, None)
         if unknown := [number for number, one in found.items() if one is None]:
             found.update(all_results(task(self.recipe), unknown, self.executor, None))
         return [one for one in found.values() if one is not None]
@@ -93,6 +97,27 @@ class Sums:
 
         gradient, information = self.rounds.result("plain", nodes, np.empty(0) if gamma is None else gamma, total)
         return gradient, information
+
+    def information(self, nodes: int, psi: FloatArray) -> FloatArray:
+        """Information about the coefficients of the orthogonal basis at a vector, shape (p, p)."""
+        total = np.zeros_like(self.triangular)
+        for one in self.results(nodes, psi, information):
+            total += one
+        return total
+
+    def write_modes(self, estimate: Estimate, factor: int, folder: Path, files: tuple[str, ...]) -> None:
+        """Write the conditional modes of a factor's clusters into a folder, a file for each shard.
+
+        Parameters
+        ----------
+        estimate : Estimate
+        factor : int
+            Position of the factor.
+        folder : Path
+        files : tuple of str
+            Name of the file of each shard.
+        """
+        self.results(estimate.nodes, estimate.vector, WriteEffects(folder, files, factor))
 
     def evaluate(self, nodes: int, psi: FloatArray) -> tuple[float, FloatArray, bool]:
         """Log-likelihood, its gradient, and whether all modes were found, at a vector.
@@ -196,7 +221,7 @@ class ShardedObjective(Objective):
         return np.empty(0)
 
 
-def whole_design(reference: Design, parts: Sequence[ShardDesign]) -> Design:
+def whole_design(reference: Design, parts: Sequence[ShardDesign], crossing: Collection[int]) -> Design:
     """A design with few rows that has the numbers of clusters and the moments of the columns of all rows.
 
     The mean products of the columns of its rows are those of all rows, so that mean squares of linear predictors are
@@ -208,11 +233,14 @@ def whole_design(reference: Design, parts: Sequence[ShardDesign]) -> Design:
         Of the rows that the encoding was learned from.
     parts : sequence of ShardDesign
         What was learned from each shard.
+    crossing : collection of int
+        Positions of the factors that cross the shards, whose clusters the reference has.
     """
     X = joined([part.X for part in parts])
     groups = []
     for g, group in enumerate(reference.groups):
-        Z, count = joined([part.Z[g] for part in parts]), sum(part.clusters[g] for part in parts)
+        Z = joined([part.Z[g] for part in parts])
+        count = len(group.levels) if g in crossing else sum(part.clusters[g] for part in parts)
         rows = Z.representative
         whole = replace(group, levels=np.arange(count), index=np.zeros(len(rows), dtype=np.intp), Z=rows, counts=None)
         whole.__dict__.update(column_sds=Z.sds, column_ranges=(Z.low, Z.high, Z.mean))

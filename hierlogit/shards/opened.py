@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..density.marginal.common_effects import GivenCommonEffects
 from ..density.marginal.selected_inverse import effect_variances
 from ..design.arrangement import arrange
 from ..design.design import Design
-from ..design.grouping import levels_of, with_whole_labels
+from ..design.grouping import GroupBlock, levels_of, with_whole_labels
 from ..engines.maximum.integrator import integrator
-from ..engines.maximum.objective import Objective, Point
+from ..engines.maximum.objective import Likelihood, Objective, Point
 from ..engines.maximum.starting_values import plain_terms
 from ..model_spec import ModelSpec
+from .common_columns import CommonColumns
 from .folder import Manifest, read_shard
 from .moments import Moments
 from .rows import complete_rows
@@ -88,6 +90,8 @@ class OpenShard:
     ----------
     model : ModelSpec
         The reference model with the rows of the shard.
+    common : CommonColumns
+        The effects that it shares with other shards.
     objectives : dict of int to Objective
         By number of quadrature nodes.
     lock : Lock
@@ -95,6 +99,7 @@ class OpenShard:
     """
 
     model: ModelSpec
+    common: CommonColumns
     objectives: dict[int, Objective] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
@@ -103,8 +108,13 @@ class OpenShard:
         if nodes not in self.objectives:
             design = self.model.design
             if not self.objectives:
-                self.model.__dict__["arrangement"] = arrange(design, triangular=triangular)
-            likelihood = integrator(design, nodes)(self.model.arrangement)
+                first = self.common.own if self.common.factors else None
+                self.model.__dict__["arrangement"] = arrange(design, triangular=triangular, first=first)
+            likelihood: Likelihood
+            if self.common.factors:
+                likelihood = GivenCommonEffects(self.model.arrangement)
+            else:
+                likelihood = integrator(design, nodes)(self.model.arrangement)
             self.objectives[nodes] = Objective(self.model, likelihood, penalised=False)
         return self.objectives[nodes]
 
@@ -140,7 +150,8 @@ class _Opened:
             assert table is not None  # shards without complete rows are left out
             clusters = {column for term in self._reference.formula.random for column in term.group}
             table = replace(table, frame=with_whole_labels(table.frame, clusters))
-            read = OpenShard(self._reference.with_design(_encoded(self._reference.design, table)))
+            model = self._reference.with_design(_encoded(self._reference.design, table))
+            read = OpenShard(model, CommonColumns.of(self._reference.design, self._manifest.group))
             with self._lock:
                 found = self._shards.setdefault(number, read)
         return found
@@ -161,7 +172,7 @@ _opened: OrderedDict[str, _Opened] = OrderedDict()
 _lock = Lock()
 
 
-def _shard(recipe: Recipe, number: int) -> OpenShard:
+def open_shard(recipe: Recipe, number: int) -> OpenShard:
     """A shard of a model, with the shards of the models that were used last kept in memory.
 
     Raises
@@ -220,7 +231,7 @@ class Describe:
 
     def __call__(self, number: int) -> ShardDesign:
         """The moments of the shard's design."""
-        design = _shard(self.recipe, number).model.design
+        design = open_shard(self.recipe, number).model.design
         trials = design.outcome.trials
         return ShardDesign(
             Moments.of(design.X),
@@ -255,7 +266,7 @@ class OfShard[R]:
 
     def __call__(self, number: int) -> R:
         """The result for a shard."""
-        shard = _shard(self.recipe, number)
+        shard = open_shard(self.recipe, number)
         with shard.lock:
             return self.result(*shard.evaluated(self.triangular, self.nodes, self.psi), number)
 
@@ -279,7 +290,7 @@ class PlainTerms:
 
     def __call__(self, number: int) -> tuple[FloatArray, FloatArray]:
         """Gradient and information; for the offset, its products with the columns, and those of the columns."""
-        shard = _shard(self.recipe, number)
+        shard = open_shard(self.recipe, number)
         with shard.lock:
             row_index = shard.objective(self.triangular, self.nodes).likelihood.arrangement.row_index
         if self.gamma is None:
@@ -316,19 +327,28 @@ class WriteEffects:
 
     def __call__(self, objective: Objective, at: Point, number: int) -> int:
         """Number of clusters that were written."""
-        import pandas as pd
-
-        laplace = objective.laplace_at(at.psi, objective.modes())
+        laplace = (
+            objective.likelihood
+            if isinstance(objective.likelihood, GivenCommonEffects)
+            else objective.laplace_at(at.psi, objective.modes())
+        )
         arrangement, work = laplace.arrangement, laplace.work
         group, place = objective.model.design.groups[self.group], arrangement.positions[self.group]
         sds = np.sqrt(effect_variances(arrangement.row_index, work)[place])
-        table = pd.DataFrame(
-            {
-                "level": np.repeat(group.levels, len(group.effects)),
-                "effect": np.tile(np.array(group.effects, dtype=object), len(group.levels)),
-                "mode": work.b[place].ravel(),
-                "conditional_sd": sds.ravel(),
-            }
-        )
-        table.to_parquet(self.folder / self.files[number], index=False)
+        write_effects(self.folder / self.files[number], group, work.b[place], sds)
         return len(group.levels)
+
+
+def write_effects(file: Path, group: GroupBlock, modes: FloatArray, sds: FloatArray) -> None:
+    """Write conditional modes and sds of the effects of a factor's clusters, each of shape (J, q), to a file."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "level": np.repeat(group.levels, len(group.effects)),
+            "effect": np.tile(np.array(group.effects, dtype=object), len(group.levels)),
+            "mode": modes.ravel(),
+            "conditional_sd": sds.ravel(),
+        }
+    )
+    table.to_parquet(file, index=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: Rows that are kept of each shard to learn from: so many in any case, so many of each combination of categorical
 #: predictors, and one for each value of a column with at most so many values.
 SPREAD, OF_EACH, MOST_VALUES = 200, 5, 200
+#: Columns of the effects of factors that cross the shards: a matrix over them is added up in every round.
+MOST_COMMON = 3000
 
 #: Arguments of ``scale`` and of ``poly`` that are a column, and for the latter a degree whose powers a rule has.
 _COLUMN = re.compile(r"\s*\(\s*(?P<column>[^\W\d]\w*)\s*\)")
@@ -56,14 +59,14 @@ class ShardRows:
     rules: dict[str, GaussRule]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, formula: Formula) -> ShardRows:
-        """Count and choose among the rows of a shard."""
+    def of(cls, frame: pd.DataFrame, formula: Formula, group: str) -> ShardRows:
+        """Count and choose among the rows of a shard, which are divided by the column `group`."""
         table = complete_rows(frame, formula)
         if table is None:
             absent = frame.isna().sum()
             by_column = {str(name): int(count) for name, count in absent.items() if count}
             return cls(0, len(frame), 0, by_column, frame.iloc[:0], {})
-        kept, rules = learned_from(frame.loc[table.rows], formula), {}
+        kept, rules = learned_from(frame.loc[table.rows], formula, group), {}
         for column in transformed_columns(formula):
             if pd.api.types.is_numeric_dtype(table.frame[column].dtype):
                 values = np.asarray(table.frame[column], dtype=np.float64)
@@ -86,8 +89,10 @@ def complete_rows(frame: pd.DataFrame, formula: Formula) -> TrainingTable | None
         return training_rows(formula, frame, "drop", None, None, "binomial")
 
 
-def learned_from(rows: pd.DataFrame, formula: Formula) -> pd.DataFrame:
+def learned_from(rows: pd.DataFrame, formula: Formula, group: str) -> pd.DataFrame:
     """A few rows with each level of each predictor, and many combinations of levels; always the same ones.
+
+    They have each cluster of the factors that cross shards divided by the column `group`.
 
     They have as many independent columns of a design as all rows have, unless an interaction has rare combinations that
     none of them has.
@@ -98,6 +103,11 @@ def learned_from(rows: pd.DataFrame, formula: Formula) -> pd.DataFrame:
     mixed = rows.sample(frac=1, random_state=0)
     chosen = [mixed.head(SPREAD).index]
     chosen += [mixed.drop_duplicates(name).head(SPREAD).index for name in rows if name in clusters]
+    factors = {term.group_name: term.group for term in formula.random}
+    for factor in crossing(factors, group):
+        each = mixed.drop_duplicates([*factors[factor]]).index
+        refuse_many_columns([factor], group, len(each))
+        chosen.append(each)
     if levels := [name for name in predictors if not _is_number(rows[name])]:
         chosen.append(mixed.groupby(levels, observed=True, sort=False).head(OF_EACH).index)
     for name in predictors:
@@ -126,15 +136,49 @@ def check_formula(formula: Formula, group: str) -> None:
             f"the formula has no random effects. The shards are divided by '{group}': add (1 | {group}), or fit a "
             "plain logistic regression of counted rows with hl.Model."
         )
-    across = [name for name, columns in factors.items() if group not in columns]
-    if across:
+    across = crossing(factors, group)
+    own = [name for name in factors if name not in across]
+    if across and not own:
         raise DesignError(
-            f"the random effects of {quoted_list(across)} cross the shards, which are divided by '{group}': the "
-            f"likelihood is a sum over shards only if each factor is '{group}' or nested in it, as in (1 | {group}) or "
-            f"(1 | {group}/{across[0].split(':')[-1]}). Crossed factors need hl.Model, which takes all rows at once; "
-            f"if each cluster of {quoted_list(across)} lies in one of '{group}', write it nested."
+            f"the random effects of {quoted_list(across)} cross the shards, which are divided by '{group}', and there "
+            f"are none of '{group}' itself: add (1 | {group}), or divide the table by '{across[0]}'. If each cluster "
+            f"of '{across[0]}' lies in one of '{group}', write it nested: (1 | {group}/{across[0].split(':')[-1]})."
+        )
+    if across and len(own) > 1:
+        raise DesignError(
+            f"the random effects of {quoted_list(across)} cross the shards, which are divided by '{group}', and those "
+            f"of {quoted_list(own)} do not: crossed factors are taken beside one factor within the shards. Leave out "
+            "the others, or use hl.Model, which takes all rows at once."
         )
     _refuse_learned(formula)
+
+
+def crossing(factors: Mapping[str, tuple[str, ...]], group: str) -> list[str]:
+    """The factors that cross shards divided by a column: clusters of theirs may lie in several shards.
+
+    Parameters
+    ----------
+    factors : mapping of str to tuple of str
+        Columns of each factor.
+    group : str
+    """
+    return [name for name, columns in factors.items() if group not in columns]
+
+
+def refuse_many_columns(names: Sequence[str], group: str, columns: int) -> None:
+    """Refuse factors that cross the shards with too many effects.
+
+    Raises
+    ------
+    DesignError
+    """
+    if columns > MOST_COMMON:
+        raise DesignError(
+            f"the factors that cross the shards, {quoted_list(names)}, have at least {columns:,} effects, and at most "
+            f"{MOST_COMMON:,} are taken. If each cluster of '{names[0]}' lies in one of '{group}', write it nested: "
+            f"(1 | {group}/{names[0].split(':')[-1]}). If it has more clusters than '{group}', divide the table by it. "
+            "hl.Model takes all rows at once, and has no such limit."
+        )
 
 
 def _refuse_learned(formula: Formula) -> None:

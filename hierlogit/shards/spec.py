@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -26,6 +26,8 @@ from ..parallel.tasks import all_results
 from ..parallel.workers import AnyExecutor, check_executor
 from ..priors.defaults import resolve_priors
 from ..validation import number_of
+from .common_columns import CommonColumns
+from .crossed import CrossedSums
 from .folder import Manifest, read_shard
 from .moments import joined
 from .objective import ShardedObjective, Sums, whole_design
@@ -48,7 +50,7 @@ class _Read:
 
     def __call__(self, number: int) -> ShardRows:
         frame = read_shard(self.folder, self.manifest, number, self.formula.columns)
-        return ShardRows.of(frame, self.formula)
+        return ShardRows.of(frame, self.formula, self.manifest.group)
 
 
 class ShardedSpec(Shown):
@@ -91,11 +93,16 @@ class ShardedSpec(Shown):
         )
         missing = _say_missing(list(read.values()), manifest.rows)
         numbers = tuple(number for number, one in read.items() if one.used)
-        reference = _reference(parsed, [read[number] for number in numbers])
+        reference = _reference(parsed, [read[number] for number in numbers], manifest.group)
+        common = CommonColumns.of(reference.design, manifest.group)
         recipe = Recipe.of(secrets.token_hex(16), folder.absolute(), manifest, reference)
         described = all_results(Describe(recipe), numbers, executor, "Encoding shards")
         parts = list(described.values())
-        design = whole_design(reference.design, parts)
+        design = whole_design(reference.design, parts, common.factors)
+        triangular = joined([part.X for part in parts]).triangular
+        sums = Sums(recipe, numbers, triangular, None)
+        if common.factors:
+            sums = CrossedSums(recipe, numbers, triangular, None, common)
         self.__dict__.update(
             folder=folder,
             manifest=manifest,
@@ -104,8 +111,8 @@ class ShardedSpec(Shown):
             _reference=reference,
             _parts=parts,
             _missing=missing,
-            _single_trials=_single_trials(design.groups, parts),
-            _sums=Sums(recipe, numbers, joined([part.X for part in parts]).triangular, None),
+            _single_trials=_single_trials(design.groups, parts, common.factors),
+            _sums=sums,
         )
         weakref.finalize(self, forget, recipe.token)
 
@@ -158,9 +165,16 @@ class ShardedSpec(Shown):
         return View("Mixed-effects logistic regression of shards", (Facts((*self.facts(), fixed)), priors))
 
 
-def _single_trials(groups: Sequence[GroupBlock], parts: Sequence[ShardDesign]) -> list[GroupBlock]:
-    """The factors with a single trial in each cluster."""
-    return [group for g, group in enumerate(groups) if max(part.most_trials[g] for part in parts) <= 1]
+def _single_trials(
+    groups: Sequence[GroupBlock], parts: Sequence[ShardDesign], crossing: Collection[int]
+) -> list[GroupBlock]:
+    """The factors with a single trial in each cluster; clusters of those that cross the shards are in several."""
+    trials = sum(part.trials for part in parts)
+    return [
+        group
+        for g, group in enumerate(groups)
+        if (trials <= len(group.levels) if g in crossing else max(part.most_trials[g] for part in parts) <= 1)
+    ]
 
 
 def _say_missing(read: list[ShardRows], total: int) -> int:
@@ -186,7 +200,7 @@ def _say_missing(read: list[ShardRows], total: int) -> int:
     return missing + untried
 
 
-def _reference(formula: Formula, read: list[ShardRows]) -> ModelSpec:
+def _reference(formula: Formula, read: list[ShardRows], group: str) -> ModelSpec:
     """The model of the rows that are learned from.
 
     Raises
@@ -196,7 +210,7 @@ def _reference(formula: Formula, read: list[ShardRows]) -> ModelSpec:
     """
     together = pd.concat([one.kept for one in read], ignore_index=True)
     with unsaid(DataWarning):
-        table = training_rows(formula, learned_from(together, formula), "drop", None, None, "binomial")
+        table = training_rows(formula, learned_from(together, formula, group), "drop", None, None, "binomial")
     rules = {
         column: reduce(GaussRule.joined, [one.rules[column] for one in read])
         for column in transformed_columns(formula)
