@@ -173,6 +173,11 @@ class CrossedSums(Sums):
     #: The modes that were found last; those of another executor's search are not among them.
     _last: list[_Found] = field(default_factory=list, init=False, compare=False, repr=False)
 
+    @property
+    def crossing(self) -> tuple[str, ...]:
+        """The factors that cross the shards."""
+        return tuple(group.name for group in self.common.groups)
+
     def evaluate(self, nodes: int, psi: FloatArray) -> tuple[float, FloatArray, bool]:
         """Log-likelihood, its gradient, and whether all modes were found, at a vector."""
         found = self._found(psi)

@@ -52,6 +52,11 @@ class Sums:
     executor: AnyExecutor | None
     rounds: Rounds = field(default_factory=lambda: Rounds(None, {}))
 
+    @property
+    def crossing(self) -> tuple[str, ...]:
+        """The factors that cross the shards."""
+        return ()
+
     def by(self, executor: AnyExecutor | None) -> Sums:
         """The same, evaluated by another executor."""
         return replace(self, executor=executor)

@@ -123,6 +123,11 @@ def robust_covariance(
     FitError
         If there are no such clusters, or they depend on each other.
     """
+    if sums.crossing:
+        raise FitError(
+            f"cluster-robust standard errors need independent clusters, and clusters of {quoted_list(sums.crossing)}, "
+            f"which cross the shards, have rows in several of '{manifest.group}'. Use the standard errors of the model."
+        )
     factors = list(estimate.effects)
     if cluster is not None and text("cluster", cluster, FitError) not in factors:
         group, found = cluster, _of_column(sums, estimate, folder, manifest, cluster, factors)

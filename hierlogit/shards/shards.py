@@ -27,7 +27,8 @@ class Shards(Shown):
     """A table in shards: files of Parquet, each with all rows of some clusters.
 
     The log-likelihood of a model whose random effects are those of these clusters, or of others nested in them, is a
-    sum over the shards, so that no process needs all rows.
+    sum over the shards, so that no process needs all rows. The effects of factors that cross the shards are found from
+    sums over them.
 
     Parameters
     ----------
@@ -122,9 +123,10 @@ class Shards(Shown):
         Parameters
         ----------
         formula : str
-            As for `hierlogit.Model`. Each grouping factor is that of the shards or nested in it: ``(1 | site)`` or
-            ``(1 + x | site/patient)``. ``scale``, ``center``, ``standardize`` and ``poly`` of a
-            column learn from all rows; other functions that depend on all rows at once, such as ``bs``, are refused.
+            As for `hierlogit.Model`. Grouping factors are that of the shards and others nested in it, ``(1 | site)`` or
+            ``(1 + x | site/patient)``; or one of these and others that cross the shards, ``(1 | site) + (1 | drug)``,
+            with up to 3,000 effects together. ``scale``, ``center``, ``standardize`` and ``poly`` of a column learn
+            from all rows; other functions that depend on all rows at once, such as ``bs``, are refused.
         priors : mapping of str to prior, optional
             As for `hierlogit.Model`. `hierlogit.MAP` uses them.
         executor : concurrent.futures.Executor or distributed.Client, optional

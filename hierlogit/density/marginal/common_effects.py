@@ -154,13 +154,9 @@ class GivenCommonEffects:
         if self._at != point:
             self._find_modes(gamma, cholesky, common.effects)
         row_index = self.arrangement.row_index
-        inverse = np.concatenate(
-            [
-                common.inverse[columns, columns].ravel()
-                for columns in (_columns(row_index, part) for part in self._parts)
-            ]
-        )
-        work = self.work._replace(schur=inverse)
+        blocks = [_columns(row_index, part) for part in self._parts.tolist()]
+        inverses = [common.inverse[columns, columns].ravel() for columns in blocks]
+        work = self.work._replace(schur=np.concatenate(inverses))
         select_inverse(row_index, work, self._parts)
         self.dcholesky[:] = 0.0
         start_gradient(row_index, work, cholesky, self._parts, self.dcholesky.ravel())

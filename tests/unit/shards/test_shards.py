@@ -381,7 +381,6 @@ def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards
     ("formula", "message"),
     [
         ("y ~ x + (1 | ward)", "random effects of 'ward' cross the shards, which are divided by 'site'"),
-        ("y ~ x + (1 | site) + (1 | ward)", "'ward' cross the shards"),
         ("y ~ x", "no random effects"),
         ("y ~ scale(np.exp(x)) + (1 | site)", "'scale' in the formula depends on all rows"),
         ("y ~ scale(x) + scale(2 * x) + (1 | site)", "'scale' in the formula depends on all rows"),
