@@ -169,7 +169,9 @@ class CrossedSums(Sums):
     common : CommonColumns
     """
 
-    common: CommonColumns
+    common: CommonColumns = field(kw_only=True)
+    #: The common effects at which the next search for modes begins.
+    _start: list[FloatArray] = field(default_factory=list, init=False, compare=False, repr=False)
     #: The modes that were found last; those of another executor's search are not among them.
     _last: list[_Found] = field(default_factory=list, init=False, compare=False, repr=False)
 
@@ -180,11 +182,17 @@ class CrossedSums(Sums):
 
     def evaluate(self, nodes: int, psi: FloatArray) -> tuple[float, FloatArray, bool]:
         """Log-likelihood, its gradient, and whether all modes were found, at a vector."""
-        found = self._found(psi)
-        gradient, converged = np.zeros(len(psi)), found.converged
-        for one in self.results(nodes, psi, point):
-            gradient, converged = gradient + one.gradient, converged and one.converged
-        return found.log_likelihood, gradient, converged
+
+        def total() -> tuple[FloatArray, ...]:
+            found = self._found(psi)
+            gradient, converged = np.zeros(len(psi)), found.converged
+            for one in self.results(nodes, psi, point):
+                gradient, converged = gradient + one.gradient, converged and one.converged
+            return np.array([found.log_likelihood, converged]), gradient, found.common.effects
+
+        (value, converged), gradient, effects = self.rounds.result("value", nodes, psi, total)
+        self._start[:] = [effects]
+        return float(value), gradient, bool(converged)
 
     def results[R](self, nodes: int, psi: FloatArray, result: Callable[[Objective, Point, int], R]) -> list[R]:  # noqa: ARG002
         """The results of all shards at a vector, in the order of their numbers.
@@ -202,8 +210,12 @@ class CrossedSums(Sums):
         self._last[:] = [_Found(psi, found.log_likelihood, common, found.converged)]
         return self._at(psi, common, _Evaluated(result))
 
-    def information(self, nodes: int, psi: FloatArray) -> FloatArray:  # noqa: ARG002
+    def information(self, nodes: int, psi: FloatArray) -> FloatArray:
         """Information about the coefficients of the orthogonal basis at a vector, shape (p, p)."""
+        (found,) = self.rounds.result("information", nodes, psi, lambda: (self._information(psi),))
+        return found
+
+    def _information(self, psi: FloatArray) -> FloatArray:
         common = self._found(psi).common
         total, crossed = np.zeros_like(self.triangular), np.zeros((len(self.triangular), len(self.common)))
         for columns, share, with_common in self._at(psi, common, _information):
@@ -237,7 +249,7 @@ class CrossedSums(Sums):
         """The modes at a vector, by Newton's method."""
         if self._last and np.array_equal(self._last[0].psi, psi):
             return self._last[0]
-        here = self._joint(psi, self._last[0].common.effects if self._last else np.zeros(len(self.common)))
+        here = self._joint(psi, self._start[0] if self._start else np.zeros(len(self.common)))
         converged = False
         for step in range(MOST_STEPS):
             inverse, log_det = _inverse(here.schur)

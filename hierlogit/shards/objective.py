@@ -103,13 +103,6 @@ class Sums:
         gradient, information = self.rounds.result("plain", nodes, np.empty(0) if gamma is None else gamma, total)
         return gradient, information
 
-    def information(self, nodes: int, psi: FloatArray) -> FloatArray:
-        """Information about the coefficients of the orthogonal basis at a vector, shape (p, p)."""
-        total = np.zeros_like(self.triangular)
-        for one in self.results(nodes, psi, information):
-            total += one
-        return total
-
     def write_modes(self, estimate: Estimate, factor: int, folder: Path, files: tuple[str, ...]) -> None:
         """Write the conditional modes of a factor's clusters into a folder, a file for each shard.
 

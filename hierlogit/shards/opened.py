@@ -327,11 +327,7 @@ class WriteEffects:
 
     def __call__(self, objective: Objective, at: Point, number: int) -> int:
         """Number of clusters that were written."""
-        laplace = (
-            objective.likelihood
-            if isinstance(objective.likelihood, GivenCommonEffects)
-            else objective.laplace_at(at.psi, objective.modes())
-        )
+        laplace = objective.laplace_at(at.psi, objective.modes())
         arrangement, work = laplace.arrangement, laplace.work
         group, place = objective.model.design.groups[self.group], arrangement.positions[self.group]
         sds = np.sqrt(effect_variances(arrangement.row_index, work)[place])

@@ -102,7 +102,7 @@ class ShardedSpec(Shown):
         triangular = joined([part.X for part in parts]).triangular
         sums = Sums(recipe, numbers, triangular, None)
         if common.factors:
-            sums = CrossedSums(recipe, numbers, triangular, None, common)
+            sums = CrossedSums(recipe, numbers, triangular, None, common=common)
         self.__dict__.update(
             folder=folder,
             manifest=manifest,

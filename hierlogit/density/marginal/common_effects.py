@@ -30,7 +30,8 @@ from .conditional_mode import find_modes, joint_log_density, mode_gradient
 from .cross_products import sum_products
 from .effects_to_predictor import add_effects, scale_effects, sum_by_level, times_cholesky_transposed
 from .evaluation import MODE_TOLERANCE, Evaluation, sum_of_parts
-from .fixed_effects import Solver, fixed_predictor
+from .fixed_effects import fixed_predictor
+from .laplace import LaplaceLikelihood
 from .laplace_gradient import finish_gradient, start_gradient
 from .selected_inverse import select_inverse
 from .work import first_columns, make_work
@@ -81,7 +82,7 @@ class AtMode:
     moves: FloatArray
 
 
-class GivenCommonEffects:
+class GivenCommonEffects(LaplaceLikelihood):
     """A part's share of the Laplace approximation.
 
     Not to be used by two threads at a time.
@@ -102,16 +103,14 @@ class GivenCommonEffects:
         Where `evaluate` takes the common effects.
     """
 
-    #: Each level is solved with directly.
-    parts_without_schur: tuple[Solver, ...] = ()
-
     def __init__(self, arrangement: Arrangement) -> None:
         row_index = arrangement.row_index
         self.arrangement = arrangement
         # The Schur complement is not kept: it goes to where the shares are added up.
         self.work = make_work(row_index._replace(schur_at=np.zeros_like(row_index.schur_at)))
         self.cholesky = np.zeros(int(row_index.cholesky_at[-1]))
-        self._parts = np.arange(len(row_index.part_start) - 1)
+        self._parts = self._small = np.arange(len(row_index.part_start) - 1)
+        self._large = []
         self.dcholesky = np.zeros((len(self._parts), len(self.cholesky)))
         self.common: AtMode | None = None
         self._own = _eliminated_alone(row_index)
@@ -121,11 +120,6 @@ class GivenCommonEffects:
         #: What the work arrays hold: the modes at a point, and the first half of the gradient there.
         self._at, self._started = b"", b""
         self._score = np.empty(0)
-
-    @property
-    def values(self) -> FloatArray:
-        """Log-likelihood of each connected part of the rows, given the common effects."""
-        return self.work.log_joint - 0.5 * self.work.log_det
 
     def joint(self, gamma: FloatArray, cholesky: FloatArray, effects: FloatArray) -> JointShare:
         """The share of the joint log density at common effects, shape (K,)."""

@@ -97,7 +97,7 @@ def test_a_shard_returns_the_same_whatever_it_returned_before(shards: hl.Shards)
     first, other = sums_of(shards), sums_of(shards)
     expected = first.evaluate(1, PSI)
     other.evaluate(1, 0.9 * PSI)
-    found = CrossedSums(other.recipe, other.numbers, other.triangular, None, other.common).evaluate(1, PSI)
+    found = CrossedSums(other.recipe, other.numbers, other.triangular, None, common=other.common).evaluate(1, PSI)
     assert found[0] == expected[0]
     np.testing.assert_array_equal(found[1], expected[1])
 
