@@ -39,7 +39,7 @@ def read_record(file: Path, form: str, study: Mapping[str, Any]) -> dict[str, An
         known = False
     if not known:
         raise StudyError(f"store: {file} was not written by hierlogit. Name another file, or remove it.")
-    if digest != _digest(record):
+    if digest != digest_of(record):
         raise StudyError(
             f"store: {file} is damaged: its content is not what was written. Restore it from a copy, or remove it "
             "and repeat the call, which then computes all of it again."
@@ -64,11 +64,11 @@ def write_record(file: Path, form: str, study: Mapping[str, Any], content: Mappi
     record = {"format": form, "study": dict(study), **content}
     try:
         with written_whole(file) as partial:
-            partial.write_text(json.dumps(record | {"digest": _digest(record)}), encoding="utf-8")
+            partial.write_text(json.dumps(record | {"digest": digest_of(record)}), encoding="utf-8")
     except OSError as error:
         raise StudyError(f"store: cannot write {file}: {reason_of(error)}.") from error
 
 
-def _digest(record: Mapping[str, Any]) -> str:
+def digest_of(record: Mapping[str, Any]) -> str:
     """Digest of a record, the same before it is written and after it is read."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -18,7 +18,7 @@ from ..design.table_sources import computing, frame_from_arrow, lazy_frame, path
 from ..errors import DesignError
 from ..progress import progress
 from ..validation import reason_of, unknown_names
-from .folder import Manifest, Shard
+from .folder import Manifest, Shard, mark_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -169,11 +169,12 @@ def _write(
                     writers[k].write_table(ordered.slice(start, stop - start))
             rows += np.diff(ends)
     of_shards = np.bincount(shard_of, minlength=count)
+    marks = [mark_of(folder / file) for file in files]
     return Manifest(
         group,
         {one.name: str(one.type) for one in plain},
         {name: list(found) for name, found in levels.items()},
-        tuple(Shard(*values) for values in zip(files, rows.tolist(), of_shards.tolist(), strict=True)),
+        tuple(Shard(*values) for values in zip(files, rows.tolist(), of_shards.tolist(), marks, strict=True)),
     )
 
 

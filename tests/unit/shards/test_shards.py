@@ -1,6 +1,7 @@
 """Models of shards: the fits in memory, whatever the shards and the workers."""
 
 import json
+import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -371,10 +372,47 @@ def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards
         hl.Shards.write(table, tmp_path / "new", group="sites")
     with pytest.raises(DesignError, match="is not empty"):
         hl.Shards.write(table, shards.folder, group="site")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"version": 99}, "later version"),
+        ({"version": "2"}, "later version"),
+        ({"shards": []}, "is damaged or was edited"),
+        ({"schema": {"z": "double"}}, "is damaged or was edited"),
+        ({"levels": None}, "is damaged or was edited"),
+        ([], "cannot read"),
+        (None, "cannot read"),
+    ],
+)
+def test_altered_manifests_are_refused(
+    shards: hl.Shards, tmp_path: Path, content: dict[str, object] | list[object] | None, message: str
+) -> None:
     record = json.loads((shards.folder / "shards.json").read_text())
-    (tmp_path / "shards.json").write_text(json.dumps({**record, "version": 99}))
-    with pytest.raises(DesignError, match="later version"):
+    altered = {**record, **content} if isinstance(content, dict) else content
+    (tmp_path / "shards.json").write_text(json.dumps(altered))
+    with pytest.raises(DesignError, match=message):
         hl.Shards(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["removed", "truncated", "of another shard", "half of the rows"])
+def test_altered_shards_are_refused(shards: hl.Shards, tmp_path: Path, change: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shards.folder, copy)
+    first, second = (copy / shard.file for shard in shards.manifest.shards[:2])
+    if change == "removed":
+        second.unlink()
+    elif change == "truncated":
+        second.write_bytes(second.read_bytes()[:-100])
+    elif change == "of another shard":
+        shutil.copy(first, second)
+    else:
+        pd.read_parquet(second).iloc[::2].to_parquet(second, index=False)
+    with pytest.raises(
+        DesignError, match=f"{second.name}: No such file" if change == "removed" else f"{second.name} was altered"
+    ):
+        hl.Shards(copy).model(FORMULA)
 
 
 @pytest.mark.parametrize(
