@@ -40,6 +40,7 @@ def write_shards(source: Any, folder: Path, group: str, shards: int) -> Manifest
     with _opened(source, folder) as (schema, batches):
         if group not in schema.names:
             raise DesignError(unknown_names("group", [group], schema.names, "column", "the table"))
+        _refuse_categories(schema)
         try:
             clusters = _cluster_sizes(batches, group)
             shard_of = _assigned(clusters.to_numpy(), min(shards, len(clusters)))
@@ -48,6 +49,20 @@ def write_shards(source: Any, folder: Path, group: str, shards: int) -> Manifest
             raise DesignError(f"the table cannot be written as Parquet: {reason_of(error)}.") from error
     manifest.write(folder)
     return manifest
+
+
+def _refuse_categories(schema: pa.Schema) -> None:
+    """Refuse categories that are neither text nor numbers, whose order the manifest cannot hold."""
+    import pyarrow.types as kinds
+
+    allowed = (kinds.is_string, kinds.is_large_string, kinds.is_integer, kinds.is_floating, kinds.is_boolean)
+    for column in schema:
+        kind = column.type.value_type if kinds.is_dictionary(column.type) else None
+        if kind is not None and not any(is_kind(kind) for is_kind in (*allowed, kinds.is_null)):
+            raise DesignError(
+                f"the categories of the column '{column.name}' are of the type {kind}. Shards take categories that are "
+                f"text or numbers: convert them, df['{column.name}'].astype(str), or leave the column out."
+            )
 
 
 def _arrow_errors() -> type[Exception]:

@@ -169,4 +169,4 @@ def test_the_terminal(fit: hl.results.Fit, tmp_path: Path, monkeypatch: pytest.M
 def test_a_bar_in_a_notebook() -> None:
     bar = JupyterBar.__new__(JupyterBar)
     bar._what, bar._total = NAMES[0], 3
-    assert_harmless(bar._drawn(1)["text/html"])
+    assert_harmless(bar._drawn(1, NAMES[1])["text/html"])

@@ -372,6 +372,9 @@ def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards
         hl.Shards.write(table, tmp_path / "new", group="sites")
     with pytest.raises(DesignError, match="is not empty"):
         hl.Shards.write(table, shards.folder, group="site")
+    days = table.assign(day=pd.Categorical(pd.to_datetime("2024-01-01") + pd.to_timedelta(table["ward"], "D")))
+    with pytest.raises(DesignError, match="categories of the column 'day' are of the type timestamp"):
+        hl.Shards.write(days, tmp_path / "days", group="site")
 
 
 @pytest.mark.parametrize(
