@@ -20,6 +20,8 @@ from ..validation import kind_of, reason_of
 
 #: How often a task is sent again after all workers of a Dask cluster that held it are gone.
 MOST_SENDINGS = 5
+#: Bytes of a task that goes to a Dask cluster with each of its parts, and not once to each worker.
+SMALL = 2**16
 
 
 class DaskClient(Protocol):
@@ -167,11 +169,20 @@ class DaskWorkers(Workers):
         """
         _check_client(self._client)
         try:
-            self._task = self._client.scatter(self._original, broadcast=True, hash=False)
+            # Sending data to all workers waits for each of them, and may wait for ever for one that has just ended.
+            small = _size(self._original) <= SMALL
+            self._task = self._original if small else self._client.scatter(self._original, broadcast=True, hash=False)
         except TimeoutError as error:
             raise StudyError("executor: the Dask cluster has no workers. Start some, and repeat the call.") from error
         except Exception as error:  # pickling runs code of the parts
             raise StudyError(_cannot_be_sent("task", error)) from error
+
+
+def _size(task: object) -> int:
+    """Bytes of a task as Dask sends it."""
+    from distributed.protocol.pickle import dumps
+
+    return len(dumps(task))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Rounds of fits of shards: kept in a file, and shown."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,3 +134,47 @@ def test_rounds_are_shown(
     assert len(lines) == fit.diagnostics.measures["evaluations"]
     assert all(", log-likelihood -" in line and ", gradient " in line for line in lines)
     assert lines[-1].endswith(f": {len(lines)} done")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formula", [FORMULA, "y ~ trt + (1 | ID) + (1 | week)"])
+def test_a_fit_outlives_a_worker_of_a_dask_cluster(
+    shards: hl.Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formula: str
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    alone, rounds = shards.model(formula), [0]
+    whole, kind = alone.fit("laplace"), type(alone.__dict__["_sums"])
+    evaluate = kind.evaluate
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        model = shards.model(formula, executor=client)
+
+        def killing(sums: Sums, nodes: int, psi: np.ndarray) -> tuple[float, np.ndarray, bool]:
+            rounds[0] += 1
+            if rounds[0] == 5:
+                os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+            return evaluate(sums, nodes, psi)
+
+        monkeypatch.setattr(kind, "evaluate", killing)
+        found = model.fit("laplace", executor=client)
+    assert rounds[0] > 5
+    assert found.estimate.log_likelihood == whole.estimate.log_likelihood
+    np.testing.assert_array_equal(found.estimate.vector, whole.estimate.vector)
+    np.testing.assert_array_equal(found.estimate.covariance, whole.estimate.covariance)
+
+
+@pytest.mark.parametrize("stop", [4, 15])
+def test_an_interrupted_fit_of_crossed_shards_goes_on_to_the_same_bits(
+    shards: hl.Shards, tmp_path: Path, stop: int
+) -> None:
+    formula, store = "y ~ trt + (1 | ID) + (1 | week)", tmp_path / "fit.json"
+    model = shards.model(formula)
+    whole = model.fit("laplace", store=store)
+    content = json.loads(store.read_text())
+    write_record(store, content["format"], content["study"], {"rounds": content["rounds"][:stop]})
+    resumed = shards.model(formula).fit("laplace", store=store)
+    assert resumed.estimate.log_likelihood == whole.estimate.log_likelihood
+    np.testing.assert_array_equal(resumed.estimate.vector, whole.estimate.vector)
+    np.testing.assert_array_equal(resumed.estimate.covariance, whole.estimate.covariance)
