@@ -45,6 +45,9 @@ def execute(path: Path) -> tuple[float, list[str]]:
     seconds = time.perf_counter() - started
     # The version of the kernel differs between machines and is irrelevant to the study.
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_removed_bar(output)]
     nbformat.write(notebook, path)
     size = path.stat().st_size
     found = [f"has {size:,} bytes; {LARGEST:,} are allowed"] if size > LARGEST else []
@@ -53,6 +56,11 @@ def execute(path: Path) -> tuple[float, list[str]]:
             if output.get("name") == "stderr":
                 found.append(f"cell {number} wrote to the error stream: {output['text'].strip()}")
     return seconds, found
+
+
+def _is_removed_bar(output: Any) -> bool:
+    """Whether an output is what a progress bar leaves behind."""
+    return output.output_type == "display_data" and not any(output.data.values())
 
 
 def main(names: list[str]) -> int:
