@@ -20,7 +20,7 @@ from ..density.marginal.common_effects import AtMode, GivenCommonEffects, JointS
 from ..density.marginal.conditional_mode import MANY_STEPS, MOST_HALVINGS, MOST_STEPS, TOLERANCE
 from ..density.marginal.evaluation import MODE_TOLERANCE
 from .objective import Sums
-from .opened import Recipe, in_place, open_shard, point, write_effects
+from .opened import Recipe, aligned, open_shard, point, write_effects
 
 if TYPE_CHECKING:
     from ..engines.maximum.objective import Objective, Point
@@ -71,7 +71,7 @@ class OfCrossedShard[R]:
                 inverse[np.ix_(columns, columns)] if len(inverse) else inverse,
                 moves[columns] if len(moves) else moves,
             )
-            return self.result(objective, in_place(self.psi), columns, common, number)
+            return self.result(objective, aligned(self.psi), columns, common, number)
 
 
 def _likelihood(objective: Objective, psi: FloatArray) -> tuple[GivenCommonEffects, FloatArray, FloatArray]:

@@ -109,7 +109,7 @@ class OpenShard:
             design = self.model.design
             if not self.objectives:
                 first = self.common.own if self.common.factors else None
-                self.model.__dict__["arrangement"] = arrange(design, triangular=in_place(triangular), first=first)
+                self.model.__dict__["arrangement"] = arrange(design, triangular=aligned(triangular), first=first)
             likelihood: Likelihood
             if self.common.factors:
                 likelihood = GivenCommonEffects(self.model.arrangement)
@@ -243,11 +243,11 @@ class Describe:
         )
 
 
-def in_place(received: FloatArray) -> FloatArray:
-    """A copy of an array that came to this process.
+def aligned(received: FloatArray) -> FloatArray:
+    """A copy of an array that came to this process, at an address that is a multiple of the size of its numbers.
 
-    Dask leaves arrays where a message has brought them, which can be any address. Products of arrays at addresses that
-    are no multiples of their numbers' size are rounded otherwise.
+    Dask leaves arrays at any address to which a message has brought them. NumPy multiplies those by other code, whose
+    results differ in the last digits.
     """
     return np.array(received)
 
@@ -277,7 +277,7 @@ class OfShard[R]:
         """The result for a shard."""
         shard = open_shard(self.recipe, number)
         with shard.lock:
-            return self.result(*shard.evaluated(self.triangular, self.nodes, in_place(self.psi)), number)
+            return self.result(*shard.evaluated(self.triangular, self.nodes, aligned(self.psi)), number)
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ class PlainTerms:
             row_index = shard.objective(self.triangular, self.nodes).likelihood.arrangement.row_index
         if self.gamma is None:
             return row_index.X.T @ row_index.offset, row_index.X.T @ row_index.X
-        return plain_terms(row_index, in_place(self.gamma))
+        return plain_terms(row_index, aligned(self.gamma))
 
 
 def point(_objective: Objective, at: Point, _number: int) -> Point:
