@@ -150,7 +150,8 @@ def _too_many(source: Source, size: int, room: int, columns: Sequence[str], why:
         f"the {number_of(size, 'row')} of {source.subject} cannot be counted together, since {why}, and a model of all "
         f"of them would need about {gigabytes(needed)} of memory, more than half of the "
         f"{gigabytes(memory())} of this machine; about {room:,} rows fit. Leave out or round predictors with many "
-        "different values, or fit the model to a sample of the clusters."
+        "different values, divide the rows into files of whole clusters with hl.Shards.write, or fit the model to a "
+        "sample of the clusters."
     )
 
 
