@@ -120,7 +120,7 @@ def residuals(
     >>> fit = hl.Model("use ~ age + urban + (1 | district)", hl.datasets.load("contraception")).fit(hl.Laplace(seed=1))
     >>> bool(abs(hl.residuals(fit, seed=1)["residual"].std() - 1) < 0.1)
     True
-    >>> binned = hl.residuals(fit, "binned", by="age")  # the curve of age is missing
+    >>> binned = hl.residuals(fit, "binned", by="age", seed=1)  # the curve of age is missing
     >>> binned["outside"].to_numpy()[[0, 1, -2, -1]]
     array([ True,  True,  True,  True])
     """

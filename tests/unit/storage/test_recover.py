@@ -58,7 +58,8 @@ def _killed(folder: Path, when: str) -> None:
 
 def test_killed_process_leaves_its_draws(model: hl.Model, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    _killed(folder, "draws/posterior/beta/c/1/*/*")
+    # Once there is a second chunk of a chain, the first one of each variable is complete.
+    _killed(folder, "draws/posterior/beta/c/1/1/*")
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         read = hl.recover(folder)
     assert read.diagnostics.status == "interrupted"
