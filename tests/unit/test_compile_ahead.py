@@ -13,8 +13,17 @@ import pytest
 from hierlogit.numba_support import code_files as on_disk
 from hierlogit.numba_support import compile as compiled
 
-#: Functions for factors with more levels than fits of the usual kinds have, and for searches that fail to begin.
-RARE = {"hierlogit.density.joint.log_density.evaluate", "hierlogit.density.marginal.iterative_part._add_probes"}
+#: Functions for factors with more levels than usual fits have, for searches that fail to begin, and for rows of nested
+#: clusters that are left out one by one.
+RARE = {
+    "hierlogit.density.joint.log_density.evaluate",
+    "hierlogit.density.marginal.iterative_part._add_probes",
+    "hierlogit.effects.numerics.nested_rows.cluster_terms",
+    "hierlogit.effects.numerics.nested_rows.inner_terms",
+    "hierlogit.effects.numerics.nested_rows.leave_out",
+    "hierlogit.effects.numerics.nested_rows.place_outer",
+    "hierlogit.effects.numerics.nested_rows.without_row",
+}
 
 
 def test_functions_count_once_they_have_been_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
