@@ -48,21 +48,14 @@ def progress[T](
         Seconds after which the bar is shown; `PATIENCE` if not given. With a negative number it is there before the
         first part, which may take minutes.
     """
-    wait = PATIENCE if patience is None else patience
-    started, unseen = time.perf_counter(), True
     size = len(parts) if total is None and isinstance(parts, Sized) else total
-    bar: Bar | None = None
+    bar = _LateBar(what, size, PATIENCE if patience is None else patience)
     try:
         for done, part in enumerate(parts):
-            # Finding out who watches takes longer than most work does.
-            if what is not None and unseen and time.perf_counter() - started > wait:
-                unseen, bar = False, show_bar(what, size)
-            if bar is not None:
-                bar.update(done)
+            bar.update(done)
             yield part
     finally:
-        if bar is not None:
-            bar.stop()
+        bar.stop()
 
 
 @contextmanager
@@ -74,22 +67,11 @@ def steps(what: str) -> Iterator[Callable[[int, str], None]]:
     what : str
         Text of the bar, which appears once the steps have taken a while.
     """
-    started, unseen = time.perf_counter(), True
-    bar: Bar | None = None
-
-    def show(done: int, state: str) -> None:
-        nonlocal unseen, bar
-        if unseen and time.perf_counter() - started > PATIENCE:
-            make, unseen = _watched(), False
-            bar = None if make is None else make(what, None)
-        if bar is not None:
-            bar.update(done, state)
-
+    bar = _LateBar(what, None, PATIENCE)
     try:
-        yield show
+        yield bar.update
     finally:
-        if bar is not None:
-            bar.stop()
+        bar.stop()
 
 
 @contextmanager
@@ -141,6 +123,27 @@ class _Shown:
         """Remove the bar."""
         _SHOWN.discard(self)
         self._bar.stop()
+
+
+class _LateBar:
+    """A bar that appears with the first update after some seconds, if anybody watches; with no text, it never does."""
+
+    def __init__(self, what: str | None, total: int | None, patience: float) -> None:
+        self._what, self._total, self._from = what, total, time.perf_counter() + patience
+        self._bar: Bar | None = None
+
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
+        # Finding out who watches takes longer than most work does.
+        if self._what is not None and time.perf_counter() > self._from:
+            self._bar, self._what = show_bar(self._what, self._total), None
+        if self._bar is not None:
+            self._bar.update(done, state)
+
+    def stop(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
 
 
 _SHOWN: WeakSet[_Shown] = WeakSet()

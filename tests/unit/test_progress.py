@@ -19,7 +19,7 @@ class Recorded:
         self.what, self.total, self.seen, self.stopped = what, total, [], False
         made.append(self)
 
-    def update(self, done: int) -> None:
+    def update(self, done: int, state: str = "") -> None:  # noqa: ARG002
         self.seen.append(done)
 
     def stop(self) -> None:
