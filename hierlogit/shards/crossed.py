@@ -64,7 +64,7 @@ class OfCrossedShard[R]:
         shard = open_shard(self.recipe, number)
         with shard.lock:
             objective = shard.objective(self.triangular, 1)
-            columns = shard.common.of_shard(shard.model.design, objective.likelihood.arrangement)
+            columns = shard.common_columns
             inverse, moves = self.common.inverse, self.common.moves
             common = AtMode(
                 self.common.effects[columns],

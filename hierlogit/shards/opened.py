@@ -6,6 +6,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -28,6 +29,7 @@ from .moments import Moments
 from .rows import complete_rows
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 #: Models whose shards stay in the memory of a process.
 MOST_MODELS = 2
@@ -102,6 +104,11 @@ class OpenShard:
     common: CommonColumns
     objectives: dict[int, Objective] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
+
+    @cached_property
+    def common_columns(self) -> IntArray:
+        """The shard's columns of the common effects, once it has an objective."""
+        return self.common.of_shard(self.model.design, self.model.arrangement)
 
     def objective(self, triangular: FloatArray, nodes: int) -> Objective:
         """The objective of the shard, which is made when it is first needed."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..effects.numerics.population_average import average_probability
+from ..density.linear_predictor import Draws, linear_predictor
+from ..effects.numerics.population_average import average_over_clusters
 from .folder import Manifest, read_shard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..design.design import EncodedRows
     from ..engines.maximum.objective import Objective, Point
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,36 +55,40 @@ class WritePredictions:
         return len(predicted)
 
 
-def _of_fixed_effects(objective: Objective, at: Point) -> FloatArray:
-    """Linear predictors of the rows in a cluster whose effects are zero, shape (n,)."""
-    design = objective.model.design
-    eta: FloatArray = design.offset + design.X @ at.psi[: objective.p]
-    return eta
+def _of_fixed_effects(draws: Draws, rows: EncodedRows) -> FloatArray:
+    """Linear predictors of the rows in a cluster whose effects are zero, shape (1, n)."""
+    return linear_predictor(draws, replace(rows, groups={}))
 
 
 def _typical(objective: Objective, at: Point) -> FloatArray:
     from scipy.special import expit
 
-    probability: FloatArray = expit(_of_fixed_effects(objective, at))
+    rows = objective.model.design.training_rows()
+    probability: FloatArray = expit(_of_fixed_effects(_draw(objective, at, {}), rows))[0]
     return probability
 
 
 def _observed(objective: Objective, at: Point) -> FloatArray:
     from scipy.special import expit
 
-    laplace, eta = objective.laplace_at(at.psi, objective.modes()), _of_fixed_effects(objective, at)
-    for group, place in zip(objective.model.design.groups, laplace.arrangement.positions, strict=True):
-        eta += np.einsum("nq,nq->n", group.Z, laplace.work.b[place].reshape(len(group.levels), -1)[group.index])
-    probability: FloatArray = expit(eta)
+    laplace, groups = objective.laplace_at(at.psi, objective.modes()), objective.model.design.groups
+    places = zip(groups, laplace.arrangement.positions, strict=True)
+    modes = {group.name: laplace.work.b[place][None] for group, place in places}
+    eta = linear_predictor(_draw(objective, at, modes), objective.model.design.training_rows())
+    probability: FloatArray = expit(eta)[0]
     return probability
 
 
 def _average(objective: Objective, at: Point) -> FloatArray:
-    eta = _of_fixed_effects(objective, at)
-    factors = zip(objective.model.design.groups, objective.cholesky(at.psi), strict=True)
-    variance = sum((((group.Z @ L) ** 2).sum(axis=1) for group, L in factors), np.zeros(len(eta)))
-    averaged: FloatArray = average_probability(eta[None], np.sqrt(variance)[None])[0]
+    draws, rows = _draw(objective, at, {}), objective.model.design.training_rows()
+    averaged: FloatArray = average_over_clusters(_of_fixed_effects(draws, rows), draws, rows, list(rows.groups))[0]
     return averaged
+
+
+def _draw(objective: Objective, at: Point, modes: Mapping[str, FloatArray]) -> Draws:
+    """A single draw: the parameters at a vector, and modes of the effects."""
+    factors = zip(objective.model.design.groups, objective.cholesky(at.psi), strict=True)
+    return Draws(at.psi[None, : objective.p], modes, {group.name: L[None] for group, L in factors})
 
 
 _PREDICTED = {"observed": _observed, "typical": _typical, "average": _average}
