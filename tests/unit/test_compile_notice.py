@@ -20,7 +20,7 @@ class Recorded:
         self.seen: list[int] = []
         made.append(self)
 
-    def update(self, done: int) -> None:
+    def update(self, done: int, state: str = "") -> None:  # noqa: ARG002
         self.seen.append(done)
 
     def stop(self) -> None:
