@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -251,15 +252,22 @@ def _processes(engines: Sequence[str], timeout: float, repeats: int = 5) -> dict
 
 def _run(command: list[str], timeout: float) -> str | dict[str, str]:
     """Return the output of a process, or why it failed."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, check=False, env=os.environ | ONE_THREAD
-        )
-    except subprocess.TimeoutExpired:
-        return {"failure": f"ended after {timeout:g} s"}
-    if done.returncode:
-        return {"failure": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]}
-    return done.stdout
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | ONE_THREAD,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with R, if it has started that
+            return {"failure": f"ended after {timeout:g} s"}
+    if process.returncode:
+        return {"failure": (errors.strip().splitlines() or [f"ended with {process.returncode}"])[-1]}
+    return printed
 
 
 def table_of_growth(found: dict[str, Any]) -> str:

@@ -6,13 +6,14 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..density.marginal.common_effects import GivenCommonEffects
 from ..density.marginal.selected_inverse import effect_variances
@@ -86,43 +87,58 @@ class IfKnown[R]:
 
 @dataclass
 class OpenShard:
-    """One shard in memory.
+    """One shard in memory: its arrangement, which is what evaluations need of its rows.
 
     Attributes
     ----------
-    model : ModelSpec
-        The reference model with the rows of the shard.
+    reference : ModelSpec
+        The model of the rows that the encoding was learned from.
+    read : callable
+        Returns that model with the rows of the shard, from its file.
     common : CommonColumns
         The effects that it shares with other shards.
     objectives : dict of int to Objective
-        By number of quadrature nodes.
+        By number of quadrature nodes. Their models have the clusters and the arrangement of the shard, but the rows of
+        the reference; see `with_rows`.
     lock : Lock
         Held while the shard is evaluated, since the work arrays are shared.
     """
 
-    model: ModelSpec
+    reference: ModelSpec
+    read: Callable[[], ModelSpec]
     common: CommonColumns
     objectives: dict[int, Objective] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
+    _model: ModelSpec | None = None
 
     @cached_property
     def common_columns(self) -> IntArray:
         """The shard's columns of the common effects, once it has an objective."""
-        return self.common.of_shard(self.model.design, self.model.arrangement)
+        assert self._model is not None
+        return self.common.of_shard(self._model.design, self._model.arrangement)
+
+    def _arranged(self, triangular: FloatArray) -> ModelSpec:
+        """The model with the clusters and the arrangement of the shard: its encoded rows would take as much again."""
+        if self._model is None:
+            design = self.read().design
+            first = self.common.own if self.common.factors else None
+            arrangement = arrange(design, triangular=aligned(triangular), first=first)
+            groups = zip(self.reference.design.groups, design.groups, strict=True)
+            clusters = tuple(replace(group, levels=own.levels) for group, own in groups)
+            self._model = self.reference.with_design(replace(self.reference.design, groups=clusters))
+            self._model.__dict__["arrangement"] = arrangement
+        return self._model
 
     def objective(self, triangular: FloatArray, nodes: int) -> Objective:
         """The objective of the shard, which is made when it is first needed."""
         if nodes not in self.objectives:
-            design = self.model.design
-            if not self.objectives:
-                first = self.common.own if self.common.factors else None
-                self.model.__dict__["arrangement"] = arrange(design, triangular=aligned(triangular), first=first)
+            model = self._arranged(triangular)
             likelihood: Likelihood
             if self.common.factors:
-                likelihood = GivenCommonEffects(self.model.arrangement)
+                likelihood = GivenCommonEffects(model.arrangement)
             else:
-                likelihood = integrator(design, nodes)(self.model.arrangement)
-            self.objectives[nodes] = Objective(self.model, likelihood, penalised=False)
+                likelihood = integrator(model.design, nodes)(model.arrangement)
+            self.objectives[nodes] = Objective(model, likelihood, penalised=False)
         return self.objectives[nodes]
 
     def evaluated(self, triangular: FloatArray, nodes: int, psi: FloatArray) -> tuple[Objective, Point]:
@@ -150,18 +166,49 @@ class _Opened:
 
     def shard(self, number: int) -> OpenShard:
         """A shard, which is read if this process has not yet done so."""
-        found = self._shards.get(number)
-        if found is None:
-            frame = read_shard(self._folder, self._manifest, number, self._reference.formula.columns)
-            table = complete_rows(frame, self._reference.formula)
-            assert table is not None  # shards without complete rows are left out
-            clusters = {column for term in self._reference.formula.random for column in term.group}
-            table = replace(table, frame=with_whole_labels(table.frame, clusters))
-            model = self._reference.with_design(_encoded(self._reference.design, table))
-            read = OpenShard(model, CommonColumns.of(self._reference.design, self._manifest.group))
-            with self._lock:
-                found = self._shards.setdefault(number, read)
-        return found
+        with self._lock:
+            if number not in self._shards:
+                common = CommonColumns.of(self._reference.design, self._manifest.group)
+                self._shards[number] = OpenShard(self._reference, partial(self.read, number), common)
+            return self._shards[number]
+
+    def read(self, number: int) -> ModelSpec:
+        """The reference model with the rows of a shard, which are not kept."""
+        return encoded(
+            self._reference, read_shard(self._folder, self._manifest, number, self._reference.formula.columns)
+        )
+
+
+def encoded(reference: ModelSpec, frame: pd.DataFrame) -> ModelSpec:
+    """A model with the complete rows of a shard, encoded as its own are.
+
+    Parameters
+    ----------
+    reference : ModelSpec
+        Of other rows.
+    frame : pandas.DataFrame
+        All rows of the shard, with the columns of the formula.
+    """
+    formula = reference.formula
+    table = complete_rows(frame[[*formula.columns]], formula)
+    assert table is not None  # shards without complete rows are left out
+    clusters = {column for term in formula.random for column in term.group}
+    table = replace(table, frame=with_whole_labels(table.frame, clusters))
+    return reference.with_design(_encoded(reference.design, table))
+
+
+def with_rows(objective: Objective, frame: pd.DataFrame) -> Objective:
+    """An objective of a shard, as it was evaluated last, with the rows in its design, from a file.
+
+    Parameters
+    ----------
+    objective : Objective
+    frame : pandas.DataFrame
+        All rows of the shard, with the columns of the formula.
+    """
+    model = encoded(objective.model, frame)
+    model.__dict__["arrangement"] = objective.model.arrangement
+    return Objective(model, objective.likelihood, penalised=False)
 
 
 def _encoded(design: Design, table: Any) -> Design:
@@ -238,7 +285,7 @@ class Describe:
 
     def __call__(self, number: int) -> ShardDesign:
         """The moments of the shard's design."""
-        design = open_shard(self.recipe, number).model.design
+        design = open_shard(self.recipe, number).read().design
         trials = design.outcome.trials
         return ShardDesign(
             Moments.of(design.X),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..density.linear_predictor import Draws, linear_predictor
 from ..effects.numerics.population_average import average_over_clusters
 from .folder import Manifest, read_shard
+from .opened import with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,9 +49,10 @@ class WritePredictions:
     def __call__(self, objective: Objective, at: Point, number: int) -> int:
         """Number of rows that have a prediction."""
         frame = read_shard(self.shards, self.manifest, number, list(self.manifest.schema))
-        predicted = _PREDICTED[self.clusters](objective, at)
+        of_rows = with_rows(objective, frame)
+        predicted = _PREDICTED[self.clusters](of_rows, at)
         estimate = np.full(len(frame), np.nan)
-        estimate[objective.model.design.table.rows.to_numpy()] = predicted
+        estimate[of_rows.model.design.table.rows.to_numpy()] = predicted
         frame.assign(estimate=estimate).to_parquet(self.folder / self.manifest.shards[number].file, index=False)
         return len(predicted)
 

@@ -20,6 +20,7 @@ from ..estimate import Clustered, Estimate
 from ..validation import number_of, quoted_list, text, unknown_names
 from .folder import Manifest, read_shard
 from .objective import Sums
+from .opened import with_rows
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -77,13 +78,28 @@ class ColumnScores:
     across: tuple[str, ...]
 
 
-def factor_scores(objective: Objective, _at: Point, _number: int) -> tuple[ScoreSums | None, ...]:
-    """The sums of each grouping factor; None for factors whose clusters share random effects with each other."""
-    model, scores = objective.model, objective.scores()
-    return tuple(
-        ScoreSums.of(scores_by_cluster(model, scores, group.index)) if is_independent(model, group.index) else None
-        for group in model.design.groups
-    )
+@dataclass(frozen=True)
+class FactorScores:
+    """Result of a task that adds up scores by the clusters of each grouping factor.
+
+    Attributes
+    ----------
+    folder : Path
+    manifest : Manifest
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    def __call__(self, objective: Objective, _at: Point, number: int) -> tuple[ScoreSums | None, ...]:
+        """The sums of each factor; None for factors whose clusters share random effects with each other."""
+        frame = read_shard(self.folder, self.manifest, number, objective.model.formula.columns)
+        of_rows = with_rows(objective, frame)
+        model, scores = of_rows.model, of_rows.scores()
+        return tuple(
+            ScoreSums.of(scores_by_cluster(model, scores, group.index)) if is_independent(model, group.index) else None
+            for group in model.design.groups
+        )
 
 
 @dataclass(frozen=True)
@@ -103,13 +119,15 @@ class ScoresByColumn:
 
     def __call__(self, objective: Objective, _at: Point, number: int) -> ColumnScores:
         """The scores of a shard."""
-        model = objective.model
-        values = read_shard(self.folder, self.manifest, number, [self.column])[self.column]
-        index, labels = pd.factorize(values.loc[model.design.table.rows], sort=True)
+        columns = list(dict.fromkeys([*objective.model.formula.columns, self.column]))
+        frame = read_shard(self.folder, self.manifest, number, columns)
+        of_rows = with_rows(objective, frame)
+        model = of_rows.model
+        index, labels = pd.factorize(frame[self.column].loc[model.design.table.rows], sort=True)
         if missing := int((index < 0).sum()):
             return ColumnScores(pd.DataFrame(), missing, ())
         across = tuple(dependent_factors(model, index))
-        scores = scores_by_cluster(model, objective.scores(), index)
+        scores = scores_by_cluster(model, of_rows.scores(), index)
         return ColumnScores(pd.DataFrame(scores, index=pd.Index(np.asarray(labels))), 0, across)
 
 
@@ -132,17 +150,19 @@ def robust_covariance(
     if cluster is not None and text("cluster", cluster, FitError) not in factors:
         group, found = cluster, _of_column(sums, estimate, folder, manifest, cluster, factors)
     else:
-        group, found = _of_factor(sums, estimate, factors, cluster, manifest.group)
+        result = FactorScores(folder.absolute(), manifest)
+        group, found = _of_factor(
+            sums.results(estimate.nodes, estimate.vector, result), factors, cluster, manifest.group
+        )
     # Of the rows of shards, nothing is kept: each cluster stands for its rows.
     clustered = Clustered("robust", group, np.arange(found.count), estimate.covariance)
     return clustered, sandwich_of_products(estimate, found.centred, found.count)
 
 
 def _of_factor(
-    sums: Sums, estimate: Estimate, factors: Sequence[str], cluster: str | None, outermost: str
+    by_shard: Sequence[Sequence[ScoreSums | None]], factors: Sequence[str], cluster: str | None, outermost: str
 ) -> tuple[str, ScoreSums]:
     """A grouping factor, the one in which all others are nested if none is named, and the sums over its clusters."""
-    by_shard = sums.results(estimate.nodes, estimate.vector, factor_scores)
     independent = {
         name: reduce(ScoreSums.joined, [one for one in of_factor if one is not None])
         for name, of_factor in zip(factors, zip(*by_shard, strict=True), strict=True)
