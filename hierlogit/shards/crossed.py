@@ -63,8 +63,7 @@ class OfCrossedShard[R]:
         """The result for a shard."""
         shard = open_shard(self.recipe, number)
         with shard.lock:
-            objective = shard.objective(self.triangular, 1)
-            columns = shard.common_columns
+            objective, columns = shard.given_common_effects(self.triangular)
             inverse, moves = self.common.inverse, self.common.moves
             common = AtMode(
                 self.common.effects[columns],

@@ -96,7 +96,7 @@ class Sums:
 
     def _plain_terms(self, nodes: int, gamma: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         def total() -> tuple[FloatArray, ...]:
-            terms = self._round(lambda recipe: PlainTerms(recipe, self.triangular, nodes, gamma))
+            terms = self._round(lambda recipe: PlainTerms(recipe, self.triangular, gamma))
             gradients, informations = zip(*terms, strict=True)
             return sum(gradients[1:], gradients[0]), sum(informations[1:], informations[0])
 

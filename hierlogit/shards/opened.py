@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,7 +21,7 @@ from ..design.arrangement import arrange
 from ..design.design import Design
 from ..design.grouping import GroupBlock, levels_of, with_whole_labels
 from ..engines.maximum.integrator import integrator
-from ..engines.maximum.objective import Likelihood, Objective, Point
+from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import plain_terms
 from ..model_spec import ModelSpec
 from .common_columns import CommonColumns
@@ -85,11 +85,10 @@ class IfKnown[R]:
             return None
 
 
-@dataclass
 class OpenShard:
     """One shard in memory: its arrangement, which is what evaluations need of its rows.
 
-    Attributes
+    Parameters
     ----------
     reference : ModelSpec
         The model of the rows that the encoding was learned from.
@@ -97,60 +96,57 @@ class OpenShard:
         Returns that model with the rows of the shard, from its file.
     common : CommonColumns
         The effects that it shares with other shards.
-    objectives : dict of int to Objective
-        By number of quadrature nodes. Their models have the clusters and the arrangement of the shard, but the rows of
-        the reference; see `with_rows`.
+
+    Attributes
+    ----------
+    read : callable
     lock : Lock
-        Held while the shard is evaluated, since the work arrays are shared.
+        Held while the objective given the common effects is used, whose work arrays are kept.
     """
 
-    reference: ModelSpec
-    read: Callable[[], ModelSpec]
-    common: CommonColumns
-    objectives: dict[int, Objective] = field(default_factory=dict)
-    lock: Lock = field(default_factory=Lock)
-    _model: ModelSpec | None = None
+    def __init__(self, reference: ModelSpec, read: Callable[[], ModelSpec], common: CommonColumns) -> None:
+        self._reference, self.read, self._common = reference, read, common
+        self.lock = Lock()
+        self._arranging = Lock()
+        self._model: ModelSpec | None = None
+        self._given_common: tuple[Objective, IntArray] | None = None
 
-    @cached_property
-    def common_columns(self) -> IntArray:
-        """The shard's columns of the common effects, once it has an objective."""
-        assert self._model is not None
-        return self.common.of_shard(self._model.design, self._model.arrangement)
+    def arranged(self, triangular: FloatArray) -> ModelSpec:
+        """The reference model with the clusters and the arrangement of the shard, which is made when first needed.
 
-    def _arranged(self, triangular: FloatArray) -> ModelSpec:
-        """The model with the clusters and the arrangement of the shard: its encoded rows would take as much again."""
-        if self._model is None:
-            design = self.read().design
-            first = self.common.own if self.common.factors else None
-            arrangement = arrange(design, triangular=aligned(triangular), first=first)
-            groups = zip(self.reference.design.groups, design.groups, strict=True)
-            clusters = tuple(replace(group, levels=own.levels) for group, own in groups)
-            self._model = self.reference.with_design(replace(self.reference.design, groups=clusters))
-            self._model.__dict__["arrangement"] = arrangement
-        return self._model
-
-    def objective(self, triangular: FloatArray, nodes: int) -> Objective:
-        """The objective of the shard, which is made when it is first needed."""
-        if nodes not in self.objectives:
-            model = self._arranged(triangular)
-            likelihood: Likelihood
-            if self.common.factors:
-                likelihood = GivenCommonEffects(model.arrangement)
-            else:
-                likelihood = integrator(model.design, nodes)(model.arrangement)
-            self.objectives[nodes] = Objective(model, likelihood, penalised=False)
-        return self.objectives[nodes]
+        The design of the shard's rows, which would take as much memory again, is not kept; see `with_rows`.
+        """
+        with self._arranging:
+            if self._model is None:
+                design = self.read().design
+                first = self._common.own if self._common.factors else None
+                arrangement = arrange(design, triangular=aligned(triangular), first=first)
+                groups = zip(self._reference.design.groups, design.groups, strict=True)
+                clusters = tuple(replace(group, levels=own.levels) for group, own in groups)
+                self._model = self._reference.with_design(replace(self._reference.design, groups=clusters))
+                self._model.__dict__["arrangement"] = arrangement
+            return self._model
 
     def evaluated(self, triangular: FloatArray, nodes: int, psi: FloatArray) -> tuple[Objective, Point]:
-        """The objective of the shard after its evaluation at a vector.
+        """An objective of the shard after its evaluation at a vector.
 
-        The modes are searched for from zero, so that a value depends on the vector alone, and not on those that this
-        process has evaluated before.
+        It is a new one: the modes are searched for from zero, so that a value depends on the vector alone, and the
+        work arrays of one shard at a time are in memory.
         """
-        objective = self.objective(triangular, nodes)
-        objective.likelihood.work.u[:] = 0.0
-        objective.forget()
+        model = self.arranged(triangular)
+        objective = Objective(model, integrator(model.design, nodes)(model.arrangement), penalised=False)
         return objective, objective.evaluate(psi)
+
+    def given_common_effects(self, triangular: FloatArray) -> tuple[Objective, IntArray]:
+        """The objective of a shard that shares effects with others, and its columns of these effects.
+
+        Its work arrays are kept from one round to the next, which goes on with what is in them.
+        """
+        if self._given_common is None:
+            model = self.arranged(triangular)
+            objective = Objective(model, GivenCommonEffects(model.arrangement), penalised=False)
+            self._given_common = objective, self._common.of_shard(model.design, model.arrangement)
+        return self._given_common
 
 
 class _Opened:
@@ -330,8 +326,7 @@ class OfShard[R]:
     def __call__(self, number: int) -> R:
         """The result for a shard."""
         shard = open_shard(self.recipe, number)
-        with shard.lock:
-            return self.result(*shard.evaluated(self.triangular, self.nodes, aligned(self.psi)), number)
+        return self.result(*shard.evaluated(self.triangular, self.nodes, aligned(self.psi)), number)
 
 
 @dataclass(frozen=True)
@@ -340,7 +335,7 @@ class PlainTerms:
 
     Attributes
     ----------
-    recipe, triangular, nodes
+    recipe, triangular
         As for `OfShard`.
     gamma : ndarray, shape (p,) or None
         Coefficients of the basis; None for the terms of a linear regression of the offset.
@@ -348,14 +343,11 @@ class PlainTerms:
 
     recipe: Recipe
     triangular: FloatArray
-    nodes: int
     gamma: FloatArray | None
 
     def __call__(self, number: int) -> tuple[FloatArray, FloatArray]:
         """Gradient and information; for the offset, its products with the columns, and those of the columns."""
-        shard = open_shard(self.recipe, number)
-        with shard.lock:
-            row_index = shard.objective(self.triangular, self.nodes).likelihood.arrangement.row_index
+        row_index = open_shard(self.recipe, number).arranged(self.triangular).arrangement.row_index
         if self.gamma is None:
             return row_index.X.T @ row_index.offset, row_index.X.T @ row_index.X
         return plain_terms(row_index, aligned(self.gamma))
