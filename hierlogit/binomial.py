@@ -110,6 +110,9 @@ def variance_factor(trials: FloatArray, phi: FloatArray | float | None) -> Float
 
 def log_binomial_coefficient(y: FloatArray, trials: FloatArray) -> FloatArray:
     """Logarithm of `trials` choose `y`, elementwise."""
+    single = (trials == 1) & ((y == 0) | (y == 1))
+    if np.all(single):  # SciPy, which takes a while to load, is not needed
+        return np.zeros(np.shape(single))
     from scipy.special import gammaln
 
     return np.asarray(gammaln(trials + 1) - gammaln(y + 1) - gammaln(trials - y + 1))

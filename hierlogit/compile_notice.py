@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 import time
 from types import ModuleType
@@ -69,13 +68,18 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
         if not spell.asked and time.perf_counter() - spell.since > PATIENCE:
             spell.asked, module = True, _module(spell.outermost)
             spell.needed = _uncompiled(spell.outermost) | spell.done
-            # Processes that work for another one leave it to that one to show how far they are.
-            alone = multiprocessing.parent_process() is None and not bar_is_shown()
-            if alone and module.startswith(f"{PACKAGE}."):
+            if _is_alone() and module.startswith(f"{PACKAGE}."):
                 spell.bar = show_bar(compiling(module), len(spell.needed))
         bar: Bar | None = spell.bar
         if bar is not None:
             bar.update(len(spell.done & spell.needed))
+
+
+def _is_alone() -> bool:
+    """Whether nothing else shows how far it is: no bar, and no process that this one works for."""
+    import multiprocessing
+
+    return multiprocessing.parent_process() is None and not bar_is_shown()
 
 
 def _module(dispatcher: Any) -> str:

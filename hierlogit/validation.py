@@ -11,7 +11,6 @@ import difflib
 import math
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from decimal import Decimal
 from numbers import Integral, Real
@@ -287,6 +286,8 @@ def seed_or_none(name: str, value: object, error: ErrorClass) -> int | None:
 
 def seed_or_new(value: object, error: ErrorClass) -> int:
     """The seed that was given, or a new random one."""
+    import secrets
+
     seed = seed_or_none("seed", value, error)
     return secrets.randbits(31) if seed is None else seed
 

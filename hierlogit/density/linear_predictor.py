@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from ..design.design import EncodedRows
 from ..design.grouping import GroupBlock
-from ..lazy_draws import lazy_variable
 from ..model_spec import ModelSpec
 from .outcome_likelihood import log_likelihood
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from ..estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
@@ -216,6 +216,10 @@ def pointwise_log_likelihood(model: ModelSpec, posterior: xr.Dataset) -> xr.Data
         One variable named after the outcome, dims (chain, draw, obs). Reading a part of it computes that part only,
         in chunks of bounded memory.
     """
+    import xarray as xr
+
+    from ..lazy_draws import lazy_variable
+
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     compute = partial(_log_likelihood_at, model, Draws.of(model, posterior), draws)
     variable = lazy_variable(("chain", "draw", "obs"), (chains, draws, model.design.n_rows), compute)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from ..model_spec import ModelSpec
 from ..priors.families import CoefficientPrior, Decov, ScalePrior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,6 +34,8 @@ def log_prior(model: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
         ``beta`` by fixed effect, for the intercept at the predictors' means; ``sd_<group>`` by effect, or one value if
         the prior is joint; ``cor_<group>``; ``phi``.
     """
+    import xarray as xr
+
     design, densities = model.design, {}
     if design.fixed_effects:
         densities["beta"] = _fixed(model, posterior["beta"])
@@ -71,6 +76,8 @@ def _each(values: xr.DataArray, dim: str, priors: Sequence[CoefficientPrior] | S
 
 
 def _correlations(model: ModelSpec, name: str, cor: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> xr.DataArray:
+    import xarray as xr
+
     group = next(group for group in model.design.groups if group.name == name)
     total = np.zeros(cor.shape[:2])
     for members, part in zip(group.sets, group.set_slices, strict=True):

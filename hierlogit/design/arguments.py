@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, LazyVariable
 
 from ..errors import DesignError
 from ..validation import nearest, quoted_list, shortened
+from .formulae_parts import LazyCall, LazyOperator, LazyValue, LazyVariable
 from .signatures import CODINGS, check_signature
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")

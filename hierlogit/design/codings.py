@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulae.categorical import CategoricalBox, ContrastMatrix, Encoding, Sum, Treatment
 
 from ..errors import DesignError
 from ..validation import kind_of, nearest, number_of, quoted_list, real_array, shortened
+from .formulae_parts import CategoricalBox, ContrastMatrix, Encoding, Sum, Treatment
 from .signatures import CODINGS
 
 FloatArray = npt.NDArray[np.float64]

@@ -1,7 +1,4 @@
-"""Transformations that learn from counted rows what they would learn from all rows: means, knots and polynomials.
-
-Imported only where a formula is evaluated, because it loads formulae.
-"""
+"""Transformations that learn from counted rows what they would learn from all rows: means, knots and polynomials."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from formulae.transforms import BSpline, Polynomial
 
+from .formulae_parts import BSpline, Polynomial
 from .row_counts import GaussRule, quantiles
 from .transforms import Between, Within
 

@@ -311,11 +311,10 @@ def _learned_terms(
     rules: Mapping[str, GaussRule] = NO_RULES,
 ) -> dict[str, Any]:
     """The terms of the expression by name, evaluated on these rows, each of which may count several times."""
-    from formulae.environment import Environment
-
     from .arguments import check_arguments, nodes
     from .codings import Diff, Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
     from .counted_transforms import OF_FORMULAE, OF_MOMENTS, OWN, Learned, LearnedElsewhere
+    from .formulae_parts import Environment
     from .logical import with_factors
     from .redundancy import coded_terms
 
@@ -358,9 +357,7 @@ def _formulae() -> Callable[[str], Any]:
     cannot be hashed, as in ``(x + z) * poly(a, 2)``, and errors are printed before they are raised. Redirecting the
     standard output instead would redirect that of all threads.
     """
-    from formulae.model_description import model_description
-    from formulae.terms import call, variable
-    from formulae.terms.call_resolver import LazyCall, LazyValue
+    from .formulae_parts import LazyCall, LazyValue, call, model_description, variable
 
     call.print = variable.print = _print_nothing
 

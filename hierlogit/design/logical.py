@@ -1,7 +1,4 @@
-"""True/False in formulas, as in R and patsy: a factor with the levels False and True, and 0 and 1 in arithmetic.
-
-Imported only where a formula is evaluated, because it loads formulae.
-"""
+"""True/False in formulas, as in R and patsy: a factor with the levels False and True, and 0 and 1 in arithmetic."""
 
 from __future__ import annotations
 
@@ -11,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulae.terms.call import Call
-from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyVariable
-from formulae.terms.variable import Variable
+
+from .formulae_parts import Call, LazyCall, LazyOperator, LazyVariable, Variable
 
 _COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
 

@@ -13,8 +13,8 @@ from copy import deepcopy
 from typing import Any
 
 import pandas as pd
-from formulae.contrasts import pick_contrasts
-from formulae.terms.terms import Term
+
+from .formulae_parts import Term, pick_contrasts
 
 #: Whether each factor of a term has a column for each level, by name; None for terms without factors.
 Coding = Mapping[str, bool] | None

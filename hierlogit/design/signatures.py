@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, LazyVariable
 
 from ..errors import DesignError
 from ..validation import listed, quoted_list, shortened
+from .formulae_parts import LazyCall, LazyOperator, LazyValue, LazyVariable
 
 #: Codings of a categorical predictor, the second argument of ``C()``.
 CODINGS = ("Treatment", "Sum", "Helmert", "Diff", "Poly")

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
-import xarray as xr
 from typing_extensions import TypeVar
 
 from ..display import MOST, Column, Facts, Folded, Part, Sentences, Shown, Table, View
@@ -22,6 +21,8 @@ from .posterior import parameter_draws
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    import xarray as xr
 
 
 #: The class of a fit's model: `hierlogit.Model` for users, `ModelSpec` in code that needs only its values.

@@ -10,11 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from ..design.design import Design
 from ..design.row_counts import RowCounts
@@ -25,6 +24,9 @@ from ..model_spec import ModelSpec
 from ..priors.defaults import Priors
 from ..priors.families import COEFFICIENT_FAMILIES, LKJ, SD_FAMILIES, Prior
 from ..validation import agree, plain_value, quoted_list
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def model_record(model: ModelSpec) -> dict[str, Any]:
@@ -109,6 +111,8 @@ def _read_priors(record: Mapping[str, Any]) -> Priors:
 
 def rows_dataset(table: TrainingTable) -> xr.Dataset:
     """The cleaned rows of a model, with the numbers of missing values and the unused levels."""
+    import xarray as xr
+
     # Column names are stored as data, not as names of variables, since they can contain any character.
     variables: dict[str, Any] = {"row_label": ("row", _storable(table.rows))}
     columns = []

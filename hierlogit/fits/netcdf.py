@@ -9,9 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FitError
 from ..estimate import Estimate, to_dataset
@@ -20,6 +18,9 @@ from ..validation import reason_of
 from ..whole_files import seal, written_whole
 from .diagnostics import Diagnostics
 from .model_record import model_record, rows_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Version of the file layout; a reader can read all layouts up to its own version. Pooled fits came with the second.
 LAYOUT = 2
@@ -61,6 +62,8 @@ def imputation_group(k: int) -> str:
 
 def write_tree(path: Path, tree: Mapping[str, xr.Dataset], metadata: Mapping[str, Any]) -> Path:
     """Write a fit to one sealed netCDF file; an existing file is replaced when the new one is complete."""
+    import xarray as xr
+
     root = xr.Dataset(attrs={"hierlogit": json.dumps(metadata)})
     try:
         with written_whole(path) as partial:

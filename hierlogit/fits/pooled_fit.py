@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from ..density.linear_predictor import Draws
 from ..estimate import Estimate
@@ -19,6 +18,9 @@ from .diagnostics import Diagnostics
 from .fit import Fit, M_co, counted_draws
 from .netcdf import stored_imputations
 from .posterior import assemble, posterior_of_arrays
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -96,6 +98,8 @@ class PooledFit(Fit[M_co]):
 
     def _stacked(self) -> xr.DataTree:
         """The draws of all imputations in ArviZ's groups."""
+        import xarray as xr
+
         chains = [one.posterior.sizes["chain"] for one in self.imputations]
         labels = {
             "chain": np.arange(sum(chains)),

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from ..density.linear_predictor import pointwise_log_likelihood
 from ..density.log_prior import log_prior
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     import numpy.typing as npt
+    import xarray as xr
 
     from ..density.variables import Variable
     from ..design.design import Design
@@ -44,6 +44,8 @@ def assemble(
     -------
     xarray.DataTree
     """
+    import xarray as xr
+
     outcome, design = model.design.outcome, model.design
     rows = {"obs": model.coords["obs"]}
     constant = {"trials": ("obs", outcome.trials.astype(int)), "offset": ("obs", design.offset)}
@@ -106,6 +108,8 @@ def posterior_dataset(
     draws : mapping of str to ndarray, shape (chains, draws, ...)
         Values of the draws by name.
     """
+    import xarray as xr
+
     variables = {name: (("chain", "draw", *variable.dims), draws[name]) for name, variable in layout.items()}
     chains, count = next(iter(draws.values())).shape[:2]
     used = {dim for variable in layout.values() for dim in variable.dims}
@@ -209,6 +213,8 @@ def parameter_draws(model: ModelSpec, posterior: xr.Dataset) -> xr.DataArray:
         (``fixed``, the grouping factor, or ``phi``). Constants, such as the diagonal of a correlation matrix, are left
         out.
     """
+    import xarray as xr
+
     parts = [("fixed", posterior["beta"].sel(fixed_effect=label)) for label in model.design.fixed_effects]
     for group in model.design.groups:
         name, dim = group.result_name, model.effect_dim(group)

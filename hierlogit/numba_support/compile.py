@@ -19,6 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.extending import overload
 
@@ -150,10 +151,17 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         return (index, *folder.glob(f"{name}.*.nbc")) if index.exists() else ()
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """The function on disk; None if there is none, or the file is damaged."""
+        """The function on disk; None if there is none, or the file is damaged.
+
+        Numba's method fills the compiler's tables of types and functions first, which takes longer than to read all
+        functions of a fit. Machine code needs only the functions that count references.
+        """
         _finalize_before_interruption()
+        found = None
         try:
-            found = super().load_overload(signature, target_context)
+            rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(signature, target_context)
         except Exception:  # whatever damaged pickles raise
             self._forget()
             return None
@@ -231,9 +239,15 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+def _nothing() -> None:
+    """In place of work that is not needed."""
+
+
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
     compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
     compiled._cache = _cache_of(function)
+    # At the first call of a function, Numba loads the extensions of other packages, which its compiler does by itself.
+    compiled._compilation_chain_init_hook = _nothing
     result: F = compiled
     return result
 

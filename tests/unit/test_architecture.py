@@ -118,6 +118,15 @@ def test_import_is_light() -> None:
     assert done.stdout.split() == [], "import hierlogit loads these"
 
 
+def test_loading_waits_with_the_search_for_garbage() -> None:
+    code = (
+        "import gc, hierlogit; seen = []; gc.callbacks.append(lambda phase, _: seen.append(phase)); hierlogit.Model; "
+        "gc.callbacks.pop(); print(len(seen), gc.isenabled()); gc.disable(); hierlogit.summary; print(gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "True", "False"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
 def test_find_python_names_a_python_that_runs() -> None:
     done = subprocess.run(["sh", str(FIND_PYTHON)], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import binom
 
-from hierlogit.binomial import log_likelihood, simulated_successes
+from hierlogit.binomial import log_binomial_coefficient, log_likelihood, simulated_successes
 
 rows = st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(-25, 25))
 
@@ -48,3 +48,9 @@ def test_simulated_successes_follow_the_binomial_distribution() -> None:
         np.testing.assert_array_less(
             np.abs(shares - expected), 4.5 * np.sqrt(expected * (1 - expected) / 20_000) + 1e-9
         )
+
+
+def test_single_trials_can_be_ordered_in_one_way() -> None:
+    y, trials = np.array([0.0, 1.0, 1.0]), np.array([1.0, 1.0, 3.0])
+    np.testing.assert_allclose(log_binomial_coefficient(y, trials), [0.0, 0.0, np.log(3.0)], atol=1e-15)
+    np.testing.assert_array_equal(log_binomial_coefficient(y[:2], trials[:2]), [0.0, 0.0])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial.hermite import hermgauss
 
 from ...design.arrangement import Arrangement, RowIndex
 from ...numba_support.compile import kernel
@@ -55,9 +56,7 @@ def grid(nodes: int, dimensions: int) -> tuple[FloatArray, FloatArray]:
     >>> grid(1, 2)[0].shape
     (2, 1)
     """
-    from scipy.special import roots_hermite
-
-    v, omega = roots_hermite(nodes)
+    v, omega = hermgauss(nodes)
     axes = np.meshgrid(*[np.arange(nodes)] * dimensions, indexing="ij")
     places: Sequence[npt.NDArray[np.intp]] = [axis.ravel() for axis in axes]
     points = np.stack([v[place] for place in places])

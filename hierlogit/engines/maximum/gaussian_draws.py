@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from ...density.log_prior import point_log_prior
 from ...density.marginal import overdispersed_mode
@@ -29,6 +28,8 @@ from .t_tails import with_t_tails
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import xarray as xr
 
     from ...design.arrangement import RowIndex
     from ...model_spec import ModelSpec

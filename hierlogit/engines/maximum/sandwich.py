@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from .search_result import SearchResult
 
@@ -46,6 +45,8 @@ def weighted_scores(result: SearchResult) -> FloatArray:
     if design.groups:
         objective.evaluate(psi)
         return objective.scores()
+    from scipy.special import expit
+
     outcome = design.outcome
     residual: FloatArray = outcome.y - outcome.trials * expit(design.X @ psi + design.offset)
     return design.X * (residual if weights is None else weights.rows * residual)[:, None]

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from nutpie import _lib
-from nutpie.compiled_pyfunc import from_pyfunc
-from nutpie.sample import CompiledModel
 
 from ...density.integrated import c_callbacks as integrated_callbacks
 from ...density.integrated.arrays import IntegratedArrays
@@ -28,7 +25,14 @@ from ...density.joint.c_callbacks import Outputs
 from ...density.joint.log_density import evaluate
 from ...density.joint.model_arrays import JointArrays
 from ...fits.posterior import posterior_layout
+from ...late_imports import put_off
 from .options import INTEGRATION_ERROR
+
+# nutpie needs ArviZ, which loads Matplotlib, for results in another form only.
+with put_off({"arviz": ()}):
+    from nutpie import _lib
+    from nutpie.compiled_pyfunc import from_pyfunc
+    from nutpie.sample import CompiledModel
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
