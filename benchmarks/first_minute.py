@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import ONE_THREAD_A_CHAIN, description, python_versions
-from study_pages import write_between
+from study_pages import markdown_table, write_between
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 MODEL = """
@@ -168,11 +168,11 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """Medians, as a table in Markdown."""
-    rows = ["| process | runs | median, s | longest, s | warns |", "| --- | --- | --- | --- | --- |"]
+    rows = []
     for name, seconds in found["seconds"].items():
         warns = "" if name not in found["said"] else "yes" if "Warning" in found["said"][name] else "no"
-        rows.append(f"| {name} | {len(seconds)} | {statistics.median(seconds):.1f} | {max(seconds):.1f} | {warns} |")
-    return "\n".join(rows)
+        rows.append((name, str(len(seconds)), f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}", warns))
+    return markdown_table(("process", "runs", "median, s", "longest, s", "warns"), rows)
 
 
 def main() -> None:

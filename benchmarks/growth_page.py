@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from growth import ENGINES
 from sharded_rows import cluster_seconds
-from study_pages import write_between
+from study_pages import markdown_table, write_between
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 #: Numbers of workers for which the time of a fit is worked out, and how many times as many rows it has.
@@ -34,7 +34,7 @@ def growth_table(found: Sequence[Mapping[str, Any]]) -> str:
         seconds = [_seconds(one.get("seconds")) for one in of_engines]
         memory = [_whole(one.get("peak_mib")) for one in of_engines]
         rows.append([f"{size:,}", f"{clusters:,}", *seconds, *memory])
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def counted_table(found: Sequence[Mapping[str, Any]]) -> str:
@@ -50,7 +50,7 @@ def counted_table(found: Sequence[Mapping[str, Any]]) -> str:
         ]
         for one in found
     ]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def sharded_table(found: Sequence[Mapping[str, Any]]) -> str:
@@ -69,7 +69,7 @@ def sharded_table(found: Sequence[Mapping[str, Any]]) -> str:
         ]
         for one in found
     ]
-    lines = [_table(heads, rows)]
+    lines = [markdown_table(heads, rows)]
     if measured := [one for one in found if "rounds" in one]:
         one = measured[0]
         told = " and ".join(
@@ -85,11 +85,6 @@ def _seconds(value: float | None) -> str:
 
 def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---:"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:

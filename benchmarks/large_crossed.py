@@ -2,7 +2,8 @@
 
 Every case is fitted in a process of its own, which runs this file with the case's name::
 
-    python benchmarks/large_crossed.py --json OUT            # all cases
+    python benchmarks/large_crossed.py                       # all cases, into the documentation
+    python benchmarks/large_crossed.py --json OUT            # and into a file
     python benchmarks/large_crossed.py --lme4 nested_middle  # one case, also by glmer, if R has lme4
     python benchmarks/large_crossed.py random_large
 
@@ -19,14 +20,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machine import description, peak_memory, python_versions
+from study_pages import markdown_table, write_between
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 FORMULA = "y ~ x + (1 | a) + (1 | b) + (1 | c)"
 #: Rows, and levels of the three factors.
 MIDDLE, LARGE = (100_000, (5_000, 2_000, 1_500)), (1_000_000, (50_000, 20_000, 15_000))
@@ -101,6 +105,28 @@ def by_lme4(case: str) -> dict[str, float] | None:
     return {"seconds": float(seconds), "log_likelihood": float(log_likelihood)}
 
 
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Times and memory of the cases, as a table in Markdown."""
+    heads = ("rows", "levels", "levels meet", "model, s", "fit, s", "evaluations", "MiB", "lme4, s")
+    rows = []
+    for one in results:
+        size, levels = CASES[one["case"]]
+        by_lme4 = one.get("lme4")
+        rows.append(
+            (
+                f"{size:,}",
+                " x ".join(f"{count:,}" for count in levels),
+                "nearly nested" if one["case"].startswith("nested") else "at random",
+                f"{one['model_seconds']:.3g}",
+                f"{one['fit_seconds']:.3g}",
+                f"{one['evaluations']:.0f}",
+                f"{one['memory_mib']:,.0f}",
+                f"{by_lme4['seconds']:.3g}" if by_lme4 else "–",
+            )
+        )
+    return markdown_table(heads, rows)
+
+
 def main() -> None:
     """Measure one case in this process, or all cases in processes of their own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,6 +146,7 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(results[-1], indent=2), flush=True)  # noqa: T201
+    write_between(PAGE, "<!-- large crossed -->", "<!-- end of large crossed -->", table(results))
     if options.json:
         found = {"machine": description(), "versions": python_versions(), "cases": results}
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

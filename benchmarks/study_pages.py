@@ -1,9 +1,9 @@
-"""What simulated studies share that fill a table and a page of the documentation."""
+"""What programs share that fill tables and pages of the documentation."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +26,12 @@ def table_so_far(path: Path) -> pd.DataFrame:
 def is_simulated(table: pd.DataFrame, kind: Mapping[str, object]) -> bool:
     """Whether the table has studies of this kind."""
     return bool(len(table) and (table[list(kind)] == pd.Series(kind)).all(axis=1).any())
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, aligned to the right."""
+    lines = [heads, ["---:"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write_between(page: Path, begin: str, end: str, text: str) -> None:
