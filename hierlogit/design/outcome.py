@@ -15,7 +15,7 @@ from ..binomial import log_binomial_coefficient
 from ..display import Facts, Shown, View
 from ..errors import DesignError
 from ..formula.terms import Response
-from ..validation import WHOLE_TOLERANCE, agree, choice, number_of, quoted_list
+from ..validation import WHOLE_TOLERANCE, agree, choice, number_of, quoted_list, shortened
 from .row_counts import RowCounts, unused_name
 from .table import Missing, TrainingTable, say_dropped, with_columns
 
@@ -158,7 +158,7 @@ def tried_rows(response: Response, table: TrainingTable, missing: Missing) -> Tr
     """
     if not response.binomial:
         return table
-    untried = _binomial(response, table.frame).trials == 0
+    untried = _binomial(response, table.frame, labelled=table.counts is None).trials == 0
     if not untried.any():
         return table
     if untried.all():
@@ -382,32 +382,34 @@ def _named_event(wanted: str, levels: list[Any], name: str) -> Any:
     )
 
 
-def _binomial(response: Response, frame: pd.DataFrame) -> Outcome:
+def _binomial(response: Response, frame: pd.DataFrame, *, labelled: bool = True) -> Outcome:
+    """Successes and trials; unless rows are `labelled`, their positions mean nothing to users."""
     name = response.column
-    y = _counts(frame, name, "successes")
+    y = _counts(frame, name, "successes", labelled)
     if response.failures is not None:
-        failures = _counts(frame, response.failures, "failures")
+        failures = _counts(frame, response.failures, "failures", labelled)
         trials, event = y + failures, f"{name}, against {response.failures}"
     elif isinstance(response.trials, int):
         trials, event = np.full(len(y), float(response.trials)), f"{name} of {response.trials}"
     else:
         assert response.trials is not None
-        trials, event = _counts(frame, response.trials, "trials"), f"{name} of {response.trials}"
-    _refuse_rows(y > trials, f"more successes ('{name}') than trials", "Check which column is which.")
+        trials, event = _counts(frame, response.trials, "trials", labelled), f"{name} of {response.trials}"
+    _refuse_rows(y > trials, frame, f"more successes ('{name}') than trials", "Check which column is which.", labelled)
     return Outcome(name, event, y, trials, binomial=True)
 
 
-def _counts(frame: pd.DataFrame, column: str, role: str) -> FloatArray:
+def _counts(frame: pd.DataFrame, column: str, role: str, labelled: bool) -> FloatArray:
     values = frame[column]
     if values.dtype.kind not in "iuf":
         held = "True/False" if values.dtype == bool else "text or categories"
         raise DesignError(f"the {role} in '{column}' must be whole numbers; the column holds {held}.")
     counts = values.to_numpy(dtype=np.float64)
     whole = np.round(counts)
-    _refuse_rows(whole < 0, f"negative {role} in '{column}'", "Counts start at 0.")
+    _refuse_rows(whole < 0, frame, f"negative {role} in '{column}'", "Counts start at 0.", labelled)
     fractional = np.abs(counts - whole) > WHOLE_TOLERANCE
     if fractional.any():
-        _refuse_rows(fractional, f"fractional {role} in '{column}', {_fractions(counts[fractional])}", _GIVE_COUNTS)
+        what = f"fractional {role} in '{column}', {_fractions(counts[fractional])}"
+        _refuse_rows(fractional, frame, what, _GIVE_COUNTS, labelled)
     return whole
 
 
@@ -415,10 +417,15 @@ def _fractions(values: FloatArray) -> str:
     return f"such as {', '.join(f'{value:.6g}' for value in values[:3])}"
 
 
-def _refuse_rows(bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
-    if bad.any():
-        rows = np.flatnonzero(bad).tolist()
-        raise DesignError(
-            f"{len(rows):,} of {number_of(len(bad), 'row')} {agree(rows, 'has', 'have')} {what}; counted from 0 among "
-            f"the complete rows: {quoted_list(rows)}. {remedy}"
-        )
+def _refuse_rows(bad: npt.NDArray[np.bool_], frame: pd.DataFrame, what: str, remedy: str, labelled: bool) -> None:
+    """Refuse rows, which are named by their positions if these mean something, and by the values of the first."""
+    if not bad.any():
+        return
+    rows = np.flatnonzero(bad)
+    unit = "row" if labelled else "distinct row"
+    where = f"; counted from 0 among the complete rows: {quoted_list(rows.tolist())}" if labelled else ""
+    first = ", ".join(f"{name} = {shortened(value)}" for name, value in frame.iloc[rows[0]].astype(object).items())
+    raise DesignError(
+        f"{len(rows):,} of {number_of(len(bad), unit)} {agree(len(rows), 'has', 'have')} {what}{where}. "
+        f"{agree(len(rows), 'It', 'The first')} has {first}. {remedy}"
+    )

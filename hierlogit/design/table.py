@@ -328,7 +328,7 @@ def training_table(
         used[counts.column] = numbers
     complete = used.loc[~incomplete].reset_index(drop=True)
     if len(complete) == 0:
-        where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
+        where = ", ".join(f"{name} ({number:,})" for name, number in by_column.items())
         raise DesignError(
             f"every row has a missing value, in {where}. Fill them, or leave a column out of the formula."
         )
@@ -368,7 +368,7 @@ def _say_missing(
     counts: npt.NDArray[np.int64] | None,
 ) -> None:
     """Say which rows have missing values, and which of them are in columns that can be imputed, unlike weights."""
-    where = ", ".join(f"{name} ({number})" for name, number in by_column.items())
+    where = ", ".join(f"{name} ({number:,})" for name, number in by_column.items())
     other = "" if np.average(imputable, weights=counts) < MANY_MISSING else INSTEAD_OF_DROPPING
     say_dropped(incomplete, f"missing values in {where}", "Fill or drop them", labels, missing, other, counts)
 

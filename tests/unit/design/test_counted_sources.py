@@ -168,6 +168,17 @@ def test_the_order_of_rows_and_engines_does_not_matter(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(first, other)
 
 
+def test_counted_rows_with_impossible_counts_are_named_by_their_values() -> None:
+    frame = rows().assign(n=2, x=lambda frame: frame["x"].astype(float))
+    frame.loc[7, ["y", "x", "g"]] = [3, 9.0, "b"]
+    with pytest.raises(DesignError) as caught:
+        hl.Model("p(y, n) ~ x + (1 | g)", lazy(frame))
+    found = (
+        "1 of 19 distinct rows has more successes ('y') than trials. It has y = 3, n = 2, x = 9.0, g = 'b', rows = 1."
+    )
+    assert found in str(caught.value)
+
+
 def test_constants_of_successes_out_of_trials_do_not_depend_on_the_order_of_rows() -> None:
     random = np.random.default_rng(4)
     trials = random.integers(1, 12, 3000)

@@ -89,9 +89,14 @@ def test_other_outcomes_are_refused(left: str, y: Any, words: list[str]) -> None
 @pytest.mark.parametrize(
     ("left", "columns", "words"),
     [
-        ("p(s, n)", {"s": [1, 6], "n": [5, 5]}, ["1 of 2 rows", "more successes ('s') than trials", ": 1."]),
+        (
+            "p(s, n)",
+            {"s": [1, 6], "n": [5, 5]},
+            ["1 of 2 rows", "more successes ('s') than trials", ": 1. It has s = 6, n = 5."],
+        ),
         ("p(s, 3)", {"s": [1, 4]}, ["more successes"]),
-        ("p(s, n)", {"s": [-1, 2], "n": [5, 5]}, ["negative successes in 's'", ": 0."]),
+        ("p(s, n)", {"s": [-1, 2], "n": [5, 5]}, ["negative successes in 's'", ": 0. It has s = -1, n = 5."]),
+        ("p(s, n)", {"s": [6, 7], "n": [5, 5]}, ["2 of 2 rows have more", ": 0, 1. The first has s = 6, n = 5. Check"]),
         ("cbind(s, f)", {"s": [1, 2], "f": [1, -2]}, ["negative failures in 'f'"]),
         ("p(s, n)", {"s": [0.5, 2], "n": [5, 5]}, ["fractional successes in 's'", "not proportions"]),
         ("p(s, n)", {"s": [0, 2], "n": [5, 5.5]}, ["fractional trials in 'n'"]),
