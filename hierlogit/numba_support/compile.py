@@ -18,13 +18,14 @@ from numba.core.caching import FunctionCache, NullCache
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
+from numba.core.target_extension import target_override
 from numba.extending import overload
 
 from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is compiled from here on
 from ..errors import FileWarning, warn
+from .target import TARGET, TARGET_NAME
 
 #: Floating-point optimisations that allow sums to be reordered, so that they use vector instructions; infinities and
 #: NaN keep their meaning.
@@ -93,7 +94,7 @@ def _finalize_before_interruption() -> None:
     LLVM calls Python functions for both. An interruption would end such a function, which LLVM does not notice: the
     interruption would be lost, and so would the machine code.
     """
-    engine = cpu_target.target_context.codegen()._engine
+    engine = TARGET.target_context.codegen()._engine
     finalize = engine.finalize_object
 
     def finalize_object() -> None:
@@ -222,16 +223,22 @@ def caches() -> tuple[_Cache, ...]:
 
 
 class _Callback(CFunc):
-    """A C function in this cache."""
+    """A C function in this cache, for the package's target."""
 
+    _targetdescr = TARGET
     _pyfunc: Callable[..., Any]
 
     def enable_caching(self) -> None:
         self._cache = _cache_of(self._pyfunc)
 
+    def _compile_uncached(self) -> Any:
+        with target_override(TARGET_NAME):
+            return super()._compile_uncached()  # type: ignore[misc]
+
 
 #: Compiled functions hold no reference to Python objects, so that other threads may run meanwhile.
 _OPTIONS: dict[str, Any] = {
+    "_target": TARGET_NAME,
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
     "nogil": True,
@@ -329,7 +336,7 @@ class CFunction:
         """Whether this process or an earlier one has compiled it."""
         if "_compiled" in vars(self):
             return True
-        return self._cache.load_overload(self._signature, cpu_target.target_context) is not None
+        return self._cache.load_overload(self._signature, TARGET.target_context) is not None
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from numba import config
-from numba.core.registry import cpu_target
 
 from hierlogit.density.integrated import c_callbacks as integrated_callbacks
 from hierlogit.density.joint import background_compile as side_process
 from hierlogit.density.joint import c_callbacks, overdispersed_callbacks
 from hierlogit.numba_support.compile import are_compiled, kernel
 from hierlogit.numba_support.struct_by_address import by_address
+from hierlogit.numba_support.target import TARGET
 from hierlogit.numba_support.vectors import after, view, window
 
 FloatArray = npt.NDArray[np.float64]
@@ -141,7 +141,7 @@ def test_an_interruption_while_machine_code_is_made_is_one(
     if cached:
         assert first(1.0) == 2.0
         first = new()
-    engine = cpu_target.target_context.codegen()._engine._ee
+    engine = TARGET.target_context.codegen()._engine._ee
 
     def interrupting(function: Any) -> Any:
         def called(*arguments: Any) -> Any:

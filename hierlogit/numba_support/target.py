@@ -1,0 +1,115 @@
+"""The processor that functions are compiled for: a level that most have, so that machine code fits many computers.
+
+Numba compiles for the processor at hand. Its vector instructions decide the order in which sums are added, so that a
+seed would give other draws on another computer, and machine code could not be handed on. A target of its own keeps the
+functions of this package apart from those that programs compile with Numba themselves.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+from numba import jit
+from numba.core.codegen import JITCPUCodegen
+from numba.core.cpu import CPUContext
+from numba.core.dispatcher import Dispatcher
+from numba.core.registry import CPUTarget
+from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
+
+#: Name of the target among those of Numba.
+TARGET_NAME = "hierlogit"
+
+
+class Level(NamedTuple):
+    """A level of processors.
+
+    Attributes
+    ----------
+    name : str
+        LLVM's name.
+    needs : frozenset of str
+        LLVM's names of the instructions that a processor of the level has, besides those of all its kind.
+    """
+
+    name: str
+    needs: frozenset[str]
+
+
+#: The level of each kind of processor, by system for arm64.
+X86_64 = Level("x86-64-v3", frozenset({"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}))
+LEVELS = {
+    ("Linux", "x86_64"): X86_64,
+    ("Darwin", "x86_64"): X86_64,
+    ("Windows", "AMD64"): X86_64,
+    ("Linux", "aarch64"): Level("generic", frozenset()),
+    ("Darwin", "arm64"): Level("apple-m1", frozenset()),
+}
+
+
+class _Codegen(JITCPUCodegen):  # type: ignore[misc]
+    """Numba's code generation for the level of this kind of processor, or for the processor itself below it."""
+
+    @cached_property
+    def _level(self) -> Level | None:
+        """The level, if this processor has what it needs."""
+        level = LEVELS.get((platform.system(), platform.machine()))
+        # None where LLVM cannot tell, and fewer where Numba's settings forbid some.
+        own = {one.removeprefix("+") for one in super()._get_host_cpu_features().split(",") if one.startswith("+")}
+        return level if level is not None and level.needs <= own else None
+
+    def _get_host_cpu_name(self) -> str:
+        return str(super()._get_host_cpu_name()) if self._level is None else self._level.name
+
+    def _get_host_cpu_features(self) -> str:
+        return str(super()._get_host_cpu_features()) if self._level is None else ""
+
+    def magic_tuple(self) -> tuple[str, ...]:
+        """What machine code is kept for; without the version of macOS, which makes no difference."""
+        triple, *processor = super().magic_tuple()
+        return (re.sub(r"(darwin|macosx)[\d.]+", r"\1", triple), *processor)
+
+
+class _Context(CPUContext):  # type: ignore[misc]
+    """Numba's context of a processor with this code generation."""
+
+    def init(self) -> None:
+        """Replace the code generation for the processor at hand."""
+        super().init()
+        self._internal_codegen = _Codegen("hierlogit.exec")
+
+
+class _Target(CPUTarget):  # type: ignore[misc]
+    """Numba's target of a processor with this context."""
+
+    @property
+    def target_context(self) -> _Context:
+        """The context, the same in all threads."""
+        return _CONTEXT
+
+
+class _Processor(CPU):  # type: ignore[misc]
+    """The class of the target; what is defined for Numba's processor is defined for it."""
+
+
+target_registry[TARGET_NAME] = _Processor
+TARGET = _Target(TARGET_NAME)
+_CONTEXT = _Context(TARGET.typing_context, TARGET_NAME)
+
+
+class TargetDispatcher(Dispatcher):
+    """A compiled function of this target."""
+
+    targetdescr = TARGET
+
+    def compile(self, sig: Any) -> Any:
+        """Compile the function for the types of its arguments, and what it calls for the same target."""
+        with target_override(TARGET_NAME):
+            return super().compile(sig)
+
+
+dispatcher_registry[_Processor] = TargetDispatcher
+# Numba compiles what functions call, such as those of NumPy, for the target of the caller.
+jit_registry[_Processor] = partial(jit, _target=TARGET_NAME)
