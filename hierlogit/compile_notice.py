@@ -10,7 +10,7 @@ from typing import Any
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
-from .progress import Bar, bar_is_shown, show_bar
+from .progress import Bar, show_bar
 
 PACKAGE = __name__.partition(".")[0]
 #: What is compiled, by the beginning of the name of the module.
@@ -68,18 +68,11 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
         if not spell.asked and time.perf_counter() - spell.since > PATIENCE:
             spell.asked, module = True, _module(spell.outermost)
             spell.needed = _uncompiled(spell.outermost) | spell.done
-            if _is_alone() and module.startswith(f"{PACKAGE}."):
+            if module.startswith(f"{PACKAGE}."):
                 spell.bar = show_bar(compiling(module), len(spell.needed))
         bar: Bar | None = spell.bar
         if bar is not None:
             bar.update(len(spell.done & spell.needed))
-
-
-def _is_alone() -> bool:
-    """Whether nothing else shows how far it is: no bar, and no process that this one works for."""
-    import multiprocessing
-
-    return multiprocessing.parent_process() is None and not bar_is_shown()
 
 
 def _module(dispatcher: Any) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from html import escape
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -16,6 +18,9 @@ from weakref import WeakSet
 PATIENCE = 2.0
 #: Seconds between two updates of a bar in a notebook, and between two lines.
 PAUSE, LINE_PAUSE = 0.2, 10.0
+#: Seconds between two looks of the thread that shows bars of work whose next update takes long, and looks at no bar
+#: after which it ends.
+LOOK, IDLE_LOOKS = 0.25, 20
 #: Whether lines are written where there is neither a terminal nor a notebook.
 _as_lines: ContextVar[bool] = ContextVar("_as_lines", default=False)
 #: Whether no progress is shown at all.
@@ -97,56 +102,146 @@ def shown(wanted: bool) -> Iterator[None]:
 def show_bar(what: str, total: int | None) -> Bar | None:
     """A bar that is shown from now on; None if nobody watches.
 
+    Where there is a bar already, which another one would overwrite, that one shows the text and the number of parts.
+
     Parameters
     ----------
     what : str
     total : int or None
         Number of parts, if it is known.
     """
-    make = None if _unshown.get() else _watched()
+    import multiprocessing
+
+    # Processes that work for another one leave it to that one to show how far they are.
+    if _unshown.get() or multiprocessing.parent_process() is not None:
+        return None
+    if _SHOWN:
+        return _Within(_SHOWN[-1], what, total)
+    make = _watched()
     return None if make is None else _Shown(make(what, total))
-
-
-def bar_is_shown() -> bool:
-    """Whether there is a bar, beside which another one would overwrite it."""
-    return bool(_SHOWN)
 
 
 class _Shown:
     """A bar, which is known to be there until it is stopped."""
 
     def __init__(self, bar: Bar) -> None:
-        self._bar, self.update = bar, bar.update
-        _SHOWN.add(self)
+        self._bar, self._done, self._state, self._inside = bar, 0, "", ""
+        _SHOWN.append(self)
+
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
+        self._done, self._state = done, state
+        self._bar.update(done, self._inside or state)
+
+    def say(self, inside: str) -> None:
+        """Show what is done for the part that is under way; with no text, the state of the work again."""
+        self._inside = inside
+        self._bar.update(self._done, inside or self._state)
 
     def stop(self) -> None:
         """Remove the bar."""
-        _SHOWN.discard(self)
+        with suppress(ValueError):
+            _SHOWN.remove(self)
         self._bar.stop()
 
 
+class _Within:
+    """Parts of the part that is under way, shown by the bar that is there."""
+
+    def __init__(self, bar: _Shown, what: str, total: int | None) -> None:
+        self._bar, self._what = bar, f"{what[:1].lower()}{what[1:]}"
+        self._of = "" if total is None else f" of {total:,}"
+
+    def update(self, done: int, state: str = "") -> None:
+        """Show how many parts are done, and the state that the work is in."""
+        self._bar.say(f"{_with_state(self._what, state)} {done:,}{self._of}")
+
+    def stop(self) -> None:
+        """Show the state of the whole work again."""
+        self._bar.say("")
+
+
 class _LateBar:
-    """A bar that appears with the first update after some seconds, if anybody watches; with no text, it never does."""
+    """A bar that appears after some seconds, if anybody watches; with no text, it never does."""
 
     def __init__(self, what: str | None, total: int | None, patience: float) -> None:
         self._what, self._total, self._from = what, total, time.perf_counter() + patience
         self._bar: Bar | None = None
+        self._latest = 0, ""
+        # Whether progress is wanted is known in the context of the work.
+        self._lock, self._context = threading.Lock(), copy_context()
+        if what is not None and patience > 0:
+            _WAITING.watch(self)
 
     def update(self, done: int, state: str = "") -> None:
         """Show how many parts are done, and the state that the work is in."""
+        self._latest = done, state
         # Finding out who watches takes longer than most work does.
         if self._what is not None and time.perf_counter() > self._from:
-            self._bar, self._what = show_bar(self._what, self._total), None
-        if self._bar is not None:
+            self.appear()
+        elif self._bar is not None:
             self._bar.update(done, state)
+
+    def appear(self) -> None:
+        """Show the bar, if anybody watches and the work goes on."""
+        with self._lock:
+            what, self._what = self._what, None
+            if what is None:
+                return
+            self._bar = self._context.run(show_bar, what, self._total)
+            if self._bar is not None:
+                self._bar.update(*self._latest)
+
+    @property
+    def due(self) -> bool:
+        """Whether the bar should be there by now."""
+        return time.perf_counter() > self._from
 
     def stop(self) -> None:
         """Remove the bar."""
-        if self._bar is not None:
-            self._bar.stop()
+        with self._lock:
+            self._what = None
+            if self._bar is not None:
+                self._bar.stop()
 
 
-_SHOWN: WeakSet[_Shown] = WeakSet()
+class _Waiting:
+    """Bars that are not shown yet, with a thread that shows those whose next update takes long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bars: WeakSet[_LateBar] = WeakSet()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, bar: _LateBar) -> None:
+        """Show a bar when it is due, if it has not been stopped by then."""
+        with self._lock:
+            self._bars.add(bar)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="hierlogit progress", daemon=True)
+                self._thread.start()
+
+    def _look(self) -> None:
+        idle = 0
+        while idle < IDLE_LOOKS:
+            time.sleep(LOOK)
+            with self._lock:
+                bars = list(self._bars)
+                due = [bar for bar in bars if bar.due]
+                self._bars.difference_update(due)
+                idle = 0 if bars else idle + 1
+                if idle == IDLE_LOOKS:
+                    self._thread = None
+            # Marimo takes output from the threads of its cells only.
+            for bar in due if "marimo" not in sys.modules else ():
+                bar.appear()
+
+
+_WAITING = _Waiting()
+if hasattr(os, "register_at_fork"):
+    # The lock may be held, and the thread is missing, in a process that is forked.
+    os.register_at_fork(after_in_child=_WAITING.__init__)  # type: ignore[misc]
+_SHOWN: list[_Shown] = []
 
 
 def _watched() -> Callable[[str, int | None], Bar] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -17,16 +19,26 @@ class Recorded:
 
     def __init__(self, what: str, total: int | None) -> None:
         self.what, self.total, self.seen, self.stopped = what, total, [], False
+        self.states: list[str] = []
         made.append(self)
 
-    def update(self, done: int, state: str = "") -> None:  # noqa: ARG002
+    def update(self, done: int, state: str = "") -> None:
         self.seen.append(done)
+        self.states.append(state)
 
     def stop(self) -> None:
         self.stopped = True
 
 
 made: list[Recorded] = []
+
+
+def wait_for(something: Callable[[], Any]) -> None:
+    """Wait until another thread has done something."""
+    for _ in range(500):
+        if something():
+            return
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -51,6 +63,53 @@ def test_long_work_shows_how_far_it_is(watched: list[Recorded], monkeypatch: pyt
 def test_a_bar_can_be_there_before_the_first_part(watched: list[Recorded]) -> None:
     for _ in progress(range(2), "working", patience=-1.0):
         assert watched[0].seen[0] == 0
+
+
+def test_a_bar_appears_during_a_part_that_takes_long(watched: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    for part in progress(["short", "long"], "working"):
+        if part == "long":
+            wait_for(lambda: watched)
+    (bar,) = watched
+    assert (bar.what, bar.total, bar.seen, bar.stopped) == ("working", 2, [1], True)
+
+
+def test_a_bar_that_is_not_wanted_does_not_appear_by_itself(
+    watched: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    seen: list[str] = []
+    appear = module._LateBar.appear
+
+    def recorded(bar: Any) -> None:
+        appear(bar)
+        seen.append("asked")
+
+    monkeypatch.setattr(module._LateBar, "appear", recorded)
+    with module.shown(False):
+        for _ in progress(range(1), "working"):
+            wait_for(lambda: seen)
+    assert watched == []
+
+
+def test_work_inside_work_is_shown_by_the_bar_that_is_there(
+    watched: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    for _ in progress(range(2), "Working"):
+        with module.steps("Searching") as show:
+            show(7, "near")
+    (bar,) = watched
+    assert bar.seen == [0, 0, 0, 1, 1, 1]
+    assert bar.states == ["", "searching, near 7", "", "", "searching, near 7", ""]
+
+
+def test_processes_that_work_for_another_one_show_nothing(
+    watched: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocessing.parent_process", object)
+    assert module.show_bar("Working", 3) is None
+    assert watched == []
 
 
 def test_a_bar_goes_away_when_work_is_interrupted(watched: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
