@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import ConvergenceWarning, HierlogitWarning, StudyError, collected_warnings, unsaid, warn
 from ..progress import progress
 from ..validation import reason_of
-from .workers import MOST_SENDINGS, AnyExecutor, InFile, Workers, is_lost, lost, workers_of
+from .workers import MOST_SENDINGS, AnyExecutor, Sent, Workers, is_lost, lost, workers_of
 
 #: Seconds that a part of the tasks takes on a worker: long beside the time to send it, short for who waits.
 PART_SECONDS = 2.0
@@ -49,15 +49,18 @@ class _Part[R]:
     done : Done
     seconds : float
         How long the tasks took together.
+    place : str or None
+        The worker, if the executor lets one choose.
     """
 
     done: Done[R]
     seconds: float
+    place: str | None
 
 
-def _run_part[R](task: Callable[[int], R] | InFile, numbers: Sequence[int]) -> _Part[R]:
+def _run_part[R](task: Callable[[int], R] | Sent, numbers: Sequence[int]) -> _Part[R]:
     """Run tasks one after the other."""
-    run: Callable[[int], R] = task.read() if isinstance(task, InFile) else task
+    run: Callable[[int], R] = task.read() if isinstance(task, Sent) else task
     done: Done[R] = Done({}, {})
     start = time.perf_counter()
     for number in numbers:
@@ -67,7 +70,7 @@ def _run_part[R](task: Callable[[int], R] | InFile, numbers: Sequence[int]) -> _
                 done.results[number] = run(number)
         except Exception as error:  # recorded, so that a failed replicate does not lose the others
             done.failures[number] = f"{type(error).__name__}: {error}"
-    return _Part(done, time.perf_counter() - start)
+    return _Part(done, time.perf_counter() - start, task.place if isinstance(task, Sent) else None)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,24 @@ class _Pace:
         return max(1, min(timely, waiting // (AHEAD * workers)))
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A part that was submitted.
+
+    Attributes
+    ----------
+    sending : int
+        The number of the sending of the task, since all parts of one may be lost, one after the other.
+    place : str or None
+        The worker that it was submitted to; None for any.
+    numbers : list of int
+    """
+
+    sending: int
+    place: str | None
+    numbers: list[int]
+
+
 class _Queue[R]:
     """Tasks that wait, and parts of them that run.
 
@@ -125,24 +146,34 @@ class _Queue[R]:
     ----------
     workers : Workers
     numbers : sequence of int
+    places : dict of int to str
+        The workers that answered for the tasks last.
     """
 
-    def __init__(self, workers: Workers, numbers: Sequence[int]) -> None:
-        self._workers, self._waiting = workers, deque(numbers)
-        # With the number of the sending, since all parts of one may be lost, one after the other.
-        self._running: dict[Future[_Part[R]], tuple[int, list[int]]] = {}
+    def __init__(self, workers: Workers, numbers: Sequence[int], places: dict[int, str]) -> None:
+        self._workers, self._places = workers, places
+        self._waiting: dict[str | None, deque[int]] = {None: deque()}
+        for number in numbers:
+            self._waiting.setdefault(places.get(number), deque()).append(number)
+        self._running: dict[Future[_Part[R]], _Running] = {}
         self._pace, self._sending = _Pace(), 1
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._running)
+        return bool(self._running) or any(self._waiting.values())
 
     def fill(self) -> None:
         """Submit parts until each worker has enough."""
-        count = self._workers.count()
-        while self._waiting and len(self._running) < AHEAD * count:
-            size = self._pace.next(len(self._waiting), count)
-            part = [self._waiting.popleft() for _ in range(size)]
-            self._running[self._workers.submit(_run_part, part)] = self._sending, part
+        threads = self._workers.threads()
+        for gone in self._waiting.keys() - {None, *threads}:
+            self._waiting[None].extend(self._waiting.pop(gone))
+        for place, waiting in self._waiting.items():
+            count = (sum(threads.values()) or 1) if place is None else threads[place]
+            busy = sum(place in (None, part.place) for part in self._running.values())
+            while waiting and busy < AHEAD * count:
+                size = self._pace.next(len(waiting), count)
+                part = _Running(self._sending, place, [waiting.popleft() for _ in range(size)])
+                self._running[self._workers.submit(place, _run_part, part.numbers)] = part
+                busy += 1
 
     def finished(self) -> Iterator[Done[R]]:
         """Results of the parts that have ended, after waiting for one of them.
@@ -153,20 +184,22 @@ class _Queue[R]:
             If the workers cannot run the tasks, or one is gone; after the results of all other parts.
         """
         ended, _ = wait(self._running, WAKE, FIRST_COMPLETED)
-        failed: list[tuple[int, list[int], Exception]] = []
+        failed: list[tuple[_Running, Exception]] = []
         for future in [one for one in self._running if one in ended]:  # in the order of the tasks
-            sending, numbers = self._running.pop(future)
+            sent = self._running.pop(future)
             try:
                 part = future.result()
             except Exception as why:  # of sending, or of the worker; errors of tasks are in the results
-                failed.append((sending, numbers, why))
+                failed.append((sent, why))
             else:
-                self._pace.add(len(numbers), part.seconds)
+                self._pace.add(len(sent.numbers), part.seconds)
+                if part.place is not None:
+                    self._places.update(dict.fromkeys(sent.numbers, part.place))
                 yield part.done
-        for sending, numbers, error in failed:
-            self._put_back(sending, numbers, error)
+        for sent, error in failed:
+            self._put_back(sent, error)
 
-    def _put_back(self, sending: int, numbers: list[int], error: Exception) -> None:
+    def _put_back(self, part: _Running, error: Exception) -> None:
         """Let tasks wait again, and send what they need again, if all workers that held it are gone.
 
         Raises
@@ -179,10 +212,10 @@ class _Queue[R]:
                 f"executor: the tasks cannot be run by its workers: {type(error).__name__}: {reason_of(error)}. "
                 "Functions for other processes must be defined at the top level of a module."
             ) from error
-        if not (self._workers.sends_again and isinstance(error, CancelledError) and sending < MOST_SENDINGS):
+        if not (self._workers.sends_again and isinstance(error, CancelledError) and part.sending < MOST_SENDINGS):
             raise lost(error) from error
-        self._waiting.extendleft(reversed(numbers))
-        if sending == self._sending:
+        self._waiting[None].extendleft(reversed(part.numbers))
+        if part.sending == self._sending:
             self._workers.send_again()
             self._sending += 1
 
@@ -193,11 +226,15 @@ class _Queue[R]:
 
 
 def _run_there[R](
-    task: Callable[[int], R], numbers: Sequence[int], executor: AnyExecutor, keep: Callable[[Done[R]], None]
+    task: Callable[[int], R],
+    numbers: Sequence[int],
+    executor: AnyExecutor,
+    keep: Callable[[Done[R]], None],
+    places: dict[int, str],
 ) -> Iterator[int]:
     """Run the tasks by an executor, and keep what was done as parts come back; yields the number of each task."""
     with workers_of(executor, task) as workers:
-        queue: _Queue[R] = _Queue(workers, numbers)
+        queue: _Queue[R] = _Queue(workers, numbers, places)
         try:
             while queue:
                 queue.fill()
@@ -233,6 +270,7 @@ def run_tasks[R](
     what: str | None,
     keep: Callable[[Done[R]], None],
     patience: float | None = None,
+    places: dict[int, str] | None = None,
 ) -> bool:
     """Run a task for each number.
 
@@ -249,6 +287,9 @@ def run_tasks[R](
         Is called with the results since its last call.
     patience : float, optional
         After how many seconds the bar is shown; see `hierlogit.progress.progress`.
+    places : dict of int to str, optional
+        The workers that tasks are sent to if they are there, and on return those that ran them, as far as the executor
+        lets one choose: for tasks that find on their worker what an earlier task with their number has left there.
 
     Returns
     -------
@@ -264,7 +305,8 @@ def run_tasks[R](
         if executor is None:
             _run_here(task, progress(numbers, what, patience=patience), keep)
         else:
-            for _ in progress(_run_there(task, numbers, executor, keep), what, len(numbers), patience):
+            at = {} if places is None else places
+            for _ in progress(_run_there(task, numbers, executor, keep, at), what, len(numbers), patience):
                 pass
     except KeyboardInterrupt:
         return False
@@ -299,6 +341,7 @@ def results_until_interrupted[R](
     executor: AnyExecutor | None,
     what: str | None,
     patience: float | None = None,
+    places: dict[int, str] | None = None,
 ) -> tuple[dict[int, R], bool]:
     """Run a task for each number as `run_tasks` does, where no task may fail, and give the tasks' warnings.
 
@@ -322,7 +365,7 @@ def results_until_interrupted[R](
                 raise told.value
             found[number] = told
 
-    finished = run_tasks(_Telling(task), numbers, executor, what, keep, patience)
+    finished = run_tasks(_Telling(task), numbers, executor, what, keep, patience, places)
     values: dict[int, R] = {}
     for number, told in sorted(found.items()):
         for text, kind in told.warnings:
@@ -338,6 +381,7 @@ def all_results[R](
     executor: AnyExecutor | None,
     what: str | None,
     patience: float | None = None,
+    places: dict[int, str] | None = None,
 ) -> dict[int, R]:
     """Run a task for each number as `results_until_interrupted` does, where all results are needed.
 
@@ -348,7 +392,7 @@ def all_results[R](
     KeyboardInterrupt
         After an interruption.
     """
-    values, finished = results_until_interrupted(task, numbers, executor, what, patience)
+    values, finished = results_until_interrupted(task, numbers, executor, what, patience, places)
     if not finished:
         raise KeyboardInterrupt
     return values

@@ -7,11 +7,12 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,17 +91,24 @@ class Workers:
     def __init__(self, executor: Executor, task: Any) -> None:
         self._executor, self._task = executor, task
 
-    def count(self) -> int:
-        """How many tasks run at a time, now."""
+    def threads(self) -> dict[str | None, int]:
+        """How many tasks run at a time, now, by worker, or together under None if a worker cannot be chosen."""
         # Pools of processes and threads and loky's have the first, mpi4py's the second.
         for name in ("_max_workers", "num_workers"):
             workers = getattr(self._executor, name, None)
             if isinstance(workers, int) and workers > 0:
-                return workers
-        return os.cpu_count() or 1
+                return {None: workers}
+        return {None: os.cpu_count() or 1}
 
-    def submit[R](self, run: Callable[..., R], *arguments: Any) -> Future[R]:
+    def submit[R](self, place: str | None, run: Callable[..., R], *arguments: Any) -> Future[R]:  # noqa: ARG002
         """Run a function of the task and other arguments on a worker.
+
+        Parameters
+        ----------
+        place : str or None
+            The worker, one of `threads`; None for any.
+        run : callable
+        *arguments
 
         Raises
         ------
@@ -125,6 +133,8 @@ class Workers:
 class DaskWorkers(Workers):
     """The workers of a Dask cluster: the task is sent to each of them once, and Dask repeats the parts of lost ones.
 
+    The task is pickled here, once: Dask sends its bytes, and the arrays beside them.
+
     Parameters
     ----------
     executor : distributed.cfexecutor.ClientExecutor
@@ -136,25 +146,37 @@ class DaskWorkers(Workers):
 
     def __init__(self, executor: Executor, client: Any, task: Any) -> None:
         super().__init__(executor, task)
-        self._client, self._original = client, task
+        self._client = client
+        try:
+            self._pickled = Pickled.of(task)
+        except Exception as error:  # pickling runs code of the parts
+            raise StudyError(_cannot_be_sent("task", error)) from error
         self.send_again()
 
-    def count(self) -> int:
-        """How many tasks run at a time: the threads of all workers, whose number may change."""
+    def threads(self) -> dict[str | None, int]:
+        """The threads of each worker, by its address. Workers may come and go."""
         _check_client(self._client)
-        return sum(self._client.nthreads().values()) or 1
+        return dict(self._client.nthreads())
 
-    def submit[R](self, run: Callable[..., R], *arguments: Any) -> Future[R]:
+    def submit[R](self, place: str | None, run: Callable[..., R], *arguments: Any) -> Future[R]:
         """Run a function of the task and other arguments on a worker.
+
+        Parameters
+        ----------
+        place : str or None
+            The address of the worker, which others stand in for if it is gone; None for any.
+        run : callable
+        *arguments
 
         Raises
         ------
         StudyError
             If the client is closed.
         """
+        where = {} if place is None else {"workers": [place], "allow_other_workers": True}
         try:
             # Without a name of its own, Dask would take the result of an earlier call for that of this one.
-            return self._executor.submit(run, self._task, *arguments, pure=False)
+            return self._executor.submit(run, self._task, *arguments, pure=False, **where)
         except Exception as error:  # a closed client has errors of many kinds
             _check_client(self._client)
             raise StudyError(f"executor: it takes no tasks: {reason_of(error)}. Connect a new Client.") from error
@@ -165,28 +187,83 @@ class DaskWorkers(Workers):
         Raises
         ------
         StudyError
-            If there is no worker, the client is closed, or the task cannot be pickled.
+            If there is no worker, or the client is closed.
         """
         _check_client(self._client)
-        try:
+        if self._pickled.size <= SMALL:
             # Sending data to all workers waits for each of them, and may wait for ever for one that has just ended.
-            small = _size(self._original) <= SMALL
-            self._task = self._original if small else self._client.scatter(self._original, broadcast=True, hash=False)
+            self._task = self._pickled
+            return
+        try:
+            self._task = self._client.scatter(self._pickled, broadcast=True, hash=False)
         except TimeoutError as error:
             raise StudyError("executor: the Dask cluster has no workers. Start some, and repeat the call.") from error
-        except Exception as error:  # pickling runs code of the parts
+        except Exception as error:  # a closed client has errors of many kinds
+            _check_client(self._client)
             raise StudyError(_cannot_be_sent("task", error)) from error
 
 
-def _size(task: object) -> int:
-    """Bytes of a task as Dask sends it."""
-    from distributed.protocol.pickle import dumps
+class Sent(ABC):
+    """A task as an executor brings it to a worker."""
 
-    return len(dumps(task))  # type: ignore[no-untyped-call]
+    @abstractmethod
+    def read(self) -> Any:
+        """The task."""
+
+    @property
+    def place(self) -> str | None:
+        """The worker that this is called on, if the executor lets one choose; see `Workers.submit`."""
+        return None
+
+
+class Pickled(Sent):
+    """A task in bytes, and its arrays beside them, so that they are copied neither here nor where it is read.
+
+    Parameters
+    ----------
+    content : bytes
+    arrays : sequence of buffers
+    """
+
+    def __init__(self, content: bytes, arrays: Sequence[Any]) -> None:
+        self._content, self._arrays = content, tuple(map(pickle.PickleBuffer, arrays))
+
+    @classmethod
+    def of(cls, task: Any) -> Pickled:
+        """A task as Dask pickles it, which takes functions that are not in a module too."""
+        from distributed.protocol.pickle import dumps
+
+        arrays: list[pickle.PickleBuffer] = []
+        return cls(dumps(task, buffer_callback=arrays.append), arrays)  # type: ignore[no-untyped-call]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pickled, (self._content, self._arrays)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all together."""
+        return len(self._content) + sum(array.raw().nbytes for array in self._arrays)
+
+    def read(self) -> Any:
+        """The task."""
+        return self._task
+
+    # Workers keep what was sent to all of them, and read it once.
+    @cached_property
+    def _task(self) -> Any:
+        return pickle.loads(self._content, buffers=self._arrays)
+
+    @property
+    def place(self) -> str:
+        """The address of the Dask worker that this is called on."""
+        from distributed import get_worker
+
+        address: str = get_worker().address
+        return address
 
 
 @dataclass(frozen=True)
-class InFile:
+class InFile(Sent):
     """A task in a file, which each process reads once.
 
     Attributes

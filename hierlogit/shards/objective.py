@@ -44,6 +44,8 @@ class Sums:
     executor : concurrent.futures.Executor, distributed.Client or None
     rounds : Rounds
         Those of the search that asks for the sums.
+    places : dict of int to str
+        The workers that have the rows of the shards in memory.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Sums:
     triangular: FloatArray
     executor: AnyExecutor | None
     rounds: Rounds = field(default_factory=lambda: Rounds(None, {}))
+    places: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def crossing(self) -> tuple[str, ...]:
@@ -75,13 +78,15 @@ class Sums:
         """The results of a task for all shards, or some of them, in the order of their numbers.
 
         The recipe is a hundred times the size of the rest of a task. It is sent only for shards that came to a process
-        which does not know the model: at first, after a worker was replaced, or after other models took its place. No
-        executor tells which process a task will come to, so that the process itself has to answer.
+        which does not know the model: at first, after a worker was replaced, or after other models took its place. Only
+        Dask lets one choose the process that a task comes to, so that the process itself has to answer.
         """
         known = IfKnown(task(self.recipe.without_content))
-        found = all_results(known, self.numbers if numbers is None else numbers, self.executor, None)
+        found = all_results(
+            known, self.numbers if numbers is None else numbers, self.executor, None, places=self.places
+        )
         if unknown := [number for number, one in found.items() if one is None]:
-            found.update(all_results(task(self.recipe), unknown, self.executor, None))
+            found.update(all_results(task(self.recipe), unknown, self.executor, None, places=self.places))
         return [one for one in found.values() if one is not None]
 
     def plain_regression(self, nodes: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Cluster-robust standard errors of models of shards, from sums of the scores of clusters and of their products."""
+"""Cluster-robust standard errors of models of shards, from sums over their clusters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..engines.maximum.cluster_covariance import sandwich_of_products
+from ..engines.maximum.cluster_covariance import MoveSums
 from ..engines.maximum.cluster_scores import dependent_factors, is_independent, scores_by_cluster, why_dependent
 from ..engines.maximum.objective import Objective, Point
 from ..errors import FitError
@@ -20,43 +20,9 @@ from ..estimate import Clustered, Estimate
 from ..validation import number_of, quoted_list, text, unknown_names
 from .folder import Manifest, read_shard
 from .objective import Sums
-from .opened import with_rows
+from .opened import aligned, with_rows
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ScoreSums:
-    """Sums over clusters of what their scores add to a sandwich.
-
-    Attributes
-    ----------
-    count : int
-        Number of clusters.
-    total : ndarray, shape (m,)
-        Of the scores.
-    products : ndarray, shape (m, m)
-        Of their outer products.
-    """
-
-    count: int
-    total: FloatArray
-    products: FloatArray
-
-    @classmethod
-    def of(cls, scores: FloatArray) -> ScoreSums:
-        """The sums over scores, shape (clusters, m)."""
-        return cls(len(scores), scores.sum(axis=0), scores.T @ scores)
-
-    def joined(self, other: ScoreSums) -> ScoreSums:
-        """The sums over the clusters of both."""
-        return ScoreSums(self.count + other.count, self.total + other.total, self.products + other.products)
-
-    @property
-    def centred(self) -> FloatArray:
-        """Sum of the outer products of the scores less their mean, shape (m, m)."""
-        centred: FloatArray = self.products - np.outer(self.total, self.total) / self.count
-        return centred
 
 
 @dataclass(frozen=True)
@@ -79,25 +45,30 @@ class ColumnScores:
 
 
 @dataclass(frozen=True)
-class FactorScores:
-    """Result of a task that adds up scores by the clusters of each grouping factor.
+class MovesByFactor:
+    """Result of a task that adds up the moves of each grouping factor's clusters.
 
     Attributes
     ----------
+    inverse : ndarray, shape (m, m)
+        The inverse information.
     folder : Path
     manifest : Manifest
     """
 
+    inverse: FloatArray
     folder: Path
     manifest: Manifest
 
-    def __call__(self, objective: Objective, _at: Point, number: int) -> tuple[ScoreSums | None, ...]:
+    def __call__(self, objective: Objective, _at: Point, number: int) -> tuple[MoveSums | None, ...]:
         """The sums of each factor; None for factors whose clusters share random effects with each other."""
         frame = read_shard(self.folder, self.manifest, number, objective.model.formula.columns)
         of_rows = with_rows(objective, frame)
-        model, scores = of_rows.model, of_rows.scores()
+        model, scores, inverse = of_rows.model, of_rows.scores(), aligned(self.inverse)
         return tuple(
-            ScoreSums.of(scores_by_cluster(model, scores, group.index)) if is_independent(model, group.index) else None
+            MoveSums.of(inverse, scores_by_cluster(model, scores, group.index))
+            if is_independent(model, group.index)
+            else None
             for group in model.design.groups
         )
 
@@ -150,21 +121,21 @@ def robust_covariance(
     if cluster is not None and text("cluster", cluster, FitError) not in factors:
         group, found = cluster, _of_column(sums, estimate, folder, manifest, cluster, factors)
     else:
-        result = FactorScores(folder.absolute(), manifest)
+        result = MovesByFactor(estimate.model_covariance, folder.absolute(), manifest)
         group, found = _of_factor(
             sums.results(estimate.nodes, estimate.vector, result), factors, cluster, manifest.group
         )
     # Of the rows of shards, nothing is kept: each cluster stands for its rows.
     clustered = Clustered("robust", group, np.arange(found.count), estimate.covariance)
-    return clustered, sandwich_of_products(estimate, found.centred, found.count)
+    return clustered, found.sandwich(estimate.model_covariance)
 
 
 def _of_factor(
-    by_shard: Sequence[Sequence[ScoreSums | None]], factors: Sequence[str], cluster: str | None, outermost: str
-) -> tuple[str, ScoreSums]:
+    by_shard: Sequence[Sequence[MoveSums | None]], factors: Sequence[str], cluster: str | None, outermost: str
+) -> tuple[str, MoveSums]:
     """A grouping factor, the one in which all others are nested if none is named, and the sums over its clusters."""
     independent = {
-        name: reduce(ScoreSums.joined, [one for one in of_factor if one is not None])
+        name: reduce(MoveSums.joined, [one for one in of_factor if one is not None])
         for name, of_factor in zip(factors, zip(*by_shard, strict=True), strict=True)
         if all(one is not None for one in of_factor)
     }
@@ -184,7 +155,7 @@ def _of_factor(
 
 def _of_column(
     sums: Sums, estimate: Estimate, folder: Path, manifest: Manifest, column: str, factors: Sequence[str]
-) -> ScoreSums:
+) -> MoveSums:
     """The sums over clusters with the same value of a column."""
     if column not in manifest.schema:
         known = list(dict.fromkeys([*factors, *manifest.schema]))
@@ -200,7 +171,7 @@ def _of_column(
     together = scores.groupby(level=0, sort=False).sum()
     if len(together) < 2:
         raise FitError(f"cluster: '{column}' has only one value: at least two clusters are needed.")
-    return ScoreSums.of(together.to_numpy())
+    return MoveSums.of(estimate.model_covariance, together.to_numpy())
 
 
 def _remedy(outermost: str) -> str:

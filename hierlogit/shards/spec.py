@@ -96,13 +96,14 @@ class ShardedSpec(Shown):
         reference = _reference(parsed, [read[number] for number in numbers], manifest.group)
         common = CommonColumns.of(reference.design, manifest.group)
         recipe = Recipe.of(secrets.token_hex(16), folder.absolute(), manifest, reference)
-        described = all_results(Describe(recipe), numbers, executor, "Encoding shards")
+        places: dict[int, str] = {}
+        described = all_results(Describe(recipe), numbers, executor, "Encoding shards", places=places)
         parts = list(described.values())
         design = whole_design(reference.design, parts, common.factors)
         triangular = joined([part.X for part in parts]).triangular
-        sums = Sums(recipe, numbers, triangular, None)
+        sums = Sums(recipe, numbers, triangular, None, places=places)
         if common.factors:
-            sums = CrossedSums(recipe, numbers, triangular, None, common=common)
+            sums = CrossedSums(recipe, numbers, triangular, None, places=places, common=common)
         self.__dict__.update(
             folder=folder,
             manifest=manifest,

@@ -6,7 +6,7 @@ do, whatever makes the outcomes of a cluster alike.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,51 +40,68 @@ TOO_FEW = 20
 JACKKNIFE = "those of hl.robust(fit, covariance='jackknife'), which err on the side of caution, and with "
 
 
-def sandwich(estimate: Estimate, scores: FloatArray) -> FloatArray:
-    """The sandwich of the inverse information and the covariance matrix of the clusters' scores, shape (m, m).
+@dataclass(frozen=True)
+class MoveSums:
+    """Sums over independent clusters of their moves of the estimates, ``V s_j``, from which a sandwich is made.
 
-    With the inverse information V, J clusters with scores ``s_j`` and their mean ``s``,
+    With the inverse information V, J clusters with scores ``s_j`` and their mean ``s``, the sandwich is
 
         J / (J - 1) V sum_j (s_j - s) (s_j - s)' V
 
-    At the maximum of the likelihood their mean is zero. At that of a posterior density it is minus the derivative of
-    the log prior density divided by J: the prior is known, and adds nothing to the variation of the scores. Rows and
-    columns of parameters without a standard error are as in V.
+    At the maximum of the likelihood the mean is zero. At that of a posterior density it is minus the derivative of the
+    log prior density divided by J: the prior is known, and adds nothing to the variation of the scores.
 
-    Parameters
+    The sums are of moves, not of scores: predictors far from zero make V and the products of the scores nearly singular
+    both, and their product would lose the digits of both.
+
+    Attributes
     ----------
-    estimate : Estimate
-    scores : ndarray, shape (J, m)
-    """
-    covariance = estimate.model_covariance
-    known = np.isfinite(np.diag(covariance))
-    centred = scores[:, known] - scores[:, known].mean(axis=0)
-    moves = centred @ covariance[np.ix_(known, known)]
-    return _of_known(covariance, len(scores) / (len(scores) - 1) * moves.T @ moves)
-
-
-def sandwich_of_products(estimate: Estimate, products: FloatArray, count: int) -> FloatArray:
-    """The same from the sum of the outer products of the clusters' scores less their mean, shape (m, m).
-
-    Parameters
-    ----------
-    estimate : Estimate
-    products : ndarray, shape (m, m)
     count : int
         Number of clusters.
+    mean : ndarray, shape (k,)
+        Mean move of the parameters that have a standard error.
+    products : ndarray, shape (k, k)
+        Sum of the outer products of the moves less their mean.
     """
-    covariance = estimate.model_covariance
-    known = np.isfinite(np.diag(covariance))
-    inverse = covariance[np.ix_(known, known)]
-    return _of_known(covariance, count / (count - 1) * inverse @ products[np.ix_(known, known)] @ inverse)
+
+    count: int
+    mean: FloatArray
+    products: FloatArray
+
+    @classmethod
+    def of(cls, inverse: FloatArray, scores: FloatArray) -> MoveSums:
+        """The sums over clusters.
+
+        Parameters
+        ----------
+        inverse : ndarray, shape (m, m)
+            V, which is NaN for parameters without a standard error.
+        scores : ndarray, shape (J, m)
+        """
+        known = np.isfinite(np.diag(inverse))
+        moves = scores[:, known] @ inverse[np.ix_(known, known)]
+        mean = moves.mean(axis=0)
+        return cls(len(scores), mean, (moves - mean).T @ (moves - mean))
+
+    def joined(self, other: MoveSums) -> MoveSums:
+        """The sums over the clusters of both."""
+        count, apart = self.count + other.count, other.mean - self.mean
+        # Chan, Golub and LeVeque (1983), The American Statistician 37: 242-247: nothing cancels.
+        between = self.count * other.count / count * np.outer(apart, apart)
+        return MoveSums(count, self.mean + other.count / count * apart, self.products + other.products + between)
+
+    def sandwich(self, inverse: FloatArray) -> FloatArray:
+        """The covariance matrix, shape (m, m), whose rows and columns without a standard error are NaN."""
+        known = np.isfinite(np.diag(inverse))
+        found = np.full_like(inverse, np.nan)
+        found[np.ix_(known, known)] = self.count / (self.count - 1) * self.products
+        return found
 
 
-def _of_known(covariance: FloatArray, values: FloatArray) -> FloatArray:
-    """A covariance matrix of the parameters that have a standard error in another one."""
-    known = np.isfinite(np.diag(covariance))
-    found = np.full_like(covariance, np.nan)
-    found[np.ix_(known, known)] = values
-    return found
+def sandwich(estimate: Estimate, scores: FloatArray) -> FloatArray:
+    """The sandwich covariance matrix of an estimate from the scores of its clusters, shape (J, m)."""
+    inverse = estimate.model_covariance
+    return MoveSums.of(inverse, scores).sandwich(inverse)
 
 
 def robust_fit[M: ModelSpec](fit: Fit[M], cluster: Any) -> Fit[M]:

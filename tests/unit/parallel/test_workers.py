@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
+import numpy as np
 import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
@@ -21,7 +25,7 @@ from joblib.externals.loky import get_reusable_executor
 import hierlogit as hl
 from hierlogit.errors import StudyError
 from hierlogit.parallel.tasks import Done, all_results, collect_tasks, run_tasks
-from hierlogit.parallel.workers import check_executor
+from hierlogit.parallel.workers import Pickled, check_executor
 
 
 def square(number: int) -> int:
@@ -59,8 +63,9 @@ class Recorded(Executor):
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[distributed.Client]:
-    """A cluster of two workers in this process."""
+    """A cluster of two workers in this process, which leave each other their tasks."""
     with (
+        dask.config.set({"distributed.scheduler.work-stealing": False}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -91,6 +96,73 @@ def test_each_process_reads_the_task_once(tmp_path: Path) -> None:
     assert len(done.results) == 200
     readers = [path.name.split()[0] for path in tmp_path.iterdir()]
     assert 1 <= len(readers) == len(set(readers)) <= 2
+
+
+class CountedPickles:
+    """Task that counts how often it is pickled and read, with arrays that are beside its pickle."""
+
+    def __init__(self, entries: int) -> None:
+        self.values = np.arange(float(entries))
+
+    def __getstate__(self) -> dict[str, Any]:
+        COUNTS["pickled"] += 1
+        return {"values": self.values}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        COUNTS["read"] += 1
+        self.__dict__.update(state)
+
+    def __call__(self, number: int) -> float:
+        return float(self.values[number])
+
+
+#: Of the process that the workers are in.
+COUNTS: Counter[str] = Counter()
+
+
+@pytest.mark.parametrize(("entries", "read"), [(100, 100), (100_000, 1)])
+def test_a_task_is_pickled_once_for_dask(client: distributed.Client, entries: int, read: int) -> None:
+    COUNTS.clear()
+    found = all_results(CountedPickles(entries), range(100), client, "")
+    assert found == {number: float(number) for number in range(100)}
+    assert COUNTS["pickled"] == 1
+    # A small one comes with each part of the tasks, a large one to each worker, of which both are in this process.
+    assert 1 <= COUNTS["read"] <= read
+
+
+def test_what_dask_brings_can_be_sent_on() -> None:
+    task = Pickled.of(CountedPickles(1000))
+    again = pickle.loads(pickle.dumps(task, protocol=5))
+    np.testing.assert_array_equal(again.read().values, np.arange(1000.0))
+    assert 8000 < pickle.loads(pickle.dumps(again, protocol=5)).size == task.size < 9000
+
+
+def where(_: int) -> str:
+    address: str = distributed.get_worker().address
+    return address
+
+
+def test_tasks_go_where_they_were_before(client: distributed.Client) -> None:
+    places: dict[int, str] = {}
+    first = all_results(where, range(20), client, "", places=places)
+    assert places == first
+    assert len(set(first.values())) == 2
+    # The other way around, and with a worker that is gone.
+    one, other = set(first.values())
+    chosen = {number: other if first[number] == one else one for number in range(19)} | {19: "tcp://127.0.0.1:1"}
+    places.update(chosen)
+    found = all_results(where, range(20), client, "", places=places)
+    assert found == places
+    assert {number: found[number] for number in range(19)} == {number: chosen[number] for number in range(19)}
+    assert found[19] in {one, other}
+
+
+def test_executors_that_choose_themselves_are_not_told_where(client: distributed.Client) -> None:
+    places = all_results(where, range(4), client, "")
+    kept = dict(places)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(all_results(square, range(4), threads, "", places=places).values()) == [0, 1, 4, 9]
+    assert places == kept
 
 
 class Clock:

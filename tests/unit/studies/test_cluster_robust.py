@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
-from hierlogit.engines.maximum.cluster_covariance import sandwich
+from hierlogit.engines.maximum.cluster_covariance import MoveSums, sandwich
 from hierlogit.engines.maximum.cluster_scores import cluster_scores
 from hierlogit.engines.maximum.integrator import integrator
 from hierlogit.engines.maximum.objective import Objective
@@ -46,6 +47,23 @@ def herds() -> Fit:
 
 
 # ---- the covariance matrix -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("year", [0, 2000])
+def test_sums_over_parts_have_the_digits_of_all_clusters(year: int) -> None:
+    rng = np.random.default_rng(1)
+    X = np.column_stack([np.ones(500), year + rng.normal(size=500)])
+    scores, inverse = X * rng.normal(size=(500, 1)), 4 * np.linalg.inv(X.T @ X)
+    precise = (scores.astype(np.longdouble) - scores.astype(np.longdouble).mean(axis=0)) @ inverse
+    expected = 500 / 499 * precise.T @ precise
+    parts = [MoveSums.of(inverse, scores[start::7]) for start in range(7)]
+    found = reduce(MoveSums.joined, parts).sandwich(inverse)
+    np.testing.assert_allclose(found, expected.astype(float), rtol=1e-13)
+
+
+def test_equal_moves_have_no_variance() -> None:
+    sums = MoveSums.of(np.eye(1), np.full((3, 1), 0.1))
+    assert (sums.joined(sums).sandwich(np.eye(1)) >= 0).all()
 
 
 @few_clusters
