@@ -50,6 +50,27 @@ def nodes(node: Any) -> Iterator[Any]:
         yield from nodes(inside)
 
 
+def written(node: Any) -> str:
+    """A parsed call, operator or operand as text that no other has: with all parentheses, and names in backticks.
+
+    The texts of formulae leave parentheses out.
+
+    Examples
+    --------
+    >>> from operator import add, mul
+    >>> x, y, z = map(LazyVariable, "xyz")
+    >>> written(LazyCall("scale", [LazyOperator(mul, LazyOperator(add, x, y), z)], {}))
+    'scale(((`x` + `y`) * `z`))'
+    """
+    if isinstance(node, LazyOperator):
+        *left, right = map(written, node.args)  # a sign has nothing on its left
+        return f"({' '.join([*left, node.symbol, right])})"
+    if isinstance(node, LazyCall):
+        named = [f"{name}={written(argument)}" for name, argument in node.kwargs.items()]
+        return f"{node.callee}({', '.join([*map(written, node.args), *named])})"
+    return f"`{node.name}`" if isinstance(node, LazyVariable) else str(node)
+
+
 def _is_numeric(callee: str, namespace: Mapping[str, Any]) -> bool:
     module, _, name = callee.rpartition(".")
     function = getattr(np, name, None) if module in ("np", "numpy") else namespace.get(callee)

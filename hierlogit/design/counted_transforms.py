@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .column_rules import ColumnRule
 from .formulae_parts import BSpline, Polynomial
-from .row_counts import GaussRule, quantiles
+from .row_counts import quantiles
 from .transforms import Between, Within
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,10 +57,22 @@ class CountedSpline(BSpline):  # type: ignore[misc]
         self, x: Any, df: Any, knots: Any, degree: Any, intercept: Any, lower_bound: Any, upper_bound: Any
     ) -> None:
         """Choose the knots where only their number is given."""
-        inner = -1 if df is None else df - (degree + 1) + (not intercept)
-        if knots is None and inner >= 0:
-            knots = quantiles(np.asarray(x, dtype=np.float64), self._counts, np.linspace(0, 1, inner + 2)[1:-1])
+        if knots is None:
+            chosen = knot_probabilities(df, degree, intercept)
+            knots = None if chosen is None else quantiles(np.asarray(x, dtype=np.float64), self._counts, chosen)
         super()._initialize(x, df, knots, degree, intercept, lower_bound, upper_bound)
+
+
+def knot_probabilities(df: Any = None, degree: Any = 3, intercept: Any = False) -> FloatArray | None:
+    """The probabilities whose quantiles are the inner knots of ``bs(x, df)``; None if `df` is not given or too small.
+
+    Examples
+    --------
+    >>> knot_probabilities(df=5)
+    array([0.33333333, 0.66666667])
+    """
+    inner = -1 if df is None else df - (degree + 1) + (not intercept)
+    return np.linspace(0, 1, inner + 2)[1:-1] if inner >= 0 else None
 
 
 class CountedPolynomial(Polynomial):  # type: ignore[misc]
@@ -107,20 +120,20 @@ class Learned:
 
 
 class LearnedElsewhere:
-    """A transformation that has learned from a whole column before it is applied to some of its rows.
+    """A transformation that has learned from all rows of a table before it is applied to some of them.
 
     Parameters
     ----------
     kind : callable
         Takes the counts.
-    rule : GaussRule
-        Of the column.
+    rule : ColumnRule
+        Of what it is applied to.
     """
 
     # With this attribute, formulae makes one instance for each call in a formula.
     __stateful_transform__ = True
 
-    def __init__(self, kind: Callable[[FloatArray], Any], rule: GaussRule) -> None:
+    def __init__(self, kind: Callable[[FloatArray], Any], rule: ColumnRule) -> None:
         self._kind, self._rule = kind, rule
 
     def __call__(self) -> Any:
@@ -129,7 +142,7 @@ class LearnedElsewhere:
 
         def apply(x: Any, *arguments: Any, **options: Any) -> Any:
             # Only the first time counts: after that, the transformation applies what it has learned.
-            transform(self._rule.values, *arguments, **options)
+            self._rule.teach(transform, *arguments, **options)
             return transform(x, *arguments, **options)
 
         return apply
@@ -143,7 +156,7 @@ OF_FORMULAE: Mapping[str, Callable[[FloatArray], Any]] = {
     "bs": CountedSpline,
     "poly": CountedPolynomial,
 }
-#: Those that learn means of powers alone, which a few values can have as well as a whole column.
-OF_MOMENTS = ("center", "scale", "standardize", "poly")
 #: Transformations of this package, which know of counts themselves.
 OWN: Mapping[str, Callable[[FloatArray], Any]] = {"within": Within, "between": Between}
+#: All that learn from the rows.
+LEARNING: Mapping[str, Callable[[FloatArray], Any]] = {**OF_FORMULAE, **OWN}

@@ -32,7 +32,7 @@ from .rank import DroppedColumn, column_sds, reasons
 from .row_counts import column_means
 from .sampling import ScaledWeights, scaled_weights
 from .table import Missing, TrainingTable, clean_column, warn_of_data, with_columns
-from .table_sources import read_table
+from .table_sources import read_table, refuse_incomplete_files
 from .training_rows import check_known_names, training_rows
 from .transforms import formula_namespace
 from .weights import SamplingWeights
@@ -282,8 +282,9 @@ class Design(Shown):
             training rows, or a row needs the effect of a column that was dropped.
         """
         clusters = dict.fromkeys((group.name for group in self.groups), "observed") if clusters is None else clusters
-        table = read_table(data)
         needed = self.needs(clusters, fixed=fixed)
+        refuse_incomplete_files(data, needed)
+        table = read_table(data)
         labels = {column for group in self.groups if clusters[group.name] == "new" for column in group.columns}
         more = [column for column in self.predictors if column in labels.difference(needed) and column in table.columns]
         frame = self._checked_frame(table, needed)
@@ -571,12 +572,18 @@ def build_design(
             "sampling weights are for binomial outcomes, and family='betabinomial' was given: the weighted "
             "log-likelihood of a beta-binomial row is not that of weighted counts. Leave one of the two out."
         )
-    _say_dropped(design, collinear)
+    say_dropped_columns(design, collinear)
     return design
 
 
-def _say_dropped(design: Design, collinear: Collinear) -> None:
-    """Warn of the columns that were dropped, or refuse them."""
+def say_dropped_columns(design: Design, collinear: Collinear) -> None:
+    """Warn of the columns that were dropped, or refuse them.
+
+    Raises
+    ------
+    DesignError
+        If there are some, and `collinear` is "error".
+    """
     for where, why in design.drops:
         if collinear == "error":
             raise DesignError(

@@ -7,10 +7,8 @@ errors that name the term.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +17,14 @@ import pandas as pd
 
 from ..display import call_text
 from ..errors import DesignError, HierlogitError, PredictionError
-from ..formula.lists import name_lists
 from ..validation import LARGEST_NUMBER, agree, number_of, quoted_list, reason_of, shortened
 from .column_parts import Parts, level_text, parts_of_term
+from .column_rules import ColumnRule
+from .parsed_terms import NEW_ROWS, REPLACED, evaluated_terms, own
 from .rank import Independent
-from .row_counts import GaussRule
-from .transforms import NUMERIC_FUNCTIONS
 
 FloatArray = npt.NDArray[np.float64]
 
-NO_RULES: Mapping[str, GaussRule] = MappingProxyType({})
 #: Whole numbers up to here are converted to floating-point numbers, whose powers do not overflow. Larger ones can only
 #: be identifiers, which floating-point numbers could not distinguish.
 _IDENTIFIER = 2**53
@@ -51,8 +47,9 @@ class Encoding:
         Labels of the rows, for messages; the index of `frame` if not given.
     counts : ndarray, shape (n,), optional
         How often each row counts; what is learned is then learned as from all of these rows.
-    rules : mapping of str to GaussRule, optional
-        Columns from whose rules ``scale(x)`` and others learn, in place of the training rows.
+    rules : mapping of str to ColumnRule, optional
+        What calls such as ``scale(x)`` learn from in place of the training rows; see
+        `hierlogit.design.arguments.written`.
 
     Attributes
     ----------
@@ -88,11 +85,11 @@ class Encoding:
         where: str = "the fixed part",
         rows: pd.Index[Any] | None = None,
         counts: FloatArray | None = None,
-        rules: Mapping[str, GaussRule] | None = None,
+        rules: Mapping[str, ColumnRule] | None = None,
     ) -> None:
         self.expression = expression
-        with _evaluating(expression, DesignError):
-            terms = _learned_terms(expression, _as_floating(frame), namespace, counts, rules or {})
+        with evaluating(expression, DesignError):
+            terms = evaluated_terms(expression, as_floating(frame), namespace, counts, rules or {})
         self._offsets = {name: term for name, term in terms.items() if term.kind == "offset"}
         self._columns = {name: term for name, term in terms.items() if term.kind != "offset"}
         self.has_offset = bool(self._offsets)
@@ -149,10 +146,10 @@ class Encoding:
             is not estimable because of a column that was dropped.
         """
         labels = frame.index if rows is None else rows
-        floating = _as_floating(frame)
+        floating = as_floating(frame)
         for term in self._columns.values():
             _refuse_unseen(term, floating, labels)
-        with _evaluating(self.expression, PredictionError):
+        with evaluating(self.expression, PredictionError):
             values = _Values(
                 {name: term.eval_new_data(floating) for name, term in self._columns.items()},
                 {name: _offset(term, floating) for name, term in self._offsets.items()},
@@ -177,19 +174,14 @@ class Encoding:
         n, total = len(frame), np.zeros(len(frame))
         parts = []
         for name, given in values.columns.items():
-            parts.append(_as_columns(name, given, n, error))
-            _refuse_not_finite(name, parts[-1], self._columns[name], frame, rows, error)
+            parts.append(as_columns(name, given, n, error))
+            refuse_not_finite(name, parts[-1], _variables(self._columns[name]), frame, rows, error)
         for name, given in values.offsets.items():
-            offset = _as_columns(name, given, n, error)
-            _refuse_not_finite(name, offset, self._offsets[name], frame, rows, error)
+            offset = as_columns(name, given, n, error)
+            refuse_not_finite(name, offset, _variables(self._offsets[name]), frame, rows, error)
             total += offset[:, 0]
         matrix = np.column_stack(parts) if parts else np.empty((n, 0))
         return np.ascontiguousarray(matrix, dtype=np.float64), total
-
-
-#: Functions of formulae that those of `hierlogit.design.codings` replace, and the name of the one for other rows.
-_REPLACED = ("C", "S", "T")
-_NEW_ROWS = "C() of other rows"
 
 
 def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any] | None) -> None:
@@ -197,7 +189,7 @@ def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any] | None) -
     for component in getattr(term, "components", ()):
         call = getattr(component, "call", None)
         name = component.name if call is None else getattr([*call.args, None][0], "name", None)
-        computed = call is not None and call.callee != _NEW_ROWS
+        computed = call is not None and call.callee != NEW_ROWS
         if component.kind != "categoric" or computed or name not in frame or frame[name].dtype == bool:
             continue
         unseen = ~np.isin(np.asarray(frame[name], dtype=object), np.array(component.levels, dtype=object))
@@ -215,17 +207,12 @@ def _refuse_unseen(term: Any, frame: pd.DataFrame, rows: pd.Index[Any] | None) -
             )
 
 
-def _own(name: str) -> str:
-    """The name of a function that replaces one of formulae, which no formula can contain."""
-    return f"{name}()"
-
-
 def _is_condition(component: Any) -> bool:
     """Whether a component is True and False computed from other columns: ``I(x > 0)``, ``C(I(x > 0))``."""
     call = getattr(component, "call", None)
     if call is None or getattr(component, "is_logical", False):
         return call is not None
-    coded = call.callee in [_own(function) for function in _REPLACED] and call.args
+    coded = call.callee in [own(function) for function in REPLACED] and call.args
     return bool(coded) and not hasattr(call.args[0], "name")
 
 
@@ -236,28 +223,47 @@ class _Values(NamedTuple):
     offsets: Mapping[str, Any]
 
 
-def _refuse_not_finite(
+def refuse_not_finite(
     name: str,
     values: FloatArray,
-    term: Any,
+    names: Iterable[str],
     frame: pd.DataFrame,
     rows: pd.Index[Any],
     error: type[HierlogitError],
 ) -> None:
-    """Refuse columns of a term that are not finite or too large, with the values that they were computed from."""
+    """Refuse columns, shape (n, k), that are not finite or too large, with the values that they were computed from.
+
+    Parameters
+    ----------
+    name : str
+        What they are the values of.
+    values : ndarray, shape (n, k)
+    names : iterable of str
+        Columns of the table, and perhaps others, from which they were computed.
+    frame : pandas.DataFrame
+    rows : pandas.Index, length n
+        Labels of the rows.
+    error : type
+        Class of the error.
+    """
     bad = ~(np.abs(values) <= LARGEST_NUMBER).all(axis=1)
     if not bad.any():
         return
     places = np.flatnonzero(bad)
     what = f"beyond {LARGEST_NUMBER:g}" if np.isfinite(values).all() else "not finite"
-    names = sorted(str(column) for column in getattr(term, "var_names", ()) if column in frame)
-    given = "".join(f"; '{column}' is {_first_values(frame[column].iloc[places])} there" for column in names)
+    known = sorted(column for column in names if column in frame)
+    given = "".join(f"; '{column}' is {_first_values(frame[column].iloc[places])} there" for column in known)
     raise error(
         f"'{name}' is {what} in {len(places):,} of {number_of(len(bad), 'row')}: {agree(len(places), 'row', 'rows')} "
         f"{quoted_list(list(rows[places]))}{given}. Check these values: a logarithm of 0 or less, a root of a negative "
         "number, a division by 0, an exponential of a large number, or a scaled column that does not vary. Correct "
         "them, or make them missing to leave the rows out."
     )
+
+
+def _variables(term: Any) -> list[str]:
+    """The names in a term that are not functions."""
+    return [str(name) for name in getattr(term, "var_names", ())]
 
 
 def _first_values(values: pd.Series[Any]) -> str:
@@ -294,102 +300,16 @@ def computed_values(
     HierlogitError
         If the expression cannot be evaluated on these rows, or its values are not finite numbers.
     """
-    with _evaluating(expression, error):
-        (term,) = _learned_terms(f"0 + I({expression})", _as_floating(frame), namespace).values()
+    with evaluating(expression, error):
+        (term,) = evaluated_terms(f"0 + I({expression})", as_floating(frame), namespace).values()
     if term.kind != "numeric":
         raise error(f"'{expression}' must give numbers; it gives True/False or text.")
-    values = _as_columns(expression, term.data, len(frame), error)
-    _refuse_not_finite(expression, values, term, frame, rows, error)
+    values = as_columns(expression, term.data, len(frame), error)
+    refuse_not_finite(expression, values, _variables(term), frame, rows, error)
     return values[:, 0]
 
 
-def _learned_terms(
-    expression: str,
-    frame: pd.DataFrame,
-    namespace: Mapping[str, Any],
-    counts: FloatArray | None = None,
-    rules: Mapping[str, GaussRule] = NO_RULES,
-) -> dict[str, Any]:
-    """The terms of the expression by name, evaluated on these rows, each of which may count several times."""
-    from .arguments import check_arguments, nodes
-    from .codings import Diff, Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
-    from .counted_transforms import OF_FORMULAE, OF_MOMENTS, OWN, Learned, LearnedElsewhere
-    from .formulae_parts import Environment
-    from .logical import with_factors
-    from .redundancy import coded_terms
-
-    text, lists = name_lists(expression, [str(name) for name in frame])
-    values = {"Helmert": Helmert, "Diff": Diff, "Poly": Poly, **namespace, **lists, _NEW_ROWS: plain_categorical}
-    values |= {_own("C"): categorical, _own("S"): sum_coded, _own("T"): treatment_coded}
-    replaced = set(_REPLACED)
-    if counts is not None:
-        values |= {name: Learned(kind, counts) for name, kind in OWN.items()}
-        values |= {_own(name): Learned(kind, counts) for name, kind in OF_FORMULAE.items()}
-        replaced.update(OF_FORMULAE)
-    description = _formulae()(text)
-    for term in description.common_terms:
-        if hasattr(term, "components"):
-            # In t/x, formulae shares a component between t and t:x, with the coding of the latter for both.
-            term.components = with_factors(deepcopy(term.components), NUMERIC_FUNCTIONS)
-        for call in filter(None, [getattr(component, "call", None) for component in getattr(term, "components", ())]):
-            check_arguments(call, frame, values)
-            for node in nodes(call):
-                column = getattr([*getattr(node, "args", ()), None][0], "name", "")
-                if column in rules and node.callee in OF_MOMENTS:
-                    kind, node.callee = OF_FORMULAE[node.callee], _own(f"{node.callee} of {column}")
-                    values[node.callee] = LearnedElsewhere(kind, rules[column])
-                elif getattr(node, "callee", None) in replaced:
-                    node.callee = _own(node.callee)
-    # Without an environment, formulae would look up names among the variables of this function.
-    evaluated = coded_terms(description.common_terms, frame, Environment([_Shared(values)]))
-    terms = {str(term.name): term for term in evaluated}
-    if len(terms) < len(evaluated):
-        names = [str(term.name) for term in evaluated]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise DesignError(f"'{expression}' has several terms named {twice[0]!r}. Rename the column.")
-    return terms
-
-
-def _formulae() -> Callable[[str], Any]:
-    """The function of formulae that parses expressions, with three defects corrected.
-
-    In formulae 0.6, a call cannot be compared with another kind of expression, as in ``I(log(x)) + I(x)``, a constant
-    cannot be hashed, as in ``(x + z) * poly(a, 2)``, and errors are printed before they are raised. Redirecting the
-    standard output instead would redirect that of all threads.
-    """
-    from .formulae_parts import LazyCall, LazyValue, call, model_description, variable
-
-    call.print = variable.print = _print_nothing
-
-    if LazyCall.__eq__ is not _same_call:
-        LazyCall.__eq__, LazyValue.__hash__ = _same_call, _hash_of_value
-    return model_description  # type: ignore[no-any-return]
-
-
-def _print_nothing(*_: object) -> None:
-    """Stand in for `print` in the modules of formulae."""
-
-
-def _same_call(call: Any, other: object) -> bool:
-    return isinstance(other, type(call)) and (call.callee, call.args, call.kwargs) == (
-        other.callee,
-        other.args,
-        other.kwargs,
-    )
-
-
-def _hash_of_value(value: Any) -> int:
-    return hash((value.value, value.lexeme))
-
-
-class _Shared(dict[str, Any]):
-    """The namespace of a formula, which is not copied with the terms, since modules cannot be copied."""
-
-    def __deepcopy__(self, memo: Any) -> _Shared:
-        return self
-
-
-def _as_floating(frame: pd.DataFrame) -> pd.DataFrame:
+def as_floating(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with whole numbers as floating-point numbers, so that arithmetic in a formula does not overflow."""
     whole = [name for name in frame if frame[name].dtype.kind == "i"]
     return frame.astype({name: float for name in whole if np.abs(frame[name].astype(float)).max() <= _IDENTIFIER})
@@ -417,9 +337,9 @@ def _check_components(name: str, term: Any) -> None:
             )
         _label_whole_numbers(component)
         for node in nodes(getattr(component, "call", None)):
-            if getattr(node, "callee", "") in [_own(function) for function in _REPLACED]:
+            if getattr(node, "callee", "") in [own(function) for function in REPLACED]:
                 node.args[:] = node.args[:1] or [node.kwargs["data"]]
-                node.callee, node.kwargs = _NEW_ROWS, {}
+                node.callee, node.kwargs = NEW_ROWS, {}
 
 
 def _offset(term: Any, frame: pd.DataFrame) -> Any:
@@ -432,7 +352,14 @@ def _labels(term: Any) -> list[str]:
     return [str(label) for label in (labels if isinstance(labels, (list, tuple)) else [labels])]
 
 
-def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> FloatArray:
+def as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> FloatArray:
+    """Values of a term or a part of it as columns, shape (n, k).
+
+    Raises
+    ------
+    HierlogitError
+        If they are not real numbers, one or more for each row.
+    """
     if np.iscomplexobj(values):
         raise error(f"'{name}' gives complex numbers. A model needs real ones.")
     try:
@@ -450,7 +377,7 @@ def _as_columns(name: str, values: Any, n: int, error: type[HierlogitError]) -> 
 
 
 @contextmanager
-def _evaluating(expression: str, error: type[HierlogitError]) -> Iterator[None]:
+def evaluating(expression: str, error: type[HierlogitError]) -> Iterator[None]:
     """Context that turns errors of formulae, and of the user's own functions, into errors of this package.
 
     NumPy's warnings are suppressed: values that are not finite are refused by name.

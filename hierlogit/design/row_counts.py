@@ -12,11 +12,6 @@ import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Values of a `GaussRule`: enough for orthogonal polynomials of degree 7.
-NODES = 8
-#: Length of what a further power adds to a column's scaled powers, below which there is nothing to add but rounding.
-LEAST_NEW = 1e-9
-
 
 @dataclass(frozen=True)
 class RowCounts:
@@ -41,67 +36,6 @@ class RowCounts:
     def columns(self) -> list[str]:
         """The columns that hold the counts."""
         return [self.column] if self.coefficients is None else [self.column, self.coefficients]
-
-
-@dataclass(frozen=True)
-class GaussRule:
-    """A few values with counts that have the mean powers of a whole column, up to ``2 k - 1`` for k values.
-
-    They are the nodes and weights of the Gauss quadrature of the column's distribution, so that means, standard
-    deviations and orthogonal polynomials are the same as of all rows. Rules of parts of a column can be joined.
-
-    Attributes
-    ----------
-    values : ndarray, shape (k,)
-    counts : ndarray, shape (k,)
-        Sum to the number of rows.
-
-    References
-    ----------
-    Golub and Welsch (1969), Mathematics of Computation 23: 221-230. Gautschi (2004), Orthogonal Polynomials, section
-    3.1.1, for the Lanczos algorithm by which the recurrence of the polynomials is found.
-    """
-
-    values: FloatArray
-    counts: FloatArray
-
-    @classmethod
-    def of(cls, values: FloatArray, counts: FloatArray) -> GaussRule:
-        """The rule of values that each occur several times.
-
-        Examples
-        --------
-        >>> x = np.arange(1000.0) ** 2
-        >>> rule = GaussRule.of(x, np.ones(1000))
-        >>> len(rule.values), bool(np.isclose(np.average(rule.values, weights=rule.counts), x.mean()))
-        (8, True)
-        """
-        total = float(counts.sum())
-        mean = float(np.average(values, weights=counts))
-        sd = float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
-        if sd == 0:
-            return cls(np.array([mean]), np.array([total]))
-        scaled = (values - mean) / sd
-        basis = np.sqrt(counts / total)[:, None]
-        diagonal: list[float] = []
-        beside: list[float] = []
-        while len(diagonal) < NODES:
-            moved = scaled * basis[:, -1]
-            diagonal.append(float(basis[:, -1] @ moved))
-            for _ in range(2):  # once more, for the digits that the first time has lost
-                moved = moved - basis @ (basis.T @ moved)
-            size = float(np.sqrt(moved @ moved))
-            if size < LEAST_NEW:  # there are no more different values
-                break
-            beside.append(size)
-            basis = np.column_stack([basis, moved / size])
-        off = beside[: len(diagonal) - 1]
-        nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))
-        return cls(mean + sd * nodes, total * vectors[0] ** 2)
-
-    def joined(self, other: GaussRule) -> GaussRule:
-        """The rule of the rows of both."""
-        return GaussRule.of(np.concatenate([self.values, other.values]), np.concatenate([self.counts, other.counts]))
 
 
 def unused_name(name: str, taken: Sequence[str]) -> str:
@@ -144,13 +78,21 @@ def quantiles(values: FloatArray, counts: FloatArray, q: Any) -> Any:
     """
     order = np.argsort(values, kind="stable")
     ordered, ends = values[order], np.cumsum(counts[order])
-    place = (ends[-1] - 1) * np.asarray(q, dtype=np.float64)
-    before = np.floor(place)
-    low, high = (
-        ordered[np.searchsorted(ends, np.minimum(position, ends[-1] - 1), side="right")]
-        for position in (before, before + 1)
-    )
-    return low + (high - low) * (place - before)
+    below, above = quantile_ranks(ends[-1], q)
+    low, high = (ordered[np.searchsorted(ends, rank, side="right")] for rank in (below, above))
+    return low + (high - low) * ((ends[-1] - 1) * np.asarray(q, dtype=np.float64) - below)
+
+
+def quantile_ranks(rows: float, q: Any) -> tuple[Any, Any]:
+    """Ranks of the two values, counted from 0, between which quantiles of so many values lie.
+
+    Examples
+    --------
+    >>> quantile_ranks(6, np.array([0.5, 1.0]))
+    (array([2., 5.]), array([3., 5.]))
+    """
+    below = np.floor((rows - 1) * np.asarray(q, dtype=np.float64))
+    return below, np.minimum(below + 1, rows - 1)
 
 
 def row_quantiles(values: FloatArray, counts: FloatArray | None, q: Any) -> Any:

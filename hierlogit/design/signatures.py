@@ -72,6 +72,12 @@ def check_signature(call: LazyCall, columns: frozenset[str], namespace: Mapping[
         raise DesignError(f"in '{call}', {wrong}. Write {written}.")
 
 
+def arguments_by_name(call: LazyCall) -> dict[str, Any]:
+    """The arguments of a call that has been checked, by the names that the function has for them."""
+    names, _, _ = _SIGNATURES[call.callee]
+    return {**dict(zip(names, call.args, strict=False)), **call.kwargs}
+
+
 def _value(argument: Any, columns: frozenset[str], namespace: Mapping[str, Any]) -> Any:
     """The value of an argument that is not computed from columns; an Ellipsis for others."""
     if isinstance(argument, LazyValue):

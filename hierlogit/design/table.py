@@ -17,7 +17,8 @@ import pandas as pd
 from ..display import Facts, Shown, View
 from ..errors import DataWarning, DesignError, warn
 from ..validation import agree, choice, number_of, quoted_list
-from .row_counts import CountedColumn, GaussRule, RowCounts
+from .column_rules import ColumnRule
+from .row_counts import CountedColumn, RowCounts
 from .table_sources import read_table
 from .weights import FrequencyWeights, SamplingWeights, Weights, weights_in
 
@@ -75,8 +76,8 @@ class TrainingTable(Shown):
     counts : RowCounts, optional
         If rows have been counted: the columns of `frame` with the number of rows that each row stands for. The columns
         of the outcome then hold sums.
-    rules : mapping of str to GaussRule, optional
-        If these are some rows of a larger table: columns from all of whose rows ``scale(x)`` and others have learned.
+    rules : mapping of str to ColumnRule, optional
+        If these are some rows of a larger table: what ``scale(x)`` and other calls have learned from all of its rows.
     """
 
     frame: pd.DataFrame
@@ -90,7 +91,7 @@ class TrainingTable(Shown):
     n_weightless: int = 0
     source: str = ""
     counts: RowCounts | None = None
-    rules: Mapping[str, GaussRule] | None = None
+    rules: Mapping[str, ColumnRule] | None = None
 
     @property
     def row_counts(self) -> npt.NDArray[np.float64] | None:

@@ -16,7 +16,17 @@ import pandas as pd
 
 from ..errors import DesignError
 from ..validation import kind_of, quoted_list, reason_of
-from .table_files import ARROW_FORMATS, check_file, index_columns, read_arrow_file, read_text_file, stored_labels
+from .table_files import (
+    ARROW_FORMATS,
+    check_file,
+    column_names,
+    index_columns,
+    open_dataset,
+    read_arrow_file,
+    read_text_file,
+    refuse_absent,
+    stored_labels,
+)
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -153,6 +163,26 @@ def path_of(data: Any) -> Path | None:
         return None
     path = Path(data)
     return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
+def refuse_incomplete_files(data: Any, columns: Collection[str]) -> None:
+    """Refuse a folder of files of Parquet if one of them lacks a column that is used and that others have.
+
+    Parameters
+    ----------
+    data : table
+        As for `read_table`.
+    columns : collection of str
+        Those that are used; some may not exist.
+
+    Raises
+    ------
+    DesignError
+    """
+    path = path_of(data)
+    dataset = None if path is None else open_dataset(path)
+    if path is not None and dataset is not None:
+        refuse_absent(dataset, [name for name in column_names(dataset, path) if name in columns], path)
 
 
 def lazy_frame(data: Any) -> nw.LazyFrame[Any] | None:

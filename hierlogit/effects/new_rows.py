@@ -13,7 +13,7 @@ import pandas as pd
 from ..design.design import Design, EncodedRows
 from ..design.grouping import with_whole_labels
 from ..design.table import with_columns
-from ..design.table_sources import read_table
+from ..design.table_sources import read_table, refuse_incomplete_files
 from ..errors import DataWarning, PredictionError, warn
 from ..validation import agree, number_of, quoted_list
 
@@ -78,8 +78,9 @@ class Rows:
         if newdata is None:
             frame = design.table.shown.set_axis(design.table.rows)
             return cls(design, frame, np.ones(len(frame), dtype=bool), True, clusters, fixed)
-        frame = read_table(newdata)
         needed = [*dict.fromkeys([*design.needs(clusters, fixed=fixed), *others])]
+        refuse_incomplete_files(newdata, needed)
+        frame = read_table(newdata)
         absent = design.missing_values(frame, needed)
         labels = {name: frame[name].isna() for name in _label_columns(design, clusters) if name in frame.columns}
         absent = with_columns(absent, {name: missing for name, missing in labels.items() if name not in needed})

@@ -23,6 +23,7 @@ from ..design.grouping import GroupBlock, levels_of, with_whole_labels
 from ..engines.maximum.integrator import integrator
 from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import plain_terms
+from ..errors import DesignError, PredictionError
 from ..model_spec import ModelSpec
 from .common_columns import CommonColumns
 from .folder import Manifest, read_shard
@@ -169,10 +170,21 @@ class _Opened:
             return self._shards[number]
 
     def read(self, number: int) -> ModelSpec:
-        """The reference model with the rows of a shard, which are not kept."""
-        return encoded(
-            self._reference, read_shard(self._folder, self._manifest, number, self._reference.formula.columns)
-        )
+        """The reference model with the rows of a shard, which are not kept.
+
+        Raises
+        ------
+        DesignError
+            If they cannot be encoded as those of the reference model.
+        """
+        frame = read_shard(self._folder, self._manifest, number, self._reference.formula.columns)
+        try:
+            return encoded(self._reference, frame)
+        except PredictionError as error:
+            raise DesignError(
+                f"{self._manifest.shards[number].file} has rows that cannot be encoded as the "
+                f"{self._reference.design.n_rows:,} rows of all shards from which the encoding was learned: {error}"
+            ) from error
 
 
 def encoded(reference: ModelSpec, frame: pd.DataFrame) -> ModelSpec:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..design.table_files import in_chunks, open_dataset
+from ..design.table_files import column_names, in_chunks, open_dataset, refuse_absent
 from ..design.table_sources import computing, frame_from_arrow, lazy_frame, path_of, read_table, refuse_same_names
 from ..errors import DesignError
 from ..progress import progress
@@ -89,7 +89,9 @@ def _opened(source: Any, folder: Path) -> Iterator[tuple[pa.Schema, Batches]]:
             path = temporary
         dataset = None if path is None else open_dataset(path)
         if dataset is not None:
+            assert path is not None
             refuse_same_names(dataset.schema.names)
+            refuse_absent(dataset, column_names(dataset, path), path)
             yield dataset.schema, lambda columns: dataset.to_batches(columns=columns)
             return
         frame = read_table(source)

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from ..design.counted_transforms import OF_FORMULAE, OF_MOMENTS, OWN
-from ..design.row_counts import NODES, GaussRule
+from ..design.learning_calls import label_columns
 from ..design.table import TrainingTable
 from ..design.training_rows import training_rows
-from ..design.transforms import AGGREGATES
 from ..errors import DataWarning, DesignError, unsaid
-from ..validation import LARGEST_NUMBER, quoted_list
+from ..validation import quoted_list
+from .learning import Learning
 
 if TYPE_CHECKING:
-    from ..formula.terms import Formula, NameUse
+    from ..formula.terms import Formula
 
 #: Rows that are kept of each shard to learn from: so many in any case, so many of each combination of categorical
 #: predictors, and one for each value of a column with at most so many values.
 SPREAD, OF_EACH, MOST_VALUES = 200, 5, 200
 #: Columns of the effects of factors that cross the shards: a matrix over them is added up in every round.
 MOST_COMMON = 3000
-
-#: Arguments of ``scale`` and of ``poly`` that are a column, and for the latter a degree whose powers a rule has.
-_COLUMN = re.compile(r"\s*\(\s*(?P<column>[^\W\d]\w*)\s*\)")
-_POLYNOMIAL = re.compile(rf"\s*\(\s*(?P<column>[^\W\d]\w*)\s*(,\s*(degree\s*=\s*)?[1-{NODES - 1}]\s*)?\)")
 
 
 @dataclass(frozen=True)
@@ -47,8 +40,8 @@ class ShardRows:
     missing_by_column : dict of str to int
     kept : pandas.DataFrame
         Complete rows as they are in the shard: among them each level of each predictor.
-    rules : dict of str to GaussRule
-        Of the columns of numbers from which ``scale(x)`` and others learn.
+    answers : dict of str to object
+        What calls such as ``scale(x)`` learn from; empty without complete rows.
     """
 
     used: int
@@ -56,23 +49,35 @@ class ShardRows:
     untried: int
     missing_by_column: dict[str, int]
     kept: pd.DataFrame
-    rules: dict[str, GaussRule]
+    answers: dict[str, Any]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, formula: Formula, group: str) -> ShardRows:
-        """Count and choose among the rows of a shard, which are divided by the column `group`."""
-        table = complete_rows(frame, formula)
+    def of(cls, frame: pd.DataFrame, learning: Learning, group: str) -> ShardRows:
+        """Count and choose among the rows of a shard, which are divided by the column `group`.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+        learning : Learning
+            What is asked of the rows.
+        group : str
+        """
+        table = complete_rows(frame, learning.formula)
         if table is None:
             absent = frame.isna().sum()
             by_column = {str(name): int(count) for name, count in absent.items() if count}
             return cls(0, len(frame), 0, by_column, frame.iloc[:0], {})
-        kept, rules = learned_from(frame.loc[table.rows], formula, group), {}
-        for column in transformed_columns(formula):
-            if pd.api.types.is_numeric_dtype(table.frame[column].dtype):
-                values = np.asarray(table.frame[column], dtype=np.float64)
-                if np.abs(values).max() < LARGEST_NUMBER:  # the encoding refuses others
-                    rules[column] = GaussRule.of(values, np.ones(len(values)))
-        return cls(table.n_rows, table.n_missing, table.n_untried, dict(table.missing_by_column), kept, rules)
+        kept = learned_from(frame.loc[table.rows], learning.formula, group)
+        answers = learning.answers(table, lambda: table.rows.isin(kept.index))
+        return cls(table.n_rows, table.n_missing, table.n_untried, dict(table.missing_by_column), kept, answers)
+
+
+def answers_of(frame: pd.DataFrame, learning: Learning, group: str) -> dict[str, Any]:
+    """The answers of a shard that has complete rows, when it is asked again; the arguments are those of `ShardRows`."""
+    table = complete_rows(frame, learning.formula)
+    assert table is not None
+    rows = frame.loc[table.rows]
+    return learning.answers(table, lambda: table.rows.isin(learned_from(rows, learning.formula, group).index))
 
 
 def complete_rows(frame: pd.DataFrame, formula: Formula) -> TrainingTable | None:
@@ -98,8 +103,8 @@ def learned_from(rows: pd.DataFrame, formula: Formula, group: str) -> pd.DataFra
     none of them has.
     """
     clusters = {column for term in formula.random for column in term.group}
-    elsewhere = {use.name for use in formula.names if use.where != "grouping factor"}
-    predictors = [name for name in rows if name in elsewhere or name not in clusters]
+    labels = label_columns(formula)
+    predictors = [name for name in rows if name not in labels]
     mixed = rows.sample(frac=1, random_state=0)
     chosen = [mixed.head(SPREAD).index]
     chosen += [mixed.drop_duplicates(name).head(SPREAD).index for name in rows if name in clusters]
@@ -112,7 +117,10 @@ def learned_from(rows: pd.DataFrame, formula: Formula, group: str) -> pd.DataFra
         chosen.append(mixed.groupby(levels, observed=True, sort=False).head(OF_EACH).index)
     for name in predictors:
         values = mixed.drop_duplicates(name).index
-        chosen += [values] if len(values) <= MOST_VALUES or not _is_number(rows[name]) else []
+        if len(values) <= MOST_VALUES or not _is_number(rows[name]):
+            chosen.append(values)
+        else:  # the ends, where a column of a spline may have its only values other than zero
+            chosen += [mixed[name].nsmallest(OF_EACH).index, mixed[name].nlargest(OF_EACH).index]
     together = chosen[0]
     for other in chosen[1:]:
         together = together.union(other)
@@ -150,7 +158,6 @@ def check_formula(formula: Formula, group: str) -> None:
             f"of {quoted_list(own)} do not: crossed factors are taken beside one factor within the shards. Leave out "
             "the others, or use hl.Model, which takes all rows at once."
         )
-    _refuse_learned(formula)
 
 
 def crossing(factors: Mapping[str, tuple[str, ...]], group: str) -> list[str]:
@@ -179,34 +186,3 @@ def refuse_many_columns(names: Sequence[str], group: str, columns: int) -> None:
             f"(1 | {group}/{names[0].split(':')[-1]}). If it has more clusters than '{group}', divide the table by it. "
             "hl.Model takes all rows at once, and has no such limit."
         )
-
-
-def _refuse_learned(formula: Formula) -> None:
-    learned = [
-        use.name
-        for use in formula.names
-        if use.is_call
-        and (use.name in OWN or use.name in OF_FORMULAE or use.name in AGGREGATES)
-        and _column_of_moments(formula, use) is None
-    ]
-    if learned:
-        raise DesignError(
-            f"'{learned[0]}' in the formula depends on all rows at once. Of shards, center, scale, standardize and "
-            f"poly, with a degree up to {NODES - 1}, learn from a column of the table, as in scale(age), and not from "
-            "an expression. Compute others as a column before the shards are written, or with constants: "
-            "I((log(age) - 3.4) / 0.2) in place of scale(log(age))."
-        )
-
-
-def transformed_columns(formula: Formula) -> list[str]:
-    """The columns from all of whose rows ``center(x)``, ``scale(x)`` or ``poly(x, 2)`` learn."""
-    found = [_column_of_moments(formula, use) for use in formula.names if use.is_call]
-    return list(dict.fromkeys(column for column in found if column is not None))
-
-
-def _column_of_moments(formula: Formula, use: NameUse) -> str | None:
-    """The column from which a call learns the means of its powers; None if it learns something else, or nothing."""
-    if use.name not in OF_MOMENTS:
-        return None
-    found = (_POLYNOMIAL if use.name == "poly" else _COLUMN).match(formula.text, use.span[1])
-    return None if found is None else found["column"]

@@ -17,6 +17,7 @@ from .partition import write_shards
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..design.design import Collinear
     from .model import ShardedModel
 
 #: More files would be open at once than systems allow.
@@ -113,22 +114,31 @@ class Shards(Shown):
         return cls(place)
 
     def model(
-        self, formula: str, *, priors: Mapping[str, Any] | None = None, executor: AnyExecutor | None = None
+        self,
+        formula: str,
+        *,
+        priors: Mapping[str, Any] | None = None,
+        collinear: Collinear = "drop",
+        executor: AnyExecutor | None = None,
     ) -> ShardedModel:
         """A model of the rows of all shards.
 
-        Levels, numbers of rows and clusters, and moments of the columns are learned in two passes over the shards.
-        Rows with missing values are left out, and a warning gives their number.
+        Levels, numbers of rows and clusters, and moments of the columns are learned in two passes over the shards; the
+        quantiles of ``bs(x, df=4)``, and functions within functions, such as ``scale(between(x, g))``, take one or two
+        more. Rows with missing values are left out, and a warning gives their number.
 
         Parameters
         ----------
         formula : str
             As for `hierlogit.Model`. Grouping factors are that of the shards and others nested in it, ``(1 | site)`` or
             ``(1 + x | site/patient)``; or one of these and others that cross the shards, ``(1 | site) + (1 | drug)``,
-            with up to 3,000 effects together. ``scale``, ``center``, ``standardize`` and ``poly`` of a column learn
-            from all rows; other functions that depend on all rows at once, such as ``bs``, are refused.
+            with up to 3,000 effects together. ``scale``, ``center``, ``standardize``, ``poly``, ``bs``, ``within`` and
+            ``between`` learn from all rows; other functions that depend on all rows at once, such as ``np.mean``, are
+            refused.
         priors : mapping of str to prior, optional
             As for `hierlogit.Model`. `hierlogit.MAP` uses them.
+        collinear : {"drop", "error"}
+            As for `hierlogit.Model`: what to do with columns that depend linearly on those before them.
         executor : concurrent.futures.Executor or distributed.Client, optional
             Where the shards are read; in this process if not given.
 
@@ -149,7 +159,8 @@ class Shards(Shown):
         """
         from .model import ShardedModel
 
-        return ShardedModel(self.folder, self.manifest, text("formula", formula, DesignError), priors, executor)
+        written = text("formula", formula, DesignError)
+        return ShardedModel(self.folder, self.manifest, written, priors, collinear, executor)
 
     def _view(self) -> View:
         rows = [shard.rows for shard in self.manifest.shards]

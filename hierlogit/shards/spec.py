@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 import weakref
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..design.row_counts import GaussRule
+from ..design.design import COLLINEAR_CHOICES, say_dropped_columns
 from ..design.table import rows_dropped, warn_of_data
 from ..design.training_rows import check_known_names, training_rows
 from ..display import Facts, Shown, View
@@ -25,32 +25,67 @@ from ..model_spec import ModelSpec
 from ..parallel.tasks import all_results
 from ..parallel.workers import AnyExecutor, check_executor
 from ..priors.defaults import resolve_priors
-from ..validation import number_of
+from ..validation import choice, number_of
 from .common_columns import CommonColumns
 from .crossed import CrossedSums
 from .folder import Manifest, read_shard
+from .learning import Learning
 from .moments import joined
 from .objective import ShardedObjective, Sums, whole_design
 from .opened import Describe, Recipe, ShardDesign, forget
-from .rows import ShardRows, check_formula, learned_from, transformed_columns
+from .rows import ShardRows, answers_of, check_formula, learned_from
 
 if TYPE_CHECKING:
+    from ..design.design import Collinear
     from ..design.grouping import GroupBlock
-    from ..formula.terms import Formula
     from ..priors.defaults import Priors
 
 
 @dataclass(frozen=True)
-class _Read:
-    """Task that counts the rows of a shard and chooses those that are learned from."""
+class _Shard:
+    """A shard whose rows tasks take.
+
+    Attributes
+    ----------
+    folder : Path
+    manifest : Manifest
+    learning : Learning
+        What is asked of its rows.
+    """
 
     folder: Path
     manifest: Manifest
-    formula: Formula
+    learning: Learning
+
+    def frame(self, number: int) -> pd.DataFrame:
+        """The columns of the formula."""
+        return read_shard(self.folder, self.manifest, number, self.learning.formula.columns)
+
+    @contextmanager
+    def naming(self, number: int) -> Iterator[None]:
+        """Context in which errors about rows name the file that has them."""
+        try:
+            yield
+        except DesignError as error:
+            raise DesignError(f"in {self.manifest.shards[number].file}, {error}") from error
+
+
+class _Read(_Shard):
+    """Task that counts the rows of a shard, chooses those that the encoding is learned from, and asks."""
 
     def __call__(self, number: int) -> ShardRows:
-        frame = read_shard(self.folder, self.manifest, number, self.formula.columns)
-        return ShardRows.of(frame, self.formula, self.manifest.group)
+        frame = self.frame(number)
+        with self.naming(number):
+            return ShardRows.of(frame, self.learning, self.manifest.group)
+
+
+class _Ask(_Shard):
+    """Task that asks a shard again."""
+
+    def __call__(self, number: int) -> dict[str, Any]:
+        frame = self.frame(number)
+        with self.naming(number):
+            return answers_of(frame, self.learning, self.manifest.group)
 
 
 class ShardedSpec(Shown):
@@ -82,22 +117,30 @@ class ShardedSpec(Shown):
         manifest: Manifest,
         formula: str,
         priors: Mapping[str, Any] | None,
+        collinear: Collinear,
         executor: AnyExecutor | None,
     ) -> None:
         check_executor(executor)
-        parsed = parse(formula)
+        choice("collinear", collinear, COLLINEAR_CHOICES, DesignError)
+        location, parsed = folder.absolute(), parse(formula)
         check_known_names(parsed, list(manifest.schema), None)
         check_formula(parsed, manifest.group)
-        read = all_results(
-            _Read(folder.absolute(), manifest, parsed), range(len(manifest.shards)), executor, "Reading shards"
-        )
+        learning = Learning.of(parsed, list(manifest.schema), manifest.group)
+        every = range(len(manifest.shards))
+        read = all_results(_Read(location, manifest, learning), every, executor, "Reading shards")
         missing = _say_missing(list(read.values()), manifest.rows)
         numbers = tuple(number for number, one in read.items() if one.used)
-        reference = _reference(parsed, [read[number] for number in numbers], manifest.group)
+        learning = learning.after([read[number].answers for number in numbers])
+        while learning.questions:
+            answers = all_results(_Ask(location, manifest, learning), numbers, executor, "Learning from shards")
+            learning = learning.after(list(answers.values()))
+        reference = _reference(learning, [read[number].kept for number in numbers], manifest.group)
+        resolve_priors(reference.design, priors)  # wrong ones are refused before the shards are read again
         common = CommonColumns.of(reference.design, manifest.group)
-        recipe = Recipe.of(secrets.token_hex(16), folder.absolute(), manifest, reference)
+        recipe = Recipe.of(secrets.token_hex(16), location, manifest, reference)
         places: dict[int, str] = {}
         described = all_results(Describe(recipe), numbers, executor, "Encoding shards", places=places)
+        say_dropped_columns(reference.design, collinear)  # of all rows, since all of them could be encoded
         parts = list(described.values())
         design = whole_design(reference.design, parts, common.factors)
         triangular = joined([part.X for part in parts]).triangular
@@ -127,6 +170,7 @@ class ShardedSpec(Shown):
         events, trials = (sum(getattr(part, name) for part in parts) for name in ("events", "trials"))
         unit = "trials" if design.outcome.binomial else "rows"
         clusters = [("clusters", f"{one.name}: {len(one.levels):,}; varying {one.varying}") for one in design.groups]
+        dropped = [("dropped", f"from {where}: {why}") for where, why in design.drops]
         gone = self._missing
         rows = f"{self.rows:,} in {number_of(len(parts), 'shard')}" + (f" ({gone:,} more dropped)" if gone else "")
         return (
@@ -135,6 +179,7 @@ class ShardedSpec(Shown):
             ("rows", rows),
             ("shards", f"{self.folder}, divided by {self.manifest.group}"),
             *clusters,
+            *dropped,
         )
 
     def objective(self, nodes: int, executor: AnyExecutor | None, *, penalised: bool) -> ShardedObjective:
@@ -201,27 +246,16 @@ def _say_missing(read: list[ShardRows], total: int) -> int:
     return missing + untried
 
 
-def _reference(formula: Formula, read: list[ShardRows], group: str) -> ModelSpec:
-    """The model of the rows that are learned from.
+def _reference(learning: Learning, kept: Sequence[pd.DataFrame], group: str) -> ModelSpec:
+    """The model of the rows that the encoding is learned from, with what was learned from all rows.
 
     Raises
     ------
     DesignError
-        If they do not fit the formula, or columns depend on each other.
+        If they do not fit the formula.
     """
-    together = pd.concat([one.kept for one in read], ignore_index=True)
+    formula = learning.formula
+    together = pd.concat(kept, ignore_index=True)
     with unsaid(DataWarning):
         table = training_rows(formula, learned_from(together, formula, group), "drop", None, None, "binomial")
-    rules = {
-        column: reduce(GaussRule.joined, [one.rules[column] for one in read])
-        for column in transformed_columns(formula)
-        if all(column in one.rules for one in read)
-    }
-    model = ModelSpec.from_parts(formula.text, replace(table, rules=rules))
-    for where, why in model.design.drops:
-        raise DesignError(
-            f"in {where}, {why}: the rows cannot tell these effects apart, at least not the "
-            f"{len(table.frame):,} rows that the encoding of shards is learned from. Leave a term out of the formula, "
-            "or merge rare levels."
-        )
-    return model
+    return ModelSpec.from_parts(formula.text, replace(table, rules=learning.rules))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 import hierlogit as hl
-from hierlogit.errors import DataWarning, PredictionError
+from hierlogit.errors import DataWarning, DesignError, PredictionError
 
 CHOICES = ("observed", "new", "average", "typical")
 #: Columns that each choice needs besides those of the fixed part.
@@ -270,3 +271,16 @@ def test_a_grid_has_each_column_once(fit: hl.results.Fit) -> None:
         hl.datagrid(fit, fit=2)
     with pytest.raises(PredictionError, match="datagrid must be values by predictor"):
         hl.datagrid(fit, ["x"])
+
+
+def test_a_file_of_a_folder_that_lacks_a_column_is_named(
+    fit: hl.results.Fit, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = hl.predictions(fit, rows)["estimate"]
+    rows[:50].to_parquet(tmp_path / "a.parquet", index=False)
+    rows[50:].drop(columns="y").to_parquet(tmp_path / "b.parquet", index=False)  # which predictions do not need
+    np.testing.assert_array_equal(hl.predictions(fit, tmp_path)["estimate"], expected)
+    rows[50:].drop(columns="x").to_parquet(tmp_path / "b.parquet", index=False)
+    for call in (lambda: hl.predictions(fit, tmp_path), lambda: fit.model.design.encode(tmp_path)):
+        with pytest.raises(DesignError, match=r"b\.parquet lacks the column 'x', which other files of"):
+            call()

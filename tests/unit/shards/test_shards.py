@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
+from hierlogit.design import order_statistics
 from hierlogit.engines.maximum.cluster_covariance import sandwich
 from hierlogit.engines.maximum.cluster_scores import cluster_scores
 from hierlogit.engines.maximum.objective import Point
-from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, EngineError, FitError
-from hierlogit.shards import opened
+from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, EngineError, FitError, PriorError
+from hierlogit.shards import learning, opened
 from hierlogit.shards.objective import Sums
 
 FORMULA = "y ~ x * arm + (1 + x | site)"
@@ -122,6 +123,125 @@ def test_transformations_learn_from_all_rows(table: pd.DataFrame, tmp_path: Path
     # A column that is centred has a mean of zero up to rounding.
     np.testing.assert_allclose(whole.column_means, design.column_means, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(whole.column_sds, design.column_sds, rtol=1e-8)
+
+
+@pytest.fixture(scope="module")
+def regional(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, hl.Shards]:
+    """Rows whose means differ between clusters, in regions that have rows in several shards."""
+    table = table.assign(
+        age=40 + table["site"] / 10 + 5 * table["x"],
+        region=table["site"] % 7,
+        zone=table["site"] % 149 + 149 * table["ward"],
+        town=(table["site"] % 7).map("town {}".format),
+        clinic=table["site"].map("clinic {}".format),
+    )
+    return table, hl.Shards.write(table, tmp_path_factory.mktemp("regional") / "shards", group="site", shards=4)
+
+
+def encoded(model: hl.results.ShardedModel) -> np.ndarray:
+    """The columns of the fixed effects of all shards."""
+    recipe, parts = model.__dict__["_sums"].recipe, range(4)
+    return np.concatenate([opened.open_shard(recipe, number).read().design.X for number in parts])
+
+
+@pytest.mark.parametrize("places", [20, 4000])
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        "bs(age, df=6)",
+        "bs(x, knots=[-1, 0.5], degree=2) * arm",
+        "0 + bs(ward, df=3, intercept=True, degree=1)",
+        "bs(log(age), df=5, upper_bound=6)",
+        "scale(log(age)) + center(I(x**2)) + poly(I(age / 10), 3)",
+        "scale((x + age) * ward) + standardize(arm == 'new')",
+        "within(x, site) + between(x, site)",
+        "within(log(age), clinic) * arm",
+        "between(x, town) + within(x, zone)",
+        "scale(within(x, site)) + bs(between(age, site), df=4) + center(between(scale(age), region))",
+    ],
+)
+def test_what_is_learned_is_that_of_all_rows(
+    regional: tuple[pd.DataFrame, hl.Shards], fixed: str, places: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_statistics, "PLACES", places)
+    table, shards = regional
+    formula = f"y ~ {fixed} + (1 | site)"
+    model, design = shards.model(formula), hl.Model(formula, table).design
+    assert model.__dict__["_spec"].design.fixed_effects == design.fixed_effects
+    rows = [pd.read_parquet(shards.folder / shard.file) for shard in shards.manifest.shards]
+    order = np.lexsort(pd.concat(rows)[["x", "site"]].to_numpy().T)
+    expected = design.X[np.lexsort(table[["x", "site"]].to_numpy().T)]
+    np.testing.assert_allclose(encoded(model)[order], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_fits_with_splines_and_cluster_means_are_those_of_all_rows(regional: tuple[pd.DataFrame, hl.Shards]) -> None:
+    table, shards = regional
+    formula = "y ~ bs(age, df=5) + between(x, site) + (1 + within(x, site) | site)"
+    assert_same_fit(shards.model(formula).fit("laplace"), hl.Model(formula, table).fit("laplace"))
+
+
+def test_the_ends_of_a_column_are_learned_from(table: pd.DataFrame, tmp_path: Path) -> None:
+    # The last column of the spline is zero in all rows but three.
+    far = table.assign(x=table["x"].where(table.index % 3000 != 0, 9 + np.arange(len(table)) / 1e4))
+    shards = hl.Shards.write(far, tmp_path / "shards", group="site", shards=3)
+    formula = "y ~ bs(x, knots=[8], degree=1) + (1 | site)"
+    assert_same_fit(shards.model(formula).fit("laplace"), hl.Model(formula, far).fit("laplace"))
+
+
+def test_means_of_many_clusters_across_shards_are_refused(
+    regional: tuple[pd.DataFrame, hl.Shards], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "MOST_CLUSTERS", 6)
+    _, shards = regional
+    shards.model("y ~ within(x, site) + (1 | site)")
+    message = (
+        r"'within\(x, region\)' takes the means of at least 7 clusters of 'region', which may lie in several shards"
+    )
+    with pytest.raises(DesignError, match=message):
+        shards.model("y ~ within(x, region) + (1 | site)")
+
+
+def test_dependent_columns_are_dropped_as_in_memory(table: pd.DataFrame, shards: hl.Shards) -> None:
+    formula = "y ~ x + I(2 * x) + arm + I(arm == 'new') + (1 + x + I(3 - x) | site)"
+    with pytest.warns(DataWarning) as of_shards:
+        sharded = shards.model(formula)
+    with pytest.warns(DataWarning) as of_all:
+        model = hl.Model(formula, table)
+    dropped = [[str(one.message) for one in told if "were dropped" in str(one.message)] for told in (of_shards, of_all)]
+    assert dropped[0] == dropped[1]
+    assert len(dropped[0]) == 2
+    facts = [[text for label, text in one.facts() if label == "dropped"] for one in (sharded, model)]
+    assert facts[0] == facts[1]
+    found, expected = sharded.fit("laplace").estimate, model.fit("laplace").estimate
+    assert expected is not None
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-9)
+    np.testing.assert_allclose(found.vector, expected.vector, atol=1e-6)
+    with pytest.raises(DesignError, match="pass collinear='drop'"):
+        shards.model(formula, collinear="error")
+    with pytest.raises(DesignError, match="collinear='keep'"):
+        shards.model(formula, collinear="keep")  # type: ignore[arg-type]
+
+
+def test_columns_that_depend_on_others_in_few_rows_only_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    # In the middle of the column, where no row is looked for, a few rows differ.
+    almost = table.assign(z=2 * table["x"])
+    middle = almost["x"].abs().nsmallest(3).index
+    almost.loc[middle, "z"] += 0.5
+    shards = hl.Shards.write(almost, tmp_path / "shards", group="site", shards=3)
+    with pytest.raises(DesignError, match=r"shard-0000\d\.parquet has rows that cannot be encoded .*'z' is a linear"):
+        shards.model("y ~ x + z + (1 | site)")
+
+
+def test_wrong_priors_are_refused_before_the_shards_are_read_again(
+    shards: hl.Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("the shards were read again")
+
+    monkeypatch.setattr(opened.Describe, "__call__", fail)
+    for priors in ({"nonsense": hl.priors.Normal(0, 1)}, {"x": hl.priors.Exponential(1)}):
+        with pytest.raises(PriorError):
+            shards.model("y ~ x + (1 | site)", priors=priors)
 
 
 def test_threads_do_not_change_a_bit(shards: hl.Shards) -> None:
@@ -355,6 +475,18 @@ def test_lazy_tables_are_divided_as_those_in_memory(
     assert {file.name for file in other.folder.iterdir()} == {file.name for file in shards.folder.iterdir()}
 
 
+def test_a_folder_with_different_columns_is_not_divided(table: pd.DataFrame, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    table.iloc[:900].to_parquet(parts / "a.parquet")
+    table.iloc[900:].drop(columns="arm").to_parquet(parts / "b.parquet")
+    with pytest.raises(DesignError, match=r"b\.parquet lacks the column 'arm', which other files of"):
+        hl.Shards.write(parts, tmp_path / "shards", group="site")
+    table.iloc[900:].assign(more=1).to_parquet(parts / "b.parquet")
+    with pytest.raises(DesignError, match=r"a\.parquet lacks the column 'more'"):
+        hl.Shards.write(parts, tmp_path / "shards", group="site")
+
+
 def test_views_name_rows_clusters_and_shards(shards: hl.Shards) -> None:
     assert "site: 300" in repr(shards)
     fit = shards.model(FORMULA).fit("laplace")
@@ -423,13 +555,12 @@ def test_altered_shards_are_refused(shards: hl.Shards, tmp_path: Path, change: s
     [
         ("y ~ x + (1 | ward)", "random effects of 'ward' cross the shards, which are divided by 'site'"),
         ("y ~ x", "no random effects"),
-        ("y ~ scale(np.exp(x)) + (1 | site)", "'scale' in the formula depends on all rows"),
-        ("y ~ scale(x) + scale(2 * x) + (1 | site)", "'scale' in the formula depends on all rows"),
-        ("y ~ poly(x, 8) + (1 | site)", "'poly' in the formula depends on all rows.* up to 7"),
-        ("y ~ bs(x, df=4) + (1 | site)", "'bs' in the formula depends on all rows"),
-        ("y ~ within(x, site) + (1 | site)", "'within' in the formula"),
-        ("y ~ I(x - np.mean(x)) + (1 | site)", r"'np\.mean' in the formula"),
-        ("y ~ x + I(2 * x) + (1 | site)", "cannot tell these effects apart"),
+        ("y ~ poly(x, 8) + (1 | site)", r"'poly\(x, 8\)': of shards, poly has degrees up to 7"),
+        ("y ~ within(x, I(site / 2)) + (1 | site)", "the clusters must be a column"),
+        ("y ~ within(x) + (1 | site)", r"within\(\) lacks 'g'"),
+        ("y ~ scale(log(x)) + (1 | site)", r"in shard-00000\.parquet, 'log\(x\)' is not finite in"),
+        ("y ~ scale(arm) + (1 | site)", "'arm' is text"),
+        ("y ~ I(x - np.mean(x)) + (1 | site)", r"'np\.mean' in the formula depends on all rows"),
         ("y ~ x + (1 | sites)", "sites"),
     ],
 )
