@@ -17,7 +17,13 @@ from ..errors import PredictionError
 from ..model_spec import ModelSpec
 from ..validation import number_of, quoted_list
 from .cluster_choice import ClusterSet
-from .numerics.population_average import average_over_clusters, average_probability, average_slope, predictor_sd
+from .numerics.population_average import (
+    average_over_clusters,
+    average_probability,
+    average_slope,
+    predictor_sd,
+    predictor_sd_slope,
+)
 from .random_streams import simulated_outcomes, standard_normals
 
 FloatArray = npt.NDArray[np.float64]
@@ -171,10 +177,8 @@ class ClusterTreatment:
 
         change = (self.linear(draws, above) - self.linear(draws, below)) / gap
         if self._averaged:
-            eta, sd = self.linear(draws, rows), self._spread(draws, rows)
-            high, low = self._spread(draws, above), self._spread(draws, below)
-            # d sd = d(sd^2) / (2 sd); where the sd is zero, its central difference is zero too.
-            sd_change = np.divide(high**2 - low**2, 2 * gap * sd, out=np.zeros_like(sd), where=sd > 0)
+            eta, sd = self.linear(draws, rows), predictor_sd(draws, rows.encoded, self._averaged)
+            sd_change = predictor_sd_slope(sd, draws, above.encoded, below.encoded, gap, self._averaged)
             slope = average_slope(eta, sd, change, sd_change)
             if self.scale == "response":
                 return slope
@@ -201,9 +205,6 @@ class ClusterTreatment:
     def _averaged(self) -> list[str]:
         """The factors over whose clusters predictions are averaged."""
         return [name for name, chosen in self.clusters.items() if chosen == "average"]
-
-    def _spread(self, draws: Draws, rows: PlacedRows) -> FloatArray:
-        return predictor_sd(draws, rows.encoded, self._averaged)
 
     def _add_new_clusters(
         self, eta: FloatArray, draws: Draws, factor: GroupBlock, number: int, rows: PlacedRows

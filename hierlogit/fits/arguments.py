@@ -31,6 +31,10 @@ MAKE_A_MODEL = "Make one first: model = hl.Model(formula, data)."
 #: What to use in place of likelihoods for fits that are pooled over imputations.
 USE_WALD = "hl.test_terms and hl.hypotheses test terms by Wald's method."
 MAKE_A_FIT = "Fit a model first: fit = hl.Model(formula, data).fit()."
+#: Classes of fits that have methods in place of these functions, by name, and which methods.
+METHODS_INSTEAD = {
+    "ShardedFit": "A fit of shards has methods instead: .summary(), .robust(), .ranef() and .predictions().",
+}
 
 
 def require_fit(value: object, name: str = "fit") -> None:
@@ -41,7 +45,9 @@ def require_fit(value: object, name: str = "fit") -> None:
     FitError
         If it is not. If it is a model, the message says that it has to be fitted first.
     """
-    remedy = f"Fit the model first: {name} = model.fit()." if isinstance(value, ModelSpec) else MAKE_A_FIT
+    remedy = METHODS_INSTEAD.get(kind_of(value), MAKE_A_FIT)
+    if isinstance(value, ModelSpec):
+        remedy = f"Fit the model first: {name} = model.fit()."
     instance(name, value, Fit, FitError, "a Fit", remedy)
 
 

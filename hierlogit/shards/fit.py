@@ -137,7 +137,9 @@ class ShardedFit(Shown):
         """
         check_executor(executor)
         estimate, model = finite_errors_of(self.estimate, self.diagnostics), self.model
-        found = robust_covariance(self._sums.by(executor), estimate, model.folder, model.manifest, cluster)
+        found = robust_covariance(
+            self._sums.by(executor, "Adding up scores"), estimate, model.folder, model.manifest, cluster
+        )
         return ShardedFit(model, *with_clusters(estimate, self.diagnostics, *found, ""), self._sums)
 
     def ranef(
@@ -178,7 +180,8 @@ class ShardedFit(Shown):
             raise FitError(unknown_names("group", [factor], names, "grouping factor"))
         place = new_folder("folder", folder, FitError)
         files = tuple(shard.file for shard in self.model.manifest.shards)
-        self._sums.by(executor).write_modes(self.estimate, names.index(factor), place.absolute(), files)
+        sums = self._sums.by(executor, "Writing effects of clusters")
+        sums.write_modes(self.estimate, names.index(factor), place.absolute(), files)
         return place
 
     def predictions(
@@ -219,7 +222,7 @@ class ShardedFit(Shown):
             raise FitError("the rows have a column 'estimate', the name of the predictions: rename it in the shards.")
         place = new_folder("folder", folder, FitError)
         write = WritePredictions(place.absolute(), self.model.folder.absolute(), self.model.manifest, chosen)
-        self._sums.by(executor).results(self.estimate.nodes, self.estimate.vector, write)
+        self._sums.by(executor, "Predicting").results(self.estimate.nodes, self.estimate.vector, write)
         return place
 
     def _view(self) -> View:

@@ -46,6 +46,8 @@ class Sums:
         Those of the search that asks for the sums.
     places : dict of int to str
         The workers that have the rows of the shards in memory.
+    what : str or None
+        Text of a progress bar over the shards; None for a search, which shows its rounds.
     """
 
     recipe: Recipe
@@ -54,15 +56,16 @@ class Sums:
     executor: AnyExecutor | None
     rounds: Rounds = field(default_factory=lambda: Rounds(None, {}))
     places: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+    what: str | None = None
 
     @property
     def crossing(self) -> tuple[str, ...]:
         """The factors that cross the shards."""
         return ()
 
-    def by(self, executor: AnyExecutor | None) -> Sums:
-        """The same, evaluated by another executor."""
-        return replace(self, executor=executor)
+    def by(self, executor: AnyExecutor | None, what: str | None = None) -> Sums:
+        """The same, evaluated by another executor, under a progress bar with the text `what`."""
+        return replace(self, executor=executor, what=what)
 
     def kept_in(self, rounds: Rounds) -> Sums:
         """The same for a search whose rounds are kept."""
@@ -83,10 +86,10 @@ class Sums:
         """
         known = IfKnown(task(self.recipe.without_content))
         found = all_results(
-            known, self.numbers if numbers is None else numbers, self.executor, None, places=self.places
+            known, self.numbers if numbers is None else numbers, self.executor, self.what, places=self.places
         )
         if unknown := [number for number, one in found.items() if one is None]:
-            found.update(all_results(task(self.recipe), unknown, self.executor, None, places=self.places))
+            found.update(all_results(task(self.recipe), unknown, self.executor, self.what, places=self.places))
         return [one for one in found.values() if one is not None]
 
     def plain_regression(self, nodes: int) -> FloatArray:

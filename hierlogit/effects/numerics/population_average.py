@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...density.kernels.binomial import bernoulli_variance, expit, logistic
-from ...density.linear_predictor import Draws
+from ...density.linear_predictor import Draws, cached_blocks
 from ...design.design import EncodedRows
 from ...design.identical_rows import identical_rows
 from ...numba_support.compile import kernel
@@ -231,12 +231,47 @@ def predictor_sd(draws: Draws, rows: EncodedRows, factors: Iterable[str]) -> Flo
     """
     variance = np.zeros((len(draws), len(rows)))
     for name in factors:
-        group = rows.groups[name]
-        first, which = identical_rows(group.Z)
-        scaled = np.einsum("sab,na->snb", draws.cholesky[name], group.Z[first])
-        variance += np.einsum("snb,snb->sn", scaled, scaled)[:, which]
+        first, which = identical_rows(rows.groups[name].Z)
+        distinct = rows.groups[name].Z[first]
+        squares = _forms(draws.cholesky[name], distinct, distinct)
+        variance += squares if len(first) == len(rows) else squares[:, which]
     sd: FloatArray = np.sqrt(variance, out=variance)
     return sd
+
+
+def predictor_sd_slope(
+    sd: FloatArray, draws: Draws, above: EncodedRows, below: EncodedRows, gap: float, factors: Iterable[str]
+) -> FloatArray:
+    """Derivative of `predictor_sd`, whose value is `sd`, by the central difference of the variance between two rows.
+
+    Parameters
+    ----------
+    sd : ndarray, shape (draws, n)
+    draws : Draws
+    above, below : EncodedRows
+        The rows with a variable slightly higher and slightly lower, by `gap` in all.
+    gap : float
+    factors : iterable of str
+    """
+    variance_slope = np.zeros(sd.shape)
+    for name in factors:
+        high, low = above.groups[name].Z, below.groups[name].Z
+        if np.any(high != low):
+            # u'Su - v'Sv = (u - v)'S(u + v), without the cancellation
+            variance_slope += _forms(draws.cholesky[name], (high - low) / gap, high + low)
+    # d sd = d(sd^2) / (2 sd); where the sd is zero, so is the central difference.
+    return np.divide(variance_slope, 2 * sd, out=variance_slope, where=sd > 0)
+
+
+def _forms(cholesky: FloatArray, left: FloatArray, right: FloatArray) -> FloatArray:
+    """``l_i' L L' r_i`` for the rows of `left` and `right` and each draw's L, shape (draws, n)."""
+    forms = np.zeros((len(cholesky), len(left)))
+    for part in cached_blocks(*forms.shape):
+        for column in range(cholesky.shape[2]):
+            L = cholesky[part, :, column]
+            one = L @ left.T
+            forms[part] += one * (one if left is right else L @ right.T)
+    return forms
 
 
 def average_over_clusters(eta: FloatArray, draws: Draws, rows: EncodedRows, factors: Sequence[str]) -> FloatArray:

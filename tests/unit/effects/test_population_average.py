@@ -15,7 +15,12 @@ from scipy.special import expit, ndtr
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws
 from hierlogit.effects.numerics import population_average
-from hierlogit.effects.numerics.population_average import average_probability, average_slope, predictor_sd
+from hierlogit.effects.numerics.population_average import (
+    average_probability,
+    average_slope,
+    predictor_sd,
+    predictor_sd_slope,
+)
 
 MakeFit = Callable[..., hl.results.Fit]
 
@@ -147,3 +152,19 @@ def test_many_rows_are_interpolated(monkeypatch: pytest.MonkeyPatch, make_fit: M
     interpolated = hl.predictions(fit, clusters="average").draws.values
     np.testing.assert_allclose(interpolated, one_by_one, rtol=0, atol=1e-9)
     assert np.any(interpolated != one_by_one)
+
+
+def test_slope_of_the_spread_is_its_derivative(make_fit: MakeFit, clustered_rows: Callable[..., pd.DataFrame]) -> None:
+    table = clustered_rows(5, 6)
+    fit = make_fit("healed ~ dose + (1 + dose + I(dose**2) | clinic) + (1 | reader)", table, draws=3)
+    draws, factors, gap = Draws.of(fit.model, fit.posterior), ["clinic", "reader"], 1e-4
+    rows, above, below = (
+        fit.model.design.encode(table.assign(dose=table["dose"] + step)) for step in (0, gap / 2, -gap / 2)
+    )
+    sd = predictor_sd(draws, rows, factors)
+    expected = (predictor_sd(draws, above, factors) - predictor_sd(draws, below, factors)) / gap
+    found = predictor_sd_slope(sd, draws, above, below, gap, factors)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found).max() > 0.01
+    zero = predictor_sd_slope(np.zeros_like(sd), draws, above, below, gap, ["reader"])
+    np.testing.assert_array_equal(zero, 0)

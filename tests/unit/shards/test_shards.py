@@ -4,6 +4,7 @@ import json
 import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from hierlogit.engines.maximum.cluster_covariance import sandwich
 from hierlogit.engines.maximum.cluster_scores import cluster_scores
 from hierlogit.engines.maximum.objective import Point
 from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, EngineError, FitError, PriorError
-from hierlogit.shards import learning, opened
+from hierlogit.shards import learning, objective, opened
 from hierlogit.shards.objective import Sums
 
 FORMULA = "y ~ x * arm + (1 + x | site)"
@@ -579,8 +580,24 @@ def test_other_engines_and_other_functions_are_refused(shards: hl.Shards) -> Non
     for engine, message in refused:
         with pytest.raises(EngineError, match=message):
             model.fit(engine)
-    with pytest.raises(FitError, match="is not a Fit"):
+    with pytest.raises(FitError, match=r"is not a Fit \(got ShardedFit\)\. A fit of shards has methods instead"):
         hl.summary(model.fit("laplace"))  # type: ignore[arg-type]
+
+
+def test_what_passes_over_the_shards_once_has_a_bar(
+    shards: hl.Shards, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fit, bars, all_results = shards.model("y ~ x + (1 | site)").fit("laplace"), [], objective.all_results
+
+    def recorded(task: Any, numbers: Any, executor: Any, what: str | None, **options: Any) -> Any:
+        bars.append(what)
+        return all_results(task, numbers, executor, what, **options)
+
+    monkeypatch.setattr(objective, "all_results", recorded)
+    fit.ranef(tmp_path / "effects")
+    fit.predictions(tmp_path / "rows")
+    fit.robust()
+    assert bars == ["Writing effects of clusters", "Predicting", "Adding up scores"]
 
 
 @pytest.mark.parametrize(
