@@ -10,7 +10,7 @@
 #   make test-jax    the tests that need JAX, in an environment of their own
 #   make test-lowest the tests with the lowest versions that pyproject.toml allows, in an environment of their own
 #   make wheel       the wheel and the source archive, in dist/
-#   make wheel-check the same, and a fit from the wheel in an empty environment
+#   make wheel-check the same, and fits in an empty environment from it and from a wheel with compiled functions
 #   make clean       remove the environments and all caches
 # tools/find-python.sh finds the Python to use. To use another one: `make test PYTHON=/path/to/python`.
 
@@ -93,11 +93,15 @@ wheel: .venv/.installed-dev
 	.venv/bin/python -m build
 	.venv/bin/python -m twine check --strict dist/*
 
-# Run in a folder outside the checkout, where Python finds only what is installed.
+# Run in a folder outside the checkout, where Python finds only what is installed. Then the same with the wheel for this
+# platform, which holds compiled functions, in build/wheel; those for all platforms are made when a version is released.
 wheel-check: wheel
-	rm -rf .venv-wheel
+	rm -rf .venv-wheel build/wheel
 	.venv/bin/python -m venv .venv-wheel
 	.venv-wheel/bin/python $(PIP) dist/*.whl
+	cd "$$(mktemp -d)" && "$(CURDIR)/.venv-wheel/bin/python" "$(CURDIR)/tools/wheel_check.py"
+	.venv-wheel/bin/python tools/platform_wheel.py dist/*.whl build/wheel
+	.venv-wheel/bin/python $(PIP_INSTALL) --no-deps --force-reinstall build/wheel/*.whl
 	cd "$$(mktemp -d)" && "$(CURDIR)/.venv-wheel/bin/python" "$(CURDIR)/tools/wheel_check.py"
 
 clean:

@@ -296,6 +296,8 @@ def warm() -> None:
         except KeyboardInterrupt:
             fail("interrupted: what was compiled until then is kept, and the next call compiles the rest.")
             raise typer.Exit(INTERRUPTED) from None
+        if compiled.shipped:
+            say(f"{compiled.shipped} functions came with the package as machine code.")
         say(f"{compiled.functions} functions are compiled: {compiled.size / 1e6:.1f} MB in {compiled.folder}")
 
 

@@ -8,7 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import EngineError
-from .compile import ELSEWHERE, NO_FOLDER, are_kept, caches, source_files
+from .compile import ELSEWHERE, NO_FOLDER, FileCache, are_kept, caches, source_files, sources
+from .shipped_code import ARCHIVE, pack, shipped_code
+
+PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -18,19 +21,22 @@ class CodeFiles:
     Attributes
     ----------
     functions : int
-        Functions with machine code.
+        Functions that were compiled here.
     missing : tuple of str
-        Functions without any, with their modules.
+        Functions without machine code, with their modules.
     size : int
-        Bytes.
+        Bytes of those compiled here.
     folder : Path
-        The folder that holds all files, perhaps in folders of its own.
+        The folder that holds all their files, perhaps in folders of its own.
+    shipped : int
+        Functions whose machine code came with the package.
     """
 
     functions: int
     missing: tuple[str, ...]
     size: int
     folder: Path
+    shipped: int = 0
 
 
 def code_files() -> CodeFiles:
@@ -39,20 +45,36 @@ def code_files() -> CodeFiles:
     Raises
     ------
     EngineError
-        If there is no folder in which it can be kept.
+        If there is no folder in which it can be kept, and none came with the package.
     """
-    package = Path(__file__).parents[1]
-    for path in source_files():
-        inside = path.relative_to(package).with_suffix("").parts
-        import_module(".".join([package.name, *(part for part in inside if part != "__init__")]))
-    if not are_kept():
+    _declare_all()
+    shipped = shipped_code(sources()).functions
+    if not are_kept() and not shipped:
         raise EngineError(f"{NO_FOLDER}. {ELSEWHERE}")
-    # Programs may declare functions of their own.
-    own = [cache for cache in caches() if cache.function_name.startswith(f"{package.name}.")]
-    found = {cache.function_name: cache.files for cache in own}
+    found = {name: cache.files for name, cache in _own_caches().items()}
     return CodeFiles(
         functions=sum(map(bool, found.values())),
-        missing=tuple(sorted(name for name, files in found.items() if not files)),
+        missing=tuple(sorted(name for name, files in found.items() if not files and name not in shipped)),
         size=sum(one.stat().st_size for files in found.values() for one in files),
-        folder=Path(os.path.commonpath({cache.cache_path for cache in caches()})),
+        folder=Path(os.path.commonpath({cache.cache_path for cache in caches()} or {ARCHIVE.parent})),
+        shipped=len(shipped),
     )
+
+
+def pack_code_files(archive: Path) -> None:
+    """Write all machine code that is on disk into an archive that can come with the package."""
+    _declare_all()
+    functions = ((name, *kept) for name, cache in _own_caches().items() for kept in cache.kept())
+    pack(archive, sources(), functions)
+
+
+def _declare_all() -> None:
+    """Import the modules with compiled functions."""
+    for path in source_files():
+        inside = path.relative_to(PACKAGE).with_suffix("").parts
+        import_module(".".join([PACKAGE.name, *(part for part in inside if part != "__init__")]))
+
+
+def _own_caches() -> dict[str, FileCache]:
+    """Caches of the package's functions, by their names; programs may declare functions of their own."""
+    return {cache.function_name: cache for cache in caches() if cache.function_name.startswith(f"{PACKAGE.name}.")}

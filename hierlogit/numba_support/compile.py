@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ from numba import njit
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, CompileResult
 from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.core.target_extension import target_override
@@ -25,6 +26,7 @@ from numba.extending import overload
 
 from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is compiled from here on
 from ..errors import FileWarning, warn
+from .shipped_code import shipped_code
 from .target import TARGET, TARGET_NAME
 
 #: Floating-point optimisations that allow sums to be reordered, so that they use vector instructions; infinities and
@@ -133,7 +135,27 @@ def _stamp() -> tuple[tuple[str, str], ...]:
     )
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+def sources() -> str:
+    """Digest of all of them."""
+    return hashlib.sha256(repr(_stamp()).encode()).hexdigest()
+
+
+def _arguments(signature: Any) -> tuple[Any, ...]:
+    """Types of the arguments in a signature, or in a list of them."""
+    return tuple(normalize_signature(signature)[0])
+
+
+def _shipped(name: str, signature: Any, target_context: Any) -> Any:
+    """A function that comes with the package; None if it has to be compiled."""
+    code = shipped_code(sources()).read(name, _arguments(signature))
+    return None if code is None else CompileResult._rebuild(target_context, *pickle.loads(code))
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+class FileCache(FunctionCache):  # type: ignore[misc]
     """Functions on disk, compiled again when any file of `COMPILED` has changed.
 
     Numba checks only the file of the function itself, and would keep outdated copies of functions from other files.
@@ -142,7 +164,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file._source_stamp = _stamp()
-        self.function_name = f"{function.__module__}.{function.__qualname__}"
+        self.function_name = _name_of(function)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -151,29 +173,36 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         index = folder / f"{name}.nbi"
         return (index, *folder.glob(f"{name}.*.nbc")) if index.exists() else ()
 
+    def kept(self) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+        """Types of the arguments, and machine code for them, of all that is on disk."""
+        for (signature, *_), name in self._cache_file._load_index().items():
+            yield _arguments(signature), Path(self.cache_path, name).read_bytes()
+
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """The function on disk; None if there is none, or the file is damaged.
+        """The function that comes with the package, or the one on disk; None if there is none, or the file is damaged.
 
         Numba's method fills the compiler's tables of types and functions first, which takes longer than to read all
         functions of a fit. Machine code needs only the functions that count references.
         """
         _finalize_before_interruption()
-        found = None
+        rtsys.initialize(target_context)
+        found = _shipped(self.function_name, signature, target_context)
+        if found is not None:
+            return found
         try:
-            rtsys.initialize(target_context)
             with self._guard_against_spurious_io_errors():
                 found = self._load_overload(signature, target_context)
         except Exception:  # whatever damaged pickles raise
             self._forget()
             return None
         # Processes that write at the same time may give one name to the files of two signatures.
-        wanted = normalize_signature(signature)[0]
-        return found if found is not None and tuple(found.signature.args) == tuple(wanted) else None
+        return found if found is not None and tuple(found.signature.args) == _arguments(signature) else None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keep a function on disk, if that is possible."""
         try:
-            super().save_overload(signature, compiled)
+            # Numba's listing of the source with its types is long, and holds the path of the file.
+            super().save_overload(signature, compiled._replace(type_annotation=""))
         except Exception as error:  # a full disk, or a damaged index that cannot be removed
             self._forget()  # it may name a file that an earlier version of the function has left
             _warn_that_nothing_is_kept(f"Compiled functions cannot be kept in {self.cache_path} ({error})")
@@ -187,10 +216,17 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 class _NoCache(NullCache):  # type: ignore[misc]
     """In place of a cache where no folder can be written."""
 
-    def load_overload(self, _signature: Any, _target_context: Any) -> None:
-        """None, after a warning."""
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function_name = _name_of(function)
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """The function that comes with the package; None if there is none, after a warning."""
         _finalize_before_interruption()
-        _warn_that_nothing_is_kept(NO_FOLDER)
+        rtsys.initialize(target_context)
+        shipped = _shipped(self._function_name, signature, target_context)
+        if shipped is None:
+            _warn_that_nothing_is_kept(NO_FOLDER)
+        return shipped
 
 
 #: Whether it has been said that compiled functions cannot be kept.
@@ -204,20 +240,20 @@ def _warn_that_nothing_is_kept(why: str) -> None:
 
 
 #: Those of all functions that are declared in this process.
-_CACHES: list[_Cache] = []
+_CACHES: list[FileCache] = []
 
 
 def _cache_of(function: Callable[..., Any]) -> Any:
     """A function's cache, if there is a folder for it."""
     try:
-        made = _Cache(function)
+        made = FileCache(function)
     except RuntimeError:  # Numba has tried all folders
-        return _NoCache()
+        return _NoCache(function)
     _CACHES.append(made)
     return made
 
 
-def caches() -> tuple[_Cache, ...]:
+def caches() -> tuple[FileCache, ...]:
     """The caches of all functions that the modules loaded so far declare to be compiled."""
     return tuple(_CACHES)
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
 import tomllib
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
+from zipfile import ZipFile
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.tags import Tag, sys_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 import hierlogit as hl
@@ -183,6 +189,51 @@ class TestRelease:
         jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
         run = {step["run"].split()[1] for job in jobs.values() for step in job["steps"] if "run" in step}
         assert set(re.findall(r"^make (\S+)", script, re.MULTILINE)) <= run
+
+
+class TestPlatformWheel:
+    """tools/platform_wheel.py: the wheel with compiled functions."""
+
+    TAGS: ClassVar = [("cp313", "cp313", "manylinux_2_27_x86_64"), ("cp313", "cp313", "manylinux_2_28_x86_64")]
+
+    @pytest.fixture
+    def made(self, load_tool: Callable[[str], ModuleType], tmp_path: Path) -> ZipFile:
+        given = {
+            "hierlogit/__init__.py": "",
+            "hierlogit-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "hierlogit-1.0.dist-info/RECORD": "",
+        }
+        with ZipFile(tmp_path / "given.whl", "w") as file:
+            for name, text in given.items():
+                file.writestr(name, text)
+        script = load_tool("platform_wheel")
+        name = script.with_file(tmp_path / "given.whl", "hierlogit/code.zip", b"code", self.TAGS, tmp_path)
+        return ZipFile(tmp_path / name)
+
+    def test_its_tags_say_what_it_is_for(self, made: ZipFile) -> None:
+        name, version, _, tags = parse_wheel_filename(Path(str(made.filename)).name)
+        assert (name, version) == ("hierlogit", Version("1.0"))
+        assert tags == {Tag(*one) for one in self.TAGS}
+        lines = made.read("hierlogit-1.0.dist-info/WHEEL").decode().splitlines()
+        assert [line for line in lines if line.startswith("Tag")] == [f"Tag: {'-'.join(one)}" for one in self.TAGS]
+        assert "Root-Is-Purelib: false" in lines
+
+    def test_it_has_one_more_file_and_lists_all(self, made: ZipFile) -> None:
+        assert made.read("hierlogit/code.zip") == b"code"
+        listed = [line.split(",") for line in made.read("hierlogit-1.0.dist-info/RECORD").decode().splitlines()]
+        assert {name for name, *_ in listed} == set(made.namelist())
+        for name, digest, size in listed:
+            content = made.read(name)
+            if not name.endswith("RECORD"):
+                assert int(size) == len(content)
+                kind, _, expected = digest.partition("=")
+                found = urlsafe_b64encode(hashlib.new(kind, content).digest()).rstrip(b"=").decode()
+                assert found == expected
+
+    def test_the_platform_is_that_of_the_installed_numba(self, load_tool: Callable[[str], ModuleType]) -> None:
+        tags = {Tag(*one) for one in load_tool("platform_wheel").platform_tags()}
+        assert tags
+        assert tags <= set(sys_tags())
 
 
 class TestTargets:

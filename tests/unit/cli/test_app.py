@@ -323,6 +323,13 @@ def test_warm_shows_what_is_compiled_and_where(monkeypatch, tmp_path):
     assert "".join(result.stdout.split("\n")) == f"12 functions are compiled: 3.5 MB in {tmp_path}"
 
 
+def test_warm_shows_what_came_with_the_package(monkeypatch, tmp_path):
+    compiled = CodeFiles(functions=2, missing=(), size=100_000, folder=tmp_path, shipped=85)
+    monkeypatch.setattr("hierlogit.compile_ahead.compile_ahead", lambda: compiled)
+    result = run("warm")
+    assert result.stdout.startswith("85 functions came with the package as machine code.\n2 functions are compiled")
+
+
 def test_an_interrupted_warm_keeps_what_is_compiled(monkeypatch):
     def interrupt() -> None:
         raise KeyboardInterrupt
