@@ -19,6 +19,7 @@ from .model_comparison.marginal_likelihood import Evidence as Evidence
 from .model_comparison.searches import SearchComparison as SearchComparison
 from .pooled_estimate import PooledEstimate as PooledEstimate
 from .result_table import ResultTable as ResultTable
+from .shards.draws import ShardedPosterior as ShardedPosterior
 from .shards.fit import ShardedFit as ShardedFit
 from .shards.model import ShardedModel as ShardedModel
 from .studies.bootstrap import Bootstrap as Bootstrap

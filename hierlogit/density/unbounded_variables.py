@@ -58,6 +58,8 @@ class UnboundedVariables:
     Parameters
     ----------
     model : Model
+    triangular : ndarray, shape (p, p), optional
+        ``R`` of the orthogonal basis of the fixed effects' columns, if the model does not have all rows.
 
     Attributes
     ----------
@@ -72,7 +74,7 @@ class UnboundedVariables:
         If the outcomes are beta-binomial.
     """
 
-    def __init__(self, model: ModelSpec) -> None:
+    def __init__(self, model: ModelSpec, triangular: FloatArray | None = None) -> None:
         if model.overdispersed:
             raise EngineError(
                 "marginal likelihoods, and what is computed from them, such as Bayes factors, are for binomial "
@@ -80,7 +82,8 @@ class UnboundedVariables:
             )
         self._model, design = model, model.design
         self.n_fixed = len(design.fixed_effects)
-        self._inverse = np.linalg.inv(model.arrangement.triangular)
+        self._triangular = model.arrangement.triangular if triangular is None else triangular
+        self._inverse = np.linalg.inv(self._triangular)
         self._centring = centring_matrix(model)
         # Means of the products of the columns of each factor's effects: s^2 is the sum of the traces of L' (Z'Z / n) L.
         self._products = [group.Z.T @ group.Z / len(group.Z) for group in design.groups]
@@ -118,7 +121,7 @@ class UnboundedVariables:
         An sd of zero or a correlation of one, which no vector has, is taken for one that is nearly so.
         """
         x = np.zeros(self.n_dim)
-        x[: self.n_fixed] = self._model.arrangement.triangular @ beta / self._factor(cholesky)
+        x[: self.n_fixed] = self._triangular @ beta / self._factor(cholesky)
         for row in self._rows:
             entries = cholesky[row.group][row.effect, row.set_slice.start : row.effect + 1]
             sd = float(np.sqrt((entries**2).sum()))

@@ -34,6 +34,7 @@ MAKE_A_FIT = "Fit a model first: fit = hl.Model(formula, data).fit()."
 #: Classes of fits that have methods in place of these functions, by name, and which methods.
 METHODS_INSTEAD = {
     "ShardedFit": "A fit of shards has methods instead: .summary(), .robust(), .ranef() and .predictions().",
+    "ShardedPosterior": "A posterior of shards has methods instead: .summary(), .ranef() and .predictions().",
 }
 
 

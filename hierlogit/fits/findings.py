@@ -100,6 +100,13 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
             "posterior than stable estimates need.",
             "fit.diagnostics shows the effective size of the weights and their Pareto k-hat.",
         ),
+        "unreliable_weights": FindingKind(
+            "sampling",
+            ("error",),
+            "Importance weights of a few draws are so large that they decide the results, which may miss part of the "
+            "posterior.",
+            "fit.diagnostics shows the Pareto k-hat of the weights.",
+        ),
         "inaccurate_integration": FindingKind(
             "sampling",
             ("warning",),

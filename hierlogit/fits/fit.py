@@ -179,7 +179,7 @@ class Fit(Shown, Generic[M_co]):
             facts += self.estimate.facts()
             tables = self.estimate.tables()
         else:
-            tables = (_table_of_draws(self.model, self.posterior),)
+            tables = (means_and_sds(self.model, self.posterior, "hl.summary(fit)"),)
         if self.diagnostics.measures:
             facts.append(("measures", self.diagnostics.measured()))
         findings = Sentences(tuple(map(str, self.diagnostics.findings)), ".diagnostics.findings")
@@ -207,11 +207,11 @@ def counted_draws(fit: Fit) -> str:
     return f"{number_of(sizes['chain'], 'chain')} of {sizes['draw']:,} draws"
 
 
-def _table_of_draws(model: ModelSpec, posterior: xr.Dataset) -> Table:
-    """Posterior means and sds of the parameters."""
+def means_and_sds(model: ModelSpec, posterior: xr.Dataset, call: str) -> Table:
+    """Posterior means and sds of the parameters, for the view of a fit, and the call that shows more."""
     draws = parameter_draws(model, posterior)
     values = draws.to_numpy().reshape(-1, draws.sizes["parameter"])
     labels = Column("parameter (logit scale)", tuple(map(str, draws["parameter"].values)), number=False, label=True)
     summaries = {"mean": values.mean(axis=0), "sd": values.std(axis=0, ddof=1)}
     columns = (Column(name, tuple(cell(name, float(value)) for value in many)) for name, many in summaries.items())
-    return Table((labels, *columns), values.shape[1], "hl.summary(fit)", head=MOST)
+    return Table((labels, *columns), values.shape[1], call, head=MOST)

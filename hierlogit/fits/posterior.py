@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
-    from ..density.variables import Variable
+    from ..density.variables import ModelVariables, Variable
     from ..design.design import Design
 
     FloatArray = npt.NDArray[np.float64]
@@ -138,6 +138,33 @@ def posterior_of_arrays(
         Precision of beta-binomial outcomes.
     """
     variables = model_variables(model)
+    draws = _parameters(variables, beta, cholesky)
+    draws |= {of_group.b.name: effects[of_group.group.name] for of_group in variables.groups}
+    if variables.phi is not None and phi is not None:
+        draws[variables.phi.name] = phi
+    return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
+
+
+def posterior_of_parameters(model: ModelSpec, beta: FloatArray, cholesky: Mapping[str, FloatArray]) -> xr.Dataset:
+    """Draws in one chain, with the names of results, without the random effects.
+
+    Parameters
+    ----------
+    model : Model
+        Of binomial outcomes.
+    beta : ndarray, shape (draws, p)
+    cholesky : mapping of str to ndarray, shape (draws, q, q)
+        By grouping factor, Cholesky factors of the covariance matrices of its effects.
+    """
+    draws = _parameters(model_variables(model), beta, cholesky)
+    layout = {name: variable for name, variable in posterior_layout(model).items() if name in draws}
+    return posterior_dataset(model, layout, {name: values[None] for name, values in draws.items()})
+
+
+def _parameters(
+    variables: ModelVariables, beta: FloatArray, cholesky: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    """Draws of fixed effects, sds and correlations, by the names of the variables."""
     draws = {variables.fixed.beta.name: beta} if variables.fixed else {}
     for of_group in variables.groups:
         L = cholesky[of_group.group.name]
@@ -145,10 +172,7 @@ def posterior_of_arrays(
         draws[of_group.sd.name] = sd
         if of_group.cor is not None:
             draws[of_group.cor.name] = _correlations(L, sd)
-        draws[of_group.b.name] = effects[of_group.group.name]
-    if variables.phi is not None and phi is not None:
-        draws[variables.phi.name] = phi
-    return posterior_dataset(model, posterior_layout(model), {name: values[None] for name, values in draws.items()})
+    return draws
 
 
 def _correlations(L: FloatArray, sd: FloatArray) -> FloatArray:

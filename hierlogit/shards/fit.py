@@ -15,7 +15,8 @@ from ..result_table import ResultTable
 from ..summaries.intervals import Interval
 from ..summaries.profiling import profile_ends_in_turn
 from ..summaries.wald_profile import profile_table, wald_table
-from ..validation import choice, one_of, text, unknown_names
+from ..validation import choice
+from .factors import chosen_factor
 from .new_folder import new_folder
 from .predictions import CLUSTERS, WritePredictions
 from .robust import robust_covariance
@@ -172,16 +173,11 @@ class ShardedFit(Shown):
             If the executor cannot run the tasks.
         """
         check_executor(executor)
-        names = list(self.estimate.effects)
-        if group is None and len(names) > 1:
-            raise FitError(f"the model has several grouping factors: pass group=; {one_of(names)}.")
-        factor = names[0] if group is None else text("group", group, FitError)
-        if factor not in names:
-            raise FitError(unknown_names("group", [factor], names, "grouping factor"))
+        factor = chosen_factor(list(self.estimate.effects), group)
         place = new_folder("folder", folder, FitError)
         files = tuple(shard.file for shard in self.model.manifest.shards)
         sums = self._sums.by(executor, "Writing effects of clusters")
-        sums.write_modes(self.estimate, names.index(factor), place.absolute(), files)
+        sums.write_modes(self.estimate, factor, place.absolute(), files)
         return place
 
     def predictions(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, overload
 
+from ..engines.importance.importance_sampling import ImportanceSampling
 from ..engines.maximum.agq import AGQ
 from ..engines.maximum.convergence import finer_nodes, inaccurate_integration, optimum_findings
 from ..engines.maximum.fit_by_likelihood import estimate_without_modes
@@ -22,16 +21,17 @@ from ..engines.stages import Stages
 from ..errors import ConvergenceWarning, EngineError, StudyError, warn
 from ..fits.diagnostics import Diagnostics, versions
 from ..fits.findings import Finding, status_of, warning_text
-from ..fits.identification import contradicting_priors, findings_of_columns, single_trials_finding
 from ..parallel.workers import AnyExecutor, LostWorkerError, check_executor
 from ..progress import steps
+from ..validation import seed_or_new
+from .draws import ShardedPosterior
 from .fit import ShardedFit
+from .importance import sample
 from .objective import ShardedObjective
 from .rounds import Rounds
 from .spec import ShardedSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from os import PathLike
 
     from ..engines.engine import Engine
@@ -50,39 +50,65 @@ class ShardedModel(ShardedSpec):
         Complete rows.
     """
 
+    @overload
+    def fit(
+        self,
+        engine: Laplace | AGQ | MAP | Literal["laplace", "agq", "map"] = "laplace",
+        *,
+        executor: AnyExecutor | None = None,
+        store: str | PathLike[str] | None = None,
+    ) -> ShardedFit: ...
+
+    @overload
+    def fit(
+        self,
+        engine: ImportanceSampling | Literal["importance"],
+        *,
+        executor: AnyExecutor | None = None,
+        store: str | PathLike[str] | None = None,
+    ) -> ShardedPosterior: ...
+
+    @overload
+    def fit(
+        self, engine: Engine | str, *, executor: AnyExecutor | None = None, store: str | PathLike[str] | None = None
+    ) -> ShardedFit | ShardedPosterior: ...
+
     def fit(
         self,
         engine: Engine | str = "laplace",
         *,
         executor: AnyExecutor | None = None,
         store: str | PathLike[str] | None = None,
-    ) -> ShardedFit:
-        """Maximise the likelihood or the posterior density, each evaluation of which is a sum over the shards.
+    ) -> ShardedFit | ShardedPosterior:
+        """Maximise the likelihood or the posterior density, or sample the posterior, by sums over the shards.
 
         The sums are taken in the order of the shards, and the modes of each cluster are searched for anew at each
         evaluation: results are the same to the last bit for any number of workers.
 
         Parameters
         ----------
-        engine : Laplace or AGQ or MAP or str
+        engine : Laplace or AGQ or MAP or ImportanceSampling or str
             ``"laplace"``, ``"agq"``, ``"map"``, ``hl.Laplace()``, ``hl.AGQ(nodes=9)`` or ``hl.MAP()``. Their options
             ``draws`` and ``seed`` have no effect, as no draws are made; tests of the fixed effects use the normal
-            distribution.
+            distribution. ``"importance"`` or ``hl.ImportanceSampling(seed=1)`` samples the posterior of the parameters:
+            a round evaluates hundreds of proposed vectors in each shard. Its option ``cores`` has no effect.
         executor : concurrent.futures.Executor or distributed.Client, optional
             Where the shards are evaluated; in this process if not given. Its workers must be able to read the folder
             of the shards, and keep the rows of those that they have evaluated.
         store : str or path, optional
-            A file to which each round of the search is written, some kilobytes in all. If it exists, the same call goes
-            on where the one that wrote it ended, and finds the same to the last bit.
+            A file to which each round is written, some kilobytes in all. If it exists, the same call goes on where the
+            one that wrote it ended, and finds the same to the last bit. Importance sampling needs a seed for this.
 
         Returns
         -------
-        ShardedFit
+        ShardedFit or ShardedPosterior
+            The maximum; by importance sampling, draws of the posterior.
 
         Raises
         ------
         EngineError
-            For other engines, restricted likelihoods, and random effects that quadrature cannot integrate out.
+            For other engines, restricted likelihoods, and random effects that quadrature cannot integrate out, which
+            for importance sampling are those of factors that cross the shards too.
         StudyError
             If the executor cannot run the evaluations, or `store` is damaged, belongs to another fit or cannot be
             written.
@@ -101,7 +127,27 @@ class ShardedModel(ShardedSpec):
         -1243.43
         """
         check_executor(executor)
-        chosen = _search_engine(engine)
+        chosen = resolve_engine(engine)
+        if isinstance(chosen, ImportanceSampling):
+            return self._sampled(chosen, executor, store)
+        return self._maximised(_search_engine(chosen), executor, store)
+
+    def _sampled(
+        self, engine: ImportanceSampling, executor: AnyExecutor | None, store: str | PathLike[str] | None
+    ) -> ShardedPosterior:
+        if store is not None and engine.seed is None:
+            raise EngineError(
+                "store= keeps the rounds of draws that a seed repeats, and there is none: pass one, "
+                "hl.ImportanceSampling(seed=1)."
+            )
+        seeded = replace(engine, seed=seed_or_new(engine.seed, EngineError))
+        options = f"draws={seeded.draws}, nodes={seeded.nodes}, seed={seeded.seed}"
+        study = self.study(f"ImportanceSampling({options})", penalised=True)
+        return sample(self, seeded, executor, Rounds.of(store, study))
+
+    def _maximised(
+        self, chosen: Laplace | AGQ | MAP, executor: AnyExecutor | None, store: str | PathLike[str] | None
+    ) -> ShardedFit:
         stages = Stages("start")
         reference = self._reference
         nodes = 1 if isinstance(chosen, Laplace) else chosen.nodes
@@ -109,11 +155,12 @@ class ShardedModel(ShardedSpec):
             Approach.of_posterior(type(chosen).__name__, reference.design, nodes), penalised=isinstance(chosen, MAP)
         )
         objective = self.objective(nodes, executor, penalised=approach.penalised)
-        rounds = Rounds.of(store, self._study(approach))
+        study = self.study(f"{approach.engine}(nodes={approach.nodes})", penalised=approach.penalised)
+        rounds = Rounds.of(store, study)
         with steps("Fitting shards") as show:
             objective.follow(rounds, show)
             try:
-                start = starting_point(objective, objective.sums.plain_regression(nodes))
+                start = starting_point(objective, objective.plain_regression())
                 stages.begin("search")
                 found = bounded(objective, maximise(objective, *start))
                 estimate = estimate_without_modes(approach, objective, found.optimum, self.rows)
@@ -122,7 +169,7 @@ class ShardedModel(ShardedSpec):
                 raise KeyboardInterrupt(objective.interrupted) from None
             except LostWorkerError as error:
                 raise StudyError(f"{error} {objective.interrupted}.") from error
-        findings = (*about_search, *self._findings_of_columns(objective))
+        findings = (*about_search, *self.findings_of_columns(penalised=approach.penalised))
         seconds = stages.end()
         if text := warning_text(about_search):
             warn(text, ConvergenceWarning)
@@ -142,34 +189,6 @@ class ShardedModel(ShardedSpec):
         )
         return ShardedFit(self, estimate, diagnostics, self._sums)
 
-    def _study(self, approach: Approach) -> dict[str, Any]:
-        """What identifies a search: a file of rounds of another one is refused."""
-        moments = hashlib.sha256()
-        for numbers in (self._sums.triangular, *(group.column_sds for group in self._spec.design.groups)):
-            # The last digits can differ between machines.
-            moments.update(" ".join(f"{value:.6g}" for value in numbers.ravel()).encode())
-        manifest = json.dumps(asdict(self.manifest), sort_keys=True, default=str)
-        counts = [self.rows, *(len(group.levels) for group in self._spec.design.groups)]
-        totals = [float(sum(getattr(part, name) for part in self._parts)) for name in ("events", "trials")]
-        return {
-            "formula": self._spec.formula.text,
-            "engine": f"{approach.engine}(nodes={approach.nodes})",
-            "priors": dict(self.stated_priors()) if approach.penalised else {},
-            "shards": hashlib.sha256(manifest.encode()).hexdigest(),
-            "rows": [*counts, *totals],
-            "moments": moments.hexdigest(),
-        }
-
-    def _findings_of_columns(self, objective: ShardedObjective) -> Iterator[Finding]:
-        """What the rows cannot tell, and priors that contradict each other, as far as moments and counts show it."""
-        single = [group.name for group in objective.single_trials]
-        yield from map(single_trials_finding, objective.single_trials)
-        for group in self._spec.design.groups:
-            if group.name not in single:
-                yield from findings_of_columns(group)
-                if objective.penalised:
-                    yield from contradicting_priors(group, self._spec.priors.sd[group.name])
-
     def _findings(
         self, objective: ShardedObjective, found: Bounded, estimate: Estimate, approach: Approach
     ) -> tuple[Finding, ...]:
@@ -187,12 +206,11 @@ class ShardedModel(ShardedSpec):
         return tuple(findings)
 
 
-def _search_engine(engine: Engine | str) -> Laplace | AGQ | MAP:
-    chosen = resolve_engine(engine)
+def _search_engine(chosen: Engine) -> Laplace | AGQ | MAP:
     if not isinstance(chosen, (Laplace, AGQ, MAP)):
         raise EngineError(
-            "models of shards are fitted by hl.Laplace(), hl.AGQ() and hl.MAP(), and the engine is "
-            f"hl.{type(chosen).__name__}(). Other engines need hl.Model, which takes all rows at once."
+            "models of shards are fitted by hl.Laplace(), hl.AGQ(), hl.MAP() and hl.ImportanceSampling(), and the "
+            f"engine is hl.{type(chosen).__name__}(). Other engines need hl.Model, which takes all rows at once."
         )
     if isinstance(chosen, MAP):
         return chosen

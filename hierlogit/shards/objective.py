@@ -10,10 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engines.maximum.objective import Objective, Point
-from ..engines.maximum.starting_values import ridge_regression
+from ..engines.maximum.starting_values import ridge_regression, root_of
 from ..parallel.tasks import all_results
 from .moments import joined
-from .opened import IfKnown, OfShard, PlainTerms, ShardDesign, WriteEffects, information, point
+from .opened import (
+    IfKnown,
+    OfShard,
+    OfVectors,
+    PlainTerms,
+    ShardDesign,
+    WriteEffects,
+    information,
+    log_likelihoods_of_shard,
+    point,
+    points_of_shard,
+)
 from .rounds import Rounds
 
 if TYPE_CHECKING:
@@ -75,6 +86,12 @@ class Sums:
         """The results of all shards at a vector, in the order of their numbers."""
         return self._round(lambda recipe: OfShard(recipe, self.triangular, nodes, psi, result))
 
+    def results_at[R](
+        self, nodes: int, psi: FloatArray, result: Callable[[Objective, int, FloatArray, int], R]
+    ) -> list[R]:
+        """The results of all shards at vectors of shape (m, parameters), in the order of their numbers."""
+        return self._round(lambda recipe: OfVectors(recipe, self.triangular, nodes, psi, result))
+
     def _round[R](
         self, task: Callable[[Recipe], Callable[[int], R]], numbers: tuple[int, ...] | None = None
     ) -> list[R]:
@@ -101,6 +118,12 @@ class Sums:
         origin = -np.linalg.solve(products, of_offset) if of_offset.any() else np.zeros(len(of_offset))
         gamma = ridge_regression(lambda at: self._plain_terms(nodes, at), origin)
         return np.linalg.solve(self.triangular, gamma)
+
+    def plain_root(self, nodes: int, beta: FloatArray) -> FloatArray:
+        """A matrix R for which ``R'R`` is the information of a regression without random effects, shape (p, p)."""
+        if not len(self.triangular):
+            return np.empty((0, 0))
+        return root_of(self._plain_terms(nodes, self.triangular @ beta)[1]) @ self.triangular
 
     def _plain_terms(self, nodes: int, gamma: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         def total() -> tuple[FloatArray, ...]:
@@ -139,6 +162,28 @@ class Sums:
 
         (value, converged), gradient = self.rounds.result("value", nodes, psi, total)
         return float(value), gradient, bool(converged)
+
+    def evaluate_all(self, nodes: int, psi: FloatArray) -> list[tuple[float, FloatArray, bool]]:
+        """What `evaluate` returns, at each of some vectors of shape (m, parameters), in one round."""
+
+        def total() -> tuple[FloatArray, ...]:
+            first, *others = self.results_at(nodes, psi, points_of_shard)
+            rows = sum(others, first)
+            rows[:, 1] = rows[:, 1] == 1 + len(others)
+            return (rows,)
+
+        (rows,) = self.rounds.result("values", nodes, psi, total)
+        return [(float(row[0]), row[2:].copy(), bool(row[1])) for row in rows]
+
+    def log_likelihoods(self, nodes: int, psi: FloatArray) -> FloatArray:
+        """Log-likelihoods at vectors of shape (m, parameters), shape (m,), in one round."""
+
+        def total() -> tuple[FloatArray, ...]:
+            first, *others = self.results_at(nodes, psi, log_likelihoods_of_shard)
+            return (sum(others, first),)
+
+        (values,) = self.rounds.result("log-likelihoods", nodes, psi, total)
+        return values
 
     def information(self, nodes: int, psi: FloatArray) -> FloatArray:
         """Information about the coefficients of the orthogonal basis at a vector, shape (p, p)."""
@@ -208,6 +253,16 @@ class ShardedObjective(Objective):
     def evaluate_with(self, nodes: int, psi: FloatArray) -> Point:
         """Value and gradient at a vector, by quadrature with another number of nodes."""
         return self.point(psi, *self.sums.evaluate(nodes, psi))
+
+    def evaluate_all(self, psi: FloatArray) -> list[Point]:
+        """Values and gradients at vectors of shape (m, parameters)."""
+        found = self.sums.evaluate_all(self.nodes, psi)
+        return [self.point(one, *values) for one, values in zip(psi, found, strict=True)]
+
+    def plain_regression(self) -> tuple[FloatArray, FloatArray | None]:
+        """The regression without random effects that `starting_point` takes."""
+        beta = self.sums.plain_regression(self.nodes)
+        return beta, self.sums.plain_root(self.nodes, beta) if self.penalised else None
 
     @property
     def interrupted(self) -> str:

@@ -21,6 +21,7 @@ from ..design.arrangement import arrange
 from ..design.design import Design
 from ..design.grouping import GroupBlock, levels_of, with_whole_labels
 from ..engines.maximum.integrator import integrator
+from ..engines.maximum.many_likelihoods import log_likelihoods
 from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import plain_terms
 from ..errors import DesignError, PredictionError
@@ -35,6 +36,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: Models whose shards stay in the memory of a process.
 MOST_MODELS = 2
+#: Vectors whose log-likelihoods are computed in one call: an interruption waits for it.
+TOGETHER = 25
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,17 @@ class OpenShard:
                 self._model.__dict__["arrangement"] = arrangement
             return self._model
 
+    def objective(self, triangular: FloatArray, nodes: int) -> Objective:
+        """A new objective of the shard, so that the work arrays of one shard at a time are in memory."""
+        model = self.arranged(triangular)
+        return Objective(model, integrator(model.design, nodes)(model.arrangement), penalised=False)
+
     def evaluated(self, triangular: FloatArray, nodes: int, psi: FloatArray) -> tuple[Objective, Point]:
         """An objective of the shard after its evaluation at a vector.
 
-        It is a new one: the modes are searched for from zero, so that a value depends on the vector alone, and the
-        work arrays of one shard at a time are in memory.
+        It is a new one: the modes are searched for from zero, so that a value depends on the vector alone.
         """
-        model = self.arranged(triangular)
-        objective = Objective(model, integrator(model.design, nodes)(model.arrangement), penalised=False)
+        objective = self.objective(triangular, nodes)
         return objective, objective.evaluate(psi)
 
     def given_common_effects(self, triangular: FloatArray) -> tuple[Objective, IntArray]:
@@ -339,6 +345,48 @@ class OfShard[R]:
         """The result for a shard."""
         shard = open_shard(self.recipe, number)
         return self.result(*shard.evaluated(self.triangular, self.nodes, aligned(self.psi)), number)
+
+
+@dataclass(frozen=True)
+class OfVectors[R]:
+    """Task that returns something of a shard at many vectors.
+
+    Attributes
+    ----------
+    recipe, triangular, nodes
+        As for `OfShard`.
+    psi : ndarray, shape (m, parameters)
+    result : callable
+        Function of a new objective, whose modes are zero, the number of nodes, the vectors, and the number of the
+        shard.
+    """
+
+    recipe: Recipe
+    triangular: FloatArray
+    nodes: int
+    psi: FloatArray
+    result: Callable[[Objective, int, FloatArray, int], R]
+
+    def __call__(self, number: int) -> R:
+        """The result for a shard."""
+        objective = open_shard(self.recipe, number).objective(self.triangular, self.nodes)
+        return self.result(objective, self.nodes, aligned(self.psi), number)
+
+
+def log_likelihoods_of_shard(objective: Objective, nodes: int, psi: FloatArray, _number: int) -> FloatArray:
+    """Log-likelihoods of a shard at vectors, shape (m,)."""
+    starts = range(0, len(psi), TOGETHER)
+    return np.concatenate([log_likelihoods(objective, nodes, psi[start : start + TOGETHER]) for start in starts])
+
+
+def points_of_shard(objective: Objective, _nodes: int, psi: FloatArray, _number: int) -> FloatArray:
+    """Value, whether the modes were found, and gradient at vectors, shape (m, 2 + parameters)."""
+    rows = np.empty((len(psi), 2 + psi.shape[1]))
+    for row, one in zip(rows, psi, strict=True):
+        objective.likelihood.work.u[:] = 0.0
+        at = objective.evaluate(one)
+        row[:2], row[2:] = (at.value, at.converged), at.gradient
+    return rows
 
 
 @dataclass(frozen=True)

@@ -50,15 +50,23 @@ class WritePredictions:
         """Number of rows that have a prediction."""
         frame = read_shard(self.shards, self.manifest, number, list(self.manifest.schema))
         of_rows = with_rows(objective, frame)
-        predicted = _PREDICTED[self.clusters](of_rows, at)
-        estimate = np.full(len(frame), np.nan)
-        estimate[of_rows.model.design.table.rows.to_numpy()] = predicted
-        frame.assign(estimate=estimate).to_parquet(self.folder / self.manifest.shards[number].file, index=False)
-        return len(predicted)
+        columns = at_complete_rows(of_rows, {"estimate": _PREDICTED[self.clusters](of_rows, at)}, len(frame))
+        frame.assign(**columns).to_parquet(self.folder / self.manifest.shards[number].file, index=False)
+        return of_rows.model.design.n_rows
 
 
-def _of_fixed_effects(draws: Draws, rows: EncodedRows) -> FloatArray:
-    """Linear predictors of the rows in a cluster whose effects are zero, shape (1, n)."""
+def at_complete_rows(objective: Objective, columns: Mapping[str, FloatArray], rows: int) -> dict[str, FloatArray]:
+    """Columns of all rows of a shard from those of its complete rows; values of the others are missing."""
+    places = objective.model.design.table.rows.to_numpy()
+    found = {}
+    for name, values in columns.items():
+        found[name] = np.full(rows, np.nan)
+        found[name][places] = values
+    return found
+
+
+def of_fixed_effects(draws: Draws, rows: EncodedRows) -> FloatArray:
+    """Linear predictors of the rows in a cluster whose effects are zero, shape (draws, n)."""
     return linear_predictor(draws, replace(rows, groups={}))
 
 
@@ -66,7 +74,7 @@ def _typical(objective: Objective, at: Point) -> FloatArray:
     from scipy.special import expit
 
     rows = objective.model.design.training_rows()
-    probability: FloatArray = expit(_of_fixed_effects(_draw(objective, at, {}), rows))[0]
+    probability: FloatArray = expit(of_fixed_effects(_draw(objective, at, {}), rows))[0]
     return probability
 
 
@@ -83,7 +91,7 @@ def _observed(objective: Objective, at: Point) -> FloatArray:
 
 def _average(objective: Objective, at: Point) -> FloatArray:
     draws, rows = _draw(objective, at, {}), objective.model.design.training_rows()
-    averaged: FloatArray = average_over_clusters(_of_fixed_effects(draws, rows), draws, rows, list(rows.groups))[0]
+    averaged: FloatArray = average_over_clusters(of_fixed_effects(draws, rows), draws, rows, list(rows.groups))[0]
     return averaged
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 import weakref
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ from ..display import Facts, Shown, View
 from ..engines.maximum.integrator import integrator
 from ..engines.maximum.objective import Objective
 from ..errors import DataWarning, DesignError, unsaid
+from ..fits.findings import Finding
+from ..fits.identification import contradicting_priors, findings_of_columns, single_trials_finding
 from ..formula.parser import parse
 from ..model_spec import ModelSpec
 from ..parallel.tasks import all_results
@@ -194,6 +198,47 @@ class ShardedSpec(Shown):
         likelihood = integrator(reference.design, nodes)(reference.arrangement)
         of_reference = Objective(reference, likelihood, penalised=penalised)
         return ShardedObjective(self._spec, of_reference, self._single_trials, self._sums.by(executor), nodes)
+
+    def whole(self) -> ModelSpec:
+        """The model with the numbers of clusters and the moments of the columns of all rows, as of `whole_design`."""
+        return self._spec
+
+    def sums_by(self, executor: AnyExecutor | None, what: str) -> Sums:
+        """What evaluates the shards, by an executor, under a progress bar with the text `what`."""
+        return self._sums.by(executor, what)
+
+    @property
+    def crossing(self) -> tuple[str, ...]:
+        """The factors that cross the shards."""
+        return self._sums.crossing
+
+    def study(self, engine: str, *, penalised: bool) -> dict[str, Any]:
+        """What identifies a fit by an engine with some options: a file of rounds of another one is refused."""
+        moments = hashlib.sha256()
+        for numbers in (self._sums.triangular, *(group.column_sds for group in self._spec.design.groups)):
+            # The last digits can differ between machines.
+            moments.update(" ".join(f"{value:.6g}" for value in numbers.ravel()).encode())
+        manifest = json.dumps(asdict(self.manifest), sort_keys=True, default=str)
+        counts = [self.rows, *(len(group.levels) for group in self._spec.design.groups)]
+        totals = [float(sum(getattr(part, name) for part in self._parts)) for name in ("events", "trials")]
+        return {
+            "formula": self._spec.formula.text,
+            "engine": engine,
+            "priors": dict(self.stated_priors()) if penalised else {},
+            "shards": hashlib.sha256(manifest.encode()).hexdigest(),
+            "rows": [*counts, *totals],
+            "moments": moments.hexdigest(),
+        }
+
+    def findings_of_columns(self, *, penalised: bool) -> Iterator[Finding]:
+        """What the rows cannot tell, and priors that contradict each other, as far as moments and counts show it."""
+        single = [group.name for group in self._single_trials]
+        yield from map(single_trials_finding, self._single_trials)
+        for group in self._spec.design.groups:
+            if group.name not in single:
+                yield from findings_of_columns(group)
+                if penalised:
+                    yield from contradicting_priors(group, self._spec.priors.sd[group.name])
 
     @property
     def priors(self) -> Priors:

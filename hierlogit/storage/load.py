@@ -61,6 +61,11 @@ def load(path: str | PathLike[str], *, namespace: Mapping[str, Any] | None = Non
             _refuse_sizes(opened)
             tree = opened.load()
         metadata = json.loads(tree.attrs["hierlogit"])
+        if "posterior_of_shards" in metadata:
+            raise FitError(
+                f"{source} has the draws of a model of shards, and not the rows that a fit needs: read them with "
+                "xarray.open_datatree(path)."
+            )
         if metadata["layout"] > LAYOUT:
             raise FitError(
                 f"{source} was written by a later version of hierlogit, whose files this one cannot read: update "

@@ -12,7 +12,10 @@ from ..fits.pooled_fit import imputations_of
 from ..fits.posterior import parameter_draws
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from ..fits.fit import Fit
+    from ..model_spec import ModelSpec
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,15 +27,20 @@ def convergence_columns(fit: Fit) -> dict[str, FloatArray]:
     R-hat is therefore the largest within an imputation, effective sizes are sums, and the errors of the mean and sd of
     all draws follow from those of each imputation.
     """
-    members = [_of_one(one) for one in imputations_of(fit)]
+    members = [_with_moments(one.model, one.posterior) for one in imputations_of(fit)]
     return _combined(members) if len(members) > 1 else members[0][0]
 
 
-def _of_one(fit: Fit) -> tuple[dict[str, FloatArray], FloatArray]:
-    """The measures of a fit, and the means and sds of its draws, shape (2, parameters)."""
+def convergence_of_draws(model: ModelSpec, posterior: xr.Dataset) -> dict[str, FloatArray]:
+    """R-hat, effective sample sizes and Monte Carlo errors of each parameter, by the names of their columns."""
+    return _with_moments(model, posterior)[0]
+
+
+def _with_moments(model: ModelSpec, posterior: xr.Dataset) -> tuple[dict[str, FloatArray], FloatArray]:
+    """The measures of a posterior, and the means and sds of its draws, shape (2, parameters)."""
     import arviz_stats
 
-    dataset = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
+    dataset = parameter_draws(model, posterior).to_dataset(name="value")
     columns: dict[str, FloatArray] = {}
     if dataset.sizes["chain"] > 1:
         columns["r_hat"] = arviz_stats.rhat(dataset)["value"].to_numpy()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,11 @@ from .convergence import convergence_columns
 from .intervals import Interval, end_names, summarise
 from .log_odds_contrasts import log_odds_contrasts
 from .wald_profile import PARAMETERS, summary_of_estimate, title_of_tests, with_df
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..model_spec import ModelSpec
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -132,7 +138,9 @@ def summary(
                 f"df={shortened(df)} is for interval='wald' and interval='profile'; draws have the degrees of freedom "
                 "of the engine: hl.Laplace(df=...)."
             )
-        return _summary_of_draws(fit, Interval.of(ci_prob, ci_kind))
+        # Of likelihood fits, draws are independent: there are no chains that could not converge.
+        convergence = convergence_columns(fit) if fit.estimate is None else {}
+        return table_of_draws(fit.model, fit.posterior, Interval.of(ci_prob, ci_kind), convergence)
     if chosen == "profile":
         refuse_pooled(fit, "fit", "A profile is of the likelihood", "Leave interval= out for Wald intervals.")
     return summary_of_estimate(
@@ -148,16 +156,27 @@ def _with_jackknife(fit: Fit, cluster: Any) -> str:
     return f"hl.robust(fit, {options})"
 
 
-def _summary_of_draws(fit: Fit, interval: Interval) -> ResultTable:
-    dataset = parameter_draws(fit.model, fit.posterior).to_dataset(name="value")
+def table_of_draws(
+    model: ModelSpec, posterior: xr.Dataset, interval: Interval, convergence: Mapping[str, FloatArray]
+) -> ResultTable:
+    """Table of the parameters from posterior draws.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+    interval : Interval
+    convergence : mapping of str to ndarray
+        Convergence measures of each parameter, by the names of their columns.
+    """
+    dataset = parameter_draws(model, posterior).to_dataset(name="value")
     draws = dataset["value"].to_numpy().reshape(-1, dataset.sizes["parameter"])
     index = pd.Index(dataset["parameter"].to_numpy(), name="parameter")
     table = pd.DataFrame({"component": dataset["component"].to_numpy()}, index=index)
     for name, values in summarise(draws, interval).items():
         table[name] = values
-    if fit.estimate is None:  # of likelihood fits, draws are independent: there are no chains that could not converge
-        for name, values in convergence_columns(fit).items():
-            table[name] = values
+    for name, values in convergence.items():
+        table[name] = values
     return ResultTable.of(table, PARAMETERS, spare=SPARE)
 
 

@@ -414,6 +414,7 @@ class Subjects:
         self.factors = hl.bayes_factor(models, draws=256, nodes=1)
         self.shards = hl.Shards.write(self.rows, folder / "shards", group="g", shards=2)
         self.sharded = self.shards.model("y ~ x + (1 | g)")
+        self.sharded_draws = self.sharded.fit(hl.ImportanceSampling(draws=100, nodes=3, seed=1))
         self.figure = plt.figure()
         assert self.fit.estimate is not None
         self.estimate = self.fit.estimate
@@ -563,6 +564,10 @@ CALLS: dict[str, Callable[[Subjects], Call]] = {
     "ShardedFit.robust": lambda s: (s.sharded.fit().robust, {}),
     "ShardedFit.predictions": lambda s: (s.sharded.fit().predictions, {"folder": s.new_folder()}),
     "ShardedFit.ranef": lambda s: (s.sharded.fit().ranef, {"folder": s.new_folder()}),
+    "ShardedPosterior.summary": lambda s: (s.sharded_draws.summary, {}),
+    "ShardedPosterior.ranef": lambda s: (s.sharded_draws.ranef, {"folder": s.new_folder()}),
+    "ShardedPosterior.predictions": lambda s: (s.sharded_draws.predictions, {"folder": s.new_folder()}),
+    "ShardedPosterior.save": lambda s: (s.sharded_draws.save, {"path": s.folder / "draws.nc"}),
     "Fit.save": lambda s: (s.fit.save, {"path": s.folder / "again.nc"}),
     "Explanation.save": lambda s: (hl.explain(s.model).save, {"folder": s.folder / "program"}),
     "Build.evaluate": lambda s: (s.build.evaluate, {}),

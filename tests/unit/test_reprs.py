@@ -212,6 +212,7 @@ def examples(fits: dict[str, results.Fit], tmp_path_factory: pytest.TempPathFact
         ],
         "ShardedModel": [sharded],
         "ShardedFit": [sharded.fit("laplace")],
+        "ShardedPosterior": [sharded.fit(hl.ImportanceSampling(draws=100, nodes=3, seed=1))],
         "others": [
             layout,
             shards,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..maximum.gaussian_draws import posterior_of
 from ..maximum.integrator import MOST_NODES
 from ..maximum.marginal_posterior import MarginalPosterior
 from .nodes import compared_with, finer, integration_changes
-from .weighting import Weighted, propose
+from .weighting import Densities, Weighted, propose
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,15 +66,9 @@ def weighted_draws(model: ModelSpec, proposal: SplitT, options: Options) -> tupl
     """
     weighted = None
     try:
-        for weighted in propose(  # noqa: B007  the last ones are kept
-            model,
-            options.nodes,
-            proposal,
-            options.draws,
-            options.seeds()[0],
-            options.cores,
-            progress=options.progress,
-        ):
+        densities = Densities(model, options.nodes, proposal.centre, options.cores)
+        of_draws = partial(densities.of, progress=options.progress)
+        for weighted in propose(of_draws, proposal, options.draws, options.seeds()[0]):  # noqa: B007  the last are kept
             pass
     except KeyboardInterrupt:
         if weighted is None:
@@ -98,20 +93,11 @@ def finished_fit[M: ModelSpec](
     interrupted : bool
         Whether there are fewer weighted draws than were wanted.
     """
-    _, for_choice, for_effects = options.seeds()
-    count = min(options.draws, len(weighted.x))
-    x = weighted.x[weighted.chosen(count, np.random.default_rng(for_choice))]
+    x = chosen_draws(weighted, options)
     stages.begin("effects")
-    posterior = _posterior(model, x, options, for_effects)
+    posterior = _posterior(model, x, options, options.seeds()[2])
     stages.begin("check")
-    measures = {
-        "pareto_k": weighted.pareto_k,
-        "ess_weights": weighted.effective_size,
-        "proposed": float(len(weighted.x)),
-        "log_evidence": weighted.log_evidence,
-        "mcse_log_evidence": weighted.log_evidence_error,
-        "integration_change": float(np.std(integration_changes(model, options.nodes, x[:CHECKED]))),
-    }
+    measures = measures_of(weighted, integration_changes(model, options.nodes, x[:CHECKED]))
     about_draws = _findings(measures, options, interrupted=interrupted)
     about_model = findings_of_model(model)
     diagnostics = Diagnostics(
@@ -130,6 +116,24 @@ def finished_fit[M: ModelSpec](
     return Fit(model, assemble(model, posterior, None), diagnostics)
 
 
+def chosen_draws(weighted: Weighted, options: Options) -> FloatArray:
+    """Draws of the posterior, chosen by the weights; shape (draws, d)."""
+    count = min(options.draws, len(weighted.x))
+    return weighted.x[weighted.chosen(count, np.random.default_rng(options.seeds()[1]))]
+
+
+def measures_of(weighted: Weighted, integration_changes: FloatArray) -> dict[str, float]:
+    """The measures of a fit from its weighted draws, and from the changes of log densities by another quadrature."""
+    return {
+        "pareto_k": weighted.pareto_k,
+        "ess_weights": weighted.effective_size,
+        "proposed": float(len(weighted.x)),
+        "log_evidence": weighted.log_evidence,
+        "mcse_log_evidence": weighted.log_evidence_error,
+        "integration_change": float(np.std(integration_changes)),
+    }
+
+
 def _posterior(model: ModelSpec, x: FloatArray, options: Options, seed: np.random.SeedSequence) -> xr.Dataset:
     density = MarginalPosterior(model, options.nodes)
     beta, cholesky = density.beta(x), density.cholesky(x)
@@ -146,17 +150,33 @@ def _posterior(model: ModelSpec, x: FloatArray, options: Options, seed: np.rando
 
 
 def _findings(measures: dict[str, float], options: Options, *, interrupted: bool) -> tuple[Finding, ...]:
-    findings = []
+    findings = findings_of_measures(measures, options.nodes, ", or use NUTS")
     if interrupted:
-        findings.append(
+        findings.insert(
+            0,
             Finding(
                 "interrupted",
                 "warning",
                 f"Sampling was interrupted after {measures['proposed']:,.0f} draws had been proposed, from which those "
                 "of the posterior were chosen.",
                 "These draws are kept; to get all of them, fit again with the same seed.",
-            )
+            ),
         )
+    return tuple(findings)
+
+
+def findings_of_measures(measures: dict[str, float], nodes: int, otherwise: str) -> list[Finding]:
+    """What the measures of a fit tell.
+
+    Parameters
+    ----------
+    measures : dict of str to float
+        As from `measures_of`.
+    nodes : int
+    otherwise : str
+        What can be done instead of more draws or nodes: the end of a clause, or nothing.
+    """
+    findings = []
     if measures["ess_weights"] < LEAST_EFFECTIVE:
         findings.append(
             Finding(
@@ -164,23 +184,23 @@ def _findings(measures: dict[str, float], options: Options, *, interrupted: bool
                 "warning",
                 f"The weighted draws are worth {measures['ess_weights']:.0f} draws of the posterior; it should be at "
                 f"least {LEAST_EFFECTIVE}.",
-                "Raise draws, or use NUTS: means and intervals are still imprecise.",
+                f"Raise draws{otherwise}: means and intervals are still imprecise.",
             )
         )
     if measures["integration_change"] > LARGE_CHANGE:
-        other = compared_with(options.nodes)
+        other = compared_with(nodes)
         remedy = (
-            f"Use more, hl.ImportanceSampling(nodes={finer(options.nodes)}), or NUTS."
-            if options.nodes < MOST_NODES
-            else "More are not possible: use NUTS, and priors under which sds of hundreds are not plausible."
+            f"Use more, hl.ImportanceSampling(nodes={finer(nodes)}){otherwise}."
+            if nodes < MOST_NODES
+            else f"More are not possible: use priors under which sds of hundreds are not plausible{otherwise}."
         )
         findings.append(
             Finding(
                 "inaccurate_integration",
                 "warning",
-                f"{options.nodes} quadrature nodes are too few here: quadrature with {other} nodes changes the log "
+                f"{nodes} quadrature nodes are too few here: quadrature with {other} nodes changes the log "
                 f"densities of the draws by different amounts, with an sd of {measures['integration_change']:.2g}.",
                 remedy,
             )
         )
-    return tuple(findings)
+    return findings

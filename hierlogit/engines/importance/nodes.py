@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,11 +48,22 @@ def nodes_needed(model: ModelSpec) -> int:
     if not model.design.groups:
         return 1
     integrator(model.design, FEWEST)  # raises
+    return fewest_nodes(partial(MarginalPosterior, model))
+
+
+def fewest_nodes(rule: Callable[[int], MarginalPosterior]) -> int:
+    """The fewest nodes, of a sequence, with which finer quadrature does not change the posterior.
+
+    Parameters
+    ----------
+    rule : callable
+        The posterior with a number of nodes.
+    """
     nodes = FEWEST
     while nodes < MOST_NODES:
-        mode, covariance = mode_and_covariance(MarginalPosterior(model, nodes))
+        mode, covariance = mode_and_covariance(rule(nodes))
         noise = np.random.default_rng(SEED).standard_normal((POINTS, len(mode)))
-        change = integration_changes(model, nodes, mode + noise @ upper_factor(covariance).T)
+        change = changes_by_nodes(rule, nodes, mode + noise @ upper_factor(covariance).T)
         if float(np.std(change)) < SMALL and abs(float(np.mean(change))) < SMALL:
             break
         nodes = finer(nodes)
@@ -64,7 +77,13 @@ def integration_changes(model: ModelSpec, nodes: int, x: FloatArray) -> FloatArr
     """
     if not model.design.groups:
         return np.zeros(len(x))
-    rules = [MarginalPosterior(model, count) for count in (nodes, compared_with(nodes))]
-    given, other = ([rule.log_density(one) for one in x] for rule in rules)
-    change: FloatArray = np.array(other) - np.array(given)
-    return change
+    return changes_by_nodes(partial(MarginalPosterior, model), nodes, x)
+
+
+def changes_by_nodes(rule: Callable[[int], MarginalPosterior], nodes: int, x: FloatArray) -> FloatArray:
+    """Log densities by another rule minus those by `nodes` nodes, at vectors of shape (m, d); shape (m,).
+
+    The other rule is that of `compared_with`.
+    """
+    given, other = (rule(count).log_densities(x) for count in (nodes, compared_with(nodes)))
+    return other - given

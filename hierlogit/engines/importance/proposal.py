@@ -15,10 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..maximum.objective import Objective
-from ..maximum.optimizer import climb
-from ..maximum.starting_values import starting_point
-
 if TYPE_CHECKING:
     from ..maximum.marginal_posterior import MarginalPosterior
 
@@ -155,25 +151,26 @@ def with_both_sides(posterior: MarginalPosterior, centre: FloatArray, factor: Fl
 
     The scale of a side is the largest that the density at any of `DISTANCES` suggests, as in a normal distribution.
     """
-    scales = np.ones((2, posterior.n_dim))
-    top = posterior.log_density(centre)
-    for k in range(posterior.variables.n_fixed, posterior.n_dim):
-        for side, sign in enumerate((-1.0, 1.0)):
-            suggested = SCALES[0]
-            for distance in DISTANCES:
-                fall = top - posterior.log_density(centre + sign * distance * factor[:, k])
-                suggested = max(suggested, distance / math.sqrt(2.0 * fall) if fall > 0 else SCALES[1])
-                if fall > DEEP:
-                    break
-            scales[side, k] = min(suggested, SCALES[1])
+    scales, n_fixed = np.ones((2, posterior.n_dim)), posterior.variables.n_fixed
+    steps = np.array([-1.0, 1.0])[:, None] * np.array(DISTANCES)
+    places = centre + steps[..., None, None] * factor.T[n_fixed:]
+    densities = posterior.log_densities(np.concatenate([centre[None], places.reshape(-1, posterior.n_dim)]))
+    with np.errstate(invalid="ignore"):  # of two that are minus infinity
+        falls = densities[0] - densities[1:].reshape(*steps.shape, -1)
+    for side, k in np.ndindex(2, posterior.n_dim - n_fixed):
+        suggested = SCALES[0]
+        for distance, fall in zip(DISTANCES, falls[side, :, k], strict=True):
+            suggested = max(suggested, distance / math.sqrt(2.0 * fall) if fall > 0 else SCALES[1])
+            if fall > DEEP:
+                break
+        scales[side, n_fixed + k] = min(suggested, SCALES[1])
     return SplitT(centre, factor, scales[0], scales[1])
 
 
 def _start(posterior: MarginalPosterior) -> FloatArray:
     """The posterior mode in the scale of sds and correlations, with sds that are not too close to zero."""
-    objective = Objective(posterior.model, posterior.objective.likelihood, penalised=True)
-    point = climb(objective, *starting_point(objective))
-    x = posterior.variables.at(point.psi[: objective.p], objective.cholesky(point.psi))
+    objective, psi = posterior.objective, posterior.start().psi
+    x = posterior.variables.at(psi[: objective.p], objective.cholesky(psi))
     column_sds = np.concatenate([np.empty(0), *(group.column_sds for group in posterior.model.design.groups)])
     log_sds = slice(posterior.variables.n_fixed, posterior.variables.n_fixed + len(column_sds))
     x[log_sds] = np.maximum(x[log_sds], LEAST_LOG_SD - np.log(column_sds))
@@ -183,10 +180,7 @@ def _start(posterior: MarginalPosterior) -> FloatArray:
 
 def _curvature(posterior: MarginalPosterior, at: FloatArray, steps: FloatArray) -> FloatArray:
     """Minus the second derivatives along some steps, by differences of gradients."""
-    gradients = [
-        posterior.log_density_and_gradient(at - step)[1] - posterior.log_density_and_gradient(at + step)[1]
-        for step in steps.T
-    ]
-    second = 0.5 * np.array(gradients).reshape(steps.shape[1], len(at)) @ steps
+    gradients = posterior.gradients(np.concatenate([at - steps.T, at + steps.T]))
+    second = 0.5 * (gradients[: len(steps.T)] - gradients[len(steps.T) :]) @ steps
     curvature: FloatArray = 0.5 * (second + second.T)
     return curvature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,14 +144,7 @@ class Weighted:
 
 
 def propose(
-    model: ModelSpec,
-    nodes: int,
-    proposal: SplitT,
-    draws: int,
-    seed: np.random.SeedSequence,
-    cores: int,
-    *,
-    progress: bool,
+    densities: Callable[[FloatArray], FloatArray], proposal: SplitT, draws: int, seed: np.random.SeedSequence
 ) -> Iterator[Weighted]:
     """Weighted draws, more each time, until `draws` of them can be chosen for which hardly any should be repeated.
 
@@ -161,21 +154,17 @@ def propose(
 
     Parameters
     ----------
-    model : Model
-    nodes : int
+    densities : callable
+        Log densities of vectors of shape (m, d), shape (m,).
     proposal : SplitT
     draws : int
     seed : numpy.random.SeedSequence
-    cores : int
-        Threads that compute densities.
-    progress : bool
 
     Yields
     ------
     Weighted
         All draws so far.
     """
-    densities = Densities(model, nodes, proposal.centre, cores)
     random = np.random.default_rng(seed)
     proposals, counts = [proposal], [0]
     x, log_density = np.empty((0, len(proposal.centre))), np.empty(0)
@@ -183,7 +172,7 @@ def propose(
     while len(x) < MOST_TIMES * draws or not len(x):
         more = proposals[-1].draw(batch, random)
         x = np.concatenate([x, more])
-        log_density = np.concatenate([log_density, densities.of(more, progress=progress)])
+        log_density = np.concatenate([log_density, densities(more)])
         counts[-1] += batch
         weighted = Weighted(x, log_density - log_mixture(proposals, counts, x))
         yield weighted

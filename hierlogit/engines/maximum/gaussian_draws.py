@@ -169,7 +169,7 @@ def _operations(row_index: RowIndex) -> float:
 def to_datatree(model: ModelSpec, result: SearchResult, draws: Sample, *, penalised: bool) -> xr.DataTree:
     """The draws in ArviZ's groups."""
     objective = result.objective
-    cholesky = _cholesky_draws(objective, draws.psi)
+    cholesky = cholesky_draws(objective, draws.psi)
     posterior = posterior_of(model, draws.psi[:, : objective.p], cholesky, draws.u, objective.phi(draws.psi))
     return assemble(model, posterior, None, priors=penalised)
 
@@ -193,7 +193,7 @@ def _with_positive_diagonals(objective: Objective, psi: FloatArray) -> FloatArra
     return flipped
 
 
-def _cholesky_draws(objective: Objective, psi: FloatArray) -> list[FloatArray]:
+def cholesky_draws(objective: Objective, psi: FloatArray) -> list[FloatArray]:
     """Cholesky factors of each grouping factor, shape (draws, q, q)."""
     cholesky = [np.zeros((len(psi), len(group.effects), len(group.effects))) for group in objective.model.design.groups]
     for k, (g, a, b) in enumerate(objective.entries):
@@ -220,11 +220,11 @@ def posterior_of(
     names = [group.name for group in model.design.groups]
     by_name = dict(zip(names, cholesky, strict=True))
     positions = dict(zip(names, model.arrangement.positions, strict=True))
-    effects = {name: _effects(u, at, by_name[name]) for name, at in positions.items()}
+    effects = {name: effects_of(u, at, by_name[name]) for name, at in positions.items()}
     return posterior_of_arrays(model, beta, by_name, effects, phi)
 
 
-def _effects(u: FloatArray, at: npt.NDArray[np.int64], L: FloatArray) -> FloatArray:
+def effects_of(u: FloatArray, at: npt.NDArray[np.int64], L: FloatArray) -> FloatArray:
     """Effects of the levels of a grouping factor, ``L u``, shape (draws, J, q)."""
     b = np.empty((len(u), *at.shape))
     step = max(1, TOGETHER // max(at.size, 1))

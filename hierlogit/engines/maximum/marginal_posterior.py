@@ -15,9 +15,12 @@ from ...density.unbounded_variables import UnboundedVariables
 from .integrator import integrator
 from .many_likelihoods import log_likelihoods
 from .objective import Objective
+from .optimizer import climb
+from .starting_values import starting_point
 
 if TYPE_CHECKING:
     from ...model_spec import ModelSpec
+    from .objective import Point
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,6 +78,11 @@ class MarginalPosterior:
         parts = [self.beta(x), np.stack(entries, axis=-1)] if entries else [self.beta(x)]
         return np.concatenate(parts, axis=-1)
 
+    def start(self) -> Point:
+        """The mode in the scale of the Cholesky factors, where a search for the one in the vector x starts."""
+        objective = Objective(self.model, self.objective.likelihood, penalised=True)
+        return climb(objective, *starting_point(objective))
+
     def log_density(self, x: FloatArray) -> float:
         """Log density at one vector; minus infinity where it is beyond the range of floats."""
         return self.log_density_and_gradient(x)[0]
@@ -85,7 +93,15 @@ class MarginalPosterior:
             psi, prior = self.psi(x), float(self.variables.log_prior(x))
             if not (np.all(np.isfinite(psi)) and np.isfinite(prior)):
                 return -np.inf, np.zeros(self.n_dim)
-            point = self.objective.evaluate(psi)
+            return self._with_prior(x, prior, self.objective.evaluate(psi))
+
+    def gradients(self, x: FloatArray) -> FloatArray:
+        """Gradients of the log density at vectors of shape (m, n_dim), of the same shape."""
+        return np.array([self.log_density_and_gradient(one)[1] for one in x]).reshape(x.shape)
+
+    def _with_prior(self, x: FloatArray, prior: float, point: Point) -> tuple[float, FloatArray]:
+        """Log density at one vector and its gradient, from the log prior density and the log-likelihood."""
+        with np.errstate(all="ignore"):
             p, groups = self.objective.p, self.model.design.groups
             dcholesky = [np.zeros((len(group.effects),) * 2) for group in groups]
             for (g, a, b), slope in zip(self.objective.entries, point.gradient[p:], strict=True):
@@ -112,6 +128,9 @@ class MarginalPosterior:
             psi, prior = self.psi(x), self.variables.log_prior(x)
         inside = np.isfinite(prior) & np.all(np.isfinite(psi), axis=1)
         values = np.full(len(x), -np.inf)
-        values[inside] = prior[inside] + log_likelihoods(self.objective, self.nodes, psi[inside], stop)
+        values[inside] = prior[inside] + self._log_likelihoods(psi[inside], stop)
         values[~np.isfinite(values)] = -np.inf
         return values
+
+    def _log_likelihoods(self, psi: FloatArray, stop: npt.NDArray[np.uint64] | None) -> FloatArray:
+        return log_likelihoods(self.objective, self.nodes, psi, stop)

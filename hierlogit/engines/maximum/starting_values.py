@@ -26,14 +26,17 @@ NEAR_ENOUGH = 0.05
 SMALLER, SMALLEST = 1e-3, 1e-30
 
 
-def starting_point(objective: Objective, plain: FloatArray | None = None) -> tuple[Point, FloatArray]:
+def starting_point(
+    objective: Objective, plain: tuple[FloatArray, FloatArray | None] | None = None
+) -> tuple[Point, FloatArray]:
     """The start of a search, and directions of about one standard error each.
 
     Parameters
     ----------
     objective : Objective
-    plain : ndarray, shape (p,), optional
-        Coefficients of the logistic regression without random effects, if its rows are not in memory.
+    plain : tuple of ndarray, optional
+        If the rows are not in memory: the coefficients of the logistic regression without random effects, shape (p,),
+        and, where there are priors, a matrix R for which ``R'R`` is the information about them.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def starting_point(objective: Objective, plain: FloatArray | None = None) -> tup
     scale : ndarray, shape (m, m)
     """
     psi = np.zeros(len(objective))
-    psi[: objective.p] = _shrunken(objective, plain_regression(objective) if plain is None else plain)
+    psi[: objective.p] = _shrunken(objective, *((plain_regression(objective), None) if plain is None else plain))
     if objective.overdispersed:
         psi[-1] = _first_root(objective)
     point = _computable(objective, psi, objective.first_cholesky(FIRST_SD))
@@ -137,13 +140,14 @@ def prior_rows(objective: Objective) -> tuple[FloatArray, FloatArray]:
     return rows / scales[:, None], locations / scales
 
 
-def _shrunken(objective: Objective, beta: FloatArray) -> FloatArray:
+def _shrunken(objective: Objective, beta: FloatArray, root: FloatArray | None) -> FloatArray:
     """Coefficients of a logistic regression, moved towards the locations of narrow priors; shape (p,)."""
     if not objective.penalised or not objective.p:
         return beta
-    row_index, R = objective.likelihood.arrangement.row_index, objective.likelihood.arrangement.triangular
-    weight = _plain_probabilities(row_index, R @ beta)[1]
-    root = np.linalg.qr(np.sqrt(weight)[:, None] * row_index.X, mode="r") @ R
+    if root is None:
+        row_index, R = objective.likelihood.arrangement.row_index, objective.triangular
+        weight = _plain_probabilities(row_index, R @ beta)[1]
+        root = np.linalg.qr(np.sqrt(weight)[:, None] * row_index.X, mode="r") @ R
     rows, targets = prior_rows(objective)
     moved: FloatArray = np.linalg.lstsq(np.vstack([root, rows]), np.concatenate([root @ beta, targets]), rcond=None)[0]
     return moved
@@ -168,7 +172,7 @@ def _em_step(objective: Objective, point: Point) -> list[FloatArray]:
     return updated
 
 
-def _root(information: FloatArray) -> FloatArray:
+def root_of(information: FloatArray) -> FloatArray:
     """A matrix R with ``R'R`` equal to the information, or to the nearest that rounding has not made indefinite."""
     try:
         return np.linalg.cholesky(information).T
@@ -184,7 +188,7 @@ def directions(objective: Objective, point: Point) -> FloatArray:
     if p:
         # In the coefficients of the orthogonal basis, where predictors far from zero do no harm.
         information = objective.fixed_information() + 1e-10 * np.eye(p)
-        root = _root(information) @ objective.triangular
+        root = root_of(information) @ objective.triangular
         rows = np.vstack([root, prior_rows(objective)[0]]) if objective.penalised else root
         scale[:p, :p] = np.linalg.inv(np.linalg.qr(rows, mode="r"))
     sds, levels = objective.scaled_sds(point.psi), [len(group.levels) for group in objective.model.design.groups]

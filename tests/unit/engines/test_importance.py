@@ -308,11 +308,11 @@ def test_a_poor_proposal_is_adapted(cbpp: hl.Model) -> None:
     posterior = MarginalPosterior(cbpp, 5)
     good = at_mode(posterior)
     poor = SplitT(good.centre + 1.5 * np.diag(good.factor), 1.4 * good.factor, good.below, good.above)
-    rounds = list(propose(cbpp, 5, poor, 800, np.random.SeedSequence(1), 1, progress=False))
+    rounds = list(propose(MarginalPosterior(cbpp, 5).log_densities, poor, 800, np.random.SeedSequence(1)))
     share = [one.effective_size / len(one.x) for one in rounds]
     assert share[0] < weighting.GOOD
     assert share[-1] > 1.3 * share[0]
-    right = list(propose(cbpp, 5, good, 800, np.random.SeedSequence(2), 1, progress=False))[-1]
+    right = list(propose(MarginalPosterior(cbpp, 5).log_densities, good, 800, np.random.SeedSequence(2)))[-1]
     error = np.hypot(rounds[-1].log_evidence_error, right.log_evidence_error)
     assert abs(rounds[-1].log_evidence - right.log_evidence) < 4 * error
 
@@ -322,7 +322,7 @@ def test_moments_of_a_few_draws_are_not_used(cbpp: hl.Model, monkeypatch: pytest
     monkeypatch.setattr(weighting, "FEWEST_FOR_MOMENTS", 50)
     good = at_mode(MarginalPosterior(cbpp, 5))
     far = SplitT(good.centre + 60 * np.diag(good.factor), 0.1 * good.factor, good.below, good.above)
-    rounds = list(propose(cbpp, 5, far, 10, np.random.SeedSequence(1), 1, progress=False))
+    rounds = list(propose(MarginalPosterior(cbpp, 5).log_densities, far, 10, np.random.SeedSequence(1)))
     assert rounds[0].effective_size < 5
     assert rounds[-1].pareto_k > 0.7
 
