@@ -8,6 +8,7 @@ and Gabry 2017, Statistics and Computing 27: 1413-1432; Merkle, Furr and Rabe-He
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +109,10 @@ class ReweightedWithoutCluster:
     again: frozenset[int]
     estimand: Statistic | None
 
+    @cached_property
+    def _parameters(self) -> tuple[list[str], FloatArray]:
+        return _values_of_parameters(self.fit)
+
     def __call__(self, number: int) -> dict[str, float]:
         """Posterior means, and the estimand if there is one, without cluster `number`.
 
@@ -119,7 +124,7 @@ class ReweightedWithoutCluster:
         rows = self.index == number
         if number in self.again:
             return posterior_means(sampled_again(self.fit, rows), self.estimand)
-        means = _means(self.fit, self.weights[number])
+        means = _means(*self._parameters, self.weights[number])
         if self.estimand is None:
             return means
         value = self.estimand(resampled(self.fit, rows, self.weights[number]))
@@ -246,15 +251,18 @@ def same_sampler(fit: Fit) -> Engine:
 
 def posterior_means(fit: Fit, estimand: Statistic | None) -> dict[str, float]:
     """Posterior means of the parameters, and the estimand if there is one."""
-    means = _means(fit, None)
+    means = _means(*_values_of_parameters(fit), None)
     return means if estimand is None else means | _with_other_names(numbers(estimand(fit), ESTIMAND), means)
 
 
-def _means(fit: Fit, weights: FloatArray | None) -> dict[str, float]:
+def _values_of_parameters(fit: Fit) -> tuple[list[str], FloatArray]:
+    """Labels of the parameters, and their draws, shape (draws, parameters)."""
     draws = parameter_draws(fit.model, fit.posterior)
-    values = draws.to_numpy().reshape(-1, draws.sizes["parameter"])
-    means = np.average(values, axis=0, weights=weights)
-    return dict(zip(draws["parameter"].to_numpy().tolist(), means.tolist(), strict=True))
+    return draws["parameter"].to_numpy().tolist(), draws.to_numpy().reshape(-1, draws.sizes["parameter"])
+
+
+def _means(labels: list[str], values: FloatArray, weights: FloatArray | None) -> dict[str, float]:
+    return dict(zip(labels, np.average(values, axis=0, weights=weights).tolist(), strict=True))
 
 
 def estimates(fit: Fit, estimand: Statistic | None) -> dict[str, float]:

@@ -73,7 +73,8 @@ def _pixels(drawn: Any) -> bytes:
     from PIL import Image
 
     full, few = BytesIO(), BytesIO()
-    drawn.savefig(full, format="png", dpi=DOTS)
+    drawn.set_layout_engine("none")  # what it is has been laid out for the lines
+    drawn.savefig(full, format="png", dpi=DOTS, pil_kwargs={"compress_level": 0})
     with Image.open(full) as image:
         image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(few, format="png", optimize=True)
     return few.getvalue()

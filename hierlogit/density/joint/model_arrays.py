@@ -193,13 +193,7 @@ def _batches(row_start: IntArray) -> IntArray:
 
 def _kinds(trials: FloatArray, starts: IntArray) -> IntArray:
     """How many trials the rows of each batch have."""
-    return _whole([_kind(trials[start:stop]) for start, stop in pairwise(starts)])
-
-
-def _kind(trials: FloatArray) -> int:
-    if np.all(trials == 1):  # rows left out by `silenced` have no trials
-        return residuals.ONE
-    return residuals.FEW if trials.max() <= residuals.MOST_OF_FEW else residuals.MANY
+    return _whole([residuals.kind_of(trials[start:stop]) for start, stop in pairwise(starts)])
 
 
 def _location_scale(prior: pr.CoefficientPrior) -> tuple[float, float, float]:

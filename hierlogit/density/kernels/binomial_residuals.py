@@ -24,6 +24,19 @@ MOST_OF_FEW = 7
 MULTIPLIED_ROWS = (MULTIPLIED, MULTIPLIED // MOST_OF_FEW)
 
 
+def kind_of(trials: FloatArray) -> int:
+    """How many trials rows have: `ONE`, `FEW` or `MANY`.
+
+    Examples
+    --------
+    >>> kind_of(np.ones(3)) == ONE, kind_of(np.array([2.0, 7.0])) == FEW, kind_of(np.array([2.0, 8.0])) == MANY
+    (True, True, True)
+    """
+    if np.all(trials == 1):  # rows that are left out have no trials
+        return ONE
+    return FEW if trials.max() <= MOST_OF_FEW else MANY
+
+
 @kernel
 def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
     """Log-likelihood of some rows, without binomial coefficients.

@@ -12,15 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...binomial import log_binomial_coefficient
+from ...density.kernels.binomial_residuals import kind_of
 from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
 from ...density.outcome_likelihood import log_likelihood, score_and_weight
 from ...design.design import EncodedRows
+from .effect_density import derivatives, log_densities
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -131,7 +135,7 @@ def log_integral(problem: Problem) -> tuple[FloatArray, FloatArray, FloatArray]:
     places = [list(place) for place in product(range(len(points)), repeat=d)]
     nodes = np.stack([mode + inverse @ points[place] for place in places])
     log_weights = [0.5 * float(points[place] @ points[place]) + float(np.log(weights[place]).sum()) for place in places]
-    logs = np.stack([problem.log_density(u) + weight for u, weight in zip(nodes, log_weights, strict=True)]) + constant
+    logs = problem.log_density(nodes) + np.array(log_weights)[:, None] + constant
     integral: FloatArray = np.logaddexp.reduce(logs)
     return integral, nodes, logs
 
@@ -177,10 +181,35 @@ class Problem:
         return np.stack([log_likelihood(y, trials, of_node[:, None], self.phi)[:, 0] for of_node in eta])
 
     def log_density(self, u: FloatArray) -> FloatArray:
-        """Log density at effects u, shape (draws, d), up to a constant; shape (draws,)."""
-        of_rows = log_likelihood(self.y, self.trials, self.predictor(u), self.phi).sum(axis=1)
-        values: FloatArray = of_rows - 0.5 * (u**2).sum(axis=1)
-        return values
+        """Log density at effects u, shape (..., draws, d), up to a constant; shape (..., draws)."""
+        if self.phi is not None:
+            points = u.reshape(-1, *u.shape[-2:])
+            of_rows = [log_likelihood(self.y, self.trials, self.predictor(one), self.phi).sum(axis=1) for one in points]
+            return np.reshape(of_rows, u.shape[:-1]) - 0.5 * (u**2).sum(axis=-1)
+        values = np.empty(u.shape[:-1])
+        log_densities(len(self.eta), kind_of(self.trials), *self._flat, np.ravel(u), values.ravel())
+        return values + self._coefficients
+
+    def derivatives(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradient, shape (draws, d), and negative Hessian, shape (draws, d, d), of the log density at effects u."""
+        draws, d = u.shape
+        if self.phi is None:
+            gradient, H = np.empty((draws, d)), np.empty((draws, d, d))
+            derivatives(draws, *self._flat, np.ravel(u), gradient.ravel(), H.ravel())
+            return gradient, H
+        score, weight = score_and_weight(self.y, self.trials, self.predictor(u), self.phi)
+        transposed = self.A.transpose(0, 2, 1)
+        return (transposed @ score[..., None])[..., 0] - u, (transposed * weight[:, None, :]) @ self.A + np.eye(d)
+
+    @cached_property
+    def _flat(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Successes, trials, linear predictors and coefficients for compiled code."""
+        return self.y, self.trials, np.ravel(self.eta), np.ravel(self.A.transpose(0, 2, 1))
+
+    @cached_property
+    def _coefficients(self) -> float:
+        """Logarithm of the binomial coefficients of all rows."""
+        return float(log_binomial_coefficient(self.y, self.trials).sum())
 
 
 def _empty(draws: Draws, seen: Seen) -> dict[str, FloatArray]:
@@ -247,7 +276,7 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
     u = np.zeros((draws, d))
     value = problem.log_density(u)
     for _ in range(NEWTON_STEPS):
-        gradient, H = _derivatives(problem, u)
+        gradient, H = problem.derivatives(u)
         step = np.linalg.solve(H, gradient[..., None])[..., 0]
         decrement = np.einsum("sd,sd->s", gradient, step)
         if np.max(decrement) < NEWTON_TOLERANCE:
@@ -261,16 +290,7 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
                 break
             length = np.where(short, length / 2, length)
         u, value = moved, reached
-    return u, _derivatives(problem, u)[1]
-
-
-def _derivatives(problem: Problem, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-    score, weight = score_and_weight(problem.y, problem.trials, problem.predictor(u), problem.phi)
-    transposed = problem.A.transpose(0, 2, 1)
-    gradient = (transposed @ score[..., None])[..., 0] - u
-    H = (transposed * weight[:, None, :]) @ problem.A
-    H += np.eye(u.shape[1])
-    return gradient, H
+    return u, problem.derivatives(u)[1]
 
 
 def _sample(

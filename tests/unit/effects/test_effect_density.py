@@ -1,0 +1,53 @@
+"""The compiled density of effects given outcomes against NumPy, and its derivatives against finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from hierlogit.effects.numerics.given_outcomes import Problem
+
+DRAWS, EFFECTS = 3, 2
+
+
+def problem(rows: int, most_trials: int) -> Problem:
+    random = np.random.default_rng(rows)
+    trials = random.integers(1, most_trials + 1, rows).astype(float)
+    y = random.binomial(trials.astype(int), 0.4).astype(float)
+    return Problem(random.normal(size=(DRAWS, rows)), random.normal(size=(DRAWS, rows, EFFECTS)), y, trials, phi=None)
+
+
+def expected(one: Problem, u: np.ndarray) -> np.ndarray:
+    p = 1 / (1 + np.exp(-one.predictor(u)))
+    return binom.logpmf(one.y, one.trials, p).sum(axis=1) - 0.5 * (u**2).sum(axis=1)
+
+
+@pytest.mark.parametrize(("rows", "most_trials"), [(5, 1), (9, 7), (4, 30), (0, 1)])
+def test_densities_are_those_of_binomial_rows_and_normal_effects(rows: int, most_trials: int) -> None:
+    one = problem(rows, most_trials)
+    points = np.random.default_rng(1).normal(size=(4, DRAWS, EFFECTS))
+    found = one.log_density(points)
+    np.testing.assert_allclose(found, [expected(one, u) for u in points], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(one.log_density(points[0]), found[0], rtol=1e-15)
+
+
+@pytest.mark.parametrize(("rows", "most_trials"), [(5, 1), (9, 7), (4, 30), (0, 1)])
+def test_derivatives_are_those_of_the_density(rows: int, most_trials: int) -> None:
+    one, step = problem(rows, most_trials), 1e-5
+    u = np.random.default_rng(1).normal(size=(DRAWS, EFFECTS))
+    gradient, H = one.derivatives(u)
+    for k in range(EFFECTS):
+        move = np.zeros(EFFECTS)
+        move[k] = step
+        slope = (one.log_density(u + move) - one.log_density(u - move)) / (2 * step)
+        np.testing.assert_allclose(gradient[:, k], slope, atol=1e-8)
+        curvature = (one.derivatives(u + move)[0] - one.derivatives(u - move)[0]) / (2 * step)
+        np.testing.assert_allclose(H[:, k], -curvature, atol=1e-8)
+
+
+def test_densities_of_overdispersed_rows_take_several_points() -> None:
+    one = problem(6, 5)
+    over = Problem(one.eta, one.A, one.y, one.trials, np.full(DRAWS, np.inf))
+    points = np.random.default_rng(1).normal(size=(2, DRAWS, EFFECTS))
+    np.testing.assert_allclose(over.log_density(points), one.log_density(points), rtol=1e-10)
