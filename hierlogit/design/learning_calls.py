@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..errors import DesignError
 from ..formula.terms import Formula
@@ -173,30 +174,62 @@ def given_arguments(
         with evaluating(expression, DesignError):
             terms, lists = parsed_terms(expression, [str(name) for name in table.frame])
             values = {**formula_namespace(), **lists}
-            learning = [(written(node), node) for call in calls_of(terms) for node in nodes(call) if _learns(node)]
-            for key, node in learning:
+            learning = [
+                (written(node), node, _Asked.of(node))
+                for call in calls_of(terms)
+                for node in nodes(call)
+                if _learns(node)
+            ]
+            for key, node, _ in learning:
                 if key in rules:
                     kind, node.callee = LEARNING[node.callee], own(f"{node.callee} {len(values)}")
                     values[node.callee] = LearnedElsewhere(kind, rules[key])
-            for key, node in learning:
+            for key, _, asked in learning:
                 if key in wanted and key not in found:
-                    found[key] = _given(node, table, floating, environment_of(values))
+                    found[key] = asked.given(table, floating, environment_of(values))
     return found
 
 
-def _given(node: Any, table: TrainingTable, frame: Any, environment: Any) -> Given:
-    named = arguments_by_name(node)
-    argument = Call(named["x"])
-    argument.set_type(frame, environment)
-    if argument.kind != "numeric":
-        raise DesignError(f"'{node}' is a function of numbers, and '{argument.name}' is text, categories or an offset.")
-    columns = as_columns(argument.name, argument._intermediate_data, len(frame), DesignError)
-    if columns.shape[1] > 1:
-        raise DesignError(
-            f"'{argument.name}' in '{node}' has {columns.shape[1]} columns. Of a table in parts, '{node.callee}' "
-            "learns from a single one."
-        )
-    names = {one.name for one in nodes(named["x"]) if isinstance(one, LazyVariable)}
-    refuse_not_finite(argument.name, columns, names, table.frame, table.rows, DesignError)
-    clusters = np.asarray(frame[named["g"].name], dtype=object) if "g" in named else np.empty(0, dtype=object)
-    return Given(columns[:, 0], clusters)
+@dataclass(frozen=True)
+class _Asked:
+    """A call whose arguments are evaluated.
+
+    Attributes
+    ----------
+    text : str
+        The call, for messages.
+    argument : formulae.terms.call.Call
+        Its first argument.
+    cluster : str
+        The column with its clusters; empty without.
+    names : frozenset of str
+        The names in its first argument that are not functions.
+    """
+
+    text: str
+    argument: Any
+    cluster: str
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, node: Any) -> _Asked:
+        """What is evaluated of a call, with its text before functions in it are replaced."""
+        named = arguments_by_name(node)
+        names = [one.name for one in nodes(named["x"]) if isinstance(one, LazyVariable)]
+        return cls(str(node), Call(named["x"]), named["g"].name if "g" in named else "", frozenset(names))
+
+    def given(self, table: TrainingTable, frame: pd.DataFrame, environment: Any) -> Given:
+        """The arguments in the rows of a table, of which `frame` is the one with floating-point numbers."""
+        self.argument.set_type(frame, environment)
+        name = self.argument.name
+        if self.argument.kind != "numeric":
+            raise DesignError(f"'{self.text}' is a function of numbers, and '{name}' is text, categories or an offset.")
+        columns = as_columns(name, self.argument._intermediate_data, len(frame), DesignError)
+        if columns.shape[1] > 1:
+            raise DesignError(
+                f"'{name}' in '{self.text}' has {columns.shape[1]} columns, and a function of a table in parts learns "
+                "from a single one."
+            )
+        refuse_not_finite(name, columns, self.names, table.frame, table.rows, DesignError)
+        clusters = np.asarray(frame[self.cluster], dtype=object) if self.cluster else np.empty(0, dtype=object)
+        return Given(columns[:, 0], clusters)
