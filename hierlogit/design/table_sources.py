@@ -38,6 +38,10 @@ PAUSE = 0.2
 _WRITERS_OF_FACTORS = (b"pandas", b"r")
 #: Beginning of the keys of polars for a dictionary that is an Enum.
 _POLARS_ENUM = b"_PL_ENUM"
+_NO_RESULT = (
+    "the connection to DuckDB given as data holds no result. Pass a table of it, connection.table('visits'), or what a "
+    "query returns, connection.sql('SELECT ...')."
+)
 
 
 def read_table(data: Any, wanted: Collection[str] | None = None) -> pd.DataFrame:
@@ -317,15 +321,9 @@ def _result_of(connection: Any) -> pa.Table:
             warnings.simplefilter("ignore", UserWarning)  # about a copy of the rows in memory
             table = fetch()
     except Exception as error:
-        raise DesignError(
-            f"the connection to DuckDB given as data holds no result: {reason_of(error)}. Pass what a query returns, "
-            "connection.sql('SELECT ...')."
-        ) from error
+        raise DesignError(_NO_RESULT) from error
     if table is None:
-        raise DesignError(
-            "the connection to DuckDB given as data holds no result. Pass what a query returns, "
-            "connection.sql('SELECT ...')."
-        )
+        raise DesignError(_NO_RESULT)
     return table
 
 

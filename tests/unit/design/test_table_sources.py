@@ -112,7 +112,7 @@ def test_results_of_duckdb() -> None:
     levels = read_table(connection.sql("SELECT v::ENUM('lo', 'mid', 'hi') AS u FROM (VALUES ('hi'), ('lo')) t(v)"))["u"]
     assert levels.cat.categories.tolist() == ["lo", "mid", "hi"]
     for empty in (duckdb.connect(), connection.cursor().execute("CREATE TABLE t (a INT)")):
-        with pytest.raises(DesignError, match=r"no result|no rows"):
+        with pytest.raises(DesignError, match=r"no result\. Pass a table of it, connection\.table|no rows"):
             read_table(empty)
     with pytest.raises(DesignError, match="DuckDBPyRelation given as data cannot be computed: .*'y'"):
         read_table(connection.sql("SELECT 1 AS y, 2 AS y"))
