@@ -56,6 +56,8 @@ class Rounds:
         """Where the rounds are kept, and how to go on: the end of a message."""
         if self._path is None:
             return "nothing of it is kept: store='fit.json' keeps the rounds in a file"
+        if not self._kept:
+            return f"nothing of it is in {self._path} yet"
         return f"{self._path} has its rounds: repeat the call with it"
 
     def result(

@@ -14,6 +14,7 @@ from hierlogit import progress
 from hierlogit.errors import StudyError
 from hierlogit.shards.objective import Sums
 from hierlogit.shards.opened import OfShard
+from hierlogit.shards.rounds import Rounds
 from hierlogit.stored_record import write_record
 
 FORMULA = "y ~ week_gt2 + trt + (1 | ID)"
@@ -178,3 +179,10 @@ def test_an_interrupted_fit_of_crossed_shards_goes_on_to_the_same_bits(
     assert resumed.estimate.log_likelihood == whole.estimate.log_likelihood
     np.testing.assert_array_equal(resumed.estimate.vector, whole.estimate.vector)
     np.testing.assert_array_equal(resumed.estimate.covariance, whole.estimate.covariance)
+
+
+def test_files_without_rounds_are_not_said_to_have_them(tmp_path: Path) -> None:
+    rounds = Rounds(tmp_path / "fit.json", {})
+    assert rounds.stored == f"nothing of it is in {tmp_path / 'fit.json'} yet"
+    rounds.result("value", 1, np.zeros(1), lambda: (np.ones(1),))
+    assert rounds.stored.endswith("fit.json has its rounds: repeat the call with it")
