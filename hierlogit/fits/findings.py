@@ -545,6 +545,11 @@ class Finding(Shown):
         call = self.kind.look.partition("(")[0]
         return self.remedy if call in self.remedy else f"{self.remedy} {self.kind.look}"
 
+    @property
+    def brief(self) -> str:
+        """The finding without where to look, for results that functions of a `Fit` do not take."""
+        return f"{self.severity} ({self.code}): {self.evidence} {self.remedy}"
+
     def __str__(self) -> str:
         return f"{self.severity} ({self.code}): {self.evidence} {self.advice}"
 

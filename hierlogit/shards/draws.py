@@ -225,7 +225,7 @@ class ShardedPosterior(Shown):
     def _view(self) -> View:
         model, diagnostics = self.model, self.diagnostics
         facts = (*model.facts(), ("measures", diagnostics.measured()))
-        findings = Sentences(tuple(map(str, diagnostics.findings)), ".diagnostics.findings")
+        findings = Sentences(tuple(one.brief for one in diagnostics.findings), ".diagnostics.findings")
         seconds = number(sum(diagnostics.seconds.values()))
         draws = f"{self.posterior.sizes['draw']:,} independent draws"
         title = f"Posterior of shards by {diagnostics.engine}: {draws}, {diagnostics.status}, {seconds} s"

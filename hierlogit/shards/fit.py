@@ -225,7 +225,7 @@ class ShardedFit(Shown):
         facts = (*self.model.facts(), *self.estimate.facts())
         if self.diagnostics.measures:
             facts = (*facts, ("measures", self.diagnostics.measured()))
-        findings = Sentences(tuple(map(str, self.diagnostics.findings)), ".diagnostics.findings")
+        findings = Sentences(tuple(one.brief for one in self.diagnostics.findings), ".diagnostics.findings")
         seconds = number(sum(self.diagnostics.seconds.values()))
         title = f"Fit of shards by {self.diagnostics.engine}: {self.diagnostics.status}, {seconds} s"
         priors = self.model.stated_priors() if self.estimate.penalised else ()

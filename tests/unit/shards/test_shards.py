@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hierlogit.engines.maximum.cluster_covariance import sandwich
 from hierlogit.engines.maximum.cluster_scores import cluster_scores
 from hierlogit.engines.maximum.objective import Point
 from hierlogit.errors import ConvergenceWarning, DataWarning, DesignError, EngineError, FitError, PriorError
+from hierlogit.fits.findings import Finding
 from hierlogit.shards import learning, objective, opened
 from hierlogit.shards.objective import Sums
 
@@ -494,6 +496,14 @@ def test_views_name_rows_clusters_and_shards(shards: hl.Shards) -> None:
     for text in ("in 4 shards", "site: 300; varying {Intercept, x} correlated", "log-likelihood", "arm[new]"):
         assert text in repr(fit)
     assert "<" in fit._repr_html_()
+
+
+def test_views_do_not_point_to_functions_that_take_no_fit_of_shards(shards: hl.Shards) -> None:
+    fit = shards.model("y ~ x + (1 | site)").fit("laplace")
+    finding = Finding("large_sd", "warning", "The sd is 12.", "Use MAP.")
+    found = hl.results.ShardedFit(fit.model, fit.estimate, replace(fit.diagnostics, findings=(finding,)), fit._sums)
+    assert "warning (large_sd): The sd is 12. Use MAP." in repr(found)
+    assert finding.kind.look.partition("(")[0] not in repr(found)
 
 
 def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards: hl.Shards, tmp_path: Path) -> None:
