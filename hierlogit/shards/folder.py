@@ -155,6 +155,7 @@ def read_shard(folder: Path, manifest: Manifest, number: int, columns: Sequence[
     number : int
         Of the shard, from 0.
     columns : sequence of str
+        Names that a formula uses: those that are not columns are of functions and codings, as in ``C(ward, Diff)``.
 
     Raises
     ------
@@ -167,10 +168,11 @@ def read_shard(folder: Path, manifest: Manifest, number: int, columns: Sequence[
         raise DesignError(
             f"{file} was altered after the shards were written. Restore it from a copy, or write the shards again."
         )
-    frame = read_table(file, columns)[list(columns)]
+    present = [name for name in columns if name in manifest.schema]
+    frame = read_table(file, present)[present]
     categorical = {
         name: pd.Categorical(frame[name], categories=manifest.levels[name], ordered=True)
-        for name in columns
+        for name in present
         if name in manifest.levels
     }
     return with_columns(frame, categorical)

@@ -204,7 +204,7 @@ def encoded(reference: ModelSpec, frame: pd.DataFrame) -> ModelSpec:
         All rows of the shard, with the columns of the formula.
     """
     formula = reference.formula
-    table = complete_rows(frame[[*formula.columns]], formula)
+    table = complete_rows(frame[[name for name in formula.columns if name in frame]], formula)
     assert table is not None  # shards without complete rows are left out
     clusters = {column for term in formula.random for column in term.group}
     table = replace(table, frame=with_whole_labels(table.frame, clusters))

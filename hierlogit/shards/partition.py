@@ -28,6 +28,8 @@ CHUNK = 1_000_000
 
 #: Record batches with some columns, or with all of them.
 type Batches = Callable[[list[str] | None], Iterator[pa.RecordBatch]]
+#: The levels of categorical columns, in their order.
+type Levels = dict[str, dict[Any, None]]
 
 
 def write_shards(source: Any, folder: Path, group: str, shards: int) -> Manifest:
@@ -37,14 +39,14 @@ def write_shards(source: Any, folder: Path, group: str, shards: int) -> Manifest
     ------
     DesignError
     """
-    with _opened(source, folder) as (schema, batches):
+    with _opened(source, folder) as (schema, batches, levels):
         if group not in schema.names:
             raise DesignError(unknown_names("group", [group], schema.names, "column", "the table"))
         _refuse_categories(schema)
         try:
             clusters = _cluster_sizes(batches, group)
             shard_of = _assigned(clusters.to_numpy(), min(shards, len(clusters)))
-            manifest = _write(schema, batches, folder, group, clusters.index, shard_of)
+            manifest = _write(schema, batches, folder, group, clusters.index, shard_of, levels)
         except _arrow_errors() as error:
             raise DesignError(f"the table cannot be written as Parquet: {reason_of(error)}.") from error
     manifest.write(folder)
@@ -73,33 +75,42 @@ def _arrow_errors() -> type[Exception]:
 
 
 @contextmanager
-def _opened(source: Any, folder: Path) -> Iterator[tuple[pa.Schema, Batches]]:
-    """The schema of a table, and a function that reads it in record batches.
+def _opened(source: Any, folder: Path) -> Iterator[tuple[pa.Schema, Batches, Levels]]:
+    """The schema of a table, a function that reads it in record batches, and levels that these do not have.
 
-    Lazy frames are first written to a file by their own engine, since they would be computed twice otherwise.
+    Lazy frames are first written to a file by their own engine, since they would be computed twice otherwise. Not all
+    engines write the levels of enumerations.
     """
+    import narwhals as nw
     import pyarrow as pa
 
     path, temporary = path_of(source), folder / "source.parquet"
     lazy = lazy_frame(source) if path is None else None
+    levels: Levels = {}
     try:
         if lazy is not None:
             with computing(source):
+                kinds = lazy.collect_schema()
                 lazy.sink_parquet(temporary)
+            levels = {name: dict.fromkeys(kind.categories) for name, kind in kinds.items() if isinstance(kind, nw.Enum)}
             path = temporary
         dataset = None if path is None else open_dataset(path)
         if dataset is not None:
             assert path is not None
             refuse_same_names(dataset.schema.names)
             refuse_absent(dataset, column_names(dataset, path), path)
-            yield dataset.schema, lambda columns: dataset.to_batches(columns=columns)
+            yield dataset.schema, lambda columns: dataset.to_batches(columns=columns), levels
             return
         frame = read_table(source)
         try:
             table = pa.Table.from_pandas(frame, preserve_index=False)
         except pa.ArrowException as error:
             raise DesignError(f"the table cannot be written as Parquet: {reason_of(error)}.") from error
-        yield table.schema, lambda columns: iter((table if columns is None else table.select(columns)).to_batches())
+        yield (
+            table.schema,
+            lambda columns: iter((table if columns is None else table.select(columns)).to_batches()),
+            levels,
+        )
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -161,6 +172,7 @@ def _write(
     group: str,
     clusters: pd.Index[Any],
     shard_of: npt.NDArray[np.intp],
+    levels: Levels,
 ) -> Manifest:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -170,7 +182,6 @@ def _write(
     )
     count = int(shard_of.max()) + 1
     files, rows = [f"shard-{number:05}.parquet" for number in range(count)], np.zeros(count, dtype=np.int64)
-    levels: dict[str, dict[Any, None]] = {}
     with ExitStack() as stack:
         writers = [stack.enter_context(pq.ParquetWriter(folder / file, plain)) for file in files]
         for chunk in progress(in_chunks(batches(None), CHUNK), "Writing shards"):
@@ -195,7 +206,7 @@ def _write(
     )
 
 
-def _add_levels(levels: dict[str, dict[Any, None]], chunk: pa.Table, schema: pa.Schema) -> None:
+def _add_levels(levels: Levels, chunk: pa.Table, schema: pa.Schema) -> None:
     """Add the levels of the categorical columns of a chunk, in the order of its dictionaries."""
     import pyarrow as pa
 

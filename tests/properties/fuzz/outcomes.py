@@ -29,6 +29,7 @@ from hierlogit import errors
 from hierlogit.errors import HierlogitError, HierlogitWarning
 from hierlogit.fits.fit import Fit
 from hierlogit.result_table import HasTables
+from hierlogit.results import ShardedFit
 
 from .tables import SCRIPT
 
@@ -138,7 +139,7 @@ def attempt(kind: str, call: Callable[[], Any], words: Sequence[object] = ()) ->
 
 def findings_of(value: Any) -> list[str]:
     """Codes of the findings of a fit or a check."""
-    holder = value.diagnostics if isinstance(value, Fit) else value
+    holder = value.diagnostics if isinstance(value, (Fit, ShardedFit)) else value
     found = getattr(holder, "findings", None)
     return [finding.code for finding in found] if isinstance(found, tuple) else []
 

@@ -490,6 +490,17 @@ def test_a_folder_with_different_columns_is_not_divided(table: pd.DataFrame, tmp
         hl.Shards.write(parts, tmp_path / "shards", group="site")
 
 
+def test_levels_of_lazy_tables_keep_their_order(table: pd.DataFrame, shards: hl.Shards, tmp_path: Path) -> None:
+    relation = pytest.importorskip("duckdb").from_df(table)
+    other = hl.Shards.write(relation, tmp_path / "shards", group="site", shards=4)
+    assert other.manifest.levels == shards.manifest.levels == {"size": ["small", "large", "huge"]}
+
+
+def test_names_of_codings_are_no_columns(table: pd.DataFrame, shards: hl.Shards) -> None:
+    formula = "y ~ C(size, Diff) + (1 | site)"
+    assert_same_fit(shards.model(formula).fit("laplace"), hl.Model(formula, table).fit("laplace"))
+
+
 def test_views_name_rows_clusters_and_shards(shards: hl.Shards) -> None:
     assert "site: 300" in repr(shards)
     fit = shards.model(FORMULA).fit("laplace")
