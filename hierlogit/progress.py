@@ -131,12 +131,15 @@ class _Shown:
     def update(self, done: int, state: str = "") -> None:
         """Show how many parts are done, and the state that the work is in."""
         self._done, self._state = done, state
-        self._bar.update(done, self._inside or state)
+        self._show()
 
     def say(self, inside: str) -> None:
-        """Show what is done for the part that is under way; with no text, the state of the work again."""
+        """Show what is done for the part that is under way after the state of the work; with no text, that alone."""
         self._inside = inside
-        self._bar.update(self._done, inside or self._state)
+        self._show()
+
+    def _show(self) -> None:
+        self._bar.update(self._done, ", ".join(filter(None, (self._state, self._inside))))
 
     def stop(self) -> None:
         """Remove the bar."""
