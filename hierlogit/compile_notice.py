@@ -54,7 +54,7 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
         """Count the function, and take the bar away after the outermost one."""
         spell, dispatcher = self._spell, ended.data["dispatcher"]
         spell.depth -= 1
-        spell.done.add(dispatcher)
+        spell.done.add(dispatcher.py_func)
         if spell.depth > 0:
             self._show(spell)
             return
@@ -67,7 +67,7 @@ class CompileNotice(event.Listener):  # type: ignore[misc]
     def _show(spell: Any) -> None:
         if not spell.asked and time.perf_counter() - spell.since > PATIENCE:
             spell.asked, module = True, _module(spell.outermost)
-            spell.needed = _uncompiled(spell.outermost) | spell.done
+            spell.needed = {one.py_func for one in _uncompiled(spell.outermost)} | spell.done
             if module.startswith(f"{PACKAGE}."):
                 spell.bar = show_bar(compiling(module), len(spell.needed))
         bar: Bar | None = spell.bar

@@ -64,8 +64,9 @@ def code_files() -> CodeFiles:
 def pack_code_files(archive: Path) -> None:
     """Write all machine code that is on disk into an archive that can come with the package."""
     _declare_all()
-    functions = ((name, *kept) for name, cache in _own_caches().items() for kept in cache.kept())
-    pack(archive, sources(), functions)
+    own = _own_caches()
+    functions = ((name, *kept) for name, cache in own.items() for kept in cache.kept())
+    pack(archive, sources(), functions, [name for name, cache in own.items() if cache.files])
 
 
 def _declare_all() -> None:

@@ -13,11 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from llvmlite.binding import Linkage
-from numba import njit
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.ccallback import CFunc
-from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult
 from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
@@ -26,6 +23,7 @@ from numba.extending import overload
 
 from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is compiled from here on
 from ..errors import FileWarning, warn
+from .inlining import Kernel, SelfContained, TranslatedResults
 from .shipped_code import shipped_code
 from .target import TARGET, TARGET_NAME
 
@@ -49,26 +47,6 @@ COMPILED = (
 #: Why compiled functions cannot be kept on disk, and what to do.
 NO_FOLDER = "Neither the package's folder nor the user's cache folder can hold compiled functions"
 ELSEWHERE = "Set NUMBA_CACHE_DIR to a folder that can be written, with at least 20 MB left."
-
-
-class _SelfContained(JITCodeLibrary):  # type: ignore[misc]
-    """Machine code of a function with private copies of all functions that it calls.
-
-    Numba leaves it to the linker whether a function calls its own copy of another function or one that is in memory
-    already. The copies are optimised separately, so that with reordered sums their results differ in the last digit: a
-    process that has just compiled would get other draws from a seed than one that reads the same functions from disk.
-    """
-
-    def _finalize_final_module(self) -> None:
-        # Functions that call this one copy the module as it is now.
-        self._shared_module = self._final_module.clone()
-        for function in self._shared_module.functions:
-            if not function.is_declaration and function.linkage == Linkage.external:
-                function.linkage = Linkage.linkonce_odr
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
-                function.linkage = Linkage.internal
-        super()._finalize_final_module()
 
 
 @contextmanager
@@ -113,7 +91,7 @@ class _Pipeline(Compiler):  # type: ignore[misc]
         _finalize_before_interruption()
         state = self.state
         if state.library is None:
-            state.library = _SelfContained(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library = SelfContained(state.targetctx.codegen(), state.func_id.func_qualname)
             state.library.enable_object_caching()
         return super().define_pipelines()
 
@@ -168,10 +146,10 @@ class FileCache(FunctionCache):  # type: ignore[misc]
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The index of the function's machine code, and the files that it is in; empty if there are none."""
+        """The indices of the function's machine code and of its form for callers, and the files that these are in."""
         folder, name = Path(self.cache_path), self._impl.filename_base
-        index = folder / f"{name}.nbi"
-        return (index, *folder.glob(f"{name}.*.nbc")) if index.exists() else ()
+        indices = list(folder.glob(f"{name}.*nbi"))
+        return (*indices, *folder.glob(f"{name}.*.nbc")) if indices else ()
 
     def kept(self) -> Iterator[tuple[tuple[Any, ...], bytes]]:
         """Types of the arguments, and machine code for them, of all that is on disk."""
@@ -186,7 +164,7 @@ class FileCache(FunctionCache):  # type: ignore[misc]
         """
         _finalize_before_interruption()
         rtsys.initialize(target_context)
-        found = _shipped(self.function_name, signature, target_context)
+        found = self._from_package(signature, target_context)
         if found is not None:
             return found
         try:
@@ -197,6 +175,9 @@ class FileCache(FunctionCache):  # type: ignore[misc]
             return None
         # Processes that write at the same time may give one name to the files of two signatures.
         return found if found is not None and tuple(found.signature.args) == _arguments(signature) else None
+
+    def _from_package(self, signature: Any, target_context: Any) -> Any:
+        return _shipped(self.function_name, signature, target_context)
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keep a function on disk, if that is possible."""
@@ -211,6 +192,15 @@ class FileCache(FunctionCache):  # type: ignore[misc]
         """Remove the index of the function's files, so that they are written anew."""
         with suppress(OSError):
             Path(self.cache_path, f"{self._impl.filename_base}.nbi").unlink()
+
+
+class _CalleeCache(FileCache):
+    """Functions on disk in the form in which other compiled functions call them."""
+
+    _impl_class = TranslatedResults
+
+    def _from_package(self, _signature: Any, _target_context: Any) -> None:
+        """None: only machine code comes with the package."""
 
 
 class _NoCache(NullCache):  # type: ignore[misc]
@@ -274,11 +264,10 @@ class _Callback(CFunc):
 
 #: Compiled functions hold no reference to Python objects, so that other threads may run meanwhile.
 _OPTIONS: dict[str, Any] = {
-    "_target": TARGET_NAME,
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
     "nogil": True,
-    "pipeline_class": _Pipeline,
+    "nopython": True,
 }
 
 
@@ -287,8 +276,9 @@ def _nothing() -> None:
 
 
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
-    compiled: Any = njit(fastmath=fastmath, **_OPTIONS)(function)
-    compiled._cache = _cache_of(function)
+    cache = _cache_of(function)
+    callee_cache = cache if isinstance(cache, _NoCache) else _CalleeCache(function)
+    compiled: Any = Kernel(function, {**_OPTIONS, "fastmath": fastmath}, cache, callee_cache)
     # At the first call of a function, Numba loads the extensions of other packages, which its compiler does by itself.
     compiled._compilation_chain_init_hook = _nothing
     result: F = compiled
@@ -329,7 +319,8 @@ def by_type(function: Callable[..., Any], implementations: Mapping[type, Callabl
     def chosen(first: Any, *_others: Any) -> Callable[..., Any] | None:
         return by_compiled_type.get(first)
 
-    overload(function, jit_options={**_OPTIONS, "fastmath": False}, strict=False)(chosen)
+    options = {**_OPTIONS, "fastmath": False, "_target": TARGET_NAME, "pipeline_class": _Pipeline}
+    overload(function, jit_options=options, strict=False)(chosen)
 
 
 class CFunction:

@@ -39,7 +39,9 @@ def member(function: str, arguments: Iterable[Any]) -> str:
     return hashlib.sha256(repr((function, *arguments)).encode()).hexdigest()
 
 
-def pack(archive: Path, sources: str, functions: Iterable[tuple[str, Iterable[Any], bytes]]) -> None:
+def pack(
+    archive: Path, sources: str, functions: Iterable[tuple[str, Iterable[Any], bytes]], inside: Iterable[str] = ()
+) -> None:
     """Write an archive.
 
     Parameters
@@ -49,8 +51,10 @@ def pack(archive: Path, sources: str, functions: Iterable[tuple[str, Iterable[An
         Digest of the source files.
     functions : iterable of (str, iterable of numba types, bytes)
         Name, types of the arguments, and machine code.
+    inside : iterable of str
+        Names of functions that are in the machine code of others.
     """
-    names = set()
+    names = set(inside)
     with ZipFile(archive, "w") as file:
         for function, arguments, code in functions:
             names.add(function)

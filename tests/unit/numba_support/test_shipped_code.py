@@ -179,3 +179,11 @@ def test_functions_that_came_with_the_package_are_not_missing(
     assert code_files().missing == (name,)
     monkeypatch.setattr("hierlogit.numba_support.code_files.shipped_code", lambda _sources: found)
     assert (code_files().missing, code_files().functions, code_files().shipped) == ((), 0, 1)
+
+
+def test_functions_inside_the_machine_code_of_others_are_not_missing(tmp_path: Path) -> None:
+    path = tmp_path / "code.zip"
+    pack(path, compiled.sources(), [], ["hierlogit.made_up.inner"])
+    found = ShippedCode(path, compiled.sources())
+    assert found.functions == {"hierlogit.made_up.inner"}
+    assert found.read("hierlogit.made_up.inner", ()) is None

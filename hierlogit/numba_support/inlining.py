@@ -1,0 +1,196 @@
+"""Compiled functions that are translated once, and become machine code only with the functions that Python calls."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite.binding import Linkage, parse_bitcode
+from numba.core.caching import CompileResultCacheImpl
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler, CompileResult
+from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined]
+
+from .target import TargetDispatcher
+
+
+class SelfContained(JITCodeLibrary):  # type: ignore[misc]
+    """Machine code of a function with private copies of all functions that it calls.
+
+    Numba leaves it to the linker whether a function calls its own copy of another function or one that is in memory
+    already. The copies are optimised separately, so that with reordered sums their results differ in the last digit: a
+    process that has just compiled would get other draws from a seed than one that reads the same functions from disk.
+    """
+
+    def _finalize_final_module(self) -> None:
+        # Functions that call this one copy the module as it is now.
+        self._shared_module = self._final_module.clone()
+        _set_linkage(self._shared_module, Linkage.external, Linkage.linkonce_odr)
+        _set_linkage(self._final_module, Linkage.linkonce_odr, Linkage.internal)
+        super()._finalize_final_module()
+
+
+class Translated(JITCodeLibrary):  # type: ignore[misc]
+    """A function, with all that it calls, in LLVM's language: it is optimised where it is called, and only there."""
+
+    def finalize(self) -> None:
+        """Add what the function calls."""
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._share()
+
+    def _share(self) -> None:
+        self._finalize_dynamic_globals()
+        _set_linkage(self._final_module, Linkage.external, Linkage.linkonce_odr)
+        self._shared_module = self._final_module
+        self._finalized = True
+
+    def reduce(self) -> tuple[str, bytes]:
+        """Name and content, to be kept on disk."""
+        self._ensure_finalized()
+        return self.name, self._final_module.as_bitcode()
+
+    @classmethod
+    def from_disk(cls, codegen: Any, name: str, content: bytes) -> Translated:
+        """What `reduce` has returned, as a library."""
+        library = cls(codegen, name)
+        library._final_module = parse_bitcode(content)
+        library._share()
+        return library
+
+
+def _set_linkage(module: Any, before: Linkage, after: Linkage) -> None:
+    for function in module.functions:
+        if not function.is_declaration and function.linkage == before:
+            function.linkage = after
+
+
+class _Translation(Compiler):  # type: ignore[misc]
+    """Numba's compiler without machine code."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        state.flags.no_compile = True
+        state.library = Translated(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+class _Translator(_FunctionCompiler):  # type: ignore[misc]
+    def _compile_core(self, args: Any, return_type: Any) -> Any:
+        result = super()._compile_core(args, return_type)._replace(entry_point=object())
+        result.target_context.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        return result
+
+
+class _Callee(TargetDispatcher):
+    """A function as other compiled functions call it; an object of its own stands for each signature."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], cache: Any) -> None:
+        super().__init__(function, targetoptions=options | {"no_cpython_wrapper": True}, pipeline_class=_Translation)
+        self._cache = cache
+        self._compiler = _Translator(function, self.targetdescr, self.targetoptions, {}, _Translation)
+
+    def add_overload(self, result: Any) -> None:
+        """Keep a result, which Python cannot call."""
+        self.overloads[tuple(result.signature.args)] = result
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Context in which Python does not look for unused cycles of objects: a translation makes many that are in use."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Finisher(_FunctionCompiler):  # type: ignore[misc]
+    """Makes machine code of a callee."""
+
+    callee: Any
+
+    def _compile_core(self, args: Any, _return_type: Any) -> Any:
+        with _no_collections():
+            self.callee.compile(args)
+        result = self.callee.overloads[tuple(args)]
+        context, described, environment = result.target_context, result.fndesc, result.environment
+        library = SelfContained(context.codegen(), described.qualname)
+        library.enable_object_caching()
+        library.add_linking_library(result.library)
+        with context.push_code_library(library):
+            context.create_cpython_wrapper(library, described, environment, None, release_gil=True)
+        entry_point = context.get_executable(library, described, environment)
+        return result._replace(library=library, entry_point=entry_point, metadata={})
+
+
+class Kernel(TargetDispatcher):
+    """A compiled function, for Python and for other compiled functions.
+
+    Parameters
+    ----------
+    function : callable
+    options : dict
+        Numba's options of compiled functions.
+    cache, callee_cache : numba.core.caching.Cache
+        Where its machine code is kept on disk, and its form for callers that are compiled.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], cache: Any, callee_cache: Any) -> None:
+        super().__init__(function, targetoptions=options)
+        self._callee: Any = _Callee(function, options, callee_cache)
+        self._cache = cache
+        self._compiler = _Finisher(function, self.targetdescr, options, {}, Compiler)
+        self._compiler.callee = self._callee
+
+    def __reduce__(self) -> Any:
+        return self.py_func.__qualname__  # copied by its name, as functions are
+
+    def get_call_template(self, args: Any, keywords: Any) -> Any:
+        """What Numba needs for a call by a compiled function."""
+        return self._callee.get_call_template(args, keywords)
+
+    def get_overload(self, signature: Any) -> Any:
+        """What a compiled function calls."""
+        return self._callee.get_overload(signature)
+
+
+class TranslatedResults(CompileResultCacheImpl):  # type: ignore[misc]
+    """Keeps functions without machine code on disk."""
+
+    @property
+    def filename_base(self) -> str:
+        """The beginning of the names of their files, which follows that of the functions' machine code."""
+        return f"{super().filename_base}.callee"
+
+    def reduce(self, result: Any) -> tuple[Any, ...]:
+        """What is kept."""
+        described = result.fndesc
+        described.typemap = described.calltypes = None
+        return (*result.library.reduce(), described, result.environment, result.signature)
+
+    def rebuild(self, context: Any, kept: tuple[Any, ...]) -> Any:
+        """The function that was kept."""
+        name, content, described, environment, signature = kept
+        nothing = dict.fromkeys(CompileResult._fields)
+        return CompileResult(
+            **nothing
+            | {
+                "typing_context": context.typing_context,
+                "target_context": context,
+                "entry_point": object(),
+                "library": Translated.from_disk(context.codegen(), name, content),
+                "fndesc": described,
+                "environment": environment,
+                "signature": signature,
+                "objectmode": False,
+                "lifted": (),
+                "reload_init": [],
+            }
+        )

@@ -1,0 +1,76 @@
+"""Functions that are translated once, and become machine code only with the functions that Python calls."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hierlogit.numba_support.compile import kernel
+from hierlogit.numba_support.vectors import dot
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def _total(values: FloatArray, factor: float) -> float:
+    total = 0.0
+    for i in range(len(values)):
+        total += factor * values[i]
+    return total
+
+
+def _both(values: FloatArray) -> Any:
+    return total(values, 2.0) + total(values, 3.0)
+
+
+total: Any = None
+
+
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], SimpleNamespace]:
+    """The functions, declared as by a new process whose compiled functions are in the temporary folder."""
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+
+    def declared() -> SimpleNamespace:
+        called = kernel(_total)
+        monkeypatch.setitem(globals(), "total", called)
+        return SimpleNamespace(total=called, both=kernel(_both))
+
+    return declared
+
+
+VALUES = np.array([1.0, 2.0, 4.0])
+
+
+def test_only_functions_that_python_calls_have_machine_code(declare: Callable[[], Any], tmp_path: Path) -> None:
+    made = declare()
+    assert made.both(VALUES) == 35.0
+    assert (len(made.both.signatures), len(made.total.signatures)) == (1, 0)
+    names = {path.name.split(".")[1].split("-")[0] for path in tmp_path.rglob("*.nbc") if ".callee." not in path.name}
+    assert names == {"_both"}
+    assert made.total(VALUES, 1.0) == 7.0
+    assert len(made.total.signatures) == 1
+
+
+def test_a_later_process_compiles_callers_of_what_is_on_disk(
+    declare: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert declare().both(VALUES) == 35.0
+    later = declare()
+
+    def refused(*_arguments: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("numba.core.dispatcher._FunctionCompiler._compile_core", refused)
+    assert later.total(VALUES, 0.1) == pytest.approx(0.7, rel=1e-15)
+    assert later.both(VALUES) == 35.0
+
+
+def test_compiled_functions_are_copied_by_name() -> None:
+    assert pickle.loads(pickle.dumps(dot)) is dot
