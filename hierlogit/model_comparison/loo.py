@@ -18,7 +18,7 @@ from ..fits.fit import Fit
 from ..fits.psis import psis, relative_efficiency
 from ..parallel.tasks import all_results
 from ..parallel.workers import check_executor
-from ..progress import progress
+from ..progress import progress, steps
 from ..validation import flag, number_of
 from .leave_out import integrated_log_likelihood, same_sampler, sampled_without
 
@@ -176,6 +176,7 @@ def _log_mean(values: xr.DataArray) -> float:
     return float((np.logaddexp.reduce(flat, axis=0) - np.log(len(flat))).sum())
 
 
+@steps("Smoothing weights")
 def _weighted(fit: Fit, units: _Units, *, quiet: bool) -> ELPDData:
     """Leave-one-out by smoothed weights."""
     import arviz_stats
