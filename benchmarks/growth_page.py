@@ -21,6 +21,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 WORKERS, TIMES = 100, (1, 100)
 
 
+#: What `counted_rows` calls the sources.
+SOURCES = {"files": "Parquet files", "duckdb": "DuckDB", "polars": "polars"}
+
+
 def growth_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Times and memory by rows and clusters, a column for each engine."""
     by_size: dict[tuple[int, int], dict[str, Mapping[str, Any]]] = {}
@@ -40,10 +44,11 @@ def growth_table(found: Sequence[Mapping[str, Any]]) -> str:
 def counted_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Times and memory of experiments whose rows are counted."""
     steps = ("model", "laplace", "nuts")
-    heads = ["rows", "distinct rows", *(f"{name}, s" for name in ("model", "Laplace", "NUTS")), "peak MiB"]
+    heads = ["rows", "source", "distinct rows", *(f"{name}, s" for name in ("model", "Laplace", "NUTS")), "peak MiB"]
     rows = [
         [
             f"{one['rows']:,}",
+            SOURCES.get(one.get("source", ""), "–"),
             _whole(one.get("distinct")),
             *(_seconds(one.get(f"{step}_seconds")) for step in steps),
             _whole(one.get("nuts_peak_mib")),
