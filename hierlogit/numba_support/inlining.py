@@ -120,7 +120,10 @@ class _Finisher(_FunctionCompiler):  # type: ignore[misc]
         with _no_collections():
             self.callee.compile(args)
         result = self.callee.overloads[tuple(args)]
-        context, described, environment = result.target_context, result.fndesc, result.environment
+        described, environment = result.fndesc, result.environment
+        # As for a callee that is compiled now; with one from disk, the wrapper would not know how to return an array.
+        context = result.target_context.subtarget(enable_nrt=True)
+        context.refresh()
         library = SelfContained(context.codegen(), described.qualname)
         library.enable_object_caching()
         library.add_linking_library(result.library)

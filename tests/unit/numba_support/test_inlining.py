@@ -72,5 +72,20 @@ def test_a_later_process_compiles_callers_of_what_is_on_disk(
     assert later.both(VALUES) == 35.0
 
 
+def _ones(count: int) -> FloatArray:
+    return np.ones(count)
+
+
+def _count(count: int) -> float:
+    return float(total(count).sum())
+
+
+def test_a_later_process_returns_arrays_of_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(globals(), "total", kernel(_ones))
+    assert kernel(_count)(3) == 3.0
+    np.testing.assert_array_equal(kernel(_ones)(3), np.ones(3))
+
+
 def test_compiled_functions_are_copied_by_name() -> None:
     assert pickle.loads(pickle.dumps(dot)) is dot
