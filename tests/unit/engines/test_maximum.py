@@ -19,7 +19,7 @@ from hierlogit.engines.maximum.effect_units import EffectUnits
 from hierlogit.engines.maximum.gaussian_draws import log_ratios, sample
 from hierlogit.engines.maximum.objective import Objective
 from hierlogit.engines.maximum.search_result import Approach, SearchResult
-from hierlogit.engines.maximum.starting_values import _root, starting_point
+from hierlogit.engines.maximum.starting_values import root_of, starting_point
 from hierlogit.errors import ConvergenceWarning, DataWarning, EngineError
 from hierlogit.fits.fit import Fit
 
@@ -671,9 +671,9 @@ def test_units_of_effects_are_orthogonal_columns_where_a_predictor_is_far_from_z
 
 def test_the_root_of_an_information_that_rounding_has_made_indefinite() -> None:
     sound = np.array([[2.0, 0.5], [0.5, 1.0]])
-    np.testing.assert_allclose(_root(sound).T @ _root(sound), sound)
+    np.testing.assert_allclose(root_of(sound).T @ root_of(sound), sound)
     indefinite = np.array([[1e18, 1e9], [1e9, 1.0 - 1e-7]])
-    root = _root(indefinite)
+    root = root_of(indefinite)
     assert np.isfinite(root).all()
     assert np.linalg.norm(root.T @ root - indefinite) < 1e-6 * np.linalg.norm(indefinite)
 
