@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
@@ -237,7 +237,8 @@ def _encoded(design: Design, table: Any) -> Design:
 
 
 _opened: OrderedDict[str, _Opened] = OrderedDict()
-_lock = Lock()
+# Python may let go of a model, which calls `forget`, while this thread opens a shard of another one.
+_lock = RLock()
 
 
 def open_shard(recipe: Recipe, number: int) -> OpenShard:
