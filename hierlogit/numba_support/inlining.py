@@ -12,6 +12,7 @@ from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult
 from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined]
+from numba.core.environment import Environment
 
 from .target import TargetDispatcher
 
@@ -120,7 +121,9 @@ class _Finisher(_FunctionCompiler):  # type: ignore[misc]
         with _no_collections():
             self.callee.compile(args)
         result = self.callee.overloads[tuple(args)]
-        described, environment = result.fndesc, result.environment
+        described = result.fndesc
+        # Not kept with a callee: machine code from disk has another, with the constants of the wrapper.
+        environment = Environment.from_fndesc(described)
         # As for a callee that is compiled now; with one from disk, the wrapper would not know how to return an array.
         context = result.target_context.subtarget(enable_nrt=True)
         context.refresh()
@@ -130,7 +133,7 @@ class _Finisher(_FunctionCompiler):  # type: ignore[misc]
         with context.push_code_library(library):
             context.create_cpython_wrapper(library, described, environment, None, release_gil=True)
         entry_point = context.get_executable(library, described, environment)
-        return result._replace(library=library, entry_point=entry_point, metadata={})
+        return result._replace(library=library, entry_point=entry_point, environment=environment, metadata={})
 
 
 class Kernel(TargetDispatcher):
@@ -176,11 +179,11 @@ class TranslatedResults(CompileResultCacheImpl):  # type: ignore[misc]
         """What is kept."""
         described = result.fndesc
         described.typemap = described.calltypes = None
-        return (*result.library.reduce(), described, result.environment, result.signature)
+        return (*result.library.reduce(), described, result.signature)
 
     def rebuild(self, context: Any, kept: tuple[Any, ...]) -> Any:
         """The function that was kept."""
-        name, content, described, environment, signature = kept
+        name, content, described, signature = kept
         nothing = dict.fromkeys(CompileResult._fields)
         return CompileResult(
             **nothing
@@ -190,7 +193,6 @@ class TranslatedResults(CompileResultCacheImpl):  # type: ignore[misc]
                 "entry_point": object(),
                 "library": Translated.from_disk(context.codegen(), name, content),
                 "fndesc": described,
-                "environment": environment,
                 "signature": signature,
                 "objectmode": False,
                 "lifted": (),
