@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from numba.core.environment import Environment
 
 from hierlogit.numba_support.compile import kernel
 from hierlogit.numba_support.vectors import dot
@@ -80,11 +82,20 @@ def _count(count: int) -> float:
     return float(total(count).sum())
 
 
+def _twice(count: int) -> float:
+    return float(2.0 * total(count).sum())
+
+
 def test_a_later_process_returns_arrays_of_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setitem(globals(), "total", kernel(_ones))
     assert kernel(_count)(3) == 3.0
     np.testing.assert_array_equal(kernel(_ones)(3), np.ones(3))
+    # One more process compiles a caller of what is on disk, before it reads machine code that has been made from it.
+    monkeypatch.setattr(Environment, "_memo", WeakValueDictionary())
+    monkeypatch.setitem(globals(), "total", kernel(_ones))
+    assert kernel(_twice)(3) == 6.0
+    np.testing.assert_array_equal(globals()["total"](3), np.ones(3))
 
 
 def test_compiled_functions_are_copied_by_name() -> None:
