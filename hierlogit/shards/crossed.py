@@ -20,7 +20,7 @@ from ..density.marginal.common_effects import AtMode, GivenCommonEffects, JointS
 from ..density.marginal.conditional_mode import MANY_STEPS, MOST_HALVINGS, MOST_STEPS, TOLERANCE
 from ..density.marginal.evaluation import MODE_TOLERANCE
 from .objective import Sums
-from .opened import Recipe, aligned, open_shard, point, write_effects
+from .opened import Recipe, aligned, open_shard, point, write_modes
 
 if TYPE_CHECKING:
     from ..engines.maximum.objective import Objective, Point
@@ -233,7 +233,7 @@ class CrossedSums(Sums):
         L = estimate.cholesky[group.name]
         covariances = L @ common.inverse[columns[:, :, None], columns[:, None, :]] @ L.T
         sds = np.sqrt(np.einsum("jaa->ja", covariances))
-        write_effects(folder / CLUSTERS, group, common.effects[columns] @ L.T, sds)
+        write_modes(folder / CLUSTERS, group, common.effects[columns] @ L.T, sds)
 
     def _at[R](
         self,

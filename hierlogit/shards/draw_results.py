@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
-from ..effects.numerics.population_average import average_over_clusters
+from ..density.linear_predictor import CHUNK_SIZE, Draws
 from ..engines.maximum.conditional_effects import conditional_effects
-from ..engines.maximum.gaussian_draws import cholesky_draws, effects_of
+from ..engines.maximum.gaussian_draws import effects_of
 from ..summaries.intervals import Interval, put_block, summarise
 from .folder import Manifest, read_shard
-from .opened import with_rows
-from .predictions import at_complete_rows, of_fixed_effects
+from .opened import with_rows, write_effects
+from .predictions import PROBABILITIES, at_complete_rows, draws_of
 
 if TYPE_CHECKING:
-    from ..design.design import EncodedRows
     from ..engines.maximum.objective import Objective
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,16 +49,10 @@ class WriteDrawnEffects:
 
     def __call__(self, objective: Objective, nodes: int, psi: FloatArray, number: int) -> int:
         """Number of clusters that were written."""
-        import pandas as pd
-
         group = objective.model.design.groups[self.factor]
         effects = _with_effects(objective, nodes, psi, self.seed, number).effects[group.name]
-        names = {
-            "level": np.repeat(group.levels, len(group.effects)),
-            "effect": np.tile(np.array(group.effects, dtype=object), len(group.levels)),
-        }
         columns = summarise(effects.reshape(len(psi), -1), self.interval)
-        pd.DataFrame({**names, **columns}).to_parquet(self.folder / self.files[number], index=False)
+        write_effects(self.folder / self.files[number], group, columns)
         return len(group.levels)
 
 
@@ -94,22 +86,17 @@ class WriteDrawnPredictions:
         if self.clusters == "observed":
             draws = _with_effects(of_rows, nodes, psi, self.seed, number)
         else:
-            draws = _of_parameters(of_rows, psi, {})
+            draws = draws_of(of_rows, psi, {})
         rows = of_rows.model.design.training_rows()
         columns: dict[str, FloatArray] = {}
         step = max(1, CHUNK_SIZE // len(psi))
         for start in range(0, len(rows), step):
             part = slice(start, min(start + step, len(rows)))
-            probabilities = _PROBABILITIES[self.clusters](draws, rows.at(part))
+            probabilities = PROBABILITIES[self.clusters](draws, rows.at(part))
             put_block(columns, summarise(probabilities, self.interval), part, len(rows))
         written = frame.assign(**at_complete_rows(of_rows, columns, len(frame)))
         written.to_parquet(self.folder / self.manifest.shards[number].file, index=False)
         return len(rows)
-
-
-def _of_parameters(objective: Objective, psi: FloatArray, effects: dict[str, FloatArray]) -> Draws:
-    cholesky = zip(objective.model.design.groups, cholesky_draws(objective, psi), strict=True)
-    return Draws(psi[:, : objective.p], effects, {group.name: L for group, L in cholesky})
 
 
 def _with_effects(objective: Objective, nodes: int, psi: FloatArray, seed: int, number: int) -> Draws:
@@ -127,27 +114,6 @@ def _with_effects(objective: Objective, nodes: int, psi: FloatArray, seed: int, 
         cores=1,
         progress=False,
     )
-    draws = _of_parameters(objective, psi, {})
+    draws = draws_of(objective, psi, {})
     places = zip(draws.cholesky, arrangement.positions, strict=True)
     return Draws(draws.beta, {name: effects_of(u, at, draws.cholesky[name]) for name, at in places}, draws.cholesky)
-
-
-def _observed(draws: Draws, rows: EncodedRows) -> FloatArray:
-    from scipy.special import expit
-
-    probabilities: FloatArray = expit(linear_predictor(draws, rows))
-    return probabilities
-
-
-def _typical(draws: Draws, rows: EncodedRows) -> FloatArray:
-    from scipy.special import expit
-
-    probabilities: FloatArray = expit(of_fixed_effects(draws, rows))
-    return probabilities
-
-
-def _average(draws: Draws, rows: EncodedRows) -> FloatArray:
-    return average_over_clusters(of_fixed_effects(draws, rows), draws, rows, list(rows.groups))
-
-
-_PROBABILITIES = {"observed": _observed, "typical": _typical, "average": _average}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -447,20 +447,19 @@ class WriteEffects:
         arrangement, work = laplace.arrangement, laplace.work
         group, place = objective.model.design.groups[self.group], arrangement.positions[self.group]
         sds = np.sqrt(effect_variances(arrangement.row_index, work)[place])
-        write_effects(self.folder / self.files[number], group, work.b[place], sds)
+        write_modes(self.folder / self.files[number], group, work.b[place], sds)
         return len(group.levels)
 
 
-def write_effects(file: Path, group: GroupBlock, modes: FloatArray, sds: FloatArray) -> None:
+def write_modes(file: Path, group: GroupBlock, modes: FloatArray, sds: FloatArray) -> None:
     """Write conditional modes and sds of the effects of a factor's clusters, each of shape (J, q), to a file."""
-    import pandas as pd
+    write_effects(file, group, {"mode": modes.ravel(), "conditional_sd": sds.ravel()})
 
-    table = pd.DataFrame(
-        {
-            "level": np.repeat(group.levels, len(group.effects)),
-            "effect": np.tile(np.array(group.effects, dtype=object), len(group.levels)),
-            "mode": modes.ravel(),
-            "conditional_sd": sds.ravel(),
-        }
-    )
-    table.to_parquet(file, index=False)
+
+def write_effects(file: Path, group: GroupBlock, columns: Mapping[str, FloatArray]) -> None:
+    """Write columns about the effects of a factor's clusters, cluster by cluster, to a file."""
+    names = {
+        "level": np.repeat(group.levels, len(group.effects)),
+        "effect": np.tile(np.array(group.effects, dtype=object), len(group.levels)),
+    }
+    pd.DataFrame({**names, **columns}).to_parquet(file, index=False)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..density.linear_predictor import Draws, linear_predictor
 from ..effects.numerics.population_average import average_over_clusters
+from ..engines.maximum.gaussian_draws import cholesky_draws
 from .folder import Manifest, read_shard
 from .opened import with_rows
 
@@ -50,7 +51,9 @@ class WritePredictions:
         """Number of rows that have a prediction."""
         frame = read_shard(self.shards, self.manifest, number, list(self.manifest.schema))
         of_rows = with_rows(objective, frame)
-        columns = at_complete_rows(of_rows, {"estimate": _PREDICTED[self.clusters](of_rows, at)}, len(frame))
+        draw = draws_of(of_rows, at.psi[None], _modes(of_rows, at) if self.clusters == "observed" else {})
+        estimate = PROBABILITIES[self.clusters](draw, of_rows.model.design.training_rows())[0]
+        columns = at_complete_rows(of_rows, {"estimate": estimate}, len(frame))
         frame.assign(**columns).to_parquet(self.folder / self.manifest.shards[number].file, index=False)
         return of_rows.model.design.n_rows
 
@@ -65,40 +68,41 @@ def at_complete_rows(objective: Objective, columns: Mapping[str, FloatArray], ro
     return found
 
 
-def of_fixed_effects(draws: Draws, rows: EncodedRows) -> FloatArray:
+def draws_of(objective: Objective, psi: FloatArray, effects: Mapping[str, FloatArray]) -> Draws:
+    """Draws of the parameters, vectors of shape (draws, parameters), with effects of the clusters by factor."""
+    cholesky = zip(objective.model.design.groups, cholesky_draws(objective, psi), strict=True)
+    return Draws(psi[:, : objective.p], effects, {group.name: L for group, L in cholesky})
+
+
+def _modes(objective: Objective, at: Point) -> dict[str, FloatArray]:
+    """Modes of the effects at a vector, as those of a single draw."""
+    laplace = objective.laplace_at(at.psi, objective.modes())
+    places = zip(objective.model.design.groups, laplace.arrangement.positions, strict=True)
+    return {group.name: laplace.work.b[place][None] for group, place in places}
+
+
+def _of_fixed_effects(draws: Draws, rows: EncodedRows) -> FloatArray:
     """Linear predictors of the rows in a cluster whose effects are zero, shape (draws, n)."""
     return linear_predictor(draws, replace(rows, groups={}))
 
 
-def _typical(objective: Objective, at: Point) -> FloatArray:
+def _observed(draws: Draws, rows: EncodedRows) -> FloatArray:
     from scipy.special import expit
 
-    rows = objective.model.design.training_rows()
-    probability: FloatArray = expit(of_fixed_effects(_draw(objective, at, {}), rows))[0]
-    return probability
+    probabilities: FloatArray = expit(linear_predictor(draws, rows))
+    return probabilities
 
 
-def _observed(objective: Objective, at: Point) -> FloatArray:
+def _typical(draws: Draws, rows: EncodedRows) -> FloatArray:
     from scipy.special import expit
 
-    laplace, groups = objective.laplace_at(at.psi, objective.modes()), objective.model.design.groups
-    places = zip(groups, laplace.arrangement.positions, strict=True)
-    modes = {group.name: laplace.work.b[place][None] for group, place in places}
-    eta = linear_predictor(_draw(objective, at, modes), objective.model.design.training_rows())
-    probability: FloatArray = expit(eta)[0]
-    return probability
+    probabilities: FloatArray = expit(_of_fixed_effects(draws, rows))
+    return probabilities
 
 
-def _average(objective: Objective, at: Point) -> FloatArray:
-    draws, rows = _draw(objective, at, {}), objective.model.design.training_rows()
-    averaged: FloatArray = average_over_clusters(of_fixed_effects(draws, rows), draws, rows, list(rows.groups))[0]
-    return averaged
+def _average(draws: Draws, rows: EncodedRows) -> FloatArray:
+    return average_over_clusters(_of_fixed_effects(draws, rows), draws, rows, list(rows.groups))
 
 
-def _draw(objective: Objective, at: Point, modes: Mapping[str, FloatArray]) -> Draws:
-    """A single draw: the parameters at a vector, and modes of the effects."""
-    factors = zip(objective.model.design.groups, objective.cholesky(at.psi), strict=True)
-    return Draws(at.psi[None, : objective.p], modes, {group.name: L[None] for group, L in factors})
-
-
-_PREDICTED = {"observed": _observed, "typical": _typical, "average": _average}
+#: Probabilities of rows at draws, shape (draws, n), by which cluster effects count.
+PROBABILITIES = {"observed": _observed, "typical": _typical, "average": _average}
