@@ -22,8 +22,11 @@ from numba.core.target_extension import target_override
 from numba.extending import overload
 
 from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is compiled from here on
+from ..compile_notice import compiling
 from ..errors import FileWarning, warn
+from ..progress import progress
 from .inlining import Kernel, SelfContained, TranslatedResults
+from .second_process import compiled_beside, waits
 from .shipped_code import shipped_code
 from .target import TARGET, TARGET_NAME
 
@@ -165,8 +168,30 @@ class FileCache(FunctionCache):  # type: ignore[misc]
         _finalize_before_interruption()
         rtsys.initialize(target_context)
         found = self._from_package(signature, target_context)
-        if found is not None:
-            return found
+        if found is None:
+            found = self._from_disk(signature, target_context)
+        if found is None:
+            for _ in self._waits():
+                if (found := self._from_disk(signature, target_context)) is not None:
+                    break
+        return found
+
+    def _waits(self) -> Iterator[None]:
+        """Short waits while a second process compiles the function."""
+        module = self.function_name.rpartition(".")[0]
+        return progress(waits(self.function_name), compiling(module), patience=0.0)
+
+    def holds(self, signature: Any) -> bool:
+        """Whether the function has come with the package or is on disk, perhaps in a damaged file."""
+        if self.function_name in shipped_code(sources()).functions:
+            return True
+        try:
+            key = self._index_key(_arguments(signature), TARGET.target_context.codegen())
+            return key in self._cache_file._load_index()
+        except Exception:  # whatever damaged pickles raise
+            return False
+
+    def _from_disk(self, signature: Any, target_context: Any) -> Any:
         try:
             with self._guard_against_spurious_io_errors():
                 found = self._load_overload(signature, target_context)
@@ -201,6 +226,10 @@ class _CalleeCache(FileCache):
 
     def _from_package(self, _signature: Any, _target_context: Any) -> None:
         """None: only machine code comes with the package."""
+
+    def _waits(self) -> Iterator[None]:
+        """None: only for machine code does this process wait."""
+        return iter(())
 
 
 class _NoCache(NullCache):  # type: ignore[misc]
@@ -345,7 +374,7 @@ class CFunction:
         callback.compile()
         return callback
 
-    def compile(self) -> None:
+    def compile_ahead(self) -> None:
         """Compile it, or read it from disk."""
         _ = self._compiled
 
@@ -359,11 +388,14 @@ class CFunction:
         """The function, callable through ctypes."""
         return self._compiled.ctypes
 
+    @property
+    def function_name(self) -> str:
+        """Name of the function with its module."""
+        return _name_of(self._function)
+
     def is_compiled(self) -> bool:
         """Whether this process or an earlier one has compiled it."""
-        if "_compiled" in vars(self):
-            return True
-        return self._cache.load_overload(self._signature, TARGET.target_context) is not None
+        return "_compiled" in vars(self) or (are_kept() and self._cache.holds(self._signature))
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
@@ -376,6 +408,18 @@ def are_kept() -> bool:
     return bool(_CACHES)
 
 
-def are_compiled(functions: Iterable[CFunction]) -> bool:
-    """Whether C functions are in memory or on disk, so that nothing has to be compiled."""
-    return all(one.is_compiled() for one in functions)
+@contextmanager
+def compiling_beside(functions: Iterable[CFunction | Callable[..., Any]]) -> Iterator[None]:
+    """Compile functions in a second process while the body runs; the body waits for one when it calls it.
+
+    No process is started for functions that are on disk already, or where nothing can be kept there.
+
+    Parameters
+    ----------
+    functions : iterable of CFunction or compiled function
+        In the order in which they are needed. Compiled functions are compiled for the types that they are annotated
+        with.
+    """
+    left = [] if not are_kept() else [one for one in functions if not one.is_compiled()]  # type: ignore[union-attr]
+    with compiled_beside(one.function_name for one in left):  # type: ignore[union-attr]
+        yield

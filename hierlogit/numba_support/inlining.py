@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import numpy as np
 from llvmlite.binding import Linkage, parse_bitcode
+from numba import from_dtype, types
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult
@@ -70,6 +72,11 @@ def _set_linkage(module: Any, before: Linkage, after: Linkage) -> None:
             function.linkage = after
 
 
+#: Passes of Numba's compiler for what the package's functions do not have: closures, and expressions of whole arrays,
+#: which would be evaluated by one loop. They go through every function all the same.
+SUPERFLUOUS = ("InlineClosureLikes", "NopythonRewrites")
+
+
 class _Translation(Compiler):  # type: ignore[misc]
     """Numba's compiler without machine code."""
 
@@ -77,7 +84,11 @@ class _Translation(Compiler):  # type: ignore[misc]
         state = self.state
         state.flags.no_compile = True
         state.library = Translated(state.targetctx.codegen(), state.func_id.func_qualname)
-        return super().define_pipelines()
+        pipelines = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes = [one for one in pipeline.passes if one[0].__name__ not in SUPERFLUOUS]
+            pipeline.finalize()
+        return pipelines
 
 
 class _Translator(_FunctionCompiler):  # type: ignore[misc]
@@ -155,6 +166,19 @@ class Kernel(TargetDispatcher):
         self._compiler = _Finisher(function, self.targetdescr, options, {}, Compiler)
         self._compiler.callee = self._callee
 
+    @property
+    def function_name(self) -> str:
+        """Name of the function with its module."""
+        return f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+
+    def compile_ahead(self) -> None:
+        """Compile it for the types that it is annotated with, or read it from disk."""
+        self.compile(annotated_types(self.py_func))
+
+    def is_compiled(self) -> bool:
+        """Whether this process has called it, or an earlier one has compiled it for the annotated types."""
+        return bool(self.signatures) or self._cache.holds(annotated_types(self.py_func))
+
     def __reduce__(self) -> Any:
         return self.py_func.__qualname__  # copied by its name, as functions are
 
@@ -165,6 +189,28 @@ class Kernel(TargetDispatcher):
     def get_overload(self, signature: Any) -> Any:
         """What a compiled function calls."""
         return self._callee.get_overload(signature)
+
+
+def annotated_types(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """Types of a function's arguments in compiled code, from their annotations.
+
+    Arrays whose annotation does not give a shape have one dimension. All have their entries in the order of memory.
+    """
+    hints = get_type_hints(function)
+    hints.pop("return", None)
+    return tuple(map(_compiled_type, hints.values()))
+
+
+def _compiled_type(hint: Any) -> Any:
+    if hasattr(hint, "compiled_type"):
+        return hint.compiled_type
+    if not get_args(hint):
+        return from_dtype(np.dtype(hint))
+    # Without a shape in NumPy's alias for arrays, which some of its releases replace by what it stands for.
+    *shapes, dtype = get_args(hint)
+    shape = get_args(shapes[0]) if shapes else (Any, ...)
+    (number,) = get_args(dtype) or (dtype,)
+    return types.Array(from_dtype(np.dtype(number)), 1 if Ellipsis in shape else len(shape), "C")
 
 
 class TranslatedResults(CompileResultCacheImpl):  # type: ignore[misc]

@@ -26,7 +26,8 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
-from numba.np.arrayobj import make_array, populate_array
+
+from .short_code import borrowed_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,17 +149,6 @@ def _read_constant(builder: Any, table: Any, k: int) -> Any:
     # No function writes to a table, so that loops need not read it again.
     number.set_metadata("invariant.load", builder.module.add_metadata([]))
     return number
-
-
-def borrowed_array(context: Any, builder: Any, kind: Any, address: Any, length: Any) -> Any:
-    """A one-dimensional array that does not own its memory, as an LLVM value; the address is a number or a pointer."""
-    array = make_array(kind)(context, builder)
-    pointer = context.get_data_type(kind.dtype).as_pointer()
-    data = builder.inttoptr(address, pointer) if isinstance(address.type, ir.IntType) else address
-    size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
-    itemsize = context.get_constant(types.intp, size)
-    populate_array(array, data=data, shape=[length], strides=[itemsize], itemsize=itemsize, meminfo=None)
-    return array._getvalue()
 
 
 def at_address[T](arrays: type[T]) -> Callable[[Any, int], T]:

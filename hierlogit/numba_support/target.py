@@ -19,6 +19,8 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.registry import CPUTarget
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
 
+from .short_code import References, field, registry
+
 #: Name of the target among those of Numba.
 TARGET_NAME = "hierlogit"
 
@@ -66,6 +68,10 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
     def _get_host_cpu_features(self) -> str:
         return str(super()._get_host_cpu_features()) if self._level is None else ""
 
+    def _function_pass_manager(self, **_options: Any) -> Any:
+        """Optimisations of a function before it is copied to its callers, where all are run: those that shorten it."""
+        return super()._function_pass_manager(opt=1, loop_vectorize=False, slp_vectorize=False)
+
     def magic_tuple(self) -> tuple[str, ...]:
         """What machine code is kept for; without the version of macOS, which makes no difference."""
         triple, *processor = super().magic_tuple()
@@ -79,6 +85,29 @@ class _Context(CPUContext):  # type: ignore[misc]
         """Replace the code generation for the processor at hand."""
         super().init()
         self._internal_codegen = _Codegen("hierlogit.exec")
+
+    def load_additional_registries(self) -> None:
+        """Add what has been registered since the last time; it is called for every function that is compiled."""
+        if registry in self._registries:
+            # Numba's method imports some forty modules each time.
+            for known in tuple(self._registries):
+                self.install_registry(known)
+        else:
+            super().load_additional_registries()
+            self.install_registry(registry)
+
+    @property
+    def nrt(self) -> References:
+        """Counting of references."""
+        return References(self, self.enable_nrt)
+
+    def pair_first(self, builder: Any, val: Any, _type: Any) -> Any:
+        """What an iterator yields."""
+        return field(builder, val, 0)
+
+    def pair_second(self, builder: Any, val: Any, _type: Any) -> Any:
+        """Whether it yields something."""
+        return field(builder, val, 1)
 
 
 class _Target(CPUTarget):  # type: ignore[misc]

@@ -9,10 +9,9 @@ import numpy.typing as npt
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from .compile import kernel
-from .struct_by_address import borrowed_array
+from .short_code import DATA, SHAPE, borrowed_array, field
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -27,7 +26,7 @@ def view(_typing_context: Any, values: Any, start: Any, stop: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, first, last = _converted(context, builder, signature, arguments)
+        array, first, last = arguments
         return _view(context, builder, signature, array, first, builder.sub(last, first))
 
     return _typed(values, [start, stop], generate)
@@ -38,7 +37,7 @@ def window(_typing_context: Any, values: Any, start: Any, count: Any) -> Any:
     """As `view`, for ``values[start : start + count]``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, first, length = _converted(context, builder, signature, arguments)
+        array, first, length = arguments
         return _view(context, builder, signature, array, first, length)
 
     return _typed(values, [start, count], generate)
@@ -49,10 +48,9 @@ def after(_typing_context: Any, values: Any, start: Any) -> Any:
     """As `view`, for ``values[start:]``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = make_array(signature.args[0])(context, builder, arguments[0])
-        first = arguments[1]
-        (length,) = cgutils.unpack_tuple(builder, array.shape)
-        return _view(context, builder, signature, array, first, builder.sub(length, first))
+        array, first = arguments
+        length = builder.sub(field(builder, array, SHAPE, 0), first)
+        return _view(context, builder, signature, array, first, length)
 
     return _typed(values, [start], generate)
 
@@ -65,14 +63,9 @@ def _typed(values: Any, bounds: list[Any], generate: Any) -> Any:
     return types.Array(values.dtype, 1, "C")(values, *len(bounds) * [types.intp]), generate
 
 
-def _converted(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return make_array(signature.args[0])(context, builder, arguments[0]), arguments[1], arguments[2]
-
-
 def _view(context: Any, builder: Any, signature: Any, array: Any, start: Any, length: Any) -> Any:
-    return borrowed_array(
-        context, builder, signature.return_type, cgutils.gep_inbounds(builder, array.data, start), length
-    )
+    data = cgutils.gep_inbounds(builder, field(builder, array, DATA), start)
+    return borrowed_array(context, builder, signature.return_type, data, length)
 
 
 #: Numbers that are left free behind scratch.

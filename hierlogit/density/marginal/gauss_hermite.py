@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FloatArray = npt.NDArray[np.float64]
+FloatMatrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 SQRT2 = math.sqrt(2.0)
 
@@ -162,7 +163,7 @@ def integrate(
     r: RowIndex,
     w: Work,
     cholesky: FloatArray,
-    nodes: FloatArray,
+    nodes: FloatMatrix,
     log_weights: FloatArray,
     values: FloatArray,
     dcholesky: FloatArray,

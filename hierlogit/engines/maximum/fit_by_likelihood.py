@@ -20,11 +20,12 @@ from ...fits.fit import Fit
 from ...fits.identification import findings_of_design, findings_of_model
 from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
+from ...numba_support.compile import compiling_beside
 from ...validation import flag, refuse_beyond_memory, seed_or_none, whole_number
 from ..stages import Stages
 from .convergence import search_findings
 from .gaussian_draws import log_ratios, sample, to_datatree
-from .integrator import MOST_NODES
+from .integrator import MOST_NODES, compiled_later
 from .maximum_search import search_maximum
 from .objective import Objective
 from .singularity import boundary_names
@@ -86,9 +87,10 @@ def fit_by_likelihood[M: ModelSpec](
     likelihood = approach.likelihood(model.arrangement)
     stages.begin("search")
     objective = Objective(model, likelihood, penalised=approach.penalised)
-    result = search_maximum(approach, objective, *starting_point(objective))
-    estimate = estimate_of(approach, result)
-    about_search = search_findings(result, approach, estimate)
+    with compiling_beside(compiled_later(model.design, approach.nodes)):
+        result = search_maximum(approach, objective, *starting_point(objective))
+        estimate = estimate_of(approach, result)
+        about_search = search_findings(result, approach, estimate)
     about_model = findings_of_model(model) if approach.penalised else findings_of_design(model.design)
     findings = about_search + about_model
     seconds = stages.end()

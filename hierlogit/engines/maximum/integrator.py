@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ...density.marginal import gauss_hermite, nested_gauss_hermite
 from ...density.marginal.gauss_hermite import QuadratureLikelihood
+from ...density.marginal.laplace_gradient import differentiate
 from ...density.marginal.nested_gauss_hermite import NestedQuadratureLikelihood
 from ...density.marginal.overdispersed_laplace import laplace_likelihood
 from ...design.arrangement import Arrangement
@@ -47,10 +49,9 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
         )
     groups = design.groups
     effects = [len(group.effects) for group in groups]
-    nested = len(groups) == 2 and (groups[0].nested_in(groups[1]) or groups[1].nested_in(groups[0]))
-    if len(groups) == 1 and effects[0] <= MOST_EFFECTS:
+    if _is_single(design):
         return lambda arrangement: QuadratureLikelihood(arrangement, nodes)
-    if effects == [1, 1] and nested:
+    if _is_nested(design):
         return lambda arrangement: NestedQuadratureLikelihood(arrangement, nodes)
     if not groups:
         raise EngineError("the model has no random effects to integrate out: use model.fit('laplace').")
@@ -61,6 +62,29 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
         f"quadrature needs one grouping factor with up to {MOST_EFFECTS} effects, or two nested factors with one "
         f"effect each, (1 | a/b); this model has {has}. hl.Laplace() and hl.NUTS() take any random effects."
     )
+
+
+def _is_single(design: Design) -> bool:
+    return len(design.groups) == 1 and len(design.groups[0].effects) <= MOST_EFFECTS
+
+
+def _is_nested(design: Design) -> bool:
+    groups = design.groups
+    if [len(group.effects) for group in groups] != [1, 1]:
+        return False
+    return groups[0].nested_in(groups[1]) or groups[1].nested_in(groups[0])
+
+
+def compiled_later(design: Design, nodes: int) -> tuple[Callable[..., object], ...]:
+    """The largest compiled functions that a fit needs after that which finds the modes of the random effects.
+
+    With one node, the fit is compared with quadrature where that is possible.
+    """
+    if design.outcome.family == "betabinomial":
+        return ()
+    of_quadrature = gauss_hermite if _is_single(design) else nested_gauss_hermite if _is_nested(design) else None
+    of_laplace = (differentiate,) if nodes == 1 else ()
+    return of_laplace if of_quadrature is None else (*of_laplace, of_quadrature.integrate)
 
 
 def likelihood_at(model: ModelSpec, estimate: Estimate, nodes: int) -> Likelihood:

@@ -16,11 +16,10 @@ from .nutpie_model import IntegratedModel, NativeModel, OverdispersedModel
 from .options import SamplerOptions, checks_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import xarray as xr
 
     from ...model_spec import ModelSpec
+    from ...numba_support.compile import CFunction
 
 
 def sample_native(
@@ -32,16 +31,19 @@ def sample_native(
     """
     import nutpie
 
-    from ...density.joint.background_compile import density_compiled_beside
+    from ...numba_support.compile import compiling_beside
     from .run_folder import begin_run, end_run, refuse_used
 
     stages = Stages("locate")
     if options.store is not None:
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
-    with density_compiled_beside(_callbacks(integrated=integrated, overdispersed=model.overdispersed)):
+    callbacks = _callbacks(integrated=integrated, overdispersed=model.overdispersed)
+    with compiling_beside(callbacks):
         geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
+        for one in callbacks:
+            one.compile_ahead()
     stages.begin("locate")
     native = _native(model, joint_arrays(model, geometry), options)
     if isinstance(native, IntegratedModel):
@@ -69,19 +71,19 @@ def sample_native(
     return drawn, stats, stages.end(), options
 
 
-def _callbacks(*, integrated: bool, overdispersed: bool) -> ModuleType:
-    """The module of the density that is sampled."""
+def _callbacks(*, integrated: bool, overdispersed: bool) -> tuple[CFunction, ...]:
+    """The functions of the density that is sampled."""
     if overdispersed:
         from ...density.joint import overdispersed_callbacks
 
-        return overdispersed_callbacks
+        return overdispersed_callbacks.CALLBACKS
     if integrated:
         from ...density.integrated import c_callbacks as of_integrated
 
-        return of_integrated
+        return of_integrated.CALLBACKS
     from ...density.joint import c_callbacks as of_joint
 
-    return of_joint
+    return of_joint.CALLBACKS
 
 
 def _native(model: ModelSpec, joint: JointArrays, options: SamplerOptions) -> NativeModel:

@@ -1,4 +1,4 @@
-"""Named tuples taken by address, views in compiled code, and the process that compiles beside this one."""
+"""Named tuples taken by address, views in compiled code, and machine code on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,9 +17,8 @@ import pytest
 from numba import config
 
 from hierlogit.density.integrated import c_callbacks as integrated_callbacks
-from hierlogit.density.joint import background_compile as side_process
 from hierlogit.density.joint import c_callbacks, overdispersed_callbacks
-from hierlogit.numba_support.compile import are_compiled, kernel
+from hierlogit.numba_support.compile import kernel
 from hierlogit.numba_support.struct_by_address import by_address
 from hierlogit.numba_support.target import TARGET
 from hierlogit.numba_support.vectors import after, view, window
@@ -159,104 +157,14 @@ def test_an_interruption_while_machine_code_is_made_is_one(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-# ---- the process beside ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """Processes that were started, as on a machine where nothing is compiled."""
-    found: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
-        found.append(real(*args, **options))
-        return found[-1]
-
-    monkeypatch.setattr(side_process, "are_compiled", lambda _functions: False)
-    monkeypatch.setattr(side_process.subprocess, "Popen", start)
-    return found
-
-
-def test_nothing_is_started_where_all_is_compiled(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(side_process, "are_compiled", lambda _functions: True)
-    with side_process.density_compiled_beside(c_callbacks):
-        pass
-    assert not started
-
-
-def test_the_process_has_this_ones_search_path_and_is_waited_for(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    said = tmp_path / "said"
-    program = f"import sys, json, time; time.sleep(0.3); open({str(said)!r}, 'w').write(sys.argv[1])"
-    monkeypatch.setattr(side_process, "PROGRAM", program)
-    monkeypatch.setattr(sys, "path", [*sys.path, "a place of its own"])
-    with side_process.density_compiled_beside(c_callbacks):
-        assert started[0].poll() is None
-    assert "a place of its own" in said.read_text()
-    assert started[0].returncode == 0
-
-
-@pytest.mark.parametrize("program", ["raise SystemExit(3)", "import no_such_module_at_all"])
-def test_a_process_that_fails_is_no_failure(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, program: str
-) -> None:
-    monkeypatch.setattr(side_process, "PROGRAM", program)
-    with side_process.density_compiled_beside(c_callbacks):
-        pass
-    assert started[0].returncode != 0
-
-
-def test_a_process_that_does_not_end_is_ended(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(side_process, "PROGRAM", "import time; time.sleep(600)")
-    monkeypatch.setattr(side_process, "PATIENCE", 0.1)
-    before = time.monotonic()
-    with side_process.density_compiled_beside(c_callbacks):
-        pass
-    assert time.monotonic() - before < 60
-    assert started[0].returncode is not None
-
-
-def test_the_process_ends_when_the_body_is_interrupted(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(side_process, "PROGRAM", "import time; time.sleep(600)")
-    with pytest.raises(KeyboardInterrupt), side_process.density_compiled_beside(c_callbacks):
-        raise KeyboardInterrupt
-    assert started[0].returncode is not None
-
-
-@pytest.mark.parametrize("executable", ["", None, "/opt/statistics/bin/frozen-program"])
-def test_a_program_that_is_no_interpreter_is_not_started_again(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, executable: str | None
-) -> None:
-    monkeypatch.setattr(sys, "executable", executable)
-    with side_process.density_compiled_beside(c_callbacks):
-        pass
-    assert not started
-
-
-def test_a_system_that_starts_no_processes_is_no_failure(
-    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_args: Any, **_options: Any) -> subprocess.Popen[bytes]:
-        raise OSError
-
-    monkeypatch.setattr(side_process.subprocess, "Popen", refused)
-    with side_process.density_compiled_beside(c_callbacks):
-        pass
-    assert not started
+# ---- C functions ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", [c_callbacks, overdispersed_callbacks, integrated_callbacks])
 def test_c_functions_are_on_disk_once_they_are_compiled(module: ModuleType) -> None:
     for one in module.CALLBACKS:
-        one.compile()
-    assert are_compiled(module.CALLBACKS)
+        one.compile_ahead()
+        assert one.is_compiled()
 
 
 # ---- machine code ------------------------------------------------------------------------------------------------
@@ -312,29 +220,3 @@ def test_a_change_in_any_compiled_file_has_all_compiled_anew(tmp_path: Path, mon
     changed: Any = compiled.exact_kernel(function)
     changed(1.0)
     assert sum(changed.stats.cache_hits.values()) == 0
-
-
-def test_the_process_ends_with_this_one(tmp_path: Path) -> None:
-    program = f"""
-import os, signal
-from hierlogit.density.joint import background_compile as side
-from hierlogit.density.joint import c_callbacks
-side.are_compiled = lambda _functions: False
-side.PROGRAM = "import os, time; open({str(tmp_path / "number")!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-with side.density_compiled_beside(c_callbacks):
-    while not os.path.exists({str(tmp_path / "number")!r}) or not open({str(tmp_path / "number")!r}).read():
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
-    started = int((tmp_path / "number").read_text())
-    for _ in range(200):
-        if not running(started):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the process is still running")
-
-
-def running(process: int) -> bool:
-    state = Path(f"/proc/{process}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -96,7 +96,7 @@ def test_c_functions_are_not_compiled(tmp_path: Path, empty: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr("numba.config.CACHE_DIR", str(tmp_path / "built"))
         built = compiled.CFunction(_one_more, SIGNATURE)
-        built.compile()
+        built.compile_ahead()
         pack(tmp_path / "code.zip", compiled.sources(), ((NAME, *kept) for kept in built._cache.kept()))
     use(tmp_path / "code.zip", monkeypatch)
     function = compiled.CFunction(_one_more, SIGNATURE)
@@ -161,7 +161,7 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_functions_on_disk_are_packed(function: Any, tmp_path: Path) -> None:
-    compiled.CFunction(function, SIGNATURE).compile()
+    compiled.CFunction(function, SIGNATURE).compile_ahead()
     pack_code_files(tmp_path / "code.zip")
     name = f"hierlogit.made_up.{function.__qualname__}"
     found = ShippedCode(tmp_path / "code.zip", compiled.sources())
