@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from ...fits.findings import Finding
 from ...validation import agree, number_of
 from .advice import Advice
@@ -80,15 +78,17 @@ def _mixing(advice: Advice) -> Iterator[Finding]:
     explained: Quantity | None = None
     if rhat > MAX_RHAT:
         explained = worst = advice.parameter(advice.convergence.rhat_of)
-        evidence = f"The largest R-hat is {_shown(rhat)}, that of {worst.words}; it should be at most {MAX_RHAT}."
+        evidence = (
+            f"The largest R-hat is {_shown(rhat, MAX_RHAT)}, that of {worst.words}; it should be at most {MAX_RHAT}."
+        )
         yield Finding("high_rhat", "warning", *_with_cause(advice, evidence, worst, lowest, rhat))
     elif effects is not None and effects.rhat is not None:
         limit = largest_rhat_by_chance(chains, effects.count)
         if effects.rhat > limit:
             explained = worst = effects.rhat_of[0]
             evidence = (
-                f"The largest R-hat of {number_of(effects.count, 'cluster effect')} is {_shown(effects.rhat)}, that of "
-                f"{worst.words}; up to {limit:.3f} may be chance."
+                f"The largest R-hat of {number_of(effects.count, 'cluster effect')} is "
+                f"{_shown(effects.rhat, limit)}, that of {worst.words}; up to {limit:.3f} may be chance."
             )
             yield Finding("high_rhat", "warning", *_with_cause(advice, evidence, worst, effects.ess, effects.rhat))
     if lowest < enough:
@@ -118,9 +118,10 @@ def _with_cause(
     return f"{evidence} {coupling.sentence(worst)}".rstrip(), " ".join(filter(None, sentences))
 
 
-def _shown(rhat: float) -> str:
-    # Rounded away from the limit, so that it never reads as if it met the limit.
-    return f"{np.ceil(rhat * 1000) / 1000:.3f}"
+def _shown(rhat: float, limit: float) -> str:
+    """An R-hat beyond a limit, rounded as among the measures but with so many digits that it does not read as met."""
+    texts = (f"{rhat:.{decimals}f}" for decimals in range(3, 9))
+    return next((text for text in texts if float(text) > round(limit, 3)), repr(rhat))
 
 
 def _trajectories(advice: Advice) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from hierlogit.engines.nuts.convergence_findings import convergence_findings
 from hierlogit.engines.nuts.effect_convergence import EffectConvergence, quick_measures, suspects
 from hierlogit.fits.findings import Finding, status_of
 from hierlogit.fits.posterior import posterior_dataset, posterior_layout
+from hierlogit.formatting import cell
 
 CHAINS, DRAWS, CLUSTERS = 4, 500, 30
 
@@ -232,12 +233,15 @@ def test_the_draws_that_are_needed_follow_from_the_effective_size(model: hl.Mode
     assert "pass tune=1000." in advice.more_draws(200.0, 1.3)
 
 
-@pytest.mark.parametrize("rhat", [1.0101, 1.04, 1.2])
-def test_r_hat_reads_as_above_its_limit(model: hl.Model, rhat: float) -> None:
+@pytest.mark.parametrize(
+    ("rhat", "shown"), [(1.01004, "1.01004"), (1.0101, "1.0101"), (1.0153, "1.015"), (1.0156, "1.016"), (1.2, "1.200")]
+)
+def test_r_hat_reads_as_among_the_measures_and_as_above_its_limit(model: hl.Model, rhat: float, shown: str) -> None:
     advice = _advice(model, _draws(model))
     measures = {**advice.convergence.measures, "max_rhat": rhat}
     (finding,) = convergence_findings(replace(advice, convergence=replace(advice.convergence, measures=measures)))
-    assert f"The largest R-hat is {max(rhat, 1.011):.3f}, that of " in finding.evidence
+    assert f"The largest R-hat is {shown}, that of " in finding.evidence
+    assert shown.startswith(cell("max_rhat", rhat).rstrip("0"))
 
 
 # ---- cluster effects -----------------------------------------------------------------------------------------------
