@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import DesignError
 from ..validation import nearest, quoted_list, shortened
 from .formulae_parts import LazyCall, LazyOperator, LazyValue, LazyVariable
-from .signatures import CODINGS, check_signature
+from .signatures import CODINGS, check_signature, nodes
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 #: Functions whose first argument must be numbers.
@@ -41,13 +41,6 @@ def check_arguments(call: LazyCall, frame: pd.DataFrame, namespace: Mapping[str,
             arguments = [*node.args, *node.kwargs.values()]
             for argument in arguments[:1] if node.callee in _NUMERIC else arguments:
                 _refuse_levels(argument, frame, f"'{node}' is a function of numbers")
-
-
-def nodes(node: Any) -> Iterator[Any]:
-    """A parsed call, operator or operand, and everything in it."""
-    yield node
-    for inside in [*getattr(node, "args", ()), *getattr(node, "kwargs", {}).values()]:
-        yield from nodes(inside)
 
 
 def written(node: Any) -> str:

@@ -323,7 +323,7 @@ def _label_whole_numbers(component: Any) -> None:
 
 
 def _check_components(name: str, term: Any) -> None:
-    from .arguments import nodes
+    from .signatures import nodes
 
     for component in getattr(term, "components", ()):
         if component.kind == "offset":

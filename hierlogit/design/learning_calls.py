@@ -12,13 +12,13 @@ import pandas as pd
 
 from ..errors import DesignError
 from ..formula.terms import Formula
-from .arguments import nodes, written
+from .arguments import written
 from .column_rules import ColumnRule
 from .counted_transforms import LEARNING, OWN, LearnedElsewhere
 from .encoding import as_columns, as_floating, evaluating, refuse_not_finite
 from .formulae_parts import Call, LazyVariable
 from .parsed_terms import calls_of, environment_of, own, parsed_terms
-from .signatures import arguments_by_name, check_signature
+from .signatures import arguments_by_name, check_signature, nodes
 from .table import TrainingTable
 from .transforms import formula_namespace
 

@@ -77,10 +77,11 @@ def evaluated_terms(
     DesignError
         If a function is given arguments that it does not take, or two terms have the same name.
     """
-    from .arguments import check_arguments, nodes, written
+    from .arguments import check_arguments, written
     from .codings import Diff, Helmert, Poly, categorical, plain_categorical, sum_coded, treatment_coded
     from .counted_transforms import LEARNING, OF_FORMULAE, OWN, Learned, LearnedElsewhere
     from .redundancy import coded_terms
+    from .signatures import nodes
 
     parsed, lists = parsed_terms(expression, [str(name) for name in frame])
     values = {"Helmert": Helmert, "Diff": Diff, "Poly": Poly, **namespace, **lists, NEW_ROWS: plain_categorical}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +36,20 @@ _SIGNATURES: Mapping[str, tuple[tuple[str, ...], int, str]] = MappingProxyType(
         "Poly": (("scores",), 0, "Poly or Poly([1, 2, 4])"),
     }
 )
+#: Arguments that are the same in all rows, and what they must be.
+_CONSTANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "poly": {"degree": "a whole number from 1", "raw": "True or False"},
+        "bs": {
+            "df": "a whole number from 1",
+            "knots": "a list of numbers",
+            "degree": "a whole number from 0",
+            "intercept": "True or False",
+            "lower_bound": "a number",
+            "upper_bound": "a number",
+        },
+    }
+)
 
 
 def check_signature(call: LazyCall, columns: frozenset[str], namespace: Mapping[str, Any]) -> None:
@@ -66,10 +80,25 @@ def check_signature(call: LazyCall, columns: frozenset[str], namespace: Mapping[
         problem = f"lacks {quoted_list([name for name in names[:needed] if name not in {*given, *call.kwargs}])}"
     if problem:
         raise DesignError(f"in '{call}', {call.callee}() {problem}. Write {written}.")
-    values = {name: _value(argument, columns, namespace) for name, argument in {**given, **call.kwargs}.items()}
+    arguments = {**given, **call.kwargs}
+    for name, allowed in _CONSTANTS.get(call.callee, {}).items():
+        used = {node.name for node in nodes(arguments.get(name)) if isinstance(node, LazyVariable)}
+        if found := sorted(columns & used):
+            raise DesignError(
+                f"in '{call}', {name}={arguments[name]} has the values of the column {quoted_list(found)}. It must be "
+                f"{allowed}, the same in all rows. Write {written}."
+            )
+    values = {name: _value(argument, columns, namespace) for name, argument in arguments.items()}
     check = {"poly": _check_polynomial, "bs": _check_spline}.get(call.callee)
     if check is not None and (wrong := check(values)):
         raise DesignError(f"in '{call}', {wrong}. Write {written}.")
+
+
+def nodes(node: Any) -> Iterator[Any]:
+    """A parsed call, operator or operand, and everything in it."""
+    yield node
+    for inside in [*getattr(node, "args", ()), *getattr(node, "kwargs", {}).values()]:
+        yield from nodes(inside)
 
 
 def arguments_by_name(call: LazyCall) -> dict[str, Any]:

@@ -385,6 +385,17 @@ def test_prediction_errors_name_the_term(expression: str, new: dict[str, Any], w
         ("poly(x, -1)", "degree=-1 must be a whole number from 1"),
         ("poly(x, 2.5)", "degree=2.5 must be a whole number from 1"),
         ("poly(x, [2])", "degree=[2] must be a whole number from 1"),
+        (
+            "poly(x, z)",
+            "in 'poly(x, z)', degree=z has the values of the column 'z'. It must be a whole number from 1, the same in "
+            "all rows. Write poly(x, 2).",
+        ),
+        ("poly(x, degree=z + 1)", "degree=z + 1 has the values of the column 'z'"),
+        (
+            "bs(x, df=z)",
+            "df=z has the values of the column 'z'. It must be a whole number from 1, the same in all rows",
+        ),
+        ("bs(x, knots=z)", "knots=z has the values of the column 'z'. It must be a list of numbers"),
         ("bs(x)", "neither df, the number of columns, nor knots are given. Write bs(x, df=4) or bs(x, knots=[0, 1])."),
         ("bs(x, df='4')", "df='4' must be a whole number"),
         ("bs(x, knots=3)", "knots=3 must be a list of numbers"),

@@ -578,6 +578,7 @@ def test_altered_shards_are_refused(shards: hl.Shards, tmp_path: Path, change: s
         ("y ~ x + (1 | ward)", "random effects of 'ward' cross the shards, which are divided by 'site'"),
         ("y ~ x", "no random effects"),
         ("y ~ poly(x, 8) + (1 | site)", r"'poly\(x, 8\)': of shards, poly has degrees up to 7"),
+        ("y ~ poly(x, ward) + (1 | site)", "degree=ward has the values of the column 'ward'. It must be a whole number"),
         ("y ~ within(x, I(site / 2)) + (1 | site)", "the clusters must be a column"),
         ("y ~ within(x) + (1 | site)", r"within\(\) lacks 'g'"),
         ("y ~ scale(log(x)) + (1 | site)", r"in shard-00000\.parquet, 'log\(x\)' is not finite in"),
