@@ -151,10 +151,10 @@ class ShardedModel(ShardedSpec):
         stages = Stages("start")
         reference = self._reference
         nodes = 1 if isinstance(chosen, Laplace) else chosen.nodes
-        approach = replace(
-            Approach.of_posterior(type(chosen).__name__, reference.design, nodes), penalised=isinstance(chosen, MAP)
-        )
-        objective = self.objective(nodes, executor, penalised=approach.penalised)
+        penalised = isinstance(chosen, MAP)
+        # Refuses effects that quadrature cannot integrate out, and names the engines that shards have for them.
+        objective = self.objective(nodes, executor, penalised=penalised)
+        approach = replace(Approach.of_posterior(type(chosen).__name__, reference.design, nodes), penalised=penalised)
         study = self.study(f"{approach.engine}(nodes={approach.nodes})", penalised=approach.penalised)
         rounds = Rounds.of(store, study)
         with steps("Fitting shards") as show:
@@ -202,7 +202,8 @@ class ShardedModel(ShardedSpec):
             return tuple(findings)
         refined = objective.evaluate_with(nodes, psi)
         fitted = objective.evaluate(psi)
-        findings += inaccurate_integration(approach, nodes, found.optimum.covariance, fitted, refined)
+        covariance = found.optimum.covariance
+        findings += inaccurate_integration(approach, nodes, covariance, fitted, refined, objective.sampler)
         return tuple(findings)
 
 

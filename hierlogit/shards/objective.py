@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..engines.importance.nodes import FEWEST
+from ..engines.maximum.integrator import integrator
 from ..engines.maximum.objective import Objective, Point
 from ..engines.maximum.starting_values import ridge_regression, root_of
+from ..errors import EngineError
 from ..parallel.tasks import all_results
 from .moments import joined
 from .opened import (
@@ -212,11 +215,14 @@ class ShardedObjective(Objective):
         Quadrature nodes; 1 for Laplace's method.
     """
 
+    profile = "fit.summary(interval='profile')"
+
     def __init__(
         self, model: ModelSpec, reference: Objective, single_trials: list[GroupBlock], sums: Sums, nodes: int
     ) -> None:
         self.__dict__.update(reference.__dict__)
         self.model, self.sums, self.nodes = model, sums, nodes
+        self.sampler = _sampler(reference.model.design, sums.crossing)
         self._show: Callable[[int, str], None] | None = None
         self.scale_effects()
         self.single_trials = single_trials
@@ -280,6 +286,17 @@ class ShardedObjective(Objective):
     def modes(self) -> FloatArray:
         """No modes: those of the clusters stay with the shards."""
         return np.empty(0)
+
+
+def _sampler(design: Design, crossing: Collection[str]) -> str:
+    """Importance sampling, if quadrature can integrate out the effects; nothing otherwise."""
+    if crossing:
+        return ""
+    try:
+        integrator(design, FEWEST)
+    except EngineError:
+        return ""
+    return "hl.ImportanceSampling()"
 
 
 def whole_design(reference: Design, parts: Sequence[ShardDesign], crossing: Collection[int]) -> Design:

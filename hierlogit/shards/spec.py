@@ -195,7 +195,7 @@ class ShardedSpec(Shown):
             If quadrature with more than one node cannot integrate out the random effects.
         """
         reference = self._reference
-        likelihood = integrator(reference.design, nodes)(reference.arrangement)
+        likelihood = integrator(reference.design, nodes, "hl.Laplace() and hl.MAP()")(reference.arrangement)
         of_reference = Objective(reference, likelihood, penalised=penalised)
         return ShardedObjective(self._spec, of_reference, self._single_trials, self._sums.by(executor), nodes)
 

@@ -61,9 +61,9 @@ def optimum_findings(objective: Objective, found: Bounded, estimate: Estimate) -
     optimum = found.optimum
     findings = _not_converged(optimum)
     findings += _not_identified(objective, found.unidentified)
-    findings += _separation(found.infinite)
+    findings += _separation(objective, found.infinite)
     findings += _large_sds(objective, optimum)
-    findings += _unbounded_intervals(estimate)
+    findings += _unbounded_intervals(objective, estimate)
     findings += singular_fit(objective, optimum, penalised=objective.penalised)
     findings += nearly_singular(objective, optimum)
     findings += _not_overdispersed(objective, optimum)
@@ -121,12 +121,14 @@ def _at_prior_peak(objective: Objective, optimum: Optimum) -> list[Finding]:
             "note",
             f"The posterior mode is at the peak of Laplace priors: {', '.join(peaks)}. The density has a kink there, "
             "so that its curvature gives no standard error, and the draws of the fit have this value.",
-            "hl.NUTS() samples the posterior, whose intervals do not need a curvature.",
+            f"{objective.sampler} samples the posterior, whose intervals do not need a curvature."
+            if objective.sampler
+            else "Priors without a kink, such as Normal, give standard errors.",
         )
     ]
 
 
-def _separation(infinite: tuple[str, ...]) -> list[Finding]:
+def _separation(objective: Objective, infinite: tuple[str, ...]) -> list[Finding]:
     if not infinite:
         return []
     return [
@@ -138,7 +140,8 @@ def _separation(infinite: tuple[str, ...]) -> list[Finding]:
             f"logits in that direction changes the log-likelihood by less than {LEAST_COST:g}, because some "
             f"combination of predictors separates the two outcomes. {agree(infinite, 'It has', 'They have')} no "
             "standard error.",
-            "Use hl.MAP() or NUTS, whose priors keep the coefficients finite, or merge levels with a single outcome.",
+            f"Use {objective.with_priors}, whose priors keep the coefficients finite, or merge levels with a single "
+            "outcome.",
         )
     ]
 
@@ -155,7 +158,8 @@ def _not_identified(objective: Objective, places: npt.NDArray[np.intp]) -> list[
             f"The likelihood is flat in {quoted_list(labels)}: other values of "
             f"{agree(labels, 'this parameter', 'these parameters together')} fit as well, and "
             f"{agree(labels, 'it has', 'they have')} no standard error.",
-            "Leave random effects out until the rows tell the others apart; with NUTS or hl.MAP(), the priors decide.",
+            f"Leave random effects out until the rows tell the others apart; with {objective.with_priors}, the "
+            "priors decide.",
         )
     ]
 
@@ -177,7 +181,7 @@ def _labels(objective: Objective, places: npt.NDArray[np.intp]) -> list[str]:
     return labels
 
 
-def _unbounded_intervals(estimate: Estimate) -> list[Finding]:
+def _unbounded_intervals(objective: Objective, estimate: Estimate) -> list[Finding]:
     vague = estimate.vague_scales()
     if not vague:
         return []
@@ -189,7 +193,8 @@ def _unbounded_intervals(estimate: Estimate) -> list[Finding]:
             f"{agree(vague, 'is', 'are')} more than {LARGEST_RELATIVE_ERROR:g} times the "
             f"{agree(vague, 'estimate', 'estimates')}: the Wald {agree(vague, 'interval has', 'intervals have')} no "
             "upper end.",
-            "Read hl.summary(fit, interval='profile'), which asks the likelihood itself, or use NUTS.",
+            f"Read {objective.profile}, which asks the likelihood itself"
+            f"{f', or use {objective.sampler}' if objective.sampler else ''}.",
         )
     ]
 
@@ -211,8 +216,8 @@ def _large_sds(objective: Objective, optimum: Optimum) -> list[Finding]:
             f"The clusters' linear predictors vary with an sd of {', '.join(large)} logits, so that nearly all of "
             "their probabilities are almost 0 or 1. The cause is clusters with a single outcome, or in which a "
             "predictor separates the outcomes.",
-            "Count the clusters that have both outcomes: if they are few, the data hardly limit the sd, and NUTS or "
-            "hl.MAP(), which have a prior for it, are the safer choice.",
+            "Count the clusters that have both outcomes: if they are few, the data hardly limit the sd, and a prior "
+            f"for it is the safer choice: use {objective.with_priors}.",
         )
     ]
 
@@ -228,7 +233,7 @@ def _integration_error(result: SearchResult, approach: Approach) -> list[Finding
     finer.work.u[:] = result.laplace.work.u
     psi, fitted = result.optimum.point.psi, result.objective.evaluate(result.optimum.point.psi)
     refined = Objective(result.objective.model, finer, penalised=approach.penalised).evaluate(psi)
-    return inaccurate_integration(approach, nodes, result.optimum.covariance, fitted, refined)
+    return inaccurate_integration(approach, nodes, result.optimum.covariance, fitted, refined, result.objective.sampler)
 
 
 def finer_nodes(nodes: int, effects: int) -> int:
@@ -237,7 +242,7 @@ def finer_nodes(nodes: int, effects: int) -> int:
 
 
 def inaccurate_integration(
-    approach: Approach, nodes: int, covariance: FloatArray, fitted: Point, refined: Point
+    approach: Approach, nodes: int, covariance: FloatArray, fitted: Point, refined: Point, sampler: str
 ) -> list[Finding]:
     """A finding about estimates that finer quadrature would move.
 
@@ -250,6 +255,8 @@ def inaccurate_integration(
         Of the estimates.
     fitted, refined : Point
         The objective at the estimates, by the approach and by finer quadrature.
+    sampler : str
+        What samples the posterior, as in `Objective`.
     """
     move = largest_move(covariance, refined.gradient - fitted.gradient)
     if move < INTEGRATION_ERROR:
@@ -262,9 +269,9 @@ def inaccurate_integration(
     engine = "hl.MAP" if approach.penalised else "hl.AGQ"
     if approach.nodes == 1:
         evidence = f"Laplace's approximation is poor here: {evidence}"
-        return [Finding("laplace_inaccurate", "warning", evidence, f"Use {engine}(nodes=25) or NUTS.")]
+        return [Finding("laplace_inaccurate", "warning", evidence, f"Use {engine}(nodes=25) or {sampler}.")]
     evidence = f"{approach.nodes} quadrature nodes are too few here: {evidence}"
-    return [Finding("too_few_nodes", "warning", evidence, f"Use more, {engine}(nodes={nodes}), or NUTS.")]
+    return [Finding("too_few_nodes", "warning", evidence, f"Use more, {engine}(nodes={nodes}), or {sampler}.")]
 
 
 def largest_move(covariance: FloatArray, gradient: FloatArray) -> float:

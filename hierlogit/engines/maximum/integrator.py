@@ -25,8 +25,17 @@ MOST_NODES = 100
 MOST_EFFECTS = 3
 
 
-def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood]:
+def integrator(
+    design: Design, nodes: int, otherwise: str = "hl.Laplace() and hl.NUTS()"
+) -> Callable[[Arrangement], Likelihood]:
     """The likelihood of a design by quadrature with that many nodes, or by Laplace's method with one node.
+
+    Parameters
+    ----------
+    design : Design
+    nodes : int
+    otherwise : str
+        The engines that take any random effects, for the message.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def integrator(design: Design, nodes: int) -> Callable[[Arrangement], Likelihood
     )
     raise EngineError(
         f"quadrature needs one grouping factor with up to {MOST_EFFECTS} effects, or two nested factors with one "
-        f"effect each, (1 | a/b); this model has {has}. hl.Laplace() and hl.NUTS() take any random effects."
+        f"effect each, (1 | a/b); this model has {has}. {otherwise} take any random effects."
     )
 
 

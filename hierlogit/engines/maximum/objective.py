@@ -118,7 +118,14 @@ class Objective:
         Whether the last entry of a vector is ``1 / sqrt(phi)``.
     single_trials : list of GroupBlock
         Factors with a single trial in each cluster: the likelihood does not depend on their sds.
+    sampler : str
+        What samples the posterior of this model, as messages call it; empty if nothing does.
+    profile : str
+        The call of profile intervals, for messages.
     """
+
+    sampler = "NUTS"
+    profile = "hl.summary(fit, interval='profile')"
 
     def __init__(self, model: ModelSpec, likelihood: Likelihood, *, penalised: bool) -> None:
         self.model, self.likelihood, self.penalised = model, likelihood, penalised
@@ -145,6 +152,11 @@ class Objective:
         self.single_trials = [one for one in design.groups if single_trials(design, one)]
         self.evaluations = 0
         self._last: Point | None = None
+
+    @property
+    def with_priors(self) -> str:
+        """The engines that use priors, as messages call them."""
+        return " or ".join(filter(None, ("hl.MAP()", self.sampler)))
 
     def scale_effects(self) -> None:
         """Choose the units of the effects by the columns of the model's design."""

@@ -75,7 +75,7 @@ def singular_fit(objective: Objective, optimum: Optimum, *, penalised: bool) -> 
             "note",
             f"The fit is singular: {'; '.join(names['zero'] + names['end'])}. {' '.join(meaning)} Only the other "
             "parameters have standard errors.",
-            _not_singular(zero=bool(names["zero"]), penalised=penalised),
+            _not_singular(objective, zero=bool(names["zero"]), penalised=penalised),
         )
     ]
 
@@ -124,13 +124,14 @@ def nearly_singular(objective: Objective, optimum: Optimum) -> list[Finding]:
     return findings
 
 
-def _not_singular(*, zero: bool, penalised: bool) -> str:
+def _not_singular(objective: Objective, *, zero: bool, penalised: bool) -> str:
     """What to do about an sd of zero, or about a correlation of 1 or -1."""
     if zero and penalised:
         return "Leave the term out, or give its sd a prior that vanishes at zero, such as Gamma(2, 1)."
     if zero:
-        return "Leave the term out, or use NUTS, or MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
+        sampler = f"{objective.sampler}, or " if objective.sampler else ""
+        return f"Leave the term out, or use {sampler}MAP with an sd prior that vanishes at zero, such as Gamma(2, 1)."
     bars = "Write the random term with two bars, (... || group), which has no correlations"
     if penalised:
         return f"{bars}, or give its correlations a prior that vanishes at 1 and -1, such as LKJ(2)."
-    return f"{bars}, or use NUTS or hl.MAP(), whose default prior of correlations vanishes at 1 and -1."
+    return f"{bars}, or use {objective.with_priors}, whose default prior of correlations vanishes at 1 and -1."

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -578,7 +579,10 @@ def test_altered_shards_are_refused(shards: hl.Shards, tmp_path: Path, change: s
         ("y ~ x + (1 | ward)", "random effects of 'ward' cross the shards, which are divided by 'site'"),
         ("y ~ x", "no random effects"),
         ("y ~ poly(x, 8) + (1 | site)", r"'poly\(x, 8\)': of shards, poly has degrees up to 7"),
-        ("y ~ poly(x, ward) + (1 | site)", "degree=ward has the values of the column 'ward'. It must be a whole number"),
+        (
+            "y ~ poly(x, ward) + (1 | site)",
+            "degree=ward has the values of the column 'ward'. It must be a whole number",
+        ),
         ("y ~ within(x, I(site / 2)) + (1 | site)", "the clusters must be a column"),
         ("y ~ within(x) + (1 | site)", r"within\(\) lacks 'g'"),
         ("y ~ scale(log(x)) + (1 | site)", r"in shard-00000\.parquet, 'log\(x\)' is not finite in"),
@@ -590,6 +594,33 @@ def test_altered_shards_are_refused(shards: hl.Shards, tmp_path: Path, change: s
 def test_formulas_that_shards_cannot_take_are_refused(shards: hl.Shards, formula: str, message: str) -> None:
     with pytest.raises((DesignError, hl.errors.FormulaError), match=message):
         shards.model(formula)
+
+
+@pytest.mark.parametrize(
+    ("formula", "code", "remedy"),
+    [
+        ("y ~ z + (1 | site)", "separation", "Use hl.MAP() or hl.ImportanceSampling(), whose priors"),
+        ("y ~ z + (1 | site) + (1 | ward)", "separation", "Use hl.MAP(), whose priors"),
+        ("y ~ w + (1 + w | site)", "singular_fit", "or use hl.MAP() or hl.ImportanceSampling(), whose default prior"),
+        ("y ~ w + (1 + w | site) + (1 | ward)", "singular_fit", "or use MAP with an sd prior"),
+    ],
+)
+def test_remedies_name_samplers_that_shards_have(tmp_path: Path, formula: str, code: str, remedy: str) -> None:
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"site": np.repeat(np.arange(40), 10), "ward": np.arange(400) % 7, "w": rng.normal(size=400)})
+    rows["y"] = rng.integers(0, 2, 400)
+    shards = hl.Shards.write(rows.assign(z=rows["y"]), tmp_path / "shards", group="site", shards=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        findings = {one.code: one.remedy for one in shards.model(formula).fit("laplace").diagnostics.findings}
+    assert remedy in findings[code]
+    assert not any("NUTS" in one for one in findings.values())
+
+
+def test_quadrature_that_is_not_possible_names_engines_of_shards(shards: hl.Shards) -> None:
+    model = shards.model("y ~ x + (1 | site) + (1 | ward)")
+    with pytest.raises(EngineError, match=r"hl\.Laplace\(\) and hl\.MAP\(\) take any random effects"):
+        model.fit("agq")
 
 
 def test_other_engines_and_other_functions_are_refused(shards: hl.Shards) -> None:
