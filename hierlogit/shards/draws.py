@@ -137,10 +137,11 @@ class ShardedPosterior(Shown):
         check_executor(executor)
         interval = Interval.of(ci_prob, ci_kind)
         factor = chosen_factor([one.name for one in self.model.whole().design.groups], group)
-        place = new_folder("folder", folder, FitError)
         files = tuple(shard.file for shard in self.model.manifest.shards)
-        write = WriteDrawnEffects(place.absolute(), files, factor, interval, self._seed)
-        self.model.sums_by(executor, "Drawing effects of clusters").results_at(self._nodes, self._psi, write)
+        sums = self.model.sums_by(executor, "Drawing effects of clusters")
+        with new_folder("folder", folder, FitError) as place:
+            write = WriteDrawnEffects(place.absolute(), files, factor, interval, self._seed)
+            sums.results_at(self._nodes, self._psi, write)
         return place
 
     def predictions(
@@ -184,10 +185,10 @@ class ShardedPosterior(Shown):
         interval, manifest = Interval.of(ci_prob, ci_kind), self.model.manifest
         if taken := [name for name in ("mean", "sd", *interval.columns) if name in manifest.schema]:
             raise FitError(f"columns of the rows have names of the predictions, {quoted_list(taken)}: rename them.")
-        place = new_folder("folder", folder, FitError)
-        shards = self.model.folder.absolute()
-        write = WriteDrawnPredictions(place.absolute(), shards, manifest, chosen, interval, self._seed)
-        self.model.sums_by(executor, "Predicting").results_at(self._nodes, self._psi, write)
+        shards, sums = self.model.folder.absolute(), self.model.sums_by(executor, "Predicting")
+        with new_folder("folder", folder, FitError) as place:
+            write = WriteDrawnPredictions(place.absolute(), shards, manifest, chosen, interval, self._seed)
+            sums.results_at(self._nodes, self._psi, write)
         return place
 
     def save(self, path: str | PathLike[str]) -> Path:

@@ -174,10 +174,10 @@ class ShardedFit(Shown):
         """
         check_executor(executor)
         factor = chosen_factor(list(self.estimate.effects), group)
-        place = new_folder("folder", folder, FitError)
         files = tuple(shard.file for shard in self.model.manifest.shards)
         sums = self._sums.by(executor, "Writing effects of clusters")
-        sums.write_modes(self.estimate, factor, place.absolute(), files)
+        with new_folder("folder", folder, FitError) as place:
+            sums.write_modes(self.estimate, factor, place.absolute(), files)
         return place
 
     def predictions(
@@ -216,9 +216,10 @@ class ShardedFit(Shown):
         chosen = choice("clusters", clusters, CLUSTERS, FitError)
         if "estimate" in self.model.manifest.schema:
             raise FitError("the rows have a column 'estimate', the name of the predictions: rename it in the shards.")
-        place = new_folder("folder", folder, FitError)
-        write = WritePredictions(place.absolute(), self.model.folder.absolute(), self.model.manifest, chosen)
-        self._sums.by(executor, "Predicting").results(self.estimate.nodes, self.estimate.vector, write)
+        sums = self._sums.by(executor, "Predicting")
+        with new_folder("folder", folder, FitError) as place:
+            write = WritePredictions(place.absolute(), self.model.folder.absolute(), self.model.manifest, chosen)
+            sums.results(self.estimate.nodes, self.estimate.vector, write)
         return place
 
     def _view(self) -> View:

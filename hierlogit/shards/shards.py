@@ -109,8 +109,8 @@ class Shards(Shown):
         """
         text("group", group, DesignError)
         count = whole_number("shards", shards, DesignError, least=1, most=MOST_SHARDS)
-        place = new_folder("folder", folder, DesignError)
-        write_shards(source, place, group, count)
+        with new_folder("folder", folder, DesignError) as place:
+            write_shards(source, place, group, count)
         return cls(place)
 
     def model(

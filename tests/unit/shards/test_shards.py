@@ -532,6 +532,27 @@ def test_what_cannot_be_divided_or_opened_is_refused(table: pd.DataFrame, shards
         hl.Shards.write(days, tmp_path / "days", group="site")
 
 
+def test_a_call_that_fails_leaves_no_folder_behind(
+    table: pd.DataFrame, shards: hl.Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    fit = shards.model("y ~ x + (1 | site)").fit("laplace")
+
+    def interrupted(*_arguments: object) -> None:
+        (tmp_path / "new" / "effects" / "shard-00000.parquet").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sums, "write_modes", interrupted)
+    for folder in (tmp_path / "new" / "shards", there / "shards", there):
+        with pytest.raises(DesignError, match="there is no column 'sites'"):
+            hl.Shards.write(table, folder, group="sites")
+    with pytest.raises(KeyboardInterrupt):
+        fit.ranef(tmp_path / "new" / "effects")
+    assert list(tmp_path.iterdir()) == [there]
+    assert not list(there.iterdir())
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
