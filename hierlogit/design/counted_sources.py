@@ -79,6 +79,9 @@ class Source(Protocol):
     def size(self) -> int:
         """Number of rows."""
 
+    def first(self, columns: Sequence[str], most: int) -> pd.DataFrame:
+        """The first rows, at most so many."""
+
     def rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """All rows."""
 
@@ -140,19 +143,37 @@ def count_rows(source: Source, columns: Sequence[str], count: str, uncountable: 
     many = f"more than {room:,}" if room < WORTH_COUNTING * size else "most"
     why = uncountable or f"{many} of them are distinct"
     if size > room:
-        raise _too_many(source, size, room, columns, why)
+        raise _too_many(source, size, room, columns, why, distinct=not uncountable)
     return source.rows(columns), f"{source.text}; rows not counted, since {why}"
 
 
-def _too_many(source: Source, size: int, room: int, columns: Sequence[str], why: str) -> DesignError:
+def _too_many(source: Source, size: int, room: int, columns: Sequence[str], why: str, *, distinct: bool) -> DesignError:
+    values, remedy = _most_values(source, room, columns) if distinct else ("", "")
     needed = BYTES_PER_VALUE * len(columns) * size
     return DesignError(
-        f"the {number_of(size, 'row')} of {source.subject} cannot be counted together, since {why}, and a model of all "
-        f"of them would need about {gigabytes(needed)} of memory, more than half of the "
-        f"{gigabytes(memory())} of this machine; about {room:,} rows fit. Leave out or round predictors with many "
-        "different values, divide the rows into files of whole clusters with hl.Shards.write, or fit the model to a "
-        "sample of the clusters."
+        f"the {number_of(size, 'row')} of {source.subject} cannot be counted together, since {why}{values}, and a "
+        f"model of all of them would need about {gigabytes(needed)} of memory, more than half of the "
+        f"{gigabytes(memory())} of this machine; about {room:,} rows fit. {remedy}Divide the rows into files of whole "
+        "clusters with hl.Shards.write, or fit the model to a sample of the clusters."
     )
+
+
+def _most_values(source: Source, room: int, columns: Sequence[str]) -> tuple[str, str]:
+    """The column with the most values in the first rows, in parentheses, and what to do about it."""
+    rows = source.first(columns, min(room, COUNTED_FROM))
+    values = {name: _distinct(rows[name]) for name in columns}
+    most = max(values, key=values.__getitem__)
+    return (
+        f" ('{most}' has {values[most]:,} different values in the first {number_of(len(rows), 'row')})",
+        f"If '{most}' is a predictor, round it in the source, cut it into intervals or leave it out. ",
+    )
+
+
+def _distinct(column: pd.Series) -> int:
+    try:
+        return int(column.nunique(dropna=False))
+    except TypeError:  # lists, which are refused once they have been read
+        return 0
 
 
 class _Lazy:
@@ -173,8 +194,11 @@ class _Lazy:
                 raise no_dates(name, type(self._schema[name]).__name__)
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
-        first = collected(self._lazy.select(list(columns)).head(COUNTED_FROM + 1), self._data)
-        return frame_of(first, self._data) if len(first) <= COUNTED_FROM else None
+        first = self.first(columns, COUNTED_FROM + 1)
+        return first if len(first) <= COUNTED_FROM else None
+
+    def first(self, columns: Sequence[str], most: int) -> pd.DataFrame:
+        return frame_of(collected(self._lazy.select(list(columns)).head(most), self._data), self._data)
 
     def size(self) -> int:
         import narwhals as nw
@@ -212,6 +236,10 @@ class _Files:
 
     def few(self, columns: Sequence[str]) -> pd.DataFrame | None:
         return self.rows(columns) if self.size() <= COUNTED_FROM else None
+
+    def first(self, columns: Sequence[str], most: int) -> pd.DataFrame:
+        with reading(self._path, self._dataset, columns):
+            return frame_from_arrow(self._dataset.head(most, columns=list(columns)), self._dataset.schema.metadata)
 
     def size(self) -> int:
         return self._size

@@ -96,16 +96,25 @@ def test_values_of_the_program_may_be_used() -> None:
     assert design.n_rows == 9
 
 
-def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counted_sources, "memory", lambda: 48_000)
+    monkeypatch.setattr(counted_sources, "COUNTED_FROM", 20)
     assert hl.Model("y ~ x + (1 | g)", lazy(rows())).design.n_rows == 9
     message = (
-        r"the 120 rows of the LazyFrame of polars cannot be counted together, since more than 50 of them are distinct, "
-        r"and a model of all of them would need about 5.76e-05 GB of memory, .* about 50 rows fit. .* sample of the "
-        r"clusters."
+        r"the 120 rows of {} cannot be counted together, since {} of them are distinct \('z' has 20 different values "
+        r"in the first 20 rows\), and a model of all of them would need about 5.76e-05 GB of memory, .* about 50 rows "
+        r"fit. If 'z' is a predictor, round it in the source, cut it into intervals or leave it out. Divide the rows "
+        r"into files of whole clusters with hl.Shards.write, or fit the model to a sample of the clusters."
     )
-    with pytest.raises(DesignError, match=message):
+    with pytest.raises(DesignError, match=message.format("the LazyFrame of polars", "more than 50")):
         hl.Model("y ~ z + (1 | g)", lazy(rows()))
+    rows().to_parquet(tmp_path / "visits.parquet")
+    with pytest.raises(DesignError, match=message.format("visits.parquet", "more than 50")):
+        hl.Model("y ~ z + (1 | g)", tmp_path / "visits.parquet")
+    with pytest.raises(DesignError, match=r"\('z' has 20 different values"):
+        hl.Model("y ~ z + w + (1 | g)", lazy(rows()).with_columns(w=pl.concat_list("z", "x")))
+    with pytest.raises(DesignError, match=r"depends on all rows at once, and a model .* rows fit. Divide the rows"):
+        hl.Model("y ~ I(z - np.mean(z)) + (1 | g)", lazy(rows()))
 
 
 def test_errors_come_before_rows_are_read() -> None:
