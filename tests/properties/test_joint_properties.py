@@ -44,13 +44,15 @@ SEVERAL = [
     "(1 + x | g) + (1 | h) + (0 + z | k)",
 ]
 STRUCTURES = [NONE, *ONE_FACTOR, *SEVERAL]
+#: How many times as many examples `--hypothesis-profile thorough` draws.
+TIMES = 1 if settings.default.max_examples <= 100 else 20
 GEOMETRIES = ["non-centred", "by information", "arbitrary"]
 
 
 def each(structures: list[str], examples: int) -> Callable[[Any], Any]:
     """Some examples of every structure: `structure` is the test's first argument, `data` draws the rest of a case."""
     return lambda test: pytest.mark.parametrize("structure", structures)(
-        settings(max_examples=examples)(given(data=st.data())(test))
+        settings(max_examples=examples * TIMES)(given(data=st.data())(test))
     )
 
 
@@ -380,7 +382,7 @@ def by_the_book(model: Model, joint: JointArrays, x: np.ndarray) -> float:
     return float(log_likelihood(design.outcome.y, design.outcome.trials, eta).sum() + prior + total)
 
 
-@each(STRUCTURES, 12)
+@each(STRUCTURES, 6)
 def test_value_is_the_models_own_up_to_a_constant(structure: str, data: st.DataObject) -> None:
     example, batch = data.draw(cases(structure)), data.draw(batches)
     joint = arranged(example.model, non_centred(example.model), batch)
@@ -391,7 +393,7 @@ def test_value_is_the_models_own_up_to_a_constant(structure: str, data: st.DataO
 
 
 @pytest.mark.parametrize("kind", GEOMETRIES)
-@each(STRUCTURES, 5)
+@each(STRUCTURES, 4)
 def test_gradient_is_that_of_the_value(kind: str, structure: str, data: st.DataObject) -> None:
     example, batch = data.draw(cases(structure)), data.draw(batches)
     joint = arranged(example.model, geometry_of(kind, example), batch)
@@ -402,7 +404,7 @@ def test_gradient_is_that_of_the_value(kind: str, structure: str, data: st.DataO
 
 
 @pytest.mark.parametrize("kind", GEOMETRIES[1:])
-@each(STRUCTURES, 4)
+@each(STRUCTURES, 3)
 def test_density_in_the_users_parameters_is_the_same_in_every_geometry(
     kind: str, structure: str, data: st.DataObject
 ) -> None:
@@ -422,7 +424,7 @@ def test_density_in_the_users_parameters_is_the_same_in_every_geometry(
 
 
 @pytest.mark.parametrize("kind", GEOMETRIES[:2])
-@each(STRUCTURES, 4)
+@each(STRUCTURES, 3)
 def test_order_of_rows_and_names_of_clusters_do_not_matter(kind: str, structure: str, data: st.DataObject) -> None:
     example = data.draw(cases(structure))
     model, rng = example.model, example.rng

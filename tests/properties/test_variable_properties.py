@@ -30,6 +30,8 @@ from hierlogit.translations.words import words
 pytestmark = pytest.mark.filterwarnings("ignore:'x' lies between:hierlogit.errors.DataWarning")
 
 N = 40
+#: Examples that are built as graphs of PyMC.
+GRAPHS = 12 if settings.default.max_examples <= 100 else 200
 OUTCOMES = ["y", "p(y, m)", "p(y, 6)", "cbind(y, m)"]
 FIXED = ["1", "x", "x + z + f", "x * f", "z + offset(o)", "0 + x", "0 + f + z", "x + w_", "0", "0 + offset(o)"]
 RANDOM = [
@@ -135,7 +137,7 @@ def assert_same_variables(graph: pm.Model, model: Model) -> None:
     assert len(found["obs"]) == len(labels["obs"])
 
 
-@settings(max_examples=30)
+@settings(max_examples=GRAPHS)
 @given(case=cases())
 def test_the_graph_has_the_variables_of_the_list(case: Case) -> None:
     graph = case.model.to_pymc()
@@ -144,7 +146,7 @@ def test_the_graph_has_the_variables_of_the_list(case: Case) -> None:
     assert [one.name for one in graph.free_RVs] == [one.name for one in model_variables(case.model) if one.free]
 
 
-@settings(max_examples=25)
+@settings(max_examples=GRAPHS)
 @given(case=cases())
 def test_the_program_has_the_variables_of_the_list(case: Case) -> None:
     program, names = pymc_program(case.model), {"__name__": "program"}
@@ -219,7 +221,7 @@ def test_words_name_variables_of_the_list(case: Case) -> None:
     assert {of_group.sd.name for of_group in model_variables(case.model).groups} <= set(named)
 
 
-@settings(max_examples=25)
+@settings(max_examples=GRAPHS)
 @given(case=cases(), data=st.data())
 def test_an_outcome_may_have_the_name_of_any_variable(case: Case, data: st.DataObject) -> None:
     names = [one.name for one in model_variables(case.model)] + list(model_variables(case.model).coords)

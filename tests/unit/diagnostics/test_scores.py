@@ -176,11 +176,13 @@ def test_weights_of_draws_agree_with_integrals() -> None:
 
 
 def test_log_scores_are_those_of_leave_one_out() -> None:
-    fit = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria")).fit(NUTS)
+    rows = hl.datasets.load("bacteria")
+    rows = rows[rows["ID"].isin(rows["ID"].unique()[:25])]
+    fit = hl.Model("y ~ week_gt2 + (1 | ID)", rows).fit(NUTS)
     table = hl.scores(fit).set_index(["sample", "score"])
     found = hl.loo(fit, refit=False)
-    assert table.loc[("loo", "log_score"), "mean"] == pytest.approx(-found.elpd / 220, abs=2e-4)
-    assert table.loc[("loo", "log_score"), "sd"] == pytest.approx(found.se / 220, rel=0.01)
+    assert table.loc[("loo", "log_score"), "mean"] == pytest.approx(-found.elpd / len(rows), abs=2e-4)
+    assert table.loc[("loo", "log_score"), "sd"] == pytest.approx(found.se / len(rows), rel=0.01)
     assert list(hl.scores(fit, loo=False)["sample"].unique()) == ["training"]
     assert list(hl.scores(fit, clusters="average")["sample"].unique()) == ["training"]
 
@@ -223,11 +225,12 @@ def test_what_cannot_be_is_refused(herds: Fit) -> None:
 
 
 def test_tables_of_several_fits_are_joined(make_fit: Callable[..., hl.results.Fit]) -> None:
-    fit = make_fit("use ~ 1 + (1 | district)", hl.datasets.load("contraception"), draws=30)
+    rows = hl.datasets.load("contraception").iloc[::4]
+    fit = make_fit("use ~ 1 + (1 | district)", rows, draws=30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hl.errors.ConvergenceWarning)  # these draws are of no posterior
         tables = [hl.scores(fit), hl.scores(fit, seed=1)]
-    assert len(tables[0].attrs["pareto_k"]) == 1934
+    assert len(tables[0].attrs["pareto_k"]) == len(rows)
     both = pd.concat(tables, keys=["one", "other"])
     assert list(both.loc["other", "score"]) == list(tables[1]["score"])
 

@@ -134,7 +134,7 @@ def _tiny_tables(draw: Any) -> tuple[list[list[int]], list[int]]:
     return X, [draw(st.integers(0, 1)) for _ in range(n)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100 if settings.default.max_examples <= 100 else 3000)
 @given(table=_tiny_tables(), batch=st.sampled_from([1, 20]))
 def test_tiny_tables_as_by_enumeration(table: tuple[list[list[int]], list[int]], batch: int) -> None:
     X, y = table

@@ -29,13 +29,13 @@ def models() -> dict[str, hl.Model]:
 
 @pytest.fixture(scope="module")
 def result(models: dict[str, hl.Model]) -> hl.results.BayesFactors:
-    return hl.bayes_factor(models, reference="same", draws=2048)
+    return hl.bayes_factor(models, reference="same", draws=1024)
 
 
 def test_table_is_what_the_evidence_says(models: dict[str, hl.Model], result: hl.results.BayesFactors) -> None:
     table = result.table
     for name, model in models.items():
-        alone = hl.evidence(model, draws=2048)
+        alone = hl.evidence(model, draws=1024)
         assert result.evidence[name].log_evidence == alone.log_evidence
         assert table.loc[name, "log_evidence"] == alone.log_evidence
         assert table.loc[name, "mcse_log_evidence"] == pytest.approx(alone.mcse)
@@ -69,7 +69,7 @@ def test_scaled_priors_are_those_of_a_model_with_them(
     models: dict[str, hl.Model], result: hl.results.BayesFactors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = {f"beta[{WEEK}]": hl.priors.Normal(0, 4), "sd": hl.priors.HalfNormal(4)}
-    anew = hl.evidence(models["falling"].with_priors(wide), draws=2048)
+    anew = hl.evidence(models["falling"].with_priors(wide), draws=1024)
     weighted = result.sensitivity.loc[("falling", 4.0)]
     error = 5 * np.hypot(anew.mcse, weighted["mcse_log_evidence"])
     assert weighted["log_evidence"] == pytest.approx(anew.log_evidence, abs=error)
@@ -77,8 +77,8 @@ def test_scaled_priors_are_those_of_a_model_with_them(
     assert result.sensitivity.loc["alone", "log_evidence"].nunique() == 5  # its slope is not in every model
     # Where weights are not reliable, the evidence is computed again, with the same points as for the model alone.
     monkeypatch.setattr(bayes_factors, "khat_threshold", lambda _: -1.0)
-    again = hl.bayes_factor({name: models[name] for name in ("falling", "alone")}, scales=[4], draws=2048)
-    alone = hl.evidence(models["falling"].with_priors({"sd": hl.priors.HalfNormal(4)}), draws=2048, nodes=anew.nodes)
+    again = hl.bayes_factor({name: models[name] for name in ("falling", "alone")}, scales=[4], draws=1024)
+    alone = hl.evidence(models["falling"].with_priors({"sd": hl.priors.HalfNormal(4)}), draws=1024, nodes=anew.nodes)
     assert again.sensitivity.loc[("falling", 4.0), "log_evidence"] == pytest.approx(
         alone.log_evidence, abs=5 * alone.mcse
     )
@@ -86,7 +86,7 @@ def test_scaled_priors_are_those_of_a_model_with_them(
 
 def test_probabilities_before_the_data(models: dict[str, hl.Model], result: hl.results.BayesFactors) -> None:
     two = {name: models[name] for name in ("same", "falling")}
-    found = hl.bayes_factor(two, probabilities={"falling": 1, "same": 3}, draws=2048, scales=[1])
+    found = hl.bayes_factor(two, probabilities={"falling": 1, "same": 3}, draws=1024, scales=[1])
     odds = found.table.loc["falling", "probability"] / found.table.loc["same", "probability"]
     assert odds == pytest.approx(float(result.table.loc["falling", "bayes_factor"]) / 3)
     assert found.reference == found.table.index[0]

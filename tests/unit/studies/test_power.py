@@ -84,16 +84,20 @@ def test_measures_by_hand(found: hl.results.Power) -> None:
     assert "<table" in found._repr_html_()
 
 
-def test_level_and_coverage_are_nominal_without_an_effect() -> None:
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [("wald", 60), ("lr", 30), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("wald", 200), ("lr", 100)))],
+)
+def test_level_and_coverage_are_nominal_without_an_effect(method: str, count: int) -> None:
     layout = hl.Layout({"g": 40}, size=10, predictors={"x": "normal"})
     none = {"beta": {"Intercept": 0.5, "x": 0.0}, "sd": {"g": 0.7}}
-    for method, count in (("wald", 200), ("lr", 100)):
-        row = hl.power("y ~ x + (1 | g)", layout, **none, replicates=count, seed=2, method=method).table.iloc[0]
-        assert abs(row["power"] - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / count)
-        assert abs(row["coverage"] - 0.95) < 3.5 * np.sqrt(0.05 * 0.95 / count)
-        assert abs(row["bias"]) < 3.5 * row["bias_mcse"]
-        if method == "wald":  # the other has the same estimates
-            assert row["model_se"] == pytest.approx(row["empirical_se"], rel=0.12)
+    row = hl.power("y ~ x + (1 | g)", layout, **none, replicates=count, seed=2, method=method).table.iloc[0]
+    assert abs(row["power"] - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / count)
+    assert abs(row["coverage"] - 0.95) < 3.5 * np.sqrt(0.05 * 0.95 / count)
+    assert abs(row["bias"]) < 3.5 * row["bias_mcse"]
+    if method == "wald":  # the other has the same estimates
+        # 2.4 Monte Carlo standard errors of an sd of so many values.
+        assert row["model_se"] == pytest.approx(row["empirical_se"], rel=1.7 / np.sqrt(count))
 
 
 def test_more_clusters_and_larger_effects_are_found_more_often() -> None:
