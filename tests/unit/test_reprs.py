@@ -124,7 +124,9 @@ def examples(fits: dict[str, results.Fit], tmp_path_factory: pytest.TempPathFact
     shards = hl.Shards.write(rows(40, 15), folder, group="<i>clinic</i>", shards=4)
     sharded = shards.model("healed ~ `<b>dose</b>` + arm + (1 | `<i>clinic</i>`)")
     with pytest.warns(DataWarning, match="evidence depends on the priors"):
-        factors = hl.bayes_factor({f"{SCRIPT} {k}": fit for k, fit in enumerate((smaller, small))}, draws=256, nodes=1)
+        factors = hl.bayes_factor(
+            {f"{SCRIPT} {k}": fit for k, fit in enumerate((smaller, small))}, draws=256, nodes=1, scales=[0.5, 2]
+        )
     return {
         "BayesFactors": [factors],
         "Bootstrap": [boot, replace(boot, values=numbers.T, estimate=numbers.T.iloc[0], requested=9, interrupted=True)],
