@@ -15,8 +15,7 @@ from typing import Any
 
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.ccallback import CFunc
-from numba.core.compiler import Compiler, CompileResult
-from numba.core.runtime import rtsys
+from numba.core.compiler import Compiler
 from numba.core.sigutils import normalize_signature
 from numba.core.target_extension import target_override
 from numba.extending import overload
@@ -26,6 +25,7 @@ from ..compile_notice import compiling
 from ..errors import FileWarning, warn
 from ..progress import progress
 from .inlining import Kernel, SelfContained, TranslatedResults
+from .machine_code import MachineCodeResults, rebuilt
 from .second_process import compiled_beside, waits
 from .shipped_code import shipped_code
 from .target import TARGET, TARGET_NAME
@@ -129,7 +129,7 @@ def _arguments(signature: Any) -> tuple[Any, ...]:
 def _shipped(name: str, signature: Any, target_context: Any) -> Any:
     """A function that comes with the package; None if it has to be compiled."""
     code = shipped_code(sources()).read(name, _arguments(signature))
-    return None if code is None else CompileResult._rebuild(target_context, *pickle.loads(code))
+    return None if code is None else rebuilt(target_context, pickle.loads(code))
 
 
 def _name_of(function: Callable[..., Any]) -> str:
@@ -141,6 +141,8 @@ class FileCache(FunctionCache):  # type: ignore[misc]
 
     Numba checks only the file of the function itself, and would keep outdated copies of functions from other files.
     """
+
+    _impl_class: Any = MachineCodeResults
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -163,10 +165,9 @@ class FileCache(FunctionCache):  # type: ignore[misc]
         """The function that comes with the package, or the one on disk; None if there is none, or the file is damaged.
 
         Numba's method fills the compiler's tables of types and functions first, which takes longer than to read all
-        functions of a fit. Machine code needs only the functions that count references.
+        functions of a fit. Machine code needs none of them.
         """
         _finalize_before_interruption()
-        rtsys.initialize(target_context)
         found = self._from_package(signature, target_context)
         if found is None:
             found = self._from_disk(signature, target_context)
@@ -241,7 +242,6 @@ class _NoCache(NullCache):  # type: ignore[misc]
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The function that comes with the package; None if there is none, after a warning."""
         _finalize_before_interruption()
-        rtsys.initialize(target_context)
         shipped = _shipped(self._function_name, signature, target_context)
         if shipped is None:
             _warn_that_nothing_is_kept(NO_FOLDER)
