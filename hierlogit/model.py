@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+# First, because Numba is imported there. Its loops take longer at the end of a chain of imports, where Python may
+# reserve memory for each call of a function anew.
+from . import numba_support as _numba_support  # noqa: F401
 from .engines.registry import resolve_engine
 from .errors import DataWarning, ModelError, warn
 from .fits.arguments import NO_POSTERIOR, refuse_sampling_weights
