@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
-
-from typing_extensions import TypeVar
 
 from ..display import MOST, Column, Facts, Folded, Part, Sentences, Shown, Table, View
 from ..errors import FitError
@@ -18,6 +17,11 @@ from ..validation import file_path, number_of
 from .diagnostics import Diagnostics
 from .netcdf import stored_fit, write_tree
 from .posterior import parameter_draws
+
+if sys.version_info >= (3, 13):
+    from typing import TypeVar
+else:  # without defaults
+    from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     from os import PathLike

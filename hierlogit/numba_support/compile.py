@@ -258,23 +258,51 @@ def _warn_that_nothing_is_kept(why: str) -> None:
         warn(f"{why}, so that each new process compiles again. {ELSEWHERE}", FileWarning)
 
 
+class Caches:
+    """A function's caches, made when it is first used: for each, Numba tries whether its folder can be written.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @cached_property
+    def machine_code(self) -> Any:
+        """That of the function's machine code."""
+        try:
+            return FileCache(self._function)
+        except RuntimeError:  # Numba has tried all folders
+            return _NoCache(self._function)
+
+    @cached_property
+    def for_callers(self) -> Any:
+        """That of its form for other compiled functions."""
+        return _CalleeCache(self._function) if self.are_kept() else self.machine_code
+
+    def are_kept(self) -> bool:
+        """Whether there is a folder for them."""
+        return isinstance(self.machine_code, FileCache)
+
+    def holds(self, signature: Any) -> bool:
+        """Whether there is machine code for a signature, perhaps in a damaged file."""
+        return self.are_kept() and self.machine_code.holds(signature)
+
+
 #: Those of all functions that are declared in this process.
-_CACHES: list[FileCache] = []
+_CACHES: list[Caches] = []
 
 
-def _cache_of(function: Callable[..., Any]) -> Any:
-    """A function's cache, if there is a folder for it."""
-    try:
-        made = FileCache(function)
-    except RuntimeError:  # Numba has tried all folders
-        return _NoCache(function)
-    _CACHES.append(made)
-    return made
+def _caches_of(function: Callable[..., Any]) -> Caches:
+    _CACHES.append(Caches(function))
+    return _CACHES[-1]
 
 
 def caches() -> tuple[FileCache, ...]:
     """The caches of all functions that the modules loaded so far declare to be compiled."""
-    return tuple(_CACHES)
+    return tuple(one.machine_code for one in _CACHES if one.are_kept())
 
 
 class _Callback(CFunc):
@@ -282,9 +310,6 @@ class _Callback(CFunc):
 
     _targetdescr = TARGET
     _pyfunc: Callable[..., Any]
-
-    def enable_caching(self) -> None:
-        self._cache = _cache_of(self._pyfunc)
 
     def _compile_uncached(self) -> Any:
         with target_override(TARGET_NAME):
@@ -305,9 +330,7 @@ def _nothing() -> None:
 
 
 def _compiled[F: Callable[..., Any]](function: F, fastmath: set[str] | bool) -> F:
-    cache = _cache_of(function)
-    callee_cache = cache if isinstance(cache, _NoCache) else _CalleeCache(function)
-    compiled: Any = Kernel(function, {**_OPTIONS, "fastmath": fastmath}, cache, callee_cache)
+    compiled: Any = Kernel(function, {**_OPTIONS, "fastmath": fastmath}, _caches_of(function))
     # At the first call of a function, Numba loads the extensions of other packages, which its compiler does by itself.
     compiled._compilation_chain_init_hook = _nothing
     result: F = compiled
@@ -364,13 +387,13 @@ class CFunction:
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
         self._function, self._signature = function, signature
-        self._cache = _cache_of(function)
+        self._caches = _caches_of(function)
 
     @cached_property
     def _compiled(self) -> Any:
         options = {"fastmath": False, "error_model": "numpy"}
         callback: Any = _Callback(self._function, normalize_signature(self._signature), {}, options, _Pipeline)
-        callback.enable_caching()
+        callback._cache = self._caches.machine_code
         callback.compile()
         return callback
 
@@ -395,7 +418,7 @@ class CFunction:
 
     def is_compiled(self) -> bool:
         """Whether this process or an earlier one has compiled it."""
-        return "_compiled" in vars(self) or (are_kept() and self._cache.holds(self._signature))
+        return "_compiled" in vars(self) or self._caches.holds(self._signature)
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
@@ -405,7 +428,7 @@ def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
 
 def are_kept() -> bool:
     """Whether there is a folder in which compiled functions are kept on disk."""
-    return bool(_CACHES)
+    return any(one.are_kept() for one in _CACHES)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -126,12 +127,13 @@ def _no_collections() -> Iterator[None]:
 class _Finisher(_FunctionCompiler):  # type: ignore[misc]
     """Makes machine code of a callee."""
 
-    callee: Any
+    kernel: Any
 
     def _compile_core(self, args: Any, _return_type: Any) -> Any:
+        callee = self.kernel.callee
         with _no_collections():
-            self.callee.compile(args)
-        result = self.callee.overloads[tuple(args)]
+            callee.compile(args)
+        result = callee.overloads[tuple(args)]
         described = result.fndesc
         # Not kept with a callee: machine code from disk has another, with the constants of the wrapper.
         environment = Environment.from_fndesc(described)
@@ -155,16 +157,26 @@ class Kernel(TargetDispatcher):
     function : callable
     options : dict
         Numba's options of compiled functions.
-    cache, callee_cache : numba.core.caching.Cache
+    caches : Caches
         Where its machine code is kept on disk, and its form for callers that are compiled.
     """
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any], cache: Any, callee_cache: Any) -> None:
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], caches: Any) -> None:
         super().__init__(function, targetoptions=options)
-        self._callee: Any = _Callee(function, options, callee_cache)
-        self._cache = cache
+        del self._cache  # Numba's, in place of the one below
+        self._caches = caches
         self._compiler = _Finisher(function, self.targetdescr, options, {}, Compiler)
-        self._compiler.callee = self._callee
+        self._compiler.kernel = self
+
+    # Most functions are read from disk or called by others only, so that what compiling takes is made when it begins.
+    @cached_property
+    def _cache(self) -> Any:
+        return self._caches.machine_code
+
+    @cached_property
+    def callee(self) -> Any:
+        """The function as compiled functions call it."""
+        return _Callee(self.py_func, self.targetoptions, self._caches.for_callers)
 
     @property
     def function_name(self) -> str:
@@ -177,18 +189,18 @@ class Kernel(TargetDispatcher):
 
     def is_compiled(self) -> bool:
         """Whether this process has called it, or an earlier one has compiled it for the annotated types."""
-        return bool(self.signatures) or self._cache.holds(annotated_types(self.py_func))
+        return bool(self.signatures) or self._caches.holds(annotated_types(self.py_func))
 
     def __reduce__(self) -> Any:
         return self.py_func.__qualname__  # copied by its name, as functions are
 
     def get_call_template(self, args: Any, keywords: Any) -> Any:
         """What Numba needs for a call by a compiled function."""
-        return self._callee.get_call_template(args, keywords)
+        return self.callee.get_call_template(args, keywords)
 
     def get_overload(self, signature: Any) -> Any:
         """What a compiled function calls."""
-        return self._callee.get_overload(signature)
+        return self.callee.get_overload(signature)
 
 
 def annotated_types(function: Callable[..., Any]) -> tuple[Any, ...]:

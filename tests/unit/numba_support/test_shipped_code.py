@@ -97,7 +97,7 @@ def test_c_functions_are_not_compiled(tmp_path: Path, empty: Path, monkeypatch: 
         patch.setattr("numba.config.CACHE_DIR", str(tmp_path / "built"))
         built = compiled.CFunction(_one_more, SIGNATURE)
         built.compile_ahead()
-        pack(tmp_path / "code.zip", compiled.sources(), ((NAME, *kept) for kept in built._cache.kept()))
+        pack(tmp_path / "code.zip", compiled.sources(), ((NAME, *kept) for kept in built._caches.machine_code.kept()))
     use(tmp_path / "code.zip", monkeypatch)
     function = compiled.CFunction(_one_more, SIGNATURE)
     assert function.is_compiled()
