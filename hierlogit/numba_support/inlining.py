@@ -16,6 +16,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult
 from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined]
 from numba.core.environment import Environment
+from numba.core.runtime import rtsys
 
 from .target import TargetDispatcher
 
@@ -27,6 +28,14 @@ class SelfContained(JITCodeLibrary):  # type: ignore[misc]
     already. The copies are optimised separately, so that with reordered sums their results differ in the last digit: a
     process that has just compiled would get other draws from a seed than one that reads the same functions from disk.
     """
+
+    def finalize(self) -> None:
+        """Add what the function calls, and the functions that count references: its wrapper for Python may call them.
+
+        Otherwise the linker would look for them among those that this process has compiled for this target.
+        """
+        self.add_linking_library(rtsys.library)
+        super().finalize()
 
     def _finalize_final_module(self) -> None:
         # Functions that call this one copy the module as it is now.

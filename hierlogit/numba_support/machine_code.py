@@ -13,6 +13,7 @@ import llvmlite.binding as ll
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompileResult
+from numba.core.environment import Environment
 from numba.core.runtime import _nrt_python
 
 
@@ -23,12 +24,14 @@ class MachineCodeResults(CompileResultCacheImpl):  # type: ignore[misc]
         """What is kept."""
         library, described = result.library, result.fndesc
         described.typemap = described.calltypes = None
+        others = result._find_referenced_environments()
         return (
             (library.name, library._get_compiled_object(), _defined_by(library._final_module)),
             described,
             result.environment,
             result.signature,
-            tuple(result._find_referenced_environments()),
+            tuple(one for one in others if one.consts),
+            tuple(one.env_name for one in others if not one.consts),
         )
 
     def rebuild(self, context: Any, kept: tuple[Any, ...]) -> Any:
@@ -39,6 +42,10 @@ class MachineCodeResults(CompileResultCacheImpl):  # type: ignore[misc]
 def _defined_by(module: Any) -> list[str]:
     symbols = [*module.functions, *module.global_variables]
     return [one.name for one in symbols if not one.is_declaration and one.linkage != ll.Linkage.internal]
+
+
+#: That of functions inside others which use no Python objects. Numba would import the modules that they are from.
+_NO_CONSTANTS = Environment({})
 
 
 class _FromDisk(JITCodeLibrary):  # type: ignore[misc]
@@ -57,10 +64,12 @@ class _FromDisk(JITCodeLibrary):  # type: ignore[misc]
 def rebuilt(context: Any, kept: tuple[Any, ...]) -> Any:
     """A compiled function from what `MachineCodeResults.reduce` has returned."""
     _name_functions_of_memory()
-    content, described, environment, signature, others = kept
+    content, described, environment, signature, others, without_constants = kept
     library = _FromDisk.read(context.codegen(), *content)
     for other in others:
         library.codegen.set_env(other.env_name, other)
+    for name in without_constants:
+        library.codegen.set_env(name, _NO_CONSTANTS)
     return CompileResult(
         **dict.fromkeys(CompileResult._fields)
         | {
