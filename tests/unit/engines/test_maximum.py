@@ -536,7 +536,7 @@ def test_a_laplace_fit_does_without_the_heavy_libraries() -> None:
         "rich",
         "multiprocessing",
     )
-    others += ("numba.np.linalg", "numba.typed.typedlist", "cffi", "sparse")
+    others += ("numba.np.linalg", "numba.np.arrayobj", "numba.typed.typedlist", "cffi", "sparse", "yaml")
     code = (
         "import sys, hierlogit as hl; "
         "fit = hl.Model('y ~ week + (1 | ID)', hl.datasets.load('bacteria')).fit('laplace'); "
