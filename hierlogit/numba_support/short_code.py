@@ -17,7 +17,6 @@ from numba import types
 from numba.core import cgutils
 from numba.core.imputils import Registry, builtin_registry
 from numba.core.runtime.context import NRTContext
-from numba.np import arrayobj
 
 registry = Registry("hierlogit.short_code")
 #: Positions in the structure of an array, of a range and of its iterator.
@@ -86,6 +85,8 @@ def _entry(context: Any, builder: Any, array: Any, index_type: Any, index: Any) 
 
 @registry.lower(operator.getitem, types.Array, types.Integer)  # type: ignore[untyped-decorator]
 def _read(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.np import arrayobj  # which takes long, and is needed where something is compiled only
+
     kind, index_type = signature.args
     if not _is_simple(kind):
         return arrayobj.getitem_arraynd_intp(context, builder, signature, arguments)
@@ -95,6 +96,8 @@ def _read(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 @registry.lower(operator.setitem, types.Array, types.Integer, types.Any)  # type: ignore[untyped-decorator]
 def _write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.np import arrayobj
+
     kind, index_type, value_type = signature.args
     if not _is_simple(kind) or not isinstance(value_type, (types.Number, types.Boolean)):
         return arrayobj.setitem_array(context, builder, signature, arguments)
