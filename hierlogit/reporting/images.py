@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..display import element
 from .html import prose, scrolled
 
-#: SVG images above this many bytes are stored as PNG if that is smaller, so that three fits in a report fit in 3 MB.
-MOST_BYTES = 40_000
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 #: Plots wider than this, in inches, have several panels; on a phone they scroll rather than shrink.
 WIDE = 7.0
-#: Pixels per inch on the screen, the smallest to which a plot shrinks, and dots per inch and colours of PNG images.
+#: Pixels per inch on the screen, the smallest to which a plot shrinks, and dots per inch and colours of the images.
 NATURAL, SQUEEZED, DOTS, COLOURS = 96, 56, 192, 64
 
 
@@ -53,28 +54,16 @@ def picture(draw: Callable[[], Any], caption: str) -> str:
     return element("figure", scrolled(image, caption) + element("figcaption", prose(caption)), class_=kind)
 
 
-def _source(drawn: Any) -> str:
-    """The image as a data URL."""
-    import matplotlib as mpl
-
-    # With a fixed salt and no date, the same fit gives the same page.
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "hierlogit"}):
-        lines = BytesIO()
-        drawn.savefig(lines, format="svg", metadata={"Date": None})
-    drawing, pixels = lines.getvalue(), b""
-    if len(drawing) > MOST_BYTES:
-        pixels = _pixels(drawn)
-    kind, content = ("png", pixels) if pixels and len(pixels) < len(drawing) else ("svg+xml", drawing)
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _pixels(drawn: Any) -> bytes:
-    """The image as PNG with few colours, which are all that plots have."""
+def _source(drawn: Figure) -> str:
+    """The image as a data URL: PNG with few colours, which are all that plots have."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    full, few = BytesIO(), BytesIO()
-    drawn.set_layout_engine("none")  # what it is has been laid out for the lines
-    drawn.savefig(full, format="png", dpi=DOTS, pil_kwargs={"compress_level": 0})
-    with Image.open(full) as image:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(few, format="png", optimize=True)
-    return few.getvalue()
+    # Laid out and drawn in one pass; `savefig` draws once more, for the layout alone.
+    drawn.set_dpi(DOTS)
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    pixels = BytesIO()
+    with Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()) as image:
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(pixels, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}"
