@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model_spec import ModelSpec
-from ..priors.families import CoefficientPrior, Decov, ScalePrior
+from ..priors.families import LKJ, CoefficientPrior, Decov, ScalePrior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,15 +110,15 @@ def point_log_prior(
     design = model.design
     means = design.column_means if design.has_intercept else np.zeros(len(beta))
     value, dbeta = 0.0, np.zeros(len(beta))
-    for k, label in enumerate(design.fixed_effects):
+    for k, (label, coefficient) in enumerate(zip(design.fixed_effects, beta.tolist(), strict=True)):
         prior = model.priors.fixed[label]
         if label == "Intercept":  # the prior is for the intercept at the predictors' means
-            at_means = float(means @ beta)
-            value += float(prior.logpdf(at_means))
-            dbeta += float(prior.score(at_means)) * means
+            log_density, score = prior.log_density_and_score(float(means @ beta))
+            dbeta += score * means
         else:
-            value += float(prior.logpdf(beta[k]))
-            dbeta[k] += float(prior.score(beta[k]))
+            log_density, score = prior.log_density_and_score(coefficient)
+            dbeta[k] += score
+        value += log_density
     dcholesky = []
     for group, L in zip(design.groups, cholesky, strict=True):
         dL = np.zeros_like(L)
@@ -140,8 +141,8 @@ def point_log_prior(
 def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, FloatArray]:
     if isinstance(priors[0], Decov):
         return float(priors[0].logpdf(sd)), priors[0].score(sd)
-    values = [float(prior.logpdf(x)) for prior, x in zip(priors, sd, strict=True)]
-    return sum(values), np.array([float(prior.score(x)) for prior, x in zip(priors, sd, strict=True)])
+    values = [prior.log_density_and_score(x) for prior, x in zip(priors, sd.tolist(), strict=True)]
+    return sum(log_density for log_density, _ in values), np.array([score for _, score in values])
 
 
 def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray) -> float:
@@ -159,4 +160,9 @@ def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray)
     # log det R = 2 sum log(L_ii / sd_i); the constant is the density of independence.
     with np.errstate(divide="ignore", invalid="ignore"):
         logdet = 2 * np.log(np.abs(diagonal) / sd).sum()
-    return float(prior.logpdf(np.eye(len(sd)))) + (power * float(logdet) if power else 0.0)
+    return _log_density_of_independence(prior, len(sd)) + (power * float(logdet) if power else 0.0)
+
+
+@lru_cache(maxsize=256)
+def _log_density_of_independence(prior: LKJ, size: int) -> float:
+    return float(prior.logpdf(np.eye(size)))

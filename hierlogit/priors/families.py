@@ -66,6 +66,10 @@ class Prior:
         """Derivative of the log density at `x`, elementwise; one-sided at the ends of the support."""
         raise NotImplementedError
 
+    def log_density_and_score(self, x: float) -> tuple[float, float]:
+        """Log density at one number, and its derivative; searches for a maximum evaluate them thousands of times."""
+        return float(self.logpdf(x)), float(self.score(x))
+
 
 class CoefficientPrior(Prior):
     """Prior of a coefficient on the logit scale: a location-scale family on the whole line."""
@@ -124,6 +128,11 @@ class Normal(CoefficientPrior):
         """Derivative of the log density at `x`, elementwise."""
         with _beyond_floats():
             return -self._standard(x) / self.sigma
+
+    def log_density_and_score(self, x: float) -> tuple[float, float]:
+        """Log density at one number, and its derivative, by the arithmetic of `logpdf` and `score` without arrays."""
+        z = (x - self.mu) / self.sigma
+        return -0.5 * z * z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi), -z / self.sigma
 
 
 @dataclass(frozen=True)
@@ -302,6 +311,10 @@ class Exponential(ScalePrior):
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
         return np.full(_points(x).shape, -self.lam)
+
+    def log_density_and_score(self, x: float) -> tuple[float, float]:
+        """Log density at one number, and its derivative, by the arithmetic of `logpdf` and `score` without arrays."""
+        return (-math.inf if x < 0 else math.log(self.lam) - self.lam * x), -self.lam
 
 
 @dataclass(frozen=True)

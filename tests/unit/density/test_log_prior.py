@@ -99,6 +99,13 @@ def test_scores_of_sds(prior: Prior) -> None:
     assert np.shape(prior.score(0.7)) == ()
 
 
+@pytest.mark.parametrize("prior", [*COEFFICIENTS, *SDS], ids=str)
+def test_the_density_at_one_number_is_that_of_arrays(prior: Prior) -> None:
+    for x in (-1e200, -30.0, -0.7, 0.0, 1e-3, 0.21, 3.0, 1e200):
+        with np.errstate(all="ignore"):
+            np.testing.assert_equal(prior.log_density_and_score(x), (float(prior.logpdf(x)), float(prior.score(x))))
+
+
 def test_scores_at_peaks() -> None:
     for prior in (Normal(1.5, 2), StudentT(3, 1.5, 2), Cauchy(1.5, 2), Laplace(1.5, 2)):
         assert prior.score(1.5) == 0.0
