@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ..errors import StudyError
 from ..validation import kind_of, reason_of
+from .second_process import SecondProcess
 
 #: How often a task is sent again after all workers of a Dask cluster that held it are gone.
 MOST_SENDINGS = 5
@@ -301,7 +302,7 @@ def workers_of(executor: AnyExecutor, task: Any) -> Iterator[Workers]:
     if _is_dask_client(client):
         _check_client(client)
         yield DaskWorkers(executor, client, task)
-    elif isinstance(executor, ProcessPoolExecutor):
+    elif isinstance(executor, ProcessPoolExecutor | SecondProcess):
         # Its processes are on this machine. An initializer could not be given to them any more.
         with _in_file(_pickled(task)) as file:
             yield Workers(executor, file)

@@ -61,7 +61,7 @@ def _source(drawn: Figure) -> str:
 
     # Laid out and drawn in one pass; `savefig` draws once more, for the layout alone.
     drawn.set_dpi(DOTS)
-    canvas = FigureCanvasAgg(drawn)
+    canvas: Any = FigureCanvasAgg(drawn)
     canvas.draw()
     pixels = BytesIO()
     with Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()) as image:

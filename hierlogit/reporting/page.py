@@ -19,10 +19,10 @@ from ..fits.diagnostics import versions
 from ..fits.fit import Fit
 from ..fits.repeated_findings import findings_shown
 from ..parallel.workers import AnyExecutor, check_executor
-from ..progress import progress
 from ..summaries.intervals import Interval
 from ..validation import file_path, kind_of, names, reason_of, seed_or_none, shortened, text, whole_number
 from ..whole_files import written_whole
+from .contents import contents
 from .html import bullets, heading, paragraph, prose
 from .request import Request, Subject, attempted
 from .sections import (
@@ -115,7 +115,8 @@ def report(
     ci_prob, ci_kind
         Probability and kind of the intervals; ArviZ's defaults if not given.
     executor : concurrent.futures.Executor or distributed.Client, optional
-        Distributes the simulations and refits of the sections over workers, as for `bootstrap`.
+        Distributes the simulations and refits of the sections over workers, as for `bootstrap`. If not given, a second
+        process of this machine makes some of the sections.
 
     Returns
     -------
@@ -162,10 +163,8 @@ def report(
         built,
         executor,
     )
-    parts = []
-    for key in progress(chosen, "Writing the report"):
-        words, content = SECTIONS[key]
-        parts.append(_section(key, words, attempted(words, lambda content=content: content(request))))  # type: ignore[misc]
+    made = contents(request, {key: SECTIONS[key] for key in chosen})
+    parts = [_section(key, SECTIONS[key][0], made[key]) for key in chosen]
     last = attempted(PROVENANCE[1], lambda: provenance.content(request, title, place.name))
     parts.append(_section(*PROVENANCE, last))
     whole = _page(request, title or _title(request), [*chosen, PROVENANCE[0]], "".join(parts))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from ...density.kernels.binomial import bernoulli_variance, logistic
-from ...density.kernels.binomial_residuals import add_rows
+from ...density.kernels.binomial import bernoulli_variance, exp_of_negative, log1p_of_unit, log_sum, logistic
+from ...density.kernels.binomial_residuals import MANY, MULTIPLIED_ROWS, ONE, add_rows, power
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import window
+from ...numba_support.vectors import add_column, copy, fill, vector, window
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,6 +52,88 @@ def log_densities(
             for k in range(d):
                 square += effects[k] * effects[k]
             out[at] = add_rows(kind, y, trials, predictor, residual) - 0.5 * square
+
+
+@kernel
+def log_integrals(
+    draws: int,
+    kind: int,
+    y: FloatArray,
+    trials: FloatArray,
+    eta: FloatArray,
+    A: FloatArray,
+    modes: FloatArray,
+    scales: FloatArray,
+    points: FloatArray,
+    log_weights: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Logarithms of sums over nodes around the mode of each draw, of the densities that `log_densities` computes.
+
+    Each row is evaluated at all nodes at once.
+
+    Parameters
+    ----------
+    draws, kind, y, trials, eta, A
+        As for `log_densities`.
+    modes : ndarray, shape (draws * d,)
+    scales : ndarray, shape (draws * d * d,)
+        Matrices by which the points are multiplied before the modes are added.
+    points : ndarray, shape (d * nodes,)
+    log_weights : ndarray, shape (nodes,)
+    out : ndarray, shape (draws,)
+        Written.
+    """
+    n, nodes, d = len(y), len(log_weights), len(modes) // draws
+    effects, predictor, product, logs = vector(d * nodes), vector(nodes), vector(nodes), vector(nodes)
+    for s in range(draws):
+        copy(log_weights, logs)
+        for k in range(d):
+            effect = window(effects, k * nodes, nodes)
+            fill(effect, modes[s * d + k])
+            for m in range(d):
+                add_column(window(points, m * nodes, nodes), scales[(s * d + k) * d + m], effect)
+            for node in range(nodes):
+                logs[node] -= 0.5 * effect[node] * effect[node]
+        fill(product, 1.0)
+        waiting = 0
+        for i in range(n):
+            fill(predictor, eta[s * n + i])
+            for k in range(d):
+                add_column(window(effects, k * nodes, nodes), A[(s * d + k) * n + i], predictor)
+            _add_row(kind, y[i], trials[i], predictor, product, logs)
+            waiting += 1
+            if kind != MANY and waiting == MULTIPLIED_ROWS[kind]:
+                _subtract_logarithms(product, logs)
+                waiting = 0
+        _subtract_logarithms(product, logs)
+        out[s] = log_sum(logs)
+
+
+@kernel
+def _add_row(kind: int, y: float, trials: float, predictor: FloatArray, product: FloatArray, logs: FloatArray) -> None:
+    """Add a row's log-likelihood at each linear predictor, but for a factor ``(1 + e)^trials`` of the product."""
+    for node in range(len(logs)):
+        x = predictor[node]
+        logs[node] += y * x - trials * max(x, 0.0)
+        predictor[node] = exp_of_negative(-abs(x))
+    if kind == ONE:
+        for node in range(len(logs)):
+            product[node] *= 1.0 + predictor[node]
+    elif kind == MANY:
+        for node in range(len(logs)):
+            logs[node] -= trials * log1p_of_unit(predictor[node])
+    else:
+        for node in range(len(logs)):
+            product[node] *= power(1.0 + predictor[node], trials)
+
+
+@kernel
+def _subtract_logarithms(product: FloatArray, logs: FloatArray) -> None:
+    """Subtract the logarithms of products, which begin anew."""
+    for node in range(len(logs)):
+        logs[node] -= math.log(product[node])
+        product[node] = 1.0
 
 
 @kernel

@@ -24,7 +24,7 @@ from ...density.kernels.binomial_residuals import kind_of
 from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
 from ...density.outcome_likelihood import log_likelihood, score_and_weight
 from ...design.design import EncodedRows
-from .effect_density import derivatives, log_densities
+from .effect_density import derivatives, log_densities, log_integrals
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -107,7 +107,7 @@ def log_likelihoods(draws: Draws, seen: Seen) -> FloatArray:
     """
     total = np.zeros(len(draws))
     for part, _, _, problem in _problems(draws, seen):
-        total[part] += log_integral(problem)[0]
+        total[part] += problem.log_integrals(_Rule.of(problem)) if problem.phi is None else log_integral(problem)[0]
     return total
 
 
@@ -123,21 +123,49 @@ def log_integral(problem: Problem) -> tuple[FloatArray, FloatArray, FloatArray]:
     logs : ndarray, shape (k, draws)
         Logarithms of the terms whose sum is the integral.
     """
-    mode, curvature = _mode(problem)
-    d = mode.shape[1]
-    usual, many = NODES.get(d, (1, 1))
-    large = np.median(np.sqrt((problem.A**2).sum(axis=2)).max(axis=1, initial=0.0)) > LARGE_SD
-    points, weights = np.polynomial.hermite_e.hermegauss(many if large else usual)
-    R = np.linalg.cholesky(curvature)
-    # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
-    inverse = np.linalg.inv(R).transpose(0, 2, 1)
-    constant = -np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
-    places = [list(place) for place in product(range(len(points)), repeat=d)]
-    nodes = np.stack([mode + inverse @ points[place] for place in places])
-    log_weights = [0.5 * float(points[place] @ points[place]) + float(np.log(weights[place]).sum()) for place in places]
-    logs = problem.log_density(nodes) + np.array(log_weights)[:, None] + constant
+    rule = _Rule.of(problem)
+    nodes = np.stack([rule.mode + rule.scale @ point for point in rule.points])
+    logs = problem.log_density(nodes) + rule.log_weights[:, None] + rule.constant
     integral: FloatArray = np.logaddexp.reduce(logs)
     return integral, nodes, logs
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Quadrature rule of each draw, adapted to the mode and curvature of its density.
+
+    Attributes
+    ----------
+    mode : ndarray, shape (draws, d)
+    scale : ndarray, shape (draws, d, d)
+        The nodes are the products with the points, added to the mode.
+    constant : ndarray, shape (draws,)
+        Logarithm of what all terms of the sum are multiplied by.
+    points : ndarray, shape (k, d)
+    log_weights : ndarray, shape (k,)
+    """
+
+    mode: FloatArray
+    scale: FloatArray
+    constant: FloatArray
+    points: FloatArray
+    log_weights: FloatArray
+
+    @classmethod
+    def of(cls, problem: Problem) -> _Rule:
+        mode, curvature = _mode(problem)
+        d = mode.shape[1]
+        usual, many = NODES.get(d, (1, 1))
+        large = np.median(np.sqrt((problem.A**2).sum(axis=2)).max(axis=1, initial=0.0)) > LARGE_SD
+        points, weights = np.polynomial.hermite_e.hermegauss(many if large else usual)
+        R = np.linalg.cholesky(curvature)
+        # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
+        inverse = np.linalg.inv(R).transpose(0, 2, 1)
+        constant = -np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
+        places = [list(place) for place in product(range(len(points)), repeat=d)]
+        logs = np.log(weights)
+        log_weights = [0.5 * float(points[place] @ points[place]) + float(logs[place].sum()) for place in places]
+        return cls(mode, inverse, constant, points[places], np.array(log_weights))
 
 
 @dataclass(frozen=True)
@@ -189,6 +217,13 @@ class Problem:
         values = np.empty(u.shape[:-1])
         log_densities(len(self.eta), kind_of(self.trials), *self._flat, np.ravel(u), values.ravel())
         return values + self._coefficients
+
+    def log_integrals(self, rule: _Rule) -> FloatArray:
+        """Logarithm of the integral of each draw's density, as `log_integral` has it, of binomial outcomes."""
+        values = np.empty(len(self.eta))
+        of_rule = np.ravel(rule.mode), np.ravel(rule.scale), np.ravel(rule.points.T), rule.log_weights
+        log_integrals(len(values), kind_of(self.trials), *self._flat, *of_rule, values)
+        return values + rule.constant + self._coefficients
 
     def derivatives(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Gradient, shape (draws, d), and negative Hessian, shape (draws, d, d), of the log density at effects u."""

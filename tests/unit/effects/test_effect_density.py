@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from hierlogit.effects.numerics.given_outcomes import Problem
+from hierlogit.effects.numerics.given_outcomes import Problem, _Rule, log_integral
 
 DRAWS, EFFECTS = 3, 2
 
@@ -51,3 +51,12 @@ def test_densities_of_overdispersed_rows_take_several_points() -> None:
     over = Problem(one.eta, one.A, one.y, one.trials, np.full(DRAWS, np.inf))
     points = np.random.default_rng(1).normal(size=(2, DRAWS, EFFECTS))
     np.testing.assert_allclose(over.log_density(points), one.log_density(points), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("rows", "most_trials"), [(5, 1), (2000, 1), (9, 7), (700, 7), (4, 30), (0, 1)])
+@pytest.mark.parametrize("effects", [1, 2, 3, 4])
+def test_integrals_are_those_of_the_densities_at_the_nodes(rows: int, most_trials: int, effects: int) -> None:
+    one = problem(rows, most_trials)
+    A = np.random.default_rng(2).normal(size=(DRAWS, rows, effects)) / (1 + rows) ** 0.5
+    one = Problem(one.eta, A, one.y, one.trials, phi=None)
+    np.testing.assert_allclose(one.log_integrals(_Rule.of(one)), log_integral(one)[0], rtol=1e-12, atol=1e-12)
