@@ -1,4 +1,4 @@
-"""Prior families with their log densities and scores.
+"""Prior families with their log densities, scores and random draws.
 
 Arguments have the same names as in PyMC and Bambi, but nothing here needs PyMC.
 """
@@ -70,6 +70,10 @@ class Prior:
         """Log density at one number, and its derivative; searches for a maximum evaluate them thousands of times."""
         return float(self.logpdf(x)), float(self.score(x))
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        raise NotImplementedError
+
 
 class CoefficientPrior(Prior):
     """Prior of a coefficient on the logit scale: a location-scale family on the whole line."""
@@ -134,6 +138,10 @@ class Normal(CoefficientPrior):
         z = (x - self.mu) / self.sigma
         return -0.5 * z * z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi), -z / self.sigma
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return self.mu + self.sigma * random.standard_normal(count)
+
 
 @dataclass(frozen=True)
 class StudentT(CoefficientPrior):
@@ -152,6 +160,11 @@ class StudentT(CoefficientPrior):
         """Derivative of the log density at `x`, elementwise."""
         with _beyond_floats():
             return -(self.nu + 1) * _tail_slope(self._standard(x), self.nu) / self.sigma
+
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        with _beyond_floats():
+            return self.mu + self.sigma * random.standard_t(self.nu, count)
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,11 @@ class Cauchy(CoefficientPrior):
         with _beyond_floats():
             return -2 * _tail_slope(self._standard(x), 1.0) / self.beta
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        with _beyond_floats():
+            return self.alpha + self.beta * random.standard_cauchy(count)
+
 
 @dataclass(frozen=True)
 class Laplace(CoefficientPrior):
@@ -190,6 +208,10 @@ class Laplace(CoefficientPrior):
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise; 0 at the location, where it is not defined."""
         return -np.sign(self._standard(x)) / self.b
+
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return random.laplace(self.mu, self.b, count)
 
 
 class ScalePrior(Prior):
@@ -233,6 +255,10 @@ class HalfNormal(ScalePrior):
         """Derivative of the log density at `x`, elementwise."""
         return Normal(0.0, self.sigma).score(x)
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return np.abs(Normal(0.0, self.sigma).draw(random, count))
+
 
 @dataclass(frozen=True)
 class HalfStudentT(ScalePrior):
@@ -261,6 +287,10 @@ class HalfStudentT(ScalePrior):
         """Derivative of the log density at `x`, elementwise."""
         return StudentT(self.nu, 0.0, self.sigma).score(x)
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return np.abs(StudentT(self.nu, 0.0, self.sigma).draw(random, count))
+
 
 @dataclass(frozen=True)
 class HalfCauchy(ScalePrior):
@@ -285,6 +315,10 @@ class HalfCauchy(ScalePrior):
     def score(self, x: npt.ArrayLike) -> FloatArray:
         """Derivative of the log density at `x`, elementwise."""
         return Cauchy(0.0, self.beta).score(x)
+
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return np.abs(Cauchy(0.0, self.beta).draw(random, count))
 
 
 @dataclass(frozen=True)
@@ -315,6 +349,10 @@ class Exponential(ScalePrior):
     def log_density_and_score(self, x: float) -> tuple[float, float]:
         """Log density at one number, and its derivative, by the arithmetic of `logpdf` and `score` without arrays."""
         return (-math.inf if x < 0 else math.log(self.lam) - self.lam * x), -self.lam
+
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return random.standard_exponential(count) / self.lam
 
 
 @dataclass(frozen=True)
@@ -352,6 +390,10 @@ class Gamma(ScalePrior):
         with np.errstate(divide="ignore", over="ignore"):
             return (self.alpha - 1) / _points(x) - self.beta
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        return random.standard_gamma(self.alpha, count) / self.beta
+
 
 @dataclass(frozen=True)
 class LogNormal(ScalePrior):
@@ -387,6 +429,11 @@ class LogNormal(ScalePrior):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slope: FloatArray = -((np.log(values) - self.mu) / self.sigma / self.sigma + 1) / values
         return slope
+
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws, shape (count,)."""
+        with _beyond_floats():
+            return np.exp(Normal(self.mu, self.sigma).draw(random, count))
 
 
 @dataclass(frozen=True)
@@ -453,6 +500,15 @@ class Decov(ScalePrior):
             slope += (2 * c - 1) / sd - 2 * (k * c - 1) * sd / total - sd / total
         return slope
 
+    def draw(self, random: np.random.Generator, count: int) -> FloatArray:
+        """Independent draws of the standard deviation of a single effect, shape (count,)."""
+        return Gamma(self.shape, 1 / self.scale).draw(random, count)
+
+    def draw_jointly(self, random: np.random.Generator, count: int, effects: int) -> FloatArray:
+        """Independent draws of the standard deviations of several effects, shape (count, effects)."""
+        shares = random.dirichlet(np.full(effects, self.concentration), count)
+        return self.draw(random, count)[:, None] * np.sqrt(effects * shares)
+
 
 @dataclass(frozen=True)
 class LKJ(Prior):
@@ -479,6 +535,22 @@ class LKJ(Prior):
         constant = np.sum((2 * self.eta - 2 + q - i) * (q - i) * np.log(2) + (q - i) * betaln(half, half))
         logdet = np.linalg.slogdet(R)[1]
         return np.asarray((self.eta - 1) * logdet - constant)
+
+    def draw_cholesky(self, random: np.random.Generator, count: int, size: int) -> FloatArray:
+        """Cholesky factors of independent draws of the correlation matrix, shape (count, size, size).
+
+        By the onion method, which adds one row after the other: the squared length of its part below the diagonal has a
+        beta distribution, and its direction is uniform.
+        """
+        L = np.zeros((count, size, size))
+        L[:, 0, 0] = 1.0
+        for k in range(1, size):
+            square = random.beta(k / 2, self.eta + (size - 1 - k) / 2, count)
+            direction = random.standard_normal((count, k))
+            direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+            L[:, k, :k] = np.sqrt(square)[:, None] * direction
+            L[:, k, k] = np.sqrt(1.0 - square)
+        return L
 
 
 def _points(x: npt.ArrayLike) -> FloatArray:

@@ -21,10 +21,11 @@ type Sections = Mapping[str, tuple[str, Callable[[Request], str]]]
 #: What the second process returns: a content, and the warnings of this package.
 type _Made = tuple[str, list[tuple[str, type[HierlogitWarning]]]]
 
-#: Sections that stay here: the first two share the checks, and a build-up has many fits.
-HERE = ("summary", "checks", "build")
-#: Sections that take longest, in this order, which a second process begins with.
-LONG = ("influence", "clusters", "model", "ranking", "ignoring", "effects")
+#: Sections that stay here: the first two share the checks, a build-up has many fits, and the others need ArviZ's
+#: statistics as the checks do, which take long to import.
+HERE = ("summary", "checks", "build", "influence", "estimates", "convergence")
+#: Sections that take longest, of which a second process begins with the first of those that do not stay here.
+LONG = ("clusters", "ignoring", "model", "ranking", "effects", "influence", "checks")
 #: With fewer of them, a second process takes longer to start than it saves.
 FEWEST_LONG = 4
 #: Bytes of the posteriors with which a second process would need too much memory.

@@ -191,6 +191,59 @@ def test_decov_of_one_effect_is_a_gamma(shape: float, scale: float, x: float) ->
     np.testing.assert_allclose(Decov(2, shape, scale).logpdf([x]), Gamma(shape, 1 / scale).logpdf(x))
 
 
+DRAWN: list[tuple[Prior, Any]] = [
+    (Normal(1, 0.2), stats.norm(1, 0.2)),
+    (StudentT(3, -1, 2), stats.t(3, -1, 2)),
+    (Cauchy(2, 0.5), stats.cauchy(2, 0.5)),
+    (Laplace(1, 3), stats.laplace(1, 3)),
+    (HalfNormal(0.5), stats.halfnorm(scale=0.5)),
+    (HalfCauchy(2), stats.halfcauchy(scale=2)),
+    (Exponential(3), stats.expon(scale=1 / 3)),
+    (Gamma(2.5, 4), stats.gamma(2.5, scale=1 / 4)),
+    (LogNormal(0.3, 0.8), stats.lognorm(0.8, scale=np.exp(0.3))),
+    (Decov(2, 1.5, 3), stats.gamma(1.5, scale=3)),
+]
+
+
+@pytest.mark.parametrize(("prior", "distribution"), DRAWN, ids=str)
+def test_draws_have_the_distribution(prior: Prior, distribution: Any) -> None:
+    drawn = prior.draw(np.random.default_rng(1), 4000)
+    assert drawn.shape == (4000,)
+    assert stats.kstest(drawn, distribution.cdf).pvalue > 1e-3
+
+
+def test_draws_of_the_half_t_are_those_of_the_t_without_their_signs() -> None:
+    drawn = HalfStudentT(4, 2).draw(np.random.default_rng(1), 4000)
+    assert stats.kstest(drawn, lambda x: 2 * stats.t(4, 0, 2).cdf(x) - 1).pvalue > 1e-3
+
+
+def test_every_family_is_drawn_from() -> None:
+    assert {type(prior) for prior, _ in DRAWN} | {HalfStudentT} == {*COEFFICIENT_FAMILIES, *SD_FAMILIES}
+
+
+def test_joint_draws_of_sds_have_the_scale_and_the_shares() -> None:
+    prior = Decov(concentration=2, shape=1.5, scale=0.7)
+    drawn = prior.draw_jointly(np.random.default_rng(1), 4000, 3)
+    total = (drawn**2).sum(axis=1)
+    assert stats.kstest(np.sqrt(total / 3), stats.gamma(1.5, scale=0.7).cdf).pvalue > 1e-3
+    assert stats.kstest(drawn[:, 1] ** 2 / total, stats.beta(2, 4).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("eta", "size"), [(0.5, 2), (2.0, 2), (1.0, 4), (3.0, 5)])
+def test_drawn_correlations_have_the_margins_and_the_determinant_of_lkj(eta: float, size: int) -> None:
+    L = LKJ(eta).draw_cholesky(np.random.default_rng(1), 4000, size)
+    R = L @ L.transpose(0, 2, 1)
+    np.testing.assert_allclose(np.einsum("sii->si", R), 1.0)
+    assert np.all(np.triu(L, 1) == 0.0)
+    # Lewandowski, Kurowicka and Joe (2009): each correlation is 2 Beta(a, a) - 1, a = eta + size / 2 - 1; and the
+    # determinant is a product of independent beta variables.
+    margin = stats.beta(eta + size / 2 - 1, eta + size / 2 - 1)
+    for i, j in zip(*np.tril_indices(size, -1), strict=True):
+        assert stats.kstest((R[:, i, j] + 1) / 2, margin.cdf).pvalue > 1e-4
+    expected = np.prod([(eta + (size - 1 - k) / 2) / (eta + (size - 1) / 2) for k in range(1, size)])
+    assert np.linalg.det(R).mean() == pytest.approx(expected, rel=0.05)
+
+
 def test_default_decov_of_one_effect_is_exponential() -> None:
     np.testing.assert_allclose(Decov().logpdf([[0.3], [2.0]]), Exponential(1).logpdf([0.3, 2.0]))
 
