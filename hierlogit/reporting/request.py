@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..building.models_tried import Build
 from ..diagnostics.data.check_data import DataCheck, check_data
 from ..diagnostics.fit.check import Check, check
 from ..effects.comparisons import avg_comparisons
@@ -25,6 +24,7 @@ from .html import gap, heading
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..building.models_tried import Build
     from ..design.design import Design
     from ..parallel.workers import AnyExecutor
 

@@ -42,10 +42,8 @@ class Interval(ShownAsCall):
     @classmethod
     def of(cls, ci_prob: float | None, ci_kind: str | None) -> Interval:
         """The interval of the given options, with ArviZ's defaults (``arviz.rcParams``) for those not given."""
-        from arviz_base import rcParams
-
-        prob = rcParams["stats.ci_prob"] if ci_prob is None else ci_prob
-        kind = rcParams["stats.ci_kind"] if ci_kind is None else ci_kind
+        prob = _default("stats.ci_prob") if ci_prob is None else ci_prob
+        kind = _default("stats.ci_kind") if ci_kind is None else ci_kind
         prob = interval_probability("ci_prob", prob, PredictionError)
         return cls(prob, choice("ci_kind", kind, CI_KINDS, PredictionError))
 
@@ -69,6 +67,13 @@ class Interval(ShownAsCall):
         if self.kind == "eti":
             return _equal_tailed(draws, self.prob)
         return _highest_density(draws, self.prob)
+
+
+def _default(setting: str) -> Any:
+    """What ArviZ is set to, which takes long to import where nothing else does."""
+    from arviz_base import rcParams
+
+    return rcParams[setting]
 
 
 def end_names(kind: str, prob: float) -> tuple[str, str]:
