@@ -95,7 +95,12 @@ def second_process() -> Iterator[SecondProcess | None]:
 
 def _is_useful() -> bool:
     # Where this process works for another one, that one has given work to all processors.
-    return (os.cpu_count() or 1) > 1 and multiprocessing.parent_process() is None
+    return _cores() > 1 and multiprocessing.parent_process() is None
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _started() -> subprocess.Popen[bytes] | None:
