@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from ..model_spec import ModelSpec
 from .common_columns import CommonColumns
 from .folder import Manifest, read_shard
 from .moments import Moments
+from .packed_arrangement import PackedArrangement
 from .rows import complete_rows
 
 FloatArray = npt.NDArray[np.float64]
@@ -112,13 +114,14 @@ class OpenShard:
         self._reference, self.read, self._common = reference, read, common
         self.lock = Lock()
         self._arranging = Lock()
-        self._model: ModelSpec | None = None
+        self._model: tuple[ModelSpec, PackedArrangement] | None = None
         self._given_common: tuple[Objective, IntArray] | None = None
 
     def arranged(self, triangular: FloatArray) -> ModelSpec:
         """The reference model with the clusters and the arrangement of the shard, which is made when first needed.
 
-        The design of the shard's rows, which would take as much memory again, is not kept; see `with_rows`.
+        The design of the shard's rows, which would take as much memory again, is not kept; see `with_rows`. Of the
+        arrangement, a packed form is.
         """
         with self._arranging:
             if self._model is None:
@@ -127,9 +130,12 @@ class OpenShard:
                 arrangement = arrange(design, triangular=aligned(triangular), first=first)
                 groups = zip(self._reference.design.groups, design.groups, strict=True)
                 clusters = tuple(replace(group, levels=own.levels) for group, own in groups)
-                self._model = self._reference.with_design(replace(self._reference.design, groups=clusters))
-                self._model.__dict__["arrangement"] = arrangement
-            return self._model
+                model = self._reference.with_design(replace(self._reference.design, groups=clusters))
+                self._model = model, PackedArrangement.of(arrangement)
+            model, packed = self._model
+        model = copy(model)
+        model.__dict__["arrangement"] = packed.unpacked()
+        return model
 
     def objective(self, triangular: FloatArray, nodes: int) -> Objective:
         """A new objective of the shard, so that the work arrays of one shard at a time are in memory."""
