@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -133,7 +132,7 @@ class OpenShard:
                 model = self._reference.with_design(replace(self._reference.design, groups=clusters))
                 self._model = model, PackedArrangement.of(arrangement)
             model, packed = self._model
-        model = copy(model)
+        model = model.with_design(model.design)
         model.__dict__["arrangement"] = packed.unpacked()
         return model
 
