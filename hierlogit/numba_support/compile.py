@@ -6,7 +6,7 @@ import hashlib
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,9 +24,9 @@ from .. import compile_notice as _compile_notice  # noqa: F401 - shows what is c
 from ..compile_notice import compiling
 from ..errors import FileWarning, warn
 from ..progress import progress
+from .compiled_beside import waits
 from .inlining import Kernel, SelfContained, TranslatedResults
 from .machine_code import MachineCodeResults, rebuilt
-from .second_process import compiled_beside, waits
 from .shipped_code import shipped_code
 from .target import TARGET, TARGET_NAME
 
@@ -182,15 +182,15 @@ class FileCache(FunctionCache):  # type: ignore[misc]
         module = self.function_name.rpartition(".")[0]
         return progress(waits(self.function_name), compiling(module), patience=0.0)
 
-    def holds(self, signature: Any) -> bool:
-        """Whether the function has come with the package or is on disk, perhaps in a damaged file."""
+    def lacks(self, signature: Any) -> bool:
+        """Whether the function has not come with the package and is not on disk, where it could be kept."""
         if self.function_name in shipped_code(sources()).functions:
-            return True
+            return False
         try:
             key = self._index_key(_arguments(signature), TARGET.target_context.codegen())
-            return key in self._cache_file._load_index()
+            return key not in self._cache_file._load_index()
         except Exception:  # whatever damaged pickles raise
-            return False
+            return True
 
     def _from_disk(self, signature: Any, target_context: Any) -> Any:
         try:
@@ -246,6 +246,10 @@ class _NoCache(NullCache):  # type: ignore[misc]
         if shipped is None:
             _warn_that_nothing_is_kept(NO_FOLDER)
         return shipped
+
+    def lacks(self, _signature: Any) -> bool:
+        """False: nothing can be kept."""
+        return False
 
 
 #: Whether it has been said that compiled functions cannot be kept.
@@ -416,9 +420,9 @@ class CFunction:
         """Name of the function with its module."""
         return _name_of(self._function)
 
-    def is_compiled(self) -> bool:
-        """Whether this process or an earlier one has compiled it."""
-        return "_compiled" in vars(self) or self._caches.holds(self._signature)
+    def is_left(self) -> bool:
+        """Whether it is yet to be compiled, and could be kept then."""
+        return "_compiled" not in vars(self) and self._caches.machine_code.lacks(self._signature)
 
 
 def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
@@ -429,20 +433,3 @@ def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
 def are_kept() -> bool:
     """Whether there is a folder in which compiled functions are kept on disk."""
     return any(one.are_kept() for one in _CACHES)
-
-
-@contextmanager
-def compiling_beside(functions: Iterable[CFunction | Callable[..., Any]]) -> Iterator[None]:
-    """Compile functions in a second process while the body runs; the body waits for one when it calls it.
-
-    No process is started for functions that are on disk already, or where nothing can be kept there.
-
-    Parameters
-    ----------
-    functions : iterable of CFunction or compiled function
-        In the order in which they are needed. Compiled functions are compiled for the types that they are annotated
-        with.
-    """
-    left = [] if not are_kept() else [one for one in functions if not one.is_compiled()]  # type: ignore[union-attr]
-    with compiled_beside(one.function_name for one in left):  # type: ignore[union-attr]
-        yield

@@ -196,9 +196,9 @@ class Kernel(TargetDispatcher):
         """Compile it for the types that it is annotated with, or read it from disk."""
         self.compile(annotated_types(self.py_func))
 
-    def is_compiled(self) -> bool:
-        """Whether this process has called it, or an earlier one has compiled it for the annotated types."""
-        return bool(self.signatures) or self._caches.holds(annotated_types(self.py_func))
+    def is_left(self) -> bool:
+        """Whether it is yet to be compiled for the annotated types, and could be kept then."""
+        return not self.signatures and bool(self._cache.lacks(annotated_types(self.py_func)))
 
     def __reduce__(self) -> Any:
         return self.py_func.__qualname__  # copied by its name, as functions are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import pickle
@@ -12,13 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-#: What the process runs, with the search path of this one as its argument.
+from ..python_process import start_python, usable_cores
+
 PROGRAM = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
 from hierlogit.parallel.second_process import serve
 serve()
 """
@@ -82,7 +79,9 @@ class SecondProcess(Executor):
 @contextmanager
 def second_process() -> Iterator[SecondProcess | None]:
     """A second process, which is ended with the context; None if there is no use in one, or it cannot be started."""
-    process = _started() if _is_useful() else None
+    # It has no windows, and no notebook.
+    own = {"MPLBACKEND": "agg"}
+    process = start_python(PROGRAM, environment=own, stdout=subprocess.PIPE) if _is_useful() else None
     if process is None:
         yield None
         return
@@ -95,29 +94,7 @@ def second_process() -> Iterator[SecondProcess | None]:
 
 def _is_useful() -> bool:
     # Where this process works for another one, that one has given work to all processors.
-    return _cores() > 1 and multiprocessing.parent_process() is None
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _started() -> subprocess.Popen[bytes] | None:
-    # A program that embeds Python, or is frozen, has its own name here and would start itself.
-    if not Path(sys.executable or "").name.lower().startswith("python"):
-        return None
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps([str(one) for one in sys.path])],
-            env=os.environ | {"MPLBACKEND": "agg"},  # it has no windows, and no notebook
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except OSError:
-        return None
+    return usable_cores() > 1 and multiprocessing.parent_process() is None
 
 
 def serve() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import StudyError
+from ..python_process import usable_cores
 from ..validation import kind_of, reason_of
 from .second_process import SecondProcess
 
@@ -99,7 +99,7 @@ class Workers:
             workers = getattr(self._executor, name, None)
             if isinstance(workers, int) and workers > 0:
                 return {None: workers}
-        return {None: os.cpu_count() or 1}
+        return {None: usable_cores()}
 
     def submit[R](self, place: str | None, run: Callable[..., R], *arguments: Any) -> Future[R]:  # noqa: ARG002
         """Run a function of the task and other arguments on a worker.

@@ -16,7 +16,6 @@ Kündig and Sigrist (2025, arXiv 2505.09552) compare such methods for crossed ra
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from ...design.arrangement import RowIndex
 from ...errors import EngineError
 from ...numba_support.compile import kernel
+from ...python_process import usable_cores
 from .cross_products import sum_products
 from .hessian import PartEntries, hessian_values, keep_inverse
 from .large_part import PartWithoutSchur
@@ -148,7 +148,7 @@ def _solved_with_logarithms(M: csr_array, z: FloatArray) -> tuple[FloatArray, Fl
         return solved, _lanczos_logarithms(steps, ratios)
 
     begins = range(0, z.shape[1], TOGETHER)
-    with ThreadPoolExecutor(min(len(begins), os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(len(begins), usable_cores())) as threads:
         found = list(threads.map(solve, begins))
     return np.concatenate([one for one, _ in found], axis=1), np.concatenate([one for _, one in found])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.posterior import values_per_draw
 from ...fits.psis import khat_threshold
+from ...python_process import usable_cores
 from ...validation import flag, refuse_beyond_memory, seed_or_new, seed_or_none, whole_number
 from ..maximum.fit_by_likelihood import LEAST_DRAWS
 from ..maximum.integrator import MOST_NODES, integrator
@@ -115,7 +115,7 @@ class ImportanceSampling(ShownAsCall):
         if model.design.groups:
             integrator(model.design, 2)  # refuses random effects that quadrature cannot integrate out
         stages, seed = Stages("locate"), seed_or_new(self.seed, EngineError)
-        cores = self.cores or os.cpu_count() or 1
+        cores = self.cores or usable_cores()
         nodes = self.nodes if self.nodes is not None and model.design.groups else nodes_needed(model)
         options = Options(self.draws, nodes, seed, cores, self.progress)
         proposal = at_mode(MarginalPosterior(model, nodes))

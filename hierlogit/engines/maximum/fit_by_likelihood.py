@@ -20,7 +20,7 @@ from ...fits.fit import Fit
 from ...fits.identification import findings_of_design, findings_of_model
 from ...fits.posterior import values_per_draw
 from ...fits.psis import psis
-from ...numba_support.compile import compiling_beside
+from ...numba_support.compiled_beside import compiled_beside
 from ...validation import flag, refuse_beyond_memory, seed_or_none, whole_number
 from ..stages import Stages
 from .convergence import search_findings
@@ -87,7 +87,7 @@ def fit_by_likelihood[M: ModelSpec](
     likelihood = approach.likelihood(model.arrangement)
     stages.begin("search")
     objective = Objective(model, likelihood, penalised=approach.penalised)
-    with compiling_beside(compiled_later(model.design, approach.nodes)):
+    with compiled_beside(compiled_later(model.design, approach.nodes)):
         result = search_maximum(approach, objective, *starting_point(objective))
         estimate = estimate_of(approach, result)
         about_search = search_findings(result, approach, estimate)

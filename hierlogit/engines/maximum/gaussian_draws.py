@@ -10,7 +10,6 @@ clusters, fixed effects are then given the tails of t distributions.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from ...density.log_prior import point_log_prior
 from ...density.marginal import overdispersed_mode
 from ...density.marginal.effect_draws import draw_effects, draw_effects_by_part
 from ...fits.posterior import assemble, posterior_of_arrays
+from ...python_process import usable_cores
 from .conditional_effects import conditional_effects
 from .many_likelihoods import log_likelihoods
 from .objective import Objective
@@ -84,7 +84,7 @@ def sample(result: SearchResult, approach: Approach, draws: int, seed: int) -> S
     gammas = np.ascontiguousarray(psi[:, : objective.p] @ R.T)
     flat = objective.flat_cholesky(psi)
     if approach.nodes > 1:
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         u = conditional_effects(
             laplace.arrangement, gammas, flat, approach.nodes, for_effects, cores=cores, progress=False
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...density.marginal import gauss_hermite, nested_gauss_hermite
 from ...density.marginal.gauss_hermite import QuadratureLikelihood
@@ -84,7 +84,7 @@ def _is_nested(design: Design) -> bool:
     return groups[0].nested_in(groups[1]) or groups[1].nested_in(groups[0])
 
 
-def compiled_later(design: Design, nodes: int) -> tuple[Callable[..., object], ...]:
+def compiled_later(design: Design, nodes: int) -> tuple[Any, ...]:
     """The largest compiled functions that a fit needs after that which finds the modes of the random effects.
 
     With one node, the fit is compared with quadrature where that is possible.

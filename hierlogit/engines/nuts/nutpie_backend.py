@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ...model_spec import ModelSpec
-    from ...numba_support.compile import CFunction
+    from ...numba_support.compiled_beside import Compilable
 
 
 def sample_native(
@@ -31,7 +31,7 @@ def sample_native(
     """
     import nutpie
 
-    from ...numba_support.compile import compiling_beside
+    from ...numba_support.compiled_beside import compiled_beside
     from .run_folder import begin_run, end_run, refuse_used
 
     stages = Stages("locate")
@@ -39,7 +39,7 @@ def sample_native(
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
     callbacks = _callbacks(integrated=integrated, overdispersed=model.overdispersed)
-    with compiling_beside(callbacks):
+    with compiled_beside(callbacks):
         geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
         for one in callbacks:
@@ -71,7 +71,7 @@ def sample_native(
     return drawn, stats, stages.end(), options
 
 
-def _callbacks(*, integrated: bool, overdispersed: bool) -> tuple[CFunction, ...]:
+def _callbacks(*, integrated: bool, overdispersed: bool) -> tuple[Compilable, ...]:
     """The functions of the density that is sampled."""
     if overdispersed:
         from ...density.joint import overdispersed_callbacks

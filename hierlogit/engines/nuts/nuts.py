@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ...fits.arguments import NO_POSTERIOR, refuse_sampling_weights, require_mod
 from ...fits.findings import Finding
 from ...fits.fit import Fit
 from ...fits.posterior import values_per_draw
+from ...python_process import usable_cores
 from ...validation import (
     agree,
     choice,
@@ -142,7 +142,7 @@ class NUTS(ShownAsCall):
             draws=self.draws,
             tune=self.tune if self.tune is not None else NATIVE_TUNE if native else GRAPH_TUNE,
             chains=self.chains,
-            cores=self.cores or min(self.chains, os.cpu_count() or 1),
+            cores=self.cores or min(self.chains, usable_cores()),
             seed=seed_or_new(self.seed, EngineError),
             target_accept=self.target_accept
             if self.target_accept is not None

@@ -100,7 +100,7 @@ def test_c_functions_are_not_compiled(tmp_path: Path, empty: Path, monkeypatch: 
         pack(tmp_path / "code.zip", compiled.sources(), ((NAME, *kept) for kept in built._caches.machine_code.kept()))
     use(tmp_path / "code.zip", monkeypatch)
     function = compiled.CFunction(_one_more, SIGNATURE)
-    assert function.is_compiled()
+    assert not function.is_left()
     assert function.ctypes(1.0) == 2.0
     assert not files(empty)
 

@@ -17,9 +17,10 @@ import pytest
 
 from hierlogit.errors import FitError, FormulaError
 from hierlogit.formula.parser import parse
-from hierlogit.parallel.second_process import SecondProcess, _cores, second_process
+from hierlogit.parallel.second_process import SecondProcess, second_process
 from hierlogit.parallel.tasks import all_results
 from hierlogit.priors.families import Normal
+from hierlogit.python_process import usable_cores
 
 #: A program whose main module must not be imported again, and has a function.
 PROGRAM = """
@@ -102,19 +103,19 @@ def test_it_leaves_interruptions_to_the_first_process(other: SecondProcess) -> N
 def test_the_main_module_is_not_imported_again(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    if _cores() == 1:
+    if usable_cores() == 1:
         pytest.skip("one core")
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["begun", "3", "AttributeError"]
 
 
 def test_a_program_that_embeds_python_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hierlogit.parallel.second_process._cores", lambda: 2)
+    monkeypatch.setattr("hierlogit.parallel.second_process.usable_cores", lambda: 2)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/opt/program")
         with second_process() as other:
             assert other is None
-    monkeypatch.setattr("hierlogit.parallel.second_process._cores", lambda: 1)
+    monkeypatch.setattr("hierlogit.parallel.second_process.usable_cores", lambda: 1)
     with second_process() as other:
         assert other is None
 

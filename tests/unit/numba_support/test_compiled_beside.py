@@ -14,14 +14,29 @@ import pytest
 from numba import types
 
 import hierlogit as hl
+from hierlogit import python_process
 from hierlogit.density.joint import c_callbacks
 from hierlogit.density.marginal import gauss_hermite, laplace_gradient, nested_gauss_hermite
 from hierlogit.engines.maximum.integrator import compiled_later
-from hierlogit.numba_support import compile as compiled
-from hierlogit.numba_support import second_process
+from hierlogit.numba_support import compiled_beside as beside
+from hierlogit.numba_support.compile import _NoCache
 from hierlogit.numba_support.inlining import annotated_types
 
-NAMES = ["hierlogit.density.marginal.laplace_gradient.differentiate"]
+
+class Function:
+    """A function that is yet to be compiled."""
+
+    def __init__(self, name: str) -> None:
+        self.function_name = name
+
+    def is_left(self) -> bool:
+        return True
+
+    def compile_ahead(self) -> None: ...
+
+
+NAME = "hierlogit.density.marginal.laplace_gradient.differentiate"
+FUNCTIONS = [Function(NAME)]
 
 
 @pytest.fixture
@@ -34,8 +49,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         found.append(real(*args, **options))
         return found[-1]
 
-    monkeypatch.setattr(second_process, "_cores", lambda: 2)
-    monkeypatch.setattr(second_process.subprocess, "Popen", start)
+    monkeypatch.setattr(beside, "usable_cores", lambda: 2)
+    monkeypatch.setattr(python_process.subprocess, "Popen", start)
     return found
 
 
@@ -44,7 +59,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Has another program run in the second process."""
 
     def change(program: str) -> None:
-        monkeypatch.setattr(second_process, "PROGRAM", program)
+        monkeypatch.setattr(beside, "PROGRAM", program)
 
     return change
 
@@ -53,13 +68,13 @@ SLEEPS = "import time; time.sleep(600)"
 
 
 def waited() -> int:
-    return sum(1 for _ in second_process.waits(NAMES[0]))
+    return sum(1 for _ in beside.waits(NAME))
 
 
 def test_nothing_is_started_where_all_is_compiled(started: list[subprocess.Popen[bytes]]) -> None:
     for one in c_callbacks.CALLBACKS:
         one.compile_ahead()
-    with compiled.compiling_beside(c_callbacks.CALLBACKS):
+    with beside.compiled_beside(c_callbacks.CALLBACKS):
         pass
     assert not started
 
@@ -67,8 +82,9 @@ def test_nothing_is_started_where_all_is_compiled(started: list[subprocess.Popen
 def test_nothing_is_started_where_nothing_can_be_kept(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled, "_CACHES", [])
-    with compiled.compiling_beside([laplace_gradient.differentiate]):
+    monkeypatch.setattr(laplace_gradient.differentiate, "_cache", _NoCache(len))
+    monkeypatch.setattr(type(laplace_gradient.differentiate), "signatures", [])
+    with beside.compiled_beside([laplace_gradient.differentiate]):
         pass
     assert not started
 
@@ -77,10 +93,10 @@ def test_nothing_is_started_where_all_cores_have_a_process(
     started: list[subprocess.Popen[bytes]], runs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs(SLEEPS)
-    with second_process.compiled_beside(NAMES), second_process.compiled_beside(["another.function"]):
+    with beside.compiled_beside(FUNCTIONS), beside.compiled_beside([Function("another.function")]):
         assert len(started) == 1
-    monkeypatch.setattr(second_process, "_cores", lambda: 1)
-    with second_process.compiled_beside(NAMES):
+    monkeypatch.setattr(beside, "usable_cores", lambda: 1)
+    with beside.compiled_beside(FUNCTIONS):
         assert len(started) == 1
 
 
@@ -88,8 +104,8 @@ def test_a_function_is_compiled_by_one_process(
     started: list[subprocess.Popen[bytes]], runs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs(SLEEPS)
-    monkeypatch.setattr(second_process, "_cores", lambda: 8)
-    with second_process.compiled_beside(NAMES), second_process.compiled_beside(NAMES):
+    monkeypatch.setattr(beside, "usable_cores", lambda: 8)
+    with beside.compiled_beside(FUNCTIONS), beside.compiled_beside(FUNCTIONS):
         assert len(started) == 1
 
 
@@ -100,13 +116,13 @@ def test_the_process_has_this_ones_search_path_and_is_waited_for(
     tmp_path: Path,
 ) -> None:
     said = tmp_path / "said"
-    runs(f"import sys, json, time; time.sleep(0.3); open({str(said)!r}, 'w').write(sys.argv[1] + sys.argv[2])")
+    runs(f"import sys, json, time; time.sleep(0.3); open({str(said)!r}, 'w').write(str(sys.path) + sys.argv[1])")
     monkeypatch.setattr(sys, "path", [*sys.path, "a place of its own"])
-    with second_process.compiled_beside(NAMES):
+    with beside.compiled_beside(FUNCTIONS):
         assert waited() > 0
         assert started[0].returncode == 0
     assert "a place of its own" in said.read_text()
-    assert NAMES[0] in said.read_text()
+    assert NAME in said.read_text()
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit(3)", "import no_such_module_at_all"])
@@ -114,7 +130,7 @@ def test_a_process_that_fails_is_no_failure(
     started: list[subprocess.Popen[bytes]], runs: Callable[[str], None], program: str
 ) -> None:
     runs(program)
-    with second_process.compiled_beside(NAMES):
+    with beside.compiled_beside(FUNCTIONS):
         waited()
     assert started[0].returncode not in (0, None)
 
@@ -123,9 +139,9 @@ def test_a_process_that_does_not_end_is_not_waited_for_forever(
     started: list[subprocess.Popen[bytes]], runs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs(SLEEPS)
-    monkeypatch.setattr(second_process, "PATIENCE", 0.3)
+    monkeypatch.setattr(beside, "PATIENCE", 0.3)
     before = time.monotonic()
-    with second_process.compiled_beside(NAMES):
+    with beside.compiled_beside(FUNCTIONS):
         assert waited() > 0
     assert time.monotonic() - before < 60
     assert started[0].returncode is not None
@@ -136,7 +152,7 @@ def test_the_process_ends_when_the_body_is_interrupted(
     started: list[subprocess.Popen[bytes]], runs: Callable[[str], None]
 ) -> None:
     runs(SLEEPS)
-    with pytest.raises(KeyboardInterrupt), second_process.compiled_beside(NAMES):
+    with pytest.raises(KeyboardInterrupt), beside.compiled_beside(FUNCTIONS):
         raise KeyboardInterrupt
     assert started[0].returncode is not None
 
@@ -146,7 +162,7 @@ def test_a_program_that_is_no_interpreter_is_not_started_again(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, executable: str | None
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable)
-    with second_process.compiled_beside(NAMES):
+    with beside.compiled_beside(FUNCTIONS):
         assert waited() == 0
     assert not started
 
@@ -157,8 +173,8 @@ def test_a_system_that_starts_no_processes_is_no_failure(
     def refused(*_args: Any, **_options: Any) -> subprocess.Popen[bytes]:
         raise OSError
 
-    monkeypatch.setattr(second_process.subprocess, "Popen", refused)
-    with second_process.compiled_beside(NAMES):
+    monkeypatch.setattr(python_process.subprocess, "Popen", refused)
+    with beside.compiled_beside(FUNCTIONS):
         assert waited() == 0
     assert not started
 
@@ -166,10 +182,14 @@ def test_a_system_that_starts_no_processes_is_no_failure(
 def test_the_process_ends_with_this_one(tmp_path: Path) -> None:
     program = f"""
 import os, signal
-from hierlogit.numba_support import second_process as side
-side._cores = lambda: 2
+from hierlogit.numba_support import compiled_beside as side
+class Function:
+    function_name = {NAME!r}
+    def is_left(self):
+        return True
+side.usable_cores = lambda: 2
 side.PROGRAM = "import os, time; open({str(tmp_path / "number")!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-with side.compiled_beside({NAMES!r}):
+with side.compiled_beside([Function()]):
     while not os.path.exists({str(tmp_path / "number")!r}) or not open({str(tmp_path / "number")!r}).read():
         pass
     os.kill(os.getpid(), signal.SIGKILL)
@@ -203,21 +223,21 @@ def total(values: npt.NDArray[np.float64], start: float) -> float:
 WAITS = """
 import sys, time
 import numpy as np
-from hierlogit.numba_support import second_process
-from hierlogit.numba_support.compile import compiling_beside
+from hierlogit.numba_support import compiled_beside as beside
 from on_the_path import total
-second_process._cores = lambda: 2
-second_process.PATIENCE = 600
-with compiling_beside([total]):
+beside.usable_cores = lambda: 2
+beside.PATIENCE = 600
+with beside.compiled_beside([total]):
+    assert beside._RUNNING
     assert total(np.arange(4.0), 1.0) == 7.0
-    assert total.is_compiled()
+    assert not total.is_left()
 print(sum(total.stats.cache_hits.values()), sum(total.stats.cache_misses.values()))
-with compiling_beside([total]):
-    assert not second_process._RUNNING
+with beside.compiled_beside([total]):
+    assert not beside._RUNNING
 """
 
 
-def test_a_call_takes_what_the_second_process_has_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_takes_what_the_beside_has_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "on_the_path.py").write_text(MODULE)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(tmp_path)
@@ -271,6 +291,6 @@ def test_what_a_fit_needs_later_is_what_it_calls(
         assert tuple(annotated_types(one.py_func)) in one.overloads
 
 
-def test_beta_binomial_models_have_no_second_process(rows: dict[str, Any]) -> None:
+def test_beta_binomial_models_have_no_beside(rows: dict[str, Any]) -> None:
     counts = rows | {"k": rows["y"], "n": np.full(120, 3)}
     assert compiled_later(hl.Model("p(k, n) ~ x + (1 | a)", counts, family="betabinomial").design, 1) == ()

@@ -7,15 +7,15 @@ on disk: if the second process fails or cannot write them, this one compiles wha
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Protocol
 
 from numba import config
+
+from ..python_process import start_python, usable_cores
 
 #: Seconds to wait for a function of the second process once it is needed.
 PATIENCE = 120.0
@@ -26,11 +26,10 @@ WATCH = """
 import os, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 """
-#: The program, with this process's search path and the names of functions as its arguments.
+#: The program, with the names of functions as its argument.
 PROGRAM = """
-import importlib, json, sys
-sys.path[:] = json.loads(sys.argv[1])
-for name in json.loads(sys.argv[2]):
+import importlib
+for name in json.loads(sys.argv[1]):
     module, _, function = name.rpartition(".")
     getattr(importlib.import_module(module), function).compile_ahead()
 """
@@ -38,27 +37,42 @@ for name in json.loads(sys.argv[2]):
 _RUNNING: dict[str, subprocess.Popen[bytes]] = {}
 
 
+class Compilable(Protocol):
+    """A kernel or a C function."""
+
+    @property
+    def function_name(self) -> str:
+        """Name of the function with its module."""
+
+    def is_left(self) -> bool:
+        """Whether it is yet to be compiled, and could be kept on disk then."""
+
+    def compile_ahead(self) -> None:
+        """Compile it, or read it from disk."""
+
+
 @contextmanager
-def compiled_beside(names: Iterable[str]) -> Iterator[None]:
+def compiled_beside(functions: Iterable[Compilable]) -> Iterator[None]:
     """Compile functions in a second process while the body runs; the body waits for one when it calls it.
 
-    No process is started where all cores have one. It ends with the body, whatever it has not compiled.
+    No process is started for functions that are on disk already or could not be kept there, or where all cores have a
+    process. It ends with the body, whatever it has not compiled.
 
     Parameters
     ----------
-    names : iterable of str
-        Functions with their modules, in the order in which they are needed. They have a method ``compile_ahead``.
+    functions : iterable of Compilable
+        In the order in which they are needed. Kernels are compiled for the types that they are annotated with.
     """
-    left = [name for name in names if name not in _RUNNING]
-    process = _started(left) if left and len(set(_RUNNING.values())) + 1 < _cores() else None
+    names = [one.function_name for one in functions if one.function_name not in _RUNNING and one.is_left()]
+    process = _started(names) if names and len(set(_RUNNING.values())) + 1 < usable_cores() else None
     if process is None:
         yield
         return
-    _RUNNING.update(dict.fromkeys(left, process))
+    _RUNNING.update(dict.fromkeys(names, process))
     try:
         yield
     finally:
-        for name in left:
+        for name in names:
             _RUNNING.pop(name, None)
         process.kill()  # has no effect on a process that has ended
         process.communicate()
@@ -77,26 +91,6 @@ def waits(name: str) -> Iterator[None]:
             yield  # it may have written the function just before it ended
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _started(names: list[str]) -> subprocess.Popen[bytes] | None:
-    """The second process; None if this one is not a Python interpreter that can be started again."""
-    # A program that embeds Python, or is frozen, has its own name here and would start itself.
-    if not Path(sys.executable or "").name.lower().startswith("python"):
-        return None
-    environment = os.environ | ({"NUMBA_CACHE_DIR": config.CACHE_DIR} if config.CACHE_DIR else {})
-    path = json.dumps([str(one) for one in sys.path])
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-c", WATCH + PROGRAM, path, json.dumps(names)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except OSError:
-        return None
+    folder = {"NUMBA_CACHE_DIR": config.CACHE_DIR} if config.CACHE_DIR else {}
+    return start_python(WATCH + PROGRAM, json.dumps(names), environment=folder)
