@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from numba.core.caching import FunctionCache, NullCache
@@ -26,6 +24,7 @@ from ..errors import FileWarning, warn
 from ..progress import progress
 from .compiled_beside import waits
 from .inlining import Kernel, SelfContained, TranslatedResults
+from .interruptions import later_interruption
 from .machine_code import MachineCodeResults, rebuilt
 from .shipped_code import shipped_code
 from .target import TARGET, TARGET_NAME
@@ -52,24 +51,6 @@ NO_FOLDER = "Neither the package's folder nor the user's cache folder can hold c
 ELSEWHERE = "Set NUMBA_CACHE_DIR to a folder that can be written, with at least 20 MB left."
 
 
-@contextmanager
-def _later_interruption() -> Iterator[None]:
-    """Context at whose end an interruption by Ctrl-C takes effect."""
-    handler = signal.getsignal(signal.SIGINT)
-    # Python runs handlers in the main thread only.
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    seen: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if seen:
-            handler(*seen[0])
-
-
 @cache
 def _finalize_before_interruption() -> None:
     """Let interruptions wait while LLVM makes machine code or takes it from disk.
@@ -81,7 +62,7 @@ def _finalize_before_interruption() -> None:
     finalize = engine.finalize_object
 
     def finalize_object() -> None:
-        with _later_interruption():
+        with later_interruption():
             finalize()
 
     engine.finalize_object = finalize_object

@@ -18,7 +18,9 @@ from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import CPUTarget
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
+from numba.core.typing import Context
 
+from .interruptions import later_interruption
 from .short_code import References, field, registry
 
 #: Name of the target among those of Numba.
@@ -78,6 +80,19 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
         return (re.sub(r"(darwin|macosx)[\d.]+", r"\1", triple), *processor)
 
 
+class _TypingContext(Context):  # type: ignore[misc]
+    """Numba's types of functions, which no interruption leaves incomplete."""
+
+    def refresh(self) -> None:
+        """Add what has been registered since the last time.
+
+        Numba takes registrations from a queue. Those that an interruption left in neither place would be missing for as
+        long as the process lives.
+        """
+        with later_interruption():
+            super().refresh()
+
+
 class _Context(CPUContext):  # type: ignore[misc]
     """Numba's context of a processor with this code generation."""
 
@@ -85,6 +100,11 @@ class _Context(CPUContext):  # type: ignore[misc]
         """Replace the code generation for the processor at hand."""
         super().init()
         self._internal_codegen = _Codegen("hierlogit.exec")
+
+    def refresh(self) -> None:
+        """As that of the types."""
+        with later_interruption():
+            super().refresh()
 
     def load_additional_registries(self) -> None:
         """Add what has been registered since the last time; it is called for every function that is compiled."""
@@ -112,6 +132,10 @@ class _Context(CPUContext):  # type: ignore[misc]
 
 class _Target(CPUTarget):  # type: ignore[misc]
     """Numba's target of a processor with this context."""
+
+    @cached_property
+    def _toplevel_typing_context(self) -> _TypingContext:
+        return _TypingContext()
 
     @property
     def target_context(self) -> _Context:

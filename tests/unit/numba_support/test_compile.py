@@ -157,6 +157,42 @@ def test_an_interruption_while_machine_code_is_made_is_one(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+#: The first compilation of a process, interrupted while Numba's registrations are taken over, and another one.
+INTERRUPTED = """
+import signal
+import numpy as np
+from hierlogit.density.joint import c_callbacks
+from hierlogit.numba_support.compile import kernel
+from hierlogit.numba_support.target import TARGET
+
+@kernel
+def size(values):
+    return values.size + np.empty_like(values).size
+
+engine = TARGET.target_context.codegen()._engine._ee
+real = engine._object_cache_notify
+
+def interrupting(*arguments):
+    signal.raise_signal(signal.SIGINT)
+    return real(*arguments)
+
+engine._object_cache_notify = interrupting
+try:
+    size(np.zeros(3))
+except KeyboardInterrupt:
+    print("interrupted")
+engine._object_cache_notify = real
+print(size(np.zeros(3)))
+"""
+
+
+def test_after_an_interruption_everything_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "program.py").write_text(INTERRUPTED)
+    ran = subprocess.run([sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, check=False)
+    assert ran.stdout.split() == ["interrupted", "6"], ran.stderr
+
+
 # ---- C functions ----------------------------------------------------------------------------------------------------
 
 
