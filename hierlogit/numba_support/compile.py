@@ -23,7 +23,7 @@ from ..compile_notice import compiling
 from ..errors import FileWarning, warn
 from ..progress import progress
 from .compiled_beside import waits
-from .inlining import Kernel, SelfContained, TranslatedResults
+from .inlining import Kernel, SelfContained, TranslatedResults, no_collections, on_a_large_stack
 from .interruptions import later_interruption
 from .machine_code import MachineCodeResults, rebuilt
 from .shipped_code import shipped_code
@@ -297,8 +297,8 @@ class _Callback(CFunc):
     _pyfunc: Callable[..., Any]
 
     def _compile_uncached(self) -> Any:
-        with target_override(TARGET_NAME):
-            return super()._compile_uncached()  # type: ignore[misc]
+        with target_override(TARGET_NAME), no_collections():
+            return on_a_large_stack(super()._compile_uncached)  # type: ignore[misc]
 
 
 #: Compiled functions hold no reference to Python objects, so that other threads may run meanwhile.

@@ -122,7 +122,7 @@ class _Callee(TargetDispatcher):
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def no_collections() -> Iterator[None]:
     """Context in which Python does not look for unused cycles of objects: a translation makes many that are in use."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -133,6 +133,20 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
+def on_a_large_stack[R](function: Callable[..., R], *arguments: Any) -> R:
+    """Call a function.
+
+    Python keeps the frames of functions in chunks of 16 KiB. Where a chunk ends inside a loop, each call of a function
+    in the loop maps memory and unmaps it again, which may happen a hundred thousand times while something is compiled.
+    This function asks for a frame so large that it gets a chunk with room for all frames after it; the part that is not
+    used takes no memory.
+    """
+    return function(*arguments)
+
+
+on_a_large_stack.__code__ = on_a_large_stack.__code__.replace(co_stacksize=70_000)
+
+
 class _Finisher(_FunctionCompiler):  # type: ignore[misc]
     """Makes machine code of a callee."""
 
@@ -140,8 +154,8 @@ class _Finisher(_FunctionCompiler):  # type: ignore[misc]
 
     def _compile_core(self, args: Any, _return_type: Any) -> Any:
         callee = self.kernel.callee
-        with _no_collections():
-            callee.compile(args)
+        with no_collections():
+            on_a_large_stack(callee.compile, args)
         result = callee.overloads[tuple(args)]
         described = result.fndesc
         # Not kept with a callee: machine code from disk has another, with the constants of the wrapper.
