@@ -205,7 +205,7 @@ DRAWN: list[tuple[Prior, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("prior", "distribution"), DRAWN, ids=str)
+@pytest.mark.parametrize(("prior", "distribution"), DRAWN, ids=[str(prior) for prior, _ in DRAWN])
 def test_draws_have_the_distribution(prior: Prior, distribution: Any) -> None:
     drawn = prior.draw(np.random.default_rng(1), 4000)
     assert drawn.shape == (4000,)
