@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ...density.kernels.binomial import bernoulli_variance, exp_of_negative, log1p_of_unit, log_sum, logistic
+from ...density.kernels.binomial import bernoulli_variance, log1p_of_unit, log_sum, logistic
 from ...density.kernels.binomial_residuals import MANY, MULTIPLIED_ROWS, ONE, add_rows, power
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import add_column, copy, fill, vector, window
@@ -116,7 +116,7 @@ def _add_row(kind: int, y: float, trials: float, predictor: FloatArray, product:
     for node in range(len(logs)):
         x = predictor[node]
         logs[node] += y * x - trials * max(x, 0.0)
-        predictor[node] = exp_of_negative(-abs(x))
+        predictor[node] = logistic(x)[0]
     if kind == ONE:
         for node in range(len(logs)):
             product[node] *= 1.0 + predictor[node]
