@@ -137,8 +137,8 @@ def test_it_is_evaluated_in_one_place() -> None:
     package = Path(hl.__file__).parent
     sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
     assert sum(text.count("exp_of_negative(-abs(") for text in sources) == 1
-    # Its definition, rows, their sums, and rows at the nodes of quadrature, of new clusters, of proposals and of their slopes; those
-    # of beta-binomial outcomes, with the derivatives for a search and for the sampler.
+    # Its definition, rows, their sums, and rows at the nodes of quadrature, of new clusters, of proposals and of their
+    # slopes; those of beta-binomial outcomes, with the derivatives for a search and for the sampler.
     assert sum(text.count("log1p_of_unit(") for text in sources) == 10
 
 
