@@ -52,7 +52,8 @@ class Translated(JITCodeLibrary):  # type: ignore[misc]
         """Add what the function calls."""
         self._raise_if_finalized()
         for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
+            if hasattr(self, "_reload_init"):  # not in all releases of Numba
+                self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._share()
 

@@ -70,9 +70,10 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
     def _get_host_cpu_features(self) -> str:
         return str(super()._get_host_cpu_features()) if self._level is None else ""
 
-    def _function_pass_manager(self, **_options: Any) -> Any:
+    def _function_pass_manager(self, *module: Any, **_options: Any) -> Any:
         """Optimisations of a function before it is copied to its callers, where all are run: those that shorten it."""
-        return super()._function_pass_manager(opt=1, loop_vectorize=False, slp_vectorize=False)
+        # Some releases of Numba pass the module.
+        return super()._function_pass_manager(*module, opt=1, loop_vectorize=False, slp_vectorize=False)
 
     def magic_tuple(self) -> tuple[str, ...]:
         """What machine code is kept for; without the version of macOS, which makes no difference."""
