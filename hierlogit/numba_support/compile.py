@@ -23,7 +23,7 @@ from ..compile_notice import compiling
 from ..errors import FileWarning, warn
 from ..progress import progress
 from .compiled_beside import waits
-from .inlining import Kernel, SelfContained, TranslatedResults, no_collections, on_a_large_stack
+from .inlining import Kernel, SelfContained, TranslatedResults, name_of, no_collections, on_a_large_stack
 from .interruptions import later_interruption
 from .machine_code import MachineCodeResults, rebuilt
 from .shipped_code import shipped_code
@@ -113,10 +113,6 @@ def _shipped(name: str, signature: Any, target_context: Any) -> Any:
     return None if code is None else rebuilt(target_context, pickle.loads(code))
 
 
-def _name_of(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
 class FileCache(FunctionCache):  # type: ignore[misc]
     """Functions on disk, compiled again when any file of `COMPILED` has changed.
 
@@ -128,7 +124,7 @@ class FileCache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file._source_stamp = _stamp()
-        self.function_name = _name_of(function)
+        self.function_name = name_of(function)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -218,7 +214,7 @@ class _NoCache(NullCache):  # type: ignore[misc]
     """In place of a cache where no folder can be written."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function_name = _name_of(function)
+        self._function_name = name_of(function)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The function that comes with the package; None if there is none, after a warning."""
@@ -270,10 +266,6 @@ class Caches:
     def are_kept(self) -> bool:
         """Whether there is a folder for them."""
         return isinstance(self.machine_code, FileCache)
-
-    def holds(self, signature: Any) -> bool:
-        """Whether there is machine code for a signature, perhaps in a damaged file."""
-        return self.are_kept() and self.machine_code.holds(signature)
 
 
 #: Those of all functions that are declared in this process.
@@ -399,7 +391,7 @@ class CFunction:
     @property
     def function_name(self) -> str:
         """Name of the function with its module."""
-        return _name_of(self._function)
+        return name_of(self._function)
 
     def is_left(self) -> bool:
         """Whether it is yet to be compiled, and could be kept then."""

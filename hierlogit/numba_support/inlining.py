@@ -173,6 +173,11 @@ class _Finisher(_FunctionCompiler):  # type: ignore[misc]
         return result._replace(library=library, entry_point=entry_point, environment=environment, metadata={})
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Name of a function with its module."""
+    return f"{function.__module__}.{function.__qualname__}"
+
+
 class Kernel(TargetDispatcher):
     """A compiled function, for Python and for other compiled functions.
 
@@ -205,7 +210,7 @@ class Kernel(TargetDispatcher):
     @property
     def function_name(self) -> str:
         """Name of the function with its module."""
-        return f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+        return name_of(self.py_func)
 
     def compile_ahead(self) -> None:
         """Compile it for the types that it is annotated with, or read it from disk."""

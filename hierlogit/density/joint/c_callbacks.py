@@ -13,9 +13,9 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from ...numba_support.compile import c_function, exact_kernel
+from ...numba_support.short_code import DATA, field
 from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
 from ...numba_support.vectors import window
 from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
@@ -68,9 +68,9 @@ _joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
 def call_evaluate(_typing_context: Any, address: Any, table: Any, x: Any, grad: Any, u: Any, b: Any) -> Any:
     """Call `evaluate_callback` by its address; each vector is an array or a pointer."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointers = [
-            make_array(kind)(context, builder, one).data if isinstance(kind, types.Array) else one
+            field(builder, one, DATA) if isinstance(kind, types.Array) else one
             for kind, one in zip(signature.args[1:], arguments[1:], strict=True)
         ]
         kind = ir.FunctionType(ir.DoubleType(), [one.type for one in pointers])
