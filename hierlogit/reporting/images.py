@@ -11,7 +11,10 @@ from ..display import element
 from .html import prose, scrolled
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 #: Plots wider than this, in inches, have several panels; on a phone they scroll rather than shrink.
 WIDE = 7.0
@@ -56,14 +59,45 @@ def picture(draw: Callable[[], Any], caption: str) -> str:
 
 def _source(drawn: Figure) -> str:
     """The image as a data URL: PNG with few colours, which are all that plots have."""
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
     # Laid out and drawn in one pass; `savefig` draws once more, for the layout alone.
     drawn.set_dpi(DOTS)
     canvas: Any = FigureCanvasAgg(drawn)
     canvas.draw()
-    pixels = BytesIO()
-    with Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()) as image:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(pixels, format="png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}"
+    content = BytesIO()
+    with _with_few_colours(np.asarray(canvas.buffer_rgba())) as image:
+        image.save(content, format="png")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _with_few_colours(rgba: npt.NDArray[np.uint8]) -> Image:
+    """An image whose background, the colour in its corner, is one colour, and all others are chosen among the rest.
+
+    Most of a plot is background, whose pixels would take most of the time.
+
+    Parameters
+    ----------
+    rgba : ndarray, shape (height, width, 4)
+    """
+    import numpy as np
+    from PIL import Image as pillow
+
+    height, width, _ = rgba.shape
+    pixels = np.ascontiguousarray(rgba).view(np.uint32).ravel()
+    drawn = np.flatnonzero(pixels != pixels[0])
+    # Of a plot without anything, one pixel.
+    strip = pixels[drawn if len(drawn) else slice(1)]
+    with pillow.frombuffer("RGBA", (len(strip), 1), strip.view(np.uint8)) as line:
+        chosen = line.convert("RGB").quantize(COLOURS - 1, dither=pillow.Dither.NONE)
+    colours = np.zeros((COLOURS, 3), np.uint8)
+    palette = np.array(chosen.getpalette(), np.uint8).reshape(-1, 3)
+    colours[: len(palette)] = palette
+    colours[-1] = rgba[0, 0, :3]
+    numbers = np.full(pixels.shape, COLOURS - 1, np.uint8)
+    if len(drawn):
+        numbers[drawn] = np.asarray(chosen).ravel()
+    image = pillow.frombuffer("P", (width, height), numbers)
+    image.putpalette(colours.tobytes())
+    return image
