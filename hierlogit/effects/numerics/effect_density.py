@@ -7,12 +7,16 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ...density.kernels.binomial import bernoulli_variance, log1p_of_unit, log_sum, logistic
-from ...density.kernels.binomial_residuals import MANY, MULTIPLIED_ROWS, ONE, add_rows, power
+from ...density.kernels.binomial import LN2, bernoulli_variance, log1p_of_unit, log_sum, logistic
+from ...density.kernels.binomial_residuals import MANY, ONE, add_rows, power
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import add_column, copy, fill, vector, window
+from ...numba_support.vectors import add_column, copy, dot, fill, vector, window
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Exponentials of numbers up to here are multiplied; the product of two of them is finite.
+LARGE = 350.0
 
 
 @kernel
@@ -66,11 +70,13 @@ def log_integrals(
     scales: FloatArray,
     points: FloatArray,
     log_weights: FloatArray,
+    order: IntArray,
     out: FloatArray,
 ) -> None:
     """Logarithms of sums over nodes around the mode of each draw, of the densities that `log_densities` computes.
 
-    Each row is evaluated at all nodes at once.
+    Each row is evaluated at all nodes at once. What the effects add to its linear predictor, and the exponentials of
+    that, are those of the row before, if both have the same coefficients.
 
     Parameters
     ----------
@@ -81,51 +87,87 @@ def log_integrals(
         Matrices by which the points are multiplied before the modes are added.
     points : ndarray, shape (d * nodes,)
     log_weights : ndarray, shape (nodes,)
+    order : ndarray of int, shape (n,)
+        In which the rows are evaluated: best with the same coefficients one after the other.
     out : ndarray, shape (draws,)
         Written.
     """
     n, nodes, d = len(y), len(log_weights), len(modes) // draws
-    effects, predictor, product, logs = vector(d * nodes), vector(nodes), vector(nodes), vector(nodes)
+    effects, logs, product = vector(d * nodes), vector(nodes), vector(nodes)
+    added, odds, row_odds, farthest = vector(nodes), vector(nodes), vector(n), vector(d)
     for s in range(draws):
+        others, coefficients = window(eta, s * n, n), window(A, s * d * n, d * n)
         copy(log_weights, logs)
         for k in range(d):
             effect = window(effects, k * nodes, nodes)
             fill(effect, modes[s * d + k])
             for m in range(d):
                 add_column(window(points, m * nodes, nodes), scales[(s * d + k) * d + m], effect)
+            farthest[k] = 0.0
             for node in range(nodes):
                 logs[node] -= 0.5 * effect[node] * effect[node]
-        fill(product, 1.0)
-        waiting = 0
+                farthest[k] = max(farthest[k], abs(effect[node]))
+            add_column(effect, dot(y, window(coefficients, k * n, n)), logs)
         for i in range(n):
-            fill(predictor, eta[s * n + i])
-            for k in range(d):
-                add_column(window(effects, k * nodes, nodes), A[(s * d + k) * n + i], predictor)
-            _add_row(kind, y[i], trials[i], predictor, product, logs)
-            waiting += 1
-            if kind != MANY and waiting == MULTIPLIED_ROWS[kind]:
+            row_odds[i] = _exponential(others[i])
+        fill(product, 1.0)
+        largest, bound, before = 0.0, 0.0, -1
+        for i in order:
+            if before < 0 or _differ(coefficients, n, before, i):
+                fill(added, 0.0)
+                for k in range(d):
+                    add_column(window(effects, k * nodes, nodes), coefficients[k * n + i], added)
+                for node in range(nodes):
+                    odds[node] = _exponential(added[node])
+                largest = 0.0
+                for k in range(d):
+                    largest += abs(coefficients[k * n + i]) * farthest[k]
+            before = i
+            log_factor = trials[i] * (LN2 + max(0.0, others[i] + largest))
+            if kind == MANY or max(others[i], largest, log_factor) > LARGE:
+                _subtract_row(trials[i], others[i], added, logs)
+                continue
+            bound += log_factor
+            if bound > LARGE:
                 _subtract_logarithms(product, logs)
-                waiting = 0
+                bound = log_factor
+            _multiply(kind, trials[i], row_odds[i], odds, product)
         _subtract_logarithms(product, logs)
-        out[s] = log_sum(logs)
+        out[s] = dot(y, others) + log_sum(logs)
 
 
 @kernel
-def _add_row(kind: int, y: float, trials: float, predictor: FloatArray, product: FloatArray, logs: FloatArray) -> None:
-    """Add a row's log-likelihood at each linear predictor, but for a factor ``(1 + e)^trials`` of the product."""
-    for node in range(len(logs)):
-        x = predictor[node]
-        logs[node] += y * x - trials * max(x, 0.0)
-        predictor[node] = logistic(x)[0]
+def _differ(A: FloatArray, n: int, before: int, i: int) -> bool:
+    """Whether two rows have different coefficients."""
+    different = False
+    for k in range(0, len(A), n):
+        different |= A[k + i] != A[k + before]
+    return different
+
+
+@kernel
+def _exponential(x: float) -> float:
+    e = logistic(x)[0]
+    return 1.0 / e if x > 0.0 else e
+
+
+@kernel
+def _multiply(kind: int, trials: float, row_odds: float, odds: FloatArray, product: FloatArray) -> None:
+    """Multiply products by ``(1 + exp(x))^trials`` of a row, whose odds are ``exp(x)`` at each node."""
     if kind == ONE:
-        for node in range(len(logs)):
-            product[node] *= 1.0 + predictor[node]
-    elif kind == MANY:
-        for node in range(len(logs)):
-            logs[node] -= trials * log1p_of_unit(predictor[node])
+        for node in range(len(product)):
+            product[node] *= 1.0 + row_odds * odds[node]
     else:
-        for node in range(len(logs)):
-            product[node] *= power(1.0 + predictor[node], trials)
+        for node in range(len(product)):
+            product[node] *= power(1.0 + row_odds * odds[node], trials)
+
+
+@kernel
+def _subtract_row(trials: float, others: float, added: FloatArray, logs: FloatArray) -> None:
+    """Subtract ``trials * log(1 + exp(x))`` of a row, whose linear predictor x may be of any size."""
+    for node in range(len(logs)):
+        x = others + added[node]
+        logs[node] -= trials * (max(x, 0.0) + log1p_of_unit(logistic(x)[0]))
 
 
 @kernel
@@ -149,43 +191,45 @@ def predict(others: FloatArray, A: FloatArray, effects: FloatArray, predictor: F
 
 
 @kernel
-def derivatives(
+def expansions(
     draws: int,
+    kind: int,
     y: FloatArray,
     trials: FloatArray,
     eta: FloatArray,
     A: FloatArray,
     u: FloatArray,
+    values: FloatArray,
     gradient: FloatArray,
     H: FloatArray,
 ) -> None:
-    """Gradient and negative Hessian of the log density of each draw.
+    """Log density of each draw as `log_densities` has it, with its gradient and negative Hessian.
 
     Parameters
     ----------
-    draws, y, trials, eta, A
+    draws, kind, y, trials, eta, A
         As for `log_densities`.
     u : ndarray, shape (draws * d,)
+    values : ndarray, shape (draws,)
+        Written.
     gradient : ndarray, shape (draws * d,)
         Written.
     H : ndarray, shape (draws * d * d,)
         Written.
     """
     n, d = len(y), len(u) // draws
-    residual, weight = np.empty(n), np.empty(n)
+    predictor, residual, weight = np.empty(n), np.empty(n), np.empty(n)
     for s in range(draws):
         effects, coefficients = window(u, s * d, d), window(A, s * d * n, d * n)
-        predict(window(eta, s * n, n), coefficients, effects, residual)
+        predict(window(eta, s * n, n), coefficients, effects, predictor)
+        values[s] = add_rows(kind, y, trials, predictor, residual)
         for i in range(n):
-            e, inverse, p = logistic(residual[i])
-            residual[i] = y[i] - trials[i] * p
-            weight[i] = trials[i] * bernoulli_variance(e, inverse)
+            e = predictor[i]
+            weight[i] = trials[i] * bernoulli_variance(e, 1.0 / (1.0 + e))
         for k in range(d):
             one = window(coefficients, k * n, n)
-            total = 0.0
-            for i in range(n):
-                total += one[i] * residual[i]
-            gradient[s * d + k] = total - effects[k]
+            gradient[s * d + k] = dot(one, residual) - effects[k]
+            values[s] -= 0.5 * effects[k] * effects[k]
             for m in range(k + 1):
                 other = window(coefficients, m * n, n)
                 total = 1.0 if m == k else 0.0

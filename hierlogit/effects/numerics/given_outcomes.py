@@ -24,7 +24,7 @@ from ...density.kernels.binomial_residuals import kind_of
 from ...density.linear_predictor import CHUNK_SIZE, Draws, linear_predictor
 from ...density.outcome_likelihood import log_likelihood, score_and_weight
 from ...design.design import EncodedRows
-from .effect_density import derivatives, log_densities, log_integrals
+from .effect_density import expansions, log_densities, log_integrals
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -156,7 +156,8 @@ class _Rule:
         mode, curvature = _mode(problem)
         d = mode.shape[1]
         usual, many = NODES.get(d, (1, 1))
-        large = np.median(np.sqrt((problem.A**2).sum(axis=2)).max(axis=1, initial=0.0)) > LARGE_SD
+        sds = np.sqrt(np.einsum("snd,snd->sn", problem.A, problem.A))
+        large = np.median(sds.max(axis=1, initial=0.0)) > LARGE_SD
         points, weights = np.polynomial.hermite_e.hermegauss(many if large else usual)
         R = np.linalg.cholesky(curvature)
         # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
@@ -222,19 +223,30 @@ class Problem:
         """Logarithm of the integral of each draw's density, as `log_integral` has it, of binomial outcomes."""
         values = np.empty(len(self.eta))
         of_rule = np.ravel(rule.mode), np.ravel(rule.scale), np.ravel(rule.points.T), rule.log_weights
-        log_integrals(len(values), kind_of(self.trials), *self._flat, *of_rule, values)
+        # Rows with the same coefficients in the first draw mostly have the same in all of them.
+        order = np.lexsort(self.A[0].T)
+        log_integrals(len(values), kind_of(self.trials), *self._flat, *of_rule, order, values)
         return values + rule.constant + self._coefficients
 
-    def derivatives(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Gradient, shape (draws, d), and negative Hessian, shape (draws, d, d), of the log density at effects u."""
+    def expansion(self, u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Log density at effects u, shape (draws, d), as `log_density` has it, with its derivatives.
+
+        Returns
+        -------
+        value : ndarray, shape (draws,)
+        gradient : ndarray, shape (draws, d)
+        H : ndarray, shape (draws, d, d)
+            Negative Hessian.
+        """
         draws, d = u.shape
         if self.phi is None:
-            gradient, H = np.empty((draws, d)), np.empty((draws, d, d))
-            derivatives(draws, *self._flat, np.ravel(u), gradient.ravel(), H.ravel())
-            return gradient, H
+            value, gradient, H = np.empty(draws), np.empty((draws, d)), np.empty((draws, d, d))
+            expansions(draws, kind_of(self.trials), *self._flat, np.ravel(u), value, gradient.ravel(), H.ravel())
+            return value + self._coefficients, gradient, H
         score, weight = score_and_weight(self.y, self.trials, self.predictor(u), self.phi)
         transposed = self.A.transpose(0, 2, 1)
-        return (transposed @ score[..., None])[..., 0] - u, (transposed * weight[:, None, :]) @ self.A + np.eye(d)
+        gradient = (transposed @ score[..., None])[..., 0] - u
+        return self.log_density(u), gradient, (transposed * weight[:, None, :]) @ self.A + np.eye(d)
 
     @cached_property
     def _flat(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -265,15 +277,22 @@ def _problems(draws: Draws, seen: Seen) -> Iterator[tuple[slice, Draws, list[Uni
         for start in range(0, len(draws), step):
             part = slice(start, min(start + step, len(draws)))
             part_draws = draws[part]
-            A = np.zeros((len(part_draws), len(chosen), size))
+            A = np.zeros((len(part_draws), size, len(chosen)))  # as compiled code takes it
             column = 0
             for unit in units:
                 Z, at = rows.groups[unit.group].Z, np.searchsorted(chosen, unit.rows)
-                A[:, at, column : column + Z.shape[1]] = Z[at] @ part_draws.cholesky[unit.group]
+                A[:, column : column + Z.shape[1], at] = _products(part_draws.cholesky[unit.group], Z[at])
                 column += Z.shape[1]
             eta = linear_predictor(part_draws, rows)
-            problem = Problem(eta, A, seen.y[chosen], seen.trials[chosen], part_draws.phi)
+            outcomes = seen.y[chosen], seen.trials[chosen]
+            problem = Problem(eta, A.transpose(0, 2, 1), *outcomes, part_draws.phi)
             yield part, part_draws, units, problem
+
+
+def _products(cholesky: FloatArray, Z: FloatArray) -> FloatArray:
+    """Coefficients of a cluster's standardised effects in its rows, shape (draws, q, n), in one product of matrices."""
+    draws, q, _ = cholesky.shape
+    return (cholesky.transpose(0, 2, 1).reshape(draws * q, q) @ Z.T).reshape(draws, q, len(Z))
 
 
 def _dependent_sets(rows: EncodedRows) -> list[list[Unit]]:
@@ -309,9 +328,8 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
     """Modes, shape (draws, d), and negative Hessians there, by Newton's method with step halving."""
     draws, _, d = problem.A.shape
     u = np.zeros((draws, d))
-    value = problem.log_density(u)
+    value, gradient, H = problem.expansion(u)
     for _ in range(NEWTON_STEPS):
-        gradient, H = problem.derivatives(u)
         step = np.linalg.solve(H, gradient[..., None])[..., 0]
         decrement = np.einsum("sd,sd->s", gradient, step)
         if np.max(decrement) < NEWTON_TOLERANCE:
@@ -319,13 +337,14 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
         length = np.ones(draws)
         while True:
             moved = u + length[:, None] * step
-            reached = problem.log_density(moved)
+            reached, *slopes = problem.expansion(moved)
             short = (reached < value + 1e-4 * length * decrement) & (length * decrement > 1e-12)
             if not short.any():
                 break
             length = np.where(short, length / 2, length)
         u, value = moved, reached
-    return u, problem.derivatives(u)[1]
+        gradient, H = slopes
+    return u, H
 
 
 def _sample(

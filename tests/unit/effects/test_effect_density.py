@@ -36,13 +36,14 @@ def test_densities_are_those_of_binomial_rows_and_normal_effects(rows: int, most
 def test_derivatives_are_those_of_the_density(rows: int, most_trials: int) -> None:
     one, step = problem(rows, most_trials), 1e-5
     u = np.random.default_rng(1).normal(size=(DRAWS, EFFECTS))
-    gradient, H = one.derivatives(u)
+    value, gradient, H = one.expansion(u)
+    np.testing.assert_allclose(value, one.log_density(u), rtol=1e-14)
     for k in range(EFFECTS):
         move = np.zeros(EFFECTS)
         move[k] = step
         slope = (one.log_density(u + move) - one.log_density(u - move)) / (2 * step)
         np.testing.assert_allclose(gradient[:, k], slope, atol=1e-8)
-        curvature = (one.derivatives(u + move)[0] - one.derivatives(u - move)[0]) / (2 * step)
+        curvature = (one.expansion(u + move)[1] - one.expansion(u - move)[1]) / (2 * step)
         np.testing.assert_allclose(H[:, k], -curvature, atol=1e-8)
 
 
@@ -60,3 +61,24 @@ def test_integrals_are_those_of_the_densities_at_the_nodes(rows: int, most_trial
     A = np.random.default_rng(2).normal(size=(DRAWS, rows, effects)) / (1 + rows) ** 0.5
     one = Problem(one.eta, A, one.y, one.trials, phi=None)
     np.testing.assert_allclose(one.log_integrals(_Rule.of(one)), log_integral(one)[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("most_trials", [1, 7, 30])
+@pytest.mark.parametrize(("others", "coefficients"), [(1.0, 300.0), (300.0, 1.0), (-500.0, 500.0), (900.0, 0.1)])
+def test_integrals_over_extreme_linear_predictors(most_trials: int, others: float, coefficients: float) -> None:
+    one = problem(20, most_trials)
+    one = Problem(others * one.eta, coefficients * one.A, one.y, one.trials, phi=None)
+    random = np.random.default_rng(3)
+    points, log_weights = random.normal(size=(9, EFFECTS)), random.normal(size=9)
+    rule = _Rule(
+        np.zeros((DRAWS, EFFECTS)), np.tile(np.eye(EFFECTS), (DRAWS, 1, 1)), np.zeros(DRAWS), points, log_weights
+    )
+    logs = np.stack([one.log_density(np.tile(point, (DRAWS, 1))) for point in points]) + log_weights[:, None]
+    np.testing.assert_allclose(one.log_integrals(rule), np.logaddexp.reduce(logs), rtol=1e-12)
+
+
+def test_rows_with_the_same_coefficients_need_not_be_together() -> None:
+    random = np.random.default_rng(4)
+    A = random.normal(size=(DRAWS, 2, EFFECTS))[:, random.integers(0, 2, 30)]
+    one = Problem(random.normal(size=(DRAWS, 30)), A, random.integers(0, 2, 30).astype(float), np.ones(30), phi=None)
+    np.testing.assert_allclose(one.log_integrals(_Rule.of(one)), log_integral(one)[0], rtol=1e-12)
