@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,11 +14,13 @@ from typing import Any
 class _Later(ModuleType):
     """Stands for a package that is not imported until something in it is used."""
 
-    def __init__(self, name: str, functions: tuple[str, ...]) -> None:
+    def __init__(self, name: str, members: tuple[str, ...]) -> None:
         super().__init__(name)
         spec = find_spec(name)
         self.__path__ = [] if spec is None else list(spec.submodule_search_locations or [])
-        vars(self).update({function: self._later(function) for function in functions})
+        # Read of all modules by what looks for the source of a function.
+        self.__file__ = None if spec is None else spec.origin
+        vars(self).update({member: _Member(self, member) for member in members})
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real(), name)
@@ -28,11 +30,21 @@ class _Later(ModuleType):
             del sys.modules[self.__name__]
         return import_module(self.__name__)
 
-    def _later(self, function: str) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            return getattr(self._real(), function)(*arguments, **options)
 
-        return call
+class _Member:
+    """Stands for a function or an object of a package that is not imported until it is called, or read."""
+
+    def __init__(self, package: _Later, name: str) -> None:
+        self._package, self._name = package, name
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._real()(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real(), name)
+
+    def _real(self) -> Any:
+        return getattr(self._package._real(), self._name)
 
 
 @contextmanager
@@ -45,7 +57,7 @@ def put_off(packages: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
     Parameters
     ----------
     packages : mapping of str to tuple of str
-        For each package, the functions in it that are imported by their names.
+        For each package, the functions and objects in it that are imported by their names.
 
     Examples
     --------
@@ -55,7 +67,7 @@ def put_off(packages: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
     >>> "dbm" in sys.modules, callable(dbm.whichdb), "dbm" in sys.modules
     (False, True, True)
     """
-    made = [_Later(name, functions) for name, functions in packages.items() if name not in sys.modules]
+    made = [_Later(name, members) for name, members in packages.items() if name not in sys.modules]
     for module in made:
         sys.modules.setdefault(module.__name__, module)
     try:

@@ -53,8 +53,9 @@ def psis(log_ratios: FloatArray, r_eff: float = 1.0) -> tuple[FloatArray, FloatA
 
 
 def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, float]:
-    from arviz_stats.base import array_stats
     from scipy.special import logsumexp
+
+    from ..arviz_statistics import arviz_stats
 
     if not np.isfinite(log_ratios.max()):  # no draw has a density, or some have an infinite or unknown one
         return np.full_like(log_ratios, -np.log(len(log_ratios))), np.inf
@@ -65,7 +66,7 @@ def _psis_of_one(log_ratios: FloatArray, r_eff: float) -> tuple[FloatArray, floa
         # If nearly all weights are negligible relative to the largest, the shape overflows to a small number.
         with np.errstate(over="raise", invalid="raise"):
             # ArviZ expects the log-likelihood of the rows left out, whose inverse gives the weights: the sign changes.
-            smoothed, shape = array_stats.psislw(-log_ratios, r_eff=r_eff)
+            smoothed, shape = arviz_stats.base.array_stats.psislw(-log_ratios, r_eff=r_eff)
     except FloatingPointError:
         return unsmoothed, np.inf
     except ValueError:  # too few ratios, or the largest are equal, so that there is no tail either
@@ -90,7 +91,7 @@ def khat_threshold(draws: int) -> float:
 
 def relative_efficiency(draws: xr.Dataset) -> float:
     """Effective divided by actual number of draws, averaged over all variables; dims (chain, draw, ...)."""
-    import arviz_stats
+    from ..arviz_statistics import arviz_stats
 
     effective = arviz_stats.ess(draws, method="mean")
     values = np.concatenate([effective[name].to_numpy().ravel() for name in effective.data_vars])

@@ -13,9 +13,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..progress import shown
 from ..python_process import start_python, usable_cores
 
+#: xarray imports Dask, where it is installed, to find out that an array is none of Dask's; without Dask, it knows.
 PROGRAM = """
+import sys
+sys.modules["dask"] = None
 from hierlogit.parallel.second_process import serve
 serve()
 """
@@ -103,13 +107,14 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what functions print is no answer
-    while True:
-        try:
-            task = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        pickle.dump(_answer(task), answers)
-        answers.flush()
+    with shown(False):  # nobody watches its output
+        while True:
+            try:
+                task = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                return
+            pickle.dump(_answer(task), answers)
+            answers.flush()
 
 
 def _answer(task: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,11 +21,10 @@ type Sections = Mapping[str, tuple[str, Callable[[Request], str]]]
 #: What the second process returns: a content, and the warnings of this package.
 type _Made = tuple[str, list[tuple[str, type[HierlogitWarning]]]]
 
-#: Sections that stay here: the first two share the checks, a build-up has many fits, and the others need ArviZ's
-#: statistics as the checks do, which take long to import.
-HERE = ("summary", "checks", "build", "influence", "estimates", "convergence")
-#: Sections that take longest, of which a second process begins with the first of those that do not stay here.
-LONG = ("clusters", "ignoring", "model", "ranking", "effects", "influence", "checks")
+#: Sections that stay here: the first two share the checks, a build-up has many fits, and the others take no time.
+HERE = ("summary", "checks", "build", "estimates", "convergence")
+#: Sections that take longest, longest first.
+LONG = ("summary", "clusters", "influence", "ranking", "ignoring", "effects", "checks")
 #: With fewer of them, a second process takes longer to start than it saves.
 FEWEST_LONG = 4
 #: Bytes of the posteriors with which a second process would need too much memory.
@@ -73,10 +72,21 @@ def contents(request: Request, sections: Sections) -> dict[str, str]:
     with ExitStack() as stack:
         workers = _workers(request, sections, stack)
         asked = {} if workers is None else {key: workers.submit(None, _made_by, key) for key in others}
-        # From the other end, until both processes meet.
-        for key in progress([*(key for key in sections if key in HERE), *reversed(others)], "Writing the report"):
+        here = [key for key in sections if key in HERE]
+        for key in progress(_one_by_one([*here, *others], asked), "Writing the report", total=len(sections)):
             made[key] = _of_second(asked.get(key)) or _content(request, sections, key)
     return made
+
+
+def _one_by_one(keys: Sequence[str], asked: Mapping[str, Future[_Made]]) -> Iterator[str]:
+    """Sections in this order, but those that the second process has begun at the end."""
+    begun = []
+    for key in keys:
+        if key in asked and not asked[key].cancel():
+            begun.append(key)
+        else:
+            yield key
+    yield from begun
 
 
 def _place(key: str) -> int:
@@ -94,8 +104,8 @@ def _made_by(task: Any, key: str) -> _Made:
 
 
 def _of_second(asked: Future[_Made] | None) -> str | None:
-    """The content that the second process has made or is making; None if it has not begun, or fails."""
-    if asked is None or asked.cancel():
+    """The content that the second process has made or is making; None if it was not to begin, or fails."""
+    if asked is None or asked.cancelled():
         return None
     try:
         content, found = asked.result()

@@ -42,3 +42,20 @@ def test_a_package_that_is_not_installed_is_missed_when_it_is_used() -> None:
         "try:\n    no_such_package.anything\nexcept ModuleNotFoundError as error:\n    print(error.name)"
     )
     assert new_process(code) == ["no_such_package"]
+
+
+def test_objects_are_imported_when_they_are_read() -> None:
+    code = (
+        "with put_off({'calendar': ('TextCalendar', 'month_name')}):\n    from calendar import TextCalendar, month_name\n"
+        "print('calendar' in sys.modules, month_name.format, 'calendar' in sys.modules, TextCalendar(6).firstweekday)"
+    )
+    assert new_process(code) == ["False", "%B", "True", "6"]
+
+
+def test_smoothed_weights_need_no_distributions_of_scipy() -> None:
+    code = (
+        "import numpy as np\nfrom hierlogit.fits.psis import psis\n"
+        "psis(np.random.default_rng(1).normal(size=1000))\nprint('scipy.stats' in sys.modules)\n"
+        "import arviz_stats\narviz_stats.rhat(np.zeros((2, 9)))\nprint('scipy.stats' in sys.modules)"
+    )
+    assert new_process(code) == ["False", "True"]

@@ -126,7 +126,7 @@ def sensitivities(fit: Fit) -> Sensitivities:
     ValueError
         If no parameter varies, or the largest or smallest densities of the draws are all the same.
     """
-    import arviz_stats
+    from ...arviz_statistics import arviz_stats
 
     parameters = parameter_draws(fit.model, fit.posterior)
     varying = parameters.std(("chain", "draw")).to_numpy() > 0  # not those held at a boundary
