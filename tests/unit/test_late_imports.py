@@ -46,7 +46,8 @@ def test_a_package_that_is_not_installed_is_missed_when_it_is_used() -> None:
 
 def test_objects_are_imported_when_they_are_read() -> None:
     code = (
-        "with put_off({'calendar': ('TextCalendar', 'month_name')}):\n    from calendar import TextCalendar, month_name\n"
+        "with put_off({'calendar': ('TextCalendar', 'month_name')}):\n"
+        "    from calendar import TextCalendar, month_name\n"
         "print('calendar' in sys.modules, month_name.format, 'calendar' in sys.modules, TextCalendar(6).firstweekday)"
     )
     assert new_process(code) == ["False", "%B", "True", "6"]

@@ -86,12 +86,12 @@ class RefittedModel:
         probability: FloatArray = expit(self.eta)
         return probability
 
-    @property
+    @cached_property
     def residual(self) -> FloatArray:
         """Quasi-score of each row in its log-odds: successes minus their expected number, over the variance factor."""
         return (self.y - self.trials * self.probability) / variance_factor(self.trials, self.phi)
 
-    @property
+    @cached_property
     def weight(self) -> FloatArray:
         """Variance of the residual, which is the quasi-information of each row about its log-odds."""
         return self.trials * self.probability * (1 - self.probability) / variance_factor(self.trials, self.phi)

@@ -20,6 +20,7 @@ from hierlogit.effects.numerics.population_average import (
     average_slope,
     predictor_sd,
     predictor_sd_slope,
+    rule_for,
 )
 
 MakeFit = Callable[..., hl.results.Fit]
@@ -168,3 +169,13 @@ def test_slope_of_the_spread_is_its_derivative(make_fit: MakeFit, clustered_rows
     assert np.abs(found).max() > 0.01
     zero = predictor_sd_slope(np.zeros_like(sd), draws, above, below, gap, ["reader"])
     np.testing.assert_array_equal(zero, 0)
+
+
+def test_rows_with_several_sds_in_turn_have_all_digits_in_both_tails() -> None:
+    random = np.random.default_rng(5)
+    mean = np.concatenate([random.normal(0.0, 3.0, 500), random.normal(0.0, 300.0, 500)])
+    sd = random.choice([0.0, 0.3, 1.0, 2.0, 5.0, 9.0], 1000)
+    nodes, weights = rule_for(sd)
+    expected = expit(mean[:, None] + sd[:, None] * nodes) @ weights
+    normal = expected > 1e-290
+    np.testing.assert_allclose(average_probability(mean, sd)[normal], expected[normal], rtol=1e-12)
