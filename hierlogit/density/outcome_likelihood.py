@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from .. import binomial
 from . import beta_binomial
+from .kernels.binomial_residuals import kind_of, sums_of_rows
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,6 +36,22 @@ def log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray, phi: Floa
     if phi is None:
         return binomial.log_likelihood(y, trials, eta)
     return beta_binomial.log_likelihood(y, trials, eta, phi)
+
+
+def total_log_likelihood(y: FloatArray, trials: FloatArray, eta: FloatArray, phi: FloatArray | None) -> FloatArray:
+    """Sum of `log_likelihood` over the rows, shape (draws,), for which `eta` may be overwritten.
+
+    Examples
+    --------
+    >>> np.exp(total_log_likelihood(np.array([0.0, 1.0]), np.ones(2), np.zeros((1, 2)), None))
+    array([0.25])
+    """
+    if phi is not None:
+        of_rows: FloatArray = beta_binomial.log_likelihood(y, trials, eta, phi).sum(axis=1)
+        return of_rows
+    total = np.empty(len(eta))
+    sums_of_rows(kind_of(trials), y, trials, eta.reshape(-1), total)
+    return total + binomial.log_binomial_coefficient(y, trials).sum()
 
 
 def score_and_weight(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -107,6 +108,8 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what functions print is no answer
+    # Imports and functions make many objects and few cycles, which are looked for after each function.
+    gc.disable()
     with shown(False):  # nobody watches its output
         while True:
             try:
@@ -115,6 +118,7 @@ def serve() -> None:
                 return
             pickle.dump(_answer(task), answers)
             answers.flush()
+            gc.collect(0)
 
 
 def _answer(task: bytes) -> bytes:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..fits.pooled_fit import imputations_of
 from ..fits.posterior import parameter_draws
+from ..fits.rank_normalised import bulk_ess, rhat
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,13 +39,14 @@ def convergence_of_draws(model: ModelSpec, posterior: xr.Dataset) -> dict[str, F
 
 def _with_moments(model: ModelSpec, posterior: xr.Dataset) -> tuple[dict[str, FloatArray], FloatArray]:
     """The measures of a posterior, and the means and sds of its draws, shape (2, parameters)."""
-    import arviz_stats
+    from ..arviz_statistics import arviz_stats
 
-    dataset = parameter_draws(model, posterior).to_dataset(name="value")
+    values = parameter_draws(model, posterior)
+    dataset = values.to_dataset(name="value")
     columns: dict[str, FloatArray] = {}
     if dataset.sizes["chain"] > 1:
-        columns["r_hat"] = arviz_stats.rhat(dataset)["value"].to_numpy()
-    columns["ess_bulk"] = arviz_stats.ess(dataset, method="bulk")["value"].to_numpy()
+        columns["r_hat"] = rhat(values)
+    columns["ess_bulk"] = bulk_ess(values)
     columns["ess_tail"] = arviz_stats.ess(dataset, method="tail")["value"].to_numpy()
     columns["mcse_mean"] = arviz_stats.mcse(dataset, method="mean")["value"].to_numpy()
     columns["mcse_sd"] = arviz_stats.mcse(dataset, method="sd")["value"].to_numpy()

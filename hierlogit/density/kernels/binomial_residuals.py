@@ -70,6 +70,25 @@ def add_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, resi
 
 
 @kernel
+def sums_of_rows(kind: int, y: FloatArray, trials: FloatArray, eta: FloatArray, out: FloatArray) -> None:
+    """Log-likelihood of all rows together for each draw, without binomial coefficients.
+
+    Parameters
+    ----------
+    kind, y, trials
+        As for `add_rows`.
+    eta : ndarray, shape (draws * n,)
+        Linear predictors; replaced by ``exp(-|eta|)``.
+    out : ndarray, shape (draws,)
+        Written.
+    """
+    n = len(y)
+    residual = np.empty(n)
+    for s in range(len(out)):
+        out[s] = add_rows(kind, y, trials, window(eta, s * n, n), residual)
+
+
+@kernel
 def _add_linear(y: FloatArray, trials: FloatArray, eta: FloatArray, residual: FloatArray) -> float:
     total = 0.0
     for i in range(len(y)):

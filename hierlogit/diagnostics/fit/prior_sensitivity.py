@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ...density.linear_predictor import Draws, linear_predictor
-from ...density.outcome_likelihood import log_likelihood
+from ...density.outcome_likelihood import total_log_likelihood
 from ...fits.posterior import parameter_draws
 from ...validation import quoted_list
 from .measures import CheckResult
@@ -152,7 +152,7 @@ def _total_log_likelihood(fit: Fit) -> xr.Dataset:
     draws, rows, outcome = Draws.of(fit.model, posterior), design.training_rows(), design.outcome
     total = np.empty(len(draws))
     for part, some in draws.chunks(len(rows)):
-        total[part] = log_likelihood(outcome.y, outcome.trials, linear_predictor(some, rows), some.phi).sum(axis=1)
+        total[part] = total_log_likelihood(outcome.y, outcome.trials, linear_predictor(some, rows), some.phi)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], 1)
     coords = {"chain": posterior["chain"], "draw": posterior["draw"]}
     return xr.Dataset({"total": (("chain", "draw", "all"), total.reshape(shape))}, coords=coords)

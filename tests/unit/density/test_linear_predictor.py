@@ -12,6 +12,7 @@ import xarray as xr
 
 import hierlogit as hl
 from hierlogit.density.linear_predictor import Draws, correlation_cholesky
+from hierlogit.density.outcome_likelihood import log_likelihood, total_log_likelihood
 
 MakeFit = Callable[..., hl.results.Fit]
 
@@ -72,3 +73,14 @@ def test_roots_of_singular_correlations() -> None:
         L = correlation_cholesky(R)
         np.testing.assert_allclose(L @ L.transpose(0, 2, 1), R, atol=1e-12)
         assert np.all(np.triu(L[0], 1) == 0)
+
+
+@pytest.mark.parametrize("most", [1, 7, 30])
+@pytest.mark.parametrize("phi", [None, np.array([2.0, 9.0, np.inf])])
+def test_totals_are_sums_over_rows(most: int, phi: np.ndarray | None) -> None:
+    random = np.random.default_rng(most)
+    trials = random.integers(1, most + 1, 1500).astype(float)
+    y = random.binomial(trials.astype(int), 0.3).astype(float)
+    eta = random.normal(0.0, 5.0, (3, 1500))
+    expected = log_likelihood(y, trials, eta, phi).sum(axis=1)
+    np.testing.assert_allclose(total_log_likelihood(y, trials, eta.copy(), phi), expected, rtol=1e-12)
