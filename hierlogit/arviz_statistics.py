@@ -5,6 +5,7 @@ SciPy's distributions and filters take longer to import than all of ArviZ. They 
 
 from __future__ import annotations
 
+from . import arviz_settings as _arviz_settings  # noqa: F401 - imports what ArviZ's statistics rest on
 from .late_imports import put_off
 
 #: What modules of ArviZ import from SciPy by name.

@@ -123,19 +123,28 @@ def point_log_prior(
     for group, L in zip(design.groups, cholesky, strict=True):
         dL = np.zeros_like(L)
         sd = np.sqrt((L**2).sum(axis=1))
-        # The direction in which each sd increases; along the diagonal where the sd is zero.
-        direction = np.eye(len(sd))
-        np.divide(L, sd[:, None], out=direction, where=sd[:, None] > 0)
+        direction = _directions(L, sd)
         for members, part in zip(group.sets, group.set_slices, strict=True):
             log_density, dsd = _sds_of_set(model.priors.sd[group.name][part], sd[part])
             value += log_density
             # At an sd of zero, where its density may be infinite, some entries have no direction.
-            moves = direction[part] != 0
-            dL[part] += np.multiply(dsd[:, None], direction[part], out=np.zeros_like(dL[part]), where=moves)
+            if not np.isfinite(dsd).all():
+                moves = direction[part] != 0
+                dL[part] += np.multiply(dsd[:, None], direction[part], out=np.zeros_like(dL[part]), where=moves)
+            else:
+                dL[part] += dsd[:, None] * direction[part]
             if len(members) > 1:
                 value += _add_correlation(model, group.name, L[part, part], dL[part, part])
         dcholesky.append(dL)
     return value, dbeta, dcholesky
+
+
+def _directions(L: FloatArray, sd: FloatArray) -> FloatArray:
+    """The direction in which each sd increases; along the diagonal where the sd is zero."""
+    if sd.all():
+        return L / sd[:, None]
+    direction = np.eye(len(sd))
+    return np.divide(L, sd[:, None], out=direction, where=sd[:, None] > 0)
 
 
 def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, FloatArray]:
@@ -148,11 +157,18 @@ def _sds_of_set(priors: Sequence[ScalePrior], sd: FloatArray) -> tuple[float, Fl
 def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray) -> float:
     """Log density of the correlations of one set; adds its gradient in the Cholesky factor to `dL`."""
     prior = model.priors.cor[name]
-    sd = np.sqrt((L**2).sum(axis=1))
+    sd, diagonal, power = np.sqrt((L**2).sum(axis=1)), L.diagonal(), prior.eta - 1
+    constant = _log_density_of_independence(prior, len(sd))
+    if diagonal.all():
+        if not power:
+            return constant
+        dL.flat[:: len(sd) + 1] += 2 * power / diagonal
+        dL -= 2 * power * L / sd[:, None] ** 2
+        with np.errstate(invalid="ignore"):  # entries may be infinite
+            return constant + power * float(2 * np.log(np.abs(diagonal) / sd).sum())
     # An effect with an sd of zero has no correlations; the limit along the diagonal is that it is independent.
     varies = sd > 0
-    diagonal, sd = np.where(varies, np.diag(L), 1.0), np.where(varies, sd, 1.0)
-    power = prior.eta - 1
+    diagonal, sd = np.where(varies, diagonal, 1.0), np.where(varies, sd, 1.0)
     if power:
         with np.errstate(divide="ignore"):
             dL[np.diag_indices(len(sd))] += np.where(varies, 2 * power / diagonal, 0.0)
@@ -160,7 +176,7 @@ def _add_correlation(model: ModelSpec, name: str, L: FloatArray, dL: FloatArray)
     # log det R = 2 sum log(L_ii / sd_i); the constant is the density of independence.
     with np.errstate(divide="ignore", invalid="ignore"):
         logdet = 2 * np.log(np.abs(diagonal) / sd).sum()
-    return _log_density_of_independence(prior, len(sd)) + (power * float(logdet) if power else 0.0)
+    return constant + (power * float(logdet) if power else 0.0)
 
 
 @lru_cache(maxsize=256)

@@ -71,7 +71,7 @@ class Interval(ShownAsCall):
 
 def _default(setting: str) -> Any:
     """What ArviZ is set to, which takes long to import where nothing else does."""
-    from arviz_base import rcParams
+    from ..arviz_settings import rcParams
 
     return rcParams[setting]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,9 +82,10 @@ def logistic_regressions(
     transformed, size = start @ R.T, float(trials.sum())
     information = np.empty((*transformed.shape, transformed.shape[1]))
     extreme = (proportion == 0) | (proportion == 1)
+    blocks = _blocks(U)
     finite, unfinished = np.zeros(len(start), dtype=bool), np.arange(len(start))
     for _ in range(MOST_STEPS):
-        gradient, of_these = _derivatives(proportion[unfinished], transformed[unfinished], U, offset, trials)
+        gradient, of_these = _derivatives(proportion[unfinished], transformed[unfinished], U, blocks, offset, trials)
         information[unfinished] = of_these
         try:
             step = np.linalg.solve(of_these, gradient[..., None])[..., 0]
@@ -102,8 +104,39 @@ def logistic_regressions(
     return LogisticRegressions(np.linalg.solve(R, transformed.T).T, finite, information, R)
 
 
+#: Rows, and the products of each two of their columns.
+type Block = tuple[slice, FloatArray]
+
+
+def _blocks(U: FloatArray) -> Iterable[Block]:
+    """Products of columns in blocks that fit in memory; a single one is kept for all steps."""
+    rows = max(1, TOGETHER // max(1, U.shape[1]) ** 2)
+    parts = [slice(first, first + rows) for first in range(0, len(U), rows)]
+    return [(part, _products(U[part])) for part in parts] if len(parts) == 1 else _Blocks(U, parts)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks that are computed whenever they are needed."""
+
+    U: FloatArray
+    parts: list[slice]
+
+    def __iter__(self) -> Iterator[Block]:
+        return ((part, _products(self.U[part])) for part in self.parts)
+
+
+def _products(U: FloatArray) -> FloatArray:
+    return (U[:, :, None] * U[:, None, :]).reshape(len(U), -1)
+
+
 def _derivatives(
-    proportion: FloatArray, coefficients: FloatArray, U: FloatArray, offset: FloatArray, trials: FloatArray
+    proportion: FloatArray,
+    coefficients: FloatArray,
+    U: FloatArray,
+    blocks: Iterable[Block],
+    offset: FloatArray,
+    trials: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Gradient and information of each log-likelihood, shapes (fits, p) and (fits, p, p)."""
     from scipy.special import expit
@@ -112,8 +145,7 @@ def _derivatives(
     gradient = ((proportion - fitted) * trials) @ U
     fitted *= (1 - fitted) * trials
     p = U.shape[1]
-    information, rows = np.zeros((len(fitted), p * p)), max(1, TOGETHER // p**2)
-    for first in range(0, len(U), rows):
-        some = U[first : first + rows]
-        information += fitted[:, first : first + rows] @ (some[:, :, None] * some[:, None, :]).reshape(len(some), -1)
+    information = np.zeros((len(fitted), p * p))
+    for part, products in blocks:
+        information += fitted[:, part] @ products
     return gradient, information.reshape(-1, p, p)

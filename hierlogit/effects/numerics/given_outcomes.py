@@ -330,7 +330,7 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
     u = np.zeros((draws, d))
     value, gradient, H = problem.expansion(u)
     for _ in range(NEWTON_STEPS):
-        step = np.linalg.solve(H, gradient[..., None])[..., 0]
+        step = _solved(H, gradient)
         decrement = np.einsum("sd,sd->s", gradient, step)
         if np.max(decrement) < NEWTON_TOLERANCE:
             break
@@ -345,6 +345,23 @@ def _mode(problem: Problem) -> tuple[FloatArray, FloatArray]:
         u, value = moved, reached
         gradient, H = slopes
     return u, H
+
+
+def _solved(H: FloatArray, gradient: FloatArray) -> FloatArray:
+    """``H^-1 gradient`` of each draw; for one or two effects without LAPACK, whose calls take longer than the solution.
+
+    H is the identity plus a matrix without negative eigenvalues, so that its determinant is at least one.
+    """
+    d = H.shape[1]
+    if d == 1:
+        return gradient / H[:, 0]
+    if d == 2:
+        determinant = H[:, 0, 0] * H[:, 1, 1] - H[:, 0, 1] * H[:, 0, 1]
+        first = H[:, 1, 1] * gradient[:, 0] - H[:, 0, 1] * gradient[:, 1]
+        second = H[:, 0, 0] * gradient[:, 1] - H[:, 0, 1] * gradient[:, 0]
+        return np.stack([first / determinant, second / determinant], axis=1)
+    solution: FloatArray = np.linalg.solve(H, gradient[..., None])[..., 0]
+    return solution
 
 
 def _sample(

@@ -163,8 +163,8 @@ def _update_inverse(inverse: FloatArray, step: FloatArray, change: FloatArray) -
     # A prior may be so narrow that its slopes overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         predicted = inverse @ change
-        updated = inverse + (1.0 + float(change @ predicted) / curvature) / curvature * np.outer(step, step)
-        updated -= (np.outer(step, predicted) + np.outer(predicted, step)) / curvature
+        updated = inverse + (1.0 + float(change @ predicted) / curvature) / curvature * (step[:, None] * step)
+        updated -= (step[:, None] * predicted + predicted[:, None] * step) / curvature
     if np.all(np.isfinite(updated)):
         inverse[:] = updated
 
