@@ -64,6 +64,9 @@ def _source(drawn: Figure) -> str:
 
     # Laid out and drawn in one pass; `savefig` draws once more, for the layout alone.
     drawn.set_dpi(DOTS)
+    for axis in [axis for ax in drawn.axes for axis in (ax.xaxis, ax.yaxis)]:
+        if not axis.get_label_text():  # whose place would be computed from all tick labels, several times
+            axis.set_label_coords(0.0, 0.0)
     canvas: Any = FigureCanvasAgg(drawn)
     canvas.draw()
     content = BytesIO()
