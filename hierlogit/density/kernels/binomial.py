@@ -107,6 +107,14 @@ MULTIPLIED = 896
 _FRACTION, _ONE, _NOT_FINITE = (1 << 52) - 1, 1023 << 52, 2047
 
 
+@fused_kernel
+def logarithm(x: float) -> float:
+    """Logarithm of a finite number from 1 on, to a few units in the last place."""
+    bits = bits_of(x)
+    exponent = (bits >> 52) - 1023
+    return exponent * LN2 + log1p_of_unit(_float((bits & _FRACTION) | _ONE) - 1.0)
+
+
 @kernel
 def sum_of_logarithms(values: np.ndarray) -> float:
     """Sum of the logarithms of positive numbers that are not subnormal; NaN if one is infinite or NaN.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
-from ...density.kernels.binomial import LN2, bernoulli_variance, log1p_of_unit, log_sum, logistic
+from ...density.kernels.binomial import LN2, bernoulli_variance, log1p_of_unit, log_sum, logarithm, logistic
 from ...density.kernels.binomial_residuals import MANY, ONE, add_rows, power
 from ...numba_support.compile import kernel
 from ...numba_support.vectors import add_column, copy, dot, fill, vector, window
@@ -174,7 +172,7 @@ def _subtract_row(trials: float, others: float, added: FloatArray, logs: FloatAr
 def _subtract_logarithms(product: FloatArray, logs: FloatArray) -> None:
     """Subtract the logarithms of products, which begin anew."""
     for node in range(len(logs)):
-        logs[node] -= math.log(product[node])
+        logs[node] -= logarithm(product[node])
         product[node] = 1.0
 
 

@@ -167,7 +167,8 @@ def _average_of_pairs(m: float, spread: FloatArray, weights: FloatArray) -> floa
     else:
         for k in range(halves):
             total += above[k] * (a * (spread[k] + 2.0 * a) / (1.0 + a * (a + spread[k])))
-    return total + weights[halves] * p
+    average: float = total + weights[halves] * p
+    return average
 
 
 @kernel

@@ -24,6 +24,7 @@ from hierlogit.density.kernels.binomial import (
     exp_of_negative,
     linearise,
     log1p_of_unit,
+    logarithm,
     logistic,
     one_minus_two_p,
     sum_of_logarithms,
@@ -88,6 +89,12 @@ def test_the_ends_of_the_exponential() -> None:
     assert np.isnan(exp_of_negative(np.nan))
 
 
+def test_logarithms_from_one_on_are_numpys() -> None:
+    random = np.random.default_rng(1)
+    x = np.concatenate([[1.0, np.nextafter(1.0, 2.0)], 1.0 + spread(1.0), np.exp(random.uniform(0.0, 709.0, 10_000))])
+    assert units_apart(over(logarithm, x), np.log(x)) <= 6.0
+
+
 def test_functions_that_call_the_exponential_leave_it_as_it_is(tmp_path: Path) -> None:
     # Compiled on behalf of a function that takes liberties with sums, it may not inherit them: 1 + x - 1 is not x here.
     code = """
@@ -137,9 +144,10 @@ def test_it_is_evaluated_in_one_place() -> None:
     package = Path(hl.__file__).parent
     sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
     assert sum(text.count("exp_of_negative(-abs(") for text in sources) == 1
-    # Its definition, rows, their sums, and rows at the nodes of quadrature, of new clusters, of proposals and of their
-    # slopes; those of beta-binomial outcomes, with the derivatives for a search and for the sampler.
-    assert sum(text.count("log1p_of_unit(") for text in sources) == 10
+    # Its definition, other logarithms, rows, their sums, and rows at the nodes of quadrature, of new clusters, of
+    # proposals and of their slopes; those of beta-binomial outcomes, with the derivatives for a search and for the
+    # sampler.
+    assert sum(text.count("log1p_of_unit(") for text in sources) == 11
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
