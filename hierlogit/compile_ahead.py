@@ -50,6 +50,8 @@ def _fits() -> Iterator[object]:
     """Fits of every kind, and the results that are computed by compiled functions, one after the other."""
     import hierlogit as hl
 
+    from .density.outcome_likelihood import total_log_likelihood
+
     table = _table()
     single, slopes, nested = (
         hl.Model(formula, table) for formula in ("y ~ x + (1 | a)", "y ~ x + (1 + x | a)", "y ~ x + (1 | a/inner)")
@@ -66,6 +68,7 @@ def _fits() -> Iterator[object]:
             yield (sampled := model.fit(hl.NUTS(draws=20, tune=50, chains=1, seed=1, effects=effects, progress=False)))
         yield hl.loo(sampled, group="a")
     yield hl.residuals(counts.fit("laplace"), seed=1)
+    yield total_log_likelihood(np.zeros(1), np.ones(1), np.zeros((1, 1)), None)  # of `hl.check`
     yield from (model.fit(hl.ImportanceSampling(draws=100, seed=1)) for model in (single, slopes, nested))
     for model in (large, sparse):
         yield hl.league_table(model.fit("laplace"))
