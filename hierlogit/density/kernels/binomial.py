@@ -112,7 +112,8 @@ def logarithm(x: float) -> float:
     """Logarithm of a finite number from 1 on, to a few units in the last place."""
     bits = bits_of(x)
     exponent = (bits >> 52) - 1023
-    return exponent * LN2 + log1p_of_unit(_float((bits & _FRACTION) | _ONE) - 1.0)
+    value: float = exponent * LN2 + log1p_of_unit(_float((bits & _FRACTION) | _ONE) - 1.0)
+    return value
 
 
 @kernel
