@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import hierlogit as hl
+from hierlogit.cli import output
 from hierlogit.cli.app import app
 from hierlogit.cli.output import CommandError
 from hierlogit.cli.weight_options import read_weights
@@ -75,7 +76,8 @@ def expected(rows: Path, weights: hl.FrequencyWeights | hl.SamplingWeights) -> p
     return hl.summary(model.fit(hl.Laplace(seed=1)))
 
 
-def test_a_fit_with_frequency_weights(rows: Path) -> None:
+def test_a_fit_with_frequency_weights(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_pictures", lambda *_: {})
     result, summary = fitted(rows, "--frequency-weights", "n")
     assert result.exit_code == 0, result.output
     np.testing.assert_allclose(summary["se"], expected(rows, hl.FrequencyWeights("n"))["se"])
