@@ -19,6 +19,9 @@ from hierlogit.fits.diagnostics import Diagnostics
 from hierlogit.fits.findings import Finding
 from hierlogit.fits.fit import Fit
 
+#: Simulated data sets where a test is of which checks are made, not of what they find: the fewest that `alpha` allows.
+FEW = 20
+
 Effect = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -119,9 +122,11 @@ def test_clusters_that_a_prior_denies_differ_more_than_the_model_makes_them() ->
     rows = study(40, 30, lambda x, u: expit(-0.5 + 0.7 * x + u), seed=8)
     denied, held = (
         hl.check(
-            hl.Model("y ~ x + (1 | clinic)", rows, priors={"sd": hl.priors.HalfNormal(sd)}).fit(hl.MAP(seed=1)), seed=1
+            hl.Model("y ~ x + (1 | clinic)", rows, priors={"sd": hl.priors.HalfNormal(sd)}).fit(hl.MAP(seed=1)),
+            replicates=replicates,
+            seed=1,
         )
-        for sd in (0.02, 0.2)
+        for sd, replicates in ((0.02, 200), (0.2, 50))
     )
     told = {one.code: one.evidence for one in denied.findings}
     assert "differ more than in data simulated from the model" in told["cluster_spread"]
@@ -168,6 +173,13 @@ DEGENERATE = {
 }
 
 
+@pytest.fixture
+def few_replicates(monkeypatch) -> None:
+    """Allow `FEW` simulated data sets."""
+    monkeypatch.setattr("hierlogit.diagnostics.fit.check.FEWEST_REPLICATES", FEW)
+
+
+@pytest.mark.usefixtures("few_replicates")
 @pytest.mark.parametrize("name", DEGENERATE)
 @pytest.mark.parametrize("engine", [hl.Laplace(seed=1), hl.MAP(seed=1)], ids=["Laplace", "MAP"])
 def test_every_check_is_made_or_says_why_not(name: str, engine: hl.Laplace | hl.MAP) -> None:
@@ -178,7 +190,7 @@ def test_every_check_is_made_or_says_why_not(name: str, engine: hl.Laplace | hl.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hl.errors.HierlogitWarning)
         fit = hl.Model(formula, change(rows)).fit(engine)
-    table = hl.check(fit, replicates=50, seed=1).table
+    table = hl.check(fit, replicates=FEW, seed=1).table
     made = table["not_made"] == ""
     assert np.isfinite(table["value"][made]).all()
     assert table["not_made"][~made].str.endswith(".").all()
@@ -251,7 +263,7 @@ def test_herds_differ_in_their_periods() -> None:
     codes_of_first = [one.code for one in hl.check(fits[0], replicates=60, seed=1).findings]
     assert codes_of_first == ["overdispersion", "heterogeneous_slopes"]
     assert "heterogeneous_slopes" not in [one.code for one in hl.check(fits[1], replicates=60, seed=1).findings]
-    tested = hl.test_slopes(fits[0], replicates=1000, seed=1)
+    tested = hl.test_slopes(fits[0], replicates=400, seed=1)
     assert tested["p_value"].tolist() == pytest.approx([hl.likelihood_ratio(*fits).p_value], abs=0.002)
 
 
@@ -345,6 +357,7 @@ def test_every_check_names_a_verb_or_a_picture() -> None:
             assert name in dir(hl.plots if plot else hl), remedy
 
 
+@pytest.mark.usefixtures("few_replicates")
 @pytest.mark.parametrize(
     ("formula", "unmade"),
     [
@@ -366,7 +379,7 @@ def test_models_of_every_kind_are_checked(formula: str, unmade: set[str], engine
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = hl.Model(formula, rows).fit(engine)
-    table = hl.check(fit, replicates=50, seed=1).table
+    table = hl.check(fit, replicates=FEW, seed=1).table
     without_priors = {"prior_data_conflict", "prior_sensitivity"} if engine == "laplace" else set()
     assert set(table["check"][table["not_made"] != ""]) == unmade | without_priors
     assert table["p_value"].dropna().between(0, 1).all()

@@ -44,6 +44,11 @@ def by_rows() -> Fit:
     return fitted(counts(20, 6, 3, row_sd=1.0))
 
 
+@pytest.fixture(scope="module")
+def found(by_rows: Fit) -> hl.results.Overdispersion:
+    return hl.check_overdispersion(by_rows, replicates=50, seed=1)
+
+
 def averaged_squares(fit: Fit, nodes: int = 201) -> float:
     """Sum of the squared residuals of a random-intercept model, averaged over the conditional distributions."""
     assert fit.estimate is not None
@@ -60,11 +65,12 @@ def averaged_squares(fit: Fit, nodes: int = 201) -> float:
     return total
 
 
-def test_the_ratio_has_the_residuals_averaged_over_the_cluster_effects(by_rows: Fit) -> None:
+def test_the_ratio_has_the_residuals_averaged_over_the_cluster_effects(
+    by_rows: Fit, found: hl.results.Overdispersion
+) -> None:
     observed = ReferenceFit.of(by_rows).observed
     ratio = averaged_squares(by_rows) / observed.weight.sum()
     assert variance_ratio(observed) == pytest.approx(ratio, rel=0.01)
-    found = hl.check_overdispersion(by_rows, replicates=50, seed=1)
     assert found.simulated.mean() == pytest.approx(1.0)
     assert found.ratio == pytest.approx(ratio, rel=0.1)
 
@@ -83,8 +89,7 @@ def test_rows_of_one_trial_say_nothing_of_dispersion() -> None:
     assert variance_ratio(observed) == pytest.approx(plain)
 
 
-def test_a_row_effect_is_found_and_said_to_fit_better(by_rows: Fit) -> None:
-    found = hl.check_overdispersion(by_rows, replicates=50, seed=1)
+def test_a_row_effect_is_found_and_said_to_fit_better(found: hl.results.Overdispersion) -> None:
     assert found.p_value < 0.001
     assert found.ratio > 1.5
     assert found.table.loc["row effect", "estimate"] == pytest.approx(1.0, abs=0.25)
@@ -93,8 +98,7 @@ def test_a_row_effect_is_found_and_said_to_fit_better(by_rows: Fit) -> None:
     assert f"{found.ratio:.3g} times" in finding.evidence
 
 
-def test_the_models_are_those_that_users_fit(by_rows: Fit) -> None:
-    found = hl.check_overdispersion(by_rows, replicates=50, seed=1)
+def test_the_models_are_those_that_users_fit(by_rows: Fit, found: hl.results.Overdispersion) -> None:
     rows = counts(20, 6, 3, row_sd=1.0)
     with_rows = hl.Model(f"{FORMULA} + (1 | row)", rows.assign(row=range(len(rows))))
     again = with_rows.fit(hl.AGQ(nodes=11, seed=1, draws=100)).estimate
@@ -148,7 +152,7 @@ def p_values(studies: int, clusters: int, size: int, trials: int, row_sd: float 
     for seed in range(studies):
         reference = ReferenceFit.of(fitted(counts(clusters, size, seed, trials=trials, row_sd=row_sd)))
         if reference.usable:
-            simulated = np.array([OfRatio(reference, seed)(number)["ratio"] for number in range(60)])
+            simulated = np.array([OfRatio(reference, seed)(number)["ratio"] for number in range(40)])
             found.append(tail_probability(variance_ratio(reference.observed), simulated, "upper"))
     assert len(found) > 0.9 * studies
     return np.array(found)
