@@ -40,6 +40,7 @@ from .style import (
     new_axes,
     panel_width,
     probability_label,
+    require_axes,
     set_title,
     wrapped,
 )
@@ -162,6 +163,7 @@ def curves(
     >>> hl.plots.curves(fit, "age", by="urban", at={"livch": "0"}, cluster_band=0.8)  # doctest: +SKIP
     """
     require_fit(fit)
+    require_axes(axes)
     interval = Interval.of(ci_prob, ci_kind)
     factor = fit.model.design.chosen_groups(group)[0] if fit.model.design.groups or group is not None else None
     fixed = {} if at is None else mapping("at", at, PredictionError, "values by predictor, {'age': 30}")

@@ -27,6 +27,7 @@ from .style import (
     new_axes,
     probability_label,
     proportion_label,
+    require_axes,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def shrinkage(
     >>> hl.plots.shrinkage(fit)  # doctest: +SKIP
     >>> hl.plots.shrinkage(fit, effects=["Intercept", "urban[Y]"])  # doctest: +SKIP
     """
+    require_axes(axes)
     if not isinstance(result, Pooling):
         model_of(result, "result")
         result = pooling(result, group=group)

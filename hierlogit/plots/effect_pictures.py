@@ -23,7 +23,7 @@ from ..validation import agree, flag, kind_of, quoted_list
 from .effect_figure import Extras, draw_figure
 from .effect_layout import EffectLayout, EffectTable
 from .raw_proportions import raw_proportions
-from .style import AxesArray
+from .style import AxesArray, require_axes
 
 #: Draws for the thin lines of clusters.
 LINE_DRAWS = 400
@@ -313,6 +313,7 @@ class _Wanted:
                 f"result must be a fit, or a table by hl.{self.name} or hl.avg_{self.name}; got {kind_of(result)}."
             )
         require_fit(result)
+        require_axes(axes)
         table, layout, extras = self._averages(result) if condition is None else self._conditional(result, condition)
         if points or rug:
             extras = replace(extras, **_of_data(result, table, layout, points=points, rug=rug))

@@ -26,6 +26,7 @@ from .style import (
     given_axes,
     house_style,
     new_axes,
+    require_axes,
     set_title,
 )
 
@@ -104,6 +105,7 @@ def effects_qq(
     require_unweighted(fit, "hl.plots.effects_qq", NOT_THE_POPULATION)
     refuse_pooled(fit, "fit", "Simulated bands are by refits")
     replicates = whole_number("replicates", replicates, FitError, least=FEWEST_REPLICATES)
+    require_axes(axes)
     interval = Interval.of(ci_prob, "eti")
     panels = fit.model.design.chosen_effects(group, effect)
     clusters = sum(len(factor.levels) for factor, _ in panels)

@@ -26,6 +26,7 @@ from .style import (
     new_axes,
     probability_label,
     proportion_label,
+    require_axes,
     set_title,
 )
 
@@ -80,6 +81,7 @@ def calibration(
     >>> import hierlogit as hl
     >>> hl.plots.calibration(fit, seed=1)  # doctest: +SKIP
     """
+    require_axes(ax)
     interval = Interval.of(ci_prob, "eti")
     table = calibration_of(
         fit, clusters=clusters, replicates=replicates, ci_prob=interval.prob, num_draws=num_draws, seed=seed

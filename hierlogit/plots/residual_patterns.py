@@ -31,6 +31,7 @@ from .style import (
     names_of,
     new_axes,
     probability_label,
+    require_axes,
     set_title,
 )
 
@@ -95,6 +96,7 @@ def residuals(
     >>> import hierlogit as hl
     >>> hl.plots.residuals(fit, by="age", seed=1)  # doctest: +SKIP
     """
+    require_axes(axes)
     options: dict[str, Any] = {"clusters": clusters, "num_draws": num_draws, "seed": seed_or_new(seed, PredictionError)}
     binned = residuals_of(fit, "binned", by=by, bins=bins, replicates=replicates, **options)
     quantile = _compared(fit, replicates=replicates, **options)

@@ -118,6 +118,17 @@ def as_axes(axes: Any) -> AxesArray:
     return np.asarray(axes, dtype=object).ravel().view(AxesArray)
 
 
+def require_axes(axes: Any) -> None:
+    """Raise an error unless all that a caller passed are matplotlib axes; None stands for a new figure.
+
+    Plots that take long to compute call this first.
+    """
+    from matplotlib.axes import Axes
+
+    if axes is not None and not all(isinstance(ax, Axes) for ax in as_axes(axes)):
+        raise FitError(f"ax and axes must be matplotlib Axes; got {kind_of(axes)}.")
+
+
 def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
     """The axes that a caller passed, as an array.
 
@@ -126,11 +137,8 @@ def given_axes(axes: Any, panels: int, what: str) -> AxesArray:
     FitError
         If they are not matplotlib axes, or their number differs from the number of panels.
     """
-    from matplotlib.axes import Axes
-
+    require_axes(axes)
     array = as_axes(axes)
-    if not all(isinstance(ax, Axes) for ax in array):
-        raise FitError(f"ax and axes must be matplotlib Axes; got {kind_of(axes)}.")
     if len(array) != panels:
         raise FitError(f"this plot needs {panels} Axes ({what}); got {len(array)}.")
     return array

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -94,3 +95,23 @@ def test_settings_that_a_backend_makes_when_it_is_loaded_stay(tmp_path):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert float(printed) == 77
+
+
+@pytest.mark.parametrize(
+    ("draw", "computes"),
+    [
+        (lambda fit: hl.plots.comparisons(fit, "arm", axes=3), "effect_pictures._Wanted._averages"),
+        (lambda fit: hl.plots.residuals(fit, axes=3), "residual_patterns.residuals_of"),
+        (lambda fit: hl.plots.calibration(fit, ax=3), "reliability_curve.calibration_of"),
+        (lambda fit: hl.plots.shrinkage(fit, axes=3), "cluster_shrinkage.pooling"),
+        (lambda fit: hl.plots.curves(fit, "dose", axes=3), "cluster_curves._compute"),
+        (lambda fit: hl.plots.effects_qq(fit, axes=3), "effects_normality.effect_quantiles"),
+    ],
+)
+def test_what_are_no_axes_is_refused_before_anything_is_computed(
+    draw: Any, computes: str, make_fit: Any, clustered_rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = make_fit("healed ~ dose + arm + (1 | clinic)", clustered_rows(8, 10))
+    monkeypatch.setattr(f"hierlogit.plots.{computes}", lambda *_, **__: pytest.fail("something was computed"))
+    with pytest.raises(hl.errors.FitError, match="must be matplotlib Axes; got int"):
+        draw(fit)
