@@ -544,9 +544,12 @@ def test_a_laplace_fit_does_without_the_heavy_libraries() -> None:
         "assert fit.estimate.log_likelihood < 0; hl.summary(fit, ci_prob=0.9, interval='wald'); "
         f"print(*[name for name in {heavy!r} if name in sys.modules])"
     )
-    for _ in range(2):  # the first one may have to compile
+
+    def loaded() -> list[str]:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+        return done.stdout.split()
+
+    assert loaded() == [] or loaded() == []  # the first one may have had to compile
 
 
 def test_predictors_far_from_zero_lose_no_digits() -> None:

@@ -37,7 +37,7 @@ def rows() -> pd.DataFrame:
 def test_intercept_and_sd_against_a_sum_over_a_grid(rows: pd.DataFrame) -> None:
     model = hl.Model("p(k, n) ~ 1 + (1 | g)", rows, priors=PRIORS)
     found = hl.evidence(model, draws=16384)
-    intercepts, sds = np.linspace(-7, 7, 141), np.linspace(0, 6, 302)[1:] - 0.01
+    intercepts, sds = np.linspace(-7, 7, 71), np.linspace(0, 6, 302)[1:] - 0.01
     v, weights = np.polynomial.hermite_e.hermegauss(61)
     log_weights = np.log(weights) - 0.5 * np.log(2 * np.pi)
     total = norm.logpdf(intercepts, 0, 1.5)[:, None] + halfnorm.logpdf(sds, 0, 1)
