@@ -12,6 +12,8 @@ from hierlogit.design.design import Design, build_design
 from hierlogit.formula.parser import parse
 
 N = 60
+#: Formulas of each test; a profile with more examples tries more.
+EXAMPLES = 30 if settings.default.max_examples <= 100 else 500
 
 NUMBERS = ["x", "scale(x)", "center(z)", "I(x**2)", "log(n)", "b", "within(x, g)", "between(z, g)", "I(v >= 'mid')"]
 FACTORS = ["t", "u", "C(k)", "S(t)", "T(u, 'hi')", "C(t, levels=order)"]
@@ -57,7 +59,7 @@ def designed(formula: str, frame: Any) -> Design:
     return build_design(parse(formula), frame, namespace={"order": ["c", "a", "b"]})
 
 
-@settings(max_examples=50)
+@settings(max_examples=EXAMPLES)
 @given(formula=formulas(), seed=st.integers(0, 50), data=st.data())
 def test_training_rows_alone_get_their_columns(formula: str, seed: int, data: st.DataObject) -> None:
     frame = table(seed)
@@ -81,7 +83,7 @@ def test_training_rows_alone_get_their_columns(formula: str, seed: int, data: st
         np.testing.assert_allclose(found.Z, block.Z[rows], rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=50)
+@settings(max_examples=EXAMPLES)
 @given(formula=formulas(), seed=st.integers(0, 50))
 def test_permuted_rows_permute_the_design(formula: str, seed: int) -> None:
     frame = table(seed)
@@ -96,7 +98,7 @@ def test_permuted_rows_permute_the_design(formula: str, seed: int) -> None:
         np.testing.assert_allclose(right.Z, left.Z[order], rtol=1e-8, atol=1e-8)
 
 
-@settings(max_examples=50)
+@settings(max_examples=EXAMPLES)
 @given(formula=formulas(), seed=st.integers(0, 50))
 def test_designs_are_sound(formula: str, seed: int) -> None:
     design = designed(formula, table(seed))

@@ -314,9 +314,11 @@ VOCABULARY = [
     "%",
 ]
 VOCABULARY += ["0", "1", "2", "0.5", "x", "g", "`a b`", "'s'", "None", "f(", "I(", "(1 | g)", "."]
+#: How many are spoiled; a profile with more examples spoils more.
+SPOILED = 150 if settings.default.max_examples <= 100 else 3000
 
 
-@settings(max_examples=300)
+@settings(max_examples=SPOILED)
 @given(pieces(), st.data())
 def test_a_spoiled_formula_is_an_error_or_one_that_formulae_reads(parts: Pieces, data: st.DataObject) -> None:
     spoiled = list(parts.words)

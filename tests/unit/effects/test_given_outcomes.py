@@ -39,7 +39,7 @@ def _seen(fit: hl.results.Fit, rows: pd.DataFrame) -> Seen:
 def _moments(fit: hl.results.Fit, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and sd of both effects of the only new clinic, and the mode, on a grid."""
     draws, group = Draws.of(fit.model, fit.posterior), seen.rows.groups["clinic"]
-    axis = np.linspace(-8, 8, 801)
+    axis = np.linspace(-8, 8, 401)
     u = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     b = u @ draws.cholesky["clinic"][0].T
     eta = (seen.rows.X @ draws.beta[0] + seen.rows.offset) + b @ group.Z.T
@@ -77,7 +77,7 @@ def test_dependent_factors_are_drawn_together(make_fit: MakeFit, clustered_rows:
     assert size == 2
     draws = Draws.of(fit.model, fit.posterior)
     s, t = float(draws.cholesky["clinic"][0, 0, 0]), float(draws.cholesky["reader"][0, 0, 0])
-    axis = np.linspace(-8, 8, 801)
+    axis = np.linspace(-8, 8, 401)
     a, b = (grid.ravel() for grid in np.meshgrid(s * axis, t * axis))
     eta = seen.rows.X @ draws.beta[0] + (a + b)[:, None]
     log_weight = log_likelihood(seen.y, seen.trials, eta).sum(axis=1) - 0.5 * ((a / s) ** 2 + (b / t) ** 2)
@@ -103,7 +103,7 @@ def test_predictions_are_those_of_the_exact_distribution(one_draw: hl.results.Fi
     for k, label in enumerate("pq"):
         own = rows[rows["clinic"] == label]
         seen = _seen(one_draw, own)
-        axis = np.linspace(-8, 8, 801)
+        axis = np.linspace(-8, 8, 401)
         u = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         known = Draws.of(one_draw.model, one_draw.posterior)
         b = u @ known.cholesky["clinic"][0].T
