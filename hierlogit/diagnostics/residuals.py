@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,28 +125,21 @@ def residuals(
     >>> binned["outside"].to_numpy()[[0, 1, -2, -1]]
     array([ True,  True,  True,  True])
     """
-    require_unweighted(fit, "hl.residuals", NOT_THE_POPULATION)
-    refuse_pooled(fit, "fit", "Residuals are of the rows")
     choice("type", type, TYPES, PredictionError)
+    if type == "binned":
+        rows, wanted = rows_to_bin(fit, clusters, by, bins, replicates, num_draws, seed)
+        return binned_residuals(rows, rows, wanted)
+    _refuse_fits(fit)
     cluster_choices(fit.model, clusters)
     if type == "deviance" and fit.model.overdispersed:
         raise PredictionError(
             "type='deviance': the deviance compares with a model that fits every row, which for beta-binomial counts "
             "depends on phi. Use type='quantile' or type='pearson'."
         )
-    if type != "binned" and (by is not None or bins is not None):
+    if by is not None or bins is not None:
         raise PredictionError(f"by= and bins= are for type='binned', not for type='{type}': leave them out.")
-    if by is not None:
-        (by,) = names(
-            "by", text("by", by, PredictionError), list(fit.model.design.table.frame), PredictionError, "column"
-        )
-    replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
-    if bins is not None:
-        bins = whole_number("bins", bins, PredictionError, least=2)
+    whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
     outcome, labels = fit.model.design.outcome, fit.model.design.table.rows
-    if type == "binned":
-        rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed_or_new(seed, PredictionError))
-        return _binned(rows, by, bins)
     fitted = fitted_probability(fit, clusters, num_draws, seed)
     table = pd.DataFrame({"observed": outcome.y / outcome.trials, "trials": outcome.trials, "fitted": fitted}, labels)
     if type == "quantile":
@@ -156,6 +150,55 @@ def residuals(
     else:
         table["residual"] = _deviance(outcome, fitted)
     return ResultTable.of(table, f"{TITLES[type]} of {fit.model.design.table.unit}")
+
+
+def _refuse_fits(fit: Fit) -> None:
+    require_unweighted(fit, "hl.residuals", NOT_THE_POPULATION)
+    refuse_pooled(fit, "fit", "Residuals are of the rows")
+
+
+@dataclass(frozen=True)
+class Bins:
+    """What rows are binned by, and into how many bins.
+
+    Attributes
+    ----------
+    by : str or None
+        A column of the rows; None for the fitted probability.
+    number : int or None
+        None to choose it by the number of rows.
+    """
+
+    by: str | None
+    number: int | None
+
+
+def rows_to_bin(
+    fit: Fit,
+    clusters: str | Mapping[str, str],
+    by: str | None,
+    bins: int | None,
+    replicates: int,
+    num_draws: int | None,
+    seed: int | None,
+) -> tuple[SimulatedRows, Bins]:
+    """The data sets that binned residuals are compared with, and the bins, by the options of `residuals`.
+
+    Raises
+    ------
+    PredictionError
+        If an option is not allowed.
+    """
+    _refuse_fits(fit)
+    cluster_choices(fit.model, clusters)
+    if by is not None:
+        (by,) = names(
+            "by", text("by", by, PredictionError), list(fit.model.design.table.frame), PredictionError, "column"
+        )
+    replicates = whole_number("replicates", replicates, PredictionError, least=FEWEST_REPLICATES)
+    number = None if bins is None else whole_number("bins", bins, PredictionError, least=2)
+    rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed_or_new(seed, PredictionError))
+    return rows, Bins(by, number)
 
 
 def _variance_factor(fit: Fit, num_draws: int | None) -> FloatArray:
@@ -214,8 +257,20 @@ def _normal_quantile(u: FloatArray) -> FloatArray:
     return quantile
 
 
-def _binned(simulated: SimulatedRows, by: str | None, bins: int | None) -> ResultTable:
-    design, fitted, trials = simulated.fit.model.design, simulated.probability, simulated.trials
+def binned_residuals(
+    rows: SimulatedRows, data_sets: Iterable[tuple[FloatArray, FloatArray, float | None]], wanted: Bins
+) -> ResultTable:
+    """Average residuals of bins of rows, compared with those in simulated data sets, which are read once.
+
+    Parameters
+    ----------
+    rows : SimulatedRows
+    data_sets : iterable
+        Those of `rows`.
+    wanted : Bins
+    """
+    by, bins = wanted.by, wanted.number
+    design, fitted, trials = rows.fit.model.design, rows.probability, rows.trials
     values: Any = pd.Series(fitted) if by is None else design.table.frame[by]
     amounts = values.dtype.kind in "iuf" if by is None else by not in design.level_columns
     numeric = amounts and not isinstance(values.dtype, pd.CategoricalDtype) and values.dtype != bool
@@ -232,7 +287,7 @@ def _binned(simulated: SimulatedRows, by: str | None, bins: int | None) -> Resul
     table["residual"] = _averages(code, design.outcome.y, trials, fitted)
     places = _places(code, trials)
     averages = []
-    for probability, y, _ in simulated:
+    for probability, y, _ in data_sets:
         # Bins by the fitted probability are those of the simulated data, which ties can make fewer.
         own = code if by is not None else _equal_bins(probability, bins, counts)
         averages.append(np.interp(places, _places(own, trials), _averages(own, y, trials, probability)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..diagnostics.fit.simulated_rows import SimulatedRows
 from ..diagnostics.fit.simultaneous_band import normal_scores, normal_simultaneous_band, simultaneous_band
-from ..diagnostics.residuals import quantile_residuals
+from ..diagnostics.residuals import Bins, binned_residuals, quantile_residuals, rows_to_bin
 from ..diagnostics.residuals import residuals as residuals_of
 from ..errors import PredictionError
 from ..fits.fit import Fit
@@ -97,9 +97,13 @@ def residuals(
     >>> hl.plots.residuals(fit, by="age", seed=1)  # doctest: +SKIP
     """
     require_axes(axes)
-    options: dict[str, Any] = {"clusters": clusters, "num_draws": num_draws, "seed": seed_or_new(seed, PredictionError)}
-    binned = residuals_of(fit, "binned", by=by, bins=bins, replicates=replicates, **options)
-    quantile = _compared(fit, replicates=replicates, **options)
+    seed = seed_or_new(seed, PredictionError)
+    rows, bins_wanted = rows_to_bin(fit, clusters, by, bins, replicates, num_draws, seed)
+    if rows.reference is None:
+        binned = binned_residuals(rows, rows, bins_wanted)
+        quantile = _among_normal_numbers(residuals_of(fit, clusters=clusters, num_draws=num_draws, seed=seed))
+    else:
+        binned, quantile = _among_refits(rows, bins_wanted)
     with house_style():
         if axes is None:
             drawn = new_axes(2, width=8.2, height=3.6, width_ratios=(5, 4))
@@ -178,22 +182,28 @@ class _Quantiles:
     band: str
 
 
-def _compared(
-    fit: Fit, clusters: str | Mapping[str, str], num_draws: int | None, seed: int, replicates: int
-) -> _Quantiles:
-    """Quantile residuals of a fit; with the effects of the rows' own clusters compared with those of refits."""
-    outcome = fit.model.design.outcome
-    shown = _thinned(len(outcome.y))
-    rows = SimulatedRows.of(fit, clusters, num_draws, replicates, seed)
-    if rows.reference is None:
-        table = residuals_of(fit, "quantile", clusters=clusters, num_draws=num_draws, seed=seed)
-        low, high = normal_simultaneous_band(len(outcome.y), shown, BAND)
-        return _Quantiles(table["residual"].to_numpy(), shown, low, high, "normal samples")
-    random = np.random.default_rng([seed, 3])  # another stream than that of the outcomes
+def _among_normal_numbers(table: pd.DataFrame) -> _Quantiles:
+    """Quantile residuals compared with independent normal numbers."""
+    shown = _thinned(len(table))
+    low, high = normal_simultaneous_band(len(table), shown, BAND)
+    return _Quantiles(table["residual"].to_numpy(), shown, low, high, "normal samples")
+
+
+def _among_refits(rows: SimulatedRows, bins: Bins) -> tuple[pd.DataFrame, _Quantiles]:
+    """Binned and quantile residuals compared with those of simulated data sets, to each of which is fitted once."""
+    outcome = rows.fit.model.design.outcome
+    shown, simulated = _thinned(len(outcome.y)), []
+    random = np.random.default_rng([rows.seed, 3])  # another stream than that of the outcomes
     observed = quantile_residuals(outcome.y, outcome.trials, rows.probability, rows.phi, random)
-    simulated = np.array([np.sort(quantile_residuals(y, outcome.trials, p, phi, random))[shown] for p, y, phi in rows])
-    low, high = simultaneous_band(simulated, BAND)
-    return _Quantiles(observed, shown, low, high, "simulated data sets")
+
+    def data_sets() -> Iterator[tuple[FloatArray, FloatArray, float | None]]:
+        for p, y, phi in rows:
+            simulated.append(np.sort(quantile_residuals(y, outcome.trials, p, phi, random))[shown])
+            yield p, y, phi
+
+    table = binned_residuals(rows, data_sets(), bins)
+    low, high = simultaneous_band(np.array(simulated), BAND)
+    return table, _Quantiles(observed, shown, low, high, "simulated data sets")
 
 
 def _quantiles(ax: Axes, quantiles: _Quantiles) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import hierlogit as hl
+from hierlogit.diagnostics.fit.simulated_rows import SimulatedRows
 from hierlogit.plots.style import BLUE, VERMILLION
 
 
@@ -17,8 +18,8 @@ def colours(ax):
 
 
 def test_draws_the_binned_residuals(clinics):
-    axes = hl.plots.residuals(clinics, seed=1, bins=12)
-    table = hl.residuals(clinics, "binned", bins=12, seed=1)
+    axes = hl.plots.residuals(clinics, seed=1, bins=12, replicates=50)
+    table = hl.residuals(clinics, "binned", bins=12, seed=1, replicates=50)
     np.testing.assert_allclose(points(axes[0]), table[["fitted", "residual"]])
     assert colours(axes[0]) == [VERMILLION if out else BLUE for out in table["outside"]]
     low, high = axes[0].get_ylim()
@@ -29,17 +30,31 @@ def test_draws_the_binned_residuals(clinics):
 
 
 def test_bins_by_amounts_and_levels(clinics):
-    ax = hl.plots.residuals(clinics, by="dose", seed=1, replicates=50)[0]
-    table = hl.residuals(clinics, "binned", by="dose", seed=1, replicates=50)
+    ax = hl.plots.residuals(clinics, by="dose", seed=1, replicates=20)[0]
+    table = hl.residuals(clinics, "binned", by="dose", seed=1, replicates=20)
     np.testing.assert_allclose(points(ax)[:, 0], table["dose"])
     assert ax.get_xlabel() == "dose"
-    ax = hl.plots.residuals(clinics, by="arm", seed=1, replicates=50)[0]
+    ax = hl.plots.residuals(clinics, by="arm", seed=1, replicates=20)[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["control", "new", "old"]
-    table = hl.residuals(clinics, "binned", by="arm", seed=1, replicates=50)
+    table = hl.residuals(clinics, "binned", by="arm", seed=1, replicates=20)
     np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table["bound_ub"] - table["bound_lb"])
-    ax = hl.plots.residuals(clinics, by="clinic", seed=1, replicates=50)[0]
+    ax = hl.plots.residuals(clinics, by="clinic", seed=1, replicates=20)[0]
     assert len(points(ax)) == 30
     assert list(ax.get_xticks()) == []  # too many to name
+
+
+def test_the_model_is_fitted_once_to_each_data_set_for_both_panels(clinics, monkeypatch):
+    fitted = []
+    data_sets = SimulatedRows.__iter__
+
+    def counted(rows):
+        for one in data_sets(rows):
+            fitted.append(one)
+            yield one
+
+    monkeypatch.setattr(SimulatedRows, "__iter__", counted)
+    hl.plots.residuals(clinics, seed=1, replicates=20)
+    assert len(fitted) == 20
 
 
 def test_draws_the_quantile_residuals_in_order(clinics):
@@ -73,7 +88,7 @@ def test_many_rows_are_thinned_between_the_ends(crowd):
 
 def test_is_told_in_words_and_leaves_settings_alone(clinics):
     before = dict(mpl.rcParams)
-    axes = hl.plots.residuals(clinics, by="arm", seed=1, replicates=50)
+    axes = hl.plots.residuals(clinics, by="arm", seed=1, replicates=20)
     assert dict(mpl.rcParams) == before
     text = hl.plots.text_alternative(axes)
     assert text.startswith("Average residuals in 3 levels of arm")
@@ -92,7 +107,7 @@ def test_is_told_in_words_and_leaves_settings_alone(clinics):
 
 def test_works_on_given_axes_and_refuses_what_is_wrong(herds):
     _, axes = plt.subplots(1, 2)
-    assert hl.plots.residuals(herds, seed=1, axes=axes, replicates=50)[1] is axes[1]
+    assert hl.plots.residuals(herds, seed=1, axes=axes, replicates=20)[1] is axes[1]
     with pytest.raises(hl.errors.FitError, match="needs 2 Axes"):
         hl.plots.residuals(herds, axes=axes[0])
     with pytest.raises(hl.errors.PredictionError, match="no column 'ward'"):

@@ -101,7 +101,7 @@ def test_settings_that_a_backend_makes_when_it_is_loaded_stay(tmp_path):
     ("draw", "computes"),
     [
         (lambda fit: hl.plots.comparisons(fit, "arm", axes=3), "effect_pictures._Wanted._averages"),
-        (lambda fit: hl.plots.residuals(fit, axes=3), "residual_patterns.residuals_of"),
+        (lambda fit: hl.plots.residuals(fit, axes=3), "residual_patterns.rows_to_bin"),
         (lambda fit: hl.plots.calibration(fit, ax=3), "reliability_curve.calibration_of"),
         (lambda fit: hl.plots.shrinkage(fit, axes=3), "cluster_shrinkage.pooling"),
         (lambda fit: hl.plots.curves(fit, "dose", axes=3), "cluster_curves._compute"),
