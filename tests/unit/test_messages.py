@@ -39,6 +39,13 @@ def _tool(messages_tool: ModuleType) -> ModuleType:
     return messages_tool
 
 
+@pytest.fixture(scope="module")
+def messages(tool: ModuleType) -> list[Any]:
+    """All texts of the package."""
+    texts: list[Any] = tool.messages()
+    return texts
+
+
 def raised(function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
     with pytest.raises(HierlogitError) as caught:
         function(*arguments, **options)
@@ -305,10 +312,10 @@ def test_work_that_cannot_be_sent_to_another_process(fit: Fit) -> None:
 # ---- all messages ---------------------------------------------------------------------------------------------------
 
 
-def test_no_message_of_the_package_has_a_fault(tool: ModuleType) -> None:
+def test_no_message_of_the_package_has_a_fault(tool: ModuleType, messages: list[Any]) -> None:
     """The texts as they stand in the files, parts of sentences among them."""
     # Those of formulas are followed by the formula, and end without a full stop.
-    texts = [message for message in tool.messages() if "/formula/" not in message.path]
+    texts = [message for message in messages if "/formula/" not in message.path]
     found = []
     for message in texts:
         if message.kind in ("error", "warning") and message.text.endswith((".", "?")):
@@ -322,10 +329,9 @@ def test_no_message_of_the_package_has_a_fault(tool: ModuleType) -> None:
     assert found == []
 
 
-def test_the_tool_finds_texts_of_every_kind(tool: ModuleType) -> None:
-    found = tool.messages()
-    assert {message.kind for message in found} == set(tool.KINDS)
-    texts = {(message.kind, message.text) for message in found}
+def test_the_tool_finds_texts_of_every_kind(tool: ModuleType, messages: list[Any]) -> None:
+    assert {message.kind for message in messages} == set(tool.KINDS)
+    texts = {(message.kind, message.text) for message in messages}
     assert ("error", "the table has no rows.") in texts
     assert ("label", "Average residual") in texts
     assert ("docstring", "A finite number, strictly within bounds where they are given; booleans are refused.") in texts

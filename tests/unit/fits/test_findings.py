@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -20,13 +21,16 @@ REGISTRY = PACKAGE / "fits" / "findings.py"
 MAKERS = ("Finding", "Measure", "CheckResult", "not_made", "_sensitivity_result")
 
 
-def calls(*names: str) -> Iterator[ast.Call]:
-    """Calls of functions and classes of these names in the package, outside the registry."""
-    for path in PACKAGE.rglob("*.py"):
-        if path != REGISTRY:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
-                    yield node
+@cache
+def all_calls() -> list[ast.Call]:
+    """Calls of functions and classes in the package, outside the registry."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py") if path != REGISTRY]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def calls(*names: str) -> list[ast.Call]:
+    """Those of functions and classes of these names."""
+    return [call for call in all_calls() if getattr(call.func, "id", getattr(call.func, "attr", "")) in names]
 
 
 def strings(node: ast.expr) -> set[str]:

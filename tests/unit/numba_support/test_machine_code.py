@@ -103,7 +103,7 @@ def test_other_processes_get_functions_and_models(on_disk: str, tmp_path: Path, 
         "warnings.simplefilter('ignore', DeprecationWarning)\n"
         "if __name__ == '__main__':\n"
         "    print(fit())\n"
-        f"    with ProcessPoolExecutor(2, multiprocessing.get_context('{start}')) as pool:\n"
+        f"    with ProcessPoolExecutor(1, multiprocessing.get_context('{start}')) as pool:\n"
         "        print(*pool.map(dot, [np.ones(2)] * 3, [np.ones(2)] * 3))\n"
         "        model = hl.Model('y ~ week + (1 | ID)', hl.datasets.load('bacteria'))\n"
         "        other = pool.submit(model.fit, hl.Laplace(seed=1)).result()\n"
@@ -119,9 +119,16 @@ def test_numbas_file_of_settings_is_read(tmp_path: Path) -> None:
     assert printed(code, tmp_path) == ["7"]
 
 
+#: `dot` counts no references, but its wrapper for Python does.
+DOT = "from hierlogit.numba_support.vectors import dot\nprint(dot(np.ones(3), np.ones(3)))"
+
+
+@pytest.fixture(scope="module")
+def dot_on_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
+    printed(DOT, tmp_path_factory.mktemp("dot"))
+
+
+@pytest.mark.usefixtures("dot_on_disk")
 @pytest.mark.parametrize("before", ["", "own()"], ids=["alone", "after a function of the program"])
 def test_it_needs_no_function_that_this_process_has_compiled(tmp_path: Path, before: str) -> None:
-    # `dot` counts no references, but its wrapper for Python does.
-    code = "from hierlogit.numba_support.vectors import dot\nprint(dot(np.ones(3), np.ones(3)))"
-    printed(code, tmp_path)  # which may compile it
-    assert printed(f"{before}\n{code}", tmp_path) == ["3.0"]
+    assert printed(f"{before}\n{DOT}", tmp_path) == ["3.0"]
