@@ -102,7 +102,7 @@ def icc(
     --------
     >>> import hierlogit as hl
     >>> model = hl.Model("immun ~ kid2p + (1 | comm/mom)", hl.datasets.load("guimmun"))
-    >>> fit = model.fit(hl.AGQ(nodes=15, seed=1))
+    >>> fit = model.fit(hl.AGQ(nodes=15, draws=100, seed=1))
     >>> hl.icc(fit)[["group", "kind", "estimate"]]
     Intraclass correlation (latent scale)
       group     kind          estimate

@@ -48,7 +48,7 @@ def test_posterior_means_agree(name: str, reference: dict[str, Any]) -> None:
     formula = expected["python_formula"]
     model = hl.Model(formula, hl.datasets.load(MODELS[name]))
     model = model.with_priors(_same_priors(expected, any(group.correlated for group in model.design.groups)))
-    fit = model.fit(hl.NUTS(seed=1, progress=False))
+    fit = model.fit(hl.NUTS(draws=500, seed=1, progress=False))
     assert fit.diagnostics.status == "converged", fit.diagnostics
     found = hl.summary(fit)
 

@@ -11,7 +11,7 @@ import bambi as bmb
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -328,6 +328,7 @@ def test_default_priors_do_not_depend_on_the_means_of_predictors(shift: float) -
     )
 
 
+@settings(max_examples=max(settings.default.max_examples // 4, 1))
 @given(scale=st.floats(1e-6, 1e6))
 def test_default_priors_follow_the_units_of_predictors(scale: float) -> None:
     one = default_priors(design("y ~ x + (1 + x | g)"))
