@@ -16,6 +16,7 @@ from ..diagnostics.residuals import Bins, binned_residuals, quantile_residuals, 
 from ..diagnostics.residuals import residuals as residuals_of
 from ..errors import PredictionError
 from ..fits.fit import Fit
+from ..result_table import ResultTable
 from ..validation import seed_or_new
 from .style import (
     BLUE,
@@ -189,7 +190,7 @@ def _among_normal_numbers(table: pd.DataFrame) -> _Quantiles:
     return _Quantiles(table["residual"].to_numpy(), shown, low, high, "normal samples")
 
 
-def _among_refits(rows: SimulatedRows, bins: Bins) -> tuple[pd.DataFrame, _Quantiles]:
+def _among_refits(rows: SimulatedRows, bins: Bins) -> tuple[ResultTable, _Quantiles]:
     """Binned and quantile residuals compared with those of simulated data sets, to each of which is fitted once."""
     outcome = rows.fit.model.design.outcome
     shown, simulated = _thinned(len(outcome.y)), []
