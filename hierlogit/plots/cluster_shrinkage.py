@@ -27,7 +27,6 @@ from .style import (
     new_axes,
     probability_label,
     proportion_label,
-    require_axes,
 )
 
 if TYPE_CHECKING:
@@ -90,14 +89,14 @@ def shrinkage(
     >>> hl.plots.shrinkage(fit)  # doctest: +SKIP
     >>> hl.plots.shrinkage(fit, effects=["Intercept", "urban[Y]"])  # doctest: +SKIP
     """
-    require_axes(axes)
+    given = None if axes is None else given_axes(axes, 1, "one panel")
     if not isinstance(result, Pooling):
         model_of(result, "result")
         result = pooling(result, group=group)
     require_group(group, result.group, "pooling")
     pair = None if effects is None else two_coefficients(result, effects)
     with house_style():
-        drawn = new_axes(1, width=5.6, height=5.6) if axes is None else given_axes(axes, 1, "one panel")
+        drawn = new_axes(1, width=5.6, height=5.6) if given is None else given
         (ax,) = drawn
         if pair is not None:
             draw_coefficients(ax, result, pair, new=axes is None)

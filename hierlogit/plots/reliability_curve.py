@@ -26,7 +26,6 @@ from .style import (
     new_axes,
     probability_label,
     proportion_label,
-    require_axes,
     set_title,
 )
 
@@ -81,13 +80,13 @@ def calibration(
     >>> import hierlogit as hl
     >>> hl.plots.calibration(fit, seed=1)  # doctest: +SKIP
     """
-    require_axes(ax)
+    given = None if ax is None else given_axes(ax, 1, "the calibration curve")
     interval = Interval.of(ci_prob, "eti")
     table = calibration_of(
         fit, clusters=clusters, replicates=replicates, ci_prob=interval.prob, num_draws=num_draws, seed=seed
     )
     with house_style():
-        drawn = new_axes(1, width=4.6, height=4.4) if ax is None else given_axes(ax, 1, "the calibration curve")
+        drawn = new_axes(1, width=4.6, height=4.4) if given is None else given
         _draw(drawn[0], fit, table, interval)
     return drawn
 

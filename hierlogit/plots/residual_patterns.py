@@ -32,7 +32,6 @@ from .style import (
     names_of,
     new_axes,
     probability_label,
-    require_axes,
     set_title,
 )
 
@@ -97,7 +96,7 @@ def residuals(
     >>> import hierlogit as hl
     >>> hl.plots.residuals(fit, by="age", seed=1)  # doctest: +SKIP
     """
-    require_axes(axes)
+    given = None if axes is None else given_axes(axes, 2, "binned and quantile residuals")
     seed = seed_or_new(seed, PredictionError)
     rows, bins_wanted = rows_to_bin(fit, clusters, by, bins, replicates, num_draws, seed)
     if rows.reference is None:
@@ -106,10 +105,7 @@ def residuals(
     else:
         binned, quantile = _among_refits(rows, bins_wanted)
     with house_style():
-        if axes is None:
-            drawn = new_axes(2, width=8.2, height=3.6, width_ratios=(5, 4))
-        else:
-            drawn = given_axes(axes, 2, "binned and quantile residuals")
+        drawn = new_axes(2, width=8.2, height=3.6, width_ratios=(5, 4)) if given is None else given
         _binned(drawn[0], fit, binned, by)
         _quantiles(drawn[1], quantile)
     return drawn

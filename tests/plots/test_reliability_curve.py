@@ -7,8 +7,8 @@ import hierlogit as hl
 
 
 def test_draws_the_calibration_curve_in_its_band(clinics):
-    (ax,) = hl.plots.calibration(clinics, seed=1, ci_prob=0.8, replicates=50)
-    table = hl.calibration(clinics, seed=1, ci_prob=0.8, replicates=50)
+    (ax,) = hl.plots.calibration(clinics, seed=1, ci_prob=0.8, replicates=30)
+    table = hl.calibration(clinics, seed=1, ci_prob=0.8, replicates=30)
     curve, diagonal = ax.get_lines()
     np.testing.assert_array_equal(diagonal.get_xydata(), [[0, 0], [1, 1]])
     np.testing.assert_allclose(curve.get_xydata(), table[["fitted", "calibrated"]])
@@ -21,9 +21,9 @@ def test_draws_the_calibration_curve_in_its_band(clinics):
 
 
 def test_bars_count_the_trials(herds):
-    (ax,) = hl.plots.calibration(herds, seed=1)
+    (ax,) = hl.plots.calibration(herds, seed=1, replicates=20)
     heights = np.array([bar.get_height() for bar in ax.patches])
-    table = hl.calibration(herds, seed=1)
+    table = hl.calibration(herds, seed=1, replicates=20)
     counts = np.histogram(table["fitted"], bins=40, range=(0, 1), weights=table["trials"])[0]
     np.testing.assert_allclose(heights / heights.max(), counts / counts.max())
     assert heights.max() < 0.2
@@ -38,10 +38,10 @@ def test_few_probabilities_are_points(herds):
 
 def test_is_told_in_words_and_leaves_settings_alone(clinics):
     before = dict(mpl.rcParams)
-    axes = hl.plots.calibration(clinics, seed=1, replicates=50)
+    axes = hl.plots.calibration(clinics, seed=1, replicates=20)
     assert dict(mpl.rcParams) == before
     text = hl.plots.text_alternative(axes)
-    table = hl.calibration(clinics, seed=1, replicates=50)
+    table = hl.calibration(clinics, seed=1, replicates=20)
     outside = (table["calibrated"] < table["eti89_lb"]) | (table["calibrated"] > table["eti89_ub"])
     assert f"{outside.mean():.0%} of the trials lie outside the 89% interval" in text
     assert text.endswith(".")
@@ -56,7 +56,7 @@ def test_is_told_in_words_and_leaves_settings_alone(clinics):
 
 def test_works_on_given_axes_and_refuses_what_is_wrong(herds):
     _, ax = plt.subplots()
-    assert hl.plots.calibration(herds, seed=1, ax=ax)[0] is ax
+    assert hl.plots.calibration(herds, seed=1, ax=ax, replicates=20)[0] is ax
     with pytest.raises(hl.errors.FitError, match="needs 1 Axes"):
         hl.plots.calibration(herds, ax=plt.subplots(1, 2)[1])
     with pytest.raises(hl.errors.PredictionError, match="replicates=1"):

@@ -107,7 +107,7 @@ def test_shrunken_probabilities_of_a_right_model_lie_in_the_band() -> None:
     assert (table["calibrated"] - table["fitted"])[middle].mean() > 0.06
     assert abs((table["calibrated"] - table["expected"])[middle].mean()) < 0.08
     assert share_outside(hl.calibration(wrong, replicates=60, seed=1)) > 0.3
-    binned = [hl.residuals(one, "binned", by=by, replicates=60, seed=1) for one in (right, wrong) for by in (None, "x")]
+    binned = [hl.residuals(one, "binned", by=by, replicates=30, seed=1) for one in (right, wrong) for by in (None, "x")]
     outside = [float(one["outside"].mean()) for one in binned]
     assert max(outside[:2]) < 0.15
     assert min(outside[2:]) > 0.2
