@@ -13,8 +13,21 @@ os.environ["COLUMNS"] = "100"
 #: Files that start first, each in a process of its own. Where nothing is compiled yet, one compiles the likelihoods and
 #: the other the densities of NUTS, which nearly all others need, so that little is compiled twice.
 COMPILING = ("tests/properties/test_marginal_properties.py", "tests/unit/numba_support/test_compile.py")
-#: A page of the documents is a single test that takes as long as many others.
-PAGE = 30
+#: A page of the documents is a single test that takes as long as many others, and so do the few tests of these files,
+#: which sample, simulate or start processes.
+AS_MANY = 30
+LONG = (
+    "tests/agreement/test_influence_reference.py",
+    "tests/agreement/test_rstanarm.py",
+    "tests/unit/diagnostics/test_calibration.py",
+    "tests/unit/diagnostics/test_overdispersion.py",
+    "tests/unit/effects/test_given_outcomes.py",
+    "tests/unit/engines/test_integrated_effects.py",
+    "tests/unit/engines/test_nutpie_backend.py",
+    "tests/unit/model_comparison/test_loo.py",
+    "tests/unit/numba_support/test_machine_code.py",
+    "tests/unit/storage/test_recover.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         file = file_of[item]
         if file in COMPILING:
             return 0, COMPILING.index(file)
-        return 1, -PAGE if file.endswith(".md") else -sizes[file]
+        return 1, -AS_MANY if file.endswith(".md") or file in LONG else -sizes[file]
 
     items.sort(key=place)
 

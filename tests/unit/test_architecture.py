@@ -149,3 +149,12 @@ def test_find_python_fails_with_one_sentence() -> None:
     assert "PYTHON=" in done.stderr
     assert ". " not in done.stderr.strip()
     assert done.stderr.strip().endswith(".")
+
+
+def test_files_whose_place_in_the_order_of_tests_is_stated_are_there() -> None:
+    spec = importlib.util.spec_from_file_location("order_of_tests", ROOT / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    order = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(order)
+    assert [file for file in (*order.COMPILING, *order.LONG) if not (ROOT / file).is_file()] == []
