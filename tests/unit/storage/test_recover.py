@@ -93,9 +93,9 @@ def test_other_folders_are_none_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("interrupted_sampling")
 def test_interrupt_of_a_run_on_disk_keeps_its_draws(tmp_path: Path) -> None:
-    # So many rows that two seconds are enough for some thousands of draws, and not for a hundred thousand.
+    # So many rows that two seconds are enough for hundreds of draws, and not for a hundred thousand.
     random = np.random.default_rng(1)
-    rows = {"y": random.integers(0, 2, 8000), "x": random.normal(size=8000), "herd": np.arange(8000) % 15}
+    rows = {"y": random.integers(0, 2, 16000), "x": random.normal(size=16000), "herd": np.arange(16000) % 15}
     model = hl.Model("y ~ x + (1 | herd)", rows)
     found = model.fit(hl.NUTS(draws=10_000_000, chains=2, seed=1, progress=False, store=tmp_path / "run"))
     read = hl.recover(tmp_path / "run")
