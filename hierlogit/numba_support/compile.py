@@ -348,7 +348,7 @@ def by_type(function: Callable[..., Any], implementations: Mapping[type, Callabl
     def chosen(first: Any, *_others: Any) -> Callable[..., Any] | None:
         return by_compiled_type.get(first)
 
-    options = {**_OPTIONS, "fastmath": False, "_target": TARGET_NAME, "pipeline_class": _Pipeline}
+    options = {**_OPTIONS, "fastmath": False, "_target": TARGET_NAME}
     overload(function, jit_options=options, strict=False)(chosen)
 
 

@@ -17,8 +17,9 @@ from numba.core.compiler import Compiler, CompileResult
 from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined]
 from numba.core.environment import Environment
 from numba.core.runtime import rtsys
+from numba.core.target_extension import dispatcher_registry, target_registry
 
-from .target import TargetDispatcher
+from .target import TARGET_NAME, TargetDispatcher
 
 
 class SelfContained(JITCodeLibrary):  # type: ignore[misc]
@@ -95,6 +96,13 @@ class _Translation(Compiler):  # type: ignore[misc]
         state = self.state
         state.flags.no_compile = True
         state.library = Translated(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+class _OwnTranslation(_Translation):
+    """The same without passes that functions of the package do not need."""
+
+    def define_pipelines(self) -> Any:
         pipelines = super().define_pipelines()
         for pipeline in pipelines:
             pipeline.passes = [one for one in pipeline.passes if one[0].__name__ not in SUPERFLUOUS]
@@ -112,14 +120,30 @@ class _Translator(_FunctionCompiler):  # type: ignore[misc]
 class _Callee(TargetDispatcher):
     """A function as other compiled functions call it; an object of its own stands for each signature."""
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any], cache: Any) -> None:
-        super().__init__(function, targetoptions=options | {"no_cpython_wrapper": True}, pipeline_class=_Translation)
-        self._cache = cache
-        self._compiler = _Translator(function, self.targetdescr, self.targetoptions, {}, _Translation)
+    translation: type[_Translation] = _Translation
+
+    def __init__(self, py_func: Callable[..., Any], targetoptions: dict[str, Any], **_others: Any) -> None:
+        options = targetoptions | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        super().__init__(py_func, targetoptions=options, pipeline_class=self.translation)
+        self._compiler = _Translator(py_func, self.targetdescr, options, {}, self.translation)
 
     def add_overload(self, result: Any) -> None:
         """Keep a result, which Python cannot call."""
         self.overloads[tuple(result.signature.args)] = result
+
+
+#: Numba makes dispatchers of this class for what functions call, such as those of NumPy.
+dispatcher_registry[target_registry[TARGET_NAME]] = _Callee
+
+
+class _OwnCallee(_Callee):
+    """A function of the package as others of them call it."""
+
+    translation = _OwnTranslation
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], cache: Any) -> None:
+        super().__init__(function, options)
+        self._cache = cache
 
 
 @contextmanager
@@ -205,7 +229,7 @@ class Kernel(TargetDispatcher):
     @cached_property
     def callee(self) -> Any:
         """The function as compiled functions call it."""
-        return _Callee(self.py_func, self.targetoptions, self._caches.for_callers)
+        return _OwnCallee(self.py_func, self.targetoptions, self._caches.for_callers)
 
     @property
     def function_name(self) -> str:

@@ -12,12 +12,13 @@ import re
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from numba import jit
+import llvmlite.binding as ll
+from numba import config, jit, types
 from numba.core.codegen import JITCPUCodegen
 from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import CPUTarget
-from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
+from numba.core.target_extension import CPU, jit_registry, target_override, target_registry
 from numba.core.typing import Context
 
 from .interruptions import later_interruption
@@ -75,6 +76,19 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
         # Some releases of Numba pass the module.
         return super()._function_pass_manager(*module, opt=1, loop_vectorize=False, slp_vectorize=False)
 
+    def _pass_builder(self, **options: Any) -> Any:
+        """LLVM's optimisations, without copies of loops.
+
+        LLVM would write several turns of each loop one after the other, and several vectors in each of these turns.
+        That doubles the machine code and the time to make it; loops over a few coefficients do not gain from it, and
+        those over rows wait for memory.
+        """
+        tuning = ll.create_pipeline_tuning_options(options.get("opt", config.OPT))
+        tuning.loop_vectorization = options.get("loop_vectorize", config.LOOP_VECTORIZE)
+        tuning.slp_vectorization = options.get("slp_vectorize", config.SLP_VECTORIZE)
+        tuning.loop_unrolling = tuning.loop_interleaving = False
+        return ll.create_pass_builder(self._tm, tuning)
+
     def magic_tuple(self) -> tuple[str, ...]:
         """What machine code is kept for; without the version of macOS, which makes no difference."""
         triple, *processor = super().magic_tuple()
@@ -82,7 +96,16 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
 
 
 class _TypingContext(Context):  # type: ignore[misc]
-    """Numba's types of functions, which no interruption leaves incomplete."""
+    """Numba's types of functions, which no interruption leaves incomplete, and which are found once.
+
+    For each operation Numba tries dozens of rules in turn, although the same few operations of numbers and entries of
+    arrays make up most of a program.
+    """
+
+    def init(self) -> None:
+        """Begin without any."""
+        self._found: dict[Any, Any] = {}
+        super().init()
 
     def refresh(self) -> None:
         """Add what has been registered since the last time.
@@ -92,6 +115,15 @@ class _TypingContext(Context):  # type: ignore[misc]
         """
         with later_interruption():
             super().refresh()
+
+    def _resolve_user_function_type(self, function: Any, arguments: Any, keywords: Any, literals: Any = None) -> Any:
+        if not isinstance(function, types.Function) or keywords:
+            return super()._resolve_user_function_type(function, arguments, keywords, literals)
+        key = function, tuple(arguments)
+        if key not in self._found:
+            # The type of a function includes its rules, so that another one is found when rules are added.
+            self._found[key] = super()._resolve_user_function_type(function, arguments, keywords, literals)
+        return self._found[key]
 
 
 class _Context(CPUContext):  # type: ignore[misc]
@@ -164,6 +196,5 @@ class TargetDispatcher(Dispatcher):
             return super().compile(sig)
 
 
-dispatcher_registry[_Processor] = TargetDispatcher
 # Numba compiles what functions call, such as those of NumPy, for the target of the caller.
 jit_registry[_Processor] = partial(jit, _target=TARGET_NAME)
