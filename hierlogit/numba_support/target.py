@@ -133,6 +133,7 @@ class _Context(CPUContext):  # type: ignore[misc]
         """Replace the code generation for the processor at hand."""
         super().init()
         self._internal_codegen = _Codegen("hierlogit.exec")
+        self._sizes: dict[Any, int] = {}
 
     def refresh(self) -> None:
         """As that of the types."""
@@ -153,6 +154,12 @@ class _Context(CPUContext):  # type: ignore[misc]
     def nrt(self) -> References:
         """Counting of references."""
         return References(self, self.enable_nrt)
+
+    def get_abi_sizeof(self, ty: Any) -> int:
+        """Bytes of a value, for which Numba would compile a module each time."""
+        if ty not in self._sizes:
+            self._sizes[ty] = super().get_abi_sizeof(ty)
+        return self._sizes[ty]
 
     def pair_first(self, builder: Any, val: Any, _type: Any) -> Any:
         """What an iterator yields."""
