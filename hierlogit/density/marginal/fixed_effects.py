@@ -82,8 +82,8 @@ def information_and_modes(likelihood: Evaluated) -> tuple[FloatArray, FloatArray
     crossed, solved = np.empty((p, len(work.u))), np.empty((p, len(work.u)))
     special = likelihood.parts_without_schur
     inverted = np.setdiff1d(np.arange(len(row_index.part_start) - 1), [one.number for one in special])
-    columns = np.ascontiguousarray(weighted.T)
-    _cross_with_effects(row_index, work, likelihood.cholesky, columns, inverted, crossed, solved)
+    columns = weighted.ravel(order="F")
+    cross_with_effects(row_index, work, likelihood.cholesky, columns, inverted, crossed.ravel(), solved.ravel())
     for one in special:
         for k in range(p):
             one.solve(row_index, work, solved[k])
@@ -92,7 +92,7 @@ def information_and_modes(likelihood: Evaluated) -> tuple[FloatArray, FloatArray
 
 
 @exact_kernel
-def _cross_with_effects(
+def cross_with_effects(
     r: RowIndex,
     w: Work,
     cholesky: FloatArray,
@@ -101,13 +101,17 @@ def _cross_with_effects(
     crossed: FloatArray,
     solved: FloatArray,
 ) -> None:
-    """``A'`` times each row of `weighted`, and that times ``H^-1`` for the parts whose inverse is at hand."""
+    """``A'`` times each column of `weighted`, and that times ``H^-1`` for the parts whose inverse is at hand.
+
+    The columns follow one another in `weighted`, and so do their products in `crossed` and `solved`.
+    """
     parts = np.arange(len(r.part_start) - 1)
-    for k in range(len(weighted)):
-        sum_by_level(r, parts, weighted[k], w.gradient)
+    n, effects = len(r.y), len(w.u)
+    for k in range(len(weighted) // n):
+        sum_by_level(r, parts, view(weighted, k * n, (k + 1) * n), w.gradient)
         times_cholesky_transposed(r, cholesky, parts, w.gradient, w.step)
-        copy(w.step, crossed[k])
+        copy(w.step, view(crossed, k * effects, (k + 1) * effects))
         solve_first(r, w, inverted, w.step)
         multiply_dense(r, w, inverted, w.step, w.gradient)
         solve_last(r, w, inverted, w.step)
-        copy(w.step, solved[k])
+        copy(w.step, view(solved, k * effects, (k + 1) * effects))

@@ -31,6 +31,7 @@ def sample_native(
     """
     import nutpie
 
+    from ...density.marginal.fixed_effects import cross_with_effects
     from ...numba_support.compiled_beside import compiled_beside
     from .run_folder import begin_run, end_run, refuse_used
 
@@ -39,7 +40,7 @@ def sample_native(
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
     callbacks = _callbacks(integrated=integrated, overdispersed=model.overdispersed)
-    with compiled_beside(callbacks):
+    with compiled_beside((*callbacks, cross_with_effects)):
         geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
         for one in callbacks:
