@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as ll
 from numba import config, jit, types
+from numba.core import imputils
 from numba.core.codegen import JITCPUCodegen
 from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import CPUTarget
 from numba.core.target_extension import CPU, jit_registry, target_override, target_registry
-from numba.core.typing import Context
+from numba.core.typing import Context, templates
 
 from .interruptions import later_interruption
 from .short_code import References, field, registry
@@ -95,6 +96,24 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
         return (re.sub(r"(darwin|macosx)[\d.]+", r"\1", triple), *processor)
 
 
+class _Installed:
+    """The registries that a context has taken registrations from, with how many there were.
+
+    Numba looks for new ones in all registries before each function that it compiles.
+    """
+
+    def __init__(self, items: tuple[str, ...]) -> None:
+        self._items = items
+        self._counts: dict[Any, int] = {}
+
+    def count_new(self, registry: Any) -> bool:
+        """Whether there are more registrations than at the last call."""
+        count = sum(len(getattr(registry, item)) for item in self._items)
+        is_new = self._counts.get(registry) != count
+        self._counts[registry] = count
+        return is_new
+
+
 class _TypingContext(Context):  # type: ignore[misc]
     """Numba's types of functions, which no interruption leaves incomplete, and which are found once.
 
@@ -105,7 +124,13 @@ class _TypingContext(Context):  # type: ignore[misc]
     def init(self) -> None:
         """Begin without any."""
         self._found: dict[Any, Any] = {}
+        self._installed = _Installed(templates.RegistryLoader.registry_items)
         super().init()
+
+    def install_registry(self, registry: Any) -> None:
+        """Add what is new in a registry."""
+        if self._installed.count_new(registry):
+            super().install_registry(registry)
 
     def refresh(self) -> None:
         """Add what has been registered since the last time.
@@ -131,9 +156,15 @@ class _Context(CPUContext):  # type: ignore[misc]
 
     def init(self) -> None:
         """Replace the code generation for the processor at hand."""
+        self._installed = _Installed(imputils.RegistryLoader.registry_items)
         super().init()
         self._internal_codegen = _Codegen("hierlogit.exec")
         self._sizes: dict[Any, int] = {}
+
+    def install_registry(self, registry: Any) -> None:
+        """Add what is new in a registry."""
+        if self._installed.count_new(registry):
+            super().install_registry(registry)
 
     def refresh(self) -> None:
         """As that of the types."""
