@@ -142,12 +142,13 @@ class _TypingContext(Context):  # type: ignore[misc]
             super().refresh()
 
     def _resolve_user_function_type(self, function: Any, arguments: Any, keywords: Any, literals: Any = None) -> Any:
-        if not isinstance(function, types.Function) or keywords:
+        # The type of a function includes its rules, so that another one is found when rules are added.
+        kind = self._lookup_global(function) or function
+        if not isinstance(kind, types.Function) or keywords:
             return super()._resolve_user_function_type(function, arguments, keywords, literals)
-        key = function, tuple(arguments)
+        key = kind, tuple(arguments)
         if key not in self._found:
-            # The type of a function includes its rules, so that another one is found when rules are added.
-            self._found[key] = super()._resolve_user_function_type(function, arguments, keywords, literals)
+            self._found[key] = super()._resolve_user_function_type(kind, arguments, keywords, literals)
         return self._found[key]
 
 
