@@ -18,7 +18,9 @@ from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined
 from numba.core.environment import Environment
 from numba.core.runtime import rtsys
 from numba.core.target_extension import dispatcher_registry, target_registry
+from numba.core.typed_passes import NativeLowering
 
+from .short_code import ShortLowering
 from .target import TARGET_NAME, TargetDispatcher
 
 
@@ -96,7 +98,12 @@ class _Translation(Compiler):  # type: ignore[misc]
         state = self.state
         state.flags.no_compile = True
         state.library = Translated(state.targetctx.codegen(), state.func_id.func_qualname)
-        return super().define_pipelines()
+        pipelines = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes = [
+                (ShortLowering if one[0] is NativeLowering else one[0], *one[1:]) for one in pipeline.passes
+            ]
+        return pipelines
 
 
 class _OwnTranslation(_Translation):

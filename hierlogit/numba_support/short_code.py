@@ -1,9 +1,10 @@
-"""Entries of arrays and loops over ranges in few instructions, so that functions compile in less time.
+"""Entries of arrays, loops over ranges and variables in few instructions, so that functions compile in less time.
 
-For an entry of an array Numba writes the seven fields of the array to memory and reads most of them back, and for a
-loop over a range it checks the sign of the step and writes an iterator to memory. LLVM removes all of it again, but to
-write it down and to read it takes long. Here fields are read from where they were set: most arrays are views, whose
-references are not counted, and most ranges have a step of one.
+For an entry of an array Numba writes the seven fields of the array to memory and reads most of them back, for a loop
+over a range it checks the sign of the step and writes an iterator to memory, and after its last use it sets a number to
+zero, as if it held a reference. LLVM removes all of it again, but to write it down and to read it takes long. Here
+fields are read from where they were set: most arrays are views, whose references are not counted, and most ranges have
+a step of one.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler_machinery import register_pass
 from numba.core.imputils import Registry, builtin_registry
+from numba.core.lowering import Lower
 from numba.core.runtime.context import NRTContext
+from numba.core.typed_passes import BaseNativeLowering
 
 registry = Registry("hierlogit.short_code")
 #: Positions in the structure of an array, of a range and of its iterator.
@@ -67,6 +71,40 @@ class References(NRTContext):  # type: ignore[misc]
         counted = field(builder, val, MEMINFO)
         is_borrowed = isinstance(counted, ir.Constant) and counted.constant is None
         return [] if is_borrowed else [(ty, counted)]
+
+
+class _ShortLower(Lower):  # type: ignore[misc]
+    """Numba's translation of a function, which leaves a variable without references as it is once it is not needed."""
+
+    def _holds_references(self, name: str) -> bool:
+        return bool(self.context.data_model_manager[self.typeof(name)].contains_nrt_meminfo())
+
+    def storevar(self, value: Any, name: str, argidx: int | None = None) -> None:
+        """Set a variable."""
+        if argidx is not None or name in self._singly_assigned_vars or self._holds_references(name):
+            super().storevar(value, name, argidx)
+        else:
+            self.builder.store(value, self.getvar(name))
+
+    def delvar(self, name: str) -> None:
+        """Drop a variable."""
+        if self._holds_references(name):
+            super().delvar(name)
+        elif name not in self._blk_local_varmap:
+            # Of a block that is translated later, which has to set it in memory, as by Numba's method.
+            self._singly_assigned_vars.discard(name)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)  # type: ignore[untyped-decorator]
+class ShortLowering(BaseNativeLowering):  # type: ignore[misc]
+    """The pass of Numba's compiler that writes LLVM's language."""
+
+    _name = "hierlogit_short_lowering"
+
+    @property
+    def lowering_class(self) -> type[_ShortLower]:
+        """What it translates functions with."""
+        return _ShortLower
 
 
 def _is_simple(array: Any) -> bool:
