@@ -95,7 +95,7 @@ class _ShortLower(Lower):  # type: ignore[misc]
             self._singly_assigned_vars.discard(name)
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)  # type: ignore[untyped-decorator]
+@register_pass(mutates_CFG=True, analysis_only=False)
 class ShortLowering(BaseNativeLowering):  # type: ignore[misc]
     """The pass of Numba's compiler that writes LLVM's language."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...density.integrated.accuracy import fewest_nodes
 from ...density.joint.model_arrays import JointArrays, joint_arrays
@@ -40,7 +40,8 @@ def sample_native(
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
     callbacks = _callbacks(integrated=integrated, overdispersed=model.overdispersed)
-    with compiled_beside((*callbacks, cross_with_effects)):
+    needed: tuple[Any, ...] = (*callbacks, cross_with_effects)
+    with compiled_beside(needed):
         geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
         for one in callbacks:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 import pytest
+from numba.core.codegen import JITCodeLibrary
 from numba.core.environment import Environment
 
 from hierlogit.numba_support.compile import kernel
@@ -96,6 +97,25 @@ def test_a_later_process_returns_arrays_of_what_is_on_disk(tmp_path: Path, monke
     monkeypatch.setitem(globals(), "total", kernel(_ones))
     assert kernel(_twice)(3) == 6.0
     np.testing.assert_array_equal(globals()["total"](3), np.ones(3))
+
+
+def _number(count: int) -> FloatArray:
+    return np.full(count, 0.5)
+
+
+def test_functions_of_numpy_have_no_machine_code_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    assert kernel(_ones)(1).tolist() == [1.0]  # with the functions that count references
+    made: list[str] = []
+    finalize = JITCodeLibrary._finalize_specific
+
+    def counted(library: Any) -> None:
+        made.append(library.name.partition("[")[0])
+        finalize(library)
+
+    monkeypatch.setattr(JITCodeLibrary, "_finalize_specific", counted)
+    assert kernel(_number)(2).tolist() == [0.5, 0.5]
+    assert made == ["_number"]
 
 
 def test_compiled_functions_are_copied_by_name() -> None:

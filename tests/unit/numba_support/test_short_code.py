@@ -86,6 +86,34 @@ def until(stop: int, enough: int) -> int:
     return total
 
 
+@exact_kernel
+def collatz(start: int, least: int, out: FloatArray) -> int:
+    """Variables that are set in some branches only, swapped, and set again in later turns."""
+    highest, before, at = least, 0, start
+    steps = 0
+    while at > 1:
+        if at % 2:
+            after = 3 * at + 1
+            highest = max(highest, after)
+        else:
+            after = at // 2
+        before, at = at, after
+        for k in range(3):
+            share = float(k) * before
+            if k == 2:
+                out[0] += share
+        steps += 1
+    out[1] = float(before)
+    return steps * 10_000 + highest
+
+
+@given(start=st.integers(1, 60), least=WHOLE)
+def test_variables_of_loops_and_branches(start: int, least: int) -> None:
+    out, expected = np.zeros(2), np.zeros(2)
+    assert collatz(start, least, out) == collatz.py_func(start, least, expected)  # type: ignore[attr-defined]
+    assert out.tolist() == expected.tolist()
+
+
 @given(start=WHOLE, stop=WHOLE)
 def test_ranges_with_constant_steps(start: int, stop: int) -> None:
     for function, arguments in (
