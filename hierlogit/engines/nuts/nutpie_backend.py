@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...density.integrated.accuracy import fewest_nodes
 from ...density.joint.model_arrays import JointArrays, joint_arrays
@@ -29,9 +29,6 @@ def sample_native(
 
     Chains that were interrupted end in values that are not numbers.
     """
-    import nutpie
-
-    from ...density.marginal.fixed_effects import cross_with_effects
     from ...numba_support.compiled_beside import compiled_beside
     from .run_folder import begin_run, end_run, refuse_used
 
@@ -40,8 +37,9 @@ def sample_native(
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
     callbacks = _callbacks(integrated=integrated, overdispersed=model.overdispersed)
-    needed: tuple[Any, ...] = (*callbacks, cross_with_effects)
-    with compiled_beside(needed):
+    with compiled_beside(callbacks):
+        import nutpie  # which takes long, meanwhile
+
         geometry = start_of(model, options.parameterization, integrated=integrated)
         stages.begin("compile")  # which the second process may not have finished
         for one in callbacks:
