@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ...fits.posterior import parameter_draws
+from ...fits.rank_normalised import bulk_ess, rhat
 from .effect_convergence import EffectConvergence
 from .options import INTEGRATION_ERROR
 
@@ -50,20 +51,20 @@ class Convergence:
     @classmethod
     def of(cls, model: ModelSpec, posterior: xr.Dataset, sample_stats: xr.Dataset) -> Convergence:
         """Of the draws and the statistics of a sampler."""
-        import arviz_stats
+        from ...arviz_statistics import arviz_stats
 
         parameters = parameter_draws(model, posterior)
         labels = parameters["parameter"].to_numpy()
-        values = parameters.to_dataset(name="value")
         sds = parameters.std(("chain", "draw"), skipna=False).to_numpy()
         measures = {"constant_parameters": float(np.sum(~(sds > 0)))}
-        bulk, tail = (arviz_stats.ess(values, method=method)["value"].to_numpy() for method in ("bulk", "tail"))
+        bulk = bulk_ess(parameters)
+        tail = arviz_stats.ess(parameters.to_dataset(name="value"), method="tail")["value"].to_numpy()
         fewest = largest = int(np.argmin(np.minimum(bulk, tail)))
         # NumPy's minimum and maximum, since those of xarray skip values that are not numbers.
         if parameters.sizes["chain"] > 1:
-            rhat = arviz_stats.rhat(values)["value"].to_numpy()
-            largest = int(np.argmax(rhat))
-            measures["max_rhat"] = float(rhat[largest])
+            each = rhat(parameters)
+            largest = int(np.argmax(each))
+            measures["max_rhat"] = float(each[largest])
         measures |= {"min_ess_bulk": float(np.min(bulk)), "min_ess_tail": float(np.min(tail))}
         effects = EffectConvergence.of(model, posterior)
         if effects is not None:

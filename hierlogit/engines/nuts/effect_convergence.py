@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ...fits.rank_normalised import bulk_ess, rhat
 from .quantities import Quantity, cluster_effects, single_effect
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ class EffectConvergence:
     @classmethod
     def of(cls, model: ModelSpec, posterior: xr.Dataset) -> EffectConvergence | None:
         """Of the draws of a model; None if it has no random effects."""
-        import arviz_stats
-
         found: list[tuple[Quantity, FloatArray]] = []
         count = 0
         for group in model.design.groups:
@@ -69,15 +68,15 @@ class EffectConvergence:
         if not found:
             return None
         drawn = np.stack([values for _, values in found], axis=-1)
-        dataset = xr.DataArray(drawn, dims=("chain", "draw", "effect")).to_dataset(name="value")
-        ess = arviz_stats.ess(dataset, method="bulk")["value"].to_numpy()
+        suspected = xr.DataArray(drawn, dims=("chain", "draw", "parameter"))
+        ess = bulk_ess(suspected)
         fewest = largest = int(np.argmin(ess))
-        rhat = None
+        largest_rhat = None
         if len(drawn) > 1:
-            each = arviz_stats.rhat(dataset)["value"].to_numpy()
+            each = rhat(suspected)
             largest = int(np.argmax(each))
-            rhat = float(each[largest])
-        return cls(count, rhat, float(ess[fewest]), found[largest], found[fewest])
+            largest_rhat = float(each[largest])
+        return cls(count, largest_rhat, float(ess[fewest]), found[largest], found[fewest])
 
 
 def suspects(values: FloatArray) -> npt.NDArray[np.intp]:
