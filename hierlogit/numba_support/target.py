@@ -148,8 +148,11 @@ class _TypingContext(Context):  # type: ignore[misc]
             return super()._resolve_user_function_type(function, arguments, keywords, literals)
         key = kind, tuple(arguments)
         if key not in self._found:
-            self._found[key] = super()._resolve_user_function_type(kind, arguments, keywords, literals)
-        return self._found[key]
+            signature = super()._resolve_user_function_type(kind, arguments, keywords, literals)
+            self._found[key] = signature, kind.get_impl_key(signature)
+        # The type is shared with Numba's own target, whose implementation it may hold by now.
+        signature, kind._impl_keys[signature.args] = self._found[key]
+        return signature
 
 
 class _Context(CPUContext):  # type: ignore[misc]

@@ -83,3 +83,19 @@ def test_functions_and_what_they_call_are_of_this_target_and_those_of_programs_a
         assert compiled.library.codegen is context.codegen()
         sums = [one for one in linked(compiled.library) if "array_sum" in one.name]
         assert {one.codegen for one in sums} == {context.codegen()}
+
+
+def larger(first: int, second: int) -> int:
+    return max(first, second)
+
+
+def sum_of_larger(first: int, second: int, third: int) -> int:
+    return max(first, second) + max(second, third)
+
+
+def test_programs_may_use_the_same_functions_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    assert kernel(larger)(2, 3) == 3
+    assert njit(larger)(2, 3) == 3
+    assert kernel(sum_of_larger)(2, 4, 3) == 8
+    assert njit(sum_of_larger)(2, 4, 3) == 8
