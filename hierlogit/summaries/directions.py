@@ -69,7 +69,7 @@ def re_pca(fit: Fit, group: str | None = None, *, standardized: bool = True) -> 
     for factor in fit.model.design.chosen_groups(group):
         units = factor.column_sds if standardized else np.ones(len(factor.effects))
         found = PrincipalComponents.of(factor.effects, units[:, None] * _root(fit, factor))
-        # From the last direction backwards, so that what none is left of is exactly the whole: 1, or 0 without variance.
+        # From the last direction backwards, so that what none is left of is exactly 1, or 0 without variance.
         left = np.append(np.cumsum(found.shares[:0:-1])[::-1], 0.0)
         columns = {"sd": found.sds, "share": found.shares, "cumulative": np.round(found.shares.sum()) - left}
         columns |= dict(zip(factor.effects, found.loadings, strict=True))
