@@ -51,6 +51,7 @@ def _fits() -> Iterator[object]:
     import hierlogit as hl
 
     from .density.outcome_likelihood import total_log_likelihood
+    from .effects.numerics.given_outcomes import Problem
 
     table = _table()
     single, slopes, nested = (
@@ -69,6 +70,7 @@ def _fits() -> Iterator[object]:
         yield hl.loo(sampled, group="a")
     yield hl.residuals(counts.fit("laplace"), seed=1)
     yield total_log_likelihood(np.zeros(1), np.ones(1), np.zeros((1, 1)), None)  # of `hl.check`
+    yield Problem(np.zeros((1, 1)), np.zeros((1, 1, 1)), np.zeros(1), np.ones(1), None).log_density(np.zeros((1, 1)))
     yield from (model.fit(hl.ImportanceSampling(draws=100, seed=1)) for model in (single, slopes, nested))
     for model in (large, sparse):
         yield hl.league_table(model.fit("laplace"))
