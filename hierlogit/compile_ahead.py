@@ -70,7 +70,8 @@ def _fits() -> Iterator[object]:
         yield hl.loo(sampled, group="a")
     yield hl.residuals(counts.fit("laplace"), seed=1)
     yield total_log_likelihood(np.zeros(1), np.ones(1), np.zeros((1, 1)), None)  # of `hl.check`
-    yield Problem(np.zeros((1, 1)), np.zeros((1, 1, 1)), np.zeros(1), np.ones(1), None).log_density(np.zeros((1, 1)))
+    given_outcomes = Problem(np.zeros((1, 1)), np.zeros((1, 1, 1)), np.zeros(1), np.ones(1), None)
+    yield given_outcomes.log_density(np.zeros((1, 1)))  # of draws of the effects
     yield from (model.fit(hl.ImportanceSampling(draws=100, seed=1)) for model in (single, slopes, nested))
     for model in (large, sparse):
         yield hl.league_table(model.fit("laplace"))

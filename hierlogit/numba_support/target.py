@@ -96,41 +96,40 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
         return (re.sub(r"(darwin|macosx)[\d.]+", r"\1", triple), *processor)
 
 
-class _Installed:
-    """The registries that a context has taken registrations from, with how many there were.
+class _NewRegistrations:
+    """A context that passes over registries without new registrations.
 
-    Numba looks for new ones in all registries before each function that it compiles.
+    Numba looks for them in all registries before each function that it compiles.
     """
 
-    def __init__(self, items: tuple[str, ...]) -> None:
-        self._items = items
-        self._counts: dict[Any, int] = {}
+    #: The lists of a registry.
+    registry_items: tuple[str, ...]
 
-    def count_new(self, registry: Any) -> bool:
-        """Whether there are more registrations than at the last call."""
-        count = sum(len(getattr(registry, item)) for item in self._items)
-        is_new = self._counts.get(registry) != count
-        self._counts[registry] = count
-        return is_new
+    @cached_property
+    def _counts(self) -> dict[Any, int]:
+        return {}
+
+    def install_registry(self, registry: Any) -> None:
+        """Add what is new in a registry."""
+        count = sum(len(getattr(registry, item)) for item in self.registry_items)
+        if self._counts.get(registry) != count:
+            self._counts[registry] = count
+            super().install_registry(registry)  # type: ignore[misc]
 
 
-class _TypingContext(Context):  # type: ignore[misc]
+class _TypingContext(_NewRegistrations, Context):  # type: ignore[misc]
     """Numba's types of functions, which no interruption leaves incomplete, and which are found once.
 
     For each operation Numba tries dozens of rules in turn, although the same few operations of numbers and entries of
     arrays make up most of a program.
     """
 
+    registry_items = templates.RegistryLoader.registry_items
+
     def init(self) -> None:
         """Begin without any."""
         self._found: dict[Any, Any] = {}
-        self._installed = _Installed(templates.RegistryLoader.registry_items)
         super().init()
-
-    def install_registry(self, registry: Any) -> None:
-        """Add what is new in a registry."""
-        if self._installed.count_new(registry):
-            super().install_registry(registry)
 
     def refresh(self) -> None:
         """Add what has been registered since the last time.
@@ -155,20 +154,16 @@ class _TypingContext(Context):  # type: ignore[misc]
         return signature
 
 
-class _Context(CPUContext):  # type: ignore[misc]
+class _Context(_NewRegistrations, CPUContext):  # type: ignore[misc]
     """Numba's context of a processor with this code generation."""
+
+    registry_items = imputils.RegistryLoader.registry_items
 
     def init(self) -> None:
         """Replace the code generation for the processor at hand."""
-        self._installed = _Installed(imputils.RegistryLoader.registry_items)
         super().init()
         self._internal_codegen = _Codegen("hierlogit.exec")
         self._sizes: dict[Any, int] = {}
-
-    def install_registry(self, registry: Any) -> None:
-        """Add what is new in a registry."""
-        if self._installed.count_new(registry):
-            super().install_registry(registry)
 
     def refresh(self) -> None:
         """As that of the types."""
