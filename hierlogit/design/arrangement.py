@@ -37,6 +37,8 @@ class RowIndex(NamedTuple):
     part by part. ``u`` has the effects of the eliminated factor's levels first, then the columns of the others.
     """
 
+    several_factors = True
+
     y: FloatArray  # (n,) successes
     trials: FloatArray  # (n,)
     offset: FloatArray  # (n,)
@@ -77,6 +79,13 @@ class RowIndex(NamedTuple):
 
     def _repr_html_(self) -> str:
         return call_html(repr(self), self._asdict())
+
+
+@by_address
+class OneFactorRowIndex(RowIndex):
+    """A row index without other factors, for which compiled functions leave out what they do for these."""
+
+    several_factors = False
 
 
 @dataclass(frozen=True)
@@ -245,7 +254,7 @@ def arrange(
     col_of, col_start, others = _columns(parts, q, n_parts)
     pairs = _Pairs.between(rows.index, sizes, q, col_of)
     cross = _Cross.between(rows.index, parts, q, col_of, n_parts)
-    row_index = RowIndex(
+    row_index = (RowIndex if len(index) > 1 else OneFactorRowIndex)(
         y=rows.y,
         trials=rows.trials,
         offset=rows.offset,

@@ -362,6 +362,9 @@ class CFunction:
         With C types.
     """
 
+    #: It has no variants by class.
+    class_name: None = None
+
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
         self._function, self._signature = function, signature
         self._caches = _caches_of(function)

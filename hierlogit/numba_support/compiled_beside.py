@@ -26,23 +26,29 @@ WATCH = """
 import os, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 """
-#: The program, with the names of functions as its argument.
+#: The program, with the names of functions, and of classes of their first arguments, as its argument.
 PROGRAM = """
 import importlib
-for name in json.loads(sys.argv[1]):
-    module, _, function = name.rpartition(".")
-    getattr(importlib.import_module(module), function).compile_ahead()
+def named(name):
+    module, _, inside = name.rpartition(".")
+    return getattr(importlib.import_module(module), inside)
+for function, kind in json.loads(sys.argv[1]):
+    (named(function) if kind is None else named(function).taking(named(kind))).compile_ahead()
 """
 #: Processes that are running, by the names of the functions that they compile.
 _RUNNING: dict[str, subprocess.Popen[bytes]] = {}
 
 
 class Compilable(Protocol):
-    """A kernel or a C function."""
+    """A kernel, perhaps for another class of its first argument, or a C function."""
 
     @property
     def function_name(self) -> str:
         """Name of the function with its module."""
+
+    @property
+    def class_name(self) -> str | None:
+        """Name of the class of the first argument with its module; None for the class that it is annotated with."""
 
     def is_left(self) -> bool:
         """Whether it is yet to be compiled, and could be kept on disk then."""
@@ -61,10 +67,11 @@ def compiled_beside(functions: Iterable[Compilable]) -> Iterator[None]:
     Parameters
     ----------
     functions : iterable of Compilable
-        In the order in which they are needed. Kernels are compiled for the types that they are annotated with.
+        In the order in which they are needed.
     """
-    names = [one.function_name for one in functions if one.function_name not in _RUNNING and one.is_left()]
-    process = _started(names) if names and len(set(_RUNNING.values())) + 1 < usable_cores() else None
+    left = [one for one in functions if one.function_name not in _RUNNING and one.is_left()]
+    names = [one.function_name for one in left]
+    process = _started(left) if left and len(set(_RUNNING.values())) + 1 < usable_cores() else None
     if process is None:
         yield
         return
@@ -91,6 +98,7 @@ def waits(name: str) -> Iterator[None]:
             yield  # it may have written the function just before it ended
 
 
-def _started(names: list[str]) -> subprocess.Popen[bytes] | None:
+def _started(functions: Iterable[Compilable]) -> subprocess.Popen[bytes] | None:
     folder = {"NUMBA_CACHE_DIR": config.CACHE_DIR} if config.CACHE_DIR else {}
-    return start_python(WATCH + PROGRAM, json.dumps(names), environment=folder)
+    names = json.dumps([(one.function_name, one.class_name) for one in functions])
+    return start_python(WATCH + PROGRAM, names, environment=folder)

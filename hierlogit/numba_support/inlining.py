@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args, get_type_hints
 
@@ -19,7 +20,9 @@ from numba.core.environment import Environment
 from numba.core.runtime import rtsys
 from numba.core.target_extension import dispatcher_registry, target_registry
 from numba.core.typed_passes import NativeLowering
+from numba.core.untyped_passes import DeadBranchPrune
 
+from .constant_fields import ConstantFields
 from .short_code import ShortLowering
 from .target import TARGET_NAME, TargetDispatcher
 
@@ -107,12 +110,14 @@ class _Translation(Compiler):  # type: ignore[misc]
 
 
 class _OwnTranslation(_Translation):
-    """The same without passes that functions of the package do not need."""
+    """The same without passes that functions of the package do not need, and with the constants of their arguments."""
 
     def define_pipelines(self) -> Any:
         pipelines = super().define_pipelines()
         for pipeline in pipelines:
             pipeline.passes = [one for one in pipeline.passes if one[0].__name__ not in SUPERFLUOUS]
+            first = next(k for k, one in enumerate(pipeline.passes) if one[0] is DeadBranchPrune)
+            pipeline.passes.insert(first, (ConstantFields, "constants of arguments"))
             pipeline.finalize()
         return pipelines
 
@@ -205,7 +210,7 @@ class _Finisher(_FunctionCompiler):  # type: ignore[misc]
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Name of a function with its module."""
+    """Name of a function or a class with its module."""
     return f"{function.__module__}.{function.__qualname__}"
 
 
@@ -220,6 +225,9 @@ class Kernel(TargetDispatcher):
     caches : Caches
         Where its machine code is kept on disk, and its form for callers that are compiled.
     """
+
+    #: It is compiled ahead for the class that its first argument is annotated with.
+    class_name: None = None
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], caches: Any) -> None:
         super().__init__(function, targetoptions=options)
@@ -251,6 +259,10 @@ class Kernel(TargetDispatcher):
         """Whether it is yet to be compiled for the annotated types, and could be kept then."""
         return not self.signatures and bool(self._cache.lacks(annotated_types(self.py_func)))
 
+    def taking(self, kind: type) -> KernelTaking:
+        """The function for a first argument of a class that inherits from the one that it is annotated with."""
+        return KernelTaking(self, kind)
+
     def __reduce__(self) -> Any:
         return self.py_func.__qualname__  # copied by its name, as functions are
 
@@ -261,6 +273,43 @@ class Kernel(TargetDispatcher):
     def get_overload(self, signature: Any) -> Any:
         """What a compiled function calls."""
         return self.callee.get_overload(signature)
+
+
+@dataclass(frozen=True)
+class KernelTaking:
+    """A kernel for named tuples of a class that inherits from the one that it is annotated with.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    kind : type
+    """
+
+    kernel: Kernel
+    kind: type
+
+    @property
+    def types(self) -> tuple[Any, ...]:
+        """Types of the arguments in compiled code."""
+        return (_compiled_type(self.kind), *annotated_types(self.kernel.py_func)[1:])
+
+    @property
+    def function_name(self) -> str:
+        """Name of the function with its module."""
+        return self.kernel.function_name
+
+    @property
+    def class_name(self) -> str:
+        """Name of the class with its module."""
+        return name_of(self.kind)
+
+    def compile_ahead(self) -> None:
+        """Compile it for this class, or read it from disk."""
+        self.kernel.compile(self.types)
+
+    def is_left(self) -> bool:
+        """Whether it is yet to be compiled for this class, and could be kept then."""
+        return self.types not in self.kernel.overloads and bool(self.kernel._cache.lacks(self.types))
 
 
 def annotated_types(function: Callable[..., Any]) -> tuple[Any, ...]:

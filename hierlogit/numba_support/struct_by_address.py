@@ -30,7 +30,7 @@ from numba.extending import (
 from .short_code import borrowed_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 IntArray = npt.NDArray[np.int64]
 
@@ -46,9 +46,12 @@ class Addressed(types.Type):  # type: ignore[misc]
     name : str
     fields : tuple of (str, str)
         Name and dtype of each array.
+    constants : mapping of str to bool
+        What holds for all values of the type.
     """
 
-    def __init__(self, name: str, fields: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, name: str, fields: tuple[tuple[str, str], ...], constants: Mapping[str, bool]) -> None:
+        self.constants = constants
         self.fields = {field: (k, from_dtype(np.dtype(dtype))) for k, (field, dtype) in enumerate(fields)}
         # Types are equal if their names are equal, also those of functions read from disk.
         super().__init__(f"{name}({', '.join(f'{field}: {dtype}' for field, dtype in fields)})")
@@ -92,15 +95,22 @@ def by_address[T](arrays: type[T]) -> type[T]:
 
     In compiled code each array is one-dimensional, with its entries in the order of memory. It is not owned: the caller
     keeps the named tuple alive. A class that inherits the fields of another one is another type in compiled code.
+    Attributes of the class that are True or False are constants there: a branch that they rule out is not compiled.
     """
     names = {"__module__": arrays.__module__, "__qualname__": arrays.__qualname__, "__doc__": arrays.__doc__}
     bases = (arrays,) if issubclass(arrays, _Table) else (_Table, arrays)
     addressed: type[T] = type(arrays.__name__, bases, names)
     addressed.dtypes = _dtypes(addressed)  # type: ignore[attr-defined]
-    kind = Addressed(addressed.__name__, addressed.dtypes)  # type: ignore[attr-defined]
+    kind = Addressed(addressed.__name__, addressed.dtypes, _constants(addressed))  # type: ignore[attr-defined]
     typeof_impl.register(addressed)(lambda _value, _context: kind)
     addressed.compiled_type = kind  # type: ignore[attr-defined]
     return addressed
+
+
+def _constants(arrays: type) -> dict[str, bool]:
+    """Attributes of a class that are True or False."""
+    inherited = {name: value for one in reversed(arrays.__mro__) for name, value in vars(one).items()}
+    return {name: value for name, value in inherited.items() if isinstance(value, bool)}
 
 
 def _dtypes(arrays: type) -> tuple[tuple[str, str], ...]:

@@ -127,7 +127,7 @@ def eliminate(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray) -> No
                 D[a * q + a] += 1.0
             log_det += cholesky_in_place(D, q)
         w.log_det[part] = log_det
-    if len(r.q) == 1:
+    if not r.several_factors:
         return
     blocks = len(r.cross_at) - 1
     for part in parts:
@@ -180,11 +180,12 @@ def solve_first(r: RowIndex, w: Work, parts: IntArray, x: FloatArray) -> None:
     for part in parts:
         for j in range(r.part_start[part], r.part_start[part + 1]):
             level = view(x, j * q, (j + 1) * q)
-            cols = view(r.matrix_cols, r.matrix_at[j] // q, r.matrix_at[j + 1] // q)
-            for a in range(q):
-                row = after(w.solved_pair, r.matrix_at[j] + a * len(cols))
-                for k in range(len(cols)):
-                    x[base + cols[k]] -= row[k] * level[a]
+            if r.several_factors:
+                cols = view(r.matrix_cols, r.matrix_at[j] // q, r.matrix_at[j + 1] // q)
+                for a in range(q):
+                    row = after(w.solved_pair, r.matrix_at[j] + a * len(cols))
+                    for k in range(len(cols)):
+                        x[base + cols[k]] -= row[k] * level[a]
             R = view(w.cholesky_first, j * q * q, (j + 1) * q * q)
             solve_lower(R, q, level)
             solve_lower_transposed(R, q, level)
@@ -193,6 +194,8 @@ def solve_first(r: RowIndex, w: Work, parts: IntArray, x: FloatArray) -> None:
 @kernel
 def solve_last(r: RowIndex, w: Work, parts: IntArray, x: FloatArray) -> None:
     """Last part of ``H^-1 x`` in place, once the other factors' entries hold ``S^-1`` times theirs."""
+    if not r.several_factors:
+        return
     q, base = r.q[0], first_columns(r)
     for part in parts:
         for j in range(r.part_start[part], r.part_start[part + 1]):
@@ -209,6 +212,8 @@ def solve_last(r: RowIndex, w: Work, parts: IntArray, x: FloatArray) -> None:
 @kernel
 def factorise_dense(r: RowIndex, w: Work, parts: IntArray) -> None:
     """Replace the Schur complements of some parts by their Cholesky factors and add log|S| to ``w.log_det``."""
+    if not r.several_factors:
+        return
     for part in parts:
         size = r.col_start[part + 1] - r.col_start[part]
         w.log_det[part] += cholesky_in_place(view(w.schur, r.schur_at[part], r.schur_at[part + 1]), size)
@@ -217,6 +222,8 @@ def factorise_dense(r: RowIndex, w: Work, parts: IntArray) -> None:
 @kernel
 def solve_dense(r: RowIndex, w: Work, parts: IntArray, x: FloatArray) -> None:
     """Solve with the Cholesky factors of the Schur complements, in place."""
+    if not r.several_factors:
+        return
     base = first_columns(r)
     for part in parts:
         S, size = view(w.schur, r.schur_at[part], r.schur_at[part + 1]), r.col_start[part + 1] - r.col_start[part]

@@ -45,7 +45,7 @@ def sum_products(r: RowIndex, w: Work, parts: IntArray) -> None:
                         total += weight[i] * one[i] * other[i]
                     w.products_first[j * q * q + a * q + b] = total
                     w.products_first[j * q * q + b * q + a] = total
-        if others == 0:
+        if not r.several_factors:
             continue
         fill(view(w.products_other, r.other_at[r.other_start[part]], r.other_at[r.other_start[part + 1]]), 0.0)
         fill(view(w.products_cross, r.cross_at[r.cross_start[part]], r.cross_at[r.cross_start[part + 1]]), 0.0)
@@ -65,9 +65,9 @@ def sum_products(r: RowIndex, w: Work, parts: IntArray) -> None:
 @kernel
 def _sum_pairs(r: RowIndex, w: Work, parts: IntArray) -> None:
     """The blocks of `sum_products` between levels of the eliminated factor and levels of the others."""
-    n, q, others = len(r.y), r.q[0], len(r.q) - 1
-    if others == 0:
+    if not r.several_factors:
         return
+    n, q, others = len(r.y), r.q[0], len(r.q) - 1
     for part in parts:
         fill(view(w.products_pair, r.matrix_at[r.part_start[part]], r.matrix_at[r.part_start[part + 1]]), 0.0)
         for j in range(r.part_start[part], r.part_start[part + 1]):

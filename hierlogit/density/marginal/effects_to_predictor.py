@@ -30,10 +30,11 @@ def scale_effects(r: RowIndex, cholesky: FloatArray, parts: IntArray, u: FloatAr
     for part in parts:
         for j in range(r.part_start[part], r.part_start[part + 1]):
             _lower_times(cholesky, q, view(u, j * q, (j + 1) * q), view(b, j * q, (j + 1) * q))
-        for k in range(r.other_start[part], r.other_start[part + 1]):
-            t, at = r.other_factor[k], base + r.other_col[k]
-            L = after(cholesky, r.cholesky_at[t])
-            _lower_times(L, r.q[t], view(u, at, at + r.q[t]), view(b, at, at + r.q[t]))
+        if r.several_factors:
+            for k in range(r.other_start[part], r.other_start[part + 1]):
+                t, at = r.other_factor[k], base + r.other_col[k]
+                L = after(cholesky, r.cholesky_at[t])
+                _lower_times(L, r.q[t], view(u, at, at + r.q[t]), view(b, at, at + r.q[t]))
 
 
 @kernel
@@ -54,10 +55,11 @@ def times_cholesky_transposed(
     for part in parts:
         for j in range(r.part_start[part], r.part_start[part + 1]):
             _lower_transposed_times(cholesky, q, view(x, j * q, (j + 1) * q), view(out, j * q, (j + 1) * q))
-        for k in range(r.other_start[part], r.other_start[part + 1]):
-            t, at = r.other_factor[k], base + r.other_col[k]
-            L = after(cholesky, r.cholesky_at[t])
-            _lower_transposed_times(L, r.q[t], view(x, at, at + r.q[t]), view(out, at, at + r.q[t]))
+        if r.several_factors:
+            for k in range(r.other_start[part], r.other_start[part + 1]):
+                t, at = r.other_factor[k], base + r.other_col[k]
+                L = after(cholesky, r.cholesky_at[t])
+                _lower_transposed_times(L, r.q[t], view(x, at, at + r.q[t]), view(out, at, at + r.q[t]))
 
 
 @kernel
@@ -72,15 +74,16 @@ def add_effects(r: RowIndex, parts: IntArray, b: FloatArray, eta: FloatArray) ->
                 effect, z = b[j * q + a], view(r.Z, a * n + start, a * n + stop)
                 for i in range(len(segment)):
                     segment[i] += z[i] * effect
-        first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
-        segment = view(eta, first, last)
-        for f in range(len(r.q) - 1):
-            column = view(r.row_col, f * n + first, f * n + last)
-            for a in range(r.q[f + 1]):
-                at, effects = (r.z_at[f + 1] + a) * n, after(b, base + a)
-                z = view(r.Z, at + first, at + last)
-                for i in range(len(segment)):
-                    segment[i] += z[i] * effects[column[i]]
+        if r.several_factors:
+            first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
+            segment = view(eta, first, last)
+            for f in range(len(r.q) - 1):
+                column = view(r.row_col, f * n + first, f * n + last)
+                for a in range(r.q[f + 1]):
+                    at, effects = (r.z_at[f + 1] + a) * n, after(b, base + a)
+                    z = view(r.Z, at + first, at + last)
+                    for i in range(len(segment)):
+                        segment[i] += z[i] * effects[column[i]]
 
 
 @kernel
@@ -97,16 +100,17 @@ def sum_by_level(r: RowIndex, parts: IntArray, values: FloatArray, out: FloatArr
                 for i in range(len(v)):
                     total += z[i] * v[i]
                 out[j * q + a] = total
-        fill(view(out, base + r.col_start[part], base + r.col_start[part + 1]), 0.0)
-        first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
-        v = view(values, first, last)
-        for f in range(len(r.q) - 1):
-            column = view(r.row_col, f * n + first, f * n + last)
-            for a in range(r.q[f + 1]):
-                at, sums = (r.z_at[f + 1] + a) * n, after(out, base + a)
-                z = view(r.Z, at + first, at + last)
-                for i in range(len(v)):
-                    sums[column[i]] += z[i] * v[i]
+        if r.several_factors:
+            fill(view(out, base + r.col_start[part], base + r.col_start[part + 1]), 0.0)
+            first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
+            v = view(values, first, last)
+            for f in range(len(r.q) - 1):
+                column = view(r.row_col, f * n + first, f * n + last)
+                for a in range(r.q[f + 1]):
+                    at, sums = (r.z_at[f + 1] + a) * n, after(out, base + a)
+                    z = view(r.Z, at + first, at + last)
+                    for i in range(len(v)):
+                        sums[column[i]] += z[i] * v[i]
 
 
 @kernel

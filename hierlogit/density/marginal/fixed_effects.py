@@ -83,7 +83,7 @@ def information_and_modes(likelihood: Evaluated) -> tuple[FloatArray, FloatArray
     special = likelihood.parts_without_schur
     inverted = np.setdiff1d(np.arange(len(row_index.part_start) - 1), [one.number for one in special])
     columns = weighted.ravel(order="F")
-    _cross_with_effects(row_index, work, likelihood.cholesky, columns, inverted, crossed.ravel(), solved.ravel())
+    cross_with_effects(row_index, work, likelihood.cholesky, columns, inverted, crossed.ravel(), solved.ravel())
     for one in special:
         for k in range(p):
             one.solve(row_index, work, solved[k])
@@ -92,7 +92,7 @@ def information_and_modes(likelihood: Evaluated) -> tuple[FloatArray, FloatArray
 
 
 @exact_kernel
-def _cross_with_effects(
+def cross_with_effects(
     r: RowIndex,
     w: Work,
     cholesky: FloatArray,

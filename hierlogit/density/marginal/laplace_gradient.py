@@ -74,6 +74,8 @@ def _curvatures(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dch
             V = after(w.inverse_first, j * q * q)
             _add_curvature(after(w.products_first, j * q * q), q, q, cholesky, V, False, own)
             _to_predictor(cholesky, q, cholesky, q, V, scratch)
+        if not r.several_factors:
+            continue
         for k in range(r.other_start[part], r.other_start[part + 1]):
             t, at = r.other_factor[k], r.other_at[k]
             L, dL, width = after(cholesky, r.cholesky_at[t]), after(own, r.cholesky_at[t]), r.q[t]
@@ -92,9 +94,9 @@ def _curvatures(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dch
 @kernel
 def _curvatures_of_pairs(r: RowIndex, w: Work, cholesky: FloatArray, parts: IntArray, dcholesky: FloatArray) -> None:
     """The blocks of `_curvatures` between levels of the eliminated factor and levels of the others."""
-    q, entries = r.q[0], r.cholesky_at[len(r.q)]
-    if len(r.q) == 1:
+    if not r.several_factors:
         return
+    q, entries = r.q[0], r.cholesky_at[len(r.q)]
     for part in parts:
         own = after(dcholesky, part * entries)
         for j in range(r.part_start[part], r.part_start[part + 1]):
@@ -163,6 +165,8 @@ def predictor_variance(r: RowIndex, w: Work, parts: IntArray, out: FloatArray) -
                     other, entry = view(r.Z, b * n + start, b * n + stop), w.inverse_first[j * q * q + a * q + b]
                     for i in range(len(segment)):
                         segment[i] += entry * one[i] * other[i]
+            if not r.several_factors:
+                continue
             columns = (r.matrix_at[j + 1] - r.matrix_at[j]) // q
             for f in range(others):
                 at = view(r.row_pair, f * n + start, f * n + stop)
@@ -173,6 +177,8 @@ def predictor_variance(r: RowIndex, w: Work, parts: IntArray, out: FloatArray) -
                         other, v = view(r.Z, z + start, z + stop), after(w.inverse_pair, a * columns + b)
                         for i in range(len(segment)):
                             segment[i] += 2.0 * one[i] * other[i] * v[at[i]]
+        if not r.several_factors:
+            continue
         first, last = r.row_start[r.part_start[part]], r.row_start[r.part_start[part + 1]]
         segment = view(out, first, last)
         k = 0
@@ -199,6 +205,8 @@ def _add_outer(r: RowIndex, parts: IntArray, score: FloatArray, u: FloatArray, d
             for a in range(q):
                 for b in range(q):
                     own[a * q + b] += score[j * q + a] * u[j * q + b]
+        if not r.several_factors:
+            continue
         for k in range(r.other_start[part], r.other_start[part + 1]):
             t, at = r.other_factor[k], base + r.other_col[k]
             width = r.q[t]

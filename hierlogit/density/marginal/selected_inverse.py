@@ -23,6 +23,8 @@ IntArray = npt.NDArray[np.int64]
 @kernel
 def invert_dense(r: RowIndex, w: Work, parts: IntArray) -> None:
     """Replace the Cholesky factors of the Schur complements by the inverses, both triangles."""
+    if not r.several_factors:
+        return
     for part in parts:
         m = r.col_start[part + 1] - r.col_start[part]
         S = view(w.schur, r.schur_at[part], r.schur_at[part + 1])
@@ -47,6 +49,8 @@ def invert_dense(r: RowIndex, w: Work, parts: IntArray) -> None:
 @kernel
 def multiply_dense(r: RowIndex, w: Work, parts: IntArray, x: FloatArray, scratch: FloatArray) -> None:
     """Multiply by the inverses of the Schur complements, in place."""
+    if not r.several_factors:
+        return
     base = first_columns(r)
     for part in parts:
         S, size = view(w.schur, r.schur_at[part], r.schur_at[part + 1]), r.col_start[part + 1] - r.col_start[part]
@@ -76,6 +80,8 @@ def select_inverse(r: RowIndex, w: Work, parts: IntArray) -> None:
                 V[a * q + a] = 1.0
             solve_lower(R, q, V)
             solve_lower_transposed(R, q, V)
+            if not r.several_factors:
+                continue
             cols = view(r.matrix_cols, r.matrix_at[j] // q, r.matrix_at[j + 1] // q)
             G, pairs = after(w.solved_pair, r.matrix_at[j]), after(w.inverse_pair, r.matrix_at[j])
             for c in range(len(cols)):
@@ -91,6 +97,8 @@ def select_inverse(r: RowIndex, w: Work, parts: IntArray) -> None:
                     for k in range(len(cols)):
                         total += pairs[a * len(cols) + k] * G[c * len(cols) + k]
                     V[a * q + c] -= total
+        if not r.several_factors:
+            continue
         for k in range(r.other_start[part], r.other_start[part + 1]):
             width, at, col = r.q[r.other_factor[k]], r.other_at[k], r.other_col[k] - base
             for a in range(width):

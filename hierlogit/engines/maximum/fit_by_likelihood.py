@@ -87,7 +87,7 @@ def fit_by_likelihood[M: ModelSpec](
     likelihood = approach.likelihood(model.arrangement)
     stages.begin("search")
     objective = Objective(model, likelihood, penalised=approach.penalised)
-    with compiled_beside(compiled_later(model.design, approach.nodes)):
+    with compiled_beside(compiled_later(model.design)):
         result = search_maximum(approach, objective, *starting_point(objective))
         estimate = estimate_of(approach, result)
         about_search = search_findings(result, approach, estimate)

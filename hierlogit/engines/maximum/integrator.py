@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...density.marginal import gauss_hermite, nested_gauss_hermite
+from ...density.marginal.fixed_effects import columns_times, cross_with_effects
 from ...density.marginal.gauss_hermite import QuadratureLikelihood
 from ...density.marginal.laplace_gradient import differentiate
 from ...density.marginal.nested_gauss_hermite import NestedQuadratureLikelihood
 from ...density.marginal.overdispersed_laplace import laplace_likelihood
-from ...design.arrangement import Arrangement
+from ...design.arrangement import Arrangement, OneFactorRowIndex
 from ...errors import EngineError
 from ...estimate import Estimate
 from ...model_spec import ModelSpec
@@ -84,16 +85,18 @@ def _is_nested(design: Design) -> bool:
     return groups[0].nested_in(groups[1]) or groups[1].nested_in(groups[0])
 
 
-def compiled_later(design: Design, nodes: int) -> tuple[Any, ...]:
-    """The largest compiled functions that a fit needs after that which finds the modes of the random effects.
+def compiled_later(design: Design) -> tuple[Any, ...]:
+    """Compiled functions that a fit needs last, about half of the work besides that which finds the modes.
 
-    With one node, the fit is compared with quadrature where that is possible.
+    A fit by Laplace's method is compared with quadrature where that is possible.
     """
     if design.outcome.family == "betabinomial":
         return ()
-    of_quadrature = gauss_hermite if _is_single(design) else nested_gauss_hermite if _is_nested(design) else None
-    of_laplace = (differentiate,) if nodes == 1 else ()
-    return of_laplace if of_quadrature is None else (*of_laplace, of_quadrature.integrate)
+    last: tuple[Any, ...] = (columns_times, cross_with_effects)
+    if len(design.groups) > 1:
+        return (nested_gauss_hermite.integrate, *last) if _is_nested(design) else (differentiate,)
+    kernels: tuple[Any, ...] = (gauss_hermite.integrate, *last) if _is_single(design) else (differentiate,)
+    return tuple(one.taking(OneFactorRowIndex) for one in kernels)
 
 
 def likelihood_at(model: ModelSpec, estimate: Estimate, nodes: int) -> Likelihood:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,11 +15,13 @@ import hierlogit as hl
 from hierlogit.binomial import log_binomial_coefficient, log_likelihood
 from hierlogit.density.marginal.conditional_mode import joint_log_density
 from hierlogit.density.marginal.effects_to_predictor import add_effects, scale_effects
+from hierlogit.density.marginal.fixed_effects import fixed_information
 from hierlogit.density.marginal.laplace import LaplaceLikelihood
 from hierlogit.density.marginal.work import make_work
 from hierlogit.design import arrangement as layout_module
-from hierlogit.design.arrangement import Arrangement, RowIndex, arrange
+from hierlogit.design.arrangement import Arrangement, OneFactorRowIndex, RowIndex, arrange
 from hierlogit.design.design import Design
+from hierlogit.engines.maximum.integrator import integrator
 
 # Columns far from zero, and more effects than the few rows can tell, are on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::hierlogit.errors.DataWarning")
@@ -100,6 +103,33 @@ def uncollapsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Design], Arrangeme
             return arrange(design)
 
     return make
+
+
+# ---- grouping factors --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_row_index_knows_whether_there_are_other_factors(formula: str) -> None:
+    row_index = arrange(designed(formula, table())).row_index
+    assert row_index.several_factors == (len(row_index.q) > 1)
+
+
+@pytest.mark.parametrize("nodes", [1, 7])
+@pytest.mark.parametrize("formula", ["y ~ x + (1 + z | g)", "prop(y, m) ~ x + (1 | h)"])
+def test_functions_for_one_factor_compute_what_those_for_several_do(formula: str, nodes: int) -> None:
+    design = designed(formula, table(coarse=False))
+    one = arrange(design)
+    assert isinstance(one.row_index, OneFactorRowIndex)
+    gamma, cholesky, _ = random_point(one)
+    results, informations = [], []
+    for arrangement in (one, replace(one, row_index=RowIndex(*one.row_index))):
+        likelihood = integrator(design, nodes)(arrangement)
+        results.append(likelihood.evaluate(gamma, cholesky))
+        informations.append(fixed_information(likelihood))
+    assert results[0].value == results[1].value
+    np.testing.assert_array_equal(results[0].dgamma, results[1].dgamma)
+    np.testing.assert_array_equal(results[0].dcholesky, results[1].dcholesky)
+    np.testing.assert_array_equal(*informations)
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------

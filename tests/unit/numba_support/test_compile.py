@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from numba import config
+from numba.core.errors import TypingError
 
 from hierlogit.density.integrated import c_callbacks as integrated_callbacks
 from hierlogit.density.joint import c_callbacks, overdispersed_callbacks
@@ -31,6 +32,32 @@ IntArray = npt.NDArray[np.int64]
 class Pair(NamedTuple):
     numbers: FloatArray
     places: IntArray
+
+
+@by_address
+class Positive(Pair):
+    signed = False
+
+
+@by_address
+class Signed(Positive):
+    signed = True
+
+
+def not_compiled() -> float:
+    return float("".join(["4", "2"]).encode().hex())
+
+
+@kernel
+def total(pair: Positive) -> float:
+    sum_of = 0.0
+    for number in pair.numbers:
+        if pair.signed:
+            sum_of -= not_compiled()
+        sum_of += number
+    if not pair.signed:
+        return sum_of
+    return not_compiled()
 
 
 @kernel
@@ -59,6 +86,17 @@ def test_compiled_functions_read_and_write_the_arrays() -> None:
     assert picked(given, 2.0) == 18.0
     written(given)
     assert given.numbers.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_branches_that_a_class_rules_out_are_not_compiled() -> None:
+    assert total(Positive(*pair())) == 7.0
+    with pytest.raises(TypingError, match="not_compiled"):
+        total(Signed(*pair()))
+
+
+def test_constants_are_attributes_for_python_too() -> None:
+    assert not Positive(*pair()).signed
+    assert Signed(*pair()).signed
 
 
 def test_other_arrays_need_no_other_compilation() -> None:

@@ -16,15 +16,18 @@ from numba import types
 import hierlogit as hl
 from hierlogit import python_process
 from hierlogit.density.joint import c_callbacks
-from hierlogit.density.marginal import gauss_hermite, laplace_gradient, nested_gauss_hermite
+from hierlogit.density.marginal import fixed_effects, gauss_hermite, laplace_gradient, nested_gauss_hermite
+from hierlogit.design.arrangement import OneFactorRowIndex
 from hierlogit.engines.maximum.integrator import compiled_later
 from hierlogit.numba_support import compiled_beside as beside
 from hierlogit.numba_support.compile import _NoCache
-from hierlogit.numba_support.inlining import annotated_types
+from hierlogit.numba_support.inlining import KernelTaking, annotated_types
 
 
 class Function:
     """A function that is yet to be compiled."""
+
+    class_name = None
 
     def __init__(self, name: str) -> None:
         self.function_name = name
@@ -185,6 +188,7 @@ import os, signal
 from hierlogit.numba_support import compiled_beside as side
 class Function:
     function_name = {NAME!r}
+    class_name = None
     def is_left(self):
         return True
 side.usable_cores = lambda: 2
@@ -208,11 +212,26 @@ def running(process: int) -> bool:
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-#: A function on the search path, compiled by this process and by a second one.
+#: Functions on the search path, compiled by this process and by a second one.
 MODULE = """
+from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from hierlogit.numba_support.compile import kernel
+from hierlogit.numba_support.struct_by_address import by_address
+
+@by_address
+class Pair(NamedTuple):
+    one: npt.NDArray[np.float64]
+    other: npt.NDArray[np.float64]
+
+@by_address
+class OtherPair(Pair):
+    pass
+
+@kernel
+def first(pair: Pair, factor: float) -> float:
+    return factor * pair.one[0]
 
 @kernel
 def total(values: npt.NDArray[np.float64], start: float) -> float:
@@ -246,6 +265,31 @@ def test_a_call_takes_what_the_beside_has_compiled(tmp_path: Path, monkeypatch: 
     assert ran.stdout.split() == ["1", "0"], ran.stderr
 
 
+FOR_A_CLASS = """
+import numpy as np
+from hierlogit.numba_support import compiled_beside as beside
+from on_the_path import OtherPair, Pair, first
+beside.usable_cores = lambda: 2
+beside.PATIENCE = 600
+with beside.compiled_beside([first.taking(OtherPair)]):
+    assert beside._RUNNING
+    assert first(OtherPair(np.array([3.0]), np.array([1.0])), 2.0) == 6.0
+print(sum(first.stats.cache_hits.values()), sum(first.stats.cache_misses.values()))
+assert first.taking(Pair).is_left() and not first.taking(OtherPair).is_left()
+assert first(Pair(np.array([4.0]), np.array([1.0])), 2.0) == 8.0
+print(sum(first.stats.cache_hits.values()), sum(first.stats.cache_misses.values()))
+"""
+
+
+def test_a_function_is_compiled_for_the_class_of_its_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "on_the_path.py").write_text(MODULE)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ":".join([str(tmp_path), *sys.path]))
+    ran = subprocess.run([sys.executable, "-c", FOR_A_CLASS], capture_output=True, text=True, check=True, timeout=300)
+    assert ran.stdout.split() == ["1", "0", "1", "1"], ran.stderr
+
+
 def test_types_are_those_of_the_annotations() -> None:
     laplace_types = annotated_types(laplace_gradient.differentiate.py_func)
     assert [str(one) for one in laplace_types[2:]] == [
@@ -270,27 +314,35 @@ def rows() -> dict[str, Any]:
     return {"y": rng.integers(0, 2, 120), "x": rng.normal(size=120), "a": a, "b": a * 2 + np.tile([0, 1], 60)}
 
 
+LAST: tuple[Any, ...] = (fixed_effects.columns_times, fixed_effects.cross_with_effects)
+
+
+def annotated(kernel: Any) -> tuple[Any, ...]:
+    return annotated_types(kernel.py_func)
+
+
 @pytest.mark.parametrize(
     ("formula", "nodes", "expected"),
     [
-        ("y ~ x + (1 | a)", 1, (laplace_gradient.differentiate, gauss_hermite.integrate)),
-        ("y ~ x + (1 + x | a)", 5, (gauss_hermite.integrate,)),
-        ("y ~ x + (1 | a/b)", 1, (laplace_gradient.differentiate, nested_gauss_hermite.integrate)),
-        ("y ~ x + (1 + x | a) + (1 | b)", 1, (laplace_gradient.differentiate,)),
+        ("y ~ x + (1 | a)", 1, [one.taking(OneFactorRowIndex) for one in (gauss_hermite.integrate, *LAST)]),
+        ("y ~ x + (1 + x | a)", 5, [one.taking(OneFactorRowIndex) for one in (gauss_hermite.integrate, *LAST)]),
+        ("y ~ x", 1, [laplace_gradient.differentiate.taking(OneFactorRowIndex)]),
+        ("y ~ x + (1 | a/b)", 1, [nested_gauss_hermite.integrate, *LAST]),
+        ("y ~ x + (1 + x | a) + (1 | b)", 1, [laplace_gradient.differentiate]),
     ],
 )
 def test_what_a_fit_needs_later_is_what_it_calls(
-    rows: dict[str, Any], formula: str, nodes: int, expected: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    rows: dict[str, Any], formula: str, nodes: int, expected: list[Any]
 ) -> None:
     model = hl.Model(formula, rows)
-    assert compiled_later(model.design, nodes) == expected
+    assert list(compiled_later(model.design)) == expected
     with hl.errors.unsaid(hl.errors.HierlogitWarning):
         model.fit(hl.Laplace() if nodes == 1 else hl.AGQ(nodes=nodes))
-    # Compiled for the types of its annotations, it is not compiled again when it is called.
+    # Compiled ahead, it is not compiled again when it is called.
     for one in expected:
-        assert tuple(annotated_types(one.py_func)) in one.overloads
+        assert one.types in one.kernel.overloads if isinstance(one, KernelTaking) else annotated(one) in one.overloads
 
 
 def test_beta_binomial_models_have_no_beside(rows: dict[str, Any]) -> None:
     counts = rows | {"k": rows["y"], "n": np.full(120, 3)}
-    assert compiled_later(hl.Model("p(k, n) ~ x + (1 | a)", counts, family="betabinomial").design, 1) == ()
+    assert compiled_later(hl.Model("p(k, n) ~ x + (1 | a)", counts, family="betabinomial").design) == ()
