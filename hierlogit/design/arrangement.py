@@ -37,8 +37,6 @@ class RowIndex(NamedTuple):
     part by part. ``u`` has the effects of the eliminated factor's levels first, then the columns of the others.
     """
 
-    several_factors = True
-
     y: FloatArray  # (n,) successes
     trials: FloatArray  # (n,)
     offset: FloatArray  # (n,)
@@ -74,6 +72,11 @@ class RowIndex(NamedTuple):
     cross_cols: IntArray  # (2, blocks)
     cross_at: IntArray
 
+    @property
+    def several_factors(self) -> bool:
+        """Whether there may be other factors than the eliminated one."""
+        return True
+
     def __repr__(self) -> str:
         return call_text("RowIndex", self._asdict())
 
@@ -85,7 +88,10 @@ class RowIndex(NamedTuple):
 class OneFactorRowIndex(RowIndex):
     """A row index without other factors, for which compiled functions leave out what they do for these."""
 
-    several_factors = False
+    @property
+    def several_factors(self) -> bool:
+        """Whether there may be other factors than the eliminated one."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def by_address[T](arrays: type[T]) -> type[T]:
 
     In compiled code each array is one-dimensional, with its entries in the order of memory. It is not owned: the caller
     keeps the named tuple alive. A class that inherits the fields of another one is another type in compiled code.
-    Attributes of the class that are True or False are constants there: a branch that they rule out is not compiled.
+    Properties are constants of the class there, True or False: a branch that they rule out is not compiled.
     """
     names = {"__module__": arrays.__module__, "__qualname__": arrays.__qualname__, "__doc__": arrays.__doc__}
     bases = (arrays,) if issubclass(arrays, _Table) else (_Table, arrays)
@@ -108,9 +108,9 @@ def by_address[T](arrays: type[T]) -> type[T]:
 
 
 def _constants(arrays: type) -> dict[str, bool]:
-    """Attributes of a class that are True or False."""
-    inherited = {name: value for one in reversed(arrays.__mro__) for name, value in vars(one).items()}
-    return {name: value for name, value in inherited.items() if isinstance(value, bool)}
+    """Properties of a class, which are the same for all its values."""
+    found = {name: value for one in reversed(arrays.__mro__) for name, value in vars(one).items()}
+    return {name: one.fget(arrays) for name, one in found.items() if isinstance(one, property) and one.fget is not None}
 
 
 def _dtypes(arrays: type) -> tuple[tuple[str, str], ...]:

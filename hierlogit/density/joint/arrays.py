@@ -69,6 +69,21 @@ class Joint(NamedTuple):
     coupling_start: IntArray  # (directions + 1,) where the entries of each direction start
     coupling_index: IntArray  # for each entry the variable that it belongs to
 
+    @property
+    def several_factors(self) -> bool:
+        """Whether there may be other factors than the first."""
+        return True
+
+
+@by_address
+class OneFactorJoint(Joint):
+    """The arrays of a model with one grouping factor, for which compiled functions leave out what others need."""
+
+    @property
+    def several_factors(self) -> bool:
+        """Whether there may be other factors than the first."""
+        return False
+
 
 @by_address
 class OverdispersedJoint(Joint):

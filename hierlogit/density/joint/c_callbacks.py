@@ -14,12 +14,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ...numba_support.compile import c_function, exact_kernel
+from ...numba_support.compile import CFunction, c_function, exact_kernel
 from ...numba_support.short_code import DATA, field
 from ...numba_support.struct_by_address import ENTRY, array_at, at_address, by_address, number_at, table_of_arrays
 from ...numba_support.vectors import window
 from ..kernels.scale_priors import cholesky_forward, scale_priors, total_square
-from .arrays import Joint
+from .arrays import Joint, OneFactorJoint, OverdispersedJoint
 from .attenuation import log_attenuation
 from .log_density import affine, evaluate, evaluate_with, scratch_size
 from .scale_variables import scales_forward, set_signs
@@ -33,7 +33,7 @@ WRONG_SIZE = -1
 #: Arrays of `Joint`, which stand before those of `Outputs` in the table.
 JOINT_ARRAYS = len(Joint._fields)
 
-#: Where in the table the address of `evaluate_callback` stands, behind all arrays.
+#: Where in the table the address of the density stands, behind all arrays.
 FUNCTION = ENTRY * (JOINT_ARRAYS + 5)
 
 #: Signatures: of a density for the other functions, and of the functions that nutpie calls.
@@ -62,6 +62,7 @@ class Outputs(NamedTuple):
 
 
 _joint_at, _outputs_at = at_address(Joint), at_address(Outputs)
+_one_factor_at, _overdispersed_at = at_address(OneFactorJoint), at_address(OverdispersedJoint)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -86,15 +87,32 @@ def position_size(joint: Joint) -> int:
     return size
 
 
-@c_function(EVALUATE)
-def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
-    """`evaluate` for the other functions here, each of which would otherwise contain a copy of its machine code."""
-    joint = _joint_at(table, 0)
+@exact_kernel
+def _evaluate_at(joint: Joint, x: Any, grad: Any, u: Any, b: Any) -> float:
+    """`evaluate` with vectors by their addresses."""
     size, effects = position_size(joint), joint.variable_at[-1]
     scratch = np.empty(scratch_size(joint))
     return evaluate_with(
         joint, array_at(x, size), array_at(grad, size), array_at(u, effects), array_at(b, effects), scratch
     )
+
+
+@c_function(EVALUATE)
+def evaluate_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
+    """`evaluate` for the other functions here, each of which would otherwise contain a copy of its machine code."""
+    return _evaluate_at(_joint_at(table, 0), x, grad, u, b)
+
+
+@c_function(EVALUATE)
+def evaluate_one_factor_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
+    """`evaluate_callback` for models with one grouping factor."""
+    return _evaluate_at(_one_factor_at(table, 0), x, grad, u, b)
+
+
+@c_function(EVALUATE)
+def evaluate_overdispersed_callback(table: Any, x: Any, grad: Any, u: Any, b: Any) -> float:
+    """`evaluate_callback` for models with beta-binomial outcomes."""
+    return _evaluate_at(_overdispersed_at(table, 0), x, grad, u, b)
 
 
 @exact_kernel
@@ -205,10 +223,9 @@ def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> i
     return checked_density(function, table, effects, array_at(x, size), array_at(grad, size), array_at(value, 1))
 
 
-@c_function(EXPAND)
-def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
-    """What is kept of a position, with the signature that nutpie expects of a compiled model."""
-    joint = _joint_at(table, 0)
+@exact_kernel
+def _expand_at(joint: Joint, n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
+    """`expand` with vectors by their addresses, and the function whose address is in the table."""
     size = position_size(joint)
     if n != size:
         return WRONG_SIZE
@@ -217,13 +234,36 @@ def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
     return 0
 
 
-CALLBACKS = (evaluate_callback, log_density_callback, expand_callback)
+@c_function(EXPAND)
+def expand_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
+    """What is kept of a position, with the signature that nutpie expects of a compiled model."""
+    return _expand_at(_joint_at(table, 0), n, n_out, x, out, table)
+
+
+@c_function(EXPAND)
+def expand_one_factor_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
+    """`expand_callback` for models with one grouping factor."""
+    return _expand_at(_one_factor_at(table, 0), n, n_out, x, out, table)
+
+
+@c_function(EXPAND)
+def expand_overdispersed_callback(n: int, n_out: int, x: Any, out: Any, table: Any) -> int:
+    """`expand_callback` for models with beta-binomial outcomes."""
+    return _expand_at(_overdispersed_at(table, 0), n, n_out, x, out, table)
+
+
+#: The density, its form for nutpie, and what writes draws, by the class of the arrays.
+CALLBACKS: dict[type[Joint], tuple[CFunction, CFunction, CFunction]] = {
+    Joint: (evaluate_callback, log_density_callback, expand_callback),
+    OneFactorJoint: (evaluate_one_factor_callback, log_density_callback, expand_one_factor_callback),
+    OverdispersedJoint: (evaluate_overdispersed_callback, log_density_callback, expand_overdispersed_callback),
+}
 
 
 def table_of(arrays: Joint, outputs: Outputs) -> IntArray:
     """The table for the C functions: addresses and lengths of the arrays, which must outlive it, and a function."""
     tables = [table_of_arrays(arrays), table_of_arrays(outputs)]
-    return np.concatenate([*tables, np.array([evaluate_callback.address], dtype=np.int64)])
+    return np.concatenate([*tables, np.array([CALLBACKS[type(arrays)][0].address], dtype=np.int64)])
 
 
 def expand(arrays: Joint, outputs: Outputs, x: FloatArray, out: FloatArray) -> None:

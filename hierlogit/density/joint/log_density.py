@@ -121,14 +121,16 @@ def evaluate_with(
     batch, used = allocate(scratch, used, batch_size(joint))
     value = parameters_forward(joint, x, 0.0, grad, of_parameters)
     gamma, dgamma, cholesky, dcholesky = shared_parts(joint, of_parameters)
-    value = others_forward(joint, x, gamma, cholesky, of_others, u, b, value)
+    if joint.several_factors:
+        value = others_forward(joint, x, gamma, cholesky, of_others, u, b, value)
     first = joint.q[0] * joint.q[0]
     L, dL, db_others = window(cholesky, 0, first), window(dcholesky, 0, first), derivative_in_others(joint, of_others)
     _, dunbounded, sd, _ = _own_parts(joint, of_parameters)
     begin_rows(joint, sd, batch)
     for k in range(len(joint.batch_start) - 1):
         value = add_batch(joint, k, x, gamma, L, batch, u, b, db_others, grad, dgamma, dL, value)
-    others_backward(joint, cholesky, of_others, u, grad, dgamma, dcholesky)
+    if joint.several_factors:
+        others_backward(joint, cholesky, of_others, u, grad, dgamma, dcholesky)
     parameters_backward(joint, grad, of_parameters)
     end_rows(joint, dunbounded, sd, batch)
     p, scales = len(joint.gamma0), len(joint.centre)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...priors import families as pr
 from ..kernels import binomial_residuals as residuals
 from ..kernels import scale_priors as scales
-from .arrays import Joint, OverdispersedJoint
+from .arrays import Joint, OneFactorJoint, OverdispersedJoint
 from .geometry import Geometry, centring_matrix, level_counts, level_positions, row_levels
 
 if TYPE_CHECKING:
@@ -96,6 +96,13 @@ def unknown_families(model: ModelSpec) -> list[str]:
     return sorted({type(prior).__name__ for prior in used if type(prior) not in FAMILIES})
 
 
+def class_of_arrays(model: ModelSpec) -> type[Joint]:
+    """The class of a model's arrays, by which compiled functions know what they can leave out."""
+    if model.overdispersed:
+        return OverdispersedJoint
+    return Joint if model.arrangement.row_index.several_factors else OneFactorJoint
+
+
 def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
     """A model's rows, priors and geometry in the order in which compiled code reads them."""
     arrangement, design = model.arrangement, model.design
@@ -124,7 +131,7 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         first, sizes = [*first, 0], [*sizes, 1]
     widths = np.array([len(group.effects) for group in groups], dtype=np.int64)
     variables, batches = _starts(row_index.q * np.array(counts)), _batches(row_index.row_start)
-    arrays = Joint(
+    arrays = class_of_arrays(model)(
         y=row_index.y,
         trials=row_index.trials,
         offset=np.ascontiguousarray(row_index.offset),
@@ -169,8 +176,6 @@ def joint_arrays(model: ModelSpec, geometry: Geometry) -> JointArrays:
         coupling_start=geometry.coupling.start,
         coupling_index=geometry.coupling.index,
     )
-    if model.overdispersed:
-        arrays = OverdispersedJoint(*arrays)
     back = {k: t for t, k in enumerate(arrangement.factors)}
     positions = level_positions(arrangement)
     orders = tuple(

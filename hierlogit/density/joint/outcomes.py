@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...numba_support.compile import by_type
 from ..kernels.beta_binomial import add_rows as add_beta_binomial_rows
 from ..kernels.binomial_residuals import add_rows as add_binomial_rows
-from .arrays import Joint, OverdispersedJoint
+from .arrays import Joint, OneFactorJoint, OverdispersedJoint
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -87,6 +87,7 @@ def _end_overdispersed(_joint: Joint, dunbounded: FloatArray, sd: FloatArray, sc
     dunbounded[len(sd) - 1] -= scratch[len(scratch) - 2] * scratch[len(scratch) - 1]
 
 
-by_type(begin_rows, {Joint: _begin_binomial, OverdispersedJoint: _begin_overdispersed})
-by_type(add_rows, {Joint: _add_binomial, OverdispersedJoint: _add_overdispersed})
-by_type(end_rows, {Joint: _end_binomial, OverdispersedJoint: _end_overdispersed})
+BINOMIAL = Joint, OneFactorJoint
+by_type(begin_rows, dict.fromkeys(BINOMIAL, _begin_binomial) | {OverdispersedJoint: _begin_overdispersed})
+by_type(add_rows, dict.fromkeys(BINOMIAL, _add_binomial) | {OverdispersedJoint: _add_overdispersed})
+by_type(end_rows, dict.fromkeys(BINOMIAL, _end_binomial) | {OverdispersedJoint: _end_overdispersed})

@@ -94,14 +94,14 @@ def add_batch(
         add_columns(joint.cross_information, q * J, a * J + j0, gamma, -1.0, kappa_a)
     fill(window(db, 0, q * m), 0.0)
     level = window(joint.level_of, r0, count)
-    if len(joint.q) == 1:
-        copy(window(joint.offset, r0, count), eta)
-    else:
+    if joint.several_factors and len(joint.q) > 1:
         fill(eta, 0.0)
         add_other_effects(joint, r0, b, eta)
         # The first factor's kappa takes from nothing else that is in eta.
         sum_sorted(joint.weighted_Z, n, q, level, row_start, eta, -1.0, kappa)
         add_column(window(joint.offset, r0, count), 1.0, eta)
+    else:
+        copy(window(joint.offset, r0, count), eta)
     add_columns(joint.X, n, r0, gamma, 1.0, eta)
     information = view(joint.information, j0, q * q * J)
     value += forward(q, L, information, J, kappa, x, J, first_v, m, C, inverse, IL, centre, u_k, b_k)
@@ -116,7 +116,7 @@ def add_batch(
     dot_columns(joint.X, n, r0, residual, 1.0, dgamma)
     for a in range(q):
         dot_columns(joint.cross_information, q * J, a * J + j0, window(dkappa, a * m, m), -1.0, dgamma)
-    if len(joint.q) > 1:
+    if joint.several_factors and len(joint.q) > 1:
         add_sorted(joint.weighted_Z, n, q, level, row_start, dkappa, -1.0, residual)
         sum_for_other_effects(joint, r0, residual, db_others)
     return value

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...density.integrated.accuracy import fewest_nodes
-from ...density.joint.model_arrays import JointArrays, joint_arrays
+from ...density.joint.model_arrays import JointArrays, class_of_arrays, joint_arrays
 from ...fits.posterior import posterior_layout
 from ..stages import Stages
 from .adaptation_start import start_of
 from .nutpie_draws import from_disk, from_memory
-from .nutpie_model import IntegratedModel, NativeModel, OverdispersedModel
+from .nutpie_model import IntegratedModel, NativeModel
 from .options import SamplerOptions, checks_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def sample_native(
     if options.store is not None:
         refuse_used(Path(options.store))
     integrated = options.effects == "integrated"
-    callbacks = _callbacks(integrated=integrated, overdispersed=model.overdispersed)
-    with compiled_beside(callbacks):
+    callbacks = _callbacks(model, integrated=integrated)
+    with compiled_beside(callbacks[:-1]):  # this process, which has less to compile, has time for the last one
         import nutpie  # which takes long, meanwhile
 
         geometry = start_of(model, options.parameterization, integrated=integrated)
@@ -71,25 +71,19 @@ def sample_native(
     return drawn, stats, stages.end(), options
 
 
-def _callbacks(*, integrated: bool, overdispersed: bool) -> tuple[Compilable, ...]:
+def _callbacks(model: ModelSpec, *, integrated: bool) -> tuple[Compilable, ...]:
     """The functions of the density that is sampled."""
-    if overdispersed:
-        from ...density.joint import overdispersed_callbacks
-
-        return overdispersed_callbacks.CALLBACKS
     if integrated:
         from ...density.integrated import c_callbacks as of_integrated
 
         return of_integrated.CALLBACKS
     from ...density.joint import c_callbacks as of_joint
 
-    return of_joint.CALLBACKS
+    return of_joint.CALLBACKS[class_of_arrays(model)]
 
 
 def _native(model: ModelSpec, joint: JointArrays, options: SamplerOptions) -> NativeModel:
     """What nutpie samples."""
-    if model.overdispersed:
-        return OverdispersedModel(model, joint, options.store_u)
     if options.effects != "integrated":
         return NativeModel(model, joint, options.store_u)
     arrays, finer = fewest_nodes(joint)

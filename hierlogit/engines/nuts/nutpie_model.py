@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from ...density.integrated import c_callbacks as integrated_callbacks
 from ...density.integrated.arrays import IntegratedArrays
 from ...density.integrated.log_density import evaluate as evaluate_integrated
 from ...density.joint import c_callbacks as joint_callbacks
-from ...density.joint import overdispersed_callbacks
 from ...density.joint.c_callbacks import Outputs
 from ...density.joint.log_density import evaluate
 from ...density.joint.model_arrays import JointArrays
@@ -65,8 +63,6 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
         Whether standardised effects are kept.
     """
 
-    #: The module with the density's C functions.
-    callbacks: ClassVar[ModuleType] = joint_callbacks
     #: Names of numbers that are written behind the kept variables of each draw.
     checks: ClassVar[tuple[str, ...]] = ()
 
@@ -121,9 +117,11 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
 
     def c_functions(self) -> tuple[int, IntArray, int, IntArray]:
         """Addresses of the density and of what writes the kept numbers, each with its table."""
-        functions = self.callbacks
-        table, kept = (functions.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects))
-        return functions.log_density_callback.address, table, functions.expand_callback.address, kept
+        _, density, expand = joint_callbacks.CALLBACKS[type(self.joint.arrays)]
+        table, kept = (
+            joint_callbacks.table_of(one, self.outputs) for one in (self.joint.arrays, self.joint.of_effects)
+        )
+        return density.address, table, expand.address, kept
 
     def log_density(self, x: FloatArray, gradient: FloatArray) -> float:
         """The density; its gradient is written."""
@@ -185,13 +183,6 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
             list(shapes),
             make_initial_point_fn=self.start,
         )
-
-
-@dataclass(frozen=True)
-class OverdispersedModel(NativeModel):
-    """A joint density with beta-binomial outcomes, as nutpie takes it; the parameters are those of `NativeModel`."""
-
-    callbacks: ClassVar[ModuleType] = overdispersed_callbacks
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,12 @@ from hierlogit.density.joint import c_callbacks as callbacks
 from hierlogit.density.joint import coupling
 from hierlogit.density.joint.arrays import Joint
 from hierlogit.density.joint.c_callbacks import (
+    CALLBACKS,
     DIVERGED,
     FUNCTION,
     WRONG_SIZE,
     Outputs,
-    evaluate_callback,
     expand,
-    expand_callback,
     log_density_callback,
     table_of,
 )
@@ -586,7 +585,9 @@ def call_expand(
     joint: JointArrays, outputs: Outputs, x: np.ndarray, n_out: int, n: int | None = None
 ) -> tuple[int, Any]:
     table, out = table_of(joint.arrays, outputs), np.full(n_out, np.nan)
-    code = expand_callback.ctypes(len(x) if n is None else n, n_out, doubles(x), doubles(out), table.ctypes.data)
+    code = CALLBACKS[type(joint.arrays)][2].ctypes(
+        len(x) if n is None else n, n_out, doubles(x), doubles(out), table.ctypes.data
+    )
     return code, out
 
 
@@ -608,7 +609,7 @@ def test_table_has_an_address_and_a_length_for_every_array(model: Model) -> None
     table = table_of(joint.arrays, outputs)
     arrays = [*joint.arrays, *outputs]
     assert table[: 2 * len(arrays)].reshape(-1, 2).tolist() == [[one.ctypes.data, one.size] for one in arrays]
-    assert table[FUNCTION:].tolist() == [evaluate_callback.address]
+    assert table[FUNCTION:].tolist() == [CALLBACKS[type(joint.arrays)][0].address]
 
 
 def test_arrays_are_floats_first_and_then_whole_numbers(model: Model) -> None:

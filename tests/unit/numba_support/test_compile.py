@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +17,9 @@ from numba import config
 from numba.core.errors import TypingError
 
 from hierlogit.density.integrated import c_callbacks as integrated_callbacks
-from hierlogit.density.joint import c_callbacks, overdispersed_callbacks
-from hierlogit.numba_support.compile import kernel
+from hierlogit.density.joint import c_callbacks
+from hierlogit.density.joint.arrays import Joint, OneFactorJoint, OverdispersedJoint
+from hierlogit.numba_support.compile import CFunction, kernel
 from hierlogit.numba_support.struct_by_address import by_address
 from hierlogit.numba_support.target import TARGET
 from hierlogit.numba_support.vectors import after, view, window
@@ -36,12 +36,16 @@ class Pair(NamedTuple):
 
 @by_address
 class Positive(Pair):
-    signed = False
+    @property
+    def signed(self) -> bool:
+        return False
 
 
 @by_address
 class Signed(Positive):
-    signed = True
+    @property
+    def signed(self) -> bool:
+        return True
 
 
 def not_compiled() -> float:
@@ -234,9 +238,17 @@ def test_after_an_interruption_everything_compiles(tmp_path: Path, monkeypatch: 
 # ---- C functions ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [c_callbacks, overdispersed_callbacks, integrated_callbacks])
-def test_c_functions_are_on_disk_once_they_are_compiled(module: ModuleType) -> None:
-    for one in module.CALLBACKS:
+@pytest.mark.parametrize(
+    "functions",
+    [
+        pytest.param(c_callbacks.CALLBACKS[Joint], id="several"),
+        pytest.param(c_callbacks.CALLBACKS[OneFactorJoint], id="one"),
+        pytest.param(c_callbacks.CALLBACKS[OverdispersedJoint], id="overdispersed"),
+        pytest.param(integrated_callbacks.CALLBACKS, id="integrated"),
+    ],
+)
+def test_c_functions_are_on_disk_once_they_are_compiled(functions: tuple[CFunction, ...]) -> None:
+    for one in functions:
         one.compile_ahead()
         assert not one.is_left()
 

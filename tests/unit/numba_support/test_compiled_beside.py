@@ -16,6 +16,7 @@ from numba import types
 import hierlogit as hl
 from hierlogit import python_process
 from hierlogit.density.joint import c_callbacks
+from hierlogit.density.joint.arrays import Joint
 from hierlogit.density.marginal import fixed_effects, gauss_hermite, laplace_gradient, nested_gauss_hermite
 from hierlogit.design.arrangement import OneFactorRowIndex
 from hierlogit.engines.maximum.integrator import compiled_later
@@ -75,9 +76,10 @@ def waited() -> int:
 
 
 def test_nothing_is_started_where_all_is_compiled(started: list[subprocess.Popen[bytes]]) -> None:
-    for one in c_callbacks.CALLBACKS:
+    functions = c_callbacks.CALLBACKS[Joint]
+    for one in functions:
         one.compile_ahead()
-    with beside.compiled_beside(c_callbacks.CALLBACKS):
+    with beside.compiled_beside(functions):
         pass
     assert not started
 
