@@ -54,18 +54,19 @@ def _fits() -> Iterator[object]:
     from .effects.numerics.given_outcomes import Problem
 
     table = _table()
-    single, slopes, nested = (
-        hl.Model(formula, table) for formula in ("y ~ x + (1 | a)", "y ~ x + (1 + x | a)", "y ~ x + (1 | a/inner)")
+    random_terms = "(1 | a)", "(1 + x | a)", "(1 | a/inner)"
+    single, slopes, nested = (hl.Model(f"y ~ x + {term}", table) for term in random_terms)
+    counts, nested_counts = (
+        hl.Model(f"p(k, n) ~ x + {term}", table, family="betabinomial") for term in (random_terms[0], random_terms[2])
     )
-    counts = hl.Model("p(k, n) ~ x + (1 | a)", table, family="betabinomial")
     large, sparse = _with_many_levels()
     yield (fitted := single.fit("laplace"))
     yield fitted.diagnostics.measures["pareto_k"]
     yield hl.vpc(fitted)
     yield hl.slopes(fitted, "x", clusters="average")
     yield nested.fit("agq")
-    for model in (single, nested, counts):
-        for effects in ("sampled", "integrated")[: 1 if model is counts else 2]:
+    for model in (single, nested, counts, nested_counts):
+        for effects in ("sampled", "integrated")[: 1 if model.overdispersed else 2]:
             yield (sampled := model.fit(hl.NUTS(draws=20, tune=50, chains=1, seed=1, effects=effects, progress=False)))
         yield hl.loo(sampled, group="a")
     yield hl.residuals(counts.fit("laplace"), seed=1)

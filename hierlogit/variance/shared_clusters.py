@@ -12,6 +12,7 @@ from ..effects.numerics.population_average import (
     LOGISTIC_REACH,
     REACH,
     average_of_row,
+    flat,
     normal_cdf,
     rule_for,
     slope_of_row,
@@ -93,6 +94,5 @@ def shared_covariance(mean: FloatArray, shared: FloatArray, other: FloatArray) -
     array([0.0154])
     """
     out = np.empty(mean.shape)
-    m, s, o = (np.ascontiguousarray(array).ravel() for array in (mean, shared, other))
-    _covariance(m, s, o, *rule_for(s), *rule_for(o), out.ravel())
+    _covariance(flat(mean), flat(shared), flat(other), *rule_for(shared), *rule_for(other), out.ravel())
     return out

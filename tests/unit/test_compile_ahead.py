@@ -57,3 +57,34 @@ def test_everything_is_compiled_from_an_empty_cache(tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == RARE
+
+
+#: Fits of the kinds that people have, in a process of its own.
+FITS = """
+import numpy as np
+import hierlogit as hl
+from hierlogit.numba_support.code_files import code_files
+random = np.random.default_rng(2)
+a, b = random.integers(0, 9, 200), random.integers(0, 7, 200)
+rows = {"y": random.integers(0, 2, 200), "k": random.integers(0, 6, 200), "n": np.full(200, 5),
+        "x": random.standard_normal(200), "a": a, "b": b, "c": a * 7 + b}
+before = code_files()
+for random_terms in ("(1 | a)", "(1 + x | a)", "(1 | a) + (1 + x | b)", "(1 | a/c)"):
+    model = hl.Model(f"y ~ x + {random_terms}", rows)
+    for engine in (hl.Laplace(), hl.NUTS(draws=20, tune=40, chains=1, seed=1, progress=False)):
+        fit = model.fit(engine)
+        hl.summary(fit), hl.slopes(fit, "x"), hl.vpc(fit), hl.check(fit)
+    counts = hl.Model(f"p(k, n) ~ x + {random_terms}", rows, family="betabinomial")
+    counts.fit("laplace"), counts.fit(hl.NUTS(draws=20, tune=40, chains=1, seed=1, progress=False))
+after = code_files()
+print(after.functions - before.functions, after.size - before.size)
+"""
+
+
+@pytest.mark.slow
+def test_fits_find_everything_compiled(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for code in ("from hierlogit.compile_ahead import compile_ahead; compile_ahead()", FITS):
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "0"]

@@ -185,6 +185,11 @@ def _average_derivative(
         derivative[i] = slope_of_row(mean[i], sd[i], dmean[i], dsd[i], nodes, weights)
 
 
+def flat(array: FloatArray) -> FloatArray:
+    """The entries in the order of memory, which may be written to: functions would be compiled anew for others."""
+    return np.require(array, requirements=["C", "W"]).ravel()
+
+
 def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
     """``E expit(mean + sd V)`` for a standard normal V, elementwise, in the shape of `mean`.
 
@@ -198,15 +203,14 @@ def average_probability(mean: FloatArray, sd: FloatArray) -> FloatArray:
     array([0.5])
     """
     out = np.empty(mean.shape)
-    _average(np.ascontiguousarray(mean).ravel(), np.ascontiguousarray(sd).ravel(), *rule_for(sd), out.ravel())
+    _average(flat(mean), flat(sd), *rule_for(sd), out.ravel())
     return out
 
 
 def average_slope(mean: FloatArray, sd: FloatArray, dmean: FloatArray, dsd: FloatArray) -> FloatArray:
     """Derivative of `average_probability` where the mean and sd have the derivatives `dmean` and `dsd`."""
     out, nodes, weights = np.empty(mean.shape), *rule_for(sd)
-    m, s, dm, ds = (np.ascontiguousarray(array).ravel() for array in (mean, sd, dmean, dsd))
-    _average_derivative(m, s, dm, ds, nodes, weights, out.ravel())
+    _average_derivative(flat(mean), flat(sd), flat(dmean), flat(dsd), nodes, weights, out.ravel())
     return out
 
 
