@@ -1,6 +1,7 @@
 """Execute the case studies in place, each from a clean state: ``python tools/case_studies.py [name ...]``.
 
-Fails if a notebook raises, writes to the error stream or exceeds the allowed size; prints how long each took.
+Fails if a notebook raises, writes to the error stream, leaves a progress bar or exceeds the allowed size; prints how
+long each took.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def execute(path: Path) -> tuple[float, list[str]]:
     found = [f"has {size:,} bytes; {LARGEST:,} are allowed"] if size > LARGEST else []
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
+            if "<progress" in output.get("data", {}).get("text/html", ""):
+                found.append(f"cell {number} still shows a progress bar")
             if output.get("name") == "stderr":
                 found.append(f"cell {number} wrote to the error stream: {output['text'].strip()}")
     return seconds, found
@@ -65,8 +68,12 @@ def _is_removed_bar(output: Any) -> bool:
 
 def main(names: list[str]) -> int:
     """Execute the notebooks whose file names begin with one of `names`, or all; returns an exit status."""
+    from hierlogit.compile_ahead import compile_ahead
+
     chosen = [path for path in sorted(FOLDER.glob("*.ipynb")) if not names or path.name.startswith(tuple(names))]
     failed = not chosen
+    # Otherwise cells show bars while they wait for the compiler, and notebooks in parallel compile the same functions.
+    compile_ahead()
     with ProcessPoolExecutor(WORKERS) as pool:
         for path, (seconds, found) in zip(chosen, pool.map(execute, chosen), strict=True):
             print(f"{path.name}: {seconds:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)

@@ -46,6 +46,14 @@ class TestNotebook:
         assert {output["name"] for output in outputs if output["output_type"] == "stream"} <= {"stdout"}
         assert any("image/png" in output.get("data", {}) for output in outputs)
 
+    def test_shows_no_progress_bar(self, path: Path) -> None:
+        """A bar that was removed leaves an empty output, and one that was not leaves its last state."""
+        for cell in cells(path, "code"):
+            for output in cell["outputs"]:
+                shown = output.get("data", {"text/plain": output.get("text")})
+                assert any(shown.values())
+                assert "<progress" not in "".join(shown.get("text/html", []))
+
     def test_says_nothing_of_the_machine(self, path: Path) -> None:
         said = path.read_text(encoding="utf-8")
         assert re.findall(r"/(?:root|home|work|tmp|Users)/", said) == []
