@@ -85,13 +85,6 @@ def vector(count: int) -> FloatArray:
 
 
 @kernel
-def matrix(rows: int, columns: int) -> FloatArray:
-    """Scratch for a matrix of zeros, with free memory behind it as in `vector`."""
-    scratch: FloatArray = np.zeros((rows + 1 + _APART // columns, columns))[:rows]
-    return scratch
-
-
-@kernel
 def allocate(values: FloatArray, start: int, count: int) -> tuple[FloatArray, int]:
     """The next `count` entries of a scratch array as a `window`, and where they end."""
     return window(values, start, count), start + count

@@ -35,7 +35,6 @@ HEAVY = (
 LONGEST, MEDIAN_FILE = 100, 200
 #: Compiled functions that are longer, and why.
 LONG_KERNELS = {
-    "density/marginal/gauss_hermite.py:integrate": "its loops over nodes take 5% longer as separate functions",
     "density/marginal/nested_gauss_hermite.py:integrate": "its nested loops share twenty work arrays: a function for "
     "each stage would take them all as arguments, and would be optimised once more in every caller",
 }

@@ -21,18 +21,18 @@ from numpy.polynomial.hermite import hermgauss
 
 from ...design.arrangement import Arrangement, RowIndex
 from ...numba_support.compile import kernel
-from ...numba_support.vectors import copy, fill, matrix, vector, view
+from ...numba_support.vectors import add_column, allocate, copy, fill, window
 from ..kernels.binomial import expit, logistic, row_log_likelihood
 from .conditional_mode import find_modes
 from .evaluation import MODE_TOLERANCE, Evaluation, sum_of_parts
 from .fixed_effects import fixed_predictor
+from .small_matrices import derivative_in_curvature, invert_lower, multiply, multiply_transposed
 from .work import Work, make_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FloatArray = npt.NDArray[np.float64]
-FloatMatrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 SQRT2 = math.sqrt(2.0)
 
@@ -85,77 +85,141 @@ def _residuals(y: float, m: float, eta: float, shift: FloatArray, share: FloatAr
 
 
 @kernel
-def _multiply(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
-    """``out = A B``, by loops: BLAS costs more for a few effects, and seconds to compile the calls."""
-    rows, columns = out.shape
-    for a in range(rows):
-        for k in range(columns):
-            out[a, k] = 0.0
-        for c in range(len(B)):
-            for k in range(columns):
-                out[a, k] += A[a, c] * B[c, k]
-
-
-@kernel
-def _multiply_transposed(A: FloatArray, B: FloatArray, out: FloatArray) -> None:
-    """``out = A' B``."""
-    rows, columns = out.shape
-    for a in range(rows):
-        for k in range(columns):
-            out[a, k] = 0.0
-        for c in range(len(B)):
-            for k in range(columns):
-                out[a, k] += A[c, a] * B[c, k]
-
-
-@kernel
-def _invert_lower(R: FloatArray, out: FloatArray) -> None:
-    """Inverse of a lower triangular matrix; `out` is zero above the diagonal."""
-    for j in range(len(R)):
-        out[j, j] = 1.0 / R[j, j]
-        for i in range(j + 1, len(R)):
-            total = 0.0
-            for k in range(j, i):
-                total -= R[i, k] * out[k, j]
-            out[i, j] = total / R[i, i]
-
-
-@kernel
-def _derivative_in_curvature(
-    R: FloatArray, inverse: FloatArray, dC: FloatArray, half: FloatArray, scratch: FloatArray, dH: FloatArray
-) -> None:
-    """Derivative of the objective in ``H = R R'``, given that in ``C = R^-T``, of an objective with ``-log|R|``."""
-    q = len(R)
-    # d C = -R^-T dR' R^-T, so that the derivative in R is -R^-T dC' R^-T; only its lower triangle counts.
-    _multiply(dC, inverse, scratch)
-    _multiply(inverse, scratch, half)
-    for a in range(q):
-        for b in range(q):
-            dH[a, b] = -half[b, a] if b <= a else 0.0
-        dH[a, a] -= 1.0 / R[a, a]
-    # Reverse of the Cholesky factorisation (Murray 2016, arXiv 1602.07527, equation 10).
-    _multiply_transposed(R, dH, half)
-    for a in range(q):
-        for b in range(a + 1):
-            scratch[a, b] = scratch[b, a] = 0.5 * half[a, b]
-    _multiply_transposed(inverse, scratch, half)
-    _multiply(half, inverse, dH)
-
-
-@kernel
 def _place_nodes(
     u: FloatArray, inverse: FloatArray, nodes: FloatArray, steps: FloatArray, points: FloatArray, logs: FloatArray
 ) -> None:
     """Nodes ``u + sqrt(2) R^-T v`` in `points`; subtract half of their squared lengths from `logs`."""
-    _multiply_transposed(inverse, nodes, steps)
-    rows, columns = steps.shape
-    for a in range(rows):
-        for k in range(columns):
-            steps[a, k] *= SQRT2
-    for a in range(rows):
-        for k in range(columns):
-            points[a, k] = u[a] + steps[a, k]
-            logs[k] -= 0.5 * points[a, k] * points[a, k]
+    q, size = len(u), len(logs)
+    multiply_transposed(q, inverse, nodes, steps)
+    for a in range(q):
+        step, point = window(steps, a * size, size), window(points, a * size, size)
+        for k in range(size):
+            step[k] *= SQRT2
+            point[k] = u[a] + step[k]
+            logs[k] -= 0.5 * point[k] * point[k]
+
+
+@kernel
+def _shift_at_nodes(r: RowIndex, i: int, shifts: FloatArray, shift: FloatArray) -> None:
+    """By how much the linear predictor of row i is shifted at every node, given the effects on the logit scale."""
+    n, size = len(r.y), len(shift)
+    fill(shift, 0.0)
+    for a in range(r.q[0]):
+        add_column(window(shifts, a * size, size), r.Z[a * n + i], shift)
+
+
+@kernel
+def _shares(logs: FloatArray, share: FloatArray) -> float:
+    """Shares of the nodes in the integral, whose logarithm is returned."""
+    top = logs[0]
+    for k in range(1, len(logs)):
+        top = max(top, logs[k])
+    total = 0.0
+    for k in range(len(logs)):
+        share[k] = math.exp(logs[k] - top)
+        total += share[k]
+    for k in range(len(logs)):
+        share[k] /= total
+    return top + math.log(total)
+
+
+@kernel
+def _sum_scores(
+    r: RowIndex,
+    w: Work,
+    j: int,
+    shifts: FloatArray,
+    share: FloatArray,
+    shift: FloatArray,
+    residual: FloatArray,
+    scores: FloatArray,
+) -> None:
+    """``Z' residual`` of level j at every node into `scores`; the rows' mean residuals into ``w.deta``."""
+    n, size = len(r.y), len(share)
+    fill(scores, 0.0)
+    for i in range(r.row_start[j], r.row_start[j + 1]):
+        _shift_at_nodes(r, i, shifts, shift)
+        w.deta[i] = _residuals(r.y[i], r.trials[i], w.eta[i], shift, share, residual)
+        for a in range(r.q[0]):
+            add_column(residual, r.Z[a * n + i], window(scores, a * size, size))
+
+
+@kernel
+def _sum_over_nodes(
+    share: FloatArray,
+    nodes: FloatArray,
+    points: FloatArray,
+    scores: FloatArray,
+    gradients: FloatArray,
+    dmode: FloatArray,
+    dC: FloatArray,
+    dL: FloatArray,
+) -> None:
+    """The derivatives in the mode and in C, which places the nodes, from the gradients of f at the nodes.
+
+    `gradients` are those of the log-likelihood. What reaches L through the rows' linear predictors is added to `dL`.
+    """
+    q, size = len(dmode), len(share)
+    for a in range(q):
+        gradient, score = window(gradients, a * size, size), window(scores, a * size, size)
+        point = window(points, a * size, size)
+        total = 0.0
+        for k in range(size):
+            gradient[k] -= point[k]
+            total += share[k] * gradient[k]
+        dmode[a] = total
+        for b in range(q):
+            node, other = window(nodes, b * size, size), window(points, b * size, size)
+            in_place, in_scale = 0.0, 0.0
+            for k in range(size):
+                in_place += SQRT2 * share[k] * gradient[k] * node[k]
+                in_scale += share[k] * score[k] * other[k]
+            dC[a * q + b] = in_place
+            dL[a * q + b] += in_scale
+
+
+@kernel
+def _add_through_weights(r: RowIndex, w: Work, j: int, on_logits: FloatArray, by_rows: FloatArray) -> None:
+    """Add what reaches the linear predictors of level j through the weights of its rows; its sums into `by_rows`."""
+    n, q = len(r.y), len(by_rows)
+    fill(by_rows, 0.0)
+    for i in range(r.row_start[j], r.row_start[j + 1]):
+        change = 0.0
+        for a in range(q):
+            for b in range(q):
+                change += r.Z[a * n + i] * on_logits[a * q + b] * r.Z[b * n + i]
+        change *= w.weight[i] * w.one_minus_2p[i]
+        w.deta[i] += change
+        for a in range(q):
+            by_rows[a] += r.Z[a * n + i] * change
+
+
+@kernel
+def _subtract_through_mode(r: RowIndex, w: Work, j: int, step: FloatArray, by_rows: FloatArray) -> None:
+    """Subtract what reaches the linear predictors of level j through its mode; its sums from `by_rows`."""
+    n, q = len(r.y), len(step)
+    for i in range(r.row_start[j], r.row_start[j + 1]):
+        moved = 0.0
+        for a in range(q):
+            moved += r.Z[a * n + i] * step[a]
+        moved *= w.weight[i]
+        w.deta[i] -= moved
+        for a in range(q):
+            by_rows[a] -= r.Z[a * n + i] * moved
+
+
+@kernel
+def _add_in_cholesky(
+    w: Work, j: int, half: FloatArray, by_rows: FloatArray, step: FloatArray, u: FloatArray, dL: FloatArray
+) -> None:
+    """Add the derivative in L of level j through H, where `half` is ``L dH``, and through the rows and the mode."""
+    q = len(u)
+    for a in range(q):
+        for b in range(q):
+            direct = 0.0
+            for c in range(q):
+                direct += w.products_first[(j * q + a) * q + c] * half[c * q + b]
+            dL[a * q + b] += 2.0 * direct + by_rows[a] * u[b] + w.score[j * q + a] * step[b]
 
 
 @kernel
@@ -163,118 +227,90 @@ def integrate(
     r: RowIndex,
     w: Work,
     cholesky: FloatArray,
-    nodes: FloatMatrix,
+    nodes: FloatArray,
     log_weights: FloatArray,
     values: FloatArray,
     dcholesky: FloatArray,
 ) -> None:
     """Log-likelihood of every level from its mode; the rows' share of the gradient into ``w.deta``.
 
-    `dcholesky` has the derivative in L of one level after the other, and is zero before.
+    `nodes` has one dimension after the other. `dcholesky` has the derivative in L of one level after the other, and is
+    zero before.
     """
-    n, q, size = len(r.y), r.q[0], len(log_weights)
-    L, R, inverse = matrix(q, q), matrix(q, q), matrix(q, q)
-    dC, dH, on_logits = matrix(q, q), matrix(q, q), matrix(q, q)
-    half, scratch = matrix(q, q), matrix(q, q)
-    dmode, by_rows, step, logit_step = matrix(q, 1), matrix(q, 1), matrix(q, 1), matrix(q, 1)
+    q, size = r.q[0], len(log_weights)
+    scratch = np.empty(8 * q * q + 4 * q + (5 * q + 4) * size)
+    _integrate_with(r, w, cholesky, nodes, log_weights, values, dcholesky, scratch)
+
+
+@kernel
+def _integrate_with(
+    r: RowIndex,
+    w: Work,
+    L: FloatArray,
+    nodes: FloatArray,
+    log_weights: FloatArray,
+    values: FloatArray,
+    dcholesky: FloatArray,
+    scratch: FloatArray,
+) -> None:
+    """`integrate`, with the memory that it writes to."""
+    q, size = r.q[0], len(log_weights)
+    R, used = allocate(scratch, 0, q * q)
+    inverse, used = allocate(scratch, used, q * q)
+    dC, used = allocate(scratch, used, q * q)
+    dH, used = allocate(scratch, used, q * q)
+    on_logits, used = allocate(scratch, used, q * q)
+    half, used = allocate(scratch, used, q * q)
+    product, used = allocate(scratch, used, q * q)
+    transposed, used = allocate(scratch, used, q * q)
+    dmode, used = allocate(scratch, used, q)
+    by_rows, used = allocate(scratch, used, q)
+    step, used = allocate(scratch, used, q)
+    logit_step, used = allocate(scratch, used, q)
+    logs, used = allocate(scratch, used, size)
+    share, used = allocate(scratch, used, size)
+    residual, used = allocate(scratch, used, size)
+    shift, used = allocate(scratch, used, size)
+    scores, used = allocate(scratch, used, q * size)
+    points, used = allocate(scratch, used, q * size)
+    steps, used = allocate(scratch, used, q * size)
+    shifts, used = allocate(scratch, used, q * size)
+    gradients, used = allocate(scratch, used, q * size)
+    fill(R, 0.0)
+    fill(inverse, 0.0)
     for a in range(q):
         for b in range(q):
-            L[a, b] = cholesky[a * q + b]
-    logs, share, residual, shift = vector(size), vector(size), vector(size), vector(size)
-    scores, points = matrix(q, size), matrix(q, size)
-    steps, shifts, gradients = matrix(q, size), matrix(q, size), matrix(q, size)
+            transposed[a * q + b] = L[b * q + a]
     for j in range(len(r.row_start) - 1):
-        start, stop = r.row_start[j], r.row_start[j + 1]
-        u, dL = view(w.u, j * q, (j + 1) * q), view(dcholesky, j * q * q, (j + 1) * q * q)
+        u, dL = window(w.u, j * q, q), window(dcholesky, j * q * q, q * q)
         for a in range(q):
-            for b in range(a + 1):
-                R[a, b] = w.cholesky_first[(j * q + a) * q + b]
-        _invert_lower(R, inverse)
+            for b in range(a + 1):  # above the diagonal, the arrays hold other numbers
+                R[a * q + b] = w.cholesky_first[(j * q + a) * q + b]
+        invert_lower(q, R, inverse)
         copy(log_weights, logs)
         _place_nodes(u, inverse, nodes, steps, points, logs)
-        _multiply(L, steps, shifts)
-        for i in range(start, stop):
-            fill(shift, 0.0)
-            for a in range(q):
-                z = r.Z[a * n + i]
-                for k in range(size):
-                    shift[k] += z * shifts[a, k]
+        multiply(q, L, steps, shifts)
+        for i in range(r.row_start[j], r.row_start[j + 1]):
+            _shift_at_nodes(r, i, shifts, shift)
             add_log_likelihood(r.y[i], r.trials[i], w.eta[i], shift, logs)
-        top = logs[0]
-        for k in range(1, size):
-            top = max(top, logs[k])
-        total = 0.0
-        for k in range(size):
-            share[k] = math.exp(logs[k] - top)
-            total += share[k]
-        for k in range(size):
-            share[k] /= total
-        values[j] = top + math.log(total) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
+        values[j] = _shares(logs, share) - 0.5 * w.log_det[j] - 0.5 * q * math.log(math.pi)
 
-        for a in range(q):
-            for k in range(size):
-                scores[a, k] = 0.0
-        for i in range(start, stop):
-            fill(shift, 0.0)
-            for a in range(q):
-                z = r.Z[a * n + i]
-                for k in range(size):
-                    shift[k] += z * shifts[a, k]
-            w.deta[i] = _residuals(r.y[i], r.trials[i], w.eta[i], shift, share, residual)
-            for a in range(q):
-                z = r.Z[a * n + i]
-                for k in range(size):
-                    scores[a, k] += z * residual[k]
-        # Gradients of f at the nodes: they give the derivatives in the mode and in C, which places the nodes.
-        _multiply_transposed(L, scores, gradients)
-        for a in range(q):
-            dmode[a, 0] = by_rows[a, 0] = 0.0
-            for k in range(size):
-                gradients[a, k] -= points[a, k]
-                dmode[a, 0] += share[k] * gradients[a, k]
-            for b in range(q):
-                dC[a, b] = 0.0
-                for k in range(size):
-                    dC[a, b] += SQRT2 * share[k] * gradients[a, k] * nodes[b, k]
-                    dL[a * q + b] += share[k] * scores[a, k] * points[b, k]
-        _derivative_in_curvature(R, inverse, dC, half, scratch, dH)
+        _sum_scores(r, w, j, shifts, share, shift, residual, scores)
+        multiply_transposed(q, L, scores, gradients)
+        _sum_over_nodes(share, nodes, points, scores, gradients, dmode, dC, dL)
+        derivative_in_curvature(q, R, inverse, dC, half, product, dH)
         # Through H: directly, and by the weights of the rows, which move with the mode.
-        _multiply(L, dH, half)
-        for a in range(q):
-            for b in range(q):
-                on_logits[a, b] = 0.0  # L dH L'
-                for c in range(q):
-                    on_logits[a, b] += half[a, c] * L[b, c]
-        for i in range(start, stop):
-            change = 0.0
-            for a in range(q):
-                for b in range(q):
-                    change += r.Z[a * n + i] * on_logits[a, b] * r.Z[b * n + i]
-            change *= w.weight[i] * w.one_minus_2p[i]
-            w.deta[i] += change
-            for a in range(q):
-                by_rows[a, 0] += r.Z[a * n + i] * change
+        multiply(q, L, dH, half)
+        multiply(q, half, transposed, on_logits)
+        _add_through_weights(r, w, j, on_logits, by_rows)
         # H^-1 times the derivative in the mode, for standardised effects and on the logit scale.
-        _multiply_transposed(L, by_rows, logit_step)
-        for a in range(q):
-            logit_step[a, 0] += dmode[a, 0]
-        _multiply(inverse, logit_step, dmode)
-        _multiply_transposed(inverse, dmode, step)
-        _multiply(L, step, logit_step)
-        for i in range(start, stop):
-            moved = 0.0
-            for a in range(q):
-                moved += r.Z[a * n + i] * logit_step[a, 0]
-            moved *= w.weight[i]
-            w.deta[i] -= moved
-            for a in range(q):
-                by_rows[a, 0] -= r.Z[a * n + i] * moved
-        for a in range(q):
-            for b in range(q):
-                direct = 0.0
-                for c in range(q):
-                    direct += w.products_first[(j * q + a) * q + c] * half[c, b]
-                dL[a * q + b] += 2.0 * direct + by_rows[a, 0] * u[b] + w.score[j * q + a] * step[b, 0]
+        multiply_transposed(q, L, by_rows, logit_step)
+        add_column(dmode, 1.0, logit_step)
+        multiply(q, inverse, logit_step, dmode)
+        multiply_transposed(q, inverse, dmode, step)
+        multiply(q, L, step, logit_step)
+        _subtract_through_mode(r, w, j, logit_step, by_rows)
+        _add_in_cholesky(w, j, half, by_rows, step, u, dL)
 
 
 class QuadratureLikelihood:
@@ -300,7 +336,8 @@ class QuadratureLikelihood:
         self._eta = np.empty(len(row_index.y))
         self.dcholesky: FloatArray = np.zeros((len(self.values), len(self.cholesky)))
         self._levels = np.arange(len(self.values))
-        self._nodes, self._log_weights = grid(nodes, int(row_index.q[0]))
+        points, self._log_weights = grid(nodes, int(row_index.q[0]))
+        self._nodes = points.ravel()
 
     def evaluate(self, gamma: FloatArray, cholesky: FloatArray) -> Evaluation:
         """Log-likelihood and gradient at coefficients of the basis and flat Cholesky factors."""
