@@ -120,7 +120,8 @@ def _shares(logs: FloatArray, share: FloatArray) -> float:
         total += share[k]
     for k in range(len(logs)):
         share[k] /= total
-    return top + math.log(total)
+    log_sum: float = top + math.log(total)
+    return log_sum
 
 
 @kernel
