@@ -74,7 +74,7 @@ class RowIndex(NamedTuple):
 
     @property
     def several_factors(self) -> bool:
-        """Whether there may be other factors than the eliminated one."""
+        """Whether there are other factors than the eliminated one."""
         return True
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class OneFactorRowIndex(RowIndex):
 
     @property
     def several_factors(self) -> bool:
-        """Whether there may be other factors than the eliminated one."""
+        """Whether there are other factors than the eliminated one."""
         return False
 
 

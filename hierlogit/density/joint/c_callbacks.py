@@ -215,7 +215,7 @@ def evaluate_and_write(joint: Joint, o: Outputs, address: int, table: Any, x: Fl
 @c_function(LOG_DENSITY)
 def log_density_callback(n: int, x: Any, grad: Any, value: Any, table: Any) -> int:
     """Value and gradient, with the signature that nutpie expects of a compiled model."""
-    joint = _joint_at(table, 0)
+    joint = _joint_at(table, 0)  # arrays of the other classes stand in the same places
     size, effects = position_size(joint), joint.variable_at[-1]
     if n != size:
         return WRONG_SIZE

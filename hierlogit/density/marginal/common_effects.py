@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...design.arrangement import Arrangement, RowIndex
+from ...design.arrangement import Arrangement, OneFactorRowIndex, RowIndex
 from .block_cholesky import eliminate, solve_first, solve_last
 from .conditional_mode import find_modes, joint_log_density, mode_gradient
 from .cross_products import sum_products
@@ -231,11 +231,11 @@ def _columns(row_index: RowIndex, part: int) -> slice:
     return slice(int(row_index.col_start[part]), int(row_index.col_start[part + 1]))
 
 
-def _eliminated_alone(row_index: RowIndex) -> RowIndex:
+def _eliminated_alone(row_index: RowIndex) -> OneFactorRowIndex:
     """The row index of the same rows with the eliminated factor alone, each of whose levels is a part."""
     levels = len(row_index.row_start) - 1
     none, zeros = np.empty(0, dtype=np.int64), np.zeros(levels + 1, dtype=np.int64)
-    return row_index._replace(
+    alone = row_index._replace(
         q=row_index.q[:1].copy(),
         z_at=row_index.z_at[:1].copy(),
         cholesky_at=row_index.cholesky_at[:2].copy(),
@@ -260,3 +260,4 @@ def _eliminated_alone(row_index: RowIndex) -> RowIndex:
         cross_cols=np.empty((2, 0), dtype=np.int64),
         cross_at=np.zeros(1, dtype=np.int64),
     )
+    return OneFactorRowIndex(*alone)
