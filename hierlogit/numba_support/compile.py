@@ -48,7 +48,7 @@ COMPILED = (
 
 #: Why compiled functions cannot be kept on disk, and what to do.
 NO_FOLDER = "Neither the package's folder nor the user's cache folder can hold compiled functions"
-ELSEWHERE = "Set NUMBA_CACHE_DIR to a folder that can be written, with at least 20 MB left."
+ELSEWHERE = "Set NUMBA_CACHE_DIR to a folder that can be written, with at least 30 MB left."
 
 
 @cache
