@@ -139,6 +139,8 @@ class _Shown:
         self._show()
 
     def _show(self) -> None:
+        if self not in _SHOWN:
+            return  # work inside this one may go on longer, and the bar would be drawn again
         self._bar.update(self._done, ", ".join(filter(None, (self._state, self._inside))))
 
     def stop(self) -> None:

@@ -207,3 +207,17 @@ def test_lines_are_written_where_nobody_watches_and_they_are_wanted(
     with lines_where_unwatched():
         list(progress(range(6), "Working"))
     assert capsys.readouterr() == ("", "Working: 0 of 6 done\nWorking: 3 of 6 done\n")
+
+
+def test_a_bar_that_was_stopped_is_not_drawn_again_by_what_goes_on_inside(watched: list[Recorded]) -> None:
+    outer = module.show_bar("Compiling", None)
+    assert outer is not None
+    inner = module.show_bar("Fitting", 3)
+    assert inner is not None
+    inner.update(1)
+    (bar,) = watched
+    seen = len(bar.seen)
+    outer.stop()
+    inner.update(2)
+    inner.stop()
+    assert (len(bar.seen), bar.stopped) == (seen, True)
