@@ -15,7 +15,7 @@ from ..display import Facts, Table, View
 from ..effects.predictions import predictions
 from ..engines.engine import Engine
 from ..engines.registry import resolve_engine
-from ..errors import ConvergenceWarning, FitError, unsaid
+from ..errors import ConvergenceWarning, FitError, PredictionError, unsaid
 from ..fits.arguments import NOT_THE_POPULATION, model_of, refuse_pooled, refuse_sampling_weights
 from ..fits.fit import Fit
 from ..fits.repeated_findings import repeats_findings
@@ -25,7 +25,7 @@ from ..pictures import Picture, Pictured
 from ..priors.defaults import Priors
 from ..result_table import HasTables, ResultTable
 from ..summaries.intervals import Interval, end_names
-from ..validation import quoted_list, shortened
+from ..validation import quoted_list, shortened, whole_number
 from .pooled_coefficients import pooled_coefficients
 
 FloatArray = npt.NDArray[np.float64]
@@ -143,6 +143,8 @@ def pooling(
     FitError
         If the model has no random effects, no such grouping factor or beta-binomial outcomes, or an engine is given
         with a fit.
+    PredictionError
+        If `num_draws` is not a whole number from 1 to the number of draws.
 
     Notes
     -----
@@ -191,6 +193,8 @@ def pooling(
     """
     refuse_pooled(model, "model", "No and complete pooling are fits to the rows")
     interval = Interval.of(ci_prob, ci_kind)
+    if num_draws is not None:  # before the fit, after which it is compared with the number of draws
+        num_draws = whole_number("num_draws", num_draws, PredictionError, least=1)
     if isinstance(model, Fit) and engine is not None:
         raise FitError(
             f"engine={shortened(engine)} is for a model that is not fitted yet: leave it out, or pass fit.model. A "

@@ -119,3 +119,10 @@ def test_errors(contraception: pd.DataFrame) -> None:
         hl.pooling(hl.Model("use ~ age", contraception))
     with pytest.raises(hl.errors.FitError, match="leave it out"):
         hl.pooling(model.fit("laplace"), "map")
+
+
+def test_the_number_of_draws_is_checked_before_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hl.Model("use ~ 1 + (1 | district)", hl.datasets.load("contraception"))
+    monkeypatch.setattr(hl.Laplace, "run", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(hl.errors.PredictionError, match="num_draws"):
+        hl.pooling(model, num_draws=0)
