@@ -67,12 +67,33 @@ def _source(drawn: Figure) -> str:
     for axis in [axis for ax in drawn.axes for axis in (ax.xaxis, ax.yaxis)]:
         if not axis.get_label_text():  # whose place would be computed from all tick labels, several times
             axis.set_label_coords(0.0, 0.0)
+        for tick in axis.get_major_ticks():
+            _lay_out_once(tick.label1)
     canvas: Any = FigureCanvasAgg(drawn)
     canvas.draw()
     content = BytesIO()
     with _with_few_colours(np.asarray(canvas.buffer_rgba())) as image:
         image.save(content, format="png")
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _lay_out_once(label: Any) -> None:
+    """Let a tick's label keep its layout for each text that it has, since nothing else of it changes in a drawing.
+
+    Drawing asks for the layout about eight times: in two passes for the margins, for the places of the axis's label and
+    of the title, and at last for the text itself. matplotlib keeps the function to itself: without it, nothing changes.
+    """
+    compute = getattr(label, "_get_layout", None)
+    known: dict[str, Any] = {}
+
+    def layout(renderer: Any) -> Any:
+        text = label.get_text()
+        if text not in known:
+            known[text] = compute(renderer)
+        return known[text]
+
+    if compute is not None:
+        label._get_layout = layout
 
 
 def _with_few_colours(rgba: npt.NDArray[np.uint8]) -> Image:

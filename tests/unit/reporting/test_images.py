@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from hierlogit.reporting.images import COLOURS, _with_few_colours
+from hierlogit.reporting import images
+from hierlogit.reporting.images import COLOURS, _source, _with_few_colours
 
 
 @pytest.mark.parametrize("drawn", [0, 1, 200])
@@ -25,3 +31,31 @@ def test_an_image_with_many_colours_keeps_its_background() -> None:
         found = np.asarray(image.convert("RGB"))
     assert (found[:10] == 255).all()
     assert np.abs(found.astype(int) - rgba[..., :3]).mean() < 40
+
+
+def drawn_with_many_labels() -> Figure:
+    figure, (left, right) = plt.subplots(1, 2, layout="constrained", figsize=(6, 3))
+    left.set_xticks(range(12), [f"cluster {k}" for k in range(12)], rotation=70)
+    left.set_xlabel("cluster")
+    left.plot(range(12))
+    right.set_yticks(range(5), ["one", "two", "", "one", "two\nlines"])
+    right.set_title("panel", x=0.0, ha="left")
+    right.plot([0.1, 1000.0], [0, 4])
+    return figure
+
+
+def test_labels_of_ticks_are_laid_out_once(monkeypatch) -> None:
+    computed: Counter[Text] = Counter()
+    compute = Text._get_layout
+
+    def counted(text: Text, renderer: object) -> object:
+        computed[text] += 1
+        return compute(text, renderer)
+
+    monkeypatch.setattr(Text, "_get_layout", counted)
+    figure = drawn_with_many_labels()
+    made = _source(figure)
+    assert {computed[label] for label in figure.axes[0].get_xticklabels()} == {1}
+    monkeypatch.setattr(images, "_lay_out_once", lambda _: None)
+    assert made == _source(drawn_with_many_labels())
+    plt.close("all")
