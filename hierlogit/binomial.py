@@ -73,7 +73,26 @@ def simulated_successes(
     """
     if phi is not None:
         probability = _beta_distributed(probability, np.asarray(phi)[..., None], random)
+    # NumPy checks the probabilities, and draws no number for those of zero.
+    if np.all(trials == 1) and probability.size and probability.min() > 0 and probability.max() <= 1:
+        return _simulated_trials(
+            np.broadcast_to(probability, np.broadcast_shapes(probability.shape, trials.shape)), random
+        )
     return random.binomial(trials.astype(np.int64), probability).astype(np.float64)
+
+
+def _simulated_trials(probability: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Outcomes of single trials: those of `numpy.random.Generator.binomial`, which computes them one by one.
+
+    Parameters
+    ----------
+    probability : ndarray
+        Above 0, and at most 1.
+    """
+    likely = probability > 0.5
+    rarer = np.where(likely, 1.0 - probability, probability)
+    found = random.random(probability.shape) > np.exp(np.log1p(-rarer))
+    return (found != likely).astype(np.float64)
 
 
 def _beta_distributed(mean: FloatArray, phi: FloatArray, random: np.random.Generator) -> FloatArray:

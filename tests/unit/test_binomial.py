@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -54,3 +55,27 @@ def test_single_trials_can_be_ordered_in_one_way() -> None:
     y, trials = np.array([0.0, 1.0, 1.0]), np.array([1.0, 1.0, 3.0])
     np.testing.assert_allclose(log_binomial_coefficient(y, trials), [0.0, 0.0, np.log(3.0)], atol=1e-15)
     np.testing.assert_array_equal(log_binomial_coefficient(y[:2], trials[:2]), [0.0, 0.0])
+
+
+@pytest.mark.parametrize("shape", [(4000,), (3, 500), (1,), (2, 0)])
+def test_outcomes_of_single_trials_are_those_of_numpy(shape: tuple[int, ...]) -> None:
+    probability = expit(np.random.default_rng(3).normal(0, 4, shape))
+    probability.ravel()[: probability.size // 50] = 1.0
+    ours, numpys = np.random.default_rng(4), np.random.default_rng(4)
+    found = simulated_successes(probability, np.ones(shape[-1]), ours)
+    np.testing.assert_array_equal(found, numpys.binomial(1, probability))
+    assert found.dtype == np.float64
+    assert ours.random() == numpys.random()  # as many numbers were drawn
+
+
+def test_single_trials_of_probability_zero_draw_no_number() -> None:
+    probability = np.array([0.5, 0.0, 1.0, 0.5])
+    ours, numpys = np.random.default_rng(5), np.random.default_rng(5)
+    np.testing.assert_array_equal(simulated_successes(probability, np.ones(4), ours), numpys.binomial(1, probability))
+    assert ours.random() == numpys.random()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
+def test_outcomes_of_single_trials_need_probabilities(wrong: float) -> None:
+    with pytest.raises(ValueError, match="p < 0"):
+        simulated_successes(np.array([0.5, wrong]), np.ones(2), np.random.default_rng(6))

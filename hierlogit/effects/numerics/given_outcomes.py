@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -158,7 +158,7 @@ class _Rule:
         usual, many = NODES.get(d, (1, 1))
         sds = np.sqrt(np.einsum("snd,snd->sn", problem.A, problem.A))
         large = np.median(sds.max(axis=1, initial=0.0)) > LARGE_SD
-        points, weights = np.polynomial.hermite_e.hermegauss(many if large else usual)
+        points, weights = _gauss_hermite(many if large else usual)
         R = np.linalg.cholesky(curvature)
         # u = mode + R^-T v has the inverse of the curvature R R' as its covariance.
         inverse = np.linalg.inv(R).transpose(0, 2, 1)
@@ -167,6 +167,12 @@ class _Rule:
         logs = np.log(weights)
         log_weights = [0.5 * float(points[place] @ points[place]) + float(logs[place].sum()) for place in places]
         return cls(mode, inverse, constant, points[places], np.array(log_weights))
+
+
+@cache
+def _gauss_hermite(count: int) -> tuple[FloatArray, FloatArray]:
+    """Points and weights of the rule with so many points for the weight function ``exp(-u^2 / 2)``."""
+    return np.polynomial.hermite_e.hermegauss(count)
 
 
 @dataclass(frozen=True)
@@ -297,16 +303,16 @@ def _products(cholesky: FloatArray, Z: FloatArray) -> FloatArray:
 
 def _dependent_sets(rows: EncodedRows) -> list[list[Unit]]:
     """New clusters in sets that share rows."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     units: list[Unit] = []
     for name, labels in new_labels(rows).items():
         codes = pd.Index(labels).get_indexer(pd.Index(rows.groups[name].labels))
         codes[rows.groups[name].index >= 0] = -1
         units += [Unit(name, k, np.flatnonzero(codes == k)) for k in range(len(labels))]
-    if not units:
-        return []
+    if len(units) < 2:
+        return [units] if units else []
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     row_index = np.concatenate([unit.rows for unit in units])
     unit_index = np.repeat(np.arange(len(units)), [len(unit.rows) for unit in units])
     entries = (np.ones(len(row_index)), (unit_index, row_index))
