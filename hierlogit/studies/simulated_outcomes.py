@@ -47,7 +47,7 @@ def simulated_outcome(design: Design, parameters: Parameters, random: np.random.
     eta = design.X @ parameters.beta + design.offset
     for group in design.groups:
         effects = random.standard_normal((len(group.levels), len(group.effects))) @ parameters.cholesky[group.name].T
-        eta += np.einsum("nq,nq->n", group.Z, effects[group.index])
+        eta += np.einsum("nq,nq->n", group.Z, effects.take(group.index, axis=0))
     phi = None if parameters.phi is None else np.array(parameters.phi)
     return simulated_successes(expit(eta), design.outcome.trials, random, phi)
 

@@ -41,10 +41,13 @@ def tail_probability(value: float, simulated: FloatArray, tail: Tail) -> float:
 
 def _beyond(value: float, simulated: FloatArray) -> float:
     larger = int((simulated >= value).sum())
+    fraction = (1 + larger) / (1 + len(simulated))
+    if larger >= COUNTED:
+        return fraction
     centred = simulated - simulated.mean()
     sd = float(centred.std(ddof=1))
-    if larger >= COUNTED or sd == 0:
-        return (1 + larger) / (1 + len(simulated))
+    if sd == 0:
+        return fraction
     # With negative skewness the tail would have an end, beyond which nothing is possible: then the normal tail serves.
     skewness = max(0.0, float((centred**3).mean()) / sd**3)
     return pearson_tail((value - float(simulated.mean())) / sd, skewness)

@@ -163,7 +163,7 @@ class ReferenceFit:
             name = group.name
             cholesky[name], modes[name] = L, laplace.work.b[at].copy()
             variances[name] = conditional_variances[at]
-            eta += np.einsum("nq,nq->n", group.Z, modes[name][group.index])
+            eta += np.einsum("nq,nq->n", group.Z, modes[name].take(group.index, axis=0))
         flat = objective.flat_cholesky(psi)
         phi = objective.phi(psi)
         return RefittedModel(
