@@ -92,7 +92,8 @@ def _simulated_trials(probability: FloatArray, random: np.random.Generator) -> F
     likely = probability > 0.5
     rarer = np.where(likely, 1.0 - probability, probability)
     found = random.random(probability.shape) > np.exp(np.log1p(-rarer))
-    return (found != likely).astype(np.float64)
+    outcomes: FloatArray = (found != likely).astype(np.float64)
+    return outcomes
 
 
 def _beta_distributed(mean: FloatArray, phi: FloatArray, random: np.random.Generator) -> FloatArray:

@@ -83,7 +83,7 @@ def _lay_out_once(label: Any) -> None:
     Drawing asks for the layout about eight times: in two passes for the margins, for the places of the axis's label and
     of the title, and at last for the text itself. matplotlib keeps the function to itself: without it, nothing changes.
     """
-    compute = getattr(label, "_get_layout", None)
+    compute: Any = getattr(label, "_get_layout", None)
     known: dict[str, Any] = {}
 
     def layout(renderer: Any) -> Any:
