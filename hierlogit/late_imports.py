@@ -57,7 +57,8 @@ def put_off(packages: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
     Parameters
     ----------
     packages : mapping of str to tuple of str
-        For each package, the functions and objects in it that are imported by their names.
+        For each package, the functions and objects in it that are imported by their names. Those inside of others are
+        given after them.
 
     Examples
     --------
@@ -67,9 +68,11 @@ def put_off(packages: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
     >>> "dbm" in sys.modules, callable(dbm.whichdb), "dbm" in sys.modules
     (False, True, True)
     """
-    made = [_Later(name, members) for name, members in packages.items() if name not in sys.modules]
-    for module in made:
-        sys.modules.setdefault(module.__name__, module)
+    made = []
+    for name, members in packages.items():  # each is there when the next is looked for, which may be inside of it
+        if name not in sys.modules:
+            made.append(_Later(name, members))
+            sys.modules.setdefault(name, made[-1])
     try:
         yield
     finally:

@@ -60,3 +60,12 @@ def test_smoothed_weights_need_no_distributions_of_scipy() -> None:
         "import arviz_stats\narviz_stats.rhat(np.zeros((2, 9)))\nprint('scipy.stats' in sys.modules)"
     )
     assert new_process(code) == ["False", "True"]
+
+
+def test_packages_inside_of_others_are_put_off_with_them() -> None:
+    code = (
+        "with put_off({'concurrent': (), 'concurrent.futures': ('Future',)}):\n"
+        "    from concurrent.futures import Future\n"
+        "print('concurrent' in sys.modules, Future().done(), 'concurrent.futures' in sys.modules)"
+    )
+    assert new_process(code) == ["False", "False", "True"]
