@@ -212,12 +212,15 @@ def report(
         names = _names(fits, name)
         if output.exists() and not overwrite:
             raise CommandError(f"{output} already exists. Pass --overwrite to replace it, or another --output.")
-        import hierlogit as hl
+        from ..parallel.second_process import started_ahead
 
-        loaded = {label: hl.load(path) for label, path in zip(names, fits, strict=True)}
-        written = hl.report(
-            loaded if len(loaded) > 1 else loaded[names[0]], output, title=title, seed=seed, ci_prob=ci_prob
-        )
+        with started_ahead("hierlogit.reporting.page", "hierlogit.plots.cluster_curves"):
+            import hierlogit as hl
+
+            loaded = {label: hl.load(path) for label, path in zip(names, fits, strict=True)}
+            written = hl.report(
+                loaded if len(loaded) > 1 else loaded[names[0]], output, title=title, seed=seed, ci_prob=ci_prob
+            )
         say(f"Report in {written}", style="bold")
 
 

@@ -19,11 +19,15 @@ from ..python_process import start_python, usable_cores
 
 #: xarray imports Dask, where it is installed, to find out that an array is none of Dask's; without Dask, it knows.
 PROGRAM = """
-import sys
+import importlib, sys
 sys.modules["dask"] = None
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 from hierlogit.parallel.second_process import serve
 serve()
 """
+#: Processes that were started before there is work for them.
+_AHEAD: list[subprocess.Popen[bytes]] = []
 
 
 class SecondProcess(Executor):
@@ -84,9 +88,7 @@ class SecondProcess(Executor):
 @contextmanager
 def second_process() -> Iterator[SecondProcess | None]:
     """A second process, which is ended with the context; None if there is no use in one, or it cannot be started."""
-    # It has no windows, and no notebook.
-    own = {"MPLBACKEND": "agg"}
-    process = start_python(PROGRAM, environment=own, stdout=subprocess.PIPE) if _is_useful() else None
+    process = _AHEAD.pop() if _AHEAD else _started()
     if process is None:
         yield None
         return
@@ -95,6 +97,34 @@ def second_process() -> Iterator[SecondProcess | None]:
         yield executor
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def started_ahead(*modules: str) -> Iterator[None]:
+    """Context in which a process is there before `second_process` asks for one, which takes this one.
+
+    Parameters
+    ----------
+    *modules : str
+        Names of modules that the process imports meanwhile.
+    """
+    process = _started(*modules)
+    if process is None:
+        yield
+        return
+    _AHEAD.append(process)
+    try:
+        yield
+    finally:
+        if process in _AHEAD:  # nobody has asked
+            _AHEAD.remove(process)
+            SecondProcess(process).shutdown(wait=False)
+
+
+def _started(*modules: str) -> subprocess.Popen[bytes] | None:
+    # It has no windows, and no notebook.
+    own = {"MPLBACKEND": "agg"}
+    return start_python(PROGRAM, *modules, environment=own, stdout=subprocess.PIPE) if _is_useful() else None
 
 
 def _is_useful() -> bool:

@@ -17,6 +17,7 @@ import pytest
 
 from hierlogit.errors import FitError, FormulaError
 from hierlogit.formula.parser import parse
+from hierlogit.parallel import second_process as module
 from hierlogit.parallel.second_process import SecondProcess, second_process
 from hierlogit.parallel.tasks import all_results
 from hierlogit.priors.families import Normal
@@ -41,6 +42,35 @@ def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecondProcess]:
     with second_process() as found:
         assert found is not None
         yield found
+
+
+def test_a_process_that_was_started_ahead_is_the_one_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_is_useful", lambda: True)
+    with module.started_ahead("colorsys", "hierlogit.binomial"):
+        (ahead,) = module._AHEAD
+        with second_process() as other, second_process() as another:
+            assert other is not None
+            assert another is not None
+            assert other.submit(os.getpid).result() == ahead.pid != another.submit(os.getpid).result()
+            # Not imported for an answer: the names come from what the process has by itself.
+            loaded = other.submit(
+                eval, "[name in __import__('sys').modules for name in ('colorsys', 'sched')]"
+            ).result()
+            assert loaded == [True, False]
+    assert module._AHEAD == []
+    assert ahead.poll() is not None
+
+
+def test_a_process_that_nobody_asks_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_is_useful", lambda: True)
+    with pytest.raises(FitError), module.started_ahead():
+        (ahead,) = module._AHEAD
+        raise FitError("there is no file.")
+    assert module._AHEAD == []
+    assert ahead.poll() is not None
+    monkeypatch.setattr(module, "_is_useful", lambda: False)
+    with module.started_ahead():
+        assert module._AHEAD == []
 
 
 def test_functions_run_one_after_the_other(other: SecondProcess) -> None:
