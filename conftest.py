@@ -9,6 +9,8 @@ import pytest
 # Texts are as narrow as the terminal, so what examples show would depend on where they run: worker processes of pytest
 # are told that a screen has 80 characters, by the readline library that the first process imports.
 os.environ["COLUMNS"] = "100"
+# PyTensor runs a C compiler for each operation of a graph, which takes longer than to evaluate these graphs in Python.
+os.environ.setdefault("PYTENSOR_FLAGS", "cxx=")
 
 #: Files that start first, each in a process of its own. Where nothing is compiled yet, one compiles the likelihoods and
 #: the other the densities of NUTS, which nearly all others need, so that little is compiled twice.

@@ -320,6 +320,7 @@ def test_the_program_has_the_density_of_the_graph(
     exec(program.read_text(), names)
     graph = build_graph(model)
     point = graph.initial_point()
-    assert names["model"].compile_logp()(point) == pytest.approx(graph.compile_logp()(point))
+    written, ours = (one.compile_logp(mode="FAST_COMPILE")(point) for one in (names["model"], graph))
+    assert written == pytest.approx(ours)
     bambi = model.to_bambi()
     assert bambi.family.name == "beta_binomial"
