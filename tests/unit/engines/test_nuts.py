@@ -97,7 +97,7 @@ def test_same_seed_same_draws(model: hl.Model, fit: hl.results.Fit) -> None:
 def test_pymc_backend_samples_the_same_posterior(model: hl.Model, fit: hl.results.Fit) -> None:
     # PyTensor's compiler takes minutes for a model that this samples in seconds.
     with pytensor.config.change_flags(mode="FAST_COMPILE"):
-        other = _fit(model, backend="pymc", draws=75, tune=150)
+        other = _fit(model, backend="pymc", draws=50, tune=100)
     # Rough, since both are short.
     gap = other.posterior["beta"].mean(("chain", "draw")) - fit.posterior["beta"].mean(("chain", "draw"))
     assert float(abs(gap).max()) < 0.3
