@@ -57,11 +57,15 @@ SMALL = 4096
 
 @contextmanager
 def new_folders() -> Iterator[tuple[Path, dict[str, str]]]:
-    """A new folder to work in, and an environment with a home and a cache in it."""
+    """A new folder to work in, and an environment with a home and a cache in it.
+
+    Python may keep its byte code, as an installed package has it.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "home").mkdir()
         own = {"HOME": str(folder / "home"), "NUMBA_CACHE_DIR": str(folder / "cache"), "MPLBACKEND": "agg"}
+        own["PYTHONDONTWRITEBYTECODE"] = ""
         yield folder, os.environ | ONE_THREAD_A_CHAIN | own
 
 
@@ -171,7 +175,8 @@ def table(found: dict[str, Any]) -> str:
     rows = []
     for name, seconds in found["seconds"].items():
         warns = "" if name not in found["said"] else "yes" if "Warning" in found["said"][name] else "no"
-        rows.append((name, str(len(seconds)), f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}", warns))
+        shown = [f"{value:.{1 if value >= 2 else 2}f}" for value in (statistics.median(seconds), max(seconds))]
+        rows.append((name, str(len(seconds)), *shown, warns))
     return markdown_table(("process", "runs", "median, s", "longest, s", "warns"), rows)
 
 
